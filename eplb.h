@@ -1,0 +1,2254 @@
+/* eplb.h - expert-parallelism load balancer, version 0.1.0
+
+   Plans where the experts of a mixture-of-experts model live on GPUs: how many replicas each
+   expert gets, and which GPU each replica is put on, so that the most loaded GPU carries as
+   little as possible. One file, no dependency, no allocation, no state. MIT licence, at the end.
+
+   HOW TO USE
+     In exactly one C or C++ file:      #define EPLB_IMPLEMENTATION
+                                        #include "eplb.h"
+     Everywhere else:                   #include "eplb.h"
+
+   CONTENTS
+     Quick start, macros, guarantees, conventions, algorithm
+     Interface:       version, linkage, results, problem, options, plan, rebalance, steps, evaluate
+     Implementation:  numerics, results, options, arena, random numbers, sorting, loads, replicate,
+                      pack (initial, refine, select), hierarchy, inverse maps, bounds, evaluate,
+                      calls
+     History, licence
+
+   QUICK START
+     eplb_problem problem = EPLB_ZERO_INIT;
+     problem.num_layers   = 2;   problem.num_experts = 12;   problem.num_replicas = 16;
+     problem.num_groups   = 4;   problem.num_nodes   = 2;    problem.num_gpus     = 8;
+
+     static unsigned char scratch[EPLB_SCRATCH_BOUND(12, 16, 8)];
+     int32_t   phy2log[2 * 16];
+     eplb_plan plan = EPLB_ZERO_INIT;
+     plan.phy2log = phy2log;
+     eplb_result r = eplb_rebalance(&problem, NULL, load, &plan, scratch, sizeof scratch);
+
+   MACROS
+     EPLB_IMPLEMENTATION    compile the functions here; in one file of a program
+     EPLB_STATIC            the functions are static: a private copy, which is what a library that
+                            vendors this file wants; define it wherever the file is included
+     EPLB_API               linkage of the functions, `extern` unless set; wherever included
+     EPLB_ASSERT(x)         checks of this file's own invariants, never of the caller's input;
+                            nothing unless set; with EPLB_IMPLEMENTATION
+     EPLB_SCRATCH_ALIGN     alignment of the blocks within scratch: 64, or a smaller power of two
+                            not under 8; the same wherever included
+     EPLB_ALLOW_FAST_MATH   compile under -ffast-math all the same: bad loads are still refused,
+                            but plans may differ from other builds; with EPLB_IMPLEMENTATION
+
+   GUARANTEES
+     Memory        Nothing is allocated. Scratch is the caller's, its size depends on the shape of
+                   one layer and not on the number of layers, its address may be anything, and its
+                   contents mean nothing before and after a call. Stack use is small and bounded;
+                   nothing recurses.
+     Threads       There is no global state. Every function is reentrant; calls that share no
+                   memory they write may run at once.
+     Layers        Each layer is planned by itself: any partition of the layers over calls of
+                   eplb_rebalance_layers, with a scratch for each thread, gives the same plan.
+     Determinism   A plan depends on the arguments alone: the same integers on every compiler,
+                   processor and optimisation level (EPLB_PLAN_VERSION rises when that changes).
+                   All orders are total, all sums run in index order, and every float32 operation
+                   is rounded by itself. -ffast-math is refused at compile time; the single flags
+                   it is made of cannot be seen from here and must not be given.
+     Errors        All arguments and loads are checked before anything is written, so an error
+                   leaves every output as it was. The one exception is a log2phy_width that proves
+                   too narrow for a layer: layers before it are complete, it and later ones are
+                   untouched. Nothing is printed, aborted or asserted on bad input.
+
+   CONVENTIONS
+     L layers, E logical experts, R replicas (slots) in a layer over all GPUs, G GPUs, N nodes,
+     K expert groups, T samples, S = R / G slots per GPU. Arrays are dense and row-major: "[L, E]"
+     means element (l, e) is at index l * E + e. Indices start at 0. Ids are int32_t, loads are
+     float32 in any unit. Slots g*S .. g*S+S-1 are GPU g's, GPUs n*G/N .. are node n's.
+     A zeroed struct holds the documented defaults. Pointers are borrowed for the call only.
+
+   ALGORITHM
+     One layer's load flows through these steps.
+     1. Groups to nodes (hierarchical policy): the groups are packed onto nodes by their load.
+     2. Replicate: within a node each spare slot goes to the expert with the largest load per
+        replica (D'Hondt's method, which minimises the largest load of a replica).
+     3. Pack: the slots are packed onto the node's GPUs, S on each. The heaviest goes first, to the
+        lightest GPU that still has room (longest processing time first, LPT, Graham 1969).
+     4. Refine: swaps of two slots on different GPUs lower the imbalance further.
+     5. Select: with several candidates, each packed in an order perturbed a little, the best stays.
+     Steps 1 to 3 are those of deepseek-ai/EPLB (MIT), and preset DEEPSEEK gives its plans in every
+     number; README.md names the sources of the other presets. */
+
+#ifndef EPLB_H
+#define EPLB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ------------------------------------------------------------------------------------ version */
+
+#define EPLB_VERSION_MAJOR  0
+#define EPLB_VERSION_MINOR  1
+#define EPLB_VERSION_PATCH  0
+#define EPLB_VERSION_NUMBER (EPLB_VERSION_MAJOR * 10000 + EPLB_VERSION_MINOR * 100 + EPLB_VERSION_PATCH)
+#define EPLB_VERSION_STRING "0.1.0"
+#define EPLB_PLAN_VERSION   1 /* rises when any plan changes for the same arguments */
+
+/* ------------------------------------------------------------------------------------ linkage */
+
+#if defined(__GNUC__) || defined(__clang__) || defined(__TINYC__)
+#define EPLB_P_UNUSED __attribute__((unused))
+#else
+#define EPLB_P_UNUSED
+#endif
+
+#ifndef EPLB_API
+#ifdef EPLB_STATIC
+#define EPLB_API static EPLB_P_UNUSED
+#else
+#define EPLB_API extern
+#endif
+#endif
+
+#ifndef EPLB_SCRATCH_ALIGN
+#define EPLB_SCRATCH_ALIGN 64
+#endif
+#if EPLB_SCRATCH_ALIGN < 8 || (EPLB_SCRATCH_ALIGN & (EPLB_SCRATCH_ALIGN - 1)) != 0
+#error "EPLB_SCRATCH_ALIGN must be a power of two, 8 at least"
+#endif
+
+#ifdef __cplusplus
+#define EPLB_ZERO_INIT {}
+extern "C" {
+#else
+#define EPLB_ZERO_INIT {0}
+#endif
+
+/* ------------------------------------------------------------------------------------ results */
+
+typedef int32_t eplb_result; /* EPLB_OK or one of the errors; the numbers never change */
+
+enum {
+    EPLB_OK               = 0,
+    EPLB_ERR_NULL         = -1,  /* a required pointer is NULL */
+    EPLB_ERR_OPTION       = -2,  /* an option has an unknown value or one out of its range */
+    EPLB_ERR_COUNT        = -10, /* a count is below 1, or negative where 0 is allowed */
+    EPLB_ERR_LAYER_RANGE  = -11, /* first_layer and num_layers leave the problem */
+    EPLB_ERR_DIVIDE       = -12, /* a count does not divide another that it must divide */
+    EPLB_ERR_TOO_FEW      = -13, /* fewer replicas than experts */
+    EPLB_ERR_MAX_REPLICAS = -14, /* options.max_replicas for every expert leaves slots empty */
+    EPLB_ERR_OVERFLOW     = -15, /* the size of an array does not fit size_t */
+    EPLB_ERR_SCRATCH_SIZE = -20, /* scratch is too small */
+    EPLB_ERR_WIDTH        = -21, /* plan.log2phy_width is narrower than some expert's replicas */
+    EPLB_ERR_NAN          = -30, /* a load is not a number */
+    EPLB_ERR_INFINITE     = -31, /* a load is infinite */
+    EPLB_ERR_NEGATIVE     = -32, /* a load is negative (-0 counts as 0) */
+    EPLB_ERR_PLAN         = -33  /* phy2log names no such expert, or leaves an expert out */
+};
+
+/* eplb_result_name - the name of a result, such as "EPLB_ERR_SCRATCH_SIZE".
+   returns a constant string, never NULL; "unknown eplb_result" for a number that is none */
+EPLB_API const char *eplb_result_name(eplb_result r);
+
+/* ------------------------------------------------------------------------------------ problem */
+
+typedef struct eplb_problem {
+    int32_t num_layers;   /* L, required */
+    int32_t num_experts;  /* E, logical experts in a layer, required */
+    int32_t num_replicas; /* R, slots in a layer over all GPUs, required; a multiple of num_gpus, >= E */
+    int32_t num_groups;   /* K, groups of consecutive experts; 0 means 1; divides E under the hierarchical policy */
+    int32_t num_nodes;    /* N, 0 means 1; divides num_gpus */
+    int32_t num_gpus;     /* G, required */
+    int32_t num_samples;  /* T, rows of load in time; 0 means 1 */
+} eplb_problem;
+
+/* ------------------------------------------------------------------------------------ options */
+
+enum { /* eplb_options.policy */
+    EPLB_POLICY_AUTO         = 0, /* hierarchical when num_nodes divides num_groups, else global */
+    EPLB_POLICY_HIERARCHICAL = 1, /* the experts of a group stay on one node; num_nodes divides num_groups */
+    EPLB_POLICY_GLOBAL       = 2  /* as with one group and one node */
+};
+
+enum { /* eplb_options.replication */
+    EPLB_REPLICATE_DHONDT = 0, /* each spare slot to the largest load / count */
+    EPLB_REPLICATE_HYBRID = 1  /* the last tenth of them to the largest load / (2 count - 1) instead
+                                  (Sainte-Lague), then fixup_steps steps of repair */
+};
+
+enum { /* eplb_packing.init */
+    EPLB_INIT_LPT    = 0, /* heaviest item first, to the lightest pack with room, lower index on ties */
+    EPLB_INIT_ZIGZAG = 1  /* heaviest item first, to packs 0, 1, .., m-1, m-1, .., 0, 0, 1, .. */
+};
+
+/* eplb_packing.refine. A swap moves item u of a heavier pack and item v of a lighter one into each
+   other's pack. With d = w_u - w_v and D the difference of the packs' loads it helps when
+   0 < d < D, by the gain min(d, D - d): the larger the gain, the nearer d is to D / 2, where the
+   two packs become equal. Ties go to the first u, then the first v, in the order in which the
+   candidate packed the items. "Tiny" is a millionth of the mean pack load. */
+enum {
+    EPLB_REFINE_NONE       = 0,
+    EPLB_REFINE_MAX_MIN    = 1, /* best swap of the heaviest and the lightest pack, until they differ by less than tiny */
+    EPLB_REFINE_PAIR_SCAN  = 2, /* best swap of the first pair of packs that has one, heaviest against lightest first */
+    EPLB_REFINE_MAX_TO_ANY = 3, /* best swap of the heaviest pack with any other, while its gain exceeds tiny */
+    EPLB_REFINE_L2         = 4  /* the swap of any two packs that lowers the sum of squared pack loads most, by
+                                   2 d (D - d), while that exceeds tiny squared */
+};
+
+enum { /* eplb_packing.noise: the order of candidate c > 0 is by a key made of load w, u uniform in [0, 1), scale s */
+    EPLB_NOISE_CENTRED = 0, /* w (1 - s/2 + s u) */
+    EPLB_NOISE_RAMP    = 1  /* w + u w s_c, where s_c rises from 0 at candidate 0 to s at the last */
+};
+
+enum { /* eplb_packing.select: which candidate stays, the first on ties */
+    EPLB_SELECT_MAX_LOAD = 0, /* the smallest maximum pack load */
+    EPLB_SELECT_SPREAD   = 1, /* the smallest maximum less minimum */
+    EPLB_SELECT_VARIANCE = 2  /* the smallest variance of pack loads */
+};
+
+typedef struct eplb_packing { /* how one balanced packing is done; all zero: plain LPT */
+    int32_t init;             /* EPLB_INIT_* */
+    int32_t refine;           /* EPLB_REFINE_* */
+    int32_t max_swaps;        /* upper bound on swaps per candidate; 0 allows none */
+    int32_t heavy_packs;      /* PAIR_SCAN: heaviest packs tried, 0 = all */
+    int32_t num_candidates;   /* starts, 0 means 1; candidate 0 is never perturbed */
+    int32_t noise;            /* EPLB_NOISE_* */
+    float   noise_scale;      /* s, from 0 to 2 */
+    int32_t select;           /* EPLB_SELECT_* */
+} eplb_packing;
+
+typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
+    int32_t      policy;        /* EPLB_POLICY_* */
+    int32_t      replication;   /* EPLB_REPLICATE_* */
+    int32_t      fixup_steps;   /* HYBRID: steps that move one replica from a donor to the expert with the
+                                   largest load per replica, each only if it lowers that load; 0 = none */
+    int32_t      max_replicas;  /* cap on the replicas of one expert, 0 = none */
+    eplb_packing group_packing; /* groups to nodes */
+    eplb_packing gpu_packing;   /* slots to the GPUs of a node */
+    uint64_t     seed;          /* of the candidates' noise */
+} eplb_options;
+
+enum { /* presets; README.md has their sources, costs and gains */
+    EPLB_PRESET_DEFAULT      = 0,  /* the library's best; at present L2 */
+    EPLB_PRESET_DEEPSEEK     = 1,  /* LPT alone: the reference, in every number */
+    EPLB_PRESET_ZIGZAG       = 2,  /* zigzag, 20 swaps MAX_MIN */
+    EPLB_PRESET_SWAP_MAX_MIN = 3,  /* LPT, 20 swaps MAX_MIN */
+    EPLB_PRESET_HILL_CLIMB   = 4,  /* LPT, 100 swaps PAIR_SCAN over all packs */
+    EPLB_PRESET_SWAP_MAX_ANY = 5,  /* LPT, 50 swaps MAX_TO_ANY */
+    EPLB_PRESET_MULTI_START  = 6,  /* LPT, 30 swaps PAIR_SCAN(3), 2 candidates, smallest spread */
+    EPLB_PRESET_RESTARTS     = 7,  /* LPT, 100 swaps PAIR_SCAN(1), 5 candidates, smallest variance */
+    EPLB_PRESET_ENSEMBLE     = 8,  /* LPT, 20 swaps MAX_MIN, 64 candidates, smallest maximum */
+    EPLB_PRESET_HYBRID       = 9,  /* hybrid replication and 1 fix-up, LPT, 1 (groups) or 2 (GPUs) swaps MAX_MIN */
+    EPLB_PRESET_L2           = 10, /* LPT, 50 swaps L2 */
+    EPLB_NUM_PRESETS         = 11
+};
+
+/* eplb_options_preset - fill in the options of a preset, to use as they are or to change.
+   in      preset   EPLB_PRESET_*
+   out     options  every field is set; seed is 0
+   returns EPLB_OK, EPLB_ERR_NULL, EPLB_ERR_OPTION (no such preset) */
+EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options);
+
+/* eplb_preset_name - the name of a preset in lower case, such as "swap_max_min".
+   returns a constant string; NULL when there is no such preset */
+EPLB_API const char *eplb_preset_name(int32_t preset);
+
+/* --------------------------------------------------------------------------------------- plan */
+
+typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may be NULL */
+    int32_t *phy2log;       /* [L, R]  expert of each slot; slots of GPU g are g*S .. g*S+S-1 */
+    int32_t *phyrank;       /* [L, R]  which replica of its expert a slot holds, 0-based */
+    int32_t *logcnt;        /* [L, E]  replicas of each expert, >= 1 */
+    int32_t *log2phy;       /* [L, E, log2phy_width]  slots of each expert by rank, padded with -1 */
+    int32_t  log2phy_width; /* R - E + 1, or options.max_replicas, always suffices */
+} eplb_plan;
+
+/* ---------------------------------------------------------------------------------- rebalance */
+
+/* EPLB_SCRATCH_BOUND - bytes of scratch that suffice for eplb_rebalance and eplb_evaluate with any
+   options, as a constant expression of E, R and G: for static arrays. eplb_scratch_size is exact. */
+#define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
+    ((size_t)40 * (size_t)(num_experts) + (size_t)56 * (size_t)(num_replicas) +                    \
+     (size_t)24 * (size_t)(num_gpus) + (size_t)48 * EPLB_SCRATCH_ALIGN)
+
+/* eplb_scratch_size - bytes of scratch for eplb_rebalance, eplb_rebalance_layers and eplb_evaluate.
+   in      problem, options  as there; options NULL = EPLB_PRESET_DEFAULT
+   out     bytes             at least 1; the same for any num_layers
+   returns EPLB_OK or what is wrong with problem or options */
+EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
+                                       size_t *bytes);
+
+/* eplb_rebalance - plan all layers.
+   in      options  NULL = EPLB_PRESET_DEFAULT
+           weight   [T, L, E] float32, row-major: load of each expert, finite, >= 0, in any unit.
+                    With T > 1 the plan is for the mean over the samples. A layer whose load is all
+                    zero is planned as if its load were even. A layer whose largest load is not
+                    within 2^-40 .. 2^41 is first scaled by a power of two.
+   out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index
+   scratch bytes from eplb_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK; EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW,
+           _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE with nothing written; _WIDTH with the layers
+           before the one in question complete. eplb_diagnose says more.
+   ties    always to the lower index: of experts, slots, packs, candidates
+   cost    a layer takes O(E log E + R log R) per candidate without refinement; a swap takes O(G)
+           and a search over pairs of slots, S * S for each pair of GPUs that it looks at
+   threads reentrant; split the layers with eplb_rebalance_layers
+   source  deepseek-ai/EPLB; Philox4x32-10: Salmon et al. 2011 */
+EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
+                                    const float *weight, const eplb_plan *plan, void *scratch,
+                                    size_t scratch_bytes);
+
+/* eplb_rebalance_layers - plan num_layers layers from first_layer on; the arrays are those of the
+   whole problem, and only these layers' loads are read and only their part of the plan is written.
+   returns as eplb_rebalance, and EPLB_ERR_LAYER_RANGE; num_layers 0 does nothing */
+EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const eplb_options *options,
+                                           const float *weight, const eplb_plan *plan, void *scratch,
+                                           size_t scratch_bytes, int32_t first_layer,
+                                           int32_t num_layers);
+
+typedef struct eplb_diagnosis {
+    eplb_result result;       /* what eplb_rebalance returns for the same arguments */
+    const char *field;        /* the argument at fault, such as "problem.num_replicas"; "" when none */
+    int32_t     layer;        /* layer, sample and expert of the load at fault; -1 where it does not apply */
+    int32_t     sample;
+    int32_t     item;
+    int32_t     width_needed; /* EPLB_ERR_WIDTH: what the layer at fault needs; else 0 */
+    size_t      bytes_needed; /* scratch that suffices, once problem and options are right; else 0 */
+} eplb_diagnosis;
+
+/* eplb_diagnose - why eplb_rebalance gave an error, given the same arguments.
+   out     diagnosis  every field is set; plan is not written, scratch is
+   returns what eplb_rebalance returns; EPLB_ERR_NULL also when diagnosis is NULL
+   cost    the checks; when only log2phy_width can be wrong, that of planning again */
+EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_options *options,
+                                   const float *weight, const eplb_plan *plan, void *scratch,
+                                   size_t scratch_bytes, eplb_diagnosis *diagnosis);
+
+/* -------------------------------------------------------------------------- the steps by themselves */
+
+/* eplb_packing_scratch_size - bytes of scratch for eplb_balanced_packing.
+   returns EPLB_OK, EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE (num_packs, num_items), _OVERFLOW */
+EPLB_API eplb_result eplb_packing_scratch_size(int32_t num_items, int32_t num_packs,
+                                               const eplb_packing *how, size_t *bytes);
+
+/* eplb_balanced_packing - pack n items into m packs, n / m in each, with even loads.
+   in      weight        [X, n] float32, finite, >= 0; X rows, each packed by itself; an all-zero
+                         row is packed as if even
+           how           NULL = the gpu_packing of EPLB_PRESET_DEFAULT
+           seed          of the candidates' noise, drawn as eplb_rebalance does for GPUs, row for layer
+   out     pack_index    [X, n] pack of each item; item i is in pack i when n == m
+           rank_in_pack  [X, n] or NULL: place within the pack, heaviest first, then lower index
+   scratch bytes from eplb_packing_scratch_size; any address
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE,
+           _OVERFLOW, _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE
+   ties, cost, threads, source  as eplb_rebalance */
+EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows, int32_t num_items,
+                                           int32_t num_packs, const eplb_packing *how, uint64_t seed,
+                                           int32_t *pack_index, int32_t *rank_in_pack, void *scratch,
+                                           size_t scratch_bytes);
+
+/* eplb_replicate_scratch_size - bytes of scratch for eplb_replicate_experts.
+   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _OVERFLOW */
+EPLB_API eplb_result eplb_replicate_scratch_size(int32_t num_log, int32_t num_phy, size_t *bytes);
+
+/* eplb_replicate_experts - give each expert a slot and the spare slots to the most loaded.
+   in      weight       [X, num_log] float32, finite, >= 0; X rows, each by itself; an all-zero row
+                        counts as even
+           replication  EPLB_REPLICATE_*; fixup_steps as in eplb_options
+   out     phy2log      [X, num_phy] expert of each slot; slots 0 .. num_log-1 hold experts in order
+           rank         [X, num_phy] or NULL: which replica of its expert a slot holds
+           logcnt       [X, num_log] or NULL: replicas of each expert, >= 1
+   scratch bytes from eplb_replicate_scratch_size; any address
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW,
+           _OVERFLOW, _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE
+   ties    to the lower expert
+   cost    O(num_log + (num_phy - num_log) log num_log), and O(num_log) for each fix-up step
+   source  deepseek-ai/EPLB replicate_experts; D'Hondt 1878; Sainte-Lague 1910 */
+EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_rows, int32_t num_log,
+                                            int32_t num_phy, int32_t replication, int32_t fixup_steps,
+                                            int32_t *phy2log, int32_t *rank, int32_t *logcnt,
+                                            void *scratch, size_t scratch_bytes);
+
+/* ----------------------------------------------------------------------------------- evaluate */
+
+typedef struct eplb_layer_report {
+    float   max_load;             /* of a GPU; mean over the samples of each sample's maximum */
+    float   mean_load;            /* of a GPU; mean over the samples */
+    float   balancedness;         /* mean_load / max_load, in (0, 1]; 1 when there is no load */
+    float   lower_bound;          /* no plan of this problem and policy has a smaller max_load */
+    float   replica_balancedness; /* mean / maximum over single slots, of the mean over samples */
+    int32_t max_logcnt;           /* most replicas of one expert */
+} eplb_layer_report;
+
+/* eplb_evaluate - how even a plan spreads a load, and how even any plan could.
+   An expert's load is shared evenly by its replicas.
+   in      options   policy and max_replicas count, for lower_bound; NULL = EPLB_PRESET_DEFAULT
+           weight    [T, L, E], as for eplb_rebalance
+           plan      only phy2log is read; the plan may come from anywhere and need not keep to the
+                     policy, which only lower_bound is about
+   out     report    [L]
+           gpu_load  [L, G] or NULL: load of each GPU, mean over the samples
+   scratch bytes from eplb_scratch_size; any address
+   returns EPLB_OK, or an error with nothing written: those of eplb_rebalance but _WIDTH, and
+           EPLB_ERR_PLAN
+   cost    O(T (E + R) + E log E + R log E) for a layer; under the hierarchical policy the bound may
+           take EPLB_P_SPLIT_STEPS times the last part
+   threads reentrant */
+EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
+                                   const float *weight, const eplb_plan *plan,
+                                   eplb_layer_report *report, float *gpu_load, void *scratch,
+                                   size_t scratch_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* EPLB_H */
+
+/* ==================================================================================================
+   IMPLEMENTATION
+
+   In the order in which a layer's load flows through it. Private names start with eplb_p_. */
+
+#if defined(EPLB_IMPLEMENTATION) && !defined(EPLB_P_IMPLEMENTED)
+#define EPLB_P_IMPLEMENTED
+
+#if defined(__FAST_MATH__) && !defined(EPLB_ALLOW_FAST_MATH)
+#error "eplb.h: -ffast-math changes plans; compile without it, or define EPLB_ALLOW_FAST_MATH"
+#endif
+
+#include <float.h>
+
+#ifndef EPLB_ASSERT
+#define EPLB_ASSERT(x) ((void)0)
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ----------------------------------------------------------------------------------- numerics
+
+   Everything that decides where an expert goes is computed by the functions of this section, on
+   the CPU and on the GPU alike. */
+
+#if defined(__CUDACC__)
+#define EPLB_P_HD static __host__ __device__ __forceinline__
+#else
+#define EPLB_P_HD static inline
+#endif
+
+/* One float32 operation, rounded once. A compiler may keep a sum wider than float32 (x87) or fuse a
+   product into the sum behind it (every processor with FMA, and no pragma stops gcc); a pass
+   through a volatile is the portable way to forbid both. */
+#if defined(__CUDA_ARCH__)
+EPLB_P_HD float eplb_p_add(float a, float b) { return __fadd_rn(a, b); }
+EPLB_P_HD float eplb_p_sub(float a, float b) { return __fsub_rn(a, b); }
+EPLB_P_HD float eplb_p_mul(float a, float b) { return __fmul_rn(a, b); }
+EPLB_P_HD float eplb_p_div(float a, float b) { return __fdiv_rn(a, b); }
+#else
+EPLB_P_HD float eplb_p_rounded(float x)
+{
+    volatile float once = x;
+    return once;
+}
+EPLB_P_HD float eplb_p_mul(float a, float b) { return eplb_p_rounded(a * b); }
+#if FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16
+EPLB_P_HD float eplb_p_add(float a, float b) { return a + b; }
+EPLB_P_HD float eplb_p_sub(float a, float b) { return a - b; }
+EPLB_P_HD float eplb_p_div(float a, float b) { return a / b; }
+#else
+EPLB_P_HD float eplb_p_add(float a, float b) { return eplb_p_rounded(a + b); }
+EPLB_P_HD float eplb_p_sub(float a, float b) { return eplb_p_rounded(a - b); }
+EPLB_P_HD float eplb_p_div(float a, float b) { return eplb_p_rounded(a / b); }
+#endif
+#endif
+
+/* The bits of a float in memory, by copy: the one way that is defined in C and C++. Tests on them
+   hold under -ffast-math too, where `x != x` is folded away. */
+EPLB_P_HD uint32_t eplb_p_bits_at(const float *x)
+{
+    uint32_t bits;
+#if defined(__CUDA_ARCH__)
+    bits = __float_as_uint(*x);
+#elif defined(__GNUC__)
+    __builtin_memcpy(&bits, x, sizeof bits);
+#else
+    size_t i;
+    for (i = 0; i < sizeof bits; i++) ((unsigned char *)&bits)[i] = ((const unsigned char *)x)[i];
+#endif
+    return bits;
+}
+
+EPLB_P_HD uint32_t eplb_p_bits(float x) { return eplb_p_bits_at(&x); }
+
+EPLB_P_HD float eplb_p_from_bits(uint32_t bits)
+{
+    float x;
+#if defined(__CUDA_ARCH__)
+    x = __uint_as_float(bits);
+#elif defined(__GNUC__)
+    __builtin_memcpy(&x, &bits, sizeof x);
+#else
+    size_t i;
+    for (i = 0; i < sizeof x; i++) ((unsigned char *)&x)[i] = ((const unsigned char *)&bits)[i];
+#endif
+    return x;
+}
+
+/* A total order in one integer: value first, then index. The bits of non-negative floats are
+   ordered as the floats are, so the smallest key is the heaviest (or lightest) item, and among
+   equals the one with the lowest index. */
+EPLB_P_HD uint64_t eplb_p_heavy_first(float value, int32_t index)
+{
+    return ((uint64_t)~eplb_p_bits(value) << 32) | (uint32_t)index;
+}
+
+EPLB_P_HD uint64_t eplb_p_light_first(float value, int32_t index)
+{
+    return ((uint64_t)eplb_p_bits(value) << 32) | (uint32_t)index;
+}
+
+EPLB_P_HD int32_t eplb_p_index(uint64_t key) { return (int32_t)(key & UINT32_MAX); }
+
+#define EPLB_P_LAST UINT64_MAX /* a key behind every other */
+
+/* What an expert bids for its next replica: load / count (D'Hondt), which is also the load of each
+   of its replicas, or load / (2 count - 1) (Sainte-Lague). */
+enum { EPLB_P_DHONDT, EPLB_P_SAINTE_LAGUE };
+
+EPLB_P_HD float eplb_p_bid(float load, int32_t count, int method)
+{
+    uint32_t divisor = method == EPLB_P_DHONDT ? (uint32_t)count : 2u * (uint32_t)count - 1u;
+    return eplb_p_div(load, (float)divisor);
+}
+
+/* The gain of a swap that moves d from a pack to one that is D lighter; positive when it helps.
+   min(d, D - d) is exact: where it is D - d, D <= 2 d, and the difference of such floats is one. */
+EPLB_P_HD float eplb_p_swap_gain(float d, float D)
+{
+    float rest = eplb_p_sub(D, d);
+    return d < rest ? d : rest;
+}
+
+/* Half of what such a swap takes off the sum of squared pack loads. */
+EPLB_P_HD float eplb_p_swap_fall(float d, float D) { return eplb_p_mul(d, eplb_p_sub(D, d)); }
+
+/* The share of the mean pack load below which a difference of packs counts as none. The published
+   programs use 1e-6 of whatever unit the loads come in. */
+#define EPLB_P_TINY 1e-6f
+
+/* ------------------------------------------------------------------------------------ results */
+
+EPLB_API const char *eplb_result_name(eplb_result r)
+{
+    switch (r) {
+    case EPLB_OK: return "EPLB_OK";
+    case EPLB_ERR_NULL: return "EPLB_ERR_NULL";
+    case EPLB_ERR_OPTION: return "EPLB_ERR_OPTION";
+    case EPLB_ERR_COUNT: return "EPLB_ERR_COUNT";
+    case EPLB_ERR_LAYER_RANGE: return "EPLB_ERR_LAYER_RANGE";
+    case EPLB_ERR_DIVIDE: return "EPLB_ERR_DIVIDE";
+    case EPLB_ERR_TOO_FEW: return "EPLB_ERR_TOO_FEW";
+    case EPLB_ERR_MAX_REPLICAS: return "EPLB_ERR_MAX_REPLICAS";
+    case EPLB_ERR_OVERFLOW: return "EPLB_ERR_OVERFLOW";
+    case EPLB_ERR_SCRATCH_SIZE: return "EPLB_ERR_SCRATCH_SIZE";
+    case EPLB_ERR_WIDTH: return "EPLB_ERR_WIDTH";
+    case EPLB_ERR_NAN: return "EPLB_ERR_NAN";
+    case EPLB_ERR_INFINITE: return "EPLB_ERR_INFINITE";
+    case EPLB_ERR_NEGATIVE: return "EPLB_ERR_NEGATIVE";
+    case EPLB_ERR_PLAN: return "EPLB_ERR_PLAN";
+    default: return "unknown eplb_result";
+    }
+}
+
+/* The one way in which a check fails: the diagnosis, where the caller wants one, learns which
+   argument was at fault. */
+static eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const char *field)
+{
+    if (why) {
+        why->result = result;
+        why->field  = field;
+    }
+    return result;
+}
+
+/* ------------------------------------------------------------------------------------ options */
+
+static eplb_packing eplb_p_packing(int32_t init, int32_t refine, int32_t max_swaps)
+{
+    eplb_packing how = EPLB_ZERO_INIT;
+    how.init           = init;
+    how.refine         = refine;
+    how.max_swaps      = max_swaps;
+    how.num_candidates = 1;
+    return how;
+}
+
+static eplb_packing eplb_p_candidates(eplb_packing how, int32_t num_candidates, int32_t noise,
+                                      float noise_scale, int32_t select)
+{
+    how.num_candidates = num_candidates;
+    how.noise          = noise;
+    how.noise_scale    = noise_scale;
+    how.select         = select;
+    return how;
+}
+
+EPLB_API const char *eplb_preset_name(int32_t preset)
+{
+    switch (preset) {
+    case EPLB_PRESET_DEFAULT: return "default";
+    case EPLB_PRESET_DEEPSEEK: return "deepseek";
+    case EPLB_PRESET_ZIGZAG: return "zigzag";
+    case EPLB_PRESET_SWAP_MAX_MIN: return "swap_max_min";
+    case EPLB_PRESET_HILL_CLIMB: return "hill_climb";
+    case EPLB_PRESET_SWAP_MAX_ANY: return "swap_max_any";
+    case EPLB_PRESET_MULTI_START: return "multi_start";
+    case EPLB_PRESET_RESTARTS: return "restarts";
+    case EPLB_PRESET_ENSEMBLE: return "ensemble";
+    case EPLB_PRESET_HYBRID: return "hybrid";
+    case EPLB_PRESET_L2: return "l2";
+    default: return NULL;
+    }
+}
+
+EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
+{
+    eplb_options o = EPLB_ZERO_INIT;
+    eplb_packing how;
+
+    if (!options) return EPLB_ERR_NULL;
+    switch (preset) {
+    case EPLB_PRESET_DEEPSEEK:
+        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_NONE, 0);
+        break;
+    case EPLB_PRESET_ZIGZAG:
+        how = eplb_p_packing(EPLB_INIT_ZIGZAG, EPLB_REFINE_MAX_MIN, 20);
+        break;
+    case EPLB_PRESET_SWAP_MAX_MIN:
+        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20);
+        break;
+    case EPLB_PRESET_HILL_CLIMB:
+        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100);
+        break;
+    case EPLB_PRESET_SWAP_MAX_ANY:
+        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_TO_ANY, 50);
+        break;
+    case EPLB_PRESET_MULTI_START:
+        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 30);
+        how = eplb_p_candidates(how, 2, EPLB_NOISE_CENTRED, 0.15f, EPLB_SELECT_SPREAD);
+        how.heavy_packs = 3;
+        break;
+    case EPLB_PRESET_RESTARTS:
+        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100);
+        how = eplb_p_candidates(how, 5, EPLB_NOISE_CENTRED, 0.1f, EPLB_SELECT_VARIANCE);
+        how.heavy_packs = 1;
+        break;
+    case EPLB_PRESET_ENSEMBLE:
+        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20);
+        how = eplb_p_candidates(how, 64, EPLB_NOISE_RAMP, 0.2f, EPLB_SELECT_MAX_LOAD);
+        break;
+    case EPLB_PRESET_HYBRID:
+        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 2);
+        o.replication = EPLB_REPLICATE_HYBRID;
+        o.fixup_steps = 1;
+        break;
+    case EPLB_PRESET_DEFAULT:
+    case EPLB_PRESET_L2:
+        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_L2, 50);
+        break;
+    default: return EPLB_ERR_OPTION;
+    }
+    o.group_packing = how;
+    o.gpu_packing   = how;
+    if (preset == EPLB_PRESET_HYBRID) o.group_packing.max_swaps = 1;
+    *options = o;
+    return EPLB_OK;
+}
+
+/* The name of a field of one of the two packings; two literals, so that no table of pointers needs
+   relocating. */
+#define EPLB_P_PACKING_FIELD(stage, name)                                                          \
+    ((stage) == EPLB_P_STAGE_GROUPS ? "options.group_packing." name : "options.gpu_packing." name)
+
+enum { EPLB_P_STAGE_GROUPS, EPLB_P_STAGE_GPUS }; /* also the last word of the noise's counter */
+
+static int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
+
+static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
+{
+    const char *field = NULL;
+
+    /* The bits of 0 .. 2 are those up to 2's; NaN, infinity and negative numbers lie above. */
+    if (eplb_p_bits_at(&how->noise_scale) > eplb_p_bits(2.0f)) field = EPLB_P_PACKING_FIELD(stage, "noise_scale");
+    if (!eplb_p_within(how->select, 0, EPLB_SELECT_VARIANCE)) field = EPLB_P_PACKING_FIELD(stage, "select");
+    if (!eplb_p_within(how->noise, 0, EPLB_NOISE_RAMP)) field = EPLB_P_PACKING_FIELD(stage, "noise");
+    if (how->num_candidates < 0) field = EPLB_P_PACKING_FIELD(stage, "num_candidates");
+    if (how->heavy_packs < 0) field = EPLB_P_PACKING_FIELD(stage, "heavy_packs");
+    if (how->max_swaps < 0) field = EPLB_P_PACKING_FIELD(stage, "max_swaps");
+    if (!eplb_p_within(how->refine, 0, EPLB_REFINE_L2)) field = EPLB_P_PACKING_FIELD(stage, "refine");
+    if (!eplb_p_within(how->init, 0, EPLB_INIT_ZIGZAG)) field = EPLB_P_PACKING_FIELD(stage, "init");
+    return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
+}
+
+static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *why)
+{
+    eplb_result r;
+
+    if (!eplb_p_within(o->policy, 0, EPLB_POLICY_GLOBAL))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.policy");
+    if (!eplb_p_within(o->replication, 0, EPLB_REPLICATE_HYBRID))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.replication");
+    if (o->fixup_steps < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.fixup_steps");
+    if (o->max_replicas < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.max_replicas");
+    r = eplb_p_check_packing(&o->group_packing, EPLB_P_STAGE_GROUPS, why);
+    return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_STAGE_GPUS, why);
+}
+
+/* -------------------------------------------------------------------------------------- arena
+
+   Scratch is carved by one function per job, which runs twice: with no memory it measures, with
+   memory it assigns. So the size asked for and the size used cannot differ. */
+
+typedef struct eplb_p_arena {
+    unsigned char *base; /* NULL: measure only */
+    size_t         used; /* bytes carved so far, a multiple of EPLB_SCRATCH_ALIGN */
+    size_t         peak; /* the most there ever were, over rewinds */
+    int            overflowed;
+} eplb_p_arena;
+
+#define EPLB_P_SLACK ((size_t)EPLB_SCRATCH_ALIGN - 1) /* what aligning any address may cost */
+
+static eplb_p_arena eplb_p_arena_at(void *scratch)
+{
+    eplb_p_arena a = EPLB_ZERO_INIT;
+    if (scratch) {
+        uintptr_t at = (uintptr_t)scratch;
+        a.base = (unsigned char *)scratch + (((at + EPLB_P_SLACK) & ~(uintptr_t)EPLB_P_SLACK) - at);
+    }
+    return a;
+}
+
+/* A block of count elements of the given size. Once something overflowed, all sizes are void. */
+static void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
+{
+    size_t room = SIZE_MAX - 2 * EPLB_P_SLACK - a->used, start = a->used;
+
+    if (a->overflowed || (size_t)count > room / size) {
+        a->overflowed = 1;
+        return NULL;
+    }
+    a->used += ((size_t)count * size + EPLB_P_SLACK) & ~EPLB_P_SLACK;
+    if (a->used > a->peak) a->peak = a->used;
+    return a->base ? (void *)(a->base + start) : NULL;
+}
+
+#define EPLB_P_TAKE(arena, type, count) ((type *)eplb_p_take(arena, count, sizeof(type)))
+
+/* Blocks taken since the mark are done with: what follows may lie over them. */
+static void eplb_p_rewind(eplb_p_arena *a, size_t mark) { a->used = mark; }
+
+static size_t eplb_p_arena_bytes(const eplb_p_arena *a) { return a->peak + EPLB_P_SLACK + 1; }
+
+/* Whether count elements of 4 bytes, a product of up to four counts, fit size_t. */
+static int eplb_p_array_fits(int32_t a, int32_t b, int32_t c)
+{
+    size_t most = SIZE_MAX / 4;
+    if (a > 0) most /= (size_t)a;
+    if (b > 0) most /= (size_t)b;
+    return (size_t)c <= most;
+}
+
+static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void *scratch, size_t bytes,
+                                        eplb_diagnosis *why)
+{
+    if (measured->overflowed) return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
+    if (why) why->bytes_needed = eplb_p_arena_bytes(measured);
+    if (!scratch) return eplb_p_fail(why, EPLB_ERR_NULL, "scratch");
+    if (bytes < eplb_p_arena_bytes(measured)) return eplb_p_fail(why, EPLB_ERR_SCRATCH_SIZE, "scratch_bytes");
+    return EPLB_OK;
+}
+
+/* ----------------------------------------------------------------------------- random numbers */
+
+/* Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011): four random words from a key and a counter, with
+   no state in between, so any item's number can be had by any thread. */
+EPLB_P_HD void eplb_p_philox(uint64_t key, const uint32_t counter[4], uint32_t out[4])
+{
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3];
+    int round;
+
+    for (round = 0; round < 10; round++) {
+        uint64_t a = (uint64_t)0xD2511F53u * x0, b = (uint64_t)0xCD9E8D57u * x2;
+        x0 = (uint32_t)(b >> 32) ^ x1 ^ k0;
+        x1 = (uint32_t)b;
+        x2 = (uint32_t)(a >> 32) ^ x3 ^ k1;
+        x3 = (uint32_t)a;
+        k0 += 0x9E3779B9u; /* the golden ratio and sqrt 3 - 1, as in the paper */
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = x0;
+    out[1] = x1;
+    out[2] = x2;
+    out[3] = x3;
+}
+
+/* The load by which candidate c > 0 orders an item, from a random word of its own. */
+EPLB_P_HD float eplb_p_perturbed(float load, uint32_t word, const eplb_packing *how, int32_t c)
+{
+    float u = (float)(word >> 8) * (1.0f / 16777216.0f); /* exact: 24 bits */
+
+    if (how->noise == EPLB_NOISE_CENTRED) {
+        float base = eplb_p_sub(1.0f, eplb_p_mul(how->noise_scale, 0.5f));
+        return eplb_p_mul(load, eplb_p_add(base, eplb_p_mul(how->noise_scale, u)));
+    } else {
+        float scale = eplb_p_div(eplb_p_mul(how->noise_scale, (float)c), (float)(how->num_candidates - 1));
+        return eplb_p_add(load, eplb_p_mul(eplb_p_mul(u, load), scale));
+    }
+}
+
+/* ------------------------------------------------------------------------------------ sorting
+
+   Keys are unique, for they hold an index, so any correct sort gives the same order. */
+
+/* Sort n keys, smallest first, by merging runs that double in length; spare is of the same size. */
+static void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
+{
+    size_t count = (size_t)n, run, start, i;
+    uint64_t *from = key, *to = spare, *swap;
+
+    for (run = 1; run < count; run *= 2) {
+        for (start = 0; start < count; start += 2 * run) {
+            size_t middle = start + run < count ? start + run : count;
+            size_t end = middle + run < count ? middle + run : count;
+            size_t left = start, right = middle;
+            for (i = start; i < end; i++) {
+                int take_left = right == end || (left < middle && from[left] < from[right]);
+                to[i] = take_left ? from[left++] : from[right++];
+            }
+        }
+        swap = from;
+        from = to;
+        to   = swap;
+    }
+    if (from != key)
+        for (i = 0; i < count; i++) key[i] = from[i];
+}
+
+/* The key at place i of a heap of n (each parent smaller than its two children) may be too large
+   for it: let it sink. Keys are unique, so the smallest is the same whatever the heap's history. */
+static void eplb_p_heap_sink(uint64_t *heap, int32_t n, int32_t i)
+{
+    size_t count = (size_t)n, at = (size_t)i, child;
+    uint64_t key = heap[at];
+
+    while ((child = 2 * at + 1) < count) {
+        if (child + 1 < count && heap[child + 1] < heap[child]) child++;
+        if (heap[child] >= key) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = key;
+}
+
+static void eplb_p_heap_build(uint64_t *heap, int32_t n)
+{
+    int32_t i;
+    for (i = n / 2; i-- > 0;) eplb_p_heap_sink(heap, n, i);
+}
+
+/* -------------------------------------------------------------------------------------- loads */
+
+#define EPLB_P_SIGN     0x80000000u
+#define EPLB_P_INFINITY 0x7F800000u
+
+static eplb_result eplb_p_check_load(const float *load)
+{
+    uint32_t bits = eplb_p_bits_at(load);
+
+    if ((bits & ~EPLB_P_SIGN) > EPLB_P_INFINITY) return EPLB_ERR_NAN;
+    if ((bits & ~EPLB_P_SIGN) == EPLB_P_INFINITY) return EPLB_ERR_INFINITE;
+    if (bits > EPLB_P_SIGN) return EPLB_ERR_NEGATIVE;
+    return EPLB_OK;
+}
+
+/* Rows first .. first+count-1 of each sample of weight [T, rows, n]. */
+static eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, int32_t num_rows, int32_t n,
+                                      int32_t first, int32_t count, eplb_diagnosis *why)
+{
+    int32_t t, row, i;
+
+    for (t = 0; t < num_samples; t++) {
+        for (row = first; row < first + count; row++) {
+            const float *load = weight + ((size_t)t * (size_t)num_rows + (size_t)row) * (size_t)n;
+            for (i = 0; i < n; i++) {
+                eplb_result r = eplb_p_check_load(&load[i]);
+                if (r == EPLB_OK) continue;
+                if (why) {
+                    why->sample = t;
+                    why->layer  = row;
+                    why->item   = i;
+                }
+                return eplb_p_fail(why, r, "weight");
+            }
+        }
+    }
+    return EPLB_OK;
+}
+
+/* The power of two by which loads are scaled before anything is computed from them, given the
+   bits of the largest: 1 in any usual unit, so that results equal the reference's in every bit;
+   otherwise one that brings the largest near 1, so that no sum, square or product can overflow or
+   vanish. */
+static float eplb_p_scale(uint32_t largest)
+{
+    int32_t exponent = (int32_t)(largest >> 23) - 127;
+
+    if (eplb_p_within(exponent, -40, 40)) return 1.0f;
+    if (exponent > 120) exponent = 120;
+    if (exponent < -120) exponent = -120;
+    return eplb_p_from_bits((uint32_t)(127 - exponent) << 23);
+}
+
+/* load [n] = the mean over samples of one row of weight, scaled; all ones when there is no load at
+   all. Samples lie stride elements apart. Returns the scale, or 0 when there is no load. */
+static float eplb_p_mean_load(const float *weight, size_t stride, int32_t num_samples, int32_t n, float *load)
+{
+    uint32_t largest = 0;
+    float scale;
+    int32_t t, i;
+
+    for (t = 0; t < num_samples; t++) {
+        for (i = 0; i < n; i++) {
+            uint32_t bits = eplb_p_bits_at(&weight[(size_t)t * stride + (size_t)i]) & ~EPLB_P_SIGN;
+            if (bits > largest) largest = bits;
+        }
+    }
+    scale = eplb_p_scale(largest);
+    for (i = 0; i < n; i++) load[i] = largest ? 0.0f : 1.0f;
+    if (!largest) return 0.0f;
+
+    for (t = 0; t < num_samples; t++) {
+        for (i = 0; i < n; i++) {
+            /* Without its sign, since -0 would sort behind everything. */
+            uint32_t bits = eplb_p_bits_at(&weight[(size_t)t * stride + (size_t)i]) & ~EPLB_P_SIGN;
+            load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_from_bits(bits), scale));
+        }
+    }
+    if (num_samples > 1)
+        for (i = 0; i < n; i++) load[i] = eplb_p_div(load[i], (float)num_samples);
+    return scale;
+}
+
+/* ---------------------------------------------------------------------------------- replicate */
+
+typedef struct eplb_p_replicas { /* the replicas of num_log experts on num_phy slots */
+    int32_t   num_log, num_phy;
+    int32_t  *phy2log; /* [num_phy] expert of each slot */
+    int32_t  *rank;    /* [num_phy] which replica of its expert */
+    int32_t  *count;   /* [num_log] replicas of each expert */
+    uint64_t *heap;    /* [num_log] experts by their bid for the next slot, highest on top */
+} eplb_p_replicas;
+
+static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, int32_t num_phy)
+{
+    eplb_p_replicas r = EPLB_ZERO_INIT;
+    r.num_log = num_log;
+    r.num_phy = num_phy;
+    r.phy2log = EPLB_P_TAKE(a, int32_t, num_phy);
+    r.rank    = EPLB_P_TAKE(a, int32_t, num_phy);
+    r.count   = EPLB_P_TAKE(a, int32_t, num_log);
+    r.heap    = EPLB_P_TAKE(a, uint64_t, num_log);
+    return r;
+}
+
+static int eplb_p_at_cap(int32_t count, int32_t max_replicas) { return max_replicas > 0 && count >= max_replicas; }
+
+/* Slots first .. last-1 go, one after the other, to the expert with the highest bid. */
+static void eplb_p_give_slots(eplb_p_replicas *r, const float *load, int32_t first, int32_t last, int method,
+                              int32_t max_replicas)
+{
+    int32_t e, slot;
+
+    if (first == last) return;
+    for (e = 0; e < r->num_log; e++)
+        r->heap[e] = eplb_p_at_cap(r->count[e], max_replicas)
+                         ? EPLB_P_LAST
+                         : eplb_p_heavy_first(eplb_p_bid(load[e], r->count[e], method), e);
+    eplb_p_heap_build(r->heap, r->num_log);
+
+    for (slot = first; slot < last; slot++) {
+        EPLB_ASSERT(r->heap[0] != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
+        e = eplb_p_index(r->heap[0]);
+        r->phy2log[slot] = e;
+        r->rank[slot]    = r->count[e]++;
+        r->heap[0] = eplb_p_at_cap(r->count[e], max_replicas)
+                         ? EPLB_P_LAST
+                         : eplb_p_heavy_first(eplb_p_bid(load[e], r->count[e], method), e);
+        eplb_p_heap_sink(r->heap, r->num_log, 0);
+    }
+}
+
+/* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`. */
+static int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, const float *load, int32_t changed,
+                                       int32_t extra, float *heaviest)
+{
+    int32_t e, at = 0;
+
+    *heaviest = -1.0f;
+    for (e = 0; e < r->num_log; e++) {
+        float each = eplb_p_bid(load[e], r->count[e] + (e == changed ? extra : 0), EPLB_P_DHONDT);
+        if (each > *heaviest) {
+            *heaviest = each;
+            at = e;
+        }
+    }
+    return at;
+}
+
+/* One replica from the donor whose own replicas grow least by it to the expert with the heaviest
+   ones, if that makes the heaviest replica lighter. Returns whether it did. */
+static int eplb_p_fixup(eplb_p_replicas *r, const float *load, int32_t max_replicas)
+{
+    float before, after, least = 0.0f;
+    int32_t receiver = eplb_p_heaviest_replica(r, load, 0, 0, &before), donor = -1, e, slot;
+
+    if (eplb_p_at_cap(r->count[receiver], max_replicas)) return 0;
+    for (e = 0; e < r->num_log; e++) {
+        float rise;
+        if (e == receiver || r->count[e] == 1) continue;
+        rise = eplb_p_sub(eplb_p_bid(load[e], r->count[e] - 1, EPLB_P_DHONDT),
+                          eplb_p_bid(load[e], r->count[e], EPLB_P_DHONDT));
+        if (donor < 0 || rise < least) {
+            least = rise;
+            donor = e;
+        }
+    }
+    if (donor < 0) return 0;
+    r->count[donor]--;
+    eplb_p_heaviest_replica(r, load, receiver, 1, &after);
+    if (!(after < before)) {
+        r->count[donor]++;
+        return 0;
+    }
+    for (slot = 0; r->phy2log[slot] != donor || r->rank[slot] != r->count[donor]; slot++) {}
+    r->phy2log[slot] = receiver;
+    r->rank[slot]    = r->count[receiver]++;
+    return 1;
+}
+
+static void eplb_p_replicate(eplb_p_replicas *r, const float *load, int32_t replication, int32_t fixup_steps,
+                             int32_t max_replicas)
+{
+    int32_t spare = r->num_phy - r->num_log, e, step;
+    int32_t tenth = replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
+
+    for (e = 0; e < r->num_log; e++) {
+        r->phy2log[e] = e;
+        r->rank[e]    = 0;
+        r->count[e]   = 1;
+    }
+    eplb_p_give_slots(r, load, r->num_log, r->num_phy - tenth, EPLB_P_DHONDT, max_replicas);
+    eplb_p_give_slots(r, load, r->num_phy - tenth, r->num_phy, EPLB_P_SAINTE_LAGUE, max_replicas);
+    if (replication != EPLB_REPLICATE_HYBRID) return;
+    for (step = 0; step < fixup_steps && eplb_p_fixup(r, load, max_replicas); step++) {}
+}
+
+EPLB_API eplb_result eplb_replicate_scratch_size(int32_t num_log, int32_t num_phy, size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    if (num_log < 1 || num_phy < 1) return EPLB_ERR_COUNT;
+    if (num_phy < num_log) return EPLB_ERR_TOO_FEW;
+    eplb_p_carve_replicas(&a, num_log, num_phy);
+    EPLB_P_TAKE(&a, float, num_log);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_rows, int32_t num_log,
+                                            int32_t num_phy, int32_t replication, int32_t fixup_steps,
+                                            int32_t *phy2log, int32_t *rank, int32_t *logcnt,
+                                            void *scratch, size_t scratch_bytes)
+{
+    eplb_p_arena a;
+    eplb_p_replicas replicas;
+    float *load;
+    size_t needed;
+    int32_t row, i;
+    eplb_result r;
+
+    if (!weight || !phy2log || !scratch) return EPLB_ERR_NULL;
+    if (num_rows < 1) return EPLB_ERR_COUNT;
+    r = eplb_replicate_scratch_size(num_log, num_phy, &needed);
+    if (r != EPLB_OK) return r;
+    if (!eplb_p_within(replication, 0, EPLB_REPLICATE_HYBRID) || fixup_steps < 0) return EPLB_ERR_OPTION;
+    if (!eplb_p_array_fits(num_rows, num_phy, 1)) return EPLB_ERR_OVERFLOW;
+    if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
+    r = eplb_p_check_loads(weight, 1, num_rows, num_log, 0, num_rows, NULL);
+    if (r != EPLB_OK) return r;
+
+    a        = eplb_p_arena_at(scratch);
+    replicas = eplb_p_carve_replicas(&a, num_log, num_phy);
+    load     = EPLB_P_TAKE(&a, float, num_log);
+    for (row = 0; row < num_rows; row++) {
+        size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
+        eplb_p_mean_load(weight + log, 0, 1, num_log, load);
+        eplb_p_replicate(&replicas, load, replication, fixup_steps, 0);
+        for (i = 0; i < num_phy; i++) {
+            phy2log[phy + (size_t)i] = replicas.phy2log[i];
+            if (rank) rank[phy + (size_t)i] = replicas.rank[i];
+        }
+        for (i = 0; logcnt && i < num_log; i++) logcnt[log + (size_t)i] = replicas.count[i];
+    }
+    return EPLB_OK;
+}
+
+/* --------------------------------------------------------------------------------------- pack
+
+   n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an
+   item is known by its position in that order, and a pack is the ascending list of the positions
+   that it holds, so "first in sorted order" is "at the lower position". */
+
+typedef struct eplb_p_packer {
+    const eplb_packing *how;
+    int32_t n, m, room; /* items, packs, items in each pack */
+
+    /* Of the packing as a whole. */
+    uint64_t *true_order; /* [n] items by their load, heaviest first */
+    int32_t  *best_pack;  /* [n] pack of each item in the best candidate so far */
+    float     best_score;
+
+    /* Of the candidate at hand. */
+    const uint64_t *order; /* [n] items by their perturbed load: true_order, or order_of_its_own */
+    uint64_t *order_of_its_own;
+    uint64_t *spare;       /* [n] for sorting */
+    int32_t  *held;        /* [m, room] positions in each pack, ascending */
+    float    *held_load;   /* [m, room] their true loads */
+    int32_t  *fill;        /* [m] how many there are so far */
+    float    *pack_load;   /* [m] sum of held_load in its order */
+    uint64_t *by_load;     /* [m] packs, lightest on top while packing; heaviest first afterwards */
+    float     tiny;        /* a difference of pack loads below it counts as none */
+} eplb_p_packer;
+
+static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
+{
+    eplb_p_packer p = EPLB_ZERO_INIT;
+    p.how              = how;
+    p.n                = n;
+    p.m                = m;
+    p.room             = n / m;
+    p.true_order       = EPLB_P_TAKE(a, uint64_t, n);
+    p.order_of_its_own = EPLB_P_TAKE(a, uint64_t, n);
+    p.spare            = EPLB_P_TAKE(a, uint64_t, n);
+    p.best_pack        = EPLB_P_TAKE(a, int32_t, n);
+    p.held             = EPLB_P_TAKE(a, int32_t, n);
+    p.held_load        = EPLB_P_TAKE(a, float, n);
+    p.fill             = EPLB_P_TAKE(a, int32_t, m);
+    p.pack_load        = EPLB_P_TAKE(a, float, m);
+    p.by_load          = EPLB_P_TAKE(a, uint64_t, m);
+    return p;
+}
+
+/* pack: initial */
+
+static void eplb_p_order_items(eplb_p_packer *p, const float *weight)
+{
+    int32_t i;
+    for (i = 0; i < p->n; i++) p->true_order[i] = eplb_p_heavy_first(weight[i], i);
+    eplb_p_sort(p->true_order, p->spare, p->n);
+    p->order = p->true_order;
+}
+
+/* The order of candidate c > 0. Item i draws word i % 4 of counter (i / 4, c, row, stage). */
+static void eplb_p_perturb_order(eplb_p_packer *p, const float *weight, uint64_t seed, uint32_t row,
+                                 int stage, int32_t c)
+{
+    uint32_t counter[4], word[4] = {0, 0, 0, 0};
+    int32_t i;
+
+    counter[1] = (uint32_t)c;
+    counter[2] = row;
+    counter[3] = (uint32_t)stage;
+    for (i = 0; i < p->n; i++) {
+        if (i % 4 == 0) {
+            counter[0] = (uint32_t)i / 4;
+            eplb_p_philox(seed, counter, word);
+        }
+        p->order_of_its_own[i] = eplb_p_heavy_first(eplb_p_perturbed(weight[i], word[i % 4], p->how, c), i);
+    }
+    eplb_p_sort(p->order_of_its_own, p->spare, p->n);
+    p->order = p->order_of_its_own;
+}
+
+static void eplb_p_put(eplb_p_packer *p, const float *weight, int32_t position, int32_t pack)
+{
+    size_t at = (size_t)pack * (size_t)p->room + (size_t)p->fill[pack]++;
+    float load = weight[eplb_p_index(p->order[position])];
+
+    p->held[at]        = position;
+    p->held_load[at]   = load;
+    p->pack_load[pack] = eplb_p_add(p->pack_load[pack], load);
+}
+
+static void eplb_p_pack_lpt(eplb_p_packer *p, const float *weight)
+{
+    int32_t pack, position;
+
+    /* Packs are empty, so their order by index is a heap. */
+    for (pack = 0; pack < p->m; pack++) p->by_load[pack] = eplb_p_light_first(0.0f, pack);
+    for (position = 0; position < p->n; position++) {
+        pack = eplb_p_index(p->by_load[0]);
+        eplb_p_put(p, weight, position, pack);
+        p->by_load[0] = p->fill[pack] < p->room ? eplb_p_light_first(p->pack_load[pack], pack) : EPLB_P_LAST;
+        eplb_p_heap_sink(p->by_load, p->m, 0);
+    }
+}
+
+static void eplb_p_pack_zigzag(eplb_p_packer *p, const float *weight)
+{
+    int32_t position;
+    for (position = 0; position < p->n; position++) {
+        int32_t turn = position / p->m, step = position % p->m;
+        eplb_p_put(p, weight, position, turn % 2 == 0 ? step : p->m - 1 - step);
+    }
+}
+
+static void eplb_p_pack_initially(eplb_p_packer *p, const float *weight)
+{
+    int32_t pack;
+
+    for (pack = 0; pack < p->m; pack++) {
+        p->fill[pack]      = 0;
+        p->pack_load[pack] = 0.0f;
+    }
+    if (p->how->init == EPLB_INIT_ZIGZAG)
+        eplb_p_pack_zigzag(p, weight);
+    else
+        eplb_p_pack_lpt(p, weight);
+}
+
+static float eplb_p_mean_pack_load(const eplb_p_packer *p)
+{
+    float sum = 0.0f;
+    int32_t pack;
+    for (pack = 0; pack < p->m; pack++) sum = eplb_p_add(sum, p->pack_load[pack]);
+    return eplb_p_div(sum, (float)p->m);
+}
+
+/* pack: refine */
+
+typedef struct eplb_p_swap {
+    int32_t heavy, light; /* packs */
+    int32_t u, v;         /* places in their lists; what stands there changes packs */
+    float   gain;         /* positive when the swap helps; 0 when there is none */
+} eplb_p_swap;
+
+static const eplb_p_swap eplb_p_no_swap = {0, 0, 0, 0, 0.0f};
+
+static float eplb_p_difference(const eplb_p_packer *p, int32_t heavy, int32_t light)
+{
+    return eplb_p_sub(p->pack_load[heavy], p->pack_load[light]);
+}
+
+/* The swap of two packs with the largest gain, the first u and then the first v on ties. */
+static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, int32_t heavy, int32_t light)
+{
+    const float *u_load = p->held_load + (size_t)heavy * (size_t)p->room;
+    const float *v_load = p->held_load + (size_t)light * (size_t)p->room;
+    float D = eplb_p_difference(p, heavy, light);
+    eplb_p_swap best = eplb_p_no_swap;
+    int32_t u, v;
+
+    best.heavy = heavy;
+    best.light = light;
+    for (u = 0; u < p->room; u++) {
+        for (v = 0; v < p->room; v++) {
+            float gain = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
+            if (gain > best.gain) {
+                best.gain = gain;
+                best.u    = u;
+                best.v    = v;
+            }
+        }
+    }
+    return best;
+}
+
+static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t place)
+{
+    return p->held[(size_t)pack * (size_t)p->room + (size_t)place];
+}
+
+/* Whether swap a comes before swap b where both are as good: by its u, then by its v. */
+static int eplb_p_comes_before(const eplb_p_packer *p, const eplb_p_swap *a, const eplb_p_swap *b)
+{
+    int32_t ua = eplb_p_position(p, a->heavy, a->u), ub = eplb_p_position(p, b->heavy, b->u);
+    if (ua != ub) return ua < ub;
+    return eplb_p_position(p, a->light, a->v) < eplb_p_position(p, b->light, b->v);
+}
+
+static int32_t eplb_p_by_load(const eplb_p_packer *p, int32_t place) { return eplb_p_index(p->by_load[place]); }
+
+static eplb_p_swap eplb_p_find_max_min(const eplb_p_packer *p)
+{
+    int32_t heavy = eplb_p_by_load(p, 0), last = p->m - 1, light;
+
+    /* Of equally light packs, the one with the lowest index stands first. */
+    while (last > 0 && p->pack_load[eplb_p_by_load(p, last - 1)] == p->pack_load[eplb_p_by_load(p, last)]) last--;
+    light = eplb_p_by_load(p, last);
+    if (eplb_p_difference(p, heavy, light) < p->tiny) return eplb_p_no_swap;
+    return eplb_p_best_swap(p, heavy, light);
+}
+
+static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
+{
+    int32_t tried = p->how->heavy_packs > 0 && p->how->heavy_packs < p->m ? p->how->heavy_packs : p->m;
+    int32_t i, j;
+
+    for (i = 0; i < tried; i++) {
+        for (j = p->m - 1; j > i; j--) {
+            int32_t heavy = eplb_p_by_load(p, i), light = eplb_p_by_load(p, j);
+            eplb_p_swap swap;
+            if (eplb_p_difference(p, heavy, light) < p->tiny) break; /* and so are the packs before j */
+            swap = eplb_p_best_swap(p, heavy, light);
+            if (swap.gain > 0.0f) return swap;
+        }
+    }
+    return eplb_p_no_swap;
+}
+
+static eplb_p_swap eplb_p_find_max_to_any(const eplb_p_packer *p)
+{
+    int32_t heavy = eplb_p_by_load(p, 0), j;
+    eplb_p_swap best = eplb_p_no_swap;
+
+    for (j = p->m - 1; j > 0; j--) {
+        int32_t light = eplb_p_by_load(p, j);
+        eplb_p_swap swap;
+        /* No gain exceeds D / 2, and D shrinks from here on. */
+        if (eplb_p_difference(p, heavy, light) * 0.5f < best.gain) break;
+        swap = eplb_p_best_swap(p, heavy, light);
+        if (swap.gain > best.gain ||
+            (swap.gain > 0.0f && swap.gain == best.gain && eplb_p_comes_before(p, &swap, &best)))
+            best = swap;
+    }
+    return best.gain > p->tiny ? best : eplb_p_no_swap;
+}
+
+/* For two packs, the swap with the largest gain is also the one with the largest fall in squares,
+   d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
+static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
+{
+    eplb_p_swap best = eplb_p_no_swap;
+    float best_fall = 0.0f;
+    int32_t i, j;
+
+    for (i = 0; i < p->m; i++) {
+        for (j = p->m - 1; j > i; j--) {
+            int32_t heavy = eplb_p_by_load(p, i), light = eplb_p_by_load(p, j);
+            float D = eplb_p_difference(p, heavy, light), fall;
+            eplb_p_swap swap;
+            /* No fall exceeds D^2 / 4, give or take its rounding, and D shrinks from here on. */
+            if (D * D * 0.2500005f < best_fall || !(D > 0.0f)) break;
+            swap = eplb_p_best_swap(p, heavy, light);
+            if (!(swap.gain > 0.0f)) continue;
+            fall = eplb_p_swap_fall(
+                eplb_p_sub(p->held_load[(size_t)heavy * (size_t)p->room + (size_t)swap.u],
+                           p->held_load[(size_t)light * (size_t)p->room + (size_t)swap.v]), D);
+            if (fall > best_fall || (fall == best_fall && best.gain > 0.0f && eplb_p_comes_before(p, &swap, &best))) {
+                best_fall = fall;
+                best      = swap;
+            }
+        }
+    }
+    return 2.0f * best_fall > eplb_p_mul(p->tiny, p->tiny) ? best : eplb_p_no_swap;
+}
+
+/* A pack's item at a place gives way to one at another position: the list stays ascending, and the
+   pack's load is summed afresh. */
+static void eplb_p_exchange(eplb_p_packer *p, int32_t pack, int32_t place, int32_t position, float load)
+{
+    int32_t *held = p->held + (size_t)pack * (size_t)p->room;
+    float *held_load = p->held_load + (size_t)pack * (size_t)p->room, sum = 0.0f;
+    int32_t i;
+
+    for (; place > 0 && held[place - 1] > position; place--) {
+        held[place]      = held[place - 1];
+        held_load[place] = held_load[place - 1];
+    }
+    for (; place + 1 < p->room && held[place + 1] < position; place++) {
+        held[place]      = held[place + 1];
+        held_load[place] = held_load[place + 1];
+    }
+    held[place]      = position;
+    held_load[place] = load;
+    for (i = 0; i < p->room; i++) sum = eplb_p_add(sum, held_load[i]);
+    p->pack_load[pack] = sum;
+}
+
+/* Packs are in order by load but for one whose load has changed: move it to where it belongs. */
+static void eplb_p_reorder(eplb_p_packer *p, int32_t pack, float old_load)
+{
+    uint64_t old_key = eplb_p_heavy_first(old_load, pack);
+    uint64_t new_key = eplb_p_heavy_first(p->pack_load[pack], pack);
+    int32_t at = 0;
+
+    while (p->by_load[at] != old_key) at++;
+    for (; at > 0 && p->by_load[at - 1] > new_key; at--) p->by_load[at] = p->by_load[at - 1];
+    for (; at + 1 < p->m && p->by_load[at + 1] < new_key; at++) p->by_load[at] = p->by_load[at + 1];
+    p->by_load[at] = new_key;
+}
+
+static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_swap *s)
+{
+    size_t u = (size_t)s->heavy * (size_t)p->room + (size_t)s->u;
+    size_t v = (size_t)s->light * (size_t)p->room + (size_t)s->v;
+    int32_t u_position = p->held[u], v_position = p->held[v];
+    float u_load = p->held_load[u], v_load = p->held_load[v];
+    float heavy_load = p->pack_load[s->heavy], light_load = p->pack_load[s->light];
+
+    eplb_p_exchange(p, s->heavy, s->u, v_position, v_load);
+    eplb_p_exchange(p, s->light, s->v, u_position, u_load);
+    eplb_p_reorder(p, s->heavy, heavy_load);
+    eplb_p_reorder(p, s->light, light_load);
+}
+
+static eplb_p_swap eplb_p_find_swap(const eplb_p_packer *p)
+{
+    switch (p->how->refine) {
+    case EPLB_REFINE_MAX_MIN: return eplb_p_find_max_min(p);
+    case EPLB_REFINE_PAIR_SCAN: return eplb_p_find_pair_scan(p);
+    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_find_max_to_any(p);
+    case EPLB_REFINE_L2: return eplb_p_find_l2(p);
+    default: return eplb_p_no_swap;
+    }
+}
+
+/* Swaps until none helps. Each lowers the sum of squared pack loads, so none comes back. */
+static void eplb_p_refine(eplb_p_packer *p)
+{
+    int32_t pack, swaps;
+
+    if (p->how->refine == EPLB_REFINE_NONE) return;
+    for (pack = 0; pack < p->m; pack++) p->by_load[pack] = eplb_p_heavy_first(p->pack_load[pack], pack);
+    eplb_p_sort(p->by_load, p->spare, p->m); /* spare suffices: m < n */
+
+    for (swaps = 0; swaps < p->how->max_swaps; swaps++) {
+        eplb_p_swap swap = eplb_p_find_swap(p);
+        if (!(swap.gain > 0.0f)) return;
+        eplb_p_do_swap(p, &swap);
+    }
+}
+
+/* pack: select */
+
+/* How good the candidate is: the smaller, the better. */
+static float eplb_p_candidate_score(const eplb_p_packer *p, float largest, float smallest)
+{
+    float mean, sum = 0.0f;
+    int32_t pack;
+
+    switch (p->how->select) {
+    case EPLB_SELECT_SPREAD: return eplb_p_sub(largest, smallest);
+    case EPLB_SELECT_VARIANCE: /* times the number of packs, the same for all candidates */
+        mean = eplb_p_mean_pack_load(p);
+        for (pack = 0; pack < p->m; pack++) {
+            float off = eplb_p_sub(p->pack_load[pack], mean);
+            sum = eplb_p_add(sum, eplb_p_mul(off, off));
+        }
+        return sum;
+    default: return largest;
+    }
+}
+
+/* Keep the candidate if it is the first or better than those before. Returns whether it is so even
+   that no other need be tried. */
+static int eplb_p_select(eplb_p_packer *p, int32_t c)
+{
+    float largest = p->pack_load[0], smallest = p->pack_load[0], score;
+    int32_t pack, place;
+
+    for (pack = 1; pack < p->m; pack++) {
+        if (p->pack_load[pack] > largest) largest = p->pack_load[pack];
+        if (p->pack_load[pack] < smallest) smallest = p->pack_load[pack];
+    }
+    score = eplb_p_candidate_score(p, largest, smallest);
+    if (c == 0 || score < p->best_score) {
+        p->best_score = score;
+        for (pack = 0; pack < p->m; pack++)
+            for (place = 0; place < p->room; place++)
+                p->best_pack[eplb_p_index(p->order[eplb_p_position(p, pack, place)])] = pack;
+    }
+    return eplb_p_sub(largest, smallest) < p->tiny;
+}
+
+/* pack_index, rank_in_pack [n] of the best candidate. Ranks follow the true loads, whatever the
+   candidate's order and whatever swaps were done. */
+static void eplb_p_number_packs(eplb_p_packer *p, int32_t *pack_index, int32_t *rank_in_pack)
+{
+    int32_t pack, position;
+
+    for (pack = 0; pack < p->m; pack++) p->fill[pack] = 0;
+    for (position = 0; position < p->n; position++) {
+        int32_t item = eplb_p_index(p->true_order[position]);
+        pack_index[item]   = p->best_pack[item];
+        rank_in_pack[item] = p->fill[p->best_pack[item]]++;
+    }
+}
+
+/* One packing. row and stage tell its noise from that of every other packing. */
+static void eplb_p_pack(eplb_p_packer *p, const float *weight, uint64_t seed, uint32_t row, int stage,
+                        int32_t *pack_index, int32_t *rank_in_pack)
+{
+    int32_t candidates = p->how->num_candidates > 1 ? p->how->num_candidates : 1, c, i;
+
+    if (p->room == 1) {
+        for (i = 0; i < p->n; i++) {
+            pack_index[i]   = i;
+            rank_in_pack[i] = 0;
+        }
+        return;
+    }
+    eplb_p_order_items(p, weight);
+    for (c = 0; c < candidates; c++) {
+        if (c > 0) eplb_p_perturb_order(p, weight, seed, row, stage, c);
+        eplb_p_pack_initially(p, weight);
+        p->tiny = eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(p));
+        eplb_p_refine(p);
+        if (eplb_p_select(p, c)) break;
+    }
+    eplb_p_number_packs(p, pack_index, rank_in_pack);
+}
+
+/* The packing that a caller's `how` stands for, and whether it can be done. */
+static eplb_result eplb_p_resolve_packing(int32_t num_items, int32_t num_packs, const eplb_packing *how,
+                                          eplb_packing *resolved)
+{
+    eplb_options o = EPLB_ZERO_INIT;
+
+    if (num_items < 1 || num_packs < 1) return EPLB_ERR_COUNT;
+    if (num_items % num_packs != 0) return EPLB_ERR_DIVIDE;
+    eplb_options_preset(EPLB_PRESET_DEFAULT, &o);
+    *resolved = how ? *how : o.gpu_packing;
+    return eplb_p_check_packing(resolved, EPLB_P_STAGE_GPUS, NULL);
+}
+
+EPLB_API eplb_result eplb_packing_scratch_size(int32_t num_items, int32_t num_packs,
+                                               const eplb_packing *how, size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_packing resolved = EPLB_ZERO_INIT;
+    eplb_result r;
+
+    if (!bytes) return EPLB_ERR_NULL;
+    r = eplb_p_resolve_packing(num_items, num_packs, how, &resolved);
+    if (r != EPLB_OK) return r;
+    eplb_p_carve_packer(&a, num_items, num_packs, &resolved);
+    EPLB_P_TAKE(&a, float, num_items);
+    EPLB_P_TAKE(&a, int32_t, num_items);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows, int32_t num_items,
+                                           int32_t num_packs, const eplb_packing *how, uint64_t seed,
+                                           int32_t *pack_index, int32_t *rank_in_pack, void *scratch,
+                                           size_t scratch_bytes)
+{
+    eplb_p_arena a;
+    eplb_p_packer packer;
+    eplb_packing resolved = EPLB_ZERO_INIT;
+    float *load;
+    int32_t *rank_unwanted, row;
+    size_t needed;
+    eplb_result r;
+
+    if (!weight || !pack_index || !scratch) return EPLB_ERR_NULL;
+    if (num_rows < 1) return EPLB_ERR_COUNT;
+    r = eplb_packing_scratch_size(num_items, num_packs, how, &needed);
+    if (r != EPLB_OK) return r;
+    eplb_p_resolve_packing(num_items, num_packs, how, &resolved);
+    if (!eplb_p_array_fits(num_rows, num_items, 1)) return EPLB_ERR_OVERFLOW;
+    if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
+    r = eplb_p_check_loads(weight, 1, num_rows, num_items, 0, num_rows, NULL);
+    if (r != EPLB_OK) return r;
+
+    a             = eplb_p_arena_at(scratch);
+    packer        = eplb_p_carve_packer(&a, num_items, num_packs, &resolved);
+    load          = EPLB_P_TAKE(&a, float, num_items);
+    rank_unwanted = EPLB_P_TAKE(&a, int32_t, num_items);
+    for (row = 0; row < num_rows; row++) {
+        size_t at = (size_t)row * (size_t)num_items;
+        eplb_p_mean_load(weight + at, 0, 1, num_items, load);
+        eplb_p_pack(&packer, load, seed, (uint32_t)row, EPLB_P_STAGE_GPUS, pack_index + at,
+                    rank_in_pack ? rank_in_pack + at : rank_unwanted);
+    }
+    return EPLB_OK;
+}
+
+/* ---------------------------------------------------------------------------------- hierarchy
+
+   A job is one call: the problem with its defaults filled in, as the policy sees it, and the
+   scratch of the one layer that is in hand. */
+
+typedef struct eplb_p_job {
+    eplb_problem shape; /* under the global policy one group and one node */
+    eplb_options options;
+    int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
+
+    /* The layer. "mlog" is the order of experts by node, group in the node, place in the group. */
+    float   *load;     /* [E] */
+    int32_t *mlog2log; /* [E] */
+    int32_t *phy2log;  /* [R] */
+    int32_t *phyrank;  /* [R] */
+    int32_t *logcnt;   /* [E] */
+
+    /* Groups to nodes. */
+    float   *group_load; /* [K] */
+    int32_t *group_node; /* [K] */
+    int32_t *group_rank; /* [K] place of a group among those of its node */
+    eplb_p_packer group_packer;
+
+    /* One node, over the memory of the step before. */
+    float   *mlog_load;       /* [node_experts] */
+    eplb_p_replicas replicas; /* of the node's experts, by their place in mlog */
+    float   *slot_load;       /* [node_slots] */
+    int32_t *slot_gpu;        /* [node_slots] GPU of the node that a slot is packed on */
+    int32_t *slot_rank;       /* [node_slots] and its place there */
+    eplb_p_packer gpu_packer;
+} eplb_p_job;
+
+static void eplb_p_carve_layer(eplb_p_arena *a, eplb_p_job *job)
+{
+    const eplb_problem *s = &job->shape;
+    size_t mark;
+
+    job->load     = EPLB_P_TAKE(a, float, s->num_experts);
+    job->mlog2log = EPLB_P_TAKE(a, int32_t, s->num_experts);
+    job->phy2log  = EPLB_P_TAKE(a, int32_t, s->num_replicas);
+    job->phyrank  = EPLB_P_TAKE(a, int32_t, s->num_replicas);
+    job->logcnt   = EPLB_P_TAKE(a, int32_t, s->num_experts);
+
+    mark = a->used;
+    job->group_load   = EPLB_P_TAKE(a, float, s->num_groups);
+    job->group_node   = EPLB_P_TAKE(a, int32_t, s->num_groups);
+    job->group_rank   = EPLB_P_TAKE(a, int32_t, s->num_groups);
+    job->group_packer = eplb_p_carve_packer(a, s->num_groups, s->num_nodes, &job->options.group_packing);
+
+    eplb_p_rewind(a, mark);
+    job->mlog_load  = EPLB_P_TAKE(a, float, job->node_experts);
+    job->replicas   = eplb_p_carve_replicas(a, job->node_experts, job->node_slots);
+    job->slot_load  = EPLB_P_TAKE(a, float, job->node_slots);
+    job->slot_gpu   = EPLB_P_TAKE(a, int32_t, job->node_slots);
+    job->slot_rank  = EPLB_P_TAKE(a, int32_t, job->node_slots);
+    job->gpu_packer = eplb_p_carve_packer(a, job->node_slots, job->node_gpus, &job->options.gpu_packing);
+}
+
+/* Row `layer` of sample 0; later samples lie eplb_p_sample_stride elements on. */
+static const float *eplb_p_layer_weight(const eplb_p_job *job, const float *weight, int32_t layer)
+{
+    return weight + (size_t)layer * (size_t)job->shape.num_experts;
+}
+
+static size_t eplb_p_sample_stride(const eplb_p_job *job)
+{
+    return (size_t)job->shape.num_layers * (size_t)job->shape.num_experts;
+}
+
+/* Groups to nodes: load -> mlog2log. */
+static void eplb_p_place_groups(eplb_p_job *job, int32_t layer)
+{
+    int32_t group, i;
+
+    for (group = 0; group < job->shape.num_groups; group++) {
+        float sum = 0.0f;
+        for (i = 0; i < job->group_size; i++) sum = eplb_p_add(sum, job->load[group * job->group_size + i]);
+        job->group_load[group] = sum;
+    }
+    eplb_p_pack(&job->group_packer, job->group_load, job->options.seed, (uint32_t)layer, EPLB_P_STAGE_GROUPS,
+                job->group_node, job->group_rank);
+    for (group = 0; group < job->shape.num_groups; group++) {
+        int32_t place = job->group_node[group] * job->node_groups + job->group_rank[group];
+        for (i = 0; i < job->group_size; i++)
+            job->mlog2log[place * job->group_size + i] = group * job->group_size + i;
+    }
+}
+
+/* One node: its experts in mlog order -> replicas -> slots on its GPUs. */
+static void eplb_p_plan_node(eplb_p_job *job, int32_t layer, int32_t node)
+{
+    const int32_t *mlog2log = job->mlog2log + (size_t)node * (size_t)job->node_experts;
+    eplb_p_replicas *replicas = &job->replicas;
+    uint32_t row = (uint32_t)layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
+    int32_t i;
+
+    for (i = 0; i < job->node_experts; i++) job->mlog_load[i] = job->load[mlog2log[i]];
+    eplb_p_replicate(replicas, job->mlog_load, job->options.replication, job->options.fixup_steps,
+                     job->options.max_replicas);
+    for (i = 0; i < job->node_experts; i++) job->logcnt[mlog2log[i]] = replicas->count[i];
+
+    for (i = 0; i < job->node_slots; i++) {
+        int32_t mlog = replicas->phy2log[i];
+        job->slot_load[i] = eplb_p_bid(job->mlog_load[mlog], replicas->count[mlog], EPLB_P_DHONDT);
+    }
+    eplb_p_pack(&job->gpu_packer, job->slot_load, job->options.seed, row, EPLB_P_STAGE_GPUS, job->slot_gpu,
+                job->slot_rank);
+    for (i = 0; i < job->node_slots; i++) {
+        int32_t slot = node * job->node_slots + job->slot_gpu[i] * job->gpu_slots + job->slot_rank[i];
+        job->phy2log[slot] = mlog2log[replicas->phy2log[i]];
+        job->phyrank[slot] = replicas->rank[i];
+    }
+}
+
+static void eplb_p_plan_layer(eplb_p_job *job, const float *weight, int32_t layer)
+{
+    int32_t node;
+
+    eplb_p_mean_load(eplb_p_layer_weight(job, weight, layer), eplb_p_sample_stride(job), job->shape.num_samples,
+                     job->shape.num_experts, job->load);
+    eplb_p_place_groups(job, layer);
+    for (node = 0; node < job->shape.num_nodes; node++) eplb_p_plan_node(job, layer, node);
+}
+
+/* ------------------------------------------------------------------------------- inverse maps */
+
+/* Whether log2phy is wide enough for the layer in hand. */
+static eplb_result eplb_p_check_width(const eplb_p_job *job, const eplb_plan *plan, int32_t layer,
+                                      eplb_diagnosis *why)
+{
+    int32_t e, most = 0;
+
+    for (e = 0; e < job->shape.num_experts; e++)
+        if (job->logcnt[e] > most) most = job->logcnt[e];
+    if (!plan->log2phy || plan->log2phy_width >= most) return EPLB_OK;
+    if (why) {
+        why->layer        = layer;
+        why->width_needed = most;
+    }
+    return eplb_p_fail(why, EPLB_ERR_WIDTH, "plan.log2phy_width");
+}
+
+/* The layer in hand -> the caller's plan. */
+static void eplb_p_store_layer(const eplb_p_job *job, const eplb_plan *plan, int32_t layer)
+{
+    size_t experts = (size_t)job->shape.num_experts, slots = (size_t)job->shape.num_replicas, i;
+    size_t first_expert = (size_t)layer * experts, first_slot = (size_t)layer * slots;
+
+    for (i = 0; i < slots; i++) plan->phy2log[first_slot + i] = job->phy2log[i];
+    if (plan->phyrank)
+        for (i = 0; i < slots; i++) plan->phyrank[first_slot + i] = job->phyrank[i];
+    if (plan->logcnt)
+        for (i = 0; i < experts; i++) plan->logcnt[first_expert + i] = job->logcnt[i];
+    if (plan->log2phy) {
+        size_t width = (size_t)plan->log2phy_width;
+        int32_t *log2phy = plan->log2phy + first_expert * width;
+        for (i = 0; i < experts * width; i++) log2phy[i] = -1;
+        for (i = 0; i < slots; i++)
+            log2phy[(size_t)job->phy2log[i] * width + (size_t)job->phyrank[i]] = (int32_t)i;
+    }
+}
+
+/* ------------------------------------------------------------------------------------- bounds
+
+   What no plan can beat, from four facts about any plan:
+   - the most loaded GPU carries at least the mean;
+   - it carries at least any one replica, and D'Hondt's counts make the heaviest replica as light
+     as any counts can;
+   - under the hierarchical policy both hold for each node with the groups it was given, so the
+     bound is that of the best split of groups over nodes, found by trying all of them;
+   - where those are too many: some node holds the heaviest group, and at least the lightest others. */
+
+typedef struct eplb_p_bounder {
+    eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
+    float   *node_load;       /* [node_experts] loads of one node's experts */
+    double  *group_sum;       /* [K] */
+    double  *node_sum;        /* [N] load of the groups put on each node so far */
+    int32_t *node_fill;       /* [N] and their number */
+    int32_t *node_of;         /* [K] where each group is; -1 = not yet tried */
+} eplb_p_bounder;
+
+static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_job *job)
+{
+    eplb_p_bounder b;
+    b.replicas  = eplb_p_carve_replicas(a, job->shape.num_experts, job->shape.num_replicas);
+    b.node_load = EPLB_P_TAKE(a, float, job->node_experts);
+    b.group_sum = EPLB_P_TAKE(a, double, job->shape.num_groups);
+    b.node_sum  = EPLB_P_TAKE(a, double, job->shape.num_nodes);
+    b.node_fill = EPLB_P_TAKE(a, int32_t, job->shape.num_nodes);
+    b.node_of   = EPLB_P_TAKE(a, int32_t, job->shape.num_groups);
+    return b;
+}
+
+/* The lightest that the heaviest replica of these experts can be on so many slots.
+   Proof: let x be the heaviest replica of D'Hondt's counts c, of an expert below its cap. Bids only
+   fall, so every replica beyond an expert's first was given for a bid, load / (c - 1) or more, of
+   at least x. Counts whose replicas are all lighter than x must give each expert c or more, and
+   this one more than c: more slots than there are. At its cap an expert has no lighter replicas. */
+static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
+                                            int32_t num_phy, int32_t max_replicas)
+{
+    float heaviest;
+
+    b->replicas.num_log = num_log;
+    b->replicas.num_phy = num_phy;
+    eplb_p_replicate(&b->replicas, load, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    eplb_p_heaviest_replica(&b->replicas, load, 0, 0, &heaviest);
+    return (double)heaviest;
+}
+
+/* The same within a node, for the groups that are on it. */
+static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_job *job, int32_t node)
+{
+    int32_t group, i, n = 0;
+
+    for (group = 0; group < job->shape.num_groups; group++)
+        for (i = 0; i < job->group_size && b->node_of[group] == node; i++)
+            b->node_load[n++] = job->load[group * job->group_size + i];
+    EPLB_ASSERT(n == job->node_experts);
+    return eplb_p_heaviest_replica_bound(b, b->node_load, n, job->node_slots, job->options.max_replicas);
+}
+
+#define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
+#define EPLB_P_SPLIT_LEAF  32    /* what a complete split counts for */
+
+/* The node after the group's present one that is worth trying: with room, light enough to stay
+   below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
+static int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_job *job, int32_t group, double best)
+{
+    int32_t node = b->node_of[group] + 1;
+
+    for (; node < job->shape.num_nodes; node++) {
+        if (node > 0 && b->node_fill[node - 1] == 0) return job->shape.num_nodes;
+        if (b->node_fill[node] == job->node_groups) continue;
+        if ((b->node_sum[node] + b->group_sum[group]) / job->node_gpus < best) return node;
+    }
+    return node;
+}
+
+/* The bound of the best split of groups over nodes, by depth-first search over all of them; 0 when
+   there are too many. No node's sum and no node's heaviest replica is below its part of the bound,
+   so a split is given up as soon as one of them reaches the best so far. */
+static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_job *job, double least)
+{
+    double best = DBL_MAX;
+    int32_t group, node, last = job->shape.num_groups - 1, steps = 0;
+
+    for (node = 0; node < job->shape.num_nodes; node++) {
+        b->node_sum[node]  = 0.0;
+        b->node_fill[node] = 0;
+    }
+    b->node_of[0] = -1;
+    for (group = 0; group >= 0;) {
+        if (b->node_of[group] >= 0) { /* back from trying all that follows from here */
+            b->node_sum[b->node_of[group]] -= b->group_sum[group];
+            b->node_fill[b->node_of[group]]--;
+        }
+        node = eplb_p_next_node(b, job, group, best);
+        if (node == job->shape.num_nodes) {
+            group--;
+            continue;
+        }
+        if (++steps > EPLB_P_SPLIT_STEPS) return 0.0;
+        b->node_of[group] = node;
+        b->node_sum[node] += b->group_sum[group];
+        b->node_fill[node]++;
+        if (group < last) {
+            b->node_of[++group] = -1;
+        } else {
+            double worst = 0.0, part;
+            for (node = 0; node < job->shape.num_nodes && worst < best; node++) {
+                part = b->node_sum[node] / job->node_gpus;
+                if (part > worst) worst = part;
+                part = eplb_p_node_replica_bound(b, job, node);
+                if (part > worst) worst = part;
+            }
+            if (worst < best) best = worst;
+            if (best <= least) return best; /* the bound cannot rise by this */
+            steps += EPLB_P_SPLIT_LEAF;
+        }
+    }
+    return best;
+}
+
+/* The load of the node with the heaviest group is at least that and its lightest company. */
+static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_job *job)
+{
+    double heaviest = b->group_sum[0], lightest = b->group_sum[0];
+    int32_t group;
+
+    for (group = 1; group < job->shape.num_groups; group++) {
+        if (b->group_sum[group] > heaviest) heaviest = b->group_sum[group];
+        if (b->group_sum[group] < lightest) lightest = b->group_sum[group];
+    }
+    return (heaviest + (job->node_groups - 1) * lightest) / job->node_gpus;
+}
+
+/* The lower bound of the layer whose mean load is in job->load, in its unit. */
+static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_job *job)
+{
+    double total = 0.0, bound, other;
+    int32_t group, i;
+
+    for (group = 0; group < job->shape.num_groups; group++) {
+        b->group_sum[group] = 0.0;
+        for (i = 0; i < job->group_size; i++)
+            b->group_sum[group] += (double)job->load[group * job->group_size + i];
+        total += b->group_sum[group];
+    }
+    bound = total / job->shape.num_gpus;
+    other = eplb_p_heaviest_replica_bound(b, job->load, job->shape.num_experts, job->shape.num_replicas,
+                                          job->options.max_replicas);
+    if (other > bound) bound = other;
+    other = eplb_p_heaviest_group_bound(b, job);
+    if (other > bound) bound = other;
+    if (job->shape.num_nodes > 1) {
+        other = eplb_p_split_bound(b, job, bound);
+        if (other > bound) bound = other;
+    }
+    /* Less what rounding may have added: loads are sums of T float32 terms divided once, replicas are
+       divided once more, and all else is in double precision. */
+    return bound * (1.0 - (job->shape.num_samples + 4) * (double)FLT_EPSILON);
+}
+
+/* ----------------------------------------------------------------------------------- evaluate */
+
+typedef struct eplb_p_evaluator {
+    int32_t *count;   /* [E] replicas of each expert in the plan */
+    double  *share;   /* [E] load of each of them in one sample */
+    double  *gpu_sum; /* [G] load of each GPU, over the samples */
+    eplb_p_bounder bounder;
+} eplb_p_evaluator;
+
+static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, eplb_p_job *job)
+{
+    eplb_p_evaluator v;
+    job->load = EPLB_P_TAKE(a, float, job->shape.num_experts);
+    v.count   = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
+    v.share   = EPLB_P_TAKE(a, double, job->shape.num_experts);
+    v.gpu_sum = EPLB_P_TAKE(a, double, job->shape.num_gpus);
+    v.bounder = eplb_p_carve_bounder(a, job);
+    return v;
+}
+
+/* Replicas of each expert in the plan of one layer; fails where the plan is none. */
+static eplb_result eplb_p_count_replicas(const eplb_p_job *job, const int32_t *phy2log, int32_t *count)
+{
+    int32_t e, slot;
+
+    for (e = 0; e < job->shape.num_experts; e++) count[e] = 0;
+    for (slot = 0; slot < job->shape.num_replicas; slot++) {
+        if (phy2log[slot] < 0 || phy2log[slot] >= job->shape.num_experts) return EPLB_ERR_PLAN;
+        count[phy2log[slot]]++;
+    }
+    for (e = 0; e < job->shape.num_experts; e++)
+        if (count[e] == 0) return EPLB_ERR_PLAN;
+    return EPLB_OK;
+}
+
+/* Load of each GPU under one sample of one layer's loads: added to gpu_sum; the sum over GPUs and
+   the maximum are added to the report's running totals. */
+static void eplb_p_add_sample(const eplb_p_job *job, eplb_p_evaluator *v, const float *weight,
+                              const int32_t *phy2log, double *sum_of_means, double *sum_of_maxima)
+{
+    double total = 0.0, most = 0.0;
+    int32_t e, gpu, i, slot = 0;
+
+    for (e = 0; e < job->shape.num_experts; e++) v->share[e] = (double)weight[e] / v->count[e];
+    for (gpu = 0; gpu < job->shape.num_gpus; gpu++) {
+        double sum = 0.0;
+        for (i = 0; i < job->gpu_slots; i++) sum += v->share[phy2log[slot++]];
+        v->gpu_sum[gpu] += sum;
+        total += sum;
+        if (sum > most) most = sum;
+    }
+    *sum_of_means += total / job->shape.num_gpus;
+    *sum_of_maxima += most;
+}
+
+/* Mean over maximum; 1 where there is no load, and never above. */
+static float eplb_p_balancedness(double mean, double most)
+{
+    return mean < most ? (float)(mean / most) : 1.0f;
+}
+
+static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const float *weight, int32_t layer,
+                                const int32_t *phy2log, eplb_layer_report *report)
+{
+    const float *load = eplb_p_layer_weight(job, weight, layer);
+    double mean = 0.0, most = 0.0, scale, heaviest_replica = 0.0;
+    double samples = job->shape.num_samples;
+    int32_t t, e, gpu;
+
+    for (gpu = 0; gpu < job->shape.num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
+    for (t = 0; t < job->shape.num_samples; t++)
+        eplb_p_add_sample(job, v, load + (size_t)t * eplb_p_sample_stride(job), phy2log, &mean, &most);
+    mean /= samples;
+    most /= samples;
+
+    scale = (double)eplb_p_mean_load(load, eplb_p_sample_stride(job), job->shape.num_samples,
+                                     job->shape.num_experts, job->load);
+    report->max_logcnt = 0;
+    for (e = 0; e < job->shape.num_experts; e++) {
+        double each = (double)job->load[e] / v->count[e];
+        if (each > heaviest_replica) heaviest_replica = each;
+        if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
+    }
+    report->max_load     = (float)most;
+    report->mean_load    = (float)mean;
+    report->balancedness = eplb_p_balancedness(mean, most);
+    report->lower_bound  = 0.0f;
+    report->replica_balancedness = 1.0f;
+    if (scale > 0.0) { /* there is load; the scale is a power of two, so dividing by it is exact */
+        report->lower_bound = (float)(eplb_p_lower_bound(&v->bounder, job) / scale);
+        report->replica_balancedness =
+            eplb_p_balancedness(mean / job->gpu_slots, heaviest_replica / scale);
+    }
+}
+
+/* -------------------------------------------------------------------------------------- calls */
+
+/* The problem as the policy sees it: defaults filled in, one group and one node when global. */
+static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_options *options, eplb_p_job *job,
+                                  eplb_diagnosis *why)
+{
+    eplb_problem *s = &job->shape;
+    eplb_result r;
+    int32_t cap;
+
+    if (!problem) return eplb_p_fail(why, EPLB_ERR_NULL, "problem");
+    *s = *problem;
+    eplb_options_preset(EPLB_PRESET_DEFAULT, &job->options);
+    if (options) job->options = *options;
+    r = eplb_p_check_options(&job->options, why);
+    if (r != EPLB_OK) return r;
+
+    if (s->num_layers < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_layers");
+    if (s->num_experts < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_experts");
+    if (s->num_replicas < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_replicas");
+    if (s->num_groups < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_groups");
+    if (s->num_nodes < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_nodes");
+    if (s->num_gpus < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_gpus");
+    if (s->num_samples < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_samples");
+    if (s->num_groups == 0) s->num_groups = 1;
+    if (s->num_nodes == 0) s->num_nodes = 1;
+    if (s->num_samples == 0) s->num_samples = 1;
+    if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
+    if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
+    if (s->num_gpus % s->num_nodes != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_nodes");
+
+    if (job->options.policy == EPLB_POLICY_GLOBAL ||
+        (job->options.policy == EPLB_POLICY_AUTO && s->num_groups % s->num_nodes != 0)) {
+        s->num_groups = 1;
+        s->num_nodes  = 1;
+    }
+    if (s->num_groups % s->num_nodes != 0 || s->num_experts % s->num_groups != 0)
+        return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_groups");
+
+    job->group_size   = s->num_experts / s->num_groups;
+    job->node_groups  = s->num_groups / s->num_nodes;
+    job->node_experts = s->num_experts / s->num_nodes;
+    job->node_slots   = s->num_replicas / s->num_nodes;
+    job->node_gpus    = s->num_gpus / s->num_nodes;
+    job->gpu_slots    = s->num_replicas / s->num_gpus;
+
+    cap = job->options.max_replicas;
+    if (cap > 0 && (int64_t)cap * job->node_experts < job->node_slots)
+        return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
+    if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts) ||
+        !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
+        return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
+    return EPLB_OK;
+}
+
+/* Scratch that suffices for planning and for evaluating alike. */
+static eplb_p_arena eplb_p_measure(eplb_p_job *job)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_p_carve_layer(&a, job);
+    eplb_p_rewind(&a, 0);
+    eplb_p_carve_evaluator(&a, job);
+    return a;
+}
+
+EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options, size_t *bytes)
+{
+    eplb_p_job job;
+    eplb_p_arena a;
+    eplb_result r = eplb_p_resolve(problem, options, &job, NULL);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    if (r != EPLB_OK) return r;
+    a = eplb_p_measure(&job);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+/* Everything that can be wrong with a call, but for a log2phy_width that is too narrow. */
+static eplb_result eplb_p_check_call(eplb_p_job *job, const eplb_problem *problem, const eplb_options *options,
+                                     const float *weight, const eplb_plan *plan, const void *scratch,
+                                     size_t scratch_bytes, eplb_diagnosis *why)
+{
+    eplb_p_arena measured;
+    eplb_result r = eplb_p_resolve(problem, options, job, why);
+
+    if (r != EPLB_OK) return r;
+    measured = eplb_p_measure(job);
+    r = eplb_p_check_scratch(&measured, scratch, scratch_bytes, why);
+    if (r != EPLB_OK) return r;
+    if (!weight) return eplb_p_fail(why, EPLB_ERR_NULL, "weight");
+    if (!plan) return eplb_p_fail(why, EPLB_ERR_NULL, "plan");
+    if (!plan->phy2log) return eplb_p_fail(why, EPLB_ERR_NULL, "plan.phy2log");
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_prepare(eplb_p_job *job, const eplb_problem *problem, const eplb_options *options,
+                                  const float *weight, const eplb_plan *plan, void *scratch,
+                                  size_t scratch_bytes, int32_t first_layer, int32_t num_layers,
+                                  eplb_diagnosis *why)
+{
+    const eplb_problem *s = &job->shape;
+    eplb_p_arena a;
+    eplb_result r = eplb_p_check_call(job, problem, options, weight, plan, scratch, scratch_bytes, why);
+
+    if (r != EPLB_OK) return r;
+    if (plan->log2phy && plan->log2phy_width > 0 &&
+        !eplb_p_array_fits(s->num_layers, s->num_experts, plan->log2phy_width))
+        return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "plan.log2phy_width");
+    if (first_layer < 0 || num_layers < 0 || first_layer > s->num_layers - num_layers)
+        return eplb_p_fail(why, EPLB_ERR_LAYER_RANGE, "first_layer, num_layers");
+    r = eplb_p_check_loads(weight, s->num_samples, s->num_layers, s->num_experts, first_layer, num_layers, why);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(scratch);
+    eplb_p_carve_layer(&a, job);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const eplb_options *options,
+                                           const float *weight, const eplb_plan *plan, void *scratch,
+                                           size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
+{
+    eplb_p_job job;
+    int32_t layer;
+    eplb_result r = eplb_p_prepare(&job, problem, options, weight, plan, scratch, scratch_bytes, first_layer,
+                                   num_layers, NULL);
+
+    for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
+        eplb_p_plan_layer(&job, weight, layer);
+        r = eplb_p_check_width(&job, plan, layer, NULL);
+        if (r == EPLB_OK) eplb_p_store_layer(&job, plan, layer);
+    }
+    return r;
+}
+
+EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
+                                    const float *weight, const eplb_plan *plan, void *scratch,
+                                    size_t scratch_bytes)
+{
+    return eplb_rebalance_layers(problem, options, weight, plan, scratch, scratch_bytes, 0,
+                                 problem ? problem->num_layers : 0);
+}
+
+EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
+                                   const float *weight, const eplb_plan *plan,
+                                   eplb_layer_report *report, float *gpu_load, void *scratch,
+                                   size_t scratch_bytes)
+{
+    eplb_p_job job;
+    eplb_p_evaluator v;
+    eplb_p_arena a;
+    int32_t layer, gpu;
+    eplb_result r = eplb_p_check_call(&job, problem, options, weight, plan, scratch, scratch_bytes, NULL);
+
+    if (r != EPLB_OK) return r;
+    if (!report) return EPLB_ERR_NULL;
+    r = eplb_p_check_loads(weight, job.shape.num_samples, job.shape.num_layers, job.shape.num_experts, 0,
+                           job.shape.num_layers, NULL);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(scratch);
+    v = eplb_p_carve_evaluator(&a, &job);
+    for (layer = 0; layer < job.shape.num_layers; layer++) {
+        r = eplb_p_count_replicas(&job, plan->phy2log + (size_t)layer * (size_t)job.shape.num_replicas, v.count);
+        if (r != EPLB_OK) return r;
+    }
+
+    for (layer = 0; layer < job.shape.num_layers; layer++) {
+        const int32_t *phy2log = plan->phy2log + (size_t)layer * (size_t)job.shape.num_replicas;
+        eplb_p_count_replicas(&job, phy2log, v.count);
+        eplb_p_report_layer(&job, &v, weight, layer, phy2log, &report[layer]);
+        for (gpu = 0; gpu_load && gpu < job.shape.num_gpus; gpu++)
+            gpu_load[(size_t)layer * (size_t)job.shape.num_gpus + (size_t)gpu] =
+                (float)(v.gpu_sum[gpu] / job.shape.num_samples);
+    }
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_options *options,
+                                   const float *weight, const eplb_plan *plan, void *scratch,
+                                   size_t scratch_bytes, eplb_diagnosis *diagnosis)
+{
+    eplb_p_job job;
+    int32_t layer;
+    eplb_result r;
+
+    if (!diagnosis) return EPLB_ERR_NULL;
+    diagnosis->result       = EPLB_OK;
+    diagnosis->field        = "";
+    diagnosis->layer        = -1;
+    diagnosis->sample       = -1;
+    diagnosis->item         = -1;
+    diagnosis->width_needed = 0;
+    diagnosis->bytes_needed = 0;
+
+    r = eplb_p_prepare(&job, problem, options, weight, plan, scratch, scratch_bytes, 0,
+                       problem ? problem->num_layers : 0, diagnosis);
+    for (layer = 0; r == EPLB_OK && plan->log2phy && layer < job.shape.num_layers; layer++) {
+        eplb_p_plan_layer(&job, weight, layer);
+        r = eplb_p_check_width(&job, plan, layer, diagnosis);
+    }
+    return r;
+}
+
+#undef EPLB_P_LAST
+#undef EPLB_P_TINY
+#undef EPLB_P_PACKING_FIELD
+#undef EPLB_P_SLACK
+#undef EPLB_P_TAKE
+#undef EPLB_P_SIGN
+#undef EPLB_P_INFINITY
+#undef EPLB_P_SPLIT_STEPS
+#undef EPLB_P_SPLIT_LEAF
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* EPLB_IMPLEMENTATION */
+
+/* HISTORY
+   0.1.0  The CPU pipeline: both policies, ten presets, reports with a proved lower bound.
+
+   LICENCE
+   MIT License
+
+   Copyright (c) 2026 the eplb authors
+
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so, subject to the following conditions:
+
+   The above copyright notice and this permission notice shall be included in all copies or
+   substantial portions of the Software.
+
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+   NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+   DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE. */
