@@ -155,7 +155,7 @@ typedef struct eplb_problem {
     int32_t num_layers;   /* L, required */
     int32_t num_experts;  /* E, logical experts in a layer, required */
     int32_t num_replicas; /* R, slots in a layer over all GPUs, required; a multiple of num_gpus, >= E */
-    int32_t num_groups;   /* K, groups of consecutive experts; 0 means 1; divides E under the hierarchical policy */
+    int32_t num_groups;   /* K, groups of consecutive experts; 0 means 1; divides E when hierarchical */
     int32_t num_nodes;    /* N, 0 means 1; divides num_gpus */
     int32_t num_gpus;     /* G, required */
     int32_t num_samples;  /* T, rows of load in time; 0 means 1 */
@@ -187,14 +187,19 @@ enum { /* eplb_packing.init */
    candidate packed the items. "Tiny" is a millionth of the mean pack load. */
 enum {
     EPLB_REFINE_NONE       = 0,
-    EPLB_REFINE_MAX_MIN    = 1, /* best swap of the heaviest and the lightest pack, until they differ by less than tiny */
-    EPLB_REFINE_PAIR_SCAN  = 2, /* best swap of the first pair of packs that has one, heaviest against lightest first */
-    EPLB_REFINE_MAX_TO_ANY = 3, /* best swap of the heaviest pack with any other, while its gain exceeds tiny */
-    EPLB_REFINE_L2         = 4  /* the swap of any two packs that lowers the sum of squared pack loads most, by
-                                   2 d (D - d), while that exceeds tiny squared */
+    EPLB_REFINE_MAX_MIN    = 1, /* best swap of the heaviest and the lightest pack, until they differ by
+                                   less than tiny */
+    EPLB_REFINE_PAIR_SCAN  = 2, /* best swap of the first pair of packs, heaviest against lightest first,
+                                   that differ by tiny or more and have one */
+    EPLB_REFINE_MAX_TO_ANY = 3, /* best swap of the heaviest pack with any other, while its gain is more
+                                   than tiny */
+    EPLB_REFINE_L2         = 4  /* the swap of any two packs that lowers the sum of squared pack loads
+                                   most, by 2 d (D - d), while that is more than tiny squared */
 };
 
-enum { /* eplb_packing.noise: the order of candidate c > 0 is by a key made of load w, u uniform in [0, 1), scale s */
+/* eplb_packing.noise: the order of candidate c > 0 is by a key made of the load w, the scale s and u,
+   uniform in [0, 1) */
+enum {
     EPLB_NOISE_CENTRED = 0, /* w (1 - s/2 + s u) */
     EPLB_NOISE_RAMP    = 1  /* w + u w s_c, where s_c rises from 0 at candidate 0 to s at the last */
 };
@@ -237,7 +242,7 @@ enum { /* presets; README.md has their sources, costs and gains */
     EPLB_PRESET_MULTI_START  = 6,  /* LPT, 30 swaps PAIR_SCAN(3), 2 candidates, smallest spread */
     EPLB_PRESET_RESTARTS     = 7,  /* LPT, 100 swaps PAIR_SCAN(1), 5 candidates, smallest variance */
     EPLB_PRESET_ENSEMBLE     = 8,  /* LPT, 20 swaps MAX_MIN, 64 candidates, smallest maximum */
-    EPLB_PRESET_HYBRID       = 9,  /* hybrid replication and 1 fix-up, LPT, 1 (groups) or 2 (GPUs) swaps MAX_MIN */
+    EPLB_PRESET_HYBRID       = 9,  /* hybrid replication, 1 fix-up, LPT, 1 (groups) or 2 (GPUs) swaps MAX_MIN */
     EPLB_PRESET_L2           = 10, /* LPT, 50 swaps L2 */
     EPLB_NUM_PRESETS         = 11
 };
@@ -390,8 +395,8 @@ typedef struct eplb_layer_report {
    scratch bytes from eplb_scratch_size; any address
    returns EPLB_OK, or an error with nothing written: those of eplb_rebalance but _WIDTH, and
            EPLB_ERR_PLAN
-   cost    O(T (E + R) + E log E + R log E) for a layer; under the hierarchical policy the bound may
-           take EPLB_P_SPLIT_STEPS times the last part
+   cost    O(T (E + R) + R log E) for a layer; under the hierarchical policy the bound tries at most
+           some 500 splits of groups over nodes, at O(R log E) each
    threads reentrant */
 EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
                                    const float *weight, const eplb_plan *plan,
@@ -680,7 +685,8 @@ static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb
     const char *field = NULL;
 
     /* The bits of 0 .. 2 are those up to 2's; NaN, infinity and negative numbers lie above. */
-    if (eplb_p_bits_at(&how->noise_scale) > eplb_p_bits(2.0f)) field = EPLB_P_PACKING_FIELD(stage, "noise_scale");
+    if (eplb_p_bits_at(&how->noise_scale) > eplb_p_bits(2.0f))
+        field = EPLB_P_PACKING_FIELD(stage, "noise_scale");
     if (!eplb_p_within(how->select, 0, EPLB_SELECT_VARIANCE)) field = EPLB_P_PACKING_FIELD(stage, "select");
     if (!eplb_p_within(how->noise, 0, EPLB_NOISE_RAMP)) field = EPLB_P_PACKING_FIELD(stage, "noise");
     if (how->num_candidates < 0) field = EPLB_P_PACKING_FIELD(stage, "num_candidates");
@@ -963,7 +969,10 @@ static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     return r;
 }
 
-static int eplb_p_at_cap(int32_t count, int32_t max_replicas) { return max_replicas > 0 && count >= max_replicas; }
+static int eplb_p_at_cap(int32_t count, int32_t max_replicas)
+{
+    return max_replicas > 0 && count >= max_replicas;
+}
 
 /* Slots first .. last-1 go, one after the other, to the expert with the highest bid. */
 static void eplb_p_give_slots(eplb_p_replicas *r, const float *load, int32_t first, int32_t last, int method,
@@ -1283,23 +1292,34 @@ static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t pla
     return p->held[(size_t)pack * (size_t)p->room + (size_t)place];
 }
 
-/* Whether swap a comes before swap b where both are as good: by its u, then by its v. */
-static int eplb_p_comes_before(const eplb_p_packer *p, const eplb_p_swap *a, const eplb_p_swap *b)
+/* Whether swap a goes before swap b: the one that is worth more, else the first u, then the first v.
+   A swap without gain is none, and goes behind any other. */
+static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_swap *a, float a_worth,
+                              const eplb_p_swap *b, float b_worth)
 {
-    int32_t ua = eplb_p_position(p, a->heavy, a->u), ub = eplb_p_position(p, b->heavy, b->u);
-    if (ua != ub) return ua < ub;
+    int32_t a_u, b_u;
+
+    if (!(a->gain > 0.0f) || !(b->gain > 0.0f)) return a->gain > 0.0f;
+    if (a_worth > b_worth || a_worth < b_worth) return a_worth > b_worth;
+    a_u = eplb_p_position(p, a->heavy, a->u);
+    b_u = eplb_p_position(p, b->heavy, b->u);
+    if (a_u != b_u) return a_u < b_u;
     return eplb_p_position(p, a->light, a->v) < eplb_p_position(p, b->light, b->v);
 }
 
-static int32_t eplb_p_by_load(const eplb_p_packer *p, int32_t place) { return eplb_p_index(p->by_load[place]); }
+/* The pack at a place of the order by load, heaviest first. */
+static int32_t eplb_p_by_load(const eplb_p_packer *p, int32_t place)
+{
+    return eplb_p_index(p->by_load[place]);
+}
 
 static eplb_p_swap eplb_p_find_max_min(const eplb_p_packer *p)
 {
-    int32_t heavy = eplb_p_by_load(p, 0), last = p->m - 1, light;
+    int32_t heavy = eplb_p_by_load(p, 0), light = eplb_p_by_load(p, p->m - 1), i;
 
     /* Of equally light packs, the one with the lowest index stands first. */
-    while (last > 0 && p->pack_load[eplb_p_by_load(p, last - 1)] == p->pack_load[eplb_p_by_load(p, last)]) last--;
-    light = eplb_p_by_load(p, last);
+    for (i = p->m - 1; i-- > 0 && !(p->pack_load[eplb_p_by_load(p, i)] > p->pack_load[light]);)
+        light = eplb_p_by_load(p, i);
     if (eplb_p_difference(p, heavy, light) < p->tiny) return eplb_p_no_swap;
     return eplb_p_best_swap(p, heavy, light);
 }
@@ -1332,9 +1352,7 @@ static eplb_p_swap eplb_p_find_max_to_any(const eplb_p_packer *p)
         /* No gain exceeds D / 2, and D shrinks from here on. */
         if (eplb_p_difference(p, heavy, light) * 0.5f < best.gain) break;
         swap = eplb_p_best_swap(p, heavy, light);
-        if (swap.gain > best.gain ||
-            (swap.gain > 0.0f && swap.gain == best.gain && eplb_p_comes_before(p, &swap, &best)))
-            best = swap;
+        if (eplb_p_goes_before(p, &swap, swap.gain, &best, best.gain)) best = swap;
     }
     return best.gain > p->tiny ? best : eplb_p_no_swap;
 }
@@ -1355,11 +1373,8 @@ static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
             /* No fall exceeds D^2 / 4, give or take its rounding, and D shrinks from here on. */
             if (D * D * 0.2500005f < best_fall || !(D > 0.0f)) break;
             swap = eplb_p_best_swap(p, heavy, light);
-            if (!(swap.gain > 0.0f)) continue;
-            fall = eplb_p_swap_fall(
-                eplb_p_sub(p->held_load[(size_t)heavy * (size_t)p->room + (size_t)swap.u],
-                           p->held_load[(size_t)light * (size_t)p->room + (size_t)swap.v]), D);
-            if (fall > best_fall || (fall == best_fall && best.gain > 0.0f && eplb_p_comes_before(p, &swap, &best))) {
+            fall = eplb_p_swap_fall(swap.gain, D); /* the same for d = gain as for d = D - gain */
+            if (eplb_p_goes_before(p, &swap, fall, &best, best_fall)) {
                 best_fall = fall;
                 best      = swap;
             }
@@ -1709,8 +1724,8 @@ static void eplb_p_plan_layer(eplb_p_job *job, const float *weight, int32_t laye
 {
     int32_t node;
 
-    eplb_p_mean_load(eplb_p_layer_weight(job, weight, layer), eplb_p_sample_stride(job), job->shape.num_samples,
-                     job->shape.num_experts, job->load);
+    eplb_p_mean_load(eplb_p_layer_weight(job, weight, layer), eplb_p_sample_stride(job),
+                     job->shape.num_samples, job->shape.num_experts, job->load);
     eplb_p_place_groups(job, layer);
     for (node = 0; node < job->shape.num_nodes; node++) eplb_p_plan_node(job, layer, node);
 }
@@ -1935,6 +1950,11 @@ static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, eplb_p_job *job)
     return v;
 }
 
+static const int32_t *eplb_p_layer_slots(const eplb_p_job *job, const eplb_plan *plan, int32_t layer)
+{
+    return plan->phy2log + (size_t)layer * (size_t)job->shape.num_replicas;
+}
+
 /* Replicas of each expert in the plan of one layer; fails where the plan is none. */
 static eplb_result eplb_p_count_replicas(const eplb_p_job *job, const int32_t *phy2log, int32_t *count)
 {
@@ -2075,7 +2095,8 @@ static eplb_p_arena eplb_p_measure(eplb_p_job *job)
     return a;
 }
 
-EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options, size_t *bytes)
+EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
+                                       size_t *bytes)
 {
     eplb_p_job job;
     eplb_p_arena a;
@@ -2090,9 +2111,10 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
 }
 
 /* Everything that can be wrong with a call, but for a log2phy_width that is too narrow. */
-static eplb_result eplb_p_check_call(eplb_p_job *job, const eplb_problem *problem, const eplb_options *options,
-                                     const float *weight, const eplb_plan *plan, const void *scratch,
-                                     size_t scratch_bytes, eplb_diagnosis *why)
+static eplb_result eplb_p_check_call(eplb_p_job *job, const eplb_problem *problem,
+                                     const eplb_options *options, const float *weight,
+                                     const eplb_plan *plan, const void *scratch, size_t scratch_bytes,
+                                     eplb_diagnosis *why)
 {
     eplb_p_arena measured;
     eplb_result r = eplb_p_resolve(problem, options, job, why);
@@ -2122,7 +2144,8 @@ static eplb_result eplb_p_prepare(eplb_p_job *job, const eplb_problem *problem, 
         return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "plan.log2phy_width");
     if (first_layer < 0 || num_layers < 0 || first_layer > s->num_layers - num_layers)
         return eplb_p_fail(why, EPLB_ERR_LAYER_RANGE, "first_layer, num_layers");
-    r = eplb_p_check_loads(weight, s->num_samples, s->num_layers, s->num_experts, first_layer, num_layers, why);
+    r = eplb_p_check_loads(weight, s->num_samples, s->num_layers, s->num_experts, first_layer, num_layers,
+                           why);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
     eplb_p_carve_layer(&a, job);
@@ -2173,12 +2196,12 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     a = eplb_p_arena_at(scratch);
     v = eplb_p_carve_evaluator(&a, &job);
     for (layer = 0; layer < job.shape.num_layers; layer++) {
-        r = eplb_p_count_replicas(&job, plan->phy2log + (size_t)layer * (size_t)job.shape.num_replicas, v.count);
+        r = eplb_p_count_replicas(&job, eplb_p_layer_slots(&job, plan, layer), v.count);
         if (r != EPLB_OK) return r;
     }
 
     for (layer = 0; layer < job.shape.num_layers; layer++) {
-        const int32_t *phy2log = plan->phy2log + (size_t)layer * (size_t)job.shape.num_replicas;
+        const int32_t *phy2log = eplb_p_layer_slots(&job, plan, layer);
         eplb_p_count_replicas(&job, phy2log, v.count);
         eplb_p_report_layer(&job, &v, weight, layer, phy2log, &report[layer]);
         for (gpu = 0; gpu_load && gpu < job.shape.num_gpus; gpu++)

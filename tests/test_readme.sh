@@ -1,0 +1,34 @@
+# test_readme.sh - the code of the README and of the header's quick start compiles verbatim, in a folder
+# that holds eplb.h and nothing else; the README's program prints what the README says it prints.
+. tests/check.sh
+CC=${CC:-cc}
+strict='-std=c99 -Wall -Wextra -Wpedantic -Werror'
+
+# The lines of the n-th fenced block of a language in the README.
+block() { # language, n
+    awk -v fence="\`\`\`$1" -v want="$2" '
+        $0 == fence { inside = ++seen == want; next }
+        /^```/      { inside = 0 }
+        inside' README.md
+}
+
+cp eplb.h "$TMP/"
+block c 1 >"$TMP/quick_start.c"
+block text 1 >"$TMP/expected"
+check 'the README has a quick start' test -s "$TMP/quick_start.c"
+check 'and says what it prints' test -s "$TMP/expected"
+check 'the quick start compiles' $CC $strict -o "$TMP/quick_start" "$TMP/quick_start.c"
+$RUN_ENV "$TMP/quick_start" >"$TMP/printed"
+check 'it prints what the README says' diff "$TMP/expected" "$TMP/printed"
+
+{
+    echo '#define EPLB_IMPLEMENTATION'
+    echo '#include "eplb.h"'
+    echo 'static const float load[2 * 12] = {1, 2, 3};'
+    echo 'int main(void) {'
+    sed -n '/^   QUICK START/,/^   MACROS/p' eplb.h | sed '1d;$d'
+    echo 'return r; }'
+} >"$TMP/header.c"
+check "the header's quick start compiles" $CC $strict -o "$TMP/header" "$TMP/header.c"
+check 'and succeeds' $RUN_ENV "$TMP/header"
+report test_readme
