@@ -375,7 +375,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
 
 /* ----------------------------------------------------------------------------------- evaluate */
 
-typedef struct eplb_layer_report {
+typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at most */
     float   max_load;             /* of a GPU; mean over the samples of each sample's maximum */
     float   mean_load;            /* of a GPU; mean over the samples */
     float   balancedness;         /* mean_load / max_load, in (0, 1]; 1 when there is no load */
@@ -499,6 +499,9 @@ EPLB_P_HD float eplb_p_from_bits(uint32_t bits)
 #endif
     return x;
 }
+
+#define EPLB_P_SIGN     0x80000000u /* the bits of -0; set in every negative number */
+#define EPLB_P_INFINITY 0x7F800000u
 
 /* A total order in one integer: value first, then index. The bits of non-negative floats are
    ordered as the floats are, so the smallest key is the heaviest (or lightest) item, and among
@@ -682,10 +685,11 @@ static int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first 
 
 static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
 {
+    uint32_t noise_scale = eplb_p_bits_at(&how->noise_scale);
     const char *field = NULL;
 
-    /* The bits of 0 .. 2 are those up to 2's; NaN, infinity and negative numbers lie above. */
-    if (eplb_p_bits_at(&how->noise_scale) > eplb_p_bits(2.0f))
+    /* The bits of 0 .. 2 are those up to 2's; NaN, infinity and all negative numbers lie above. */
+    if (noise_scale > eplb_p_bits(2.0f) && noise_scale != EPLB_P_SIGN)
         field = EPLB_P_PACKING_FIELD(stage, "noise_scale");
     if (!eplb_p_within(how->select, 0, EPLB_SELECT_VARIANCE)) field = EPLB_P_PACKING_FIELD(stage, "select");
     if (!eplb_p_within(how->noise, 0, EPLB_NOISE_RAMP)) field = EPLB_P_PACKING_FIELD(stage, "noise");
@@ -756,7 +760,7 @@ static void eplb_p_rewind(eplb_p_arena *a, size_t mark) { a->used = mark; }
 
 static size_t eplb_p_arena_bytes(const eplb_p_arena *a) { return a->peak + EPLB_P_SLACK + 1; }
 
-/* Whether count elements of 4 bytes, a product of up to four counts, fit size_t. */
+/* Whether an array [a, b, c] of 4-byte elements fits size_t. */
 static int eplb_p_array_fits(int32_t a, int32_t b, int32_t c)
 {
     size_t most = SIZE_MAX / 4;
@@ -865,9 +869,6 @@ static void eplb_p_heap_build(uint64_t *heap, int32_t n)
 }
 
 /* -------------------------------------------------------------------------------------- loads */
-
-#define EPLB_P_SIGN     0x80000000u
-#define EPLB_P_INFINITY 0x7F800000u
 
 static eplb_result eplb_p_check_load(const float *load)
 {
@@ -1996,6 +1997,9 @@ static float eplb_p_balancedness(double mean, double most)
     return mean < most ? (float)(mean / most) : 1.0f;
 }
 
+/* A load for a report; the sum of loads near FLT_MAX may lie beyond it. */
+static float eplb_p_reported(double load) { return load < (double)FLT_MAX ? (float)load : FLT_MAX; }
+
 static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const float *weight, int32_t layer,
                                 const int32_t *phy2log, eplb_layer_report *report)
 {
@@ -2018,13 +2022,13 @@ static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const floa
         if (each > heaviest_replica) heaviest_replica = each;
         if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
     }
-    report->max_load     = (float)most;
-    report->mean_load    = (float)mean;
+    report->max_load     = eplb_p_reported(most);
+    report->mean_load    = eplb_p_reported(mean);
     report->balancedness = eplb_p_balancedness(mean, most);
     report->lower_bound  = 0.0f;
     report->replica_balancedness = 1.0f;
     if (scale > 0.0) { /* there is load; the scale is a power of two, so dividing by it is exact */
-        report->lower_bound = (float)(eplb_p_lower_bound(&v->bounder, job) / scale);
+        report->lower_bound = eplb_p_reported(eplb_p_lower_bound(&v->bounder, job) / scale);
         report->replica_balancedness =
             eplb_p_balancedness(mean / job->gpu_slots, heaviest_replica / scale);
     }
@@ -2206,7 +2210,7 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
         eplb_p_report_layer(&job, &v, weight, layer, phy2log, &report[layer]);
         for (gpu = 0; gpu_load && gpu < job.shape.num_gpus; gpu++)
             gpu_load[(size_t)layer * (size_t)job.shape.num_gpus + (size_t)gpu] =
-                (float)(v.gpu_sum[gpu] / job.shape.num_samples);
+                eplb_p_reported(v.gpu_sum[gpu] / job.shape.num_samples);
     }
     return EPLB_OK;
 }
