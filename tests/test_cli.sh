@@ -1,0 +1,609 @@
+# test_cli.sh - the program eplb from outside: what it prints, the plans it writes, what it reads, and
+# what it says of wrong files and arguments; and the generator of the sample.
+. tests/check.sh
+
+SAMPLE=examples/data/loads_58x256.csv
+LC_ALL=C
+export LC_ALL
+
+eplb() {
+    $RUN_ENV "$BUILD/eplb" "$@"
+}
+
+npy_write() {
+    $RUN_ENV "$BUILD/npy_write" "$@"
+}
+
+# ---------------------------------------------------------------- the sample
+
+cat >"$TMP/statistics.awk" <<'END'
+# Statistics of loads, mean over rows: of the largest load / mean, of the shares of the top 1, 4, 8 and
+# 32 experts and of the blocks of 32 experts, largest first, in percent.
+BEGIN { FS = "," }
+/^[0-9]/ {
+    n = NF - 2; sum = 0; log1 = 0; log2 = 0
+    split("", block)
+    for (e = 0; e < n; e++) {
+        load[e] = $(e + 3); sum += load[e]; block[int(e / 32)] += load[e]
+        log1 += log(load[e]); log2 += log(load[e]) ^ 2
+    }
+    sd += sqrt(log2 / n - (log1 / n) ^ 2)
+    for (i = 0; i < 32; i++) {
+        for (e = i + 1; e < n; e++) if (load[e] > load[i]) { x = load[i]; load[i] = load[e]; load[e] = x }
+        for (k = i; k < 32; k++) top[k] += 100 * load[i] / sum
+    }
+    for (i = 0; i < n / 32; i++) {
+        for (k = i + 1; k < n / 32; k++)
+            if (block[k] > block[i]) { x = block[i]; block[i] = block[k]; block[k] = x }
+        share[i] += 100 * block[i] / sum
+    }
+    peak = load[0] * n / sum; peaks += peak; rows++
+    if (peak > highest) highest = peak
+    if (rows == 1 || peak < lowest) lowest = peak
+}
+function near(what, value, low, high) {
+    if (value >= low && value <= high) return
+    print what, value, "is not within", low, high; wrong = 1
+}
+END {
+    near("rows", rows, 58, 58); near("experts", n, 256, 256)
+    near("sd of log load", sd / rows, 0.63, 0.73)
+    near("largest / mean", peaks / rows, 6.3, 7.3)
+    near("lowest of it", lowest, 2.5, 4); near("highest of it", highest, 10, 14)
+    near("top 1", top[0] / rows, 0.9 * 2.7, 1.1 * 2.7); near("top 4", top[3] / rows, 0.9 * 7.4, 1.1 * 7.4)
+    near("top 8", top[7] / rows, 0.9 * 12.2, 1.1 * 12.2); near("top 32", top[31] / rows, 0.9 * 31, 1.1 * 31)
+    split("18.6 15.1 13.3 12.1 11.3 10.3 10.1 9.2", want, " ")
+    for (i = 0; i < 8; i++) near("block " i, share[i] / rows, want[i + 1] - 1.5, want[i + 1] + 1.5)
+    exit wrong
+}
+END
+
+$RUN_ENV "$BUILD/gen_loads" >"$TMP/generated.csv"
+check 'gen_loads gives the sample again' cmp "$TMP/generated.csv" "$SAMPLE"
+check 'the sample has the statistics of a large model' awk -f "$TMP/statistics.awk" "$SAMPLE"
+
+$RUN_ENV "$BUILD/gen_loads" --layers 3 --experts 256 --steps 40 >"$TMP/steps.csv"
+grep '^0,[0-2],' "$SAMPLE" >"$TMP/sample_head"
+grep '^0,' "$TMP/steps.csv" >"$TMP/steps_head"
+check 'more steps or fewer layers leave the rows as they were' cmp "$TMP/steps_head" "$TMP/sample_head"
+variation() { # half the summed difference of neighbouring steps' shares, mean over steps and layers
+    awk -F, '/^[0-9]/ { s = 0; d = 0
+                        for (e = 3; e <= NF; e++) s += $e
+                        for (e = 3; e <= NF; e++) {
+                            x = $e / s - old[$2, e]; d += x < 0 ? -x : x; old[$2, e] = $e / s
+                        }
+                        if ($1 > 0) { sum += d / 2; n++ } }
+             END { print sum / n; exit !(sum / n > 0.08 && sum / n < 0.10) }' "$1"
+}
+check 'steps drift by a total variation of about 0.09' variation "$TMP/steps.csv"
+gen_fails() {
+    $RUN_ENV "$BUILD/gen_loads" "$@" >"$TMP/nothing" && return 1
+    [ $? -eq 2 ] && [ ! -s "$TMP/nothing" ]
+}
+check 'gen_loads refuses a number that is none' gen_fails --layers x
+check 'gen_loads refuses an option without its value' gen_fails --seed
+check 'gen_loads refuses an unknown option' gen_fails --unknown 1
+
+# ---------------------------------------------------------------- the table, beside the plan and the loads
+
+shape='--replicas 288 --gpus 32 --nodes 4 --groups 8'
+eplb plan "$SAMPLE" $shape --json "$TMP/plan.json" --csv "$TMP/plan.csv" >"$TMP/table" 2>"$TMP/noise"
+check 'plan of the sample ends well' test $? -eq 0
+check 'plan says nothing on standard error' test ! -s "$TMP/noise"
+rows() { # the layers' rows of a table
+    awk '$1 ~ /^[0-9]+$/ && NF == 7' "$1"
+}
+rows "$TMP/table" >"$TMP/rows"
+check 'the table has 58 layers in order' awk '$1 != NR - 1 { exit 1 } END { exit NR != 58 }' "$TMP/rows"
+check 'every plan is better than none, none better than the bound' \
+    awk '!($2 < $3 && $3 <= $4 && $4 <= 1 && $5 >= 0 && $6 > 1) { print; exit 1 }' "$TMP/rows"
+check 'the gap is that of the bound' \
+    awk '{ x = 100 * ($4 / $3 - 1) - $5; if (x * x > 0.03 * 0.03) { print; exit 1 } }' "$TMP/rows"
+total() { # the total row: most replicas, the sum of times, balancedness within that of the layers
+    awk 'FNR == NR { t += $7; if ($6 > most) most = $6
+                     for (i = 2; i <= 4; i++) {
+                         if (FNR == 1 || $i < low[i]) low[i] = $i
+                         if ($i > high[i]) high[i] = $i
+                     }
+                     next }
+         $1 == "total" { seen++; d = $7 - t; if ($6 != most || d * d > 9) exit 1
+                         for (i = 2; i <= 4; i++) if ($i < low[i] || $i > high[i]) exit 1 }
+         END { if (seen != 1) exit 1 }' "$1" "$2"
+}
+check 'the total is that of the rows' total "$TMP/rows" "$TMP/table"
+line='58 layers x 256 experts -> 288 replicas on 32 GPUs, 9 each; nodes 4, groups 8, samples 1'
+check 'the head says what was planned' grep -F -x "$line" "$TMP/table"
+check 'the head names preset, policy and seed' \
+    grep -q '^preset default, hierarchical policy, seed 0, [0-9]* bytes of scratch$' "$TMP/table"
+
+cat >"$TMP/balance.awk" <<'END'
+# Balancedness before and after, and the most replicas, from the loads and a plan as CSV, against the
+# table: files loads, plan, rows. GPUs and SLOTS per GPU are given with -v.
+BEGIN { FS = "," }
+FILENAME == ARGV[1] { if (/^[0-9]/) { E = NF - 2; for (e = 0; e < E; e++) load[$2, e] = $(e + 3) } next }
+FILENAME == ARGV[2] { if (FNR > 1) { expert[$1, $2] = $5; count[$1, $5]++; gpu[$1, $2] = $4 } next }
+{
+    split($0, row, " "); l = row[1]; sum = 0; before = 0; after = 0; most = 0
+    for (e = 0; e < E; e++) {
+        sum += load[l, e]
+        if (count[l, e] > most) most = count[l, e]
+        if (!count[l, e]) exit bad = 1
+    }
+    for (g = 0; g < GPUS; g++) {
+        a = 0; b = 0
+        for (s = g * SLOTS; s < (g + 1) * SLOTS; s++) {
+            if (gpu[l, s] != g) exit bad = 1
+            a += load[l, expert[l, s]] / count[l, expert[l, s]]
+            e = s % E; b += load[l, e] / (int(GPUS * SLOTS / E) + (e < GPUS * SLOTS % E))
+        }
+        if (a > after) after = a
+        if (b > before) before = b
+    }
+    mean = sum / GPUS; x = row[2] - mean / before; y = row[3] - mean / after; seen++
+    if (x * x > 1e-8 || y * y > 1e-8 || row[6] != most) {
+        print l, mean / before, mean / after, most
+        exit bad = 1
+    }
+}
+END { exit bad || seen != 58 }
+END
+check 'before, after and max replicas are those of the loads and the plan' \
+    awk -v GPUS=32 -v SLOTS=9 -f "$TMP/balance.awk" "$SAMPLE" "$TMP/plan.csv" "$TMP/rows"
+
+eplb plan "$SAMPLE" $shape --quiet >"$TMP/quiet"
+check '--quiet prints the total alone' \
+    awk 'NR == 2 && $1 != "total" { exit 1 } END { exit NR != 2 }' "$TMP/quiet"
+check '--opt=value and any order of arguments' eplb plan --gpus=32 --quiet --replicas=288 -- "$SAMPLE"
+
+# ---------------------------------------------------------------- JSON and CSV
+
+cat >"$TMP/json.awk" <<'END'
+# Whether the file is one JSON value: names stand for tokens, and groups of them become values until
+# one is left.
+{ text = text $0 " " }
+END {
+    gsub(/"([^"\\]|\\["\\\/bfnrt])*"/, "S", text)
+    gsub(/-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/, "V", text)
+    gsub(/true|false|null/, "V", text)
+    gsub(/[ \t]/, "", text)
+    do {
+        n  = gsub(/S:[SV]/, "P", text)
+        n += gsub(/\{(P(,P)*)?\}/, "V", text)
+        n += gsub(/\[([SV](,[SV])*)?\]/, "V", text)
+    } while (n)
+    if (text != "V") { print substr(text, 1, 60); exit 1 }
+}
+END
+for wrong in '{"a":1,}' '[1 2' '{"a":nan}' '{"a":01}' '[1,,2]'; do
+    printf '%s\n' "$wrong" >"$TMP/wrong.json"
+    check "the JSON check sees that $wrong is wrong" sh -c "! awk -f '$TMP/json.awk' '$TMP/wrong.json'"
+done
+check 'the plan is JSON' awk -f "$TMP/json.awk" "$TMP/plan.json"
+check 'the JSON has a line for each layer' \
+    test "$(grep -c '^{"layer":[0-9]*,"balancedness_before":' "$TMP/plan.json")" -eq 58
+check 'the JSON says what it is' \
+    grep -q '^{"format":"eplb-plan","version":1,"library":"[0-9.]*","plan_version":[0-9]*,$' "$TMP/plan.json"
+line='"problem":{"num_layers":58,"num_experts":256,"num_replicas":288,"num_groups":8,'
+check 'the JSON has the problem' \
+    grep -F -x "$line\"num_nodes\":4,\"num_gpus\":32,\"num_samples\":1}," "$TMP/plan.json"
+line='"options":{"preset":"default","policy":"hierarchical","max_replicas":0,"seed":0},'
+check 'the JSON has the options' grep -F -x "$line" "$TMP/plan.json"
+
+cat >"$TMP/agree.awk" <<'END'
+# Whether the maps of each JSON layer agree with each other and with the plan as CSV: files CSV, JSON.
+function list(name,    text) { # of the line at hand, without the brackets around it
+    text = substr($0, index($0, "\"" name "\":[") + length(name) + 4)
+    return name == "log2phy" ? substr(text, 1, index(text, "]]")) : substr(text, 1, index(text, "]") - 1)
+}
+FILENAME == ARGV[1] {
+    if (FNR > 1) { split($0, c, ","); csv[c[1], c[2]] = c[5]; rank[c[1], c[2]] = c[6]; slots++ }
+    next
+}
+/^\{"layer":/ {
+    l = $0; sub(/^\{"layer":/, "", l); sub(/,.*/, "", l)
+    R = split(list("phy2log"), phy2log, ","); split(list("phyrank"), phyrank, ",")
+    E = split(list("logcnt"), logcnt, ",")
+    seen += R
+    for (s = 1; s <= R; s++)
+        if (phy2log[s] != csv[l, s - 1] || phyrank[s] != rank[l, s - 1]) { print l, s; exit bad = 1 }
+    if (split(list("log2phy"), lists, /\],?/) != E + 1) { print l, "lists"; exit bad = 1 }
+    for (e = 1; e <= E; e++) {
+        n = split(substr(lists[e], 2), slot, ",")
+        if (n != logcnt[e]) { print l, e, n; exit bad = 1 }
+        for (r = 1; r <= n; r++) {
+            s = slot[r] + 1
+            if (phy2log[s] != e - 1 || phyrank[s] != r - 1) { print l, e, r; exit bad = 1 }
+        }
+    }
+}
+END { exit bad || seen != slots || slots == 0 }
+END
+check 'the JSON maps agree with each other and with the CSV' \
+    awk -f "$TMP/agree.awk" "$TMP/plan.csv" "$TMP/plan.json"
+check 'the CSV gives node and GPU of each slot' \
+    awk -F, 'NR > 1 && ($4 != int($2 / 9) || $3 != int($4 / 8)) { exit 1 }
+             END { exit NR != 58 * 288 + 1 }' "$TMP/plan.csv"
+check 'the CSV has its header' test "$(head -n 1 "$TMP/plan.csv")" = layer,slot,node,gpu,expert,replica
+
+eplb plan "$SAMPLE" $shape --csv - >"$TMP/stdout.csv" 2>"$TMP/stderr"
+check '--csv - writes the plan to standard output' cmp "$TMP/stdout.csv" "$TMP/plan.csv"
+check 'the table then goes to standard error' test "$(rows "$TMP/stderr" | wc -l)" -eq 58
+eplb plan "$SAMPLE" $shape --json - >"$TMP/stdout.json" 2>"$TMP/stderr"
+check '--json - writes the plan to standard output' cmp "$TMP/stdout.json" "$TMP/plan.json"
+
+seed_of() {
+    eplb plan "$SAMPLE" $shape --layers 0 --seed "$1" --json - 2>"$TMP/nothing" |
+        sed -n 's/.*"seed":\([^}]*\)}.*/\1/p'
+}
+check 'a seed that a double holds is a number' test "$(seed_of 9007199254740992)" = 9007199254740992
+check 'a larger seed is a string' test "$(seed_of 18446744073709551615)" = '"18446744073709551615"'
+
+eplb plan "$SAMPLE" $shape --layers 7-9 --csv "$TMP/part.csv" >"$TMP/part"
+awk -F, '$1 >= 7 && $1 <= 9' "$TMP/plan.csv" >"$TMP/want.csv"
+tail -n +2 "$TMP/part.csv" >"$TMP/got.csv"
+check '--layers 7-9 gives the plan of these layers' cmp "$TMP/got.csv" "$TMP/want.csv"
+rows "$TMP/part" | awk '{ NF = 6; print }' >"$TMP/got"
+sed -n 8,10p "$TMP/rows" | awk '{ NF = 6; print }' >"$TMP/want"
+check '--layers 7-9 prints the rows of these layers' cmp "$TMP/got" "$TMP/want"
+eplb plan "$SAMPLE" $shape --layers 57 >"$TMP/part"
+check '--layers 57 prints one row' test "$(rows "$TMP/part" | awk '{ print $1 }')" = 57
+
+# Noise is drawn by absolute layer, so a part of a noisy plan is that part of the whole.
+noisy="$shape --preset ensemble --seed 5"
+eplb plan "$SAMPLE" $noisy --csv - 2>"$TMP/nothing" | awk -F, '$1 == 40' >"$TMP/want.csv"
+eplb plan "$SAMPLE" $noisy --csv - --layers 40 2>"$TMP/nothing" | tail -n +2 >"$TMP/got.csv"
+check 'a part of a noisy plan is that part of the whole' cmp "$TMP/got.csv" "$TMP/want.csv"
+
+# ---------------------------------------------------------------- presets, policies, the golden example
+
+eplb presets >"$TMP/presets"
+for preset in default deepseek zigzag swap_max_min hill_climb swap_max_any multi_start restarts ensemble \
+              hybrid l2; do
+    check "presets lists $preset" grep -q "^$preset " "$TMP/presets"
+done
+check 'presets shows what ensemble does' \
+    grep -q '^ensemble  *LPT  *max-min  *20  *64  *ramp 0.2  *max load  *D.Hondt *$' "$TMP/presets"
+check 'presets shows what hybrid does' \
+    grep -q '^hybrid  *LPT  *max-min  *1, 2  *1  *-  *-  *hybrid, fix-up 1$' "$TMP/presets"
+check 'presets shows what multi_start does' \
+    grep -q '^multi_start  *LPT  *pair-scan(3)  *30  *2  *centred 0.15  *spread  *D.Hondt *$' "$TMP/presets"
+check 'presets names every number' sh -c "! grep -q '?' '$TMP/presets'"
+plans_with() {
+    eplb plan "$SAMPLE" $shape --layers 0-3 --preset "$1" | grep "^preset $1, "
+}
+for preset in $(awk '$2 == "LPT" || $2 == "zigzag" { print $1 }' "$TMP/presets"); do
+    check "preset $preset plans" plans_with "$preset"
+done
+
+printf '90,132,40,61,104,165,39,4,73,56,183,86\n20,107,104,64,19,197,187,157,172,86,16,27\n' >"$TMP/two.csv"
+two='--replicas 16 --gpus 8 --nodes 2 --groups 4'
+experts() { # the experts of each layer's slots, a line a layer
+    awk -F, 'NR > 1 { line[$1] = line[$1] " " $5; last = $1 }
+             END { for (l = 0; l <= last; l++) print substr(line[l], 2) }'
+}
+eplb plan "$TMP/two.csv" $two --preset deepseek --csv - 2>"$TMP/nothing" | experts >"$TMP/got"
+printf '%s\n' '5 6 5 7 8 4 3 4 10 9 10 2 0 1 11 1' '7 10 6 8 6 11 8 9 2 4 5 1 5 0 3 1' >"$TMP/want"
+check 'preset deepseek gives the plan of the two-layer example' cmp "$TMP/got" "$TMP/want"
+
+policy_line() {
+    eplb plan "$TMP/two.csv" --replicas 16 --gpus 8 "$@" | grep -o '[a-z]* policy'
+}
+check 'the policy is hierarchical when nodes divide groups' \
+    test "$(policy_line --nodes 2 --groups 4)" = 'hierarchical policy'
+check 'the policy is global when they do not' test "$(policy_line --nodes 2 --groups 3)" = 'global policy'
+check 'the policy may be chosen' test "$(policy_line --nodes 2 --groups 4 --policy global)" = 'global policy'
+eplb plan "$TMP/two.csv" --replicas 24 --gpus 8 --max-replicas 2 --csv - 2>"$TMP/nothing" >"$TMP/capped.csv"
+check '--max-replicas caps the replicas' \
+    awk -F, 'NR > 1 && $6 > 1 { exit 1 } END { exit NR != 49 }' "$TMP/capped.csv"
+
+# ---------------------------------------------------------------- what CSV may look like
+
+same_plan() { # a file that must give the plan of two.csv; "-" reads $2
+    eplb plan "$1" $two --csv - 2>"$TMP/nothing" <"${2:-/dev/null}" >"$TMP/got.csv" &&
+        cmp "$TMP/got.csv" "$TMP/two_plan.csv"
+}
+eplb plan "$TMP/two.csv" $two --csv "$TMP/two_plan.csv" >"$TMP/nothing"
+awk '{ print (NR == 1 ? "# comment\n\n  \n" : "\t# comment\n") $0 }' "$TMP/two.csv" >"$TMP/comments.csv"
+awk '{ gsub(/,/, " ,\t"); print "  " $0 " \r" }' "$TMP/two.csv" >"$TMP/blanks.csv"
+{ printf '\357\273\277'; cat "$TMP/two.csv"; } >"$TMP/mark.csv"
+{ echo 'e0,e1,e2,e3,e4,e5,e6,e7,e8,e9,e10,e11'; cat "$TMP/two.csv"; } >"$TMP/names.csv"
+awk -F, 'BEGIN { OFS = "," }
+         { for (i = 1; i <= NF; i++) $i = sprintf(i % 3 ? "%.3f" : "+%.9E", $i); print }' \
+    "$TMP/two.csv" >"$TMP/decimals.csv"
+awk 'BEGIN { print "step,layer,e0,e1,e2,e3,e4,e5,e6,e7,e8,e9,e10,e11" } { line[NR] = "-3," NR - 1 "," $0 }
+     END { print line[2]; print line[1] }' "$TMP/two.csv" >"$TMP/trace.csv"
+printf '%s' "$(cat "$TMP/two.csv")" >"$TMP/unended.csv"
+for form in comments blanks mark names decimals trace unended; do
+    check "CSV with $form gives the same plan" same_plan "$TMP/$form.csv"
+done
+check '- reads standard input' same_plan - "$TMP/two.csv"
+
+# A trace of two steps: the same numbers as samples in .npy files below.
+$RUN_ENV "$BUILD/gen_loads" --layers 3 --experts 16 --steps 2 --seed 9 >"$TMP/trace2.csv"
+trace='--replicas 24 --gpus 4 --nodes 2 --groups 4'
+eplb plan "$TMP/trace2.csv" $trace --csv "$TMP/trace2_plan.csv" >"$TMP/trace2_table"
+check 'the steps of a trace are samples' grep -q '^3 layers .*, samples 2$' "$TMP/trace2_table"
+awk '/^[0-9]/ { n++; row[n] = $0; next } { print } END { for (i = n; i > 0; i--) print row[i] }' \
+    "$TMP/trace2.csv" >"$TMP/backwards.csv"
+eplb plan "$TMP/backwards.csv" $trace --csv "$TMP/got.csv" >"$TMP/got_table"
+check 'the rows of a trace may come in any order' cmp "$TMP/got.csv" "$TMP/trace2_plan.csv"
+awk '{ NF = 6; print }' "$TMP/trace2_table" | sed 's/bytes.*//' >"$TMP/want"
+awk '{ NF = 6; print }' "$TMP/got_table" | sed 's/bytes.*//' >"$TMP/got"
+check 'and give the same table' cmp "$TMP/got" "$TMP/want"
+
+# ---------------------------------------------------------------- NumPy files
+
+sed -n 's/^[0-9]*,[0-9]*,//p' "$TMP/trace2.csv" >"$TMP/rows6.csv" # [2 samples, 3 layers, 16 experts]
+head -n 3 "$TMP/rows6.csv" >"$TMP/rows3.csv"
+eplb plan "$TMP/rows3.csv" $trace --csv "$TMP/rows3_plan.csv" >"$TMP/nothing"
+npy_plan() { # input, plan wanted
+    eplb plan "$1" $trace --csv - 2>"$TMP/nothing" >"$TMP/got.csv" && cmp "$TMP/got.csv" "$2"
+}
+for type in f4 f8 i4 i8; do
+    for order in '<' '>' '='; do
+        for index in C F; do
+            npy_write "$order$type" $index 1 <"$TMP/rows3.csv" >"$TMP/two.npy"
+            check "npy $order$type $index [L, E]" npy_plan "$TMP/two.npy" "$TMP/rows3_plan.csv"
+            npy_write "$order$type" $index 1 2 <"$TMP/rows6.csv" >"$TMP/three.npy"
+            check "npy $order$type $index [T, L, E]" npy_plan "$TMP/three.npy" "$TMP/trace2_plan.csv"
+        done
+    done
+done
+for major in 2 3; do
+    npy_write '>f8' F $major 2 <"$TMP/rows6.csv" >"$TMP/three.npy"
+    check "npy of version $major" npy_plan "$TMP/three.npy" "$TMP/trace2_plan.csv"
+done
+npy_write '<f4' C 1 <"$TMP/rows3.csv" >"$TMP/two.npy"
+eplb plan - $trace --csv - <"$TMP/two.npy" 2>"$TMP/nothing" >"$TMP/got.csv"
+check 'npy from standard input' cmp "$TMP/got.csv" "$TMP/rows3_plan.csv"
+
+# ---------------------------------------------------------------- wrong files
+
+mkdir "$TMP/out"
+echo before >"$TMP/out/plan.json"
+
+fails() { # exit status, the one line on standard error, arguments
+    status=$1 line=$2
+    shift 2
+    got=$(eplb "$@" 2>&1 >"$TMP/fails.out" </dev/null)
+    was=$?
+    echo "status $was: $got"
+    [ $was -eq "$status" ] && [ "$got" = "$line" ] && [ ! -s "$TMP/fails.out" ]
+}
+out="--json $TMP/out/plan.json --csv $TMP/out/plan.csv"
+wrong() { # what it is, the line after the file's name, the file
+    check "$1" fails 2 "$3:$2" plan "$3" --replicas 8 --gpus 2 $out
+}
+wrong_csv() { # what it is, printf format of the file, line:column and what is said
+    printf "$2" >"$TMP/wrong.csv"
+    wrong "CSV: $1" "$3" "$TMP/wrong.csv"
+}
+wrong_csv 'empty file' '' '1:1: no row of loads'
+wrong_csv 'comments alone' '# a\n\n#b' '3:1: no row of loads'
+wrong_csv 'header alone' 'step,layer,e0,e1\n' '1:1: no row of loads'
+wrong_csv 'a word' '1,2\n# c\n3, x4\n' "3:4: 'x4' is not a number"
+wrong_csv 'a hexadecimal number' '0x10,2\n' "1:1: '0x10' is not a number"
+wrong_csv 'half a number' '1,2e\n' "1:3: '2e' is not a number"
+wrong_csv 'two numbers' '1,2 3\n' "1:3: '2 3' is not a number"
+wrong_csv 'a semicolon' '1;2\n' "1:1: '1;2' is not a number"
+wrong_csv 'a zero byte' '1,2\0003\n' "1:3: '2?3' is not a number"
+wrong_csv 'a long word' '1,x%050d\n' "1:3: 'x0000000000000000000000000000000...' is not a number"
+wrong_csv 'a negative load' '1,2\n3,-4.5\n' "2:3: '-4.5' is a negative load"
+wrong_csv 'NaN' '1,2\r\n3,NaN\r\n' "2:3: 'NaN' is not a finite load"
+wrong_csv 'NaN in the first row' 'nan,nan\n' "1:1: 'nan' is not a finite load"
+wrong_csv 'infinity' '1,-inf\n' "1:3: '-inf' is not a finite load"
+wrong_csv 'a number beyond float32' '1,3.5e38\n' "1:3: '3.5e38' is beyond the range of float32"
+wrong_csv 'a number beyond double' '1,1e999\n' "1:3: '1e999' is beyond the range of float32"
+wrong_csv 'an empty field' '1,,3\n' '1:3: a load is missing here'
+wrong_csv 'a comma at the end' '1,2\n3,4,\n' '2:5: more than the 2 loads of the rows above'
+wrong_csv 'a longer row' '1,2\n3,4 , 5\n' '2:7: more than the 2 loads of the rows above'
+wrong_csv 'a shorter row' '1,2\n\n3\n' '3:2: only 1 loads; the rows above have 2'
+wrong_csv 'names of another width' 'a,b,c\n3,4\n' '2:4: only 2 loads; the rows above have 3'
+wrong_csv 'layer without step' 'layer,e0,e1\n0,3,4\n' \
+    '1:1: a header with step or layer must start with step,layer'
+wrong_csv 'no experts' 'step,layer\n0,0\n' '1:11: no experts after step,layer'
+wrong_csv 'a step that is no integer' 'step,layer,e0\n0.5,0,3\n' "2:1: '0.5' is not a step"
+wrong_csv 'a row without layer' 'step,layer,e0\n0\n' '2:2: the row has no layer'
+wrong_csv 'a negative layer' 'step,layer,e0\n0,-1,3\n' "2:3: '-1' is not a layer"
+wrong_csv 'a layer beyond int32' 'step,layer,e0\n0,2147483648,3\n' "2:3: '2147483648' is not a layer"
+wrong_csv 'a short row of a trace' 'step,layer,e0,e1\n0,0,3\n' '2:6: only 1 loads; the rows above have 2'
+wrong_csv 'a pair given twice' 'step,layer,e0\n0,0,3\n0,1,3\n1,0,3\n0,1,3\n' \
+    '5:1: step 0, layer 1 is in line 3 already'
+wrong_csv 'no layer 0' 'step,layer,e0\n5,1,3\n' '2:1: step 5 has no row for layer 0'
+wrong_csv 'a gap in the layers' 'step,layer,e0\n5,0,3\n5,2,3\n' '3:1: step 5 has no row for layer 1'
+wrong_csv 'a step without the last layer' 'step,layer,e0\n0,0,3\n0,1,3\n1,0,3\n' \
+    '4:1: step 1 has no row for layer 1'
+wrong_csv 'an earlier step without it' 'step,layer,e0\n0,0,3\n1,0,3\n1,1,3\n' \
+    '2:1: step 0 has no row for layer 1'
+wrong_csv 'one layer far away' 'step,layer,e0\n0,2000000000,3\n' '2:1: step 0 has no row for layer 0'
+
+wrong_npy() { # what it is, what is said; the file is $TMP/wrong.npy
+    wrong "npy: $1" " byte $2" "$TMP/wrong.npy"
+}
+npy_text() { # the header's dictionary of a file of version 1 without data
+    printf "\\223NUMPY\\001\\000\\$(printf %03o ${#1})\\000%s" "$1" >"$TMP/wrong.npy"
+}
+npy_write '<f4' C 1 <"$TMP/rows3.csv" >"$TMP/right.npy" # 128 bytes of header, 192 of data
+head -c 300 "$TMP/right.npy" >"$TMP/wrong.npy"
+wrong_npy 'cut data' '300: the data should end at byte 320, but the file ends here'
+{ cat "$TMP/right.npy"; echo; } >"$TMP/wrong.npy"
+wrong_npy 'more data' '320: the data should end at byte 320, but the file goes on'
+head -c 100 "$TMP/right.npy" >"$TMP/wrong.npy"
+wrong_npy 'cut header' '8: a header of 118 bytes, but the file ends 90 bytes on'
+head -c 7 "$TMP/right.npy" >"$TMP/wrong.npy"
+wrong_npy 'cut magic' '7: the file ends within the header'
+printf '\223NUMPX\001\000' >"$TMP/wrong.npy"
+wrong_npy 'wrong magic' '0: the file starts like .npy, but not with all of its magic'
+{ printf '\223NUMPY\004\000'; tail -c +9 "$TMP/right.npy"; } >"$TMP/wrong.npy"
+wrong_npy 'unknown version' '6: version 4.0 of the format is not 1.0, 2.0 or 3.0'
+printf '\223NUMPY\002\000\377\377\377\377{}' >"$TMP/wrong.npy"
+wrong_npy 'absurd header' '8: a header of 4294967295 bytes, but the file ends 2 bytes on'
+printf '\223NUMPY\003\000\001\000' >"$TMP/wrong.npy"
+wrong_npy 'cut length' '10: the file ends within the header'
+printf '90,nan\n' | npy_write '<f4' C 1 >"$TMP/wrong.npy"
+wrong_npy 'NaN' '132: element [0, 1] is not a number'
+printf '90,1\n5,inf\n' | npy_write '>f8' C 1 >"$TMP/wrong.npy"
+wrong_npy 'infinity' '152: element [1, 1] is infinite'
+printf '1,1e300\n' | npy_write '<f8' C 1 >"$TMP/wrong.npy"
+wrong_npy 'a number beyond float32' '136: element [0, 1] is beyond the range of float32'
+# The sixth number, after [1, 1, 0] and [0, 0, 1].
+printf '1,2\n3,4\n5,-6\n7,8\n' | npy_write '>i4' F 1 2 >"$TMP/wrong.npy"
+wrong_npy 'a negative load' '148: element [1, 0, 1] is negative'
+printf '1,-2\n' | npy_write '<i8' C 1 >"$TMP/wrong.npy"
+wrong_npy 'a negative 64-bit integer' '136: element [0, 1] is negative'
+npy_text "{'descr': '<u4', 'fortran_order': False, 'shape': (2, 3)}"
+wrong_npy 'unknown type' "20: numbers of type '<u4' cannot be read: only f4, f8, i4 and i8"
+npy_text "{'descr': '|i4', 'fortran_order': False, 'shape': (2, 3)}"
+wrong_npy 'no byte order' "20: type '|i4' gives no byte order: <, > or = should stand before it"
+npy_text "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 3)}"
+wrong_npy 'structured type' '20: the header should have a quoted word here'
+npy_text "{'descr': '<f4', 'fortran_order': 0, 'shape': (2, 3)}"
+wrong_npy 'order that is none' '44: fortran_order should be True or False'
+npy_text "{'descr': '<f4', 'fortran_order': False, 'shape': (6,)}"
+wrong_npy 'one dimension' '60: the shape should be [L, E] or [T, L, E], not of 1 dimensions'
+npy_text "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 2, 3)}"
+wrong_npy 'four dimensions' '60: the shape should be [L, E] or [T, L, E], not of more dimensions'
+npy_text "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3)}"
+wrong_npy 'no layers' '61: a dimension should be a whole number from 1 to 2147483647'
+npy_text "{'descr': '<f4', 'fortran_order': False, 'shape': (-2, 3)}"
+wrong_npy 'negative dimension' '61: a dimension should be a whole number from 1 to 2147483647'
+npy_text "{'descr': '<f8', 'fortran_order': False, 'shape': (2147483647, 2147483647, 2147483647)}"
+wrong_npy 'sizes that overflow' '97: the shape needs more bytes than can be counted'
+npy_text "{'descr': '<f4', 'shape': (2, 3)}"
+wrong_npy 'no order' '43: the header has no fortran_order'
+npy_text "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}"
+wrong_npy 'a key twice' "27: the header has 'descr' twice"
+npy_text "{'descr': '<f4', 'colour': 3}"
+wrong_npy 'unknown key' "27: the header has 'colour' as a key, which the format does not"
+npy_text "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)} x"
+wrong_npy 'more after the dictionary' '68: the header goes on after its dictionary'
+npy_text "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)"
+wrong_npy 'a dictionary without end' "66: the header should have '}' here"
+
+check 'an input that is not there' fails 2 "eplb: $TMP/none.csv: No such file or directory" \
+    plan "$TMP/none.csv" --replicas 8 --gpus 2 --json "$TMP/out/plan.json"
+check 'standard input has a name in messages' \
+    fails 2 '<stdin>:1:1: no row of loads' plan - --replicas 8 --gpus 2
+
+# ---------------------------------------------------------------- wrong arguments
+
+hint="; try 'eplb --help'"
+whole='needs a whole number from 1 to 2147483647, not'
+refused() { # the line after `eplb: `, arguments of eplb plan on the two-layer example
+    line=$1
+    shift
+    check "plan $* is refused" fails 2 "eplb: $line" plan "$TMP/two.csv" "$@" $out
+}
+refused "plan needs --replicas$hint" --gpus 8
+refused "plan needs --gpus$hint" --replicas 16
+refused "unknown option '--colour'$hint" --colour red
+refused "unknown option '-q'$hint" -q
+refused "unknown option '--gpus8'$hint" --gpus8
+refused "one file of loads at a time: '$TMP/two.csv' or 'other.csv'" other.csv
+refused "--gpus $whole '0'" --replicas 16 --gpus 0
+refused "--gpus $whole '-8'" --replicas 16 --gpus -8
+refused "--gpus $whole '8x'" --replicas 16 --gpus=8x
+refused "--gpus $whole ''" --replicas 16 --gpus=
+refused "--replicas $whole '2147483648'" --replicas 2147483648 --gpus 8
+refused "--replicas $whole '99999999999999999999'" --replicas 99999999999999999999 --gpus 8
+refused "--replicas $whole '1.5'" --replicas 1.5 --gpus 8
+refused "--replicas needs a value$hint" --replicas --gpus 8
+refused "--seed needs a whole number from 0 to 18446744073709551615, not '-1'" --seed -1
+refused "--seed needs a whole number from 0 to 18446744073709551615, not '18446744073709551616'" \
+    --seed 18446744073709551616
+refused "--policy is auto, hierarchical or global, not 'local'" --policy local
+refused "there is no preset 'best'; try 'eplb presets'" --preset best
+refused "--layers needs a layer or a range such as 3-7, not '1-'" --layers 1-
+refused "--layers needs a layer or a range such as 3-7, not '3-1'" --layers 3-1
+refused '--layers 1-2, but the last layer is 1' --replicas 16 --gpus 8 --layers 1-2
+refused '--show 1, but the layers planned are 0-0' --replicas 16 --gpus 8 --layers 0 --show 1
+refused '--replicas 15 is not a multiple of --gpus 8' --replicas 15 --gpus 8
+refused '--gpus 8 is not a multiple of --nodes 3' --replicas 16 --gpus 8 --nodes 3
+refused '--groups 3 is not a multiple of --nodes 2' \
+    --replicas 16 --gpus 8 --nodes 2 --groups 3 --policy hierarchical
+refused '--groups 8 does not divide the 12 experts of a layer' --replicas 16 --gpus 8 --nodes 2 --groups 8
+refused '--replicas 8 is less than the 12 experts of a layer' --replicas 8 --gpus 8
+refused '--max-replicas 1 leaves some of the 16 slots empty with 12 experts' \
+    --replicas 16 --gpus 8 --max-replicas 1
+check 'a plan without loads is refused' \
+    fails 2 "eplb: plan needs a file of loads, or - for standard input$hint" plan --replicas 16
+check 'a last option without value is refused' fails 2 "eplb: --gpus needs a value$hint" plan x.csv --gpus
+check 'two plans on standard output are refused' fails 2 "eplb: --json and --csv cannot both be '-'" \
+    plan "$TMP/two.csv" --replicas 16 --gpus 8 --json - --csv -
+check 'an unknown command is refused' fails 2 "eplb: unknown command 'pln'$hint" pln "$TMP/two.csv"
+check 'an argument of presets is refused' fails 2 "eplb: unexpected 'x' after presets$hint" presets x
+
+check 'none of these left a file or changed one' \
+    test "$(ls "$TMP/out") $(cat "$TMP/out/plan.json")" = 'plan.json before'
+
+# ---------------------------------------------------------------- output that cannot be written
+
+run_two="plan $TMP/two.csv $two"
+check 'a folder that is not there' \
+    fails 1 "eplb: $TMP/none/plan.json: No such file or directory" $run_two --json "$TMP/none/plan.json"
+check 'a folder in the place of a file' fails 1 "eplb: $TMP/out: Is a directory" $run_two --csv "$TMP/out"
+check 'one wrong output stops the other' fails 1 "eplb: $TMP/none/plan.csv: No such file or directory" \
+    $run_two --json "$TMP/out/plan.json" --csv "$TMP/none/plan.csv"
+no_space='No space left on device'
+if [ -c /dev/full ]; then
+    check 'a full disk' \
+        fails 1 "eplb: /dev/full: $no_space" $run_two --csv /dev/full --json "$TMP/out/plan.json"
+    full() {
+        got=$(eplb "$@" 2>&1 >/dev/full)
+        [ $? -eq 1 ] && [ "$(printf '%s\n' "$got" | tail -n 1)" = "eplb: standard output: $no_space" ]
+    }
+    check 'a full standard output under a table' full $run_two
+    check 'a full standard output under a plan' full $run_two --json - --quiet
+    check 'a full standard output under presets' full presets
+fi
+check 'none of these left a file or changed one' \
+    test "$(ls "$TMP/out") $(cat "$TMP/out/plan.json")" = 'plan.json before'
+
+eplb $run_two --json "$TMP/out/plan.json" --csv "$TMP/out/plan.csv" >"$TMP/nothing"
+check 'a plan replaces the file that was there' grep -q '"format":"eplb-plan"' "$TMP/out/plan.json"
+check 'and leaves nothing else' test "$(ls "$TMP/out" | tr '\n' ' ')" = 'plan.csv plan.json '
+ln -s plan.csv "$TMP/out/link.csv"
+echo before >"$TMP/out/plan.csv"
+eplb $run_two --csv "$TMP/out/link.csv" >"$TMP/nothing"
+check 'a link stays one' test -L "$TMP/out/link.csv"
+check 'and what it leads to is written' cmp "$TMP/out/plan.csv" "$TMP/two_plan.csv"
+eplb $run_two --csv /dev/null >"$TMP/nothing"
+check '/dev/null stays a device' test -c /dev/null
+
+# ---------------------------------------------------------------- bars, help, version
+
+eplb plan "$SAMPLE" $shape --layers 3 --show 3 >"$TMP/bars"
+bars() { # the rows of a picture of $2 GPUs, of which the first and the last are $3 and $4
+    awk -v want="$2" -v first="$3" -v last="$4" '
+        /^layer 3, load of each GPU/ { on = 1; next }
+        on && $2 ~ /^[0-9]+\.[0-9][0-9]$/ { if (++n == 1 && $1 != first) exit bad = 1; final = $1 }
+        length($0) > 100 { exit bad = 1 }
+        END { print n, final; exit bad || n != want || final != last }' "$1"
+}
+check '--show draws a bar for each GPU' bars "$TMP/bars" 32 0 31
+check '--show draws plain bars where the locale is not UTF-8' \
+    grep -q '^ *7   1\.97 ##*|##* *1\.12 ##*|##*$' "$TMP/bars"
+(LC_ALL=en_GB.UTF-8 && eplb plan "$SAMPLE" $shape --layers 3 --show 3 >"$TMP/bars_utf8")
+check '--show draws blocks where it is' \
+    grep -q '^ *7   1\.97 █████.*│█████' "$TMP/bars_utf8"
+eplb plan "$SAMPLE" --replicas 320 --gpus 160 --layers 3 --show 3 >"$TMP/bars"
+check '--show draws several of many GPUs in a row' bars "$TMP/bars" 54 0-2 159
+
+eplb --version >"$TMP/version"
+header_version=$(sed -n 's/^#define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
+check '--version' grep -q "^eplb $header_version (plan version [0-9][0-9]*)$" "$TMP/version"
+eplb --help >"$TMP/help"
+check '--help names every option' \
+    sh -c "for o in replicas gpus nodes groups preset policy max-replicas seed layers json csv show quiet; do
+    grep -q -e \"  --\$o\" '$TMP/help' || exit 1; done"
+for words in 'help' '-h' 'plan --help' 'plan x.csv --gpus 3 -h' 'presets --help'; do
+    eplb $words >"$TMP/help2"
+    check "eplb $words gives the same help" cmp "$TMP/help2" "$TMP/help"
+done
+usage() {
+    eplb >"$TMP/nothing" 2>"$TMP/usage"
+    [ $? -eq 2 ] && [ ! -s "$TMP/nothing" ] && grep -q '^usage: eplb plan' "$TMP/usage"
+}
+check 'eplb alone gives the usage and fails' usage
+
+report test_cli

@@ -1,0 +1,163 @@
+/* test_oracle.c - the library and the naive oracle agree in every number, on random problems of
+   every policy, preset, packing and kind of load.
+
+   usage: test_oracle [SEED [COUNT]]: problem i has seed SEED + i, so that one that failed is
+   repeated alone with COUNT 1. */
+#define EPLB_IMPLEMENTATION
+#include "eplb.h"
+#include "test.h"
+#include "oracle.h"
+#include "planning.h"
+#include "random_problem.h"
+
+static void check_rebalance(uint64_t seed)
+{
+    random_problem r = random_problem_make(seed);
+    eplb_plan      expected = plan_alloc(&r.problem, plan_full_width(&r.problem));
+    eplb_plan      plan = plan_alloc(&r.problem, plan_full_width(&r.problem));
+    eplb_result    result = plan_with_library(&r.problem, &r.options, r.weight, &plan);
+    CHECK(result == EPLB_OK, RANDOM_FORMAT ": %s", RANDOM_ARGS(&r), eplb_result_name(result));
+    if (result == EPLB_OK) {
+        oracle_rebalance(&r.problem, &r.options, r.weight, &expected);
+        const char *difference = plan_difference(&r.problem, &plan, &expected);
+        CHECK(difference == NULL, RANDOM_FORMAT ": %s", RANDOM_ARGS(&r), difference);
+    }
+    plan_free(&expected);
+    plan_free(&plan);
+    random_problem_free(&r);
+}
+
+/* The key that a candidate sorts by, in every bit: a last bit seldom shows in an order. */
+static void check_noise(uint64_t seed)
+{
+    uint64_t     state = ~seed;
+    eplb_packing how = random_packing(&state, 0);
+    int32_t      candidate = test_range(&state, 1, 5), item = test_range(&state, 0, 400);
+    oracle_place place = {seed, test_range(&state, 0, 60), test_range(&state, 0, 1)};
+    float        w = random_load(&state, test_range(&state, 0, LOAD_NUM_KINDS - 1));
+    uint32_t     counter[4], word[4];
+    counter[0] = (uint32_t)item / 4;
+    counter[1] = (uint32_t)candidate;
+    counter[2] = (uint32_t)place.row;
+    counter[3] = (uint32_t)place.stage;
+    how.num_candidates = test_range(&state, candidate + 1, 70);
+    oracle_philox(seed, counter, word);
+    float key = eplb_p_perturbed(w, word[item % 4], &how, candidate);
+    float expected = oracle_key(&how, &place, candidate, item, w);
+    CHECK(memcmp(&key, &expected, sizeof key) == 0, "noise seed %llu: %.9g for %.9g",
+          (unsigned long long)seed, (double)key, (double)expected);
+}
+
+static void check_packing(uint64_t seed)
+{
+    uint64_t     state = ~seed;
+    int32_t      rows = test_range(&state, 1, 3), m = test_range(&state, 1, 9);
+    int32_t      n = m * test_range(&state, 1, 8);
+    size_t       count = (size_t)rows * (size_t)n, bytes = 0;
+    eplb_packing how = random_packing(&state, 0);
+    float       *weight = random_loads(&state, rows, n);
+    int32_t     *pack = plan_ints(count), *rank = plan_ints(count);
+    int32_t     *expected_pack = plan_ints(count), *expected_rank = plan_ints(count);
+
+    CHECK(eplb_packing_scratch_size(n, m, &how, &bytes) == EPLB_OK, "packing seed %llu",
+          (unsigned long long)seed);
+    void       *scratch = test_alloc(bytes);
+    eplb_result result = eplb_balanced_packing(weight, rows, n, m, &how, seed, pack, rank, scratch, bytes);
+    CHECK(result == EPLB_OK, "packing seed %llu: %s", (unsigned long long)seed, eplb_result_name(result));
+    oracle_packing(weight, rows, n, m, &how, seed, expected_pack, expected_rank);
+    CHECK(plan_same_ints(pack, expected_pack, count) && plan_same_ints(rank, expected_rank, count),
+          "packing seed %llu: %d rows of %d in %d", (unsigned long long)seed, (int)rows, (int)n, (int)m);
+    free(scratch);
+    free(weight);
+    free(pack);
+    free(rank);
+    free(expected_pack);
+    free(expected_rank);
+}
+
+static void check_replication(uint64_t seed)
+{
+    uint64_t state = ~seed;
+    int32_t  rows = test_range(&state, 1, 3), num_log = test_range(&state, 1, 20);
+    int32_t  num_phy = num_log + test_range(&state, 0, 40);
+    int32_t  replication = test_range(&state, EPLB_REPLICATE_DHONDT, EPLB_REPLICATE_HYBRID);
+    int32_t  fixup_steps = test_range(&state, 0, 4);
+    size_t   phys = (size_t)rows * (size_t)num_phy, logs = (size_t)rows * (size_t)num_log, bytes = 0;
+    float   *weight = random_loads(&state, rows, num_log);
+    int32_t *phy2log = plan_ints(phys), *rank = plan_ints(phys), *cnt = plan_ints(logs);
+    int32_t *expected_phy2log = plan_ints(phys), *expected_rank = plan_ints(phys);
+    int32_t *expected_cnt = plan_ints(logs);
+
+    CHECK(eplb_replicate_scratch_size(num_log, num_phy, &bytes) == EPLB_OK, "replication seed %llu",
+          (unsigned long long)seed);
+    void       *scratch = test_alloc(bytes);
+    eplb_result result = eplb_replicate_experts(weight, rows, num_log, num_phy, replication, fixup_steps,
+                                                phy2log, rank, cnt, scratch, bytes);
+    CHECK(result == EPLB_OK, "replication seed %llu: %s", (unsigned long long)seed,
+          eplb_result_name(result));
+    oracle_replicate(weight, rows, num_log, num_phy, replication, fixup_steps, expected_phy2log,
+                     expected_rank, expected_cnt);
+    CHECK(plan_same_ints(phy2log, expected_phy2log, phys) && plan_same_ints(rank, expected_rank, phys)
+              && plan_same_ints(cnt, expected_cnt, logs),
+          "replication seed %llu: %d rows of %d on %d, rule %d", (unsigned long long)seed, (int)rows,
+          (int)num_log, (int)num_phy, (int)replication);
+    free(scratch);
+    free(weight);
+    free(phy2log);
+    free(rank);
+    free(cnt);
+    free(expected_phy2log);
+    free(expected_rank);
+    free(expected_cnt);
+}
+
+/* Fields that cannot show in a plan are left out. */
+static void check_same_packing(int32_t preset, const char *field, const eplb_packing *a,
+                               const eplb_packing *b)
+{
+    int32_t a_candidates = a->num_candidates ? a->num_candidates : 1;
+    int32_t b_candidates = b->num_candidates ? b->num_candidates : 1;
+    CHECK(a->init == b->init && a->refine == b->refine && a_candidates == b_candidates,
+          "preset %d: %s", (int)preset, field);
+    if (b->refine != EPLB_REFINE_NONE)
+        CHECK(a->max_swaps == b->max_swaps, "preset %d: %s", (int)preset, field);
+    if (b->refine == EPLB_REFINE_PAIR_SCAN)
+        CHECK(a->heavy_packs == b->heavy_packs, "preset %d: %s", (int)preset, field);
+    if (b_candidates > 1)
+        CHECK(a->noise == b->noise && memcmp(&a->noise_scale, &b->noise_scale, sizeof(float)) == 0
+                  && a->select == b->select,
+              "preset %d: %s", (int)preset, field);
+}
+
+/* The library's presets are those of the published table. */
+static void check_presets(void)
+{
+    int found = 0;
+    for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
+        eplb_options a, b;
+        if (!oracle_preset(preset, &b))
+            continue;
+        found++;
+        CHECK(eplb_options_preset(preset, &a) == EPLB_OK, "preset %d", (int)preset);
+        CHECK(a.policy == b.policy && a.replication == b.replication && a.fixup_steps == b.fixup_steps
+                  && a.max_replicas == b.max_replicas && a.seed == b.seed,
+              "preset %d", (int)preset);
+        check_same_packing(preset, "group_packing", &a.group_packing, &b.group_packing);
+        check_same_packing(preset, "gpu_packing", &a.gpu_packing, &b.gpu_packing);
+    }
+    CHECK(found == 10, "%d published presets", found);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 12000;
+    check_presets();
+    for (uint64_t i = 0; i < count; i++) {
+        check_rebalance(first + i);
+        check_noise(first + i);
+        check_packing(first + i);
+        check_replication(first + i);
+    }
+    return test_report("test_oracle");
+}
