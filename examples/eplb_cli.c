@@ -7,7 +7,7 @@
    wrong file or option is answered by one line on standard error and leaves no output behind.
 
    CONTENTS
-     Errors, progress, numbers, arguments, source, CSV, NPY, planning, printing, bars, writing,
+     Progress, errors, numbers, arguments, source, CSV, NPY, planning, printing, bars, writing,
      commands
 
    Exit status: 0 done; 1 out of memory, or the output could not be written; 2 wrong arguments or
@@ -43,7 +43,7 @@ enum { STATUS_OK = 0, STATUS_OUTPUT = 1, STATUS_INPUT = 2 };
 /* ----------------------------------------------------------------------------------- progress */
 
 #define PROGRESS_DELAY  1.0 /* seconds before the line first shows */
-#define PROGRESS_PERIOD 0.1 /* seconds between two looks of it */
+#define PROGRESS_PERIOD 0.1 /* seconds from one drawing of it to the next */
 #define PROGRESS_WIDTH  60  /* columns cleared when it goes */
 
 static double progress_due;      /* when the line is drawn next; 0 before the first call */
@@ -908,6 +908,7 @@ typedef struct planning { /* a problem, its plan and what there is to say of it 
     eplb_plan     plan;                    /* whole arrays, filled for these layers */
     layer_result *result;                  /* [num_layers] */
     float        *gpu_before, *gpu_after;  /* [num_layers, G] */
+    int32_t      *list_start, *list;       /* [E], [R] for write_log2phy */
     size_t        scratch_bytes;
 } planning;
 
@@ -947,7 +948,7 @@ static void check(const planning *p, const loads *table, eplb_result result)
         fail_problem(p, table, result);
 }
 
-/* The plan of nobody: slot i holds expert i, and the spare slots the first experts again. */
+/* What there is without a planner: slot i holds expert i, the spare slots the first experts again. */
 static void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts)
 {
     for (int32_t slot = 0; slot < num_replicas; slot++)
@@ -1004,6 +1005,8 @@ static planning make_plan(const settings *s, const loads *table)
     p.result          = (layer_result *)allocate(n, sizeof(layer_result));
     p.gpu_before      = (float *)allocate(n * G, sizeof(float));
     p.gpu_after       = (float *)allocate(n * G, sizeof(float));
+    p.list_start      = (int32_t *)allocate(E, sizeof(int32_t));
+    p.list            = (int32_t *)allocate(R, sizeof(int32_t));
     plan_in_order(in_order, s->replicas, table->num_experts);
 
     for (size_t i = 0; i < n; i++) {
@@ -1034,6 +1037,8 @@ static void free_planning(planning *p)
     free(p->result);
     free(p->gpu_before);
     free(p->gpu_after);
+    free(p->list_start);
+    free(p->list);
 }
 
 /* The policy that EPLB_POLICY_AUTO comes to. */
@@ -1166,10 +1171,10 @@ static void print_bars(FILE *out, const planning *p, int32_t layer)
             each > 1 ? ", the largest in each row" : "", utf8 ? "│" : "|");
     fprintf(out, "%*s  before, balancedness %-*.4f  after, balancedness %.4f\n", width, "GPU", BAR_CELLS - 13,
             (double)r->before.balancedness, (double)r->after.balancedness);
-    for (int32_t begin = 0; begin < G; begin += each) {
-        int32_t end = G - begin < each ? G : begin + each;
-        char    label[32];
-        int     n = snprintf(label, sizeof label, "%d", (int)begin);
+    for (int32_t begin = 0, end; begin < G; begin = end) {
+        char label[32];
+        int  n = snprintf(label, sizeof label, "%d", (int)begin);
+        end    = G - begin < each ? G : begin + each;
         if (end - begin > 1)
             snprintf(label + n, sizeof label - (size_t)n, "-%d", (int)end - 1);
         fprintf(out, "%*s", width, label);
@@ -1200,23 +1205,22 @@ static void write_real(FILE *out, const char *key, float value)
         fprintf(out, ",\"%s\":null", key);
 }
 
-/* The slots of each expert by rank: slot[] in the order of experts. */
-static void write_log2phy(FILE *out, const int32_t *phy2log, const int32_t *phyrank, const int32_t *logcnt,
-                          int32_t num_experts, int32_t num_replicas)
+/* The slots of each expert by rank. They are gathered in one array, an expert's from list_start on. */
+static void write_log2phy(FILE *out, const planning *p, const int32_t *phy2log, const int32_t *phyrank,
+                          const int32_t *logcnt)
 {
-    int32_t *start = (int32_t *)allocate((size_t)num_experts, sizeof(int32_t)); /* places in slot[] */
-    int32_t *slot  = (int32_t *)allocate((size_t)num_replicas, sizeof(int32_t));
-    for (int32_t e = 1; e < num_experts; e++)
-        start[e] = start[e - 1] + logcnt[e - 1];
-    for (int32_t i = 0; i < num_replicas; i++)
-        slot[start[phy2log[i]] + phyrank[i]] = i;
-    for (int32_t e = 0; e < num_experts; e++) {
+    int32_t start = 0;
+    for (int32_t e = 0; e < p->problem.num_experts; e++) {
+        p->list_start[e] = start;
+        start += logcnt[e];
+    }
+    for (int32_t i = 0; i < p->problem.num_replicas; i++)
+        p->list[p->list_start[phy2log[i]] + phyrank[i]] = i;
+    for (int32_t e = 0; e < p->problem.num_experts; e++) {
         fprintf(out, "%s", e ? "," : "[");
-        write_list(out, slot + start[e], logcnt[e]);
+        write_list(out, p->list + p->list_start[e], logcnt[e]);
     }
     fprintf(out, "]");
-    free(start);
-    free(slot);
 }
 
 static void write_json_layer(FILE *out, const planning *p, int32_t i)
@@ -1240,7 +1244,7 @@ static void write_json_layer(FILE *out, const planning *p, int32_t i)
     fprintf(out, ",\"logcnt\":");
     write_list(out, logcnt, q->num_experts);
     fprintf(out, ",\"log2phy\":");
-    write_log2phy(out, phy2log, phyrank, logcnt, q->num_experts, q->num_replicas);
+    write_log2phy(out, p, phy2log, phyrank, logcnt);
     fprintf(out, "}");
 }
 
@@ -1319,7 +1323,9 @@ static bool output_open(output *o)
     if (exists && access(o->target, W_OK) != 0)
         return output_failed(o);
     size_t room      = strlen(o->target) + 32;
-    char  *temporary = (char *)allocate(room, 1);
+    char  *temporary = (char *)malloc(room);
+    if (!temporary)
+        return output_failed(o);
     snprintf(temporary, room, "%s.%ld.tmp", o->target, (long)getpid());
     int file = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (file < 0) {
