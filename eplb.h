@@ -11,10 +11,12 @@
 
    CONTENTS
      Quick start, macros, guarantees, conventions, algorithm
-     Interface:       version, linkage, results, problem, options, plan, rebalance, steps, evaluate
+     Interface:       version, linkage, results, problem, options, plan, rebalance, the steps by
+                      themselves, samples, evaluate
      Implementation:  numerics, results, options, arena, random numbers, sorting, loads, replicate,
-                      pack (initial, refine, select), hierarchy, inverse maps, bounds, evaluate,
-                      calls
+                      pack (initial, refine, select), hierarchy, inverse maps, bounds, improve
+                      (grains, state, swap, replace, heaviest GPU, search, layer), evaluate, calls,
+                      samples
      History, licence
 
    QUICK START
@@ -42,8 +44,8 @@
 
    GUARANTEES
      Memory        Nothing is allocated. Scratch is the caller's, its size depends on the shape of
-                   one layer and not on the number of layers, its address may be anything, and its
-                   contents mean nothing before and after a call. Stack use is small and bounded;
+                   one layer (and its samples, where those are planned for) and not on the number of
+                   layers, its address may be anything, and its contents mean nothing before and after a call. Stack use is small and bounded;
                    nothing recurses.
      Threads       There is no global state. Every function is reentrant; calls that share no
                    memory they write may run at once.
@@ -64,7 +66,8 @@
      K expert groups, T samples, S = R / G slots per GPU. Arrays are dense and row-major: "[L, E]"
      means element (l, e) is at index l * E + e. Indices start at 0. Ids are int32_t, loads are
      float32 in any unit. Slots g*S .. g*S+S-1 are GPU g's, GPUs n*G/N .. are node n's.
-     A zeroed struct holds the documented defaults. Pointers are borrowed for the call only.
+     A zeroed struct holds the documented defaults. Pointers are borrowed for the call only, but for
+     the memory of a window.
 
    ALGORITHM
      One layer's load flows through these steps.
@@ -75,6 +78,8 @@
         lightest GPU that still has room (longest processing time first, LPT, Graham 1969).
      4. Refine: swaps of two slots on different GPUs lower the imbalance further.
      5. Select: with several candidates, each packed in an order perturbed a little, the best stays.
+     6. Improve: a local search over replica counts and placement at once, for one sample of load or
+        for many.
      Steps 1 to 3 are those of deepseek-ai/EPLB (MIT), and preset DEEPSEEK gives its plans in every
      number; README.md names the sources of the other presets. */
 
@@ -136,12 +141,12 @@ enum {
     EPLB_ERR_DIVIDE       = -12, /* a count does not divide another that it must divide */
     EPLB_ERR_TOO_FEW      = -13, /* fewer replicas than experts */
     EPLB_ERR_MAX_REPLICAS = -14, /* options.max_replicas for every expert leaves slots empty */
-    EPLB_ERR_OVERFLOW     = -15, /* the size of an array does not fit size_t */
-    EPLB_ERR_SCRATCH_SIZE = -20, /* scratch is too small */
+    EPLB_ERR_OVERFLOW     = -15, /* the size of an array does not fit size_t, or a sum int32_t */
+    EPLB_ERR_SCRATCH_SIZE = -20, /* scratch, or the memory of a window, is too small */
     EPLB_ERR_WIDTH        = -21, /* plan.log2phy_width is narrower than some expert's replicas */
     EPLB_ERR_NAN          = -30, /* a load is not a number */
     EPLB_ERR_INFINITE     = -31, /* a load is infinite */
-    EPLB_ERR_NEGATIVE     = -32, /* a load is negative (-0 counts as 0) */
+    EPLB_ERR_NEGATIVE     = -32, /* a load or a count is negative (-0 counts as 0) */
     EPLB_ERR_PLAN         = -33  /* phy2log names no such expert, or leaves an expert out */
 };
 
@@ -229,11 +234,18 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      max_replicas;  /* cap on the replicas of one expert, 0 = none */
     eplb_packing group_packing; /* groups to nodes */
     eplb_packing gpu_packing;   /* slots to the GPUs of a node */
-    uint64_t     seed;          /* of the candidates' noise */
+    uint64_t     seed;          /* of the candidates' noise and of the improvement's kicks */
+    int32_t      effort;        /* searches that improve each node's plan, replica counts and placement
+                                   jointly: 0 leaves it as packed, 1 is one local search, and each
+                                   further one starts from a plan disturbed by a kick, while there is
+                                   one sample and something left to gain */
+    int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
+                                   its node is free of it; 1 = it may be */
+    const float *sample_weight; /* [T] what each sample counts for, >= 0 and not all 0; NULL = all alike */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, costs and gains */
-    EPLB_PRESET_DEFAULT      = 0,  /* the library's best; at present L2 */
+    EPLB_PRESET_DEFAULT      = 0,  /* LPT, effort 33: the best plan that costs a fraction of a millisecond */
     EPLB_PRESET_DEEPSEEK     = 1,  /* LPT alone: the reference, in every number */
     EPLB_PRESET_ZIGZAG       = 2,  /* zigzag, 20 swaps MAX_MIN */
     EPLB_PRESET_SWAP_MAX_MIN = 3,  /* LPT, 20 swaps MAX_MIN */
@@ -244,7 +256,8 @@ enum { /* presets; README.md has their sources, costs and gains */
     EPLB_PRESET_ENSEMBLE     = 8,  /* LPT, 20 swaps MAX_MIN, 64 candidates, smallest maximum */
     EPLB_PRESET_HYBRID       = 9,  /* hybrid replication, 1 fix-up, LPT, 1 (groups) or 2 (GPUs) swaps MAX_MIN */
     EPLB_PRESET_L2           = 10, /* LPT, 50 swaps L2 */
-    EPLB_NUM_PRESETS         = 11
+    EPLB_PRESET_BEST         = 11, /* LPT, effort 257: what more time can still find */
+    EPLB_NUM_PRESETS         = 12
 };
 
 /* eplb_options_preset - fill in the options of a preset, to use as they are or to change.
@@ -269,11 +282,16 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 
 /* ---------------------------------------------------------------------------------- rebalance */
 
-/* EPLB_SCRATCH_BOUND - bytes of scratch that suffice for eplb_rebalance and eplb_evaluate with any
-   options, as a constant expression of E, R and G: for static arrays. eplb_scratch_size is exact. */
+/* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
+   eplb_evaluate with any options, as a constant expression of E, R, G and, with several samples, T:
+   for static arrays. eplb_scratch_size is exact. */
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
-    ((size_t)40 * (size_t)(num_experts) + (size_t)56 * (size_t)(num_replicas) +                    \
-     (size_t)24 * (size_t)(num_gpus) + (size_t)48 * EPLB_SCRATCH_ALIGN)
+    EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
+#define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
+    (((size_t)40 + (size_t)8 * (size_t)(num_samples)) * (size_t)(num_experts) +                    \
+     (size_t)64 * (size_t)(num_replicas) +                                                         \
+     ((size_t)24 + (size_t)4 * (size_t)(num_samples) + (size_t)(num_gpus) / 8) * (size_t)(num_gpus) + \
+     (size_t)4 * (size_t)(num_samples) + (size_t)48 * EPLB_SCRATCH_ALIGN)
 
 /* eplb_scratch_size - bytes of scratch for eplb_rebalance, eplb_rebalance_layers and eplb_evaluate.
    in      problem, options  as there; options NULL = EPLB_PRESET_DEFAULT
@@ -285,9 +303,10 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
 /* eplb_rebalance - plan all layers.
    in      options  NULL = EPLB_PRESET_DEFAULT
            weight   [T, L, E] float32, row-major: load of each expert, finite, >= 0, in any unit.
-                    With T > 1 the plan is for the mean over the samples. A layer whose load is all
-                    zero is planned as if its load were even. A layer whose largest load is not
-                    within 2^-40 .. 2^41 is first scaled by a power of two.
+                    With T > 1 and options.effort the plan is for samples like these, each weighted
+                    by options.sample_weight; without effort it is for their weighted mean. A layer
+                    whose load is all zero is planned as if its load were even. A layer whose largest
+                    load is not within 2^-40 .. 2^41 is first scaled by a power of two.
    out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index
    scratch bytes from eplb_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK; EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW,
@@ -373,6 +392,78 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
                                             int32_t *phy2log, int32_t *rank, int32_t *logcnt,
                                             void *scratch, size_t scratch_bytes);
 
+/* ------------------------------------------------------------------------------------ samples */
+
+typedef struct eplb_window { /* the last samples of load: a ring in the caller's memory */
+    int32_t num_layers;      /* L */
+    int32_t num_experts;     /* E */
+    int32_t capacity;        /* most samples held */
+    int32_t num_samples;     /* samples held: T of the view; set it and next to 0 to start afresh */
+    int32_t next;            /* row that the next push fills */
+    float   decay;           /* what a sample counts for beside the one after it, in (0, 1] */
+    float  *weight;          /* [capacity, L, E] the samples, in the order of the ring */
+    float  *sample_weight;   /* [capacity] what each counts for: 1 for the newest, decay for the one
+                                before, decay * decay before that, .. */
+} eplb_window;
+
+/* eplb_window_size - bytes of memory for a window: one float32 for each load, and a little more.
+   out     bytes  at least 1
+   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _OVERFLOW */
+EPLB_API eplb_result eplb_window_size(int32_t num_layers, int32_t num_experts, int32_t capacity,
+                                      size_t *bytes);
+
+/* eplb_window_init - an empty window.
+   in      decay   in (0, 1], 0 means 1; a sample's weight halves over h samples when it is
+                   2^(-1/h): 0.9786 for 32
+   out     window  every field is set; its pointers go into memory
+   memory  bytes from eplb_window_size; any address; the window's for as long as it is in use,
+           during which it must stay where it is
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _OPTION (decay), _COUNT,
+           _OVERFLOW, _SCRATCH_SIZE
+   cost    O(1); memory is not cleared
+   threads reentrant; one window is for one thread at a time, except that any number may view it */
+EPLB_API eplb_result eplb_window_init(eplb_window *window, int32_t num_layers, int32_t num_experts,
+                                      int32_t capacity, float decay, void *memory, size_t bytes);
+
+/* eplb_window_push - add a sample, in place of the oldest when the window is full.
+   in      load    [L, E] float32, finite, >= 0, in any unit; not within the window's memory
+   inout   window  what older samples count for is multiplied by decay, once
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT and _OPTION (a window
+           that was not made by eplb_window_init), _NAN, _INFINITE, _NEGATIVE
+   cost    O(L E + capacity)
+   threads as eplb_window_init */
+EPLB_API eplb_result eplb_window_push(eplb_window *window, const float *load);
+
+/* eplb_window_push_counts - the same for whole tokens.
+   in      count   [L, E], >= 0; those above 2^24 are rounded to the nearest float32
+   returns as eplb_window_push */
+EPLB_API eplb_result eplb_window_push_counts(eplb_window *window, const int32_t *count);
+
+/* eplb_window_view - what eplb_rebalance needs to plan for the samples of a window.
+   out     problem  num_layers, num_experts and num_samples are set; the other fields stay
+           options  sample_weight is set, the other fields stay; NULL when not wanted: the samples
+                    then all count alike
+           weight   the [T, L, E] for eplb_rebalance, in the order of the ring: not that of time once
+                    the window has been full, which nothing but the rounding of sums depends on
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT (also when the window is
+           empty), _OPTION
+   cost    O(1): nothing is copied, so the next push changes what the view shows
+   threads as eplb_window_init */
+EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *problem,
+                                      eplb_options *options, const float **weight);
+
+/* eplb_logical_counts - tokens of each expert, from those that each slot served.
+   in      problem     only num_layers, num_experts and num_replicas are read
+           plan        only phy2log is read: the plan that was in force; an expert may be in no slot
+           slot_count  [L, R] tokens of each slot, >= 0; 0 for slots that carried padding
+   out     count       [L, E] sum over the slots of each expert; does not overlap the inputs
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT, _TOO_FEW, _PLAN (a slot
+           names no such expert), _NEGATIVE, _OVERFLOW (also when a sum does not fit int32_t)
+   cost    O(L (E + R)); O(E R) for a layer whose slots served 2^31 tokens or more
+   threads reentrant */
+EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb_plan *plan,
+                                         const int32_t *slot_count, int32_t *count);
+
 /* ----------------------------------------------------------------------------------- evaluate */
 
 typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at most */
@@ -382,6 +473,7 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
     float   lower_bound;          /* no plan of this problem and policy has a smaller max_load */
     float   replica_balancedness; /* mean / maximum over single slots, of the mean over samples */
     int32_t max_logcnt;           /* most replicas of one expert */
+    int32_t num_duplicates;       /* slots whose expert is in an earlier slot of the same GPU too */
 } eplb_layer_report;
 
 /* eplb_evaluate - how even a plan spreads a load, and how even any plan could.
@@ -616,6 +708,7 @@ EPLB_API const char *eplb_preset_name(int32_t preset)
     case EPLB_PRESET_ENSEMBLE: return "ensemble";
     case EPLB_PRESET_HYBRID: return "hybrid";
     case EPLB_PRESET_L2: return "l2";
+    case EPLB_PRESET_BEST: return "best";
     default: return NULL;
     }
 }
@@ -662,6 +755,7 @@ EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
         o.fixup_steps = 1;
         break;
     case EPLB_PRESET_DEFAULT:
+    case EPLB_PRESET_BEST:
     case EPLB_PRESET_L2:
         how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_L2, 50);
         break;
@@ -670,6 +764,10 @@ EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
     o.group_packing = how;
     o.gpu_packing   = how;
     if (preset == EPLB_PRESET_HYBRID) o.group_packing.max_swaps = 1;
+    if (preset == EPLB_PRESET_DEFAULT || preset == EPLB_PRESET_BEST) {
+        o.gpu_packing = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_NONE, 0);
+        o.effort      = preset == EPLB_PRESET_BEST ? 257 : 33;
+    }
     *options = o;
     return EPLB_OK;
 }
@@ -679,7 +777,7 @@ EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
 #define EPLB_P_PACKING_FIELD(stage, name)                                                          \
     ((stage) == EPLB_P_STAGE_GROUPS ? "options.group_packing." name : "options.gpu_packing." name)
 
-enum { EPLB_P_STAGE_GROUPS, EPLB_P_STAGE_GPUS }; /* also the last word of the noise's counter */
+enum { EPLB_P_STAGE_GROUPS, EPLB_P_STAGE_GPUS, EPLB_P_STAGE_KICKS }; /* the last word of a random counter */
 
 static int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
 
@@ -711,6 +809,9 @@ static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *w
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.replication");
     if (o->fixup_steps < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.fixup_steps");
     if (o->max_replicas < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.max_replicas");
+    if (o->effort < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.effort");
+    if (!eplb_p_within(o->allow_duplicates, 0, 1))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
     r = eplb_p_check_packing(&o->group_packing, EPLB_P_STAGE_GROUPS, why);
     return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_STAGE_GPUS, why);
 }
@@ -754,6 +855,8 @@ static void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
 }
 
 #define EPLB_P_TAKE(arena, type, count) ((type *)eplb_p_take(arena, count, sizeof(type)))
+#define EPLB_P_TAKE_ROWS(arena, type, rows, width) /* [rows, width] */                              \
+    ((type *)eplb_p_take(arena, rows, sizeof(type) * (size_t)(width)))
 
 /* Blocks taken since the mark are done with: what follows may lie over them. */
 static void eplb_p_rewind(eplb_p_arena *a, size_t mark) { a->used = mark; }
@@ -918,33 +1021,68 @@ static float eplb_p_scale(uint32_t largest)
     return eplb_p_from_bits((uint32_t)(127 - exponent) << 23);
 }
 
-/* load [n] = the mean over samples of one row of weight, scaled; all ones when there is no load at
-   all. Samples lie stride elements apart. Returns the scale, or 0 when there is no load. */
-static float eplb_p_mean_load(const float *weight, size_t stride, int32_t num_samples, int32_t n, float *load)
+typedef struct eplb_p_samples { /* the loads of one layer */
+    const float *load;     /* [n] of the first sample; later ones lie stride elements on */
+    size_t       stride;
+    int32_t      num;
+    const float *weight;   /* [num] what each sample counts for; NULL: all alike */
+    float        heaviest; /* the largest of these weights */
+} eplb_p_samples;
+
+/* One row of loads by itself. */
+static eplb_p_samples eplb_p_one_sample(const float *load)
+{
+    eplb_p_samples s = EPLB_ZERO_INIT;
+    s.load = load;
+    s.num  = 1;
+    return s;
+}
+
+/* What sample t counts for, beside the heaviest. */
+static float eplb_p_sample_share(const eplb_p_samples *s, int32_t t)
+{
+    return s->weight ? eplb_p_div(s->weight[t], s->heaviest) : 1.0f;
+}
+
+/* A load without its sign, since -0 would sort behind everything. */
+static float eplb_p_sample_load(const eplb_p_samples *s, int32_t t, int32_t i)
+{
+    return eplb_p_from_bits(eplb_p_bits_at(&s->load[(size_t)t * s->stride + (size_t)i]) & ~EPLB_P_SIGN);
+}
+
+/* The scale of the samples that count; 0 when they hold no load. */
+static float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
 {
     uint32_t largest = 0;
-    float scale;
     int32_t t, i;
 
-    for (t = 0; t < num_samples; t++) {
+    for (t = 0; t < s->num; t++) {
+        if (!(eplb_p_sample_share(s, t) > 0.0f)) continue;
         for (i = 0; i < n; i++) {
-            uint32_t bits = eplb_p_bits_at(&weight[(size_t)t * stride + (size_t)i]) & ~EPLB_P_SIGN;
+            uint32_t bits = eplb_p_bits(eplb_p_sample_load(s, t, i));
             if (bits > largest) largest = bits;
         }
     }
-    scale = eplb_p_scale(largest);
-    for (i = 0; i < n; i++) load[i] = largest ? 0.0f : 1.0f;
-    if (!largest) return 0.0f;
+    return largest ? eplb_p_scale(largest) : 0.0f;
+}
 
-    for (t = 0; t < num_samples; t++) {
-        for (i = 0; i < n; i++) {
-            /* Without its sign, since -0 would sort behind everything. */
-            uint32_t bits = eplb_p_bits_at(&weight[(size_t)t * stride + (size_t)i]) & ~EPLB_P_SIGN;
-            load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_from_bits(bits), scale));
-        }
+/* load [n] = the weighted mean over the samples, scaled; all ones when there is no load at all.
+   Returns the scale, or 0 when there is no load. */
+static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
+{
+    float scale = eplb_p_samples_scale(s, n), count = 0.0f;
+    int32_t t, i;
+
+    for (i = 0; i < n; i++) load[i] = scale > 0.0f ? 0.0f : 1.0f;
+    if (!(scale > 0.0f)) return 0.0f;
+    for (t = 0; t < s->num; t++) {
+        float share = eplb_p_sample_share(s, t), factor = eplb_p_mul(share, scale);
+        for (i = 0; i < n; i++)
+            load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_sample_load(s, t, i), factor));
+        count = eplb_p_add(count, share);
     }
-    if (num_samples > 1)
-        for (i = 0; i < n; i++) load[i] = eplb_p_div(load[i], (float)num_samples);
+    if (s->num > 1)
+        for (i = 0; i < n; i++) load[i] = eplb_p_div(load[i], count);
     return scale;
 }
 
@@ -1089,6 +1227,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
     float *load;
     size_t needed;
     int32_t row, i;
+    eplb_p_samples sample;
     eplb_result r;
 
     if (!weight || !phy2log || !scratch) return EPLB_ERR_NULL;
@@ -1106,7 +1245,8 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
     load     = EPLB_P_TAKE(&a, float, num_log);
     for (row = 0; row < num_rows; row++) {
         size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
-        eplb_p_mean_load(weight + log, 0, 1, num_log, load);
+        sample = eplb_p_one_sample(weight + log);
+        eplb_p_mean_load(&sample, num_log, load);
         eplb_p_replicate(&replicas, load, replication, fixup_steps, 0);
         for (i = 0; i < num_phy; i++) {
             phy2log[phy + (size_t)i] = replicas.phy2log[i];
@@ -1600,7 +1740,8 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
     rank_unwanted = EPLB_P_TAKE(&a, int32_t, num_items);
     for (row = 0; row < num_rows; row++) {
         size_t at = (size_t)row * (size_t)num_items;
-        eplb_p_mean_load(weight + at, 0, 1, num_items, load);
+        eplb_p_samples sample = eplb_p_one_sample(weight + at);
+        eplb_p_mean_load(&sample, num_items, load);
         eplb_p_pack(&packer, load, seed, (uint32_t)row, EPLB_P_STAGE_GPUS, pack_index + at,
                     rank_in_pack ? rank_in_pack + at : rank_unwanted);
     }
@@ -1616,9 +1757,13 @@ typedef struct eplb_p_job {
     eplb_problem shape; /* under the global policy one group and one node */
     eplb_options options;
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
+    int32_t start_cap;       /* cap on replicas before improve: no more than a node has GPUs */
+    float   heaviest_sample; /* largest of options.sample_weight */
 
     /* The layer. "mlog" is the order of experts by node, group in the node, place in the group. */
-    float   *load;     /* [E] */
+    float   *load;     /* [E] mean over the samples */
+    float   *size;     /* [E] what replicas and slots are shared out by; load, where that is not improved */
+    int32_t *grains;   /* [E, T] the samples in the integers of improve, when there is effort */
     int32_t *mlog2log; /* [E] */
     int32_t *phy2log;  /* [R] */
     int32_t *phyrank;  /* [R] */
@@ -1637,26 +1782,30 @@ typedef struct eplb_p_job {
     int32_t *slot_gpu;        /* [node_slots] GPU of the node that a slot is packed on */
     int32_t *slot_rank;       /* [node_slots] and its place there */
     eplb_p_packer gpu_packer;
+
+    size_t shared_from; /* where in scratch the memory starts that steps use one after the other */
 } eplb_p_job;
 
 static void eplb_p_carve_layer(eplb_p_arena *a, eplb_p_job *job)
 {
     const eplb_problem *s = &job->shape;
-    size_t mark;
+    int improved = job->options.effort > 0;
 
     job->load     = EPLB_P_TAKE(a, float, s->num_experts);
+    job->size     = improved && s->num_samples > 1 ? EPLB_P_TAKE(a, float, s->num_experts) : job->load;
+    job->grains   = improved ? EPLB_P_TAKE_ROWS(a, int32_t, s->num_experts, s->num_samples) : NULL;
     job->mlog2log = EPLB_P_TAKE(a, int32_t, s->num_experts);
     job->phy2log  = EPLB_P_TAKE(a, int32_t, s->num_replicas);
     job->phyrank  = EPLB_P_TAKE(a, int32_t, s->num_replicas);
     job->logcnt   = EPLB_P_TAKE(a, int32_t, s->num_experts);
 
-    mark = a->used;
+    job->shared_from  = a->used;
     job->group_load   = EPLB_P_TAKE(a, float, s->num_groups);
     job->group_node   = EPLB_P_TAKE(a, int32_t, s->num_groups);
     job->group_rank   = EPLB_P_TAKE(a, int32_t, s->num_groups);
     job->group_packer = eplb_p_carve_packer(a, s->num_groups, s->num_nodes, &job->options.group_packing);
 
-    eplb_p_rewind(a, mark);
+    eplb_p_rewind(a, job->shared_from);
     job->mlog_load  = EPLB_P_TAKE(a, float, job->node_experts);
     job->replicas   = eplb_p_carve_replicas(a, job->node_experts, job->node_slots);
     job->slot_load  = EPLB_P_TAKE(a, float, job->node_slots);
@@ -1674,6 +1823,17 @@ static const float *eplb_p_layer_weight(const eplb_p_job *job, const float *weig
 static size_t eplb_p_sample_stride(const eplb_p_job *job)
 {
     return (size_t)job->shape.num_layers * (size_t)job->shape.num_experts;
+}
+
+static eplb_p_samples eplb_p_layer_samples(const eplb_p_job *job, const float *weight, int32_t layer)
+{
+    eplb_p_samples samples;
+    samples.load     = eplb_p_layer_weight(job, weight, layer);
+    samples.stride   = eplb_p_sample_stride(job);
+    samples.num      = job->shape.num_samples;
+    samples.weight   = job->options.sample_weight;
+    samples.heaviest = job->heaviest_sample;
+    return samples;
 }
 
 /* Groups to nodes: load -> mlog2log. */
@@ -1703,9 +1863,9 @@ static void eplb_p_plan_node(eplb_p_job *job, int32_t layer, int32_t node)
     uint32_t row = (uint32_t)layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
     int32_t i;
 
-    for (i = 0; i < job->node_experts; i++) job->mlog_load[i] = job->load[mlog2log[i]];
+    for (i = 0; i < job->node_experts; i++) job->mlog_load[i] = job->size[mlog2log[i]];
     eplb_p_replicate(replicas, job->mlog_load, job->options.replication, job->options.fixup_steps,
-                     job->options.max_replicas);
+                     job->start_cap);
     for (i = 0; i < job->node_experts; i++) job->logcnt[mlog2log[i]] = replicas->count[i];
 
     for (i = 0; i < job->node_slots; i++) {
@@ -1719,16 +1879,6 @@ static void eplb_p_plan_node(eplb_p_job *job, int32_t layer, int32_t node)
         job->phy2log[slot] = mlog2log[replicas->phy2log[i]];
         job->phyrank[slot] = replicas->rank[i];
     }
-}
-
-static void eplb_p_plan_layer(eplb_p_job *job, const float *weight, int32_t layer)
-{
-    int32_t node;
-
-    eplb_p_mean_load(eplb_p_layer_weight(job, weight, layer), eplb_p_sample_stride(job),
-                     job->shape.num_samples, job->shape.num_experts, job->load);
-    eplb_p_place_groups(job, layer);
-    for (node = 0; node < job->shape.num_nodes; node++) eplb_p_plan_node(job, layer, node);
 }
 
 /* ------------------------------------------------------------------------------- inverse maps */
@@ -1931,6 +2081,830 @@ static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_job *job)
     return bound * (1.0 - (job->shape.num_samples + 4) * (double)FLT_EPSILON);
 }
 
+/* ------------------------------------------------------------------------------------ improve
+
+   A local search over replica counts and placement at once, in one node at a time. Two moves: swap
+   the experts of two slots on different GPUs; replace the expert of a slot by another, which takes
+   a replica from the one and gives it to the other. The objective is the sum over samples and GPUs
+   of load squared, which carries the mean, the variance and the covariance of the loads; with one
+   sample, in the end, the load of the heaviest GPU.
+
+   Loads are counted in grains, integers fine enough to tell any two plans apart that matter. Sums
+   and products of grains are exact, so nothing here depends on the order of a sum or on rounding.
+   The loads of T samples are vectors of T numbers: [E, T] of the experts, [node_gpus, T] of GPUs. */
+
+typedef struct eplb_p_search {
+    /* The node. */
+    int32_t num_gpus, room, num_experts, num_samples; /* room: slots of a GPU */
+    int32_t max_replicas;   /* 0: no cap */
+    int32_t allow_duplicates;
+    const int32_t *expert;  /* [num_experts] the node's experts */
+    const int32_t *grains;  /* [E, T] load of each expert */
+    int64_t  enough;        /* what the objective must fall by for a move to count */
+    int64_t  close;         /* one sample: a heaviest GPU of no more than this is close enough to the bound */
+
+    /* Its plan. */
+    int32_t *slot;     /* [num_gpus, room] expert in each slot; part of the layer's phy2log */
+    int32_t *count;    /* [E] replicas of each expert; the layer's logcnt */
+    int32_t *share;    /* [E, T] load of one replica: grains / count */
+    int32_t *length;   /* [E] of that vector: root of its squares, rounded down */
+    int32_t *gpu_load; /* [num_gpus, T] */
+
+    /* The best plan so far. */
+    int64_t  best_worth;
+    int32_t *best_slot;  /* [num_gpus, room] */
+    int32_t *best_count; /* [num_experts] */
+
+    /* Of the moves. */
+    int32_t  *difference; /* [T] of two GPUs' loads */
+    int64_t  *along;      /* [room] shares of a GPU's slots along that difference */
+    int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one */
+    int32_t  *far;        /* [num_gpus] of the later GPUs with a pair open the one whose load differs most;
+                             -1: not known, and none differs by more than the distance below */
+    int64_t  *distance;   /* [num_gpus] by how much: sum of squares */
+    uint32_t *settled;    /* [num_gpus, (num_gpus + 31) / 32] bit b of row a: no swap of a and b is left */
+
+    uint64_t *key, *spare; /* [room] for sorting the slots of a GPU in the end, over the rest of this */
+} eplb_p_search;
+
+static size_t eplb_p_settled_words(const eplb_p_search *s) { return ((size_t)s->num_gpus + 31) / 32; }
+
+static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_job *job)
+{
+    eplb_p_search s = EPLB_ZERO_INIT;
+    size_t mark = a->used;
+    s.num_gpus    = job->node_gpus;
+    s.room        = job->gpu_slots;
+    s.num_experts = job->node_experts;
+    s.num_samples = job->shape.num_samples;
+    s.share       = EPLB_P_TAKE_ROWS(a, int32_t, job->shape.num_experts, s.num_samples);
+    s.length      = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
+    s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
+    s.best_slot   = EPLB_P_TAKE(a, int32_t, job->node_slots);
+    s.best_count  = EPLB_P_TAKE(a, int32_t, s.num_experts);
+    s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
+    s.along       = EPLB_P_TAKE(a, int64_t, job->node_slots); /* not room: more GPUs take no less scratch */
+    s.relief      = EPLB_P_TAKE(a, int64_t, job->shape.num_experts);
+    s.far         = EPLB_P_TAKE(a, int32_t, s.num_gpus);
+    s.distance    = EPLB_P_TAKE(a, int64_t, s.num_gpus);
+    s.settled     = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, (int32_t)eplb_p_settled_words(&s));
+    eplb_p_rewind(a, mark);
+    s.key         = EPLB_P_TAKE(a, uint64_t, job->node_slots);
+    s.spare       = EPLB_P_TAKE(a, uint64_t, job->node_slots);
+    return s;
+}
+
+/* improve: grains */
+
+/* The largest integer whose square is not above x. */
+static uint64_t eplb_p_root(uint64_t x)
+{
+    uint64_t root = 0, bit;
+    for (bit = (uint64_t)1 << 31; bit != 0; bit >>= 1)
+        if ((root + bit) * (root + bit) <= x) root += bit;
+    return root;
+}
+
+/* Bits of the load of a whole layer in grains, such that the squares of sums over T samples fit
+   63 bits with some to spare. */
+static int32_t eplb_p_grain_bits(int32_t num_samples)
+{
+    int32_t bits = 0;
+    while ((num_samples - 1) >> bits != 0) bits++;
+    return (60 - bits) / 2;
+}
+
+/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root. */
+static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, float scale)
+{
+    float share = eplb_p_sample_share(samples, t);
+    float squared = share * 1073741824.0f; /* 2^30, whose root is 2^15 */
+    uint64_t root = eplb_p_root((uint64_t)squared);
+    return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
+}
+
+/* grains [E, T] of the layer: loads times a power of two. A layer without load is even. */
+static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples)
+{
+    int32_t num_experts = job->shape.num_experts, num_samples = samples->num, t, e;
+    float scale = eplb_p_samples_scale(samples, num_experts), largest = 0.0f, grain = 1.0f;
+    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_samples));
+
+    for (t = 0; t < num_samples; t++) {
+        float factor = eplb_p_sample_factor(samples, t, scale), sum = 0.0f;
+        for (e = 0; e < num_experts; e++)
+            sum = eplb_p_add(sum, eplb_p_mul(eplb_p_sample_load(samples, t, e), factor));
+        if (sum > largest) largest = sum;
+    }
+    if (!(largest > 0.0f)) largest = (float)num_experts;
+    while (largest * grain > limit) grain *= 0.5f;
+    while (largest * grain * 2.0f <= limit) grain *= 2.0f;
+    for (t = 0; t < num_samples; t++) {
+        float factor = eplb_p_sample_factor(samples, t, scale);
+        for (e = 0; e < num_experts; e++) {
+            float load = scale > 0.0f ? eplb_p_mul(eplb_p_sample_load(samples, t, e), factor) : 1.0f;
+            load *= grain; /* a power of two: exact */
+            job->grains[(size_t)e * (size_t)num_samples + (size_t)t] = (int32_t)load;
+        }
+    }
+}
+
+/* size [E] = the length of each expert's load vector, which is its load where there is one sample:
+   replicas and slots are first shared out by it, so that an expert of unsteady load counts for more
+   than a steady one of the same mean. */
+static void eplb_p_size_experts(eplb_p_job *job)
+{
+    int32_t e, t;
+    for (e = 0; e < job->shape.num_experts; e++) {
+        const int32_t *grains = job->grains + (size_t)e * (size_t)job->shape.num_samples;
+        uint64_t squares = 0;
+        for (t = 0; t < job->shape.num_samples; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
+        squares      = eplb_p_root(squares);
+        job->size[e] = (float)squares;
+    }
+}
+
+/* improve: state */
+
+static int32_t *eplb_p_share_of(const eplb_p_search *s, int32_t e)
+{
+    return s->share + (size_t)e * (size_t)s->num_samples;
+}
+
+static const int32_t *eplb_p_grains_of(const eplb_p_search *s, int32_t e)
+{
+    return s->grains + (size_t)e * (size_t)s->num_samples;
+}
+
+static int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
+{
+    return s->gpu_load + (size_t)gpu * (size_t)s->num_samples;
+}
+
+static int64_t eplb_p_squares(const int32_t *a, int32_t n)
+{
+    int64_t sum = 0;
+    int32_t t;
+    for (t = 0; t < n; t++) sum += (int64_t)a[t] * a[t];
+    return sum;
+}
+
+static void eplb_p_share_out(eplb_p_search *s, int32_t e)
+{
+    int32_t *share = eplb_p_share_of(s, e), t;
+    for (t = 0; t < s->num_samples; t++) share[t] = eplb_p_grains_of(s, e)[t] / s->count[e];
+    s->length[e] = s->num_samples == 1 ? share[0] : (int32_t)eplb_p_root((uint64_t)eplb_p_squares(share, t));
+}
+
+static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
+{
+    int32_t *load = eplb_p_load_of(s, gpu), i, t;
+
+    for (t = 0; t < s->num_samples; t++) load[t] = 0;
+    for (i = gpu * s->room; i < (gpu + 1) * s->room; i++)
+        for (t = 0; t < s->num_samples; t++) load[t] += eplb_p_share_of(s, s->slot[i])[t];
+}
+
+static void eplb_p_weigh_node(eplb_p_search *s)
+{
+    int32_t i;
+    for (i = 0; i < s->num_experts; i++) eplb_p_share_out(s, s->expert[i]);
+    for (i = 0; i < s->num_gpus; i++) eplb_p_weigh_gpu(s, i);
+}
+
+static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    int32_t copies = 0, i;
+    for (i = gpu * s->room; i < (gpu + 1) * s->room; i++) copies += s->slot[i] == e;
+    return copies;
+}
+
+static int eplb_p_may_hold(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    return s->allow_duplicates || eplb_p_copies(s, gpu, e) == 0;
+}
+
+/* One sample: the GPU with the largest load. */
+static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
+{
+    int32_t gpu, at = 0;
+    for (gpu = 1; gpu < s->num_gpus; gpu++)
+        if (s->gpu_load[gpu] > s->gpu_load[at]) at = gpu;
+    return at;
+}
+
+/* What plans are compared by, the smaller the better. */
+static int64_t eplb_p_worth(const eplb_p_search *s)
+{
+    if (s->num_samples == 1) return s->gpu_load[eplb_p_heaviest_gpu(s)];
+    return eplb_p_squares(s->gpu_load, s->num_gpus * s->num_samples);
+}
+
+static int eplb_p_close_enough(const eplb_p_search *s)
+{
+    return s->num_samples == 1 && s->gpu_load[eplb_p_heaviest_gpu(s)] <= s->close;
+}
+
+/* improve: swap */
+
+/* By what a swap of u on a heavier GPU with v on a lighter one lowers the objective, halved: the sum
+   over samples of d (D - d), d = u - v, as in pack: refine. */
+static int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int32_t *difference, int32_t n)
+{
+    int64_t sum = 0;
+    int32_t t;
+    for (t = 0; t < n; t++) {
+        int32_t d = u[t] - v[t];
+        sum += (int64_t)d * (difference[t] - d);
+    }
+    return sum;
+}
+
+static int64_t eplb_p_dot(const int32_t *a, const int32_t *b, int32_t n)
+{
+    int64_t sum = 0;
+    int32_t t;
+    for (t = 0; t < n; t++) sum += (int64_t)a[t] * b[t];
+    return sum;
+}
+
+/* How much the loads of two GPUs differ: the square of their distance. */
+static int64_t eplb_p_distance(const eplb_p_search *s, int32_t a, int32_t b)
+{
+    const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
+    int64_t sum = 0;
+    int32_t t;
+    for (t = 0; t < s->num_samples; t++) {
+        int64_t d = (int64_t)a_load[t] - b_load[t];
+        sum += d * d;
+    }
+    return sum;
+}
+
+/* difference [T] = load of a less load of b. */
+static void eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
+{
+    int32_t t;
+    for (t = 0; t < s->num_samples; t++) s->difference[t] = eplb_p_load_of(s, a)[t] - eplb_p_load_of(s, b)[t];
+}
+
+static uint32_t *eplb_p_settled_word(const eplb_p_search *s, int32_t a, int32_t b)
+{
+    return &s->settled[(size_t)a * eplb_p_settled_words(s) + (size_t)(b / 32)];
+}
+
+static uint32_t eplb_p_settled_bit(int32_t b) { return (uint32_t)1 << (b % 32); }
+
+static void eplb_p_survey(eplb_p_search *s, int32_t a)
+{
+    int32_t b;
+
+    s->far[a]      = -1;
+    s->distance[a] = 0;
+    for (b = a + 1; b < s->num_gpus; b++) {
+        int64_t distance;
+        if (*eplb_p_settled_word(s, a, b) & eplb_p_settled_bit(b)) continue;
+        distance = eplb_p_distance(s, a, b);
+        if (distance > s->distance[a]) {
+            s->distance[a] = distance;
+            s->far[a]      = b;
+        }
+    }
+}
+
+/* The load of GPU b has changed: every pair with it is open again. What an earlier GPU differed from
+   most may now be another one; that is found out when it comes to that. */
+static void eplb_p_reopen(eplb_p_search *s, int32_t b)
+{
+    int32_t a;
+
+    for (a = 0; a < b; a++) {
+        int64_t distance = eplb_p_distance(s, a, b);
+        *eplb_p_settled_word(s, a, b) &= ~eplb_p_settled_bit(b);
+        if (distance >= s->distance[a]) {
+            s->distance[a] = distance;
+            s->far[a]      = b;
+        } else if (s->far[a] == b) {
+            s->far[a] = -1;
+        }
+    }
+    for (a = b + 1; a < s->num_gpus; a++) *eplb_p_settled_word(s, b, a) &= ~eplb_p_settled_bit(a);
+    eplb_p_survey(s, b);
+}
+
+static void eplb_p_open_all(eplb_p_search *s)
+{
+    size_t word;
+    int32_t a;
+
+    for (word = 0; word < (size_t)s->num_gpus * eplb_p_settled_words(s); word++) s->settled[word] = 0;
+    for (a = 0; a < s->num_gpus; a++) eplb_p_survey(s, a);
+}
+
+/* The experts of two slots change places. */
+static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t e = s->slot[i];
+    s->slot[i] = s->slot[j];
+    s->slot[j] = e;
+    eplb_p_weigh_gpu(s, i / s->room);
+    eplb_p_weigh_gpu(s, j / s->room);
+}
+
+/* Do the best swap of two GPUs, if one helps. */
+static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
+{
+    int64_t best = s->enough;
+    int32_t best_i = -1, best_j = -1, i, j;
+
+    eplb_p_take_difference(s, a, b);
+    for (j = 0; j < s->room; j++)
+        s->along[j] = eplb_p_dot(eplb_p_share_of(s, s->slot[b * s->room + j]), s->difference, s->num_samples);
+    for (i = a * s->room; i < (a + 1) * s->room; i++) {
+        const int32_t *u = eplb_p_share_of(s, s->slot[i]);
+        int64_t u_along = eplb_p_dot(u, s->difference, s->num_samples), gain;
+        for (j = 0; j < s->room; j++) {
+            /* The gain is d along D less d squared, and d is no shorter than its ends differ in length,
+               each of which is rounded down. */
+            int32_t v = s->slot[b * s->room + j];
+            int64_t shorter = (int64_t)s->length[s->slot[i]] - s->length[v];
+            shorter = shorter > 0 ? shorter - 1 : shorter < 0 ? shorter + 1 : 0;
+            if (u_along - s->along[j] - shorter * shorter <= best) continue;
+            gain = eplb_p_swap_squares(u, eplb_p_share_of(s, v), s->difference, s->num_samples);
+            if (gain <= best || !eplb_p_may_hold(s, b, s->slot[i]) || !eplb_p_may_hold(s, a, v)) continue;
+            best   = gain;
+            best_i = i;
+            best_j = b * s->room + j;
+        }
+    }
+    if (best_i < 0) return 0;
+    eplb_p_swap_slots(s, best_i, best_j);
+    return 1;
+}
+
+/* Swaps, the two GPUs that differ most first, until no two have one left. */
+static void eplb_p_swap_all(eplb_p_search *s)
+{
+    int32_t most = 2 * s->num_gpus * s->room, swaps = 0, a, b, gpu;
+
+    while (swaps < most && !eplb_p_close_enough(s)) {
+        for (gpu = 1, a = 0; gpu < s->num_gpus; gpu++)
+            if (s->distance[gpu] > s->distance[a]) a = gpu;
+        if (s->distance[a] / 4 <= s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
+        b = s->far[a];
+        if (b < 0) {
+            eplb_p_survey(s, a);
+        } else if (eplb_p_swap_pair(s, a, b)) {
+            eplb_p_reopen(s, a);
+            eplb_p_reopen(s, b);
+            swaps++;
+        } else {
+            *eplb_p_settled_word(s, a, b) |= eplb_p_settled_bit(b);
+            s->far[a] = -1;
+        }
+    }
+}
+
+/* improve: replace */
+
+static int32_t eplb_p_less_share(const eplb_p_search *s, int32_t e, int32_t t)
+{
+    return eplb_p_grains_of(s, e)[t] / (s->count[e] - 1);
+}
+
+static int32_t eplb_p_more_share(const eplb_p_search *s, int32_t e, int32_t t)
+{
+    return eplb_p_grains_of(s, e)[t] / (s->count[e] + 1);
+}
+
+/* Load of a GPU in sample t once slot i holds e in place of u. */
+static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e,
+                                 int32_t u_copies, int32_t e_copies)
+{
+    int32_t u = s->slot[i], here = gpu == i / s->room;
+    return eplb_p_load_of(s, gpu)[t] + (u_copies - here) * eplb_p_less_share(s, u, t) -
+           u_copies * eplb_p_share_of(s, u)[t] + (e_copies + here) * eplb_p_more_share(s, e, t) -
+           e_copies * eplb_p_share_of(s, e)[t];
+}
+
+/* By what the objective falls when slot i holds e in place of its expert u, exactly. */
+static int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    int64_t fall = 0;
+    int32_t gpu, t;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        int32_t u_copies = eplb_p_copies(s, gpu, s->slot[i]), e_copies = eplb_p_copies(s, gpu, e);
+        if (u_copies == 0 && e_copies == 0) continue;
+        for (t = 0; t < s->num_samples; t++) {
+            int64_t before = eplb_p_load_of(s, gpu)[t];
+            int64_t after  = eplb_p_load_after(s, gpu, t, i, e, u_copies, e_copies);
+            fall += before * before - after * after;
+        }
+    }
+    return fall;
+}
+
+static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
+{
+    int32_t u = s->slot[i], gpu;
+
+    s->slot[i] = e;
+    s->count[u]--;
+    s->count[e]++;
+    eplb_p_share_out(s, u);
+    eplb_p_share_out(s, e);
+    for (gpu = 0; gpu < s->num_gpus; gpu++) /* u's other GPUs, e's, and this one, which now holds e */
+        if (eplb_p_copies(s, gpu, u) + eplb_p_copies(s, gpu, e) > 0) eplb_p_weigh_gpu(s, gpu);
+}
+
+static int eplb_p_may_donate(const eplb_p_search *s, int32_t i) { return s->count[s->slot[i]] > 1; }
+
+static int eplb_p_may_receive(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    return e != s->slot[i] && !eplb_p_at_cap(s->count[e], s->max_replicas) &&
+           eplb_p_may_hold(s, i / s->room, e);
+}
+
+/* relief [E]: what one more replica of each of the node's experts takes off the GPUs that hold one. */
+static void eplb_p_find_relief(eplb_p_search *s)
+{
+    int32_t i, t;
+
+    for (i = 0; i < s->num_experts; i++) s->relief[s->expert[i]] = 0;
+    for (i = 0; i < s->num_gpus * s->room; i++) {
+        const int32_t *load = eplb_p_load_of(s, i / s->room);
+        int32_t e = s->slot[i];
+        for (t = 0; t < s->num_samples; t++) {
+            int64_t less = eplb_p_share_of(s, e)[t] - eplb_p_more_share(s, e, t);
+            s->relief[e] += less * (2 * (int64_t)load[t] - less);
+        }
+    }
+}
+
+/* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. */
+static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
+{
+    int32_t u = s->slot[i], j, t;
+    int64_t cost = 0;
+
+    for (j = 0; j < s->num_gpus * s->room; j++) {
+        const int32_t *load = eplb_p_load_of(s, j / s->room);
+        if (s->slot[j] != u) continue;
+        for (t = 0; t < s->num_samples; t++) {
+            int64_t more = j == i ? -(int64_t)eplb_p_share_of(s, u)[t]
+                                  : (int64_t)eplb_p_less_share(s, u, t) - eplb_p_share_of(s, u)[t];
+            cost += more * (2 * (int64_t)load[t] + more);
+        }
+    }
+    return cost;
+}
+
+/* What a new replica of e costs in the place of the one in slot i. */
+static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    const int32_t *load = eplb_p_load_of(s, i / s->room), *u = eplb_p_share_of(s, s->slot[i]);
+    int64_t cost = 0;
+    int32_t t;
+
+    for (t = 0; t < s->num_samples; t++) {
+        int64_t share = eplb_p_more_share(s, e, t);
+        cost += share * (2 * ((int64_t)load[t] - u[t]) + share);
+    }
+    return cost;
+}
+
+/* Do the best replace, if one helps. For each slot that can give its replica away the receiver is
+   chosen as if donor and receiver shared no GPU; those choices then compete by what they are. */
+static int eplb_p_replace_best(eplb_p_search *s)
+{
+    int64_t best = 2 * s->enough;
+    int32_t best_slot = -1, best_expert = -1, donor, i, k;
+
+    eplb_p_find_relief(s);
+    for (i = 0; i < s->num_gpus * s->room; i++) {
+        int64_t removal, most = best, gain;
+        int32_t receiver = -1;
+        if (!eplb_p_may_donate(s, i)) continue;
+        removal = eplb_p_removal_cost(s, i);
+        for (k = 0; k < s->num_experts; k++) {
+            int32_t e = s->expert[k];
+            if (s->relief[e] - removal <= most || !eplb_p_may_receive(s, i, e)) continue;
+            gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
+            if (gain <= most) continue;
+            most     = gain;
+            receiver = e;
+        }
+        if (receiver < 0) continue;
+        gain = eplb_p_replace_squares(s, i, receiver);
+        if (gain <= best) continue;
+        best        = gain;
+        best_slot   = i;
+        best_expert = receiver;
+    }
+    if (best_slot < 0) return 0;
+    donor = s->slot[best_slot];
+    eplb_p_replace_expert(s, best_slot, best_expert);
+    for (i = 0; i < s->num_gpus; i++)
+        if (eplb_p_copies(s, i, donor) + eplb_p_copies(s, i, best_expert) > 0) eplb_p_reopen(s, i);
+    return 1;
+}
+
+/* improve: the heaviest GPU, with one sample */
+
+static int32_t eplb_p_load_after_at(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
+{
+    int32_t u_copies = eplb_p_copies(s, gpu, s->slot[i]), e_copies = eplb_p_copies(s, gpu, e);
+    if (u_copies == 0 && e_copies == 0) return s->gpu_load[gpu];
+    return eplb_p_load_after(s, gpu, 0, i, e, u_copies, e_copies);
+}
+
+/* The largest load among GPUs once slot i holds e; given up as soon as it reaches the limit, which it
+   does soonest on the GPU that is heaviest now. */
+static int32_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
+                                         int32_t limit)
+{
+    int32_t peak = eplb_p_load_after_at(s, heavy, i, e), gpu;
+
+    for (gpu = 0; gpu < s->num_gpus && peak < limit; gpu++) {
+        int32_t load = eplb_p_load_after_at(s, gpu, i, e);
+        if (load > peak) peak = load;
+    }
+    return peak;
+}
+
+/* Do the swap or the replace that leaves the heaviest GPU, and all that the move touches, lightest;
+   only if that is lighter than it was. */
+static int eplb_p_lower_peak(eplb_p_search *s)
+{
+    int32_t heavy = eplb_p_heaviest_gpu(s), first = heavy * s->room, slots = s->num_gpus * s->room;
+    int32_t peak = s->gpu_load[heavy], best = peak, swap_i = -1, swap_j = -1, replace_i = -1, receiver = -1;
+    int32_t lightest = peak, gpu, i, j, k;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (s->gpu_load[gpu] < lightest) lightest = s->gpu_load[gpu];
+        for (i = first; i < first + s->room && gpu != heavy; i++) {
+            for (j = gpu * s->room; j < (gpu + 1) * s->room; j++) {
+                int32_t d = *eplb_p_share_of(s, s->slot[i]) - *eplb_p_share_of(s, s->slot[j]);
+                int32_t after = peak - d > s->gpu_load[gpu] + d ? peak - d : s->gpu_load[gpu] + d;
+                if (after >= best || !eplb_p_may_hold(s, gpu, s->slot[i]) ||
+                    !eplb_p_may_hold(s, heavy, s->slot[j]))
+                    continue;
+                best   = after;
+                swap_i = i;
+                swap_j = j;
+            }
+        }
+    }
+    for (i = 0; i < slots; i++) {
+        /* Only a replica taken from the heaviest GPU, or given to an expert on it, makes it lighter. */
+        int32_t on_heavy = i / s->room == heavy, candidates = on_heavy ? s->num_experts : s->room, left;
+        if (!eplb_p_may_donate(s, i)) continue;
+        /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
+        if (lightest + eplb_p_less_share(s, s->slot[i], 0) - *eplb_p_share_of(s, s->slot[i]) >= best) continue;
+        left = s->gpu_load[i / s->room] - *eplb_p_share_of(s, s->slot[i]);
+        for (k = 0; k < candidates; k++) {
+            int32_t e = on_heavy ? s->expert[k] : s->slot[first + k], after;
+            if (left + eplb_p_more_share(s, e, 0) >= best || !eplb_p_may_receive(s, i, e)) continue;
+            after = eplb_p_peak_after_replace(s, i, e, heavy, best);
+            if (after >= best) continue;
+            best      = after;
+            replace_i = i;
+            receiver  = e;
+        }
+    }
+    if (replace_i >= 0)
+        eplb_p_replace_expert(s, replace_i, receiver);
+    else if (swap_i >= 0)
+        eplb_p_swap_slots(s, swap_i, swap_j);
+    return best < peak;
+}
+
+/* improve: search */
+
+/* No expert twice on a GPU where it can be helped: the spare replica goes to where it does least harm. */
+static void eplb_p_part_duplicates(eplb_p_search *s)
+{
+    int32_t slots = s->num_gpus * s->room, i, j;
+
+    for (i = 0; i < slots; i++) {
+        int32_t gpu = i / s->room, best_j = -1;
+        int64_t best = 0;
+        if (eplb_p_copies(s, gpu, s->slot[i]) < 2) continue;
+        for (j = 0; j < slots; j++) {
+            int64_t gain;
+            if (!eplb_p_may_hold(s, j / s->room, s->slot[i]) || !eplb_p_may_hold(s, gpu, s->slot[j])) continue;
+            eplb_p_take_difference(s, gpu, j / s->room);
+            gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, s->slot[j]),
+                                       s->difference, s->num_samples);
+            if (best_j < 0 || gain > best) {
+                best   = gain;
+                best_j = j;
+            }
+        }
+        if (best_j >= 0) eplb_p_swap_slots(s, i, best_j);
+    }
+}
+
+static void eplb_p_keep_plan(eplb_p_search *s)
+{
+    int32_t i;
+    s->best_worth = eplb_p_worth(s);
+    for (i = 0; i < s->num_gpus * s->room; i++) s->best_slot[i] = s->slot[i];
+    for (i = 0; i < s->num_experts; i++) s->best_count[i] = s->count[s->expert[i]];
+}
+
+static void eplb_p_restore_plan(eplb_p_search *s)
+{
+    int32_t i;
+    for (i = 0; i < s->num_gpus * s->room; i++) s->slot[i] = s->best_slot[i];
+    for (i = 0; i < s->num_experts; i++) s->count[s->expert[i]] = s->best_count[i];
+    eplb_p_weigh_node(s);
+}
+
+/* Swaps and replaces until neither lowers the objective. */
+static void eplb_p_lower_squares(eplb_p_search *s)
+{
+    int32_t most = s->num_gpus * s->room, moves;
+
+    eplb_p_open_all(s);
+    for (moves = 0; moves < most; moves++) {
+        eplb_p_swap_all(s);
+        if (eplb_p_close_enough(s) || !eplb_p_replace_best(s)) return;
+    }
+}
+
+/* With one sample, moves until none makes the heaviest GPU lighter. */
+static void eplb_p_lower_peaks(eplb_p_search *s)
+{
+    int32_t most = s->num_gpus * s->room, moves;
+    for (moves = 0; moves < most; moves++)
+        if (eplb_p_close_enough(s) || !eplb_p_lower_peak(s)) return;
+}
+
+/* From a slot on, the next one of its GPU whose expert has a replica to give; -1 when none has. */
+static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
+{
+    int32_t first = i - i % s->room, k;
+    for (k = 0; k < s->room; k++) {
+        int32_t donor = first + (i - first + k) % s->room;
+        if (eplb_p_may_donate(s, donor)) return donor;
+    }
+    return -1;
+}
+
+/* One to three random moves, the first on the heaviest GPU: swaps, or in every other kick replaces,
+   which take a plan out of a dead end such as two heavy experts with one replica too many each. */
+static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
+{
+    uint32_t counter[4], word[4] = {0, 0, 0, 0};
+    uint32_t slots = (uint32_t)s->num_gpus * (uint32_t)s->room, move;
+
+    counter[1] = (uint32_t)kick;
+    counter[2] = row;
+    counter[3] = EPLB_P_STAGE_KICKS;
+    for (move = 0; move < 1 + (uint32_t)kick % 3; move++) {
+        int32_t i, j;
+        counter[0] = move;
+        eplb_p_philox(seed, counter, word);
+        i = move == 0 ? eplb_p_heaviest_gpu(s) * s->room + (int32_t)(word[0] % (uint32_t)s->room)
+                      : (int32_t)(word[0] % slots);
+        j = (int32_t)(word[1] % slots);
+        if (kick % 2 == 1) {
+            i = eplb_p_next_donor(s, i);
+            if (i >= 0 && eplb_p_may_receive(s, i, s->slot[j])) eplb_p_replace_expert(s, i, s->slot[j]);
+        } else if (i / s->room != j / s->room && eplb_p_may_hold(s, i / s->room, s->slot[j]) &&
+                   eplb_p_may_hold(s, j / s->room, s->slot[i])) {
+            eplb_p_swap_slots(s, i, j);
+        }
+    }
+}
+
+static void eplb_p_keep_if_better(eplb_p_search *s)
+{
+    if (eplb_p_worth(s) < s->best_worth)
+        eplb_p_keep_plan(s);
+    else
+        eplb_p_restore_plan(s);
+}
+
+/* One node, from the plan that is in its slots to one that is never worse, but for duplicates that
+   had to go. Several samples get no further starts: those lower the objective, but not the loads to
+   come. */
+static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
+{
+    int32_t kick, kicks = s->num_samples == 1 ? effort - 1 : 0;
+
+    eplb_p_weigh_node(s);
+    if (!s->allow_duplicates) eplb_p_part_duplicates(s);
+    eplb_p_keep_plan(s);
+    if (eplb_p_close_enough(s)) return;
+
+    eplb_p_lower_squares(s);
+    if (s->num_samples == 1) eplb_p_lower_peaks(s);
+    eplb_p_keep_if_better(s);
+    for (kick = 1; kick <= kicks && !eplb_p_close_enough(s); kick++) {
+        eplb_p_kick(s, seed, row, kick);
+        eplb_p_lower_peaks(s);
+        eplb_p_keep_if_better(s);
+    }
+}
+
+/* improve: layer */
+
+/* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
+#define EPLB_P_CLOSE 4096
+
+/* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean,
+   or the heaviest replica in D'Hondt's counts, which the plan to be improved has. */
+static int64_t eplb_p_layer_target(const eplb_p_job *job)
+{
+    int64_t target = 0, sum = 0;
+    int32_t i;
+
+    for (i = 0; i < job->shape.num_experts; i++) {
+        int32_t e = job->mlog2log[i], grains = job->grains[e];
+        if (i % job->node_experts == 0) sum = 0;
+        sum += grains;
+        if (sum / job->node_gpus > target) target = sum / job->node_gpus;
+        if (job->options.replication == EPLB_REPLICATE_DHONDT && grains / job->logcnt[e] > target)
+            target = grains / job->logcnt[e];
+    }
+    return target;
+}
+
+/* A fall in the objective that counts: with one sample 2^-30 of the mean GPU load squared, with
+   several, whose noise is far larger, 2^-17. */
+static int64_t eplb_p_enough(const eplb_p_job *job, int32_t node)
+{
+    const int32_t *expert = job->mlog2log + (size_t)node * (size_t)job->node_experts;
+    int64_t squares = 0;
+    int32_t t, i;
+
+    for (t = 0; t < job->shape.num_samples; t++) {
+        int64_t sum = 0;
+        for (i = 0; i < job->node_experts; i++)
+            sum += job->grains[(size_t)expert[i] * (size_t)job->shape.num_samples + (size_t)t];
+        squares += (sum / job->node_gpus) * (sum / job->node_gpus);
+    }
+    return squares >> (job->shape.num_samples == 1 ? 30 : 17);
+}
+
+static void eplb_p_improve_layer(eplb_p_job *job, eplb_p_search *s, int32_t layer)
+{
+    int64_t target = job->shape.num_samples == 1 ? eplb_p_layer_target(job) : 0;
+    int32_t node;
+
+    s->grains           = job->grains;
+    s->count            = job->logcnt;
+    s->max_replicas     = job->options.max_replicas;
+    s->allow_duplicates = job->options.allow_duplicates;
+    s->close            = target + target / EPLB_P_CLOSE;
+    for (node = 0; node < job->shape.num_nodes; node++) {
+        uint32_t row = (uint32_t)layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
+        s->expert = job->mlog2log + (size_t)node * (size_t)job->node_experts;
+        s->slot   = job->phy2log + (size_t)node * (size_t)job->node_slots;
+        s->enough = eplb_p_enough(job, node);
+        eplb_p_improve_node(s, job->options.effort, job->options.seed, row);
+    }
+}
+
+/* Slots within each GPU heaviest first, then by expert; ranks by slot. */
+static void eplb_p_number_slots(eplb_p_job *job, eplb_p_search *s)
+{
+    int32_t room = job->gpu_slots, first, i, e;
+
+    for (first = 0; first < job->shape.num_replicas; first += room) {
+        for (i = 0; i < room; i++) {
+            e = job->phy2log[first + i];
+            s->key[i] = eplb_p_heavy_first(eplb_p_bid(job->load[e], job->logcnt[e], EPLB_P_DHONDT), e);
+        }
+        eplb_p_sort(s->key, s->spare, room);
+        for (i = 0; i < room; i++) job->phy2log[first + i] = eplb_p_index(s->key[i]);
+    }
+    for (e = 0; e < job->shape.num_experts; e++) job->logcnt[e] = 0;
+    for (i = 0; i < job->shape.num_replicas; i++) job->phyrank[i] = job->logcnt[job->phy2log[i]]++;
+}
+
+/* One layer: its loads -> its plan. */
+static void eplb_p_plan_layer(eplb_p_job *job, eplb_p_search *search, const float *weight, int32_t layer)
+{
+    eplb_p_samples samples = eplb_p_layer_samples(job, weight, layer);
+    int32_t node;
+
+    eplb_p_mean_load(&samples, job->shape.num_experts, job->load);
+    if (job->options.effort > 0) {
+        eplb_p_weigh_grains(job, &samples);
+        if (samples.num > 1) eplb_p_size_experts(job);
+    }
+    eplb_p_place_groups(job, layer);
+    for (node = 0; node < job->shape.num_nodes; node++) eplb_p_plan_node(job, layer, node);
+    if (job->options.effort > 0) {
+        eplb_p_improve_layer(job, search, layer);
+        eplb_p_number_slots(job, search);
+    }
+}
+
 /* ----------------------------------------------------------------------------------- evaluate */
 
 typedef struct eplb_p_evaluator {
@@ -1991,6 +2965,17 @@ static void eplb_p_add_sample(const eplb_p_job *job, eplb_p_evaluator *v, const 
     *sum_of_maxima += most;
 }
 
+static int32_t eplb_p_count_duplicates(const eplb_p_job *job, const int32_t *phy2log)
+{
+    int32_t duplicates = 0, slot, i;
+
+    for (slot = 0; slot < job->shape.num_replicas; slot++) {
+        for (i = slot - slot % job->gpu_slots; i < slot && phy2log[i] != phy2log[slot]; i++) {}
+        duplicates += i < slot;
+    }
+    return duplicates;
+}
+
 /* Mean over maximum; 1 where there is no load, and never above. */
 static float eplb_p_balancedness(double mean, double most)
 {
@@ -2006,6 +2991,7 @@ static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const floa
     const float *load = eplb_p_layer_weight(job, weight, layer);
     double mean = 0.0, most = 0.0, scale, heaviest_replica = 0.0;
     double samples = job->shape.num_samples;
+    eplb_p_samples samples_alike;
     int32_t t, e, gpu;
 
     for (gpu = 0; gpu < job->shape.num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
@@ -2014,9 +3000,11 @@ static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const floa
     mean /= samples;
     most /= samples;
 
-    scale = (double)eplb_p_mean_load(load, eplb_p_sample_stride(job), job->shape.num_samples,
-                                     job->shape.num_experts, job->load);
-    report->max_logcnt = 0;
+    samples_alike = eplb_p_layer_samples(job, weight, layer);
+    samples_alike.weight = NULL;
+    scale = (double)eplb_p_mean_load(&samples_alike, job->shape.num_experts, job->load);
+    report->num_duplicates = eplb_p_count_duplicates(job, phy2log);
+    report->max_logcnt     = 0;
     for (e = 0; e < job->shape.num_experts; e++) {
         double each = (double)job->load[e] / v->count[e];
         if (each > heaviest_replica) heaviest_replica = each;
@@ -2035,6 +3023,25 @@ static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const floa
 }
 
 /* -------------------------------------------------------------------------------------- calls */
+
+/* options.sample_weight, if there is one: the heaviest of it. */
+static eplb_result eplb_p_check_sample_weight(eplb_p_job *job, eplb_diagnosis *why)
+{
+    const float *weight = job->options.sample_weight;
+    int32_t t;
+
+    job->heaviest_sample = 0.0f;
+    for (t = 0; weight && t < job->shape.num_samples; t++) {
+        if (eplb_p_check_load(&weight[t]) != EPLB_OK) {
+            if (why) why->sample = t;
+            return eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
+        }
+        if (weight[t] > job->heaviest_sample) job->heaviest_sample = weight[t];
+    }
+    if (weight && !(job->heaviest_sample > 0.0f))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
+    return EPLB_OK;
+}
 
 /* The problem as the policy sees it: defaults filled in, one group and one node when global. */
 static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_options *options, eplb_p_job *job,
@@ -2083,17 +3090,30 @@ static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_option
     cap = job->options.max_replicas;
     if (cap > 0 && (int64_t)cap * job->node_experts < job->node_slots)
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
+    job->start_cap = cap;
+    if (job->options.effort > 0 && !job->options.allow_duplicates && job->gpu_slots <= job->node_experts &&
+        (cap == 0 || cap > job->node_gpus))
+        job->start_cap = job->node_gpus; /* as an expert with more would be twice on a GPU */
     if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts) ||
         !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
         return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
-    return EPLB_OK;
+    return eplb_p_check_sample_weight(job, why);
+}
+
+/* Memory for planning one layer. */
+static void eplb_p_carve_planning(eplb_p_arena *a, eplb_p_job *job, eplb_p_search *search)
+{
+    eplb_p_carve_layer(a, job);
+    eplb_p_rewind(a, job->shared_from);
+    if (job->options.effort > 0) *search = eplb_p_carve_search(a, job);
 }
 
 /* Scratch that suffices for planning and for evaluating alike. */
 static eplb_p_arena eplb_p_measure(eplb_p_job *job)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_p_carve_layer(&a, job);
+    eplb_p_search search;
+    eplb_p_carve_planning(&a, job, &search);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, job);
     return a;
@@ -2133,10 +3153,10 @@ static eplb_result eplb_p_check_call(eplb_p_job *job, const eplb_problem *proble
     return EPLB_OK;
 }
 
-static eplb_result eplb_p_prepare(eplb_p_job *job, const eplb_problem *problem, const eplb_options *options,
-                                  const float *weight, const eplb_plan *plan, void *scratch,
-                                  size_t scratch_bytes, int32_t first_layer, int32_t num_layers,
-                                  eplb_diagnosis *why)
+static eplb_result eplb_p_prepare(eplb_p_job *job, eplb_p_search *search, const eplb_problem *problem,
+                                  const eplb_options *options, const float *weight, const eplb_plan *plan,
+                                  void *scratch, size_t scratch_bytes, int32_t first_layer,
+                                  int32_t num_layers, eplb_diagnosis *why)
 {
     const eplb_problem *s = &job->shape;
     eplb_p_arena a;
@@ -2152,7 +3172,7 @@ static eplb_result eplb_p_prepare(eplb_p_job *job, const eplb_problem *problem, 
                            why);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
-    eplb_p_carve_layer(&a, job);
+    eplb_p_carve_planning(&a, job, search);
     return EPLB_OK;
 }
 
@@ -2161,12 +3181,13 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
                                            size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
 {
     eplb_p_job job;
+    eplb_p_search search = EPLB_ZERO_INIT;
     int32_t layer;
-    eplb_result r = eplb_p_prepare(&job, problem, options, weight, plan, scratch, scratch_bytes, first_layer,
+    eplb_result r = eplb_p_prepare(&job, &search, problem, options, weight, plan, scratch, scratch_bytes, first_layer,
                                    num_layers, NULL);
 
     for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
-        eplb_p_plan_layer(&job, weight, layer);
+        eplb_p_plan_layer(&job, &search, weight, layer);
         r = eplb_p_check_width(&job, plan, layer, NULL);
         if (r == EPLB_OK) eplb_p_store_layer(&job, plan, layer);
     }
@@ -2220,6 +3241,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
                                    size_t scratch_bytes, eplb_diagnosis *diagnosis)
 {
     eplb_p_job job;
+    eplb_p_search search = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
 
@@ -2232,13 +3254,210 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     diagnosis->width_needed = 0;
     diagnosis->bytes_needed = 0;
 
-    r = eplb_p_prepare(&job, problem, options, weight, plan, scratch, scratch_bytes, 0,
+    r = eplb_p_prepare(&job, &search, problem, options, weight, plan, scratch, scratch_bytes, 0,
                        problem ? problem->num_layers : 0, diagnosis);
     for (layer = 0; r == EPLB_OK && plan->log2phy && layer < job.shape.num_layers; layer++) {
-        eplb_p_plan_layer(&job, weight, layer);
+        eplb_p_plan_layer(&job, &search, weight, layer);
         r = eplb_p_check_width(&job, plan, layer, diagnosis);
     }
     return r;
+}
+
+/* ------------------------------------------------------------------------------------ samples */
+
+/* The layout of a window's memory. A row of all layers was checked to fit size_t. */
+static eplb_window eplb_p_carve_window(eplb_p_arena *a, int32_t num_layers, int32_t num_experts,
+                                       int32_t capacity)
+{
+    eplb_window w = EPLB_ZERO_INIT;
+    size_t row_bytes = (size_t)num_layers * (size_t)num_experts * sizeof(float);
+
+    w.num_layers    = num_layers;
+    w.num_experts   = num_experts;
+    w.capacity      = capacity;
+    w.weight        = (float *)eplb_p_take(a, capacity, row_bytes);
+    w.sample_weight = EPLB_P_TAKE(a, float, capacity);
+    return w;
+}
+
+EPLB_API eplb_result eplb_window_size(int32_t num_layers, int32_t num_experts, int32_t capacity,
+                                      size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    if (num_layers < 1 || num_experts < 1 || capacity < 1) return EPLB_ERR_COUNT;
+    if (!eplb_p_array_fits(num_layers, num_experts, capacity)) return EPLB_ERR_OVERFLOW;
+    eplb_p_carve_window(&a, num_layers, num_experts, capacity);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+/* Whether a decay is in (0, 1], by its bits: NaN and all negative numbers lie above 1's. */
+static int eplb_p_is_decay(const float *decay)
+{
+    uint32_t bits = eplb_p_bits_at(decay);
+    return bits > 0 && bits <= eplb_p_bits(1.0f);
+}
+
+EPLB_API eplb_result eplb_window_init(eplb_window *window, int32_t num_layers, int32_t num_experts,
+                                      int32_t capacity, float decay, void *memory, size_t bytes)
+{
+    eplb_p_arena a;
+    size_t needed;
+    eplb_result r;
+
+    if (!window || !memory) return EPLB_ERR_NULL;
+    if ((eplb_p_bits_at(&decay) & ~EPLB_P_SIGN) == 0) decay = 1.0f;
+    if (!eplb_p_is_decay(&decay)) return EPLB_ERR_OPTION;
+    r = eplb_window_size(num_layers, num_experts, capacity, &needed);
+    if (r != EPLB_OK) return r;
+    if (bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
+
+    a = eplb_p_arena_at(memory);
+    *window = eplb_p_carve_window(&a, num_layers, num_experts, capacity);
+    window->decay = decay;
+    return EPLB_OK;
+}
+
+/* Whether a window is as eplb_window_init and the pushes leave it: until it is full, its samples are
+   in the first rows. */
+static eplb_result eplb_p_check_window(const eplb_window *w)
+{
+    if (!w || !w->weight || !w->sample_weight) return EPLB_ERR_NULL;
+    if (w->num_layers < 1 || w->num_experts < 1 || w->capacity < 1) return EPLB_ERR_COUNT;
+    if (!eplb_p_within(w->num_samples, 0, w->capacity) || !eplb_p_within(w->next, 0, w->capacity - 1))
+        return EPLB_ERR_COUNT;
+    if (w->num_samples < w->capacity && w->next != w->num_samples) return EPLB_ERR_COUNT;
+    return eplb_p_is_decay(&w->decay) ? EPLB_OK : EPLB_ERR_OPTION;
+}
+
+/* Loads in a sample. */
+static size_t eplb_p_row_size(const eplb_window *w)
+{
+    return (size_t)w->num_layers * (size_t)w->num_experts;
+}
+
+/* The row that the next sample goes to. */
+static float *eplb_p_next_row(const eplb_window *w)
+{
+    return w->weight + (size_t)w->next * eplb_p_row_size(w);
+}
+
+/* That row has been filled: its sample is the newest, and all others are a step older. */
+static void eplb_p_add_row(eplb_window *w)
+{
+    int32_t t;
+
+    for (t = 0; t < w->num_samples; t++) w->sample_weight[t] = eplb_p_mul(w->sample_weight[t], w->decay);
+    w->sample_weight[w->next] = 1.0f;
+    if (w->num_samples < w->capacity) w->num_samples++;
+    w->next = w->next + 1 < w->capacity ? w->next + 1 : 0;
+}
+
+EPLB_API eplb_result eplb_window_push(eplb_window *window, const float *load)
+{
+    float *row;
+    size_t i, n;
+    eplb_result r = eplb_p_check_window(window);
+
+    if (r != EPLB_OK) return r;
+    if (!load) return EPLB_ERR_NULL;
+    r = eplb_p_check_loads(load, 1, window->num_layers, window->num_experts, 0, window->num_layers, NULL);
+    if (r != EPLB_OK) return r;
+
+    row = eplb_p_next_row(window);
+    n   = eplb_p_row_size(window);
+    for (i = 0; i < n; i++) row[i] = load[i];
+    eplb_p_add_row(window);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_window_push_counts(eplb_window *window, const int32_t *count)
+{
+    float *row;
+    size_t i, n;
+    eplb_result r = eplb_p_check_window(window);
+
+    if (r != EPLB_OK) return r;
+    if (!count) return EPLB_ERR_NULL;
+    row = eplb_p_next_row(window);
+    n   = eplb_p_row_size(window);
+    for (i = 0; i < n; i++)
+        if (count[i] < 0) return EPLB_ERR_NEGATIVE;
+    for (i = 0; i < n; i++) row[i] = (float)count[i];
+    eplb_p_add_row(window);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *problem,
+                                      eplb_options *options, const float **weight)
+{
+    eplb_result r = eplb_p_check_window(window);
+
+    if (r != EPLB_OK) return r;
+    if (!problem || !weight) return EPLB_ERR_NULL;
+    if (window->num_samples == 0) return EPLB_ERR_COUNT;
+    problem->num_layers  = window->num_layers;
+    problem->num_experts = window->num_experts;
+    problem->num_samples = window->num_samples;
+    if (options) options->sample_weight = window->sample_weight;
+    *weight = window->weight;
+    return EPLB_OK;
+}
+
+/* Whether the slots of a layer hold experts and served no fewer than 0 tokens each, nor more of one
+   expert than int32_t can count. Where all slots together served no more than that, no expert needs a
+   sum of its own. */
+static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count,
+                                            int32_t num_slots, int32_t num_experts)
+{
+    int64_t sum = 0;
+    int32_t e, slot;
+
+    for (slot = 0; slot < num_slots; slot++) {
+        if (!eplb_p_within(phy2log[slot], 0, num_experts - 1)) return EPLB_ERR_PLAN;
+        if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
+        sum += slot_count[slot];
+    }
+    if (sum <= INT32_MAX) return EPLB_OK;
+    for (e = 0; e < num_experts; e++) {
+        sum = 0;
+        for (slot = 0; slot < num_slots; slot++)
+            if (phy2log[slot] == e) sum += slot_count[slot];
+        if (sum > INT32_MAX) return EPLB_ERR_OVERFLOW;
+    }
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb_plan *plan,
+                                         const int32_t *slot_count, int32_t *count)
+{
+    size_t layers, experts, slots, layer, i;
+
+    if (!problem || !plan || !plan->phy2log || !slot_count || !count) return EPLB_ERR_NULL;
+    if (problem->num_layers < 1 || problem->num_experts < 1 || problem->num_replicas < 1)
+        return EPLB_ERR_COUNT;
+    if (problem->num_replicas < problem->num_experts) return EPLB_ERR_TOO_FEW;
+    if (!eplb_p_array_fits(problem->num_layers, problem->num_replicas, 1)) return EPLB_ERR_OVERFLOW;
+
+    layers  = (size_t)problem->num_layers;
+    experts = (size_t)problem->num_experts;
+    slots   = (size_t)problem->num_replicas;
+    for (layer = 0; layer < layers; layer++) {
+        eplb_result r = eplb_p_check_slot_counts(plan->phy2log + layer * slots, slot_count + layer * slots,
+                                                 problem->num_replicas, problem->num_experts);
+        if (r != EPLB_OK) return r;
+    }
+
+    for (layer = 0; layer < layers; layer++) {
+        const int32_t *phy2log = plan->phy2log + layer * slots, *served = slot_count + layer * slots;
+        int32_t *sum = count + layer * experts;
+        for (i = 0; i < experts; i++) sum[i] = 0;
+        for (i = 0; i < slots; i++) sum[phy2log[i]] += served[i];
+    }
+    return EPLB_OK;
 }
 
 #undef EPLB_P_LAST
@@ -2246,10 +3465,12 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
 #undef EPLB_P_PACKING_FIELD
 #undef EPLB_P_SLACK
 #undef EPLB_P_TAKE
+#undef EPLB_P_TAKE_ROWS
 #undef EPLB_P_SIGN
 #undef EPLB_P_INFINITY
 #undef EPLB_P_SPLIT_STEPS
 #undef EPLB_P_SPLIT_LEAF
+#undef EPLB_P_CLOSE
 
 #ifdef __cplusplus
 }
@@ -2258,7 +3479,8 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
 #endif /* EPLB_IMPLEMENTATION */
 
 /* HISTORY
-   0.1.0  The CPU pipeline: both policies, ten presets, reports with a proved lower bound.
+   0.1.0  The CPU pipeline: both policies, ten published presets, reports with a proved lower bound;
+          improve: joint search over counts and placement, for one sample and for many; windows.
 
    LICENCE
    MIT License

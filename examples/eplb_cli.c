@@ -1,14 +1,15 @@
 /* eplb_cli.c - the program `eplb`: plans expert placement for loads in a file.
 
-   eplb plan LOADS --replicas R --gpus G [...]    see eplb --help
+   eplb plan LOADS --replicas R --gpus G [...]                  see eplb --help
+   eplb replay TRACE --replicas R --gpus G --window W [...]
 
    Loads come as CSV or NumPy .npy, from a file or standard input. The whole file is read and
    checked before anything is planned, and everything is planned before anything is written: a
    wrong file or option is answered by one line on standard error and leaves no output behind.
 
    CONTENTS
-     Progress, errors, numbers, arguments, source, CSV, NPY, planning, printing, bars, writing,
-     commands
+     Progress, errors, numbers, arguments, source, CSV, NPY, planning, replaying, printing, bars,
+     pictures, heat map, chart, writing, commands
 
    Exit status: 0 done; 1 out of memory, or the output could not be written; 2 wrong arguments or
    wrong input. */
@@ -34,8 +35,10 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define ENDS_PROGRAM(format_at, args_at) __attribute__((noreturn, format(printf, format_at, args_at)))
+#define PRINTS(format_at, args_at)       __attribute__((format(printf, format_at, args_at)))
 #else
 #define ENDS_PROGRAM(format_at, args_at)
+#define PRINTS(format_at, args_at)
 #endif
 
 enum { STATUS_OK = 0, STATUS_OUTPUT = 1, STATUS_INPUT = 2 };
@@ -161,6 +164,22 @@ static bool multiply_fits(size_t a, size_t b, size_t *product)
     return true;
 }
 
+/* 0.5 ^ x for x >= 0, without libm: whole halvings, and the series of exp for what is left of x. */
+static double half_to_the(double x)
+{
+    static const double LN_2 = 0.69314718055994531;
+    double              halvings = 1, term = 1, series = 1;
+    if (x > 1100) /* under the smallest double */
+        return 0;
+    for (; x >= 1; x--)
+        halvings *= 0.5;
+    for (int n = 1; n <= 20; n++) { /* the next term is under 1e-22 */
+        term *= -x * LN_2 / n;
+        series += term;
+    }
+    return halvings * series;
+}
+
 /* ---------------------------------------------------------------------------------- arguments */
 
 typedef struct arguments { /* what main was given; `at` is the one looked at */
@@ -169,14 +188,19 @@ typedef struct arguments { /* what main was given; `at` is the one looked at */
     int    at;
 } arguments;
 
-typedef struct settings { /* what eplb plan was asked for */
+typedef struct settings { /* what eplb plan or eplb replay was asked for */
     const char *input;
-    const char *json, *csv;              /* output paths, NULL = none */
+    const char *json, *csv, *svg;        /* output paths, NULL = none */
     int32_t     replicas, gpus, nodes, groups, max_replicas;
-    int32_t     policy, preset;
+    int32_t     policy;
+    int32_t     preset[EPLB_NUM_PRESETS];
+    int32_t     num_presets;             /* 1 for plan */
+    int32_t     effort;                  /* -1: as the preset has it */
+    double      half_life;               /* in samples; 0 = all count alike */
     uint64_t    seed;
-    int32_t     first_layer, last_layer; /* last -1: all */
-    int32_t     show;                    /* layer to draw, -1: none */
+    int32_t     first_layer, last_layer; /* plan; last -1: all */
+    int32_t     show;                    /* plan: layer to draw, -1: none */
+    int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
     bool        quiet;
 } settings;
 
@@ -242,20 +266,128 @@ static int32_t parse_policy(const char *text)
     fail(STATUS_INPUT, "--policy is auto, hierarchical or global, not '%s'", text);
 }
 
-static int32_t parse_preset(const char *text)
+/* Begin .. end is the name. */
+static int32_t parse_preset(const char *begin, const char *end)
 {
+    size_t n = (size_t)(end - begin);
     for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
-        if (strcmp(text, eplb_preset_name(preset)) == 0)
+        const char *name = eplb_preset_name(preset);
+        if (strlen(name) == n && memcmp(begin, name, n) == 0)
             return preset;
     }
-    fail(STATUS_INPUT, "there is no preset '%s'; try 'eplb presets'", text);
+    fail(STATUS_INPUT, "there is no preset '%.*s'; try 'eplb presets'", (int)n, begin);
 }
 
-static settings parse_plan_arguments(arguments *a)
+/* Names between commas. */
+static void parse_presets(const char *text, settings *s)
 {
-    settings    s             = {NULL, NULL, NULL, 0, 0, 1, 1, 0, 0, 0, 0, 0, -1, -1, false};
-    bool        options_ended = false;
+    const char *begin = text, *end;
+    s->num_presets    = 0;
+    do {
+        end            = begin + strcspn(begin, ",");
+        int32_t preset = parse_preset(begin, end);
+        for (int32_t i = 0; i < s->num_presets; i++) {
+            if (s->preset[i] == preset)
+                fail(STATUS_INPUT, "--preset has '%s' twice", eplb_preset_name(preset));
+        }
+        s->preset[s->num_presets++] = preset;
+        begin                       = end + 1;
+    } while (*end == ',');
+}
+
+static double parse_half_life(const char *text)
+{
+    char  *stop;
+    bool   decimal = text[strspn(text, "0123456789.eE+-")] == '\0';
+    double value   = strtod(text, &stop);
+    if (!decimal || stop == text || *stop != '\0' || !(value > 0) || !isfinite(value))
+        fail(STATUS_INPUT, "--half-life needs a number of samples above 0, not '%s'", text);
+    return value;
+}
+
+/* If the argument looked at is an option that plan and replay share, takes it; else returns false.
+   So do the two functions after it for the options that one of them has. */
+static bool parse_shared_option(arguments *a, settings *s)
+{
     const char *value;
+    if (strcmp(a->text[a->at], "--quiet") == 0)
+        s->quiet = true;
+    else if ((value = option_value(a, "--replicas")))
+        s->replicas = parse_count("--replicas", value, 1);
+    else if ((value = option_value(a, "--gpus")))
+        s->gpus = parse_count("--gpus", value, 1);
+    else if ((value = option_value(a, "--nodes")))
+        s->nodes = parse_count("--nodes", value, 1);
+    else if ((value = option_value(a, "--groups")))
+        s->groups = parse_count("--groups", value, 1);
+    else if ((value = option_value(a, "--max-replicas")))
+        s->max_replicas = parse_count("--max-replicas", value, 0);
+    else if ((value = option_value(a, "--policy")))
+        s->policy = parse_policy(value);
+    else if ((value = option_value(a, "--effort")))
+        s->effort = parse_count("--effort", value, 0);
+    else if ((value = option_value(a, "--half-life")))
+        s->half_life = parse_half_life(value);
+    else if ((value = option_value(a, "--seed")))
+        s->seed = parse_seed(value);
+    else if ((value = option_value(a, "--csv")))
+        s->csv = value;
+    else if ((value = option_value(a, "--svg")))
+        s->svg = value;
+    else
+        return false;
+    return true;
+}
+
+static bool parse_plan_option(arguments *a, settings *s)
+{
+    const char *value;
+    if ((value = option_value(a, "--preset")))
+        s->preset[0] = parse_preset(value, value + strlen(value));
+    else if ((value = option_value(a, "--layers")))
+        parse_layers(value, &s->first_layer, &s->last_layer);
+    else if ((value = option_value(a, "--show")))
+        s->show = parse_count("--show", value, 0);
+    else if ((value = option_value(a, "--json")))
+        s->json = value;
+    else
+        return false;
+    return true;
+}
+
+static bool parse_replay_option(arguments *a, settings *s)
+{
+    const char *value;
+    if ((value = option_value(a, "--preset")))
+        parse_presets(value, s);
+    else if ((value = option_value(a, "--window")))
+        s->window = parse_count("--window", value, 1);
+    else if ((value = option_value(a, "--history")))
+        s->history = parse_count("--history", value, 1);
+    else
+        return false;
+    return true;
+}
+
+static void refuse_same(const char *option, const char *path, const char *other, const char *other_path)
+{
+    if (path && other_path && strcmp(path, other_path) == 0)
+        fail(STATUS_INPUT, "%s and %s cannot both be '%s'", option, other, path);
+}
+
+static settings parse_arguments(arguments *a, const char *command,
+                                bool (*parse_own_option)(arguments *, settings *))
+{
+    settings s;
+    bool     options_ended = false;
+    memset(&s, 0, sizeof s);
+    s.nodes       = 1;
+    s.groups      = 1;
+    s.preset[0]   = EPLB_PRESET_DEFAULT;
+    s.num_presets = 1;
+    s.effort      = -1;
+    s.last_layer  = -1;
+    s.show        = -1;
     for (; a->at < a->count; a->at++) {
         const char *text = a->text[a->at];
         if (options_ended || text[0] != '-' || strcmp(text, "-") == 0) {
@@ -264,42 +396,19 @@ static settings parse_plan_arguments(arguments *a)
             s.input = text;
         } else if (strcmp(text, "--") == 0) {
             options_ended = true;
-        } else if (strcmp(text, "--quiet") == 0) {
-            s.quiet = true;
-        } else if ((value = option_value(a, "--replicas"))) {
-            s.replicas = parse_count("--replicas", value, 1);
-        } else if ((value = option_value(a, "--gpus"))) {
-            s.gpus = parse_count("--gpus", value, 1);
-        } else if ((value = option_value(a, "--nodes"))) {
-            s.nodes = parse_count("--nodes", value, 1);
-        } else if ((value = option_value(a, "--groups"))) {
-            s.groups = parse_count("--groups", value, 1);
-        } else if ((value = option_value(a, "--max-replicas"))) {
-            s.max_replicas = parse_count("--max-replicas", value, 0);
-        } else if ((value = option_value(a, "--policy"))) {
-            s.policy = parse_policy(value);
-        } else if ((value = option_value(a, "--preset"))) {
-            s.preset = parse_preset(value);
-        } else if ((value = option_value(a, "--seed"))) {
-            s.seed = parse_seed(value);
-        } else if ((value = option_value(a, "--layers"))) {
-            parse_layers(value, &s.first_layer, &s.last_layer);
-        } else if ((value = option_value(a, "--show"))) {
-            s.show = parse_count("--show", value, 0);
-        } else if ((value = option_value(a, "--json"))) {
-            s.json = value;
-        } else if ((value = option_value(a, "--csv"))) {
-            s.csv = value;
-        } else {
+        } else if (!parse_shared_option(a, &s) && !parse_own_option(a, &s)) {
             fail(STATUS_INPUT, "unknown option '%s'; try 'eplb --help'", text);
         }
     }
     if (!s.input)
-        fail(STATUS_INPUT, "plan needs a file of loads, or - for standard input; try 'eplb --help'");
+        fail(STATUS_INPUT, "%s needs a file of loads, or - for standard input; try 'eplb --help'", command);
     if (!s.replicas || !s.gpus)
-        fail(STATUS_INPUT, "plan needs %s; try 'eplb --help'", s.replicas ? "--gpus" : "--replicas");
-    if (s.json && s.csv && strcmp(s.json, s.csv) == 0)
-        fail(STATUS_INPUT, "--json and --csv cannot both be '%s'", s.json);
+        fail(STATUS_INPUT, "%s needs %s; try 'eplb --help'", command, s.replicas ? "--gpus" : "--replicas");
+    if (parse_own_option == parse_replay_option && !s.window)
+        fail(STATUS_INPUT, "%s needs --window; try 'eplb --help'", command);
+    refuse_same("--json", s.json, "--csv", s.csv);
+    refuse_same("--json", s.json, "--svg", s.svg);
+    refuse_same("--csv", s.csv, "--svg", s.svg);
     return s;
 }
 
@@ -312,8 +421,9 @@ typedef struct source { /* a file read as a whole */
 } source;
 
 typedef struct loads {
-    int32_t num_samples, num_layers, num_experts;
-    float  *weight; /* [T, L, E], finite, >= 0 */
+    int32_t  num_samples, num_layers, num_experts;
+    float   *weight; /* [T, L, E], finite, >= 0 */
+    int64_t *step;   /* [T] as the file names the samples; NULL: it does not */
 } loads;
 
 static source read_source(const char *path)
@@ -606,11 +716,17 @@ static loads read_csv(const source *from)
     if (r.num_experts > INT32_MAX || num_layers > INT32_MAX || r.num_rows / num_layers > INT32_MAX)
         fail(STATUS_INPUT, "%s: more rows or columns than 2147483647", from->name);
 
-    loads table = {(int32_t)(r.num_rows / num_layers), (int32_t)num_layers, (int32_t)r.num_experts, NULL};
-    table.weight = (float *)allocate(r.num_values, sizeof(float));
+    size_t num_samples = r.num_rows / num_layers;
+    loads  table       = {(int32_t)num_samples, (int32_t)num_layers, (int32_t)r.num_experts, NULL, NULL};
+    table.weight       = (float *)allocate(r.num_values, sizeof(float));
     for (size_t i = 0; i < r.num_rows; i++)
         memcpy(table.weight + i * r.num_experts, r.value + r.row[i].index * r.num_experts,
                r.num_experts * sizeof(float));
+    if (r.is_trace) {
+        table.step = (int64_t *)allocate(num_samples, sizeof(int64_t));
+        for (size_t t = 0; t < num_samples; t++)
+            table.step[t] = r.row[t * num_layers].step;
+    }
     free(r.value);
     free(r.row);
     return table;
@@ -852,7 +968,7 @@ static loads npy_read_data(const npy_reader *r)
                  "the data should end at byte %zu, but the file %s", r->header_end + bytes,
                  given < bytes ? "ends here" : "goes on");
 
-    loads table  = {(int32_t)num_samples, (int32_t)num_layers, (int32_t)num_experts, NULL};
+    loads table  = {(int32_t)num_samples, (int32_t)num_layers, (int32_t)num_experts, NULL, NULL};
     table.weight = (float *)allocate(count, sizeof(float));
     for (size_t i = 0; i < count; i++) {
         size_t sample = r->fortran ? i % num_samples : i / num_experts / num_layers;
@@ -894,7 +1010,21 @@ static loads read_loads(const char *path)
     return table;
 }
 
+static void free_loads(loads *table)
+{
+    free(table->weight);
+    free(table->step);
+}
+
 /* ----------------------------------------------------------------------------------- planning */
+
+/* A load as a part of a larger one: 1 when there is no load, NaN when sums have left float32. */
+static double share(double load, double larger)
+{
+    if (!isfinite(load) || !isfinite(larger))
+        return (double)NAN;
+    return larger > 0 ? load / larger : 1;
+}
 
 typedef struct layer_result {
     eplb_layer_report before, after; /* experts in order; the plan */
@@ -904,6 +1034,7 @@ typedef struct layer_result {
 typedef struct planning { /* a problem, its plan and what there is to say of it */
     eplb_problem  problem;
     eplb_options  options;
+    float        *sample_weight;           /* [T] in options, or NULL */
     int32_t       first_layer, num_layers; /* what was planned */
     eplb_plan     plan;                    /* whole arrays, filled for these layers */
     layer_result *result;                  /* [num_layers] */
@@ -913,13 +1044,13 @@ typedef struct planning { /* a problem, its plan and what there is to say of it 
 } planning;
 
 /* Ends the program with what is wrong with the problem, in the words of the command line. */
-static void fail_problem(const planning *p, const loads *table, eplb_result result)
+static void fail_problem(const eplb_problem *q, const eplb_options *options, const float *weight,
+                         eplb_result result)
 {
-    const eplb_problem *q = &p->problem;
-    eplb_diagnosis      why;
-    int32_t             slot = 0;
-    eplb_plan           plan = {&slot, NULL, NULL, NULL, 0}; /* never written: the scratch is too small */
-    (void)eplb_diagnose(q, &p->options, table->weight, &plan, &slot, 0, &why);
+    eplb_diagnosis why;
+    int32_t        slot = 0;
+    eplb_plan      plan = {&slot, NULL, NULL, NULL, 0}; /* never written: the scratch is too small */
+    (void)eplb_diagnose(q, options, weight, &plan, &slot, 0, &why);
     const char *field  = why.result == result ? why.field : "";
     bool        divide = result == EPLB_ERR_DIVIDE;
     if (divide && strcmp(field, "problem.num_replicas") == 0)
@@ -938,14 +1069,50 @@ static void fail_problem(const planning *p, const loads *table, eplb_result resu
              (int)q->num_experts);
     if (result == EPLB_ERR_MAX_REPLICAS)
         fail(STATUS_INPUT, "--max-replicas %d leaves some of the %d slots empty with %d experts",
-             (int)p->options.max_replicas, (int)q->num_replicas, (int)q->num_experts);
+             (int)options->max_replicas, (int)q->num_replicas, (int)q->num_experts);
     fail(STATUS_INPUT, "%s%s%s", field, *field ? ": " : "", eplb_result_name(result));
 }
 
-static void check(const planning *p, const loads *table, eplb_result result)
+static void check(const eplb_problem *problem, const eplb_options *options, const float *weight,
+                  eplb_result result)
 {
     if (result != EPLB_OK)
-        fail_problem(p, table, result);
+        fail_problem(problem, options, weight, result);
+}
+
+static eplb_problem make_problem(const settings *s, const loads *table)
+{
+    eplb_problem problem = EPLB_ZERO_INIT;
+    problem.num_layers   = table->num_layers;
+    problem.num_experts  = table->num_experts;
+    problem.num_replicas = s->replicas;
+    problem.num_groups   = s->groups;
+    problem.num_nodes    = s->nodes;
+    problem.num_gpus     = s->gpus;
+    problem.num_samples  = table->num_samples;
+    return problem;
+}
+
+static eplb_options make_options(const settings *s, int32_t preset)
+{
+    eplb_options options = EPLB_ZERO_INIT;
+    (void)eplb_options_preset(preset, &options); /* arguments name only presets that there are */
+    options.policy       = s->policy;
+    options.max_replicas = s->max_replicas;
+    options.seed         = s->seed;
+    options.effort       = s->effort < 0 ? options.effort : s->effort;
+    return options;
+}
+
+/* What each sample counts for, the newest, which is the last, 1; NULL when all count alike. */
+static float *make_sample_weight(const settings *s, int32_t num_samples)
+{
+    if (s->half_life <= 0)
+        return NULL;
+    float *weight = (float *)allocate((size_t)num_samples, sizeof(float));
+    for (int32_t t = 0; t < num_samples; t++)
+        weight[t] = (float)half_to_the((num_samples - 1 - t) / s->half_life);
+    return weight;
 }
 
 /* What there is without a planner: slot i holds expert i, the spare slots the first experts again. */
@@ -956,15 +1123,15 @@ static void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_ex
 }
 
 /* How even one layer is under a plan of this layer alone, phy2log [R]; weight is [T, E]. */
-static eplb_layer_report evaluate_layer(const planning *p, const loads *table, const float *weight,
-                                        int32_t *phy2log, float *gpu_load, void *scratch)
+static eplb_layer_report evaluate_layer(const planning *p, const float *weight, int32_t *phy2log,
+                                        float *gpu_load, void *scratch)
 {
     eplb_problem      one  = p->problem;
     eplb_plan         plan = {phy2log, NULL, NULL, NULL, 0};
     eplb_layer_report report;
     one.num_layers = 1;
-    check(p, table, eplb_evaluate(&one, &p->options, weight, &plan, &report, gpu_load, scratch,
-                                  p->scratch_bytes));
+    check(&one, &p->options, weight,
+          eplb_evaluate(&one, &p->options, weight, &plan, &report, gpu_load, scratch, p->scratch_bytes));
     return report;
 }
 
@@ -972,26 +1139,20 @@ static planning make_plan(const settings *s, const loads *table)
 {
     planning p;
     memset(&p, 0, sizeof p);
-    p.problem.num_layers   = table->num_layers;
-    p.problem.num_experts  = table->num_experts;
-    p.problem.num_replicas = s->replicas;
-    p.problem.num_groups   = s->groups;
-    p.problem.num_nodes    = s->nodes;
-    p.problem.num_gpus     = s->gpus;
-    p.problem.num_samples  = table->num_samples;
-    check(&p, table, eplb_options_preset(s->preset, &p.options));
-    p.options.policy       = s->policy;
-    p.options.max_replicas = s->max_replicas;
-    p.options.seed         = s->seed;
-    p.first_layer          = s->first_layer;
-    p.num_layers           = (s->last_layer < 0 ? table->num_layers : s->last_layer + 1) - s->first_layer;
+    p.problem               = make_problem(s, table);
+    p.options               = make_options(s, s->preset[0]);
+    p.sample_weight         = make_sample_weight(s, table->num_samples);
+    p.options.sample_weight = p.sample_weight;
+    p.first_layer           = s->first_layer;
+    p.num_layers            = (s->last_layer < 0 ? table->num_layers : s->last_layer + 1) - s->first_layer;
     if (s->last_layer >= table->num_layers)
         fail(STATUS_INPUT, "--layers %d-%d, but the last layer is %d", (int)s->first_layer,
              (int)s->last_layer, (int)table->num_layers - 1);
     if (s->show >= 0 && (s->show < p.first_layer || s->show >= p.first_layer + p.num_layers))
         fail(STATUS_INPUT, "--show %d, but the layers planned are %d-%d", (int)s->show, (int)p.first_layer,
              (int)(p.first_layer + p.num_layers - 1));
-    check(&p, table, eplb_scratch_size(&p.problem, &p.options, &p.scratch_bytes));
+    check(&p.problem, &p.options, table->weight,
+          eplb_scratch_size(&p.problem, &p.options, &p.scratch_bytes));
 
     /* eplb_scratch_size has found that L * R and T * L * E fit. */
     size_t L = (size_t)table->num_layers, E = (size_t)table->num_experts, R = (size_t)s->replicas;
@@ -1012,14 +1173,15 @@ static planning make_plan(const settings *s, const loads *table)
     for (size_t i = 0; i < n; i++) {
         size_t layer = (size_t)p.first_layer + i;
         double begun = now();
-        check(&p, table, eplb_rebalance_layers(&p.problem, &p.options, table->weight, &p.plan, scratch,
-                                               p.scratch_bytes, (int32_t)layer, 1));
+        check(&p.problem, &p.options, table->weight,
+              eplb_rebalance_layers(&p.problem, &p.options, table->weight, &p.plan, scratch,
+                                    p.scratch_bytes, (int32_t)layer, 1));
         p.result[i].microseconds = 1e6 * (now() - begun);
         for (size_t t = 0; t < T; t++)
             memcpy(weight + t * E, table->weight + (t * L + layer) * E, E * sizeof(float));
-        p.result[i].before = evaluate_layer(&p, table, weight, in_order, p.gpu_before + i * G, scratch);
-        p.result[i].after  = evaluate_layer(&p, table, weight, p.plan.phy2log + layer * R,
-                                            p.gpu_after + i * G, scratch);
+        p.result[i].before = evaluate_layer(&p, weight, in_order, p.gpu_before + i * G, scratch);
+        p.result[i].after =
+            evaluate_layer(&p, weight, p.plan.phy2log + layer * R, p.gpu_after + i * G, scratch);
         progress_show("layer", i + 1, n);
     }
     progress_clear();
@@ -1031,6 +1193,7 @@ static planning make_plan(const settings *s, const loads *table)
 
 static void free_planning(planning *p)
 {
+    free(p->sample_weight);
     free(p->plan.phy2log);
     free(p->plan.phyrank);
     free(p->plan.logcnt);
@@ -1042,65 +1205,364 @@ static void free_planning(planning *p)
 }
 
 /* The policy that EPLB_POLICY_AUTO comes to. */
-static const char *policy_used(const planning *p)
+static const char *policy_used(const eplb_problem *problem, int32_t policy)
 {
-    int32_t policy = p->options.policy;
     if (policy == EPLB_POLICY_AUTO)
-        policy = p->problem.num_groups % p->problem.num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL
-                                                                   : EPLB_POLICY_GLOBAL;
+        policy = problem->num_groups % problem->num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL
+                                                               : EPLB_POLICY_GLOBAL;
     return POLICY_NAMES[policy];
+}
+
+/* ---------------------------------------------------------------------------------- replaying */
+
+/* A trace is cut into windows of as many samples from its start. At the end of each but the last a
+   plan is made from the samples known by then, and scored on the samples of that window, its own,
+   and of the next. Series 0 is the experts in order, the others are the presets asked for. */
+
+#define IN_ORDER "in order"
+
+typedef struct score { /* of a plan on a window, summed over layers; mean over the window's samples */
+    double mean, most; /* load of a GPU, and of the most loaded one in each sample */
+} score;
+
+typedef struct trial { /* one plan */
+    score  own, next;
+    double microseconds; /* of planning all layers */
+} trial;
+
+typedef struct replay {
+    const float *weight;                        /* the trace, [samples, L, E] */
+    eplb_problem problem;                       /* num_samples is the window's */
+    int32_t      num_plans;                     /* of each series: windows that have a next one */
+    int32_t      history;                       /* samples that a plan is made from; fewer at first */
+    int32_t      num_series;
+    const char  *name[1 + EPLB_NUM_PRESETS];
+    eplb_options options[1 + EPLB_NUM_PRESETS]; /* of each series; 0: those that the bound is under */
+    eplb_options scoring;                       /* those with a bound that costs little */
+    float       *sample_weight;                 /* [history] or NULL */
+    int32_t     *in_order, *phy2log;            /* [L, R] the experts in order; the plan being tried */
+    trial       *trial;                         /* [num_plans, num_series] */
+    double      *bound;                         /* [num_plans] of score.most on the next window */
+    eplb_layer_report *report;                  /* [L] of score_plan */
+    void        *scratch;
+    size_t       scratch_bytes;
+} replay;
+
+/* Raises scratch_bytes to what these options need for windows and for plans. */
+static void need_scratch(replay *r, const eplb_options *options)
+{
+    eplb_problem problem = r->problem;
+    for (int i = 0; i < 2; i++) {
+        size_t bytes;
+        problem.num_samples = i == 0 ? r->problem.num_samples : r->history;
+        check(&problem, options, r->weight, eplb_scratch_size(&problem, options, &bytes));
+        r->scratch_bytes = bytes > r->scratch_bytes ? bytes : r->scratch_bytes;
+    }
+}
+
+static replay make_replay(const settings *s, const loads *table)
+{
+    replay r;
+    memset(&r, 0, sizeof r);
+    r.weight              = table->weight;
+    r.problem             = make_problem(s, table);
+    r.problem.num_samples = s->window;
+    r.num_plans           = table->num_samples / s->window - 1;
+    if (r.num_plans < 1)
+        fail(STATUS_INPUT, "--window %d needs %lld samples, to plan on and to score on; the file has %d",
+             (int)s->window, 2 * (long long)s->window, (int)table->num_samples);
+    int32_t most_known = r.num_plans * s->window;
+    r.history          = s->history ? s->history : s->window;
+    r.history          = r.history < most_known ? r.history : most_known;
+    r.num_series       = 1 + s->num_presets;
+    r.name[0]          = IN_ORDER;
+    r.options[0]       = make_options(s, EPLB_PRESET_DEEPSEEK);
+    r.scoring          = r.options[0];
+    r.scoring.policy   = EPLB_POLICY_GLOBAL;
+    need_scratch(&r, &r.options[0]);
+    need_scratch(&r, &r.scoring);
+    for (int32_t series = 1; series < r.num_series; series++) {
+        r.name[series]    = eplb_preset_name(s->preset[series - 1]);
+        r.options[series] = make_options(s, s->preset[series - 1]);
+        need_scratch(&r, &r.options[series]);
+    }
+
+    /* eplb_scratch_size has found that L * R fits. */
+    size_t L = (size_t)table->num_layers, R = (size_t)s->replicas, n = (size_t)r.num_plans;
+    r.sample_weight = make_sample_weight(s, r.history);
+    r.in_order      = (int32_t *)allocate(L * R, sizeof(int32_t));
+    r.phy2log       = (int32_t *)allocate(L * R, sizeof(int32_t));
+    r.trial         = (trial *)allocate(n * (size_t)r.num_series, sizeof(trial));
+    r.bound         = (double *)allocate(n, sizeof(double));
+    r.report        = (eplb_layer_report *)allocate(L, sizeof(eplb_layer_report));
+    r.scratch       = allocate(r.scratch_bytes, 1);
+    for (size_t layer = 0; layer < L; layer++)
+        plan_in_order(r.in_order + layer * R, s->replicas, table->num_experts);
+    return r;
+}
+
+static void free_replay(replay *r)
+{
+    free(r->sample_weight);
+    free(r->in_order);
+    free(r->phy2log);
+    free(r->trial);
+    free(r->bound);
+    free(r->report);
+    free(r->scratch);
+}
+
+static const float *replay_sample(const replay *r, int32_t sample)
+{
+    return r->weight + (size_t)sample * (size_t)r->problem.num_layers * (size_t)r->problem.num_experts;
+}
+
+/* How even a plan is on window i. Also sets *bound, unless NULL, to the least score.most possible under
+   these options, which the score itself does not depend on. */
+static score score_plan(const replay *r, const eplb_options *options, int32_t i, int32_t *phy2log,
+                        double *bound)
+{
+    const float *weight = replay_sample(r, i * r->problem.num_samples);
+    eplb_plan    plan   = {phy2log, NULL, NULL, NULL, 0};
+    score        sum    = {0, 0};
+    double       least  = 0;
+    check(&r->problem, options, weight,
+          eplb_evaluate(&r->problem, options, weight, &plan, r->report, NULL, r->scratch, r->scratch_bytes));
+    for (int32_t layer = 0; layer < r->problem.num_layers; layer++) {
+        sum.mean += (double)r->report[layer].mean_load;
+        sum.most += (double)r->report[layer].max_load;
+        least += (double)r->report[layer].lower_bound;
+    }
+    if (bound)
+        *bound = least;
+    return sum;
+}
+
+/* Plans at the end of window i; returns the microseconds that it took. */
+static double plan_window(const replay *r, int32_t i, int32_t series)
+{
+    int32_t      known   = (i + 1) * r->problem.num_samples;
+    eplb_problem past    = r->problem;
+    eplb_options options = r->options[series];
+    eplb_plan    plan    = {r->phy2log, NULL, NULL, NULL, 0};
+    past.num_samples     = known < r->history ? known : r->history;
+    const float *weight  = replay_sample(r, known - past.num_samples);
+    if (r->sample_weight) /* the last is the newest sample's, however many are known */
+        options.sample_weight = r->sample_weight + (r->history - past.num_samples);
+    double begun = now();
+    check(&past, &options, weight,
+          eplb_rebalance(&past, &options, weight, &plan, r->scratch, r->scratch_bytes));
+    return 1e6 * (now() - begun);
+}
+
+static void play(replay *r)
+{
+    for (int32_t i = 0; i < r->num_plans; i++) {
+        for (int32_t series = 0; series < r->num_series; series++) {
+            trial   *t       = &r->trial[(size_t)i * (size_t)r->num_series + (size_t)series];
+            int32_t *phy2log = series > 0 ? r->phy2log : r->in_order;
+            if (series > 0)
+                t->microseconds = plan_window(r, i, series);
+            t->own  = score_plan(r, &r->scoring, i, phy2log, NULL);
+            t->next = score_plan(r, &r->scoring, i + 1, phy2log, NULL);
+        }
+        (void)score_plan(r, &r->options[0], i + 1, r->in_order, &r->bound[i]);
+        progress_show("window", (size_t)i + 1, (size_t)r->num_plans);
+    }
+    progress_clear();
+}
+
+static const trial *trial_of(const replay *r, int32_t i, int32_t series)
+{
+    return &r->trial[(size_t)i * (size_t)r->num_series + (size_t)series];
+}
+
+/* Loads and bounds are rounded to float32, sums of them may come out above what they cannot exceed. */
+static double balancedness_of(double mean, double most)
+{
+    double part = share(mean, most);
+    return part > 1 ? 1 : part;
+}
+
+static double balancedness(score s)
+{
+    return balancedness_of(s.mean, s.most);
+}
+
+/* The best balancedness that any plan could have on the next window, were its load constant. */
+static double next_bound(const replay *r, int32_t i)
+{
+    return balancedness_of(trial_of(r, i, 0)->next.mean, r->bound[i]);
+}
+
+static double total_bound(const replay *r)
+{
+    double mean = 0, bound = 0;
+    for (int32_t i = 0; i < r->num_plans; i++) {
+        mean += trial_of(r, i, 0)->next.mean;
+        bound += r->bound[i];
+    }
+    return balancedness_of(mean, bound);
+}
+
+static int compare_reals(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return a < b ? -1 : a > b;
+}
+
+/* A series' loads summed over its windows, and the median of its times. */
+static trial total_of_series(const replay *r, int32_t series)
+{
+    trial   total;
+    size_t  n    = (size_t)r->num_plans;
+    double *time = (double *)allocate(n, sizeof(double));
+    memset(&total, 0, sizeof total);
+    for (int32_t i = 0; i < r->num_plans; i++) {
+        const trial *t = trial_of(r, i, series);
+        total.own.mean += t->own.mean;
+        total.own.most += t->own.most;
+        total.next.mean += t->next.mean;
+        total.next.most += t->next.most;
+        time[i] = t->microseconds;
+    }
+    qsort(time, n, sizeof *time, compare_reals);
+    total.microseconds = (time[(n - 1) / 2] + time[n / 2]) / 2;
+    free(time);
+    return total;
+}
+
+/* What the file calls the first sample of the window that plan i was made at the end of. */
+static long long first_step(const replay *r, const loads *table, int32_t i)
+{
+    int32_t sample = i * r->problem.num_samples;
+    return table->step ? (long long)table->step[sample] : (long long)sample;
 }
 
 /* ----------------------------------------------------------------------------------- printing */
 
-/* A load as a part of a larger one: 1 when there is no load, NaN when sums have left float32. */
-static double share(double load, double larger)
+/* Over the layers planned: sums of loads, of slots and of time. */
+typedef struct plan_totals {
+    double    mean, before, after, bound, microseconds;
+    int32_t   max_replicas;
+    long long duplicates;
+} plan_totals;
+
+static plan_totals total_of_plan(const planning *p)
 {
-    if (!isfinite(load) || !isfinite(larger))
-        return (double)NAN;
-    return larger > 0 ? load / larger : 1;
+    plan_totals total;
+    memset(&total, 0, sizeof total);
+    for (int32_t i = 0; i < p->num_layers; i++) {
+        const layer_result *r = &p->result[i];
+        total.mean += (double)r->after.mean_load;
+        total.before += (double)r->before.max_load;
+        total.after += (double)r->after.max_load;
+        total.bound += (double)r->after.lower_bound;
+        total.microseconds += r->microseconds;
+        total.duplicates += r->after.num_duplicates;
+        if (total.max_replicas < r->after.max_logcnt)
+            total.max_replicas = r->after.max_logcnt;
+    }
+    return total;
 }
 
 /* One row a layer and one for all, in which each load is the sum over the layers. */
 static void print_table(FILE *out, const planning *p, bool only_total)
 {
-    static const char ROW[] = "%6s  %7.4f  %7.4f  %7.4f  %7.2f  %12d  %9.1f\n";
-    double            mean = 0, before = 0, after = 0, bound = 0, microseconds = 0;
-    int32_t           max_replicas = 0;
-    fprintf(out, "%6s  %7s  %7s  %7s  %7s  %12s  %9s\n", "layer", "before", "after", "bound", "gap %",
-            "max replicas", "time us");
-    for (int32_t i = 0; i < p->num_layers; i++) {
+    static const char ROW[] = "%6s  %7.4f  %7.4f  %7.4f  %7.2f  %12d  %5lld  %9.1f\n";
+    plan_totals       total = total_of_plan(p);
+    fprintf(out, "%6s  %7s  %7s  %7s  %7s  %12s  %5s  %9s\n", "layer", "before", "after", "bound", "gap %",
+            "max replicas", "twice", "time us");
+    for (int32_t i = 0; i < p->num_layers && !only_total; i++) {
         const layer_result      *r = &p->result[i];
         const eplb_layer_report *q = &r->after;
         char                     label[16];
         double                   gap = 1 / share((double)q->lower_bound, (double)q->max_load) - 1;
         snprintf(label, sizeof label, "%d", (int)(p->first_layer + i));
-        if (!only_total)
-            fprintf(out, ROW, label, (double)r->before.balancedness, (double)q->balancedness,
-                    share((double)q->mean_load, (double)q->lower_bound), 100 * gap, (int)q->max_logcnt,
-                    r->microseconds);
-        mean += (double)q->mean_load;
-        before += (double)r->before.max_load;
-        after += (double)q->max_load;
-        bound += (double)q->lower_bound;
-        microseconds += r->microseconds;
-        if (max_replicas < q->max_logcnt)
-            max_replicas = q->max_logcnt;
+        fprintf(out, ROW, label, (double)r->before.balancedness, (double)q->balancedness,
+                share((double)q->mean_load, (double)q->lower_bound), 100 * gap, (int)q->max_logcnt,
+                (long long)q->num_duplicates, r->microseconds);
     }
-    fprintf(out, ROW, "total", share(mean, before), share(mean, after), share(mean, bound),
-            100 * (1 / share(bound, after) - 1), (int)max_replicas, microseconds);
+    fprintf(out, ROW, "total", share(total.mean, total.before), share(total.mean, total.after),
+            share(total.mean, total.bound), 100 * (1 / share(total.bound, total.after) - 1),
+            (int)total.max_replicas, total.duplicates, total.microseconds);
 }
 
-static void print_summary(FILE *out, const planning *p, const settings *s)
+static void print_problem(FILE *out, const eplb_problem *q, int32_t num_samples)
 {
-    const eplb_problem *q = &p->problem;
     fprintf(out, "%d layers x %d experts -> %d replicas on %d GPUs, %d each", (int)q->num_layers,
             (int)q->num_experts, (int)q->num_replicas, (int)q->num_gpus,
             (int)(q->num_replicas / q->num_gpus));
     fprintf(out, "; nodes %d, groups %d, samples %d\n", (int)q->num_nodes, (int)q->num_groups,
-            (int)q->num_samples);
-    fprintf(out, "preset %s, %s policy, seed %llu, %zu bytes of scratch\n\n", eplb_preset_name(s->preset),
-            policy_used(p), (unsigned long long)p->options.seed, p->scratch_bytes);
+            (int)num_samples);
+}
+
+static void print_half_life(FILE *out, const settings *s)
+{
+    if (s->half_life > 0)
+        fprintf(out, ", half-life %g", s->half_life);
+}
+
+static void print_summary(FILE *out, const planning *p, const settings *s)
+{
+    print_problem(out, &p->problem, p->problem.num_samples);
+    fprintf(out, "preset %s, effort %d, %s policy", eplb_preset_name(s->preset[0]), (int)p->options.effort,
+            policy_used(&p->problem, p->options.policy));
+    print_half_life(out, s);
+    fprintf(out, ", seed %llu, %zu bytes of scratch\n\n", (unsigned long long)p->options.seed,
+            p->scratch_bytes);
+}
+
+#define REPLAY_COLUMN 8 /* of a series at least; a longer name is its own width */
+
+/* Balancedness on the next window, a row a plan and a column a series. */
+static void print_windows(FILE *out, const replay *r)
+{
+    fprintf(out, "balancedness on the next window\n%6s", "window");
+    for (int32_t series = 0; series < r->num_series; series++)
+        fprintf(out, "  %*s", REPLAY_COLUMN, r->name[series]);
+    fprintf(out, "  %6s\n", "bound");
+    for (int32_t i = 0; i < r->num_plans; i++) {
+        fprintf(out, "%6d", (int)i);
+        for (int32_t series = 0; series < r->num_series; series++) {
+            int length = (int)strlen(r->name[series]);
+            fprintf(out, "  %*.4f", length > REPLAY_COLUMN ? length : REPLAY_COLUMN,
+                    balancedness(trial_of(r, i, series)->next));
+        }
+        fprintf(out, "  %6.4f\n", next_bound(r, i));
+    }
+    fprintf(out, "\n");
+}
+
+static void print_series(FILE *out, const replay *r)
+{
+    double bound = total_bound(r);
+    fprintf(out, "%-13s %8s  %8s  %8s  %11s\n", "all windows", "own", "next", "bound", "time us");
+    for (int32_t series = 0; series < r->num_series; series++) {
+        trial total = total_of_series(r, series);
+        fprintf(out, "%-13s %8.4f  %8.4f  %8.4f  ", r->name[series], balancedness(total.own),
+                balancedness(total.next), bound);
+        if (series > 0)
+            fprintf(out, "%11.1f\n", total.microseconds);
+        else
+            fprintf(out, "%11s\n", "-");
+    }
+}
+
+static void print_replay_summary(FILE *out, const replay *r, const settings *s, int32_t num_samples)
+{
+    int32_t window = r->problem.num_samples, left = num_samples - (r->num_plans + 1) * window;
+    print_problem(out, &r->problem, num_samples);
+    fprintf(out, "%d windows of %d samples", (int)r->num_plans + 1, (int)window);
+    if (left > 0)
+        fprintf(out, ", the last %d samples not used", (int)left);
+    fprintf(out, "; plans of the last %d samples", (int)r->history);
+    print_half_life(out, s);
+    fprintf(out, "\n");
+    if (s->effort >= 0)
+        fprintf(out, "effort %d, ", (int)s->effort);
+    fprintf(out, "%s policy, seed %llu\n\n", policy_used(&r->problem, s->policy),
+            (unsigned long long)s->seed);
 }
 
 /* --------------------------------------------------------------------------------------- bars */
@@ -1187,6 +1649,429 @@ static void print_bars(FILE *out, const planning *p, int32_t layer)
     }
 }
 
+/* ----------------------------------------------------------------------------------- pictures */
+
+/* SVG that stands alone: a white ground of its own, no script, and no font or file from elsewhere.
+   Lengths are in pixels from the upper left corner. */
+
+#define PICTURE_WIDTH 1000
+#define INK           "#222222"
+#define FAINT         "#dddddd"
+#define TEXT_SIZE     13
+#define TEXT_DROP     4.5 /* of the line that text stands on under the middle of its digits */
+#define DIGIT_WIDTH   8 /* no less than that of a digit of TEXT_SIZE in any usual font */
+
+typedef struct box {
+    double x, y, width, height;
+} box;
+
+static const char *const START = "start", *const MIDDLE = "middle", *const END = "end"; /* of text, at x */
+
+static void svg_text(FILE *out, double x, double y, const char *anchor, const char *format, ...)
+    PRINTS(5, 6);
+static void svg_text(FILE *out, double x, double y, const char *anchor, const char *format, ...)
+{
+    va_list args;
+    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, y, anchor);
+    va_start(args, format);
+    vfprintf(out, format, args);
+    va_end(args);
+    fprintf(out, "</text>\n");
+}
+
+static void svg_line(FILE *out, double x1, double y1, double x2, double y2, const char *stroke)
+{
+    fprintf(out, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" %s/>\n", x1, y1, x2, y2, stroke);
+}
+
+static void svg_box(FILE *out, box b, const char *style)
+{
+    fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" %s/>\n", b.x, b.y, b.width,
+            b.height, style);
+}
+
+static void svg_begin(FILE *out, int height, const char *title)
+{
+    fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\"",
+            PICTURE_WIDTH, height, PICTURE_WIDTH, height);
+    fprintf(out, " font-family=\"sans-serif\" font-size=\"%d\" fill=\"%s\">\n<title>%s</title>\n", TEXT_SIZE,
+            INK, title);
+    svg_box(out, (box){0, 0, PICTURE_WIDTH, height}, "fill=\"#ffffff\"");
+    fprintf(out, "<g font-size=\"20\" font-weight=\"bold\">\n");
+    svg_text(out, PICTURE_WIDTH / 2.0, 32, MIDDLE, "%s", title);
+    fprintf(out, "</g>\n");
+}
+
+static void svg_end(FILE *out)
+{
+    fprintf(out, "</svg>\n");
+}
+
+/* Upright text beside an axis. */
+static void svg_side_text(FILE *out, double x, double y, const char *text)
+{
+    fprintf(out, "<text transform=\"translate(%.1f %.1f) rotate(-90)\" text-anchor=\"middle\">%s</text>\n", x,
+            y, text);
+}
+
+/* "58 layers x 256 experts, 288 replicas on 32 GPUs" */
+static void print_shape(FILE *out, const eplb_problem *q, int32_t num_layers)
+{
+    fprintf(out, "%d layer%s × %d experts, %d replicas on %d GPUs", (int)num_layers,
+            num_layers == 1 ? "" : "s", (int)q->num_experts, (int)q->num_replicas, (int)q->num_gpus);
+}
+
+/* The smallest of 1, 2, 5, 10, 20, .. that goes at most `most` times into the span. */
+static int64_t tick_step(int64_t span, int64_t most)
+{
+    int64_t step = 1;
+    for (int i = 0; span / step > most; i++)
+        step = i % 3 == 1 ? step / 2 * 5 : step * 2;
+    return step;
+}
+
+/* ----------------------------------------------------------------------------------- heat map */
+
+/* The load of each GPU in each layer, before and after, as a part of the layer's mean. */
+
+#define HEAT_FULL      2.0 /* times the mean: the last colour, which also stands for more */
+#define HEAT_LEVELS    80  /* colours above that of no load; the one half-way is the mean's */
+#define HEAT_MAX_CELLS 400 /* in a row or column; beyond, neighbours share one, which shows their largest */
+#define HEAT_WIDTH     410.0
+#define HEAT_HEIGHT    640.0 /* at most */
+#define HEAT_ROW       26.0  /* a layer's height at most */
+#define HEAT_GRID      6.0   /* cells of this size on are set apart by lines */
+#define HEAT_TOP       100.0
+#define LEGEND_WIDTH   320.0
+
+typedef struct heat_map {
+    int32_t num_layers, num_gpus;
+    int32_t layers_each, gpus_each; /* in a cell */
+    int32_t rows, columns;
+    double  cell_width, cell_height;
+    unsigned char *level;           /* [rows, columns] of the panel being drawn, 0 .. HEAT_LEVELS */
+} heat_map;
+
+static heat_map make_heat_map(const planning *p)
+{
+    heat_map m;
+    m.num_layers  = p->num_layers;
+    m.num_gpus    = p->problem.num_gpus;
+    m.layers_each = (m.num_layers - 1) / HEAT_MAX_CELLS + 1;
+    m.gpus_each   = (m.num_gpus - 1) / HEAT_MAX_CELLS + 1;
+    m.rows        = (m.num_layers - 1) / m.layers_each + 1;
+    m.columns     = (m.num_gpus - 1) / m.gpus_each + 1;
+    m.cell_width  = HEAT_WIDTH / m.columns;
+    m.cell_height = m.rows * HEAT_ROW < HEAT_HEIGHT ? HEAT_ROW : HEAT_HEIGHT / m.rows;
+    m.level       = (unsigned char *)allocate((size_t)m.rows * (size_t)m.columns, 1);
+    return m;
+}
+
+static void set_levels(const heat_map *m, const planning *p, const float *load)
+{
+    memset(m->level, 0, (size_t)m->rows * (size_t)m->columns);
+    for (int32_t layer = 0; layer < m->num_layers; layer++) {
+        unsigned char *row  = m->level + (size_t)(layer / m->layers_each) * (size_t)m->columns;
+        double         mean = (double)p->result[layer].after.mean_load;
+        for (int32_t g = 0; g < m->num_gpus; g++) {
+            double here  = share((double)load[(size_t)layer * (size_t)m->num_gpus + (size_t)g], mean);
+            int    level = here < HEAT_FULL ? (int)(here / HEAT_FULL * HEAT_LEVELS + 0.5) : HEAT_LEVELS;
+            if (level > row[g / m->gpus_each])
+                row[g / m->gpus_each] = (unsigned char)level;
+        }
+    }
+}
+
+/* Blue, grey, red: between five colours those of a level are mixed. */
+static void print_heat_colour(FILE *out, int level)
+{
+    static const int COLOUR[5][3] = {
+        {33, 102, 172}, {132, 182, 215}, {242, 242, 242}, {239, 138, 98}, {165, 15, 32}};
+    int span = HEAT_LEVELS / 4, at = level < HEAT_LEVELS ? level / span : 3, part = level - at * span;
+    fprintf(out, "#");
+    for (int i = 0; i < 3; i++)
+        fprintf(out, "%02x", (COLOUR[at][i] * (span - part) + COLOUR[at + 1][i] * part) / span);
+}
+
+/* A path for each level, of the runs of cells that have it; a unit is a cell. */
+static void draw_cells(FILE *out, const heat_map *m, box b)
+{
+    fprintf(out, "<g transform=\"translate(%.1f %.1f) scale(%.6f %.6f)\" shape-rendering=\"crispEdges\">\n",
+            b.x, b.y, m->cell_width, m->cell_height);
+    for (int level = 0; level <= HEAT_LEVELS; level++) {
+        bool begun = false;
+        for (int32_t row = 0; row < m->rows; row++) {
+            const unsigned char *at = m->level + (size_t)row * (size_t)m->columns;
+            for (int32_t begin = 0, end; begin < m->columns; begin = end) {
+                for (end = begin + 1; end < m->columns && at[end] == at[begin];)
+                    end++;
+                int run = (int)(end - begin);
+                if (at[begin] != level)
+                    continue;
+                if (!begun) {
+                    fprintf(out, "<path fill=\"");
+                    print_heat_colour(out, level);
+                    fprintf(out, "\" d=\"");
+                }
+                begun = true;
+                fprintf(out, "M%d %dh%dv1h-%dz", (int)begin, (int)row, run, run);
+            }
+        }
+        if (begun)
+            fprintf(out, "\"/>\n");
+    }
+    fprintf(out, "</g>\n");
+}
+
+static void draw_grid(FILE *out, const heat_map *m, const planning *p, box b)
+{
+    static const char WHITE[] = "stroke=\"#ffffff\"", DARK[] = "stroke=\"#555555\"";
+    int32_t           gpus_per_node = m->num_gpus / p->problem.num_nodes;
+    for (int32_t row = 1; row < m->rows && m->cell_height >= HEAT_GRID; row++)
+        svg_line(out, b.x, b.y + row * m->cell_height, b.x + b.width, b.y + row * m->cell_height, WHITE);
+    for (int32_t column = 1; column < m->columns && m->gpus_each == 1; column++) {
+        double x    = b.x + column * m->cell_width;
+        bool   node = gpus_per_node > 1 && column % gpus_per_node == 0;
+        if (node || m->cell_width >= HEAT_GRID)
+            svg_line(out, x, b.y, x, b.y + b.height, node ? DARK : WHITE);
+    }
+    svg_box(out, b, "fill=\"none\" stroke=\"#555555\"");
+}
+
+static void draw_heat_axes(FILE *out, const heat_map *m, const planning *p, box b)
+{
+    int64_t step = tick_step(m->num_gpus - 1, 8);
+    for (int64_t g = 0; g < m->num_gpus; g += step)
+        svg_text(out, b.x + ((double)(g / m->gpus_each) + 0.5) * m->cell_width, b.y + b.height + 18, MIDDLE,
+                 "%d", (int)g);
+    svg_text(out, b.x + b.width / 2, b.y + b.height + 38, MIDDLE, "GPU%s%s",
+             m->gpus_each > 1 ? ", the most loaded of neighbours" : "",
+             p->problem.num_nodes > 1 && p->problem.num_nodes < m->num_gpus && m->gpus_each == 1
+                 ? "; lines between nodes"
+                 : "");
+    int64_t first = p->first_layer;
+    step          = tick_step(m->num_layers - 1, (int64_t)(b.height / (TEXT_SIZE + 5)));
+    for (int64_t layer = (first + step - 1) / step * step; layer < first + m->num_layers; layer += step) {
+        double row = (double)((layer - first) / m->layers_each) + 0.5;
+        svg_text(out, b.x - 6, b.y + row * m->cell_height + TEXT_DROP, END, "%d", (int)layer);
+    }
+    svg_side_text(out, b.x - 46, b.y + b.height / 2, "layer");
+}
+
+static void draw_heat_legend(FILE *out, double y)
+{
+    static const char *const LABELS[] = {"0", "0.5", "1", "1.5", "≥ 2"};
+    double x = (PICTURE_WIDTH - LEGEND_WIDTH) / 2, width = LEGEND_WIDTH / (HEAT_LEVELS + 1);
+    fprintf(out, "<g transform=\"translate(%.1f %.1f) scale(%.6f 14)\" shape-rendering=\"crispEdges\">\n",
+            x, y, width);
+    for (int level = 0; level <= HEAT_LEVELS; level++) {
+        fprintf(out, "<path fill=\"");
+        print_heat_colour(out, level);
+        fprintf(out, "\" d=\"M%d 0h1v1h-1z\"/>\n", level);
+    }
+    fprintf(out, "</g>\n");
+    svg_box(out, (box){x, y, LEGEND_WIDTH, 14}, "fill=\"none\" stroke=\"#555555\"");
+    for (int i = 0; i < 5; i++)
+        svg_text(out, x + (HEAT_LEVELS / 4 * i + 0.5) * width, y + 30, MIDDLE, "%s", LABELS[i]);
+    svg_text(out, PICTURE_WIDTH / 2.0, y + 50, MIDDLE, "load of a GPU / mean of its layer");
+}
+
+static void write_heat_map(FILE *out, const planning *p, const settings *s)
+{
+    heat_map    m     = make_heat_map(p);
+    plan_totals total = total_of_plan(p);
+    box         b     = {75, HEAT_TOP, HEAT_WIDTH, m.rows * m.cell_height};
+    svg_begin(out, (int)(b.y + b.height) + 130, "Load of each GPU in each layer");
+    fprintf(out, "<text x=\"%d\" y=\"56\" text-anchor=\"middle\">", PICTURE_WIDTH / 2);
+    print_shape(out, &p->problem, p->num_layers);
+    fprintf(out, "; preset %s, effort %d, %s policy</text>\n", eplb_preset_name(s->preset[0]),
+            (int)p->options.effort, policy_used(&p->problem, p->options.policy));
+    for (int side = 0; side < 2; side++) {
+        fprintf(out, "<g font-size=\"15\" font-weight=\"bold\">\n");
+        svg_text(out, b.x + b.width / 2, b.y - 12, MIDDLE, "%s: balancedness %.4f",
+                 side == 0 ? "before, experts in order" : "after",
+                 share(total.mean, side == 0 ? total.before : total.after));
+        fprintf(out, "</g>\n");
+        set_levels(&m, p, side == 0 ? p->gpu_before : p->gpu_after);
+        draw_cells(out, &m, b);
+        draw_grid(out, &m, p, b);
+        draw_heat_axes(out, &m, p, b);
+        b.x += HEAT_WIDTH + 80;
+    }
+    draw_heat_legend(out, b.y + b.height + 60);
+    svg_end(out);
+    free(m.level);
+}
+
+/* -------------------------------------------------------------------------------------- chart */
+
+/* Balancedness on the next window, a line a series, over the windows: the presets on a scale of their
+   own, which tells them apart, and below with the experts in order and the bound. */
+
+#define CHART_LEFT   75.0
+#define CHART_WIDTH  690.0
+#define CHART_TOP    102.0 /* of the upper plot */
+#define CHART_UPPER  300.0 /* heights of the plots */
+#define CHART_LOWER  220.0
+#define CHART_GAP    74.0
+#define CHART_MARGIN 12.0  /* from the sides to the first and last point */
+#define CHART_MARKED 50    /* points at most that are marked */
+#define CHART_LEGEND 24.0  /* a line's height */
+#define CHART_UNIT   10000 /* scales are chosen in parts of 1 / CHART_UNIT */
+#define CHART_LEAST  100   /* such parts that a scale spans at least */
+
+static const char *const SERIES_COLOURS[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00",
+                                             "#56b4e9", "#8c4a2f", "#6a3d9a", "#7a8500", "#d62839",
+                                             "#00606b", "#f06bd0"};
+enum { NUM_COLOURS = sizeof SERIES_COLOURS / sizeof *SERIES_COLOURS };
+
+typedef struct chart { /* one of the two plots */
+    const replay *replay;
+    box           plot;
+    int32_t       first, last;     /* series shown */
+    int64_t       low, high, step; /* of the scale, in parts of 1 / CHART_UNIT */
+} chart;
+
+/* Of the window after plan i; the series after the last is the bound. */
+static double chart_value(const replay *r, int32_t series, int32_t i)
+{
+    return series < r->num_series ? balancedness(trial_of(r, i, series)->next) : next_bound(r, i);
+}
+
+static chart make_chart(const replay *r, box plot, int32_t first, int32_t last)
+{
+    chart  c   = {r, plot, first, last, 0, 0, 0};
+    double low = 1, high = 0;
+    for (int32_t series = first; series <= last; series++) {
+        for (int32_t i = 0; i < r->num_plans; i++) {
+            double value = chart_value(r, series, i);
+            low          = value < low ? value : low;
+            high         = value > high ? value : high;
+        }
+    }
+    c.low  = (int64_t)(low * CHART_UNIT);
+    c.high = (int64_t)(high * CHART_UNIT) + 1;
+    c.high = c.high < CHART_UNIT ? c.high : CHART_UNIT;
+    c.low  = c.low < c.high - CHART_LEAST ? c.low : c.high - CHART_LEAST;
+    c.low  = c.low > 0 ? c.low : 0;
+    c.step = tick_step(c.high - c.low, (int64_t)plot.height / 45);
+    c.low  = c.low / c.step * c.step;
+    c.high = (c.high + c.step - 1) / c.step * c.step;
+    return c;
+}
+
+static double chart_x(const chart *c, int32_t i)
+{
+    double part = c->replay->num_plans > 1 ? (double)i / (c->replay->num_plans - 1) : 0.5;
+    return c->plot.x + CHART_MARGIN + part * (c->plot.width - 2 * CHART_MARGIN);
+}
+
+static double chart_y(const chart *c, double value)
+{
+    double part = (value * CHART_UNIT - (double)c->low) / (double)(c->high - c->low);
+    return c->plot.y + (1 - part) * c->plot.height;
+}
+
+static void draw_chart_axes(FILE *out, const chart *c, const loads *table)
+{
+    const replay *r        = c->replay;
+    double        bottom   = c->plot.y + c->plot.height;
+    int           decimals = 1, widest = 0;
+    for (int64_t step = c->step; step % (CHART_UNIT / 10) != 0; step *= 10)
+        decimals++;
+    for (int64_t at = c->low; at <= c->high; at += c->step) {
+        double value = (double)at / CHART_UNIT, y = chart_y(c, value);
+        svg_line(out, c->plot.x, y, c->plot.x + c->plot.width, y, "stroke=\"" FAINT "\"");
+        svg_text(out, c->plot.x - 8, y + TEXT_DROP, END, "%.*f", decimals, value);
+    }
+    for (int32_t i = 0; i < r->num_plans; i++) {
+        int width = snprintf(NULL, 0, "%lld", first_step(r, table, i));
+        widest    = width > widest ? width : widest;
+    }
+    int64_t step = tick_step(r->num_plans - 1, (int64_t)c->plot.width / (widest * DIGIT_WIDTH + 30));
+    for (int64_t i = 0; i < r->num_plans; i += step) {
+        double x = chart_x(c, (int32_t)i);
+        svg_line(out, x, bottom, x, bottom + 5, "stroke=\"" INK "\"");
+        svg_text(out, x, bottom + 20, MIDDLE, "%lld", first_step(r, table, (int32_t)i));
+    }
+    svg_line(out, c->plot.x, bottom, c->plot.x + c->plot.width, bottom, "stroke=\"" INK "\"");
+    svg_side_text(out, c->plot.x - 58, c->plot.y + c->plot.height / 2, "balancedness");
+}
+
+/* How a series is drawn: the presets in colour, what they lie between dashed. */
+static void print_stroke(FILE *out, const replay *r, int32_t series)
+{
+    fprintf(out, "fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\" ");
+    if (series == 0 || series == r->num_series)
+        fprintf(out, "stroke=\"%s\" stroke-dasharray=\"%s\"", series == 0 ? "#888888" : "#222222",
+                series == 0 ? "7 5" : "2 4");
+    else
+        fprintf(out, "stroke=\"%s\"", SERIES_COLOURS[(series - 1) % NUM_COLOURS]);
+}
+
+static void draw_series(FILE *out, const chart *c, int32_t series)
+{
+    const replay *r = c->replay;
+    fprintf(out, "<g ");
+    print_stroke(out, r, series);
+    fprintf(out, ">\n<polyline points=\"");
+    for (int32_t i = 0; i < r->num_plans; i++)
+        fprintf(out, "%s%.1f,%.1f", i ? " " : "", chart_x(c, i), chart_y(c, chart_value(r, series, i)));
+    fprintf(out, "\"/>\n");
+    for (int32_t i = 0; i < r->num_plans && r->num_plans <= CHART_MARKED; i++)
+        fprintf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2\" stroke-dasharray=\"none\"/>\n", chart_x(c, i),
+                chart_y(c, chart_value(r, series, i)));
+    fprintf(out, "</g>\n");
+}
+
+/* The bound, the presets, the experts in order: from the top as they lie in the plot, as a rule. */
+static void draw_chart_legend(FILE *out, const replay *r)
+{
+    double x = CHART_LEFT + CHART_WIDTH + 22, y = CHART_TOP + 8;
+    svg_text(out, PICTURE_WIDTH - 14, y, END, "all windows");
+    for (int32_t i = 0; i <= r->num_series; i++) {
+        int32_t series = i > 0 && i < r->num_series ? i : r->num_series - i;
+        bool    bound  = series == r->num_series;
+        y += CHART_LEGEND;
+        fprintf(out, "<path d=\"M%.1f %.1fh30\" ", x, y - TEXT_DROP);
+        print_stroke(out, r, series);
+        fprintf(out, "/>\n");
+        svg_text(out, x + 38, y, START, "%s", bound ? "bound" : r->name[series]);
+        svg_text(out, PICTURE_WIDTH - 14, y, END, "%.4f",
+                 bound ? total_bound(r) : balancedness(total_of_series(r, series).next));
+    }
+}
+
+static void write_chart(FILE *out, const replay *r, const settings *s, const loads *table)
+{
+    box   upper    = {CHART_LEFT, CHART_TOP, CHART_WIDTH, CHART_UPPER};
+    box   lower    = {CHART_LEFT, CHART_TOP + CHART_UPPER + CHART_GAP, CHART_WIDTH, CHART_LOWER};
+    chart plots[2] = {make_chart(r, upper, 1, r->num_series - 1), make_chart(r, lower, 0, r->num_series)};
+    int   bottom   = (int)(lower.y + lower.height);
+    svg_begin(out, bottom + 60, "Balancedness of plans on the next window");
+    fprintf(out, "<text x=\"%d\" y=\"56\" text-anchor=\"middle\">", PICTURE_WIDTH / 2);
+    print_shape(out, &r->problem, r->problem.num_layers);
+    fprintf(out, "; windows of %d sample%s, plans of the last %d", (int)r->problem.num_samples,
+            r->problem.num_samples == 1 ? "" : "s", (int)r->history);
+    if (s->half_life > 0)
+        fprintf(out, ", half-life %g", s->half_life);
+    fprintf(out, "</text>\n");
+    for (int i = 0; i < 2; i++) {
+        fprintf(out, "<g font-size=\"15\" font-weight=\"bold\">\n");
+        svg_text(out, CHART_LEFT, plots[i].plot.y - 16, START, "%s",
+                 i == 0 ? "Presets" : "Beside the bound and the experts in order");
+        fprintf(out, "</g>\n");
+        draw_chart_axes(out, &plots[i], table);
+        for (int32_t series = plots[i].last; series >= plots[i].first; series--)
+            draw_series(out, &plots[i], series); /* of equal lines the first preset's shows */
+    }
+    svg_text(out, CHART_LEFT + CHART_WIDTH / 2, bottom + 42, MIDDLE,
+             "first step of the window after which the plan was made");
+    draw_chart_legend(out, r);
+    svg_end(out);
+}
+
 /* ------------------------------------------------------------------------------------ writing */
 
 static void write_list(FILE *out, const int32_t *value, int32_t count)
@@ -1237,6 +2122,7 @@ static void write_json_layer(FILE *out, const planning *p, int32_t i)
     write_real(out, "max_load", r->after.max_load);
     write_real(out, "mean_load", r->after.mean_load);
     write_real(out, "lower_bound", r->after.lower_bound);
+    fprintf(out, ",\"duplicates\":%d", (int)r->after.num_duplicates);
     fprintf(out, ",\"phy2log\":");
     write_list(out, phy2log, q->num_replicas);
     fprintf(out, ",\"phyrank\":");
@@ -1259,9 +2145,10 @@ static void write_json(FILE *out, const planning *p, const settings *s)
             (int)q->num_layers, (int)q->num_experts, (int)q->num_replicas, (int)q->num_groups);
     fprintf(out, "\"num_nodes\":%d,\"num_gpus\":%d,\"num_samples\":%d},\n", (int)q->num_nodes,
             (int)q->num_gpus, (int)q->num_samples);
-    fprintf(out, "\"options\":{\"preset\":\"%s\",\"policy\":\"%s\",\"max_replicas\":%d,\"seed\":%s%llu%s},\n",
-            eplb_preset_name(s->preset), policy_used(p), (int)p->options.max_replicas, mark,
-            (unsigned long long)p->options.seed, mark);
+    fprintf(out, "\"options\":{\"preset\":\"%s\",\"policy\":\"%s\",\"max_replicas\":%d,",
+            eplb_preset_name(s->preset[0]), policy_used(q, p->options.policy), (int)p->options.max_replicas);
+    fprintf(out, "\"effort\":%d,\"half_life\":%.17g,\"seed\":%s%llu%s},\n", (int)p->options.effort,
+            s->half_life, mark, (unsigned long long)p->options.seed, mark);
     fprintf(out, "\"layers\":[\n");
     for (int32_t i = 0; i < p->num_layers; i++) {
         write_json_layer(out, p, i);
@@ -1281,6 +2168,19 @@ static void write_csv(FILE *out, const planning *p)
             int32_t gpu = slot / slots_per_gpu;
             fprintf(out, "%d,%d,%d,%d,%d,%d\n", (int)layer, (int)slot, (int)(gpu / gpus_per_node), (int)gpu,
                     (int)p->plan.phy2log[at], (int)p->plan.phyrank[at]);
+        }
+    }
+}
+
+/* A row a plan: of each series at the end of each window but the last. */
+static void write_replay_csv(FILE *out, const replay *r, const loads *table)
+{
+    fprintf(out, "window,first_step,preset,own,next,bound,microseconds\n");
+    for (int32_t i = 0; i < r->num_plans; i++) {
+        for (int32_t series = 0; series < r->num_series; series++) {
+            const trial *t = trial_of(r, i, series);
+            fprintf(out, "%d,%lld,%s,%.9g,%.9g,%.9g,%.1f\n", (int)i, first_step(r, table, i), r->name[series],
+                    balancedness(t->own), balancedness(t->next), next_bound(r, i), t->microseconds);
         }
     }
 }
@@ -1369,39 +2269,98 @@ static void output_discard(output *o)
     free(o->target);
 }
 
-/* Both files are complete beside their targets before the first of them takes its name. */
-static void write_plan(const planning *p, const settings *s)
+static bool outputs_open(output *o, int count)
 {
-    output json = {s->json, NULL, NULL, NULL, 0}, csv = {s->csv, NULL, NULL, NULL, 0};
-    bool   ok = output_open(&json) && output_open(&csv);
-    if (ok && json.file)
-        write_json(json.file, p, s);
-    if (ok && csv.file)
-        write_csv(csv.file, p);
-    ok = ok && output_close(&json) && output_close(&csv) && output_commit(&json) && output_commit(&csv);
-    output failed = json.error ? json : csv;
-    output_discard(&json);
-    output_discard(&csv);
+    for (int i = 0; i < count; i++) {
+        if (!output_open(&o[i]))
+            return false;
+    }
+    return true;
+}
+
+/* All files are complete beside their targets before the first of them takes its name. Ends the
+   program when one could not be opened or written. */
+static void outputs_close(output *o, int count, bool ok)
+{
+    for (int i = 0; i < count && ok; i++)
+        ok = output_close(&o[i]);
+    for (int i = 0; i < count && ok; i++)
+        ok = output_commit(&o[i]);
+    int wrong = 0;
+    while (wrong < count - 1 && !o[wrong].error)
+        wrong++;
+    output failed = o[wrong];
+    for (int i = 0; i < count; i++)
+        output_discard(&o[i]);
     if (!ok)
         fail(STATUS_OUTPUT, "%s: %s", failed.path, strerror(failed.error));
 }
 
+static void write_plan(const planning *p, const settings *s)
+{
+    output file[3] = {
+        {s->json, NULL, NULL, NULL, 0}, {s->csv, NULL, NULL, NULL, 0}, {s->svg, NULL, NULL, NULL, 0}};
+    bool ok = outputs_open(file, 3);
+    if (ok && s->json)
+        write_json(file[0].file, p, s);
+    if (ok && s->csv)
+        write_csv(file[1].file, p);
+    if (ok && s->svg)
+        write_heat_map(file[2].file, p, s);
+    outputs_close(file, 3, ok);
+}
+
+static void write_replay(const replay *r, const settings *s, const loads *table)
+{
+    output file[2] = {{s->csv, NULL, NULL, NULL, 0}, {s->svg, NULL, NULL, NULL, 0}};
+    bool   ok      = outputs_open(file, 2);
+    if (ok && s->csv)
+        write_replay_csv(file[0].file, r, table);
+    if (ok && s->svg)
+        write_chart(file[1].file, r, s, table);
+    outputs_close(file, 2, ok);
+}
+
 /* ----------------------------------------------------------------------------------- commands */
+
+/* Where tables go: a plan or picture on standard output stands alone. */
+static FILE *table_output(const settings *s)
+{
+    return to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) ? stderr : stdout;
+}
 
 static int run_plan(arguments *a)
 {
-    settings s     = parse_plan_arguments(a);
+    settings s     = parse_arguments(a, "plan", parse_plan_option);
     loads    table = read_loads(s.input);
     planning p     = make_plan(&s, &table);
+    FILE    *out   = table_output(&s);
     write_plan(&p, &s);
-    FILE *out = to_stdout(s.json) || to_stdout(s.csv) ? stderr : stdout; /* a plan there stands alone */
     if (!s.quiet)
         print_summary(out, &p, &s);
     print_table(out, &p, s.quiet);
     if (s.show >= 0)
         print_bars(out, &p, s.show);
     free_planning(&p);
-    free(table.weight);
+    free_loads(&table);
+    return STATUS_OK;
+}
+
+static int run_replay(arguments *a)
+{
+    settings s     = parse_arguments(a, "replay", parse_replay_option);
+    loads    table = read_loads(s.input);
+    replay   r     = make_replay(&s, &table);
+    FILE    *out   = table_output(&s);
+    play(&r);
+    write_replay(&r, &s, &table);
+    if (!s.quiet) {
+        print_replay_summary(out, &r, &s, table.num_samples);
+        print_windows(out, &r);
+    }
+    print_series(out, &r);
+    free_replay(&r);
+    free_loads(&table);
     return STATUS_OK;
 }
 
@@ -1412,7 +2371,7 @@ static const char *name_of(const char *const *names, int32_t num_names, int32_t 
     return value >= 0 && value < num_names ? names[value] : "?";
 }
 
-#define PRESET_ROW "%-13s %-8s %-15s %-6s %-11s %-13s %-10s %s%s\n"
+#define PRESET_ROW "%-12s %-7s %-14s %-5s %-10s %-12s %-9s %-6s %s%s\n"
 
 static void print_preset(const char *name, const eplb_options *options)
 {
@@ -1425,7 +2384,7 @@ static void print_preset(const char *name, const eplb_options *options)
     bool swapping = gpu->refine != EPLB_REFINE_NONE, scan = gpu->refine == EPLB_REFINE_PAIR_SCAN;
     bool several  = gpu->num_candidates > 1;
     char heavy[16] = "all", refine[48], swaps[32] = "-", candidates[16] = "1";
-    char noise[48] = "-", fixup[32] = "";
+    char noise[48] = "-", effort[16] = "-", fixup[32] = "";
     if (gpu->heavy_packs > 0)
         snprintf(heavy, sizeof heavy, "%d", (int)gpu->heavy_packs);
     snprintf(refine, sizeof refine, "%s%s%s%s", NAME_OF(REFINEMENTS, gpu->refine), scan ? "(" : "",
@@ -1438,27 +2397,30 @@ static void print_preset(const char *name, const eplb_options *options)
         snprintf(candidates, sizeof candidates, "%d", (int)gpu->num_candidates);
         snprintf(noise, sizeof noise, "%s %g", NAME_OF(NOISES, gpu->noise), (double)gpu->noise_scale);
     }
+    if (options->effort > 0)
+        snprintf(effort, sizeof effort, "%d", (int)options->effort);
     if (options->fixup_steps > 0)
         snprintf(fixup, sizeof fixup, ", fix-up %d", (int)options->fixup_steps);
     printf(PRESET_ROW, name, NAME_OF(INITS, gpu->init), refine, swaps, candidates, noise,
-           several ? NAME_OF(SELECTIONS, gpu->select) : "-", NAME_OF(REPLICATIONS, options->replication),
-           fixup);
+           several ? NAME_OF(SELECTIONS, gpu->select) : "-", effort,
+           NAME_OF(REPLICATIONS, options->replication), fixup);
 }
 
 static int run_presets(void)
 {
     printf(PRESET_ROW, "preset", "initial", "refinement", "swaps", "candidates", "noise", "selection",
-           "replication", "");
+           "effort", "replication", "");
     for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
         eplb_options options;
         if (eplb_options_preset(preset, &options) == EPLB_OK)
             print_preset(eplb_preset_name(preset), &options);
     }
-    printf("Two numbers of swaps: groups to nodes, replicas to GPUs.\n");
+    printf("Two numbers of swaps: groups to nodes, replicas to GPUs. Effort: searches that improve it.\n");
     return STATUS_OK;
 }
 
 static const char USAGE[] = "usage: eplb plan LOADS --replicas R --gpus G [options]\n"
+                            "       eplb replay TRACE --replicas R --gpus G --window W [options]\n"
                             "       eplb presets | --help | --version\n";
 
 static int run_help(void)
@@ -1466,17 +2428,29 @@ static int run_help(void)
     fputs(USAGE, stdout);
     fputs("\n"
           "Plans on which GPUs the experts of a mixture-of-experts model and their replicas live, so that\n"
-          "the most loaded GPU carries as little as possible. Prints for each layer, and in total:\n"
-          "  before, after  balancedness (mean / largest load of a GPU) with the experts in order, the\n"
-          "                 spare slots given to the first of them, and with the plan\n"
+          "the most loaded GPU carries as little as possible. Balancedness is mean / largest load of a GPU;\n"
+          "with several samples, the sum of their means / the sum of their largest loads.\n"
+          "\n"
+          "plan prints for each layer, and in total:\n"
+          "  before, after  balancedness with the experts in order, the spare slots given to the first of\n"
+          "                 them, and with the plan\n"
           "  bound          no plan has a better balancedness than this\n"
           "  gap %          the largest load of a GPU above the least possible\n"
           "  max replicas   the most replicas that an expert has\n"
+          "  twice          slots whose expert is in an earlier slot of the same GPU too\n"
           "  time us        what planning took, in microseconds\n"
           "\n"
-          "LOADS is a file, or - for standard input:\n"
+          "replay cuts a trace into windows of W samples, and leaves what is left over at its end. At the\n"
+          "end of each window but the last it makes a plan, and scores it on each sample of that window\n"
+          "and of the next. It prints for each preset, and for the experts in order as above:\n"
+          "  own, next      balancedness on the window that has just ended, and on the next one\n"
+          "  bound          the best that any plan could have on the next window, were its load constant\n"
+          "  time us        the median of what planning all layers took, in microseconds\n"
+          "\n"
+          "LOADS and TRACE are a file, or - for standard input:\n"
           "  CSV            rows are layers, columns experts; or rows `step,layer,e0,e1,...` under such\n"
-          "                 a header, in any order. Blank lines and lines that start with # are skipped.\n"
+          "                 a header, in any order: a sample is a step. Blank lines and lines that start\n"
+          "                 with # are skipped.\n"
           "  NumPy .npy     [layers, experts] or [samples, layers, experts] of f4, f8, i4 or i8\n"
           "\n",
           stdout);
@@ -1484,20 +2458,36 @@ static int run_help(void)
           "  --gpus G         GPUs\n"
           "  --nodes N        nodes, of G / N GPUs each (1)\n"
           "  --groups K       groups of experts that the router picks together (1)\n"
-          "  --preset NAME    how to plan; `eplb presets` lists them (default)\n"
+          "  --preset NAME    how to plan; `eplb presets` lists them (default); for replay one or more, as\n"
+          "                   in default,deepseek,l2\n"
+          "  --effort N       searches that improve each plan, in the place of the preset's\n"
           "  --policy P       hierarchical: a group stays on one node; global: it need not; auto: the\n"
           "                   first when N divides K (auto)\n"
           "  --max-replicas N no expert has more replicas than this; 0 is no limit (0)\n"
-          "  --seed S         of the noise that some presets use (0)\n"
+          "  --half-life X    plan for samples that count for half as much every X samples back; without\n"
+          "                   it all count alike\n"
+          "  --seed S         of the noise and the searches that some presets use (0)\n"
+          "  --quiet          only the totals\n"
+          "\n",
+          stdout);
+    fputs("Of plan alone:\n"
           "  --layers A-B     only these layers, or only A\n"
-          "  --json FILE      write the plan as JSON; - is standard output, the table then goes to\n"
-          "                   standard error\n"
+          "  --json FILE      write the plan as JSON\n"
           "  --csv FILE       write the plan as CSV, a row `layer,slot,node,gpu,expert,replica` a slot\n"
-          "  --show LAYER     draw the load of each GPU in this layer, before and after\n"
-          "  --quiet          only the total\n"
+          "  --svg FILE       draw the load of each GPU in each layer, before and after, as a heat map\n"
+          "  --show LAYER     draw the load of each GPU in this layer, before and after, as bars\n"
           "\n"
-          "Exit status: 0 done; 1 out of memory, or the output could not be written; 2 wrong arguments\n"
-          "or wrong input, told in one line. Output files appear whole or not at all.\n",
+          "Of replay alone:\n"
+          "  --window W       samples in a window\n"
+          "  --history H      samples that a plan is made from, the last ones known; fewer at first, where\n"
+          "                   fewer are known (W)\n"
+          "  --csv FILE       write a row `window,first_step,preset,own,next,bound,microseconds` a plan;\n"
+          "                   window and first_step are those that the plan was made at the end of\n"
+          "  --svg FILE       draw balancedness on the next window over the windows, a line a preset\n"
+          "\n"
+          "One FILE may be -, which is standard output; the table then goes to standard error. Output files\n"
+          "appear whole or not at all. Exit status: 0 done; 1 out of memory, or the output could not be\n"
+          "written; 2 wrong arguments or wrong input, told in one line.\n",
           stdout);
     return STATUS_OK;
 }
@@ -1517,6 +2507,8 @@ static int run_command(const char *command, arguments *a)
     }
     if (strcmp(command, "plan") == 0)
         return run_plan(a);
+    if (strcmp(command, "replay") == 0)
+        return run_replay(a);
     if (a->at < a->count && (strcmp(command, "presets") == 0 || strcmp(command, "--version") == 0))
         fail(STATUS_INPUT, "unexpected '%s' after %s; try 'eplb --help'", a->text[a->at], command);
     if (strcmp(command, "presets") == 0)

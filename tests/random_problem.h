@@ -184,6 +184,8 @@ static inline void random_options(uint64_t *state, int large, random_problem *r)
     } else {
         r->options.replication = test_range(state, EPLB_REPLICATE_DHONDT, EPLB_REPLICATE_HYBRID);
         r->options.fixup_steps = test_range(state, 0, 3);
+        r->options.effort = test_range(state, 0, 2) ? 0 : test_range(state, 1, 6);
+        r->options.allow_duplicates = test_range(state, 0, 3) == 0;
         r->options.group_packing = random_packing(state, large);
         r->options.gpu_packing = random_packing(state, large);
     }

@@ -1,5 +1,6 @@
-# test_cli.sh - the program eplb from outside: what it prints, the plans it writes, what it reads, and
-# what it says of wrong files and arguments; and the generator of the sample.
+# test_cli.sh - the program eplb from outside: what it prints, the plans it writes, what it reads, how it
+# replays a trace, its pictures, and what it says of wrong files and arguments; and the generator of the
+# sample.
 . tests/check.sh
 
 SAMPLE=examples/data/loads_58x256.csv
@@ -91,7 +92,7 @@ eplb plan "$SAMPLE" $shape --json "$TMP/plan.json" --csv "$TMP/plan.csv" >"$TMP/
 check 'plan of the sample ends well' test $? -eq 0
 check 'plan says nothing on standard error' test ! -s "$TMP/noise"
 rows() { # the layers' rows of a table
-    awk '$1 ~ /^[0-9]+$/ && NF == 7' "$1"
+    awk '$1 ~ /^[0-9]+$/ && NF == 8' "$1"
 }
 rows "$TMP/table" >"$TMP/rows"
 check 'the table has 58 layers in order' awk '$1 != NR - 1 { exit 1 } END { exit NR != 58 }' "$TMP/rows"
@@ -99,14 +100,14 @@ check 'every plan is better than none, none better than the bound' \
     awk '!($2 < $3 && $3 <= $4 && $4 <= 1 && $5 >= 0 && $6 > 1) { print; exit 1 }' "$TMP/rows"
 check 'the gap is that of the bound' \
     awk '{ x = 100 * ($4 / $3 - 1) - $5; if (x * x > 0.03 * 0.03) { print; exit 1 } }' "$TMP/rows"
-total() { # the total row: most replicas, the sum of times, balancedness within that of the layers
-    awk 'FNR == NR { t += $7; if ($6 > most) most = $6
+total() { # the total row: most replicas, sums of slots and times, balancedness within that of the layers
+    awk 'FNR == NR { t += $8; twice += $7; if ($6 > most) most = $6
                      for (i = 2; i <= 4; i++) {
                          if (FNR == 1 || $i < low[i]) low[i] = $i
                          if ($i > high[i]) high[i] = $i
                      }
                      next }
-         $1 == "total" { seen++; d = $7 - t; if ($6 != most || d * d > 9) exit 1
+         $1 == "total" { seen++; d = $8 - t; if ($6 != most || $7 != twice || d * d > 9) exit 1
                          for (i = 2; i <= 4; i++) if ($i < low[i] || $i > high[i]) exit 1 }
          END { if (seen != 1) exit 1 }' "$1" "$2"
 }
@@ -114,14 +115,17 @@ check 'the total is that of the rows' total "$TMP/rows" "$TMP/table"
 line='58 layers x 256 experts -> 288 replicas on 32 GPUs, 9 each; nodes 4, groups 8, samples 1'
 check 'the head says what was planned' grep -F -x "$line" "$TMP/table"
 check 'the head names preset, policy and seed' \
-    grep -q '^preset default, hierarchical policy, seed 0, [0-9]* bytes of scratch$' "$TMP/table"
+    grep -q '^preset default, effort [0-9]*, hierarchical policy, seed 0, [0-9]* bytes of scratch$' \
+    "$TMP/table"
 
 cat >"$TMP/balance.awk" <<'END'
-# Balancedness before and after, and the most replicas, from the loads and a plan as CSV, against the
-# table: files loads, plan, rows. GPUs and SLOTS per GPU are given with -v.
+# Balancedness before and after, the most replicas, and slots of an expert that its GPU has already, from
+# the loads and a plan as CSV, against the table: files loads, plan, rows. GPUs and SLOTS per GPU are
+# given with -v.
 BEGIN { FS = "," }
 FILENAME == ARGV[1] { if (/^[0-9]/) { E = NF - 2; for (e = 0; e < E; e++) load[$2, e] = $(e + 3) } next }
-FILENAME == ARGV[2] { if (FNR > 1) { expert[$1, $2] = $5; count[$1, $5]++; gpu[$1, $2] = $4 } next }
+FILENAME == ARGV[2] { if (FNR > 1) { expert[$1, $2] = $5; count[$1, $5]++; gpu[$1, $2] = $4
+    twice[$1] += (($1, $4, $5) in has); has[$1, $4, $5] } next }
 {
     split($0, row, " "); l = row[1]; sum = 0; before = 0; after = 0; most = 0
     for (e = 0; e < E; e++) {
@@ -140,15 +144,24 @@ FILENAME == ARGV[2] { if (FNR > 1) { expert[$1, $2] = $5; count[$1, $5]++; gpu[$
         if (b > before) before = b
     }
     mean = sum / GPUS; x = row[2] - mean / before; y = row[3] - mean / after; seen++
-    if (x * x > 1e-8 || y * y > 1e-8 || row[6] != most) {
-        print l, mean / before, mean / after, most
+    if (x * x > 1e-8 || y * y > 1e-8 || row[6] != most || row[7] != twice[l]) {
+        print l, mean / before, mean / after, most, twice[l]
         exit bad = 1
     }
 }
 END { exit bad || seen != 58 }
 END
-check 'before, after and max replicas are those of the loads and the plan' \
+check 'before, after, max replicas and twice are those of the loads and the plan' \
     awk -v GPUS=32 -v SLOTS=9 -f "$TMP/balance.awk" "$SAMPLE" "$TMP/plan.csv" "$TMP/rows"
+eplb plan "$SAMPLE" --replicas 512 --gpus 4 --preset deepseek --csv "$TMP/twice.csv" \
+    --json "$TMP/twice.json" >"$TMP/twice"
+rows "$TMP/twice" >"$TMP/twice_rows"
+check 'as they are of one with few GPUs' \
+    awk -v GPUS=4 -v SLOTS=128 -f "$TMP/balance.awk" "$SAMPLE" "$TMP/twice.csv" "$TMP/twice_rows"
+check 'where there are experts twice on a GPU' awk '{ n += $7 } END { exit n == 0 }' "$TMP/twice_rows"
+awk '{ print $1, $7 }' "$TMP/twice_rows" >"$TMP/want"
+sed -n 's/^{"layer":\([0-9]*\),.*"duplicates":\([0-9]*\),.*/\1 \2/p' "$TMP/twice.json" >"$TMP/got"
+check 'the JSON has them as duplicates' cmp "$TMP/got" "$TMP/want"
 
 eplb plan "$SAMPLE" $shape --quiet >"$TMP/quiet"
 check '--quiet prints the total alone' \
@@ -186,8 +199,8 @@ check 'the JSON says what it is' \
 line='"problem":{"num_layers":58,"num_experts":256,"num_replicas":288,"num_groups":8,'
 check 'the JSON has the problem' \
     grep -F -x "$line\"num_nodes\":4,\"num_gpus\":32,\"num_samples\":1}," "$TMP/plan.json"
-line='"options":{"preset":"default","policy":"hierarchical","max_replicas":0,"seed":0},'
-check 'the JSON has the options' grep -F -x "$line" "$TMP/plan.json"
+line='"options":{"preset":"default","policy":"hierarchical","max_replicas":0,"effort":[0-9]*,"half_life":0,'
+check 'the JSON has the options' grep -x "$line\"seed\":0}," "$TMP/plan.json"
 
 cat >"$TMP/agree.awk" <<'END'
 # Whether the maps of each JSON layer agree with each other and with the plan as CSV: files CSV, JSON.
@@ -242,8 +255,8 @@ eplb plan "$SAMPLE" $shape --layers 7-9 --csv "$TMP/part.csv" >"$TMP/part"
 awk -F, '$1 >= 7 && $1 <= 9' "$TMP/plan.csv" >"$TMP/want.csv"
 tail -n +2 "$TMP/part.csv" >"$TMP/got.csv"
 check '--layers 7-9 gives the plan of these layers' cmp "$TMP/got.csv" "$TMP/want.csv"
-rows "$TMP/part" | awk '{ NF = 6; print }' >"$TMP/got"
-sed -n 8,10p "$TMP/rows" | awk '{ NF = 6; print }' >"$TMP/want"
+rows "$TMP/part" | awk '{ NF = 7; print }' >"$TMP/got"
+sed -n 8,10p "$TMP/rows" | awk '{ NF = 7; print }' >"$TMP/want"
 check '--layers 7-9 prints the rows of these layers' cmp "$TMP/got" "$TMP/want"
 eplb plan "$SAMPLE" $shape --layers 57 >"$TMP/part"
 check '--layers 57 prints one row' test "$(rows "$TMP/part" | awk '{ print $1 }')" = 57
@@ -262,11 +275,14 @@ for preset in default deepseek zigzag swap_max_min hill_climb swap_max_any multi
     check "presets lists $preset" grep -q "^$preset " "$TMP/presets"
 done
 check 'presets shows what ensemble does' \
-    grep -q '^ensemble  *LPT  *max-min  *20  *64  *ramp 0.2  *max load  *D.Hondt *$' "$TMP/presets"
+    grep -q '^ensemble  *LPT  *max-min  *20  *64  *ramp 0.2  *max load  *-  *D.Hondt *$' "$TMP/presets"
 check 'presets shows what hybrid does' \
-    grep -q '^hybrid  *LPT  *max-min  *1, 2  *1  *-  *-  *hybrid, fix-up 1$' "$TMP/presets"
+    grep -q '^hybrid  *LPT  *max-min  *1, 2  *1  *-  *-  *-  *hybrid, fix-up 1$' "$TMP/presets"
 check 'presets shows what multi_start does' \
-    grep -q '^multi_start  *LPT  *pair-scan(3)  *30  *2  *centred 0.15  *spread  *D.Hondt *$' "$TMP/presets"
+    grep -q '^multi_start  *LPT  *pair-scan(3)  *30  *2  *centred 0.15  *spread  *-  *D.Hondt *$' \
+    "$TMP/presets"
+check 'presets shows the effort of default' \
+    grep -q '^default .*  *[1-9][0-9]*  *D.Hondt *$' "$TMP/presets"
 check 'presets names every number' sh -c "! grep -q '?' '$TMP/presets'"
 plans_with() {
     eplb plan "$SAMPLE" $shape --layers 0-3 --preset "$1" | grep "^preset $1, "
@@ -274,6 +290,19 @@ plans_with() {
 for preset in $(awk '$2 == "LPT" || $2 == "zigzag" { print $1 }' "$TMP/presets"); do
     check "preset $preset plans" plans_with "$preset"
 done
+
+after() { # balancedness of the plan of a few layers with the options given
+    eplb plan "$SAMPLE" $shape --layers 0-3 --quiet "$@" | awk '$1 == "total" { print $3 }'
+}
+effort_of() {
+    eplb plan "$SAMPLE" $shape --layers 0 "$@" --json - 2>"$TMP/nothing" |
+        sed -n 's/.*"effort":\([0-9]*\),.*/\1/p'
+}
+check '--effort takes the place of what the preset has' test "$(effort_of --effort 3)" = 3
+check 'and improves the plan' \
+    awk "BEGIN { exit !($(after --preset deepseek --effort 1) > $(after --preset deepseek)) }"
+check '--effort 0 does not' \
+    test "$(after --preset deepseek --effort 0)" = "$(after --preset deepseek)"
 
 printf '90,132,40,61,104,165,39,4,73,56,183,86\n20,107,104,64,19,197,187,157,172,86,16,27\n' >"$TMP/two.csv"
 two='--replicas 16 --gpus 8 --nodes 2 --groups 4'
@@ -327,8 +356,8 @@ awk '/^[0-9]/ { n++; row[n] = $0; next } { print } END { for (i = n; i > 0; i--)
     "$TMP/trace2.csv" >"$TMP/backwards.csv"
 eplb plan "$TMP/backwards.csv" $trace --csv "$TMP/got.csv" >"$TMP/got_table"
 check 'the rows of a trace may come in any order' cmp "$TMP/got.csv" "$TMP/trace2_plan.csv"
-awk '{ NF = 6; print }' "$TMP/trace2_table" | sed 's/bytes.*//' >"$TMP/want"
-awk '{ NF = 6; print }' "$TMP/got_table" | sed 's/bytes.*//' >"$TMP/got"
+awk '{ NF = 7; print }' "$TMP/trace2_table" | sed 's/bytes.*//' >"$TMP/want"
+awk '{ NF = 7; print }' "$TMP/got_table" | sed 's/bytes.*//' >"$TMP/got"
 check 'and give the same table' cmp "$TMP/got" "$TMP/want"
 
 # ---------------------------------------------------------------- NumPy files
@@ -356,6 +385,286 @@ done
 npy_write '<f4' C 1 <"$TMP/rows3.csv" >"$TMP/two.npy"
 eplb plan - $trace --csv - <"$TMP/two.npy" 2>"$TMP/nothing" >"$TMP/got.csv"
 check 'npy from standard input' cmp "$TMP/got.csv" "$TMP/rows3_plan.csv"
+
+# ---------------------------------------------------------------- replay
+
+# 40 samples called 100, 102, .. and windows of 6: six, and four samples left over.
+$RUN_ENV "$BUILD/gen_loads" --layers 3 --experts 64 --steps 40 |
+    awk -F, 'BEGIN { OFS = "," } /^[0-9]/ { $1 = 100 + 2 * $1 } { print }' >"$TMP/steps.csv"
+steps='--replicas 72 --gpus 8 --nodes 2 --groups 4'
+replay="$steps --window 6 --history 9 --half-life 4 --preset deepseek,default"
+eplb replay "$TMP/steps.csv" $replay --csv "$TMP/replay.csv" --svg "$TMP/replay.svg" >"$TMP/replay" \
+    2>"$TMP/noise"
+check 'replay ends well' test $? -eq 0
+check 'replay says nothing on standard error' test ! -s "$TMP/noise"
+line='6 windows of 6 samples, the last 4 samples not used; plans of the last 9 samples, half-life 4'
+check 'the head of replay says which samples are used' grep -F -x "$line" "$TMP/replay"
+check 'the CSV of replay has its header' \
+    test "$(head -n 1 "$TMP/replay.csv")" = window,first_step,preset,own,next,bound,microseconds
+check 'and a row a window and series' \
+    awk -F, 'BEGIN { split("in order,deepseek,default", name, ",") }
+             NR > 1 { i = int((NR - 2) / 3); series = (NR - 2) % 3 + 1
+                      if ($1 != i || $2 != 100 + 12 * i || $3 != name[series]) { print; exit bad = 1 }
+                      if (!(0 < $4 && $4 <= $6 && 0 < $5 && $5 <= $6 && $6 <= 1)) { print; exit bad = 1 }
+                      if (($3 == "in order") != ($7 == 0)) { print; exit bad = 1 } }
+             END { exit bad || NR != 16 }' "$TMP/replay.csv"
+
+cat >"$TMP/score.awk" <<'END'
+# Sums of means and of largest GPU loads over the layers and the samples FIRST .. FIRST + 5 of a trace,
+# under a plan as CSV: files trace, plan.
+BEGIN { FS = "," }
+FILENAME == ARGV[1] { if (/^[0-9]/) for (e = 3; e <= NF; e++) load[($1 - 100) / 2, $2, e - 3] = $e; next }
+FNR > 1 { slots++; layer[slots] = $1; gpu[slots] = $4; expert[slots] = $5; count[$1, $5]++ }
+END {
+    for (t = FIRST; t < FIRST + 6; t++) {
+        split("", sum)
+        for (i = 1; i <= slots; i++) {
+            l = layer[i]; x = load[t, l, expert[i]] / count[l, expert[i]]
+            sum[l, gpu[i]] += x; mean += x / 8
+        }
+        for (l = 0; l < 3; l++) {
+            x = 0
+            for (g = 0; g < 8; g++) if (sum[l, g] > x) x = sum[l, g]
+            most += x
+        }
+    }
+    printf "%.12g %.12g\n", mean, most
+}
+END
+cut_out() { # the samples $1 .. $2 of the trace
+    awk -F, -v first="$1" -v last="$2" '
+        /^[0-9]/ { t = ($1 - 100) / 2; if (t < first || t > last) next } { print }' "$TMP/steps.csv"
+}
+# The same again with eplb plan on what is known at the end of each window: preset own next, of sums.
+for preset in deepseek default; do
+    for i in 0 1 2 3 4; do
+        last=$((6 * i + 5)) first=$((6 * i - 3))
+        [ $i -gt 0 ] || first=0
+        cut_out $first $last >"$TMP/cut.csv"
+        eplb plan "$TMP/cut.csv" $steps --half-life 4 --preset $preset --csv - >"$TMP/cut_plan.csv" \
+            2>"$TMP/nothing"
+        own=$(awk -v FIRST=$((6 * i)) -f "$TMP/score.awk" "$TMP/steps.csv" "$TMP/cut_plan.csv")
+        next=$(awk -v FIRST=$((6 * i + 6)) -f "$TMP/score.awk" "$TMP/steps.csv" "$TMP/cut_plan.csv")
+        echo "$i $preset $own $next"
+    done
+done >"$TMP/scores"
+check 'own and next are those of the plans on what is known' \
+    awk 'function far(x, y) { x -= y; return x * x > 1e-12 }
+         FNR == NR { own[$1, $2] = $3 / $4; next_one[$1, $2] = $5 / $6; n++; next }
+         { split($0, c, ","); k = c[1] SUBSEP c[3] }
+         k in own { seen++; if (far(own[k], c[4]) || far(next_one[k], c[5])) { print; exit bad = 1 } }
+         END { exit bad || n != 10 || seen != 10 }' "$TMP/scores" "$TMP/replay.csv"
+check 'the totals are of sums over all windows' \
+    awk 'function far(x, y) { x -= y; return x * x > 0.000051 ^ 2 }
+         FNR == NR { a[$2] += $3; b[$2] += $4; c[$2] += $5; d[$2] += $6; next }
+         /^all windows/ { on = 1; next }
+         on && $1 in a { seen++
+                         if (far(a[$1] / b[$1], $2) || far(c[$1] / d[$1], $3)) { print; exit bad = 1 } }
+         END { exit bad || seen != 2 }' "$TMP/scores" "$TMP/replay"
+for i in 0 3; do # in order and the bound, as plan says of the next window
+    cut_out $((6 * i + 6)) $((6 * i + 11)) >"$TMP/cut.csv"
+    eplb plan "$TMP/cut.csv" $steps --quiet | awk '/total/ { print $2, $4 }' >"$TMP/want"
+    awk -F, -v i=$i '$1 == i && $3 == "in order" { printf "%.4f %.4f\n", $5, $6 }' "$TMP/replay.csv" \
+        >"$TMP/got"
+    check "in order and the bound after window $i" cmp "$TMP/got" "$TMP/want"
+done
+check 'the table is that of the CSV' \
+    awk 'FNR == NR { split($0, c, ","); i = c[1]; row[i] = row[i] sprintf(" %.4f", c[5]); bound[i] = c[6]
+                     next }
+         /^all windows/ { exit }
+         /^     [0-4] / { i = $1; $1 = ""; seen++
+                       if ($0 != row[i] sprintf(" %.4f", bound[i])) { print; exit bad = 1 } }
+         END { exit bad || seen != 5 }' "$TMP/replay.csv" "$TMP/replay"
+check 'and names the series' grep -q '^window  in order  deepseek   default   bound$' "$TMP/replay"
+check 'the total of time is a median' \
+    awk 'function least_of_three(x, y, z) { return x < y ? (x < z ? x : z) : (y < z ? y : z) }
+         FNR == NR { split($0, c, ","); if (c[3] == "deepseek") t[n++] = c[7]; next }
+         /^all windows/ { on = 1 }
+         on && $1 == "deepseek" {
+             for (i = 0; i < n; i++) { low += t[i] < $5; high += t[i] > $5 }
+             seen = n == 5 && low <= 2 && high <= 2 }
+         END { exit !seen }' "$TMP/replay.csv" "$TMP/replay"
+eplb replay "$TMP/steps.csv" $replay --quiet >"$TMP/quiet"
+awk '/^all windows/ { on = 1 } on { NF--; print }' "$TMP/replay" >"$TMP/want"
+awk '{ NF--; print }' "$TMP/quiet" >"$TMP/got"
+check 'replay --quiet prints the totals alone' cmp "$TMP/got" "$TMP/want"
+
+without_time() {
+    awk -F, 'BEGIN { OFS = "," } { if (NR > 1) $2 = 6 * $1; NF = 6; print }'
+}
+sed -n 's/^[0-9]*,[0-9]*,//p' "$TMP/steps.csv" | npy_write '<f4' C 1 40 >"$TMP/steps.npy"
+eplb replay - $replay --csv - <"$TMP/steps.npy" >"$TMP/npy.csv" 2>"$TMP/table"
+without_time <"$TMP/replay.csv" >"$TMP/want"
+cut -d , -f 1-6 "$TMP/npy.csv" >"$TMP/got"
+check 'an .npy trace counts its samples from 0, and gives the same scores' cmp "$TMP/got" "$TMP/want"
+check 'replay --csv - leaves the table to standard error' grep -q '^all windows ' "$TMP/table"
+eplb replay "$TMP/steps.csv" $steps --window 6 --csv "$TMP/as_window.csv" >"$TMP/table"
+eplb replay "$TMP/steps.csv" $steps --window 6 --history 6 --preset default --csv - >"$TMP/six.csv" \
+    2>"$TMP/nothing"
+without_time <"$TMP/as_window.csv" >"$TMP/want"
+without_time <"$TMP/six.csv" >"$TMP/got"
+check 'a history is as long as the window unless given' cmp "$TMP/got" "$TMP/want"
+check 'no half-life is named where there is none' grep -q 'plans of the last 6 samples$' "$TMP/table"
+eplb replay "$TMP/steps.csv" $steps --window 20 --history 99 --effort 0 --csv "$TMP/two.out" >"$TMP/table"
+check 'two windows suffice' test "$(wc -l <"$TMP/two.out")" -eq 3
+check 'a longer history than the trace is what is known' grep -q 'plans of the last 20 samples$' "$TMP/table"
+check '--effort is told' grep -q '^effort 0, hierarchical policy, seed 0$' "$TMP/table"
+every=$(awk '$2 == "LPT" || $2 == "zigzag" { printf "%s%s", n++ ? "," : "", $1 }' "$TMP/presets")
+eplb replay "$TMP/steps.csv" $steps --window 20 --effort 0 --preset "$every" --svg "$TMP/every.svg" \
+    >"$TMP/table"
+check 'every preset can be replayed' test "$(sed -n '/^all windows/,$p' "$TMP/table" | wc -l)" -eq \
+    $(($(printf '%s\n' "$every" | tr , '\n' | wc -l) + 2))
+eplb replay "$TMP/steps.csv" $steps --window 10 --effort 0 \
+    --preset deepseek,swap_max_min,swap_max_any,multi_start,hill_climb,ensemble >"$TMP/table"
+check 'six presets fit in 100 columns' awk 'length($0) > 100 { print; exit 1 }' "$TMP/table"
+
+# Samples that count for nothing, for half and all alike.
+cut_out 5 5 >"$TMP/last.csv"
+cut_out 0 5 >"$TMP/six_steps.csv"
+deepseek="$steps --preset deepseek"
+weighted_as() { # half-life, the file of loads whose plan it must be
+    eplb plan "$TMP/six_steps.csv" $deepseek --half-life "$1" --csv "$TMP/got.csv" >"$TMP/nothing" &&
+        eplb plan "$2" $deepseek --csv "$TMP/want.csv" >"$TMP/nothing" &&
+        cmp "$TMP/got.csv" "$TMP/want.csv"
+}
+awk -F, '/^[0-9]/ { for (e = 3; e <= NF; e++) sum[$2, e] += $e * 2 ^ (($1 - 110) / 4); n = NF; next }
+         !/^#/ { print }
+         END { for (l = 0; l < 3; l++) {
+                   printf "0,%d", l
+                   for (e = 3; e <= n; e++) printf ",%.9g", sum[l, e]
+                   print "" } }' "$TMP/six_steps.csv" >"$TMP/halved.csv"
+check 'a half-life of almost nothing leaves the last sample' weighted_as 1e-9 "$TMP/last.csv"
+check 'a half-life of 2 halves every two samples back' weighted_as 2 "$TMP/halved.csv"
+check 'an endless half-life lets all count alike' weighted_as 1e30 "$TMP/six_steps.csv"
+
+# ---------------------------------------------------------------- pictures
+
+cat >"$TMP/xml.awk" <<'END'
+# Whether the file is one XML element: names match, attributes are quoted, no stray < or &.
+{ text = text $0 "\n" }
+END {
+    sub(/^<\?xml [^?]*\?>[ \n]*/, "", text)
+    while (match(text, /<[^>]*>/)) {
+        before = substr(text, 1, RSTART - 1); tag = substr(text, RSTART, RLENGTH)
+        text   = substr(text, RSTART + RLENGTH)
+        gsub(/&(amp|lt|gt|quot|#[0-9]+);/, "", before)
+        if (before ~ /[<>&]/ || (depth == 0 && before ~ /[^ \n]/)) { print "text:", before; exit bad = 1 }
+        if (tag !~ /^<\/[a-zA-Z]+>$/ && tag !~ /^<[a-zA-Z]+( +[-a-zA-Z0-9]+="[^"<&]*")* *\/?>$/) {
+            print "tag:", tag; exit bad = 1
+        }
+        name = tag; gsub(/^<\/?|[ \/>].*$/, "", name)
+        if (depth == 0 && roots++ > 0) { print "second:", tag; exit bad = 1 }
+        if (tag ~ /^<\//) {
+            if (depth == 0 || open[depth] != name) { print "not open:", tag; exit bad = 1 }
+            depth--
+        } else if (tag !~ /\/>$/) {
+            open[++depth] = name
+        }
+    }
+    if (bad || depth || roots != 1 || text ~ /[^ \n]/) { print "depth", depth, "rest", text; exit 1 }
+}
+END
+for wrong in '<a><b></a></b>' '<a>' '</a>' '<a/><b/>' '<a b=c/>' '<a>1 & 2</a>' '<a>x</a>y' '<a b="<"/>'; do
+    printf '%s\n' "$wrong" >"$TMP/wrong.svg"
+    check "the XML check sees that $wrong is wrong" sh -c "! awk -f '$TMP/xml.awk' '$TMP/wrong.svg'"
+done
+eplb plan "$SAMPLE" $shape --svg "$TMP/plan.svg" --csv "$TMP/beside.csv" >"$TMP/beside"
+check '--svg and --csv together: the plan' cmp "$TMP/beside.csv" "$TMP/plan.csv"
+for picture in plan replay every; do
+    svg="$TMP/$picture.svg"
+    check "the picture of $picture is XML" awk -f "$TMP/xml.awk" "$svg"
+    if command -v xmllint >"$TMP/nothing"; then
+        check "xmllint agrees on that of $picture" xmllint --noout --nonet "$svg"
+    fi
+    check "the picture of $picture has a view box" \
+        grep -q '^<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 [0-9]*" width="1000" ' "$svg"
+    check "the picture of $picture stands alone" \
+        sh -c "! grep -i -e script -e href -e 'url(' -e font-face '$svg'"
+    check "the picture of $picture has no number that is none" sh -c "! grep -i -w -e nan -e inf '$svg'"
+done
+
+cat >"$TMP/heat.awk" <<'END'
+# Whether the cells of the panel after planning have the colours of the GPU loads: files loads, plan, SVG.
+BEGIN { FS = ","; split("33 102 172 132 182 215 242 242 242 239 138 98 165 15 32", rgb, " ") }
+FILENAME == ARGV[1] {
+    if (/^[0-9]/) for (e = 3; e <= NF; e++) { load[$2, e - 3] = $e; mean[$2] += $e / 32 }
+    next
+}
+FILENAME == ARGV[2] { if (FNR > 1) { n++; at[n] = $1 SUBSEP $4; of[n] = $1 SUBSEP $5; count[of[n]]++ } next }
+/scale\(/ { panel++ }
+panel == 2 && /^<path fill=/ {
+    split($0, part, "\""); m = split(part[4], run, /[M hvz]+/) # each run: x, y, width, 1, -width
+    for (i = 2; i + 4 <= m; i += 5)
+        for (x = run[i]; x < run[i] + run[i + 2]; x++) { cells++; colour[run[i + 1], x] = part[2] }
+}
+END {
+    for (i = 1; i <= n; i++) sum[at[i]] += load[of[i]] / count[of[i]]
+    for (k in sum) {
+        split(k, key, SUBSEP); x = sum[k] / mean[key[1]]
+        if (x > 2) x = 2
+        first = int(x * 2); if (first > 3) first = 3
+        for (i = 1; i <= 3; i++) { # within what a level is away, and rounding
+            a = rgb[3 * first + i]; b = rgb[3 * first + 3 + i]
+            d = a + (b - a) * (x * 2 - first) - hex(substr(colour[k], 2 * i, 2))
+            if (d * d > 5 * 5) { print k, x, colour[k], d; exit bad = 1 }
+        }
+        seen++
+    }
+    exit bad || seen != 58 * 32 || cells != seen
+}
+function hex(text,    digits) {
+    digits = "0123456789abcdef"
+    return (index(digits, substr(text, 1, 1)) - 1) * 16 + index(digits, substr(text, 2, 1)) - 1
+}
+END
+check 'the heat map has the colours of the loads' \
+    awk -f "$TMP/heat.awk" "$SAMPLE" "$TMP/plan.csv" "$TMP/plan.svg"
+awk '$1 == "total" { print $2; print $3 }' "$TMP/beside" >"$TMP/want"
+sed -n 's/.*balancedness \([0-9.]*\)<.*/\1/p' "$TMP/plan.svg" >"$TMP/got"
+check 'and names the balancedness of the table' cmp "$TMP/got" "$TMP/want"
+printf '0,1,1,2\n' >"$TMP/steep.csv"
+eplb plan "$TMP/steep.csv" --replicas 4 --gpus 4 --svg - 2>"$TMP/table" >"$TMP/steep.svg"
+check '--svg - draws to standard output' awk -f "$TMP/xml.awk" "$TMP/steep.svg"
+check 'the table then goes to standard error' grep -q '^ total ' "$TMP/table"
+check 'no load is blue' grep -q '^<path fill="#2166ac" d="M0 0h1v1h-1z"/>$' "$TMP/steep.svg"
+check 'the mean is grey' grep -q '^<path fill="#f2f2f2" d="M1 0h2v1h-2z"/>$' "$TMP/steep.svg"
+check 'twice the mean is red' grep -q '^<path fill="#a50f20" d="M3 0h1v1h-1z"/>$' "$TMP/steep.svg"
+awk 'BEGIN { for (e = 0; e < 1000; e++) printf "%s%d", e ? "," : "", e % 7; print "" }' >"$TMP/wide.csv"
+eplb plan "$TMP/wide.csv" --replicas 1000 --gpus 1000 --layers 0 --svg "$TMP/wide.svg" >"$TMP/nothing"
+check 'a thousand GPUs share cells' grep -q 'GPU, the most loaded of neighbours' "$TMP/wide.svg"
+check 'and their picture is XML' awk -f "$TMP/xml.awk" "$TMP/wide.svg"
+
+cat >"$TMP/chart.awk" <<'END'
+# Whether the lines of the upper plot lie where its labels put the CSV's values: files CSV, SVG.
+FILENAME == ARGV[1] { split($0, c, ","); if (FNR > 1) value[c[3], c[1]] = c[5]; next }
+/^<g font-size="15"/ { plot++ }
+plot == 1 && /text-anchor="end"/ {
+    split($0, part, /"|>|</); labels++
+    if (labels == 1) { low = part[9]; bottom = part[5] - 4.5 } else { high = part[9]; top = part[5] - 4.5 }
+}
+/^<polyline/ {
+    lines[plot]++
+    if (plot > 1) next
+    name = lines[plot] == 1 ? "default" : "deepseek" # the first preset is drawn last
+    n    = split($0, part, /[" ,]/)
+    for (i = 0; i < 5; i++) {
+        y = bottom + (top - bottom) * (value[name, i] - low) / (high - low)
+        if ((y - part[4 + 2 * i]) ^ 2 > 0.1 ^ 2) { print name, i, y, part[4 + 2 * i]; exit bad = 1 }
+        seen++
+    }
+}
+END { exit bad || labels < 3 || lines[1] != 2 || lines[2] != 4 || seen != 10 }
+END
+check 'the lines of the chart lie where its scale says' \
+    awk -f "$TMP/chart.awk" "$TMP/replay.csv" "$TMP/replay.svg"
+awk 'NR == 2 { print "bound " $5; last = "in order " $4 } NR > 2 { print $1, $3 } END { print last }' \
+    "$TMP/quiet" >"$TMP/want"
+awk -F '[<>]' '/>all windows</ { on = 1; next }
+               on && /^<text/ { if (n++ % 2) print name " " $3; else name = $3 }' "$TMP/replay.svg" \
+    >"$TMP/got"
+check 'its legend has the totals of the table' cmp "$TMP/got" "$TMP/want"
+check 'its dashed lines are the bound and the experts in order' \
+    test "$(grep -c '^<g .*stroke-dasharray' "$TMP/replay.svg")" -eq 2
 
 # ---------------------------------------------------------------- wrong files
 
@@ -512,7 +821,7 @@ refused "--seed needs a whole number from 0 to 18446744073709551615, not '-1'" -
 refused "--seed needs a whole number from 0 to 18446744073709551615, not '18446744073709551616'" \
     --seed 18446744073709551616
 refused "--policy is auto, hierarchical or global, not 'local'" --policy local
-refused "there is no preset 'best'; try 'eplb presets'" --preset best
+refused "there is no preset 'finest'; try 'eplb presets'" --preset finest
 refused "--layers needs a layer or a range such as 3-7, not '1-'" --layers 1-
 refused "--layers needs a layer or a range such as 3-7, not '3-1'" --layers 3-1
 refused '--layers 1-2, but the last layer is 1' --replicas 16 --gpus 8 --layers 1-2
@@ -525,11 +834,45 @@ refused '--groups 8 does not divide the 12 experts of a layer' --replicas 16 --g
 refused '--replicas 8 is less than the 12 experts of a layer' --replicas 8 --gpus 8
 refused '--max-replicas 1 leaves some of the 16 slots empty with 12 experts' \
     --replicas 16 --gpus 8 --max-replicas 1
+refused "there is no preset 'l2,l2'; try 'eplb presets'" --preset l2,l2
+refused "unknown option '--window'$hint" --window 3
+refused "unknown option '--history'$hint" --history 3
+refused "--effort needs a whole number from 0 to 2147483647, not '-1'" --effort -1
+for half_life in 0 -1 1e999 nan inf 0x1 3x ''; do
+    refused "--half-life needs a number of samples above 0, not '$half_life'" "--half-life=$half_life"
+done
+replay_refused() { # the line after `eplb: `, arguments of eplb replay on a trace of 40 samples
+    line=$1
+    shift
+    check "replay $* is refused" fails 2 "eplb: $line" replay "$TMP/steps.csv" $steps "$@" \
+        --csv "$TMP/out/plan.json" --svg "$TMP/out/replay.svg"
+}
+replay_refused "replay needs --window$hint"
+replay_refused "--window $whole '0'" --window 0
+replay_refused "--history $whole '0'" --window 2 --history 0
+replay_refused '--window 21 needs 42 samples, to plan on and to score on; the file has 40' --window 21
+replay_refused '--window 2147483647 needs 4294967294 samples, to plan on and to score on; the file has 40' \
+    --window 2147483647
+replay_refused "there is no preset 'best one'; try 'eplb presets'" --window 4 --preset 'l2,best one'
+replay_refused "there is no preset ''; try 'eplb presets'" --window 4 --preset l2,
+replay_refused "--preset has 'l2' twice" --window 4 --preset l2,deepseek,l2
+replay_refused "unknown option '--json'$hint" --window 4 --json x.json
+replay_refused "unknown option '--show'$hint" --window 4 --show 0
+replay_refused "unknown option '--layers'$hint" --window 4 --layers 0
+replay_refused '--replicas 72 is not a multiple of --gpus 7' --window 4 --gpus 7
+replay_refused '--groups 3 is not a multiple of --nodes 2' \
+    --window 4 --nodes 2 --groups 3 --policy hierarchical
+check 'one file of replay for two outputs is refused' fails 2 "eplb: --csv and --svg cannot both be 'x'" \
+    replay "$TMP/steps.csv" $steps --window 4 --csv x --svg x
+check 'replay without a trace is refused' \
+    fails 2 "eplb: replay needs a file of loads, or - for standard input$hint" replay --window 4
 check 'a plan without loads is refused' \
     fails 2 "eplb: plan needs a file of loads, or - for standard input$hint" plan --replicas 16
 check 'a last option without value is refused' fails 2 "eplb: --gpus needs a value$hint" plan x.csv --gpus
 check 'two plans on standard output are refused' fails 2 "eplb: --json and --csv cannot both be '-'" \
     plan "$TMP/two.csv" --replicas 16 --gpus 8 --json - --csv -
+check 'a plan and a picture there too' fails 2 "eplb: --json and --svg cannot both be '-'" \
+    plan "$TMP/two.csv" --replicas 16 --gpus 8 --json - --svg -
 check 'an unknown command is refused' fails 2 "eplb: unknown command 'pln'$hint" pln "$TMP/two.csv"
 check 'an argument of presets is refused' fails 2 "eplb: unexpected 'x' after presets$hint" presets x
 
@@ -544,11 +887,17 @@ check 'a folder that is not there' \
 check 'a folder in the place of a file' fails 1 "eplb: $TMP/out: Is a directory" $run_two --csv "$TMP/out"
 check 'one wrong output stops the other' fails 1 "eplb: $TMP/none/plan.csv: No such file or directory" \
     $run_two --json "$TMP/out/plan.json" --csv "$TMP/none/plan.csv"
+check 'a wrong third output stops two' fails 1 "eplb: $TMP/none/plan.svg: No such file or directory" \
+    $run_two --json "$TMP/out/plan.json" --csv "$TMP/out/plan.csv" --svg "$TMP/none/plan.svg"
+check 'so does one of replay' fails 1 "eplb: $TMP/none/replay.svg: No such file or directory" \
+    replay "$TMP/steps.csv" $steps --window 9 --csv "$TMP/out/plan.json" --svg "$TMP/none/replay.svg"
 limited() { # fails, with files of at most 8 blocks of 512 or 1024 bytes
     (trap '' XFSZ && ulimit -f 8 && fails "$@")
 }
 check 'a file that cannot be finished' \
     limited 1 "eplb: $TMP/out/plan.json: File too large" plan "$SAMPLE" $shape --json "$TMP/out/plan.json"
+check 'a picture that cannot be finished' \
+    limited 1 "eplb: $TMP/out/plan.json: File too large" plan "$SAMPLE" $shape --svg "$TMP/out/plan.json"
 if [ -c /dev/full ]; then # reached through redirection alone: a fault must not replace the device
     full() {
         got=$(eplb "$@" 2>&1 >/dev/full)
@@ -602,9 +951,10 @@ header_version=$(sed -n 's/^#define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 check '--version' grep -q "^eplb $header_version (plan version [0-9][0-9]*)$" "$TMP/version"
 eplb --help >"$TMP/help"
 check '--help names every option' \
-    sh -c "for o in replicas gpus nodes groups preset policy max-replicas seed layers json csv show quiet; do
+    sh -c "for o in replicas gpus nodes groups preset effort policy max-replicas half-life seed layers json \
+                 csv svg show window history quiet; do
     grep -q -e \"  --\$o\" '$TMP/help' || exit 1; done"
-for words in 'help' '-h' 'plan --help' 'plan x.csv --gpus 3 -h' 'presets --help'; do
+for words in 'help' '-h' 'plan --help' 'replay --help' 'plan x.csv --gpus 3 -h' 'presets --help'; do
     eplb $words >"$TMP/help2"
     check "eplb $words gives the same help" cmp "$TMP/help2" "$TMP/help"
 done

@@ -1135,28 +1135,30 @@ typedef struct preset_row {
     int32_t      preset;
     const char  *name;
     int32_t      replication, fixup_steps, group_swaps;
-    eplb_packing gpus; /* and that of the groups, but for group_swaps */
+    eplb_packing gpus;   /* and that of the groups, but for group_swaps, and L2 where there is effort */
+    int32_t      effort;
 } preset_row;
 
 static const preset_row preset_table[] = {
 #define PLAIN  0, 1, 0, 0.0f, 0 /* all packs, one candidate */
 #define DHONDT EPLB_REPLICATE_DHONDT, 0
-    {EPLB_PRESET_DEFAULT, "default", DHONDT, 50, {EPLB_INIT_LPT, EPLB_REFINE_L2, 50, PLAIN}},
-    {EPLB_PRESET_DEEPSEEK, "deepseek", DHONDT, 0, {EPLB_INIT_LPT, EPLB_REFINE_NONE, 0, PLAIN}},
-    {EPLB_PRESET_ZIGZAG, "zigzag", DHONDT, 20, {EPLB_INIT_ZIGZAG, EPLB_REFINE_MAX_MIN, 20, PLAIN}},
-    {EPLB_PRESET_SWAP_MAX_MIN, "swap_max_min", DHONDT, 20, {EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20, PLAIN}},
-    {EPLB_PRESET_HILL_CLIMB, "hill_climb", DHONDT, 100, {EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100, PLAIN}},
+    {EPLB_PRESET_DEFAULT, "default", DHONDT, 50, {EPLB_INIT_LPT, EPLB_REFINE_NONE, 0, PLAIN}, 33},
+    {EPLB_PRESET_DEEPSEEK, "deepseek", DHONDT, 0, {EPLB_INIT_LPT, EPLB_REFINE_NONE, 0, PLAIN}, 0},
+    {EPLB_PRESET_ZIGZAG, "zigzag", DHONDT, 20, {EPLB_INIT_ZIGZAG, EPLB_REFINE_MAX_MIN, 20, PLAIN}, 0},
+    {EPLB_PRESET_SWAP_MAX_MIN, "swap_max_min", DHONDT, 20, {EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20, PLAIN}, 0},
+    {EPLB_PRESET_HILL_CLIMB, "hill_climb", DHONDT, 100, {EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100, PLAIN}, 0},
     {EPLB_PRESET_SWAP_MAX_ANY, "swap_max_any", DHONDT, 50,
-     {EPLB_INIT_LPT, EPLB_REFINE_MAX_TO_ANY, 50, PLAIN}},
+     {EPLB_INIT_LPT, EPLB_REFINE_MAX_TO_ANY, 50, PLAIN}, 0},
     {EPLB_PRESET_MULTI_START, "multi_start", DHONDT, 30,
-     {EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 30, 3, 2, EPLB_NOISE_CENTRED, 0.15f, EPLB_SELECT_SPREAD}},
+     {EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 30, 3, 2, EPLB_NOISE_CENTRED, 0.15f, EPLB_SELECT_SPREAD}, 0},
     {EPLB_PRESET_RESTARTS, "restarts", DHONDT, 100,
-     {EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100, 1, 5, EPLB_NOISE_CENTRED, 0.1f, EPLB_SELECT_VARIANCE}},
+     {EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100, 1, 5, EPLB_NOISE_CENTRED, 0.1f, EPLB_SELECT_VARIANCE}, 0},
     {EPLB_PRESET_ENSEMBLE, "ensemble", DHONDT, 20,
-     {EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20, 0, 64, EPLB_NOISE_RAMP, 0.2f, EPLB_SELECT_MAX_LOAD}},
+     {EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20, 0, 64, EPLB_NOISE_RAMP, 0.2f, EPLB_SELECT_MAX_LOAD}, 0},
     {EPLB_PRESET_HYBRID, "hybrid", EPLB_REPLICATE_HYBRID, 1, 1,
-     {EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 2, PLAIN}},
-    {EPLB_PRESET_L2, "l2", DHONDT, 50, {EPLB_INIT_LPT, EPLB_REFINE_L2, 50, PLAIN}},
+     {EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 2, PLAIN}, 0},
+    {EPLB_PRESET_L2, "l2", DHONDT, 50, {EPLB_INIT_LPT, EPLB_REFINE_L2, 50, PLAIN}, 0},
+    {EPLB_PRESET_BEST, "best", DHONDT, 50, {EPLB_INIT_LPT, EPLB_REFINE_NONE, 0, PLAIN}, 257},
 #undef PLAIN
 #undef DHONDT
 };
@@ -1184,7 +1186,10 @@ static void test_presets(void)
         CHECK(got->policy == EPLB_POLICY_AUTO && got->max_replicas == 0 && got->seed == 0, "%s", row->name);
         CHECK(got->replication == row->replication && got->fixup_steps == row->fixup_steps, "%s", row->name);
         CHECK(same_packing(&got->gpu_packing, &row->gpus, row->gpus.max_swaps), "%s", row->name);
-        CHECK(same_packing(&got->group_packing, &row->gpus, row->group_swaps), "%s", row->name);
+        eplb_packing groups = row->gpus;
+        groups.refine = row->effort > 0 ? EPLB_REFINE_L2 : groups.refine;
+        CHECK(same_packing(&got->group_packing, &groups, row->group_swaps), "%s", row->name);
+        CHECK(got->effort == row->effort && got->allow_duplicates == 0 && !got->sample_weight, "%s", row->name);
         memcpy(&now.preset, &before.preset, sizeof now.preset);
         CHECK(world_unchanged(), "%s", row->name);
     }
