@@ -45,8 +45,8 @@
    GUARANTEES
      Memory        Nothing is allocated. Scratch is the caller's, its size depends on the shape of
                    one layer (and its samples, where those are planned for) and not on the number of
-                   layers, its address may be anything, and its contents mean nothing before and after a call. Stack use is small and bounded;
-                   nothing recurses.
+                   layers, its address may be anything, and its contents mean nothing before and
+                   after a call. Stack use is small and bounded; nothing recurses.
      Threads       There is no global state. Every function is reentrant; calls that share no
                    memory they write may run at once.
      Layers        Each layer is planned by itself: any partition of the layers over calls of
@@ -245,7 +245,7 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, costs and gains */
-    EPLB_PRESET_DEFAULT      = 0,  /* LPT, effort 33: the best plan that costs a fraction of a millisecond */
+    EPLB_PRESET_DEFAULT      = 0,  /* LPT, effort 33: a plan that is hard to beat, at moderate cost */
     EPLB_PRESET_DEEPSEEK     = 1,  /* LPT alone: the reference, in every number */
     EPLB_PRESET_ZIGZAG       = 2,  /* zigzag, 20 swaps MAX_MIN */
     EPLB_PRESET_SWAP_MAX_MIN = 3,  /* LPT, 20 swaps MAX_MIN */
@@ -254,7 +254,7 @@ enum { /* presets; README.md has their sources, costs and gains */
     EPLB_PRESET_MULTI_START  = 6,  /* LPT, 30 swaps PAIR_SCAN(3), 2 candidates, smallest spread */
     EPLB_PRESET_RESTARTS     = 7,  /* LPT, 100 swaps PAIR_SCAN(1), 5 candidates, smallest variance */
     EPLB_PRESET_ENSEMBLE     = 8,  /* LPT, 20 swaps MAX_MIN, 64 candidates, smallest maximum */
-    EPLB_PRESET_HYBRID       = 9,  /* hybrid replication, 1 fix-up, LPT, 1 (groups) or 2 (GPUs) swaps MAX_MIN */
+    EPLB_PRESET_HYBRID       = 9,  /* hybrid replication, 1 fix-up, LPT, 1 or 2 (groups, GPUs) swaps MAX_MIN */
     EPLB_PRESET_L2           = 10, /* LPT, 50 swaps L2 */
     EPLB_PRESET_BEST         = 11, /* LPT, effort 257: what more time can still find */
     EPLB_NUM_PRESETS         = 12
@@ -314,7 +314,9 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
            before the one in question complete. eplb_diagnose says more.
    ties    always to the lower index: of experts, slots, packs, candidates
    cost    a layer takes O(E log E + R log R) per candidate without refinement; a swap takes O(G)
-           and a search over pairs of slots, S * S for each pair of GPUs that it looks at
+           and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort is
+           bounded by 2 R swaps and R replaces for its first search, each O(G S T (G + S)) or
+           O(R E T), and R moves for each further one; README.md has measured times
    threads reentrant; split the layers with eplb_rebalance_layers
    source  deepseek-ai/EPLB; Philox4x32-10: Salmon et al. 2011 */
 EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
@@ -484,7 +486,7 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
                      policy, which only lower_bound is about
    out     report    [L]
            gpu_load  [L, G] or NULL: load of each GPU, mean over the samples
-   scratch bytes from eplb_scratch_size; any address
+   scratch bytes from eplb_scratch_size for the same problem and options; any address
    returns EPLB_OK, or an error with nothing written: those of eplb_rebalance but _WIDTH, and
            EPLB_ERR_PLAN
    cost    O(T (E + R) + R log E) for a layer; under the hierarchical policy the bound tries at most
@@ -2296,8 +2298,11 @@ static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
 /* What plans are compared by, the smaller the better. */
 static int64_t eplb_p_worth(const eplb_p_search *s)
 {
+    int64_t sum = 0;
+    int32_t gpu;
     if (s->num_samples == 1) return s->gpu_load[eplb_p_heaviest_gpu(s)];
-    return eplb_p_squares(s->gpu_load, s->num_gpus * s->num_samples);
+    for (gpu = 0; gpu < s->num_gpus; gpu++) sum += eplb_p_squares(eplb_p_load_of(s, gpu), s->num_samples);
+    return sum;
 }
 
 static int eplb_p_close_enough(const eplb_p_search *s)
@@ -2328,12 +2333,14 @@ static int64_t eplb_p_dot(const int32_t *a, const int32_t *b, int32_t n)
     return sum;
 }
 
-/* How much the loads of two GPUs differ: the square of their distance. */
+/* How much the loads of two GPUs differ: the square of their distance. With one sample, two that are
+   both close enough to the bound are as good as equal. */
 static int64_t eplb_p_distance(const eplb_p_search *s, int32_t a, int32_t b)
 {
     const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
     int64_t sum = 0;
     int32_t t;
+    if (s->num_samples == 1 && *a_load <= s->close && *b_load <= s->close) return 0;
     for (t = 0; t < s->num_samples; t++) {
         int64_t d = (int64_t)a_load[t] - b_load[t];
         sum += d * d;
@@ -2355,6 +2362,7 @@ static uint32_t *eplb_p_settled_word(const eplb_p_search *s, int32_t a, int32_t 
 
 static uint32_t eplb_p_settled_bit(int32_t b) { return (uint32_t)1 << (b % 32); }
 
+/* Of the GPUs after a, with which it may still have a swap: the one that differs most. */
 static void eplb_p_survey(eplb_p_search *s, int32_t a)
 {
     int32_t b;
@@ -2633,51 +2641,83 @@ static int32_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int3
     return peak;
 }
 
-/* Do the swap or the replace that leaves the heaviest GPU, and all that the move touches, lightest;
-   only if that is lighter than it was. */
-static int eplb_p_lower_peak(eplb_p_search *s)
+typedef struct eplb_p_peak_move { /* the best move found so far */
+    int32_t peak;   /* load of the heaviest GPU that it touches, once it is done */
+    int32_t slot;   /* -1: none */
+    int32_t other;  /* slot to swap with; -1: expert takes the place of the slot's */
+    int32_t expert;
+} eplb_p_peak_move;
+
+/* Swaps of the heaviest GPU with any other. */
+static void eplb_p_find_peak_swap(const eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
 {
-    int32_t heavy = eplb_p_heaviest_gpu(s), first = heavy * s->room, slots = s->num_gpus * s->room;
-    int32_t peak = s->gpu_load[heavy], best = peak, swap_i = -1, swap_j = -1, replace_i = -1, receiver = -1;
-    int32_t lightest = peak, gpu, i, j, k;
+    int32_t peak = s->gpu_load[heavy], gpu, i, j;
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        if (s->gpu_load[gpu] < lightest) lightest = s->gpu_load[gpu];
-        for (i = first; i < first + s->room && gpu != heavy; i++) {
+        int32_t load = s->gpu_load[gpu];
+        /* A swap leaves the heavier of the two at half of what both carry, or more. */
+        if (gpu == heavy || ((int64_t)peak + load) / 2 >= best->peak) continue;
+        for (i = heavy * s->room; i < (heavy + 1) * s->room; i++) {
             for (j = gpu * s->room; j < (gpu + 1) * s->room; j++) {
                 int32_t d = *eplb_p_share_of(s, s->slot[i]) - *eplb_p_share_of(s, s->slot[j]);
-                int32_t after = peak - d > s->gpu_load[gpu] + d ? peak - d : s->gpu_load[gpu] + d;
-                if (after >= best || !eplb_p_may_hold(s, gpu, s->slot[i]) ||
+                int32_t after = peak - d > load + d ? peak - d : load + d;
+                if (after >= best->peak || !eplb_p_may_hold(s, gpu, s->slot[i]) ||
                     !eplb_p_may_hold(s, heavy, s->slot[j]))
                     continue;
-                best   = after;
-                swap_i = i;
-                swap_j = j;
+                best->peak  = after;
+                best->slot  = i;
+                best->other = j;
             }
         }
     }
-    for (i = 0; i < slots; i++) {
-        /* Only a replica taken from the heaviest GPU, or given to an expert on it, makes it lighter. */
-        int32_t on_heavy = i / s->room == heavy, candidates = on_heavy ? s->num_experts : s->room, left;
+}
+
+/* Replaces that make the heaviest GPU lighter: those that take a replica from it, or give one to an
+   expert that is on it. */
+static void eplb_p_find_peak_replace(const eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
+{
+    int32_t lightest = s->gpu_load[heavy], gpu, i, k;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        if (s->gpu_load[gpu] < lightest) lightest = s->gpu_load[gpu];
+    for (i = 0; i < s->num_gpus * s->room; i++) {
+        int32_t on_heavy = i / s->room == heavy, candidates = on_heavy ? s->num_experts : s->room;
+        int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[i / s->room] - share;
         if (!eplb_p_may_donate(s, i)) continue;
         /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
-        if (lightest + eplb_p_less_share(s, s->slot[i], 0) - *eplb_p_share_of(s, s->slot[i]) >= best) continue;
-        left = s->gpu_load[i / s->room] - *eplb_p_share_of(s, s->slot[i]);
+        if (lightest + eplb_p_less_share(s, s->slot[i], 0) - share >= best->peak) continue;
         for (k = 0; k < candidates; k++) {
-            int32_t e = on_heavy ? s->expert[k] : s->slot[first + k], after;
-            if (left + eplb_p_more_share(s, e, 0) >= best || !eplb_p_may_receive(s, i, e)) continue;
-            after = eplb_p_peak_after_replace(s, i, e, heavy, best);
-            if (after >= best) continue;
-            best      = after;
-            replace_i = i;
-            receiver  = e;
+            int32_t e = on_heavy ? s->expert[k] : s->slot[heavy * s->room + k], after;
+            if (left + eplb_p_more_share(s, e, 0) >= best->peak || !eplb_p_may_receive(s, i, e)) continue;
+            after = eplb_p_peak_after_replace(s, i, e, heavy, best->peak);
+            if (after >= best->peak) continue;
+            best->peak   = after;
+            best->slot   = i;
+            best->other  = -1;
+            best->expert = e;
         }
     }
-    if (replace_i >= 0)
-        eplb_p_replace_expert(s, replace_i, receiver);
-    else if (swap_i >= 0)
-        eplb_p_swap_slots(s, swap_i, swap_j);
-    return best < peak;
+}
+
+/* Do the move that leaves the heaviest GPU, and all that the move touches, lightest; only if that is
+   lighter than it was. */
+static int eplb_p_lower_peak(eplb_p_search *s)
+{
+    int32_t heavy = eplb_p_heaviest_gpu(s);
+    eplb_p_peak_move best;
+
+    best.peak   = s->gpu_load[heavy];
+    best.slot   = -1;
+    best.other  = -1;
+    best.expert = -1;
+    eplb_p_find_peak_swap(s, heavy, &best);
+    eplb_p_find_peak_replace(s, heavy, &best);
+    if (best.slot < 0) return 0;
+    if (best.other >= 0)
+        eplb_p_swap_slots(s, best.slot, best.other);
+    else
+        eplb_p_replace_expert(s, best.slot, best.expert);
+    return 1;
 }
 
 /* improve: search */
@@ -2692,9 +2732,10 @@ static void eplb_p_part_duplicates(eplb_p_search *s)
         int64_t best = 0;
         if (eplb_p_copies(s, gpu, s->slot[i]) < 2) continue;
         for (j = 0; j < slots; j++) {
+            int32_t other = j / s->room;
             int64_t gain;
-            if (!eplb_p_may_hold(s, j / s->room, s->slot[i]) || !eplb_p_may_hold(s, gpu, s->slot[j])) continue;
-            eplb_p_take_difference(s, gpu, j / s->room);
+            if (!eplb_p_may_hold(s, other, s->slot[i]) || !eplb_p_may_hold(s, gpu, s->slot[j])) continue;
+            eplb_p_take_difference(s, gpu, other);
             gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, s->slot[j]),
                                        s->difference, s->num_samples);
             if (best_j < 0 || gain > best) {
@@ -2834,7 +2875,7 @@ static int64_t eplb_p_layer_target(const eplb_p_job *job)
 }
 
 /* A fall in the objective that counts: with one sample 2^-30 of the mean GPU load squared, with
-   several, whose noise is far larger, 2^-17. */
+   several, whose noise is far larger, 2^-14. */
 static int64_t eplb_p_enough(const eplb_p_job *job, int32_t node)
 {
     const int32_t *expert = job->mlog2log + (size_t)node * (size_t)job->node_experts;
@@ -2847,7 +2888,7 @@ static int64_t eplb_p_enough(const eplb_p_job *job, int32_t node)
             sum += job->grains[(size_t)expert[i] * (size_t)job->shape.num_samples + (size_t)t];
         squares += (sum / job->node_gpus) * (sum / job->node_gpus);
     }
-    return squares >> (job->shape.num_samples == 1 ? 30 : 17);
+    return squares >> (job->shape.num_samples == 1 ? 30 : 14);
 }
 
 static void eplb_p_improve_layer(eplb_p_job *job, eplb_p_search *s, int32_t layer)
@@ -3183,8 +3224,8 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
     eplb_p_job job;
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t layer;
-    eplb_result r = eplb_p_prepare(&job, &search, problem, options, weight, plan, scratch, scratch_bytes, first_layer,
-                                   num_layers, NULL);
+    eplb_result r = eplb_p_prepare(&job, &search, problem, options, weight, plan, scratch, scratch_bytes,
+                                   first_layer, num_layers, NULL);
 
     for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
         eplb_p_plan_layer(&job, &search, weight, layer);
