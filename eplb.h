@@ -315,8 +315,8 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
    ties    always to the lower index: of experts, slots, packs, candidates
    cost    a layer takes O(E log E + R log R) per candidate without refinement; a swap takes O(G)
            and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort is
-           bounded by 2 R swaps and R replaces for its first search, each O(G S T (G + S)) or
-           O(R E T), and R moves for each further one; README.md has measured times
+           bounded by R replaces for its first search, O(R E T) each, with 2 R swaps before each,
+           O(G S T (G + S)), and by R moves for each further search; README.md has measured times
    threads reentrant; split the layers with eplb_rebalance_layers
    source  deepseek-ai/EPLB; Philox4x32-10: Salmon et al. 2011 */
 EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
@@ -927,6 +927,24 @@ EPLB_P_HD float eplb_p_perturbed(float load, uint32_t word, const eplb_packing *
 
    Keys are unique, for they hold an index, so any correct sort gives the same order. */
 
+/* Merge two runs of ascending keys. Which run the next key comes from is a coin toss, so it is worked
+   out without a branch, which would be mispredicted every other time. */
+static void eplb_p_merge(const uint64_t *left, size_t num_left, const uint64_t *right, size_t num_right,
+                         uint64_t *to)
+{
+    const uint64_t *left_end = left + num_left, *right_end = right + num_right;
+
+    while (left < left_end && right < right_end) {
+        uint64_t l = *left, r = *right;
+        size_t from_left = l < r;
+        *to++ = from_left ? l : r;
+        left += from_left;
+        right += 1 - from_left;
+    }
+    while (left < left_end) *to++ = *left++;
+    while (right < right_end) *to++ = *right++;
+}
+
 /* Sort n keys, smallest first, by merging runs that double in length; spare is of the same size. */
 static void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
 {
@@ -937,11 +955,7 @@ static void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
         for (start = 0; start < count; start += 2 * run) {
             size_t middle = start + run < count ? start + run : count;
             size_t end = middle + run < count ? middle + run : count;
-            size_t left = start, right = middle;
-            for (i = start; i < end; i++) {
-                int take_left = right == end || (left < middle && from[left] < from[right]);
-                to[i] = take_left ? from[left++] : from[right++];
-            }
+            eplb_p_merge(from + start, middle - start, from + middle, end - middle, to + start);
         }
         swap = from;
         from = to;
@@ -959,7 +973,7 @@ static void eplb_p_heap_sink(uint64_t *heap, int32_t n, int32_t i)
     uint64_t key = heap[at];
 
     while ((child = 2 * at + 1) < count) {
-        if (child + 1 < count && heap[child + 1] < heap[child]) child++;
+        child += child + 1 < count && heap[child + 1] < heap[child]; /* a coin toss: no branch */
         if (heap[child] >= key) break;
         heap[at] = heap[child];
         at = child;
@@ -1028,7 +1042,7 @@ typedef struct eplb_p_samples { /* the loads of one layer */
     size_t       stride;
     int32_t      num;
     const float *weight;   /* [num] what each sample counts for; NULL: all alike */
-    float        heaviest; /* the largest of these weights */
+    float        heaviest; /* the largest of these weights of a sample that holds load */
 } eplb_p_samples;
 
 /* One row of loads by itself. */
@@ -1040,10 +1054,10 @@ static eplb_p_samples eplb_p_one_sample(const float *load)
     return s;
 }
 
-/* What sample t counts for, beside the heaviest. */
+/* What sample t counts for, beside the heaviest. A heavier one holds no load, so it may be what it is. */
 static float eplb_p_sample_share(const eplb_p_samples *s, int32_t t)
 {
-    return s->weight ? eplb_p_div(s->weight[t], s->heaviest) : 1.0f;
+    return s->weight && s->weight[t] < s->heaviest ? eplb_p_div(s->weight[t], s->heaviest) : 1.0f;
 }
 
 /* A load without its sign, since -0 would sort behind everything. */
@@ -1760,7 +1774,6 @@ typedef struct eplb_p_job {
     eplb_options options;
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
     int32_t start_cap;       /* cap on replicas before improve: no more than a node has GPUs */
-    float   heaviest_sample; /* largest of options.sample_weight */
 
     /* The layer. "mlog" is the order of experts by node, group in the node, place in the group. */
     float   *load;     /* [E] mean over the samples */
@@ -1830,11 +1843,16 @@ static size_t eplb_p_sample_stride(const eplb_p_job *job)
 static eplb_p_samples eplb_p_layer_samples(const eplb_p_job *job, const float *weight, int32_t layer)
 {
     eplb_p_samples samples;
+    int32_t t, e;
+
     samples.load     = eplb_p_layer_weight(job, weight, layer);
     samples.stride   = eplb_p_sample_stride(job);
     samples.num      = job->shape.num_samples;
     samples.weight   = job->options.sample_weight;
-    samples.heaviest = job->heaviest_sample;
+    samples.heaviest = 0.0f;
+    for (t = 0; samples.weight && t < samples.num; t++)
+        for (e = 0; e < job->shape.num_experts && samples.weight[t] > samples.heaviest; e++)
+            if (eplb_p_sample_load(&samples, t, e) > 0.0f) samples.heaviest = samples.weight[t];
     return samples;
 }
 
@@ -2453,7 +2471,8 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 /* Swaps, the two GPUs that differ most first, until no two have one left. */
 static void eplb_p_swap_all(eplb_p_search *s)
 {
-    int32_t most = 2 * s->num_gpus * s->room, swaps = 0, a, b, gpu;
+    int32_t a, b, gpu;
+    int64_t most = 2 * (int64_t)s->num_gpus * s->room, swaps = 0;
 
     while (swaps < most && !eplb_p_close_enough(s)) {
         for (gpu = 1, a = 0; gpu < s->num_gpus; gpu++)
@@ -2490,9 +2509,10 @@ static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t,
                                  int32_t u_copies, int32_t e_copies)
 {
     int32_t u = s->slot[i], here = gpu == i / s->room;
-    return eplb_p_load_of(s, gpu)[t] + (u_copies - here) * eplb_p_less_share(s, u, t) -
-           u_copies * eplb_p_share_of(s, u)[t] + (e_copies + here) * eplb_p_more_share(s, e, t) -
-           e_copies * eplb_p_share_of(s, e)[t];
+    /* What goes is taken away first, so that the sum stays within what a layer's grains fit. */
+    return eplb_p_load_of(s, gpu)[t] - u_copies * eplb_p_share_of(s, u)[t] -
+           e_copies * eplb_p_share_of(s, e)[t] + (u_copies - here) * eplb_p_less_share(s, u, t) +
+           (e_copies + here) * eplb_p_more_share(s, e, t);
 }
 
 /* By what the objective falls when slot i holds e in place of its expert u, exactly. */
@@ -2526,7 +2546,13 @@ static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
         if (eplb_p_copies(s, gpu, u) + eplb_p_copies(s, gpu, e) > 0) eplb_p_weigh_gpu(s, gpu);
 }
 
-static int eplb_p_may_donate(const eplb_p_search *s, int32_t i) { return s->count[s->slot[i]] > 1; }
+/* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
+static int eplb_p_may_donate(const eplb_p_search *s, int32_t i)
+{
+    int32_t u = s->slot[i];
+    return s->count[u] > 1 &&
+           (s->allow_duplicates || s->count[u] <= s->num_gpus || eplb_p_copies(s, i / s->room, u) > 1);
+}
 
 static int eplb_p_may_receive(const eplb_p_search *s, int32_t i, int32_t e)
 {
@@ -2722,29 +2748,46 @@ static int eplb_p_lower_peak(eplb_p_search *s)
 
 /* improve: search */
 
-/* No expert twice on a GPU where it can be helped: the spare replica goes to where it does least harm. */
+/* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
+   there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
+static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
+{
+    int32_t gpu = i / s->room, best_j = -1, j;
+    int64_t best = 0;
+
+    for (j = 0; j < s->num_gpus * s->room; j++) {
+        int32_t other = j / s->room, x = s->slot[j];
+        int64_t gain;
+        if (eplb_p_copies(s, other, s->slot[i]) > 0) continue;
+        if (eplb_p_copies(s, gpu, x) > 0 && eplb_p_copies(s, other, x) < 2) continue;
+        eplb_p_take_difference(s, gpu, other);
+        gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
+                                   s->num_samples);
+        if (best_j < 0 || gain > best) {
+            best   = gain;
+            best_j = j;
+        }
+    }
+    return best_j;
+}
+
+/* No expert twice on a GPU while another GPU is free of it. Proof: such a GPU holds either an expert
+   that the first one lacks, or one of the first one's twice; so there is a partner, and changing
+   places with it takes one from the number of duplicates, which ends the rounds. */
 static void eplb_p_part_duplicates(eplb_p_search *s)
 {
-    int32_t slots = s->num_gpus * s->room, i, j;
+    int32_t i, j, parted;
 
-    for (i = 0; i < slots; i++) {
-        int32_t gpu = i / s->room, best_j = -1;
-        int64_t best = 0;
-        if (eplb_p_copies(s, gpu, s->slot[i]) < 2) continue;
-        for (j = 0; j < slots; j++) {
-            int32_t other = j / s->room;
-            int64_t gain;
-            if (!eplb_p_may_hold(s, other, s->slot[i]) || !eplb_p_may_hold(s, gpu, s->slot[j])) continue;
-            eplb_p_take_difference(s, gpu, other);
-            gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, s->slot[j]),
-                                       s->difference, s->num_samples);
-            if (best_j < 0 || gain > best) {
-                best   = gain;
-                best_j = j;
-            }
+    do {
+        parted = 0;
+        for (i = 0; i < s->num_gpus * s->room; i++) {
+            if (eplb_p_copies(s, i / s->room, s->slot[i]) < 2) continue;
+            j = eplb_p_find_part(s, i);
+            if (j < 0) continue;
+            eplb_p_swap_slots(s, i, j);
+            parted = 1;
         }
-        if (best_j >= 0) eplb_p_swap_slots(s, i, best_j);
-    }
+    } while (parted);
 }
 
 static void eplb_p_keep_plan(eplb_p_search *s)
@@ -2763,7 +2806,7 @@ static void eplb_p_restore_plan(eplb_p_search *s)
     eplb_p_weigh_node(s);
 }
 
-/* Swaps and replaces until neither lowers the objective. */
+/* Swaps and replaces until no swap, and no replace that is seen, lowers the objective. */
 static void eplb_p_lower_squares(eplb_p_search *s)
 {
     int32_t most = s->num_gpus * s->room, moves;
@@ -3065,23 +3108,20 @@ static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const floa
 
 /* -------------------------------------------------------------------------------------- calls */
 
-/* options.sample_weight, if there is one: the heaviest of it. */
-static eplb_result eplb_p_check_sample_weight(eplb_p_job *job, eplb_diagnosis *why)
+/* options.sample_weight, if there is one: loads as others, and not all zero. */
+static eplb_result eplb_p_check_sample_weight(const eplb_p_job *job, eplb_diagnosis *why)
 {
     const float *weight = job->options.sample_weight;
-    int32_t t;
+    int32_t t, counting = 0;
 
-    job->heaviest_sample = 0.0f;
     for (t = 0; weight && t < job->shape.num_samples; t++) {
         if (eplb_p_check_load(&weight[t]) != EPLB_OK) {
             if (why) why->sample = t;
             return eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
         }
-        if (weight[t] > job->heaviest_sample) job->heaviest_sample = weight[t];
+        counting += weight[t] > 0.0f;
     }
-    if (weight && !(job->heaviest_sample > 0.0f))
-        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
-    return EPLB_OK;
+    return weight && !counting ? eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight") : EPLB_OK;
 }
 
 /* The problem as the policy sees it: defaults filled in, one group and one node when global. */
