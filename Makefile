@@ -23,7 +23,8 @@ CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
 VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 SAMPLE   := examples/data/loads_58x256.csv
 EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads
-TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c))) $(BUILD)/tests/test_linkage
+TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c))) $(BUILD)/tests/test_linkage \
+            $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash
 
 all: $(BUILD)/eplb $(EXAMPLES)
 
@@ -57,6 +58,10 @@ sample: $(BUILD)/gen_loads
 
 $(BUILD)/tests/%: tests/%.c eplb.h $(wildcard tests/*.h) | $(BUILD)/tests
 	$(C) -o $@ $< -lm
+
+# The same without vector instructions.
+$(BUILD)/tests/plain_%: tests/test_%.c eplb.h $(wildcard tests/*.h) | $(BUILD)/tests
+	$(C) -DEPLB_NO_SIMD -o $@ $< -lm
 
 # One extern implementation (C), two static copies (C and C++) and a C++ caller in one program.
 $(BUILD)/tests/test_linkage: tests/linkage_main.cpp tests/linkage_static.cpp tests/linkage_extern.c \

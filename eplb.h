@@ -13,8 +13,8 @@
      Quick start, macros, guarantees, conventions, algorithm
      Interface:       version, linkage, results, problem, options, plan, rebalance, the steps by
                       themselves, samples, evaluate
-     Implementation:  numerics, results, options, arena, random numbers, sorting, loads, replicate,
-                      pack (initial, refine, select), hierarchy, inverse maps, bounds, improve
+     Implementation:  numerics, results, options, arena, random numbers, sorting, pairs, loads,
+                      replicate, pack (initial, refine, select), hierarchy, inverse maps, bounds, improve
                       (grains, state, swap, replace, heaviest GPU, search, layer), evaluate, calls,
                       samples
      History, licence
@@ -39,6 +39,8 @@
                             nothing unless set; with EPLB_IMPLEMENTATION
      EPLB_SCRATCH_ALIGN     alignment of the blocks within scratch: 64, or a smaller power of two
                             not under 8; the same wherever included
+     EPLB_NO_SIMD           no vector instructions: the same plans, a little later; with
+                            EPLB_IMPLEMENTATION
      EPLB_ALLOW_FAST_MATH   compile under -ffast-math all the same: bad loads are still refused,
                             but plans may differ from other builds; with EPLB_IMPLEMENTATION
 
@@ -254,7 +256,7 @@ enum { /* presets; README.md has their sources, costs and gains */
     EPLB_PRESET_MULTI_START  = 6,  /* LPT, 30 swaps PAIR_SCAN(3), 2 candidates, smallest spread */
     EPLB_PRESET_RESTARTS     = 7,  /* LPT, 100 swaps PAIR_SCAN(1), 5 candidates, smallest variance */
     EPLB_PRESET_ENSEMBLE     = 8,  /* LPT, 20 swaps MAX_MIN, 64 candidates, smallest maximum */
-    EPLB_PRESET_HYBRID       = 9,  /* hybrid replication, 1 fix-up, LPT, 1 or 2 (groups, GPUs) swaps MAX_MIN */
+    EPLB_PRESET_HYBRID       = 9,  /* hybrid replication, 1 fix-up, LPT, 1 or 2 swaps (groups, GPUs) */
     EPLB_PRESET_L2           = 10, /* LPT, 50 swaps L2 */
     EPLB_PRESET_BEST         = 11, /* LPT, effort 257: what more time can still find */
     EPLB_NUM_PRESETS         = 12
@@ -519,6 +521,18 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 
 #ifndef EPLB_ASSERT
 #define EPLB_ASSERT(x) ((void)0)
+#endif
+
+/* Vectors that are part of the target, so that no flag and no choice at run time is needed. Not in
+   freestanding builds: the compilers' own headers for them may include libc's. */
+#if !defined(EPLB_NO_SIMD) && !defined(__CUDACC__) && __STDC_HOSTED__
+#if defined(__SSE2__)
+#define EPLB_P_SSE2
+#include <emmintrin.h>
+#elif defined(__aarch64__) && defined(__ARM_NEON)
+#define EPLB_P_NEON
+#include <arm_neon.h>
+#endif
 #endif
 
 #ifdef __cplusplus
@@ -987,6 +1001,47 @@ static void eplb_p_heap_build(uint64_t *heap, int32_t n)
     for (i = n / 2; i-- > 0;) eplb_p_heap_sink(heap, n, i);
 }
 
+/* -------------------------------------------------------------------------------------- pairs
+
+   A bit for each pair of n packs or GPUs, in rows [n, (n + 31) / 32]: set when the pair is settled,
+   that is, was found to have no swap left and has not changed since. */
+
+static size_t eplb_p_pair_words(int32_t n) { return ((size_t)n + 31) / 32; }
+
+static uint32_t *eplb_p_pair_word(uint32_t *settled, int32_t n, int32_t a, int32_t b)
+{
+    size_t row = (size_t)(a < b ? a : b), column = (size_t)(a < b ? b : a);
+    return &settled[row * eplb_p_pair_words(n) + column / 32];
+}
+
+static uint32_t eplb_p_pair_bit(int32_t a, int32_t b) { return (uint32_t)1 << ((a < b ? b : a) % 32); }
+
+static int eplb_p_pair_settled(uint32_t *settled, int32_t n, int32_t a, int32_t b)
+{
+    return (*eplb_p_pair_word(settled, n, a, b) & eplb_p_pair_bit(a, b)) != 0;
+}
+
+static void eplb_p_settle_pair(uint32_t *settled, int32_t n, int32_t a, int32_t b)
+{
+    *eplb_p_pair_word(settled, n, a, b) |= eplb_p_pair_bit(a, b);
+}
+
+/* One of them has changed: its row is the pairs with later ones, its column those with earlier ones. */
+static void eplb_p_open_pairs_of(uint32_t *settled, int32_t n, int32_t changed)
+{
+    size_t words = eplb_p_pair_words(n), word;
+    int32_t other;
+    for (word = 0; word < words; word++) settled[(size_t)changed * words + word] = 0;
+    for (other = 0; other < changed; other++)
+        settled[(size_t)other * words + (size_t)(changed / 32)] &= ~((uint32_t)1 << (changed % 32));
+}
+
+static void eplb_p_open_all_pairs(uint32_t *settled, int32_t n)
+{
+    size_t word;
+    for (word = 0; word < (size_t)n * eplb_p_pair_words(n); word++) settled[word] = 0;
+}
+
 /* -------------------------------------------------------------------------------------- loads */
 
 static eplb_result eplb_p_check_load(const float *load)
@@ -1297,6 +1352,7 @@ typedef struct eplb_p_packer {
     int32_t  *fill;        /* [m] how many there are so far */
     float    *pack_load;   /* [m] sum of held_load in its order */
     uint64_t *by_load;     /* [m] packs, lightest on top while packing; heaviest first afterwards */
+    uint32_t *settled;     /* pairs of packs known to have no swap */
     float     tiny;        /* a difference of pack loads below it counts as none */
 } eplb_p_packer;
 
@@ -1316,6 +1372,7 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
     p.fill             = EPLB_P_TAKE(a, int32_t, m);
     p.pack_load        = EPLB_P_TAKE(a, float, m);
     p.by_load          = EPLB_P_TAKE(a, uint64_t, m);
+    p.settled          = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
     return p;
 }
 
@@ -1420,6 +1477,40 @@ static float eplb_p_difference(const eplb_p_packer *p, int32_t heavy, int32_t li
     return eplb_p_sub(p->pack_load[heavy], p->pack_load[light]);
 }
 
+/* The largest gain of a swap of one item with any of a list, four at a time where every processor of
+   the kind can: differences and minima are exact, so all ways give the same. */
+static float eplb_p_largest_gain(float u, const float *v_load, int32_t n, float D)
+{
+    float largest = 0.0f;
+    int32_t v = 0;
+#if defined(EPLB_P_SSE2)
+    if (n >= 4) {
+        __m128 most = _mm_setzero_ps(), us = _mm_set1_ps(u), Ds = _mm_set1_ps(D);
+        for (; v + 4 <= n; v += 4) {
+            __m128 d = _mm_sub_ps(us, _mm_loadu_ps(v_load + v));
+            most = _mm_max_ps(most, _mm_min_ps(d, _mm_sub_ps(Ds, d)));
+        }
+        most    = _mm_max_ps(most, _mm_movehl_ps(most, most));
+        most    = _mm_max_ss(most, _mm_shuffle_ps(most, most, 1));
+        largest = _mm_cvtss_f32(most);
+    }
+#elif defined(EPLB_P_NEON)
+    if (n >= 4) {
+        float32x4_t most = vdupq_n_f32(0.0f), us = vdupq_n_f32(u), Ds = vdupq_n_f32(D);
+        for (; v + 4 <= n; v += 4) {
+            float32x4_t d = vsubq_f32(us, vld1q_f32(v_load + v));
+            most = vmaxq_f32(most, vminq_f32(d, vsubq_f32(Ds, d)));
+        }
+        largest = vmaxvq_f32(most);
+    }
+#endif
+    for (; v < n; v++) {
+        float gain = eplb_p_swap_gain(eplb_p_sub(u, v_load[v]), D);
+        largest = gain > largest ? gain : largest;
+    }
+    return largest;
+}
+
 /* The swap of two packs with the largest gain, the first u and then the first v on ties. */
 static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, int32_t heavy, int32_t light)
 {
@@ -1432,14 +1523,12 @@ static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, int32_t heavy, int32
     best.heavy = heavy;
     best.light = light;
     for (u = 0; u < p->room; u++) {
-        for (v = 0; v < p->room; v++) {
-            float gain = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
-            if (gain > best.gain) {
-                best.gain = gain;
-                best.u    = u;
-                best.v    = v;
-            }
-        }
+        float largest = eplb_p_largest_gain(u_load[u], v_load, p->room, D);
+        if (!(largest > best.gain)) continue;
+        for (v = 0; eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D) < largest; v++) {}
+        best.gain = largest;
+        best.u    = u;
+        best.v    = v;
     }
     return best;
 }
@@ -1491,8 +1580,10 @@ static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
             int32_t heavy = eplb_p_by_load(p, i), light = eplb_p_by_load(p, j);
             eplb_p_swap swap;
             if (eplb_p_difference(p, heavy, light) < p->tiny) break; /* and so are the packs before j */
+            if (eplb_p_pair_settled(p->settled, p->m, heavy, light)) continue;
             swap = eplb_p_best_swap(p, heavy, light);
             if (swap.gain > 0.0f) return swap;
+            eplb_p_settle_pair(p->settled, p->m, heavy, light);
         }
     }
     return eplb_p_no_swap;
@@ -1587,6 +1678,8 @@ static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_swap *s)
     eplb_p_exchange(p, s->light, s->v, u_position, u_load);
     eplb_p_reorder(p, s->heavy, heavy_load);
     eplb_p_reorder(p, s->light, light_load);
+    eplb_p_open_pairs_of(p->settled, p->m, s->heavy);
+    eplb_p_open_pairs_of(p->settled, p->m, s->light);
 }
 
 static eplb_p_swap eplb_p_find_swap(const eplb_p_packer *p)
@@ -1608,6 +1701,7 @@ static void eplb_p_refine(eplb_p_packer *p)
     if (p->how->refine == EPLB_REFINE_NONE) return;
     for (pack = 0; pack < p->m; pack++) p->by_load[pack] = eplb_p_heavy_first(p->pack_load[pack], pack);
     eplb_p_sort(p->by_load, p->spare, p->m); /* spare suffices: m < n */
+    eplb_p_open_all_pairs(p->settled, p->m);
 
     for (swaps = 0; swaps < p->how->max_swaps; swaps++) {
         eplb_p_swap swap = eplb_p_find_swap(p);
@@ -2142,12 +2236,10 @@ typedef struct eplb_p_search {
     int32_t  *far;        /* [num_gpus] of the later GPUs with a pair open the one whose load differs most;
                              -1: not known, and none differs by more than the distance below */
     int64_t  *distance;   /* [num_gpus] by how much: sum of squares */
-    uint32_t *settled;    /* [num_gpus, (num_gpus + 31) / 32] bit b of row a: no swap of a and b is left */
+    uint32_t *settled;    /* pairs of GPUs known to have no swap left */
 
     uint64_t *key, *spare; /* [room] for sorting the slots of a GPU in the end, over the rest of this */
 } eplb_p_search;
-
-static size_t eplb_p_settled_words(const eplb_p_search *s) { return ((size_t)s->num_gpus + 31) / 32; }
 
 static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_job *job)
 {
@@ -2167,7 +2259,7 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_job *job)
     s.relief      = EPLB_P_TAKE(a, int64_t, job->shape.num_experts);
     s.far         = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.distance    = EPLB_P_TAKE(a, int64_t, s.num_gpus);
-    s.settled     = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, (int32_t)eplb_p_settled_words(&s));
+    s.settled     = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
     eplb_p_rewind(a, mark);
     s.key         = EPLB_P_TAKE(a, uint64_t, job->node_slots);
     s.spare       = EPLB_P_TAKE(a, uint64_t, job->node_slots);
@@ -2373,13 +2465,6 @@ static void eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
     for (t = 0; t < s->num_samples; t++) s->difference[t] = eplb_p_load_of(s, a)[t] - eplb_p_load_of(s, b)[t];
 }
 
-static uint32_t *eplb_p_settled_word(const eplb_p_search *s, int32_t a, int32_t b)
-{
-    return &s->settled[(size_t)a * eplb_p_settled_words(s) + (size_t)(b / 32)];
-}
-
-static uint32_t eplb_p_settled_bit(int32_t b) { return (uint32_t)1 << (b % 32); }
-
 /* Of the GPUs after a, with which it may still have a swap: the one that differs most. */
 static void eplb_p_survey(eplb_p_search *s, int32_t a)
 {
@@ -2389,7 +2474,7 @@ static void eplb_p_survey(eplb_p_search *s, int32_t a)
     s->distance[a] = 0;
     for (b = a + 1; b < s->num_gpus; b++) {
         int64_t distance;
-        if (*eplb_p_settled_word(s, a, b) & eplb_p_settled_bit(b)) continue;
+        if (eplb_p_pair_settled(s->settled, s->num_gpus, a, b)) continue;
         distance = eplb_p_distance(s, a, b);
         if (distance > s->distance[a]) {
             s->distance[a] = distance;
@@ -2404,9 +2489,9 @@ static void eplb_p_reopen(eplb_p_search *s, int32_t b)
 {
     int32_t a;
 
+    eplb_p_open_pairs_of(s->settled, s->num_gpus, b);
     for (a = 0; a < b; a++) {
         int64_t distance = eplb_p_distance(s, a, b);
-        *eplb_p_settled_word(s, a, b) &= ~eplb_p_settled_bit(b);
         if (distance >= s->distance[a]) {
             s->distance[a] = distance;
             s->far[a]      = b;
@@ -2414,16 +2499,14 @@ static void eplb_p_reopen(eplb_p_search *s, int32_t b)
             s->far[a] = -1;
         }
     }
-    for (a = b + 1; a < s->num_gpus; a++) *eplb_p_settled_word(s, b, a) &= ~eplb_p_settled_bit(a);
     eplb_p_survey(s, b);
 }
 
 static void eplb_p_open_all(eplb_p_search *s)
 {
-    size_t word;
     int32_t a;
 
-    for (word = 0; word < (size_t)s->num_gpus * eplb_p_settled_words(s); word++) s->settled[word] = 0;
+    eplb_p_open_all_pairs(s->settled, s->num_gpus);
     for (a = 0; a < s->num_gpus; a++) eplb_p_survey(s, a);
 }
 
@@ -2486,7 +2569,7 @@ static void eplb_p_swap_all(eplb_p_search *s)
             eplb_p_reopen(s, b);
             swaps++;
         } else {
-            *eplb_p_settled_word(s, a, b) |= eplb_p_settled_bit(b);
+            eplb_p_settle_pair(s->settled, s->num_gpus, a, b);
             s->far[a] = -1;
         }
     }
@@ -3541,6 +3624,8 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
     return EPLB_OK;
 }
 
+#undef EPLB_P_SSE2
+#undef EPLB_P_NEON
 #undef EPLB_P_LAST
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD

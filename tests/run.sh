@@ -7,7 +7,7 @@ passed=0
 failed=0
 
 count() { # output, exit status, name
-    line=$(printf '%s\n' "$1" | grep "^$3: [0-9]* passed, [0-9]* failed$" | tail -n 1)
+    line=$(printf '%s\n' "$1" | grep '^[a-z_]*: [0-9]* passed, [0-9]* failed$' | tail -n 1)
     printf '%s\n' "$1"
     if [ -z "$line" ]; then
         echo "$3: ended with status $2 and no summary"
