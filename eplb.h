@@ -979,6 +979,37 @@ static void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
         for (i = 0; i < count; i++) key[i] = from[i];
 }
 
+/* From this many keys on, the 256 counters of each pass below are cheaper than more merges. */
+#define EPLB_P_RADIX_FROM 128
+
+/* The same for keys that come in the order of their indices, which a stable sort by value alone keeps:
+   byte by byte of the value, lowest first, each key to the place that the counts of the bytes give. */
+static void eplb_p_sort_indexed(uint64_t *key, uint64_t *spare, int32_t n)
+{
+    uint32_t place[256], next, count;
+    uint64_t *from = key, *to = spare, *swap;
+    int shift;
+    int32_t i;
+
+    if (n < EPLB_P_RADIX_FROM) {
+        eplb_p_sort(key, spare, n);
+        return;
+    }
+    for (shift = 32; shift < 64; shift += 8) {
+        for (i = 0; i < 256; i++) place[i] = 0;
+        for (i = 0; i < n; i++) place[from[i] >> shift & 255]++;
+        for (i = 0, next = 0; i < 256; i++) {
+            count    = place[i];
+            place[i] = next;
+            next += count;
+        }
+        for (i = 0; i < n; i++) to[place[from[i] >> shift & 255]++] = from[i];
+        swap = from;
+        from = to;
+        to   = swap;
+    }
+}
+
 /* The key at place i of a heap of n (each parent smaller than its two children) may be too large
    for it: let it sink. Keys are unique, so the smallest is the same whatever the heap's history. */
 static void eplb_p_heap_sink(uint64_t *heap, int32_t n, int32_t i)
@@ -1382,7 +1413,7 @@ static void eplb_p_order_items(eplb_p_packer *p, const float *weight)
 {
     int32_t i;
     for (i = 0; i < p->n; i++) p->true_order[i] = eplb_p_heavy_first(weight[i], i);
-    eplb_p_sort(p->true_order, p->spare, p->n);
+    eplb_p_sort_indexed(p->true_order, p->spare, p->n);
     p->order = p->true_order;
 }
 
@@ -1403,7 +1434,7 @@ static void eplb_p_perturb_order(eplb_p_packer *p, const float *weight, uint64_t
         }
         p->order_of_its_own[i] = eplb_p_heavy_first(eplb_p_perturbed(weight[i], word[i % 4], p->how, c), i);
     }
-    eplb_p_sort(p->order_of_its_own, p->spare, p->n);
+    eplb_p_sort_indexed(p->order_of_its_own, p->spare, p->n);
     p->order = p->order_of_its_own;
 }
 
@@ -3626,6 +3657,7 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 
 #undef EPLB_P_SSE2
 #undef EPLB_P_NEON
+#undef EPLB_P_RADIX_FROM
 #undef EPLB_P_LAST
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD
