@@ -980,7 +980,7 @@ static void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
 }
 
 /* From this many keys on, the 256 counters of each pass below are cheaper than more merges. */
-#define EPLB_P_RADIX_FROM 128
+#define EPLB_P_RADIX_FROM 64
 
 /* The same for keys that come in the order of their indices, which a stable sort by value alone keeps:
    byte by byte of the value, lowest first, each key to the place that the counts of the bytes give. */
