@@ -1010,26 +1010,27 @@ static void eplb_p_sort_indexed(uint64_t *key, uint64_t *spare, int32_t n)
     }
 }
 
-/* The key at place i of a heap of n (each parent smaller than its two children) may be too large
-   for it: let it sink. Keys are unique, so the smallest is the same whatever the heap's history. */
-static void eplb_p_heap_sink(uint64_t *heap, int32_t n, int32_t i)
+/* A tournament of n keys, the smallest wins: leaves at tree [n, 2n), and each node i < n the smaller of
+   nodes 2i and 2i + 1, down to the winner in node 1. Unlike in a heap, what is read and written does
+   not depend on the keys, so nothing is mispredicted and the path's other players are there in time. */
+static void eplb_p_tournament_start(uint64_t *tree, int32_t n)
 {
-    size_t count = (size_t)n, at = (size_t)i, child;
-    uint64_t key = heap[at];
-
-    while ((child = 2 * at + 1) < count) {
-        child += child + 1 < count && heap[child + 1] < heap[child]; /* a coin toss: no branch */
-        if (heap[child] >= key) break;
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = key;
+    size_t i;
+    for (i = (size_t)n; i-- > 1;) tree[i] = tree[2 * i] < tree[2 * i + 1] ? tree[2 * i] : tree[2 * i + 1];
 }
 
-static void eplb_p_heap_build(uint64_t *heap, int32_t n)
+/* A leaf gets another key; returns the new winner. */
+static uint64_t eplb_p_tournament_replay(uint64_t *tree, int32_t n, int32_t leaf, uint64_t key)
 {
-    int32_t i;
-    for (i = n / 2; i-- > 0;) eplb_p_heap_sink(heap, n, i);
+    size_t i = (size_t)n + (size_t)leaf;
+
+    tree[i] = key;
+    for (; i > 1; i /= 2) {
+        uint64_t other = tree[i ^ 1];
+        key = other < key ? other : key;
+        tree[i / 2] = key;
+    }
+    return key;
 }
 
 /* -------------------------------------------------------------------------------------- pairs
@@ -1195,7 +1196,7 @@ typedef struct eplb_p_replicas { /* the replicas of num_log experts on num_phy s
     int32_t  *phy2log; /* [num_phy] expert of each slot */
     int32_t  *rank;    /* [num_phy] which replica of its expert */
     int32_t  *count;   /* [num_log] replicas of each expert */
-    uint64_t *heap;    /* [num_log] experts by their bid for the next slot, highest on top */
+    uint64_t *bids;    /* [2, num_log] tournament of the experts' bids for the next slot, highest first */
 } eplb_p_replicas;
 
 static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, int32_t num_phy)
@@ -1206,7 +1207,7 @@ static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     r.phy2log = EPLB_P_TAKE(a, int32_t, num_phy);
     r.rank    = EPLB_P_TAKE(a, int32_t, num_phy);
     r.count   = EPLB_P_TAKE(a, int32_t, num_log);
-    r.heap    = EPLB_P_TAKE(a, uint64_t, num_log);
+    r.bids    = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
 }
 
@@ -1215,28 +1216,32 @@ static int eplb_p_at_cap(int32_t count, int32_t max_replicas)
     return max_replicas > 0 && count >= max_replicas;
 }
 
+/* An expert's place in the tournament for the next slot: behind all others once it is at its cap. */
+static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, const float *load, int32_t e, int method,
+                               int32_t max_replicas)
+{
+    if (eplb_p_at_cap(r->count[e], max_replicas)) return EPLB_P_LAST;
+    return eplb_p_heavy_first(eplb_p_bid(load[e], r->count[e], method), e);
+}
+
 /* Slots first .. last-1 go, one after the other, to the expert with the highest bid. */
 static void eplb_p_give_slots(eplb_p_replicas *r, const float *load, int32_t first, int32_t last, int method,
                               int32_t max_replicas)
 {
+    uint64_t winner;
     int32_t e, slot;
 
     if (first == last) return;
-    for (e = 0; e < r->num_log; e++)
-        r->heap[e] = eplb_p_at_cap(r->count[e], max_replicas)
-                         ? EPLB_P_LAST
-                         : eplb_p_heavy_first(eplb_p_bid(load[e], r->count[e], method), e);
-    eplb_p_heap_build(r->heap, r->num_log);
-
+    for (e = 0; e < r->num_log; e++) r->bids[r->num_log + e] = eplb_p_bid_key(r, load, e, method, max_replicas);
+    eplb_p_tournament_start(r->bids, r->num_log);
+    winner = r->bids[1];
     for (slot = first; slot < last; slot++) {
-        EPLB_ASSERT(r->heap[0] != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
-        e = eplb_p_index(r->heap[0]);
+        EPLB_ASSERT(winner != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
+        e = eplb_p_index(winner);
         r->phy2log[slot] = e;
         r->rank[slot]    = r->count[e]++;
-        r->heap[0] = eplb_p_at_cap(r->count[e], max_replicas)
-                         ? EPLB_P_LAST
-                         : eplb_p_heavy_first(eplb_p_bid(load[e], r->count[e], method), e);
-        eplb_p_heap_sink(r->heap, r->num_log, 0);
+        winner = eplb_p_tournament_replay(r->bids, r->num_log, e,
+                                          eplb_p_bid_key(r, load, e, method, max_replicas));
     }
 }
 
@@ -1377,12 +1382,12 @@ typedef struct eplb_p_packer {
     /* Of the candidate at hand. */
     const uint64_t *order; /* [n] items by their perturbed load: true_order, or order_of_its_own */
     uint64_t *order_of_its_own;
-    uint64_t *spare;       /* [n] for sorting */
+    uint64_t *spare;       /* [n] for sorting, and for LPT */
     int32_t  *held;        /* [m, room] positions in each pack, ascending */
     float    *held_load;   /* [m, room] their true loads */
     int32_t  *fill;        /* [m] how many there are so far */
     float    *pack_load;   /* [m] sum of held_load in its order */
-    uint64_t *by_load;     /* [m] packs, lightest on top while packing; heaviest first afterwards */
+    uint64_t *by_load;     /* [m] packs, heaviest first */
     uint32_t *settled;     /* pairs of packs known to have no swap */
     float     tiny;        /* a difference of pack loads below it counts as none */
 } eplb_p_packer;
@@ -1450,15 +1455,17 @@ static void eplb_p_put(eplb_p_packer *p, const float *weight, int32_t position, 
 
 static void eplb_p_pack_lpt(eplb_p_packer *p, const float *weight)
 {
+    uint64_t *lightest = p->spare, winner; /* a tournament of 2 m keys: n is 2 m or more */
     int32_t pack, position;
 
-    /* Packs are empty, so their order by index is a heap. */
-    for (pack = 0; pack < p->m; pack++) p->by_load[pack] = eplb_p_light_first(0.0f, pack);
+    for (pack = 0; pack < p->m; pack++) lightest[p->m + pack] = eplb_p_light_first(0.0f, pack);
+    eplb_p_tournament_start(lightest, p->m);
+    winner = lightest[1];
     for (position = 0; position < p->n; position++) {
-        pack = eplb_p_index(p->by_load[0]);
+        pack = eplb_p_index(winner);
         eplb_p_put(p, weight, position, pack);
-        p->by_load[0] = p->fill[pack] < p->room ? eplb_p_light_first(p->pack_load[pack], pack) : EPLB_P_LAST;
-        eplb_p_heap_sink(p->by_load, p->m, 0);
+        winner = p->fill[pack] < p->room ? eplb_p_light_first(p->pack_load[pack], pack) : EPLB_P_LAST;
+        winner = eplb_p_tournament_replay(lightest, p->m, pack, winner);
     }
 }
 
