@@ -1515,36 +1515,44 @@ static float eplb_p_difference(const eplb_p_packer *p, int32_t heavy, int32_t li
     return eplb_p_sub(p->pack_load[heavy], p->pack_load[light]);
 }
 
-/* The largest gain of a swap of one item with any of a list, four at a time where every processor of
-   the kind can: differences and minima are exact, so all ways give the same. */
-static float eplb_p_largest_gain(float u, const float *v_load, int32_t n, float D)
+/* The largest gain of a swap of any item of one list with any of another, 0 when none helps. Four
+   items at a time where every processor of the kind can: differences, minima and maxima are exact, so
+   all ways give the same. */
+static float eplb_p_largest_gain(const float *u_load, const float *v_load, int32_t n, float D)
 {
-    float largest = 0.0f;
-    int32_t v = 0;
+    float largest = 0.0f, gain;
+    int32_t whole = 0, u, v;
+
 #if defined(EPLB_P_SSE2)
-    if (n >= 4) {
-        __m128 most = _mm_setzero_ps(), us = _mm_set1_ps(u), Ds = _mm_set1_ps(D);
-        for (; v + 4 <= n; v += 4) {
+    __m128 most = _mm_setzero_ps(), Ds = _mm_set1_ps(D);
+    whole = n - n % 4;
+    for (u = 0; u < n; u++) {
+        __m128 us = _mm_set1_ps(u_load[u]);
+        for (v = 0; v < whole; v += 4) {
             __m128 d = _mm_sub_ps(us, _mm_loadu_ps(v_load + v));
             most = _mm_max_ps(most, _mm_min_ps(d, _mm_sub_ps(Ds, d)));
         }
-        most    = _mm_max_ps(most, _mm_movehl_ps(most, most));
-        most    = _mm_max_ss(most, _mm_shuffle_ps(most, most, 1));
-        largest = _mm_cvtss_f32(most);
     }
+    most    = _mm_max_ps(most, _mm_movehl_ps(most, most));
+    most    = _mm_max_ss(most, _mm_shuffle_ps(most, most, 1));
+    largest = _mm_cvtss_f32(most);
 #elif defined(EPLB_P_NEON)
-    if (n >= 4) {
-        float32x4_t most = vdupq_n_f32(0.0f), us = vdupq_n_f32(u), Ds = vdupq_n_f32(D);
-        for (; v + 4 <= n; v += 4) {
+    float32x4_t most = vdupq_n_f32(0.0f), Ds = vdupq_n_f32(D);
+    whole = n - n % 4;
+    for (u = 0; u < n; u++) {
+        float32x4_t us = vdupq_n_f32(u_load[u]);
+        for (v = 0; v < whole; v += 4) {
             float32x4_t d = vsubq_f32(us, vld1q_f32(v_load + v));
             most = vmaxq_f32(most, vminq_f32(d, vsubq_f32(Ds, d)));
         }
-        largest = vmaxvq_f32(most);
     }
+    largest = vmaxvq_f32(most);
 #endif
-    for (; v < n; v++) {
-        float gain = eplb_p_swap_gain(eplb_p_sub(u, v_load[v]), D);
-        largest = gain > largest ? gain : largest;
+    for (v = whole; v < n; v++) {
+        for (u = 0; u < n; u++) {
+            gain    = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
+            largest = gain > largest ? gain : largest;
+        }
     }
     return largest;
 }
@@ -1558,17 +1566,20 @@ static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, int32_t heavy, int32
     eplb_p_swap best = eplb_p_no_swap;
     int32_t u, v;
 
+    best.gain = eplb_p_largest_gain(u_load, v_load, p->room, D);
+    if (!(best.gain > 0.0f)) return eplb_p_no_swap;
     best.heavy = heavy;
     best.light = light;
     for (u = 0; u < p->room; u++) {
-        float largest = eplb_p_largest_gain(u_load[u], v_load, p->room, D);
-        if (!(largest > best.gain)) continue;
-        for (v = 0; eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D) < largest; v++) {}
-        best.gain = largest;
-        best.u    = u;
-        best.v    = v;
+        for (v = 0; v < p->room; v++) {
+            if (eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D) < best.gain) continue;
+            best.u = u;
+            best.v = v;
+            return best;
+        }
     }
-    return best;
+    EPLB_ASSERT(0); /* one of them has the largest gain */
+    return eplb_p_no_swap;
 }
 
 static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t place)
@@ -1658,7 +1669,9 @@ static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
             eplb_p_swap swap;
             /* No fall exceeds D^2 / 4, give or take its rounding, and D shrinks from here on. */
             if (D * D * 0.2500005f < best_fall || !(D > 0.0f)) break;
+            if (eplb_p_pair_settled(p->settled, p->m, heavy, light)) continue;
             swap = eplb_p_best_swap(p, heavy, light);
+            if (!(swap.gain > 0.0f)) eplb_p_settle_pair(p->settled, p->m, heavy, light);
             fall = eplb_p_swap_fall(swap.gain, D); /* the same for d = gain as for d = D - gain */
             if (eplb_p_goes_before(p, &swap, fall, &best, best_fall)) {
                 best_fall = fall;
