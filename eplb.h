@@ -564,7 +564,11 @@ EPLB_P_HD float eplb_p_rounded(float x)
     volatile float once = x;
     return once;
 }
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(__FMA__) && !defined(__FMA4__)
+EPLB_P_HD float eplb_p_mul(float a, float b) { return a * b; } /* there is nothing to fuse with */
+#else
 EPLB_P_HD float eplb_p_mul(float a, float b) { return eplb_p_rounded(a * b); }
+#endif
 #if FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16
 EPLB_P_HD float eplb_p_add(float a, float b) { return a + b; }
 EPLB_P_HD float eplb_p_sub(float a, float b) { return a - b; }
