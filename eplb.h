@@ -290,7 +290,7 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
-    (((size_t)40 + (size_t)8 * (size_t)(num_samples)) * (size_t)(num_experts) +                    \
+    (((size_t)40 + (size_t)12 * (size_t)(num_samples)) * (size_t)(num_experts) +                   \
      (size_t)64 * (size_t)(num_replicas) +                                                         \
      ((size_t)24 + (size_t)4 * (size_t)(num_samples) + (size_t)(num_gpus) / 8) * (size_t)(num_gpus) + \
      (size_t)4 * (size_t)(num_samples) + (size_t)48 * EPLB_SCRATCH_ALIGN)
@@ -2276,6 +2276,7 @@ typedef struct eplb_p_search {
     int32_t *slot;     /* [num_gpus, room] expert in each slot; part of the layer's phy2log */
     int32_t *count;    /* [E] replicas of each expert; the layer's logcnt */
     int32_t *share;    /* [E, T] load of one replica: grains / count */
+    int32_t *more;     /* [E, T] the same with one more replica */
     int32_t *length;   /* [E] of that vector: root of its squares, rounded down */
     int32_t *gpu_load; /* [num_gpus, T] */
 
@@ -2305,6 +2306,7 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_job *job)
     s.num_experts = job->node_experts;
     s.num_samples = job->shape.num_samples;
     s.share       = EPLB_P_TAKE_ROWS(a, int32_t, job->shape.num_experts, s.num_samples);
+    s.more        = EPLB_P_TAKE_ROWS(a, int32_t, job->shape.num_experts, s.num_samples);
     s.length      = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
     s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
     s.best_slot   = EPLB_P_TAKE(a, int32_t, job->node_slots);
@@ -2398,6 +2400,11 @@ static int32_t *eplb_p_share_of(const eplb_p_search *s, int32_t e)
     return s->share + (size_t)e * (size_t)s->num_samples;
 }
 
+static int32_t *eplb_p_more_of(const eplb_p_search *s, int32_t e)
+{
+    return s->more + (size_t)e * (size_t)s->num_samples;
+}
+
 static const int32_t *eplb_p_grains_of(const eplb_p_search *s, int32_t e)
 {
     return s->grains + (size_t)e * (size_t)s->num_samples;
@@ -2418,8 +2425,11 @@ static int64_t eplb_p_squares(const int32_t *a, int32_t n)
 
 static void eplb_p_share_out(eplb_p_search *s, int32_t e)
 {
-    int32_t *share = eplb_p_share_of(s, e), t;
-    for (t = 0; t < s->num_samples; t++) share[t] = eplb_p_grains_of(s, e)[t] / s->count[e];
+    int32_t *share = eplb_p_share_of(s, e), *more = eplb_p_more_of(s, e), t;
+    for (t = 0; t < s->num_samples; t++) {
+        share[t] = eplb_p_grains_of(s, e)[t] / s->count[e];
+        more[t]  = eplb_p_grains_of(s, e)[t] / (s->count[e] + 1);
+    }
     s->length[e] = s->num_samples == 1 ? share[0] : (int32_t)eplb_p_root((uint64_t)eplb_p_squares(share, t));
 }
 
@@ -2637,11 +2647,6 @@ static int32_t eplb_p_less_share(const eplb_p_search *s, int32_t e, int32_t t)
     return eplb_p_grains_of(s, e)[t] / (s->count[e] - 1);
 }
 
-static int32_t eplb_p_more_share(const eplb_p_search *s, int32_t e, int32_t t)
-{
-    return eplb_p_grains_of(s, e)[t] / (s->count[e] + 1);
-}
-
 /* Load of a GPU in sample t once slot i holds e in place of u. */
 static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e,
                                  int32_t u_copies, int32_t e_copies)
@@ -2650,7 +2655,7 @@ static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t,
     /* What goes is taken away first, so that the sum stays within what a layer's grains fit. */
     return eplb_p_load_of(s, gpu)[t] - u_copies * eplb_p_share_of(s, u)[t] -
            e_copies * eplb_p_share_of(s, e)[t] + (u_copies - here) * eplb_p_less_share(s, u, t) +
-           (e_copies + here) * eplb_p_more_share(s, e, t);
+           (e_copies + here) * eplb_p_more_of(s, e)[t];
 }
 
 /* By what the objective falls when slot i holds e in place of its expert u, exactly. */
@@ -2708,7 +2713,7 @@ static void eplb_p_find_relief(eplb_p_search *s)
         const int32_t *load = eplb_p_load_of(s, i / s->room);
         int32_t e = s->slot[i];
         for (t = 0; t < s->num_samples; t++) {
-            int64_t less = eplb_p_share_of(s, e)[t] - eplb_p_more_share(s, e, t);
+            int64_t less = eplb_p_share_of(s, e)[t] - eplb_p_more_of(s, e)[t];
             s->relief[e] += less * (2 * (int64_t)load[t] - less);
         }
     }
@@ -2740,7 +2745,7 @@ static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
     int32_t t;
 
     for (t = 0; t < s->num_samples; t++) {
-        int64_t share = eplb_p_more_share(s, e, t);
+        int64_t share = eplb_p_more_of(s, e)[t];
         cost += share * (2 * ((int64_t)load[t] - u[t]) + share);
     }
     return cost;
@@ -2761,9 +2766,9 @@ static int eplb_p_replace_best(eplb_p_search *s)
         removal = eplb_p_removal_cost(s, i);
         for (k = 0; k < s->num_experts; k++) {
             int32_t e = s->expert[k];
-            if (s->relief[e] - removal <= most || !eplb_p_may_receive(s, i, e)) continue;
+            if (s->relief[e] - removal <= most) continue;
             gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
-            if (gain <= most) continue;
+            if (gain <= most || !eplb_p_may_receive(s, i, e)) continue;
             most     = gain;
             receiver = e;
         }
@@ -2786,20 +2791,20 @@ static int eplb_p_replace_best(eplb_p_search *s)
 
 static int32_t eplb_p_load_after_at(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
 {
-    int32_t u_copies = eplb_p_copies(s, gpu, s->slot[i]), e_copies = eplb_p_copies(s, gpu, e);
-    if (u_copies == 0 && e_copies == 0) return s->gpu_load[gpu];
-    return eplb_p_load_after(s, gpu, 0, i, e, u_copies, e_copies);
+    return eplb_p_load_after(s, gpu, 0, i, e, eplb_p_copies(s, gpu, s->slot[i]), eplb_p_copies(s, gpu, e));
 }
 
-/* The largest load among GPUs once slot i holds e; given up as soon as it reaches the limit, which it
-   does soonest on the GPU that is heaviest now. */
+/* The largest load among the GPUs that a replace touches: those that hold the expert of slot i, and
+   those that hold e. Given up as soon as it reaches the limit, which it does soonest on the GPU that is
+   heaviest now. */
 static int32_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
                                          int32_t limit)
 {
-    int32_t peak = eplb_p_load_after_at(s, heavy, i, e), gpu;
+    int32_t peak = eplb_p_load_after_at(s, heavy, i, e), u = s->slot[i], j, load;
 
-    for (gpu = 0; gpu < s->num_gpus && peak < limit; gpu++) {
-        int32_t load = eplb_p_load_after_at(s, gpu, i, e);
+    for (j = 0; j < s->num_gpus * s->room && peak < limit; j++) {
+        if (s->slot[j] != u && s->slot[j] != e) continue;
+        load = eplb_p_load_after_at(s, j / s->room, i, e);
         if (load > peak) peak = load;
     }
     return peak;
@@ -2852,7 +2857,7 @@ static void eplb_p_find_peak_replace(const eplb_p_search *s, int32_t heavy, eplb
         if (lightest + eplb_p_less_share(s, s->slot[i], 0) - share >= best->peak) continue;
         for (k = 0; k < candidates; k++) {
             int32_t e = on_heavy ? s->expert[k] : s->slot[heavy * s->room + k], after;
-            if (left + eplb_p_more_share(s, e, 0) >= best->peak || !eplb_p_may_receive(s, i, e)) continue;
+            if (left + *eplb_p_more_of(s, e) >= best->peak || !eplb_p_may_receive(s, i, e)) continue;
             after = eplb_p_peak_after_replace(s, i, e, heavy, best->peak);
             if (after >= best->peak) continue;
             best->peak   = after;
@@ -2940,8 +2945,13 @@ static void eplb_p_restore_plan(eplb_p_search *s)
 {
     int32_t i;
     for (i = 0; i < s->num_gpus * s->room; i++) s->slot[i] = s->best_slot[i];
-    for (i = 0; i < s->num_experts; i++) s->count[s->expert[i]] = s->best_count[i];
-    eplb_p_weigh_node(s);
+    for (i = 0; i < s->num_experts; i++) {
+        int32_t e = s->expert[i];
+        if (s->count[e] == s->best_count[i]) continue;
+        s->count[e] = s->best_count[i];
+        eplb_p_share_out(s, e);
+    }
+    for (i = 0; i < s->num_gpus; i++) eplb_p_weigh_gpu(s, i);
 }
 
 /* Swaps and replaces until no swap, and no replace that is seen, lowers the objective. */

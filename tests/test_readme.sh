@@ -22,6 +22,18 @@ $RUN_ENV "$TMP/quick_start" >"$TMP/printed"
 check 'it prints what the README says' diff "$TMP/expected" "$TMP/printed"
 
 {
+    echo '#include <stdlib.h>'
+    echo '#define EPLB_IMPLEMENTATION'
+    echo '#include "eplb.h"'
+    echo 'int collect(eplb_problem problem, eplb_plan plan_in_force, eplb_plan plan, const int32_t *slot_count,'
+    echo '            int32_t *expert_count, void *scratch) {'
+    echo 'eplb_options options; const float *weight; size_t bytes;'
+    block c 2
+    echo 'return 0; }'
+} >"$TMP/window.c"
+check 'the lines about windows compile' $CC -std=c99 -Wall -Wextra -Werror -c -o "$TMP/window.o" "$TMP/window.c"
+
+{
     echo '#define EPLB_IMPLEMENTATION'
     echo '#include "eplb.h"'
     echo 'static const float load[2 * 12] = {1, 2, 3};'
