@@ -1561,7 +1561,8 @@ static float eplb_p_largest_gain(const float *u_load, const float *v_load, int32
     return largest;
 }
 
-/* The swap of two packs with the largest gain, the first u and then the first v on ties. */
+/* The swap of two packs with the largest gain, the first u and then the first v on ties. A pair that
+   has none is settled until one of the two changes, and not searched again. */
 static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, int32_t heavy, int32_t light)
 {
     const float *u_load = p->held_load + (size_t)heavy * (size_t)p->room;
@@ -1570,8 +1571,12 @@ static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, int32_t heavy, int32
     eplb_p_swap best = eplb_p_no_swap;
     int32_t u, v;
 
+    if (eplb_p_pair_settled(p->settled, p->m, heavy, light)) return eplb_p_no_swap;
     best.gain = eplb_p_largest_gain(u_load, v_load, p->room, D);
-    if (!(best.gain > 0.0f)) return eplb_p_no_swap;
+    if (!(best.gain > 0.0f)) {
+        eplb_p_settle_pair(p->settled, p->m, heavy, light);
+        return eplb_p_no_swap;
+    }
     best.heavy = heavy;
     best.light = light;
     for (u = 0; u < p->room; u++) {
@@ -1633,10 +1638,8 @@ static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
             int32_t heavy = eplb_p_by_load(p, i), light = eplb_p_by_load(p, j);
             eplb_p_swap swap;
             if (eplb_p_difference(p, heavy, light) < p->tiny) break; /* and so are the packs before j */
-            if (eplb_p_pair_settled(p->settled, p->m, heavy, light)) continue;
             swap = eplb_p_best_swap(p, heavy, light);
             if (swap.gain > 0.0f) return swap;
-            eplb_p_settle_pair(p->settled, p->m, heavy, light);
         }
     }
     return eplb_p_no_swap;
@@ -1673,9 +1676,7 @@ static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
             eplb_p_swap swap;
             /* No fall exceeds D^2 / 4, give or take its rounding, and D shrinks from here on. */
             if (D * D * 0.2500005f < best_fall || !(D > 0.0f)) break;
-            if (eplb_p_pair_settled(p->settled, p->m, heavy, light)) continue;
             swap = eplb_p_best_swap(p, heavy, light);
-            if (!(swap.gain > 0.0f)) eplb_p_settle_pair(p->settled, p->m, heavy, light);
             fall = eplb_p_swap_fall(swap.gain, D); /* the same for d = gain as for d = D - gain */
             if (eplb_p_goes_before(p, &swap, fall, &best, best_fall)) {
                 best_fall = fall;
@@ -1755,7 +1756,7 @@ static void eplb_p_refine(eplb_p_packer *p)
 
     if (p->how->refine == EPLB_REFINE_NONE) return;
     for (pack = 0; pack < p->m; pack++) p->by_load[pack] = eplb_p_heavy_first(p->pack_load[pack], pack);
-    eplb_p_sort(p->by_load, p->spare, p->m); /* spare suffices: m < n */
+    eplb_p_sort_indexed(p->by_load, p->spare, p->m); /* spare suffices: m < n */
     eplb_p_open_all_pairs(p->settled, p->m);
 
     for (swaps = 0; swaps < p->how->max_swaps; swaps++) {
@@ -2276,8 +2277,8 @@ typedef struct eplb_p_search {
     int32_t *slot;     /* [num_gpus, room] expert in each slot; part of the layer's phy2log */
     int32_t *count;    /* [E] replicas of each expert; the layer's logcnt */
     int32_t *share;    /* [E, T] load of one replica: grains / count */
-    int32_t *more;     /* [E, T] the same with one more replica */
     int32_t *length;   /* [E] of that vector: root of its squares, rounded down */
+    int32_t *more;     /* [E, T] load of one replica, were there one more */
     int32_t *gpu_load; /* [num_gpus, T] */
 
     /* The best plan so far. */
@@ -2352,11 +2353,11 @@ static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, floa
     return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
 }
 
-/* grains [E, T] of the layer: loads times a power of two. A layer without load is even. */
-static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples)
+/* grains [E, T] of the layer: loads times a power of two. A layer without load, of scale 0, is even. */
+static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples, float scale)
 {
     int32_t num_experts = job->shape.num_experts, num_samples = samples->num, t, e;
-    float scale = eplb_p_samples_scale(samples, num_experts), largest = 0.0f, grain = 1.0f;
+    float largest = 0.0f, grain = 1.0f;
     float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_samples));
 
     for (t = 0; t < num_samples; t++) {
@@ -3122,11 +3123,11 @@ static void eplb_p_number_slots(eplb_p_job *job, eplb_p_search *s)
 static void eplb_p_plan_layer(eplb_p_job *job, eplb_p_search *search, const float *weight, int32_t layer)
 {
     eplb_p_samples samples = eplb_p_layer_samples(job, weight, layer);
+    float scale = eplb_p_mean_load(&samples, job->shape.num_experts, job->load);
     int32_t node;
 
-    eplb_p_mean_load(&samples, job->shape.num_experts, job->load);
     if (job->options.effort > 0) {
-        eplb_p_weigh_grains(job, &samples);
+        eplb_p_weigh_grains(job, &samples, scale);
         if (samples.num > 1) eplb_p_size_experts(job);
     }
     eplb_p_place_groups(job, layer);
