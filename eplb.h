@@ -290,10 +290,10 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
-    (((size_t)40 + (size_t)12 * (size_t)(num_samples)) * (size_t)(num_experts) +                   \
-     (size_t)64 * (size_t)(num_replicas) +                                                         \
-     ((size_t)24 + (size_t)4 * (size_t)(num_samples) + (size_t)(num_gpus) / 8) * (size_t)(num_gpus) + \
-     (size_t)4 * (size_t)(num_samples) + (size_t)48 * EPLB_SCRATCH_ALIGN)
+    (((size_t)60 + (size_t)12 * (size_t)(num_samples)) * (size_t)(num_experts) +                   \
+     (size_t)120 * (size_t)(num_replicas) +                                                        \
+     ((size_t)88 + (size_t)4 * (size_t)(num_samples) + (size_t)(num_gpus) / 4) * (size_t)(num_gpus) + \
+     (size_t)4 * (size_t)(num_samples) + (size_t)64 * EPLB_SCRATCH_ALIGN)
 
 /* eplb_scratch_size - bytes of scratch for eplb_rebalance, eplb_rebalance_layers and eplb_evaluate.
    in      problem, options  as there; options NULL = EPLB_PRESET_DEFAULT
@@ -535,6 +535,8 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 #endif
 #endif
 
+#define EPLB_P_VECTOR 4 /* floats in a vector; rows are filled up to whole ones in every build */
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -639,7 +641,7 @@ enum { EPLB_P_DHONDT, EPLB_P_SAINTE_LAGUE };
 EPLB_P_HD float eplb_p_bid(float load, int32_t count, int method)
 {
     uint32_t divisor = method == EPLB_P_DHONDT ? (uint32_t)count : 2u * (uint32_t)count - 1u;
-    return eplb_p_div(load, (float)divisor);
+    return divisor == 1 ? load : eplb_p_div(load, (float)divisor); /* most experts have one replica */
 }
 
 /* The gain of a swap that moves d from a pack to one that is D lighter; positive when it helps.
@@ -656,6 +658,54 @@ EPLB_P_HD float eplb_p_swap_fall(float d, float D) { return eplb_p_mul(d, eplb_p
 /* The share of the mean pack load below which a difference of packs counts as none. The published
    programs use 1e-6 of whatever unit the loads come in. */
 #define EPLB_P_TINY 1e-6f
+
+/* The few operations on vectors that are used. All are exact or rounded as those on single floats. */
+#if defined(EPLB_P_SSE2)
+typedef __m128 eplb_p_vector;
+static inline eplb_p_vector eplb_p_vector_of(float x) { return _mm_set1_ps(x); }
+static inline eplb_p_vector eplb_p_vector_at(const float *from) { return _mm_loadu_ps(from); }
+static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { _mm_storeu_ps(to, a); }
+static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return _mm_sub_ps(a, b); }
+static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
+static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return _mm_max_ps(a, b); }
+static inline eplb_p_vector eplb_p_vector_abs_mul(eplb_p_vector a, eplb_p_vector b)
+{
+    return _mm_mul_ps(_mm_andnot_ps(_mm_set1_ps(-0.0f), a), b);
+}
+#elif defined(EPLB_P_NEON)
+typedef float32x4_t eplb_p_vector;
+static inline eplb_p_vector eplb_p_vector_of(float x) { return vdupq_n_f32(x); }
+static inline eplb_p_vector eplb_p_vector_at(const float *from) { return vld1q_f32(from); }
+static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { vst1q_f32(to, a); }
+static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return vsubq_f32(a, b); }
+static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
+static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return vmaxq_f32(a, b); }
+static inline eplb_p_vector eplb_p_vector_abs_mul(eplb_p_vector a, eplb_p_vector b)
+{
+    return vmulq_f32(vabsq_f32(a), b);
+}
+#endif
+
+/* Copies between arrays that do not overlap, which a compiler that cannot see this would do one by one. */
+static void eplb_p_copy_bytes(void *to, const void *from, size_t bytes)
+{
+#if defined(__GNUC__)
+    __builtin_memcpy(to, from, bytes);
+#else
+    size_t i;
+    for (i = 0; i < bytes; i++) ((unsigned char *)to)[i] = ((const unsigned char *)from)[i];
+#endif
+}
+
+static void eplb_p_copy_ids(int32_t *to, const int32_t *from, int32_t n)
+{
+    eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
+}
+
+static void eplb_p_copy_loads(float *to, const float *from, int32_t n)
+{
+    eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
+}
 
 /* ------------------------------------------------------------------------------------ results */
 
@@ -983,35 +1033,111 @@ static void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
         for (i = 0; i < count; i++) key[i] = from[i];
 }
 
-/* From this many keys on, the 256 counters of each pass below are cheaper than more merges. */
-#define EPLB_P_RADIX_FROM 64
+enum {
+    EPLB_P_DIGITS_FROM = 24,    /* fewer items are cheaper to merge */
+    EPLB_P_DIGITS_TO   = 65535, /* what a counter holds */
+    EPLB_P_DIGIT_BITS  = 8      /* of the widest digit */
+};
 
-/* The same for keys that come in the order of their indices, which a stable sort by value alone keeps:
-   byte by byte of the value, lowest first, each key to the place that the counts of the bytes give. */
-static void eplb_p_sort_indexed(uint64_t *key, uint64_t *spare, int32_t n)
+/* The narrowest digit whose two passes leave few of n items out of place. */
+static int32_t eplb_p_digit_bits(int32_t n) { return n < 128 ? 5 : n < 512 ? 7 : EPLB_P_DIGIT_BITS; }
+
+/* Turn the counts of a digit's values into where the items of each value start. */
+static void eplb_p_place_digits(uint16_t *place, int32_t num_values)
 {
-    uint32_t place[256], next, count;
-    uint64_t *from = key, *to = spare, *swap;
-    int shift;
+    uint32_t next = 0, count;
     int32_t i;
+    for (i = 0; i < num_values; i++) {
+        count    = place[i];
+        place[i] = (uint16_t)next;
+        next += count;
+    }
+}
 
-    if (n < EPLB_P_RADIX_FROM) {
+/* Move each key down to where it belongs, if that takes few steps. Returns whether it did. */
+static int eplb_p_insert_few(uint64_t *key, int32_t n)
+{
+    int32_t steps = 2 * n, i, j;
+
+    for (i = 1; i < n; i++) {
+        uint64_t moving = key[i];
+        if (key[i - 1] < moving) continue;
+        for (j = i; j > 0 && key[j - 1] > moving; j--) key[j] = key[j - 1];
+        key[j] = moving;
+        steps -= i - j;
+        if (steps < 0) return 0;
+    }
+    return 1;
+}
+
+/* The lightest and the heaviest of n loads. */
+static void eplb_p_load_range(const float *load, int32_t n, float *lightest, float *heaviest)
+{
+    float low = load[0], high = load[0];
+    int32_t i = 0, lane;
+
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    if (n >= EPLB_P_VECTOR) {
+        float lows[EPLB_P_VECTOR], highs[EPLB_P_VECTOR];
+        eplb_p_vector least = eplb_p_vector_at(load), most = least;
+        for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
+            least = eplb_p_vector_min(least, eplb_p_vector_at(load + i));
+            most  = eplb_p_vector_max(most, eplb_p_vector_at(load + i));
+        }
+        eplb_p_vector_to(lows, least);
+        eplb_p_vector_to(highs, most);
+        for (lane = 0; lane < EPLB_P_VECTOR; lane++) {
+            low  = lows[lane] < low ? lows[lane] : low;
+            high = highs[lane] > high ? highs[lane] : high;
+        }
+    }
+#endif
+    for (lane = i; lane < n; lane++) {
+        low  = load[lane] < low ? load[lane] : low;
+        high = load[lane] > high ? load[lane] : high;
+    }
+    *lightest = low;
+    *heaviest = high;
+}
+
+/* key [n] = the items in descending order of their loads; spare is of the same size. Two stable passes
+   sort by the two highest digits of how far a load's bits are below the heaviest's. That leaves few items
+   out of place, unless most loads are nearly, but not quite, the same. */
+static void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
+{
+    uint16_t high[1 << EPLB_P_DIGIT_BITS], low[1 << EPLB_P_DIGIT_BITS];
+    float lightest, heaviest;
+    uint32_t top, range, below, mask;
+    int32_t digit = eplb_p_digit_bits(n), shift = 0, i;
+
+    if (n < EPLB_P_DIGITS_FROM || n > EPLB_P_DIGITS_TO) {
+        for (i = 0; i < n; i++) key[i] = eplb_p_heavy_first(load[i], i);
         eplb_p_sort(key, spare, n);
         return;
     }
-    for (shift = 32; shift < 64; shift += 8) {
-        for (i = 0; i < 256; i++) place[i] = 0;
-        for (i = 0; i < n; i++) place[from[i] >> shift & 255]++;
-        for (i = 0, next = 0; i < 256; i++) {
-            count    = place[i];
-            place[i] = next;
-            next += count;
-        }
-        for (i = 0; i < n; i++) to[place[from[i] >> shift & 255]++] = from[i];
-        swap = from;
-        from = to;
-        to   = swap;
+    eplb_p_load_range(load, n, &lightest, &heaviest);
+    top = eplb_p_bits(heaviest);
+    for (range = top - eplb_p_bits(lightest); range >> shift >> 2 * digit; shift++) {}
+
+    mask = ((uint32_t)1 << digit) - 1;
+    for (i = 0; i <= (int32_t)mask; i++) low[i] = 0;
+    for (i = 0; i <= (int32_t)mask; i++) high[i] = 0;
+    for (i = 0; i < n; i++) {
+        below = (top - eplb_p_bits_at(&load[i])) >> shift;
+        low[below & mask]++;
+        high[below >> digit]++;
     }
+    eplb_p_place_digits(low, (int32_t)mask + 1);
+    eplb_p_place_digits(high, (int32_t)mask + 1);
+    for (i = 0; i < n; i++) {
+        below = (top - eplb_p_bits_at(&load[i])) >> shift;
+        spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
+    }
+    for (i = 0; i < n; i++) {
+        below = (top - ~(uint32_t)(spare[i] >> 32)) >> (shift + digit);
+        key[high[below]++] = spare[i];
+    }
+    if (!eplb_p_insert_few(key, n)) eplb_p_sort(key, spare, n);
 }
 
 /* A tournament of n keys, the smallest wins: leaves at tree [n, 2n), and each node i < n the smaller of
@@ -1090,6 +1216,15 @@ static eplb_result eplb_p_check_load(const float *load)
     return EPLB_OK;
 }
 
+/* Whether a row is beyond doubt: no sign, no NaN, no infinity. All of it is looked at, without a branch. */
+static int eplb_p_plainly_loads(const float *load, int32_t n)
+{
+    uint32_t doubts = 0;
+    int32_t i;
+    for (i = 0; i < n; i++) doubts += eplb_p_bits_at(&load[i]) >= EPLB_P_INFINITY;
+    return doubts == 0;
+}
+
 /* Rows first .. first+count-1 of each sample of weight [T, rows, n]. */
 static eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, int32_t num_rows, int32_t n,
                                       int32_t first, int32_t count, eplb_diagnosis *why)
@@ -1099,6 +1234,7 @@ static eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, 
     for (t = 0; t < num_samples; t++) {
         for (row = first; row < first + count; row++) {
             const float *load = weight + ((size_t)t * (size_t)num_rows + (size_t)row) * (size_t)n;
+            if (eplb_p_plainly_loads(load, n)) continue;
             for (i = 0; i < n; i++) {
                 eplb_result r = eplb_p_check_load(&load[i]);
                 if (r == EPLB_OK) continue;
@@ -1152,23 +1288,41 @@ static float eplb_p_sample_share(const eplb_p_samples *s, int32_t t)
 }
 
 /* A load without its sign, since -0 would sort behind everything. */
+static float eplb_p_unsigned(const float *load)
+{
+    return eplb_p_from_bits(eplb_p_bits_at(load) & ~EPLB_P_SIGN);
+}
+
 static float eplb_p_sample_load(const eplb_p_samples *s, int32_t t, int32_t i)
 {
-    return eplb_p_from_bits(eplb_p_bits_at(&s->load[(size_t)t * s->stride + (size_t)i]) & ~EPLB_P_SIGN);
+    return eplb_p_unsigned(&s->load[(size_t)t * s->stride + (size_t)i]);
+}
+
+/* to [n] = from [n], without signs, times factor. */
+static void eplb_p_scale_loads(float *to, const float *from, float factor, int32_t n)
+{
+    int32_t i = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector factors = eplb_p_vector_of(factor);
+    for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR)
+        eplb_p_vector_to(to + i, eplb_p_vector_abs_mul(eplb_p_vector_at(from + i), factors));
+#endif
+    for (; i < n; i++) to[i] = eplb_p_mul(eplb_p_unsigned(&from[i]), factor);
 }
 
 /* The scale of the samples that count; 0 when they hold no load. */
 static float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
 {
     uint32_t largest = 0;
-    int32_t t, i;
+    int32_t t;
 
     for (t = 0; t < s->num; t++) {
+        float lightest, heaviest;
+        uint32_t bits;
         if (!(eplb_p_sample_share(s, t) > 0.0f)) continue;
-        for (i = 0; i < n; i++) {
-            uint32_t bits = eplb_p_bits(eplb_p_sample_load(s, t, i));
-            if (bits > largest) largest = bits;
-        }
+        eplb_p_load_range(s->load + (size_t)t * s->stride, n, &lightest, &heaviest);
+        bits = eplb_p_bits(heaviest) & ~EPLB_P_SIGN;
+        if (bits > largest) largest = bits;
     }
     return largest ? eplb_p_scale(largest) : 0.0f;
 }
@@ -1180,12 +1334,16 @@ static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
     float scale = eplb_p_samples_scale(s, n), count = 0.0f;
     int32_t t, i;
 
-    for (i = 0; i < n; i++) load[i] = scale > 0.0f ? 0.0f : 1.0f;
-    if (!(scale > 0.0f)) return 0.0f;
+    if (!(scale > 0.0f)) {
+        for (i = 0; i < n; i++) load[i] = 1.0f;
+        return 0.0f;
+    }
     for (t = 0; t < s->num; t++) {
         float share = eplb_p_sample_share(s, t), factor = eplb_p_mul(share, scale);
-        for (i = 0; i < n; i++)
-            load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_sample_load(s, t, i), factor));
+        const float *more = s->load + (size_t)t * s->stride;
+        if (t == 0) eplb_p_scale_loads(load, more, factor, n);
+        for (i = 0; i < n && t > 0; i++)
+            load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_unsigned(&more[i]), factor));
         count = eplb_p_add(count, share);
     }
     if (s->num > 1)
@@ -1195,23 +1353,26 @@ static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
 
 /* ---------------------------------------------------------------------------------- replicate */
 
-typedef struct eplb_p_replicas { /* the replicas of num_log experts on num_phy slots */
-    int32_t   num_log, num_phy;
-    int32_t  *phy2log; /* [num_phy] expert of each slot */
-    int32_t  *rank;    /* [num_phy] which replica of its expert */
-    int32_t  *count;   /* [num_log] replicas of each expert */
-    uint64_t *bids;    /* [2, num_log] tournament of the experts' bids for the next slot, highest first */
+/* The replicas of num_log experts on num_phy slots. Slot e < num_log holds expert e's first replica;
+   the others are spare. */
+typedef struct eplb_p_replicas {
+    int32_t      num_log, num_spare;
+    const float *load;   /* [num_log] of the experts; the caller's to set */
+    int32_t     *count;  /* [num_log] replicas of each expert */
+    int32_t     *expert; /* [num_spare] expert of each spare slot */
+    int32_t     *rank;   /* [num_spare] which replica of its expert */
+    uint64_t    *bids;   /* [2, num_log] tournament of the experts' bids for the next slot, highest first */
 } eplb_p_replicas;
 
 static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, int32_t num_phy)
 {
     eplb_p_replicas r = EPLB_ZERO_INIT;
-    r.num_log = num_log;
-    r.num_phy = num_phy;
-    r.phy2log = EPLB_P_TAKE(a, int32_t, num_phy);
-    r.rank    = EPLB_P_TAKE(a, int32_t, num_phy);
-    r.count   = EPLB_P_TAKE(a, int32_t, num_log);
-    r.bids    = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
+    r.num_log   = num_log;
+    r.num_spare = num_phy - num_log;
+    r.count     = EPLB_P_TAKE(a, int32_t, num_log);
+    r.expert    = EPLB_P_TAKE(a, int32_t, num_phy); /* so that fewer experts never need more scratch */
+    r.rank      = EPLB_P_TAKE(a, int32_t, num_phy);
+    r.bids      = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
 }
 
@@ -1221,43 +1382,52 @@ static int eplb_p_at_cap(int32_t count, int32_t max_replicas)
 }
 
 /* An expert's place in the tournament for the next slot: behind all others once it is at its cap. */
-static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, const float *load, int32_t e, int method,
-                               int32_t max_replicas)
+static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, int32_t max_replicas)
 {
     if (eplb_p_at_cap(r->count[e], max_replicas)) return EPLB_P_LAST;
-    return eplb_p_heavy_first(eplb_p_bid(load[e], r->count[e], method), e);
+    return eplb_p_heavy_first(eplb_p_bid(r->load[e], r->count[e], method), e);
 }
 
-/* Slots first .. last-1 go, one after the other, to the expert with the highest bid. */
-static void eplb_p_give_slots(eplb_p_replicas *r, const float *load, int32_t first, int32_t last, int method,
-                              int32_t max_replicas)
+/* A spare slot goes to the expert whose key is the highest bid. Returns the next highest. */
+static inline uint64_t eplb_p_give_slot(const eplb_p_replicas *r, int32_t slot, uint64_t highest, int method,
+                                        int32_t max_replicas)
 {
-    uint64_t winner;
-    int32_t e, slot;
+    int32_t e = eplb_p_index(highest);
+
+    EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
+    r->expert[slot] = e;
+    r->rank[slot]   = r->count[e]++;
+    return eplb_p_tournament_replay(r->bids, r->num_log, e, eplb_p_bid_key(r, e, method, max_replicas));
+}
+
+/* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid, by the leaves
+   of bids. The sides take turns, as in eplb_p_pack_lpt. */
+static void eplb_p_give_slots(eplb_p_replicas *const *side, int32_t sides, int32_t first, int32_t last,
+                              int method, int32_t max_replicas)
+{
+    const eplb_p_replicas a = *side[0], b = *side[sides - 1];
+    uint64_t a_highest, b_highest;
+    int32_t i, slot;
 
     if (first == last) return;
-    for (e = 0; e < r->num_log; e++) r->bids[r->num_log + e] = eplb_p_bid_key(r, load, e, method, max_replicas);
-    eplb_p_tournament_start(r->bids, r->num_log);
-    winner = r->bids[1];
+    for (i = 0; i < sides; i++) eplb_p_tournament_start(side[i]->bids, side[i]->num_log);
+    a_highest = a.bids[1];
+    b_highest = b.bids[1];
     for (slot = first; slot < last; slot++) {
-        EPLB_ASSERT(winner != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
-        e = eplb_p_index(winner);
-        r->phy2log[slot] = e;
-        r->rank[slot]    = r->count[e]++;
-        winner = eplb_p_tournament_replay(r->bids, r->num_log, e,
-                                          eplb_p_bid_key(r, load, e, method, max_replicas));
+        a_highest = eplb_p_give_slot(&a, slot, a_highest, method, max_replicas);
+        if (sides > 1) b_highest = eplb_p_give_slot(&b, slot, b_highest, method, max_replicas);
     }
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`. */
-static int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, const float *load, int32_t changed,
-                                       int32_t extra, float *heaviest)
+static int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, int32_t changed, int32_t extra,
+                                       float *heaviest)
 {
     int32_t e, at = 0;
 
     *heaviest = -1.0f;
     for (e = 0; e < r->num_log; e++) {
-        float each = eplb_p_bid(load[e], r->count[e] + (e == changed ? extra : 0), EPLB_P_DHONDT);
+        float each = eplb_p_bid(r->load[e], r->count[e] + (e == changed ? extra : 0), EPLB_P_DHONDT);
         if (each > *heaviest) {
             *heaviest = each;
             at = e;
@@ -1268,17 +1438,17 @@ static int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, const float *lo
 
 /* One replica from the donor whose own replicas grow least by it to the expert with the heaviest
    ones, if that makes the heaviest replica lighter. Returns whether it did. */
-static int eplb_p_fixup(eplb_p_replicas *r, const float *load, int32_t max_replicas)
+static int eplb_p_fixup(eplb_p_replicas *r, int32_t max_replicas)
 {
     float before, after, least = 0.0f;
-    int32_t receiver = eplb_p_heaviest_replica(r, load, 0, 0, &before), donor = -1, e, slot;
+    int32_t receiver = eplb_p_heaviest_replica(r, 0, 0, &before), donor = -1, e, slot;
 
     if (eplb_p_at_cap(r->count[receiver], max_replicas)) return 0;
     for (e = 0; e < r->num_log; e++) {
         float rise;
         if (e == receiver || r->count[e] == 1) continue;
-        rise = eplb_p_sub(eplb_p_bid(load[e], r->count[e] - 1, EPLB_P_DHONDT),
-                          eplb_p_bid(load[e], r->count[e], EPLB_P_DHONDT));
+        rise = eplb_p_sub(eplb_p_bid(r->load[e], r->count[e] - 1, EPLB_P_DHONDT),
+                          eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT));
         if (donor < 0 || rise < least) {
             least = rise;
             donor = e;
@@ -1286,32 +1456,42 @@ static int eplb_p_fixup(eplb_p_replicas *r, const float *load, int32_t max_repli
     }
     if (donor < 0) return 0;
     r->count[donor]--;
-    eplb_p_heaviest_replica(r, load, receiver, 1, &after);
+    eplb_p_heaviest_replica(r, receiver, 1, &after);
     if (!(after < before)) {
         r->count[donor]++;
         return 0;
     }
-    for (slot = 0; r->phy2log[slot] != donor || r->rank[slot] != r->count[donor]; slot++) {}
-    r->phy2log[slot] = receiver;
-    r->rank[slot]    = r->count[receiver]++;
+    for (slot = 0; r->expert[slot] != donor || r->rank[slot] != r->count[donor]; slot++) {}
+    r->expert[slot] = receiver;
+    r->rank[slot]   = r->count[receiver]++;
     return 1;
 }
 
-static void eplb_p_replicate(eplb_p_replicas *r, const float *load, int32_t replication, int32_t fixup_steps,
-                             int32_t max_replicas)
+/* The replicas of some experts, or of several of one shape side by side. */
+static void eplb_p_replicate(eplb_p_replicas *const *side, int32_t sides, int32_t replication,
+                             int32_t fixup_steps, int32_t max_replicas)
 {
-    int32_t spare = r->num_phy - r->num_log, e, step;
+    int32_t spare = side[0]->num_spare, e, i, step;
     int32_t tenth = replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
 
-    for (e = 0; e < r->num_log; e++) {
-        r->phy2log[e] = e;
-        r->rank[e]    = 0;
-        r->count[e]   = 1;
+    for (i = 0; i < sides; i++) {
+        eplb_p_replicas r = *side[i];
+        for (e = 0; e < r.num_log; e++) {
+            r.count[e] = 1;
+            r.bids[r.num_log + e] = eplb_p_heavy_first(r.load[e], e); /* what an expert bids with one */
+        }
     }
-    eplb_p_give_slots(r, load, r->num_log, r->num_phy - tenth, EPLB_P_DHONDT, max_replicas);
-    eplb_p_give_slots(r, load, r->num_phy - tenth, r->num_phy, EPLB_P_SAINTE_LAGUE, max_replicas);
+    eplb_p_give_slots(side, sides, 0, spare - tenth, EPLB_P_DHONDT, max_replicas);
     if (replication != EPLB_REPLICATE_HYBRID) return;
-    for (step = 0; step < fixup_steps && eplb_p_fixup(r, load, max_replicas); step++) {}
+
+    for (i = 0; i < sides; i++) {
+        eplb_p_replicas r = *side[i];
+        for (e = 0; e < r.num_log; e++)
+            r.bids[r.num_log + e] = eplb_p_bid_key(&r, e, EPLB_P_SAINTE_LAGUE, max_replicas);
+    }
+    eplb_p_give_slots(side, sides, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
+    for (i = 0; i < sides; i++)
+        for (step = 0; step < fixup_steps && eplb_p_fixup(side[i], max_replicas); step++) {}
 }
 
 EPLB_API eplb_result eplb_replicate_scratch_size(int32_t num_log, int32_t num_phy, size_t *bytes)
@@ -1334,7 +1514,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
                                             void *scratch, size_t scratch_bytes)
 {
     eplb_p_arena a;
-    eplb_p_replicas replicas;
+    eplb_p_replicas replicas, *side = &replicas;
     float *load;
     size_t needed;
     int32_t row, i;
@@ -1354,14 +1534,16 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
     a        = eplb_p_arena_at(scratch);
     replicas = eplb_p_carve_replicas(&a, num_log, num_phy);
     load     = EPLB_P_TAKE(&a, float, num_log);
+    replicas.load = load;
     for (row = 0; row < num_rows; row++) {
         size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
         sample = eplb_p_one_sample(weight + log);
         eplb_p_mean_load(&sample, num_log, load);
-        eplb_p_replicate(&replicas, load, replication, fixup_steps, 0);
+        eplb_p_replicate(&side, 1, replication, fixup_steps, 0);
         for (i = 0; i < num_phy; i++) {
-            phy2log[phy + (size_t)i] = replicas.phy2log[i];
-            if (rank) rank[phy + (size_t)i] = replicas.rank[i];
+            int32_t spare = i - num_log;
+            phy2log[phy + (size_t)i] = spare < 0 ? i : replicas.expert[spare];
+            if (rank) rank[phy + (size_t)i] = spare < 0 ? 0 : replicas.rank[spare];
         }
         for (i = 0; logcnt && i < num_log; i++) logcnt[log + (size_t)i] = replicas.count[i];
     }
@@ -1371,129 +1553,175 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
 /* --------------------------------------------------------------------------------------- pack
 
    n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an
-   item is known by its position in that order, and a pack is the ascending list of the positions
-   that it holds, so "first in sorted order" is "at the lower position". */
+   item is known by its position in that order, so "first in sorted order" is "at the lower position".
+   Two packings of one shape may be done side by side (EPLB_P_SIDES), which is how two layers are. */
+
+enum { EPLB_P_SIDES = 2 };
 
 typedef struct eplb_p_packer {
     const eplb_packing *how;
     int32_t n, m, room; /* items, packs, items in each pack */
+    int32_t stride;     /* room for them in held_load: whole vectors */
+
+    /* What is packed, and where to; the caller's to set. */
+    const float *weight;   /* [n] */
+    uint32_t row;          /* tells its noise from that of every other packing of the stage */
+    int32_t *pack_index;   /* [n] pack of each item, in the best candidate so far */
+    int32_t *rank_in_pack; /* [n] */
 
     /* Of the packing as a whole. */
     uint64_t *true_order; /* [n] items by their load, heaviest first */
-    int32_t  *best_pack;  /* [n] pack of each item in the best candidate so far */
+    uint64_t *spare;      /* [n] for sorting, and for LPT */
     float     best_score;
 
     /* Of the candidate at hand. */
     const uint64_t *order; /* [n] items by their perturbed load: true_order, or order_of_its_own */
     uint64_t *order_of_its_own;
-    uint64_t *spare;       /* [n] for sorting, and for LPT */
-    int32_t  *held;        /* [m, room] positions in each pack, ascending */
-    float    *held_load;   /* [m, room] their true loads */
-    int32_t  *fill;        /* [m] how many there are so far */
-    float    *pack_load;   /* [m] sum of held_load in its order */
-    uint64_t *by_load;     /* [m] packs, heaviest first */
-    uint32_t *settled;     /* pairs of packs known to have no swap */
-    float     tiny;        /* a difference of pack loads below it counts as none */
+    float    *perturbed; /* [n] */
+    int32_t  *pack_of;   /* [n] pack of each item: pack_index, or one of its own where there are others */
+    int32_t  *fill;      /* [m] how many items there are so far */
+    float    *pack_load; /* [m] sum of their true loads in the candidate's order */
+    float     tiny;      /* a difference of pack loads below it counts as none */
+
+    /* Of its refinement. */
+    int32_t  *held;      /* [m, stride] positions in each pack, ascending */
+    float    *held_load; /* [m, stride] their true loads */
+    uint64_t *by_load;   /* [m] packs, heaviest first */
+    uint32_t *settled;   /* pairs of packs known to have no swap */
 } eplb_p_packer;
 
 static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
 {
     eplb_p_packer p = EPLB_ZERO_INIT;
-    p.how              = how;
-    p.n                = n;
-    p.m                = m;
-    p.room             = n / m;
-    p.true_order       = EPLB_P_TAKE(a, uint64_t, n);
-    p.order_of_its_own = EPLB_P_TAKE(a, uint64_t, n);
-    p.spare            = EPLB_P_TAKE(a, uint64_t, n);
-    p.best_pack        = EPLB_P_TAKE(a, int32_t, n);
-    p.held             = EPLB_P_TAKE(a, int32_t, n);
-    p.held_load        = EPLB_P_TAKE(a, float, n);
-    p.fill             = EPLB_P_TAKE(a, int32_t, m);
-    p.pack_load        = EPLB_P_TAKE(a, float, m);
-    p.by_load          = EPLB_P_TAKE(a, uint64_t, m);
-    p.settled          = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
+    size_t over;
+
+    p.how        = how;
+    p.n          = n;
+    p.m          = m;
+    p.room       = n / m;
+    p.stride     = (p.room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
+    p.true_order = EPLB_P_TAKE(a, uint64_t, n);
+    over         = a->used; /* held and spare are never in use at once; held is the smaller */
+    p.held       = EPLB_P_TAKE_ROWS(a, int32_t, m, p.stride);
+    eplb_p_rewind(a, over);
+    p.spare      = EPLB_P_TAKE(a, uint64_t, n);
+    p.fill       = EPLB_P_TAKE(a, int32_t, m);
+    p.pack_load  = EPLB_P_TAKE(a, float, m);
+    if (how->num_candidates > 1) {
+        p.order_of_its_own = EPLB_P_TAKE(a, uint64_t, n);
+        over               = a->used; /* perturbed and pack_of likewise */
+        p.perturbed        = EPLB_P_TAKE(a, float, n);
+        eplb_p_rewind(a, over);
+        p.pack_of = EPLB_P_TAKE(a, int32_t, n);
+    }
+    if (how->refine != EPLB_REFINE_NONE) {
+        p.held_load = EPLB_P_TAKE_ROWS(a, float, m, p.stride);
+        p.by_load   = EPLB_P_TAKE(a, uint64_t, m);
+        p.settled   = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
+    }
     return p;
 }
 
 /* pack: initial */
 
-static void eplb_p_order_items(eplb_p_packer *p, const float *weight)
+/* Whether nothing is done after one LPT by the true loads, so that items are ranked as they come and pack
+   loads are not asked for. */
+static int eplb_p_is_plain_lpt(const eplb_packing *how)
 {
-    int32_t i;
-    for (i = 0; i < p->n; i++) p->true_order[i] = eplb_p_heavy_first(weight[i], i);
-    eplb_p_sort_indexed(p->true_order, p->spare, p->n);
+    return how->init == EPLB_INIT_LPT && how->refine == EPLB_REFINE_NONE && how->num_candidates <= 1;
+}
+
+static void eplb_p_order_items(eplb_p_packer *p)
+{
+    eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->n);
     p->order = p->true_order;
 }
 
 /* The order of candidate c > 0. Item i draws word i % 4 of counter (i / 4, c, row, stage). */
-static void eplb_p_perturb_order(eplb_p_packer *p, const float *weight, uint64_t seed, uint32_t row,
-                                 int stage, int32_t c)
+static void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int32_t c)
 {
     uint32_t counter[4], word[4] = {0, 0, 0, 0};
     int32_t i;
 
     counter[1] = (uint32_t)c;
-    counter[2] = row;
+    counter[2] = p->row;
     counter[3] = (uint32_t)stage;
     for (i = 0; i < p->n; i++) {
         if (i % 4 == 0) {
             counter[0] = (uint32_t)i / 4;
             eplb_p_philox(seed, counter, word);
         }
-        p->order_of_its_own[i] = eplb_p_heavy_first(eplb_p_perturbed(weight[i], word[i % 4], p->how, c), i);
+        p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i % 4], p->how, c);
     }
-    eplb_p_sort_indexed(p->order_of_its_own, p->spare, p->n);
+    eplb_p_sort_loads(p->perturbed, p->order_of_its_own, p->spare, p->n);
     p->order = p->order_of_its_own;
 }
 
-static void eplb_p_put(eplb_p_packer *p, const float *weight, int32_t position, int32_t pack)
+static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
 {
-    size_t at = (size_t)pack * (size_t)p->room + (size_t)p->fill[pack]++;
-    float load = weight[eplb_p_index(p->order[position])];
-
-    p->held[at]        = position;
-    p->held_load[at]   = load;
-    p->pack_load[pack] = eplb_p_add(p->pack_load[pack], load);
+    return eplb_p_index(p->order[position]);
 }
 
-static void eplb_p_pack_lpt(eplb_p_packer *p, const float *weight)
+/* An item goes to a pack, whose load then is that. Returns the pack's key: the last one once it is full. */
+static inline uint64_t eplb_p_put(const eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
 {
-    uint64_t *lightest = p->spare, winner; /* a tournament of 2 m keys: n is 2 m or more */
-    int32_t pack, position;
+    p->pack_of[item]      = pack;
+    p->pack_load[pack]    = pack_load;
+    p->rank_in_pack[item] = p->fill[pack];
+    return ++p->fill[pack] < p->room ? eplb_p_light_first(pack_load, pack) : EPLB_P_LAST;
+}
 
-    for (pack = 0; pack < p->m; pack++) lightest[p->m + pack] = eplb_p_light_first(0.0f, pack);
-    eplb_p_tournament_start(lightest, p->m);
-    winner = lightest[1];
-    for (position = 0; position < p->n; position++) {
-        pack = eplb_p_index(winner);
-        eplb_p_put(p, weight, position, pack);
-        winner = p->fill[pack] < p->room ? eplb_p_light_first(p->pack_load[pack], pack) : EPLB_P_LAST;
-        winner = eplb_p_tournament_replay(lightest, p->m, pack, winner);
+/* The packs compete for the next item in a tournament of 2 m keys in spare, as n is 2 m or more. The
+   first m items, while they weigh something, go to one empty pack after the other. Returns how many. */
+static int32_t eplb_p_lpt_start(const eplb_p_packer *p)
+{
+    int32_t pack, items = 0;
+
+    for (pack = 0; pack < p->m; pack++) {
+        int32_t item = eplb_p_item_at(p, pack);
+        float load = p->weight[item];
+        uint64_t key = eplb_p_light_first(0.0f, pack);
+        if (items == pack && load > 0.0f) {
+            key = eplb_p_put(p, item, pack, load);
+            items++;
+        }
+        p->spare[p->m + pack] = key;
+    }
+    eplb_p_tournament_start(p->spare, p->m);
+    return items;
+}
+
+/* The item at a position goes to the lightest pack, whose key holds its load. Returns the next one's. */
+static inline uint64_t eplb_p_lpt_step(const eplb_p_packer *p, int32_t position, uint64_t lightest)
+{
+    int32_t pack = eplb_p_index(lightest), item = eplb_p_item_at(p, position);
+    float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p->weight[item]);
+    return eplb_p_tournament_replay(p->spare, p->m, pack, eplb_p_put(p, item, pack, load));
+}
+
+/* Each step waits for the one before, so the sides take turns: while one waits, the processor works for
+   the other. The copies' pointers stay in registers. */
+static void eplb_p_pack_lpt(eplb_p_packer *const *side, int32_t sides)
+{
+    const eplb_p_packer a = *side[0], b = *side[sides - 1];
+    int32_t a_next = eplb_p_lpt_start(&a), b_next = sides > 1 ? eplb_p_lpt_start(&b) : b.n;
+    uint64_t a_lightest = a.spare[1], b_lightest = b.spare[1];
+
+    while (a_next < a.n || b_next < b.n) {
+        if (a_next < a.n) a_lightest = eplb_p_lpt_step(&a, a_next++, a_lightest);
+        if (b_next < b.n) b_lightest = eplb_p_lpt_step(&b, b_next++, b_lightest);
     }
 }
 
-static void eplb_p_pack_zigzag(eplb_p_packer *p, const float *weight)
+static void eplb_p_pack_zigzag(eplb_p_packer *p)
 {
     int32_t position;
     for (position = 0; position < p->n; position++) {
         int32_t turn = position / p->m, step = position % p->m;
-        eplb_p_put(p, weight, position, turn % 2 == 0 ? step : p->m - 1 - step);
+        int32_t pack = turn % 2 == 0 ? step : p->m - 1 - step, item = eplb_p_item_at(p, position);
+        p->pack_of[item]   = pack;
+        p->pack_load[pack] = eplb_p_add(p->pack_load[pack], p->weight[item]);
     }
-}
-
-static void eplb_p_pack_initially(eplb_p_packer *p, const float *weight)
-{
-    int32_t pack;
-
-    for (pack = 0; pack < p->m; pack++) {
-        p->fill[pack]      = 0;
-        p->pack_load[pack] = 0.0f;
-    }
-    if (p->how->init == EPLB_INIT_ZIGZAG)
-        eplb_p_pack_zigzag(p, weight);
-    else
-        eplb_p_pack_lpt(p, weight);
 }
 
 static float eplb_p_mean_pack_load(const eplb_p_packer *p)
@@ -1502,6 +1730,24 @@ static float eplb_p_mean_pack_load(const eplb_p_packer *p)
     int32_t pack;
     for (pack = 0; pack < p->m; pack++) sum = eplb_p_add(sum, p->pack_load[pack]);
     return eplb_p_div(sum, (float)p->m);
+}
+
+static void eplb_p_pack_initially(eplb_p_packer *const *side, int32_t sides)
+{
+    int32_t i, pack;
+
+    for (i = 0; i < sides; i++) {
+        for (pack = 0; pack < side[i]->m; pack++) {
+            side[i]->fill[pack]      = 0;
+            side[i]->pack_load[pack] = 0.0f;
+        }
+    }
+    if (side[0]->how->init == EPLB_INIT_LPT) eplb_p_pack_lpt(side, sides);
+    for (i = 0; i < sides; i++) {
+        if (side[0]->how->init == EPLB_INIT_ZIGZAG) eplb_p_pack_zigzag(side[i]);
+        if (!eplb_p_is_plain_lpt(side[0]->how))
+            side[i]->tiny = eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(side[i]));
+    }
 }
 
 /* pack: refine */
@@ -1565,8 +1811,8 @@ static float eplb_p_largest_gain(const float *u_load, const float *v_load, int32
    has none is settled until one of the two changes, and not searched again. */
 static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, int32_t heavy, int32_t light)
 {
-    const float *u_load = p->held_load + (size_t)heavy * (size_t)p->room;
-    const float *v_load = p->held_load + (size_t)light * (size_t)p->room;
+    const float *u_load = p->held_load + (size_t)heavy * (size_t)p->stride;
+    const float *v_load = p->held_load + (size_t)light * (size_t)p->stride;
     float D = eplb_p_difference(p, heavy, light);
     eplb_p_swap best = eplb_p_no_swap;
     int32_t u, v;
@@ -1593,7 +1839,7 @@ static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, int32_t heavy, int32
 
 static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t place)
 {
-    return p->held[(size_t)pack * (size_t)p->room + (size_t)place];
+    return p->held[(size_t)pack * (size_t)p->stride + (size_t)place];
 }
 
 /* Whether swap a goes before swap b: the one that is worth more, else the first u, then the first v.
@@ -1691,8 +1937,8 @@ static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
    pack's load is summed afresh. */
 static void eplb_p_exchange(eplb_p_packer *p, int32_t pack, int32_t place, int32_t position, float load)
 {
-    int32_t *held = p->held + (size_t)pack * (size_t)p->room;
-    float *held_load = p->held_load + (size_t)pack * (size_t)p->room, sum = 0.0f;
+    int32_t *held = p->held + (size_t)pack * (size_t)p->stride;
+    float *held_load = p->held_load + (size_t)pack * (size_t)p->stride, sum = 0.0f;
     int32_t i;
 
     for (; place > 0 && held[place - 1] > position; place--) {
@@ -1724,8 +1970,8 @@ static void eplb_p_reorder(eplb_p_packer *p, int32_t pack, float old_load)
 
 static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_swap *s)
 {
-    size_t u = (size_t)s->heavy * (size_t)p->room + (size_t)s->u;
-    size_t v = (size_t)s->light * (size_t)p->room + (size_t)s->v;
+    size_t u = (size_t)s->heavy * (size_t)p->stride + (size_t)s->u;
+    size_t v = (size_t)s->light * (size_t)p->stride + (size_t)s->v;
     int32_t u_position = p->held[u], v_position = p->held[v];
     float u_load = p->held_load[u], v_load = p->held_load[v];
     float heavy_load = p->pack_load[s->heavy], light_load = p->pack_load[s->light];
@@ -1749,21 +1995,43 @@ static eplb_p_swap eplb_p_find_swap(const eplb_p_packer *p)
     }
 }
 
+/* Lists of what each pack holds, filled up with items that are too heavy for any swap. */
+static void eplb_p_hold_items(eplb_p_packer *p)
+{
+    int32_t pack, position, place;
+
+    for (pack = 0; pack < p->m; pack++) {
+        p->fill[pack] = 0;
+        for (place = p->room; place < p->stride; place++)
+            p->held_load[(size_t)pack * (size_t)p->stride + (size_t)place] = FLT_MAX;
+    }
+    for (position = 0; position < p->n; position++) {
+        int32_t item = eplb_p_item_at(p, position);
+        size_t row = (size_t)p->pack_of[item] * (size_t)p->stride;
+        size_t at = row + (size_t)p->fill[p->pack_of[item]]++;
+        p->held[at]      = position;
+        p->held_load[at] = p->weight[item];
+    }
+}
+
 /* Swaps until none helps. Each lowers the sum of squared pack loads, so none comes back. */
 static void eplb_p_refine(eplb_p_packer *p)
 {
-    int32_t pack, swaps;
+    int32_t pack, place, swaps;
 
     if (p->how->refine == EPLB_REFINE_NONE) return;
-    for (pack = 0; pack < p->m; pack++) p->by_load[pack] = eplb_p_heavy_first(p->pack_load[pack], pack);
-    eplb_p_sort_indexed(p->by_load, p->spare, p->m); /* spare suffices: m < n */
+    eplb_p_sort_loads(p->pack_load, p->by_load, p->spare, p->m); /* spare suffices: m < n */
+    eplb_p_hold_items(p);
     eplb_p_open_all_pairs(p->settled, p->m);
 
     for (swaps = 0; swaps < p->how->max_swaps; swaps++) {
         eplb_p_swap swap = eplb_p_find_swap(p);
-        if (!(swap.gain > 0.0f)) return;
+        if (!(swap.gain > 0.0f)) break;
         eplb_p_do_swap(p, &swap);
     }
+    for (pack = 0; pack < p->m; pack++)
+        for (place = 0; place < p->room; place++)
+            p->pack_of[eplb_p_item_at(p, eplb_p_position(p, pack, place))] = pack;
 }
 
 /* pack: select */
@@ -1787,63 +2055,72 @@ static float eplb_p_candidate_score(const eplb_p_packer *p, float largest, float
     }
 }
 
-/* Keep the candidate if it is the first or better than those before. Returns whether it is so even
-   that no other need be tried. */
+/* Keep the candidate if it is the first or better than those before. Returns whether it is so even that
+   no other need be tried. */
 static int eplb_p_select(eplb_p_packer *p, int32_t c)
 {
     float largest = p->pack_load[0], smallest = p->pack_load[0], score;
-    int32_t pack, place;
+    int32_t pack;
 
     for (pack = 1; pack < p->m; pack++) {
-        if (p->pack_load[pack] > largest) largest = p->pack_load[pack];
-        if (p->pack_load[pack] < smallest) smallest = p->pack_load[pack];
+        float load = p->pack_load[pack];
+        largest  = load > largest ? load : largest;
+        smallest = load < smallest ? load : smallest;
     }
     score = eplb_p_candidate_score(p, largest, smallest);
     if (c == 0 || score < p->best_score) {
         p->best_score = score;
-        for (pack = 0; pack < p->m; pack++)
-            for (place = 0; place < p->room; place++)
-                p->best_pack[eplb_p_index(p->order[eplb_p_position(p, pack, place)])] = pack;
+        eplb_p_copy_ids(p->pack_index, p->pack_of, p->n);
     }
     return eplb_p_sub(largest, smallest) < p->tiny;
 }
 
-/* pack_index, rank_in_pack [n] of the best candidate. Ranks follow the true loads, whatever the
-   candidate's order and whatever swaps were done. */
-static void eplb_p_number_packs(eplb_p_packer *p, int32_t *pack_index, int32_t *rank_in_pack)
+/* Ranks in the best candidate's packs follow the true loads, whatever its order and its swaps were. */
+static void eplb_p_rank_items(eplb_p_packer *p)
 {
     int32_t pack, position;
 
     for (pack = 0; pack < p->m; pack++) p->fill[pack] = 0;
     for (position = 0; position < p->n; position++) {
         int32_t item = eplb_p_index(p->true_order[position]);
-        pack_index[item]   = p->best_pack[item];
-        rank_in_pack[item] = p->fill[p->best_pack[item]]++;
+        p->rank_in_pack[item] = p->fill[p->pack_index[item]]++;
     }
 }
 
-/* One packing. row and stage tell its noise from that of every other packing. */
-static void eplb_p_pack(eplb_p_packer *p, const float *weight, uint64_t seed, uint32_t row, int stage,
-                        int32_t *pack_index, int32_t *rank_in_pack)
+/* As many packs as items. */
+static void eplb_p_pack_singly(eplb_p_packer *p)
 {
-    int32_t candidates = p->how->num_candidates > 1 ? p->how->num_candidates : 1, c, i;
+    int32_t i;
+    for (i = 0; i < p->n; i++) {
+        p->pack_index[i]   = i;
+        p->rank_in_pack[i] = 0;
+    }
+}
 
-    if (p->room == 1) {
-        for (i = 0; i < p->n; i++) {
-            pack_index[i]   = i;
-            rank_in_pack[i] = 0;
+/* One packing, or several of one shape side by side. */
+static void eplb_p_pack(eplb_p_packer *const *side, int32_t sides, uint64_t seed, int stage)
+{
+    eplb_p_packer *going[EPLB_P_SIDES]; /* those that want another candidate */
+    int32_t candidates = side[0]->how->num_candidates, num_going = sides, c, i;
+
+    for (i = 0; i < sides && side[i]->room == 1; i++) eplb_p_pack_singly(side[i]);
+    if (side[0]->room == 1) return;
+
+    for (i = 0; i < sides; i++) {
+        going[i] = side[i];
+        if (candidates <= 1) side[i]->pack_of = side[i]->pack_index;
+        eplb_p_order_items(side[i]);
+    }
+    for (c = 0; num_going > 0 && (c == 0 || c < candidates); c++) {
+        for (i = 0; i < num_going && c > 0; i++) eplb_p_perturb_order(going[i], seed, stage, c);
+        eplb_p_pack_initially(going, num_going);
+        for (i = num_going; i-- > 0;) {
+            eplb_p_refine(going[i]);
+            if (candidates > 1 && eplb_p_select(going[i], c)) going[i] = going[--num_going];
         }
-        return;
     }
-    eplb_p_order_items(p, weight);
-    for (c = 0; c < candidates; c++) {
-        if (c > 0) eplb_p_perturb_order(p, weight, seed, row, stage, c);
-        eplb_p_pack_initially(p, weight);
-        p->tiny = eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(p));
-        eplb_p_refine(p);
-        if (eplb_p_select(p, c)) break;
-    }
-    eplb_p_number_packs(p, pack_index, rank_in_pack);
+    if (eplb_p_is_plain_lpt(side[0]->how)) return;
+    for (i = 0; i < sides; i++) eplb_p_rank_items(side[i]);
 }
 
 /* The packing that a caller's `how` stands for, and whether it can be done. */
@@ -1883,7 +2160,7 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
                                            size_t scratch_bytes)
 {
     eplb_p_arena a;
-    eplb_p_packer packer;
+    eplb_p_packer packer, *side = &packer;
     eplb_packing resolved = EPLB_ZERO_INIT;
     float *load;
     int32_t *rank_unwanted, row;
@@ -1908,8 +2185,11 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
         size_t at = (size_t)row * (size_t)num_items;
         eplb_p_samples sample = eplb_p_one_sample(weight + at);
         eplb_p_mean_load(&sample, num_items, load);
-        eplb_p_pack(&packer, load, seed, (uint32_t)row, EPLB_P_STAGE_GPUS, pack_index + at,
-                    rank_in_pack ? rank_in_pack + at : rank_unwanted);
+        packer.weight       = load;
+        packer.row          = (uint32_t)row;
+        packer.pack_index   = pack_index + at;
+        packer.rank_in_pack = rank_in_pack ? rank_in_pack + at : rank_unwanted;
+        eplb_p_pack(&side, 1, seed, EPLB_P_STAGE_GPUS);
     }
     return EPLB_OK;
 }
@@ -1917,7 +2197,8 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
 /* ---------------------------------------------------------------------------------- hierarchy
 
    A job is one call: the problem with its defaults filled in, as the policy sees it, and the
-   scratch of the one layer that is in hand. */
+   scratch of the layer that is in hand. Two layers are planned side by side, each with a job of its
+   own, unless they are improved, which takes far longer than all other steps. */
 
 typedef struct eplb_p_job {
     eplb_problem shape; /* under the global policy one group and one node */
@@ -1925,14 +2206,17 @@ typedef struct eplb_p_job {
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
     int32_t start_cap;       /* cap on replicas before improve: no more than a node has GPUs */
 
-    /* The layer. "mlog" is the order of experts by node, group in the node, place in the group. */
+    /* The layer in hand. "mlog" is the order of experts by node, group in the node, place in the group. */
+    int32_t  layer;
     float   *load;     /* [E] mean over the samples */
     float   *size;     /* [E] what replicas and slots are shared out by; load, where that is not improved */
     int32_t *grains;   /* [E, T] the samples in the integers of improve, when there is effort */
-    int32_t *mlog2log; /* [E] */
+    int32_t *mlog2log;  /* [E] */
+    float   *mlog_load; /* [E] size in that order */
     int32_t *phy2log;  /* [R] */
     int32_t *phyrank;  /* [R] */
-    int32_t *logcnt;   /* [E] */
+    int32_t *logcnt;    /* [E] */
+    int32_t  most_replicas; /* the largest of them */
 
     /* Groups to nodes. */
     float   *group_load; /* [K] */
@@ -1941,7 +2225,6 @@ typedef struct eplb_p_job {
     eplb_p_packer group_packer;
 
     /* One node, over the memory of the step before. */
-    float   *mlog_load;       /* [node_experts] */
     eplb_p_replicas replicas; /* of the node's experts, by their place in mlog */
     float   *slot_load;       /* [node_slots] */
     int32_t *slot_gpu;        /* [node_slots] GPU of the node that a slot is packed on */
@@ -1960,6 +2243,7 @@ static void eplb_p_carve_layer(eplb_p_arena *a, eplb_p_job *job)
     job->size     = improved && s->num_samples > 1 ? EPLB_P_TAKE(a, float, s->num_experts) : job->load;
     job->grains   = improved ? EPLB_P_TAKE_ROWS(a, int32_t, s->num_experts, s->num_samples) : NULL;
     job->mlog2log = EPLB_P_TAKE(a, int32_t, s->num_experts);
+    job->mlog_load = EPLB_P_TAKE(a, float, s->num_experts);
     job->phy2log  = EPLB_P_TAKE(a, int32_t, s->num_replicas);
     job->phyrank  = EPLB_P_TAKE(a, int32_t, s->num_replicas);
     job->logcnt   = EPLB_P_TAKE(a, int32_t, s->num_experts);
@@ -1969,14 +2253,19 @@ static void eplb_p_carve_layer(eplb_p_arena *a, eplb_p_job *job)
     job->group_node   = EPLB_P_TAKE(a, int32_t, s->num_groups);
     job->group_rank   = EPLB_P_TAKE(a, int32_t, s->num_groups);
     job->group_packer = eplb_p_carve_packer(a, s->num_groups, s->num_nodes, &job->options.group_packing);
+    job->group_packer.weight       = job->group_load;
+    job->group_packer.pack_index   = job->group_node;
+    job->group_packer.rank_in_pack = job->group_rank;
 
     eplb_p_rewind(a, job->shared_from);
-    job->mlog_load  = EPLB_P_TAKE(a, float, job->node_experts);
     job->replicas   = eplb_p_carve_replicas(a, job->node_experts, job->node_slots);
     job->slot_load  = EPLB_P_TAKE(a, float, job->node_slots);
     job->slot_gpu   = EPLB_P_TAKE(a, int32_t, job->node_slots);
     job->slot_rank  = EPLB_P_TAKE(a, int32_t, job->node_slots);
     job->gpu_packer = eplb_p_carve_packer(a, job->node_slots, job->node_gpus, &job->options.gpu_packing);
+    job->gpu_packer.weight       = job->slot_load;
+    job->gpu_packer.pack_index   = job->slot_gpu;
+    job->gpu_packer.rank_in_pack = job->slot_rank;
 }
 
 /* Row `layer` of sample 0; later samples lie eplb_p_sample_stride elements on. */
@@ -2006,80 +2295,127 @@ static eplb_p_samples eplb_p_layer_samples(const eplb_p_job *job, const float *w
     return samples;
 }
 
-/* Groups to nodes: load -> mlog2log. */
-static void eplb_p_place_groups(eplb_p_job *job, int32_t layer)
+/* load -> group_load. Where each node gets one group, nobody asks how heavy it is. */
+static void eplb_p_weigh_groups(eplb_p_job *job)
 {
     int32_t group, i;
 
-    for (group = 0; group < job->shape.num_groups; group++) {
+    for (group = 0; group < job->shape.num_groups && job->node_groups > 1; group++) {
         float sum = 0.0f;
         for (i = 0; i < job->group_size; i++) sum = eplb_p_add(sum, job->load[group * job->group_size + i]);
         job->group_load[group] = sum;
     }
-    eplb_p_pack(&job->group_packer, job->group_load, job->options.seed, (uint32_t)layer, EPLB_P_STAGE_GROUPS,
-                job->group_node, job->group_rank);
+}
+
+/* group_node, group_rank -> mlog2log, mlog_load. */
+static void eplb_p_order_experts(eplb_p_job *job)
+{
+    int32_t group, i;
+
     for (group = 0; group < job->shape.num_groups; group++) {
+        int32_t first = group * job->group_size;
         int32_t place = job->group_node[group] * job->node_groups + job->group_rank[group];
-        for (i = 0; i < job->group_size; i++)
-            job->mlog2log[place * job->group_size + i] = group * job->group_size + i;
+        int32_t *mlog2log = job->mlog2log + (size_t)place * (size_t)job->group_size;
+        for (i = 0; i < job->group_size; i++) mlog2log[i] = first + i;
+        eplb_p_copy_loads(job->mlog_load + (size_t)place * (size_t)job->group_size, job->size + first,
+                          job->group_size);
     }
 }
 
-/* One node: its experts in mlog order -> replicas -> slots on its GPUs. */
-static void eplb_p_plan_node(eplb_p_job *job, int32_t layer, int32_t node)
+/* Groups to nodes, for the layers of some jobs side by side. */
+static void eplb_p_place_groups(eplb_p_job *job, int32_t sides)
 {
-    const int32_t *mlog2log = job->mlog2log + (size_t)node * (size_t)job->node_experts;
-    eplb_p_replicas *replicas = &job->replicas;
-    uint32_t row = (uint32_t)layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
+    eplb_p_packer *side[EPLB_P_SIDES] = EPLB_ZERO_INIT;
     int32_t i;
 
-    for (i = 0; i < job->node_experts; i++) job->mlog_load[i] = job->size[mlog2log[i]];
-    eplb_p_replicate(replicas, job->mlog_load, job->options.replication, job->options.fixup_steps,
-                     job->start_cap);
-    for (i = 0; i < job->node_experts; i++) job->logcnt[mlog2log[i]] = replicas->count[i];
+    for (i = 0; i < sides; i++) {
+        eplb_p_weigh_groups(&job[i]);
+        side[i]      = &job[i].group_packer;
+        side[i]->row = (uint32_t)job[i].layer;
+    }
+    eplb_p_pack(side, sides, job->options.seed, EPLB_P_STAGE_GROUPS);
+    for (i = 0; i < sides; i++) eplb_p_order_experts(&job[i]);
+}
 
-    for (i = 0; i < job->node_slots; i++) {
-        int32_t mlog = replicas->phy2log[i];
-        job->slot_load[i] = eplb_p_bid(job->mlog_load[mlog], replicas->count[mlog], EPLB_P_DHONDT);
+/* One node: replicas -> logcnt, slot_load. Slot i holds expert i, who shares its load with the spare
+   slots that it was given. */
+static void eplb_p_share_load(eplb_p_job *job, int32_t node)
+{
+    const int32_t *mlog2log = job->mlog2log + (size_t)node * (size_t)job->node_experts;
+    const eplb_p_replicas *r = &job->replicas;
+    int32_t i;
+
+    for (i = 0; i < r->num_log; i++) job->logcnt[mlog2log[i]] = r->count[i];
+    eplb_p_copy_loads(job->slot_load, r->load, r->num_log);
+    for (i = 0; i < r->num_spare; i++) {
+        int32_t e = r->expert[i];
+        job->slot_load[r->num_log + i] = eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT);
+        job->slot_load[e]              = job->slot_load[r->num_log + i];
+        if (r->count[e] > job->most_replicas) job->most_replicas = r->count[e];
     }
-    eplb_p_pack(&job->gpu_packer, job->slot_load, job->options.seed, row, EPLB_P_STAGE_GPUS, job->slot_gpu,
-                job->slot_rank);
-    for (i = 0; i < job->node_slots; i++) {
-        int32_t slot = node * job->node_slots + job->slot_gpu[i] * job->gpu_slots + job->slot_rank[i];
-        job->phy2log[slot] = mlog2log[replicas->phy2log[i]];
-        job->phyrank[slot] = replicas->rank[i];
+}
+
+/* One node: slot_gpu, slot_rank -> its part of the layer's plan. */
+static void eplb_p_place_slots(eplb_p_job *job, int32_t node)
+{
+    const int32_t *mlog2log = job->mlog2log + (size_t)node * (size_t)job->node_experts;
+    const eplb_p_replicas *r = &job->replicas;
+    int32_t first = node * job->node_slots, i;
+
+    for (i = 0; i < r->num_log; i++) {
+        int32_t slot = first + job->slot_gpu[i] * job->gpu_slots + job->slot_rank[i];
+        job->phy2log[slot] = mlog2log[i];
+        job->phyrank[slot] = 0;
     }
+    for (; i < job->node_slots; i++) {
+        int32_t slot = first + job->slot_gpu[i] * job->gpu_slots + job->slot_rank[i];
+        job->phy2log[slot] = mlog2log[r->expert[i - r->num_log]];
+        job->phyrank[slot] = r->rank[i - r->num_log];
+    }
+}
+
+/* One node of the layers of some jobs side by side. */
+static void eplb_p_plan_node(eplb_p_job *job, int32_t sides, int32_t node)
+{
+    eplb_p_replicas *replicas[EPLB_P_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_packer *packer[EPLB_P_SIDES] = EPLB_ZERO_INIT;
+    const eplb_options *o = &job->options;
+    int32_t i;
+
+    for (i = 0; i < sides; i++) {
+        replicas[i] = &job[i].replicas;
+        packer[i]   = &job[i].gpu_packer;
+        packer[i]->row = (uint32_t)job[i].layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
+        replicas[i]->load = job[i].mlog_load + (size_t)node * (size_t)job->node_experts;
+    }
+    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, job->start_cap);
+    for (i = 0; i < sides; i++) eplb_p_share_load(&job[i], node);
+    eplb_p_pack(packer, sides, o->seed, EPLB_P_STAGE_GPUS);
+    for (i = 0; i < sides; i++) eplb_p_place_slots(&job[i], node);
 }
 
 /* ------------------------------------------------------------------------------- inverse maps */
 
 /* Whether log2phy is wide enough for the layer in hand. */
-static eplb_result eplb_p_check_width(const eplb_p_job *job, const eplb_plan *plan, int32_t layer,
-                                      eplb_diagnosis *why)
+static eplb_result eplb_p_check_width(const eplb_p_job *job, const eplb_plan *plan, eplb_diagnosis *why)
 {
-    int32_t e, most = 0;
-
-    for (e = 0; e < job->shape.num_experts; e++)
-        if (job->logcnt[e] > most) most = job->logcnt[e];
-    if (!plan->log2phy || plan->log2phy_width >= most) return EPLB_OK;
+    if (!plan->log2phy || plan->log2phy_width >= job->most_replicas) return EPLB_OK;
     if (why) {
-        why->layer        = layer;
-        why->width_needed = most;
+        why->layer        = job->layer;
+        why->width_needed = job->most_replicas;
     }
     return eplb_p_fail(why, EPLB_ERR_WIDTH, "plan.log2phy_width");
 }
 
 /* The layer in hand -> the caller's plan. */
-static void eplb_p_store_layer(const eplb_p_job *job, const eplb_plan *plan, int32_t layer)
+static void eplb_p_store_layer(const eplb_p_job *job, const eplb_plan *plan)
 {
     size_t experts = (size_t)job->shape.num_experts, slots = (size_t)job->shape.num_replicas, i;
-    size_t first_expert = (size_t)layer * experts, first_slot = (size_t)layer * slots;
+    size_t first_expert = (size_t)job->layer * experts, first_slot = (size_t)job->layer * slots;
 
-    for (i = 0; i < slots; i++) plan->phy2log[first_slot + i] = job->phy2log[i];
-    if (plan->phyrank)
-        for (i = 0; i < slots; i++) plan->phyrank[first_slot + i] = job->phyrank[i];
-    if (plan->logcnt)
-        for (i = 0; i < experts; i++) plan->logcnt[first_expert + i] = job->logcnt[i];
+    eplb_p_copy_ids(plan->phy2log + first_slot, job->phy2log, job->shape.num_replicas);
+    if (plan->phyrank) eplb_p_copy_ids(plan->phyrank + first_slot, job->phyrank, job->shape.num_replicas);
+    if (plan->logcnt) eplb_p_copy_ids(plan->logcnt + first_expert, job->logcnt, job->shape.num_experts);
     if (plan->log2phy) {
         size_t width = (size_t)plan->log2phy_width;
         int32_t *log2phy = plan->log2phy + first_expert * width;
@@ -2128,12 +2464,14 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_job *jo
 static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
                                             int32_t num_phy, int32_t max_replicas)
 {
+    eplb_p_replicas *side = &b->replicas;
     float heaviest;
 
-    b->replicas.num_log = num_log;
-    b->replicas.num_phy = num_phy;
-    eplb_p_replicate(&b->replicas, load, EPLB_REPLICATE_DHONDT, 0, max_replicas);
-    eplb_p_heaviest_replica(&b->replicas, load, 0, 0, &heaviest);
+    b->replicas.num_log   = num_log;
+    b->replicas.num_spare = num_phy - num_log;
+    b->replicas.load      = load;
+    eplb_p_replicate(&side, 1, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
     return (double)heaviest;
 }
 
@@ -3083,7 +3421,7 @@ static int64_t eplb_p_enough(const eplb_p_job *job, int32_t node)
     return squares >> (job->shape.num_samples == 1 ? 30 : 14);
 }
 
-static void eplb_p_improve_layer(eplb_p_job *job, eplb_p_search *s, int32_t layer)
+static void eplb_p_improve_layer(eplb_p_job *job, eplb_p_search *s)
 {
     int64_t target = job->shape.num_samples == 1 ? eplb_p_layer_target(job) : 0;
     int32_t node;
@@ -3094,7 +3432,7 @@ static void eplb_p_improve_layer(eplb_p_job *job, eplb_p_search *s, int32_t laye
     s->allow_duplicates = job->options.allow_duplicates;
     s->close            = target + target / EPLB_P_CLOSE;
     for (node = 0; node < job->shape.num_nodes; node++) {
-        uint32_t row = (uint32_t)layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
+        uint32_t row = (uint32_t)job->layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
         s->expert = job->mlog2log + (size_t)node * (size_t)job->node_experts;
         s->slot   = job->phy2log + (size_t)node * (size_t)job->node_slots;
         s->enough = eplb_p_enough(job, node);
@@ -3116,25 +3454,44 @@ static void eplb_p_number_slots(eplb_p_job *job, eplb_p_search *s)
         for (i = 0; i < room; i++) job->phy2log[first + i] = eplb_p_index(s->key[i]);
     }
     for (e = 0; e < job->shape.num_experts; e++) job->logcnt[e] = 0;
-    for (i = 0; i < job->shape.num_replicas; i++) job->phyrank[i] = job->logcnt[job->phy2log[i]]++;
+    job->most_replicas = 1;
+    for (i = 0; i < job->shape.num_replicas; i++) {
+        int32_t *count = &job->logcnt[job->phy2log[i]];
+        job->phyrank[i] = (*count)++;
+        if (*count > job->most_replicas) job->most_replicas = *count;
+    }
 }
 
-/* One layer: its loads -> its plan. */
-static void eplb_p_plan_layer(eplb_p_job *job, eplb_p_search *search, const float *weight, int32_t layer)
+/* The loads of the layer in hand. */
+static void eplb_p_weigh_layer(eplb_p_job *job, const float *weight)
 {
-    eplb_p_samples samples = eplb_p_layer_samples(job, weight, layer);
+    eplb_p_samples samples = eplb_p_layer_samples(job, weight, job->layer);
     float scale = eplb_p_mean_load(&samples, job->shape.num_experts, job->load);
-    int32_t node;
 
-    if (job->options.effort > 0) {
-        eplb_p_weigh_grains(job, &samples, scale);
-        if (samples.num > 1) eplb_p_size_experts(job);
+    job->most_replicas = 1;
+    if (job->options.effort == 0) return;
+    eplb_p_weigh_grains(job, &samples, scale);
+    if (samples.num > 1) eplb_p_size_experts(job);
+}
+
+/* How many layers are planned side by side. */
+static int32_t eplb_p_num_sides(const eplb_p_job *job) { return job->options.effort > 0 ? 1 : EPLB_P_SIDES; }
+
+/* Layers first .. first+sides-1, each in a job of its own: loads -> plans. */
+static void eplb_p_plan_layers(eplb_p_job *job, int32_t sides, eplb_p_search *search, const float *weight,
+                               int32_t first)
+{
+    int32_t node, i;
+
+    for (i = 0; i < sides; i++) {
+        job[i].layer = first + i;
+        eplb_p_weigh_layer(&job[i], weight);
     }
-    eplb_p_place_groups(job, layer);
-    for (node = 0; node < job->shape.num_nodes; node++) eplb_p_plan_node(job, layer, node);
-    if (job->options.effort > 0) {
-        eplb_p_improve_layer(job, search, layer);
-        eplb_p_number_slots(job, search);
+    eplb_p_place_groups(job, sides);
+    for (node = 0; node < job->shape.num_nodes; node++) eplb_p_plan_node(job, sides, node);
+    for (i = 0; i < sides && job->options.effort > 0; i++) {
+        eplb_p_improve_layer(&job[i], search);
+        eplb_p_number_slots(&job[i], search);
     }
 }
 
@@ -3330,19 +3687,29 @@ static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_option
     return eplb_p_check_sample_weight(job, why);
 }
 
-/* Memory for planning one layer. */
+/* Memory for planning layers side by side, with a job for each; the first one is resolved. */
 static void eplb_p_carve_planning(eplb_p_arena *a, eplb_p_job *job, eplb_p_search *search)
 {
-    eplb_p_carve_layer(a, job);
+    int32_t i;
+
+    for (i = 0; i < eplb_p_num_sides(job); i++) {
+        if (i > 0) job[i] = job[0];
+        eplb_p_carve_layer(a, &job[i]);
+        a->used = a->peak;
+    }
+    if (job->options.effort == 0) return;
     eplb_p_rewind(a, job->shared_from);
-    if (job->options.effort > 0) *search = eplb_p_carve_search(a, job);
+    *search = eplb_p_carve_search(a, job);
 }
 
 /* Scratch that suffices for planning and for evaluating alike. */
-static eplb_p_arena eplb_p_measure(eplb_p_job *job)
+static eplb_p_arena eplb_p_measure(const eplb_p_job *resolved)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_p_job job[EPLB_P_SIDES];
     eplb_p_search search;
+
+    job[0] = *resolved;
     eplb_p_carve_planning(&a, job, &search);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, job);
@@ -3410,16 +3777,22 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
                                            const float *weight, const eplb_plan *plan, void *scratch,
                                            size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
 {
-    eplb_p_job job;
+    eplb_p_job job[EPLB_P_SIDES];
     eplb_p_search search = EPLB_ZERO_INIT;
-    int32_t layer;
-    eplb_result r = eplb_p_prepare(&job, &search, problem, options, weight, plan, scratch, scratch_bytes,
+    int32_t sides, layer, last, i;
+    eplb_result r = eplb_p_prepare(job, &search, problem, options, weight, plan, scratch, scratch_bytes,
                                    first_layer, num_layers, NULL);
 
-    for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
-        eplb_p_plan_layer(&job, &search, weight, layer);
-        r = eplb_p_check_width(&job, plan, layer, NULL);
-        if (r == EPLB_OK) eplb_p_store_layer(&job, plan, layer);
+    if (r != EPLB_OK) return r;
+    sides = eplb_p_num_sides(job);
+    last  = first_layer + num_layers;
+    for (layer = first_layer; r == EPLB_OK && layer < last; layer += sides) {
+        if (sides > last - layer) sides = last - layer;
+        eplb_p_plan_layers(job, sides, &search, weight, layer);
+        for (i = 0; i < sides && r == EPLB_OK; i++) {
+            r = eplb_p_check_width(&job[i], plan, NULL);
+            if (r == EPLB_OK) eplb_p_store_layer(&job[i], plan);
+        }
     }
     return r;
 }
@@ -3470,7 +3843,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
                                    const float *weight, const eplb_plan *plan, void *scratch,
                                    size_t scratch_bytes, eplb_diagnosis *diagnosis)
 {
-    eplb_p_job job;
+    eplb_p_job job[EPLB_P_SIDES];
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
@@ -3484,11 +3857,11 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     diagnosis->width_needed = 0;
     diagnosis->bytes_needed = 0;
 
-    r = eplb_p_prepare(&job, &search, problem, options, weight, plan, scratch, scratch_bytes, 0,
+    r = eplb_p_prepare(job, &search, problem, options, weight, plan, scratch, scratch_bytes, 0,
                        problem ? problem->num_layers : 0, diagnosis);
-    for (layer = 0; r == EPLB_OK && plan->log2phy && layer < job.shape.num_layers; layer++) {
-        eplb_p_plan_layer(&job, &search, weight, layer);
-        r = eplb_p_check_width(&job, plan, layer, diagnosis);
+    for (layer = 0; r == EPLB_OK && plan->log2phy && layer < job->shape.num_layers; layer++) {
+        eplb_p_plan_layers(job, 1, &search, weight, layer);
+        r = eplb_p_check_width(job, plan, diagnosis);
     }
     return r;
 }
@@ -3692,7 +4065,7 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 
 #undef EPLB_P_SSE2
 #undef EPLB_P_NEON
-#undef EPLB_P_RADIX_FROM
+#undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD
