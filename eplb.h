@@ -528,7 +528,12 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 #if !defined(EPLB_NO_SIMD) && !defined(__CUDACC__) && __STDC_HOSTED__
 #if defined(__SSE2__)
 #define EPLB_P_SSE2
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(EPLB_NO_DISPATCH)
+#define EPLB_P_AVX2
+#include <immintrin.h>
+#else
 #include <emmintrin.h>
+#endif
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #define EPLB_P_NEON
 #include <arm_neon.h>
@@ -634,6 +639,8 @@ EPLB_P_HD int32_t eplb_p_index(uint64_t key) { return (int32_t)(key & UINT32_MAX
 
 #define EPLB_P_LAST UINT64_MAX /* a key behind every other */
 
+#define EPLB_P_NO_ITEM FLT_MAX /* the load of what fills up a row: too heavy to be swapped for anything */
+
 /* What an expert bids for its next replica: load / count (D'Hondt), which is also the load of each
    of its replicas, or load / (2 count - 1) (Sainte-Lague). */
 enum { EPLB_P_DHONDT, EPLB_P_SAINTE_LAGUE };
@@ -668,6 +675,11 @@ static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { _mm_storeu_ps(
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return _mm_sub_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return _mm_max_ps(a, b); }
+static inline float eplb_p_vector_largest(eplb_p_vector a)
+{
+    a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
 static inline eplb_p_vector eplb_p_vector_abs_mul(eplb_p_vector a, eplb_p_vector b)
 {
     return _mm_mul_ps(_mm_andnot_ps(_mm_set1_ps(-0.0f), a), b);
@@ -680,6 +692,7 @@ static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { vst1q_f32(to, 
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return vsubq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return vmaxq_f32(a, b); }
+static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
 static inline eplb_p_vector eplb_p_vector_abs_mul(eplb_p_vector a, eplb_p_vector b)
 {
     return vmulq_f32(vabsq_f32(a), b);
@@ -1165,37 +1178,38 @@ static uint64_t eplb_p_tournament_replay(uint64_t *tree, int32_t n, int32_t leaf
 
 /* -------------------------------------------------------------------------------------- pairs
 
-   A bit for each pair of n packs or GPUs, in rows [n, (n + 31) / 32]: set when the pair is settled,
-   that is, was found to have no swap left and has not changed since. */
+   A bit for each pair of n packs or GPUs, in rows [n, (n + 31) / 32], once in the row of either: set when
+   the pair is settled, that is, was found to have no swap left and has not changed since. */
 
 static size_t eplb_p_pair_words(int32_t n) { return ((size_t)n + 31) / 32; }
 
-static uint32_t *eplb_p_pair_word(uint32_t *settled, int32_t n, int32_t a, int32_t b)
+static uint32_t *eplb_p_pairs_of(uint32_t *settled, int32_t n, int32_t a)
 {
-    size_t row = (size_t)(a < b ? a : b), column = (size_t)(a < b ? b : a);
-    return &settled[row * eplb_p_pair_words(n) + column / 32];
+    return settled + (size_t)a * eplb_p_pair_words(n);
 }
 
-static uint32_t eplb_p_pair_bit(int32_t a, int32_t b) { return (uint32_t)1 << ((a < b ? b : a) % 32); }
+static uint32_t eplb_p_pair_bit(int32_t b) { return (uint32_t)1 << ((uint32_t)b % 32); }
 
-static int eplb_p_pair_settled(uint32_t *settled, int32_t n, int32_t a, int32_t b)
+/* Whether b is settled with the one whose row this is. */
+static int eplb_p_is_settled(const uint32_t *pairs, int32_t b)
 {
-    return (*eplb_p_pair_word(settled, n, a, b) & eplb_p_pair_bit(a, b)) != 0;
+    return (pairs[(uint32_t)b / 32] & eplb_p_pair_bit(b)) != 0;
 }
 
 static void eplb_p_settle_pair(uint32_t *settled, int32_t n, int32_t a, int32_t b)
 {
-    *eplb_p_pair_word(settled, n, a, b) |= eplb_p_pair_bit(a, b);
+    eplb_p_pairs_of(settled, n, a)[(uint32_t)b / 32] |= eplb_p_pair_bit(b);
+    eplb_p_pairs_of(settled, n, b)[(uint32_t)a / 32] |= eplb_p_pair_bit(a);
 }
 
-/* One of them has changed: its row is the pairs with later ones, its column those with earlier ones. */
+/* One of them has changed. */
 static void eplb_p_open_pairs_of(uint32_t *settled, int32_t n, int32_t changed)
 {
-    size_t words = eplb_p_pair_words(n), word;
-    int32_t other;
-    for (word = 0; word < words; word++) settled[(size_t)changed * words + word] = 0;
-    for (other = 0; other < changed; other++)
-        settled[(size_t)other * words + (size_t)(changed / 32)] &= ~((uint32_t)1 << (changed % 32));
+    size_t words = eplb_p_pair_words(n), i;
+    uint32_t *column = settled + (uint32_t)changed / 32, others = ~eplb_p_pair_bit(changed);
+
+    for (i = 0; i < words; i++) eplb_p_pairs_of(settled, n, changed)[i] = 0;
+    for (i = 0; i < (size_t)n; i++) column[i * words] &= others;
 }
 
 static void eplb_p_open_all_pairs(uint32_t *settled, int32_t n)
@@ -1765,76 +1779,96 @@ static float eplb_p_difference(const eplb_p_packer *p, int32_t heavy, int32_t li
     return eplb_p_sub(p->pack_load[heavy], p->pack_load[light]);
 }
 
-/* The largest gain of a swap of any item of one list with any of another, 0 when none helps. Four
-   items at a time where every processor of the kind can: differences, minima and maxima are exact, so
-   all ways give the same. */
-static float eplb_p_largest_gain(const float *u_load, const float *v_load, int32_t n, float D)
+#if defined(EPLB_P_AVX2)
+/* eplb_p_largest_gain for num_v of 8 or more: two blocks of eight at a time, the last ones overlapping. */
+__attribute__((target("avx2"))) static float eplb_p_largest_gain_avx2(const float *u_load, int32_t num_u,
+                                                                      const float *v_load, int32_t num_v,
+                                                                      float D)
 {
-    float largest = 0.0f, gain;
-    int32_t whole = 0, u, v;
+    __m256 most = _mm256_setzero_ps(), Ds = _mm256_set1_ps(D);
+    __m128 half;
+    int32_t u, v, last = num_v - 8;
 
-#if defined(EPLB_P_SSE2)
-    __m128 most = _mm_setzero_ps(), Ds = _mm_set1_ps(D);
-    whole = n - n % 4;
-    for (u = 0; u < n; u++) {
-        __m128 us = _mm_set1_ps(u_load[u]);
-        for (v = 0; v < whole; v += 4) {
-            __m128 d = _mm_sub_ps(us, _mm_loadu_ps(v_load + v));
-            most = _mm_max_ps(most, _mm_min_ps(d, _mm_sub_ps(Ds, d)));
+    for (v = 0; v < num_v; v += 16) {
+        __m256 vs = _mm256_loadu_ps(v_load + (v < last ? v : last));
+        __m256 more_vs = _mm256_loadu_ps(v_load + (v + 8 < last ? v + 8 : last));
+        for (u = 0; u < num_u; u++) {
+            __m256 us = _mm256_set1_ps(u_load[u]);
+            __m256 d = _mm256_sub_ps(us, vs), e = _mm256_sub_ps(us, more_vs);
+            d    = _mm256_min_ps(d, _mm256_sub_ps(Ds, d));
+            e    = _mm256_min_ps(e, _mm256_sub_ps(Ds, e));
+            most = _mm256_max_ps(most, _mm256_max_ps(d, e));
         }
     }
-    most    = _mm_max_ps(most, _mm_movehl_ps(most, most));
-    most    = _mm_max_ss(most, _mm_shuffle_ps(most, most, 1));
-    largest = _mm_cvtss_f32(most);
-#elif defined(EPLB_P_NEON)
-    float32x4_t most = vdupq_n_f32(0.0f), Ds = vdupq_n_f32(D);
-    whole = n - n % 4;
-    for (u = 0; u < n; u++) {
-        float32x4_t us = vdupq_n_f32(u_load[u]);
-        for (v = 0; v < whole; v += 4) {
-            float32x4_t d = vsubq_f32(us, vld1q_f32(v_load + v));
-            most = vmaxq_f32(most, vminq_f32(d, vsubq_f32(Ds, d)));
-        }
-    }
-    largest = vmaxvq_f32(most);
+    half = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
+    return eplb_p_vector_largest(half);
+}
 #endif
-    for (v = whole; v < n; v++) {
-        for (u = 0; u < n; u++) {
-            gain    = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
+
+/* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
+   heavier the pack of the former is. num_v is a whole number of vectors. Differences, minima and maxima
+   are exact, so all ways to find it give the same. */
+static float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load, int32_t num_v,
+                                 float D)
+{
+    int32_t u, v;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector most = eplb_p_vector_of(0.0f), Ds = eplb_p_vector_of(D);
+
+#if defined(EPLB_P_AVX2)
+    if (num_v >= 8 && __builtin_cpu_supports("avx2"))
+        return eplb_p_largest_gain_avx2(u_load, num_u, v_load, num_v, D);
+#endif
+    for (u = 0; u < num_u; u++) {
+        eplb_p_vector us = eplb_p_vector_of(u_load[u]);
+        for (v = 0; v < num_v; v += EPLB_P_VECTOR) {
+            eplb_p_vector d = eplb_p_vector_sub(us, eplb_p_vector_at(v_load + v));
+            most = eplb_p_vector_max(most, eplb_p_vector_min(d, eplb_p_vector_sub(Ds, d)));
+        }
+    }
+    return eplb_p_vector_largest(most);
+#else
+    float largest = 0.0f;
+
+    while (v_load[num_v - 1] >= EPLB_P_NO_ITEM) num_v--;
+    for (u = 0; u < num_u; u++) {
+        for (v = 0; v < num_v; v++) {
+            float gain = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
             largest = gain > largest ? gain : largest;
         }
     }
     return largest;
+#endif
 }
 
-/* The swap of two packs with the largest gain, the first u and then the first v on ties. A pair that
-   has none is settled until one of the two changes, and not searched again. */
-static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, int32_t heavy, int32_t light)
+static const float *eplb_p_loads_of(const eplb_p_packer *p, int32_t pack)
 {
-    const float *u_load = p->held_load + (size_t)heavy * (size_t)p->stride;
-    const float *v_load = p->held_load + (size_t)light * (size_t)p->stride;
-    float D = eplb_p_difference(p, heavy, light);
-    eplb_p_swap best = eplb_p_no_swap;
-    int32_t u, v;
+    return p->held_load + (size_t)pack * (size_t)p->stride;
+}
 
-    if (eplb_p_pair_settled(p->settled, p->m, heavy, light)) return eplb_p_no_swap;
-    best.gain = eplb_p_largest_gain(u_load, v_load, p->room, D);
-    if (!(best.gain > 0.0f)) {
-        eplb_p_settle_pair(p->settled, p->m, heavy, light);
-        return eplb_p_no_swap;
-    }
-    best.heavy = heavy;
-    best.light = light;
-    for (u = 0; u < p->room; u++) {
-        for (v = 0; v < p->room; v++) {
-            if (eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D) < best.gain) continue;
-            best.u = u;
-            best.v = v;
-            return best;
-        }
-    }
-    EPLB_ASSERT(0); /* one of them has the largest gain */
-    return eplb_p_no_swap;
+/* The largest gain of a swap of two packs, 0 when none helps. Then the pair is settled until one of the
+   two changes, and need not be searched again. */
+static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t light, float D)
+{
+    float gain = eplb_p_largest_gain(eplb_p_loads_of(p, heavy), p->room, eplb_p_loads_of(p, light), p->stride, D);
+    if (!(gain > 0.0f)) eplb_p_settle_pair(p->settled, p->m, heavy, light);
+    return gain;
+}
+
+/* The swap of two packs that has this gain: the first u, and for it the first v. */
+static eplb_p_swap eplb_p_swap_of(const eplb_p_packer *p, int32_t heavy, int32_t light, float gain)
+{
+    const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
+    float D = eplb_p_difference(p, heavy, light);
+    eplb_p_swap swap = eplb_p_no_swap;
+
+    if (!(gain > 0.0f)) return swap;
+    swap.heavy = heavy;
+    swap.light = light;
+    swap.gain  = gain;
+    while (eplb_p_largest_gain(&u_load[swap.u], 1, v_load, p->stride, D) < gain) swap.u++;
+    while (eplb_p_swap_gain(eplb_p_sub(u_load[swap.u], v_load[swap.v]), D) < gain) swap.v++;
+    return swap;
 }
 
 static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t place)
@@ -1842,17 +1876,10 @@ static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t pla
     return p->held[(size_t)pack * (size_t)p->stride + (size_t)place];
 }
 
-/* Whether swap a goes before swap b: the one that is worth more, else the first u, then the first v.
-   A swap without gain is none, and goes behind any other. */
-static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_swap *a, float a_worth,
-                              const eplb_p_swap *b, float b_worth)
+/* Of two swaps that are worth the same, whether a goes first: its u stands first, or else its v. */
+static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_swap *a, const eplb_p_swap *b)
 {
-    int32_t a_u, b_u;
-
-    if (!(a->gain > 0.0f) || !(b->gain > 0.0f)) return a->gain > 0.0f;
-    if (a_worth > b_worth || a_worth < b_worth) return a_worth > b_worth;
-    a_u = eplb_p_position(p, a->heavy, a->u);
-    b_u = eplb_p_position(p, b->heavy, b->u);
+    int32_t a_u = eplb_p_position(p, a->heavy, a->u), b_u = eplb_p_position(p, b->heavy, b->u);
     if (a_u != b_u) return a_u < b_u;
     return eplb_p_position(p, a->light, a->v) < eplb_p_position(p, b->light, b->v);
 }
@@ -1871,7 +1898,8 @@ static eplb_p_swap eplb_p_find_max_min(const eplb_p_packer *p)
     for (i = p->m - 1; i-- > 0 && !(p->pack_load[eplb_p_by_load(p, i)] > p->pack_load[light]);)
         light = eplb_p_by_load(p, i);
     if (eplb_p_difference(p, heavy, light) < p->tiny) return eplb_p_no_swap;
-    return eplb_p_best_swap(p, heavy, light);
+    return eplb_p_swap_of(p, heavy, light,
+                          eplb_p_pair_gain(p, heavy, light, eplb_p_difference(p, heavy, light)));
 }
 
 static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
@@ -1880,13 +1908,17 @@ static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
     int32_t i, j;
 
     for (i = 0; i < tried; i++) {
+        int32_t heavy = eplb_p_by_load(p, i);
+        const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
         for (j = p->m - 1; j > i; j--) {
-            int32_t heavy = eplb_p_by_load(p, i), light = eplb_p_by_load(p, j);
-            eplb_p_swap swap;
-            if (eplb_p_difference(p, heavy, light) < p->tiny) break; /* and so are the packs before j */
-            swap = eplb_p_best_swap(p, heavy, light);
-            if (swap.gain > 0.0f) return swap;
+            int32_t light = eplb_p_by_load(p, j);
+            float D = eplb_p_difference(p, heavy, light), gain;
+            if (D < p->tiny) break; /* and so are the packs before j */
+            if (eplb_p_is_settled(settled, light)) continue;
+            gain = eplb_p_pair_gain(p, heavy, light, D);
+            if (gain > 0.0f) return eplb_p_swap_of(p, heavy, light, gain);
         }
+        if (j == p->m - 1) break; /* and so are the packs behind i */
     }
     return eplb_p_no_swap;
 }
@@ -1894,41 +1926,51 @@ static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
 static eplb_p_swap eplb_p_find_max_to_any(const eplb_p_packer *p)
 {
     int32_t heavy = eplb_p_by_load(p, 0), j;
-    eplb_p_swap best = eplb_p_no_swap;
+    const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
+    eplb_p_swap best = eplb_p_no_swap, swap;
 
     for (j = p->m - 1; j > 0; j--) {
         int32_t light = eplb_p_by_load(p, j);
-        eplb_p_swap swap;
-        /* No gain exceeds D / 2, and D shrinks from here on. */
-        if (eplb_p_difference(p, heavy, light) * 0.5f < best.gain) break;
-        swap = eplb_p_best_swap(p, heavy, light);
-        if (eplb_p_goes_before(p, &swap, swap.gain, &best, best.gain)) best = swap;
+        float D = eplb_p_difference(p, heavy, light), gain;
+        if (D * 0.5f < best.gain) break; /* no gain exceeds D / 2, and D shrinks from here on */
+        if (eplb_p_is_settled(settled, light)) continue;
+        gain = eplb_p_pair_gain(p, heavy, light, D);
+        if (!(gain > 0.0f) || gain < best.gain) continue;
+        swap = eplb_p_swap_of(p, heavy, light, gain);
+        if (gain > best.gain || eplb_p_goes_before(p, &swap, &best)) best = swap;
     }
     return best.gain > p->tiny ? best : eplb_p_no_swap;
 }
+
+/* No fall exceeds D^2 / 4. With a little less, so that rounding cannot tell: */
+#define EPLB_P_SQUARE_PER_FALL 3.9999f
 
 /* For two packs, the swap with the largest gain is also the one with the largest fall in squares,
    d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
 static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
 {
-    eplb_p_swap best = eplb_p_no_swap;
-    float best_fall = 0.0f;
+    eplb_p_swap best = eplb_p_no_swap, swap;
+    float best_fall = 0.0f, too_small = 0.0f; /* D^2 of pairs that cannot be better */
     int32_t i, j;
 
     for (i = 0; i < p->m; i++) {
+        int32_t heavy = eplb_p_by_load(p, i);
+        const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
         for (j = p->m - 1; j > i; j--) {
-            int32_t heavy = eplb_p_by_load(p, i), light = eplb_p_by_load(p, j);
-            float D = eplb_p_difference(p, heavy, light), fall;
-            eplb_p_swap swap;
-            /* No fall exceeds D^2 / 4, give or take its rounding, and D shrinks from here on. */
-            if (D * D * 0.2500005f < best_fall || !(D > 0.0f)) break;
-            swap = eplb_p_best_swap(p, heavy, light);
-            fall = eplb_p_swap_fall(swap.gain, D); /* the same for d = gain as for d = D - gain */
-            if (eplb_p_goes_before(p, &swap, fall, &best, best_fall)) {
-                best_fall = fall;
-                best      = swap;
-            }
+            int32_t light = eplb_p_by_load(p, j);
+            float D = eplb_p_difference(p, heavy, light), gain, fall;
+            if (D * D <= too_small) break; /* and D shrinks from here on */
+            if (eplb_p_is_settled(settled, light)) continue;
+            gain = eplb_p_pair_gain(p, heavy, light, D);
+            fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
+            if (!(gain > 0.0f) || fall < best_fall) continue;
+            swap = eplb_p_swap_of(p, heavy, light, gain);
+            if (best.gain > 0.0f && !(fall > best_fall) && !eplb_p_goes_before(p, &swap, &best)) continue;
+            best      = swap;
+            best_fall = fall;
+            too_small = fall * EPLB_P_SQUARE_PER_FALL;
         }
+        if (j == p->m - 1) break; /* and D is smaller still behind i */
     }
     return 2.0f * best_fall > eplb_p_mul(p->tiny, p->tiny) ? best : eplb_p_no_swap;
 }
@@ -2003,7 +2045,7 @@ static void eplb_p_hold_items(eplb_p_packer *p)
     for (pack = 0; pack < p->m; pack++) {
         p->fill[pack] = 0;
         for (place = p->room; place < p->stride; place++)
-            p->held_load[(size_t)pack * (size_t)p->stride + (size_t)place] = FLT_MAX;
+            p->held_load[(size_t)pack * (size_t)p->stride + (size_t)place] = EPLB_P_NO_ITEM;
     }
     for (position = 0; position < p->n; position++) {
         int32_t item = eplb_p_item_at(p, position);
@@ -2878,7 +2920,7 @@ static void eplb_p_survey(eplb_p_search *s, int32_t a)
     s->distance[a] = 0;
     for (b = a + 1; b < s->num_gpus; b++) {
         int64_t distance;
-        if (eplb_p_pair_settled(s->settled, s->num_gpus, a, b)) continue;
+        if (eplb_p_is_settled(eplb_p_pairs_of(s->settled, s->num_gpus, a), b)) continue;
         distance = eplb_p_distance(s, a, b);
         if (distance > s->distance[a]) {
             s->distance[a] = distance;
@@ -4064,9 +4106,12 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 }
 
 #undef EPLB_P_SSE2
+#undef EPLB_P_AVX2
 #undef EPLB_P_NEON
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
+#undef EPLB_P_NO_ITEM
+#undef EPLB_P_SQUARE_PER_FALL
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD
 #undef EPLB_P_SLACK
