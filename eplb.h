@@ -1193,7 +1193,7 @@ static uint32_t eplb_p_pair_bit(int32_t b) { return (uint32_t)1 << ((uint32_t)b 
 /* Whether b is settled with the one whose row this is. */
 static int eplb_p_is_settled(const uint32_t *pairs, int32_t b)
 {
-    return (pairs[(uint32_t)b / 32] & eplb_p_pair_bit(b)) != 0;
+    return (pairs[(uint32_t)b / 32] >> ((uint32_t)b % 32) & 1) != 0;
 }
 
 static void eplb_p_settle_pair(uint32_t *settled, int32_t n, int32_t a, int32_t b)
@@ -1202,14 +1202,17 @@ static void eplb_p_settle_pair(uint32_t *settled, int32_t n, int32_t a, int32_t 
     eplb_p_pairs_of(settled, n, b)[(uint32_t)a / 32] |= eplb_p_pair_bit(a);
 }
 
-/* One of them has changed. */
-static void eplb_p_open_pairs_of(uint32_t *settled, int32_t n, int32_t changed)
+/* These two have changed; they may be the same. */
+static void eplb_p_open_pairs_of(uint32_t *settled, int32_t n, int32_t a, int32_t b)
 {
     size_t words = eplb_p_pair_words(n), i;
-    uint32_t *column = settled + (uint32_t)changed / 32, others = ~eplb_p_pair_bit(changed);
+    uint32_t *a_column = settled + (uint32_t)a / 32, *b_column = settled + (uint32_t)b / 32;
 
-    for (i = 0; i < words; i++) eplb_p_pairs_of(settled, n, changed)[i] = 0;
-    for (i = 0; i < (size_t)n; i++) column[i * words] &= others;
+    for (i = 0; i < words; i++) eplb_p_pairs_of(settled, n, a)[i] = eplb_p_pairs_of(settled, n, b)[i] = 0;
+    for (i = 0; i < (size_t)n * words; i += words) {
+        a_column[i] &= ~eplb_p_pair_bit(a);
+        b_column[i] &= ~eplb_p_pair_bit(b);
+    }
 }
 
 static void eplb_p_open_all_pairs(uint32_t *settled, int32_t n)
@@ -1601,8 +1604,14 @@ typedef struct eplb_p_packer {
     int32_t  *held;      /* [m, stride] positions in each pack, ascending */
     float    *held_load; /* [m, stride] their true loads */
     uint64_t *by_load;   /* [m] packs, heaviest first */
-    uint32_t *settled;   /* pairs of packs known to have no swap */
+    uint32_t *settled;   /* pairs of packs known to have no swap; NULL where few pairs are searched */
 } eplb_p_packer;
+
+/* Whether pairs without a swap would be searched again and again. */
+static int eplb_p_searches_all_pairs(const eplb_packing *how)
+{
+    return how->refine == EPLB_REFINE_L2 || (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0);
+}
 
 static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
 {
@@ -1631,8 +1640,8 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
     if (how->refine != EPLB_REFINE_NONE) {
         p.held_load = EPLB_P_TAKE_ROWS(a, float, m, p.stride);
         p.by_load   = EPLB_P_TAKE(a, uint64_t, m);
-        p.settled   = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
     }
+    if (eplb_p_searches_all_pairs(how)) p.settled = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
     return p;
 }
 
@@ -1767,7 +1776,7 @@ static void eplb_p_pack_initially(eplb_p_packer *const *side, int32_t sides)
 /* pack: refine */
 
 typedef struct eplb_p_swap {
-    int32_t heavy, light; /* packs */
+    int32_t heavy, light; /* places of the packs in by_load */
     int32_t u, v;         /* places in their lists; what stands there changes packs */
     float   gain;         /* positive when the swap helps; 0 when there is none */
 } eplb_p_swap;
@@ -1777,6 +1786,38 @@ static const eplb_p_swap eplb_p_no_swap = {0, 0, 0, 0, 0.0f};
 static float eplb_p_difference(const eplb_p_packer *p, int32_t heavy, int32_t light)
 {
     return eplb_p_sub(p->pack_load[heavy], p->pack_load[light]);
+}
+
+/* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
+   heavier the pack of the former is. num_v is a whole number of vectors. Differences, minima and maxima
+   are exact, so all ways to find it give the same. */
+static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load,
+                                        int32_t num_v, float D)
+{
+    int32_t u, v;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector most = eplb_p_vector_of(0.0f), Ds = eplb_p_vector_of(D);
+
+    for (u = 0; u < num_u; u++) {
+        eplb_p_vector us = eplb_p_vector_of(u_load[u]);
+        for (v = 0; v < num_v; v += EPLB_P_VECTOR) {
+            eplb_p_vector d = eplb_p_vector_sub(us, eplb_p_vector_at(v_load + v));
+            most = eplb_p_vector_max(most, eplb_p_vector_min(d, eplb_p_vector_sub(Ds, d)));
+        }
+    }
+    return eplb_p_vector_largest(most);
+#else
+    float largest = 0.0f;
+
+    while (v_load[num_v - 1] >= EPLB_P_NO_ITEM) num_v--;
+    for (u = 0; u < num_u; u++) {
+        for (v = 0; v < num_v; v++) {
+            float gain = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
+            largest = gain > largest ? gain : largest;
+        }
+    }
+    return largest;
+#endif
 }
 
 #if defined(EPLB_P_AVX2)
@@ -1805,42 +1846,6 @@ __attribute__((target("avx2"))) static float eplb_p_largest_gain_avx2(const floa
 }
 #endif
 
-/* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
-   heavier the pack of the former is. num_v is a whole number of vectors. Differences, minima and maxima
-   are exact, so all ways to find it give the same. */
-static float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load, int32_t num_v,
-                                 float D)
-{
-    int32_t u, v;
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_vector most = eplb_p_vector_of(0.0f), Ds = eplb_p_vector_of(D);
-
-#if defined(EPLB_P_AVX2)
-    if (num_v >= 8 && __builtin_cpu_supports("avx2"))
-        return eplb_p_largest_gain_avx2(u_load, num_u, v_load, num_v, D);
-#endif
-    for (u = 0; u < num_u; u++) {
-        eplb_p_vector us = eplb_p_vector_of(u_load[u]);
-        for (v = 0; v < num_v; v += EPLB_P_VECTOR) {
-            eplb_p_vector d = eplb_p_vector_sub(us, eplb_p_vector_at(v_load + v));
-            most = eplb_p_vector_max(most, eplb_p_vector_min(d, eplb_p_vector_sub(Ds, d)));
-        }
-    }
-    return eplb_p_vector_largest(most);
-#else
-    float largest = 0.0f;
-
-    while (v_load[num_v - 1] >= EPLB_P_NO_ITEM) num_v--;
-    for (u = 0; u < num_u; u++) {
-        for (v = 0; v < num_v; v++) {
-            float gain = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
-            largest = gain > largest ? gain : largest;
-        }
-    }
-    return largest;
-#endif
-}
-
 static const float *eplb_p_loads_of(const eplb_p_packer *p, int32_t pack)
 {
     return p->held_load + (size_t)pack * (size_t)p->stride;
@@ -1850,38 +1855,17 @@ static const float *eplb_p_loads_of(const eplb_p_packer *p, int32_t pack)
    two changes, and need not be searched again. */
 static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t light, float D)
 {
-    float gain = eplb_p_largest_gain(eplb_p_loads_of(p, heavy), p->room, eplb_p_loads_of(p, light), p->stride, D);
-    if (!(gain > 0.0f)) eplb_p_settle_pair(p->settled, p->m, heavy, light);
-    return gain;
-}
-
-/* The swap of two packs that has this gain: the first u, and for it the first v. */
-static eplb_p_swap eplb_p_swap_of(const eplb_p_packer *p, int32_t heavy, int32_t light, float gain)
-{
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
-    float D = eplb_p_difference(p, heavy, light);
-    eplb_p_swap swap = eplb_p_no_swap;
+    float gain;
 
-    if (!(gain > 0.0f)) return swap;
-    swap.heavy = heavy;
-    swap.light = light;
-    swap.gain  = gain;
-    while (eplb_p_largest_gain(&u_load[swap.u], 1, v_load, p->stride, D) < gain) swap.u++;
-    while (eplb_p_swap_gain(eplb_p_sub(u_load[swap.u], v_load[swap.v]), D) < gain) swap.v++;
-    return swap;
-}
-
-static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t place)
-{
-    return p->held[(size_t)pack * (size_t)p->stride + (size_t)place];
-}
-
-/* Of two swaps that are worth the same, whether a goes first: its u stands first, or else its v. */
-static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_swap *a, const eplb_p_swap *b)
-{
-    int32_t a_u = eplb_p_position(p, a->heavy, a->u), b_u = eplb_p_position(p, b->heavy, b->u);
-    if (a_u != b_u) return a_u < b_u;
-    return eplb_p_position(p, a->light, a->v) < eplb_p_position(p, b->light, b->v);
+#if defined(EPLB_P_AVX2)
+    if (p->stride >= 8 && __builtin_cpu_supports("avx2"))
+        gain = eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
+    else
+#endif
+        gain = eplb_p_largest_gain(u_load, p->room, v_load, p->stride, D);
+    if (p->settled && !(gain > 0.0f)) eplb_p_settle_pair(p->settled, p->m, heavy, light);
+    return gain;
 }
 
 /* The pack at a place of the order by load, heaviest first. */
@@ -1890,16 +1874,47 @@ static int32_t eplb_p_by_load(const eplb_p_packer *p, int32_t place)
     return eplb_p_index(p->by_load[place]);
 }
 
+static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t place)
+{
+    return p->held[(size_t)pack * (size_t)p->stride + (size_t)place];
+}
+
+/* The swap that has this gain, of the packs at two places in by_load: the first u, and for it the first v. */
+static eplb_p_swap eplb_p_swap_of(const eplb_p_packer *p, int32_t i, int32_t j, float gain)
+{
+    int32_t heavy = eplb_p_by_load(p, i), light = eplb_p_by_load(p, j);
+    const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
+    float D = eplb_p_difference(p, heavy, light);
+    eplb_p_swap swap = eplb_p_no_swap;
+
+    if (!(gain > 0.0f)) return swap;
+    swap.heavy = i;
+    swap.light = j;
+    swap.gain  = gain;
+    while (eplb_p_largest_gain(&u_load[swap.u], 1, v_load, p->stride, D) < gain) swap.u++;
+    while (eplb_p_swap_gain(eplb_p_sub(u_load[swap.u], v_load[swap.v]), D) < gain) swap.v++;
+    return swap;
+}
+
+/* Of two swaps that are worth the same, whether a goes first: its u stands first, or else its v. */
+static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_swap *a, const eplb_p_swap *b)
+{
+    int32_t a_u = eplb_p_position(p, eplb_p_by_load(p, a->heavy), a->u);
+    int32_t b_u = eplb_p_position(p, eplb_p_by_load(p, b->heavy), b->u);
+    if (a_u != b_u) return a_u < b_u;
+    return eplb_p_position(p, eplb_p_by_load(p, a->light), a->v) <
+           eplb_p_position(p, eplb_p_by_load(p, b->light), b->v);
+}
+
 static eplb_p_swap eplb_p_find_max_min(const eplb_p_packer *p)
 {
-    int32_t heavy = eplb_p_by_load(p, 0), light = eplb_p_by_load(p, p->m - 1), i;
+    int32_t heavy = eplb_p_by_load(p, 0), j = p->m - 1, light;
+    float D = eplb_p_difference(p, heavy, eplb_p_by_load(p, j));
 
     /* Of equally light packs, the one with the lowest index stands first. */
-    for (i = p->m - 1; i-- > 0 && !(p->pack_load[eplb_p_by_load(p, i)] > p->pack_load[light]);)
-        light = eplb_p_by_load(p, i);
-    if (eplb_p_difference(p, heavy, light) < p->tiny) return eplb_p_no_swap;
-    return eplb_p_swap_of(p, heavy, light,
-                          eplb_p_pair_gain(p, heavy, light, eplb_p_difference(p, heavy, light)));
+    while (j > 0 && !(p->pack_load[eplb_p_by_load(p, j - 1)] > p->pack_load[eplb_p_by_load(p, j)])) j--;
+    light = eplb_p_by_load(p, j);
+    return D < p->tiny ? eplb_p_no_swap : eplb_p_swap_of(p, 0, j, eplb_p_pair_gain(p, heavy, light, D));
 }
 
 static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
@@ -1909,14 +1924,14 @@ static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
 
     for (i = 0; i < tried; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
-        const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
+        const uint32_t *settled = p->settled ? eplb_p_pairs_of(p->settled, p->m, heavy) : NULL;
         for (j = p->m - 1; j > i; j--) {
             int32_t light = eplb_p_by_load(p, j);
             float D = eplb_p_difference(p, heavy, light), gain;
             if (D < p->tiny) break; /* and so are the packs before j */
-            if (eplb_p_is_settled(settled, light)) continue;
+            if (settled && eplb_p_is_settled(settled, light)) continue;
             gain = eplb_p_pair_gain(p, heavy, light, D);
-            if (gain > 0.0f) return eplb_p_swap_of(p, heavy, light, gain);
+            if (gain > 0.0f) return eplb_p_swap_of(p, i, j, gain);
         }
         if (j == p->m - 1) break; /* and so are the packs behind i */
     }
@@ -1926,17 +1941,15 @@ static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
 static eplb_p_swap eplb_p_find_max_to_any(const eplb_p_packer *p)
 {
     int32_t heavy = eplb_p_by_load(p, 0), j;
-    const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
     eplb_p_swap best = eplb_p_no_swap, swap;
 
     for (j = p->m - 1; j > 0; j--) {
         int32_t light = eplb_p_by_load(p, j);
         float D = eplb_p_difference(p, heavy, light), gain;
         if (D * 0.5f < best.gain) break; /* no gain exceeds D / 2, and D shrinks from here on */
-        if (eplb_p_is_settled(settled, light)) continue;
         gain = eplb_p_pair_gain(p, heavy, light, D);
         if (!(gain > 0.0f) || gain < best.gain) continue;
-        swap = eplb_p_swap_of(p, heavy, light, gain);
+        swap = eplb_p_swap_of(p, 0, j, gain);
         if (gain > best.gain || eplb_p_goes_before(p, &swap, &best)) best = swap;
     }
     return best.gain > p->tiny ? best : eplb_p_no_swap;
@@ -1964,7 +1977,7 @@ static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
             gain = eplb_p_pair_gain(p, heavy, light, D);
             fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
             if (!(gain > 0.0f) || fall < best_fall) continue;
-            swap = eplb_p_swap_of(p, heavy, light, gain);
+            swap = eplb_p_swap_of(p, i, j, gain);
             if (best.gain > 0.0f && !(fall > best_fall) && !eplb_p_goes_before(p, &swap, &best)) continue;
             best      = swap;
             best_fall = fall;
@@ -1997,33 +2010,30 @@ static void eplb_p_exchange(eplb_p_packer *p, int32_t pack, int32_t place, int32
     p->pack_load[pack] = sum;
 }
 
-/* Packs are in order by load but for one whose load has changed: move it to where it belongs. */
-static void eplb_p_reorder(eplb_p_packer *p, int32_t pack, float old_load)
+/* Packs are in order by load but for the one at this place, whose load has changed: move it to where it
+   belongs. Returns its new place. */
+static int32_t eplb_p_reorder(eplb_p_packer *p, int32_t at)
 {
-    uint64_t old_key = eplb_p_heavy_first(old_load, pack);
-    uint64_t new_key = eplb_p_heavy_first(p->pack_load[pack], pack);
-    int32_t at = 0;
+    int32_t pack = eplb_p_by_load(p, at);
+    uint64_t key = eplb_p_heavy_first(p->pack_load[pack], pack);
 
-    while (p->by_load[at] != old_key) at++;
-    for (; at > 0 && p->by_load[at - 1] > new_key; at--) p->by_load[at] = p->by_load[at - 1];
-    for (; at + 1 < p->m && p->by_load[at + 1] < new_key; at++) p->by_load[at] = p->by_load[at + 1];
-    p->by_load[at] = new_key;
+    for (; at > 0 && p->by_load[at - 1] > key; at--) p->by_load[at] = p->by_load[at - 1];
+    for (; at + 1 < p->m && p->by_load[at + 1] < key; at++) p->by_load[at] = p->by_load[at + 1];
+    p->by_load[at] = key;
+    return at;
 }
 
 static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_swap *s)
 {
-    size_t u = (size_t)s->heavy * (size_t)p->stride + (size_t)s->u;
-    size_t v = (size_t)s->light * (size_t)p->stride + (size_t)s->v;
-    int32_t u_position = p->held[u], v_position = p->held[v];
-    float u_load = p->held_load[u], v_load = p->held_load[v];
-    float heavy_load = p->pack_load[s->heavy], light_load = p->pack_load[s->light];
+    int32_t heavy = eplb_p_by_load(p, s->heavy), light = eplb_p_by_load(p, s->light), light_place = s->light;
+    int32_t u_position = eplb_p_position(p, heavy, s->u), v_position = eplb_p_position(p, light, s->v);
+    float u_load = eplb_p_loads_of(p, heavy)[s->u], v_load = eplb_p_loads_of(p, light)[s->v];
 
-    eplb_p_exchange(p, s->heavy, s->u, v_position, v_load);
-    eplb_p_exchange(p, s->light, s->v, u_position, u_load);
-    eplb_p_reorder(p, s->heavy, heavy_load);
-    eplb_p_reorder(p, s->light, light_load);
-    eplb_p_open_pairs_of(p->settled, p->m, s->heavy);
-    eplb_p_open_pairs_of(p->settled, p->m, s->light);
+    eplb_p_exchange(p, heavy, s->u, v_position, v_load);
+    eplb_p_exchange(p, light, s->v, u_position, u_load);
+    if (eplb_p_reorder(p, s->heavy) >= light_place) light_place--; /* the heavy one went behind it */
+    eplb_p_reorder(p, light_place);
+    if (p->settled) eplb_p_open_pairs_of(p->settled, p->m, heavy, light);
 }
 
 static eplb_p_swap eplb_p_find_swap(const eplb_p_packer *p)
@@ -2064,7 +2074,7 @@ static void eplb_p_refine(eplb_p_packer *p)
     if (p->how->refine == EPLB_REFINE_NONE) return;
     eplb_p_sort_loads(p->pack_load, p->by_load, p->spare, p->m); /* spare suffices: m < n */
     eplb_p_hold_items(p);
-    eplb_p_open_all_pairs(p->settled, p->m);
+    if (p->settled) eplb_p_open_all_pairs(p->settled, p->m);
 
     for (swaps = 0; swaps < p->how->max_swaps; swaps++) {
         eplb_p_swap swap = eplb_p_find_swap(p);
@@ -2935,7 +2945,7 @@ static void eplb_p_reopen(eplb_p_search *s, int32_t b)
 {
     int32_t a;
 
-    eplb_p_open_pairs_of(s->settled, s->num_gpus, b);
+    eplb_p_open_pairs_of(s->settled, s->num_gpus, b, b);
     for (a = 0; a < b; a++) {
         int64_t distance = eplb_p_distance(s, a, b);
         if (distance >= s->distance[a]) {
