@@ -1789,7 +1789,7 @@ static float eplb_p_difference(const eplb_p_packer *p, int32_t heavy, int32_t li
 }
 
 /* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
-   heavier the pack of the former is. num_v is a whole number of vectors. Differences, minima and maxima
+   heavier the pack of the former is. With vectors, num_v is a whole number of them. Differences, minima and maxima
    are exact, so all ways to find it give the same. */
 static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load,
                                         int32_t num_v, float D)
@@ -1809,7 +1809,6 @@ static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, cons
 #else
     float largest = 0.0f;
 
-    while (v_load[num_v - 1] >= EPLB_P_NO_ITEM) num_v--;
     for (u = 0; u < num_u; u++) {
         for (v = 0; v < num_v; v++) {
             float gain = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
@@ -1846,6 +1845,16 @@ __attribute__((target("avx2"))) static float eplb_p_largest_gain_avx2(const floa
 }
 #endif
 
+/* How many loads of a row are searched: whole vectors, where there are any. */
+static int32_t eplb_p_row(const eplb_p_packer *p)
+{
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    return p->stride;
+#else
+    return p->room;
+#endif
+}
+
 static const float *eplb_p_loads_of(const eplb_p_packer *p, int32_t pack)
 {
     return p->held_load + (size_t)pack * (size_t)p->stride;
@@ -1863,7 +1872,7 @@ static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t lig
         gain = eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
     else
 #endif
-        gain = eplb_p_largest_gain(u_load, p->room, v_load, p->stride, D);
+        gain = eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
     if (p->settled && !(gain > 0.0f)) eplb_p_settle_pair(p->settled, p->m, heavy, light);
     return gain;
 }
@@ -1891,7 +1900,7 @@ static eplb_p_swap eplb_p_swap_of(const eplb_p_packer *p, int32_t i, int32_t j, 
     swap.heavy = i;
     swap.light = j;
     swap.gain  = gain;
-    while (eplb_p_largest_gain(&u_load[swap.u], 1, v_load, p->stride, D) < gain) swap.u++;
+    while (eplb_p_largest_gain(&u_load[swap.u], 1, v_load, eplb_p_row(p), D) < gain) swap.u++;
     while (eplb_p_swap_gain(eplb_p_sub(u_load[swap.u], v_load[swap.v]), D) < gain) swap.v++;
     return swap;
 }
