@@ -24,7 +24,8 @@ VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.
 SAMPLE   := examples/data/loads_58x256.csv
 EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c))) $(BUILD)/tests/test_linkage \
-            $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash
+            $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash \
+            $(BUILD)/tests/fixed_oracle $(BUILD)/tests/fixed_plan_hash
 
 all: $(BUILD)/eplb $(EXAMPLES)
 
@@ -59,9 +60,12 @@ sample: $(BUILD)/gen_loads
 $(BUILD)/tests/%: tests/%.c eplb.h $(wildcard tests/*.h) | $(BUILD)/tests
 	$(C) -o $@ $< -lm
 
-# The same without vector instructions.
+# The same without vector instructions, and with those of the target only.
 $(BUILD)/tests/plain_%: tests/test_%.c eplb.h $(wildcard tests/*.h) | $(BUILD)/tests
 	$(C) -DEPLB_NO_SIMD -o $@ $< -lm
+
+$(BUILD)/tests/fixed_%: tests/test_%.c eplb.h $(wildcard tests/*.h) | $(BUILD)/tests
+	$(C) -DEPLB_NO_DISPATCH -o $@ $< -lm
 
 # One extern implementation (C), two static copies (C and C++) and a C++ caller in one program.
 $(BUILD)/tests/test_linkage: tests/linkage_main.cpp tests/linkage_static.cpp tests/linkage_extern.c \

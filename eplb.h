@@ -41,6 +41,9 @@
                             not under 8; the same wherever included
      EPLB_NO_SIMD           no vector instructions: the same plans, a little later; with
                             EPLB_IMPLEMENTATION
+     EPLB_NO_DISPATCH       none but those of the target, so that nothing is asked about the processor
+                            at run time (of __cpu_model, which comes with gcc and clang on x86-64);
+                            with EPLB_IMPLEMENTATION
      EPLB_ALLOW_FAST_MATH   compile under -ffast-math all the same: bad loads are still refused,
                             but plans may differ from other builds; with EPLB_IMPLEMENTATION
 
@@ -523,8 +526,8 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 #define EPLB_ASSERT(x) ((void)0)
 #endif
 
-/* Vectors that are part of the target, so that no flag and no choice at run time is needed. Not in
-   freestanding builds: the compilers' own headers for them may include libc's. */
+/* Vectors of four that are part of the target, and on x86-64 of eight where the processor has them, which
+   takes no flag. Not in freestanding builds: the compilers' own headers for them may include libc's. */
 #if !defined(EPLB_NO_SIMD) && !defined(__CUDACC__) && __STDC_HOSTED__
 #if defined(__SSE2__)
 #define EPLB_P_SSE2
@@ -1087,61 +1090,55 @@ static int eplb_p_insert_few(uint64_t *key, int32_t n)
 static void eplb_p_load_range(const float *load, int32_t n, float *lightest, float *heaviest)
 {
     float low = load[0], high = load[0];
-    int32_t i = 0, lane;
+    int32_t i = 0;
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     if (n >= EPLB_P_VECTOR) {
         float lows[EPLB_P_VECTOR], highs[EPLB_P_VECTOR];
         eplb_p_vector least = eplb_p_vector_at(load), most = least;
+        int32_t j;
         for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
             least = eplb_p_vector_min(least, eplb_p_vector_at(load + i));
             most  = eplb_p_vector_max(most, eplb_p_vector_at(load + i));
         }
         eplb_p_vector_to(lows, least);
         eplb_p_vector_to(highs, most);
-        for (lane = 0; lane < EPLB_P_VECTOR; lane++) {
-            low  = lows[lane] < low ? lows[lane] : low;
-            high = highs[lane] > high ? highs[lane] : high;
+        for (j = 0; j < EPLB_P_VECTOR; j++) {
+            low  = lows[j] < low ? lows[j] : low;
+            high = highs[j] > high ? highs[j] : high;
         }
     }
 #endif
-    for (lane = i; lane < n; lane++) {
-        low  = load[lane] < low ? load[lane] : low;
-        high = load[lane] > high ? load[lane] : high;
+    for (; i < n; i++) {
+        low  = load[i] < low ? load[i] : low;
+        high = load[i] > high ? load[i] : high;
     }
     *lightest = low;
     *heaviest = high;
 }
 
-/* key [n] = the items in descending order of their loads; spare is of the same size. Two stable passes
-   sort by the two highest digits of how far a load's bits are below the heaviest's. That leaves few items
-   out of place, unless most loads are nearly, but not quite, the same. */
-static void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
+/* Sort by the two highest digits of how far a load's bits are below the heaviest's, in two stable passes
+   that count, place and move, so that among equals the order of the indices stays. */
+static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
 {
     uint16_t high[1 << EPLB_P_DIGIT_BITS], low[1 << EPLB_P_DIGIT_BITS];
+    int32_t digit = eplb_p_digit_bits(n), num_values = 1 << digit, shift = 0, i;
+    uint32_t top, range, below, mask = (uint32_t)num_values - 1;
     float lightest, heaviest;
-    uint32_t top, range, below, mask;
-    int32_t digit = eplb_p_digit_bits(n), shift = 0, i;
 
-    if (n < EPLB_P_DIGITS_FROM || n > EPLB_P_DIGITS_TO) {
-        for (i = 0; i < n; i++) key[i] = eplb_p_heavy_first(load[i], i);
-        eplb_p_sort(key, spare, n);
-        return;
-    }
     eplb_p_load_range(load, n, &lightest, &heaviest);
     top = eplb_p_bits(heaviest);
     for (range = top - eplb_p_bits(lightest); range >> shift >> 2 * digit; shift++) {}
 
-    mask = ((uint32_t)1 << digit) - 1;
-    for (i = 0; i <= (int32_t)mask; i++) low[i] = 0;
-    for (i = 0; i <= (int32_t)mask; i++) high[i] = 0;
+    for (i = 0; i < num_values; i++) low[i] = 0;
+    for (i = 0; i < num_values; i++) high[i] = 0;
     for (i = 0; i < n; i++) {
         below = (top - eplb_p_bits_at(&load[i])) >> shift;
         low[below & mask]++;
         high[below >> digit]++;
     }
-    eplb_p_place_digits(low, (int32_t)mask + 1);
-    eplb_p_place_digits(high, (int32_t)mask + 1);
+    eplb_p_place_digits(low, num_values);
+    eplb_p_place_digits(high, num_values);
     for (i = 0; i < n; i++) {
         below = (top - eplb_p_bits_at(&load[i])) >> shift;
         spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
@@ -1150,7 +1147,21 @@ static void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare,
         below = (top - ~(uint32_t)(spare[i] >> 32)) >> (shift + digit);
         key[high[below]++] = spare[i];
     }
-    if (!eplb_p_insert_few(key, n)) eplb_p_sort(key, spare, n);
+}
+
+/* key [n] = the items in descending order of their loads; spare is of the same size. Two digits leave few
+   items out of place, unless most loads are nearly, but not quite, the same. */
+static void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
+{
+    int32_t i;
+
+    if (n >= EPLB_P_DIGITS_FROM && n <= EPLB_P_DIGITS_TO) {
+        eplb_p_sort_by_digits(load, key, spare, n);
+        if (eplb_p_insert_few(key, n)) return;
+    } else {
+        for (i = 0; i < n; i++) key[i] = eplb_p_heavy_first(load[i], i);
+    }
+    eplb_p_sort(key, spare, n);
 }
 
 /* A tournament of n keys, the smallest wins: leaves at tree [n, 2n), and each node i < n the smaller of
@@ -1624,10 +1635,10 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
     p.room       = n / m;
     p.stride     = (p.room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
     p.true_order = EPLB_P_TAKE(a, uint64_t, n);
-    over         = a->used; /* held and spare are never in use at once; held is the smaller */
+    over         = a->used; /* held and spare are never in use at once; spare is the larger from room 2 on */
     p.held       = EPLB_P_TAKE_ROWS(a, int32_t, m, p.stride);
     eplb_p_rewind(a, over);
-    p.spare      = EPLB_P_TAKE(a, uint64_t, n);
+    p.spare = EPLB_P_TAKE(a, uint64_t, n);
     p.fill       = EPLB_P_TAKE(a, int32_t, m);
     p.pack_load  = EPLB_P_TAKE(a, float, m);
     if (how->num_candidates > 1) {
@@ -1789,8 +1800,8 @@ static float eplb_p_difference(const eplb_p_packer *p, int32_t heavy, int32_t li
 }
 
 /* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
-   heavier the pack of the former is. With vectors, num_v is a whole number of them. Differences, minima and maxima
-   are exact, so all ways to find it give the same. */
+   heavier the pack of the former is. With vectors, num_v is a whole number of them. Differences, minima
+   and maxima are rounded alike or exact, so all ways to find it give the same. */
 static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load,
                                         int32_t num_v, float D)
 {
@@ -3764,13 +3775,11 @@ static void eplb_p_carve_planning(eplb_p_arena *a, eplb_p_job *job, eplb_p_searc
 }
 
 /* Scratch that suffices for planning and for evaluating alike. */
-static eplb_p_arena eplb_p_measure(const eplb_p_job *resolved)
+static eplb_p_arena eplb_p_measure(eplb_p_job *job)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_p_job job[EPLB_P_SIDES];
     eplb_p_search search;
 
-    job[0] = *resolved;
     eplb_p_carve_planning(&a, job, &search);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, job);
@@ -3780,13 +3789,13 @@ static eplb_p_arena eplb_p_measure(const eplb_p_job *resolved)
 EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
                                        size_t *bytes)
 {
-    eplb_p_job job;
+    eplb_p_job job[EPLB_P_SIDES];
     eplb_p_arena a;
-    eplb_result r = eplb_p_resolve(problem, options, &job, NULL);
+    eplb_result r = eplb_p_resolve(problem, options, job, NULL);
 
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
-    a = eplb_p_measure(&job);
+    a = eplb_p_measure(job);
     if (a.overflowed) return EPLB_ERR_OVERFLOW;
     *bytes = eplb_p_arena_bytes(&a);
     return EPLB_OK;
@@ -3871,31 +3880,31 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
                                    eplb_layer_report *report, float *gpu_load, void *scratch,
                                    size_t scratch_bytes)
 {
-    eplb_p_job job;
+    eplb_p_job job[EPLB_P_SIDES];
     eplb_p_evaluator v;
     eplb_p_arena a;
     int32_t layer, gpu;
-    eplb_result r = eplb_p_check_call(&job, problem, options, weight, plan, scratch, scratch_bytes, NULL);
+    eplb_result r = eplb_p_check_call(job, problem, options, weight, plan, scratch, scratch_bytes, NULL);
 
     if (r != EPLB_OK) return r;
     if (!report) return EPLB_ERR_NULL;
-    r = eplb_p_check_loads(weight, job.shape.num_samples, job.shape.num_layers, job.shape.num_experts, 0,
-                           job.shape.num_layers, NULL);
+    r = eplb_p_check_loads(weight, job->shape.num_samples, job->shape.num_layers, job->shape.num_experts, 0,
+                           job->shape.num_layers, NULL);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
-    v = eplb_p_carve_evaluator(&a, &job);
-    for (layer = 0; layer < job.shape.num_layers; layer++) {
-        r = eplb_p_count_replicas(&job, eplb_p_layer_slots(&job, plan, layer), v.count);
+    v = eplb_p_carve_evaluator(&a, job);
+    for (layer = 0; layer < job->shape.num_layers; layer++) {
+        r = eplb_p_count_replicas(job, eplb_p_layer_slots(job, plan, layer), v.count);
         if (r != EPLB_OK) return r;
     }
 
-    for (layer = 0; layer < job.shape.num_layers; layer++) {
-        const int32_t *phy2log = eplb_p_layer_slots(&job, plan, layer);
-        eplb_p_count_replicas(&job, phy2log, v.count);
-        eplb_p_report_layer(&job, &v, weight, layer, phy2log, &report[layer]);
-        for (gpu = 0; gpu_load && gpu < job.shape.num_gpus; gpu++)
-            gpu_load[(size_t)layer * (size_t)job.shape.num_gpus + (size_t)gpu] =
-                eplb_p_reported(v.gpu_sum[gpu] / job.shape.num_samples);
+    for (layer = 0; layer < job->shape.num_layers; layer++) {
+        const int32_t *phy2log = eplb_p_layer_slots(job, plan, layer);
+        eplb_p_count_replicas(job, phy2log, v.count);
+        eplb_p_report_layer(job, &v, weight, layer, phy2log, &report[layer]);
+        for (gpu = 0; gpu_load && gpu < job->shape.num_gpus; gpu++)
+            gpu_load[(size_t)layer * (size_t)job->shape.num_gpus + (size_t)gpu] =
+                eplb_p_reported(v.gpu_sum[gpu] / job->shape.num_samples);
     }
     return EPLB_OK;
 }

@@ -22,6 +22,14 @@ for level in -O0 -O2 -Os; do
     check "$level: only eplb_ names are public" sh -c "! nm -g --defined-only '$TMP/o$level.o' | grep -v ' eplb_[a-z]'"
     check "$level: no private name is public" none "o$level" ' [A-Z] eplb_p_'
 done
+hosted() { # name, then options; only functions of the memory family and these may be undefined
+    allowed=$1
+    shift
+    compile hosted -O2 -fhosted "$@" &&
+        ! nm -u "$TMP/hosted.o" | grep -Ev " U (memcpy|memmove|memset|memcmp|_GLOBAL_OFFSET_TABLE_|$allowed)\$"
+}
+check 'a hosted build may ask about the processor, and for nothing else' hosted __cpu_model
+check 'not even that with EPLB_NO_DISPATCH' hosted none -DEPLB_NO_DISPATCH
 check 'compiles as a static copy' compile static -O2 -DEPLB_STATIC -Wall -Wextra -Werror
 check 'a static copy has no public name' sh -c "! nm -g --defined-only '$TMP/static.o' | grep ."
 check 'without EPLB_IMPLEMENTATION there is no code' sh -c "
