@@ -10,6 +10,8 @@
 #include "planning.h"
 #include "random_problem.h"
 
+#include <math.h>
+
 static void check_rebalance(uint64_t seed)
 {
     random_problem r = random_problem_make(seed);
@@ -49,11 +51,43 @@ static void check_noise(uint64_t seed)
           (unsigned long long)seed, (double)key, (double)expected);
 }
 
+/* Loads that lie close together but for one far off leave most of the work to the last step. */
+static void crowd(uint64_t *state, float *load, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        load[i] = 1.0f + (float)test_range(state, 0, 5000) / 8388608.0f;
+    load[test_range(state, 0, n - 1)] = 1000000.0f;
+}
+
+static void check_order(uint64_t seed, int32_t n)
+{
+    uint64_t  state = ~seed;
+    float    *load = random_loads(&state, 1, n);
+    int32_t  *order = plan_ints((size_t)n);
+    uint64_t *key = (uint64_t *)test_alloc((size_t)n * sizeof *key);
+    uint64_t *spare = (uint64_t *)test_alloc((size_t)n * sizeof *spare);
+    int32_t   wrong = 0;
+    if (seed % 5 == 0)
+        crowd(&state, load, n);
+    for (int32_t i = 0; i < n; i++)
+        load[i] = fabsf(load[i]); /* the sort is given loads without signs */
+    oracle_sort(load, n, order);
+    eplb_p_sort_loads(load, key, spare, n);
+    for (int32_t i = 0; i < n; i++)
+        wrong += key[i] != eplb_p_heavy_first(load[order[i]], order[i]);
+    CHECK(wrong == 0, "order seed %llu: %d of %d", (unsigned long long)seed, (int)wrong, (int)n);
+    free(load);
+    free(order);
+    free(key);
+    free(spare);
+}
+
 static void check_packing(uint64_t seed)
 {
     uint64_t     state = ~seed;
-    int32_t      rows = test_range(&state, 1, 3), m = test_range(&state, 1, 9);
-    int32_t      n = m * test_range(&state, 1, 8);
+    int32_t      large = seed % 64 == 0; /* packs of several vectors, and more of them than bits in a word */
+    int32_t      rows = test_range(&state, 1, 3), m = test_range(&state, 1, large ? 40 : 9);
+    int32_t      n = m * test_range(&state, 1, large ? 40 : 8);
     size_t       count = (size_t)rows * (size_t)n, bytes = 0;
     eplb_packing how = random_packing(&state, 0);
     float       *weight = random_loads(&state, rows, n);
@@ -154,9 +188,12 @@ int main(int argc, char **argv)
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 12000;
     check_presets();
+    check_order(first, 70000);
     for (uint64_t i = 0; i < count; i++) {
         check_rebalance(first + i);
         check_noise(first + i);
+        if ((first + i) % 4 == 0)
+            check_order(first + i, 1 + (int32_t)(i % 700));
         check_packing(first + i);
         check_replication(first + i);
     }
