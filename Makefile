@@ -24,7 +24,7 @@ VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.
 SAMPLE   := examples/data/loads_58x256.csv
 EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c))) $(BUILD)/tests/test_linkage \
-            $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash
+            $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash $(BUILD)/tests/test_emulated $(BUILD)/tests/test_cuda
 
 all: $(BUILD)/eplb $(EXAMPLES)
 
@@ -69,6 +69,22 @@ $(BUILD)/tests/test_linkage: tests/linkage_main.cpp tests/linkage_static.cpp tes
 	$(C) -c -o $(BUILD)/tests/linkage_extern.o tests/linkage_extern.c
 	$(C) -c -o $(BUILD)/tests/linkage_static.o tests/linkage_static.c
 	$(CPP) -o $@ tests/linkage_main.cpp tests/linkage_static.cpp $(BUILD)/tests/linkage_extern.o $(BUILD)/tests/linkage_static.o
+
+# The GPU's kernels, on fibres instead of a GPU: tests/emulated/ stands in for CUDA's headers.
+EMULATED      = $(CXX) -std=c++17 $(WARNINGS) -Wno-unknown-pragmas $(CXXFLAGS) -I. -Itests/emulated
+EMULATED_CUDA = $(BUILD)/tests/emulated_runtime.o $(BUILD)/tests/emulated_eplb_cuda.o
+
+$(BUILD)/tests/emulated_runtime.o: tests/emulated/cuda_runtime.cpp $(wildcard tests/emulated/*.h) | $(BUILD)/tests
+	$(EMULATED) -c -o $@ $<
+
+$(BUILD)/tests/emulated_eplb_cuda.o: eplb_cuda.cu eplb_cuda.h eplb.h $(wildcard tests/emulated/*.h) | $(BUILD)/tests
+	$(EMULATED) -c -o $@ -x c++ $<
+
+$(BUILD)/tests/test_emulated: tests/test_emulated.cpp $(BUILD)/tests/emulated_runtime.o tests/test.h
+	$(EMULATED) -o $@ $< $(BUILD)/tests/emulated_runtime.o
+
+$(BUILD)/tests/test_cuda: tests/test_cuda.cpp $(EMULATED_CUDA) $(wildcard tests/*.h)
+	$(EMULATED) -o $@ $< $(EMULATED_CUDA)
 
 test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench
 	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)

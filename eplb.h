@@ -149,7 +149,9 @@ enum {
     EPLB_ERR_NAN          = -30, /* a load is not a number */
     EPLB_ERR_INFINITE     = -31, /* a load is infinite */
     EPLB_ERR_NEGATIVE     = -32, /* a load or a count is negative (-0 counts as 0) */
-    EPLB_ERR_PLAN         = -33  /* phy2log names no such expert, or leaves an expert out */
+    EPLB_ERR_PLAN         = -33, /* phy2log names no such expert, or leaves an expert out */
+    EPLB_ERR_CUDA         = -40, /* eplb_cuda.h: a launch failed, which may be for an earlier fault */
+    EPLB_ERR_DEVICE_SHAPE = -41  /* eplb_cuda.h: a shape beyond what its kernels are made for */
 };
 
 /* eplb_result_name - the name of a result, such as "EPLB_ERR_SCRATCH_SIZE".
@@ -280,6 +282,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
     int32_t *logcnt;        /* [L, E]  replicas of each expert, >= 1 */
     int32_t *log2phy;       /* [L, E, log2phy_width]  slots of each expert by rank, padded with -1 */
     int32_t  log2phy_width; /* R - E + 1, or options.max_replicas, always suffices */
+    int32_t *layer_status;  /* [L]  EPLB_OK for each layer that is complete; on a GPU also what is wrong
+                               with a layer's loads or width: see eplb_cuda.h */
 } eplb_plan;
 
 /* ---------------------------------------------------------------------------------- rebalance */
@@ -653,6 +657,18 @@ EPLB_P_HD float eplb_p_swap_gain(float d, float D)
 /* Half of what such a swap takes off the sum of squared pack loads. */
 EPLB_P_HD float eplb_p_swap_fall(float d, float D) { return eplb_p_mul(d, eplb_p_sub(D, d)); }
 
+/* No such fall exceeds D^2 / 4, give or take its rounding. */
+EPLB_P_HD float eplb_p_largest_fall(float D) { return D * D * 0.2500005f; }
+
+/* Whether such a fall is worth a swap. */
+EPLB_P_HD int eplb_p_fall_counts(float fall, float tiny) { return 2.0f * fall > eplb_p_mul(tiny, tiny); }
+
+/* What an expert's other replicas come to carry more when one of `count` is taken away. */
+EPLB_P_HD float eplb_p_rise(float load, int32_t count)
+{
+    return eplb_p_sub(eplb_p_bid(load, count - 1, EPLB_P_DHONDT), eplb_p_bid(load, count, EPLB_P_DHONDT));
+}
+
 /* The share of the mean pack load below which a difference of packs counts as none. The published
    programs use 1e-6 of whatever unit the loads come in. */
 #define EPLB_P_TINY 1e-6f
@@ -677,6 +693,8 @@ EPLB_API const char *eplb_result_name(eplb_result r)
     case EPLB_ERR_INFINITE: return "EPLB_ERR_INFINITE";
     case EPLB_ERR_NEGATIVE: return "EPLB_ERR_NEGATIVE";
     case EPLB_ERR_PLAN: return "EPLB_ERR_PLAN";
+    case EPLB_ERR_CUDA: return "EPLB_ERR_CUDA";
+    case EPLB_ERR_DEVICE_SHAPE: return "EPLB_ERR_DEVICE_SHAPE";
     default: return "unknown eplb_result";
     }
 }
@@ -799,7 +817,7 @@ EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
 
 enum { EPLB_P_STAGE_GROUPS, EPLB_P_STAGE_GPUS, EPLB_P_STAGE_KICKS }; /* the last word of a random counter */
 
-static int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
+EPLB_P_HD int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
 
 static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
 {
@@ -1080,7 +1098,7 @@ static void eplb_p_open_all_pairs(uint32_t *settled, int32_t n)
 
 /* -------------------------------------------------------------------------------------- loads */
 
-static eplb_result eplb_p_check_load(const float *load)
+EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
 {
     uint32_t bits = eplb_p_bits_at(load);
 
@@ -1118,7 +1136,7 @@ static eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, 
    bits of the largest: 1 in any usual unit, so that results equal the reference's in every bit;
    otherwise one that brings the largest near 1, so that no sum, square or product can overflow or
    vanish. */
-static float eplb_p_scale(uint32_t largest)
+EPLB_P_HD float eplb_p_scale(uint32_t largest)
 {
     int32_t exponent = (int32_t)(largest >> 23) - 127;
 
@@ -1146,13 +1164,13 @@ static eplb_p_samples eplb_p_one_sample(const float *load)
 }
 
 /* What sample t counts for, beside the heaviest. A heavier one holds no load, so it may be what it is. */
-static float eplb_p_sample_share(const eplb_p_samples *s, int32_t t)
+EPLB_P_HD float eplb_p_sample_share(const eplb_p_samples *s, int32_t t)
 {
     return s->weight && s->weight[t] < s->heaviest ? eplb_p_div(s->weight[t], s->heaviest) : 1.0f;
 }
 
 /* A load without its sign, since -0 would sort behind everything. */
-static float eplb_p_sample_load(const eplb_p_samples *s, int32_t t, int32_t i)
+EPLB_P_HD float eplb_p_sample_load(const eplb_p_samples *s, int32_t t, int32_t i)
 {
     return eplb_p_from_bits(eplb_p_bits_at(&s->load[(size_t)t * s->stride + (size_t)i]) & ~EPLB_P_SIGN);
 }
@@ -1215,7 +1233,7 @@ static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     return r;
 }
 
-static int eplb_p_at_cap(int32_t count, int32_t max_replicas)
+EPLB_P_HD int eplb_p_at_cap(int32_t count, int32_t max_replicas)
 {
     return max_replicas > 0 && count >= max_replicas;
 }
@@ -1277,8 +1295,7 @@ static int eplb_p_fixup(eplb_p_replicas *r, const float *load, int32_t max_repli
     for (e = 0; e < r->num_log; e++) {
         float rise;
         if (e == receiver || r->count[e] == 1) continue;
-        rise = eplb_p_sub(eplb_p_bid(load[e], r->count[e] - 1, EPLB_P_DHONDT),
-                          eplb_p_bid(load[e], r->count[e], EPLB_P_DHONDT));
+        rise = eplb_p_rise(load[e], r->count[e]);
         if (donor < 0 || rise < least) {
             least = rise;
             donor = e;
@@ -1297,11 +1314,16 @@ static int eplb_p_fixup(eplb_p_replicas *r, const float *load, int32_t max_repli
     return 1;
 }
 
+/* How many of the spare slots are given by Sainte-Lague, after the others. */
+static int32_t eplb_p_last_tenth(int32_t spare, int32_t replication)
+{
+    return replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
+}
+
 static void eplb_p_replicate(eplb_p_replicas *r, const float *load, int32_t replication, int32_t fixup_steps,
                              int32_t max_replicas)
 {
-    int32_t spare = r->num_phy - r->num_log, e, step;
-    int32_t tenth = replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
+    int32_t tenth = eplb_p_last_tenth(r->num_phy - r->num_log, replication), e, step;
 
     for (e = 0; e < r->num_log; e++) {
         r->phy2log[e] = e;
@@ -1473,13 +1495,17 @@ static void eplb_p_pack_lpt(eplb_p_packer *p, const float *weight)
     }
 }
 
+EPLB_P_HD int32_t eplb_p_zigzag(int32_t position, int32_t m)
+{
+    int32_t turn = position / m, step = position % m;
+    return turn % 2 == 0 ? step : m - 1 - step;
+}
+
 static void eplb_p_pack_zigzag(eplb_p_packer *p, const float *weight)
 {
     int32_t position;
-    for (position = 0; position < p->n; position++) {
-        int32_t turn = position / p->m, step = position % p->m;
-        eplb_p_put(p, weight, position, turn % 2 == 0 ? step : p->m - 1 - step);
-    }
+    for (position = 0; position < p->n; position++)
+        eplb_p_put(p, weight, position, eplb_p_zigzag(position, p->m));
 }
 
 static void eplb_p_pack_initially(eplb_p_packer *p, const float *weight)
@@ -1496,12 +1522,18 @@ static void eplb_p_pack_initially(eplb_p_packer *p, const float *weight)
         eplb_p_pack_lpt(p, weight);
 }
 
-static float eplb_p_mean_pack_load(const eplb_p_packer *p)
+EPLB_P_HD float eplb_p_mean_pack_load(const float *pack_load, int32_t m)
 {
     float sum = 0.0f;
     int32_t pack;
-    for (pack = 0; pack < p->m; pack++) sum = eplb_p_add(sum, p->pack_load[pack]);
-    return eplb_p_div(sum, (float)p->m);
+    for (pack = 0; pack < m; pack++) sum = eplb_p_add(sum, pack_load[pack]);
+    return eplb_p_div(sum, (float)m);
+}
+
+/* The difference of pack loads below which a candidate's packs count as even. */
+EPLB_P_HD float eplb_p_tiny(const float *pack_load, int32_t m)
+{
+    return eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(pack_load, m));
 }
 
 /* pack: refine */
@@ -1674,8 +1706,8 @@ static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
             int32_t heavy = eplb_p_by_load(p, i), light = eplb_p_by_load(p, j);
             float D = eplb_p_difference(p, heavy, light), fall;
             eplb_p_swap swap;
-            /* No fall exceeds D^2 / 4, give or take its rounding, and D shrinks from here on. */
-            if (D * D * 0.2500005f < best_fall || !(D > 0.0f)) break;
+            /* D shrinks from here on. */
+            if (eplb_p_largest_fall(D) < best_fall || !(D > 0.0f)) break;
             swap = eplb_p_best_swap(p, heavy, light);
             fall = eplb_p_swap_fall(swap.gain, D); /* the same for d = gain as for d = D - gain */
             if (eplb_p_goes_before(p, &swap, fall, &best, best_fall)) {
@@ -1684,7 +1716,7 @@ static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
             }
         }
     }
-    return 2.0f * best_fall > eplb_p_mul(p->tiny, p->tiny) ? best : eplb_p_no_swap;
+    return eplb_p_fall_counts(best_fall, p->tiny) ? best : eplb_p_no_swap;
 }
 
 /* A pack's item at a place gives way to one at another position: the list stays ascending, and the
@@ -1768,18 +1800,25 @@ static void eplb_p_refine(eplb_p_packer *p)
 
 /* pack: select */
 
-/* How good the candidate is: the smaller, the better. */
-static float eplb_p_candidate_score(const eplb_p_packer *p, float largest, float smallest)
+/* How good a candidate is: the smaller, the better. Also whether it is so even that no other need
+   be tried. */
+EPLB_P_HD float eplb_p_candidate_score(const float *pack_load, int32_t m, int32_t select, float tiny,
+                                       int *is_even)
 {
-    float mean, sum = 0.0f;
+    float largest = pack_load[0], smallest = pack_load[0], mean, sum = 0.0f;
     int32_t pack;
 
-    switch (p->how->select) {
+    for (pack = 1; pack < m; pack++) {
+        if (pack_load[pack] > largest) largest = pack_load[pack];
+        if (pack_load[pack] < smallest) smallest = pack_load[pack];
+    }
+    *is_even = eplb_p_sub(largest, smallest) < tiny;
+    switch (select) {
     case EPLB_SELECT_SPREAD: return eplb_p_sub(largest, smallest);
     case EPLB_SELECT_VARIANCE: /* times the number of packs, the same for all candidates */
-        mean = eplb_p_mean_pack_load(p);
-        for (pack = 0; pack < p->m; pack++) {
-            float off = eplb_p_sub(p->pack_load[pack], mean);
+        mean = eplb_p_mean_pack_load(pack_load, m);
+        for (pack = 0; pack < m; pack++) {
+            float off = eplb_p_sub(pack_load[pack], mean);
             sum = eplb_p_add(sum, eplb_p_mul(off, off));
         }
         return sum;
@@ -1787,25 +1826,20 @@ static float eplb_p_candidate_score(const eplb_p_packer *p, float largest, float
     }
 }
 
-/* Keep the candidate if it is the first or better than those before. Returns whether it is so even
-   that no other need be tried. */
+/* Keep the candidate if it is the first or better than those before. Returns whether to stop here. */
 static int eplb_p_select(eplb_p_packer *p, int32_t c)
 {
-    float largest = p->pack_load[0], smallest = p->pack_load[0], score;
     int32_t pack, place;
+    int is_even;
+    float score = eplb_p_candidate_score(p->pack_load, p->m, p->how->select, p->tiny, &is_even);
 
-    for (pack = 1; pack < p->m; pack++) {
-        if (p->pack_load[pack] > largest) largest = p->pack_load[pack];
-        if (p->pack_load[pack] < smallest) smallest = p->pack_load[pack];
-    }
-    score = eplb_p_candidate_score(p, largest, smallest);
     if (c == 0 || score < p->best_score) {
         p->best_score = score;
         for (pack = 0; pack < p->m; pack++)
             for (place = 0; place < p->room; place++)
                 p->best_pack[eplb_p_index(p->order[eplb_p_position(p, pack, place)])] = pack;
     }
-    return eplb_p_sub(largest, smallest) < p->tiny;
+    return is_even;
 }
 
 /* pack_index, rank_in_pack [n] of the best candidate. Ranks follow the true loads, whatever the
@@ -1839,7 +1873,7 @@ static void eplb_p_pack(eplb_p_packer *p, const float *weight, uint64_t seed, ui
     for (c = 0; c < candidates; c++) {
         if (c > 0) eplb_p_perturb_order(p, weight, seed, row, stage, c);
         eplb_p_pack_initially(p, weight);
-        p->tiny = eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(p));
+        p->tiny = eplb_p_tiny(p->pack_load, p->m);
         eplb_p_refine(p);
         if (eplb_p_select(p, c)) break;
     }
@@ -2087,6 +2121,7 @@ static void eplb_p_store_layer(const eplb_p_job *job, const eplb_plan *plan, int
         for (i = 0; i < slots; i++)
             log2phy[(size_t)job->phy2log[i] * width + (size_t)job->phyrank[i]] = (int32_t)i;
     }
+    if (plan->layer_status) plan->layer_status[layer] = EPLB_OK;
 }
 
 /* ------------------------------------------------------------------------------------- bounds
