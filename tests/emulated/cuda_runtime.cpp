@@ -35,8 +35,20 @@ const size_t kStackBytes = 128 * 1024; /* the sanitizers' frames are large */
 
 enum fibre_state { READY, AT_BARRIER, IN_WARP, FINISHED };
 
+/* To mark a place and to jump to it without asking the system for anything. AddressSanitizer makes a
+   system call of each longjmp, but not of the compilers' own, which not every target has. */
+#if defined(__x86_64__)
+typedef void *jump_mark[5];
+#define MARK(mark) __builtin_setjmp(mark)
+#define JUMP(mark) __builtin_longjmp(mark, 1)
+#else
+typedef jmp_buf jump_mark;
+#define MARK(mark) _setjmp(mark)
+#define JUMP(mark) _longjmp(mark, 1)
+#endif
+
 struct fibre { /* a thread of a block; it outlives the block and serves the next */
-    jmp_buf    at;    /* where it waits */
+    jump_mark  at;    /* where it waits */
     ucontext_t first; /* how it is entered for the first time */
     void      *stack;
     bool       entered;
@@ -95,9 +107,16 @@ uint64_t next_random()
 
 void fibre_main();
 
-/* From one fibre to another. _longjmp does not ask the system for anything, so it is used for all
-   but the first entry. */
-void switch_fibre(fibre *from, fibre *to)
+__attribute__((noinline, no_sanitize_address)) void enter_fibre(fibre *to)
+{
+    if (to->entered)
+        JUMP(to->at);
+    to->entered = true;
+    setcontext(&to->first);
+}
+
+/* From one fibre to another. */
+__attribute__((no_sanitize_address)) void switch_fibre(fibre *from, fibre *to)
 {
     if (from == to)
         return;
@@ -105,12 +124,8 @@ void switch_fibre(fibre *from, fibre *to)
     __sanitizer_start_switch_fiber(&from->fake_stack, to == &e.host ? host_bottom : to->stack,
                                    to == &e.host ? host_bytes : kStackBytes);
 #endif
-    if (_setjmp(from->at) == 0) {
-        if (to->entered)
-            _longjmp(to->at, 1);
-        to->entered = true;
-        setcontext(&to->first);
-    }
+    if (MARK(from->at) == 0)
+        enter_fibre(to);
 #if defined(EMULATED_ASAN)
     __sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);
 #endif
