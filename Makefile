@@ -2,12 +2,16 @@
 # make run        plan the sample of a large model
 # make test       build and run all tests; ends with "N passed, N failed"
 # make bench      time the presets beside a straightforward C++ planner
+# make cuda       where there is nvcc: libeplb_cuda.a, its tests, example and benchmark for a real GPU, under
+#                 build/cuda/, and checks of the code that nvcc makes
+# make test-cuda  run these tests, on a GPU
+# make bench-cuda time the presets on a GPU
 # make sample     write the sample of loads anew
 # make install    the header and eplb.pc, under PREFIX (/usr/local) and DESTDIR
 # make clean
 #
-# Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given; with
-# other compilers or flags give another BUILD too, or make clean first.
+# Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given, and NVCC and
+# CUDA_ARCHS for make cuda; with other compilers or flags give another BUILD too, or make clean first.
 
 BUILD     ?= build
 PREFIX    ?= /usr/local
@@ -16,6 +20,8 @@ CFLAGS    ?= -O2
 CXXFLAGS  ?= -O2
 WARNINGS  ?= -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror
 RUN_ENV   ?=
+NVCC      ?= nvcc
+CUDA_ARCHS ?= 80 90 100
 
 C   = $(CC) -std=c99 $(WARNINGS) $(CFLAGS) -I.
 CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
@@ -106,6 +112,51 @@ $(BUILD)/bench/bench: $(BUILD)/bench/bench.o $(BUILD)/bench/baseline.o
 bench: $(BUILD)/bench/bench
 	$(BUILD)/bench/bench
 
+# ---------------------------------------------------------------- CUDA
+
+# Code for each architecture, and PTX of the last for those to come.
+CUDA_CODE := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
+             -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS))
+CUDA      = $(NVCC) -std=c++17 -O2 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror $(CUDA_CODE)
+CUDA_LIB  := $(BUILD)/cuda/libeplb_cuda.a
+CUDA_ALL  := $(CUDA_LIB) $(BUILD)/cuda/eplb_cuda.ptx $(BUILD)/cuda/test_cuda $(BUILD)/cuda/cuda_graph $(BUILD)/cuda/bench_cuda
+
+ifneq ($(shell command -v $(NVCC)),)
+cuda: $(CUDA_ALL)
+	sh tests/check_ptx.sh $(BUILD)/cuda
+else
+cuda:
+	@echo "cuda: skipped, there is no $(NVCC)"
+endif
+
+test-cuda: cuda
+	$(BUILD)/cuda/test_cuda
+	$(BUILD)/cuda/cuda_graph
+
+bench-cuda: cuda
+	$(BUILD)/cuda/bench_cuda
+
+$(BUILD)/cuda:
+	mkdir -p $@
+
+$(BUILD)/cuda/eplb_cuda.o: eplb_cuda.cu eplb_cuda.h eplb.h | $(BUILD)/cuda
+	$(CUDA) -Xptxas -v -c -o $@ $< 2> $(BUILD)/cuda/ptxas.log || { cat $(BUILD)/cuda/ptxas.log; exit 1; }
+
+$(CUDA_LIB): $(BUILD)/cuda/eplb_cuda.o
+	rm -f $@ && ar rcs $@ $<
+
+$(BUILD)/cuda/eplb_cuda.ptx: eplb_cuda.cu eplb_cuda.h eplb.h | $(BUILD)/cuda
+	$(NVCC) -std=c++17 -O2 -I. -arch=compute_$(lastword $(CUDA_ARCHS)) -ptx -o $@ $<
+
+$(BUILD)/cuda/test_cuda: tests/test_cuda.cpp $(CUDA_LIB) $(wildcard tests/*.h)
+	$(CUDA) -o $@ $< $(CUDA_LIB)
+
+$(BUILD)/cuda/cuda_graph: examples/cuda_graph.cu $(CUDA_LIB)
+	$(CUDA) -o $@ $< $(CUDA_LIB)
+
+$(BUILD)/cuda/bench_cuda: tests/bench/bench_cuda.cu $(CUDA_LIB)
+	$(CUDA) -o $@ $< $(CUDA_LIB)
+
 # ---------------------------------------------------------------- install
 
 install:
@@ -118,4 +169,4 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test bench install clean
+.PHONY: all run sample test bench cuda test-cuda bench-cuda install clean

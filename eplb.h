@@ -661,7 +661,10 @@ EPLB_P_HD float eplb_p_swap_fall(float d, float D) { return eplb_p_mul(d, eplb_p
 EPLB_P_HD float eplb_p_largest_fall(float D) { return D * D * 0.2500005f; }
 
 /* Whether such a fall is worth a swap. */
-EPLB_P_HD int eplb_p_fall_counts(float fall, float tiny) { return 2.0f * fall > eplb_p_mul(tiny, tiny); }
+EPLB_P_HD int eplb_p_fall_counts(float fall, float tiny)
+{
+    return eplb_p_add(fall, fall) > eplb_p_mul(tiny, tiny);
+}
 
 /* What an expert's other replicas come to carry more when one of `count` is taken away. */
 EPLB_P_HD float eplb_p_rise(float load, int32_t count)

@@ -224,7 +224,7 @@ static __device__ void eplb_p_load_layer(const eplb_p_cuda_call &c, int32_t laye
     if (c.plan.layer_status && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
     for (i = eplb_p_thread(); i < c.num_experts; i += eplb_p_threads())
         load[i] = eplb_p_mean_of_expert(s, scale, i);
-    __syncthreads();
+    __syncthreads(); /* for sums of groups or for replicating, which takes over the shared memory */
 
     for (group = eplb_p_thread(); c.group_order && group < c.num_groups; group += eplb_p_threads()) {
         float sum = 0.0f;
@@ -301,7 +301,7 @@ static __device__ void eplb_p_give_slots_by_warp(const eplb_p_cuda_replicas &r, 
         r.bid[e]        = eplb_p_bid_bits(r, e, method, max_replicas);
         highest         = eplb_p_highest_of_lane(r, &expert);
     }
-    __syncwarp();
+    __syncwarp(); /* what each lane counted, all lanes see */
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`, as
@@ -335,8 +335,7 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
     __syncwarp();
     after = eplb_p_heaviest_by_warp(r, receiver, 1);
     if (after >> 32 <= before >> 32) { /* no lighter: heavier loads have smaller keys */
-        if (eplb_p_lane() == 0) r.count[donor]++;
-        __syncwarp();
+        if (eplb_p_lane() == 0) r.count[donor]++; /* and there is no further step */
         return false;
     }
     for (slot = eplb_p_lane(); slot < r.num_phy; slot += kWarp) {
@@ -404,17 +403,15 @@ static __device__ void eplb_p_replicate_node(const eplb_p_cuda_call &c, int32_t 
 }
 
 /* Block b does layer b. */
-static __global__ void __launch_bounds__(kMaxThreads) eplb_p_layers_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_layers_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     int32_t layer = (int32_t)blockIdx.x;
     eplb_p_load_layer(c, layer);
-    if (!c.replicate_at_once) return;
-    __syncthreads(); /* the shared memory changes hands */
-    eplb_p_replicate_node(c, layer, 0);
+    if (c.replicate_at_once) eplb_p_replicate_node(c, layer, 0);
 }
 
 /* Block b does node b % N of layer b / N. */
-static __global__ void __launch_bounds__(kMaxThreads) eplb_p_replicate_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_replicate_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     eplb_p_replicate_node(c, (int32_t)blockIdx.x / c.num_nodes, (int32_t)blockIdx.x % c.num_nodes);
 }
@@ -866,7 +863,7 @@ static __device__ void eplb_p_pack_candidate(const eplb_p_cuda_call &c, const ep
 
 /* Block b does candidate b % candidates of row b / candidates. */
 template <int32_t kPerLane>
-static __global__ void __launch_bounds__(kMaxThreads) eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     const eplb_p_cuda_packing &packing = c.packing;
     int32_t row = (int32_t)blockIdx.x / packing.candidates, candidate = (int32_t)blockIdx.x % packing.candidates, i;
@@ -924,7 +921,7 @@ EPLB_P_HD size_t eplb_p_carve_selection(unsigned char *base, int32_t n, eplb_p_c
 }
 
 /* Block b does row b. Within a pack, an item's place is the number of heavier ones. */
-static __global__ void __launch_bounds__(kMaxThreads) eplb_p_select_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_select_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     const eplb_p_cuda_packing &packing = c.packing;
     int32_t row = (int32_t)blockIdx.x, candidate, i, other;

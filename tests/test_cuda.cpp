@@ -345,6 +345,23 @@ static void test_large_shapes(void)
     }
 }
 
+/* Many steps of repair, each of which counts on the one before. */
+static void test_fixups(void)
+{
+    char what[80];
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        uint64_t     state = seed;
+        shape        s = {2, 40, 40 + 8 * test_range(&state, 2, 20), 1, 1, 8};
+        eplb_problem problem = problem_of(s);
+        eplb_options options = preset_options(EPLB_PRESET_HYBRID);
+        float       *weight = lognormal_loads(seed, plan_experts(&problem));
+        options.fixup_steps = test_range(&state, 1, 30);
+        snprintf(what, sizeof what, "fixups, seed %d", (int)seed);
+        check_same(problem, options, weight, plan_full_width(&problem), 0, what);
+        free(weight);
+    }
+}
+
 /* ------------------------------------------------------------------------------------- bad input */
 
 static const shape small_shape = {5, 12, 16, 4, 2, 8};
@@ -638,6 +655,7 @@ int main(int argc, char **argv)
     test_random_problems();
     test_extreme_loads();
     test_large_shapes();
+    test_fixups();
     test_bad_loads();
     test_bad_sample_weights();
     test_narrow_width();

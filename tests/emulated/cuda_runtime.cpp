@@ -72,8 +72,10 @@ struct engine {
     fibre  host; /* the launch itself */
     gathering warp[MAX_WARPS][WARP];
     int    num_gathering[MAX_WARPS];
-    int    ready[EMULATED_MAX_THREADS]; /* threads that can run, in no order */
+    unsigned ready[MAX_WARPS]; /* lanes that can run */
     int    num_ready, num_threads, num_at_barrier, num_finished;
+    bool   starves;    /* see next_fibre */
+    unsigned first_choice;
     int    current; /* thread that runs */
     unsigned block_x;
     uint64_t random;
@@ -134,17 +136,27 @@ __attribute__((no_sanitize_address)) void switch_fibre(fibre *from, fibre *to)
 void make_ready(int thread)
 {
     e.lane[thread].state = READY;
-    e.ready[e.num_ready++] = thread;
+    e.ready[thread / WARP] |= 1u << thread % WARP;
+    e.num_ready++;
 }
 
-/* The thread that goes on next; the host when there is none. */
+/* The thread that goes on next; the host when there is none. In some blocks any may be it; in others the
+   same warp and lane have their way whenever they can, so that some threads are as late as can be. */
 fibre *next_fibre()
 {
+    unsigned choice = e.starves ? e.first_choice : static_cast<unsigned>(next_random() >> 33);
+    unsigned num_warps = static_cast<unsigned>(e.num_threads + WARP - 1) / WARP, warp = choice / WARP % num_warps;
+    unsigned lane = choice % WARP;
+
     if (e.num_ready == 0 || e.failed)
         return &e.host;
-    int at = static_cast<int>((next_random() >> 33) % static_cast<uint64_t>(e.num_ready));
-    e.current = e.ready[at];
-    e.ready[at] = e.ready[--e.num_ready];
+    while (!e.ready[warp])
+        warp = warp + 1 < num_warps ? warp + 1 : 0;
+    unsigned from_lane = e.ready[warp] >> lane;
+    lane = from_lane ? lane + static_cast<unsigned>(__builtin_ctz(from_lane)) : static_cast<unsigned>(__builtin_ctz(e.ready[warp]));
+    e.ready[warp] &= ~(1u << lane);
+    e.num_ready--;
+    e.current = static_cast<int>(warp * WARP + lane);
     emulated_now.thread = dim3(static_cast<unsigned>(e.current));
     return &e.thread[e.current];
 }
@@ -231,6 +243,9 @@ bool run_block(unsigned block, size_t shared_bytes)
     e.num_ready = e.num_at_barrier = e.num_finished = 0;
     e.failed = false;
     e.host.entered = true;
+    e.starves = next_random() % 2;
+    e.first_choice = static_cast<unsigned>(next_random() >> 33);
+    memset(e.ready, 0, sizeof e.ready);
     memset(e.num_gathering, 0, sizeof e.num_gathering);
     poison_shared(shared_bytes);
     for (int i = 0; i < e.num_threads; i++) {
