@@ -92,7 +92,10 @@ $(BUILD)/tests/test_emulated: tests/test_emulated.cpp $(BUILD)/tests/emulated_ru
 $(BUILD)/tests/test_cuda: tests/test_cuda.cpp $(EMULATED_CUDA) $(wildcard tests/*.h)
 	$(EMULATED) -o $@ $< $(EMULATED_CUDA)
 
-test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench
+$(BUILD)/emulated_cuda_graph: examples/cuda_graph.cu $(EMULATED_CUDA)
+	$(EMULATED) -o $@ -x c++ $< -x none $(EMULATED_CUDA)
+
+test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
 	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)
 
 $(BUILD)/npy_write: tests/npy_write.c | $(BUILD)
@@ -133,8 +136,11 @@ test-cuda: cuda
 	$(BUILD)/cuda/test_cuda
 	$(BUILD)/cuda/cuda_graph
 
+# Both plan the same loads; without PyTorch the library is timed alone.
 bench-cuda: cuda
-	$(BUILD)/cuda/bench_cuda
+	$(BUILD)/cuda/bench_cuda --write $(BUILD)/cuda
+	if python3 -c 'import numpy, torch' 2>/dev/null; then python3 tests/bench/pytorch_gpu.py $(BUILD)/cuda; \
+	else echo 'PyTorch: skipped, python3 has none'; fi
 
 $(BUILD)/cuda:
 	mkdir -p $@

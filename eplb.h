@@ -3750,7 +3750,8 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #endif /* EPLB_IMPLEMENTATION */
 
 /* HISTORY
-   0.1.0  The CPU pipeline: both policies, ten published presets, reports with a proved lower bound;
+   0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
+          reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.
 
    LICENCE
