@@ -95,6 +95,14 @@ static __device__ __forceinline__ uint64_t eplb_p_warp_min(uint64_t key)
     return ((uint64_t)least_high << 32) | least_low;
 }
 
+/* Whether a lane has the lowest index of those that are in it. Mostly there is but one, and a vote shows. */
+static __device__ __forceinline__ bool eplb_p_wins(bool is_in, uint32_t index)
+{
+    uint32_t all = __ballot_sync(kAllLanes, is_in);
+    if ((all & (all - 1)) == 0) return is_in;
+    return __reduce_min_sync(kAllLanes, is_in ? index : kNone) == index && is_in;
+}
+
 /* The smallest key of a block, in all its threads; reduce [kMaxWarps] is shared. */
 static __device__ uint64_t eplb_p_block_min(uint64_t key, uint64_t *reduce)
 {
@@ -286,16 +294,15 @@ static __device__ uint32_t eplb_p_highest_of_lane(const eplb_p_cuda_replicas &r,
 static __device__ void eplb_p_give_slots_by_warp(const eplb_p_cuda_replicas &r, int32_t first, int32_t last, int method,
                                                  int32_t max_replicas)
 {
-    uint32_t highest, expert, winner;
+    uint32_t highest, expert;
     int32_t e, slot;
 
     for (e = eplb_p_lane(); e < r.num_log; e += kWarp) r.bid[e] = eplb_p_bid_bits(r, e, method, max_replicas);
     highest = eplb_p_highest_of_lane(r, &expert);
     for (slot = first; slot < last; slot++) {
-        uint32_t most = __reduce_max_sync(kAllLanes, highest);
-        winner = __reduce_min_sync(kAllLanes, highest == most ? expert : kNone);
-        if (winner != expert) continue;
-        e = (int32_t)winner;
+        uint32_t highest_of_all = __reduce_max_sync(kAllLanes, highest);
+        if (!eplb_p_wins(highest == highest_of_all, expert)) continue;
+        e = (int32_t)expert;
         r.phy2log[slot] = (uint16_t)e;
         r.rank[slot]    = (uint16_t)r.count[e]++;
         r.bid[e]        = eplb_p_bid_bits(r, e, method, max_replicas);
@@ -538,44 +545,47 @@ static __device__ void eplb_p_order_candidate(const eplb_p_cuda_candidate &p, co
     }
 }
 
-/* LPT by one warp: lane l owns packs l, l + 32, .., whose loads it holds as bits, kNone once full. */
+/* LPT by one warp: lane l owns packs l, l + 32, .., whose loads it holds as bits, kNone once full. What a
+   step waits for from the one before is kept short: a minimum over the warp and a vote. What becomes of a
+   lane's lightest pack if it is the one is worked out meanwhile, by all lanes. */
 template <int32_t kPerLane> static __device__ void eplb_p_lpt_by_warp(const eplb_p_cuda_candidate &p)
 {
     uint32_t bits[(size_t)kPerLane];
-    int32_t fill[(size_t)kPerLane], lane = eplb_p_lane(), position, k;
+    int32_t next_place[(size_t)kPerLane], lane = eplb_p_lane(), position, k;
     float next = p.load[0];
 
 #pragma unroll
     for (k = 0; k < kPerLane; k++) {
-        bits[k] = k * kWarp + lane < p.m ? 0 : kNone;
-        fill[k] = 0;
+        bits[k]       = k * kWarp + lane < p.m ? 0 : kNone;
+        next_place[k] = (k * kWarp + lane) * p.room;
     }
     for (position = 0; position < p.n; position++) {
-        uint32_t lightest = bits[0], lightest_of_all, winner;
-        int32_t which = 0;
-        float load = next;
+        uint32_t lightest = bits[0], lightest_of_all;
+        int32_t which = 0, place = next_place[0], pack;
+        float load = next, sum;
+        bool wins, fills;
 
         if (position + 1 < p.n) next = p.load[position + 1];
 #pragma unroll
-        for (k = 1; k < kPerLane; k++) {
-            if (bits[k] >= lightest) continue;
-            lightest = bits[k];
-            which    = k;
-        }
+        for (k = 1; k < kPerLane; k++) lightest = bits[k] < lightest ? bits[k] : lightest;
         lightest_of_all = __reduce_min_sync(kAllLanes, lightest);
-        if (kPerLane == 1)
-            winner = (uint32_t)__ffs((int)__ballot_sync(kAllLanes, lightest == lightest_of_all)) - 1;
-        else
-            winner = __reduce_min_sync(kAllLanes, lightest == lightest_of_all ? (uint32_t)(which * kWarp + lane) : kNone);
+#pragma unroll
+        for (k = kPerLane - 1; k >= 0; k--) { /* the first of them last */
+            if (bits[k] != lightest) continue;
+            which = k;
+            place = next_place[k];
+        }
+        pack  = which * kWarp + lane;
+        sum   = eplb_p_add(eplb_p_from_bits(lightest), load);
+        fills = place + 1 == (pack + 1) * p.room;
+        wins  = eplb_p_wins(lightest == lightest_of_all, (uint32_t)pack);
+        if (wins) p.held[place] = (uint16_t)position;
+        if (wins && fills) p.pack_load[pack] = sum;
 #pragma unroll
         for (k = 0; k < kPerLane; k++) {
-            if (winner != (uint32_t)(k * kWarp + lane)) continue;
-            float sum = eplb_p_add(eplb_p_from_bits(bits[k]), load);
-            p.held[(int32_t)winner * p.room + fill[k]++] = (uint16_t)position;
-            bits[k] = eplb_p_bits(sum);
-            if (fill[k] < p.room) continue;
-            p.pack_load[winner] = sum;
-            bits[k]             = kNone;
+            bool changes = wins && k == which;
+            bits[k] = !changes ? bits[k] : fills ? kNone : eplb_p_bits(sum);
+            next_place[k] += changes;
         }
     }
 }
