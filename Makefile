@@ -7,7 +7,7 @@
 # make test-cuda  run these tests, on a GPU
 # make bench-cuda time the presets on a GPU
 # make sample     write the sample of loads anew
-# make install    the header and eplb.pc, under PREFIX (/usr/local) and DESTDIR
+# make install    the header, the GPU's two files and eplb.pc, under PREFIX (/usr/local) and DESTDIR
 # make clean
 #
 # Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given, and NVCC and
@@ -167,7 +167,7 @@ $(BUILD)/cuda/bench_cuda: tests/bench/bench_cuda.cu $(CUDA_LIB)
 
 install:
 	mkdir -p $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	cp eplb.h $(DESTDIR)$(PREFIX)/include/eplb.h
+	cp eplb.h eplb_cuda.h eplb_cuda.cu $(DESTDIR)$(PREFIX)/include/
 	printf 'prefix=%s\nincludedir=$${prefix}/include\n\nName: eplb\nDescription: %s\nVersion: %s\nCflags: -I$${includedir}\n' \
 	    '$(PREFIX)' 'Expert-parallelism load balancer in one C header' '$(VERSION)' \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/eplb.pc

@@ -60,10 +60,7 @@ int main(void)
     size_t bytes;
     tokens t = {device<int32_t>(TOKENS), device<float>(EXPERTS), device<int32_t>(TOKENS), device<int32_t>(GPUS),
                 device<int32_t>(EXPERTS), device<int32_t>(EXPERTS * WIDTH)};
-    problem.num_layers = 1;
-    problem.num_experts = EXPERTS;
-    problem.num_replicas = SLOTS;
-    problem.num_gpus = GPUS;
+    problem.num_layers = 1, problem.num_experts = EXPERTS, problem.num_replicas = SLOTS, problem.num_gpus = GPUS;
     plan.phy2log = device<int32_t>(SLOTS);
     plan.logcnt = t.logcnt;
     plan.log2phy = t.log2phy;
@@ -94,5 +91,8 @@ int main(void)
         for (int gpu = 0; gpu < GPUS; gpu++) printf("%s%5d", gpu ? "" : "tokens of each GPU:", (int)served[gpu]);
         printf("\n");
     }
-    return 0; /* the process ends, and with it what it holds */
+    void *all[] = {t.expert, t.load, t.slot, t.served, t.logcnt, t.log2phy, plan.phy2log, scratch};
+    for (void *p : all) must(cudaFree(p));
+    must(cudaGraphExecDestroy(exec)), must(cudaGraphDestroy(graph)), must(cudaStreamDestroy(stream));
+    return 0;
 }
