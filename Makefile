@@ -30,7 +30,8 @@ VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.
 SAMPLE   := examples/data/loads_58x256.csv
 EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c))) $(BUILD)/tests/test_linkage \
-            $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash $(BUILD)/tests/test_emulated $(BUILD)/tests/test_cuda
+            $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash $(BUILD)/tests/test_emulated \
+            $(BUILD)/tests/test_cuda
 
 all: $(BUILD)/eplb $(EXAMPLES)
 
@@ -83,7 +84,8 @@ EMULATED_CUDA = $(BUILD)/tests/emulated_runtime.o $(BUILD)/tests/emulated_eplb_c
 $(BUILD)/tests/emulated_runtime.o: tests/emulated/cuda_runtime.cpp $(wildcard tests/emulated/*.h) | $(BUILD)/tests
 	$(EMULATED) -c -o $@ $<
 
-$(BUILD)/tests/emulated_eplb_cuda.o: eplb_cuda.cu eplb_cuda.h eplb.h $(wildcard tests/emulated/*.h) | $(BUILD)/tests
+$(BUILD)/tests/emulated_eplb_cuda.o: eplb_cuda.cu eplb_cuda.h eplb.h $(wildcard tests/emulated/*.h) \
+                                     | $(BUILD)/tests
 	$(EMULATED) -c -o $@ -x c++ $<
 
 $(BUILD)/tests/test_emulated: tests/test_emulated.cpp $(BUILD)/tests/emulated_runtime.o tests/test.h
@@ -122,7 +124,8 @@ CUDA_CODE := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
              -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS))
 CUDA      = $(NVCC) -std=c++17 -O2 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror $(CUDA_CODE)
 CUDA_LIB  := $(BUILD)/cuda/libeplb_cuda.a
-CUDA_ALL  := $(CUDA_LIB) $(BUILD)/cuda/eplb_cuda.ptx $(BUILD)/cuda/test_cuda $(BUILD)/cuda/cuda_graph $(BUILD)/cuda/bench_cuda
+CUDA_ALL  := $(CUDA_LIB) $(BUILD)/cuda/eplb_cuda.ptx $(BUILD)/cuda/test_cuda $(BUILD)/cuda/cuda_graph \
+             $(BUILD)/cuda/bench_cuda
 
 ifneq ($(shell command -v $(NVCC)),)
 cuda: $(CUDA_ALL)

@@ -36,7 +36,8 @@ static constexpr uint64_t kLast     = ~(uint64_t)0; /* a key behind every other 
 /* What a block may have without asking for more. An item takes 14 bytes in a candidate and 16 in
    replication, a pack 6; 512 cover what does not grow. */
 static constexpr size_t kMaxShared = 48 * 1024;
-static_assert(16 * EPLB_CUDA_MAX_ITEMS + 6 * EPLB_CUDA_MAX_PACKS + 512 <= kMaxShared, "shapes fit shared memory");
+static_assert(16 * EPLB_CUDA_MAX_ITEMS + 6 * EPLB_CUDA_MAX_PACKS + 512 <= kMaxShared,
+              "shapes fit shared memory");
 
 /* How a candidate came out. */
 struct eplb_p_standing {
@@ -83,6 +84,12 @@ static __device__ __forceinline__ int32_t eplb_p_thread() { return (int32_t)thre
 static __device__ __forceinline__ int32_t eplb_p_threads() { return (int32_t)blockDim.x; }
 static __device__ __forceinline__ int32_t eplb_p_lane() { return (int32_t)threadIdx.x % kWarp; }
 static __device__ __forceinline__ int32_t eplb_p_warp() { return (int32_t)threadIdx.x / kWarp; }
+
+/* Where element (row, column) of a dense array of this width is. */
+static __device__ __forceinline__ size_t eplb_p_at(int32_t row, int32_t width, int32_t column)
+{
+    return (size_t)row * (size_t)width + (size_t)column;
+}
 
 static __device__ __forceinline__ uint64_t eplb_p_smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
@@ -179,7 +186,8 @@ static __device__ float eplb_p_heaviest_sample(const eplb_p_cuda_call &c, const 
 }
 
 /* The scale of the samples that count; 0 when they hold no load. */
-static __device__ float eplb_p_layer_scale(const eplb_p_cuda_call &c, const eplb_p_samples &s, uint64_t *reduce)
+static __device__ float eplb_p_layer_scale(const eplb_p_cuda_call &c, const eplb_p_samples &s,
+                                           uint64_t *reduce)
 {
     uint32_t largest = 0;
     int32_t t, e;
@@ -214,12 +222,12 @@ static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, float sca
 static __device__ void eplb_p_load_layer(const eplb_p_cuda_call &c, int32_t layer)
 {
     uint64_t *reduce = (uint64_t *)eplb_p_shared;
-    float *load = c.load + (size_t)layer * (size_t)c.num_experts, scale = 0.0f;
+    float *load = c.load + eplb_p_at(layer, c.num_experts, 0), scale = 0.0f;
     eplb_p_samples s;
     eplb_result result;
     int32_t i, group;
 
-    s.load     = c.weight + (size_t)layer * (size_t)c.num_experts;
+    s.load     = c.weight + eplb_p_at(layer, c.num_experts, 0);
     s.stride   = (size_t)c.num_layers * (size_t)c.num_experts;
     s.num      = c.num_samples;
     s.weight   = c.sample_weight;
@@ -236,8 +244,8 @@ static __device__ void eplb_p_load_layer(const eplb_p_cuda_call &c, int32_t laye
 
     for (group = eplb_p_thread(); c.group_order && group < c.num_groups; group += eplb_p_threads()) {
         float sum = 0.0f;
-        for (i = 0; i < c.group_size; i++) sum = eplb_p_add(sum, load[(size_t)group * (size_t)c.group_size + (size_t)i]);
-        c.group_load[(size_t)layer * (size_t)c.num_groups + (size_t)group] = sum;
+        for (i = 0; i < c.group_size; i++) sum = eplb_p_add(sum, load[group * c.group_size + i]);
+        c.group_load[eplb_p_at(layer, c.num_groups, group)] = sum;
     }
 }
 
@@ -269,7 +277,8 @@ EPLB_P_HD size_t eplb_p_carve_cuda_replicas(unsigned char *base, int32_t num_log
 }
 
 /* An expert's bid for the next slot, as an integer of the same order: 0 once it is at its cap. */
-static __device__ uint32_t eplb_p_bid_bits(const eplb_p_cuda_replicas &r, int32_t e, int method, int32_t max_replicas)
+static __device__ uint32_t eplb_p_bid_bits(const eplb_p_cuda_replicas &r, int32_t e, int method,
+                                           int32_t max_replicas)
 {
     if (eplb_p_at_cap(r.count[e], max_replicas)) return 0;
     return eplb_p_bits(eplb_p_bid(r.load[e], r.count[e], method)) + 1;
@@ -291,8 +300,8 @@ static __device__ uint32_t eplb_p_highest_of_lane(const eplb_p_cuda_replicas &r,
 }
 
 /* Slots first .. last-1 go, one after the other, to the expert with the highest bid. By one warp. */
-static __device__ void eplb_p_give_slots_by_warp(const eplb_p_cuda_replicas &r, int32_t first, int32_t last, int method,
-                                                 int32_t max_replicas)
+static __device__ void eplb_p_give_slots_by_warp(const eplb_p_cuda_replicas &r, int32_t first, int32_t last,
+                                                 int method, int32_t max_replicas)
 {
     uint32_t highest, expert;
     int32_t e, slot;
@@ -313,7 +322,8 @@ static __device__ void eplb_p_give_slots_by_warp(const eplb_p_cuda_replicas &r, 
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`, as
    eplb_p_heavy_first would have it. By one warp. */
-static __device__ uint64_t eplb_p_heaviest_by_warp(const eplb_p_cuda_replicas &r, int32_t changed, int32_t extra)
+static __device__ uint64_t eplb_p_heaviest_by_warp(const eplb_p_cuda_replicas &r, int32_t changed,
+                                                   int32_t extra)
 {
     uint64_t heaviest = kLast;
     int32_t e;
@@ -357,17 +367,19 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
 }
 
 /* The expert at a place of a node's mlog. */
-static __device__ int32_t eplb_p_expert_at(const eplb_p_cuda_call &c, int32_t layer, int32_t node, int32_t place)
+static __device__ int32_t eplb_p_expert_at(const eplb_p_cuda_call &c, int32_t layer, int32_t node,
+                                           int32_t place)
 {
     int32_t mlog = node * c.node_experts + place, group = mlog / c.group_size;
-    if (c.group_order) group = c.group_order[(size_t)layer * (size_t)c.num_groups + (size_t)group];
+    if (c.group_order) group = c.group_order[eplb_p_at(layer, c.num_groups, group)];
     return group * c.group_size + mlog % c.group_size;
 }
 
 /* What the plan says of an expert by itself: its count, and no slots beyond it. */
-static __device__ void eplb_p_store_count(const eplb_p_cuda_call &c, int32_t layer, int32_t expert, int32_t count)
+static __device__ void eplb_p_store_count(const eplb_p_cuda_call &c, int32_t layer, int32_t expert,
+                                          int32_t count)
 {
-    size_t at = (size_t)layer * (size_t)c.num_experts + (size_t)expert, width;
+    size_t at = eplb_p_at(layer, c.num_experts, expert), width;
     int32_t rank;
 
     if (c.plan.logcnt) c.plan.logcnt[at] = count;
@@ -381,13 +393,13 @@ static __device__ void eplb_p_store_count(const eplb_p_cuda_call &c, int32_t lay
 /* One node of a layer: its experts in mlog order -> replicas -> the loads of its slots. */
 static __device__ void eplb_p_replicate_node(const eplb_p_cuda_call &c, int32_t layer, int32_t node)
 {
-    size_t row = (size_t)layer * (size_t)c.num_nodes + (size_t)node, first_slot = row * (size_t)c.node_slots;
+    size_t first_slot = eplb_p_at(layer, c.num_replicas, node * c.node_slots);
     eplb_p_cuda_replicas r;
     int32_t i, step;
 
     eplb_p_carve_cuda_replicas(eplb_p_shared, c.node_experts, c.node_slots, &r);
     for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads()) {
-        r.load[i]    = c.load[(size_t)layer * (size_t)c.num_experts + (size_t)eplb_p_expert_at(c, layer, node, i)];
+        r.load[i]    = c.load[eplb_p_at(layer, c.num_experts, eplb_p_expert_at(c, layer, node, i))];
         r.count[i]   = 1;
         r.phy2log[i] = (uint16_t)i;
         r.rank[i]    = 0;
@@ -410,7 +422,8 @@ static __device__ void eplb_p_replicate_node(const eplb_p_cuda_call &c, int32_t 
 }
 
 /* Block b does layer b. */
-static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_layers_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kMaxThreads, 1)
+    eplb_p_layers_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     int32_t layer = (int32_t)blockIdx.x;
     eplb_p_load_layer(c, layer);
@@ -418,7 +431,8 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_layers_kernel(co
 }
 
 /* Block b does node b % N of layer b / N. */
-static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_replicate_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kMaxThreads, 1)
+    eplb_p_replicate_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     eplb_p_replicate_node(c, (int32_t)blockIdx.x / c.num_nodes, (int32_t)blockIdx.x % c.num_nodes);
 }
@@ -432,18 +446,18 @@ static __device__ void eplb_p_finish_item(const eplb_p_cuda_call &c, int32_t row
     size_t at;
 
     if (c.packing.stage == EPLB_P_STAGE_GROUPS) {
-        c.group_order[(size_t)row * (size_t)c.packing.n + (size_t)idx] = (uint16_t)item;
+        c.group_order[eplb_p_at(row, c.packing.n, idx)] = (uint16_t)item;
         return;
     }
-    at     = (size_t)row * (size_t)c.node_slots + (size_t)item;
+    at     = eplb_p_at(row, c.node_slots, item);
     expert = c.slot_expert[at];
     rank   = c.slot_rank[at];
-    at     = (size_t)layer * (size_t)c.num_replicas + (size_t)slot;
+    at     = eplb_p_at(layer, c.num_replicas, slot);
     c.plan.phy2log[at] = expert;
     if (c.plan.phyrank) c.plan.phyrank[at] = rank;
-    if (c.plan.log2phy && rank < c.plan.log2phy_width)
-        c.plan.log2phy[((size_t)layer * (size_t)c.num_experts + (size_t)expert) * (size_t)c.plan.log2phy_width +
-                       (size_t)rank] = slot;
+    if (!c.plan.log2phy || rank >= c.plan.log2phy_width) return;
+    at = eplb_p_at(layer, c.num_experts, expert) * (size_t)c.plan.log2phy_width + (size_t)rank;
+    c.plan.log2phy[at] = slot;
 }
 
 /* ---------------------------------------------------------------------------------------- pack
@@ -490,8 +504,9 @@ EPLB_P_HD size_t eplb_p_carve_candidate(unsigned char *base, int32_t n, int32_t 
 
 /* What candidate c orders each item by; zeros, which order behind, up to a whole warp. A thread draws
    the random words of four items at once. */
-static __device__ void eplb_p_make_keys(const eplb_p_cuda_candidate &p, const eplb_packing *how, const float *item_load,
-                                        uint64_t seed, int32_t row, int32_t stage, int32_t candidate)
+static __device__ void eplb_p_make_keys(const eplb_p_cuda_candidate &p, const eplb_packing *how,
+                                        const float *item_load, uint64_t seed, int32_t row, int32_t stage,
+                                        int32_t candidate)
 {
     uint32_t counter[4], word[4] = {0, 0, 0, 0};
     int32_t quad, i;
@@ -505,7 +520,8 @@ static __device__ void eplb_p_make_keys(const eplb_p_cuda_candidate &p, const ep
         for (i = 0; i < 4; i++) {
             int32_t item = 4 * quad + i;
             float load = item < p.n ? item_load[item] : 0.0f;
-            p.key[item] = candidate > 0 && item < p.n ? eplb_p_perturbed(load, word[i], how, candidate) : load;
+            if (candidate > 0 && item < p.n) load = eplb_p_perturbed(load, word[i], how, candidate);
+            p.key[item] = load;
         }
     }
 }
@@ -515,8 +531,10 @@ static __device__ void eplb_p_make_keys(const eplb_p_cuda_candidate &p, const ep
 static __device__ __forceinline__ int32_t eplb_p_count_before(uint4 four, uint32_t mine, bool lower_index)
 {
     if (lower_index)
-        return (int32_t)(four.x >= mine) + (int32_t)(four.y >= mine) + (int32_t)(four.z >= mine) + (int32_t)(four.w >= mine);
-    return (int32_t)(four.x > mine) + (int32_t)(four.y > mine) + (int32_t)(four.z > mine) + (int32_t)(four.w > mine);
+        return (int32_t)(four.x >= mine) + (int32_t)(four.y >= mine) + (int32_t)(four.z >= mine) +
+               (int32_t)(four.w >= mine);
+    return (int32_t)(four.x > mine) + (int32_t)(four.y > mine) + (int32_t)(four.z > mine) +
+           (int32_t)(four.w > mine);
 }
 
 /* The position of item i by eplb_p_heavy_first: how many go before it. Other items are read four at a
@@ -647,7 +665,8 @@ static __device__ float eplb_p_heavier_by(const eplb_p_cuda_candidate &p, int32_
 }
 
 /* The best swap of two packs, by one warp: lane l looks at swaps l, l + 32, .. */
-static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light)
+static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy,
+                                                    int32_t light)
 {
     float D = eplb_p_heavier_by(p, heavy, light);
     uint64_t best = kLast;
@@ -661,22 +680,28 @@ static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate 
     return eplb_p_warp_min(best);
 }
 
+/* The heaviest or the lightest pack, the lower index on ties. */
+static __device__ int32_t eplb_p_extreme_pack_by_warp(const eplb_p_cuda_candidate &p, bool heaviest)
+{
+    uint64_t first = kLast;
+    int32_t pack;
+
+    for (pack = eplb_p_lane(); pack < p.m; pack += kWarp) {
+        float load = p.pack_load[pack];
+        uint64_t key = heaviest ? eplb_p_heavy_first(load, pack) : eplb_p_light_first(load, pack);
+        first = eplb_p_smaller(first, key);
+    }
+    return eplb_p_index(eplb_p_warp_min(first));
+}
+
 static __device__ int32_t eplb_p_heaviest_pack_by_warp(const eplb_p_cuda_candidate &p)
 {
-    uint64_t heaviest = kLast;
-    int32_t pack;
-    for (pack = eplb_p_lane(); pack < p.m; pack += kWarp)
-        heaviest = eplb_p_smaller(heaviest, eplb_p_heavy_first(p.pack_load[pack], pack));
-    return eplb_p_index(eplb_p_warp_min(heaviest));
+    return eplb_p_extreme_pack_by_warp(p, true);
 }
 
 static __device__ int32_t eplb_p_lightest_pack_by_warp(const eplb_p_cuda_candidate &p)
 {
-    uint64_t lightest = kLast;
-    int32_t pack;
-    for (pack = eplb_p_lane(); pack < p.m; pack += kWarp)
-        lightest = eplb_p_smaller(lightest, eplb_p_light_first(p.pack_load[pack], pack));
-    return eplb_p_index(eplb_p_warp_min(lightest));
+    return eplb_p_extreme_pack_by_warp(p, false);
 }
 
 /* Each warp finds the same, which costs less than telling the others. */
@@ -708,7 +733,8 @@ static __device__ bool eplb_p_some_swap_helps(const eplb_p_cuda_candidate &p, in
 
     if (D < *p.tiny) return false;
     for (i = eplb_p_thread() % kPairLanes; i < p.room * p.room; i += kPairLanes)
-        if (eplb_p_gain_at(p, heavy * p.room + i / p.room, light * p.room + i % p.room, D) > 0.0f) return true;
+        if (eplb_p_gain_at(p, heavy * p.room + i / p.room, light * p.room + i % p.room, D) > 0.0f)
+            return true;
     return false;
 }
 
@@ -724,7 +750,8 @@ static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate
         uint64_t found = kLast;
         i = number / p.m;
         j = p.m - 1 - number % p.m;
-        if (i < tried && j > i && eplb_p_some_swap_helps(p, p.by_load[i], p.by_load[j])) found = (uint64_t)number;
+        if (i < tried && j > i && eplb_p_some_swap_helps(p, p.by_load[i], p.by_load[j]))
+            found = (uint64_t)number;
         found = eplb_p_block_min(found, p.reduce);
         if (found == kLast) continue;
         i = (int32_t)found / p.m;
@@ -754,7 +781,8 @@ static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidat
 
 /* The swap of two packs that lowers the sum of squares most, if it goes before the best one so far: that
    with the largest gain, worth its fall. By one warp. */
-static __device__ uint64_t eplb_p_better_fall_by_warp(const eplb_p_cuda_candidate &p, int32_t a, int32_t b, uint64_t best)
+static __device__ uint64_t eplb_p_better_fall_by_warp(const eplb_p_cuda_candidate &p, int32_t a, int32_t b,
+                                                      uint64_t best)
 {
     int32_t heavy = p.pack_load[a] > p.pack_load[b] ? a : b, light = heavy == a ? b : a;
     float D = eplb_p_heavier_by(p, heavy, light), fall;
@@ -766,7 +794,8 @@ static __device__ uint64_t eplb_p_better_fall_by_warp(const eplb_p_cuda_candidat
 }
 
 /* Whether two packs may have a swap that falls as far as the best one so far. */
-static __device__ bool eplb_p_may_fall_further(const eplb_p_cuda_candidate &p, int32_t a, int32_t b, uint64_t best)
+static __device__ bool eplb_p_may_fall_further(const eplb_p_cuda_candidate &p, int32_t a, int32_t b,
+                                               uint64_t best)
 {
     float D = p.pack_load[a] > p.pack_load[b] ? eplb_p_heavier_by(p, a, b) : eplb_p_heavier_by(p, b, a);
     return D > 0.0f && (best == kLast || !(eplb_p_largest_fall(D) < eplb_p_worth(best)));
@@ -776,14 +805,16 @@ static __device__ bool eplb_p_may_fall_further(const eplb_p_cuda_candidate &p, i
    few once the heaviest and the lightest pack were looked at, the warp then looks at together. */
 static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p)
 {
-    uint64_t best = eplb_p_better_fall_by_warp(p, eplb_p_heaviest_pack_by_warp(p), eplb_p_lightest_pack_by_warp(p), kLast);
+    uint64_t best = eplb_p_better_fall_by_warp(p, eplb_p_heaviest_pack_by_warp(p),
+                                               eplb_p_lightest_pack_by_warp(p), kLast);
     int32_t start, number;
 
     for (start = eplb_p_warp() * kWarp; start < p.m * p.m; start += eplb_p_threads()) {
         uint32_t promising;
         number    = start + eplb_p_lane();
-        promising = __ballot_sync(kAllLanes, number < p.m * p.m && number / p.m < number % p.m &&
-                                                 eplb_p_may_fall_further(p, number / p.m, number % p.m, best));
+        promising = __ballot_sync(kAllLanes,
+                                  number < p.m * p.m && number / p.m < number % p.m &&
+                                      eplb_p_may_fall_further(p, number / p.m, number % p.m, best));
         for (; promising; promising &= promising - 1) {
             number = start + __ffs((int)promising) - 1;
             if (eplb_p_may_fall_further(p, number / p.m, number % p.m, best))
@@ -851,11 +882,11 @@ static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, co
 /* One candidate from loads to packs, of two items or more each; after it, barrier included, held says
    which positions are in which pack. */
 template <int32_t kPerLane>
-static __device__ void eplb_p_pack_candidate(const eplb_p_cuda_call &c, const eplb_p_cuda_candidate &p, int32_t row,
-                                             int32_t candidate)
+static __device__ void eplb_p_pack_candidate(const eplb_p_cuda_call &c, const eplb_p_cuda_candidate &p,
+                                             int32_t row, int32_t candidate)
 {
     const eplb_p_cuda_packing &packing = c.packing;
-    const float *item_load = packing.load + (size_t)row * (size_t)packing.n;
+    const float *item_load = packing.load + eplb_p_at(row, packing.n, 0);
 
     eplb_p_make_keys(p, &packing.how, item_load, c.seed, row, packing.stage, candidate);
     __syncthreads();
@@ -873,10 +904,12 @@ static __device__ void eplb_p_pack_candidate(const eplb_p_cuda_call &c, const ep
 
 /* Block b does candidate b % candidates of row b / candidates. */
 template <int32_t kPerLane>
-static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kMaxThreads, 1)
+    eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     const eplb_p_cuda_packing &packing = c.packing;
-    int32_t row = (int32_t)blockIdx.x / packing.candidates, candidate = (int32_t)blockIdx.x % packing.candidates, i;
+    int32_t row = (int32_t)blockIdx.x / packing.candidates, i;
+    int32_t candidate = (int32_t)blockIdx.x % packing.candidates;
     uint16_t *placed = packing.placed + (size_t)blockIdx.x * (size_t)packing.n;
     eplb_p_cuda_candidate p;
 
@@ -901,9 +934,10 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(cons
 
 /* The candidate that stays: the first with the smallest score, of those up to the first even one, with
    which the search would have ended. */
-static __device__ int32_t eplb_p_select_by_block(const eplb_p_cuda_packing &packing, int32_t row, uint64_t *reduce)
+static __device__ int32_t eplb_p_select_by_block(const eplb_p_cuda_packing &packing, int32_t row,
+                                                 uint64_t *reduce)
 {
-    const eplb_p_standing *standing = packing.standing + (size_t)row * (size_t)packing.candidates;
+    const eplb_p_standing *standing = packing.standing + eplb_p_at(row, packing.candidates, 0);
     uint64_t even = kLast, best = kLast;
     int32_t i;
 
@@ -931,17 +965,18 @@ EPLB_P_HD size_t eplb_p_carve_selection(unsigned char *base, int32_t n, eplb_p_c
 }
 
 /* Block b does row b. Within a pack, an item's place is the number of heavier ones. */
-static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_select_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kMaxThreads, 1)
+    eplb_p_select_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     const eplb_p_cuda_packing &packing = c.packing;
     int32_t row = (int32_t)blockIdx.x, candidate, i, other;
-    const float *item_load = packing.load + (size_t)row * (size_t)packing.n;
+    const float *item_load = packing.load + eplb_p_at(row, packing.n, 0);
     const uint16_t *placed;
     eplb_p_cuda_selection s;
 
     eplb_p_carve_selection(eplb_p_shared, packing.n, &s);
     candidate = eplb_p_select_by_block(packing, row, s.reduce);
-    placed = packing.placed + ((size_t)row * (size_t)packing.candidates + (size_t)candidate) * (size_t)packing.n;
+    placed = packing.placed + eplb_p_at(row, packing.candidates, candidate) * (size_t)packing.n;
     for (i = eplb_p_thread(); i < packing.n; i += eplb_p_threads()) {
         s.item[i] = placed[i];
         s.load[i] = item_load[placed[i]];
@@ -966,8 +1001,8 @@ struct eplb_p_cuda_plan {
 };
 
 /* Whether a packing is within the kernels' limits; also fills it in. */
-static eplb_result eplb_p_plan_packing(eplb_p_cuda_packing *packing, const eplb_packing *how, int32_t stage, int64_t rows,
-                                       int32_t n, int32_t m)
+static eplb_result eplb_p_plan_packing(eplb_p_cuda_packing *packing, const eplb_packing *how, int32_t stage,
+                                       int64_t rows, int32_t n, int32_t m)
 {
     packing->how        = *how;
     packing->stage      = stage;
@@ -981,7 +1016,8 @@ static eplb_result eplb_p_plan_packing(eplb_p_cuda_packing *packing, const eplb_
 }
 
 /* The arguments of the kernels but for the caller's pointers, and whether the call can be done at all. */
-static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_options *options, eplb_p_cuda_plan *plan)
+static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_options *options,
+                                    eplb_p_cuda_plan *plan)
 {
     eplb_p_cuda_call *c = &plan->call;
     eplb_options host_options = EPLB_ZERO_INIT;
@@ -1003,7 +1039,8 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
     c->group_size    = job.group_size;
     c->node_experts  = job.node_experts;
     c->node_slots    = job.node_slots;
-    c->by_dhondt     = job.node_slots - eplb_p_last_tenth(job.node_slots - job.node_experts, job.options.replication);
+    c->by_dhondt     = job.node_slots;
+    c->by_dhondt -= eplb_p_last_tenth(job.node_slots - job.node_experts, job.options.replication);
     c->fixup_steps   = job.options.replication == EPLB_REPLICATE_HYBRID ? job.options.fixup_steps : 0;
     c->max_replicas  = job.options.max_replicas;
     c->seed          = job.options.seed;
@@ -1011,18 +1048,21 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
     c->replicate_at_once = job.shape.num_groups == 1 && job.shape.num_nodes == 1;
     plan->packs_groups = job.node_groups > 1;
     if (plan->packs_groups)
-        r = eplb_p_plan_packing(&plan->groups, &job.options.group_packing, EPLB_P_STAGE_GROUPS, job.shape.num_layers,
-                                job.shape.num_groups, job.shape.num_nodes);
+        r = eplb_p_plan_packing(&plan->groups, &job.options.group_packing, EPLB_P_STAGE_GROUPS,
+                                job.shape.num_layers, job.shape.num_groups, job.shape.num_nodes);
     if (r != EPLB_OK) return r;
     return eplb_p_plan_packing(&plan->gpus, &job.options.gpu_packing, EPLB_P_STAGE_GPUS,
-                               (int64_t)job.shape.num_layers * job.shape.num_nodes, job.node_slots, job.node_gpus);
+                               (int64_t)job.shape.num_layers * job.shape.num_nodes, job.node_slots,
+                               job.node_gpus);
 }
 
 static void eplb_p_carve_cuda_packing(eplb_p_arena *a, eplb_p_cuda_packing *packing)
 {
     if (packing->candidates == 1) return;
-    packing->placed   = (uint16_t *)eplb_p_take(a, packing->rows * packing->candidates, sizeof(uint16_t) * (size_t)packing->n);
-    packing->standing = (eplb_p_standing *)eplb_p_take(a, packing->rows * packing->candidates, sizeof(eplb_p_standing));
+    packing->placed = (uint16_t *)eplb_p_take(a, packing->rows * packing->candidates,
+                                              sizeof(uint16_t) * (size_t)packing->n);
+    packing->standing = (eplb_p_standing *)eplb_p_take(a, packing->rows * packing->candidates,
+                                                       sizeof(eplb_p_standing));
 }
 
 /* The only place that knows how scratch is laid out. */
@@ -1052,13 +1092,14 @@ static int32_t eplb_p_threads_for(int32_t things, int32_t most)
 
 typedef void (*eplb_p_cuda_kernel)(eplb_p_cuda_call);
 
-static eplb_result eplb_p_launch(eplb_p_cuda_kernel kernel, int32_t blocks, int32_t threads, size_t shared_bytes,
-                                 const eplb_p_cuda_call *call, cudaStream_t stream)
+static eplb_result eplb_p_launch(eplb_p_cuda_kernel kernel, int32_t blocks, int32_t threads,
+                                 size_t shared_bytes, const eplb_p_cuda_call *call, cudaStream_t stream)
 {
     eplb_p_cuda_call copy = *call;
     void *arguments[1] = {&copy};
 
-    if (cudaLaunchKernel(kernel, dim3((unsigned)blocks), dim3((unsigned)threads), arguments, shared_bytes, stream) == cudaSuccess)
+    if (cudaLaunchKernel(kernel, dim3((unsigned)blocks), dim3((unsigned)threads), arguments, shared_bytes,
+                         stream) == cudaSuccess)
         return EPLB_OK;
     cudaGetLastError(); /* reported here, so it need not be found a second time */
     return EPLB_ERR_CUDA;
@@ -1072,8 +1113,8 @@ static eplb_result eplb_p_launch_layers(const eplb_p_cuda_plan *plan, cudaStream
 
     replicating = eplb_p_carve_cuda_replicas(NULL, c->node_experts, c->node_slots, &replicas);
     if (c->replicate_at_once && replicating > shared) shared = replicating;
-    return eplb_p_launch(eplb_p_layers_kernel, c->num_layers, eplb_p_threads_for(c->num_experts, kMaxThreads), shared, c,
-                         stream);
+    return eplb_p_launch(eplb_p_layers_kernel, c->num_layers, eplb_p_threads_for(c->num_experts, kMaxThreads),
+                         shared, c, stream);
 }
 
 static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_plan *plan, cudaStream_t stream)
@@ -1083,14 +1124,15 @@ static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_plan *plan, cudaStr
     size_t shared = eplb_p_carve_cuda_replicas(NULL, c->node_experts, c->node_slots, &replicas);
 
     if (c->replicate_at_once) return EPLB_OK;
-    return eplb_p_launch(eplb_p_replicate_kernel, plan->gpus.rows, eplb_p_threads_for(c->node_slots, kMaxThreads), shared,
-                         c, stream);
+    return eplb_p_launch(eplb_p_replicate_kernel, plan->gpus.rows,
+                         eplb_p_threads_for(c->node_slots, kMaxThreads), shared, c, stream);
 }
 
 /* The kernel whose lanes hold as few packs as will do. */
 static eplb_p_cuda_kernel eplb_p_pack_kernel_for(const eplb_p_cuda_packing *packing)
 {
-    if (packing->m <= kWarp || packing->room == 1 || packing->how.init != EPLB_INIT_LPT) return eplb_p_pack_kernel<1>;
+    if (packing->m <= kWarp || packing->room == 1 || packing->how.init != EPLB_INIT_LPT)
+        return eplb_p_pack_kernel<1>;
     if (packing->m <= 4 * kWarp) return eplb_p_pack_kernel<4>;
     if (packing->m <= 12 * kWarp) return eplb_p_pack_kernel<12>;
     return eplb_p_pack_kernel<EPLB_CUDA_MAX_PACKS / kWarp>;
@@ -1115,7 +1157,8 @@ static eplb_result eplb_p_launch_packing(const eplb_p_cuda_plan *plan, const epl
                          eplb_p_carve_selection(NULL, packing->n, &selection), &c, stream);
 }
 
-extern "C" eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_options *options, size_t *bytes)
+extern "C" eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_options *options,
+                                              size_t *bytes)
 {
     eplb_p_cuda_plan plan = EPLB_ZERO_INIT;
     eplb_p_arena a = eplb_p_arena_at(NULL);
@@ -1130,8 +1173,8 @@ extern "C" eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const
 }
 
 /* The caller's pointers, checked as eplb_rebalance does and in its order. */
-static eplb_result eplb_p_attach(eplb_p_cuda_plan *p, const float *weight, const eplb_plan *plan, void *scratch,
-                                 size_t scratch_bytes)
+static eplb_result eplb_p_attach(eplb_p_cuda_plan *p, const float *weight, const eplb_plan *plan,
+                                 void *scratch, size_t scratch_bytes)
 {
     eplb_p_cuda_call *c = &p->call;
     eplb_p_arena a = eplb_p_arena_at(NULL);
@@ -1151,9 +1194,9 @@ static eplb_result eplb_p_attach(eplb_p_cuda_plan *p, const float *weight, const
     return EPLB_OK;
 }
 
-extern "C" eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options *options, const float *weight,
-                                           const eplb_plan *plan, void *scratch, size_t scratch_bytes,
-                                           cudaStream_t stream)
+extern "C" eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options *options,
+                                           const float *weight, const eplb_plan *plan, void *scratch,
+                                           size_t scratch_bytes, cudaStream_t stream)
 {
     eplb_p_cuda_plan p = EPLB_ZERO_INIT;
     eplb_result r = eplb_p_plan_call(problem, options, &p);

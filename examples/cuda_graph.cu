@@ -58,9 +58,9 @@ int main(void)
     eplb_options options = EPLB_ZERO_INIT; /* the reference: preset DEEPSEEK */
     eplb_plan plan = EPLB_ZERO_INIT;
     size_t bytes;
-    tokens t = {device<int32_t>(TOKENS), device<float>(EXPERTS), device<int32_t>(TOKENS), device<int32_t>(GPUS),
-                device<int32_t>(EXPERTS), device<int32_t>(EXPERTS * WIDTH)};
-    problem.num_layers = 1, problem.num_experts = EXPERTS, problem.num_replicas = SLOTS, problem.num_gpus = GPUS;
+    tokens t = {device<int32_t>(TOKENS), device<float>(EXPERTS),   device<int32_t>(TOKENS),
+                device<int32_t>(GPUS),   device<int32_t>(EXPERTS), device<int32_t>(EXPERTS * WIDTH)};
+    problem = {1, EXPERTS, SLOTS, 1, 1, GPUS, 1};
     plan.phy2log = device<int32_t>(SLOTS);
     plan.logcnt = t.logcnt;
     plan.log2phy = t.log2phy;
@@ -88,7 +88,8 @@ int main(void)
         must(cudaGraphLaunch(exec, stream));
         must(cudaStreamSynchronize(stream));
         must(cudaMemcpy(served, t.served, sizeof served, cudaMemcpyDeviceToHost));
-        for (int gpu = 0; gpu < GPUS; gpu++) printf("%s%5d", gpu ? "" : "tokens of each GPU:", (int)served[gpu]);
+        for (int gpu = 0; gpu < GPUS; gpu++)
+            printf("%s%5d", gpu ? "" : "tokens of each GPU:", (int)served[gpu]);
         printf("\n");
     }
     void *all[] = {t.expert, t.load, t.slot, t.served, t.logcnt, t.log2phy, plan.phy2log, scratch};

@@ -107,7 +107,8 @@ static void test_races_show(void (*kernel)(job), unsigned block, unsigned right)
     for (uint64_t seed = 1; seed <= 50; seed++) {
         unsigned out = 32;
         emulated_seed(seed);
-        CHECK(run(kernel, &out, 1, 1, block, NULL) == cudaSuccess && out == right, "seed %d: %u", (int)seed, out);
+        CHECK(run(kernel, &out, 1, 1, block, NULL) == cudaSuccess && out == right, "seed %d: %u", (int)seed,
+              out);
         out = 32;
         emulated_seed(seed);
         CHECK(run(kernel, &out, 0, 1, block, NULL) == cudaSuccess, "%s", emulated_complaint());
@@ -171,14 +172,17 @@ static void test_misuse_is_found(void)
         for (uint64_t seed = 1; seed <= 10; seed++) {
             unsigned out = 0;
             emulated_seed(seed);
-            CHECK(run(misuse, &out, what, 2, what == LANES_THAT_ARE_NOT ? 40 : 64, NULL) == cudaErrorLaunchFailure,
+            CHECK(run(misuse, &out, what, 2, what == LANES_THAT_ARE_NOT ? 40 : 64, NULL) ==
+                      cudaErrorLaunchFailure,
                   "misuse %d", what);
-            CHECK(cudaGetLastError() == cudaErrorLaunchFailure && cudaGetLastError() == cudaSuccess, "%d", what);
+            CHECK(cudaGetLastError() == cudaErrorLaunchFailure && cudaGetLastError() == cudaSuccess, "%d",
+                  what);
             CHECK(emulated_complaint()[0] != 0, "misuse %d", what);
         }
     }
     unsigned out = 0;
-    CHECK(run(misuse, &out, NUM_MISUSES, 2, 64, NULL) == cudaSuccess && out == 1, "the next launch is well again");
+    CHECK(run(misuse, &out, NUM_MISUSES, 2, 64, NULL) == cudaSuccess && out == 1,
+          "the next launch is well again");
 }
 
 /* Writes the order in which the threads ran. */

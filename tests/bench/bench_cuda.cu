@@ -98,7 +98,8 @@ static __global__ void chain(chain_arguments a)
     uint32_t bits = threadIdx.x;
     for (int32_t i = 0; i < a.steps; i++) {
         uint32_t least = __reduce_min_sync(0xFFFFFFFFu, bits);
-        if (__ffs(static_cast<int>(__ballot_sync(0xFFFFFFFFu, bits == least))) - 1 == static_cast<int>(threadIdx.x))
+        if (__ffs(static_cast<int>(__ballot_sync(0xFFFFFFFFu, bits == least))) - 1 ==
+            static_cast<int>(threadIdx.x))
             bits = __float_as_uint(__fadd_rn(__uint_as_float(bits), 1.0f));
     }
     a.out[blockIdx.x * MAX_BLOCK + threadIdx.x] = bits;
@@ -116,7 +117,8 @@ template <class Run> static float time_once(cudaStream_t stream, cudaEvent_t sta
     return 1000.0f * ms;
 }
 
-template <class Run> static float time_median(cudaStream_t stream, cudaEvent_t start, cudaEvent_t end, Run run)
+template <class Run>
+static float time_median(cudaStream_t stream, cudaEvent_t start, cudaEvent_t end, Run run)
 {
     std::vector<float> times;
     for (int i = 0; i < REPS; i++)
@@ -139,7 +141,8 @@ struct bench_run {
 static bench_run make_run(const bench_shape &shape)
 {
     bench_run r = {};
-    size_t    L = static_cast<size_t>(shape.L), R = static_cast<size_t>(shape.R), E = static_cast<size_t>(shape.E);
+    size_t L = static_cast<size_t>(shape.L), R = static_cast<size_t>(shape.R),
+           E = static_cast<size_t>(shape.E);
     r.shape = shape;
     r.problem.num_layers = shape.L;
     r.problem.num_experts = shape.E;
@@ -193,7 +196,8 @@ static float plan_on_cpu(const bench_run &r, const eplb_options &options, std::v
     for (int i = 0; i < CPU_REPS; i++) {
         auto start = std::chrono::steady_clock::now();
         must(eplb_rebalance(&r.problem, &options, r.load.data(), &plan, scratch.data(), bytes));
-        times.push_back(std::chrono::duration<float, std::micro>(std::chrono::steady_clock::now() - start).count());
+        times.push_back(
+            std::chrono::duration<float, std::micro>(std::chrono::steady_clock::now() - start).count());
     }
     return median(times);
 }
@@ -231,7 +235,8 @@ static void bench_preset(const bench_run &r, int32_t preset, const char *folder)
     must(cudaStreamEndCapture(r.stream, &graph));
     must(cudaGraphInstantiate(&exec, graph, 0));
     auto  replay = [&] { must(cudaGraphLaunch(exec, r.stream)); };
-    float in_stream = time_median(r.stream, r.start, r.end, call), in_graph = time_median(r.stream, r.start, r.end, replay);
+    float in_stream = time_median(r.stream, r.start, r.end, call),
+          in_graph = time_median(r.stream, r.start, r.end, replay);
     float back = time_once(r.stream, r.start, r.end, [&] {
         for (int i = 0; i < REPS; i++)
             replay();
@@ -241,8 +246,8 @@ static void bench_preset(const bench_run &r, int32_t preset, const char *folder)
         fprintf(stderr, "bench_cuda: %s differs from the CPU\n", eplb_preset_name(preset));
         exit(1);
     }
-    printf("  %-14s %10.1f %10.1f %10.1f %10.1f %8.0f\n", eplb_preset_name(preset), cpu, in_stream, in_graph, back,
-           cpu / in_graph);
+    printf("  %-14s %10.1f %10.1f %10.1f %10.1f %8.0f\n", eplb_preset_name(preset), cpu, in_stream, in_graph,
+           back, cpu / in_graph);
     if (folder && preset == EPLB_PRESET_DEEPSEEK) {
         std::string base = std::string(folder) + "/" + r.shape.name;
         write_file(base + ".loads", r.load.data(), r.load.size() * sizeof(float));
@@ -257,8 +262,8 @@ static float measure_floor(const bench_run &r)
 {
     int32_t         rows = r.shape.L * r.shape.N;
     chain_arguments a = {device<uint32_t>(static_cast<size_t>(rows) * MAX_BLOCK), r.shape.R / r.shape.N};
-    float           us = time_median(r.stream, r.start, r.end,
-                                     [&] { chain<<<static_cast<unsigned>(rows), MAX_BLOCK, 0, r.stream>>>(a); });
+    float us = time_median(r.stream, r.start, r.end,
+                           [&] { chain<<<static_cast<unsigned>(rows), MAX_BLOCK, 0, r.stream>>>(a); });
     must(cudaGetLastError());
     must(cudaFree(a.out));
     return us;
@@ -283,8 +288,8 @@ int main(int argc, char **argv)
         if (layers > 0)
             shape.L = layers;
         bench_run r = make_run(shape);
-        printf("\n%s, floor %.1f us\n  %-14s %10s %10s %10s %10s %8s\n", shape.name, measure_floor(r), "preset", "cpu us",
-               "stream us", "graph us", "back us", "times");
+        printf("\n%s, floor %.1f us\n  %-14s %10s %10s %10s %10s %8s\n", shape.name, measure_floor(r),
+               "preset", "cpu us", "stream us", "graph us", "back us", "times");
         for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++)
             bench_preset(r, preset, folder);
         free_run(r);

@@ -145,7 +145,8 @@ void make_ready(int thread)
 fibre *next_fibre()
 {
     unsigned choice = e.starves ? e.first_choice : static_cast<unsigned>(next_random() >> 33);
-    unsigned num_warps = static_cast<unsigned>(e.num_threads + WARP - 1) / WARP, warp = choice / WARP % num_warps;
+    unsigned num_warps = static_cast<unsigned>(e.num_threads + WARP - 1) / WARP,
+             warp = choice / WARP % num_warps;
     unsigned lane = choice % WARP;
 
     if (e.num_ready == 0 || e.failed)
@@ -153,7 +154,8 @@ fibre *next_fibre()
     while (!e.ready[warp])
         warp = warp + 1 < num_warps ? warp + 1 : 0;
     unsigned from_lane = e.ready[warp] >> lane;
-    lane = from_lane ? lane + static_cast<unsigned>(__builtin_ctz(from_lane)) : static_cast<unsigned>(__builtin_ctz(e.ready[warp]));
+    lane = from_lane ? lane + static_cast<unsigned>(__builtin_ctz(from_lane))
+                     : static_cast<unsigned>(__builtin_ctz(e.ready[warp]));
     e.ready[warp] &= ~(1u << lane);
     e.num_ready--;
     e.current = static_cast<int>(warp * WARP + lane);
@@ -275,7 +277,8 @@ bool run_kernel(std::function<void()> kernel, dim3 grid, dim3 block, size_t shar
     /* Blocks may come in any order: forward or backward, from anywhere. */
     start = static_cast<unsigned>(next_random() % grid.x);
     step = next_random() % 2 ? 1 : grid.x - 1;
-    for (unsigned i = 0, at = start; i < grid.x; i++, at = static_cast<unsigned>((static_cast<uint64_t>(at) + step) % grid.x))
+    for (unsigned i = 0, at = start; i < grid.x;
+         i++, at = static_cast<unsigned>((static_cast<uint64_t>(at) + step) % grid.x))
         if (!run_block(at, shared_bytes))
             return false;
     return true;
@@ -393,7 +396,8 @@ static cudaError_t failed(cudaError_t error)
 
 static cudaError_t run(const launch &l)
 {
-    return run_kernel(l.kernel, l.grid, l.block, l.shared_bytes) ? cudaSuccess : failed(cudaErrorLaunchFailure);
+    return run_kernel(l.kernel, l.grid, l.block, l.shared_bytes) ? cudaSuccess
+                                                                 : failed(cudaErrorLaunchFailure);
 }
 
 cudaError_t emulated_launch(std::function<void()> kernel, dim3 grid, dim3 block, size_t shared_bytes,

@@ -57,8 +57,8 @@ typedef struct emulated_counts {
 emulated_counts emulated_calls(void);
 cudaStream_t    emulated_last_stream(void);         /* that of the last launch */
 void            emulated_seed(uint64_t seed);       /* another order of threads and blocks from here on */
-void            emulated_fail_launch(int after);    /* that many launches succeed, the next one fails; -1: none */
-const char     *emulated_complaint(void);           /* what the last kernel that failed did wrong; "" if none did */
+void emulated_fail_launch(int after); /* that many launches succeed, the next one fails; -1: none */
+const char *emulated_complaint(void); /* what the last kernel that failed did wrong; "" if none did */
 
 #ifdef __cplusplus
 }
