@@ -348,9 +348,11 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
     least = eplb_p_warp_min(least);
     if (least == kLast) return false;
     donor = eplb_p_index(least);
+    __syncwarp(); /* all have read */
     if (eplb_p_lane() == 0) r.count[donor]--;
     __syncwarp();
     after = eplb_p_heaviest_by_warp(r, receiver, 1);
+    __syncwarp();
     if (after >> 32 <= before >> 32) { /* no lighter: heavier loads have smaller keys */
         if (eplb_p_lane() == 0) r.count[donor]++; /* and there is no further step */
         return false;
@@ -739,19 +741,24 @@ static __device__ bool eplb_p_some_swap_helps(const eplb_p_cuda_candidate &p, in
 }
 
 /* Pairs are numbered in the order in which they are tried: number i * m + m-1-j is the i-th heaviest pack
-   and the j-th. A round looks at as many as there are groups of kPairLanes threads. */
+   and the j-th. A round gives one to each kPairLanes threads. As long as none is found, the block confers
+   after twice as many rounds as before: mostly one of the first pairs has a swap, else likely none. */
 static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p, int32_t heavy_packs)
 {
-    int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, start, i, j;
+    int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, last = tried * p.m;
+    int32_t round = eplb_p_threads() / kPairLanes, rounds = 1, start, end, number, i, j;
 
     eplb_p_order_packs(p);
-    for (start = 0; start < tried * p.m; start += eplb_p_threads() / kPairLanes) {
-        int32_t number = start + eplb_p_thread() / kPairLanes;
+    for (start = 0, end = round; start < last; start = end, end += rounds * round) {
         uint64_t found = kLast;
-        i = number / p.m;
-        j = p.m - 1 - number % p.m;
-        if (i < tried && j > i && eplb_p_some_swap_helps(p, p.by_load[i], p.by_load[j]))
+        rounds *= 2;
+        for (number = start + eplb_p_thread() / kPairLanes; number < end && number < last; number += round) {
+            i = number / p.m;
+            j = p.m - 1 - number % p.m;
+            if (j <= i || !eplb_p_some_swap_helps(p, p.by_load[i], p.by_load[j])) continue;
             found = (uint64_t)number;
+            break;
+        }
         found = eplb_p_block_min(found, p.reduce);
         if (found == kLast) continue;
         i = (int32_t)found / p.m;
@@ -910,7 +917,6 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     const eplb_p_cuda_packing &packing = c.packing;
     int32_t row = (int32_t)blockIdx.x / packing.candidates, i;
     int32_t candidate = (int32_t)blockIdx.x % packing.candidates;
-    uint16_t *placed = packing.placed + (size_t)blockIdx.x * (size_t)packing.n;
     eplb_p_cuda_candidate p;
 
     eplb_p_carve_candidate(eplb_p_shared, packing.n, packing.m, &p);
@@ -918,7 +924,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
         int32_t item = p.room > 1 ? p.order[p.held[i]] : i;
         if (packing.candidates > 1)
-            placed[i] = (uint16_t)item;
+            packing.placed[eplb_p_at((int32_t)blockIdx.x, packing.n, i)] = (uint16_t)item;
         else
             eplb_p_finish_item(c, row, i, item); /* the candidate's order is the true one */
     }

@@ -16,7 +16,7 @@
      Memory        Nothing is allocated or copied, on either side. Scratch is the caller's device memory;
                    its size follows from problem and options alone, not from the current device, and its
                    contents mean nothing before and after. Shared memory stays within 48 KiB.
-     Stream        One to six kernels, all in the given stream. No other stream, no event, no
+     Stream        Two to six kernels, all in the given stream. No other stream, no event, no
                    synchronisation, no attribute of a function or the device is touched.
      Graphs        A call may be captured; a replay plans whatever loads are there by then. Shapes, options
                    and pointers are those of the capture.

@@ -1049,7 +1049,7 @@ static void fail_problem(const eplb_problem *q, const eplb_options *options, con
 {
     eplb_diagnosis why;
     int32_t        slot = 0;
-    eplb_plan      plan = {&slot, NULL, NULL, NULL, 0}; /* never written: the scratch is too small */
+    eplb_plan      plan = {&slot, NULL, NULL, NULL, 0, NULL}; /* never written: the scratch is too small */
     (void)eplb_diagnose(q, options, weight, &plan, &slot, 0, &why);
     const char *field  = why.result == result ? why.field : "";
     bool        divide = result == EPLB_ERR_DIVIDE;
