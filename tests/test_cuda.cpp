@@ -1,7 +1,7 @@
 /* test_cuda.cpp - the GPU's plan is the CPU's in every number, and what else eplb_cuda.h promises.
 
    The same source runs on the emulation (make test) and on a GPU (make cuda builds it by nvcc).
-   usage: test_cuda [plans.txt] */
+   usage: test_cuda [plans.txt [random problems]] */
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
 #include "eplb_cuda.h"
@@ -264,10 +264,10 @@ static float *random_sample_weight(uint64_t *state, const eplb_problem &problem)
     return weight;
 }
 
-static void test_random_problems(void)
+static void test_random_problems(uint64_t count)
 {
     char what[240];
-    for (uint64_t seed = 1; seed <= NUM_RANDOM; seed++) {
+    for (uint64_t seed = 1; seed <= count; seed++) {
         random_problem r = random_problem_make(seed);
         uint64_t       state = seed;
         float         *sample_weight = random_sample_weight(&state, r.problem);
@@ -715,7 +715,7 @@ static void test_capture(void)
 int main(int argc, char **argv)
 {
     test_golden_shapes(argc > 1 ? argv[1] : "tests/golden/plans.txt");
-    test_random_problems();
+    test_random_problems(argc > 2 ? strtoull(argv[2], NULL, 10) : static_cast<uint64_t>(NUM_RANDOM));
     test_extreme_loads();
     test_large_shapes();
     test_widths();
