@@ -469,8 +469,8 @@ static __device__ void eplb_p_finish_item(const eplb_p_cuda_call &c, int32_t row
 
 struct eplb_p_cuda_candidate {
     int32_t n, m, room;
-    float    *key;       /* [n, up to a whole warp] what the items are ordered by, later held_load */
-    float    *held_load; /* [m, room] true load at each place */
+    uint32_t *key;       /* [n, up to a whole warp] bits of what the items are ordered by */
+    float    *held_load; /* [m, room] true load at each place; where key was */
     float    *load;      /* [n] true load at each position */
     float    *pack_load; /* [m] sum of held_load in its order */
     float    *tiny;      /* [1] a difference of pack loads below it counts as none */
@@ -489,8 +489,8 @@ EPLB_P_HD size_t eplb_p_carve_candidate(unsigned char *base, int32_t n, int32_t 
     p->n         = n;
     p->m         = m;
     p->room      = n / m;
-    p->key       = (float *)eplb_p_take_shared(base, &used, eplb_p_whole_warps(n), sizeof(float));
-    p->held_load = p->key;
+    p->key       = (uint32_t *)eplb_p_take_shared(base, &used, eplb_p_whole_warps(n), sizeof(uint32_t));
+    p->held_load = (float *)p->key;
     p->load      = (float *)eplb_p_take_shared(base, &used, n, sizeof(float));
     p->pack_load = (float *)eplb_p_take_shared(base, &used, m, sizeof(float));
     p->tiny      = (float *)eplb_p_take_shared(base, &used, 1, sizeof(float));
@@ -523,7 +523,7 @@ static __device__ void eplb_p_make_keys(const eplb_p_cuda_candidate &p, const ep
             int32_t item = 4 * quad + i;
             float load = item < p.n ? item_load[item] : 0.0f;
             if (candidate > 0 && item < p.n) load = eplb_p_perturbed(load, word[i], how, candidate);
-            p.key[item] = load;
+            p.key[item] = eplb_p_bits(load);
         }
     }
 }
@@ -539,17 +539,17 @@ static __device__ __forceinline__ int32_t eplb_p_count_before(uint4 four, uint32
            (int32_t)(four.w > mine);
 }
 
-/* The position of item i by eplb_p_heavy_first: how many go before it. Other items are read four at a
-   time, in the same order by all lanes. */
+/* The position of item i in the order of eplb_p_heavy_first: how many go before it. Items of other warps
+   are read four at a time, in the same order by all lanes. */
 static __device__ int32_t eplb_p_rank_of_item(const eplb_p_cuda_candidate &p, int32_t i)
 {
     const uint4 *fours = (const uint4 *)p.key;
     int32_t own_warp = i / kWarp * kWarp, rank = 0, j;
-    uint32_t mine = eplb_p_bits(p.key[i]);
+    uint32_t mine = p.key[i];
 
     for (j = 0; j < own_warp / 4; j++) rank += eplb_p_count_before(fours[j], mine, true);
     for (j = own_warp; j < own_warp + kWarp; j++)
-        rank += eplb_p_heavy_first(p.key[j], j) < eplb_p_heavy_first(p.key[i], i);
+        rank += p.key[j] > mine || (p.key[j] == mine && j < i);
     for (j = (own_warp + kWarp) / 4; j < eplb_p_whole_warps(p.n) / 4; j++)
         rank += eplb_p_count_before(fours[j], mine, false);
     return rank;
@@ -632,7 +632,7 @@ static __device__ void eplb_p_index_places(const eplb_p_cuda_candidate &p, int32
     int32_t i;
 
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
-        p.held_load[i]      = p.load[p.held[i]];
+        p.held_load[i]     = p.load[p.held[i]];
         p.place[p.held[i]] = (uint16_t)i;
     }
     __syncthreads();
@@ -861,9 +861,9 @@ static __device__ void eplb_p_exchange_at(const eplb_p_cuda_candidate &p, int32_
         p.held_load[at]     = p.held_load[at + step];
         p.place[p.held[at]] = (uint16_t)at;
     }
-    p.held[at]         = (uint16_t)position;
-    p.held_load[at]    = p.load[position];
-    p.place[position]  = (uint16_t)at;
+    p.held[at]        = (uint16_t)position;
+    p.held_load[at]   = p.load[position];
+    p.place[position] = (uint16_t)at;
     p.pack_load[pack] = eplb_p_sum_pack(p, pack);
 }
 
