@@ -36,8 +36,8 @@ const size_t kStackBytes = 128 * 1024; /* the sanitizers' frames are large */
 enum fibre_state { READY, AT_BARRIER, IN_WARP, FINISHED };
 
 /* To mark a place and to jump to it without asking the system for anything. AddressSanitizer makes a
-   system call of each longjmp, but not of the compilers' own, which not every target has. */
-#if defined(__x86_64__)
+   system call of each longjmp, but not of gcc's own; clang's loses registers between stacks. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 typedef void *jump_mark[5];
 #define MARK(mark) __builtin_setjmp(mark)
 #define JUMP(mark) __builtin_longjmp(mark, 1)
