@@ -1498,6 +1498,7 @@ static void eplb_p_pack_lpt(eplb_p_packer *p, const float *weight)
     }
 }
 
+/* The pack of an item by its position: each turn runs through all packs, every other one backward. */
 EPLB_P_HD int32_t eplb_p_zigzag(int32_t position, int32_t m)
 {
     int32_t turn = position / m, step = position % m;

@@ -29,5 +29,7 @@ prints() { # program, the line that it must print
 }
 check 'cuda_graph plans in a captured graph' prints "$BUILD/emulated_cuda_graph" \
     'tokens of each GPU:  488  483  600  486  513  506  513  507'
+check 'make cuda says so where there is no nvcc' \
+    sh -c "env -u MAKEFLAGS -u MAKELEVEL make cuda NVCC=no-such-nvcc BUILD='$TMP/none' | grep -F 'cuda: skipped, there is no no-such-nvcc'"
 check 'cuda_graph.cu is under 100 lines' test "$(wc -l <examples/cuda_graph.cu)" -lt 100
 report test_cuda_sources
