@@ -2,12 +2,16 @@
 # make run        plan the sample of a large model
 # make test       build and run all tests; ends with "N passed, N failed"
 # make bench      time the presets beside a straightforward C++ planner
+# make cuda       where there is nvcc: libeplb_cuda.a, its tests, example and benchmark for a real GPU, under
+#                 build/cuda/, and checks of the code that nvcc makes
+# make test-cuda  run these tests, on a GPU
+# make bench-cuda time the presets on a GPU
 # make sample     write the sample of loads anew
-# make install    the header and eplb.pc, under PREFIX (/usr/local) and DESTDIR
+# make install    the header, the GPU's two files and eplb.pc, under PREFIX (/usr/local) and DESTDIR
 # make clean
 #
-# Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given; with
-# other compilers or flags give another BUILD too, or make clean first.
+# Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given, and NVCC and
+# CUDA_ARCHS for make cuda; with other compilers or flags give another BUILD too, or make clean first.
 
 BUILD     ?= build
 PREFIX    ?= /usr/local
@@ -16,6 +20,8 @@ CFLAGS    ?= -O2
 CXXFLAGS  ?= -O2
 WARNINGS  ?= -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror
 RUN_ENV   ?=
+NVCC      ?= nvcc
+CUDA_ARCHS ?= 80 90 100
 
 C   = $(CC) -std=c99 $(WARNINGS) $(CFLAGS) -I.
 CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
@@ -25,7 +31,8 @@ SAMPLE   := examples/data/loads_58x256.csv
 EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c))) $(BUILD)/tests/test_linkage \
             $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash \
-            $(BUILD)/tests/fixed_oracle $(BUILD)/tests/fixed_plan_hash
+            $(BUILD)/tests/fixed_oracle $(BUILD)/tests/fixed_plan_hash \
+            $(BUILD)/tests/test_emulated $(BUILD)/tests/test_cuda
 
 all: $(BUILD)/eplb $(EXAMPLES)
 
@@ -74,7 +81,27 @@ $(BUILD)/tests/test_linkage: tests/linkage_main.cpp tests/linkage_static.cpp tes
 	$(C) -c -o $(BUILD)/tests/linkage_static.o tests/linkage_static.c
 	$(CPP) -o $@ tests/linkage_main.cpp tests/linkage_static.cpp $(BUILD)/tests/linkage_extern.o $(BUILD)/tests/linkage_static.o
 
-test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench
+# The GPU's kernels, on fibres instead of a GPU: tests/emulated/ stands in for CUDA's headers.
+EMULATED      = $(CXX) -std=c++17 $(WARNINGS) -Wno-unknown-pragmas $(CXXFLAGS) -I. -Itests/emulated
+EMULATED_CUDA = $(BUILD)/tests/emulated_runtime.o $(BUILD)/tests/emulated_eplb_cuda.o
+
+$(BUILD)/tests/emulated_runtime.o: tests/emulated/cuda_runtime.cpp $(wildcard tests/emulated/*.h) | $(BUILD)/tests
+	$(EMULATED) -c -o $@ $<
+
+$(BUILD)/tests/emulated_eplb_cuda.o: eplb_cuda.cu eplb_cuda.h eplb.h $(wildcard tests/emulated/*.h) \
+                                     | $(BUILD)/tests
+	$(EMULATED) -c -o $@ -x c++ $<
+
+$(BUILD)/tests/test_emulated: tests/test_emulated.cpp $(BUILD)/tests/emulated_runtime.o tests/test.h
+	$(EMULATED) -o $@ $< $(BUILD)/tests/emulated_runtime.o
+
+$(BUILD)/tests/test_cuda: tests/test_cuda.cpp $(EMULATED_CUDA) $(wildcard tests/*.h)
+	$(EMULATED) -o $@ $< $(EMULATED_CUDA)
+
+$(BUILD)/emulated_cuda_graph: examples/cuda_graph.cu $(EMULATED_CUDA)
+	$(EMULATED) -o $@ -x c++ $< -x none $(EMULATED_CUDA)
+
+test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
 	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)
 
 $(BUILD)/npy_write: tests/npy_write.c | $(BUILD)
@@ -94,11 +121,60 @@ $(BUILD)/bench/bench: $(BUILD)/bench/bench.o $(BUILD)/bench/baseline.o
 bench: $(BUILD)/bench/bench
 	$(BUILD)/bench/bench
 
+# ---------------------------------------------------------------- CUDA
+
+# Code for each architecture, and PTX of the last for those to come.
+CUDA_CODE := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a,code=sm_$a) \
+             -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS))
+CUDA      = $(NVCC) -std=c++17 -O2 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror $(CUDA_CODE)
+CUDA_LIB  := $(BUILD)/cuda/libeplb_cuda.a
+CUDA_ALL  := $(CUDA_LIB) $(BUILD)/cuda/eplb_cuda.ptx $(BUILD)/cuda/test_cuda $(BUILD)/cuda/cuda_graph \
+             $(BUILD)/cuda/bench_cuda
+
+ifneq ($(shell command -v $(NVCC)),)
+cuda: $(CUDA_ALL)
+	sh tests/check_ptx.sh $(BUILD)/cuda
+else
+cuda:
+	@echo "cuda: skipped, there is no $(NVCC)"
+endif
+
+test-cuda: cuda
+	$(BUILD)/cuda/test_cuda
+	$(BUILD)/cuda/cuda_graph
+
+# Both plan the same loads; without PyTorch the library is timed alone.
+bench-cuda: cuda
+	$(BUILD)/cuda/bench_cuda --write $(BUILD)/cuda
+	if python3 -c 'import numpy, torch' 2>/dev/null; then python3 tests/bench/pytorch_gpu.py $(BUILD)/cuda; \
+	else echo 'PyTorch: skipped, python3 has none'; fi
+
+$(BUILD)/cuda:
+	mkdir -p $@
+
+$(BUILD)/cuda/eplb_cuda.o: eplb_cuda.cu eplb_cuda.h eplb.h | $(BUILD)/cuda
+	$(CUDA) -Xptxas -v -c -o $@ $< 2> $(BUILD)/cuda/ptxas.log || { cat $(BUILD)/cuda/ptxas.log; exit 1; }
+
+$(CUDA_LIB): $(BUILD)/cuda/eplb_cuda.o
+	rm -f $@ && ar rcs $@ $<
+
+$(BUILD)/cuda/eplb_cuda.ptx: eplb_cuda.cu eplb_cuda.h eplb.h | $(BUILD)/cuda
+	$(NVCC) -std=c++17 -O2 -I. -arch=compute_$(lastword $(CUDA_ARCHS)) -ptx -o $@ $<
+
+$(BUILD)/cuda/test_cuda: tests/test_cuda.cpp $(CUDA_LIB) $(wildcard tests/*.h)
+	$(CUDA) -o $@ $< $(CUDA_LIB)
+
+$(BUILD)/cuda/cuda_graph: examples/cuda_graph.cu $(CUDA_LIB)
+	$(CUDA) -o $@ $< $(CUDA_LIB)
+
+$(BUILD)/cuda/bench_cuda: tests/bench/bench_cuda.cu $(CUDA_LIB)
+	$(CUDA) -o $@ $< $(CUDA_LIB)
+
 # ---------------------------------------------------------------- install
 
 install:
 	mkdir -p $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	cp eplb.h $(DESTDIR)$(PREFIX)/include/eplb.h
+	cp eplb.h eplb_cuda.h eplb_cuda.cu $(DESTDIR)$(PREFIX)/include/
 	printf 'prefix=%s\nincludedir=$${prefix}/include\n\nName: eplb\nDescription: %s\nVersion: %s\nCflags: -I$${includedir}\n' \
 	    '$(PREFIX)' 'Expert-parallelism load balancer in one C header' '$(VERSION)' \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/eplb.pc
@@ -106,4 +182,4 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test bench install clean
+.PHONY: all run sample test bench cuda test-cuda bench-cuda install clean

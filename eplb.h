@@ -152,7 +152,9 @@ enum {
     EPLB_ERR_NAN          = -30, /* a load is not a number */
     EPLB_ERR_INFINITE     = -31, /* a load is infinite */
     EPLB_ERR_NEGATIVE     = -32, /* a load or a count is negative (-0 counts as 0) */
-    EPLB_ERR_PLAN         = -33  /* phy2log names no such expert, or leaves an expert out */
+    EPLB_ERR_PLAN         = -33, /* phy2log names no such expert, or leaves an expert out */
+    EPLB_ERR_CUDA         = -40, /* eplb_cuda.h: a launch failed, which may be for an earlier fault */
+    EPLB_ERR_DEVICE_SHAPE = -41  /* eplb_cuda.h: a shape beyond what its kernels are made for */
 };
 
 /* eplb_result_name - the name of a result, such as "EPLB_ERR_SCRATCH_SIZE".
@@ -283,6 +285,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
     int32_t *logcnt;        /* [L, E]  replicas of each expert, >= 1 */
     int32_t *log2phy;       /* [L, E, log2phy_width]  slots of each expert by rank, padded with -1 */
     int32_t  log2phy_width; /* R - E + 1, or options.max_replicas, always suffices */
+    int32_t *layer_status;  /* [L]  EPLB_OK for each layer that is complete; on a GPU also what is wrong
+                               with a layer's loads or width: see eplb_cuda.h */
 } eplb_plan;
 
 /* ---------------------------------------------------------------------------------- rebalance */
@@ -665,6 +669,21 @@ EPLB_P_HD float eplb_p_swap_gain(float d, float D)
 /* Half of what such a swap takes off the sum of squared pack loads. */
 EPLB_P_HD float eplb_p_swap_fall(float d, float D) { return eplb_p_mul(d, eplb_p_sub(D, d)); }
 
+/* No such fall exceeds D^2 / 4, give or take its rounding. */
+EPLB_P_HD float eplb_p_largest_fall(float D) { return D * D * 0.2500005f; }
+
+/* Whether such a fall is worth a swap. */
+EPLB_P_HD int eplb_p_fall_counts(float fall, float tiny)
+{
+    return eplb_p_add(fall, fall) > eplb_p_mul(tiny, tiny);
+}
+
+/* What an expert's other replicas come to carry more when one of `count` is taken away. */
+EPLB_P_HD float eplb_p_rise(float load, int32_t count)
+{
+    return eplb_p_sub(eplb_p_bid(load, count - 1, EPLB_P_DHONDT), eplb_p_bid(load, count, EPLB_P_DHONDT));
+}
+
 /* The share of the mean pack load below which a difference of packs counts as none. The published
    programs use 1e-6 of whatever unit the loads come in. */
 #define EPLB_P_TINY 1e-6f
@@ -743,6 +762,8 @@ EPLB_API const char *eplb_result_name(eplb_result r)
     case EPLB_ERR_INFINITE: return "EPLB_ERR_INFINITE";
     case EPLB_ERR_NEGATIVE: return "EPLB_ERR_NEGATIVE";
     case EPLB_ERR_PLAN: return "EPLB_ERR_PLAN";
+    case EPLB_ERR_CUDA: return "EPLB_ERR_CUDA";
+    case EPLB_ERR_DEVICE_SHAPE: return "EPLB_ERR_DEVICE_SHAPE";
     default: return "unknown eplb_result";
     }
 }
@@ -865,7 +886,7 @@ EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
 
 enum { EPLB_P_STAGE_GROUPS, EPLB_P_STAGE_GPUS, EPLB_P_STAGE_KICKS }; /* the last word of a random counter */
 
-static int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
+EPLB_P_HD int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
 
 static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
 {
@@ -1234,7 +1255,7 @@ static void eplb_p_open_all_pairs(uint32_t *settled, int32_t n)
 
 /* -------------------------------------------------------------------------------------- loads */
 
-static eplb_result eplb_p_check_load(const float *load)
+EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
 {
     uint32_t bits = eplb_p_bits_at(load);
 
@@ -1282,7 +1303,7 @@ static eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, 
    bits of the largest: 1 in any usual unit, so that results equal the reference's in every bit;
    otherwise one that brings the largest near 1, so that no sum, square or product can overflow or
    vanish. */
-static float eplb_p_scale(uint32_t largest)
+EPLB_P_HD float eplb_p_scale(uint32_t largest)
 {
     int32_t exponent = (int32_t)(largest >> 23) - 127;
 
@@ -1310,18 +1331,18 @@ static eplb_p_samples eplb_p_one_sample(const float *load)
 }
 
 /* What sample t counts for, beside the heaviest. A heavier one holds no load, so it may be what it is. */
-static float eplb_p_sample_share(const eplb_p_samples *s, int32_t t)
+EPLB_P_HD float eplb_p_sample_share(const eplb_p_samples *s, int32_t t)
 {
     return s->weight && s->weight[t] < s->heaviest ? eplb_p_div(s->weight[t], s->heaviest) : 1.0f;
 }
 
 /* A load without its sign, since -0 would sort behind everything. */
-static float eplb_p_unsigned(const float *load)
+EPLB_P_HD float eplb_p_unsigned(const float *load)
 {
     return eplb_p_from_bits(eplb_p_bits_at(load) & ~EPLB_P_SIGN);
 }
 
-static float eplb_p_sample_load(const eplb_p_samples *s, int32_t t, int32_t i)
+EPLB_P_HD float eplb_p_sample_load(const eplb_p_samples *s, int32_t t, int32_t i)
 {
     return eplb_p_unsigned(&s->load[(size_t)t * s->stride + (size_t)i]);
 }
@@ -1404,7 +1425,7 @@ static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     return r;
 }
 
-static int eplb_p_at_cap(int32_t count, int32_t max_replicas)
+EPLB_P_HD int eplb_p_at_cap(int32_t count, int32_t max_replicas)
 {
     return max_replicas > 0 && count >= max_replicas;
 }
@@ -1475,8 +1496,7 @@ static int eplb_p_fixup(eplb_p_replicas *r, int32_t max_replicas)
     for (e = 0; e < r->num_log; e++) {
         float rise;
         if (e == receiver || r->count[e] == 1) continue;
-        rise = eplb_p_sub(eplb_p_bid(r->load[e], r->count[e] - 1, EPLB_P_DHONDT),
-                          eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT));
+        rise = eplb_p_rise(r->load[e], r->count[e]);
         if (donor < 0 || rise < least) {
             least = rise;
             donor = e;
@@ -1495,12 +1515,17 @@ static int eplb_p_fixup(eplb_p_replicas *r, int32_t max_replicas)
     return 1;
 }
 
+/* How many of the spare slots are given by Sainte-Lague, after the others. */
+static int32_t eplb_p_last_tenth(int32_t spare, int32_t replication)
+{
+    return replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
+}
+
 /* The replicas of some experts, or of several of one shape side by side. */
 static void eplb_p_replicate(eplb_p_replicas *const *side, int32_t sides, int32_t replication,
                              int32_t fixup_steps, int32_t max_replicas)
 {
-    int32_t spare = side[0]->num_spare, e, i, step;
-    int32_t tenth = replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
+    int32_t spare = side[0]->num_spare, tenth = eplb_p_last_tenth(spare, replication), e, i, step;
 
     for (i = 0; i < sides; i++) {
         eplb_p_replicas r = *side[i];
@@ -1747,23 +1772,35 @@ static void eplb_p_pack_lpt(eplb_p_packer *const *side, int32_t sides)
     }
 }
 
+/* The pack of an item by its position: each turn runs through all packs, every other one backward. */
+EPLB_P_HD int32_t eplb_p_zigzag(int32_t position, int32_t m)
+{
+    int32_t turn = position / m, step = position % m;
+    return turn % 2 == 0 ? step : m - 1 - step;
+}
+
 static void eplb_p_pack_zigzag(eplb_p_packer *p)
 {
     int32_t position;
     for (position = 0; position < p->n; position++) {
-        int32_t turn = position / p->m, step = position % p->m;
-        int32_t pack = turn % 2 == 0 ? step : p->m - 1 - step, item = eplb_p_item_at(p, position);
+        int32_t pack = eplb_p_zigzag(position, p->m), item = eplb_p_item_at(p, position);
         p->pack_of[item]   = pack;
         p->pack_load[pack] = eplb_p_add(p->pack_load[pack], p->weight[item]);
     }
 }
 
-static float eplb_p_mean_pack_load(const eplb_p_packer *p)
+EPLB_P_HD float eplb_p_mean_pack_load(const float *pack_load, int32_t m)
 {
     float sum = 0.0f;
     int32_t pack;
-    for (pack = 0; pack < p->m; pack++) sum = eplb_p_add(sum, p->pack_load[pack]);
-    return eplb_p_div(sum, (float)p->m);
+    for (pack = 0; pack < m; pack++) sum = eplb_p_add(sum, pack_load[pack]);
+    return eplb_p_div(sum, (float)m);
+}
+
+/* The difference of pack loads below which a candidate's packs count as even. */
+EPLB_P_HD float eplb_p_tiny(const float *pack_load, int32_t m)
+{
+    return eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(pack_load, m));
 }
 
 static void eplb_p_pack_initially(eplb_p_packer *const *side, int32_t sides)
@@ -1780,7 +1817,7 @@ static void eplb_p_pack_initially(eplb_p_packer *const *side, int32_t sides)
     for (i = 0; i < sides; i++) {
         if (side[0]->how->init == EPLB_INIT_ZIGZAG) eplb_p_pack_zigzag(side[i]);
         if (!eplb_p_is_plain_lpt(side[0]->how))
-            side[i]->tiny = eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(side[i]));
+            side[i]->tiny = eplb_p_tiny(side[i]->pack_load, side[i]->m);
     }
 }
 
@@ -1975,15 +2012,12 @@ static eplb_p_swap eplb_p_find_max_to_any(const eplb_p_packer *p)
     return best.gain > p->tiny ? best : eplb_p_no_swap;
 }
 
-/* No fall exceeds D^2 / 4. With a little less, so that rounding cannot tell: */
-#define EPLB_P_SQUARE_PER_FALL 3.9999f
-
 /* For two packs, the swap with the largest gain is also the one with the largest fall in squares,
    d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
 static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
 {
     eplb_p_swap best = eplb_p_no_swap, swap;
-    float best_fall = 0.0f, too_small = 0.0f; /* D^2 of pairs that cannot be better */
+    float best_fall = 0.0f;
     int32_t i, j;
 
     for (i = 0; i < p->m; i++) {
@@ -1992,7 +2026,7 @@ static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
         for (j = p->m - 1; j > i; j--) {
             int32_t light = eplb_p_by_load(p, j);
             float D = eplb_p_difference(p, heavy, light), gain, fall;
-            if (D * D <= too_small) break; /* and D shrinks from here on */
+            if (eplb_p_largest_fall(D) < best_fall || !(D > 0.0f)) break; /* D shrinks from here on */
             if (eplb_p_is_settled(settled, light)) continue;
             gain = eplb_p_pair_gain(p, heavy, light, D);
             fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
@@ -2001,11 +2035,10 @@ static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
             if (best.gain > 0.0f && !(fall > best_fall) && !eplb_p_goes_before(p, &swap, &best)) continue;
             best      = swap;
             best_fall = fall;
-            too_small = fall * EPLB_P_SQUARE_PER_FALL;
         }
         if (j == p->m - 1) break; /* and D is smaller still behind i */
     }
-    return 2.0f * best_fall > eplb_p_mul(p->tiny, p->tiny) ? best : eplb_p_no_swap;
+    return eplb_p_fall_counts(best_fall, p->tiny) ? best : eplb_p_no_swap;
 }
 
 /* A pack's item at a place gives way to one at another position: the list stays ascending, and the
@@ -2108,18 +2141,25 @@ static void eplb_p_refine(eplb_p_packer *p)
 
 /* pack: select */
 
-/* How good the candidate is: the smaller, the better. */
-static float eplb_p_candidate_score(const eplb_p_packer *p, float largest, float smallest)
+/* How good a candidate is: the smaller, the better. Also whether it is so even that no other need
+   be tried. */
+EPLB_P_HD float eplb_p_candidate_score(const float *pack_load, int32_t m, int32_t select, float tiny,
+                                       int *is_even)
 {
-    float mean, sum = 0.0f;
+    float largest = pack_load[0], smallest = pack_load[0], mean, sum = 0.0f;
     int32_t pack;
 
-    switch (p->how->select) {
+    for (pack = 1; pack < m; pack++) {
+        largest  = pack_load[pack] > largest ? pack_load[pack] : largest;
+        smallest = pack_load[pack] < smallest ? pack_load[pack] : smallest;
+    }
+    *is_even = eplb_p_sub(largest, smallest) < tiny;
+    switch (select) {
     case EPLB_SELECT_SPREAD: return eplb_p_sub(largest, smallest);
     case EPLB_SELECT_VARIANCE: /* times the number of packs, the same for all candidates */
-        mean = eplb_p_mean_pack_load(p);
-        for (pack = 0; pack < p->m; pack++) {
-            float off = eplb_p_sub(p->pack_load[pack], mean);
+        mean = eplb_p_mean_pack_load(pack_load, m);
+        for (pack = 0; pack < m; pack++) {
+            float off = eplb_p_sub(pack_load[pack], mean);
             sum = eplb_p_add(sum, eplb_p_mul(off, off));
         }
         return sum;
@@ -2127,24 +2167,17 @@ static float eplb_p_candidate_score(const eplb_p_packer *p, float largest, float
     }
 }
 
-/* Keep the candidate if it is the first or better than those before. Returns whether it is so even that
-   no other need be tried. */
+/* Keep the candidate if it is the first or better than those before. Returns whether to stop here. */
 static int eplb_p_select(eplb_p_packer *p, int32_t c)
 {
-    float largest = p->pack_load[0], smallest = p->pack_load[0], score;
-    int32_t pack;
+    int is_even;
+    float score = eplb_p_candidate_score(p->pack_load, p->m, p->how->select, p->tiny, &is_even);
 
-    for (pack = 1; pack < p->m; pack++) {
-        float load = p->pack_load[pack];
-        largest  = load > largest ? load : largest;
-        smallest = load < smallest ? load : smallest;
-    }
-    score = eplb_p_candidate_score(p, largest, smallest);
     if (c == 0 || score < p->best_score) {
         p->best_score = score;
         eplb_p_copy_ids(p->pack_index, p->pack_of, p->n);
     }
-    return eplb_p_sub(largest, smallest) < p->tiny;
+    return is_even;
 }
 
 /* Ranks in the best candidate's packs follow the true loads, whatever its order and its swaps were. */
@@ -2495,6 +2528,7 @@ static void eplb_p_store_layer(const eplb_p_job *job, const eplb_plan *plan)
         for (i = 0; i < slots; i++)
             log2phy[(size_t)job->phy2log[i] * width + (size_t)job->phyrank[i]] = (int32_t)i;
     }
+    if (plan->layer_status) plan->layer_status[job->layer] = EPLB_OK;
 }
 
 /* ------------------------------------------------------------------------------------- bounds
@@ -4139,7 +4173,6 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
 #undef EPLB_P_NO_ITEM
-#undef EPLB_P_SQUARE_PER_FALL
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD
 #undef EPLB_P_SLACK
@@ -4158,7 +4191,8 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #endif /* EPLB_IMPLEMENTATION */
 
 /* HISTORY
-   0.1.0  The CPU pipeline: both policies, ten published presets, reports with a proved lower bound;
+   0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
+          reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.
 
    LICENCE

@@ -1049,7 +1049,7 @@ static void fail_problem(const eplb_problem *q, const eplb_options *options, con
 {
     eplb_diagnosis why;
     int32_t        slot = 0;
-    eplb_plan      plan = {&slot, NULL, NULL, NULL, 0}; /* never written: the scratch is too small */
+    eplb_plan      plan = {&slot, NULL, NULL, NULL, 0, NULL}; /* never written: the scratch is too small */
     (void)eplb_diagnose(q, options, weight, &plan, &slot, 0, &why);
     const char *field  = why.result == result ? why.field : "";
     bool        divide = result == EPLB_ERR_DIVIDE;
@@ -1127,7 +1127,7 @@ static eplb_layer_report evaluate_layer(const planning *p, const float *weight, 
                                         float *gpu_load, void *scratch)
 {
     eplb_problem      one  = p->problem;
-    eplb_plan         plan = {phy2log, NULL, NULL, NULL, 0};
+    eplb_plan         plan = {phy2log, NULL, NULL, NULL, 0, NULL};
     eplb_layer_report report;
     one.num_layers = 1;
     check(&one, &p->options, weight,
@@ -1323,7 +1323,7 @@ static score score_plan(const replay *r, const eplb_options *options, int32_t i,
                         double *bound)
 {
     const float *weight = replay_sample(r, i * r->problem.num_samples);
-    eplb_plan    plan   = {phy2log, NULL, NULL, NULL, 0};
+    eplb_plan    plan   = {phy2log, NULL, NULL, NULL, 0, NULL};
     score        sum    = {0, 0};
     double       least  = 0;
     check(&r->problem, options, weight,
@@ -1344,7 +1344,7 @@ static double plan_window(const replay *r, int32_t i, int32_t series)
     int32_t      known   = (i + 1) * r->problem.num_samples;
     eplb_problem past    = r->problem;
     eplb_options options = r->options[series];
-    eplb_plan    plan    = {r->phy2log, NULL, NULL, NULL, 0};
+    eplb_plan    plan    = {r->phy2log, NULL, NULL, NULL, 0, NULL};
     past.num_samples     = known < r->history ? known : r->history;
     const float *weight  = replay_sample(r, known - past.num_samples);
     if (r->sample_weight) /* the last is the newest sample's, however many are known */

@@ -21,6 +21,8 @@ typedef struct world {
     int32_t           logcnt[L * E];
     unsigned char     guard3[GUARD];
     int32_t           log2phy[L * E * WIDTH];
+    unsigned char     guard9[GUARD];
+    int32_t           layer_status[L];
     unsigned char     guard4[GUARD];
     eplb_layer_report report[L];
     unsigned char     guard5[GUARD];
@@ -97,6 +99,7 @@ static arguments good_arguments(void)
     plan.logcnt        = now.logcnt;
     plan.log2phy       = now.log2phy;
     plan.log2phy_width = WIDTH;
+    plan.layer_status  = now.layer_status;
     for (int i = 0; i < T * L * E; i++)
         weight[i] = next_load(&rng);
     for (int i = 0; i < L * R; i++)
@@ -260,20 +263,24 @@ static void test_null_allowed(void)
     static world full;
     arguments    a = good_arguments();
     CHECK(rebalance(&a) == EPLB_OK, "all arrays");
+    for (int l = 0; l < L; l++)
+        CHECK(now.layer_status[l] == EPLB_OK, "layer %d", l);
     memcpy(&full, &now, sizeof now);
-    for (int with = 0; with < 8; with++) {
+    for (int with = 0; with < 16; with++) {
         a = good_arguments();
         plan.phyrank = with & 1 ? now.phyrank : NULL;
         plan.logcnt  = with & 2 ? now.logcnt : NULL;
         plan.log2phy = with & 4 ? now.log2phy : NULL;
         plan.log2phy_width = with & 4 ? WIDTH : -1; /* means nothing without log2phy */
+        plan.layer_status = with & 8 ? now.layer_status : NULL;
         const world *rank = with & 1 ? &full : &before, *count = with & 2 ? &full : &before;
-        const world *inverse = with & 4 ? &full : &before;
+        const world *inverse = with & 4 ? &full : &before, *status = with & 8 ? &full : &before;
         CHECK(rebalance(&a) == EPLB_OK, "arrays %d", with);
         CHECK(memcmp(now.phy2log, full.phy2log, sizeof now.phy2log) == 0, "arrays %d", with);
         CHECK(memcmp(now.phyrank, rank->phyrank, sizeof now.phyrank) == 0, "arrays %d", with);
         CHECK(memcmp(now.logcnt, count->logcnt, sizeof now.logcnt) == 0, "arrays %d", with);
         CHECK(memcmp(now.log2phy, inverse->log2phy, sizeof now.log2phy) == 0, "arrays %d", with);
+        CHECK(memcmp(now.layer_status, status->layer_status, sizeof now.layer_status) == 0, "arrays %d", with);
         renew_world();
         expect_diagnosis(&a, EPLB_OK, at_field(""), 0, "without some arrays");
     }
@@ -594,14 +601,15 @@ static void test_layer_range(void)
     }
 }
 
-/* Are these layers of all four arrays those of want? */
+/* Are these layers of all arrays those of want? */
 static int layers_match(const world *want, int32_t first, int32_t num)
 {
     size_t a = (size_t)first, n = (size_t)num * sizeof(int32_t), inverse = (size_t)(E * plan.log2phy_width);
     return memcmp(now.phy2log + a * R, want->phy2log + a * R, n * R) == 0 &&
            memcmp(now.phyrank + a * R, want->phyrank + a * R, n * R) == 0 &&
            memcmp(now.logcnt + a * E, want->logcnt + a * E, n * E) == 0 &&
-           memcmp(now.log2phy + a * inverse, want->log2phy + a * inverse, n * inverse) == 0;
+           memcmp(now.log2phy + a * inverse, want->log2phy + a * inverse, n * inverse) == 0 &&
+           memcmp(now.layer_status + a, want->layer_status + a, n) == 0;
 }
 
 /* Layers first .. first + num - 1 are as wanted, and nothing else was written but scratch. */
@@ -615,6 +623,7 @@ static void expect_layers(const world *want, int32_t first, int32_t num, size_t 
     memcpy(now.phyrank, before.phyrank, sizeof now.phyrank);
     memcpy(now.logcnt, before.logcnt, sizeof now.logcnt);
     memcpy(now.log2phy, before.log2phy, sizeof now.log2phy);
+    memcpy(now.layer_status, before.layer_status, sizeof now.layer_status);
     CHECK(all_but_scratch_unchanged(scratch_bytes), "%s: layers %d, %d", what, first, num);
 }
 
@@ -1117,7 +1126,7 @@ static void test_result_names(void)
         NAMED(EPLB_ERR_LAYER_RANGE), NAMED(EPLB_ERR_DIVIDE), NAMED(EPLB_ERR_TOO_FEW),
         NAMED(EPLB_ERR_MAX_REPLICAS), NAMED(EPLB_ERR_OVERFLOW), NAMED(EPLB_ERR_SCRATCH_SIZE),
         NAMED(EPLB_ERR_WIDTH), NAMED(EPLB_ERR_NAN), NAMED(EPLB_ERR_INFINITE), NAMED(EPLB_ERR_NEGATIVE),
-        NAMED(EPLB_ERR_PLAN),
+        NAMED(EPLB_ERR_PLAN), NAMED(EPLB_ERR_CUDA), NAMED(EPLB_ERR_DEVICE_SHAPE),
     };
 #undef NAMED
     const char *unknown = "unknown eplb_result";

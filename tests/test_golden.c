@@ -7,26 +7,11 @@
 #include "test.h"
 #include "oracle.h"
 #include "planning.h"
-
-static const uint64_t golden_seed = 20261120; /* of multi_start and ensemble, as the file says */
+#include "golden.h"
 
 enum { GOLDEN_CASES = 15, GOLDEN_PLANS = 9 * GOLDEN_CASES, GOLDEN_LAYERS = 36 };
 
 /* ---------------------------------------------------------------------------------- comparing */
-
-typedef struct golden_case {
-    char         name[64];
-    eplb_problem problem;
-    float       *weight; /* [L, E] */
-} golden_case;
-
-static int32_t preset_named(const char *name)
-{
-    for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++)
-        if (strcmp(eplb_preset_name(preset), name) == 0)
-            return preset;
-    return -1;
-}
 
 /* The presets whose published programs order slots within a GPU as the library does. */
 static int ordered_alike(int32_t preset)
@@ -122,58 +107,6 @@ static void check_library(const golden_case *c, const char *plan_name, int32_t p
     plan_free(&wide);
 }
 
-static void read_ints(FILE *file, const char *label, int32_t *to, size_t count)
-{
-    char word[64] = "";
-    CHECK(fscanf(file, "%63s", word) == 1 && strcmp(word, label) == 0, "%s, found %s", label, word);
-    for (size_t i = 0; i < count; i++) {
-        int number = PLAN_UNWRITTEN;
-        if (fscanf(file, "%d", &number) != 1)
-            break;
-        to[i] = number;
-    }
-}
-
-/* Reads what follows "case NAME" up to the last weight. */
-static golden_case read_case(FILE *file)
-{
-    golden_case c = {"", {0}, NULL};
-    int         n[6] = {0};
-    CHECK(fscanf(file, "%63s %d %d %d %d %d %d", c.name, &n[0], &n[1], &n[2], &n[3], &n[4], &n[5]) == 7,
-          "case %s", c.name);
-    c.problem.num_layers = n[0];
-    c.problem.num_experts = n[1];
-    c.problem.num_replicas = n[2];
-    c.problem.num_groups = n[3];
-    c.problem.num_nodes = n[4];
-    c.problem.num_gpus = n[5];
-    size_t   experts = (size_t)n[1];
-    int32_t *row = plan_ints(experts);
-    c.weight = (float *)test_alloc(plan_experts(&c.problem) * sizeof(float));
-    for (size_t layer = 0; layer < (size_t)n[0]; layer++) {
-        read_ints(file, "weight", row, experts);
-        for (size_t e = 0; e < experts; e++)
-            c.weight[layer * experts + e] = (float)row[e];
-    }
-    free(row);
-    return c;
-}
-
-/* Reads what follows "plan NAME". */
-static eplb_plan read_plan(FILE *file, const eplb_problem *problem)
-{
-    int width = 0;
-    CHECK(fscanf(file, "%d", &width) == 1, "width");
-    eplb_plan plan = plan_alloc(problem, width);
-    size_t    R = (size_t)problem->num_replicas, E = (size_t)problem->num_experts, W = (size_t)width;
-    for (size_t layer = 0; layer < (size_t)problem->num_layers; layer++) {
-        read_ints(file, "phy2log", plan.phy2log + layer * R, R);
-        read_ints(file, "logcnt", plan.logcnt + layer * E, E);
-        read_ints(file, "log2phy", plan.log2phy + layer * E * W, E * W);
-    }
-    return plan;
-}
-
 static void test_golden_file(const char *path)
 {
     FILE       *file = fopen(path, "r");
@@ -181,18 +114,15 @@ static void test_golden_file(const char *path)
     char        word[64];
     int         cases = 0, plans = 0, layers = 0;
     CHECK(file != NULL, "cannot open %s", path);
-    while (file && fscanf(file, "%63s", word) == 1) {
-        if (word[0] == '#') {
-            while (!feof(file) && fgetc(file) != '\n')
-                continue;
-        } else if (strcmp(word, "case") == 0) {
+    while (file && golden_word(file, word)) {
+        if (strcmp(word, "case") == 0) {
             free(c.weight);
-            c = read_case(file);
+            c = golden_read_case(file);
             cases++;
             layers += c.problem.num_layers;
         } else if (strcmp(word, "plan") == 0 && c.weight && fscanf(file, "%63s", word) == 1) {
-            int32_t   preset = preset_named(word);
-            eplb_plan golden = read_plan(file, &c.problem);
+            int32_t   preset = golden_preset(word);
+            eplb_plan golden = golden_read_plan(file, &c.problem);
             CHECK(preset >= 0, "no preset %s", word);
             check_oracle(&c, word, preset, &golden);
             check_library(&c, word, preset, &golden);

@@ -34,6 +34,16 @@ check 'it prints what the README says' diff "$TMP/expected" "$TMP/printed"
 check 'the lines about windows compile' $CC -std=c99 -Wall -Wextra -Werror -c -o "$TMP/window.o" "$TMP/window.c"
 
 {
+    echo '#include "eplb_cuda.h"'
+    echo 'void plan(eplb_problem problem, const float *d_weight, eplb_plan plan, cudaStream_t stream) {'
+    echo 'eplb_options options; void *scratch; size_t bytes;'
+    block c 3
+    echo '}'
+} >"$TMP/gpu.c"
+check 'the lines about the GPU compile' \
+    $CC -std=c99 -Wall -Wextra -Werror -I. -Itests/emulated -c -o "$TMP/gpu.o" "$TMP/gpu.c"
+
+{
     echo '#define EPLB_IMPLEMENTATION'
     echo '#include "eplb.h"'
     echo 'static const float load[2 * 12] = {1, 2, 3};'

@@ -1,0 +1,81 @@
+/* eplb_cuda.h - eplb.h on the GPU: all layers and all candidates at once, in one stream.
+
+   Loads in device memory, plan in device memory, and the plan is the CPU's in every number: the same as
+   eplb_rebalance gives for the same problem, options and loads. MIT licence, as eplb.h.
+
+   HOW TO USE
+     Compile eplb_cuda.cu with nvcc (compute capability 8.0 or later) and link it, with the CUDA
+     runtime. It holds its own private copy of eplb.h; a host program includes this header, which is
+     plain C, and may have its own EPLB_IMPLEMENTATION beside it or none.
+
+       eplb_cuda_scratch_size(&problem, &options, &bytes);
+       cudaMalloc(&scratch, bytes);
+       eplb_cuda_rebalance(&problem, &options, weight, &plan, scratch, bytes, stream);
+
+   GUARANTEES
+     Memory        Nothing is allocated or copied, on either side. Scratch is the caller's device memory;
+                   its size follows from problem and options alone, not from the current device, and its
+                   contents mean nothing before and after. Shared memory stays within 48 KiB.
+     Stream        Two to six kernels, all in the given stream. No other stream, no event, no
+                   synchronisation, no attribute of a function or the device is touched.
+     Graphs        A call may be captured; a replay plans whatever loads are there by then. Shapes, options
+                   and pointers are those of the capture.
+     Determinism   The CPU's: no atomic sums, no fused or approximate arithmetic where something is decided.
+     Threads       Reentrant, with a scratch for each call in flight.
+
+   NOT ON THE GPU
+     The search of options.effort: presets DEFAULT and BEST, and so options NULL, which stands for DEFAULT,
+     are refused with EPLB_ERR_OPTION. eplb_diagnose and eplb_evaluate read host memory. */
+
+#ifndef EPLB_CUDA_H
+#define EPLB_CUDA_H
+
+#include <cuda_runtime_api.h>
+
+#include "eplb.h"
+
+/* The largest packings: slots of a node onto its GPUs, groups onto nodes. Experts have no limit of their
+   own, since a node has a slot for each of its experts. */
+#define EPLB_CUDA_MAX_ITEMS 2048 /* slots of a node; groups */
+#define EPLB_CUDA_MAX_PACKS 1024 /* GPUs of a node; nodes */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* eplb_cuda_scratch_size - bytes of device memory for eplb_cuda_rebalance.
+   in      problem, options  as there
+   out     bytes             at least 1; grows with the layers and, with more than one, the candidates
+   returns EPLB_OK, or what is wrong with problem or options as eplb_cuda_rebalance
+   device  not asked: no kernel, and no other call of the runtime */
+eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_options *options, size_t *bytes);
+
+/* eplb_cuda_rebalance - plan all layers, on the device.
+   in      problem  host memory, read during the call only
+           options  host memory, likewise; effort 0; sample_weight is a device pointer [T] or NULL
+           weight   device [T, L, E], as for eplb_rebalance
+   out     plan     the struct in host memory, its pointers in device memory; any but phy2log may be NULL
+           plan.layer_status  [L] EPLB_OK, or what the device found:
+             EPLB_ERR_NAN, _INFINITE, _NEGATIVE  the layer's first bad load, by sample, then expert;
+             EPLB_ERR_OPTION  a bad options.sample_weight, in all layers: each of these layers is planned
+                              as if its load were even, so that what follows reads a valid plan;
+             EPLB_ERR_WIDTH   log2phy_width is too narrow for the layer: log2phy holds the slots that fit,
+                              the rest of the plan is complete
+   scratch device memory, bytes from eplb_cuda_scratch_size, any address; overlaps neither input nor output
+   stream  all work is ordered in it
+   returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION (also effort > 0), _COUNT, _DIVIDE,
+           _TOO_FEW, _MAX_REPLICAS, _OVERFLOW, _SCRATCH_SIZE, EPLB_ERR_DEVICE_SHAPE (beyond
+           EPLB_CUDA_MAX_ITEMS or _PACKS, or more than 2^31 - 1 blocks): nothing was enqueued.
+           EPLB_ERR_CUDA: a launch failed; its error was taken off the runtime's record. It may stem from
+           earlier work, as faults of this call's kernels show at a later call
+   capturable  yes: kernels with arguments by value, nothing else
+   cost    the dependent chain of a layer: R / N steps of LPT, and a step for each spare slot of a node */
+eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options *options, const float *weight,
+                                const eplb_plan *plan, void *scratch, size_t scratch_bytes,
+                                cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,298 @@
+/* bench_cuda.cu - times every preset on a GPU, beside the library's own CPU time and beside a floor.
+
+     bench_cuda [--layers L] [--write FOLDER]
+
+   For each shape, loads are lognormal, sd 1. Printed for each preset, in microseconds for all layers:
+     cpu     eplb_rebalance, one thread
+     stream  one eplb_cuda_rebalance between two events in an idle stream
+     graph   the same captured, a replay between two events
+     back    replays back to back, each one's share of the time: what the device is busy
+   All but back are medians. The floor is the chain of dependent LPT steps alone, by one warp for each
+   node of each layer: a minimum over the warp, a vote, an addition. Every plan is held to the CPU's.
+   --write leaves loads and DEEPSEEK's plans for pytorch_gpu.py, which times the same in PyTorch. */
+#define EPLB_STATIC
+#define EPLB_IMPLEMENTATION
+#include "eplb_cuda.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+enum { REPS = 101, CPU_REPS = 5, MAX_BLOCK = 32 };
+
+struct bench_shape {
+    const char *name; /* _g: global policy, _h: hierarchical */
+    int32_t     L, E, R, K, N, G;
+};
+
+static const bench_shape shapes[] = {
+    {"58x256x288x32_g", 58, 256, 288, 1, 1, 32},    {"58x256x288x32_h", 58, 256, 288, 8, 4, 32},
+    {"58x256x320x64_g", 58, 256, 320, 1, 1, 64},    {"94x512x576x96_h", 94, 512, 576, 8, 4, 96},
+    {"94x512x640x320_g", 94, 512, 640, 1, 1, 320},  {"16x1024x2048x512_g", 16, 1024, 2048, 1, 1, 512},
+};
+
+static void must(cudaError_t error)
+{
+    if (error == cudaSuccess)
+        return;
+    fprintf(stderr, "bench_cuda: %s\n", cudaGetErrorString(error));
+    exit(1);
+}
+
+static void must(eplb_result result)
+{
+    if (result == EPLB_OK)
+        return;
+    fprintf(stderr, "bench_cuda: %s\n", eplb_result_name(result));
+    exit(1);
+}
+
+template <class T> static T *device(size_t count)
+{
+    void *p;
+    must(cudaMalloc(&p, count * sizeof(T)));
+    return static_cast<T *>(p);
+}
+
+static float median(std::vector<float> times)
+{
+    std::sort(times.begin(), times.end());
+    return times[times.size() / 2];
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014) in (0, 1), and from it a normal number by Box and Muller 1958. */
+static double next_uniform(uint64_t *state)
+{
+    uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    z ^= z >> 31;
+    return (static_cast<double>(z >> 11) + 0.5) / 9007199254740992.0;
+}
+
+static std::vector<float> lognormal_loads(size_t count)
+{
+    std::vector<float> load(count);
+    uint64_t           state = 1;
+    for (size_t i = 0; i < count; i++) {
+        double radius = std::sqrt(-2.0 * std::log(next_uniform(&state)));
+        load[i] = static_cast<float>(std::exp(radius * std::cos(6.283185307179586 * next_uniform(&state))));
+    }
+    return load;
+}
+
+/* --------------------------------------------------------------------------------------- the floor */
+
+struct chain_arguments {
+    uint32_t *out;
+    int32_t   steps;
+};
+
+static __global__ void chain(chain_arguments a)
+{
+    uint32_t bits = threadIdx.x;
+    for (int32_t i = 0; i < a.steps; i++) {
+        uint32_t least = __reduce_min_sync(0xFFFFFFFFu, bits);
+        if (__ffs(static_cast<int>(__ballot_sync(0xFFFFFFFFu, bits == least))) - 1 ==
+            static_cast<int>(threadIdx.x))
+            bits = __float_as_uint(__fadd_rn(__uint_as_float(bits), 1.0f));
+    }
+    a.out[blockIdx.x * MAX_BLOCK + threadIdx.x] = bits;
+}
+
+/* Microseconds from one event to another around what run enqueues. */
+template <class Run> static float time_once(cudaStream_t stream, cudaEvent_t start, cudaEvent_t end, Run run)
+{
+    float ms = 0.0f;
+    must(cudaEventRecord(start, stream));
+    run();
+    must(cudaEventRecord(end, stream));
+    must(cudaEventSynchronize(end));
+    must(cudaEventElapsedTime(&ms, start, end));
+    return 1000.0f * ms;
+}
+
+template <class Run>
+static float time_median(cudaStream_t stream, cudaEvent_t start, cudaEvent_t end, Run run)
+{
+    std::vector<float> times;
+    for (int i = 0; i < REPS; i++)
+        times.push_back(time_once(stream, start, end, run));
+    return median(times);
+}
+
+/* --------------------------------------------------------------------------------------- one shape */
+
+struct bench_run {
+    bench_shape        shape;
+    eplb_problem       problem;
+    std::vector<float> load;
+    float             *d_load;
+    eplb_plan          d_plan;
+    cudaStream_t       stream;
+    cudaEvent_t        start, end;
+};
+
+static bench_run make_run(const bench_shape &shape)
+{
+    bench_run r = {};
+    size_t L = static_cast<size_t>(shape.L), R = static_cast<size_t>(shape.R),
+           E = static_cast<size_t>(shape.E);
+    r.shape = shape;
+    r.problem.num_layers = shape.L;
+    r.problem.num_experts = shape.E;
+    r.problem.num_replicas = shape.R;
+    r.problem.num_groups = shape.K;
+    r.problem.num_nodes = shape.N;
+    r.problem.num_gpus = shape.G;
+    r.load = lognormal_loads(L * E);
+    r.d_load = device<float>(L * E);
+    must(cudaMemcpy(r.d_load, r.load.data(), L * E * sizeof(float), cudaMemcpyHostToDevice));
+    r.d_plan.phy2log = device<int32_t>(L * R);
+    r.d_plan.phyrank = device<int32_t>(L * R);
+    r.d_plan.logcnt = device<int32_t>(L * E);
+    r.d_plan.log2phy_width = shape.R - shape.E + 1;
+    r.d_plan.log2phy = device<int32_t>(L * E * static_cast<size_t>(r.d_plan.log2phy_width));
+    must(cudaStreamCreate(&r.stream));
+    must(cudaEventCreate(&r.start));
+    must(cudaEventCreate(&r.end));
+    return r;
+}
+
+static void free_run(const bench_run &r)
+{
+    must(cudaFree(r.d_load));
+    must(cudaFree(r.d_plan.phy2log));
+    must(cudaFree(r.d_plan.phyrank));
+    must(cudaFree(r.d_plan.logcnt));
+    must(cudaFree(r.d_plan.log2phy));
+    must(cudaStreamDestroy(r.stream));
+    must(cudaEventDestroy(r.start));
+    must(cudaEventDestroy(r.end));
+}
+
+/* The CPU's plan, all four arrays of it; microseconds of the median. */
+static float plan_on_cpu(const bench_run &r, const eplb_options &options, std::vector<int32_t> *phy2log)
+{
+    size_t                     slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R), bytes;
+    size_t                     experts = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.E);
+    std::vector<int32_t>       phyrank(slots), logcnt(experts);
+    std::vector<int32_t>       log2phy(experts * static_cast<size_t>(r.d_plan.log2phy_width));
+    std::vector<float>         times;
+    eplb_plan                  plan = {};
+    phy2log->resize(slots);
+    plan.phy2log = phy2log->data();
+    plan.phyrank = phyrank.data();
+    plan.logcnt = logcnt.data();
+    plan.log2phy = log2phy.data();
+    plan.log2phy_width = r.d_plan.log2phy_width;
+    must(eplb_scratch_size(&r.problem, &options, &bytes));
+    std::vector<unsigned char> scratch(bytes);
+    for (int i = 0; i < CPU_REPS; i++) {
+        auto start = std::chrono::steady_clock::now();
+        must(eplb_rebalance(&r.problem, &options, r.load.data(), &plan, scratch.data(), bytes));
+        times.push_back(
+            std::chrono::duration<float, std::micro>(std::chrono::steady_clock::now() - start).count());
+    }
+    return median(times);
+}
+
+static void write_file(const std::string &path, const void *data, size_t bytes)
+{
+    FILE *file = fopen(path.c_str(), "wb");
+    if (!file || fwrite(data, 1, bytes, file) != bytes || fclose(file) != 0) {
+        fprintf(stderr, "bench_cuda: cannot write %s\n", path.c_str());
+        exit(1);
+    }
+}
+
+static void bench_preset(const bench_run &r, int32_t preset, const char *folder)
+{
+    eplb_options         options = {};
+    size_t               bytes, slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R);
+    std::vector<int32_t> expected, found(slots);
+    cudaGraph_t          graph;
+    cudaGraphExec_t      exec;
+    must(eplb_options_preset(preset, &options));
+    if (options.effort > 0)
+        return;
+    options.policy = r.shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
+    float cpu = plan_on_cpu(r, options, &expected);
+
+    must(eplb_cuda_scratch_size(&r.problem, &options, &bytes));
+    unsigned char *scratch = device<unsigned char>(bytes);
+    auto           call = [&] {
+        must(eplb_cuda_rebalance(&r.problem, &options, r.d_load, &r.d_plan, scratch, bytes, r.stream));
+    };
+    call();
+    must(cudaStreamBeginCapture(r.stream, cudaStreamCaptureModeGlobal));
+    call();
+    must(cudaStreamEndCapture(r.stream, &graph));
+    must(cudaGraphInstantiate(&exec, graph, 0));
+    auto  replay = [&] { must(cudaGraphLaunch(exec, r.stream)); };
+    float in_stream = time_median(r.stream, r.start, r.end, call),
+          in_graph = time_median(r.stream, r.start, r.end, replay);
+    float back = time_once(r.stream, r.start, r.end, [&] {
+        for (int i = 0; i < REPS; i++)
+            replay();
+    }) / REPS;
+    must(cudaMemcpy(found.data(), r.d_plan.phy2log, slots * sizeof(int32_t), cudaMemcpyDeviceToHost));
+    if (found != expected) {
+        fprintf(stderr, "bench_cuda: %s differs from the CPU\n", eplb_preset_name(preset));
+        exit(1);
+    }
+    printf("  %-14s %10.1f %10.1f %10.1f %10.1f %8.0f\n", eplb_preset_name(preset), cpu, in_stream, in_graph,
+           back, cpu / in_graph);
+    if (folder && preset == EPLB_PRESET_DEEPSEEK) {
+        std::string base = std::string(folder) + "/" + r.shape.name;
+        write_file(base + ".loads", r.load.data(), r.load.size() * sizeof(float));
+        write_file(base + ".plan", found.data(), slots * sizeof(int32_t));
+    }
+    must(cudaGraphExecDestroy(exec));
+    must(cudaGraphDestroy(graph));
+    must(cudaFree(scratch));
+}
+
+static float measure_floor(const bench_run &r)
+{
+    int32_t         rows = r.shape.L * r.shape.N;
+    chain_arguments a = {device<uint32_t>(static_cast<size_t>(rows) * MAX_BLOCK), r.shape.R / r.shape.N};
+    float us = time_median(r.stream, r.start, r.end,
+                           [&] { chain<<<static_cast<unsigned>(rows), MAX_BLOCK, 0, r.stream>>>(a); });
+    must(cudaGetLastError());
+    must(cudaFree(a.out));
+    return us;
+}
+
+int main(int argc, char **argv)
+{
+    const char    *folder = NULL;
+    int32_t        layers = 0;
+    cudaDeviceProp device_is;
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 < argc && strcmp(argv[i], "--layers") == 0)
+            layers = atoi(argv[i + 1]);
+        else if (i + 1 < argc && strcmp(argv[i], "--write") == 0)
+            folder = argv[i + 1];
+        else
+            return fprintf(stderr, "usage: bench_cuda [--layers L] [--write FOLDER]\n"), 2;
+    }
+    must(cudaGetDeviceProperties(&device_is, 0));
+    printf("%s\n", device_is.name);
+    for (bench_shape shape : shapes) {
+        if (layers > 0)
+            shape.L = layers;
+        bench_run r = make_run(shape);
+        printf("\n%s, floor %.1f us\n  %-14s %10s %10s %10s %10s %8s\n", shape.name, measure_floor(r),
+               "preset", "cpu us", "stream us", "graph us", "back us", "times");
+        for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++)
+            bench_preset(r, preset, folder);
+        free_run(r);
+    }
+    return 0;
+}
