@@ -1,6 +1,8 @@
 # make            the command line program and the examples, under build/
 # make run        plan the sample of a large model
 # make test       build and run all tests; ends with "N passed, N failed"
+# make check      the gates of the test matrix that take seconds; make check-all has all of them, and
+#                 make check-NAME those called NAME (plan, plan-s390x, fuzz, ..); tests/check/
 # make bench      time the presets beside a straightforward C++ planner
 # make sample     write the sample of loads anew
 # make install    the header and eplb.pc, under PREFIX (/usr/local) and DESTDIR
@@ -76,6 +78,16 @@ test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench
 $(BUILD)/npy_write: tests/npy_write.c | $(BUILD)
 	$(C) -o $@ $<
 
+# One line for each gate; those whose tools are missing are skipped, counted and named.
+check:
+	@BUILD=$(BUILD) sh tests/check/run.sh warnings linkage symbols freestanding
+
+check-all:
+	@BUILD=$(BUILD) sh tests/check/run.sh
+
+check-%:
+	@BUILD=$(BUILD) sh tests/check/run.sh $*
+
 # ---------------------------------------------------------------- benchmark
 
 $(BUILD)/bench/baseline.o: tests/bench/baseline.cpp tests/bench/baseline.h | $(BUILD)/bench
@@ -102,4 +114,4 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test bench install clean
+.PHONY: all run sample test check check-all bench install clean

@@ -33,7 +33,8 @@
    MACROS
      EPLB_IMPLEMENTATION    compile the functions here; in one file of a program
      EPLB_STATIC            the functions are static: a private copy, which is what a library that
-                            vendors this file wants; define it wherever the file is included
+                            vendors this file wants; with EPLB_IMPLEMENTATION (a file that needs
+                            the types alone defines neither)
      EPLB_API               linkage of the functions, `extern` unless set; wherever included
      EPLB_ASSERT(x)         checks of this file's own invariants, never of the caller's input;
                             nothing unless set; with EPLB_IMPLEMENTATION
@@ -102,15 +103,9 @@
 
 /* ------------------------------------------------------------------------------------ linkage */
 
-#if defined(__GNUC__) || defined(__clang__) || defined(__TINYC__)
-#define EPLB_P_UNUSED __attribute__((unused))
-#else
-#define EPLB_P_UNUSED
-#endif
-
 #ifndef EPLB_API
 #ifdef EPLB_STATIC
-#define EPLB_API static EPLB_P_UNUSED
+#define EPLB_API static inline /* inline: none of them need be used */
 #else
 #define EPLB_API extern
 #endif
@@ -519,6 +514,10 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 
 #include <float.h>
 
+#if FLT_RADIX != 2 || FLT_MANT_DIG != 24 || DBL_MANT_DIG != 53
+#error "eplb.h: float and double must be IEEE 754's of 32 and 64 bits, or plans and reports would differ"
+#endif
+
 #ifndef EPLB_ASSERT
 #define EPLB_ASSERT(x) ((void)0)
 #endif
@@ -584,7 +583,7 @@ EPLB_P_HD float eplb_p_div(float a, float b) { return eplb_p_rounded(a / b); }
    hold under -ffast-math too, where `x != x` is folded away. */
 EPLB_P_HD uint32_t eplb_p_bits_at(const float *x)
 {
-    uint32_t bits;
+    uint32_t bits = 0;
 #if defined(__CUDA_ARCH__)
     bits = __float_as_uint(*x);
 #elif defined(__GNUC__)
@@ -600,7 +599,7 @@ EPLB_P_HD uint32_t eplb_p_bits(float x) { return eplb_p_bits_at(&x); }
 
 EPLB_P_HD float eplb_p_from_bits(uint32_t bits)
 {
-    float x;
+    float x = 0.0f;
 #if defined(__CUDA_ARCH__)
     x = __uint_as_float(bits);
 #elif defined(__GNUC__)
