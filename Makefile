@@ -25,8 +25,9 @@ CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
 VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 SAMPLE   := examples/data/loads_58x256.csv
 EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads
+FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c))) $(BUILD)/tests/test_linkage \
-            $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash
+            $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash $(FUZZERS)
 
 all: $(BUILD)/eplb $(EXAMPLES)
 
@@ -71,6 +72,10 @@ $(BUILD)/tests/test_linkage: tests/linkage_main.cpp tests/linkage_static.cpp tes
 	$(C) -c -o $(BUILD)/tests/linkage_extern.o tests/linkage_extern.c
 	$(C) -c -o $(BUILD)/tests/linkage_static.o tests/linkage_static.c
 	$(CPP) -o $@ tests/linkage_main.cpp tests/linkage_static.cpp $(BUILD)/tests/linkage_extern.o $(BUILD)/tests/linkage_static.o
+
+# The fuzz targets, with a main that replays what is kept of what they found.
+$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.[ch] tests/*.h) eplb.h examples/eplb_cli.c | $(BUILD)/tests
+	$(C) -Itests -o $@ $< tests/fuzz/replay.c tests/fuzz/plain.c -lm
 
 test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench
 	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)

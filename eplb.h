@@ -2343,13 +2343,32 @@ static int32_t eplb_p_grain_bits(int32_t num_samples)
     return (60 - bits) / 2;
 }
 
-/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root. */
+/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root, which
+   is 0 where that share is below 2^-30. */
 static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, float scale)
 {
     float share = eplb_p_sample_share(samples, t);
     float squared = share * 1073741824.0f; /* 2^30, whose root is 2^15 */
     uint64_t root = eplb_p_root((uint64_t)squared);
     return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
+}
+
+/* The scale of the samples that have a factor: the largest load may be in one that has none, and to
+   scale by it could make the others vanish. */
+static float eplb_p_grain_scale(const eplb_p_samples *samples, int32_t num_experts, float scale)
+{
+    float largest = 0.0f;
+    int32_t t, e;
+
+    if (!samples->weight || !(scale > 0.0f)) return scale;
+    for (t = 0; t < samples->num; t++) {
+        if (!(eplb_p_sample_factor(samples, t, 1.0f) > 0.0f)) continue;
+        for (e = 0; e < num_experts; e++) {
+            float load = eplb_p_sample_load(samples, t, e);
+            if (load > largest) largest = load;
+        }
+    }
+    return eplb_p_scale(eplb_p_bits(largest));
 }
 
 /* grains [E, T] of the layer: loads times a power of two. A layer without load, of scale 0, is even. */
@@ -2359,6 +2378,7 @@ static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples, 
     float largest = 0.0f, grain = 1.0f;
     float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_samples));
 
+    scale = eplb_p_grain_scale(samples, num_experts, scale);
     for (t = 0; t < num_samples; t++) {
         float factor = eplb_p_sample_factor(samples, t, scale), sum = 0.0f;
         for (e = 0; e < num_experts; e++)
