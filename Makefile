@@ -90,6 +90,10 @@ check:
 check-all:
 	@BUILD=$(BUILD) sh tests/check/run.sh
 
+# What the README says of code, stack and scratch on small machines.
+sizes: check-freestanding-sizes
+	@cat $(BUILD)/check/freestanding-sizes/log
+
 check-%:
 	@BUILD=$(BUILD) sh tests/check/run.sh $*
 
@@ -119,4 +123,4 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test check check-all bench install clean
+.PHONY: all run sample test check check-all sizes bench install clean

@@ -83,12 +83,25 @@ NOLIBC=tests/check/nolibc
 plan_wasm() {
     clang --target=wasm32 -O2 -std=c99 -ffreestanding -fno-builtin -nostdlib -isystem $NOLIBC -I. \
         -Wl,--no-entry -Wl,--export=plan_hash_differs -Wl,-z,stack-size=65536 -o "$WORK/hash.wasm" \
-        $NOLIBC/plan_hash.c $NOLIBC/nolibc.c $NOLIBC/wasm.c
+        $NOLIBC/plan_hash.c $NOLIBC/nolibc.c $NOLIBC/wasm.c examples/embedded/memory.c
     node -e 'const bytes = require("fs").readFileSync(process.argv[1]);
         WebAssembly.instantiate(bytes).then(m => process.exit(m.instance.exports.plan_hash_differs()))' \
         "$WORK/hash.wasm"
 }
 gate plan-wasm 'clang wasm-ld node' plan_wasm
+
+# Microcontrollers, soft and hard float, in the emulator of a whole board: the few problems, of which the
+# largest need some RAM.
+plan_cortex_m() { # board, processor options
+    board=$1
+    shift
+    arm-none-eabi-gcc -mthumb "$@" $BARE_METAL -O2 -DFEW -isystem $NOLIBC -Iexamples/embedded -T examples/embedded/cortex_m.ld \
+        -Wl,--defsym=RAM_BYTES=4M -o "$WORK/hash.elf" $NOLIBC/cortex_m.c $NOLIBC/plan_hash.c $NOLIBC/nolibc.c \
+        examples/embedded/memory.c examples/embedded/cortex_m.c -lgcc
+    emulate_board "$board" "$WORK/hash.elf"
+}
+gate plan-cortex-m0  'arm-none-eabi-gcc qemu-system-arm' plan_cortex_m mps2-an385 $CORTEX_M0
+gate plan-cortex-m4f 'arm-none-eabi-gcc qemu-system-arm' plan_cortex_m mps2-an386 $CORTEX_M4F
 
 # ---- The GPU's kernels join here: a gate plan-cuda-emulated that runs them on the host over the problems
 # ---- of plan_hash.h, and plan-cuda for where nvcc and a GPU are.

@@ -1,5 +1,5 @@
-/* nolibc.c - the few functions of a libc that the plan hash needs on machines that have none. To be
-   compiled with -ffreestanding -fno-builtin, lest memset become a call of memset. */
+/* nolibc.c - the few functions of a libc that the plan hash needs on machines that have none, besides those
+   of examples/embedded/memory.c. */
 #include <stdint.h>
 
 #include "stdlib.h"
@@ -28,20 +28,6 @@ void free(void *block)
 {
     if (block && --arena_blocks == 0)
         arena_used = 0;
-}
-
-void *memcpy(void *to, const void *from, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        ((unsigned char *)to)[i] = ((const unsigned char *)from)[i];
-    return to;
-}
-
-void *memset(void *to, int value, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        ((unsigned char *)to)[i] = (unsigned char)value;
-    return to;
 }
 
 int memcmp(const void *a, const void *b, size_t bytes)
