@@ -3126,6 +3126,7 @@ static void eplb_p_number_slots(eplb_p_job *job, eplb_p_search *s)
 {
     int32_t room = job->gpu_slots, first, i, e;
 
+    EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
     for (first = 0; first < job->shape.num_replicas; first += room) {
         for (i = 0; i < room; i++) {
             e = job->phy2log[first + i];

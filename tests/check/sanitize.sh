@@ -1,1 +1,73 @@
-# sanitize
+# sanitize.sh - the tests under the sanitizers, which end a program at the first thing that they find.
+
+# All of make test, with two compilers.
+sanitized_tests() { # C compiler, C++ compiler, options
+    cc=$1
+    cxx=$2
+    shift 2
+    make -s "BUILD=$WORK" "CC=$cc" "CXX=$cxx" "CFLAGS=$*" "CXXFLAGS=$*" test
+}
+ADDRESS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
+gate sanitize-gcc   'gcc g++'       sanitized_tests gcc g++ $ADDRESS
+gate sanitize-clang 'clang clang++' sanitized_tests clang clang++ $ADDRESS \
+    -fsanitize=float-divide-by-zero,local-bounds,nullability
+
+# Programs that reach all of eplb.h, one after the other, fewer problems than in make test where they have
+# a number of them.
+run_some_tests() { # prefix of the command, compiler and options
+    prefix=$1
+    shift
+    for program in test_errors test_evaluate test_golden test_window test_plan_hash; do
+        build_and_run "$prefix" $program "$@"
+    done
+    for program in test_oracle test_properties test_improve; do
+        "$@" -I. -o "$WORK/$program" tests/$program.c -lm
+        $prefix "$WORK/$program" 1 "$SOME_PROBLEMS"
+    done
+    for target in api oracle; do
+        "$@" -I. -Itests -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c tests/fuzz/replay.c -lm
+        $prefix "$WORK/fuzz_$target"
+    done
+}
+
+# What the language allows but a slip might be: unsigned numbers that wrap, conversions that lose something.
+# The list has the places where that is meant.
+sanitize_integer() {
+    SOME_PROBLEMS=300
+    run_some_tests '' clang -std=c99 -O1 -g -fsanitize=integer,implicit-conversion -fno-sanitize-recover=all \
+        -fsanitize-ignorelist=tests/check/integer_meant.txt
+}
+gate sanitize-integer clang sanitize_integer
+
+# Nothing is read that was not written: scratch counts as not written when a call begins.
+sanitize_memory() {
+    SOME_PROBLEMS=300
+    run_some_tests '' clang -std=c99 -O1 -g -fsanitize=memory -fno-sanitize-recover=all
+}
+gate sanitize-memory clang sanitize_memory
+
+# Layers over threads share nothing that is written.
+sanitize_thread() {
+    for compiler in gcc clang; do
+        for options in '' -DEPLB_NO_SIMD; do
+            $compiler -std=c99 -O1 -g -fsanitize=thread -I. $options -pthread -o "$WORK/threads" examples/threads.c
+            TSAN_OPTIONS=halt_on_error=1 "$WORK/threads"
+        done
+    done
+}
+gate sanitize-thread 'gcc clang' sanitize_thread
+
+# The compiled code as it is, without a compiler's help.
+sanitize_valgrind() {
+    gcc -std=c99 -O2 -g -I. -o "$WORK/minimal" examples/minimal.c
+    for program in test_oracle test_properties test_errors test_window; do
+        gcc -std=c99 -O2 -g -I. -o "$WORK/$program" tests/$program.c -lm
+    done
+    memcheck='valgrind --quiet --error-exitcode=9 --leak-check=full'
+    $memcheck "$WORK/minimal"
+    $memcheck "$WORK/test_oracle" 1 200
+    $memcheck "$WORK/test_properties" 1 10
+    $memcheck "$WORK/test_errors"
+    $memcheck "$WORK/test_window"
+}
+gate sanitize-valgrind 'gcc valgrind' sanitize_valgrind

@@ -119,6 +119,7 @@ static inline fuzz_memory fuzz_scratch(fuzz_input *in, size_t size)
     m.at = (unsigned char *)m.block + offset;
     m.size = size;
     memset(m.block, fuzz_byte(in), offset + size);
+    test_forget(m.block, offset + size);
     return m;
 }
 

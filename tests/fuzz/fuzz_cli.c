@@ -25,30 +25,36 @@ static void fuzz_leave(int status)
     longjmp(fuzz_end, status);
 }
 
-/* Notes a block in place of another, either NULL. */
-static void *fuzz_track(void *was, void *now)
+/* Where a block is noted; NULL: a free place. */
+static void **fuzz_place(void *block)
 {
     int i = 0;
-    while (i < MOST_BLOCKS && fuzz_block[i] != was)
+    while (i < MOST_BLOCKS && fuzz_block[i] != block)
         i++;
     if (i == MOST_BLOCKS)
         abort();
-    fuzz_block[i] = now;
-    return now;
+    return &fuzz_block[i];
 }
 
-static void *fuzz_calloc(size_t count, size_t size) { return fuzz_track(NULL, calloc(count, size)); }
+static void *fuzz_calloc(size_t count, size_t size)
+{
+    void **place = fuzz_place(NULL);
+    *place = calloc(count, size);
+    return *place;
+}
 
 static void *fuzz_realloc(void *block, size_t size)
 {
-    void *moved = realloc(block, size);
-    return moved ? fuzz_track(block, moved) : NULL;
+    void **place = fuzz_place(block), *moved = realloc(block, size);
+    if (moved)
+        *place = moved;
+    return moved;
 }
 
 static void fuzz_free(void *block)
 {
     if (block)
-        fuzz_track(block, NULL);
+        *fuzz_place(block) = NULL;
     free(block);
 }
 
