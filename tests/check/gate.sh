@@ -60,6 +60,24 @@ build_and_run() { # run environment ('' for none), test, compiler and options
     $run_env "$WORK/$program"
 }
 
+# Programs that reach all of eplb.h, one after the other, fewer problems than in make test where they have
+# a number of them.
+run_some_tests() { # prefix of the command, compiler and options
+    prefix=$1
+    shift
+    for program in test_errors test_evaluate test_golden test_window test_plan_hash; do
+        build_and_run "$prefix" $program "$@"
+    done
+    for program in test_oracle test_properties test_improve; do
+        "$@" -I. -o "$WORK/$program" tests/$program.c -lm
+        $prefix "$WORK/$program" 1 "$SOME_PROBLEMS"
+    done
+    for target in api oracle; do
+        "$@" -I. -Itests -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c tests/fuzz/replay.c -lm
+        $prefix "$WORK/fuzz_$target"
+    done
+}
+
 # Succeeds when the command fails; a plain `!` would not end a gate.
 refuses() {
     if "$@"; then return 1; fi

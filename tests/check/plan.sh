@@ -64,6 +64,13 @@ gate plan-musl musl-gcc one_plan '' musl-gcc -static -O2
 I686=i686-linux-gnu-gcc
 gate plan-i386-x87 "$I686" one_plan '' "$I686" -static -O2 -mno-sse -mfpmath=387
 gate plan-i386-sse "$I686" one_plan '' "$I686" -static -O2 -msse2 -mfpmath=sse
+# Sizes that do not fit 32 bits are errors of their own there, which no other machine here can show.
+tests_i386() {
+    SOME_PROBLEMS=300
+    run_some_tests '' "$I686" -static -std=c99 -O2 -mno-sse -mfpmath=387
+}
+gate tests-i386 "$I686" tests_i386
+
 emulated() { # name, emulator, compiler and options
     name=$1
     emulator=qemu-$2-static

@@ -12,24 +12,6 @@ gate sanitize-gcc   'gcc g++'       sanitized_tests gcc g++ $ADDRESS
 gate sanitize-clang 'clang clang++' sanitized_tests clang clang++ $ADDRESS \
     -fsanitize=float-divide-by-zero,local-bounds,nullability
 
-# Programs that reach all of eplb.h, one after the other, fewer problems than in make test where they have
-# a number of them.
-run_some_tests() { # prefix of the command, compiler and options
-    prefix=$1
-    shift
-    for program in test_errors test_evaluate test_golden test_window test_plan_hash; do
-        build_and_run "$prefix" $program "$@"
-    done
-    for program in test_oracle test_properties test_improve; do
-        "$@" -I. -o "$WORK/$program" tests/$program.c -lm
-        $prefix "$WORK/$program" 1 "$SOME_PROBLEMS"
-    done
-    for target in api oracle; do
-        "$@" -I. -Itests -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c tests/fuzz/replay.c -lm
-        $prefix "$WORK/fuzz_$target"
-    done
-}
-
 # What the language allows but a slip might be: unsigned numbers that wrap, conversions that lose something.
 # The list has the places where that is meant.
 sanitize_integer() {
