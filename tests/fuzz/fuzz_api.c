@@ -14,7 +14,7 @@ static void fuzz_derail(fuzz_input *in, int32_t *field)
 {
     if (fuzz_one_in(in, 2))
         *field = fuzz_any_int(in);
-    else
+    else if (*field > INT32_MIN + 2 && *field < INT32_MAX - 2)
         *field += fuzz_range(in, -2, 2);
 }
 
