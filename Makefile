@@ -24,7 +24,7 @@ CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
 
 VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 SAMPLE   := examples/data/loads_58x256.csv
-EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads
+EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads $(BUILD)/embedded
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c))) $(BUILD)/tests/test_linkage \
             $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash $(FUZZERS)
@@ -50,6 +50,10 @@ $(BUILD)/cplusplus: examples/cplusplus.cpp eplb.h | $(BUILD)
 
 $(BUILD)/gen_loads: examples/gen_loads.c | $(BUILD)
 	$(C) -o $@ $< -lm
+
+# On a machine with a libc; tests/check/freestanding.sh builds it for others.
+$(BUILD)/embedded: examples/embedded/plan.c examples/embedded/host.c examples/embedded/board.h eplb.h | $(BUILD)
+	$(C) -o $@ $(filter %.c,$^)
 
 run: $(BUILD)/eplb
 	$(RUN_ENV) $(BUILD)/eplb plan $(SAMPLE) --replicas 288 --gpus 32 --nodes 4 --groups 8
