@@ -1,6 +1,8 @@
 # make            the command line program and the examples, under build/
 # make run        plan the sample of a large model
 # make test       build and run all tests; ends with "N passed, N failed"
+# make check      the gates of the test matrix that take seconds; make check-all has all of them, and
+#                 make check-NAME those called NAME (plan, plan-s390x, fuzz, ..); tests/check/
 # make bench      time the presets beside a straightforward C++ planner
 # make cuda       where there is nvcc: libeplb_cuda.a, its tests, example and benchmark for a real GPU, under
 #                 build/cuda/, and checks of the code that nvcc makes
@@ -28,11 +30,12 @@ CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
 
 VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 SAMPLE   := examples/data/loads_58x256.csv
-EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads
+EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads $(BUILD)/embedded
+FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*.c))) $(BUILD)/tests/test_linkage \
             $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash \
             $(BUILD)/tests/fixed_oracle $(BUILD)/tests/fixed_plan_hash \
-            $(BUILD)/tests/test_emulated $(BUILD)/tests/test_cuda
+            $(BUILD)/tests/test_emulated $(BUILD)/tests/test_cuda $(FUZZERS)
 
 all: $(BUILD)/eplb $(EXAMPLES)
 
@@ -55,6 +58,10 @@ $(BUILD)/cplusplus: examples/cplusplus.cpp eplb.h | $(BUILD)
 
 $(BUILD)/gen_loads: examples/gen_loads.c | $(BUILD)
 	$(C) -o $@ $< -lm
+
+# On a machine with a libc; tests/check/freestanding.sh builds it for others.
+$(BUILD)/embedded: examples/embedded/plan.c examples/embedded/host.c examples/embedded/board.h eplb.h | $(BUILD)
+	$(C) -o $@ $(filter %.c,$^)
 
 run: $(BUILD)/eplb
 	$(RUN_ENV) $(BUILD)/eplb plan $(SAMPLE) --replicas 288 --gpus 32 --nodes 4 --groups 8
@@ -101,11 +108,29 @@ $(BUILD)/tests/test_cuda: tests/test_cuda.cpp $(EMULATED_CUDA) $(wildcard tests/
 $(BUILD)/emulated_cuda_graph: examples/cuda_graph.cu $(EMULATED_CUDA)
 	$(EMULATED) -o $@ -x c++ $< -x none $(EMULATED_CUDA)
 
+# The fuzz targets, with a main that replays what is kept of what they found.
+$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.[ch] tests/*.h) eplb.h examples/eplb_cli.c | $(BUILD)/tests
+	$(C) -Itests -o $@ $< tests/fuzz/replay.c tests/fuzz/plain.c -lm
+
 test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
 	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)
 
 $(BUILD)/npy_write: tests/npy_write.c | $(BUILD)
 	$(C) -o $@ $<
+
+# One line for each gate; those whose tools are missing are skipped, counted and named.
+check:
+	@BUILD=$(BUILD) sh tests/check/run.sh warnings linkage symbols freestanding
+
+check-all:
+	@BUILD=$(BUILD) sh tests/check/run.sh
+
+# What the README says of code, stack and scratch on small machines.
+sizes: check-freestanding-sizes
+	@cat $(BUILD)/check/freestanding-sizes/log
+
+check-%:
+	@BUILD=$(BUILD) sh tests/check/run.sh $*
 
 # ---------------------------------------------------------------- benchmark
 
@@ -182,4 +207,4 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test bench cuda test-cuda bench-cuda install clean
+.PHONY: all run sample test check check-all sizes bench cuda test-cuda bench-cuda install clean

@@ -33,7 +33,8 @@
    MACROS
      EPLB_IMPLEMENTATION    compile the functions here; in one file of a program
      EPLB_STATIC            the functions are static: a private copy, which is what a library that
-                            vendors this file wants; define it wherever the file is included
+                            vendors this file wants; with EPLB_IMPLEMENTATION (a file that needs
+                            the types alone defines neither)
      EPLB_API               linkage of the functions, `extern` unless set; wherever included
      EPLB_ASSERT(x)         checks of this file's own invariants, never of the caller's input;
                             nothing unless set; with EPLB_IMPLEMENTATION
@@ -105,15 +106,9 @@
 
 /* ------------------------------------------------------------------------------------ linkage */
 
-#if defined(__GNUC__) || defined(__clang__) || defined(__TINYC__)
-#define EPLB_P_UNUSED __attribute__((unused))
-#else
-#define EPLB_P_UNUSED
-#endif
-
 #ifndef EPLB_API
 #ifdef EPLB_STATIC
-#define EPLB_API static EPLB_P_UNUSED
+#define EPLB_API static inline /* inline: none of them need be used */
 #else
 #define EPLB_API extern
 #endif
@@ -526,6 +521,10 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 
 #include <float.h>
 
+#if FLT_RADIX != 2 || FLT_MANT_DIG != 24 || DBL_MANT_DIG != 53
+#error "eplb.h: float and double must be IEEE 754's of 32 and 64 bits, or plans and reports would differ"
+#endif
+
 #ifndef EPLB_ASSERT
 #define EPLB_ASSERT(x) ((void)0)
 #endif
@@ -598,7 +597,7 @@ EPLB_P_HD float eplb_p_div(float a, float b) { return eplb_p_rounded(a / b); }
    hold under -ffast-math too, where `x != x` is folded away. */
 EPLB_P_HD uint32_t eplb_p_bits_at(const float *x)
 {
-    uint32_t bits;
+    uint32_t bits = 0;
 #if defined(__CUDA_ARCH__)
     bits = __float_as_uint(*x);
 #elif defined(__GNUC__)
@@ -614,7 +613,7 @@ EPLB_P_HD uint32_t eplb_p_bits(float x) { return eplb_p_bits_at(&x); }
 
 EPLB_P_HD float eplb_p_from_bits(uint32_t bits)
 {
-    float x;
+    float x = 0.0f;
 #if defined(__CUDA_ARCH__)
     x = __uint_as_float(bits);
 #elif defined(__GNUC__)
@@ -2788,13 +2787,32 @@ static int32_t eplb_p_grain_bits(int32_t num_samples)
     return (60 - bits) / 2;
 }
 
-/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root. */
+/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root, which
+   is 0 where that share is below 2^-30. */
 static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, float scale)
 {
     float share = eplb_p_sample_share(samples, t);
     float squared = share * 1073741824.0f; /* 2^30, whose root is 2^15 */
     uint64_t root = eplb_p_root((uint64_t)squared);
     return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
+}
+
+/* The scale of the samples that have a factor: the largest load may be in one that has none, and to
+   scale by it could make the others vanish. */
+static float eplb_p_grain_scale(const eplb_p_samples *samples, int32_t num_experts, float scale)
+{
+    float largest = 0.0f;
+    int32_t t, e;
+
+    if (!samples->weight || !(scale > 0.0f)) return scale;
+    for (t = 0; t < samples->num; t++) {
+        if (!(eplb_p_sample_factor(samples, t, 1.0f) > 0.0f)) continue;
+        for (e = 0; e < num_experts; e++) {
+            float load = eplb_p_sample_load(samples, t, e);
+            if (load > largest) largest = load;
+        }
+    }
+    return eplb_p_scale(eplb_p_bits(largest));
 }
 
 /* grains [E, T] of the layer: loads times a power of two. A layer without load, of scale 0, is even. */
@@ -2804,6 +2822,7 @@ static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples, 
     float largest = 0.0f, grain = 1.0f;
     float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_samples));
 
+    scale = eplb_p_grain_scale(samples, num_experts, scale);
     for (t = 0; t < num_samples; t++) {
         float factor = eplb_p_sample_factor(samples, t, scale), sum = 0.0f;
         for (e = 0; e < num_experts; e++)
@@ -3551,6 +3570,7 @@ static void eplb_p_number_slots(eplb_p_job *job, eplb_p_search *s)
 {
     int32_t room = job->gpu_slots, first, i, e;
 
+    EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
     for (first = 0; first < job->shape.num_replicas; first += room) {
         for (i = 0; i < room; i++) {
             e = job->phy2log[first + i];

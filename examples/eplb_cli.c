@@ -171,8 +171,10 @@ static double half_to_the(double x)
     double              halvings = 1, term = 1, series = 1;
     if (x > 1100) /* under the smallest double */
         return 0;
-    for (; x >= 1; x--)
+    int whole = (int)x;
+    for (int n = 0; n < whole; n++)
         halvings *= 0.5;
+    x -= whole;
     for (int n = 1; n <= 20; n++) { /* the next term is under 1e-22 */
         term *= -x * LN_2 / n;
         series += term;
@@ -673,7 +675,7 @@ static int compare_rows(const void *left, const void *right)
    up to any row, the ordered rows are complete steps and the layers from 0 on of one more. */
 static size_t csv_order_trace(csv_reader *r)
 {
-    size_t num_layers = 0;
+    size_t num_layers = 1;
     for (size_t i = 0; i < r->num_rows; i++) {
         if (num_layers <= (size_t)r->row[i].layer)
             num_layers = (size_t)r->row[i].layer + 1;
@@ -832,7 +834,7 @@ static void npy_read_descr(npy_reader *r)
 {
     const uint16_t one         = 1;
     bool           big_machine = *(const unsigned char *)&one == 0;
-    char           word[16];
+    char           word[16] = "";
     (void)npy_peek(r);
     size_t begin = r->at;
     npy_read_word(r, word);

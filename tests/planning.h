@@ -96,6 +96,7 @@ static inline eplb_result plan_with_library(const eplb_problem *problem, const e
     if (result != EPLB_OK)
         return result;
     void *scratch = test_alloc(bytes);
+    test_forget(scratch, bytes);
     result = eplb_rebalance(problem, options, weight, plan, scratch, bytes);
     free(scratch);
     return result;

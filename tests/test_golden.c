@@ -8,6 +8,11 @@
 #include "oracle.h"
 #include "planning.h"
 #include "golden.h"
+#include "random_problem.h"
+#include "plan_hash.h"
+
+/* Over the plans of all presets, those that the file does not know too, for each of its cases. */
+static const uint64_t golden_hash = UINT64_C(0x4a5650ad5af16a8e);
 
 enum { GOLDEN_CASES = 15, GOLDEN_PLANS = 9 * GOLDEN_CASES, GOLDEN_LAYERS = 36 };
 
@@ -109,15 +114,19 @@ static void check_library(const golden_case *c, const char *plan_name, int32_t p
 
 static void test_golden_file(const char *path)
 {
-    FILE       *file = fopen(path, "r");
-    golden_case c = {"", {0}, NULL};
-    char        word[64];
-    int         cases = 0, plans = 0, layers = 0;
+    FILE        *file = fopen(path, "r");
+    golden_case  c = {"", {0}, NULL};
+    char         word[64];
+    int          cases = 0, plans = 0, layers = 0;
+    uint64_t     hash = HASH_START;
+    eplb_options base = EPLB_ZERO_INIT;
+    base.seed = golden_seed;
     CHECK(file != NULL, "cannot open %s", path);
     while (file && golden_word(file, word)) {
         if (strcmp(word, "case") == 0) {
             free(c.weight);
             c = golden_read_case(file);
+            hash = hash_presets(hash, &c.problem, &base, c.weight, (uint64_t)cases);
             cases++;
             layers += c.problem.num_layers;
         } else if (strcmp(word, "plan") == 0 && c.weight && fscanf(file, "%63s", word) == 1) {
@@ -138,6 +147,7 @@ static void test_golden_file(const char *path)
         fclose(file);
     CHECK(cases == GOLDEN_CASES && plans == GOLDEN_PLANS && layers == GOLDEN_LAYERS,
           "%d cases, %d plans, %d layers", cases, plans, layers);
+    CHECK(hash == golden_hash, "the plans of all presets hash to %016llx", (unsigned long long)hash);
     printf("golden: of %d plans the oracle gives %d in every number, the library %d\n", plans,
            exact_by_oracle, exact_by_library);
 }

@@ -637,6 +637,31 @@ static void test_faint_sample(void)
           (double)improved.balancedness, (double)packed.balancedness);
 }
 
+/* A sample that counts for too little to be seen by the search is as if it held no load, also where its
+   loads are such that the others vanish beside them. */
+static void test_unseen_sample(void)
+{
+    enum { E = 12, R = 16, T = 2 };
+    float             weight[T * E] = {0}, sample_weight[T] = {1e-20f, 1};
+    int32_t           without[R], with[R];
+    eplb_layer_report report;
+    eplb_problem      problem = EPLB_ZERO_INIT;
+    eplb_options      options = preset_options(EPLB_PRESET_DEFAULT);
+    problem.num_layers = 1;
+    problem.num_experts = E;
+    problem.num_replicas = R;
+    problem.num_gpus = 4;
+    problem.num_samples = T;
+    options.sample_weight = sample_weight;
+    for (int e = 0; e < E; e++)
+        weight[E + e] = (float)(e + 1) * 1e-6f;
+    plan_and_report(&problem, &options, weight, without, &report);
+    for (int e = 0; e < E; e++)
+        weight[e] = 1e38f;
+    plan_and_report(&problem, &options, weight, with, &report);
+    CHECK(memcmp(with, without, sizeof with) == 0, "another plan");
+}
+
 static void test_random(uint64_t first, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++)
@@ -827,6 +852,7 @@ int main(int argc, char **argv)
     test_gaps();
     test_planted();
     test_faint_sample();
+    test_unseen_sample();
     test_errors();
     test_scratch_bound();
     test_scratch_address();

@@ -1,0 +1,32 @@
+# analyse.sh - what is found in the source without running it. eplb.h itself is the file, so that its functions
+# count as the program's own and not as somebody's header; the program and the examples one by one.
+ANALYSED_EXAMPLES='examples/eplb_cli.c examples/gen_loads.c examples/minimal.c examples/threads.c'
+
+analyse_gcc() {
+    gcc -std=c99 -O2 -fanalyzer -Werror -x c -DEPLB_IMPLEMENTATION -c -o "$WORK/eplb.o" eplb.h
+    gcc -std=c99 -O2 -fanalyzer -Werror -x c -DEPLB_IMPLEMENTATION -DEPLB_NO_SIMD -c -o "$WORK/eplb.o" eplb.h
+    for source in $ANALYSED_EXAMPLES; do
+        gcc -std=c99 -O2 -fanalyzer -Werror -I. -c -o "$WORK/example.o" "$source"
+    done
+}
+gate analyse-gcc gcc analyse_gcc
+
+# cppcheck knows neither compiler nor libc, so it is told what eplb.h asks of them.
+analyse_cppcheck() {
+    find_with='cppcheck --quiet --std=c99 --language=c --enable=warning,performance,portability
+        --error-exitcode=1 -D__GNUC__ -DFLT_RADIX=2 -DFLT_MANT_DIG=24 -DDBL_MANT_DIG=53 -D__STDC_HOSTED__=1'
+    $find_with -DEPLB_IMPLEMENTATION -DFLT_EVAL_METHOD=0 -D__SSE2__ -D__x86_64__ eplb.h
+    $find_with -DEPLB_IMPLEMENTATION -DFLT_EVAL_METHOD=2 -DEPLB_NO_SIMD eplb.h
+    $find_with $ANALYSED_EXAMPLES
+}
+gate analyse-cppcheck cppcheck analyse_cppcheck
+
+# .clang-tidy says what is looked for, and what not, and why. An assertion is a fact to it.
+analyse_clang() {
+    fact='-DEPLB_ASSERT(x)=((x)?(void)0:__builtin_unreachable())'
+    clang-tidy --quiet eplb.h -- -x c -std=c99 -DEPLB_IMPLEMENTATION "$fact"
+    for source in $ANALYSED_EXAMPLES; do
+        clang-tidy --quiet "$source" -- -std=c99 -I. "$fact"
+    done
+}
+gate analyse-clang-tidy clang-tidy analyse_clang

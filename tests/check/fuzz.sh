@@ -1,0 +1,25 @@
+# fuzz.sh - the targets of tests/fuzz under libFuzzer and the address and undefined-behaviour sanitizers,
+# FUZZ_SECONDS each from the kept corpus on. What they find lies in the gate's folder: `fuzz_api FILE`
+# repeats it. With KEEP=1 the corpus becomes the fewest inputs that reach as much as all of them.
+: "${FUZZ_SECONDS:=20}" "${KEEP:=0}"
+export FUZZ_SECONDS KEEP
+MOST_BYTES=300 # of an input: what is behind them comes from their hash, and readers need no more
+
+fuzz() { # target
+    corpus=tests/fuzz/corpus/$1
+    mkdir -p "$WORK/found"
+    clang -std=c99 -g -O2 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -Itests \
+        -o "$WORK/fuzz_$1" "tests/fuzz/fuzz_$1.c" tests/fuzz/plain.c -lm
+    "$WORK/fuzz_$1" "-max_total_time=$FUZZ_SECONDS" "-max_len=$MOST_BYTES" -timeout=20 -print_final_stats=1 \
+        "-artifact_prefix=$WORK/" "$WORK/found" "$corpus"
+    if [ "$KEEP" = 1 ]; then
+        rm -rf "$WORK/merged"
+        mkdir "$WORK/merged"
+        "$WORK/fuzz_$1" -merge=1 -use_counters=0 "-max_len=$MOST_BYTES" "$WORK/merged" "$WORK/found" "$corpus"
+        rm -rf "$corpus"
+        mv "$WORK/merged" "$corpus"
+    fi
+}
+for fuzz_target in api oracle cli; do
+    gate "fuzz-$fuzz_target" clang fuzz "$fuzz_target"
+done

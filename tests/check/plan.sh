@@ -1,0 +1,127 @@
+# plan.sh - one plan everywhere: tests/test_plan_hash.c hashes the plans of all presets on thousands of
+# random problems and tests/test_golden.c those of the golden cases, and both hold the hash to the same
+# constant on every machine, from every compiler, at every level; where the target has vector
+# instructions, without them too.
+
+one_plan() { # run environment, compiler and options
+    run_env=$1
+    compiler=$2
+    shift 2
+    set -- "$compiler" -std=c99 "$@"
+    echo "$*"
+    : >"$WORK/none.c"
+    build_and_run "$run_env" test_plan_hash "$@"
+    if "$@" -dM -E -x c "$WORK/none.c" | grep -Eq '__SSE2__|__ARM_NEON'; then
+        build_and_run "$run_env" test_plan_hash "$@" -DEPLB_NO_SIMD
+    fi
+    build_and_run "$run_env" test_golden "$@"
+}
+
+levels() { # compiler
+    for level in -O0 -O1 -O2 -O3 -Os; do
+        one_plan '' "$1" $level
+    done
+    one_plan '' "$1" -O2 -DEPLB_SCRATCH_ALIGN=8
+    one_plan '' "$1" -O3 -ffp-contract=fast
+    one_plan '' "$1" -O3 -ffp-contract=off
+}
+gate plan-levels-gcc   gcc   levels gcc
+gate plan-levels-clang clang levels clang
+
+# A float that is kept in a wide register, an option that lets a compiler fuse, and code for this machine.
+plan_native() { # compiler
+    for march in x86-64-v2 x86-64-v3 x86-64-v4; do
+        if runs_here "$march"; then
+            one_plan '' "$1" -O3 "-march=$march" -ffp-contract=fast
+        else
+            echo "this machine is no $march"
+        fi
+    done
+    one_plan '' "$1" -O3 -march=native -ffp-contract=fast
+}
+runs_here() { # -march name: glibc's dynamic linker knows what the machine has
+    ld=$(ls /lib64/ld-linux-x86-64.so.2)
+    "$ld" --help | grep -q "$1 (supported"
+}
+gate plan-march-gcc   gcc   plan_native gcc
+gate plan-march-clang clang plan_native clang
+
+gate plan-lto-gcc   gcc            one_plan '' gcc -O2 -flto
+gate plan-lto-clang 'clang ld.lld' one_plan '' clang -O2 -flto -fuse-ld=lld
+
+# In C++, where the header is compiled by other rules.
+plan_cxx() {
+    for compiler in g++ clang++; do
+        printf '#include "tests/test_plan_hash.c"\n' >"$WORK/hash.cpp"
+        "$compiler" -std=c++11 -O2 -I. -Itests -o "$WORK/hash" "$WORK/hash.cpp"
+        "$WORK/hash"
+    done
+}
+gate plan-c++ 'g++ clang++' plan_cxx
+
+gate plan-tcc  tcc      one_plan '' tcc
+gate plan-musl musl-gcc one_plan '' musl-gcc -static -O2
+
+# Other processors, emulated. Static programs, so that no libraries of theirs need be found at run time.
+I686=i686-linux-gnu-gcc
+# As gnu99 gcc keeps floats in registers of 80 bits across assignments and calls, as c99 it must not.
+gate plan-i386-x87 "$I686" one_plan '' "$I686" -static -O2 -mno-sse -mfpmath=387 -std=gnu99
+gate plan-i386-sse "$I686" one_plan '' "$I686" -static -O2 -msse2 -mfpmath=sse
+# Sizes that do not fit 32 bits are errors of their own there, which no other machine here can show.
+tests_i386() {
+    SOME_PROBLEMS=300
+    run_some_tests '' "$I686" -static -std=c99 -O2 -mno-sse -mfpmath=387
+}
+gate tests-i386 "$I686" tests_i386
+
+emulated() { # name, emulator, compiler and options
+    name=$1
+    emulator=qemu-$2-static
+    shift 2
+    gate "plan-$name" "$1 $emulator" one_plan "$emulator" "$@" -static
+}
+emulated aarch64 aarch64 aarch64-linux-gnu-gcc -O2
+emulated armhf   arm     arm-linux-gnueabihf-gcc -O2
+emulated riscv64 riscv64 riscv64-linux-gnu-gcc -O2
+emulated ppc64   ppc64   powerpc64-linux-gnu-gcc -O2
+emulated s390x   s390x   s390x-linux-gnu-gcc -O2
+# What contracts by default and has the instruction for it.
+emulated aarch64-fused aarch64 aarch64-linux-gnu-gcc -O3 -ffp-contract=fast
+
+# WebAssembly without a libc: a module with one function, which node calls.
+NOLIBC=tests/check/nolibc
+plan_wasm() {
+    clang --target=wasm32 -O2 -std=c99 -ffreestanding -fno-builtin -nostdlib -isystem $NOLIBC -I. \
+        -Wl,--no-entry -Wl,--export=plan_hash_differs -Wl,-z,stack-size=65536 -o "$WORK/hash.wasm" \
+        $NOLIBC/plan_hash.c $NOLIBC/nolibc.c $NOLIBC/wasm.c examples/embedded/memory.c
+    node -e 'const bytes = require("fs").readFileSync(process.argv[1]);
+        WebAssembly.instantiate(bytes).then(m => process.exit(m.instance.exports.plan_hash_differs()))' \
+        "$WORK/hash.wasm"
+}
+gate plan-wasm 'clang wasm-ld node' plan_wasm
+
+# Microcontrollers, soft and hard float, in the emulator of a whole board: the few problems, of which the
+# largest need some RAM.
+plan_cortex_m() { # board, processor options
+    board=$1
+    shift
+    arm-none-eabi-gcc -mthumb "$@" $BARE_METAL -O2 -DFEW -isystem $NOLIBC -Iexamples/embedded -T examples/embedded/cortex_m.ld \
+        -Wl,--defsym=RAM_BYTES=4M -o "$WORK/hash.elf" $NOLIBC/cortex_m.c $NOLIBC/plan_hash.c $NOLIBC/nolibc.c \
+        examples/embedded/memory.c examples/embedded/cortex_m.c -lgcc
+    emulate_board "$board" "$WORK/hash.elf"
+}
+gate plan-cortex-m0  'arm-none-eabi-gcc qemu-system-arm' plan_cortex_m mps2-an385 $CORTEX_M0
+gate plan-cortex-m4f 'arm-none-eabi-gcc qemu-system-arm' plan_cortex_m mps2-an386 $CORTEX_M4F
+
+# ---- The GPU's kernels join here: a gate plan-cuda-emulated that runs them on the host over the problems
+# ---- of plan_hash.h, and plan-cuda for where nvcc and a GPU are.
+
+# -ffast-math is refused, in words; who insists loses equal plans, but bad loads are refused all the same.
+fast_math() { # compiler
+    printf '#define EPLB_IMPLEMENTATION\n#include "eplb.h"\n' >"$WORK/fast.c"
+    refuses "$1" -std=c99 -O2 -ffast-math -I. -c -o "$WORK/fast.o" "$WORK/fast.c"
+    "$1" -std=c99 -O2 -ffast-math -I. -c -o "$WORK/fast.o" "$WORK/fast.c" 2>&1 | grep 'error.*EPLB_ALLOW_FAST_MATH'
+    build_and_run '' test_errors "$1" -std=c99 -O3 -march=native -ffast-math -DEPLB_ALLOW_FAST_MATH
+}
+gate plan-fast-math-gcc   gcc   fast_math gcc
+gate plan-fast-math-clang clang fast_math clang

@@ -1,0 +1,57 @@
+# sanitize.sh - the tests under the sanitizers, which end a program at the first thing that they find.
+
+ADDRESS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
+
+# All of make test with gcc, and with clang, which sees other things, the programs that reach all of eplb.h.
+sanitize_gcc() {
+    make -s "BUILD=$WORK" CC=gcc CXX=g++ "CFLAGS=$ADDRESS" "CXXFLAGS=$ADDRESS" test
+}
+gate sanitize-gcc 'gcc g++' sanitize_gcc
+
+sanitize_clang() {
+    SOME_PROBLEMS=1000
+    run_some_tests '' clang -std=c99 $ADDRESS -fsanitize=float-divide-by-zero,local-bounds,nullability
+}
+gate sanitize-clang clang sanitize_clang
+
+# What the language allows but a slip might be: unsigned numbers that wrap, conversions that lose something.
+# The list has the places where that is meant.
+sanitize_integer() {
+    SOME_PROBLEMS=300
+    run_some_tests '' clang -std=c99 -O1 -g -fsanitize=integer,implicit-conversion -fno-sanitize-recover=all \
+        -fsanitize-ignorelist=tests/check/integer_meant.txt
+}
+gate sanitize-integer clang sanitize_integer
+
+# Nothing is read that was not written: scratch counts as not written when a call begins.
+sanitize_memory() {
+    SOME_PROBLEMS=300
+    run_some_tests '' clang -std=c99 -O1 -g -fsanitize=memory -fno-sanitize-recover=all
+}
+gate sanitize-memory clang sanitize_memory
+
+# Layers over threads share nothing that is written.
+sanitize_thread() {
+    for compiler in gcc clang; do
+        for options in '' -DEPLB_NO_SIMD; do
+            $compiler -std=c99 -O1 -g -fsanitize=thread -I. $options -pthread -o "$WORK/threads" examples/threads.c
+            TSAN_OPTIONS=halt_on_error=1 "$WORK/threads"
+        done
+    done
+}
+gate sanitize-thread 'gcc clang' sanitize_thread
+
+# The compiled code as it is, without a compiler's help.
+sanitize_valgrind() {
+    gcc -std=c99 -O2 -g -I. -o "$WORK/minimal" examples/minimal.c
+    for program in test_oracle test_properties test_errors test_window; do
+        gcc -std=c99 -O2 -g -I. -o "$WORK/$program" tests/$program.c -lm
+    done
+    memcheck='valgrind --quiet --error-exitcode=9 --leak-check=full'
+    $memcheck "$WORK/minimal"
+    $memcheck "$WORK/test_oracle" 1 200
+    $memcheck "$WORK/test_properties" 1 10
+    $memcheck "$WORK/test_errors"
+    $memcheck "$WORK/test_window"
+}
+gate sanitize-valgrind 'gcc valgrind' sanitize_valgrind

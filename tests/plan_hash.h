@@ -1,0 +1,77 @@
+/* plan_hash.h - one number for many plans: those of every preset on a problem, and on random problems.
+   Include after eplb.h, test.h, planning.h and random_problem.h.
+
+   Shapes and options come from random_problem.h, which takes them from integers; the loads are made
+   here, from integers too, since floating point in a test may come out otherwise elsewhere. */
+#ifndef PLAN_HASH_H
+#define PLAN_HASH_H
+
+#define HASH_START UINT64_C(14695981039346656037)
+
+/* FNV-1a over the integers of an array. */
+static inline uint64_t hash_ints(uint64_t hash, const int32_t *a, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        hash = (hash ^ (uint32_t)a[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
+/* Every preset with the policy, cap and seed of base; what is the caller's word for the problem. */
+static inline uint64_t hash_presets(uint64_t hash, const eplb_problem *problem, const eplb_options *base,
+                                    const float *weight, uint64_t what)
+{
+    for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
+        eplb_options options;
+        eplb_plan    plan = plan_alloc(problem, plan_full_width(problem));
+        CHECK(eplb_options_preset(preset, &options) == EPLB_OK, "preset %d", (int)preset);
+        options.policy = base->policy;
+        options.max_replicas = base->max_replicas;
+        options.seed = base->seed;
+        eplb_result result = plan_with_library(problem, &options, weight, &plan);
+        CHECK(result == EPLB_OK, "problem %llu, preset %d: %s", (unsigned long long)what, (int)preset,
+              eplb_result_name(result));
+        hash = hash_ints(hash, plan.phy2log, plan_slots(problem));
+        hash = hash_ints(hash, plan.phyrank, plan_slots(problem));
+        hash = hash_ints(hash, plan.logcnt, plan_experts(problem));
+        plan_free(&plan);
+    }
+    return hash;
+}
+
+/* Few values with many ties, token counts, or magnitudes far apart: all exact in float32. */
+static inline void hash_fill_loads(random_problem *r)
+{
+    uint64_t state = r->seed;
+    size_t   T = r->problem.num_samples ? (size_t)r->problem.num_samples : 1;
+    int      kind = test_range(&state, 0, 2);
+    for (size_t i = 0; i < T * plan_experts(&r->problem); i++) {
+        int32_t load = test_range(&state, 0, (1 << 24) - 1);
+        if (kind == 0)
+            load %= 7;
+        else if (kind == 1)
+            load >>= test_range(&state, 8, 14);
+        else
+            load >>= test_range(&state, 0, 20);
+        r->weight[i] = (float)load;
+    }
+}
+
+/* The plans of random problems 1 .. count. The numbers for HASH_PROBLEMS and for the few that a slow
+   machine can do; when they change on purpose, EPLB_PLAN_VERSION rises and they follow. */
+enum { HASH_PLAN_VERSION = 1, HASH_PROBLEMS = 3000, HASH_PROBLEMS_FEW = 100 };
+#define HASH_EXPECTED     UINT64_C(0x7ad60753509d7c9d)
+#define HASH_EXPECTED_FEW UINT64_C(0x8d21f555251faaa5)
+
+static inline uint64_t hash_random_problems(uint64_t count)
+{
+    uint64_t hash = HASH_START;
+    for (uint64_t seed = 1; seed <= count; seed++) {
+        random_problem r = random_problem_make(seed);
+        hash_fill_loads(&r);
+        hash = hash_presets(hash, &r.problem, &r.options, r.weight, seed);
+        random_problem_free(&r);
+    }
+    return hash;
+}
+
+#endif
