@@ -26,7 +26,8 @@ enum : int32_t {
     kManyBlocks = 1024, /* from so many candidates on the GPU is full, and small blocks waste less of it
                            while one warp packs */
     kFewThreads = 64,   /* of a block then */
-    kPairLanes  = 8     /* threads that look for a swap of one pair of packs in PAIR_SCAN */
+    kPairLanes  = 8,    /* threads that look for a swap of one pair of packs in PAIR_SCAN */
+    kTogether   = 8     /* L2: swaps that a lane looks at by itself while its warp looks at a pair together */
 };
 
 static constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
@@ -666,20 +667,27 @@ static __device__ float eplb_p_heavier_by(const eplb_p_cuda_candidate &p, int32_
     return eplb_p_sub(p.pack_load[heavy], p.pack_load[light]);
 }
 
-/* The best swap of two packs, by one warp: lane l looks at swaps l, l + 32, .. */
-static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy,
-                                                    int32_t light)
+/* The best of swaps first, first + step, .. of two packs. */
+static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
+                                               int32_t first, int32_t step)
 {
     float D = eplb_p_heavier_by(p, heavy, light);
     uint64_t best = kLast;
     int32_t i;
 
-    for (i = eplb_p_lane(); i < p.room * p.room; i += kWarp) {
+    for (i = first; i < p.room * p.room; i += step) {
         int32_t u = heavy * p.room + i / p.room, v = light * p.room + i % p.room;
         float gain = eplb_p_gain_at(p, u, v, D);
         if (gain > 0.0f) best = eplb_p_smaller(best, eplb_p_swap_key(p, gain, u, v));
     }
-    return eplb_p_warp_min(best);
+    return best;
+}
+
+/* The best swap of two packs, by one warp. */
+static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy,
+                                                    int32_t light)
+{
+    return eplb_p_warp_min(eplb_p_best_swap_of(p, heavy, light, eplb_p_lane(), kWarp));
 }
 
 /* The heaviest or the lightest pack, the lower index on ties. */
@@ -786,48 +794,71 @@ static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidat
     return best != kLast && eplb_p_worth(best) > *p.tiny ? best : kLast;
 }
 
-/* The swap of two packs that lowers the sum of squares most, if it goes before the best one so far: that
-   with the largest gain, worth its fall. By one warp. */
-static __device__ uint64_t eplb_p_better_fall_by_warp(const eplb_p_cuda_candidate &p, int32_t a, int32_t b,
-                                                      uint64_t best)
-{
-    int32_t heavy = p.pack_load[a] > p.pack_load[b] ? a : b, light = heavy == a ? b : a;
-    float D = eplb_p_heavier_by(p, heavy, light), fall;
-    uint64_t swap = eplb_p_best_swap_by_warp(p, heavy, light);
+struct eplb_p_cuda_pair { /* of packs */
+    int32_t heavy, light;
+    float   D; /* by how much */
+};
 
-    if (swap == kLast) return best;
-    fall = eplb_p_swap_fall(eplb_p_worth(swap), D);
-    return eplb_p_smaller(best, eplb_p_heavy_first(fall, eplb_p_index(swap)));
+static __device__ eplb_p_cuda_pair eplb_p_pair_of(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
+{
+    eplb_p_cuda_pair pair = {a, b, 0.0f};
+    if (p.pack_load[b] > p.pack_load[a]) pair = {b, a, 0.0f};
+    pair.D = eplb_p_heavier_by(p, pair.heavy, pair.light);
+    return pair;
 }
 
-/* Whether two packs may have a swap that falls as far as the best one so far. */
-static __device__ bool eplb_p_may_fall_further(const eplb_p_cuda_candidate &p, int32_t a, int32_t b,
-                                               uint64_t best)
+/* Pairs a < b have number a * m + b; others stand for a pack with itself, which has no swap. */
+static __device__ eplb_p_cuda_pair eplb_p_numbered_pair(const eplb_p_cuda_candidate &p, int32_t number)
 {
-    float D = p.pack_load[a] > p.pack_load[b] ? eplb_p_heavier_by(p, a, b) : eplb_p_heavier_by(p, b, a);
-    return D > 0.0f && (best == kLast || !(eplb_p_largest_fall(D) < eplb_p_worth(best)));
+    int32_t a = number / p.m, b = number % p.m;
+    return a < b && a < p.m ? eplb_p_pair_of(p, a, b) : eplb_p_pair_of(p, 0, 0);
 }
 
-/* Each lane of a warp judges a pair of packs by their loads; those that may have the best swap, which are
-   few once the heaviest and the lightest pack were looked at, the warp then looks at together. */
+/* The best swap of a pair, by the fall in squares that it is worth. */
+static __device__ uint64_t eplb_p_by_fall(const eplb_p_cuda_pair &pair, uint64_t swap)
+{
+    if (swap == kLast) return kLast;
+    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_worth(swap), pair.D), eplb_p_index(swap));
+}
+
+/* Whether a pair may have a swap that falls as far as the best one so far. */
+static __device__ bool eplb_p_may_fall_further(const eplb_p_cuda_pair &pair, uint64_t best)
+{
+    return pair.D > 0.0f && (best == kLast || !(eplb_p_largest_fall(pair.D) < eplb_p_worth(best)));
+}
+
+/* The best swap of the 32 pairs from a number on, or the one from before; all by one warp. Each lane
+   judges a pair by its loads. Those that may have it are looked at one after the other by the warp
+   together when they are few, which they mostly are, and else each by its lane. */
+static __device__ uint64_t eplb_p_l2_of_pairs(const eplb_p_cuda_candidate &p, int32_t start, uint64_t best)
+{
+    eplb_p_cuda_pair pair = eplb_p_numbered_pair(p, start + eplb_p_lane());
+    bool may = eplb_p_may_fall_further(pair, best);
+    uint32_t promising = __ballot_sync(kAllLanes, may);
+    uint64_t swap;
+
+    if (kTogether * __popc(promising) > p.room * p.room) {
+        swap = may ? eplb_p_best_swap_of(p, pair.heavy, pair.light, 0, 1) : kLast;
+        return eplb_p_warp_min(eplb_p_smaller(best, eplb_p_by_fall(pair, swap)));
+    }
+    for (; promising; promising &= promising - 1) {
+        pair = eplb_p_numbered_pair(p, start + __ffs((int)promising) - 1);
+        if (!eplb_p_may_fall_further(pair, best)) continue;
+        swap = eplb_p_best_swap_by_warp(p, pair.heavy, pair.light);
+        best = eplb_p_smaller(best, eplb_p_by_fall(pair, swap));
+    }
+    return best;
+}
+
+/* The heaviest and the lightest pack first, for most other pairs cannot fall as far as those two do. */
 static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p)
 {
-    uint64_t best = eplb_p_better_fall_by_warp(p, eplb_p_heaviest_pack_by_warp(p),
-                                               eplb_p_lightest_pack_by_warp(p), kLast);
-    int32_t start, number;
+    int32_t heavy = eplb_p_heaviest_pack_by_warp(p), light = eplb_p_lightest_pack_by_warp(p), start;
+    uint64_t swap = eplb_p_best_swap_by_warp(p, heavy, light);
+    uint64_t best = eplb_p_by_fall(eplb_p_pair_of(p, heavy, light), swap);
 
-    for (start = eplb_p_warp() * kWarp; start < p.m * p.m; start += eplb_p_threads()) {
-        uint32_t promising;
-        number    = start + eplb_p_lane();
-        promising = __ballot_sync(kAllLanes,
-                                  number < p.m * p.m && number / p.m < number % p.m &&
-                                      eplb_p_may_fall_further(p, number / p.m, number % p.m, best));
-        for (; promising; promising &= promising - 1) {
-            number = start + __ffs((int)promising) - 1;
-            if (eplb_p_may_fall_further(p, number / p.m, number % p.m, best))
-                best = eplb_p_better_fall_by_warp(p, number / p.m, number % p.m, best);
-        }
-    }
+    for (start = eplb_p_warp() * kWarp; start < p.m * p.m; start += eplb_p_threads())
+        best = eplb_p_l2_of_pairs(p, start, best);
     best = eplb_p_block_min(best, p.reduce);
     return best != kLast && eplb_p_fall_counts(eplb_p_worth(best), *p.tiny) ? best : kLast;
 }

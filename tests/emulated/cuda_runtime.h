@@ -92,6 +92,7 @@ inline unsigned __shfl_sync(unsigned mask, unsigned value, int from)
 }
 
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 
 /* Nothing else runs while a fibre does, so these need no more. */
 inline int atomicCAS(int *at, int expected, int desired)
