@@ -1,5 +1,5 @@
-# analyse.sh - what is found in the source without running it. eplb.h itself is the file, so that its functions
-# count as the program's own and not as somebody's header; the program and the examples one by one.
+# analyse.sh - what is found in the source without running it. eplb.h itself is the file, so that its
+# functions count as the program's own and not as somebody's header; the program and the examples one by one.
 ANALYSED_EXAMPLES='examples/eplb_cli.c examples/gen_loads.c examples/minimal.c examples/threads.c'
 
 analyse_gcc() {

@@ -28,11 +28,13 @@ END {
         num_branches++
         split(key, field, " ")
         if (key in branch_reached) reached_branches++
-        else if (field[1] in line_reached) print "branch " field[1] " (" field[2] "): " text[field[1]] | "sort -k2n"
+        else if (field[1] in line_reached)
+            print "branch " field[1] " (" field[2] "): " text[field[1]] | "sort -k2n"
     }
     close("sort -k2n")
     line_share = num_lines ? 100 * reached_lines / num_lines : 0
     branch_share = num_branches ? 100 * reached_branches / num_branches : 0
-    printf "eplb.h: %.2f %% of %d lines, %.2f %% of %d branches\n", line_share, num_lines, branch_share, num_branches
+    printf "eplb.h: %.2f %% of %d lines, %.2f %% of %d branches\n", line_share, num_lines, branch_share,
+        num_branches
     exit !(line_share >= line && branch_share >= branch)
 }

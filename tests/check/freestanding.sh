@@ -1,6 +1,7 @@
 # freestanding.sh - eplb.h without a libc, and without the headers of one: only the compiler's own.
 
-BARE_METAL='-std=c99 -ffreestanding -fno-builtin -fno-tree-loop-distribute-patterns -nostdlib -Wall -Wextra -Werror -I.'
+BARE_METAL='-std=c99 -ffreestanding -fno-builtin -fno-tree-loop-distribute-patterns -nostdlib
+    -Wall -Wextra -Werror -I.'
 EMBEDDED=examples/embedded
 CORTEX_M0='-mcpu=cortex-m0 -mfloat-abi=soft'
 CORTEX_M4F='-mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16'
@@ -23,6 +24,7 @@ as_on_host() { # output
 }
 
 freestanding_linux() { # compiler
+    [ "$(uname -m)" = x86_64 ] || skip 'the machine is no x86-64'
     for level in -O0 -O1 -O2 -O3 -Os; do
         without_libc "$1" $BARE_METAL $level -static -o "$WORK/plan" $EMBEDDED/plan.c $EMBEDDED/memory.c \
             $EMBEDDED/linux_x86_64.c

@@ -73,7 +73,8 @@ run_some_tests() { # prefix of the command, compiler and options
         $prefix "$WORK/$program" 1 "$SOME_PROBLEMS"
     done
     for target in api oracle; do
-        "$@" -I. -Itests -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c tests/fuzz/replay.c -lm
+        "$@" -I. -Itests -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c \
+            tests/fuzz/replay.c -lm
         $prefix "$WORK/fuzz_$target"
     done
 }

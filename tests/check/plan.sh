@@ -28,23 +28,18 @@ levels() { # compiler
 gate plan-levels-gcc   gcc   levels gcc
 gate plan-levels-clang clang levels clang
 
-# A float that is kept in a wide register, an option that lets a compiler fuse, and code for this machine.
-plan_native() { # compiler
-    for march in x86-64-v2 x86-64-v3 x86-64-v4; do
-        if runs_here "$march"; then
-            one_plan '' "$1" -O3 "-march=$march" -ffp-contract=fast
-        else
-            echo "this machine is no $march"
-        fi
-    done
-    one_plan '' "$1" -O3 -march=native -ffp-contract=fast
-}
+# Processors that have an instruction for a * b + c, and compilers that may use it as they like.
 runs_here() { # -march name: glibc's dynamic linker knows what the machine has
-    ld=$(ls /lib64/ld-linux-x86-64.so.2)
-    "$ld" --help | grep -q "$1 (supported"
+    [ "$1" = native ] || /lib64/ld-linux-x86-64.so.2 --help | grep -q "$1 (supported"
 }
-gate plan-march-gcc   gcc   plan_native gcc
-gate plan-march-clang clang plan_native clang
+plan_march() { # compiler, processor
+    runs_here "$2" || skip "the machine is no $2"
+    one_plan '' "$1" -O3 "-march=$2" -ffp-contract=fast
+}
+for march in native x86-64-v2 x86-64-v3 x86-64-v4; do
+    gate "plan-$march-gcc"   gcc   plan_march gcc "$march"
+    gate "plan-$march-clang" clang plan_march clang "$march"
+done
 
 gate plan-lto-gcc   gcc            one_plan '' gcc -O2 -flto
 gate plan-lto-clang 'clang ld.lld' one_plan '' clang -O2 -flto -fuse-ld=lld
