@@ -2,12 +2,13 @@
 # make run        plan the sample of a large model
 # make test       build and run all tests; ends with "N passed, N failed"
 # make bench      time the presets beside a straightforward C++ planner
+# make bench-torch  the same, and beside the reference algorithm in PyTorch
 # make sample     write the sample of loads anew
 # make install    the header and eplb.pc, under PREFIX (/usr/local) and DESTDIR
 # make clean
 #
 # Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given; with
-# other compilers or flags give another BUILD too, or make clean first.
+# other compilers or flags give another BUILD too, or make clean first. PYTHON is an interpreter with torch.
 
 BUILD     ?= build
 PREFIX    ?= /usr/local
@@ -16,6 +17,7 @@ CFLAGS    ?= -O2
 CXXFLAGS  ?= -O2
 WARNINGS  ?= -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror
 RUN_ENV   ?=
+PYTHON    ?= python3
 
 C   = $(CC) -std=c99 $(WARNINGS) $(CFLAGS) -I.
 CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
@@ -81,14 +83,17 @@ $(BUILD)/npy_write: tests/npy_write.c | $(BUILD)
 $(BUILD)/bench/baseline.o: tests/bench/baseline.cpp tests/bench/baseline.h | $(BUILD)/bench
 	$(CPP) -c -o $@ $<
 
-$(BUILD)/bench/bench.o: tests/bench/bench.c tests/bench/baseline.h eplb.h | $(BUILD)/bench
+$(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h eplb.h | $(BUILD)/bench
 	$(C) -c -o $@ $<
 
-$(BUILD)/bench/bench: $(BUILD)/bench/bench.o $(BUILD)/bench/baseline.o
+$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench common stages fits torch baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm
 
 bench: $(BUILD)/bench/bench
 	$(BUILD)/bench/bench
+
+bench-torch: $(BUILD)/bench/bench
+	PYTHON="$(PYTHON)" $(BUILD)/bench/bench --torch
 
 # ---------------------------------------------------------------- install
 
@@ -102,4 +107,4 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test bench install clean
+.PHONY: all run sample test bench bench-torch install clean
