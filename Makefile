@@ -4,6 +4,7 @@
 # make check      the gates of the test matrix that take seconds; make check-all has all of them, and
 #                 make check-NAME those called NAME (plan, plan-s390x, fuzz, ..); tests/check/
 # make bench      time the presets beside a straightforward C++ planner
+# make bench-torch  the same, and beside the reference algorithm in PyTorch
 # make cuda       where there is nvcc: libeplb_cuda.a, its tests, example and benchmark for a real GPU, under
 #                 build/cuda/, and checks of the code that nvcc makes
 # make test-cuda  run these tests, on a GPU
@@ -14,6 +15,7 @@
 #
 # Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given, and NVCC and
 # CUDA_ARCHS for make cuda; with other compilers or flags give another BUILD too, or make clean first.
+# PYTHON is an interpreter with torch.
 
 BUILD     ?= build
 PREFIX    ?= /usr/local
@@ -24,6 +26,7 @@ WARNINGS  ?= -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -W
 RUN_ENV   ?=
 NVCC      ?= nvcc
 CUDA_ARCHS ?= 80 90 100
+PYTHON    ?= python3
 
 C   = $(CC) -std=c99 $(WARNINGS) $(CFLAGS) -I.
 CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
@@ -137,14 +140,17 @@ check-%:
 $(BUILD)/bench/baseline.o: tests/bench/baseline.cpp tests/bench/baseline.h | $(BUILD)/bench
 	$(CPP) -c -o $@ $<
 
-$(BUILD)/bench/bench.o: tests/bench/bench.c tests/bench/baseline.h eplb.h | $(BUILD)/bench
+$(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h eplb.h | $(BUILD)/bench
 	$(C) -c -o $@ $<
 
-$(BUILD)/bench/bench: $(BUILD)/bench/bench.o $(BUILD)/bench/baseline.o
+$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench common stages fits torch baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm
 
 bench: $(BUILD)/bench/bench
 	$(BUILD)/bench/bench
+
+bench-torch: $(BUILD)/bench/bench
+	PYTHON="$(PYTHON)" $(BUILD)/bench/bench --torch
 
 # ---------------------------------------------------------------- CUDA
 
@@ -171,8 +177,8 @@ test-cuda: cuda
 # Both plan the same loads; without PyTorch the library is timed alone.
 bench-cuda: cuda
 	$(BUILD)/cuda/bench_cuda --write $(BUILD)/cuda
-	if python3 -c 'import numpy, torch' 2>/dev/null; then python3 tests/bench/pytorch_gpu.py $(BUILD)/cuda; \
-	else echo 'PyTorch: skipped, python3 has none'; fi
+	if $(PYTHON) -c 'import numpy, torch' 2>/dev/null; then $(PYTHON) tests/bench/pytorch_gpu.py $(BUILD)/cuda; \
+	else echo 'PyTorch: skipped, $(PYTHON) has none'; fi
 
 $(BUILD)/cuda:
 	mkdir -p $@
@@ -207,4 +213,4 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test check check-all sizes bench cuda test-cuda bench-cuda install clean
+.PHONY: all run sample test check check-all sizes bench bench-torch cuda test-cuda bench-cuda install clean

@@ -16,5 +16,37 @@ check 'embedded prints the plan of the two-layer example' prints "$BUILD/embedde
 for source in examples/minimal.c examples/threads.c examples/cplusplus.cpp; do
     check "$source is under 80 lines" test "$(wc -l <"$source")" -lt 80
 done
-check 'the benchmark runs' $RUN_ENV "$BUILD/bench/bench" --quick
+
+# Every mode of the benchmark, on small shapes, and its table.
+bench_table() { # fields in each line of the table, arguments: runs, and all lines have them
+    fields=$1
+    shift
+    $RUN_ENV "$BUILD/bench/bench" --quick --csv "$TMP/bench.csv" "$@" >"$TMP/bench.out" &&
+        awk -F, -v fields="$fields" 'NF != fields || /nan/ { exit 1 } END { exit NR < 2 }' "$TMP/bench.csv"
+}
+has_column() { # column, values: each of them is in that column of the table
+    column=$1
+    shift
+    for value in "$@"; do
+        cut -d, -f"$column" "$TMP/bench.csv" | grep -q -x -- "$value" || return 1
+    done
+}
+refuses() { # arguments, which it does not take
+    $RUN_ENV "$BUILD/bench/bench" "$@" 2>&1 | grep '^usage: '
+}
+no_torch() {
+    PYTHON="$TMP/no-python" bench_table 17 --torch --shape 64x72x8_h &&
+        grep '^torch *skipped: ' "$TMP/bench.out"
+}
+
+check 'the benchmark runs' bench_table 17
+check 'it times every preset and the baseline' has_column 10 default deepseek best baseline
+check 'the benchmark times the stages' bench_table 14 --stages
+check 'it has a row for each stage' has_column 9 'check loads' weigh 'groups to nodes' replicate 'share loads' \
+    sort perturb pack refine select rank 'place slots' 'store plan'
+check 'the stages are set beside the whole' has_column 9 eplb_rebalance_layers
+check 'the benchmark fits how time grows' bench_table 13 --fits
+check 'it does so along four sizes' has_column 1 E R/E G L
+check 'the benchmark says that it leaves torch out' no_torch
+check 'the benchmark knows no samples but for presets' refuses --quick --fits --samples 2
 report test_examples

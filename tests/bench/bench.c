@@ -1,8 +1,11 @@
 /* bench.c - times every preset and the straightforward planner of baseline.cpp, and says how even
-   their plans are; or the same over effort, with a chart.
+   their plans are; or the same over effort, with a chart; or one of the other modes.
 
-     bench [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS] [--samples T]
-     bench --effort FILE.svg [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS]
+     bench [--samples T | --torch]     presets
+     bench --effort FILE.svg           effort
+     bench --stages                    where the time of a layer goes: stages.c
+     bench --fits                      how the time of a layer grows: fits.c
+   and with any of them [--quick] [--csv FILE] [--reps N] [--limit SECONDS], but for the fits [--shape NAME].
 
    For each shape all planners plan the same loads, one thread, in turn within each repetition, so
    that a slow spell of the machine hits them all. Loads are lognormal, sd 1 (over effort 1.5 too),
@@ -15,34 +18,21 @@
      vs base   median time / median time of the baseline
    All of them write all four arrays of a plan; log2phy is as wide as the widest of these plans needs.
    The baseline knows no samples: it plans on their mean, which it is given, free of charge.
-   A planner that would need more than the limit for one repetition is skipped, and that is said. */
-#define _POSIX_C_SOURCE 200112L
+   A planner that would need more than the limit for one repetition is skipped, and that is said.
+   With --torch the reference algorithm in PyTorch is among them (torch.c), timed after the others. */
 #define EPLB_IMPLEMENTATION
-#include "eplb.h"
-#include "baseline.h"
+#include "bench.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
-    MAX_REPS      = 1001,
-    MAX_SAMPLES   = 1024,
     MAX_PLANNERS  = 16,
-    QUICK_REPS    = 3,
-    QUICK_LAYERS  = 2,
-    QUICK_EXPERTS = 256 /* a quick run leaves larger shapes out */
+    QUICK_REPS    = 3
 };
 
 #define QUICK_LIMIT 0.05 /* seconds for one repetition of one planner */
-
-typedef struct bench_shape {
-    const char    *name; /* _g: global policy, _h: hierarchical */
-    baseline_shape is;
-    int            charted; /* over effort */
-} bench_shape;
 
 static const bench_shape shapes[] = {
     {"64x72x8_g", {16, 64, 72, 1, 1, 8}, 0},
@@ -68,7 +58,7 @@ enum { NUM_CHARTED_SDS = sizeof charted_sds / sizeof *charted_sds };
 typedef struct bench_planner {
     char         name[16];
     int          is_baseline;
-    eplb_options options; /* but for the policy, which is the shape's */
+    eplb_options options;
 } bench_planner;
 
 typedef struct bench_curve { /* over effort; 0 where the effort was skipped */
@@ -78,95 +68,18 @@ typedef struct bench_curve { /* over effort; 0 where the effort was skipped */
     double             time[NUM_EFFORTS]; /* over the baseline's */
 } bench_curve;
 
-typedef struct bench_settings {
-    const char *only_shape; /* NULL = all */
-    FILE       *csv;        /* NULL = none */
-    FILE       *chart;      /* over effort; NULL = no chart, and presets instead of efforts */
-    double      limit;      /* seconds for one repetition of one planner */
-    int         samples;
-    int         reps;
-    int         quick;
-} bench_settings;
-
 typedef struct bench_run { /* everything for one shape */
-    baseline_shape     shape;
-    eplb_problem       problem;
-    double             sd;       /* of the loads */
-    float             *weight;   /* [T, L, E] */
-    float             *mean;     /* [L, E] over the samples; the baseline plans on it */
-    eplb_plan          plan;
-    void              *scratch;
-    size_t             scratch_bytes;
+    bench_case         at;
+    double             sd;   /* of the loads */
+    float             *mean; /* [L, E] over the samples; the baseline plans on it */
     eplb_layer_report *report;
     bench_planner      planner[MAX_PLANNERS];
     int                num_planners; /* the last one is the baseline */
     int                skipped[MAX_PLANNERS];
     double             balancedness[MAX_PLANNERS];
     double             gap[MAX_PLANNERS];
-    double             seconds[MAX_PLANNERS][MAX_REPS]; /* of one repetition, sorted in the end */
+    bench_times        times[MAX_PLANNERS]; /* of one repetition */
 } bench_run;
-
-static void fail(const char *what, const char *why)
-{
-    fprintf(stderr, "bench: %s: %s\n", what, why);
-    exit(1);
-}
-
-static void *allocate(size_t count, size_t size)
-{
-    void *p = calloc(count, size);
-    if (!p)
-        fail("memory", "ran out");
-    return p;
-}
-
-/* Seconds of this thread's own, so that nothing is charged for what else the machine is doing. */
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* --------------------------------------------------------------------------------------- loads */
-
-/* splitmix64 (Steele, Lea, Flood 2014), in (0, 1]. */
-static double next_uniform(uint64_t *state)
-{
-    uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    z ^= z >> 31;
-    return ((double)(z >> 11) + 1.0) * 0x1p-53;
-}
-
-/* Standard normal, by Box and Muller 1958. */
-static double next_normal(uint64_t *state)
-{
-    const double two_pi = 6.283185307179586;
-    double radius = sqrt(-2.0 * log(next_uniform(state)));
-    return radius * cos(two_pi * next_uniform(state));
-}
-
-/* n loads for each sample. An expert's base is lognormal; with several samples the logarithm of its
-   load varies about the base as an autoregressive process of order one. */
-static void fill_loads(float *load, size_t n, int num_samples, double sd)
-{
-    const double noise_sd = 0.26, memory = 0.8; /* correlation of a sample's noise with the next one's */
-    const double fresh = noise_sd * sqrt(1.0 - memory * memory);
-    uint64_t     base_seed = 1, noise_seed = 2;
-
-    for (size_t i = 0; i < n; i++) {
-        double base = exp(sd * next_normal(&base_seed)), noise = 0.0;
-        if (num_samples > 1)
-            noise = noise_sd * next_normal(&noise_seed);
-        for (size_t t = 0; t < (size_t)num_samples; t++) {
-            load[t * n + i] = (float)(base * exp(noise));
-            if (t + 1 < (size_t)num_samples)
-                noise = memory * noise + fresh * next_normal(&noise_seed);
-        }
-    }
-}
 
 static void fill_mean(float *mean, const float *load, size_t n, int num_samples)
 {
@@ -185,15 +98,6 @@ static bench_planner *add_planner(bench_run *run)
     if (run->num_planners == MAX_PLANNERS)
         fail("planners", "too many");
     return &run->planner[run->num_planners++];
-}
-
-static eplb_options preset_options(int32_t preset)
-{
-    eplb_options options;
-    eplb_result  r = eplb_options_preset(preset, &options);
-    if (r != EPLB_OK)
-        fail("eplb_options_preset", eplb_result_name(r));
-    return options;
 }
 
 static void add_presets(bench_run *run)
@@ -225,19 +129,16 @@ static void add_baseline(bench_run *run)
 /* Plans the first num_layers layers. */
 static void plan_layers(const bench_run *run, const bench_planner *planner, int32_t num_layers)
 {
-    if (planner->is_baseline) {
-        baseline_shape  shape = run->shape;
-        baseline_arrays out = {run->plan.phy2log, run->plan.phyrank, run->plan.logcnt, run->plan.log2phy,
-                               run->plan.log2phy_width};
-        shape.num_layers = num_layers;
-        if (baseline_plan(&shape, run->mean, &out) != 0)
-            fail(planner->name, "ran out of memory");
-    } else {
-        eplb_result r = eplb_rebalance_layers(&run->problem, &planner->options, run->weight, &run->plan,
-                                              run->scratch, run->scratch_bytes, 0, num_layers);
-        if (r != EPLB_OK)
-            fail(planner->name, eplb_result_name(r));
+    const eplb_plan *plan = &run->at.plan;
+    baseline_shape   shape = run->at.shape;
+    baseline_arrays  out = {plan->phy2log, plan->phyrank, plan->logcnt, plan->log2phy, plan->log2phy_width};
+    if (!planner->is_baseline) {
+        plan_case(&run->at, planner->name, &planner->options, num_layers);
+        return;
     }
+    shape.num_layers = num_layers;
+    if (baseline_plan(&shape, run->mean, &out) != 0)
+        fail(planner->name, "ran out of memory");
 }
 
 static double time_layers(const bench_run *run, const bench_planner *planner, int32_t num_layers)
@@ -250,12 +151,14 @@ static double time_layers(const bench_run *run, const bench_planner *planner, in
 /* NULL when the plan of layer l is valid, else what is wrong with it. */
 static const char *layer_fault(const bench_run *run, ptrdiff_t l)
 {
-    const baseline_shape *is = &run->shape;
-    ptrdiff_t      experts = is->num_experts, width = run->plan.log2phy_width;
-    const int32_t *phy2log = run->plan.phy2log + l * is->num_replicas;
-    const int32_t *phyrank = run->plan.phyrank + l * is->num_replicas;
-    const int32_t *logcnt  = run->plan.logcnt + l * experts;
-    const int32_t *log2phy = run->plan.log2phy + l * experts * width;
+    const baseline_shape *is = &run->at.shape;
+    const eplb_plan      *plan = &run->at.plan;
+    ptrdiff_t             experts = is->num_experts, width = plan->log2phy_width;
+
+    const int32_t *phy2log = plan->phy2log + l * is->num_replicas;
+    const int32_t *phyrank = plan->phyrank + l * is->num_replicas;
+    const int32_t *logcnt  = plan->logcnt + l * experts;
+    const int32_t *log2phy = plan->log2phy + l * experts * width;
     int32_t        group_size = is->num_experts / is->num_groups, total = 0;
     int32_t        slots_per_node = is->num_replicas / is->num_nodes;
 
@@ -287,19 +190,20 @@ static const char *layer_fault(const bench_run *run, ptrdiff_t l)
 static void judge(bench_run *run, int p)
 {
     const bench_planner *planner = &run->planner[p];
-    plan_layers(run, planner, run->shape.num_layers);
-    for (ptrdiff_t l = 0; l < run->shape.num_layers; l++) {
+    plan_layers(run, planner, run->at.shape.num_layers);
+    for (ptrdiff_t l = 0; l < run->at.shape.num_layers; l++) {
         const char *fault = layer_fault(run, l);
         if (fault)
             fail(planner->name, fault);
     }
-    eplb_result r = eplb_evaluate(&run->problem, &planner->options, run->weight, &run->plan, run->report,
-                                  NULL, run->scratch, run->scratch_bytes);
+    const bench_case *at = &run->at;
+    eplb_result r = eplb_evaluate(&at->problem, &planner->options, at->weight, &at->plan, run->report, NULL,
+                                  at->scratch, at->scratch_bytes);
     if (r != EPLB_OK)
         fail("eplb_evaluate", eplb_result_name(r));
-    for (ptrdiff_t l = 0; l < run->shape.num_layers; l++) {
+    for (ptrdiff_t l = 0; l < run->at.shape.num_layers; l++) {
         const eplb_layer_report *report = &run->report[l];
-        double                   layers = run->shape.num_layers;
+        double                   layers = run->at.shape.num_layers;
         run->balancedness[p] += (double)report->balancedness / layers;
         run->gap[p] += ((double)report->max_load / (double)report->lower_bound - 1) / layers;
     }
@@ -310,50 +214,21 @@ static void judge(bench_run *run, int p)
 /* The planners have been added to a run that is zero otherwise. */
 static void prepare(bench_run *run, const baseline_shape *shape, int num_samples, double sd)
 {
-    run->shape = *shape;
-    run->sd    = sd;
-    run->problem.num_layers   = shape->num_layers;
-    run->problem.num_experts  = shape->num_experts;
-    run->problem.num_replicas = shape->num_replicas;
-    run->problem.num_groups   = shape->num_groups;
-    run->problem.num_nodes    = shape->num_nodes;
-    run->problem.num_gpus     = shape->num_gpus;
-    run->problem.num_samples  = num_samples;
-    for (int p = 0; p < run->num_planners; p++) {
-        eplb_options *options = &run->planner[p].options;
-        size_t        bytes = 0;
-        options->policy = shape->num_nodes > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
-        eplb_result r = eplb_scratch_size(&run->problem, options, &bytes);
-        if (r != EPLB_OK)
-            fail("eplb_scratch_size", eplb_result_name(r));
-        if (bytes > run->scratch_bytes)
-            run->scratch_bytes = bytes;
-    }
     size_t layers = (size_t)shape->num_layers, experts = (size_t)shape->num_experts;
-    size_t replicas = (size_t)shape->num_replicas, width = replicas - experts + 1;
-    run->scratch      = allocate(run->scratch_bytes, 1);
-    run->weight       = (float *)allocate((size_t)num_samples * layers * experts, sizeof(float));
-    run->mean         = (float *)allocate(layers * experts, sizeof(float));
-    run->report       = (eplb_layer_report *)allocate(layers, sizeof(eplb_layer_report));
-    run->plan.phy2log = (int32_t *)allocate(layers * replicas, sizeof(int32_t));
-    run->plan.phyrank = (int32_t *)allocate(layers * replicas, sizeof(int32_t));
-    run->plan.logcnt  = (int32_t *)allocate(layers * experts, sizeof(int32_t));
-    run->plan.log2phy = (int32_t *)allocate(layers * experts * width, sizeof(int32_t));
-    run->plan.log2phy_width = (int32_t)width;
-    fill_loads(run->weight, layers * experts, num_samples, sd);
-    fill_mean(run->mean, run->weight, layers * experts, num_samples);
+    run->at     = open_case(shape, num_samples, sd);
+    run->sd     = sd;
+    run->mean   = (float *)allocate(layers * experts, sizeof(float));
+    run->report = (eplb_layer_report *)allocate(layers, sizeof(eplb_layer_report));
+    fill_mean(run->mean, run->at.weight, layers * experts, num_samples);
+    for (int p = 0; p < run->num_planners; p++)
+        make_room(&run->at, &run->planner[p].options);
 }
 
 static void release(bench_run *run)
 {
-    free(run->scratch);
-    free(run->weight);
+    close_case(&run->at);
     free(run->mean);
     free(run->report);
-    free(run->plan.phy2log);
-    free(run->plan.phyrank);
-    free(run->plan.logcnt);
-    free(run->plan.log2phy);
 }
 
 /* Skips what is too slow, by the time of one layer; returns the width that the others' plans need. */
@@ -362,64 +237,75 @@ static int32_t probe(bench_run *run, double limit)
     int32_t width = 1;
     for (int p = 0; p < run->num_planners; p++) {
         const bench_planner *planner = &run->planner[p];
-        double estimate = time_layers(run, planner, 1) * run->shape.num_layers;
+        double estimate = time_layers(run, planner, 1) * run->at.shape.num_layers;
         run->skipped[p] = estimate > limit && !planner->is_baseline;
         if (run->skipped[p]) {
             printf("%-13s skipped: about %.3g s for one repetition\n", planner->name, estimate);
             continue;
         }
-        plan_layers(run, planner, run->shape.num_layers);
-        for (ptrdiff_t i = 0; i < (ptrdiff_t)run->shape.num_layers * run->shape.num_experts; i++)
-            width = run->plan.logcnt[i] > width ? run->plan.logcnt[i] : width;
+        plan_layers(run, planner, run->at.shape.num_layers);
+        int32_t needed = width_needed(&run->at);
+        width = needed > width ? needed : width;
     }
     return width;
 }
 
-static int compare_doubles(const void *a, const void *b)
+static void print_row(const bench_run *run, const bench_shape *shape, const bench_settings *set,
+                      const char *name, const bench_times *times, int judged)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    const baseline_shape *is = &run->at.shape;
+    double                us = 1e6 / is->num_layers;
+    double                ratio = times->median / run->times[run->num_planners - 1].median;
+    printf("%-13s %10.2f %10.2f %10.2f %9.4f %7.3f%% %9.3f\n", name, times->median * us, times->q1 * us,
+           times->q3 * us, run->balancedness[judged], run->gap[judged] * 100, ratio);
+    if (!set->csv)
+        return;
+    fprintf(set->csv, "%s,%d,%d,%d,%d,%d,%d,%d,%.1f,%s,%d,%.3f,%.3f,%.3f,%.6f,%.6f,%.4f\n", shape->name,
+            (int)is->num_layers, (int)is->num_experts, (int)is->num_replicas, (int)is->num_groups,
+            (int)is->num_nodes, (int)is->num_gpus, set->samples, run->sd, name, set->reps,
+            times->median * us, times->q1 * us, times->q3 * us, run->balancedness[judged], run->gap[judged],
+            ratio);
 }
 
-static double median(const bench_run *run, int p, int reps) { return run->seconds[p][reps / 2]; }
-
-static void print_results(const bench_run *run, const bench_shape *shape, const bench_settings *set)
+/* The reference in PyTorch gives DEEPSEEK's plans, so it is as good as that. */
+static void bench_torch(bench_run *run, const bench_shape *shape, const bench_settings *set)
 {
-    const baseline_shape *is = &run->shape;
-    double base = median(run, run->num_planners - 1, set->reps);
+    bench_times *times = (bench_times *)allocate(1, sizeof *times);
+    const char  *missing = "its plan is deepseek's, which is skipped";
+    if (!run->skipped[EPLB_PRESET_DEEPSEEK]) {
+        plan_layers(run, &run->planner[EPLB_PRESET_DEEPSEEK], run->at.shape.num_layers);
+        missing = time_torch(&run->at, set->reps, times);
+    }
+    if (missing)
+        printf("%-13s skipped: %s\n", "torch", missing);
+    else
+        print_row(run, shape, set, "torch", times, EPLB_PRESET_DEEPSEEK);
+    free(times);
+}
+
+static void print_results(bench_run *run, const bench_shape *shape, const bench_settings *set)
+{
     printf("%-13s %10s %10s %10s %9s %8s %9s\n", "planner", "us/layer", "quartile 1", "quartile 3",
            "balance", "gap", "vs base");
     for (int p = 0; p < run->num_planners; p++) {
-        if (run->skipped[p])
-            continue;
-        const char *name = run->planner[p].name;
-        double us = 1e6 / is->num_layers, middle = median(run, p, set->reps);
-        double q1 = run->seconds[p][set->reps / 4], q3 = run->seconds[p][set->reps * 3 / 4];
-        printf("%-13s %10.2f %10.2f %10.2f %9.4f %7.3f%% %9.3f\n", name, middle * us, q1 * us, q3 * us,
-               run->balancedness[p], run->gap[p] * 100, middle / base);
-        if (set->csv) {
-            fprintf(set->csv, "%s,%d,%d,%d,%d,%d,%d,%d,%.1f,%s,%d,%.3f,%.3f,%.3f,%.6f,%.6f,%.4f\n",
-                    shape->name, (int)is->num_layers, (int)is->num_experts, (int)is->num_replicas,
-                    (int)is->num_groups, (int)is->num_nodes, (int)is->num_gpus, set->samples, run->sd, name,
-                    set->reps, middle * us, q1 * us, q3 * us, run->balancedness[p], run->gap[p],
-                    middle / base);
-        }
+        if (!run->skipped[p])
+            print_row(run, shape, set, run->planner[p].name, &run->times[p], p);
     }
+    if (set->torch)
+        bench_torch(run, shape, set);
     printf("\n");
 }
 
 /* Times and judges the run's planners, prints what came of it, and leaves it in the run. */
 static void bench_one(bench_run *run, const bench_shape *shape, double sd, const bench_settings *set)
 {
-    baseline_shape is = shape->is;
-    if (set->quick && is.num_layers > QUICK_LAYERS)
-        is.num_layers = QUICK_LAYERS;
+    baseline_shape is = timed_shape(shape, set);
     printf("%s: %d layers, %d experts, %d slots, %d groups, %d nodes, %d GPUs, T = %d, sd %.1f\n",
            shape->name, (int)is.num_layers, (int)is.num_experts, (int)is.num_replicas, (int)is.num_groups,
            (int)is.num_nodes, (int)is.num_gpus, set->samples, sd);
 
     prepare(run, &is, set->samples, sd);
-    run->plan.log2phy_width = probe(run, set->limit);
+    run->at.plan.log2phy_width = probe(run, set->limit);
     for (int p = 0; p < run->num_planners; p++) {
         if (!run->skipped[p])
             judge(run, p);
@@ -428,11 +314,11 @@ static void bench_one(bench_run *run, const bench_shape *shape, double sd, const
         for (int i = 0; i < run->num_planners; i++) {
             int p = (i + rep) % run->num_planners; /* nobody always follows the same one */
             if (!run->skipped[p])
-                run->seconds[p][rep] = time_layers(run, &run->planner[p], is.num_layers);
+                run->times[p].seconds[rep] = time_layers(run, &run->planner[p], is.num_layers);
         }
     }
     for (int p = 0; p < run->num_planners; p++)
-        qsort(run->seconds[p], (size_t)set->reps, sizeof(double), compare_doubles);
+        finish_times(&run->times[p], set->reps);
     print_results(run, shape, set);
     release(run);
 }
@@ -457,7 +343,7 @@ static bench_curve bench_efforts(const bench_shape *shape, double sd, const benc
     curve.sd    = sd;
     for (int i = 0; i < NUM_EFFORTS; i++) { /* a skipped planner has neither gap nor time */
         curve.gap[i]  = run->gap[i];
-        curve.time[i] = median(run, i, set->reps) / median(run, run->num_planners - 1, set->reps);
+        curve.time[i] = run->times[i].median / run->times[run->num_planners - 1].median;
     }
     free(run);
     return curve;
@@ -658,8 +544,8 @@ static void draw_chart(FILE *svg, const bench_curve *curves, int num_curves)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: bench [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS]\n"
-                    "             [--samples T | --effort FILE.svg]\n"
+    fprintf(stderr, "usage: bench [--samples T | --torch | --effort FILE.svg | --stages | --fits]\n"
+                    "             [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS]\n"
                     "shapes:");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         fprintf(stderr, " %s", shapes[i].name);
@@ -675,16 +561,42 @@ static FILE *open_output(const char *path)
     return f;
 }
 
+/* An option without a value: returns whether it is one. */
+static int read_switch(bench_settings *set, const char *option)
+{
+    if (strcmp(option, "--quick") == 0) {
+        set->quick = 1;
+        set->reps  = QUICK_REPS;
+        set->limit = QUICK_LIMIT;
+    } else if (strcmp(option, "--stages") == 0) {
+        set->mode = BENCH_STAGES;
+    } else if (strcmp(option, "--fits") == 0) {
+        set->mode = BENCH_FITS;
+    } else if (strcmp(option, "--torch") == 0) {
+        set->torch = 1;
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
+static const char *csv_head(int mode)
+{
+    if (mode == BENCH_STAGES)
+        return stages_csv_head;
+    if (mode == BENCH_FITS)
+        return fits_csv_head;
+    return "shape,layers,experts,replicas,groups,nodes,gpus,samples,sd,planner,repetitions,"
+           "us_per_layer,us_per_layer_q1,us_per_layer_q3,balancedness,gap,time_vs_baseline\n";
+}
+
 static bench_settings read_arguments(int argc, char **argv)
 {
-    bench_settings set = {NULL, NULL, NULL, 2.0, 1, 11, 0};
+    bench_settings set = {BENCH_PRESETS, NULL, NULL, NULL, 2.0, 1, 11, 0, 0};
     const char    *csv_path = NULL, *chart_path = NULL;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--quick") == 0) {
-            set.quick = 1;
-            set.reps  = QUICK_REPS;
-            set.limit = QUICK_LIMIT;
+        if (read_switch(&set, argv[i])) {
             continue;
         } else if (strcmp(argv[i], "--shape") == 0) {
             set.only_shape = value;
@@ -697,6 +609,7 @@ static bench_settings read_arguments(int argc, char **argv)
         } else if (strcmp(argv[i], "--samples") == 0) {
             set.samples = atoi(value);
         } else if (strcmp(argv[i], "--effort") == 0) {
+            set.mode   = BENCH_EFFORTS;
             chart_path = value;
         } else {
             usage();
@@ -705,14 +618,19 @@ static bench_settings read_arguments(int argc, char **argv)
     }
     if (set.reps < 1 || set.reps > MAX_REPS || !(set.limit > 0))
         usage();
-    if (set.samples < 1 || set.samples > MAX_SAMPLES || (chart_path && set.samples != 1))
+    if (set.samples < 1 || set.samples > MAX_SAMPLES)
+        usage();
+    if (set.mode != BENCH_PRESETS && (set.samples != 1 || set.torch))
         usage(); /* with several samples all effort above 1 is the same */
+    if (set.torch && set.samples != 1)
+        usage();
+    if (set.mode == BENCH_FITS && set.only_shape)
+        usage();
     if (csv_path) {
         set.csv = open_output(csv_path);
-        fprintf(set.csv, "shape,layers,experts,replicas,groups,nodes,gpus,samples,sd,planner,repetitions,"
-                         "us_per_layer,us_per_layer_q1,us_per_layer_q3,balancedness,gap,time_vs_baseline\n");
+        fputs(csv_head(set.mode), set.csv);
     }
-    if (chart_path)
+    if (set.mode == BENCH_EFFORTS)
         set.chart = open_output(chart_path);
     return set;
 }
@@ -721,29 +639,40 @@ static int wanted(const bench_shape *shape, const bench_settings *set)
 {
     if (set->only_shape)
         return strcmp(set->only_shape, shape->name) == 0;
-    if (set->chart)
+    if (set->mode == BENCH_EFFORTS)
         return shape->charted;
     return !set->quick || shape->is.num_experts <= QUICK_EXPERTS;
+}
+
+/* What is wanted of all shapes; the curves over effort make one chart. */
+static void bench_shapes(const bench_settings *set)
+{
+    bench_curve curves[MAX_CURVES];
+    int         matched = 0, num_curves = 0;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        if (!wanted(&shapes[i], set))
+            continue;
+        matched = 1;
+        if (set->mode == BENCH_PRESETS)
+            bench_presets(&shapes[i], set);
+        if (set->mode == BENCH_STAGES)
+            bench_stages(&shapes[i], set);
+        for (int k = 0; set->mode == BENCH_EFFORTS && k < NUM_CHARTED_SDS && num_curves < MAX_CURVES; k++)
+            curves[num_curves++] = bench_efforts(&shapes[i], charted_sds[k], set);
+    }
+    if (!matched)
+        usage();
+    if (set->mode == BENCH_EFFORTS)
+        draw_chart(set->chart, curves, num_curves);
 }
 
 int main(int argc, char **argv)
 {
     bench_settings set = read_arguments(argc, argv);
-    bench_curve    curves[MAX_CURVES];
-    int            matched = 0, num_curves = 0;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        if (!wanted(&shapes[i], &set))
-            continue;
-        matched = 1;
-        if (!set.chart)
-            bench_presets(&shapes[i], &set);
-        for (int k = 0; set.chart && k < NUM_CHARTED_SDS && num_curves < MAX_CURVES; k++)
-            curves[num_curves++] = bench_efforts(&shapes[i], charted_sds[k], &set);
-    }
-    if (!matched)
-        usage();
-    if (set.chart)
-        draw_chart(set.chart, curves, num_curves);
+    if (set.mode == BENCH_FITS)
+        bench_fits(&set);
+    else
+        bench_shapes(&set);
     if (set.csv && fclose(set.csv) != 0)
         fail("the CSV file", "cannot be written");
     if (set.chart && fclose(set.chart) != 0)

@@ -1,0 +1,95 @@
+/* bench.h - what the parts of the benchmark share: shapes, settings, loads, planning and the clock.
+   common.c has these; bench.c is the program, stages.c, fits.c and torch.c are modes of it. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include "eplb.h"
+#include "baseline.h"
+
+#include <stdio.h>
+
+enum {
+    MAX_REPS      = 1001,
+    MAX_SAMPLES   = 1024,
+    QUICK_LAYERS  = 2,
+    QUICK_EXPERTS = 256 /* a quick run leaves larger shapes out */
+};
+
+enum { BENCH_PRESETS, BENCH_EFFORTS, BENCH_STAGES, BENCH_FITS }; /* what is measured */
+
+typedef struct bench_shape {
+    const char    *name; /* _g: global policy, _h: hierarchical */
+    baseline_shape is;
+    int            charted; /* over effort */
+} bench_shape;
+
+typedef struct bench_settings {
+    int         mode;       /* BENCH_* */
+    const char *only_shape; /* NULL = all */
+    FILE       *csv;        /* NULL = none */
+    FILE       *chart;      /* over effort */
+    double      limit;      /* seconds for one repetition of one planner */
+    int         samples;
+    int         reps;
+    int         quick;
+    int         torch; /* beside the presets */
+} bench_settings;
+
+typedef struct bench_case { /* loads, and the memory to plan them in */
+    baseline_shape shape;
+    eplb_problem   problem;
+    float         *weight; /* [T, L, E] */
+    eplb_plan      plan;   /* all arrays, log2phy as wide as any plan needs */
+    void          *scratch;
+    size_t         scratch_bytes;
+} bench_case;
+
+typedef struct bench_times { /* of the repetitions of one thing */
+    double seconds[MAX_REPS];
+    double q1, median, q3; /* once they are all there */
+} bench_times;
+
+/* Ends the program. */
+void fail(const char *what, const char *why);
+
+/* Zeroed memory; it never fails to the caller. */
+void *allocate(size_t count, size_t size);
+
+/* Seconds of this thread's own, so that nothing is charged for what else the machine is doing. */
+double now(void);
+
+/* Sorts the seconds and fills in the quartiles. */
+void finish_times(bench_times *times, int reps);
+
+/* The options of a preset. Its policy suits all shapes: global where there is one node. */
+eplb_options preset_options(int32_t preset);
+
+/* A shape with as many layers as are timed. */
+baseline_shape timed_shape(const bench_shape *shape, const bench_settings *set);
+
+/* Loads with standard deviation sd of their logarithm, and all memory but scratch. */
+bench_case open_case(const baseline_shape *shape, int num_samples, double sd);
+void       close_case(bench_case *c);
+
+/* Scratch becomes large enough for these options too. */
+void make_room(bench_case *c, const eplb_options *options);
+
+/* Plans the first num_layers layers. */
+void plan_case(const bench_case *c, const char *name, const eplb_options *options, int32_t num_layers);
+
+/* The narrowest log2phy that the plan of the case fits. */
+int32_t width_needed(const bench_case *c);
+
+/* Where the time of a layer goes, for one shape. */
+void              bench_stages(const bench_shape *shape, const bench_settings *set);
+extern const char stages_csv_head[];
+
+/* How the time of a layer grows. */
+void              bench_fits(const bench_settings *set);
+extern const char fits_csv_head[];
+
+/* The reference algorithm in PyTorch, on the loads of a case whose plan is DEEPSEEK's at this moment.
+   Returns NULL, or why it is left out. A plan other than that one ends the program. */
+const char *time_torch(const bench_case *c, int reps, bench_times *times);
+
+#endif
