@@ -1,14 +1,14 @@
 # make            the command line program and the examples, under build/
 # make run        plan the sample of a large model
 # make test       build and run all tests; ends with "N passed, N failed"
-# make bench      time the presets beside a straightforward C++ planner
-# make bench-torch  the same, and beside the reference algorithm in PyTorch
+# make bench      time the presets beside a straightforward C++ planner; make bench-torch, beside the
+#                 reference algorithm in PyTorch too, where PYTHON has it
 # make sample     write the sample of loads anew
 # make install    the header and eplb.pc, under PREFIX (/usr/local) and DESTDIR
 # make clean
 #
 # Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given; with
-# other compilers or flags give another BUILD too, or make clean first. PYTHON is an interpreter with torch.
+# other compilers or flags give another BUILD too, or make clean first.
 
 BUILD     ?= build
 PREFIX    ?= /usr/local
@@ -17,7 +17,6 @@ CFLAGS    ?= -O2
 CXXFLAGS  ?= -O2
 WARNINGS  ?= -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror
 RUN_ENV   ?=
-PYTHON    ?= python3
 
 C   = $(CC) -std=c99 $(WARNINGS) $(CFLAGS) -I.
 CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
@@ -89,11 +88,15 @@ $(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h e
 $(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench common stages fits torch baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm
 
-bench: $(BUILD)/bench/bench
-	$(BUILD)/bench/bench
+PYTHON ?= python3
 
 bench-torch: $(BUILD)/bench/bench
 	PYTHON="$(PYTHON)" $(BUILD)/bench/bench --torch
+
+.PHONY: bench-torch
+
+bench: $(BUILD)/bench/bench
+	$(BUILD)/bench/bench
 
 # ---------------------------------------------------------------- install
 
@@ -107,4 +110,4 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test bench bench-torch install clean
+.PHONY: all run sample test bench install clean
