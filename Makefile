@@ -3,8 +3,8 @@
 # make test       build and run all tests; ends with "N passed, N failed"
 # make check      the gates of the test matrix that take seconds; make check-all has all of them, and
 #                 make check-NAME those called NAME (plan, plan-s390x, fuzz, ..); tests/check/
-# make bench      time the presets beside a straightforward C++ planner
-# make bench-torch  the same, and beside the reference algorithm in PyTorch
+# make bench      time the presets beside a straightforward C++ planner; make bench-torch, beside the
+#                 reference algorithm in PyTorch too, where PYTHON has it
 # make cuda       where there is nvcc: libeplb_cuda.a, its tests, example and benchmark for a real GPU, under
 #                 build/cuda/, and checks of the code that nvcc makes
 # make test-cuda  run these tests, on a GPU
@@ -15,7 +15,6 @@
 #
 # Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given, and NVCC and
 # CUDA_ARCHS for make cuda; with other compilers or flags give another BUILD too, or make clean first.
-# PYTHON is an interpreter with torch.
 
 BUILD     ?= build
 PREFIX    ?= /usr/local
@@ -24,9 +23,9 @@ CFLAGS    ?= -O2
 CXXFLAGS  ?= -O2
 WARNINGS  ?= -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror
 RUN_ENV   ?=
+PYTHON    ?= python3
 NVCC      ?= nvcc
 CUDA_ARCHS ?= 80 90 100
-PYTHON    ?= python3
 
 C   = $(CC) -std=c99 $(WARNINGS) $(CFLAGS) -I.
 CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
@@ -146,8 +145,7 @@ $(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h e
 $(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench common stages fits torch baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm
 
-bench: $(BUILD)/bench/bench
-	$(BUILD)/bench/bench
+PYTHON ?= python3
 
 bench-torch: $(BUILD)/bench/bench
 	PYTHON="$(PYTHON)" $(BUILD)/bench/bench --torch

@@ -51,6 +51,12 @@ static const int32_t staged_presets[] = {EPLB_PRESET_DEEPSEEK, EPLB_PRESET_HILL_
                                          EPLB_PRESET_RESTARTS, EPLB_PRESET_ENSEMBLE};
 enum { NUM_STAGED = sizeof staged_presets / sizeof *staged_presets };
 
+/* From one thing timed to the next, among the stages and the whole: far enough that the whole, which comes
+   after the stages, does not find the plan in the cache that its last stage had to fetch. A prime that does
+   not divide their number, so that all come in turn. */
+enum { STRIDE = 5 };
+typedef char stride_reaches_all[(NUM_STAGES + 1) % STRIDE != 0 ? 1 : -1];
+
 const char stages_csv_head[] = "shape,layers,experts,replicas,groups,nodes,gpus,preset,stage,repetitions,"
                                "us_per_layer,us_per_layer_q1,us_per_layer_q3,share\n";
 
@@ -292,7 +298,7 @@ void bench_stages(const bench_shape *shape, const bench_settings *set)
             if (preset->skipped)
                 continue;
             for (int i = 0; i <= NUM_STAGES; i++) {
-                int stage = (i + rep) % (NUM_STAGES + 1); /* none always follows the same one */
+                int stage = (i * STRIDE + rep) % (NUM_STAGES + 1);
                 if (stage == NUM_STAGES)
                     preset->whole.seconds[rep] = time_whole(&run->at, preset);
                 else if (has_stage(&preset->options, stage))
