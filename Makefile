@@ -76,9 +76,9 @@ sample: $(BUILD)/gen_loads
 $(BUILD)/tests/%: tests/%.c eplb.h $(wildcard tests/*.h) | $(BUILD)/tests
 	$(C) -o $@ $< -lm
 
-# The same without vector instructions, and with those of the target only.
+# The same as small machines have it, and with vector instructions of the target only.
 $(BUILD)/tests/plain_%: tests/test_%.c eplb.h $(wildcard tests/*.h) | $(BUILD)/tests
-	$(C) -DEPLB_NO_SIMD -o $@ $< -lm
+	$(C) -DEPLB_NO_SIMD -DEPLB_SIDES=1 -o $@ $< -lm
 
 $(BUILD)/tests/fixed_%: tests/test_%.c eplb.h $(wildcard tests/*.h) | $(BUILD)/tests
 	$(C) -DEPLB_NO_DISPATCH -o $@ $< -lm
@@ -144,8 +144,6 @@ $(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h e
 
 $(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench common stages fits torch baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm
-
-PYTHON ?= python3
 
 bench-torch: $(BUILD)/bench/bench
 	PYTHON="$(PYTHON)" $(BUILD)/bench/bench --torch

@@ -40,6 +40,9 @@
                             nothing unless set; with EPLB_IMPLEMENTATION
      EPLB_SCRATCH_ALIGN     alignment of the blocks within scratch: 64, or a smaller power of two
                             not under 8; the same wherever included
+     EPLB_SIDES             layers planned side by side: 2, which is faster where a processor has more
+                            than one thing to do at once, or 1, which takes half the scratch; the
+                            same wherever included
      EPLB_NO_SIMD           no vector instructions: the same plans, a little later; with
                             EPLB_IMPLEMENTATION
      EPLB_NO_DISPATCH       none but those of the target, so that nothing is asked about the processor
@@ -119,6 +122,13 @@
 #endif
 #if EPLB_SCRATCH_ALIGN < 8 || (EPLB_SCRATCH_ALIGN & (EPLB_SCRATCH_ALIGN - 1)) != 0
 #error "EPLB_SCRATCH_ALIGN must be a power of two, 8 at least"
+#endif
+
+#ifndef EPLB_SIDES
+#define EPLB_SIDES 2
+#endif
+#if EPLB_SIDES != 1 && EPLB_SIDES != 2
+#error "EPLB_SIDES must be 1 or 2"
 #endif
 
 #ifdef __cplusplus
@@ -292,10 +302,12 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
-    (((size_t)60 + (size_t)12 * (size_t)(num_samples)) * (size_t)(num_experts) +                   \
-     (size_t)120 * (size_t)(num_replicas) +                                                        \
-     ((size_t)88 + (size_t)4 * (size_t)(num_samples) + (size_t)(num_gpus) / 4) * (size_t)(num_gpus) + \
-     (size_t)4 * (size_t)(num_samples) + (size_t)64 * EPLB_SCRATCH_ALIGN)
+    ((size_t)(28 + 16 * EPLB_SIDES) * (size_t)(num_experts) +                                      \
+     (size_t)(16 + 52 * EPLB_SIDES) * (size_t)(num_replicas) +                                     \
+     (size_t)(44 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
+     (size_t)(num_gpus) / 8 * EPLB_SIDES * (size_t)(num_gpus) +                                    \
+     ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) * (size_t)(num_samples) + \
+     (size_t)(32 + 16 * EPLB_SIDES) * EPLB_SCRATCH_ALIGN)
 
 /* eplb_scratch_size - bytes of scratch for eplb_rebalance, eplb_rebalance_layers and eplb_evaluate.
    in      problem, options  as there; options NULL = EPLB_PRESET_DEFAULT
@@ -1070,9 +1082,8 @@ static void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
 }
 
 enum {
-    EPLB_P_DIGITS_FROM = 24,    /* fewer items are cheaper to merge */
-    EPLB_P_DIGITS_TO   = 65535, /* what a counter holds */
-    EPLB_P_DIGIT_BITS  = 8      /* of the widest digit */
+    EPLB_P_DIGITS_FROM = 24, /* fewer items are cheaper to merge */
+    EPLB_P_DIGIT_BITS  = 8   /* of the widest digit */
 };
 
 /* The narrowest digit whose two passes leave few of n items out of place. */
@@ -1175,7 +1186,7 @@ static void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare,
 {
     int32_t i;
 
-    if (n >= EPLB_P_DIGITS_FROM && n <= EPLB_P_DIGITS_TO) {
+    if (n >= EPLB_P_DIGITS_FROM && n <= (int32_t)UINT16_MAX) { /* what a counter holds */
         eplb_p_sort_by_digits(load, key, spare, n);
         if (eplb_p_insert_few(key, n)) return;
     } else {
@@ -1225,6 +1236,17 @@ static uint32_t eplb_p_pair_bit(int32_t b) { return (uint32_t)1 << ((uint32_t)b 
 static int eplb_p_is_settled(const uint32_t *pairs, int32_t b)
 {
     return (pairs[(uint32_t)b / 32] >> ((uint32_t)b % 32) & 1) != 0;
+}
+
+static int32_t eplb_p_lowest_bit(uint32_t bits)
+{
+#if defined(__GNUC__)
+    return (int32_t)__builtin_ctzl(bits);
+#else
+    int32_t b = 0;
+    while (!(bits >> b & 1)) b++;
+    return b;
+#endif
 }
 
 static void eplb_p_settle_pair(uint32_t *settled, int32_t n, int32_t a, int32_t b)
@@ -1606,9 +1628,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
 
    n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an
    item is known by its position in that order, so "first in sorted order" is "at the lower position".
-   Two packings of one shape may be done side by side (EPLB_P_SIDES), which is how two layers are. */
-
-enum { EPLB_P_SIDES = 2 };
+   Two packings of one shape may be done side by side, which is how two layers are. */
 
 typedef struct eplb_p_packer {
     const eplb_packing *how;
@@ -1640,6 +1660,7 @@ typedef struct eplb_p_packer {
     float    *held_load; /* [m, stride] their true loads */
     uint64_t *by_load;   /* [m] packs, heaviest first */
     uint32_t *settled;   /* pairs of packs known to have no swap; NULL where few pairs are searched */
+    uint32_t *light;     /* L2: a set of packs, as a row of settled */
 } eplb_p_packer;
 
 /* Whether pairs without a swap would be searched again and again. */
@@ -1676,7 +1697,10 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
         p.held_load = EPLB_P_TAKE_ROWS(a, float, m, p.stride);
         p.by_load   = EPLB_P_TAKE(a, uint64_t, m);
     }
-    if (eplb_p_searches_all_pairs(how)) p.settled = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
+    if (eplb_p_searches_all_pairs(how)) {
+        p.settled = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
+        p.light   = EPLB_P_TAKE_ROWS(a, uint32_t, 1, eplb_p_pair_words(m));
+    }
     return p;
 }
 
@@ -2011,31 +2035,63 @@ static eplb_p_swap eplb_p_find_max_to_any(const eplb_p_packer *p)
     return best.gain > p->tiny ? best : eplb_p_no_swap;
 }
 
-/* For two packs, the swap with the largest gain is also the one with the largest fall in squares,
+/* The best swap so far, and that of the i-th heaviest pack with a lighter one: the better stays. For two
+   packs, the swap with the largest gain is also the one with the largest fall in squares,
    d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
+static void eplb_p_consider_l2(const eplb_p_packer *p, int32_t i, int32_t light, eplb_p_swap *best,
+                               float *best_fall)
+{
+    int32_t heavy = eplb_p_by_load(p, i), j = i + 1;
+    float D = eplb_p_difference(p, heavy, light), gain, fall;
+    eplb_p_swap swap;
+
+    if (eplb_p_largest_fall(D) < *best_fall) return;
+    gain = eplb_p_pair_gain(p, heavy, light, D);
+    fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
+    if (!(gain > 0.0f) || fall < *best_fall) return;
+    while (eplb_p_by_load(p, j) != light) j++;
+    swap = eplb_p_swap_of(p, i, j, gain);
+    if (best->gain > 0.0f && !(fall > *best_fall) && !eplb_p_goes_before(p, &swap, best)) return;
+    *best      = swap;
+    *best_fall = fall;
+}
+
+/* Take packs out of p->light, in the order by load from a place on, up to the first that is so much lighter
+   than the i-th that a swap of the two may be the best. Returns its place. */
+static int32_t eplb_p_narrow_light(const eplb_p_packer *p, int32_t place, int32_t i, float best_fall)
+{
+    for (; place < p->m; place++) {
+        int32_t pack = eplb_p_by_load(p, place);
+        float D = eplb_p_difference(p, eplb_p_by_load(p, i), pack);
+        if (place > i && D > 0.0f && !(eplb_p_largest_fall(D) < best_fall)) break;
+        p->light[(uint32_t)pack / 32] &= ~eplb_p_pair_bit(pack);
+    }
+    return place;
+}
+
+/* From one heavy pack to the next, ever fewer are light enough, and only those not settled with it are
+   looked at: few, once all pairs were. The heaviest meets the lightest first, so that the best fall is soon
+   near what it will be. */
 static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
 {
-    eplb_p_swap best = eplb_p_no_swap, swap;
+    eplb_p_swap best = eplb_p_no_swap;
     float best_fall = 0.0f;
-    int32_t i, j;
+    int32_t words = (int32_t)eplb_p_pair_words(p->m), first = 0, i, j, word;
 
+    for (word = 0; word < words; word++) p->light[word] = UINT32_MAX;
+    if (p->m % 32 != 0) p->light[words - 1] = eplb_p_pair_bit(p->m) - 1;
     for (i = 0; i < p->m; i++) {
-        int32_t heavy = eplb_p_by_load(p, i);
-        const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
-        for (j = p->m - 1; j > i; j--) {
-            int32_t light = eplb_p_by_load(p, j);
-            float D = eplb_p_difference(p, heavy, light), gain, fall;
-            if (eplb_p_largest_fall(D) < best_fall || !(D > 0.0f)) break; /* D shrinks from here on */
-            if (eplb_p_is_settled(settled, light)) continue;
-            gain = eplb_p_pair_gain(p, heavy, light, D);
-            fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
-            if (!(gain > 0.0f) || fall < best_fall) continue;
-            swap = eplb_p_swap_of(p, i, j, gain);
-            if (best.gain > 0.0f && !(fall > best_fall) && !eplb_p_goes_before(p, &swap, &best)) continue;
-            best      = swap;
-            best_fall = fall;
+        const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, eplb_p_by_load(p, i));
+        first = eplb_p_narrow_light(p, first, i, best_fall);
+        if (first == p->m) break; /* nor will any be light enough for those behind i */
+        for (j = p->m - 1; i == 0 && j >= first; j--)
+            if (!eplb_p_is_settled(settled, eplb_p_by_load(p, j)))
+                eplb_p_consider_l2(p, i, eplb_p_by_load(p, j), &best, &best_fall);
+        for (word = 0; i > 0 && word < words; word++) {
+            uint32_t open = p->light[word] & ~settled[word];
+            for (; open; open &= open - 1)
+                eplb_p_consider_l2(p, i, 32 * word + eplb_p_lowest_bit(open), &best, &best_fall);
         }
-        if (j == p->m - 1) break; /* and D is smaller still behind i */
     }
     return eplb_p_fall_counts(best_fall, p->tiny) ? best : eplb_p_no_swap;
 }
@@ -2204,7 +2260,7 @@ static void eplb_p_pack_singly(eplb_p_packer *p)
 /* One packing, or several of one shape side by side. */
 static void eplb_p_pack(eplb_p_packer *const *side, int32_t sides, uint64_t seed, int stage)
 {
-    eplb_p_packer *going[EPLB_P_SIDES]; /* those that want another candidate */
+    eplb_p_packer *going[EPLB_SIDES]; /* those that want another candidate */
     int32_t candidates = side[0]->how->num_candidates, num_going = sides, c, i;
 
     for (i = 0; i < sides && side[i]->room == 1; i++) eplb_p_pack_singly(side[i]);
@@ -2301,8 +2357,8 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
 /* ---------------------------------------------------------------------------------- hierarchy
 
    A job is one call: the problem with its defaults filled in, as the policy sees it, and the
-   scratch of the layer that is in hand. Two layers are planned side by side, each with a job of its
-   own, unless they are improved, which takes far longer than all other steps. */
+   scratch of the layer that is in hand. Two layers are planned side by side (EPLB_SIDES), each with a
+   job of its own, unless they are improved, which takes far longer than all other steps. */
 
 typedef struct eplb_p_job {
     eplb_problem shape; /* under the global policy one group and one node */
@@ -2429,7 +2485,7 @@ static void eplb_p_order_experts(eplb_p_job *job)
 /* Groups to nodes, for the layers of some jobs side by side. */
 static void eplb_p_place_groups(eplb_p_job *job, int32_t sides)
 {
-    eplb_p_packer *side[EPLB_P_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_packer *side[EPLB_SIDES] = EPLB_ZERO_INIT;
     int32_t i;
 
     for (i = 0; i < sides; i++) {
@@ -2481,8 +2537,8 @@ static void eplb_p_place_slots(eplb_p_job *job, int32_t node)
 /* One node of the layers of some jobs side by side. */
 static void eplb_p_plan_node(eplb_p_job *job, int32_t sides, int32_t node)
 {
-    eplb_p_replicas *replicas[EPLB_P_SIDES] = EPLB_ZERO_INIT;
-    eplb_p_packer *packer[EPLB_P_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_replicas *replicas[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_packer *packer[EPLB_SIDES] = EPLB_ZERO_INIT;
     const eplb_options *o = &job->options;
     int32_t i;
 
@@ -3601,7 +3657,7 @@ static void eplb_p_weigh_layer(eplb_p_job *job, const float *weight)
 }
 
 /* How many layers are planned side by side. */
-static int32_t eplb_p_num_sides(const eplb_p_job *job) { return job->options.effort > 0 ? 1 : EPLB_P_SIDES; }
+static int32_t eplb_p_num_sides(const eplb_p_job *job) { return job->options.effort > 0 ? 1 : EPLB_SIDES; }
 
 /* Layers first .. first+sides-1, each in a job of its own: loads -> plans. */
 static void eplb_p_plan_layers(eplb_p_job *job, int32_t sides, eplb_p_search *search, const float *weight,
@@ -3843,7 +3899,7 @@ static eplb_p_arena eplb_p_measure(eplb_p_job *job)
 EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
                                        size_t *bytes)
 {
-    eplb_p_job job[EPLB_P_SIDES];
+    eplb_p_job job[EPLB_SIDES];
     eplb_p_arena a;
     eplb_result r = eplb_p_resolve(problem, options, job, NULL);
 
@@ -3901,7 +3957,7 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
                                            const float *weight, const eplb_plan *plan, void *scratch,
                                            size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
 {
-    eplb_p_job job[EPLB_P_SIDES];
+    eplb_p_job job[EPLB_SIDES];
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t sides, layer, last, i;
     eplb_result r = eplb_p_prepare(job, &search, problem, options, weight, plan, scratch, scratch_bytes,
@@ -3934,7 +3990,7 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
                                    eplb_layer_report *report, float *gpu_load, void *scratch,
                                    size_t scratch_bytes)
 {
-    eplb_p_job job[EPLB_P_SIDES];
+    eplb_p_job job[EPLB_SIDES];
     eplb_p_evaluator v;
     eplb_p_arena a;
     int32_t layer, gpu;
@@ -3967,7 +4023,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
                                    const float *weight, const eplb_plan *plan, void *scratch,
                                    size_t scratch_bytes, eplb_diagnosis *diagnosis)
 {
-    eplb_p_job job[EPLB_P_SIDES];
+    eplb_p_job job[EPLB_SIDES];
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;

@@ -81,7 +81,7 @@ static int does(unsigned todo, int stage) { return (todo & ONLY(stage)) != 0; }
 /* eplb_p_pack, for packs of several items. */
 static void pack_slots(unsigned todo, eplb_p_packer **side, int32_t sides, uint64_t seed)
 {
-    eplb_p_packer *going[EPLB_P_SIDES];
+    eplb_p_packer *going[EPLB_SIDES];
     int32_t candidates = does(todo, STAGE_PERTURB) ? side[0]->how->num_candidates : 1, num_going = sides;
 
     for (int32_t i = 0; i < sides; i++) {
@@ -109,8 +109,8 @@ static void pack_slots(unsigned todo, eplb_p_packer **side, int32_t sides, uint6
 /* eplb_p_plan_node. */
 static void plan_node(unsigned todo, eplb_p_job *job, int32_t sides, int32_t node)
 {
-    eplb_p_replicas    *replicas[EPLB_P_SIDES] = {0};
-    eplb_p_packer      *packer[EPLB_P_SIDES] = {0};
+    eplb_p_replicas    *replicas[EPLB_SIDES] = {0};
+    eplb_p_packer      *packer[EPLB_SIDES] = {0};
     const eplb_options *o = &job->options;
 
     for (int32_t i = 0; i < sides; i++) {
@@ -151,7 +151,7 @@ static void plan_side_by_side(unsigned todo, const bench_case *c, eplb_p_job *jo
 /* eplb_rebalance_layers for all layers. */
 static void plan_stages(unsigned todo, const bench_case *c, const staged_preset *preset)
 {
-    eplb_p_job    job[EPLB_P_SIDES];
+    eplb_p_job    job[EPLB_SIDES];
     eplb_p_search search;
     int32_t       num_layers = c->shape.num_layers, sides;
     eplb_result   r;
