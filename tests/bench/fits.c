@@ -21,30 +21,30 @@ typedef struct fit_series {
     struct {
         double  x;
         int32_t layers, experts, replicas, gpus;
-    } point[MAX_POINTS]; /* replicas 0: there is none */
+    } point[MAX_POINTS]; /* layers 0: FIT_LAYERS; replicas 0: no point */
 } fit_series;
 
 static const fit_series series[] = {
     {"E", "R/E = 1.125, 9 slots per GPU",
-     {{64, FIT_LAYERS, 64, 72, 8},
-      {128, FIT_LAYERS, 128, 144, 16},
-      {256, FIT_LAYERS, 256, 288, 32},
-      {512, FIT_LAYERS, 512, 576, 64},
-      {1024, FIT_LAYERS, 1024, 1152, 128},
-      {2048, FIT_LAYERS, 2048, 2304, 256}}},
+     {{64, 0, 64, 72, 8},
+      {128, 0, 128, 144, 16},
+      {256, 0, 256, 288, 32},
+      {512, 0, 512, 576, 64},
+      {1024, 0, 1024, 1152, 128},
+      {2048, 0, 2048, 2304, 256}}},
     {"R/E", "E = 256, G = 32",
-     {{1, FIT_LAYERS, 256, 256, 32},
-      {1.375, FIT_LAYERS, 256, 352, 32},
-      {2, FIT_LAYERS, 256, 512, 32},
-      {2.875, FIT_LAYERS, 256, 736, 32},
-      {4, FIT_LAYERS, 256, 1024, 32}}},
+     {{1, 0, 256, 256, 32},
+      {1.375, 0, 256, 352, 32},
+      {2, 0, 256, 512, 32},
+      {2.875, 0, 256, 736, 32},
+      {4, 0, 256, 1024, 32}}},
     {"G", "E = 256, R = 512",
-     {{8, FIT_LAYERS, 256, 512, 8},
-      {16, FIT_LAYERS, 256, 512, 16},
-      {32, FIT_LAYERS, 256, 512, 32},
-      {64, FIT_LAYERS, 256, 512, 64},
-      {128, FIT_LAYERS, 256, 512, 128},
-      {256, FIT_LAYERS, 256, 512, 256}}},
+     {{8, 0, 256, 512, 8},
+      {16, 0, 256, 512, 16},
+      {32, 0, 256, 512, 32},
+      {64, 0, 256, 512, 64},
+      {128, 0, 256, 512, 128},
+      {256, 0, 256, 512, 256}}},
     {"L", "E = 256, R = 288, G = 32; 0 means that layers do not hinder each other",
      {{2, 2, 256, 288, 32},
       {8, 8, 256, 288, 32},
@@ -136,11 +136,9 @@ static double time_point(const fit_point *point, int p)
 
 static void open_point(fit_point *point, const fit_series *along, int i, const bench_settings *set)
 {
-    baseline_shape shape = {along->point[i].layers, along->point[i].experts, along->point[i].replicas, 1, 1,
-                            along->point[i].gpus};
-    bench_shape    named = {along->x_name, shape, 0};
-    int32_t        width = 1;
-    shape     = timed_shape(&named, set);
+    int32_t        usual = set->quick ? QUICK_LAYERS : FIT_LAYERS, width = 1;
+    baseline_shape shape = {along->point[i].layers > 0 ? along->point[i].layers : usual,
+                            along->point[i].experts, along->point[i].replicas, 1, 1, along->point[i].gpus};
     point->at = open_case(&shape, 1, 1.0);
     for (int p = 0; p < NUM_FITTED; p++) {
         eplb_options options = preset_options(fitted_presets[p]);

@@ -7,7 +7,8 @@
    neighbours as it does there. The sum of the stages is printed beside the time of eplb_rebalance_layers;
    that planning with all of them gives the library's plan is checked.
 
-   Stages of candidates are those of all candidates together. Each stage is timed over all layers, with
+   Stages of candidates are those of all candidates together. A short stage that the processor hides behind
+   its neighbours may come to nothing, or a little less. Each stage is timed over all layers, with
    and without it one after the other, the stages and the whole in turn within each repetition; median and
    quartiles are those of the differences over the repetitions. */
 #define EPLB_STATIC
