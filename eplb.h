@@ -2260,7 +2260,7 @@ static void eplb_p_pack_singly(eplb_p_packer *p)
 /* One packing, or several of one shape side by side. */
 static void eplb_p_pack(eplb_p_packer *const *side, int32_t sides, uint64_t seed, int stage)
 {
-    eplb_p_packer *going[EPLB_SIDES]; /* those that want another candidate */
+    eplb_p_packer *going[EPLB_SIDES] = EPLB_ZERO_INIT; /* those that want another candidate */
     int32_t candidates = side[0]->how->num_candidates, num_going = sides, c, i;
 
     for (i = 0; i < sides && side[i]->room == 1; i++) eplb_p_pack_singly(side[i]);
