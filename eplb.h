@@ -1249,6 +1249,24 @@ static int32_t eplb_p_lowest_bit(uint32_t bits)
 #endif
 }
 
+/* Which of the packs 32 word .. 32 word + 31, of n in all, are not settled with the one whose row this is. */
+static uint32_t eplb_p_open_pairs(const uint32_t *pairs, int32_t n, int32_t word)
+{
+    return ~pairs[word] & (n - 32 * word < 32 ? eplb_p_pair_bit(n) - 1 : UINT32_MAX);
+}
+
+/* Whether these are few, in all words. */
+static int eplb_p_few_open(const uint32_t *pairs, int32_t n, int32_t few)
+{
+    int32_t word;
+    uint32_t open;
+
+    for (word = 0; 32 * word < n; word++)
+        for (open = eplb_p_open_pairs(pairs, n, word); open; open &= open - 1)
+            if (few-- == 0) return 0;
+    return 1;
+}
+
 static void eplb_p_settle_pair(uint32_t *settled, int32_t n, int32_t a, int32_t b)
 {
     eplb_p_pairs_of(settled, n, a)[(uint32_t)b / 32] |= eplb_p_pair_bit(b);
@@ -1660,7 +1678,6 @@ typedef struct eplb_p_packer {
     float    *held_load; /* [m, stride] their true loads */
     uint64_t *by_load;   /* [m] packs, heaviest first */
     uint32_t *settled;   /* pairs of packs known to have no swap; NULL where few pairs are searched */
-    uint32_t *light;     /* L2: a set of packs, as a row of settled */
 } eplb_p_packer;
 
 /* Whether pairs without a swap would be searched again and again. */
@@ -1697,10 +1714,7 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
         p.held_load = EPLB_P_TAKE_ROWS(a, float, m, p.stride);
         p.by_load   = EPLB_P_TAKE(a, uint64_t, m);
     }
-    if (eplb_p_searches_all_pairs(how)) {
-        p.settled = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
-        p.light   = EPLB_P_TAKE_ROWS(a, uint32_t, 1, eplb_p_pair_words(m));
-    }
+    if (eplb_p_searches_all_pairs(how)) p.settled = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
     return p;
 }
 
@@ -2035,17 +2049,17 @@ static eplb_p_swap eplb_p_find_max_to_any(const eplb_p_packer *p)
     return best.gain > p->tiny ? best : eplb_p_no_swap;
 }
 
-/* The best swap so far, and that of the i-th heaviest pack with a lighter one: the better stays. For two
-   packs, the swap with the largest gain is also the one with the largest fall in squares,
-   d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
-static void eplb_p_consider_l2(const eplb_p_packer *p, int32_t i, int32_t light, eplb_p_swap *best,
-                               float *best_fall)
+/* Of the best swap so far and that of the i-th heaviest pack with a lighter one, which stands at place j of
+   by_load or behind it, the better stays. For two packs, the swap with the largest gain is also the one
+   with the largest fall in squares, d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall
+   decides. */
+static void eplb_p_consider_l2(const eplb_p_packer *p, int32_t i, int32_t light, int32_t j,
+                               eplb_p_swap *best, float *best_fall)
 {
-    int32_t heavy = eplb_p_by_load(p, i), j = i + 1;
+    int32_t heavy = eplb_p_by_load(p, i);
     float D = eplb_p_difference(p, heavy, light), gain, fall;
     eplb_p_swap swap;
 
-    if (eplb_p_largest_fall(D) < *best_fall) return;
     gain = eplb_p_pair_gain(p, heavy, light, D);
     fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
     if (!(gain > 0.0f) || fall < *best_fall) return;
@@ -2056,41 +2070,41 @@ static void eplb_p_consider_l2(const eplb_p_packer *p, int32_t i, int32_t light,
     *best_fall = fall;
 }
 
-/* Take packs out of p->light, in the order by load from a place on, up to the first that is so much lighter
-   than the i-th that a swap of the two may be the best. Returns its place. */
-static int32_t eplb_p_narrow_light(const eplb_p_packer *p, int32_t place, int32_t i, float best_fall)
+/* Whether a swap of two packs whose loads differ by D may fall as far as the best one so far. */
+static int eplb_p_may_fall(float D, float best_fall)
 {
-    for (; place < p->m; place++) {
-        int32_t pack = eplb_p_by_load(p, place);
-        float D = eplb_p_difference(p, eplb_p_by_load(p, i), pack);
-        if (place > i && D > 0.0f && !(eplb_p_largest_fall(D) < best_fall)) break;
-        p->light[(uint32_t)pack / 32] &= ~eplb_p_pair_bit(pack);
-    }
-    return place;
+    return D > 0.0f && !(eplb_p_largest_fall(D) < best_fall);
 }
 
-/* From one heavy pack to the next, ever fewer are light enough, and only those not settled with it are
-   looked at: few, once all pairs were. The heaviest meets the lightest first, so that the best fall is soon
-   near what it will be. */
+#define EPLB_P_MANY_PACKS 128 /* from here on it pays to see first whether most pairs are settled */
+
+/* Lighter packs are looked at lightest first, which soon brings the best fall near what it will be, or,
+   where all but few are settled with the heavy one, only those few. */
 static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
 {
     eplb_p_swap best = eplb_p_no_swap;
     float best_fall = 0.0f;
-    int32_t words = (int32_t)eplb_p_pair_words(p->m), first = 0, i, j, word;
+    int32_t lightest = eplb_p_by_load(p, p->m - 1), i, j, word;
+    uint32_t open;
 
-    for (word = 0; word < words; word++) p->light[word] = UINT32_MAX;
-    if (p->m % 32 != 0) p->light[words - 1] = eplb_p_pair_bit(p->m) - 1;
     for (i = 0; i < p->m; i++) {
-        const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, eplb_p_by_load(p, i));
-        first = eplb_p_narrow_light(p, first, i, best_fall);
-        if (first == p->m) break; /* nor will any be light enough for those behind i */
-        for (j = p->m - 1; i == 0 && j >= first; j--)
-            if (!eplb_p_is_settled(settled, eplb_p_by_load(p, j)))
-                eplb_p_consider_l2(p, i, eplb_p_by_load(p, j), &best, &best_fall);
-        for (word = 0; i > 0 && word < words; word++) {
-            uint32_t open = p->light[word] & ~settled[word];
-            for (; open; open &= open - 1)
-                eplb_p_consider_l2(p, i, 32 * word + eplb_p_lowest_bit(open), &best, &best_fall);
+        int32_t heavy = eplb_p_by_load(p, i), light;
+        const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
+        if (!eplb_p_may_fall(eplb_p_difference(p, heavy, lightest), best_fall)) break; /* nor behind i */
+        if (p->m < EPLB_P_MANY_PACKS || !eplb_p_few_open(settled, p->m, p->m / 16)) {
+            for (j = p->m - 1; j > i; j--) {
+                light = eplb_p_by_load(p, j);
+                if (!eplb_p_may_fall(eplb_p_difference(p, heavy, light), best_fall)) break;
+                if (!eplb_p_is_settled(settled, light)) eplb_p_consider_l2(p, i, light, j, &best, &best_fall);
+            }
+            continue;
+        }
+        for (word = 0; 32 * word < p->m; word++) {
+            for (open = eplb_p_open_pairs(settled, p->m, word); open; open &= open - 1) {
+                light = 32 * word + eplb_p_lowest_bit(open);
+                if (eplb_p_may_fall(eplb_p_difference(p, heavy, light), best_fall))
+                    eplb_p_consider_l2(p, i, light, i + 1, &best, &best_fall);
+            }
         }
     }
     return eplb_p_fall_counts(best_fall, p->tiny) ? best : eplb_p_no_swap;
@@ -4249,6 +4263,7 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
 #undef EPLB_P_NO_ITEM
+#undef EPLB_P_MANY_PACKS
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD
 #undef EPLB_P_SLACK

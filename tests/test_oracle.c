@@ -86,10 +86,18 @@ static void check_packing(uint64_t seed)
 {
     uint64_t     state = ~seed;
     int32_t      large = seed % 64 == 0; /* packs of several vectors, and more of them than bits in a word */
+    int32_t      many = seed % 256 == 32; /* so many that L2 passes over settled pairs */
     int32_t      rows = test_range(&state, 1, 3), m = test_range(&state, 1, large ? 40 : 9);
-    int32_t      n = m * test_range(&state, 1, large ? 40 : 8);
+    if (many)
+        m = test_range(&state, 120, 180);
+    int32_t      n = m * test_range(&state, 1, large ? 40 : many ? 3 : 8);
     size_t       count = (size_t)rows * (size_t)n, bytes = 0;
     eplb_packing how = random_packing(&state, 0);
+    if (many) {
+        how.refine         = EPLB_REFINE_L2;
+        how.max_swaps      = 30;
+        how.num_candidates = 1;
+    }
     float       *weight = random_loads(&state, rows, n);
     int32_t     *pack = plan_ints(count), *rank = plan_ints(count);
     int32_t     *expected_pack = plan_ints(count), *expected_rank = plan_ints(count);
