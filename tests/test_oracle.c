@@ -82,40 +82,53 @@ static void check_order(uint64_t seed, int32_t n)
     free(spare);
 }
 
-static void check_packing(uint64_t seed)
+static void check_packing_of(uint64_t seed, const float *weight, int32_t rows, int32_t n, int32_t m,
+                             const eplb_packing *how)
 {
-    uint64_t     state = ~seed;
-    int32_t      large = seed % 64 == 0; /* packs of several vectors, and more of them than bits in a word */
-    int32_t      many = seed % 256 == 32; /* so many that L2 passes over settled pairs */
-    int32_t      rows = test_range(&state, 1, 3), m = test_range(&state, 1, large ? 40 : 9);
-    if (many)
-        m = test_range(&state, 120, 180);
-    int32_t      n = m * test_range(&state, 1, large ? 40 : many ? 3 : 8);
-    size_t       count = (size_t)rows * (size_t)n, bytes = 0;
-    eplb_packing how = random_packing(&state, 0);
-    if (many) {
-        how.refine         = EPLB_REFINE_L2;
-        how.max_swaps      = 30;
-        how.num_candidates = 1;
-    }
-    float       *weight = random_loads(&state, rows, n);
-    int32_t     *pack = plan_ints(count), *rank = plan_ints(count);
-    int32_t     *expected_pack = plan_ints(count), *expected_rank = plan_ints(count);
+    size_t   count = (size_t)rows * (size_t)n, bytes = 0;
+    int32_t *pack = plan_ints(count), *rank = plan_ints(count);
+    int32_t *expected_pack = plan_ints(count), *expected_rank = plan_ints(count);
 
-    CHECK(eplb_packing_scratch_size(n, m, &how, &bytes) == EPLB_OK, "packing seed %llu",
+    CHECK(eplb_packing_scratch_size(n, m, how, &bytes) == EPLB_OK, "packing seed %llu",
           (unsigned long long)seed);
     void       *scratch = test_alloc(bytes);
-    eplb_result result = eplb_balanced_packing(weight, rows, n, m, &how, seed, pack, rank, scratch, bytes);
+    eplb_result result = eplb_balanced_packing(weight, rows, n, m, how, seed, pack, rank, scratch, bytes);
     CHECK(result == EPLB_OK, "packing seed %llu: %s", (unsigned long long)seed, eplb_result_name(result));
-    oracle_packing(weight, rows, n, m, &how, seed, expected_pack, expected_rank);
+    oracle_packing(weight, rows, n, m, how, seed, expected_pack, expected_rank);
     CHECK(plan_same_ints(pack, expected_pack, count) && plan_same_ints(rank, expected_rank, count),
           "packing seed %llu: %d rows of %d in %d", (unsigned long long)seed, (int)rows, (int)n, (int)m);
     free(scratch);
-    free(weight);
     free(pack);
     free(rank);
     free(expected_pack);
     free(expected_rank);
+}
+
+static void check_packing(uint64_t seed)
+{
+    uint64_t     state = ~seed;
+    int32_t      large = seed % 64 == 0; /* packs of several vectors, and more of them than bits in a word */
+    int32_t      rows = test_range(&state, 1, 3), m = test_range(&state, 1, large ? 40 : 9);
+    int32_t      n = m * test_range(&state, 1, large ? 40 : 8);
+    eplb_packing how = random_packing(&state, 0);
+    float       *weight = random_loads(&state, rows, n);
+    check_packing_of(seed, weight, rows, n, m, &how);
+    free(weight);
+}
+
+/* So many packs that L2 passes over settled pairs, and enough swaps that most are. */
+static void check_many_packs(uint64_t seed)
+{
+    enum { PACKS = 130, ROOM = 3 };
+    uint64_t     state = seed;
+    float       *weight = (float *)test_alloc(PACKS * ROOM * sizeof *weight);
+    eplb_packing how = EPLB_ZERO_INIT;
+    how.refine    = EPLB_REFINE_L2;
+    how.max_swaps = 400;
+    for (int32_t i = 0; i < PACKS * ROOM; i++)
+        weight[i] = random_load(&state, LOAD_LOGNORMAL);
+    check_packing_of(seed, weight, 1, PACKS * ROOM, PACKS, &how);
+    free(weight);
 }
 
 static void check_replication(uint64_t seed)
@@ -197,6 +210,7 @@ int main(int argc, char **argv)
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 12000;
     check_presets();
     check_order(first, 70000);
+    check_many_packs(first);
     for (uint64_t i = 0; i < count; i++) {
         check_rebalance(first + i);
         check_noise(first + i);
