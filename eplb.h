@@ -1758,7 +1758,7 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
     return eplb_p_index(p->order[position]);
 }
 
-/* An item goes to a pack, whose load then is that. Returns the pack's key: the last one once it is full. */
+/* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on. */
 static inline uint64_t eplb_p_put(const eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
 {
     p->pack_of[item]      = pack;
