@@ -108,8 +108,21 @@ plan_cortex_m() { # board, processor options
 gate plan-cortex-m0  'arm-none-eabi-gcc qemu-system-arm' plan_cortex_m mps2-an385 $CORTEX_M0
 gate plan-cortex-m4f 'arm-none-eabi-gcc qemu-system-arm' plan_cortex_m mps2-an386 $CORTEX_M4F
 
-# ---- The GPU's kernels join here: a gate plan-cuda-emulated that runs them on the host over the problems
-# ---- of plan_hash.h, and plan-cuda for where nvcc and a GPU are.
+# The GPU's kernels: each of their plans is compared with the CPU's, which the gates above hold to the hash. On
+# the host with fused arithmetic allowed, and on a GPU where there is one.
+plan_cuda_emulated() {
+    for compiler in g++ clang++; do
+        "$compiler" -std=c++17 -O3 -march=native -ffp-contract=fast -I. -Itests/emulated -o "$WORK/test_cuda" \
+            tests/test_cuda.cpp tests/emulated/cuda_runtime.cpp -x c++ eplb_cuda.cu
+        "$WORK/test_cuda" tests/golden/plans.txt 500
+    done
+}
+plan_cuda() {
+    nvidia-smi -L | grep -q GPU || skip 'no GPU'
+    make test-cuda BUILD="$WORK"
+}
+gate plan-cuda-emulated 'g++ clang++'     plan_cuda_emulated
+gate plan-cuda          'nvcc nvidia-smi' plan_cuda
 
 # -ffast-math is refused, in words; who insists loses equal plans, but bad loads are refused all the same.
 fast_math() { # compiler
