@@ -107,6 +107,11 @@ $(BUILD)/tests/test_emulated: tests/test_emulated.cpp $(BUILD)/tests/emulated_ru
 $(BUILD)/tests/test_cuda: tests/test_cuda.cpp $(EMULATED_CUDA) $(wildcard tests/*.h)
 	$(EMULATED) -o $@ $< $(EMULATED_CUDA)
 
+$(BUILD)/tests/fuzz_cuda: tests/fuzz/fuzz_cuda.c $(EMULATED_CUDA) $(wildcard tests/fuzz/*.[ch] tests/*.h)
+	$(C) -Itests -Itests/emulated -c -o $(BUILD)/tests/fuzz_cuda.o $<
+	$(C) -Itests -c -o $(BUILD)/tests/replay.o tests/fuzz/replay.c
+	$(CXX) $(CXXFLAGS) -o $@ $(BUILD)/tests/fuzz_cuda.o $(BUILD)/tests/replay.o $(EMULATED_CUDA)
+
 $(BUILD)/emulated_cuda_graph: examples/cuda_graph.cu $(EMULATED_CUDA)
 	$(EMULATED) -o $@ -x c++ $< -x none $(EMULATED_CUDA)
 

@@ -9,8 +9,14 @@ MOST_BYTES=300 # of an input: what is behind them comes from their hash, and rea
 fuzz() { # target
     corpus=tests/fuzz/corpus/$1
     mkdir -p "$WORK/found"
-    clang -std=c99 -g -O2 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -Itests \
-        -o "$WORK/fuzz_$1" "tests/fuzz/fuzz_$1.c" tests/fuzz/plain.c -lm
+    sanitize='-g -O2 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all'
+    if [ "$1" = cuda ]; then # C beside the emulation, which is C++
+        clang -std=c99 $sanitize -I. -Itests -Itests/emulated -c -o "$WORK/target.o" tests/fuzz/fuzz_cuda.c
+        clang++ -std=c++17 $sanitize -I. -Itests/emulated -o "$WORK/fuzz_cuda" "$WORK/target.o" \
+            tests/emulated/cuda_runtime.cpp -x c++ eplb_cuda.cu
+    else
+        clang -std=c99 $sanitize -I. -Itests -o "$WORK/fuzz_$1" "tests/fuzz/fuzz_$1.c" tests/fuzz/plain.c -lm
+    fi
     "$WORK/fuzz_$1" "-max_total_time=$FUZZ_SECONDS" "-max_len=$MOST_BYTES" -timeout=20 -print_final_stats=1 \
         "-artifact_prefix=$WORK/" "$WORK/found" "$corpus"
     if [ "$KEEP" = 1 ]; then
@@ -21,6 +27,6 @@ fuzz() { # target
         mv "$WORK"/merged/* "$corpus"
     fi
 }
-for fuzz_target in api oracle cli; do
-    gate "fuzz-$fuzz_target" clang fuzz "$fuzz_target"
+for fuzz_target in api oracle cli cuda; do
+    gate "fuzz-$fuzz_target" 'clang clang++' fuzz "$fuzz_target"
 done

@@ -1,7 +1,5 @@
 /* fuzz_oracle.c - differential: valid problems, whose plans have to be those of the naive oracle, and
-   with effort those of the library without vector instructions.
-
-   The kernels of the GPU join here: one more plan to compare, from their emulation. */
+   with effort those of the library without vector instructions. */
 #define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"

@@ -1,0 +1,34 @@
+/* fuzz_cuda.c - differential: valid problems, whose plans from the GPU's kernels, emulated, have to be
+   those of the naive oracle. */
+#define EPLB_IMPLEMENTATION
+#include "eplb_cuda.h"
+#include "test.h"
+#include "oracle.h"
+#include "planning.h"
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_input   in = fuzz_begin(data, size);
+    uint64_t     order = fuzz_bits(&in); /* of threads and blocks */
+    eplb_problem p = fuzz_problem(&in);
+    eplb_options o = fuzz_options(&in, &p);
+    int          kind = fuzz_one_in(&in, 2) ? FUZZ_LOADS_SMALL : FUZZ_LOADS_MIDDLE;
+    float       *weight = fuzz_loads(&in, fuzz_samples(&p) * plan_experts(&p), kind);
+    eplb_plan    plan = plan_alloc(&p, plan_full_width(&p)), naive = plan_alloc(&p, plan_full_width(&p));
+    size_t       bytes = 0;
+
+    o.effort = 0; /* the search is on neither */
+    emulated_seed(order);
+    FUZZ_HOLDS(eplb_cuda_scratch_size(&p, &o, &bytes) == EPLB_OK);
+    fuzz_memory scratch = fuzz_scratch(&in, bytes);
+    FUZZ_HOLDS(eplb_cuda_rebalance(&p, &o, weight, &plan, scratch.at, bytes, NULL) == EPLB_OK);
+    FUZZ_HOLDS(cudaDeviceSynchronize() == cudaSuccess);
+    oracle_rebalance(&p, &o, weight, &naive);
+    FUZZ_HOLDS(plan_difference(&p, &plan, &naive) == NULL);
+    free(scratch.block);
+    free(weight);
+    plan_free(&plan);
+    plan_free(&naive);
+    return 0;
+}
