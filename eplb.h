@@ -717,6 +717,22 @@ static inline eplb_p_vector eplb_p_vector_abs_mul(eplb_p_vector a, eplb_p_vector
 {
     return _mm_mul_ps(_mm_andnot_ps(_mm_set1_ps(-0.0f), a), b);
 }
+typedef __m128i eplb_p_vector_bits; /* of floats without their signs, ordered as these are */
+static inline eplb_p_vector_bits eplb_p_bits_of(eplb_p_vector a)
+{
+    return _mm_castps_si128(_mm_andnot_ps(_mm_set1_ps(-0.0f), a));
+}
+static inline eplb_p_vector_bits eplb_p_bits_min(eplb_p_vector_bits a, eplb_p_vector_bits b)
+{
+    __m128i a_above = _mm_cmpgt_epi32(a, b);
+    return _mm_or_si128(_mm_and_si128(a_above, b), _mm_andnot_si128(a_above, a));
+}
+static inline eplb_p_vector_bits eplb_p_bits_max(eplb_p_vector_bits a, eplb_p_vector_bits b)
+{
+    __m128i a_above = _mm_cmpgt_epi32(a, b);
+    return _mm_or_si128(_mm_and_si128(a_above, a), _mm_andnot_si128(a_above, b));
+}
+static inline eplb_p_vector eplb_p_of_bits(eplb_p_vector_bits a) { return _mm_castsi128_ps(a); }
 #elif defined(EPLB_P_NEON)
 typedef float32x4_t eplb_p_vector;
 static inline eplb_p_vector eplb_p_vector_of(float x) { return vdupq_n_f32(x); }
@@ -730,6 +746,20 @@ static inline eplb_p_vector eplb_p_vector_abs_mul(eplb_p_vector a, eplb_p_vector
 {
     return vmulq_f32(vabsq_f32(a), b);
 }
+typedef uint32x4_t eplb_p_vector_bits; /* of floats without their signs, ordered as these are */
+static inline eplb_p_vector_bits eplb_p_bits_of(eplb_p_vector a)
+{
+    return vreinterpretq_u32_f32(vabsq_f32(a));
+}
+static inline eplb_p_vector_bits eplb_p_bits_min(eplb_p_vector_bits a, eplb_p_vector_bits b)
+{
+    return vminq_u32(a, b);
+}
+static inline eplb_p_vector_bits eplb_p_bits_max(eplb_p_vector_bits a, eplb_p_vector_bits b)
+{
+    return vmaxq_u32(a, b);
+}
+static inline eplb_p_vector eplb_p_of_bits(eplb_p_vector_bits a) { return vreinterpretq_f32_u32(a); }
 #endif
 
 /* Copies between arrays that do not overlap, which a compiler that cannot see this would do one by one. */
@@ -1117,32 +1147,37 @@ static int eplb_p_insert_few(uint64_t *key, int32_t n)
     return 1;
 }
 
-/* The lightest and the heaviest of n loads. */
-static void eplb_p_load_range(const float *load, int32_t n, float *lightest, float *heaviest)
+/* The bits of the lightest and of the heaviest of n loads, signs apart. By bits, since comparisons of floats
+   may take the smallest for zero where a program has set the processor to. */
+static void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, uint32_t *heaviest)
 {
-    float low = load[0], high = load[0];
+    uint32_t low = UINT32_MAX, high = 0, bits;
     int32_t i = 0;
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     if (n >= EPLB_P_VECTOR) {
         float lows[EPLB_P_VECTOR], highs[EPLB_P_VECTOR];
-        eplb_p_vector least = eplb_p_vector_at(load), most = least;
+        eplb_p_vector_bits least = eplb_p_bits_of(eplb_p_vector_at(load)), most = least, more;
         int32_t j;
         for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
-            least = eplb_p_vector_min(least, eplb_p_vector_at(load + i));
-            most  = eplb_p_vector_max(most, eplb_p_vector_at(load + i));
+            more  = eplb_p_bits_of(eplb_p_vector_at(load + i));
+            least = eplb_p_bits_min(least, more);
+            most  = eplb_p_bits_max(most, more);
         }
-        eplb_p_vector_to(lows, least);
-        eplb_p_vector_to(highs, most);
+        eplb_p_vector_to(lows, eplb_p_of_bits(least));
+        eplb_p_vector_to(highs, eplb_p_of_bits(most));
         for (j = 0; j < EPLB_P_VECTOR; j++) {
-            low  = lows[j] < low ? lows[j] : low;
-            high = highs[j] > high ? highs[j] : high;
+            bits = eplb_p_bits_at(&lows[j]);
+            low  = bits < low ? bits : low;
+            bits = eplb_p_bits_at(&highs[j]);
+            high = bits > high ? bits : high;
         }
     }
 #endif
     for (; i < n; i++) {
-        low  = load[i] < low ? load[i] : low;
-        high = load[i] > high ? load[i] : high;
+        bits = eplb_p_bits_at(&load[i]) & ~EPLB_P_SIGN;
+        low  = bits < low ? bits : low;
+        high = bits > high ? bits : high;
     }
     *lightest = low;
     *heaviest = high;
@@ -1154,12 +1189,10 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
 {
     uint16_t high[1 << EPLB_P_DIGIT_BITS], low[1 << EPLB_P_DIGIT_BITS];
     int32_t digit = eplb_p_digit_bits(n), num_values = 1 << digit, shift = 0, i;
-    uint32_t top, range, below, mask = (uint32_t)num_values - 1;
-    float lightest, heaviest;
+    uint32_t bottom, top, below, mask = (uint32_t)num_values - 1;
 
-    eplb_p_load_range(load, n, &lightest, &heaviest);
-    top = eplb_p_bits(heaviest);
-    for (range = top - eplb_p_bits(lightest); range >> shift >> 2 * digit; shift++) {}
+    eplb_p_load_range(load, n, &bottom, &top);
+    while ((top - bottom) >> shift >> 2 * digit) shift++;
 
     for (i = 0; i < num_values; i++) low[i] = 0;
     for (i = 0; i < num_values; i++) high[i] = 0;
@@ -1405,12 +1438,10 @@ static float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
     int32_t t;
 
     for (t = 0; t < s->num; t++) {
-        float lightest, heaviest;
-        uint32_t bits;
+        uint32_t lightest, heaviest;
         if (!(eplb_p_sample_share(s, t) > 0.0f)) continue;
         eplb_p_load_range(s->load + (size_t)t * s->stride, n, &lightest, &heaviest);
-        bits = eplb_p_bits(heaviest) & ~EPLB_P_SIGN;
-        if (bits > largest) largest = bits;
+        if (heaviest > largest) largest = heaviest;
     }
     return largest ? eplb_p_scale(largest) : 0.0f;
 }
@@ -1973,7 +2004,8 @@ static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t pla
     return p->held[(size_t)pack * (size_t)p->stride + (size_t)place];
 }
 
-/* The swap that has this gain, of the packs at two places in by_load: the first u, and for it the first v. */
+/* The swap that has this gain, of the packs at two places in by_load: the first u, and for it the first v.
+   There is one; the bounds are for -ffast-math, under which a gain may not be found again. */
 static eplb_p_swap eplb_p_swap_of(const eplb_p_packer *p, int32_t i, int32_t j, float gain)
 {
     int32_t heavy = eplb_p_by_load(p, i), light = eplb_p_by_load(p, j);
@@ -1985,8 +2017,10 @@ static eplb_p_swap eplb_p_swap_of(const eplb_p_packer *p, int32_t i, int32_t j, 
     swap.heavy = i;
     swap.light = j;
     swap.gain  = gain;
-    while (eplb_p_largest_gain(&u_load[swap.u], 1, v_load, eplb_p_row(p), D) < gain) swap.u++;
-    while (eplb_p_swap_gain(eplb_p_sub(u_load[swap.u], v_load[swap.v]), D) < gain) swap.v++;
+    while (swap.u + 1 < p->room && eplb_p_largest_gain(&u_load[swap.u], 1, v_load, eplb_p_row(p), D) < gain)
+        swap.u++;
+    while (swap.v + 1 < p->room && eplb_p_swap_gain(eplb_p_sub(u_load[swap.u], v_load[swap.v]), D) < gain)
+        swap.v++;
     return swap;
 }
 
