@@ -2309,8 +2309,10 @@ static void eplb_p_pack_singly(eplb_p_packer *p)
 static void eplb_p_pack(eplb_p_packer *const *side, int32_t sides, uint64_t seed, int stage)
 {
     eplb_p_packer *going[EPLB_SIDES] = EPLB_ZERO_INIT; /* those that want another candidate */
-    int32_t candidates = side[0]->how->num_candidates, num_going = sides, c, i;
+    int32_t candidates, num_going = sides, c, i;
 
+    EPLB_ASSERT(sides >= 1);
+    candidates = side[0]->how->num_candidates;
     for (i = 0; i < sides && side[i]->room == 1; i++) eplb_p_pack_singly(side[i]);
     if (side[0]->room == 1) return;
 
@@ -3947,7 +3949,7 @@ static eplb_p_arena eplb_p_measure(eplb_p_job *job)
 EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
                                        size_t *bytes)
 {
-    eplb_p_job job[EPLB_SIDES];
+    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
     eplb_p_arena a;
     eplb_result r = eplb_p_resolve(problem, options, job, NULL);
 
@@ -4005,7 +4007,7 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
                                            const float *weight, const eplb_plan *plan, void *scratch,
                                            size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
 {
-    eplb_p_job job[EPLB_SIDES];
+    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t sides, layer, last, i;
     eplb_result r = eplb_p_prepare(job, &search, problem, options, weight, plan, scratch, scratch_bytes,
@@ -4038,7 +4040,7 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
                                    eplb_layer_report *report, float *gpu_load, void *scratch,
                                    size_t scratch_bytes)
 {
-    eplb_p_job job[EPLB_SIDES];
+    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
     eplb_p_evaluator v;
     eplb_p_arena a;
     int32_t layer, gpu;
@@ -4071,7 +4073,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
                                    const float *weight, const eplb_plan *plan, void *scratch,
                                    size_t scratch_bytes, eplb_diagnosis *diagnosis)
 {
-    eplb_p_job job[EPLB_SIDES];
+    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
