@@ -302,8 +302,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
-    ((size_t)(28 + 16 * EPLB_SIDES) * (size_t)(num_experts) +                                      \
-     (size_t)(16 + 52 * EPLB_SIDES) * (size_t)(num_replicas) +                                     \
+    ((size_t)28 * (size_t)(num_experts) +                                                          \
+     (size_t)(16 + 60 * EPLB_SIDES) * (size_t)(num_replicas) +                                     \
      (size_t)(44 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
      (size_t)(num_gpus) / 8 * EPLB_SIDES * (size_t)(num_gpus) +                                    \
      ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) * (size_t)(num_samples) + \
@@ -706,60 +706,58 @@ static inline eplb_p_vector eplb_p_vector_of(float x) { return _mm_set1_ps(x); }
 static inline eplb_p_vector eplb_p_vector_at(const float *from) { return _mm_loadu_ps(from); }
 static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { _mm_storeu_ps(to, a); }
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return _mm_sub_ps(a, b); }
+static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return _mm_mul_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return _mm_max_ps(a, b); }
+static inline int eplb_p_vector_any_reach(eplb_p_vector a, eplb_p_vector b)
+{
+    return _mm_movemask_ps(_mm_cmpge_ps(a, b)) != 0;
+}
+static inline eplb_p_vector eplb_p_vector_or_doubtful(eplb_p_vector doubtful, eplb_p_vector a)
+{
+    __m128i infinite = _mm_cmpgt_epi32(_mm_castps_si128(a), _mm_set1_epi32((int32_t)EPLB_P_INFINITY - 1));
+    return _mm_or_ps(doubtful, _mm_or_ps(a, _mm_castsi128_ps(infinite))); /* its sign is what counts */
+}
+static inline int eplb_p_vector_any(eplb_p_vector doubtful) { return _mm_movemask_ps(doubtful) != 0; }
+static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a)
+{
+    return _mm_andnot_ps(_mm_set1_ps(-0.0f), a);
+}
+static inline float eplb_p_vector_smallest(eplb_p_vector a)
+{
+    a = _mm_min_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_min_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
 static inline float eplb_p_vector_largest(eplb_p_vector a)
 {
     a = _mm_max_ps(a, _mm_movehl_ps(a, a));
     return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
 }
-static inline eplb_p_vector eplb_p_vector_abs_mul(eplb_p_vector a, eplb_p_vector b)
-{
-    return _mm_mul_ps(_mm_andnot_ps(_mm_set1_ps(-0.0f), a), b);
-}
-typedef __m128i eplb_p_vector_bits; /* of floats without their signs, ordered as these are */
-static inline eplb_p_vector_bits eplb_p_bits_of(eplb_p_vector a)
-{
-    return _mm_castps_si128(_mm_andnot_ps(_mm_set1_ps(-0.0f), a));
-}
-static inline eplb_p_vector_bits eplb_p_bits_min(eplb_p_vector_bits a, eplb_p_vector_bits b)
-{
-    __m128i a_above = _mm_cmpgt_epi32(a, b);
-    return _mm_or_si128(_mm_and_si128(a_above, b), _mm_andnot_si128(a_above, a));
-}
-static inline eplb_p_vector_bits eplb_p_bits_max(eplb_p_vector_bits a, eplb_p_vector_bits b)
-{
-    __m128i a_above = _mm_cmpgt_epi32(a, b);
-    return _mm_or_si128(_mm_and_si128(a_above, a), _mm_andnot_si128(a_above, b));
-}
-static inline eplb_p_vector eplb_p_of_bits(eplb_p_vector_bits a) { return _mm_castsi128_ps(a); }
 #elif defined(EPLB_P_NEON)
 typedef float32x4_t eplb_p_vector;
 static inline eplb_p_vector eplb_p_vector_of(float x) { return vdupq_n_f32(x); }
 static inline eplb_p_vector eplb_p_vector_at(const float *from) { return vld1q_f32(from); }
 static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { vst1q_f32(to, a); }
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return vsubq_f32(a, b); }
+static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return vmulq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return vmaxq_f32(a, b); }
+static inline int eplb_p_vector_any_reach(eplb_p_vector a, eplb_p_vector b)
+{
+    return vmaxvq_u32(vcgeq_f32(a, b)) != 0;
+}
+static inline eplb_p_vector eplb_p_vector_or_doubtful(eplb_p_vector doubtful, eplb_p_vector a)
+{
+    uint32x4_t is_doubtful = vcgeq_u32(vreinterpretq_u32_f32(a), vdupq_n_u32(EPLB_P_INFINITY));
+    return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(doubtful), is_doubtful));
+}
+static inline int eplb_p_vector_any(eplb_p_vector doubtful)
+{
+    return vmaxvq_u32(vreinterpretq_u32_f32(doubtful)) != 0;
+}
+static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a) { return vabsq_f32(a); }
+static inline float eplb_p_vector_smallest(eplb_p_vector a) { return vminvq_f32(a); }
 static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
-static inline eplb_p_vector eplb_p_vector_abs_mul(eplb_p_vector a, eplb_p_vector b)
-{
-    return vmulq_f32(vabsq_f32(a), b);
-}
-typedef uint32x4_t eplb_p_vector_bits; /* of floats without their signs, ordered as these are */
-static inline eplb_p_vector_bits eplb_p_bits_of(eplb_p_vector a)
-{
-    return vreinterpretq_u32_f32(vabsq_f32(a));
-}
-static inline eplb_p_vector_bits eplb_p_bits_min(eplb_p_vector_bits a, eplb_p_vector_bits b)
-{
-    return vminq_u32(a, b);
-}
-static inline eplb_p_vector_bits eplb_p_bits_max(eplb_p_vector_bits a, eplb_p_vector_bits b)
-{
-    return vmaxq_u32(a, b);
-}
-static inline eplb_p_vector eplb_p_of_bits(eplb_p_vector_bits a) { return vreinterpretq_f32_u32(a); }
 #endif
 
 /* Copies between arrays that do not overlap, which a compiler that cannot see this would do one by one. */
@@ -1119,15 +1117,18 @@ enum {
 /* The narrowest digit whose two passes leave few of n items out of place. */
 static int32_t eplb_p_digit_bits(int32_t n) { return n < 128 ? 5 : n < 512 ? 7 : EPLB_P_DIGIT_BITS; }
 
-/* Turn the counts of a digit's values into where the items of each value start. */
-static void eplb_p_place_digits(uint16_t *place, int32_t num_values)
+/* Turn the counts of two digits' values into where the items of each value start. */
+static void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_values)
 {
-    uint32_t next = 0, count;
+    uint32_t next_low = 0, next_high = 0, num_low, num_high;
     int32_t i;
     for (i = 0; i < num_values; i++) {
-        count    = place[i];
-        place[i] = (uint16_t)next;
-        next += count;
+        num_low  = low[i];
+        num_high = high[i];
+        low[i]   = (uint16_t)next_low;
+        high[i]  = (uint16_t)next_high;
+        next_low += num_low;
+        next_high += num_high;
     }
 }
 
@@ -1147,8 +1148,8 @@ static int eplb_p_insert_few(uint64_t *key, int32_t n)
     return 1;
 }
 
-/* The bits of the lightest and of the heaviest of n loads, signs apart. By bits, since comparisons of floats
-   may take the smallest for zero where a program has set the processor to. */
+/* The bits of the lightest and of the heaviest of n loads, signs apart. Vectors of floats may take the
+   smallest of them for zero, where a program has set the processor to. */
 static void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, uint32_t *heaviest)
 {
     uint32_t low = UINT32_MAX, high = 0, bits;
@@ -1156,22 +1157,14 @@ static void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, 
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     if (n >= EPLB_P_VECTOR) {
-        float lows[EPLB_P_VECTOR], highs[EPLB_P_VECTOR];
-        eplb_p_vector_bits least = eplb_p_bits_of(eplb_p_vector_at(load)), most = least, more;
-        int32_t j;
+        eplb_p_vector least = eplb_p_vector_abs(eplb_p_vector_at(load)), most = least, more;
         for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
-            more  = eplb_p_bits_of(eplb_p_vector_at(load + i));
-            least = eplb_p_bits_min(least, more);
-            most  = eplb_p_bits_max(most, more);
+            more  = eplb_p_vector_abs(eplb_p_vector_at(load + i));
+            least = eplb_p_vector_min(least, more);
+            most  = eplb_p_vector_max(most, more);
         }
-        eplb_p_vector_to(lows, eplb_p_of_bits(least));
-        eplb_p_vector_to(highs, eplb_p_of_bits(most));
-        for (j = 0; j < EPLB_P_VECTOR; j++) {
-            bits = eplb_p_bits_at(&lows[j]);
-            low  = bits < low ? bits : low;
-            bits = eplb_p_bits_at(&highs[j]);
-            high = bits > high ? bits : high;
-        }
+        low  = eplb_p_bits(eplb_p_vector_smallest(least));
+        high = eplb_p_bits(eplb_p_vector_largest(most));
     }
 #endif
     for (; i < n; i++) {
@@ -1184,7 +1177,8 @@ static void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, 
 }
 
 /* Sort by the two highest digits of how far a load's bits are below the heaviest's, in two stable passes
-   that count, place and move, so that among equals the order of the indices stays. */
+   that count, place and move, so that among equals the order of the indices stays. Were the range too
+   narrow, digits would repeat, and the order be put right afterwards. */
 static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
 {
     uint16_t high[1 << EPLB_P_DIGIT_BITS], low[1 << EPLB_P_DIGIT_BITS];
@@ -1199,17 +1193,16 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
     for (i = 0; i < n; i++) {
         below = (top - eplb_p_bits_at(&load[i])) >> shift;
         low[below & mask]++;
-        high[below >> digit]++;
+        high[below >> digit & mask]++;
     }
-    eplb_p_place_digits(low, num_values);
-    eplb_p_place_digits(high, num_values);
+    eplb_p_place_digits(low, high, num_values);
     for (i = 0; i < n; i++) {
         below = (top - eplb_p_bits_at(&load[i])) >> shift;
         spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
     }
     for (i = 0; i < n; i++) {
         below = (top - ~(uint32_t)(spare[i] >> 32)) >> (shift + digit);
-        key[high[below]++] = spare[i];
+        key[high[below & mask]++] = spare[i];
     }
 }
 
@@ -1219,13 +1212,11 @@ static void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare,
 {
     int32_t i;
 
-    if (n >= EPLB_P_DIGITS_FROM && n <= (int32_t)UINT16_MAX) { /* what a counter holds */
+    if (n >= EPLB_P_DIGITS_FROM && n <= (int32_t)UINT16_MAX) /* what a counter holds */
         eplb_p_sort_by_digits(load, key, spare, n);
-        if (eplb_p_insert_few(key, n)) return;
-    } else {
+    else
         for (i = 0; i < n; i++) key[i] = eplb_p_heavy_first(load[i], i);
-    }
-    eplb_p_sort(key, spare, n);
+    if (!eplb_p_insert_few(key, n)) eplb_p_sort(key, spare, n);
 }
 
 /* A tournament of n keys, the smallest wins: leaves at tree [n, 2n), and each node i < n the smaller of
@@ -1340,10 +1331,16 @@ EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
 /* Whether a row is beyond doubt: no sign, no NaN, no infinity. All of it is looked at, without a branch. */
 static int eplb_p_plainly_loads(const float *load, int32_t n)
 {
-    uint32_t doubts = 0;
-    int32_t i;
-    for (i = 0; i < n; i++) doubts += eplb_p_bits_at(&load[i]) >= EPLB_P_INFINITY;
-    return doubts == 0;
+    int any = 0;
+    int32_t i = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector doubtful = eplb_p_vector_of(0.0f);
+    for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR)
+        doubtful = eplb_p_vector_or_doubtful(doubtful, eplb_p_vector_at(load + i));
+    any = eplb_p_vector_any(doubtful);
+#endif
+    for (; i < n; i++) any |= eplb_p_bits_at(&load[i]) >= EPLB_P_INFINITY;
+    return !any;
 }
 
 /* Rows first .. first+count-1 of each sample of weight [T, rows, n]. */
@@ -1426,7 +1423,7 @@ static void eplb_p_scale_loads(float *to, const float *from, float factor, int32
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     eplb_p_vector factors = eplb_p_vector_of(factor);
     for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR)
-        eplb_p_vector_to(to + i, eplb_p_vector_abs_mul(eplb_p_vector_at(from + i), factors));
+        eplb_p_vector_to(to + i, eplb_p_vector_mul(eplb_p_vector_abs(eplb_p_vector_at(from + i)), factors));
 #endif
     for (; i < n; i++) to[i] = eplb_p_mul(eplb_p_unsigned(&from[i]), factor);
 }
@@ -1481,6 +1478,7 @@ typedef struct eplb_p_replicas {
     int32_t     *expert; /* [num_spare] expert of each spare slot */
     int32_t     *rank;   /* [num_spare] which replica of its expert */
     uint64_t    *bids;   /* [2, num_log] tournament of the experts' bids for the next slot, highest first */
+    size_t       bids_from; /* where in scratch they lie */
 } eplb_p_replicas;
 
 static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, int32_t num_phy)
@@ -1491,6 +1489,7 @@ static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     r.count     = EPLB_P_TAKE(a, int32_t, num_log);
     r.expert    = EPLB_P_TAKE(a, int32_t, num_phy); /* so that fewer experts never need more scratch */
     r.rank      = EPLB_P_TAKE(a, int32_t, num_phy);
+    r.bids_from = a->used;
     r.bids      = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
 }
@@ -1709,7 +1708,13 @@ typedef struct eplb_p_packer {
     float    *held_load; /* [m, stride] their true loads */
     uint64_t *by_load;   /* [m] packs, heaviest first */
     uint32_t *settled;   /* pairs of packs known to have no swap; NULL where few pairs are searched */
+
+    /* NULL where few pairs are searched, or packs are small. */
+    float *line_load;      /* [n + EPLB_P_VECTOR] of all items in true order, and of some lighter than any */
+    float *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
 } eplb_p_packer;
+
+#define EPLB_P_LINE_ROOM (2 * EPLB_P_VECTOR) /* smaller packs are searched as fast without a line */
 
 /* Whether pairs without a swap would be searched again and again. */
 static int eplb_p_searches_all_pairs(const eplb_packing *how)
@@ -1745,7 +1750,12 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
         p.held_load = EPLB_P_TAKE_ROWS(a, float, m, p.stride);
         p.by_load   = EPLB_P_TAKE(a, uint64_t, m);
     }
-    if (eplb_p_searches_all_pairs(how)) p.settled = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
+    if (eplb_p_searches_all_pairs(how)) {
+        p.settled        = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
+        p.line_load      = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)n + EPLB_P_VECTOR);
+        p.line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)n + EPLB_P_VECTOR);
+        if (p.room < EPLB_P_LINE_ROOM) p.line_load = NULL; /* taken, lest more packs need less scratch */
+    }
     return p;
 }
 
@@ -1891,13 +1901,25 @@ static void eplb_p_pack_initially(eplb_p_packer *const *side, int32_t sides)
 
 /* pack: refine */
 
-typedef struct eplb_p_swap {
-    int32_t heavy, light; /* places of the packs in by_load */
-    int32_t u, v;         /* places in their lists; what stands there changes packs */
-    float   gain;         /* positive when the swap helps; 0 when there is none */
-} eplb_p_swap;
+typedef struct eplb_p_pair { /* of packs */
+    int32_t heavy, light;
+    float   gain; /* the largest of their swaps; 0 when none helps */
+} eplb_p_pair;
 
-static const eplb_p_swap eplb_p_no_swap = {0, 0, 0, 0, 0.0f};
+static eplb_p_pair eplb_p_pair_of(int32_t heavy, int32_t light, float gain)
+{
+    eplb_p_pair pair;
+    pair.heavy = heavy;
+    pair.light = light;
+    pair.gain  = gain;
+    return pair;
+}
+
+static const eplb_p_pair eplb_p_no_pair = {0, 0, 0.0f};
+
+typedef struct eplb_p_swap {
+    int32_t u, v; /* places in the lists of the heavy and the light pack; what stands there changes packs */
+} eplb_p_swap;
 
 static float eplb_p_difference(const eplb_p_packer *p, int32_t heavy, int32_t light)
 {
@@ -1976,8 +1998,8 @@ static const float *eplb_p_loads_of(const eplb_p_packer *p, int32_t pack)
     return p->held_load + (size_t)pack * (size_t)p->stride;
 }
 
-/* The largest gain of a swap of two packs, 0 when none helps. Then the pair is settled until one of the
-   two changes, and need not be searched again. */
+/* The largest gain of a swap of two packs whose loads differ by D. If none helps, the pair is settled until
+   one of the two changes, and need not be searched again. */
 static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t light, float D)
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
@@ -1999,53 +2021,166 @@ static int32_t eplb_p_by_load(const eplb_p_packer *p, int32_t place)
     return eplb_p_index(p->by_load[place]);
 }
 
+/* And its key there. */
+static uint64_t eplb_p_load_key(const eplb_p_packer *p, int32_t pack)
+{
+    return eplb_p_heavy_first(p->pack_load[pack], pack);
+}
+
 static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t place)
 {
     return p->held[(size_t)pack * (size_t)p->stride + (size_t)place];
 }
 
-/* The swap that has this gain, of the packs at two places in by_load: the first u, and for it the first v.
-   There is one; the bounds are for -ffast-math, under which a gain may not be found again. */
-static eplb_p_swap eplb_p_swap_of(const eplb_p_packer *p, int32_t i, int32_t j, float gain)
+/* The swap of two packs that has their largest gain: the first u, and for it the first v. There is one;
+   the bounds are for -ffast-math, under which a gain may not be found again. */
+static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, const eplb_p_pair *pair)
 {
-    int32_t heavy = eplb_p_by_load(p, i), light = eplb_p_by_load(p, j);
-    const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
-    float D = eplb_p_difference(p, heavy, light);
-    eplb_p_swap swap = eplb_p_no_swap;
+    const float *u_load = eplb_p_loads_of(p, pair->heavy), *v_load = eplb_p_loads_of(p, pair->light);
+    float D = eplb_p_difference(p, pair->heavy, pair->light), gain = pair->gain;
+    eplb_p_swap best = {0, 0};
 
-    if (!(gain > 0.0f)) return swap;
-    swap.heavy = i;
-    swap.light = j;
-    swap.gain  = gain;
-    while (swap.u + 1 < p->room && eplb_p_largest_gain(&u_load[swap.u], 1, v_load, eplb_p_row(p), D) < gain)
-        swap.u++;
-    while (swap.v + 1 < p->room && eplb_p_swap_gain(eplb_p_sub(u_load[swap.u], v_load[swap.v]), D) < gain)
-        swap.v++;
-    return swap;
+    while (best.u + 1 < p->room && eplb_p_largest_gain(&u_load[best.u], 1, v_load, eplb_p_row(p), D) < gain)
+        best.u++;
+    while (best.v + 1 < p->room && eplb_p_swap_gain(eplb_p_sub(u_load[best.u], v_load[best.v]), D) < gain)
+        best.v++;
+    return best;
 }
 
-/* Of two swaps that are worth the same, whether a goes first: its u stands first, or else its v. */
-static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_swap *a, const eplb_p_swap *b)
+/* Of two pairs whose best swaps are worth the same, whether a goes first: its u stands first, or else
+   its v. */
+static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_pair *a, const eplb_p_pair *b)
 {
-    int32_t a_u = eplb_p_position(p, eplb_p_by_load(p, a->heavy), a->u);
-    int32_t b_u = eplb_p_position(p, eplb_p_by_load(p, b->heavy), b->u);
+    eplb_p_swap a_swap = eplb_p_best_swap(p, a), b_swap = eplb_p_best_swap(p, b);
+    int32_t a_u = eplb_p_position(p, a->heavy, a_swap.u), b_u = eplb_p_position(p, b->heavy, b_swap.u);
     if (a_u != b_u) return a_u < b_u;
-    return eplb_p_position(p, eplb_p_by_load(p, a->light), a->v) <
-           eplb_p_position(p, eplb_p_by_load(p, b->light), b->v);
+    return eplb_p_position(p, a->light, a_swap.v) < eplb_p_position(p, b->light, b_swap.v);
 }
 
-static eplb_p_swap eplb_p_find_max_min(const eplb_p_packer *p)
+/* pack: refine, the line
+
+   With all items in a line by their true loads, what may go for an item u of some pack stands right behind
+   u: it is lighter than u, by less than the pack is heavier than the lightest. Once packs are nearly even,
+   these are few, whoever holds them, so that what a pack can swap with all lighter ones at once is found
+   in about the time that it takes to search two packs for a swap. */
+
+#define EPLB_P_FEW_OFFERS EPLB_P_VECTOR
+
+/* What a swap that moves d from a pack to one that is D lighter is measured by. */
+enum { EPLB_P_BY_GAIN, EPLB_P_BY_FALL };
+
+#define EPLB_P_LEAST eplb_p_from_bits(1) /* the smallest that helps */
+
+/* A swap of an item u with one behind it in the line. */
+typedef struct eplb_p_offer {
+    int32_t place; /* of u in the list of its pack */
+    int32_t at;    /* of the other in the line */
+} eplb_p_offer;
+
+static const eplb_p_offer eplb_p_before_all = {0, 0};
+
+/* By how much a pack is heavier than the lightest. */
+static float eplb_p_above_lightest(const eplb_p_packer *p, int32_t pack)
+{
+    return eplb_p_difference(p, pack, eplb_p_by_load(p, p->m - 1));
+}
+
+/* Where in the line the item stands that has this position in the candidate's order. */
+static int32_t eplb_p_line_place(const eplb_p_packer *p, int32_t position)
+{
+    return p->order == p->true_order ? position : p->rank_in_pack[eplb_p_item_at(p, position)];
+}
+
+/* The pack of the item that stands there. */
+static int32_t eplb_p_line_pack(const eplb_p_packer *p, int32_t at)
+{
+    return p->pack_of[eplb_p_index(p->true_order[at])];
+}
+
+/* Whether there is a line, and few in it may go for an item of this pack: for the one in the middle of
+   its list, that is. */
+static int eplb_p_has_few_offers(const eplb_p_packer *p, int32_t pack)
+{
+    int32_t at, last;
+
+    if (!p->line_load) return 0;
+    at   = eplb_p_line_place(p, eplb_p_position(p, pack, p->room / 2));
+    last = at + EPLB_P_FEW_OFFERS;
+    return last >= p->n ||
+           !(eplb_p_sub(p->line_load[at], p->line_load[last]) < eplb_p_above_lightest(p, pack));
+}
+
+/* Whether the item at a place of the line is worth enough for u, whose pack has this load. */
+static inline int eplb_p_is_worth(const eplb_p_packer *p, float u, float load, int32_t at, int by,
+                                  float enough)
+{
+    float d = eplb_p_sub(u, p->line_load[at]), D = eplb_p_sub(load, p->line_pack_load[at]);
+    return (by == EPLB_P_BY_FALL ? eplb_p_swap_fall(d, D) : eplb_p_swap_gain(d, D)) >= enough;
+}
+
+/* Whether one of the EPLB_P_VECTOR items from there on is. */
+static inline int eplb_p_any_is_worth(const eplb_p_packer *p, float u, float load, int32_t at, int by,
+                                      float enough)
+{
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector d = eplb_p_vector_sub(eplb_p_vector_of(u), eplb_p_vector_at(p->line_load + at));
+    eplb_p_vector D = eplb_p_vector_sub(eplb_p_vector_of(load), eplb_p_vector_at(p->line_pack_load + at));
+    eplb_p_vector rest = eplb_p_vector_sub(D, d);
+    eplb_p_vector worth = by == EPLB_P_BY_FALL ? eplb_p_vector_mul(d, rest) : eplb_p_vector_min(d, rest);
+    return eplb_p_vector_any_reach(worth, eplb_p_vector_of(enough));
+#else
+    int32_t i;
+    int any = 0;
+    for (i = at; i < at + EPLB_P_VECTOR; i++) any |= eplb_p_is_worth(p, u, load, i, by, enough);
+    return any;
+#endif
+}
+
+/* The next offer to this pack, after the one given, that is worth enough. Returns whether there is one.
+   The first EPLB_P_VECTOR items behind u are looked at before it is asked whether any may go for u, as a
+   branch on that would be mispredicted every other time. */
+static inline int eplb_p_next_offer(const eplb_p_packer *p, int32_t pack, int by, float enough,
+                                    eplb_p_offer *offer)
+{
+    float load = p->pack_load[pack], above = eplb_p_above_lightest(p, pack);
+
+    for (; offer->place < p->room; offer->place++, offer->at = 0) {
+        int32_t u_at = eplb_p_line_place(p, eplb_p_position(p, pack, offer->place));
+        int32_t at = (offer->at > u_at ? offer->at : u_at) + 1;
+        float u = p->line_load[u_at];
+        do {
+            if (eplb_p_any_is_worth(p, u, load, at, by, enough))
+                for (offer->at = at; offer->at < at + EPLB_P_VECTOR; offer->at++)
+                    if (eplb_p_is_worth(p, u, load, offer->at, by, enough)) return 1;
+            at += EPLB_P_VECTOR;
+        } while (at < p->n && eplb_p_sub(u, p->line_load[at]) < above);
+    }
+    return 0;
+}
+
+/* Whether it is plain that a pack has no swap with any. */
+static int eplb_p_has_no_offer(const eplb_p_packer *p, int32_t pack)
+{
+    eplb_p_offer offer = eplb_p_before_all;
+    return eplb_p_has_few_offers(p, pack) &&
+           !eplb_p_next_offer(p, pack, EPLB_P_BY_GAIN, EPLB_P_LEAST, &offer);
+}
+
+/* pack: refine, the swap to do */
+
+static eplb_p_pair eplb_p_find_max_min(const eplb_p_packer *p)
 {
     int32_t heavy = eplb_p_by_load(p, 0), j = p->m - 1, light;
-    float D = eplb_p_difference(p, heavy, eplb_p_by_load(p, j));
+    float D;
 
     /* Of equally light packs, the one with the lowest index stands first. */
     while (j > 0 && !(p->pack_load[eplb_p_by_load(p, j - 1)] > p->pack_load[eplb_p_by_load(p, j)])) j--;
     light = eplb_p_by_load(p, j);
-    return D < p->tiny ? eplb_p_no_swap : eplb_p_swap_of(p, 0, j, eplb_p_pair_gain(p, heavy, light, D));
+    D     = eplb_p_difference(p, heavy, light);
+    return eplb_p_pair_of(heavy, light, D < p->tiny ? 0.0f : eplb_p_pair_gain(p, heavy, light, D));
 }
 
-static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_pair_scan(const eplb_p_packer *p)
 {
     int32_t tried = p->how->heavy_packs > 0 && p->how->heavy_packs < p->m ? p->how->heavy_packs : p->m;
     int32_t i, j;
@@ -2053,23 +2188,24 @@ static eplb_p_swap eplb_p_find_pair_scan(const eplb_p_packer *p)
     for (i = 0; i < tried; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
         const uint32_t *settled = p->settled ? eplb_p_pairs_of(p->settled, p->m, heavy) : NULL;
+        if (eplb_p_above_lightest(p, heavy) < p->tiny) break; /* and so are the packs behind i */
+        if (eplb_p_has_no_offer(p, heavy)) continue;
         for (j = p->m - 1; j > i; j--) {
             int32_t light = eplb_p_by_load(p, j);
             float D = eplb_p_difference(p, heavy, light), gain;
             if (D < p->tiny) break; /* and so are the packs before j */
             if (settled && eplb_p_is_settled(settled, light)) continue;
             gain = eplb_p_pair_gain(p, heavy, light, D);
-            if (gain > 0.0f) return eplb_p_swap_of(p, i, j, gain);
+            if (gain > 0.0f) return eplb_p_pair_of(heavy, light, gain);
         }
-        if (j == p->m - 1) break; /* and so are the packs behind i */
     }
-    return eplb_p_no_swap;
+    return eplb_p_no_pair;
 }
 
-static eplb_p_swap eplb_p_find_max_to_any(const eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_max_to_any(const eplb_p_packer *p)
 {
     int32_t heavy = eplb_p_by_load(p, 0), j;
-    eplb_p_swap best = eplb_p_no_swap, swap;
+    eplb_p_pair best = eplb_p_no_pair, pair;
 
     for (j = p->m - 1; j > 0; j--) {
         int32_t light = eplb_p_by_load(p, j);
@@ -2077,30 +2213,26 @@ static eplb_p_swap eplb_p_find_max_to_any(const eplb_p_packer *p)
         if (D * 0.5f < best.gain) break; /* no gain exceeds D / 2, and D shrinks from here on */
         gain = eplb_p_pair_gain(p, heavy, light, D);
         if (!(gain > 0.0f) || gain < best.gain) continue;
-        swap = eplb_p_swap_of(p, 0, j, gain);
-        if (gain > best.gain || eplb_p_goes_before(p, &swap, &best)) best = swap;
+        pair = eplb_p_pair_of(heavy, light, gain);
+        if (gain > best.gain || eplb_p_goes_before(p, &pair, &best)) best = pair;
     }
-    return best.gain > p->tiny ? best : eplb_p_no_swap;
+    return best.gain > p->tiny ? best : eplb_p_no_pair;
 }
 
-/* Of the best swap so far and that of the i-th heaviest pack with a lighter one, which stands at place j of
-   by_load or behind it, the better stays. For two packs, the swap with the largest gain is also the one
-   with the largest fall in squares, d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall
-   decides. */
-static void eplb_p_consider_l2(const eplb_p_packer *p, int32_t i, int32_t light, int32_t j,
-                               eplb_p_swap *best, float *best_fall)
+/* Of the best pair so far and this one, the better stays. For two packs, the swap with the largest gain is
+   also the one with the largest fall in squares, d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the
+   fall decides. */
+static void eplb_p_consider_l2(const eplb_p_packer *p, int32_t heavy, int32_t light, eplb_p_pair *best,
+                               float *best_fall)
 {
-    int32_t heavy = eplb_p_by_load(p, i);
-    float D = eplb_p_difference(p, heavy, light), gain, fall;
-    eplb_p_swap swap;
+    float D = eplb_p_difference(p, heavy, light), gain = eplb_p_pair_gain(p, heavy, light, D);
+    float fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
+    eplb_p_pair pair;
 
-    gain = eplb_p_pair_gain(p, heavy, light, D);
-    fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
     if (!(gain > 0.0f) || fall < *best_fall) return;
-    while (eplb_p_by_load(p, j) != light) j++;
-    swap = eplb_p_swap_of(p, i, j, gain);
-    if (best->gain > 0.0f && !(fall > *best_fall) && !eplb_p_goes_before(p, &swap, best)) return;
-    *best      = swap;
+    pair = eplb_p_pair_of(heavy, light, gain);
+    if (best->gain > 0.0f && !(fall > *best_fall) && !eplb_p_goes_before(p, &pair, best)) return;
+    *best      = pair;
     *best_fall = fall;
 }
 
@@ -2110,38 +2242,64 @@ static int eplb_p_may_fall(float D, float best_fall)
     return D > 0.0f && !(eplb_p_largest_fall(D) < best_fall);
 }
 
-#define EPLB_P_MANY_PACKS 128 /* from here on it pays to see first whether most pairs are settled */
-
-/* Lighter packs are looked at lightest first, which soon brings the best fall near what it will be, or,
-   where all but few are settled with the heavy one, only those few. */
-static eplb_p_swap eplb_p_find_l2(const eplb_p_packer *p)
+/* The i-th heaviest pack with lighter ones, lightest first, which soon brings the best fall near what it
+   will be. */
+static void eplb_p_consider_lighter(const eplb_p_packer *p, int32_t i, eplb_p_pair *best, float *best_fall)
 {
-    eplb_p_swap best = eplb_p_no_swap;
-    float best_fall = 0.0f;
-    int32_t lightest = eplb_p_by_load(p, p->m - 1), i, j, word;
+    int32_t heavy = eplb_p_by_load(p, i), j, light;
+    const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
+
+    for (j = p->m - 1; j > i; j--) {
+        light = eplb_p_by_load(p, j);
+        if (!eplb_p_may_fall(eplb_p_difference(p, heavy, light), *best_fall)) break; /* nor those before j */
+        if (!eplb_p_is_settled(settled, light)) eplb_p_consider_l2(p, heavy, light, best, best_fall);
+    }
+}
+
+/* The same, of all packs that a pack is not settled with. */
+static void eplb_p_consider_open(const eplb_p_packer *p, int32_t heavy, eplb_p_pair *best, float *best_fall)
+{
+    const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
+    int32_t word, light;
     uint32_t open;
 
-    for (i = 0; i < p->m; i++) {
-        int32_t heavy = eplb_p_by_load(p, i), light;
-        const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
-        if (!eplb_p_may_fall(eplb_p_difference(p, heavy, lightest), best_fall)) break; /* nor behind i */
-        if (p->m < EPLB_P_MANY_PACKS || !eplb_p_few_open(settled, p->m, p->m / 16)) {
-            for (j = p->m - 1; j > i; j--) {
-                light = eplb_p_by_load(p, j);
-                if (!eplb_p_may_fall(eplb_p_difference(p, heavy, light), best_fall)) break;
-                if (!eplb_p_is_settled(settled, light)) eplb_p_consider_l2(p, i, light, j, &best, &best_fall);
-            }
-            continue;
-        }
-        for (word = 0; 32 * word < p->m; word++) {
-            for (open = eplb_p_open_pairs(settled, p->m, word); open; open &= open - 1) {
-                light = 32 * word + eplb_p_lowest_bit(open);
-                if (eplb_p_may_fall(eplb_p_difference(p, heavy, light), best_fall))
-                    eplb_p_consider_l2(p, i, light, i + 1, &best, &best_fall);
-            }
+    for (word = 0; 32 * word < p->m; word++) {
+        for (open = eplb_p_open_pairs(settled, p->m, word); open; open &= open - 1) {
+            light = 32 * word + eplb_p_lowest_bit(open);
+            if (eplb_p_may_fall(eplb_p_difference(p, heavy, light), *best_fall))
+                eplb_p_consider_l2(p, heavy, light, best, best_fall);
         }
     }
-    return eplb_p_fall_counts(best_fall, p->tiny) ? best : eplb_p_no_swap;
+}
+
+/* The same, of what is offered in the line. */
+static void eplb_p_consider_offers(const eplb_p_packer *p, int32_t heavy, eplb_p_pair *best, float *best_fall)
+{
+    eplb_p_offer offer = eplb_p_before_all;
+    while (eplb_p_next_offer(p, heavy, EPLB_P_BY_FALL, *best_fall > 0.0f ? *best_fall : EPLB_P_LEAST, &offer))
+        eplb_p_consider_l2(p, heavy, eplb_p_line_pack(p, offer.at), best, best_fall);
+}
+
+#define EPLB_P_MANY_PACKS 128 /* from here on it pays to see first whether most pairs are settled */
+
+static eplb_p_pair eplb_p_find_l2(const eplb_p_packer *p)
+{
+    eplb_p_pair best = eplb_p_no_pair;
+    float best_fall = 0.0f;
+    int32_t i;
+
+    for (i = 0; i < p->m; i++) {
+        int32_t heavy = eplb_p_by_load(p, i);
+        if (!eplb_p_may_fall(eplb_p_above_lightest(p, heavy), best_fall)) break; /* nor those behind i */
+        if (eplb_p_has_few_offers(p, heavy))
+            eplb_p_consider_offers(p, heavy, &best, &best_fall);
+        else if (p->m >= EPLB_P_MANY_PACKS &&
+                 eplb_p_few_open(eplb_p_pairs_of(p->settled, p->m, heavy), p->m, p->m / 16))
+            eplb_p_consider_open(p, heavy, &best, &best_fall);
+        else
+            eplb_p_consider_lighter(p, i, &best, &best_fall);
+    }
+    return eplb_p_fall_counts(best_fall, p->tiny) ? best : eplb_p_no_pair;
 }
 
 /* A pack's item at a place gives way to one at another position: the list stays ascending, and the
@@ -2166,40 +2324,51 @@ static void eplb_p_exchange(eplb_p_packer *p, int32_t pack, int32_t place, int32
     p->pack_load[pack] = sum;
 }
 
-/* Packs are in order by load but for the one at this place, whose load has changed: move it to where it
-   belongs. Returns its new place. */
-static int32_t eplb_p_reorder(eplb_p_packer *p, int32_t at)
+/* A pack's key in by_load changes: move it to where it belongs. */
+static void eplb_p_reorder(eplb_p_packer *p, uint64_t from, uint64_t to)
 {
-    int32_t pack = eplb_p_by_load(p, at);
-    uint64_t key = eplb_p_heavy_first(p->pack_load[pack], pack);
+    int32_t at = 0;
 
-    for (; at > 0 && p->by_load[at - 1] > key; at--) p->by_load[at] = p->by_load[at - 1];
-    for (; at + 1 < p->m && p->by_load[at + 1] < key; at++) p->by_load[at] = p->by_load[at + 1];
-    p->by_load[at] = key;
-    return at;
+    while (p->by_load[at] != from) at++;
+    for (; at > 0 && p->by_load[at - 1] > to; at--) p->by_load[at] = p->by_load[at - 1];
+    for (; at + 1 < p->m && p->by_load[at + 1] < to; at++) p->by_load[at] = p->by_load[at + 1];
+    p->by_load[at] = to;
 }
 
-static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_swap *s)
+/* A pack got an item at another's position, whose place in its list is given, in exchange for that. */
+static void eplb_p_take_in(eplb_p_packer *p, int32_t pack, int32_t place, int32_t position, float load)
 {
-    int32_t heavy = eplb_p_by_load(p, s->heavy), light = eplb_p_by_load(p, s->light), light_place = s->light;
-    int32_t u_position = eplb_p_position(p, heavy, s->u), v_position = eplb_p_position(p, light, s->v);
-    float u_load = eplb_p_loads_of(p, heavy)[s->u], v_load = eplb_p_loads_of(p, light)[s->v];
+    uint64_t key = eplb_p_load_key(p, pack);
+    int32_t i;
 
-    eplb_p_exchange(p, heavy, s->u, v_position, v_load);
-    eplb_p_exchange(p, light, s->v, u_position, u_load);
-    if (eplb_p_reorder(p, s->heavy) >= light_place) light_place--; /* the heavy one went behind it */
-    eplb_p_reorder(p, light_place);
-    if (p->settled) eplb_p_open_pairs_of(p->settled, p->m, heavy, light);
+    eplb_p_exchange(p, pack, place, position, load);
+    eplb_p_reorder(p, key, eplb_p_load_key(p, pack));
+    p->pack_of[eplb_p_item_at(p, position)] = pack;
+    if (!p->line_load) return;
+    for (i = 0; i < p->room; i++)
+        p->line_pack_load[eplb_p_line_place(p, eplb_p_position(p, pack, i))] = p->pack_load[pack];
 }
 
-static eplb_p_swap eplb_p_find_swap(const eplb_p_packer *p)
+static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_pair *pair)
+{
+    eplb_p_swap swap = eplb_p_best_swap(p, pair);
+    int32_t u_position = eplb_p_position(p, pair->heavy, swap.u);
+    int32_t v_position = eplb_p_position(p, pair->light, swap.v);
+    float u_load = eplb_p_loads_of(p, pair->heavy)[swap.u], v_load = eplb_p_loads_of(p, pair->light)[swap.v];
+
+    eplb_p_take_in(p, pair->heavy, swap.u, v_position, v_load);
+    eplb_p_take_in(p, pair->light, swap.v, u_position, u_load);
+    if (p->settled) eplb_p_open_pairs_of(p->settled, p->m, pair->heavy, pair->light);
+}
+
+static eplb_p_pair eplb_p_find_pair(const eplb_p_packer *p)
 {
     switch (p->how->refine) {
     case EPLB_REFINE_MAX_MIN: return eplb_p_find_max_min(p);
     case EPLB_REFINE_PAIR_SCAN: return eplb_p_find_pair_scan(p);
     case EPLB_REFINE_MAX_TO_ANY: return eplb_p_find_max_to_any(p);
     case EPLB_REFINE_L2: return eplb_p_find_l2(p);
-    default: return eplb_p_no_swap;
+    default: return eplb_p_no_pair;
     }
 }
 
@@ -2222,24 +2391,40 @@ static void eplb_p_hold_items(eplb_p_packer *p)
     }
 }
 
+/* All items, by their true loads. Positions are places in the line, but in a candidate's order of its own:
+   then rank_in_pack, which is not in use yet, tells where an item stands. */
+static void eplb_p_line_up(eplb_p_packer *p)
+{
+    int32_t at;
+
+    for (at = 0; at < p->n; at++) {
+        int32_t item = eplb_p_index(p->true_order[at]);
+        p->line_load[at]      = p->weight[item];
+        p->line_pack_load[at] = p->pack_load[p->pack_of[item]];
+        p->rank_in_pack[item] = at;
+    }
+    for (; at < p->n + EPLB_P_VECTOR; at++) {
+        p->line_load[at]      = -EPLB_P_NO_ITEM;
+        p->line_pack_load[at] = 0.0f;
+    }
+}
+
 /* Swaps until none helps. Each lowers the sum of squared pack loads, so none comes back. */
 static void eplb_p_refine(eplb_p_packer *p)
 {
-    int32_t pack, place, swaps;
+    int32_t swaps;
 
     if (p->how->refine == EPLB_REFINE_NONE) return;
     eplb_p_sort_loads(p->pack_load, p->by_load, p->spare, p->m); /* spare suffices: m < n */
     eplb_p_hold_items(p);
     if (p->settled) eplb_p_open_all_pairs(p->settled, p->m);
+    if (p->line_load) eplb_p_line_up(p);
 
     for (swaps = 0; swaps < p->how->max_swaps; swaps++) {
-        eplb_p_swap swap = eplb_p_find_swap(p);
-        if (!(swap.gain > 0.0f)) break;
-        eplb_p_do_swap(p, &swap);
+        eplb_p_pair pair = eplb_p_find_pair(p);
+        if (!(pair.gain > 0.0f)) break;
+        eplb_p_do_swap(p, &pair);
     }
-    for (pack = 0; pack < p->m; pack++)
-        for (place = 0; place < p->room; place++)
-            p->pack_of[eplb_p_item_at(p, eplb_p_position(p, pack, place))] = pack;
 }
 
 /* pack: select */
@@ -2469,6 +2654,7 @@ static void eplb_p_carve_layer(eplb_p_arena *a, eplb_p_job *job)
 
     eplb_p_rewind(a, job->shared_from);
     job->replicas   = eplb_p_carve_replicas(a, job->node_experts, job->node_slots);
+    eplb_p_rewind(a, job->replicas.bids_from); /* they are done with once the slots are given */
     job->slot_load  = EPLB_P_TAKE(a, float, job->node_slots);
     job->slot_gpu   = EPLB_P_TAKE(a, int32_t, job->node_slots);
     job->slot_rank  = EPLB_P_TAKE(a, int32_t, job->node_slots);
@@ -4299,6 +4485,9 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
 #undef EPLB_P_NO_ITEM
+#undef EPLB_P_LINE_ROOM
+#undef EPLB_P_FEW_OFFERS
+#undef EPLB_P_LEAST
 #undef EPLB_P_MANY_PACKS
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD

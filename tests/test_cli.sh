@@ -922,8 +922,11 @@ check 'a link stays one' test -L "$TMP/out/link.csv"
 check 'and what it leads to is written' cmp "$TMP/out/plan.csv" "$TMP/two_plan.csv"
 mkfifo "$TMP/out/pipe"
 cat "$TMP/out/pipe" >"$TMP/through_pipe" &
-eplb $run_two --csv "$TMP/out/pipe" >"$TMP/nothing"
-if [ -p "$TMP/out/pipe" ]; then wait; else kill $!; fi # no writer would ever end cat
+if eplb $run_two --csv "$TMP/out/pipe" >"$TMP/nothing" && [ -p "$TMP/out/pipe" ]; then
+    wait
+else
+    kill $! # no writer will ever end cat
+fi
 check 'a pipe stays one' test -p "$TMP/out/pipe"
 check 'and the plan goes through it' cmp "$TMP/through_pipe" "$TMP/two_plan.csv"
 
