@@ -709,7 +709,7 @@ static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) 
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return _mm_mul_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return _mm_max_ps(a, b); }
-static inline int eplb_p_vector_any_reach(eplb_p_vector a, eplb_p_vector b)
+static inline int eplb_p_vector_any_at_least(eplb_p_vector a, eplb_p_vector b)
 {
     return _mm_movemask_ps(_mm_cmpge_ps(a, b)) != 0;
 }
@@ -742,7 +742,7 @@ static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) 
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return vmulq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return vmaxq_f32(a, b); }
-static inline int eplb_p_vector_any_reach(eplb_p_vector a, eplb_p_vector b)
+static inline int eplb_p_vector_any_at_least(eplb_p_vector a, eplb_p_vector b)
 {
     return vmaxvq_u32(vcgeq_f32(a, b)) != 0;
 }
@@ -2127,7 +2127,7 @@ static inline int eplb_p_any_is_worth(const eplb_p_packer *p, float u, float loa
     eplb_p_vector D = eplb_p_vector_sub(eplb_p_vector_of(load), eplb_p_vector_at(p->line_pack_load + at));
     eplb_p_vector rest = eplb_p_vector_sub(D, d);
     eplb_p_vector worth = by == EPLB_P_BY_FALL ? eplb_p_vector_mul(d, rest) : eplb_p_vector_min(d, rest);
-    return eplb_p_vector_any_reach(worth, eplb_p_vector_of(enough));
+    return eplb_p_vector_any_at_least(worth, eplb_p_vector_of(enough));
 #else
     int32_t i;
     int any = 0;
@@ -2324,7 +2324,7 @@ static void eplb_p_exchange(eplb_p_packer *p, int32_t pack, int32_t place, int32
     p->pack_load[pack] = sum;
 }
 
-/* A pack's key in by_load changes: move it to where it belongs. */
+/* A key in by_load changes: move it to where it belongs. */
 static void eplb_p_reorder(eplb_p_packer *p, uint64_t from, uint64_t to)
 {
     int32_t at = 0;
@@ -2335,7 +2335,8 @@ static void eplb_p_reorder(eplb_p_packer *p, uint64_t from, uint64_t to)
     p->by_load[at] = to;
 }
 
-/* A pack got an item at another's position, whose place in its list is given, in exchange for that. */
+/* The item at a place of a pack's list goes, and one at another position comes. With it change the pack's
+   load and what is ordered or noted by that. */
 static void eplb_p_take_in(eplb_p_packer *p, int32_t pack, int32_t place, int32_t position, float load)
 {
     uint64_t key = eplb_p_load_key(p, pack);
@@ -2391,8 +2392,8 @@ static void eplb_p_hold_items(eplb_p_packer *p)
     }
 }
 
-/* All items, by their true loads. Positions are places in the line, but in a candidate's order of its own:
-   then rank_in_pack, which is not in use yet, tells where an item stands. */
+/* Each item notes its place in the line in rank_in_pack, which is not in use yet, for candidates whose order
+   is another. */
 static void eplb_p_line_up(eplb_p_packer *p)
 {
     int32_t at;
