@@ -1135,7 +1135,8 @@ static void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_value
 /* Move each key down to where it belongs, if that takes few steps. Returns whether it did. */
 static int eplb_p_insert_few(uint64_t *key, int32_t n)
 {
-    int32_t steps = 2 * n, i, j;
+    int64_t steps = 2 * (int64_t)n;
+    int32_t i, j;
 
     for (i = 1; i < n; i++) {
         uint64_t moving = key[i];
