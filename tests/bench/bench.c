@@ -1,14 +1,14 @@
 /* bench.c - times every preset and the straightforward planner of baseline.cpp, and says how even
    their plans are; or the same over effort, with a chart; or one of the other modes.
 
-     bench [--samples T | --torch]     presets
-     bench --effort FILE.svg           effort
-     bench --stages                    where the time of a layer goes: stages.c
-     bench --fits                      how the time of a layer grows: fits.c
+     bench [--samples T | --torch] [--sd X]   presets
+     bench --effort FILE.svg                  effort
+     bench --stages                           where the time of a layer goes: stages.c
+     bench --fits                             how the time of a layer grows: fits.c
    and with any of them [--quick] [--csv FILE] [--reps N] [--limit SECONDS], but for the fits [--shape NAME].
 
    For each shape all planners plan the same loads, one thread, in turn within each repetition, so
-   that a slow spell of the machine hits them all. Loads are lognormal, sd 1 (over effort 1.5 too),
+   that a slow spell of the machine hits them all. Loads are lognormal, sd 1 or X (over effort 1 and 1.5),
    and with T > 1 samples each expert's varies about that over time, lognormally too, with sd 0.26 and
    correlation 0.8 from one sample to the next: with less of it, planning for samples takes longer.
    Printed for each planner:
@@ -328,7 +328,7 @@ static void bench_presets(const bench_shape *shape, const bench_settings *set)
     bench_run *run = (bench_run *)allocate(1, sizeof *run);
     add_presets(run);
     add_baseline(run);
-    bench_one(run, shape, 1.0, set);
+    bench_one(run, shape, set->sd, set);
     free(run);
 }
 
@@ -544,7 +544,7 @@ static void draw_chart(FILE *svg, const bench_curve *curves, int num_curves)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: bench [--samples T | --torch | --effort FILE.svg | --stages | --fits]\n"
+    fprintf(stderr, "usage: bench [--samples T | --torch] [--sd X] | --effort FILE.svg | --stages | --fits\n"
                     "             [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS]\n"
                     "shapes:");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -592,7 +592,7 @@ static const char *csv_head(int mode)
 
 static bench_settings read_arguments(int argc, char **argv)
 {
-    bench_settings set = {BENCH_PRESETS, NULL, NULL, NULL, 2.0, 1, 11, 0, 0};
+    bench_settings set = {BENCH_PRESETS, NULL, NULL, NULL, 2.0, 1, 1.0, 11, 0, 0};
     const char    *csv_path = NULL, *chart_path = NULL;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -608,6 +608,8 @@ static bench_settings read_arguments(int argc, char **argv)
             set.limit = atof(value);
         } else if (strcmp(argv[i], "--samples") == 0) {
             set.samples = atoi(value);
+        } else if (strcmp(argv[i], "--sd") == 0) {
+            set.sd = atof(value);
         } else if (strcmp(argv[i], "--effort") == 0) {
             set.mode   = BENCH_EFFORTS;
             chart_path = value;
@@ -618,9 +620,9 @@ static bench_settings read_arguments(int argc, char **argv)
     }
     if (set.reps < 1 || set.reps > MAX_REPS || !(set.limit > 0))
         usage();
-    if (set.samples < 1 || set.samples > MAX_SAMPLES)
+    if (set.samples < 1 || set.samples > MAX_SAMPLES || !(set.sd >= 0))
         usage();
-    if (set.mode != BENCH_PRESETS && (set.samples != 1 || set.torch))
+    if (set.mode != BENCH_PRESETS && (set.samples != 1 || set.torch || set.sd != 1.0))
         usage(); /* with several samples all effort above 1 is the same */
     if (set.torch && set.samples != 1)
         usage();

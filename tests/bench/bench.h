@@ -30,6 +30,7 @@ typedef struct bench_settings {
     FILE       *chart;      /* over effort */
     double      limit;      /* seconds for one repetition of one planner */
     int         samples;
+    double      sd;         /* of the loads' logarithm, for presets */
     int         reps;
     int         quick;
     int         torch; /* beside the presets */
