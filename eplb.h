@@ -304,7 +304,7 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
     ((size_t)28 * (size_t)(num_experts) +                                                          \
      (size_t)(16 + 60 * EPLB_SIDES) * (size_t)(num_replicas) +                                     \
-     (size_t)(44 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
+     (size_t)(64 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
      (size_t)(num_gpus) / 8 * EPLB_SIDES * (size_t)(num_gpus) +                                    \
      ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) * (size_t)(num_samples) + \
      (size_t)(32 + 16 * EPLB_SIDES) * EPLB_SCRATCH_ALIGN)
@@ -1263,35 +1263,6 @@ static int eplb_p_is_settled(const uint32_t *pairs, int32_t b)
     return (pairs[(uint32_t)b / 32] >> ((uint32_t)b % 32) & 1) != 0;
 }
 
-static int32_t eplb_p_lowest_bit(uint32_t bits)
-{
-#if defined(__GNUC__)
-    return (int32_t)__builtin_ctzl(bits);
-#else
-    int32_t b = 0;
-    while (!(bits >> b & 1)) b++;
-    return b;
-#endif
-}
-
-/* Which of the packs 32 word .. 32 word + 31, of n in all, are not settled with the one whose row this is. */
-static uint32_t eplb_p_open_pairs(const uint32_t *pairs, int32_t n, int32_t word)
-{
-    return ~pairs[word] & (n - 32 * word < 32 ? eplb_p_pair_bit(n) - 1 : UINT32_MAX);
-}
-
-/* Whether these are few, in all words. */
-static int eplb_p_few_open(const uint32_t *pairs, int32_t n, int32_t few)
-{
-    int32_t word;
-    uint32_t open;
-
-    for (word = 0; 32 * word < n; word++)
-        for (open = eplb_p_open_pairs(pairs, n, word); open; open &= open - 1)
-            if (few-- == 0) return 0;
-    return 1;
-}
-
 static void eplb_p_settle_pair(uint32_t *settled, int32_t n, int32_t a, int32_t b)
 {
     eplb_p_pairs_of(settled, n, a)[(uint32_t)b / 32] |= eplb_p_pair_bit(b);
@@ -1679,6 +1650,20 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
    item is known by its position in that order, so "first in sorted order" is "at the lower position".
    Two packings of one shape may be done side by side, which is how two layers are. */
 
+typedef struct eplb_p_pair { /* of packs */
+    int32_t heavy, light;
+    float   gain; /* the largest of their swaps; 0 when none helps */
+} eplb_p_pair;
+
+/* What is known of the swaps of a pack with lighter ones. */
+typedef struct eplb_p_outlook {
+    eplb_p_pair best; /* its gain is 0 when it is not known, or there is none */
+    float       fall; /* of the best one; when that is not known, what none exceeds */
+    int32_t     seen; /* how many swaps had been done then */
+} eplb_p_outlook;
+
+#define EPLB_P_RECENT 16 /* swaps; what was not looked at for longer is looked at afresh */
+
 typedef struct eplb_p_packer {
     const eplb_packing *how;
     int32_t n, m, room; /* items, packs, items in each pack */
@@ -1708,7 +1693,12 @@ typedef struct eplb_p_packer {
     int32_t  *held;      /* [m, stride] positions in each pack, ascending */
     float    *held_load; /* [m, stride] their true loads */
     uint64_t *by_load;   /* [m] packs, heaviest first */
-    uint32_t *settled;   /* pairs of packs known to have no swap; NULL where few pairs are searched */
+    uint32_t *settled;   /* pairs of packs known to have no swap; NULL but for PAIR_SCAN of all packs */
+
+    /* For L2. */
+    eplb_p_outlook *outlook; /* [m] */
+    eplb_p_pair    *done;    /* [EPLB_P_RECENT] the last swaps: number s at s % EPLB_P_RECENT */
+    int32_t         swaps;   /* how many there were */
 
     /* NULL where few pairs are searched, or packs are small. */
     float *line_load;      /* [n + EPLB_P_VECTOR] of all items in true order, and of some lighter than any */
@@ -1751,8 +1741,13 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
         p.held_load = EPLB_P_TAKE_ROWS(a, float, m, p.stride);
         p.by_load   = EPLB_P_TAKE(a, uint64_t, m);
     }
+    if (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0)
+        p.settled = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
+    if (how->refine == EPLB_REFINE_L2) {
+        p.outlook = EPLB_P_TAKE(a, eplb_p_outlook, m);
+        p.done    = EPLB_P_TAKE(a, eplb_p_pair, EPLB_P_RECENT);
+    }
     if (eplb_p_searches_all_pairs(how)) {
-        p.settled        = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
         p.line_load      = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)n + EPLB_P_VECTOR);
         p.line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)n + EPLB_P_VECTOR);
         if (p.room < EPLB_P_LINE_ROOM) p.line_load = NULL; /* taken, lest more packs need less scratch */
@@ -1901,11 +1896,6 @@ static void eplb_p_pack_initially(eplb_p_packer *const *side, int32_t sides)
 }
 
 /* pack: refine */
-
-typedef struct eplb_p_pair { /* of packs */
-    int32_t heavy, light;
-    float   gain; /* the largest of their swaps; 0 when none helps */
-} eplb_p_pair;
 
 static eplb_p_pair eplb_p_pair_of(int32_t heavy, int32_t light, float gain)
 {
@@ -2066,6 +2056,7 @@ static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_pair *a, cons
    in about the time that it takes to search two packs for a swap. */
 
 #define EPLB_P_FEW_OFFERS EPLB_P_VECTOR
+#define EPLB_P_ANY_FALL   FLT_MAX /* no fall exceeds it, as no sum of loads does */
 
 /* What a swap that moves d from a pack to one that is D lighter is measured by. */
 enum { EPLB_P_BY_GAIN, EPLB_P_BY_FALL };
@@ -2220,87 +2211,112 @@ static eplb_p_pair eplb_p_find_max_to_any(const eplb_p_packer *p)
     return best.gain > p->tiny ? best : eplb_p_no_pair;
 }
 
-/* Of the best pair so far and this one, the better stays. For two packs, the swap with the largest gain is
-   also the one with the largest fall in squares, d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the
-   fall decides. */
-static void eplb_p_consider_l2(const eplb_p_packer *p, int32_t heavy, int32_t light, eplb_p_pair *best,
-                               float *best_fall)
+/* Whether a swap of two packs whose loads differ by D may fall as far as this. */
+static int eplb_p_may_fall(float D, float fall) { return D > 0.0f && !(eplb_p_largest_fall(D) < fall); }
+
+static int eplb_p_is_known(const eplb_p_outlook *o) { return o->best.gain > 0.0f; }
+
+/* Nothing is known of a pack whose items have changed. */
+static void eplb_p_forget(eplb_p_outlook *o)
 {
-    float D = eplb_p_difference(p, heavy, light), gain = eplb_p_pair_gain(p, heavy, light, D);
-    float fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
+    o->best = eplb_p_no_pair;
+    o->fall = EPLB_P_ANY_FALL;
+}
+
+/* A pair becomes the best if its swap falls further, or as far as that of a best one before which it goes. */
+static void eplb_p_take_better(const eplb_p_packer *p, const eplb_p_pair *pair, float fall, eplb_p_outlook *o)
+{
+    if (!(pair->gain > 0.0f) || fall < o->fall) return;
+    if (!(fall > o->fall) && !(eplb_p_is_known(o) && eplb_p_goes_before(p, pair, &o->best))) return;
+    o->best = *pair;
+    o->fall = fall;
+}
+
+/* For two packs, the swap with the largest gain is also the one with the largest fall in squares,
+   d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
+static void eplb_p_consider(const eplb_p_packer *p, int32_t heavy, int32_t light, eplb_p_outlook *o)
+{
+    float D = eplb_p_difference(p, heavy, light), gain, fall;
     eplb_p_pair pair;
 
-    if (!(gain > 0.0f) || fall < *best_fall) return;
+    if (!eplb_p_may_fall(D, o->fall)) return;
+    gain = eplb_p_pair_gain(p, heavy, light, D);
+    fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
+    if (!(gain > 0.0f) || fall < o->fall) return; /* as nearly always */
     pair = eplb_p_pair_of(heavy, light, gain);
-    if (best->gain > 0.0f && !(fall > *best_fall) && !eplb_p_goes_before(p, &pair, best)) return;
-    *best      = pair;
-    *best_fall = fall;
+    eplb_p_take_better(p, &pair, fall, o);
 }
 
-/* Whether a swap of two packs whose loads differ by D may fall as far as the best one so far. */
-static int eplb_p_may_fall(float D, float best_fall)
-{
-    return D > 0.0f && !(eplb_p_largest_fall(D) < best_fall);
-}
-
-/* The i-th heaviest pack with lighter ones, lightest first, which soon brings the best fall near what it
-   will be. */
-static void eplb_p_consider_lighter(const eplb_p_packer *p, int32_t i, eplb_p_pair *best, float *best_fall)
-{
-    int32_t heavy = eplb_p_by_load(p, i), j, light;
-    const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
-
-    for (j = p->m - 1; j > i; j--) {
-        light = eplb_p_by_load(p, j);
-        if (!eplb_p_may_fall(eplb_p_difference(p, heavy, light), *best_fall)) break; /* nor those before j */
-        if (!eplb_p_is_settled(settled, light)) eplb_p_consider_l2(p, heavy, light, best, best_fall);
-    }
-}
-
-/* The same, of all packs that a pack is not settled with. */
-static void eplb_p_consider_open(const eplb_p_packer *p, int32_t heavy, eplb_p_pair *best, float *best_fall)
-{
-    const uint32_t *settled = eplb_p_pairs_of(p->settled, p->m, heavy);
-    int32_t word, light;
-    uint32_t open;
-
-    for (word = 0; 32 * word < p->m; word++) {
-        for (open = eplb_p_open_pairs(settled, p->m, word); open; open &= open - 1) {
-            light = 32 * word + eplb_p_lowest_bit(open);
-            if (eplb_p_may_fall(eplb_p_difference(p, heavy, light), *best_fall))
-                eplb_p_consider_l2(p, heavy, light, best, best_fall);
-        }
-    }
-}
-
-/* The same, of what is offered in the line. */
-static void eplb_p_consider_offers(const eplb_p_packer *p, int32_t heavy, eplb_p_pair *best, float *best_fall)
+/* What the line offers to a pack. */
+static void eplb_p_consider_offers(const eplb_p_packer *p, int32_t heavy, eplb_p_outlook *o)
 {
     eplb_p_offer offer = eplb_p_before_all;
-    while (eplb_p_next_offer(p, heavy, EPLB_P_BY_FALL, *best_fall > 0.0f ? *best_fall : EPLB_P_LEAST, &offer))
-        eplb_p_consider_l2(p, heavy, eplb_p_line_pack(p, offer.at), best, best_fall);
+    while (eplb_p_next_offer(p, heavy, EPLB_P_BY_FALL, o->fall > 0.0f ? o->fall : EPLB_P_LEAST, &offer))
+        eplb_p_consider(p, heavy, eplb_p_line_pack(p, offer.at), o);
 }
 
-#define EPLB_P_MANY_PACKS 128 /* from here on it pays to see first whether most pairs are settled */
+/* The i-th heaviest pack with lighter ones, lightest first, which soon brings the fall near what it will
+   be. */
+static void eplb_p_consider_lighter(const eplb_p_packer *p, int32_t i, eplb_p_outlook *o)
+{
+    int32_t heavy = eplb_p_by_load(p, i), j;
+
+    for (j = p->m - 1; j > i; j--) {
+        int32_t light = eplb_p_by_load(p, j);
+        if (!eplb_p_may_fall(eplb_p_difference(p, heavy, light), o->fall)) break; /* nor those before j */
+        eplb_p_consider(p, heavy, light, o);
+    }
+}
+
+/* The packs that changed since this one was looked at may have brought it a better swap, or taken its best
+   one away: the fall of that is still a bound. */
+static void eplb_p_consider_changed(const eplb_p_packer *p, int32_t heavy, eplb_p_outlook *o)
+{
+    int32_t s;
+
+    if (p->swaps - o->seen > EPLB_P_RECENT) eplb_p_forget(o);
+    for (s = o->seen; s < p->swaps && eplb_p_is_known(o); s++) {
+        const eplb_p_pair *pair = &p->done[s % EPLB_P_RECENT];
+        if (pair->heavy == o->best.light || pair->light == o->best.light) o->best.gain = 0.0f;
+    }
+    for (s = o->seen; s < p->swaps && o->fall < EPLB_P_ANY_FALL; s++) {
+        const eplb_p_pair *pair = &p->done[s % EPLB_P_RECENT];
+        eplb_p_consider(p, heavy, pair->heavy, o);
+        eplb_p_consider(p, heavy, pair->light, o);
+    }
+}
+
+/* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has
+   a swap that falls this far. */
+static void eplb_p_look_at(const eplb_p_packer *p, int32_t i, float best_fall)
+{
+    int32_t heavy = eplb_p_by_load(p, i);
+    eplb_p_outlook *o = &p->outlook[heavy];
+
+    eplb_p_consider_changed(p, heavy, o);
+    if (!eplb_p_is_known(o) && o->fall > 0.0f && !(o->fall < best_fall)) {
+        o->fall = 0.0f;
+        eplb_p_consider_lighter(p, i, o);
+    }
+    o->seen = p->swaps;
+}
 
 static eplb_p_pair eplb_p_find_l2(const eplb_p_packer *p)
 {
-    eplb_p_pair best = eplb_p_no_pair;
-    float best_fall = 0.0f;
+    eplb_p_outlook best = EPLB_ZERO_INIT;
     int32_t i;
 
     for (i = 0; i < p->m; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
-        if (!eplb_p_may_fall(eplb_p_above_lightest(p, heavy), best_fall)) break; /* nor those behind i */
-        if (eplb_p_has_few_offers(p, heavy))
-            eplb_p_consider_offers(p, heavy, &best, &best_fall);
-        else if (p->m >= EPLB_P_MANY_PACKS &&
-                 eplb_p_few_open(eplb_p_pairs_of(p->settled, p->m, heavy), p->m, p->m / 16))
-            eplb_p_consider_open(p, heavy, &best, &best_fall);
-        else
-            eplb_p_consider_lighter(p, i, &best, &best_fall);
+        if (!eplb_p_may_fall(eplb_p_above_lightest(p, heavy), best.fall)) break; /* nor those behind i */
+        if (eplb_p_has_few_offers(p, heavy)) {
+            eplb_p_consider_offers(p, heavy, &best);
+        } else {
+            eplb_p_look_at(p, i, best.fall);
+            eplb_p_take_better(p, &p->outlook[heavy].best, p->outlook[heavy].fall, &best);
+        }
     }
-    return eplb_p_fall_counts(best_fall, p->tiny) ? best : eplb_p_no_pair;
+    return eplb_p_fall_counts(best.fall, p->tiny) ? best.best : eplb_p_no_pair;
 }
 
 /* A pack's item at a place gives way to one at another position: the list stays ascending, and the
@@ -2361,6 +2377,10 @@ static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_pair *pair)
     eplb_p_take_in(p, pair->heavy, swap.u, v_position, v_load);
     eplb_p_take_in(p, pair->light, swap.v, u_position, u_load);
     if (p->settled) eplb_p_open_pairs_of(p->settled, p->m, pair->heavy, pair->light);
+    if (!p->outlook) return;
+    eplb_p_forget(&p->outlook[pair->heavy]);
+    eplb_p_forget(&p->outlook[pair->light]);
+    p->done[p->swaps++ % EPLB_P_RECENT] = *pair;
 }
 
 static eplb_p_pair eplb_p_find_pair(const eplb_p_packer *p)
@@ -2393,6 +2413,18 @@ static void eplb_p_hold_items(eplb_p_packer *p)
     }
 }
 
+/* Nothing is known yet. */
+static void eplb_p_look_out(eplb_p_packer *p)
+{
+    int32_t pack;
+
+    p->swaps = 0;
+    for (pack = 0; pack < p->m; pack++) {
+        p->outlook[pack].seen = 0;
+        eplb_p_forget(&p->outlook[pack]);
+    }
+}
+
 /* Each item notes its place in the line in rank_in_pack, which is not in use yet, for candidates whose order
    is another. */
 static void eplb_p_line_up(eplb_p_packer *p)
@@ -2420,6 +2452,7 @@ static void eplb_p_refine(eplb_p_packer *p)
     eplb_p_sort_loads(p->pack_load, p->by_load, p->spare, p->m); /* spare suffices: m < n */
     eplb_p_hold_items(p);
     if (p->settled) eplb_p_open_all_pairs(p->settled, p->m);
+    if (p->outlook) eplb_p_look_out(p);
     if (p->line_load) eplb_p_line_up(p);
 
     for (swaps = 0; swaps < p->how->max_swaps; swaps++) {
@@ -4487,10 +4520,11 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
 #undef EPLB_P_NO_ITEM
+#undef EPLB_P_RECENT
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS
+#undef EPLB_P_ANY_FALL
 #undef EPLB_P_LEAST
-#undef EPLB_P_MANY_PACKS
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD
 #undef EPLB_P_SLACK
