@@ -119,10 +119,10 @@ static void check_packing(uint64_t seed)
 /* Many packs, and enough swaps that what was found out about pairs of them is used again and again. */
 static void check_many_packs(uint64_t seed)
 {
-    static const int32_t shapes[][2] = {{100, 3}, {70, 2}, {48, 5}, {32, 9}, {16, 16}}; /* packs, items in each */
+    static const int32_t packs[] = {100, 70, 48, 32, 16}, room[] = {3, 2, 5, 9, 16};
     uint64_t     state = ~seed;
-    const int32_t *shape = shapes[seed % 5];
-    int32_t      n = shape[0] * shape[1], kind = test_range(&state, 0, LOAD_NUM_KINDS - 1);
+    int32_t      m = packs[seed % 5], n = m * room[seed % 5];
+    int32_t      kind = test_range(&state, 0, LOAD_NUM_KINDS - 1);
     float       *weight = (float *)test_alloc((size_t)n * sizeof *weight);
     eplb_packing how = random_packing(&state, 0);
     how.refine         = seed % 4 ? EPLB_REFINE_L2 : EPLB_REFINE_PAIR_SCAN;
@@ -133,7 +133,7 @@ static void check_many_packs(uint64_t seed)
         kind = LOAD_LOGNORMAL;
     for (int32_t i = 0; i < n; i++)
         weight[i] = random_load(&state, kind);
-    check_packing_of(seed, weight, 1, n, shape[0], &how);
+    check_packing_of(seed, weight, 1, n, m, &how);
     free(weight);
 }
 
