@@ -899,6 +899,8 @@ wrong_json 'a sample of fewer rows' '[[[1],[2]],\n[[3]]]' '2:5: only 1 rows; the
 wrong_json 'a sample of more rows' '[[[1],[2]],\n[[3],[4],[5]]]' \
     '2:10: more than the 2 rows of the samples above'
 wrong_json 'two numbers' '[[1 2]]' "1:5: ',' or ']' should stand here"
+wrong_json 'an array after a number' '[[1[2]]]' "1:4: ',' or ']' should stand here"
+wrong_json 'an object after a number' '[[1{}]]' "1:4: ',' or ']' should stand here"
 wrong_json 'rows without comma' '[[1]\n[2]]' "2:1: ',' or ']' should stand here"
 wrong_json 'a row ended by a brace' '[[1}]' "1:4: ',' or ']' should stand here"
 wrong_json 'an open outer array' '[' "1:2: $ends"
