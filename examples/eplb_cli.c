@@ -3,13 +3,13 @@
    eplb plan LOADS --replicas R --gpus G [...]                  see eplb --help
    eplb replay TRACE --replicas R --gpus G --window W [...]
 
-   Loads come as CSV or NumPy .npy, from a file or standard input. The whole file is read and
+   Loads come as CSV, JSON or NumPy .npy, from a file or standard input. The whole file is read and
    checked before anything is planned, and everything is planned before anything is written: a
    wrong file or option is answered by one line on standard error and leaves no output behind.
 
    CONTENTS
-     Progress, errors, numbers, arguments, source, CSV, NPY, planning, replaying, printing, bars,
-     pictures, heat map, chart, writing, commands
+     Progress, errors, numbers, arguments, source, text, CSV, JSON, NPY, planning, replaying, printing,
+     bars, pictures, heat map, chart, writing, commands
 
    Exit status: 0 done; 1 out of memory, or the output could not be written; 2 wrong arguments or
    wrong input. */
@@ -125,6 +125,11 @@ static void *grow(void *block, size_t *room, size_t item_bytes)
 
 /* ------------------------------------------------------------------------------------ numbers */
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 /* Decimal digits that fill begin .. end; false when they do not or the value leaves uint64. */
 static bool parse_digits(const char *begin, const char *end, uint64_t *value)
 {
@@ -132,7 +137,7 @@ static bool parse_digits(const char *begin, const char *end, uint64_t *value)
     if (begin == end)
         return false;
     for (; begin < end; begin++) {
-        if (*begin < '0' || *begin > '9')
+        if (!is_digit(*begin))
             return false;
         uint64_t digit = (uint64_t)(*begin - '0');
         if (sum > (UINT64_MAX - digit) / 10)
@@ -422,6 +427,8 @@ typedef struct source { /* a file read as a whole */
     size_t      size;
 } source;
 
+enum { MIN_DIMS = 2, MAX_DIMS = 3 }; /* of a file's array: [L, E] or [T, L, E] */
+
 typedef struct loads {
     int32_t  num_samples, num_layers, num_experts;
     float   *weight; /* [T, L, E], finite, >= 0 */
@@ -465,40 +472,25 @@ static quote quoted(const char *begin, const char *end)
     return q;
 }
 
-/* ---------------------------------------------------------------------------------------- CSV */
+/* --------------------------------------------------------------------------------------- text */
 
-/* Lines of numbers between commas. Blank lines and lines that start with # are skipped. A first
-   row `step,layer,...` makes the file a trace, whose rows are (step, layer, loads) in any order;
-   otherwise the rows are the layers in order, and a first row of names is skipped. */
+/* What the readers of CSV and JSON share: where they are in the file, and its numbers. */
 
-typedef struct csv_row {
-    int64_t step;
-    int32_t layer;
-    size_t  line;
-    size_t  index; /* in the order of the file */
-} csv_row;
-
-typedef struct csv_reader {
+typedef struct text_reader {
     const source *from;
-    const char   *next_line;            /* where the line after this one starts */
-    const char   *line_begin, *line_end;
-    const char   *next_field;           /* NULL when the line has no more */
-    size_t        line;                 /* 1-based */
-    bool          is_trace;
-    size_t        num_experts;          /* loads in a row; 0 until known */
-    csv_row      *row;
-    size_t        num_rows, rows_room;
-    float        *value;                /* [rows, E] */
+    const char   *line_begin;
+    size_t        line;  /* 1-based */
+    float        *value; /* the loads in the order of the file */
     size_t        num_values, values_room;
-} csv_reader;
+} text_reader;
 
-typedef struct csv_field { /* without the blanks around it */
+typedef struct text_field { /* without the blanks around it */
     const char *begin, *end;
-} csv_field;
+} text_field;
 
-static void csv_fail(const csv_reader *r, size_t line, const char *at, const char *format, ...)
+static void text_fail(const text_reader *r, size_t line, const char *at, const char *format, ...)
     ENDS_PROGRAM(4, 5);
-static void csv_fail(const csv_reader *r, size_t line, const char *at, const char *format, ...)
+static void text_fail(const text_reader *r, size_t line, const char *at, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -513,19 +505,108 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
+static bool is_space(char c)
+{
+    return is_blank(c) || c == '\n';
+}
+
+/* Where the text begins: after a byte order mark, which columns do not count. */
+static const char *text_begin(const source *from)
+{
+    static const char BYTE_ORDER_MARK[] = "\xEF\xBB\xBF";
+    bool              marked = from->size >= 3 && memcmp(from->bytes, BYTE_ORDER_MARK, 3) == 0;
+    return from->bytes + (marked ? 3 : 0);
+}
+
+/* What C and other programs write for numbers that are not finite. */
+static bool field_is_not_finite(const text_field *field)
+{
+    const char *begin = field->begin;
+    if (begin < field->end && (*begin == '-' || *begin == '+'))
+        begin++;
+    size_t n = (size_t)(field->end - begin);
+    return (n == 3 && strncasecmp(begin, "nan", 3) == 0) || (n == 3 && strncasecmp(begin, "inf", 3) == 0) ||
+           (n == 8 && strncasecmp(begin, "infinity", 8) == 0);
+}
+
+/* strtof knows more than decimal numbers, so what it is given is looked at first. It stops at the
+   comma, the bracket, the blank or the 0 after the field; the program leaves the locale at "C". */
+static float text_load(const text_reader *r, const text_field *field)
+{
+    bool decimal = field->begin < field->end;
+    for (const char *c = field->begin; c < field->end; c++)
+        decimal = decimal && (is_digit(*c) || *c == '+' || *c == '-' || *c == '.' || *c == 'e' || *c == 'E');
+    char       *stop  = NULL;
+    float       load  = decimal ? strtof(field->begin, &stop) : 0;
+    const char *wrong = NULL;
+    if (field->begin == field->end)
+        text_fail(r, r->line, field->begin, "a load is missing here");
+    else if (field_is_not_finite(field))
+        wrong = "is not a finite load";
+    else if (stop != field->end)
+        wrong = "is not a number";
+    else if (load < 0)
+        wrong = "is a negative load";
+    else if (isinf(load))
+        wrong = "is beyond the range of float32";
+    if (wrong)
+        text_fail(r, r->line, field->begin, "'%s' %s", quoted(field->begin, field->end).text, wrong);
+    return load;
+}
+
+static void text_add_load(text_reader *r, const text_field *field)
+{
+    if (r->num_values == r->values_room)
+        r->value = (float *)grow(r->value, &r->values_room, sizeof *r->value);
+    r->value[r->num_values++] = text_load(r, field);
+}
+
+/* A table of this shape, still without its loads. */
+static loads text_table(const text_reader *r, size_t num_samples, size_t num_layers, size_t num_experts)
+{
+    if (num_experts > INT32_MAX || num_layers > INT32_MAX || num_samples > INT32_MAX)
+        fail(STATUS_INPUT, "%s: more rows or columns than 2147483647", r->from->name);
+    loads table = {(int32_t)num_samples, (int32_t)num_layers, (int32_t)num_experts, NULL, NULL};
+    return table;
+}
+
+/* ---------------------------------------------------------------------------------------- CSV */
+
+/* Lines of numbers between commas. Blank lines and lines that start with # are skipped. A first
+   row `step,layer,...` makes the file a trace, whose rows are (step, layer, loads) in any order;
+   otherwise the rows are the layers in order, and a first row of names is skipped. */
+
+typedef struct csv_row {
+    int64_t step;
+    int32_t layer;
+    size_t  line;
+    size_t  index; /* in the order of the file */
+} csv_row;
+
+typedef struct csv_reader {
+    text_reader text;
+    const char *next_line;   /* where the line after this one starts */
+    const char *line_end;
+    const char *next_field;  /* NULL when the line has no more */
+    bool        is_trace;
+    size_t      num_experts; /* loads in a row; 0 until known */
+    csv_row    *row;
+    size_t      num_rows, rows_room;
+} csv_reader;
+
 /* Goes to the next line that is neither blank nor a comment; false at the end of the file. */
 static bool csv_read_line(csv_reader *r)
 {
-    const char *file_end = r->from->bytes + r->from->size;
+    const char *file_end = r->text.from->bytes + r->text.from->size;
     while (r->next_line < file_end) {
         const char *newline = (const char *)memchr(r->next_line, '\n', (size_t)(file_end - r->next_line));
-        r->line_begin       = r->next_line;
+        r->text.line_begin  = r->next_line;
         r->line_end         = newline ? newline : file_end;
         r->next_line        = newline ? newline + 1 : file_end;
-        r->line++;
-        while (r->line_end > r->line_begin && is_blank(r->line_end[-1]))
+        r->text.line++;
+        while (r->line_end > r->text.line_begin && is_blank(r->line_end[-1]))
             r->line_end--;
-        r->next_field = r->line_begin;
+        r->next_field = r->text.line_begin;
         while (r->next_field < r->line_end && is_blank(*r->next_field))
             r->next_field++;
         if (r->next_field < r->line_end && *r->next_field != '#')
@@ -534,7 +615,7 @@ static bool csv_read_line(csv_reader *r)
     return false;
 }
 
-static bool csv_read_field(csv_reader *r, csv_field *field)
+static bool csv_read_field(csv_reader *r, text_field *field)
 {
     if (!r->next_field)
         return false;
@@ -549,61 +630,24 @@ static bool csv_read_field(csv_reader *r, csv_field *field)
     return true;
 }
 
-static bool field_is(const csv_field *field, const char *word)
+static bool field_is(const text_field *field, const char *word)
 {
     size_t n = (size_t)(field->end - field->begin);
     return n == strlen(word) && memcmp(field->begin, word, n) == 0;
 }
 
-/* What C and other programs write for numbers that are not finite. */
-static bool field_is_not_finite(const csv_field *field)
-{
-    const char *begin = field->begin;
-    if (begin < field->end && (*begin == '-' || *begin == '+'))
-        begin++;
-    size_t n = (size_t)(field->end - begin);
-    return (n == 3 && strncasecmp(begin, "nan", 3) == 0) || (n == 3 && strncasecmp(begin, "inf", 3) == 0) ||
-           (n == 8 && strncasecmp(begin, "infinity", 8) == 0);
-}
-
-static bool field_is_name(const csv_field *field)
+static bool field_is_name(const text_field *field)
 {
     char c = field->begin < field->end ? *field->begin : '0';
     return ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '"') &&
            !field_is_not_finite(field);
 }
 
-/* strtof knows more than decimal numbers, so what it is given is looked at first. It stops at the
-   comma, the blank or the 0 after the field; the program leaves the locale at "C". */
-static float csv_load(const csv_reader *r, const csv_field *field)
-{
-    bool decimal = field->begin < field->end;
-    for (const char *c = field->begin; c < field->end; c++)
-        decimal = decimal && ((*c >= '0' && *c <= '9') || *c == '+' || *c == '-' || *c == '.' || *c == 'e' ||
-                              *c == 'E');
-    char       *stop  = NULL;
-    float       load  = decimal ? strtof(field->begin, &stop) : 0;
-    const char *wrong = NULL;
-    if (field->begin == field->end)
-        csv_fail(r, r->line, field->begin, "a load is missing here");
-    else if (field_is_not_finite(field))
-        wrong = "is not a finite load";
-    else if (stop != field->end)
-        wrong = "is not a number";
-    else if (load < 0)
-        wrong = "is a negative load";
-    else if (isinf(load))
-        wrong = "is beyond the range of float32";
-    if (wrong)
-        csv_fail(r, r->line, field->begin, "'%s' %s", quoted(field->begin, field->end).text, wrong);
-    return load;
-}
-
 /* Looks at the first row: step,layer,... makes a trace, other names are skipped, and numbers are
    left for csv_read_row. Returns whether it was a row of names. */
 static bool csv_read_header(csv_reader *r)
 {
-    csv_field   field;
+    text_field  field;
     size_t      num_fields = 0;
     bool        all_names  = true, has_step = false;
     const char *has_layer  = NULL, *begin = r->next_field;
@@ -615,9 +659,9 @@ static bool csv_read_header(csv_reader *r)
         num_fields++;
     }
     if (r->is_trace && num_fields == 2)
-        csv_fail(r, r->line, r->line_end, "no experts after step,layer");
+        text_fail(&r->text, r->text.line, r->line_end, "no experts after step,layer");
     if (!r->is_trace && all_names && (has_step || has_layer)) /* ids must not be taken for loads */
-        csv_fail(r, r->line, begin, "a header with step or layer must start with step,layer");
+        text_fail(&r->text, r->text.line, begin, "a header with step or layer must start with step,layer");
     r->num_experts = r->is_trace ? num_fields - 2 : all_names ? num_fields : 0;
     r->next_field  = begin;
     return r->is_trace || all_names;
@@ -625,35 +669,35 @@ static bool csv_read_header(csv_reader *r)
 
 static int64_t csv_integer(csv_reader *r, const char *what, int64_t lowest, int64_t highest)
 {
-    csv_field field;
-    int64_t   value = 0;
+    text_field field;
+    int64_t    value = 0;
     if (!csv_read_field(r, &field))
-        csv_fail(r, r->line, r->line_end, "the row has no %s", what);
+        text_fail(&r->text, r->text.line, r->line_end, "the row has no %s", what);
     if (!parse_integer(field.begin, field.end, &value) || value < lowest || value > highest)
-        csv_fail(r, r->line, field.begin, "'%s' is not a %s", quoted(field.begin, field.end).text, what);
+        text_fail(&r->text, r->text.line, field.begin, "'%s' is not a %s",
+                  quoted(field.begin, field.end).text, what);
     return value;
 }
 
 static void csv_read_row(csv_reader *r)
 {
-    csv_row   row = {0, 0, r->line, r->num_rows};
-    csv_field field;
-    size_t    num_loads = 0;
+    csv_row    row = {0, 0, r->text.line, r->num_rows};
+    text_field field;
+    size_t     num_loads = 0;
     if (r->is_trace) {
         row.step  = csv_integer(r, "step", -INT64_MAX, INT64_MAX);
         row.layer = (int32_t)csv_integer(r, "layer", 0, INT32_MAX - 1);
     }
     while (csv_read_field(r, &field)) {
         if (r->num_experts && num_loads == r->num_experts)
-            csv_fail(r, r->line, field.begin, "more than the %zu loads of the rows above", r->num_experts);
-        if (r->num_values == r->values_room)
-            r->value = (float *)grow(r->value, &r->values_room, sizeof *r->value);
-        r->value[r->num_values++] = csv_load(r, &field);
+            text_fail(&r->text, r->text.line, field.begin, "more than the %zu loads of the rows above",
+                      r->num_experts);
+        text_add_load(&r->text, &field);
         num_loads++;
     }
     if (r->num_experts && num_loads < r->num_experts)
-        csv_fail(r, r->line, r->line_end, "only %zu loads; the rows above have %zu", num_loads,
-                 r->num_experts);
+        text_fail(&r->text, r->text.line, r->line_end, "only %zu loads; the rows above have %zu", num_loads,
+                  r->num_experts);
     r->num_experts = num_loads;
     if (r->num_rows == r->rows_room)
         r->row = (csv_row *)grow(r->row, &r->rows_room, sizeof *r->row);
@@ -686,26 +730,24 @@ static size_t csv_order_trace(csv_reader *r)
         const csv_row *last = i > 0 ? &r->row[i - 1] : NULL;
         size_t         due  = i % num_layers; /* the layer that must come here */
         if (row && last && row->step == last->step && row->layer == last->layer)
-            csv_fail(r, row->line, NULL, "step %lld, layer %d is in line %zu already", (long long)row->step,
-                     (int)row->layer, last->line);
+            text_fail(&r->text, row->line, NULL, "step %lld, layer %d is in line %zu already",
+                      (long long)row->step, (int)row->layer, last->line);
         if (due > 0 && (!row || row->step != last->step))
-            csv_fail(r, last->line, NULL, "step %lld has no row for layer %zu", (long long)last->step, due);
+            text_fail(&r->text, last->line, NULL, "step %lld has no row for layer %zu", (long long)last->step,
+                      due);
         if (row && (size_t)row->layer != due)
-            csv_fail(r, row->line, NULL, "step %lld has no row for layer %zu", (long long)row->step, due);
+            text_fail(&r->text, row->line, NULL, "step %lld has no row for layer %zu", (long long)row->step,
+                      due);
     }
     return num_layers;
 }
 
 static loads read_csv(const source *from)
 {
-    static const char BYTE_ORDER_MARK[] = "\xEF\xBB\xBF";
-    csv_reader        r;
+    csv_reader r;
     memset(&r, 0, sizeof r);
-    r.from      = from;
-    r.next_line = from->bytes;
-    if (from->size >= 3 && memcmp(from->bytes, BYTE_ORDER_MARK, 3) == 0)
-        r.next_line += 3;
-    r.line_begin = r.next_line;
+    r.text.from       = from;
+    r.text.line_begin = r.next_line = text_begin(from);
     if (csv_read_line(&r) && !csv_read_header(&r))
         csv_read_row(&r);
     while (csv_read_line(&r)) {
@@ -713,24 +755,161 @@ static loads read_csv(const source *from)
         progress_show("reading byte", (size_t)(r.next_line - from->bytes), from->size);
     }
     if (r.num_rows == 0)
-        csv_fail(&r, r.line ? r.line : 1, NULL, "no row of loads");
-    size_t num_layers = r.is_trace ? csv_order_trace(&r) : r.num_rows;
-    if (r.num_experts > INT32_MAX || num_layers > INT32_MAX || r.num_rows / num_layers > INT32_MAX)
-        fail(STATUS_INPUT, "%s: more rows or columns than 2147483647", from->name);
-
+        text_fail(&r.text, r.text.line ? r.text.line : 1, NULL, "no row of loads");
+    size_t num_layers  = r.is_trace ? csv_order_trace(&r) : r.num_rows;
     size_t num_samples = r.num_rows / num_layers;
-    loads  table       = {(int32_t)num_samples, (int32_t)num_layers, (int32_t)r.num_experts, NULL, NULL};
-    table.weight       = (float *)allocate(r.num_values, sizeof(float));
+    loads  table       = text_table(&r.text, num_samples, num_layers, r.num_experts);
+    table.weight       = (float *)allocate(r.text.num_values, sizeof(float));
     for (size_t i = 0; i < r.num_rows; i++)
-        memcpy(table.weight + i * r.num_experts, r.value + r.row[i].index * r.num_experts,
+        memcpy(table.weight + i * r.num_experts, r.text.value + r.row[i].index * r.num_experts,
                r.num_experts * sizeof(float));
     if (r.is_trace) {
         table.step = (int64_t *)allocate(num_samples, sizeof(int64_t));
         for (size_t t = 0; t < num_samples; t++)
             table.step[t] = r.row[t * num_layers].step;
     }
-    free(r.value);
+    free(r.text.value);
     free(r.row);
+    return table;
+}
+
+/* --------------------------------------------------------------------------------------- JSON */
+
+/* Arrays of numbers, [L, E] or [T, L, E], and white space. How deep the first load lies tells which,
+   and the first array of each depth to end tells how many items each of them has. */
+
+typedef struct json_reader {
+    text_reader text;
+    const char *at;                  /* the byte looked at */
+    size_t      depth;               /* arrays that are open */
+    size_t      num_dims;            /* arrays around each load; 0 before the first */
+    size_t      count[1 + MAX_DIMS]; /* items so far in the open array of each depth */
+    size_t      want[1 + MAX_DIMS];  /* items of each array of a depth; 0 before the first has ended */
+} json_reader;
+
+/* The next character that is not white space; 0 at the end of the file, where a 0 follows the bytes. */
+static char json_peek(json_reader *r)
+{
+    for (; is_space(*r->at); r->at++) {
+        if (*r->at == '\n') {
+            r->text.line++;
+            r->text.line_begin = r->at + 1;
+        }
+    }
+    return *r->at;
+}
+
+static bool json_at_end(const json_reader *r)
+{
+    return r->at == r->text.from->bytes + r->text.from->size;
+}
+
+/* What the items of arrays of this depth are, for messages; a load has been read. */
+static const char *json_items(const json_reader *r, size_t depth)
+{
+    return depth == r->num_dims ? "loads" : depth + 1 == r->num_dims ? "rows" : "samples";
+}
+
+/* Ends the program unless an item that fits where it stands begins here, and counts it. */
+static void json_begin_item(json_reader *r)
+{
+    char        c          = json_peek(r);
+    bool        may_load   = r->depth >= (r->num_dims ? r->num_dims : MIN_DIMS);
+    bool        may_nest   = r->depth < (r->num_dims ? r->num_dims : MAX_DIMS);
+    size_t      want       = r->want[r->depth];
+    const char *not_a_load = c == '{'                ? "an object"
+                             : c == '"'              ? "a string"
+                             : c == '[' && !may_nest ? "an array"
+                                                     : NULL;
+    if (json_at_end(r))
+        text_fail(&r->text, r->text.line, r->at, "the file ends within an array");
+    if (!may_load && c != '[')
+        text_fail(&r->text, r->text.line, r->at,
+                  "an array should begin here: loads are [L, E] or [T, L, E]");
+    if (c == ',' || c == ']')
+        text_fail(&r->text, r->text.line, r->at, "a load is missing here");
+    if (not_a_load)
+        text_fail(&r->text, r->text.line, r->at, "%s where a load should be: loads are [L, E] or [T, L, E]",
+                  not_a_load);
+    if (want && r->count[r->depth] == want)
+        text_fail(&r->text, r->text.line, r->at, "more than the %zu %s of the %s above", want,
+                  json_items(r, r->depth), json_items(r, r->depth - 1));
+    r->count[r->depth]++;
+}
+
+/* Of the numbers that text_load takes, JSON has none with a plus before them, with a zero before other
+   digits, or with no digit on a side of the point. */
+static bool json_has_number(const text_field *field)
+{
+    const char *digits = field->begin + (*field->begin == '-' ? 1 : 0);
+    const char *point  = (const char *)memchr(digits, '.', (size_t)(field->end - digits));
+    return is_digit(digits[0]) && (digits[0] != '0' || !is_digit(digits[1])) &&
+           (!point || is_digit(point[1]));
+}
+
+static bool json_ends_load(char c)
+{
+    return is_space(c) || c == ',' || c == '[' || c == ']' || c == '{' || c == '}';
+}
+
+static void json_read_load(json_reader *r)
+{
+    text_field  field    = {r->at, r->at};
+    const char *file_end = r->text.from->bytes + r->text.from->size;
+    while (field.end < file_end && !json_ends_load(*field.end))
+        field.end++;
+    text_add_load(&r->text, &field);
+    if (!json_has_number(&field))
+        text_fail(&r->text, r->text.line, field.begin, "'%s' is not a number in JSON",
+                  quoted(field.begin, field.end).text);
+    r->num_dims = r->depth;
+    r->at       = field.end;
+}
+
+/* After a load: ends the arrays that end here, and goes past the comma before the next item. */
+static void json_end_item(json_reader *r)
+{
+    for (; r->depth > 0 && json_peek(r) == ']'; r->at++) {
+        size_t count = r->count[r->depth], want = r->want[r->depth];
+        if (count < want)
+            text_fail(&r->text, r->text.line, r->at, "only %zu %s; the %s above have %zu", count,
+                      json_items(r, r->depth), json_items(r, r->depth - 1), want);
+        r->want[r->depth--] = count;
+        progress_show("reading byte", (size_t)(r->at - r->text.from->bytes), r->text.from->size);
+    }
+    if (r->depth == 0)
+        return;
+    if (json_at_end(r))
+        text_fail(&r->text, r->text.line, r->at, "the file ends within an array");
+    if (*r->at != ',')
+        text_fail(&r->text, r->text.line, r->at, "',' or ']' should stand here");
+    r->at++;
+}
+
+static loads read_json(const source *from)
+{
+    json_reader r;
+    memset(&r, 0, sizeof r);
+    r.text.from       = from;
+    r.text.line       = 1;
+    r.text.line_begin = r.at = text_begin(from);
+    do {
+        json_begin_item(&r);
+        if (*r.at == '[') {
+            r.count[++r.depth] = 0;
+            r.at++;
+        } else {
+            json_read_load(&r);
+            json_end_item(&r);
+        }
+    } while (r.depth > 0);
+    (void)json_peek(&r);
+    if (!json_at_end(&r))
+        text_fail(&r.text, r.text.line, r.at, "the file goes on after its array");
+
+    size_t num_samples = r.num_dims == MAX_DIMS ? r.want[1] : 1;
+    loads  table       = text_table(&r.text, num_samples, r.want[r.num_dims - 1], r.want[r.num_dims]);
+    table.weight       = r.text.value;
     return table;
 }
 
@@ -739,7 +918,7 @@ static loads read_csv(const source *from)
 /* NumPy's format: magic, version, the header's length, a Python dictionary, the data. */
 
 static const char NPY_MAGIC[] = "\x93NUMPY";
-enum { NPY_MAGIC_BYTES = 6, NPY_MAX_DIMS = 3 };
+enum { NPY_MAGIC_BYTES = 6 };
 
 typedef struct npy_reader {
     const source *from;
@@ -751,7 +930,7 @@ typedef struct npy_reader {
     bool          big_endian;
     bool          fortran;    /* the first index varies fastest */
     size_t        num_dims;
-    int64_t       dim[NPY_MAX_DIMS];
+    int64_t       dim[MAX_DIMS];
 } npy_reader;
 
 static void npy_fail(const npy_reader *r, size_t offset, const char *format, ...) ENDS_PROGRAM(3, 4);
@@ -795,7 +974,7 @@ static void npy_read_preamble(npy_reader *r)
 /* The next character of the dictionary that is not blank; 0 at its end. */
 static char npy_peek(npy_reader *r)
 {
-    while (r->at < r->header_end && (is_blank(r->from->bytes[r->at]) || r->from->bytes[r->at] == '\n'))
+    while (r->at < r->header_end && is_space(r->from->bytes[r->at]))
         r->at++;
     return r->at < r->header_end ? r->from->bytes[r->at] : '\0';
 }
@@ -868,13 +1047,13 @@ static void npy_read_shape(npy_reader *r)
     while (!npy_accept(r, ')')) {
         (void)npy_peek(r);
         size_t digits = r->at;
-        while (r->at < r->header_end && r->from->bytes[r->at] >= '0' && r->from->bytes[r->at] <= '9')
+        while (r->at < r->header_end && is_digit(r->from->bytes[r->at]))
             r->at++;
         int64_t dim = 0;
         if (!parse_integer(r->from->bytes + digits, r->from->bytes + r->at, &dim) || dim < 1 ||
             dim > INT32_MAX)
             npy_fail(r, digits, "a dimension should be a whole number from 1 to 2147483647");
-        if (r->num_dims == NPY_MAX_DIMS)
+        if (r->num_dims == MAX_DIMS)
             npy_fail(r, begin, "the shape should be [L, E] or [T, L, E], not of more dimensions");
         r->dim[r->num_dims++] = dim;
         if (!npy_accept(r, ',')) {
@@ -882,7 +1061,7 @@ static void npy_read_shape(npy_reader *r)
             break;
         }
     }
-    if (r->num_dims < 2)
+    if (r->num_dims < MIN_DIMS)
         npy_fail(r, begin, "the shape should be [L, E] or [T, L, E], not of %zu dimensions", r->num_dims);
 }
 
@@ -1001,13 +1180,22 @@ static loads read_npy(const source *from)
     return npy_read_data(&r);
 }
 
-/* An .npy file is known by its first byte, which no text starts with, so it may come from standard
-   input and under any name. */
+/* The format is told by the first byte, so that a file may come from standard input and under any name:
+   no text starts with that of .npy, and no CSV with a bracket after white space. */
+static loads parse_loads(const source *from)
+{
+    const char *first = text_begin(from);
+    while (is_space(*first))
+        first++;
+    if (from->size > 0 && from->bytes[0] == NPY_MAGIC[0])
+        return read_npy(from);
+    return *first == '[' || *first == '{' ? read_json(from) : read_csv(from);
+}
+
 static loads read_loads(const char *path)
 {
-    source from   = read_source(path);
-    bool   is_npy = from.size > 0 && from.bytes[0] == NPY_MAGIC[0];
-    loads  table  = is_npy ? read_npy(&from) : read_csv(&from);
+    source from  = read_source(path);
+    loads  table = parse_loads(&from);
     free(from.bytes);
     return table;
 }
@@ -2453,6 +2641,7 @@ static int run_help(void)
           "  CSV            rows are layers, columns experts; or rows `step,layer,e0,e1,...` under such\n"
           "                 a header, in any order: a sample is a step. Blank lines and lines that start\n"
           "                 with # are skipped.\n"
+          "  JSON           arrays of numbers, [layers, experts] or [samples, layers, experts]\n"
           "  NumPy .npy     [layers, experts] or [samples, layers, experts] of f4, f8, i4 or i8\n"
           "\n",
           stdout);

@@ -365,26 +365,73 @@ check 'and give the same table' cmp "$TMP/got" "$TMP/want"
 sed -n 's/^[0-9]*,[0-9]*,//p' "$TMP/trace2.csv" >"$TMP/rows6.csv" # [2 samples, 3 layers, 16 experts]
 head -n 3 "$TMP/rows6.csv" >"$TMP/rows3.csv"
 eplb plan "$TMP/rows3.csv" $trace --csv "$TMP/rows3_plan.csv" >"$TMP/nothing"
-npy_plan() { # input, plan wanted
+file_plan() { # input, plan wanted
     eplb plan "$1" $trace --csv - 2>"$TMP/nothing" >"$TMP/got.csv" && cmp "$TMP/got.csv" "$2"
 }
 for type in f4 f8 i4 i8; do
     for order in '<' '>' '='; do
         for index in C F; do
             npy_write "$order$type" $index 1 <"$TMP/rows3.csv" >"$TMP/two.npy"
-            check "npy $order$type $index [L, E]" npy_plan "$TMP/two.npy" "$TMP/rows3_plan.csv"
+            check "npy $order$type $index [L, E]" file_plan "$TMP/two.npy" "$TMP/rows3_plan.csv"
             npy_write "$order$type" $index 1 2 <"$TMP/rows6.csv" >"$TMP/three.npy"
-            check "npy $order$type $index [T, L, E]" npy_plan "$TMP/three.npy" "$TMP/trace2_plan.csv"
+            check "npy $order$type $index [T, L, E]" file_plan "$TMP/three.npy" "$TMP/trace2_plan.csv"
         done
     done
 done
 for major in 2 3; do
     npy_write '>f8' F $major 2 <"$TMP/rows6.csv" >"$TMP/three.npy"
-    check "npy of version $major" npy_plan "$TMP/three.npy" "$TMP/trace2_plan.csv"
+    check "npy of version $major" file_plan "$TMP/three.npy" "$TMP/trace2_plan.csv"
 done
 npy_write '<f4' C 1 <"$TMP/rows3.csv" >"$TMP/two.npy"
 eplb plan - $trace --csv - <"$TMP/two.npy" 2>"$TMP/nothing" >"$TMP/got.csv"
 check 'npy from standard input' cmp "$TMP/got.csv" "$TMP/rows3_plan.csv"
+
+# ---------------------------------------------------------------- JSON files
+
+json_rows() { # rows between commas as JSON: [rows, E], or with how many layers a sample has, [T, L, E]
+    awk -v layers="${1:-0}" '
+        { first = layers && NR % layers == 1 % layers; last = layers && NR % layers == 0 }
+        { row = (NR > 1 ? "," : "[") "\n" (first ? "[" : "") "[" $0 "]" (last ? "]" : ""); printf "%s", row }
+        END { print "]" }'
+}
+json_rows <"$TMP/rows3.csv" >"$TMP/two.json"
+json_rows 3 <"$TMP/rows6.csv" >"$TMP/three.json"
+check 'the test writes JSON of two dimensions' awk -f "$TMP/json.awk" "$TMP/two.json"
+check 'and of three' awk -f "$TMP/json.awk" "$TMP/three.json"
+check 'JSON [L, E]' file_plan "$TMP/two.json" "$TMP/rows3_plan.csv"
+check 'JSON [T, L, E]' file_plan "$TMP/three.json" "$TMP/trace2_plan.csv"
+json_rows 1 <"$TMP/rows3.csv" >"$TMP/thin.json" # three samples of one layer
+npy_write '<f8' C 1 3 <"$TMP/rows3.csv" >"$TMP/thin.npy"
+eplb plan "$TMP/thin.npy" $trace --csv "$TMP/thin_plan.csv" >"$TMP/nothing"
+check 'JSON of one layer' file_plan "$TMP/thin.json" "$TMP/thin_plan.csv"
+{ printf '\357\273\277 \t\r\n'; sed 's/[],[]/ \t&\r /g' "$TMP/three.json"; echo; } >"$TMP/blanks.json"
+check 'JSON after a mark, with blanks' file_plan "$TMP/blanks.json" "$TMP/trace2_plan.csv"
+tr -d '\n' <"$TMP/three.json" >"$TMP/line.json"
+check 'JSON in one line without end' file_plan "$TMP/line.json" "$TMP/trace2_plan.csv"
+sed 's/[0-9][0-9]*/&.0E+00/g' "$TMP/two.json" >"$TMP/decimals.json"
+check 'JSON with decimals' file_plan "$TMP/decimals.json" "$TMP/rows3_plan.csv"
+for shape_of in two three; do
+    want=$TMP/rows3_plan.csv
+    [ $shape_of = two ] || want=$TMP/trace2_plan.csv
+    eplb plan - $trace --csv - <"$TMP/$shape_of.json" 2>"$TMP/nothing" >"$TMP/got.csv"
+    check "JSON of $shape_of dimensions from standard input" cmp "$TMP/got.csv" "$want"
+done
+
+same_numbers() { # loads of a layer, which must give one plan as CSV and as JSON, and the expert of slot 2
+    echo "$1" >"$TMP/numbers.csv"
+    echo "[[$1]]" >"$TMP/numbers.json"
+    for form in csv json; do
+        eplb plan "$TMP/numbers.$form" --replicas 3 --gpus 3 --json "$TMP/numbers_$form.plan" \
+            --csv "$TMP/numbers_$form.csv" >"$TMP/nothing" || return 1
+    done
+    cmp "$TMP/numbers_json.csv" "$TMP/numbers_csv.csv" &&
+        cmp "$TMP/numbers_json.plan" "$TMP/numbers_csv.plan" &&
+        [ "$(awk -F, 'NR > 1 && $6 == 1 { print $5 }' "$TMP/numbers_json.csv")" = "$2" ]
+}
+# Just above the middle of two floats, which a double would round to it, and so to a tie.
+check 'JSON numbers are rounded once, as those of CSV' same_numbers '1,1.00000005960464477540' 1
+check 'JSON has -0, and more digits than float32' same_numbers '-0,0.1000000000000000055511151231257827e0' 1
+check 'JSON has the largest and the smallest load' same_numbers '1e-45,3.4028235E+38' 1
 
 # ---------------------------------------------------------------- replay
 
@@ -497,6 +544,10 @@ eplb replay - $replay --csv - <"$TMP/steps.npy" >"$TMP/npy.csv" 2>"$TMP/table"
 without_time <"$TMP/replay.csv" >"$TMP/want"
 cut -d , -f 1-6 "$TMP/npy.csv" >"$TMP/got"
 check 'an .npy trace counts its samples from 0, and gives the same scores' cmp "$TMP/got" "$TMP/want"
+sed -n 's/^[0-9]*,[0-9]*,//p' "$TMP/steps.csv" | json_rows 3 >"$TMP/steps.json"
+eplb replay "$TMP/steps.json" $replay --csv "$TMP/json.csv" >"$TMP/nothing"
+cut -d , -f 1-6 "$TMP/json.csv" >"$TMP/got"
+check 'so does a JSON trace' cmp "$TMP/got" "$TMP/want"
 check 'replay --csv - leaves the table to standard error' grep -q '^all windows ' "$TMP/table"
 eplb replay "$TMP/steps.csv" $steps --window 6 --csv "$TMP/as_window.csv" >"$TMP/table"
 eplb replay "$TMP/steps.csv" $steps --window 6 --history 6 --preset default --csv - >"$TMP/six.csv" \
@@ -788,6 +839,86 @@ npy_text "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)} x"
 wrong_npy 'more after the dictionary' '68: the header goes on after its dictionary'
 npy_text "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)"
 wrong_npy 'a dictionary without end' "66: the header should have '}' here"
+
+wrong_json() { # what it is, printf format of the file, line:column and what is said
+    printf "$2" >"$TMP/wrong.json"
+    wrong "JSON: $1" "$3" "$TMP/wrong.json"
+}
+array='an array should begin here: loads are [L, E] or [T, L, E]'
+deep='an array where a load should be: loads are [L, E] or [T, L, E]'
+ends='the file ends within an array'
+goes_on='the file goes on after its array'
+wrong_json 'an object' '\n {"a":[[1]]}' "2:2: $array"
+wrong_json 'an object after a mark' '\357\273\277{}' "1:1: $array"
+wrong_json 'objects for rows' '[\n{"e0":1}]' "2:1: $array"
+wrong_json 'an object for a load' '[[1,\n {}]]' \
+    '2:2: an object where a load should be: loads are [L, E] or [T, L, E]'
+wrong_json 'a string' '[[1,2],\n[3,"4"]]' \
+    '2:4: a string where a load should be: loads are [L, E] or [T, L, E]'
+wrong_json 'a string for a row' '["1,2"]' "1:2: $array"
+for word in true false null x 0x10 1e 1:2 1-2 -; do
+    wrong_json "$word for a load" "[[1,2],\\n[3,$word]]" "2:4: '$word' is not a number"
+done
+wrong_json 'true for a row' '[[1],true]' "1:6: $array"
+wrong_json 'a form feed' '[[1\f,2]]' "1:3: '1?' is not a number"
+wrong_json 'a zero byte in a number' '[[1\0002]]' "1:3: '1?2' is not a number"
+wrong_json 'a zero byte for a load' '[[\000]]' "1:3: '?' is not a number"
+for number in 01 00 00.5 +1 .5 1. 1.e5 01e1 +.5 -00; do
+    wrong_json "the number $number" "[[1,\\r\\n$number]]" "2:1: '$number' is not a number in JSON"
+done
+for number in NaN nan Infinity -Infinity inf; do
+    wrong_json "the load $number" "[\\n\\n[$number]]" "3:2: '$number' is not a finite load"
+done
+wrong_json 'a number beyond float32' '[[1, 3.5e38]]' "1:6: '3.5e38' is beyond the range of float32"
+wrong_json 'a number beyond double' '[[1],[1e999]]' "1:7: '1e999' is beyond the range of float32"
+wrong_json 'a negative load' '[[1,2],\n[3,\t-4.5]]' "2:5: '-4.5' is a negative load"
+wrong_json 'an empty array' '[]' "1:2: $array"
+wrong_json 'an empty array of blanks' '[\n ]' "2:2: $array"
+wrong_json 'an empty row' '[[]]' '1:3: a load is missing here'
+wrong_json 'an empty second row' '[[1],\n[]]' '2:2: a load is missing here'
+wrong_json 'an empty sample' '[[[1]],[]]' "1:9: $array"
+wrong_json 'empty rows of a sample' '[[[]]]' '1:4: a load is missing here'
+wrong_json 'a load left out' '[[1,,2]]' '1:5: a load is missing here'
+wrong_json 'no first load' '[[,2]]' '1:3: a load is missing here'
+wrong_json 'a brace for a load' '[[}]]' '1:3: a load is missing here'
+wrong_json 'a comma after the last load' '[[1,2],[3,4,]]' '1:13: a load is missing here'
+wrong_json 'two commas after it' '[[1,2],[3,4,,5]]' '1:13: a load is missing here'
+wrong_json 'a comma after the last row' '[[1],\n[2],\n]' "3:1: $array"
+wrong_json 'one dimension' '[1,2]' "1:2: $array"
+wrong_json 'four dimensions' '[[[[1]]]]' "1:4: $deep"
+wrong_json 'four dimensions of another row' '[[[1],[[2]]]]' "1:8: $deep"
+wrong_json 'a row in a row' '[[1,2],\n[3,[4]]]' "2:4: $deep"
+wrong_json 'samples after rows' '[[1],[[2]]]' "1:7: $deep"
+wrong_json 'rows after samples' '[[[1]],\n[2]]' "2:2: $array"
+wrong_json 'a load after rows' '[[1],2]' "1:6: $array"
+wrong_json 'a shorter row' '[[1,2],\n[3 ]]' '2:4: only 1 loads; the rows above have 2'
+wrong_json 'a longer row' '[[1,2],\n[3,4,5]]' '2:6: more than the 2 loads of the rows above'
+wrong_json 'a shorter row of another sample' '[[[1,2]],[[3]]]' '1:13: only 1 loads; the rows above have 2'
+wrong_json 'a longer row of another sample' '[[[1]],\n[[3,4]]]' '2:5: more than the 1 loads of the rows above'
+wrong_json 'a sample of fewer rows' '[[[1],[2]],\n[[3]]]' '2:5: only 1 rows; the samples above have 2'
+wrong_json 'a sample of more rows' '[[[1],[2]],\n[[3],[4],[5]]]' \
+    '2:10: more than the 2 rows of the samples above'
+wrong_json 'two numbers' '[[1 2]]' "1:5: ',' or ']' should stand here"
+wrong_json 'an array after a number' '[[1[2]]]' "1:4: ',' or ']' should stand here"
+wrong_json 'an object after a number' '[[1{}]]' "1:4: ',' or ']' should stand here"
+wrong_json 'rows without comma' '[[1]\n[2]]' "2:1: ',' or ']' should stand here"
+wrong_json 'a row ended by a brace' '[[1}]' "1:4: ',' or ']' should stand here"
+wrong_json 'an open outer array' '[' "1:2: $ends"
+wrong_json 'an open row' '[[1,2],\n[3' "2:3: $ends"
+wrong_json 'an end after a comma' '[[1,' "1:5: $ends"
+wrong_json 'a row that nothing follows' '[[1]\n' "2:1: $ends"
+wrong_json 'many open arrays' "$(printf '%01000d' 0 | tr 0 '[')" "1:4: $deep"
+wrong_json 'a bracket too many' '[[1]]]' "1:6: $goes_on"
+wrong_json 'a second array' '[[1]]\n[[2]]' "2:1: $goes_on"
+wrong_json 'a comment at the end' '[[1]] # loads' "1:7: $goes_on"
+wrong_json 'a zero byte at the end' '[[1]]\000' "1:6: $goes_on"
+wrong_json 'a column after a mark' '\357\273\277[[1,x]]' "1:5: 'x' is not a number"
+check 'wrong JSON from standard input' sh -c \
+    "printf '[[1],\n [2,3]]' | $RUN_ENV '$BUILD/eplb' plan - --replicas 8 --gpus 2 2>&1 |
+        grep -F -x '<stdin>:2:5: more than the 1 loads of the rows above'"
+check 'JSON of one sample is too short for replay' \
+    fails 2 'eplb: --window 1 needs 2 samples, to plan on and to score on; the file has 1' \
+    replay "$TMP/two.json" $trace --window 1
 
 check 'an input that is not there' fails 2 "eplb: $TMP/none.csv: No such file or directory" \
     plan "$TMP/none.csv" --replicas 8 --gpus 2 --json "$TMP/out/plan.json"

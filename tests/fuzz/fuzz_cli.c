@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     status = setjmp(fuzz_end);
     if (status == 0) {
-        loads table = size > 0 && from.bytes[0] == NPY_MAGIC[0] ? read_npy(&from) : read_csv(&from);
+        loads table = parse_loads(&from);
         fuzz_check_table(&table);
     }
     for (int i = 0; i < MOST_BLOCKS; i++)
