@@ -2414,7 +2414,7 @@ static void eplb_p_hold_items(eplb_p_packer *p)
 }
 
 /* Nothing is known yet. */
-static void eplb_p_look_out(eplb_p_packer *p)
+static void eplb_p_forget_all(eplb_p_packer *p)
 {
     int32_t pack;
 
@@ -2452,7 +2452,7 @@ static void eplb_p_refine(eplb_p_packer *p)
     eplb_p_sort_loads(p->pack_load, p->by_load, p->spare, p->m); /* spare suffices: m < n */
     eplb_p_hold_items(p);
     if (p->settled) eplb_p_open_all_pairs(p->settled, p->m);
-    if (p->outlook) eplb_p_look_out(p);
+    if (p->outlook) eplb_p_forget_all(p);
     if (p->line_load) eplb_p_line_up(p);
 
     for (swaps = 0; swaps < p->how->max_swaps; swaps++) {
