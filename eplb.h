@@ -1840,9 +1840,11 @@ static void eplb_p_pack_lpt(eplb_p_packer *const *side, int32_t sides)
     int32_t a_next = eplb_p_lpt_start(&a), b_next = sides > 1 ? eplb_p_lpt_start(&b) : b.n;
     uint64_t a_lightest = a.spare[1], b_lightest = b.spare[1];
 
-    while (a_next < a.n || b_next < b.n) {
-        if (a_next < a.n) a_lightest = eplb_p_lpt_step(&a, a_next++, a_lightest);
-        if (b_next < b.n) b_lightest = eplb_p_lpt_step(&b, b_next++, b_lightest);
+    while (a_next < b_next) a_lightest = eplb_p_lpt_step(&a, a_next++, a_lightest);
+    while (b_next < a_next) b_lightest = eplb_p_lpt_step(&b, b_next++, b_lightest);
+    for (; a_next < a.n; a_next++) { /* the same for both */
+        a_lightest = eplb_p_lpt_step(&a, a_next, a_lightest);
+        b_lightest = eplb_p_lpt_step(&b, a_next, b_lightest);
     }
 }
 
@@ -2776,7 +2778,8 @@ static void eplb_p_share_load(eplb_p_job *job, int32_t node)
     const eplb_p_replicas *r = &job->replicas;
     int32_t i;
 
-    for (i = 0; i < r->num_log; i++) job->logcnt[mlog2log[i]] = r->count[i];
+    for (i = 0; i < r->num_log; i += job->group_size) /* whose experts stand side by side in both orders */
+        eplb_p_copy_ids(job->logcnt + mlog2log[i], r->count + i, job->group_size);
     eplb_p_copy_loads(job->slot_load, r->load, r->num_log);
     for (i = 0; i < r->num_spare; i++) {
         int32_t e = r->expert[i];
