@@ -2308,6 +2308,7 @@ static eplb_p_pair eplb_p_find_l2(const eplb_p_packer *p)
     eplb_p_outlook best = EPLB_ZERO_INIT;
     int32_t i;
 
+    EPLB_ASSERT(p->outlook); /* taken for L2 */
     for (i = 0; i < p->m; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
         if (!eplb_p_may_fall(eplb_p_above_lightest(p, heavy), best.fall)) break; /* nor those behind i */
