@@ -1693,12 +1693,12 @@ typedef struct eplb_p_packer {
     int32_t  *held;      /* [m, stride] positions in each pack, ascending */
     float    *held_load; /* [m, stride] their true loads */
     uint64_t *by_load;   /* [m] packs, heaviest first */
+    int32_t   swaps;     /* how many were done */
     uint32_t *settled;   /* pairs of packs known to have no swap; NULL but for PAIR_SCAN of all packs */
 
     /* For L2. */
     eplb_p_outlook *outlook; /* [m] */
     eplb_p_pair    *done;    /* [EPLB_P_RECENT] the last swaps: number s at s % EPLB_P_RECENT */
-    int32_t         swaps;   /* how many there were */
 
     /* NULL where few pairs are searched, or packs are small. */
     float *line_load;      /* [n + EPLB_P_VECTOR] of all items in true order, and of some lighter than any */
@@ -2383,7 +2383,7 @@ static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_pair *pair)
     if (!p->outlook) return;
     eplb_p_forget(&p->outlook[pair->heavy]);
     eplb_p_forget(&p->outlook[pair->light]);
-    p->done[p->swaps++ % EPLB_P_RECENT] = *pair;
+    p->done[p->swaps % EPLB_P_RECENT] = *pair;
 }
 
 static eplb_p_pair eplb_p_find_pair(const eplb_p_packer *p)
@@ -2421,7 +2421,6 @@ static void eplb_p_forget_all(eplb_p_packer *p)
 {
     int32_t pack;
 
-    p->swaps = 0;
     for (pack = 0; pack < p->m; pack++) {
         p->outlook[pack].seen = 0;
         eplb_p_forget(&p->outlook[pack]);
@@ -2449,8 +2448,6 @@ static void eplb_p_line_up(eplb_p_packer *p)
 /* Swaps until none helps. Each lowers the sum of squared pack loads, so none comes back. */
 static void eplb_p_refine(eplb_p_packer *p)
 {
-    int32_t swaps;
-
     if (p->how->refine == EPLB_REFINE_NONE) return;
     eplb_p_sort_loads(p->pack_load, p->by_load, p->spare, p->m); /* spare suffices: m < n */
     eplb_p_hold_items(p);
@@ -2458,7 +2455,7 @@ static void eplb_p_refine(eplb_p_packer *p)
     if (p->outlook) eplb_p_forget_all(p);
     if (p->line_load) eplb_p_line_up(p);
 
-    for (swaps = 0; swaps < p->how->max_swaps; swaps++) {
+    for (p->swaps = 0; p->swaps < p->how->max_swaps; p->swaps++) {
         eplb_p_pair pair = eplb_p_find_pair(p);
         if (!(pair.gain > 0.0f)) break;
         eplb_p_do_swap(p, &pair);
