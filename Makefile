@@ -41,13 +41,16 @@ TESTS    := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/test_*
 
 all: $(BUILD)/eplb $(EXAMPLES)
 
-$(BUILD) $(BUILD)/tests $(BUILD)/bench:
+$(BUILD) $(BUILD)/cli $(BUILD)/tests $(BUILD)/bench:
 	mkdir -p $@
 
 # ---------------------------------------------------------------- programs
 
-$(BUILD)/eplb: examples/eplb_cli.c eplb.h | $(BUILD)
-	$(C) -o $@ $<
+$(BUILD)/eplb: $(patsubst examples/%.c,$(BUILD)/%.o,$(wildcard examples/cli/*.c))
+	$(C) -o $@ $^
+
+$(BUILD)/cli/%.o: examples/cli/%.c examples/cli/cli.h eplb.h | $(BUILD)/cli
+	$(C) -c -o $@ $<
 
 $(BUILD)/minimal: examples/minimal.c eplb.h | $(BUILD)
 	$(C) -o $@ $<
@@ -116,7 +119,7 @@ $(BUILD)/emulated_cuda_graph: examples/cuda_graph.cu $(EMULATED_CUDA)
 	$(EMULATED) -o $@ -x c++ $< -x none $(EMULATED_CUDA)
 
 # The fuzz targets, with a main that replays what is kept of what they found.
-$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.[ch] tests/*.h) eplb.h examples/eplb_cli.c | $(BUILD)/tests
+$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.[ch] tests/*.h examples/cli/*.[ch]) eplb.h | $(BUILD)/tests
 	$(C) -Itests -o $@ $< tests/fuzz/replay.c tests/fuzz/plain.c -lm
 
 test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph

@@ -1,13 +1,12 @@
 /* fuzz_cli.c - the readers of the command line program: any bytes either give a table of loads that
    are finite and not negative, or end with one line that says what is wrong and where.
 
-   The program is included, with its exit and its memory replaced: a run that would end it jumps back
-   here, where what it had allocated is freed. */
-#define _XOPEN_SOURCE 700
+   The rooms that read are included, with their exit and their memory replaced: a run that would end the
+   program jumps back here, where what it had allocated is freed. */
+#include "examples/cli/cli.h"
+
+#include <float.h>
 #include <setjmp.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,15 +57,18 @@ static void fuzz_free(void *block)
     free(block);
 }
 
-#define main         eplb_cli_main
 #define exit         fuzz_leave
 #define calloc       fuzz_calloc
 #define realloc      fuzz_realloc
 #define free         fuzz_free
 #undef stderr
 #define stderr       fuzz_messages
-#include "examples/eplb_cli.c"
-#undef main
+#include "examples/cli/common.c"
+#include "examples/cli/source.c"
+#include "examples/cli/text.c"
+#include "examples/cli/csv.c"
+#include "examples/cli/json.c"
+#include "examples/cli/npy.c"
 #undef exit
 #undef calloc
 #undef realloc

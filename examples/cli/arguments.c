@@ -1,0 +1,230 @@
+/* arguments.c - what the program was asked for: the options of plan and replay, and what is wrong with
+   them. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const POLICY_NAMES[] = {"auto", "hierarchical", "global"};
+enum { NUM_POLICIES = sizeof POLICY_NAMES / sizeof *POLICY_NAMES };
+
+const char *policy_name(int32_t policy)
+{
+    return POLICY_NAMES[policy];
+}
+
+/* If the argument looked at is the option `name`, its value, which may be the next argument;
+   else NULL. */
+static const char *option_value(arguments *a, const char *name)
+{
+    const char *text = a->text[a->at];
+    size_t      n    = strlen(name);
+    if (strncmp(text, name, n) != 0 || (text[n] != '\0' && text[n] != '='))
+        return NULL;
+    if (text[n] == '=')
+        return text + n + 1;
+    if (a->at + 1 >= a->count || strncmp(a->text[a->at + 1], "--", 2) == 0)
+        fail(STATUS_INPUT, "%s needs a value; try 'eplb --help'", name);
+    return a->text[++a->at];
+}
+
+static int32_t parse_count(const char *option, const char *text, int32_t lowest)
+{
+    int64_t value;
+    if (!parse_integer(text, text + strlen(text), &value) || value < lowest || value > INT32_MAX)
+        fail(STATUS_INPUT, "%s needs a whole number from %d to %d, not '%s'", option, (int)lowest,
+             (int)INT32_MAX, text);
+    return (int32_t)value;
+}
+
+static uint64_t parse_seed(const char *text)
+{
+    uint64_t value = 0;
+    if (!parse_digits(text, text + strlen(text), &value))
+        fail(STATUS_INPUT, "--seed needs a whole number from 0 to %llu, not '%s'",
+             (unsigned long long)UINT64_MAX, text);
+    return value;
+}
+
+/* A or A-B. */
+static void parse_layers(const char *text, int32_t *first, int32_t *last)
+{
+    const char *end   = text + strlen(text);
+    const char *dash  = strchr(text, '-');
+    int64_t     a = -1, b = -1;
+    bool        right = parse_integer(text, dash ? dash : end, &a);
+    if (right && dash)
+        right = parse_integer(dash + 1, end, &b);
+    else
+        b = a;
+    if (!right || a < 0 || b < a || b >= INT32_MAX)
+        fail(STATUS_INPUT, "--layers needs a layer or a range such as 3-7, not '%s'", text);
+    *first = (int32_t)a;
+    *last  = (int32_t)b;
+}
+
+static int32_t parse_policy(const char *text)
+{
+    for (int32_t policy = 0; policy < NUM_POLICIES; policy++) {
+        if (strcmp(text, POLICY_NAMES[policy]) == 0)
+            return policy;
+    }
+    fail(STATUS_INPUT, "--policy is auto, hierarchical or global, not '%s'", text);
+}
+
+/* Begin .. end is the name. */
+static int32_t parse_preset(const char *begin, const char *end)
+{
+    size_t n = (size_t)(end - begin);
+    for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
+        const char *name = eplb_preset_name(preset);
+        if (strlen(name) == n && memcmp(begin, name, n) == 0)
+            return preset;
+    }
+    fail(STATUS_INPUT, "there is no preset '%.*s'; try 'eplb presets'", (int)n, begin);
+}
+
+/* Names between commas. */
+static void parse_presets(const char *text, settings *s)
+{
+    const char *begin = text, *end;
+    s->num_presets    = 0;
+    do {
+        end            = begin + strcspn(begin, ",");
+        int32_t preset = parse_preset(begin, end);
+        for (int32_t i = 0; i < s->num_presets; i++) {
+            if (s->preset[i] == preset)
+                fail(STATUS_INPUT, "--preset has '%s' twice", eplb_preset_name(preset));
+        }
+        s->preset[s->num_presets++] = preset;
+        begin                       = end + 1;
+    } while (*end == ',');
+}
+
+static double parse_half_life(const char *text)
+{
+    char  *stop;
+    bool   decimal = text[strspn(text, "0123456789.eE+-")] == '\0';
+    double value   = strtod(text, &stop);
+    if (!decimal || stop == text || *stop != '\0' || !(value > 0) || !isfinite(value))
+        fail(STATUS_INPUT, "--half-life needs a number of samples above 0, not '%s'", text);
+    return value;
+}
+
+/* If the argument looked at is an option that plan and replay share, takes it; else returns false.
+   So do the two functions after it for the options that one of them has. */
+static bool parse_shared_option(arguments *a, settings *s)
+{
+    const char *value;
+    if (strcmp(a->text[a->at], "--quiet") == 0)
+        s->quiet = true;
+    else if ((value = option_value(a, "--replicas")))
+        s->replicas = parse_count("--replicas", value, 1);
+    else if ((value = option_value(a, "--gpus")))
+        s->gpus = parse_count("--gpus", value, 1);
+    else if ((value = option_value(a, "--nodes")))
+        s->nodes = parse_count("--nodes", value, 1);
+    else if ((value = option_value(a, "--groups")))
+        s->groups = parse_count("--groups", value, 1);
+    else if ((value = option_value(a, "--max-replicas")))
+        s->max_replicas = parse_count("--max-replicas", value, 0);
+    else if ((value = option_value(a, "--policy")))
+        s->policy = parse_policy(value);
+    else if ((value = option_value(a, "--effort")))
+        s->effort = parse_count("--effort", value, 0);
+    else if ((value = option_value(a, "--half-life")))
+        s->half_life = parse_half_life(value);
+    else if ((value = option_value(a, "--seed")))
+        s->seed = parse_seed(value);
+    else if ((value = option_value(a, "--csv")))
+        s->csv = value;
+    else if ((value = option_value(a, "--svg")))
+        s->svg = value;
+    else
+        return false;
+    return true;
+}
+
+static bool parse_plan_option(arguments *a, settings *s)
+{
+    const char *value;
+    if ((value = option_value(a, "--preset")))
+        s->preset[0] = parse_preset(value, value + strlen(value));
+    else if ((value = option_value(a, "--layers")))
+        parse_layers(value, &s->first_layer, &s->last_layer);
+    else if ((value = option_value(a, "--show")))
+        s->show = parse_count("--show", value, 0);
+    else if ((value = option_value(a, "--json")))
+        s->json = value;
+    else
+        return false;
+    return true;
+}
+
+static bool parse_replay_option(arguments *a, settings *s)
+{
+    const char *value;
+    if ((value = option_value(a, "--preset")))
+        parse_presets(value, s);
+    else if ((value = option_value(a, "--window")))
+        s->window = parse_count("--window", value, 1);
+    else if ((value = option_value(a, "--history")))
+        s->history = parse_count("--history", value, 1);
+    else
+        return false;
+    return true;
+}
+
+static void refuse_same(const char *option, const char *path, const char *other, const char *other_path)
+{
+    if (path && other_path && strcmp(path, other_path) == 0)
+        fail(STATUS_INPUT, "%s and %s cannot both be '%s'", option, other, path);
+}
+
+static settings parse_arguments(arguments *a, const char *command,
+                                bool (*parse_own_option)(arguments *, settings *))
+{
+    settings s;
+    bool     options_ended = false;
+    memset(&s, 0, sizeof s);
+    s.nodes       = 1;
+    s.groups      = 1;
+    s.preset[0]   = EPLB_PRESET_DEFAULT;
+    s.num_presets = 1;
+    s.effort      = -1;
+    s.last_layer  = -1;
+    s.show        = -1;
+    for (; a->at < a->count; a->at++) {
+        const char *text = a->text[a->at];
+        if (options_ended || text[0] != '-' || strcmp(text, "-") == 0) {
+            if (s.input)
+                fail(STATUS_INPUT, "one file of loads at a time: '%s' or '%s'", s.input, text);
+            s.input = text;
+        } else if (strcmp(text, "--") == 0) {
+            options_ended = true;
+        } else if (!parse_shared_option(a, &s) && !parse_own_option(a, &s)) {
+            fail(STATUS_INPUT, "unknown option '%s'; try 'eplb --help'", text);
+        }
+    }
+    if (!s.input)
+        fail(STATUS_INPUT, "%s needs a file of loads, or - for standard input; try 'eplb --help'", command);
+    if (!s.replicas || !s.gpus)
+        fail(STATUS_INPUT, "%s needs %s; try 'eplb --help'", command, s.replicas ? "--gpus" : "--replicas");
+    if (parse_own_option == parse_replay_option && !s.window)
+        fail(STATUS_INPUT, "%s needs --window; try 'eplb --help'", command);
+    refuse_same("--json", s.json, "--csv", s.csv);
+    refuse_same("--json", s.json, "--svg", s.svg);
+    refuse_same("--csv", s.csv, "--svg", s.svg);
+    return s;
+}
+
+settings parse_plan_arguments(arguments *a)
+{
+    return parse_arguments(a, "plan", parse_plan_option);
+}
+
+settings parse_replay_arguments(arguments *a)
+{
+    return parse_arguments(a, "replay", parse_replay_option);
+}

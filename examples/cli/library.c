@@ -1,0 +1,2 @@
+#define EPLB_IMPLEMENTATION
+#include "eplb.h"

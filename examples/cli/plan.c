@@ -1,0 +1,204 @@
+/* plan.c - planning: the library called layer by layer, its errors in the words of the command line, and
+   what a replay plans with, too. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A load as a part of a larger one: 1 when there is no load, NaN when sums have left float32. */
+double load_share(double load, double larger)
+{
+    if (!isfinite(load) || !isfinite(larger))
+        return (double)NAN;
+    return larger > 0 ? load / larger : 1;
+}
+
+/* Ends the program with what is wrong with the problem, in the words of the command line. */
+static void fail_problem(const eplb_problem *q, const eplb_options *options, const float *weight,
+                         eplb_result result)
+{
+    eplb_diagnosis why;
+    int32_t        slot = 0;
+    eplb_plan      plan = {&slot, NULL, NULL, NULL, 0, NULL}; /* never written: the scratch is too small */
+    (void)eplb_diagnose(q, options, weight, &plan, &slot, 0, &why);
+    const char *field  = why.result == result ? why.field : "";
+    bool        divide = result == EPLB_ERR_DIVIDE;
+    if (divide && strcmp(field, "problem.num_replicas") == 0)
+        fail(STATUS_INPUT, "--replicas %d is not a multiple of --gpus %d", (int)q->num_replicas,
+             (int)q->num_gpus);
+    if (divide && strcmp(field, "problem.num_nodes") == 0)
+        fail(STATUS_INPUT, "--gpus %d is not a multiple of --nodes %d", (int)q->num_gpus, (int)q->num_nodes);
+    if (divide && strcmp(field, "problem.num_groups") == 0 && q->num_groups % q->num_nodes != 0)
+        fail(STATUS_INPUT, "--groups %d is not a multiple of --nodes %d", (int)q->num_groups,
+             (int)q->num_nodes);
+    if (divide && strcmp(field, "problem.num_groups") == 0)
+        fail(STATUS_INPUT, "--groups %d does not divide the %d experts of a layer", (int)q->num_groups,
+             (int)q->num_experts);
+    if (result == EPLB_ERR_TOO_FEW)
+        fail(STATUS_INPUT, "--replicas %d is less than the %d experts of a layer", (int)q->num_replicas,
+             (int)q->num_experts);
+    if (result == EPLB_ERR_MAX_REPLICAS)
+        fail(STATUS_INPUT, "--max-replicas %d leaves some of the %d slots empty with %d experts",
+             (int)options->max_replicas, (int)q->num_replicas, (int)q->num_experts);
+    fail(STATUS_INPUT, "%s%s%s", field, *field ? ": " : "", eplb_result_name(result));
+}
+
+void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight,
+                  eplb_result result)
+{
+    if (result != EPLB_OK)
+        fail_problem(problem, options, weight, result);
+}
+
+eplb_problem make_problem(const settings *s, const loads *table)
+{
+    eplb_problem problem = EPLB_ZERO_INIT;
+    problem.num_layers   = table->num_layers;
+    problem.num_experts  = table->num_experts;
+    problem.num_replicas = s->replicas;
+    problem.num_groups   = s->groups;
+    problem.num_nodes    = s->nodes;
+    problem.num_gpus     = s->gpus;
+    problem.num_samples  = table->num_samples;
+    return problem;
+}
+
+eplb_options make_options(const settings *s, int32_t preset)
+{
+    eplb_options options = EPLB_ZERO_INIT;
+    (void)eplb_options_preset(preset, &options); /* arguments name only presets that there are */
+    options.policy       = s->policy;
+    options.max_replicas = s->max_replicas;
+    options.seed         = s->seed;
+    options.effort       = s->effort < 0 ? options.effort : s->effort;
+    return options;
+}
+
+/* What each sample counts for, the newest, which is the last, 1; NULL when all count alike. */
+float *make_sample_weight(const settings *s, int32_t num_samples)
+{
+    if (s->half_life <= 0)
+        return NULL;
+    float *weight = (float *)allocate((size_t)num_samples, sizeof(float));
+    for (int32_t t = 0; t < num_samples; t++)
+        weight[t] = (float)half_to_the((num_samples - 1 - t) / s->half_life);
+    return weight;
+}
+
+/* What there is without a planner: slot i holds expert i, the spare slots the first experts again. */
+void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts)
+{
+    for (int32_t slot = 0; slot < num_replicas; slot++)
+        phy2log[slot] = slot % num_experts;
+}
+
+/* How even one layer is under a plan of this layer alone, phy2log [R]; weight is [T, E]. */
+static eplb_layer_report evaluate_layer(const planning *p, const float *weight, int32_t *phy2log,
+                                        float *gpu_load, void *scratch)
+{
+    eplb_problem      one  = p->problem;
+    eplb_plan         plan = {phy2log, NULL, NULL, NULL, 0, NULL};
+    eplb_layer_report report;
+    one.num_layers = 1;
+    check_result(&one, &p->options, weight,
+                 eplb_evaluate(&one, &p->options, weight, &plan, &report, gpu_load, scratch,
+                               p->scratch_bytes));
+    return report;
+}
+
+planning make_plan(const settings *s, const loads *table)
+{
+    planning p;
+    memset(&p, 0, sizeof p);
+    p.problem               = make_problem(s, table);
+    p.options               = make_options(s, s->preset[0]);
+    p.sample_weight         = make_sample_weight(s, table->num_samples);
+    p.options.sample_weight = p.sample_weight;
+    p.first_layer           = s->first_layer;
+    p.num_layers            = (s->last_layer < 0 ? table->num_layers : s->last_layer + 1) - s->first_layer;
+    if (s->last_layer >= table->num_layers)
+        fail(STATUS_INPUT, "--layers %d-%d, but the last layer is %d", (int)s->first_layer,
+             (int)s->last_layer, (int)table->num_layers - 1);
+    if (s->show >= 0 && (s->show < p.first_layer || s->show >= p.first_layer + p.num_layers))
+        fail(STATUS_INPUT, "--show %d, but the layers planned are %d-%d", (int)s->show, (int)p.first_layer,
+             (int)(p.first_layer + p.num_layers - 1));
+    check_result(&p.problem, &p.options, table->weight,
+                 eplb_scratch_size(&p.problem, &p.options, &p.scratch_bytes));
+
+    /* eplb_scratch_size has found that L * R and T * L * E fit. */
+    size_t L = (size_t)table->num_layers, E = (size_t)table->num_experts, R = (size_t)s->replicas;
+    size_t G = (size_t)s->gpus, T = (size_t)table->num_samples, n = (size_t)p.num_layers;
+    void    *scratch  = allocate(p.scratch_bytes, 1);
+    int32_t *in_order = (int32_t *)allocate(R, sizeof(int32_t));
+    float   *weight   = (float *)allocate(T * E, sizeof(float)); /* one layer's, [T, E] */
+    p.plan.phy2log    = (int32_t *)allocate(L * R, sizeof(int32_t));
+    p.plan.phyrank    = (int32_t *)allocate(L * R, sizeof(int32_t));
+    p.plan.logcnt     = (int32_t *)allocate(L * E, sizeof(int32_t));
+    p.result          = (layer_result *)allocate(n, sizeof(layer_result));
+    p.gpu_before      = (float *)allocate(n * G, sizeof(float));
+    p.gpu_after       = (float *)allocate(n * G, sizeof(float));
+    p.list_start      = (int32_t *)allocate(E, sizeof(int32_t));
+    p.list            = (int32_t *)allocate(R, sizeof(int32_t));
+    plan_in_order(in_order, s->replicas, table->num_experts);
+
+    for (size_t i = 0; i < n; i++) {
+        size_t layer = (size_t)p.first_layer + i;
+        double begun = seconds_now();
+        check_result(&p.problem, &p.options, table->weight,
+                     eplb_rebalance_layers(&p.problem, &p.options, table->weight, &p.plan, scratch,
+                                           p.scratch_bytes, (int32_t)layer, 1));
+        p.result[i].microseconds = 1e6 * (seconds_now() - begun);
+        for (size_t t = 0; t < T; t++)
+            memcpy(weight + t * E, table->weight + (t * L + layer) * E, E * sizeof(float));
+        p.result[i].before = evaluate_layer(&p, weight, in_order, p.gpu_before + i * G, scratch);
+        p.result[i].after =
+            evaluate_layer(&p, weight, p.plan.phy2log + layer * R, p.gpu_after + i * G, scratch);
+        progress_show("layer", i + 1, n);
+    }
+    progress_clear();
+    free(scratch);
+    free(in_order);
+    free(weight);
+    return p;
+}
+
+void free_planning(planning *p)
+{
+    free(p->sample_weight);
+    free(p->plan.phy2log);
+    free(p->plan.phyrank);
+    free(p->plan.logcnt);
+    free(p->result);
+    free(p->gpu_before);
+    free(p->gpu_after);
+    free(p->list_start);
+    free(p->list);
+}
+
+/* The policy that EPLB_POLICY_AUTO comes to. */
+const char *policy_used(const eplb_problem *problem, int32_t policy)
+{
+    if (policy == EPLB_POLICY_AUTO)
+        policy = problem->num_groups % problem->num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL
+                                                               : EPLB_POLICY_GLOBAL;
+    return policy_name(policy);
+}
+
+plan_totals total_of_plan(const planning *p)
+{
+    plan_totals total;
+    memset(&total, 0, sizeof total);
+    for (int32_t i = 0; i < p->num_layers; i++) {
+        const layer_result *r = &p->result[i];
+        total.mean += (double)r->after.mean_load;
+        total.before += (double)r->before.max_load;
+        total.after += (double)r->after.max_load;
+        total.bound += (double)r->after.lower_bound;
+        total.microseconds += r->microseconds;
+        total.duplicates += r->after.num_duplicates;
+        if (total.max_replicas < r->after.max_logcnt)
+            total.max_replicas = r->after.max_logcnt;
+    }
+    return total;
+}

@@ -1,0 +1,192 @@
+/* print.c - what the program prints of a plan or a replay: tables, summaries, and bars. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ------------------------------------------------------------------------------------- tables */
+
+/* One row a layer and one for all, in which each load is the sum over the layers. */
+void print_table(FILE *out, const planning *p, bool only_total)
+{
+    static const char ROW[] = "%6s  %7.4f  %7.4f  %7.4f  %7.2f  %12d  %5lld  %9.1f\n";
+    plan_totals       total = total_of_plan(p);
+    fprintf(out, "%6s  %7s  %7s  %7s  %7s  %12s  %5s  %9s\n", "layer", "before", "after", "bound", "gap %",
+            "max replicas", "twice", "time us");
+    for (int32_t i = 0; i < p->num_layers && !only_total; i++) {
+        const layer_result      *r = &p->result[i];
+        const eplb_layer_report *q = &r->after;
+        char                     label[16];
+        double                   gap = 1 / load_share((double)q->lower_bound, (double)q->max_load) - 1;
+        snprintf(label, sizeof label, "%d", (int)(p->first_layer + i));
+        fprintf(out, ROW, label, (double)r->before.balancedness, (double)q->balancedness,
+                load_share((double)q->mean_load, (double)q->lower_bound), 100 * gap, (int)q->max_logcnt,
+                (long long)q->num_duplicates, r->microseconds);
+    }
+    fprintf(out, ROW, "total", load_share(total.mean, total.before), load_share(total.mean, total.after),
+            load_share(total.mean, total.bound), 100 * (1 / load_share(total.bound, total.after) - 1),
+            (int)total.max_replicas, total.duplicates, total.microseconds);
+}
+
+static void print_problem(FILE *out, const eplb_problem *q, int32_t num_samples)
+{
+    fprintf(out, "%d layers x %d experts -> %d replicas on %d GPUs, %d each", (int)q->num_layers,
+            (int)q->num_experts, (int)q->num_replicas, (int)q->num_gpus,
+            (int)(q->num_replicas / q->num_gpus));
+    fprintf(out, "; nodes %d, groups %d, samples %d\n", (int)q->num_nodes, (int)q->num_groups,
+            (int)num_samples);
+}
+
+static void print_half_life(FILE *out, const settings *s)
+{
+    if (s->half_life > 0)
+        fprintf(out, ", half-life %g", s->half_life);
+}
+
+void print_summary(FILE *out, const planning *p, const settings *s)
+{
+    print_problem(out, &p->problem, p->problem.num_samples);
+    fprintf(out, "preset %s, effort %d, %s policy", eplb_preset_name(s->preset[0]), (int)p->options.effort,
+            policy_used(&p->problem, p->options.policy));
+    print_half_life(out, s);
+    fprintf(out, ", seed %llu, %zu bytes of scratch\n\n", (unsigned long long)p->options.seed,
+            p->scratch_bytes);
+}
+
+#define REPLAY_COLUMN 8 /* of a series at least; a longer name is its own width */
+
+/* Balancedness on the next window, a row a plan and a column a series. */
+void print_windows(FILE *out, const replay *r)
+{
+    fprintf(out, "balancedness on the next window\n%6s", "window");
+    for (int32_t series = 0; series < r->num_series; series++)
+        fprintf(out, "  %*s", REPLAY_COLUMN, r->name[series]);
+    fprintf(out, "  %6s\n", "bound");
+    for (int32_t i = 0; i < r->num_plans; i++) {
+        fprintf(out, "%6d", (int)i);
+        for (int32_t series = 0; series < r->num_series; series++) {
+            int length = (int)strlen(r->name[series]);
+            fprintf(out, "  %*.4f", length > REPLAY_COLUMN ? length : REPLAY_COLUMN,
+                    score_balancedness(trial_of(r, i, series)->next));
+        }
+        fprintf(out, "  %6.4f\n", replay_next_bound(r, i));
+    }
+    fprintf(out, "\n");
+}
+
+void print_series(FILE *out, const replay *r)
+{
+    double bound = replay_total_bound(r);
+    fprintf(out, "%-13s %8s  %8s  %8s  %11s\n", "all windows", "own", "next", "bound", "time us");
+    for (int32_t series = 0; series < r->num_series; series++) {
+        trial total = total_of_series(r, series);
+        fprintf(out, "%-13s %8.4f  %8.4f  %8.4f  ", r->name[series], score_balancedness(total.own),
+                score_balancedness(total.next), bound);
+        if (series > 0)
+            fprintf(out, "%11.1f\n", total.microseconds);
+        else
+            fprintf(out, "%11s\n", "-");
+    }
+}
+
+void print_replay_summary(FILE *out, const replay *r, const settings *s, int32_t num_samples)
+{
+    int32_t window = r->problem.num_samples, left = num_samples - (r->num_plans + 1) * window;
+    print_problem(out, &r->problem, num_samples);
+    fprintf(out, "%d windows of %d samples", (int)r->num_plans + 1, (int)window);
+    if (left > 0)
+        fprintf(out, ", the last %d samples not used", (int)left);
+    fprintf(out, "; plans of the last %d samples", (int)r->history);
+    print_half_life(out, s);
+    fprintf(out, "\n");
+    if (s->effort >= 0)
+        fprintf(out, "effort %d, ", (int)s->effort);
+    fprintf(out, "%s policy, seed %llu\n\n", policy_used(&r->problem, s->policy),
+            (unsigned long long)s->seed);
+}
+
+/* --------------------------------------------------------------------------------------- bars */
+
+#define BAR_CELLS    36 /* two bars, their numbers and the GPU's come to less than 100 columns */
+#define BAR_MAX_ROWS 64 /* with more GPUs a row stands for several */
+
+/* Whether block characters can be shown: the first of these that is set counts, as in setlocale. */
+static bool locale_is_utf8(void)
+{
+    static const char *const NAMES[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        const char *value = getenv(NAMES[i]);
+        if (value && *value) {
+            const char *dot = strchr(value, '.');
+            return dot && (strncasecmp(dot, ".utf-8", 6) == 0 || strncasecmp(dot, ".utf8", 5) == 0);
+        }
+    }
+    return false;
+}
+
+/* A bar of eighths / 8 cells in a field of BAR_CELLS, with the mean's mark at cell `mark`. */
+static void print_bar(FILE *out, int eighths, int mark, bool utf8, bool fill_field)
+{
+    static const char *const BLOCKS[] = {" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"};
+    if (!utf8)
+        eighths = (eighths + 4) / 8 * 8; /* whole cells */
+    int used = (eighths + 7) / 8 > mark ? (eighths + 7) / 8 : mark + 1;
+    for (int i = 0; i < (fill_field ? BAR_CELLS : used); i++) {
+        int part = eighths - 8 * i;
+        part     = part < 0 ? 0 : part > 8 ? 8 : part;
+        if (i == mark)
+            fputs(utf8 ? "│" : "|", out);
+        else
+            fputs(utf8 || part == 0 ? BLOCKS[part] : "#", out);
+    }
+}
+
+static float largest(const float *load, int32_t begin, int32_t end)
+{
+    float most = load[begin];
+    for (int32_t g = begin + 1; g < end; g++)
+        most = load[g] > most ? load[g] : most;
+    return most;
+}
+
+/* The load of each GPU in one layer, before and after. With more than BAR_MAX_ROWS GPUs a row shows
+   the most loaded of as many neighbours as it takes. */
+void print_bars(FILE *out, const planning *p, int32_t layer)
+{
+    int32_t             G     = p->problem.num_gpus;
+    int32_t             each  = (G - 1) / BAR_MAX_ROWS + 1; /* GPUs in a row */
+    int                 width = each > 1 ? 11 : 5;          /* of the column of GPUs */
+    size_t              i     = (size_t)(layer - p->first_layer);
+    const layer_result *r     = &p->result[i];
+    const float        *load[2] = {p->gpu_before + i * (size_t)G, p->gpu_after + i * (size_t)G};
+    double              mean    = (double)r->after.mean_load;
+    float               most[2] = {largest(load[0], 0, G), largest(load[1], 0, G)};
+    double              full    = (double)(most[0] > most[1] ? most[0] : most[1]);
+    double              cells   = full > 0 ? BAR_CELLS / full : 0; /* of a unit of load */
+    bool                utf8    = locale_is_utf8();
+    if (!isfinite(full)) {
+        fprintf(out, "\nlayer %d: its sums of loads leave float32 and cannot be drawn\n", (int)layer);
+        return;
+    }
+    int mark = (int)(mean * cells) < BAR_CELLS ? (int)(mean * cells) : BAR_CELLS - 1;
+    fprintf(out, "\nlayer %d, load of each GPU%s; 1.00 is the mean, at the %s\n", (int)layer,
+            each > 1 ? ", the largest in each row" : "", utf8 ? "│" : "|");
+    fprintf(out, "%*s  before, balancedness %-*.4f  after, balancedness %.4f\n", width, "GPU", BAR_CELLS - 13,
+            (double)r->before.balancedness, (double)r->after.balancedness);
+    for (int32_t begin = 0, end; begin < G; begin = end) {
+        char label[32];
+        int  n = snprintf(label, sizeof label, "%d", (int)begin);
+        end    = G - begin < each ? G : begin + each;
+        if (end - begin > 1)
+            snprintf(label + n, sizeof label - (size_t)n, "-%d", (int)end - 1);
+        fprintf(out, "%*s", width, label);
+        for (int side = 0; side < 2; side++) {
+            double here = (double)largest(load[side], begin, end);
+            fprintf(out, "  %5.2f ", mean > 0 ? here / mean : 0);
+            print_bar(out, (int)(here * cells * 8 + 0.5), mark, utf8, side == 0);
+        }
+        fprintf(out, "\n");
+    }
+}

@@ -1,0 +1,87 @@
+/* text.c - what the readers of CSV and JSON share: where they are in the file, and its numbers. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void text_fail(const text_reader *r, size_t line, const char *at, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    progress_clear();
+    fprintf(stderr, "%s:%zu:%zu: ", r->from->name, line, at ? (size_t)(at - r->line_begin) + 1 : 1);
+    fail_rest(STATUS_INPUT, format, args);
+    va_end(args);
+}
+
+bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+bool is_space(char c)
+{
+    return is_blank(c) || c == '\n';
+}
+
+/* Where the text begins: after a byte order mark, which columns do not count. */
+const char *text_begin(const source *from)
+{
+    static const char BYTE_ORDER_MARK[] = "\xEF\xBB\xBF";
+    bool              marked = from->size >= 3 && memcmp(from->bytes, BYTE_ORDER_MARK, 3) == 0;
+    return from->bytes + (marked ? 3 : 0);
+}
+
+/* What C and other programs write for numbers that are not finite. */
+bool field_is_not_finite(const text_field *field)
+{
+    const char *begin = field->begin;
+    if (begin < field->end && (*begin == '-' || *begin == '+'))
+        begin++;
+    size_t n = (size_t)(field->end - begin);
+    return (n == 3 && strncasecmp(begin, "nan", 3) == 0) || (n == 3 && strncasecmp(begin, "inf", 3) == 0) ||
+           (n == 8 && strncasecmp(begin, "infinity", 8) == 0);
+}
+
+/* strtof knows more than decimal numbers, so what it is given is looked at first. It stops at the
+   comma, the bracket, the blank or the 0 after the field; the program leaves the locale at "C". */
+static float text_load(const text_reader *r, const text_field *field)
+{
+    bool decimal = field->begin < field->end;
+    for (const char *c = field->begin; c < field->end; c++)
+        decimal = decimal && (is_digit(*c) || *c == '+' || *c == '-' || *c == '.' || *c == 'e' || *c == 'E');
+    char       *stop  = NULL;
+    float       load  = decimal ? strtof(field->begin, &stop) : 0;
+    const char *wrong = NULL;
+    if (field->begin == field->end)
+        text_fail(r, r->line, field->begin, "a load is missing here");
+    else if (field_is_not_finite(field))
+        wrong = "is not a finite load";
+    else if (stop != field->end)
+        wrong = "is not a number";
+    else if (load < 0)
+        wrong = "is a negative load";
+    else if (isinf(load))
+        wrong = "is beyond the range of float32";
+    if (wrong)
+        text_fail(r, r->line, field->begin, "'%s' %s", quoted(field->begin, field->end).text, wrong);
+    return load;
+}
+
+void text_add_load(text_reader *r, const text_field *field)
+{
+    if (r->num_values == r->values_room)
+        r->value = (float *)grow(r->value, &r->values_room, sizeof *r->value);
+    r->value[r->num_values++] = text_load(r, field);
+}
+
+/* A table of this shape, still without its loads. */
+loads text_table(const text_reader *r, size_t num_samples, size_t num_layers, size_t num_experts)
+{
+    if (num_experts > INT32_MAX || num_layers > INT32_MAX || num_samples > INT32_MAX)
+        fail(STATUS_INPUT, "%s: more rows or columns than 2147483647", r->from->name);
+    loads table = {(int32_t)num_samples, (int32_t)num_layers, (int32_t)num_experts, NULL, NULL};
+    return table;
+}

@@ -1,0 +1,265 @@
+/* write.c - the files that the program writes: plans as JSON and CSV, replays as CSV, and the pictures. All
+   appear whole or not at all. */
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* -------------------------------------------------------------------------------------- plans */
+
+static void write_list(FILE *out, const int32_t *value, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        fprintf(out, "%s%d", i ? "," : "[", (int)value[i]);
+    fprintf(out, "]");
+}
+
+/* JSON has no infinity: sums of the very largest loads are null. */
+static void write_real(FILE *out, const char *key, float value)
+{
+    if (isfinite(value))
+        fprintf(out, ",\"%s\":%.9g", key, (double)value);
+    else
+        fprintf(out, ",\"%s\":null", key);
+}
+
+/* The slots of each expert by rank. They are gathered in one array, an expert's from list_start on. */
+static void write_log2phy(FILE *out, const planning *p, const int32_t *phy2log, const int32_t *phyrank,
+                          const int32_t *logcnt)
+{
+    int32_t start = 0;
+    for (int32_t e = 0; e < p->problem.num_experts; e++) {
+        p->list_start[e] = start;
+        start += logcnt[e];
+    }
+    for (int32_t i = 0; i < p->problem.num_replicas; i++)
+        p->list[p->list_start[phy2log[i]] + phyrank[i]] = i;
+    for (int32_t e = 0; e < p->problem.num_experts; e++) {
+        fprintf(out, "%s", e ? "," : "[");
+        write_list(out, p->list + p->list_start[e], logcnt[e]);
+    }
+    fprintf(out, "]");
+}
+
+static void write_json_layer(FILE *out, const planning *p, int32_t i)
+{
+    const eplb_problem *q       = &p->problem;
+    const layer_result *r       = &p->result[i];
+    size_t              layer   = (size_t)(p->first_layer + i);
+    const int32_t      *phy2log = p->plan.phy2log + layer * (size_t)q->num_replicas;
+    const int32_t      *phyrank = p->plan.phyrank + layer * (size_t)q->num_replicas;
+    const int32_t      *logcnt  = p->plan.logcnt + layer * (size_t)q->num_experts;
+    fprintf(out, "{\"layer\":%zu", layer);
+    write_real(out, "balancedness_before", r->before.balancedness);
+    write_real(out, "balancedness", r->after.balancedness);
+    write_real(out, "max_load", r->after.max_load);
+    write_real(out, "mean_load", r->after.mean_load);
+    write_real(out, "lower_bound", r->after.lower_bound);
+    fprintf(out, ",\"duplicates\":%d", (int)r->after.num_duplicates);
+    fprintf(out, ",\"phy2log\":");
+    write_list(out, phy2log, q->num_replicas);
+    fprintf(out, ",\"phyrank\":");
+    write_list(out, phyrank, q->num_replicas);
+    fprintf(out, ",\"logcnt\":");
+    write_list(out, logcnt, q->num_experts);
+    fprintf(out, ",\"log2phy\":");
+    write_log2phy(out, p, phy2log, phyrank, logcnt);
+    fprintf(out, "}");
+}
+
+/* A layer stands on one line, so that plans can be compared with diff. */
+static void write_json(FILE *out, const planning *p, const settings *s)
+{
+    const eplb_problem *q    = &p->problem;
+    const char         *mark = p->options.seed > UINT64_C(1) << 53 ? "\"" : ""; /* JSON numbers are doubles */
+    fprintf(out, "{\"format\":\"eplb-plan\",\"version\":1,\"library\":\"%s\",\"plan_version\":%d,\n",
+            EPLB_VERSION_STRING, EPLB_PLAN_VERSION);
+    fprintf(out, "\"problem\":{\"num_layers\":%d,\"num_experts\":%d,\"num_replicas\":%d,\"num_groups\":%d,",
+            (int)q->num_layers, (int)q->num_experts, (int)q->num_replicas, (int)q->num_groups);
+    fprintf(out, "\"num_nodes\":%d,\"num_gpus\":%d,\"num_samples\":%d},\n", (int)q->num_nodes,
+            (int)q->num_gpus, (int)q->num_samples);
+    fprintf(out, "\"options\":{\"preset\":\"%s\",\"policy\":\"%s\",\"max_replicas\":%d,",
+            eplb_preset_name(s->preset[0]), policy_used(q, p->options.policy), (int)p->options.max_replicas);
+    fprintf(out, "\"effort\":%d,\"half_life\":%.17g,\"seed\":%s%llu%s},\n", (int)p->options.effort,
+            s->half_life, mark, (unsigned long long)p->options.seed, mark);
+    fprintf(out, "\"layers\":[\n");
+    for (int32_t i = 0; i < p->num_layers; i++) {
+        write_json_layer(out, p, i);
+        fprintf(out, "%s\n", i + 1 < p->num_layers ? "," : "");
+    }
+    fprintf(out, "]}\n");
+}
+
+static void write_csv(FILE *out, const planning *p)
+{
+    int32_t R = p->problem.num_replicas, slots_per_gpu = R / p->problem.num_gpus;
+    int32_t gpus_per_node = p->problem.num_gpus / p->problem.num_nodes;
+    fprintf(out, "layer,slot,node,gpu,expert,replica\n");
+    for (int32_t layer = p->first_layer; layer < p->first_layer + p->num_layers; layer++) {
+        for (int32_t slot = 0; slot < R; slot++) {
+            size_t  at  = (size_t)layer * (size_t)R + (size_t)slot;
+            int32_t gpu = slot / slots_per_gpu;
+            fprintf(out, "%d,%d,%d,%d,%d,%d\n", (int)layer, (int)slot, (int)(gpu / gpus_per_node), (int)gpu,
+                    (int)p->plan.phy2log[at], (int)p->plan.phyrank[at]);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------ replays */
+
+/* A row a plan: of each series at the end of each window but the last. */
+static void write_replay_csv(FILE *out, const replay *r, const loads *table)
+{
+    fprintf(out, "window,first_step,preset,own,next,bound,microseconds\n");
+    for (int32_t i = 0; i < r->num_plans; i++) {
+        for (int32_t series = 0; series < r->num_series; series++) {
+            const trial *t = trial_of(r, i, series);
+            fprintf(out, "%d,%lld,%s,%.9g,%.9g,%.9g,%.1f\n", (int)i, replay_first_step(r, table, i),
+                    r->name[series], score_balancedness(t->own), score_balancedness(t->next),
+                    replay_next_bound(r, i), t->microseconds);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------- output files */
+
+typedef struct output { /* a file that appears whole or not at all */
+    const char *path;      /* as given; NULL: not wanted */
+    FILE       *file;      /* NULL when not open */
+    char       *target;    /* path with links followed */
+    char       *temporary; /* beside target, takes its name in the end; NULL when written in place */
+    int         error;     /* errno of what failed first, 0 = nothing */
+} output;
+
+bool to_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
+static bool output_failed(output *o)
+{
+    o->error = errno ? errno : EIO;
+    return false;
+}
+
+/* What is there already and no regular file, such as a pipe or /dev/null, is written in place. */
+static bool output_open(output *o)
+{
+    struct stat about;
+    if (!o->path || to_stdout(o->path)) {
+        o->file = o->path ? stdout : NULL;
+        return true;
+    }
+    o->target   = realpath(o->path, NULL);
+    bool exists = o->target && stat(o->target, &about) == 0;
+    if (!o->target && !(o->target = strdup(o->path)))
+        return output_failed(o);
+    if (exists && !S_ISREG(about.st_mode)) {
+        o->file = fopen(o->target, "wb");
+        return o->file ? true : output_failed(o);
+    }
+    if (exists && access(o->target, W_OK) != 0)
+        return output_failed(o);
+    size_t room      = strlen(o->target) + 32;
+    char  *temporary = (char *)malloc(room);
+    if (!temporary)
+        return output_failed(o);
+    snprintf(temporary, room, "%s.%ld.tmp", o->target, (long)getpid());
+    int file = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    if (file < 0) {
+        free(temporary);
+        return output_failed(o);
+    }
+    o->temporary = temporary; /* ours from here on, to rename or remove */
+    if (exists)
+        (void)fchmod(file, about.st_mode & 07777);
+    o->file = fdopen(file, "wb");
+    return o->file ? true : output_failed(o);
+}
+
+static bool output_close(output *o)
+{
+    if (!o->file || o->file == stdout) /* main flushes standard output */
+        return true;
+    bool written = fflush(o->file) == 0 && !ferror(o->file);
+    if (!written)
+        (void)output_failed(o);
+    bool closed = fclose(o->file) == 0;
+    o->file     = NULL;
+    return written && (closed || output_failed(o));
+}
+
+static bool output_commit(output *o)
+{
+    if (o->temporary && rename(o->temporary, o->target) != 0)
+        return output_failed(o);
+    free(o->temporary);
+    o->temporary = NULL;
+    return true;
+}
+
+static void output_discard(output *o)
+{
+    (void)output_close(o);
+    if (o->temporary)
+        unlink(o->temporary);
+    free(o->temporary);
+    free(o->target);
+}
+
+static bool outputs_open(output *o, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (!output_open(&o[i]))
+            return false;
+    }
+    return true;
+}
+
+/* All files are complete beside their targets before the first of them takes its name. Ends the
+   program when one could not be opened or written. */
+static void outputs_close(output *o, int count, bool ok)
+{
+    for (int i = 0; i < count && ok; i++)
+        ok = output_close(&o[i]);
+    for (int i = 0; i < count && ok; i++)
+        ok = output_commit(&o[i]);
+    int wrong = 0;
+    while (wrong < count - 1 && !o[wrong].error)
+        wrong++;
+    output failed = o[wrong];
+    for (int i = 0; i < count; i++)
+        output_discard(&o[i]);
+    if (!ok)
+        fail(STATUS_OUTPUT, "%s: %s", failed.path, strerror(failed.error));
+}
+
+void write_plan(const planning *p, const settings *s)
+{
+    output file[3] = {
+        {s->json, NULL, NULL, NULL, 0}, {s->csv, NULL, NULL, NULL, 0}, {s->svg, NULL, NULL, NULL, 0}};
+    bool ok = outputs_open(file, 3);
+    if (ok && s->json)
+        write_json(file[0].file, p, s);
+    if (ok && s->csv)
+        write_csv(file[1].file, p);
+    if (ok && s->svg)
+        draw_heat_map(file[2].file, p, s);
+    outputs_close(file, 3, ok);
+}
+
+void write_replay(const replay *r, const settings *s, const loads *table)
+{
+    output file[2] = {{s->csv, NULL, NULL, NULL, 0}, {s->svg, NULL, NULL, NULL, 0}};
+    bool   ok      = outputs_open(file, 2);
+    if (ok && s->csv)
+        write_replay_csv(file[0].file, r, table);
+    if (ok && s->svg)
+        draw_chart(file[1].file, r, s, table);
+    outputs_close(file, 2, ok);
+}
