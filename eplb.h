@@ -253,7 +253,9 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
                                    one sample and something left to gain */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
                                    its node is free of it; 1 = it may be */
-    const float *sample_weight; /* [T] what each sample counts for, >= 0 and not all 0; NULL = all alike */
+    const float *sample_weight; /* [T] what each sample counts for beside the largest of these numbers among
+                                   the samples that hold load in the layer (for nothing below 2^-30 of it);
+                                   >= 0 and not all 0; NULL = all alike */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, costs and gains */
@@ -320,8 +322,9 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
    in      options  NULL = EPLB_PRESET_DEFAULT
            weight   [T, L, E] float32, row-major: load of each expert, finite, >= 0, in any unit.
                     With T > 1 and options.effort the plan is for samples like these, each weighted
-                    by options.sample_weight; without effort it is for their weighted mean. A layer
-                    whose load is all zero is planned as if its load were even. A layer whose largest
+                    by options.sample_weight; without effort it is for their weighted mean. In each
+                    layer, samples that hold no load there count for nothing: with or without them the
+                    plan is the same. A layer whose load is all zero is planned as if its load were even. A layer whose largest
                     load is not within 2^-40 .. 2^41 is first scaled by a power of two.
    out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index
    scratch bytes from eplb_scratch_size; any address; overlaps neither input nor output
@@ -445,7 +448,8 @@ EPLB_API eplb_result eplb_window_init(eplb_window *window, int32_t num_layers, i
 
 /* eplb_window_push - add a sample, in place of the oldest when the window is full.
    in      load    [L, E] float32, finite, >= 0, in any unit; not within the window's memory
-   inout   window  what older samples count for is multiplied by decay, once
+   inout   window  what older samples count for is multiplied by decay, once; a sample all of zeros tells
+                   nothing, and leaves the window as it is
    returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT and _OPTION (a window
            that was not made by eplb_window_init), _NAN, _INFINITE, _NEGATIVE
    cost    O(L E + capacity)
@@ -464,7 +468,7 @@ EPLB_API eplb_result eplb_window_push_counts(eplb_window *window, const int32_t 
            weight   the [T, L, E] for eplb_rebalance, in the order of the ring: not that of time once
                     the window has been full, which nothing but the rounding of sums depends on
    returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT (also when the window is
-           empty), _OPTION
+           empty, as no sample with load has been pushed), _OPTION
    cost    O(1): nothing is copied, so the next push changes what the view shows
    threads as eplb_window_init */
 EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *problem,
@@ -472,8 +476,10 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 
 /* eplb_logical_counts - tokens of each expert, from those that each slot served.
    in      problem     only num_layers, num_experts and num_replicas are read
-           plan        only phy2log is read: the plan that was in force; an expert may be in no slot
-           slot_count  [L, R] tokens of each slot, >= 0; 0 for slots that carried padding
+           plan        only phy2log is read: the plan that was in force; an expert may be in no slot, and
+                       a slot may be empty, -1
+           slot_count  [L, R] tokens of each slot, >= 0; 0 for slots that carried padding; those of an
+                       empty slot are no expert's
    out     count       [L, E] sum over the slots of each expert; does not overlap the inputs
    returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT, _TOO_FEW, _PLAN (a slot
            names no such expert), _NEGATIVE, _OVERFLOW (also when a sum does not fit int32_t)
@@ -484,12 +490,13 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 
 /* ----------------------------------------------------------------------------------- evaluate */
 
-typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at most */
+typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at most; samples are those that
+                                      hold load in the layer */
     float   max_load;             /* of a GPU; mean over the samples of each sample's maximum */
-    float   mean_load;            /* of a GPU; mean over the samples */
+    float   mean_load;            /* of a GPU; mean over the samples; rounded down, as lower_bound is */
     float   balancedness;         /* mean_load / max_load, in (0, 1]; 1 when there is no load */
-    float   lower_bound;          /* no plan of this problem and policy has a smaller max_load */
-    float   replica_balancedness; /* mean / maximum over single slots, of the mean over samples */
+    float   lower_bound;          /* no plan of this problem and policy has a smaller max_load; >= mean_load */
+    float   replica_balancedness; /* mean / maximum over slots that hold an expert, of the mean over samples */
     int32_t max_logcnt;           /* most replicas of one expert */
     int32_t num_duplicates;       /* slots whose expert is in an earlier slot of the same GPU too */
 } eplb_layer_report;
@@ -499,7 +506,7 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
    in      options   policy and max_replicas count, for lower_bound; NULL = EPLB_PRESET_DEFAULT
            weight    [T, L, E], as for eplb_rebalance
            plan      only phy2log is read; the plan may come from anywhere and need not keep to the
-                     policy, which only lower_bound is about
+                     policy, which only lower_bound is about; -1 is an empty slot
    out     report    [L]
            gpu_load  [L, G] or NULL: load of each GPU, mean over the samples
    scratch bytes from eplb_scratch_size for the same problem and options; any address
@@ -1371,10 +1378,29 @@ static eplb_p_samples eplb_p_one_sample(const float *load)
     return s;
 }
 
+#define EPLB_P_FAINT (1.0f / 1073741824.0f) /* 2^-30: what counts for less beside the heaviest does not count */
+
 /* What sample t counts for, beside the heaviest. A heavier one holds no load, so it may be what it is. */
 EPLB_P_HD float eplb_p_sample_share(const eplb_p_samples *s, int32_t t)
 {
-    return s->weight && s->weight[t] < s->heaviest ? eplb_p_div(s->weight[t], s->heaviest) : 1.0f;
+    float share = s->weight && s->weight[t] < s->heaviest ? eplb_p_div(s->weight[t], s->heaviest) : 1.0f;
+    return share < EPLB_P_FAINT ? 0.0f : share;
+}
+
+/* Whether any of a sample's n loads is more than none. */
+static int eplb_p_holds_load(const eplb_p_samples *s, int32_t t, int32_t n)
+{
+    const float *load = s->load + (size_t)t * s->stride;
+    int32_t i;
+    for (i = 0; i < n; i++)
+        if ((eplb_p_bits_at(&load[i]) & ~EPLB_P_SIGN) != 0) return 1;
+    return 0;
+}
+
+/* Whether there would be another plan without a sample. */
+static int eplb_p_counts(const eplb_p_samples *s, int32_t t, int32_t n)
+{
+    return eplb_p_sample_share(s, t) > 0.0f && eplb_p_holds_load(s, t, n);
 }
 
 /* A load without its sign, since -0 would sort behind everything. */
@@ -1415,12 +1441,12 @@ static float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
     return largest ? eplb_p_scale(largest) : 0.0f;
 }
 
-/* load [n] = the weighted mean over the samples, scaled; all ones when there is no load at all.
-   Returns the scale, or 0 when there is no load. */
+/* load [n] = the weighted mean over the samples that count, scaled; all ones when there is no load at
+   all. Returns the scale, or 0 when there is no load. */
 static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
 {
     float scale = eplb_p_samples_scale(s, n), count = 0.0f;
-    int32_t t, i;
+    int32_t t, i, counted = 0;
 
     if (!(scale > 0.0f)) {
         for (i = 0; i < n; i++) load[i] = 1.0f;
@@ -1429,12 +1455,15 @@ static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
     for (t = 0; t < s->num; t++) {
         float share = eplb_p_sample_share(s, t), factor = eplb_p_mul(share, scale);
         const float *more = s->load + (size_t)t * s->stride;
-        if (t == 0) eplb_p_scale_loads(load, more, factor, n);
-        for (i = 0; i < n && t > 0; i++)
-            load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_unsigned(&more[i]), factor));
+        if (!eplb_p_counts(s, t, n)) continue;
+        if (counted++ == 0)
+            eplb_p_scale_loads(load, more, factor, n);
+        else
+            for (i = 0; i < n; i++)
+                load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_unsigned(&more[i]), factor));
         count = eplb_p_add(count, share);
     }
-    if (s->num > 1)
+    if (counted > 1)
         for (i = 0; i < n; i++) load[i] = eplb_p_div(load[i], count);
     return scale;
 }
@@ -2638,9 +2667,10 @@ typedef struct eplb_p_job {
 
     /* The layer in hand. "mlog" is the order of experts by node, group in the node, place in the group. */
     int32_t  layer;
+    int32_t  num_counting; /* samples of this layer that count; 1 at least */
     float   *load;     /* [E] mean over the samples */
     float   *size;     /* [E] what replicas and slots are shared out by; load, where that is not improved */
-    int32_t *grains;   /* [E, T] the samples in the integers of improve, when there is effort */
+    int32_t *grains;   /* [E, num_counting] those samples in the integers of improve, when there is effort */
     int32_t *mlog2log;  /* [E] */
     float   *mlog_load; /* [E] size in that order */
     int32_t *phy2log;  /* [R] */
@@ -2713,16 +2743,17 @@ static size_t eplb_p_sample_stride(const eplb_p_job *job)
 static eplb_p_samples eplb_p_layer_samples(const eplb_p_job *job, const float *weight, int32_t layer)
 {
     eplb_p_samples samples;
-    int32_t t, e;
+    int32_t t;
 
     samples.load     = eplb_p_layer_weight(job, weight, layer);
     samples.stride   = eplb_p_sample_stride(job);
     samples.num      = job->shape.num_samples;
     samples.weight   = job->options.sample_weight;
     samples.heaviest = 0.0f;
-    for (t = 0; samples.weight && t < samples.num; t++)
-        for (e = 0; e < job->shape.num_experts && samples.weight[t] > samples.heaviest; e++)
-            if (eplb_p_sample_load(&samples, t, e) > 0.0f) samples.heaviest = samples.weight[t];
+    if (!samples.weight) return samples;
+    for (t = 0; t < samples.num; t++)
+        if (samples.weight[t] > samples.heaviest && eplb_p_holds_load(&samples, t, job->shape.num_experts))
+            samples.heaviest = samples.weight[t];
     return samples;
 }
 
@@ -3017,9 +3048,9 @@ static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_job *job)
         other = eplb_p_split_bound(b, job, bound);
         if (other > bound) bound = other;
     }
-    /* Less what rounding may have added: loads are sums of T float32 terms divided once, replicas are
-       divided once more, and all else is in double precision. */
-    return bound * (1.0 - (job->shape.num_samples + 4) * (double)FLT_EPSILON);
+    /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
+       more, and all else is in double precision. */
+    return bound * (1.0 - 4 * (double)FLT_EPSILON);
 }
 
 /* ------------------------------------------------------------------------------------ improve
@@ -3115,8 +3146,7 @@ static int32_t eplb_p_grain_bits(int32_t num_samples)
     return (60 - bits) / 2;
 }
 
-/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root, which
-   is 0 where that share is below 2^-30. */
+/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root. */
 static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, float scale)
 {
     float share = eplb_p_sample_share(samples, t);
@@ -3125,48 +3155,56 @@ static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, floa
     return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
 }
 
-/* The scale of the samples that have a factor: the largest load may be in one that has none, and to
-   scale by it could make the others vanish. */
-static float eplb_p_grain_scale(const eplb_p_samples *samples, int32_t num_experts, float scale)
+/* The grain of a layer: the power of two by which the samples' loads, of which none has a sum above
+   the largest, are multiplied. */
+static float eplb_p_grain(float largest, int32_t num_counting)
 {
-    float largest = 0.0f;
-    int32_t t, e;
+    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_counting)), grain = 1.0f;
 
-    if (!samples->weight || !(scale > 0.0f)) return scale;
-    for (t = 0; t < samples->num; t++) {
-        if (!(eplb_p_sample_factor(samples, t, 1.0f) > 0.0f)) continue;
-        for (e = 0; e < num_experts; e++) {
-            float load = eplb_p_sample_load(samples, t, e);
-            if (load > largest) largest = load;
-        }
-    }
-    return eplb_p_scale(eplb_p_bits(largest));
+    while (largest * grain > limit) grain *= 0.5f;
+    while (largest * grain * 2.0f <= limit) grain *= 2.0f;
+    return grain;
 }
 
-/* grains [E, T] of the layer: loads times a power of two. A layer without load, of scale 0, is even. */
+/* One sample, all ones: a layer without load is planned as if its load were even. */
+static void eplb_p_weigh_evenly(eplb_p_job *job)
+{
+    float grain = eplb_p_grain((float)job->shape.num_experts, 1);
+    int32_t e;
+
+    job->num_counting = 1;
+    for (e = 0; e < job->shape.num_experts; e++) job->grains[e] = (int32_t)grain;
+}
+
+/* num_counting, grains of the layer: loads times a power of two. */
 static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples, float scale)
 {
-    int32_t num_experts = job->shape.num_experts, num_samples = samples->num, t, e;
-    float largest = 0.0f, grain = 1.0f;
-    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_samples));
+    int32_t num_experts = job->shape.num_experts, counted = 0, t, e;
+    float largest = 0.0f, grain;
 
-    scale = eplb_p_grain_scale(samples, num_experts, scale);
-    for (t = 0; t < num_samples; t++) {
+    for (t = 0; t < samples->num; t++) {
         float factor = eplb_p_sample_factor(samples, t, scale), sum = 0.0f;
+        if (!eplb_p_counts(samples, t, num_experts)) continue;
         for (e = 0; e < num_experts; e++)
             sum = eplb_p_add(sum, eplb_p_mul(eplb_p_sample_load(samples, t, e), factor));
         if (sum > largest) largest = sum;
+        counted++;
     }
-    if (!(largest > 0.0f)) largest = (float)num_experts;
-    while (largest * grain > limit) grain *= 0.5f;
-    while (largest * grain * 2.0f <= limit) grain *= 2.0f;
-    for (t = 0; t < num_samples; t++) {
+    if (!(largest > 0.0f)) {
+        eplb_p_weigh_evenly(job);
+        return;
+    }
+    grain         = eplb_p_grain(largest, counted);
+    job->num_counting = counted;
+    for (t = 0, counted = 0; t < samples->num; t++) {
         float factor = eplb_p_sample_factor(samples, t, scale);
+        if (!eplb_p_counts(samples, t, num_experts)) continue;
         for (e = 0; e < num_experts; e++) {
-            float load = scale > 0.0f ? eplb_p_mul(eplb_p_sample_load(samples, t, e), factor) : 1.0f;
+            float load = eplb_p_mul(eplb_p_sample_load(samples, t, e), factor);
             load *= grain; /* a power of two: exact */
-            job->grains[(size_t)e * (size_t)num_samples + (size_t)t] = (int32_t)load;
+            job->grains[(size_t)e * (size_t)job->num_counting + (size_t)counted] = (int32_t)load;
         }
+        counted++;
     }
 }
 
@@ -3176,10 +3214,15 @@ static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples, 
 static void eplb_p_size_experts(eplb_p_job *job)
 {
     int32_t e, t;
+
+    if (job->num_counting == 1) {
+        if (job->size != job->load) eplb_p_copy_loads(job->size, job->load, job->shape.num_experts);
+        return;
+    }
     for (e = 0; e < job->shape.num_experts; e++) {
-        const int32_t *grains = job->grains + (size_t)e * (size_t)job->shape.num_samples;
+        const int32_t *grains = job->grains + (size_t)e * (size_t)job->num_counting;
         uint64_t squares = 0;
-        for (t = 0; t < job->shape.num_samples; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
+        for (t = 0; t < job->num_counting; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
         squares      = eplb_p_root(squares);
         job->size[e] = (float)squares;
     }
@@ -3865,20 +3908,21 @@ static int64_t eplb_p_enough(const eplb_p_job *job, int32_t node)
     int64_t squares = 0;
     int32_t t, i;
 
-    for (t = 0; t < job->shape.num_samples; t++) {
+    for (t = 0; t < job->num_counting; t++) {
         int64_t sum = 0;
         for (i = 0; i < job->node_experts; i++)
-            sum += job->grains[(size_t)expert[i] * (size_t)job->shape.num_samples + (size_t)t];
+            sum += job->grains[(size_t)expert[i] * (size_t)job->num_counting + (size_t)t];
         squares += (sum / job->node_gpus) * (sum / job->node_gpus);
     }
-    return squares >> (job->shape.num_samples == 1 ? 30 : 14);
+    return squares >> (job->num_counting == 1 ? 30 : 14);
 }
 
 static void eplb_p_improve_layer(eplb_p_job *job, eplb_p_search *s)
 {
-    int64_t target = job->shape.num_samples == 1 ? eplb_p_layer_target(job) : 0;
+    int64_t target = job->num_counting == 1 ? eplb_p_layer_target(job) : 0;
     int32_t node;
 
+    s->num_samples      = job->num_counting;
     s->grains           = job->grains;
     s->count            = job->logcnt;
     s->max_replicas     = job->options.max_replicas;
@@ -3925,7 +3969,7 @@ static void eplb_p_weigh_layer(eplb_p_job *job, const float *weight)
     job->most_replicas = 1;
     if (job->options.effort == 0) return;
     eplb_p_weigh_grains(job, &samples, scale);
-    if (samples.num > 1) eplb_p_size_experts(job);
+    eplb_p_size_experts(job);
 }
 
 /* How many layers are planned side by side. */
@@ -3953,14 +3997,15 @@ static void eplb_p_plan_layers(eplb_p_job *job, int32_t sides, eplb_p_search *se
 
 typedef struct eplb_p_evaluator {
     int32_t *count;   /* [E] replicas of each expert in the plan */
-    double  *share;   /* [E] load of each of them in one sample */
+    int32_t  held;    /* slots that hold an expert */
+    double  *share;   /* [E] load of each replica in one sample */
     double  *gpu_sum; /* [G] load of each GPU, over the samples */
     eplb_p_bounder bounder;
 } eplb_p_evaluator;
 
 static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, eplb_p_job *job)
 {
-    eplb_p_evaluator v;
+    eplb_p_evaluator v = EPLB_ZERO_INIT;
     job->load = EPLB_P_TAKE(a, float, job->shape.num_experts);
     v.count   = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
     v.share   = EPLB_P_TAKE(a, double, job->shape.num_experts);
@@ -3974,38 +4019,65 @@ static const int32_t *eplb_p_layer_slots(const eplb_p_job *job, const eplb_plan 
     return plan->phy2log + (size_t)layer * (size_t)job->shape.num_replicas;
 }
 
-/* Replicas of each expert in the plan of one layer; fails where the plan is none. */
-static eplb_result eplb_p_count_replicas(const eplb_p_job *job, const int32_t *phy2log, int32_t *count)
+#define EPLB_P_EMPTY (-1) /* what stands in a slot that holds no expert */
+
+/* count, held of one layer's plan; fails where it is none. */
+static eplb_result eplb_p_count_replicas(const eplb_p_job *job, const int32_t *phy2log, eplb_p_evaluator *v)
 {
     int32_t e, slot;
 
-    for (e = 0; e < job->shape.num_experts; e++) count[e] = 0;
+    v->held = 0;
+    for (e = 0; e < job->shape.num_experts; e++) v->count[e] = 0;
     for (slot = 0; slot < job->shape.num_replicas; slot++) {
-        if (phy2log[slot] < 0 || phy2log[slot] >= job->shape.num_experts) return EPLB_ERR_PLAN;
-        count[phy2log[slot]]++;
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
+        if (!eplb_p_within(phy2log[slot], 0, job->shape.num_experts - 1)) return EPLB_ERR_PLAN;
+        v->count[phy2log[slot]]++;
+        v->held++;
     }
     for (e = 0; e < job->shape.num_experts; e++)
-        if (count[e] == 0) return EPLB_ERR_PLAN;
+        if (v->count[e] == 0) return EPLB_ERR_PLAN;
     return EPLB_OK;
 }
 
-/* Load of each GPU under one sample of one layer's loads: added to gpu_sum; the sum over GPUs and
-   the maximum are added to the report's running totals. */
-static void eplb_p_add_sample(const eplb_p_job *job, eplb_p_evaluator *v, const float *weight,
-                              const int32_t *phy2log, double *sum_of_means, double *sum_of_maxima)
+/* load [E] = the mean over the samples that hold load, all alike, scaled; rounded once, however many there
+   are. Returns the scale, or 0 when there is no load. Share is not in use yet, and holds the sums. */
+static double eplb_p_evaluated_load(eplb_p_job *job, eplb_p_evaluator *v, const eplb_p_samples *samples,
+                                    int32_t *num_loaded)
 {
-    double total = 0.0, most = 0.0;
+    double scale = (double)eplb_p_samples_scale(samples, job->shape.num_experts);
+    int32_t t, e;
+
+    *num_loaded = 0;
+    for (e = 0; e < job->shape.num_experts; e++) v->share[e] = 0.0;
+    for (t = 0; t < samples->num; t++) {
+        if (!eplb_p_holds_load(samples, t, job->shape.num_experts)) continue;
+        for (e = 0; e < job->shape.num_experts; e++) v->share[e] += (double)eplb_p_sample_load(samples, t, e);
+        ++*num_loaded;
+    }
+    for (e = 0; e < job->shape.num_experts; e++)
+        job->load[e] = *num_loaded ? (float)(v->share[e] / *num_loaded * scale) : 0.0f;
+    return scale;
+}
+
+/* Load of each GPU under one sample of one layer's loads: added to gpu_sum; what all carry and the
+   maximum are added to the report's running totals. */
+static void eplb_p_add_sample(const eplb_p_job *job, eplb_p_evaluator *v, const float *weight,
+                              const int32_t *phy2log, double *total, double *sum_of_maxima)
+{
+    double most = 0.0;
     int32_t e, gpu, i, slot = 0;
 
-    for (e = 0; e < job->shape.num_experts; e++) v->share[e] = (double)weight[e] / v->count[e];
+    for (e = 0; e < job->shape.num_experts; e++) {
+        v->share[e] = (double)weight[e] / v->count[e];
+        *total += (double)weight[e];
+    }
     for (gpu = 0; gpu < job->shape.num_gpus; gpu++) {
         double sum = 0.0;
-        for (i = 0; i < job->gpu_slots; i++) sum += v->share[phy2log[slot++]];
+        for (i = 0; i < job->gpu_slots; i++, slot++)
+            if (phy2log[slot] != EPLB_P_EMPTY) sum += v->share[phy2log[slot]];
         v->gpu_sum[gpu] += sum;
-        total += sum;
         if (sum > most) most = sum;
     }
-    *sum_of_means += total / job->shape.num_gpus;
     *sum_of_maxima += most;
 }
 
@@ -4014,6 +4086,7 @@ static int32_t eplb_p_count_duplicates(const eplb_p_job *job, const int32_t *phy
     int32_t duplicates = 0, slot, i;
 
     for (slot = 0; slot < job->shape.num_replicas; slot++) {
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
         for (i = slot - slot % job->gpu_slots; i < slot && phy2log[i] != phy2log[slot]; i++) {}
         duplicates += i < slot;
     }
@@ -4029,41 +4102,52 @@ static float eplb_p_balancedness(double mean, double most)
 /* A load for a report; the sum of loads near FLT_MAX may lie beyond it. */
 static float eplb_p_reported(double load) { return load < (double)FLT_MAX ? (float)load : FLT_MAX; }
 
+/* The same, rounded down: what no load is below, it is no more than. */
+static float eplb_p_reported_bound(double load)
+{
+    float nearest = eplb_p_reported(load);
+    return (double)nearest > load ? eplb_p_from_bits(eplb_p_bits(nearest) - 1) : nearest;
+}
+
 static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const float *weight, int32_t layer,
                                 const int32_t *phy2log, eplb_layer_report *report)
 {
-    const float *load = eplb_p_layer_weight(job, weight, layer);
-    double mean = 0.0, most = 0.0, scale, heaviest_replica = 0.0;
-    double samples = job->shape.num_samples;
-    eplb_p_samples samples_alike;
-    int32_t t, e, gpu;
+    eplb_p_samples samples = eplb_p_layer_samples(job, weight, layer);
+    double mean = 0.0, most = 0.0, bound, scale, heaviest_replica = 0.0;
+    int32_t t, e, gpu, num_loaded;
 
+    samples.weight = NULL; /* all alike */
+    scale = eplb_p_evaluated_load(job, v, &samples, &num_loaded);
     for (gpu = 0; gpu < job->shape.num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
-    for (t = 0; t < job->shape.num_samples; t++)
-        eplb_p_add_sample(job, v, load + (size_t)t * eplb_p_sample_stride(job), phy2log, &mean, &most);
-    mean /= samples;
-    most /= samples;
+    for (t = 0; t < samples.num; t++)
+        if (eplb_p_holds_load(&samples, t, job->shape.num_experts))
+            eplb_p_add_sample(job, v, samples.load + (size_t)t * samples.stride, phy2log, &mean, &most);
 
-    samples_alike = eplb_p_layer_samples(job, weight, layer);
-    samples_alike.weight = NULL;
-    scale = (double)eplb_p_mean_load(&samples_alike, job->shape.num_experts, job->load);
-    report->num_duplicates = eplb_p_count_duplicates(job, phy2log);
-    report->max_logcnt     = 0;
+    report->max_logcnt = 0;
     for (e = 0; e < job->shape.num_experts; e++) {
         double each = (double)job->load[e] / v->count[e];
         if (each > heaviest_replica) heaviest_replica = each;
         if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
     }
-    report->max_load     = eplb_p_reported(most);
-    report->mean_load    = eplb_p_reported(mean);
-    report->balancedness = eplb_p_balancedness(mean, most);
-    report->lower_bound  = 0.0f;
+    report->num_duplicates = eplb_p_count_duplicates(job, phy2log);
+    report->max_load       = 0.0f;
+    report->mean_load      = 0.0f;
+    report->balancedness   = 1.0f;
+    report->lower_bound    = 0.0f;
     report->replica_balancedness = 1.0f;
-    if (scale > 0.0) { /* there is load; the scale is a power of two, so dividing by it is exact */
-        report->lower_bound = eplb_p_reported(eplb_p_lower_bound(&v->bounder, job) / scale);
-        report->replica_balancedness =
-            eplb_p_balancedness(mean / job->gpu_slots, heaviest_replica / scale);
-    }
+    if (num_loaded == 0) return;
+
+    mean = mean / num_loaded / job->shape.num_gpus;
+    most = most / num_loaded;
+    if (most < mean) most = mean; /* by rounding: the mean is the loads' alone, whatever the plan */
+    for (gpu = 0; gpu < job->shape.num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
+    bound = eplb_p_lower_bound(&v->bounder, job) / scale; /* a power of two, so dividing by it is exact */
+    report->max_load     = eplb_p_reported(most);
+    report->mean_load    = eplb_p_reported_bound(mean);
+    report->balancedness = eplb_p_balancedness(mean, most);
+    report->lower_bound  = eplb_p_reported_bound(bound > mean ? bound : mean);
+    report->replica_balancedness =
+        eplb_p_balancedness(mean / ((double)v->held / job->shape.num_gpus), heaviest_replica / scale);
 }
 
 /* -------------------------------------------------------------------------------------- calls */
@@ -4276,17 +4360,18 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     a = eplb_p_arena_at(scratch);
     v = eplb_p_carve_evaluator(&a, job);
     for (layer = 0; layer < job->shape.num_layers; layer++) {
-        r = eplb_p_count_replicas(job, eplb_p_layer_slots(job, plan, layer), v.count);
+        r = eplb_p_count_replicas(job, eplb_p_layer_slots(job, plan, layer), &v);
         if (r != EPLB_OK) return r;
     }
 
     for (layer = 0; layer < job->shape.num_layers; layer++) {
         const int32_t *phy2log = eplb_p_layer_slots(job, plan, layer);
-        eplb_p_count_replicas(job, phy2log, v.count);
+        eplb_p_count_replicas(job, phy2log, &v);
         eplb_p_report_layer(job, &v, weight, layer, phy2log, &report[layer]);
-        for (gpu = 0; gpu_load && gpu < job->shape.num_gpus; gpu++)
+        if (!gpu_load) continue;
+        for (gpu = 0; gpu < job->shape.num_gpus; gpu++)
             gpu_load[(size_t)layer * (size_t)job->shape.num_gpus + (size_t)gpu] =
-                eplb_p_reported(v.gpu_sum[gpu] / job->shape.num_samples);
+                eplb_p_reported(v.gpu_sum[gpu]);
     }
     return EPLB_OK;
 }
@@ -4414,7 +4499,7 @@ static void eplb_p_add_row(eplb_window *w)
 EPLB_API eplb_result eplb_window_push(eplb_window *window, const float *load)
 {
     float *row;
-    size_t i, n;
+    size_t i, n, loaded = 0;
     eplb_result r = eplb_p_check_window(window);
 
     if (r != EPLB_OK) return r;
@@ -4422,8 +4507,10 @@ EPLB_API eplb_result eplb_window_push(eplb_window *window, const float *load)
     r = eplb_p_check_loads(load, 1, window->num_layers, window->num_experts, 0, window->num_layers, NULL);
     if (r != EPLB_OK) return r;
 
+    n = eplb_p_row_size(window);
+    while (loaded < n && (eplb_p_bits_at(&load[loaded]) & ~EPLB_P_SIGN) == 0) loaded++;
+    if (loaded == n) return EPLB_OK; /* it would only push out one that tells something */
     row = eplb_p_next_row(window);
-    n   = eplb_p_row_size(window);
     for (i = 0; i < n; i++) row[i] = load[i];
     eplb_p_add_row(window);
     return EPLB_OK;
@@ -4433,14 +4520,18 @@ EPLB_API eplb_result eplb_window_push_counts(eplb_window *window, const int32_t 
 {
     float *row;
     size_t i, n;
+    int32_t any = 0;
     eplb_result r = eplb_p_check_window(window);
 
     if (r != EPLB_OK) return r;
     if (!count) return EPLB_ERR_NULL;
-    row = eplb_p_next_row(window);
-    n   = eplb_p_row_size(window);
-    for (i = 0; i < n; i++)
+    n = eplb_p_row_size(window);
+    for (i = 0; i < n; i++) {
         if (count[i] < 0) return EPLB_ERR_NEGATIVE;
+        any |= count[i];
+    }
+    if (!any) return EPLB_OK;
+    row = eplb_p_next_row(window);
     for (i = 0; i < n; i++) row[i] = (float)count[i];
     eplb_p_add_row(window);
     return EPLB_OK;
@@ -4462,8 +4553,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
     return EPLB_OK;
 }
 
-/* Whether the slots of a layer hold experts and served no fewer than 0 tokens each, nor more of one
-   expert than int32_t can count. Where all slots together served no more than that, no expert needs a
+/* Whether the slots of a layer hold experts, or nothing, and served no fewer than 0 tokens each, nor more of
+   one expert than int32_t can count. Where all slots together served no more than that, no expert needs a
    sum of its own. */
 static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count,
                                             int32_t num_slots, int32_t num_experts)
@@ -4472,7 +4563,7 @@ static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_
     int32_t e, slot;
 
     for (slot = 0; slot < num_slots; slot++) {
-        if (!eplb_p_within(phy2log[slot], 0, num_experts - 1)) return EPLB_ERR_PLAN;
+        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1)) return EPLB_ERR_PLAN;
         if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
         sum += slot_count[slot];
     }
@@ -4510,7 +4601,8 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
         const int32_t *phy2log = plan->phy2log + layer * slots, *served = slot_count + layer * slots;
         int32_t *sum = count + layer * experts;
         for (i = 0; i < experts; i++) sum[i] = 0;
-        for (i = 0; i < slots; i++) sum[phy2log[i]] += served[i];
+        for (i = 0; i < slots; i++)
+            if (phy2log[i] != EPLB_P_EMPTY) sum[phy2log[i]] += served[i];
     }
     return EPLB_OK;
 }
@@ -4536,6 +4628,8 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #undef EPLB_P_SPLIT_STEPS
 #undef EPLB_P_SPLIT_LEAF
 #undef EPLB_P_CLOSE
+#undef EPLB_P_FAINT
+#undef EPLB_P_EMPTY
 
 #ifdef __cplusplus
 }
