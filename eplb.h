@@ -105,7 +105,7 @@
 #define EPLB_VERSION_PATCH  0
 #define EPLB_VERSION_NUMBER (EPLB_VERSION_MAJOR * 10000 + EPLB_VERSION_MINOR * 100 + EPLB_VERSION_PATCH)
 #define EPLB_VERSION_STRING "0.1.0"
-#define EPLB_PLAN_VERSION   1 /* rises when any plan changes for the same arguments */
+#define EPLB_PLAN_VERSION   2 /* rises when any plan changes for the same arguments */
 
 /* ------------------------------------------------------------------------------------ linkage */
 
@@ -252,7 +252,8 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
                                    further one starts from a plan disturbed by a kick, while there is
                                    one sample and something left to gain */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
-                                   its node is free of it; 1 = it may be */
+                                   its node is free of it; 1 = it may be, as it may wherever a GPU has more
+                                   slots than its node has experts */
     const float *sample_weight; /* [T] what each sample counts for beside the largest of these numbers among
                                    the samples that hold load in the layer (for nothing below 2^-30 of it);
                                    >= 0 and not all 0; NULL = all alike */
@@ -304,10 +305,11 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
-    ((size_t)28 * (size_t)(num_experts) +                                                          \
+    ((size_t)36 * (size_t)(num_experts) +                                                          \
      (size_t)(16 + 60 * EPLB_SIDES) * (size_t)(num_replicas) +                                     \
      (size_t)(64 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
      (size_t)(num_gpus) / 8 * EPLB_SIDES * (size_t)(num_gpus) +                                    \
+     ((size_t)(num_experts) / 4 + 8) * (size_t)(num_gpus) +                                        \
      ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) * (size_t)(num_samples) + \
      (size_t)(32 + 16 * EPLB_SIDES) * EPLB_SCRATCH_ALIGN)
 
@@ -333,9 +335,9 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
            before the one in question complete. eplb_diagnose says more.
    ties    always to the lower index: of experts, slots, packs, candidates
    cost    a layer takes O(E log E + R log R) per candidate without refinement; a swap takes O(G)
-           and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort is
-           bounded by R replaces for its first search, O(R E T) each, with 2 R swaps before each,
-           O(G S T (G + S)), and by R moves for each further search; README.md has measured times
+           and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort looks
+           at 2^20 + 64 E R pairs (of slots, of GPUs, of a slot and an expert; in a node) and what the
+           move at hand takes, at most, each in O(T), whatever the loads; README.md has measured times
    threads reentrant; split the layers with eplb_rebalance_layers
    source  deepseek-ai/EPLB; Philox4x32-10: Salmon et al. 2011 */
 EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
@@ -2663,7 +2665,8 @@ typedef struct eplb_p_job {
     eplb_problem shape; /* under the global policy one group and one node */
     eplb_options options;
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
-    int32_t start_cap;       /* cap on replicas before improve: no more than a node has GPUs */
+    int32_t apart;           /* improve puts no expert twice on a GPU while another GPU is free of it */
+    int32_t start_cap;       /* cap on replicas before improve: where experts are apart, the GPUs of a node */
 
     /* The layer in hand. "mlog" is the order of experts by node, group in the node, place in the group. */
     int32_t  layer;
@@ -3069,7 +3072,7 @@ typedef struct eplb_p_search {
     /* The node. */
     int32_t num_gpus, room, num_experts, num_samples; /* room: slots of a GPU */
     int32_t max_replicas;   /* 0: no cap */
-    int32_t allow_duplicates;
+    int32_t apart;          /* no expert comes to be twice on a GPU */
     const int32_t *expert;  /* [num_experts] the node's experts */
     const int32_t *grains;  /* [E, T] load of each expert */
     int64_t  enough;        /* what the objective must fall by for a move to count */
@@ -3082,6 +3085,10 @@ typedef struct eplb_p_search {
     int32_t *length;   /* [E] of that vector: root of its squares, rounded down */
     int32_t *more;     /* [E, T] load of one replica, were there one more */
     int32_t *gpu_load; /* [num_gpus, T] */
+    uint32_t *holds;   /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
+    uint32_t *twice;   /* [num_gpus, words] and whether it does so in more than one slot */
+    int32_t  words;    /* in a row of E bits */
+    int64_t  steps;    /* left of EPLB_P_MOST_STEPS */
 
     /* The best plan so far. */
     int64_t  best_worth;
@@ -3092,6 +3099,7 @@ typedef struct eplb_p_search {
     int32_t  *difference; /* [T] of two GPUs' loads */
     int64_t  *along;      /* [room] shares of a GPU's slots along that difference */
     int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one */
+    int64_t  *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
     int32_t  *far;        /* [num_gpus] of the later GPUs with a pair open the one whose load differs most;
                              -1: not known, and none differs by more than the distance below */
     int64_t  *distance;   /* [num_gpus] by how much: sum of squares */
@@ -3112,11 +3120,15 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_job *job)
     s.more        = EPLB_P_TAKE_ROWS(a, int32_t, job->shape.num_experts, s.num_samples);
     s.length      = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
     s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
+    s.words       = (int32_t)eplb_p_pair_words(job->shape.num_experts);
+    s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
+    s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.best_slot   = EPLB_P_TAKE(a, int32_t, job->node_slots);
     s.best_count  = EPLB_P_TAKE(a, int32_t, s.num_experts);
     s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
     s.along       = EPLB_P_TAKE(a, int64_t, job->node_slots); /* not room: more GPUs take no less scratch */
     s.relief      = EPLB_P_TAKE(a, int64_t, job->shape.num_experts);
+    s.burden      = EPLB_P_TAKE(a, int64_t, job->shape.num_experts);
     s.far         = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.distance    = EPLB_P_TAKE(a, int64_t, s.num_gpus);
     s.settled     = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
@@ -3124,6 +3136,22 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_job *job)
     s.key         = EPLB_P_TAKE(a, uint64_t, job->node_slots);
     s.spare       = EPLB_P_TAKE(a, uint64_t, job->node_slots);
     return s;
+}
+
+/* What a search looks at in one node, at most: pairs of slots, of GPUs, of a slot and an expert. So its time
+   is bounded by the shape, whatever the loads; on loads as they come it ends far earlier. */
+#define EPLB_P_MOST_STEPS(num_experts, num_slots) \
+    (((int64_t)1 << 20) + 64 * (int64_t)(num_experts) * (int64_t)(num_slots))
+
+#ifndef EPLB_P_ON_STEPS
+#define EPLB_P_ON_STEPS(count) ((void)0) /* the tests count them */
+#endif
+
+static void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
+{
+    int64_t steps = (int64_t)rows * columns;
+    s->steps -= steps;
+    EPLB_P_ON_STEPS(steps);
 }
 
 /* improve: grains */
@@ -3268,13 +3296,31 @@ static void eplb_p_share_out(eplb_p_search *s, int32_t e)
     s->length[e] = s->num_samples == 1 ? share[0] : (int32_t)eplb_p_root((uint64_t)eplb_p_squares(share, t));
 }
 
+static int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    return eplb_p_is_settled(s->holds + (size_t)gpu * (size_t)s->words, e);
+}
+
+static int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    return eplb_p_is_settled(s->twice + (size_t)gpu * (size_t)s->words, e);
+}
+
+/* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
 static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
 {
+    uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
+    uint32_t *twice = s->twice + (size_t)gpu * (size_t)s->words;
     int32_t *load = eplb_p_load_of(s, gpu), i, t;
 
     for (t = 0; t < s->num_samples; t++) load[t] = 0;
-    for (i = gpu * s->room; i < (gpu + 1) * s->room; i++)
+    for (i = 0; i < s->words; i++) holds[i] = twice[i] = 0;
+    for (i = gpu * s->room; i < (gpu + 1) * s->room; i++) {
+        uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
+        twice[word] |= holds[word] & bit;
+        holds[word] |= bit;
         for (t = 0; t < s->num_samples; t++) load[t] += eplb_p_share_of(s, s->slot[i])[t];
+    }
 }
 
 static void eplb_p_weigh_node(eplb_p_search *s)
@@ -3287,13 +3333,14 @@ static void eplb_p_weigh_node(eplb_p_search *s)
 static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
     int32_t copies = 0, i;
+    if (!eplb_p_holds_twice(s, gpu, e)) return eplb_p_holds(s, gpu, e);
     for (i = gpu * s->room; i < (gpu + 1) * s->room; i++) copies += s->slot[i] == e;
     return copies;
 }
 
 static int eplb_p_may_hold(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
-    return s->allow_duplicates || eplb_p_copies(s, gpu, e) == 0;
+    return !s->apart || !eplb_p_holds(s, gpu, e);
 }
 
 /* One sample: the GPU with the largest load. */
@@ -3370,6 +3417,7 @@ static void eplb_p_survey(eplb_p_search *s, int32_t a)
 {
     int32_t b;
 
+    eplb_p_take_steps(s, 1, s->num_gpus - a);
     s->far[a]      = -1;
     s->distance[a] = 0;
     for (b = a + 1; b < s->num_gpus; b++) {
@@ -3390,6 +3438,7 @@ static void eplb_p_reopen(eplb_p_search *s, int32_t b)
     int32_t a;
 
     eplb_p_open_pairs_of(s->settled, s->num_gpus, b, b);
+    eplb_p_take_steps(s, 1, b);
     for (a = 0; a < b; a++) {
         int64_t distance = eplb_p_distance(s, a, b);
         if (distance >= s->distance[a]) {
@@ -3426,6 +3475,7 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
     int64_t best = s->enough;
     int32_t best_i = -1, best_j = -1, i, j;
 
+    eplb_p_take_steps(s, s->room, s->room);
     eplb_p_take_difference(s, a, b);
     for (j = 0; j < s->room; j++)
         s->along[j] = eplb_p_dot(eplb_p_share_of(s, s->slot[b * s->room + j]), s->difference, s->num_samples);
@@ -3457,7 +3507,7 @@ static void eplb_p_swap_all(eplb_p_search *s)
     int32_t a, b, gpu;
     int64_t most = 2 * (int64_t)s->num_gpus * s->room, swaps = 0;
 
-    while (swaps < most && !eplb_p_close_enough(s)) {
+    while (swaps < most && s->steps > 0 && !eplb_p_close_enough(s)) {
         for (gpu = 1, a = 0; gpu < s->num_gpus; gpu++)
             if (s->distance[gpu] > s->distance[a]) a = gpu;
         if (s->distance[a] / 4 <= s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
@@ -3520,8 +3570,8 @@ static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
     s->count[e]++;
     eplb_p_share_out(s, u);
     eplb_p_share_out(s, e);
-    for (gpu = 0; gpu < s->num_gpus; gpu++) /* u's other GPUs, e's, and this one, which now holds e */
-        if (eplb_p_copies(s, gpu, u) + eplb_p_copies(s, gpu, e) > 0) eplb_p_weigh_gpu(s, gpu);
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        if (eplb_p_holds(s, gpu, u) || eplb_p_holds(s, gpu, e) || gpu == i / s->room) eplb_p_weigh_gpu(s, gpu);
 }
 
 /* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
@@ -3529,7 +3579,7 @@ static int eplb_p_may_donate(const eplb_p_search *s, int32_t i)
 {
     int32_t u = s->slot[i];
     return s->count[u] > 1 &&
-           (s->allow_duplicates || s->count[u] <= s->num_gpus || eplb_p_copies(s, i / s->room, u) > 1);
+           (!s->apart || s->count[u] <= s->num_gpus || eplb_p_holds_twice(s, i / s->room, u));
 }
 
 static int eplb_p_may_receive(const eplb_p_search *s, int32_t i, int32_t e)
@@ -3538,36 +3588,44 @@ static int eplb_p_may_receive(const eplb_p_search *s, int32_t i, int32_t e)
            eplb_p_may_hold(s, i / s->room, e);
 }
 
-/* relief [E]: what one more replica of each of the node's experts takes off the GPUs that hold one. */
+/* The load of one replica of e in sample t, were there one less; e has more than one. */
+static int64_t eplb_p_growth(const eplb_p_search *s, int32_t e, int32_t t)
+{
+    return (int64_t)eplb_p_less_share(s, e, t) - eplb_p_share_of(s, e)[t];
+}
+
+/* By what the square of a load grows with it. */
+static int64_t eplb_p_square_growth(int64_t load, int64_t more) { return more * (2 * load + more); }
+
+/* relief, burden of each of the node's experts. */
 static void eplb_p_find_relief(eplb_p_search *s)
 {
     int32_t i, t;
 
-    for (i = 0; i < s->num_experts; i++) s->relief[s->expert[i]] = 0;
+    for (i = 0; i < s->num_experts; i++) s->relief[s->expert[i]] = s->burden[s->expert[i]] = 0;
     for (i = 0; i < s->num_gpus * s->room; i++) {
         const int32_t *load = eplb_p_load_of(s, i / s->room);
         int32_t e = s->slot[i];
         for (t = 0; t < s->num_samples; t++) {
             int64_t less = eplb_p_share_of(s, e)[t] - eplb_p_more_of(s, e)[t];
-            s->relief[e] += less * (2 * (int64_t)load[t] - less);
+            s->relief[e] -= eplb_p_square_growth(load[t], -less);
         }
+        if (s->count[e] == 1) continue;
+        for (t = 0; t < s->num_samples; t++)
+            s->burden[e] += eplb_p_square_growth(load[t], eplb_p_growth(s, e, t));
     }
 }
 
 /* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. */
 static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
 {
-    int32_t u = s->slot[i], j, t;
-    int64_t cost = 0;
+    const int32_t *load = eplb_p_load_of(s, i / s->room);
+    int32_t u = s->slot[i], t;
+    int64_t cost = s->burden[u];
 
-    for (j = 0; j < s->num_gpus * s->room; j++) {
-        const int32_t *load = eplb_p_load_of(s, j / s->room);
-        if (s->slot[j] != u) continue;
-        for (t = 0; t < s->num_samples; t++) {
-            int64_t more = j == i ? -(int64_t)eplb_p_share_of(s, u)[t]
-                                  : (int64_t)eplb_p_less_share(s, u, t) - eplb_p_share_of(s, u)[t];
-            cost += more * (2 * (int64_t)load[t] + more);
-        }
+    for (t = 0; t < s->num_samples; t++) {
+        cost -= eplb_p_square_growth(load[t], eplb_p_growth(s, u, t));
+        cost += eplb_p_square_growth(load[t], -(int64_t)eplb_p_share_of(s, u)[t]);
     }
     return cost;
 }
@@ -3594,11 +3652,12 @@ static int eplb_p_replace_best(eplb_p_search *s)
     int32_t best_slot = -1, best_expert = -1, donor, i, k;
 
     eplb_p_find_relief(s);
-    for (i = 0; i < s->num_gpus * s->room; i++) {
+    for (i = 0; i < s->num_gpus * s->room && s->steps > 0; i++) {
         int64_t removal, most = best, gain;
         int32_t receiver = -1;
         if (!eplb_p_may_donate(s, i)) continue;
         removal = eplb_p_removal_cost(s, i);
+        eplb_p_take_steps(s, 1, s->num_experts);
         for (k = 0; k < s->num_experts; k++) {
             int32_t e = s->expert[k];
             if (s->relief[e] - removal <= most) continue;
@@ -3608,6 +3667,7 @@ static int eplb_p_replace_best(eplb_p_search *s)
             receiver = e;
         }
         if (receiver < 0) continue;
+        eplb_p_take_steps(s, 1, s->num_gpus + s->room * (s->count[s->slot[i]] + s->count[receiver]));
         gain = eplb_p_replace_squares(s, i, receiver);
         if (gain <= best) continue;
         best        = gain;
@@ -3618,7 +3678,7 @@ static int eplb_p_replace_best(eplb_p_search *s)
     donor = s->slot[best_slot];
     eplb_p_replace_expert(s, best_slot, best_expert);
     for (i = 0; i < s->num_gpus; i++)
-        if (eplb_p_copies(s, i, donor) + eplb_p_copies(s, i, best_expert) > 0) eplb_p_reopen(s, i);
+        if (eplb_p_holds(s, i, donor) || eplb_p_holds(s, i, best_expert)) eplb_p_reopen(s, i);
     return 1;
 }
 
@@ -3635,11 +3695,11 @@ static int32_t eplb_p_load_after_at(const eplb_p_search *s, int32_t gpu, int32_t
 static int32_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
                                          int32_t limit)
 {
-    int32_t peak = eplb_p_load_after_at(s, heavy, i, e), u = s->slot[i], j, load;
+    int32_t peak = eplb_p_load_after_at(s, heavy, i, e), u = s->slot[i], gpu, load;
 
-    for (j = 0; j < s->num_gpus * s->room && peak < limit; j++) {
-        if (s->slot[j] != u && s->slot[j] != e) continue;
-        load = eplb_p_load_after_at(s, j / s->room, i, e);
+    for (gpu = 0; gpu < s->num_gpus && peak < limit; gpu++) {
+        if (!eplb_p_holds(s, gpu, u) && !eplb_p_holds(s, gpu, e)) continue;
+        load = eplb_p_load_after_at(s, gpu, i, e);
         if (load > peak) peak = load;
     }
     return peak;
@@ -3653,7 +3713,7 @@ typedef struct eplb_p_peak_move { /* the best move found so far */
 } eplb_p_peak_move;
 
 /* Swaps of the heaviest GPU with any other. */
-static void eplb_p_find_peak_swap(const eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
+static void eplb_p_find_peak_swap(eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
 {
     int32_t peak = s->gpu_load[heavy], gpu, i, j;
 
@@ -3661,6 +3721,7 @@ static void eplb_p_find_peak_swap(const eplb_p_search *s, int32_t heavy, eplb_p_
         int32_t load = s->gpu_load[gpu];
         /* A swap leaves the heavier of the two at half of what both carry, or more. */
         if (gpu == heavy || ((int64_t)peak + load) / 2 >= best->peak) continue;
+        eplb_p_take_steps(s, s->room, s->room);
         for (i = heavy * s->room; i < (heavy + 1) * s->room; i++) {
             for (j = gpu * s->room; j < (gpu + 1) * s->room; j++) {
                 int32_t d = *eplb_p_share_of(s, s->slot[i]) - *eplb_p_share_of(s, s->slot[j]);
@@ -3678,7 +3739,7 @@ static void eplb_p_find_peak_swap(const eplb_p_search *s, int32_t heavy, eplb_p_
 
 /* Replaces that make the heaviest GPU lighter: those that take a replica from it, or give one to an
    expert that is on it. */
-static void eplb_p_find_peak_replace(const eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
+static void eplb_p_find_peak_replace(eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
 {
     int32_t lightest = s->gpu_load[heavy], gpu, i, k;
 
@@ -3690,9 +3751,11 @@ static void eplb_p_find_peak_replace(const eplb_p_search *s, int32_t heavy, eplb
         if (!eplb_p_may_donate(s, i)) continue;
         /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
         if (lightest + eplb_p_less_share(s, s->slot[i], 0) - share >= best->peak) continue;
+        eplb_p_take_steps(s, 1, candidates);
         for (k = 0; k < candidates; k++) {
             int32_t e = on_heavy ? s->expert[k] : s->slot[heavy * s->room + k], after;
             if (left + *eplb_p_more_of(s, e) >= best->peak || !eplb_p_may_receive(s, i, e)) continue;
+            eplb_p_take_steps(s, 1, s->num_gpus);
             after = eplb_p_peak_after_replace(s, i, e, heavy, best->peak);
             if (after >= best->peak) continue;
             best->peak   = after;
@@ -3730,18 +3793,20 @@ static int eplb_p_lower_peak(eplb_p_search *s)
    there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
 static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
 {
-    int32_t gpu = i / s->room, best_j = -1, j;
+    int32_t gpu = i / s->room, best_j = -1, other, j;
     int64_t best = 0;
 
-    for (j = 0; j < s->num_gpus * s->room; j++) {
-        int32_t other = j / s->room, x = s->slot[j];
-        int64_t gain;
-        if (eplb_p_copies(s, other, s->slot[i]) > 0) continue;
-        if (eplb_p_copies(s, gpu, x) > 0 && eplb_p_copies(s, other, x) < 2) continue;
+    for (other = 0; other < s->num_gpus; other++) {
+        if (eplb_p_holds(s, other, s->slot[i])) continue;
+        eplb_p_take_steps(s, 1, s->room);
         eplb_p_take_difference(s, gpu, other);
-        gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
-                                   s->num_samples);
-        if (best_j < 0 || gain > best) {
+        for (j = other * s->room; j < (other + 1) * s->room; j++) {
+            int32_t x = s->slot[j];
+            int64_t gain;
+            if (eplb_p_holds(s, gpu, x) && !eplb_p_holds_twice(s, other, x)) continue;
+            gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
+                                       s->num_samples);
+            if (best_j >= 0 && gain <= best) continue;
             best   = gain;
             best_j = j;
         }
@@ -3759,7 +3824,7 @@ static void eplb_p_part_duplicates(eplb_p_search *s)
     do {
         parted = 0;
         for (i = 0; i < s->num_gpus * s->room; i++) {
-            if (eplb_p_copies(s, i / s->room, s->slot[i]) < 2) continue;
+            if (!eplb_p_holds_twice(s, i / s->room, s->slot[i])) continue;
             j = eplb_p_find_part(s, i);
             if (j < 0) continue;
             eplb_p_swap_slots(s, i, j);
@@ -3795,7 +3860,7 @@ static void eplb_p_lower_squares(eplb_p_search *s)
     int32_t most = s->num_gpus * s->room, moves;
 
     eplb_p_open_all(s);
-    for (moves = 0; moves < most; moves++) {
+    for (moves = 0; moves < most && s->steps > 0; moves++) {
         eplb_p_swap_all(s);
         if (eplb_p_close_enough(s) || !eplb_p_replace_best(s)) return;
     }
@@ -3805,7 +3870,7 @@ static void eplb_p_lower_squares(eplb_p_search *s)
 static void eplb_p_lower_peaks(eplb_p_search *s)
 {
     int32_t most = s->num_gpus * s->room, moves;
-    for (moves = 0; moves < most; moves++)
+    for (moves = 0; moves < most && s->steps > 0; moves++)
         if (eplb_p_close_enough(s) || !eplb_p_lower_peak(s)) return;
 }
 
@@ -3863,14 +3928,15 @@ static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed,
     int32_t kick, kicks = s->num_samples == 1 ? effort - 1 : 0;
 
     eplb_p_weigh_node(s);
-    if (!s->allow_duplicates) eplb_p_part_duplicates(s);
+    if (s->apart) eplb_p_part_duplicates(s);
+    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_gpus * s->room);
     eplb_p_keep_plan(s);
     if (eplb_p_close_enough(s)) return;
 
     eplb_p_lower_squares(s);
     if (s->num_samples == 1) eplb_p_lower_peaks(s);
     eplb_p_keep_if_better(s);
-    for (kick = 1; kick <= kicks && !eplb_p_close_enough(s); kick++) {
+    for (kick = 1; kick <= kicks && s->steps > 0 && !eplb_p_close_enough(s); kick++) {
         eplb_p_kick(s, seed, row, kick);
         eplb_p_lower_peaks(s);
         eplb_p_keep_if_better(s);
@@ -3926,7 +3992,7 @@ static void eplb_p_improve_layer(eplb_p_job *job, eplb_p_search *s)
     s->grains           = job->grains;
     s->count            = job->logcnt;
     s->max_replicas     = job->options.max_replicas;
-    s->allow_duplicates = job->options.allow_duplicates;
+    s->apart            = job->apart;
     s->close            = target + target / EPLB_P_CLOSE;
     for (node = 0; node < job->shape.num_nodes; node++) {
         uint32_t row = (uint32_t)job->layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
@@ -4215,10 +4281,10 @@ static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_option
     cap = job->options.max_replicas;
     if (cap > 0 && (int64_t)cap * job->node_experts < job->node_slots)
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
-    job->start_cap = cap;
-    if (job->options.effort > 0 && !job->options.allow_duplicates && job->gpu_slots <= job->node_experts &&
-        (cap == 0 || cap > job->node_gpus))
-        job->start_cap = job->node_gpus; /* as an expert with more would be twice on a GPU */
+    /* With more slots on a GPU than its node has experts, some are twice on every GPU. */
+    job->apart = job->options.effort > 0 && !job->options.allow_duplicates &&
+                 job->gpu_slots <= job->node_experts;
+    job->start_cap = job->apart && (cap == 0 || cap > job->node_gpus) ? job->node_gpus : cap;
     if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts) ||
         !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
         return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
@@ -4628,6 +4694,8 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #undef EPLB_P_SPLIT_STEPS
 #undef EPLB_P_SPLIT_LEAF
 #undef EPLB_P_CLOSE
+#undef EPLB_P_MOST_STEPS
+#undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
 #undef EPLB_P_EMPTY
 
@@ -4638,6 +4706,10 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #endif /* EPLB_IMPLEMENTATION */
 
 /* HISTORY
+   0.2.0  (to come) Plan version 2: samples without load count for nothing, and where a GPU has more slots than
+          its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
+          is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
+          it is by a sample without load. Effort is bounded by the shape.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

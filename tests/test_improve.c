@@ -407,12 +407,18 @@ static void check_groups(const random_problem *r, const layer_view *v)
     free(seen);
 }
 
+/* Whether no expert may be twice on a GPU: where there are more slots than that leaves room for, it may. */
+static int kept_apart(const random_problem *r, const layer_view *v)
+{
+    return !r->options.allow_duplicates && v->gpu_slots <= v->num_experts / v->num_nodes;
+}
+
 static void check_duplicates(const random_problem *r, const planned *p, const layer_view *v, int32_t layer)
 {
     int32_t avoidable = view_avoidable_duplicates(v);
     CHECK(p->report[layer].num_duplicates == view_duplicates(v), RANDOM_FORMAT ": layer %d: %d, not %d",
           RANDOM_ARGS(r), (int)layer, (int)p->report[layer].num_duplicates, (int)view_duplicates(v));
-    CHECK(r->options.allow_duplicates || avoidable == 0,
+    CHECK(!kept_apart(r, v) || avoidable == 0,
           RANDOM_FORMAT ": layer %d: %d slots beside a replica of their expert", RANDOM_ARGS(r), (int)layer,
           (int)avoidable);
 }
@@ -439,7 +445,7 @@ static void check_never_worse(const random_problem *r, const planned *p)
     planned      start = plan_case(r, &options);
     for (int32_t layer = 0; layer < r->problem.num_layers; layer++) {
         layer_view v = view_layer(r, start.plan.phy2log, layer);
-        if (r->options.allow_duplicates || view_avoidable_duplicates(&v) == 0)
+        if (!kept_apart(r, &v) || view_avoidable_duplicates(&v) == 0)
             CHECK(p->report[layer].max_load <= start.report[layer].max_load * 1.00001f,
                   RANDOM_FORMAT ": layer %d: %.9g, was %.9g", RANDOM_ARGS(r), (int)layer,
                   (double)p->report[layer].max_load, (double)start.report[layer].max_load);
@@ -564,7 +570,7 @@ static void check_swaps(const random_problem *r, const layer_view *v, int32_t la
     for (int32_t i = first; i < last; i++)
         for (int32_t j = i - i % v->gpu_slots + v->gpu_slots; j < last; j++) {
             double fall = swap_fall(v, i, j, error);
-            if (fall > most && (r->options.allow_duplicates || keeps_apart(v, i, j)))
+            if (fall > most && (!kept_apart(r, v) || keeps_apart(v, i, j)))
                 most = fall;
         }
     CHECK(most <= left, RANDOM_FORMAT ": layer %d, node %d: a swap is left that gains %g; %g may be",
