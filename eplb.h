@@ -105,7 +105,7 @@
 #define EPLB_VERSION_PATCH  0
 #define EPLB_VERSION_NUMBER (EPLB_VERSION_MAJOR * 10000 + EPLB_VERSION_MINOR * 100 + EPLB_VERSION_PATCH)
 #define EPLB_VERSION_STRING "0.1.0"
-#define EPLB_PLAN_VERSION   1 /* rises when any plan changes for the same arguments */
+#define EPLB_PLAN_VERSION   2 /* rises when any plan changes for the same arguments */
 
 /* ------------------------------------------------------------------------------------ linkage */
 
@@ -252,8 +252,11 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
                                    further one starts from a plan disturbed by a kick, while there is
                                    one sample and something left to gain */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
-                                   its node is free of it; 1 = it may be */
-    const float *sample_weight; /* [T] what each sample counts for, >= 0 and not all 0; NULL = all alike */
+                                   its node is free of it; 1 = it may be, as it may wherever a GPU has more
+                                   slots than its node has experts */
+    const float *sample_weight; /* [T] what each sample counts for beside the largest of these numbers among
+                                   the samples that hold load in the layer (for nothing below 2^-30 of it);
+                                   >= 0 and not all 0; NULL = all alike */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, costs and gains */
@@ -302,10 +305,11 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
-    ((size_t)28 * (size_t)(num_experts) +                                                          \
+    ((size_t)36 * (size_t)(num_experts) +                                                          \
      (size_t)(16 + 60 * EPLB_SIDES) * (size_t)(num_replicas) +                                     \
      (size_t)(64 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
      (size_t)(num_gpus) / 8 * EPLB_SIDES * (size_t)(num_gpus) +                                    \
+     ((size_t)(num_experts) / 4 + 8) * (size_t)(num_gpus) +                                        \
      ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) * (size_t)(num_samples) + \
      (size_t)(32 + 16 * EPLB_SIDES) * EPLB_SCRATCH_ALIGN)
 
@@ -320,8 +324,9 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
    in      options  NULL = EPLB_PRESET_DEFAULT
            weight   [T, L, E] float32, row-major: load of each expert, finite, >= 0, in any unit.
                     With T > 1 and options.effort the plan is for samples like these, each weighted
-                    by options.sample_weight; without effort it is for their weighted mean. A layer
-                    whose load is all zero is planned as if its load were even. A layer whose largest
+                    by options.sample_weight; without effort it is for their weighted mean. In each
+                    layer, samples that hold no load there count for nothing: with or without them the
+                    plan is the same. A layer whose load is all zero is planned as if its load were even. A layer whose largest
                     load is not within 2^-40 .. 2^41 is first scaled by a power of two.
    out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index
    scratch bytes from eplb_scratch_size; any address; overlaps neither input nor output
@@ -330,9 +335,9 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
            before the one in question complete. eplb_diagnose says more.
    ties    always to the lower index: of experts, slots, packs, candidates
    cost    a layer takes O(E log E + R log R) per candidate without refinement; a swap takes O(G)
-           and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort is
-           bounded by R replaces for its first search, O(R E T) each, with 2 R swaps before each,
-           O(G S T (G + S)), and by R moves for each further search; README.md has measured times
+           and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort looks
+           at 2^20 + 64 E R pairs (of slots, of GPUs, of a slot and an expert; in a node) and what the
+           move at hand takes, at most, each in O(T), whatever the loads; README.md has measured times
    threads reentrant; split the layers with eplb_rebalance_layers
    source  deepseek-ai/EPLB; Philox4x32-10: Salmon et al. 2011 */
 EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
@@ -445,7 +450,8 @@ EPLB_API eplb_result eplb_window_init(eplb_window *window, int32_t num_layers, i
 
 /* eplb_window_push - add a sample, in place of the oldest when the window is full.
    in      load    [L, E] float32, finite, >= 0, in any unit; not within the window's memory
-   inout   window  what older samples count for is multiplied by decay, once
+   inout   window  what older samples count for is multiplied by decay, once; a sample all of zeros tells
+                   nothing, and leaves the window as it is
    returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT and _OPTION (a window
            that was not made by eplb_window_init), _NAN, _INFINITE, _NEGATIVE
    cost    O(L E + capacity)
@@ -464,7 +470,7 @@ EPLB_API eplb_result eplb_window_push_counts(eplb_window *window, const int32_t 
            weight   the [T, L, E] for eplb_rebalance, in the order of the ring: not that of time once
                     the window has been full, which nothing but the rounding of sums depends on
    returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT (also when the window is
-           empty), _OPTION
+           empty, as no sample with load has been pushed), _OPTION
    cost    O(1): nothing is copied, so the next push changes what the view shows
    threads as eplb_window_init */
 EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *problem,
@@ -472,8 +478,10 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 
 /* eplb_logical_counts - tokens of each expert, from those that each slot served.
    in      problem     only num_layers, num_experts and num_replicas are read
-           plan        only phy2log is read: the plan that was in force; an expert may be in no slot
-           slot_count  [L, R] tokens of each slot, >= 0; 0 for slots that carried padding
+           plan        only phy2log is read: the plan that was in force; an expert may be in no slot, and
+                       a slot may be empty, -1
+           slot_count  [L, R] tokens of each slot, >= 0; 0 for slots that carried padding; those of an
+                       empty slot are no expert's
    out     count       [L, E] sum over the slots of each expert; does not overlap the inputs
    returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT, _TOO_FEW, _PLAN (a slot
            names no such expert), _NEGATIVE, _OVERFLOW (also when a sum does not fit int32_t)
@@ -484,12 +492,13 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 
 /* ----------------------------------------------------------------------------------- evaluate */
 
-typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at most */
+typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at most; samples are those that
+                                      hold load in the layer */
     float   max_load;             /* of a GPU; mean over the samples of each sample's maximum */
-    float   mean_load;            /* of a GPU; mean over the samples */
+    float   mean_load;            /* of a GPU; mean over the samples; rounded down, as lower_bound is */
     float   balancedness;         /* mean_load / max_load, in (0, 1]; 1 when there is no load */
-    float   lower_bound;          /* no plan of this problem and policy has a smaller max_load */
-    float   replica_balancedness; /* mean / maximum over single slots, of the mean over samples */
+    float   lower_bound;          /* no plan of this problem and policy has a smaller max_load; >= mean_load */
+    float   replica_balancedness; /* mean / maximum over slots that hold an expert, of the mean over samples */
     int32_t max_logcnt;           /* most replicas of one expert */
     int32_t num_duplicates;       /* slots whose expert is in an earlier slot of the same GPU too */
 } eplb_layer_report;
@@ -499,7 +508,7 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
    in      options   policy and max_replicas count, for lower_bound; NULL = EPLB_PRESET_DEFAULT
            weight    [T, L, E], as for eplb_rebalance
            plan      only phy2log is read; the plan may come from anywhere and need not keep to the
-                     policy, which only lower_bound is about
+                     policy, which only lower_bound is about; -1 is an empty slot
    out     report    [L]
            gpu_load  [L, G] or NULL: load of each GPU, mean over the samples
    scratch bytes from eplb_scratch_size for the same problem and options; any address
@@ -1371,10 +1380,29 @@ static eplb_p_samples eplb_p_one_sample(const float *load)
     return s;
 }
 
+#define EPLB_P_FAINT (1.0f / 1073741824.0f) /* 2^-30: what counts for less beside the heaviest does not count */
+
 /* What sample t counts for, beside the heaviest. A heavier one holds no load, so it may be what it is. */
 EPLB_P_HD float eplb_p_sample_share(const eplb_p_samples *s, int32_t t)
 {
-    return s->weight && s->weight[t] < s->heaviest ? eplb_p_div(s->weight[t], s->heaviest) : 1.0f;
+    float share = s->weight && s->weight[t] < s->heaviest ? eplb_p_div(s->weight[t], s->heaviest) : 1.0f;
+    return share < EPLB_P_FAINT ? 0.0f : share;
+}
+
+/* Whether any of a sample's n loads is more than none. */
+static int eplb_p_holds_load(const eplb_p_samples *s, int32_t t, int32_t n)
+{
+    const float *load = s->load + (size_t)t * s->stride;
+    int32_t i;
+    for (i = 0; i < n; i++)
+        if ((eplb_p_bits_at(&load[i]) & ~EPLB_P_SIGN) != 0) return 1;
+    return 0;
+}
+
+/* Whether there would be another plan without a sample. */
+static int eplb_p_counts(const eplb_p_samples *s, int32_t t, int32_t n)
+{
+    return eplb_p_sample_share(s, t) > 0.0f && eplb_p_holds_load(s, t, n);
 }
 
 /* A load without its sign, since -0 would sort behind everything. */
@@ -1415,12 +1443,12 @@ static float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
     return largest ? eplb_p_scale(largest) : 0.0f;
 }
 
-/* load [n] = the weighted mean over the samples, scaled; all ones when there is no load at all.
-   Returns the scale, or 0 when there is no load. */
+/* load [n] = the weighted mean over the samples that count, scaled; all ones when there is no load at
+   all. Returns the scale, or 0 when there is no load. */
 static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
 {
     float scale = eplb_p_samples_scale(s, n), count = 0.0f;
-    int32_t t, i;
+    int32_t t, i, counted = 0;
 
     if (!(scale > 0.0f)) {
         for (i = 0; i < n; i++) load[i] = 1.0f;
@@ -1429,12 +1457,15 @@ static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
     for (t = 0; t < s->num; t++) {
         float share = eplb_p_sample_share(s, t), factor = eplb_p_mul(share, scale);
         const float *more = s->load + (size_t)t * s->stride;
-        if (t == 0) eplb_p_scale_loads(load, more, factor, n);
-        for (i = 0; i < n && t > 0; i++)
-            load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_unsigned(&more[i]), factor));
+        if (!eplb_p_counts(s, t, n)) continue;
+        if (counted++ == 0)
+            eplb_p_scale_loads(load, more, factor, n);
+        else
+            for (i = 0; i < n; i++)
+                load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_unsigned(&more[i]), factor));
         count = eplb_p_add(count, share);
     }
-    if (s->num > 1)
+    if (counted > 1)
         for (i = 0; i < n; i++) load[i] = eplb_p_div(load[i], count);
     return scale;
 }
@@ -2634,13 +2665,15 @@ typedef struct eplb_p_job {
     eplb_problem shape; /* under the global policy one group and one node */
     eplb_options options;
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
-    int32_t start_cap;       /* cap on replicas before improve: no more than a node has GPUs */
+    int32_t apart;           /* improve puts no expert twice on a GPU while another GPU is free of it */
+    int32_t start_cap;       /* cap on replicas before improve: where experts are apart, the GPUs of a node */
 
     /* The layer in hand. "mlog" is the order of experts by node, group in the node, place in the group. */
     int32_t  layer;
+    int32_t  num_counting; /* samples of this layer that count; 1 at least */
     float   *load;     /* [E] mean over the samples */
     float   *size;     /* [E] what replicas and slots are shared out by; load, where that is not improved */
-    int32_t *grains;   /* [E, T] the samples in the integers of improve, when there is effort */
+    int32_t *grains;   /* [E, num_counting] those samples in the integers of improve, when there is effort */
     int32_t *mlog2log;  /* [E] */
     float   *mlog_load; /* [E] size in that order */
     int32_t *phy2log;  /* [R] */
@@ -2713,16 +2746,17 @@ static size_t eplb_p_sample_stride(const eplb_p_job *job)
 static eplb_p_samples eplb_p_layer_samples(const eplb_p_job *job, const float *weight, int32_t layer)
 {
     eplb_p_samples samples;
-    int32_t t, e;
+    int32_t t;
 
     samples.load     = eplb_p_layer_weight(job, weight, layer);
     samples.stride   = eplb_p_sample_stride(job);
     samples.num      = job->shape.num_samples;
     samples.weight   = job->options.sample_weight;
     samples.heaviest = 0.0f;
-    for (t = 0; samples.weight && t < samples.num; t++)
-        for (e = 0; e < job->shape.num_experts && samples.weight[t] > samples.heaviest; e++)
-            if (eplb_p_sample_load(&samples, t, e) > 0.0f) samples.heaviest = samples.weight[t];
+    if (!samples.weight) return samples;
+    for (t = 0; t < samples.num; t++)
+        if (samples.weight[t] > samples.heaviest && eplb_p_holds_load(&samples, t, job->shape.num_experts))
+            samples.heaviest = samples.weight[t];
     return samples;
 }
 
@@ -3017,9 +3051,9 @@ static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_job *job)
         other = eplb_p_split_bound(b, job, bound);
         if (other > bound) bound = other;
     }
-    /* Less what rounding may have added: loads are sums of T float32 terms divided once, replicas are
-       divided once more, and all else is in double precision. */
-    return bound * (1.0 - (job->shape.num_samples + 4) * (double)FLT_EPSILON);
+    /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
+       more, and all else is in double precision. */
+    return bound * (1.0 - 4 * (double)FLT_EPSILON);
 }
 
 /* ------------------------------------------------------------------------------------ improve
@@ -3038,7 +3072,7 @@ typedef struct eplb_p_search {
     /* The node. */
     int32_t num_gpus, room, num_experts, num_samples; /* room: slots of a GPU */
     int32_t max_replicas;   /* 0: no cap */
-    int32_t allow_duplicates;
+    int32_t apart;          /* no expert comes to be twice on a GPU */
     const int32_t *expert;  /* [num_experts] the node's experts */
     const int32_t *grains;  /* [E, T] load of each expert */
     int64_t  enough;        /* what the objective must fall by for a move to count */
@@ -3051,6 +3085,10 @@ typedef struct eplb_p_search {
     int32_t *length;   /* [E] of that vector: root of its squares, rounded down */
     int32_t *more;     /* [E, T] load of one replica, were there one more */
     int32_t *gpu_load; /* [num_gpus, T] */
+    uint32_t *holds;   /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
+    uint32_t *twice;   /* [num_gpus, words] and whether it does so in more than one slot */
+    int32_t  words;    /* in a row of E bits */
+    int64_t  steps;    /* left of EPLB_P_MOST_STEPS */
 
     /* The best plan so far. */
     int64_t  best_worth;
@@ -3061,6 +3099,7 @@ typedef struct eplb_p_search {
     int32_t  *difference; /* [T] of two GPUs' loads */
     int64_t  *along;      /* [room] shares of a GPU's slots along that difference */
     int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one */
+    int64_t  *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
     int32_t  *far;        /* [num_gpus] of the later GPUs with a pair open the one whose load differs most;
                              -1: not known, and none differs by more than the distance below */
     int64_t  *distance;   /* [num_gpus] by how much: sum of squares */
@@ -3081,11 +3120,15 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_job *job)
     s.more        = EPLB_P_TAKE_ROWS(a, int32_t, job->shape.num_experts, s.num_samples);
     s.length      = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
     s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
+    s.words       = (int32_t)eplb_p_pair_words(job->shape.num_experts);
+    s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
+    s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.best_slot   = EPLB_P_TAKE(a, int32_t, job->node_slots);
     s.best_count  = EPLB_P_TAKE(a, int32_t, s.num_experts);
     s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
     s.along       = EPLB_P_TAKE(a, int64_t, job->node_slots); /* not room: more GPUs take no less scratch */
     s.relief      = EPLB_P_TAKE(a, int64_t, job->shape.num_experts);
+    s.burden      = EPLB_P_TAKE(a, int64_t, job->shape.num_experts);
     s.far         = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.distance    = EPLB_P_TAKE(a, int64_t, s.num_gpus);
     s.settled     = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
@@ -3093,6 +3136,22 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_job *job)
     s.key         = EPLB_P_TAKE(a, uint64_t, job->node_slots);
     s.spare       = EPLB_P_TAKE(a, uint64_t, job->node_slots);
     return s;
+}
+
+/* What a search looks at in one node, at most: pairs of slots, of GPUs, of a slot and an expert. So its time
+   is bounded by the shape, whatever the loads; on loads as they come it ends far earlier. */
+#define EPLB_P_MOST_STEPS(num_experts, num_slots) \
+    (((int64_t)1 << 20) + 64 * (int64_t)(num_experts) * (int64_t)(num_slots))
+
+#ifndef EPLB_P_ON_STEPS
+#define EPLB_P_ON_STEPS(count) ((void)0) /* the tests count them */
+#endif
+
+static void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
+{
+    int64_t steps = (int64_t)rows * columns;
+    s->steps -= steps;
+    EPLB_P_ON_STEPS(steps);
 }
 
 /* improve: grains */
@@ -3115,8 +3174,7 @@ static int32_t eplb_p_grain_bits(int32_t num_samples)
     return (60 - bits) / 2;
 }
 
-/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root, which
-   is 0 where that share is below 2^-30. */
+/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root. */
 static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, float scale)
 {
     float share = eplb_p_sample_share(samples, t);
@@ -3125,48 +3183,56 @@ static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, floa
     return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
 }
 
-/* The scale of the samples that have a factor: the largest load may be in one that has none, and to
-   scale by it could make the others vanish. */
-static float eplb_p_grain_scale(const eplb_p_samples *samples, int32_t num_experts, float scale)
+/* The grain of a layer: the power of two by which the samples' loads, of which none has a sum above
+   the largest, are multiplied. */
+static float eplb_p_grain(float largest, int32_t num_counting)
 {
-    float largest = 0.0f;
-    int32_t t, e;
+    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_counting)), grain = 1.0f;
 
-    if (!samples->weight || !(scale > 0.0f)) return scale;
-    for (t = 0; t < samples->num; t++) {
-        if (!(eplb_p_sample_factor(samples, t, 1.0f) > 0.0f)) continue;
-        for (e = 0; e < num_experts; e++) {
-            float load = eplb_p_sample_load(samples, t, e);
-            if (load > largest) largest = load;
-        }
-    }
-    return eplb_p_scale(eplb_p_bits(largest));
+    while (largest * grain > limit) grain *= 0.5f;
+    while (largest * grain * 2.0f <= limit) grain *= 2.0f;
+    return grain;
 }
 
-/* grains [E, T] of the layer: loads times a power of two. A layer without load, of scale 0, is even. */
+/* One sample, all ones: a layer without load is planned as if its load were even. */
+static void eplb_p_weigh_evenly(eplb_p_job *job)
+{
+    float grain = eplb_p_grain((float)job->shape.num_experts, 1);
+    int32_t e;
+
+    job->num_counting = 1;
+    for (e = 0; e < job->shape.num_experts; e++) job->grains[e] = (int32_t)grain;
+}
+
+/* num_counting, grains of the layer: loads times a power of two. */
 static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples, float scale)
 {
-    int32_t num_experts = job->shape.num_experts, num_samples = samples->num, t, e;
-    float largest = 0.0f, grain = 1.0f;
-    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_samples));
+    int32_t num_experts = job->shape.num_experts, counted = 0, t, e;
+    float largest = 0.0f, grain;
 
-    scale = eplb_p_grain_scale(samples, num_experts, scale);
-    for (t = 0; t < num_samples; t++) {
+    for (t = 0; t < samples->num; t++) {
         float factor = eplb_p_sample_factor(samples, t, scale), sum = 0.0f;
+        if (!eplb_p_counts(samples, t, num_experts)) continue;
         for (e = 0; e < num_experts; e++)
             sum = eplb_p_add(sum, eplb_p_mul(eplb_p_sample_load(samples, t, e), factor));
         if (sum > largest) largest = sum;
+        counted++;
     }
-    if (!(largest > 0.0f)) largest = (float)num_experts;
-    while (largest * grain > limit) grain *= 0.5f;
-    while (largest * grain * 2.0f <= limit) grain *= 2.0f;
-    for (t = 0; t < num_samples; t++) {
+    if (!(largest > 0.0f)) {
+        eplb_p_weigh_evenly(job);
+        return;
+    }
+    grain         = eplb_p_grain(largest, counted);
+    job->num_counting = counted;
+    for (t = 0, counted = 0; t < samples->num; t++) {
         float factor = eplb_p_sample_factor(samples, t, scale);
+        if (!eplb_p_counts(samples, t, num_experts)) continue;
         for (e = 0; e < num_experts; e++) {
-            float load = scale > 0.0f ? eplb_p_mul(eplb_p_sample_load(samples, t, e), factor) : 1.0f;
+            float load = eplb_p_mul(eplb_p_sample_load(samples, t, e), factor);
             load *= grain; /* a power of two: exact */
-            job->grains[(size_t)e * (size_t)num_samples + (size_t)t] = (int32_t)load;
+            job->grains[(size_t)e * (size_t)job->num_counting + (size_t)counted] = (int32_t)load;
         }
+        counted++;
     }
 }
 
@@ -3176,10 +3242,15 @@ static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples, 
 static void eplb_p_size_experts(eplb_p_job *job)
 {
     int32_t e, t;
+
+    if (job->num_counting == 1) {
+        if (job->size != job->load) eplb_p_copy_loads(job->size, job->load, job->shape.num_experts);
+        return;
+    }
     for (e = 0; e < job->shape.num_experts; e++) {
-        const int32_t *grains = job->grains + (size_t)e * (size_t)job->shape.num_samples;
+        const int32_t *grains = job->grains + (size_t)e * (size_t)job->num_counting;
         uint64_t squares = 0;
-        for (t = 0; t < job->shape.num_samples; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
+        for (t = 0; t < job->num_counting; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
         squares      = eplb_p_root(squares);
         job->size[e] = (float)squares;
     }
@@ -3225,13 +3296,31 @@ static void eplb_p_share_out(eplb_p_search *s, int32_t e)
     s->length[e] = s->num_samples == 1 ? share[0] : (int32_t)eplb_p_root((uint64_t)eplb_p_squares(share, t));
 }
 
+static int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    return eplb_p_is_settled(s->holds + (size_t)gpu * (size_t)s->words, e);
+}
+
+static int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    return eplb_p_is_settled(s->twice + (size_t)gpu * (size_t)s->words, e);
+}
+
+/* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
 static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
 {
+    uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
+    uint32_t *twice = s->twice + (size_t)gpu * (size_t)s->words;
     int32_t *load = eplb_p_load_of(s, gpu), i, t;
 
     for (t = 0; t < s->num_samples; t++) load[t] = 0;
-    for (i = gpu * s->room; i < (gpu + 1) * s->room; i++)
+    for (i = 0; i < s->words; i++) holds[i] = twice[i] = 0;
+    for (i = gpu * s->room; i < (gpu + 1) * s->room; i++) {
+        uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
+        twice[word] |= holds[word] & bit;
+        holds[word] |= bit;
         for (t = 0; t < s->num_samples; t++) load[t] += eplb_p_share_of(s, s->slot[i])[t];
+    }
 }
 
 static void eplb_p_weigh_node(eplb_p_search *s)
@@ -3244,13 +3333,14 @@ static void eplb_p_weigh_node(eplb_p_search *s)
 static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
     int32_t copies = 0, i;
+    if (!eplb_p_holds_twice(s, gpu, e)) return eplb_p_holds(s, gpu, e);
     for (i = gpu * s->room; i < (gpu + 1) * s->room; i++) copies += s->slot[i] == e;
     return copies;
 }
 
 static int eplb_p_may_hold(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
-    return s->allow_duplicates || eplb_p_copies(s, gpu, e) == 0;
+    return !s->apart || !eplb_p_holds(s, gpu, e);
 }
 
 /* One sample: the GPU with the largest load. */
@@ -3327,6 +3417,7 @@ static void eplb_p_survey(eplb_p_search *s, int32_t a)
 {
     int32_t b;
 
+    eplb_p_take_steps(s, 1, s->num_gpus - a);
     s->far[a]      = -1;
     s->distance[a] = 0;
     for (b = a + 1; b < s->num_gpus; b++) {
@@ -3347,6 +3438,7 @@ static void eplb_p_reopen(eplb_p_search *s, int32_t b)
     int32_t a;
 
     eplb_p_open_pairs_of(s->settled, s->num_gpus, b, b);
+    eplb_p_take_steps(s, 1, b);
     for (a = 0; a < b; a++) {
         int64_t distance = eplb_p_distance(s, a, b);
         if (distance >= s->distance[a]) {
@@ -3383,6 +3475,7 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
     int64_t best = s->enough;
     int32_t best_i = -1, best_j = -1, i, j;
 
+    eplb_p_take_steps(s, s->room, s->room);
     eplb_p_take_difference(s, a, b);
     for (j = 0; j < s->room; j++)
         s->along[j] = eplb_p_dot(eplb_p_share_of(s, s->slot[b * s->room + j]), s->difference, s->num_samples);
@@ -3414,7 +3507,7 @@ static void eplb_p_swap_all(eplb_p_search *s)
     int32_t a, b, gpu;
     int64_t most = 2 * (int64_t)s->num_gpus * s->room, swaps = 0;
 
-    while (swaps < most && !eplb_p_close_enough(s)) {
+    while (swaps < most && s->steps > 0 && !eplb_p_close_enough(s)) {
         for (gpu = 1, a = 0; gpu < s->num_gpus; gpu++)
             if (s->distance[gpu] > s->distance[a]) a = gpu;
         if (s->distance[a] / 4 <= s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
@@ -3477,8 +3570,8 @@ static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
     s->count[e]++;
     eplb_p_share_out(s, u);
     eplb_p_share_out(s, e);
-    for (gpu = 0; gpu < s->num_gpus; gpu++) /* u's other GPUs, e's, and this one, which now holds e */
-        if (eplb_p_copies(s, gpu, u) + eplb_p_copies(s, gpu, e) > 0) eplb_p_weigh_gpu(s, gpu);
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        if (eplb_p_holds(s, gpu, u) || eplb_p_holds(s, gpu, e) || gpu == i / s->room) eplb_p_weigh_gpu(s, gpu);
 }
 
 /* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
@@ -3486,7 +3579,7 @@ static int eplb_p_may_donate(const eplb_p_search *s, int32_t i)
 {
     int32_t u = s->slot[i];
     return s->count[u] > 1 &&
-           (s->allow_duplicates || s->count[u] <= s->num_gpus || eplb_p_copies(s, i / s->room, u) > 1);
+           (!s->apart || s->count[u] <= s->num_gpus || eplb_p_holds_twice(s, i / s->room, u));
 }
 
 static int eplb_p_may_receive(const eplb_p_search *s, int32_t i, int32_t e)
@@ -3495,36 +3588,44 @@ static int eplb_p_may_receive(const eplb_p_search *s, int32_t i, int32_t e)
            eplb_p_may_hold(s, i / s->room, e);
 }
 
-/* relief [E]: what one more replica of each of the node's experts takes off the GPUs that hold one. */
+/* The load of one replica of e in sample t, were there one less; e has more than one. */
+static int64_t eplb_p_growth(const eplb_p_search *s, int32_t e, int32_t t)
+{
+    return (int64_t)eplb_p_less_share(s, e, t) - eplb_p_share_of(s, e)[t];
+}
+
+/* By what the square of a load grows with it. */
+static int64_t eplb_p_square_growth(int64_t load, int64_t more) { return more * (2 * load + more); }
+
+/* relief, burden of each of the node's experts. */
 static void eplb_p_find_relief(eplb_p_search *s)
 {
     int32_t i, t;
 
-    for (i = 0; i < s->num_experts; i++) s->relief[s->expert[i]] = 0;
+    for (i = 0; i < s->num_experts; i++) s->relief[s->expert[i]] = s->burden[s->expert[i]] = 0;
     for (i = 0; i < s->num_gpus * s->room; i++) {
         const int32_t *load = eplb_p_load_of(s, i / s->room);
         int32_t e = s->slot[i];
         for (t = 0; t < s->num_samples; t++) {
             int64_t less = eplb_p_share_of(s, e)[t] - eplb_p_more_of(s, e)[t];
-            s->relief[e] += less * (2 * (int64_t)load[t] - less);
+            s->relief[e] -= eplb_p_square_growth(load[t], -less);
         }
+        if (s->count[e] == 1) continue;
+        for (t = 0; t < s->num_samples; t++)
+            s->burden[e] += eplb_p_square_growth(load[t], eplb_p_growth(s, e, t));
     }
 }
 
 /* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. */
 static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
 {
-    int32_t u = s->slot[i], j, t;
-    int64_t cost = 0;
+    const int32_t *load = eplb_p_load_of(s, i / s->room);
+    int32_t u = s->slot[i], t;
+    int64_t cost = s->burden[u];
 
-    for (j = 0; j < s->num_gpus * s->room; j++) {
-        const int32_t *load = eplb_p_load_of(s, j / s->room);
-        if (s->slot[j] != u) continue;
-        for (t = 0; t < s->num_samples; t++) {
-            int64_t more = j == i ? -(int64_t)eplb_p_share_of(s, u)[t]
-                                  : (int64_t)eplb_p_less_share(s, u, t) - eplb_p_share_of(s, u)[t];
-            cost += more * (2 * (int64_t)load[t] + more);
-        }
+    for (t = 0; t < s->num_samples; t++) {
+        cost -= eplb_p_square_growth(load[t], eplb_p_growth(s, u, t));
+        cost += eplb_p_square_growth(load[t], -(int64_t)eplb_p_share_of(s, u)[t]);
     }
     return cost;
 }
@@ -3551,11 +3652,12 @@ static int eplb_p_replace_best(eplb_p_search *s)
     int32_t best_slot = -1, best_expert = -1, donor, i, k;
 
     eplb_p_find_relief(s);
-    for (i = 0; i < s->num_gpus * s->room; i++) {
+    for (i = 0; i < s->num_gpus * s->room && s->steps > 0; i++) {
         int64_t removal, most = best, gain;
         int32_t receiver = -1;
         if (!eplb_p_may_donate(s, i)) continue;
         removal = eplb_p_removal_cost(s, i);
+        eplb_p_take_steps(s, 1, s->num_experts);
         for (k = 0; k < s->num_experts; k++) {
             int32_t e = s->expert[k];
             if (s->relief[e] - removal <= most) continue;
@@ -3565,6 +3667,7 @@ static int eplb_p_replace_best(eplb_p_search *s)
             receiver = e;
         }
         if (receiver < 0) continue;
+        eplb_p_take_steps(s, 1, s->num_gpus + s->room * (s->count[s->slot[i]] + s->count[receiver]));
         gain = eplb_p_replace_squares(s, i, receiver);
         if (gain <= best) continue;
         best        = gain;
@@ -3575,7 +3678,7 @@ static int eplb_p_replace_best(eplb_p_search *s)
     donor = s->slot[best_slot];
     eplb_p_replace_expert(s, best_slot, best_expert);
     for (i = 0; i < s->num_gpus; i++)
-        if (eplb_p_copies(s, i, donor) + eplb_p_copies(s, i, best_expert) > 0) eplb_p_reopen(s, i);
+        if (eplb_p_holds(s, i, donor) || eplb_p_holds(s, i, best_expert)) eplb_p_reopen(s, i);
     return 1;
 }
 
@@ -3592,11 +3695,11 @@ static int32_t eplb_p_load_after_at(const eplb_p_search *s, int32_t gpu, int32_t
 static int32_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
                                          int32_t limit)
 {
-    int32_t peak = eplb_p_load_after_at(s, heavy, i, e), u = s->slot[i], j, load;
+    int32_t peak = eplb_p_load_after_at(s, heavy, i, e), u = s->slot[i], gpu, load;
 
-    for (j = 0; j < s->num_gpus * s->room && peak < limit; j++) {
-        if (s->slot[j] != u && s->slot[j] != e) continue;
-        load = eplb_p_load_after_at(s, j / s->room, i, e);
+    for (gpu = 0; gpu < s->num_gpus && peak < limit; gpu++) {
+        if (!eplb_p_holds(s, gpu, u) && !eplb_p_holds(s, gpu, e)) continue;
+        load = eplb_p_load_after_at(s, gpu, i, e);
         if (load > peak) peak = load;
     }
     return peak;
@@ -3610,7 +3713,7 @@ typedef struct eplb_p_peak_move { /* the best move found so far */
 } eplb_p_peak_move;
 
 /* Swaps of the heaviest GPU with any other. */
-static void eplb_p_find_peak_swap(const eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
+static void eplb_p_find_peak_swap(eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
 {
     int32_t peak = s->gpu_load[heavy], gpu, i, j;
 
@@ -3618,6 +3721,7 @@ static void eplb_p_find_peak_swap(const eplb_p_search *s, int32_t heavy, eplb_p_
         int32_t load = s->gpu_load[gpu];
         /* A swap leaves the heavier of the two at half of what both carry, or more. */
         if (gpu == heavy || ((int64_t)peak + load) / 2 >= best->peak) continue;
+        eplb_p_take_steps(s, s->room, s->room);
         for (i = heavy * s->room; i < (heavy + 1) * s->room; i++) {
             for (j = gpu * s->room; j < (gpu + 1) * s->room; j++) {
                 int32_t d = *eplb_p_share_of(s, s->slot[i]) - *eplb_p_share_of(s, s->slot[j]);
@@ -3635,7 +3739,7 @@ static void eplb_p_find_peak_swap(const eplb_p_search *s, int32_t heavy, eplb_p_
 
 /* Replaces that make the heaviest GPU lighter: those that take a replica from it, or give one to an
    expert that is on it. */
-static void eplb_p_find_peak_replace(const eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
+static void eplb_p_find_peak_replace(eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
 {
     int32_t lightest = s->gpu_load[heavy], gpu, i, k;
 
@@ -3647,9 +3751,11 @@ static void eplb_p_find_peak_replace(const eplb_p_search *s, int32_t heavy, eplb
         if (!eplb_p_may_donate(s, i)) continue;
         /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
         if (lightest + eplb_p_less_share(s, s->slot[i], 0) - share >= best->peak) continue;
+        eplb_p_take_steps(s, 1, candidates);
         for (k = 0; k < candidates; k++) {
             int32_t e = on_heavy ? s->expert[k] : s->slot[heavy * s->room + k], after;
             if (left + *eplb_p_more_of(s, e) >= best->peak || !eplb_p_may_receive(s, i, e)) continue;
+            eplb_p_take_steps(s, 1, s->num_gpus);
             after = eplb_p_peak_after_replace(s, i, e, heavy, best->peak);
             if (after >= best->peak) continue;
             best->peak   = after;
@@ -3687,18 +3793,20 @@ static int eplb_p_lower_peak(eplb_p_search *s)
    there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
 static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
 {
-    int32_t gpu = i / s->room, best_j = -1, j;
+    int32_t gpu = i / s->room, best_j = -1, other, j;
     int64_t best = 0;
 
-    for (j = 0; j < s->num_gpus * s->room; j++) {
-        int32_t other = j / s->room, x = s->slot[j];
-        int64_t gain;
-        if (eplb_p_copies(s, other, s->slot[i]) > 0) continue;
-        if (eplb_p_copies(s, gpu, x) > 0 && eplb_p_copies(s, other, x) < 2) continue;
+    for (other = 0; other < s->num_gpus; other++) {
+        if (eplb_p_holds(s, other, s->slot[i])) continue;
+        eplb_p_take_steps(s, 1, s->room);
         eplb_p_take_difference(s, gpu, other);
-        gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
-                                   s->num_samples);
-        if (best_j < 0 || gain > best) {
+        for (j = other * s->room; j < (other + 1) * s->room; j++) {
+            int32_t x = s->slot[j];
+            int64_t gain;
+            if (eplb_p_holds(s, gpu, x) && !eplb_p_holds_twice(s, other, x)) continue;
+            gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
+                                       s->num_samples);
+            if (best_j >= 0 && gain <= best) continue;
             best   = gain;
             best_j = j;
         }
@@ -3716,7 +3824,7 @@ static void eplb_p_part_duplicates(eplb_p_search *s)
     do {
         parted = 0;
         for (i = 0; i < s->num_gpus * s->room; i++) {
-            if (eplb_p_copies(s, i / s->room, s->slot[i]) < 2) continue;
+            if (!eplb_p_holds_twice(s, i / s->room, s->slot[i])) continue;
             j = eplb_p_find_part(s, i);
             if (j < 0) continue;
             eplb_p_swap_slots(s, i, j);
@@ -3752,7 +3860,7 @@ static void eplb_p_lower_squares(eplb_p_search *s)
     int32_t most = s->num_gpus * s->room, moves;
 
     eplb_p_open_all(s);
-    for (moves = 0; moves < most; moves++) {
+    for (moves = 0; moves < most && s->steps > 0; moves++) {
         eplb_p_swap_all(s);
         if (eplb_p_close_enough(s) || !eplb_p_replace_best(s)) return;
     }
@@ -3762,7 +3870,7 @@ static void eplb_p_lower_squares(eplb_p_search *s)
 static void eplb_p_lower_peaks(eplb_p_search *s)
 {
     int32_t most = s->num_gpus * s->room, moves;
-    for (moves = 0; moves < most; moves++)
+    for (moves = 0; moves < most && s->steps > 0; moves++)
         if (eplb_p_close_enough(s) || !eplb_p_lower_peak(s)) return;
 }
 
@@ -3820,14 +3928,15 @@ static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed,
     int32_t kick, kicks = s->num_samples == 1 ? effort - 1 : 0;
 
     eplb_p_weigh_node(s);
-    if (!s->allow_duplicates) eplb_p_part_duplicates(s);
+    if (s->apart) eplb_p_part_duplicates(s);
+    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_gpus * s->room);
     eplb_p_keep_plan(s);
     if (eplb_p_close_enough(s)) return;
 
     eplb_p_lower_squares(s);
     if (s->num_samples == 1) eplb_p_lower_peaks(s);
     eplb_p_keep_if_better(s);
-    for (kick = 1; kick <= kicks && !eplb_p_close_enough(s); kick++) {
+    for (kick = 1; kick <= kicks && s->steps > 0 && !eplb_p_close_enough(s); kick++) {
         eplb_p_kick(s, seed, row, kick);
         eplb_p_lower_peaks(s);
         eplb_p_keep_if_better(s);
@@ -3865,24 +3974,25 @@ static int64_t eplb_p_enough(const eplb_p_job *job, int32_t node)
     int64_t squares = 0;
     int32_t t, i;
 
-    for (t = 0; t < job->shape.num_samples; t++) {
+    for (t = 0; t < job->num_counting; t++) {
         int64_t sum = 0;
         for (i = 0; i < job->node_experts; i++)
-            sum += job->grains[(size_t)expert[i] * (size_t)job->shape.num_samples + (size_t)t];
+            sum += job->grains[(size_t)expert[i] * (size_t)job->num_counting + (size_t)t];
         squares += (sum / job->node_gpus) * (sum / job->node_gpus);
     }
-    return squares >> (job->shape.num_samples == 1 ? 30 : 14);
+    return squares >> (job->num_counting == 1 ? 30 : 14);
 }
 
 static void eplb_p_improve_layer(eplb_p_job *job, eplb_p_search *s)
 {
-    int64_t target = job->shape.num_samples == 1 ? eplb_p_layer_target(job) : 0;
+    int64_t target = job->num_counting == 1 ? eplb_p_layer_target(job) : 0;
     int32_t node;
 
+    s->num_samples      = job->num_counting;
     s->grains           = job->grains;
     s->count            = job->logcnt;
     s->max_replicas     = job->options.max_replicas;
-    s->allow_duplicates = job->options.allow_duplicates;
+    s->apart            = job->apart;
     s->close            = target + target / EPLB_P_CLOSE;
     for (node = 0; node < job->shape.num_nodes; node++) {
         uint32_t row = (uint32_t)job->layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
@@ -3925,7 +4035,7 @@ static void eplb_p_weigh_layer(eplb_p_job *job, const float *weight)
     job->most_replicas = 1;
     if (job->options.effort == 0) return;
     eplb_p_weigh_grains(job, &samples, scale);
-    if (samples.num > 1) eplb_p_size_experts(job);
+    eplb_p_size_experts(job);
 }
 
 /* How many layers are planned side by side. */
@@ -3953,14 +4063,15 @@ static void eplb_p_plan_layers(eplb_p_job *job, int32_t sides, eplb_p_search *se
 
 typedef struct eplb_p_evaluator {
     int32_t *count;   /* [E] replicas of each expert in the plan */
-    double  *share;   /* [E] load of each of them in one sample */
+    int32_t  held;    /* slots that hold an expert */
+    double  *share;   /* [E] load of each replica in one sample */
     double  *gpu_sum; /* [G] load of each GPU, over the samples */
     eplb_p_bounder bounder;
 } eplb_p_evaluator;
 
 static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, eplb_p_job *job)
 {
-    eplb_p_evaluator v;
+    eplb_p_evaluator v = EPLB_ZERO_INIT;
     job->load = EPLB_P_TAKE(a, float, job->shape.num_experts);
     v.count   = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
     v.share   = EPLB_P_TAKE(a, double, job->shape.num_experts);
@@ -3974,38 +4085,65 @@ static const int32_t *eplb_p_layer_slots(const eplb_p_job *job, const eplb_plan 
     return plan->phy2log + (size_t)layer * (size_t)job->shape.num_replicas;
 }
 
-/* Replicas of each expert in the plan of one layer; fails where the plan is none. */
-static eplb_result eplb_p_count_replicas(const eplb_p_job *job, const int32_t *phy2log, int32_t *count)
+#define EPLB_P_EMPTY (-1) /* what stands in a slot that holds no expert */
+
+/* count, held of one layer's plan; fails where it is none. */
+static eplb_result eplb_p_count_replicas(const eplb_p_job *job, const int32_t *phy2log, eplb_p_evaluator *v)
 {
     int32_t e, slot;
 
-    for (e = 0; e < job->shape.num_experts; e++) count[e] = 0;
+    v->held = 0;
+    for (e = 0; e < job->shape.num_experts; e++) v->count[e] = 0;
     for (slot = 0; slot < job->shape.num_replicas; slot++) {
-        if (phy2log[slot] < 0 || phy2log[slot] >= job->shape.num_experts) return EPLB_ERR_PLAN;
-        count[phy2log[slot]]++;
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
+        if (!eplb_p_within(phy2log[slot], 0, job->shape.num_experts - 1)) return EPLB_ERR_PLAN;
+        v->count[phy2log[slot]]++;
+        v->held++;
     }
     for (e = 0; e < job->shape.num_experts; e++)
-        if (count[e] == 0) return EPLB_ERR_PLAN;
+        if (v->count[e] == 0) return EPLB_ERR_PLAN;
     return EPLB_OK;
 }
 
-/* Load of each GPU under one sample of one layer's loads: added to gpu_sum; the sum over GPUs and
-   the maximum are added to the report's running totals. */
-static void eplb_p_add_sample(const eplb_p_job *job, eplb_p_evaluator *v, const float *weight,
-                              const int32_t *phy2log, double *sum_of_means, double *sum_of_maxima)
+/* load [E] = the mean over the samples that hold load, all alike, scaled; rounded once, however many there
+   are. Returns the scale, or 0 when there is no load. Share is not in use yet, and holds the sums. */
+static double eplb_p_evaluated_load(eplb_p_job *job, eplb_p_evaluator *v, const eplb_p_samples *samples,
+                                    int32_t *num_loaded)
 {
-    double total = 0.0, most = 0.0;
+    double scale = (double)eplb_p_samples_scale(samples, job->shape.num_experts);
+    int32_t t, e;
+
+    *num_loaded = 0;
+    for (e = 0; e < job->shape.num_experts; e++) v->share[e] = 0.0;
+    for (t = 0; t < samples->num; t++) {
+        if (!eplb_p_holds_load(samples, t, job->shape.num_experts)) continue;
+        for (e = 0; e < job->shape.num_experts; e++) v->share[e] += (double)eplb_p_sample_load(samples, t, e);
+        ++*num_loaded;
+    }
+    for (e = 0; e < job->shape.num_experts; e++)
+        job->load[e] = *num_loaded ? (float)(v->share[e] / *num_loaded * scale) : 0.0f;
+    return scale;
+}
+
+/* Load of each GPU under one sample of one layer's loads: added to gpu_sum; what all carry and the
+   maximum are added to the report's running totals. */
+static void eplb_p_add_sample(const eplb_p_job *job, eplb_p_evaluator *v, const float *weight,
+                              const int32_t *phy2log, double *total, double *sum_of_maxima)
+{
+    double most = 0.0;
     int32_t e, gpu, i, slot = 0;
 
-    for (e = 0; e < job->shape.num_experts; e++) v->share[e] = (double)weight[e] / v->count[e];
+    for (e = 0; e < job->shape.num_experts; e++) {
+        v->share[e] = (double)weight[e] / v->count[e];
+        *total += (double)weight[e];
+    }
     for (gpu = 0; gpu < job->shape.num_gpus; gpu++) {
         double sum = 0.0;
-        for (i = 0; i < job->gpu_slots; i++) sum += v->share[phy2log[slot++]];
+        for (i = 0; i < job->gpu_slots; i++, slot++)
+            if (phy2log[slot] != EPLB_P_EMPTY) sum += v->share[phy2log[slot]];
         v->gpu_sum[gpu] += sum;
-        total += sum;
         if (sum > most) most = sum;
     }
-    *sum_of_means += total / job->shape.num_gpus;
     *sum_of_maxima += most;
 }
 
@@ -4014,6 +4152,7 @@ static int32_t eplb_p_count_duplicates(const eplb_p_job *job, const int32_t *phy
     int32_t duplicates = 0, slot, i;
 
     for (slot = 0; slot < job->shape.num_replicas; slot++) {
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
         for (i = slot - slot % job->gpu_slots; i < slot && phy2log[i] != phy2log[slot]; i++) {}
         duplicates += i < slot;
     }
@@ -4029,41 +4168,52 @@ static float eplb_p_balancedness(double mean, double most)
 /* A load for a report; the sum of loads near FLT_MAX may lie beyond it. */
 static float eplb_p_reported(double load) { return load < (double)FLT_MAX ? (float)load : FLT_MAX; }
 
+/* The same, rounded down: what no load is below, it is no more than. */
+static float eplb_p_reported_bound(double load)
+{
+    float nearest = eplb_p_reported(load);
+    return (double)nearest > load ? eplb_p_from_bits(eplb_p_bits(nearest) - 1) : nearest;
+}
+
 static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const float *weight, int32_t layer,
                                 const int32_t *phy2log, eplb_layer_report *report)
 {
-    const float *load = eplb_p_layer_weight(job, weight, layer);
-    double mean = 0.0, most = 0.0, scale, heaviest_replica = 0.0;
-    double samples = job->shape.num_samples;
-    eplb_p_samples samples_alike;
-    int32_t t, e, gpu;
+    eplb_p_samples samples = eplb_p_layer_samples(job, weight, layer);
+    double mean = 0.0, most = 0.0, bound, scale, heaviest_replica = 0.0;
+    int32_t t, e, gpu, num_loaded;
 
+    samples.weight = NULL; /* all alike */
+    scale = eplb_p_evaluated_load(job, v, &samples, &num_loaded);
     for (gpu = 0; gpu < job->shape.num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
-    for (t = 0; t < job->shape.num_samples; t++)
-        eplb_p_add_sample(job, v, load + (size_t)t * eplb_p_sample_stride(job), phy2log, &mean, &most);
-    mean /= samples;
-    most /= samples;
+    for (t = 0; t < samples.num; t++)
+        if (eplb_p_holds_load(&samples, t, job->shape.num_experts))
+            eplb_p_add_sample(job, v, samples.load + (size_t)t * samples.stride, phy2log, &mean, &most);
 
-    samples_alike = eplb_p_layer_samples(job, weight, layer);
-    samples_alike.weight = NULL;
-    scale = (double)eplb_p_mean_load(&samples_alike, job->shape.num_experts, job->load);
-    report->num_duplicates = eplb_p_count_duplicates(job, phy2log);
-    report->max_logcnt     = 0;
+    report->max_logcnt = 0;
     for (e = 0; e < job->shape.num_experts; e++) {
         double each = (double)job->load[e] / v->count[e];
         if (each > heaviest_replica) heaviest_replica = each;
         if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
     }
-    report->max_load     = eplb_p_reported(most);
-    report->mean_load    = eplb_p_reported(mean);
-    report->balancedness = eplb_p_balancedness(mean, most);
-    report->lower_bound  = 0.0f;
+    report->num_duplicates = eplb_p_count_duplicates(job, phy2log);
+    report->max_load       = 0.0f;
+    report->mean_load      = 0.0f;
+    report->balancedness   = 1.0f;
+    report->lower_bound    = 0.0f;
     report->replica_balancedness = 1.0f;
-    if (scale > 0.0) { /* there is load; the scale is a power of two, so dividing by it is exact */
-        report->lower_bound = eplb_p_reported(eplb_p_lower_bound(&v->bounder, job) / scale);
-        report->replica_balancedness =
-            eplb_p_balancedness(mean / job->gpu_slots, heaviest_replica / scale);
-    }
+    if (num_loaded == 0) return;
+
+    mean = mean / num_loaded / job->shape.num_gpus;
+    most = most / num_loaded;
+    if (most < mean) most = mean; /* by rounding: the mean is the loads' alone, whatever the plan */
+    for (gpu = 0; gpu < job->shape.num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
+    bound = eplb_p_lower_bound(&v->bounder, job) / scale; /* a power of two, so dividing by it is exact */
+    report->max_load     = eplb_p_reported(most);
+    report->mean_load    = eplb_p_reported_bound(mean);
+    report->balancedness = eplb_p_balancedness(mean, most);
+    report->lower_bound  = eplb_p_reported_bound(bound > mean ? bound : mean);
+    report->replica_balancedness =
+        eplb_p_balancedness(mean / ((double)v->held / job->shape.num_gpus), heaviest_replica / scale);
 }
 
 /* -------------------------------------------------------------------------------------- calls */
@@ -4131,10 +4281,10 @@ static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_option
     cap = job->options.max_replicas;
     if (cap > 0 && (int64_t)cap * job->node_experts < job->node_slots)
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
-    job->start_cap = cap;
-    if (job->options.effort > 0 && !job->options.allow_duplicates && job->gpu_slots <= job->node_experts &&
-        (cap == 0 || cap > job->node_gpus))
-        job->start_cap = job->node_gpus; /* as an expert with more would be twice on a GPU */
+    /* With more slots on a GPU than its node has experts, some are twice on every GPU. */
+    job->apart = job->options.effort > 0 && !job->options.allow_duplicates &&
+                 job->gpu_slots <= job->node_experts;
+    job->start_cap = job->apart && (cap == 0 || cap > job->node_gpus) ? job->node_gpus : cap;
     if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts) ||
         !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
         return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
@@ -4276,17 +4426,18 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     a = eplb_p_arena_at(scratch);
     v = eplb_p_carve_evaluator(&a, job);
     for (layer = 0; layer < job->shape.num_layers; layer++) {
-        r = eplb_p_count_replicas(job, eplb_p_layer_slots(job, plan, layer), v.count);
+        r = eplb_p_count_replicas(job, eplb_p_layer_slots(job, plan, layer), &v);
         if (r != EPLB_OK) return r;
     }
 
     for (layer = 0; layer < job->shape.num_layers; layer++) {
         const int32_t *phy2log = eplb_p_layer_slots(job, plan, layer);
-        eplb_p_count_replicas(job, phy2log, v.count);
+        eplb_p_count_replicas(job, phy2log, &v);
         eplb_p_report_layer(job, &v, weight, layer, phy2log, &report[layer]);
-        for (gpu = 0; gpu_load && gpu < job->shape.num_gpus; gpu++)
+        if (!gpu_load) continue;
+        for (gpu = 0; gpu < job->shape.num_gpus; gpu++)
             gpu_load[(size_t)layer * (size_t)job->shape.num_gpus + (size_t)gpu] =
-                eplb_p_reported(v.gpu_sum[gpu] / job->shape.num_samples);
+                eplb_p_reported(v.gpu_sum[gpu]);
     }
     return EPLB_OK;
 }
@@ -4414,7 +4565,7 @@ static void eplb_p_add_row(eplb_window *w)
 EPLB_API eplb_result eplb_window_push(eplb_window *window, const float *load)
 {
     float *row;
-    size_t i, n;
+    size_t i, n, loaded = 0;
     eplb_result r = eplb_p_check_window(window);
 
     if (r != EPLB_OK) return r;
@@ -4422,8 +4573,10 @@ EPLB_API eplb_result eplb_window_push(eplb_window *window, const float *load)
     r = eplb_p_check_loads(load, 1, window->num_layers, window->num_experts, 0, window->num_layers, NULL);
     if (r != EPLB_OK) return r;
 
+    n = eplb_p_row_size(window);
+    while (loaded < n && (eplb_p_bits_at(&load[loaded]) & ~EPLB_P_SIGN) == 0) loaded++;
+    if (loaded == n) return EPLB_OK; /* it would only push out one that tells something */
     row = eplb_p_next_row(window);
-    n   = eplb_p_row_size(window);
     for (i = 0; i < n; i++) row[i] = load[i];
     eplb_p_add_row(window);
     return EPLB_OK;
@@ -4433,14 +4586,18 @@ EPLB_API eplb_result eplb_window_push_counts(eplb_window *window, const int32_t 
 {
     float *row;
     size_t i, n;
+    int32_t any = 0;
     eplb_result r = eplb_p_check_window(window);
 
     if (r != EPLB_OK) return r;
     if (!count) return EPLB_ERR_NULL;
-    row = eplb_p_next_row(window);
-    n   = eplb_p_row_size(window);
-    for (i = 0; i < n; i++)
+    n = eplb_p_row_size(window);
+    for (i = 0; i < n; i++) {
         if (count[i] < 0) return EPLB_ERR_NEGATIVE;
+        any |= count[i];
+    }
+    if (!any) return EPLB_OK;
+    row = eplb_p_next_row(window);
     for (i = 0; i < n; i++) row[i] = (float)count[i];
     eplb_p_add_row(window);
     return EPLB_OK;
@@ -4462,8 +4619,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
     return EPLB_OK;
 }
 
-/* Whether the slots of a layer hold experts and served no fewer than 0 tokens each, nor more of one
-   expert than int32_t can count. Where all slots together served no more than that, no expert needs a
+/* Whether the slots of a layer hold experts, or nothing, and served no fewer than 0 tokens each, nor more of
+   one expert than int32_t can count. Where all slots together served no more than that, no expert needs a
    sum of its own. */
 static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count,
                                             int32_t num_slots, int32_t num_experts)
@@ -4472,7 +4629,7 @@ static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_
     int32_t e, slot;
 
     for (slot = 0; slot < num_slots; slot++) {
-        if (!eplb_p_within(phy2log[slot], 0, num_experts - 1)) return EPLB_ERR_PLAN;
+        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1)) return EPLB_ERR_PLAN;
         if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
         sum += slot_count[slot];
     }
@@ -4510,7 +4667,8 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
         const int32_t *phy2log = plan->phy2log + layer * slots, *served = slot_count + layer * slots;
         int32_t *sum = count + layer * experts;
         for (i = 0; i < experts; i++) sum[i] = 0;
-        for (i = 0; i < slots; i++) sum[phy2log[i]] += served[i];
+        for (i = 0; i < slots; i++)
+            if (phy2log[i] != EPLB_P_EMPTY) sum[phy2log[i]] += served[i];
     }
     return EPLB_OK;
 }
@@ -4536,6 +4694,10 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #undef EPLB_P_SPLIT_STEPS
 #undef EPLB_P_SPLIT_LEAF
 #undef EPLB_P_CLOSE
+#undef EPLB_P_MOST_STEPS
+#undef EPLB_P_ON_STEPS
+#undef EPLB_P_FAINT
+#undef EPLB_P_EMPTY
 
 #ifdef __cplusplus
 }
@@ -4544,6 +4706,10 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #endif /* EPLB_IMPLEMENTATION */
 
 /* HISTORY
+   0.2.0  (to come) Plan version 2: samples without load count for nothing, and where a GPU has more slots than
+          its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
+          is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
+          it is by a sample without load. Effort is bounded by the shape.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

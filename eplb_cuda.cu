@@ -204,17 +204,32 @@ static __device__ float eplb_p_layer_scale(const eplb_p_cuda_call &c, const eplb
     return largest ? eplb_p_scale(largest) : 0.0f;
 }
 
-/* The weighted mean of an expert over the samples, scaled, in the order of eplb_p_mean_load. */
-static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, float scale, int32_t e)
+/* What the samples that count do so for together, in their order. */
+static __device__ float eplb_p_count_samples(const eplb_p_cuda_call &c, const eplb_p_samples &s,
+                                             uint64_t *reduce)
 {
-    float load = 0.0f, count = 0.0f;
+    float count = 0.0f;
+    int32_t t, e;
+
+    for (t = 0; t < s.num; t++) {
+        uint32_t holds_load = 0;
+        for (e = eplb_p_thread(); e < c.num_experts; e += eplb_p_threads())
+            holds_load |= eplb_p_sample_load(&s, t, e) > 0.0f;
+        if (eplb_p_block_max_bits(holds_load, reduce)) count = eplb_p_add(count, eplb_p_sample_share(&s, t));
+    }
+    return count;
+}
+
+/* The weighted mean of an expert over the samples, scaled, in the order of eplb_p_mean_load. */
+static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, float scale, float count, int32_t e)
+{
+    float load = 0.0f;
     int32_t t;
 
     if (!(scale > 0.0f)) return 1.0f;
     for (t = 0; t < s.num; t++) {
-        float share = eplb_p_sample_share(&s, t);
-        load  = eplb_p_add(load, eplb_p_mul(eplb_p_sample_load(&s, t, e), eplb_p_mul(share, scale)));
-        count = eplb_p_add(count, share);
+        float factor = eplb_p_mul(eplb_p_sample_share(&s, t), scale);
+        load = eplb_p_add(load, eplb_p_mul(eplb_p_sample_load(&s, t, e), factor));
     }
     return s.num > 1 ? eplb_p_div(load, count) : load;
 }
@@ -223,7 +238,7 @@ static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, float sca
 static __device__ void eplb_p_load_layer(const eplb_p_cuda_call &c, int32_t layer)
 {
     uint64_t *reduce = (uint64_t *)eplb_p_shared;
-    float *load = c.load + eplb_p_at(layer, c.num_experts, 0), scale = 0.0f;
+    float *load = c.load + eplb_p_at(layer, c.num_experts, 0), scale = 0.0f, count = 1.0f;
     eplb_p_samples s;
     eplb_result result;
     int32_t i, group;
@@ -237,10 +252,11 @@ static __device__ void eplb_p_load_layer(const eplb_p_cuda_call &c, int32_t laye
     if (result == EPLB_OK) {
         if (s.weight) s.heaviest = eplb_p_heaviest_sample(c, s, reduce);
         scale = eplb_p_layer_scale(c, s, reduce);
+        if (s.num > 1) count = eplb_p_count_samples(c, s, reduce);
     }
     if (c.plan.layer_status && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
     for (i = eplb_p_thread(); i < c.num_experts; i += eplb_p_threads())
-        load[i] = eplb_p_mean_of_expert(s, scale, i);
+        load[i] = eplb_p_mean_of_expert(s, scale, count, i);
     __syncthreads(); /* for sums of groups or for replicating, which takes over the shared memory */
 
     for (group = eplb_p_thread(); c.group_order && group < c.num_groups; group += eplb_p_threads()) {

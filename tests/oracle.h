@@ -544,18 +544,26 @@ static inline void oracle_clean_row(const float *weight, int32_t n, float *load)
         load[i] = 1.0f;
 }
 
-/* The load of a layer's experts: the mean over the samples. */
+/* The load of a layer's experts: the mean over the samples that hold any. */
 static inline void oracle_layer_load(const eplb_problem *problem, const float *weight, int32_t layer,
                                      float *load)
 {
     size_t  L = (size_t)problem->num_layers, E = (size_t)problem->num_experts;
     int32_t T = problem->num_samples == 0 ? 1 : problem->num_samples;
     float  *mean = oracle_floats(problem->num_experts);
+    int32_t loaded = 0;
+    for (size_t t = 0; t < (size_t)T; t++) {
+        const float *row = weight + (t * L + (size_t)layer) * E;
+        size_t       e = 0;
+        while (e < E && !(row[e] > 0.0f))
+            e++;
+        loaded += e < E;
+    }
     for (size_t e = 0; e < E; e++) {
         for (size_t t = 0; t < (size_t)T; t++)
             mean[e] = oracle_add(mean[e], weight[(t * L + (size_t)layer) * E + e]);
-        if (T > 1)
-            mean[e] = oracle_div(mean[e], (float)T);
+        if (loaded > 1)
+            mean[e] = oracle_div(mean[e], (float)loaded);
     }
     oracle_clean_row(mean, problem->num_experts, load);
     free(mean);

@@ -748,7 +748,7 @@ static void expect_bad_plan(const arguments *a, const char *what)
 
 static void test_bad_plans(void)
 {
-    static const int32_t bad_ids[] = {-1, E, E + 1, INT32_MIN, INT32_MAX};
+    static const int32_t bad_ids[] = {-2, E, E + 1, INT32_MIN, INT32_MAX};
     uint64_t             rng = 4;
     for (int32_t layer = 0; layer < L; layer++) {
         for (int which = 0; which < 3; which++) {

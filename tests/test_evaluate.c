@@ -36,6 +36,14 @@ static double load_of(const eplb_problem *p, const float *weight, int32_t t, int
     return weight[(t * p->num_layers + l) * p->num_experts + e];
 }
 
+static int holds_load(const eplb_problem *p, const float *weight, int32_t t, int32_t l)
+{
+    for (int32_t e = 0; e < p->num_experts; e++)
+        if (load_of(p, weight, t, l, e) > 0)
+            return 1;
+    return 0;
+}
+
 /* --------------------------------------------------------------------------------------- loads */
 
 typedef enum load_kind { SMALL_WHOLE, WHOLE, SKEWED, ONE_HOT, EVEN, NUM_LOAD_KINDS } load_kind;
@@ -63,12 +71,13 @@ static void draw_loads(uint64_t *rng, const eplb_problem *p, float *weight)
     }
 }
 
-/* Any plan that leaves no expert out, whatever the policy. */
+/* Any plan that leaves no expert out, whatever the policy, now and then with empty slots. */
 static void draw_plan(uint64_t *rng, const eplb_problem *p, int32_t *phy2log)
 {
+    int32_t lowest = test_range(rng, -1, 0);
     for (int32_t i = 0; i < p->num_layers * p->num_replicas; i++) {
         int32_t s = i % p->num_replicas;
-        phy2log[i] = s < p->num_experts ? s : test_range(rng, 0, p->num_experts - 1);
+        phy2log[i] = s < p->num_experts ? s : test_range(rng, lowest, p->num_experts - 1);
         int32_t other = i - s + test_range(rng, 0, s);
         int32_t moved = phy2log[other];
         phy2log[other] = phy2log[i];
@@ -111,19 +120,25 @@ static void check_figures(const eplb_problem *p, const float *weight, const plan
 {
     const int32_t           *phy2log = got->phy2log + l * p->num_replicas;
     const eplb_layer_report *r = &got->report[l];
-    int32_t slots = p->num_replicas / p->num_gpus, samples = num_samples(p);
+    int32_t slots = p->num_replicas / p->num_gpus, samples = 0, held = 0;
     int32_t count[MAX_EXPERTS] = {0}, max_count = 0;
     double  gpu_mean[MAX_GPUS] = {0}, slot_mean[MAX_EXPERTS] = {0};
     double  max_load = 0, mean_load = 0, max_slot = 0, sum_slots = 0;
 
-    for (int32_t s = 0; s < p->num_replicas; s++)
-        count[phy2log[s]]++;
-    for (int32_t t = 0; t < samples; t++) {
+    for (int32_t s = 0; s < p->num_replicas; s++) {
+        count[phy2log[s] < 0 ? 0 : phy2log[s]] += phy2log[s] >= 0;
+        held += phy2log[s] >= 0;
+    }
+    for (int32_t t = 0; t < num_samples(p); t++)
+        samples += holds_load(p, weight, t, l);
+    for (int32_t t = 0; t < num_samples(p); t++) {
         double sample_max = 0;
+        if (!holds_load(p, weight, t, l))
+            continue;
         for (int32_t g = 0; g < p->num_gpus; g++) {
             double sum = 0;
             for (int32_t s = g * slots; s < (g + 1) * slots; s++)
-                sum += load_of(p, weight, t, l, phy2log[s]) / count[phy2log[s]];
+                sum += phy2log[s] < 0 ? 0 : load_of(p, weight, t, l, phy2log[s]) / count[phy2log[s]];
             gpu_mean[g] += sum / samples;
             mean_load   += sum / samples / p->num_gpus;
             sample_max   = larger(sample_max, sum);
@@ -138,7 +153,7 @@ static void check_figures(const eplb_problem *p, const float *weight, const plan
         max_count  = count[e] > max_count ? count[e] : max_count;
     }
     double balancedness = max_load > 0 ? mean_load / max_load : 1;
-    double replica_balancedness = max_slot > 0 ? sum_slots / p->num_replicas / max_slot : 1;
+    double replica_balancedness = max_slot > 0 ? sum_slots / held / max_slot : 1;
 
     CHECK(close_to(r->max_load, max_load, FIGURE_TOLERANCE), "%g, not %g", r->max_load, max_load);
     CHECK(close_to(r->mean_load, mean_load, FIGURE_TOLERANCE), "%g, not %g", r->mean_load, mean_load);
@@ -147,6 +162,8 @@ static void check_figures(const eplb_problem *p, const float *weight, const plan
     CHECK(r->balancedness > 0 && r->balancedness <= 1, "%g", r->balancedness);
     CHECK(close_to(r->replica_balancedness, replica_balancedness, 2 * FIGURE_TOLERANCE), "%g, not %g",
           r->replica_balancedness, replica_balancedness);
+    CHECK(r->lower_bound >= r->mean_load, "bound %.9g, mean %.9g", r->lower_bound, r->mean_load);
+    CHECK(r->max_load >= r->mean_load, "maximum %.9g, mean %.9g", r->max_load, r->mean_load);
     CHECK(r->max_logcnt == max_count, "%d, not %d", r->max_logcnt, max_count);
     for (int32_t g = 0; g < p->num_gpus; g++) {
         double load = got->gpu_load[l * p->num_gpus + g];
@@ -378,18 +395,21 @@ static void find_optimum(const eplb_problem *p, const eplb_options *o, const flo
     s->groups  = global ? 1 : p->num_groups;
     s->nodes   = global ? 1 : p->num_nodes;
     s->gpus    = p->num_gpus;
-    s->samples = num_samples(p);
+    s->samples = 0;
+    for (int t = 0; t < num_samples(p); t++) { /* those without load count for nothing */
+        for (int e = 0; e < s->experts; e++)
+            s->load[s->samples][e] = load_of(p, weight, t, 0, e);
+        s->samples += holds_load(p, weight, t, 0);
+    }
+    s->samples = s->samples > 0 ? s->samples : 1;
     s->cap     = o->max_replicas > 0 ? o->max_replicas : p->num_replicas;
     s->slots_per_node = p->num_replicas / s->nodes;
     s->slots_per_gpu  = p->num_replicas / p->num_gpus;
     for (int n = 0; n < s->nodes; n++)
         s->spare[n] = (p->num_replicas - p->num_experts) / s->nodes;
-    for (int e = 0; e < s->experts; e++) {
-        for (int t = 0; t < s->samples; t++) {
-            s->load[t][e] = load_of(p, weight, t, 0, e);
+    for (int e = 0; e < s->experts; e++)
+        for (int t = 0; t < s->samples; t++)
             s->mean[e] += s->load[t][e] / s->samples;
-        }
-    }
     s->best = s->bound = 1e300;
     choose_nodes(s, 0);
 }
@@ -440,14 +460,14 @@ static void test_optimum(void)
         CHECK(s.best < 1e300, "case %d: no plan found", i);
 
         /* The optimum is exact but for 2^-52 or so; a float32 maximum may be under it by the rounding
-           of its quotients and sums. The bound must be under both, without any tolerance. */
+           of its quotients and sums. The bound must be under both, but for the optimum's own rounding. */
         double rounding = (s.slots_per_gpu + s.samples + 2) / 16777216.0;
         memcpy(got.phy2log, s.best_phy2log, sizeof s.best_phy2log);
         CHECK(evaluate(&p, &o, weight, &got) == EPLB_OK, "case %d", i);
         float bound = got.report[0].lower_bound, of_optimum = got.report[0].max_load;
         CHECK(close_to(of_optimum, s.best, rounding), "case %d: %.9g, not %.9g", i, of_optimum, s.best);
         CHECK(bound <= of_optimum, "case %d: bound %.9g, best plan %.9g", i, bound, of_optimum);
-        CHECK(bound <= s.best, "case %d: bound %.9g, optimum %.9g", i, bound, s.best);
+        CHECK(bound <= s.best * (1 + 0x1p-50), "case %d: bound %.9g, optimum %.9g", i, bound, s.best);
         CHECK(bound >= s.bound * (1 - 1e-6 * (1 + s.samples)), "case %d: bound %.9g, provable %.9g", i, bound,
               s.bound);
         tight += bound >= s.best * (1 - 1e-6);
@@ -501,7 +521,7 @@ static void test_many_groups(void)
             CHECK(evaluate(&p, &o, weight, &got) == EPLB_OK, "case %d, %s", i, eplb_preset_name(preset));
             const eplb_layer_report *r = &got.report[0];
             CHECK(r->lower_bound <= r->max_load, "case %d, %s", i, eplb_preset_name(preset));
-            CHECK(r->lower_bound >= r->mean_load * 0.999999f, "case %d, %s", i, eplb_preset_name(preset));
+            CHECK(r->lower_bound >= r->mean_load, "case %d, %s", i, eplb_preset_name(preset));
             CHECK(r->lower_bound >= provable * 0.999999f, "case %d: %g", i, r->lower_bound);
         }
     }
@@ -539,7 +559,7 @@ static void test_hard_case(void)
         CHECK(evaluate(&p, &o, hard_case, &got) == EPLB_OK, "%s", eplb_preset_name(preset));
         const eplb_layer_report *r = &got.report[0];
         CHECK(r->mean_load == 181.25f, "%s: %g", eplb_preset_name(preset), r->mean_load);
-        CHECK(r->lower_bound >= 181.25f * 0.999999f, "%s: %.9g", eplb_preset_name(preset), r->lower_bound);
+        CHECK(r->lower_bound >= 181.25f, "%s: %.9g", eplb_preset_name(preset), r->lower_bound);
         CHECK(r->lower_bound <= r->max_load, "%s: %.9g", eplb_preset_name(preset), r->lower_bound);
         CHECK(preset != EPLB_PRESET_DEEPSEEK || r->max_load == 232, "%g", r->max_load);
     }

@@ -170,9 +170,12 @@ static void test_planted(void)
 
 /* ------------------------------------------------------------------------------------ one layer */
 
+enum { MOST_SAMPLES = 9 };
+
 /* A layer of a problem as the policy sees it, with a plan, in double precision. */
 typedef struct layer_view {
-    int32_t        num_experts, num_gpus, num_samples;
+    int32_t        num_experts, num_gpus;
+    int32_t        num_samples, sample[MOST_SAMPLES]; /* those that hold load in the layer: T of this view */
     int32_t        num_nodes, node_gpus, gpu_slots; /* one node under the global policy */
     const int32_t *phy2log;       /* [R] */
     double        *sample_weight; /* [T] beside the heaviest */
@@ -207,6 +210,15 @@ static const float *layer_load(const random_problem *r, int32_t sample, int32_t 
     return r->weight + row * (size_t)r->problem.num_experts;
 }
 
+static int holds_load(const random_problem *r, int32_t sample, int32_t layer)
+{
+    const float *load = layer_load(r, sample, layer);
+    for (int32_t e = 0; e < r->problem.num_experts; e++)
+        if (load[e] > 0)
+            return 1;
+    return 0;
+}
+
 static layer_view view_layer(const random_problem *r, const int32_t *phy2log, int32_t layer)
 {
     const eplb_problem *p = &r->problem;
@@ -215,24 +227,29 @@ static layer_view view_layer(const random_problem *r, const int32_t *phy2log, in
     float               heaviest = 0;
     v.num_experts = p->num_experts;
     v.num_gpus = p->num_gpus;
-    v.num_samples = problem_samples(p);
+    v.num_samples = 0;
     v.num_nodes = nodes_under_policy(p, r->options.policy);
     v.node_gpus = p->num_gpus / v.num_nodes;
     v.gpu_slots = p->num_replicas / p->num_gpus;
     v.phy2log = phy2log + (size_t)layer * (size_t)p->num_replicas;
-    v.sample_weight = doubles(v.num_samples, 1);
-    v.share = doubles(v.num_samples, v.num_experts);
-    v.gpu_load = doubles(v.num_samples, v.num_gpus);
-    for (int32_t t = 0; weight && t < v.num_samples; t++)
-        heaviest = weight[t] > heaviest ? weight[t] : heaviest;
-    for (int32_t t = 0; t < v.num_samples; t++) {
+    v.sample_weight = doubles(problem_samples(p), 1);
+    v.share = doubles(problem_samples(p), v.num_experts);
+    v.gpu_load = doubles(problem_samples(p), v.num_gpus);
+    for (int32_t t = 0; weight && t < problem_samples(p); t++)
+        if (weight[t] > heaviest && holds_load(r, t, layer))
+            heaviest = weight[t];
+    for (int32_t t = 0; t < problem_samples(p); t++) {
         const float *load = layer_load(r, t, layer);
-        double      *share = v.share + t * v.num_experts;
-        v.sample_weight[t] = weight ? (double)weight[t] / (double)heaviest : 1;
+        double      *share = v.share + v.num_samples * v.num_experts;
+        if (!holds_load(r, t, layer) || (heaviest > 0 && (double)weight[t] / (double)heaviest < 0x1p-30))
+            continue; /* what counts for less is not seen */
+        v.sample[v.num_samples] = t;
+        v.sample_weight[v.num_samples] = heaviest > 0 ? (double)weight[t] / (double)heaviest : 1;
         for (int32_t e = 0; e < v.num_experts; e++)
             share[e] = (double)load[e] / plan_copies(v.phy2log, p->num_replicas, e);
         for (int32_t i = 0; i < p->num_replicas; i++)
-            v.gpu_load[t * v.num_gpus + i / v.gpu_slots] += share[v.phy2log[i]];
+            v.gpu_load[v.num_samples * v.num_gpus + i / v.gpu_slots] += share[v.phy2log[i]];
+        v.num_samples++;
     }
     return v;
 }
@@ -288,7 +305,6 @@ static int32_t view_avoidable_duplicates(const layer_view *v)
 
 /* ----------------------------------------------------------------------------- random problems */
 
-enum { MOST_SAMPLES = 9 };
 
 /* A random problem with effort, and one time in three with more samples: the same experts under loads
    that vary about a mean of their own, counting differently. */
@@ -391,12 +407,18 @@ static void check_groups(const random_problem *r, const layer_view *v)
     free(seen);
 }
 
+/* Whether no expert may be twice on a GPU: where there are more slots than that leaves room for, it may. */
+static int kept_apart(const random_problem *r, const layer_view *v)
+{
+    return !r->options.allow_duplicates && v->gpu_slots <= v->num_experts / v->num_nodes;
+}
+
 static void check_duplicates(const random_problem *r, const planned *p, const layer_view *v, int32_t layer)
 {
     int32_t avoidable = view_avoidable_duplicates(v);
     CHECK(p->report[layer].num_duplicates == view_duplicates(v), RANDOM_FORMAT ": layer %d: %d, not %d",
           RANDOM_ARGS(r), (int)layer, (int)p->report[layer].num_duplicates, (int)view_duplicates(v));
-    CHECK(r->options.allow_duplicates || avoidable == 0,
+    CHECK(!kept_apart(r, v) || avoidable == 0,
           RANDOM_FORMAT ": layer %d: %d slots beside a replica of their expert", RANDOM_ARGS(r), (int)layer,
           (int)avoidable);
 }
@@ -423,7 +445,7 @@ static void check_never_worse(const random_problem *r, const planned *p)
     planned      start = plan_case(r, &options);
     for (int32_t layer = 0; layer < r->problem.num_layers; layer++) {
         layer_view v = view_layer(r, start.plan.phy2log, layer);
-        if (r->options.allow_duplicates || view_avoidable_duplicates(&v) == 0)
+        if (!kept_apart(r, &v) || view_avoidable_duplicates(&v) == 0)
             CHECK(p->report[layer].max_load <= start.report[layer].max_load * 1.00001f,
                   RANDOM_FORMAT ": layer %d: %.9g, was %.9g", RANDOM_ARGS(r), (int)layer,
                   (double)p->report[layer].max_load, (double)start.report[layer].max_load);
@@ -503,7 +525,7 @@ static double load_error(const random_problem *r, const layer_view *v, int32_t l
     while ((1 << sample_bits) < v->num_samples)
         sample_bits++;
     for (int32_t t = 0; t < v->num_samples; t++) {
-        const float *load = layer_load(r, t, layer);
+        const float *load = layer_load(r, v->sample[t], layer);
         double       sum = 0;
         for (int32_t e = 0; e < E; e++)
             sum += (double)load[e] * sqrt(v->sample_weight[t]);
@@ -548,7 +570,7 @@ static void check_swaps(const random_problem *r, const layer_view *v, int32_t la
     for (int32_t i = first; i < last; i++)
         for (int32_t j = i - i % v->gpu_slots + v->gpu_slots; j < last; j++) {
             double fall = swap_fall(v, i, j, error);
-            if (fall > most && (r->options.allow_duplicates || keeps_apart(v, i, j)))
+            if (fall > most && (!kept_apart(r, v) || keeps_apart(v, i, j)))
                 most = fall;
         }
     CHECK(most <= left, RANDOM_FORMAT ": layer %d, node %d: a swap is left that gains %g; %g may be",

@@ -59,7 +59,7 @@ static void window_free(guarded_window *g)
     free(g->block);
 }
 
-/* All that was ever pushed, oldest first. */
+/* All that was ever pushed, oldest first; each holds load. */
 typedef struct history {
     int32_t L, E, num;
     float  *weight; /* [num, L, E] */
@@ -69,6 +69,8 @@ static history history_make(uint64_t *state, int32_t L, int32_t E, int32_t num)
 {
     history h = {L, E, num, NULL};
     h.weight = random_loads(state, num * L, E);
+    for (int32_t i = 0; i < num; i++)
+        h.weight[(size_t)i * (size_t)L * (size_t)E] += 1.0f;
     return h;
 }
 
@@ -228,6 +230,44 @@ static void test_decay(void)
         }
         window_free(&g);
     }
+}
+
+/* Samples without load, at any place among others and however many: the window is as without them. So is
+   one that has had no other, which is empty. */
+static void test_idle_samples(uint64_t seed)
+{
+    uint64_t       state = seed;
+    int32_t        L = test_range(&state, 1, 3), E = test_range(&state, 1, 9), num = test_range(&state, 0, 9);
+    int32_t        capacity = test_range(&state, 1, 6);
+    float          decay = random_decay(&state), *idle = random_loads(&state, L, E);
+    static const int32_t idle_count[3 * 9];
+    history        h = history_make(&state, L, E, num);
+    guarded_window busy = window_make(L, E, capacity, decay, 0), both = window_make(L, E, capacity, decay, 0);
+    for (int32_t i = 0; i < L * E; i++)
+        idle[i] = i % 2 ? -0.0f : 0.0f;
+    for (int32_t i = 0; i <= num; i++) {
+        for (int32_t idles = test_range(&state, 0, 300); idles > 0; idles--)
+            CHECK((idles % 2 ? eplb_window_push(&both.window, idle)
+                             : eplb_window_push_counts(&both.window, idle_count)) == EPLB_OK,
+                  "seed %llu", (unsigned long long)seed);
+        if (i == num)
+            break;
+        CHECK(eplb_window_push(&busy.window, history_row(&h, i)) == EPLB_OK, "seed %llu",
+              (unsigned long long)seed);
+        CHECK(eplb_window_push(&both.window, history_row(&h, i)) == EPLB_OK, "seed %llu",
+              (unsigned long long)seed);
+    }
+    CHECK(both.window.num_samples == busy.window.num_samples && both.window.next == busy.window.next,
+          "seed %llu: %d samples", (unsigned long long)seed, (int)both.window.num_samples);
+    CHECK(same_floats(both.window.weight, busy.window.weight,
+                      (size_t)busy.window.num_samples * (size_t)L * (size_t)E) &&
+              same_floats(both.window.sample_weight, busy.window.sample_weight,
+                          (size_t)busy.window.num_samples),
+          "seed %llu: other samples or weights", (unsigned long long)seed);
+    free(idle);
+    free(h.weight);
+    window_free(&busy);
+    window_free(&both);
 }
 
 /* Starting afresh, by init or by the two fields, forgets all samples. */
@@ -395,7 +435,8 @@ typedef struct served { /* tokens by slot under some plan */
     int64_t     *naive;      /* [L, E] */
 } served;
 
-/* Any map of slots to experts, with some experts in no slot; now and then many tokens. */
+/* Any map of slots to experts, with some experts in no slot and some slots empty; now and then many
+   tokens. */
 static served served_make(uint64_t *state)
 {
     served s;
@@ -411,7 +452,7 @@ static served served_make(uint64_t *state)
     s.count = plan_ints(experts);
     s.naive = (int64_t *)test_alloc(experts * sizeof(int64_t));
     for (size_t i = 0; i < slots; i++) {
-        s.plan.phy2log[i] = test_range(state, 0, s.problem.num_experts - 1);
+        s.plan.phy2log[i] = test_range(state, 0, 7) ? test_range(state, 0, s.problem.num_experts - 1) : -1;
         s.slot_count[i] = test_range(state, 0, 3) ? test_range(state, 0, most) : 0;
     }
     for (size_t i = 0; i < experts; i++) {
@@ -464,7 +505,7 @@ static void test_bad_served(uint64_t seed)
     for (int32_t i = 0; i < slots; i++)
         s.slot_count[i] /= 100; /* no sum overflows */
     if (bad_plan)
-        s.plan.phy2log[at] = low ? -1 - test_range(&state, 0, 1) * INT32_MAX : s.problem.num_experts;
+        s.plan.phy2log[at] = low ? (test_range(&state, 0, 1) ? -2 : INT32_MIN) : s.problem.num_experts;
     else
         s.slot_count[at] = low ? INT32_MIN : -1;
     eplb_result r = eplb_logical_counts(&s.problem, &s.plan, s.slot_count, s.count);
@@ -807,8 +848,8 @@ static void test_logical_counts_errors(void)
         int32_t expert = phy2log[at], tokens = slot_count[at];
         phy2log[at] = E;
         refused("no such expert", eplb_logical_counts(&good, &plan, slot_count, now.count), EPLB_ERR_PLAN);
-        phy2log[at] = -1;
-        refused("expert -1", eplb_logical_counts(&good, &plan, slot_count, now.count), EPLB_ERR_PLAN);
+        phy2log[at] = -2;
+        refused("expert -2", eplb_logical_counts(&good, &plan, slot_count, now.count), EPLB_ERR_PLAN);
         phy2log[at] = expert;
         slot_count[at] = -1;
         refused("tokens -1", eplb_logical_counts(&good, &plan, slot_count, now.count), EPLB_ERR_NEGATIVE);
@@ -838,6 +879,7 @@ int main(int argc, char **argv)
     test_logical_counts_errors();
     for (int i = 0; i < count; i++) {
         test_ring(seed + (uint64_t)i);
+        test_idle_samples(seed + (uint64_t)i);
         test_view_plans(seed + (uint64_t)i);
         test_whole_way(seed + (uint64_t)i);
         test_bad_served(seed + (uint64_t)i);
