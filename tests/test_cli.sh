@@ -939,7 +939,7 @@ refused "plan needs --gpus$hint" --replicas 16
 refused "unknown option '--colour'$hint" --colour red
 refused "unknown option '-q'$hint" -q
 refused "unknown option '--gpus8'$hint" --gpus8
-refused "one file of loads at a time: '$TMP/two.csv' or 'other.csv'" other.csv
+refused "the file 'other.csv' stands there twice" other.csv other.csv
 refused "--gpus $whole '0'" --replicas 16 --gpus 0
 refused "--gpus $whole '-8'" --replicas 16 --gpus -8
 refused "--gpus $whole '8x'" --replicas 16 --gpus=8x

@@ -112,6 +112,40 @@ static double parse_half_life(const char *text)
     return value;
 }
 
+/* A or A-B, either of which may be negative. */
+static void parse_steps(const char *text, reading *how)
+{
+    const char *end   = text + strlen(text);
+    const char *dash  = *text ? strchr(text + 1, '-') : NULL;
+    bool        right = parse_integer(text, dash ? dash : end, &how->first_step);
+    how->last_step    = how->first_step;
+    if (right && dash)
+        right = parse_integer(dash + 1, end, &how->last_step);
+    if (!right || how->last_step < how->first_step)
+        fail(STATUS_INPUT, "--steps needs a step or a range such as 100-199, not '%s'", text);
+    how->has_steps = true;
+}
+
+/* If the argument looked at is an option of how files are read, takes it; else returns false. */
+static bool parse_reading_option(arguments *a, reading *how)
+{
+    const char *value;
+    if ((value = option_value(a, "--axes"))) {
+        how->axes = value;
+        (void)axes_wanted(how);
+    } else if ((value = option_value(a, "--key")))
+        how->key = value;
+    else if ((value = option_value(a, "--experts")))
+        how->num_experts = parse_count("--experts", value, 1);
+    else if ((value = option_value(a, "--steps")))
+        parse_steps(value, how);
+    else if ((value = option_value(a, "--map")))
+        how->map = value;
+    else
+        return false;
+    return true;
+}
+
 /* If the argument looked at is an option that plan and replay share, takes it; else returns false.
    So do the two functions after it for the options that one of them has. */
 static bool parse_shared_option(arguments *a, settings *s)
@@ -182,13 +216,25 @@ static void refuse_same(const char *option, const char *path, const char *other,
         fail(STATUS_INPUT, "%s and %s cannot both be '%s'", option, other, path);
 }
 
+static void add_input(settings *s, const char *path)
+{
+    for (int32_t i = 0; i < s->num_inputs; i++) {
+        if (strcmp(s->inputs[i], path) == 0)
+            fail(STATUS_INPUT, "the file '%s' stands there twice", path);
+    }
+    s->inputs[s->num_inputs++] = path;
+}
+
 static settings parse_arguments(arguments *a, const char *command,
                                 bool (*parse_own_option)(arguments *, settings *))
 {
     settings s;
     bool     options_ended = false;
     memset(&s, 0, sizeof s);
+    s.inputs      = (const char **)allocate((size_t)a->count, sizeof *s.inputs);
     s.nodes       = 1;
+    s.reading.first_step = INT64_MIN;
+    s.reading.last_step  = INT64_MAX;
     s.groups      = 1;
     s.preset[0]   = EPLB_PRESET_DEFAULT;
     s.num_presets = 1;
@@ -198,16 +244,15 @@ static settings parse_arguments(arguments *a, const char *command,
     for (; a->at < a->count; a->at++) {
         const char *text = a->text[a->at];
         if (options_ended || text[0] != '-' || strcmp(text, "-") == 0) {
-            if (s.input)
-                fail(STATUS_INPUT, "one file of loads at a time: '%s' or '%s'", s.input, text);
-            s.input = text;
+            add_input(&s, text);
         } else if (strcmp(text, "--") == 0) {
             options_ended = true;
-        } else if (!parse_shared_option(a, &s) && !parse_own_option(a, &s)) {
+        } else if (!parse_reading_option(a, &s.reading) && !parse_shared_option(a, &s) &&
+                   !parse_own_option(a, &s)) {
             fail(STATUS_INPUT, "unknown option '%s'; try 'eplb --help'", text);
         }
     }
-    if (!s.input)
+    if (!s.num_inputs)
         fail(STATUS_INPUT, "%s needs a file of loads, or - for standard input; try 'eplb --help'", command);
     if (!s.replicas || !s.gpus)
         fail(STATUS_INPUT, "%s needs %s; try 'eplb --help'", command, s.replicas ? "--gpus" : "--replicas");

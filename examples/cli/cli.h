@@ -4,9 +4,13 @@
      main.c                 commands, and what --help says
      common.c               progress, errors, memory, numbers
      arguments.c            arguments and settings
-     source.c               files of loads, and which reader they go to
+     source.c               files, of which every byte can be gone to
      text.c                 what the readers of CSV and JSON share
+     axes.c                 what the dimensions of an array stand for
+     reader.c               which reader a file goes to
      csv.c, json.c, npy.c   a reader each
+     map.c                  plans that are in force
+     feed.c                 the samples of all files, as loads of experts
      plan.c                 planning, and the library's errors in words
      replay.c               replaying
      print.c                tables, summaries, bars
@@ -16,7 +20,8 @@
 #ifndef CLI_H
 #define CLI_H
 
-#define _XOPEN_SOURCE 700 /* POSIX 2008 and realpath */
+#define _XOPEN_SOURCE     700 /* POSIX 2008 and realpath */
+#define _FILE_OFFSET_BITS 64
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -69,8 +74,19 @@ typedef struct arguments { /* what main was given; `at` is the one looked at */
     int    at;
 } arguments;
 
+typedef struct reading { /* how files are read */
+    const char *axes;                  /* a letter for each dimension; NULL: by how many there are */
+    const char *key;                   /* of the array in a file of several, or NULL */
+    int32_t     num_experts;           /* where the file only has ids of them; 0: the largest id + 1 */
+    bool        has_steps;             /* whether only some were asked for */
+    int64_t     first_step, last_step; /* which */
+    const char *map;                   /* path of the plan in force, or NULL */
+} reading;
+
 typedef struct settings { /* what eplb plan or eplb replay was asked for */
-    const char *input;
+    const char **inputs; /* paths, - is standard input; at least one */
+    int32_t     num_inputs;
+    reading     reading;
     const char *json, *csv, *svg;        /* output paths, NULL = none */
     int32_t     replicas, gpus, nodes, groups, max_replicas;
     int32_t     policy;
@@ -94,24 +110,74 @@ const char *policy_name(int32_t policy);
 
 /* ----------------------------------------------------------------------------------- source.c */
 
-typedef struct source { /* a file read as a whole */
-    const char *name;   /* for messages */
-    char       *bytes;  /* size of them and a 0, so that number parsing stops */
-    size_t      size;
+typedef struct source { /* a file that can be read from any of its bytes on */
+    const char *name;        /* for messages */
+    FILE       *file;
+    uint64_t    begin, size; /* the part of the file that counts; places are counted from begin */
+    uint64_t    after;       /* the place after the buffer's bytes */
+    char       *buffer;
+    size_t      next, filled; /* bytes in the buffer: the next one, and how many there are */
 } source;
 
-enum { MIN_DIMS = 2, MAX_DIMS = 3 }; /* of a file's array: [L, E] or [T, L, E] */
+/* Opens a file; - is standard input. What cannot be gone back in is first copied to a temporary file. Ends
+   the program when it cannot be read. */
+source source_open(const char *path);
 
-typedef struct loads {
-    int32_t  num_samples, num_layers, num_experts;
-    float   *weight; /* [T, L, E], finite, >= 0 */
-    int64_t *step;   /* [T] as the file names the samples; NULL: it does not */
-} loads;
+/* A part of an open file as a source, which then owns it. */
+source source_of(const char *name, FILE *file, uint64_t begin, uint64_t size);
 
-/* The loads of a file, or of its bytes; end the program when they are wrong. */
-loads read_loads(const char *path);
-loads parse_loads(const source *from);
-void  free_loads(loads *table);
+/* A temporary file, which the system removes; ends the program when there is none. */
+FILE *source_temporary(const char *name);
+
+void source_close(source *s);
+
+/* Goes to a place, and gives it. */
+void     source_seek(source *s, uint64_t place);
+uint64_t source_at(const source *s);
+
+/* The next bytes, fewer at the end. */
+size_t source_read(source *s, void *to, size_t bytes);
+
+/* Fills the buffer, of which all is used; false at the end. */
+bool source_fill(source *s);
+
+/* The next byte, or -1 at the end; peek stays before it. */
+static inline int source_peek(source *s)
+{
+    return s->next < s->filled || source_fill(s) ? (unsigned char)s->buffer[s->next] : -1;
+}
+
+static inline int source_get(source *s)
+{
+    return s->next < s->filled || source_fill(s) ? (unsigned char)s->buffer[s->next++] : -1;
+}
+
+/* ------------------------------------------------------------------------------------- text.c */
+
+typedef struct text_place { /* in a file of text, from 1 */
+    const char *name;
+    size_t      line, column;
+} text_place;
+
+typedef struct text_field { /* without the blanks around it */
+    const char *begin, *end;
+} text_field;
+
+/* Ends the program with the place and what is wrong there. */
+void text_fail(text_place at, const char *format, ...) ENDS_PROGRAM(2, 3);
+
+/* White space within a line, and with the ends of lines. */
+bool is_blank(char c);
+bool is_space(char c);
+
+/* Goes past a byte order mark at the beginning of a file. */
+void text_skip_mark(source *from);
+
+/* What C and other programs write for numbers that are not finite. */
+bool field_is_not_finite(const text_field *field);
+
+/* The load in a field, after which a byte must follow that no number has; ends the program when it is none. */
+float text_load(text_place at, const text_field *field);
 
 #define QUOTE_BYTES 32
 typedef struct quote {
@@ -121,47 +187,150 @@ typedef struct quote {
 /* Begin .. end for a message, shortened. */
 quote quoted(const char *begin, const char *end);
 
-/* ------------------------------------------------------------------------------------- text.c */
+/* ------------------------------------------------------------------------------------- axes.c */
 
-typedef struct text_reader {
-    const source *from;
-    const char   *line_begin;
-    size_t        line;  /* 1-based */
-    float        *value; /* the loads in the order of the file */
-    size_t        num_values, values_room;
-} text_reader;
+enum { MAX_AXES = 8 };
 
-typedef struct text_field { /* without the blanks around it */
-    const char *begin, *end;
-} text_field;
+/* What the dimensions of an array stand for. An element is that of a sample, and has a place in it, [layers,
+   width]; several may have the same place, and then add up. Letters: T samples, L layers, E experts, G GPUs,
+   S slots of a GPU, P slots of all GPUs; K the experts that a token went to, whose numbers are ids, and N
+   tokens. */
+typedef struct axes {
+    int     num_dims;
+    char    letter[MAX_AXES];
+    int64_t dim[MAX_AXES];    /* elements along each dimension */
+    size_t  stride[MAX_AXES]; /* how much further a place is for the next one along it; 0 for T */
+    int     sample_axis;      /* the dimension T, -1: there is one sample */
+    int32_t num_samples, num_layers, width; /* width: experts or slots; when routed, 0 */
+    bool    by_slot;          /* E is P, or G and S */
+    bool    routed;           /* numbers are ids of experts, -1 is none, and each counts one */
+    bool    fortran;          /* the first index varies fastest */
+    bool    in_order;         /* a sample's elements stand together in the file, samples in order */
+} axes;
 
-/* Ends the program with the place, at `at` in this line, and what is wrong there. */
-void text_fail(const text_reader *r, size_t line, const char *at, const char *format, ...) ENDS_PROGRAM(4, 5);
+/* The axes of an array in a file of this name, after --axes or by its number of dimensions; ends the program
+   when they do not fit. With routed ids, axes_set_width follows once the number of experts is known. */
+axes axes_of(const char *name, const reading *how, const int64_t *dim, int num_dims, bool fortran);
+void axes_set_width(axes *a, int32_t num_experts);
 
-/* White space within a line, and with the ends of lines. */
-bool is_blank(char c);
-bool is_space(char c);
+/* How many dimensions --axes asks for; 0 without it. Letters are checked. */
+int axes_wanted(const reading *how);
 
-/* Where the text begins, after a byte order mark. */
-const char *text_begin(const source *from);
+/* Elements of the array, and of one sample; axes_of has found that they can be counted. */
+size_t axes_count(const axes *a);
+size_t axes_sample_count(const axes *a);
 
-/* What C and other programs write for numbers that are not finite. */
-bool field_is_not_finite(const text_field *field);
+/* The indices of an element, counted in the order of the file. */
+void axes_index(const axes *a, size_t element, int64_t index[MAX_AXES]);
 
-/* Appends the load in a field to the reader's; ends the program when it is none. */
-void text_add_load(text_reader *r, const text_field *field);
+/* Goes to the next element in the order of the file. */
+void axes_next(const axes *a, int64_t index[MAX_AXES]);
 
-/* A table of this shape, still without its loads. */
-loads text_table(const text_reader *r, size_t num_samples, size_t num_layers, size_t num_experts);
+/* The sample of an element, and its place in it: layer * width + column. When routed, the place of expert 0. */
+int32_t axes_sample(const axes *a, const int64_t index[MAX_AXES]);
+size_t  axes_place(const axes *a, const int64_t index[MAX_AXES]);
 
-/* ----------------------------------------------------------------------- csv.c, json.c, npy.c */
+/* ----------------------------------------------------------------------------------- reader.c */
 
-loads read_csv(const source *from);
-loads read_json(const source *from);
-loads read_npy(const source *from);
+typedef struct reader reader;
+
+/* One file: its samples, one at a time. Each reader's own struct starts with this one. */
+struct reader {
+    const char *name;    /* for messages */
+    int32_t     num_samples, num_layers, width; /* width: experts, or slots of all GPUs where by_slot */
+    bool        by_slot; /* the numbers are of slots */
+    bool        by_ids;  /* width is the largest id + 1, for want of --experts */
+    int64_t    *step;    /* [num_samples] as the file numbers them, ascending; NULL: 0, 1, .. */
+    int64_t    *layer;   /* [num_layers] as the file numbers them, ascending; NULL: 0, 1, .. */
+
+    /* Gives a sample, [num_layers, width], finite and >= 0; ends the program when it is wrong. Samples are
+       asked for in ascending order, some left out. */
+    void (*read)(reader *r, int32_t sample, float *load);
+
+    /* Frees the reader and closes its source. */
+    void (*close)(reader *r);
+};
+
+/* The reader that a file's first bytes ask for. Readers take over the source. Opening looks at all that the
+   shape depends on, and ends the program when it is wrong. */
+reader *reader_open(source from, const reading *how);
+reader *csv_open(source from, const reading *how);
+reader *json_open(source from, const reading *how);
+reader *npy_open(source from, const reading *how);
+
+/* A reader of loads that are in memory, [num_samples, num_layers, width], by what `as` says of them; both
+   become the reader's. */
+reader *held_open(reader as, float *load);
 
 /* Whether the first byte is that of .npy, with which no text starts. */
-bool npy_begins(const source *from);
+bool npy_begins(source *from);
+
+/* -------------------------------------------------------------------------------------- map.c */
+
+typedef struct plan_map { /* a plan that is in force */
+    int32_t  num_layers, num_replicas;
+    int64_t *layer;   /* [num_layers] ascending; NULL: 0, 1, .. */
+    int32_t *phy2log; /* [num_layers, num_replicas] the expert of each slot; -1: the slot is empty */
+} plan_map;
+
+/* Ends the program when the file is wrong. */
+plan_map map_read(const char *path);
+void     map_free(plan_map *m);
+
+/* ------------------------------------------------------------------------------------- feed.c */
+
+typedef struct feed { /* the samples of all input files, as loads of experts */
+    int32_t   num_samples, num_layers, num_experts;
+    int64_t  *step, *layer;   /* [num_samples], [num_layers] as the files number them, ascending; not NULL */
+    int32_t   num_readers;
+    reader  **reader;
+    int32_t   first_sample;   /* of the readers', that is sample 0 here */
+    plan_map  map;            /* where the readers are by slot */
+    float    *one;            /* [num_layers, width] of one reader */
+    double   *sum;            /* [num_layers, width] of all of them; then [num_layers, num_experts] */
+} feed;
+
+/* Opens the input files and selects the steps; ends the program when the files do not agree. */
+feed feed_open(const settings *s);
+
+/* Gives a sample, [num_layers, num_experts]; in ascending order, some left out. */
+void feed_read(feed *f, int32_t sample, float *load);
+void feed_close(feed *f);
+
+typedef struct loads { /* samples in memory */
+    int32_t  num_samples, num_layers, num_experts;
+    float   *weight; /* [T, L, E], finite, >= 0 */
+    int64_t *step;   /* [T] as the file numbers them */
+    int64_t *layer;  /* [L] */
+} loads;
+
+/* All samples. */
+loads read_all(feed *f);
+void  free_loads(loads *table);
+
+/* The rest of a source, and a 0: for readers that hold a file as a whole. */
+typedef struct whole_file {
+    const char *name;
+    char       *bytes;
+    size_t      size;
+} whole_file;
+whole_file source_whole(source *s);
+
+enum { MIN_DIMS = 2, MAX_DIMS = 3 }; /* of its array: [L, E] or [T, L, E] */
+
+typedef struct text_reader { /* of such a file */
+    const whole_file *from;
+    const char  *line_begin;
+    size_t       line;  /* 1-based */
+    float       *value; /* the loads in the order of the file */
+    size_t       num_values, values_room;
+} text_reader;
+
+text_place  text_at(const text_reader *r, size_t line, const char *at);
+const char *text_begin(const whole_file *from);
+void        text_add_load(text_reader *r, const text_field *field);
+loads       text_table(const text_reader *r, size_t num_samples, size_t num_layers, size_t num_experts);
+reader     *held_table(const char *name, loads table);
 
 /* ------------------------------------------------------------------------------------- plan.c */
 

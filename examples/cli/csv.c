@@ -89,9 +89,9 @@ static bool csv_read_header(csv_reader *r)
         num_fields++;
     }
     if (r->is_trace && num_fields == 2)
-        text_fail(&r->text, r->text.line, r->line_end, "no experts after step,layer");
+        text_fail(text_at(&r->text, r->text.line, r->line_end), "no experts after step,layer");
     if (!r->is_trace && all_names && (has_step || has_layer)) /* ids must not be taken for loads */
-        text_fail(&r->text, r->text.line, begin, "a header with step or layer must start with step,layer");
+        text_fail(text_at(&r->text, r->text.line, begin), "a header with step or layer must start with step,layer");
     r->num_experts = r->is_trace ? num_fields - 2 : all_names ? num_fields : 0;
     r->next_field  = begin;
     return r->is_trace || all_names;
@@ -102,9 +102,9 @@ static int64_t csv_integer(csv_reader *r, const char *what, int64_t lowest, int6
     text_field field;
     int64_t    value = 0;
     if (!csv_read_field(r, &field))
-        text_fail(&r->text, r->text.line, r->line_end, "the row has no %s", what);
+        text_fail(text_at(&r->text, r->text.line, r->line_end), "the row has no %s", what);
     if (!parse_integer(field.begin, field.end, &value) || value < lowest || value > highest)
-        text_fail(&r->text, r->text.line, field.begin, "'%s' is not a %s",
+        text_fail(text_at(&r->text, r->text.line, field.begin), "'%s' is not a %s",
                   quoted(field.begin, field.end).text, what);
     return value;
 }
@@ -120,13 +120,13 @@ static void csv_read_row(csv_reader *r)
     }
     while (csv_read_field(r, &field)) {
         if (r->num_experts && num_loads == r->num_experts)
-            text_fail(&r->text, r->text.line, field.begin, "more than the %zu loads of the rows above",
+            text_fail(text_at(&r->text, r->text.line, field.begin), "more than the %zu loads of the rows above",
                       r->num_experts);
         text_add_load(&r->text, &field);
         num_loads++;
     }
     if (r->num_experts && num_loads < r->num_experts)
-        text_fail(&r->text, r->text.line, r->line_end, "only %zu loads; the rows above have %zu", num_loads,
+        text_fail(text_at(&r->text, r->text.line, r->line_end), "only %zu loads; the rows above have %zu", num_loads,
                   r->num_experts);
     r->num_experts = num_loads;
     if (r->num_rows == r->rows_room)
@@ -160,19 +160,19 @@ static size_t csv_order_trace(csv_reader *r)
         const csv_row *last = i > 0 ? &r->row[i - 1] : NULL;
         size_t         due  = i % num_layers; /* the layer that must come here */
         if (row && last && row->step == last->step && row->layer == last->layer)
-            text_fail(&r->text, row->line, NULL, "step %lld, layer %d is in line %zu already",
+            text_fail(text_at(&r->text, row->line, NULL), "step %lld, layer %d is in line %zu already",
                       (long long)row->step, (int)row->layer, last->line);
         if (due > 0 && (!row || row->step != last->step))
-            text_fail(&r->text, last->line, NULL, "step %lld has no row for layer %zu", (long long)last->step,
+            text_fail(text_at(&r->text, last->line, NULL), "step %lld has no row for layer %zu", (long long)last->step,
                       due);
         if (row && (size_t)row->layer != due)
-            text_fail(&r->text, row->line, NULL, "step %lld has no row for layer %zu", (long long)row->step,
+            text_fail(text_at(&r->text, row->line, NULL), "step %lld has no row for layer %zu", (long long)row->step,
                       due);
     }
     return num_layers;
 }
 
-loads read_csv(const source *from)
+static loads read_csv(const whole_file *from)
 {
     csv_reader r;
     memset(&r, 0, sizeof r);
@@ -185,7 +185,7 @@ loads read_csv(const source *from)
         progress_show("reading byte", (size_t)(r.next_line - from->bytes), from->size);
     }
     if (r.num_rows == 0)
-        text_fail(&r.text, r.text.line ? r.text.line : 1, NULL, "no row of loads");
+        text_fail(text_at(&r.text, r.text.line ? r.text.line : 1, NULL), "no row of loads");
     size_t num_layers  = r.is_trace ? csv_order_trace(&r) : r.num_rows;
     size_t num_samples = r.num_rows / num_layers;
     loads  table       = text_table(&r.text, num_samples, num_layers, r.num_experts);
@@ -201,4 +201,14 @@ loads read_csv(const source *from)
     free(r.text.value);
     free(r.row);
     return table;
+}
+
+reader *csv_open(source from, const reading *how)
+{
+    whole_file all = source_whole(&from);
+    source_close(&from);
+    (void)how;
+    loads table = read_csv(&all);
+    free(all.bytes);
+    return held_table(all.name, table);
 }

@@ -2,6 +2,7 @@
    load lies tells which, and the first array of each depth to end tells how many items each of them has. */
 #include "cli.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct json_reader {
@@ -48,17 +49,17 @@ static void json_begin_item(json_reader *r)
                              : c == '[' && !may_nest ? "an array"
                                                      : NULL;
     if (json_at_end(r))
-        text_fail(&r->text, r->text.line, r->at, "the file ends within an array");
+        text_fail(text_at(&r->text, r->text.line, r->at), "the file ends within an array");
     if (!may_load && c != '[')
-        text_fail(&r->text, r->text.line, r->at,
+        text_fail(text_at(&r->text, r->text.line, r->at),
                   "an array should begin here: loads are [L, E] or [T, L, E]");
     if (c == ',' || c == ']')
-        text_fail(&r->text, r->text.line, r->at, "a load is missing here");
+        text_fail(text_at(&r->text, r->text.line, r->at), "a load is missing here");
     if (not_a_load)
-        text_fail(&r->text, r->text.line, r->at, "%s where a load should be: loads are [L, E] or [T, L, E]",
+        text_fail(text_at(&r->text, r->text.line, r->at), "%s where a load should be: loads are [L, E] or [T, L, E]",
                   not_a_load);
     if (want && r->count[r->depth] == want)
-        text_fail(&r->text, r->text.line, r->at, "more than the %zu %s of the %s above", want,
+        text_fail(text_at(&r->text, r->text.line, r->at), "more than the %zu %s of the %s above", want,
                   json_items(r, r->depth), json_items(r, r->depth - 1));
     r->count[r->depth]++;
 }
@@ -86,7 +87,7 @@ static void json_read_load(json_reader *r)
         field.end++;
     text_add_load(&r->text, &field);
     if (!json_has_number(&field))
-        text_fail(&r->text, r->text.line, field.begin, "'%s' is not a number in JSON",
+        text_fail(text_at(&r->text, r->text.line, field.begin), "'%s' is not a number in JSON",
                   quoted(field.begin, field.end).text);
     r->num_dims = r->depth;
     r->at       = field.end;
@@ -98,7 +99,7 @@ static void json_end_item(json_reader *r)
     for (; r->depth > 0 && json_peek(r) == ']'; r->at++) {
         size_t count = r->count[r->depth], want = r->want[r->depth];
         if (count < want)
-            text_fail(&r->text, r->text.line, r->at, "only %zu %s; the %s above have %zu", count,
+            text_fail(text_at(&r->text, r->text.line, r->at), "only %zu %s; the %s above have %zu", count,
                       json_items(r, r->depth), json_items(r, r->depth - 1), want);
         r->want[r->depth--] = count;
         progress_show("reading byte", (size_t)(r->at - r->text.from->bytes), r->text.from->size);
@@ -106,13 +107,13 @@ static void json_end_item(json_reader *r)
     if (r->depth == 0)
         return;
     if (json_at_end(r))
-        text_fail(&r->text, r->text.line, r->at, "the file ends within an array");
+        text_fail(text_at(&r->text, r->text.line, r->at), "the file ends within an array");
     if (*r->at != ',')
-        text_fail(&r->text, r->text.line, r->at, "',' or ']' should stand here");
+        text_fail(text_at(&r->text, r->text.line, r->at), "',' or ']' should stand here");
     r->at++;
 }
 
-loads read_json(const source *from)
+static loads read_json(const whole_file *from)
 {
     json_reader r;
     memset(&r, 0, sizeof r);
@@ -131,10 +132,20 @@ loads read_json(const source *from)
     } while (r.depth > 0);
     (void)json_peek(&r);
     if (!json_at_end(&r))
-        text_fail(&r.text, r.text.line, r.at, "the file goes on after its array");
+        text_fail(text_at(&r.text, r.text.line, r.at), "the file goes on after its array");
 
     size_t num_samples = r.num_dims == MAX_DIMS ? r.want[1] : 1;
     loads  table       = text_table(&r.text, num_samples, r.want[r.num_dims - 1], r.want[r.num_dims]);
     table.weight       = r.text.value;
     return table;
+}
+
+reader *json_open(source from, const reading *how)
+{
+    whole_file all = source_whole(&from);
+    source_close(&from);
+    (void)how;
+    loads table = read_json(&all);
+    free(all.bytes);
+    return held_table(all.name, table);
 }

@@ -13,6 +13,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Where tables go: a plan or picture on standard output stands alone. */
@@ -24,7 +25,8 @@ static FILE *table_output(const settings *s)
 static int run_plan(arguments *a)
 {
     settings s     = parse_plan_arguments(a);
-    loads    table = read_loads(s.input);
+    feed     from  = feed_open(&s);
+    loads    table = read_all(&from);
     planning p     = make_plan(&s, &table);
     FILE    *out   = table_output(&s);
     write_plan(&p, &s);
@@ -35,13 +37,16 @@ static int run_plan(arguments *a)
         print_bars(out, &p, s.show);
     free_planning(&p);
     free_loads(&table);
+    feed_close(&from);
+    free(s.inputs);
     return STATUS_OK;
 }
 
 static int run_replay(arguments *a)
 {
     settings s     = parse_replay_arguments(a);
-    loads    table = read_loads(s.input);
+    feed     from  = feed_open(&s);
+    loads    table = read_all(&from);
     replay   r     = make_replay(&s, &table);
     FILE    *out   = table_output(&s);
     play_trace(&r);
@@ -53,6 +58,8 @@ static int run_replay(arguments *a)
     print_series(out, &r);
     free_replay(&r);
     free_loads(&table);
+    feed_close(&from);
+    free(s.inputs);
     return STATUS_OK;
 }
 

@@ -10,7 +10,7 @@ static const char NPY_MAGIC[] = "\x93NUMPY";
 enum { NPY_MAGIC_BYTES = 6 };
 
 typedef struct npy_reader {
-    const source *from;
+    const whole_file *from;
     size_t        at;         /* the byte looked at */
     size_t        header_end; /* also where the data starts */
     bool          has_descr, has_order, has_shape;
@@ -238,7 +238,7 @@ static loads npy_read_data(const npy_reader *r)
                  "the data should end at byte %zu, but the file %s", r->header_end + bytes,
                  given < bytes ? "ends here" : "goes on");
 
-    loads table  = {(int32_t)num_samples, (int32_t)num_layers, (int32_t)num_experts, NULL, NULL};
+    loads table  = {(int32_t)num_samples, (int32_t)num_layers, (int32_t)num_experts, NULL, NULL, NULL};
     table.weight = (float *)allocate(count, sizeof(float));
     for (size_t i = 0; i < count; i++) {
         size_t sample = r->fortran ? i % num_samples : i / num_experts / num_layers;
@@ -259,12 +259,12 @@ static loads npy_read_data(const npy_reader *r)
     return table;
 }
 
-bool npy_begins(const source *from)
+bool npy_begins(source *from)
 {
-    return from->size > 0 && from->bytes[0] == NPY_MAGIC[0];
+    return source_peek(from) == (unsigned char)NPY_MAGIC[0];
 }
 
-loads read_npy(const source *from)
+static loads read_npy(const whole_file *from)
 {
     npy_reader r;
     memset(&r, 0, sizeof r);
@@ -272,4 +272,14 @@ loads read_npy(const source *from)
     npy_read_preamble(&r);
     npy_read_dictionary(&r);
     return npy_read_data(&r);
+}
+
+reader *npy_open(source from, const reading *how)
+{
+    whole_file all = source_whole(&from);
+    source_close(&from);
+    (void)how;
+    loads table = read_npy(&all);
+    free(all.bytes);
+    return held_table(all.name, table);
 }

@@ -194,6 +194,5 @@ trial total_of_series(const replay *r, int32_t series)
 /* What the file calls the first sample of the window that plan i was made at the end of. */
 long long replay_first_step(const replay *r, const loads *table, int32_t i)
 {
-    int32_t sample = i * r->problem.num_samples;
-    return table->step ? (long long)table->step[sample] : (long long)sample;
+    return (long long)table->step[i * r->problem.num_samples];
 }

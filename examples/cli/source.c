@@ -1,65 +1,134 @@
-/* source.c - files of loads: a file's bytes as a whole, the reader that they go to, and a piece of them for
-   a message. */
+/* source.c - files, of which every byte can be gone to: a buffer of fixed size over a part of a file. */
 #include "cli.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-static source read_source(const char *path)
+enum { SOURCE_BYTES = 1 << 16 }; /* of the buffer */
+
+/* Ends the program with what the system says is wrong. */
+static void source_fail(const char *name, int status)
 {
-    bool   from_stdin = strcmp(path, "-") == 0;
-    source s          = {from_stdin ? "<stdin>" : path, NULL, 0};
-    size_t room       = 0;
-    FILE  *file       = from_stdin ? stdin : fopen(path, "rb");
-    if (!file)
-        fail(STATUS_INPUT, "%s: %s", s.name, strerror(errno));
-    do {
-        if (room - s.size < 2) /* room for a byte and the 0 at least */
-            s.bytes = (char *)grow(s.bytes, &room, 1);
-        s.size += fread(s.bytes + s.size, 1, room - s.size - 1, file);
-        if (ferror(file))
-            fail(STATUS_INPUT, "%s: %s", s.name, strerror(errno));
-    } while (!feof(file));
-    s.bytes[s.size] = '\0';
-    if (!from_stdin)
-        fclose(file);
+    fail(status, "%s: %s", name, strerror(errno ? errno : EIO));
+}
+
+source source_of(const char *name, FILE *file, uint64_t begin, uint64_t size)
+{
+    source s = {name, file, begin, size, 0, NULL, 0, 0};
+    s.buffer = (char *)allocate(SOURCE_BYTES, 1);
+    setvbuf(file, NULL, _IONBF, 0);
     return s;
 }
 
-/* Begin .. end for a message: at most QUOTE_BYTES of it, nothing unprintable. */
-quote quoted(const char *begin, const char *end)
+FILE *source_temporary(const char *name)
 {
-    quote  q;
-    size_t n = (size_t)(end - begin), kept = n < QUOTE_BYTES ? n : QUOTE_BYTES;
-    for (size_t i = 0; i < kept; i++)
-        q.text[i] = begin[i] >= ' ' && begin[i] <= '~' ? begin[i] : '?';
-    memcpy(q.text + kept, n > kept ? "..." : "", n > kept ? 4 : 1);
-    return q;
+    FILE *file = tmpfile();
+    if (!file)
+        fail(STATUS_OUTPUT, "%s: no temporary file to hold it: %s", name, strerror(errno));
+    return file;
 }
 
-/* The format is told by the first byte, so that a file may come from standard input and under any name:
-   no text starts with that of .npy, and no CSV with a bracket after white space. */
-loads parse_loads(const source *from)
+/* The rest of a file that may be a pipe, in a temporary file; *size becomes its bytes. */
+static FILE *source_copy(const char *name, FILE *from, uint64_t *size)
 {
-    const char *first = text_begin(from);
-    while (is_space(*first))
-        first++;
-    if (npy_begins(from))
-        return read_npy(from);
-    return *first == '[' || *first == '{' ? read_json(from) : read_csv(from);
+    char  *block = (char *)allocate(SOURCE_BYTES, 1);
+    FILE  *copy  = source_temporary(name);
+    size_t bytes = 0;
+    for (*size = 0; !feof(from); *size += bytes) {
+        bytes = fread(block, 1, SOURCE_BYTES, from);
+        if (ferror(from))
+            source_fail(name, STATUS_INPUT);
+        if (fwrite(block, 1, bytes, copy) != bytes)
+            source_fail(name, STATUS_OUTPUT);
+    }
+    if (fflush(copy) != 0)
+        source_fail(name, STATUS_OUTPUT);
+    free(block);
+    return copy;
 }
 
-loads read_loads(const char *path)
+source source_open(const char *path)
 {
-    source from  = read_source(path);
-    loads  table = parse_loads(&from);
-    free(from.bytes);
-    return table;
+    bool        from_stdin = strcmp(path, "-") == 0;
+    const char *name       = from_stdin ? "<stdin>" : path;
+    FILE       *file       = from_stdin ? stdin : fopen(path, "rb");
+    uint64_t    size       = 0;
+    struct stat about;
+    if (!file || fstat(fileno(file), &about) != 0)
+        source_fail(name, STATUS_INPUT);
+    if (S_ISREG(about.st_mode) && about.st_size > 0 && !from_stdin)
+        return source_of(name, file, 0, (uint64_t)about.st_size);
+    FILE *copy = source_copy(name, file, &size);
+    if (!from_stdin)
+        fclose(file);
+    return source_of(name, copy, 0, size);
 }
 
-void free_loads(loads *table)
+void source_close(source *s)
 {
-    free(table->weight);
-    free(table->step);
+    free(s->buffer);
+    fclose(s->file);
+}
+
+void source_seek(source *s, uint64_t place)
+{
+    if (place <= s->after && place >= s->after - s->filled) {
+        s->next = s->filled - (size_t)(s->after - place);
+        return;
+    }
+    s->after = place;
+    s->next  = s->filled = 0;
+}
+
+uint64_t source_at(const source *s)
+{
+    return s->after - (s->filled - s->next);
+}
+
+/* The file may have been read from by another source, so each time its position is set. */
+bool source_fill(source *s)
+{
+    if (s->after >= s->size)
+        return false;
+    uint64_t left  = s->size - s->after;
+    size_t   bytes = left < SOURCE_BYTES ? (size_t)left : SOURCE_BYTES;
+    errno          = 0;
+    if (fseeko(s->file, (off_t)(s->begin + s->after), SEEK_SET) != 0)
+        source_fail(s->name, STATUS_INPUT);
+    s->next   = 0;
+    s->filled = fread(s->buffer, 1, bytes, s->file);
+    s->after += s->filled;
+    if (ferror(s->file))
+        source_fail(s->name, STATUS_INPUT);
+    if (s->filled < bytes)
+        fail(STATUS_INPUT, "%s: the file became shorter while it was read", s->name);
+    return true;
+}
+
+size_t source_read(source *s, void *to, size_t bytes)
+{
+    size_t done = 0;
+    while (done < bytes && (s->next < s->filled || source_fill(s))) {
+        size_t here = s->filled - s->next;
+        here        = here < bytes - done ? here : bytes - done;
+        memcpy((char *)to + done, s->buffer + s->next, here);
+        s->next += here;
+        done += here;
+    }
+    return done;
+}
+
+whole_file source_whole(source *s)
+{
+    whole_file all = {s->name, NULL, 0};
+    size_t room = 0;
+    do {
+        while (room - all.size < 2) /* room for a byte and the 0 at least */
+            all.bytes = (char *)grow(all.bytes, &room, 1);
+        all.size += source_read(s, all.bytes + all.size, room - all.size - 1);
+    } while (source_peek(s) >= 0);
+    all.bytes[all.size] = '\0';
+    return all;
 }

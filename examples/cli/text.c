@@ -6,14 +6,31 @@
 #include <string.h>
 #include <strings.h>
 
-void text_fail(const text_reader *r, size_t line, const char *at, const char *format, ...)
+void text_fail(text_place at, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     progress_clear();
-    fprintf(stderr, "%s:%zu:%zu: ", r->from->name, line, at ? (size_t)(at - r->line_begin) + 1 : 1);
+    fprintf(stderr, "%s:%zu:%zu: ", at.name, at.line, at.column);
     fail_rest(STATUS_INPUT, format, args);
     va_end(args);
+}
+
+text_place text_at(const text_reader *r, size_t line, const char *at)
+{
+    text_place place = {r->from->name, line, at ? (size_t)(at - r->line_begin) + 1 : 1};
+    return place;
+}
+
+/* Begin .. end for a message: at most QUOTE_BYTES of it, nothing unprintable. */
+quote quoted(const char *begin, const char *end)
+{
+    quote  q;
+    size_t n = (size_t)(end - begin), kept = n < QUOTE_BYTES ? n : QUOTE_BYTES;
+    for (size_t i = 0; i < kept; i++)
+        q.text[i] = begin[i] >= ' ' && begin[i] <= '~' ? begin[i] : '?';
+    memcpy(q.text + kept, n > kept ? "..." : "", n > kept ? 4 : 1);
+    return q;
 }
 
 bool is_blank(char c)
@@ -27,11 +44,18 @@ bool is_space(char c)
 }
 
 /* Where the text begins: after a byte order mark, which columns do not count. */
-const char *text_begin(const source *from)
+const char *text_begin(const whole_file *from)
 {
     static const char BYTE_ORDER_MARK[] = "\xEF\xBB\xBF";
     bool              marked = from->size >= 3 && memcmp(from->bytes, BYTE_ORDER_MARK, 3) == 0;
     return from->bytes + (marked ? 3 : 0);
+}
+
+void text_skip_mark(source *from)
+{
+    char mark[3];
+    if (source_read(from, mark, sizeof mark) != sizeof mark || memcmp(mark, "\xEF\xBB\xBF", sizeof mark) != 0)
+        source_seek(from, 0);
 }
 
 /* What C and other programs write for numbers that are not finite. */
@@ -47,7 +71,7 @@ bool field_is_not_finite(const text_field *field)
 
 /* strtof knows more than decimal numbers, so what it is given is looked at first. It stops at the
    comma, the bracket, the blank or the 0 after the field; the program leaves the locale at "C". */
-static float text_load(const text_reader *r, const text_field *field)
+float text_load(text_place at, const text_field *field)
 {
     bool decimal = field->begin < field->end;
     for (const char *c = field->begin; c < field->end; c++)
@@ -56,7 +80,7 @@ static float text_load(const text_reader *r, const text_field *field)
     float       load  = decimal ? strtof(field->begin, &stop) : 0;
     const char *wrong = NULL;
     if (field->begin == field->end)
-        text_fail(r, r->line, field->begin, "a load is missing here");
+        text_fail(at, "a load is missing here");
     else if (field_is_not_finite(field))
         wrong = "is not a finite load";
     else if (stop != field->end)
@@ -66,7 +90,7 @@ static float text_load(const text_reader *r, const text_field *field)
     else if (isinf(load))
         wrong = "is beyond the range of float32";
     if (wrong)
-        text_fail(r, r->line, field->begin, "'%s' %s", quoted(field->begin, field->end).text, wrong);
+        text_fail(at, "'%s' %s", quoted(field->begin, field->end).text, wrong);
     return load;
 }
 
@@ -74,7 +98,7 @@ void text_add_load(text_reader *r, const text_field *field)
 {
     if (r->num_values == r->values_room)
         r->value = (float *)grow(r->value, &r->values_room, sizeof *r->value);
-    r->value[r->num_values++] = text_load(r, field);
+    r->value[r->num_values++] = text_load(text_at(r, r->line, field->begin), field);
 }
 
 /* A table of this shape, still without its loads. */
@@ -82,6 +106,6 @@ loads text_table(const text_reader *r, size_t num_samples, size_t num_layers, si
 {
     if (num_experts > INT32_MAX || num_layers > INT32_MAX || num_samples > INT32_MAX)
         fail(STATUS_INPUT, "%s: more rows or columns than 2147483647", r->from->name);
-    loads table = {(int32_t)num_samples, (int32_t)num_layers, (int32_t)num_experts, NULL, NULL};
+    loads table = {(int32_t)num_samples, (int32_t)num_layers, (int32_t)num_experts, NULL, NULL, NULL};
     return table;
 }

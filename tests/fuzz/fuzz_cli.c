@@ -12,9 +12,10 @@
 
 #include "test.h"
 
-enum { MOST_BLOCKS = 64 }; /* a reader holds a handful at a time */
+enum { MOST_BLOCKS = 64, MOST_FILES = 8 }; /* a reader holds a handful at a time */
 
 static void   *fuzz_block[MOST_BLOCKS];
+static FILE   *fuzz_file[MOST_FILES];
 static FILE   *fuzz_messages; /* where the program says what is wrong */
 static jmp_buf fuzz_end;
 
@@ -57,7 +58,33 @@ static void fuzz_free(void *block)
     free(block);
 }
 
+/* Where an open file is noted; NULL: a free place. */
+static FILE **fuzz_file_place(FILE *file)
+{
+    int i = 0;
+    while (i < MOST_FILES && fuzz_file[i] != file)
+        i++;
+    if (i == MOST_FILES)
+        abort();
+    return &fuzz_file[i];
+}
+
+static FILE *fuzz_tmpfile(void)
+{
+    FILE **place = fuzz_file_place(NULL);
+    *place       = tmpfile();
+    return *place;
+}
+
+static int fuzz_fclose(FILE *file)
+{
+    *fuzz_file_place(file) = NULL;
+    return fclose(file);
+}
+
 #define exit         fuzz_leave
+#define tmpfile      fuzz_tmpfile
+#define fclose       fuzz_fclose
 #define calloc       fuzz_calloc
 #define realloc      fuzz_realloc
 #define free         fuzz_free
@@ -66,10 +93,14 @@ static void fuzz_free(void *block)
 #include "examples/cli/common.c"
 #include "examples/cli/source.c"
 #include "examples/cli/text.c"
+#include "examples/cli/axes.c"
+#include "examples/cli/reader.c"
 #include "examples/cli/csv.c"
 #include "examples/cli/json.c"
 #include "examples/cli/npy.c"
 #undef exit
+#undef tmpfile
+#undef fclose
 #undef calloc
 #undef realloc
 #undef free
@@ -78,14 +109,19 @@ static void fuzz_free(void *block)
 
 #include "fuzz.h"
 
-static void fuzz_check_table(const loads *table)
+static void fuzz_check_reader(reader *r)
 {
-    size_t count = (size_t)table->num_samples * (size_t)table->num_layers * (size_t)table->num_experts;
-    FUZZ_HOLDS(table->num_samples > 0 && table->num_layers > 0 && table->num_experts > 0);
+    FUZZ_HOLDS(r->num_samples > 0 && r->num_layers > 0 && r->width > 0);
+    for (int32_t i = 1; r->step && i < r->num_samples; i++)
+        FUZZ_HOLDS(r->step[i - 1] < r->step[i]);
+    for (int32_t i = 1; r->layer && i < r->num_layers; i++)
+        FUZZ_HOLDS(r->layer[i - 1] < r->layer[i]);
+}
+
+static void fuzz_check_sample(const float *load, size_t count)
+{
     for (size_t i = 0; i < count; i++)
-        FUZZ_HOLDS(table->weight[i] >= 0.0f && table->weight[i] <= FLT_MAX);
-    for (int32_t i = 1; table->step && i < table->num_samples; i++)
-        FUZZ_HOLDS(table->step[i - 1] < table->step[i]);
+        FUZZ_HOLDS(load[i] >= 0.0f && load[i] <= FLT_MAX);
 }
 
 /* One line, of what a terminal can show. */
@@ -96,31 +132,47 @@ static void fuzz_check_message(const char *message, size_t size)
         FUZZ_HOLDS(message[i] >= ' ' && message[i] <= '~');
 }
 
+static void fuzz_read(FILE *file, size_t size)
+{
+    reading how;
+    memset(&how, 0, sizeof how);
+    how.last_step = INT64_MAX;
+    reader *r     = reader_open(source_of("loads", file, 0, size), &how);
+    fuzz_check_reader(r);
+    size_t count = (size_t)r->num_layers * (size_t)r->width;
+    float *load  = (float *)allocate(count, sizeof(float));
+    for (int32_t sample = 0; sample < r->num_samples; sample++) {
+        r->read(r, sample, load);
+        fuzz_check_sample(load, count);
+    }
+    fuzz_free(load);
+    r->close(r);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    source from = {"loads", NULL, size};
     char  *message = NULL;
     size_t message_size = 0;
     int    status;
 
     memset(fuzz_block, 0, sizeof fuzz_block);
-    from.bytes = (char *)test_alloc(size + 1);
-    memcpy(from.bytes, data, size);
-    from.bytes[size] = '\0';
+    memset(fuzz_file, 0, sizeof fuzz_file);
+    fuzz_file[0] = size ? fmemopen((void *)(uintptr_t)data, size, "rb") : tmpfile();
     fuzz_messages = open_memstream(&message, &message_size);
-    FUZZ_HOLDS(fuzz_messages != NULL);
+    FUZZ_HOLDS(fuzz_file[0] && fuzz_messages);
 
     status = setjmp(fuzz_end);
-    if (status == 0) {
-        loads table = parse_loads(&from);
-        fuzz_check_table(&table);
-    }
+    if (status == 0)
+        fuzz_read(fuzz_file[0], size);
     for (int i = 0; i < MOST_BLOCKS; i++)
         free(fuzz_block[i]);
+    for (int i = 0; i < MOST_FILES; i++) {
+        if (fuzz_file[i])
+            fclose(fuzz_file[i]);
+    }
     fclose(fuzz_messages);
     if (status != 0)
         fuzz_check_message(message, message_size);
     free(message);
-    free(from.bytes);
     return 0;
 }
