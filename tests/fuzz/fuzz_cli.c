@@ -97,6 +97,8 @@ static int fuzz_fclose(FILE *file)
 #include "examples/cli/columns.c"
 #include "examples/cli/reader.c"
 #include "examples/cli/csv.c"
+#include "examples/cli/tally.c"
+#include "examples/cli/scan.c"
 #include "examples/cli/json.c"
 #include "examples/cli/npy.c"
 #undef exit
