@@ -101,6 +101,8 @@ static int fuzz_fclose(FILE *file)
 #include "examples/cli/scan.c"
 #include "examples/cli/json.c"
 #include "examples/cli/npy.c"
+#include "examples/cli/npz.c"
+#include "examples/cli/foreign.c"
 #undef exit
 #undef tmpfile
 #undef fclose
