@@ -25,7 +25,7 @@ void json_go(json_scan *s, uint64_t place, size_t line, uint64_t line_place)
 int json_peek(json_scan *s)
 {
     int c = source_peek(&s->from);
-    while (c >= 0 && is_space((char)c)) {
+    while (c >= 0 && c <= ' ' && is_space((char)c)) {
         (void)source_get(&s->from);
         if (c == '\n') {
             s->line++;
@@ -56,9 +56,11 @@ static void json_keep(json_scan *s, char c)
         s->token[s->length++] = c;
 }
 
+/* Most bytes are digits, which are told first. */
 static bool json_ends_word(int c)
 {
-    return c < 0 || is_space((char)c) || c == ',' || c == '[' || c == ']' || c == '{' || c == '}';
+    return (c < '0' || c > '9') && (c < 0 || c == ',' || c == ']' || c == '[' || c == '{' || c == '}' ||
+                                    (c <= ' ' && is_space((char)c)));
 }
 
 static json_event json_word(json_scan *s)

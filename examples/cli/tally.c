@@ -70,7 +70,7 @@ void tally_give(const tally *b, int32_t sample, float *load)
 const char *id_wrong(int64_t id, int32_t num_experts)
 {
     return id < -1 ? "is no id of an expert: they start at 0, and -1 is none"
-           : num_experts && id >= num_experts ? "is beyond the number of experts"
+           : num_experts && id >= num_experts ? "is beyond the last expert by --experts"
            : id >= MOST_EXPERTS && !num_experts
                ? "is beyond 65535, more than ids of experts are without --experts"
                : NULL;
