@@ -66,31 +66,32 @@ static bool word_is_of_index(const csv_word *w)
     return w->text[0] == '\0' || strncmp(w->text, "unnamed", 7) == 0 || strcmp(w->text, "index") == 0;
 }
 
+typedef struct other_names { /* what columns are called elsewhere */
+    const char *hint;
+    const char *name[12];
+} other_names;
+
 /* How a column with another name might be meant; at the end of a message. */
 static const char *name_hint(const text_field *field, const csv_word *w)
 {
-    static const char *const OTHER_NAMES[][2] = {
-        {"iteration", "step"},     {"iter", "step"},       {"time", "step"},        {"timestamp", "step"},
-        {"sample", "step"},        {"batch", "step"},      {"window", "step"},      {"gpu", "rank"},
-        {"device", "rank"},        {"eprank", "rank"},     {"worker", "rank"},      {"process", "rank"},
-        {"block", "layer"},        {"moelayer", "layer"},  {"logicalexpert", "expert"},
-        {"n", "count"},            {"num", "count"},       {"frequency", "count"},  {"freq", "count"},
-        {"hits", "count"},         {"sum", "count"},       {"total", "count"},      {"activations", "count"},
-        {"expertcount", "count"},  {"tokencount", "count"}};
-    static const char *const HINTS[][2] = {{"step", "; if it is one of steps, call it step"},
-                                           {"rank", "; if it is one of ranks, call it rank"},
-                                           {"layer", "; if it is one of layers, call it layer"},
-                                           {"expert", "; if it is one of experts, call it expert"},
-                                           {"count", "; if it is one of counts, call it count"}};
+    static const other_names OTHERS[] = {
+        {"; if it is one of steps, call it step",
+         {"iteration", "iter", "time", "timestamp", "sample", "batch", "window"}},
+        {"; if it is one of ranks, call it rank", {"gpu", "device", "eprank", "worker", "process", "node"}},
+        {"; if it is one of layers, call it layer", {"block", "moelayer"}},
+        {"; if it is one of experts, call it expert", {"logicalexpert"}},
+        {"; if it is one of counts, call it count",
+         {"n", "num", "frequency", "freq", "hits", "sum", "total", "activations", "expertcount", "tokencount"}},
+        {"; slots are told by --axes, and called expert", {"slot", "physicalslot", "physicalexpert"}}};
+    size_t length = (size_t)(field->end - field->begin);
     if (word_is_of_index(w))
         return "; a data frame should be written without its index";
-    if (memchr(field->begin, ';', (size_t)(field->end - field->begin)) ||
-        memchr(field->begin, '\t', (size_t)(field->end - field->begin)))
+    if (memchr(field->begin, ';', length) || memchr(field->begin, '\t', length))
         return "; columns should stand between commas";
-    for (size_t i = 0; i < sizeof OTHER_NAMES / sizeof *OTHER_NAMES; i++) {
-        for (size_t k = 0; k < sizeof HINTS / sizeof *HINTS && word_is_id(w, OTHER_NAMES[i][0]); k++) {
-            if (strcmp(HINTS[k][0], OTHER_NAMES[i][1]) == 0)
-                return HINTS[k][1];
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
+        for (size_t k = 0; OTHERS[i].name[k]; k++) {
+            if (word_is_id(w, OTHERS[i].name[k]))
+                return OTHERS[i].hint;
         }
     }
     return "";
@@ -122,7 +123,7 @@ static bool running_of(const text_field *field, running *name)
 static bool same_text(const text_field *a, const text_field *b)
 {
     size_t n = (size_t)(a->end - a->begin);
-    return n == (size_t)(b->end - b->begin) && memcmp(a->begin, b->begin, n) == 0;
+    return n == (size_t)(b->end - b->begin) && (n == 0 || memcmp(a->begin, b->begin, n) == 0);
 }
 
 /* Whether columns of this stem are of something else than experts, so that --axes has to say of what. */
@@ -147,12 +148,13 @@ static bool field_is_name(const text_field *field)
            !field_is_not_finite(field);
 }
 
-/* Names begin with one, or with none at all where a data frame has its index; numbers run from 0. */
-static bool line_is_header(text_lines *text)
+/* Names begin with one, or with none at all where a data frame has its index; numbers run from 0, unless ids
+   of experts may do so, too. */
+static bool line_is_header(text_lines *text, const reading *how)
 {
     text_field field;
-    uint64_t   number;
-    size_t     i       = 0;
+    uint64_t   number = 0;
+    size_t     i      = 0;
     bool       unnamed = false, named = false, from_0 = true, rest_from_0 = true;
     for (; text_next_field(text, &field); i++) {
         bool whole  = parse_digits(field.begin, field.end, &number);
@@ -162,6 +164,7 @@ static bool line_is_header(text_lines *text)
         rest_from_0 = rest_from_0 && (i == 0 || (whole && number == i - 1));
     }
     text->next_field = text->begin;
+    from_0           = from_0 && !(how->axes && strchr(how->axes, 'K'));
     return named || from_0 || (unnamed && i > 1 && rest_from_0);
 }
 
@@ -228,7 +231,7 @@ static void refuse_name(const columns *c, const text_lines *text, const text_fie
 static void read_header(columns *c, text_lines *text, const reading *how)
 {
     text_field field;
-    running    first = {{NULL, NULL}, {NULL, NULL}, 0};
+    running    first = {{text->end, text->end}, {text->end, text->end}, 0};
     while (text_next_field(text, &field)) {
         csv_word w      = word_of(field.begin, field.end);
         char     letter = id_letter(&w);
@@ -310,7 +313,7 @@ static size_t count_fields(text_lines *text)
 
 bool columns_read(columns *c, text_lines *text, const reading *how)
 {
-    bool header = line_is_header(text);
+    bool header = line_is_header(text, how);
     memset(c, 0, sizeof *c);
     c->first = -1;
     if (header)

@@ -145,7 +145,7 @@ static void add_by_map(const feed *f, int32_t layer)
 static void open_readers(feed *f, const settings *s)
 {
     f->num_readers = s->num_inputs;
-    f->reader      = (reader **)allocate((size_t)f->num_readers, sizeof *f->reader);
+    f->reader      = (reader **)allocate((size_t)f->num_readers, sizeof(reader *));
     f->first       = (int32_t *)allocate((size_t)f->num_readers, sizeof *f->first);
     for (int32_t i = 0; i < f->num_readers; i++) {
         reader *r           = reader_open(source_open(s->inputs[i]), &s->reading);
@@ -218,7 +218,8 @@ void feed_read(feed *f, int32_t sample, float *load)
         }
         for (int32_t e = 0; e < f->num_experts; e++) {
             if (sum[e] > (double)FLT_MAX)
-                fail(STATUS_INPUT, "step %lld: the sum for layer %lld, expert %d is beyond the range of float32",
+                fail(STATUS_INPUT,
+                     "step %lld: the sum for layer %lld, expert %d is beyond the range of float32",
                      (long long)f->step[sample], (long long)f->layer[layer], (int)e);
             load[(size_t)layer * (size_t)f->num_experts + (size_t)e] = (float)sum[e];
         }
