@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_BYTES = 1 << 25, MOST_EXPERTS = 1 << 16 }; /* for samples held; experts where none says how many */
+enum { TALLY_BYTES = 1 << 25, TALLY_EXPERTS = 1 << 16 }; /* for samples held; experts where none says how many */
 
 tally tally_open(const char *name, const axes *shape, const reading *how)
 {
@@ -22,8 +22,8 @@ tally tally_open(const char *name, const axes *shape, const reading *how)
                    : how->last_step < shape->num_samples - 1 ? (int32_t)(how->last_step + 1)
                                                                : shape->num_samples;
     b.room       = 1;
-    if (!shape->in_order && bytes < BLOCK_BYTES)
-        b.room = (int32_t)(BLOCK_BYTES / bytes);
+    if (!shape->in_order && bytes < TALLY_BYTES)
+        b.room = (int32_t)(TALLY_BYTES / bytes);
     b.room = b.room < shape->num_samples ? b.room : shape->num_samples;
     b.sum  = (double *)allocate((size_t)b.room * b.sample_size, sizeof *b.sum);
     return b;
@@ -71,7 +71,7 @@ const char *id_wrong(int64_t id, int32_t num_experts)
 {
     return id < -1 ? "is no id of an expert: they start at 0, and -1 is none"
            : num_experts && id >= num_experts ? "is beyond the last expert by --experts"
-           : id >= MOST_EXPERTS && !num_experts
+           : id >= TALLY_EXPERTS && !num_experts
                ? "is beyond 65535, more than ids of experts are without --experts"
                : NULL;
 }
