@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TALLY_BYTES = 1 << 25, TALLY_EXPERTS = 1 << 16 }; /* for samples held; experts where none says how many */
+enum {
+    TALLY_BYTES   = 1 << 25, /* for samples that are held */
+    TALLY_EXPERTS = 1 << 16  /* of which ids tell; --experts may say that there are more */
+};
 
 tally tally_open(const char *name, const axes *shape, const reading *how)
 {
@@ -51,8 +54,8 @@ tally_run tally_next_run(const tally *b, size_t element)
     int         fast = a->fortran ? 0 : a->num_dims - 1;
     int64_t     index[MAX_AXES];
     axes_index(a, element, index);
-    tally_run r         = {(size_t)(a->dim[fast] - index[fast]), axes_sample(a, index), fast == a->sample_axis,
-                     axes_place(a, index), a->stride[fast]};
+    tally_run r = {(size_t)(a->dim[fast] - index[fast]), axes_sample(a, index), fast == a->sample_axis,
+                   axes_place(a, index), a->stride[fast]};
     return r;
 }
 
@@ -61,8 +64,8 @@ void tally_give(const tally *b, int32_t sample, float *load)
     const double *sum = b->sum + (size_t)(sample - b->first) * b->sample_size;
     for (size_t i = 0; i < b->sample_size; i++) {
         if (sum[i] > (double)FLT_MAX)
-            fail(STATUS_INPUT, "%s: sample %d, layer %zu, column %zu adds up to more than float32 has", b->name,
-                 (int)sample, i / (size_t)b->shape.width, i % (size_t)b->shape.width);
+            fail(STATUS_INPUT, "%s: sample %d, layer %zu, column %zu adds up to more than float32 has",
+                 b->name, (int)sample, i / (size_t)b->shape.width, i % (size_t)b->shape.width);
         load[i] = (float)sum[i];
     }
 }
