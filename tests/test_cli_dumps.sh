@@ -255,6 +255,8 @@ refused_whole 'no ids in JSON' "$TMP/wrong.json" ': no token was routed to an ex
 
 # ---------------------------------------------------------------- .npy that is refused
 
+npy_write '<f4' C 1 4x <"$TMP/single.txt" >"$TMP/in.npy"
+refused_whole '--key of npy' "$TMP/in.npy" ': --key a, but .npy has one array, without a name' --key a
 npy_text() { # the header's dictionary of a file of version 1 without data
     printf "\\223NUMPY\\001\\000\\$(printf %03o ${#1})\\000%s" "$1" >"$TMP/wrong.npy"
 }
@@ -550,13 +552,9 @@ refused_whole 'T within records' "$TMP/wrong.json" \
 # ---------------------------------------------------------------- files of other libraries
 
 torch_to="import torch, numpy; x = torch.load('%s', map_location='cpu'); x = x if isinstance(x, dict) else \
-{'loads': x}; numpy.savez('loads.npz', **{k: v.double().numpy() for k, v in x.items() if torch.is_tensor(v)})"
-foreign() { # the file's name, printf format of its first bytes, what it is, what converts it, with %s for the file
-    printf "$2" >"$TMP/$1"
-    [ ! "$5" ] || printf "$5" >>"$TMP/$1"
-    refused "$3" "$TMP/$1" " is $3, which is not read: $(printf "$4" "$TMP/$1")"
-}
-foreign_to() { # the same, where the line starts with the program's name
+{'loads': torch.stack(x) if isinstance(x, list) else x}; numpy.savez('loads.npz', \
+**{str(k): v.detach().double().numpy() for k, v in x.items() if torch.is_tensor(v)})"
+foreign_to() { # the file's name, printf format of its first bytes, what it is, what converts it with %s for it
     printf "$2" >"$TMP/$1"
     refused_whole "$3 ($1)" "$TMP/$1" " is $3, which is not read: $(printf "$4" "$TMP/$1")"
 }
@@ -597,15 +595,15 @@ foreign_to loads.feather 'FEA1\000' 'a Feather file' "$(frame read_feather)"
 foreign_to loads.gz '\037\213\010' 'a file packed by gzip' "gzip -dc '%s' | eplb plan - reads it"
 foreign_to loads.zst '\050\265\057\375' 'a file packed by zstd' "zstd -dc '%s' | eplb plan - reads it"
 foreign_to loads.xz '\3757zXZ\000' 'a file packed by xz' "xz -dc '%s' | eplb plan - reads it"
-foreign_to loads.bz2 'BZh91AY' 'a file packed by bzip2' "bzip2 -dc '%s' | eplb plan - reads it"
+foreign_to loads.bz2 'BZh91AY&SY' 'a file packed by bzip2' "bzip2 -dc '%s' | eplb plan - reads it"
 foreign_to utf16.csv '\377\3761\000,\0002\000' 'text in UTF-16' "iconv -f UTF-16 -t UTF-8 '%s' | eplb plan - reads it"
 foreign_to utf16be.csv '\376\377\0001\000,\0002' 'text in UTF-16' \
     "iconv -f UTF-16 -t UTF-8 '%s' | eplb plan - reads it"
-printf 'PAR1' >"$TMP/it's.parquet"
+printf 'PAR1\025' >"$TMP/it's.parquet"
 check 'refused: a name that cannot stand between quotes' fails \
     "eplb: $TMP/it's.parquet is a Parquet file, which is not read: $(printf "$(frame read_parquet)" FILE)" \
     plan "$TMP/it's.parquet" --replicas 6 --gpus 3
-got=$(printf 'PAR1' | eplb plan - --replicas 6 --gpus 3 2>&1)
+got=$(printf 'PAR1\025' | eplb plan - --replicas 6 --gpus 3 2>&1)
 check 'refused: a Parquet file from standard input' test "$got" = \
     "eplb: <stdin> is a Parquet file, which is not read: $(printf "$(frame read_parquet)" FILE)"
 

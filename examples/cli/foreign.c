@@ -15,10 +15,10 @@ typedef struct foreign_start {
 } foreign_start;
 
 #define PYTHON(text) "python3 -c \"" text
-#define FROM_TORCH                                                                                            \
-    PYTHON("import torch, numpy; x = torch.load('"), "', map_location='cpu'); x = x if isinstance(x, dict) "  \
-    "else {'loads': x}; numpy.savez('loads.npz', **{k: v.double().numpy() for k, v in x.items() if "          \
-    "torch.is_tensor(v)})\" writes loads.npz"
+#define FROM_TORCH                                                                                          \
+    PYTHON("import torch, numpy; x = torch.load('"), "', map_location='cpu'); x = x if isinstance(x, dict) "\
+    "else {'loads': torch.stack(x) if isinstance(x, list) else x}; numpy.savez('loads.npz', **{str(k): "    \
+    "v.detach().double().numpy() for k, v in x.items() if torch.is_tensor(v)})\" writes loads.npz"
 #define FROM_PICKLE                                                                                           \
     PYTHON("import pickle, numpy; numpy.save('loads.npy', numpy.asarray(pickle.load(open('"), "', "           \
     "'rb'))))\" writes loads.npy, if it is one of yours: a pickle may run any program"
@@ -32,16 +32,16 @@ static const foreign_start FOREIGN[] = {
     {START("\x89HDF\r\n\x1a\n", 0), "an HDF5 file",
      PYTHON("import h5py, numpy; d = {}; h5py.File('"), "').visititems(lambda k, v: d.update({k: v[()]} if "
      "isinstance(v, h5py.Dataset) else {})); numpy.savez('loads.npz', **d)\" writes loads.npz"},
-    {START("PAR1", 0), "a Parquet file", FROM_FRAME("read_parquet")},
+    {START("PAR1\x15", 0), "a Parquet file", FROM_FRAME("read_parquet")},
     {START("ARROW1", 0), "an Arrow or Feather file", FROM_FRAME("read_feather")},
-    {START("FEA1", 0), "a Feather file", FROM_FRAME("read_feather")},
+    {START("FEA1\0", 0), "a Feather file", FROM_FRAME("read_feather")},
     {START("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0), "an Excel file",
      PYTHON("import pandas; pandas.read_excel('"),
      "', header=None).to_csv('loads.csv', header=False, index=False)\" writes loads.csv"},
     {START("\x1f\x8b", 0), "a file packed by gzip", "gzip -dc '", "' | eplb plan - reads it"},
     {START("\x28\xb5\x2f\xfd", 0), "a file packed by zstd", "zstd -dc '", "' | eplb plan - reads it"},
     {START("\xfd" "7zXZ\0", 0), "a file packed by xz", "xz -dc '", "' | eplb plan - reads it"},
-    {START("BZh", 0), "a file packed by bzip2", "bzip2 -dc '", "' | eplb plan - reads it"},
+    {START("1AY&SY", 4), "a file packed by bzip2", "bzip2 -dc '", "' | eplb plan - reads it"},
     {START("SQLite format 3\0", 0), "an SQLite database", "sqlite3 -header -csv '",
      "' 'select step, layer, expert, count from loads' writes CSV, with the names of your table"},
     {START("\xff\xfe", 0), "text in UTF-16", "iconv -f UTF-16 -t UTF-8 '", "' | eplb plan - reads it"},

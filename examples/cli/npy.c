@@ -451,6 +451,9 @@ reader *npy_open_member(source from, const char *member, const reading *how)
 
 reader *npy_open(source from, const reading *how)
 {
+    if (how->key)
+        fail(STATUS_INPUT, "%s: --key %s, but .npy has one array, without a name", from.name,
+             quoted(how->key, how->key + strlen(how->key)).text);
     return npy_open_member(from, "", how);
 }
 
