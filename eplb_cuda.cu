@@ -58,13 +58,10 @@ struct eplb_p_cuda_packing {
 
 /* The argument of every kernel. */
 struct eplb_p_cuda_call {
-    int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_samples;
-    int32_t group_size, node_experts, node_slots;
+    eplb_p_shape shape;
     int32_t by_dhondt; /* slots of a node up to this one are given by D'Hondt, later ones by Sainte-Lague */
-    int32_t fixup_steps, max_replicas;
     int32_t replicate_at_once; /* the kernel of the layers also replicates: one group, one node */
-    uint64_t seed;
-    const float *weight, *sample_weight;
+    const float *weight;
     eplb_plan plan;
 
     float    *load;        /* [L, E] mean over the samples, scaled */
@@ -85,12 +82,6 @@ static __device__ __forceinline__ int32_t eplb_p_thread() { return (int32_t)thre
 static __device__ __forceinline__ int32_t eplb_p_threads() { return (int32_t)blockDim.x; }
 static __device__ __forceinline__ int32_t eplb_p_lane() { return (int32_t)threadIdx.x % kWarp; }
 static __device__ __forceinline__ int32_t eplb_p_warp() { return (int32_t)threadIdx.x / kWarp; }
-
-/* Where element (row, column) of a dense array of this width is. */
-static __device__ __forceinline__ size_t eplb_p_at(int32_t row, int32_t width, int32_t column)
-{
-    return (size_t)row * (size_t)width + (size_t)column;
-}
 
 static __device__ __forceinline__ uint64_t eplb_p_smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
@@ -160,10 +151,10 @@ static __device__ eplb_result eplb_p_check_layer(const eplb_p_cuda_call &c, cons
         }
         if (eplb_p_block_min(found, reduce) != COUNTING) return EPLB_ERR_OPTION;
     }
-    for (i = (uint64_t)eplb_p_thread(); i < (uint64_t)s.num * (uint64_t)c.num_experts;
+    for (i = (uint64_t)eplb_p_thread(); i < (uint64_t)s.num * (uint64_t)c.shape.num_experts;
          i += (uint64_t)eplb_p_threads()) {
-        eplb_result r = eplb_p_check_load(&s.load[i / (uint64_t)c.num_experts * s.stride +
-                                                  i % (uint64_t)c.num_experts]);
+        eplb_result r = eplb_p_check_load(&s.load[i / (uint64_t)c.shape.num_experts * s.stride +
+                                                  i % (uint64_t)c.shape.num_experts]);
         if (r == EPLB_OK) continue;
         first = i << 8 | (uint64_t)-r; /* the thread's first one; its code rides along */
         break;
@@ -180,7 +171,7 @@ static __device__ float eplb_p_heaviest_sample(const eplb_p_cuda_call &c, const 
     int32_t t, e;
 
     for (t = 0; t < s.num; t++)
-        for (e = eplb_p_thread(); e < c.num_experts; e += eplb_p_threads())
+        for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
             if (s.weight[t] > eplb_p_from_bits(heaviest) && eplb_p_sample_load(&s, t, e) > 0.0f)
                 heaviest = eplb_p_bits_at(&s.weight[t]);
     return eplb_p_from_bits(eplb_p_block_max_bits(heaviest, reduce));
@@ -195,7 +186,7 @@ static __device__ float eplb_p_layer_scale(const eplb_p_cuda_call &c, const eplb
 
     for (t = 0; t < s.num; t++) {
         if (!(eplb_p_sample_share(&s, t) > 0.0f)) continue;
-        for (e = eplb_p_thread(); e < c.num_experts; e += eplb_p_threads()) {
+        for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads()) {
             uint32_t bits = eplb_p_bits(eplb_p_sample_load(&s, t, e));
             if (bits > largest) largest = bits;
         }
@@ -213,7 +204,7 @@ static __device__ float eplb_p_count_samples(const eplb_p_cuda_call &c, const ep
 
     for (t = 0; t < s.num; t++) {
         uint32_t holds_load = 0;
-        for (e = eplb_p_thread(); e < c.num_experts; e += eplb_p_threads())
+        for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
             holds_load |= eplb_p_sample_load(&s, t, e) > 0.0f;
         if (eplb_p_block_max_bits(holds_load, reduce)) count = eplb_p_add(count, eplb_p_sample_share(&s, t));
     }
@@ -238,15 +229,15 @@ static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, float sca
 static __device__ void eplb_p_load_layer(const eplb_p_cuda_call &c, int32_t layer)
 {
     uint64_t *reduce = (uint64_t *)eplb_p_shared;
-    float *load = c.load + eplb_p_at(layer, c.num_experts, 0), scale = 0.0f, count = 1.0f;
+    float *load = c.load + eplb_p_at(layer, c.shape.num_experts, 0), scale = 0.0f, count = 1.0f;
     eplb_p_samples s;
     eplb_result result;
     int32_t i, group;
 
-    s.load     = c.weight + eplb_p_at(layer, c.num_experts, 0);
-    s.stride   = (size_t)c.num_layers * (size_t)c.num_experts;
-    s.num      = c.num_samples;
-    s.weight   = c.sample_weight;
+    s.load     = c.weight + eplb_p_at(layer, c.shape.num_experts, 0);
+    s.stride   = (size_t)c.shape.num_layers * (size_t)c.shape.num_experts;
+    s.num      = c.shape.num_samples;
+    s.weight   = c.shape.options.sample_weight;
     s.heaviest = 0.0f;
     result = eplb_p_check_layer(c, s, reduce);
     if (result == EPLB_OK) {
@@ -255,14 +246,14 @@ static __device__ void eplb_p_load_layer(const eplb_p_cuda_call &c, int32_t laye
         if (s.num > 1) count = eplb_p_count_samples(c, s, reduce);
     }
     if (c.plan.layer_status && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
-    for (i = eplb_p_thread(); i < c.num_experts; i += eplb_p_threads())
+    for (i = eplb_p_thread(); i < c.shape.num_experts; i += eplb_p_threads())
         load[i] = eplb_p_mean_of_expert(s, scale, count, i);
     __syncthreads(); /* for sums of groups or for replicating, which takes over the shared memory */
 
-    for (group = eplb_p_thread(); c.group_order && group < c.num_groups; group += eplb_p_threads()) {
+    for (group = eplb_p_thread(); c.group_order && group < c.shape.num_groups; group += eplb_p_threads()) {
         float sum = 0.0f;
-        for (i = 0; i < c.group_size; i++) sum = eplb_p_add(sum, load[group * c.group_size + i]);
-        c.group_load[eplb_p_at(layer, c.num_groups, group)] = sum;
+        for (i = 0; i < c.shape.group_size; i++) sum = eplb_p_add(sum, load[group * c.shape.group_size + i]);
+        c.group_load[eplb_p_at(layer, c.shape.num_groups, group)] = sum;
     }
 }
 
@@ -389,16 +380,16 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
 static __device__ int32_t eplb_p_expert_at(const eplb_p_cuda_call &c, int32_t layer, int32_t node,
                                            int32_t place)
 {
-    int32_t mlog = node * c.node_experts + place, group = mlog / c.group_size;
-    if (c.group_order) group = c.group_order[eplb_p_at(layer, c.num_groups, group)];
-    return group * c.group_size + mlog % c.group_size;
+    int32_t mlog = node * c.shape.node_experts + place, group = mlog / c.shape.group_size;
+    if (c.group_order) group = c.group_order[eplb_p_at(layer, c.shape.num_groups, group)];
+    return group * c.shape.group_size + mlog % c.shape.group_size;
 }
 
 /* What the plan says of an expert by itself: its count, and no slots beyond it. */
 static __device__ void eplb_p_store_count(const eplb_p_cuda_call &c, int32_t layer, int32_t expert,
                                           int32_t count)
 {
-    size_t at = eplb_p_at(layer, c.num_experts, expert), width;
+    size_t at = eplb_p_at(layer, c.shape.num_experts, expert), width;
     int32_t rank;
 
     if (c.plan.logcnt) c.plan.logcnt[at] = count;
@@ -412,22 +403,23 @@ static __device__ void eplb_p_store_count(const eplb_p_cuda_call &c, int32_t lay
 /* One node of a layer: its experts in mlog order -> replicas -> the loads of its slots. */
 static __device__ void eplb_p_replicate_node(const eplb_p_cuda_call &c, int32_t layer, int32_t node)
 {
-    size_t first_slot = eplb_p_at(layer, c.num_replicas, node * c.node_slots);
+    const eplb_options &o = c.shape.options;
+    size_t first_slot = eplb_p_at(layer, c.shape.num_replicas, node * c.shape.node_slots);
     eplb_p_cuda_replicas r;
     int32_t i, step;
 
-    eplb_p_carve_cuda_replicas(eplb_p_shared, c.node_experts, c.node_slots, &r);
+    eplb_p_carve_cuda_replicas(eplb_p_shared, c.shape.node_experts, c.shape.node_slots, &r);
     for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads()) {
-        r.load[i]    = c.load[eplb_p_at(layer, c.num_experts, eplb_p_expert_at(c, layer, node, i))];
+        r.load[i]    = c.load[eplb_p_at(layer, c.shape.num_experts, eplb_p_expert_at(c, layer, node, i))];
         r.count[i]   = 1;
         r.phy2log[i] = (uint16_t)i;
         r.rank[i]    = 0;
     }
     __syncthreads();
     if (eplb_p_warp() == 0) {
-        eplb_p_give_slots_by_warp(r, r.num_log, c.by_dhondt, EPLB_P_DHONDT, c.max_replicas);
-        eplb_p_give_slots_by_warp(r, c.by_dhondt, r.num_phy, EPLB_P_SAINTE_LAGUE, c.max_replicas);
-        for (step = 0; step < c.fixup_steps && eplb_p_fixup_by_warp(r, c.max_replicas); step++) {}
+        eplb_p_give_slots_by_warp(r, r.num_log, c.by_dhondt, EPLB_P_DHONDT, o.max_replicas);
+        eplb_p_give_slots_by_warp(r, c.by_dhondt, r.num_phy, EPLB_P_SAINTE_LAGUE, o.max_replicas);
+        for (step = 0; step < o.fixup_steps && eplb_p_fixup_by_warp(r, o.max_replicas); step++) {}
     }
     __syncthreads();
     for (i = eplb_p_thread(); i < r.num_phy; i += eplb_p_threads()) {
@@ -453,7 +445,8 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
 static __global__ void __launch_bounds__(kMaxThreads, 1)
     eplb_p_replicate_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
-    eplb_p_replicate_node(c, (int32_t)blockIdx.x / c.num_nodes, (int32_t)blockIdx.x % c.num_nodes);
+    eplb_p_replicate_node(c, (int32_t)blockIdx.x / c.shape.num_nodes,
+                          (int32_t)blockIdx.x % c.shape.num_nodes);
 }
 
 /* --------------------------------------------------------------------------------------- finish */
@@ -461,21 +454,22 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
 /* An item of a packing has its place for good: place idx, pack by pack. */
 static __device__ void eplb_p_finish_item(const eplb_p_cuda_call &c, int32_t row, int32_t idx, int32_t item)
 {
-    int32_t layer = row / c.num_nodes, slot = row % c.num_nodes * c.node_slots + idx, expert, rank;
+    int32_t layer = row / c.shape.num_nodes, expert, rank;
+    int32_t slot = row % c.shape.num_nodes * c.shape.node_slots + idx;
     size_t at;
 
     if (c.packing.stage == EPLB_P_STAGE_GROUPS) {
         c.group_order[eplb_p_at(row, c.packing.n, idx)] = (uint16_t)item;
         return;
     }
-    at     = eplb_p_at(row, c.node_slots, item);
+    at     = eplb_p_at(row, c.shape.node_slots, item);
     expert = c.slot_expert[at];
     rank   = c.slot_rank[at];
-    at     = eplb_p_at(layer, c.num_replicas, slot);
+    at     = eplb_p_at(layer, c.shape.num_replicas, slot);
     c.plan.phy2log[at] = expert;
     if (c.plan.phyrank) c.plan.phyrank[at] = rank;
     if (!c.plan.log2phy || rank >= c.plan.log2phy_width) return;
-    at = eplb_p_at(layer, c.num_experts, expert) * (size_t)c.plan.log2phy_width + (size_t)rank;
+    at = eplb_p_at(layer, c.shape.num_experts, expert) * (size_t)c.plan.log2phy_width + (size_t)rank;
     c.plan.log2phy[at] = slot;
 }
 
@@ -942,7 +936,7 @@ static __device__ void eplb_p_pack_candidate(const eplb_p_cuda_call &c, const ep
     const eplb_p_cuda_packing &packing = c.packing;
     const float *item_load = packing.load + eplb_p_at(row, packing.n, 0);
 
-    eplb_p_make_keys(p, &packing.how, item_load, c.seed, row, packing.stage, candidate);
+    eplb_p_make_keys(p, &packing.how, item_load, c.shape.options.seed, row, packing.stage, candidate);
     __syncthreads();
     eplb_p_order_candidate(p, item_load);
     __syncthreads();
@@ -1073,40 +1067,29 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
                                     eplb_p_cuda_plan *plan)
 {
     eplb_p_cuda_call *c = &plan->call;
+    eplb_p_shape *shape = &c->shape;
     eplb_options host_options = EPLB_ZERO_INIT;
-    eplb_p_job job;
     eplb_result r;
 
     if (options) host_options = *options;
     host_options.sample_weight = NULL; /* on the device, where it is checked */
-    r = eplb_p_resolve(problem, options ? &host_options : NULL, &job, NULL);
+    r = eplb_p_resolve(problem, options ? &host_options : NULL, shape, NULL);
     if (r != EPLB_OK) return r;
-    if (job.options.effort > 0) return EPLB_ERR_OPTION;
+    if (shape->options.effort > 0) return EPLB_ERR_OPTION;
+    if (options) shape->options.sample_weight = options->sample_weight;
+    if (shape->options.replication != EPLB_REPLICATE_HYBRID) shape->options.fixup_steps = 0;
 
-    c->num_layers    = job.shape.num_layers;
-    c->num_experts   = job.shape.num_experts;
-    c->num_replicas  = job.shape.num_replicas;
-    c->num_groups    = job.shape.num_groups;
-    c->num_nodes     = job.shape.num_nodes;
-    c->num_samples   = job.shape.num_samples;
-    c->group_size    = job.group_size;
-    c->node_experts  = job.node_experts;
-    c->node_slots    = job.node_slots;
-    c->by_dhondt     = job.node_slots;
-    c->by_dhondt -= eplb_p_last_tenth(job.node_slots - job.node_experts, job.options.replication);
-    c->fixup_steps   = job.options.replication == EPLB_REPLICATE_HYBRID ? job.options.fixup_steps : 0;
-    c->max_replicas  = job.options.max_replicas;
-    c->seed          = job.options.seed;
-    c->sample_weight = options ? options->sample_weight : NULL;
-    c->replicate_at_once = job.shape.num_groups == 1 && job.shape.num_nodes == 1;
-    plan->packs_groups = job.node_groups > 1;
+    c->by_dhondt = shape->node_slots;
+    c->by_dhondt -= eplb_p_last_tenth(shape->node_slots - shape->node_experts, shape->options.replication);
+    c->replicate_at_once = shape->num_groups == 1 && shape->num_nodes == 1;
+    plan->packs_groups   = shape->node_groups > 1;
     if (plan->packs_groups)
-        r = eplb_p_plan_packing(&plan->groups, &job.options.group_packing, EPLB_P_STAGE_GROUPS,
-                                job.shape.num_layers, job.shape.num_groups, job.shape.num_nodes);
+        r = eplb_p_plan_packing(&plan->groups, &shape->options.group_packing, EPLB_P_STAGE_GROUPS,
+                                shape->num_layers, shape->num_groups, shape->num_nodes);
     if (r != EPLB_OK) return r;
-    return eplb_p_plan_packing(&plan->gpus, &job.options.gpu_packing, EPLB_P_STAGE_GPUS,
-                               (int64_t)job.shape.num_layers * job.shape.num_nodes, job.node_slots,
-                               job.node_gpus);
+    return eplb_p_plan_packing(&plan->gpus, &shape->options.gpu_packing, EPLB_P_STAGE_GPUS,
+                               (int64_t)shape->num_layers * shape->num_nodes, shape->node_slots,
+                               shape->node_gpus);
 }
 
 static void eplb_p_carve_cuda_packing(eplb_p_arena *a, eplb_p_cuda_packing *packing)
@@ -1122,17 +1105,19 @@ static void eplb_p_carve_cuda_packing(eplb_p_arena *a, eplb_p_cuda_packing *pack
 static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_plan *plan)
 {
     eplb_p_cuda_call *c = &plan->call;
-    size_t slots = (size_t)c->num_replicas;
+    const eplb_p_shape *shape = &c->shape;
+    size_t experts = (size_t)shape->num_experts, slots = (size_t)shape->num_replicas;
+    size_t groups = (size_t)shape->num_groups;
 
-    c->load        = (float *)eplb_p_take(a, c->num_layers, sizeof(float) * (size_t)c->num_experts);
-    c->slot_load   = (float *)eplb_p_take(a, c->num_layers, sizeof(float) * slots);
-    c->slot_expert = (int32_t *)eplb_p_take(a, c->num_layers, sizeof(int32_t) * slots);
-    c->slot_rank   = (int32_t *)eplb_p_take(a, c->num_layers, sizeof(int32_t) * slots);
+    c->load        = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * experts);
+    c->slot_load   = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * slots);
+    c->slot_expert = (int32_t *)eplb_p_take(a, shape->num_layers, sizeof(int32_t) * slots);
+    c->slot_rank   = (int32_t *)eplb_p_take(a, shape->num_layers, sizeof(int32_t) * slots);
     plan->gpus.load = c->slot_load;
     eplb_p_carve_cuda_packing(a, &plan->gpus);
     if (!plan->packs_groups) return;
-    c->group_load  = (float *)eplb_p_take(a, c->num_layers, sizeof(float) * (size_t)c->num_groups);
-    c->group_order = (uint16_t *)eplb_p_take(a, c->num_layers, sizeof(uint16_t) * (size_t)c->num_groups);
+    c->group_load  = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * groups);
+    c->group_order = (uint16_t *)eplb_p_take(a, shape->num_layers, sizeof(uint16_t) * groups);
     plan->groups.load = c->group_load;
     eplb_p_carve_cuda_packing(a, &plan->groups);
 }
@@ -1164,21 +1149,21 @@ static eplb_result eplb_p_launch_layers(const eplb_p_cuda_plan *plan, cudaStream
     eplb_p_cuda_replicas replicas;
     size_t shared = sizeof(uint64_t) * kMaxWarps, replicating;
 
-    replicating = eplb_p_carve_cuda_replicas(NULL, c->node_experts, c->node_slots, &replicas);
+    replicating = eplb_p_carve_cuda_replicas(NULL, c->shape.node_experts, c->shape.node_slots, &replicas);
     if (c->replicate_at_once && replicating > shared) shared = replicating;
-    return eplb_p_launch(eplb_p_layers_kernel, c->num_layers, eplb_p_threads_for(c->num_experts, kMaxThreads),
-                         shared, c, stream);
+    return eplb_p_launch(eplb_p_layers_kernel, c->shape.num_layers,
+                         eplb_p_threads_for(c->shape.num_experts, kMaxThreads), shared, c, stream);
 }
 
 static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_plan *plan, cudaStream_t stream)
 {
     const eplb_p_cuda_call *c = &plan->call;
     eplb_p_cuda_replicas replicas;
-    size_t shared = eplb_p_carve_cuda_replicas(NULL, c->node_experts, c->node_slots, &replicas);
+    size_t shared = eplb_p_carve_cuda_replicas(NULL, c->shape.node_experts, c->shape.node_slots, &replicas);
 
     if (c->replicate_at_once) return EPLB_OK;
     return eplb_p_launch(eplb_p_replicate_kernel, plan->gpus.rows,
-                         eplb_p_threads_for(c->node_slots, kMaxThreads), shared, c, stream);
+                         eplb_p_threads_for(c->shape.node_slots, kMaxThreads), shared, c, stream);
 }
 
 /* The kernel whose lanes hold as few packs as will do. */
@@ -1238,7 +1223,7 @@ static eplb_result eplb_p_attach(eplb_p_cuda_plan *p, const float *weight, const
     if (r != EPLB_OK) return r;
     if (!weight || !plan || !plan->phy2log) return EPLB_ERR_NULL;
     if (plan->log2phy && plan->log2phy_width > 0 &&
-        !eplb_p_array_fits(c->num_layers, c->num_experts, plan->log2phy_width))
+        !eplb_p_array_fits(c->shape.num_layers, c->shape.num_experts, plan->log2phy_width))
         return EPLB_ERR_OVERFLOW;
     a = eplb_p_arena_at(scratch);
     eplb_p_carve_call(&a, p);
