@@ -13,10 +13,8 @@
      Quick start, macros, guarantees, conventions, algorithm
      Interface:       version, linkage, results, problem, options, plan, rebalance, the steps by
                       themselves, samples, evaluate
-     Implementation:  numerics, results, options, arena, random numbers, sorting, pairs, loads,
-                      replicate, pack (initial, refine, select), hierarchy, inverse maps, bounds, improve
-                      (grains, state, swap, replace, heaviest GPU, search, layer), evaluate, calls,
-                      samples
+     Implementation:  six storeys, which it opens by naming: the ground, the call, one layer, of a plan,
+                      the interface, the window
      History, licence
 
    QUICK START
@@ -183,18 +181,21 @@ typedef struct eplb_problem {
 enum { /* eplb_options.policy */
     EPLB_POLICY_AUTO         = 0, /* hierarchical when num_nodes divides num_groups, else global */
     EPLB_POLICY_HIERARCHICAL = 1, /* the experts of a group stay on one node; num_nodes divides num_groups */
-    EPLB_POLICY_GLOBAL       = 2  /* as with one group and one node */
+    EPLB_POLICY_GLOBAL       = 2, /* as with one group and one node */
+    EPLB_NUM_POLICIES
 };
 
 enum { /* eplb_options.replication */
     EPLB_REPLICATE_DHONDT = 0, /* each spare slot to the largest load / count */
-    EPLB_REPLICATE_HYBRID = 1  /* the last tenth of them to the largest load / (2 count - 1) instead
+    EPLB_REPLICATE_HYBRID = 1, /* the last tenth of them to the largest load / (2 count - 1) instead
                                   (Sainte-Lague), then fixup_steps steps of repair */
+    EPLB_NUM_REPLICATIONS
 };
 
 enum { /* eplb_packing.init */
     EPLB_INIT_LPT    = 0, /* heaviest item first, to the lightest pack with room, lower index on ties */
-    EPLB_INIT_ZIGZAG = 1  /* heaviest item first, to packs 0, 1, .., m-1, m-1, .., 0, 0, 1, .. */
+    EPLB_INIT_ZIGZAG = 1, /* heaviest item first, to packs 0, 1, .., m-1, m-1, .., 0, 0, 1, .. */
+    EPLB_NUM_INITS
 };
 
 /* eplb_packing.refine. A swap moves item u of a heavier pack and item v of a lighter one into each
@@ -210,21 +211,24 @@ enum {
                                    that differ by tiny or more and have one */
     EPLB_REFINE_MAX_TO_ANY = 3, /* best swap of the heaviest pack with any other, while its gain is more
                                    than tiny */
-    EPLB_REFINE_L2         = 4  /* the swap of any two packs that lowers the sum of squared pack loads
+    EPLB_REFINE_L2         = 4, /* the swap of any two packs that lowers the sum of squared pack loads
                                    most, by 2 d (D - d), while that is more than tiny squared */
+    EPLB_NUM_REFINEMENTS
 };
 
 /* eplb_packing.noise: the order of candidate c > 0 is by a key made of the load w, the scale s and u,
    uniform in [0, 1) */
 enum {
     EPLB_NOISE_CENTRED = 0, /* w (1 - s/2 + s u) */
-    EPLB_NOISE_RAMP    = 1  /* w + u w s_c, where s_c rises from 0 at candidate 0 to s at the last */
+    EPLB_NOISE_RAMP    = 1, /* w + u w s_c, where s_c rises from 0 at candidate 0 to s at the last */
+    EPLB_NUM_NOISES
 };
 
 enum { /* eplb_packing.select: which candidate stays, the first on ties */
     EPLB_SELECT_MAX_LOAD = 0, /* the smallest maximum pack load */
     EPLB_SELECT_SPREAD   = 1, /* the smallest maximum less minimum */
-    EPLB_SELECT_VARIANCE = 2  /* the smallest variance of pack loads */
+    EPLB_SELECT_VARIANCE = 2, /* the smallest variance of pack loads */
+    EPLB_NUM_SELECTIONS
 };
 
 typedef struct eplb_packing { /* how one balanced packing is done; all zero: plain LPT */
@@ -531,7 +535,16 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 /* ==================================================================================================
    IMPLEMENTATION
 
-   In the order in which a layer's load flows through it. Private names start with eplb_p_. */
+   Six storeys, in the order in which data flows: what is called stands above what calls it, so that a
+   reader never has to go back up. Private names start with eplb_p_.
+
+     A. The ground       numerics, arena, random numbers, sorting, pairs
+     B. The call         results, options, checks, shape
+     C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
+                         improve (state, swap, replace, heaviest GPU, search), finish, a layer
+     D. Of a plan        bounds, evaluate
+     E. The interface    calls, the steps by themselves, a plan that is there
+     F. The window */
 
 #if defined(EPLB_IMPLEMENTATION) && !defined(EPLB_P_IMPLEMENTED)
 #define EPLB_P_IMPLEMENTED
@@ -576,9 +589,9 @@ extern "C" {
 /* =================================================================================================
    A. THE GROUND
 
-in     nothing of ours: numbers, arrays, memory
+   in     nothing of ours: numbers, arrays, memory
    out    what CPU and GPU both decide by: one operation rounded once, orders that are total, bids, gains
-   struct eplb_p_arena, the scratch being carved
+   writes eplb_p_arena, the scratch being carved
    calls  only what stands above, as every storey does */
 
 /* ----------------------------------------------------------------------------------- numerics
@@ -800,6 +813,9 @@ static void eplb_p_copy_loads(float *to, const float *from, int32_t n)
 
 EPLB_P_HD int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
 
+/* Whether x is one of so many enumerators, which count from 0. */
+EPLB_P_HD int eplb_p_is_one_of(int32_t x, int32_t count) { return 0 <= x && x < count; }
+
 /* Where element (row, column) of a dense array of this width is. */
 EPLB_P_HD size_t eplb_p_at(int32_t row, int32_t width, int32_t column)
 {
@@ -885,6 +901,20 @@ EPLB_P_HD void eplb_p_philox(uint64_t key, const uint32_t counter[4], uint32_t o
     out[1] = x1;
     out[2] = x2;
     out[3] = x3;
+}
+
+/* What random words are for: no two of these share any. */
+enum { EPLB_P_DRAW_GROUPS, EPLB_P_DRAW_GPUS, EPLB_P_DRAW_KICKS };
+
+/* Words 4 * quad .. 4 * quad + 3 of candidate (or kick) c of a row: a layer, or a node of a layer. */
+EPLB_P_HD void eplb_p_draw(uint64_t seed, int stage, uint32_t row, int32_t c, uint32_t quad, uint32_t word[4])
+{
+    uint32_t counter[4];
+    counter[0] = quad;
+    counter[1] = (uint32_t)c;
+    counter[2] = row;
+    counter[3] = (uint32_t)stage;
+    eplb_p_philox(seed, counter, word);
 }
 
 /* The load by which candidate c > 0 orders an item, from a random word of its own. */
@@ -1125,33 +1155,35 @@ static void eplb_p_open_all_pairs(uint32_t *settled, int32_t n)
 /* =================================================================================================
    B. THE CALL
 
-in     the caller's problem and options
+   in     the caller's problem and options
    out    what a call is: the shape, with its defaults filled in, as the policy sees it
-   struct eplb_p_shape, written by eplb_p_resolve alone and read by all below
+   writes eplb_p_shape, written by eplb_p_resolve alone and read by all below
    calls  no later storey; nothing here reads a load but to see whether it is one */
 
 /* ------------------------------------------------------------------------------------ results */
 
+#define EPLB_P_NAME(result) case result: return #result;
+
 EPLB_API const char *eplb_result_name(eplb_result r)
 {
-    switch (r) {
-    case EPLB_OK: return "EPLB_OK";
-    case EPLB_ERR_NULL: return "EPLB_ERR_NULL";
-    case EPLB_ERR_OPTION: return "EPLB_ERR_OPTION";
-    case EPLB_ERR_COUNT: return "EPLB_ERR_COUNT";
-    case EPLB_ERR_LAYER_RANGE: return "EPLB_ERR_LAYER_RANGE";
-    case EPLB_ERR_DIVIDE: return "EPLB_ERR_DIVIDE";
-    case EPLB_ERR_TOO_FEW: return "EPLB_ERR_TOO_FEW";
-    case EPLB_ERR_MAX_REPLICAS: return "EPLB_ERR_MAX_REPLICAS";
-    case EPLB_ERR_OVERFLOW: return "EPLB_ERR_OVERFLOW";
-    case EPLB_ERR_SCRATCH_SIZE: return "EPLB_ERR_SCRATCH_SIZE";
-    case EPLB_ERR_WIDTH: return "EPLB_ERR_WIDTH";
-    case EPLB_ERR_NAN: return "EPLB_ERR_NAN";
-    case EPLB_ERR_INFINITE: return "EPLB_ERR_INFINITE";
-    case EPLB_ERR_NEGATIVE: return "EPLB_ERR_NEGATIVE";
-    case EPLB_ERR_PLAN: return "EPLB_ERR_PLAN";
-    case EPLB_ERR_CUDA: return "EPLB_ERR_CUDA";
-    case EPLB_ERR_DEVICE_SHAPE: return "EPLB_ERR_DEVICE_SHAPE";
+    switch (r) { /* literals, as a table of pointers would need relocating */
+    EPLB_P_NAME(EPLB_OK)
+    EPLB_P_NAME(EPLB_ERR_NULL)
+    EPLB_P_NAME(EPLB_ERR_OPTION)
+    EPLB_P_NAME(EPLB_ERR_COUNT)
+    EPLB_P_NAME(EPLB_ERR_LAYER_RANGE)
+    EPLB_P_NAME(EPLB_ERR_DIVIDE)
+    EPLB_P_NAME(EPLB_ERR_TOO_FEW)
+    EPLB_P_NAME(EPLB_ERR_MAX_REPLICAS)
+    EPLB_P_NAME(EPLB_ERR_OVERFLOW)
+    EPLB_P_NAME(EPLB_ERR_SCRATCH_SIZE)
+    EPLB_P_NAME(EPLB_ERR_WIDTH)
+    EPLB_P_NAME(EPLB_ERR_NAN)
+    EPLB_P_NAME(EPLB_ERR_INFINITE)
+    EPLB_P_NAME(EPLB_ERR_NEGATIVE)
+    EPLB_P_NAME(EPLB_ERR_PLAN)
+    EPLB_P_NAME(EPLB_ERR_CUDA)
+    EPLB_P_NAME(EPLB_ERR_DEVICE_SHAPE)
     default: return "unknown eplb_result";
     }
 }
@@ -1169,41 +1201,44 @@ static eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const ch
 
 /* ------------------------------------------------------------------------------------ options */
 
-static eplb_packing eplb_p_packing(int32_t init, int32_t refine, int32_t max_swaps)
-{
-    eplb_packing how = EPLB_ZERO_INIT;
-    how.init           = init;
-    how.refine         = refine;
-    how.max_swaps      = max_swaps;
-    how.num_candidates = 1;
-    return how;
-}
+/* The presets, a row each: their names; how items are packed first; the refinement and the swaps of groups, then of slots;
+   heaviest packs tried, candidates, their noise and its scale, selection; effort; replication and fix-up
+   steps. All but refinements and swaps is the same for groups and for slots. */
+#define EPLB_P_PRESETS(row) \
+    row(DEFAULT,      "default",      LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,  33, DHONDT,  0) \
+    row(DEEPSEEK,     "deepseek",     LPT,    NONE,         0, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(ZIGZAG,       "zigzag",       ZIGZAG, MAX_MIN,     20, MAX_MIN,     20, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(SWAP_MAX_MIN, "swap_max_min", LPT,    MAX_MIN,     20, MAX_MIN,     20, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(HILL_CLIMB,   "hill_climb",   LPT,    PAIR_SCAN,  100, PAIR_SCAN,  100, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(SWAP_MAX_ANY, "swap_max_any", LPT,    MAX_TO_ANY,  50, MAX_TO_ANY,  50, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(MULTI_START,  "multi_start",  LPT,    PAIR_SCAN,   30, PAIR_SCAN,   30, 3,  2, CENTRED, 0.15f, SPREAD,     0, DHONDT,  0) \
+    row(RESTARTS,     "restarts",     LPT,    PAIR_SCAN,  100, PAIR_SCAN,  100, 1,  5, CENTRED, 0.1f,  VARIANCE,   0, DHONDT,  0) \
+    row(ENSEMBLE,     "ensemble",     LPT,    MAX_MIN,     20, MAX_MIN,     20, 0, 64, RAMP,    0.2f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(HYBRID,       "hybrid",       LPT,    MAX_MIN,      1, MAX_MIN,      2, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, HYBRID,  1) \
+    row(L2,           "l2",           LPT,    L2,          50, L2,          50, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(BEST,         "best",         LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD, 257, DHONDT,  0)
 
-static eplb_packing eplb_p_candidates(eplb_packing how, int32_t num_candidates, int32_t noise,
-                                      float noise_scale, int32_t select)
-{
-    how.num_candidates = num_candidates;
-    how.noise          = noise;
-    how.noise_scale    = noise_scale;
-    how.select         = select;
-    return how;
-}
+typedef struct eplb_p_preset {
+    eplb_packing packing; /* of slots onto GPUs */
+    int32_t      group_refine, group_swaps, effort, replication, fixup_steps;
+} eplb_p_preset;
+
+#define EPLB_P_PRESET_ROW(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates,  \
+                          noise, scale, select, effort, replication, fixup)                                \
+    {{EPLB_INIT_##init, EPLB_REFINE_##refine, swaps, heavy, candidates, EPLB_NOISE_##noise, scale,          \
+      EPLB_SELECT_##select},                                                                                \
+     EPLB_REFINE_##group_refine, group_swaps, effort, EPLB_REPLICATE_##replication, fixup},
+
+#define EPLB_P_PRESET_NAME(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates, \
+                           noise, scale, select, effort, replication, fixup)                               \
+    case EPLB_PRESET_##number: return name;
+
+static const eplb_p_preset eplb_p_presets[EPLB_NUM_PRESETS] = {EPLB_P_PRESETS(EPLB_P_PRESET_ROW)};
 
 EPLB_API const char *eplb_preset_name(int32_t preset)
 {
     switch (preset) {
-    case EPLB_PRESET_DEFAULT: return "default";
-    case EPLB_PRESET_DEEPSEEK: return "deepseek";
-    case EPLB_PRESET_ZIGZAG: return "zigzag";
-    case EPLB_PRESET_SWAP_MAX_MIN: return "swap_max_min";
-    case EPLB_PRESET_HILL_CLIMB: return "hill_climb";
-    case EPLB_PRESET_SWAP_MAX_ANY: return "swap_max_any";
-    case EPLB_PRESET_MULTI_START: return "multi_start";
-    case EPLB_PRESET_RESTARTS: return "restarts";
-    case EPLB_PRESET_ENSEMBLE: return "ensemble";
-    case EPLB_PRESET_HYBRID: return "hybrid";
-    case EPLB_PRESET_L2: return "l2";
-    case EPLB_PRESET_BEST: return "best";
+    EPLB_P_PRESETS(EPLB_P_PRESET_NAME)
     default: return NULL;
     }
 }
@@ -1211,58 +1246,18 @@ EPLB_API const char *eplb_preset_name(int32_t preset)
 EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
 {
     eplb_options o = EPLB_ZERO_INIT;
-    eplb_packing how;
+    const eplb_p_preset *row;
 
     if (!options) return EPLB_ERR_NULL;
-    switch (preset) {
-    case EPLB_PRESET_DEEPSEEK:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_NONE, 0);
-        break;
-    case EPLB_PRESET_ZIGZAG:
-        how = eplb_p_packing(EPLB_INIT_ZIGZAG, EPLB_REFINE_MAX_MIN, 20);
-        break;
-    case EPLB_PRESET_SWAP_MAX_MIN:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20);
-        break;
-    case EPLB_PRESET_HILL_CLIMB:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100);
-        break;
-    case EPLB_PRESET_SWAP_MAX_ANY:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_TO_ANY, 50);
-        break;
-    case EPLB_PRESET_MULTI_START:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 30);
-        how = eplb_p_candidates(how, 2, EPLB_NOISE_CENTRED, 0.15f, EPLB_SELECT_SPREAD);
-        how.heavy_packs = 3;
-        break;
-    case EPLB_PRESET_RESTARTS:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100);
-        how = eplb_p_candidates(how, 5, EPLB_NOISE_CENTRED, 0.1f, EPLB_SELECT_VARIANCE);
-        how.heavy_packs = 1;
-        break;
-    case EPLB_PRESET_ENSEMBLE:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20);
-        how = eplb_p_candidates(how, 64, EPLB_NOISE_RAMP, 0.2f, EPLB_SELECT_MAX_LOAD);
-        break;
-    case EPLB_PRESET_HYBRID:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 2);
-        o.replication = EPLB_REPLICATE_HYBRID;
-        o.fixup_steps = 1;
-        break;
-    case EPLB_PRESET_DEFAULT:
-    case EPLB_PRESET_BEST:
-    case EPLB_PRESET_L2:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_L2, 50);
-        break;
-    default: return EPLB_ERR_OPTION;
-    }
-    o.group_packing = how;
-    o.gpu_packing   = how;
-    if (preset == EPLB_PRESET_HYBRID) o.group_packing.max_swaps = 1;
-    if (preset == EPLB_PRESET_DEFAULT || preset == EPLB_PRESET_BEST) {
-        o.gpu_packing = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_NONE, 0);
-        o.effort      = preset == EPLB_PRESET_BEST ? 257 : 33;
-    }
+    if (!eplb_p_is_one_of(preset, EPLB_NUM_PRESETS)) return EPLB_ERR_OPTION;
+    row = &eplb_p_presets[preset];
+    o.gpu_packing   = row->packing;
+    o.group_packing = row->packing;
+    o.group_packing.refine    = row->group_refine;
+    o.group_packing.max_swaps = row->group_swaps;
+    o.replication = row->replication;
+    o.fixup_steps = row->fixup_steps;
+    o.effort      = row->effort;
     *options = o;
     return EPLB_OK;
 }
@@ -1270,9 +1265,7 @@ EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
 /* The name of a field of one of the two packings; two literals, so that no table of pointers needs
    relocating. */
 #define EPLB_P_PACKING_FIELD(stage, name)                                                          \
-    ((stage) == EPLB_P_STAGE_GROUPS ? "options.group_packing." name : "options.gpu_packing." name)
-
-enum { EPLB_P_STAGE_GROUPS, EPLB_P_STAGE_GPUS, EPLB_P_STAGE_KICKS }; /* the last word of a random counter */
+    ((stage) == EPLB_P_DRAW_GROUPS ? "options.group_packing." name : "options.gpu_packing." name)
 
 static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
 {
@@ -1282,13 +1275,13 @@ static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb
     /* The bits of 0 .. 2 are those up to 2's; NaN, infinity and all negative numbers lie above. */
     if (noise_scale > eplb_p_bits(2.0f) && noise_scale != EPLB_P_SIGN)
         field = EPLB_P_PACKING_FIELD(stage, "noise_scale");
-    if (!eplb_p_within(how->select, 0, EPLB_SELECT_VARIANCE)) field = EPLB_P_PACKING_FIELD(stage, "select");
-    if (!eplb_p_within(how->noise, 0, EPLB_NOISE_RAMP)) field = EPLB_P_PACKING_FIELD(stage, "noise");
+    if (!eplb_p_is_one_of(how->select, EPLB_NUM_SELECTIONS)) field = EPLB_P_PACKING_FIELD(stage, "select");
+    if (!eplb_p_is_one_of(how->noise, EPLB_NUM_NOISES)) field = EPLB_P_PACKING_FIELD(stage, "noise");
     if (how->num_candidates < 0) field = EPLB_P_PACKING_FIELD(stage, "num_candidates");
     if (how->heavy_packs < 0) field = EPLB_P_PACKING_FIELD(stage, "heavy_packs");
     if (how->max_swaps < 0) field = EPLB_P_PACKING_FIELD(stage, "max_swaps");
-    if (!eplb_p_within(how->refine, 0, EPLB_REFINE_L2)) field = EPLB_P_PACKING_FIELD(stage, "refine");
-    if (!eplb_p_within(how->init, 0, EPLB_INIT_ZIGZAG)) field = EPLB_P_PACKING_FIELD(stage, "init");
+    if (!eplb_p_is_one_of(how->refine, EPLB_NUM_REFINEMENTS)) field = EPLB_P_PACKING_FIELD(stage, "refine");
+    if (!eplb_p_is_one_of(how->init, EPLB_NUM_INITS)) field = EPLB_P_PACKING_FIELD(stage, "init");
     return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
 }
 
@@ -1296,17 +1289,17 @@ static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *w
 {
     eplb_result r;
 
-    if (!eplb_p_within(o->policy, 0, EPLB_POLICY_GLOBAL))
+    if (!eplb_p_is_one_of(o->policy, EPLB_NUM_POLICIES))
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.policy");
-    if (!eplb_p_within(o->replication, 0, EPLB_REPLICATE_HYBRID))
+    if (!eplb_p_is_one_of(o->replication, EPLB_NUM_REPLICATIONS))
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.replication");
     if (o->fixup_steps < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.fixup_steps");
     if (o->max_replicas < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.max_replicas");
     if (o->effort < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.effort");
     if (!eplb_p_within(o->allow_duplicates, 0, 1))
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
-    r = eplb_p_check_packing(&o->group_packing, EPLB_P_STAGE_GROUPS, why);
-    return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_STAGE_GPUS, why);
+    r = eplb_p_check_packing(&o->group_packing, EPLB_P_DRAW_GROUPS, why);
+    return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_DRAW_GPUS, why);
 }
 
 /* -------------------------------------------------------------------------------------- checks */
@@ -1387,14 +1380,15 @@ static eplb_result eplb_p_check_sample_weight(const eplb_p_shape *shape, eplb_di
     const float *weight = shape->options.sample_weight;
     int32_t t, counting = 0;
 
-    for (t = 0; weight && t < shape->num_samples; t++) {
+    if (!weight) return EPLB_OK;
+    for (t = 0; t < shape->num_samples; t++) {
         if (eplb_p_check_load(&weight[t]) != EPLB_OK) {
             if (why) why->sample = t;
             return eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
         }
         counting += weight[t] > 0.0f;
     }
-    return weight && !counting ? eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight") : EPLB_OK;
+    return counting ? EPLB_OK : eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
 }
 
 /* The counts as the caller gave them, defaults filled in. */
@@ -1474,10 +1468,10 @@ static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_option
 /* =================================================================================================
    C. ONE LAYER
 
-in     the loads of a layer, by its shape
+   in     the loads of a layer, by its shape
    out    its plan: how many replicas each expert has, and which slot each of them is in
-   struct eplb_p_layer, each array by the stage it stands under; eplb_p_replicas, eplb_p_packer and
-          eplb_p_search by the stages of these names
+   writes eplb_p_layer, each array by the stage it stands under; eplb_p_replicas, eplb_p_packer and
+          eplb_p_search, by the stages of these names
    calls  the ground; what asks how good a plan is stands in the next storey, and is not asked */
 
 /* -------------------------------------------------------------------------------------- loads */
@@ -1826,7 +1820,7 @@ static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, 
 }
 
 /* A spare slot goes to the expert whose key is the highest bid. Returns the next highest. */
-static inline uint64_t eplb_p_give_slot(const eplb_p_replicas *r, int32_t slot, uint64_t highest, int method,
+static inline uint64_t eplb_p_give_slot(eplb_p_replicas *r, int32_t slot, uint64_t highest, int method,
                                         int32_t max_replicas)
 {
     int32_t e = eplb_p_index(highest);
@@ -1842,7 +1836,7 @@ static inline uint64_t eplb_p_give_slot(const eplb_p_replicas *r, int32_t slot, 
 static void eplb_p_give_slots(eplb_p_replicas *const *side, int32_t sides, int32_t first, int32_t last,
                               int method, int32_t max_replicas)
 {
-    const eplb_p_replicas a = *side[0], b = *side[sides - 1];
+    eplb_p_replicas a = *side[0], b = *side[sides - 1];
     uint64_t a_highest, b_highest;
     int32_t i, slot;
 
@@ -2061,20 +2055,14 @@ static void eplb_p_order_items(eplb_p_packer *p)
     p->order = p->true_order;
 }
 
-/* The order of candidate c > 0. Item i draws word i % 4 of counter (i / 4, c, row, stage). */
+/* The order of candidate c > 0. Item i draws word i of the packing. */
 static void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int32_t c)
 {
-    uint32_t counter[4], word[4] = {0, 0, 0, 0};
+    uint32_t word[4] = {0, 0, 0, 0};
     int32_t i;
 
-    counter[1] = (uint32_t)c;
-    counter[2] = p->row;
-    counter[3] = (uint32_t)stage;
     for (i = 0; i < p->n; i++) {
-        if (i % 4 == 0) {
-            counter[0] = (uint32_t)i / 4;
-            eplb_p_philox(seed, counter, word);
-        }
+        if (i % 4 == 0) eplb_p_draw(seed, stage, p->row, c, (uint32_t)i / 4, word);
         p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i % 4], p->how, c);
     }
     eplb_p_sort_loads(p->perturbed, p->order_of_its_own, p->spare, p->n);
@@ -2087,7 +2075,7 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
 }
 
 /* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on. */
-static inline uint64_t eplb_p_put(const eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
+static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
 {
     p->pack_of[item]      = pack;
     p->pack_load[pack]    = pack_load;
@@ -2097,7 +2085,7 @@ static inline uint64_t eplb_p_put(const eplb_p_packer *p, int32_t item, int32_t 
 
 /* The packs compete for the next item in a tournament of 2 m keys in spare, as n is 2 m or more. The
    first m items, while they weigh something, go to one empty pack after the other. Returns how many. */
-static int32_t eplb_p_lpt_start(const eplb_p_packer *p)
+static int32_t eplb_p_lpt_start(eplb_p_packer *p)
 {
     int32_t pack, items = 0;
 
@@ -2116,7 +2104,7 @@ static int32_t eplb_p_lpt_start(const eplb_p_packer *p)
 }
 
 /* The item at a position goes to the lightest pack, whose key holds its load. Returns the next one's. */
-static inline uint64_t eplb_p_lpt_step(const eplb_p_packer *p, int32_t position, uint64_t lightest)
+static inline uint64_t eplb_p_lpt_step(eplb_p_packer *p, int32_t position, uint64_t lightest)
 {
     int32_t pack = eplb_p_index(lightest), item = eplb_p_item_at(p, position);
     float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p->weight[item]);
@@ -2127,7 +2115,7 @@ static inline uint64_t eplb_p_lpt_step(const eplb_p_packer *p, int32_t position,
    the other. The copies' pointers stay in registers. */
 static void eplb_p_pack_lpt(eplb_p_packer *const *side, int32_t sides)
 {
-    const eplb_p_packer a = *side[0], b = *side[sides - 1];
+    eplb_p_packer a = *side[0], b = *side[sides - 1];
     int32_t a_next = eplb_p_lpt_start(&a), b_next = sides > 1 ? eplb_p_lpt_start(&b) : b.n;
     uint64_t a_lightest = a.spare[1], b_lightest = b.spare[1];
 
@@ -2282,21 +2270,16 @@ static const float *eplb_p_loads_of(const eplb_p_packer *p, int32_t pack)
     return p->held_load + (size_t)pack * (size_t)p->stride;
 }
 
-/* The largest gain of a swap of two packs whose loads differ by D. If none helps, the pair is settled until
-   one of the two changes, and need not be searched again. */
+/* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. */
 static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t light, float D)
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
-    float gain;
 
 #if defined(EPLB_P_AVX2)
     if (p->stride >= 8 && __builtin_cpu_supports("avx2"))
-        gain = eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
-    else
+        return eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
 #endif
-        gain = eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
-    if (p->settled && !(gain > 0.0f)) eplb_p_settle_pair(p->settled, p->m, heavy, light);
-    return gain;
+    return eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
 }
 
 /* The pack at a place of the order by load, heaviest first. */
@@ -2465,7 +2448,8 @@ static eplb_p_pair eplb_p_find_max_min(const eplb_p_packer *p)
     return eplb_p_pair_of(heavy, light, D < p->tiny ? 0.0f : eplb_p_pair_gain(p, heavy, light, D));
 }
 
-static eplb_p_pair eplb_p_find_pair_scan(const eplb_p_packer *p)
+/* Pairs that are found to have no swap are settled until one of the two packs changes. */
+static eplb_p_pair eplb_p_find_pair_scan(eplb_p_packer *p)
 {
     int32_t tried = p->how->heavy_packs > 0 && p->how->heavy_packs < p->m ? p->how->heavy_packs : p->m;
     int32_t i, j;
@@ -2482,6 +2466,7 @@ static eplb_p_pair eplb_p_find_pair_scan(const eplb_p_packer *p)
             if (settled && eplb_p_is_settled(settled, light)) continue;
             gain = eplb_p_pair_gain(p, heavy, light, D);
             if (gain > 0.0f) return eplb_p_pair_of(heavy, light, gain);
+            if (settled) eplb_p_settle_pair(p->settled, p->m, heavy, light);
         }
     }
     return eplb_p_no_pair;
@@ -2581,7 +2566,7 @@ static void eplb_p_consider_changed(const eplb_p_packer *p, int32_t heavy, eplb_
 
 /* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has
    a swap that falls this far. */
-static void eplb_p_look_at(const eplb_p_packer *p, int32_t i, float best_fall)
+static void eplb_p_look_at(eplb_p_packer *p, int32_t i, float best_fall)
 {
     int32_t heavy = eplb_p_by_load(p, i);
     eplb_p_outlook *o = &p->outlook[heavy];
@@ -2594,7 +2579,7 @@ static void eplb_p_look_at(const eplb_p_packer *p, int32_t i, float best_fall)
     o->seen = p->swaps;
 }
 
-static eplb_p_pair eplb_p_find_l2(const eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_l2(eplb_p_packer *p)
 {
     eplb_p_outlook best = EPLB_ZERO_INIT;
     int32_t i;
@@ -2677,7 +2662,7 @@ static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_pair *pair)
     p->done[p->swaps % EPLB_P_RECENT] = *pair;
 }
 
-static eplb_p_pair eplb_p_find_pair(const eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_pair(eplb_p_packer *p)
 {
     switch (p->how->refine) {
     case EPLB_REFINE_MAX_MIN: return eplb_p_find_max_min(p);
@@ -3684,16 +3669,11 @@ static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
    which take a plan out of a dead end such as two heavy experts with one replica too many each. */
 static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
 {
-    uint32_t counter[4], word[4] = {0, 0, 0, 0};
-    uint32_t slots = (uint32_t)s->num_gpus * (uint32_t)s->room, move;
+    uint32_t word[4] = {0, 0, 0, 0}, slots = (uint32_t)s->num_gpus * (uint32_t)s->room, move;
 
-    counter[1] = (uint32_t)kick;
-    counter[2] = row;
-    counter[3] = EPLB_P_STAGE_KICKS;
     for (move = 0; move < 1 + (uint32_t)kick % 3; move++) {
         int32_t i, j;
-        counter[0] = move;
-        eplb_p_philox(seed, counter, word);
+        eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, move, word);
         i = move == 0 ? eplb_p_heaviest_gpu(s) * s->room + (int32_t)(word[0] % (uint32_t)s->room)
                       : (int32_t)(word[0] % slots);
         j = (int32_t)(word[1] % slots);
@@ -3872,7 +3852,7 @@ static void eplb_p_place_groups(eplb_p_planner *p, int32_t sides)
         side[i]      = &p[i].groups.packer;
         side[i]->row = (uint32_t)p[i].layer.index;
     }
-    eplb_p_pack(side, sides, p->layer.shape->options.seed, EPLB_P_STAGE_GROUPS);
+    eplb_p_pack(side, sides, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
     for (i = 0; i < sides; i++) eplb_p_order_experts(&p[i].groups, &p[i].layer);
 }
 
@@ -3893,7 +3873,7 @@ static void eplb_p_place_experts(eplb_p_planner *p, int32_t sides, int32_t k)
     }
     eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, shape->start_cap);
     for (i = 0; i < sides; i++) eplb_p_share_load(&p[i].node, &p[i].layer, k);
-    eplb_p_pack(packer, sides, o->seed, EPLB_P_STAGE_GPUS);
+    eplb_p_pack(packer, sides, o->seed, EPLB_P_DRAW_GPUS);
     for (i = 0; i < sides; i++) eplb_p_place_slots(&p[i].node, &p[i].layer, k);
 }
 
@@ -3923,9 +3903,9 @@ static void eplb_p_plan_layers(eplb_p_planner *p, int32_t sides, eplb_p_search *
 /* =================================================================================================
    D. OF A PLAN
 
-in     a plan, wherever it comes from, and loads
+   in     a plan, wherever it comes from, and loads
    out    what no plan can beat, and how even this one is
-   struct eplb_p_bounder, eplb_p_evaluator
+   writes eplb_p_bounder, eplb_p_evaluator
    calls  the ground; of the storey of a layer only its loads and D'Hondt's counts */
 
 /* ------------------------------------------------------------------------------------- bounds
@@ -4280,9 +4260,9 @@ static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_
 /* =================================================================================================
    E. THE INTERFACE
 
-in     the caller's arguments
+   in     the caller's arguments
    out    the caller's arrays, once everything has been found right
-   struct eplb_p_call
+   writes eplb_p_call
    calls  all storeys above: the bodies are thin, and in the order in which the functions are declared */
 
 /* --------------------------------------------------------------------------------------- calls */
@@ -4481,7 +4461,7 @@ static eplb_result eplb_p_resolve_packing(int32_t num_items, int32_t num_packs, 
     if (num_items % num_packs != 0) return EPLB_ERR_DIVIDE;
     eplb_options_preset(EPLB_PRESET_DEFAULT, &o);
     *resolved = how ? *how : o.gpu_packing;
-    return eplb_p_check_packing(resolved, EPLB_P_STAGE_GPUS, NULL);
+    return eplb_p_check_packing(resolved, EPLB_P_DRAW_GPUS, NULL);
 }
 
 EPLB_API eplb_result eplb_packing_scratch_size(int32_t num_items, int32_t num_packs,
@@ -4537,7 +4517,7 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
         packer.row          = (uint32_t)row;
         packer.pack_index   = pack_index + at;
         packer.rank_in_pack = rank_in_pack ? rank_in_pack + at : rank_unwanted;
-        eplb_p_pack(&side, 1, seed, EPLB_P_STAGE_GPUS);
+        eplb_p_pack(&side, 1, seed, EPLB_P_DRAW_GPUS);
     }
     return EPLB_OK;
 }
@@ -4573,7 +4553,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
     if (num_rows < 1) return EPLB_ERR_COUNT;
     r = eplb_replicate_scratch_size(num_log, num_phy, &needed);
     if (r != EPLB_OK) return r;
-    if (!eplb_p_within(replication, 0, EPLB_REPLICATE_HYBRID) || fixup_steps < 0) return EPLB_ERR_OPTION;
+    if (!eplb_p_is_one_of(replication, EPLB_NUM_REPLICATIONS) || fixup_steps < 0) return EPLB_ERR_OPTION;
     if (!eplb_p_array_fits(num_rows, num_phy, 1)) return EPLB_ERR_OVERFLOW;
     if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
     r = eplb_p_check_loads(weight, 1, num_rows, num_log, 0, num_rows, NULL);
@@ -4593,7 +4573,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
             phy2log[phy + (size_t)i] = spare < 0 ? i : replicas.expert[spare];
             if (rank) rank[phy + (size_t)i] = spare < 0 ? 0 : replicas.rank[spare];
         }
-        for (i = 0; logcnt && i < num_log; i++) logcnt[log + (size_t)i] = replicas.count[i];
+        if (logcnt) eplb_p_copy_ids(logcnt + log, replicas.count, num_log);
     }
     return EPLB_OK;
 }
@@ -4667,9 +4647,9 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 /* =================================================================================================
    F. THE WINDOW
 
-in     samples of load as they come
+   in     samples of load as they come
    out    the last of them, as eplb_rebalance takes them
-   struct eplb_window, which is the caller's
+   writes eplb_window, which is the caller's
    calls  the ground, and the check of loads */
 
 /* The layout of a window's memory. A row of all layers was checked to fit size_t. */
@@ -4833,6 +4813,10 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_LEAST
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD
+#undef EPLB_P_NAME
+#undef EPLB_P_PRESETS
+#undef EPLB_P_PRESET_ROW
+#undef EPLB_P_PRESET_NAME
 #undef EPLB_P_SLACK
 #undef EPLB_P_TAKE
 #undef EPLB_P_TAKE_ROWS

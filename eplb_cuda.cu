@@ -34,6 +34,9 @@ static constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
 static constexpr uint32_t kNone     = 0xFFFFFFFFu; /* behind every load's bits and every index */
 static constexpr uint64_t kLast     = ~(uint64_t)0; /* a key behind every other */
 
+static_assert(EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1 && EPLB_NUM_INITS == EPLB_INIT_ZIGZAG + 1,
+              "the kernels know every way to pack");
+
 /* What a block may have without asking for more. An item takes 14 bytes in a candidate and 16 in
    replication, a pack 6; 512 cover what does not grow. */
 static constexpr size_t kMaxShared = 48 * 1024;
@@ -49,7 +52,7 @@ struct eplb_p_standing {
 /* One of the two packings, over all rows: a row is a layer (groups) or a node of a layer (GPUs). */
 struct eplb_p_cuda_packing {
     eplb_packing how;
-    int32_t      stage; /* EPLB_P_STAGE_* */
+    int32_t      stage; /* EPLB_P_DRAW_* */
     int32_t      n, m, room, rows, candidates;
     const float *load;          /* [rows, n] of the items */
     uint16_t    *placed;        /* [rows, candidates, n] item at each place, pack by pack */
@@ -458,7 +461,7 @@ static __device__ void eplb_p_finish_item(const eplb_p_cuda_call &c, int32_t row
     int32_t slot = row % c.shape.num_nodes * c.shape.node_slots + idx;
     size_t at;
 
-    if (c.packing.stage == EPLB_P_STAGE_GROUPS) {
+    if (c.packing.stage == EPLB_P_DRAW_GROUPS) {
         c.group_order[eplb_p_at(row, c.packing.n, idx)] = (uint16_t)item;
         return;
     }
@@ -521,15 +524,11 @@ static __device__ void eplb_p_make_keys(const eplb_p_cuda_candidate &p, const ep
                                         const float *item_load, uint64_t seed, int32_t row, int32_t stage,
                                         int32_t candidate)
 {
-    uint32_t counter[4], word[4] = {0, 0, 0, 0};
+    uint32_t word[4] = {0, 0, 0, 0};
     int32_t quad, i;
 
-    counter[1] = (uint32_t)candidate;
-    counter[2] = (uint32_t)row;
-    counter[3] = (uint32_t)stage;
     for (quad = eplb_p_thread(); 4 * quad < eplb_p_whole_warps(p.n); quad += eplb_p_threads()) {
-        counter[0] = (uint32_t)quad;
-        if (candidate > 0) eplb_p_philox(seed, counter, word);
+        if (candidate > 0) eplb_p_draw(seed, stage, (uint32_t)row, candidate, (uint32_t)quad, word);
         for (i = 0; i < 4; i++) {
             int32_t item = 4 * quad + i;
             float load = item < p.n ? item_load[item] : 0.0f;
@@ -664,7 +663,7 @@ static __device__ uint64_t eplb_p_swap_key(const eplb_p_cuda_candidate &p, float
     return eplb_p_heavy_first(worth, (int32_t)p.held[u] << 16 | (int32_t)p.held[v]);
 }
 
-static __device__ float eplb_p_worth(uint64_t swap) { return eplb_p_from_bits(~(uint32_t)(swap >> 32)); }
+static __device__ float eplb_p_key_worth(uint64_t swap) { return eplb_p_from_bits(~(uint32_t)(swap >> 32)); }
 
 /* The gain of the swap of places u and v, where D is by how much the pack of u is heavier. */
 static __device__ float eplb_p_gain_at(const eplb_p_cuda_candidate &p, int32_t u, int32_t v, float D)
@@ -801,7 +800,7 @@ static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidat
         }
     }
     best = eplb_p_block_min(best, p.reduce);
-    return best != kLast && eplb_p_worth(best) > *p.tiny ? best : kLast;
+    return best != kLast && eplb_p_key_worth(best) > *p.tiny ? best : kLast;
 }
 
 struct eplb_p_cuda_pair { /* of packs */
@@ -809,7 +808,7 @@ struct eplb_p_cuda_pair { /* of packs */
     float   D; /* by how much */
 };
 
-static __device__ eplb_p_cuda_pair eplb_p_pair_of(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
+static __device__ eplb_p_cuda_pair eplb_p_cuda_pair_of(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
 {
     eplb_p_cuda_pair pair = {a, b, 0.0f};
     if (p.pack_load[b] > p.pack_load[a]) pair = {b, a, 0.0f};
@@ -821,20 +820,20 @@ static __device__ eplb_p_cuda_pair eplb_p_pair_of(const eplb_p_cuda_candidate &p
 static __device__ eplb_p_cuda_pair eplb_p_numbered_pair(const eplb_p_cuda_candidate &p, int32_t number)
 {
     int32_t a = number / p.m, b = number % p.m;
-    return a < b && a < p.m ? eplb_p_pair_of(p, a, b) : eplb_p_pair_of(p, 0, 0);
+    return a < b && a < p.m ? eplb_p_cuda_pair_of(p, a, b) : eplb_p_cuda_pair_of(p, 0, 0);
 }
 
 /* The best swap of a pair, by the fall in squares that it is worth. */
 static __device__ uint64_t eplb_p_by_fall(const eplb_p_cuda_pair &pair, uint64_t swap)
 {
     if (swap == kLast) return kLast;
-    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_worth(swap), pair.D), eplb_p_index(swap));
+    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_key_worth(swap), pair.D), eplb_p_index(swap));
 }
 
 /* Whether a pair may have a swap that falls as far as the best one so far. */
 static __device__ bool eplb_p_may_fall_further(const eplb_p_cuda_pair &pair, uint64_t best)
 {
-    return pair.D > 0.0f && (best == kLast || !(eplb_p_largest_fall(pair.D) < eplb_p_worth(best)));
+    return pair.D > 0.0f && (best == kLast || !(eplb_p_largest_fall(pair.D) < eplb_p_key_worth(best)));
 }
 
 /* The best swap of the 32 pairs from a number on, or the one from before; all by one warp. Each lane
@@ -865,12 +864,12 @@ static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p)
 {
     int32_t heavy = eplb_p_heaviest_pack_by_warp(p), light = eplb_p_lightest_pack_by_warp(p), start;
     uint64_t swap = eplb_p_best_swap_by_warp(p, heavy, light);
-    uint64_t best = eplb_p_by_fall(eplb_p_pair_of(p, heavy, light), swap);
+    uint64_t best = eplb_p_by_fall(eplb_p_cuda_pair_of(p, heavy, light), swap);
 
     for (start = eplb_p_warp() * kWarp; start < p.m * p.m; start += eplb_p_threads())
         best = eplb_p_l2_of_pairs(p, start, best);
     best = eplb_p_block_min(best, p.reduce);
-    return best != kLast && eplb_p_fall_counts(eplb_p_worth(best), *p.tiny) ? best : kLast;
+    return best != kLast && eplb_p_fall_counts(eplb_p_key_worth(best), *p.tiny) ? best : kLast;
 }
 
 /* The next swap, the same in all threads of the block. */
@@ -1084,10 +1083,10 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
     c->replicate_at_once = shape->num_groups == 1 && shape->num_nodes == 1;
     plan->packs_groups   = shape->node_groups > 1;
     if (plan->packs_groups)
-        r = eplb_p_plan_packing(&plan->groups, &shape->options.group_packing, EPLB_P_STAGE_GROUPS,
+        r = eplb_p_plan_packing(&plan->groups, &shape->options.group_packing, EPLB_P_DRAW_GROUPS,
                                 shape->num_layers, shape->num_groups, shape->num_nodes);
     if (r != EPLB_OK) return r;
-    return eplb_p_plan_packing(&plan->gpus, &shape->options.gpu_packing, EPLB_P_STAGE_GPUS,
+    return eplb_p_plan_packing(&plan->gpus, &shape->options.gpu_packing, EPLB_P_DRAW_GPUS,
                                (int64_t)shape->num_layers * shape->num_nodes, shape->node_slots,
                                shape->node_gpus);
 }

@@ -93,7 +93,7 @@ static void pack_slots(unsigned todo, eplb_p_packer **side, int32_t sides, uint6
     }
     for (int32_t c = 0; num_going > 0 && (c == 0 || c < candidates); c++) {
         for (int32_t i = 0; i < num_going && c > 0; i++)
-            eplb_p_perturb_order(going[i], seed, EPLB_P_STAGE_GPUS, c);
+            eplb_p_perturb_order(going[i], seed, EPLB_P_DRAW_GPUS, c);
         if (does(todo, STAGE_PACK))
             eplb_p_pack_initially(going, num_going);
         for (int32_t i = num_going; i-- > 0;) {
@@ -127,7 +127,7 @@ static void place_experts(unsigned todo, eplb_p_planner *p, int32_t sides, int32
     if (does(todo, STAGE_SORT) && shape->gpu_slots > 1)
         pack_slots(todo, packer, sides, o->seed);
     if (does(todo, STAGE_PACK) && shape->gpu_slots == 1)
-        eplb_p_pack(packer, sides, o->seed, EPLB_P_STAGE_GPUS);
+        eplb_p_pack(packer, sides, o->seed, EPLB_P_DRAW_GPUS);
     for (int32_t i = 0; i < sides && does(todo, STAGE_PLACE); i++)
         eplb_p_place_slots(&p[i].node, &p[i].layer, k);
 }
