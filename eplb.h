@@ -2940,15 +2940,27 @@ static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, int32_t k)
 
 /* ------------------------------------------------------------------------------------ improve
 
-   A local search over replica counts and placement at once, in one node at a time. Two moves: swap
-   the experts of two slots on different GPUs; replace the expert of a slot by another, which takes
-   a replica from the one and gives it to the other. The objective is the sum over samples and GPUs
-   of load squared, which carries the mean, the variance and the covariance of the loads; with one
-   sample, in the end, the load of the heaviest GPU.
+   A local search over replica counts and placement at once, in one node at a time. Two moves: swap, two slots
+   on different GPUs change places; replace, the expert of a slot gives way to another, which takes a replica
+   from the one and gives it to the other.
 
-   Loads are counted in grains, integers fine enough to tell any two plans apart that matter. Sums
-   and products of grains are exact, so nothing here depends on the order of a sum or on rounding.
-   The loads of T samples are vectors of T numbers: [E, T] of the experts, [node_gpus, T] of GPUs. */
+   With one sample the incumbent is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
+   found in a line of all replicas by their loads; where there is none, a replace is. When both are exhausted a
+   kick disturbs the plan, and what follows stays if the heaviest GPU has become lighter, or is taken back. It
+   ends as soon as the heaviest GPU is as light as the bound proves that it can be, but for 1 / EPLB_P_CLOSE.
+
+   With many samples the objective is the sum over samples and GPUs of load squared, which carries the mean,
+   the variance and the covariance of the loads: swaps of the two GPUs that differ most first, and replaces
+   where swaps are exhausted, until neither lowers it.
+
+   Loads are counted in grains, integers fine enough to tell any two plans apart that matter. Sums and
+   products of grains are exact, so nothing here depends on the order of a sum or on rounding. The loads of T
+   samples are vectors of T numbers: [E, T] of the experts, [node_gpus, T] of GPUs. */
+
+typedef struct eplb_p_move {
+    int32_t slot, other; /* slots that change places; other -1: an expert comes to slot */
+    int32_t expert;      /* in place of the one that is there */
+} eplb_p_move;
 
 typedef struct eplb_p_search {
     /* The node. */
@@ -2957,27 +2969,33 @@ typedef struct eplb_p_search {
     int32_t apart;          /* no expert comes to be twice on a GPU */
     const int32_t *expert;  /* [num_experts] the node's experts */
     const int32_t *grains;  /* [E, T] load of each expert */
-    int64_t  enough;        /* what the objective must fall by for a move to count */
-    int64_t  close;         /* one sample: a heaviest GPU of no more than this is close enough to the bound */
 
     /* Its plan. */
-    int32_t *slot;     /* [num_gpus, room] expert in each slot; part of the layer's phy2log */
-    int32_t *count;    /* [E] replicas of each expert; the layer's logcnt */
-    int32_t *share;    /* [E, T] load of one replica: grains / count */
-    int32_t *length;   /* [E] of that vector: root of its squares, rounded down */
-    int32_t *more;     /* [E, T] load of one replica, were there one more */
-    int32_t *gpu_load; /* [num_gpus, T] */
-    uint32_t *holds;   /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
-    uint32_t *twice;   /* [num_gpus, words] and whether it does so in more than one slot */
-    int32_t  words;    /* in a row of E bits */
-    int64_t  steps;    /* left of EPLB_P_MOST_STEPS */
+    int32_t  *slot;     /* [num_gpus, room] expert in each slot; part of the layer's phy2log */
+    int32_t  *count;    /* [E] replicas of each expert; the layer's logcnt */
+    int32_t  *share;    /* [E, T] load of one replica: grains / count */
+    int32_t  *more;     /* [E, T] load of one replica, were there one more */
+    int32_t  *gpu_load; /* [num_gpus, T] */
+    uint32_t *holds;    /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
+    uint32_t *twice;    /* [num_gpus, words] and whether it does so in more than one slot */
+    int32_t   words;    /* in a row of E bits */
+    int64_t   steps;    /* left of EPLB_P_MOST_STEPS */
 
-    /* The best plan so far. */
-    int64_t  best_worth;
-    int32_t *best_slot;  /* [num_gpus, room] */
-    int32_t *best_count; /* [num_experts] */
+    /* One sample: the bar to reach, and the way back. */
+    int64_t   close;    /* a heaviest GPU of no more than this is close enough to the bound */
+    eplb_p_move *done;  /* [slots] moves since the best plan so far, by which they are taken back */
+    int32_t   num_done;
 
-    /* Of the moves. */
+    /* Lowering the peak: the replicas in a line, the heaviest first. */
+    int32_t   lined_up;  /* whether these hold, rather than those below, which take the same memory */
+    int32_t  *line;      /* [slots] load of the replica at each place */
+    int32_t  *line_slot; /* [slots] the slot that it is in */
+    int32_t  *line_gpu;  /* [slots] and its GPU */
+    int32_t  *place;     /* [slots] where in the line the replica of a slot stands */
+
+    /* Lowering the squares: pairs of GPUs. */
+    int64_t   enough;     /* what the objective must fall by for a move to count */
+    int32_t  *length;     /* [E] of share: root of its squares, rounded down */
     int32_t  *difference; /* [T] of two GPUs' loads */
     int64_t  *along;      /* [room] shares of a GPU's slots along that difference */
     int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one */
@@ -2987,36 +3005,46 @@ typedef struct eplb_p_search {
     int64_t  *distance;   /* [num_gpus] by how much: sum of squares */
     uint32_t *settled;    /* pairs of GPUs known to have no swap left */
 
-    uint64_t *key, *spare; /* [room] for sorting the slots of a GPU in the end, over the rest of this */
+    uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
 } eplb_p_search;
 
+/* What lowers the peak and what lowers the squares are never in use at once, and neither is while keys are
+   sorted. */
 static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_search s = EPLB_ZERO_INIT;
-    size_t mark = a->used;
+    size_t phase;
+
     s.num_gpus    = shape->node_gpus;
     s.room        = shape->gpu_slots;
     s.num_experts = shape->node_experts;
     s.num_samples = shape->num_samples;
+    s.words       = (int32_t)eplb_p_pair_words(shape->num_experts);
     s.share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
     s.more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
-    s.length      = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
-    s.words       = (int32_t)eplb_p_pair_words(shape->num_experts);
     s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
-    s.best_slot   = EPLB_P_TAKE(a, int32_t, shape->node_slots);
-    s.best_count  = EPLB_P_TAKE(a, int32_t, s.num_experts);
     s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
-    s.along       = EPLB_P_TAKE(a, int64_t, shape->node_slots); /* not room: more GPUs take no less scratch */
-    s.relief      = EPLB_P_TAKE(a, int64_t, shape->num_experts);
-    s.burden      = EPLB_P_TAKE(a, int64_t, shape->num_experts);
-    s.far         = EPLB_P_TAKE(a, int32_t, s.num_gpus);
-    s.distance    = EPLB_P_TAKE(a, int64_t, s.num_gpus);
-    s.settled     = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
-    eplb_p_rewind(a, mark);
-    s.key         = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
-    s.spare       = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+
+    s.done        = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
+
+    phase       = a->used;
+    s.key       = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    s.spare     = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    s.line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots); /* behind the keys that it is made from */
+    eplb_p_rewind(a, phase);
+    s.line      = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    s.line_gpu  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    s.place     = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    eplb_p_rewind(a, phase);
+    s.length   = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    s.along    = EPLB_P_TAKE(a, int64_t, shape->node_slots); /* not room: more GPUs take no less scratch */
+    s.relief   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.burden   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.far      = EPLB_P_TAKE(a, int32_t, s.num_gpus);
+    s.distance = EPLB_P_TAKE(a, int64_t, s.num_gpus);
+    s.settled  = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
     return s;
 }
 
@@ -3073,7 +3101,7 @@ static void eplb_p_share_out(eplb_p_search *s, int32_t e)
         share[t] = eplb_p_grains_of(s, e)[t] / s->count[e];
         more[t]  = eplb_p_grains_of(s, e)[t] / (s->count[e] + 1);
     }
-    s->length[e] = s->num_samples == 1 ? share[0] : (int32_t)eplb_p_root((uint64_t)eplb_p_squares(share, t));
+    if (!s->lined_up) s->length[e] = (int32_t)eplb_p_root((uint64_t)eplb_p_squares(share, t));
 }
 
 static int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
@@ -3118,11 +3146,6 @@ static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
     return copies;
 }
 
-static int eplb_p_may_hold(const eplb_p_search *s, int32_t gpu, int32_t e)
-{
-    return !s->apart || !eplb_p_holds(s, gpu, e);
-}
-
 /* One sample: the GPU with the largest load. */
 static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
 {
@@ -3132,22 +3155,157 @@ static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
     return at;
 }
 
-/* What plans are compared by, the smaller the better. */
-static int64_t eplb_p_worth(const eplb_p_search *s)
+/* improve: what a move may do
+
+   All that forbids one stands here. A swap puts an expert into either slot. A replace takes a replica of the
+   one away, and multiplies the other, which it puts into the slot. */
+
+static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 {
-    int64_t sum = 0;
-    int32_t gpu;
-    if (s->num_samples == 1) return s->gpu_load[eplb_p_heaviest_gpu(s)];
-    for (gpu = 0; gpu < s->num_gpus; gpu++) sum += eplb_p_squares(eplb_p_load_of(s, gpu), s->num_samples);
-    return sum;
+    return !s->apart || !eplb_p_holds(s, i / s->room, e);
 }
 
-static int eplb_p_close_enough(const eplb_p_search *s)
+/* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
+static int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
 {
-    return s->num_samples == 1 && s->gpu_load[eplb_p_heaviest_gpu(s)] <= s->close;
+    int32_t u = s->slot[i];
+    return s->count[u] > 1 &&
+           (!s->apart || s->count[u] <= s->num_gpus || eplb_p_holds_twice(s, i / s->room, u));
 }
 
-/* improve: swap */
+static int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
+{
+    return !eplb_p_at_cap(s->count[e], s->max_replicas);
+}
+
+static int eplb_p_may_swap(const eplb_p_search *s, int32_t i, int32_t j)
+{
+    return i / s->room != j / s->room && eplb_p_may_put(s, i, s->slot[j]) && eplb_p_may_put(s, j, s->slot[i]);
+}
+
+/* Whether e may come to slot i, whose expert may be taken away. */
+static int eplb_p_may_replace(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    return e != s->slot[i] && eplb_p_may_multiply(s, e) && eplb_p_may_put(s, i, e);
+}
+
+/* improve: moves */
+
+/* One sample: the replicas of two slots have changed places. */
+static void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t at_i = s->place[i], at_j = s->place[j];
+    s->place[i]        = at_j;
+    s->place[j]        = at_i;
+    s->line_slot[at_i] = j;
+    s->line_slot[at_j] = i;
+    s->line_gpu[at_i]  = j / s->room;
+    s->line_gpu[at_j]  = i / s->room;
+}
+
+/* The experts of two slots change places. */
+static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t e = s->slot[i];
+    s->slot[i] = s->slot[j];
+    s->slot[j] = e;
+    eplb_p_weigh_gpu(s, i / s->room);
+    eplb_p_weigh_gpu(s, j / s->room);
+    if (s->lined_up) eplb_p_swap_places(s, i, j);
+}
+
+/* One sample: the load of a slot's replica has changed; it moves to where in the line it belongs. */
+static void eplb_p_move_in_line(eplb_p_search *s, int32_t slot)
+{
+    int32_t at = s->place[slot], last = s->num_gpus * s->room - 1, from;
+    int32_t load = *eplb_p_share_of(s, s->slot[slot]);
+
+    for (;; at = from) {
+        if (at > 0 && s->line[at - 1] < load)
+            from = at - 1;
+        else if (at < last && s->line[at + 1] > load)
+            from = at + 1;
+        else
+            break;
+        s->line[at]      = s->line[from];
+        s->line_slot[at] = s->line_slot[from];
+        s->line_gpu[at]  = s->line_gpu[from];
+        s->place[s->line_slot[at]] = at;
+    }
+    s->line[at]      = load;
+    s->line_slot[at] = slot;
+    s->line_gpu[at]  = slot / s->room;
+    s->place[slot]   = at;
+}
+
+/* Slot i holds e in place of its expert. */
+static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
+{
+    int32_t u = s->slot[i], gpu, j;
+
+    s->slot[i] = e;
+    s->count[u]--;
+    s->count[e]++;
+    eplb_p_share_out(s, u);
+    eplb_p_share_out(s, e);
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (!eplb_p_holds(s, gpu, u) && !eplb_p_holds(s, gpu, e) && gpu != i / s->room) continue;
+        eplb_p_weigh_gpu(s, gpu);
+        if (!s->lined_up) continue;
+        for (j = gpu * s->room; j < (gpu + 1) * s->room; j++)
+            if (s->slot[j] == u || s->slot[j] == e) eplb_p_move_in_line(s, j);
+    }
+}
+
+/* Whether one more move can be done, and taken back; with many samples none ever is. */
+static int eplb_p_may_go_on(const eplb_p_search *s)
+{
+    return s->steps > 0 && (s->num_samples > 1 || s->num_done < s->num_gpus * s->room);
+}
+
+static void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
+{
+    if (s->num_samples == 1) {
+        eplb_p_move *back = &s->done[s->num_done++];
+        EPLB_ASSERT(s->num_done <= s->num_gpus * s->room);
+        *back = *move;
+        back->expert = s->slot[move->slot];
+    }
+    if (move->other >= 0)
+        eplb_p_swap_slots(s, move->slot, move->other);
+    else
+        eplb_p_replace_expert(s, move->slot, move->expert);
+}
+
+/* The best plan so far is there again. */
+static void eplb_p_take_back(eplb_p_search *s)
+{
+    while (s->num_done > 0) {
+        const eplb_p_move *back = &s->done[--s->num_done];
+        if (back->other >= 0)
+            eplb_p_swap_slots(s, back->slot, back->other);
+        else
+            eplb_p_replace_expert(s, back->slot, back->expert);
+    }
+}
+
+static int32_t eplb_p_less_share(const eplb_p_search *s, int32_t e, int32_t t)
+{
+    return eplb_p_grains_of(s, e)[t] / (s->count[e] - 1);
+}
+
+/* Load of a GPU in sample t once slot i holds e in place of u. */
+static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e,
+                                 int32_t u_copies, int32_t e_copies)
+{
+    int32_t u = s->slot[i], here = gpu == i / s->room;
+    /* What goes is taken away first, so that the sum stays within what a layer's grains fit. */
+    return eplb_p_load_of(s, gpu)[t] - u_copies * eplb_p_share_of(s, u)[t] -
+           e_copies * eplb_p_share_of(s, e)[t] + (u_copies - here) * eplb_p_less_share(s, u, t) +
+           (e_copies + here) * eplb_p_more_of(s, e)[t];
+}
+
+/* improve: duplicates */
 
 /* By what a swap of u on a heavier GPU with v on a lighter one lowers the objective, halved: the sum
    over samples of d (D - d), d = u - v, as in pack: refine. */
@@ -3162,6 +3320,59 @@ static int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int
     return sum;
 }
 
+/* difference [T] = load of a less load of b. */
+static void eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
+{
+    int32_t t;
+    for (t = 0; t < s->num_samples; t++) s->difference[t] = eplb_p_load_of(s, a)[t] - eplb_p_load_of(s, b)[t];
+}
+
+/* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
+   there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
+static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
+{
+    int32_t gpu = i / s->room, best_j = -1, other, j;
+    int64_t best = 0;
+
+    for (other = 0; other < s->num_gpus; other++) {
+        if (eplb_p_holds(s, other, s->slot[i])) continue;
+        eplb_p_take_steps(s, 1, s->room);
+        eplb_p_take_difference(s, gpu, other);
+        for (j = other * s->room; j < (other + 1) * s->room; j++) {
+            int32_t x = s->slot[j];
+            int64_t gain;
+            if (eplb_p_holds(s, gpu, x) && !eplb_p_holds_twice(s, other, x)) continue;
+            gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
+                                       s->num_samples);
+            if (best_j >= 0 && gain <= best) continue;
+            best   = gain;
+            best_j = j;
+        }
+    }
+    return best_j;
+}
+
+/* No expert twice on a GPU while another GPU is free of it. Proof: such a GPU holds either an expert
+   that the first one lacks, or one of the first one's twice; so there is a partner, and changing
+   places with it takes one from the number of duplicates, which ends the rounds. */
+static void eplb_p_part_duplicates(eplb_p_search *s)
+{
+    int32_t i, j, parted;
+
+    do {
+        parted = 0;
+        for (i = 0; i < s->num_gpus * s->room; i++) {
+            if (!eplb_p_holds_twice(s, i / s->room, s->slot[i])) continue;
+            j = eplb_p_find_part(s, i);
+            if (j < 0) continue;
+            eplb_p_swap_slots(s, i, j);
+            parted = 1;
+        }
+    } while (parted);
+}
+
+/* improve: lowering the squares */
+
 static int64_t eplb_p_dot(const int32_t *a, const int32_t *b, int32_t n)
 {
     int64_t sum = 0;
@@ -3170,26 +3381,17 @@ static int64_t eplb_p_dot(const int32_t *a, const int32_t *b, int32_t n)
     return sum;
 }
 
-/* How much the loads of two GPUs differ: the square of their distance. With one sample, two that are
-   both close enough to the bound are as good as equal. */
+/* How much the loads of two GPUs differ: the square of their distance. */
 static int64_t eplb_p_distance(const eplb_p_search *s, int32_t a, int32_t b)
 {
     const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
     int64_t sum = 0;
     int32_t t;
-    if (s->num_samples == 1 && *a_load <= s->close && *b_load <= s->close) return 0;
     for (t = 0; t < s->num_samples; t++) {
         int64_t d = (int64_t)a_load[t] - b_load[t];
         sum += d * d;
     }
     return sum;
-}
-
-/* difference [T] = load of a less load of b. */
-static void eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
-{
-    int32_t t;
-    for (t = 0; t < s->num_samples; t++) s->difference[t] = eplb_p_load_of(s, a)[t] - eplb_p_load_of(s, b)[t];
 }
 
 /* Of the GPUs after a, with which it may still have a swap: the one that differs most. */
@@ -3239,21 +3441,12 @@ static void eplb_p_open_all(eplb_p_search *s)
     for (a = 0; a < s->num_gpus; a++) eplb_p_survey(s, a);
 }
 
-/* The experts of two slots change places. */
-static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
-{
-    int32_t e = s->slot[i];
-    s->slot[i] = s->slot[j];
-    s->slot[j] = e;
-    eplb_p_weigh_gpu(s, i / s->room);
-    eplb_p_weigh_gpu(s, j / s->room);
-}
-
 /* Do the best swap of two GPUs, if one helps. */
 static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
-    int64_t best = s->enough;
-    int32_t best_i = -1, best_j = -1, i, j;
+    int64_t most = s->enough;
+    eplb_p_move best = {-1, -1, -1};
+    int32_t i, j;
 
     eplb_p_take_steps(s, s->room, s->room);
     eplb_p_take_difference(s, a, b);
@@ -3268,16 +3461,16 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
             int32_t v = s->slot[b * s->room + j];
             int64_t shorter = (int64_t)s->length[s->slot[i]] - s->length[v];
             shorter = shorter > 0 ? shorter - 1 : shorter < 0 ? shorter + 1 : 0;
-            if (u_along - s->along[j] - shorter * shorter <= best) continue;
+            if (u_along - s->along[j] - shorter * shorter <= most) continue;
             gain = eplb_p_swap_squares(u, eplb_p_share_of(s, v), s->difference, s->num_samples);
-            if (gain <= best || !eplb_p_may_hold(s, b, s->slot[i]) || !eplb_p_may_hold(s, a, v)) continue;
-            best   = gain;
-            best_i = i;
-            best_j = b * s->room + j;
+            if (gain <= most || !eplb_p_may_swap(s, i, b * s->room + j)) continue;
+            most       = gain;
+            best.slot  = i;
+            best.other = b * s->room + j;
         }
     }
-    if (best_i < 0) return 0;
-    eplb_p_swap_slots(s, best_i, best_j);
+    if (best.slot < 0) return 0;
+    eplb_p_do_move(s, &best);
     return 1;
 }
 
@@ -3287,7 +3480,7 @@ static void eplb_p_swap_all(eplb_p_search *s)
     int32_t a, b, gpu;
     int64_t most = 2 * (int64_t)s->num_gpus * s->room, swaps = 0;
 
-    while (swaps < most && s->steps > 0 && !eplb_p_close_enough(s)) {
+    while (swaps < most && eplb_p_may_go_on(s)) {
         for (gpu = 1, a = 0; gpu < s->num_gpus; gpu++)
             if (s->distance[gpu] > s->distance[a]) a = gpu;
         if (s->distance[a] / 4 <= s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
@@ -3303,24 +3496,6 @@ static void eplb_p_swap_all(eplb_p_search *s)
             s->far[a] = -1;
         }
     }
-}
-
-/* improve: replace */
-
-static int32_t eplb_p_less_share(const eplb_p_search *s, int32_t e, int32_t t)
-{
-    return eplb_p_grains_of(s, e)[t] / (s->count[e] - 1);
-}
-
-/* Load of a GPU in sample t once slot i holds e in place of u. */
-static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e,
-                                 int32_t u_copies, int32_t e_copies)
-{
-    int32_t u = s->slot[i], here = gpu == i / s->room;
-    /* What goes is taken away first, so that the sum stays within what a layer's grains fit. */
-    return eplb_p_load_of(s, gpu)[t] - u_copies * eplb_p_share_of(s, u)[t] -
-           e_copies * eplb_p_share_of(s, e)[t] + (u_copies - here) * eplb_p_less_share(s, u, t) +
-           (e_copies + here) * eplb_p_more_of(s, e)[t];
 }
 
 /* By what the objective falls when slot i holds e in place of its expert u, exactly. */
@@ -3339,33 +3514,6 @@ static int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t
         }
     }
     return fall;
-}
-
-static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
-{
-    int32_t u = s->slot[i], gpu;
-
-    s->slot[i] = e;
-    s->count[u]--;
-    s->count[e]++;
-    eplb_p_share_out(s, u);
-    eplb_p_share_out(s, e);
-    for (gpu = 0; gpu < s->num_gpus; gpu++)
-        if (eplb_p_holds(s, gpu, u) || eplb_p_holds(s, gpu, e) || gpu == i / s->room) eplb_p_weigh_gpu(s, gpu);
-}
-
-/* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
-static int eplb_p_may_donate(const eplb_p_search *s, int32_t i)
-{
-    int32_t u = s->slot[i];
-    return s->count[u] > 1 &&
-           (!s->apart || s->count[u] <= s->num_gpus || eplb_p_holds_twice(s, i / s->room, u));
-}
-
-static int eplb_p_may_receive(const eplb_p_search *s, int32_t i, int32_t e)
-{
-    return e != s->slot[i] && !eplb_p_at_cap(s->count[e], s->max_replicas) &&
-           eplb_p_may_hold(s, i / s->room, e);
 }
 
 /* The load of one replica of e in sample t, were there one less; e has more than one. */
@@ -3429,20 +3577,21 @@ static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
 static int eplb_p_replace_best(eplb_p_search *s)
 {
     int64_t best = 2 * s->enough;
-    int32_t best_slot = -1, best_expert = -1, donor, i, k;
+    eplb_p_move move = {-1, -1, -1};
+    int32_t donor, i, k;
 
     eplb_p_find_relief(s);
     for (i = 0; i < s->num_gpus * s->room && s->steps > 0; i++) {
         int64_t removal, most = best, gain;
         int32_t receiver = -1;
-        if (!eplb_p_may_donate(s, i)) continue;
+        if (!eplb_p_may_take_away(s, i)) continue;
         removal = eplb_p_removal_cost(s, i);
         eplb_p_take_steps(s, 1, s->num_experts);
         for (k = 0; k < s->num_experts; k++) {
             int32_t e = s->expert[k];
             if (s->relief[e] - removal <= most) continue;
             gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
-            if (gain <= most || !eplb_p_may_receive(s, i, e)) continue;
+            if (gain <= most || !eplb_p_may_replace(s, i, e)) continue;
             most     = gain;
             receiver = e;
         }
@@ -3451,18 +3600,96 @@ static int eplb_p_replace_best(eplb_p_search *s)
         gain = eplb_p_replace_squares(s, i, receiver);
         if (gain <= best) continue;
         best        = gain;
-        best_slot   = i;
-        best_expert = receiver;
+        move.slot   = i;
+        move.expert = receiver;
     }
-    if (best_slot < 0) return 0;
-    donor = s->slot[best_slot];
-    eplb_p_replace_expert(s, best_slot, best_expert);
+    if (move.slot < 0) return 0;
+    donor = s->slot[move.slot];
+    eplb_p_do_move(s, &move);
     for (i = 0; i < s->num_gpus; i++)
-        if (eplb_p_holds(s, i, donor) || eplb_p_holds(s, i, best_expert)) eplb_p_reopen(s, i);
+        if (eplb_p_holds(s, i, donor) || eplb_p_holds(s, i, move.expert)) eplb_p_reopen(s, i);
     return 1;
 }
 
-/* improve: the heaviest GPU, with one sample */
+/* Swaps and replaces until no swap, and no replace that is seen, lowers the objective. */
+static void eplb_p_lower_squares(eplb_p_search *s)
+{
+    int32_t most = s->num_gpus * s->room, moves;
+
+    eplb_p_open_all(s);
+    for (moves = 0; moves < most && eplb_p_may_go_on(s); moves++) {
+        eplb_p_swap_all(s);
+        if (!eplb_p_may_go_on(s) || !eplb_p_replace_best(s)) return;
+    }
+}
+
+/* improve: lowering the peak
+
+   The line, for 2 GPUs of 3 slots with loads 9 + 4 + 1 = 14 and 6 + 3 + 1 = 10:
+
+     place      0   1   2   3   4   5
+     line       9   6   4   3   1   1
+     line_gpu   0   1   0   1   0   1
+
+   GPU 0 is the heaviest. What may go for its replica at place p stands behind p, is lighter by d, and leaves the
+   GPUs at 14 - d and 10 + d: for 9 that is 6 (11 and 13), for 4 it is 3 (13 and 11) or 1 (11 and 13). To stay
+   below the best found so far, of peak b, d must be more than 14 - b and less than b - 10, the lightest GPU: a
+   stretch of the line, whose begin is found by bisection, and which becomes the narrower the better b is. */
+
+/* The replicas of the node's slots in order of their loads, equal ones by slot. */
+static void eplb_p_line_up_slots(eplb_p_search *s)
+{
+    int32_t n = s->num_gpus * s->room, at;
+
+    for (at = 0; at < n; at++)
+        s->key[at] = (uint64_t)(uint32_t)~*eplb_p_share_of(s, s->slot[at]) << 32 | (uint32_t)at;
+    eplb_p_sort(s->key, s->spare, n);
+    for (at = 0; at < n; at++) s->line_slot[at] = eplb_p_index(s->key[at]); /* behind the keys */
+    for (at = 0; at < n; at++) {
+        int32_t slot = s->line_slot[at];
+        s->line[at]     = *eplb_p_share_of(s, s->slot[slot]);
+        s->line_gpu[at] = slot / s->room;
+        s->place[slot]  = at;
+    }
+    s->lined_up = 1;
+}
+
+/* The first place in the line whose replica is lighter than this. */
+static int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
+{
+    int32_t low = 0, high = s->num_gpus * s->room;
+
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (s->line[middle] < load)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* Of the swaps of the heaviest GPU the one that leaves the heavier of its two GPUs lightest, the first on ties
+   by place in the list of the heaviest, then in the line. Returns that load, or the heaviest's when none
+   lowers it. */
+static int32_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
+{
+    int32_t load = s->gpu_load[heavy], peak = load, n = s->num_gpus * s->room, i, at;
+
+    for (i = heavy * s->room; i < (heavy + 1) * s->room; i++) {
+        int32_t u = s->line[s->place[i]], first = eplb_p_first_lighter(s, u - (load - peak));
+        for (at = first; at < n && u - s->line[at] < peak - lightest; at++) {
+            int32_t d = u - s->line[at], other = s->gpu_load[s->line_gpu[at]] + d;
+            int32_t after = load - d > other ? load - d : other;
+            if (after >= peak || !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
+            peak        = after;
+            best->slot  = i;
+            best->other = s->line_slot[at];
+        }
+        eplb_p_take_steps(s, 1, at - first + 1);
+    }
+    return peak;
+}
 
 static int32_t eplb_p_load_after_at(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
 {
@@ -3485,173 +3712,57 @@ static int32_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int3
     return peak;
 }
 
-typedef struct eplb_p_peak_move { /* the best move found so far */
-    int32_t peak;   /* load of the heaviest GPU that it touches, once it is done */
-    int32_t slot;   /* -1: none */
-    int32_t other;  /* slot to swap with; -1: expert takes the place of the slot's */
-    int32_t expert;
-} eplb_p_peak_move;
-
-/* Swaps of the heaviest GPU with any other. */
-static void eplb_p_find_peak_swap(eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
+/* The replace that leaves the heaviest GPU, and all that it touches, lightest: one that takes a replica from
+   it, or gives one to an expert that is on it. Returns that load, or the heaviest's when none lowers it. */
+static int32_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
 {
-    int32_t peak = s->gpu_load[heavy], gpu, i, j;
+    int32_t peak = s->gpu_load[heavy], i, k;
 
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        int32_t load = s->gpu_load[gpu];
-        /* A swap leaves the heavier of the two at half of what both carry, or more. */
-        if (gpu == heavy || ((int64_t)peak + load) / 2 >= best->peak) continue;
-        eplb_p_take_steps(s, s->room, s->room);
-        for (i = heavy * s->room; i < (heavy + 1) * s->room; i++) {
-            for (j = gpu * s->room; j < (gpu + 1) * s->room; j++) {
-                int32_t d = *eplb_p_share_of(s, s->slot[i]) - *eplb_p_share_of(s, s->slot[j]);
-                int32_t after = peak - d > load + d ? peak - d : load + d;
-                if (after >= best->peak || !eplb_p_may_hold(s, gpu, s->slot[i]) ||
-                    !eplb_p_may_hold(s, heavy, s->slot[j]))
-                    continue;
-                best->peak  = after;
-                best->slot  = i;
-                best->other = j;
-            }
-        }
-    }
-}
-
-/* Replaces that make the heaviest GPU lighter: those that take a replica from it, or give one to an
-   expert that is on it. */
-static void eplb_p_find_peak_replace(eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
-{
-    int32_t lightest = s->gpu_load[heavy], gpu, i, k;
-
-    for (gpu = 0; gpu < s->num_gpus; gpu++)
-        if (s->gpu_load[gpu] < lightest) lightest = s->gpu_load[gpu];
     for (i = 0; i < s->num_gpus * s->room; i++) {
         int32_t on_heavy = i / s->room == heavy, candidates = on_heavy ? s->num_experts : s->room;
         int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[i / s->room] - share;
-        if (!eplb_p_may_donate(s, i)) continue;
+        if (!eplb_p_may_take_away(s, i)) continue;
         /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
-        if (lightest + eplb_p_less_share(s, s->slot[i], 0) - share >= best->peak) continue;
+        if (lightest + eplb_p_less_share(s, s->slot[i], 0) - share >= peak) continue;
         eplb_p_take_steps(s, 1, candidates);
         for (k = 0; k < candidates; k++) {
             int32_t e = on_heavy ? s->expert[k] : s->slot[heavy * s->room + k], after;
-            if (left + *eplb_p_more_of(s, e) >= best->peak || !eplb_p_may_receive(s, i, e)) continue;
+            if (left + *eplb_p_more_of(s, e) >= peak || !eplb_p_may_replace(s, i, e)) continue;
             eplb_p_take_steps(s, 1, s->num_gpus);
-            after = eplb_p_peak_after_replace(s, i, e, heavy, best->peak);
-            if (after >= best->peak) continue;
-            best->peak   = after;
+            after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
+            if (after >= peak) continue;
+            peak         = after;
             best->slot   = i;
             best->other  = -1;
             best->expert = e;
         }
     }
+    return peak;
 }
 
-/* Do the move that leaves the heaviest GPU, and all that the move touches, lightest; only if that is
-   lighter than it was. */
+/* Do a move that makes the heaviest GPU lighter, if there is one. */
 static int eplb_p_lower_peak(eplb_p_search *s)
 {
-    int32_t heavy = eplb_p_heaviest_gpu(s);
-    eplb_p_peak_move best;
+    int32_t heavy = 0, lightest = s->gpu_load[0], gpu;
+    eplb_p_move best = EPLB_ZERO_INIT;
 
-    best.peak   = s->gpu_load[heavy];
-    best.slot   = -1;
-    best.other  = -1;
-    best.expert = -1;
-    eplb_p_find_peak_swap(s, heavy, &best);
-    eplb_p_find_peak_replace(s, heavy, &best);
-    if (best.slot < 0) return 0;
-    if (best.other >= 0)
-        eplb_p_swap_slots(s, best.slot, best.other);
-    else
-        eplb_p_replace_expert(s, best.slot, best.expert);
+    for (gpu = 1; gpu < s->num_gpus; gpu++) {
+        if (s->gpu_load[gpu] > s->gpu_load[heavy]) heavy = gpu;
+        if (s->gpu_load[gpu] < lightest) lightest = s->gpu_load[gpu];
+    }
+    eplb_p_take_steps(s, 1, s->num_gpus);
+    if (s->gpu_load[heavy] <= s->close) return 0;
+    if (eplb_p_find_swap(s, heavy, lightest, &best) >= s->gpu_load[heavy] &&
+        eplb_p_find_replace(s, heavy, lightest, &best) >= s->gpu_load[heavy])
+        return 0;
+    eplb_p_do_move(s, &best);
     return 1;
 }
 
-/* improve: search */
-
-/* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
-   there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
-static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
-{
-    int32_t gpu = i / s->room, best_j = -1, other, j;
-    int64_t best = 0;
-
-    for (other = 0; other < s->num_gpus; other++) {
-        if (eplb_p_holds(s, other, s->slot[i])) continue;
-        eplb_p_take_steps(s, 1, s->room);
-        eplb_p_take_difference(s, gpu, other);
-        for (j = other * s->room; j < (other + 1) * s->room; j++) {
-            int32_t x = s->slot[j];
-            int64_t gain;
-            if (eplb_p_holds(s, gpu, x) && !eplb_p_holds_twice(s, other, x)) continue;
-            gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
-                                       s->num_samples);
-            if (best_j >= 0 && gain <= best) continue;
-            best   = gain;
-            best_j = j;
-        }
-    }
-    return best_j;
-}
-
-/* No expert twice on a GPU while another GPU is free of it. Proof: such a GPU holds either an expert
-   that the first one lacks, or one of the first one's twice; so there is a partner, and changing
-   places with it takes one from the number of duplicates, which ends the rounds. */
-static void eplb_p_part_duplicates(eplb_p_search *s)
-{
-    int32_t i, j, parted;
-
-    do {
-        parted = 0;
-        for (i = 0; i < s->num_gpus * s->room; i++) {
-            if (!eplb_p_holds_twice(s, i / s->room, s->slot[i])) continue;
-            j = eplb_p_find_part(s, i);
-            if (j < 0) continue;
-            eplb_p_swap_slots(s, i, j);
-            parted = 1;
-        }
-    } while (parted);
-}
-
-static void eplb_p_keep_plan(eplb_p_search *s)
-{
-    int32_t i;
-    s->best_worth = eplb_p_worth(s);
-    for (i = 0; i < s->num_gpus * s->room; i++) s->best_slot[i] = s->slot[i];
-    for (i = 0; i < s->num_experts; i++) s->best_count[i] = s->count[s->expert[i]];
-}
-
-static void eplb_p_restore_plan(eplb_p_search *s)
-{
-    int32_t i;
-    for (i = 0; i < s->num_gpus * s->room; i++) s->slot[i] = s->best_slot[i];
-    for (i = 0; i < s->num_experts; i++) {
-        int32_t e = s->expert[i];
-        if (s->count[e] == s->best_count[i]) continue;
-        s->count[e] = s->best_count[i];
-        eplb_p_share_out(s, e);
-    }
-    for (i = 0; i < s->num_gpus; i++) eplb_p_weigh_gpu(s, i);
-}
-
-/* Swaps and replaces until no swap, and no replace that is seen, lowers the objective. */
-static void eplb_p_lower_squares(eplb_p_search *s)
-{
-    int32_t most = s->num_gpus * s->room, moves;
-
-    eplb_p_open_all(s);
-    for (moves = 0; moves < most && s->steps > 0; moves++) {
-        eplb_p_swap_all(s);
-        if (eplb_p_close_enough(s) || !eplb_p_replace_best(s)) return;
-    }
-}
-
-/* With one sample, moves until none makes the heaviest GPU lighter. */
+/* Moves until none makes the heaviest GPU lighter, or no more of them could be taken back. */
 static void eplb_p_lower_peaks(eplb_p_search *s)
 {
-    int32_t most = s->num_gpus * s->room, moves;
-    for (moves = 0; moves < most && s->steps > 0; moves++)
-        if (eplb_p_close_enough(s) || !eplb_p_lower_peak(s)) return;
+    while (eplb_p_may_go_on(s) && eplb_p_lower_peak(s)) {}
 }
 
 /* From a slot on, the next one of its GPU whose expert has a replica to give; -1 when none has. */
@@ -3660,65 +3771,103 @@ static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
     int32_t first = i - i % s->room, k;
     for (k = 0; k < s->room; k++) {
         int32_t donor = first + (i - first + k) % s->room;
-        if (eplb_p_may_donate(s, donor)) return donor;
+        if (eplb_p_may_take_away(s, donor)) return donor;
     }
     return -1;
 }
 
-/* One to three random moves, the first on the heaviest GPU: swaps, or in every other kick replaces,
-   which take a plan out of a dead end such as two heavy experts with one replica too many each. */
+#define EPLB_P_NEAR 16 /* places in the line: replicas so near weigh nearly the same */
+
+/* A replica near in the line to that of slot i, on whichever side there is room. */
+static int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
+{
+    int32_t away = 1 + (int32_t)(word % EPLB_P_NEAR), at = s->place[i] + away;
+    if (at >= s->num_gpus * s->room) at = s->place[i] - away;
+    return s->line_slot[at > 0 ? at : 0];
+}
+
+/* One to three random moves, the first on the heaviest GPU. Swaps are of replicas near in load, which disturb
+   the plan no more than it takes to leave its valley; every fourth kick is of replaces, which take it out of
+   dead ends such as two heavy experts with one replica too many each. */
 static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
 {
-    uint32_t word[4] = {0, 0, 0, 0}, slots = (uint32_t)s->num_gpus * (uint32_t)s->room, move;
+    uint32_t slots = (uint32_t)s->num_gpus * (uint32_t)s->room, num_moves = 1 + (uint32_t)kick % 3, i, word[4];
+    eplb_p_move move = EPLB_ZERO_INIT;
 
-    for (move = 0; move < 1 + (uint32_t)kick % 3; move++) {
-        int32_t i, j;
-        eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, move, word);
-        i = move == 0 ? eplb_p_heaviest_gpu(s) * s->room + (int32_t)(word[0] % (uint32_t)s->room)
-                      : (int32_t)(word[0] % slots);
-        j = (int32_t)(word[1] % slots);
-        if (kick % 2 == 1) {
-            i = eplb_p_next_donor(s, i);
-            if (i >= 0 && eplb_p_may_receive(s, i, s->slot[j])) eplb_p_replace_expert(s, i, s->slot[j]);
-        } else if (i / s->room != j / s->room && eplb_p_may_hold(s, i / s->room, s->slot[j]) &&
-                   eplb_p_may_hold(s, j / s->room, s->slot[i])) {
-            eplb_p_swap_slots(s, i, j);
+    for (i = 0; i < num_moves && eplb_p_may_go_on(s); i++) {
+        eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, i, word);
+        move.slot = i > 0 ? (int32_t)(word[0] % slots)
+                          : eplb_p_heaviest_gpu(s) * s->room + (int32_t)(word[0] % (uint32_t)s->room);
+        if (kick % 4 == 1) {
+            move.other  = -1;
+            move.slot   = eplb_p_next_donor(s, move.slot);
+            move.expert = s->slot[word[1] % slots];
+            if (move.slot < 0 || !eplb_p_may_replace(s, move.slot, move.expert)) continue;
+        } else {
+            move.other = eplb_p_near(s, move.slot, word[1]);
+            if (!eplb_p_may_swap(s, move.slot, move.other)) continue;
         }
+        eplb_p_do_move(s, &move);
     }
 }
 
-static void eplb_p_keep_if_better(eplb_p_search *s)
+/* improve: one sample */
+
+/* So far above the bar, in parts of it, it is not grains that are left but wrong counts of replicas, for which
+   it takes several moves at once that lower the squares. */
+#define EPLB_P_FAR_OFF 128
+
+static int32_t eplb_p_peak(const eplb_p_search *s) { return s->gpu_load[eplb_p_heaviest_gpu(s)]; }
+
+/* What was done since the best plan stays if it has become better, and is taken back else. Returns the peak of
+   the best plan. */
+static int32_t eplb_p_keep_better(eplb_p_search *s, int32_t best)
 {
-    if (eplb_p_worth(s) < s->best_worth)
-        eplb_p_keep_plan(s);
-    else
-        eplb_p_restore_plan(s);
+    int32_t peak = eplb_p_peak(s);
+
+    if (peak >= best) eplb_p_take_back(s);
+    s->num_done = 0;
+    return peak < best ? peak : best;
 }
 
-/* One node, from the plan that is in its slots to one that is never worse, but for duplicates that
-   had to go. Several samples get no further starts: those lower the objective, but not the loads to
-   come. */
-static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
+static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
 {
-    int32_t kick, kicks = s->num_samples == 1 ? effort - 1 : 0;
+    int32_t best = eplb_p_peak(s), kick;
 
-    eplb_p_weigh_node(s);
-    if (s->apart) eplb_p_part_duplicates(s);
-    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_gpus * s->room);
-    eplb_p_keep_plan(s);
-    if (eplb_p_close_enough(s)) return;
-
-    eplb_p_lower_squares(s);
-    if (s->num_samples == 1) eplb_p_lower_peaks(s);
-    eplb_p_keep_if_better(s);
-    for (kick = 1; kick <= kicks && s->steps > 0 && !eplb_p_close_enough(s); kick++) {
+    s->num_done = 0;
+    eplb_p_lower_peaks(s);
+    best = eplb_p_keep_better(s, best);
+    if (best > s->close + s->close / EPLB_P_FAR_OFF) {
+        s->lined_up = 0;
+        eplb_p_weigh_node(s);
+        eplb_p_lower_squares(s);
+        eplb_p_line_up_slots(s);
+        eplb_p_lower_peaks(s);
+        best = eplb_p_keep_better(s, best);
+    }
+    for (kick = 1; kick < effort && s->steps > 0 && best > s->close; kick++) {
         eplb_p_kick(s, seed, row, kick);
         eplb_p_lower_peaks(s);
-        eplb_p_keep_if_better(s);
+        best = eplb_p_keep_better(s, best);
     }
 }
 
-/* improve: layer */
+/* improve: node and layer */
+
+/* One node, from the plan that is in its slots to one that is never worse, but for duplicates that had to go.
+   Many samples get no kicks: those lower the objective, but not the loads to come. */
+static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
+{
+    s->lined_up = 0;
+    eplb_p_weigh_node(s);
+    if (s->num_samples == 1) eplb_p_line_up_slots(s);
+    if (s->apart) eplb_p_part_duplicates(s);
+    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_gpus * s->room);
+    if (s->num_samples == 1)
+        eplb_p_improve_one_sample(s, effort, seed, row);
+    else
+        eplb_p_lower_squares(s);
+}
 
 /* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
 #define EPLB_P_CLOSE 4096
@@ -4825,6 +4974,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_SPLIT_STEPS
 #undef EPLB_P_SPLIT_LEAF
 #undef EPLB_P_CLOSE
+#undef EPLB_P_NEAR
+#undef EPLB_P_FAR_OFF
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
