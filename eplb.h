@@ -330,8 +330,9 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
                     With T > 1 and options.effort the plan is for samples like these, each weighted
                     by options.sample_weight; without effort it is for their weighted mean. In each
                     layer, samples that hold no load there count for nothing: with or without them the
-                    plan is the same. A layer whose load is all zero is planned as if its load were even. A layer whose largest
-                    load is not within 2^-40 .. 2^41 is first scaled by a power of two.
+                    plan is the same. A layer whose load is all zero is planned as if its load were
+                    even. A layer whose largest load is not within 2^-40 .. 2^41 is first scaled by a
+                    power of two.
    out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index
    scratch bytes from eplb_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK; EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW,
@@ -1201,9 +1202,9 @@ static eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const ch
 
 /* ------------------------------------------------------------------------------------ options */
 
-/* The presets, a row each: their names; how items are packed first; the refinement and the swaps of groups, then of slots;
-   heaviest packs tried, candidates, their noise and its scale, selection; effort; replication and fix-up
-   steps. All but refinements and swaps is the same for groups and for slots. */
+/* The presets, a row each: their names; how items are packed first; the refinement and the swaps of groups,
+   then of slots; heaviest packs tried, candidates, their noise and its scale, selection; effort; replication
+   and fix-up steps. All but refinements and swaps is the same for groups and for slots. */
 #define EPLB_P_PRESETS(row) \
     row(DEFAULT,      "default",      LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,  33, DHONDT,  0) \
     row(DEEPSEEK,     "deepseek",     LPT,    NONE,         0, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
@@ -1636,7 +1637,7 @@ typedef struct eplb_p_layer {
     /* loads */
     int32_t  num_counting;  /* samples that count; 1 at least */
     float   *load;          /* [E] mean over the samples */
-    float   *size;          /* [E] what replicas and slots are shared out by; load, where that is not improved */
+    float   *size;          /* [E] what replicas and slots are shared out by; load, where not improved */
     int32_t *grains;        /* [E, num_counting] the samples in the integers of improve, when there is effort */
 
     /* groups to nodes */
@@ -2964,14 +2965,15 @@ typedef struct eplb_p_move {
 
 typedef struct eplb_p_search {
     /* The node. */
-    int32_t num_gpus, room, num_experts, num_samples; /* room: slots of a GPU */
+    int32_t num_gpus, num_slots, num_experts, num_samples;
+    int32_t gpu_slots;      /* asked by the four questions below alone */
     int32_t max_replicas;   /* 0: no cap */
     int32_t apart;          /* no expert comes to be twice on a GPU */
     const int32_t *expert;  /* [num_experts] the node's experts */
     const int32_t *grains;  /* [E, T] load of each expert */
 
     /* Its plan. */
-    int32_t  *slot;     /* [num_gpus, room] expert in each slot; part of the layer's phy2log */
+    int32_t  *slot;     /* [num_slots] expert in each slot; part of the layer's phy2log */
     int32_t  *count;    /* [E] replicas of each expert; the layer's logcnt */
     int32_t  *share;    /* [E, T] load of one replica: grains / count */
     int32_t  *more;     /* [E, T] load of one replica, were there one more */
@@ -2997,7 +2999,7 @@ typedef struct eplb_p_search {
     int64_t   enough;     /* what the objective must fall by for a move to count */
     int32_t  *length;     /* [E] of share: root of its squares, rounded down */
     int32_t  *difference; /* [T] of two GPUs' loads */
-    int64_t  *along;      /* [room] shares of a GPU's slots along that difference */
+    int64_t  *along;      /* [gpu_slots] shares of a GPU's slots along that difference */
     int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one */
     int64_t  *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
     int32_t  *far;        /* [num_gpus] of the later GPUs with a pair open the one whose load differs most;
@@ -3016,7 +3018,8 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     size_t phase;
 
     s.num_gpus    = shape->node_gpus;
-    s.room        = shape->gpu_slots;
+    s.num_slots   = shape->node_slots;
+    s.gpu_slots   = shape->gpu_slots;
     s.num_experts = shape->node_experts;
     s.num_samples = shape->num_samples;
     s.words       = (int32_t)eplb_p_pair_words(shape->num_experts);
@@ -3065,6 +3068,12 @@ static void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
 }
 
 /* improve: state */
+
+/* Which slots a GPU has, how many, and whose one is. */
+static int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu) { return gpu * s->gpu_slots; }
+static int32_t eplb_p_end_slot(const eplb_p_search *s, int32_t gpu) { return (gpu + 1) * s->gpu_slots; }
+static int32_t eplb_p_num_slots(const eplb_p_search *s, int32_t gpu) { return (void)gpu, s->gpu_slots; }
+static int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot) { return slot / s->gpu_slots; }
 
 static int32_t *eplb_p_share_of(const eplb_p_search *s, int32_t e)
 {
@@ -3123,7 +3132,7 @@ static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
 
     for (t = 0; t < s->num_samples; t++) load[t] = 0;
     for (i = 0; i < s->words; i++) holds[i] = twice[i] = 0;
-    for (i = gpu * s->room; i < (gpu + 1) * s->room; i++) {
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
         uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
         twice[word] |= holds[word] & bit;
         holds[word] |= bit;
@@ -3142,7 +3151,7 @@ static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
     int32_t copies = 0, i;
     if (!eplb_p_holds_twice(s, gpu, e)) return eplb_p_holds(s, gpu, e);
-    for (i = gpu * s->room; i < (gpu + 1) * s->room; i++) copies += s->slot[i] == e;
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) copies += s->slot[i] == e;
     return copies;
 }
 
@@ -3162,7 +3171,7 @@ static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
 
 static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 {
-    return !s->apart || !eplb_p_holds(s, i / s->room, e);
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e);
 }
 
 /* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
@@ -3170,7 +3179,7 @@ static int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
 {
     int32_t u = s->slot[i];
     return s->count[u] > 1 &&
-           (!s->apart || s->count[u] <= s->num_gpus || eplb_p_holds_twice(s, i / s->room, u));
+           (!s->apart || s->count[u] <= s->num_gpus || eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
 }
 
 static int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
@@ -3180,7 +3189,8 @@ static int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
 
 static int eplb_p_may_swap(const eplb_p_search *s, int32_t i, int32_t j)
 {
-    return i / s->room != j / s->room && eplb_p_may_put(s, i, s->slot[j]) && eplb_p_may_put(s, j, s->slot[i]);
+    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_put(s, i, s->slot[j]) &&
+           eplb_p_may_put(s, j, s->slot[i]);
 }
 
 /* Whether e may come to slot i, whose expert may be taken away. */
@@ -3199,8 +3209,8 @@ static void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
     s->place[j]        = at_i;
     s->line_slot[at_i] = j;
     s->line_slot[at_j] = i;
-    s->line_gpu[at_i]  = j / s->room;
-    s->line_gpu[at_j]  = i / s->room;
+    s->line_gpu[at_i]  = eplb_p_gpu_of(s, j);
+    s->line_gpu[at_j]  = eplb_p_gpu_of(s, i);
 }
 
 /* The experts of two slots change places. */
@@ -3209,15 +3219,15 @@ static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
     int32_t e = s->slot[i];
     s->slot[i] = s->slot[j];
     s->slot[j] = e;
-    eplb_p_weigh_gpu(s, i / s->room);
-    eplb_p_weigh_gpu(s, j / s->room);
+    eplb_p_weigh_gpu(s, eplb_p_gpu_of(s, i));
+    eplb_p_weigh_gpu(s, eplb_p_gpu_of(s, j));
     if (s->lined_up) eplb_p_swap_places(s, i, j);
 }
 
 /* One sample: the load of a slot's replica has changed; it moves to where in the line it belongs. */
 static void eplb_p_move_in_line(eplb_p_search *s, int32_t slot)
 {
-    int32_t at = s->place[slot], last = s->num_gpus * s->room - 1, from;
+    int32_t at = s->place[slot], last = s->num_slots - 1, from;
     int32_t load = *eplb_p_share_of(s, s->slot[slot]);
 
     for (;; at = from) {
@@ -3234,7 +3244,7 @@ static void eplb_p_move_in_line(eplb_p_search *s, int32_t slot)
     }
     s->line[at]      = load;
     s->line_slot[at] = slot;
-    s->line_gpu[at]  = slot / s->room;
+    s->line_gpu[at]  = eplb_p_gpu_of(s, slot);
     s->place[slot]   = at;
 }
 
@@ -3249,10 +3259,10 @@ static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
     eplb_p_share_out(s, u);
     eplb_p_share_out(s, e);
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        if (!eplb_p_holds(s, gpu, u) && !eplb_p_holds(s, gpu, e) && gpu != i / s->room) continue;
+        if (!eplb_p_holds(s, gpu, u) && !eplb_p_holds(s, gpu, e) && gpu != eplb_p_gpu_of(s, i)) continue;
         eplb_p_weigh_gpu(s, gpu);
         if (!s->lined_up) continue;
-        for (j = gpu * s->room; j < (gpu + 1) * s->room; j++)
+        for (j = eplb_p_first_slot(s, gpu); j < eplb_p_end_slot(s, gpu); j++)
             if (s->slot[j] == u || s->slot[j] == e) eplb_p_move_in_line(s, j);
     }
 }
@@ -3260,14 +3270,14 @@ static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
 /* Whether one more move can be done, and taken back; with many samples none ever is. */
 static int eplb_p_may_go_on(const eplb_p_search *s)
 {
-    return s->steps > 0 && (s->num_samples > 1 || s->num_done < s->num_gpus * s->room);
+    return s->steps > 0 && (s->num_samples > 1 || s->num_done < s->num_slots);
 }
 
 static void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
 {
     if (s->num_samples == 1) {
         eplb_p_move *back = &s->done[s->num_done++];
-        EPLB_ASSERT(s->num_done <= s->num_gpus * s->room);
+        EPLB_ASSERT(s->num_done <= s->num_slots);
         *back = *move;
         back->expert = s->slot[move->slot];
     }
@@ -3298,7 +3308,7 @@ static int32_t eplb_p_less_share(const eplb_p_search *s, int32_t e, int32_t t)
 static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e,
                                  int32_t u_copies, int32_t e_copies)
 {
-    int32_t u = s->slot[i], here = gpu == i / s->room;
+    int32_t u = s->slot[i], here = gpu == eplb_p_gpu_of(s, i);
     /* What goes is taken away first, so that the sum stays within what a layer's grains fit. */
     return eplb_p_load_of(s, gpu)[t] - u_copies * eplb_p_share_of(s, u)[t] -
            e_copies * eplb_p_share_of(s, e)[t] + (u_copies - here) * eplb_p_less_share(s, u, t) +
@@ -3331,14 +3341,14 @@ static void eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
    there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
 static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
 {
-    int32_t gpu = i / s->room, best_j = -1, other, j;
+    int32_t gpu = eplb_p_gpu_of(s, i), best_j = -1, other, j;
     int64_t best = 0;
 
     for (other = 0; other < s->num_gpus; other++) {
         if (eplb_p_holds(s, other, s->slot[i])) continue;
-        eplb_p_take_steps(s, 1, s->room);
+        eplb_p_take_steps(s, 1, eplb_p_num_slots(s, other));
         eplb_p_take_difference(s, gpu, other);
-        for (j = other * s->room; j < (other + 1) * s->room; j++) {
+        for (j = eplb_p_first_slot(s, other); j < eplb_p_end_slot(s, other); j++) {
             int32_t x = s->slot[j];
             int64_t gain;
             if (eplb_p_holds(s, gpu, x) && !eplb_p_holds_twice(s, other, x)) continue;
@@ -3361,8 +3371,8 @@ static void eplb_p_part_duplicates(eplb_p_search *s)
 
     do {
         parted = 0;
-        for (i = 0; i < s->num_gpus * s->room; i++) {
-            if (!eplb_p_holds_twice(s, i / s->room, s->slot[i])) continue;
+        for (i = 0; i < s->num_slots; i++) {
+            if (!eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), s->slot[i])) continue;
             j = eplb_p_find_part(s, i);
             if (j < 0) continue;
             eplb_p_swap_slots(s, i, j);
@@ -3445,28 +3455,28 @@ static void eplb_p_open_all(eplb_p_search *s)
 static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
     int64_t most = s->enough;
+    int32_t first = eplb_p_first_slot(s, b), i, j;
     eplb_p_move best = {-1, -1, -1};
-    int32_t i, j;
 
-    eplb_p_take_steps(s, s->room, s->room);
+    eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     eplb_p_take_difference(s, a, b);
-    for (j = 0; j < s->room; j++)
-        s->along[j] = eplb_p_dot(eplb_p_share_of(s, s->slot[b * s->room + j]), s->difference, s->num_samples);
-    for (i = a * s->room; i < (a + 1) * s->room; i++) {
+    for (j = first; j < eplb_p_end_slot(s, b); j++)
+        s->along[j - first] = eplb_p_dot(eplb_p_share_of(s, s->slot[j]), s->difference, s->num_samples);
+    for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, s->slot[i]);
         int64_t u_along = eplb_p_dot(u, s->difference, s->num_samples), gain;
-        for (j = 0; j < s->room; j++) {
+        for (j = first; j < eplb_p_end_slot(s, b); j++) {
             /* The gain is d along D less d squared, and d is no shorter than its ends differ in length,
                each of which is rounded down. */
-            int32_t v = s->slot[b * s->room + j];
+            int32_t v = s->slot[j];
             int64_t shorter = (int64_t)s->length[s->slot[i]] - s->length[v];
             shorter = shorter > 0 ? shorter - 1 : shorter < 0 ? shorter + 1 : 0;
-            if (u_along - s->along[j] - shorter * shorter <= most) continue;
+            if (u_along - s->along[j - first] - shorter * shorter <= most) continue;
             gain = eplb_p_swap_squares(u, eplb_p_share_of(s, v), s->difference, s->num_samples);
-            if (gain <= most || !eplb_p_may_swap(s, i, b * s->room + j)) continue;
+            if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
             most       = gain;
             best.slot  = i;
-            best.other = b * s->room + j;
+            best.other = j;
         }
     }
     if (best.slot < 0) return 0;
@@ -3478,7 +3488,7 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 static void eplb_p_swap_all(eplb_p_search *s)
 {
     int32_t a, b, gpu;
-    int64_t most = 2 * (int64_t)s->num_gpus * s->room, swaps = 0;
+    int64_t most = 2 * (int64_t)s->num_slots, swaps = 0;
 
     while (swaps < most && eplb_p_may_go_on(s)) {
         for (gpu = 1, a = 0; gpu < s->num_gpus; gpu++)
@@ -3531,8 +3541,8 @@ static void eplb_p_find_relief(eplb_p_search *s)
     int32_t i, t;
 
     for (i = 0; i < s->num_experts; i++) s->relief[s->expert[i]] = s->burden[s->expert[i]] = 0;
-    for (i = 0; i < s->num_gpus * s->room; i++) {
-        const int32_t *load = eplb_p_load_of(s, i / s->room);
+    for (i = 0; i < s->num_slots; i++) {
+        const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i));
         int32_t e = s->slot[i];
         for (t = 0; t < s->num_samples; t++) {
             int64_t less = eplb_p_share_of(s, e)[t] - eplb_p_more_of(s, e)[t];
@@ -3547,7 +3557,7 @@ static void eplb_p_find_relief(eplb_p_search *s)
 /* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. */
 static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
 {
-    const int32_t *load = eplb_p_load_of(s, i / s->room);
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i));
     int32_t u = s->slot[i], t;
     int64_t cost = s->burden[u];
 
@@ -3561,7 +3571,7 @@ static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
 /* What a new replica of e costs in the place of the one in slot i. */
 static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
 {
-    const int32_t *load = eplb_p_load_of(s, i / s->room), *u = eplb_p_share_of(s, s->slot[i]);
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *u = eplb_p_share_of(s, s->slot[i]);
     int64_t cost = 0;
     int32_t t;
 
@@ -3581,7 +3591,7 @@ static int eplb_p_replace_best(eplb_p_search *s)
     int32_t donor, i, k;
 
     eplb_p_find_relief(s);
-    for (i = 0; i < s->num_gpus * s->room && s->steps > 0; i++) {
+    for (i = 0; i < s->num_slots && s->steps > 0; i++) {
         int64_t removal, most = best, gain;
         int32_t receiver = -1;
         if (!eplb_p_may_take_away(s, i)) continue;
@@ -3596,7 +3606,8 @@ static int eplb_p_replace_best(eplb_p_search *s)
             receiver = e;
         }
         if (receiver < 0) continue;
-        eplb_p_take_steps(s, 1, s->num_gpus + s->room * (s->count[s->slot[i]] + s->count[receiver]));
+        eplb_p_take_steps(s, s->count[s->slot[i]] + s->count[receiver] + 1,
+                          s->num_gpus + eplb_p_num_slots(s, eplb_p_gpu_of(s, i)));
         gain = eplb_p_replace_squares(s, i, receiver);
         if (gain <= best) continue;
         best        = gain;
@@ -3614,7 +3625,7 @@ static int eplb_p_replace_best(eplb_p_search *s)
 /* Swaps and replaces until no swap, and no replace that is seen, lowers the objective. */
 static void eplb_p_lower_squares(eplb_p_search *s)
 {
-    int32_t most = s->num_gpus * s->room, moves;
+    int32_t most = s->num_slots, moves;
 
     eplb_p_open_all(s);
     for (moves = 0; moves < most && eplb_p_may_go_on(s); moves++) {
@@ -3631,15 +3642,15 @@ static void eplb_p_lower_squares(eplb_p_search *s)
      line       9   6   4   3   1   1
      line_gpu   0   1   0   1   0   1
 
-   GPU 0 is the heaviest. What may go for its replica at place p stands behind p, is lighter by d, and leaves the
-   GPUs at 14 - d and 10 + d: for 9 that is 6 (11 and 13), for 4 it is 3 (13 and 11) or 1 (11 and 13). To stay
+   GPU 0 is the heaviest. What may go for its replica at place p stands behind p, is lighter by d, and leaves
+   the GPUs at 14 - d and 10 + d: for 9 that is 6 (11 and 13), for 4 it is 3 (13 and 11) or 1 (11 and 13). To stay
    below the best found so far, of peak b, d must be more than 14 - b and less than b - 10, the lightest GPU: a
    stretch of the line, whose begin is found by bisection, and which becomes the narrower the better b is. */
 
 /* The replicas of the node's slots in order of their loads, equal ones by slot. */
 static void eplb_p_line_up_slots(eplb_p_search *s)
 {
-    int32_t n = s->num_gpus * s->room, at;
+    int32_t n = s->num_slots, at;
 
     for (at = 0; at < n; at++)
         s->key[at] = (uint64_t)(uint32_t)~*eplb_p_share_of(s, s->slot[at]) << 32 | (uint32_t)at;
@@ -3648,7 +3659,7 @@ static void eplb_p_line_up_slots(eplb_p_search *s)
     for (at = 0; at < n; at++) {
         int32_t slot = s->line_slot[at];
         s->line[at]     = *eplb_p_share_of(s, s->slot[slot]);
-        s->line_gpu[at] = slot / s->room;
+        s->line_gpu[at] = eplb_p_gpu_of(s, slot);
         s->place[slot]  = at;
     }
     s->lined_up = 1;
@@ -3657,7 +3668,7 @@ static void eplb_p_line_up_slots(eplb_p_search *s)
 /* The first place in the line whose replica is lighter than this. */
 static int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
 {
-    int32_t low = 0, high = s->num_gpus * s->room;
+    int32_t low = 0, high = s->num_slots;
 
     while (low < high) {
         int32_t middle = low + (high - low) / 2;
@@ -3674,9 +3685,9 @@ static int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
    lowers it. */
 static int32_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
 {
-    int32_t load = s->gpu_load[heavy], peak = load, n = s->num_gpus * s->room, i, at;
+    int32_t load = s->gpu_load[heavy], peak = load, n = s->num_slots, i, at;
 
-    for (i = heavy * s->room; i < (heavy + 1) * s->room; i++) {
+    for (i = eplb_p_first_slot(s, heavy); i < eplb_p_end_slot(s, heavy); i++) {
         int32_t u = s->line[s->place[i]], first = eplb_p_first_lighter(s, u - (load - peak));
         for (at = first; at < n && u - s->line[at] < peak - lightest; at++) {
             int32_t d = u - s->line[at], other = s->gpu_load[s->line_gpu[at]] + d;
@@ -3718,15 +3729,16 @@ static int32_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t ligh
 {
     int32_t peak = s->gpu_load[heavy], i, k;
 
-    for (i = 0; i < s->num_gpus * s->room; i++) {
-        int32_t on_heavy = i / s->room == heavy, candidates = on_heavy ? s->num_experts : s->room;
-        int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[i / s->room] - share;
+    for (i = 0; i < s->num_slots; i++) {
+        int32_t on_heavy = eplb_p_gpu_of(s, i) == heavy;
+        int32_t candidates = on_heavy ? s->num_experts : eplb_p_num_slots(s, heavy);
+        int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[eplb_p_gpu_of(s, i)] - share;
         if (!eplb_p_may_take_away(s, i)) continue;
         /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
         if (lightest + eplb_p_less_share(s, s->slot[i], 0) - share >= peak) continue;
         eplb_p_take_steps(s, 1, candidates);
         for (k = 0; k < candidates; k++) {
-            int32_t e = on_heavy ? s->expert[k] : s->slot[heavy * s->room + k], after;
+            int32_t e = on_heavy ? s->expert[k] : s->slot[eplb_p_first_slot(s, heavy) + k], after;
             if (left + *eplb_p_more_of(s, e) >= peak || !eplb_p_may_replace(s, i, e)) continue;
             eplb_p_take_steps(s, 1, s->num_gpus);
             after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
@@ -3768,9 +3780,9 @@ static void eplb_p_lower_peaks(eplb_p_search *s)
 /* From a slot on, the next one of its GPU whose expert has a replica to give; -1 when none has. */
 static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
 {
-    int32_t first = i - i % s->room, k;
-    for (k = 0; k < s->room; k++) {
-        int32_t donor = first + (i - first + k) % s->room;
+    int32_t gpu = eplb_p_gpu_of(s, i), first = eplb_p_first_slot(s, gpu), slots = eplb_p_num_slots(s, gpu), k;
+    for (k = 0; k < slots; k++) {
+        int32_t donor = first + (i - first + k) % slots;
         if (eplb_p_may_take_away(s, donor)) return donor;
     }
     return -1;
@@ -3782,7 +3794,7 @@ static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
 static int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
 {
     int32_t away = 1 + (int32_t)(word % EPLB_P_NEAR), at = s->place[i] + away;
-    if (at >= s->num_gpus * s->room) at = s->place[i] - away;
+    if (at >= s->num_slots) at = s->place[i] - away;
     return s->line_slot[at > 0 ? at : 0];
 }
 
@@ -3791,13 +3803,16 @@ static int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
    dead ends such as two heavy experts with one replica too many each. */
 static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
 {
-    uint32_t slots = (uint32_t)s->num_gpus * (uint32_t)s->room, num_moves = 1 + (uint32_t)kick % 3, i, word[4];
+    uint32_t slots = (uint32_t)s->num_slots, num_moves = 1 + (uint32_t)kick % 3, i, word[4];
+    int32_t heavy = eplb_p_heaviest_gpu(s);
     eplb_p_move move = EPLB_ZERO_INIT;
 
     for (i = 0; i < num_moves && eplb_p_may_go_on(s); i++) {
         eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, i, word);
-        move.slot = i > 0 ? (int32_t)(word[0] % slots)
-                          : eplb_p_heaviest_gpu(s) * s->room + (int32_t)(word[0] % (uint32_t)s->room);
+        move.slot = (int32_t)(word[0] % slots);
+        if (i == 0)
+            move.slot = eplb_p_first_slot(s, heavy) +
+                        (int32_t)(word[0] % (uint32_t)eplb_p_num_slots(s, heavy));
         if (kick % 4 == 1) {
             move.other  = -1;
             move.slot   = eplb_p_next_donor(s, move.slot);
@@ -3862,7 +3877,7 @@ static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed,
     eplb_p_weigh_node(s);
     if (s->num_samples == 1) eplb_p_line_up_slots(s);
     if (s->apart) eplb_p_part_duplicates(s);
-    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_gpus * s->room);
+    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
     if (s->num_samples == 1)
         eplb_p_improve_one_sample(s, effort, seed, row);
     else
@@ -4373,7 +4388,7 @@ static void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_
     most = most / num_loaded;
     if (most < mean) most = mean; /* by rounding: the mean is the loads' alone, whatever the plan */
     for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
-    bound = eplb_p_lower_bound(&v->bounder, v->shape, v->load) / scale; /* a power of two, so dividing by it is exact */
+    bound = eplb_p_lower_bound(&v->bounder, v->shape, v->load) / scale; /* exact: a power of two */
     report->max_load     = eplb_p_reported(most);
     report->mean_load    = eplb_p_reported_bound(mean);
     report->balancedness = eplb_p_balancedness(mean, most);
