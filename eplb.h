@@ -868,6 +868,71 @@ static void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
 /* Blocks taken since the mark are done with: what follows may lie over them. */
 static void eplb_p_rewind(eplb_p_arena *a, size_t mark) { a->used = mark; }
 
+/* Memory that phases take one after the other. While one is in force, what others have beyond it is poisoned
+   under the address sanitizer; what it finds there counts as never written under the memory sanitizer. */
+typedef struct eplb_p_overlay {
+    unsigned char *at; /* NULL: measured only */
+    size_t start;      /* in the arena */
+    size_t bytes;      /* of the largest phase */
+} eplb_p_overlay;
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EPLB_P_ASAN
+#elif __has_feature(memory_sanitizer)
+void __msan_poison(const volatile void *at, size_t bytes);
+#define EPLB_P_FORGET(at, bytes) __msan_poison(at, bytes)
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define EPLB_P_ASAN
+#endif
+#if defined(EPLB_P_ASAN)
+void __asan_poison_memory_region(const volatile void *at, size_t bytes);
+void __asan_unpoison_memory_region(const volatile void *at, size_t bytes);
+#define EPLB_P_POISON(at, bytes)   __asan_poison_memory_region(at, bytes)
+#define EPLB_P_UNPOISON(at, bytes) __asan_unpoison_memory_region(at, bytes)
+#else
+#define EPLB_P_POISON(at, bytes)   ((void)0)
+#define EPLB_P_UNPOISON(at, bytes) ((void)0)
+#endif
+#if !defined(EPLB_P_FORGET)
+#define EPLB_P_FORGET(at, bytes) ((void)0)
+#endif
+
+static eplb_p_overlay eplb_p_open_overlay(const eplb_p_arena *a)
+{
+    eplb_p_overlay o = EPLB_ZERO_INIT;
+    if (a->base) o.at = a->base + a->used;
+    o.start = a->used;
+    return o;
+}
+
+/* What was taken since the overlay was opened is one phase's, of so many bytes; the next one's lies over it. */
+static size_t eplb_p_end_phase(eplb_p_arena *a, eplb_p_overlay *o)
+{
+    size_t bytes = a->used - o->start;
+    if (bytes > o->bytes) o->bytes = bytes;
+    a->used = o->start;
+    return bytes;
+}
+
+static void eplb_p_close_overlay(eplb_p_arena *a, const eplb_p_overlay *o) { a->used = o->start + o->bytes; }
+
+static void eplb_p_enter_phase(const eplb_p_overlay *o, size_t bytes)
+{
+    EPLB_ASSERT(o->at && bytes <= o->bytes);
+    EPLB_P_UNPOISON(o->at, bytes);
+    EPLB_P_POISON(o->at + bytes, o->bytes - bytes);
+    EPLB_P_FORGET(o->at, bytes);
+    (void)o, (void)bytes;
+}
+
+static void eplb_p_leave_phases(const eplb_p_overlay *o)
+{
+    EPLB_P_UNPOISON(o->at, o->bytes);
+    (void)o;
+}
+
 static size_t eplb_p_arena_bytes(const eplb_p_arena *a) { return a->peak + EPLB_P_SLACK + 1; }
 
 /* Whether an array [a, b, c] of 4-byte elements fits size_t. */
@@ -2002,7 +2067,7 @@ static int eplb_p_searches_all_pairs(const eplb_packing *how)
 static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
 {
     eplb_p_packer p = EPLB_ZERO_INIT;
-    size_t over;
+    eplb_p_overlay over;
 
     p.how        = how;
     p.n          = n;
@@ -2010,18 +2075,20 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
     p.room       = n / m;
     p.stride     = (p.room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
     p.true_order = EPLB_P_TAKE(a, uint64_t, n);
-    over         = a->used; /* held and spare are never in use at once; spare is the larger from room 2 on */
+    over         = eplb_p_open_overlay(a); /* keys are sorted, and packs compete, before items are held */
     p.held       = EPLB_P_TAKE_ROWS(a, int32_t, m, p.stride);
-    eplb_p_rewind(a, over);
-    p.spare = EPLB_P_TAKE(a, uint64_t, n);
+    (void)eplb_p_end_phase(a, &over);
+    p.spare      = EPLB_P_TAKE(a, uint64_t, n);
+    (void)eplb_p_end_phase(a, &over);
+    eplb_p_close_overlay(a, &over);
     p.fill       = EPLB_P_TAKE(a, int32_t, m);
     p.pack_load  = EPLB_P_TAKE(a, float, m);
     if (how->num_candidates > 1) {
         p.order_of_its_own = EPLB_P_TAKE(a, uint64_t, n);
-        over               = a->used; /* perturbed and pack_of likewise */
+        over               = eplb_p_open_overlay(a); /* an order is made before items are packed by it */
         p.perturbed        = EPLB_P_TAKE(a, float, n);
-        eplb_p_rewind(a, over);
-        p.pack_of = EPLB_P_TAKE(a, int32_t, n);
+        (void)eplb_p_end_phase(a, &over);
+        p.pack_of          = EPLB_P_TAKE(a, int32_t, n);
     }
     if (how->refine != EPLB_REFINE_NONE) {
         p.held_load = EPLB_P_TAKE_ROWS(a, float, m, p.stride);
@@ -3008,14 +3075,16 @@ typedef struct eplb_p_search {
     uint32_t *settled;    /* pairs of GPUs known to have no swap left */
 
     uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
+
+    eplb_p_overlay shared; /* what lowers the peak, keys included, and what lowers the squares */
+    size_t peak_bytes, squares_bytes;
 } eplb_p_search;
 
-/* What lowers the peak and what lowers the squares are never in use at once, and neither is while keys are
-   sorted. */
+/* What lowers the peak and what lowers the squares are never in use at once. */
 static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_search s = EPLB_ZERO_INIT;
-    size_t phase;
+    eplb_p_overlay keys; /* from which line_slot is made first, and the rest of the line from that */
 
     s.num_gpus    = shape->node_gpus;
     s.num_slots   = shape->node_slots;
@@ -3029,18 +3098,21 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
-
     s.done        = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
 
-    phase       = a->used;
-    s.key       = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
-    s.spare     = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
-    s.line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots); /* behind the keys that it is made from */
-    eplb_p_rewind(a, phase);
+    s.shared    = eplb_p_open_overlay(a);
+    s.line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    keys        = eplb_p_open_overlay(a);
     s.line      = EPLB_P_TAKE(a, int32_t, shape->node_slots);
     s.line_gpu  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
     s.place     = EPLB_P_TAKE(a, int32_t, shape->node_slots);
-    eplb_p_rewind(a, phase);
+    (void)eplb_p_end_phase(a, &keys);
+    s.key       = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    s.spare     = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    (void)eplb_p_end_phase(a, &keys);
+    eplb_p_close_overlay(a, &keys);
+    s.peak_bytes = eplb_p_end_phase(a, &s.shared);
+
     s.length   = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     s.along    = EPLB_P_TAKE(a, int64_t, shape->node_slots); /* not room: more GPUs take no less scratch */
     s.relief   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
@@ -3048,6 +3120,8 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     s.far      = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.distance = EPLB_P_TAKE(a, int64_t, s.num_gpus);
     s.settled  = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
+    s.squares_bytes = eplb_p_end_phase(a, &s.shared);
+    eplb_p_close_overlay(a, &s.shared);
     return s;
 }
 
@@ -3140,9 +3214,13 @@ static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
     }
 }
 
-static void eplb_p_weigh_node(eplb_p_search *s)
+/* All of the plan's part anew, and the lengths by which squares are lowered. */
+static void eplb_p_measure_node(eplb_p_search *s)
 {
     int32_t i;
+
+    eplb_p_enter_phase(&s->shared, s->squares_bytes);
+    s->lined_up = 0;
     for (i = 0; i < s->num_experts; i++) eplb_p_share_out(s, s->expert[i]);
     for (i = 0; i < s->num_gpus; i++) eplb_p_weigh_gpu(s, i);
 }
@@ -3652,10 +3730,11 @@ static void eplb_p_line_up_slots(eplb_p_search *s)
 {
     int32_t n = s->num_slots, at;
 
+    eplb_p_enter_phase(&s->shared, s->peak_bytes);
     for (at = 0; at < n; at++)
         s->key[at] = (uint64_t)(uint32_t)~*eplb_p_share_of(s, s->slot[at]) << 32 | (uint32_t)at;
     eplb_p_sort(s->key, s->spare, n);
-    for (at = 0; at < n; at++) s->line_slot[at] = eplb_p_index(s->key[at]); /* behind the keys */
+    for (at = 0; at < n; at++) s->line_slot[at] = eplb_p_index(s->key[at]);
     for (at = 0; at < n; at++) {
         int32_t slot = s->line_slot[at];
         s->line[at]     = *eplb_p_share_of(s, s->slot[slot]);
@@ -3853,8 +3932,7 @@ static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
     eplb_p_lower_peaks(s);
     best = eplb_p_keep_better(s, best);
     if (best > s->close + s->close / EPLB_P_FAR_OFF) {
-        s->lined_up = 0;
-        eplb_p_weigh_node(s);
+        eplb_p_measure_node(s);
         eplb_p_lower_squares(s);
         eplb_p_line_up_slots(s);
         eplb_p_lower_peaks(s);
@@ -3873,8 +3951,7 @@ static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
    Many samples get no kicks: those lower the objective, but not the loads to come. */
 static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
 {
-    s->lined_up = 0;
-    eplb_p_weigh_node(s);
+    eplb_p_measure_node(s);
     if (s->num_samples == 1) eplb_p_line_up_slots(s);
     if (s->apart) eplb_p_part_duplicates(s);
     s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
@@ -3950,6 +4027,7 @@ static void eplb_p_number_slots(eplb_p_layer *l, eplb_p_search *s)
     int32_t room = l->shape->gpu_slots, first, i, e;
 
     EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
+    eplb_p_enter_phase(&s->shared, s->peak_bytes);
     for (first = 0; first < l->shape->num_replicas; first += room) {
         for (i = 0; i < room; i++) {
             e = l->phy2log[first + i];
@@ -4003,6 +4081,9 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     eplb_p_layer  layer;
     eplb_p_groups groups;
     eplb_p_node   node;
+
+    eplb_p_overlay shared; /* groups, node, and the search: in this order */
+    size_t groups_bytes, node_bytes, search_bytes;
 } eplb_p_planner;
 
 /* Groups to nodes, for some layers side by side. */
@@ -4012,6 +4093,7 @@ static void eplb_p_place_groups(eplb_p_planner *p, int32_t sides)
     int32_t i;
 
     for (i = 0; i < sides; i++) {
+        eplb_p_enter_phase(&p[i].shared, p[i].groups_bytes);
         eplb_p_weigh_groups(&p[i].layer, &p[i].groups);
         side[i]      = &p[i].groups.packer;
         side[i]->row = (uint32_t)p[i].layer.index;
@@ -4030,6 +4112,7 @@ static void eplb_p_place_experts(eplb_p_planner *p, int32_t sides, int32_t k)
     int32_t i;
 
     for (i = 0; i < sides; i++) {
+        eplb_p_enter_phase(&p[i].shared, p[i].node_bytes);
         replicas[i] = &p[i].node.replicas;
         packer[i]   = &p[i].node.packer;
         packer[i]->row = (uint32_t)p[i].layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
@@ -4057,11 +4140,12 @@ static void eplb_p_plan_layers(eplb_p_planner *p, int32_t sides, eplb_p_search *
     for (i = 0; i < sides; i++) eplb_p_weigh_layer(&p[i].layer, weight, first + i);
     eplb_p_place_groups(p, sides);
     for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, sides, k);
-    if (shape->options.effort == 0) return;
-    for (i = 0; i < sides; i++) {
-        eplb_p_improve_layer(&p[i].layer, search);
-        eplb_p_number_slots(&p[i].layer, search);
+    if (shape->options.effort > 0) {
+        eplb_p_enter_phase(&p->shared, p->search_bytes);
+        eplb_p_improve_layer(&p->layer, search);
+        eplb_p_number_slots(&p->layer, search);
     }
+    for (i = 0; i < sides; i++) eplb_p_leave_phases(&p[i].shared);
 }
 
 /* =================================================================================================
@@ -4468,19 +4552,21 @@ static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_option
 static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p,
                                   eplb_p_search *search)
 {
-    size_t phase;
     int32_t i;
 
     for (i = 0; i < eplb_p_num_sides(shape); i++) {
-        p[i].layer  = eplb_p_carve_layer(a, shape);
-        phase       = a->used;
-        p[i].groups = eplb_p_carve_groups(a, shape);
-        eplb_p_rewind(a, phase);
-        p[i].node = eplb_p_carve_node(a, shape);
-        a->used   = a->peak;
-        if (shape->options.effort == 0) continue;
-        eplb_p_rewind(a, phase);
-        *search = eplb_p_carve_search(a, shape);
+        p[i].layer        = eplb_p_carve_layer(a, shape);
+        p[i].shared       = eplb_p_open_overlay(a);
+        p[i].groups       = eplb_p_carve_groups(a, shape);
+        p[i].groups_bytes = eplb_p_end_phase(a, &p[i].shared);
+        p[i].node         = eplb_p_carve_node(a, shape);
+        p[i].node_bytes   = eplb_p_end_phase(a, &p[i].shared);
+        p[i].search_bytes = 0;
+        if (shape->options.effort > 0) {
+            *search           = eplb_p_carve_search(a, shape);
+            p[i].search_bytes = eplb_p_end_phase(a, &p[i].shared);
+        }
+        eplb_p_close_overlay(a, &p[i].shared);
     }
 }
 
@@ -4982,6 +5068,10 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_PRESET_ROW
 #undef EPLB_P_PRESET_NAME
 #undef EPLB_P_SLACK
+#undef EPLB_P_ASAN
+#undef EPLB_P_POISON
+#undef EPLB_P_UNPOISON
+#undef EPLB_P_FORGET
 #undef EPLB_P_TAKE
 #undef EPLB_P_TAKE_ROWS
 #undef EPLB_P_SIGN
