@@ -251,10 +251,10 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     eplb_packing group_packing; /* groups to nodes */
     eplb_packing gpu_packing;   /* slots to the GPUs of a node */
     uint64_t     seed;          /* of the candidates' noise and of the improvement's kicks */
-    int32_t      effort;        /* searches that improve each node's plan, replica counts and placement
-                                   jointly: 0 leaves it as packed, 1 is one local search, and each
-                                   further one starts from a plan disturbed by a kick, while there is
-                                   one sample and something left to gain */
+    int32_t      effort;        /* how hard each node's plan is improved, replica counts and placement
+                                   jointly: 0 leaves it as packed, 1 is one local search; with one sample
+                                   each further one is a kick that disturbs the plan and another search
+                                   (several in small nodes), while something is left to gain */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
                                    its node is free of it; 1 = it may be, as it may wherever a GPU has more
                                    slots than its node has experts */
@@ -3924,9 +3924,18 @@ static int32_t eplb_p_keep_better(eplb_p_search *s, int32_t best)
     return peak < best ? peak : best;
 }
 
+/* Kicks of this much effort: the smaller the node, the less one costs, and the more of them there are. */
+#define EPLB_P_SMALL 64 /* slots */
+
+static int32_t eplb_p_num_kicks(const eplb_p_search *s, int32_t effort)
+{
+    int32_t each = 1 + EPLB_P_SMALL / s->num_slots;
+    return effort - 1 <= INT32_MAX / each ? (effort - 1) * each : INT32_MAX;
+}
+
 static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
 {
-    int32_t best = eplb_p_peak(s), kick;
+    int32_t best = eplb_p_peak(s), kicks = eplb_p_num_kicks(s, effort), kick;
 
     s->num_done = 0;
     eplb_p_lower_peaks(s);
@@ -3938,7 +3947,7 @@ static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
         eplb_p_lower_peaks(s);
         best = eplb_p_keep_better(s, best);
     }
-    for (kick = 1; kick < effort && s->steps > 0 && best > s->close; kick++) {
+    for (kick = 1; kick - 1 < kicks && s->steps > 0 && best > s->close; kick++) {
         eplb_p_kick(s, seed, row, kick);
         eplb_p_lower_peaks(s);
         best = eplb_p_keep_better(s, best);
@@ -5081,6 +5090,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_CLOSE
 #undef EPLB_P_NEAR
 #undef EPLB_P_FAR_OFF
+#undef EPLB_P_SMALL
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
