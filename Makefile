@@ -168,7 +168,7 @@ CUDA_ALL  := $(CUDA_LIB) $(BUILD)/cuda/eplb_cuda.ptx $(BUILD)/cuda/test_cuda $(B
 
 ifneq ($(shell command -v $(NVCC)),)
 cuda: $(CUDA_ALL)
-	sh tests/check_ptx.sh $(BUILD)/cuda
+	sh tests/check/ptx.sh $(BUILD)/cuda
 else
 cuda:
 	@echo "cuda: skipped, there is no $(NVCC)"
