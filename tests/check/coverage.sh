@@ -8,7 +8,7 @@ coverage() {
         replay=''
         case $name in fuzz_*) replay='tests/fuzz/replay.c tests/fuzz/plain.c' ;; esac
         mkdir "$WORK/$name"
-        gcc -std=c99 -O0 --coverage "-I$top" "-I$top/tests" -dumpdir "$WORK/$name/" \
+        gcc -std=c99 -O0 --coverage "-I$top" "-I$top/tests/support" -dumpdir "$WORK/$name/" \
             -o "$WORK/$name/$name" "$top/$source" $replay -lm
         "$WORK/$name/$name"
         (cd "$WORK/$name" && gcov -b -c -s "$top" -r "$name.gcda" >gcov.log)

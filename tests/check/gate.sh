@@ -56,7 +56,7 @@ build_and_run() { # run environment ('' for none), test, compiler and options
     run_env=$1
     program=$2
     shift 2
-    "$@" -I. -o "$WORK/$program" "tests/$program.c" -lm
+    "$@" -I. -Itests/support -o "$WORK/$program" "tests/$program.c" -lm
     $run_env "$WORK/$program"
 }
 
@@ -69,11 +69,11 @@ run_some_tests() { # prefix of the command, compiler and options
         build_and_run "$prefix" $program "$@"
     done
     for program in test_oracle test_properties test_improve; do
-        "$@" -I. -o "$WORK/$program" tests/$program.c -lm
+        "$@" -I. -Itests/support -o "$WORK/$program" tests/$program.c -lm
         $prefix "$WORK/$program" 1 "$SOME_PROBLEMS"
     done
     for target in api oracle; do
-        "$@" -I. -Itests -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c \
+        "$@" -I. -Itests/support -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c \
             tests/fuzz/replay.c -lm
         $prefix "$WORK/fuzz_$target"
     done

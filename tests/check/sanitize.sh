@@ -45,7 +45,7 @@ gate sanitize-thread 'gcc clang' sanitize_thread
 sanitize_valgrind() {
     gcc -std=c99 -O2 -g -I. -o "$WORK/minimal" examples/minimal.c
     for program in test_oracle test_properties test_errors test_window; do
-        gcc -std=c99 -O2 -g -I. -o "$WORK/$program" tests/$program.c -lm
+        gcc -std=c99 -O2 -g -I. -Itests/support -o "$WORK/$program" tests/$program.c -lm
     done
     memcheck='valgrind --quiet --error-exitcode=9 --leak-check=full'
     $memcheck "$WORK/minimal"
