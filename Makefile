@@ -35,8 +35,7 @@ SAMPLE   := examples/data/loads_58x256.csv
 EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads $(BUILD)/embedded
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TESTS    := $(patsubst tests/%,$(BUILD)/tests/%,$(basename $(sort $(wildcard tests/test_*.c tests/test_*.cpp)))) \
-            $(BUILD)/tests/plain_oracle $(BUILD)/tests/plain_plan_hash \
-            $(BUILD)/tests/fixed_oracle $(BUILD)/tests/fixed_plan_hash $(FUZZERS)
+            $(FUZZERS)
 
 all: $(BUILD)/eplb $(EXAMPLES)
 
@@ -75,14 +74,15 @@ sample: $(BUILD)/gen_loads
 
 # ---------------------------------------------------------------- tests
 
-SUPPORT := $(wildcard tests/support/*.h)
-TEST_C   = $(C) -Itests/support
-TEST_CPP = $(CPP) -Itests/support
+SUPPORT      := $(wildcard tests/support/*.h)
+FUZZ_SUPPORT := $(wildcard tests/fuzz/*.h) $(SUPPORT) eplb.h
+TEST_C        = $(C) -Itests/support
+TEST_CPP      = $(CPP) -Itests/support
 
 $(BUILD)/tests/%: tests/%.c eplb.h $(SUPPORT) | $(BUILD)/tests
 	$(TEST_C) -o $@ $< -lm
 
-# The same as small machines have it, and with vector instructions of the target only.
+# The same as small machines have it, and with vector instructions of the target only; for make check-oracle.
 $(BUILD)/tests/plain_%: tests/test_%.c eplb.h $(SUPPORT) | $(BUILD)/tests
 	$(TEST_C) -DEPLB_NO_SIMD -DEPLB_SIDES=1 -o $@ $< -lm
 
@@ -114,17 +114,21 @@ $(BUILD)/tests/test_emulated: tests/test_emulated.cpp $(BUILD)/tests/emulated_ru
 $(BUILD)/tests/test_cuda: tests/test_cuda.cpp $(EMULATED_CUDA) $(SUPPORT)
 	$(EMULATED) -o $@ $< $(EMULATED_CUDA)
 
-$(BUILD)/tests/fuzz_cuda: tests/fuzz/fuzz_cuda.c $(EMULATED_CUDA) $(wildcard tests/fuzz/*.[ch]) $(SUPPORT)
+$(BUILD)/tests/fuzz_cuda: tests/fuzz/fuzz_cuda.c $(BUILD)/tests/replay.o $(EMULATED_CUDA) $(FUZZ_SUPPORT)
 	$(TEST_C) -Itests/emulated -c -o $(BUILD)/tests/fuzz_cuda.o $<
-	$(TEST_C) -c -o $(BUILD)/tests/replay.o tests/fuzz/replay.c
 	$(CXX) $(CXXFLAGS) -o $@ $(BUILD)/tests/fuzz_cuda.o $(BUILD)/tests/replay.o $(EMULATED_CUDA)
 
 $(BUILD)/emulated_cuda_graph: examples/cuda_graph.cu $(EMULATED_CUDA)
 	$(EMULATED) -o $@ -x c++ $< -x none $(EMULATED_CUDA)
 
 # The fuzz targets, with a main that replays what is kept of what they found.
-$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.[ch] examples/cli/*.[ch]) $(SUPPORT) eplb.h | $(BUILD)/tests
-	$(TEST_C) -o $@ $< tests/fuzz/replay.c tests/fuzz/plain.c -lm
+FUZZ_OBJECTS = $(BUILD)/tests/replay.o $(BUILD)/tests/plain.o
+
+$(FUZZ_OBJECTS): $(BUILD)/tests/%.o: tests/fuzz/%.c $(FUZZ_SUPPORT) | $(BUILD)/tests
+	$(TEST_C) -c -o $@ $<
+
+$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS) $(FUZZ_SUPPORT) $(wildcard examples/cli/*.[ch])
+	$(TEST_C) -o $@ $< $(FUZZ_OBJECTS) -lm
 
 test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
 	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)
