@@ -13,6 +13,7 @@ cd "$(dirname "$0")/../.." || exit 2
 CHECK=tests/check
 export BUILD
 unset MAKEFLAGS MAKELEVEL CC CFLAGS CXX CXXFLAGS RUN_ENV # a gate says itself what it builds with
+export WERROR=-Werror # where that is make, warnings are errors
 
 mode=$1
 case $mode in --list | --one) shift ;; esac
