@@ -13,10 +13,8 @@
      Quick start, macros, guarantees, conventions, algorithm
      Interface:       version, linkage, results, problem, options, plan, rebalance, the steps by
                       themselves, samples, evaluate
-     Implementation:  numerics, results, options, arena, random numbers, sorting, pairs, loads,
-                      replicate, pack (initial, refine, select), hierarchy, inverse maps, bounds, improve
-                      (grains, state, swap, replace, heaviest GPU, search, layer), evaluate, calls,
-                      samples
+     Implementation:  six storeys, which it opens by naming: the ground, the call, one layer, of a plan,
+                      the interface, the window
      History, licence
 
    QUICK START
@@ -183,18 +181,21 @@ typedef struct eplb_problem {
 enum { /* eplb_options.policy */
     EPLB_POLICY_AUTO         = 0, /* hierarchical when num_nodes divides num_groups, else global */
     EPLB_POLICY_HIERARCHICAL = 1, /* the experts of a group stay on one node; num_nodes divides num_groups */
-    EPLB_POLICY_GLOBAL       = 2  /* as with one group and one node */
+    EPLB_POLICY_GLOBAL       = 2, /* as with one group and one node */
+    EPLB_NUM_POLICIES
 };
 
 enum { /* eplb_options.replication */
     EPLB_REPLICATE_DHONDT = 0, /* each spare slot to the largest load / count */
-    EPLB_REPLICATE_HYBRID = 1  /* the last tenth of them to the largest load / (2 count - 1) instead
+    EPLB_REPLICATE_HYBRID = 1, /* the last tenth of them to the largest load / (2 count - 1) instead
                                   (Sainte-Lague), then fixup_steps steps of repair */
+    EPLB_NUM_REPLICATIONS
 };
 
 enum { /* eplb_packing.init */
     EPLB_INIT_LPT    = 0, /* heaviest item first, to the lightest pack with room, lower index on ties */
-    EPLB_INIT_ZIGZAG = 1  /* heaviest item first, to packs 0, 1, .., m-1, m-1, .., 0, 0, 1, .. */
+    EPLB_INIT_ZIGZAG = 1, /* heaviest item first, to packs 0, 1, .., m-1, m-1, .., 0, 0, 1, .. */
+    EPLB_NUM_INITS
 };
 
 /* eplb_packing.refine. A swap moves item u of a heavier pack and item v of a lighter one into each
@@ -210,21 +211,24 @@ enum {
                                    that differ by tiny or more and have one */
     EPLB_REFINE_MAX_TO_ANY = 3, /* best swap of the heaviest pack with any other, while its gain is more
                                    than tiny */
-    EPLB_REFINE_L2         = 4  /* the swap of any two packs that lowers the sum of squared pack loads
+    EPLB_REFINE_L2         = 4, /* the swap of any two packs that lowers the sum of squared pack loads
                                    most, by 2 d (D - d), while that is more than tiny squared */
+    EPLB_NUM_REFINEMENTS
 };
 
 /* eplb_packing.noise: the order of candidate c > 0 is by a key made of the load w, the scale s and u,
    uniform in [0, 1) */
 enum {
     EPLB_NOISE_CENTRED = 0, /* w (1 - s/2 + s u) */
-    EPLB_NOISE_RAMP    = 1  /* w + u w s_c, where s_c rises from 0 at candidate 0 to s at the last */
+    EPLB_NOISE_RAMP    = 1, /* w + u w s_c, where s_c rises from 0 at candidate 0 to s at the last */
+    EPLB_NUM_NOISES
 };
 
 enum { /* eplb_packing.select: which candidate stays, the first on ties */
     EPLB_SELECT_MAX_LOAD = 0, /* the smallest maximum pack load */
     EPLB_SELECT_SPREAD   = 1, /* the smallest maximum less minimum */
-    EPLB_SELECT_VARIANCE = 2  /* the smallest variance of pack loads */
+    EPLB_SELECT_VARIANCE = 2, /* the smallest variance of pack loads */
+    EPLB_NUM_SELECTIONS
 };
 
 typedef struct eplb_packing { /* how one balanced packing is done; all zero: plain LPT */
@@ -531,7 +535,16 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 /* ==================================================================================================
    IMPLEMENTATION
 
-   In the order in which a layer's load flows through it. Private names start with eplb_p_. */
+   Six storeys, in the order in which data flows: what is called stands above what calls it, so that a
+   reader never has to go back up. Private names start with eplb_p_.
+
+     A. The ground       numerics, arena, random numbers, sorting, pairs
+     B. The call         results, options, checks, shape
+     C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
+                         improve (state, swap, replace, heaviest GPU, search), finish, a layer
+     D. Of a plan        bounds, evaluate
+     E. The interface    calls, the steps by themselves, a plan that is there
+     F. The window */
 
 #if defined(EPLB_IMPLEMENTATION) && !defined(EPLB_P_IMPLEMENTED)
 #define EPLB_P_IMPLEMENTED
@@ -572,6 +585,14 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* =================================================================================================
+   A. THE GROUND
+
+   in     nothing of ours: numbers, arrays, memory
+   out    what CPU and GPU both decide by: one operation rounded once, orders that are total, bids, gains
+   writes eplb_p_arena, the scratch being carved
+   calls  only what stands above, as every storey does */
 
 /* ----------------------------------------------------------------------------------- numerics
 
@@ -790,185 +811,15 @@ static void eplb_p_copy_loads(float *to, const float *from, int32_t n)
     eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
 }
 
-/* ------------------------------------------------------------------------------------ results */
-
-EPLB_API const char *eplb_result_name(eplb_result r)
-{
-    switch (r) {
-    case EPLB_OK: return "EPLB_OK";
-    case EPLB_ERR_NULL: return "EPLB_ERR_NULL";
-    case EPLB_ERR_OPTION: return "EPLB_ERR_OPTION";
-    case EPLB_ERR_COUNT: return "EPLB_ERR_COUNT";
-    case EPLB_ERR_LAYER_RANGE: return "EPLB_ERR_LAYER_RANGE";
-    case EPLB_ERR_DIVIDE: return "EPLB_ERR_DIVIDE";
-    case EPLB_ERR_TOO_FEW: return "EPLB_ERR_TOO_FEW";
-    case EPLB_ERR_MAX_REPLICAS: return "EPLB_ERR_MAX_REPLICAS";
-    case EPLB_ERR_OVERFLOW: return "EPLB_ERR_OVERFLOW";
-    case EPLB_ERR_SCRATCH_SIZE: return "EPLB_ERR_SCRATCH_SIZE";
-    case EPLB_ERR_WIDTH: return "EPLB_ERR_WIDTH";
-    case EPLB_ERR_NAN: return "EPLB_ERR_NAN";
-    case EPLB_ERR_INFINITE: return "EPLB_ERR_INFINITE";
-    case EPLB_ERR_NEGATIVE: return "EPLB_ERR_NEGATIVE";
-    case EPLB_ERR_PLAN: return "EPLB_ERR_PLAN";
-    case EPLB_ERR_CUDA: return "EPLB_ERR_CUDA";
-    case EPLB_ERR_DEVICE_SHAPE: return "EPLB_ERR_DEVICE_SHAPE";
-    default: return "unknown eplb_result";
-    }
-}
-
-/* The one way in which a check fails: the diagnosis, where the caller wants one, learns which
-   argument was at fault. */
-static eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const char *field)
-{
-    if (why) {
-        why->result = result;
-        why->field  = field;
-    }
-    return result;
-}
-
-/* ------------------------------------------------------------------------------------ options */
-
-static eplb_packing eplb_p_packing(int32_t init, int32_t refine, int32_t max_swaps)
-{
-    eplb_packing how = EPLB_ZERO_INIT;
-    how.init           = init;
-    how.refine         = refine;
-    how.max_swaps      = max_swaps;
-    how.num_candidates = 1;
-    return how;
-}
-
-static eplb_packing eplb_p_candidates(eplb_packing how, int32_t num_candidates, int32_t noise,
-                                      float noise_scale, int32_t select)
-{
-    how.num_candidates = num_candidates;
-    how.noise          = noise;
-    how.noise_scale    = noise_scale;
-    how.select         = select;
-    return how;
-}
-
-EPLB_API const char *eplb_preset_name(int32_t preset)
-{
-    switch (preset) {
-    case EPLB_PRESET_DEFAULT: return "default";
-    case EPLB_PRESET_DEEPSEEK: return "deepseek";
-    case EPLB_PRESET_ZIGZAG: return "zigzag";
-    case EPLB_PRESET_SWAP_MAX_MIN: return "swap_max_min";
-    case EPLB_PRESET_HILL_CLIMB: return "hill_climb";
-    case EPLB_PRESET_SWAP_MAX_ANY: return "swap_max_any";
-    case EPLB_PRESET_MULTI_START: return "multi_start";
-    case EPLB_PRESET_RESTARTS: return "restarts";
-    case EPLB_PRESET_ENSEMBLE: return "ensemble";
-    case EPLB_PRESET_HYBRID: return "hybrid";
-    case EPLB_PRESET_L2: return "l2";
-    case EPLB_PRESET_BEST: return "best";
-    default: return NULL;
-    }
-}
-
-EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
-{
-    eplb_options o = EPLB_ZERO_INIT;
-    eplb_packing how;
-
-    if (!options) return EPLB_ERR_NULL;
-    switch (preset) {
-    case EPLB_PRESET_DEEPSEEK:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_NONE, 0);
-        break;
-    case EPLB_PRESET_ZIGZAG:
-        how = eplb_p_packing(EPLB_INIT_ZIGZAG, EPLB_REFINE_MAX_MIN, 20);
-        break;
-    case EPLB_PRESET_SWAP_MAX_MIN:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20);
-        break;
-    case EPLB_PRESET_HILL_CLIMB:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100);
-        break;
-    case EPLB_PRESET_SWAP_MAX_ANY:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_TO_ANY, 50);
-        break;
-    case EPLB_PRESET_MULTI_START:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 30);
-        how = eplb_p_candidates(how, 2, EPLB_NOISE_CENTRED, 0.15f, EPLB_SELECT_SPREAD);
-        how.heavy_packs = 3;
-        break;
-    case EPLB_PRESET_RESTARTS:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100);
-        how = eplb_p_candidates(how, 5, EPLB_NOISE_CENTRED, 0.1f, EPLB_SELECT_VARIANCE);
-        how.heavy_packs = 1;
-        break;
-    case EPLB_PRESET_ENSEMBLE:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20);
-        how = eplb_p_candidates(how, 64, EPLB_NOISE_RAMP, 0.2f, EPLB_SELECT_MAX_LOAD);
-        break;
-    case EPLB_PRESET_HYBRID:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 2);
-        o.replication = EPLB_REPLICATE_HYBRID;
-        o.fixup_steps = 1;
-        break;
-    case EPLB_PRESET_DEFAULT:
-    case EPLB_PRESET_BEST:
-    case EPLB_PRESET_L2:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_L2, 50);
-        break;
-    default: return EPLB_ERR_OPTION;
-    }
-    o.group_packing = how;
-    o.gpu_packing   = how;
-    if (preset == EPLB_PRESET_HYBRID) o.group_packing.max_swaps = 1;
-    if (preset == EPLB_PRESET_DEFAULT || preset == EPLB_PRESET_BEST) {
-        o.gpu_packing = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_NONE, 0);
-        o.effort      = preset == EPLB_PRESET_BEST ? 257 : 33;
-    }
-    *options = o;
-    return EPLB_OK;
-}
-
-/* The name of a field of one of the two packings; two literals, so that no table of pointers needs
-   relocating. */
-#define EPLB_P_PACKING_FIELD(stage, name)                                                          \
-    ((stage) == EPLB_P_STAGE_GROUPS ? "options.group_packing." name : "options.gpu_packing." name)
-
-enum { EPLB_P_STAGE_GROUPS, EPLB_P_STAGE_GPUS, EPLB_P_STAGE_KICKS }; /* the last word of a random counter */
-
 EPLB_P_HD int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
 
-static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
+/* Whether x is one of so many enumerators, which count from 0. */
+EPLB_P_HD int eplb_p_is_one_of(int32_t x, int32_t count) { return 0 <= x && x < count; }
+
+/* Where element (row, column) of a dense array of this width is. */
+EPLB_P_HD size_t eplb_p_at(int32_t row, int32_t width, int32_t column)
 {
-    uint32_t noise_scale = eplb_p_bits_at(&how->noise_scale);
-    const char *field = NULL;
-
-    /* The bits of 0 .. 2 are those up to 2's; NaN, infinity and all negative numbers lie above. */
-    if (noise_scale > eplb_p_bits(2.0f) && noise_scale != EPLB_P_SIGN)
-        field = EPLB_P_PACKING_FIELD(stage, "noise_scale");
-    if (!eplb_p_within(how->select, 0, EPLB_SELECT_VARIANCE)) field = EPLB_P_PACKING_FIELD(stage, "select");
-    if (!eplb_p_within(how->noise, 0, EPLB_NOISE_RAMP)) field = EPLB_P_PACKING_FIELD(stage, "noise");
-    if (how->num_candidates < 0) field = EPLB_P_PACKING_FIELD(stage, "num_candidates");
-    if (how->heavy_packs < 0) field = EPLB_P_PACKING_FIELD(stage, "heavy_packs");
-    if (how->max_swaps < 0) field = EPLB_P_PACKING_FIELD(stage, "max_swaps");
-    if (!eplb_p_within(how->refine, 0, EPLB_REFINE_L2)) field = EPLB_P_PACKING_FIELD(stage, "refine");
-    if (!eplb_p_within(how->init, 0, EPLB_INIT_ZIGZAG)) field = EPLB_P_PACKING_FIELD(stage, "init");
-    return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
-}
-
-static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *why)
-{
-    eplb_result r;
-
-    if (!eplb_p_within(o->policy, 0, EPLB_POLICY_GLOBAL))
-        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.policy");
-    if (!eplb_p_within(o->replication, 0, EPLB_REPLICATE_HYBRID))
-        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.replication");
-    if (o->fixup_steps < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.fixup_steps");
-    if (o->max_replicas < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.max_replicas");
-    if (o->effort < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.effort");
-    if (!eplb_p_within(o->allow_duplicates, 0, 1))
-        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
-    r = eplb_p_check_packing(&o->group_packing, EPLB_P_STAGE_GROUPS, why);
-    return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_STAGE_GPUS, why);
+    return (size_t)row * (size_t)width + (size_t)column;
 }
 
 /* -------------------------------------------------------------------------------------- arena
@@ -1027,16 +878,6 @@ static int eplb_p_array_fits(int32_t a, int32_t b, int32_t c)
     return (size_t)c <= most;
 }
 
-static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void *scratch, size_t bytes,
-                                        eplb_diagnosis *why)
-{
-    if (measured->overflowed) return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
-    if (why) why->bytes_needed = eplb_p_arena_bytes(measured);
-    if (!scratch) return eplb_p_fail(why, EPLB_ERR_NULL, "scratch");
-    if (bytes < eplb_p_arena_bytes(measured)) return eplb_p_fail(why, EPLB_ERR_SCRATCH_SIZE, "scratch_bytes");
-    return EPLB_OK;
-}
-
 /* ----------------------------------------------------------------------------- random numbers */
 
 /* Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011): four random words from a key and a counter, with
@@ -1060,6 +901,20 @@ EPLB_P_HD void eplb_p_philox(uint64_t key, const uint32_t counter[4], uint32_t o
     out[1] = x1;
     out[2] = x2;
     out[3] = x3;
+}
+
+/* What random words are for: no two of these share any. */
+enum { EPLB_P_DRAW_GROUPS, EPLB_P_DRAW_GPUS, EPLB_P_DRAW_KICKS };
+
+/* Words 4 * quad .. 4 * quad + 3 of candidate (or kick) c of a row: a layer, or a node of a layer. */
+EPLB_P_HD void eplb_p_draw(uint64_t seed, int stage, uint32_t row, int32_t c, uint32_t quad, uint32_t word[4])
+{
+    uint32_t counter[4];
+    counter[0] = quad;
+    counter[1] = (uint32_t)c;
+    counter[2] = row;
+    counter[3] = (uint32_t)stage;
+    eplb_p_philox(seed, counter, word);
 }
 
 /* The load by which candidate c > 0 orders an item, from a random word of its own. */
@@ -1297,7 +1152,157 @@ static void eplb_p_open_all_pairs(uint32_t *settled, int32_t n)
     for (word = 0; word < (size_t)n * eplb_p_pair_words(n); word++) settled[word] = 0;
 }
 
-/* -------------------------------------------------------------------------------------- loads */
+/* =================================================================================================
+   B. THE CALL
+
+   in     the caller's problem and options
+   out    what a call is: the shape, with its defaults filled in, as the policy sees it
+   writes eplb_p_shape, written by eplb_p_resolve alone and read by all below
+   calls  no later storey; nothing here reads a load but to see whether it is one */
+
+/* ------------------------------------------------------------------------------------ results */
+
+#define EPLB_P_NAME(result) case result: return #result;
+
+EPLB_API const char *eplb_result_name(eplb_result r)
+{
+    switch (r) { /* literals, as a table of pointers would need relocating */
+    EPLB_P_NAME(EPLB_OK)
+    EPLB_P_NAME(EPLB_ERR_NULL)
+    EPLB_P_NAME(EPLB_ERR_OPTION)
+    EPLB_P_NAME(EPLB_ERR_COUNT)
+    EPLB_P_NAME(EPLB_ERR_LAYER_RANGE)
+    EPLB_P_NAME(EPLB_ERR_DIVIDE)
+    EPLB_P_NAME(EPLB_ERR_TOO_FEW)
+    EPLB_P_NAME(EPLB_ERR_MAX_REPLICAS)
+    EPLB_P_NAME(EPLB_ERR_OVERFLOW)
+    EPLB_P_NAME(EPLB_ERR_SCRATCH_SIZE)
+    EPLB_P_NAME(EPLB_ERR_WIDTH)
+    EPLB_P_NAME(EPLB_ERR_NAN)
+    EPLB_P_NAME(EPLB_ERR_INFINITE)
+    EPLB_P_NAME(EPLB_ERR_NEGATIVE)
+    EPLB_P_NAME(EPLB_ERR_PLAN)
+    EPLB_P_NAME(EPLB_ERR_CUDA)
+    EPLB_P_NAME(EPLB_ERR_DEVICE_SHAPE)
+    default: return "unknown eplb_result";
+    }
+}
+
+/* The one way in which a check fails: the diagnosis, where the caller wants one, learns which
+   argument was at fault. */
+static eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const char *field)
+{
+    if (why) {
+        why->result = result;
+        why->field  = field;
+    }
+    return result;
+}
+
+/* ------------------------------------------------------------------------------------ options */
+
+/* The presets, a row each: their names; how items are packed first; the refinement and the swaps of groups, then of slots;
+   heaviest packs tried, candidates, their noise and its scale, selection; effort; replication and fix-up
+   steps. All but refinements and swaps is the same for groups and for slots. */
+#define EPLB_P_PRESETS(row) \
+    row(DEFAULT,      "default",      LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,  33, DHONDT,  0) \
+    row(DEEPSEEK,     "deepseek",     LPT,    NONE,         0, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(ZIGZAG,       "zigzag",       ZIGZAG, MAX_MIN,     20, MAX_MIN,     20, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(SWAP_MAX_MIN, "swap_max_min", LPT,    MAX_MIN,     20, MAX_MIN,     20, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(HILL_CLIMB,   "hill_climb",   LPT,    PAIR_SCAN,  100, PAIR_SCAN,  100, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(SWAP_MAX_ANY, "swap_max_any", LPT,    MAX_TO_ANY,  50, MAX_TO_ANY,  50, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(MULTI_START,  "multi_start",  LPT,    PAIR_SCAN,   30, PAIR_SCAN,   30, 3,  2, CENTRED, 0.15f, SPREAD,     0, DHONDT,  0) \
+    row(RESTARTS,     "restarts",     LPT,    PAIR_SCAN,  100, PAIR_SCAN,  100, 1,  5, CENTRED, 0.1f,  VARIANCE,   0, DHONDT,  0) \
+    row(ENSEMBLE,     "ensemble",     LPT,    MAX_MIN,     20, MAX_MIN,     20, 0, 64, RAMP,    0.2f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(HYBRID,       "hybrid",       LPT,    MAX_MIN,      1, MAX_MIN,      2, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, HYBRID,  1) \
+    row(L2,           "l2",           LPT,    L2,          50, L2,          50, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(BEST,         "best",         LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD, 257, DHONDT,  0)
+
+typedef struct eplb_p_preset {
+    eplb_packing packing; /* of slots onto GPUs */
+    int32_t      group_refine, group_swaps, effort, replication, fixup_steps;
+} eplb_p_preset;
+
+#define EPLB_P_PRESET_ROW(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates,  \
+                          noise, scale, select, effort, replication, fixup)                                \
+    {{EPLB_INIT_##init, EPLB_REFINE_##refine, swaps, heavy, candidates, EPLB_NOISE_##noise, scale,          \
+      EPLB_SELECT_##select},                                                                                \
+     EPLB_REFINE_##group_refine, group_swaps, effort, EPLB_REPLICATE_##replication, fixup},
+
+#define EPLB_P_PRESET_NAME(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates, \
+                           noise, scale, select, effort, replication, fixup)                               \
+    case EPLB_PRESET_##number: return name;
+
+static const eplb_p_preset eplb_p_presets[EPLB_NUM_PRESETS] = {EPLB_P_PRESETS(EPLB_P_PRESET_ROW)};
+
+EPLB_API const char *eplb_preset_name(int32_t preset)
+{
+    switch (preset) {
+    EPLB_P_PRESETS(EPLB_P_PRESET_NAME)
+    default: return NULL;
+    }
+}
+
+EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
+{
+    eplb_options o = EPLB_ZERO_INIT;
+    const eplb_p_preset *row;
+
+    if (!options) return EPLB_ERR_NULL;
+    if (!eplb_p_is_one_of(preset, EPLB_NUM_PRESETS)) return EPLB_ERR_OPTION;
+    row = &eplb_p_presets[preset];
+    o.gpu_packing   = row->packing;
+    o.group_packing = row->packing;
+    o.group_packing.refine    = row->group_refine;
+    o.group_packing.max_swaps = row->group_swaps;
+    o.replication = row->replication;
+    o.fixup_steps = row->fixup_steps;
+    o.effort      = row->effort;
+    *options = o;
+    return EPLB_OK;
+}
+
+/* The name of a field of one of the two packings; two literals, so that no table of pointers needs
+   relocating. */
+#define EPLB_P_PACKING_FIELD(stage, name)                                                          \
+    ((stage) == EPLB_P_DRAW_GROUPS ? "options.group_packing." name : "options.gpu_packing." name)
+
+static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
+{
+    uint32_t noise_scale = eplb_p_bits_at(&how->noise_scale);
+    const char *field = NULL;
+
+    /* The bits of 0 .. 2 are those up to 2's; NaN, infinity and all negative numbers lie above. */
+    if (noise_scale > eplb_p_bits(2.0f) && noise_scale != EPLB_P_SIGN)
+        field = EPLB_P_PACKING_FIELD(stage, "noise_scale");
+    if (!eplb_p_is_one_of(how->select, EPLB_NUM_SELECTIONS)) field = EPLB_P_PACKING_FIELD(stage, "select");
+    if (!eplb_p_is_one_of(how->noise, EPLB_NUM_NOISES)) field = EPLB_P_PACKING_FIELD(stage, "noise");
+    if (how->num_candidates < 0) field = EPLB_P_PACKING_FIELD(stage, "num_candidates");
+    if (how->heavy_packs < 0) field = EPLB_P_PACKING_FIELD(stage, "heavy_packs");
+    if (how->max_swaps < 0) field = EPLB_P_PACKING_FIELD(stage, "max_swaps");
+    if (!eplb_p_is_one_of(how->refine, EPLB_NUM_REFINEMENTS)) field = EPLB_P_PACKING_FIELD(stage, "refine");
+    if (!eplb_p_is_one_of(how->init, EPLB_NUM_INITS)) field = EPLB_P_PACKING_FIELD(stage, "init");
+    return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
+}
+
+static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *why)
+{
+    eplb_result r;
+
+    if (!eplb_p_is_one_of(o->policy, EPLB_NUM_POLICIES))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.policy");
+    if (!eplb_p_is_one_of(o->replication, EPLB_NUM_REPLICATIONS))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.replication");
+    if (o->fixup_steps < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.fixup_steps");
+    if (o->max_replicas < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.max_replicas");
+    if (o->effort < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.effort");
+    if (!eplb_p_within(o->allow_duplicates, 0, 1))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
+    r = eplb_p_check_packing(&o->group_packing, EPLB_P_DRAW_GROUPS, why);
+    return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_DRAW_GPUS, why);
+}
+
+/* -------------------------------------------------------------------------------------- checks */
 
 EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
 {
@@ -1348,6 +1353,128 @@ static eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, 
     }
     return EPLB_OK;
 }
+
+static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void *scratch, size_t bytes,
+                                        eplb_diagnosis *why)
+{
+    if (measured->overflowed) return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
+    if (why) why->bytes_needed = eplb_p_arena_bytes(measured);
+    if (!scratch) return eplb_p_fail(why, EPLB_ERR_NULL, "scratch");
+    if (bytes < eplb_p_arena_bytes(measured)) return eplb_p_fail(why, EPLB_ERR_SCRATCH_SIZE, "scratch_bytes");
+    return EPLB_OK;
+}
+
+/* --------------------------------------------------------------------------------------- shape */
+
+typedef struct eplb_p_shape {
+    int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
+    int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
+    int32_t apart;     /* improve puts no expert twice on a GPU while another GPU is free of it */
+    int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
+    eplb_options options;
+} eplb_p_shape;
+
+/* options.sample_weight, if there is one: loads as others, and not all zero. */
+static eplb_result eplb_p_check_sample_weight(const eplb_p_shape *shape, eplb_diagnosis *why)
+{
+    const float *weight = shape->options.sample_weight;
+    int32_t t, counting = 0;
+
+    if (!weight) return EPLB_OK;
+    for (t = 0; t < shape->num_samples; t++) {
+        if (eplb_p_check_load(&weight[t]) != EPLB_OK) {
+            if (why) why->sample = t;
+            return eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
+        }
+        counting += weight[t] > 0.0f;
+    }
+    return counting ? EPLB_OK : eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
+}
+
+/* The counts as the caller gave them, defaults filled in. */
+static eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+{
+    if (p->num_layers < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_layers");
+    if (p->num_experts < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_experts");
+    if (p->num_replicas < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_replicas");
+    if (p->num_groups < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_groups");
+    if (p->num_nodes < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_nodes");
+    if (p->num_gpus < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_gpus");
+    if (p->num_samples < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_samples");
+    s->num_layers   = p->num_layers;
+    s->num_experts  = p->num_experts;
+    s->num_replicas = p->num_replicas;
+    s->num_groups   = p->num_groups ? p->num_groups : 1;
+    s->num_nodes    = p->num_nodes ? p->num_nodes : 1;
+    s->num_gpus     = p->num_gpus;
+    s->num_samples  = p->num_samples ? p->num_samples : 1;
+    if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
+    if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
+    if (s->num_gpus % s->num_nodes != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_nodes");
+    return EPLB_OK;
+}
+
+/* What follows from them and from the policy: the global one has one group and one node. */
+static eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
+{
+    int32_t policy = s->options.policy;
+
+    if (policy == EPLB_POLICY_GLOBAL || (policy == EPLB_POLICY_AUTO && s->num_groups % s->num_nodes != 0)) {
+        s->num_groups = 1;
+        s->num_nodes  = 1;
+    }
+    if (s->num_groups % s->num_nodes != 0 || s->num_experts % s->num_groups != 0)
+        return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_groups");
+    s->group_size   = s->num_experts / s->num_groups;
+    s->node_groups  = s->num_groups / s->num_nodes;
+    s->node_experts = s->num_experts / s->num_nodes;
+    s->node_slots   = s->num_replicas / s->num_nodes;
+    s->node_gpus    = s->num_gpus / s->num_nodes;
+    s->gpu_slots    = s->num_replicas / s->num_gpus;
+    return EPLB_OK;
+}
+
+/* With more slots on a GPU than its node has experts, some are twice on every GPU. */
+static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
+{
+    int32_t cap = s->options.max_replicas;
+
+    if (cap > 0 && (int64_t)cap * s->node_experts < s->node_slots)
+        return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
+    s->apart = s->options.effort > 0 && !s->options.allow_duplicates && s->gpu_slots <= s->node_experts;
+    s->start_cap = s->apart && (cap == 0 || cap > s->node_gpus) ? s->node_gpus : cap;
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_options *options, eplb_p_shape *s,
+                                  eplb_diagnosis *why)
+{
+    eplb_result r;
+
+    if (!problem) return eplb_p_fail(why, EPLB_ERR_NULL, "problem");
+    eplb_options_preset(EPLB_PRESET_DEFAULT, &s->options);
+    if (options) s->options = *options;
+    r = eplb_p_check_options(&s->options, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_counts(problem, s, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_policy(s, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_caps(s, why);
+    if (r != EPLB_OK) return r;
+    if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts) ||
+        !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
+        return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
+    return eplb_p_check_sample_weight(s, why);
+}
+
+/* =================================================================================================
+   C. ONE LAYER
+
+   in     the loads of a layer, by its shape
+   out    its plan: how many replicas each expert has, and which slot each of them is in
+   writes eplb_p_layer, each array by the stage it stands under; eplb_p_replicas, eplb_p_packer and
+          eplb_p_search, by the stages of these names
+   calls  the ground; what asks how good a plan is stands in the next storey, and is not asked */
+
+/* -------------------------------------------------------------------------------------- loads */
 
 /* The power of two by which loads are scaled before anything is computed from them, given the
    bits of the largest: 1 in any usual unit, so that results equal the reference's in every bit;
@@ -1470,6 +1597,189 @@ static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
     return scale;
 }
 
+/* Row `layer` of sample 0; later samples lie eplb_p_sample_stride elements on. */
+static const float *eplb_p_layer_weight(const eplb_p_shape *shape, const float *weight, int32_t layer)
+{
+    return weight + (size_t)layer * (size_t)shape->num_experts;
+}
+
+static size_t eplb_p_sample_stride(const eplb_p_shape *shape)
+{
+    return (size_t)shape->num_layers * (size_t)shape->num_experts;
+}
+
+static eplb_p_samples eplb_p_layer_samples(const eplb_p_shape *shape, const float *weight, int32_t layer)
+{
+    eplb_p_samples samples;
+    int32_t t;
+
+    samples.load     = eplb_p_layer_weight(shape, weight, layer);
+    samples.stride   = eplb_p_sample_stride(shape);
+    samples.num      = shape->num_samples;
+    samples.weight   = shape->options.sample_weight;
+    samples.heaviest = 0.0f;
+    if (!samples.weight) return samples;
+    for (t = 0; t < samples.num; t++)
+        if (samples.weight[t] > samples.heaviest && eplb_p_holds_load(&samples, t, shape->num_experts))
+            samples.heaviest = samples.weight[t];
+    return samples;
+}
+
+/* loads: grains */
+
+/* The arrays of the layer in hand, by the stage that writes them. "mlog" is the order of experts by node,
+   group in the node, place in the group. */
+typedef struct eplb_p_layer {
+    const eplb_p_shape *shape;
+    int32_t  index;
+
+    /* loads */
+    int32_t  num_counting;  /* samples that count; 1 at least */
+    float   *load;          /* [E] mean over the samples */
+    float   *size;          /* [E] what replicas and slots are shared out by; load, where that is not improved */
+    int32_t *grains;        /* [E, num_counting] the samples in the integers of improve, when there is effort */
+
+    /* groups to nodes */
+    int32_t *mlog2log;      /* [E] */
+    float   *mlog_load;     /* [E] size in that order */
+
+    /* slots to GPUs, and improve */
+    int32_t *phy2log;       /* [R] */
+    int32_t *phyrank;       /* [R] */
+    int32_t *logcnt;        /* [E] */
+    int32_t  most_replicas; /* the largest of them */
+} eplb_p_layer;
+
+static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_layer l = EPLB_ZERO_INIT;
+    int improved = shape->options.effort > 0;
+
+    l.shape     = shape;
+    l.load      = EPLB_P_TAKE(a, float, shape->num_experts);
+    l.size      = improved && shape->num_samples > 1 ? EPLB_P_TAKE(a, float, shape->num_experts) : l.load;
+    l.grains    = improved ? EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, shape->num_samples) : NULL;
+    l.mlog2log  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    l.mlog_load = EPLB_P_TAKE(a, float, shape->num_experts);
+    l.phy2log   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    l.phyrank   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    l.logcnt    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    return l;
+}
+
+/* The largest integer whose square is not above x. */
+static uint64_t eplb_p_root(uint64_t x)
+{
+    uint64_t root = 0, bit;
+    for (bit = (uint64_t)1 << 31; bit != 0; bit >>= 1)
+        if ((root + bit) * (root + bit) <= x) root += bit;
+    return root;
+}
+
+/* Bits of the load of a whole layer in grains, such that the squares of sums over T samples fit
+   63 bits with some to spare. */
+static int32_t eplb_p_grain_bits(int32_t num_samples)
+{
+    int32_t bits = 0;
+    while ((num_samples - 1) >> bits != 0) bits++;
+    return (60 - bits) / 2;
+}
+
+/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root. */
+static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, float scale)
+{
+    float share = eplb_p_sample_share(samples, t);
+    float squared = share * 1073741824.0f; /* 2^30, whose root is 2^15 */
+    uint64_t root = eplb_p_root((uint64_t)squared);
+    return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
+}
+
+/* The grain of a layer: the power of two by which the samples' loads, of which none has a sum above
+   the largest, are multiplied. */
+static float eplb_p_grain(float largest, int32_t num_counting)
+{
+    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_counting)), grain = 1.0f;
+
+    while (largest * grain > limit) grain *= 0.5f;
+    while (largest * grain * 2.0f <= limit) grain *= 2.0f;
+    return grain;
+}
+
+/* One sample, all ones: a layer without load is planned as if its load were even. */
+static void eplb_p_weigh_evenly(eplb_p_layer *l)
+{
+    float grain = eplb_p_grain((float)l->shape->num_experts, 1);
+    int32_t e;
+
+    l->num_counting = 1;
+    for (e = 0; e < l->shape->num_experts; e++) l->grains[e] = (int32_t)grain;
+}
+
+/* num_counting, grains of the layer: loads times a power of two. */
+static void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, float scale)
+{
+    int32_t num_experts = l->shape->num_experts, counted = 0, t, e;
+    float largest = 0.0f, grain;
+
+    for (t = 0; t < samples->num; t++) {
+        float factor = eplb_p_sample_factor(samples, t, scale), sum = 0.0f;
+        if (!eplb_p_counts(samples, t, num_experts)) continue;
+        for (e = 0; e < num_experts; e++)
+            sum = eplb_p_add(sum, eplb_p_mul(eplb_p_sample_load(samples, t, e), factor));
+        if (sum > largest) largest = sum;
+        counted++;
+    }
+    if (!(largest > 0.0f)) {
+        eplb_p_weigh_evenly(l);
+        return;
+    }
+    grain         = eplb_p_grain(largest, counted);
+    l->num_counting = counted;
+    for (t = 0, counted = 0; t < samples->num; t++) {
+        float factor = eplb_p_sample_factor(samples, t, scale);
+        if (!eplb_p_counts(samples, t, num_experts)) continue;
+        for (e = 0; e < num_experts; e++) {
+            float load = eplb_p_mul(eplb_p_sample_load(samples, t, e), factor);
+            load *= grain; /* a power of two: exact */
+            l->grains[(size_t)e * (size_t)l->num_counting + (size_t)counted] = (int32_t)load;
+        }
+        counted++;
+    }
+}
+
+/* size [E] = the length of each expert's load vector, which is its load where there is one sample:
+   replicas and slots are first shared out by it, so that an expert of unsteady load counts for more
+   than a steady one of the same mean. */
+static void eplb_p_size_experts(eplb_p_layer *l)
+{
+    int32_t e, t;
+
+    if (l->num_counting == 1) {
+        if (l->size != l->load) eplb_p_copy_loads(l->size, l->load, l->shape->num_experts);
+        return;
+    }
+    for (e = 0; e < l->shape->num_experts; e++) {
+        const int32_t *grains = l->grains + (size_t)e * (size_t)l->num_counting;
+        uint64_t squares = 0;
+        for (t = 0; t < l->num_counting; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
+        squares      = eplb_p_root(squares);
+        l->size[e] = (float)squares;
+    }
+}
+
+/* Weight -> the loads of layer `index`. */
+static void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t index)
+{
+    eplb_p_samples samples = eplb_p_layer_samples(l->shape, weight, index);
+    float scale = eplb_p_mean_load(&samples, l->shape->num_experts, l->load);
+
+    l->index         = index;
+    l->most_replicas = 1;
+    if (l->shape->options.effort == 0) return;
+    eplb_p_weigh_grains(l, &samples, scale);
+    eplb_p_size_experts(l);
+}
+
 /* ---------------------------------------------------------------------------------- replicate */
 
 /* The replicas of num_log experts on num_phy slots. Slot e < num_log holds expert e's first replica;
@@ -1510,7 +1820,7 @@ static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, 
 }
 
 /* A spare slot goes to the expert whose key is the highest bid. Returns the next highest. */
-static inline uint64_t eplb_p_give_slot(const eplb_p_replicas *r, int32_t slot, uint64_t highest, int method,
+static inline uint64_t eplb_p_give_slot(eplb_p_replicas *r, int32_t slot, uint64_t highest, int method,
                                         int32_t max_replicas)
 {
     int32_t e = eplb_p_index(highest);
@@ -1526,7 +1836,7 @@ static inline uint64_t eplb_p_give_slot(const eplb_p_replicas *r, int32_t slot, 
 static void eplb_p_give_slots(eplb_p_replicas *const *side, int32_t sides, int32_t first, int32_t last,
                               int method, int32_t max_replicas)
 {
-    const eplb_p_replicas a = *side[0], b = *side[sides - 1];
+    eplb_p_replicas a = *side[0], b = *side[sides - 1];
     uint64_t a_highest, b_highest;
     int32_t i, slot;
 
@@ -1617,62 +1927,6 @@ static void eplb_p_replicate(eplb_p_replicas *const *side, int32_t sides, int32_
     eplb_p_give_slots(side, sides, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
     for (i = 0; i < sides; i++)
         for (step = 0; step < fixup_steps && eplb_p_fixup(side[i], max_replicas); step++) {}
-}
-
-EPLB_API eplb_result eplb_replicate_scratch_size(int32_t num_log, int32_t num_phy, size_t *bytes)
-{
-    eplb_p_arena a = eplb_p_arena_at(NULL);
-
-    if (!bytes) return EPLB_ERR_NULL;
-    if (num_log < 1 || num_phy < 1) return EPLB_ERR_COUNT;
-    if (num_phy < num_log) return EPLB_ERR_TOO_FEW;
-    eplb_p_carve_replicas(&a, num_log, num_phy);
-    EPLB_P_TAKE(&a, float, num_log);
-    if (a.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
-}
-
-EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_rows, int32_t num_log,
-                                            int32_t num_phy, int32_t replication, int32_t fixup_steps,
-                                            int32_t *phy2log, int32_t *rank, int32_t *logcnt,
-                                            void *scratch, size_t scratch_bytes)
-{
-    eplb_p_arena a;
-    eplb_p_replicas replicas, *side = &replicas;
-    float *load;
-    size_t needed;
-    int32_t row, i;
-    eplb_p_samples sample;
-    eplb_result r;
-
-    if (!weight || !phy2log || !scratch) return EPLB_ERR_NULL;
-    if (num_rows < 1) return EPLB_ERR_COUNT;
-    r = eplb_replicate_scratch_size(num_log, num_phy, &needed);
-    if (r != EPLB_OK) return r;
-    if (!eplb_p_within(replication, 0, EPLB_REPLICATE_HYBRID) || fixup_steps < 0) return EPLB_ERR_OPTION;
-    if (!eplb_p_array_fits(num_rows, num_phy, 1)) return EPLB_ERR_OVERFLOW;
-    if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
-    r = eplb_p_check_loads(weight, 1, num_rows, num_log, 0, num_rows, NULL);
-    if (r != EPLB_OK) return r;
-
-    a        = eplb_p_arena_at(scratch);
-    replicas = eplb_p_carve_replicas(&a, num_log, num_phy);
-    load     = EPLB_P_TAKE(&a, float, num_log);
-    replicas.load = load;
-    for (row = 0; row < num_rows; row++) {
-        size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
-        sample = eplb_p_one_sample(weight + log);
-        eplb_p_mean_load(&sample, num_log, load);
-        eplb_p_replicate(&side, 1, replication, fixup_steps, 0);
-        for (i = 0; i < num_phy; i++) {
-            int32_t spare = i - num_log;
-            phy2log[phy + (size_t)i] = spare < 0 ? i : replicas.expert[spare];
-            if (rank) rank[phy + (size_t)i] = spare < 0 ? 0 : replicas.rank[spare];
-        }
-        for (i = 0; logcnt && i < num_log; i++) logcnt[log + (size_t)i] = replicas.count[i];
-    }
-    return EPLB_OK;
 }
 
 /* --------------------------------------------------------------------------------------- pack
@@ -1801,20 +2055,14 @@ static void eplb_p_order_items(eplb_p_packer *p)
     p->order = p->true_order;
 }
 
-/* The order of candidate c > 0. Item i draws word i % 4 of counter (i / 4, c, row, stage). */
+/* The order of candidate c > 0. Item i draws word i of the packing. */
 static void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int32_t c)
 {
-    uint32_t counter[4], word[4] = {0, 0, 0, 0};
+    uint32_t word[4] = {0, 0, 0, 0};
     int32_t i;
 
-    counter[1] = (uint32_t)c;
-    counter[2] = p->row;
-    counter[3] = (uint32_t)stage;
     for (i = 0; i < p->n; i++) {
-        if (i % 4 == 0) {
-            counter[0] = (uint32_t)i / 4;
-            eplb_p_philox(seed, counter, word);
-        }
+        if (i % 4 == 0) eplb_p_draw(seed, stage, p->row, c, (uint32_t)i / 4, word);
         p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i % 4], p->how, c);
     }
     eplb_p_sort_loads(p->perturbed, p->order_of_its_own, p->spare, p->n);
@@ -1827,7 +2075,7 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
 }
 
 /* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on. */
-static inline uint64_t eplb_p_put(const eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
+static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
 {
     p->pack_of[item]      = pack;
     p->pack_load[pack]    = pack_load;
@@ -1837,7 +2085,7 @@ static inline uint64_t eplb_p_put(const eplb_p_packer *p, int32_t item, int32_t 
 
 /* The packs compete for the next item in a tournament of 2 m keys in spare, as n is 2 m or more. The
    first m items, while they weigh something, go to one empty pack after the other. Returns how many. */
-static int32_t eplb_p_lpt_start(const eplb_p_packer *p)
+static int32_t eplb_p_lpt_start(eplb_p_packer *p)
 {
     int32_t pack, items = 0;
 
@@ -1856,7 +2104,7 @@ static int32_t eplb_p_lpt_start(const eplb_p_packer *p)
 }
 
 /* The item at a position goes to the lightest pack, whose key holds its load. Returns the next one's. */
-static inline uint64_t eplb_p_lpt_step(const eplb_p_packer *p, int32_t position, uint64_t lightest)
+static inline uint64_t eplb_p_lpt_step(eplb_p_packer *p, int32_t position, uint64_t lightest)
 {
     int32_t pack = eplb_p_index(lightest), item = eplb_p_item_at(p, position);
     float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p->weight[item]);
@@ -1867,7 +2115,7 @@ static inline uint64_t eplb_p_lpt_step(const eplb_p_packer *p, int32_t position,
    the other. The copies' pointers stay in registers. */
 static void eplb_p_pack_lpt(eplb_p_packer *const *side, int32_t sides)
 {
-    const eplb_p_packer a = *side[0], b = *side[sides - 1];
+    eplb_p_packer a = *side[0], b = *side[sides - 1];
     int32_t a_next = eplb_p_lpt_start(&a), b_next = sides > 1 ? eplb_p_lpt_start(&b) : b.n;
     uint64_t a_lightest = a.spare[1], b_lightest = b.spare[1];
 
@@ -2022,21 +2270,16 @@ static const float *eplb_p_loads_of(const eplb_p_packer *p, int32_t pack)
     return p->held_load + (size_t)pack * (size_t)p->stride;
 }
 
-/* The largest gain of a swap of two packs whose loads differ by D. If none helps, the pair is settled until
-   one of the two changes, and need not be searched again. */
+/* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. */
 static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t light, float D)
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
-    float gain;
 
 #if defined(EPLB_P_AVX2)
     if (p->stride >= 8 && __builtin_cpu_supports("avx2"))
-        gain = eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
-    else
+        return eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
 #endif
-        gain = eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
-    if (p->settled && !(gain > 0.0f)) eplb_p_settle_pair(p->settled, p->m, heavy, light);
-    return gain;
+    return eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
 }
 
 /* The pack at a place of the order by load, heaviest first. */
@@ -2205,7 +2448,8 @@ static eplb_p_pair eplb_p_find_max_min(const eplb_p_packer *p)
     return eplb_p_pair_of(heavy, light, D < p->tiny ? 0.0f : eplb_p_pair_gain(p, heavy, light, D));
 }
 
-static eplb_p_pair eplb_p_find_pair_scan(const eplb_p_packer *p)
+/* Pairs that are found to have no swap are settled until one of the two packs changes. */
+static eplb_p_pair eplb_p_find_pair_scan(eplb_p_packer *p)
 {
     int32_t tried = p->how->heavy_packs > 0 && p->how->heavy_packs < p->m ? p->how->heavy_packs : p->m;
     int32_t i, j;
@@ -2222,6 +2466,7 @@ static eplb_p_pair eplb_p_find_pair_scan(const eplb_p_packer *p)
             if (settled && eplb_p_is_settled(settled, light)) continue;
             gain = eplb_p_pair_gain(p, heavy, light, D);
             if (gain > 0.0f) return eplb_p_pair_of(heavy, light, gain);
+            if (settled) eplb_p_settle_pair(p->settled, p->m, heavy, light);
         }
     }
     return eplb_p_no_pair;
@@ -2321,7 +2566,7 @@ static void eplb_p_consider_changed(const eplb_p_packer *p, int32_t heavy, eplb_
 
 /* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has
    a swap that falls this far. */
-static void eplb_p_look_at(const eplb_p_packer *p, int32_t i, float best_fall)
+static void eplb_p_look_at(eplb_p_packer *p, int32_t i, float best_fall)
 {
     int32_t heavy = eplb_p_by_load(p, i);
     eplb_p_outlook *o = &p->outlook[heavy];
@@ -2334,7 +2579,7 @@ static void eplb_p_look_at(const eplb_p_packer *p, int32_t i, float best_fall)
     o->seen = p->swaps;
 }
 
-static eplb_p_pair eplb_p_find_l2(const eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_l2(eplb_p_packer *p)
 {
     eplb_p_outlook best = EPLB_ZERO_INIT;
     int32_t i;
@@ -2417,7 +2662,7 @@ static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_pair *pair)
     p->done[p->swaps % EPLB_P_RECENT] = *pair;
 }
 
-static eplb_p_pair eplb_p_find_pair(const eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_pair(eplb_p_packer *p)
 {
     switch (p->how->refine) {
     case EPLB_REFINE_MAX_MIN: return eplb_p_find_max_min(p);
@@ -2584,476 +2829,113 @@ static void eplb_p_pack(eplb_p_packer *const *side, int32_t sides, uint64_t seed
     for (i = 0; i < sides; i++) eplb_p_rank_items(side[i]);
 }
 
-/* The packing that a caller's `how` stands for, and whether it can be done. */
-static eplb_result eplb_p_resolve_packing(int32_t num_items, int32_t num_packs, const eplb_packing *how,
-                                          eplb_packing *resolved)
-{
-    eplb_options o = EPLB_ZERO_INIT;
+/* -------------------------------------------------------------- groups to nodes, slots to GPUs */
 
-    if (num_items < 1 || num_packs < 1) return EPLB_ERR_COUNT;
-    if (num_items % num_packs != 0) return EPLB_ERR_DIVIDE;
-    eplb_options_preset(EPLB_PRESET_DEFAULT, &o);
-    *resolved = how ? *how : o.gpu_packing;
-    return eplb_p_check_packing(resolved, EPLB_P_STAGE_GPUS, NULL);
+typedef struct eplb_p_groups { /* the groups of one layer on their way to nodes */
+    float   *load; /* [K] */
+    int32_t *node; /* [K] */
+    int32_t *rank; /* [K] place of a group among those of its node */
+    eplb_p_packer packer;
+} eplb_p_groups;
+
+static eplb_p_groups eplb_p_carve_groups(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_groups g;
+    g.load   = EPLB_P_TAKE(a, float, shape->num_groups);
+    g.node   = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    g.rank   = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    g.packer = eplb_p_carve_packer(a, shape->num_groups, shape->num_nodes, &shape->options.group_packing);
+    g.packer.weight       = g.load;
+    g.packer.pack_index   = g.node;
+    g.packer.rank_in_pack = g.rank;
+    return g;
 }
 
-EPLB_API eplb_result eplb_packing_scratch_size(int32_t num_items, int32_t num_packs,
-                                               const eplb_packing *how, size_t *bytes)
+/* Layer's load -> load of its groups. Where each node gets one group, nobody asks how heavy it is. */
+static void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
 {
-    eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_packing resolved = EPLB_ZERO_INIT;
-    eplb_result r;
+    int32_t group_size = l->shape->group_size, group, i;
 
-    if (!bytes) return EPLB_ERR_NULL;
-    r = eplb_p_resolve_packing(num_items, num_packs, how, &resolved);
-    if (r != EPLB_OK) return r;
-    eplb_p_carve_packer(&a, num_items, num_packs, &resolved);
-    EPLB_P_TAKE(&a, float, num_items);
-    EPLB_P_TAKE(&a, int32_t, num_items);
-    if (a.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
-}
-
-EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows, int32_t num_items,
-                                           int32_t num_packs, const eplb_packing *how, uint64_t seed,
-                                           int32_t *pack_index, int32_t *rank_in_pack, void *scratch,
-                                           size_t scratch_bytes)
-{
-    eplb_p_arena a;
-    eplb_p_packer packer, *side = &packer;
-    eplb_packing resolved = EPLB_ZERO_INIT;
-    float *load;
-    int32_t *rank_unwanted, row;
-    size_t needed;
-    eplb_result r;
-
-    if (!weight || !pack_index || !scratch) return EPLB_ERR_NULL;
-    if (num_rows < 1) return EPLB_ERR_COUNT;
-    r = eplb_packing_scratch_size(num_items, num_packs, how, &needed);
-    if (r != EPLB_OK) return r;
-    eplb_p_resolve_packing(num_items, num_packs, how, &resolved);
-    if (!eplb_p_array_fits(num_rows, num_items, 1)) return EPLB_ERR_OVERFLOW;
-    if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
-    r = eplb_p_check_loads(weight, 1, num_rows, num_items, 0, num_rows, NULL);
-    if (r != EPLB_OK) return r;
-
-    a             = eplb_p_arena_at(scratch);
-    packer        = eplb_p_carve_packer(&a, num_items, num_packs, &resolved);
-    load          = EPLB_P_TAKE(&a, float, num_items);
-    rank_unwanted = EPLB_P_TAKE(&a, int32_t, num_items);
-    for (row = 0; row < num_rows; row++) {
-        size_t at = (size_t)row * (size_t)num_items;
-        eplb_p_samples sample = eplb_p_one_sample(weight + at);
-        eplb_p_mean_load(&sample, num_items, load);
-        packer.weight       = load;
-        packer.row          = (uint32_t)row;
-        packer.pack_index   = pack_index + at;
-        packer.rank_in_pack = rank_in_pack ? rank_in_pack + at : rank_unwanted;
-        eplb_p_pack(&side, 1, seed, EPLB_P_STAGE_GPUS);
+    if (l->shape->node_groups == 1) return;
+    for (group = 0; group < l->shape->num_groups; group++) {
+        float sum = 0.0f;
+        for (i = 0; i < group_size; i++) sum = eplb_p_add(sum, l->load[group * group_size + i]);
+        g->load[group] = sum;
     }
-    return EPLB_OK;
 }
 
-/* ---------------------------------------------------------------------------------- hierarchy
+/* node, rank of the groups -> mlog2log, mlog_load. */
+static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
+{
+    int32_t group_size = l->shape->group_size, group, i;
 
-   A job is one call: the problem with its defaults filled in, as the policy sees it, and the
-   scratch of the layer that is in hand. Two layers are planned side by side (EPLB_SIDES), each with a
-   job of its own, unless they are improved, which takes far longer than all other steps. */
+    for (group = 0; group < l->shape->num_groups; group++) {
+        int32_t first = group * group_size, place = g->node[group] * l->shape->node_groups + g->rank[group];
+        int32_t *mlog2log = l->mlog2log + eplb_p_at(place, group_size, 0);
+        for (i = 0; i < group_size; i++) mlog2log[i] = first + i;
+        eplb_p_copy_loads(l->mlog_load + eplb_p_at(place, group_size, 0), l->size + first, group_size);
+    }
+}
 
-typedef struct eplb_p_job {
-    eplb_problem shape; /* under the global policy one group and one node */
-    eplb_options options;
-    int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
-    int32_t apart;           /* improve puts no expert twice on a GPU while another GPU is free of it */
-    int32_t start_cap;       /* cap on replicas before improve: where experts are apart, the GPUs of a node */
-
-    /* The layer in hand. "mlog" is the order of experts by node, group in the node, place in the group. */
-    int32_t  layer;
-    int32_t  num_counting; /* samples of this layer that count; 1 at least */
-    float   *load;     /* [E] mean over the samples */
-    float   *size;     /* [E] what replicas and slots are shared out by; load, where that is not improved */
-    int32_t *grains;   /* [E, num_counting] those samples in the integers of improve, when there is effort */
-    int32_t *mlog2log;  /* [E] */
-    float   *mlog_load; /* [E] size in that order */
-    int32_t *phy2log;  /* [R] */
-    int32_t *phyrank;  /* [R] */
-    int32_t *logcnt;    /* [E] */
-    int32_t  most_replicas; /* the largest of them */
-
-    /* Groups to nodes. */
-    float   *group_load; /* [K] */
-    int32_t *group_node; /* [K] */
-    int32_t *group_rank; /* [K] place of a group among those of its node */
-    eplb_p_packer group_packer;
-
-    /* One node, over the memory of the step before. */
-    eplb_p_replicas replicas; /* of the node's experts, by their place in mlog */
+typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs */
+    eplb_p_replicas replicas; /* by the experts' place in mlog */
     float   *slot_load;       /* [node_slots] */
     int32_t *slot_gpu;        /* [node_slots] GPU of the node that a slot is packed on */
     int32_t *slot_rank;       /* [node_slots] and its place there */
-    eplb_p_packer gpu_packer;
+    eplb_p_packer packer;
+} eplb_p_node;
 
-    size_t shared_from; /* where in scratch the memory starts that steps use one after the other */
-} eplb_p_job;
-
-static void eplb_p_carve_layer(eplb_p_arena *a, eplb_p_job *job)
+static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_shape *shape)
 {
-    const eplb_problem *s = &job->shape;
-    int improved = job->options.effort > 0;
-
-    job->load     = EPLB_P_TAKE(a, float, s->num_experts);
-    job->size     = improved && s->num_samples > 1 ? EPLB_P_TAKE(a, float, s->num_experts) : job->load;
-    job->grains   = improved ? EPLB_P_TAKE_ROWS(a, int32_t, s->num_experts, s->num_samples) : NULL;
-    job->mlog2log = EPLB_P_TAKE(a, int32_t, s->num_experts);
-    job->mlog_load = EPLB_P_TAKE(a, float, s->num_experts);
-    job->phy2log  = EPLB_P_TAKE(a, int32_t, s->num_replicas);
-    job->phyrank  = EPLB_P_TAKE(a, int32_t, s->num_replicas);
-    job->logcnt   = EPLB_P_TAKE(a, int32_t, s->num_experts);
-
-    job->shared_from  = a->used;
-    job->group_load   = EPLB_P_TAKE(a, float, s->num_groups);
-    job->group_node   = EPLB_P_TAKE(a, int32_t, s->num_groups);
-    job->group_rank   = EPLB_P_TAKE(a, int32_t, s->num_groups);
-    job->group_packer = eplb_p_carve_packer(a, s->num_groups, s->num_nodes, &job->options.group_packing);
-    job->group_packer.weight       = job->group_load;
-    job->group_packer.pack_index   = job->group_node;
-    job->group_packer.rank_in_pack = job->group_rank;
-
-    eplb_p_rewind(a, job->shared_from);
-    job->replicas   = eplb_p_carve_replicas(a, job->node_experts, job->node_slots);
-    eplb_p_rewind(a, job->replicas.bids_from); /* they are done with once the slots are given */
-    job->slot_load  = EPLB_P_TAKE(a, float, job->node_slots);
-    job->slot_gpu   = EPLB_P_TAKE(a, int32_t, job->node_slots);
-    job->slot_rank  = EPLB_P_TAKE(a, int32_t, job->node_slots);
-    job->gpu_packer = eplb_p_carve_packer(a, job->node_slots, job->node_gpus, &job->options.gpu_packing);
-    job->gpu_packer.weight       = job->slot_load;
-    job->gpu_packer.pack_index   = job->slot_gpu;
-    job->gpu_packer.rank_in_pack = job->slot_rank;
+    eplb_p_node n;
+    n.replicas  = eplb_p_carve_replicas(a, shape->node_experts, shape->node_slots);
+    eplb_p_rewind(a, n.replicas.bids_from); /* they are done with once the slots are given */
+    n.slot_load = EPLB_P_TAKE(a, float, shape->node_slots);
+    n.slot_gpu  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    n.slot_rank = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    n.packer    = eplb_p_carve_packer(a, shape->node_slots, shape->node_gpus, &shape->options.gpu_packing);
+    n.packer.weight       = n.slot_load;
+    n.packer.pack_index   = n.slot_gpu;
+    n.packer.rank_in_pack = n.slot_rank;
+    return n;
 }
 
-/* Row `layer` of sample 0; later samples lie eplb_p_sample_stride elements on. */
-static const float *eplb_p_layer_weight(const eplb_p_job *job, const float *weight, int32_t layer)
+/* replicas -> logcnt, slot_load of node k. Slot i holds expert i, who shares its load with the spare slots
+   that it was given. */
+static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, int32_t k)
 {
-    return weight + (size_t)layer * (size_t)job->shape.num_experts;
-}
-
-static size_t eplb_p_sample_stride(const eplb_p_job *job)
-{
-    return (size_t)job->shape.num_layers * (size_t)job->shape.num_experts;
-}
-
-static eplb_p_samples eplb_p_layer_samples(const eplb_p_job *job, const float *weight, int32_t layer)
-{
-    eplb_p_samples samples;
-    int32_t t;
-
-    samples.load     = eplb_p_layer_weight(job, weight, layer);
-    samples.stride   = eplb_p_sample_stride(job);
-    samples.num      = job->shape.num_samples;
-    samples.weight   = job->options.sample_weight;
-    samples.heaviest = 0.0f;
-    if (!samples.weight) return samples;
-    for (t = 0; t < samples.num; t++)
-        if (samples.weight[t] > samples.heaviest && eplb_p_holds_load(&samples, t, job->shape.num_experts))
-            samples.heaviest = samples.weight[t];
-    return samples;
-}
-
-/* load -> group_load. Where each node gets one group, nobody asks how heavy it is. */
-static void eplb_p_weigh_groups(eplb_p_job *job)
-{
-    int32_t group, i;
-
-    for (group = 0; group < job->shape.num_groups && job->node_groups > 1; group++) {
-        float sum = 0.0f;
-        for (i = 0; i < job->group_size; i++) sum = eplb_p_add(sum, job->load[group * job->group_size + i]);
-        job->group_load[group] = sum;
-    }
-}
-
-/* group_node, group_rank -> mlog2log, mlog_load. */
-static void eplb_p_order_experts(eplb_p_job *job)
-{
-    int32_t group, i;
-
-    for (group = 0; group < job->shape.num_groups; group++) {
-        int32_t first = group * job->group_size;
-        int32_t place = job->group_node[group] * job->node_groups + job->group_rank[group];
-        int32_t *mlog2log = job->mlog2log + (size_t)place * (size_t)job->group_size;
-        for (i = 0; i < job->group_size; i++) mlog2log[i] = first + i;
-        eplb_p_copy_loads(job->mlog_load + (size_t)place * (size_t)job->group_size, job->size + first,
-                          job->group_size);
-    }
-}
-
-/* Groups to nodes, for the layers of some jobs side by side. */
-static void eplb_p_place_groups(eplb_p_job *job, int32_t sides)
-{
-    eplb_p_packer *side[EPLB_SIDES] = EPLB_ZERO_INIT;
+    const int32_t *mlog2log = l->mlog2log + eplb_p_at(k, l->shape->node_experts, 0);
+    const eplb_p_replicas *r = &n->replicas;
     int32_t i;
 
-    for (i = 0; i < sides; i++) {
-        eplb_p_weigh_groups(&job[i]);
-        side[i]      = &job[i].group_packer;
-        side[i]->row = (uint32_t)job[i].layer;
-    }
-    eplb_p_pack(side, sides, job->options.seed, EPLB_P_STAGE_GROUPS);
-    for (i = 0; i < sides; i++) eplb_p_order_experts(&job[i]);
-}
-
-/* One node: replicas -> logcnt, slot_load. Slot i holds expert i, who shares its load with the spare
-   slots that it was given. */
-static void eplb_p_share_load(eplb_p_job *job, int32_t node)
-{
-    const int32_t *mlog2log = job->mlog2log + (size_t)node * (size_t)job->node_experts;
-    const eplb_p_replicas *r = &job->replicas;
-    int32_t i;
-
-    for (i = 0; i < r->num_log; i += job->group_size) /* whose experts stand side by side in both orders */
-        eplb_p_copy_ids(job->logcnt + mlog2log[i], r->count + i, job->group_size);
-    eplb_p_copy_loads(job->slot_load, r->load, r->num_log);
+    for (i = 0; i < r->num_log; i += l->shape->group_size) /* whose experts stand side by side in both orders */
+        eplb_p_copy_ids(l->logcnt + mlog2log[i], r->count + i, l->shape->group_size);
+    eplb_p_copy_loads(n->slot_load, r->load, r->num_log);
     for (i = 0; i < r->num_spare; i++) {
         int32_t e = r->expert[i];
-        job->slot_load[r->num_log + i] = eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT);
-        job->slot_load[e]              = job->slot_load[r->num_log + i];
-        if (r->count[e] > job->most_replicas) job->most_replicas = r->count[e];
+        n->slot_load[r->num_log + i] = eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT);
+        n->slot_load[e]              = n->slot_load[r->num_log + i];
+        if (r->count[e] > l->most_replicas) l->most_replicas = r->count[e];
     }
 }
 
-/* One node: slot_gpu, slot_rank -> its part of the layer's plan. */
-static void eplb_p_place_slots(eplb_p_job *job, int32_t node)
+/* slot_gpu, slot_rank -> node k's part of the layer's plan. */
+static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, int32_t k)
 {
-    const int32_t *mlog2log = job->mlog2log + (size_t)node * (size_t)job->node_experts;
-    const eplb_p_replicas *r = &job->replicas;
-    int32_t first = node * job->node_slots, i;
+    const int32_t *mlog2log = l->mlog2log + eplb_p_at(k, l->shape->node_experts, 0);
+    const eplb_p_replicas *r = &n->replicas;
+    int32_t first = k * l->shape->node_slots, i;
 
     for (i = 0; i < r->num_log; i++) {
-        int32_t slot = first + job->slot_gpu[i] * job->gpu_slots + job->slot_rank[i];
-        job->phy2log[slot] = mlog2log[i];
-        job->phyrank[slot] = 0;
+        int32_t slot = first + n->slot_gpu[i] * l->shape->gpu_slots + n->slot_rank[i];
+        l->phy2log[slot] = mlog2log[i];
+        l->phyrank[slot] = 0;
     }
-    for (; i < job->node_slots; i++) {
-        int32_t slot = first + job->slot_gpu[i] * job->gpu_slots + job->slot_rank[i];
-        job->phy2log[slot] = mlog2log[r->expert[i - r->num_log]];
-        job->phyrank[slot] = r->rank[i - r->num_log];
+    for (; i < l->shape->node_slots; i++) {
+        int32_t slot = first + n->slot_gpu[i] * l->shape->gpu_slots + n->slot_rank[i];
+        l->phy2log[slot] = mlog2log[r->expert[i - r->num_log]];
+        l->phyrank[slot] = r->rank[i - r->num_log];
     }
-}
-
-/* One node of the layers of some jobs side by side. */
-static void eplb_p_plan_node(eplb_p_job *job, int32_t sides, int32_t node)
-{
-    eplb_p_replicas *replicas[EPLB_SIDES] = EPLB_ZERO_INIT;
-    eplb_p_packer *packer[EPLB_SIDES] = EPLB_ZERO_INIT;
-    const eplb_options *o = &job->options;
-    int32_t i;
-
-    for (i = 0; i < sides; i++) {
-        replicas[i] = &job[i].replicas;
-        packer[i]   = &job[i].gpu_packer;
-        packer[i]->row = (uint32_t)job[i].layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
-        replicas[i]->load = job[i].mlog_load + (size_t)node * (size_t)job->node_experts;
-    }
-    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, job->start_cap);
-    for (i = 0; i < sides; i++) eplb_p_share_load(&job[i], node);
-    eplb_p_pack(packer, sides, o->seed, EPLB_P_STAGE_GPUS);
-    for (i = 0; i < sides; i++) eplb_p_place_slots(&job[i], node);
-}
-
-/* ------------------------------------------------------------------------------- inverse maps */
-
-/* Whether log2phy is wide enough for the layer in hand. */
-static eplb_result eplb_p_check_width(const eplb_p_job *job, const eplb_plan *plan, eplb_diagnosis *why)
-{
-    if (!plan->log2phy || plan->log2phy_width >= job->most_replicas) return EPLB_OK;
-    if (why) {
-        why->layer        = job->layer;
-        why->width_needed = job->most_replicas;
-    }
-    return eplb_p_fail(why, EPLB_ERR_WIDTH, "plan.log2phy_width");
-}
-
-/* The layer in hand -> the caller's plan. */
-static void eplb_p_store_layer(const eplb_p_job *job, const eplb_plan *plan)
-{
-    size_t experts = (size_t)job->shape.num_experts, slots = (size_t)job->shape.num_replicas, i;
-    size_t first_expert = (size_t)job->layer * experts, first_slot = (size_t)job->layer * slots;
-
-    eplb_p_copy_ids(plan->phy2log + first_slot, job->phy2log, job->shape.num_replicas);
-    if (plan->phyrank) eplb_p_copy_ids(plan->phyrank + first_slot, job->phyrank, job->shape.num_replicas);
-    if (plan->logcnt) eplb_p_copy_ids(plan->logcnt + first_expert, job->logcnt, job->shape.num_experts);
-    if (plan->log2phy) {
-        size_t width = (size_t)plan->log2phy_width;
-        int32_t *log2phy = plan->log2phy + first_expert * width;
-        for (i = 0; i < experts * width; i++) log2phy[i] = -1;
-        for (i = 0; i < slots; i++)
-            log2phy[(size_t)job->phy2log[i] * width + (size_t)job->phyrank[i]] = (int32_t)i;
-    }
-    if (plan->layer_status) plan->layer_status[job->layer] = EPLB_OK;
-}
-
-/* ------------------------------------------------------------------------------------- bounds
-
-   What no plan can beat, from four facts about any plan:
-   - the most loaded GPU carries at least the mean;
-   - it carries at least any one replica, and D'Hondt's counts make the heaviest replica as light
-     as any counts can;
-   - under the hierarchical policy both hold for each node with the groups it was given, so the
-     bound is that of the best split of groups over nodes, found by trying all of them;
-   - where those are too many: some node holds the heaviest group, and at least the lightest others. */
-
-typedef struct eplb_p_bounder {
-    eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
-    float   *node_load;       /* [node_experts] loads of one node's experts */
-    double  *group_sum;       /* [K] */
-    double  *node_sum;        /* [N] load of the groups put on each node so far */
-    int32_t *node_fill;       /* [N] and their number */
-    int32_t *node_of;         /* [K] where each group is; -1 = not yet tried */
-} eplb_p_bounder;
-
-static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_job *job)
-{
-    eplb_p_bounder b;
-    b.replicas  = eplb_p_carve_replicas(a, job->shape.num_experts, job->shape.num_replicas);
-    b.node_load = EPLB_P_TAKE(a, float, job->node_experts);
-    b.group_sum = EPLB_P_TAKE(a, double, job->shape.num_groups);
-    b.node_sum  = EPLB_P_TAKE(a, double, job->shape.num_nodes);
-    b.node_fill = EPLB_P_TAKE(a, int32_t, job->shape.num_nodes);
-    b.node_of   = EPLB_P_TAKE(a, int32_t, job->shape.num_groups);
-    return b;
-}
-
-/* The lightest that the heaviest replica of these experts can be on so many slots.
-   Proof: let x be the heaviest replica of D'Hondt's counts c, of an expert below its cap. Bids only
-   fall, so every replica beyond an expert's first was given for a bid, load / (c - 1) or more, of
-   at least x. Counts whose replicas are all lighter than x must give each expert c or more, and
-   this one more than c: more slots than there are. At its cap an expert has no lighter replicas. */
-static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
-                                            int32_t num_phy, int32_t max_replicas)
-{
-    eplb_p_replicas *side = &b->replicas;
-    float heaviest;
-
-    b->replicas.num_log   = num_log;
-    b->replicas.num_spare = num_phy - num_log;
-    b->replicas.load      = load;
-    eplb_p_replicate(&side, 1, EPLB_REPLICATE_DHONDT, 0, max_replicas);
-    eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
-    return (double)heaviest;
-}
-
-/* The same within a node, for the groups that are on it. */
-static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_job *job, int32_t node)
-{
-    int32_t group, i, n = 0;
-
-    for (group = 0; group < job->shape.num_groups; group++)
-        for (i = 0; i < job->group_size && b->node_of[group] == node; i++)
-            b->node_load[n++] = job->load[group * job->group_size + i];
-    EPLB_ASSERT(n == job->node_experts);
-    return eplb_p_heaviest_replica_bound(b, b->node_load, n, job->node_slots, job->options.max_replicas);
-}
-
-#define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
-#define EPLB_P_SPLIT_LEAF  32    /* what a complete split counts for */
-
-/* The node after the group's present one that is worth trying: with room, light enough to stay
-   below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
-static int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_job *job, int32_t group, double best)
-{
-    int32_t node = b->node_of[group] + 1;
-
-    for (; node < job->shape.num_nodes; node++) {
-        if (node > 0 && b->node_fill[node - 1] == 0) return job->shape.num_nodes;
-        if (b->node_fill[node] == job->node_groups) continue;
-        if ((b->node_sum[node] + b->group_sum[group]) / job->node_gpus < best) return node;
-    }
-    return node;
-}
-
-/* The bound of the best split of groups over nodes, by depth-first search over all of them; 0 when
-   there are too many. No node's sum and no node's heaviest replica is below its part of the bound,
-   so a split is given up as soon as one of them reaches the best so far. */
-static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_job *job, double least)
-{
-    double best = DBL_MAX;
-    int32_t group, node, last = job->shape.num_groups - 1, steps = 0;
-
-    for (node = 0; node < job->shape.num_nodes; node++) {
-        b->node_sum[node]  = 0.0;
-        b->node_fill[node] = 0;
-    }
-    b->node_of[0] = -1;
-    for (group = 0; group >= 0;) {
-        if (b->node_of[group] >= 0) { /* back from trying all that follows from here */
-            b->node_sum[b->node_of[group]] -= b->group_sum[group];
-            b->node_fill[b->node_of[group]]--;
-        }
-        node = eplb_p_next_node(b, job, group, best);
-        if (node == job->shape.num_nodes) {
-            group--;
-            continue;
-        }
-        if (++steps > EPLB_P_SPLIT_STEPS) return 0.0;
-        b->node_of[group] = node;
-        b->node_sum[node] += b->group_sum[group];
-        b->node_fill[node]++;
-        if (group < last) {
-            b->node_of[++group] = -1;
-        } else {
-            double worst = 0.0, part;
-            for (node = 0; node < job->shape.num_nodes && worst < best; node++) {
-                part = b->node_sum[node] / job->node_gpus;
-                if (part > worst) worst = part;
-                part = eplb_p_node_replica_bound(b, job, node);
-                if (part > worst) worst = part;
-            }
-            if (worst < best) best = worst;
-            if (best <= least) return best; /* the bound cannot rise by this */
-            steps += EPLB_P_SPLIT_LEAF;
-        }
-    }
-    return best;
-}
-
-/* The load of the node with the heaviest group is at least that and its lightest company. */
-static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_job *job)
-{
-    double heaviest = b->group_sum[0], lightest = b->group_sum[0];
-    int32_t group;
-
-    for (group = 1; group < job->shape.num_groups; group++) {
-        if (b->group_sum[group] > heaviest) heaviest = b->group_sum[group];
-        if (b->group_sum[group] < lightest) lightest = b->group_sum[group];
-    }
-    return (heaviest + (job->node_groups - 1) * lightest) / job->node_gpus;
-}
-
-/* The lower bound of the layer whose mean load is in job->load, in its unit. */
-static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_job *job)
-{
-    double total = 0.0, bound, other;
-    int32_t group, i;
-
-    for (group = 0; group < job->shape.num_groups; group++) {
-        b->group_sum[group] = 0.0;
-        for (i = 0; i < job->group_size; i++)
-            b->group_sum[group] += (double)job->load[group * job->group_size + i];
-        total += b->group_sum[group];
-    }
-    bound = total / job->shape.num_gpus;
-    other = eplb_p_heaviest_replica_bound(b, job->load, job->shape.num_experts, job->shape.num_replicas,
-                                          job->options.max_replicas);
-    if (other > bound) bound = other;
-    other = eplb_p_heaviest_group_bound(b, job);
-    if (other > bound) bound = other;
-    if (job->shape.num_nodes > 1) {
-        other = eplb_p_split_bound(b, job, bound);
-        if (other > bound) bound = other;
-    }
-    /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
-       more, and all else is in double precision. */
-    return bound * (1.0 - 4 * (double)FLT_EPSILON);
 }
 
 /* ------------------------------------------------------------------------------------ improve
@@ -3108,33 +2990,33 @@ typedef struct eplb_p_search {
     uint64_t *key, *spare; /* [room] for sorting the slots of a GPU in the end, over the rest of this */
 } eplb_p_search;
 
-static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_job *job)
+static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_search s = EPLB_ZERO_INIT;
     size_t mark = a->used;
-    s.num_gpus    = job->node_gpus;
-    s.room        = job->gpu_slots;
-    s.num_experts = job->node_experts;
-    s.num_samples = job->shape.num_samples;
-    s.share       = EPLB_P_TAKE_ROWS(a, int32_t, job->shape.num_experts, s.num_samples);
-    s.more        = EPLB_P_TAKE_ROWS(a, int32_t, job->shape.num_experts, s.num_samples);
-    s.length      = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
+    s.num_gpus    = shape->node_gpus;
+    s.room        = shape->gpu_slots;
+    s.num_experts = shape->node_experts;
+    s.num_samples = shape->num_samples;
+    s.share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
+    s.more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
+    s.length      = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
-    s.words       = (int32_t)eplb_p_pair_words(job->shape.num_experts);
+    s.words       = (int32_t)eplb_p_pair_words(shape->num_experts);
     s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
-    s.best_slot   = EPLB_P_TAKE(a, int32_t, job->node_slots);
+    s.best_slot   = EPLB_P_TAKE(a, int32_t, shape->node_slots);
     s.best_count  = EPLB_P_TAKE(a, int32_t, s.num_experts);
     s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
-    s.along       = EPLB_P_TAKE(a, int64_t, job->node_slots); /* not room: more GPUs take no less scratch */
-    s.relief      = EPLB_P_TAKE(a, int64_t, job->shape.num_experts);
-    s.burden      = EPLB_P_TAKE(a, int64_t, job->shape.num_experts);
+    s.along       = EPLB_P_TAKE(a, int64_t, shape->node_slots); /* not room: more GPUs take no less scratch */
+    s.relief      = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.burden      = EPLB_P_TAKE(a, int64_t, shape->num_experts);
     s.far         = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.distance    = EPLB_P_TAKE(a, int64_t, s.num_gpus);
     s.settled     = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
     eplb_p_rewind(a, mark);
-    s.key         = EPLB_P_TAKE(a, uint64_t, job->node_slots);
-    s.spare       = EPLB_P_TAKE(a, uint64_t, job->node_slots);
+    s.key         = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    s.spare       = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
     return s;
 }
 
@@ -3152,108 +3034,6 @@ static void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
     int64_t steps = (int64_t)rows * columns;
     s->steps -= steps;
     EPLB_P_ON_STEPS(steps);
-}
-
-/* improve: grains */
-
-/* The largest integer whose square is not above x. */
-static uint64_t eplb_p_root(uint64_t x)
-{
-    uint64_t root = 0, bit;
-    for (bit = (uint64_t)1 << 31; bit != 0; bit >>= 1)
-        if ((root + bit) * (root + bit) <= x) root += bit;
-    return root;
-}
-
-/* Bits of the load of a whole layer in grains, such that the squares of sums over T samples fit
-   63 bits with some to spare. */
-static int32_t eplb_p_grain_bits(int32_t num_samples)
-{
-    int32_t bits = 0;
-    while ((num_samples - 1) >> bits != 0) bits++;
-    return (60 - bits) / 2;
-}
-
-/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root. */
-static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, float scale)
-{
-    float share = eplb_p_sample_share(samples, t);
-    float squared = share * 1073741824.0f; /* 2^30, whose root is 2^15 */
-    uint64_t root = eplb_p_root((uint64_t)squared);
-    return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
-}
-
-/* The grain of a layer: the power of two by which the samples' loads, of which none has a sum above
-   the largest, are multiplied. */
-static float eplb_p_grain(float largest, int32_t num_counting)
-{
-    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_counting)), grain = 1.0f;
-
-    while (largest * grain > limit) grain *= 0.5f;
-    while (largest * grain * 2.0f <= limit) grain *= 2.0f;
-    return grain;
-}
-
-/* One sample, all ones: a layer without load is planned as if its load were even. */
-static void eplb_p_weigh_evenly(eplb_p_job *job)
-{
-    float grain = eplb_p_grain((float)job->shape.num_experts, 1);
-    int32_t e;
-
-    job->num_counting = 1;
-    for (e = 0; e < job->shape.num_experts; e++) job->grains[e] = (int32_t)grain;
-}
-
-/* num_counting, grains of the layer: loads times a power of two. */
-static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples, float scale)
-{
-    int32_t num_experts = job->shape.num_experts, counted = 0, t, e;
-    float largest = 0.0f, grain;
-
-    for (t = 0; t < samples->num; t++) {
-        float factor = eplb_p_sample_factor(samples, t, scale), sum = 0.0f;
-        if (!eplb_p_counts(samples, t, num_experts)) continue;
-        for (e = 0; e < num_experts; e++)
-            sum = eplb_p_add(sum, eplb_p_mul(eplb_p_sample_load(samples, t, e), factor));
-        if (sum > largest) largest = sum;
-        counted++;
-    }
-    if (!(largest > 0.0f)) {
-        eplb_p_weigh_evenly(job);
-        return;
-    }
-    grain         = eplb_p_grain(largest, counted);
-    job->num_counting = counted;
-    for (t = 0, counted = 0; t < samples->num; t++) {
-        float factor = eplb_p_sample_factor(samples, t, scale);
-        if (!eplb_p_counts(samples, t, num_experts)) continue;
-        for (e = 0; e < num_experts; e++) {
-            float load = eplb_p_mul(eplb_p_sample_load(samples, t, e), factor);
-            load *= grain; /* a power of two: exact */
-            job->grains[(size_t)e * (size_t)job->num_counting + (size_t)counted] = (int32_t)load;
-        }
-        counted++;
-    }
-}
-
-/* size [E] = the length of each expert's load vector, which is its load where there is one sample:
-   replicas and slots are first shared out by it, so that an expert of unsteady load counts for more
-   than a steady one of the same mean. */
-static void eplb_p_size_experts(eplb_p_job *job)
-{
-    int32_t e, t;
-
-    if (job->num_counting == 1) {
-        if (job->size != job->load) eplb_p_copy_loads(job->size, job->load, job->shape.num_experts);
-        return;
-    }
-    for (e = 0; e < job->shape.num_experts; e++) {
-        const int32_t *grains = job->grains + (size_t)e * (size_t)job->num_counting;
-        uint64_t squares = 0;
-        for (t = 0; t < job->num_counting; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
-        squares      = eplb_p_root(squares);
-        job->size[e] = (float)squares;
-    }
 }
 
 /* improve: state */
@@ -3889,16 +3669,11 @@ static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
    which take a plan out of a dead end such as two heavy experts with one replica too many each. */
 static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
 {
-    uint32_t counter[4], word[4] = {0, 0, 0, 0};
-    uint32_t slots = (uint32_t)s->num_gpus * (uint32_t)s->room, move;
+    uint32_t word[4] = {0, 0, 0, 0}, slots = (uint32_t)s->num_gpus * (uint32_t)s->room, move;
 
-    counter[1] = (uint32_t)kick;
-    counter[2] = row;
-    counter[3] = EPLB_P_STAGE_KICKS;
     for (move = 0; move < 1 + (uint32_t)kick % 3; move++) {
         int32_t i, j;
-        counter[0] = move;
-        eplb_p_philox(seed, counter, word);
+        eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, move, word);
         i = move == 0 ? eplb_p_heaviest_gpu(s) * s->room + (int32_t)(word[0] % (uint32_t)s->room)
                       : (int32_t)(word[0] % slots);
         j = (int32_t)(word[1] % slots);
@@ -3950,118 +3725,359 @@ static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed,
 
 /* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean,
    or the heaviest replica in D'Hondt's counts, which the plan to be improved has. */
-static int64_t eplb_p_layer_target(const eplb_p_job *job)
+static int64_t eplb_p_layer_target(const eplb_p_layer *l)
 {
     int64_t target = 0, sum = 0;
     int32_t i;
 
-    for (i = 0; i < job->shape.num_experts; i++) {
-        int32_t e = job->mlog2log[i], grains = job->grains[e];
-        if (i % job->node_experts == 0) sum = 0;
+    for (i = 0; i < l->shape->num_experts; i++) {
+        int32_t e = l->mlog2log[i], grains = l->grains[e];
+        if (i % l->shape->node_experts == 0) sum = 0;
         sum += grains;
-        if (sum / job->node_gpus > target) target = sum / job->node_gpus;
-        if (job->options.replication == EPLB_REPLICATE_DHONDT && grains / job->logcnt[e] > target)
-            target = grains / job->logcnt[e];
+        if (sum / l->shape->node_gpus > target) target = sum / l->shape->node_gpus;
+        if (l->shape->options.replication == EPLB_REPLICATE_DHONDT && grains / l->logcnt[e] > target)
+            target = grains / l->logcnt[e];
     }
     return target;
 }
 
 /* A fall in the objective that counts: with one sample 2^-30 of the mean GPU load squared, with
    several, whose noise is far larger, 2^-14. */
-static int64_t eplb_p_enough(const eplb_p_job *job, int32_t node)
+static int64_t eplb_p_enough(const eplb_p_layer *l, int32_t node)
 {
-    const int32_t *expert = job->mlog2log + (size_t)node * (size_t)job->node_experts;
+    const int32_t *expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
     int64_t squares = 0;
     int32_t t, i;
 
-    for (t = 0; t < job->num_counting; t++) {
+    for (t = 0; t < l->num_counting; t++) {
         int64_t sum = 0;
-        for (i = 0; i < job->node_experts; i++)
-            sum += job->grains[(size_t)expert[i] * (size_t)job->num_counting + (size_t)t];
-        squares += (sum / job->node_gpus) * (sum / job->node_gpus);
+        for (i = 0; i < l->shape->node_experts; i++)
+            sum += l->grains[(size_t)expert[i] * (size_t)l->num_counting + (size_t)t];
+        squares += (sum / l->shape->node_gpus) * (sum / l->shape->node_gpus);
     }
-    return squares >> (job->num_counting == 1 ? 30 : 14);
+    return squares >> (l->num_counting == 1 ? 30 : 14);
 }
 
-static void eplb_p_improve_layer(eplb_p_job *job, eplb_p_search *s)
+static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 {
-    int64_t target = job->num_counting == 1 ? eplb_p_layer_target(job) : 0;
+    int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l) : 0;
     int32_t node;
 
-    s->num_samples      = job->num_counting;
-    s->grains           = job->grains;
-    s->count            = job->logcnt;
-    s->max_replicas     = job->options.max_replicas;
-    s->apart            = job->apart;
+    s->num_samples      = l->num_counting;
+    s->grains           = l->grains;
+    s->count            = l->logcnt;
+    s->max_replicas     = l->shape->options.max_replicas;
+    s->apart            = l->shape->apart;
     s->close            = target + target / EPLB_P_CLOSE;
-    for (node = 0; node < job->shape.num_nodes; node++) {
-        uint32_t row = (uint32_t)job->layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
-        s->expert = job->mlog2log + (size_t)node * (size_t)job->node_experts;
-        s->slot   = job->phy2log + (size_t)node * (size_t)job->node_slots;
-        s->enough = eplb_p_enough(job, node);
-        eplb_p_improve_node(s, job->options.effort, job->options.seed, row);
+    for (node = 0; node < l->shape->num_nodes; node++) {
+        uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
+        s->expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+        s->slot   = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
+        s->enough = eplb_p_enough(l, node);
+        eplb_p_improve_node(s, l->shape->options.effort, l->shape->options.seed, row);
     }
 }
+
+/* -------------------------------------------------------------------------------------- finish */
 
 /* Slots within each GPU heaviest first, then by expert; ranks by slot. */
-static void eplb_p_number_slots(eplb_p_job *job, eplb_p_search *s)
+static void eplb_p_number_slots(eplb_p_layer *l, eplb_p_search *s)
 {
-    int32_t room = job->gpu_slots, first, i, e;
+    int32_t room = l->shape->gpu_slots, first, i, e;
 
     EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
-    for (first = 0; first < job->shape.num_replicas; first += room) {
+    for (first = 0; first < l->shape->num_replicas; first += room) {
         for (i = 0; i < room; i++) {
-            e = job->phy2log[first + i];
-            s->key[i] = eplb_p_heavy_first(eplb_p_bid(job->load[e], job->logcnt[e], EPLB_P_DHONDT), e);
+            e = l->phy2log[first + i];
+            s->key[i] = eplb_p_heavy_first(eplb_p_bid(l->load[e], l->logcnt[e], EPLB_P_DHONDT), e);
         }
         eplb_p_sort(s->key, s->spare, room);
-        for (i = 0; i < room; i++) job->phy2log[first + i] = eplb_p_index(s->key[i]);
+        for (i = 0; i < room; i++) l->phy2log[first + i] = eplb_p_index(s->key[i]);
     }
-    for (e = 0; e < job->shape.num_experts; e++) job->logcnt[e] = 0;
-    job->most_replicas = 1;
-    for (i = 0; i < job->shape.num_replicas; i++) {
-        int32_t *count = &job->logcnt[job->phy2log[i]];
-        job->phyrank[i] = (*count)++;
-        if (*count > job->most_replicas) job->most_replicas = *count;
+    for (e = 0; e < l->shape->num_experts; e++) l->logcnt[e] = 0;
+    l->most_replicas = 1;
+    for (i = 0; i < l->shape->num_replicas; i++) {
+        int32_t *count = &l->logcnt[l->phy2log[i]];
+        l->phyrank[i] = (*count)++;
+        if (*count > l->most_replicas) l->most_replicas = *count;
     }
 }
 
-/* The loads of the layer in hand. */
-static void eplb_p_weigh_layer(eplb_p_job *job, const float *weight)
+/* Whether log2phy is wide enough for the layer in hand. */
+static eplb_result eplb_p_check_width(const eplb_p_layer *l, const eplb_plan *plan, eplb_diagnosis *why)
 {
-    eplb_p_samples samples = eplb_p_layer_samples(job, weight, job->layer);
-    float scale = eplb_p_mean_load(&samples, job->shape.num_experts, job->load);
-
-    job->most_replicas = 1;
-    if (job->options.effort == 0) return;
-    eplb_p_weigh_grains(job, &samples, scale);
-    eplb_p_size_experts(job);
+    if (!plan->log2phy || plan->log2phy_width >= l->most_replicas) return EPLB_OK;
+    if (why) {
+        why->layer        = l->index;
+        why->width_needed = l->most_replicas;
+    }
+    return eplb_p_fail(why, EPLB_ERR_WIDTH, "plan.log2phy_width");
 }
 
-/* How many layers are planned side by side. */
-static int32_t eplb_p_num_sides(const eplb_p_job *job) { return job->options.effort > 0 ? 1 : EPLB_SIDES; }
-
-/* Layers first .. first+sides-1, each in a job of its own: loads -> plans. */
-static void eplb_p_plan_layers(eplb_p_job *job, int32_t sides, eplb_p_search *search, const float *weight,
-                               int32_t first)
+/* The layer in hand -> the caller's plan. */
+static void eplb_p_store_layer(const eplb_p_layer *l, const eplb_plan *plan)
 {
-    int32_t node, i;
+    size_t experts = (size_t)l->shape->num_experts, slots = (size_t)l->shape->num_replicas, i;
+    size_t first_expert = (size_t)l->index * experts, first_slot = (size_t)l->index * slots;
+
+    eplb_p_copy_ids(plan->phy2log + first_slot, l->phy2log, l->shape->num_replicas);
+    if (plan->phyrank) eplb_p_copy_ids(plan->phyrank + first_slot, l->phyrank, l->shape->num_replicas);
+    if (plan->logcnt) eplb_p_copy_ids(plan->logcnt + first_expert, l->logcnt, l->shape->num_experts);
+    if (plan->log2phy) {
+        size_t width = (size_t)plan->log2phy_width;
+        int32_t *log2phy = plan->log2phy + first_expert * width;
+        for (i = 0; i < experts * width; i++) log2phy[i] = -1;
+        for (i = 0; i < slots; i++)
+            log2phy[(size_t)l->phy2log[i] * width + (size_t)l->phyrank[i]] = (int32_t)i;
+    }
+    if (plan->layer_status) plan->layer_status[l->index] = EPLB_OK;
+}
+
+/* ------------------------------------------------------------------------------------- a layer */
+
+typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goes through */
+    eplb_p_layer  layer;
+    eplb_p_groups groups;
+    eplb_p_node   node;
+} eplb_p_planner;
+
+/* Groups to nodes, for some layers side by side. */
+static void eplb_p_place_groups(eplb_p_planner *p, int32_t sides)
+{
+    eplb_p_packer *side[EPLB_SIDES] = EPLB_ZERO_INIT;
+    int32_t i;
 
     for (i = 0; i < sides; i++) {
-        job[i].layer = first + i;
-        eplb_p_weigh_layer(&job[i], weight);
+        eplb_p_weigh_groups(&p[i].layer, &p[i].groups);
+        side[i]      = &p[i].groups.packer;
+        side[i]->row = (uint32_t)p[i].layer.index;
     }
-    eplb_p_place_groups(job, sides);
-    for (node = 0; node < job->shape.num_nodes; node++) eplb_p_plan_node(job, sides, node);
-    for (i = 0; i < sides && job->options.effort > 0; i++) {
-        eplb_p_improve_layer(&job[i], search);
-        eplb_p_number_slots(&job[i], search);
+    eplb_p_pack(side, sides, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
+    for (i = 0; i < sides; i++) eplb_p_order_experts(&p[i].groups, &p[i].layer);
+}
+
+/* Replicas to slots, slots to GPUs: node k of some layers side by side. */
+static void eplb_p_place_experts(eplb_p_planner *p, int32_t sides, int32_t k)
+{
+    eplb_p_replicas *replicas[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_packer *packer[EPLB_SIDES] = EPLB_ZERO_INIT;
+    const eplb_p_shape *shape = p->layer.shape;
+    const eplb_options *o = &shape->options;
+    int32_t i;
+
+    for (i = 0; i < sides; i++) {
+        replicas[i] = &p[i].node.replicas;
+        packer[i]   = &p[i].node.packer;
+        packer[i]->row = (uint32_t)p[i].layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
+        replicas[i]->load = p[i].layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
     }
+    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, shape->start_cap);
+    for (i = 0; i < sides; i++) eplb_p_share_load(&p[i].node, &p[i].layer, k);
+    eplb_p_pack(packer, sides, o->seed, EPLB_P_DRAW_GPUS);
+    for (i = 0; i < sides; i++) eplb_p_place_slots(&p[i].node, &p[i].layer, k);
+}
+
+/* How many layers are planned side by side: those that are improved take far longer there than elsewhere. */
+static int32_t eplb_p_num_sides(const eplb_p_shape *shape)
+{
+    return shape->options.effort > 0 ? 1 : EPLB_SIDES;
+}
+
+/* Layers first .. first+sides-1 from loads to plans, each by a planner of its own. */
+static void eplb_p_plan_layers(eplb_p_planner *p, int32_t sides, eplb_p_search *search, const float *weight,
+                               int32_t first)
+{
+    const eplb_p_shape *shape = p->layer.shape;
+    int32_t k, i;
+
+    for (i = 0; i < sides; i++) eplb_p_weigh_layer(&p[i].layer, weight, first + i);
+    eplb_p_place_groups(p, sides);
+    for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, sides, k);
+    if (shape->options.effort == 0) return;
+    for (i = 0; i < sides; i++) {
+        eplb_p_improve_layer(&p[i].layer, search);
+        eplb_p_number_slots(&p[i].layer, search);
+    }
+}
+
+/* =================================================================================================
+   D. OF A PLAN
+
+   in     a plan, wherever it comes from, and loads
+   out    what no plan can beat, and how even this one is
+   writes eplb_p_bounder, eplb_p_evaluator
+   calls  the ground; of the storey of a layer only its loads and D'Hondt's counts */
+
+/* ------------------------------------------------------------------------------------- bounds
+
+   What no plan can beat, from four facts about any plan:
+   - the most loaded GPU carries at least the mean;
+   - it carries at least any one replica, and D'Hondt's counts make the heaviest replica as light
+     as any counts can;
+   - under the hierarchical policy both hold for each node with the groups it was given, so the
+     bound is that of the best split of groups over nodes, found by trying all of them;
+   - where those are too many: some node holds the heaviest group, and at least the lightest others. */
+
+typedef struct eplb_p_bounder {
+    eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
+    float   *node_load;       /* [node_experts] loads of one node's experts */
+    double  *group_sum;       /* [K] */
+    double  *node_sum;        /* [N] load of the groups put on each node so far */
+    int32_t *node_fill;       /* [N] and their number */
+    int32_t *node_of;         /* [K] where each group is; -1 = not yet tried */
+} eplb_p_bounder;
+
+static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_bounder b;
+    b.replicas  = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
+    b.node_load = EPLB_P_TAKE(a, float, shape->node_experts);
+    b.group_sum = EPLB_P_TAKE(a, double, shape->num_groups);
+    b.node_sum  = EPLB_P_TAKE(a, double, shape->num_nodes);
+    b.node_fill = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b.node_of   = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    return b;
+}
+
+/* The lightest that the heaviest replica of these experts can be on so many slots.
+   Proof: let x be the heaviest replica of D'Hondt's counts c, of an expert below its cap. Bids only
+   fall, so every replica beyond an expert's first was given for a bid, load / (c - 1) or more, of
+   at least x. Counts whose replicas are all lighter than x must give each expert c or more, and
+   this one more than c: more slots than there are. At its cap an expert has no lighter replicas. */
+static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
+                                            int32_t num_phy, int32_t max_replicas)
+{
+    eplb_p_replicas *side = &b->replicas;
+    float heaviest;
+
+    b->replicas.num_log   = num_log;
+    b->replicas.num_spare = num_phy - num_log;
+    b->replicas.load      = load;
+    eplb_p_replicate(&side, 1, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
+    return (double)heaviest;
+}
+
+/* The same within a node, for the groups that are on it. */
+static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load,
+                                        int32_t node)
+{
+    int32_t group, i, n = 0;
+
+    for (group = 0; group < shape->num_groups; group++)
+        for (i = 0; i < shape->group_size && b->node_of[group] == node; i++)
+            b->node_load[n++] = load[group * shape->group_size + i];
+    EPLB_ASSERT(n == shape->node_experts);
+    return eplb_p_heaviest_replica_bound(b, b->node_load, n, shape->node_slots, shape->options.max_replicas);
+}
+
+#define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
+#define EPLB_P_SPLIT_LEAF  32    /* what a complete split counts for */
+
+/* The node after the group's present one that is worth trying: with room, light enough to stay
+   below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
+static int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
+{
+    int32_t node = b->node_of[group] + 1;
+
+    for (; node < shape->num_nodes; node++) {
+        if (node > 0 && b->node_fill[node - 1] == 0) return shape->num_nodes;
+        if (b->node_fill[node] == shape->node_groups) continue;
+        if ((b->node_sum[node] + b->group_sum[group]) / shape->node_gpus < best) return node;
+    }
+    return node;
+}
+
+/* The bound of the best split of groups over nodes, by depth-first search over all of them; 0 when
+   there are too many. No node's sum and no node's heaviest replica is below its part of the bound,
+   so a split is given up as soon as one of them reaches the best so far. */
+static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+{
+    double best = DBL_MAX;
+    int32_t group, node, last = shape->num_groups - 1, steps = 0;
+
+    for (node = 0; node < shape->num_nodes; node++) {
+        b->node_sum[node]  = 0.0;
+        b->node_fill[node] = 0;
+    }
+    b->node_of[0] = -1;
+    for (group = 0; group >= 0;) {
+        if (b->node_of[group] >= 0) { /* back from trying all that follows from here */
+            b->node_sum[b->node_of[group]] -= b->group_sum[group];
+            b->node_fill[b->node_of[group]]--;
+        }
+        node = eplb_p_next_node(b, shape, group, best);
+        if (node == shape->num_nodes) {
+            group--;
+            continue;
+        }
+        if (++steps > EPLB_P_SPLIT_STEPS) return 0.0;
+        b->node_of[group] = node;
+        b->node_sum[node] += b->group_sum[group];
+        b->node_fill[node]++;
+        if (group < last) {
+            b->node_of[++group] = -1;
+        } else {
+            double worst = 0.0, part;
+            for (node = 0; node < shape->num_nodes && worst < best; node++) {
+                part = b->node_sum[node] / shape->node_gpus;
+                if (part > worst) worst = part;
+                part = eplb_p_node_replica_bound(b, shape, load, node);
+                if (part > worst) worst = part;
+            }
+            if (worst < best) best = worst;
+            if (best <= least) return best; /* the bound cannot rise by this */
+            steps += EPLB_P_SPLIT_LEAF;
+        }
+    }
+    return best;
+}
+
+/* The load of the node with the heaviest group is at least that and its lightest company. */
+static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
+{
+    double heaviest = b->group_sum[0], lightest = b->group_sum[0];
+    int32_t group;
+
+    for (group = 1; group < shape->num_groups; group++) {
+        if (b->group_sum[group] > heaviest) heaviest = b->group_sum[group];
+        if (b->group_sum[group] < lightest) lightest = b->group_sum[group];
+    }
+    return (heaviest + (shape->node_groups - 1) * lightest) / shape->node_gpus;
+}
+
+/* The lower bound of the layer whose mean load this is, in its unit. */
+static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+{
+    double total = 0.0, bound, other;
+    int32_t group, i;
+
+    for (group = 0; group < shape->num_groups; group++) {
+        b->group_sum[group] = 0.0;
+        for (i = 0; i < shape->group_size; i++)
+            b->group_sum[group] += (double)load[group * shape->group_size + i];
+        total += b->group_sum[group];
+    }
+    bound = total / shape->num_gpus;
+    other = eplb_p_heaviest_replica_bound(b, load, shape->num_experts, shape->num_replicas,
+                                          shape->options.max_replicas);
+    if (other > bound) bound = other;
+    other = eplb_p_heaviest_group_bound(b, shape);
+    if (other > bound) bound = other;
+    if (shape->num_nodes > 1) {
+        other = eplb_p_split_bound(b, shape, load, bound);
+        if (other > bound) bound = other;
+    }
+    /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
+       more, and all else is in double precision. */
+    return bound * (1.0 - 4 * (double)FLT_EPSILON);
 }
 
 /* ----------------------------------------------------------------------------------- evaluate */
 
 typedef struct eplb_p_evaluator {
+    const eplb_p_shape *shape;
+    float   *load;    /* [E] mean over the samples that hold load, scaled */
     int32_t *count;   /* [E] replicas of each expert in the plan */
     int32_t  held;    /* slots that hold an expert */
     double  *share;   /* [E] load of each replica in one sample */
@@ -4069,77 +4085,78 @@ typedef struct eplb_p_evaluator {
     eplb_p_bounder bounder;
 } eplb_p_evaluator;
 
-static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, eplb_p_job *job)
+static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_evaluator v = EPLB_ZERO_INIT;
-    job->load = EPLB_P_TAKE(a, float, job->shape.num_experts);
-    v.count   = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
-    v.share   = EPLB_P_TAKE(a, double, job->shape.num_experts);
-    v.gpu_sum = EPLB_P_TAKE(a, double, job->shape.num_gpus);
-    v.bounder = eplb_p_carve_bounder(a, job);
+    v.shape   = shape;
+    v.load    = EPLB_P_TAKE(a, float, shape->num_experts);
+    v.count   = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    v.share   = EPLB_P_TAKE(a, double, shape->num_experts);
+    v.gpu_sum = EPLB_P_TAKE(a, double, shape->num_gpus);
+    v.bounder = eplb_p_carve_bounder(a, shape);
     return v;
 }
 
-static const int32_t *eplb_p_layer_slots(const eplb_p_job *job, const eplb_plan *plan, int32_t layer)
+static const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_plan *plan, int32_t layer)
 {
-    return plan->phy2log + (size_t)layer * (size_t)job->shape.num_replicas;
+    return plan->phy2log + (size_t)layer * (size_t)shape->num_replicas;
 }
 
 #define EPLB_P_EMPTY (-1) /* what stands in a slot that holds no expert */
 
 /* count, held of one layer's plan; fails where it is none. */
-static eplb_result eplb_p_count_replicas(const eplb_p_job *job, const int32_t *phy2log, eplb_p_evaluator *v)
+static eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy2log)
 {
     int32_t e, slot;
 
     v->held = 0;
-    for (e = 0; e < job->shape.num_experts; e++) v->count[e] = 0;
-    for (slot = 0; slot < job->shape.num_replicas; slot++) {
+    for (e = 0; e < v->shape->num_experts; e++) v->count[e] = 0;
+    for (slot = 0; slot < v->shape->num_replicas; slot++) {
         if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        if (!eplb_p_within(phy2log[slot], 0, job->shape.num_experts - 1)) return EPLB_ERR_PLAN;
+        if (!eplb_p_within(phy2log[slot], 0, v->shape->num_experts - 1)) return EPLB_ERR_PLAN;
         v->count[phy2log[slot]]++;
         v->held++;
     }
-    for (e = 0; e < job->shape.num_experts; e++)
+    for (e = 0; e < v->shape->num_experts; e++)
         if (v->count[e] == 0) return EPLB_ERR_PLAN;
     return EPLB_OK;
 }
 
 /* load [E] = the mean over the samples that hold load, all alike, scaled; rounded once, however many there
    are. Returns the scale, or 0 when there is no load. Share is not in use yet, and holds the sums. */
-static double eplb_p_evaluated_load(eplb_p_job *job, eplb_p_evaluator *v, const eplb_p_samples *samples,
+static double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *samples,
                                     int32_t *num_loaded)
 {
-    double scale = (double)eplb_p_samples_scale(samples, job->shape.num_experts);
+    double scale = (double)eplb_p_samples_scale(samples, v->shape->num_experts);
     int32_t t, e;
 
     *num_loaded = 0;
-    for (e = 0; e < job->shape.num_experts; e++) v->share[e] = 0.0;
+    for (e = 0; e < v->shape->num_experts; e++) v->share[e] = 0.0;
     for (t = 0; t < samples->num; t++) {
-        if (!eplb_p_holds_load(samples, t, job->shape.num_experts)) continue;
-        for (e = 0; e < job->shape.num_experts; e++) v->share[e] += (double)eplb_p_sample_load(samples, t, e);
+        if (!eplb_p_holds_load(samples, t, v->shape->num_experts)) continue;
+        for (e = 0; e < v->shape->num_experts; e++) v->share[e] += (double)eplb_p_sample_load(samples, t, e);
         ++*num_loaded;
     }
-    for (e = 0; e < job->shape.num_experts; e++)
-        job->load[e] = *num_loaded ? (float)(v->share[e] / *num_loaded * scale) : 0.0f;
+    for (e = 0; e < v->shape->num_experts; e++)
+        v->load[e] = *num_loaded ? (float)(v->share[e] / *num_loaded * scale) : 0.0f;
     return scale;
 }
 
 /* Load of each GPU under one sample of one layer's loads: added to gpu_sum; what all carry and the
    maximum are added to the report's running totals. */
-static void eplb_p_add_sample(const eplb_p_job *job, eplb_p_evaluator *v, const float *weight,
-                              const int32_t *phy2log, double *total, double *sum_of_maxima)
+static void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const int32_t *phy2log, double *total,
+                              double *sum_of_maxima)
 {
     double most = 0.0;
     int32_t e, gpu, i, slot = 0;
 
-    for (e = 0; e < job->shape.num_experts; e++) {
+    for (e = 0; e < v->shape->num_experts; e++) {
         v->share[e] = (double)weight[e] / v->count[e];
         *total += (double)weight[e];
     }
-    for (gpu = 0; gpu < job->shape.num_gpus; gpu++) {
+    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) {
         double sum = 0.0;
-        for (i = 0; i < job->gpu_slots; i++, slot++)
+        for (i = 0; i < v->shape->gpu_slots; i++, slot++)
             if (phy2log[slot] != EPLB_P_EMPTY) sum += v->share[phy2log[slot]];
         v->gpu_sum[gpu] += sum;
         if (sum > most) most = sum;
@@ -4147,13 +4164,13 @@ static void eplb_p_add_sample(const eplb_p_job *job, eplb_p_evaluator *v, const 
     *sum_of_maxima += most;
 }
 
-static int32_t eplb_p_count_duplicates(const eplb_p_job *job, const int32_t *phy2log)
+static int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t *phy2log)
 {
     int32_t duplicates = 0, slot, i;
 
-    for (slot = 0; slot < job->shape.num_replicas; slot++) {
+    for (slot = 0; slot < v->shape->num_replicas; slot++) {
         if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        for (i = slot - slot % job->gpu_slots; i < slot && phy2log[i] != phy2log[slot]; i++) {}
+        for (i = slot - slot % v->shape->gpu_slots; i < slot && phy2log[i] != phy2log[slot]; i++) {}
         duplicates += i < slot;
     }
     return duplicates;
@@ -4175,27 +4192,27 @@ static float eplb_p_reported_bound(double load)
     return (double)nearest > load ? eplb_p_from_bits(eplb_p_bits(nearest) - 1) : nearest;
 }
 
-static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const float *weight, int32_t layer,
+static void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_t layer,
                                 const int32_t *phy2log, eplb_layer_report *report)
 {
-    eplb_p_samples samples = eplb_p_layer_samples(job, weight, layer);
+    eplb_p_samples samples = eplb_p_layer_samples(v->shape, weight, layer);
     double mean = 0.0, most = 0.0, bound, scale, heaviest_replica = 0.0;
     int32_t t, e, gpu, num_loaded;
 
     samples.weight = NULL; /* all alike */
-    scale = eplb_p_evaluated_load(job, v, &samples, &num_loaded);
-    for (gpu = 0; gpu < job->shape.num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
+    scale = eplb_p_evaluated_load(v, &samples, &num_loaded);
+    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
     for (t = 0; t < samples.num; t++)
-        if (eplb_p_holds_load(&samples, t, job->shape.num_experts))
-            eplb_p_add_sample(job, v, samples.load + (size_t)t * samples.stride, phy2log, &mean, &most);
+        if (eplb_p_holds_load(&samples, t, v->shape->num_experts))
+            eplb_p_add_sample(v, samples.load + (size_t)t * samples.stride, phy2log, &mean, &most);
 
     report->max_logcnt = 0;
-    for (e = 0; e < job->shape.num_experts; e++) {
-        double each = (double)job->load[e] / v->count[e];
+    for (e = 0; e < v->shape->num_experts; e++) {
+        double each = (double)v->load[e] / v->count[e];
         if (each > heaviest_replica) heaviest_replica = each;
         if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
     }
-    report->num_duplicates = eplb_p_count_duplicates(job, phy2log);
+    report->num_duplicates = eplb_p_count_duplicates(v, phy2log);
     report->max_load       = 0.0f;
     report->mean_load      = 0.0f;
     report->balancedness   = 1.0f;
@@ -4203,175 +4220,168 @@ static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const floa
     report->replica_balancedness = 1.0f;
     if (num_loaded == 0) return;
 
-    mean = mean / num_loaded / job->shape.num_gpus;
+    mean = mean / num_loaded / v->shape->num_gpus;
     most = most / num_loaded;
     if (most < mean) most = mean; /* by rounding: the mean is the loads' alone, whatever the plan */
-    for (gpu = 0; gpu < job->shape.num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
-    bound = eplb_p_lower_bound(&v->bounder, job) / scale; /* a power of two, so dividing by it is exact */
+    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
+    bound = eplb_p_lower_bound(&v->bounder, v->shape, v->load) / scale; /* a power of two, so dividing by it is exact */
     report->max_load     = eplb_p_reported(most);
     report->mean_load    = eplb_p_reported_bound(mean);
     report->balancedness = eplb_p_balancedness(mean, most);
     report->lower_bound  = eplb_p_reported_bound(bound > mean ? bound : mean);
     report->replica_balancedness =
-        eplb_p_balancedness(mean / ((double)v->held / job->shape.num_gpus), heaviest_replica / scale);
+        eplb_p_balancedness(mean / ((double)v->held / v->shape->num_gpus), heaviest_replica / scale);
 }
 
-/* -------------------------------------------------------------------------------------- calls */
-
-/* options.sample_weight, if there is one: loads as others, and not all zero. */
-static eplb_result eplb_p_check_sample_weight(const eplb_p_job *job, eplb_diagnosis *why)
+/* Whether the slots of a layer hold experts, or nothing, and served no fewer than 0 tokens each, nor more of
+   one expert than int32_t can count. Where all slots together served no more than that, no expert needs a
+   sum of its own. */
+static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count,
+                                            int32_t num_slots, int32_t num_experts)
 {
-    const float *weight = job->options.sample_weight;
-    int32_t t, counting = 0;
+    int64_t sum = 0;
+    int32_t e, slot;
 
-    for (t = 0; weight && t < job->shape.num_samples; t++) {
-        if (eplb_p_check_load(&weight[t]) != EPLB_OK) {
-            if (why) why->sample = t;
-            return eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
-        }
-        counting += weight[t] > 0.0f;
+    for (slot = 0; slot < num_slots; slot++) {
+        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1)) return EPLB_ERR_PLAN;
+        if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
+        sum += slot_count[slot];
     }
-    return weight && !counting ? eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight") : EPLB_OK;
-}
-
-/* The problem as the policy sees it: defaults filled in, one group and one node when global. */
-static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_options *options, eplb_p_job *job,
-                                  eplb_diagnosis *why)
-{
-    eplb_problem *s = &job->shape;
-    eplb_result r;
-    int32_t cap;
-
-    if (!problem) return eplb_p_fail(why, EPLB_ERR_NULL, "problem");
-    *s = *problem;
-    eplb_options_preset(EPLB_PRESET_DEFAULT, &job->options);
-    if (options) job->options = *options;
-    r = eplb_p_check_options(&job->options, why);
-    if (r != EPLB_OK) return r;
-
-    if (s->num_layers < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_layers");
-    if (s->num_experts < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_experts");
-    if (s->num_replicas < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_replicas");
-    if (s->num_groups < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_groups");
-    if (s->num_nodes < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_nodes");
-    if (s->num_gpus < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_gpus");
-    if (s->num_samples < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_samples");
-    if (s->num_groups == 0) s->num_groups = 1;
-    if (s->num_nodes == 0) s->num_nodes = 1;
-    if (s->num_samples == 0) s->num_samples = 1;
-    if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
-    if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
-    if (s->num_gpus % s->num_nodes != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_nodes");
-
-    if (job->options.policy == EPLB_POLICY_GLOBAL ||
-        (job->options.policy == EPLB_POLICY_AUTO && s->num_groups % s->num_nodes != 0)) {
-        s->num_groups = 1;
-        s->num_nodes  = 1;
+    if (sum <= INT32_MAX) return EPLB_OK;
+    for (e = 0; e < num_experts; e++) {
+        sum = 0;
+        for (slot = 0; slot < num_slots; slot++)
+            if (phy2log[slot] == e) sum += slot_count[slot];
+        if (sum > INT32_MAX) return EPLB_ERR_OVERFLOW;
     }
-    if (s->num_groups % s->num_nodes != 0 || s->num_experts % s->num_groups != 0)
-        return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_groups");
-
-    job->group_size   = s->num_experts / s->num_groups;
-    job->node_groups  = s->num_groups / s->num_nodes;
-    job->node_experts = s->num_experts / s->num_nodes;
-    job->node_slots   = s->num_replicas / s->num_nodes;
-    job->node_gpus    = s->num_gpus / s->num_nodes;
-    job->gpu_slots    = s->num_replicas / s->num_gpus;
-
-    cap = job->options.max_replicas;
-    if (cap > 0 && (int64_t)cap * job->node_experts < job->node_slots)
-        return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
-    /* With more slots on a GPU than its node has experts, some are twice on every GPU. */
-    job->apart = job->options.effort > 0 && !job->options.allow_duplicates &&
-                 job->gpu_slots <= job->node_experts;
-    job->start_cap = job->apart && (cap == 0 || cap > job->node_gpus) ? job->node_gpus : cap;
-    if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts) ||
-        !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
-        return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
-    return eplb_p_check_sample_weight(job, why);
+    return EPLB_OK;
 }
 
-/* Memory for planning layers side by side, with a job for each; the first one is resolved. */
-static void eplb_p_carve_planning(eplb_p_arena *a, eplb_p_job *job, eplb_p_search *search)
+/* =================================================================================================
+   E. THE INTERFACE
+
+   in     the caller's arguments
+   out    the caller's arrays, once everything has been found right
+   writes eplb_p_call
+   calls  all storeys above: the bodies are thin, and in the order in which the functions are declared */
+
+/* --------------------------------------------------------------------------------------- calls */
+
+/* The arguments that travel together, and what is made of them. */
+typedef struct eplb_p_call {
+    const eplb_problem *problem;
+    const eplb_options *options;
+    const float        *weight;
+    const eplb_plan    *plan;
+    void               *scratch;
+    size_t              scratch_bytes;
+    int32_t             first_layer, num_layers;
+    eplb_diagnosis     *why;   /* NULL: nobody asks */
+    eplb_p_shape        shape; /* written by eplb_p_resolve alone */
+} eplb_p_call;
+
+static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_options *options,
+                                  const float *weight, const eplb_plan *plan, void *scratch,
+                                  size_t scratch_bytes)
 {
+    eplb_p_call c = EPLB_ZERO_INIT;
+    c.problem       = problem;
+    c.options       = options;
+    c.weight        = weight;
+    c.plan          = plan;
+    c.scratch       = scratch;
+    c.scratch_bytes = scratch_bytes;
+    c.num_layers    = problem ? problem->num_layers : 0;
+    return c;
+}
+
+/* Planners for layers side by side, and a search; what stands in the same column takes the same memory, one
+   after the other:
+
+     layer | groups | layer | groups | ..
+           | node   |       | node
+           | search                          where there is effort, and one layer at a time */
+static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p,
+                                  eplb_p_search *search)
+{
+    size_t phase;
     int32_t i;
 
-    for (i = 0; i < eplb_p_num_sides(job); i++) {
-        if (i > 0) job[i] = job[0];
-        eplb_p_carve_layer(a, &job[i]);
-        a->used = a->peak;
+    for (i = 0; i < eplb_p_num_sides(shape); i++) {
+        p[i].layer  = eplb_p_carve_layer(a, shape);
+        phase       = a->used;
+        p[i].groups = eplb_p_carve_groups(a, shape);
+        eplb_p_rewind(a, phase);
+        p[i].node = eplb_p_carve_node(a, shape);
+        a->used   = a->peak;
+        if (shape->options.effort == 0) continue;
+        eplb_p_rewind(a, phase);
+        *search = eplb_p_carve_search(a, shape);
     }
-    if (job->options.effort == 0) return;
-    eplb_p_rewind(a, job->shared_from);
-    *search = eplb_p_carve_search(a, job);
 }
 
 /* Scratch that suffices for planning and for evaluating alike. */
-static eplb_p_arena eplb_p_measure(eplb_p_job *job)
+static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_p_planner planner[EPLB_SIDES];
     eplb_p_search search;
 
-    eplb_p_carve_planning(&a, job, &search);
+    eplb_p_carve_planning(&a, shape, planner, &search);
     eplb_p_rewind(&a, 0);
-    eplb_p_carve_evaluator(&a, job);
+    eplb_p_carve_evaluator(&a, shape);
     return a;
+}
+
+/* Everything that can be wrong with a call, but for its layers and for a log2phy_width that is too narrow. */
+static eplb_result eplb_p_check_call(eplb_p_call *c)
+{
+    eplb_p_arena measured;
+    eplb_result r = eplb_p_resolve(c->problem, c->options, &c->shape, c->why);
+
+    if (r != EPLB_OK) return r;
+    measured = eplb_p_measure(&c->shape);
+    r = eplb_p_check_scratch(&measured, c->scratch, c->scratch_bytes, c->why);
+    if (r != EPLB_OK) return r;
+    if (!c->weight) return eplb_p_fail(c->why, EPLB_ERR_NULL, "weight");
+    if (!c->plan) return eplb_p_fail(c->why, EPLB_ERR_NULL, "plan");
+    if (!c->plan->phy2log) return eplb_p_fail(c->why, EPLB_ERR_NULL, "plan.phy2log");
+    return EPLB_OK;
+}
+
+/* All that can be wrong with a call is looked for; when nothing is, its scratch is laid out. */
+static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_p_search *search)
+{
+    const eplb_p_shape *s = &c->shape;
+    eplb_p_arena a;
+    eplb_result r = eplb_p_check_call(c);
+
+    if (r != EPLB_OK) return r;
+    if (c->plan->log2phy && c->plan->log2phy_width > 0 &&
+        !eplb_p_array_fits(s->num_layers, s->num_experts, c->plan->log2phy_width))
+        return eplb_p_fail(c->why, EPLB_ERR_OVERFLOW, "plan.log2phy_width");
+    if (c->first_layer < 0 || c->num_layers < 0 || c->first_layer > s->num_layers - c->num_layers)
+        return eplb_p_fail(c->why, EPLB_ERR_LAYER_RANGE, "first_layer, num_layers");
+    r = eplb_p_check_loads(c->weight, s->num_samples, s->num_layers, s->num_experts, c->first_layer,
+                           c->num_layers, c->why);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(c->scratch);
+    eplb_p_carve_planning(&a, s, planner, search);
+    return EPLB_OK;
 }
 
 EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
                                        size_t *bytes)
 {
-    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_shape shape = EPLB_ZERO_INIT;
     eplb_p_arena a;
-    eplb_result r = eplb_p_resolve(problem, options, job, NULL);
+    eplb_result r = eplb_p_resolve(problem, options, &shape, NULL);
 
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
-    a = eplb_p_measure(job);
+    a = eplb_p_measure(&shape);
     if (a.overflowed) return EPLB_ERR_OVERFLOW;
     *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
-}
-
-/* Everything that can be wrong with a call, but for a log2phy_width that is too narrow. */
-static eplb_result eplb_p_check_call(eplb_p_job *job, const eplb_problem *problem,
-                                     const eplb_options *options, const float *weight,
-                                     const eplb_plan *plan, const void *scratch, size_t scratch_bytes,
-                                     eplb_diagnosis *why)
-{
-    eplb_p_arena measured;
-    eplb_result r = eplb_p_resolve(problem, options, job, why);
-
-    if (r != EPLB_OK) return r;
-    measured = eplb_p_measure(job);
-    r = eplb_p_check_scratch(&measured, scratch, scratch_bytes, why);
-    if (r != EPLB_OK) return r;
-    if (!weight) return eplb_p_fail(why, EPLB_ERR_NULL, "weight");
-    if (!plan) return eplb_p_fail(why, EPLB_ERR_NULL, "plan");
-    if (!plan->phy2log) return eplb_p_fail(why, EPLB_ERR_NULL, "plan.phy2log");
-    return EPLB_OK;
-}
-
-static eplb_result eplb_p_prepare(eplb_p_job *job, eplb_p_search *search, const eplb_problem *problem,
-                                  const eplb_options *options, const float *weight, const eplb_plan *plan,
-                                  void *scratch, size_t scratch_bytes, int32_t first_layer,
-                                  int32_t num_layers, eplb_diagnosis *why)
-{
-    const eplb_problem *s = &job->shape;
-    eplb_p_arena a;
-    eplb_result r = eplb_p_check_call(job, problem, options, weight, plan, scratch, scratch_bytes, why);
-
-    if (r != EPLB_OK) return r;
-    if (plan->log2phy && plan->log2phy_width > 0 &&
-        !eplb_p_array_fits(s->num_layers, s->num_experts, plan->log2phy_width))
-        return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "plan.log2phy_width");
-    if (first_layer < 0 || num_layers < 0 || first_layer > s->num_layers - num_layers)
-        return eplb_p_fail(why, EPLB_ERR_LAYER_RANGE, "first_layer, num_layers");
-    r = eplb_p_check_loads(weight, s->num_samples, s->num_layers, s->num_experts, first_layer, num_layers,
-                           why);
-    if (r != EPLB_OK) return r;
-    a = eplb_p_arena_at(scratch);
-    eplb_p_carve_planning(&a, job, search);
     return EPLB_OK;
 }
 
@@ -4379,21 +4389,24 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
                                            const float *weight, const eplb_plan *plan, void *scratch,
                                            size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
 {
-    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
+    eplb_p_planner planner[EPLB_SIDES] = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t sides, layer, last, i;
-    eplb_result r = eplb_p_prepare(job, &search, problem, options, weight, plan, scratch, scratch_bytes,
-                                   first_layer, num_layers, NULL);
+    eplb_result r;
 
+    call.first_layer = first_layer;
+    call.num_layers  = num_layers;
+    r = eplb_p_prepare(&call, planner, &search);
     if (r != EPLB_OK) return r;
-    sides = eplb_p_num_sides(job);
+    sides = eplb_p_num_sides(&call.shape);
     last  = first_layer + num_layers;
     for (layer = first_layer; r == EPLB_OK && layer < last; layer += sides) {
         if (sides > last - layer) sides = last - layer;
-        eplb_p_plan_layers(job, sides, &search, weight, layer);
+        eplb_p_plan_layers(planner, sides, &search, weight, layer);
         for (i = 0; i < sides && r == EPLB_OK; i++) {
-            r = eplb_p_check_width(&job[i], plan, NULL);
-            if (r == EPLB_OK) eplb_p_store_layer(&job[i], plan);
+            r = eplb_p_check_width(&planner[i].layer, plan, NULL);
+            if (r == EPLB_OK) eplb_p_store_layer(&planner[i].layer, plan);
         }
     }
     return r;
@@ -4407,46 +4420,12 @@ EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_opti
                                  problem ? problem->num_layers : 0);
 }
 
-EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
-                                   const float *weight, const eplb_plan *plan,
-                                   eplb_layer_report *report, float *gpu_load, void *scratch,
-                                   size_t scratch_bytes)
-{
-    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
-    eplb_p_evaluator v;
-    eplb_p_arena a;
-    int32_t layer, gpu;
-    eplb_result r = eplb_p_check_call(job, problem, options, weight, plan, scratch, scratch_bytes, NULL);
-
-    if (r != EPLB_OK) return r;
-    if (!report) return EPLB_ERR_NULL;
-    r = eplb_p_check_loads(weight, job->shape.num_samples, job->shape.num_layers, job->shape.num_experts, 0,
-                           job->shape.num_layers, NULL);
-    if (r != EPLB_OK) return r;
-    a = eplb_p_arena_at(scratch);
-    v = eplb_p_carve_evaluator(&a, job);
-    for (layer = 0; layer < job->shape.num_layers; layer++) {
-        r = eplb_p_count_replicas(job, eplb_p_layer_slots(job, plan, layer), &v);
-        if (r != EPLB_OK) return r;
-    }
-
-    for (layer = 0; layer < job->shape.num_layers; layer++) {
-        const int32_t *phy2log = eplb_p_layer_slots(job, plan, layer);
-        eplb_p_count_replicas(job, phy2log, &v);
-        eplb_p_report_layer(job, &v, weight, layer, phy2log, &report[layer]);
-        if (!gpu_load) continue;
-        for (gpu = 0; gpu < job->shape.num_gpus; gpu++)
-            gpu_load[(size_t)layer * (size_t)job->shape.num_gpus + (size_t)gpu] =
-                eplb_p_reported(v.gpu_sum[gpu]);
-    }
-    return EPLB_OK;
-}
-
 EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_options *options,
                                    const float *weight, const eplb_plan *plan, void *scratch,
                                    size_t scratch_bytes, eplb_diagnosis *diagnosis)
 {
-    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
+    eplb_p_planner planner[EPLB_SIDES] = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
@@ -4460,16 +4439,218 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     diagnosis->width_needed = 0;
     diagnosis->bytes_needed = 0;
 
-    r = eplb_p_prepare(job, &search, problem, options, weight, plan, scratch, scratch_bytes, 0,
-                       problem ? problem->num_layers : 0, diagnosis);
-    for (layer = 0; r == EPLB_OK && plan->log2phy && layer < job->shape.num_layers; layer++) {
-        eplb_p_plan_layers(job, 1, &search, weight, layer);
-        r = eplb_p_check_width(job, plan, diagnosis);
+    call.why = diagnosis;
+    r = eplb_p_prepare(&call, planner, &search);
+    if (r != EPLB_OK || !plan->log2phy) return r;
+    for (layer = 0; r == EPLB_OK && layer < call.shape.num_layers; layer++) {
+        eplb_p_plan_layers(planner, 1, &search, weight, layer);
+        r = eplb_p_check_width(&planner->layer, plan, diagnosis);
     }
     return r;
 }
 
-/* ------------------------------------------------------------------------------------ samples */
+/* --------------------------------------------------------------------- the steps by themselves */
+
+/* The packing that a caller's `how` stands for, and whether it can be done. */
+static eplb_result eplb_p_resolve_packing(int32_t num_items, int32_t num_packs, const eplb_packing *how,
+                                          eplb_packing *resolved)
+{
+    eplb_options o = EPLB_ZERO_INIT;
+
+    if (num_items < 1 || num_packs < 1) return EPLB_ERR_COUNT;
+    if (num_items % num_packs != 0) return EPLB_ERR_DIVIDE;
+    eplb_options_preset(EPLB_PRESET_DEFAULT, &o);
+    *resolved = how ? *how : o.gpu_packing;
+    return eplb_p_check_packing(resolved, EPLB_P_DRAW_GPUS, NULL);
+}
+
+EPLB_API eplb_result eplb_packing_scratch_size(int32_t num_items, int32_t num_packs,
+                                               const eplb_packing *how, size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_packing resolved = EPLB_ZERO_INIT;
+    eplb_result r;
+
+    if (!bytes) return EPLB_ERR_NULL;
+    r = eplb_p_resolve_packing(num_items, num_packs, how, &resolved);
+    if (r != EPLB_OK) return r;
+    eplb_p_carve_packer(&a, num_items, num_packs, &resolved);
+    EPLB_P_TAKE(&a, float, num_items);
+    EPLB_P_TAKE(&a, int32_t, num_items);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows, int32_t num_items,
+                                           int32_t num_packs, const eplb_packing *how, uint64_t seed,
+                                           int32_t *pack_index, int32_t *rank_in_pack, void *scratch,
+                                           size_t scratch_bytes)
+{
+    eplb_p_arena a;
+    eplb_p_packer packer, *side = &packer;
+    eplb_packing resolved = EPLB_ZERO_INIT;
+    float *load;
+    int32_t *rank_unwanted, row;
+    size_t needed;
+    eplb_result r;
+
+    if (!weight || !pack_index || !scratch) return EPLB_ERR_NULL;
+    if (num_rows < 1) return EPLB_ERR_COUNT;
+    r = eplb_packing_scratch_size(num_items, num_packs, how, &needed);
+    if (r != EPLB_OK) return r;
+    eplb_p_resolve_packing(num_items, num_packs, how, &resolved);
+    if (!eplb_p_array_fits(num_rows, num_items, 1)) return EPLB_ERR_OVERFLOW;
+    if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
+    r = eplb_p_check_loads(weight, 1, num_rows, num_items, 0, num_rows, NULL);
+    if (r != EPLB_OK) return r;
+
+    a             = eplb_p_arena_at(scratch);
+    packer        = eplb_p_carve_packer(&a, num_items, num_packs, &resolved);
+    load          = EPLB_P_TAKE(&a, float, num_items);
+    rank_unwanted = EPLB_P_TAKE(&a, int32_t, num_items);
+    for (row = 0; row < num_rows; row++) {
+        size_t at = (size_t)row * (size_t)num_items;
+        eplb_p_samples sample = eplb_p_one_sample(weight + at);
+        eplb_p_mean_load(&sample, num_items, load);
+        packer.weight       = load;
+        packer.row          = (uint32_t)row;
+        packer.pack_index   = pack_index + at;
+        packer.rank_in_pack = rank_in_pack ? rank_in_pack + at : rank_unwanted;
+        eplb_p_pack(&side, 1, seed, EPLB_P_DRAW_GPUS);
+    }
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_replicate_scratch_size(int32_t num_log, int32_t num_phy, size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    if (num_log < 1 || num_phy < 1) return EPLB_ERR_COUNT;
+    if (num_phy < num_log) return EPLB_ERR_TOO_FEW;
+    eplb_p_carve_replicas(&a, num_log, num_phy);
+    EPLB_P_TAKE(&a, float, num_log);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_rows, int32_t num_log,
+                                            int32_t num_phy, int32_t replication, int32_t fixup_steps,
+                                            int32_t *phy2log, int32_t *rank, int32_t *logcnt,
+                                            void *scratch, size_t scratch_bytes)
+{
+    eplb_p_arena a;
+    eplb_p_replicas replicas, *side = &replicas;
+    float *load;
+    size_t needed;
+    int32_t row, i;
+    eplb_p_samples sample;
+    eplb_result r;
+
+    if (!weight || !phy2log || !scratch) return EPLB_ERR_NULL;
+    if (num_rows < 1) return EPLB_ERR_COUNT;
+    r = eplb_replicate_scratch_size(num_log, num_phy, &needed);
+    if (r != EPLB_OK) return r;
+    if (!eplb_p_is_one_of(replication, EPLB_NUM_REPLICATIONS) || fixup_steps < 0) return EPLB_ERR_OPTION;
+    if (!eplb_p_array_fits(num_rows, num_phy, 1)) return EPLB_ERR_OVERFLOW;
+    if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
+    r = eplb_p_check_loads(weight, 1, num_rows, num_log, 0, num_rows, NULL);
+    if (r != EPLB_OK) return r;
+
+    a        = eplb_p_arena_at(scratch);
+    replicas = eplb_p_carve_replicas(&a, num_log, num_phy);
+    load     = EPLB_P_TAKE(&a, float, num_log);
+    replicas.load = load;
+    for (row = 0; row < num_rows; row++) {
+        size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
+        sample = eplb_p_one_sample(weight + log);
+        eplb_p_mean_load(&sample, num_log, load);
+        eplb_p_replicate(&side, 1, replication, fixup_steps, 0);
+        for (i = 0; i < num_phy; i++) {
+            int32_t spare = i - num_log;
+            phy2log[phy + (size_t)i] = spare < 0 ? i : replicas.expert[spare];
+            if (rank) rank[phy + (size_t)i] = spare < 0 ? 0 : replicas.rank[spare];
+        }
+        if (logcnt) eplb_p_copy_ids(logcnt + log, replicas.count, num_log);
+    }
+    return EPLB_OK;
+}
+
+/* ------------------------------------------------------------------------ a plan that is there */
+
+EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb_plan *plan,
+                                         const int32_t *slot_count, int32_t *count)
+{
+    size_t layers, experts, slots, layer, i;
+
+    if (!problem || !plan || !plan->phy2log || !slot_count || !count) return EPLB_ERR_NULL;
+    if (problem->num_layers < 1 || problem->num_experts < 1 || problem->num_replicas < 1)
+        return EPLB_ERR_COUNT;
+    if (problem->num_replicas < problem->num_experts) return EPLB_ERR_TOO_FEW;
+    if (!eplb_p_array_fits(problem->num_layers, problem->num_replicas, 1)) return EPLB_ERR_OVERFLOW;
+
+    layers  = (size_t)problem->num_layers;
+    experts = (size_t)problem->num_experts;
+    slots   = (size_t)problem->num_replicas;
+    for (layer = 0; layer < layers; layer++) {
+        eplb_result r = eplb_p_check_slot_counts(plan->phy2log + layer * slots, slot_count + layer * slots,
+                                                 problem->num_replicas, problem->num_experts);
+        if (r != EPLB_OK) return r;
+    }
+
+    for (layer = 0; layer < layers; layer++) {
+        const int32_t *phy2log = plan->phy2log + layer * slots, *served = slot_count + layer * slots;
+        int32_t *sum = count + layer * experts;
+        for (i = 0; i < experts; i++) sum[i] = 0;
+        for (i = 0; i < slots; i++)
+            if (phy2log[i] != EPLB_P_EMPTY) sum[phy2log[i]] += served[i];
+    }
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
+                                   const float *weight, const eplb_plan *plan,
+                                   eplb_layer_report *report, float *gpu_load, void *scratch,
+                                   size_t scratch_bytes)
+{
+    eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
+    const eplb_p_shape *s = &call.shape;
+    eplb_p_evaluator v;
+    eplb_p_arena a;
+    int32_t layer, gpu;
+    eplb_result r = eplb_p_check_call(&call);
+
+    if (r != EPLB_OK) return r;
+    if (!report) return EPLB_ERR_NULL;
+    r = eplb_p_check_loads(weight, s->num_samples, s->num_layers, s->num_experts, 0, s->num_layers, NULL);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(scratch);
+    v = eplb_p_carve_evaluator(&a, s);
+    for (layer = 0; layer < s->num_layers; layer++) {
+        r = eplb_p_count_replicas(&v, eplb_p_layer_slots(s, plan, layer));
+        if (r != EPLB_OK) return r;
+    }
+
+    for (layer = 0; layer < s->num_layers; layer++) {
+        const int32_t *phy2log = eplb_p_layer_slots(s, plan, layer);
+        eplb_p_count_replicas(&v, phy2log);
+        eplb_p_report_layer(&v, weight, layer, phy2log, &report[layer]);
+        if (!gpu_load) continue;
+        for (gpu = 0; gpu < s->num_gpus; gpu++)
+            gpu_load[eplb_p_at(layer, s->num_gpus, gpu)] = eplb_p_reported(v.gpu_sum[gpu]);
+    }
+    return EPLB_OK;
+}
+
+/* =================================================================================================
+   F. THE WINDOW
+
+   in     samples of load as they come
+   out    the last of them, as eplb_rebalance takes them
+   writes eplb_window, which is the caller's
+   calls  the ground, and the check of loads */
 
 /* The layout of a window's memory. A row of all layers was checked to fit size_t. */
 static eplb_window eplb_p_carve_window(eplb_p_arena *a, int32_t num_layers, int32_t num_experts,
@@ -4619,60 +4800,6 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
     return EPLB_OK;
 }
 
-/* Whether the slots of a layer hold experts, or nothing, and served no fewer than 0 tokens each, nor more of
-   one expert than int32_t can count. Where all slots together served no more than that, no expert needs a
-   sum of its own. */
-static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count,
-                                            int32_t num_slots, int32_t num_experts)
-{
-    int64_t sum = 0;
-    int32_t e, slot;
-
-    for (slot = 0; slot < num_slots; slot++) {
-        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1)) return EPLB_ERR_PLAN;
-        if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
-        sum += slot_count[slot];
-    }
-    if (sum <= INT32_MAX) return EPLB_OK;
-    for (e = 0; e < num_experts; e++) {
-        sum = 0;
-        for (slot = 0; slot < num_slots; slot++)
-            if (phy2log[slot] == e) sum += slot_count[slot];
-        if (sum > INT32_MAX) return EPLB_ERR_OVERFLOW;
-    }
-    return EPLB_OK;
-}
-
-EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb_plan *plan,
-                                         const int32_t *slot_count, int32_t *count)
-{
-    size_t layers, experts, slots, layer, i;
-
-    if (!problem || !plan || !plan->phy2log || !slot_count || !count) return EPLB_ERR_NULL;
-    if (problem->num_layers < 1 || problem->num_experts < 1 || problem->num_replicas < 1)
-        return EPLB_ERR_COUNT;
-    if (problem->num_replicas < problem->num_experts) return EPLB_ERR_TOO_FEW;
-    if (!eplb_p_array_fits(problem->num_layers, problem->num_replicas, 1)) return EPLB_ERR_OVERFLOW;
-
-    layers  = (size_t)problem->num_layers;
-    experts = (size_t)problem->num_experts;
-    slots   = (size_t)problem->num_replicas;
-    for (layer = 0; layer < layers; layer++) {
-        eplb_result r = eplb_p_check_slot_counts(plan->phy2log + layer * slots, slot_count + layer * slots,
-                                                 problem->num_replicas, problem->num_experts);
-        if (r != EPLB_OK) return r;
-    }
-
-    for (layer = 0; layer < layers; layer++) {
-        const int32_t *phy2log = plan->phy2log + layer * slots, *served = slot_count + layer * slots;
-        int32_t *sum = count + layer * experts;
-        for (i = 0; i < experts; i++) sum[i] = 0;
-        for (i = 0; i < slots; i++)
-            if (phy2log[i] != EPLB_P_EMPTY) sum[phy2log[i]] += served[i];
-    }
-    return EPLB_OK;
-}
-
 #undef EPLB_P_SSE2
 #undef EPLB_P_AVX2
 #undef EPLB_P_NEON
@@ -4686,6 +4813,10 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #undef EPLB_P_LEAST
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD
+#undef EPLB_P_NAME
+#undef EPLB_P_PRESETS
+#undef EPLB_P_PRESET_ROW
+#undef EPLB_P_PRESET_NAME
 #undef EPLB_P_SLACK
 #undef EPLB_P_TAKE
 #undef EPLB_P_TAKE_ROWS
