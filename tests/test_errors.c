@@ -383,7 +383,7 @@ enum { NUM_NOISE_SCALES = sizeof noise_scales / sizeof *noise_scales };
 static void test_fields(void)
 {
     for (size_t i = 0; i < sizeof bad_problems / sizeof *bad_problems; i++) {
-        for (int32_t policy = EPLB_POLICY_AUTO; policy <= EPLB_POLICY_GLOBAL; policy++) {
+        for (int32_t policy = 0; policy < EPLB_NUM_POLICIES; policy++) {
             const bad_field *bad = &bad_problems[i];
             arguments        a = good_arguments();
             options.policy = policy;

@@ -142,7 +142,7 @@ static void check_replication(uint64_t seed)
     uint64_t state = ~seed;
     int32_t  rows = test_range(&state, 1, 3), num_log = test_range(&state, 1, 20);
     int32_t  num_phy = num_log + test_range(&state, 0, 40);
-    int32_t  replication = test_range(&state, EPLB_REPLICATE_DHONDT, EPLB_REPLICATE_HYBRID);
+    int32_t  replication = test_range(&state, 0, EPLB_NUM_REPLICATIONS - 1);
     int32_t  fixup_steps = test_range(&state, 0, 4);
     size_t   phys = (size_t)rows * (size_t)num_phy, logs = (size_t)rows * (size_t)num_log, bytes = 0;
     float   *weight = random_loads(&state, rows, num_log);
