@@ -1,7 +1,7 @@
 # test_cli.sh - the program eplb from outside: what it prints, the plans it writes, what it reads, how it
 # replays a trace, its pictures, and what it says of wrong files and arguments; and the generator of the
 # sample.
-. tests/check.sh
+. tests/check/check.sh
 
 SAMPLE=examples/data/loads_58x256.csv
 LC_ALL=C

@@ -1,7 +1,7 @@
 # test_cli_reading.sh - what the program eplb makes of files of loads: the forms of CSV, what its header's
 # names stand for, several files at a time, steps, axes, and memory. Forms of the same loads must give the
 # same plan; what cannot be read is refused in one line that names the cause.
-. tests/check.sh
+. tests/check/check.sh
 
 LC_ALL=C
 export LC_ALL
