@@ -955,8 +955,8 @@ refused "--policy is auto, hierarchical or global, not 'local'" --policy local
 refused "there is no preset 'finest'; try 'eplb presets'" --preset finest
 refused "--layers needs a layer or a range such as 3-7, not '1-'" --layers 1-
 refused "--layers needs a layer or a range such as 3-7, not '3-1'" --layers 3-1
-refused '--layers 1-2, but the last layer is 1' --replicas 16 --gpus 8 --layers 1-2
-refused '--show 1, but the layers planned are 0-0' --replicas 16 --gpus 8 --layers 0 --show 1
+refused '--layers 1-2, but the layers are 0-1' --replicas 16 --gpus 8 --layers 1-2
+refused '--show 1, but the layers planned are 0' --replicas 16 --gpus 8 --layers 0 --show 1
 refused '--replicas 15 is not a multiple of --gpus 8' --replicas 15 --gpus 8
 refused '--gpus 8 is not a multiple of --nodes 3' --replicas 16 --gpus 8 --nodes 3
 refused '--groups 3 is not a multiple of --nodes 2' \

@@ -48,20 +48,17 @@ static uint64_t parse_seed(const char *text)
 }
 
 /* A or A-B. */
-static void parse_layers(const char *text, int32_t *first, int32_t *last)
+static void parse_layers(const char *text, settings *s)
 {
     const char *end   = text + strlen(text);
     const char *dash  = strchr(text, '-');
-    int64_t     a = -1, b = -1;
-    bool        right = parse_integer(text, dash ? dash : end, &a);
+    bool        right = parse_integer(text, dash ? dash : end, &s->first_layer);
+    s->last_layer     = s->first_layer;
     if (right && dash)
-        right = parse_integer(dash + 1, end, &b);
-    else
-        b = a;
-    if (!right || a < 0 || b < a || b >= INT32_MAX)
+        right = parse_integer(dash + 1, end, &s->last_layer);
+    if (!right || s->first_layer < 0 || s->last_layer < s->first_layer)
         fail(STATUS_INPUT, "--layers needs a layer or a range such as 3-7, not '%s'", text);
-    *first = (int32_t)a;
-    *last  = (int32_t)b;
+    s->has_layers = true;
 }
 
 static int32_t parse_policy(const char *text)
@@ -186,7 +183,7 @@ static bool parse_plan_option(arguments *a, settings *s)
     if ((value = option_value(a, "--preset")))
         s->preset[0] = parse_preset(value, value + strlen(value));
     else if ((value = option_value(a, "--layers")))
-        parse_layers(value, &s->first_layer, &s->last_layer);
+        parse_layers(value, s);
     else if ((value = option_value(a, "--show")))
         s->show = parse_count("--show", value, 0);
     else if ((value = option_value(a, "--json")))
@@ -239,7 +236,6 @@ static settings parse_arguments(arguments *a, const char *command,
     s.preset[0]   = EPLB_PRESET_DEFAULT;
     s.num_presets = 1;
     s.effort      = -1;
-    s.last_layer  = -1;
     s.show        = -1;
     for (; a->at < a->count; a->at++) {
         const char *text = a->text[a->at];

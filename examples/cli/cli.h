@@ -95,8 +95,9 @@ typedef struct settings { /* what eplb plan or eplb replay was asked for */
     int32_t     effort;                  /* -1: as the preset has it */
     double      half_life;               /* in samples; 0 = all count alike */
     uint64_t    seed;
-    int32_t     first_layer, last_layer; /* plan; last -1: all */
-    int32_t     show;                    /* plan: layer to draw, -1: none */
+    bool        has_layers;              /* plan: whether only some were asked for */
+    int64_t     first_layer, last_layer; /* which, as the file numbers them */
+    int64_t     show;                    /* plan: layer to draw, -1: none */
     int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
     bool        quiet;
 } settings;
@@ -343,7 +344,8 @@ typedef struct planning { /* a problem, its plan and what there is to say of it 
     eplb_problem  problem;
     eplb_options  options;
     float        *sample_weight;           /* [T] in options, or NULL */
-    int32_t       first_layer, num_layers; /* what was planned */
+    int32_t       first_layer, num_layers; /* what was planned, counted from 0 */
+    const int64_t *layer;                  /* [num_layers] as the file numbers them */
     eplb_plan     plan;                    /* whole arrays, filled for these layers */
     layer_result *result;                  /* [num_layers] */
     float        *gpu_before, *gpu_after;  /* [num_layers, G] */
@@ -357,6 +359,15 @@ typedef struct plan_totals {
     int32_t   max_replicas;
     long long duplicates;
 } plan_totals;
+
+/* The place of a layer among layers that ascend; -1: it is none of them. */
+int32_t find_layer(const int64_t *layer, int32_t num_layers, int64_t number);
+
+/* Which layers there are, for messages: 0-57, or 1, 3, 5-9. */
+typedef struct layer_list {
+    char text[80];
+} layer_list;
+layer_list list_layers(const int64_t *layer, int32_t num_layers);
 
 /* Plans the layers asked for, and scores them before and after. */
 planning    make_plan(const settings *s, const loads *table);
@@ -432,7 +443,7 @@ long long replay_first_step(const replay *r, const loads *table, int32_t i);
 /* Of a plan: what it was made from, its layers and their total, and the GPUs of one layer. */
 void print_summary(FILE *out, const planning *p, const settings *s);
 void print_table(FILE *out, const planning *p, bool only_total);
-void print_bars(FILE *out, const planning *p, int32_t layer);
+void print_bars(FILE *out, const planning *p, int64_t layer);
 
 /* Of a replay: what it was made from, its windows, and its series. */
 void print_replay_summary(FILE *out, const replay *r, const settings *s, int32_t num_samples);

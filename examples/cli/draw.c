@@ -211,11 +211,12 @@ static void draw_heat_axes(FILE *out, const heat_map *m, const planning *p, box 
              p->problem.num_nodes > 1 && p->problem.num_nodes < m->num_gpus && m->gpus_each == 1
                  ? "; lines between nodes"
                  : "");
-    int64_t first = p->first_layer;
-    step          = tick_step(m->num_layers - 1, (int64_t)(b.height / (TEXT_SIZE + 5)));
-    for (int64_t layer = (first + step - 1) / step * step; layer < first + m->num_layers; layer += step) {
-        double row = (double)((layer - first) / m->layers_each) + 0.5;
-        svg_text(out, b.x - 6, b.y + row * m->cell_height + TEXT_DROP, END, "%d", (int)layer);
+    bool    follow = p->layer[m->num_layers - 1] - p->layer[0] == m->num_layers - 1; /* numbers, each other */
+    int64_t first  = follow ? p->layer[0] : 0;
+    step           = tick_step(m->num_layers - 1, (int64_t)(b.height / (TEXT_SIZE + 5)));
+    for (int64_t i = (step - first % step) % step; i < m->num_layers; i += step) {
+        double row = (double)(i / m->layers_each) + 0.5;
+        svg_text(out, b.x - 6, b.y + row * m->cell_height + TEXT_DROP, END, "%lld", (long long)p->layer[i]);
     }
     svg_side_text(out, b.x - 46, b.y + b.height / 2, "layer");
 }

@@ -86,6 +86,56 @@ float *make_sample_weight(const settings *s, int32_t num_samples)
     return weight;
 }
 
+int32_t find_layer(const int64_t *layer, int32_t num_layers, int64_t number)
+{
+    for (int32_t i = 0; i < num_layers; i++) {
+        if (layer[i] == number)
+            return i;
+    }
+    return -1;
+}
+
+/* Runs of layers that follow each other; when the room is used, dots stand for the rest. */
+layer_list list_layers(const int64_t *layer, int32_t num_layers)
+{
+    enum { RUN_BYTES = 48 }; /* of two numbers, and what stands around them */
+    layer_list list;
+    size_t     n = 0;
+    for (int32_t begin = 0, end; begin < num_layers; begin = end) {
+        for (end = begin + 1; end < num_layers && layer[end] == layer[end - 1] + 1;)
+            end++;
+        if (n + RUN_BYTES > sizeof list.text) {
+            snprintf(list.text + n, sizeof list.text - n, ", ..");
+            break;
+        }
+        n += (size_t)snprintf(list.text + n, RUN_BYTES, "%s%lld", begin ? ", " : "", (long long)layer[begin]);
+        if (end - begin > 1)
+            n += (size_t)snprintf(list.text + n, sizeof list.text - n, "-%lld", (long long)layer[end - 1]);
+    }
+    return list;
+}
+
+/* first_layer, num_layers and layer, as asked for. */
+static void select_layers(planning *p, const settings *s, const loads *table)
+{
+    int32_t L = table->num_layers, first = 0, end = L;
+    if (s->has_layers) {
+        while (first < L && table->layer[first] < s->first_layer)
+            first++;
+        for (end = first; end < L && table->layer[end] <= s->last_layer;)
+            end++;
+        if (first == end || s->first_layer < table->layer[0] || s->last_layer > table->layer[L - 1])
+            fail(STATUS_INPUT, "--layers %lld-%lld, but the layers are %s", (long long)s->first_layer,
+                 (long long)s->last_layer, list_layers(table->layer, L).text);
+    }
+    p->first_layer = first;
+    p->num_layers  = end - first;
+    p->layer       = table->layer + first;
+    if (s->show >= 0 && find_layer(p->layer, p->num_layers, s->show) < 0)
+        fail(STATUS_INPUT, "--show %lld, but the layers planned are %s", (long long)s->show,
+             list_layers(p->layer, p->num_layers).text);
+}
+
 /* What there is without a planner: slot i holds expert i, the spare slots the first experts again. */
 void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts)
 {
@@ -115,14 +165,7 @@ planning make_plan(const settings *s, const loads *table)
     p.options               = make_options(s, s->preset[0]);
     p.sample_weight         = make_sample_weight(s, table->num_samples);
     p.options.sample_weight = p.sample_weight;
-    p.first_layer           = s->first_layer;
-    p.num_layers            = (s->last_layer < 0 ? table->num_layers : s->last_layer + 1) - s->first_layer;
-    if (s->last_layer >= table->num_layers)
-        fail(STATUS_INPUT, "--layers %d-%d, but the last layer is %d", (int)s->first_layer,
-             (int)s->last_layer, (int)table->num_layers - 1);
-    if (s->show >= 0 && (s->show < p.first_layer || s->show >= p.first_layer + p.num_layers))
-        fail(STATUS_INPUT, "--show %d, but the layers planned are %d-%d", (int)s->show, (int)p.first_layer,
-             (int)(p.first_layer + p.num_layers - 1));
+    select_layers(&p, s, table);
     check_result(&p.problem, &p.options, table->weight,
                  eplb_scratch_size(&p.problem, &p.options, &p.scratch_bytes));
 

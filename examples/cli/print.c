@@ -18,9 +18,9 @@ void print_table(FILE *out, const planning *p, bool only_total)
     for (int32_t i = 0; i < p->num_layers && !only_total; i++) {
         const layer_result      *r = &p->result[i];
         const eplb_layer_report *q = &r->after;
-        char                     label[16];
+        char                     label[24];
         double                   gap = 1 / load_share((double)q->lower_bound, (double)q->max_load) - 1;
-        snprintf(label, sizeof label, "%d", (int)(p->first_layer + i));
+        snprintf(label, sizeof label, "%lld", (long long)p->layer[i]);
         fprintf(out, ROW, label, (double)r->before.balancedness, (double)q->balancedness,
                 load_share((double)q->mean_load, (double)q->lower_bound), 100 * gap, (int)q->max_logcnt,
                 (long long)q->num_duplicates, r->microseconds);
@@ -153,12 +153,12 @@ static float largest(const float *load, int32_t begin, int32_t end)
 
 /* The load of each GPU in one layer, before and after. With more than BAR_MAX_ROWS GPUs a row shows
    the most loaded of as many neighbours as it takes. */
-void print_bars(FILE *out, const planning *p, int32_t layer)
+void print_bars(FILE *out, const planning *p, int64_t layer)
 {
     int32_t             G     = p->problem.num_gpus;
     int32_t             each  = (G - 1) / BAR_MAX_ROWS + 1; /* GPUs in a row */
     int                 width = each > 1 ? 11 : 5;          /* of the column of GPUs */
-    size_t              i     = (size_t)(layer - p->first_layer);
+    size_t              i     = (size_t)find_layer(p->layer, p->num_layers, layer);
     const layer_result *r     = &p->result[i];
     const float        *load[2] = {p->gpu_before + i * (size_t)G, p->gpu_after + i * (size_t)G};
     double              mean    = (double)r->after.mean_load;
@@ -167,11 +167,11 @@ void print_bars(FILE *out, const planning *p, int32_t layer)
     double              cells   = full > 0 ? BAR_CELLS / full : 0; /* of a unit of load */
     bool                utf8    = locale_is_utf8();
     if (!isfinite(full)) {
-        fprintf(out, "\nlayer %d: its sums of loads leave float32 and cannot be drawn\n", (int)layer);
+        fprintf(out, "\nlayer %lld: its sums of loads leave float32 and cannot be drawn\n", (long long)layer);
         return;
     }
     int mark = (int)(mean * cells) < BAR_CELLS ? (int)(mean * cells) : BAR_CELLS - 1;
-    fprintf(out, "\nlayer %d, load of each GPU%s; 1.00 is the mean, at the %s\n", (int)layer,
+    fprintf(out, "\nlayer %lld, load of each GPU%s; 1.00 is the mean, at the %s\n", (long long)layer,
             each > 1 ? ", the largest in each row" : "", utf8 ? "│" : "|");
     fprintf(out, "%*s  before, balancedness %-*.4f  after, balancedness %.4f\n", width, "GPU", BAR_CELLS - 13,
             (double)r->before.balancedness, (double)r->after.balancedness);

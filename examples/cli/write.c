@@ -54,7 +54,7 @@ static void write_json_layer(FILE *out, const planning *p, int32_t i)
     const int32_t      *phy2log = p->plan.phy2log + layer * (size_t)q->num_replicas;
     const int32_t      *phyrank = p->plan.phyrank + layer * (size_t)q->num_replicas;
     const int32_t      *logcnt  = p->plan.logcnt + layer * (size_t)q->num_experts;
-    fprintf(out, "{\"layer\":%zu", layer);
+    fprintf(out, "{\"layer\":%lld", (long long)p->layer[i]);
     write_real(out, "balancedness_before", r->before.balancedness);
     write_real(out, "balancedness", r->after.balancedness);
     write_real(out, "max_load", r->after.max_load);
@@ -100,12 +100,12 @@ static void write_csv(FILE *out, const planning *p)
     int32_t R = p->problem.num_replicas, slots_per_gpu = R / p->problem.num_gpus;
     int32_t gpus_per_node = p->problem.num_gpus / p->problem.num_nodes;
     fprintf(out, "layer,slot,node,gpu,expert,replica\n");
-    for (int32_t layer = p->first_layer; layer < p->first_layer + p->num_layers; layer++) {
+    for (int32_t i = 0; i < p->num_layers; i++) {
         for (int32_t slot = 0; slot < R; slot++) {
-            size_t  at  = (size_t)layer * (size_t)R + (size_t)slot;
+            size_t  at  = (size_t)(p->first_layer + i) * (size_t)R + (size_t)slot;
             int32_t gpu = slot / slots_per_gpu;
-            fprintf(out, "%d,%d,%d,%d,%d,%d\n", (int)layer, (int)slot, (int)(gpu / gpus_per_node), (int)gpu,
-                    (int)p->plan.phy2log[at], (int)p->plan.phyrank[at]);
+            fprintf(out, "%lld,%d,%d,%d,%d,%d\n", (long long)p->layer[i], (int)slot,
+                    (int)(gpu / gpus_per_node), (int)gpu, (int)p->plan.phy2log[at], (int)p->plan.phyrank[at]);
         }
     }
 }
