@@ -369,15 +369,20 @@ typedef struct layer_list {
 } layer_list;
 layer_list list_layers(const int64_t *layer, int32_t num_layers);
 
-/* Plans the layers asked for, and scores them before and after. */
-planning    make_plan(const settings *s, const loads *table);
+/* Plans the layers asked for on all samples, and scores them before and after. */
+planning    make_plan(const settings *s, feed *from);
 void        free_planning(planning *p);
 plan_totals total_of_plan(const planning *p);
 
-/* What a plan is made from, by the settings; make_sample_weight gives NULL when all samples count alike. */
-eplb_problem make_problem(const settings *s, const loads *table);
+/* What a plan is made from, by the settings. */
+eplb_problem make_problem(const settings *s, const feed *from);
 eplb_options make_options(const settings *s, int32_t preset);
-float       *make_sample_weight(const settings *s, int32_t num_samples);
+
+/* Whether a sample tells anything: samples without load count for nothing. */
+bool holds_load(const float *sample, size_t count);
+
+/* What a sample counts for that so many samples with load are newer than. */
+float weight_of_age(const settings *s, int32_t newer);
 
 /* The plan there is without a planner. */
 void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts);
@@ -404,16 +409,21 @@ typedef struct trial { /* one plan */
 } trial;
 
 typedef struct replay {
-    const float *weight;                        /* the trace, [samples, L, E] */
-    eplb_problem problem;                       /* num_samples is the window's */
-    int32_t      num_plans;                     /* of each series: windows that have a next one */
-    int32_t      history;                       /* samples that a plan is made from; fewer at first */
+    feed        *from;
+    eplb_problem problem;                       /* num_samples differs from call to call */
+    int32_t      window;                        /* samples in each, those without load too */
+    int32_t      num_windows, num_idle;         /* in the trace; those without load, which are left out */
+    int32_t      num_plans;                     /* of each series: windows with load that have a next one */
+    int32_t     *plan_window;                   /* [num_plans] the window at whose end a plan was made */
+    int32_t      history;                       /* samples with load that a plan is made from; fewer at first */
     int32_t      num_series;
     const char  *name[1 + EPLB_NUM_PRESETS];
     eplb_options options[1 + EPLB_NUM_PRESETS]; /* of each series; 0: those that the bound is under */
     eplb_options scoring;                       /* those with a bound that costs little */
     float       *sample_weight;                 /* [history] or NULL */
-    int32_t     *in_order, *phy2log;            /* [L, R] the experts in order; the plan being tried */
+    float       *sample;                        /* [history + window, L, E] the last ones with load */
+    int32_t      num_held, num_own;             /* of them; those of the window at hand, which are the last */
+    int32_t     *phy2log;                       /* [num_series, L, R] the last plans */
     trial       *trial;                         /* [num_plans, num_series] */
     double      *bound;                         /* [num_plans] of score.most on the next window */
     eplb_layer_report *report;                  /* [L] of score_plan */
@@ -421,8 +431,8 @@ typedef struct replay {
     size_t       scratch_bytes;
 } replay;
 
-/* Play_trace makes and scores all plans of a replay. */
-replay make_replay(const settings *s, const loads *table);
+/* Play_trace reads the trace, and makes and scores all plans of a replay. */
+replay make_replay(const settings *s, feed *from);
 void   play_trace(replay *r);
 void   free_replay(replay *r);
 
@@ -436,7 +446,7 @@ double replay_next_bound(const replay *r, int32_t i);
 double replay_total_bound(const replay *r);
 
 /* What the file calls the first sample of the window that plan i was made at the end of. */
-long long replay_first_step(const replay *r, const loads *table, int32_t i);
+long long replay_first_step(const replay *r, int32_t i);
 
 /* ------------------------------------------------------------------------------------ print.c */
 
@@ -446,7 +456,7 @@ void print_table(FILE *out, const planning *p, bool only_total);
 void print_bars(FILE *out, const planning *p, int64_t layer);
 
 /* Of a replay: what it was made from, its windows, and its series. */
-void print_replay_summary(FILE *out, const replay *r, const settings *s, int32_t num_samples);
+void print_replay_summary(FILE *out, const replay *r, const settings *s);
 void print_windows(FILE *out, const replay *r);
 void print_series(FILE *out, const replay *r);
 
@@ -454,7 +464,7 @@ void print_series(FILE *out, const replay *r);
 
 /* An SVG: the load of each GPU in each layer; balancedness over the windows. */
 void draw_heat_map(FILE *out, const planning *p, const settings *s);
-void draw_chart(FILE *out, const replay *r, const settings *s, const loads *table);
+void draw_chart(FILE *out, const replay *r, const settings *s);
 
 /* ------------------------------------------------------------------------------------ write.c */
 
@@ -463,6 +473,6 @@ bool to_stdout(const char *path);
 
 /* All files asked for; ends the program, leaving none, when one cannot be written. */
 void write_plan(const planning *p, const settings *s);
-void write_replay(const replay *r, const settings *s, const loads *table);
+void write_replay(const replay *r, const settings *s);
 
 #endif

@@ -336,7 +336,7 @@ static double chart_y(const chart *c, double value)
     return c->plot.y + (1 - part) * c->plot.height;
 }
 
-static void draw_chart_axes(FILE *out, const chart *c, const loads *table)
+static void draw_chart_axes(FILE *out, const chart *c)
 {
     const replay *r        = c->replay;
     double        bottom   = c->plot.y + c->plot.height;
@@ -349,14 +349,14 @@ static void draw_chart_axes(FILE *out, const chart *c, const loads *table)
         svg_text(out, c->plot.x - 8, y + TEXT_DROP, END, "%.*f", decimals, value);
     }
     for (int32_t i = 0; i < r->num_plans; i++) {
-        int width = snprintf(NULL, 0, "%lld", replay_first_step(r, table, i));
+        int width = snprintf(NULL, 0, "%lld", replay_first_step(r, i));
         widest    = width > widest ? width : widest;
     }
     int64_t step = tick_step(r->num_plans - 1, (int64_t)c->plot.width / (widest * DIGIT_WIDTH + 30));
     for (int64_t i = 0; i < r->num_plans; i += step) {
         double x = chart_x(c, (int32_t)i);
         svg_line(out, x, bottom, x, bottom + 5, "stroke=\"" INK "\"");
-        svg_text(out, x, bottom + 20, MIDDLE, "%lld", replay_first_step(r, table, (int32_t)i));
+        svg_text(out, x, bottom + 20, MIDDLE, "%lld", replay_first_step(r, (int32_t)i));
     }
     svg_line(out, c->plot.x, bottom, c->plot.x + c->plot.width, bottom, "stroke=\"" INK "\"");
     svg_side_text(out, c->plot.x - 58, c->plot.y + c->plot.height / 2, "balancedness");
@@ -406,7 +406,7 @@ static void draw_chart_legend(FILE *out, const replay *r)
     }
 }
 
-void draw_chart(FILE *out, const replay *r, const settings *s, const loads *table)
+void draw_chart(FILE *out, const replay *r, const settings *s)
 {
     box   upper    = {CHART_LEFT, CHART_TOP, CHART_WIDTH, CHART_UPPER};
     box   lower    = {CHART_LEFT, CHART_TOP + CHART_UPPER + CHART_GAP, CHART_WIDTH, CHART_LOWER};
@@ -415,8 +415,8 @@ void draw_chart(FILE *out, const replay *r, const settings *s, const loads *tabl
     svg_begin(out, bottom + 60, "Balancedness of plans on the next window");
     fprintf(out, "<text x=\"%d\" y=\"56\" text-anchor=\"middle\">", PICTURE_WIDTH / 2);
     print_shape(out, &r->problem, r->problem.num_layers);
-    fprintf(out, "; windows of %d sample%s, plans of the last %d", (int)r->problem.num_samples,
-            r->problem.num_samples == 1 ? "" : "s", (int)r->history);
+    fprintf(out, "; windows of %d sample%s, plans of the last %d", (int)r->window,
+            r->window == 1 ? "" : "s", (int)r->history);
     if (s->half_life > 0)
         fprintf(out, ", half-life %g", s->half_life);
     fprintf(out, "</text>\n");
@@ -425,7 +425,7 @@ void draw_chart(FILE *out, const replay *r, const settings *s, const loads *tabl
         svg_text(out, CHART_LEFT, plots[i].plot.y - 16, START, "%s",
                  i == 0 ? "Presets" : "Beside the bound and the experts in order");
         fprintf(out, "</g>\n");
-        draw_chart_axes(out, &plots[i], table);
+        draw_chart_axes(out, &plots[i]);
         for (int32_t series = plots[i].last; series >= plots[i].first; series--)
             draw_series(out, &plots[i], series); /* of equal lines the first preset's shows */
     }

@@ -26,8 +26,7 @@ static int run_plan(arguments *a)
 {
     settings s     = parse_plan_arguments(a);
     feed     from  = feed_open(&s);
-    loads    table = read_all(&from);
-    planning p     = make_plan(&s, &table);
+    planning p     = make_plan(&s, &from);
     FILE    *out   = table_output(&s);
     write_plan(&p, &s);
     if (!s.quiet)
@@ -36,7 +35,6 @@ static int run_plan(arguments *a)
     if (s.show >= 0)
         print_bars(out, &p, s.show);
     free_planning(&p);
-    free_loads(&table);
     feed_close(&from);
     free(s.inputs);
     return STATUS_OK;
@@ -46,18 +44,16 @@ static int run_replay(arguments *a)
 {
     settings s     = parse_replay_arguments(a);
     feed     from  = feed_open(&s);
-    loads    table = read_all(&from);
-    replay   r     = make_replay(&s, &table);
+    replay   r     = make_replay(&s, &from);
     FILE    *out   = table_output(&s);
     play_trace(&r);
-    write_replay(&r, &s, &table);
+    write_replay(&r, &s);
     if (!s.quiet) {
-        print_replay_summary(out, &r, &s, table.num_samples);
+        print_replay_summary(out, &r, &s);
         print_windows(out, &r);
     }
     print_series(out, &r);
     free_replay(&r);
-    free_loads(&table);
     feed_close(&from);
     free(s.inputs);
     return STATUS_OK;

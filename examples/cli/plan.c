@@ -51,16 +51,16 @@ void check_result(const eplb_problem *problem, const eplb_options *options, cons
         fail_problem(problem, options, weight, result);
 }
 
-eplb_problem make_problem(const settings *s, const loads *table)
+eplb_problem make_problem(const settings *s, const feed *from)
 {
     eplb_problem problem = EPLB_ZERO_INIT;
-    problem.num_layers   = table->num_layers;
-    problem.num_experts  = table->num_experts;
+    problem.num_layers   = from->num_layers;
+    problem.num_experts  = from->num_experts;
     problem.num_replicas = s->replicas;
     problem.num_groups   = s->groups;
     problem.num_nodes    = s->nodes;
     problem.num_gpus     = s->gpus;
-    problem.num_samples  = table->num_samples;
+    problem.num_samples  = from->num_samples;
     return problem;
 }
 
@@ -75,14 +75,32 @@ eplb_options make_options(const settings *s, int32_t preset)
     return options;
 }
 
-/* What each sample counts for, the newest, which is the last, 1; NULL when all count alike. */
-float *make_sample_weight(const settings *s, int32_t num_samples)
+bool holds_load(const float *sample, size_t count)
+{
+    size_t i = 0;
+    while (i < count && !(sample[i] > 0))
+        i++;
+    return i < count;
+}
+
+float weight_of_age(const settings *s, int32_t newer)
+{
+    return (float)half_to_the(newer / s->half_life);
+}
+
+/* What each sample counts for, the newest with load 1; NULL when all count alike. Only samples with load
+   age others, so that more of those without leave all weights as they are. */
+static float *make_sample_weight(const settings *s, const loads *table)
 {
     if (s->half_life <= 0)
         return NULL;
-    float *weight = (float *)allocate((size_t)num_samples, sizeof(float));
-    for (int32_t t = 0; t < num_samples; t++)
-        weight[t] = (float)half_to_the((num_samples - 1 - t) / s->half_life);
+    float  *weight = (float *)allocate((size_t)table->num_samples, sizeof(float));
+    size_t  count  = (size_t)table->num_layers * (size_t)table->num_experts;
+    int32_t newer  = 0;
+    for (int32_t t = table->num_samples - 1; t >= 0; t--) {
+        weight[t] = weight_of_age(s, newer);
+        newer += holds_load(table->weight + (size_t)t * count, count);
+    }
     return weight;
 }
 
@@ -116,21 +134,21 @@ layer_list list_layers(const int64_t *layer, int32_t num_layers)
 }
 
 /* first_layer, num_layers and layer, as asked for. */
-static void select_layers(planning *p, const settings *s, const loads *table)
+static void select_layers(planning *p, const settings *s, const feed *from)
 {
-    int32_t L = table->num_layers, first = 0, end = L;
+    int32_t L = from->num_layers, first = 0, end = L;
     if (s->has_layers) {
-        while (first < L && table->layer[first] < s->first_layer)
+        while (first < L && from->layer[first] < s->first_layer)
             first++;
-        for (end = first; end < L && table->layer[end] <= s->last_layer;)
+        for (end = first; end < L && from->layer[end] <= s->last_layer;)
             end++;
-        if (first == end || s->first_layer < table->layer[0] || s->last_layer > table->layer[L - 1])
+        if (first == end || s->first_layer < from->layer[0] || s->last_layer > from->layer[L - 1])
             fail(STATUS_INPUT, "--layers %lld-%lld, but the layers are %s", (long long)s->first_layer,
-                 (long long)s->last_layer, list_layers(table->layer, L).text);
+                 (long long)s->last_layer, list_layers(from->layer, L).text);
     }
     p->first_layer = first;
     p->num_layers  = end - first;
-    p->layer       = table->layer + first;
+    p->layer       = from->layer + first;
     if (s->show >= 0 && find_layer(p->layer, p->num_layers, s->show) < 0)
         fail(STATUS_INPUT, "--show %lld, but the layers planned are %s", (long long)s->show,
              list_layers(p->layer, p->num_layers).text);
@@ -157,21 +175,22 @@ static eplb_layer_report evaluate_layer(const planning *p, const float *weight, 
     return report;
 }
 
-planning make_plan(const settings *s, const loads *table)
+planning make_plan(const settings *s, feed *from)
 {
     planning p;
     memset(&p, 0, sizeof p);
-    p.problem               = make_problem(s, table);
-    p.options               = make_options(s, s->preset[0]);
-    p.sample_weight         = make_sample_weight(s, table->num_samples);
-    p.options.sample_weight = p.sample_weight;
-    select_layers(&p, s, table);
-    check_result(&p.problem, &p.options, table->weight,
+    p.problem = make_problem(s, from);
+    p.options = make_options(s, s->preset[0]);
+    select_layers(&p, s, from);
+    check_result(&p.problem, &p.options, NULL,
                  eplb_scratch_size(&p.problem, &p.options, &p.scratch_bytes));
+    loads table             = read_all(from);
+    p.sample_weight         = make_sample_weight(s, &table);
+    p.options.sample_weight = p.sample_weight;
 
     /* eplb_scratch_size has found that L * R and T * L * E fit. */
-    size_t L = (size_t)table->num_layers, E = (size_t)table->num_experts, R = (size_t)s->replicas;
-    size_t G = (size_t)s->gpus, T = (size_t)table->num_samples, n = (size_t)p.num_layers;
+    size_t L = (size_t)table.num_layers, E = (size_t)table.num_experts, R = (size_t)s->replicas;
+    size_t G = (size_t)s->gpus, T = (size_t)table.num_samples, n = (size_t)p.num_layers;
     void    *scratch  = allocate(p.scratch_bytes, 1);
     int32_t *in_order = (int32_t *)allocate(R, sizeof(int32_t));
     float   *weight   = (float *)allocate(T * E, sizeof(float)); /* one layer's, [T, E] */
@@ -183,17 +202,17 @@ planning make_plan(const settings *s, const loads *table)
     p.gpu_after       = (float *)allocate(n * G, sizeof(float));
     p.list_start      = (int32_t *)allocate(E, sizeof(int32_t));
     p.list            = (int32_t *)allocate(R, sizeof(int32_t));
-    plan_in_order(in_order, s->replicas, table->num_experts);
+    plan_in_order(in_order, s->replicas, table.num_experts);
 
     for (size_t i = 0; i < n; i++) {
         size_t layer = (size_t)p.first_layer + i;
         double begun = seconds_now();
-        check_result(&p.problem, &p.options, table->weight,
-                     eplb_rebalance_layers(&p.problem, &p.options, table->weight, &p.plan, scratch,
+        check_result(&p.problem, &p.options, table.weight,
+                     eplb_rebalance_layers(&p.problem, &p.options, table.weight, &p.plan, scratch,
                                            p.scratch_bytes, (int32_t)layer, 1));
         p.result[i].microseconds = 1e6 * (seconds_now() - begun);
         for (size_t t = 0; t < T; t++)
-            memcpy(weight + t * E, table->weight + (t * L + layer) * E, E * sizeof(float));
+            memcpy(weight + t * E, table.weight + (t * L + layer) * E, E * sizeof(float));
         p.result[i].before = evaluate_layer(&p, weight, in_order, p.gpu_before + i * G, scratch);
         p.result[i].after =
             evaluate_layer(&p, weight, p.plan.phy2log + layer * R, p.gpu_after + i * G, scratch);
@@ -203,6 +222,7 @@ planning make_plan(const settings *s, const loads *table)
     free(scratch);
     free(in_order);
     free(weight);
+    free_loads(&table);
     return p;
 }
 

@@ -65,7 +65,7 @@ void print_windows(FILE *out, const replay *r)
         fprintf(out, "  %*s", REPLAY_COLUMN, r->name[series]);
     fprintf(out, "  %6s\n", "bound");
     for (int32_t i = 0; i < r->num_plans; i++) {
-        fprintf(out, "%6d", (int)i);
+        fprintf(out, "%6d", (int)r->plan_window[i]);
         for (int32_t series = 0; series < r->num_series; series++) {
             int length = (int)strlen(r->name[series]);
             fprintf(out, "  %*.4f", length > REPLAY_COLUMN ? length : REPLAY_COLUMN,
@@ -91,11 +91,13 @@ void print_series(FILE *out, const replay *r)
     }
 }
 
-void print_replay_summary(FILE *out, const replay *r, const settings *s, int32_t num_samples)
+void print_replay_summary(FILE *out, const replay *r, const settings *s)
 {
-    int32_t window = r->problem.num_samples, left = num_samples - (r->num_plans + 1) * window;
-    print_problem(out, &r->problem, num_samples);
-    fprintf(out, "%d windows of %d samples", (int)r->num_plans + 1, (int)window);
+    int32_t left = r->from->num_samples % r->window;
+    print_problem(out, &r->problem, r->from->num_samples);
+    fprintf(out, "%d windows of %d samples", (int)r->num_windows, (int)r->window);
+    if (r->num_idle > 0)
+        fprintf(out, ", %d without load left out", (int)r->num_idle);
     if (left > 0)
         fprintf(out, ", the last %d samples not used", (int)left);
     fprintf(out, "; plans of the last %d samples", (int)r->history);

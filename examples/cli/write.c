@@ -113,13 +113,13 @@ static void write_csv(FILE *out, const planning *p)
 /* ------------------------------------------------------------------------------------ replays */
 
 /* A row a plan: of each series at the end of each window but the last. */
-static void write_replay_csv(FILE *out, const replay *r, const loads *table)
+static void write_replay_csv(FILE *out, const replay *r)
 {
     fprintf(out, "window,first_step,preset,own,next,bound,microseconds\n");
     for (int32_t i = 0; i < r->num_plans; i++) {
         for (int32_t series = 0; series < r->num_series; series++) {
             const trial *t = trial_of(r, i, series);
-            fprintf(out, "%d,%lld,%s,%.9g,%.9g,%.9g,%.1f\n", (int)i, replay_first_step(r, table, i),
+            fprintf(out, "%d,%lld,%s,%.9g,%.9g,%.9g,%.1f\n", (int)r->plan_window[i], replay_first_step(r, i),
                     r->name[series], score_balancedness(t->own), score_balancedness(t->next),
                     replay_next_bound(r, i), t->microseconds);
         }
@@ -253,13 +253,13 @@ void write_plan(const planning *p, const settings *s)
     outputs_close(file, 3, ok);
 }
 
-void write_replay(const replay *r, const settings *s, const loads *table)
+void write_replay(const replay *r, const settings *s)
 {
     output file[2] = {{s->csv, NULL, NULL, NULL, 0}, {s->svg, NULL, NULL, NULL, 0}};
     bool   ok      = outputs_open(file, 2);
     if (ok && s->csv)
-        write_replay_csv(file[0].file, r, table);
+        write_replay_csv(file[0].file, r);
     if (ok && s->svg)
-        draw_chart(file[1].file, r, s, table);
+        draw_chart(file[1].file, r, s);
     outputs_close(file, 2, ok);
 }
