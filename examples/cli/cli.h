@@ -11,7 +11,8 @@
      csv.c, json.c, npy.c   a reader each
      map.c                  plans that are in force
      feed.c                 the samples of all files, as loads of experts
-     plan.c                 planning, and the library's errors in words
+     problem.c              problem and options, what is odd about them, and what is wrong
+     plan.c                 planning
      replay.c               replaying
      print.c                tables, summaries, bars
      draw.c                 pictures: heat map and chart
@@ -31,8 +32,10 @@
 #include "eplb.h"
 
 #if defined(__GNUC__) || defined(__clang__)
+#define PRINTS(format_at, args_at)       __attribute__((format(printf, format_at, args_at)))
 #define ENDS_PROGRAM(format_at, args_at) __attribute__((noreturn, format(printf, format_at, args_at)))
 #else
+#define PRINTS(format_at, args_at)
 #define ENDS_PROGRAM(format_at, args_at)
 #endif
 
@@ -52,6 +55,9 @@ void fail(int status, const char *format, ...) ENDS_PROGRAM(2, 3);
 
 /* The same when the beginning of the line, the place, is printed. */
 void fail_rest(int status, const char *format, va_list args) ENDS_PROGRAM(2, 0);
+
+/* One line on standard error that a person should see; the program goes on. */
+void note(const char *format, ...) PRINTS(1, 2);
 
 /* Zeroed memory; both end the program when there is none. grow doubles an array of *room items. */
 void *allocate(size_t count, size_t item_bytes);
@@ -83,7 +89,10 @@ typedef struct reading { /* how files are read */
     const char *map;                   /* path of the plan in force, or NULL */
 } reading;
 
-typedef struct settings { /* what eplb plan or eplb replay was asked for */
+enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4 };
+
+typedef struct settings { /* what a command was asked for */
+    int         command;                 /* COMMAND_* */
     const char **inputs; /* paths, - is standard input; at least one */
     int32_t     num_inputs;
     reading     reading;
@@ -95,19 +104,26 @@ typedef struct settings { /* what eplb plan or eplb replay was asked for */
     int32_t     effort;                  /* -1: as the preset has it */
     double      half_life;               /* in samples; 0 = all count alike */
     uint64_t    seed;
-    bool        has_layers;              /* plan: whether only some were asked for */
-    int64_t     first_layer, last_layer; /* which, as the file numbers them */
-    int64_t     show;                    /* plan: layer to draw, -1: none */
+    const char *layers;                  /* the layers asked for, in words; NULL: all */
+    int64_t     first_layer, last_layer; /* them, as the file numbers them */
+    int64_t     show;                    /* layer to draw, -1: none */
     int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
     bool        quiet;
 } settings;
 
 /* What the command's arguments ask for; ends the program when they are wrong. */
-settings parse_plan_arguments(arguments *a);
-settings parse_replay_arguments(arguments *a);
+settings parse_arguments(arguments *a, int command);
 
 /* As --policy has it. */
 const char *policy_name(int32_t policy);
+
+typedef struct nearest { /* of names, the one that a word was meant to be, perhaps; NULL: none is near */
+    const char *name;
+    size_t      away;
+} nearest;
+
+/* Takes the name if begin .. end is nearer to it than to the one found. */
+void take_nearest(nearest *found, const char *begin, const char *end, const char *name);
 
 /* ----------------------------------------------------------------------------------- source.c */
 
@@ -333,6 +349,22 @@ void        text_add_load(text_reader *r, const text_field *field);
 loads       text_table(const text_reader *r, size_t num_samples, size_t num_layers, size_t num_experts);
 reader     *held_table(const char *name, loads table);
 
+/* ---------------------------------------------------------------------------------- problem.c */
+
+/* What a plan is made from, by the settings. */
+eplb_problem make_problem(const settings *s, const feed *from);
+eplb_options make_options(const settings *s, int32_t preset);
+
+/* Says so where the shape of the loads is odd, and --axes has not said what they are. */
+void doubt_shape(const settings *s, const feed *from);
+
+/* Ends the program, in the words of the command line, unless the library's result is EPLB_OK. */
+void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight,
+                  eplb_result result);
+
+/* The name of the policy that EPLB_POLICY_AUTO comes to. */
+const char *policy_used(const eplb_problem *problem, int32_t policy);
+
 /* ------------------------------------------------------------------------------------- plan.c */
 
 typedef struct layer_result {
@@ -374,10 +406,6 @@ planning    make_plan(const settings *s, feed *from);
 void        free_planning(planning *p);
 plan_totals total_of_plan(const planning *p);
 
-/* What a plan is made from, by the settings. */
-eplb_problem make_problem(const settings *s, const feed *from);
-eplb_options make_options(const settings *s, int32_t preset);
-
 /* Whether a sample tells anything: samples without load count for nothing. */
 bool holds_load(const float *sample, size_t count);
 
@@ -386,13 +414,6 @@ float weight_of_age(const settings *s, int32_t newer);
 
 /* The plan there is without a planner. */
 void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts);
-
-/* Ends the program, in the words of the command line, unless the library's result is EPLB_OK. */
-void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight,
-                  eplb_result result);
-
-/* The name of the policy that EPLB_POLICY_AUTO comes to. */
-const char *policy_used(const eplb_problem *problem, int32_t policy);
 
 /* A load as a part of a larger one, balancedness for one. */
 double load_share(double load, double larger);

@@ -63,6 +63,17 @@ void fail(int status, const char *format, ...)
     va_end(args);
 }
 
+void note(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    progress_clear();
+    fprintf(stderr, "eplb: note: ");
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\n");
+    va_end(args);
+}
+
 /* ------------------------------------------------------------------------------------- memory */
 
 void *allocate(size_t count, size_t item_bytes)

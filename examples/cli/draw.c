@@ -9,12 +9,6 @@
 
 /* ----------------------------------------------------------------------------------- pictures */
 
-#if defined(__GNUC__) || defined(__clang__)
-#define PRINTS(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
-#else
-#define PRINTS(format_at, args_at)
-#endif
-
 #define PICTURE_WIDTH 1000
 #define INK           "#222222"
 #define FAINT         "#dddddd"

@@ -24,10 +24,11 @@ static FILE *table_output(const settings *s)
 
 static int run_plan(arguments *a)
 {
-    settings s     = parse_plan_arguments(a);
+    settings s     = parse_arguments(a, COMMAND_PLAN);
     feed     from  = feed_open(&s);
     planning p     = make_plan(&s, &from);
     FILE    *out   = table_output(&s);
+    doubt_shape(&s, &from);
     write_plan(&p, &s);
     if (!s.quiet)
         print_summary(out, &p, &s);
@@ -42,11 +43,12 @@ static int run_plan(arguments *a)
 
 static int run_replay(arguments *a)
 {
-    settings s     = parse_replay_arguments(a);
+    settings s     = parse_arguments(a, COMMAND_REPLAY);
     feed     from  = feed_open(&s);
     replay   r     = make_replay(&s, &from);
     FILE    *out   = table_output(&s);
     play_trace(&r);
+    doubt_shape(&s, &from);
     write_replay(&r, &s);
     if (!s.quiet) {
         print_replay_summary(out, &r, &s);
@@ -188,6 +190,16 @@ static int run_help(void)
     return STATUS_OK;
 }
 
+/* The command that was meant, if one is near; else NULL. */
+static const char *nearest_command(const char *text)
+{
+    static const char *const COMMANDS[] = {"plan", "score", "replay", "presets", "help", "--help", "--version"};
+    nearest                  found      = {NULL, 0};
+    for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++)
+        take_nearest(&found, text, text + strlen(text), COMMANDS[i]);
+    return found.name;
+}
+
 static bool is_help(const char *text)
 {
     return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0;
@@ -213,6 +225,8 @@ static int run_command(const char *command, arguments *a)
         printf("eplb %s (plan version %d)\n", EPLB_VERSION_STRING, EPLB_PLAN_VERSION);
         return STATUS_OK;
     }
+    if (nearest_command(command))
+        fail(STATUS_INPUT, "unknown command '%s'; did you mean '%s'?", command, nearest_command(command));
     fail(STATUS_INPUT, "unknown command '%s'; try 'eplb --help'", command);
 }
 

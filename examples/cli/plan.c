@@ -1,5 +1,4 @@
-/* plan.c - planning: the library called layer by layer, its errors in the words of the command line, and
-   what a replay plans with, too. */
+/* plan.c - planning: the library called layer by layer, and what scores and replays need of it, too. */
 #include "cli.h"
 
 #include <math.h>
@@ -12,67 +11,6 @@ double load_share(double load, double larger)
     if (!isfinite(load) || !isfinite(larger))
         return (double)NAN;
     return larger > 0 ? load / larger : 1;
-}
-
-/* Ends the program with what is wrong with the problem, in the words of the command line. */
-static void fail_problem(const eplb_problem *q, const eplb_options *options, const float *weight,
-                         eplb_result result)
-{
-    eplb_diagnosis why;
-    int32_t        slot = 0;
-    eplb_plan      plan = {&slot, NULL, NULL, NULL, 0, NULL}; /* never written: the scratch is too small */
-    (void)eplb_diagnose(q, options, weight, &plan, &slot, 0, &why);
-    const char *field  = why.result == result ? why.field : "";
-    bool        divide = result == EPLB_ERR_DIVIDE;
-    if (divide && strcmp(field, "problem.num_replicas") == 0)
-        fail(STATUS_INPUT, "--replicas %d is not a multiple of --gpus %d", (int)q->num_replicas,
-             (int)q->num_gpus);
-    if (divide && strcmp(field, "problem.num_nodes") == 0)
-        fail(STATUS_INPUT, "--gpus %d is not a multiple of --nodes %d", (int)q->num_gpus, (int)q->num_nodes);
-    if (divide && strcmp(field, "problem.num_groups") == 0 && q->num_groups % q->num_nodes != 0)
-        fail(STATUS_INPUT, "--groups %d is not a multiple of --nodes %d", (int)q->num_groups,
-             (int)q->num_nodes);
-    if (divide && strcmp(field, "problem.num_groups") == 0)
-        fail(STATUS_INPUT, "--groups %d does not divide the %d experts of a layer", (int)q->num_groups,
-             (int)q->num_experts);
-    if (result == EPLB_ERR_TOO_FEW)
-        fail(STATUS_INPUT, "--replicas %d is less than the %d experts of a layer", (int)q->num_replicas,
-             (int)q->num_experts);
-    if (result == EPLB_ERR_MAX_REPLICAS)
-        fail(STATUS_INPUT, "--max-replicas %d leaves some of the %d slots empty with %d experts",
-             (int)options->max_replicas, (int)q->num_replicas, (int)q->num_experts);
-    fail(STATUS_INPUT, "%s%s%s", field, *field ? ": " : "", eplb_result_name(result));
-}
-
-void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight,
-                  eplb_result result)
-{
-    if (result != EPLB_OK)
-        fail_problem(problem, options, weight, result);
-}
-
-eplb_problem make_problem(const settings *s, const feed *from)
-{
-    eplb_problem problem = EPLB_ZERO_INIT;
-    problem.num_layers   = from->num_layers;
-    problem.num_experts  = from->num_experts;
-    problem.num_replicas = s->replicas;
-    problem.num_groups   = s->groups;
-    problem.num_nodes    = s->nodes;
-    problem.num_gpus     = s->gpus;
-    problem.num_samples  = from->num_samples;
-    return problem;
-}
-
-eplb_options make_options(const settings *s, int32_t preset)
-{
-    eplb_options options = EPLB_ZERO_INIT;
-    (void)eplb_options_preset(preset, &options); /* arguments name only presets that there are */
-    options.policy       = s->policy;
-    options.max_replicas = s->max_replicas;
-    options.seed         = s->seed;
-    options.effort       = s->effort < 0 ? options.effort : s->effort;
-    return options;
 }
 
 bool holds_load(const float *sample, size_t count)
@@ -137,14 +75,14 @@ layer_list list_layers(const int64_t *layer, int32_t num_layers)
 static void select_layers(planning *p, const settings *s, const feed *from)
 {
     int32_t L = from->num_layers, first = 0, end = L;
-    if (s->has_layers) {
+    if (s->layers) {
         while (first < L && from->layer[first] < s->first_layer)
             first++;
         for (end = first; end < L && from->layer[end] <= s->last_layer;)
             end++;
         if (first == end || s->first_layer < from->layer[0] || s->last_layer > from->layer[L - 1])
-            fail(STATUS_INPUT, "--layers %lld-%lld, but the layers are %s", (long long)s->first_layer,
-                 (long long)s->last_layer, list_layers(from->layer, L).text);
+            fail(STATUS_INPUT, "--layers %s, but the layers are %s", s->layers,
+                 list_layers(from->layer, L).text);
     }
     p->first_layer = first;
     p->num_layers  = end - first;
@@ -237,15 +175,6 @@ void free_planning(planning *p)
     free(p->gpu_after);
     free(p->list_start);
     free(p->list);
-}
-
-/* The policy that EPLB_POLICY_AUTO comes to. */
-const char *policy_used(const eplb_problem *problem, int32_t policy)
-{
-    if (policy == EPLB_POLICY_AUTO)
-        policy = problem->num_groups % problem->num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL
-                                                               : EPLB_POLICY_GLOBAL;
-    return policy_name(policy);
 }
 
 plan_totals total_of_plan(const planning *p)

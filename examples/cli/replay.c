@@ -43,9 +43,12 @@ replay make_replay(const settings *s, feed *from)
     r.problem     = make_problem(s, from);
     r.window      = s->window;
     r.num_windows = from->num_samples / s->window;
+    if (r.num_windows < 2 && from->num_samples < 2)
+        fail(STATUS_INPUT, "replay needs samples in time, to plan on and to score on; the file has one");
     if (r.num_windows < 2)
-        fail(STATUS_INPUT, "--window %d needs %lld samples, to plan on and to score on; the file has %d",
-             (int)s->window, 2 * (long long)s->window, (int)from->num_samples);
+        fail(STATUS_INPUT, "--window %d needs %lld samples, to plan on and to score on; the file has %d, so "
+             "that %d is the most", (int)s->window, 2 * (long long)s->window, (int)from->num_samples,
+             (int)from->num_samples / 2);
     int32_t most_known = (r.num_windows - 1) * s->window;
     r.history          = s->history ? s->history : s->window;
     r.history          = r.history < most_known ? r.history : most_known;
