@@ -7,16 +7,16 @@
 static const char *axes_wrong(const char *letters)
 {
     static const char KNOWN[] = "TLEGSPKN";
-    int               columns = 0;
+    int               widths  = 0;
     for (const char *c = letters; *c; c++) {
         if (!strchr(KNOWN, *c))
             return "the letters are T, L, E, G, S, P, K and N";
         if (strchr(c + 1, *c))
             return "each letter may stand there once";
-        columns += strchr("EPSK", *c) != NULL;
+        widths += strchr("EPSK", *c) != NULL;
     }
     bool has_gpu = strchr(letters, 'G') != NULL;
-    if (columns != 1)
+    if (widths != 1)
         return "one of E, P, S and K must be there";
     if (strchr(letters, 'S') && !has_gpu)
         return "S, slots of a GPU, needs G beside it";

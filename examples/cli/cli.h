@@ -8,6 +8,7 @@
      text.c                 what the readers of CSV and JSON share
      axes.c                 what the dimensions of an array stand for
      reader.c               which reader a file goes to
+     columns.c              what the columns of CSV stand for
      csv.c, json.c, npy.c   a reader each
      map.c                  plans that are in force
      feed.c                 the samples of all files, as loads of experts
@@ -134,6 +135,7 @@ typedef struct source { /* a file that can be read from any of its bytes on */
     uint64_t    after;       /* the place after the buffer's bytes */
     char       *buffer;
     size_t      next, filled; /* bytes in the buffer: the next one, and how many there are */
+    size_t      ahead;        /* bytes to fill it with: few after going elsewhere, then more and more */
 } source;
 
 /* Opens a file; - is standard input. What cannot be gone back in is first copied to a temporary file. Ends
@@ -196,6 +198,26 @@ bool field_is_not_finite(const text_field *field);
 /* The load in a field, after which a byte must follow that no number has; ends the program when it is none. */
 float text_load(text_place at, const text_field *field);
 
+typedef struct text_lines { /* a file of text, line by line */
+    source      from;
+    uint64_t    place;       /* where the line begins */
+    size_t      line;        /* its number, from 1; 0 before the first */
+    char       *begin, *end; /* its bytes, without the end of line, and a 0 */
+    size_t      room;
+    const char *next_field;  /* NULL when the line has no more */
+} text_lines;
+
+/* Goes to the next line, and after a seek to the one with the number given; false at the end. */
+bool text_next_line(text_lines *t);
+void text_seek_line(text_lines *t, uint64_t place, size_t line);
+
+/* The next field of the line, between commas, without the blanks and the quotes around it; false when there
+   is none. */
+bool text_next_field(text_lines *t, text_field *field);
+
+/* A place in the line. */
+text_place text_here(const text_lines *t, const char *at);
+
 #define QUOTE_BYTES 32
 typedef struct quote {
     char text[QUOTE_BYTES + 4];
@@ -246,6 +268,24 @@ void axes_next(const axes *a, int64_t index[MAX_AXES]);
 /* The sample of an element, and its place in it: layer * width + column. When routed, the place of expert 0. */
 int32_t axes_sample(const axes *a, const int64_t index[MAX_AXES]);
 size_t  axes_place(const axes *a, const int64_t index[MAX_AXES]);
+
+/* --------------------------------------------------------------------------------- columns.c */
+
+typedef struct columns { /* of CSV, by its header and --axes; letters are those of --axes */
+    int     num_ids;
+    char    id[4];       /* the first columns, which identify a row: T step, L layer, G rank; E and P an id */
+    char    row;         /* without such: what the rows are, in order; else 0 */
+    char    column;      /* what the other columns are; C: one of counts of the expert; 0: there are none */
+    size_t  num_columns; /* the other ones */
+    int64_t first;       /* the number in the name of the first of them; -1: they have no names */
+} columns;
+
+/* Whether the line is a header; sets what the columns are, and leaves the line at its beginning. Ends the
+   program with the name that has no place in a header. */
+bool columns_read(columns *c, text_lines *text, const reading *how);
+
+/* The column that has this letter among those that identify, or -1. */
+int columns_find(const columns *c, char letter);
 
 /* ----------------------------------------------------------------------------------- reader.c */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SOURCE_BYTES = 1 << 16 }; /* of the buffer */
+enum { SOURCE_BYTES = 1 << 16, SOURCE_FEW = 1 << 12 }; /* of the buffer, and of it after going elsewhere */
 
 /* Ends the program with what the system says is wrong. */
 static void source_fail(const char *name, int status)
@@ -16,7 +16,7 @@ static void source_fail(const char *name, int status)
 
 source source_of(const char *name, FILE *file, uint64_t begin, uint64_t size)
 {
-    source s = {name, file, begin, size, 0, NULL, 0, 0};
+    source s = {name, file, begin, size, 0, NULL, 0, 0, SOURCE_BYTES};
     s.buffer = (char *)allocate(SOURCE_BYTES, 1);
     setvbuf(file, NULL, _IONBF, 0);
     return s;
@@ -80,6 +80,7 @@ void source_seek(source *s, uint64_t place)
     }
     s->after = place;
     s->next  = s->filled = 0;
+    s->ahead = SOURCE_FEW;
 }
 
 uint64_t source_at(const source *s)
@@ -93,7 +94,8 @@ bool source_fill(source *s)
     if (s->after >= s->size)
         return false;
     uint64_t left  = s->size - s->after;
-    size_t   bytes = left < SOURCE_BYTES ? (size_t)left : SOURCE_BYTES;
+    size_t   bytes = left < s->ahead ? (size_t)left : s->ahead;
+    s->ahead       = s->ahead < SOURCE_BYTES ? s->ahead * 2 : SOURCE_BYTES;
     errno          = 0;
     if (fseeko(s->file, (off_t)(s->begin + s->after), SEEK_SET) != 0)
         source_fail(s->name, STATUS_INPUT);

@@ -58,6 +58,73 @@ void text_skip_mark(source *from)
         source_seek(from, 0);
 }
 
+/* ------------------------------------------------------------------------------------- lines */
+
+bool text_next_line(text_lines *t)
+{
+    size_t length = 0;
+    bool   ended  = false;
+    t->place      = source_at(&t->from);
+    if (source_peek(&t->from) < 0)
+        return false;
+    while (!ended && source_peek(&t->from) >= 0) {
+        const char *begin   = t->from.buffer + t->from.next;
+        size_t      here    = t->from.filled - t->from.next;
+        const char *newline = (const char *)memchr(begin, '\n', here);
+        size_t      part    = newline ? (size_t)(newline - begin) : here;
+        while (t->room - length <= part) /* for the part and a 0 */
+            t->begin = (char *)grow(t->begin, &t->room, 1);
+        memcpy(t->begin + length, begin, part);
+        length += part;
+        ended = newline != NULL;
+        t->from.next += part + (ended ? 1 : 0);
+    }
+    t->begin[length] = '\0';
+    t->end           = t->begin + length;
+    t->next_field    = t->begin;
+    t->line++;
+    return true;
+}
+
+void text_seek_line(text_lines *t, uint64_t place, size_t line)
+{
+    source_seek(&t->from, place);
+    t->line = line - 1;
+}
+
+text_place text_here(const text_lines *t, const char *at)
+{
+    text_place place = {t->from.name, t->line, (size_t)(at - t->begin) + 1};
+    return place;
+}
+
+static void field_trim(text_field *field)
+{
+    while (field->begin < field->end && is_blank(*field->begin))
+        field->begin++;
+    while (field->begin < field->end && is_blank(field->end[-1]))
+        field->end--;
+}
+
+bool text_next_field(text_lines *t, text_field *field)
+{
+    if (!t->next_field)
+        return false;
+    const char *comma = (const char *)memchr(t->next_field, ',', (size_t)(t->end - t->next_field));
+    field->begin      = t->next_field;
+    field->end        = comma ? comma : t->end;
+    t->next_field     = comma ? comma + 1 : NULL;
+    field_trim(field);
+    if (field->end - field->begin >= 2 && *field->begin == '"' && field->end[-1] == '"') {
+        field->begin++;
+        field->end--;
+        field_trim(field);
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------ numbers */
+
 /* What C and other programs write for numbers that are not finite. */
 bool field_is_not_finite(const text_field *field)
 {
@@ -69,10 +136,27 @@ bool field_is_not_finite(const text_field *field)
            (n == 8 && strncasecmp(begin, "infinity", 8) == 0);
 }
 
+/* A whole number that float32 has exactly, the usual case; false when it is none. */
+static bool field_is_count(const text_field *field, float *load)
+{
+    size_t   n     = (size_t)(field->end - field->begin);
+    uint32_t value = 0;
+    for (const char *c = field->begin; c < field->end && n <= 7; c++) {
+        if (!is_digit(*c))
+            return false;
+        value = value * 10 + (uint32_t)(*c - '0');
+    }
+    *load = (float)value;
+    return n > 0 && n <= 7;
+}
+
 /* strtof knows more than decimal numbers, so what it is given is looked at first. It stops at the
    comma, the bracket, the blank or the 0 after the field; the program leaves the locale at "C". */
 float text_load(text_place at, const text_field *field)
 {
+    float count;
+    if (field_is_count(field, &count))
+        return count;
     bool decimal = field->begin < field->end;
     for (const char *c = field->begin; c < field->end; c++)
         decimal = decimal && (is_digit(*c) || *c == '+' || *c == '-' || *c == '.' || *c == 'e' || *c == 'E');

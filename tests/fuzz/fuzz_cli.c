@@ -94,6 +94,7 @@ static int fuzz_fclose(FILE *file)
 #include "examples/cli/source.c"
 #include "examples/cli/text.c"
 #include "examples/cli/axes.c"
+#include "examples/cli/columns.c"
 #include "examples/cli/reader.c"
 #include "examples/cli/csv.c"
 #include "examples/cli/json.c"
