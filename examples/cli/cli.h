@@ -14,6 +14,7 @@
      feed.c                 the samples of all files, as loads of experts
      problem.c              problem and options, what is odd about them, and what is wrong
      plan.c                 planning
+     score.c                scoring a plan that was made elsewhere
      replay.c               replaying
      print.c                tables, summaries, bars
      draw.c                 pictures: heat map and chart
@@ -325,14 +326,25 @@ bool npy_begins(source *from);
 /* -------------------------------------------------------------------------------------- map.c */
 
 typedef struct plan_map { /* a plan that is in force */
+    const char *name;     /* of its file, for messages */
     int32_t  num_layers, num_replicas;
-    int64_t *layer;   /* [num_layers] ascending; NULL: 0, 1, .. */
-    int32_t *phy2log; /* [num_layers, num_replicas] the expert of each slot; -1: the slot is empty */
+    int32_t  num_experts; /* 0: the file does not say */
+    int64_t *layer;       /* [num_layers] ascending; NULL: the file does not number them */
+    int32_t *phy2log;     /* [num_layers, num_replicas] the expert of each slot; -1: the slot is empty */
 } plan_map;
 
-/* Ends the program when the file is wrong. */
+/* Ends the program when the file is wrong. Map_of closes the source. */
 plan_map map_read(const char *path);
+plan_map map_of(source from);
 void     map_free(plan_map *m);
+
+/* The experts in the slots of layer[i], where layer [num_layers] are those of the loads; ends the program when
+   the plan does not have it. */
+int32_t *map_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i);
+
+/* The same where all experts must be there, and no others. */
+int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
+                            int32_t num_experts);
 
 /* ------------------------------------------------------------------------------------- feed.c */
 
@@ -360,6 +372,10 @@ typedef struct loads { /* samples in memory */
     int64_t *step;   /* [T] as the file numbers them */
     int64_t *layer;  /* [L] */
 } loads;
+
+/* The plan that --map names, to compare with; NULL: none. That by which slots were counted may have another
+   number of them than --replicas asks for, and is then none to compare with. *own is to be freed. */
+const plan_map *map_in_force(const settings *s, const feed *from, plan_map *own);
 
 /* All samples. */
 loads read_all(feed *f);
@@ -398,6 +414,9 @@ eplb_options make_options(const settings *s, int32_t preset);
 /* Says so where the shape of the loads is odd, and --axes has not said what they are. */
 void doubt_shape(const settings *s, const feed *from);
 
+/* Ends the program unless a plan of so many slots can be scored with these GPUs and loads. */
+void check_scored(const settings *s, const feed *from, const plan_map *map);
+
 /* Ends the program, in the words of the command line, unless the library's result is EPLB_OK. */
 void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight,
                   eplb_result result);
@@ -408,11 +427,14 @@ const char *policy_used(const eplb_problem *problem, int32_t policy);
 /* ------------------------------------------------------------------------------------- plan.c */
 
 typedef struct layer_result {
-    eplb_layer_report before, after; /* experts in order; the plan */
+    eplb_layer_report before, after; /* the plan in force, or experts in order; the new plan */
     double            microseconds;  /* of planning */
+    int32_t           num_empty;     /* slots without an expert, in a plan that is scored */
 } layer_result;
 
 typedef struct planning { /* a problem, its plan and what there is to say of it */
+    bool          scored;                  /* the plan was made elsewhere, and there is none before it */
+    quote         name;                    /* of the plan that was made elsewhere: before, or the scored one */
     eplb_problem  problem;
     eplb_options  options;
     float        *sample_weight;           /* [T] in options, or NULL */
@@ -422,14 +444,16 @@ typedef struct planning { /* a problem, its plan and what there is to say of it 
     layer_result *result;                  /* [num_layers] */
     float        *gpu_before, *gpu_after;  /* [num_layers, G] */
     int32_t      *list_start, *list;       /* [E], [R] for write_log2phy */
+    float        *weight;                  /* [T, E] of the layer at hand */
+    void         *scratch;
     size_t        scratch_bytes;
 } planning;
 
-/* Over the layers planned: sums of loads, of slots and of time. */
+/* Over layers: sums of loads, of slots and of time. */
 typedef struct plan_totals {
     double    mean, before, after, bound, microseconds;
     int32_t   max_replicas;
-    long long duplicates;
+    long long duplicates, empty;
 } plan_totals;
 
 /* The place of a layer among layers that ascend; -1: it is none of them. */
@@ -441,10 +465,23 @@ typedef struct layer_list {
 } layer_list;
 layer_list list_layers(const int64_t *layer, int32_t num_layers);
 
-/* Plans the layers asked for on all samples, and scores them before and after. */
-planning    make_plan(const settings *s, feed *from);
+/* Plans the layers asked for on all samples, and scores them under the plan in force, if not NULL, and under
+   the new one. */
+planning    make_plan(const settings *s, feed *from, const plan_map *map);
 void        free_planning(planning *p);
-plan_totals total_of_plan(const planning *p);
+plan_totals total_of_plan(const planning *p, int32_t first, int32_t end); /* over these layers */
+
+/* What plans and scores begin with: all that does not depend on the loads themselves. */
+planning begin_planning(const settings *s, const feed *from);
+
+/* Sets weight to a layer's loads. */
+void take_layer(planning *p, const loads *table, int32_t layer);
+
+/* How even this layer is with these experts in its slots, [R]. */
+eplb_layer_report evaluate_layer(const planning *p, int32_t *phy2log, float *gpu_load);
+
+/* A name of a file that can stand in words and pictures. */
+quote plain_name(const char *path);
 
 /* Whether a sample tells anything: samples without load count for nothing. */
 bool holds_load(const float *sample, size_t count);
@@ -457,6 +494,11 @@ void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts);
 
 /* A load as a part of a larger one, balancedness for one. */
 double load_share(double load, double larger);
+
+/* ------------------------------------------------------------------------------------ score.c */
+
+/* Scores a plan, and makes none. */
+planning make_score(const settings *s, feed *from, const plan_map *map);
 
 /* ----------------------------------------------------------------------------------- replay.c */
 
@@ -511,7 +553,7 @@ long long replay_first_step(const replay *r, int32_t i);
 
 /* ------------------------------------------------------------------------------------ print.c */
 
-/* Of a plan: what it was made from, its layers and their total, and the GPUs of one layer. */
+/* Of a plan or a score: what it was made from, its layers and their total, and the GPUs of one layer. */
 void print_summary(FILE *out, const planning *p, const settings *s);
 void print_table(FILE *out, const planning *p, bool only_total);
 void print_bars(FILE *out, const planning *p, int64_t layer);
@@ -532,7 +574,8 @@ void draw_chart(FILE *out, const replay *r, const settings *s);
 /* Whether this path, which may be NULL, is standard output. */
 bool to_stdout(const char *path);
 
-/* All files asked for; ends the program, leaving none, when one cannot be written. */
+/* All files asked for of a plan or a score, or of a replay; ends the program, leaving none, when one cannot be
+   written. */
 void write_plan(const planning *p, const settings *s);
 void write_replay(const replay *r, const settings *s);
 

@@ -236,17 +236,22 @@ static void draw_heat_legend(FILE *out, double y)
 void draw_heat_map(FILE *out, const planning *p, const settings *s)
 {
     heat_map    m     = make_heat_map(p);
-    plan_totals total = total_of_plan(p);
-    box         b     = {75, HEAT_TOP, HEAT_WIDTH, m.rows * m.cell_height};
+    plan_totals total = total_of_plan(p, 0, p->num_layers);
+    double      left  = p->scored ? (PICTURE_WIDTH - HEAT_WIDTH) / 2 : 75;
+    box         b     = {left, HEAT_TOP, HEAT_WIDTH, m.rows * m.cell_height};
     svg_begin(out, (int)(b.y + b.height) + 130, "Load of each GPU in each layer");
     fprintf(out, "<text x=\"%d\" y=\"56\" text-anchor=\"middle\">", PICTURE_WIDTH / 2);
     print_shape(out, &p->problem, p->num_layers);
-    fprintf(out, "; preset %s, effort %d, %s policy</text>\n", eplb_preset_name(s->preset[0]),
-            (int)p->options.effort, policy_used(&p->problem, p->options.policy));
-    for (int side = 0; side < 2; side++) {
+    if (!p->scored)
+        fprintf(out, "; preset %s, effort %d", eplb_preset_name(s->preset[0]), (int)p->options.effort);
+    fprintf(out, "%s %s policy</text>\n", p->scored ? ";" : ",", policy_used(&p->problem, p->options.policy));
+    for (int side = p->scored; side < 2; side++) {
         fprintf(out, "<g font-size=\"15\" font-weight=\"bold\">\n");
-        svg_text(out, b.x + b.width / 2, b.y - 12, MIDDLE, "%s: balancedness %.4f",
-                 side == 0 ? "before, experts in order" : "after",
+        svg_text(out, b.x + b.width / 2, b.y - 12, MIDDLE, "%s%s: balancedness %.4f",
+                 p->scored   ? ""
+                 : side == 0 ? "before, "
+                             : "after",
+                 side == 0 || p->scored ? p->name.text : "",
                  load_share(total.mean, side == 0 ? total.before : total.after));
         fprintf(out, "</g>\n");
         set_levels(&m, p, side == 0 ? p->gpu_before : p->gpu_after);

@@ -22,12 +22,15 @@ static FILE *table_output(const settings *s)
     return to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) ? stderr : stdout;
 }
 
-static int run_plan(arguments *a)
+/* plan and score. */
+static int run_plan(arguments *a, int command)
 {
-    settings s     = parse_arguments(a, COMMAND_PLAN);
-    feed     from  = feed_open(&s);
-    planning p     = make_plan(&s, &from);
-    FILE    *out   = table_output(&s);
+    settings        s    = parse_arguments(a, command);
+    feed            from = feed_open(&s);
+    plan_map        own;
+    const plan_map *map  = map_in_force(&s, &from, &own);
+    planning        p    = command == COMMAND_SCORE ? make_score(&s, &from, map) : make_plan(&s, &from, map);
+    FILE           *out  = table_output(&s);
     doubt_shape(&s, &from);
     write_plan(&p, &s);
     if (!s.quiet)
@@ -36,6 +39,7 @@ static int run_plan(arguments *a)
     if (s.show >= 0)
         print_bars(out, &p, s.show);
     free_planning(&p);
+    map_free(&own);
     feed_close(&from);
     free(s.inputs);
     return STATUS_OK;
@@ -214,7 +218,9 @@ static int run_command(const char *command, arguments *a)
             return run_help();
     }
     if (strcmp(command, "plan") == 0)
-        return run_plan(a);
+        return run_plan(a, COMMAND_PLAN);
+    if (strcmp(command, "score") == 0)
+        return run_plan(a, COMMAND_SCORE);
     if (strcmp(command, "replay") == 0)
         return run_replay(a);
     if (a->at < a->count && (strcmp(command, "presets") == 0 || strcmp(command, "--version") == 0))

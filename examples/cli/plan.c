@@ -71,6 +71,18 @@ layer_list list_layers(const int64_t *layer, int32_t num_layers)
     return list;
 }
 
+/* The last part of a path, in letters that stand for themselves in text, JSON and SVG. */
+quote plain_name(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    quote       q     = quoted(name, name + strlen(name));
+    for (char *c = q.text; *c; c++) {
+        if (strchr("<>&\"\\", *c))
+            *c = '?';
+    }
+    return q;
+}
+
 /* first_layer, num_layers and layer, as asked for. */
 static void select_layers(planning *p, const settings *s, const feed *from)
 {
@@ -99,21 +111,7 @@ void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts)
         phy2log[slot] = slot % num_experts;
 }
 
-/* How even one layer is under a plan of this layer alone, phy2log [R]; weight is [T, E]. */
-static eplb_layer_report evaluate_layer(const planning *p, const float *weight, int32_t *phy2log,
-                                        float *gpu_load, void *scratch)
-{
-    eplb_problem      one  = p->problem;
-    eplb_plan         plan = {phy2log, NULL, NULL, NULL, 0, NULL};
-    eplb_layer_report report;
-    one.num_layers = 1;
-    check_result(&one, &p->options, weight,
-                 eplb_evaluate(&one, &p->options, weight, &plan, &report, gpu_load, scratch,
-                               p->scratch_bytes));
-    return report;
-}
-
-planning make_plan(const settings *s, feed *from)
+planning begin_planning(const settings *s, const feed *from)
 {
     planning p;
     memset(&p, 0, sizeof p);
@@ -122,44 +120,77 @@ planning make_plan(const settings *s, feed *from)
     select_layers(&p, s, from);
     check_result(&p.problem, &p.options, NULL,
                  eplb_scratch_size(&p.problem, &p.options, &p.scratch_bytes));
+
+    /* eplb_scratch_size has found that L * R and T * L * E fit. */
+    size_t G = (size_t)s->gpus, n = (size_t)p.num_layers;
+    p.result     = (layer_result *)allocate(n, sizeof(layer_result));
+    p.gpu_before = (float *)allocate(n * G, sizeof(float));
+    p.gpu_after  = (float *)allocate(n * G, sizeof(float));
+    p.weight     = (float *)allocate((size_t)from->num_samples * (size_t)from->num_experts, sizeof(float));
+    p.scratch    = allocate(p.scratch_bytes, 1);
+    return p;
+}
+
+void take_layer(planning *p, const loads *table, int32_t layer)
+{
+    size_t T = (size_t)table->num_samples, L = (size_t)table->num_layers, E = (size_t)table->num_experts;
+    for (size_t t = 0; t < T; t++)
+        memcpy(p->weight + t * E, table->weight + (t * L + (size_t)layer) * E, E * sizeof(float));
+}
+
+eplb_layer_report evaluate_layer(const planning *p, int32_t *phy2log, float *gpu_load)
+{
+    eplb_problem      one  = p->problem;
+    eplb_plan         plan = {phy2log, NULL, NULL, NULL, 0, NULL};
+    eplb_layer_report report;
+    one.num_layers = 1;
+    check_result(&one, &p->options, p->weight,
+                 eplb_evaluate(&one, &p->options, p->weight, &plan, &report, gpu_load, p->scratch,
+                               p->scratch_bytes));
+    return report;
+}
+
+/* Plans one layer, and scores it before and after. */
+static void plan_layer(planning *p, const loads *table, int32_t i, int32_t *before)
+{
+    size_t        G = (size_t)p->problem.num_gpus, R = (size_t)p->problem.num_replicas;
+    int32_t       layer = p->first_layer + i;
+    layer_result *r     = &p->result[i];
+    double        begun = seconds_now();
+    check_result(&p->problem, &p->options, table->weight,
+                 eplb_rebalance_layers(&p->problem, &p->options, table->weight, &p->plan, p->scratch,
+                                       p->scratch_bytes, layer, 1));
+    r->microseconds = 1e6 * (seconds_now() - begun);
+    take_layer(p, table, layer);
+    r->before = evaluate_layer(p, before, p->gpu_before + (size_t)i * G);
+    r->after  = evaluate_layer(p, p->plan.phy2log + (size_t)layer * R, p->gpu_after + (size_t)i * G);
+}
+
+planning make_plan(const settings *s, feed *from, const plan_map *map)
+{
+    planning p = begin_planning(s, from);
+    int32_t  L = from->num_layers, E = from->num_experts;
+    p.name     = plain_name(map ? map->name : "experts in order");
+    for (int32_t i = 0; map && i < p.num_layers; i++)
+        (void)map_whole_slots_of(map, from->layer, L, p.first_layer + i, E);
     loads table             = read_all(from);
     p.sample_weight         = make_sample_weight(s, &table);
     p.options.sample_weight = p.sample_weight;
 
-    /* eplb_scratch_size has found that L * R and T * L * E fit. */
-    size_t L = (size_t)table.num_layers, E = (size_t)table.num_experts, R = (size_t)s->replicas;
-    size_t G = (size_t)s->gpus, T = (size_t)table.num_samples, n = (size_t)p.num_layers;
-    void    *scratch  = allocate(p.scratch_bytes, 1);
+    size_t   R        = (size_t)s->replicas;
     int32_t *in_order = (int32_t *)allocate(R, sizeof(int32_t));
-    float   *weight   = (float *)allocate(T * E, sizeof(float)); /* one layer's, [T, E] */
-    p.plan.phy2log    = (int32_t *)allocate(L * R, sizeof(int32_t));
-    p.plan.phyrank    = (int32_t *)allocate(L * R, sizeof(int32_t));
-    p.plan.logcnt     = (int32_t *)allocate(L * E, sizeof(int32_t));
-    p.result          = (layer_result *)allocate(n, sizeof(layer_result));
-    p.gpu_before      = (float *)allocate(n * G, sizeof(float));
-    p.gpu_after       = (float *)allocate(n * G, sizeof(float));
-    p.list_start      = (int32_t *)allocate(E, sizeof(int32_t));
+    p.plan.phy2log    = (int32_t *)allocate((size_t)L * R, sizeof(int32_t));
+    p.plan.phyrank    = (int32_t *)allocate((size_t)L * R, sizeof(int32_t));
+    p.plan.logcnt     = (int32_t *)allocate((size_t)L * (size_t)E, sizeof(int32_t));
+    p.list_start      = (int32_t *)allocate((size_t)E, sizeof(int32_t));
     p.list            = (int32_t *)allocate(R, sizeof(int32_t));
-    plan_in_order(in_order, s->replicas, table.num_experts);
-
-    for (size_t i = 0; i < n; i++) {
-        size_t layer = (size_t)p.first_layer + i;
-        double begun = seconds_now();
-        check_result(&p.problem, &p.options, table.weight,
-                     eplb_rebalance_layers(&p.problem, &p.options, table.weight, &p.plan, scratch,
-                                           p.scratch_bytes, (int32_t)layer, 1));
-        p.result[i].microseconds = 1e6 * (seconds_now() - begun);
-        for (size_t t = 0; t < T; t++)
-            memcpy(weight + t * E, table.weight + (t * L + layer) * E, E * sizeof(float));
-        p.result[i].before = evaluate_layer(&p, weight, in_order, p.gpu_before + i * G, scratch);
-        p.result[i].after =
-            evaluate_layer(&p, weight, p.plan.phy2log + layer * R, p.gpu_after + i * G, scratch);
-        progress_show("layer", i + 1, n);
+    plan_in_order(in_order, s->replicas, E);
+    for (int32_t i = 0; i < p.num_layers; i++) {
+        plan_layer(&p, &table, i, map ? map_slots_of(map, from->layer, L, p.first_layer + i) : in_order);
+        progress_show("layer", (size_t)i + 1, (size_t)p.num_layers);
     }
     progress_clear();
-    free(scratch);
     free(in_order);
-    free(weight);
     free_loads(&table);
     return p;
 }
@@ -175,13 +206,15 @@ void free_planning(planning *p)
     free(p->gpu_after);
     free(p->list_start);
     free(p->list);
+    free(p->weight);
+    free(p->scratch);
 }
 
-plan_totals total_of_plan(const planning *p)
+plan_totals total_of_plan(const planning *p, int32_t first, int32_t end)
 {
     plan_totals total;
     memset(&total, 0, sizeof total);
-    for (int32_t i = 0; i < p->num_layers; i++) {
+    for (int32_t i = first; i < end; i++) {
         const layer_result *r = &p->result[i];
         total.mean += (double)r->after.mean_load;
         total.before += (double)r->before.max_load;
@@ -189,6 +222,7 @@ plan_totals total_of_plan(const planning *p)
         total.bound += (double)r->after.lower_bound;
         total.microseconds += r->microseconds;
         total.duplicates += r->after.num_duplicates;
+        total.empty += r->num_empty;
         if (total.max_replicas < r->after.max_logcnt)
             total.max_replicas = r->after.max_logcnt;
     }

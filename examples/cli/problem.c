@@ -93,6 +93,16 @@ static hint divisors_near(int64_t n, int64_t times, int64_t near)
     return h;
 }
 
+void check_scored(const settings *s, const feed *from, const plan_map *map)
+{
+    int P = (int)map->num_replicas, E = (int)from->num_experts, G = (int)s->gpus;
+    if (P < E)
+        fail(STATUS_INPUT, "%s: %d slots in a layer, fewer than the %d experts of the loads", map->name, P, E);
+    if (P % G != 0)
+        fail(STATUS_INPUT, "%s: %d slots in a layer are not a multiple of --gpus %d; %s GPUs would divide them",
+             map->name, P, G, divisors_near(P, 1, G).text);
+}
+
 /* The smallest multiple of `of` that is no less than n, or if that is beyond all counts the largest. */
 static int32_t multiple_from(int32_t n, int32_t of)
 {
