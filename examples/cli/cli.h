@@ -513,6 +513,7 @@ typedef struct trial { /* one plan */
 
 typedef struct replay {
     feed        *from;
+    bool         in_force;                      /* whether series 0 is a plan that stays in force */
     eplb_problem problem;                       /* num_samples differs from call to call */
     int32_t      window;                        /* samples in each, those without load too */
     int32_t      num_windows, num_idle;         /* in the trace; those without load, which are left out */
@@ -534,8 +535,9 @@ typedef struct replay {
     size_t       scratch_bytes;
 } replay;
 
-/* Play_trace reads the trace, and makes and scores all plans of a replay. */
-replay make_replay(const settings *s, feed *from);
+/* Play_trace reads the trace, and makes and scores all plans of a replay. Series 0 is a plan that stays in
+   force, or with NULL the experts in order. */
+replay make_replay(const settings *s, feed *from, const plan_map *map);
 void   play_trace(replay *r);
 void   free_replay(replay *r);
 

@@ -387,7 +387,7 @@ static void draw_series(FILE *out, const chart *c, int32_t series)
     fprintf(out, "</g>\n");
 }
 
-/* The bound, the presets, the experts in order: from the top as they lie in the plot, as a rule. */
+/* The bound, the presets, what stays as it is: from the top as they lie in the plot, as a rule. */
 static void draw_chart_legend(FILE *out, const replay *r)
 {
     double x = CHART_LEFT + CHART_WIDTH + 22, y = CHART_TOP + 8;
@@ -422,7 +422,9 @@ void draw_chart(FILE *out, const replay *r, const settings *s)
     for (int i = 0; i < 2; i++) {
         fprintf(out, "<g font-size=\"15\" font-weight=\"bold\">\n");
         svg_text(out, CHART_LEFT, plots[i].plot.y - 16, START, "%s",
-                 i == 0 ? "Presets" : "Beside the bound and the experts in order");
+                 i == 0       ? "Presets"
+                 : r->in_force ? "Beside the bound and the plan in force"
+                               : "Beside the bound and the experts in order");
         fprintf(out, "</g>\n");
         draw_chart_axes(out, &plots[i]);
         for (int32_t series = plots[i].last; series >= plots[i].first; series--)

@@ -47,10 +47,12 @@ static int run_plan(arguments *a, int command)
 
 static int run_replay(arguments *a)
 {
-    settings s     = parse_arguments(a, COMMAND_REPLAY);
-    feed     from  = feed_open(&s);
-    replay   r     = make_replay(&s, &from);
-    FILE    *out   = table_output(&s);
+    settings        s    = parse_arguments(a, COMMAND_REPLAY);
+    feed            from = feed_open(&s);
+    plan_map        own;
+    const plan_map *map  = map_in_force(&s, &from, &own);
+    replay          r    = make_replay(&s, &from, map);
+    FILE           *out  = table_output(&s);
     play_trace(&r);
     doubt_shape(&s, &from);
     write_replay(&r, &s);
@@ -60,6 +62,7 @@ static int run_replay(arguments *a)
     }
     print_series(out, &r);
     free_replay(&r);
+    map_free(&own);
     feed_close(&from);
     free(s.inputs);
     return STATUS_OK;

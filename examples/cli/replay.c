@@ -1,6 +1,7 @@
 /* replay.c - replaying: a trace is cut into windows of as many samples from its start. At the end of each
    but the last a plan is made from the samples known by then, and scored on the samples of that window, its
-   own, and of the next. Series 0 is the experts in order, the others are the presets asked for.
+   own, and of the next. Series 0 is the plan in force or the experts in order, which stay, the others are the
+   presets asked for.
 
    Samples without load count for nothing: they are in no history, and a window of nothing else is left out,
    as if the trace went on without it. The trace is read as it is played: samples stay in memory for as long
@@ -35,7 +36,7 @@ static void need_scratch(replay *r, const eplb_options *options)
     r->scratch_bytes = bytes > r->scratch_bytes ? bytes : r->scratch_bytes;
 }
 
-replay make_replay(const settings *s, feed *from)
+replay make_replay(const settings *s, feed *from, const plan_map *map)
 {
     replay r;
     memset(&r, 0, sizeof r);
@@ -53,7 +54,8 @@ replay make_replay(const settings *s, feed *from)
     r.history          = s->history ? s->history : s->window;
     r.history          = r.history < most_known ? r.history : most_known;
     r.num_series       = 1 + s->num_presets;
-    r.name[0]          = "in order";
+    r.in_force         = map != NULL;
+    r.name[0]          = map ? "map" : "in order";
     r.options[0]       = make_options(s, EPLB_PRESET_DEEPSEEK);
     r.scoring          = r.options[0];
     r.scoring.policy   = EPLB_POLICY_GLOBAL;
@@ -76,8 +78,12 @@ replay make_replay(const settings *s, feed *from)
     r.bound        = (double *)allocate(n, sizeof(double));
     r.report       = (eplb_layer_report *)allocate(L, sizeof(eplb_layer_report));
     r.scratch      = allocate(r.scratch_bytes, 1);
-    for (size_t layer = 0; layer < L; layer++)
+    for (size_t layer = 0; layer < L && !map; layer++)
         plan_in_order(replay_plan(&r, 0) + layer * R, s->replicas, from->num_experts);
+    for (size_t layer = 0; layer < L && map; layer++)
+        memcpy(replay_plan(&r, 0) + layer * R,
+               map_whole_slots_of(map, from->layer, from->num_layers, (int32_t)layer, from->num_experts),
+               R * sizeof(int32_t));
     if (s->half_life > 0) {
         r.sample_weight = (float *)allocate((size_t)r.history, sizeof(float));
         for (int32_t t = 0; t < r.history; t++)
