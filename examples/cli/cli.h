@@ -353,10 +353,13 @@ typedef struct feed { /* the samples of all input files, as loads of experts */
     int64_t  *step, *layer;   /* [num_samples], [num_layers] as the files number them, ascending; not NULL */
     int32_t   num_readers;
     reader  **reader;
-    int32_t   first_sample;   /* of the readers', that is sample 0 here */
-    plan_map  map;            /* where the readers are by slot */
-    float    *one;            /* [num_layers, width] of one reader */
-    double   *sum;            /* [num_layers, width] of all of them; then [num_layers, num_experts] */
+    int32_t  *first;     /* [num_readers] the sample of each that is sample 0 here */
+    int32_t   width;     /* of a layer in sum */
+    float    *one;       /* [num_layers, width] of one reader */
+    double   *sum;       /* [num_layers, width] of all of them; NULL: one gives what is asked for */
+    plan_map  map;       /* where the readers are by slot, else empty */
+    int32_t  *map_layer; /* [num_layers] the layer's place in it */
+    double   *expert;    /* [num_experts] of one layer */
 } feed;
 
 /* Opens the input files and selects the steps; ends the program when the files do not agree. */

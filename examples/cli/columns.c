@@ -105,6 +105,7 @@ static bool running_of(const text_field *field, running *name)
     const char *begin = end;
     while (begin > field->begin && is_digit(begin[-1]))
         begin--;
+    name->number       = 0;
     name->before.begin = field->begin;
     name->before.end   = begin;
     name->after.begin  = end;

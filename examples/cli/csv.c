@@ -293,6 +293,9 @@ static void csv_set_shape(csv_reader *r)
         width          = (size_t)r->how->num_experts;
     }
     size_t layers = c->column == 'L' ? c->num_columns : r->layers.count;
+    if (r->how->axes && strlen(r->how->axes) == 1 && layers > 1)
+        fail(STATUS_INPUT, "%s: %zu rows, but --axes %s is a single one", r->base.name, r->num_rows,
+             r->how->axes);
     if (width > INT32_MAX || layers > INT32_MAX)
         fail(STATUS_INPUT, "%s: more rows or columns than 2147483647", r->base.name);
     if (width == 0)
