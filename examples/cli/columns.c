@@ -116,7 +116,7 @@ static bool running_of(const text_field *field, running *name)
 static bool same_text(const text_field *a, const text_field *b)
 {
     size_t n = (size_t)(a->end - a->begin);
-    return n == (size_t)(b->end - b->begin) && memcmp(a->begin, b->begin, n) == 0;
+    return n == (size_t)(b->end - b->begin) && (n == 0 || memcmp(a->begin, b->begin, n) == 0);
 }
 
 /* Whether columns of this stem are of something else than experts, so that --axes has to say of what. */
@@ -141,12 +141,13 @@ static bool field_is_name(const text_field *field)
            !field_is_not_finite(field);
 }
 
-/* Names begin with one, or with none at all where a data frame has its index; numbers run from 0. */
-static bool line_is_header(text_lines *text)
+/* Names begin with one, or with none at all where a data frame has its index; numbers run from 0, unless ids
+   of experts may do so, too. */
+static bool line_is_header(text_lines *text, const reading *how)
 {
     text_field field;
-    uint64_t   number;
-    size_t     i       = 0;
+    uint64_t   number = 0;
+    size_t     i      = 0;
     bool       unnamed = false, named = false, from_0 = true, rest_from_0 = true;
     for (; text_next_field(text, &field); i++) {
         bool whole  = parse_digits(field.begin, field.end, &number);
@@ -156,6 +157,7 @@ static bool line_is_header(text_lines *text)
         rest_from_0 = rest_from_0 && (i == 0 || (whole && number == i - 1));
     }
     text->next_field = text->begin;
+    from_0           = from_0 && !(how->axes && strchr(how->axes, 'K'));
     return named || from_0 || (unnamed && i > 1 && rest_from_0);
 }
 
@@ -222,7 +224,7 @@ static void refuse_name(const columns *c, const text_lines *text, const text_fie
 static void read_header(columns *c, text_lines *text, const reading *how)
 {
     text_field field;
-    running    first = {{NULL, NULL}, {NULL, NULL}, 0};
+    running    first = {{text->end, text->end}, {text->end, text->end}, 0};
     while (text_next_field(text, &field)) {
         csv_word w      = word_of(field.begin, field.end);
         char     letter = id_letter(&w);
@@ -304,7 +306,7 @@ static size_t count_fields(text_lines *text)
 
 bool columns_read(columns *c, text_lines *text, const reading *how)
 {
-    bool header = line_is_header(text);
+    bool header = line_is_header(text, how);
     memset(c, 0, sizeof *c);
     c->first = -1;
     if (header)

@@ -120,8 +120,8 @@ static int64_t csv_integer(const csv_reader *r, const text_field *field, char le
     int64_t value  = 0;
     int64_t lowest = letter == 'T' ? -INT64_MAX : 0, highest = letter == 'T' ? INT64_MAX : INT32_MAX - 1;
     if (!parse_integer(field->begin, field->end, &value) || value < lowest || value > highest)
-        text_fail(text_here(&r->text, field->begin), "'%s' is not a %s",
-                  quoted(field->begin, field->end).text, id_name(letter));
+        text_fail(text_here(&r->text, field->begin), "'%s' is not %s %s",
+                  quoted(field->begin, field->end).text, letter == 'E' ? "an" : "a", id_name(letter));
     return value;
 }
 
@@ -177,7 +177,7 @@ static csv_row csv_begin_row(csv_reader *r, size_t index)
 /* Ends the program unless the row has as many fields as there are columns. */
 static void csv_check_fields(csv_reader *r)
 {
-    text_field  field;
+    text_field  field = {r->text.end, r->text.end};
     const char *at = r->text.next_field;
     size_t      n  = at ? 1 : 0, want = r->columns.num_columns;
     while (at && (at = (const char *)memchr(at, ',', (size_t)(r->text.end - at)))) {

@@ -145,7 +145,7 @@ static void add_by_map(const feed *f, int32_t layer)
 static void open_readers(feed *f, const settings *s)
 {
     f->num_readers = s->num_inputs;
-    f->reader      = (reader **)allocate((size_t)f->num_readers, sizeof *f->reader);
+    f->reader      = (reader **)allocate((size_t)f->num_readers, sizeof(reader *));
     f->first       = (int32_t *)allocate((size_t)f->num_readers, sizeof *f->first);
     for (int32_t i = 0; i < f->num_readers; i++) {
         reader *r           = reader_open(source_open(s->inputs[i]), &s->reading);

@@ -8,10 +8,10 @@
 
 enum { SOURCE_BYTES = 1 << 16, SOURCE_FEW = 1 << 12 }; /* of the buffer, and of it after going elsewhere */
 
-/* Ends the program with what the system says is wrong. */
-static void source_fail(const char *name, int status)
+/* What the system says is wrong. */
+static const char *source_error(void)
 {
-    fail(status, "%s: %s", name, strerror(errno ? errno : EIO));
+    return strerror(errno ? errno : EIO);
 }
 
 source source_of(const char *name, FILE *file, uint64_t begin, uint64_t size)
@@ -39,12 +39,12 @@ static FILE *source_copy(const char *name, FILE *from, uint64_t *size)
     for (*size = 0; !feof(from); *size += bytes) {
         bytes = fread(block, 1, SOURCE_BYTES, from);
         if (ferror(from))
-            source_fail(name, STATUS_INPUT);
+            fail(STATUS_INPUT, "%s: %s", name, source_error());
         if (fwrite(block, 1, bytes, copy) != bytes)
-            source_fail(name, STATUS_OUTPUT);
+            fail(STATUS_OUTPUT, "%s: %s", name, source_error());
     }
     if (fflush(copy) != 0)
-        source_fail(name, STATUS_OUTPUT);
+        fail(STATUS_OUTPUT, "%s: %s", name, source_error());
     free(block);
     return copy;
 }
@@ -56,9 +56,9 @@ source source_open(const char *path)
     FILE       *file       = from_stdin ? stdin : fopen(path, "rb");
     uint64_t    size       = 0;
     struct stat about;
-    if (!file || fstat(fileno(file), &about) != 0)
-        source_fail(name, STATUS_INPUT);
-    if (S_ISREG(about.st_mode) && about.st_size > 0 && !from_stdin)
+    if (!file)
+        fail(STATUS_INPUT, "%s: %s", name, source_error());
+    if (!from_stdin && fstat(fileno(file), &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0)
         return source_of(name, file, 0, (uint64_t)about.st_size);
     FILE *copy = source_copy(name, file, &size);
     if (!from_stdin)
@@ -98,12 +98,12 @@ bool source_fill(source *s)
     s->ahead       = s->ahead < SOURCE_BYTES ? s->ahead * 2 : SOURCE_BYTES;
     errno          = 0;
     if (fseeko(s->file, (off_t)(s->begin + s->after), SEEK_SET) != 0)
-        source_fail(s->name, STATUS_INPUT);
+        fail(STATUS_INPUT, "%s: %s", s->name, source_error());
     s->next   = 0;
     s->filled = fread(s->buffer, 1, bytes, s->file);
     s->after += s->filled;
     if (ferror(s->file))
-        source_fail(s->name, STATUS_INPUT);
+        fail(STATUS_INPUT, "%s: %s", s->name, source_error());
     if (s->filled < bytes)
         fail(STATUS_INPUT, "%s: the file became shorter while it was read", s->name);
     return true;

@@ -25,7 +25,7 @@ text_place text_at(const text_reader *r, size_t line, const char *at)
 /* Begin .. end for a message: at most QUOTE_BYTES of it, nothing unprintable. */
 quote quoted(const char *begin, const char *end)
 {
-    quote  q;
+    quote  q = {""};
     size_t n = (size_t)(end - begin), kept = n < QUOTE_BYTES ? n : QUOTE_BYTES;
     for (size_t i = 0; i < kept; i++)
         q.text[i] = begin[i] >= ' ' && begin[i] <= '~' ? begin[i] : '?';

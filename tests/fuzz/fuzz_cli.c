@@ -1,5 +1,7 @@
-/* fuzz_cli.c - the readers of the command line program: any bytes either give a table of loads that
-   are finite and not negative, or end with one line that says what is wrong and where.
+/* fuzz_cli.c - the readers of the command line program: any bytes either give samples of loads that
+   are finite and not negative, or end with one line that says what is wrong and where. An input that starts
+   with #! has options in its first line, which the readers do not see: `#!AXES EXPERTS KEY`, a dash for one
+   that is not given.
 
    The rooms that read are included, with their exit and their memory replaced: a run that would end the
    program jumps back here, where what it had allocated is freed. */
@@ -133,16 +135,43 @@ static void fuzz_check_message(const char *message, size_t size)
         FUZZ_HOLDS(message[i] >= ' ' && message[i] <= '~');
 }
 
-static void fuzz_read(FILE *file, size_t size)
+typedef struct fuzz_words {
+    char axes[16], experts[4], key[16];
+} fuzz_words;
+
+/* The options of an input; *skip becomes the bytes before the file. */
+static reading fuzz_reading(const char *data, size_t size, fuzz_words *o, size_t *skip)
 {
+    char    line[40] = "";
     reading how;
     memset(&how, 0, sizeof how);
-    how.last_step = INT64_MAX;
-    reader *r     = reader_open(source_of("loads", file, 0, size), &how);
+    memset(o, 0, sizeof *o);
+    how.last_step   = INT64_MAX;
+    const char *end = size >= 2 && data[0] == '#' && data[1] == '!' ? (const char *)memchr(data, '\n', size) : NULL;
+    *skip           = end && (size_t)(end - data) < sizeof line ? (size_t)(end - data) + 1 : 0;
+    if (*skip == 0)
+        return how;
+    memcpy(line, data + 2, *skip - 3);
+    int words       = sscanf(line, "%15s %3s %15s", o->axes, o->experts, o->key);
+    how.axes        = words >= 1 && strcmp(o->axes, "-") != 0 ? o->axes : NULL;
+    how.num_experts = words >= 2 ? (int32_t)strtoul(o->experts, NULL, 10) : 0;
+    how.key         = words >= 3 ? o->key : NULL;
+    return how;
+}
+
+enum { MOST_READ = 1 << 22 }; /* loads of an input, so that none takes long */
+
+static void fuzz_read(FILE *file, const uint8_t *data, size_t size)
+{
+    fuzz_words options;
+    size_t       skip;
+    reading      how = fuzz_reading((const char *)data, size, &options, &skip);
+    (void)axes_wanted(&how); /* as the arguments do */
+    reader *r = reader_open(source_of("loads", file, skip, size - skip), &how);
     fuzz_check_reader(r);
     size_t count = (size_t)r->num_layers * (size_t)r->width;
     float *load  = (float *)allocate(count, sizeof(float));
-    for (int32_t sample = 0; sample < r->num_samples; sample++) {
+    for (int32_t sample = 0; sample < r->num_samples && (size_t)sample * count < MOST_READ; sample++) {
         r->read(r, sample, load);
         fuzz_check_sample(load, count);
     }
@@ -164,7 +193,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     status = setjmp(fuzz_end);
     if (status == 0)
-        fuzz_read(fuzz_file[0], size);
+        fuzz_read(fuzz_file[0], data, size);
     for (int i = 0; i < MOST_BLOCKS; i++)
         free(fuzz_block[i]);
     for (int i = 0; i < MOST_FILES; i++) {
