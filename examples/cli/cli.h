@@ -71,6 +71,15 @@ bool parse_digits(const char *begin, const char *end, uint64_t *value);
 bool parse_integer(const char *begin, const char *end, int64_t *value);
 bool multiply_fits(size_t a, size_t b, size_t *product);
 
+/* The place of a number among count of them that ascend; -1: it is none of them. */
+int32_t find_number(const int64_t *number, int32_t count, int64_t wanted);
+
+/* Which numbers there are, for messages: 0-57, or 1, 3, 5-9. */
+typedef struct number_list {
+    char text[80];
+} number_list;
+number_list list_numbers(const int64_t *number, int32_t count);
+
 /* 0.5 ^ x for x >= 0. */
 double half_to_the(double x);
 
@@ -358,7 +367,6 @@ typedef struct feed { /* the samples of all input files, as loads of experts */
     float    *one;       /* [num_layers, width] of one reader */
     double   *sum;       /* [num_layers, width] of all of them; NULL: one gives what is asked for */
     plan_map  map;       /* where the readers are by slot, else empty */
-    int32_t  *map_layer; /* [num_layers] the layer's place in it */
     double   *expert;    /* [num_experts] of one layer */
 } feed;
 
@@ -458,15 +466,6 @@ typedef struct plan_totals {
     int32_t   max_replicas;
     long long duplicates, empty;
 } plan_totals;
-
-/* The place of a layer among layers that ascend; -1: it is none of them. */
-int32_t find_layer(const int64_t *layer, int32_t num_layers, int64_t number);
-
-/* Which layers there are, for messages: 0-57, or 1, 3, 5-9. */
-typedef struct layer_list {
-    char text[80];
-} layer_list;
-layer_list list_layers(const int64_t *layer, int32_t num_layers);
 
 /* Plans the layers asked for on all samples, and scores them under the plan in force, if not NULL, and under
    the new one. */

@@ -306,12 +306,12 @@ void map_free(plan_map *m)
    order. */
 int32_t *map_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i)
 {
-    int64_t row = m->layer                      ? find_layer(m->layer, m->num_layers, layer[i])
+    int64_t row = m->layer                      ? find_number(m->layer, m->num_layers, layer[i])
                   : m->num_layers == num_layers ? i
                                                 : layer[i];
     if (m->layer && row < 0)
         fail(STATUS_INPUT, "%s: no plan of layer %lld; the layers are %s", m->name, (long long)layer[i],
-             list_layers(m->layer, m->num_layers).text);
+             list_numbers(m->layer, m->num_layers).text);
     if (row >= m->num_layers)
         fail(STATUS_INPUT, "%s: plans of %d layer%s, but the loads are of %d", m->name, (int)m->num_layers,
              m->num_layers == 1 ? "" : "s", (int)num_layers);

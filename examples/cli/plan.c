@@ -42,35 +42,6 @@ static float *make_sample_weight(const settings *s, const loads *table)
     return weight;
 }
 
-int32_t find_layer(const int64_t *layer, int32_t num_layers, int64_t number)
-{
-    for (int32_t i = 0; i < num_layers; i++) {
-        if (layer[i] == number)
-            return i;
-    }
-    return -1;
-}
-
-/* Runs of layers that follow each other; when the room is used, dots stand for the rest. */
-layer_list list_layers(const int64_t *layer, int32_t num_layers)
-{
-    enum { RUN_BYTES = 48 }; /* of two numbers, and what stands around them */
-    layer_list list;
-    size_t     n = 0;
-    for (int32_t begin = 0, end; begin < num_layers; begin = end) {
-        for (end = begin + 1; end < num_layers && layer[end] == layer[end - 1] + 1;)
-            end++;
-        if (n + RUN_BYTES > sizeof list.text) {
-            snprintf(list.text + n, sizeof list.text - n, ", ..");
-            break;
-        }
-        n += (size_t)snprintf(list.text + n, RUN_BYTES, "%s%lld", begin ? ", " : "", (long long)layer[begin]);
-        if (end - begin > 1)
-            n += (size_t)snprintf(list.text + n, sizeof list.text - n, "-%lld", (long long)layer[end - 1]);
-    }
-    return list;
-}
-
 /* The last part of a path, in letters that stand for themselves in text, JSON and SVG. */
 quote plain_name(const char *path)
 {
@@ -94,14 +65,14 @@ static void select_layers(planning *p, const settings *s, const feed *from)
             end++;
         if (first == end || s->first_layer < from->layer[0] || s->last_layer > from->layer[L - 1])
             fail(STATUS_INPUT, "--layers %s, but the layers are %s", s->layers,
-                 list_layers(from->layer, L).text);
+                 list_numbers(from->layer, L).text);
     }
     p->first_layer = first;
     p->num_layers  = end - first;
     p->layer       = from->layer + first;
-    if (s->show >= 0 && find_layer(p->layer, p->num_layers, s->show) < 0)
+    if (s->show >= 0 && find_number(p->layer, p->num_layers, s->show) < 0)
         fail(STATUS_INPUT, "--show %lld, but the layers planned are %s", (long long)s->show,
-             list_layers(p->layer, p->num_layers).text);
+             list_numbers(p->layer, p->num_layers).text);
 }
 
 /* What there is without a planner: slot i holds expert i, the spare slots the first experts again. */

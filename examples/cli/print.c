@@ -179,7 +179,7 @@ void print_bars(FILE *out, const planning *p, int64_t layer)
     int32_t             G     = p->problem.num_gpus;
     int32_t             each  = (G - 1) / BAR_MAX_ROWS + 1; /* GPUs in a row */
     int                 width = each > 1 ? 11 : 5;          /* of the column of GPUs */
-    size_t              i     = (size_t)find_layer(p->layer, p->num_layers, layer);
+    size_t              i     = (size_t)find_number(p->layer, p->num_layers, layer);
     const layer_result *r     = &p->result[i];
     const float        *load[2] = {p->gpu_before + i * (size_t)G, p->gpu_after + i * (size_t)G};
     double              mean    = (double)r->after.mean_load;
