@@ -71,7 +71,8 @@ same 'steps are samples' "$TMP/two.json" "$TMP/two.csv"
 
 for names in e0,e1,e2,e3 0,1,2,3 E1,E2,E3,E4 expert_7,expert_8,expert_9,expert_10 '"0","1","2","3"' \
              'expert 0,expert 1,expert 2,expert 3' '"e 0", "e 1" ,"e 2","e 3"' 'e[0],e[1],e[2],e[3]' \
-             e00,e01,e02,e03 x.0.load,x.1.load,x.2.load,x.3.load 'f\303\251_0,f\303\251_1,f\303\251_2,f\303\251_3'; do
+             e00,e01,e02,e03 x.0.load,x.1.load,x.2.load,x.3.load \
+             'f\303\251_0,f\303\251_1,f\303\251_2,f\303\251_3'; do
     same_csv "the header $names" "$TMP/one.json" "$names\n$one\n"
     same_csv "layer,$names" "$TMP/one.json" "layer,$names\n$(echo "$one" | awk '{ print NR - 1 "," $0 }')\n"
 done
@@ -103,8 +104,15 @@ same_csv 'layers without steps' "$TMP/one.json" 'layer_id,0,1,2,3\n2,9,1,1,2\n0,
 printf '[[[5,6,1,40]],[[4,4,30,2]]]' >"$TMP/thin.json"
 same_csv 'steps without layers are of one' "$TMP/thin.json" 'step,e0,e1,e2,e3\n0,5,6,1,40\n1,4,4,30,2\n'
 
-printf 'layer,rank,e0,e1,e2,e3\n0,0,1,2,1,30\n0,1,4,4,0,10\n1,0,7,80,0,0\n1,1,0,0,2,3\n2,1,0,1,0,2\n2,0,9,0,1,0\n' \
-    >"$TMP/ranks.csv"
+cat >"$TMP/ranks.csv" <<'END'
+layer,rank,e0,e1,e2,e3
+0,0,1,2,1,30
+0,1,4,4,0,10
+1,0,7,80,0,0
+1,1,0,0,2,3
+2,1,0,1,0,2
+2,0,9,0,1,0
+END
 same 'rows of ranks are summed' "$TMP/one.json" "$TMP/ranks.csv"
 sed 's/^\([0-9]\),1/\1,7/; s/^layer,rank/layer,Rank_ID/' "$TMP/ranks.csv" >"$TMP/ranks7.csv"
 same 'whatever the numbers of the ranks' "$TMP/one.json" "$TMP/ranks7.csv"
@@ -130,12 +138,14 @@ same 'pairs that are not there have no load' "$TMP/sparse.json" "$TMP/sparse.csv
 same 'in whatever order' "$TMP/sparse.json" "$TMP/shuffled.csv"
 same_csv 'layer,expert,count' "$TMP/one.json" 'layer_id,expert_id,count\n0,0,5\n0,1,6\n0,2,1\n0,3,40\n1,0,7
 1,1,80\n1,2,2\n1,3,3\n2,0,9\n2,1,1\n2,2,1\n2,3,2\n'
-same_csv 'expert,layer,count of layers 3, 5 and 9' "$TMP/one.json" 'expert,layer,count\n0,3,5\n1,3,6\n2,3,1\n3,3,40
+same_csv 'expert,layer,count of layers 3, 5 and 9' "$TMP/one.json" 'expert,layer,count
+0,3,5\n1,3,6\n2,3,1\n3,3,40
 0,5,7\n1,5,80\n2,5,2\n3,5,3\n0,9,9\n1,9,1\n2,9,1\n3,9,2\n'
 printf '[[5,6,1,40]]' >"$TMP/single.json"
 same_csv 'expert,count' "$TMP/single.json" 'expert,count\n0,5\n1,6\n3,40\n2,1.0\n'
 printf '[[5,6,1,40,0]]' >"$TMP/five.json"
-same_csv '--experts where the last have no load' "$TMP/five.json" 'expert,count\n0,5\n1,6\n3,40\n2,1\n' --experts 5
+same_csv '--experts where the last have no load' "$TMP/five.json" \
+    'expert,count\n0,5\n1,6\n3,40\n2,1\n' --experts 5
 same_csv 'counts of ranks are summed' "$TMP/single.json" \
     'rank,expert,count\n0,0,2\n1,0,3\n0,1,6\n1,3,20\n0,3,20\n0,2,1\n'
 
@@ -164,6 +174,8 @@ refused 'another word for ranks' 'layer,GPU_id,e0\n1,2,3\n' \
     "1:7: column 'GPU_id' $none; if it is one of ranks, call it rank"
 refused 'another word for counts' 'layer,expert,freq\n1,2,3\n' \
     "1:14: column 'freq' $uncounted; if it is one of counts, call it count"
+refused 'a column of slots' 'layer,slot_id,count\n1,2,3\n' \
+    "1:7: column 'slot_id' $none; slots are told by --axes, and called expert"
 refused 'the index of a data frame' ',e0,e1\n0,2,3\n' "1:1: column '' $none$index"
 refused 'the index before numbers' ',0,1,2\n0,5,6,7\n' "1:1: column '' $none$index"
 refused 'the index before ids' ',layer,expert,count\n0,1,1,6\n' "1:1: column '' $none$index"
@@ -173,7 +185,8 @@ refused 'semicolons' 'layer;expert;count\n0;1;5\n' \
     "1:1: column 'layer;expert;count' $none; columns should stand between commas"
 refused 'a number left out' 'layer,e0,e2\n0,1,2\n' \
     "1:10: column 'e2' where 'e1' should follow: columns of loads run by one"
-refused 'a number twice' 'e0,e1,e1\n1,1,1\n' "1:7: column 'e1' where 'e2' should follow: columns of loads run by one"
+refused 'a number twice' 'e0,e1,e1\n1,1,1\n' \
+    "1:7: column 'e1' where 'e2' should follow: columns of loads run by one"
 refused 'a second stem' 'step,e0,x1\n0,1,2\n' \
     "1:9: column 'x1' where 'e1' should follow: columns of loads run by one"
 refused 'an id after the loads' 'e0,e1,layer\n1,2,0\n' "1:7: 'layer' should stand before the columns of loads"
@@ -211,12 +224,14 @@ refused 'a pair of a step twice' 'step,layer,expert,count\n0,0,1,5\n2,0,1,5\n1,0
 refused 'a pair of a rank twice' 'layer,expert,rank,count\n0,1,0,5\n0,1,1,5\n0,1,0,5\n' \
     '4:1: layer 0, rank 0, expert 1 is in line 2 already'
 refused 'a layer twice' 'layer,e0\n4,1\n3,1\n4,1\n' '4:1: layer 4 is in line 2 already'
-refused 'a layer of a rank twice' 'layer,rank,e0\n4,0,1\n4,1,1\n4,0,1\n' '4:1: layer 4, rank 0 is in line 2 already'
+refused 'a layer of a rank twice' 'layer,rank,e0\n4,0,1\n4,1,1\n4,0,1\n' \
+    '4:1: layer 4, rank 0 is in line 2 already'
 refused 'a step without a layer' 'step,layer,e0\n0,3,1\n0,5,1\n2,3,1\n1,5,1\n1,3,1\n' \
     '4:1: step 2 has no row for layer 5'
 refused 'a layer twice in the place of another' 'step,layer,e0\n0,3,1\n0,5,1\n1,5,1\n1,5,1\n' \
     '5:1: step 1, layer 5 is in line 4 already'
-refused 'a layer without a rank' 'layer,rank,e0\n0,0,1\n0,1,1\n1,1,1\n' '4:1: the file has no row for layer 1, rank 0'
+refused 'a layer without a rank' 'layer,rank,e0\n0,0,1\n0,1,1\n1,1,1\n' \
+    '4:1: the file has no row for layer 1, rank 0'
 refused 'a step without a rank' 'step,layer,rank,e0\n0,3,0,1\n0,3,2,1\n1,3,2,1\n' \
     '4:1: step 1 has no row for layer 3, rank 0'
 refused_whole 'sums beyond float32' 'rank,e0\n0,3e38\n1,3e38\n' \
@@ -229,7 +244,8 @@ refused_whole 'another number of experts' '5,6\n' ' has 2 experts in a layer, bu
 same_csv '--axes LE' "$TMP/one.json" '5,6,1,40\n7,80,2,3\n9,1,1,2\n' --axes LE
 same_csv '--axes TLE of steps' "$TMP/two.json" "step,layer,e0,e1,e2,e3\n$rows\n" --axes TLE
 same_csv '--axes EL' "$TMP/one.json" '5,7,9\n6,80,1\n1,2,1\n40,3,2\n' --axes EL
-same_csv '--axes EL with names' "$TMP/one.json" 'layer_3,layer_4,layer_5\n5,7,9\n6,80,1\n1,2,1\n40,3,2\n' --axes EL
+same_csv '--axes EL with names' "$TMP/one.json" \
+    'layer_3,layer_4,layer_5\n5,7,9\n6,80,1\n1,2,1\n40,3,2\n' --axes EL
 same_csv '--axes TE' "$TMP/thin.json" '5,6,1,40\n4,4,30,2\n' --axes TE
 same_csv '--axes GE' "$TMP/single.json" '1,2,1,30\n4,4,0,10\n' --axes GE
 same_csv '--axes EG' "$TMP/single.json" '1,4\n2,4\n0,1\n30,10\n' --axes EG
@@ -237,7 +253,8 @@ same_csv '--axes E of a row' "$TMP/single.json" '5,6,1,40\n' --axes E
 same_csv '--axes E of a column' "$TMP/single.json" '5\n6\n1\n40\n' --axes E
 same_csv '--axes LEG of ids' "$TMP/one.json" "$(cat "$TMP/ranks.csv")" --axes LEG
 printf '[[2,1,0,1],[1,0,2,0]]' >"$TMP/routed.json"
-same_csv '--axes LNK: rows are tokens' "$TMP/routed.json" 'layer,k0,k1\n0,0,1\n1,2,-1\n0,0,3\n1,0,2\n' --axes LNK
+same_csv '--axes LNK: rows are tokens' "$TMP/routed.json" \
+    'layer,k0,k1\n0,0,1\n1,2,-1\n0,0,3\n1,0,2\n' --axes LNK
 same_csv '--axes TLK: so are they' "$TMP/routed.json" 'layer,k0,k1\n0,0,1\n1,2,-1\n0,0,3\n1,0,2\n' --axes TLK
 same_csv '--axes LK: a layer a row' "$TMP/routed.json" '0,1,0,3\n2,2,0,-1\n' --axes LK
 printf '[[2,1,0,1]]' >"$TMP/routed.json"
@@ -257,7 +274,8 @@ for axes in LP P LGS; do
     header=layer,
     [ $axes = P ] && header=
     [ $axes = LGS ] && header=layer,rank,
-    refused_whole "--axes $axes without a map" "${header}s0,s1\n$(echo "$header" | sed 's/[a-z][a-z]*/0/g')5,6\n" \
+    ids=$(echo "$header" | sed 's/[a-z][a-z]*/0/g')
+    refused_whole "--axes $axes without a map" "${header}s0,s1\n${ids}5,6\n" \
         ': counts of slots need --map PLAN, the plan they were counted under' --axes $axes
 done
 axes_refused() { # letters, what is said
@@ -348,6 +366,79 @@ check 'refused: sums of files beyond float32' \
 check 'refused: a file twice' fails "eplb: the file '$TMP/rank0.csv' stands there twice" \
     plan "$TMP/rank0.csv" "$TMP/rank0.csv" --replicas 6 --gpus 3
 
+# ---------------------------------------------------------------- counts of slots
+
+same_slots() { # what it is, the file of experts' loads whose plan it must be, the map, options and files
+    what=$1 map=$3
+    plan_of "$2" --map "$map" >"$TMP/want" # which is where both plans start from
+    shift 3
+    plan_of "$@" --map "$map" >"$TMP/got"
+    check "$what" sh -c "test -s '$TMP/want' && cmp '$TMP/got' '$TMP/want' || { cat '$TMP/noise'; exit 1; }"
+}
+slots_csv() { # what it is, the file of experts' loads, the map, printf format of the file of slots', options
+    what=$1 want=$2 map=$3
+    printf -- "$4" >"$TMP/in.csv"
+    shift 4
+    same_slots "$what" "$want" "$map" "$TMP/in.csv" "$@"
+}
+echo '[[0,1,2,3,3,1],[1,1,0,2,3,1],[0,-1,3,1,2,0]]' >"$TMP/map.json"
+slots='4,1,3,20,20,2\n50,20,9,2,1,10\n2,77,5,70,6,6\n' # of the loads below; slot 1 of layer 2 is empty
+printf '[[4,3,3,40],[9,80,2,1],[8,70,6,5]]' >"$TMP/experts.json"
+slots_csv '--axes LP' "$TMP/experts.json" "$TMP/map.json" "$slots" --axes LP
+slots_csv 'columns of slots' "$TMP/experts.json" "$TMP/map.json" "layer,slot0,slot1,slot2,slot3,slot4,slot5\n$(
+    printf "$slots" | awk '{ print NR - 1 "," $0 }')\n" --axes LP
+slots_csv 'rows of GPUs, columns of their slots' "$TMP/experts.json" "$TMP/map.json" \
+    'layer,rank,s0,s1,s2\n0,0,4,1,3\n0,1,20,20,2\n1,0,50,20,9\n1,1,2,1,10\n2,0,2,77,5\n2,1,70,6,6\n' \
+    --axes LGS
+slots_csv 'whatever the order of the letters' "$TMP/experts.json" "$TMP/map.json" \
+    'rank,layer,s0,s1,s2\n0,0,4,1,3\n1,0,20,20,2\n0,1,50,20,9\n1,1,2,1,10\n0,2,2,77,5\n1,2,70,6,6\n' \
+    --axes SGL
+slots_csv 'a row a slot' "$TMP/experts.json" "$TMP/map.json" 'layer,expert,count
+0,0,4\n0,1,1\n0,2,3\n0,3,20\n0,4,20\n0,5,2
+1,0,50\n1,1,20\n1,2,9\n1,3,2\n1,4,1\n1,5,10\n2,0,2\n2,1,77\n2,2,5\n2,3,70\n2,4,6\n2,5,6\n' \
+    --axes LP
+slots_csv 'a row a slot of a GPU' "$TMP/experts.json" "$TMP/map.json" 'layer,rank,expert,count
+0,0,0,4\n0,0,1,1\n0,0,2,3\n0,1,0,20
+0,1,1,20\n0,1,2,2\n1,0,0,50\n1,0,1,20\n1,0,2,9\n1,1,0,2\n1,1,1,1\n1,1,2,10\n2,0,0,2\n2,0,1,77\n2,0,2,5\n2,1,0,70
+2,1,1,6\n2,1,2,6\n' --axes LGS
+printf '[[2,6,4,5]]' >"$TMP/lone.json"
+echo '[[0,1,2,3,2,1]]' >"$TMP/lone_map.json"
+slots_csv '--axes P' "$TMP/lone.json" "$TMP/lone_map.json" '2,4,1,5,3,2\n' --axes P
+slots_csv '--axes GS' "$TMP/lone.json" "$TMP/lone_map.json" '2,4,1\n5,3,2\n' --axes GS
+slots_csv '--axes SG' "$TMP/lone.json" "$TMP/lone_map.json" '2,5\n4,3\n1,2\n' --axes SG
+printf '[[[2,6,4,5]],[[1,0,0,9]]]' >"$TMP/lone2.json"
+slots_csv '--axes TP' "$TMP/lone2.json" "$TMP/lone_map.json" '2,4,1,5,3,2\n1,0,0,9,0,0\n' --axes TP
+printf '2,4,1,5,3,2\n' >"$TMP/slots0.csv"
+printf '1,0,0,9,0,0\n' >"$TMP/slots1.csv"
+printf '[[3,6,4,14]]' >"$TMP/lone3.json"
+same_slots 'several files of slots' "$TMP/lone3.json" "$TMP/lone_map.json" "$TMP/slots0.csv" "$TMP/slots1.csv" \
+    --axes P
+
+# A plan of this program as the map, of layers 3 and 5, and counts that differ from slot to slot.
+printf 'layer,e0,e1,e2,e3\n3,4,9,5,6\n5,7,1,90,2\n' >"$TMP/numbered.csv"
+eplb plan "$TMP/numbered.csv" --replicas 6 --gpus 3 --json "$TMP/force.json" \
+    --csv "$TMP/force.csv" >"$TMP/nothing"
+awk -F, 'NR > 1 { print $1 "," $2 "," 10 * $5 + $6 + 1 }' "$TMP/force.csv" |
+    { echo layer,expert,count; cat; } >"$TMP/by_slot.csv"
+awk -F, 'NR > 1 { print $1 "," $5 "," 10 * $5 + $6 + 1 }' "$TMP/force.csv" | awk -F, '
+    { sum[$1 "," $2] += $3 } END { print "layer,expert,count"; for (k in sum) print k "," sum[k] }' \
+    >"$TMP/by_expert.csv"
+same_slots 'the map may be a plan of this program' "$TMP/by_expert.csv" "$TMP/force.json" "$TMP/by_slot.csv" \
+    --axes LP
+sed '/^3,/d' "$TMP/by_slot.csv" >"$TMP/by_slot5.csv"
+sed '/^3,/d' "$TMP/by_expert.csv" >"$TMP/by_expert5.csv"
+same_slots 'of which loads have some layers' "$TMP/by_expert5.csv" "$TMP/force.json" "$TMP/by_slot5.csv" \
+    --axes LP
+refused_whole 'a layer that the map lacks' 'layer,expert,count\n4,0,1\n' \
+    ": layer 4 is not in the plan of --map $TMP/force.json" --axes LP --map "$TMP/force.json"
+refused_whole 'fewer slots than in the map' '2,4,1,5,3\n' \
+    " has 5 slots in a layer, but --map $TMP/lone_map.json has 6" --axes P --map "$TMP/lone_map.json"
+refused_whole 'more slots than in the map' 'expert,count\n6,1\n' \
+    " has 7 slots in a layer, but --map $TMP/lone_map.json has 6" --axes P --map "$TMP/lone_map.json"
+check 'refused: an expert of the map beyond --experts' \
+    fails "eplb: --map $TMP/lone_map.json has expert 3, but --experts is 3" plan "$TMP/slots0.csv" \
+    --replicas 6 --gpus 3 --axes P --map "$TMP/lone_map.json" --experts 3
+
 # ---------------------------------------------------------------- memory
 
 # 1200 steps of 32 layers x 128 experts: 40 MB of text and 20 MB of loads, for neither of which there is room.
@@ -376,6 +467,13 @@ if [ -z "$RUN_ENV" ] && limit 9000 "$BUILD/eplb" --version >"$TMP/nothing" 2>&1;
     check 'from standard input, too' cmp "$TMP/got" "$TMP/want"
     cat "$TMP/large.csv" | limit 9000 "$BUILD/eplb" plan - $part --steps 700-701 >"$TMP/got" 2>"$TMP/noise"
     check 'and from a pipe' cmp "$TMP/got" "$TMP/want"
+    { head -n 1 "$TMP/large.csv"; grep '^[0-9],\|^[1-3][0-9],' "$TMP/large.csv"; } >"$TMP/part.csv"
+    replay="--replicas 144 --gpus 16 --preset deepseek --window 10 --csv -"
+    eplb replay "$TMP/part.csv" $replay 2>"$TMP/nothing" | cut -d , -f 1-6 >"$TMP/want"
+    limit 9000 "$BUILD/eplb" replay "$TMP/large.csv" $replay >"$TMP/large_replay.csv" 2>"$TMP/noise"
+    head -n 7 "$TMP/large_replay.csv" | cut -d , -f 1-6 >"$TMP/got"
+    check 'replay needs memory for a window' cmp "$TMP/got" "$TMP/want"
+    check 'of a whole trace' test "$(wc -l <"$TMP/large_replay.csv")" -eq 239
     check 'all of it needs more' sh -c \
         "! (ulimit -v 9000 && '$BUILD/eplb' plan '$TMP/large.csv' $part) >'$TMP/nothing' 2>&1"
 fi

@@ -60,31 +60,32 @@ static bool word_is_of_index(const csv_word *w)
     return w->text[0] == '\0' || strncmp(w->text, "unnamed", 7) == 0 || strcmp(w->text, "index") == 0;
 }
 
+typedef struct other_names { /* what columns are called elsewhere */
+    const char *hint;
+    const char *name[12];
+} other_names;
+
 /* How a column with another name might be meant; at the end of a message. */
 static const char *name_hint(const text_field *field, const csv_word *w)
 {
-    static const char *const OTHER_NAMES[][2] = {
-        {"iteration", "step"},     {"iter", "step"},       {"time", "step"},        {"timestamp", "step"},
-        {"sample", "step"},        {"batch", "step"},      {"window", "step"},      {"gpu", "rank"},
-        {"device", "rank"},        {"eprank", "rank"},     {"worker", "rank"},      {"process", "rank"},
-        {"block", "layer"},        {"moelayer", "layer"},  {"logicalexpert", "expert"},
-        {"n", "count"},            {"num", "count"},       {"frequency", "count"},  {"freq", "count"},
-        {"hits", "count"},         {"sum", "count"},       {"total", "count"},      {"activations", "count"},
-        {"expertcount", "count"},  {"tokencount", "count"}};
-    static const char *const HINTS[][2] = {{"step", "; if it is one of steps, call it step"},
-                                           {"rank", "; if it is one of ranks, call it rank"},
-                                           {"layer", "; if it is one of layers, call it layer"},
-                                           {"expert", "; if it is one of experts, call it expert"},
-                                           {"count", "; if it is one of counts, call it count"}};
+    static const other_names OTHERS[] = {
+        {"; if it is one of steps, call it step",
+         {"iteration", "iter", "time", "timestamp", "sample", "batch", "window"}},
+        {"; if it is one of ranks, call it rank", {"gpu", "device", "eprank", "worker", "process", "node"}},
+        {"; if it is one of layers, call it layer", {"block", "moelayer"}},
+        {"; if it is one of experts, call it expert", {"logicalexpert"}},
+        {"; if it is one of counts, call it count",
+         {"n", "num", "frequency", "freq", "hits", "sum", "total", "activations", "expertcount", "tokencount"}},
+        {"; slots are told by --axes, and called expert", {"slot", "physicalslot", "physicalexpert"}}};
+    size_t length = (size_t)(field->end - field->begin);
     if (word_is_of_index(w))
         return "; a data frame should be written without its index";
-    if (memchr(field->begin, ';', (size_t)(field->end - field->begin)) ||
-        memchr(field->begin, '\t', (size_t)(field->end - field->begin)))
+    if (memchr(field->begin, ';', length) || memchr(field->begin, '\t', length))
         return "; columns should stand between commas";
-    for (size_t i = 0; i < sizeof OTHER_NAMES / sizeof *OTHER_NAMES; i++) {
-        for (size_t k = 0; k < sizeof HINTS / sizeof *HINTS && word_is_id(w, OTHER_NAMES[i][0]); k++) {
-            if (strcmp(HINTS[k][0], OTHER_NAMES[i][1]) == 0)
-                return HINTS[k][1];
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
+        for (size_t k = 0; OTHERS[i].name[k]; k++) {
+            if (word_is_id(w, OTHERS[i].name[k]))
+                return OTHERS[i].hint;
         }
     }
     return "";

@@ -200,7 +200,8 @@ void feed_read(feed *f, int32_t sample, float *load)
         }
         for (int32_t e = 0; e < f->num_experts; e++) {
             if (sum[e] > (double)FLT_MAX)
-                fail(STATUS_INPUT, "step %lld: the sum for layer %lld, expert %d is beyond the range of float32",
+                fail(STATUS_INPUT,
+                     "step %lld: the sum for layer %lld, expert %d is beyond the range of float32",
                      (long long)f->step[sample], (long long)f->layer[layer], (int)e);
             load[(size_t)layer * (size_t)f->num_experts + (size_t)e] = (float)sum[e];
         }

@@ -148,7 +148,8 @@ static reading fuzz_reading(const char *data, size_t size, fuzz_words *o, size_t
     memset(&how, 0, sizeof how);
     memset(o, 0, sizeof *o);
     how.last_step   = INT64_MAX;
-    const char *end = size >= 2 && data[0] == '#' && data[1] == '!' ? (const char *)memchr(data, '\n', size) : NULL;
+    bool        any = size >= 2 && data[0] == '#' && data[1] == '!';
+    const char *end = any ? (const char *)memchr(data, '\n', size) : NULL;
     *skip           = end && (size_t)(end - data) < sizeof line ? (size_t)(end - data) + 1 : 0;
     if (*skip == 0)
         return how;
