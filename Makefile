@@ -14,7 +14,8 @@
 # make clean
 #
 # Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given, and NVCC and
-# CUDA_ARCHS for make cuda; with other compilers or flags give another BUILD too, or make clean first.
+# CUDA_ARCHS for make cuda; with other compilers or flags give another BUILD too, or make clean first. Where
+# there is zlib, the command line program reads deflated .npz with it; HAVE_ZLIB=0 leaves it out.
 
 BUILD     ?= build
 PREFIX    ?= /usr/local
@@ -29,6 +30,15 @@ CUDA_ARCHS ?= 80 90 100
 
 C   = $(CC) -std=c99 $(WARNINGS) $(CFLAGS) -I.
 CPP = $(CXX) -std=c++11 $(WARNINGS) $(CXXFLAGS) -I.
+
+# Whether a program with zlib can be made.
+ifndef HAVE_ZLIB
+HAVE_ZLIB := $(shell program=$$(mktemp) && \
+                 printf '\043include <zlib.h>\nint main(void) { return zlibVersion() == 0; }\n' | \
+                     $(CC) $(CFLAGS) -x c -o $$program - -lz 2>/dev/null && echo 1 || echo 0; rm -f $$program)
+endif
+ZLIB_FLAGS := $(if $(filter 1,$(HAVE_ZLIB)),-DEPLB_CLI_ZLIB)
+ZLIB_LIBS  := $(if $(filter 1,$(HAVE_ZLIB)),-lz)
 
 VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 SAMPLE   := examples/data/loads_58x256.csv
@@ -47,10 +57,10 @@ $(BUILD) $(BUILD)/cli $(BUILD)/tests $(BUILD)/bench:
 # ---------------------------------------------------------------- programs
 
 $(BUILD)/eplb: $(patsubst examples/%.c,$(BUILD)/%.o,$(wildcard examples/cli/*.c))
-	$(C) -o $@ $^
+	$(C) -o $@ $^ $(ZLIB_LIBS)
 
 $(BUILD)/cli/%.o: examples/cli/%.c examples/cli/cli.h eplb.h | $(BUILD)/cli
-	$(C) -c -o $@ $<
+	$(C) $(ZLIB_FLAGS) -c -o $@ $<
 
 $(BUILD)/minimal: examples/minimal.c eplb.h | $(BUILD)
 	$(C) -o $@ $<
@@ -120,7 +130,7 @@ $(BUILD)/emulated_cuda_graph: examples/cuda_graph.cu $(EMULATED_CUDA)
 
 # The fuzz targets, with a main that replays what is kept of what they found.
 $(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.[ch] tests/*.h examples/cli/*.[ch]) eplb.h | $(BUILD)/tests
-	$(C) -Itests -o $@ $< tests/fuzz/replay.c tests/fuzz/plain.c -lm
+	$(C) $(ZLIB_FLAGS) -Itests -o $@ $< tests/fuzz/replay.c tests/fuzz/plain.c -lm $(ZLIB_LIBS)
 
 test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
 	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)

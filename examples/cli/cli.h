@@ -7,9 +7,13 @@
      source.c               files, of which every byte can be gone to
      text.c                 what the readers of CSV and JSON share
      axes.c                 what the dimensions of an array stand for
+     tally.c                samples of an array, while its elements are added to them
      reader.c               which reader a file goes to
      columns.c              what the columns of CSV stand for
      csv.c, json.c, npy.c   a reader each
+     scan.c                 what JSON is made of
+     npz.c                  arrays of NumPy in a zip file
+     foreign.c              files that are known, but not read
      map.c                  plans that are in force
      feed.c                 the samples of all files, as loads of experts
      problem.c              problem and options, what is odd about them, and what is wrong
@@ -236,6 +240,48 @@ typedef struct quote {
 /* Begin .. end for a message, shortened. */
 quote quoted(const char *begin, const char *end);
 
+/* ------------------------------------------------------------------------------------- scan.c */
+
+typedef enum json_event { /* what a value is made of */
+    JSON_END,             /* nothing more: the value has ended */
+    JSON_ARRAY, JSON_ARRAY_END, JSON_OBJECT, JSON_OBJECT_END,
+    JSON_NAME,            /* of what comes next in an object */
+    JSON_STRING,
+    JSON_WORD,            /* a number, true, false, null, or what is none of them */
+    JSON_MISSING          /* a comma, or the end of an array or object, stands where a value should */
+} json_event;
+
+enum { JSON_DEPTH = 64, JSON_TOKEN = 1 << 10 }; /* arrays and objects in each other; bytes of a name or word */
+
+typedef struct json_scan { /* a file of JSON, value by value */
+    source   from;
+    size_t   line;              /* the one being read, from 1 */
+    uint64_t line_place;        /* where it begins */
+    uint64_t place;             /* where what was read last begins, */
+    text_place at;              /* and for messages */
+    int      depth;             /* arrays and objects that are open */
+    bool     object[JSON_DEPTH];
+    int      state;             /* what may come next */
+    char     token[JSON_TOKEN]; /* the name, word or string, and a 0 */
+    size_t   length;
+} json_scan;
+
+/* From here on, a value may come; json_go does the same at a place seen before. */
+void json_begin(json_scan *s);
+void json_go(json_scan *s, uint64_t place, size_t line, uint64_t line_place);
+
+/* The next part of the value; ends the program where it is no JSON. */
+json_event json_next(json_scan *s);
+
+/* Goes past what an event began: the rest of an array or object. */
+void json_skip(json_scan *s, json_event began);
+
+/* The next byte that is no white space, which is not gone past; -1 at the end. Sets `at`. */
+int json_peek(json_scan *s);
+
+/* Whether the word is written as JSON writes a number. */
+bool json_has_number(const char *begin, const char *end);
+
 /* ------------------------------------------------------------------------------------- axes.c */
 
 enum { MAX_AXES = 8 };
@@ -279,6 +325,55 @@ void axes_next(const axes *a, int64_t index[MAX_AXES]);
 int32_t axes_sample(const axes *a, const int64_t index[MAX_AXES]);
 size_t  axes_place(const axes *a, const int64_t index[MAX_AXES]);
 
+/* ----------------------------------------------------------------------------------- tally.c */
+
+typedef struct tally { /* samples that are being added up, one after the other */
+    const char *name;
+    axes        shape;
+    int32_t     first, count, room; /* those held now, and how many could be */
+    int32_t     num_wanted;         /* samples that may be asked for */
+    size_t      sample_size;        /* num_layers * width */
+    double     *sum;                /* [room, num_layers, width] */
+} tally;
+
+typedef struct tally_run { /* elements that follow each other in the file along one dimension */
+    size_t  length;
+    int32_t sample;
+    bool    along_samples; /* each is of the next sample */
+    size_t  place, stride; /* in a sample: of the first one, and from one to the next */
+} tally_run;
+
+/* Room for one sample where they are in order, else for as many as fit in some megabytes. The name is for
+   messages. */
+tally tally_open(const char *name, const axes *shape, const reading *how);
+void  tally_close(tally *b);
+
+/* False when the sample is held already; otherwise holds those from it on that there is room for, all 0. */
+bool tally_begin(tally *b, int32_t sample);
+
+/* From an element on, the rest of its run. */
+tally_run tally_next_run(const tally *b, size_t element);
+
+/* Whether a sample is held. */
+static inline bool tally_holds(const tally *b, int32_t sample)
+{
+    return sample >= b->first && sample - b->first < b->count;
+}
+
+/* Adds to a sample that is held. */
+static inline void tally_add(tally *b, int32_t sample, size_t place, double load)
+{
+    b->sum[(size_t)(sample - b->first) * b->sample_size + place] += load;
+}
+
+/* A sample that is held; ends the program when a sum is beyond float32. */
+void tally_give(const tally *b, int32_t sample, float *load);
+
+enum { MOST_EXPERTS = 65536 }; /* of which ids tell; --experts may say that there are more */
+
+/* What is wrong with the id of an expert that a token was routed to, or NULL; 0 experts: any number. */
+const char *id_wrong(int64_t id, int32_t num_experts);
+
 /* --------------------------------------------------------------------------------- columns.c */
 
 typedef struct columns { /* of CSV, by its header and --axes; letters are those of --axes */
@@ -296,6 +391,9 @@ bool columns_read(columns *c, text_lines *text, const reading *how);
 
 /* The column that has this letter among those that identify, or -1. */
 int columns_find(const columns *c, char letter);
+
+/* The letter of a name that identifies, T, L, G or E, or 0. */
+char columns_id(const char *begin, const char *end);
 
 /* ----------------------------------------------------------------------------------- reader.c */
 
@@ -329,8 +427,22 @@ reader *npy_open(source from, const reading *how);
    become the reader's. */
 reader *held_open(reader as, float *load);
 
-/* Whether the first byte is that of .npy, with which no text starts. */
+/* Whether the first byte is that of .npy, with which no text starts; whether the first bytes are those of a
+   zip file, such as .npz. */
 bool npy_begins(source *from);
+bool npz_begins(source *from);
+
+/* The array of .npz that --key names, or the only one; and an array in a file of several, with its name. */
+reader *npz_open(source from, const reading *how);
+reader *npy_open_member(source from, const char *member, const reading *how);
+
+/* --------------------------------------------------------------------------------- foreign.c */
+
+/* Ends the program, with how to convert it, when the file starts like one that is known but not read. */
+void foreign_refuse(source *from);
+
+/* The same for a zip file, by the name of one of its members. */
+void foreign_refuse_member(const source *from, const char *member);
 
 /* -------------------------------------------------------------------------------------- map.c */
 

@@ -99,8 +99,12 @@ static int fuzz_fclose(FILE *file)
 #include "examples/cli/columns.c"
 #include "examples/cli/reader.c"
 #include "examples/cli/csv.c"
+#include "examples/cli/tally.c"
+#include "examples/cli/scan.c"
 #include "examples/cli/json.c"
 #include "examples/cli/npy.c"
+#include "examples/cli/npz.c"
+#include "examples/cli/foreign.c"
 #include "examples/cli/map.c"
 #undef exit
 #undef tmpfile
