@@ -200,6 +200,15 @@ done
 eplb score "$TMP/two.csv" --map - $score <"$TMP/two.json" >"$TMP/got"
 rows "$TMP/got" 7 >"$TMP/got_rows"
 check 'a plan may come from standard input' cmp "$TMP/got_rows" "$TMP/want"
+printf '%s\n' "$row_0" "$row_1" >"$TMP/rows.csv"
+for type in '<i4' '>i8'; do
+    for index in C F; do
+        $RUN_ENV "$BUILD/npy_write" "$type" $index 1 <"$TMP/rows.csv" >"$TMP/bare.npy"
+        eplb score "$TMP/two.csv" --map "$TMP/bare.npy" $score >"$TMP/got"
+        rows "$TMP/got" 7 >"$TMP/got_rows"
+        check "a plan may be npy $type $index" cmp "$TMP/got_rows" "$TMP/want"
+    done
+done
 head -n 1 "$TMP/two.csv" >"$TMP/one.csv"
 echo "[$row_0]" >"$TMP/one.json"
 eplb score "$TMP/one.csv" --map "$TMP/one.json" $score >"$TMP/got"
@@ -234,6 +243,12 @@ FNR == NR { n = split($0, c, ","); for (e = 1; e <= n; e++) load[FNR - 1, e - 1]
     }
 }
 AWK
+awk '{ gsub(/\],\[/, "\n"); gsub(/[][]/, ""); print }' "$TMP/holes.json" >"$TMP/holes_rows.csv"
+$RUN_ENV "$BUILD/npy_write" '<i4' F 1 <"$TMP/holes_rows.csv" >"$TMP/holes.npy"
+eplb score "$TMP/two.csv" --map "$TMP/holes.npy" --gpus 4 >"$TMP/got"
+rows "$TMP/got" 7 >"$TMP/got_rows"
+rows "$TMP/holes" 7 >"$TMP/want"
+check 'empty slots of .npy are those of JSON' cmp "$TMP/got_rows" "$TMP/want"
 awk -f "$TMP/holes.awk" "$TMP/two.csv" "$TMP/slots" >"$TMP/want"
 rows "$TMP/holes" 7 | awk '{ print $1, $2, $5, $6, $7 }' >"$TMP/got"
 check 'score counts loads, replicas, duplicates and empty slots' cmp "$TMP/got" "$TMP/want"
@@ -317,42 +332,61 @@ wrong_map() { # what it is, printf format of the plan, place and what is said
     check "plan: $1" fails 2 "$TMP/wrong.json:$3" score "$TMP/two.csv" --map "$TMP/wrong.json" --gpus 4 \
         --csv "$TMP/left.csv"
 }
-neither='is neither an expert nor -1, a slot without one'
+no_id='is no id of an expert: they start at 0, and -1 is none'
 none='no plan begins here: it is JSON that `plan --json` wrote, or arrays of experts in JSON or .npy'
 no_format='an object without "format":"eplb-plan", which this program'"'"'s plans have'
 wrong_map 'empty file' '' "1:1: $none"
 wrong_map 'a word' 'plan' "1:1: $none"
 wrong_map 'CSV' 'layer,slot,node,gpu,expert,replica\n0,0,0,0,0,0\n' "1:1: $none"
-wrong_map 'a number that is not whole' '[[0,\n 1.0]]' "2:2: '1.0' $neither"
-wrong_map 'a negative expert' '[[0,-2]]' "1:5: '-2' $neither"
-wrong_map 'an expert beyond int32' '[[2147483647]]' "1:3: '2147483647' $neither"
-wrong_map 'a word for an expert' '[[0,x]]' "1:5: 'x' $neither"
-wrong_map 'a string for an expert' '[[0,"1"]]' '1:5: a value should stand here'
-wrong_map 'no layers' '[]' '1:2: a value should stand here'
-wrong_map 'a layer without slots' '[[0],[]]' '1:7: a value should stand here'
-wrong_map 'a slot left out' '[[0,,1]]' '1:5: a value should stand here'
-wrong_map 'layers of other lengths' '[[0,1],\n[2]]' '2:4: a layer of 1 slots; those above have 2'
+wrong_map 'a number that is not whole' '[[0,\n 1.0]]' "2:2: '1.0' is not a whole number"
+wrong_map 'a number that JSON does not have' '[[0,+1]]' "1:5: '+1' is not a whole number"
+wrong_map 'a negative expert' '[[0,-2]]' "1:5: '-2' $no_id"
+wrong_map 'an expert beyond all' '[[65536]]' \
+    "1:3: '65536' is beyond 65535, more than ids of experts are without --experts"
+wrong_map 'a word for an expert' '[[0,x]]' "1:5: 'x' is not a whole number"
+wrong_map 'a string for an expert' '[[0,"1"]]' '1:5: a string where a number should be'
+wrong_map 'no layers' '[]' '1:2: a layer without slots'
+wrong_map 'a layer of no slots' '[[0],[]]' '1:7: a layer without slots'
+wrong_map 'a slot left out' '[[0,,1]]' '1:5: a value is missing here'
+wrong_map 'layers of other lengths' '[[0,1],\n[2]]' '2:3: a layer of 1 slots; those above have 2'
 wrong_map 'three dimensions' '[[[0]]]' '1:3: an array for an expert: a plan is [layers, slots] or [slots]'
-wrong_map 'an array after experts' '[0,[1]]' '1:4: a value should stand here'
-wrong_map 'an end within an array' '[[0,1],' "1:8: the file ends where '[' should stand"
-wrong_map 'an end after an expert' '[[0' "1:4: the file ends where ']' should stand"
-wrong_map 'a brace for a bracket' '[[0}' "1:4: ']' should stand here"
+wrong_map 'an array after experts' '[0,[1]]' '1:4: an array where a number should be'
+wrong_map 'an expert after arrays' '[[1],0]' '1:6: an array should begin here: a plan is [layers, slots] or [slots]'
+wrong_map 'an end within an array' '[[0,1],' '1:8: the file ends within an array'
+wrong_map 'an end after an expert' '[[0' '1:4: the file ends within an array'
+wrong_map 'a brace for a bracket' '[[0}' "1:4: ',' or ']' should stand here"
 wrong_map 'more after the plan' '[[0]]\n[[1]]' '2:1: the file goes on after its plan'
 wrong_map 'a zero byte after it' '[[0]]\000' '1:6: the file goes on after its plan'
 wrong_map 'an object of nothing' ' {}' "1:2: $no_format"
 wrong_map 'another object' '{"a":[{"b":[1,{}]},"}"],"c":null}' "1:1: $no_format"
 wrong_map 'a score' '{"format":"eplb-score","layers":[{"layer":0}]}' "1:1: $no_format"
-wrong_map 'a string without end' '{"format' '1:9: a string that does not end in its line'
+wrong_map 'a string without end' '{"format' '1:2: the file ends within this string'
 wrong_map 'a later version' '{"format":"eplb-plan","version":2}' \
     "1:33: '2' is no version of the format that can be read: only 1"
 wrong_map 'no list of layers' '{"format":"eplb-plan","version":1}' '1:1: a plan without layers'
 wrong_map 'a layer without number' '{"format":"eplb-plan","layers":[{"phy2log":[0]}]}' \
     '1:33: a layer without "layer"'
 wrong_map 'a layer without slots' '{"format":"eplb-plan","layers":[\n{"layer":0}]}' '2:1: a layer without "phy2log"'
+wrong_map 'bare arrays for layers' '{"format":"eplb-plan","layers":[[0]]}' \
+    '1:33: an object should begin here: a layer with its "phy2log"'
 wrong_map 'a layer given twice' \
     '{"format":"eplb-plan","layers":[{"layer":2,"phy2log":[0]},\n {"layer":2,"phy2log":[0]}]}' \
     '2:2: layer 2 after layer 2: layers ascend in a plan'
 wrong_map 'a negative layer' '{"format":"eplb-plan","layers":[{"layer":-1,"phy2log":[0]}]}' "1:42: '-1' is not a layer"
+
+wrong_npy() { # what it is, type, samples, rows, what is said
+    printf "$4" | $RUN_ENV "$BUILD/npy_write" "$2" C 1 $3 >"$TMP/wrong.npy"
+    check "npy plan: $1" fails 2 "$TMP/wrong.npy: byte $5" score "$TMP/two.csv" --map "$TMP/wrong.npy" --gpus 4
+}
+wrong_npy 'floats' '<f4' '' '0,1\n' '0: experts should be of an integer type, not of f4'
+wrong_npy 'three dimensions' '<i4' 2 '0,1\n1,0\n' '0: 3 dimensions: a plan is [layers, slots] or [slots]'
+wrong_npy 'a negative expert' '<i4' '' '0,1\n1,-2\n' "140: element [1, 1], -2, $no_id"
+head -c 100 "$TMP/wrong.npy" >"$TMP/short.npy"
+check 'npy plan: a short file' sh -c "$RUN_ENV '$BUILD/eplb' score '$TMP/two.csv' --map '$TMP/short.npy' --gpus 4 2>&1 |
+    grep -q '^$TMP/short.npy: byte '"
+printf '\200\004\225' >"$TMP/plan.pkl"
+check 'a plan in a pickle is named as one' sh -c "$RUN_ENV '$BUILD/eplb' score '$TMP/two.csv' --map '$TMP/plan.pkl' --gpus 4 2>&1 |
+    grep -q 'plan.pkl is a Python pickle, which is not read: '"
 
 misfit() { # what it is, what is said, the plan, options
     what=$1 line=$2

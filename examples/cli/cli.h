@@ -454,9 +454,10 @@ typedef struct plan_map { /* a plan that is in force */
     int32_t *phy2log;     /* [num_layers, num_replicas] the expert of each slot; -1: the slot is empty */
 } plan_map;
 
-/* Ends the program when the file is wrong. Map_of closes the source. */
+/* Ends the program when the file is wrong. Map_of and npy_map close the source. */
 plan_map map_read(const char *path);
 plan_map map_of(source from);
+plan_map npy_map(source from);
 void     map_free(plan_map *m);
 
 /* The experts in the slots of layer[i], where layer [num_layers] are those of the loads; ends the program when

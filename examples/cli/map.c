@@ -9,186 +9,103 @@
 /* --------------------------------------------------------------------------------------- JSON */
 
 typedef struct map_reader {
-    const char *at;       /* the byte looked at; a 0 follows the last one */
-    const char *line_begin;
-    size_t      line;     /* 1-based */
-    plan_map    map;
-    size_t      num_slots, slots_room; /* in map.phy2log, those of all layers */
-    size_t      layers_room;
+    json_scan scan;
+    plan_map  map;
+    size_t    num_slots, slots_room; /* in map.phy2log, those of all layers */
+    size_t    layers_room;
 } map_reader;
 
-static text_place map_place(const map_reader *r, const char *at)
+/* The next part of the plan, which misses nothing. */
+static json_event map_next(map_reader *r)
 {
-    text_place place = {r->map.name, r->line, (size_t)(at - r->line_begin) + 1};
-    return place;
+    json_event event = json_next(&r->scan);
+    if (event == JSON_MISSING)
+        text_fail(r->scan.at, "a value is missing here");
+    return event;
 }
 
-/* The next character that is not white space; 0 at the end of the file. */
-static char map_peek(map_reader *r)
+/* Whether the name, string or word read last is this one. */
+static bool map_has(const map_reader *r, const char *text)
 {
-    for (; is_space(*r->at); r->at++) {
-        if (*r->at == '\n') {
-            r->line++;
-            r->line_begin = r->at + 1;
-        }
-    }
-    return *r->at;
+    return strcmp(r->scan.token, text) == 0;
 }
 
-static bool map_accept(map_reader *r, char c)
+/* The value, which is a whole number within these bounds; else what is wrong with it. */
+static int64_t map_integer(map_reader *r, json_event event, int64_t lowest, int64_t highest, const char *wrong)
 {
-    if (map_peek(r) != c)
-        return false;
-    r->at++;
-    return true;
-}
-
-static void map_expect(map_reader *r, char c)
-{
-    if (!map_accept(r, c))
-        text_fail(map_place(r, r->at), *r->at ? "'%c' should stand here" : "the file ends where '%c' should stand",
-                  c);
-}
-
-/* After an item: goes past the comma before the next one, or past the bracket after the last. */
-static bool map_goes_on(map_reader *r, char bracket)
-{
-    if (map_accept(r, ','))
-        return true;
-    map_expect(r, bracket);
-    return false;
-}
-
-/* A string without its quotation marks; what is escaped stays so, as in no word that is looked for. */
-static text_field map_string(map_reader *r)
-{
-    text_field word;
-    map_expect(r, '"');
-    for (word.begin = r->at; *r->at != '"'; r->at++) {
-        if (*r->at == '\\' && r->at[1])
-            r->at++;
-        if (*r->at == '\0' || *r->at == '\n')
-            text_fail(map_place(r, r->at), "a string that does not end in its line");
-    }
-    word.end = r->at++;
-    return word;
-}
-
-/* What stands there up to the next white space or mark. */
-static text_field map_word(map_reader *r)
-{
-    text_field word;
-    (void)map_peek(r);
-    for (word.begin = r->at; *r->at && !is_space(*r->at) && !strchr(",:[]{}\"", *r->at);)
-        r->at++;
-    word.end = r->at;
-    if (word.end == word.begin)
-        text_fail(map_place(r, r->at), *r->at ? "a value should stand here" : "the file ends within a value");
-    return word;
-}
-
-static bool word_is(text_field word, const char *text)
-{
-    size_t n = strlen(text);
-    return (size_t)(word.end - word.begin) == n && memcmp(word.begin, text, n) == 0;
-}
-
-/* Goes past a value of any kind. */
-static void map_skip(map_reader *r)
-{
-    size_t depth = 0; /* of brackets that are open */
-    do {
-        char c = map_peek(r);
-        if (c == '"') {
-            (void)map_string(r);
-        } else if (c == '[' || c == '{') {
-            depth++;
-            r->at++;
-        } else if (depth > 0 && (c == ']' || c == '}')) {
-            depth--;
-            r->at++;
-        } else if (depth > 0 && (c == ',' || c == ':')) {
-            r->at++;
-        } else {
-            (void)map_word(r);
-        }
-    } while (depth > 0);
-}
-
-static int64_t map_integer(map_reader *r, const char *wrong, int64_t lowest, int64_t highest)
-{
-    text_field word  = map_word(r);
-    int64_t    value = 0;
-    if (!parse_integer(word.begin, word.end, &value) || value < lowest || value > highest)
-        text_fail(map_place(r, word.begin), "'%s' %s", quoted(word.begin, word.end).text, wrong);
+    const char *token = r->scan.token, *end = token + r->scan.length;
+    int64_t     value = 0;
+    if (event != JSON_WORD)
+        text_fail(r->scan.at, "%s where a number should be",
+                  event == JSON_STRING  ? "a string"
+                  : event == JSON_ARRAY ? "an array"
+                                        : "an object");
+    if (!json_has_number(token, end) || !parse_integer(token, end, &value) || value < lowest || value > highest)
+        text_fail(r->scan.at, "'%s' %s", quoted(token, end).text, wrong);
     return value;
 }
 
-static void map_add_layer(map_reader *r, size_t num_slots)
+static void map_add_slot(map_reader *r, json_event event)
 {
-    if (r->map.num_layers > 0 && num_slots != (size_t)r->map.num_replicas)
-        text_fail(map_place(r, r->at), "a layer of %zu slots; those above have %d", num_slots,
-                  (int)r->map.num_replicas);
-    if (num_slots > INT32_MAX || r->map.num_layers == INT32_MAX)
-        text_fail(map_place(r, r->at), "more slots or layers than %d", INT32_MAX);
-    r->map.num_replicas = (int32_t)num_slots;
+    int64_t     expert = map_integer(r, event, INT64_MIN, INT64_MAX, "is not a whole number");
+    const char *wrong  = id_wrong(expert, 0);
+    if (wrong)
+        text_fail(r->scan.at, "'%s' %s", quoted(r->scan.token, r->scan.token + r->scan.length).text, wrong);
+    if (r->num_slots == r->slots_room)
+        r->map.phy2log = (int32_t *)grow(r->map.phy2log, &r->slots_room, sizeof(int32_t));
+    r->map.phy2log[r->num_slots++] = (int32_t)expert;
+}
+
+/* The experts in the slots of a layer, from the first of them on to the end of their array. */
+static void map_add_layer(map_reader *r, json_event event)
+{
+    size_t before = r->num_slots, count;
+    for (; event != JSON_ARRAY_END; event = map_next(r))
+        map_add_slot(r, event);
+    count = r->num_slots - before;
+    if (count == 0)
+        text_fail(r->scan.at, "a layer without slots");
+    if (r->map.num_layers > 0 && count != (size_t)r->map.num_replicas)
+        text_fail(r->scan.at, "a layer of %zu slots; those above have %d", count, (int)r->map.num_replicas);
+    if (count > INT32_MAX || r->map.num_layers == INT32_MAX)
+        text_fail(r->scan.at, "more slots or layers than %d", INT32_MAX);
+    r->map.num_replicas = (int32_t)count;
     r->map.num_layers++;
 }
 
-/* The experts in one layer's slots, after the bracket before them. */
-static void map_slots(map_reader *r)
+/* What is in the outer array: layers, or the slots of one. */
+static void map_add_arrays(map_reader *r)
 {
-    size_t before = r->num_slots;
-    do {
-        int64_t expert = map_integer(r, "is neither an expert nor -1, a slot without one", -1,
-                                     INT32_MAX - 1);
-        if (r->num_slots == r->slots_room)
-            r->map.phy2log = (int32_t *)grow(r->map.phy2log, &r->slots_room, sizeof(int32_t));
-        r->map.phy2log[r->num_slots++] = (int32_t)expert;
-    } while (map_goes_on(r, ']'));
-    map_add_layer(r, r->num_slots - before);
-}
-
-/* [[..], ..] or [..], after the first bracket. */
-static void map_arrays(map_reader *r)
-{
-    if (map_peek(r) != '[') {
-        map_slots(r);
+    json_event event = map_next(r);
+    if (event != JSON_ARRAY) {
+        map_add_layer(r, event);
         return;
     }
-    do {
-        map_expect(r, '[');
-        if (map_peek(r) == '[')
-            text_fail(map_place(r, r->at), "an array for an expert: a plan is [layers, slots] or [slots]");
-        map_slots(r);
-    } while (map_goes_on(r, ']'));
+    for (; event != JSON_ARRAY_END; event = map_next(r)) {
+        if (event != JSON_ARRAY)
+            text_fail(r->scan.at, "an array should begin here: a plan is [layers, slots] or [slots]");
+        if ((event = map_next(r)) == JSON_ARRAY)
+            text_fail(r->scan.at, "an array for an expert: a plan is [layers, slots] or [slots]");
+        map_add_layer(r, event);
+    }
 }
 
-/* The name of the next value of an object, after the brace or the comma before it. */
-static text_field map_name(map_reader *r)
+/* What is in an object of the list of layers. */
+static void map_add_numbered_layer(map_reader *r)
 {
-    text_field name = map_string(r);
-    map_expect(r, ':');
-    return name;
-}
-
-/* {"layer":..,"phy2log":[..],..}, after the brace. Layers ascend. */
-static void map_layer(map_reader *r)
-{
-    const char *begin  = r->at - 1;
-    text_place  place  = map_place(r, begin);
-    int64_t     number = -1;
-    int32_t     before = r->map.num_layers;
-    do {
-        text_field name = map_name(r);
-        if (word_is(name, "layer"))
-            number = map_integer(r, "is not a layer", 0, INT64_MAX);
-        else if (word_is(name, "phy2log") && r->map.num_layers == before) {
-            map_expect(r, '[');
-            map_slots(r);
-        } else
-            map_skip(r);
-    } while (map_goes_on(r, '}'));
+    text_place place  = r->scan.at;
+    int64_t    number = -1;
+    int32_t    before = r->map.num_layers;
+    while (map_next(r) == JSON_NAME) {
+        bool       is_number = map_has(r, "layer"), is_plan = map_has(r, "phy2log");
+        json_event value     = map_next(r);
+        if (is_number)
+            number = map_integer(r, value, 0, INT64_MAX, "is not a layer");
+        else if (is_plan && value == JSON_ARRAY && r->map.num_layers == before)
+            map_add_layer(r, map_next(r));
+        else
+            json_skip(&r->scan, value);
+    }
     if (number < 0 || r->map.num_layers == before)
         text_fail(place, "a layer without \"%s\"", number < 0 ? "layer" : "phy2log");
     if (before > 0 && r->map.layer[before - 1] >= number)
@@ -199,40 +116,52 @@ static void map_layer(map_reader *r)
     r->map.layer[before] = number;
 }
 
-/* {..,"num_experts":..,..}, after the brace. */
-static void map_problem(map_reader *r)
+static void map_add_layers(map_reader *r)
 {
-    do {
-        if (word_is(map_name(r), "num_experts"))
-            r->map.num_experts = (int32_t)map_integer(r, "is not a number of experts", 1, INT32_MAX);
-        else
-            map_skip(r);
-    } while (map_goes_on(r, '}'));
+    for (json_event event = map_next(r); event != JSON_ARRAY_END; event = map_next(r)) {
+        if (event != JSON_OBJECT)
+            text_fail(r->scan.at, "an object should begin here: a layer with its \"phy2log\"");
+        map_add_numbered_layer(r);
+    }
 }
 
-/* This program's JSON, after the first brace. */
-static void map_plan(map_reader *r)
+/* What is in the object of the problem. */
+static void map_take_problem(map_reader *r)
 {
-    text_place place = map_place(r, r->at - 1);
-    bool       known = false;
-    if (map_peek(r) == '}')
-        text_fail(place, "an object without \"format\":\"eplb-plan\", which this program's plans have");
-    do {
-        text_field name = map_name(r);
-        if (word_is(name, "format"))
-            known = map_peek(r) == '"' && word_is(map_string(r), "eplb-plan");
-        else if (word_is(name, "version"))
-            (void)map_integer(r, "is no version of the format that can be read: only 1", 1, 1);
-        else if (word_is(name, "problem") && map_accept(r, '{'))
-            map_problem(r);
-        else if (known && word_is(name, "layers") && map_accept(r, '[')) {
-            do {
-                map_expect(r, '{');
-                map_layer(r);
-            } while (map_goes_on(r, ']'));
-        } else
-            map_skip(r);
-    } while (map_goes_on(r, '}'));
+    while (map_next(r) == JSON_NAME) {
+        bool       known = map_has(r, "num_experts");
+        json_event value = map_next(r);
+        if (known)
+            r->map.num_experts = (int32_t)map_integer(r, value, 1, INT32_MAX, "is not a number of experts");
+        else
+            json_skip(&r->scan, value);
+    }
+}
+
+enum { MAP_OTHER, MAP_FORMAT, MAP_VERSION, MAP_PROBLEM, MAP_LAYERS, MAP_NUM_NAMES };
+
+/* What is in the object that this program's plans are. */
+static void map_add_plan(map_reader *r)
+{
+    static const char *const NAMES[MAP_NUM_NAMES] = {"", "format", "version", "problem", "layers"};
+    text_place               place                = r->scan.at;
+    bool                     known                = false;
+    while (map_next(r) == JSON_NAME) {
+        int name = MAP_NUM_NAMES - 1;
+        while (name > MAP_OTHER && !map_has(r, NAMES[name]))
+            name--;
+        json_event value = map_next(r);
+        if (name == MAP_FORMAT && value == JSON_STRING)
+            known = map_has(r, "eplb-plan");
+        else if (name == MAP_VERSION && known)
+            (void)map_integer(r, value, 1, 1, "is no version of the format that can be read: only 1");
+        else if (name == MAP_PROBLEM && value == JSON_OBJECT)
+            map_take_problem(r);
+        else if (name == MAP_LAYERS && known && value == JSON_ARRAY && r->map.num_layers == 0)
+            map_add_layers(r);
+        else
+            json_skip(&r->scan, value);
+    }
     if (!known)
         text_fail(place, "an object without \"format\":\"eplb-plan\", which this program's plans have");
     if (r->map.num_layers == 0)
@@ -242,26 +171,49 @@ static void map_plan(map_reader *r)
 static plan_map map_json(source *from)
 {
     map_reader r;
-    size_t     size  = from->size < SIZE_MAX ? (size_t)from->size : SIZE_MAX - 1;
-    char      *bytes = (char *)allocate(size + 1, 1);
-    text_skip_mark(from);
-    size        = source_read(from, bytes, size);
-    bytes[size] = '\0';
     memset(&r, 0, sizeof r);
-    r.map.name = from->name;
-    r.line     = 1;
-    r.at = r.line_begin = bytes;
-    if (map_accept(&r, '{'))
-        map_plan(&r);
-    else if (map_accept(&r, '['))
-        map_arrays(&r);
-    else
-        text_fail(map_place(&r, r.at),
+    text_skip_mark(from);
+    r.map.name        = from->name;
+    r.scan.from       = *from;
+    r.scan.line       = 1;
+    r.scan.line_place = source_at(from);
+    json_begin(&r.scan);
+    int first = json_peek(&r.scan);
+    if (first != '[' && first != '{')
+        text_fail(r.scan.at,
                   "no plan begins here: it is JSON that `plan --json` wrote, or arrays of experts in JSON or .npy");
-    if (map_peek(&r) || r.at != bytes + size)
-        text_fail(map_place(&r, r.at), "the file goes on after its plan");
-    free(bytes);
+    if (json_next(&r.scan) == JSON_ARRAY)
+        map_add_arrays(&r);
+    else
+        map_add_plan(&r);
+    if (json_peek(&r.scan) >= 0)
+        text_fail(r.scan.at, "the file goes on after its plan");
+    *from = r.scan.from;
     return r.map;
+}
+
+/* -------------------------------------------------------------------------------------- files */
+
+plan_map map_of(source from)
+{
+    plan_map map;
+    if (npy_begins(&from))
+        return npy_map(from);
+    foreign_refuse(&from);
+    map = map_json(&from);
+    source_close(&from);
+    return map;
+}
+
+plan_map map_read(const char *path)
+{
+    return map_of(source_open(path));
+}
+
+void map_free(plan_map *m)
+{
+    free(m->layer);
+    free(m->phy2log);
 }
 
 const plan_map *map_in_force(const settings *s, const feed *from, plan_map *own)
@@ -280,24 +232,6 @@ const plan_map *map_in_force(const settings *s, const feed *from, plan_map *own)
         fail(STATUS_INPUT, "%s: %d slots in a layer, but --replicas is %d", m->name, (int)m->num_replicas,
              (int)s->replicas);
     return NULL;
-}
-
-plan_map map_of(source from)
-{
-    plan_map map = map_json(&from);
-    source_close(&from);
-    return map;
-}
-
-plan_map map_read(const char *path)
-{
-    return map_of(source_open(path));
-}
-
-void map_free(plan_map *m)
-{
-    free(m->layer);
-    free(m->phy2log);
 }
 
 /* -------------------------------------------------------------------------------------- loads */
