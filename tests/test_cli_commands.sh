@@ -312,6 +312,40 @@ check 'bare arrays of fewer are not' \
     fails 2 "eplb: $TMP/row.json: plans of 1 layer, but the loads are of 4" score "$TMP/gaps.csv" \
     --map "$TMP/row.json" --gpus 8
 
+# Counts of slots, [layers, GPUs, slots of a GPU], under the plan in force: slots share what their experts have.
+awk '{ n = split($0, c, ","); for (e = 1; e <= n; e++) load[FNR - 1, e - 1] = c[e] * 6 }
+     END { plan[0] = "'$row_0'"; plan[1] = "'$row_1'"
+           for (l = 0; l < 2; l++) {
+               n = split(plan[l], slot, ","); split("", count)
+               for (s = 1; s <= n; s++) count[slot[s]]++
+               for (s = 1; s <= n; s++) {
+                   printf "%s%s%s%g", s == 1 ? (l ? ",\n[" : "[[") : "", s % 2 ? (s > 1 ? ",[" : "[") : ",", "",
+                       load[l, slot[s]] / count[slot[s]]
+                   if (s % 2 == 0) printf "]"
+               }
+               printf "]"
+           }
+           print "]" }' "$TMP/two.csv" >"$TMP/by_slot.json"
+eplb score "$TMP/by_slot.json" --axes LGS --map "$TMP/two.json" $score >"$TMP/got"
+rows "$TMP/got" 7 >"$TMP/got_rows"
+rows "$TMP/score" 7 >"$TMP/want"
+check 'score takes counts of slots' cmp "$TMP/got_rows" "$TMP/want"
+eplb plan "$TMP/by_slot.json" --axes LGS --map "$TMP/bare.json" $shape --json "$TMP/by_slot_plan.json" >"$TMP/got"
+sed -n 's/.*"phy2log"/"phy2log"/p' "$TMP/by_slot_plan.json" >"$TMP/got_maps"
+sed -n 's/.*"phy2log"/"phy2log"/p' "$TMP/plain.json" >"$TMP/want"
+check 'plan takes counts of slots' cmp "$TMP/got_maps" "$TMP/want"
+rows "$TMP/got" | awk '{ print $1, $2 }' >"$TMP/got_rows"
+rows "$TMP/score" 7 | awk '{ print $1, $2 }' >"$TMP/want"
+check 'and compares with the plan that they were counted under' cmp "$TMP/got_rows" "$TMP/want"
+eplb plan "$TMP/by_slot.json" --axes LGS --map "$TMP/bare.json" --replicas 24 --gpus 8 >"$TMP/got"
+check 'unless another number of slots is asked for' \
+    grep -F -x 'balancedness before (experts in order), after, and its bound for any plan' "$TMP/got"
+check 'which score cannot be' fails 2 "eplb: $TMP/bare.json: 16 slots in a layer, but --replicas is 24" \
+    score "$TMP/by_slot.json" --axes LGS --map "$TMP/bare.json" --replicas 24 --gpus 8
+eplb plan "$TMP/by_slot.json" --replicas 16 --gpus 8 --quiet 2>"$TMP/got" >"$TMP/nothing"
+check 'such counts without --axes are doubted' \
+    grep -q '^eplb: note: 2 experts have room on each of the 8 GPUs: .* --axes LGS and --map PLAN$' "$TMP/got"
+
 # A plan that stays in force, in a replay.
 eplb plan "$TMP/busy.csv" $few --json "$TMP/busy.json" >"$TMP/nothing"
 eplb replay "$TMP/busy.csv" $few --window 3 --map "$TMP/busy.json" --svg "$TMP/stays.svg" --csv "$TMP/stays.csv" \

@@ -228,7 +228,7 @@ const plan_map *map_in_force(const settings *s, const feed *from, plan_map *own)
     }
     if (!s->replicas || m->num_replicas == s->replicas)
         return m;
-    if (m == own)
+    if (m == own || s->command == COMMAND_SCORE)
         fail(STATUS_INPUT, "%s: %d slots in a layer, but --replicas is %d", m->name, (int)m->num_replicas,
              (int)s->replicas);
     return NULL;
