@@ -239,7 +239,8 @@ static int run_help(void)
 /* The command that was meant, if one is near; else NULL. */
 static const char *nearest_command(const char *text)
 {
-    static const char *const COMMANDS[] = {"plan", "score", "replay", "presets", "help", "--help", "--version"};
+    static const char *const COMMANDS[] = {"plan", "score",  "replay",   "presets",
+                                           "help", "--help", "--version"};
     nearest                  found      = {NULL, 0};
     for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++)
         take_nearest(&found, text, text + strlen(text), COMMANDS[i]);

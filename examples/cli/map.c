@@ -31,7 +31,8 @@ static bool map_has(const map_reader *r, const char *text)
 }
 
 /* The value, which is a whole number within these bounds; else what is wrong with it. */
-static int64_t map_integer(map_reader *r, json_event event, int64_t lowest, int64_t highest, const char *wrong)
+static int64_t map_integer(map_reader *r, json_event event, int64_t lowest, int64_t highest,
+                           const char *wrong)
 {
     const char *token = r->scan.token, *end = token + r->scan.length;
     int64_t     value = 0;
@@ -40,7 +41,8 @@ static int64_t map_integer(map_reader *r, json_event event, int64_t lowest, int6
                   event == JSON_STRING  ? "a string"
                   : event == JSON_ARRAY ? "an array"
                                         : "an object");
-    if (!json_has_number(token, end) || !parse_integer(token, end, &value) || value < lowest || value > highest)
+    bool whole = json_has_number(token, end) && parse_integer(token, end, &value);
+    if (!whole || value < lowest || value > highest)
         text_fail(r->scan.at, "'%s' %s", quoted(token, end).text, wrong);
     return value;
 }
@@ -180,8 +182,8 @@ static plan_map map_json(source *from)
     json_begin(&r.scan);
     int first = json_peek(&r.scan);
     if (first != '[' && first != '{')
-        text_fail(r.scan.at,
-                  "no plan begins here: it is JSON that `plan --json` wrote, or arrays of experts in JSON or .npy");
+        text_fail(r.scan.at, "no plan begins here: it is JSON that `plan --json` wrote, or arrays of experts in "
+                  "JSON or .npy");
     if (json_next(&r.scan) == JSON_ARRAY)
         map_add_arrays(&r);
     else

@@ -244,7 +244,7 @@ static uint64_t npy_bits(const npy_reader *r, const unsigned char *item)
 /* A whole number with a sign of 1, 2, 4 or 8 bytes. */
 static int64_t npy_signed(const npy_reader *r, uint64_t bits)
 {
-    uint64_t sign = (uint64_t)1 << (8 * r->item_bytes - 1);
+    uint64_t sign = (uint64_t)1 << ((8 * r->item_bytes - 1) & 63);
     return bits & sign ? -(int64_t)(((sign - 1) & ~bits)) - 1 : (int64_t)bits;
 }
 

@@ -1,5 +1,5 @@
-/* problem.c - the problem and the options that the settings ask for, what is odd about them, and what is wrong
-   with them, in the words of the command line and with what would do instead. */
+/* problem.c - the problem and the options that the settings ask for, what is odd about them, and what is
+   wrong with them, in the words of the command line and with what would do instead. */
 #include "cli.h"
 
 #include <stdlib.h>

@@ -262,5 +262,6 @@ trial total_of_series(const replay *r, int32_t series)
 /* What the file calls the first sample of the window that plan i was made at the end of. */
 long long replay_first_step(const replay *r, int32_t i)
 {
-    return (long long)r->from->step[r->plan_window[i] * r->window];
+    int32_t sample = r->plan_window[i] * r->window;
+    return (long long)r->from->step[sample];
 }
