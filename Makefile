@@ -132,10 +132,13 @@ $(BUILD)/emulated_cuda_graph: examples/cuda_graph.cu $(EMULATED_CUDA)
 $(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard tests/fuzz/*.[ch] tests/*.h examples/cli/*.[ch]) eplb.h | $(BUILD)/tests
 	$(C) $(ZLIB_FLAGS) -Itests -o $@ $< tests/fuzz/replay.c tests/fuzz/plain.c -lm $(ZLIB_LIBS)
 
-test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
+test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
 	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)
 
 $(BUILD)/npy_write: tests/npy_write.c | $(BUILD)
+	$(C) -o $@ $<
+
+$(BUILD)/zip_write: tests/zip_write.c | $(BUILD)
 	$(C) -o $@ $<
 
 # One line for each gate; those whose tools are missing are skipped, counted and named.

@@ -369,8 +369,6 @@ static inline void tally_add(tally *b, int32_t sample, size_t place, double load
 /* A sample that is held; ends the program when a sum is beyond float32. */
 void tally_give(const tally *b, int32_t sample, float *load);
 
-enum { MOST_EXPERTS = 65536 }; /* of which ids tell; --experts may say that there are more */
-
 /* What is wrong with the id of an expert that a token was routed to, or NULL; 0 experts: any number. */
 const char *id_wrong(int64_t id, int32_t num_experts);
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_EXPERTS = 65536 }; /* of which ids tell; --experts may say that there are more */
+
 typedef struct csv_run { /* rows of one step that follow each other */
     int64_t  step;
     uint64_t place; /* of the first */

@@ -92,7 +92,7 @@ static void json_unicode(json_scan *s)
         json_keep(s, (char)(0xE0 | code >> 12));
     if (code >= 0x80)
         json_keep(s, (char)(code >= 0x800 ? 0x80 | (code >> 6 & 0x3F) : 0xC0 | code >> 6));
-    json_keep(s, (char)(code >= 0x80 ? 0x80 | (code & 0x3F) : code));
+    json_keep(s, (char)(code >= 0x80 ? 0x80 | (code & 0x3F) : code ? code : '?')); /* a 0 ends a token */
 }
 
 /* After a backslash. */
@@ -116,6 +116,8 @@ static void json_string(json_scan *s)
     for (int c = source_get(&s->from); c != '"'; c = source_get(&s->from)) {
         if (c < 0 || c == '\n')
             text_fail(s->at, "the %s ends within this string", c < 0 ? "file" : "line");
+        if (c < ' ')
+            text_fail(s->at, "a control character stands in this string");
         if (c == '\\')
             json_escape(s);
         else
