@@ -15,7 +15,8 @@
 #
 # Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given, and NVCC and
 # CUDA_ARCHS for make cuda; with other compilers or flags give another BUILD too, or make clean first. With
-# WERROR=-Werror warnings are errors, as they are in .ci/run and in the gates.
+# WERROR=-Werror warnings are errors, as they are in .ci/run and in the gates. Where there is zlib, the command
+# line program reads deflated .npz with it; HAVE_ZLIB=0 leaves it out.
 
 BUILD     ?= build
 PREFIX    ?= /usr/local
@@ -32,6 +33,15 @@ CUDA_ARCHS ?= 80 90 100
 C   = $(CC) -std=c99 $(WARNINGS) $(WERROR) $(CFLAGS) -I.
 CPP = $(CXX) -std=c++11 $(WARNINGS) $(WERROR) $(CXXFLAGS) -I.
 
+# Whether a program with zlib can be made.
+ifndef HAVE_ZLIB
+HAVE_ZLIB := $(shell program=$$(mktemp) && \
+                 printf '\043include <zlib.h>\nint main(void) { return zlibVersion() == 0; }\n' | \
+                     $(CC) $(CFLAGS) -x c -o $$program - -lz 2>/dev/null && echo 1 || echo 0; rm -f $$program)
+endif
+ZLIB_FLAGS := $(if $(filter 1,$(HAVE_ZLIB)),-DEPLB_CLI_ZLIB)
+ZLIB_LIBS  := $(if $(filter 1,$(HAVE_ZLIB)),-lz)
+
 VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 SAMPLE   := examples/data/loads_58x256.csv
 EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads $(BUILD)/embedded
@@ -47,10 +57,10 @@ $(BUILD) $(BUILD)/cli $(BUILD)/tests $(BUILD)/bench:
 # ---------------------------------------------------------------- programs
 
 $(BUILD)/eplb: $(patsubst examples/%.c,$(BUILD)/%.o,$(wildcard examples/cli/*.c))
-	$(C) -o $@ $^
+	$(C) -o $@ $^ $(ZLIB_LIBS)
 
 $(BUILD)/cli/%.o: examples/cli/%.c examples/cli/cli.h eplb.h | $(BUILD)/cli
-	$(C) -c -o $@ $<
+	$(C) $(ZLIB_FLAGS) -c -o $@ $<
 
 $(BUILD)/minimal: examples/minimal.c eplb.h | $(BUILD)
 	$(C) -o $@ $<
@@ -130,12 +140,15 @@ $(FUZZ_OBJECTS): $(BUILD)/tests/%.o: tests/fuzz/%.c $(FUZZ_SUPPORT) | $(BUILD)/t
 	$(TEST_C) -c -o $@ $<
 
 $(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS) $(FUZZ_SUPPORT) $(wildcard examples/cli/*.[ch])
-	$(TEST_C) -o $@ $< $(FUZZ_OBJECTS) -lm
+	$(TEST_C) $(ZLIB_FLAGS) -o $@ $< $(FUZZ_OBJECTS) -lm $(ZLIB_LIBS)
 
-test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
+test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
 	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)
 
 $(BUILD)/npy_write: tests/support/npy_write.c | $(BUILD)
+	$(C) -o $@ $<
+
+$(BUILD)/zip_write: tests/zip_write.c | $(BUILD)
 	$(C) -o $@ $<
 
 # One line for each gate; those whose tools are missing are skipped, counted and named.

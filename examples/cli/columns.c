@@ -43,6 +43,12 @@ static char id_letter(const csv_word *w)
                                      : '\0';
 }
 
+char columns_id(const char *begin, const char *end)
+{
+    csv_word w = word_of(begin, end);
+    return id_letter(&w);
+}
+
 static bool word_is_of_counts(const csv_word *w)
 {
     static const char *const NAMES[] = {"count",  "counts",    "load",   "loads",

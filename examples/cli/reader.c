@@ -4,12 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The format is told by the first byte, so that a file may come from standard input and under any name:
-   no text starts with that of .npy, and no CSV with a bracket after white space. */
+/* The format is told by the first bytes, so that a file may come from standard input and under any name:
+   no text starts with those of .npy or .npz, and no CSV with a bracket after white space. */
 reader *reader_open(source from, const reading *how)
 {
     if (npy_begins(&from))
         return npy_open(from, how);
+    if (npz_begins(&from))
+        return npz_open(from, how);
+    foreign_refuse(&from);
     text_skip_mark(&from);
     int first = source_peek(&from);
     while (first >= 0 && is_space((char)first)) {
