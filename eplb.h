@@ -13,10 +13,8 @@
      Quick start, macros, guarantees, conventions, algorithm
      Interface:       version, linkage, results, problem, options, plan, rebalance, the steps by
                       themselves, samples, evaluate
-     Implementation:  numerics, results, options, arena, random numbers, sorting, pairs, loads,
-                      replicate, pack (initial, refine, select), hierarchy, inverse maps, bounds, improve
-                      (grains, state, swap, replace, heaviest GPU, search, layer), evaluate, calls,
-                      samples
+     Implementation:  six storeys, which it opens by naming: the ground, the call, one layer, of a plan,
+                      the interface, the window
      History, licence
 
    QUICK START
@@ -183,18 +181,21 @@ typedef struct eplb_problem {
 enum { /* eplb_options.policy */
     EPLB_POLICY_AUTO         = 0, /* hierarchical when num_nodes divides num_groups, else global */
     EPLB_POLICY_HIERARCHICAL = 1, /* the experts of a group stay on one node; num_nodes divides num_groups */
-    EPLB_POLICY_GLOBAL       = 2  /* as with one group and one node */
+    EPLB_POLICY_GLOBAL       = 2, /* as with one group and one node */
+    EPLB_NUM_POLICIES
 };
 
 enum { /* eplb_options.replication */
     EPLB_REPLICATE_DHONDT = 0, /* each spare slot to the largest load / count */
-    EPLB_REPLICATE_HYBRID = 1  /* the last tenth of them to the largest load / (2 count - 1) instead
+    EPLB_REPLICATE_HYBRID = 1, /* the last tenth of them to the largest load / (2 count - 1) instead
                                   (Sainte-Lague), then fixup_steps steps of repair */
+    EPLB_NUM_REPLICATIONS
 };
 
 enum { /* eplb_packing.init */
     EPLB_INIT_LPT    = 0, /* heaviest item first, to the lightest pack with room, lower index on ties */
-    EPLB_INIT_ZIGZAG = 1  /* heaviest item first, to packs 0, 1, .., m-1, m-1, .., 0, 0, 1, .. */
+    EPLB_INIT_ZIGZAG = 1, /* heaviest item first, to packs 0, 1, .., m-1, m-1, .., 0, 0, 1, .. */
+    EPLB_NUM_INITS
 };
 
 /* eplb_packing.refine. A swap moves item u of a heavier pack and item v of a lighter one into each
@@ -210,21 +211,24 @@ enum {
                                    that differ by tiny or more and have one */
     EPLB_REFINE_MAX_TO_ANY = 3, /* best swap of the heaviest pack with any other, while its gain is more
                                    than tiny */
-    EPLB_REFINE_L2         = 4  /* the swap of any two packs that lowers the sum of squared pack loads
+    EPLB_REFINE_L2         = 4, /* the swap of any two packs that lowers the sum of squared pack loads
                                    most, by 2 d (D - d), while that is more than tiny squared */
+    EPLB_NUM_REFINEMENTS
 };
 
 /* eplb_packing.noise: the order of candidate c > 0 is by a key made of the load w, the scale s and u,
    uniform in [0, 1) */
 enum {
     EPLB_NOISE_CENTRED = 0, /* w (1 - s/2 + s u) */
-    EPLB_NOISE_RAMP    = 1  /* w + u w s_c, where s_c rises from 0 at candidate 0 to s at the last */
+    EPLB_NOISE_RAMP    = 1, /* w + u w s_c, where s_c rises from 0 at candidate 0 to s at the last */
+    EPLB_NUM_NOISES
 };
 
 enum { /* eplb_packing.select: which candidate stays, the first on ties */
     EPLB_SELECT_MAX_LOAD = 0, /* the smallest maximum pack load */
     EPLB_SELECT_SPREAD   = 1, /* the smallest maximum less minimum */
-    EPLB_SELECT_VARIANCE = 2  /* the smallest variance of pack loads */
+    EPLB_SELECT_VARIANCE = 2, /* the smallest variance of pack loads */
+    EPLB_NUM_SELECTIONS
 };
 
 typedef struct eplb_packing { /* how one balanced packing is done; all zero: plain LPT */
@@ -247,10 +251,10 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     eplb_packing group_packing; /* groups to nodes */
     eplb_packing gpu_packing;   /* slots to the GPUs of a node */
     uint64_t     seed;          /* of the candidates' noise and of the improvement's kicks */
-    int32_t      effort;        /* searches that improve each node's plan, replica counts and placement
-                                   jointly: 0 leaves it as packed, 1 is one local search, and each
-                                   further one starts from a plan disturbed by a kick, while there is
-                                   one sample and something left to gain */
+    int32_t      effort;        /* how hard each node's plan is improved, replica counts and placement
+                                   jointly: 0 leaves it as packed, 1 is one local search; with one sample
+                                   each further one is a kick that disturbs the plan and another search
+                                   (several in small nodes), while something is left to gain */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
                                    its node is free of it; 1 = it may be, as it may wherever a GPU has more
                                    slots than its node has experts */
@@ -326,8 +330,9 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
                     With T > 1 and options.effort the plan is for samples like these, each weighted
                     by options.sample_weight; without effort it is for their weighted mean. In each
                     layer, samples that hold no load there count for nothing: with or without them the
-                    plan is the same. A layer whose load is all zero is planned as if its load were even. A layer whose largest
-                    load is not within 2^-40 .. 2^41 is first scaled by a power of two.
+                    plan is the same. A layer whose load is all zero is planned as if its load were
+                    even. A layer whose largest load is not within 2^-40 .. 2^41 is first scaled by a
+                    power of two.
    out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index
    scratch bytes from eplb_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK; EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW,
@@ -531,7 +536,16 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 /* ==================================================================================================
    IMPLEMENTATION
 
-   In the order in which a layer's load flows through it. Private names start with eplb_p_. */
+   Six storeys, in the order in which data flows: what is called stands above what calls it, so that a
+   reader never has to go back up. Private names start with eplb_p_.
+
+     A. The ground       numerics, arena, random numbers, sorting, pairs
+     B. The call         results, options, checks, shape
+     C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
+                         improve (state, swap, replace, heaviest GPU, search), finish, a layer
+     D. Of a plan        bounds, evaluate
+     E. The interface    calls, the steps by themselves, a plan that is there
+     F. The window */
 
 #if defined(EPLB_IMPLEMENTATION) && !defined(EPLB_P_IMPLEMENTED)
 #define EPLB_P_IMPLEMENTED
@@ -572,6 +586,14 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* =================================================================================================
+   A. THE GROUND
+
+   in     nothing of ours: numbers, arrays, memory
+   out    what CPU and GPU both decide by: one operation rounded once, orders that are total, bids, gains
+   writes eplb_p_arena, the scratch being carved
+   calls  only what stands above, as every storey does */
 
 /* ----------------------------------------------------------------------------------- numerics
 
@@ -790,185 +812,15 @@ static void eplb_p_copy_loads(float *to, const float *from, int32_t n)
     eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
 }
 
-/* ------------------------------------------------------------------------------------ results */
-
-EPLB_API const char *eplb_result_name(eplb_result r)
-{
-    switch (r) {
-    case EPLB_OK: return "EPLB_OK";
-    case EPLB_ERR_NULL: return "EPLB_ERR_NULL";
-    case EPLB_ERR_OPTION: return "EPLB_ERR_OPTION";
-    case EPLB_ERR_COUNT: return "EPLB_ERR_COUNT";
-    case EPLB_ERR_LAYER_RANGE: return "EPLB_ERR_LAYER_RANGE";
-    case EPLB_ERR_DIVIDE: return "EPLB_ERR_DIVIDE";
-    case EPLB_ERR_TOO_FEW: return "EPLB_ERR_TOO_FEW";
-    case EPLB_ERR_MAX_REPLICAS: return "EPLB_ERR_MAX_REPLICAS";
-    case EPLB_ERR_OVERFLOW: return "EPLB_ERR_OVERFLOW";
-    case EPLB_ERR_SCRATCH_SIZE: return "EPLB_ERR_SCRATCH_SIZE";
-    case EPLB_ERR_WIDTH: return "EPLB_ERR_WIDTH";
-    case EPLB_ERR_NAN: return "EPLB_ERR_NAN";
-    case EPLB_ERR_INFINITE: return "EPLB_ERR_INFINITE";
-    case EPLB_ERR_NEGATIVE: return "EPLB_ERR_NEGATIVE";
-    case EPLB_ERR_PLAN: return "EPLB_ERR_PLAN";
-    case EPLB_ERR_CUDA: return "EPLB_ERR_CUDA";
-    case EPLB_ERR_DEVICE_SHAPE: return "EPLB_ERR_DEVICE_SHAPE";
-    default: return "unknown eplb_result";
-    }
-}
-
-/* The one way in which a check fails: the diagnosis, where the caller wants one, learns which
-   argument was at fault. */
-static eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const char *field)
-{
-    if (why) {
-        why->result = result;
-        why->field  = field;
-    }
-    return result;
-}
-
-/* ------------------------------------------------------------------------------------ options */
-
-static eplb_packing eplb_p_packing(int32_t init, int32_t refine, int32_t max_swaps)
-{
-    eplb_packing how = EPLB_ZERO_INIT;
-    how.init           = init;
-    how.refine         = refine;
-    how.max_swaps      = max_swaps;
-    how.num_candidates = 1;
-    return how;
-}
-
-static eplb_packing eplb_p_candidates(eplb_packing how, int32_t num_candidates, int32_t noise,
-                                      float noise_scale, int32_t select)
-{
-    how.num_candidates = num_candidates;
-    how.noise          = noise;
-    how.noise_scale    = noise_scale;
-    how.select         = select;
-    return how;
-}
-
-EPLB_API const char *eplb_preset_name(int32_t preset)
-{
-    switch (preset) {
-    case EPLB_PRESET_DEFAULT: return "default";
-    case EPLB_PRESET_DEEPSEEK: return "deepseek";
-    case EPLB_PRESET_ZIGZAG: return "zigzag";
-    case EPLB_PRESET_SWAP_MAX_MIN: return "swap_max_min";
-    case EPLB_PRESET_HILL_CLIMB: return "hill_climb";
-    case EPLB_PRESET_SWAP_MAX_ANY: return "swap_max_any";
-    case EPLB_PRESET_MULTI_START: return "multi_start";
-    case EPLB_PRESET_RESTARTS: return "restarts";
-    case EPLB_PRESET_ENSEMBLE: return "ensemble";
-    case EPLB_PRESET_HYBRID: return "hybrid";
-    case EPLB_PRESET_L2: return "l2";
-    case EPLB_PRESET_BEST: return "best";
-    default: return NULL;
-    }
-}
-
-EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
-{
-    eplb_options o = EPLB_ZERO_INIT;
-    eplb_packing how;
-
-    if (!options) return EPLB_ERR_NULL;
-    switch (preset) {
-    case EPLB_PRESET_DEEPSEEK:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_NONE, 0);
-        break;
-    case EPLB_PRESET_ZIGZAG:
-        how = eplb_p_packing(EPLB_INIT_ZIGZAG, EPLB_REFINE_MAX_MIN, 20);
-        break;
-    case EPLB_PRESET_SWAP_MAX_MIN:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20);
-        break;
-    case EPLB_PRESET_HILL_CLIMB:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100);
-        break;
-    case EPLB_PRESET_SWAP_MAX_ANY:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_TO_ANY, 50);
-        break;
-    case EPLB_PRESET_MULTI_START:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 30);
-        how = eplb_p_candidates(how, 2, EPLB_NOISE_CENTRED, 0.15f, EPLB_SELECT_SPREAD);
-        how.heavy_packs = 3;
-        break;
-    case EPLB_PRESET_RESTARTS:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100);
-        how = eplb_p_candidates(how, 5, EPLB_NOISE_CENTRED, 0.1f, EPLB_SELECT_VARIANCE);
-        how.heavy_packs = 1;
-        break;
-    case EPLB_PRESET_ENSEMBLE:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20);
-        how = eplb_p_candidates(how, 64, EPLB_NOISE_RAMP, 0.2f, EPLB_SELECT_MAX_LOAD);
-        break;
-    case EPLB_PRESET_HYBRID:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 2);
-        o.replication = EPLB_REPLICATE_HYBRID;
-        o.fixup_steps = 1;
-        break;
-    case EPLB_PRESET_DEFAULT:
-    case EPLB_PRESET_BEST:
-    case EPLB_PRESET_L2:
-        how = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_L2, 50);
-        break;
-    default: return EPLB_ERR_OPTION;
-    }
-    o.group_packing = how;
-    o.gpu_packing   = how;
-    if (preset == EPLB_PRESET_HYBRID) o.group_packing.max_swaps = 1;
-    if (preset == EPLB_PRESET_DEFAULT || preset == EPLB_PRESET_BEST) {
-        o.gpu_packing = eplb_p_packing(EPLB_INIT_LPT, EPLB_REFINE_NONE, 0);
-        o.effort      = preset == EPLB_PRESET_BEST ? 257 : 33;
-    }
-    *options = o;
-    return EPLB_OK;
-}
-
-/* The name of a field of one of the two packings; two literals, so that no table of pointers needs
-   relocating. */
-#define EPLB_P_PACKING_FIELD(stage, name)                                                          \
-    ((stage) == EPLB_P_STAGE_GROUPS ? "options.group_packing." name : "options.gpu_packing." name)
-
-enum { EPLB_P_STAGE_GROUPS, EPLB_P_STAGE_GPUS, EPLB_P_STAGE_KICKS }; /* the last word of a random counter */
-
 EPLB_P_HD int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
 
-static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
+/* Whether x is one of so many enumerators, which count from 0. */
+EPLB_P_HD int eplb_p_is_one_of(int32_t x, int32_t count) { return 0 <= x && x < count; }
+
+/* Where element (row, column) of a dense array of this width is. */
+EPLB_P_HD size_t eplb_p_at(int32_t row, int32_t width, int32_t column)
 {
-    uint32_t noise_scale = eplb_p_bits_at(&how->noise_scale);
-    const char *field = NULL;
-
-    /* The bits of 0 .. 2 are those up to 2's; NaN, infinity and all negative numbers lie above. */
-    if (noise_scale > eplb_p_bits(2.0f) && noise_scale != EPLB_P_SIGN)
-        field = EPLB_P_PACKING_FIELD(stage, "noise_scale");
-    if (!eplb_p_within(how->select, 0, EPLB_SELECT_VARIANCE)) field = EPLB_P_PACKING_FIELD(stage, "select");
-    if (!eplb_p_within(how->noise, 0, EPLB_NOISE_RAMP)) field = EPLB_P_PACKING_FIELD(stage, "noise");
-    if (how->num_candidates < 0) field = EPLB_P_PACKING_FIELD(stage, "num_candidates");
-    if (how->heavy_packs < 0) field = EPLB_P_PACKING_FIELD(stage, "heavy_packs");
-    if (how->max_swaps < 0) field = EPLB_P_PACKING_FIELD(stage, "max_swaps");
-    if (!eplb_p_within(how->refine, 0, EPLB_REFINE_L2)) field = EPLB_P_PACKING_FIELD(stage, "refine");
-    if (!eplb_p_within(how->init, 0, EPLB_INIT_ZIGZAG)) field = EPLB_P_PACKING_FIELD(stage, "init");
-    return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
-}
-
-static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *why)
-{
-    eplb_result r;
-
-    if (!eplb_p_within(o->policy, 0, EPLB_POLICY_GLOBAL))
-        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.policy");
-    if (!eplb_p_within(o->replication, 0, EPLB_REPLICATE_HYBRID))
-        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.replication");
-    if (o->fixup_steps < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.fixup_steps");
-    if (o->max_replicas < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.max_replicas");
-    if (o->effort < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.effort");
-    if (!eplb_p_within(o->allow_duplicates, 0, 1))
-        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
-    r = eplb_p_check_packing(&o->group_packing, EPLB_P_STAGE_GROUPS, why);
-    return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_STAGE_GPUS, why);
+    return (size_t)row * (size_t)width + (size_t)column;
 }
 
 /* -------------------------------------------------------------------------------------- arena
@@ -1016,6 +868,71 @@ static void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
 /* Blocks taken since the mark are done with: what follows may lie over them. */
 static void eplb_p_rewind(eplb_p_arena *a, size_t mark) { a->used = mark; }
 
+/* Memory that phases take one after the other. While one is in force, what others have beyond it is poisoned
+   under the address sanitizer; what it finds there counts as never written under the memory sanitizer. */
+typedef struct eplb_p_overlay {
+    unsigned char *at; /* NULL: measured only */
+    size_t start;      /* in the arena */
+    size_t bytes;      /* of the largest phase */
+} eplb_p_overlay;
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EPLB_P_ASAN
+#elif __has_feature(memory_sanitizer)
+void __msan_poison(const volatile void *at, size_t bytes);
+#define EPLB_P_FORGET(at, bytes) __msan_poison(at, bytes)
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define EPLB_P_ASAN
+#endif
+#if defined(EPLB_P_ASAN)
+void __asan_poison_memory_region(const volatile void *at, size_t bytes);
+void __asan_unpoison_memory_region(const volatile void *at, size_t bytes);
+#define EPLB_P_POISON(at, bytes)   __asan_poison_memory_region(at, bytes)
+#define EPLB_P_UNPOISON(at, bytes) __asan_unpoison_memory_region(at, bytes)
+#else
+#define EPLB_P_POISON(at, bytes)   ((void)0)
+#define EPLB_P_UNPOISON(at, bytes) ((void)0)
+#endif
+#if !defined(EPLB_P_FORGET)
+#define EPLB_P_FORGET(at, bytes) ((void)0)
+#endif
+
+static eplb_p_overlay eplb_p_open_overlay(const eplb_p_arena *a)
+{
+    eplb_p_overlay o = EPLB_ZERO_INIT;
+    if (a->base) o.at = a->base + a->used;
+    o.start = a->used;
+    return o;
+}
+
+/* What was taken since the overlay was opened is one phase's, of so many bytes; the next one's lies over it. */
+static size_t eplb_p_end_phase(eplb_p_arena *a, eplb_p_overlay *o)
+{
+    size_t bytes = a->used - o->start;
+    if (bytes > o->bytes) o->bytes = bytes;
+    a->used = o->start;
+    return bytes;
+}
+
+static void eplb_p_close_overlay(eplb_p_arena *a, const eplb_p_overlay *o) { a->used = o->start + o->bytes; }
+
+static void eplb_p_enter_phase(const eplb_p_overlay *o, size_t bytes)
+{
+    EPLB_ASSERT(o->at && bytes <= o->bytes);
+    EPLB_P_UNPOISON(o->at, bytes);
+    EPLB_P_POISON(o->at + bytes, o->bytes - bytes);
+    EPLB_P_FORGET(o->at, bytes);
+    (void)o, (void)bytes;
+}
+
+static void eplb_p_leave_phases(const eplb_p_overlay *o)
+{
+    EPLB_P_UNPOISON(o->at, o->bytes);
+    (void)o;
+}
+
 static size_t eplb_p_arena_bytes(const eplb_p_arena *a) { return a->peak + EPLB_P_SLACK + 1; }
 
 /* Whether an array [a, b, c] of 4-byte elements fits size_t. */
@@ -1025,16 +942,6 @@ static int eplb_p_array_fits(int32_t a, int32_t b, int32_t c)
     if (a > 0) most /= (size_t)a;
     if (b > 0) most /= (size_t)b;
     return (size_t)c <= most;
-}
-
-static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void *scratch, size_t bytes,
-                                        eplb_diagnosis *why)
-{
-    if (measured->overflowed) return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
-    if (why) why->bytes_needed = eplb_p_arena_bytes(measured);
-    if (!scratch) return eplb_p_fail(why, EPLB_ERR_NULL, "scratch");
-    if (bytes < eplb_p_arena_bytes(measured)) return eplb_p_fail(why, EPLB_ERR_SCRATCH_SIZE, "scratch_bytes");
-    return EPLB_OK;
 }
 
 /* ----------------------------------------------------------------------------- random numbers */
@@ -1060,6 +967,20 @@ EPLB_P_HD void eplb_p_philox(uint64_t key, const uint32_t counter[4], uint32_t o
     out[1] = x1;
     out[2] = x2;
     out[3] = x3;
+}
+
+/* What random words are for: no two of these share any. */
+enum { EPLB_P_DRAW_GROUPS, EPLB_P_DRAW_GPUS, EPLB_P_DRAW_KICKS };
+
+/* Words 4 * quad .. 4 * quad + 3 of candidate (or kick) c of a row: a layer, or a node of a layer. */
+EPLB_P_HD void eplb_p_draw(uint64_t seed, int stage, uint32_t row, int32_t c, uint32_t quad, uint32_t word[4])
+{
+    uint32_t counter[4];
+    counter[0] = quad;
+    counter[1] = (uint32_t)c;
+    counter[2] = row;
+    counter[3] = (uint32_t)stage;
+    eplb_p_philox(seed, counter, word);
 }
 
 /* The load by which candidate c > 0 orders an item, from a random word of its own. */
@@ -1297,7 +1218,157 @@ static void eplb_p_open_all_pairs(uint32_t *settled, int32_t n)
     for (word = 0; word < (size_t)n * eplb_p_pair_words(n); word++) settled[word] = 0;
 }
 
-/* -------------------------------------------------------------------------------------- loads */
+/* =================================================================================================
+   B. THE CALL
+
+   in     the caller's problem and options
+   out    what a call is: the shape, with its defaults filled in, as the policy sees it
+   writes eplb_p_shape, written by eplb_p_resolve alone and read by all below
+   calls  no later storey; nothing here reads a load but to see whether it is one */
+
+/* ------------------------------------------------------------------------------------ results */
+
+#define EPLB_P_NAME(result) case result: return #result;
+
+EPLB_API const char *eplb_result_name(eplb_result r)
+{
+    switch (r) { /* literals, as a table of pointers would need relocating */
+    EPLB_P_NAME(EPLB_OK)
+    EPLB_P_NAME(EPLB_ERR_NULL)
+    EPLB_P_NAME(EPLB_ERR_OPTION)
+    EPLB_P_NAME(EPLB_ERR_COUNT)
+    EPLB_P_NAME(EPLB_ERR_LAYER_RANGE)
+    EPLB_P_NAME(EPLB_ERR_DIVIDE)
+    EPLB_P_NAME(EPLB_ERR_TOO_FEW)
+    EPLB_P_NAME(EPLB_ERR_MAX_REPLICAS)
+    EPLB_P_NAME(EPLB_ERR_OVERFLOW)
+    EPLB_P_NAME(EPLB_ERR_SCRATCH_SIZE)
+    EPLB_P_NAME(EPLB_ERR_WIDTH)
+    EPLB_P_NAME(EPLB_ERR_NAN)
+    EPLB_P_NAME(EPLB_ERR_INFINITE)
+    EPLB_P_NAME(EPLB_ERR_NEGATIVE)
+    EPLB_P_NAME(EPLB_ERR_PLAN)
+    EPLB_P_NAME(EPLB_ERR_CUDA)
+    EPLB_P_NAME(EPLB_ERR_DEVICE_SHAPE)
+    default: return "unknown eplb_result";
+    }
+}
+
+/* The one way in which a check fails: the diagnosis, where the caller wants one, learns which
+   argument was at fault. */
+static eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const char *field)
+{
+    if (why) {
+        why->result = result;
+        why->field  = field;
+    }
+    return result;
+}
+
+/* ------------------------------------------------------------------------------------ options */
+
+/* The presets, a row each: their names; how items are packed first; the refinement and the swaps of groups,
+   then of slots; heaviest packs tried, candidates, their noise and its scale, selection; effort; replication
+   and fix-up steps. All but refinements and swaps is the same for groups and for slots. */
+#define EPLB_P_PRESETS(row) \
+    row(DEFAULT,      "default",      LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,  33, DHONDT,  0) \
+    row(DEEPSEEK,     "deepseek",     LPT,    NONE,         0, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(ZIGZAG,       "zigzag",       ZIGZAG, MAX_MIN,     20, MAX_MIN,     20, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(SWAP_MAX_MIN, "swap_max_min", LPT,    MAX_MIN,     20, MAX_MIN,     20, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(HILL_CLIMB,   "hill_climb",   LPT,    PAIR_SCAN,  100, PAIR_SCAN,  100, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(SWAP_MAX_ANY, "swap_max_any", LPT,    MAX_TO_ANY,  50, MAX_TO_ANY,  50, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(MULTI_START,  "multi_start",  LPT,    PAIR_SCAN,   30, PAIR_SCAN,   30, 3,  2, CENTRED, 0.15f, SPREAD,     0, DHONDT,  0) \
+    row(RESTARTS,     "restarts",     LPT,    PAIR_SCAN,  100, PAIR_SCAN,  100, 1,  5, CENTRED, 0.1f,  VARIANCE,   0, DHONDT,  0) \
+    row(ENSEMBLE,     "ensemble",     LPT,    MAX_MIN,     20, MAX_MIN,     20, 0, 64, RAMP,    0.2f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(HYBRID,       "hybrid",       LPT,    MAX_MIN,      1, MAX_MIN,      2, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, HYBRID,  1) \
+    row(L2,           "l2",           LPT,    L2,          50, L2,          50, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
+    row(BEST,         "best",         LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD, 257, DHONDT,  0)
+
+typedef struct eplb_p_preset {
+    eplb_packing packing; /* of slots onto GPUs */
+    int32_t      group_refine, group_swaps, effort, replication, fixup_steps;
+} eplb_p_preset;
+
+#define EPLB_P_PRESET_ROW(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates,  \
+                          noise, scale, select, effort, replication, fixup)                                \
+    {{EPLB_INIT_##init, EPLB_REFINE_##refine, swaps, heavy, candidates, EPLB_NOISE_##noise, scale,          \
+      EPLB_SELECT_##select},                                                                                \
+     EPLB_REFINE_##group_refine, group_swaps, effort, EPLB_REPLICATE_##replication, fixup},
+
+#define EPLB_P_PRESET_NAME(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates, \
+                           noise, scale, select, effort, replication, fixup)                               \
+    case EPLB_PRESET_##number: return name;
+
+static const eplb_p_preset eplb_p_presets[EPLB_NUM_PRESETS] = {EPLB_P_PRESETS(EPLB_P_PRESET_ROW)};
+
+EPLB_API const char *eplb_preset_name(int32_t preset)
+{
+    switch (preset) {
+    EPLB_P_PRESETS(EPLB_P_PRESET_NAME)
+    default: return NULL;
+    }
+}
+
+EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
+{
+    eplb_options o = EPLB_ZERO_INIT;
+    const eplb_p_preset *row;
+
+    if (!options) return EPLB_ERR_NULL;
+    if (!eplb_p_is_one_of(preset, EPLB_NUM_PRESETS)) return EPLB_ERR_OPTION;
+    row = &eplb_p_presets[preset];
+    o.gpu_packing   = row->packing;
+    o.group_packing = row->packing;
+    o.group_packing.refine    = row->group_refine;
+    o.group_packing.max_swaps = row->group_swaps;
+    o.replication = row->replication;
+    o.fixup_steps = row->fixup_steps;
+    o.effort      = row->effort;
+    *options = o;
+    return EPLB_OK;
+}
+
+/* The name of a field of one of the two packings; two literals, so that no table of pointers needs
+   relocating. */
+#define EPLB_P_PACKING_FIELD(stage, name)                                                          \
+    ((stage) == EPLB_P_DRAW_GROUPS ? "options.group_packing." name : "options.gpu_packing." name)
+
+static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
+{
+    uint32_t noise_scale = eplb_p_bits_at(&how->noise_scale);
+    const char *field = NULL;
+
+    /* The bits of 0 .. 2 are those up to 2's; NaN, infinity and all negative numbers lie above. */
+    if (noise_scale > eplb_p_bits(2.0f) && noise_scale != EPLB_P_SIGN)
+        field = EPLB_P_PACKING_FIELD(stage, "noise_scale");
+    if (!eplb_p_is_one_of(how->select, EPLB_NUM_SELECTIONS)) field = EPLB_P_PACKING_FIELD(stage, "select");
+    if (!eplb_p_is_one_of(how->noise, EPLB_NUM_NOISES)) field = EPLB_P_PACKING_FIELD(stage, "noise");
+    if (how->num_candidates < 0) field = EPLB_P_PACKING_FIELD(stage, "num_candidates");
+    if (how->heavy_packs < 0) field = EPLB_P_PACKING_FIELD(stage, "heavy_packs");
+    if (how->max_swaps < 0) field = EPLB_P_PACKING_FIELD(stage, "max_swaps");
+    if (!eplb_p_is_one_of(how->refine, EPLB_NUM_REFINEMENTS)) field = EPLB_P_PACKING_FIELD(stage, "refine");
+    if (!eplb_p_is_one_of(how->init, EPLB_NUM_INITS)) field = EPLB_P_PACKING_FIELD(stage, "init");
+    return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
+}
+
+static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *why)
+{
+    eplb_result r;
+
+    if (!eplb_p_is_one_of(o->policy, EPLB_NUM_POLICIES))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.policy");
+    if (!eplb_p_is_one_of(o->replication, EPLB_NUM_REPLICATIONS))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.replication");
+    if (o->fixup_steps < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.fixup_steps");
+    if (o->max_replicas < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.max_replicas");
+    if (o->effort < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.effort");
+    if (!eplb_p_within(o->allow_duplicates, 0, 1))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
+    r = eplb_p_check_packing(&o->group_packing, EPLB_P_DRAW_GROUPS, why);
+    return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_DRAW_GPUS, why);
+}
+
+/* -------------------------------------------------------------------------------------- checks */
 
 EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
 {
@@ -1348,6 +1419,128 @@ static eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, 
     }
     return EPLB_OK;
 }
+
+static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void *scratch, size_t bytes,
+                                        eplb_diagnosis *why)
+{
+    if (measured->overflowed) return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
+    if (why) why->bytes_needed = eplb_p_arena_bytes(measured);
+    if (!scratch) return eplb_p_fail(why, EPLB_ERR_NULL, "scratch");
+    if (bytes < eplb_p_arena_bytes(measured)) return eplb_p_fail(why, EPLB_ERR_SCRATCH_SIZE, "scratch_bytes");
+    return EPLB_OK;
+}
+
+/* --------------------------------------------------------------------------------------- shape */
+
+typedef struct eplb_p_shape {
+    int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
+    int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
+    int32_t apart;     /* improve puts no expert twice on a GPU while another GPU is free of it */
+    int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
+    eplb_options options;
+} eplb_p_shape;
+
+/* options.sample_weight, if there is one: loads as others, and not all zero. */
+static eplb_result eplb_p_check_sample_weight(const eplb_p_shape *shape, eplb_diagnosis *why)
+{
+    const float *weight = shape->options.sample_weight;
+    int32_t t, counting = 0;
+
+    if (!weight) return EPLB_OK;
+    for (t = 0; t < shape->num_samples; t++) {
+        if (eplb_p_check_load(&weight[t]) != EPLB_OK) {
+            if (why) why->sample = t;
+            return eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
+        }
+        counting += weight[t] > 0.0f;
+    }
+    return counting ? EPLB_OK : eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
+}
+
+/* The counts as the caller gave them, defaults filled in. */
+static eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+{
+    if (p->num_layers < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_layers");
+    if (p->num_experts < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_experts");
+    if (p->num_replicas < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_replicas");
+    if (p->num_groups < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_groups");
+    if (p->num_nodes < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_nodes");
+    if (p->num_gpus < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_gpus");
+    if (p->num_samples < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_samples");
+    s->num_layers   = p->num_layers;
+    s->num_experts  = p->num_experts;
+    s->num_replicas = p->num_replicas;
+    s->num_groups   = p->num_groups ? p->num_groups : 1;
+    s->num_nodes    = p->num_nodes ? p->num_nodes : 1;
+    s->num_gpus     = p->num_gpus;
+    s->num_samples  = p->num_samples ? p->num_samples : 1;
+    if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
+    if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
+    if (s->num_gpus % s->num_nodes != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_nodes");
+    return EPLB_OK;
+}
+
+/* What follows from them and from the policy: the global one has one group and one node. */
+static eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
+{
+    int32_t policy = s->options.policy;
+
+    if (policy == EPLB_POLICY_GLOBAL || (policy == EPLB_POLICY_AUTO && s->num_groups % s->num_nodes != 0)) {
+        s->num_groups = 1;
+        s->num_nodes  = 1;
+    }
+    if (s->num_groups % s->num_nodes != 0 || s->num_experts % s->num_groups != 0)
+        return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_groups");
+    s->group_size   = s->num_experts / s->num_groups;
+    s->node_groups  = s->num_groups / s->num_nodes;
+    s->node_experts = s->num_experts / s->num_nodes;
+    s->node_slots   = s->num_replicas / s->num_nodes;
+    s->node_gpus    = s->num_gpus / s->num_nodes;
+    s->gpu_slots    = s->num_replicas / s->num_gpus;
+    return EPLB_OK;
+}
+
+/* With more slots on a GPU than its node has experts, some are twice on every GPU. */
+static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
+{
+    int32_t cap = s->options.max_replicas;
+
+    if (cap > 0 && (int64_t)cap * s->node_experts < s->node_slots)
+        return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
+    s->apart = s->options.effort > 0 && !s->options.allow_duplicates && s->gpu_slots <= s->node_experts;
+    s->start_cap = s->apart && (cap == 0 || cap > s->node_gpus) ? s->node_gpus : cap;
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_options *options, eplb_p_shape *s,
+                                  eplb_diagnosis *why)
+{
+    eplb_result r;
+
+    if (!problem) return eplb_p_fail(why, EPLB_ERR_NULL, "problem");
+    eplb_options_preset(EPLB_PRESET_DEFAULT, &s->options);
+    if (options) s->options = *options;
+    r = eplb_p_check_options(&s->options, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_counts(problem, s, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_policy(s, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_caps(s, why);
+    if (r != EPLB_OK) return r;
+    if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts) ||
+        !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
+        return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
+    return eplb_p_check_sample_weight(s, why);
+}
+
+/* =================================================================================================
+   C. ONE LAYER
+
+   in     the loads of a layer, by its shape
+   out    its plan: how many replicas each expert has, and which slot each of them is in
+   writes eplb_p_layer, each array by the stage it stands under; eplb_p_replicas, eplb_p_packer and
+          eplb_p_search, by the stages of these names
+   calls  the ground; what asks how good a plan is stands in the next storey, and is not asked */
+
+/* -------------------------------------------------------------------------------------- loads */
 
 /* The power of two by which loads are scaled before anything is computed from them, given the
    bits of the largest: 1 in any usual unit, so that results equal the reference's in every bit;
@@ -1470,6 +1663,189 @@ static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
     return scale;
 }
 
+/* Row `layer` of sample 0; later samples lie eplb_p_sample_stride elements on. */
+static const float *eplb_p_layer_weight(const eplb_p_shape *shape, const float *weight, int32_t layer)
+{
+    return weight + (size_t)layer * (size_t)shape->num_experts;
+}
+
+static size_t eplb_p_sample_stride(const eplb_p_shape *shape)
+{
+    return (size_t)shape->num_layers * (size_t)shape->num_experts;
+}
+
+static eplb_p_samples eplb_p_layer_samples(const eplb_p_shape *shape, const float *weight, int32_t layer)
+{
+    eplb_p_samples samples;
+    int32_t t;
+
+    samples.load     = eplb_p_layer_weight(shape, weight, layer);
+    samples.stride   = eplb_p_sample_stride(shape);
+    samples.num      = shape->num_samples;
+    samples.weight   = shape->options.sample_weight;
+    samples.heaviest = 0.0f;
+    if (!samples.weight) return samples;
+    for (t = 0; t < samples.num; t++)
+        if (samples.weight[t] > samples.heaviest && eplb_p_holds_load(&samples, t, shape->num_experts))
+            samples.heaviest = samples.weight[t];
+    return samples;
+}
+
+/* loads: grains */
+
+/* The arrays of the layer in hand, by the stage that writes them. "mlog" is the order of experts by node,
+   group in the node, place in the group. */
+typedef struct eplb_p_layer {
+    const eplb_p_shape *shape;
+    int32_t  index;
+
+    /* loads */
+    int32_t  num_counting;  /* samples that count; 1 at least */
+    float   *load;          /* [E] mean over the samples */
+    float   *size;          /* [E] what replicas and slots are shared out by; load, where not improved */
+    int32_t *grains;        /* [E, num_counting] the samples in the integers of improve, when there is effort */
+
+    /* groups to nodes */
+    int32_t *mlog2log;      /* [E] */
+    float   *mlog_load;     /* [E] size in that order */
+
+    /* slots to GPUs, and improve */
+    int32_t *phy2log;       /* [R] */
+    int32_t *phyrank;       /* [R] */
+    int32_t *logcnt;        /* [E] */
+    int32_t  most_replicas; /* the largest of them */
+} eplb_p_layer;
+
+static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_layer l = EPLB_ZERO_INIT;
+    int improved = shape->options.effort > 0;
+
+    l.shape     = shape;
+    l.load      = EPLB_P_TAKE(a, float, shape->num_experts);
+    l.size      = improved && shape->num_samples > 1 ? EPLB_P_TAKE(a, float, shape->num_experts) : l.load;
+    l.grains    = improved ? EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, shape->num_samples) : NULL;
+    l.mlog2log  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    l.mlog_load = EPLB_P_TAKE(a, float, shape->num_experts);
+    l.phy2log   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    l.phyrank   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    l.logcnt    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    return l;
+}
+
+/* The largest integer whose square is not above x. */
+static uint64_t eplb_p_root(uint64_t x)
+{
+    uint64_t root = 0, bit;
+    for (bit = (uint64_t)1 << 31; bit != 0; bit >>= 1)
+        if ((root + bit) * (root + bit) <= x) root += bit;
+    return root;
+}
+
+/* Bits of the load of a whole layer in grains, such that the squares of sums over T samples fit
+   63 bits with some to spare. */
+static int32_t eplb_p_grain_bits(int32_t num_samples)
+{
+    int32_t bits = 0;
+    while ((num_samples - 1) >> bits != 0) bits++;
+    return (60 - bits) / 2;
+}
+
+/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root. */
+static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, float scale)
+{
+    float share = eplb_p_sample_share(samples, t);
+    float squared = share * 1073741824.0f; /* 2^30, whose root is 2^15 */
+    uint64_t root = eplb_p_root((uint64_t)squared);
+    return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
+}
+
+/* The grain of a layer: the power of two by which the samples' loads, of which none has a sum above
+   the largest, are multiplied. */
+static float eplb_p_grain(float largest, int32_t num_counting)
+{
+    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_counting)), grain = 1.0f;
+
+    while (largest * grain > limit) grain *= 0.5f;
+    while (largest * grain * 2.0f <= limit) grain *= 2.0f;
+    return grain;
+}
+
+/* One sample, all ones: a layer without load is planned as if its load were even. */
+static void eplb_p_weigh_evenly(eplb_p_layer *l)
+{
+    float grain = eplb_p_grain((float)l->shape->num_experts, 1);
+    int32_t e;
+
+    l->num_counting = 1;
+    for (e = 0; e < l->shape->num_experts; e++) l->grains[e] = (int32_t)grain;
+}
+
+/* num_counting, grains of the layer: loads times a power of two. */
+static void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, float scale)
+{
+    int32_t num_experts = l->shape->num_experts, counted = 0, t, e;
+    float largest = 0.0f, grain;
+
+    for (t = 0; t < samples->num; t++) {
+        float factor = eplb_p_sample_factor(samples, t, scale), sum = 0.0f;
+        if (!eplb_p_counts(samples, t, num_experts)) continue;
+        for (e = 0; e < num_experts; e++)
+            sum = eplb_p_add(sum, eplb_p_mul(eplb_p_sample_load(samples, t, e), factor));
+        if (sum > largest) largest = sum;
+        counted++;
+    }
+    if (!(largest > 0.0f)) {
+        eplb_p_weigh_evenly(l);
+        return;
+    }
+    grain         = eplb_p_grain(largest, counted);
+    l->num_counting = counted;
+    for (t = 0, counted = 0; t < samples->num; t++) {
+        float factor = eplb_p_sample_factor(samples, t, scale);
+        if (!eplb_p_counts(samples, t, num_experts)) continue;
+        for (e = 0; e < num_experts; e++) {
+            float load = eplb_p_mul(eplb_p_sample_load(samples, t, e), factor);
+            load *= grain; /* a power of two: exact */
+            l->grains[(size_t)e * (size_t)l->num_counting + (size_t)counted] = (int32_t)load;
+        }
+        counted++;
+    }
+}
+
+/* size [E] = the length of each expert's load vector, which is its load where there is one sample:
+   replicas and slots are first shared out by it, so that an expert of unsteady load counts for more
+   than a steady one of the same mean. */
+static void eplb_p_size_experts(eplb_p_layer *l)
+{
+    int32_t e, t;
+
+    if (l->num_counting == 1) {
+        if (l->size != l->load) eplb_p_copy_loads(l->size, l->load, l->shape->num_experts);
+        return;
+    }
+    for (e = 0; e < l->shape->num_experts; e++) {
+        const int32_t *grains = l->grains + (size_t)e * (size_t)l->num_counting;
+        uint64_t squares = 0;
+        for (t = 0; t < l->num_counting; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
+        squares      = eplb_p_root(squares);
+        l->size[e] = (float)squares;
+    }
+}
+
+/* Weight -> the loads of layer `index`. */
+static void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t index)
+{
+    eplb_p_samples samples = eplb_p_layer_samples(l->shape, weight, index);
+    float scale = eplb_p_mean_load(&samples, l->shape->num_experts, l->load);
+
+    l->index         = index;
+    l->most_replicas = 1;
+    if (l->shape->options.effort == 0) return;
+    eplb_p_weigh_grains(l, &samples, scale);
+    eplb_p_size_experts(l);
+}
+
 /* ---------------------------------------------------------------------------------- replicate */
 
 /* The replicas of num_log experts on num_phy slots. Slot e < num_log holds expert e's first replica;
@@ -1510,7 +1886,7 @@ static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, 
 }
 
 /* A spare slot goes to the expert whose key is the highest bid. Returns the next highest. */
-static inline uint64_t eplb_p_give_slot(const eplb_p_replicas *r, int32_t slot, uint64_t highest, int method,
+static inline uint64_t eplb_p_give_slot(eplb_p_replicas *r, int32_t slot, uint64_t highest, int method,
                                         int32_t max_replicas)
 {
     int32_t e = eplb_p_index(highest);
@@ -1526,7 +1902,7 @@ static inline uint64_t eplb_p_give_slot(const eplb_p_replicas *r, int32_t slot, 
 static void eplb_p_give_slots(eplb_p_replicas *const *side, int32_t sides, int32_t first, int32_t last,
                               int method, int32_t max_replicas)
 {
-    const eplb_p_replicas a = *side[0], b = *side[sides - 1];
+    eplb_p_replicas a = *side[0], b = *side[sides - 1];
     uint64_t a_highest, b_highest;
     int32_t i, slot;
 
@@ -1619,62 +1995,6 @@ static void eplb_p_replicate(eplb_p_replicas *const *side, int32_t sides, int32_
         for (step = 0; step < fixup_steps && eplb_p_fixup(side[i], max_replicas); step++) {}
 }
 
-EPLB_API eplb_result eplb_replicate_scratch_size(int32_t num_log, int32_t num_phy, size_t *bytes)
-{
-    eplb_p_arena a = eplb_p_arena_at(NULL);
-
-    if (!bytes) return EPLB_ERR_NULL;
-    if (num_log < 1 || num_phy < 1) return EPLB_ERR_COUNT;
-    if (num_phy < num_log) return EPLB_ERR_TOO_FEW;
-    eplb_p_carve_replicas(&a, num_log, num_phy);
-    EPLB_P_TAKE(&a, float, num_log);
-    if (a.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
-}
-
-EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_rows, int32_t num_log,
-                                            int32_t num_phy, int32_t replication, int32_t fixup_steps,
-                                            int32_t *phy2log, int32_t *rank, int32_t *logcnt,
-                                            void *scratch, size_t scratch_bytes)
-{
-    eplb_p_arena a;
-    eplb_p_replicas replicas, *side = &replicas;
-    float *load;
-    size_t needed;
-    int32_t row, i;
-    eplb_p_samples sample;
-    eplb_result r;
-
-    if (!weight || !phy2log || !scratch) return EPLB_ERR_NULL;
-    if (num_rows < 1) return EPLB_ERR_COUNT;
-    r = eplb_replicate_scratch_size(num_log, num_phy, &needed);
-    if (r != EPLB_OK) return r;
-    if (!eplb_p_within(replication, 0, EPLB_REPLICATE_HYBRID) || fixup_steps < 0) return EPLB_ERR_OPTION;
-    if (!eplb_p_array_fits(num_rows, num_phy, 1)) return EPLB_ERR_OVERFLOW;
-    if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
-    r = eplb_p_check_loads(weight, 1, num_rows, num_log, 0, num_rows, NULL);
-    if (r != EPLB_OK) return r;
-
-    a        = eplb_p_arena_at(scratch);
-    replicas = eplb_p_carve_replicas(&a, num_log, num_phy);
-    load     = EPLB_P_TAKE(&a, float, num_log);
-    replicas.load = load;
-    for (row = 0; row < num_rows; row++) {
-        size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
-        sample = eplb_p_one_sample(weight + log);
-        eplb_p_mean_load(&sample, num_log, load);
-        eplb_p_replicate(&side, 1, replication, fixup_steps, 0);
-        for (i = 0; i < num_phy; i++) {
-            int32_t spare = i - num_log;
-            phy2log[phy + (size_t)i] = spare < 0 ? i : replicas.expert[spare];
-            if (rank) rank[phy + (size_t)i] = spare < 0 ? 0 : replicas.rank[spare];
-        }
-        for (i = 0; logcnt && i < num_log; i++) logcnt[log + (size_t)i] = replicas.count[i];
-    }
-    return EPLB_OK;
-}
-
 /* --------------------------------------------------------------------------------------- pack
 
    n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an
@@ -1747,7 +2067,7 @@ static int eplb_p_searches_all_pairs(const eplb_packing *how)
 static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
 {
     eplb_p_packer p = EPLB_ZERO_INIT;
-    size_t over;
+    eplb_p_overlay over;
 
     p.how        = how;
     p.n          = n;
@@ -1755,18 +2075,20 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
     p.room       = n / m;
     p.stride     = (p.room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
     p.true_order = EPLB_P_TAKE(a, uint64_t, n);
-    over         = a->used; /* held and spare are never in use at once; spare is the larger from room 2 on */
+    over         = eplb_p_open_overlay(a); /* keys are sorted, and packs compete, before items are held */
     p.held       = EPLB_P_TAKE_ROWS(a, int32_t, m, p.stride);
-    eplb_p_rewind(a, over);
-    p.spare = EPLB_P_TAKE(a, uint64_t, n);
+    (void)eplb_p_end_phase(a, &over);
+    p.spare      = EPLB_P_TAKE(a, uint64_t, n);
+    (void)eplb_p_end_phase(a, &over);
+    eplb_p_close_overlay(a, &over);
     p.fill       = EPLB_P_TAKE(a, int32_t, m);
     p.pack_load  = EPLB_P_TAKE(a, float, m);
     if (how->num_candidates > 1) {
         p.order_of_its_own = EPLB_P_TAKE(a, uint64_t, n);
-        over               = a->used; /* perturbed and pack_of likewise */
+        over               = eplb_p_open_overlay(a); /* an order is made before items are packed by it */
         p.perturbed        = EPLB_P_TAKE(a, float, n);
-        eplb_p_rewind(a, over);
-        p.pack_of = EPLB_P_TAKE(a, int32_t, n);
+        (void)eplb_p_end_phase(a, &over);
+        p.pack_of          = EPLB_P_TAKE(a, int32_t, n);
     }
     if (how->refine != EPLB_REFINE_NONE) {
         p.held_load = EPLB_P_TAKE_ROWS(a, float, m, p.stride);
@@ -1801,20 +2123,14 @@ static void eplb_p_order_items(eplb_p_packer *p)
     p->order = p->true_order;
 }
 
-/* The order of candidate c > 0. Item i draws word i % 4 of counter (i / 4, c, row, stage). */
+/* The order of candidate c > 0. Item i draws word i of the packing. */
 static void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int32_t c)
 {
-    uint32_t counter[4], word[4] = {0, 0, 0, 0};
+    uint32_t word[4] = {0, 0, 0, 0};
     int32_t i;
 
-    counter[1] = (uint32_t)c;
-    counter[2] = p->row;
-    counter[3] = (uint32_t)stage;
     for (i = 0; i < p->n; i++) {
-        if (i % 4 == 0) {
-            counter[0] = (uint32_t)i / 4;
-            eplb_p_philox(seed, counter, word);
-        }
+        if (i % 4 == 0) eplb_p_draw(seed, stage, p->row, c, (uint32_t)i / 4, word);
         p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i % 4], p->how, c);
     }
     eplb_p_sort_loads(p->perturbed, p->order_of_its_own, p->spare, p->n);
@@ -1827,7 +2143,7 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
 }
 
 /* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on. */
-static inline uint64_t eplb_p_put(const eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
+static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
 {
     p->pack_of[item]      = pack;
     p->pack_load[pack]    = pack_load;
@@ -1837,7 +2153,7 @@ static inline uint64_t eplb_p_put(const eplb_p_packer *p, int32_t item, int32_t 
 
 /* The packs compete for the next item in a tournament of 2 m keys in spare, as n is 2 m or more. The
    first m items, while they weigh something, go to one empty pack after the other. Returns how many. */
-static int32_t eplb_p_lpt_start(const eplb_p_packer *p)
+static int32_t eplb_p_lpt_start(eplb_p_packer *p)
 {
     int32_t pack, items = 0;
 
@@ -1856,7 +2172,7 @@ static int32_t eplb_p_lpt_start(const eplb_p_packer *p)
 }
 
 /* The item at a position goes to the lightest pack, whose key holds its load. Returns the next one's. */
-static inline uint64_t eplb_p_lpt_step(const eplb_p_packer *p, int32_t position, uint64_t lightest)
+static inline uint64_t eplb_p_lpt_step(eplb_p_packer *p, int32_t position, uint64_t lightest)
 {
     int32_t pack = eplb_p_index(lightest), item = eplb_p_item_at(p, position);
     float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p->weight[item]);
@@ -1867,7 +2183,7 @@ static inline uint64_t eplb_p_lpt_step(const eplb_p_packer *p, int32_t position,
    the other. The copies' pointers stay in registers. */
 static void eplb_p_pack_lpt(eplb_p_packer *const *side, int32_t sides)
 {
-    const eplb_p_packer a = *side[0], b = *side[sides - 1];
+    eplb_p_packer a = *side[0], b = *side[sides - 1];
     int32_t a_next = eplb_p_lpt_start(&a), b_next = sides > 1 ? eplb_p_lpt_start(&b) : b.n;
     uint64_t a_lightest = a.spare[1], b_lightest = b.spare[1];
 
@@ -2022,21 +2338,16 @@ static const float *eplb_p_loads_of(const eplb_p_packer *p, int32_t pack)
     return p->held_load + (size_t)pack * (size_t)p->stride;
 }
 
-/* The largest gain of a swap of two packs whose loads differ by D. If none helps, the pair is settled until
-   one of the two changes, and need not be searched again. */
+/* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. */
 static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t light, float D)
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
-    float gain;
 
 #if defined(EPLB_P_AVX2)
     if (p->stride >= 8 && __builtin_cpu_supports("avx2"))
-        gain = eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
-    else
+        return eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
 #endif
-        gain = eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
-    if (p->settled && !(gain > 0.0f)) eplb_p_settle_pair(p->settled, p->m, heavy, light);
-    return gain;
+    return eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
 }
 
 /* The pack at a place of the order by load, heaviest first. */
@@ -2205,7 +2516,8 @@ static eplb_p_pair eplb_p_find_max_min(const eplb_p_packer *p)
     return eplb_p_pair_of(heavy, light, D < p->tiny ? 0.0f : eplb_p_pair_gain(p, heavy, light, D));
 }
 
-static eplb_p_pair eplb_p_find_pair_scan(const eplb_p_packer *p)
+/* Pairs that are found to have no swap are settled until one of the two packs changes. */
+static eplb_p_pair eplb_p_find_pair_scan(eplb_p_packer *p)
 {
     int32_t tried = p->how->heavy_packs > 0 && p->how->heavy_packs < p->m ? p->how->heavy_packs : p->m;
     int32_t i, j;
@@ -2222,6 +2534,7 @@ static eplb_p_pair eplb_p_find_pair_scan(const eplb_p_packer *p)
             if (settled && eplb_p_is_settled(settled, light)) continue;
             gain = eplb_p_pair_gain(p, heavy, light, D);
             if (gain > 0.0f) return eplb_p_pair_of(heavy, light, gain);
+            if (settled) eplb_p_settle_pair(p->settled, p->m, heavy, light);
         }
     }
     return eplb_p_no_pair;
@@ -2321,7 +2634,7 @@ static void eplb_p_consider_changed(const eplb_p_packer *p, int32_t heavy, eplb_
 
 /* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has
    a swap that falls this far. */
-static void eplb_p_look_at(const eplb_p_packer *p, int32_t i, float best_fall)
+static void eplb_p_look_at(eplb_p_packer *p, int32_t i, float best_fall)
 {
     int32_t heavy = eplb_p_by_load(p, i);
     eplb_p_outlook *o = &p->outlook[heavy];
@@ -2334,7 +2647,7 @@ static void eplb_p_look_at(const eplb_p_packer *p, int32_t i, float best_fall)
     o->seen = p->swaps;
 }
 
-static eplb_p_pair eplb_p_find_l2(const eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_l2(eplb_p_packer *p)
 {
     eplb_p_outlook best = EPLB_ZERO_INIT;
     int32_t i;
@@ -2417,7 +2730,7 @@ static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_pair *pair)
     p->done[p->swaps % EPLB_P_RECENT] = *pair;
 }
 
-static eplb_p_pair eplb_p_find_pair(const eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_pair(eplb_p_packer *p)
 {
     switch (p->how->refine) {
     case EPLB_REFINE_MAX_MIN: return eplb_p_find_max_min(p);
@@ -2584,6 +2897,1819 @@ static void eplb_p_pack(eplb_p_packer *const *side, int32_t sides, uint64_t seed
     for (i = 0; i < sides; i++) eplb_p_rank_items(side[i]);
 }
 
+/* -------------------------------------------------------------- groups to nodes, slots to GPUs */
+
+typedef struct eplb_p_groups { /* the groups of one layer on their way to nodes */
+    float   *load; /* [K] */
+    int32_t *node; /* [K] */
+    int32_t *rank; /* [K] place of a group among those of its node */
+    eplb_p_packer packer;
+} eplb_p_groups;
+
+static eplb_p_groups eplb_p_carve_groups(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_groups g;
+    g.load   = EPLB_P_TAKE(a, float, shape->num_groups);
+    g.node   = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    g.rank   = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    g.packer = eplb_p_carve_packer(a, shape->num_groups, shape->num_nodes, &shape->options.group_packing);
+    g.packer.weight       = g.load;
+    g.packer.pack_index   = g.node;
+    g.packer.rank_in_pack = g.rank;
+    return g;
+}
+
+/* Layer's load -> load of its groups. Where each node gets one group, nobody asks how heavy it is. */
+static void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
+{
+    int32_t group_size = l->shape->group_size, group, i;
+
+    if (l->shape->node_groups == 1) return;
+    for (group = 0; group < l->shape->num_groups; group++) {
+        float sum = 0.0f;
+        for (i = 0; i < group_size; i++) sum = eplb_p_add(sum, l->load[group * group_size + i]);
+        g->load[group] = sum;
+    }
+}
+
+/* node, rank of the groups -> mlog2log, mlog_load. */
+static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
+{
+    int32_t group_size = l->shape->group_size, group, i;
+
+    for (group = 0; group < l->shape->num_groups; group++) {
+        int32_t first = group * group_size, place = g->node[group] * l->shape->node_groups + g->rank[group];
+        int32_t *mlog2log = l->mlog2log + eplb_p_at(place, group_size, 0);
+        for (i = 0; i < group_size; i++) mlog2log[i] = first + i;
+        eplb_p_copy_loads(l->mlog_load + eplb_p_at(place, group_size, 0), l->size + first, group_size);
+    }
+}
+
+typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs */
+    eplb_p_replicas replicas; /* by the experts' place in mlog */
+    float   *slot_load;       /* [node_slots] */
+    int32_t *slot_gpu;        /* [node_slots] GPU of the node that a slot is packed on */
+    int32_t *slot_rank;       /* [node_slots] and its place there */
+    eplb_p_packer packer;
+} eplb_p_node;
+
+static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_node n;
+    n.replicas  = eplb_p_carve_replicas(a, shape->node_experts, shape->node_slots);
+    eplb_p_rewind(a, n.replicas.bids_from); /* they are done with once the slots are given */
+    n.slot_load = EPLB_P_TAKE(a, float, shape->node_slots);
+    n.slot_gpu  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    n.slot_rank = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    n.packer    = eplb_p_carve_packer(a, shape->node_slots, shape->node_gpus, &shape->options.gpu_packing);
+    n.packer.weight       = n.slot_load;
+    n.packer.pack_index   = n.slot_gpu;
+    n.packer.rank_in_pack = n.slot_rank;
+    return n;
+}
+
+/* replicas -> logcnt, slot_load of node k. Slot i holds expert i, who shares its load with the spare slots
+   that it was given. */
+static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, int32_t k)
+{
+    const int32_t *mlog2log = l->mlog2log + eplb_p_at(k, l->shape->node_experts, 0);
+    const eplb_p_replicas *r = &n->replicas;
+    int32_t i;
+
+    for (i = 0; i < r->num_log; i += l->shape->group_size) /* whose experts stand side by side in both orders */
+        eplb_p_copy_ids(l->logcnt + mlog2log[i], r->count + i, l->shape->group_size);
+    eplb_p_copy_loads(n->slot_load, r->load, r->num_log);
+    for (i = 0; i < r->num_spare; i++) {
+        int32_t e = r->expert[i];
+        n->slot_load[r->num_log + i] = eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT);
+        n->slot_load[e]              = n->slot_load[r->num_log + i];
+        if (r->count[e] > l->most_replicas) l->most_replicas = r->count[e];
+    }
+}
+
+/* slot_gpu, slot_rank -> node k's part of the layer's plan. */
+static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, int32_t k)
+{
+    const int32_t *mlog2log = l->mlog2log + eplb_p_at(k, l->shape->node_experts, 0);
+    const eplb_p_replicas *r = &n->replicas;
+    int32_t first = k * l->shape->node_slots, i;
+
+    for (i = 0; i < r->num_log; i++) {
+        int32_t slot = first + n->slot_gpu[i] * l->shape->gpu_slots + n->slot_rank[i];
+        l->phy2log[slot] = mlog2log[i];
+        l->phyrank[slot] = 0;
+    }
+    for (; i < l->shape->node_slots; i++) {
+        int32_t slot = first + n->slot_gpu[i] * l->shape->gpu_slots + n->slot_rank[i];
+        l->phy2log[slot] = mlog2log[r->expert[i - r->num_log]];
+        l->phyrank[slot] = r->rank[i - r->num_log];
+    }
+}
+
+/* ------------------------------------------------------------------------------------ improve
+
+   A local search over replica counts and placement at once, in one node at a time. Two moves: swap, two slots
+   on different GPUs change places; replace, the expert of a slot gives way to another, which takes a replica
+   from the one and gives it to the other.
+
+   With one sample the incumbent is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
+   found in a line of all replicas by their loads; where there is none, a replace is. When both are exhausted a
+   kick disturbs the plan, and what follows stays if the heaviest GPU has become lighter, or is taken back. It
+   ends as soon as the heaviest GPU is as light as the bound proves that it can be, but for 1 / EPLB_P_CLOSE.
+
+   With many samples the objective is the sum over samples and GPUs of load squared, which carries the mean,
+   the variance and the covariance of the loads: swaps of the two GPUs that differ most first, and replaces
+   where swaps are exhausted, until neither lowers it.
+
+   Loads are counted in grains, integers fine enough to tell any two plans apart that matter. Sums and
+   products of grains are exact, so nothing here depends on the order of a sum or on rounding. The loads of T
+   samples are vectors of T numbers: [E, T] of the experts, [node_gpus, T] of GPUs. */
+
+typedef struct eplb_p_move {
+    int32_t slot, other; /* slots that change places; other -1: an expert comes to slot */
+    int32_t expert;      /* in place of the one that is there */
+} eplb_p_move;
+
+typedef struct eplb_p_search {
+    /* The node. */
+    int32_t num_gpus, num_slots, num_experts, num_samples;
+    int32_t gpu_slots;      /* asked by the four questions below alone */
+    int32_t max_replicas;   /* 0: no cap */
+    int32_t apart;          /* no expert comes to be twice on a GPU */
+    const int32_t *expert;  /* [num_experts] the node's experts */
+    const int32_t *grains;  /* [E, T] load of each expert */
+
+    /* Its plan. */
+    int32_t  *slot;     /* [num_slots] expert in each slot; part of the layer's phy2log */
+    int32_t  *count;    /* [E] replicas of each expert; the layer's logcnt */
+    int32_t  *share;    /* [E, T] load of one replica: grains / count */
+    int32_t  *more;     /* [E, T] load of one replica, were there one more */
+    int32_t  *gpu_load; /* [num_gpus, T] */
+    uint32_t *holds;    /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
+    uint32_t *twice;    /* [num_gpus, words] and whether it does so in more than one slot */
+    int32_t   words;    /* in a row of E bits */
+    int64_t   steps;    /* left of EPLB_P_MOST_STEPS */
+
+    /* One sample: the bar to reach, and the way back. */
+    int64_t   close;    /* a heaviest GPU of no more than this is close enough to the bound */
+    eplb_p_move *done;  /* [slots] moves since the best plan so far, by which they are taken back */
+    int32_t   num_done;
+
+    /* Lowering the peak: the replicas in a line, the heaviest first. */
+    int32_t   lined_up;  /* whether these hold, rather than those below, which take the same memory */
+    int32_t  *line;      /* [slots] load of the replica at each place */
+    int32_t  *line_slot; /* [slots] the slot that it is in */
+    int32_t  *line_gpu;  /* [slots] and its GPU */
+    int32_t  *place;     /* [slots] where in the line the replica of a slot stands */
+
+    /* Lowering the squares: pairs of GPUs. */
+    int64_t   enough;     /* what the objective must fall by for a move to count */
+    int32_t  *length;     /* [E] of share: root of its squares, rounded down */
+    int32_t  *difference; /* [T] of two GPUs' loads */
+    int64_t  *along;      /* [gpu_slots] shares of a GPU's slots along that difference */
+    int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one */
+    int64_t  *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
+    int32_t  *far;        /* [num_gpus] of the later GPUs with a pair open the one whose load differs most;
+                             -1: not known, and none differs by more than the distance below */
+    int64_t  *distance;   /* [num_gpus] by how much: sum of squares */
+    uint32_t *settled;    /* pairs of GPUs known to have no swap left */
+
+    uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
+
+    eplb_p_overlay shared; /* what lowers the peak, keys included, and what lowers the squares */
+    size_t peak_bytes, squares_bytes;
+} eplb_p_search;
+
+/* What lowers the peak and what lowers the squares are never in use at once. */
+static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_search s = EPLB_ZERO_INIT;
+    eplb_p_overlay keys; /* from which line_slot is made first, and the rest of the line from that */
+
+    s.num_gpus    = shape->node_gpus;
+    s.num_slots   = shape->node_slots;
+    s.gpu_slots   = shape->gpu_slots;
+    s.num_experts = shape->node_experts;
+    s.num_samples = shape->num_samples;
+    s.words       = (int32_t)eplb_p_pair_words(shape->num_experts);
+    s.share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
+    s.more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
+    s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
+    s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
+    s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
+    s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
+    s.done        = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
+
+    s.shared    = eplb_p_open_overlay(a);
+    s.line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    keys        = eplb_p_open_overlay(a);
+    s.line      = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    s.line_gpu  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    s.place     = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    (void)eplb_p_end_phase(a, &keys);
+    s.key       = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    s.spare     = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    (void)eplb_p_end_phase(a, &keys);
+    eplb_p_close_overlay(a, &keys);
+    s.peak_bytes = eplb_p_end_phase(a, &s.shared);
+
+    s.length   = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    s.along    = EPLB_P_TAKE(a, int64_t, shape->node_slots); /* not room: more GPUs take no less scratch */
+    s.relief   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.burden   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.far      = EPLB_P_TAKE(a, int32_t, s.num_gpus);
+    s.distance = EPLB_P_TAKE(a, int64_t, s.num_gpus);
+    s.settled  = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
+    s.squares_bytes = eplb_p_end_phase(a, &s.shared);
+    eplb_p_close_overlay(a, &s.shared);
+    return s;
+}
+
+/* What a search looks at in one node, at most: pairs of slots, of GPUs, of a slot and an expert. So its time
+   is bounded by the shape, whatever the loads; on loads as they come it ends far earlier. */
+#define EPLB_P_MOST_STEPS(num_experts, num_slots) \
+    (((int64_t)1 << 20) + 64 * (int64_t)(num_experts) * (int64_t)(num_slots))
+
+#ifndef EPLB_P_ON_STEPS
+#define EPLB_P_ON_STEPS(count) ((void)0) /* the tests count them */
+#endif
+
+static void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
+{
+    int64_t steps = (int64_t)rows * columns;
+    s->steps -= steps;
+    EPLB_P_ON_STEPS(steps);
+}
+
+/* improve: state */
+
+/* Which slots a GPU has, how many, and whose one is. */
+static int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu) { return gpu * s->gpu_slots; }
+static int32_t eplb_p_end_slot(const eplb_p_search *s, int32_t gpu) { return (gpu + 1) * s->gpu_slots; }
+static int32_t eplb_p_num_slots(const eplb_p_search *s, int32_t gpu) { return (void)gpu, s->gpu_slots; }
+static int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot) { return slot / s->gpu_slots; }
+
+static int32_t *eplb_p_share_of(const eplb_p_search *s, int32_t e)
+{
+    return s->share + (size_t)e * (size_t)s->num_samples;
+}
+
+static int32_t *eplb_p_more_of(const eplb_p_search *s, int32_t e)
+{
+    return s->more + (size_t)e * (size_t)s->num_samples;
+}
+
+static const int32_t *eplb_p_grains_of(const eplb_p_search *s, int32_t e)
+{
+    return s->grains + (size_t)e * (size_t)s->num_samples;
+}
+
+static int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
+{
+    return s->gpu_load + (size_t)gpu * (size_t)s->num_samples;
+}
+
+static int64_t eplb_p_squares(const int32_t *a, int32_t n)
+{
+    int64_t sum = 0;
+    int32_t t;
+    for (t = 0; t < n; t++) sum += (int64_t)a[t] * a[t];
+    return sum;
+}
+
+static void eplb_p_share_out(eplb_p_search *s, int32_t e)
+{
+    int32_t *share = eplb_p_share_of(s, e), *more = eplb_p_more_of(s, e), t;
+    for (t = 0; t < s->num_samples; t++) {
+        share[t] = eplb_p_grains_of(s, e)[t] / s->count[e];
+        more[t]  = eplb_p_grains_of(s, e)[t] / (s->count[e] + 1);
+    }
+    if (!s->lined_up) s->length[e] = (int32_t)eplb_p_root((uint64_t)eplb_p_squares(share, t));
+}
+
+static int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    return eplb_p_is_settled(s->holds + (size_t)gpu * (size_t)s->words, e);
+}
+
+static int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    return eplb_p_is_settled(s->twice + (size_t)gpu * (size_t)s->words, e);
+}
+
+/* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
+static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
+{
+    uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
+    uint32_t *twice = s->twice + (size_t)gpu * (size_t)s->words;
+    int32_t *load = eplb_p_load_of(s, gpu), i, t;
+
+    for (t = 0; t < s->num_samples; t++) load[t] = 0;
+    for (i = 0; i < s->words; i++) holds[i] = twice[i] = 0;
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
+        uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
+        twice[word] |= holds[word] & bit;
+        holds[word] |= bit;
+        for (t = 0; t < s->num_samples; t++) load[t] += eplb_p_share_of(s, s->slot[i])[t];
+    }
+}
+
+/* All of the plan's part anew, and the lengths by which squares are lowered. */
+static void eplb_p_measure_node(eplb_p_search *s)
+{
+    int32_t i;
+
+    eplb_p_enter_phase(&s->shared, s->squares_bytes);
+    s->lined_up = 0;
+    for (i = 0; i < s->num_experts; i++) eplb_p_share_out(s, s->expert[i]);
+    for (i = 0; i < s->num_gpus; i++) eplb_p_weigh_gpu(s, i);
+}
+
+static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    int32_t copies = 0, i;
+    if (!eplb_p_holds_twice(s, gpu, e)) return eplb_p_holds(s, gpu, e);
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) copies += s->slot[i] == e;
+    return copies;
+}
+
+/* One sample: the GPU with the largest load. */
+static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
+{
+    int32_t gpu, at = 0;
+    for (gpu = 1; gpu < s->num_gpus; gpu++)
+        if (s->gpu_load[gpu] > s->gpu_load[at]) at = gpu;
+    return at;
+}
+
+/* improve: what a move may do
+
+   All that forbids one stands here. A swap puts an expert into either slot. A replace takes a replica of the
+   one away, and multiplies the other, which it puts into the slot. */
+
+static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e);
+}
+
+/* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
+static int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
+{
+    int32_t u = s->slot[i];
+    return s->count[u] > 1 &&
+           (!s->apart || s->count[u] <= s->num_gpus || eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
+}
+
+static int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
+{
+    return !eplb_p_at_cap(s->count[e], s->max_replicas);
+}
+
+static int eplb_p_may_swap(const eplb_p_search *s, int32_t i, int32_t j)
+{
+    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_put(s, i, s->slot[j]) &&
+           eplb_p_may_put(s, j, s->slot[i]);
+}
+
+/* Whether e may come to slot i, whose expert may be taken away. */
+static int eplb_p_may_replace(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    return e != s->slot[i] && eplb_p_may_multiply(s, e) && eplb_p_may_put(s, i, e);
+}
+
+/* improve: moves */
+
+/* One sample: the replicas of two slots have changed places. */
+static void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t at_i = s->place[i], at_j = s->place[j];
+    s->place[i]        = at_j;
+    s->place[j]        = at_i;
+    s->line_slot[at_i] = j;
+    s->line_slot[at_j] = i;
+    s->line_gpu[at_i]  = eplb_p_gpu_of(s, j);
+    s->line_gpu[at_j]  = eplb_p_gpu_of(s, i);
+}
+
+/* The experts of two slots change places. */
+static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t e = s->slot[i];
+    s->slot[i] = s->slot[j];
+    s->slot[j] = e;
+    eplb_p_weigh_gpu(s, eplb_p_gpu_of(s, i));
+    eplb_p_weigh_gpu(s, eplb_p_gpu_of(s, j));
+    if (s->lined_up) eplb_p_swap_places(s, i, j);
+}
+
+/* One sample: the load of a slot's replica has changed; it moves to where in the line it belongs. */
+static void eplb_p_move_in_line(eplb_p_search *s, int32_t slot)
+{
+    int32_t at = s->place[slot], last = s->num_slots - 1, from;
+    int32_t load = *eplb_p_share_of(s, s->slot[slot]);
+
+    for (;; at = from) {
+        if (at > 0 && s->line[at - 1] < load)
+            from = at - 1;
+        else if (at < last && s->line[at + 1] > load)
+            from = at + 1;
+        else
+            break;
+        s->line[at]      = s->line[from];
+        s->line_slot[at] = s->line_slot[from];
+        s->line_gpu[at]  = s->line_gpu[from];
+        s->place[s->line_slot[at]] = at;
+    }
+    s->line[at]      = load;
+    s->line_slot[at] = slot;
+    s->line_gpu[at]  = eplb_p_gpu_of(s, slot);
+    s->place[slot]   = at;
+}
+
+/* Slot i holds e in place of its expert. */
+static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
+{
+    int32_t u = s->slot[i], gpu, j;
+
+    s->slot[i] = e;
+    s->count[u]--;
+    s->count[e]++;
+    eplb_p_share_out(s, u);
+    eplb_p_share_out(s, e);
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (!eplb_p_holds(s, gpu, u) && !eplb_p_holds(s, gpu, e) && gpu != eplb_p_gpu_of(s, i)) continue;
+        eplb_p_weigh_gpu(s, gpu);
+        if (!s->lined_up) continue;
+        for (j = eplb_p_first_slot(s, gpu); j < eplb_p_end_slot(s, gpu); j++)
+            if (s->slot[j] == u || s->slot[j] == e) eplb_p_move_in_line(s, j);
+    }
+}
+
+/* Whether one more move can be done, and taken back; with many samples none ever is. */
+static int eplb_p_may_go_on(const eplb_p_search *s)
+{
+    return s->steps > 0 && (s->num_samples > 1 || s->num_done < s->num_slots);
+}
+
+static void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
+{
+    if (s->num_samples == 1) {
+        eplb_p_move *back = &s->done[s->num_done++];
+        EPLB_ASSERT(s->num_done <= s->num_slots);
+        *back = *move;
+        back->expert = s->slot[move->slot];
+    }
+    if (move->other >= 0)
+        eplb_p_swap_slots(s, move->slot, move->other);
+    else
+        eplb_p_replace_expert(s, move->slot, move->expert);
+}
+
+/* The best plan so far is there again. */
+static void eplb_p_take_back(eplb_p_search *s)
+{
+    while (s->num_done > 0) {
+        const eplb_p_move *back = &s->done[--s->num_done];
+        if (back->other >= 0)
+            eplb_p_swap_slots(s, back->slot, back->other);
+        else
+            eplb_p_replace_expert(s, back->slot, back->expert);
+    }
+}
+
+static int32_t eplb_p_less_share(const eplb_p_search *s, int32_t e, int32_t t)
+{
+    return eplb_p_grains_of(s, e)[t] / (s->count[e] - 1);
+}
+
+/* Load of a GPU in sample t once slot i holds e in place of u. */
+static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e,
+                                 int32_t u_copies, int32_t e_copies)
+{
+    int32_t u = s->slot[i], here = gpu == eplb_p_gpu_of(s, i);
+    /* What goes is taken away first, so that the sum stays within what a layer's grains fit. */
+    return eplb_p_load_of(s, gpu)[t] - u_copies * eplb_p_share_of(s, u)[t] -
+           e_copies * eplb_p_share_of(s, e)[t] + (u_copies - here) * eplb_p_less_share(s, u, t) +
+           (e_copies + here) * eplb_p_more_of(s, e)[t];
+}
+
+/* improve: duplicates */
+
+/* By what a swap of u on a heavier GPU with v on a lighter one lowers the objective, halved: the sum
+   over samples of d (D - d), d = u - v, as in pack: refine. */
+static int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int32_t *difference, int32_t n)
+{
+    int64_t sum = 0;
+    int32_t t;
+    for (t = 0; t < n; t++) {
+        int32_t d = u[t] - v[t];
+        sum += (int64_t)d * (difference[t] - d);
+    }
+    return sum;
+}
+
+/* difference [T] = load of a less load of b. */
+static void eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
+{
+    int32_t t;
+    for (t = 0; t < s->num_samples; t++) s->difference[t] = eplb_p_load_of(s, a)[t] - eplb_p_load_of(s, b)[t];
+}
+
+/* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
+   there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
+static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
+{
+    int32_t gpu = eplb_p_gpu_of(s, i), best_j = -1, other, j;
+    int64_t best = 0;
+
+    for (other = 0; other < s->num_gpus; other++) {
+        if (eplb_p_holds(s, other, s->slot[i])) continue;
+        eplb_p_take_steps(s, 1, eplb_p_num_slots(s, other));
+        eplb_p_take_difference(s, gpu, other);
+        for (j = eplb_p_first_slot(s, other); j < eplb_p_end_slot(s, other); j++) {
+            int32_t x = s->slot[j];
+            int64_t gain;
+            if (eplb_p_holds(s, gpu, x) && !eplb_p_holds_twice(s, other, x)) continue;
+            gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
+                                       s->num_samples);
+            if (best_j >= 0 && gain <= best) continue;
+            best   = gain;
+            best_j = j;
+        }
+    }
+    return best_j;
+}
+
+/* No expert twice on a GPU while another GPU is free of it. Proof: such a GPU holds either an expert
+   that the first one lacks, or one of the first one's twice; so there is a partner, and changing
+   places with it takes one from the number of duplicates, which ends the rounds. */
+static void eplb_p_part_duplicates(eplb_p_search *s)
+{
+    int32_t i, j, parted;
+
+    do {
+        parted = 0;
+        for (i = 0; i < s->num_slots; i++) {
+            if (!eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), s->slot[i])) continue;
+            j = eplb_p_find_part(s, i);
+            if (j < 0) continue;
+            eplb_p_swap_slots(s, i, j);
+            parted = 1;
+        }
+    } while (parted);
+}
+
+/* improve: lowering the squares */
+
+static int64_t eplb_p_dot(const int32_t *a, const int32_t *b, int32_t n)
+{
+    int64_t sum = 0;
+    int32_t t;
+    for (t = 0; t < n; t++) sum += (int64_t)a[t] * b[t];
+    return sum;
+}
+
+/* How much the loads of two GPUs differ: the square of their distance. */
+static int64_t eplb_p_distance(const eplb_p_search *s, int32_t a, int32_t b)
+{
+    const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
+    int64_t sum = 0;
+    int32_t t;
+    for (t = 0; t < s->num_samples; t++) {
+        int64_t d = (int64_t)a_load[t] - b_load[t];
+        sum += d * d;
+    }
+    return sum;
+}
+
+/* Of the GPUs after a, with which it may still have a swap: the one that differs most. */
+static void eplb_p_survey(eplb_p_search *s, int32_t a)
+{
+    int32_t b;
+
+    eplb_p_take_steps(s, 1, s->num_gpus - a);
+    s->far[a]      = -1;
+    s->distance[a] = 0;
+    for (b = a + 1; b < s->num_gpus; b++) {
+        int64_t distance;
+        if (eplb_p_is_settled(eplb_p_pairs_of(s->settled, s->num_gpus, a), b)) continue;
+        distance = eplb_p_distance(s, a, b);
+        if (distance > s->distance[a]) {
+            s->distance[a] = distance;
+            s->far[a]      = b;
+        }
+    }
+}
+
+/* The load of GPU b has changed: every pair with it is open again. What an earlier GPU differed from
+   most may now be another one; that is found out when it comes to that. */
+static void eplb_p_reopen(eplb_p_search *s, int32_t b)
+{
+    int32_t a;
+
+    eplb_p_open_pairs_of(s->settled, s->num_gpus, b, b);
+    eplb_p_take_steps(s, 1, b);
+    for (a = 0; a < b; a++) {
+        int64_t distance = eplb_p_distance(s, a, b);
+        if (distance >= s->distance[a]) {
+            s->distance[a] = distance;
+            s->far[a]      = b;
+        } else if (s->far[a] == b) {
+            s->far[a] = -1;
+        }
+    }
+    eplb_p_survey(s, b);
+}
+
+static void eplb_p_open_all(eplb_p_search *s)
+{
+    int32_t a;
+
+    eplb_p_open_all_pairs(s->settled, s->num_gpus);
+    for (a = 0; a < s->num_gpus; a++) eplb_p_survey(s, a);
+}
+
+/* Do the best swap of two GPUs, if one helps. */
+static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
+{
+    int64_t most = s->enough;
+    int32_t first = eplb_p_first_slot(s, b), i, j;
+    eplb_p_move best = {-1, -1, -1};
+
+    eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
+    eplb_p_take_difference(s, a, b);
+    for (j = first; j < eplb_p_end_slot(s, b); j++)
+        s->along[j - first] = eplb_p_dot(eplb_p_share_of(s, s->slot[j]), s->difference, s->num_samples);
+    for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
+        const int32_t *u = eplb_p_share_of(s, s->slot[i]);
+        int64_t u_along = eplb_p_dot(u, s->difference, s->num_samples), gain;
+        for (j = first; j < eplb_p_end_slot(s, b); j++) {
+            /* The gain is d along D less d squared, and d is no shorter than its ends differ in length,
+               each of which is rounded down. */
+            int32_t v = s->slot[j];
+            int64_t shorter = (int64_t)s->length[s->slot[i]] - s->length[v];
+            shorter = shorter > 0 ? shorter - 1 : shorter < 0 ? shorter + 1 : 0;
+            if (u_along - s->along[j - first] - shorter * shorter <= most) continue;
+            gain = eplb_p_swap_squares(u, eplb_p_share_of(s, v), s->difference, s->num_samples);
+            if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
+            most       = gain;
+            best.slot  = i;
+            best.other = j;
+        }
+    }
+    if (best.slot < 0) return 0;
+    eplb_p_do_move(s, &best);
+    return 1;
+}
+
+/* Swaps, the two GPUs that differ most first, until no two have one left. */
+static void eplb_p_swap_all(eplb_p_search *s)
+{
+    int32_t a, b, gpu;
+    int64_t most = 2 * (int64_t)s->num_slots, swaps = 0;
+
+    while (swaps < most && eplb_p_may_go_on(s)) {
+        for (gpu = 1, a = 0; gpu < s->num_gpus; gpu++)
+            if (s->distance[gpu] > s->distance[a]) a = gpu;
+        if (s->distance[a] / 4 <= s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
+        b = s->far[a];
+        if (b < 0) {
+            eplb_p_survey(s, a);
+        } else if (eplb_p_swap_pair(s, a, b)) {
+            eplb_p_reopen(s, a);
+            eplb_p_reopen(s, b);
+            swaps++;
+        } else {
+            eplb_p_settle_pair(s->settled, s->num_gpus, a, b);
+            s->far[a] = -1;
+        }
+    }
+}
+
+/* By what the objective falls when slot i holds e in place of its expert u, exactly. */
+static int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    int64_t fall = 0;
+    int32_t gpu, t;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        int32_t u_copies = eplb_p_copies(s, gpu, s->slot[i]), e_copies = eplb_p_copies(s, gpu, e);
+        if (u_copies == 0 && e_copies == 0) continue;
+        for (t = 0; t < s->num_samples; t++) {
+            int64_t before = eplb_p_load_of(s, gpu)[t];
+            int64_t after  = eplb_p_load_after(s, gpu, t, i, e, u_copies, e_copies);
+            fall += before * before - after * after;
+        }
+    }
+    return fall;
+}
+
+/* The load of one replica of e in sample t, were there one less; e has more than one. */
+static int64_t eplb_p_growth(const eplb_p_search *s, int32_t e, int32_t t)
+{
+    return (int64_t)eplb_p_less_share(s, e, t) - eplb_p_share_of(s, e)[t];
+}
+
+/* By what the square of a load grows with it. */
+static int64_t eplb_p_square_growth(int64_t load, int64_t more) { return more * (2 * load + more); }
+
+/* relief, burden of each of the node's experts. */
+static void eplb_p_find_relief(eplb_p_search *s)
+{
+    int32_t i, t;
+
+    for (i = 0; i < s->num_experts; i++) s->relief[s->expert[i]] = s->burden[s->expert[i]] = 0;
+    for (i = 0; i < s->num_slots; i++) {
+        const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i));
+        int32_t e = s->slot[i];
+        for (t = 0; t < s->num_samples; t++) {
+            int64_t less = eplb_p_share_of(s, e)[t] - eplb_p_more_of(s, e)[t];
+            s->relief[e] -= eplb_p_square_growth(load[t], -less);
+        }
+        if (s->count[e] == 1) continue;
+        for (t = 0; t < s->num_samples; t++)
+            s->burden[e] += eplb_p_square_growth(load[t], eplb_p_growth(s, e, t));
+    }
+}
+
+/* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. */
+static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
+{
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i));
+    int32_t u = s->slot[i], t;
+    int64_t cost = s->burden[u];
+
+    for (t = 0; t < s->num_samples; t++) {
+        cost -= eplb_p_square_growth(load[t], eplb_p_growth(s, u, t));
+        cost += eplb_p_square_growth(load[t], -(int64_t)eplb_p_share_of(s, u)[t]);
+    }
+    return cost;
+}
+
+/* What a new replica of e costs in the place of the one in slot i. */
+static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *u = eplb_p_share_of(s, s->slot[i]);
+    int64_t cost = 0;
+    int32_t t;
+
+    for (t = 0; t < s->num_samples; t++) {
+        int64_t share = eplb_p_more_of(s, e)[t];
+        cost += share * (2 * ((int64_t)load[t] - u[t]) + share);
+    }
+    return cost;
+}
+
+/* Do the best replace, if one helps. For each slot that can give its replica away the receiver is
+   chosen as if donor and receiver shared no GPU; those choices then compete by what they are. */
+static int eplb_p_replace_best(eplb_p_search *s)
+{
+    int64_t best = 2 * s->enough;
+    eplb_p_move move = {-1, -1, -1};
+    int32_t donor, i, k;
+
+    eplb_p_find_relief(s);
+    for (i = 0; i < s->num_slots && s->steps > 0; i++) {
+        int64_t removal, most = best, gain;
+        int32_t receiver = -1;
+        if (!eplb_p_may_take_away(s, i)) continue;
+        removal = eplb_p_removal_cost(s, i);
+        eplb_p_take_steps(s, 1, s->num_experts);
+        for (k = 0; k < s->num_experts; k++) {
+            int32_t e = s->expert[k];
+            if (s->relief[e] - removal <= most) continue;
+            gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
+            if (gain <= most || !eplb_p_may_replace(s, i, e)) continue;
+            most     = gain;
+            receiver = e;
+        }
+        if (receiver < 0) continue;
+        eplb_p_take_steps(s, s->count[s->slot[i]] + s->count[receiver] + 1,
+                          s->num_gpus + eplb_p_num_slots(s, eplb_p_gpu_of(s, i)));
+        gain = eplb_p_replace_squares(s, i, receiver);
+        if (gain <= best) continue;
+        best        = gain;
+        move.slot   = i;
+        move.expert = receiver;
+    }
+    if (move.slot < 0) return 0;
+    donor = s->slot[move.slot];
+    eplb_p_do_move(s, &move);
+    for (i = 0; i < s->num_gpus; i++)
+        if (eplb_p_holds(s, i, donor) || eplb_p_holds(s, i, move.expert)) eplb_p_reopen(s, i);
+    return 1;
+}
+
+/* Swaps and replaces until no swap, and no replace that is seen, lowers the objective. */
+static void eplb_p_lower_squares(eplb_p_search *s)
+{
+    int32_t most = s->num_slots, moves;
+
+    eplb_p_open_all(s);
+    for (moves = 0; moves < most && eplb_p_may_go_on(s); moves++) {
+        eplb_p_swap_all(s);
+        if (!eplb_p_may_go_on(s) || !eplb_p_replace_best(s)) return;
+    }
+}
+
+/* improve: lowering the peak
+
+   The line, for 2 GPUs of 3 slots with loads 9 + 4 + 1 = 14 and 6 + 3 + 1 = 10:
+
+     place      0   1   2   3   4   5
+     line       9   6   4   3   1   1
+     line_gpu   0   1   0   1   0   1
+
+   GPU 0 is the heaviest. What may go for its replica at place p stands behind p, is lighter by d, and leaves
+   the GPUs at 14 - d and 10 + d: for 9 that is 6 (11 and 13), for 4 it is 3 (13 and 11) or 1 (11 and 13). To stay
+   below the best found so far, of peak b, d must be more than 14 - b and less than b - 10, the lightest GPU: a
+   stretch of the line, whose begin is found by bisection, and which becomes the narrower the better b is. */
+
+/* The replicas of the node's slots in order of their loads, equal ones by slot. */
+static void eplb_p_line_up_slots(eplb_p_search *s)
+{
+    int32_t n = s->num_slots, at;
+
+    eplb_p_enter_phase(&s->shared, s->peak_bytes);
+    for (at = 0; at < n; at++)
+        s->key[at] = (uint64_t)(uint32_t)~*eplb_p_share_of(s, s->slot[at]) << 32 | (uint32_t)at;
+    eplb_p_sort(s->key, s->spare, n);
+    for (at = 0; at < n; at++) s->line_slot[at] = eplb_p_index(s->key[at]);
+    for (at = 0; at < n; at++) {
+        int32_t slot = s->line_slot[at];
+        s->line[at]     = *eplb_p_share_of(s, s->slot[slot]);
+        s->line_gpu[at] = eplb_p_gpu_of(s, slot);
+        s->place[slot]  = at;
+    }
+    s->lined_up = 1;
+}
+
+/* The first place in the line whose replica is lighter than this. */
+static int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
+{
+    int32_t low = 0, high = s->num_slots;
+
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (s->line[middle] < load)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* Of the swaps of the heaviest GPU the one that leaves the heavier of its two GPUs lightest, the first on ties
+   by place in the list of the heaviest, then in the line. Returns that load, or the heaviest's when none
+   lowers it. */
+static int32_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
+{
+    int32_t load = s->gpu_load[heavy], peak = load, n = s->num_slots, i, at;
+
+    for (i = eplb_p_first_slot(s, heavy); i < eplb_p_end_slot(s, heavy); i++) {
+        int32_t u = s->line[s->place[i]], first = eplb_p_first_lighter(s, u - (load - peak));
+        for (at = first; at < n && u - s->line[at] < peak - lightest; at++) {
+            int32_t d = u - s->line[at], other = s->gpu_load[s->line_gpu[at]] + d;
+            int32_t after = load - d > other ? load - d : other;
+            if (after >= peak || !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
+            peak        = after;
+            best->slot  = i;
+            best->other = s->line_slot[at];
+        }
+        eplb_p_take_steps(s, 1, at - first + 1);
+    }
+    return peak;
+}
+
+static int32_t eplb_p_load_after_at(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
+{
+    return eplb_p_load_after(s, gpu, 0, i, e, eplb_p_copies(s, gpu, s->slot[i]), eplb_p_copies(s, gpu, e));
+}
+
+/* The largest load among the GPUs that a replace touches: those that hold the expert of slot i, and
+   those that hold e. Given up as soon as it reaches the limit, which it does soonest on the GPU that is
+   heaviest now. */
+static int32_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
+                                         int32_t limit)
+{
+    int32_t peak = eplb_p_load_after_at(s, heavy, i, e), u = s->slot[i], gpu, load;
+
+    for (gpu = 0; gpu < s->num_gpus && peak < limit; gpu++) {
+        if (!eplb_p_holds(s, gpu, u) && !eplb_p_holds(s, gpu, e)) continue;
+        load = eplb_p_load_after_at(s, gpu, i, e);
+        if (load > peak) peak = load;
+    }
+    return peak;
+}
+
+/* The replace that leaves the heaviest GPU, and all that it touches, lightest: one that takes a replica from
+   it, or gives one to an expert that is on it. Returns that load, or the heaviest's when none lowers it. */
+static int32_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
+{
+    int32_t peak = s->gpu_load[heavy], i, k;
+
+    for (i = 0; i < s->num_slots; i++) {
+        int32_t on_heavy = eplb_p_gpu_of(s, i) == heavy;
+        int32_t candidates = on_heavy ? s->num_experts : eplb_p_num_slots(s, heavy);
+        int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[eplb_p_gpu_of(s, i)] - share;
+        if (!eplb_p_may_take_away(s, i)) continue;
+        /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
+        if (lightest + eplb_p_less_share(s, s->slot[i], 0) - share >= peak) continue;
+        eplb_p_take_steps(s, 1, candidates);
+        for (k = 0; k < candidates; k++) {
+            int32_t e = on_heavy ? s->expert[k] : s->slot[eplb_p_first_slot(s, heavy) + k], after;
+            if (left + *eplb_p_more_of(s, e) >= peak || !eplb_p_may_replace(s, i, e)) continue;
+            eplb_p_take_steps(s, 1, s->num_gpus);
+            after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
+            if (after >= peak) continue;
+            peak         = after;
+            best->slot   = i;
+            best->other  = -1;
+            best->expert = e;
+        }
+    }
+    return peak;
+}
+
+/* Do a move that makes the heaviest GPU lighter, if there is one. */
+static int eplb_p_lower_peak(eplb_p_search *s)
+{
+    int32_t heavy = 0, lightest = s->gpu_load[0], gpu;
+    eplb_p_move best = EPLB_ZERO_INIT;
+
+    for (gpu = 1; gpu < s->num_gpus; gpu++) {
+        if (s->gpu_load[gpu] > s->gpu_load[heavy]) heavy = gpu;
+        if (s->gpu_load[gpu] < lightest) lightest = s->gpu_load[gpu];
+    }
+    eplb_p_take_steps(s, 1, s->num_gpus);
+    if (s->gpu_load[heavy] <= s->close) return 0;
+    if (eplb_p_find_swap(s, heavy, lightest, &best) >= s->gpu_load[heavy] &&
+        eplb_p_find_replace(s, heavy, lightest, &best) >= s->gpu_load[heavy])
+        return 0;
+    eplb_p_do_move(s, &best);
+    return 1;
+}
+
+/* Moves until none makes the heaviest GPU lighter, or no more of them could be taken back. */
+static void eplb_p_lower_peaks(eplb_p_search *s)
+{
+    while (eplb_p_may_go_on(s) && eplb_p_lower_peak(s)) {}
+}
+
+/* From a slot on, the next one of its GPU whose expert has a replica to give; -1 when none has. */
+static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
+{
+    int32_t gpu = eplb_p_gpu_of(s, i), first = eplb_p_first_slot(s, gpu), slots = eplb_p_num_slots(s, gpu), k;
+    for (k = 0; k < slots; k++) {
+        int32_t donor = first + (i - first + k) % slots;
+        if (eplb_p_may_take_away(s, donor)) return donor;
+    }
+    return -1;
+}
+
+#define EPLB_P_NEAR 16 /* places in the line: replicas so near weigh nearly the same */
+
+/* A replica near in the line to that of slot i, on whichever side there is room. */
+static int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
+{
+    int32_t away = 1 + (int32_t)(word % EPLB_P_NEAR), at = s->place[i] + away;
+    if (at >= s->num_slots) at = s->place[i] - away;
+    return s->line_slot[at > 0 ? at : 0];
+}
+
+/* One to three random moves, the first on the heaviest GPU. Swaps are of replicas near in load, which disturb
+   the plan no more than it takes to leave its valley; every fourth kick is of replaces, which take it out of
+   dead ends such as two heavy experts with one replica too many each. */
+static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
+{
+    uint32_t slots = (uint32_t)s->num_slots, num_moves = 1 + (uint32_t)kick % 3, i, word[4];
+    int32_t heavy = eplb_p_heaviest_gpu(s);
+    eplb_p_move move = EPLB_ZERO_INIT;
+
+    for (i = 0; i < num_moves && eplb_p_may_go_on(s); i++) {
+        eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, i, word);
+        move.slot = (int32_t)(word[0] % slots);
+        if (i == 0)
+            move.slot = eplb_p_first_slot(s, heavy) +
+                        (int32_t)(word[0] % (uint32_t)eplb_p_num_slots(s, heavy));
+        if (kick % 4 == 1) {
+            move.other  = -1;
+            move.slot   = eplb_p_next_donor(s, move.slot);
+            move.expert = s->slot[word[1] % slots];
+            if (move.slot < 0 || !eplb_p_may_replace(s, move.slot, move.expert)) continue;
+        } else {
+            move.other = eplb_p_near(s, move.slot, word[1]);
+            if (!eplb_p_may_swap(s, move.slot, move.other)) continue;
+        }
+        eplb_p_do_move(s, &move);
+    }
+}
+
+/* improve: one sample */
+
+/* So far above the bar, in parts of it, it is not grains that are left but wrong counts of replicas, for which
+   it takes several moves at once that lower the squares. */
+#define EPLB_P_FAR_OFF 128
+
+static int32_t eplb_p_peak(const eplb_p_search *s) { return s->gpu_load[eplb_p_heaviest_gpu(s)]; }
+
+/* What was done since the best plan stays if it has become better, and is taken back else. Returns the peak of
+   the best plan. */
+static int32_t eplb_p_keep_better(eplb_p_search *s, int32_t best)
+{
+    int32_t peak = eplb_p_peak(s);
+
+    if (peak >= best) eplb_p_take_back(s);
+    s->num_done = 0;
+    return peak < best ? peak : best;
+}
+
+/* Kicks of this much effort: the smaller the node, the less one costs, and the more of them there are. */
+#define EPLB_P_SMALL 64 /* slots */
+
+static int32_t eplb_p_num_kicks(const eplb_p_search *s, int32_t effort)
+{
+    int32_t each = 1 + EPLB_P_SMALL / s->num_slots;
+    return effort - 1 <= INT32_MAX / each ? (effort - 1) * each : INT32_MAX;
+}
+
+static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
+{
+    int32_t best = eplb_p_peak(s), kicks = eplb_p_num_kicks(s, effort), kick;
+
+    s->num_done = 0;
+    eplb_p_lower_peaks(s);
+    best = eplb_p_keep_better(s, best);
+    if (best > s->close + s->close / EPLB_P_FAR_OFF) {
+        eplb_p_measure_node(s);
+        eplb_p_lower_squares(s);
+        eplb_p_line_up_slots(s);
+        eplb_p_lower_peaks(s);
+        best = eplb_p_keep_better(s, best);
+    }
+    for (kick = 1; kick - 1 < kicks && s->steps > 0 && best > s->close; kick++) {
+        eplb_p_kick(s, seed, row, kick);
+        eplb_p_lower_peaks(s);
+        best = eplb_p_keep_better(s, best);
+    }
+}
+
+/* improve: node and layer */
+
+/* One node, from the plan that is in its slots to one that is never worse, but for duplicates that had to go.
+   Many samples get no kicks: those lower the objective, but not the loads to come. */
+static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
+{
+    eplb_p_measure_node(s);
+    if (s->num_samples == 1) eplb_p_line_up_slots(s);
+    if (s->apart) eplb_p_part_duplicates(s);
+    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
+    if (s->num_samples == 1)
+        eplb_p_improve_one_sample(s, effort, seed, row);
+    else
+        eplb_p_lower_squares(s);
+}
+
+/* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
+#define EPLB_P_CLOSE 4096
+
+/* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean,
+   or the heaviest replica in D'Hondt's counts, which the plan to be improved has. */
+static int64_t eplb_p_layer_target(const eplb_p_layer *l)
+{
+    int64_t target = 0, sum = 0;
+    int32_t i;
+
+    for (i = 0; i < l->shape->num_experts; i++) {
+        int32_t e = l->mlog2log[i], grains = l->grains[e];
+        if (i % l->shape->node_experts == 0) sum = 0;
+        sum += grains;
+        if (sum / l->shape->node_gpus > target) target = sum / l->shape->node_gpus;
+        if (l->shape->options.replication == EPLB_REPLICATE_DHONDT && grains / l->logcnt[e] > target)
+            target = grains / l->logcnt[e];
+    }
+    return target;
+}
+
+/* A fall in the objective that counts: with one sample 2^-30 of the mean GPU load squared, with
+   several, whose noise is far larger, 2^-14. */
+static int64_t eplb_p_enough(const eplb_p_layer *l, int32_t node)
+{
+    const int32_t *expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+    int64_t squares = 0;
+    int32_t t, i;
+
+    for (t = 0; t < l->num_counting; t++) {
+        int64_t sum = 0;
+        for (i = 0; i < l->shape->node_experts; i++)
+            sum += l->grains[(size_t)expert[i] * (size_t)l->num_counting + (size_t)t];
+        squares += (sum / l->shape->node_gpus) * (sum / l->shape->node_gpus);
+    }
+    return squares >> (l->num_counting == 1 ? 30 : 14);
+}
+
+static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
+{
+    int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l) : 0;
+    int32_t node;
+
+    s->num_samples      = l->num_counting;
+    s->grains           = l->grains;
+    s->count            = l->logcnt;
+    s->max_replicas     = l->shape->options.max_replicas;
+    s->apart            = l->shape->apart;
+    s->close            = target + target / EPLB_P_CLOSE;
+    for (node = 0; node < l->shape->num_nodes; node++) {
+        uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
+        s->expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+        s->slot   = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
+        s->enough = eplb_p_enough(l, node);
+        eplb_p_improve_node(s, l->shape->options.effort, l->shape->options.seed, row);
+    }
+}
+
+/* -------------------------------------------------------------------------------------- finish */
+
+/* Slots within each GPU heaviest first, then by expert; ranks by slot. */
+static void eplb_p_number_slots(eplb_p_layer *l, eplb_p_search *s)
+{
+    int32_t room = l->shape->gpu_slots, first, i, e;
+
+    EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
+    eplb_p_enter_phase(&s->shared, s->peak_bytes);
+    for (first = 0; first < l->shape->num_replicas; first += room) {
+        for (i = 0; i < room; i++) {
+            e = l->phy2log[first + i];
+            s->key[i] = eplb_p_heavy_first(eplb_p_bid(l->load[e], l->logcnt[e], EPLB_P_DHONDT), e);
+        }
+        eplb_p_sort(s->key, s->spare, room);
+        for (i = 0; i < room; i++) l->phy2log[first + i] = eplb_p_index(s->key[i]);
+    }
+    for (e = 0; e < l->shape->num_experts; e++) l->logcnt[e] = 0;
+    l->most_replicas = 1;
+    for (i = 0; i < l->shape->num_replicas; i++) {
+        int32_t *count = &l->logcnt[l->phy2log[i]];
+        l->phyrank[i] = (*count)++;
+        if (*count > l->most_replicas) l->most_replicas = *count;
+    }
+}
+
+/* Whether log2phy is wide enough for the layer in hand. */
+static eplb_result eplb_p_check_width(const eplb_p_layer *l, const eplb_plan *plan, eplb_diagnosis *why)
+{
+    if (!plan->log2phy || plan->log2phy_width >= l->most_replicas) return EPLB_OK;
+    if (why) {
+        why->layer        = l->index;
+        why->width_needed = l->most_replicas;
+    }
+    return eplb_p_fail(why, EPLB_ERR_WIDTH, "plan.log2phy_width");
+}
+
+/* The layer in hand -> the caller's plan. */
+static void eplb_p_store_layer(const eplb_p_layer *l, const eplb_plan *plan)
+{
+    size_t experts = (size_t)l->shape->num_experts, slots = (size_t)l->shape->num_replicas, i;
+    size_t first_expert = (size_t)l->index * experts, first_slot = (size_t)l->index * slots;
+
+    eplb_p_copy_ids(plan->phy2log + first_slot, l->phy2log, l->shape->num_replicas);
+    if (plan->phyrank) eplb_p_copy_ids(plan->phyrank + first_slot, l->phyrank, l->shape->num_replicas);
+    if (plan->logcnt) eplb_p_copy_ids(plan->logcnt + first_expert, l->logcnt, l->shape->num_experts);
+    if (plan->log2phy) {
+        size_t width = (size_t)plan->log2phy_width;
+        int32_t *log2phy = plan->log2phy + first_expert * width;
+        for (i = 0; i < experts * width; i++) log2phy[i] = -1;
+        for (i = 0; i < slots; i++)
+            log2phy[(size_t)l->phy2log[i] * width + (size_t)l->phyrank[i]] = (int32_t)i;
+    }
+    if (plan->layer_status) plan->layer_status[l->index] = EPLB_OK;
+}
+
+/* ------------------------------------------------------------------------------------- a layer */
+
+typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goes through */
+    eplb_p_layer  layer;
+    eplb_p_groups groups;
+    eplb_p_node   node;
+
+    eplb_p_overlay shared; /* groups, node, and the search: in this order */
+    size_t groups_bytes, node_bytes, search_bytes;
+} eplb_p_planner;
+
+/* Groups to nodes, for some layers side by side. */
+static void eplb_p_place_groups(eplb_p_planner *p, int32_t sides)
+{
+    eplb_p_packer *side[EPLB_SIDES] = EPLB_ZERO_INIT;
+    int32_t i;
+
+    for (i = 0; i < sides; i++) {
+        eplb_p_enter_phase(&p[i].shared, p[i].groups_bytes);
+        eplb_p_weigh_groups(&p[i].layer, &p[i].groups);
+        side[i]      = &p[i].groups.packer;
+        side[i]->row = (uint32_t)p[i].layer.index;
+    }
+    eplb_p_pack(side, sides, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
+    for (i = 0; i < sides; i++) eplb_p_order_experts(&p[i].groups, &p[i].layer);
+}
+
+/* Replicas to slots, slots to GPUs: node k of some layers side by side. */
+static void eplb_p_place_experts(eplb_p_planner *p, int32_t sides, int32_t k)
+{
+    eplb_p_replicas *replicas[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_packer *packer[EPLB_SIDES] = EPLB_ZERO_INIT;
+    const eplb_p_shape *shape = p->layer.shape;
+    const eplb_options *o = &shape->options;
+    int32_t i;
+
+    for (i = 0; i < sides; i++) {
+        eplb_p_enter_phase(&p[i].shared, p[i].node_bytes);
+        replicas[i] = &p[i].node.replicas;
+        packer[i]   = &p[i].node.packer;
+        packer[i]->row = (uint32_t)p[i].layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
+        replicas[i]->load = p[i].layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
+    }
+    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, shape->start_cap);
+    for (i = 0; i < sides; i++) eplb_p_share_load(&p[i].node, &p[i].layer, k);
+    eplb_p_pack(packer, sides, o->seed, EPLB_P_DRAW_GPUS);
+    for (i = 0; i < sides; i++) eplb_p_place_slots(&p[i].node, &p[i].layer, k);
+}
+
+/* How many layers are planned side by side: those that are improved take far longer there than elsewhere. */
+static int32_t eplb_p_num_sides(const eplb_p_shape *shape)
+{
+    return shape->options.effort > 0 ? 1 : EPLB_SIDES;
+}
+
+/* Layers first .. first+sides-1 from loads to plans, each by a planner of its own. */
+static void eplb_p_plan_layers(eplb_p_planner *p, int32_t sides, eplb_p_search *search, const float *weight,
+                               int32_t first)
+{
+    const eplb_p_shape *shape = p->layer.shape;
+    int32_t k, i;
+
+    for (i = 0; i < sides; i++) eplb_p_weigh_layer(&p[i].layer, weight, first + i);
+    eplb_p_place_groups(p, sides);
+    for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, sides, k);
+    if (shape->options.effort > 0) {
+        eplb_p_enter_phase(&p->shared, p->search_bytes);
+        eplb_p_improve_layer(&p->layer, search);
+        eplb_p_number_slots(&p->layer, search);
+    }
+    for (i = 0; i < sides; i++) eplb_p_leave_phases(&p[i].shared);
+}
+
+/* =================================================================================================
+   D. OF A PLAN
+
+   in     a plan, wherever it comes from, and loads
+   out    what no plan can beat, and how even this one is
+   writes eplb_p_bounder, eplb_p_evaluator
+   calls  the ground; of the storey of a layer only its loads and D'Hondt's counts */
+
+/* ------------------------------------------------------------------------------------- bounds
+
+   What no plan can beat, from four facts about any plan:
+   - the most loaded GPU carries at least the mean;
+   - it carries at least any one replica, and D'Hondt's counts make the heaviest replica as light
+     as any counts can;
+   - under the hierarchical policy both hold for each node with the groups it was given, so the
+     bound is that of the best split of groups over nodes, found by trying all of them;
+   - where those are too many: some node holds the heaviest group, and at least the lightest others. */
+
+typedef struct eplb_p_bounder {
+    eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
+    float   *node_load;       /* [node_experts] loads of one node's experts */
+    double  *group_sum;       /* [K] */
+    double  *node_sum;        /* [N] load of the groups put on each node so far */
+    int32_t *node_fill;       /* [N] and their number */
+    int32_t *node_of;         /* [K] where each group is; -1 = not yet tried */
+} eplb_p_bounder;
+
+static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_bounder b;
+    b.replicas  = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
+    b.node_load = EPLB_P_TAKE(a, float, shape->node_experts);
+    b.group_sum = EPLB_P_TAKE(a, double, shape->num_groups);
+    b.node_sum  = EPLB_P_TAKE(a, double, shape->num_nodes);
+    b.node_fill = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b.node_of   = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    return b;
+}
+
+/* The lightest that the heaviest replica of these experts can be on so many slots.
+   Proof: let x be the heaviest replica of D'Hondt's counts c, of an expert below its cap. Bids only
+   fall, so every replica beyond an expert's first was given for a bid, load / (c - 1) or more, of
+   at least x. Counts whose replicas are all lighter than x must give each expert c or more, and
+   this one more than c: more slots than there are. At its cap an expert has no lighter replicas. */
+static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
+                                            int32_t num_phy, int32_t max_replicas)
+{
+    eplb_p_replicas *side = &b->replicas;
+    float heaviest;
+
+    b->replicas.num_log   = num_log;
+    b->replicas.num_spare = num_phy - num_log;
+    b->replicas.load      = load;
+    eplb_p_replicate(&side, 1, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
+    return (double)heaviest;
+}
+
+/* The same within a node, for the groups that are on it. */
+static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load,
+                                        int32_t node)
+{
+    int32_t group, i, n = 0;
+
+    for (group = 0; group < shape->num_groups; group++)
+        for (i = 0; i < shape->group_size && b->node_of[group] == node; i++)
+            b->node_load[n++] = load[group * shape->group_size + i];
+    EPLB_ASSERT(n == shape->node_experts);
+    return eplb_p_heaviest_replica_bound(b, b->node_load, n, shape->node_slots, shape->options.max_replicas);
+}
+
+#define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
+#define EPLB_P_SPLIT_LEAF  32    /* what a complete split counts for */
+
+/* The node after the group's present one that is worth trying: with room, light enough to stay
+   below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
+static int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
+{
+    int32_t node = b->node_of[group] + 1;
+
+    for (; node < shape->num_nodes; node++) {
+        if (node > 0 && b->node_fill[node - 1] == 0) return shape->num_nodes;
+        if (b->node_fill[node] == shape->node_groups) continue;
+        if ((b->node_sum[node] + b->group_sum[group]) / shape->node_gpus < best) return node;
+    }
+    return node;
+}
+
+/* The bound of the best split of groups over nodes, by depth-first search over all of them; 0 when
+   there are too many. No node's sum and no node's heaviest replica is below its part of the bound,
+   so a split is given up as soon as one of them reaches the best so far. */
+static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+{
+    double best = DBL_MAX;
+    int32_t group, node, last = shape->num_groups - 1, steps = 0;
+
+    for (node = 0; node < shape->num_nodes; node++) {
+        b->node_sum[node]  = 0.0;
+        b->node_fill[node] = 0;
+    }
+    b->node_of[0] = -1;
+    for (group = 0; group >= 0;) {
+        if (b->node_of[group] >= 0) { /* back from trying all that follows from here */
+            b->node_sum[b->node_of[group]] -= b->group_sum[group];
+            b->node_fill[b->node_of[group]]--;
+        }
+        node = eplb_p_next_node(b, shape, group, best);
+        if (node == shape->num_nodes) {
+            group--;
+            continue;
+        }
+        if (++steps > EPLB_P_SPLIT_STEPS) return 0.0;
+        b->node_of[group] = node;
+        b->node_sum[node] += b->group_sum[group];
+        b->node_fill[node]++;
+        if (group < last) {
+            b->node_of[++group] = -1;
+        } else {
+            double worst = 0.0, part;
+            for (node = 0; node < shape->num_nodes && worst < best; node++) {
+                part = b->node_sum[node] / shape->node_gpus;
+                if (part > worst) worst = part;
+                part = eplb_p_node_replica_bound(b, shape, load, node);
+                if (part > worst) worst = part;
+            }
+            if (worst < best) best = worst;
+            if (best <= least) return best; /* the bound cannot rise by this */
+            steps += EPLB_P_SPLIT_LEAF;
+        }
+    }
+    return best;
+}
+
+/* The load of the node with the heaviest group is at least that and its lightest company. */
+static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
+{
+    double heaviest = b->group_sum[0], lightest = b->group_sum[0];
+    int32_t group;
+
+    for (group = 1; group < shape->num_groups; group++) {
+        if (b->group_sum[group] > heaviest) heaviest = b->group_sum[group];
+        if (b->group_sum[group] < lightest) lightest = b->group_sum[group];
+    }
+    return (heaviest + (shape->node_groups - 1) * lightest) / shape->node_gpus;
+}
+
+/* The lower bound of the layer whose mean load this is, in its unit. */
+static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+{
+    double total = 0.0, bound, other;
+    int32_t group, i;
+
+    for (group = 0; group < shape->num_groups; group++) {
+        b->group_sum[group] = 0.0;
+        for (i = 0; i < shape->group_size; i++)
+            b->group_sum[group] += (double)load[group * shape->group_size + i];
+        total += b->group_sum[group];
+    }
+    bound = total / shape->num_gpus;
+    other = eplb_p_heaviest_replica_bound(b, load, shape->num_experts, shape->num_replicas,
+                                          shape->options.max_replicas);
+    if (other > bound) bound = other;
+    other = eplb_p_heaviest_group_bound(b, shape);
+    if (other > bound) bound = other;
+    if (shape->num_nodes > 1) {
+        other = eplb_p_split_bound(b, shape, load, bound);
+        if (other > bound) bound = other;
+    }
+    /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
+       more, and all else is in double precision. */
+    return bound * (1.0 - 4 * (double)FLT_EPSILON);
+}
+
+/* ----------------------------------------------------------------------------------- evaluate */
+
+typedef struct eplb_p_evaluator {
+    const eplb_p_shape *shape;
+    float   *load;    /* [E] mean over the samples that hold load, scaled */
+    int32_t *count;   /* [E] replicas of each expert in the plan */
+    int32_t  held;    /* slots that hold an expert */
+    double  *share;   /* [E] load of each replica in one sample */
+    double  *gpu_sum; /* [G] load of each GPU, over the samples */
+    eplb_p_bounder bounder;
+} eplb_p_evaluator;
+
+static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_evaluator v = EPLB_ZERO_INIT;
+    v.shape   = shape;
+    v.load    = EPLB_P_TAKE(a, float, shape->num_experts);
+    v.count   = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    v.share   = EPLB_P_TAKE(a, double, shape->num_experts);
+    v.gpu_sum = EPLB_P_TAKE(a, double, shape->num_gpus);
+    v.bounder = eplb_p_carve_bounder(a, shape);
+    return v;
+}
+
+static const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_plan *plan, int32_t layer)
+{
+    return plan->phy2log + (size_t)layer * (size_t)shape->num_replicas;
+}
+
+#define EPLB_P_EMPTY (-1) /* what stands in a slot that holds no expert */
+
+/* count, held of one layer's plan; fails where it is none. */
+static eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy2log)
+{
+    int32_t e, slot;
+
+    v->held = 0;
+    for (e = 0; e < v->shape->num_experts; e++) v->count[e] = 0;
+    for (slot = 0; slot < v->shape->num_replicas; slot++) {
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
+        if (!eplb_p_within(phy2log[slot], 0, v->shape->num_experts - 1)) return EPLB_ERR_PLAN;
+        v->count[phy2log[slot]]++;
+        v->held++;
+    }
+    for (e = 0; e < v->shape->num_experts; e++)
+        if (v->count[e] == 0) return EPLB_ERR_PLAN;
+    return EPLB_OK;
+}
+
+/* load [E] = the mean over the samples that hold load, all alike, scaled; rounded once, however many there
+   are. Returns the scale, or 0 when there is no load. Share is not in use yet, and holds the sums. */
+static double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *samples,
+                                    int32_t *num_loaded)
+{
+    double scale = (double)eplb_p_samples_scale(samples, v->shape->num_experts);
+    int32_t t, e;
+
+    *num_loaded = 0;
+    for (e = 0; e < v->shape->num_experts; e++) v->share[e] = 0.0;
+    for (t = 0; t < samples->num; t++) {
+        if (!eplb_p_holds_load(samples, t, v->shape->num_experts)) continue;
+        for (e = 0; e < v->shape->num_experts; e++) v->share[e] += (double)eplb_p_sample_load(samples, t, e);
+        ++*num_loaded;
+    }
+    for (e = 0; e < v->shape->num_experts; e++)
+        v->load[e] = *num_loaded ? (float)(v->share[e] / *num_loaded * scale) : 0.0f;
+    return scale;
+}
+
+/* Load of each GPU under one sample of one layer's loads: added to gpu_sum; what all carry and the
+   maximum are added to the report's running totals. */
+static void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const int32_t *phy2log, double *total,
+                              double *sum_of_maxima)
+{
+    double most = 0.0;
+    int32_t e, gpu, i, slot = 0;
+
+    for (e = 0; e < v->shape->num_experts; e++) {
+        v->share[e] = (double)weight[e] / v->count[e];
+        *total += (double)weight[e];
+    }
+    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) {
+        double sum = 0.0;
+        for (i = 0; i < v->shape->gpu_slots; i++, slot++)
+            if (phy2log[slot] != EPLB_P_EMPTY) sum += v->share[phy2log[slot]];
+        v->gpu_sum[gpu] += sum;
+        if (sum > most) most = sum;
+    }
+    *sum_of_maxima += most;
+}
+
+static int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t *phy2log)
+{
+    int32_t duplicates = 0, slot, i;
+
+    for (slot = 0; slot < v->shape->num_replicas; slot++) {
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
+        for (i = slot - slot % v->shape->gpu_slots; i < slot && phy2log[i] != phy2log[slot]; i++) {}
+        duplicates += i < slot;
+    }
+    return duplicates;
+}
+
+/* Mean over maximum; 1 where there is no load, and never above. */
+static float eplb_p_balancedness(double mean, double most)
+{
+    return mean < most ? (float)(mean / most) : 1.0f;
+}
+
+/* A load for a report; the sum of loads near FLT_MAX may lie beyond it. */
+static float eplb_p_reported(double load) { return load < (double)FLT_MAX ? (float)load : FLT_MAX; }
+
+/* The same, rounded down: what no load is below, it is no more than. */
+static float eplb_p_reported_bound(double load)
+{
+    float nearest = eplb_p_reported(load);
+    return (double)nearest > load ? eplb_p_from_bits(eplb_p_bits(nearest) - 1) : nearest;
+}
+
+static void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_t layer,
+                                const int32_t *phy2log, eplb_layer_report *report)
+{
+    eplb_p_samples samples = eplb_p_layer_samples(v->shape, weight, layer);
+    double mean = 0.0, most = 0.0, bound, scale, heaviest_replica = 0.0;
+    int32_t t, e, gpu, num_loaded;
+
+    samples.weight = NULL; /* all alike */
+    scale = eplb_p_evaluated_load(v, &samples, &num_loaded);
+    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
+    for (t = 0; t < samples.num; t++)
+        if (eplb_p_holds_load(&samples, t, v->shape->num_experts))
+            eplb_p_add_sample(v, samples.load + (size_t)t * samples.stride, phy2log, &mean, &most);
+
+    report->max_logcnt = 0;
+    for (e = 0; e < v->shape->num_experts; e++) {
+        double each = (double)v->load[e] / v->count[e];
+        if (each > heaviest_replica) heaviest_replica = each;
+        if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
+    }
+    report->num_duplicates = eplb_p_count_duplicates(v, phy2log);
+    report->max_load       = 0.0f;
+    report->mean_load      = 0.0f;
+    report->balancedness   = 1.0f;
+    report->lower_bound    = 0.0f;
+    report->replica_balancedness = 1.0f;
+    if (num_loaded == 0) return;
+
+    mean = mean / num_loaded / v->shape->num_gpus;
+    most = most / num_loaded;
+    if (most < mean) most = mean; /* by rounding: the mean is the loads' alone, whatever the plan */
+    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
+    bound = eplb_p_lower_bound(&v->bounder, v->shape, v->load) / scale; /* exact: a power of two */
+    report->max_load     = eplb_p_reported(most);
+    report->mean_load    = eplb_p_reported_bound(mean);
+    report->balancedness = eplb_p_balancedness(mean, most);
+    report->lower_bound  = eplb_p_reported_bound(bound > mean ? bound : mean);
+    report->replica_balancedness =
+        eplb_p_balancedness(mean / ((double)v->held / v->shape->num_gpus), heaviest_replica / scale);
+}
+
+/* Whether the slots of a layer hold experts, or nothing, and served no fewer than 0 tokens each, nor more of
+   one expert than int32_t can count. Where all slots together served no more than that, no expert needs a
+   sum of its own. */
+static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count,
+                                            int32_t num_slots, int32_t num_experts)
+{
+    int64_t sum = 0;
+    int32_t e, slot;
+
+    for (slot = 0; slot < num_slots; slot++) {
+        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1)) return EPLB_ERR_PLAN;
+        if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
+        sum += slot_count[slot];
+    }
+    if (sum <= INT32_MAX) return EPLB_OK;
+    for (e = 0; e < num_experts; e++) {
+        sum = 0;
+        for (slot = 0; slot < num_slots; slot++)
+            if (phy2log[slot] == e) sum += slot_count[slot];
+        if (sum > INT32_MAX) return EPLB_ERR_OVERFLOW;
+    }
+    return EPLB_OK;
+}
+
+/* =================================================================================================
+   E. THE INTERFACE
+
+   in     the caller's arguments
+   out    the caller's arrays, once everything has been found right
+   writes eplb_p_call
+   calls  all storeys above: the bodies are thin, and in the order in which the functions are declared */
+
+/* --------------------------------------------------------------------------------------- calls */
+
+/* The arguments that travel together, and what is made of them. */
+typedef struct eplb_p_call {
+    const eplb_problem *problem;
+    const eplb_options *options;
+    const float        *weight;
+    const eplb_plan    *plan;
+    void               *scratch;
+    size_t              scratch_bytes;
+    int32_t             first_layer, num_layers;
+    eplb_diagnosis     *why;   /* NULL: nobody asks */
+    eplb_p_shape        shape; /* written by eplb_p_resolve alone */
+} eplb_p_call;
+
+static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_options *options,
+                                  const float *weight, const eplb_plan *plan, void *scratch,
+                                  size_t scratch_bytes)
+{
+    eplb_p_call c = EPLB_ZERO_INIT;
+    c.problem       = problem;
+    c.options       = options;
+    c.weight        = weight;
+    c.plan          = plan;
+    c.scratch       = scratch;
+    c.scratch_bytes = scratch_bytes;
+    c.num_layers    = problem ? problem->num_layers : 0;
+    return c;
+}
+
+/* Planners for layers side by side, and a search; what stands in the same column takes the same memory, one
+   after the other:
+
+     layer | groups | layer | groups | ..
+           | node   |       | node
+           | search                          where there is effort, and one layer at a time */
+static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p,
+                                  eplb_p_search *search)
+{
+    int32_t i;
+
+    for (i = 0; i < eplb_p_num_sides(shape); i++) {
+        p[i].layer        = eplb_p_carve_layer(a, shape);
+        p[i].shared       = eplb_p_open_overlay(a);
+        p[i].groups       = eplb_p_carve_groups(a, shape);
+        p[i].groups_bytes = eplb_p_end_phase(a, &p[i].shared);
+        p[i].node         = eplb_p_carve_node(a, shape);
+        p[i].node_bytes   = eplb_p_end_phase(a, &p[i].shared);
+        p[i].search_bytes = 0;
+        if (shape->options.effort > 0) {
+            *search           = eplb_p_carve_search(a, shape);
+            p[i].search_bytes = eplb_p_end_phase(a, &p[i].shared);
+        }
+        eplb_p_close_overlay(a, &p[i].shared);
+    }
+}
+
+/* Scratch that suffices for planning and for evaluating alike. */
+static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_p_planner planner[EPLB_SIDES];
+    eplb_p_search search;
+
+    eplb_p_carve_planning(&a, shape, planner, &search);
+    eplb_p_rewind(&a, 0);
+    eplb_p_carve_evaluator(&a, shape);
+    return a;
+}
+
+/* Everything that can be wrong with a call, but for its layers and for a log2phy_width that is too narrow. */
+static eplb_result eplb_p_check_call(eplb_p_call *c)
+{
+    eplb_p_arena measured;
+    eplb_result r = eplb_p_resolve(c->problem, c->options, &c->shape, c->why);
+
+    if (r != EPLB_OK) return r;
+    measured = eplb_p_measure(&c->shape);
+    r = eplb_p_check_scratch(&measured, c->scratch, c->scratch_bytes, c->why);
+    if (r != EPLB_OK) return r;
+    if (!c->weight) return eplb_p_fail(c->why, EPLB_ERR_NULL, "weight");
+    if (!c->plan) return eplb_p_fail(c->why, EPLB_ERR_NULL, "plan");
+    if (!c->plan->phy2log) return eplb_p_fail(c->why, EPLB_ERR_NULL, "plan.phy2log");
+    return EPLB_OK;
+}
+
+/* All that can be wrong with a call is looked for; when nothing is, its scratch is laid out. */
+static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_p_search *search)
+{
+    const eplb_p_shape *s = &c->shape;
+    eplb_p_arena a;
+    eplb_result r = eplb_p_check_call(c);
+
+    if (r != EPLB_OK) return r;
+    if (c->plan->log2phy && c->plan->log2phy_width > 0 &&
+        !eplb_p_array_fits(s->num_layers, s->num_experts, c->plan->log2phy_width))
+        return eplb_p_fail(c->why, EPLB_ERR_OVERFLOW, "plan.log2phy_width");
+    if (c->first_layer < 0 || c->num_layers < 0 || c->first_layer > s->num_layers - c->num_layers)
+        return eplb_p_fail(c->why, EPLB_ERR_LAYER_RANGE, "first_layer, num_layers");
+    r = eplb_p_check_loads(c->weight, s->num_samples, s->num_layers, s->num_experts, c->first_layer,
+                           c->num_layers, c->why);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(c->scratch);
+    eplb_p_carve_planning(&a, s, planner, search);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
+                                       size_t *bytes)
+{
+    eplb_p_shape shape = EPLB_ZERO_INIT;
+    eplb_p_arena a;
+    eplb_result r = eplb_p_resolve(problem, options, &shape, NULL);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    if (r != EPLB_OK) return r;
+    a = eplb_p_measure(&shape);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const eplb_options *options,
+                                           const float *weight, const eplb_plan *plan, void *scratch,
+                                           size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
+{
+    eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
+    eplb_p_planner planner[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_search search = EPLB_ZERO_INIT;
+    int32_t sides, layer, last, i;
+    eplb_result r;
+
+    call.first_layer = first_layer;
+    call.num_layers  = num_layers;
+    r = eplb_p_prepare(&call, planner, &search);
+    if (r != EPLB_OK) return r;
+    sides = eplb_p_num_sides(&call.shape);
+    last  = first_layer + num_layers;
+    for (layer = first_layer; r == EPLB_OK && layer < last; layer += sides) {
+        if (sides > last - layer) sides = last - layer;
+        eplb_p_plan_layers(planner, sides, &search, weight, layer);
+        for (i = 0; i < sides && r == EPLB_OK; i++) {
+            r = eplb_p_check_width(&planner[i].layer, plan, NULL);
+            if (r == EPLB_OK) eplb_p_store_layer(&planner[i].layer, plan);
+        }
+    }
+    return r;
+}
+
+EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
+                                    const float *weight, const eplb_plan *plan, void *scratch,
+                                    size_t scratch_bytes)
+{
+    return eplb_rebalance_layers(problem, options, weight, plan, scratch, scratch_bytes, 0,
+                                 problem ? problem->num_layers : 0);
+}
+
+EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_options *options,
+                                   const float *weight, const eplb_plan *plan, void *scratch,
+                                   size_t scratch_bytes, eplb_diagnosis *diagnosis)
+{
+    eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
+    eplb_p_planner planner[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_search search = EPLB_ZERO_INIT;
+    int32_t layer;
+    eplb_result r;
+
+    if (!diagnosis) return EPLB_ERR_NULL;
+    diagnosis->result       = EPLB_OK;
+    diagnosis->field        = "";
+    diagnosis->layer        = -1;
+    diagnosis->sample       = -1;
+    diagnosis->item         = -1;
+    diagnosis->width_needed = 0;
+    diagnosis->bytes_needed = 0;
+
+    call.why = diagnosis;
+    r = eplb_p_prepare(&call, planner, &search);
+    if (r != EPLB_OK || !plan->log2phy) return r;
+    for (layer = 0; r == EPLB_OK && layer < call.shape.num_layers; layer++) {
+        eplb_p_plan_layers(planner, 1, &search, weight, layer);
+        r = eplb_p_check_width(&planner->layer, plan, diagnosis);
+    }
+    return r;
+}
+
+/* --------------------------------------------------------------------- the steps by themselves */
+
 /* The packing that a caller's `how` stands for, and whether it can be done. */
 static eplb_result eplb_p_resolve_packing(int32_t num_items, int32_t num_packs, const eplb_packing *how,
                                           eplb_packing *resolved)
@@ -2594,7 +4720,7 @@ static eplb_result eplb_p_resolve_packing(int32_t num_items, int32_t num_packs, 
     if (num_items % num_packs != 0) return EPLB_ERR_DIVIDE;
     eplb_options_preset(EPLB_PRESET_DEFAULT, &o);
     *resolved = how ? *how : o.gpu_packing;
-    return eplb_p_check_packing(resolved, EPLB_P_STAGE_GPUS, NULL);
+    return eplb_p_check_packing(resolved, EPLB_P_DRAW_GPUS, NULL);
 }
 
 EPLB_API eplb_result eplb_packing_scratch_size(int32_t num_items, int32_t num_packs,
@@ -2650,1761 +4776,97 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
         packer.row          = (uint32_t)row;
         packer.pack_index   = pack_index + at;
         packer.rank_in_pack = rank_in_pack ? rank_in_pack + at : rank_unwanted;
-        eplb_p_pack(&side, 1, seed, EPLB_P_STAGE_GPUS);
+        eplb_p_pack(&side, 1, seed, EPLB_P_DRAW_GPUS);
     }
     return EPLB_OK;
 }
 
-/* ---------------------------------------------------------------------------------- hierarchy
-
-   A job is one call: the problem with its defaults filled in, as the policy sees it, and the
-   scratch of the layer that is in hand. Two layers are planned side by side (EPLB_SIDES), each with a
-   job of its own, unless they are improved, which takes far longer than all other steps. */
-
-typedef struct eplb_p_job {
-    eplb_problem shape; /* under the global policy one group and one node */
-    eplb_options options;
-    int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
-    int32_t apart;           /* improve puts no expert twice on a GPU while another GPU is free of it */
-    int32_t start_cap;       /* cap on replicas before improve: where experts are apart, the GPUs of a node */
-
-    /* The layer in hand. "mlog" is the order of experts by node, group in the node, place in the group. */
-    int32_t  layer;
-    int32_t  num_counting; /* samples of this layer that count; 1 at least */
-    float   *load;     /* [E] mean over the samples */
-    float   *size;     /* [E] what replicas and slots are shared out by; load, where that is not improved */
-    int32_t *grains;   /* [E, num_counting] those samples in the integers of improve, when there is effort */
-    int32_t *mlog2log;  /* [E] */
-    float   *mlog_load; /* [E] size in that order */
-    int32_t *phy2log;  /* [R] */
-    int32_t *phyrank;  /* [R] */
-    int32_t *logcnt;    /* [E] */
-    int32_t  most_replicas; /* the largest of them */
-
-    /* Groups to nodes. */
-    float   *group_load; /* [K] */
-    int32_t *group_node; /* [K] */
-    int32_t *group_rank; /* [K] place of a group among those of its node */
-    eplb_p_packer group_packer;
-
-    /* One node, over the memory of the step before. */
-    eplb_p_replicas replicas; /* of the node's experts, by their place in mlog */
-    float   *slot_load;       /* [node_slots] */
-    int32_t *slot_gpu;        /* [node_slots] GPU of the node that a slot is packed on */
-    int32_t *slot_rank;       /* [node_slots] and its place there */
-    eplb_p_packer gpu_packer;
-
-    size_t shared_from; /* where in scratch the memory starts that steps use one after the other */
-} eplb_p_job;
-
-static void eplb_p_carve_layer(eplb_p_arena *a, eplb_p_job *job)
-{
-    const eplb_problem *s = &job->shape;
-    int improved = job->options.effort > 0;
-
-    job->load     = EPLB_P_TAKE(a, float, s->num_experts);
-    job->size     = improved && s->num_samples > 1 ? EPLB_P_TAKE(a, float, s->num_experts) : job->load;
-    job->grains   = improved ? EPLB_P_TAKE_ROWS(a, int32_t, s->num_experts, s->num_samples) : NULL;
-    job->mlog2log = EPLB_P_TAKE(a, int32_t, s->num_experts);
-    job->mlog_load = EPLB_P_TAKE(a, float, s->num_experts);
-    job->phy2log  = EPLB_P_TAKE(a, int32_t, s->num_replicas);
-    job->phyrank  = EPLB_P_TAKE(a, int32_t, s->num_replicas);
-    job->logcnt   = EPLB_P_TAKE(a, int32_t, s->num_experts);
-
-    job->shared_from  = a->used;
-    job->group_load   = EPLB_P_TAKE(a, float, s->num_groups);
-    job->group_node   = EPLB_P_TAKE(a, int32_t, s->num_groups);
-    job->group_rank   = EPLB_P_TAKE(a, int32_t, s->num_groups);
-    job->group_packer = eplb_p_carve_packer(a, s->num_groups, s->num_nodes, &job->options.group_packing);
-    job->group_packer.weight       = job->group_load;
-    job->group_packer.pack_index   = job->group_node;
-    job->group_packer.rank_in_pack = job->group_rank;
-
-    eplb_p_rewind(a, job->shared_from);
-    job->replicas   = eplb_p_carve_replicas(a, job->node_experts, job->node_slots);
-    eplb_p_rewind(a, job->replicas.bids_from); /* they are done with once the slots are given */
-    job->slot_load  = EPLB_P_TAKE(a, float, job->node_slots);
-    job->slot_gpu   = EPLB_P_TAKE(a, int32_t, job->node_slots);
-    job->slot_rank  = EPLB_P_TAKE(a, int32_t, job->node_slots);
-    job->gpu_packer = eplb_p_carve_packer(a, job->node_slots, job->node_gpus, &job->options.gpu_packing);
-    job->gpu_packer.weight       = job->slot_load;
-    job->gpu_packer.pack_index   = job->slot_gpu;
-    job->gpu_packer.rank_in_pack = job->slot_rank;
-}
-
-/* Row `layer` of sample 0; later samples lie eplb_p_sample_stride elements on. */
-static const float *eplb_p_layer_weight(const eplb_p_job *job, const float *weight, int32_t layer)
-{
-    return weight + (size_t)layer * (size_t)job->shape.num_experts;
-}
-
-static size_t eplb_p_sample_stride(const eplb_p_job *job)
-{
-    return (size_t)job->shape.num_layers * (size_t)job->shape.num_experts;
-}
-
-static eplb_p_samples eplb_p_layer_samples(const eplb_p_job *job, const float *weight, int32_t layer)
-{
-    eplb_p_samples samples;
-    int32_t t;
-
-    samples.load     = eplb_p_layer_weight(job, weight, layer);
-    samples.stride   = eplb_p_sample_stride(job);
-    samples.num      = job->shape.num_samples;
-    samples.weight   = job->options.sample_weight;
-    samples.heaviest = 0.0f;
-    if (!samples.weight) return samples;
-    for (t = 0; t < samples.num; t++)
-        if (samples.weight[t] > samples.heaviest && eplb_p_holds_load(&samples, t, job->shape.num_experts))
-            samples.heaviest = samples.weight[t];
-    return samples;
-}
-
-/* load -> group_load. Where each node gets one group, nobody asks how heavy it is. */
-static void eplb_p_weigh_groups(eplb_p_job *job)
-{
-    int32_t group, i;
-
-    for (group = 0; group < job->shape.num_groups && job->node_groups > 1; group++) {
-        float sum = 0.0f;
-        for (i = 0; i < job->group_size; i++) sum = eplb_p_add(sum, job->load[group * job->group_size + i]);
-        job->group_load[group] = sum;
-    }
-}
-
-/* group_node, group_rank -> mlog2log, mlog_load. */
-static void eplb_p_order_experts(eplb_p_job *job)
-{
-    int32_t group, i;
-
-    for (group = 0; group < job->shape.num_groups; group++) {
-        int32_t first = group * job->group_size;
-        int32_t place = job->group_node[group] * job->node_groups + job->group_rank[group];
-        int32_t *mlog2log = job->mlog2log + (size_t)place * (size_t)job->group_size;
-        for (i = 0; i < job->group_size; i++) mlog2log[i] = first + i;
-        eplb_p_copy_loads(job->mlog_load + (size_t)place * (size_t)job->group_size, job->size + first,
-                          job->group_size);
-    }
-}
-
-/* Groups to nodes, for the layers of some jobs side by side. */
-static void eplb_p_place_groups(eplb_p_job *job, int32_t sides)
-{
-    eplb_p_packer *side[EPLB_SIDES] = EPLB_ZERO_INIT;
-    int32_t i;
-
-    for (i = 0; i < sides; i++) {
-        eplb_p_weigh_groups(&job[i]);
-        side[i]      = &job[i].group_packer;
-        side[i]->row = (uint32_t)job[i].layer;
-    }
-    eplb_p_pack(side, sides, job->options.seed, EPLB_P_STAGE_GROUPS);
-    for (i = 0; i < sides; i++) eplb_p_order_experts(&job[i]);
-}
-
-/* One node: replicas -> logcnt, slot_load. Slot i holds expert i, who shares its load with the spare
-   slots that it was given. */
-static void eplb_p_share_load(eplb_p_job *job, int32_t node)
-{
-    const int32_t *mlog2log = job->mlog2log + (size_t)node * (size_t)job->node_experts;
-    const eplb_p_replicas *r = &job->replicas;
-    int32_t i;
-
-    for (i = 0; i < r->num_log; i += job->group_size) /* whose experts stand side by side in both orders */
-        eplb_p_copy_ids(job->logcnt + mlog2log[i], r->count + i, job->group_size);
-    eplb_p_copy_loads(job->slot_load, r->load, r->num_log);
-    for (i = 0; i < r->num_spare; i++) {
-        int32_t e = r->expert[i];
-        job->slot_load[r->num_log + i] = eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT);
-        job->slot_load[e]              = job->slot_load[r->num_log + i];
-        if (r->count[e] > job->most_replicas) job->most_replicas = r->count[e];
-    }
-}
-
-/* One node: slot_gpu, slot_rank -> its part of the layer's plan. */
-static void eplb_p_place_slots(eplb_p_job *job, int32_t node)
-{
-    const int32_t *mlog2log = job->mlog2log + (size_t)node * (size_t)job->node_experts;
-    const eplb_p_replicas *r = &job->replicas;
-    int32_t first = node * job->node_slots, i;
-
-    for (i = 0; i < r->num_log; i++) {
-        int32_t slot = first + job->slot_gpu[i] * job->gpu_slots + job->slot_rank[i];
-        job->phy2log[slot] = mlog2log[i];
-        job->phyrank[slot] = 0;
-    }
-    for (; i < job->node_slots; i++) {
-        int32_t slot = first + job->slot_gpu[i] * job->gpu_slots + job->slot_rank[i];
-        job->phy2log[slot] = mlog2log[r->expert[i - r->num_log]];
-        job->phyrank[slot] = r->rank[i - r->num_log];
-    }
-}
-
-/* One node of the layers of some jobs side by side. */
-static void eplb_p_plan_node(eplb_p_job *job, int32_t sides, int32_t node)
-{
-    eplb_p_replicas *replicas[EPLB_SIDES] = EPLB_ZERO_INIT;
-    eplb_p_packer *packer[EPLB_SIDES] = EPLB_ZERO_INIT;
-    const eplb_options *o = &job->options;
-    int32_t i;
-
-    for (i = 0; i < sides; i++) {
-        replicas[i] = &job[i].replicas;
-        packer[i]   = &job[i].gpu_packer;
-        packer[i]->row = (uint32_t)job[i].layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
-        replicas[i]->load = job[i].mlog_load + (size_t)node * (size_t)job->node_experts;
-    }
-    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, job->start_cap);
-    for (i = 0; i < sides; i++) eplb_p_share_load(&job[i], node);
-    eplb_p_pack(packer, sides, o->seed, EPLB_P_STAGE_GPUS);
-    for (i = 0; i < sides; i++) eplb_p_place_slots(&job[i], node);
-}
-
-/* ------------------------------------------------------------------------------- inverse maps */
-
-/* Whether log2phy is wide enough for the layer in hand. */
-static eplb_result eplb_p_check_width(const eplb_p_job *job, const eplb_plan *plan, eplb_diagnosis *why)
-{
-    if (!plan->log2phy || plan->log2phy_width >= job->most_replicas) return EPLB_OK;
-    if (why) {
-        why->layer        = job->layer;
-        why->width_needed = job->most_replicas;
-    }
-    return eplb_p_fail(why, EPLB_ERR_WIDTH, "plan.log2phy_width");
-}
-
-/* The layer in hand -> the caller's plan. */
-static void eplb_p_store_layer(const eplb_p_job *job, const eplb_plan *plan)
-{
-    size_t experts = (size_t)job->shape.num_experts, slots = (size_t)job->shape.num_replicas, i;
-    size_t first_expert = (size_t)job->layer * experts, first_slot = (size_t)job->layer * slots;
-
-    eplb_p_copy_ids(plan->phy2log + first_slot, job->phy2log, job->shape.num_replicas);
-    if (plan->phyrank) eplb_p_copy_ids(plan->phyrank + first_slot, job->phyrank, job->shape.num_replicas);
-    if (plan->logcnt) eplb_p_copy_ids(plan->logcnt + first_expert, job->logcnt, job->shape.num_experts);
-    if (plan->log2phy) {
-        size_t width = (size_t)plan->log2phy_width;
-        int32_t *log2phy = plan->log2phy + first_expert * width;
-        for (i = 0; i < experts * width; i++) log2phy[i] = -1;
-        for (i = 0; i < slots; i++)
-            log2phy[(size_t)job->phy2log[i] * width + (size_t)job->phyrank[i]] = (int32_t)i;
-    }
-    if (plan->layer_status) plan->layer_status[job->layer] = EPLB_OK;
-}
-
-/* ------------------------------------------------------------------------------------- bounds
-
-   What no plan can beat, from four facts about any plan:
-   - the most loaded GPU carries at least the mean;
-   - it carries at least any one replica, and D'Hondt's counts make the heaviest replica as light
-     as any counts can;
-   - under the hierarchical policy both hold for each node with the groups it was given, so the
-     bound is that of the best split of groups over nodes, found by trying all of them;
-   - where those are too many: some node holds the heaviest group, and at least the lightest others. */
-
-typedef struct eplb_p_bounder {
-    eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
-    float   *node_load;       /* [node_experts] loads of one node's experts */
-    double  *group_sum;       /* [K] */
-    double  *node_sum;        /* [N] load of the groups put on each node so far */
-    int32_t *node_fill;       /* [N] and their number */
-    int32_t *node_of;         /* [K] where each group is; -1 = not yet tried */
-} eplb_p_bounder;
-
-static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_job *job)
-{
-    eplb_p_bounder b;
-    b.replicas  = eplb_p_carve_replicas(a, job->shape.num_experts, job->shape.num_replicas);
-    b.node_load = EPLB_P_TAKE(a, float, job->node_experts);
-    b.group_sum = EPLB_P_TAKE(a, double, job->shape.num_groups);
-    b.node_sum  = EPLB_P_TAKE(a, double, job->shape.num_nodes);
-    b.node_fill = EPLB_P_TAKE(a, int32_t, job->shape.num_nodes);
-    b.node_of   = EPLB_P_TAKE(a, int32_t, job->shape.num_groups);
-    return b;
-}
-
-/* The lightest that the heaviest replica of these experts can be on so many slots.
-   Proof: let x be the heaviest replica of D'Hondt's counts c, of an expert below its cap. Bids only
-   fall, so every replica beyond an expert's first was given for a bid, load / (c - 1) or more, of
-   at least x. Counts whose replicas are all lighter than x must give each expert c or more, and
-   this one more than c: more slots than there are. At its cap an expert has no lighter replicas. */
-static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
-                                            int32_t num_phy, int32_t max_replicas)
-{
-    eplb_p_replicas *side = &b->replicas;
-    float heaviest;
-
-    b->replicas.num_log   = num_log;
-    b->replicas.num_spare = num_phy - num_log;
-    b->replicas.load      = load;
-    eplb_p_replicate(&side, 1, EPLB_REPLICATE_DHONDT, 0, max_replicas);
-    eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
-    return (double)heaviest;
-}
-
-/* The same within a node, for the groups that are on it. */
-static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_job *job, int32_t node)
-{
-    int32_t group, i, n = 0;
-
-    for (group = 0; group < job->shape.num_groups; group++)
-        for (i = 0; i < job->group_size && b->node_of[group] == node; i++)
-            b->node_load[n++] = job->load[group * job->group_size + i];
-    EPLB_ASSERT(n == job->node_experts);
-    return eplb_p_heaviest_replica_bound(b, b->node_load, n, job->node_slots, job->options.max_replicas);
-}
-
-#define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
-#define EPLB_P_SPLIT_LEAF  32    /* what a complete split counts for */
-
-/* The node after the group's present one that is worth trying: with room, light enough to stay
-   below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
-static int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_job *job, int32_t group, double best)
-{
-    int32_t node = b->node_of[group] + 1;
-
-    for (; node < job->shape.num_nodes; node++) {
-        if (node > 0 && b->node_fill[node - 1] == 0) return job->shape.num_nodes;
-        if (b->node_fill[node] == job->node_groups) continue;
-        if ((b->node_sum[node] + b->group_sum[group]) / job->node_gpus < best) return node;
-    }
-    return node;
-}
-
-/* The bound of the best split of groups over nodes, by depth-first search over all of them; 0 when
-   there are too many. No node's sum and no node's heaviest replica is below its part of the bound,
-   so a split is given up as soon as one of them reaches the best so far. */
-static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_job *job, double least)
-{
-    double best = DBL_MAX;
-    int32_t group, node, last = job->shape.num_groups - 1, steps = 0;
-
-    for (node = 0; node < job->shape.num_nodes; node++) {
-        b->node_sum[node]  = 0.0;
-        b->node_fill[node] = 0;
-    }
-    b->node_of[0] = -1;
-    for (group = 0; group >= 0;) {
-        if (b->node_of[group] >= 0) { /* back from trying all that follows from here */
-            b->node_sum[b->node_of[group]] -= b->group_sum[group];
-            b->node_fill[b->node_of[group]]--;
-        }
-        node = eplb_p_next_node(b, job, group, best);
-        if (node == job->shape.num_nodes) {
-            group--;
-            continue;
-        }
-        if (++steps > EPLB_P_SPLIT_STEPS) return 0.0;
-        b->node_of[group] = node;
-        b->node_sum[node] += b->group_sum[group];
-        b->node_fill[node]++;
-        if (group < last) {
-            b->node_of[++group] = -1;
-        } else {
-            double worst = 0.0, part;
-            for (node = 0; node < job->shape.num_nodes && worst < best; node++) {
-                part = b->node_sum[node] / job->node_gpus;
-                if (part > worst) worst = part;
-                part = eplb_p_node_replica_bound(b, job, node);
-                if (part > worst) worst = part;
-            }
-            if (worst < best) best = worst;
-            if (best <= least) return best; /* the bound cannot rise by this */
-            steps += EPLB_P_SPLIT_LEAF;
-        }
-    }
-    return best;
-}
-
-/* The load of the node with the heaviest group is at least that and its lightest company. */
-static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_job *job)
-{
-    double heaviest = b->group_sum[0], lightest = b->group_sum[0];
-    int32_t group;
-
-    for (group = 1; group < job->shape.num_groups; group++) {
-        if (b->group_sum[group] > heaviest) heaviest = b->group_sum[group];
-        if (b->group_sum[group] < lightest) lightest = b->group_sum[group];
-    }
-    return (heaviest + (job->node_groups - 1) * lightest) / job->node_gpus;
-}
-
-/* The lower bound of the layer whose mean load is in job->load, in its unit. */
-static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_job *job)
-{
-    double total = 0.0, bound, other;
-    int32_t group, i;
-
-    for (group = 0; group < job->shape.num_groups; group++) {
-        b->group_sum[group] = 0.0;
-        for (i = 0; i < job->group_size; i++)
-            b->group_sum[group] += (double)job->load[group * job->group_size + i];
-        total += b->group_sum[group];
-    }
-    bound = total / job->shape.num_gpus;
-    other = eplb_p_heaviest_replica_bound(b, job->load, job->shape.num_experts, job->shape.num_replicas,
-                                          job->options.max_replicas);
-    if (other > bound) bound = other;
-    other = eplb_p_heaviest_group_bound(b, job);
-    if (other > bound) bound = other;
-    if (job->shape.num_nodes > 1) {
-        other = eplb_p_split_bound(b, job, bound);
-        if (other > bound) bound = other;
-    }
-    /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
-       more, and all else is in double precision. */
-    return bound * (1.0 - 4 * (double)FLT_EPSILON);
-}
-
-/* ------------------------------------------------------------------------------------ improve
-
-   A local search over replica counts and placement at once, in one node at a time. Two moves: swap
-   the experts of two slots on different GPUs; replace the expert of a slot by another, which takes
-   a replica from the one and gives it to the other. The objective is the sum over samples and GPUs
-   of load squared, which carries the mean, the variance and the covariance of the loads; with one
-   sample, in the end, the load of the heaviest GPU.
-
-   Loads are counted in grains, integers fine enough to tell any two plans apart that matter. Sums
-   and products of grains are exact, so nothing here depends on the order of a sum or on rounding.
-   The loads of T samples are vectors of T numbers: [E, T] of the experts, [node_gpus, T] of GPUs. */
-
-typedef struct eplb_p_search {
-    /* The node. */
-    int32_t num_gpus, room, num_experts, num_samples; /* room: slots of a GPU */
-    int32_t max_replicas;   /* 0: no cap */
-    int32_t apart;          /* no expert comes to be twice on a GPU */
-    const int32_t *expert;  /* [num_experts] the node's experts */
-    const int32_t *grains;  /* [E, T] load of each expert */
-    int64_t  enough;        /* what the objective must fall by for a move to count */
-    int64_t  close;         /* one sample: a heaviest GPU of no more than this is close enough to the bound */
-
-    /* Its plan. */
-    int32_t *slot;     /* [num_gpus, room] expert in each slot; part of the layer's phy2log */
-    int32_t *count;    /* [E] replicas of each expert; the layer's logcnt */
-    int32_t *share;    /* [E, T] load of one replica: grains / count */
-    int32_t *length;   /* [E] of that vector: root of its squares, rounded down */
-    int32_t *more;     /* [E, T] load of one replica, were there one more */
-    int32_t *gpu_load; /* [num_gpus, T] */
-    uint32_t *holds;   /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
-    uint32_t *twice;   /* [num_gpus, words] and whether it does so in more than one slot */
-    int32_t  words;    /* in a row of E bits */
-    int64_t  steps;    /* left of EPLB_P_MOST_STEPS */
-
-    /* The best plan so far. */
-    int64_t  best_worth;
-    int32_t *best_slot;  /* [num_gpus, room] */
-    int32_t *best_count; /* [num_experts] */
-
-    /* Of the moves. */
-    int32_t  *difference; /* [T] of two GPUs' loads */
-    int64_t  *along;      /* [room] shares of a GPU's slots along that difference */
-    int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one */
-    int64_t  *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
-    int32_t  *far;        /* [num_gpus] of the later GPUs with a pair open the one whose load differs most;
-                             -1: not known, and none differs by more than the distance below */
-    int64_t  *distance;   /* [num_gpus] by how much: sum of squares */
-    uint32_t *settled;    /* pairs of GPUs known to have no swap left */
-
-    uint64_t *key, *spare; /* [room] for sorting the slots of a GPU in the end, over the rest of this */
-} eplb_p_search;
-
-static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_job *job)
-{
-    eplb_p_search s = EPLB_ZERO_INIT;
-    size_t mark = a->used;
-    s.num_gpus    = job->node_gpus;
-    s.room        = job->gpu_slots;
-    s.num_experts = job->node_experts;
-    s.num_samples = job->shape.num_samples;
-    s.share       = EPLB_P_TAKE_ROWS(a, int32_t, job->shape.num_experts, s.num_samples);
-    s.more        = EPLB_P_TAKE_ROWS(a, int32_t, job->shape.num_experts, s.num_samples);
-    s.length      = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
-    s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
-    s.words       = (int32_t)eplb_p_pair_words(job->shape.num_experts);
-    s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
-    s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
-    s.best_slot   = EPLB_P_TAKE(a, int32_t, job->node_slots);
-    s.best_count  = EPLB_P_TAKE(a, int32_t, s.num_experts);
-    s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
-    s.along       = EPLB_P_TAKE(a, int64_t, job->node_slots); /* not room: more GPUs take no less scratch */
-    s.relief      = EPLB_P_TAKE(a, int64_t, job->shape.num_experts);
-    s.burden      = EPLB_P_TAKE(a, int64_t, job->shape.num_experts);
-    s.far         = EPLB_P_TAKE(a, int32_t, s.num_gpus);
-    s.distance    = EPLB_P_TAKE(a, int64_t, s.num_gpus);
-    s.settled     = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
-    eplb_p_rewind(a, mark);
-    s.key         = EPLB_P_TAKE(a, uint64_t, job->node_slots);
-    s.spare       = EPLB_P_TAKE(a, uint64_t, job->node_slots);
-    return s;
-}
-
-/* What a search looks at in one node, at most: pairs of slots, of GPUs, of a slot and an expert. So its time
-   is bounded by the shape, whatever the loads; on loads as they come it ends far earlier. */
-#define EPLB_P_MOST_STEPS(num_experts, num_slots) \
-    (((int64_t)1 << 20) + 64 * (int64_t)(num_experts) * (int64_t)(num_slots))
-
-#ifndef EPLB_P_ON_STEPS
-#define EPLB_P_ON_STEPS(count) ((void)0) /* the tests count them */
-#endif
-
-static void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
-{
-    int64_t steps = (int64_t)rows * columns;
-    s->steps -= steps;
-    EPLB_P_ON_STEPS(steps);
-}
-
-/* improve: grains */
-
-/* The largest integer whose square is not above x. */
-static uint64_t eplb_p_root(uint64_t x)
-{
-    uint64_t root = 0, bit;
-    for (bit = (uint64_t)1 << 31; bit != 0; bit >>= 1)
-        if ((root + bit) * (root + bit) <= x) root += bit;
-    return root;
-}
-
-/* Bits of the load of a whole layer in grains, such that the squares of sums over T samples fit
-   63 bits with some to spare. */
-static int32_t eplb_p_grain_bits(int32_t num_samples)
-{
-    int32_t bits = 0;
-    while ((num_samples - 1) >> bits != 0) bits++;
-    return (60 - bits) / 2;
-}
-
-/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root. */
-static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, float scale)
-{
-    float share = eplb_p_sample_share(samples, t);
-    float squared = share * 1073741824.0f; /* 2^30, whose root is 2^15 */
-    uint64_t root = eplb_p_root((uint64_t)squared);
-    return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
-}
-
-/* The grain of a layer: the power of two by which the samples' loads, of which none has a sum above
-   the largest, are multiplied. */
-static float eplb_p_grain(float largest, int32_t num_counting)
-{
-    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_counting)), grain = 1.0f;
-
-    while (largest * grain > limit) grain *= 0.5f;
-    while (largest * grain * 2.0f <= limit) grain *= 2.0f;
-    return grain;
-}
-
-/* One sample, all ones: a layer without load is planned as if its load were even. */
-static void eplb_p_weigh_evenly(eplb_p_job *job)
-{
-    float grain = eplb_p_grain((float)job->shape.num_experts, 1);
-    int32_t e;
-
-    job->num_counting = 1;
-    for (e = 0; e < job->shape.num_experts; e++) job->grains[e] = (int32_t)grain;
-}
-
-/* num_counting, grains of the layer: loads times a power of two. */
-static void eplb_p_weigh_grains(eplb_p_job *job, const eplb_p_samples *samples, float scale)
-{
-    int32_t num_experts = job->shape.num_experts, counted = 0, t, e;
-    float largest = 0.0f, grain;
-
-    for (t = 0; t < samples->num; t++) {
-        float factor = eplb_p_sample_factor(samples, t, scale), sum = 0.0f;
-        if (!eplb_p_counts(samples, t, num_experts)) continue;
-        for (e = 0; e < num_experts; e++)
-            sum = eplb_p_add(sum, eplb_p_mul(eplb_p_sample_load(samples, t, e), factor));
-        if (sum > largest) largest = sum;
-        counted++;
-    }
-    if (!(largest > 0.0f)) {
-        eplb_p_weigh_evenly(job);
-        return;
-    }
-    grain         = eplb_p_grain(largest, counted);
-    job->num_counting = counted;
-    for (t = 0, counted = 0; t < samples->num; t++) {
-        float factor = eplb_p_sample_factor(samples, t, scale);
-        if (!eplb_p_counts(samples, t, num_experts)) continue;
-        for (e = 0; e < num_experts; e++) {
-            float load = eplb_p_mul(eplb_p_sample_load(samples, t, e), factor);
-            load *= grain; /* a power of two: exact */
-            job->grains[(size_t)e * (size_t)job->num_counting + (size_t)counted] = (int32_t)load;
-        }
-        counted++;
-    }
-}
-
-/* size [E] = the length of each expert's load vector, which is its load where there is one sample:
-   replicas and slots are first shared out by it, so that an expert of unsteady load counts for more
-   than a steady one of the same mean. */
-static void eplb_p_size_experts(eplb_p_job *job)
-{
-    int32_t e, t;
-
-    if (job->num_counting == 1) {
-        if (job->size != job->load) eplb_p_copy_loads(job->size, job->load, job->shape.num_experts);
-        return;
-    }
-    for (e = 0; e < job->shape.num_experts; e++) {
-        const int32_t *grains = job->grains + (size_t)e * (size_t)job->num_counting;
-        uint64_t squares = 0;
-        for (t = 0; t < job->num_counting; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
-        squares      = eplb_p_root(squares);
-        job->size[e] = (float)squares;
-    }
-}
-
-/* improve: state */
-
-static int32_t *eplb_p_share_of(const eplb_p_search *s, int32_t e)
-{
-    return s->share + (size_t)e * (size_t)s->num_samples;
-}
-
-static int32_t *eplb_p_more_of(const eplb_p_search *s, int32_t e)
-{
-    return s->more + (size_t)e * (size_t)s->num_samples;
-}
-
-static const int32_t *eplb_p_grains_of(const eplb_p_search *s, int32_t e)
-{
-    return s->grains + (size_t)e * (size_t)s->num_samples;
-}
-
-static int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
-{
-    return s->gpu_load + (size_t)gpu * (size_t)s->num_samples;
-}
-
-static int64_t eplb_p_squares(const int32_t *a, int32_t n)
-{
-    int64_t sum = 0;
-    int32_t t;
-    for (t = 0; t < n; t++) sum += (int64_t)a[t] * a[t];
-    return sum;
-}
-
-static void eplb_p_share_out(eplb_p_search *s, int32_t e)
-{
-    int32_t *share = eplb_p_share_of(s, e), *more = eplb_p_more_of(s, e), t;
-    for (t = 0; t < s->num_samples; t++) {
-        share[t] = eplb_p_grains_of(s, e)[t] / s->count[e];
-        more[t]  = eplb_p_grains_of(s, e)[t] / (s->count[e] + 1);
-    }
-    s->length[e] = s->num_samples == 1 ? share[0] : (int32_t)eplb_p_root((uint64_t)eplb_p_squares(share, t));
-}
-
-static int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
-{
-    return eplb_p_is_settled(s->holds + (size_t)gpu * (size_t)s->words, e);
-}
-
-static int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
-{
-    return eplb_p_is_settled(s->twice + (size_t)gpu * (size_t)s->words, e);
-}
-
-/* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
-static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
-{
-    uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
-    uint32_t *twice = s->twice + (size_t)gpu * (size_t)s->words;
-    int32_t *load = eplb_p_load_of(s, gpu), i, t;
-
-    for (t = 0; t < s->num_samples; t++) load[t] = 0;
-    for (i = 0; i < s->words; i++) holds[i] = twice[i] = 0;
-    for (i = gpu * s->room; i < (gpu + 1) * s->room; i++) {
-        uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
-        twice[word] |= holds[word] & bit;
-        holds[word] |= bit;
-        for (t = 0; t < s->num_samples; t++) load[t] += eplb_p_share_of(s, s->slot[i])[t];
-    }
-}
-
-static void eplb_p_weigh_node(eplb_p_search *s)
-{
-    int32_t i;
-    for (i = 0; i < s->num_experts; i++) eplb_p_share_out(s, s->expert[i]);
-    for (i = 0; i < s->num_gpus; i++) eplb_p_weigh_gpu(s, i);
-}
-
-static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
-{
-    int32_t copies = 0, i;
-    if (!eplb_p_holds_twice(s, gpu, e)) return eplb_p_holds(s, gpu, e);
-    for (i = gpu * s->room; i < (gpu + 1) * s->room; i++) copies += s->slot[i] == e;
-    return copies;
-}
-
-static int eplb_p_may_hold(const eplb_p_search *s, int32_t gpu, int32_t e)
-{
-    return !s->apart || !eplb_p_holds(s, gpu, e);
-}
-
-/* One sample: the GPU with the largest load. */
-static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
-{
-    int32_t gpu, at = 0;
-    for (gpu = 1; gpu < s->num_gpus; gpu++)
-        if (s->gpu_load[gpu] > s->gpu_load[at]) at = gpu;
-    return at;
-}
-
-/* What plans are compared by, the smaller the better. */
-static int64_t eplb_p_worth(const eplb_p_search *s)
-{
-    int64_t sum = 0;
-    int32_t gpu;
-    if (s->num_samples == 1) return s->gpu_load[eplb_p_heaviest_gpu(s)];
-    for (gpu = 0; gpu < s->num_gpus; gpu++) sum += eplb_p_squares(eplb_p_load_of(s, gpu), s->num_samples);
-    return sum;
-}
-
-static int eplb_p_close_enough(const eplb_p_search *s)
-{
-    return s->num_samples == 1 && s->gpu_load[eplb_p_heaviest_gpu(s)] <= s->close;
-}
-
-/* improve: swap */
-
-/* By what a swap of u on a heavier GPU with v on a lighter one lowers the objective, halved: the sum
-   over samples of d (D - d), d = u - v, as in pack: refine. */
-static int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int32_t *difference, int32_t n)
-{
-    int64_t sum = 0;
-    int32_t t;
-    for (t = 0; t < n; t++) {
-        int32_t d = u[t] - v[t];
-        sum += (int64_t)d * (difference[t] - d);
-    }
-    return sum;
-}
-
-static int64_t eplb_p_dot(const int32_t *a, const int32_t *b, int32_t n)
-{
-    int64_t sum = 0;
-    int32_t t;
-    for (t = 0; t < n; t++) sum += (int64_t)a[t] * b[t];
-    return sum;
-}
-
-/* How much the loads of two GPUs differ: the square of their distance. With one sample, two that are
-   both close enough to the bound are as good as equal. */
-static int64_t eplb_p_distance(const eplb_p_search *s, int32_t a, int32_t b)
-{
-    const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
-    int64_t sum = 0;
-    int32_t t;
-    if (s->num_samples == 1 && *a_load <= s->close && *b_load <= s->close) return 0;
-    for (t = 0; t < s->num_samples; t++) {
-        int64_t d = (int64_t)a_load[t] - b_load[t];
-        sum += d * d;
-    }
-    return sum;
-}
-
-/* difference [T] = load of a less load of b. */
-static void eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
-{
-    int32_t t;
-    for (t = 0; t < s->num_samples; t++) s->difference[t] = eplb_p_load_of(s, a)[t] - eplb_p_load_of(s, b)[t];
-}
-
-/* Of the GPUs after a, with which it may still have a swap: the one that differs most. */
-static void eplb_p_survey(eplb_p_search *s, int32_t a)
-{
-    int32_t b;
-
-    eplb_p_take_steps(s, 1, s->num_gpus - a);
-    s->far[a]      = -1;
-    s->distance[a] = 0;
-    for (b = a + 1; b < s->num_gpus; b++) {
-        int64_t distance;
-        if (eplb_p_is_settled(eplb_p_pairs_of(s->settled, s->num_gpus, a), b)) continue;
-        distance = eplb_p_distance(s, a, b);
-        if (distance > s->distance[a]) {
-            s->distance[a] = distance;
-            s->far[a]      = b;
-        }
-    }
-}
-
-/* The load of GPU b has changed: every pair with it is open again. What an earlier GPU differed from
-   most may now be another one; that is found out when it comes to that. */
-static void eplb_p_reopen(eplb_p_search *s, int32_t b)
-{
-    int32_t a;
-
-    eplb_p_open_pairs_of(s->settled, s->num_gpus, b, b);
-    eplb_p_take_steps(s, 1, b);
-    for (a = 0; a < b; a++) {
-        int64_t distance = eplb_p_distance(s, a, b);
-        if (distance >= s->distance[a]) {
-            s->distance[a] = distance;
-            s->far[a]      = b;
-        } else if (s->far[a] == b) {
-            s->far[a] = -1;
-        }
-    }
-    eplb_p_survey(s, b);
-}
-
-static void eplb_p_open_all(eplb_p_search *s)
-{
-    int32_t a;
-
-    eplb_p_open_all_pairs(s->settled, s->num_gpus);
-    for (a = 0; a < s->num_gpus; a++) eplb_p_survey(s, a);
-}
-
-/* The experts of two slots change places. */
-static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
-{
-    int32_t e = s->slot[i];
-    s->slot[i] = s->slot[j];
-    s->slot[j] = e;
-    eplb_p_weigh_gpu(s, i / s->room);
-    eplb_p_weigh_gpu(s, j / s->room);
-}
-
-/* Do the best swap of two GPUs, if one helps. */
-static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
-{
-    int64_t best = s->enough;
-    int32_t best_i = -1, best_j = -1, i, j;
-
-    eplb_p_take_steps(s, s->room, s->room);
-    eplb_p_take_difference(s, a, b);
-    for (j = 0; j < s->room; j++)
-        s->along[j] = eplb_p_dot(eplb_p_share_of(s, s->slot[b * s->room + j]), s->difference, s->num_samples);
-    for (i = a * s->room; i < (a + 1) * s->room; i++) {
-        const int32_t *u = eplb_p_share_of(s, s->slot[i]);
-        int64_t u_along = eplb_p_dot(u, s->difference, s->num_samples), gain;
-        for (j = 0; j < s->room; j++) {
-            /* The gain is d along D less d squared, and d is no shorter than its ends differ in length,
-               each of which is rounded down. */
-            int32_t v = s->slot[b * s->room + j];
-            int64_t shorter = (int64_t)s->length[s->slot[i]] - s->length[v];
-            shorter = shorter > 0 ? shorter - 1 : shorter < 0 ? shorter + 1 : 0;
-            if (u_along - s->along[j] - shorter * shorter <= best) continue;
-            gain = eplb_p_swap_squares(u, eplb_p_share_of(s, v), s->difference, s->num_samples);
-            if (gain <= best || !eplb_p_may_hold(s, b, s->slot[i]) || !eplb_p_may_hold(s, a, v)) continue;
-            best   = gain;
-            best_i = i;
-            best_j = b * s->room + j;
-        }
-    }
-    if (best_i < 0) return 0;
-    eplb_p_swap_slots(s, best_i, best_j);
-    return 1;
-}
-
-/* Swaps, the two GPUs that differ most first, until no two have one left. */
-static void eplb_p_swap_all(eplb_p_search *s)
-{
-    int32_t a, b, gpu;
-    int64_t most = 2 * (int64_t)s->num_gpus * s->room, swaps = 0;
-
-    while (swaps < most && s->steps > 0 && !eplb_p_close_enough(s)) {
-        for (gpu = 1, a = 0; gpu < s->num_gpus; gpu++)
-            if (s->distance[gpu] > s->distance[a]) a = gpu;
-        if (s->distance[a] / 4 <= s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
-        b = s->far[a];
-        if (b < 0) {
-            eplb_p_survey(s, a);
-        } else if (eplb_p_swap_pair(s, a, b)) {
-            eplb_p_reopen(s, a);
-            eplb_p_reopen(s, b);
-            swaps++;
-        } else {
-            eplb_p_settle_pair(s->settled, s->num_gpus, a, b);
-            s->far[a] = -1;
-        }
-    }
-}
-
-/* improve: replace */
-
-static int32_t eplb_p_less_share(const eplb_p_search *s, int32_t e, int32_t t)
-{
-    return eplb_p_grains_of(s, e)[t] / (s->count[e] - 1);
-}
-
-/* Load of a GPU in sample t once slot i holds e in place of u. */
-static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e,
-                                 int32_t u_copies, int32_t e_copies)
-{
-    int32_t u = s->slot[i], here = gpu == i / s->room;
-    /* What goes is taken away first, so that the sum stays within what a layer's grains fit. */
-    return eplb_p_load_of(s, gpu)[t] - u_copies * eplb_p_share_of(s, u)[t] -
-           e_copies * eplb_p_share_of(s, e)[t] + (u_copies - here) * eplb_p_less_share(s, u, t) +
-           (e_copies + here) * eplb_p_more_of(s, e)[t];
-}
-
-/* By what the objective falls when slot i holds e in place of its expert u, exactly. */
-static int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t e)
-{
-    int64_t fall = 0;
-    int32_t gpu, t;
-
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        int32_t u_copies = eplb_p_copies(s, gpu, s->slot[i]), e_copies = eplb_p_copies(s, gpu, e);
-        if (u_copies == 0 && e_copies == 0) continue;
-        for (t = 0; t < s->num_samples; t++) {
-            int64_t before = eplb_p_load_of(s, gpu)[t];
-            int64_t after  = eplb_p_load_after(s, gpu, t, i, e, u_copies, e_copies);
-            fall += before * before - after * after;
-        }
-    }
-    return fall;
-}
-
-static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
-{
-    int32_t u = s->slot[i], gpu;
-
-    s->slot[i] = e;
-    s->count[u]--;
-    s->count[e]++;
-    eplb_p_share_out(s, u);
-    eplb_p_share_out(s, e);
-    for (gpu = 0; gpu < s->num_gpus; gpu++)
-        if (eplb_p_holds(s, gpu, u) || eplb_p_holds(s, gpu, e) || gpu == i / s->room) eplb_p_weigh_gpu(s, gpu);
-}
-
-/* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
-static int eplb_p_may_donate(const eplb_p_search *s, int32_t i)
-{
-    int32_t u = s->slot[i];
-    return s->count[u] > 1 &&
-           (!s->apart || s->count[u] <= s->num_gpus || eplb_p_holds_twice(s, i / s->room, u));
-}
-
-static int eplb_p_may_receive(const eplb_p_search *s, int32_t i, int32_t e)
-{
-    return e != s->slot[i] && !eplb_p_at_cap(s->count[e], s->max_replicas) &&
-           eplb_p_may_hold(s, i / s->room, e);
-}
-
-/* The load of one replica of e in sample t, were there one less; e has more than one. */
-static int64_t eplb_p_growth(const eplb_p_search *s, int32_t e, int32_t t)
-{
-    return (int64_t)eplb_p_less_share(s, e, t) - eplb_p_share_of(s, e)[t];
-}
-
-/* By what the square of a load grows with it. */
-static int64_t eplb_p_square_growth(int64_t load, int64_t more) { return more * (2 * load + more); }
-
-/* relief, burden of each of the node's experts. */
-static void eplb_p_find_relief(eplb_p_search *s)
-{
-    int32_t i, t;
-
-    for (i = 0; i < s->num_experts; i++) s->relief[s->expert[i]] = s->burden[s->expert[i]] = 0;
-    for (i = 0; i < s->num_gpus * s->room; i++) {
-        const int32_t *load = eplb_p_load_of(s, i / s->room);
-        int32_t e = s->slot[i];
-        for (t = 0; t < s->num_samples; t++) {
-            int64_t less = eplb_p_share_of(s, e)[t] - eplb_p_more_of(s, e)[t];
-            s->relief[e] -= eplb_p_square_growth(load[t], -less);
-        }
-        if (s->count[e] == 1) continue;
-        for (t = 0; t < s->num_samples; t++)
-            s->burden[e] += eplb_p_square_growth(load[t], eplb_p_growth(s, e, t));
-    }
-}
-
-/* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. */
-static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
-{
-    const int32_t *load = eplb_p_load_of(s, i / s->room);
-    int32_t u = s->slot[i], t;
-    int64_t cost = s->burden[u];
-
-    for (t = 0; t < s->num_samples; t++) {
-        cost -= eplb_p_square_growth(load[t], eplb_p_growth(s, u, t));
-        cost += eplb_p_square_growth(load[t], -(int64_t)eplb_p_share_of(s, u)[t]);
-    }
-    return cost;
-}
-
-/* What a new replica of e costs in the place of the one in slot i. */
-static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
-{
-    const int32_t *load = eplb_p_load_of(s, i / s->room), *u = eplb_p_share_of(s, s->slot[i]);
-    int64_t cost = 0;
-    int32_t t;
-
-    for (t = 0; t < s->num_samples; t++) {
-        int64_t share = eplb_p_more_of(s, e)[t];
-        cost += share * (2 * ((int64_t)load[t] - u[t]) + share);
-    }
-    return cost;
-}
-
-/* Do the best replace, if one helps. For each slot that can give its replica away the receiver is
-   chosen as if donor and receiver shared no GPU; those choices then compete by what they are. */
-static int eplb_p_replace_best(eplb_p_search *s)
-{
-    int64_t best = 2 * s->enough;
-    int32_t best_slot = -1, best_expert = -1, donor, i, k;
-
-    eplb_p_find_relief(s);
-    for (i = 0; i < s->num_gpus * s->room && s->steps > 0; i++) {
-        int64_t removal, most = best, gain;
-        int32_t receiver = -1;
-        if (!eplb_p_may_donate(s, i)) continue;
-        removal = eplb_p_removal_cost(s, i);
-        eplb_p_take_steps(s, 1, s->num_experts);
-        for (k = 0; k < s->num_experts; k++) {
-            int32_t e = s->expert[k];
-            if (s->relief[e] - removal <= most) continue;
-            gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
-            if (gain <= most || !eplb_p_may_receive(s, i, e)) continue;
-            most     = gain;
-            receiver = e;
-        }
-        if (receiver < 0) continue;
-        eplb_p_take_steps(s, 1, s->num_gpus + s->room * (s->count[s->slot[i]] + s->count[receiver]));
-        gain = eplb_p_replace_squares(s, i, receiver);
-        if (gain <= best) continue;
-        best        = gain;
-        best_slot   = i;
-        best_expert = receiver;
-    }
-    if (best_slot < 0) return 0;
-    donor = s->slot[best_slot];
-    eplb_p_replace_expert(s, best_slot, best_expert);
-    for (i = 0; i < s->num_gpus; i++)
-        if (eplb_p_holds(s, i, donor) || eplb_p_holds(s, i, best_expert)) eplb_p_reopen(s, i);
-    return 1;
-}
-
-/* improve: the heaviest GPU, with one sample */
-
-static int32_t eplb_p_load_after_at(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
-{
-    return eplb_p_load_after(s, gpu, 0, i, e, eplb_p_copies(s, gpu, s->slot[i]), eplb_p_copies(s, gpu, e));
-}
-
-/* The largest load among the GPUs that a replace touches: those that hold the expert of slot i, and
-   those that hold e. Given up as soon as it reaches the limit, which it does soonest on the GPU that is
-   heaviest now. */
-static int32_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
-                                         int32_t limit)
-{
-    int32_t peak = eplb_p_load_after_at(s, heavy, i, e), u = s->slot[i], gpu, load;
-
-    for (gpu = 0; gpu < s->num_gpus && peak < limit; gpu++) {
-        if (!eplb_p_holds(s, gpu, u) && !eplb_p_holds(s, gpu, e)) continue;
-        load = eplb_p_load_after_at(s, gpu, i, e);
-        if (load > peak) peak = load;
-    }
-    return peak;
-}
-
-typedef struct eplb_p_peak_move { /* the best move found so far */
-    int32_t peak;   /* load of the heaviest GPU that it touches, once it is done */
-    int32_t slot;   /* -1: none */
-    int32_t other;  /* slot to swap with; -1: expert takes the place of the slot's */
-    int32_t expert;
-} eplb_p_peak_move;
-
-/* Swaps of the heaviest GPU with any other. */
-static void eplb_p_find_peak_swap(eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
-{
-    int32_t peak = s->gpu_load[heavy], gpu, i, j;
-
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        int32_t load = s->gpu_load[gpu];
-        /* A swap leaves the heavier of the two at half of what both carry, or more. */
-        if (gpu == heavy || ((int64_t)peak + load) / 2 >= best->peak) continue;
-        eplb_p_take_steps(s, s->room, s->room);
-        for (i = heavy * s->room; i < (heavy + 1) * s->room; i++) {
-            for (j = gpu * s->room; j < (gpu + 1) * s->room; j++) {
-                int32_t d = *eplb_p_share_of(s, s->slot[i]) - *eplb_p_share_of(s, s->slot[j]);
-                int32_t after = peak - d > load + d ? peak - d : load + d;
-                if (after >= best->peak || !eplb_p_may_hold(s, gpu, s->slot[i]) ||
-                    !eplb_p_may_hold(s, heavy, s->slot[j]))
-                    continue;
-                best->peak  = after;
-                best->slot  = i;
-                best->other = j;
-            }
-        }
-    }
-}
-
-/* Replaces that make the heaviest GPU lighter: those that take a replica from it, or give one to an
-   expert that is on it. */
-static void eplb_p_find_peak_replace(eplb_p_search *s, int32_t heavy, eplb_p_peak_move *best)
-{
-    int32_t lightest = s->gpu_load[heavy], gpu, i, k;
-
-    for (gpu = 0; gpu < s->num_gpus; gpu++)
-        if (s->gpu_load[gpu] < lightest) lightest = s->gpu_load[gpu];
-    for (i = 0; i < s->num_gpus * s->room; i++) {
-        int32_t on_heavy = i / s->room == heavy, candidates = on_heavy ? s->num_experts : s->room;
-        int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[i / s->room] - share;
-        if (!eplb_p_may_donate(s, i)) continue;
-        /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
-        if (lightest + eplb_p_less_share(s, s->slot[i], 0) - share >= best->peak) continue;
-        eplb_p_take_steps(s, 1, candidates);
-        for (k = 0; k < candidates; k++) {
-            int32_t e = on_heavy ? s->expert[k] : s->slot[heavy * s->room + k], after;
-            if (left + *eplb_p_more_of(s, e) >= best->peak || !eplb_p_may_receive(s, i, e)) continue;
-            eplb_p_take_steps(s, 1, s->num_gpus);
-            after = eplb_p_peak_after_replace(s, i, e, heavy, best->peak);
-            if (after >= best->peak) continue;
-            best->peak   = after;
-            best->slot   = i;
-            best->other  = -1;
-            best->expert = e;
-        }
-    }
-}
-
-/* Do the move that leaves the heaviest GPU, and all that the move touches, lightest; only if that is
-   lighter than it was. */
-static int eplb_p_lower_peak(eplb_p_search *s)
-{
-    int32_t heavy = eplb_p_heaviest_gpu(s);
-    eplb_p_peak_move best;
-
-    best.peak   = s->gpu_load[heavy];
-    best.slot   = -1;
-    best.other  = -1;
-    best.expert = -1;
-    eplb_p_find_peak_swap(s, heavy, &best);
-    eplb_p_find_peak_replace(s, heavy, &best);
-    if (best.slot < 0) return 0;
-    if (best.other >= 0)
-        eplb_p_swap_slots(s, best.slot, best.other);
-    else
-        eplb_p_replace_expert(s, best.slot, best.expert);
-    return 1;
-}
-
-/* improve: search */
-
-/* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
-   there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
-static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
-{
-    int32_t gpu = i / s->room, best_j = -1, other, j;
-    int64_t best = 0;
-
-    for (other = 0; other < s->num_gpus; other++) {
-        if (eplb_p_holds(s, other, s->slot[i])) continue;
-        eplb_p_take_steps(s, 1, s->room);
-        eplb_p_take_difference(s, gpu, other);
-        for (j = other * s->room; j < (other + 1) * s->room; j++) {
-            int32_t x = s->slot[j];
-            int64_t gain;
-            if (eplb_p_holds(s, gpu, x) && !eplb_p_holds_twice(s, other, x)) continue;
-            gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
-                                       s->num_samples);
-            if (best_j >= 0 && gain <= best) continue;
-            best   = gain;
-            best_j = j;
-        }
-    }
-    return best_j;
-}
-
-/* No expert twice on a GPU while another GPU is free of it. Proof: such a GPU holds either an expert
-   that the first one lacks, or one of the first one's twice; so there is a partner, and changing
-   places with it takes one from the number of duplicates, which ends the rounds. */
-static void eplb_p_part_duplicates(eplb_p_search *s)
-{
-    int32_t i, j, parted;
-
-    do {
-        parted = 0;
-        for (i = 0; i < s->num_gpus * s->room; i++) {
-            if (!eplb_p_holds_twice(s, i / s->room, s->slot[i])) continue;
-            j = eplb_p_find_part(s, i);
-            if (j < 0) continue;
-            eplb_p_swap_slots(s, i, j);
-            parted = 1;
-        }
-    } while (parted);
-}
-
-static void eplb_p_keep_plan(eplb_p_search *s)
-{
-    int32_t i;
-    s->best_worth = eplb_p_worth(s);
-    for (i = 0; i < s->num_gpus * s->room; i++) s->best_slot[i] = s->slot[i];
-    for (i = 0; i < s->num_experts; i++) s->best_count[i] = s->count[s->expert[i]];
-}
-
-static void eplb_p_restore_plan(eplb_p_search *s)
-{
-    int32_t i;
-    for (i = 0; i < s->num_gpus * s->room; i++) s->slot[i] = s->best_slot[i];
-    for (i = 0; i < s->num_experts; i++) {
-        int32_t e = s->expert[i];
-        if (s->count[e] == s->best_count[i]) continue;
-        s->count[e] = s->best_count[i];
-        eplb_p_share_out(s, e);
-    }
-    for (i = 0; i < s->num_gpus; i++) eplb_p_weigh_gpu(s, i);
-}
-
-/* Swaps and replaces until no swap, and no replace that is seen, lowers the objective. */
-static void eplb_p_lower_squares(eplb_p_search *s)
-{
-    int32_t most = s->num_gpus * s->room, moves;
-
-    eplb_p_open_all(s);
-    for (moves = 0; moves < most && s->steps > 0; moves++) {
-        eplb_p_swap_all(s);
-        if (eplb_p_close_enough(s) || !eplb_p_replace_best(s)) return;
-    }
-}
-
-/* With one sample, moves until none makes the heaviest GPU lighter. */
-static void eplb_p_lower_peaks(eplb_p_search *s)
-{
-    int32_t most = s->num_gpus * s->room, moves;
-    for (moves = 0; moves < most && s->steps > 0; moves++)
-        if (eplb_p_close_enough(s) || !eplb_p_lower_peak(s)) return;
-}
-
-/* From a slot on, the next one of its GPU whose expert has a replica to give; -1 when none has. */
-static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
-{
-    int32_t first = i - i % s->room, k;
-    for (k = 0; k < s->room; k++) {
-        int32_t donor = first + (i - first + k) % s->room;
-        if (eplb_p_may_donate(s, donor)) return donor;
-    }
-    return -1;
-}
-
-/* One to three random moves, the first on the heaviest GPU: swaps, or in every other kick replaces,
-   which take a plan out of a dead end such as two heavy experts with one replica too many each. */
-static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
-{
-    uint32_t counter[4], word[4] = {0, 0, 0, 0};
-    uint32_t slots = (uint32_t)s->num_gpus * (uint32_t)s->room, move;
-
-    counter[1] = (uint32_t)kick;
-    counter[2] = row;
-    counter[3] = EPLB_P_STAGE_KICKS;
-    for (move = 0; move < 1 + (uint32_t)kick % 3; move++) {
-        int32_t i, j;
-        counter[0] = move;
-        eplb_p_philox(seed, counter, word);
-        i = move == 0 ? eplb_p_heaviest_gpu(s) * s->room + (int32_t)(word[0] % (uint32_t)s->room)
-                      : (int32_t)(word[0] % slots);
-        j = (int32_t)(word[1] % slots);
-        if (kick % 2 == 1) {
-            i = eplb_p_next_donor(s, i);
-            if (i >= 0 && eplb_p_may_receive(s, i, s->slot[j])) eplb_p_replace_expert(s, i, s->slot[j]);
-        } else if (i / s->room != j / s->room && eplb_p_may_hold(s, i / s->room, s->slot[j]) &&
-                   eplb_p_may_hold(s, j / s->room, s->slot[i])) {
-            eplb_p_swap_slots(s, i, j);
-        }
-    }
-}
-
-static void eplb_p_keep_if_better(eplb_p_search *s)
-{
-    if (eplb_p_worth(s) < s->best_worth)
-        eplb_p_keep_plan(s);
-    else
-        eplb_p_restore_plan(s);
-}
-
-/* One node, from the plan that is in its slots to one that is never worse, but for duplicates that
-   had to go. Several samples get no further starts: those lower the objective, but not the loads to
-   come. */
-static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
-{
-    int32_t kick, kicks = s->num_samples == 1 ? effort - 1 : 0;
-
-    eplb_p_weigh_node(s);
-    if (s->apart) eplb_p_part_duplicates(s);
-    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_gpus * s->room);
-    eplb_p_keep_plan(s);
-    if (eplb_p_close_enough(s)) return;
-
-    eplb_p_lower_squares(s);
-    if (s->num_samples == 1) eplb_p_lower_peaks(s);
-    eplb_p_keep_if_better(s);
-    for (kick = 1; kick <= kicks && s->steps > 0 && !eplb_p_close_enough(s); kick++) {
-        eplb_p_kick(s, seed, row, kick);
-        eplb_p_lower_peaks(s);
-        eplb_p_keep_if_better(s);
-    }
-}
-
-/* improve: layer */
-
-/* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
-#define EPLB_P_CLOSE 4096
-
-/* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean,
-   or the heaviest replica in D'Hondt's counts, which the plan to be improved has. */
-static int64_t eplb_p_layer_target(const eplb_p_job *job)
-{
-    int64_t target = 0, sum = 0;
-    int32_t i;
-
-    for (i = 0; i < job->shape.num_experts; i++) {
-        int32_t e = job->mlog2log[i], grains = job->grains[e];
-        if (i % job->node_experts == 0) sum = 0;
-        sum += grains;
-        if (sum / job->node_gpus > target) target = sum / job->node_gpus;
-        if (job->options.replication == EPLB_REPLICATE_DHONDT && grains / job->logcnt[e] > target)
-            target = grains / job->logcnt[e];
-    }
-    return target;
-}
-
-/* A fall in the objective that counts: with one sample 2^-30 of the mean GPU load squared, with
-   several, whose noise is far larger, 2^-14. */
-static int64_t eplb_p_enough(const eplb_p_job *job, int32_t node)
-{
-    const int32_t *expert = job->mlog2log + (size_t)node * (size_t)job->node_experts;
-    int64_t squares = 0;
-    int32_t t, i;
-
-    for (t = 0; t < job->num_counting; t++) {
-        int64_t sum = 0;
-        for (i = 0; i < job->node_experts; i++)
-            sum += job->grains[(size_t)expert[i] * (size_t)job->num_counting + (size_t)t];
-        squares += (sum / job->node_gpus) * (sum / job->node_gpus);
-    }
-    return squares >> (job->num_counting == 1 ? 30 : 14);
-}
-
-static void eplb_p_improve_layer(eplb_p_job *job, eplb_p_search *s)
-{
-    int64_t target = job->num_counting == 1 ? eplb_p_layer_target(job) : 0;
-    int32_t node;
-
-    s->num_samples      = job->num_counting;
-    s->grains           = job->grains;
-    s->count            = job->logcnt;
-    s->max_replicas     = job->options.max_replicas;
-    s->apart            = job->apart;
-    s->close            = target + target / EPLB_P_CLOSE;
-    for (node = 0; node < job->shape.num_nodes; node++) {
-        uint32_t row = (uint32_t)job->layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
-        s->expert = job->mlog2log + (size_t)node * (size_t)job->node_experts;
-        s->slot   = job->phy2log + (size_t)node * (size_t)job->node_slots;
-        s->enough = eplb_p_enough(job, node);
-        eplb_p_improve_node(s, job->options.effort, job->options.seed, row);
-    }
-}
-
-/* Slots within each GPU heaviest first, then by expert; ranks by slot. */
-static void eplb_p_number_slots(eplb_p_job *job, eplb_p_search *s)
-{
-    int32_t room = job->gpu_slots, first, i, e;
-
-    EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
-    for (first = 0; first < job->shape.num_replicas; first += room) {
-        for (i = 0; i < room; i++) {
-            e = job->phy2log[first + i];
-            s->key[i] = eplb_p_heavy_first(eplb_p_bid(job->load[e], job->logcnt[e], EPLB_P_DHONDT), e);
-        }
-        eplb_p_sort(s->key, s->spare, room);
-        for (i = 0; i < room; i++) job->phy2log[first + i] = eplb_p_index(s->key[i]);
-    }
-    for (e = 0; e < job->shape.num_experts; e++) job->logcnt[e] = 0;
-    job->most_replicas = 1;
-    for (i = 0; i < job->shape.num_replicas; i++) {
-        int32_t *count = &job->logcnt[job->phy2log[i]];
-        job->phyrank[i] = (*count)++;
-        if (*count > job->most_replicas) job->most_replicas = *count;
-    }
-}
-
-/* The loads of the layer in hand. */
-static void eplb_p_weigh_layer(eplb_p_job *job, const float *weight)
-{
-    eplb_p_samples samples = eplb_p_layer_samples(job, weight, job->layer);
-    float scale = eplb_p_mean_load(&samples, job->shape.num_experts, job->load);
-
-    job->most_replicas = 1;
-    if (job->options.effort == 0) return;
-    eplb_p_weigh_grains(job, &samples, scale);
-    eplb_p_size_experts(job);
-}
-
-/* How many layers are planned side by side. */
-static int32_t eplb_p_num_sides(const eplb_p_job *job) { return job->options.effort > 0 ? 1 : EPLB_SIDES; }
-
-/* Layers first .. first+sides-1, each in a job of its own: loads -> plans. */
-static void eplb_p_plan_layers(eplb_p_job *job, int32_t sides, eplb_p_search *search, const float *weight,
-                               int32_t first)
-{
-    int32_t node, i;
-
-    for (i = 0; i < sides; i++) {
-        job[i].layer = first + i;
-        eplb_p_weigh_layer(&job[i], weight);
-    }
-    eplb_p_place_groups(job, sides);
-    for (node = 0; node < job->shape.num_nodes; node++) eplb_p_plan_node(job, sides, node);
-    for (i = 0; i < sides && job->options.effort > 0; i++) {
-        eplb_p_improve_layer(&job[i], search);
-        eplb_p_number_slots(&job[i], search);
-    }
-}
-
-/* ----------------------------------------------------------------------------------- evaluate */
-
-typedef struct eplb_p_evaluator {
-    int32_t *count;   /* [E] replicas of each expert in the plan */
-    int32_t  held;    /* slots that hold an expert */
-    double  *share;   /* [E] load of each replica in one sample */
-    double  *gpu_sum; /* [G] load of each GPU, over the samples */
-    eplb_p_bounder bounder;
-} eplb_p_evaluator;
-
-static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, eplb_p_job *job)
-{
-    eplb_p_evaluator v = EPLB_ZERO_INIT;
-    job->load = EPLB_P_TAKE(a, float, job->shape.num_experts);
-    v.count   = EPLB_P_TAKE(a, int32_t, job->shape.num_experts);
-    v.share   = EPLB_P_TAKE(a, double, job->shape.num_experts);
-    v.gpu_sum = EPLB_P_TAKE(a, double, job->shape.num_gpus);
-    v.bounder = eplb_p_carve_bounder(a, job);
-    return v;
-}
-
-static const int32_t *eplb_p_layer_slots(const eplb_p_job *job, const eplb_plan *plan, int32_t layer)
-{
-    return plan->phy2log + (size_t)layer * (size_t)job->shape.num_replicas;
-}
-
-#define EPLB_P_EMPTY (-1) /* what stands in a slot that holds no expert */
-
-/* count, held of one layer's plan; fails where it is none. */
-static eplb_result eplb_p_count_replicas(const eplb_p_job *job, const int32_t *phy2log, eplb_p_evaluator *v)
-{
-    int32_t e, slot;
-
-    v->held = 0;
-    for (e = 0; e < job->shape.num_experts; e++) v->count[e] = 0;
-    for (slot = 0; slot < job->shape.num_replicas; slot++) {
-        if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        if (!eplb_p_within(phy2log[slot], 0, job->shape.num_experts - 1)) return EPLB_ERR_PLAN;
-        v->count[phy2log[slot]]++;
-        v->held++;
-    }
-    for (e = 0; e < job->shape.num_experts; e++)
-        if (v->count[e] == 0) return EPLB_ERR_PLAN;
-    return EPLB_OK;
-}
-
-/* load [E] = the mean over the samples that hold load, all alike, scaled; rounded once, however many there
-   are. Returns the scale, or 0 when there is no load. Share is not in use yet, and holds the sums. */
-static double eplb_p_evaluated_load(eplb_p_job *job, eplb_p_evaluator *v, const eplb_p_samples *samples,
-                                    int32_t *num_loaded)
-{
-    double scale = (double)eplb_p_samples_scale(samples, job->shape.num_experts);
-    int32_t t, e;
-
-    *num_loaded = 0;
-    for (e = 0; e < job->shape.num_experts; e++) v->share[e] = 0.0;
-    for (t = 0; t < samples->num; t++) {
-        if (!eplb_p_holds_load(samples, t, job->shape.num_experts)) continue;
-        for (e = 0; e < job->shape.num_experts; e++) v->share[e] += (double)eplb_p_sample_load(samples, t, e);
-        ++*num_loaded;
-    }
-    for (e = 0; e < job->shape.num_experts; e++)
-        job->load[e] = *num_loaded ? (float)(v->share[e] / *num_loaded * scale) : 0.0f;
-    return scale;
-}
-
-/* Load of each GPU under one sample of one layer's loads: added to gpu_sum; what all carry and the
-   maximum are added to the report's running totals. */
-static void eplb_p_add_sample(const eplb_p_job *job, eplb_p_evaluator *v, const float *weight,
-                              const int32_t *phy2log, double *total, double *sum_of_maxima)
-{
-    double most = 0.0;
-    int32_t e, gpu, i, slot = 0;
-
-    for (e = 0; e < job->shape.num_experts; e++) {
-        v->share[e] = (double)weight[e] / v->count[e];
-        *total += (double)weight[e];
-    }
-    for (gpu = 0; gpu < job->shape.num_gpus; gpu++) {
-        double sum = 0.0;
-        for (i = 0; i < job->gpu_slots; i++, slot++)
-            if (phy2log[slot] != EPLB_P_EMPTY) sum += v->share[phy2log[slot]];
-        v->gpu_sum[gpu] += sum;
-        if (sum > most) most = sum;
-    }
-    *sum_of_maxima += most;
-}
-
-static int32_t eplb_p_count_duplicates(const eplb_p_job *job, const int32_t *phy2log)
-{
-    int32_t duplicates = 0, slot, i;
-
-    for (slot = 0; slot < job->shape.num_replicas; slot++) {
-        if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        for (i = slot - slot % job->gpu_slots; i < slot && phy2log[i] != phy2log[slot]; i++) {}
-        duplicates += i < slot;
-    }
-    return duplicates;
-}
-
-/* Mean over maximum; 1 where there is no load, and never above. */
-static float eplb_p_balancedness(double mean, double most)
-{
-    return mean < most ? (float)(mean / most) : 1.0f;
-}
-
-/* A load for a report; the sum of loads near FLT_MAX may lie beyond it. */
-static float eplb_p_reported(double load) { return load < (double)FLT_MAX ? (float)load : FLT_MAX; }
-
-/* The same, rounded down: what no load is below, it is no more than. */
-static float eplb_p_reported_bound(double load)
-{
-    float nearest = eplb_p_reported(load);
-    return (double)nearest > load ? eplb_p_from_bits(eplb_p_bits(nearest) - 1) : nearest;
-}
-
-static void eplb_p_report_layer(eplb_p_job *job, eplb_p_evaluator *v, const float *weight, int32_t layer,
-                                const int32_t *phy2log, eplb_layer_report *report)
-{
-    eplb_p_samples samples = eplb_p_layer_samples(job, weight, layer);
-    double mean = 0.0, most = 0.0, bound, scale, heaviest_replica = 0.0;
-    int32_t t, e, gpu, num_loaded;
-
-    samples.weight = NULL; /* all alike */
-    scale = eplb_p_evaluated_load(job, v, &samples, &num_loaded);
-    for (gpu = 0; gpu < job->shape.num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
-    for (t = 0; t < samples.num; t++)
-        if (eplb_p_holds_load(&samples, t, job->shape.num_experts))
-            eplb_p_add_sample(job, v, samples.load + (size_t)t * samples.stride, phy2log, &mean, &most);
-
-    report->max_logcnt = 0;
-    for (e = 0; e < job->shape.num_experts; e++) {
-        double each = (double)job->load[e] / v->count[e];
-        if (each > heaviest_replica) heaviest_replica = each;
-        if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
-    }
-    report->num_duplicates = eplb_p_count_duplicates(job, phy2log);
-    report->max_load       = 0.0f;
-    report->mean_load      = 0.0f;
-    report->balancedness   = 1.0f;
-    report->lower_bound    = 0.0f;
-    report->replica_balancedness = 1.0f;
-    if (num_loaded == 0) return;
-
-    mean = mean / num_loaded / job->shape.num_gpus;
-    most = most / num_loaded;
-    if (most < mean) most = mean; /* by rounding: the mean is the loads' alone, whatever the plan */
-    for (gpu = 0; gpu < job->shape.num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
-    bound = eplb_p_lower_bound(&v->bounder, job) / scale; /* a power of two, so dividing by it is exact */
-    report->max_load     = eplb_p_reported(most);
-    report->mean_load    = eplb_p_reported_bound(mean);
-    report->balancedness = eplb_p_balancedness(mean, most);
-    report->lower_bound  = eplb_p_reported_bound(bound > mean ? bound : mean);
-    report->replica_balancedness =
-        eplb_p_balancedness(mean / ((double)v->held / job->shape.num_gpus), heaviest_replica / scale);
-}
-
-/* -------------------------------------------------------------------------------------- calls */
-
-/* options.sample_weight, if there is one: loads as others, and not all zero. */
-static eplb_result eplb_p_check_sample_weight(const eplb_p_job *job, eplb_diagnosis *why)
-{
-    const float *weight = job->options.sample_weight;
-    int32_t t, counting = 0;
-
-    for (t = 0; weight && t < job->shape.num_samples; t++) {
-        if (eplb_p_check_load(&weight[t]) != EPLB_OK) {
-            if (why) why->sample = t;
-            return eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
-        }
-        counting += weight[t] > 0.0f;
-    }
-    return weight && !counting ? eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight") : EPLB_OK;
-}
-
-/* The problem as the policy sees it: defaults filled in, one group and one node when global. */
-static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_options *options, eplb_p_job *job,
-                                  eplb_diagnosis *why)
-{
-    eplb_problem *s = &job->shape;
-    eplb_result r;
-    int32_t cap;
-
-    if (!problem) return eplb_p_fail(why, EPLB_ERR_NULL, "problem");
-    *s = *problem;
-    eplb_options_preset(EPLB_PRESET_DEFAULT, &job->options);
-    if (options) job->options = *options;
-    r = eplb_p_check_options(&job->options, why);
-    if (r != EPLB_OK) return r;
-
-    if (s->num_layers < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_layers");
-    if (s->num_experts < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_experts");
-    if (s->num_replicas < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_replicas");
-    if (s->num_groups < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_groups");
-    if (s->num_nodes < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_nodes");
-    if (s->num_gpus < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_gpus");
-    if (s->num_samples < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_samples");
-    if (s->num_groups == 0) s->num_groups = 1;
-    if (s->num_nodes == 0) s->num_nodes = 1;
-    if (s->num_samples == 0) s->num_samples = 1;
-    if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
-    if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
-    if (s->num_gpus % s->num_nodes != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_nodes");
-
-    if (job->options.policy == EPLB_POLICY_GLOBAL ||
-        (job->options.policy == EPLB_POLICY_AUTO && s->num_groups % s->num_nodes != 0)) {
-        s->num_groups = 1;
-        s->num_nodes  = 1;
-    }
-    if (s->num_groups % s->num_nodes != 0 || s->num_experts % s->num_groups != 0)
-        return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_groups");
-
-    job->group_size   = s->num_experts / s->num_groups;
-    job->node_groups  = s->num_groups / s->num_nodes;
-    job->node_experts = s->num_experts / s->num_nodes;
-    job->node_slots   = s->num_replicas / s->num_nodes;
-    job->node_gpus    = s->num_gpus / s->num_nodes;
-    job->gpu_slots    = s->num_replicas / s->num_gpus;
-
-    cap = job->options.max_replicas;
-    if (cap > 0 && (int64_t)cap * job->node_experts < job->node_slots)
-        return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
-    /* With more slots on a GPU than its node has experts, some are twice on every GPU. */
-    job->apart = job->options.effort > 0 && !job->options.allow_duplicates &&
-                 job->gpu_slots <= job->node_experts;
-    job->start_cap = job->apart && (cap == 0 || cap > job->node_gpus) ? job->node_gpus : cap;
-    if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts) ||
-        !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
-        return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
-    return eplb_p_check_sample_weight(job, why);
-}
-
-/* Memory for planning layers side by side, with a job for each; the first one is resolved. */
-static void eplb_p_carve_planning(eplb_p_arena *a, eplb_p_job *job, eplb_p_search *search)
-{
-    int32_t i;
-
-    for (i = 0; i < eplb_p_num_sides(job); i++) {
-        if (i > 0) job[i] = job[0];
-        eplb_p_carve_layer(a, &job[i]);
-        a->used = a->peak;
-    }
-    if (job->options.effort == 0) return;
-    eplb_p_rewind(a, job->shared_from);
-    *search = eplb_p_carve_search(a, job);
-}
-
-/* Scratch that suffices for planning and for evaluating alike. */
-static eplb_p_arena eplb_p_measure(eplb_p_job *job)
+EPLB_API eplb_result eplb_replicate_scratch_size(int32_t num_log, int32_t num_phy, size_t *bytes)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_p_search search;
-
-    eplb_p_carve_planning(&a, job, &search);
-    eplb_p_rewind(&a, 0);
-    eplb_p_carve_evaluator(&a, job);
-    return a;
-}
-
-EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
-                                       size_t *bytes)
-{
-    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
-    eplb_p_arena a;
-    eplb_result r = eplb_p_resolve(problem, options, job, NULL);
 
     if (!bytes) return EPLB_ERR_NULL;
-    if (r != EPLB_OK) return r;
-    a = eplb_p_measure(job);
+    if (num_log < 1 || num_phy < 1) return EPLB_ERR_COUNT;
+    if (num_phy < num_log) return EPLB_ERR_TOO_FEW;
+    eplb_p_carve_replicas(&a, num_log, num_phy);
+    EPLB_P_TAKE(&a, float, num_log);
     if (a.overflowed) return EPLB_ERR_OVERFLOW;
     *bytes = eplb_p_arena_bytes(&a);
     return EPLB_OK;
 }
 
-/* Everything that can be wrong with a call, but for a log2phy_width that is too narrow. */
-static eplb_result eplb_p_check_call(eplb_p_job *job, const eplb_problem *problem,
-                                     const eplb_options *options, const float *weight,
-                                     const eplb_plan *plan, const void *scratch, size_t scratch_bytes,
-                                     eplb_diagnosis *why)
+EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_rows, int32_t num_log,
+                                            int32_t num_phy, int32_t replication, int32_t fixup_steps,
+                                            int32_t *phy2log, int32_t *rank, int32_t *logcnt,
+                                            void *scratch, size_t scratch_bytes)
 {
-    eplb_p_arena measured;
-    eplb_result r = eplb_p_resolve(problem, options, job, why);
-
-    if (r != EPLB_OK) return r;
-    measured = eplb_p_measure(job);
-    r = eplb_p_check_scratch(&measured, scratch, scratch_bytes, why);
-    if (r != EPLB_OK) return r;
-    if (!weight) return eplb_p_fail(why, EPLB_ERR_NULL, "weight");
-    if (!plan) return eplb_p_fail(why, EPLB_ERR_NULL, "plan");
-    if (!plan->phy2log) return eplb_p_fail(why, EPLB_ERR_NULL, "plan.phy2log");
-    return EPLB_OK;
-}
-
-static eplb_result eplb_p_prepare(eplb_p_job *job, eplb_p_search *search, const eplb_problem *problem,
-                                  const eplb_options *options, const float *weight, const eplb_plan *plan,
-                                  void *scratch, size_t scratch_bytes, int32_t first_layer,
-                                  int32_t num_layers, eplb_diagnosis *why)
-{
-    const eplb_problem *s = &job->shape;
     eplb_p_arena a;
-    eplb_result r = eplb_p_check_call(job, problem, options, weight, plan, scratch, scratch_bytes, why);
+    eplb_p_replicas replicas, *side = &replicas;
+    float *load;
+    size_t needed;
+    int32_t row, i;
+    eplb_p_samples sample;
+    eplb_result r;
 
+    if (!weight || !phy2log || !scratch) return EPLB_ERR_NULL;
+    if (num_rows < 1) return EPLB_ERR_COUNT;
+    r = eplb_replicate_scratch_size(num_log, num_phy, &needed);
     if (r != EPLB_OK) return r;
-    if (plan->log2phy && plan->log2phy_width > 0 &&
-        !eplb_p_array_fits(s->num_layers, s->num_experts, plan->log2phy_width))
-        return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "plan.log2phy_width");
-    if (first_layer < 0 || num_layers < 0 || first_layer > s->num_layers - num_layers)
-        return eplb_p_fail(why, EPLB_ERR_LAYER_RANGE, "first_layer, num_layers");
-    r = eplb_p_check_loads(weight, s->num_samples, s->num_layers, s->num_experts, first_layer, num_layers,
-                           why);
+    if (!eplb_p_is_one_of(replication, EPLB_NUM_REPLICATIONS) || fixup_steps < 0) return EPLB_ERR_OPTION;
+    if (!eplb_p_array_fits(num_rows, num_phy, 1)) return EPLB_ERR_OVERFLOW;
+    if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
+    r = eplb_p_check_loads(weight, 1, num_rows, num_log, 0, num_rows, NULL);
     if (r != EPLB_OK) return r;
-    a = eplb_p_arena_at(scratch);
-    eplb_p_carve_planning(&a, job, search);
+
+    a        = eplb_p_arena_at(scratch);
+    replicas = eplb_p_carve_replicas(&a, num_log, num_phy);
+    load     = EPLB_P_TAKE(&a, float, num_log);
+    replicas.load = load;
+    for (row = 0; row < num_rows; row++) {
+        size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
+        sample = eplb_p_one_sample(weight + log);
+        eplb_p_mean_load(&sample, num_log, load);
+        eplb_p_replicate(&side, 1, replication, fixup_steps, 0);
+        for (i = 0; i < num_phy; i++) {
+            int32_t spare = i - num_log;
+            phy2log[phy + (size_t)i] = spare < 0 ? i : replicas.expert[spare];
+            if (rank) rank[phy + (size_t)i] = spare < 0 ? 0 : replicas.rank[spare];
+        }
+        if (logcnt) eplb_p_copy_ids(logcnt + log, replicas.count, num_log);
+    }
     return EPLB_OK;
 }
 
-EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const eplb_options *options,
-                                           const float *weight, const eplb_plan *plan, void *scratch,
-                                           size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
-{
-    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
-    eplb_p_search search = EPLB_ZERO_INIT;
-    int32_t sides, layer, last, i;
-    eplb_result r = eplb_p_prepare(job, &search, problem, options, weight, plan, scratch, scratch_bytes,
-                                   first_layer, num_layers, NULL);
+/* ------------------------------------------------------------------------ a plan that is there */
 
-    if (r != EPLB_OK) return r;
-    sides = eplb_p_num_sides(job);
-    last  = first_layer + num_layers;
-    for (layer = first_layer; r == EPLB_OK && layer < last; layer += sides) {
-        if (sides > last - layer) sides = last - layer;
-        eplb_p_plan_layers(job, sides, &search, weight, layer);
-        for (i = 0; i < sides && r == EPLB_OK; i++) {
-            r = eplb_p_check_width(&job[i], plan, NULL);
-            if (r == EPLB_OK) eplb_p_store_layer(&job[i], plan);
-        }
+EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb_plan *plan,
+                                         const int32_t *slot_count, int32_t *count)
+{
+    size_t layers, experts, slots, layer, i;
+
+    if (!problem || !plan || !plan->phy2log || !slot_count || !count) return EPLB_ERR_NULL;
+    if (problem->num_layers < 1 || problem->num_experts < 1 || problem->num_replicas < 1)
+        return EPLB_ERR_COUNT;
+    if (problem->num_replicas < problem->num_experts) return EPLB_ERR_TOO_FEW;
+    if (!eplb_p_array_fits(problem->num_layers, problem->num_replicas, 1)) return EPLB_ERR_OVERFLOW;
+
+    layers  = (size_t)problem->num_layers;
+    experts = (size_t)problem->num_experts;
+    slots   = (size_t)problem->num_replicas;
+    for (layer = 0; layer < layers; layer++) {
+        eplb_result r = eplb_p_check_slot_counts(plan->phy2log + layer * slots, slot_count + layer * slots,
+                                                 problem->num_replicas, problem->num_experts);
+        if (r != EPLB_OK) return r;
     }
-    return r;
-}
 
-EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
-                                    const float *weight, const eplb_plan *plan, void *scratch,
-                                    size_t scratch_bytes)
-{
-    return eplb_rebalance_layers(problem, options, weight, plan, scratch, scratch_bytes, 0,
-                                 problem ? problem->num_layers : 0);
+    for (layer = 0; layer < layers; layer++) {
+        const int32_t *phy2log = plan->phy2log + layer * slots, *served = slot_count + layer * slots;
+        int32_t *sum = count + layer * experts;
+        for (i = 0; i < experts; i++) sum[i] = 0;
+        for (i = 0; i < slots; i++)
+            if (phy2log[i] != EPLB_P_EMPTY) sum[phy2log[i]] += served[i];
+    }
+    return EPLB_OK;
 }
 
 EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
@@ -4412,64 +4874,42 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
                                    eplb_layer_report *report, float *gpu_load, void *scratch,
                                    size_t scratch_bytes)
 {
-    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
+    const eplb_p_shape *s = &call.shape;
     eplb_p_evaluator v;
     eplb_p_arena a;
     int32_t layer, gpu;
-    eplb_result r = eplb_p_check_call(job, problem, options, weight, plan, scratch, scratch_bytes, NULL);
+    eplb_result r = eplb_p_check_call(&call);
 
     if (r != EPLB_OK) return r;
     if (!report) return EPLB_ERR_NULL;
-    r = eplb_p_check_loads(weight, job->shape.num_samples, job->shape.num_layers, job->shape.num_experts, 0,
-                           job->shape.num_layers, NULL);
+    r = eplb_p_check_loads(weight, s->num_samples, s->num_layers, s->num_experts, 0, s->num_layers, NULL);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
-    v = eplb_p_carve_evaluator(&a, job);
-    for (layer = 0; layer < job->shape.num_layers; layer++) {
-        r = eplb_p_count_replicas(job, eplb_p_layer_slots(job, plan, layer), &v);
+    v = eplb_p_carve_evaluator(&a, s);
+    for (layer = 0; layer < s->num_layers; layer++) {
+        r = eplb_p_count_replicas(&v, eplb_p_layer_slots(s, plan, layer));
         if (r != EPLB_OK) return r;
     }
 
-    for (layer = 0; layer < job->shape.num_layers; layer++) {
-        const int32_t *phy2log = eplb_p_layer_slots(job, plan, layer);
-        eplb_p_count_replicas(job, phy2log, &v);
-        eplb_p_report_layer(job, &v, weight, layer, phy2log, &report[layer]);
+    for (layer = 0; layer < s->num_layers; layer++) {
+        const int32_t *phy2log = eplb_p_layer_slots(s, plan, layer);
+        eplb_p_count_replicas(&v, phy2log);
+        eplb_p_report_layer(&v, weight, layer, phy2log, &report[layer]);
         if (!gpu_load) continue;
-        for (gpu = 0; gpu < job->shape.num_gpus; gpu++)
-            gpu_load[(size_t)layer * (size_t)job->shape.num_gpus + (size_t)gpu] =
-                eplb_p_reported(v.gpu_sum[gpu]);
+        for (gpu = 0; gpu < s->num_gpus; gpu++)
+            gpu_load[eplb_p_at(layer, s->num_gpus, gpu)] = eplb_p_reported(v.gpu_sum[gpu]);
     }
     return EPLB_OK;
 }
 
-EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_options *options,
-                                   const float *weight, const eplb_plan *plan, void *scratch,
-                                   size_t scratch_bytes, eplb_diagnosis *diagnosis)
-{
-    eplb_p_job job[EPLB_SIDES] = EPLB_ZERO_INIT;
-    eplb_p_search search = EPLB_ZERO_INIT;
-    int32_t layer;
-    eplb_result r;
+/* =================================================================================================
+   F. THE WINDOW
 
-    if (!diagnosis) return EPLB_ERR_NULL;
-    diagnosis->result       = EPLB_OK;
-    diagnosis->field        = "";
-    diagnosis->layer        = -1;
-    diagnosis->sample       = -1;
-    diagnosis->item         = -1;
-    diagnosis->width_needed = 0;
-    diagnosis->bytes_needed = 0;
-
-    r = eplb_p_prepare(job, &search, problem, options, weight, plan, scratch, scratch_bytes, 0,
-                       problem ? problem->num_layers : 0, diagnosis);
-    for (layer = 0; r == EPLB_OK && plan->log2phy && layer < job->shape.num_layers; layer++) {
-        eplb_p_plan_layers(job, 1, &search, weight, layer);
-        r = eplb_p_check_width(job, plan, diagnosis);
-    }
-    return r;
-}
-
-/* ------------------------------------------------------------------------------------ samples */
+   in     samples of load as they come
+   out    the last of them, as eplb_rebalance takes them
+   writes eplb_window, which is the caller's
+   calls  the ground, and the check of loads */
 
 /* The layout of a window's memory. A row of all layers was checked to fit size_t. */
 static eplb_window eplb_p_carve_window(eplb_p_arena *a, int32_t num_layers, int32_t num_experts,
@@ -4619,60 +5059,6 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
     return EPLB_OK;
 }
 
-/* Whether the slots of a layer hold experts, or nothing, and served no fewer than 0 tokens each, nor more of
-   one expert than int32_t can count. Where all slots together served no more than that, no expert needs a
-   sum of its own. */
-static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count,
-                                            int32_t num_slots, int32_t num_experts)
-{
-    int64_t sum = 0;
-    int32_t e, slot;
-
-    for (slot = 0; slot < num_slots; slot++) {
-        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1)) return EPLB_ERR_PLAN;
-        if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
-        sum += slot_count[slot];
-    }
-    if (sum <= INT32_MAX) return EPLB_OK;
-    for (e = 0; e < num_experts; e++) {
-        sum = 0;
-        for (slot = 0; slot < num_slots; slot++)
-            if (phy2log[slot] == e) sum += slot_count[slot];
-        if (sum > INT32_MAX) return EPLB_ERR_OVERFLOW;
-    }
-    return EPLB_OK;
-}
-
-EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb_plan *plan,
-                                         const int32_t *slot_count, int32_t *count)
-{
-    size_t layers, experts, slots, layer, i;
-
-    if (!problem || !plan || !plan->phy2log || !slot_count || !count) return EPLB_ERR_NULL;
-    if (problem->num_layers < 1 || problem->num_experts < 1 || problem->num_replicas < 1)
-        return EPLB_ERR_COUNT;
-    if (problem->num_replicas < problem->num_experts) return EPLB_ERR_TOO_FEW;
-    if (!eplb_p_array_fits(problem->num_layers, problem->num_replicas, 1)) return EPLB_ERR_OVERFLOW;
-
-    layers  = (size_t)problem->num_layers;
-    experts = (size_t)problem->num_experts;
-    slots   = (size_t)problem->num_replicas;
-    for (layer = 0; layer < layers; layer++) {
-        eplb_result r = eplb_p_check_slot_counts(plan->phy2log + layer * slots, slot_count + layer * slots,
-                                                 problem->num_replicas, problem->num_experts);
-        if (r != EPLB_OK) return r;
-    }
-
-    for (layer = 0; layer < layers; layer++) {
-        const int32_t *phy2log = plan->phy2log + layer * slots, *served = slot_count + layer * slots;
-        int32_t *sum = count + layer * experts;
-        for (i = 0; i < experts; i++) sum[i] = 0;
-        for (i = 0; i < slots; i++)
-            if (phy2log[i] != EPLB_P_EMPTY) sum[phy2log[i]] += served[i];
-    }
-    return EPLB_OK;
-}
-
 #undef EPLB_P_SSE2
 #undef EPLB_P_AVX2
 #undef EPLB_P_NEON
@@ -4686,7 +5072,15 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #undef EPLB_P_LEAST
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD
+#undef EPLB_P_NAME
+#undef EPLB_P_PRESETS
+#undef EPLB_P_PRESET_ROW
+#undef EPLB_P_PRESET_NAME
 #undef EPLB_P_SLACK
+#undef EPLB_P_ASAN
+#undef EPLB_P_POISON
+#undef EPLB_P_UNPOISON
+#undef EPLB_P_FORGET
 #undef EPLB_P_TAKE
 #undef EPLB_P_TAKE_ROWS
 #undef EPLB_P_SIGN
@@ -4694,6 +5088,9 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 #undef EPLB_P_SPLIT_STEPS
 #undef EPLB_P_SPLIT_LEAF
 #undef EPLB_P_CLOSE
+#undef EPLB_P_NEAR
+#undef EPLB_P_FAR_OFF
+#undef EPLB_P_SMALL
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT

@@ -34,6 +34,9 @@ static constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
 static constexpr uint32_t kNone     = 0xFFFFFFFFu; /* behind every load's bits and every index */
 static constexpr uint64_t kLast     = ~(uint64_t)0; /* a key behind every other */
 
+static_assert(EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1 && EPLB_NUM_INITS == EPLB_INIT_ZIGZAG + 1,
+              "the kernels know every way to pack");
+
 /* What a block may have without asking for more. An item takes 14 bytes in a candidate and 16 in
    replication, a pack 6; 512 cover what does not grow. */
 static constexpr size_t kMaxShared = 48 * 1024;
@@ -49,7 +52,7 @@ struct eplb_p_standing {
 /* One of the two packings, over all rows: a row is a layer (groups) or a node of a layer (GPUs). */
 struct eplb_p_cuda_packing {
     eplb_packing how;
-    int32_t      stage; /* EPLB_P_STAGE_* */
+    int32_t      stage; /* EPLB_P_DRAW_* */
     int32_t      n, m, room, rows, candidates;
     const float *load;          /* [rows, n] of the items */
     uint16_t    *placed;        /* [rows, candidates, n] item at each place, pack by pack */
@@ -58,13 +61,10 @@ struct eplb_p_cuda_packing {
 
 /* The argument of every kernel. */
 struct eplb_p_cuda_call {
-    int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_samples;
-    int32_t group_size, node_experts, node_slots;
+    eplb_p_shape shape;
     int32_t by_dhondt; /* slots of a node up to this one are given by D'Hondt, later ones by Sainte-Lague */
-    int32_t fixup_steps, max_replicas;
     int32_t replicate_at_once; /* the kernel of the layers also replicates: one group, one node */
-    uint64_t seed;
-    const float *weight, *sample_weight;
+    const float *weight;
     eplb_plan plan;
 
     float    *load;        /* [L, E] mean over the samples, scaled */
@@ -85,12 +85,6 @@ static __device__ __forceinline__ int32_t eplb_p_thread() { return (int32_t)thre
 static __device__ __forceinline__ int32_t eplb_p_threads() { return (int32_t)blockDim.x; }
 static __device__ __forceinline__ int32_t eplb_p_lane() { return (int32_t)threadIdx.x % kWarp; }
 static __device__ __forceinline__ int32_t eplb_p_warp() { return (int32_t)threadIdx.x / kWarp; }
-
-/* Where element (row, column) of a dense array of this width is. */
-static __device__ __forceinline__ size_t eplb_p_at(int32_t row, int32_t width, int32_t column)
-{
-    return (size_t)row * (size_t)width + (size_t)column;
-}
 
 static __device__ __forceinline__ uint64_t eplb_p_smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
@@ -160,10 +154,10 @@ static __device__ eplb_result eplb_p_check_layer(const eplb_p_cuda_call &c, cons
         }
         if (eplb_p_block_min(found, reduce) != COUNTING) return EPLB_ERR_OPTION;
     }
-    for (i = (uint64_t)eplb_p_thread(); i < (uint64_t)s.num * (uint64_t)c.num_experts;
+    for (i = (uint64_t)eplb_p_thread(); i < (uint64_t)s.num * (uint64_t)c.shape.num_experts;
          i += (uint64_t)eplb_p_threads()) {
-        eplb_result r = eplb_p_check_load(&s.load[i / (uint64_t)c.num_experts * s.stride +
-                                                  i % (uint64_t)c.num_experts]);
+        eplb_result r = eplb_p_check_load(&s.load[i / (uint64_t)c.shape.num_experts * s.stride +
+                                                  i % (uint64_t)c.shape.num_experts]);
         if (r == EPLB_OK) continue;
         first = i << 8 | (uint64_t)-r; /* the thread's first one; its code rides along */
         break;
@@ -180,7 +174,7 @@ static __device__ float eplb_p_heaviest_sample(const eplb_p_cuda_call &c, const 
     int32_t t, e;
 
     for (t = 0; t < s.num; t++)
-        for (e = eplb_p_thread(); e < c.num_experts; e += eplb_p_threads())
+        for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
             if (s.weight[t] > eplb_p_from_bits(heaviest) && eplb_p_sample_load(&s, t, e) > 0.0f)
                 heaviest = eplb_p_bits_at(&s.weight[t]);
     return eplb_p_from_bits(eplb_p_block_max_bits(heaviest, reduce));
@@ -195,7 +189,7 @@ static __device__ float eplb_p_layer_scale(const eplb_p_cuda_call &c, const eplb
 
     for (t = 0; t < s.num; t++) {
         if (!(eplb_p_sample_share(&s, t) > 0.0f)) continue;
-        for (e = eplb_p_thread(); e < c.num_experts; e += eplb_p_threads()) {
+        for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads()) {
             uint32_t bits = eplb_p_bits(eplb_p_sample_load(&s, t, e));
             if (bits > largest) largest = bits;
         }
@@ -213,7 +207,7 @@ static __device__ float eplb_p_count_samples(const eplb_p_cuda_call &c, const ep
 
     for (t = 0; t < s.num; t++) {
         uint32_t holds_load = 0;
-        for (e = eplb_p_thread(); e < c.num_experts; e += eplb_p_threads())
+        for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
             holds_load |= eplb_p_sample_load(&s, t, e) > 0.0f;
         if (eplb_p_block_max_bits(holds_load, reduce)) count = eplb_p_add(count, eplb_p_sample_share(&s, t));
     }
@@ -238,15 +232,15 @@ static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, float sca
 static __device__ void eplb_p_load_layer(const eplb_p_cuda_call &c, int32_t layer)
 {
     uint64_t *reduce = (uint64_t *)eplb_p_shared;
-    float *load = c.load + eplb_p_at(layer, c.num_experts, 0), scale = 0.0f, count = 1.0f;
+    float *load = c.load + eplb_p_at(layer, c.shape.num_experts, 0), scale = 0.0f, count = 1.0f;
     eplb_p_samples s;
     eplb_result result;
     int32_t i, group;
 
-    s.load     = c.weight + eplb_p_at(layer, c.num_experts, 0);
-    s.stride   = (size_t)c.num_layers * (size_t)c.num_experts;
-    s.num      = c.num_samples;
-    s.weight   = c.sample_weight;
+    s.load     = c.weight + eplb_p_at(layer, c.shape.num_experts, 0);
+    s.stride   = (size_t)c.shape.num_layers * (size_t)c.shape.num_experts;
+    s.num      = c.shape.num_samples;
+    s.weight   = c.shape.options.sample_weight;
     s.heaviest = 0.0f;
     result = eplb_p_check_layer(c, s, reduce);
     if (result == EPLB_OK) {
@@ -255,14 +249,14 @@ static __device__ void eplb_p_load_layer(const eplb_p_cuda_call &c, int32_t laye
         if (s.num > 1) count = eplb_p_count_samples(c, s, reduce);
     }
     if (c.plan.layer_status && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
-    for (i = eplb_p_thread(); i < c.num_experts; i += eplb_p_threads())
+    for (i = eplb_p_thread(); i < c.shape.num_experts; i += eplb_p_threads())
         load[i] = eplb_p_mean_of_expert(s, scale, count, i);
     __syncthreads(); /* for sums of groups or for replicating, which takes over the shared memory */
 
-    for (group = eplb_p_thread(); c.group_order && group < c.num_groups; group += eplb_p_threads()) {
+    for (group = eplb_p_thread(); c.group_order && group < c.shape.num_groups; group += eplb_p_threads()) {
         float sum = 0.0f;
-        for (i = 0; i < c.group_size; i++) sum = eplb_p_add(sum, load[group * c.group_size + i]);
-        c.group_load[eplb_p_at(layer, c.num_groups, group)] = sum;
+        for (i = 0; i < c.shape.group_size; i++) sum = eplb_p_add(sum, load[group * c.shape.group_size + i]);
+        c.group_load[eplb_p_at(layer, c.shape.num_groups, group)] = sum;
     }
 }
 
@@ -389,16 +383,16 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
 static __device__ int32_t eplb_p_expert_at(const eplb_p_cuda_call &c, int32_t layer, int32_t node,
                                            int32_t place)
 {
-    int32_t mlog = node * c.node_experts + place, group = mlog / c.group_size;
-    if (c.group_order) group = c.group_order[eplb_p_at(layer, c.num_groups, group)];
-    return group * c.group_size + mlog % c.group_size;
+    int32_t mlog = node * c.shape.node_experts + place, group = mlog / c.shape.group_size;
+    if (c.group_order) group = c.group_order[eplb_p_at(layer, c.shape.num_groups, group)];
+    return group * c.shape.group_size + mlog % c.shape.group_size;
 }
 
 /* What the plan says of an expert by itself: its count, and no slots beyond it. */
 static __device__ void eplb_p_store_count(const eplb_p_cuda_call &c, int32_t layer, int32_t expert,
                                           int32_t count)
 {
-    size_t at = eplb_p_at(layer, c.num_experts, expert), width;
+    size_t at = eplb_p_at(layer, c.shape.num_experts, expert), width;
     int32_t rank;
 
     if (c.plan.logcnt) c.plan.logcnt[at] = count;
@@ -412,22 +406,23 @@ static __device__ void eplb_p_store_count(const eplb_p_cuda_call &c, int32_t lay
 /* One node of a layer: its experts in mlog order -> replicas -> the loads of its slots. */
 static __device__ void eplb_p_replicate_node(const eplb_p_cuda_call &c, int32_t layer, int32_t node)
 {
-    size_t first_slot = eplb_p_at(layer, c.num_replicas, node * c.node_slots);
+    const eplb_options &o = c.shape.options;
+    size_t first_slot = eplb_p_at(layer, c.shape.num_replicas, node * c.shape.node_slots);
     eplb_p_cuda_replicas r;
     int32_t i, step;
 
-    eplb_p_carve_cuda_replicas(eplb_p_shared, c.node_experts, c.node_slots, &r);
+    eplb_p_carve_cuda_replicas(eplb_p_shared, c.shape.node_experts, c.shape.node_slots, &r);
     for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads()) {
-        r.load[i]    = c.load[eplb_p_at(layer, c.num_experts, eplb_p_expert_at(c, layer, node, i))];
+        r.load[i]    = c.load[eplb_p_at(layer, c.shape.num_experts, eplb_p_expert_at(c, layer, node, i))];
         r.count[i]   = 1;
         r.phy2log[i] = (uint16_t)i;
         r.rank[i]    = 0;
     }
     __syncthreads();
     if (eplb_p_warp() == 0) {
-        eplb_p_give_slots_by_warp(r, r.num_log, c.by_dhondt, EPLB_P_DHONDT, c.max_replicas);
-        eplb_p_give_slots_by_warp(r, c.by_dhondt, r.num_phy, EPLB_P_SAINTE_LAGUE, c.max_replicas);
-        for (step = 0; step < c.fixup_steps && eplb_p_fixup_by_warp(r, c.max_replicas); step++) {}
+        eplb_p_give_slots_by_warp(r, r.num_log, c.by_dhondt, EPLB_P_DHONDT, o.max_replicas);
+        eplb_p_give_slots_by_warp(r, c.by_dhondt, r.num_phy, EPLB_P_SAINTE_LAGUE, o.max_replicas);
+        for (step = 0; step < o.fixup_steps && eplb_p_fixup_by_warp(r, o.max_replicas); step++) {}
     }
     __syncthreads();
     for (i = eplb_p_thread(); i < r.num_phy; i += eplb_p_threads()) {
@@ -453,7 +448,8 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
 static __global__ void __launch_bounds__(kMaxThreads, 1)
     eplb_p_replicate_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
-    eplb_p_replicate_node(c, (int32_t)blockIdx.x / c.num_nodes, (int32_t)blockIdx.x % c.num_nodes);
+    eplb_p_replicate_node(c, (int32_t)blockIdx.x / c.shape.num_nodes,
+                          (int32_t)blockIdx.x % c.shape.num_nodes);
 }
 
 /* --------------------------------------------------------------------------------------- finish */
@@ -461,21 +457,22 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
 /* An item of a packing has its place for good: place idx, pack by pack. */
 static __device__ void eplb_p_finish_item(const eplb_p_cuda_call &c, int32_t row, int32_t idx, int32_t item)
 {
-    int32_t layer = row / c.num_nodes, slot = row % c.num_nodes * c.node_slots + idx, expert, rank;
+    int32_t layer = row / c.shape.num_nodes, expert, rank;
+    int32_t slot = row % c.shape.num_nodes * c.shape.node_slots + idx;
     size_t at;
 
-    if (c.packing.stage == EPLB_P_STAGE_GROUPS) {
+    if (c.packing.stage == EPLB_P_DRAW_GROUPS) {
         c.group_order[eplb_p_at(row, c.packing.n, idx)] = (uint16_t)item;
         return;
     }
-    at     = eplb_p_at(row, c.node_slots, item);
+    at     = eplb_p_at(row, c.shape.node_slots, item);
     expert = c.slot_expert[at];
     rank   = c.slot_rank[at];
-    at     = eplb_p_at(layer, c.num_replicas, slot);
+    at     = eplb_p_at(layer, c.shape.num_replicas, slot);
     c.plan.phy2log[at] = expert;
     if (c.plan.phyrank) c.plan.phyrank[at] = rank;
     if (!c.plan.log2phy || rank >= c.plan.log2phy_width) return;
-    at = eplb_p_at(layer, c.num_experts, expert) * (size_t)c.plan.log2phy_width + (size_t)rank;
+    at = eplb_p_at(layer, c.shape.num_experts, expert) * (size_t)c.plan.log2phy_width + (size_t)rank;
     c.plan.log2phy[at] = slot;
 }
 
@@ -527,15 +524,11 @@ static __device__ void eplb_p_make_keys(const eplb_p_cuda_candidate &p, const ep
                                         const float *item_load, uint64_t seed, int32_t row, int32_t stage,
                                         int32_t candidate)
 {
-    uint32_t counter[4], word[4] = {0, 0, 0, 0};
+    uint32_t word[4] = {0, 0, 0, 0};
     int32_t quad, i;
 
-    counter[1] = (uint32_t)candidate;
-    counter[2] = (uint32_t)row;
-    counter[3] = (uint32_t)stage;
     for (quad = eplb_p_thread(); 4 * quad < eplb_p_whole_warps(p.n); quad += eplb_p_threads()) {
-        counter[0] = (uint32_t)quad;
-        if (candidate > 0) eplb_p_philox(seed, counter, word);
+        if (candidate > 0) eplb_p_draw(seed, stage, (uint32_t)row, candidate, (uint32_t)quad, word);
         for (i = 0; i < 4; i++) {
             int32_t item = 4 * quad + i;
             float load = item < p.n ? item_load[item] : 0.0f;
@@ -670,7 +663,7 @@ static __device__ uint64_t eplb_p_swap_key(const eplb_p_cuda_candidate &p, float
     return eplb_p_heavy_first(worth, (int32_t)p.held[u] << 16 | (int32_t)p.held[v]);
 }
 
-static __device__ float eplb_p_worth(uint64_t swap) { return eplb_p_from_bits(~(uint32_t)(swap >> 32)); }
+static __device__ float eplb_p_key_worth(uint64_t swap) { return eplb_p_from_bits(~(uint32_t)(swap >> 32)); }
 
 /* The gain of the swap of places u and v, where D is by how much the pack of u is heavier. */
 static __device__ float eplb_p_gain_at(const eplb_p_cuda_candidate &p, int32_t u, int32_t v, float D)
@@ -807,7 +800,7 @@ static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidat
         }
     }
     best = eplb_p_block_min(best, p.reduce);
-    return best != kLast && eplb_p_worth(best) > *p.tiny ? best : kLast;
+    return best != kLast && eplb_p_key_worth(best) > *p.tiny ? best : kLast;
 }
 
 struct eplb_p_cuda_pair { /* of packs */
@@ -815,7 +808,7 @@ struct eplb_p_cuda_pair { /* of packs */
     float   D; /* by how much */
 };
 
-static __device__ eplb_p_cuda_pair eplb_p_pair_of(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
+static __device__ eplb_p_cuda_pair eplb_p_cuda_pair_of(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
 {
     eplb_p_cuda_pair pair = {a, b, 0.0f};
     if (p.pack_load[b] > p.pack_load[a]) pair = {b, a, 0.0f};
@@ -827,20 +820,20 @@ static __device__ eplb_p_cuda_pair eplb_p_pair_of(const eplb_p_cuda_candidate &p
 static __device__ eplb_p_cuda_pair eplb_p_numbered_pair(const eplb_p_cuda_candidate &p, int32_t number)
 {
     int32_t a = number / p.m, b = number % p.m;
-    return a < b && a < p.m ? eplb_p_pair_of(p, a, b) : eplb_p_pair_of(p, 0, 0);
+    return a < b && a < p.m ? eplb_p_cuda_pair_of(p, a, b) : eplb_p_cuda_pair_of(p, 0, 0);
 }
 
 /* The best swap of a pair, by the fall in squares that it is worth. */
 static __device__ uint64_t eplb_p_by_fall(const eplb_p_cuda_pair &pair, uint64_t swap)
 {
     if (swap == kLast) return kLast;
-    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_worth(swap), pair.D), eplb_p_index(swap));
+    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_key_worth(swap), pair.D), eplb_p_index(swap));
 }
 
 /* Whether a pair may have a swap that falls as far as the best one so far. */
 static __device__ bool eplb_p_may_fall_further(const eplb_p_cuda_pair &pair, uint64_t best)
 {
-    return pair.D > 0.0f && (best == kLast || !(eplb_p_largest_fall(pair.D) < eplb_p_worth(best)));
+    return pair.D > 0.0f && (best == kLast || !(eplb_p_largest_fall(pair.D) < eplb_p_key_worth(best)));
 }
 
 /* The best swap of the 32 pairs from a number on, or the one from before; all by one warp. Each lane
@@ -871,12 +864,12 @@ static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p)
 {
     int32_t heavy = eplb_p_heaviest_pack_by_warp(p), light = eplb_p_lightest_pack_by_warp(p), start;
     uint64_t swap = eplb_p_best_swap_by_warp(p, heavy, light);
-    uint64_t best = eplb_p_by_fall(eplb_p_pair_of(p, heavy, light), swap);
+    uint64_t best = eplb_p_by_fall(eplb_p_cuda_pair_of(p, heavy, light), swap);
 
     for (start = eplb_p_warp() * kWarp; start < p.m * p.m; start += eplb_p_threads())
         best = eplb_p_l2_of_pairs(p, start, best);
     best = eplb_p_block_min(best, p.reduce);
-    return best != kLast && eplb_p_fall_counts(eplb_p_worth(best), *p.tiny) ? best : kLast;
+    return best != kLast && eplb_p_fall_counts(eplb_p_key_worth(best), *p.tiny) ? best : kLast;
 }
 
 /* The next swap, the same in all threads of the block. */
@@ -942,7 +935,7 @@ static __device__ void eplb_p_pack_candidate(const eplb_p_cuda_call &c, const ep
     const eplb_p_cuda_packing &packing = c.packing;
     const float *item_load = packing.load + eplb_p_at(row, packing.n, 0);
 
-    eplb_p_make_keys(p, &packing.how, item_load, c.seed, row, packing.stage, candidate);
+    eplb_p_make_keys(p, &packing.how, item_load, c.shape.options.seed, row, packing.stage, candidate);
     __syncthreads();
     eplb_p_order_candidate(p, item_load);
     __syncthreads();
@@ -1073,40 +1066,29 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
                                     eplb_p_cuda_plan *plan)
 {
     eplb_p_cuda_call *c = &plan->call;
+    eplb_p_shape *shape = &c->shape;
     eplb_options host_options = EPLB_ZERO_INIT;
-    eplb_p_job job;
     eplb_result r;
 
     if (options) host_options = *options;
     host_options.sample_weight = NULL; /* on the device, where it is checked */
-    r = eplb_p_resolve(problem, options ? &host_options : NULL, &job, NULL);
+    r = eplb_p_resolve(problem, options ? &host_options : NULL, shape, NULL);
     if (r != EPLB_OK) return r;
-    if (job.options.effort > 0) return EPLB_ERR_OPTION;
+    if (shape->options.effort > 0) return EPLB_ERR_OPTION;
+    if (options) shape->options.sample_weight = options->sample_weight;
+    if (shape->options.replication != EPLB_REPLICATE_HYBRID) shape->options.fixup_steps = 0;
 
-    c->num_layers    = job.shape.num_layers;
-    c->num_experts   = job.shape.num_experts;
-    c->num_replicas  = job.shape.num_replicas;
-    c->num_groups    = job.shape.num_groups;
-    c->num_nodes     = job.shape.num_nodes;
-    c->num_samples   = job.shape.num_samples;
-    c->group_size    = job.group_size;
-    c->node_experts  = job.node_experts;
-    c->node_slots    = job.node_slots;
-    c->by_dhondt     = job.node_slots;
-    c->by_dhondt -= eplb_p_last_tenth(job.node_slots - job.node_experts, job.options.replication);
-    c->fixup_steps   = job.options.replication == EPLB_REPLICATE_HYBRID ? job.options.fixup_steps : 0;
-    c->max_replicas  = job.options.max_replicas;
-    c->seed          = job.options.seed;
-    c->sample_weight = options ? options->sample_weight : NULL;
-    c->replicate_at_once = job.shape.num_groups == 1 && job.shape.num_nodes == 1;
-    plan->packs_groups = job.node_groups > 1;
+    c->by_dhondt = shape->node_slots;
+    c->by_dhondt -= eplb_p_last_tenth(shape->node_slots - shape->node_experts, shape->options.replication);
+    c->replicate_at_once = shape->num_groups == 1 && shape->num_nodes == 1;
+    plan->packs_groups   = shape->node_groups > 1;
     if (plan->packs_groups)
-        r = eplb_p_plan_packing(&plan->groups, &job.options.group_packing, EPLB_P_STAGE_GROUPS,
-                                job.shape.num_layers, job.shape.num_groups, job.shape.num_nodes);
+        r = eplb_p_plan_packing(&plan->groups, &shape->options.group_packing, EPLB_P_DRAW_GROUPS,
+                                shape->num_layers, shape->num_groups, shape->num_nodes);
     if (r != EPLB_OK) return r;
-    return eplb_p_plan_packing(&plan->gpus, &job.options.gpu_packing, EPLB_P_STAGE_GPUS,
-                               (int64_t)job.shape.num_layers * job.shape.num_nodes, job.node_slots,
-                               job.node_gpus);
+    return eplb_p_plan_packing(&plan->gpus, &shape->options.gpu_packing, EPLB_P_DRAW_GPUS,
+                               (int64_t)shape->num_layers * shape->num_nodes, shape->node_slots,
+                               shape->node_gpus);
 }
 
 static void eplb_p_carve_cuda_packing(eplb_p_arena *a, eplb_p_cuda_packing *packing)
@@ -1122,17 +1104,19 @@ static void eplb_p_carve_cuda_packing(eplb_p_arena *a, eplb_p_cuda_packing *pack
 static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_plan *plan)
 {
     eplb_p_cuda_call *c = &plan->call;
-    size_t slots = (size_t)c->num_replicas;
+    const eplb_p_shape *shape = &c->shape;
+    size_t experts = (size_t)shape->num_experts, slots = (size_t)shape->num_replicas;
+    size_t groups = (size_t)shape->num_groups;
 
-    c->load        = (float *)eplb_p_take(a, c->num_layers, sizeof(float) * (size_t)c->num_experts);
-    c->slot_load   = (float *)eplb_p_take(a, c->num_layers, sizeof(float) * slots);
-    c->slot_expert = (int32_t *)eplb_p_take(a, c->num_layers, sizeof(int32_t) * slots);
-    c->slot_rank   = (int32_t *)eplb_p_take(a, c->num_layers, sizeof(int32_t) * slots);
+    c->load        = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * experts);
+    c->slot_load   = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * slots);
+    c->slot_expert = (int32_t *)eplb_p_take(a, shape->num_layers, sizeof(int32_t) * slots);
+    c->slot_rank   = (int32_t *)eplb_p_take(a, shape->num_layers, sizeof(int32_t) * slots);
     plan->gpus.load = c->slot_load;
     eplb_p_carve_cuda_packing(a, &plan->gpus);
     if (!plan->packs_groups) return;
-    c->group_load  = (float *)eplb_p_take(a, c->num_layers, sizeof(float) * (size_t)c->num_groups);
-    c->group_order = (uint16_t *)eplb_p_take(a, c->num_layers, sizeof(uint16_t) * (size_t)c->num_groups);
+    c->group_load  = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * groups);
+    c->group_order = (uint16_t *)eplb_p_take(a, shape->num_layers, sizeof(uint16_t) * groups);
     plan->groups.load = c->group_load;
     eplb_p_carve_cuda_packing(a, &plan->groups);
 }
@@ -1164,21 +1148,21 @@ static eplb_result eplb_p_launch_layers(const eplb_p_cuda_plan *plan, cudaStream
     eplb_p_cuda_replicas replicas;
     size_t shared = sizeof(uint64_t) * kMaxWarps, replicating;
 
-    replicating = eplb_p_carve_cuda_replicas(NULL, c->node_experts, c->node_slots, &replicas);
+    replicating = eplb_p_carve_cuda_replicas(NULL, c->shape.node_experts, c->shape.node_slots, &replicas);
     if (c->replicate_at_once && replicating > shared) shared = replicating;
-    return eplb_p_launch(eplb_p_layers_kernel, c->num_layers, eplb_p_threads_for(c->num_experts, kMaxThreads),
-                         shared, c, stream);
+    return eplb_p_launch(eplb_p_layers_kernel, c->shape.num_layers,
+                         eplb_p_threads_for(c->shape.num_experts, kMaxThreads), shared, c, stream);
 }
 
 static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_plan *plan, cudaStream_t stream)
 {
     const eplb_p_cuda_call *c = &plan->call;
     eplb_p_cuda_replicas replicas;
-    size_t shared = eplb_p_carve_cuda_replicas(NULL, c->node_experts, c->node_slots, &replicas);
+    size_t shared = eplb_p_carve_cuda_replicas(NULL, c->shape.node_experts, c->shape.node_slots, &replicas);
 
     if (c->replicate_at_once) return EPLB_OK;
     return eplb_p_launch(eplb_p_replicate_kernel, plan->gpus.rows,
-                         eplb_p_threads_for(c->node_slots, kMaxThreads), shared, c, stream);
+                         eplb_p_threads_for(c->shape.node_slots, kMaxThreads), shared, c, stream);
 }
 
 /* The kernel whose lanes hold as few packs as will do. */
@@ -1238,7 +1222,7 @@ static eplb_result eplb_p_attach(eplb_p_cuda_plan *p, const float *weight, const
     if (r != EPLB_OK) return r;
     if (!weight || !plan || !plan->phy2log) return EPLB_ERR_NULL;
     if (plan->log2phy && plan->log2phy_width > 0 &&
-        !eplb_p_array_fits(c->num_layers, c->num_experts, plan->log2phy_width))
+        !eplb_p_array_fits(c->shape.num_layers, c->shape.num_experts, plan->log2phy_width))
         return EPLB_ERR_OVERFLOW;
     a = eplb_p_arena_at(scratch);
     eplb_p_carve_call(&a, p);

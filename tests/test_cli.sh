@@ -1,7 +1,7 @@
 # test_cli.sh - the program eplb from outside: what it prints, the plans it writes, what it reads, how it
 # replays a trace, its pictures, and what it says of wrong files and arguments; and the generator of the
 # sample.
-. tests/check.sh
+. tests/check/check.sh
 
 SAMPLE=examples/data/loads_58x256.csv
 LC_ALL=C
@@ -681,7 +681,7 @@ check 'no load is blue' grep -q '^<path fill="#2166ac" d="M0 0h1v1h-1z"/>$' "$TM
 check 'the mean is grey' grep -q '^<path fill="#f2f2f2" d="M1 0h2v1h-2z"/>$' "$TMP/steep.svg"
 check 'twice the mean is red' grep -q '^<path fill="#a50f20" d="M3 0h1v1h-1z"/>$' "$TMP/steep.svg"
 awk 'BEGIN { for (e = 0; e < 1000; e++) printf "%s%d", e ? "," : "", e % 7; print "" }' >"$TMP/wide.csv"
-eplb plan "$TMP/wide.csv" --replicas 1000 --gpus 1000 --layers 0 --svg "$TMP/wide.svg" >"$TMP/nothing"
+eplb plan "$TMP/wide.csv" --replicas 1000 --gpus 1000 --layers 0 --svg "$TMP/wide.svg" >"$TMP/nothing" 2>&1
 check 'a thousand GPUs share cells' grep -q 'GPU, the most loaded of neighbours' "$TMP/wide.svg"
 check 'and their picture is XML' awk -f "$TMP/xml.awk" "$TMP/wide.svg"
 
@@ -909,7 +909,7 @@ check 'wrong JSON from standard input' sh -c \
     "printf '[[1],\n [2,3]]' | $RUN_ENV '$BUILD/eplb' plan - --replicas 8 --gpus 2 2>&1 |
         grep -F -x '<stdin>:2:5: more than the 1 loads of the rows above'"
 check 'JSON of one sample is too short for replay' \
-    fails 2 'eplb: --window 1 needs 2 samples, to plan on and to score on; the file has 1' \
+    fails 2 'eplb: replay needs samples in time, to plan on and to score on; the file has one' \
     replay "$TMP/two.json" $trace --window 1
 
 check 'an input that is not there' fails 2 "eplb: $TMP/none.csv: No such file or directory" \
@@ -930,7 +930,7 @@ refused "plan needs --replicas$hint" --gpus 8
 refused "plan needs --gpus$hint" --replicas 16
 refused "unknown option '--colour'$hint" --colour red
 refused "unknown option '-q'$hint" -q
-refused "unknown option '--gpus8'$hint" --gpus8
+refused "unknown option '--gpus8'; did you mean '--gpus'?" --gpus8
 refused "the file 'other.csv' stands there twice" other.csv other.csv
 refused "--gpus $whole '0'" --replicas 16 --gpus 0
 refused "--gpus $whole '-8'" --replicas 16 --gpus -8
@@ -947,19 +947,21 @@ refused "--policy is auto, hierarchical or global, not 'local'" --policy local
 refused "there is no preset 'finest'; try 'eplb presets'" --preset finest
 refused "--layers needs a layer or a range such as 3-7, not '1-'" --layers 1-
 refused "--layers needs a layer or a range such as 3-7, not '3-1'" --layers 3-1
-refused '--layers 1-2, but the last layer is 1' --replicas 16 --gpus 8 --layers 1-2
-refused '--show 1, but the layers planned are 0-0' --replicas 16 --gpus 8 --layers 0 --show 1
-refused '--replicas 15 is not a multiple of --gpus 8' --replicas 15 --gpus 8
-refused '--gpus 8 is not a multiple of --nodes 3' --replicas 16 --gpus 8 --nodes 3
-refused '--groups 3 is not a multiple of --nodes 2' \
+refused '--layers 1-2, but the layers are 0-1' --replicas 16 --gpus 8 --layers 1-2
+refused '--show 1, but the layers planned are 0' --replicas 16 --gpus 8 --layers 0 --show 1
+refused '--replicas 15 is not a multiple of --gpus 8; 16 slots would divide' --replicas 15 --gpus 8
+refused '--gpus 8 is not a multiple of --nodes 3; 2 or 4 nodes would divide them' \
+    --replicas 16 --gpus 8 --nodes 3
+refused '--groups 3 is not a multiple of --nodes 2; 2 or 4 would do, and --policy global needs no multiple' \
     --replicas 16 --gpus 8 --nodes 2 --groups 3 --policy hierarchical
-refused '--groups 8 does not divide the 12 experts of a layer' --replicas 16 --gpus 8 --nodes 2 --groups 8
-refused '--replicas 8 is less than the 12 experts of a layer' --replicas 8 --gpus 8
-refused '--max-replicas 1 leaves some of the 16 slots empty with 12 experts' \
+refused '--groups 8 does not divide the 12 experts of a layer; with 2 nodes 6 or 12 would' \
+    --replicas 16 --gpus 8 --nodes 2 --groups 8
+refused '--replicas 8 is less than the 12 experts of a layer; 16 would do' --replicas 8 --gpus 8
+refused '--max-replicas 1 leaves some of the 16 slots empty with 12 experts; 2 would do' \
     --replicas 16 --gpus 8 --max-replicas 1
-refused "there is no preset 'l2,l2'; try 'eplb presets'" --preset l2,l2
-refused "unknown option '--window'$hint" --window 3
-refused "unknown option '--history'$hint" --history 3
+refused "--preset takes one preset here, not 'l2,l2': several are for replay" --preset l2,l2
+refused "plan has no option '--window', which is for replay$hint" --window 3
+refused "plan has no option '--history', which is for replay$hint" --history 3
 refused "--effort needs a whole number from 0 to 2147483647, not '-1'" --effort -1
 for half_life in 0 -1 1e999 nan inf 0x1 3x ''; do
     refused "--half-life needs a number of samples above 0, not '$half_life'" "--half-life=$half_life"
@@ -973,17 +975,18 @@ replay_refused() { # the line after `eplb: `, arguments of eplb replay on a trac
 replay_refused "replay needs --window$hint"
 replay_refused "--window $whole '0'" --window 0
 replay_refused "--history $whole '0'" --window 2 --history 0
-replay_refused '--window 21 needs 42 samples, to plan on and to score on; the file has 40' --window 21
-replay_refused '--window 2147483647 needs 4294967294 samples, to plan on and to score on; the file has 40' \
-    --window 2147483647
+needs='samples, to plan on and to score on; the file has 40, so that 20 is the most'
+replay_refused "--window 21 needs 42 $needs" --window 21
+replay_refused "--window 2147483647 needs 4294967294 $needs" --window 2147483647
 replay_refused "there is no preset 'best one'; try 'eplb presets'" --window 4 --preset 'l2,best one'
 replay_refused "there is no preset ''; try 'eplb presets'" --window 4 --preset l2,
 replay_refused "--preset has 'l2' twice" --window 4 --preset l2,deepseek,l2
-replay_refused "unknown option '--json'$hint" --window 4 --json x.json
-replay_refused "unknown option '--show'$hint" --window 4 --show 0
-replay_refused "unknown option '--layers'$hint" --window 4 --layers 0
-replay_refused '--replicas 72 is not a multiple of --gpus 7' --window 4 --gpus 7
-replay_refused '--groups 3 is not a multiple of --nodes 2' \
+replay_refused "replay has no option '--json', which is for plan and score$hint" --window 4 --json x.json
+replay_refused "replay has no option '--show', which is for plan and score$hint" --window 4 --show 0
+replay_refused "replay has no option '--layers', which is for plan and score$hint" --window 4 --layers 0
+replay_refused '--replicas 72 is not a multiple of --gpus 7; 77 slots would divide' --window 4 --gpus 7
+replay_refused \
+    '--groups 3 is not a multiple of --nodes 2; 2 or 4 would do, and --policy global needs no multiple' \
     --window 4 --nodes 2 --groups 3 --policy hierarchical
 check 'one file of replay for two outputs is refused' fails 2 "eplb: --csv and --svg cannot both be 'x'" \
     replay "$TMP/steps.csv" $steps --window 4 --csv x --svg x
@@ -996,7 +999,7 @@ check 'two plans on standard output are refused' fails 2 "eplb: --json and --csv
     plan "$TMP/two.csv" --replicas 16 --gpus 8 --json - --csv -
 check 'a plan and a picture there too' fails 2 "eplb: --json and --svg cannot both be '-'" \
     plan "$TMP/two.csv" --replicas 16 --gpus 8 --json - --svg -
-check 'an unknown command is refused' fails 2 "eplb: unknown command 'pln'$hint" pln "$TMP/two.csv"
+check 'an unknown command is refused' fails 2 "eplb: unknown command 'pln'; did you mean 'plan'?" pln "$TMP/two.csv"
 check 'an argument of presets is refused' fails 2 "eplb: unexpected 'x' after presets$hint" presets x
 
 check 'none of these left a file or changed one' \

@@ -1,7 +1,7 @@
 # test_cli_reading.sh - what the program eplb makes of files of loads: the forms of CSV, what its header's
 # names stand for, several files at a time, steps, axes, and memory. Forms of the same loads must give the
 # same plan; what cannot be read is refused in one line that names the cause.
-. tests/check.sh
+. tests/check/check.sh
 
 LC_ALL=C
 export LC_ALL
@@ -429,8 +429,9 @@ sed '/^3,/d' "$TMP/by_slot.csv" >"$TMP/by_slot5.csv"
 sed '/^3,/d' "$TMP/by_expert.csv" >"$TMP/by_expert5.csv"
 same_slots 'of which loads have some layers' "$TMP/by_expert5.csv" "$TMP/force.json" "$TMP/by_slot5.csv" \
     --axes LP
-refused_whole 'a layer that the map lacks' 'layer,expert,count\n4,0,1\n' \
-    ": layer 4 is not in the plan of --map $TMP/force.json" --axes LP --map "$TMP/force.json"
+printf 'layer,expert,count\n4,0,1\n' >"$TMP/layer4.csv"
+check 'refused: a layer that the map lacks' fails "eplb: $TMP/force.json: no plan of layer 4; the layers are 3, 5" \
+    plan "$TMP/layer4.csv" --replicas 6 --gpus 3 --axes LP --map "$TMP/force.json"
 refused_whole 'fewer slots than in the map' '2,4,1,5,3\n' \
     " has 5 slots in a layer, but --map $TMP/lone_map.json has 6" --axes P --map "$TMP/lone_map.json"
 refused_whole 'more slots than in the map' 'expert,count\n6,1\n' \

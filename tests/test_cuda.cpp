@@ -14,7 +14,7 @@
 #include <math.h>
 
 #ifdef EMULATED_CUDA
-enum { NUM_RANDOM = 3000, NUM_EXTREME = 400 }; /* a fraction of a minute */
+enum { NUM_RANDOM = 300, NUM_EXTREME = 400 }; /* a fraction of a minute */
 #else
 enum { NUM_RANDOM = 20000, NUM_EXTREME = 2000 };
 static void emulated_seed(uint64_t) {}

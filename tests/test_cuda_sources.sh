@@ -1,6 +1,6 @@
 # test_cuda_sources.sh - the GPU companion as others meet it: its header is plain C, its object adds two
 # names to a program, its example runs (on the emulation, and so it prints what a GPU would).
-. tests/check.sh
+. tests/check/check.sh
 CC=${CC:-cc}
 strict='-Wall -Wextra -Wpedantic -Wstrict-prototypes -Werror -I. -Itests/emulated'
 

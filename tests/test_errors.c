@@ -383,7 +383,7 @@ enum { NUM_NOISE_SCALES = sizeof noise_scales / sizeof *noise_scales };
 static void test_fields(void)
 {
     for (size_t i = 0; i < sizeof bad_problems / sizeof *bad_problems; i++) {
-        for (int32_t policy = EPLB_POLICY_AUTO; policy <= EPLB_POLICY_GLOBAL; policy++) {
+        for (int32_t policy = 0; policy < EPLB_NUM_POLICIES; policy++) {
             const bad_field *bad = &bad_problems[i];
             arguments        a = good_arguments();
             options.policy = policy;
@@ -767,7 +767,7 @@ static void test_bad_plans(void)
     }
 }
 
-/* ----------------------------------------------------------------------------------- balanced packing */
+/* ------------------------------------------------------------------------- packing and replication */
 
 /* The outputs share the world with those of the whole pipeline. */
 enum {
@@ -776,118 +776,226 @@ enum {
     TOO_HUGE = SIZE_IS_64_BITS ? EPLB_ERR_SCRATCH_SIZE : EPLB_ERR_OVERFLOW
 };
 
-typedef struct packing_arguments {
+/* Of both steps: items into packs, experts onto slots. */
+typedef struct step_arguments {
     const float *weight;
-    int32_t      rows, items, packs;
-    eplb_packing how;
-    int32_t     *pack_index, *rank_in_pack;
+    int32_t      rows;
+    int32_t      items, into;
+    eplb_packing how;                      /* of packing alone */
+    int32_t      replication, fixup_steps; /* of replication alone */
+    int32_t     *to, *rank;
+    int32_t     *count;                    /* of replication alone */
     void        *scratch;
     size_t       scratch_bytes;
-} packing_arguments;
+} step_arguments;
 
-static packing_arguments good_packing(void)
+static eplb_result pack(const step_arguments *a)
 {
-    packing_arguments p;
+    return eplb_balanced_packing(a->weight, a->rows, a->items, a->into, &a->how, 1, a->to, a->rank, a->scratch,
+                                 a->scratch_bytes);
+}
+
+static eplb_result pack_size(const step_arguments *a, size_t *bytes)
+{
+    return eplb_packing_scratch_size(a->items, a->into, &a->how, bytes);
+}
+
+static eplb_result replicate(const step_arguments *a)
+{
+    return eplb_replicate_experts(a->weight, a->rows, a->items, a->into, a->replication, a->fixup_steps, a->to,
+                                  a->rank, a->count, a->scratch, a->scratch_bytes);
+}
+
+static eplb_result replicate_size(const step_arguments *a, size_t *bytes)
+{
+    return eplb_replicate_scratch_size(a->items, a->into, bytes);
+}
+
+#define STEP(field) #field, offsetof(step_arguments, field)
+
+static const bad_field bad_steps[] = { /* of both */
+    {STEP(weight), 0, EPLB_ERR_NULL},
+    {STEP(to), 0, EPLB_ERR_NULL},
+    {STEP(scratch), 0, EPLB_ERR_NULL},
+    {STEP(rows), 0, EPLB_ERR_COUNT},
+    {STEP(rows), -1, EPLB_ERR_COUNT},
+    {STEP(rows), INT32_MIN, EPLB_ERR_COUNT},
+};
+
+static const bad_field bad_replications[] = {
+    {STEP(replication), -1, EPLB_ERR_OPTION},
+    {STEP(replication), 2, EPLB_ERR_OPTION},
+    {STEP(replication), INT32_MIN, EPLB_ERR_OPTION},
+    {STEP(replication), INT32_MAX, EPLB_ERR_OPTION},
+    {STEP(fixup_steps), -1, EPLB_ERR_OPTION},
+    {STEP(fixup_steps), INT32_MIN, EPLB_ERR_OPTION},
+};
+
+typedef struct bad_counts {
+    int32_t     items, into;
+    eplb_result want;
+} bad_counts;
+
+static const bad_counts bad_packs[] = {
+    {0, PACKS, EPLB_ERR_COUNT}, {-1, PACKS, EPLB_ERR_COUNT}, {INT32_MIN, PACKS, EPLB_ERR_COUNT},
+    {ITEMS, 0, EPLB_ERR_COUNT}, {ITEMS, -1, EPLB_ERR_COUNT}, {ITEMS, INT32_MIN, EPLB_ERR_COUNT},
+    {ITEMS, 5, EPLB_ERR_DIVIDE}, {ITEMS, 24, EPLB_ERR_DIVIDE}, {ITEMS, INT32_MAX, EPLB_ERR_DIVIDE},
+};
+
+static const bad_counts bad_slots[] = {
+    {0, PHY, EPLB_ERR_COUNT}, {-1, PHY, EPLB_ERR_COUNT}, {INT32_MIN, PHY, EPLB_ERR_COUNT},
+    {LOG, 0, EPLB_ERR_COUNT}, {LOG, -1, EPLB_ERR_COUNT}, {LOG, INT32_MIN, EPLB_ERR_COUNT},
+    {LOG, LOG - 1, EPLB_ERR_TOO_FEW}, {INT32_MAX, PHY, EPLB_ERR_TOO_FEW}, {2, 1, EPLB_ERR_TOO_FEW},
+};
+
+/* Packing and replication by themselves, and what each refuses, one thing at a time. */
+typedef struct lone_step {
+    const char *name;
+    int32_t     items, into;
+    eplb_result (*run)(const step_arguments *a);
+    eplb_result (*size)(const step_arguments *a, size_t *bytes);
+    const bad_field  *fields; /* beside bad_steps */
+    size_t            num_fields;
+    const bad_counts *counts;
+    size_t            num_counts;
+} lone_step;
+
+#define TABLE(rows) rows, sizeof rows / sizeof *rows
+
+static const lone_step packing = {"eplb_balanced_packing", ITEMS, PACKS, pack, pack_size,
+                                  NULL, 0, TABLE(bad_packs)};
+static const lone_step replication = {"eplb_replicate_experts", LOG, PHY, replicate, replicate_size,
+                                      TABLE(bad_replications), TABLE(bad_slots)};
+
+static step_arguments good_step(const lone_step *s)
+{
+    step_arguments a;
     good_arguments();
-    memset(&p, 0, sizeof p);
-    p.weight       = weight;
-    p.rows         = ROWS;
-    p.items        = ITEMS;
-    p.packs        = PACKS;
-    p.how          = options.gpu_packing;
-    p.pack_index   = now.phy2log;
-    p.rank_in_pack = now.phyrank;
-    p.scratch      = now.scratch;
-    CHECK(eplb_packing_scratch_size(ITEMS, PACKS, &p.how, &p.scratch_bytes) == EPLB_OK, "good packing");
-    CHECK(p.scratch_bytes <= SCRATCH, "%lu bytes", (unsigned long)p.scratch_bytes);
-    return p;
+    memset(&a, 0, sizeof a);
+    a.weight      = weight;
+    a.rows        = ROWS;
+    a.items       = s->items;
+    a.into        = s->into;
+    a.how         = options.gpu_packing;
+    a.replication = EPLB_REPLICATE_HYBRID;
+    a.fixup_steps = 2;
+    a.to          = now.phy2log;
+    a.rank        = now.phyrank;
+    a.count       = now.logcnt;
+    a.scratch     = now.scratch;
+    CHECK(s->size(&a, &a.scratch_bytes) == EPLB_OK, "%s: good arguments", s->name);
+    CHECK(a.scratch_bytes <= SCRATCH, "%s: %lu bytes", s->name, (unsigned long)a.scratch_bytes);
+    return a;
 }
 
-static eplb_result pack(const packing_arguments *p)
+static void expect_no_step(const lone_step *s, const step_arguments *a, eplb_result want, const char *what)
 {
-    return eplb_balanced_packing(p->weight, p->rows, p->items, p->packs, &p->how, 1, p->pack_index,
-                                 p->rank_in_pack, p->scratch, p->scratch_bytes);
+    eplb_result r = s->run(a);
+    CHECK(r == want, "%s, %s: %s, not %s", s->name, what, eplb_result_name(r), eplb_result_name(want));
+    CHECK(world_unchanged(), "%s, %s", s->name, what);
 }
 
-static void expect_no_packing(const packing_arguments *p, eplb_result want, const char *what)
+/* What is wrong with the counts or the options, which the function for the size of scratch sees too. */
+static void expect_no_size(const lone_step *s, const step_arguments *a, eplb_result want, const char *what)
 {
-    eplb_result r = pack(p);
-    CHECK(r == want, "%s: %s, not %s", what, eplb_result_name(r), eplb_result_name(want));
-    CHECK(world_unchanged(), "%s", what);
+    expect_no_step(s, a, want, what);
+    eplb_result r = s->size(a, &now.bytes);
+    CHECK(r == want, "%s, %s: size: %s, not %s", s->name, what, eplb_result_name(r), eplb_result_name(want));
+    CHECK(world_unchanged(), "%s, %s: size", s->name, what);
 }
 
-/* What is wrong with the shape or the options, which eplb_packing_scratch_size sees too. */
-static void expect_unpackable(const packing_arguments *p, eplb_result want, const char *what)
+/* A number that is bad, or a pointer that is NULL. */
+static void check_step_fields(const lone_step *s, const bad_field *fields, size_t num_fields)
 {
-    expect_no_packing(p, want, what);
-    eplb_result r = eplb_packing_scratch_size(p->items, p->packs, &p->how, &now.bytes);
-    CHECK(r == want, "%s: %s, not %s", what, eplb_result_name(r), eplb_result_name(want));
-    CHECK(world_unchanged(), "%s", what);
-}
-
-static void test_packing_arguments(void)
-{
-    static const struct { int32_t items, packs; eplb_result want; } shapes[] = {
-        {0, PACKS, EPLB_ERR_COUNT}, {-1, PACKS, EPLB_ERR_COUNT}, {INT32_MIN, PACKS, EPLB_ERR_COUNT},
-        {ITEMS, 0, EPLB_ERR_COUNT}, {ITEMS, -1, EPLB_ERR_COUNT}, {ITEMS, INT32_MIN, EPLB_ERR_COUNT},
-        {ITEMS, 5, EPLB_ERR_DIVIDE}, {ITEMS, 24, EPLB_ERR_DIVIDE}, {ITEMS, INT32_MAX, EPLB_ERR_DIVIDE},
-    };
-    static const int32_t bad_rows[] = {0, -1, INT32_MIN};
-    packing_arguments    p = good_packing();
-    CHECK(pack(&p) == EPLB_OK, "good packing");
-
-    p = good_packing(); p.weight = NULL;     expect_no_packing(&p, EPLB_ERR_NULL, "weight");
-    p = good_packing(); p.pack_index = NULL; expect_no_packing(&p, EPLB_ERR_NULL, "pack_index");
-    p = good_packing(); p.scratch = NULL;    expect_no_packing(&p, EPLB_ERR_NULL, "scratch");
-    CHECK(eplb_packing_scratch_size(ITEMS, PACKS, &p.how, NULL) == EPLB_ERR_NULL, "bytes");
-    for (size_t i = 0; i < sizeof bad_rows / sizeof *bad_rows; i++) {
-        p = good_packing();
-        p.rows = bad_rows[i];
-        expect_no_packing(&p, EPLB_ERR_COUNT, "rows");
+    static const void *const null = NULL;
+    for (size_t i = 0; i < num_fields; i++) {
+        const bad_field *bad = &fields[i];
+        step_arguments   a = good_step(s);
+        if (bad->want == EPLB_ERR_NULL)
+            memcpy((unsigned char *)&a + bad->offset, &null, sizeof null);
+        else
+            set_int32(&a, bad->offset, bad->value);
+        expect_no_step(s, &a, bad->want, bad->name);
     }
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        p = good_packing();
-        p.items = shapes[i].items;
-        p.packs = shapes[i].packs;
-        expect_unpackable(&p, shapes[i].want, "items, packs");
+}
+
+static void check_step_arguments(const lone_step *s)
+{
+    step_arguments a = good_step(s);
+    CHECK(s->run(&a) == EPLB_OK, "%s: good arguments", s->name);
+    CHECK(s->size(&a, NULL) == EPLB_ERR_NULL, "%s: bytes", s->name);
+    check_step_fields(s, TABLE(bad_steps));
+    check_step_fields(s, s->fields, s->num_fields);
+    for (size_t i = 0; i < s->num_counts; i++) {
+        a = good_step(s);
+        a.items = s->counts[i].items;
+        a.into  = s->counts[i].into;
+        expect_no_size(s, &a, s->counts[i].want, "counts");
     }
+    a = good_step(s);
+    a.rows = a.items = a.into = INT32_MAX;
+    expect_no_step(s, &a, TOO_HUGE, "huge");
+}
+
+static void test_step_arguments(void)
+{
+    check_step_arguments(&packing);
+    check_step_arguments(&replication);
+}
+
+static void test_packing_options(void)
+{
+    step_arguments a;
     for (size_t i = 0; i < NUM_BAD_OPTIONS; i++) {
         size_t start = offsetof(eplb_options, gpu_packing);
         if (bad_options[i].offset < start || bad_options[i].offset >= start + sizeof(eplb_packing))
             continue;
-        p = good_packing();
-        set_int32(&p.how, bad_options[i].offset - start, bad_options[i].value);
-        expect_unpackable(&p, EPLB_ERR_OPTION, bad_options[i].name);
+        a = good_step(&packing);
+        set_int32(&a.how, bad_options[i].offset - start, bad_options[i].value);
+        expect_no_size(&packing, &a, EPLB_ERR_OPTION, bad_options[i].name);
     }
     for (size_t i = 0; i < NUM_NOISE_SCALES; i++) {
-        p = good_packing();
-        memcpy(&p.how.noise_scale, &noise_scales[i].bits, sizeof(float));
+        a = good_step(&packing);
+        memcpy(&a.how.noise_scale, &noise_scales[i].bits, sizeof(float));
         if (noise_scales[i].good)
-            CHECK(pack(&p) == EPLB_OK, "scale %08lx", (unsigned long)noise_scales[i].bits);
+            CHECK(pack(&a) == EPLB_OK, "scale %08lx", (unsigned long)noise_scales[i].bits);
         else
-            expect_unpackable(&p, EPLB_ERR_OPTION, "noise_scale");
+            expect_no_size(&packing, &a, EPLB_ERR_OPTION, "noise_scale");
     }
-    p = good_packing();
-    p.rows = p.items = p.packs = INT32_MAX;
-    expect_no_packing(&p, TOO_HUGE, "huge");
 }
 
-/* What may be NULL: the ranks, and the options, which are then the default's. */
-static void test_packing_null_allowed(void)
+/* The ranks and the counts may be NULL. */
+static void check_null_allowed(const lone_step *s, step_arguments a)
 {
-    static world      want;
-    packing_arguments p = good_packing();
-    CHECK(eplb_options_preset(EPLB_PRESET_DEFAULT, &options) == EPLB_OK, "default");
-    p.how = options.gpu_packing;
-    CHECK(pack(&p) == EPLB_OK, "ranks");
+    static world want;
+    CHECK(s->run(&a) == EPLB_OK, "%s: all arrays", s->name);
     memcpy(&want, &now, sizeof now);
     renew_world();
-    p.rank_in_pack = NULL;
-    CHECK(pack(&p) == EPLB_OK, "no ranks");
-    CHECK(memcmp(now.phy2log, want.phy2log, sizeof now.phy2log) == 0, "no ranks");
-    CHECK(memcmp(now.phyrank, before.phyrank, sizeof now.phyrank) == 0, "no ranks");
+    a.rank = a.count = NULL;
+    CHECK(s->run(&a) == EPLB_OK, "%s: one array", s->name);
+    CHECK(memcmp(now.phy2log, want.phy2log, sizeof now.phy2log) == 0, "%s: one array", s->name);
+    memcpy(now.phy2log, before.phy2log, sizeof now.phy2log);
+    CHECK(all_but_scratch_unchanged(a.scratch_bytes), "%s: one array", s->name);
+}
 
-    size_t bytes = 0;
+static void test_step_null_allowed(void)
+{
+    check_null_allowed(&packing, good_step(&packing));
+    check_null_allowed(&replication, good_step(&replication));
+}
+
+/* NULL options of a packing are the default's. */
+static void test_packing_null_options(void)
+{
+    static world   want;
+    size_t         bytes = 0;
+    step_arguments a = good_step(&packing);
+    CHECK(eplb_options_preset(EPLB_PRESET_DEFAULT, &options) == EPLB_OK, "default");
+    a.how = options.gpu_packing;
+    check_null_allowed(&packing, a);
+    renew_world();
+    CHECK(pack(&a) == EPLB_OK, "default");
+    memcpy(&want, &now, sizeof now);
     renew_world();
     CHECK(eplb_packing_scratch_size(ITEMS, PACKS, NULL, &bytes) == EPLB_OK, "no options");
     CHECK(bytes <= SCRATCH, "%lu bytes", (unsigned long)bytes);
@@ -895,109 +1003,6 @@ static void test_packing_null_allowed(void)
                                 bytes) == EPLB_OK, "no options");
     CHECK(memcmp(now.phy2log, want.phy2log, sizeof now.phy2log) == 0, "no options");
     CHECK(memcmp(now.phyrank, want.phyrank, sizeof now.phyrank) == 0, "no options");
-}
-
-/* ---------------------------------------------------------------------------------------- replication */
-
-typedef struct replicate_arguments {
-    const float *weight;
-    int32_t      rows, num_log, num_phy, replication, fixup_steps;
-    int32_t     *phy2log, *rank, *logcnt;
-    void        *scratch;
-    size_t       scratch_bytes;
-} replicate_arguments;
-
-static replicate_arguments good_replication(void)
-{
-    replicate_arguments r;
-    good_arguments();
-    memset(&r, 0, sizeof r);
-    r.weight      = weight;
-    r.rows        = ROWS;
-    r.num_log     = LOG;
-    r.num_phy     = PHY;
-    r.replication = EPLB_REPLICATE_HYBRID;
-    r.fixup_steps = 2;
-    r.phy2log     = now.phy2log;
-    r.rank        = now.phyrank;
-    r.logcnt      = now.logcnt;
-    r.scratch     = now.scratch;
-    CHECK(eplb_replicate_scratch_size(LOG, PHY, &r.scratch_bytes) == EPLB_OK, "good replication");
-    CHECK(r.scratch_bytes <= SCRATCH, "%lu bytes", (unsigned long)r.scratch_bytes);
-    return r;
-}
-
-static eplb_result replicate(const replicate_arguments *r)
-{
-    return eplb_replicate_experts(r->weight, r->rows, r->num_log, r->num_phy, r->replication, r->fixup_steps,
-                                  r->phy2log, r->rank, r->logcnt, r->scratch, r->scratch_bytes);
-}
-
-static void expect_no_replication(const replicate_arguments *r, eplb_result want, const char *what)
-{
-    eplb_result result = replicate(r);
-    CHECK(result == want, "%s: %s, not %s", what, eplb_result_name(result), eplb_result_name(want));
-    CHECK(world_unchanged(), "%s", what);
-}
-
-static void test_replicate_arguments(void)
-{
-    static const struct { int32_t num_log, num_phy; eplb_result want; } shapes[] = {
-        {0, PHY, EPLB_ERR_COUNT}, {-1, PHY, EPLB_ERR_COUNT}, {INT32_MIN, PHY, EPLB_ERR_COUNT},
-        {LOG, 0, EPLB_ERR_COUNT}, {LOG, -1, EPLB_ERR_COUNT}, {LOG, INT32_MIN, EPLB_ERR_COUNT},
-        {LOG, LOG - 1, EPLB_ERR_TOO_FEW}, {INT32_MAX, PHY, EPLB_ERR_TOO_FEW}, {2, 1, EPLB_ERR_TOO_FEW},
-    };
-    static const int32_t bad_rows[] = {0, -1, INT32_MIN}, bad_replications[] = {-1, 2, INT32_MIN, INT32_MAX};
-    static const int32_t bad_steps[] = {-1, INT32_MIN};
-    replicate_arguments  r = good_replication();
-    CHECK(replicate(&r) == EPLB_OK, "good replication");
-
-    r = good_replication(); r.weight = NULL;  expect_no_replication(&r, EPLB_ERR_NULL, "weight");
-    r = good_replication(); r.phy2log = NULL; expect_no_replication(&r, EPLB_ERR_NULL, "phy2log");
-    r = good_replication(); r.scratch = NULL; expect_no_replication(&r, EPLB_ERR_NULL, "scratch");
-    CHECK(eplb_replicate_scratch_size(LOG, PHY, NULL) == EPLB_ERR_NULL, "bytes");
-    for (size_t i = 0; i < sizeof bad_rows / sizeof *bad_rows; i++) {
-        r = good_replication();
-        r.rows = bad_rows[i];
-        expect_no_replication(&r, EPLB_ERR_COUNT, "rows");
-    }
-    for (size_t i = 0; i < sizeof bad_replications / sizeof *bad_replications; i++) {
-        r = good_replication();
-        r.replication = bad_replications[i];
-        expect_no_replication(&r, EPLB_ERR_OPTION, "replication");
-    }
-    for (size_t i = 0; i < sizeof bad_steps / sizeof *bad_steps; i++) {
-        r = good_replication();
-        r.fixup_steps = bad_steps[i];
-        expect_no_replication(&r, EPLB_ERR_OPTION, "fixup_steps");
-    }
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        r = good_replication();
-        r.num_log = shapes[i].num_log;
-        r.num_phy = shapes[i].num_phy;
-        expect_no_replication(&r, shapes[i].want, "num_log, num_phy");
-        CHECK(eplb_replicate_scratch_size(r.num_log, r.num_phy, &now.bytes) == shapes[i].want, "%d, %d",
-              r.num_log, r.num_phy);
-        CHECK(world_unchanged(), "%d, %d", r.num_log, r.num_phy);
-    }
-    r = good_replication();
-    r.rows = r.num_log = r.num_phy = INT32_MAX;
-    expect_no_replication(&r, TOO_HUGE, "huge");
-}
-
-/* What may be NULL: the ranks and the counts. */
-static void test_replicate_null_allowed(void)
-{
-    static world        want;
-    replicate_arguments r = good_replication();
-    CHECK(replicate(&r) == EPLB_OK, "all arrays");
-    memcpy(&want, &now, sizeof now);
-    renew_world();
-    r.rank = r.logcnt = NULL;
-    CHECK(replicate(&r) == EPLB_OK, "phy2log alone");
-    CHECK(memcmp(now.phy2log, want.phy2log, sizeof now.phy2log) == 0, "phy2log alone");
-    memcpy(now.phy2log, before.phy2log, sizeof now.phy2log);
-    CHECK(all_but_scratch_unchanged(r.scratch_bytes), "phy2log alone");
 }
 
 /* ------------------------------------------------------------------------- loads and scratch of all */
@@ -1293,10 +1298,10 @@ int main(void)
     test_scratch_size();
     test_width();
     test_bad_plans();
-    test_packing_arguments();
-    test_packing_null_allowed();
-    test_replicate_arguments();
-    test_replicate_null_allowed();
+    test_step_arguments();
+    test_packing_options();
+    test_step_null_allowed();
+    test_packing_null_options();
     test_step_loads();
     test_step_scratch();
     test_result_names();

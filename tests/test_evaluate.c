@@ -428,7 +428,7 @@ static eplb_problem draw_small_problem(uint64_t *rng, eplb_options *o)
         p.num_experts  = p.num_groups * test_range(rng, 1, 3);
         p.num_gpus     = p.num_nodes * test_range(rng, 1, 4);
         p.num_replicas = p.num_gpus * test_range(rng, 1, 4);
-        o->policy      = test_range(rng, EPLB_POLICY_AUTO, EPLB_POLICY_GLOBAL);
+        o->policy      = test_range(rng, 0, EPLB_NUM_POLICIES - 1);
         int nodes_fit  = p.num_groups % p.num_nodes == 0;
         if (o->policy == EPLB_POLICY_HIERARCHICAL && !nodes_fit)
             continue;

@@ -1,5 +1,5 @@
 # test_examples.sh - the small examples run, and print what they should.
-. tests/check.sh
+. tests/check/check.sh
 
 prints() { # program, the line that it must print
     $RUN_ENV "$1" | grep -F -x -- "$2"

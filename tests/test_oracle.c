@@ -142,7 +142,7 @@ static void check_replication(uint64_t seed)
     uint64_t state = ~seed;
     int32_t  rows = test_range(&state, 1, 3), num_log = test_range(&state, 1, 20);
     int32_t  num_phy = num_log + test_range(&state, 0, 40);
-    int32_t  replication = test_range(&state, EPLB_REPLICATE_DHONDT, EPLB_REPLICATE_HYBRID);
+    int32_t  replication = test_range(&state, 0, EPLB_NUM_REPLICATIONS - 1);
     int32_t  fixup_steps = test_range(&state, 0, 4);
     size_t   phys = (size_t)rows * (size_t)num_phy, logs = (size_t)rows * (size_t)num_log, bytes = 0;
     float   *weight = random_loads(&state, rows, num_log);
@@ -213,7 +213,7 @@ static void check_presets(void)
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 12000;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 2000;
     check_presets();
     check_order(first, 70000);
     for (uint64_t i = 0; i < count; i++) {

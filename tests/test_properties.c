@@ -534,7 +534,7 @@ static void test_scratch_sizes(void)
         for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
             eplb_options options;
             CHECK(eplb_options_preset(preset, &options) == EPLB_OK, "preset %d", (int)preset);
-            for (options.policy = EPLB_POLICY_AUTO; options.policy <= EPLB_POLICY_GLOBAL; options.policy++)
+            for (options.policy = 0; options.policy < EPLB_NUM_POLICIES; options.policy++)
                 check_scratch_of(&problem, &options);
         }
     }

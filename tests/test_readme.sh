@@ -1,6 +1,6 @@
 # test_readme.sh - the code of the README and of the header's quick start compiles verbatim, in a folder
 # that holds eplb.h and nothing else; the README's program prints what the README says it prints.
-. tests/check.sh
+. tests/check/check.sh
 CC=${CC:-cc}
 strict='-std=c99 -Wall -Wextra -Wpedantic -Werror'
 

@@ -1,5 +1,5 @@
-/* arguments.c - what the program was asked for: the options of plan and replay, and what is wrong with
-   them. */
+/* arguments.c - what the program was asked for: the options of plan, score and replay, and what is wrong
+   with them. */
 #include "cli.h"
 
 #include <math.h>
@@ -13,6 +13,43 @@ const char *policy_name(int32_t policy)
 {
     return POLICY_NAMES[policy];
 }
+
+/* -------------------------------------------------------------------------------------- names */
+
+enum { NAME_BYTES = 24 }; /* longer words are near no name */
+
+/* Letters to put in, take out or exchange until begin .. end is the name. */
+static size_t distance_to(const char *begin, const char *end, const char *name)
+{
+    size_t n = (size_t)(end - begin), row[NAME_BYTES + 1];
+    for (size_t i = 0; i <= n; i++)
+        row[i] = i;
+    for (size_t k = 0; name[k]; k++) {
+        size_t corner = row[0]; /* of the row before */
+        row[0]        = k + 1;
+        for (size_t i = 0; i < n; i++) {
+            size_t change = corner + (begin[i] != name[k]);
+            size_t one    = (row[i] < row[i + 1] ? row[i] : row[i + 1]) + 1;
+            corner        = row[i + 1];
+            row[i + 1]    = change < one ? change : one;
+        }
+    }
+    return row[n];
+}
+
+void take_nearest(nearest *found, const char *begin, const char *end, const char *name)
+{
+    size_t n = (size_t)(end - begin), most = n > 4 ? 2 : 1;
+    if (n > NAME_BYTES)
+        return;
+    size_t away = distance_to(begin, end, name);
+    if (away <= most && (!found->name || away < found->away)) {
+        found->name = name;
+        found->away = away;
+    }
+}
+
+/* ------------------------------------------------------------------------------------- values */
 
 /* If the argument looked at is the option `name`, its value, which may be the next argument;
    else NULL. */
@@ -48,20 +85,17 @@ static uint64_t parse_seed(const char *text)
 }
 
 /* A or A-B. */
-static void parse_layers(const char *text, int32_t *first, int32_t *last)
+static void parse_layers(const char *text, settings *s)
 {
     const char *end   = text + strlen(text);
     const char *dash  = strchr(text, '-');
-    int64_t     a = -1, b = -1;
-    bool        right = parse_integer(text, dash ? dash : end, &a);
+    bool        right = parse_integer(text, dash ? dash : end, &s->first_layer);
+    s->last_layer     = s->first_layer;
     if (right && dash)
-        right = parse_integer(dash + 1, end, &b);
-    else
-        b = a;
-    if (!right || a < 0 || b < a || b >= INT32_MAX)
+        right = parse_integer(dash + 1, end, &s->last_layer);
+    if (!right || s->first_layer < 0 || s->last_layer < s->first_layer)
         fail(STATUS_INPUT, "--layers needs a layer or a range such as 3-7, not '%s'", text);
-    *first = (int32_t)a;
-    *last  = (int32_t)b;
+    s->layers = text;
 }
 
 static int32_t parse_policy(const char *text)
@@ -76,20 +110,26 @@ static int32_t parse_policy(const char *text)
 /* Begin .. end is the name. */
 static int32_t parse_preset(const char *begin, const char *end)
 {
-    size_t n = (size_t)(end - begin);
+    size_t  n     = (size_t)(end - begin);
+    nearest found = {NULL, 0};
     for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
         const char *name = eplb_preset_name(preset);
         if (strlen(name) == n && memcmp(begin, name, n) == 0)
             return preset;
+        take_nearest(&found, begin, end, name);
     }
+    if (found.name)
+        fail(STATUS_INPUT, "there is no preset '%.*s'; did you mean '%s'?", (int)n, begin, found.name);
     fail(STATUS_INPUT, "there is no preset '%.*s'; try 'eplb presets'", (int)n, begin);
 }
 
-/* Names between commas. */
+/* Names between commas, of which only a replay takes several. */
 static void parse_presets(const char *text, settings *s)
 {
     const char *begin = text, *end;
     s->num_presets    = 0;
+    if (s->command != COMMAND_REPLAY && strchr(text, ','))
+        fail(STATUS_INPUT, "--preset takes one preset here, not '%s': several are for replay", text);
     do {
         end            = begin + strcspn(begin, ",");
         int32_t preset = parse_preset(begin, end);
@@ -146,14 +186,60 @@ static bool parse_reading_option(arguments *a, reading *how)
     return true;
 }
 
-/* If the argument looked at is an option that plan and replay share, takes it; else returns false.
-   So do the two functions after it for the options that one of them has. */
-static bool parse_shared_option(arguments *a, settings *s)
+/* ------------------------------------------------------------------------------------ options */
+
+enum { ALL_COMMANDS = COMMAND_PLAN | COMMAND_SCORE | COMMAND_REPLAY };
+enum { PLANNING = COMMAND_PLAN | COMMAND_REPLAY, ONE_PLAN = COMMAND_PLAN | COMMAND_SCORE };
+
+static const struct option {
+    const char *name;
+    int         commands; /* that have it */
+} OPTIONS[] = {
+    {"--axes", ALL_COMMANDS},     {"--key", ALL_COMMANDS},          {"--experts", ALL_COMMANDS},
+    {"--steps", ALL_COMMANDS},    {"--map", ALL_COMMANDS},          {"--replicas", ALL_COMMANDS},
+    {"--gpus", ALL_COMMANDS},     {"--nodes", ALL_COMMANDS},        {"--groups", ALL_COMMANDS},
+    {"--policy", ALL_COMMANDS},   {"--max-replicas", ALL_COMMANDS}, {"--preset", PLANNING},
+    {"--effort", PLANNING},       {"--half-life", PLANNING},        {"--seed", PLANNING},
+    {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--layers", ONE_PLAN},
+    {"--show", ONE_PLAN},         {"--json", ONE_PLAN},             {"--csv", ALL_COMMANDS},
+    {"--svg", ALL_COMMANDS},      {"--quiet", ALL_COMMANDS}};
+enum { NUM_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS };
+
+static const char *command_name(int command)
+{
+    return command == COMMAND_PLAN ? "plan" : command == COMMAND_SCORE ? "score" : "replay";
+}
+
+/* Ends the program unless the command has this option; tells which has, or what was meant. */
+static void check_option(const char *text, int command)
+{
+    const char *end   = text + strcspn(text, "=");
+    nearest     found = {NULL, 0};
+    for (int i = 0; i < NUM_OPTIONS; i++) {
+        const struct option *o = &OPTIONS[i];
+        bool same = strlen(o->name) == (size_t)(end - text) && memcmp(o->name, text, strlen(o->name)) == 0;
+        if (same && (o->commands & command))
+            return;
+        if (same)
+            fail(STATUS_INPUT, "%s has no option '%s', which is for %s; try 'eplb --help'",
+                 command_name(command), o->name,
+                 o->commands == PLANNING   ? "plan and replay"
+                 : o->commands == ONE_PLAN ? "plan and score"
+                                           : command_name(o->commands));
+        if (o->commands & command)
+            take_nearest(&found, text, end, o->name);
+    }
+    if (found.name)
+        fail(STATUS_INPUT, "unknown option '%s'; did you mean '%s'?", text, found.name);
+    fail(STATUS_INPUT, "unknown option '%s'; try 'eplb --help'", text);
+}
+
+/* If the argument looked at is an option of the problem or of how it is planned for, takes it; else returns
+   false. So do the functions around it for the other options. */
+static bool parse_problem_option(arguments *a, settings *s)
 {
     const char *value;
-    if (strcmp(a->text[a->at], "--quiet") == 0)
-        s->quiet = true;
-    else if ((value = option_value(a, "--replicas")))
+    if ((value = option_value(a, "--replicas")))
         s->replicas = parse_count("--replicas", value, 1);
     else if ((value = option_value(a, "--gpus")))
         s->gpus = parse_count("--gpus", value, 1);
@@ -165,12 +251,34 @@ static bool parse_shared_option(arguments *a, settings *s)
         s->max_replicas = parse_count("--max-replicas", value, 0);
     else if ((value = option_value(a, "--policy")))
         s->policy = parse_policy(value);
+    else if ((value = option_value(a, "--preset")))
+        parse_presets(value, s);
     else if ((value = option_value(a, "--effort")))
         s->effort = parse_count("--effort", value, 0);
     else if ((value = option_value(a, "--half-life")))
         s->half_life = parse_half_life(value);
     else if ((value = option_value(a, "--seed")))
         s->seed = parse_seed(value);
+    else if ((value = option_value(a, "--window")))
+        s->window = parse_count("--window", value, 1);
+    else if ((value = option_value(a, "--history")))
+        s->history = parse_count("--history", value, 1);
+    else
+        return false;
+    return true;
+}
+
+static bool parse_output_option(arguments *a, settings *s)
+{
+    const char *value;
+    if (strcmp(a->text[a->at], "--quiet") == 0)
+        s->quiet = true;
+    else if ((value = option_value(a, "--layers")))
+        parse_layers(value, s);
+    else if ((value = option_value(a, "--show")))
+        s->show = parse_count("--show", value, 0);
+    else if ((value = option_value(a, "--json")))
+        s->json = value;
     else if ((value = option_value(a, "--csv")))
         s->csv = value;
     else if ((value = option_value(a, "--svg")))
@@ -180,35 +288,7 @@ static bool parse_shared_option(arguments *a, settings *s)
     return true;
 }
 
-static bool parse_plan_option(arguments *a, settings *s)
-{
-    const char *value;
-    if ((value = option_value(a, "--preset")))
-        s->preset[0] = parse_preset(value, value + strlen(value));
-    else if ((value = option_value(a, "--layers")))
-        parse_layers(value, &s->first_layer, &s->last_layer);
-    else if ((value = option_value(a, "--show")))
-        s->show = parse_count("--show", value, 0);
-    else if ((value = option_value(a, "--json")))
-        s->json = value;
-    else
-        return false;
-    return true;
-}
-
-static bool parse_replay_option(arguments *a, settings *s)
-{
-    const char *value;
-    if ((value = option_value(a, "--preset")))
-        parse_presets(value, s);
-    else if ((value = option_value(a, "--window")))
-        s->window = parse_count("--window", value, 1);
-    else if ((value = option_value(a, "--history")))
-        s->history = parse_count("--history", value, 1);
-    else
-        return false;
-    return true;
-}
+/* ---------------------------------------------------------------------------------- arguments */
 
 static void refuse_same(const char *option, const char *path, const char *other, const char *other_path)
 {
@@ -225,12 +305,27 @@ static void add_input(settings *s, const char *path)
     s->inputs[s->num_inputs++] = path;
 }
 
-static settings parse_arguments(arguments *a, const char *command,
-                                bool (*parse_own_option)(arguments *, settings *))
+/* What a command cannot do without. */
+static void require_settings(const settings *s)
+{
+    const char *command = command_name(s->command);
+    const char *missing = !s->gpus                                           ? "--gpus"
+                          : s->command == COMMAND_SCORE && !s->reading.map   ? "--map"
+                          : s->command != COMMAND_SCORE && !s->replicas      ? "--replicas"
+                          : s->command == COMMAND_REPLAY && !s->window       ? "--window"
+                                                                             : NULL;
+    if (!s->num_inputs)
+        fail(STATUS_INPUT, "%s needs a file of loads, or - for standard input; try 'eplb --help'", command);
+    if (missing)
+        fail(STATUS_INPUT, "%s needs %s; try 'eplb --help'", command, missing);
+}
+
+settings parse_arguments(arguments *a, int command)
 {
     settings s;
     bool     options_ended = false;
     memset(&s, 0, sizeof s);
+    s.command     = command;
     s.inputs      = (const char **)allocate((size_t)a->count, sizeof *s.inputs);
     s.nodes       = 1;
     s.reading.first_step = INT64_MIN;
@@ -239,7 +334,6 @@ static settings parse_arguments(arguments *a, const char *command,
     s.preset[0]   = EPLB_PRESET_DEFAULT;
     s.num_presets = 1;
     s.effort      = -1;
-    s.last_layer  = -1;
     s.show        = -1;
     for (; a->at < a->count; a->at++) {
         const char *text = a->text[a->at];
@@ -247,29 +341,20 @@ static settings parse_arguments(arguments *a, const char *command,
             add_input(&s, text);
         } else if (strcmp(text, "--") == 0) {
             options_ended = true;
-        } else if (!parse_reading_option(a, &s.reading) && !parse_shared_option(a, &s) &&
-                   !parse_own_option(a, &s)) {
-            fail(STATUS_INPUT, "unknown option '%s'; try 'eplb --help'", text);
+        } else {
+            check_option(text, command);
+            if (!parse_reading_option(a, &s.reading) && !parse_problem_option(a, &s) &&
+                !parse_output_option(a, &s))
+                fail(STATUS_INPUT, "'%s' takes no value", text);
         }
     }
-    if (!s.num_inputs)
-        fail(STATUS_INPUT, "%s needs a file of loads, or - for standard input; try 'eplb --help'", command);
-    if (!s.replicas || !s.gpus)
-        fail(STATUS_INPUT, "%s needs %s; try 'eplb --help'", command, s.replicas ? "--gpus" : "--replicas");
-    if (parse_own_option == parse_replay_option && !s.window)
-        fail(STATUS_INPUT, "%s needs --window; try 'eplb --help'", command);
+    require_settings(&s);
     refuse_same("--json", s.json, "--csv", s.csv);
     refuse_same("--json", s.json, "--svg", s.svg);
     refuse_same("--csv", s.csv, "--svg", s.svg);
+    for (int32_t i = 0; i < s.num_inputs; i++) {
+        if (s.reading.map && strcmp(s.inputs[i], "-") == 0 && strcmp(s.reading.map, "-") == 0)
+            fail(STATUS_INPUT, "the loads and --map cannot both be '-', standard input");
+    }
     return s;
-}
-
-settings parse_plan_arguments(arguments *a)
-{
-    return parse_arguments(a, "plan", parse_plan_option);
-}
-
-settings parse_replay_arguments(arguments *a)
-{
-    return parse_arguments(a, "replay", parse_replay_option);
 }

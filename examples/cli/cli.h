@@ -16,7 +16,9 @@
      foreign.c              files that are known, but not read
      map.c                  plans that are in force
      feed.c                 the samples of all files, as loads of experts
-     plan.c                 planning, and the library's errors in words
+     problem.c              problem and options, what is odd about them, and what is wrong
+     plan.c                 planning
+     score.c                scoring a plan that was made elsewhere
      replay.c               replaying
      print.c                tables, summaries, bars
      draw.c                 pictures: heat map and chart
@@ -36,8 +38,10 @@
 #include "eplb.h"
 
 #if defined(__GNUC__) || defined(__clang__)
+#define PRINTS(format_at, args_at)       __attribute__((format(printf, format_at, args_at)))
 #define ENDS_PROGRAM(format_at, args_at) __attribute__((noreturn, format(printf, format_at, args_at)))
 #else
+#define PRINTS(format_at, args_at)
 #define ENDS_PROGRAM(format_at, args_at)
 #endif
 
@@ -58,6 +62,9 @@ void fail(int status, const char *format, ...) ENDS_PROGRAM(2, 3);
 /* The same when the beginning of the line, the place, is printed. */
 void fail_rest(int status, const char *format, va_list args) ENDS_PROGRAM(2, 0);
 
+/* One line on standard error that a person should see; the program goes on. */
+void note(const char *format, ...) PRINTS(1, 2);
+
 /* Zeroed memory; both end the program when there is none. grow doubles an array of *room items. */
 void *allocate(size_t count, size_t item_bytes);
 void *grow(void *block, size_t *room, size_t item_bytes);
@@ -67,6 +74,15 @@ bool is_digit(char c);
 bool parse_digits(const char *begin, const char *end, uint64_t *value);
 bool parse_integer(const char *begin, const char *end, int64_t *value);
 bool multiply_fits(size_t a, size_t b, size_t *product);
+
+/* The place of a number among count of them that ascend; -1: it is none of them. */
+int32_t find_number(const int64_t *number, int32_t count, int64_t wanted);
+
+/* Which numbers there are, for messages: 0-57, or 1, 3, 5-9. */
+typedef struct number_list {
+    char text[80];
+} number_list;
+number_list list_numbers(const int64_t *number, int32_t count);
 
 /* 0.5 ^ x for x >= 0. */
 double half_to_the(double x);
@@ -88,7 +104,10 @@ typedef struct reading { /* how files are read */
     const char *map;                   /* path of the plan in force, or NULL */
 } reading;
 
-typedef struct settings { /* what eplb plan or eplb replay was asked for */
+enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4 };
+
+typedef struct settings { /* what a command was asked for */
+    int         command;                 /* COMMAND_* */
     const char **inputs; /* paths, - is standard input; at least one */
     int32_t     num_inputs;
     reading     reading;
@@ -100,18 +119,26 @@ typedef struct settings { /* what eplb plan or eplb replay was asked for */
     int32_t     effort;                  /* -1: as the preset has it */
     double      half_life;               /* in samples; 0 = all count alike */
     uint64_t    seed;
-    int32_t     first_layer, last_layer; /* plan; last -1: all */
-    int32_t     show;                    /* plan: layer to draw, -1: none */
+    const char *layers;                  /* the layers asked for, in words; NULL: all */
+    int64_t     first_layer, last_layer; /* them, as the file numbers them */
+    int64_t     show;                    /* layer to draw, -1: none */
     int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
     bool        quiet;
 } settings;
 
 /* What the command's arguments ask for; ends the program when they are wrong. */
-settings parse_plan_arguments(arguments *a);
-settings parse_replay_arguments(arguments *a);
+settings parse_arguments(arguments *a, int command);
 
 /* As --policy has it. */
 const char *policy_name(int32_t policy);
+
+typedef struct nearest { /* of names, the one that a word was meant to be, perhaps; NULL: none is near */
+    const char *name;
+    size_t      away;
+} nearest;
+
+/* Takes the name if begin .. end is nearer to it than to the one found. */
+void take_nearest(nearest *found, const char *begin, const char *end, const char *name);
 
 /* ----------------------------------------------------------------------------------- source.c */
 
@@ -418,14 +445,26 @@ void foreign_refuse_member(const source *from, const char *member);
 /* -------------------------------------------------------------------------------------- map.c */
 
 typedef struct plan_map { /* a plan that is in force */
+    const char *name;     /* of its file, for messages */
     int32_t  num_layers, num_replicas;
-    int64_t *layer;   /* [num_layers] ascending; NULL: 0, 1, .. */
-    int32_t *phy2log; /* [num_layers, num_replicas] the expert of each slot; -1: the slot is empty */
+    int32_t  num_experts; /* 0: the file does not say */
+    int64_t *layer;       /* [num_layers] ascending; NULL: the file does not number them */
+    int32_t *phy2log;     /* [num_layers, num_replicas] the expert of each slot; -1: the slot is empty */
 } plan_map;
 
-/* Ends the program when the file is wrong. */
+/* Ends the program when the file is wrong. Map_of and npy_map close the source. */
 plan_map map_read(const char *path);
+plan_map map_of(source from);
+plan_map npy_map(source from);
 void     map_free(plan_map *m);
+
+/* The experts in the slots of layer[i], where layer [num_layers] are those of the loads; ends the program when
+   the plan does not have it. */
+int32_t *map_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i);
+
+/* The same where all experts must be there, and no others. */
+int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
+                            int32_t num_experts);
 
 /* ------------------------------------------------------------------------------------- feed.c */
 
@@ -439,7 +478,6 @@ typedef struct feed { /* the samples of all input files, as loads of experts */
     float    *one;       /* [num_layers, width] of one reader */
     double   *sum;       /* [num_layers, width] of all of them; NULL: one gives what is asked for */
     plan_map  map;       /* where the readers are by slot, else empty */
-    int32_t  *map_layer; /* [num_layers] the layer's place in it */
     double   *expert;    /* [num_experts] of one layer */
 } feed;
 
@@ -456,6 +494,10 @@ typedef struct loads { /* samples in memory */
     int64_t *step;   /* [T] as the file numbers them */
     int64_t *layer;  /* [L] */
 } loads;
+
+/* The plan that --map names, to compare with; NULL: none. That by which slots were counted may have another
+   number of them than --replicas asks for, and is then none to compare with. *own is to be freed. */
+const plan_map *map_in_force(const settings *s, const feed *from, plan_map *own);
 
 /* All samples. */
 loads read_all(feed *f);
@@ -485,44 +527,17 @@ void        text_add_load(text_reader *r, const text_field *field);
 loads       text_table(const text_reader *r, size_t num_samples, size_t num_layers, size_t num_experts);
 reader     *held_table(const char *name, loads table);
 
-/* ------------------------------------------------------------------------------------- plan.c */
+/* ---------------------------------------------------------------------------------- problem.c */
 
-typedef struct layer_result {
-    eplb_layer_report before, after; /* experts in order; the plan */
-    double            microseconds;  /* of planning */
-} layer_result;
-
-typedef struct planning { /* a problem, its plan and what there is to say of it */
-    eplb_problem  problem;
-    eplb_options  options;
-    float        *sample_weight;           /* [T] in options, or NULL */
-    int32_t       first_layer, num_layers; /* what was planned */
-    eplb_plan     plan;                    /* whole arrays, filled for these layers */
-    layer_result *result;                  /* [num_layers] */
-    float        *gpu_before, *gpu_after;  /* [num_layers, G] */
-    int32_t      *list_start, *list;       /* [E], [R] for write_log2phy */
-    size_t        scratch_bytes;
-} planning;
-
-/* Over the layers planned: sums of loads, of slots and of time. */
-typedef struct plan_totals {
-    double    mean, before, after, bound, microseconds;
-    int32_t   max_replicas;
-    long long duplicates;
-} plan_totals;
-
-/* Plans the layers asked for, and scores them before and after. */
-planning    make_plan(const settings *s, const loads *table);
-void        free_planning(planning *p);
-plan_totals total_of_plan(const planning *p);
-
-/* What a plan is made from, by the settings; make_sample_weight gives NULL when all samples count alike. */
-eplb_problem make_problem(const settings *s, const loads *table);
+/* What a plan is made from, by the settings. */
+eplb_problem make_problem(const settings *s, const feed *from);
 eplb_options make_options(const settings *s, int32_t preset);
-float       *make_sample_weight(const settings *s, int32_t num_samples);
 
-/* The plan there is without a planner. */
-void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts);
+/* Says so where the shape of the loads is odd, and --axes has not said what they are. */
+void doubt_shape(const settings *s, const feed *from);
+
+/* Ends the program unless a plan of so many slots can be scored with these GPUs and loads. */
+void check_scored(const settings *s, const feed *from, const plan_map *map);
 
 /* Ends the program, in the words of the command line, unless the library's result is EPLB_OK. */
 void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight,
@@ -531,8 +546,72 @@ void check_result(const eplb_problem *problem, const eplb_options *options, cons
 /* The name of the policy that EPLB_POLICY_AUTO comes to. */
 const char *policy_used(const eplb_problem *problem, int32_t policy);
 
+/* ------------------------------------------------------------------------------------- plan.c */
+
+typedef struct layer_result {
+    eplb_layer_report before, after; /* the plan in force, or experts in order; the new plan */
+    double            microseconds;  /* of planning */
+    int32_t           num_empty;     /* slots without an expert, in a plan that is scored */
+} layer_result;
+
+typedef struct planning { /* a problem, its plan and what there is to say of it */
+    bool          scored;                  /* the plan was made elsewhere, and there is none before it */
+    quote         name;                    /* of the plan that was made elsewhere: before, or the scored one */
+    eplb_problem  problem;
+    eplb_options  options;
+    float        *sample_weight;           /* [T] in options, or NULL */
+    int32_t       first_layer, num_layers; /* what was planned, counted from 0 */
+    const int64_t *layer;                  /* [num_layers] as the file numbers them */
+    eplb_plan     plan;                    /* whole arrays, filled for these layers */
+    layer_result *result;                  /* [num_layers] */
+    float        *gpu_before, *gpu_after;  /* [num_layers, G] */
+    int32_t      *list_start, *list;       /* [E], [R] for write_log2phy */
+    float        *weight;                  /* [T, E] of the layer at hand */
+    void         *scratch;
+    size_t        scratch_bytes;
+} planning;
+
+/* Over layers: sums of loads, of slots and of time. */
+typedef struct plan_totals {
+    double    mean, before, after, bound, microseconds;
+    int32_t   max_replicas;
+    long long duplicates, empty;
+} plan_totals;
+
+/* Plans the layers asked for on all samples, and scores them under the plan in force, if not NULL, and under
+   the new one. */
+planning    make_plan(const settings *s, feed *from, const plan_map *map);
+void        free_planning(planning *p);
+plan_totals total_of_plan(const planning *p, int32_t first, int32_t end); /* over these layers */
+
+/* What plans and scores begin with: all that does not depend on the loads themselves. */
+planning begin_planning(const settings *s, const feed *from);
+
+/* Sets weight to a layer's loads. */
+void take_layer(planning *p, const loads *table, int32_t layer);
+
+/* How even this layer is with these experts in its slots, [R]. */
+eplb_layer_report evaluate_layer(const planning *p, int32_t *phy2log, float *gpu_load);
+
+/* A name of a file that can stand in words and pictures. */
+quote plain_name(const char *path);
+
+/* Whether a sample tells anything: samples without load count for nothing. */
+bool holds_load(const float *sample, size_t count);
+
+/* What a sample counts for that so many samples with load are newer than. */
+float weight_of_age(const settings *s, int32_t newer);
+
+/* The plan there is without a planner. */
+void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts);
+
 /* A load as a part of a larger one, balancedness for one. */
 double load_share(double load, double larger);
+
+/* ------------------------------------------------------------------------------------ score.c */
+
+/* Scores a plan, and makes none. */
+planning make_score(const settings *s, feed *from, const plan_map *map);
 
 /* ----------------------------------------------------------------------------------- replay.c */
 
@@ -546,16 +625,22 @@ typedef struct trial { /* one plan */
 } trial;
 
 typedef struct replay {
-    const float *weight;                        /* the trace, [samples, L, E] */
-    eplb_problem problem;                       /* num_samples is the window's */
-    int32_t      num_plans;                     /* of each series: windows that have a next one */
-    int32_t      history;                       /* samples that a plan is made from; fewer at first */
+    feed        *from;
+    bool         in_force;                      /* whether series 0 is a plan that stays in force */
+    eplb_problem problem;                       /* num_samples differs from call to call */
+    int32_t      window;                        /* samples in each, those without load too */
+    int32_t      num_windows, num_idle;         /* in the trace; those without load, which are left out */
+    int32_t      num_plans;                     /* of each series: windows with load that have a next one */
+    int32_t     *plan_window;                   /* [num_plans] the window at whose end a plan was made */
+    int32_t      history;                       /* samples with load that a plan is made from; fewer at first */
     int32_t      num_series;
     const char  *name[1 + EPLB_NUM_PRESETS];
     eplb_options options[1 + EPLB_NUM_PRESETS]; /* of each series; 0: those that the bound is under */
     eplb_options scoring;                       /* those with a bound that costs little */
     float       *sample_weight;                 /* [history] or NULL */
-    int32_t     *in_order, *phy2log;            /* [L, R] the experts in order; the plan being tried */
+    float       *sample;                        /* [history + window, L, E] the last ones with load */
+    int32_t      num_held, num_own;             /* of them; those of the window at hand, which are the last */
+    int32_t     *phy2log;                       /* [num_series, L, R] the last plans */
     trial       *trial;                         /* [num_plans, num_series] */
     double      *bound;                         /* [num_plans] of score.most on the next window */
     eplb_layer_report *report;                  /* [L] of score_plan */
@@ -563,8 +648,9 @@ typedef struct replay {
     size_t       scratch_bytes;
 } replay;
 
-/* Play_trace makes and scores all plans of a replay. */
-replay make_replay(const settings *s, const loads *table);
+/* Play_trace reads the trace, and makes and scores all plans of a replay. Series 0 is a plan that stays in
+   force, or with NULL the experts in order. */
+replay make_replay(const settings *s, feed *from, const plan_map *map);
 void   play_trace(replay *r);
 void   free_replay(replay *r);
 
@@ -578,17 +664,17 @@ double replay_next_bound(const replay *r, int32_t i);
 double replay_total_bound(const replay *r);
 
 /* What the file calls the first sample of the window that plan i was made at the end of. */
-long long replay_first_step(const replay *r, const loads *table, int32_t i);
+long long replay_first_step(const replay *r, int32_t i);
 
 /* ------------------------------------------------------------------------------------ print.c */
 
-/* Of a plan: what it was made from, its layers and their total, and the GPUs of one layer. */
+/* Of a plan or a score: what it was made from, its layers and their total, and the GPUs of one layer. */
 void print_summary(FILE *out, const planning *p, const settings *s);
 void print_table(FILE *out, const planning *p, bool only_total);
-void print_bars(FILE *out, const planning *p, int32_t layer);
+void print_bars(FILE *out, const planning *p, int64_t layer);
 
 /* Of a replay: what it was made from, its windows, and its series. */
-void print_replay_summary(FILE *out, const replay *r, const settings *s, int32_t num_samples);
+void print_replay_summary(FILE *out, const replay *r, const settings *s);
 void print_windows(FILE *out, const replay *r);
 void print_series(FILE *out, const replay *r);
 
@@ -596,15 +682,16 @@ void print_series(FILE *out, const replay *r);
 
 /* An SVG: the load of each GPU in each layer; balancedness over the windows. */
 void draw_heat_map(FILE *out, const planning *p, const settings *s);
-void draw_chart(FILE *out, const replay *r, const settings *s, const loads *table);
+void draw_chart(FILE *out, const replay *r, const settings *s);
 
 /* ------------------------------------------------------------------------------------ write.c */
 
 /* Whether this path, which may be NULL, is standard output. */
 bool to_stdout(const char *path);
 
-/* All files asked for; ends the program, leaving none, when one cannot be written. */
+/* All files asked for of a plan or a score, or of a replay; ends the program, leaving none, when one cannot be
+   written. */
 void write_plan(const planning *p, const settings *s);
-void write_replay(const replay *r, const settings *s, const loads *table);
+void write_replay(const replay *r, const settings *s);
 
 #endif

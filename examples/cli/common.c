@@ -63,6 +63,17 @@ void fail(int status, const char *format, ...)
     va_end(args);
 }
 
+void note(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    progress_clear();
+    fprintf(stderr, "eplb: note: ");
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\n");
+    va_end(args);
+}
+
 /* ------------------------------------------------------------------------------------- memory */
 
 void *allocate(size_t count, size_t item_bytes)
@@ -130,6 +141,40 @@ bool multiply_fits(size_t a, size_t b, size_t *product)
         return false;
     *product = a * b;
     return true;
+}
+
+int32_t find_number(const int64_t *number, int32_t count, int64_t wanted)
+{
+    int32_t low = 0, high = count - 1;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (number[middle] < wanted)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low == high && number[low] == wanted ? low : -1;
+}
+
+/* Runs of numbers that follow each other; when the room is used, dots stand for the rest. */
+number_list list_numbers(const int64_t *number, int32_t count)
+{
+    enum { RUN_BYTES = 48 }; /* of two numbers, and what stands around them */
+    number_list list;
+    size_t      n = 0;
+    list.text[0]  = '\0';
+    for (int32_t begin = 0, end; begin < count; begin = end) {
+        for (end = begin + 1; end < count && number[end] - 1 == number[end - 1];)
+            end++;
+        if (n + RUN_BYTES > sizeof list.text) {
+            snprintf(list.text + n, sizeof list.text - n, ", ..");
+            break;
+        }
+        n += (size_t)snprintf(list.text + n, RUN_BYTES, "%s%lld", begin ? ", " : "", (long long)number[begin]);
+        if (end - begin > 1)
+            n += (size_t)snprintf(list.text + n, sizeof list.text - n, "-%lld", (long long)number[end - 1]);
+    }
+    return list;
 }
 
 /* 0.5 ^ x for x >= 0, without libm: whole halvings, and the series of exp for what is left of x. */

@@ -9,12 +9,6 @@
 
 /* ----------------------------------------------------------------------------------- pictures */
 
-#if defined(__GNUC__) || defined(__clang__)
-#define PRINTS(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
-#else
-#define PRINTS(format_at, args_at)
-#endif
-
 #define PICTURE_WIDTH 1000
 #define INK           "#222222"
 #define FAINT         "#dddddd"
@@ -211,11 +205,12 @@ static void draw_heat_axes(FILE *out, const heat_map *m, const planning *p, box 
              p->problem.num_nodes > 1 && p->problem.num_nodes < m->num_gpus && m->gpus_each == 1
                  ? "; lines between nodes"
                  : "");
-    int64_t first = p->first_layer;
-    step          = tick_step(m->num_layers - 1, (int64_t)(b.height / (TEXT_SIZE + 5)));
-    for (int64_t layer = (first + step - 1) / step * step; layer < first + m->num_layers; layer += step) {
-        double row = (double)((layer - first) / m->layers_each) + 0.5;
-        svg_text(out, b.x - 6, b.y + row * m->cell_height + TEXT_DROP, END, "%d", (int)layer);
+    bool    follow = p->layer[m->num_layers - 1] - p->layer[0] == m->num_layers - 1; /* numbers, each other */
+    int64_t first  = follow ? p->layer[0] : 0;
+    step           = tick_step(m->num_layers - 1, (int64_t)(b.height / (TEXT_SIZE + 5)));
+    for (int64_t i = (step - first % step) % step; i < m->num_layers; i += step) {
+        double row = (double)(i / m->layers_each) + 0.5;
+        svg_text(out, b.x - 6, b.y + row * m->cell_height + TEXT_DROP, END, "%lld", (long long)p->layer[i]);
     }
     svg_side_text(out, b.x - 46, b.y + b.height / 2, "layer");
 }
@@ -241,17 +236,22 @@ static void draw_heat_legend(FILE *out, double y)
 void draw_heat_map(FILE *out, const planning *p, const settings *s)
 {
     heat_map    m     = make_heat_map(p);
-    plan_totals total = total_of_plan(p);
-    box         b     = {75, HEAT_TOP, HEAT_WIDTH, m.rows * m.cell_height};
+    plan_totals total = total_of_plan(p, 0, p->num_layers);
+    double      left  = p->scored ? (PICTURE_WIDTH - HEAT_WIDTH) / 2 : 75;
+    box         b     = {left, HEAT_TOP, HEAT_WIDTH, m.rows * m.cell_height};
     svg_begin(out, (int)(b.y + b.height) + 130, "Load of each GPU in each layer");
     fprintf(out, "<text x=\"%d\" y=\"56\" text-anchor=\"middle\">", PICTURE_WIDTH / 2);
     print_shape(out, &p->problem, p->num_layers);
-    fprintf(out, "; preset %s, effort %d, %s policy</text>\n", eplb_preset_name(s->preset[0]),
-            (int)p->options.effort, policy_used(&p->problem, p->options.policy));
-    for (int side = 0; side < 2; side++) {
+    if (!p->scored)
+        fprintf(out, "; preset %s, effort %d", eplb_preset_name(s->preset[0]), (int)p->options.effort);
+    fprintf(out, "%s %s policy</text>\n", p->scored ? ";" : ",", policy_used(&p->problem, p->options.policy));
+    for (int side = p->scored; side < 2; side++) {
         fprintf(out, "<g font-size=\"15\" font-weight=\"bold\">\n");
-        svg_text(out, b.x + b.width / 2, b.y - 12, MIDDLE, "%s: balancedness %.4f",
-                 side == 0 ? "before, experts in order" : "after",
+        svg_text(out, b.x + b.width / 2, b.y - 12, MIDDLE, "%s%s: balancedness %.4f",
+                 p->scored   ? ""
+                 : side == 0 ? "before, "
+                             : "after",
+                 side == 0 || p->scored ? p->name.text : "",
                  load_share(total.mean, side == 0 ? total.before : total.after));
         fprintf(out, "</g>\n");
         set_levels(&m, p, side == 0 ? p->gpu_before : p->gpu_after);
@@ -335,7 +335,7 @@ static double chart_y(const chart *c, double value)
     return c->plot.y + (1 - part) * c->plot.height;
 }
 
-static void draw_chart_axes(FILE *out, const chart *c, const loads *table)
+static void draw_chart_axes(FILE *out, const chart *c)
 {
     const replay *r        = c->replay;
     double        bottom   = c->plot.y + c->plot.height;
@@ -348,14 +348,14 @@ static void draw_chart_axes(FILE *out, const chart *c, const loads *table)
         svg_text(out, c->plot.x - 8, y + TEXT_DROP, END, "%.*f", decimals, value);
     }
     for (int32_t i = 0; i < r->num_plans; i++) {
-        int width = snprintf(NULL, 0, "%lld", replay_first_step(r, table, i));
+        int width = snprintf(NULL, 0, "%lld", replay_first_step(r, i));
         widest    = width > widest ? width : widest;
     }
     int64_t step = tick_step(r->num_plans - 1, (int64_t)c->plot.width / (widest * DIGIT_WIDTH + 30));
     for (int64_t i = 0; i < r->num_plans; i += step) {
         double x = chart_x(c, (int32_t)i);
         svg_line(out, x, bottom, x, bottom + 5, "stroke=\"" INK "\"");
-        svg_text(out, x, bottom + 20, MIDDLE, "%lld", replay_first_step(r, table, (int32_t)i));
+        svg_text(out, x, bottom + 20, MIDDLE, "%lld", replay_first_step(r, (int32_t)i));
     }
     svg_line(out, c->plot.x, bottom, c->plot.x + c->plot.width, bottom, "stroke=\"" INK "\"");
     svg_side_text(out, c->plot.x - 58, c->plot.y + c->plot.height / 2, "balancedness");
@@ -387,7 +387,7 @@ static void draw_series(FILE *out, const chart *c, int32_t series)
     fprintf(out, "</g>\n");
 }
 
-/* The bound, the presets, the experts in order: from the top as they lie in the plot, as a rule. */
+/* The bound, the presets, what stays as it is: from the top as they lie in the plot, as a rule. */
 static void draw_chart_legend(FILE *out, const replay *r)
 {
     double x = CHART_LEFT + CHART_WIDTH + 22, y = CHART_TOP + 8;
@@ -405,7 +405,7 @@ static void draw_chart_legend(FILE *out, const replay *r)
     }
 }
 
-void draw_chart(FILE *out, const replay *r, const settings *s, const loads *table)
+void draw_chart(FILE *out, const replay *r, const settings *s)
 {
     box   upper    = {CHART_LEFT, CHART_TOP, CHART_WIDTH, CHART_UPPER};
     box   lower    = {CHART_LEFT, CHART_TOP + CHART_UPPER + CHART_GAP, CHART_WIDTH, CHART_LOWER};
@@ -414,17 +414,19 @@ void draw_chart(FILE *out, const replay *r, const settings *s, const loads *tabl
     svg_begin(out, bottom + 60, "Balancedness of plans on the next window");
     fprintf(out, "<text x=\"%d\" y=\"56\" text-anchor=\"middle\">", PICTURE_WIDTH / 2);
     print_shape(out, &r->problem, r->problem.num_layers);
-    fprintf(out, "; windows of %d sample%s, plans of the last %d", (int)r->problem.num_samples,
-            r->problem.num_samples == 1 ? "" : "s", (int)r->history);
+    fprintf(out, "; windows of %d sample%s, plans of the last %d", (int)r->window,
+            r->window == 1 ? "" : "s", (int)r->history);
     if (s->half_life > 0)
         fprintf(out, ", half-life %g", s->half_life);
     fprintf(out, "</text>\n");
     for (int i = 0; i < 2; i++) {
         fprintf(out, "<g font-size=\"15\" font-weight=\"bold\">\n");
         svg_text(out, CHART_LEFT, plots[i].plot.y - 16, START, "%s",
-                 i == 0 ? "Presets" : "Beside the bound and the experts in order");
+                 i == 0       ? "Presets"
+                 : r->in_force ? "Beside the bound and the plan in force"
+                               : "Beside the bound and the experts in order");
         fprintf(out, "</g>\n");
-        draw_chart_axes(out, &plots[i], table);
+        draw_chart_axes(out, &plots[i]);
         for (int32_t series = plots[i].last; series >= plots[i].first; series--)
             draw_series(out, &plots[i], series); /* of equal lines the first preset's shows */
     }

@@ -80,24 +80,6 @@ static int32_t common_width(const feed *f)
 
 /* ---------------------------------------------------------------------------------------- map */
 
-/* Where a layer is in the map. */
-static int32_t find_in_map(const feed *f, const reading *how, int64_t number)
-{
-    const plan_map *m   = &f->map;
-    int32_t         low = 0, high = m->num_layers - 1;
-    while (low < high) {
-        int32_t middle = low + (high - low) / 2;
-        if ((m->layer ? m->layer[middle] : middle) < number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low > high || (m->layer ? m->layer[low] : low) != number)
-        fail(STATUS_INPUT, "%s: layer %lld is not in the plan of --map %s", f->reader[0]->name,
-             (long long)number, how->map);
-    return low;
-}
-
 /* The experts of the map that was in force while slots were counted. */
 static void open_map(feed *f, const reading *how)
 {
@@ -113,9 +95,8 @@ static void open_map(feed *f, const reading *how)
     if (by_ids ? f->width > f->map.num_replicas : f->width != f->map.num_replicas)
         fail(STATUS_INPUT, "%s has %d slots in a layer, but --map %s has %d", name, (int)f->width, how->map,
              (int)f->map.num_replicas);
-    f->map_layer = (int32_t *)allocate((size_t)f->num_layers, sizeof *f->map_layer);
     for (int32_t layer = 0; layer < f->num_layers; layer++)
-        f->map_layer[layer] = find_in_map(f, how, f->layer[layer]);
+        (void)map_slots_of(&f->map, f->layer, f->num_layers, layer);
     for (size_t i = 0; i < (size_t)f->map.num_layers * R; i++)
         most = f->map.phy2log[i] > most ? f->map.phy2log[i] : most;
     if (most < 0 || most == INT32_MAX)
@@ -123,15 +104,16 @@ static void open_map(feed *f, const reading *how)
     if (how->num_experts && most >= how->num_experts)
         fail(STATUS_INPUT, "--map %s has expert %d, but --experts is %d", how->map, (int)most,
              (int)how->num_experts);
-    f->num_experts = how->num_experts ? how->num_experts : most + 1;
+    f->num_experts = how->num_experts           ? how->num_experts
+                     : f->map.num_experts > most ? f->map.num_experts
+                                                 : most + 1;
     f->expert      = (double *)allocate((size_t)f->num_experts, sizeof *f->expert);
 }
 
 /* Counts of a layer's slots, as those of their experts; what an empty slot counted is nobody's. */
 static void add_by_map(const feed *f, int32_t layer)
 {
-    size_t         R      = (size_t)f->map.num_replicas;
-    const int32_t *expert = f->map.phy2log + (size_t)f->map_layer[layer] * R;
+    const int32_t *expert = map_slots_of(&f->map, f->layer, f->num_layers, layer);
     const double  *slot   = f->sum + (size_t)layer * (size_t)f->width;
     memset(f->expert, 0, (size_t)f->num_experts * sizeof *f->expert);
     for (int32_t i = 0; i < f->width; i++) {
@@ -236,7 +218,6 @@ void feed_close(feed *f)
     free(f->layer);
     free(f->one);
     free(f->sum);
-    free(f->map_layer);
     free(f->expert);
     map_free(&f->map);
 }

@@ -292,7 +292,7 @@ static void json_take_name(json_reader *r)
     json_level *level = &r->level[s->depth];
     const char *left  = r->key + level->path;
     size_t      n     = s->length;
-    if (*left && n > 0 && strncmp(left, s->token, n) == 0 && (left[n] == '\0' || left[n] == '.')) {
+    if (n > 0 && strlen(left) >= n && memcmp(left, s->token, n) == 0 && (left[n] == '\0' || left[n] == '.')) {
         if (level->found)
             text_fail(s->at, "the name '%s' stands there twice", quoted(left, left + n).text);
         level->found = true;

@@ -1,12 +1,13 @@
-/* main.c - the program `eplb`: plans expert placement for loads in a file. Here are its commands, and what
+/* main.c - the program `eplb`: plans expert placement for loads in files. Here are its commands, and what
    --help says.
 
-   eplb plan LOADS --replicas R --gpus G [...]                  see eplb --help
-   eplb replay TRACE --replicas R --gpus G --window W [...]
+   eplb plan LOADS.. --replicas R --gpus G [...]                see eplb --help
+   eplb score LOADS.. --map PLAN --gpus G [...]
+   eplb replay LOADS.. --replicas R --gpus G --window W [...]
 
-   Loads come as CSV, JSON or NumPy .npy, from a file or standard input. The whole file is read and
-   checked before anything is planned, and everything is planned before anything is written: a
-   wrong file or option is answered by one line on standard error and leaves no output behind.
+   Loads come as CSV, JSON or from NumPy, from files or standard input. Everything is read, checked and
+   planned before anything is written: a wrong file or option is answered by one line on standard error
+   and leaves no output behind.
 
    Exit status: 0 done; 1 out of memory, or the output could not be written; 2 wrong arguments or
    wrong input. */
@@ -22,13 +23,16 @@ static FILE *table_output(const settings *s)
     return to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) ? stderr : stdout;
 }
 
-static int run_plan(arguments *a)
+/* plan and score. */
+static int run_plan(arguments *a, int command)
 {
-    settings s     = parse_plan_arguments(a);
-    feed     from  = feed_open(&s);
-    loads    table = read_all(&from);
-    planning p     = make_plan(&s, &table);
-    FILE    *out   = table_output(&s);
+    settings        s    = parse_arguments(a, command);
+    feed            from = feed_open(&s);
+    plan_map        own;
+    const plan_map *map  = map_in_force(&s, &from, &own);
+    planning        p    = command == COMMAND_SCORE ? make_score(&s, &from, map) : make_plan(&s, &from, map);
+    FILE           *out  = table_output(&s);
+    doubt_shape(&s, &from);
     write_plan(&p, &s);
     if (!s.quiet)
         print_summary(out, &p, &s);
@@ -36,7 +40,7 @@ static int run_plan(arguments *a)
     if (s.show >= 0)
         print_bars(out, &p, s.show);
     free_planning(&p);
-    free_loads(&table);
+    map_free(&own);
     feed_close(&from);
     free(s.inputs);
     return STATUS_OK;
@@ -44,20 +48,22 @@ static int run_plan(arguments *a)
 
 static int run_replay(arguments *a)
 {
-    settings s     = parse_replay_arguments(a);
-    feed     from  = feed_open(&s);
-    loads    table = read_all(&from);
-    replay   r     = make_replay(&s, &table);
-    FILE    *out   = table_output(&s);
+    settings        s    = parse_arguments(a, COMMAND_REPLAY);
+    feed            from = feed_open(&s);
+    plan_map        own;
+    const plan_map *map  = map_in_force(&s, &from, &own);
+    replay          r    = make_replay(&s, &from, map);
+    FILE           *out  = table_output(&s);
     play_trace(&r);
-    write_replay(&r, &s, &table);
+    doubt_shape(&s, &from);
+    write_replay(&r, &s);
     if (!s.quiet) {
-        print_replay_summary(out, &r, &s, table.num_samples);
+        print_replay_summary(out, &r, &s);
         print_windows(out, &r);
     }
     print_series(out, &r);
     free_replay(&r);
-    free_loads(&table);
+    map_free(&own);
     feed_close(&from);
     free(s.inputs);
     return STATUS_OK;
@@ -80,17 +86,18 @@ static void print_preset(const char *name, const eplb_options *options)
     static const char *const SELECTIONS[]   = {"max load", "spread", "variance"};
     static const char *const REPLICATIONS[] = {"D'Hondt", "hybrid"};
     const eplb_packing      *gpu = &options->gpu_packing, *group = &options->group_packing;
-    bool swapping = gpu->refine != EPLB_REFINE_NONE, scan = gpu->refine == EPLB_REFINE_PAIR_SCAN;
-    bool several  = gpu->num_candidates > 1;
+    bool scan = gpu->refine == EPLB_REFINE_PAIR_SCAN, several = gpu->num_candidates > 1;
+    bool two_refine = group->refine != gpu->refine, two_swaps = group->max_swaps != gpu->max_swaps;
     char heavy[16] = "all", refine[48], swaps[32] = "-", candidates[16] = "1";
     char noise[48] = "-", effort[16] = "-", fixup[32] = "";
     if (gpu->heavy_packs > 0)
         snprintf(heavy, sizeof heavy, "%d", (int)gpu->heavy_packs);
-    snprintf(refine, sizeof refine, "%s%s%s%s", NAME_OF(REFINEMENTS, gpu->refine), scan ? "(" : "",
-             scan ? heavy : "", scan ? ")" : "");
-    if (swapping && group->max_swaps != gpu->max_swaps)
+    snprintf(refine, sizeof refine, "%s%s%s%s%s%s", two_refine ? NAME_OF(REFINEMENTS, group->refine) : "",
+             two_refine ? ", " : "", NAME_OF(REFINEMENTS, gpu->refine), scan ? "(" : "", scan ? heavy : "",
+             scan ? ")" : "");
+    if (two_refine || two_swaps)
         snprintf(swaps, sizeof swaps, "%d, %d", (int)group->max_swaps, (int)gpu->max_swaps);
-    else if (swapping)
+    else if (gpu->refine != EPLB_REFINE_NONE)
         snprintf(swaps, sizeof swaps, "%d", (int)gpu->max_swaps);
     if (several) {
         snprintf(candidates, sizeof candidates, "%d", (int)gpu->num_candidates);
@@ -114,82 +121,130 @@ static int run_presets(void)
         if (eplb_options_preset(preset, &options) == EPLB_OK)
             print_preset(eplb_preset_name(preset), &options);
     }
-    printf("Two numbers of swaps: groups to nodes, replicas to GPUs. Effort: searches that improve it.\n");
+    printf("Where there are two, the first is of groups to nodes, the second of replicas to GPUs.\n"
+           "Effort: searches that improve the plan.\n");
     return STATUS_OK;
 }
 
-static const char USAGE[] = "usage: eplb plan LOADS --replicas R --gpus G [options]\n"
-                            "       eplb replay TRACE --replicas R --gpus G --window W [options]\n"
+static const char USAGE[] = "usage: eplb plan LOADS.. --replicas R --gpus G [options]\n"
+                            "       eplb score LOADS.. --map PLAN --gpus G [options]\n"
+                            "       eplb replay LOADS.. --replicas R --gpus G --window W [options]\n"
                             "       eplb presets | --help | --version\n";
+
+static const char HELP_COMMANDS[] =
+    "\n"
+    "Plans on which GPUs the experts of a mixture-of-experts model and their replicas live, so that\n"
+    "the most loaded GPU carries as little as possible. Balancedness is mean / largest load of a GPU;\n"
+    "with several samples, the sum of their means / the sum of their largest loads. Samples without\n"
+    "load count for nothing: with or without them, plans and scores are the same.\n"
+    "\n"
+    "plan prints for each layer, and in total:\n"
+    "  before, after  balancedness before planning and with the plan. Before are the experts in order,\n"
+    "                 the spare slots given to the first of them, or the plan of --map\n"
+    "  bound          no plan has a better balancedness than this\n"
+    "  gap %          the largest load of a GPU above the least possible\n"
+    "  max replicas   the most replicas that an expert has\n"
+    "  twice          slots whose expert is in an earlier slot of the same GPU too\n"
+    "  time us        what planning took, in microseconds\n"
+    "\n"
+    "score plans nothing. It prints the balancedness of the plan of --map, the same figures, and:\n"
+    "  empty          slots without an expert\n"
+    "The bound is that of the policy asked for: a plan that does not keep to it may have a gap below 0.\n"
+    "\n"
+    "replay cuts a trace into windows of W samples, and leaves what is left over at its end. At the\n"
+    "end of each window but the last it makes a plan from the last samples with load, and scores it on\n"
+    "each sample of that window and of the next. Windows without load are left out, as if the trace\n"
+    "went on without them. It prints for each preset, and for the experts in order as above or the\n"
+    "plan of --map, which stay as they are:\n"
+    "  own, next      balancedness on the window that has just ended, and on the next one\n"
+    "  bound          the best that any plan could have on the next window, were its load constant\n"
+    "  time us        the median of what planning all layers took, in microseconds\n"
+    "\n";
+
+static const char HELP_FILES[] =
+    "LOADS are one file or several, such as one of each rank, which are summed; - is standard input:\n"
+    "  CSV            lines that start with # are skipped, as are blank ones. Without a header rows are\n"
+    "                 layers and columns experts. A header names columns that identify - step, layer,\n"
+    "                 expert, rank, as they are or as layer_id, LayerIdx, .. - and after them loads:\n"
+    "                   step,layer,e0,e1,..        a row for each layer of each step, in any order\n"
+    "                   step,layer,expert,count    a row for each expert that has a load\n"
+    "                   step,layer,expert          a row for each token that an expert got\n"
+    "                 A missing step is one sample, a missing layer one layer; ranks are summed.\n"
+    "  JSON           arrays of numbers; objects that hold one under --key; or one object a line\n"
+    "  NumPy          .npy of integers or floats, or .npz of one array, or of several by --key\n"
+    "Arrays are [experts], [layers, experts] or [samples, layers, experts], unless --axes says else.\n"
+    "\n"
+    "  --axes LETTERS   what the dimensions of the array are, a letter each: T samples, L layers,\n"
+    "                   E experts, G GPUs, S slots of a GPU, P slots of all GPUs, K the experts that a\n"
+    "                   token went to, whose numbers are ids, N tokens. LTE is [layers, samples,\n"
+    "                   experts], LGS [layers, GPUs, slots of a GPU]. Loads of GPUs are summed\n"
+    "  --map PLAN       the plan in force: JSON that plan --json wrote, or arrays of experts, [layers,\n"
+    "                   slots], in JSON or .npy, where -1 is an empty slot. By it counts of slots (P,\n"
+    "                   or G and S) become loads of experts; plan, score and replay compare with it\n"
+    "  --key NAME       where the array is: of JSON objects, as in stats.load, or of an .npz\n"
+    "  --experts E      how many experts there are, where the file has only ids (the largest id + 1)\n"
+    "  --steps A-B      only these samples, or only A, as the file numbers them\n"
+    "  --layers A-B     of plan and score: only these layers, or only A, as the file numbers them\n"
+    "\n";
+
+static const char HELP_PROBLEM[] =
+    "  --replicas R     slots in a layer over all GPUs: a multiple of G, no less than the experts; of\n"
+    "                   score, those of the plan\n"
+    "  --gpus G         GPUs\n"
+    "  --nodes N        nodes, of G / N GPUs each (1)\n"
+    "  --groups K       groups of experts that the router picks together (1)\n"
+    "  --policy P       hierarchical: a group stays on one node; global: it need not; auto: the\n"
+    "                   first when N divides K (auto)\n"
+    "  --max-replicas N no expert has more replicas than this; 0 is no limit (0)\n"
+    "\n"
+    "Of plan and replay:\n"
+    "  --preset NAME    how to plan; `eplb presets` lists them (default); for replay one or more, as\n"
+    "                   in default,deepseek,l2\n"
+    "  --effort N       searches that improve each plan, in the place of the preset's\n"
+    "  --half-life X    plan for samples that count for half as much every X samples with load back;\n"
+    "                   without it all count alike\n"
+    "  --seed S         of the noise and the searches that some presets use (0)\n"
+    "\n"
+    "Of replay:\n"
+    "  --window W       samples in a window\n"
+    "  --history H      samples with load that a plan is made from, the last ones known; fewer at first,\n"
+    "                   where fewer are known (W)\n"
+    "\n";
+
+static const char HELP_OUTPUT[] =
+    "  --quiet          only the totals\n"
+    "  --show LAYER     of plan and score: draw the load of each GPU in this layer as bars\n"
+    "  --json FILE      of plan and score: write the plan, or the figures, as JSON\n"
+    "  --csv FILE       of plan, a row `layer,slot,node,gpu,expert,replica` a slot; of score, a row of\n"
+    "                   figures a layer; of replay, a row\n"
+    "                   `window,first_step,preset,own,next,bound,microseconds` a plan, where window and\n"
+    "                   first_step are those that the plan was made at the end of\n"
+    "  --svg FILE       of plan and score, a heat map of the load of each GPU in each layer; of replay,\n"
+    "                   balancedness on the next window over the windows, a line a preset\n"
+    "\n"
+    "One FILE may be -, which is standard output; the table then goes to standard error. Output files\n"
+    "appear whole or not at all. Exit status: 0 done; 1 out of memory, or the output could not be\n"
+    "written; 2 wrong arguments or wrong input, told in one line.\n";
 
 static int run_help(void)
 {
     fputs(USAGE, stdout);
-    fputs("\n"
-          "Plans on which GPUs the experts of a mixture-of-experts model and their replicas live, so that\n"
-          "the most loaded GPU carries as little as possible. Balancedness is mean / largest load of a GPU;\n"
-          "with several samples, the sum of their means / the sum of their largest loads.\n"
-          "\n"
-          "plan prints for each layer, and in total:\n"
-          "  before, after  balancedness with the experts in order, the spare slots given to the first of\n"
-          "                 them, and with the plan\n"
-          "  bound          no plan has a better balancedness than this\n"
-          "  gap %          the largest load of a GPU above the least possible\n"
-          "  max replicas   the most replicas that an expert has\n"
-          "  twice          slots whose expert is in an earlier slot of the same GPU too\n"
-          "  time us        what planning took, in microseconds\n"
-          "\n"
-          "replay cuts a trace into windows of W samples, and leaves what is left over at its end. At the\n"
-          "end of each window but the last it makes a plan, and scores it on each sample of that window\n"
-          "and of the next. It prints for each preset, and for the experts in order as above:\n"
-          "  own, next      balancedness on the window that has just ended, and on the next one\n"
-          "  bound          the best that any plan could have on the next window, were its load constant\n"
-          "  time us        the median of what planning all layers took, in microseconds\n"
-          "\n"
-          "LOADS and TRACE are a file, or - for standard input:\n"
-          "  CSV            rows are layers, columns experts; or rows `step,layer,e0,e1,...` under such\n"
-          "                 a header, in any order: a sample is a step. Blank lines and lines that start\n"
-          "                 with # are skipped.\n"
-          "  JSON           arrays of numbers, [layers, experts] or [samples, layers, experts]\n"
-          "  NumPy .npy     [layers, experts] or [samples, layers, experts] of f4, f8, i4 or i8\n"
-          "\n",
-          stdout);
-    fputs("  --replicas R     slots in a layer over all GPUs: a multiple of G, no less than the experts\n"
-          "  --gpus G         GPUs\n"
-          "  --nodes N        nodes, of G / N GPUs each (1)\n"
-          "  --groups K       groups of experts that the router picks together (1)\n"
-          "  --preset NAME    how to plan; `eplb presets` lists them (default); for replay one or more, as\n"
-          "                   in default,deepseek,l2\n"
-          "  --effort N       searches that improve each plan, in the place of the preset's\n"
-          "  --policy P       hierarchical: a group stays on one node; global: it need not; auto: the\n"
-          "                   first when N divides K (auto)\n"
-          "  --max-replicas N no expert has more replicas than this; 0 is no limit (0)\n"
-          "  --half-life X    plan for samples that count for half as much every X samples back; without\n"
-          "                   it all count alike\n"
-          "  --seed S         of the noise and the searches that some presets use (0)\n"
-          "  --quiet          only the totals\n"
-          "\n",
-          stdout);
-    fputs("Of plan alone:\n"
-          "  --layers A-B     only these layers, or only A\n"
-          "  --json FILE      write the plan as JSON\n"
-          "  --csv FILE       write the plan as CSV, a row `layer,slot,node,gpu,expert,replica` a slot\n"
-          "  --svg FILE       draw the load of each GPU in each layer, before and after, as a heat map\n"
-          "  --show LAYER     draw the load of each GPU in this layer, before and after, as bars\n"
-          "\n"
-          "Of replay alone:\n"
-          "  --window W       samples in a window\n"
-          "  --history H      samples that a plan is made from, the last ones known; fewer at first, where\n"
-          "                   fewer are known (W)\n"
-          "  --csv FILE       write a row `window,first_step,preset,own,next,bound,microseconds` a plan;\n"
-          "                   window and first_step are those that the plan was made at the end of\n"
-          "  --svg FILE       draw balancedness on the next window over the windows, a line a preset\n"
-          "\n"
-          "One FILE may be -, which is standard output; the table then goes to standard error. Output files\n"
-          "appear whole or not at all. Exit status: 0 done; 1 out of memory, or the output could not be\n"
-          "written; 2 wrong arguments or wrong input, told in one line.\n",
-          stdout);
+    fputs(HELP_COMMANDS, stdout);
+    fputs(HELP_FILES, stdout);
+    fputs(HELP_PROBLEM, stdout);
+    fputs(HELP_OUTPUT, stdout);
     return STATUS_OK;
+}
+
+/* The command that was meant, if one is near; else NULL. */
+static const char *nearest_command(const char *text)
+{
+    static const char *const COMMANDS[] = {"plan", "score",  "replay",   "presets",
+                                           "help", "--help", "--version"};
+    nearest                  found      = {NULL, 0};
+    for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++)
+        take_nearest(&found, text, text + strlen(text), COMMANDS[i]);
+    return found.name;
 }
 
 static bool is_help(const char *text)
@@ -206,7 +261,9 @@ static int run_command(const char *command, arguments *a)
             return run_help();
     }
     if (strcmp(command, "plan") == 0)
-        return run_plan(a);
+        return run_plan(a, COMMAND_PLAN);
+    if (strcmp(command, "score") == 0)
+        return run_plan(a, COMMAND_SCORE);
     if (strcmp(command, "replay") == 0)
         return run_replay(a);
     if (a->at < a->count && (strcmp(command, "presets") == 0 || strcmp(command, "--version") == 0))
@@ -217,6 +274,8 @@ static int run_command(const char *command, arguments *a)
         printf("eplb %s (plan version %d)\n", EPLB_VERSION_STRING, EPLB_PLAN_VERSION);
         return STATUS_OK;
     }
+    if (nearest_command(command))
+        fail(STATUS_INPUT, "unknown command '%s'; did you mean '%s'?", command, nearest_command(command));
     fail(STATUS_INPUT, "unknown command '%s'; try 'eplb --help'", command);
 }
 

@@ -423,13 +423,20 @@ static void npy_set_runs(npy_reader *r)
     }
 }
 
-reader *npy_open_member(source from, const char *member, const reading *how)
+/* A reader that has read the header. */
+static npy_reader *npy_begin(source from, const char *member)
 {
     npy_reader *r = (npy_reader *)allocate(1, sizeof *r);
     r->from       = from;
     r->member     = quoted(member, member + strlen(member));
     npy_read_preamble(r);
     npy_read_dictionary(r);
+    return r;
+}
+
+reader *npy_open_member(source from, const char *member, const reading *how)
+{
+    npy_reader *r = npy_begin(from, member);
     r->shape = axes_of(from.name, how, r->dim, r->num_dims, r->fortran);
     npy_check_size(r);
     npy_set_runs(r);
@@ -455,6 +462,41 @@ reader *npy_open(source from, const reading *how)
         fail(STATUS_INPUT, "%s: --key %s, but .npy has one array, without a name", from.name,
              quoted(how->key, how->key + strlen(how->key)).text);
     return npy_open_member(from, "", how);
+}
+
+/* Experts of a layer's slots as arrays of loads have its loads. */
+plan_map npy_map(source from)
+{
+    unsigned char items[NPY_ITEMS * NPY_MOST_ITEM];
+    reading       how;
+    plan_map      m;
+    npy_reader   *r = npy_begin(from, "");
+    memset(&how, 0, sizeof how);
+    memset(&m, 0, sizeof m);
+    if (r->kind == 'f')
+        npy_fail(r, 0, "experts should be of an integer type, not of f%zu", r->item_bytes);
+    if (r->num_dims < 1 || r->num_dims > 2)
+        npy_fail(r, 0, "%d dimensions: a plan is [layers, slots] or [slots]", r->num_dims);
+    r->shape = axes_of(from.name, &how, r->dim, r->num_dims, r->fortran);
+    npy_check_size(r);
+    size_t count   = axes_count(&r->shape);
+    m.name         = from.name;
+    m.num_layers   = r->shape.num_layers;
+    m.num_replicas = r->shape.width;
+    m.phy2log      = (int32_t *)allocate(count, sizeof(int32_t));
+    for (size_t element = 0, got; element < count; element += got) {
+        got = npy_items(r, items, count - element);
+        for (size_t i = 0; i < got; i++) {
+            int64_t index[MAX_AXES];
+            axes_index(&r->shape, element + i, index);
+            m.phy2log[axes_place(&r->shape, index)] =
+                (int32_t)npy_id(r, items + i * r->item_bytes, element + i, 0);
+        }
+    }
+    source_close(&r->from);
+    free(r->header);
+    free(r);
+    return m;
 }
 
 bool npy_begins(source *from)

@@ -1,5 +1,4 @@
-/* plan.c - planning: the library called layer by layer, its errors in the words of the command line, and
-   what a replay plans with, too. */
+/* plan.c - planning: the library called layer by layer, and what scores and replays need of it, too. */
 #include "cli.h"
 
 #include <math.h>
@@ -14,76 +13,66 @@ double load_share(double load, double larger)
     return larger > 0 ? load / larger : 1;
 }
 
-/* Ends the program with what is wrong with the problem, in the words of the command line. */
-static void fail_problem(const eplb_problem *q, const eplb_options *options, const float *weight,
-                         eplb_result result)
+bool holds_load(const float *sample, size_t count)
 {
-    eplb_diagnosis why;
-    int32_t        slot = 0;
-    eplb_plan      plan = {&slot, NULL, NULL, NULL, 0, NULL}; /* never written: the scratch is too small */
-    (void)eplb_diagnose(q, options, weight, &plan, &slot, 0, &why);
-    const char *field  = why.result == result ? why.field : "";
-    bool        divide = result == EPLB_ERR_DIVIDE;
-    if (divide && strcmp(field, "problem.num_replicas") == 0)
-        fail(STATUS_INPUT, "--replicas %d is not a multiple of --gpus %d", (int)q->num_replicas,
-             (int)q->num_gpus);
-    if (divide && strcmp(field, "problem.num_nodes") == 0)
-        fail(STATUS_INPUT, "--gpus %d is not a multiple of --nodes %d", (int)q->num_gpus, (int)q->num_nodes);
-    if (divide && strcmp(field, "problem.num_groups") == 0 && q->num_groups % q->num_nodes != 0)
-        fail(STATUS_INPUT, "--groups %d is not a multiple of --nodes %d", (int)q->num_groups,
-             (int)q->num_nodes);
-    if (divide && strcmp(field, "problem.num_groups") == 0)
-        fail(STATUS_INPUT, "--groups %d does not divide the %d experts of a layer", (int)q->num_groups,
-             (int)q->num_experts);
-    if (result == EPLB_ERR_TOO_FEW)
-        fail(STATUS_INPUT, "--replicas %d is less than the %d experts of a layer", (int)q->num_replicas,
-             (int)q->num_experts);
-    if (result == EPLB_ERR_MAX_REPLICAS)
-        fail(STATUS_INPUT, "--max-replicas %d leaves some of the %d slots empty with %d experts",
-             (int)options->max_replicas, (int)q->num_replicas, (int)q->num_experts);
-    fail(STATUS_INPUT, "%s%s%s", field, *field ? ": " : "", eplb_result_name(result));
+    size_t i = 0;
+    while (i < count && !(sample[i] > 0))
+        i++;
+    return i < count;
 }
 
-void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight,
-                  eplb_result result)
+float weight_of_age(const settings *s, int32_t newer)
 {
-    if (result != EPLB_OK)
-        fail_problem(problem, options, weight, result);
+    return (float)half_to_the(newer / s->half_life);
 }
 
-eplb_problem make_problem(const settings *s, const loads *table)
-{
-    eplb_problem problem = EPLB_ZERO_INIT;
-    problem.num_layers   = table->num_layers;
-    problem.num_experts  = table->num_experts;
-    problem.num_replicas = s->replicas;
-    problem.num_groups   = s->groups;
-    problem.num_nodes    = s->nodes;
-    problem.num_gpus     = s->gpus;
-    problem.num_samples  = table->num_samples;
-    return problem;
-}
-
-eplb_options make_options(const settings *s, int32_t preset)
-{
-    eplb_options options = EPLB_ZERO_INIT;
-    (void)eplb_options_preset(preset, &options); /* arguments name only presets that there are */
-    options.policy       = s->policy;
-    options.max_replicas = s->max_replicas;
-    options.seed         = s->seed;
-    options.effort       = s->effort < 0 ? options.effort : s->effort;
-    return options;
-}
-
-/* What each sample counts for, the newest, which is the last, 1; NULL when all count alike. */
-float *make_sample_weight(const settings *s, int32_t num_samples)
+/* What each sample counts for, the newest with load 1; NULL when all count alike. Only samples with load
+   age others, so that more of those without leave all weights as they are. */
+static float *make_sample_weight(const settings *s, const loads *table)
 {
     if (s->half_life <= 0)
         return NULL;
-    float *weight = (float *)allocate((size_t)num_samples, sizeof(float));
-    for (int32_t t = 0; t < num_samples; t++)
-        weight[t] = (float)half_to_the((num_samples - 1 - t) / s->half_life);
+    float  *weight = (float *)allocate((size_t)table->num_samples, sizeof(float));
+    size_t  count  = (size_t)table->num_layers * (size_t)table->num_experts;
+    int32_t newer  = 0;
+    for (int32_t t = table->num_samples - 1; t >= 0; t--) {
+        weight[t] = weight_of_age(s, newer);
+        newer += holds_load(table->weight + (size_t)t * count, count);
+    }
     return weight;
+}
+
+/* The last part of a path, in letters that stand for themselves in text, JSON and SVG. */
+quote plain_name(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    quote       q     = quoted(name, name + strlen(name));
+    for (char *c = q.text; *c; c++) {
+        if (strchr("<>&\"\\", *c))
+            *c = '?';
+    }
+    return q;
+}
+
+/* first_layer, num_layers and layer, as asked for. */
+static void select_layers(planning *p, const settings *s, const feed *from)
+{
+    int32_t L = from->num_layers, first = 0, end = L;
+    if (s->layers) {
+        while (first < L && from->layer[first] < s->first_layer)
+            first++;
+        for (end = first; end < L && from->layer[end] <= s->last_layer;)
+            end++;
+        if (first == end || s->first_layer < from->layer[0] || s->last_layer > from->layer[L - 1])
+            fail(STATUS_INPUT, "--layers %s, but the layers are %s", s->layers,
+                 list_numbers(from->layer, L).text);
+    }
+    p->first_layer = first;
+    p->num_layers  = end - first;
+    p->layer       = from->layer + first;
+    if (s->show >= 0 && find_number(p->layer, p->num_layers, s->show) < 0)
+        fail(STATUS_INPUT, "--show %lld, but the layers planned are %s", (long long)s->show,
+             list_numbers(p->layer, p->num_layers).text);
 }
 
 /* What there is without a planner: slot i holds expert i, the spare slots the first experts again. */
@@ -93,73 +82,87 @@ void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts)
         phy2log[slot] = slot % num_experts;
 }
 
-/* How even one layer is under a plan of this layer alone, phy2log [R]; weight is [T, E]. */
-static eplb_layer_report evaluate_layer(const planning *p, const float *weight, int32_t *phy2log,
-                                        float *gpu_load, void *scratch)
+planning begin_planning(const settings *s, const feed *from)
+{
+    planning p;
+    memset(&p, 0, sizeof p);
+    p.problem = make_problem(s, from);
+    p.options = make_options(s, s->preset[0]);
+    select_layers(&p, s, from);
+    check_result(&p.problem, &p.options, NULL,
+                 eplb_scratch_size(&p.problem, &p.options, &p.scratch_bytes));
+
+    /* eplb_scratch_size has found that L * R and T * L * E fit. */
+    size_t G = (size_t)s->gpus, n = (size_t)p.num_layers;
+    p.result     = (layer_result *)allocate(n, sizeof(layer_result));
+    p.gpu_before = (float *)allocate(n * G, sizeof(float));
+    p.gpu_after  = (float *)allocate(n * G, sizeof(float));
+    p.weight     = (float *)allocate((size_t)from->num_samples * (size_t)from->num_experts, sizeof(float));
+    p.scratch    = allocate(p.scratch_bytes, 1);
+    return p;
+}
+
+void take_layer(planning *p, const loads *table, int32_t layer)
+{
+    size_t T = (size_t)table->num_samples, L = (size_t)table->num_layers, E = (size_t)table->num_experts;
+    for (size_t t = 0; t < T; t++)
+        memcpy(p->weight + t * E, table->weight + (t * L + (size_t)layer) * E, E * sizeof(float));
+}
+
+eplb_layer_report evaluate_layer(const planning *p, int32_t *phy2log, float *gpu_load)
 {
     eplb_problem      one  = p->problem;
     eplb_plan         plan = {phy2log, NULL, NULL, NULL, 0, NULL};
     eplb_layer_report report;
     one.num_layers = 1;
-    check_result(&one, &p->options, weight,
-                 eplb_evaluate(&one, &p->options, weight, &plan, &report, gpu_load, scratch,
+    check_result(&one, &p->options, p->weight,
+                 eplb_evaluate(&one, &p->options, p->weight, &plan, &report, gpu_load, p->scratch,
                                p->scratch_bytes));
     return report;
 }
 
-planning make_plan(const settings *s, const loads *table)
+/* Plans one layer, and scores it before and after. */
+static void plan_layer(planning *p, const loads *table, int32_t i, int32_t *before)
 {
-    planning p;
-    memset(&p, 0, sizeof p);
-    p.problem               = make_problem(s, table);
-    p.options               = make_options(s, s->preset[0]);
-    p.sample_weight         = make_sample_weight(s, table->num_samples);
+    size_t        G = (size_t)p->problem.num_gpus, R = (size_t)p->problem.num_replicas;
+    int32_t       layer = p->first_layer + i;
+    layer_result *r     = &p->result[i];
+    double        begun = seconds_now();
+    check_result(&p->problem, &p->options, table->weight,
+                 eplb_rebalance_layers(&p->problem, &p->options, table->weight, &p->plan, p->scratch,
+                                       p->scratch_bytes, layer, 1));
+    r->microseconds = 1e6 * (seconds_now() - begun);
+    take_layer(p, table, layer);
+    r->before = evaluate_layer(p, before, p->gpu_before + (size_t)i * G);
+    r->after  = evaluate_layer(p, p->plan.phy2log + (size_t)layer * R, p->gpu_after + (size_t)i * G);
+}
+
+planning make_plan(const settings *s, feed *from, const plan_map *map)
+{
+    planning p = begin_planning(s, from);
+    int32_t  L = from->num_layers, E = from->num_experts;
+    p.name     = plain_name(map ? map->name : "experts in order");
+    for (int32_t i = 0; map && i < p.num_layers; i++)
+        (void)map_whole_slots_of(map, from->layer, L, p.first_layer + i, E);
+    loads table             = read_all(from);
+    p.sample_weight         = make_sample_weight(s, &table);
     p.options.sample_weight = p.sample_weight;
-    p.first_layer           = s->first_layer;
-    p.num_layers            = (s->last_layer < 0 ? table->num_layers : s->last_layer + 1) - s->first_layer;
-    if (s->last_layer >= table->num_layers)
-        fail(STATUS_INPUT, "--layers %d-%d, but the last layer is %d", (int)s->first_layer,
-             (int)s->last_layer, (int)table->num_layers - 1);
-    if (s->show >= 0 && (s->show < p.first_layer || s->show >= p.first_layer + p.num_layers))
-        fail(STATUS_INPUT, "--show %d, but the layers planned are %d-%d", (int)s->show, (int)p.first_layer,
-             (int)(p.first_layer + p.num_layers - 1));
-    check_result(&p.problem, &p.options, table->weight,
-                 eplb_scratch_size(&p.problem, &p.options, &p.scratch_bytes));
 
-    /* eplb_scratch_size has found that L * R and T * L * E fit. */
-    size_t L = (size_t)table->num_layers, E = (size_t)table->num_experts, R = (size_t)s->replicas;
-    size_t G = (size_t)s->gpus, T = (size_t)table->num_samples, n = (size_t)p.num_layers;
-    void    *scratch  = allocate(p.scratch_bytes, 1);
+    size_t   R        = (size_t)s->replicas;
     int32_t *in_order = (int32_t *)allocate(R, sizeof(int32_t));
-    float   *weight   = (float *)allocate(T * E, sizeof(float)); /* one layer's, [T, E] */
-    p.plan.phy2log    = (int32_t *)allocate(L * R, sizeof(int32_t));
-    p.plan.phyrank    = (int32_t *)allocate(L * R, sizeof(int32_t));
-    p.plan.logcnt     = (int32_t *)allocate(L * E, sizeof(int32_t));
-    p.result          = (layer_result *)allocate(n, sizeof(layer_result));
-    p.gpu_before      = (float *)allocate(n * G, sizeof(float));
-    p.gpu_after       = (float *)allocate(n * G, sizeof(float));
-    p.list_start      = (int32_t *)allocate(E, sizeof(int32_t));
+    p.plan.phy2log    = (int32_t *)allocate((size_t)L * R, sizeof(int32_t));
+    p.plan.phyrank    = (int32_t *)allocate((size_t)L * R, sizeof(int32_t));
+    p.plan.logcnt     = (int32_t *)allocate((size_t)L * (size_t)E, sizeof(int32_t));
+    p.list_start      = (int32_t *)allocate((size_t)E, sizeof(int32_t));
     p.list            = (int32_t *)allocate(R, sizeof(int32_t));
-    plan_in_order(in_order, s->replicas, table->num_experts);
-
-    for (size_t i = 0; i < n; i++) {
-        size_t layer = (size_t)p.first_layer + i;
-        double begun = seconds_now();
-        check_result(&p.problem, &p.options, table->weight,
-                     eplb_rebalance_layers(&p.problem, &p.options, table->weight, &p.plan, scratch,
-                                           p.scratch_bytes, (int32_t)layer, 1));
-        p.result[i].microseconds = 1e6 * (seconds_now() - begun);
-        for (size_t t = 0; t < T; t++)
-            memcpy(weight + t * E, table->weight + (t * L + layer) * E, E * sizeof(float));
-        p.result[i].before = evaluate_layer(&p, weight, in_order, p.gpu_before + i * G, scratch);
-        p.result[i].after =
-            evaluate_layer(&p, weight, p.plan.phy2log + layer * R, p.gpu_after + i * G, scratch);
-        progress_show("layer", i + 1, n);
+    plan_in_order(in_order, s->replicas, E);
+    for (int32_t i = 0; i < p.num_layers; i++) {
+        plan_layer(&p, &table, i, map ? map_slots_of(map, from->layer, L, p.first_layer + i) : in_order);
+        progress_show("layer", (size_t)i + 1, (size_t)p.num_layers);
     }
     progress_clear();
-    free(scratch);
     free(in_order);
-    free(weight);
+    free_loads(&table);
     return p;
 }
 
@@ -174,22 +177,15 @@ void free_planning(planning *p)
     free(p->gpu_after);
     free(p->list_start);
     free(p->list);
+    free(p->weight);
+    free(p->scratch);
 }
 
-/* The policy that EPLB_POLICY_AUTO comes to. */
-const char *policy_used(const eplb_problem *problem, int32_t policy)
-{
-    if (policy == EPLB_POLICY_AUTO)
-        policy = problem->num_groups % problem->num_nodes == 0 ? EPLB_POLICY_HIERARCHICAL
-                                                               : EPLB_POLICY_GLOBAL;
-    return policy_name(policy);
-}
-
-plan_totals total_of_plan(const planning *p)
+plan_totals total_of_plan(const planning *p, int32_t first, int32_t end)
 {
     plan_totals total;
     memset(&total, 0, sizeof total);
-    for (int32_t i = 0; i < p->num_layers; i++) {
+    for (int32_t i = first; i < end; i++) {
         const layer_result *r = &p->result[i];
         total.mean += (double)r->after.mean_load;
         total.before += (double)r->before.max_load;
@@ -197,6 +193,7 @@ plan_totals total_of_plan(const planning *p)
         total.bound += (double)r->after.lower_bound;
         total.microseconds += r->microseconds;
         total.duplicates += r->after.num_duplicates;
+        total.empty += r->num_empty;
         if (total.max_replicas < r->after.max_logcnt)
             total.max_replicas = r->after.max_logcnt;
     }

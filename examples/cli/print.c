@@ -1,4 +1,4 @@
-/* print.c - what the program prints of a plan or a replay: tables, summaries, and bars. */
+/* print.c - what the program prints of a plan, a score or a replay: tables, summaries, and bars. */
 #include "cli.h"
 
 #include <math.h>
@@ -8,26 +8,41 @@
 
 /* ------------------------------------------------------------------------------------- tables */
 
+/* Balancedness of a row, the parts of a table that plans and scores share, and those of one of them. */
+static void print_row(FILE *out, const planning *p, const char *label, double before, double after,
+                      const plan_totals *t)
+{
+    double bound = load_share(t->mean, t->bound), gap = 100 * (1 / load_share(t->bound, t->after) - 1);
+    if (p->scored)
+        fprintf(out, "%6s  %12.4f  %7.4f  %7.2f  %12d  %5lld  %5lld\n", label, after, bound, gap,
+                (int)t->max_replicas, t->duplicates, t->empty);
+    else
+        fprintf(out, "%6s  %7.4f  %7.4f  %7.4f  %7.2f  %12d  %5lld  %9.1f\n", label, before, after, bound, gap,
+                (int)t->max_replicas, t->duplicates, t->microseconds);
+}
+
 /* One row a layer and one for all, in which each load is the sum over the layers. */
 void print_table(FILE *out, const planning *p, bool only_total)
 {
-    static const char ROW[] = "%6s  %7.4f  %7.4f  %7.4f  %7.2f  %12d  %5lld  %9.1f\n";
-    plan_totals       total = total_of_plan(p);
-    fprintf(out, "%6s  %7s  %7s  %7s  %7s  %12s  %5s  %9s\n", "layer", "before", "after", "bound", "gap %",
-            "max replicas", "twice", "time us");
+    plan_totals all = total_of_plan(p, 0, p->num_layers);
+    if (p->scored && !only_total)
+        fprintf(out, "balancedness of %s, and its bound for any plan\n", p->name.text);
+    else if (!only_total)
+        fprintf(out, "balancedness before (%s), after, and its bound for any plan\n", p->name.text);
+    if (p->scored)
+        fprintf(out, "%6s  %12s  %7s  %7s  %12s  %5s  %5s\n", "layer", "balancedness", "bound", "gap %",
+                "max replicas", "twice", "empty");
+    else
+        fprintf(out, "%6s  %7s  %7s  %7s  %7s  %12s  %5s  %9s\n", "layer", "before", "after", "bound", "gap %",
+                "max replicas", "twice", "time us");
     for (int32_t i = 0; i < p->num_layers && !only_total; i++) {
-        const layer_result      *r = &p->result[i];
-        const eplb_layer_report *q = &r->after;
-        char                     label[16];
-        double                   gap = 1 / load_share((double)q->lower_bound, (double)q->max_load) - 1;
-        snprintf(label, sizeof label, "%d", (int)(p->first_layer + i));
-        fprintf(out, ROW, label, (double)r->before.balancedness, (double)q->balancedness,
-                load_share((double)q->mean_load, (double)q->lower_bound), 100 * gap, (int)q->max_logcnt,
-                (long long)q->num_duplicates, r->microseconds);
+        const layer_result *r   = &p->result[i];
+        plan_totals         one = total_of_plan(p, i, i + 1);
+        char                label[24];
+        snprintf(label, sizeof label, "%lld", (long long)p->layer[i]);
+        print_row(out, p, label, (double)r->before.balancedness, (double)r->after.balancedness, &one);
     }
-    fprintf(out, ROW, "total", load_share(total.mean, total.before), load_share(total.mean, total.after),
-            load_share(total.mean, total.bound), 100 * (1 / load_share(total.bound, total.after) - 1),
-            (int)total.max_replicas, total.duplicates, total.microseconds);
+    print_row(out, p, "total", load_share(all.mean, all.before), load_share(all.mean, all.after), &all);
 }
 
 static void print_problem(FILE *out, const eplb_problem *q, int32_t num_samples)
@@ -48,6 +63,10 @@ static void print_half_life(FILE *out, const settings *s)
 void print_summary(FILE *out, const planning *p, const settings *s)
 {
     print_problem(out, &p->problem, p->problem.num_samples);
+    if (p->scored) {
+        fprintf(out, "%s policy\n\n", policy_used(&p->problem, p->options.policy));
+        return;
+    }
     fprintf(out, "preset %s, effort %d, %s policy", eplb_preset_name(s->preset[0]), (int)p->options.effort,
             policy_used(&p->problem, p->options.policy));
     print_half_life(out, s);
@@ -65,7 +84,7 @@ void print_windows(FILE *out, const replay *r)
         fprintf(out, "  %*s", REPLAY_COLUMN, r->name[series]);
     fprintf(out, "  %6s\n", "bound");
     for (int32_t i = 0; i < r->num_plans; i++) {
-        fprintf(out, "%6d", (int)i);
+        fprintf(out, "%6d", (int)r->plan_window[i]);
         for (int32_t series = 0; series < r->num_series; series++) {
             int length = (int)strlen(r->name[series]);
             fprintf(out, "  %*.4f", length > REPLAY_COLUMN ? length : REPLAY_COLUMN,
@@ -91,11 +110,13 @@ void print_series(FILE *out, const replay *r)
     }
 }
 
-void print_replay_summary(FILE *out, const replay *r, const settings *s, int32_t num_samples)
+void print_replay_summary(FILE *out, const replay *r, const settings *s)
 {
-    int32_t window = r->problem.num_samples, left = num_samples - (r->num_plans + 1) * window;
-    print_problem(out, &r->problem, num_samples);
-    fprintf(out, "%d windows of %d samples", (int)r->num_plans + 1, (int)window);
+    int32_t left = r->from->num_samples % r->window;
+    print_problem(out, &r->problem, r->from->num_samples);
+    fprintf(out, "%d windows of %d samples", (int)r->num_windows, (int)r->window);
+    if (r->num_idle > 0)
+        fprintf(out, ", %d without load left out", (int)r->num_idle);
     if (left > 0)
         fprintf(out, ", the last %d samples not used", (int)left);
     fprintf(out, "; plans of the last %d samples", (int)r->history);
@@ -151,14 +172,14 @@ static float largest(const float *load, int32_t begin, int32_t end)
     return most;
 }
 
-/* The load of each GPU in one layer, before and after. With more than BAR_MAX_ROWS GPUs a row shows
-   the most loaded of as many neighbours as it takes. */
-void print_bars(FILE *out, const planning *p, int32_t layer)
+/* The load of each GPU in one layer, before and after, or of a plan that is scored. With more than
+   BAR_MAX_ROWS GPUs a row shows the most loaded of as many neighbours as it takes. */
+void print_bars(FILE *out, const planning *p, int64_t layer)
 {
     int32_t             G     = p->problem.num_gpus;
     int32_t             each  = (G - 1) / BAR_MAX_ROWS + 1; /* GPUs in a row */
     int                 width = each > 1 ? 11 : 5;          /* of the column of GPUs */
-    size_t              i     = (size_t)(layer - p->first_layer);
+    size_t              i     = (size_t)find_number(p->layer, p->num_layers, layer);
     const layer_result *r     = &p->result[i];
     const float        *load[2] = {p->gpu_before + i * (size_t)G, p->gpu_after + i * (size_t)G};
     double              mean    = (double)r->after.mean_load;
@@ -167,14 +188,16 @@ void print_bars(FILE *out, const planning *p, int32_t layer)
     double              cells   = full > 0 ? BAR_CELLS / full : 0; /* of a unit of load */
     bool                utf8    = locale_is_utf8();
     if (!isfinite(full)) {
-        fprintf(out, "\nlayer %d: its sums of loads leave float32 and cannot be drawn\n", (int)layer);
+        fprintf(out, "\nlayer %lld: its sums of loads leave float32 and cannot be drawn\n", (long long)layer);
         return;
     }
     int mark = (int)(mean * cells) < BAR_CELLS ? (int)(mean * cells) : BAR_CELLS - 1;
-    fprintf(out, "\nlayer %d, load of each GPU%s; 1.00 is the mean, at the %s\n", (int)layer,
+    fprintf(out, "\nlayer %lld, load of each GPU%s; 1.00 is the mean, at the %s\n", (long long)layer,
             each > 1 ? ", the largest in each row" : "", utf8 ? "│" : "|");
-    fprintf(out, "%*s  before, balancedness %-*.4f  after, balancedness %.4f\n", width, "GPU", BAR_CELLS - 13,
-            (double)r->before.balancedness, (double)r->after.balancedness);
+    fprintf(out, "%*s", width, "GPU");
+    if (!p->scored)
+        fprintf(out, "  before, balancedness %-*.4f", BAR_CELLS - 13, (double)r->before.balancedness);
+    fprintf(out, "  %sbalancedness %.4f\n", p->scored ? "" : "after, ", (double)r->after.balancedness);
     for (int32_t begin = 0, end; begin < G; begin = end) {
         char label[32];
         int  n = snprintf(label, sizeof label, "%d", (int)begin);
@@ -182,7 +205,7 @@ void print_bars(FILE *out, const planning *p, int32_t layer)
         if (end - begin > 1)
             snprintf(label + n, sizeof label - (size_t)n, "-%d", (int)end - 1);
         fprintf(out, "%*s", width, label);
-        for (int side = 0; side < 2; side++) {
+        for (int side = p->scored; side < 2; side++) {
             double here = (double)largest(load[side], begin, end);
             fprintf(out, "  %5.2f ", mean > 0 ? here / mean : 0);
             print_bar(out, (int)(here * cells * 8 + 0.5), mark, utf8, side == 0);

@@ -1,39 +1,61 @@
 /* replay.c - replaying: a trace is cut into windows of as many samples from its start. At the end of each
    but the last a plan is made from the samples known by then, and scored on the samples of that window, its
-   own, and of the next. Series 0 is the experts in order, the others are the presets asked for. */
+   own, and of the next. Series 0 is the plan in force or the experts in order, which stay, the others are the
+   presets asked for.
+
+   Samples without load count for nothing: they are in no history, and a window of nothing else is left out,
+   as if the trace went on without it. The trace is read as it is played: samples stay in memory for as long
+   as a plan or a score needs them. */
 #include "cli.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Raises scratch_bytes to what these options need for windows and for plans. */
-static void need_scratch(replay *r, const eplb_options *options)
+static size_t replay_sample_size(const replay *r)
 {
-    eplb_problem problem = r->problem;
-    for (int i = 0; i < 2; i++) {
-        size_t bytes;
-        problem.num_samples = i == 0 ? r->problem.num_samples : r->history;
-        check_result(&problem, options, r->weight, eplb_scratch_size(&problem, options, &bytes));
-        r->scratch_bytes = bytes > r->scratch_bytes ? bytes : r->scratch_bytes;
-    }
+    return (size_t)r->problem.num_layers * (size_t)r->problem.num_experts;
 }
 
-replay make_replay(const settings *s, const loads *table)
+static float *replay_sample(const replay *r, int32_t held)
+{
+    return r->sample + (size_t)held * replay_sample_size(r);
+}
+
+static int32_t *replay_plan(const replay *r, int32_t series)
+{
+    size_t size = (size_t)r->problem.num_layers * (size_t)r->problem.num_replicas;
+    return r->phy2log + (size_t)series * size;
+}
+
+/* Raises scratch_bytes to what these options need for windows and for plans; fewer samples need no more. */
+static void need_scratch(replay *r, const eplb_options *options)
+{
+    size_t bytes;
+    r->problem.num_samples = r->window > r->history ? r->window : r->history;
+    check_result(&r->problem, options, NULL, eplb_scratch_size(&r->problem, options, &bytes));
+    r->scratch_bytes = bytes > r->scratch_bytes ? bytes : r->scratch_bytes;
+}
+
+replay make_replay(const settings *s, feed *from, const plan_map *map)
 {
     replay r;
     memset(&r, 0, sizeof r);
-    r.weight              = table->weight;
-    r.problem             = make_problem(s, table);
-    r.problem.num_samples = s->window;
-    r.num_plans           = table->num_samples / s->window - 1;
-    if (r.num_plans < 1)
-        fail(STATUS_INPUT, "--window %d needs %lld samples, to plan on and to score on; the file has %d",
-             (int)s->window, 2 * (long long)s->window, (int)table->num_samples);
-    int32_t most_known = r.num_plans * s->window;
+    r.from        = from;
+    r.problem     = make_problem(s, from);
+    r.window      = s->window;
+    r.num_windows = from->num_samples / s->window;
+    if (r.num_windows < 2 && from->num_samples < 2)
+        fail(STATUS_INPUT, "replay needs samples in time, to plan on and to score on; the file has one");
+    if (r.num_windows < 2)
+        fail(STATUS_INPUT, "--window %d needs %lld samples, to plan on and to score on; the file has %d, so "
+             "that %d is the most", (int)s->window, 2 * (long long)s->window, (int)from->num_samples,
+             (int)from->num_samples / 2);
+    int32_t most_known = (r.num_windows - 1) * s->window;
     r.history          = s->history ? s->history : s->window;
     r.history          = r.history < most_known ? r.history : most_known;
     r.num_series       = 1 + s->num_presets;
-    r.name[0]          = "in order";
+    r.in_force         = map != NULL;
+    r.name[0]          = map ? "map" : "in order";
     r.options[0]       = make_options(s, EPLB_PRESET_DEEPSEEK);
     r.scoring          = r.options[0];
     r.scoring.policy   = EPLB_POLICY_GLOBAL;
@@ -45,49 +67,73 @@ replay make_replay(const settings *s, const loads *table)
         need_scratch(&r, &r.options[series]);
     }
 
-    /* eplb_scratch_size has found that L * R fits. */
-    size_t L = (size_t)table->num_layers, R = (size_t)s->replicas, n = (size_t)r.num_plans;
-    r.sample_weight = make_sample_weight(s, r.history);
-    r.in_order      = (int32_t *)allocate(L * R, sizeof(int32_t));
-    r.phy2log       = (int32_t *)allocate(L * R, sizeof(int32_t));
-    r.trial         = (trial *)allocate(n * (size_t)r.num_series, sizeof(trial));
-    r.bound         = (double *)allocate(n, sizeof(double));
-    r.report        = (eplb_layer_report *)allocate(L, sizeof(eplb_layer_report));
-    r.scratch       = allocate(r.scratch_bytes, 1);
-    for (size_t layer = 0; layer < L; layer++)
-        plan_in_order(r.in_order + layer * R, s->replicas, table->num_experts);
+    /* eplb_scratch_size has found that L * R fits, and L * E times the history or the window. */
+    size_t L = (size_t)from->num_layers, R = (size_t)s->replicas, n = (size_t)r.num_windows - 1;
+    size_t held    = (size_t)r.history + (size_t)r.window;
+    size_t bytes   = replay_sample_size(&r) * sizeof(float);
+    r.sample       = (float *)allocate(held, bytes);
+    r.phy2log      = (int32_t *)allocate((size_t)r.num_series, L * R * sizeof(int32_t));
+    r.trial        = (trial *)allocate(n, (size_t)r.num_series * sizeof(trial));
+    r.plan_window  = (int32_t *)allocate(n, sizeof(int32_t));
+    r.bound        = (double *)allocate(n, sizeof(double));
+    r.report       = (eplb_layer_report *)allocate(L, sizeof(eplb_layer_report));
+    r.scratch      = allocate(r.scratch_bytes, 1);
+    for (size_t layer = 0; layer < L && !map; layer++)
+        plan_in_order(replay_plan(&r, 0) + layer * R, s->replicas, from->num_experts);
+    for (size_t layer = 0; layer < L && map; layer++)
+        memcpy(replay_plan(&r, 0) + layer * R,
+               map_whole_slots_of(map, from->layer, from->num_layers, (int32_t)layer, from->num_experts),
+               R * sizeof(int32_t));
+    if (s->half_life > 0) {
+        r.sample_weight = (float *)allocate((size_t)r.history, sizeof(float));
+        for (int32_t t = 0; t < r.history; t++)
+            r.sample_weight[t] = weight_of_age(s, r.history - 1 - t);
+    }
     return r;
 }
 
 void free_replay(replay *r)
 {
     free(r->sample_weight);
-    free(r->in_order);
+    free(r->sample);
     free(r->phy2log);
     free(r->trial);
+    free(r->plan_window);
     free(r->bound);
     free(r->report);
     free(r->scratch);
 }
 
-static const float *replay_sample(const replay *r, int32_t sample)
+/* Reads window i to behind the last samples that a plan may need. Sets num_own to its samples with load, and
+   returns whether there are any. */
+static bool read_window(replay *r, int32_t i)
 {
-    return r->weight + (size_t)sample * (size_t)r->problem.num_layers * (size_t)r->problem.num_experts;
+    size_t  count = replay_sample_size(r);
+    int32_t kept  = r->num_held < r->history ? r->num_held : r->history;
+    memmove(r->sample, replay_sample(r, r->num_held - kept), (size_t)kept * count * sizeof(float));
+    r->num_held = kept;
+    for (int32_t t = 0; t < r->window; t++) {
+        feed_read(r->from, i * r->window + t, replay_sample(r, r->num_held));
+        r->num_held += holds_load(replay_sample(r, r->num_held), count);
+    }
+    r->num_own = r->num_held - kept;
+    return r->num_own > 0;
 }
 
-/* How even a plan is on window i. Also sets *bound, unless NULL, to the least score.most possible under
-   these options, which the score itself does not depend on. */
-static score score_plan(const replay *r, const eplb_options *options, int32_t i, int32_t *phy2log,
-                        double *bound)
+/* How even a plan is on the window at hand. Also sets *bound, unless NULL, to the least score.most possible
+   under these options, which the score itself does not depend on. */
+static score score_plan(const replay *r, const eplb_options *options, int32_t series, double *bound)
 {
-    const float *weight = replay_sample(r, i * r->problem.num_samples);
-    eplb_plan    plan   = {phy2log, NULL, NULL, NULL, 0, NULL};
-    score        sum    = {0, 0};
-    double       least  = 0;
-    check_result(&r->problem, options, weight,
-                 eplb_evaluate(&r->problem, options, weight, &plan, r->report, NULL, r->scratch,
+    eplb_problem problem = r->problem;
+    const float *weight  = replay_sample(r, r->num_held - r->num_own);
+    eplb_plan    plan    = {replay_plan(r, series), NULL, NULL, NULL, 0, NULL};
+    score        sum     = {0, 0};
+    double       least   = 0;
+    problem.num_samples  = r->num_own;
+    check_result(&problem, options, weight,
+                 eplb_evaluate(&problem, options, weight, &plan, r->report, NULL, r->scratch,
                                r->scratch_bytes));
-    for (int32_t layer = 0; layer < r->problem.num_layers; layer++) {
+    for (int32_t layer = 0; layer < problem.num_layers; layer++) {
         sum.mean += (double)r->report[layer].mean_load;
         sum.most += (double)r->report[layer].max_load;
         least += (double)r->report[layer].lower_bound;
@@ -97,15 +143,14 @@ static score score_plan(const replay *r, const eplb_options *options, int32_t i,
     return sum;
 }
 
-/* Plans at the end of window i; returns the microseconds that it took. */
-static double plan_window(const replay *r, int32_t i, int32_t series)
+/* Plans from what is known by now; returns the microseconds that it took. */
+static double plan_window(const replay *r, int32_t series)
 {
-    int32_t      known   = (i + 1) * r->problem.num_samples;
     eplb_problem past    = r->problem;
     eplb_options options = r->options[series];
-    eplb_plan    plan    = {r->phy2log, NULL, NULL, NULL, 0, NULL};
-    past.num_samples     = known < r->history ? known : r->history;
-    const float *weight  = replay_sample(r, known - past.num_samples);
+    eplb_plan    plan    = {replay_plan(r, series), NULL, NULL, NULL, 0, NULL};
+    past.num_samples     = r->num_held < r->history ? r->num_held : r->history;
+    const float *weight  = replay_sample(r, r->num_held - past.num_samples);
     if (r->sample_weight) /* the last is the newest sample's, however many are known */
         options.sample_weight = r->sample_weight + (r->history - past.num_samples);
     double begun = seconds_now();
@@ -114,44 +159,67 @@ static double plan_window(const replay *r, int32_t i, int32_t series)
     return 1e6 * (seconds_now() - begun);
 }
 
-void play_trace(replay *r)
-{
-    for (int32_t i = 0; i < r->num_plans; i++) {
-        for (int32_t series = 0; series < r->num_series; series++) {
-            trial   *t       = &r->trial[(size_t)i * (size_t)r->num_series + (size_t)series];
-            int32_t *phy2log = series > 0 ? r->phy2log : r->in_order;
-            if (series > 0)
-                t->microseconds = plan_window(r, i, series);
-            t->own  = score_plan(r, &r->scoring, i, phy2log, NULL);
-            t->next = score_plan(r, &r->scoring, i + 1, phy2log, NULL);
-        }
-        (void)score_plan(r, &r->options[0], i + 1, r->in_order, &r->bound[i]);
-        progress_show("window", (size_t)i + 1, (size_t)r->num_plans);
-    }
-    progress_clear();
-}
-
-const trial *trial_of(const replay *r, int32_t i, int32_t series)
+static trial *trial_at(const replay *r, int32_t i, int32_t series)
 {
     return &r->trial[(size_t)i * (size_t)r->num_series + (size_t)series];
 }
 
-/* Loads and bounds are rounded to float32, sums of them may come out above what they cannot exceed. */
-static double balancedness_of(double mean, double most)
+/* The plans made before, on the window at hand. */
+static void score_next(replay *r, int32_t i)
 {
-    double part = load_share(mean, most);
-    return part > 1 ? 1 : part;
+    for (int32_t series = 0; series < r->num_series; series++)
+        trial_at(r, i, series)->next = score_plan(r, &r->scoring, series, NULL);
+    (void)score_plan(r, &r->options[0], 0, &r->bound[i]);
 }
 
+static void make_plans(replay *r, int32_t i, int32_t window)
+{
+    r->plan_window[i] = window;
+    for (int32_t series = 0; series < r->num_series; series++) {
+        trial *t = trial_at(r, i, series);
+        if (series > 0)
+            t->microseconds = plan_window(r, series);
+        t->own = score_plan(r, &r->scoring, series, NULL);
+    }
+}
+
+/* Plans that no window with load comes after do not count. */
+void play_trace(replay *r)
+{
+    int32_t made = 0;
+    for (int32_t i = 0; i < r->num_windows; i++) {
+        if (!read_window(r, i)) {
+            r->num_idle++;
+            continue;
+        }
+        if (made > 0)
+            score_next(r, made - 1);
+        r->num_plans = made;
+        if (i < r->num_windows - 1)
+            make_plans(r, made++, i);
+        progress_show("window", (size_t)i + 1, (size_t)r->num_windows);
+    }
+    progress_clear();
+    if (r->num_plans < 1)
+        fail(STATUS_INPUT, "of the %d windows %s holds load, but one is needed to plan on and one to score on",
+             (int)r->num_windows, r->num_idle < r->num_windows ? "only one" : "none");
+}
+
+const trial *trial_of(const replay *r, int32_t i, int32_t series)
+{
+    return trial_at(r, i, series);
+}
+
+/* No more than 1: of each layer the mean is no more than the largest load or the bound, and so of sums. */
 double score_balancedness(score s)
 {
-    return balancedness_of(s.mean, s.most);
+    return load_share(s.mean, s.most);
 }
 
 /* The best balancedness that any plan could have on the next window, were its load constant. */
 double replay_next_bound(const replay *r, int32_t i)
 {
-    return balancedness_of(trial_of(r, i, 0)->next.mean, r->bound[i]);
+    return load_share(trial_of(r, i, 0)->next.mean, r->bound[i]);
 }
 
 double replay_total_bound(const replay *r)
@@ -161,7 +229,7 @@ double replay_total_bound(const replay *r)
         mean += trial_of(r, i, 0)->next.mean;
         bound += r->bound[i];
     }
-    return balancedness_of(mean, bound);
+    return load_share(mean, bound);
 }
 
 static int compare_reals(const void *left, const void *right)
@@ -192,7 +260,8 @@ trial total_of_series(const replay *r, int32_t series)
 }
 
 /* What the file calls the first sample of the window that plan i was made at the end of. */
-long long replay_first_step(const replay *r, const loads *table, int32_t i)
+long long replay_first_step(const replay *r, int32_t i)
 {
-    return (long long)table->step[i * r->problem.num_samples];
+    int32_t sample = r->plan_window[i] * r->window;
+    return (long long)r->from->step[sample];
 }

@@ -52,7 +52,7 @@ tally_run tally_next_run(const tally *b, size_t element)
 {
     const axes *a    = &b->shape;
     int         fast = a->fortran ? 0 : a->num_dims - 1;
-    int64_t     index[MAX_AXES];
+    int64_t     index[MAX_AXES] = {0};
     axes_index(a, element, index);
     tally_run r = {(size_t)(a->dim[fast] - index[fast]), axes_sample(a, index), fast == a->sample_axis,
                    axes_place(a, index), a->stride[fast]};

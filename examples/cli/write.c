@@ -1,5 +1,5 @@
-/* write.c - the files that the program writes: plans as JSON and CSV, replays as CSV, and the pictures. All
-   appear whole or not at all. */
+/* write.c - the files that the program writes: plans and scores as JSON and CSV, replays as CSV, and the
+   pictures. All appear whole or not at all. */
 #include "cli.h"
 
 #include <errno.h>
@@ -54,7 +54,7 @@ static void write_json_layer(FILE *out, const planning *p, int32_t i)
     const int32_t      *phy2log = p->plan.phy2log + layer * (size_t)q->num_replicas;
     const int32_t      *phyrank = p->plan.phyrank + layer * (size_t)q->num_replicas;
     const int32_t      *logcnt  = p->plan.logcnt + layer * (size_t)q->num_experts;
-    fprintf(out, "{\"layer\":%zu", layer);
+    fprintf(out, "{\"layer\":%lld", (long long)p->layer[i]);
     write_real(out, "balancedness_before", r->before.balancedness);
     write_real(out, "balancedness", r->after.balancedness);
     write_real(out, "max_load", r->after.max_load);
@@ -72,6 +72,14 @@ static void write_json_layer(FILE *out, const planning *p, int32_t i)
     fprintf(out, "}");
 }
 
+static void write_problem(FILE *out, const eplb_problem *q)
+{
+    fprintf(out, "\"problem\":{\"num_layers\":%d,\"num_experts\":%d,\"num_replicas\":%d,\"num_groups\":%d,",
+            (int)q->num_layers, (int)q->num_experts, (int)q->num_replicas, (int)q->num_groups);
+    fprintf(out, "\"num_nodes\":%d,\"num_gpus\":%d,\"num_samples\":%d},\n", (int)q->num_nodes,
+            (int)q->num_gpus, (int)q->num_samples);
+}
+
 /* A layer stands on one line, so that plans can be compared with diff. */
 static void write_json(FILE *out, const planning *p, const settings *s)
 {
@@ -79,15 +87,12 @@ static void write_json(FILE *out, const planning *p, const settings *s)
     const char         *mark = p->options.seed > UINT64_C(1) << 53 ? "\"" : ""; /* JSON numbers are doubles */
     fprintf(out, "{\"format\":\"eplb-plan\",\"version\":1,\"library\":\"%s\",\"plan_version\":%d,\n",
             EPLB_VERSION_STRING, EPLB_PLAN_VERSION);
-    fprintf(out, "\"problem\":{\"num_layers\":%d,\"num_experts\":%d,\"num_replicas\":%d,\"num_groups\":%d,",
-            (int)q->num_layers, (int)q->num_experts, (int)q->num_replicas, (int)q->num_groups);
-    fprintf(out, "\"num_nodes\":%d,\"num_gpus\":%d,\"num_samples\":%d},\n", (int)q->num_nodes,
-            (int)q->num_gpus, (int)q->num_samples);
+    write_problem(out, q);
     fprintf(out, "\"options\":{\"preset\":\"%s\",\"policy\":\"%s\",\"max_replicas\":%d,",
             eplb_preset_name(s->preset[0]), policy_used(q, p->options.policy), (int)p->options.max_replicas);
     fprintf(out, "\"effort\":%d,\"half_life\":%.17g,\"seed\":%s%llu%s},\n", (int)p->options.effort,
             s->half_life, mark, (unsigned long long)p->options.seed, mark);
-    fprintf(out, "\"layers\":[\n");
+    fprintf(out, "\"before\":\"%s\",\n\"layers\":[\n", p->name.text);
     for (int32_t i = 0; i < p->num_layers; i++) {
         write_json_layer(out, p, i);
         fprintf(out, "%s\n", i + 1 < p->num_layers ? "," : "");
@@ -100,26 +105,65 @@ static void write_csv(FILE *out, const planning *p)
     int32_t R = p->problem.num_replicas, slots_per_gpu = R / p->problem.num_gpus;
     int32_t gpus_per_node = p->problem.num_gpus / p->problem.num_nodes;
     fprintf(out, "layer,slot,node,gpu,expert,replica\n");
-    for (int32_t layer = p->first_layer; layer < p->first_layer + p->num_layers; layer++) {
+    for (int32_t i = 0; i < p->num_layers; i++) {
         for (int32_t slot = 0; slot < R; slot++) {
-            size_t  at  = (size_t)layer * (size_t)R + (size_t)slot;
+            size_t  at  = (size_t)(p->first_layer + i) * (size_t)R + (size_t)slot;
             int32_t gpu = slot / slots_per_gpu;
-            fprintf(out, "%d,%d,%d,%d,%d,%d\n", (int)layer, (int)slot, (int)(gpu / gpus_per_node), (int)gpu,
-                    (int)p->plan.phy2log[at], (int)p->plan.phyrank[at]);
+            fprintf(out, "%lld,%d,%d,%d,%d,%d\n", (long long)p->layer[i], (int)slot,
+                    (int)(gpu / gpus_per_node), (int)gpu, (int)p->plan.phy2log[at], (int)p->plan.phyrank[at]);
         }
+    }
+}
+
+/* ------------------------------------------------------------------------------------- scores */
+
+static void write_score_json(FILE *out, const planning *p)
+{
+    plan_totals all = total_of_plan(p, 0, p->num_layers);
+    fprintf(out, "{\"format\":\"eplb-score\",\"version\":1,\"library\":\"%s\",\n", EPLB_VERSION_STRING);
+    write_problem(out, &p->problem);
+    fprintf(out, "\"options\":{\"policy\":\"%s\",\"max_replicas\":%d},\n",
+            policy_used(&p->problem, p->options.policy), (int)p->options.max_replicas);
+    fprintf(out, "\"plan\":\"%s\",\n\"layers\":[\n", p->name.text);
+    for (int32_t i = 0; i < p->num_layers; i++) {
+        const eplb_layer_report *r = &p->result[i].after;
+        fprintf(out, "{\"layer\":%lld", (long long)p->layer[i]);
+        write_real(out, "balancedness", r->balancedness);
+        write_real(out, "max_load", r->max_load);
+        write_real(out, "mean_load", r->mean_load);
+        write_real(out, "lower_bound", r->lower_bound);
+        fprintf(out, ",\"max_replicas\":%d,\"duplicates\":%d,\"empty\":%d}%s\n", (int)r->max_logcnt,
+                (int)r->num_duplicates, (int)p->result[i].num_empty, i + 1 < p->num_layers ? "," : "");
+    }
+    fprintf(out, "],\n\"total\":{\"layers\":%d", (int)p->num_layers);
+    write_real(out, "balancedness", (float)load_share(all.mean, all.after));
+    write_real(out, "bound", (float)load_share(all.mean, all.bound));
+    fprintf(out, ",\"max_replicas\":%d,\"duplicates\":%lld,\"empty\":%lld}}\n", (int)all.max_replicas,
+            all.duplicates, all.empty);
+}
+
+static void write_score_csv(FILE *out, const planning *p)
+{
+    fprintf(out, "layer,balancedness,bound,max_load,mean_load,lower_bound,max_replicas,duplicates,empty\n");
+    for (int32_t i = 0; i < p->num_layers; i++) {
+        const eplb_layer_report *r = &p->result[i].after;
+        fprintf(out, "%lld,%.9g,%.9g,%.9g,%.9g,%.9g,%d,%d,%d\n", (long long)p->layer[i],
+                (double)r->balancedness, load_share((double)r->mean_load, (double)r->lower_bound),
+                (double)r->max_load, (double)r->mean_load, (double)r->lower_bound, (int)r->max_logcnt,
+                (int)r->num_duplicates, (int)p->result[i].num_empty);
     }
 }
 
 /* ------------------------------------------------------------------------------------ replays */
 
 /* A row a plan: of each series at the end of each window but the last. */
-static void write_replay_csv(FILE *out, const replay *r, const loads *table)
+static void write_replay_csv(FILE *out, const replay *r)
 {
     fprintf(out, "window,first_step,preset,own,next,bound,microseconds\n");
     for (int32_t i = 0; i < r->num_plans; i++) {
         for (int32_t series = 0; series < r->num_series; series++) {
             const trial *t = trial_of(r, i, series);
-            fprintf(out, "%d,%lld,%s,%.9g,%.9g,%.9g,%.1f\n", (int)i, replay_first_step(r, table, i),
+            fprintf(out, "%d,%lld,%s,%.9g,%.9g,%.9g,%.1f\n", (int)r->plan_window[i], replay_first_step(r, i),
                     r->name[series], score_balancedness(t->own), score_balancedness(t->next),
                     replay_next_bound(r, i), t->microseconds);
         }
@@ -244,22 +288,26 @@ void write_plan(const planning *p, const settings *s)
     output file[3] = {
         {s->json, NULL, NULL, NULL, 0}, {s->csv, NULL, NULL, NULL, 0}, {s->svg, NULL, NULL, NULL, 0}};
     bool ok = outputs_open(file, 3);
-    if (ok && s->json)
+    if (ok && s->json && p->scored)
+        write_score_json(file[0].file, p);
+    else if (ok && s->json)
         write_json(file[0].file, p, s);
-    if (ok && s->csv)
+    if (ok && s->csv && p->scored)
+        write_score_csv(file[1].file, p);
+    else if (ok && s->csv)
         write_csv(file[1].file, p);
     if (ok && s->svg)
         draw_heat_map(file[2].file, p, s);
     outputs_close(file, 3, ok);
 }
 
-void write_replay(const replay *r, const settings *s, const loads *table)
+void write_replay(const replay *r, const settings *s)
 {
     output file[2] = {{s->csv, NULL, NULL, NULL, 0}, {s->svg, NULL, NULL, NULL, 0}};
     bool   ok      = outputs_open(file, 2);
     if (ok && s->csv)
-        write_replay_csv(file[0].file, r, table);
+        write_replay_csv(file[0].file, r);
     if (ok && s->svg)
-        draw_chart(file[1].file, r, s, table);
+        draw_chart(file[1].file, r, s);
     outputs_close(file, 2, ok);
 }

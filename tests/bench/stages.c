@@ -93,7 +93,7 @@ static void pack_slots(unsigned todo, eplb_p_packer **side, int32_t sides, uint6
     }
     for (int32_t c = 0; num_going > 0 && (c == 0 || c < candidates); c++) {
         for (int32_t i = 0; i < num_going && c > 0; i++)
-            eplb_p_perturb_order(going[i], seed, EPLB_P_STAGE_GPUS, c);
+            eplb_p_perturb_order(going[i], seed, EPLB_P_DRAW_GPUS, c);
         if (does(todo, STAGE_PACK))
             eplb_p_pack_initially(going, num_going);
         for (int32_t i = num_going; i-- > 0;) {
@@ -107,66 +107,66 @@ static void pack_slots(unsigned todo, eplb_p_packer **side, int32_t sides, uint6
         eplb_p_rank_items(side[i]);
 }
 
-/* eplb_p_plan_node. */
-static void plan_node(unsigned todo, eplb_p_job *job, int32_t sides, int32_t node)
+/* eplb_p_place_experts. */
+static void place_experts(unsigned todo, eplb_p_planner *p, int32_t sides, int32_t k)
 {
     eplb_p_replicas    *replicas[EPLB_SIDES] = {0};
     eplb_p_packer      *packer[EPLB_SIDES] = {0};
-    const eplb_options *o = &job->options;
+    const eplb_p_shape *shape = p->layer.shape;
+    const eplb_options *o = &shape->options;
 
     for (int32_t i = 0; i < sides; i++) {
-        replicas[i]       = &job[i].replicas;
-        packer[i]         = &job[i].gpu_packer;
-        packer[i]->row    = (uint32_t)job[i].layer * (uint32_t)job->shape.num_nodes + (uint32_t)node;
-        replicas[i]->load = job[i].mlog_load + (size_t)node * (size_t)job->node_experts;
+        replicas[i]       = &p[i].node.replicas;
+        packer[i]         = &p[i].node.packer;
+        packer[i]->row    = (uint32_t)p[i].layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
+        replicas[i]->load = p[i].layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
     }
-    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, job->start_cap);
+    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, shape->start_cap);
     for (int32_t i = 0; i < sides && does(todo, STAGE_SHARE); i++)
-        eplb_p_share_load(&job[i], node);
-    if (does(todo, STAGE_SORT) && job->gpu_slots > 1)
+        eplb_p_share_load(&p[i].node, &p[i].layer, k);
+    if (does(todo, STAGE_SORT) && shape->gpu_slots > 1)
         pack_slots(todo, packer, sides, o->seed);
-    if (does(todo, STAGE_PACK) && job->gpu_slots == 1)
-        eplb_p_pack(packer, sides, o->seed, EPLB_P_STAGE_GPUS);
+    if (does(todo, STAGE_PACK) && shape->gpu_slots == 1)
+        eplb_p_pack(packer, sides, o->seed, EPLB_P_DRAW_GPUS);
     for (int32_t i = 0; i < sides && does(todo, STAGE_PLACE); i++)
-        eplb_p_place_slots(&job[i], node);
+        eplb_p_place_slots(&p[i].node, &p[i].layer, k);
 }
 
 /* eplb_p_plan_layers without effort, and what eplb_rebalance_layers does with its plans. */
-static void plan_side_by_side(unsigned todo, const bench_case *c, eplb_p_job *job, int32_t sides,
+static void plan_side_by_side(unsigned todo, const bench_case *c, eplb_p_planner *p, int32_t sides,
                               int32_t first)
 {
-    for (int32_t i = 0; i < sides; i++) {
-        job[i].layer = first + i;
-        eplb_p_weigh_layer(&job[i], c->weight);
-    }
+    for (int32_t i = 0; i < sides; i++)
+        eplb_p_weigh_layer(&p[i].layer, c->weight, first + i);
     if (does(todo, STAGE_GROUPS))
-        eplb_p_place_groups(job, sides);
-    for (int32_t node = 0; node < job->shape.num_nodes && does(todo, STAGE_REPLICATE); node++)
-        plan_node(todo, job, sides, node);
+        eplb_p_place_groups(p, sides);
+    for (int32_t k = 0; k < p->layer.shape->num_nodes && does(todo, STAGE_REPLICATE); k++)
+        place_experts(todo, p, sides, k);
     for (int32_t i = 0; i < sides && does(todo, STAGE_STORE); i++) {
-        if (eplb_p_check_width(&job[i], &c->plan, NULL) == EPLB_OK)
-            eplb_p_store_layer(&job[i], &c->plan);
+        if (eplb_p_check_width(&p[i].layer, &c->plan, NULL) == EPLB_OK)
+            eplb_p_store_layer(&p[i].layer, &c->plan);
     }
 }
 
 /* eplb_rebalance_layers for all layers. */
 static void plan_stages(unsigned todo, const bench_case *c, const staged_preset *preset)
 {
-    eplb_p_job    job[EPLB_SIDES];
-    eplb_p_search search;
-    int32_t       num_layers = c->shape.num_layers, sides;
-    eplb_result   r;
+    eplb_p_call    call = eplb_p_call_of(&c->problem, &preset->options, c->weight, &c->plan, c->scratch,
+                                         c->scratch_bytes);
+    eplb_p_planner planner[EPLB_SIDES];
+    eplb_p_search  search;
+    int32_t        num_layers = c->shape.num_layers, sides;
+    eplb_result    r;
 
     if (!does(todo, STAGE_CHECK))
         return;
-    r = eplb_p_prepare(job, &search, &c->problem, &preset->options, c->weight, &c->plan, c->scratch,
-                       c->scratch_bytes, 0, num_layers, NULL);
+    r = eplb_p_prepare(&call, planner, &search);
     if (r != EPLB_OK)
         fail(preset->name, eplb_result_name(r));
-    sides = eplb_p_num_sides(job);
+    sides = eplb_p_num_sides(&call.shape);
     for (int32_t first = 0; first < num_layers && does(todo, STAGE_WEIGH); first += sides) {
         sides = sides < num_layers - first ? sides : num_layers - first;
-        plan_side_by_side(todo, c, job, sides, first);
+        plan_side_by_side(todo, c, planner, sides, first);
     }
 }
 

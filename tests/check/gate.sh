@@ -51,13 +51,17 @@ skip() { # reason
     exit $SKIPPED
 }
 
-# Compile the named test for another machine or in another way, and run it.
-build_and_run() { # run environment ('' for none), test, compiler and options
-    run_env=$1
-    program=$2
-    shift 2
-    "$@" -I. -o "$WORK/$program" "tests/$program.c" -lm
-    $run_env "$WORK/$program"
+# Compile the named test for another machine or in another way, and run it, with arguments or without.
+build_and_run_with() { # arguments, run environment ('' for none), test, compiler and options
+    arguments=$1
+    run_env=$2
+    program=$3
+    shift 3
+    "$@" -I. -Itests/support -o "$WORK/$program" "tests/$program.c" -lm
+    $run_env "$WORK/$program" $arguments
+}
+build_and_run() {
+    build_and_run_with '' "$@"
 }
 
 # Programs that reach all of eplb.h, one after the other, fewer problems than in make test where they have
@@ -69,11 +73,10 @@ run_some_tests() { # prefix of the command, compiler and options
         build_and_run "$prefix" $program "$@"
     done
     for program in test_oracle test_properties test_improve; do
-        "$@" -I. -o "$WORK/$program" tests/$program.c -lm
-        $prefix "$WORK/$program" 1 "$SOME_PROBLEMS"
+        build_and_run_with "1 $SOME_PROBLEMS" "$prefix" $program "$@"
     done
     for target in api oracle; do
-        "$@" -I. -Itests -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c \
+        "$@" -I. -Itests/support -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c \
             tests/fuzz/replay.c -lm
         $prefix "$WORK/fuzz_$target"
     done

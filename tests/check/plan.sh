@@ -48,7 +48,7 @@ gate plan-lto-clang 'clang ld.lld' one_plan '' clang -O2 -flto -fuse-ld=lld
 plan_cxx() {
     for compiler in g++ clang++; do
         printf '#include "tests/test_plan_hash.c"\n' >"$WORK/hash.cpp"
-        "$compiler" -std=c++11 -O2 -I. -Itests -o "$WORK/hash" "$WORK/hash.cpp"
+        "$compiler" -std=c++11 -O2 -I. -Itests/support -o "$WORK/hash" "$WORK/hash.cpp"
         "$WORK/hash"
     done
 }
@@ -112,7 +112,7 @@ gate plan-cortex-m4f 'arm-none-eabi-gcc qemu-system-arm' plan_cortex_m mps2-an38
 # the host with fused arithmetic allowed, and on a GPU where there is one.
 plan_cuda_emulated() {
     for compiler in g++ clang++; do
-        "$compiler" -std=c++17 -O3 -march=native -ffp-contract=fast -I. -Itests/emulated -o "$WORK/test_cuda" \
+        "$compiler" -std=c++17 -O3 -march=native -ffp-contract=fast -I. -Itests/support -Itests/emulated -o "$WORK/test_cuda" \
             tests/test_cuda.cpp tests/emulated/cuda_runtime.cpp -x c++ eplb_cuda.cu
         "$WORK/test_cuda" tests/golden/plans.txt 500
     done

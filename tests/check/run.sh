@@ -13,13 +13,14 @@ cd "$(dirname "$0")/../.." || exit 2
 CHECK=tests/check
 export BUILD
 unset MAKEFLAGS MAKELEVEL CC CFLAGS CXX CXXFLAGS RUN_ENV # a gate says itself what it builds with
+export WERROR=-Werror # where that is make, warnings are errors
 
 mode=$1
 case $mode in --list | --one) shift ;; esac
 selected=$*
 
 . $CHECK/gate.sh
-for family in warnings symbols freestanding plan sanitize analyse fuzz coverage; do
+for family in warnings symbols freestanding oracle plan sanitize analyse fuzz coverage; do
     . $CHECK/$family.sh
 done
 case $mode in --list | --one) exit 0 ;; esac

@@ -2,11 +2,16 @@
 
 ADDRESS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
 
-# All of make test with gcc, and with clang, which sees other things, the programs that reach all of eplb.h.
+# All of make test and of oracle.sh with gcc, and with clang, which sees other things, the programs that reach
+# all of eplb.h.
 sanitize_gcc() {
     make -s "BUILD=$WORK" CC=gcc CXX=g++ "CFLAGS=$ADDRESS" "CXXFLAGS=$ADDRESS" test
 }
-gate sanitize-gcc 'gcc g++' sanitize_gcc
+gate sanitize-gcc          'gcc g++' sanitize_gcc
+gate sanitize-oracle       gcc       oracle test "$ADDRESS"
+gate sanitize-oracle-plain gcc       oracle plain "$ADDRESS"
+gate sanitize-oracle-fixed gcc       oracle fixed "$ADDRESS"
+gate sanitize-oracle-cuda  'gcc g++' oracle_cuda "$ADDRESS"
 
 sanitize_clang() {
     SOME_PROBLEMS=1000
@@ -45,7 +50,7 @@ gate sanitize-thread 'gcc clang' sanitize_thread
 sanitize_valgrind() {
     gcc -std=c99 -O2 -g -I. -o "$WORK/minimal" examples/minimal.c
     for program in test_oracle test_properties test_errors test_window; do
-        gcc -std=c99 -O2 -g -I. -o "$WORK/$program" tests/$program.c -lm
+        gcc -std=c99 -O2 -g -I. -Itests/support -o "$WORK/$program" tests/$program.c -lm
     done
     memcheck='valgrind --quiet --error-exitcode=9 --leak-check=full'
     $memcheck "$WORK/minimal"

@@ -142,14 +142,14 @@ static inline eplb_problem fuzz_problem(fuzz_input *in)
 static inline eplb_packing fuzz_packing(fuzz_input *in)
 {
     eplb_packing how = EPLB_ZERO_INIT;
-    how.init = fuzz_range(in, 0, EPLB_INIT_ZIGZAG);
-    how.refine = fuzz_range(in, 0, EPLB_REFINE_L2);
+    how.init = fuzz_range(in, 0, EPLB_NUM_INITS - 1);
+    how.refine = fuzz_range(in, 0, EPLB_NUM_REFINEMENTS - 1);
     how.max_swaps = fuzz_range(in, 0, 50);
     how.heavy_packs = fuzz_range(in, 0, 4);
     how.num_candidates = fuzz_range(in, 0, 4);
-    how.noise = fuzz_range(in, 0, EPLB_NOISE_RAMP);
+    how.noise = fuzz_range(in, 0, EPLB_NUM_NOISES - 1);
     how.noise_scale = (float)fuzz_range(in, 0, 128) / 64.0f;
-    how.select = fuzz_range(in, 0, EPLB_SELECT_VARIANCE);
+    how.select = fuzz_range(in, 0, EPLB_NUM_SELECTIONS - 1);
     return how;
 }
 
@@ -161,14 +161,14 @@ static inline eplb_options fuzz_options(fuzz_input *in, const eplb_problem *p)
     if (preset < EPLB_NUM_PRESETS) {
         FUZZ_HOLDS(eplb_options_preset(preset, &o) == EPLB_OK);
     } else {
-        o.replication = fuzz_range(in, 0, EPLB_REPLICATE_HYBRID);
+        o.replication = fuzz_range(in, 0, EPLB_NUM_REPLICATIONS - 1);
         o.fixup_steps = fuzz_range(in, 0, 3);
         o.group_packing = fuzz_packing(in);
         o.gpu_packing = fuzz_packing(in);
         o.effort = fuzz_range(in, 0, 8);
         o.allow_duplicates = fuzz_range(in, 0, 1);
     }
-    o.policy = fuzz_range(in, 0, EPLB_POLICY_GLOBAL);
+    o.policy = fuzz_range(in, 0, EPLB_NUM_POLICIES - 1);
     o.seed = fuzz_bits(in);
     if (fuzz_one_in(in, 3))
         o.max_replicas = (p->num_replicas + p->num_experts - 1) / p->num_experts + fuzz_range(in, 0, 2);

@@ -1,7 +1,7 @@
 /* fuzz_cli.c - the readers of the command line program: any bytes either give samples of loads that
    are finite and not negative, or end with one line that says what is wrong and where. An input that starts
    with #! has options in its first line, which the readers do not see: `#!AXES EXPERTS KEY`, a dash for one
-   that is not given.
+   that is not given; `#!map` is a plan that is read.
 
    The rooms that read are included, with their exit and their memory replaced: a run that would end the
    program jumps back here, where what it had allocated is freed. */
@@ -105,6 +105,7 @@ static int fuzz_fclose(FILE *file)
 #include "examples/cli/npy.c"
 #include "examples/cli/npz.c"
 #include "examples/cli/foreign.c"
+#include "examples/cli/map.c"
 #undef exit
 #undef tmpfile
 #undef fclose
@@ -164,6 +165,20 @@ static reading fuzz_reading(const char *data, size_t size, fuzz_words *o, size_t
     return how;
 }
 
+/* A plan, where the axes are `map`. */
+static void fuzz_map(source from)
+{
+    plan_map map   = map_of(from);
+    size_t   count = (size_t)map.num_layers * (size_t)map.num_replicas;
+    FUZZ_HOLDS(map.num_layers > 0 && map.num_replicas > 0 && map.num_experts >= 0);
+    for (size_t i = 0; i < count; i++)
+        FUZZ_HOLDS(map.phy2log[i] >= -1 && map.phy2log[i] < INT32_MAX);
+    for (int32_t i = 0; map.layer && i < map.num_layers; i++)
+        FUZZ_HOLDS(map.layer[i] >= 0 && (i == 0 || map.layer[i - 1] < map.layer[i]));
+    fuzz_free(map.layer);
+    fuzz_free(map.phy2log);
+}
+
 enum { MOST_READ = 1 << 22 }; /* loads of an input, so that none takes long */
 
 static void fuzz_read(FILE *file, const uint8_t *data, size_t size)
@@ -171,8 +186,13 @@ static void fuzz_read(FILE *file, const uint8_t *data, size_t size)
     fuzz_words options;
     size_t       skip;
     reading      how = fuzz_reading((const char *)data, size, &options, &skip);
+    source       from = source_of("loads", file, skip, size - skip);
+    if (how.axes && strcmp(how.axes, "map") == 0) {
+        fuzz_map(from);
+        return;
+    }
     (void)axes_wanted(&how); /* as the arguments do */
-    reader *r = reader_open(source_of("loads", file, skip, size - skip), &how);
+    reader *r = reader_open(from, &how);
     fuzz_check_reader(r);
     size_t count = (size_t)r->num_layers * (size_t)r->width;
     float *load  = (float *)allocate(count, sizeof(float));

@@ -67,7 +67,7 @@ static void fuzz_packings(fuzz_input *in)
 static void fuzz_replication(fuzz_input *in)
 {
     int32_t  rows = fuzz_range(in, 1, 2), num_log = fuzz_range(in, 1, 40);
-    int32_t  num_phy = num_log + fuzz_range(in, 0, 60), rule = fuzz_range(in, 0, EPLB_REPLICATE_HYBRID);
+    int32_t  num_phy = num_log + fuzz_range(in, 0, 60), rule = fuzz_range(in, 0, EPLB_NUM_REPLICATIONS - 1);
     int32_t  fixup_steps = fuzz_range(in, 0, 4);
     size_t   phys = (size_t)rows * (size_t)num_phy, logs = (size_t)rows * (size_t)num_log, bytes = 0;
     float   *weight = fuzz_loads(in, logs, fuzz_usual_loads(in));

@@ -2,10 +2,10 @@
    other machine. */
 #define EPLB_IMPLEMENTATION
 #include "eplb.h"
-#include "tests/test.h"
-#include "tests/planning.h"
-#include "tests/random_problem.h"
-#include "tests/plan_hash.h"
+#include "tests/support/test.h"
+#include "tests/support/planning.h"
+#include "tests/support/random_problem.h"
+#include "tests/support/plan_hash.h"
 
 int plan_hash_differs(void);
 int plan_hash_differs(void)

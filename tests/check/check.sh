@@ -1,5 +1,6 @@
-# check.sh - what the test scripts share; to be sourced. BUILD is the build folder ($1 of the script),
-# TMP a folder that goes away at the end. A script calls `check WHAT COMMAND..` and ends with `report NAME`.
+# check.sh - what the test scripts and the gates of many checks share; to be sourced. BUILD is the build folder
+# ($1 of the script), TMP a folder that goes away at the end. A script calls `check WHAT COMMAND..` and ends with
+# `report NAME`.
 BUILD=${1:-build}
 TMP=$(mktemp -d)
 trap 'rm -rf "$TMP"' EXIT

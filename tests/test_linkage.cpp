@@ -1,4 +1,4 @@
-// linkage_main.cpp - a C++ program that calls the extern C functions, holding also static copies in C
+// test_linkage.cpp - a C++ program that calls the extern C functions, holding also static copies in C
 // and in C++ (the namespace below): all three give the plan of the design's example.
 #include "linkage.h"
 #include "test.h"

@@ -1,7 +1,7 @@
-# check_ptx.sh FOLDER - what nvcc made of eplb_cuda.cu, by the PTX and the log of ptxas in the folder. No
+# ptx.sh FOLDER - what nvcc made of eplb_cuda.cu, by the PTX and the log of ptxas in the folder. No
 # arithmetic of floats may be fused, approximate or flushed, and no sum of floats atomic, since plans would
 # then differ from the CPU's; nothing may spill, and shared memory stays within 48 KiB.
-. tests/check.sh
+. tests/check/check.sh
 
 # A sum without a rounding mode may be fused with a product by ptxas; a product by itself may not.
 forbidden='(^|[[:space:];])((fma|mad)\.[a-z0-9.]*f(32|64)|(add|sub)\.(f32|f64|sat)|[a-z0-9.]*\.(approx|full|ftz)[a-z0-9.]*|(atom|red)\.[a-z0-9.]*f(16|32|64)[a-z0-9x]*)'
@@ -27,4 +27,4 @@ check 'nothing spills' sh -c "! grep -E '[1-9][0-9]* bytes spill' '$BUILD/ptxas.
 check 'no local memory' sh -c "! grep -E '[1-9][0-9]* bytes (stack frame|lmem)' '$BUILD/ptxas.log'"
 check 'static shared memory is none' sh -c "! grep -E '[1-9][0-9]* bytes smem' '$BUILD/ptxas.log'"
 check 'registers for 256 threads' awk '/Used [0-9]+ registers/ { if ($5 > 255) exit 1 }' "$BUILD/ptxas.log"
-report check_ptx
+report ptx

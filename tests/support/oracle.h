@@ -674,64 +674,64 @@ static inline void oracle_invert(const int32_t *phy2log, const int32_t *phyrank,
 
 /* ----------------------------------------------------------------------------------- presets */
 
-static inline eplb_packing oracle_packing_of(int32_t init, int32_t refine, int32_t max_swaps,
-                                             int32_t heavy_packs)
-{
-    eplb_packing how = EPLB_ZERO_INIT;
-    how.init = init;
-    how.refine = refine;
-    how.max_swaps = max_swaps;
-    how.heavy_packs = heavy_packs;
-    return how;
-}
+/* The published presets as their table has them; what a preset has no use for is 0. */
+typedef struct oracle_preset_row {
+    int32_t preset, init, refine;
+    int32_t group_swaps, gpu_swaps; /* at most, for groups onto nodes and for slots onto GPUs */
+    int32_t heavy_packs;            /* 0 = all */
+    int32_t replication, fixup_steps;
+    int32_t num_candidates, noise;
+    float   noise_scale;
+    int32_t select;
+} oracle_preset_row;
 
-static inline eplb_packing oracle_candidates(eplb_packing how, int32_t num_candidates, int32_t noise,
-                                             float noise_scale, int32_t select)
-{
-    how.num_candidates = num_candidates;
-    how.noise = noise;
-    how.noise_scale = noise_scale;
-    how.select = select;
-    return how;
-}
+static const oracle_preset_row oracle_presets[] = {
+    {EPLB_PRESET_DEEPSEEK,     EPLB_INIT_LPT,    EPLB_REFINE_NONE,         0,   0, 0, EPLB_REPLICATE_DHONDT, 0,
+     1, 0, 0.0f, 0},
+    {EPLB_PRESET_ZIGZAG,       EPLB_INIT_ZIGZAG, EPLB_REFINE_MAX_MIN,     20,  20, 0, EPLB_REPLICATE_DHONDT, 0,
+     1, 0, 0.0f, 0},
+    {EPLB_PRESET_SWAP_MAX_MIN, EPLB_INIT_LPT,    EPLB_REFINE_MAX_MIN,     20,  20, 0, EPLB_REPLICATE_DHONDT, 0,
+     1, 0, 0.0f, 0},
+    {EPLB_PRESET_HILL_CLIMB,   EPLB_INIT_LPT,    EPLB_REFINE_PAIR_SCAN,  100, 100, 0, EPLB_REPLICATE_DHONDT, 0,
+     1, 0, 0.0f, 0},
+    {EPLB_PRESET_SWAP_MAX_ANY, EPLB_INIT_LPT,    EPLB_REFINE_MAX_TO_ANY,  50,  50, 0, EPLB_REPLICATE_DHONDT, 0,
+     1, 0, 0.0f, 0},
+    {EPLB_PRESET_MULTI_START,  EPLB_INIT_LPT,    EPLB_REFINE_PAIR_SCAN,   30,  30, 3, EPLB_REPLICATE_DHONDT, 0,
+     2, EPLB_NOISE_CENTRED, 0.15f, EPLB_SELECT_SPREAD},
+    {EPLB_PRESET_RESTARTS,     EPLB_INIT_LPT,    EPLB_REFINE_PAIR_SCAN,  100, 100, 1, EPLB_REPLICATE_DHONDT, 0,
+     5, EPLB_NOISE_CENTRED, 0.1f, EPLB_SELECT_VARIANCE},
+    {EPLB_PRESET_ENSEMBLE,     EPLB_INIT_LPT,    EPLB_REFINE_MAX_MIN,     20,  20, 0, EPLB_REPLICATE_DHONDT, 0,
+     64, EPLB_NOISE_RAMP, 0.2f, EPLB_SELECT_MAX_LOAD},
+    {EPLB_PRESET_HYBRID,       EPLB_INIT_LPT,    EPLB_REFINE_MAX_MIN,      1,   2, 0, EPLB_REPLICATE_HYBRID, 1,
+     1, 0, 0.0f, 0},
+    {EPLB_PRESET_L2,           EPLB_INIT_LPT,    EPLB_REFINE_L2,          50,  50, 0, EPLB_REPLICATE_DHONDT, 0,
+     1, 0, 0.0f, 0},
+};
 
-/* The options of the published presets; 0 for a preset that is not one of them. */
+/* The options of a published preset; 0 for a preset that is not one of them. */
 static inline int oracle_preset(int32_t preset, eplb_options *options)
 {
-    eplb_options none = EPLB_ZERO_INIT;
-    eplb_packing how = oracle_packing_of(EPLB_INIT_LPT, EPLB_REFINE_NONE, 0, 0);
-    *options = none;
-    if (preset == EPLB_PRESET_ZIGZAG)
-        how = oracle_packing_of(EPLB_INIT_ZIGZAG, EPLB_REFINE_MAX_MIN, 20, 0);
-    else if (preset == EPLB_PRESET_SWAP_MAX_MIN)
-        how = oracle_packing_of(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20, 0);
-    else if (preset == EPLB_PRESET_HILL_CLIMB)
-        how = oracle_packing_of(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100, 0);
-    else if (preset == EPLB_PRESET_SWAP_MAX_ANY)
-        how = oracle_packing_of(EPLB_INIT_LPT, EPLB_REFINE_MAX_TO_ANY, 50, 0);
-    else if (preset == EPLB_PRESET_MULTI_START)
-        how = oracle_candidates(oracle_packing_of(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 30, 3), 2,
-                                EPLB_NOISE_CENTRED, 0.15f, EPLB_SELECT_SPREAD);
-    else if (preset == EPLB_PRESET_RESTARTS)
-        how = oracle_candidates(oracle_packing_of(EPLB_INIT_LPT, EPLB_REFINE_PAIR_SCAN, 100, 1), 5,
-                                EPLB_NOISE_CENTRED, 0.1f, EPLB_SELECT_VARIANCE);
-    else if (preset == EPLB_PRESET_ENSEMBLE)
-        how = oracle_candidates(oracle_packing_of(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 20, 0), 64,
-                                EPLB_NOISE_RAMP, 0.2f, EPLB_SELECT_MAX_LOAD);
-    else if (preset == EPLB_PRESET_HYBRID)
-        how = oracle_packing_of(EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 2, 0);
-    else if (preset == EPLB_PRESET_L2)
-        how = oracle_packing_of(EPLB_INIT_LPT, EPLB_REFINE_L2, 50, 0);
-    else if (preset != EPLB_PRESET_DEEPSEEK)
-        return 0;
-    options->group_packing = how;
-    options->gpu_packing = how;
-    if (preset == EPLB_PRESET_HYBRID) {
-        options->replication = EPLB_REPLICATE_HYBRID;
-        options->fixup_steps = 1;
-        options->group_packing.max_swaps = 1;
+    eplb_options o = EPLB_ZERO_INIT;
+    for (size_t i = 0; i < sizeof oracle_presets / sizeof *oracle_presets; i++) {
+        const oracle_preset_row *row = &oracle_presets[i];
+        if (row->preset != preset)
+            continue;
+        o.replication = row->replication;
+        o.fixup_steps = row->fixup_steps;
+        o.gpu_packing.init = row->init;
+        o.gpu_packing.refine = row->refine;
+        o.gpu_packing.max_swaps = row->gpu_swaps;
+        o.gpu_packing.heavy_packs = row->heavy_packs;
+        o.gpu_packing.num_candidates = row->num_candidates;
+        o.gpu_packing.noise = row->noise;
+        o.gpu_packing.noise_scale = row->noise_scale;
+        o.gpu_packing.select = row->select;
+        o.group_packing = o.gpu_packing;
+        o.group_packing.max_swaps = row->group_swaps;
+        *options = o;
+        return 1;
     }
-    return 1;
+    return 0;
 }
 
 /* ------------------------------------------------------------------- what the library offers */

@@ -106,14 +106,14 @@ static inline float *random_loads(uint64_t *state, int32_t num_rows, int32_t n)
 static inline eplb_packing random_packing(uint64_t *state, int large)
 {
     eplb_packing how = EPLB_ZERO_INIT;
-    how.init = test_range(state, EPLB_INIT_LPT, EPLB_INIT_ZIGZAG);
-    how.refine = test_range(state, EPLB_REFINE_NONE, EPLB_REFINE_L2);
+    how.init = test_range(state, 0, EPLB_NUM_INITS - 1);
+    how.refine = test_range(state, 0, EPLB_NUM_REFINEMENTS - 1);
     how.max_swaps = test_range(state, 0, large ? 10 : 60);
     how.heavy_packs = test_range(state, 0, 4);
     how.num_candidates = test_range(state, 0, large ? 2 : 6);
-    how.noise = test_range(state, EPLB_NOISE_CENTRED, EPLB_NOISE_RAMP);
+    how.noise = test_range(state, 0, EPLB_NUM_NOISES - 1);
     how.noise_scale = test_range(state, 0, 3) ? random_unit(state) : 2.0f;
-    how.select = test_range(state, EPLB_SELECT_MAX_LOAD, EPLB_SELECT_VARIANCE);
+    how.select = test_range(state, 0, EPLB_NUM_SELECTIONS - 1);
     return how;
 }
 
@@ -168,7 +168,7 @@ static inline int32_t random_policy(uint64_t *state, const eplb_problem *problem
 {
     int32_t K = problem->num_groups ? problem->num_groups : 1;
     int     nodes_divide = K % problem->num_nodes == 0, groups_divide = problem->num_experts % K == 0;
-    int32_t policy = test_range(state, EPLB_POLICY_AUTO, EPLB_POLICY_GLOBAL);
+    int32_t policy = test_range(state, 0, EPLB_NUM_POLICIES - 1);
     if (nodes_divide && !groups_divide)
         return EPLB_POLICY_GLOBAL;
     return !nodes_divide && policy == EPLB_POLICY_HIERARCHICAL ? EPLB_POLICY_AUTO : policy;
@@ -182,7 +182,7 @@ static inline void random_options(uint64_t *state, int large, random_problem *r)
         r->preset = test_range(state, 0, EPLB_NUM_PRESETS - 1);
         CHECK(eplb_options_preset(r->preset, &r->options) == EPLB_OK, "preset %d", (int)r->preset);
     } else {
-        r->options.replication = test_range(state, EPLB_REPLICATE_DHONDT, EPLB_REPLICATE_HYBRID);
+        r->options.replication = test_range(state, 0, EPLB_NUM_REPLICATIONS - 1);
         r->options.fixup_steps = test_range(state, 0, 3);
         r->options.effort = test_range(state, 0, 2) ? 0 : test_range(state, 1, 6);
         r->options.allow_duplicates = test_range(state, 0, 3) == 0;
