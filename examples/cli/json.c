@@ -51,9 +51,9 @@ typedef struct json_reader {
     int64_t      id[JSON_NUM_IDS];         /* of the record being read, */
     bool         has_id[JSON_NUM_IDS];     /* and which it has */
     bool         by_id[JSON_NUM_IDS];      /* which all records have */
-    json_record *record;                   /* in the order of the file, later by their ids where they have some */
+    json_record *record;                   /* in the order of the file, later by their ids if they have some */
     size_t       num_records, records_room, record_size; /* numbers in each */
-    size_t       num_ranks;                /* records of a step and layer; 0: they are read in their order */
+    size_t       num_ranks, per_step;      /* records of a step and layer, and of a step; 0: in their order */
     bool         routed;
     int64_t      most_id;
     axes         shape;                    /* of all records in their order, else of one */
@@ -259,8 +259,8 @@ static void json_check_inner_id(const json_reader *r, int64_t value)
     const json_scan  *s      = &r->scan;
     const json_level *around = &r->level[s->depth - 1];
     if (around->kind != JSON_DIMENSION || value < 0 || (uint64_t)value != around->count - 1)
-        text_fail(s->at, "%s does not number this object in its array, and only outermost ones may be in any order",
-                  quoted(s->token, s->token + s->length).text);
+        text_fail(s->at, "%s does not number this object in its array, and only outermost ones may be in any "
+                         "order", quoted(s->token, s->token + s->length).text);
 }
 
 /* The number of a step, layer, rank or expert. */
@@ -398,7 +398,8 @@ static void json_add_record(json_reader *r)
     for (int k = 0; k < JSON_NUM_IDS; k++) {
         r->record[i].id[k] = r->has_id[k] ? r->id[k] : 0;
         if (i > 0 && r->has_id[k] != r->by_id[k])
-            text_fail(here, "this object has %s %s, unlike those before", r->by_id[k] ? "no" : "a", JSON_ID_NAME[k]);
+            text_fail(here, "this object has %s %s, unlike those before", r->by_id[k] ? "no" : "a",
+                      JSON_ID_NAME[k]);
         r->by_id[k] = r->has_id[k];
     }
     if (size == 0)
@@ -504,9 +505,10 @@ static quote json_ids_of(const json_reader *r, const json_record *record)
 }
 
 /* Ends the program unless the records, in order of their ids, have each layer and rank in each step. */
-static void json_check_ids(const json_reader *r, size_t per_step)
+static void json_check_ids(const json_reader *r)
 {
-    bool alike = r->num_records % per_step == 0 && per_step % r->num_ranks == 0;
+    size_t per_step = r->per_step;
+    bool   alike    = r->num_records % per_step == 0 && per_step % r->num_ranks == 0;
     for (size_t i = 1; i < r->num_records; i++) {
         const json_record *a = &r->record[i];
         if (memcmp(a->id, a[-1].id, sizeof a->id) == 0)
@@ -519,17 +521,18 @@ static void json_check_ids(const json_reader *r, size_t per_step)
                 id[JSON_RANK] == r->record[i % r->num_ranks].id[JSON_RANK];
     }
     if (!alike)
-        fail(STATUS_INPUT, "%s: the objects are not those of the same layers and ranks in each step", r->base.name);
+        fail(STATUS_INPUT, "%s: the objects are not those of the same layers and ranks in each step",
+             r->base.name);
 }
 
 /* Puts records in order of their ids. */
 static void json_sort_records(json_reader *r)
 {
     qsort(r->record, r->num_records, sizeof *r->record, json_compare_records);
-    r->num_ranks    = json_count_alike(r, true);
-    size_t per_step = json_count_alike(r, false);
-    json_check_ids(r, per_step);
-    size_t layers = per_step / r->num_ranks, steps = r->num_records / per_step;
+    r->num_ranks = json_count_alike(r, true);
+    r->per_step  = json_count_alike(r, false);
+    json_check_ids(r);
+    size_t layers = r->per_step / r->num_ranks, steps = r->num_records / r->per_step;
     if (steps > INT32_MAX || layers > INT32_MAX)
         fail(STATUS_INPUT, "%s: more steps or layers than 2147483647", r->base.name);
     r->base.num_samples = (int32_t)steps;
@@ -540,11 +543,10 @@ static void json_sort_records(json_reader *r)
 static void json_set_numbers(json_reader *r)
 {
     size_t steps = (size_t)r->base.num_samples, layers = (size_t)r->base.num_layers;
-    size_t per_step = r->num_records / steps;
     if (r->by_id[JSON_STEP])
         r->base.step = (int64_t *)allocate(steps, sizeof *r->base.step);
     for (size_t t = 0; r->base.step && t < steps; t++)
-        r->base.step[t] = r->record[t * per_step].id[JSON_STEP];
+        r->base.step[t] = r->record[t * r->per_step].id[JSON_STEP];
     if (r->by_id[JSON_LAYER])
         r->base.layer = (int64_t *)allocate(layers, sizeof *r->base.layer);
     for (size_t l = 0; r->base.layer && l < layers; l++)
@@ -598,8 +600,8 @@ static void json_set_shape_by_ids(json_reader *r, const int64_t *dim)
             memmove(l.text, l.text + 1, strlen(l.text));
     }
     if (letters_have(&l, 'T') || (letters_have(&l, 'L') && r->by_id[JSON_LAYER]))
-        fail(STATUS_INPUT, "%s: an array of %d dimensions beside the number of a %s: --axes should say what they are, "
-                           "without T%s", r->base.name, r->num_dims, JSON_ID_NAME[r->by_id[JSON_LAYER]],
+        fail(STATUS_INPUT, "%s: an array of %d dimensions beside the number of a %s: --axes should say what they "
+                           "are, without T%s", r->base.name, r->num_dims, JSON_ID_NAME[r->by_id[JSON_LAYER]],
              r->by_id[JSON_LAYER] ? " and L" : "");
     json_sort_records(r);
     r->shape             = json_axes(r, &l, dim, r->num_dims);
@@ -633,8 +635,8 @@ static void json_set_shape_in_order(json_reader *r, const int64_t *record_dim)
         r->shape = json_axes(r, &l, dim + 1, dims);
         return;
     } else if (!said && letters_have(&l, 'T')) {
-        fail(STATUS_INPUT, "%s: of several arrays, T can only be the first axis, not as in --axes %s", r->base.name,
-             r->how.axes);
+        fail(STATUS_INPUT, "%s: of several arrays, T can only be the first axis, not as in --axes %s",
+             r->base.name, r->how.axes);
     } else if (!said && *l.text) {
         letters_begin_with(&l, 'T');
     }
@@ -708,24 +710,23 @@ static void json_add_numbers(json_reader *r, size_t first, size_t end)
 
 static void json_read_in_order(reader *base, int32_t sample, float *load)
 {
-    json_reader *r    = (json_reader *)base;
-    size_t       size = axes_sample_count(&r->shape);
-    bool         own  = r->shape.in_order;
+    json_reader *r     = (json_reader *)base;
+    size_t       size  = axes_sample_count(&r->shape);
+    size_t       first = r->shape.in_order ? (size_t)sample * size : 0;
     if (tally_begin(&r->held, sample))
-        json_add_numbers(r, own ? (size_t)sample * size : 0, own ? (size_t)(sample + 1) * size : axes_count(&r->shape));
+        json_add_numbers(r, first, r->shape.in_order ? first + size : axes_count(&r->shape));
     tally_give(&r->held, sample, load);
 }
 
 /* The sample is made of records, a layer each or all layers, of each rank. */
 static void json_read_by_ids(reader *base, int32_t sample, float *load)
 {
-    json_reader *r        = (json_reader *)base;
-    size_t       per_step = r->num_records / (size_t)base->num_samples;
-    bool         begun    = tally_begin(&r->held, sample);
-    for (size_t i = 0; begun && i < per_step; i++) {
+    json_reader *r     = (json_reader *)base;
+    bool         begun = tally_begin(&r->held, sample);
+    for (size_t i = 0; begun && i < r->per_step; i++) {
         size_t layer = r->by_id[JSON_LAYER] ? i / r->num_ranks : 0;
         tally_run    now   = {0, 0, false, 0, 0};
-        json_begin_record(r, &r->record[(size_t)sample * per_step + i]);
+        json_begin_record(r, &r->record[(size_t)sample * r->per_step + i]);
         for (size_t n = 0; n < r->record_size; n++) {
             if (now.length == 0)
                 now = tally_next_run(&r->held, n);

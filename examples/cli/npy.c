@@ -74,7 +74,8 @@ static void npy_read_preamble(npy_reader *r)
         npy_fail(r, NPY_MAGIC_BYTES + 2, "a header of %zu bytes, but the file ends %llu bytes on", length,
                  (unsigned long long)(size - r->at));
     if (length > NPY_MOST_HEADER)
-        npy_fail(r, NPY_MAGIC_BYTES + 2, "a header of %zu bytes is more than an array of numbers has", length);
+        npy_fail(r, NPY_MAGIC_BYTES + 2, "a header of %zu bytes is more than an array of numbers has",
+                 length);
     r->header_end = r->at + length;
     r->header     = (unsigned char *)allocate(r->header_end, 1);
     source_seek(&r->from, 0);
@@ -128,18 +129,19 @@ static void npy_read_descr(npy_reader *r)
     char           first = npy_peek(r);
     size_t         begin = r->at;
     if (first == '[' || first == '(')
-        npy_fail(r, begin, "records cannot be read: save one of their fields, as in numpy.save('loads.npy', a['load'])");
+        npy_fail(r, begin, "records cannot be read: save one of their fields, as in numpy.save('loads.npy', "
+                           "a['load'])");
     npy_read_word(r, word);
     quote shown = quoted(word, word + strlen(word));
     bool  sized = strlen(word) == 3 && strchr("1248", word[2]);
     if (word[0] && word[1] == 'b')
         npy_fail(r, begin, "true and false, type '%s', are no loads", shown.text);
     if (word[0] && word[1] == 'O')
-        npy_fail(r, begin, "objects of Python, type '%s', cannot be read: the array should be made of numbers, all of "
-                           "its rows of one length", shown.text);
+        npy_fail(r, begin, "objects of Python, type '%s', cannot be read: the array should be made of numbers, "
+                           "all of its rows of one length", shown.text);
     if (!sized || !strchr("fiu", word[1]) || (word[1] == 'f' && word[2] == '1'))
-        npy_fail(r, begin, "numbers of type '%s' cannot be read: only u1, u2, u4, u8, i1, i2, i4, i8, f2, f4 and f8; "
-                           "a.astype('f4') makes such", shown.text);
+        npy_fail(r, begin, "numbers of type '%s' cannot be read: only u1, u2, u4, u8, i1, i2, i4, i8, f2, f4 "
+                           "and f8; a.astype('f4') makes such", shown.text);
     if (!strchr("<>=", word[0]) && (word[2] != '1' || word[0] != '|'))
         npy_fail(r, begin, "type '%s' gives no byte order: <, > or = should stand before it", shown.text);
     r->big_endian = word[0] == '>' || (word[0] == '=' && big_machine);
@@ -244,8 +246,8 @@ static uint64_t npy_bits(const npy_reader *r, const unsigned char *item)
 /* A whole number with a sign of 1, 2, 4 or 8 bytes. */
 static int64_t npy_signed(const npy_reader *r, uint64_t bits)
 {
-    uint64_t sign = (uint64_t)1 << ((8 * r->item_bytes - 1) & 63);
-    return bits & sign ? -(int64_t)(((sign - 1) & ~bits)) - 1 : (int64_t)bits;
+    uint64_t sign = (uint64_t)1 << (8 * r->item_bytes - 1) % 64;
+    return bits & sign ? -(int64_t)((sign - 1) & ~bits) - 1 : (int64_t)bits;
 }
 
 /* Of float16, 1 bit of sign, 5 of exponent, 10 of fraction, which float32 has more of. */

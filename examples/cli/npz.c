@@ -45,7 +45,9 @@ static void zip_fail(const source *s, const zip_member *m, const char *format, .
     va_list args;
     va_start(args, format);
     progress_clear();
-    fprintf(stderr, "%s: %s%s", s->name, m ? quoted(m->name, m->name + strlen(m->name)).text : "", m ? " " : "");
+    fprintf(stderr, "%s: ", s->name);
+    if (m)
+        fprintf(stderr, "%s ", quoted(m->name, m->name + strlen(m->name)).text);
     fail_rest(STATUS_INPUT, format, args);
     va_end(args);
 }
@@ -345,7 +347,8 @@ static zip_member npz_find(source *s, const char *key)
     if (arrays == 0)
         zip_fail(s, NULL, "a zip file without an array of NumPy, a .npy, in it");
     if (named == 0)
-        zip_fail(s, NULL, "no array called '%s'; --key should name one of %s", quoted(key, key + strlen(key)).text, list);
+        zip_fail(s, NULL, "no array called '%s'; --key should name one of %s",
+                 quoted(key, key + strlen(key)).text, list);
     if (named > 1)
         zip_fail(s, NULL, "several arrays: --key should name one of %s", list);
     return found;

@@ -75,14 +75,20 @@ static json_event json_word(json_scan *s)
     return JSON_WORD;
 }
 
+static int hexadecimal_digit(int c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
 /* The four digits after \u, as UTF-8. Halves of a pair stay by themselves: no name has such. */
 static void json_unicode(json_scan *s)
 {
     unsigned code = 0;
     for (int i = 0; i < 4; i++) {
-        int c     = source_peek(&s->from);
-        int lower = c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c;
-        int digit = lower >= '0' && lower <= '9' ? lower - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+        int digit = hexadecimal_digit(source_peek(&s->from));
         if (digit < 0)
             json_fail_here(s, "four hexadecimal digits should follow \\u");
         code = code * 16 + (unsigned)digit;
