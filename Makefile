@@ -148,7 +148,7 @@ test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(
 $(BUILD)/npy_write: tests/support/npy_write.c | $(BUILD)
 	$(C) -o $@ $<
 
-$(BUILD)/zip_write: tests/zip_write.c | $(BUILD)
+$(BUILD)/zip_write: tests/support/zip_write.c | $(BUILD)
 	$(C) -o $@ $<
 
 # One line for each gate; those whose tools are missing are skipped, counted and named.

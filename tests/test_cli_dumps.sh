@@ -2,7 +2,7 @@
 # JSON, by axes, keys and records, with memory for a sample; and of files of other libraries, which it names.
 # Forms of the same loads must give the same plan; what cannot be read is refused in one line that names the
 # cause.
-. tests/check.sh
+. tests/check/check.sh
 
 LC_ALL=C
 export LC_ALL
