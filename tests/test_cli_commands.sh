@@ -1,6 +1,6 @@
 # test_cli_commands.sh - the program eplb from outside: plans that are read, scores, layers and samples by the
 # file's numbers, samples without load, replays that are streamed, doubts, and what it says would do instead.
-. tests/check.sh
+. tests/check/check.sh
 
 SAMPLE=examples/data/loads_58x256.csv
 LC_ALL=C

@@ -20,8 +20,7 @@ fuzz() { # target
         clang++ -std=c++17 $sanitize -I. -Itests/emulated -o "$WORK/fuzz_cuda" "$WORK/target.o" \
             tests/emulated/cuda_runtime.cpp -x c++ eplb_cuda.cu
     else
-        clang -std=c99 $sanitize $zlib -I. -Itests/support -o "$WORK/fuzz_$1" "tests/fuzz/fuzz_$1.c" \
-            tests/fuzz/plain.c -lm
+        clang -std=c99 $sanitize $zlib -I. -Itests/support -o "$WORK/fuzz_$1" "tests/fuzz/fuzz_$1.c" tests/fuzz/plain.c -lm
     fi
     "$WORK/fuzz_$1" "-max_total_time=$FUZZ_SECONDS" "-max_len=$MOST_BYTES" -timeout=20 -print_final_stats=1 \
         "-artifact_prefix=$WORK/" "$WORK/found" "$corpus"
