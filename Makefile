@@ -153,6 +153,9 @@ $(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h e
 $(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench common stages fits torch baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm
 
+bench: $(BUILD)/bench/bench
+	$(BUILD)/bench/bench
+
 bench-torch: $(BUILD)/bench/bench
 	PYTHON="$(PYTHON)" $(BUILD)/bench/bench --torch
 
