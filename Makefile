@@ -144,13 +144,16 @@ check-%:
 
 # ---------------------------------------------------------------- benchmark
 
+# Each file knows its flags, as a string.
+c_string = '"$(subst ','\'',$(subst ",\",$(subst \,\\,$(1))))"'
+
 $(BUILD)/bench/baseline.o: tests/bench/baseline.cpp tests/bench/baseline.h | $(BUILD)/bench
-	$(CPP) -c -o $@ $<
+	$(CPP) -DBENCH_FLAGS=$(call c_string,-std=c++11 $(CXXFLAGS)) -c -o $@ $<
 
 $(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h eplb.h | $(BUILD)/bench
-	$(C) -c -o $@ $<
+	$(C) -DBENCH_FLAGS=$(call c_string,-std=c99 $(CFLAGS)) -c -o $@ $<
 
-$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench common stages fits torch baseline)
+$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm
 
 bench: $(BUILD)/bench/bench

@@ -671,6 +671,7 @@ static void bench_shapes(const bench_settings *set)
 int main(int argc, char **argv)
 {
     bench_settings set = read_arguments(argc, argv);
+    print_heading();
     if (set.mode == BENCH_FITS)
         bench_fits(&set);
     else

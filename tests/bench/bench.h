@@ -1,5 +1,6 @@
 /* bench.h - what the parts of the benchmark share: shapes, settings, loads, planning and the clock.
-   common.c has these; bench.c is the program, stages.c, fits.c and torch.c are modes of it. */
+   common.c has these; bench.c is the program, heading.c its first lines, stages.c, fits.c and torch.c are
+   modes of it. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -49,6 +50,10 @@ typedef struct bench_times { /* of the repetitions of one thing */
     double seconds[MAX_REPS];
     double q1, median, q3; /* once they are all there */
 } bench_times;
+
+/* The processor, the compilers and their flags. */
+void              print_heading(void);
+extern const char bench_flags[];
 
 /* Ends the program. */
 void fail(const char *what, const char *why);
