@@ -1,14 +1,14 @@
 /* bench.c - times every preset and the straightforward planner of baseline.cpp, and says how even
    their plans are; or the same over effort, with a chart; or one of the other modes.
 
-     bench [--samples T | --torch] [--sd X]   presets
-     bench --effort FILE.svg                  effort
-     bench --stages                           where the time of a layer goes: stages.c
-     bench --fits                             how the time of a layer grows: fits.c
+     bench [--samples T | --torch] [--sd X,..]   presets
+     bench --effort FILE.svg                     effort
+     bench --stages                              where the time of a layer goes: stages.c
+     bench --fits                                how the time of a layer grows: fits.c
    and with any of them [--quick] [--csv FILE] [--reps N] [--limit SECONDS], but for the fits [--shape NAME].
 
    For each shape all planners plan the same loads, one thread, in turn within each repetition, so
-   that a slow spell of the machine hits them all. Loads are lognormal, sd 1 or X (over effort 1 and 1.5),
+   that a slow spell of the machine hits them all. Loads are lognormal, of sd 1 or each X (over effort 1 and 1.5),
    and with T > 1 samples each expert's varies about that over time, lognormally too, with sd 0.26 and
    correlation 0.8 from one sample to the next: with less of it, planning for samples takes longer.
    Printed for each planner:
@@ -260,7 +260,7 @@ static void print_row(const bench_run *run, const bench_shape *shape, const benc
            times->q3 * us, run->balancedness[judged], run->gap[judged] * 100, ratio);
     if (!set->csv)
         return;
-    fprintf(set->csv, "%s,%d,%d,%d,%d,%d,%d,%d,%.1f,%s,%d,%.3f,%.3f,%.3f,%.6f,%.6f,%.4f\n", shape->name,
+    fprintf(set->csv, "%s,%d,%d,%d,%d,%d,%d,%d,%g,%s,%d,%.3f,%.3f,%.3f,%.6f,%.6f,%.4f\n", shape->name,
             (int)is->num_layers, (int)is->num_experts, (int)is->num_replicas, (int)is->num_groups,
             (int)is->num_nodes, (int)is->num_gpus, set->samples, run->sd, name, set->reps,
             times->median * us, times->q1 * us, times->q3 * us, run->balancedness[judged], run->gap[judged],
@@ -300,7 +300,7 @@ static void print_results(bench_run *run, const bench_shape *shape, const bench_
 static void bench_one(bench_run *run, const bench_shape *shape, double sd, const bench_settings *set)
 {
     baseline_shape is = timed_shape(shape, set);
-    printf("%s: %d layers, %d experts, %d slots, %d groups, %d nodes, %d GPUs, T = %d, sd %.1f\n",
+    printf("%s: %d layers, %d experts, %d slots, %d groups, %d nodes, %d GPUs, T = %d, sd %g\n",
            shape->name, (int)is.num_layers, (int)is.num_experts, (int)is.num_replicas, (int)is.num_groups,
            (int)is.num_nodes, (int)is.num_gpus, set->samples, sd);
 
@@ -323,12 +323,12 @@ static void bench_one(bench_run *run, const bench_shape *shape, double sd, const
     release(run);
 }
 
-static void bench_presets(const bench_shape *shape, const bench_settings *set)
+static void bench_presets(const bench_shape *shape, double sd, const bench_settings *set)
 {
     bench_run *run = (bench_run *)allocate(1, sizeof *run);
     add_presets(run);
     add_baseline(run);
-    bench_one(run, shape, set->sd, set);
+    bench_one(run, shape, sd, set);
     free(run);
 }
 
@@ -544,7 +544,7 @@ static void draw_chart(FILE *svg, const bench_curve *curves, int num_curves)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: bench [--samples T | --torch] [--sd X] | --effort FILE.svg | --stages | --fits\n"
+    fprintf(stderr, "usage: bench [--samples T | --torch] [--sd X,..] | --effort FILE.svg | --stages | --fits\n"
                     "             [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS]\n"
                     "shapes:");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -580,6 +580,23 @@ static int read_switch(bench_settings *set, const char *option)
     return 1;
 }
 
+/* Numbers with commas between them; returns how many, 0 for anything else. */
+static int read_sds(double *sd, const char *list)
+{
+    for (int n = 0; n < MAX_SDS; list++) {
+        char *end;
+        sd[n] = strtod(list, &end);
+        if (end == list || !(sd[n++] >= 0))
+            return 0;
+        if (*end == '\0')
+            return n;
+        if (*end != ',')
+            return 0;
+        list = end;
+    }
+    return 0;
+}
+
 static const char *csv_head(int mode)
 {
     if (mode == BENCH_STAGES)
@@ -592,7 +609,7 @@ static const char *csv_head(int mode)
 
 static bench_settings read_arguments(int argc, char **argv)
 {
-    bench_settings set = {BENCH_PRESETS, NULL, NULL, NULL, 2.0, 1, 1.0, 11, 0, 0};
+    bench_settings set = {BENCH_PRESETS, NULL, NULL, NULL, 2.0, 1, {1.0}, 1, 11, 0, 0};
     const char    *csv_path = NULL, *chart_path = NULL;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -609,7 +626,7 @@ static bench_settings read_arguments(int argc, char **argv)
         } else if (strcmp(argv[i], "--samples") == 0) {
             set.samples = atoi(value);
         } else if (strcmp(argv[i], "--sd") == 0) {
-            set.sd = atof(value);
+            set.num_sds = read_sds(set.sd, value);
         } else if (strcmp(argv[i], "--effort") == 0) {
             set.mode   = BENCH_EFFORTS;
             chart_path = value;
@@ -620,9 +637,9 @@ static bench_settings read_arguments(int argc, char **argv)
     }
     if (set.reps < 1 || set.reps > MAX_REPS || !(set.limit > 0))
         usage();
-    if (set.samples < 1 || set.samples > MAX_SAMPLES || !(set.sd >= 0))
+    if (set.samples < 1 || set.samples > MAX_SAMPLES || set.num_sds < 1)
         usage();
-    if (set.mode != BENCH_PRESETS && (set.samples != 1 || set.torch || set.sd != 1.0))
+    if (set.mode != BENCH_PRESETS && (set.samples != 1 || set.torch || set.num_sds != 1 || set.sd[0] != 1.0))
         usage(); /* with several samples all effort above 1 is the same */
     if (set.torch && set.samples != 1)
         usage();
@@ -655,8 +672,8 @@ static void bench_shapes(const bench_settings *set)
         if (!wanted(&shapes[i], set))
             continue;
         matched = 1;
-        if (set->mode == BENCH_PRESETS)
-            bench_presets(&shapes[i], set);
+        for (int k = 0; set->mode == BENCH_PRESETS && k < set->num_sds; k++)
+            bench_presets(&shapes[i], set->sd[k], set);
         if (set->mode == BENCH_STAGES)
             bench_stages(&shapes[i], set);
         for (int k = 0; set->mode == BENCH_EFFORTS && k < NUM_CHARTED_SDS && num_curves < MAX_CURVES; k++)

@@ -12,6 +12,7 @@
 enum {
     MAX_REPS      = 1001,
     MAX_SAMPLES   = 1024,
+    MAX_SDS       = 8,
     QUICK_LAYERS  = 2,
     QUICK_EXPERTS = 256 /* a quick run leaves larger shapes out */
 };
@@ -25,13 +26,14 @@ typedef struct bench_shape {
 } bench_shape;
 
 typedef struct bench_settings {
-    int         mode;       /* BENCH_* */
-    const char *only_shape; /* NULL = all */
-    FILE       *csv;        /* NULL = none */
-    FILE       *chart;      /* over effort */
-    double      limit;      /* seconds for one repetition of one planner */
+    int         mode;        /* BENCH_* */
+    const char *only_shape;  /* NULL = all */
+    FILE       *csv;         /* NULL = none */
+    FILE       *chart;       /* over effort */
+    double      limit;       /* seconds for one repetition of one planner */
     int         samples;
-    double      sd;         /* of the loads' logarithm, for presets */
+    double      sd[MAX_SDS]; /* of the loads' logarithm, for presets */
+    int         num_sds;
     int         reps;
     int         quick;
     int         torch; /* beside the presets */
