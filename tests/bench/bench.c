@@ -72,12 +72,10 @@ typedef struct bench_run { /* everything for one shape */
     bench_case         at;
     double             sd;   /* of the loads */
     float             *mean; /* [L, E] over the samples; the baseline plans on it */
-    eplb_layer_report *report;
     bench_planner      planner[MAX_PLANNERS];
     int                num_planners; /* the last one is the baseline */
     int                skipped[MAX_PLANNERS];
-    double             balancedness[MAX_PLANNERS];
-    double             gap[MAX_PLANNERS];
+    bench_quality      quality[MAX_PLANNERS];
     bench_times        times[MAX_PLANNERS]; /* of one repetition */
 } bench_run;
 
@@ -196,17 +194,7 @@ static void judge(bench_run *run, int p)
         if (fault)
             fail(planner->name, fault);
     }
-    const bench_case *at = &run->at;
-    eplb_result r = eplb_evaluate(&at->problem, &planner->options, at->weight, &at->plan, run->report, NULL,
-                                  at->scratch, at->scratch_bytes);
-    if (r != EPLB_OK)
-        fail("eplb_evaluate", eplb_result_name(r));
-    for (ptrdiff_t l = 0; l < run->at.shape.num_layers; l++) {
-        const eplb_layer_report *report = &run->report[l];
-        double                   layers = run->at.shape.num_layers;
-        run->balancedness[p] += (double)report->balancedness / layers;
-        run->gap[p] += ((double)report->max_load / (double)report->lower_bound - 1) / layers;
-    }
+    run->quality[p] = judge_case(&run->at, &planner->options);
 }
 
 /* ------------------------------------------------------------------------------------- running */
@@ -218,7 +206,6 @@ static void prepare(bench_run *run, const baseline_shape *shape, int num_samples
     run->at     = open_case(shape, num_samples, sd);
     run->sd     = sd;
     run->mean   = (float *)allocate(layers * experts, sizeof(float));
-    run->report = (eplb_layer_report *)allocate(layers, sizeof(eplb_layer_report));
     fill_mean(run->mean, run->at.weight, layers * experts, num_samples);
     for (int p = 0; p < run->num_planners; p++)
         make_room(&run->at, &run->planner[p].options);
@@ -228,7 +215,6 @@ static void release(bench_run *run)
 {
     close_case(&run->at);
     free(run->mean);
-    free(run->report);
 }
 
 /* Skips what is too slow, by the time of one layer; returns the width that the others' plans need. */
@@ -251,20 +237,19 @@ static int32_t probe(bench_run *run, double limit)
 }
 
 static void print_row(const bench_run *run, const bench_shape *shape, const bench_settings *set,
-                      const char *name, const bench_times *times, int judged)
+                      const char *name, const bench_times *times, const bench_quality *quality)
 {
     const baseline_shape *is = &run->at.shape;
     double                us = 1e6 / is->num_layers;
     double                ratio = times->median / run->times[run->num_planners - 1].median;
     printf("%-13s %10.2f %10.2f %10.2f %9.4f %7.3f%% %9.3f\n", name, times->median * us, times->q1 * us,
-           times->q3 * us, run->balancedness[judged], run->gap[judged] * 100, ratio);
+           times->q3 * us, quality->balancedness, quality->gap * 100, ratio);
     if (!set->csv)
         return;
     fprintf(set->csv, "%s,%d,%d,%d,%d,%d,%d,%d,%g,%s,%d,%.3f,%.3f,%.3f,%.6f,%.6f,%.4f\n", shape->name,
             (int)is->num_layers, (int)is->num_experts, (int)is->num_replicas, (int)is->num_groups,
             (int)is->num_nodes, (int)is->num_gpus, set->samples, run->sd, name, set->reps,
-            times->median * us, times->q1 * us, times->q3 * us, run->balancedness[judged], run->gap[judged],
-            ratio);
+            times->median * us, times->q1 * us, times->q3 * us, quality->balancedness, quality->gap, ratio);
 }
 
 /* The reference in PyTorch gives DEEPSEEK's plans, so it is as good as that. */
@@ -279,7 +264,7 @@ static void bench_torch(bench_run *run, const bench_shape *shape, const bench_se
     if (missing)
         printf("%-13s skipped: %s\n", "torch", missing);
     else
-        print_row(run, shape, set, "torch", times, EPLB_PRESET_DEEPSEEK);
+        print_row(run, shape, set, "torch", times, &run->quality[EPLB_PRESET_DEEPSEEK]);
     free(times);
 }
 
@@ -289,7 +274,7 @@ static void print_results(bench_run *run, const bench_shape *shape, const bench_
            "balance", "gap", "vs base");
     for (int p = 0; p < run->num_planners; p++) {
         if (!run->skipped[p])
-            print_row(run, shape, set, run->planner[p].name, &run->times[p], p);
+            print_row(run, shape, set, run->planner[p].name, &run->times[p], &run->quality[p]);
     }
     if (set->torch)
         bench_torch(run, shape, set);
@@ -342,7 +327,7 @@ static bench_curve bench_efforts(const bench_shape *shape, double sd, const benc
     curve.shape = shape;
     curve.sd    = sd;
     for (int i = 0; i < NUM_EFFORTS; i++) { /* a skipped planner has neither gap nor time */
-        curve.gap[i]  = run->gap[i];
+        curve.gap[i]  = run->quality[i].gap;
         curve.time[i] = run->times[i].median / run->times[run->num_planners - 1].median;
     }
     free(run);

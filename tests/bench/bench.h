@@ -48,6 +48,11 @@ typedef struct bench_case { /* loads, and the memory to plan them in */
     size_t         scratch_bytes;
 } bench_case;
 
+typedef struct bench_quality { /* of a plan: mean over its layers, as eplb_evaluate reports it */
+    double balancedness;
+    double gap; /* maximum GPU load / lower bound - 1 */
+} bench_quality;
+
 typedef struct bench_times { /* of the repetitions of one thing */
     double seconds[MAX_REPS];
     double q1, median, q3; /* once they are all there */
@@ -79,11 +84,15 @@ baseline_shape timed_shape(const bench_shape *shape, const bench_settings *set);
 bench_case open_case(const baseline_shape *shape, int num_samples, double sd);
 void       close_case(bench_case *c);
 
-/* Scratch becomes large enough for these options too. */
+/* Scratch becomes large enough for these options too, or for so many bytes. */
 void make_room(bench_case *c, const eplb_options *options);
+void make_room_of(bench_case *c, size_t bytes);
 
 /* Plans the first num_layers layers. */
 void plan_case(const bench_case *c, const char *name, const eplb_options *options, int32_t num_layers);
+
+/* How good the plan of the case is; these options, or such that need more scratch, have room in it. */
+bench_quality judge_case(const bench_case *c, const eplb_options *options);
 
 /* The narrowest log2phy that the plan of the case fits. */
 int32_t width_needed(const bench_case *c);
