@@ -5,12 +5,15 @@
      bench --effort FILE.svg                     effort
      bench --stages                              where the time of a layer goes: stages.c
      bench --fits                                how the time of a layer grows: fits.c
+     bench --against HEADER [--samples T] [--sd X,..]
+                                                 eplb.h beside another copy of it, such as
+                                                 git show REVISION:eplb.h writes: against.c
    and with any of them [--quick] [--csv FILE] [--reps N] [--limit SECONDS], but for the fits [--shape NAME].
 
    For each shape all planners plan the same loads, one thread, in turn within each repetition, so
-   that a slow spell of the machine hits them all. Loads are lognormal, of sd 1 or each X (over effort 1 and 1.5),
-   and with T > 1 samples each expert's varies about that over time, lognormally too, with sd 0.26 and
-   correlation 0.8 from one sample to the next: with less of it, planning for samples takes longer.
+   that a slow spell of the machine hits them all. Loads are lognormal, of sd 1 or each X (over effort 1 and
+   1.5), and with T > 1 samples each expert's varies about that over time, lognormally too, with sd 0.26
+   and correlation 0.8 from one sample to the next: with less of it, planning for samples takes longer.
    Printed for each planner:
      time      microseconds per layer: median, and the quartiles as the spread
      balance   mean / maximum GPU load, mean over the layers, as eplb_evaluate reports it
@@ -285,10 +288,7 @@ static void print_results(bench_run *run, const bench_shape *shape, const bench_
 static void bench_one(bench_run *run, const bench_shape *shape, double sd, const bench_settings *set)
 {
     baseline_shape is = timed_shape(shape, set);
-    printf("%s: %d layers, %d experts, %d slots, %d groups, %d nodes, %d GPUs, T = %d, sd %g\n",
-           shape->name, (int)is.num_layers, (int)is.num_experts, (int)is.num_replicas, (int)is.num_groups,
-           (int)is.num_nodes, (int)is.num_gpus, set->samples, sd);
-
+    print_shape(shape, &is, set->samples, sd);
     prepare(run, &is, set->samples, sd);
     run->at.plan.log2phy_width = probe(run, set->limit);
     for (int p = 0; p < run->num_planners; p++) {
@@ -530,6 +530,7 @@ static void draw_chart(FILE *svg, const bench_curve *curves, int num_curves)
 static void usage(void)
 {
     fprintf(stderr, "usage: bench [--samples T | --torch] [--sd X,..] | --effort FILE.svg | --stages | --fits\n"
+                    "             | --against HEADER [--samples T] [--sd X,..]\n"
                     "             [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS]\n"
                     "shapes:");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -588,13 +589,15 @@ static const char *csv_head(int mode)
         return stages_csv_head;
     if (mode == BENCH_FITS)
         return fits_csv_head;
+    if (mode == BENCH_AGAINST)
+        return against_csv_head;
     return "shape,layers,experts,replicas,groups,nodes,gpus,samples,sd,planner,repetitions,"
            "us_per_layer,us_per_layer_q1,us_per_layer_q3,balancedness,gap,time_vs_baseline\n";
 }
 
 static bench_settings read_arguments(int argc, char **argv)
 {
-    bench_settings set = {BENCH_PRESETS, NULL, NULL, NULL, 2.0, 1, {1.0}, 1, 11, 0, 0};
+    bench_settings set = {BENCH_PRESETS, NULL, NULL, NULL, NULL, 2.0, 1, {1.0}, 1, 11, 0, 0};
     const char    *csv_path = NULL, *chart_path = NULL;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -612,6 +615,9 @@ static bench_settings read_arguments(int argc, char **argv)
             set.samples = atoi(value);
         } else if (strcmp(argv[i], "--sd") == 0) {
             set.num_sds = read_sds(set.sd, value);
+        } else if (strcmp(argv[i], "--against") == 0) {
+            set.mode  = BENCH_AGAINST;
+            set.other = value;
         } else if (strcmp(argv[i], "--effort") == 0) {
             set.mode   = BENCH_EFFORTS;
             chart_path = value;
@@ -624,11 +630,14 @@ static bench_settings read_arguments(int argc, char **argv)
         usage();
     if (set.samples < 1 || set.samples > MAX_SAMPLES || set.num_sds < 1)
         usage();
-    if (set.mode != BENCH_PRESETS && (set.samples != 1 || set.torch || set.num_sds != 1 || set.sd[0] != 1.0))
+    if (set.mode != BENCH_PRESETS && set.mode != BENCH_AGAINST &&
+        (set.samples != 1 || set.num_sds != 1 || set.sd[0] != 1.0))
         usage(); /* with several samples all effort above 1 is the same */
-    if (set.torch && set.samples != 1)
+    if (set.torch && (set.mode != BENCH_PRESETS || set.samples != 1))
         usage();
     if (set.mode == BENCH_FITS && set.only_shape)
+        usage();
+    if (set.other && (set.mode != BENCH_AGAINST || !*set.other))
         usage();
     if (csv_path) {
         set.csv = open_output(csv_path);
@@ -651,14 +660,17 @@ static int wanted(const bench_shape *shape, const bench_settings *set)
 /* What is wanted of all shapes; the curves over effort make one chart. */
 static void bench_shapes(const bench_settings *set)
 {
-    bench_curve curves[MAX_CURVES];
-    int         matched = 0, num_curves = 0;
+    bench_sides *sides = set->mode == BENCH_AGAINST ? open_sides(set->other) : NULL;
+    bench_curve  curves[MAX_CURVES];
+    int          matched = 0, num_curves = 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         if (!wanted(&shapes[i], set))
             continue;
         matched = 1;
         for (int k = 0; set->mode == BENCH_PRESETS && k < set->num_sds; k++)
             bench_presets(&shapes[i], set->sd[k], set);
+        for (int k = 0; set->mode == BENCH_AGAINST && k < set->num_sds; k++)
+            bench_against(sides, &shapes[i], set->sd[k], set);
         if (set->mode == BENCH_STAGES)
             bench_stages(&shapes[i], set);
         for (int k = 0; set->mode == BENCH_EFFORTS && k < NUM_CHARTED_SDS && num_curves < MAX_CURVES; k++)
@@ -668,6 +680,8 @@ static void bench_shapes(const bench_settings *set)
         usage();
     if (set->mode == BENCH_EFFORTS)
         draw_chart(set->chart, curves, num_curves);
+    if (sides)
+        close_sides(sides);
 }
 
 int main(int argc, char **argv)

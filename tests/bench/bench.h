@@ -1,6 +1,6 @@
 /* bench.h - what the parts of the benchmark share: shapes, settings, loads, planning and the clock.
-   common.c has these; bench.c is the program, heading.c its first lines, stages.c, fits.c and torch.c are
-   modes of it. */
+   common.c has these; bench.c is the program, heading.c its first lines, stages.c, fits.c, torch.c and
+   against.c are modes of it. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -17,7 +17,7 @@ enum {
     QUICK_EXPERTS = 256 /* a quick run leaves larger shapes out */
 };
 
-enum { BENCH_PRESETS, BENCH_EFFORTS, BENCH_STAGES, BENCH_FITS }; /* what is measured */
+enum { BENCH_PRESETS, BENCH_EFFORTS, BENCH_STAGES, BENCH_FITS, BENCH_AGAINST }; /* what is measured */
 
 typedef struct bench_shape {
     const char    *name; /* _g: global policy, _h: hierarchical */
@@ -28,11 +28,12 @@ typedef struct bench_shape {
 typedef struct bench_settings {
     int         mode;        /* BENCH_* */
     const char *only_shape;  /* NULL = all */
+    const char *other;       /* path of a header to compare with */
     FILE       *csv;         /* NULL = none */
     FILE       *chart;       /* over effort */
     double      limit;       /* seconds for one repetition of one planner */
     int         samples;
-    double      sd[MAX_SDS]; /* of the loads' logarithm, for presets */
+    double      sd[MAX_SDS]; /* of the loads' logarithm, for presets, here and against another header */
     int         num_sds;
     int         reps;
     int         quick;
@@ -61,6 +62,9 @@ typedef struct bench_times { /* of the repetitions of one thing */
 /* The processor, the compilers and their flags. */
 void              print_heading(void);
 extern const char bench_flags[];
+
+/* The line over the table of a shape. */
+void print_shape(const bench_shape *shape, const baseline_shape *is, int num_samples, double sd);
 
 /* Ends the program. */
 void fail(const char *what, const char *why);
@@ -104,6 +108,15 @@ extern const char stages_csv_head[];
 /* How the time of a layer grows. */
 void              bench_fits(const bench_settings *set);
 extern const char fits_csv_head[];
+
+/* This header beside another one, for one shape; both are compiled first, and a failure to do so ends the
+   program. */
+typedef struct bench_sides bench_sides;
+bench_sides      *open_sides(const char *other_path);
+void              close_sides(bench_sides *sides);
+void              bench_against(const bench_sides *sides, const bench_shape *shape, double sd,
+                                const bench_settings *set);
+extern const char against_csv_head[];
 
 /* The reference algorithm in PyTorch, on the loads of a case whose plan is DEEPSEEK's at this moment.
    Returns NULL, or why it is left out. A plan other than that one ends the program. */

@@ -66,3 +66,10 @@ void print_heading(void)
         printf(", family %s, model %s", is.family, is.model);
     printf("\ncompiler:  %s %s; of the baseline: %s\n\n", COMPILER, bench_flags, baseline_compiler);
 }
+
+void print_shape(const bench_shape *shape, const baseline_shape *is, int num_samples, double sd)
+{
+    printf("%s: %d layers, %d experts, %d slots, %d groups, %d nodes, %d GPUs, T = %d, sd %g\n", shape->name,
+           (int)is->num_layers, (int)is->num_experts, (int)is->num_replicas, (int)is->num_groups,
+           (int)is->num_nodes, (int)is->num_gpus, num_samples, sd);
+}
