@@ -4,7 +4,8 @@
 # make check      the gates of the test matrix that take seconds; make check-all has all of them, and
 #                 make check-NAME those called NAME (plan, plan-s390x, fuzz, ..); tests/check/
 # make bench      time the presets beside a straightforward C++ planner; make bench-torch, beside the
-#                 reference algorithm in PyTorch too, where PYTHON has it
+#                 reference algorithm in PyTorch too, where PYTHON has it; make bench-against OTHER=old.h, eplb.h
+#                 beside another copy of it, such as git show REVISION:eplb.h > old.h writes
 # make cuda       where there is nvcc: libeplb_cuda.a, its tests, example and benchmark for a real GPU, under
 #                 build/cuda/, and checks of the code that nvcc makes
 # make test-cuda  run these tests, on a GPU
@@ -167,14 +168,26 @@ check-%:
 
 # ---------------------------------------------------------------- benchmark
 
+# Each file knows its flags, as a string.
+c_string = '"$(subst ','\'',$(subst ",\",$(subst \,\\,$(1))))"'
+
 $(BUILD)/bench/baseline.o: tests/bench/baseline.cpp tests/bench/baseline.h | $(BUILD)/bench
-	$(CPP) -c -o $@ $<
+	$(CPP) -DBENCH_FLAGS=$(call c_string,-std=c++11 $(CXXFLAGS)) -c -o $@ $<
 
 $(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h eplb.h | $(BUILD)/bench
-	$(C) -c -o $@ $<
+	$(C) -DBENCH_FLAGS=$(call c_string,-std=c99 $(CFLAGS)) -c -o $@ $<
 
-$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench common stages fits torch baseline)
-	$(CXX) $(CXXFLAGS) -o $@ $^ -lm
+$(BUILD)/bench/against.o: tests/bench/side.h
+
+$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against baseline)
+	$(CXX) $(CXXFLAGS) -o $@ $^ -lm -ldl
+
+bench: $(BUILD)/bench/bench
+	$(BUILD)/bench/bench
+
+bench-against: $(BUILD)/bench/bench
+	@test -n '$(OTHER)' || { echo 'bench-against: which header? OTHER=PATH says it'; exit 1; }
+	CC="$(CC)" $(BUILD)/bench/bench --against "$(OTHER)"
 
 bench-torch: $(BUILD)/bench/bench
 	PYTHON="$(PYTHON)" $(BUILD)/bench/bench --torch
@@ -241,4 +254,4 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test check check-all sizes bench bench-torch cuda test-cuda bench-cuda install clean
+.PHONY: all run sample test check check-all sizes bench bench-against bench-torch cuda test-cuda bench-cuda install clean

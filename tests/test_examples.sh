@@ -34,6 +34,17 @@ has_column() { # column, values: each of them is in that column of the table
 refuses() { # arguments, which it does not take
     $RUN_ENV "$BUILD/bench/bench" "$@" 2>&1 | grep '^usage: '
 }
+same_plans() { # the header beside itself: every line of the table says so, and nothing is left behind
+    mkdir "$TMP/compiled" &&
+        TMPDIR="$TMP/compiled" bench_table 19 --shape 64x72x8_g --against eplb.h &&
+        rmdir "$TMP/compiled" &&
+        test "$(grep -c ' the same$' "$TMP/bench.out")" -eq "$(($(wc -l <"$TMP/bench.csv") - 1))"
+}
+no_sides() { # header, why the benchmark cannot use it
+    mkdir "$TMP/compiled" &&
+        TMPDIR="$TMP/compiled" $RUN_ENV "$BUILD/bench/bench" --against "$1" 2>&1 | grep "^bench: $1: $2" &&
+        rmdir "$TMP/compiled"
+}
 no_torch() {
     PYTHON="$TMP/no-python" bench_table 17 --torch --shape 64x72x8_h &&
         grep '^torch *skipped: ' "$TMP/bench.out"
@@ -47,6 +58,10 @@ check 'it has a row for each stage' has_column 9 'check loads' weigh 'groups to 
 check 'the stages are set beside the whole' has_column 9 eplb_rebalance_layers
 check 'the benchmark fits how time grows' bench_table 13 --fits
 check 'it does so along four sizes' has_column 1 E R/E G L
+check 'the benchmark sets the header beside itself' same_plans
+echo 'not C' >"$TMP/broken.h"
+check 'it says that a header is not there' no_sides "$TMP/missing.h" 'cannot be read'
+check 'it says that a header does not compile' no_sides "$TMP/broken.h" '.* does not make a library of it: .*error'
 check 'the benchmark says that it leaves torch out' no_torch
 check 'the benchmark knows no samples but for presets' refuses --quick --fits --samples 2
 report test_examples

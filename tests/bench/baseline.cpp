@@ -126,6 +126,8 @@ void invert(const baseline_shape &shape, const int32_t *phy2log, int32_t *phyran
 
 } // namespace
 
+const char baseline_compiler[] = COMPILER " " BENCH_FLAGS;
+
 int baseline_plan(const baseline_shape *shape, const float *weight, const baseline_arrays *plan)
 {
     std::ptrdiff_t experts = shape->num_experts, replicas = shape->num_replicas;

@@ -6,6 +6,15 @@
 
 #include <stdint.h>
 
+/* What compiles this. */
+#if defined(__clang__)
+#define COMPILER __VERSION__
+#elif defined(__GNUC__)
+#define COMPILER "gcc " __VERSION__
+#else
+#define COMPILER "unknown"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -28,6 +37,8 @@ typedef struct baseline_arrays { /* as in eplb_plan; none may be NULL */
    out     plan    every array is filled in
    returns 0, or -1 when memory ran out */
 int baseline_plan(const baseline_shape *shape, const float *weight, const baseline_arrays *plan);
+
+extern const char baseline_compiler[]; /* and its flags */
 
 #ifdef __cplusplus
 }

@@ -1,16 +1,19 @@
 /* bench.c - times every preset and the straightforward planner of baseline.cpp, and says how even
    their plans are; or the same over effort, with a chart; or one of the other modes.
 
-     bench [--samples T | --torch] [--sd X]   presets
-     bench --effort FILE.svg                  effort
-     bench --stages                           where the time of a layer goes: stages.c
-     bench --fits                             how the time of a layer grows: fits.c
+     bench [--samples T | --torch] [--sd X,..]   presets
+     bench --effort FILE.svg                     effort
+     bench --stages                              where the time of a layer goes: stages.c
+     bench --fits                                how the time of a layer grows: fits.c
+     bench --against HEADER [--samples T] [--sd X,..]
+                                                 eplb.h beside another copy of it, such as
+                                                 git show REVISION:eplb.h writes: against.c
    and with any of them [--quick] [--csv FILE] [--reps N] [--limit SECONDS], but for the fits [--shape NAME].
 
    For each shape all planners plan the same loads, one thread, in turn within each repetition, so
-   that a slow spell of the machine hits them all. Loads are lognormal, sd 1 or X (over effort 1 and 1.5),
-   and with T > 1 samples each expert's varies about that over time, lognormally too, with sd 0.26 and
-   correlation 0.8 from one sample to the next: with less of it, planning for samples takes longer.
+   that a slow spell of the machine hits them all. Loads are lognormal, of sd 1 or each X (over effort 1 and
+   1.5), and with T > 1 samples each expert's varies about that over time, lognormally too, with sd 0.26
+   and correlation 0.8 from one sample to the next: with less of it, planning for samples takes longer.
    Printed for each planner:
      time      microseconds per layer: median, and the quartiles as the spread
      balance   mean / maximum GPU load, mean over the layers, as eplb_evaluate reports it
@@ -72,12 +75,10 @@ typedef struct bench_run { /* everything for one shape */
     bench_case         at;
     double             sd;   /* of the loads */
     float             *mean; /* [L, E] over the samples; the baseline plans on it */
-    eplb_layer_report *report;
     bench_planner      planner[MAX_PLANNERS];
     int                num_planners; /* the last one is the baseline */
     int                skipped[MAX_PLANNERS];
-    double             balancedness[MAX_PLANNERS];
-    double             gap[MAX_PLANNERS];
+    bench_quality      quality[MAX_PLANNERS];
     bench_times        times[MAX_PLANNERS]; /* of one repetition */
 } bench_run;
 
@@ -196,17 +197,7 @@ static void judge(bench_run *run, int p)
         if (fault)
             fail(planner->name, fault);
     }
-    const bench_case *at = &run->at;
-    eplb_result r = eplb_evaluate(&at->problem, &planner->options, at->weight, &at->plan, run->report, NULL,
-                                  at->scratch, at->scratch_bytes);
-    if (r != EPLB_OK)
-        fail("eplb_evaluate", eplb_result_name(r));
-    for (ptrdiff_t l = 0; l < run->at.shape.num_layers; l++) {
-        const eplb_layer_report *report = &run->report[l];
-        double                   layers = run->at.shape.num_layers;
-        run->balancedness[p] += (double)report->balancedness / layers;
-        run->gap[p] += ((double)report->max_load / (double)report->lower_bound - 1) / layers;
-    }
+    run->quality[p] = judge_case(&run->at, &planner->options);
 }
 
 /* ------------------------------------------------------------------------------------- running */
@@ -218,7 +209,6 @@ static void prepare(bench_run *run, const baseline_shape *shape, int num_samples
     run->at     = open_case(shape, num_samples, sd);
     run->sd     = sd;
     run->mean   = (float *)allocate(layers * experts, sizeof(float));
-    run->report = (eplb_layer_report *)allocate(layers, sizeof(eplb_layer_report));
     fill_mean(run->mean, run->at.weight, layers * experts, num_samples);
     for (int p = 0; p < run->num_planners; p++)
         make_room(&run->at, &run->planner[p].options);
@@ -228,7 +218,6 @@ static void release(bench_run *run)
 {
     close_case(&run->at);
     free(run->mean);
-    free(run->report);
 }
 
 /* Skips what is too slow, by the time of one layer; returns the width that the others' plans need. */
@@ -251,20 +240,19 @@ static int32_t probe(bench_run *run, double limit)
 }
 
 static void print_row(const bench_run *run, const bench_shape *shape, const bench_settings *set,
-                      const char *name, const bench_times *times, int judged)
+                      const char *name, const bench_times *times, const bench_quality *quality)
 {
     const baseline_shape *is = &run->at.shape;
     double                us = 1e6 / is->num_layers;
     double                ratio = times->median / run->times[run->num_planners - 1].median;
     printf("%-13s %10.2f %10.2f %10.2f %9.4f %7.3f%% %9.3f\n", name, times->median * us, times->q1 * us,
-           times->q3 * us, run->balancedness[judged], run->gap[judged] * 100, ratio);
+           times->q3 * us, quality->balancedness, quality->gap * 100, ratio);
     if (!set->csv)
         return;
-    fprintf(set->csv, "%s,%d,%d,%d,%d,%d,%d,%d,%.1f,%s,%d,%.3f,%.3f,%.3f,%.6f,%.6f,%.4f\n", shape->name,
+    fprintf(set->csv, "%s,%d,%d,%d,%d,%d,%d,%d,%g,%s,%d,%.3f,%.3f,%.3f,%.6f,%.6f,%.4f\n", shape->name,
             (int)is->num_layers, (int)is->num_experts, (int)is->num_replicas, (int)is->num_groups,
             (int)is->num_nodes, (int)is->num_gpus, set->samples, run->sd, name, set->reps,
-            times->median * us, times->q1 * us, times->q3 * us, run->balancedness[judged], run->gap[judged],
-            ratio);
+            times->median * us, times->q1 * us, times->q3 * us, quality->balancedness, quality->gap, ratio);
 }
 
 /* The reference in PyTorch gives DEEPSEEK's plans, so it is as good as that. */
@@ -279,7 +267,7 @@ static void bench_torch(bench_run *run, const bench_shape *shape, const bench_se
     if (missing)
         printf("%-13s skipped: %s\n", "torch", missing);
     else
-        print_row(run, shape, set, "torch", times, EPLB_PRESET_DEEPSEEK);
+        print_row(run, shape, set, "torch", times, &run->quality[EPLB_PRESET_DEEPSEEK]);
     free(times);
 }
 
@@ -289,7 +277,7 @@ static void print_results(bench_run *run, const bench_shape *shape, const bench_
            "balance", "gap", "vs base");
     for (int p = 0; p < run->num_planners; p++) {
         if (!run->skipped[p])
-            print_row(run, shape, set, run->planner[p].name, &run->times[p], p);
+            print_row(run, shape, set, run->planner[p].name, &run->times[p], &run->quality[p]);
     }
     if (set->torch)
         bench_torch(run, shape, set);
@@ -300,10 +288,7 @@ static void print_results(bench_run *run, const bench_shape *shape, const bench_
 static void bench_one(bench_run *run, const bench_shape *shape, double sd, const bench_settings *set)
 {
     baseline_shape is = timed_shape(shape, set);
-    printf("%s: %d layers, %d experts, %d slots, %d groups, %d nodes, %d GPUs, T = %d, sd %.1f\n",
-           shape->name, (int)is.num_layers, (int)is.num_experts, (int)is.num_replicas, (int)is.num_groups,
-           (int)is.num_nodes, (int)is.num_gpus, set->samples, sd);
-
+    print_shape(shape, &is, set->samples, sd);
     prepare(run, &is, set->samples, sd);
     run->at.plan.log2phy_width = probe(run, set->limit);
     for (int p = 0; p < run->num_planners; p++) {
@@ -323,12 +308,12 @@ static void bench_one(bench_run *run, const bench_shape *shape, double sd, const
     release(run);
 }
 
-static void bench_presets(const bench_shape *shape, const bench_settings *set)
+static void bench_presets(const bench_shape *shape, double sd, const bench_settings *set)
 {
     bench_run *run = (bench_run *)allocate(1, sizeof *run);
     add_presets(run);
     add_baseline(run);
-    bench_one(run, shape, set->sd, set);
+    bench_one(run, shape, sd, set);
     free(run);
 }
 
@@ -342,7 +327,7 @@ static bench_curve bench_efforts(const bench_shape *shape, double sd, const benc
     curve.shape = shape;
     curve.sd    = sd;
     for (int i = 0; i < NUM_EFFORTS; i++) { /* a skipped planner has neither gap nor time */
-        curve.gap[i]  = run->gap[i];
+        curve.gap[i]  = run->quality[i].gap;
         curve.time[i] = run->times[i].median / run->times[run->num_planners - 1].median;
     }
     free(run);
@@ -544,7 +529,8 @@ static void draw_chart(FILE *svg, const bench_curve *curves, int num_curves)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: bench [--samples T | --torch] [--sd X] | --effort FILE.svg | --stages | --fits\n"
+    fprintf(stderr, "usage: bench [--samples T | --torch] [--sd X,..] | --effort FILE.svg | --stages | --fits\n"
+                    "             | --against HEADER [--samples T] [--sd X,..]\n"
                     "             [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS]\n"
                     "shapes:");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -580,19 +566,38 @@ static int read_switch(bench_settings *set, const char *option)
     return 1;
 }
 
+/* Numbers with commas between them; returns how many, 0 for anything else. */
+static int read_sds(double *sd, const char *list)
+{
+    for (int n = 0; n < MAX_SDS; list++) {
+        char *end;
+        sd[n] = strtod(list, &end);
+        if (end == list || !(sd[n++] >= 0))
+            return 0;
+        if (*end == '\0')
+            return n;
+        if (*end != ',')
+            return 0;
+        list = end;
+    }
+    return 0;
+}
+
 static const char *csv_head(int mode)
 {
     if (mode == BENCH_STAGES)
         return stages_csv_head;
     if (mode == BENCH_FITS)
         return fits_csv_head;
+    if (mode == BENCH_AGAINST)
+        return against_csv_head;
     return "shape,layers,experts,replicas,groups,nodes,gpus,samples,sd,planner,repetitions,"
            "us_per_layer,us_per_layer_q1,us_per_layer_q3,balancedness,gap,time_vs_baseline\n";
 }
 
 static bench_settings read_arguments(int argc, char **argv)
 {
-    bench_settings set = {BENCH_PRESETS, NULL, NULL, NULL, 2.0, 1, 1.0, 11, 0, 0};
+    bench_settings set = {BENCH_PRESETS, NULL, NULL, NULL, NULL, 2.0, 1, {1.0}, 1, 11, 0, 0};
     const char    *csv_path = NULL, *chart_path = NULL;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -609,7 +614,10 @@ static bench_settings read_arguments(int argc, char **argv)
         } else if (strcmp(argv[i], "--samples") == 0) {
             set.samples = atoi(value);
         } else if (strcmp(argv[i], "--sd") == 0) {
-            set.sd = atof(value);
+            set.num_sds = read_sds(set.sd, value);
+        } else if (strcmp(argv[i], "--against") == 0) {
+            set.mode  = BENCH_AGAINST;
+            set.other = value;
         } else if (strcmp(argv[i], "--effort") == 0) {
             set.mode   = BENCH_EFFORTS;
             chart_path = value;
@@ -620,13 +628,16 @@ static bench_settings read_arguments(int argc, char **argv)
     }
     if (set.reps < 1 || set.reps > MAX_REPS || !(set.limit > 0))
         usage();
-    if (set.samples < 1 || set.samples > MAX_SAMPLES || !(set.sd >= 0))
+    if (set.samples < 1 || set.samples > MAX_SAMPLES || set.num_sds < 1)
         usage();
-    if (set.mode != BENCH_PRESETS && (set.samples != 1 || set.torch || set.sd != 1.0))
+    if (set.mode != BENCH_PRESETS && set.mode != BENCH_AGAINST &&
+        (set.samples != 1 || set.num_sds != 1 || set.sd[0] != 1.0))
         usage(); /* with several samples all effort above 1 is the same */
-    if (set.torch && set.samples != 1)
+    if (set.torch && (set.mode != BENCH_PRESETS || set.samples != 1))
         usage();
     if (set.mode == BENCH_FITS && set.only_shape)
+        usage();
+    if (set.other && (set.mode != BENCH_AGAINST || !*set.other))
         usage();
     if (csv_path) {
         set.csv = open_output(csv_path);
@@ -649,14 +660,17 @@ static int wanted(const bench_shape *shape, const bench_settings *set)
 /* What is wanted of all shapes; the curves over effort make one chart. */
 static void bench_shapes(const bench_settings *set)
 {
-    bench_curve curves[MAX_CURVES];
-    int         matched = 0, num_curves = 0;
+    bench_sides *sides = set->mode == BENCH_AGAINST ? open_sides(set->other) : NULL;
+    bench_curve  curves[MAX_CURVES];
+    int          matched = 0, num_curves = 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         if (!wanted(&shapes[i], set))
             continue;
         matched = 1;
-        if (set->mode == BENCH_PRESETS)
-            bench_presets(&shapes[i], set);
+        for (int k = 0; set->mode == BENCH_PRESETS && k < set->num_sds; k++)
+            bench_presets(&shapes[i], set->sd[k], set);
+        for (int k = 0; set->mode == BENCH_AGAINST && k < set->num_sds; k++)
+            bench_against(sides, &shapes[i], set->sd[k], set);
         if (set->mode == BENCH_STAGES)
             bench_stages(&shapes[i], set);
         for (int k = 0; set->mode == BENCH_EFFORTS && k < NUM_CHARTED_SDS && num_curves < MAX_CURVES; k++)
@@ -666,11 +680,14 @@ static void bench_shapes(const bench_settings *set)
         usage();
     if (set->mode == BENCH_EFFORTS)
         draw_chart(set->chart, curves, num_curves);
+    if (sides)
+        close_sides(sides);
 }
 
 int main(int argc, char **argv)
 {
     bench_settings set = read_arguments(argc, argv);
+    print_heading();
     if (set.mode == BENCH_FITS)
         bench_fits(&set);
     else

@@ -143,6 +143,11 @@ void make_room(bench_case *c, const eplb_options *options)
     eplb_result r = eplb_scratch_size(&c->problem, options, &bytes);
     if (r != EPLB_OK)
         fail("eplb_scratch_size", eplb_result_name(r));
+    make_room_of(c, bytes);
+}
+
+void make_room_of(bench_case *c, size_t bytes)
+{
     if (bytes <= c->scratch_bytes)
         return;
     free(c->scratch);
@@ -156,6 +161,23 @@ void plan_case(const bench_case *c, const char *name, const eplb_options *option
                                           c->scratch_bytes, 0, num_layers);
     if (r != EPLB_OK)
         fail(name, eplb_result_name(r));
+}
+
+bench_quality judge_case(const bench_case *c, const eplb_options *options)
+{
+    bench_quality      quality = {0.0, 0.0};
+    double             layers = c->shape.num_layers;
+    eplb_layer_report *report = (eplb_layer_report *)allocate((size_t)layers, sizeof *report);
+    eplb_result        r = eplb_evaluate(&c->problem, options, c->weight, &c->plan, report, NULL, c->scratch,
+                                         c->scratch_bytes);
+    if (r != EPLB_OK)
+        fail("eplb_evaluate", eplb_result_name(r));
+    for (ptrdiff_t l = 0; l < c->shape.num_layers; l++) {
+        quality.balancedness += (double)report[l].balancedness / layers;
+        quality.gap += ((double)report[l].max_load / (double)report[l].lower_bound - 1) / layers;
+    }
+    free(report);
+    return quality;
 }
 
 int32_t width_needed(const bench_case *c)
