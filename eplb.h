@@ -3867,7 +3867,8 @@ static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
     return -1;
 }
 
-#define EPLB_P_NEAR 16 /* places in the line: replicas so near weigh nearly the same */
+#define EPLB_P_SMALL 64 /* slots of a node in which a kick costs little */
+#define EPLB_P_NEAR  16 /* places in the line: replicas so near weigh nearly the same */
 
 /* A replica near in the line to that of slot i, on whichever side there is room. */
 static int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
@@ -3878,12 +3879,12 @@ static int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
 }
 
 /* One to three random moves, the first on the heaviest GPU. Swaps are of replicas near in load, which disturb
-   the plan no more than it takes to leave its valley; every fourth kick is of replaces, which take it out of
-   dead ends such as two heavy experts with one replica too many each. */
+   the plan no more than it takes to leave its valley. Every fourth kick, in the smallest nodes every other
+   one, is of replaces, which take it out of dead ends such as two heavy experts with one replica too many. */
 static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
 {
     uint32_t slots = (uint32_t)s->num_slots, num_moves = 1 + (uint32_t)kick % 3, i, word[4];
-    int32_t heavy = eplb_p_heaviest_gpu(s);
+    int32_t heavy = eplb_p_heaviest_gpu(s), replaces = kick % (2 * s->num_slots <= EPLB_P_SMALL ? 2 : 4) == 1;
     eplb_p_move move = EPLB_ZERO_INIT;
 
     for (i = 0; i < num_moves && eplb_p_may_go_on(s); i++) {
@@ -3892,7 +3893,7 @@ static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t k
         if (i == 0)
             move.slot = eplb_p_first_slot(s, heavy) +
                         (int32_t)(word[0] % (uint32_t)eplb_p_num_slots(s, heavy));
-        if (kick % 4 == 1) {
+        if (replaces) {
             move.other  = -1;
             move.slot   = eplb_p_next_donor(s, move.slot);
             move.expert = s->slot[word[1] % slots];
@@ -3925,8 +3926,6 @@ static int32_t eplb_p_keep_better(eplb_p_search *s, int32_t best)
 }
 
 /* Kicks of this much effort: the smaller the node, the less one costs, and the more of them there are. */
-#define EPLB_P_SMALL 64 /* slots */
-
 static int32_t eplb_p_num_kicks(const eplb_p_search *s, int32_t effort)
 {
     int32_t each = 1 + EPLB_P_SMALL / s->num_slots;
