@@ -188,6 +188,21 @@ for axes in LGS GLS LSG; do
 done
 printf '[[[1,2],[3,4]]]' >"$TMP/slots.json"
 refused_whole '--axes TLP without --map' "$TMP/slots.json" "$slots_need" --axes TLP
+# Slots 0 to 5 of experts 0, 1, 2, 3, 2, 1, three a GPU, in two samples.
+echo '[[0,1,2,3,2,1]]' >"$TMP/map.json"
+printf '[[[2,6,4,5]],[[1,0,0,9]]]' >"$TMP/by_expert.json"
+echo '2,4,1,5,3,2,1,0,0,9,0,0' >"$TMP/slots.txt"
+for to in TLGS TLSG LTGS STLG; do
+    awk -v FROM=TLGS -v DIMS=2x1x2x3 -v TO=$to -f "$TMP/permute.awk" "$TMP/slots.txt" >"$TMP/permuted.txt"
+    shape=$(echo $to | sed 's/S/3x/; s/L/1x/; s/[TG]/2x/g; s/x$//')
+    npy_write '<u2' C 1 "$shape" <"$TMP/permuted.txt" >"$TMP/in.npy"
+    awk -v DIMS="$shape" -f "$TMP/nest.awk" "$TMP/permuted.txt" >"$TMP/in.json"
+    for form in npy json; do
+        plan_of "$TMP/by_expert.json" --map "$TMP/map.json" >"$TMP/want"
+        plan_of "$TMP/in.$form" --map "$TMP/map.json" --axes $to >"$TMP/got"
+        check "$form --axes $to --map" sh -c "test -s '$TMP/want' && cmp '$TMP/got' '$TMP/want'"
+    done
+done
 printf '3e38,3e38' | npy_write '<f8' C 1 2x1 >"$TMP/in.npy"
 refused_whole 'a sum beyond float32' "$TMP/in.npy" \
     ': sample 0, layer 0, column 0 adds up to more than float32 has' --axes GE
