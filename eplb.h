@@ -264,7 +264,8 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, costs and gains */
-    EPLB_PRESET_DEFAULT      = 0,  /* LPT, effort 33: a plan that is hard to beat, at moderate cost */
+    EPLB_PRESET_DEFAULT      = 0,  /* groups by LPT and 50 swaps L2, slots by LPT and effort 33: a plan that is
+                                      hard to beat, at moderate cost */
     EPLB_PRESET_DEEPSEEK     = 1,  /* LPT alone: the reference, in every number */
     EPLB_PRESET_ZIGZAG       = 2,  /* zigzag, 20 swaps MAX_MIN */
     EPLB_PRESET_SWAP_MAX_MIN = 3,  /* LPT, 20 swaps MAX_MIN */
@@ -275,7 +276,8 @@ enum { /* presets; README.md has their sources, costs and gains */
     EPLB_PRESET_ENSEMBLE     = 8,  /* LPT, 20 swaps MAX_MIN, 64 candidates, smallest maximum */
     EPLB_PRESET_HYBRID       = 9,  /* hybrid replication, 1 fix-up, LPT, 1 or 2 swaps (groups, GPUs) */
     EPLB_PRESET_L2           = 10, /* LPT, 50 swaps L2 */
-    EPLB_PRESET_BEST         = 11, /* LPT, effort 257: what more time can still find */
+    EPLB_PRESET_BEST         = 11, /* the same with effort 257: DEFAULT's plan where that has reached the bound,
+                                      and elsewhere what more time can still find */
     EPLB_NUM_PRESETS         = 12
 };
 
