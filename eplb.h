@@ -305,6 +305,10 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 
 /* ---------------------------------------------------------------------------------- rebalance */
 
+/* With effort, more samples than this are planned for as so many: neighbours that count for little are merged to
+   their weighted mean, and their weights add. */
+#define EPLB_MOST_SAMPLES 128
+
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
    eplb_evaluate with any options, as a constant expression of E, R, G and, with several samples, T:
    for static arrays. eplb_scratch_size is exact. */
@@ -316,7 +320,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
      (size_t)(64 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
      (size_t)(num_gpus) / 8 * EPLB_SIDES * (size_t)(num_gpus) +                                    \
      ((size_t)(num_experts) / 4 + 8) * (size_t)(num_gpus) +                                        \
-     ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) * (size_t)(num_samples) + \
+     ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) *                   \
+         (size_t)((num_samples) < EPLB_MOST_SAMPLES ? (num_samples) : EPLB_MOST_SAMPLES) +         \
      (size_t)(32 + 16 * EPLB_SIDES) * EPLB_SCRATCH_ALIGN)
 
 /* eplb_scratch_size - bytes of scratch for eplb_rebalance, eplb_rebalance_layers and eplb_evaluate.
@@ -330,7 +335,8 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
    in      options  NULL = EPLB_PRESET_DEFAULT
            weight   [T, L, E] float32, row-major: load of each expert, finite, >= 0, in any unit.
                     With T > 1 and options.effort the plan is for samples like these, each weighted
-                    by options.sample_weight; without effort it is for their weighted mean. In each
+                    by options.sample_weight (more than EPLB_MOST_SAMPLES that count are merged to so
+                    many, in the order given); without effort it is for their weighted mean. In each
                     layer, samples that hold no load there count for nothing: with or without them the
                     plan is the same. A layer whose load is all zero is planned as if its load were
                     even. A layer whose largest load is not within 2^-40 .. 2^41 is first scaled by a
@@ -1702,7 +1708,7 @@ typedef struct eplb_p_layer {
     int32_t  index;
 
     /* loads */
-    int32_t  num_counting;  /* samples that count; 1 at least */
+    int32_t  num_counting;  /* samples that count, or what they are merged to; 1 at least */
     float   *load;          /* [E] mean over the samples */
     float   *size;          /* [E] what replicas and slots are shared out by; load, where not improved */
     int32_t *grains;        /* [E, num_counting] the samples in the integers of improve, when there is effort */
@@ -1718,15 +1724,22 @@ typedef struct eplb_p_layer {
     int32_t  most_replicas; /* the largest of them */
 } eplb_p_layer;
 
+/* How many samples the search is given of so many: beyond that neighbours are merged. */
+static int32_t eplb_p_kept_samples(int32_t num_samples)
+{
+    return num_samples < EPLB_MOST_SAMPLES ? num_samples : EPLB_MOST_SAMPLES;
+}
+
 static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_layer l = EPLB_ZERO_INIT;
     int improved = shape->options.effort > 0;
+    int32_t kept = eplb_p_kept_samples(shape->num_samples);
 
     l.shape     = shape;
     l.load      = EPLB_P_TAKE(a, float, shape->num_experts);
     l.size      = improved && shape->num_samples > 1 ? EPLB_P_TAKE(a, float, shape->num_experts) : l.load;
-    l.grains    = improved ? EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, shape->num_samples) : NULL;
+    l.grains    = improved ? EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, kept) : NULL;
     l.mlog2log  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     l.mlog_load = EPLB_P_TAKE(a, float, shape->num_experts);
     l.phy2log   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
@@ -1753,13 +1766,74 @@ static int32_t eplb_p_grain_bits(int32_t num_samples)
     return (60 - bits) / 2;
 }
 
-/* A sample that counts for a share of the heaviest counts so in squares: its loads times the root. */
-static float eplb_p_sample_factor(const eplb_p_samples *samples, int32_t t, float scale)
+/* What counts for a share of the heaviest counts so in squares: its loads times the root of that. */
+static float eplb_p_square_factor(float share)
 {
-    float share = eplb_p_sample_share(samples, t);
-    float squared = share * 1073741824.0f; /* 2^30, whose root is 2^15 */
-    uint64_t root = eplb_p_root((uint64_t)squared);
-    return eplb_p_mul((float)root * (1.0f / 32768.0f), scale);
+    uint64_t root = eplb_p_root((uint64_t)(share * 1073741824.0f)); /* of 2^30, whose root is 2^15 */
+    return (float)root * (1.0f / 32768.0f);
+}
+
+/* Into how many the samples that count are merged, where neighbours are as long as they count for no more
+   than `most` together. */
+static int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_experts, float most)
+{
+    float weight = 0.0f;
+    int32_t merged = 0, t;
+
+    for (t = 0; t < samples->num; t++) {
+        float share = eplb_p_sample_share(samples, t), more = eplb_p_add(weight, share);
+        if (!eplb_p_counts(samples, t, num_experts)) continue;
+        if (merged == 0 || more > most) {
+            merged++;
+            more = share;
+        }
+        weight = more;
+    }
+    return merged;
+}
+
+/* The least that neighbours may count for together so that few enough are left: those that count for least are
+   merged, and what counts for most stays by itself. Bisection over the bits of floats, which are ordered. */
+static float eplb_p_merging(const eplb_p_samples *samples, int32_t num_experts)
+{
+    uint32_t low = 0, high = eplb_p_bits((float)samples->num);
+
+    if (eplb_p_num_merged(samples, num_experts, 0.0f) <= EPLB_MOST_SAMPLES) return 0.0f;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (eplb_p_num_merged(samples, num_experts, eplb_p_from_bits(middle)) <= EPLB_MOST_SAMPLES)
+            high = middle;
+        else
+            low = middle;
+    }
+    return eplb_p_from_bits(high);
+}
+
+/* The next samples that count, from *t on, merged to one: size [E] = the weighted mean of their loads, scaled.
+   Returns what they count for together. */
+static float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples, float scale, float most,
+                                  int32_t *t)
+{
+    int32_t num_experts = l->shape->num_experts, merged = 0, e;
+    float weight = 0.0f;
+
+    for (; *t < samples->num; ++*t) {
+        const float *load = samples->load + (size_t)*t * samples->stride;
+        float share = eplb_p_sample_share(samples, *t), more = eplb_p_add(weight, share);
+        float factor = eplb_p_mul(share, scale);
+        if (!eplb_p_counts(samples, *t, num_experts)) continue;
+        if (merged > 0 && more > most) break;
+        if (merged == 0) eplb_p_scale_loads(l->size, load, scale, num_experts);
+        if (merged == 1) eplb_p_scale_loads(l->size, l->size, weight, num_experts);
+        if (merged > 0)
+            for (e = 0; e < num_experts; e++)
+                l->size[e] = eplb_p_add(l->size[e], eplb_p_mul(eplb_p_unsigned(&load[e]), factor));
+        weight = more;
+        merged++;
+    }
+    if (merged > 1)
+        for (e = 0; e < num_experts; e++) l->size[e] = eplb_p_div(l->size[e], weight);
+    return weight;
 }
 
 /* The grain of a layer: the power of two by which the samples' loads, of which none has a sum above
@@ -1783,35 +1857,36 @@ static void eplb_p_weigh_evenly(eplb_p_layer *l)
     for (e = 0; e < l->shape->num_experts; e++) l->grains[e] = (int32_t)grain;
 }
 
-/* num_counting, grains of the layer: loads times a power of two. */
+/* num_counting, grains of the layer: the loads of the samples that count, or of what they are merged to, times
+   a power of two. The first time round their weights are found, then the largest sum of loads, by which the
+   grain is chosen, then the grains. Size serves for the sample at hand. */
 static void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, float scale)
 {
-    int32_t num_experts = l->shape->num_experts, counted = 0, t, e;
-    float largest = 0.0f, grain;
+    int32_t num_experts = l->shape->num_experts, pass, k, t, e;
+    float heaviest = 0.0f, largest = 0.0f, grain = 1.0f, most = eplb_p_merging(samples, num_experts);
 
-    for (t = 0; t < samples->num; t++) {
-        float factor = eplb_p_sample_factor(samples, t, scale), sum = 0.0f;
-        if (!eplb_p_counts(samples, t, num_experts)) continue;
-        for (e = 0; e < num_experts; e++)
-            sum = eplb_p_add(sum, eplb_p_mul(eplb_p_sample_load(samples, t, e), factor));
-        if (sum > largest) largest = sum;
-        counted++;
-    }
-    if (!(largest > 0.0f)) {
+    l->num_counting = eplb_p_num_merged(samples, num_experts, most);
+    if (l->num_counting == 0 || !(scale > 0.0f)) {
         eplb_p_weigh_evenly(l);
         return;
     }
-    grain         = eplb_p_grain(largest, counted);
-    l->num_counting = counted;
-    for (t = 0, counted = 0; t < samples->num; t++) {
-        float factor = eplb_p_sample_factor(samples, t, scale);
-        if (!eplb_p_counts(samples, t, num_experts)) continue;
-        for (e = 0; e < num_experts; e++) {
-            float load = eplb_p_mul(eplb_p_sample_load(samples, t, e), factor);
-            load *= grain; /* a power of two: exact */
-            l->grains[(size_t)e * (size_t)l->num_counting + (size_t)counted] = (int32_t)load;
+    for (pass = 0; pass < 3; pass++) {
+        if (pass == 2) grain = eplb_p_grain(largest, l->num_counting);
+        for (k = 0, t = 0; k < l->num_counting; k++) {
+            float weight = eplb_p_merge_samples(l, samples, scale, most, &t), factor, sum = 0.0f;
+            if (pass == 0) {
+                heaviest = weight > heaviest ? weight : heaviest;
+                continue;
+            }
+            factor = eplb_p_square_factor(eplb_p_div(weight, heaviest));
+            for (e = 0; e < num_experts; e++) {
+                float load = eplb_p_mul(l->size[e], factor);
+                sum = eplb_p_add(sum, load);
+                load *= grain; /* a power of two: exact */
+                if (pass == 2) l->grains[eplb_p_at(e, l->num_counting, k)] = (int32_t)load;
+            }
+            if (sum > largest) largest = sum;
         }
-        counted++;
     }
 }
 
@@ -3092,7 +3167,7 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     s.num_slots   = shape->node_slots;
     s.gpu_slots   = shape->gpu_slots;
     s.num_experts = shape->node_experts;
-    s.num_samples = shape->num_samples;
+    s.num_samples = eplb_p_kept_samples(shape->num_samples);
     s.words       = (int32_t)eplb_p_pair_words(shape->num_experts);
     s.share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
     s.more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);

@@ -129,6 +129,65 @@ static void test_ring_not_yet_full(void)
     }
 }
 
+/* A long window: its scratch is that of EPLB_MOST_SAMPLES; idle steps between the others, whatever they would
+   count for, change nothing in what is merged; and where all but the newest vanish, it is the newest alone. */
+static void test_long_windows(void)
+{
+    enum { E = 24, R = 32, LONG = 1000 };
+    float       *weight = (float *)test_alloc(2 * LONG * E * sizeof *weight);
+    float       *sample_weight = (float *)test_alloc(2 * LONG * sizeof *sample_weight);
+    float       *spread = weight + LONG * E;
+    uint64_t     state = 3;
+    size_t       of_most, of_long;
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_options options;
+    problem.num_layers = 1;
+    problem.num_experts = E;
+    problem.num_replicas = R;
+    problem.num_gpus = 8;
+    CHECK(eplb_options_preset(EPLB_PRESET_DEFAULT, &options) == EPLB_OK, "preset");
+    problem.num_samples = EPLB_MOST_SAMPLES;
+    CHECK(eplb_scratch_size(&problem, &options, &of_most) == EPLB_OK, "size");
+    problem.num_samples = LONG;
+    CHECK(eplb_scratch_size(&problem, &options, &of_long) == EPLB_OK, "size");
+    CHECK(of_long == of_most && of_long <= EPLB_SCRATCH_BOUND_SAMPLES(E, R, 8, LONG), "%d bytes, then %d",
+          (int)of_most, (int)of_long);
+
+    for (int i = 0; i < LONG * E; i++)
+        weight[i] = random_lognormal(&state);
+    for (int t = 0; t < LONG; t++)
+        sample_weight[t] = 0.25f + random_unit(&state);
+    options.sample_weight = sample_weight;
+    problem.num_samples = LONG / 2;
+    outcome dense = outcome_make(&problem, &options, weight);
+    memset(spread, 0, LONG * E * sizeof *spread);
+    for (int t = 0; t < LONG / 2; t++) {
+        memcpy(spread + 2 * t * E, weight + t * E, E * sizeof *spread);
+        sample_weight[LONG + 2 * t] = sample_weight[t];
+        sample_weight[LONG + 2 * t + 1] = 3.0f; /* of a step without load */
+    }
+    options.sample_weight = sample_weight + LONG;
+    problem.num_samples = LONG;
+    outcome sparse = outcome_make(&problem, &options, spread);
+    CHECK(plan_difference(&problem, &dense.plan, &sparse.plan) == NULL, "idle steps between");
+    outcome_free(&dense);
+    outcome_free(&sparse);
+
+    for (int t = 0; t < LONG; t++)
+        sample_weight[t] = t == LONG - 1 ? 1.0f : 1e-10f;
+    options.sample_weight = sample_weight;
+    problem.num_samples = LONG;
+    outcome with = outcome_make(&problem, &options, weight);
+    options.sample_weight = NULL;
+    problem.num_samples = 1;
+    outcome alone = outcome_make(&problem, &options, weight + (LONG - 1) * E);
+    CHECK(plan_difference(&problem, &with.plan, &alone.plan) == NULL, "the newest alone");
+    outcome_free(&with);
+    outcome_free(&alone);
+    free(weight);
+    free(sample_weight);
+}
+
 /* The bound takes off for rounding what one sample costs, however many there are. */
 static void test_bound_of_many_samples(void)
 {
@@ -163,6 +222,7 @@ int main(int argc, char **argv)
     int      count = argc > 2 ? atoi(argv[2]) : 3000;
     test_ring_not_yet_full();
     test_bound_of_many_samples();
+    test_long_windows();
     for (int i = 0; i < count; i++)
         check_case(seed + (uint64_t)i);
     return test_report("test_samples");
