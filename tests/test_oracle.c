@@ -213,7 +213,7 @@ static void check_presets(void)
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 2000;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1600;
     check_presets();
     check_order(first, 70000);
     for (uint64_t i = 0; i < count; i++) {
