@@ -259,21 +259,23 @@ int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num
 {
     int32_t  *phy2log = map_slots_of(m, layer, num_layers, i), e = 0;
     long long number  = (long long)layer[i];
-    bool     *seen    = (bool *)allocate((size_t)num_experts, sizeof(bool));
     for (int32_t slot = 0; slot < m->num_replicas; slot++) {
         if (phy2log[slot] >= num_experts)
             fail(STATUS_INPUT, "%s: layer %lld, slot %d: expert %d, but the loads have %d experts", m->name,
                  number, (int)slot, (int)phy2log[slot], (int)num_experts);
+    }
+    bool *seen = (bool *)allocate((size_t)num_experts, sizeof(bool));
+    for (int32_t slot = 0; slot < m->num_replicas; slot++) {
         if (phy2log[slot] >= 0)
             seen[phy2log[slot]] = true;
     }
     while (e < num_experts && seen[e])
         e++;
+    free(seen);
     if (e < num_experts)
         fail(STATUS_INPUT, "%s: layer %lld: no slot holds expert %d%s", m->name, number, (int)e,
              num_experts == m->num_replicas
                  ? "; if the loads are counts of slots, say so with --axes (such as LP)"
                  : "");
-    free(seen);
     return phy2log;
 }

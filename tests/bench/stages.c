@@ -116,6 +116,7 @@ static void place_experts(unsigned todo, eplb_p_planner *p, int32_t sides, int32
     const eplb_options *o = &shape->options;
 
     for (int32_t i = 0; i < sides; i++) {
+        eplb_p_enter_phase(&p[i].shared, p[i].node_bytes);
         replicas[i]       = &p[i].node.replicas;
         packer[i]         = &p[i].node.packer;
         packer[i]->row    = (uint32_t)p[i].layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
@@ -142,6 +143,8 @@ static void plan_side_by_side(unsigned todo, const bench_case *c, eplb_p_planner
         eplb_p_place_groups(p, sides);
     for (int32_t k = 0; k < p->layer.shape->num_nodes && does(todo, STAGE_REPLICATE); k++)
         place_experts(todo, p, sides, k);
+    for (int32_t i = 0; i < sides; i++)
+        eplb_p_leave_phases(&p[i].shared);
     for (int32_t i = 0; i < sides && does(todo, STAGE_STORE); i++) {
         if (eplb_p_check_width(&p[i].layer, &c->plan, NULL) == EPLB_OK)
             eplb_p_store_layer(&p[i].layer, &c->plan);
