@@ -1493,6 +1493,7 @@ static eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
 {
     int32_t policy = s->options.policy;
 
+    EPLB_ASSERT(s->num_nodes > 0);
     if (policy == EPLB_POLICY_GLOBAL || (policy == EPLB_POLICY_AUTO && s->num_groups % s->num_nodes != 0)) {
         s->num_groups = 1;
         s->num_nodes  = 1;
@@ -2261,8 +2262,14 @@ static inline uint64_t eplb_p_lpt_step(eplb_p_packer *p, int32_t position, uint6
 static void eplb_p_pack_lpt(eplb_p_packer *const *side, int32_t sides)
 {
     eplb_p_packer a = *side[0], b = *side[sides - 1];
-    int32_t a_next = eplb_p_lpt_start(&a), b_next = sides > 1 ? eplb_p_lpt_start(&b) : b.n;
-    uint64_t a_lightest = a.spare[1], b_lightest = b.spare[1];
+    int32_t a_next, b_next;
+    uint64_t a_lightest, b_lightest;
+
+    EPLB_ASSERT(a.weight && b.weight);
+    a_next     = eplb_p_lpt_start(&a);
+    b_next     = sides > 1 ? eplb_p_lpt_start(&b) : b.n;
+    a_lightest = a.spare[1];
+    b_lightest = b.spare[1];
 
     while (a_next < b_next) a_lightest = eplb_p_lpt_step(&a, a_next++, a_lightest);
     while (b_next < a_next) b_lightest = eplb_p_lpt_step(&b, b_next++, b_lightest);
