@@ -1235,7 +1235,8 @@ static void test_default_options(void)
         CHECK(eplb_scratch_size(&problem, a.options, &a.scratch_bytes) == EPLB_OK, "%d", i);
         CHECK(rebalance(&a) == EPLB_OK && evaluate(&a) == EPLB_OK, "%d", i);
         memcpy(&plans[i], &now, sizeof now);
-        memcpy(now.scratch, want.scratch, sizeof now.scratch);
+        memset(now.scratch, 0, sizeof now.scratch); /* what a call leaves there means nothing */
+        memset(want.scratch, 0, sizeof want.scratch);
         CHECK(memcmp(&now, &want, sizeof now) == 0, "%s", eplb_preset_name(same[i].preset));
     }
     CHECK(memcmp(plans[0].phy2log, plans[1].phy2log, sizeof plans[0].phy2log) != 0,
