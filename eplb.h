@@ -4229,6 +4229,7 @@ static void eplb_p_plan_layers(eplb_p_planner *p, int32_t sides, eplb_p_search *
     const eplb_p_shape *shape = p->layer.shape;
     int32_t k, i;
 
+    EPLB_ASSERT(shape != NULL && p[sides - 1].layer.shape == shape); /* all sides have been carved */
     for (i = 0; i < sides; i++) eplb_p_weigh_layer(&p[i].layer, weight, first + i);
     eplb_p_place_groups(p, sides);
     for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, sides, k);
