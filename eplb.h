@@ -319,7 +319,7 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
      (size_t)(16 + 60 * EPLB_SIDES) * (size_t)(num_replicas) +                                     \
      (size_t)(64 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
      (size_t)(num_gpus) / 8 * EPLB_SIDES * (size_t)(num_gpus) +                                    \
-     ((size_t)(num_experts) / 4 + 8) * (size_t)(num_gpus) +                                        \
+     ((size_t)(num_experts) / 4 + 2 * (size_t)(num_gpus) + 12) * (size_t)(num_gpus) +                \
      ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) *                   \
          (size_t)((num_samples) < EPLB_MOST_SAMPLES ? (num_samples) : EPLB_MOST_SAMPLES) +         \
      (size_t)(32 + 16 * EPLB_SIDES) * EPLB_SCRATCH_ALIGN)
@@ -622,6 +622,7 @@ EPLB_P_HD float eplb_p_add(float a, float b) { return __fadd_rn(a, b); }
 EPLB_P_HD float eplb_p_sub(float a, float b) { return __fsub_rn(a, b); }
 EPLB_P_HD float eplb_p_mul(float a, float b) { return __fmul_rn(a, b); }
 EPLB_P_HD float eplb_p_div(float a, float b) { return __fdiv_rn(a, b); }
+EPLB_P_HD float eplb_p_float_of(int64_t x) { return __ll2float_rn(x); }
 #else
 EPLB_P_HD float eplb_p_rounded(float x)
 {
@@ -637,10 +638,12 @@ EPLB_P_HD float eplb_p_mul(float a, float b) { return eplb_p_rounded(a * b); }
 EPLB_P_HD float eplb_p_add(float a, float b) { return a + b; }
 EPLB_P_HD float eplb_p_sub(float a, float b) { return a - b; }
 EPLB_P_HD float eplb_p_div(float a, float b) { return a / b; }
+EPLB_P_HD float eplb_p_float_of(int64_t x) { return (float)x; }
 #else
 EPLB_P_HD float eplb_p_add(float a, float b) { return eplb_p_rounded(a + b); }
 EPLB_P_HD float eplb_p_sub(float a, float b) { return eplb_p_rounded(a - b); }
 EPLB_P_HD float eplb_p_div(float a, float b) { return eplb_p_rounded(a / b); }
+EPLB_P_HD float eplb_p_float_of(int64_t x) { return eplb_p_rounded((float)x); }
 #endif
 #endif
 
@@ -748,6 +751,18 @@ static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) 
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return _mm_mul_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return _mm_max_ps(a, b); }
+static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return _mm_add_ps(a, b); }
+static inline eplb_p_vector eplb_p_vector_off(const int32_t *difference, const int32_t *u, const int32_t *v)
+{
+    __m128i d = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)u), _mm_loadu_si128((const __m128i *)v));
+    __m128i off = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)difference), d);
+    return _mm_cvtepi32_ps(_mm_sub_epi32(off, d));
+}
+static inline float eplb_p_vector_sum(eplb_p_vector a)
+{
+    a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
 static inline int eplb_p_vector_any_at_least(eplb_p_vector a, eplb_p_vector b)
 {
     return _mm_movemask_ps(_mm_cmpge_ps(a, b)) != 0;
@@ -761,6 +776,22 @@ static inline int eplb_p_vector_any(eplb_p_vector doubtful) { return _mm_movemas
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a)
 {
     return _mm_andnot_ps(_mm_set1_ps(-0.0f), a);
+}
+typedef __m128i eplb_p_squares; /* two sums of 64 bits */
+static inline eplb_p_squares eplb_p_no_squares(void) { return _mm_setzero_si128(); }
+static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const int32_t *a, const int32_t *b)
+{
+    __m128i d = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)a), _mm_loadu_si128((const __m128i *)b));
+    __m128i sign = _mm_srai_epi32(d, 31), odd;
+    d   = _mm_sub_epi32(_mm_xor_si128(d, sign), sign);
+    odd = _mm_srli_epi64(d, 32);
+    return _mm_add_epi64(sums, _mm_add_epi64(_mm_mul_epu32(d, d), _mm_mul_epu32(odd, odd)));
+}
+static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
+{
+    int64_t each[2];
+    _mm_storeu_si128((__m128i *)each, sums);
+    return each[0] + each[1];
 }
 static inline float eplb_p_vector_smallest(eplb_p_vector a)
 {
@@ -781,6 +812,13 @@ static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) 
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return vmulq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return vmaxq_f32(a, b); }
+static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return vaddq_f32(a, b); }
+static inline eplb_p_vector eplb_p_vector_off(const int32_t *difference, const int32_t *u, const int32_t *v)
+{
+    int32x4_t d = vsubq_s32(vld1q_s32(u), vld1q_s32(v));
+    return vcvtq_f32_s32(vsubq_s32(vsubq_s32(vld1q_s32(difference), d), d));
+}
+static inline float eplb_p_vector_sum(eplb_p_vector a) { return vaddvq_f32(a); }
 static inline int eplb_p_vector_any_at_least(eplb_p_vector a, eplb_p_vector b)
 {
     return vmaxvq_u32(vcgeq_f32(a, b)) != 0;
@@ -795,9 +833,38 @@ static inline int eplb_p_vector_any(eplb_p_vector doubtful)
     return vmaxvq_u32(vreinterpretq_u32_f32(doubtful)) != 0;
 }
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a) { return vabsq_f32(a); }
+typedef uint64x2_t eplb_p_squares;
+static inline eplb_p_squares eplb_p_no_squares(void) { return vdupq_n_u64(0); }
+static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const int32_t *a, const int32_t *b)
+{
+    uint32x4_t d = vreinterpretq_u32_s32(vabdq_s32(vld1q_s32(a), vld1q_s32(b)));
+    return vmlal_high_u32(vmlal_u32(sums, vget_low_u32(d), vget_low_u32(d)), d, d);
+}
+static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline float eplb_p_vector_smallest(eplb_p_vector a) { return vminvq_f32(a); }
 static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
 #endif
+
+/* Where the largest of n >= 0 numbers is, the first on ties. */
+static int32_t eplb_p_first_largest(const float *x, int32_t n)
+{
+    float largest = n > 0 ? x[0] : 0.0f;
+    int32_t i = 0;
+
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector most = eplb_p_vector_of(largest);
+    for (; i + EPLB_P_VECTOR <= n; i += EPLB_P_VECTOR) most = eplb_p_vector_max(most, eplb_p_vector_at(x + i));
+    largest = eplb_p_vector_largest(most);
+#endif
+    for (; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+    i = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    most = eplb_p_vector_of(largest);
+    while (i + EPLB_P_VECTOR <= n && !eplb_p_vector_any_at_least(eplb_p_vector_at(x + i), most)) i += EPLB_P_VECTOR;
+#endif
+    while (i < n - 1 && x[i] < largest) i++;
+    return i;
+}
 
 /* Copies between arrays that do not overlap, which a compiler that cannot see this would do one by one. */
 static void eplb_p_copy_bytes(void *to, const void *from, size_t bytes)
@@ -3129,6 +3196,7 @@ typedef struct eplb_p_search {
     int32_t  *share;    /* [E, T] load of one replica: grains / count */
     int32_t  *more;     /* [E, T] load of one replica, were there one more */
     int32_t  *gpu_load; /* [num_gpus, T] */
+    int64_t  *gpu_total;/* [num_gpus] its sum over the samples */
     uint32_t *holds;    /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
     uint32_t *twice;    /* [num_gpus, words] and whether it does so in more than one slot */
     int32_t   words;    /* in a row of E bits */
@@ -3148,15 +3216,16 @@ typedef struct eplb_p_search {
 
     /* Lowering the squares: pairs of GPUs. */
     int64_t   enough;     /* what the objective must fall by for a move to count */
-    int32_t  *length;     /* [E] of share: root of its squares, rounded down */
+    int64_t  *total;      /* [E] of share: its sum over the samples */
     int32_t  *difference; /* [T] of two GPUs' loads */
-    int64_t  *along;      /* [gpu_slots] shares of a GPU's slots along that difference */
-    int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one */
+    int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one, less what
+                             it would put on a GPU without load */
+    int64_t  *arriving;   /* [E] its load, summed over the samples */
     int64_t  *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
-    int32_t  *far;        /* [num_gpus] of the later GPUs with a pair open the one whose load differs most;
-                             -1: not known, and none differs by more than the distance below */
-    int64_t  *distance;   /* [num_gpus] by how much: sum of squares */
-    uint32_t *settled;    /* pairs of GPUs known to have no swap left */
+    float    *between;    /* of each pair of GPUs: square of how far apart their loads are; 0 once the pair is
+                             settled, that is, was found to have no swap left and has not changed since */
+    int32_t  *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
+    float    *promise;    /* [num_gpus] and how far: the most that is between this one and a later one */
 
     uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
 
@@ -3179,6 +3248,7 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     s.share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
     s.more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
     s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
+    s.gpu_total   = EPLB_P_TAKE(a, int64_t, s.num_gpus);
     s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
@@ -3197,13 +3267,13 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     eplb_p_close_overlay(a, &keys);
     s.peak_bytes = eplb_p_end_phase(a, &s.shared);
 
-    s.length   = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    s.along    = EPLB_P_TAKE(a, int64_t, shape->node_slots); /* not room: more GPUs take no less scratch */
+    s.total    = EPLB_P_TAKE(a, int64_t, shape->num_experts);
     s.relief   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.arriving = EPLB_P_TAKE(a, int64_t, shape->num_experts);
     s.burden   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.between  = EPLB_P_TAKE_ROWS(a, float, s.num_gpus, s.num_gpus / 2 + 1); /* of which G (G - 1) / 2 are used */
     s.far      = EPLB_P_TAKE(a, int32_t, s.num_gpus);
-    s.distance = EPLB_P_TAKE(a, int64_t, s.num_gpus);
-    s.settled  = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
+    s.promise  = EPLB_P_TAKE(a, float, s.num_gpus);
     s.squares_bytes = eplb_p_end_phase(a, &s.shared);
     eplb_p_close_overlay(a, &s.shared);
     return s;
@@ -3253,12 +3323,18 @@ static int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
     return s->gpu_load + (size_t)gpu * (size_t)s->num_samples;
 }
 
-static int64_t eplb_p_squares(const int32_t *a, int32_t n)
+static int64_t eplb_p_total(const int32_t *a, int32_t n)
 {
     int64_t sum = 0;
     int32_t t;
-    for (t = 0; t < n; t++) sum += (int64_t)a[t] * a[t];
+    for (t = 0; t < n; t++) sum += a[t];
     return sum;
+}
+
+static void eplb_p_add_to(int32_t *sum, const int32_t *a, int32_t n)
+{
+    int32_t t;
+    for (t = 0; t < n; t++) sum[t] += a[t];
 }
 
 static void eplb_p_share_out(eplb_p_search *s, int32_t e)
@@ -3268,7 +3344,7 @@ static void eplb_p_share_out(eplb_p_search *s, int32_t e)
         share[t] = eplb_p_grains_of(s, e)[t] / s->count[e];
         more[t]  = eplb_p_grains_of(s, e)[t] / (s->count[e] + 1);
     }
-    if (!s->lined_up) s->length[e] = (int32_t)eplb_p_root((uint64_t)eplb_p_squares(share, t));
+    if (!s->lined_up) s->total[e] = eplb_p_total(share, s->num_samples);
 }
 
 static int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
@@ -3294,11 +3370,12 @@ static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
         uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
         twice[word] |= holds[word] & bit;
         holds[word] |= bit;
-        for (t = 0; t < s->num_samples; t++) load[t] += eplb_p_share_of(s, s->slot[i])[t];
+        eplb_p_add_to(load, eplb_p_share_of(s, s->slot[i]), s->num_samples);
     }
+    s->gpu_total[gpu] = eplb_p_total(load, s->num_samples);
 }
 
-/* All of the plan's part anew, and the lengths by which squares are lowered. */
+/* All of the plan's part anew, and the totals by which squares are lowered. */
 static void eplb_p_measure_node(eplb_p_search *s)
 {
     int32_t i;
@@ -3495,8 +3572,9 @@ static int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int
 /* difference [T] = load of a less load of b. */
 static void eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
 {
-    int32_t t;
-    for (t = 0; t < s->num_samples; t++) s->difference[t] = eplb_p_load_of(s, a)[t] - eplb_p_load_of(s, b)[t];
+    const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
+    int32_t *difference = s->difference, n = s->num_samples, t;
+    for (t = 0; t < n; t++) difference[t] = a_load[t] - b_load[t];
 }
 
 /* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
@@ -3545,98 +3623,135 @@ static void eplb_p_part_duplicates(eplb_p_search *s)
 
 /* improve: lowering the squares */
 
-static int64_t eplb_p_dot(const int32_t *a, const int32_t *b, int32_t n)
+/* The frontier: pairs of GPUs that may have a swap left, by how far apart their loads are. No swap of theirs
+   gains more than a quarter of that squared, which is what makes both loads the same. */
+
+static float *eplb_p_pair_at(const eplb_p_search *s, int32_t a, int32_t b) /* a < b */
 {
-    int64_t sum = 0;
-    int32_t t;
-    for (t = 0; t < n; t++) sum += (int64_t)a[t] * b[t];
-    return sum;
+    size_t before = (size_t)a * (size_t)(2 * s->num_gpus - a - 1) / 2; /* pairs in the rows of earlier GPUs */
+    return s->between + before + (size_t)(b - a - 1);
 }
 
-/* How much the loads of two GPUs differ: the square of their distance. */
-static int64_t eplb_p_distance(const eplb_p_search *s, int32_t a, int32_t b)
+/* far, promise of GPU a. */
+static void eplb_p_find_far(eplb_p_search *s, int32_t a)
 {
-    const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
-    int64_t sum = 0;
-    int32_t t;
-    for (t = 0; t < s->num_samples; t++) {
-        int64_t d = (int64_t)a_load[t] - b_load[t];
-        sum += d * d;
-    }
-    return sum;
+    int32_t pairs = s->num_gpus - a - 1;
+    const float *between = eplb_p_pair_at(s, a, a + 1);
+    int32_t at = eplb_p_first_largest(between, pairs);
+
+    s->far[a]     = a + 1 + at;
+    s->promise[a] = pairs > 0 ? between[at] : 0.0f;
 }
 
-/* Of the GPUs after a, with which it may still have a swap: the one that differs most. */
-static void eplb_p_survey(eplb_p_search *s, int32_t a)
+/* The square of how far apart two loads are. */
+static int64_t eplb_p_squares_apart(const int32_t *a, const int32_t *b, int32_t n)
 {
-    int32_t b;
+    int64_t squares = 0;
+    int32_t t = 0;
 
-    eplb_p_take_steps(s, 1, s->num_gpus - a);
-    s->far[a]      = -1;
-    s->distance[a] = 0;
-    for (b = a + 1; b < s->num_gpus; b++) {
-        int64_t distance;
-        if (eplb_p_is_settled(eplb_p_pairs_of(s->settled, s->num_gpus, a), b)) continue;
-        distance = eplb_p_distance(s, a, b);
-        if (distance > s->distance[a]) {
-            s->distance[a] = distance;
-            s->far[a]      = b;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_squares sums = eplb_p_no_squares();
+    for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR) sums = eplb_p_add_squares_apart(sums, a + t, b + t);
+    squares = eplb_p_squares_sum(sums);
+#endif
+    for (; t < n; t++) squares += (int64_t)(a[t] - b[t]) * (a[t] - b[t]);
+    return squares;
+}
+
+static float eplb_p_measure_pair(eplb_p_search *s, int32_t a, int32_t b)
+{
+    int64_t squares = eplb_p_squares_apart(eplb_p_load_of(s, a), eplb_p_load_of(s, b), s->num_samples);
+    return *eplb_p_pair_at(s, a, b) = eplb_p_float_of(squares);
+}
+
+/* The load of a GPU has changed: every pair with it is open again. */
+static void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
+{
+    int32_t other;
+
+    eplb_p_take_steps(s, 1, s->num_gpus);
+    for (other = gpu + 1; other < s->num_gpus; other++) (void)eplb_p_measure_pair(s, gpu, other);
+    eplb_p_find_far(s, gpu);
+    for (other = 0; other < gpu; other++) {
+        float now = eplb_p_measure_pair(s, other, gpu);
+        if (s->far[other] == gpu) {
+            eplb_p_find_far(s, other);
+        } else if (now > s->promise[other] || (now == s->promise[other] && gpu < s->far[other])) {
+            s->promise[other] = now;
+            s->far[other]     = gpu;
         }
     }
 }
 
-/* The load of GPU b has changed: every pair with it is open again. What an earlier GPU differed from
-   most may now be another one; that is found out when it comes to that. */
-static void eplb_p_reopen(eplb_p_search *s, int32_t b)
+static void eplb_p_settle(eplb_p_search *s, int32_t a, int32_t b)
 {
-    int32_t a;
-
-    eplb_p_open_pairs_of(s->settled, s->num_gpus, b, b);
-    eplb_p_take_steps(s, 1, b);
-    for (a = 0; a < b; a++) {
-        int64_t distance = eplb_p_distance(s, a, b);
-        if (distance >= s->distance[a]) {
-            s->distance[a] = distance;
-            s->far[a]      = b;
-        } else if (s->far[a] == b) {
-            s->far[a] = -1;
-        }
-    }
-    eplb_p_survey(s, b);
+    *eplb_p_pair_at(s, a, b) = 0.0f;
+    eplb_p_take_steps(s, 1, s->num_gpus);
+    eplb_p_find_far(s, a);
 }
 
 static void eplb_p_open_all(eplb_p_search *s)
 {
-    int32_t a;
+    int32_t a, b;
 
-    eplb_p_open_all_pairs(s->settled, s->num_gpus);
-    for (a = 0; a < s->num_gpus; a++) eplb_p_survey(s, a);
+    for (a = 0; a < s->num_gpus; a++) {
+        eplb_p_take_steps(s, 1, s->num_gpus);
+        for (b = a + 1; b < s->num_gpus; b++) (void)eplb_p_measure_pair(s, a, b);
+        eplb_p_find_far(s, a);
+    }
 }
 
-/* Do the best swap of two GPUs, if one helps. */
+/* What is told roughly is off by less than one part in 2^16, however a compiler rounds and orders its sum: each of
+   at most EPLB_MOST_SAMPLES terms by a few parts in 2^24, and so is their sum. */
+#define EPLB_P_ROUGHLY (1.0f + 1.0f / 16384.0f)
+
+/* The square of D - 2 d over the samples, d = u - v, roughly. */
+static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, const int32_t *v, int32_t n)
+{
+    float sum = 0.0f;
+    int32_t t = 0;
+
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector sums = eplb_p_vector_of(0.0f);
+    for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR) {
+        eplb_p_vector off = eplb_p_vector_off(difference + t, u + t, v + t);
+        sums = eplb_p_vector_add(sums, eplb_p_vector_mul(off, off));
+    }
+    sum = eplb_p_vector_sum(sums);
+#endif
+    for (; t < n; t++) {
+        float off = (float)(difference[t] - (u[t] - v[t]) - (u[t] - v[t]));
+        sum += off * off;
+    }
+    return sum;
+}
+
+/* Do the best swap of two GPUs, if one helps. It must bring D - 2 d closer to 0 than D is: a square that is told
+   roughly by all samples, and before that by the total alone, which is at most the root of T times it (Cauchy
+   and Schwarz). Only what may be the best by both is worked out exactly. */
 static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
-    int64_t most = s->enough;
-    int32_t first = eplb_p_first_slot(s, b), i, j;
+    float squares = *eplb_p_pair_at(s, a, b) * EPLB_P_ROUGHLY, limit = squares - 4.0f * (float)s->enough;
+    int64_t most = s->enough, difference = s->gpu_total[a] - s->gpu_total[b];
+    const int32_t *slot = s->slot, *D = s->difference;
+    int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j;
     eplb_p_move best = {-1, -1, -1};
 
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     eplb_p_take_difference(s, a, b);
-    for (j = first; j < eplb_p_end_slot(s, b); j++)
-        s->along[j - first] = eplb_p_dot(eplb_p_share_of(s, s->slot[j]), s->difference, s->num_samples);
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
-        const int32_t *u = eplb_p_share_of(s, s->slot[i]);
-        int64_t u_along = eplb_p_dot(u, s->difference, s->num_samples), gain;
-        for (j = first; j < eplb_p_end_slot(s, b); j++) {
-            /* The gain is d along D less d squared, and d is no shorter than its ends differ in length,
-               each of which is rounded down. */
-            int32_t v = s->slot[j];
-            int64_t shorter = (int64_t)s->length[s->slot[i]] - s->length[v];
-            shorter = shorter > 0 ? shorter - 1 : shorter < 0 ? shorter + 1 : 0;
-            if (u_along - s->along[j - first] - shorter * shorter <= most) continue;
-            gain = eplb_p_swap_squares(u, eplb_p_share_of(s, v), s->difference, s->num_samples);
+        const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
+        int64_t rest = difference - 2 * s->total[slot[i]], gain;
+        float reach = (float)n * limit, off;
+        for (j = first; j < end; j++) {
+            off = (float)(rest + 2 * s->total[slot[j]]);
+            if (off * off > reach) continue;
+            v = eplb_p_share_of(s, slot[j]);
+            if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
+            gain = eplb_p_swap_squares(u, v, D, n);
             if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
             most       = gain;
+            limit      = squares - 4.0f * (float)most;
             best.slot  = i;
             best.other = j;
         }
@@ -3646,26 +3761,20 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
     return 1;
 }
 
-/* Swaps, the two GPUs that differ most first, until no two have one left. */
+/* Swaps, the two GPUs that are farthest apart first, until no two have one left. */
 static void eplb_p_swap_all(eplb_p_search *s)
 {
-    int32_t a, b, gpu;
     int64_t most = 2 * (int64_t)s->num_slots, swaps = 0;
 
     while (swaps < most && eplb_p_may_go_on(s)) {
-        for (gpu = 1, a = 0; gpu < s->num_gpus; gpu++)
-            if (s->distance[gpu] > s->distance[a]) a = gpu;
-        if (s->distance[a] / 4 <= s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
-        b = s->far[a];
-        if (b < 0) {
-            eplb_p_survey(s, a);
-        } else if (eplb_p_swap_pair(s, a, b)) {
+        int32_t a = eplb_p_first_largest(s->promise, s->num_gpus), b = s->far[a];
+        if (s->promise[a] <= 4.0f * (float)s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
+        if (eplb_p_swap_pair(s, a, b)) {
             eplb_p_reopen(s, a);
             eplb_p_reopen(s, b);
             swaps++;
         } else {
-            eplb_p_settle_pair(s->settled, s->num_gpus, a, b);
-            s->far[a] = -1;
+            eplb_p_settle(s, a, b);
         }
     }
 }
@@ -3702,7 +3811,13 @@ static void eplb_p_find_relief(eplb_p_search *s)
 {
     int32_t i, t;
 
-    for (i = 0; i < s->num_experts; i++) s->relief[s->expert[i]] = s->burden[s->expert[i]] = 0;
+    for (i = 0; i < s->num_experts; i++) {
+        int32_t e = s->expert[i];
+        const int32_t *more = eplb_p_more_of(s, e);
+        s->relief[e] = s->burden[e] = 0;
+        for (t = 0; t < s->num_samples; t++) s->relief[e] -= eplb_p_square_growth(0, more[t]);
+        s->arriving[e] = eplb_p_total(more, s->num_samples);
+    }
     for (i = 0; i < s->num_slots; i++) {
         const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i));
         int32_t e = s->slot[i];
@@ -3730,18 +3845,27 @@ static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
     return cost;
 }
 
-/* What a new replica of e costs in the place of the one in slot i. */
+/* What a new replica of e costs in the place of the one in slot i, beyond what it would on a GPU without load. */
 static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
 {
     const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *u = eplb_p_share_of(s, s->slot[i]);
+    const int32_t *more = eplb_p_more_of(s, e);
     int64_t cost = 0;
-    int32_t t;
+    int32_t n = s->num_samples, t;
 
-    for (t = 0; t < s->num_samples; t++) {
-        int64_t share = eplb_p_more_of(s, e)[t];
-        cost += share * (2 * ((int64_t)load[t] - u[t]) + share);
-    }
-    return cost;
+    for (t = 0; t < n; t++) cost += (int64_t)more[t] * (load[t] - u[t]);
+    return 2 * cost;
+}
+
+/* The least load, over the samples, of slot i's GPU without it. */
+static int32_t eplb_p_least_left(const eplb_p_search *s, int32_t i)
+{
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *u = eplb_p_share_of(s, s->slot[i]);
+    int32_t least = load[0] - u[0], t;
+
+    for (t = 1; t < s->num_samples; t++)
+        if (load[t] - u[t] < least) least = load[t] - u[t];
+    return least;
 }
 
 /* Do the best replace, if one helps. For each slot that can give its replica away the receiver is
@@ -3754,14 +3878,15 @@ static int eplb_p_replace_best(eplb_p_search *s)
 
     eplb_p_find_relief(s);
     for (i = 0; i < s->num_slots && s->steps > 0; i++) {
-        int64_t removal, most = best, gain;
+        int64_t removal, most = best, left, gain;
         int32_t receiver = -1;
         if (!eplb_p_may_take_away(s, i)) continue;
         removal = eplb_p_removal_cost(s, i);
+        left    = eplb_p_least_left(s, i);
         eplb_p_take_steps(s, 1, s->num_experts);
         for (k = 0; k < s->num_experts; k++) {
             int32_t e = s->expert[k];
-            if (s->relief[e] - removal <= most) continue;
+            if (s->relief[e] - removal - 2 * left * s->arriving[e] <= most) continue;
             gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
             if (gain <= most || !eplb_p_may_replace(s, i, e)) continue;
             most     = gain;
