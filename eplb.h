@@ -38,9 +38,6 @@
                             nothing unless set; with EPLB_IMPLEMENTATION
      EPLB_SCRATCH_ALIGN     alignment of the blocks within scratch: 64, or a smaller power of two
                             not under 8; the same wherever included
-     EPLB_SIDES             layers planned side by side: 2, which is faster where a processor has more
-                            than one thing to do at once, or 1, which takes half the scratch; the
-                            same wherever included
      EPLB_NO_SIMD           no vector instructions: the same plans, a little later; with
                             EPLB_IMPLEMENTATION
      EPLB_NO_DISPATCH       none but those of the target, so that nothing is asked about the processor
@@ -120,13 +117,6 @@
 #endif
 #if EPLB_SCRATCH_ALIGN < 8 || (EPLB_SCRATCH_ALIGN & (EPLB_SCRATCH_ALIGN - 1)) != 0
 #error "EPLB_SCRATCH_ALIGN must be a power of two, 8 at least"
-#endif
-
-#ifndef EPLB_SIDES
-#define EPLB_SIDES 2
-#endif
-#if EPLB_SIDES != 1 && EPLB_SIDES != 2
-#error "EPLB_SIDES must be 1 or 2"
 #endif
 
 #ifdef __cplusplus
@@ -316,13 +306,12 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
     ((size_t)36 * (size_t)(num_experts) +                                                          \
-     (size_t)(16 + 60 * EPLB_SIDES) * (size_t)(num_replicas) +                                     \
-     (size_t)(64 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
-     (size_t)(num_gpus) / 8 * EPLB_SIDES * (size_t)(num_gpus) +                                    \
+     (size_t)76 * (size_t)(num_replicas) + (size_t)64 * (size_t)(num_gpus) +                       \
+     (size_t)(num_gpus) / 8 * (size_t)(num_gpus) +                                                 \
      ((size_t)(num_experts) / 4 + 8) * (size_t)(num_gpus) +                                        \
      ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) *                   \
          (size_t)((num_samples) < EPLB_MOST_SAMPLES ? (num_samples) : EPLB_MOST_SAMPLES) +         \
-     (size_t)(32 + 16 * EPLB_SIDES) * EPLB_SCRATCH_ALIGN)
+     (size_t)48 * EPLB_SCRATCH_ALIGN)
 
 /* eplb_scratch_size - bytes of scratch for eplb_rebalance, eplb_rebalance_layers and eplb_evaluate.
    in      problem, options  as there; options NULL = EPLB_PRESET_DEFAULT
@@ -744,6 +733,8 @@ typedef __m128 eplb_p_vector;
 static inline eplb_p_vector eplb_p_vector_of(float x) { return _mm_set1_ps(x); }
 static inline eplb_p_vector eplb_p_vector_at(const float *from) { return _mm_loadu_ps(from); }
 static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { _mm_storeu_ps(to, a); }
+static inline eplb_p_vector eplb_p_vector_set(float a, float b, float c, float d) { return _mm_setr_ps(a, b, c, d); }
+static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return _mm_add_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return _mm_sub_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return _mm_mul_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
@@ -772,11 +763,30 @@ static inline float eplb_p_vector_largest(eplb_p_vector a)
     a = _mm_max_ps(a, _mm_movehl_ps(a, a));
     return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
 }
+
+typedef __m128i eplb_p_ints; /* the bits of loads, and counts */
+static inline eplb_p_ints eplb_p_ints_set(int32_t a, int32_t b, int32_t c, int32_t d)
+{
+    return _mm_setr_epi32(a, b, c, d);
+}
+static inline eplb_p_ints eplb_p_ints_at(const float *from) { return _mm_castps_si128(_mm_loadu_ps(from)); }
+static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { _mm_storeu_si128((__m128i *)(void *)to, a); }
+static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
+static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
+static inline eplb_p_ints eplb_p_ints_count_less(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+{
+    return _mm_sub_epi32(count, _mm_cmpgt_epi32(b, a)); /* which is -1 where it holds */
+}
 #elif defined(EPLB_P_NEON)
 typedef float32x4_t eplb_p_vector;
 static inline eplb_p_vector eplb_p_vector_of(float x) { return vdupq_n_f32(x); }
 static inline eplb_p_vector eplb_p_vector_at(const float *from) { return vld1q_f32(from); }
 static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { vst1q_f32(to, a); }
+static inline eplb_p_vector eplb_p_vector_set(float a, float b, float c, float d)
+{
+    return vsetq_lane_f32(d, vsetq_lane_f32(c, vsetq_lane_f32(b, vdupq_n_f32(a), 1), 2), 3);
+}
+static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return vaddq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return vsubq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return vmulq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
@@ -797,6 +807,20 @@ static inline int eplb_p_vector_any(eplb_p_vector doubtful)
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a) { return vabsq_f32(a); }
 static inline float eplb_p_vector_smallest(eplb_p_vector a) { return vminvq_f32(a); }
 static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
+
+typedef int32x4_t eplb_p_ints; /* the bits of loads, and counts */
+static inline eplb_p_ints eplb_p_ints_set(int32_t a, int32_t b, int32_t c, int32_t d)
+{
+    return vsetq_lane_s32(d, vsetq_lane_s32(c, vsetq_lane_s32(b, vdupq_n_s32(a), 1), 2), 3);
+}
+static inline eplb_p_ints eplb_p_ints_at(const float *from) { return vreinterpretq_s32_f32(vld1q_f32(from)); }
+static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { vst1q_s32(to, a); }
+static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
+static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
+static inline eplb_p_ints eplb_p_ints_count_less(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+{
+    return vsubq_s32(count, vreinterpretq_s32_u32(vcgtq_s32(b, a))); /* which is -1 where it holds */
+}
 #endif
 
 /* Copies between arrays that do not overlap, which a compiler that cannot see this would do one by one. */
@@ -1976,22 +2000,19 @@ static inline uint64_t eplb_p_give_slot(eplb_p_replicas *r, int32_t slot, uint64
 }
 
 /* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid, by the leaves
-   of bids. The sides take turns, as in eplb_p_pack_lpt. */
-static void eplb_p_give_slots(eplb_p_replicas *const *side, int32_t sides, int32_t first, int32_t last,
-                              int method, int32_t max_replicas)
+   of bids. */
+static void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t last, int method,
+                              int32_t max_replicas)
 {
-    eplb_p_replicas a = *side[0], b = *side[sides - 1];
-    uint64_t a_highest, b_highest;
-    int32_t i, slot;
+    eplb_p_replicas r = *replicas; /* a copy's pointers stay in registers */
+    uint64_t highest;
+    int32_t slot;
 
     if (first == last) return;
-    for (i = 0; i < sides; i++) eplb_p_tournament_start(side[i]->bids, side[i]->num_log);
-    a_highest = a.bids[1];
-    b_highest = b.bids[1];
-    for (slot = first; slot < last; slot++) {
-        a_highest = eplb_p_give_slot(&a, slot, a_highest, method, max_replicas);
-        if (sides > 1) b_highest = eplb_p_give_slot(&b, slot, b_highest, method, max_replicas);
-    }
+    eplb_p_tournament_start(r.bids, r.num_log);
+    highest = r.bids[1];
+    for (slot = first; slot < last; slot++)
+        highest = eplb_p_give_slot(&r, slot, highest, method, max_replicas);
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`. */
@@ -2047,37 +2068,28 @@ static int32_t eplb_p_last_tenth(int32_t spare, int32_t replication)
     return replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
 }
 
-/* The replicas of some experts, or of several of one shape side by side. */
-static void eplb_p_replicate(eplb_p_replicas *const *side, int32_t sides, int32_t replication,
-                             int32_t fixup_steps, int32_t max_replicas)
+static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fixup_steps,
+                             int32_t max_replicas)
 {
-    int32_t spare = side[0]->num_spare, tenth = eplb_p_last_tenth(spare, replication), e, i, step;
+    int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), e, step;
 
-    for (i = 0; i < sides; i++) {
-        eplb_p_replicas r = *side[i];
-        for (e = 0; e < r.num_log; e++) {
-            r.count[e] = 1;
-            r.bids[r.num_log + e] = eplb_p_heavy_first(r.load[e], e); /* what an expert bids with one */
-        }
+    for (e = 0; e < r->num_log; e++) {
+        r->count[e] = 1;
+        r->bids[r->num_log + e] = eplb_p_heavy_first(r->load[e], e); /* what an expert bids with one */
     }
-    eplb_p_give_slots(side, sides, 0, spare - tenth, EPLB_P_DHONDT, max_replicas);
+    eplb_p_give_slots(r, 0, spare - tenth, EPLB_P_DHONDT, max_replicas);
     if (replication != EPLB_REPLICATE_HYBRID) return;
 
-    for (i = 0; i < sides; i++) {
-        eplb_p_replicas r = *side[i];
-        for (e = 0; e < r.num_log; e++)
-            r.bids[r.num_log + e] = eplb_p_bid_key(&r, e, EPLB_P_SAINTE_LAGUE, max_replicas);
-    }
-    eplb_p_give_slots(side, sides, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
-    for (i = 0; i < sides; i++)
-        for (step = 0; step < fixup_steps && eplb_p_fixup(side[i], max_replicas); step++) {}
+    for (e = 0; e < r->num_log; e++)
+        r->bids[r->num_log + e] = eplb_p_bid_key(r, e, EPLB_P_SAINTE_LAGUE, max_replicas);
+    eplb_p_give_slots(r, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
+    for (step = 0; step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
 }
 
 /* --------------------------------------------------------------------------------------- pack
 
    n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an
-   item is known by its position in that order, so "first in sorted order" is "at the lower position".
-   Two packings of one shape may be done side by side, which is how two layers are. */
+   item is known by its position in that order, so "first in sorted order" is "at the lower position". */
 
 typedef struct eplb_p_pair { /* of packs */
     int32_t heavy, light;
@@ -2220,63 +2232,154 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
     return eplb_p_index(p->order[position]);
 }
 
-/* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on. */
-static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
+/* pack: initial, LPT in rounds
+
+   Each item in turn goes to the lightest pack that has room. With the packs in order, a_0 <= a_1 <= .. (of
+   equals the one with the lower index first), and the items that are next, w_0 >= w_1 >= .., that gives item
+   j to pack j as long as a_j < a_i + w_i for all i < j: those before it have had theirs and are heavier than
+   pack j by now, those behind it were heavier all along. Let x be the least of all a_i + w_i. Every pack
+   lighter than x takes its item in this round, and they are the first in the order; pack x comes from is one of
+   them, unless its item weighs nothing, so that a pack that is not lighter than x has to wait for the next
+   round. Where packs are about as even as items, which they soon are, a round serves them all. */
+
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+#define EPLB_P_MOST_RANKED 128 /* packs; ranking more takes longer than a tournament */
+
+/* How many of these four come before each of a block of packs. */
+static inline eplb_p_ints eplb_p_count_before(eplb_p_ints count, eplb_p_ints load, eplb_p_ints four)
 {
-    p->pack_of[item]      = pack;
-    p->pack_load[pack]    = pack_load;
-    p->rank_in_pack[item] = p->fill[pack];
-    return ++p->fill[pack] < p->room ? eplb_p_light_first(pack_load, pack) : EPLB_P_LAST;
+    count = eplb_p_ints_count_less(count, four, load);
+    four  = eplb_p_ints_turned(four);
+    count = eplb_p_ints_count_less(count, four, load);
+    four  = eplb_p_ints_turned(four);
+    count = eplb_p_ints_count_less(count, four, load);
+    four  = eplb_p_ints_turned(four);
+    return eplb_p_ints_count_less(count, four, load);
 }
 
-/* The packs compete for the next item in a tournament of 2 m keys in spare, as n is 2 m or more. The
-   first m items, while they weigh something, go to one empty pack after the other. Returns how many. */
-static int32_t eplb_p_lpt_start(eplb_p_packer *p)
+/* rank [EPLB_P_VECTOR] of the packs from `first` on among all, by the bits of their loads, in which those with
+   a lower index also come before equals. */
+static inline void eplb_p_rank_packs(const float *load, int32_t m, int32_t first, int32_t *rank)
 {
-    int32_t pack, items = 0;
+    eplb_p_ints own = eplb_p_ints_at(load + first), count = eplb_p_ints_set(0, 0, 0, 0), turned = own;
+    eplb_p_ints not_less = eplb_p_ints_add(own, eplb_p_ints_set(1, 1, 1, 1));
+    int32_t i;
+
+    for (i = 0; i < first; i += EPLB_P_VECTOR)
+        count = eplb_p_count_before(count, not_less, eplb_p_ints_at(load + i));
+    for (i += EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
+        count = eplb_p_count_before(count, own, eplb_p_ints_at(load + i));
+    turned = eplb_p_ints_turned(turned);
+    count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_set(0, 0, 0, 1)));
+    turned = eplb_p_ints_turned(turned);
+    count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_set(0, 0, 1, 1)));
+    turned = eplb_p_ints_turned(turned);
+    count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_set(0, 1, 1, 1)));
+    eplb_p_ints_to(rank, count);
+}
+
+/* Each pack is given the item of its rank, as if all were served: with [m] = its load with that. Of items
+   that are not, this is written again when they are. Returns the least of these loads, and of which pack's
+   load without an item is the largest. */
+static inline float eplb_p_deal(const eplb_p_packer *p, int32_t position, const float *load, float *with,
+                                float *heaviest)
+{
+    eplb_p_vector least = eplb_p_vector_of(FLT_MAX), most = eplb_p_vector_of(0.0f);
+    int32_t rank[EPLB_P_VECTOR], item[EPLB_P_VECTOR], pack, i;
+
+    for (pack = 0; pack < p->m; pack += EPLB_P_VECTOR) {
+        eplb_p_vector own = eplb_p_vector_at(load + pack), sum;
+        eplb_p_rank_packs(load, p->m, pack, rank);
+        for (i = 0; i < EPLB_P_VECTOR; i++) {
+            item[i] = eplb_p_item_at(p, position + rank[i]);
+            p->pack_of[item[i]]      = pack + i;
+            p->rank_in_pack[item[i]] = p->fill[pack + i];
+        }
+        sum = eplb_p_vector_add(own, eplb_p_vector_set(p->weight[item[0]], p->weight[item[1]],
+                                                       p->weight[item[2]], p->weight[item[3]]));
+        least = eplb_p_vector_min(least, sum);
+        most  = eplb_p_vector_max(most, own);
+        eplb_p_vector_to(with + pack, sum);
+    }
+    *heaviest = eplb_p_vector_largest(most);
+    return eplb_p_vector_smallest(least);
+}
+
+/* Packs lighter than x keep what they were given; full ones stand last from then on. Returns how many. */
+static int32_t eplb_p_serve(eplb_p_packer *p, float x, float *load, const float *with)
+{
+    int32_t pack, served = 0;
 
     for (pack = 0; pack < p->m; pack++) {
-        int32_t item = eplb_p_item_at(p, pack);
-        float load = p->weight[item];
-        uint64_t key = eplb_p_light_first(0.0f, pack);
-        if (items == pack && load > 0.0f) {
-            key = eplb_p_put(p, item, pack, load);
-            items++;
+        if (!(load[pack] < x)) continue;
+        served++;
+        p->pack_load[pack] = with[pack];
+        load[pack] = ++p->fill[pack] < p->room ? with[pack] : eplb_p_from_bits(EPLB_P_INFINITY);
+    }
+    return served;
+}
+
+/* Rounds, while they serve most packs. Returns how many items have been packed. */
+static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer)
+{
+    eplb_p_packer p = *packer; /* a copy's pointers stay in registers */
+    float *load = (float *)(void *)p.spare, *with = load + p.m, *swap, heaviest, x;
+    int32_t position = 0, served = p.m, most_filled = 0, pack;
+
+    if (p.m % EPLB_P_VECTOR != 0 || p.m > EPLB_P_MOST_RANKED) return 0;
+    for (pack = 0; pack < p.m; pack++) load[pack] = 0.0f;
+    for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
+        x = eplb_p_deal(&p, position, load, with, &heaviest);
+        most_filled++;
+        if (heaviest < x && most_filled < p.room) {
+            for (pack = 0; pack < p.m; pack++) p.fill[pack]++;
+            swap = load;
+            load = with;
+            with = swap;
+            served = p.m;
+        } else {
+            served = eplb_p_serve(&p, x, load, with);
         }
-        p->spare[p->m + pack] = key;
     }
-    eplb_p_tournament_start(p->spare, p->m);
-    return items;
+    for (pack = 0; pack < p.m; pack++)
+        if (p.fill[pack] < p.room) p.pack_load[pack] = load[pack];
+    return position;
+}
+#else
+static int32_t eplb_p_lpt_rounds(eplb_p_packer *p) { return (void)p, 0; }
+#endif
+
+/* The key by which a pack competes for the next item: behind all others once it is full. */
+static uint64_t eplb_p_pack_key(const eplb_p_packer *p, int32_t pack)
+{
+    return p->fill[pack] < p->room ? eplb_p_light_first(p->pack_load[pack], pack) : EPLB_P_LAST;
 }
 
-/* The item at a position goes to the lightest pack, whose key holds its load. Returns the next one's. */
-static inline uint64_t eplb_p_lpt_step(eplb_p_packer *p, int32_t position, uint64_t lightest)
+/* The items from a position on, one by one: the packs compete in a tournament of 2 m keys in spare, as n is
+   2 m or more. */
+static void eplb_p_lpt_steps(eplb_p_packer *packer, int32_t position)
 {
-    int32_t pack = eplb_p_index(lightest), item = eplb_p_item_at(p, position);
-    float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p->weight[item]);
-    return eplb_p_tournament_replay(p->spare, p->m, pack, eplb_p_put(p, item, pack, load));
+    eplb_p_packer p = *packer;
+    uint64_t lightest;
+    int32_t pack;
+
+    for (pack = 0; pack < p.m; pack++) p.spare[p.m + pack] = eplb_p_pack_key(&p, pack);
+    eplb_p_tournament_start(p.spare, p.m);
+    lightest = p.m > 1 ? p.spare[1] : p.spare[p.m];
+    for (; position < p.n; position++) {
+        int32_t item = eplb_p_item_at(&p, position);
+        pack = eplb_p_index(lightest);
+        p.pack_of[item]      = pack;
+        p.rank_in_pack[item] = p.fill[pack]++;
+        p.pack_load[pack]    = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p.weight[item]);
+        lightest = eplb_p_tournament_replay(p.spare, p.m, pack, eplb_p_pack_key(&p, pack));
+    }
 }
 
-/* Each step waits for the one before, so the sides take turns: while one waits, the processor works for
-   the other. The copies' pointers stay in registers. */
-static void eplb_p_pack_lpt(eplb_p_packer *const *side, int32_t sides)
+static void eplb_p_pack_lpt(eplb_p_packer *p)
 {
-    eplb_p_packer a = *side[0], b = *side[sides - 1];
-    int32_t a_next, b_next;
-    uint64_t a_lightest, b_lightest;
-
-    EPLB_ASSERT(a.weight && b.weight);
-    a_next     = eplb_p_lpt_start(&a);
-    b_next     = sides > 1 ? eplb_p_lpt_start(&b) : b.n;
-    a_lightest = a.spare[1];
-    b_lightest = b.spare[1];
-
-    while (a_next < b_next) a_lightest = eplb_p_lpt_step(&a, a_next++, a_lightest);
-    while (b_next < a_next) b_lightest = eplb_p_lpt_step(&b, b_next++, b_lightest);
-    for (; a_next < a.n; a_next++) { /* the same for both */
-        a_lightest = eplb_p_lpt_step(&a, a_next, a_lightest);
-        b_lightest = eplb_p_lpt_step(&b, a_next, b_lightest);
-    }
+    int32_t packed = eplb_p_lpt_rounds(p);
+    if (packed < p->n) eplb_p_lpt_steps(p, packed);
 }
 
 /* The pack of an item by its position: each turn runs through all packs, every other one backward. */
@@ -2310,22 +2413,19 @@ EPLB_P_HD float eplb_p_tiny(const float *pack_load, int32_t m)
     return eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(pack_load, m));
 }
 
-static void eplb_p_pack_initially(eplb_p_packer *const *side, int32_t sides)
+static void eplb_p_pack_initially(eplb_p_packer *p)
 {
-    int32_t i, pack;
+    int32_t pack;
 
-    for (i = 0; i < sides; i++) {
-        for (pack = 0; pack < side[i]->m; pack++) {
-            side[i]->fill[pack]      = 0;
-            side[i]->pack_load[pack] = 0.0f;
-        }
+    for (pack = 0; pack < p->m; pack++) {
+        p->fill[pack]      = 0;
+        p->pack_load[pack] = 0.0f;
     }
-    if (side[0]->how->init == EPLB_INIT_LPT) eplb_p_pack_lpt(side, sides);
-    for (i = 0; i < sides; i++) {
-        if (side[0]->how->init == EPLB_INIT_ZIGZAG) eplb_p_pack_zigzag(side[i]);
-        if (!eplb_p_is_plain_lpt(side[0]->how))
-            side[i]->tiny = eplb_p_tiny(side[i]->pack_load, side[i]->m);
-    }
+    if (p->how->init == EPLB_INIT_LPT)
+        eplb_p_pack_lpt(p);
+    else
+        eplb_p_pack_zigzag(p);
+    if (!eplb_p_is_plain_lpt(p->how)) p->tiny = eplb_p_tiny(p->pack_load, p->m);
 }
 
 /* pack: refine */
@@ -2953,32 +3053,23 @@ static void eplb_p_pack_singly(eplb_p_packer *p)
     }
 }
 
-/* One packing, or several of one shape side by side. */
-static void eplb_p_pack(eplb_p_packer *const *side, int32_t sides, uint64_t seed, int stage)
+static void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
 {
-    eplb_p_packer *going[EPLB_SIDES] = EPLB_ZERO_INIT; /* those that want another candidate */
-    int32_t candidates, num_going = sides, c, i;
+    int32_t candidates = p->how->num_candidates, c;
 
-    EPLB_ASSERT(sides >= 1);
-    candidates = side[0]->how->num_candidates;
-    for (i = 0; i < sides && side[i]->room == 1; i++) eplb_p_pack_singly(side[i]);
-    if (side[0]->room == 1) return;
-
-    for (i = 0; i < sides; i++) {
-        going[i] = side[i];
-        if (candidates <= 1) side[i]->pack_of = side[i]->pack_index;
-        eplb_p_order_items(side[i]);
+    if (p->room == 1) {
+        eplb_p_pack_singly(p);
+        return;
     }
-    for (c = 0; num_going > 0 && (c == 0 || c < candidates); c++) {
-        for (i = 0; i < num_going && c > 0; i++) eplb_p_perturb_order(going[i], seed, stage, c);
-        eplb_p_pack_initially(going, num_going);
-        for (i = num_going; i-- > 0;) {
-            eplb_p_refine(going[i]);
-            if (candidates > 1 && eplb_p_select(going[i], c)) going[i] = going[--num_going];
-        }
+    if (candidates <= 1) p->pack_of = p->pack_index;
+    eplb_p_order_items(p);
+    for (c = 0; c == 0 || c < candidates; c++) {
+        if (c > 0) eplb_p_perturb_order(p, seed, stage, c);
+        eplb_p_pack_initially(p);
+        eplb_p_refine(p);
+        if (candidates > 1 && eplb_p_select(p, c)) break;
     }
-    if (eplb_p_is_plain_lpt(side[0]->how)) return;
-    for (i = 0; i < sides; i++) eplb_p_rank_items(side[i]);
+    if (!eplb_p_is_plain_lpt(p->how)) eplb_p_rank_items(p);
 }
 
 /* -------------------------------------------------------------- groups to nodes, slots to GPUs */
@@ -4178,66 +4269,46 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     size_t groups_bytes, node_bytes, search_bytes;
 } eplb_p_planner;
 
-/* Groups to nodes, for some layers side by side. */
-static void eplb_p_place_groups(eplb_p_planner *p, int32_t sides)
+static void eplb_p_place_groups(eplb_p_planner *p)
 {
-    eplb_p_packer *side[EPLB_SIDES] = EPLB_ZERO_INIT;
-    int32_t i;
-
-    for (i = 0; i < sides; i++) {
-        eplb_p_enter_phase(&p[i].shared, p[i].groups_bytes);
-        eplb_p_weigh_groups(&p[i].layer, &p[i].groups);
-        side[i]      = &p[i].groups.packer;
-        side[i]->row = (uint32_t)p[i].layer.index;
-    }
-    eplb_p_pack(side, sides, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
-    for (i = 0; i < sides; i++) eplb_p_order_experts(&p[i].groups, &p[i].layer);
+    eplb_p_enter_phase(&p->shared, p->groups_bytes);
+    eplb_p_weigh_groups(&p->layer, &p->groups);
+    p->groups.packer.row = (uint32_t)p->layer.index;
+    eplb_p_pack(&p->groups.packer, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
+    eplb_p_order_experts(&p->groups, &p->layer);
 }
 
-/* Replicas to slots, slots to GPUs: node k of some layers side by side. */
-static void eplb_p_place_experts(eplb_p_planner *p, int32_t sides, int32_t k)
+/* Replicas to slots, slots to GPUs: those of node k. */
+static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
 {
-    eplb_p_replicas *replicas[EPLB_SIDES] = EPLB_ZERO_INIT;
-    eplb_p_packer *packer[EPLB_SIDES] = EPLB_ZERO_INIT;
     const eplb_p_shape *shape = p->layer.shape;
     const eplb_options *o = &shape->options;
-    int32_t i;
+    eplb_p_node *node = &p->node;
 
-    for (i = 0; i < sides; i++) {
-        eplb_p_enter_phase(&p[i].shared, p[i].node_bytes);
-        replicas[i] = &p[i].node.replicas;
-        packer[i]   = &p[i].node.packer;
-        packer[i]->row = (uint32_t)p[i].layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
-        replicas[i]->load = p[i].layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
-    }
-    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, shape->start_cap);
-    for (i = 0; i < sides; i++) eplb_p_share_load(&p[i].node, &p[i].layer, k);
-    eplb_p_pack(packer, sides, o->seed, EPLB_P_DRAW_GPUS);
-    for (i = 0; i < sides; i++) eplb_p_place_slots(&p[i].node, &p[i].layer, k);
+    eplb_p_enter_phase(&p->shared, p->node_bytes);
+    node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
+    node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
+    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
+    eplb_p_share_load(node, &p->layer, k);
+    eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
+    eplb_p_place_slots(node, &p->layer, k);
 }
 
-/* How many layers are planned side by side: those that are improved take far longer there than elsewhere. */
-static int32_t eplb_p_num_sides(const eplb_p_shape *shape)
-{
-    return shape->options.effort > 0 ? 1 : EPLB_SIDES;
-}
-
-/* Layers first .. first+sides-1 from loads to plans, each by a planner of its own. */
-static void eplb_p_plan_layers(eplb_p_planner *p, int32_t sides, eplb_p_search *search, const float *weight,
-                               int32_t first)
+/* Layer `index` from loads to its plan. */
+static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const float *weight, int32_t index)
 {
     const eplb_p_shape *shape = p->layer.shape;
-    int32_t k, i;
+    int32_t k;
 
-    for (i = 0; i < sides; i++) eplb_p_weigh_layer(&p[i].layer, weight, first + i);
-    eplb_p_place_groups(p, sides);
-    for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, sides, k);
+    eplb_p_weigh_layer(&p->layer, weight, index);
+    eplb_p_place_groups(p);
+    for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, k);
     if (shape->options.effort > 0) {
         eplb_p_enter_phase(&p->shared, p->search_bytes);
         eplb_p_improve_layer(&p->layer, search);
         eplb_p_number_slots(&p->layer, search);
     }
-    for (i = 0; i < sides; i++) eplb_p_leave_phases(&p[i].shared);
+    eplb_p_leave_phases(&p->shared);
 }
 
 /* =================================================================================================
@@ -4287,13 +4358,12 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
 static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
                                             int32_t num_phy, int32_t max_replicas)
 {
-    eplb_p_replicas *side = &b->replicas;
     float heaviest;
 
     b->replicas.num_log   = num_log;
     b->replicas.num_spare = num_phy - num_log;
     b->replicas.load      = load;
-    eplb_p_replicate(&side, 1, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    eplb_p_replicate(&b->replicas, EPLB_REPLICATE_DHONDT, 0, max_replicas);
     eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
     return (double)heaviest;
 }
@@ -4635,41 +4705,36 @@ static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_option
     return c;
 }
 
-/* Planners for layers side by side, and a search; what stands in the same column takes the same memory, one
-   after the other:
+/* A planner, and a search; what stands in the same column takes the same memory, one after the other:
 
-     layer | groups | layer | groups | ..
-           | node   |       | node
-           | search                          where there is effort, and one layer at a time */
+     layer | groups
+           | node
+           | search   where there is effort */
 static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p,
                                   eplb_p_search *search)
 {
-    int32_t i;
-
-    for (i = 0; i < eplb_p_num_sides(shape); i++) {
-        p[i].layer        = eplb_p_carve_layer(a, shape);
-        p[i].shared       = eplb_p_open_overlay(a);
-        p[i].groups       = eplb_p_carve_groups(a, shape);
-        p[i].groups_bytes = eplb_p_end_phase(a, &p[i].shared);
-        p[i].node         = eplb_p_carve_node(a, shape);
-        p[i].node_bytes   = eplb_p_end_phase(a, &p[i].shared);
-        p[i].search_bytes = 0;
-        if (shape->options.effort > 0) {
-            *search           = eplb_p_carve_search(a, shape);
-            p[i].search_bytes = eplb_p_end_phase(a, &p[i].shared);
-        }
-        eplb_p_close_overlay(a, &p[i].shared);
+    p->layer        = eplb_p_carve_layer(a, shape);
+    p->shared       = eplb_p_open_overlay(a);
+    p->groups       = eplb_p_carve_groups(a, shape);
+    p->groups_bytes = eplb_p_end_phase(a, &p->shared);
+    p->node         = eplb_p_carve_node(a, shape);
+    p->node_bytes   = eplb_p_end_phase(a, &p->shared);
+    p->search_bytes = 0;
+    if (shape->options.effort > 0) {
+        *search         = eplb_p_carve_search(a, shape);
+        p->search_bytes = eplb_p_end_phase(a, &p->shared);
     }
+    eplb_p_close_overlay(a, &p->shared);
 }
 
 /* Scratch that suffices for planning and for evaluating alike. */
 static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_p_planner planner[EPLB_SIDES];
+    eplb_p_planner planner;
     eplb_p_search search;
 
-    eplb_p_carve_planning(&a, shape, planner, &search);
+    eplb_p_carve_planning(&a, shape, &planner, &search);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, shape);
     return a;
@@ -4732,24 +4797,19 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
                                            size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
 {
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
-    eplb_p_planner planner[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
-    int32_t sides, layer, last, i;
+    int32_t layer;
     eplb_result r;
 
     call.first_layer = first_layer;
     call.num_layers  = num_layers;
-    r = eplb_p_prepare(&call, planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search);
     if (r != EPLB_OK) return r;
-    sides = eplb_p_num_sides(&call.shape);
-    last  = first_layer + num_layers;
-    for (layer = first_layer; r == EPLB_OK && layer < last; layer += sides) {
-        if (sides > last - layer) sides = last - layer;
-        eplb_p_plan_layers(planner, sides, &search, weight, layer);
-        for (i = 0; i < sides && r == EPLB_OK; i++) {
-            r = eplb_p_check_width(&planner[i].layer, plan, NULL);
-            if (r == EPLB_OK) eplb_p_store_layer(&planner[i].layer, plan);
-        }
+    for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
+        eplb_p_plan_layer(&planner, &search, weight, layer);
+        r = eplb_p_check_width(&planner.layer, plan, NULL);
+        if (r == EPLB_OK) eplb_p_store_layer(&planner.layer, plan);
     }
     return r;
 }
@@ -4767,7 +4827,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
                                    size_t scratch_bytes, eplb_diagnosis *diagnosis)
 {
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
-    eplb_p_planner planner[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
@@ -4782,11 +4842,11 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     diagnosis->bytes_needed = 0;
 
     call.why = diagnosis;
-    r = eplb_p_prepare(&call, planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search);
     if (r != EPLB_OK || !plan->log2phy) return r;
     for (layer = 0; r == EPLB_OK && layer < call.shape.num_layers; layer++) {
-        eplb_p_plan_layers(planner, 1, &search, weight, layer);
-        r = eplb_p_check_width(&planner->layer, plan, diagnosis);
+        eplb_p_plan_layer(&planner, &search, weight, layer);
+        r = eplb_p_check_width(&planner.layer, plan, diagnosis);
     }
     return r;
 }
@@ -4830,7 +4890,7 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
                                            size_t scratch_bytes)
 {
     eplb_p_arena a;
-    eplb_p_packer packer, *side = &packer;
+    eplb_p_packer packer;
     eplb_packing resolved = EPLB_ZERO_INIT;
     float *load;
     int32_t *rank_unwanted, row;
@@ -4859,7 +4919,7 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
         packer.row          = (uint32_t)row;
         packer.pack_index   = pack_index + at;
         packer.rank_in_pack = rank_in_pack ? rank_in_pack + at : rank_unwanted;
-        eplb_p_pack(&side, 1, seed, EPLB_P_DRAW_GPUS);
+        eplb_p_pack(&packer, seed, EPLB_P_DRAW_GPUS);
     }
     return EPLB_OK;
 }
@@ -4884,7 +4944,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
                                             void *scratch, size_t scratch_bytes)
 {
     eplb_p_arena a;
-    eplb_p_replicas replicas, *side = &replicas;
+    eplb_p_replicas replicas;
     float *load;
     size_t needed;
     int32_t row, i;
@@ -4909,7 +4969,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
         size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
         sample = eplb_p_one_sample(weight + log);
         eplb_p_mean_load(&sample, num_log, load);
-        eplb_p_replicate(&side, 1, replication, fixup_steps, 0);
+        eplb_p_replicate(&replicas, replication, fixup_steps, 0);
         for (i = 0; i < num_phy; i++) {
             int32_t spare = i - num_log;
             phy2log[phy + (size_t)i] = spare < 0 ? i : replicas.expert[spare];
