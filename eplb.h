@@ -1097,7 +1097,7 @@ static void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_value
 /* Move each key down to where it belongs, if that takes few steps. Returns whether it did. */
 static int eplb_p_insert_few(uint64_t *key, int32_t n)
 {
-    int64_t steps = 2 * (int64_t)n;
+    int64_t steps = 8 * (int64_t)n;
     int32_t i, j;
 
     for (i = 1; i < n; i++) {
@@ -1954,11 +1954,17 @@ static void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t ind
    the others are spare. */
 typedef struct eplb_p_replicas {
     int32_t      num_log, num_spare;
-    const float *load;   /* [num_log] of the experts; the caller's to set */
+
+    /* The experts; the caller's to set. */
+    const float    *load;  /* [num_log] */
+    const uint64_t *order; /* [num_log] by their loads, heaviest first; NULL: not known */
+
     int32_t     *count;  /* [num_log] replicas of each expert */
     int32_t     *expert; /* [num_spare] expert of each spare slot */
     int32_t     *rank;   /* [num_spare] which replica of its expert */
-    uint64_t    *bids;   /* [2, num_log] tournament of the experts' bids for the next slot, highest first */
+    int32_t     *leaf;   /* [num_log] of each bidder */
+    uint64_t    *bids;   /* [2, bidders] tournament of their bids for the next slot, highest first */
+    int32_t      num_bidders;
     size_t       bids_from; /* where in scratch they lie */
 } eplb_p_replicas;
 
@@ -1970,6 +1976,7 @@ static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     r.count     = EPLB_P_TAKE(a, int32_t, num_log);
     r.expert    = EPLB_P_TAKE(a, int32_t, num_phy); /* so that fewer experts never need more scratch */
     r.rank      = EPLB_P_TAKE(a, int32_t, num_phy);
+    r.leaf      = a->base ? r.rank + r.num_spare : NULL;
     r.bids_from = a->used;
     r.bids      = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
@@ -1980,11 +1987,33 @@ EPLB_P_HD int eplb_p_at_cap(int32_t count, int32_t max_replicas)
     return max_replicas > 0 && count >= max_replicas;
 }
 
-/* An expert's place in the tournament for the next slot: behind all others once it is at its cap. */
+/* An expert's key in the tournament for the next slot: behind all others once it is at its cap. */
 static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, int32_t max_replicas)
 {
     if (eplb_p_at_cap(r->count[e], max_replicas)) return EPLB_P_LAST;
     return eplb_p_heavy_first(eplb_p_bid(r->load[e], r->count[e], method), e);
+}
+
+/* The experts that may get spare slots: of S spare slots, those among the S heaviest. Before each is given,
+   fewer than S are; so one of these experts has got none yet, and its bid, its load, stands before that of any
+   that is not among them. */
+static void eplb_p_invite(eplb_p_replicas *r)
+{
+    int32_t i;
+
+    r->num_bidders = r->order && r->num_spare < r->num_log ? r->num_spare : r->num_log;
+    for (i = 0; i < r->num_bidders; i++) r->leaf[r->order ? eplb_p_index(r->order[i]) : i] = i;
+}
+
+/* Their bids to begin with. */
+static void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replicas)
+{
+    int32_t i;
+    for (i = 0; i < r->num_bidders; i++) {
+        int32_t e = r->order ? eplb_p_index(r->order[i]) : i;
+        r->bids[r->num_bidders + i] = eplb_p_bid_key(r, e, method, max_replicas);
+    }
+    eplb_p_tournament_start(r->bids, r->num_bidders);
 }
 
 /* A spare slot goes to the expert whose key is the highest bid. Returns the next highest. */
@@ -1996,11 +2025,11 @@ static inline uint64_t eplb_p_give_slot(eplb_p_replicas *r, int32_t slot, uint64
     EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
     r->expert[slot] = e;
     r->rank[slot]   = r->count[e]++;
-    return eplb_p_tournament_replay(r->bids, r->num_log, e, eplb_p_bid_key(r, e, method, max_replicas));
+    return eplb_p_tournament_replay(r->bids, r->num_bidders, r->leaf[e],
+                                    eplb_p_bid_key(r, e, method, max_replicas));
 }
 
-/* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid, by the leaves
-   of bids. */
+/* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid. */
 static void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t last, int method,
                               int32_t max_replicas)
 {
@@ -2009,7 +2038,7 @@ static void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t 
     int32_t slot;
 
     if (first == last) return;
-    eplb_p_tournament_start(r.bids, r.num_log);
+    eplb_p_open_bids(&r, method, max_replicas);
     highest = r.bids[1];
     for (slot = first; slot < last; slot++)
         highest = eplb_p_give_slot(&r, slot, highest, method, max_replicas);
@@ -2073,15 +2102,10 @@ static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
 {
     int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), e, step;
 
-    for (e = 0; e < r->num_log; e++) {
-        r->count[e] = 1;
-        r->bids[r->num_log + e] = eplb_p_heavy_first(r->load[e], e); /* what an expert bids with one */
-    }
+    for (e = 0; e < r->num_log; e++) r->count[e] = 1;
+    eplb_p_invite(r);
     eplb_p_give_slots(r, 0, spare - tenth, EPLB_P_DHONDT, max_replicas);
     if (replication != EPLB_REPLICATE_HYBRID) return;
-
-    for (e = 0; e < r->num_log; e++)
-        r->bids[r->num_log + e] = eplb_p_bid_key(r, e, EPLB_P_SAINTE_LAGUE, max_replicas);
     eplb_p_give_slots(r, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
     for (step = 0; step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
 }
@@ -2209,8 +2233,7 @@ static int eplb_p_is_plain_lpt(const eplb_packing *how)
 
 static void eplb_p_order_items(eplb_p_packer *p)
 {
-    eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->n);
-    p->order = p->true_order;
+    if (p->room > 1) eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->n);
 }
 
 /* The order of candidate c > 0. Item i draws word i of the packing. */
@@ -3053,6 +3076,7 @@ static void eplb_p_pack_singly(eplb_p_packer *p)
     }
 }
 
+/* By true_order, which is there already. */
 static void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
 {
     int32_t candidates = p->how->num_candidates, c;
@@ -3062,7 +3086,7 @@ static void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
         return;
     }
     if (candidates <= 1) p->pack_of = p->pack_index;
-    eplb_p_order_items(p);
+    p->order = p->true_order;
     for (c = 0; c == 0 || c < candidates; c++) {
         if (c > 0) eplb_p_perturb_order(p, seed, stage, c);
         eplb_p_pack_initially(p);
@@ -3140,7 +3164,18 @@ static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_shape *shape)
     n.packer.weight       = n.slot_load;
     n.packer.pack_index   = n.slot_gpu;
     n.packer.rank_in_pack = n.slot_rank;
+    if (a->base) {
+        n.replicas.order = n.packer.true_order + n.replicas.num_spare;
+        n.replicas.bids  = n.packer.spare;
+    }
     return n;
+}
+
+/* load of the replicas -> their order, which is where the last slots' will be. */
+static void eplb_p_order_node(eplb_p_node *n)
+{
+    const eplb_p_replicas *r = &n->replicas;
+    eplb_p_sort_loads(r->load, n->packer.true_order + r->num_spare, n->packer.spare, r->num_log);
 }
 
 /* replicas -> logcnt, slot_load of node k. Slot i holds expert i, who shares its load with the spare slots
@@ -3160,6 +3195,47 @@ static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, int32_t k)
         n->slot_load[e]              = n->slot_load[r->num_log + i];
         if (r->count[e] > l->most_replicas) l->most_replicas = r->count[e];
     }
+}
+
+/* The experts that have spare slots, by the load of their replicas, heaviest first. Returns how many. */
+static int32_t eplb_p_order_replicated(const eplb_p_node *n, uint64_t *key)
+{
+    const eplb_p_replicas *r = &n->replicas;
+    int32_t num = 0, i;
+
+    for (i = 0; i < r->num_spare; i++)
+        if (r->rank[i] == 1) key[num++] = eplb_p_heavy_first(n->slot_load[r->expert[i]], r->expert[i]);
+    if (!eplb_p_insert_few(key, num)) eplb_p_sort(key, key + num, num);
+    return num;
+}
+
+/* order of the experts, slot_load -> order of the slots. What has spare slots leaves its place in the order of
+   the experts for one further back, with them. All of these places are before that of the first slot of some
+   lighter expert, so the order is made where the experts' lies, S places before it, and once the last replicas
+   have found their place what follows has stood in its own from the start: S replicas more are before it. Only
+   among equals may they stand otherwise than by slot, which is put right. */
+static void eplb_p_order_slots(eplb_p_node *n)
+{
+    const eplb_p_replicas *r = &n->replicas;
+    uint64_t *order = n->packer.true_order, *replicated = n->packer.spare;
+    int32_t *first = n->slot_gpu; /* place of each such expert's slots; free until slots are packed */
+    int32_t num = eplb_p_order_replicated(n, replicated), next = 0, end = 0, e, i;
+
+    for (i = 0; i < num; i++) {
+        for (; next < r->num_log && r->order[next] <= replicated[i]; next++)
+            if (r->count[eplb_p_index(r->order[next])] == 1) order[end++] = r->order[next];
+        e        = eplb_p_index(replicated[i]);
+        first[e] = end;
+        end += r->count[e];
+    }
+    EPLB_ASSERT(end == (num > 0 ? next + r->num_spare : 0));
+    for (i = 0; i < num; i++) order[first[eplb_p_index(replicated[i])]] = replicated[i];
+    for (i = 0; i < r->num_spare; i++) {
+        e = r->expert[i];
+        order[first[e] + r->rank[i]] = eplb_p_heavy_first(n->slot_load[e], r->num_log + i);
+    }
+    while (num > 0 && end < r->num_log + r->num_spare && order[end] >> 32 == replicated[num - 1] >> 32) end++;
+    if (!eplb_p_insert_few(order, end)) eplb_p_sort(order, replicated, end);
 }
 
 /* slot_gpu, slot_rank -> node k's part of the layer's plan. */
@@ -4274,6 +4350,7 @@ static void eplb_p_place_groups(eplb_p_planner *p)
     eplb_p_enter_phase(&p->shared, p->groups_bytes);
     eplb_p_weigh_groups(&p->layer, &p->groups);
     p->groups.packer.row = (uint32_t)p->layer.index;
+    eplb_p_order_items(&p->groups.packer);
     eplb_p_pack(&p->groups.packer, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
     eplb_p_order_experts(&p->groups, &p->layer);
 }
@@ -4288,8 +4365,10 @@ static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
     eplb_p_enter_phase(&p->shared, p->node_bytes);
     node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
     node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
+    eplb_p_order_node(node);
     eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
     eplb_p_share_load(node, &p->layer, k);
+    eplb_p_order_slots(node);
     eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
     eplb_p_place_slots(node, &p->layer, k);
 }
@@ -4919,6 +4998,7 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
         packer.row          = (uint32_t)row;
         packer.pack_index   = pack_index + at;
         packer.rank_in_pack = rank_in_pack ? rank_in_pack + at : rank_unwanted;
+        eplb_p_order_items(&packer);
         eplb_p_pack(&packer, seed, EPLB_P_DRAW_GPUS);
     }
     return EPLB_OK;
