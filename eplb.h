@@ -40,9 +40,6 @@
                             not under 8; the same wherever included
      EPLB_NO_SIMD           no vector instructions: the same plans, a little later; with
                             EPLB_IMPLEMENTATION
-     EPLB_NO_DISPATCH       none but those of the target, so that nothing is asked about the processor
-                            at run time (of __cpu_model, which comes with gcc and clang on x86-64);
-                            with EPLB_IMPLEMENTATION
      EPLB_ALLOW_FAST_MATH   compile under -ffast-math all the same: bad loads are still refused,
                             but plans may differ from other builds; with EPLB_IMPLEMENTATION
 
@@ -561,17 +558,12 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 #define EPLB_ASSERT(x) ((void)0)
 #endif
 
-/* Vectors of four that are part of the target, and on x86-64 of eight where the processor has them, which
-   takes no flag. Not in freestanding builds: the compilers' own headers for them may include libc's. */
+/* Vectors of four that are part of the target. Not in freestanding builds: the compilers' own headers for them
+   may include libc's. */
 #if !defined(EPLB_NO_SIMD) && !defined(__CUDACC__) && __STDC_HOSTED__
 #if defined(__SSE2__)
 #define EPLB_P_SSE2
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(EPLB_NO_DISPATCH)
-#define EPLB_P_AVX2
-#include <immintrin.h>
-#else
 #include <emmintrin.h>
-#endif
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #define EPLB_P_NEON
 #include <arm_neon.h>
@@ -765,11 +757,12 @@ static inline float eplb_p_vector_largest(eplb_p_vector a)
 }
 
 typedef __m128i eplb_p_ints; /* the bits of loads, and counts */
-static inline eplb_p_ints eplb_p_ints_set(int32_t a, int32_t b, int32_t c, int32_t d)
+static inline eplb_p_ints eplb_p_ints_of(int32_t x) { return _mm_set1_epi32(x); }
+static inline eplb_p_ints eplb_p_ints_at(const int32_t *from)
 {
-    return _mm_setr_epi32(a, b, c, d);
+    return _mm_loadu_si128((const __m128i *)(const void *)from);
 }
-static inline eplb_p_ints eplb_p_ints_at(const float *from) { return _mm_castps_si128(_mm_loadu_ps(from)); }
+static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return _mm_castps_si128(_mm_loadu_ps(from)); }
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { _mm_storeu_si128((__m128i *)(void *)to, a); }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
@@ -809,11 +802,9 @@ static inline float eplb_p_vector_smallest(eplb_p_vector a) { return vminvq_f32(
 static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
 
 typedef int32x4_t eplb_p_ints; /* the bits of loads, and counts */
-static inline eplb_p_ints eplb_p_ints_set(int32_t a, int32_t b, int32_t c, int32_t d)
-{
-    return vsetq_lane_s32(d, vsetq_lane_s32(c, vsetq_lane_s32(b, vdupq_n_s32(a), 1), 2), 3);
-}
-static inline eplb_p_ints eplb_p_ints_at(const float *from) { return vreinterpretq_s32_f32(vld1q_f32(from)); }
+static inline eplb_p_ints eplb_p_ints_of(int32_t x) { return vdupq_n_s32(x); }
+static inline eplb_p_ints eplb_p_ints_at(const int32_t *from) { return vld1q_s32(from); }
+static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return vreinterpretq_s32_f32(vld1q_f32(from)); }
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { vst1q_s32(to, a); }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
@@ -2268,58 +2259,68 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
 #define EPLB_P_MOST_RANKED 128 /* packs; ranking more takes longer than a tournament */
 
-/* How many of these four come before each of a block of packs. */
-static inline eplb_p_ints eplb_p_count_before(eplb_p_ints count, eplb_p_ints load, eplb_p_ints four)
+/* Two blocks of packs are compared by turning the one so that each of its packs meets each of the other. Where
+   it stands before the other, it also comes before equals: there it is compared with what is 1 more. Within a
+   block that holds for what has come round from its start. */
+static const int32_t eplb_p_come_round[2 * EPLB_P_VECTOR] = {0, 0, 0, 0, 1, 1, 1, 1};
+
+/* count + how many of these four are less than each of own. */
+static inline eplb_p_ints eplb_p_count_four(eplb_p_ints count, eplb_p_ints four, eplb_p_ints own)
 {
-    count = eplb_p_ints_count_less(count, four, load);
+    count = eplb_p_ints_count_less(count, four, own);
     four  = eplb_p_ints_turned(four);
-    count = eplb_p_ints_count_less(count, four, load);
+    count = eplb_p_ints_count_less(count, four, own);
     four  = eplb_p_ints_turned(four);
-    count = eplb_p_ints_count_less(count, four, load);
+    count = eplb_p_ints_count_less(count, four, own);
     four  = eplb_p_ints_turned(four);
-    return eplb_p_ints_count_less(count, four, load);
+    return eplb_p_ints_count_less(count, four, own);
 }
 
-/* rank [EPLB_P_VECTOR] of the packs from `first` on among all, by the bits of their loads, in which those with
-   a lower index also come before equals. */
-static inline void eplb_p_rank_packs(const float *load, int32_t m, int32_t first, int32_t *rank)
+/* rank [m] = how many packs come before each, by the bits of their loads, then by index. */
+static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
 {
-    eplb_p_ints own = eplb_p_ints_at(load + first), count = eplb_p_ints_set(0, 0, 0, 0), turned = own;
-    eplb_p_ints not_less = eplb_p_ints_add(own, eplb_p_ints_set(1, 1, 1, 1));
-    int32_t i;
+    int32_t pack, i;
 
-    for (i = 0; i < first; i += EPLB_P_VECTOR)
-        count = eplb_p_count_before(count, not_less, eplb_p_ints_at(load + i));
-    for (i += EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
-        count = eplb_p_count_before(count, own, eplb_p_ints_at(load + i));
-    turned = eplb_p_ints_turned(turned);
-    count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_set(0, 0, 0, 1)));
-    turned = eplb_p_ints_turned(turned);
-    count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_set(0, 0, 1, 1)));
-    turned = eplb_p_ints_turned(turned);
-    count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_set(0, 1, 1, 1)));
-    eplb_p_ints_to(rank, count);
+    for (pack = 0; pack < m; pack += EPLB_P_VECTOR) {
+        eplb_p_ints own = eplb_p_ints_bits(load + pack), turned = own, count = eplb_p_ints_of(0);
+        eplb_p_ints more = eplb_p_ints_add(own, eplb_p_ints_of(1));
+        for (i = 0; i < pack; i += EPLB_P_VECTOR) 
+            count = eplb_p_count_four(count, eplb_p_ints_bits(load + i), more);
+        for (i = 1; i < EPLB_P_VECTOR; i++) {
+            turned = eplb_p_ints_turned(turned);
+            more   = eplb_p_ints_add(own, eplb_p_ints_at(eplb_p_come_round + i));
+            count  = eplb_p_ints_count_less(count, turned, more);
+        }
+        for (i = pack + EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
+            count = eplb_p_count_four(count, eplb_p_ints_bits(load + i), own);
+        eplb_p_ints_to(rank + pack, count);
+    }
 }
 
-/* Each pack is given the item of its rank, as if all were served: with [m] = its load with that. Of items
-   that are not, this is written again when they are. Returns the least of these loads, and of which pack's
-   load without an item is the largest. */
-static inline float eplb_p_deal(const eplb_p_packer *p, int32_t position, const float *load, float *with,
-                                float *heaviest)
+/* The item at a position is given to a pack. If that is not served, this is written again once another is.
+   Returns the item's load. */
+static inline float eplb_p_deal(const eplb_p_packer *p, int32_t position, int32_t pack)
+{
+    int32_t item = eplb_p_item_at(p, position);
+    p->pack_of[item]      = pack;
+    p->rank_in_pack[item] = p->fill[pack];
+    return p->weight[item];
+}
+
+/* Each pack is given the item of its rank, as if all were served: with [m] = its load with that. Returns the
+   least of these; heaviest = the largest load of a pack without. */
+static inline float eplb_p_deal_round(const eplb_p_packer *p, int32_t position, const float *load,
+                                      const int32_t *rank, float *with, float *heaviest)
 {
     eplb_p_vector least = eplb_p_vector_of(FLT_MAX), most = eplb_p_vector_of(0.0f);
-    int32_t rank[EPLB_P_VECTOR], item[EPLB_P_VECTOR], pack, i;
+    int32_t pack;
 
     for (pack = 0; pack < p->m; pack += EPLB_P_VECTOR) {
         eplb_p_vector own = eplb_p_vector_at(load + pack), sum;
-        eplb_p_rank_packs(load, p->m, pack, rank);
-        for (i = 0; i < EPLB_P_VECTOR; i++) {
-            item[i] = eplb_p_item_at(p, position + rank[i]);
-            p->pack_of[item[i]]      = pack + i;
-            p->rank_in_pack[item[i]] = p->fill[pack + i];
-        }
-        sum = eplb_p_vector_add(own, eplb_p_vector_set(p->weight[item[0]], p->weight[item[1]],
-                                                       p->weight[item[2]], p->weight[item[3]]));
+        sum = eplb_p_vector_add(own, eplb_p_vector_set(eplb_p_deal(p, position + rank[pack], pack),
+                                                       eplb_p_deal(p, position + rank[pack + 1], pack + 1),
+                                                       eplb_p_deal(p, position + rank[pack + 2], pack + 2),
+                                                       eplb_p_deal(p, position + rank[pack + 3], pack + 3)));
         least = eplb_p_vector_min(least, sum);
         most  = eplb_p_vector_max(most, own);
         eplb_p_vector_to(with + pack, sum);
@@ -2347,12 +2348,13 @@ static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer)
 {
     eplb_p_packer p = *packer; /* a copy's pointers stay in registers */
     float *load = (float *)(void *)p.spare, *with = load + p.m, *swap, heaviest, x;
-    int32_t position = 0, served = p.m, most_filled = 0, pack;
+    int32_t *rank = (int32_t *)(void *)(with + p.m), position = 0, served = p.m, most_filled = 0, pack;
 
     if (p.m % EPLB_P_VECTOR != 0 || p.m > EPLB_P_MOST_RANKED) return 0;
     for (pack = 0; pack < p.m; pack++) load[pack] = 0.0f;
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
-        x = eplb_p_deal(&p, position, load, with, &heaviest);
+        eplb_p_rank_packs(load, p.m, rank);
+        x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
         most_filled++;
         if (heaviest < x && most_filled < p.room) {
             for (pack = 0; pack < p.m; pack++) p.fill[pack]++;
@@ -2504,32 +2506,6 @@ static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, cons
 #endif
 }
 
-#if defined(EPLB_P_AVX2)
-/* eplb_p_largest_gain for num_v of 8 or more: two blocks of eight at a time, the last ones overlapping. */
-__attribute__((target("avx2"))) static float eplb_p_largest_gain_avx2(const float *u_load, int32_t num_u,
-                                                                      const float *v_load, int32_t num_v,
-                                                                      float D)
-{
-    __m256 most = _mm256_setzero_ps(), Ds = _mm256_set1_ps(D);
-    __m128 half;
-    int32_t u, v, last = num_v - 8;
-
-    for (v = 0; v < num_v; v += 16) {
-        __m256 vs = _mm256_loadu_ps(v_load + (v < last ? v : last));
-        __m256 more_vs = _mm256_loadu_ps(v_load + (v + 8 < last ? v + 8 : last));
-        for (u = 0; u < num_u; u++) {
-            __m256 us = _mm256_set1_ps(u_load[u]);
-            __m256 d = _mm256_sub_ps(us, vs), e = _mm256_sub_ps(us, more_vs);
-            d    = _mm256_min_ps(d, _mm256_sub_ps(Ds, d));
-            e    = _mm256_min_ps(e, _mm256_sub_ps(Ds, e));
-            most = _mm256_max_ps(most, _mm256_max_ps(d, e));
-        }
-    }
-    half = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
-    return eplb_p_vector_largest(half);
-}
-#endif
-
 /* How many loads of a row are searched: whole vectors, where there are any. */
 static int32_t eplb_p_row(const eplb_p_packer *p)
 {
@@ -2550,10 +2526,6 @@ static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t lig
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
 
-#if defined(EPLB_P_AVX2)
-    if (p->stride >= 8 && __builtin_cpu_supports("avx2"))
-        return eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
-#endif
     return eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
 }
 
@@ -5283,7 +5255,6 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 }
 
 #undef EPLB_P_SSE2
-#undef EPLB_P_AVX2
 #undef EPLB_P_NEON
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
