@@ -2257,7 +2257,7 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
    round. Where packs are about as even as items, which they soon are, a round serves them all. */
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-#define EPLB_P_MOST_RANKED 128 /* packs; ranking more takes longer than a tournament */
+#define EPLB_P_MOST_RANKED 64 /* packs; ranking more takes longer than a tournament */
 
 /* Two blocks of packs are compared by turning the one so that each of its packs meets each of the other. Where
    it stands before the other, it also comes before equals: there it is compared with what is 1 more. Within a
@@ -2343,15 +2343,15 @@ static int32_t eplb_p_serve(eplb_p_packer *p, float x, float *load, const float 
     return served;
 }
 
-/* Rounds, while they serve most packs. Returns how many items have been packed. */
-static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer)
+/* Rounds from a position on, while they serve most packs. Returns the position reached. */
+static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
 {
     eplb_p_packer p = *packer; /* a copy's pointers stay in registers */
     float *load = (float *)(void *)p.spare, *with = load + p.m, *swap, heaviest, x;
-    int32_t *rank = (int32_t *)(void *)(with + p.m), position = 0, served = p.m, most_filled = 0, pack;
+    int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
 
-    if (p.m % EPLB_P_VECTOR != 0 || p.m > EPLB_P_MOST_RANKED) return 0;
-    for (pack = 0; pack < p.m; pack++) load[pack] = 0.0f;
+    if (p.m % EPLB_P_VECTOR != 0 || p.m > EPLB_P_MOST_RANKED) return position;
+    eplb_p_copy_loads(load, p.pack_load, p.m);
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
         eplb_p_rank_packs(load, p.m, rank);
         x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
@@ -2371,13 +2371,30 @@ static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer)
     return position;
 }
 #else
-static int32_t eplb_p_lpt_rounds(eplb_p_packer *p) { return (void)p, 0; }
+static int32_t eplb_p_lpt_rounds(eplb_p_packer *p, int32_t position) { return (void)p, position; }
 #endif
 
-/* The key by which a pack competes for the next item: behind all others once it is full. */
-static uint64_t eplb_p_pack_key(const eplb_p_packer *p, int32_t pack)
+/* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on: behind
+   all others once it is full. */
+static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
 {
-    return p->fill[pack] < p->room ? eplb_p_light_first(p->pack_load[pack], pack) : EPLB_P_LAST;
+    p->pack_of[item]      = pack;
+    p->pack_load[pack]    = pack_load;
+    p->rank_in_pack[item] = p->fill[pack];
+    return ++p->fill[pack] < p->room ? eplb_p_light_first(pack_load, pack) : EPLB_P_LAST;
+}
+
+/* The first round: while items weigh something they go to one empty pack after the other. Returns how many. */
+static int32_t eplb_p_lpt_first_round(eplb_p_packer *p)
+{
+    int32_t pack;
+
+    for (pack = 0; pack < p->m; pack++) {
+        int32_t item = eplb_p_item_at(p, pack);
+        if (!(p->weight[item] > 0.0f)) break;
+        eplb_p_put(p, item, pack, p->weight[item]);
+    }
+    return pack;
 }
 
 /* The items from a position on, one by one: the packs compete in a tournament of 2 m keys in spare, as n is
@@ -2385,25 +2402,24 @@ static uint64_t eplb_p_pack_key(const eplb_p_packer *p, int32_t pack)
 static void eplb_p_lpt_steps(eplb_p_packer *packer, int32_t position)
 {
     eplb_p_packer p = *packer;
-    uint64_t lightest;
+    uint64_t *key = p.spare + p.m, lightest;
     int32_t pack;
 
-    for (pack = 0; pack < p.m; pack++) p.spare[p.m + pack] = eplb_p_pack_key(&p, pack);
+    for (pack = 0; pack < p.m; pack++)
+        key[pack] = p.fill[pack] < p.room ? eplb_p_light_first(p.pack_load[pack], pack) : EPLB_P_LAST;
     eplb_p_tournament_start(p.spare, p.m);
-    lightest = p.m > 1 ? p.spare[1] : p.spare[p.m];
-    for (; position < p.n; position++) {
+    for (lightest = p.spare[1]; position < p.n; position++) {
         int32_t item = eplb_p_item_at(&p, position);
-        pack = eplb_p_index(lightest);
-        p.pack_of[item]      = pack;
-        p.rank_in_pack[item] = p.fill[pack]++;
-        p.pack_load[pack]    = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p.weight[item]);
-        lightest = eplb_p_tournament_replay(p.spare, p.m, pack, eplb_p_pack_key(&p, pack));
+        float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p.weight[item]);
+        pack     = eplb_p_index(lightest);
+        lightest = eplb_p_tournament_replay(p.spare, p.m, pack, eplb_p_put(&p, item, pack, load));
     }
 }
 
 static void eplb_p_pack_lpt(eplb_p_packer *p)
 {
-    int32_t packed = eplb_p_lpt_rounds(p);
+    int32_t packed = eplb_p_lpt_first_round(p);
+    if (packed == p->m) packed = eplb_p_lpt_rounds(p, packed);
     if (packed < p->n) eplb_p_lpt_steps(p, packed);
 }
 
