@@ -1954,6 +1954,7 @@ typedef struct eplb_p_replicas {
     int32_t     *expert; /* [num_spare] expert of each spare slot */
     int32_t     *rank;   /* [num_spare] which replica of its expert */
     int32_t     *leaf;   /* [num_log] of each bidder */
+    float       *next;   /* [num_log] what each bidder bids after its next slot */
     uint64_t    *bids;   /* [2, bidders] tournament of their bids for the next slot, highest first */
     int32_t      num_bidders;
     size_t       bids_from; /* where in scratch they lie */
@@ -1965,9 +1966,10 @@ static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     r.num_log   = num_log;
     r.num_spare = num_phy - num_log;
     r.count     = EPLB_P_TAKE(a, int32_t, num_log);
-    r.expert    = EPLB_P_TAKE(a, int32_t, num_phy); /* so that fewer experts never need more scratch */
-    r.rank      = EPLB_P_TAKE(a, int32_t, num_phy);
-    r.leaf      = a->base ? r.rank + r.num_spare : NULL;
+    r.expert    = EPLB_P_TAKE(a, int32_t, num_phy - num_log);
+    r.rank      = EPLB_P_TAKE(a, int32_t, num_phy - num_log);
+    r.leaf      = EPLB_P_TAKE(a, int32_t, num_log);
+    r.next      = EPLB_P_TAKE(a, float, num_log);
     r.bids_from = a->used;
     r.bids      = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
@@ -2003,36 +2005,32 @@ static void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replica
     for (i = 0; i < r->num_bidders; i++) {
         int32_t e = r->order ? eplb_p_index(r->order[i]) : i;
         r->bids[r->num_bidders + i] = eplb_p_bid_key(r, e, method, max_replicas);
+        r->next[e]                  = eplb_p_bid(r->load[e], r->count[e] + 1, method);
     }
     eplb_p_tournament_start(r->bids, r->num_bidders);
 }
 
-/* A spare slot goes to the expert whose key is the highest bid. Returns the next highest. */
-static inline uint64_t eplb_p_give_slot(eplb_p_replicas *r, int32_t slot, uint64_t highest, int method,
-                                        int32_t max_replicas)
-{
-    int32_t e = eplb_p_index(highest);
-
-    EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
-    r->expert[slot] = e;
-    r->rank[slot]   = r->count[e]++;
-    return eplb_p_tournament_replay(r->bids, r->num_bidders, r->leaf[e],
-                                    eplb_p_bid_key(r, e, method, max_replicas));
-}
-
-/* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid. */
+/* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid. Its next bid is there
+   already, so that nothing waits for the division. */
 static void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t last, int method,
                               int32_t max_replicas)
 {
     eplb_p_replicas r = *replicas; /* a copy's pointers stay in registers */
-    uint64_t highest;
-    int32_t slot;
+    uint64_t highest, key;
+    int32_t slot, e;
 
     if (first == last) return;
     eplb_p_open_bids(&r, method, max_replicas);
-    highest = r.bids[1];
-    for (slot = first; slot < last; slot++)
-        highest = eplb_p_give_slot(&r, slot, highest, method, max_replicas);
+    for (slot = first, highest = r.bids[1]; slot < last; slot++) {
+        EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
+        e   = eplb_p_index(highest);
+        key = eplb_p_heavy_first(r.next[e], e);
+        r.expert[slot] = e;
+        r.rank[slot]   = r.count[e]++;
+        if (eplb_p_at_cap(r.count[e], max_replicas)) key = EPLB_P_LAST;
+        highest   = eplb_p_tournament_replay(r.bids, r.num_bidders, r.leaf[e], key);
+        r.next[e] = eplb_p_bid(r.load[e], r.count[e] + 1, method);
+    }
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`. */
@@ -3132,6 +3130,12 @@ static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
     }
 }
 
+/* With more spare slots than one for so many experts it takes longer to merge them into the order of the experts
+   than to sort all slots. */
+#ifndef EPLB_P_FEW_SPARE
+#define EPLB_P_FEW_SPARE 4
+#endif
+
 typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs */
     eplb_p_replicas replicas; /* by the experts' place in mlog */
     float   *slot_load;       /* [node_slots] */
@@ -3152,18 +3156,18 @@ static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_shape *shape)
     n.packer.weight       = n.slot_load;
     n.packer.pack_index   = n.slot_gpu;
     n.packer.rank_in_pack = n.slot_rank;
-    if (a->base) {
+    if (a->base && n.replicas.num_spare <= n.replicas.num_log / EPLB_P_FEW_SPARE) {
         n.replicas.order = n.packer.true_order + n.replicas.num_spare;
-        n.replicas.bids  = n.packer.spare;
+        n.replicas.bids  = n.packer.spare; /* not over that order */
     }
     return n;
 }
 
-/* load of the replicas -> their order, which is where the last slots' will be. */
+/* load of the node's experts -> their order, where the last slots' will be; if that is asked for. */
 static void eplb_p_order_node(eplb_p_node *n)
 {
     const eplb_p_replicas *r = &n->replicas;
-    eplb_p_sort_loads(r->load, n->packer.true_order + r->num_spare, n->packer.spare, r->num_log);
+    if (r->order) eplb_p_sort_loads(r->load, n->packer.true_order + r->num_spare, n->packer.spare, r->num_log);
 }
 
 /* replicas -> logcnt, slot_load of node k. Slot i holds expert i, who shares its load with the spare slots
@@ -3207,8 +3211,13 @@ static void eplb_p_order_slots(eplb_p_node *n)
     const eplb_p_replicas *r = &n->replicas;
     uint64_t *order = n->packer.true_order, *replicated = n->packer.spare;
     int32_t *first = n->slot_gpu; /* place of each such expert's slots; free until slots are packed */
-    int32_t num = eplb_p_order_replicated(n, replicated), next = 0, end = 0, e, i;
+    int32_t num, next = 0, end = 0, e, i;
 
+    if (!r->order) {
+        eplb_p_order_items(&n->packer);
+        return;
+    }
+    num = eplb_p_order_replicated(n, replicated);
     for (i = 0; i < num; i++) {
         for (; next < r->num_log && r->order[next] <= replicated[i]; next++)
             if (r->count[eplb_p_index(r->order[next])] == 1) order[end++] = r->order[next];
