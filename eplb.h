@@ -2255,7 +2255,8 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
    round. Where packs are about as even as items, which they soon are, a round serves them all. */
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-#define EPLB_P_MOST_RANKED 64 /* packs; ranking more takes longer than a tournament */
+#define EPLB_P_MOST_COUNTED 64 /* packs; more are ranked sooner by sorting */
+#define EPLB_P_SORTED_ROOM  4  /* of packs, from which on there is room to sort them in n keys */
 
 /* Two blocks of packs are compared by turning the one so that each of its packs meets each of the other. Where
    it stands before the other, it also comes before equals: there it is compared with what is 1 more. Within a
@@ -2293,6 +2294,15 @@ static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
             count = eplb_p_count_four(count, eplb_p_ints_bits(load + i), own);
         eplb_p_ints_to(rank + pack, count);
     }
+}
+
+/* The same by sorting. What is lighter is further below infinity; key holds 2 m, turned m. */
+static void eplb_p_rank_by_sorting(const float *load, int32_t m, int32_t *rank, float *turned, uint64_t *key)
+{
+    int32_t i;
+    for (i = 0; i < m; i++) turned[i] = eplb_p_from_bits(EPLB_P_INFINITY - eplb_p_bits_at(&load[i]));
+    eplb_p_sort_loads(turned, key, key + m, m);
+    for (i = 0; i < m; i++) rank[eplb_p_index(key[i])] = i;
 }
 
 /* The item at a position is given to a pack. If that is not served, this is written again once another is.
@@ -2348,10 +2358,13 @@ static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
     float *load = (float *)(void *)p.spare, *with = load + p.m, *swap, heaviest, x;
     int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
 
-    if (p.m % EPLB_P_VECTOR != 0 || p.m > EPLB_P_MOST_RANKED) return position;
+    if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_COUNTED && p.room < EPLB_P_SORTED_ROOM)) return position;
     eplb_p_copy_loads(load, p.pack_load, p.m);
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
-        eplb_p_rank_packs(load, p.m, rank);
+        if (p.m <= EPLB_P_MOST_COUNTED)
+            eplb_p_rank_packs(load, p.m, rank);
+        else
+            eplb_p_rank_by_sorting(load, p.m, rank, with, p.spare + 2 * p.m);
         x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
         most_filled++;
         if (heaviest < x && most_filled < p.room) {
