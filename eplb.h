@@ -835,6 +835,23 @@ static void eplb_p_copy_loads(float *to, const float *from, int32_t n)
     eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
 }
 
+/* to [n] = first, first + step, first + 2 step, .. */
+static void eplb_p_fill_ids(int32_t *to, int32_t first, int32_t step, int32_t n)
+{
+    int32_t i = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    int32_t start[EPLB_P_VECTOR];
+    eplb_p_ints ids, steps = eplb_p_ints_of(EPLB_P_VECTOR * step);
+    for (i = 0; i < EPLB_P_VECTOR; i++) start[i] = first + i * step;
+    ids = eplb_p_ints_at(start);
+    for (i = 0; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
+        eplb_p_ints_to(to + i, ids);
+        ids = eplb_p_ints_add(ids, steps);
+    }
+#endif
+    for (; i < n; i++) to[i] = first + i * step;
+}
+
 EPLB_P_HD int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
 
 /* Whether x is one of so many enumerators, which count from 0. */
@@ -1088,15 +1105,15 @@ static void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_value
 /* Move each key down to where it belongs, if that takes few steps. Returns whether it did. */
 static int eplb_p_insert_few(uint64_t *key, int32_t n)
 {
+    uint64_t *end = key + n, *at, *to;
     int64_t steps = 8 * (int64_t)n;
-    int32_t i, j;
 
-    for (i = 1; i < n; i++) {
-        uint64_t moving = key[i];
-        if (key[i - 1] < moving) continue;
-        for (j = i; j > 0 && key[j - 1] > moving; j--) key[j] = key[j - 1];
-        key[j] = moving;
-        steps -= i - j;
+    for (at = key + 1; at < end; at++) {
+        uint64_t moving = *at;
+        if (at[-1] < moving) continue;
+        for (to = at; to > key && to[-1] > moving; to--) *to = to[-1];
+        *to = moving;
+        steps -= at - to;
         if (steps < 0) return 0;
     }
     return 1;
@@ -1147,7 +1164,7 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
     for (i = 0; i < n; i++) {
         below = (top - eplb_p_bits_at(&load[i])) >> shift;
         low[below & mask]++;
-        high[below >> digit & mask]++;
+        high[below >> digit]++;
     }
     eplb_p_place_digits(low, high, num_values);
     for (i = 0; i < n; i++) {
@@ -1155,8 +1172,8 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
         spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
     }
     for (i = 0; i < n; i++) {
-        below = (top - ~(uint32_t)(spare[i] >> 32)) >> (shift + digit);
-        key[high[below & mask]++] = spare[i];
+        below = ((uint32_t)(spare[i] >> 32) + top + 1) >> shift >> digit; /* its upper half is ~bits: -1 - bits */
+        key[high[below]++] = spare[i];
     }
 }
 
@@ -2089,9 +2106,9 @@ static int32_t eplb_p_last_tenth(int32_t spare, int32_t replication)
 static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fixup_steps,
                              int32_t max_replicas)
 {
-    int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), e, step;
+    int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), step;
 
-    for (e = 0; e < r->num_log; e++) r->count[e] = 1;
+    eplb_p_fill_ids(r->count, 1, 0, r->num_log);
     eplb_p_invite(r);
     eplb_p_give_slots(r, 0, spare - tenth, EPLB_P_DHONDT, max_replicas);
     if (replication != EPLB_REPLICATE_HYBRID) return;
@@ -2281,15 +2298,16 @@ static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
     int32_t pack, i;
 
     for (pack = 0; pack < m; pack += EPLB_P_VECTOR) {
-        eplb_p_ints own = eplb_p_ints_bits(load + pack), turned = own, count = eplb_p_ints_of(0);
+        eplb_p_ints own = eplb_p_ints_bits(load + pack), turned, count = eplb_p_ints_of(0);
         eplb_p_ints more = eplb_p_ints_add(own, eplb_p_ints_of(1));
         for (i = 0; i < pack; i += EPLB_P_VECTOR) 
             count = eplb_p_count_four(count, eplb_p_ints_bits(load + i), more);
-        for (i = 1; i < EPLB_P_VECTOR; i++) {
-            turned = eplb_p_ints_turned(turned);
-            more   = eplb_p_ints_add(own, eplb_p_ints_at(eplb_p_come_round + i));
-            count  = eplb_p_ints_count_less(count, turned, more);
-        }
+        turned = eplb_p_ints_turned(own);
+        count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_at(eplb_p_come_round + 1)));
+        turned = eplb_p_ints_turned(turned);
+        count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_at(eplb_p_come_round + 2)));
+        turned = eplb_p_ints_turned(turned);
+        count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_at(eplb_p_come_round + 3)));
         for (i = pack + EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
             count = eplb_p_count_four(count, eplb_p_ints_bits(load + i), own);
         eplb_p_ints_to(rank + pack, count);
@@ -2368,7 +2386,8 @@ static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
         x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
         most_filled++;
         if (heaviest < x && most_filled < p.room) {
-            for (pack = 0; pack < p.m; pack++) p.fill[pack]++;
+            for (pack = 0; pack < p.m; pack += EPLB_P_VECTOR)
+                eplb_p_ints_to(p.fill + pack, eplb_p_ints_add(eplb_p_ints_at(p.fill + pack), eplb_p_ints_of(1)));
             swap = load;
             load = with;
             with = swap;
@@ -3133,12 +3152,11 @@ static void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
 /* node, rank of the groups -> mlog2log, mlog_load. */
 static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
 {
-    int32_t group_size = l->shape->group_size, group, i;
+    int32_t group_size = l->shape->group_size, group;
 
     for (group = 0; group < l->shape->num_groups; group++) {
         int32_t first = group * group_size, place = g->node[group] * l->shape->node_groups + g->rank[group];
-        int32_t *mlog2log = l->mlog2log + eplb_p_at(place, group_size, 0);
-        for (i = 0; i < group_size; i++) mlog2log[i] = first + i;
+        eplb_p_fill_ids(l->mlog2log + eplb_p_at(place, group_size, 0), first, 1, group_size);
         eplb_p_copy_loads(l->mlog_load + eplb_p_at(place, group_size, 0), l->size + first, group_size);
     }
 }
