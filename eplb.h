@@ -3226,8 +3226,10 @@ static int32_t eplb_p_order_replicated(const eplb_p_node *n, uint64_t *key)
     const eplb_p_replicas *r = &n->replicas;
     int32_t num = 0, i;
 
-    for (i = 0; i < r->num_spare; i++)
-        if (r->rank[i] == 1) key[num++] = eplb_p_heavy_first(n->slot_load[r->expert[i]], r->expert[i]);
+    for (i = 0; i < r->num_spare; i++) { /* without a branch, as it would be mispredicted */
+        key[num] = eplb_p_heavy_first(n->slot_load[r->expert[i]], r->expert[i]);
+        num += r->rank[i] == 1;
+    }
     if (!eplb_p_insert_few(key, num)) eplb_p_sort(key, key + num, num);
     return num;
 }
@@ -3250,8 +3252,10 @@ static void eplb_p_order_slots(eplb_p_node *n)
     }
     num = eplb_p_order_replicated(n, replicated);
     for (i = 0; i < num; i++) {
-        for (; next < r->num_log && r->order[next] <= replicated[i]; next++)
-            if (r->count[eplb_p_index(r->order[next])] == 1) order[end++] = r->order[next];
+        for (; next < r->num_log && r->order[next] <= replicated[i]; next++) {
+            order[end] = r->order[next];
+            end += r->count[eplb_p_index(r->order[next])] == 1;
+        }
         e        = eplb_p_index(replicated[i]);
         first[e] = end;
         end += r->count[e];
