@@ -1983,10 +1983,10 @@ static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     r.num_log   = num_log;
     r.num_spare = num_phy - num_log;
     r.count     = EPLB_P_TAKE(a, int32_t, num_log);
-    r.expert    = EPLB_P_TAKE(a, int32_t, num_phy - num_log);
-    r.rank      = EPLB_P_TAKE(a, int32_t, num_phy - num_log);
-    r.leaf      = EPLB_P_TAKE(a, int32_t, num_log);
-    r.next      = EPLB_P_TAKE(a, float, num_log);
+    r.expert    = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, and leaf behind rank, so that */
+    r.rank      = EPLB_P_TAKE(a, int32_t, num_phy); /* fewer experts never need more scratch */
+    r.next      = a->base ? (float *)(void *)(r.expert + r.num_spare) : NULL;
+    r.leaf      = a->base ? r.rank + r.num_spare : NULL;
     r.bids_from = a->used;
     r.bids      = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
