@@ -766,9 +766,9 @@ static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return _mm_castp
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { _mm_storeu_si128((__m128i *)(void *)to, a); }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
-static inline eplb_p_ints eplb_p_ints_count_less(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
 {
-    return _mm_sub_epi32(count, _mm_cmpgt_epi32(b, a)); /* which is -1 where it holds */
+    return _mm_add_epi32(count, _mm_cmpgt_epi32(a, b)); /* which is -1 where it holds */
 }
 #elif defined(EPLB_P_NEON)
 typedef float32x4_t eplb_p_vector;
@@ -808,9 +808,9 @@ static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return vreinterp
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { vst1q_s32(to, a); }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
-static inline eplb_p_ints eplb_p_ints_count_less(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
 {
-    return vsubq_s32(count, vreinterpretq_s32_u32(vcgtq_s32(b, a))); /* which is -1 where it holds */
+    return vaddq_s32(count, vreinterpretq_s32_u32(vcgtq_s32(a, b))); /* which is -1 where it holds */
 }
 #endif
 
@@ -2275,42 +2275,45 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
 #define EPLB_P_MOST_COUNTED 64 /* packs; more are ranked sooner by sorting */
 #define EPLB_P_SORTED_ROOM  4  /* of packs, from which on there is room to sort them in n keys */
 
-/* Two blocks of packs are compared by turning the one so that each of its packs meets each of the other. Where
-   it stands before the other, it also comes before equals: there it is compared with what is 1 more. Within a
-   block that holds for what has come round from its start. */
-static const int32_t eplb_p_come_round[2 * EPLB_P_VECTOR] = {0, 0, 0, 0, 1, 1, 1, 1};
+/* Two blocks of packs are compared by turning the one so that each of its packs meets each of the other. What
+   stands behind a pack also comes after it where they are equal: there it is compared with what is 1 less. Within
+   a block that holds for what has not come round from its start. */
+static const int32_t eplb_p_not_come_round[2 * EPLB_P_VECTOR] = {-1, -1, -1, -1, 0, 0, 0, 0};
 
-/* count + how many of these four are less than each of own. */
-static inline eplb_p_ints eplb_p_count_four(eplb_p_ints count, eplb_p_ints four, eplb_p_ints own)
+/* rank, but for those of these four that are above each of own. */
+static inline eplb_p_ints eplb_p_but_for_four(eplb_p_ints rank, eplb_p_ints four, eplb_p_ints own)
 {
-    count = eplb_p_ints_count_less(count, four, own);
-    four  = eplb_p_ints_turned(four);
-    count = eplb_p_ints_count_less(count, four, own);
-    four  = eplb_p_ints_turned(four);
-    count = eplb_p_ints_count_less(count, four, own);
-    four  = eplb_p_ints_turned(four);
-    return eplb_p_ints_count_less(count, four, own);
+    eplb_p_ints second = eplb_p_ints_turned(four), third = eplb_p_ints_turned(second);
+    rank = eplb_p_ints_but_above(rank, four, own);
+    rank = eplb_p_ints_but_above(rank, second, own);
+    rank = eplb_p_ints_but_above(rank, third, own);
+    return eplb_p_ints_but_above(rank, eplb_p_ints_turned(third), own);
 }
 
-/* rank [m] = how many packs come before each, by the bits of their loads, then by index. */
+/* The same for the four themselves. */
+static inline eplb_p_ints eplb_p_but_for_block(eplb_p_ints rank, eplb_p_ints own)
+{
+    const int32_t *less = eplb_p_not_come_round;
+    eplb_p_ints second = eplb_p_ints_turned(own), third = eplb_p_ints_turned(second);
+    rank = eplb_p_ints_but_above(rank, second, eplb_p_ints_add(own, eplb_p_ints_at(less + 1)));
+    rank = eplb_p_ints_but_above(rank, third, eplb_p_ints_add(own, eplb_p_ints_at(less + 2)));
+    return eplb_p_ints_but_above(rank, eplb_p_ints_turned(third), eplb_p_ints_add(own, eplb_p_ints_at(less + 3)));
+}
+
+/* rank [m] = how many packs come before each, by the bits of their loads, then by index: all but those that come
+   after, and itself. */
 static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
 {
     int32_t pack, i;
 
     for (pack = 0; pack < m; pack += EPLB_P_VECTOR) {
-        eplb_p_ints own = eplb_p_ints_bits(load + pack), turned, count = eplb_p_ints_of(0);
-        eplb_p_ints more = eplb_p_ints_add(own, eplb_p_ints_of(1));
-        for (i = 0; i < pack; i += EPLB_P_VECTOR) 
-            count = eplb_p_count_four(count, eplb_p_ints_bits(load + i), more);
-        turned = eplb_p_ints_turned(own);
-        count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_at(eplb_p_come_round + 1)));
-        turned = eplb_p_ints_turned(turned);
-        count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_at(eplb_p_come_round + 2)));
-        turned = eplb_p_ints_turned(turned);
-        count  = eplb_p_ints_count_less(count, turned, eplb_p_ints_add(own, eplb_p_ints_at(eplb_p_come_round + 3)));
-        for (i = pack + EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
-            count = eplb_p_count_four(count, eplb_p_ints_bits(load + i), own);
-        eplb_p_ints_to(rank + pack, count);
+        eplb_p_ints own = eplb_p_ints_bits(load + pack), less = eplb_p_ints_add(own, eplb_p_ints_of(-1));
+        eplb_p_ints before = eplb_p_ints_of(m - 1);
+        for (i = 0; i < pack; i += EPLB_P_VECTOR)
+            before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), own);
+        for (i += EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
+            before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), less);
+        eplb_p_ints_to(rank + pack, eplb_p_but_for_block(before, own));
     }
 }
 
