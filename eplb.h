@@ -2263,13 +2263,14 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
 
 /* pack: initial, LPT in rounds
 
-   Each item in turn goes to the lightest pack that has room. With the packs in order, a_0 <= a_1 <= .. (of
-   equals the one with the lower index first), and the items that are next, w_0 >= w_1 >= .., that gives item
-   j to pack j as long as a_j < a_i + w_i for all i < j: those before it have had theirs and are heavier than
-   pack j by now, those behind it were heavier all along. Let x be the least of all a_i + w_i. Every pack
-   lighter than x takes its item in this round, and they are the first in the order; pack x comes from is one of
-   them, unless its item weighs nothing, so that a pack that is not lighter than x has to wait for the next
-   round. Where packs are about as even as items, which they soon are, a round serves them all. */
+   Each item in turn goes to the lightest pack that has room: a chain of steps, each of which waits for the one
+   before. But with the packs in order, a_0 <= a_1 <= .., of equals the one with the lower index first, and the
+   next items w_0 >= w_1 >= .., pack j takes item j as long as a_j < a_i + w_i for all i < j: the packs before it
+   have had their items and are heavier by now, those behind it were no lighter all along. Let x be the least of
+   all a_i + w_i. Packs lighter than x stand first in the order, and all of them take their items in one round.
+   The pack that x comes from is among them if its item weighs anything, so that none behind them would be next:
+   a round that ends early costs time, not the plan. Once packs are about as even as items weigh, as they soon
+   are, all are served. Where few are, single steps go on. */
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
 #define EPLB_P_MOST_COUNTED 64 /* packs; more are ranked sooner by sorting */
@@ -3166,9 +3167,7 @@ static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
 
 /* With more spare slots than one for so many experts it takes longer to merge them into the order of the experts
    than to sort all slots. */
-#ifndef EPLB_P_FEW_SPARE
 #define EPLB_P_FEW_SPARE 4
-#endif
 
 typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs */
     eplb_p_replicas replicas; /* by the experts' place in mlog */
@@ -5322,6 +5321,9 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
 #undef EPLB_P_NO_ITEM
+#undef EPLB_P_MOST_COUNTED
+#undef EPLB_P_SORTED_ROOM
+#undef EPLB_P_FEW_SPARE
 #undef EPLB_P_RECENT
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS
