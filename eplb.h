@@ -3272,22 +3272,27 @@ static void eplb_p_order_slots(eplb_p_node *n)
     if (!eplb_p_insert_few(order, end)) eplb_p_sort(order, replicated, end);
 }
 
-/* slot_gpu, slot_rank -> node k's part of the layer's plan. */
+/* slot_gpu, slot_rank -> node k's part of the layer's plan. What does not change is read once, as no compiler can
+   know that it does not. */
 static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, int32_t k)
 {
     const int32_t *mlog2log = l->mlog2log + eplb_p_at(k, l->shape->node_experts, 0);
-    const eplb_p_replicas *r = &n->replicas;
-    int32_t first = k * l->shape->node_slots, i;
+    const int32_t *gpu = n->slot_gpu, *rank = n->slot_rank;
+    int32_t *phy2log = l->phy2log + eplb_p_at(k, l->shape->node_slots, 0);
+    int32_t *phyrank = l->phyrank + eplb_p_at(k, l->shape->node_slots, 0);
+    int32_t room = l->shape->gpu_slots, num_log = n->replicas.num_log, num_spare = n->replicas.num_spare, i;
 
-    for (i = 0; i < r->num_log; i++) {
-        int32_t slot = first + n->slot_gpu[i] * l->shape->gpu_slots + n->slot_rank[i];
-        l->phy2log[slot] = mlog2log[i];
-        l->phyrank[slot] = 0;
+    for (i = 0; i < num_log; i++) {
+        int32_t slot = gpu[i] * room + rank[i];
+        phy2log[slot] = mlog2log[i];
+        phyrank[slot] = 0;
     }
-    for (; i < l->shape->node_slots; i++) {
-        int32_t slot = first + n->slot_gpu[i] * l->shape->gpu_slots + n->slot_rank[i];
-        l->phy2log[slot] = mlog2log[r->expert[i - r->num_log]];
-        l->phyrank[slot] = r->rank[i - r->num_log];
+    gpu += num_log;
+    rank += num_log;
+    for (i = 0; i < num_spare; i++) {
+        int32_t slot = gpu[i] * room + rank[i];
+        phy2log[slot] = mlog2log[n->replicas.expert[i]];
+        phyrank[slot] = n->replicas.rank[i];
     }
 }
 
