@@ -1,6 +1,6 @@
 # make            the command line program and the examples, under build/
 # make run        plan the sample of a large model
-# make test       build and run all tests; ends with "N passed, N failed"
+# make test       build and run all tests, JOBS at once; ends with "N passed, N failed"
 # make check      the gates of the test matrix that take seconds; make check-all has all of them, and
 #                 make check-NAME those called NAME (plan, plan-s390x, fuzz, ..); tests/check/
 # make bench      time the presets beside a straightforward C++ planner; make bench-torch, beside the
@@ -140,8 +140,15 @@ $(FUZZ_OBJECTS): $(BUILD)/tests/%.o: tests/fuzz/%.c $(FUZZ_SUPPORT) | $(BUILD)/t
 $(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS) $(FUZZ_SUPPORT) $(wildcard examples/cli/*.[ch])
 	$(TEST_C) $(ZLIB_FLAGS) -o $@ $< $(FUZZ_OBJECTS) -lm $(ZLIB_LIBS)
 
-test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
-	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)
+SCRIPTS_NEED = all $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
+RUN_TESTS    = CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD)
+
+test: $(TESTS) $(SCRIPTS_NEED)
+	$(RUN_TESTS) $(TESTS)
+
+# What no other gate of the sanitizers runs: the scripts, and with them all programs.
+test-programs: $(BUILD)/tests/test_linkage $(BUILD)/tests/test_emulated $(FUZZERS) $(SCRIPTS_NEED)
+	$(RUN_TESTS) $(BUILD)/tests/test_linkage $(BUILD)/tests/test_emulated $(FUZZERS)
 
 $(BUILD)/npy_write: tests/support/npy_write.c | $(BUILD)
 	$(C) -o $@ $<

@@ -4418,6 +4418,7 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
     const eplb_p_shape *shape = p->layer.shape;
     int32_t k;
 
+    EPLB_ASSERT(shape != NULL); /* the planner has been carved */
     eplb_p_weigh_layer(&p->layer, weight, index);
     eplb_p_place_groups(p);
     for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, k);
