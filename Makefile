@@ -95,12 +95,9 @@ TEST_CPP      = $(CPP) -Itests/support
 $(BUILD)/tests/%: tests/%.c eplb.h $(SUPPORT) | $(BUILD)/tests
 	$(TEST_C) -o $@ $< -lm
 
-# The same as small machines have it, and with vector instructions of the target only; for make check-oracle.
+# The same as machines without vector instructions have it; for make check-oracle.
 $(BUILD)/tests/plain_%: tests/test_%.c eplb.h $(SUPPORT) | $(BUILD)/tests
-	$(TEST_C) -DEPLB_NO_SIMD -DEPLB_SIDES=1 -o $@ $< -lm
-
-$(BUILD)/tests/fixed_%: tests/test_%.c eplb.h $(SUPPORT) | $(BUILD)/tests
-	$(TEST_C) -DEPLB_NO_DISPATCH -o $@ $< -lm
+	$(TEST_C) -DEPLB_NO_SIMD -o $@ $< -lm
 
 # One extern implementation (C), two static copies (C and C++) and a C++ caller in one program.
 $(BUILD)/tests/linkage_%.o: tests/support/linkage_%.c tests/support/linkage.h eplb.h | $(BUILD)/tests

@@ -38,14 +38,8 @@
                             nothing unless set; with EPLB_IMPLEMENTATION
      EPLB_SCRATCH_ALIGN     alignment of the blocks within scratch: 64, or a smaller power of two
                             not under 8; the same wherever included
-     EPLB_SIDES             layers planned side by side: 2, which is faster where a processor has more
-                            than one thing to do at once, or 1, which takes half the scratch; the
-                            same wherever included
      EPLB_NO_SIMD           no vector instructions: the same plans, a little later; with
                             EPLB_IMPLEMENTATION
-     EPLB_NO_DISPATCH       none but those of the target, so that nothing is asked about the processor
-                            at run time (of __cpu_model, which comes with gcc and clang on x86-64);
-                            with EPLB_IMPLEMENTATION
      EPLB_ALLOW_FAST_MATH   compile under -ffast-math all the same: bad loads are still refused,
                             but plans may differ from other builds; with EPLB_IMPLEMENTATION
 
@@ -120,13 +114,6 @@
 #endif
 #if EPLB_SCRATCH_ALIGN < 8 || (EPLB_SCRATCH_ALIGN & (EPLB_SCRATCH_ALIGN - 1)) != 0
 #error "EPLB_SCRATCH_ALIGN must be a power of two, 8 at least"
-#endif
-
-#ifndef EPLB_SIDES
-#define EPLB_SIDES 2
-#endif
-#if EPLB_SIDES != 1 && EPLB_SIDES != 2
-#error "EPLB_SIDES must be 1 or 2"
 #endif
 
 #ifdef __cplusplus
@@ -316,13 +303,11 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
     ((size_t)36 * (size_t)(num_experts) +                                                          \
-     (size_t)(16 + 60 * EPLB_SIDES) * (size_t)(num_replicas) +                                     \
-     (size_t)(64 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
-     (size_t)(num_gpus) / 8 * EPLB_SIDES * (size_t)(num_gpus) +                                    \
-     ((size_t)(num_experts) / 4 + 2 * (size_t)(num_gpus) + 12) * (size_t)(num_gpus) +                \
+     (size_t)76 * (size_t)(num_replicas) + (size_t)64 * (size_t)(num_gpus) +                       \
+     ((size_t)(num_experts) / 4 + 2 * (size_t)(num_gpus) + 12) * (size_t)(num_gpus) +              \
      ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) *                   \
          (size_t)((num_samples) < EPLB_MOST_SAMPLES ? (num_samples) : EPLB_MOST_SAMPLES) +         \
-     (size_t)(32 + 16 * EPLB_SIDES) * EPLB_SCRATCH_ALIGN)
+     (size_t)48 * EPLB_SCRATCH_ALIGN)
 
 /* eplb_scratch_size - bytes of scratch for eplb_rebalance, eplb_rebalance_layers and eplb_evaluate.
    in      problem, options  as there; options NULL = EPLB_PRESET_DEFAULT
@@ -572,17 +557,12 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 #define EPLB_ASSERT(x) ((void)0)
 #endif
 
-/* Vectors of four that are part of the target, and on x86-64 of eight where the processor has them, which
-   takes no flag. Not in freestanding builds: the compilers' own headers for them may include libc's. */
+/* Vectors of four that are part of the target. Not in freestanding builds: the compilers' own headers for them
+   may include libc's. */
 #if !defined(EPLB_NO_SIMD) && !defined(__CUDACC__) && __STDC_HOSTED__
 #if defined(__SSE2__)
 #define EPLB_P_SSE2
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(EPLB_NO_DISPATCH)
-#define EPLB_P_AVX2
-#include <immintrin.h>
-#else
 #include <emmintrin.h>
-#endif
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #define EPLB_P_NEON
 #include <arm_neon.h>
@@ -747,6 +727,7 @@ typedef __m128 eplb_p_vector;
 static inline eplb_p_vector eplb_p_vector_of(float x) { return _mm_set1_ps(x); }
 static inline eplb_p_vector eplb_p_vector_at(const float *from) { return _mm_loadu_ps(from); }
 static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { _mm_storeu_ps(to, a); }
+static inline eplb_p_vector eplb_p_vector_set(float a, float b, float c, float d) { return _mm_setr_ps(a, b, c, d); }
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return _mm_sub_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return _mm_mul_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
@@ -803,11 +784,30 @@ static inline float eplb_p_vector_largest(eplb_p_vector a)
     a = _mm_max_ps(a, _mm_movehl_ps(a, a));
     return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
 }
+
+typedef __m128i eplb_p_ints; /* the bits of loads, and counts */
+static inline eplb_p_ints eplb_p_ints_of(int32_t x) { return _mm_set1_epi32(x); }
+static inline eplb_p_ints eplb_p_ints_at(const int32_t *from)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)from);
+}
+static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return _mm_castps_si128(_mm_loadu_ps(from)); }
+static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { _mm_storeu_si128((__m128i *)(void *)to, a); }
+static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
+static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
+static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+{
+    return _mm_add_epi32(count, _mm_cmpgt_epi32(a, b)); /* which is -1 where it holds */
+}
 #elif defined(EPLB_P_NEON)
 typedef float32x4_t eplb_p_vector;
 static inline eplb_p_vector eplb_p_vector_of(float x) { return vdupq_n_f32(x); }
 static inline eplb_p_vector eplb_p_vector_at(const float *from) { return vld1q_f32(from); }
 static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { vst1q_f32(to, a); }
+static inline eplb_p_vector eplb_p_vector_set(float a, float b, float c, float d)
+{
+    return vsetq_lane_f32(d, vsetq_lane_f32(c, vsetq_lane_f32(b, vdupq_n_f32(a), 1), 2), 3);
+}
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return vsubq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return vmulq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
@@ -843,6 +843,18 @@ static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const
 static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline float eplb_p_vector_smallest(eplb_p_vector a) { return vminvq_f32(a); }
 static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
+
+typedef int32x4_t eplb_p_ints; /* the bits of loads, and counts */
+static inline eplb_p_ints eplb_p_ints_of(int32_t x) { return vdupq_n_s32(x); }
+static inline eplb_p_ints eplb_p_ints_at(const int32_t *from) { return vld1q_s32(from); }
+static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return vreinterpretq_s32_f32(vld1q_f32(from)); }
+static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { vst1q_s32(to, a); }
+static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
+static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
+static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+{
+    return vaddq_s32(count, vreinterpretq_s32_u32(vcgtq_s32(a, b))); /* which is -1 where it holds */
+}
 #endif
 
 /* Where the largest of n >= 0 numbers is, the first on ties. */
@@ -885,6 +897,23 @@ static void eplb_p_copy_ids(int32_t *to, const int32_t *from, int32_t n)
 static void eplb_p_copy_loads(float *to, const float *from, int32_t n)
 {
     eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
+}
+
+/* to [n] = first, first + step, first + 2 step, .. */
+static void eplb_p_fill_ids(int32_t *to, int32_t first, int32_t step, int32_t n)
+{
+    int32_t i = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    int32_t start[EPLB_P_VECTOR];
+    eplb_p_ints ids, steps = eplb_p_ints_of(EPLB_P_VECTOR * step);
+    for (i = 0; i < EPLB_P_VECTOR; i++) start[i] = first + i * step;
+    ids = eplb_p_ints_at(start);
+    for (i = 0; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
+        eplb_p_ints_to(to + i, ids);
+        ids = eplb_p_ints_add(ids, steps);
+    }
+#endif
+    for (; i < n; i++) to[i] = first + i * step;
 }
 
 EPLB_P_HD int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
@@ -1140,15 +1169,15 @@ static void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_value
 /* Move each key down to where it belongs, if that takes few steps. Returns whether it did. */
 static int eplb_p_insert_few(uint64_t *key, int32_t n)
 {
-    int64_t steps = 2 * (int64_t)n;
-    int32_t i, j;
+    uint64_t *end = key + n, *at, *to;
+    int64_t steps = 8 * (int64_t)n;
 
-    for (i = 1; i < n; i++) {
-        uint64_t moving = key[i];
-        if (key[i - 1] < moving) continue;
-        for (j = i; j > 0 && key[j - 1] > moving; j--) key[j] = key[j - 1];
-        key[j] = moving;
-        steps -= i - j;
+    for (at = key + 1; at < end; at++) {
+        uint64_t moving = *at;
+        if (at[-1] < moving) continue;
+        for (to = at; to > key && to[-1] > moving; to--) *to = to[-1];
+        *to = moving;
+        steps -= at - to;
         if (steps < 0) return 0;
     }
     return 1;
@@ -1199,7 +1228,7 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
     for (i = 0; i < n; i++) {
         below = (top - eplb_p_bits_at(&load[i])) >> shift;
         low[below & mask]++;
-        high[below >> digit & mask]++;
+        high[below >> digit]++;
     }
     eplb_p_place_digits(low, high, num_values);
     for (i = 0; i < n; i++) {
@@ -1207,8 +1236,8 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
         spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
     }
     for (i = 0; i < n; i++) {
-        below = (top - ~(uint32_t)(spare[i] >> 32)) >> (shift + digit);
-        key[high[below & mask]++] = spare[i];
+        below = ((uint32_t)(spare[i] >> 32) + top + 1) >> shift >> digit; /* its upper half is ~bits: -1 - bits */
+        key[high[below]++] = spare[i];
     }
 }
 
@@ -1997,11 +2026,18 @@ static void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t ind
    the others are spare. */
 typedef struct eplb_p_replicas {
     int32_t      num_log, num_spare;
-    const float *load;   /* [num_log] of the experts; the caller's to set */
+
+    /* The experts; the caller's to set. */
+    const float    *load;  /* [num_log] */
+    const uint64_t *order; /* [num_log] by their loads, heaviest first; NULL: not known */
+
     int32_t     *count;  /* [num_log] replicas of each expert */
     int32_t     *expert; /* [num_spare] expert of each spare slot */
     int32_t     *rank;   /* [num_spare] which replica of its expert */
-    uint64_t    *bids;   /* [2, num_log] tournament of the experts' bids for the next slot, highest first */
+    int32_t     *leaf;   /* [num_log] of each bidder */
+    float       *next;   /* [num_log] what each bidder bids after its next slot */
+    uint64_t    *bids;   /* [2, bidders] tournament of their bids for the next slot, highest first */
+    int32_t      num_bidders;
     size_t       bids_from; /* where in scratch they lie */
 } eplb_p_replicas;
 
@@ -2011,8 +2047,10 @@ static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     r.num_log   = num_log;
     r.num_spare = num_phy - num_log;
     r.count     = EPLB_P_TAKE(a, int32_t, num_log);
-    r.expert    = EPLB_P_TAKE(a, int32_t, num_phy); /* so that fewer experts never need more scratch */
-    r.rank      = EPLB_P_TAKE(a, int32_t, num_phy);
+    r.expert    = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, and leaf behind rank, so that */
+    r.rank      = EPLB_P_TAKE(a, int32_t, num_phy); /* fewer experts never need more scratch */
+    r.next      = a->base ? (float *)(void *)(r.expert + r.num_spare) : NULL;
+    r.leaf      = a->base ? r.rank + r.num_spare : NULL;
     r.bids_from = a->used;
     r.bids      = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
@@ -2023,41 +2061,56 @@ EPLB_P_HD int eplb_p_at_cap(int32_t count, int32_t max_replicas)
     return max_replicas > 0 && count >= max_replicas;
 }
 
-/* An expert's place in the tournament for the next slot: behind all others once it is at its cap. */
+/* An expert's key in the tournament for the next slot: behind all others once it is at its cap. */
 static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, int32_t max_replicas)
 {
     if (eplb_p_at_cap(r->count[e], max_replicas)) return EPLB_P_LAST;
     return eplb_p_heavy_first(eplb_p_bid(r->load[e], r->count[e], method), e);
 }
 
-/* A spare slot goes to the expert whose key is the highest bid. Returns the next highest. */
-static inline uint64_t eplb_p_give_slot(eplb_p_replicas *r, int32_t slot, uint64_t highest, int method,
-                                        int32_t max_replicas)
+/* The experts that may get spare slots: of S spare slots, those among the S heaviest. Before each is given,
+   fewer than S are; so one of these experts has got none yet, and its bid, its load, stands before that of any
+   that is not among them. */
+static void eplb_p_invite(eplb_p_replicas *r)
 {
-    int32_t e = eplb_p_index(highest);
+    int32_t i;
 
-    EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
-    r->expert[slot] = e;
-    r->rank[slot]   = r->count[e]++;
-    return eplb_p_tournament_replay(r->bids, r->num_log, e, eplb_p_bid_key(r, e, method, max_replicas));
+    r->num_bidders = r->order && r->num_spare < r->num_log ? r->num_spare : r->num_log;
+    for (i = 0; i < r->num_bidders; i++) r->leaf[r->order ? eplb_p_index(r->order[i]) : i] = i;
 }
 
-/* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid, by the leaves
-   of bids. The sides take turns, as in eplb_p_pack_lpt. */
-static void eplb_p_give_slots(eplb_p_replicas *const *side, int32_t sides, int32_t first, int32_t last,
-                              int method, int32_t max_replicas)
+/* Their bids to begin with. */
+static void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replicas)
 {
-    eplb_p_replicas a = *side[0], b = *side[sides - 1];
-    uint64_t a_highest, b_highest;
-    int32_t i, slot;
+    int32_t i;
+    for (i = 0; i < r->num_bidders; i++) {
+        int32_t e = r->order ? eplb_p_index(r->order[i]) : i;
+        r->bids[r->num_bidders + i] = eplb_p_bid_key(r, e, method, max_replicas);
+        r->next[e]                  = eplb_p_bid(r->load[e], r->count[e] + 1, method);
+    }
+    eplb_p_tournament_start(r->bids, r->num_bidders);
+}
+
+/* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid. Its next bid is there
+   already, so that nothing waits for the division. */
+static void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t last, int method,
+                              int32_t max_replicas)
+{
+    eplb_p_replicas r = *replicas; /* a copy's pointers stay in registers */
+    uint64_t highest, key;
+    int32_t slot, e;
 
     if (first == last) return;
-    for (i = 0; i < sides; i++) eplb_p_tournament_start(side[i]->bids, side[i]->num_log);
-    a_highest = a.bids[1];
-    b_highest = b.bids[1];
-    for (slot = first; slot < last; slot++) {
-        a_highest = eplb_p_give_slot(&a, slot, a_highest, method, max_replicas);
-        if (sides > 1) b_highest = eplb_p_give_slot(&b, slot, b_highest, method, max_replicas);
+    eplb_p_open_bids(&r, method, max_replicas);
+    for (slot = first, highest = r.bids[1]; slot < last; slot++) {
+        EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
+        e   = eplb_p_index(highest);
+        key = eplb_p_heavy_first(r.next[e], e);
+        r.expert[slot] = e;
+        r.rank[slot]   = r.count[e]++;
+        if (eplb_p_at_cap(r.count[e], max_replicas)) key = EPLB_P_LAST;
+        highest   = eplb_p_tournament_replay(r.bids, r.num_bidders, r.leaf[e], key);
+        r.next[e] = eplb_p_bid(r.load[e], r.count[e] + 1, method);
     }
 }
 
@@ -2114,37 +2167,23 @@ static int32_t eplb_p_last_tenth(int32_t spare, int32_t replication)
     return replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
 }
 
-/* The replicas of some experts, or of several of one shape side by side. */
-static void eplb_p_replicate(eplb_p_replicas *const *side, int32_t sides, int32_t replication,
-                             int32_t fixup_steps, int32_t max_replicas)
+static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fixup_steps,
+                             int32_t max_replicas)
 {
-    int32_t spare = side[0]->num_spare, tenth = eplb_p_last_tenth(spare, replication), e, i, step;
+    int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), step;
 
-    for (i = 0; i < sides; i++) {
-        eplb_p_replicas r = *side[i];
-        for (e = 0; e < r.num_log; e++) {
-            r.count[e] = 1;
-            r.bids[r.num_log + e] = eplb_p_heavy_first(r.load[e], e); /* what an expert bids with one */
-        }
-    }
-    eplb_p_give_slots(side, sides, 0, spare - tenth, EPLB_P_DHONDT, max_replicas);
+    eplb_p_fill_ids(r->count, 1, 0, r->num_log);
+    eplb_p_invite(r);
+    eplb_p_give_slots(r, 0, spare - tenth, EPLB_P_DHONDT, max_replicas);
     if (replication != EPLB_REPLICATE_HYBRID) return;
-
-    for (i = 0; i < sides; i++) {
-        eplb_p_replicas r = *side[i];
-        for (e = 0; e < r.num_log; e++)
-            r.bids[r.num_log + e] = eplb_p_bid_key(&r, e, EPLB_P_SAINTE_LAGUE, max_replicas);
-    }
-    eplb_p_give_slots(side, sides, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
-    for (i = 0; i < sides; i++)
-        for (step = 0; step < fixup_steps && eplb_p_fixup(side[i], max_replicas); step++) {}
+    eplb_p_give_slots(r, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
+    for (step = 0; step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
 }
 
 /* --------------------------------------------------------------------------------------- pack
 
    n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an
-   item is known by its position in that order, so "first in sorted order" is "at the lower position".
-   Two packings of one shape may be done side by side, which is how two layers are. */
+   item is known by its position in that order, so "first in sorted order" is "at the lower position". */
 
 typedef struct eplb_p_pair { /* of packs */
     int32_t heavy, light;
@@ -2264,8 +2303,7 @@ static int eplb_p_is_plain_lpt(const eplb_packing *how)
 
 static void eplb_p_order_items(eplb_p_packer *p)
 {
-    eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->n);
-    p->order = p->true_order;
+    if (p->room > 1) eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->n);
 }
 
 /* The order of candidate c > 0. Item i draws word i of the packing. */
@@ -2287,7 +2325,155 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
     return eplb_p_index(p->order[position]);
 }
 
-/* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on. */
+/* pack: initial, LPT in rounds
+
+   Each item in turn goes to the lightest pack that has room: a chain of steps, each of which waits for the one
+   before. But with the packs in order, a_0 <= a_1 <= .., of equals the one with the lower index first, and the
+   next items w_0 >= w_1 >= .., pack j takes item j as long as a_j < a_i + w_i for all i < j: the packs before it
+   have had their items and are heavier by now, those behind it were no lighter all along. Let x be the least of
+   all a_i + w_i. Packs lighter than x stand first in the order, and all of them take their items in one round.
+   The pack that x comes from is among them if its item weighs anything, so that none behind them would be next:
+   a round that ends early costs time, not the plan. Once packs are about as even as items weigh, as they soon
+   are, all are served. Where few are, single steps go on. */
+
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+#define EPLB_P_MOST_COUNTED 64 /* packs; more are ranked sooner by sorting */
+#define EPLB_P_SORTED_ROOM  4  /* of packs, from which on there is room to sort them in n keys */
+
+/* Two blocks of packs are compared by turning the one so that each of its packs meets each of the other. What
+   stands behind a pack also comes after it where they are equal: there it is compared with what is 1 less. Within
+   a block that holds for what has not come round from its start. */
+static const int32_t eplb_p_not_come_round[2 * EPLB_P_VECTOR] = {-1, -1, -1, -1, 0, 0, 0, 0};
+
+/* rank, but for those of these four that are above each of own. */
+static inline eplb_p_ints eplb_p_but_for_four(eplb_p_ints rank, eplb_p_ints four, eplb_p_ints own)
+{
+    eplb_p_ints second = eplb_p_ints_turned(four), third = eplb_p_ints_turned(second);
+    rank = eplb_p_ints_but_above(rank, four, own);
+    rank = eplb_p_ints_but_above(rank, second, own);
+    rank = eplb_p_ints_but_above(rank, third, own);
+    return eplb_p_ints_but_above(rank, eplb_p_ints_turned(third), own);
+}
+
+/* The same for the four themselves. */
+static inline eplb_p_ints eplb_p_but_for_block(eplb_p_ints rank, eplb_p_ints own)
+{
+    const int32_t *less = eplb_p_not_come_round;
+    eplb_p_ints second = eplb_p_ints_turned(own), third = eplb_p_ints_turned(second);
+    rank = eplb_p_ints_but_above(rank, second, eplb_p_ints_add(own, eplb_p_ints_at(less + 1)));
+    rank = eplb_p_ints_but_above(rank, third, eplb_p_ints_add(own, eplb_p_ints_at(less + 2)));
+    return eplb_p_ints_but_above(rank, eplb_p_ints_turned(third), eplb_p_ints_add(own, eplb_p_ints_at(less + 3)));
+}
+
+/* rank [m] = how many packs come before each, by the bits of their loads, then by index: all but those that come
+   after, and itself. */
+static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
+{
+    int32_t pack, i;
+
+    for (pack = 0; pack < m; pack += EPLB_P_VECTOR) {
+        eplb_p_ints own = eplb_p_ints_bits(load + pack), less = eplb_p_ints_add(own, eplb_p_ints_of(-1));
+        eplb_p_ints before = eplb_p_ints_of(m - 1);
+        for (i = 0; i < pack; i += EPLB_P_VECTOR)
+            before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), own);
+        for (i += EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
+            before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), less);
+        eplb_p_ints_to(rank + pack, eplb_p_but_for_block(before, own));
+    }
+}
+
+/* The same by sorting. What is lighter is further below infinity; key holds 2 m, turned m. */
+static void eplb_p_rank_by_sorting(const float *load, int32_t m, int32_t *rank, float *turned, uint64_t *key)
+{
+    int32_t i;
+    for (i = 0; i < m; i++) turned[i] = eplb_p_from_bits(EPLB_P_INFINITY - eplb_p_bits_at(&load[i]));
+    eplb_p_sort_loads(turned, key, key + m, m);
+    for (i = 0; i < m; i++) rank[eplb_p_index(key[i])] = i;
+}
+
+/* The item at a position is given to a pack. If that is not served, this is written again once another is.
+   Returns the item's load. */
+static inline float eplb_p_deal(const eplb_p_packer *p, int32_t position, int32_t pack)
+{
+    int32_t item = eplb_p_item_at(p, position);
+    p->pack_of[item]      = pack;
+    p->rank_in_pack[item] = p->fill[pack];
+    return p->weight[item];
+}
+
+/* Each pack is given the item of its rank, as if all were served: with [m] = its load with that. Returns the
+   least of these; heaviest = the largest load of a pack without. */
+static inline float eplb_p_deal_round(const eplb_p_packer *p, int32_t position, const float *load,
+                                      const int32_t *rank, float *with, float *heaviest)
+{
+    eplb_p_vector least = eplb_p_vector_of(FLT_MAX), most = eplb_p_vector_of(0.0f);
+    int32_t pack;
+
+    for (pack = 0; pack < p->m; pack += EPLB_P_VECTOR) {
+        eplb_p_vector own = eplb_p_vector_at(load + pack), sum;
+        sum = eplb_p_vector_add(own, eplb_p_vector_set(eplb_p_deal(p, position + rank[pack], pack),
+                                                       eplb_p_deal(p, position + rank[pack + 1], pack + 1),
+                                                       eplb_p_deal(p, position + rank[pack + 2], pack + 2),
+                                                       eplb_p_deal(p, position + rank[pack + 3], pack + 3)));
+        least = eplb_p_vector_min(least, sum);
+        most  = eplb_p_vector_max(most, own);
+        eplb_p_vector_to(with + pack, sum);
+    }
+    *heaviest = eplb_p_vector_largest(most);
+    return eplb_p_vector_smallest(least);
+}
+
+/* Packs lighter than x keep what they were given; full ones stand last from then on. Returns how many. */
+static int32_t eplb_p_serve(eplb_p_packer *p, float x, float *load, const float *with)
+{
+    int32_t pack, served = 0;
+
+    for (pack = 0; pack < p->m; pack++) {
+        if (!(load[pack] < x)) continue;
+        served++;
+        p->pack_load[pack] = with[pack];
+        load[pack] = ++p->fill[pack] < p->room ? with[pack] : eplb_p_from_bits(EPLB_P_INFINITY);
+    }
+    return served;
+}
+
+/* Rounds from a position on, while they serve most packs. Returns the position reached. */
+static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
+{
+    eplb_p_packer p = *packer; /* a copy's pointers stay in registers */
+    float *load = (float *)(void *)p.spare, *with = load + p.m, *swap, heaviest, x;
+    int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
+
+    if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_COUNTED && p.room < EPLB_P_SORTED_ROOM)) return position;
+    eplb_p_copy_loads(load, p.pack_load, p.m);
+    for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
+        if (p.m <= EPLB_P_MOST_COUNTED)
+            eplb_p_rank_packs(load, p.m, rank);
+        else
+            eplb_p_rank_by_sorting(load, p.m, rank, with, p.spare + 2 * p.m);
+        x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
+        most_filled++;
+        if (heaviest < x && most_filled < p.room) {
+            for (pack = 0; pack < p.m; pack += EPLB_P_VECTOR)
+                eplb_p_ints_to(p.fill + pack, eplb_p_ints_add(eplb_p_ints_at(p.fill + pack), eplb_p_ints_of(1)));
+            swap = load;
+            load = with;
+            with = swap;
+            served = p.m;
+        } else {
+            served = eplb_p_serve(&p, x, load, with);
+        }
+    }
+    for (pack = 0; pack < p.m; pack++)
+        if (p.fill[pack] < p.room) p.pack_load[pack] = load[pack];
+    return position;
+}
+#else
+static int32_t eplb_p_lpt_rounds(eplb_p_packer *p, int32_t position) { return (void)p, position; }
+#endif
+
+/* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on: behind
+   all others once it is full. */
 static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
 {
     p->pack_of[item]      = pack;
@@ -2296,54 +2482,43 @@ static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, 
     return ++p->fill[pack] < p->room ? eplb_p_light_first(pack_load, pack) : EPLB_P_LAST;
 }
 
-/* The packs compete for the next item in a tournament of 2 m keys in spare, as n is 2 m or more. The
-   first m items, while they weigh something, go to one empty pack after the other. Returns how many. */
-static int32_t eplb_p_lpt_start(eplb_p_packer *p)
+/* The first round: while items weigh something they go to one empty pack after the other. Returns how many. */
+static int32_t eplb_p_lpt_first_round(eplb_p_packer *p)
 {
-    int32_t pack, items = 0;
+    int32_t pack;
 
     for (pack = 0; pack < p->m; pack++) {
         int32_t item = eplb_p_item_at(p, pack);
-        float load = p->weight[item];
-        uint64_t key = eplb_p_light_first(0.0f, pack);
-        if (items == pack && load > 0.0f) {
-            key = eplb_p_put(p, item, pack, load);
-            items++;
-        }
-        p->spare[p->m + pack] = key;
+        if (!(p->weight[item] > 0.0f)) break;
+        eplb_p_put(p, item, pack, p->weight[item]);
     }
-    eplb_p_tournament_start(p->spare, p->m);
-    return items;
+    return pack;
 }
 
-/* The item at a position goes to the lightest pack, whose key holds its load. Returns the next one's. */
-static inline uint64_t eplb_p_lpt_step(eplb_p_packer *p, int32_t position, uint64_t lightest)
+/* The items from a position on, one by one: the packs compete in a tournament of 2 m keys in spare, as n is
+   2 m or more. */
+static void eplb_p_lpt_steps(eplb_p_packer *packer, int32_t position)
 {
-    int32_t pack = eplb_p_index(lightest), item = eplb_p_item_at(p, position);
-    float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p->weight[item]);
-    return eplb_p_tournament_replay(p->spare, p->m, pack, eplb_p_put(p, item, pack, load));
+    eplb_p_packer p = *packer;
+    uint64_t *key = p.spare + p.m, lightest;
+    int32_t pack;
+
+    for (pack = 0; pack < p.m; pack++)
+        key[pack] = p.fill[pack] < p.room ? eplb_p_light_first(p.pack_load[pack], pack) : EPLB_P_LAST;
+    eplb_p_tournament_start(p.spare, p.m);
+    for (lightest = p.spare[1]; position < p.n; position++) {
+        int32_t item = eplb_p_item_at(&p, position);
+        float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p.weight[item]);
+        pack     = eplb_p_index(lightest);
+        lightest = eplb_p_tournament_replay(p.spare, p.m, pack, eplb_p_put(&p, item, pack, load));
+    }
 }
 
-/* Each step waits for the one before, so the sides take turns: while one waits, the processor works for
-   the other. The copies' pointers stay in registers. */
-static void eplb_p_pack_lpt(eplb_p_packer *const *side, int32_t sides)
+static void eplb_p_pack_lpt(eplb_p_packer *p)
 {
-    eplb_p_packer a = *side[0], b = *side[sides - 1];
-    int32_t a_next, b_next;
-    uint64_t a_lightest, b_lightest;
-
-    EPLB_ASSERT(a.weight && b.weight);
-    a_next     = eplb_p_lpt_start(&a);
-    b_next     = sides > 1 ? eplb_p_lpt_start(&b) : b.n;
-    a_lightest = a.spare[1];
-    b_lightest = b.spare[1];
-
-    while (a_next < b_next) a_lightest = eplb_p_lpt_step(&a, a_next++, a_lightest);
-    while (b_next < a_next) b_lightest = eplb_p_lpt_step(&b, b_next++, b_lightest);
-    for (; a_next < a.n; a_next++) { /* the same for both */
-        a_lightest = eplb_p_lpt_step(&a, a_next, a_lightest);
-        b_lightest = eplb_p_lpt_step(&b, a_next, b_lightest);
-    }
+    int32_t packed = eplb_p_lpt_first_round(p);
+    if (packed == p->m) packed = eplb_p_lpt_rounds(p, packed);
+    if (packed < p->n) eplb_p_lpt_steps(p, packed);
 }
 
 /* The pack of an item by its position: each turn runs through all packs, every other one backward. */
@@ -2377,22 +2552,19 @@ EPLB_P_HD float eplb_p_tiny(const float *pack_load, int32_t m)
     return eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(pack_load, m));
 }
 
-static void eplb_p_pack_initially(eplb_p_packer *const *side, int32_t sides)
+static void eplb_p_pack_initially(eplb_p_packer *p)
 {
-    int32_t i, pack;
+    int32_t pack;
 
-    for (i = 0; i < sides; i++) {
-        for (pack = 0; pack < side[i]->m; pack++) {
-            side[i]->fill[pack]      = 0;
-            side[i]->pack_load[pack] = 0.0f;
-        }
+    for (pack = 0; pack < p->m; pack++) {
+        p->fill[pack]      = 0;
+        p->pack_load[pack] = 0.0f;
     }
-    if (side[0]->how->init == EPLB_INIT_LPT) eplb_p_pack_lpt(side, sides);
-    for (i = 0; i < sides; i++) {
-        if (side[0]->how->init == EPLB_INIT_ZIGZAG) eplb_p_pack_zigzag(side[i]);
-        if (!eplb_p_is_plain_lpt(side[0]->how))
-            side[i]->tiny = eplb_p_tiny(side[i]->pack_load, side[i]->m);
-    }
+    if (p->how->init == EPLB_INIT_LPT)
+        eplb_p_pack_lpt(p);
+    else
+        eplb_p_pack_zigzag(p);
+    if (!eplb_p_is_plain_lpt(p->how)) p->tiny = eplb_p_tiny(p->pack_load, p->m);
 }
 
 /* pack: refine */
@@ -2448,32 +2620,6 @@ static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, cons
 #endif
 }
 
-#if defined(EPLB_P_AVX2)
-/* eplb_p_largest_gain for num_v of 8 or more: two blocks of eight at a time, the last ones overlapping. */
-__attribute__((target("avx2"))) static float eplb_p_largest_gain_avx2(const float *u_load, int32_t num_u,
-                                                                      const float *v_load, int32_t num_v,
-                                                                      float D)
-{
-    __m256 most = _mm256_setzero_ps(), Ds = _mm256_set1_ps(D);
-    __m128 half;
-    int32_t u, v, last = num_v - 8;
-
-    for (v = 0; v < num_v; v += 16) {
-        __m256 vs = _mm256_loadu_ps(v_load + (v < last ? v : last));
-        __m256 more_vs = _mm256_loadu_ps(v_load + (v + 8 < last ? v + 8 : last));
-        for (u = 0; u < num_u; u++) {
-            __m256 us = _mm256_set1_ps(u_load[u]);
-            __m256 d = _mm256_sub_ps(us, vs), e = _mm256_sub_ps(us, more_vs);
-            d    = _mm256_min_ps(d, _mm256_sub_ps(Ds, d));
-            e    = _mm256_min_ps(e, _mm256_sub_ps(Ds, e));
-            most = _mm256_max_ps(most, _mm256_max_ps(d, e));
-        }
-    }
-    half = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
-    return eplb_p_vector_largest(half);
-}
-#endif
-
 /* How many loads of a row are searched: whole vectors, where there are any. */
 static int32_t eplb_p_row(const eplb_p_packer *p)
 {
@@ -2494,10 +2640,6 @@ static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t lig
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
 
-#if defined(EPLB_P_AVX2)
-    if (p->stride >= 8 && __builtin_cpu_supports("avx2"))
-        return eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
-#endif
     return eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
 }
 
@@ -3020,32 +3162,24 @@ static void eplb_p_pack_singly(eplb_p_packer *p)
     }
 }
 
-/* One packing, or several of one shape side by side. */
-static void eplb_p_pack(eplb_p_packer *const *side, int32_t sides, uint64_t seed, int stage)
+/* By true_order, which is there already. */
+static void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
 {
-    eplb_p_packer *going[EPLB_SIDES] = EPLB_ZERO_INIT; /* those that want another candidate */
-    int32_t candidates, num_going = sides, c, i;
+    int32_t candidates = p->how->num_candidates, c;
 
-    EPLB_ASSERT(sides >= 1);
-    candidates = side[0]->how->num_candidates;
-    for (i = 0; i < sides && side[i]->room == 1; i++) eplb_p_pack_singly(side[i]);
-    if (side[0]->room == 1) return;
-
-    for (i = 0; i < sides; i++) {
-        going[i] = side[i];
-        if (candidates <= 1) side[i]->pack_of = side[i]->pack_index;
-        eplb_p_order_items(side[i]);
+    if (p->room == 1) {
+        eplb_p_pack_singly(p);
+        return;
     }
-    for (c = 0; num_going > 0 && (c == 0 || c < candidates); c++) {
-        for (i = 0; i < num_going && c > 0; i++) eplb_p_perturb_order(going[i], seed, stage, c);
-        eplb_p_pack_initially(going, num_going);
-        for (i = num_going; i-- > 0;) {
-            eplb_p_refine(going[i]);
-            if (candidates > 1 && eplb_p_select(going[i], c)) going[i] = going[--num_going];
-        }
+    if (candidates <= 1) p->pack_of = p->pack_index;
+    p->order = p->true_order;
+    for (c = 0; c == 0 || c < candidates; c++) {
+        if (c > 0) eplb_p_perturb_order(p, seed, stage, c);
+        eplb_p_pack_initially(p);
+        eplb_p_refine(p);
+        if (candidates > 1 && eplb_p_select(p, c)) break;
     }
-    if (eplb_p_is_plain_lpt(side[0]->how)) return;
-    for (i = 0; i < sides; i++) eplb_p_rank_items(side[i]);
+    if (!eplb_p_is_plain_lpt(p->how)) eplb_p_rank_items(p);
 }
 
 /* -------------------------------------------------------------- groups to nodes, slots to GPUs */
@@ -3086,15 +3220,18 @@ static void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
 /* node, rank of the groups -> mlog2log, mlog_load. */
 static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
 {
-    int32_t group_size = l->shape->group_size, group, i;
+    int32_t group_size = l->shape->group_size, group;
 
     for (group = 0; group < l->shape->num_groups; group++) {
         int32_t first = group * group_size, place = g->node[group] * l->shape->node_groups + g->rank[group];
-        int32_t *mlog2log = l->mlog2log + eplb_p_at(place, group_size, 0);
-        for (i = 0; i < group_size; i++) mlog2log[i] = first + i;
+        eplb_p_fill_ids(l->mlog2log + eplb_p_at(place, group_size, 0), first, 1, group_size);
         eplb_p_copy_loads(l->mlog_load + eplb_p_at(place, group_size, 0), l->size + first, group_size);
     }
 }
+
+/* With more spare slots than one for so many experts it takes longer to merge them into the order of the experts
+   than to sort all slots. */
+#define EPLB_P_FEW_SPARE 4
 
 typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs */
     eplb_p_replicas replicas; /* by the experts' place in mlog */
@@ -3116,7 +3253,18 @@ static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_shape *shape)
     n.packer.weight       = n.slot_load;
     n.packer.pack_index   = n.slot_gpu;
     n.packer.rank_in_pack = n.slot_rank;
+    if (a->base && n.replicas.num_spare <= n.replicas.num_log / EPLB_P_FEW_SPARE) {
+        n.replicas.order = n.packer.true_order + n.replicas.num_spare;
+        n.replicas.bids  = n.packer.spare; /* not over that order */
+    }
     return n;
+}
+
+/* load of the node's experts -> their order, where the last slots' will be; if that is asked for. */
+static void eplb_p_order_node(eplb_p_node *n)
+{
+    const eplb_p_replicas *r = &n->replicas;
+    if (r->order) eplb_p_sort_loads(r->load, n->packer.true_order + r->num_spare, n->packer.spare, r->num_log);
 }
 
 /* replicas -> logcnt, slot_load of node k. Slot i holds expert i, who shares its load with the spare slots
@@ -3138,22 +3286,77 @@ static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, int32_t k)
     }
 }
 
-/* slot_gpu, slot_rank -> node k's part of the layer's plan. */
+/* The experts that have spare slots, by the load of their replicas, heaviest first. Returns how many. */
+static int32_t eplb_p_order_replicated(const eplb_p_node *n, uint64_t *key)
+{
+    const eplb_p_replicas *r = &n->replicas;
+    int32_t num = 0, i;
+
+    for (i = 0; i < r->num_spare; i++) { /* without a branch, as it would be mispredicted */
+        key[num] = eplb_p_heavy_first(n->slot_load[r->expert[i]], r->expert[i]);
+        num += r->rank[i] == 1;
+    }
+    if (!eplb_p_insert_few(key, num)) eplb_p_sort(key, key + num, num);
+    return num;
+}
+
+/* order of the experts, slot_load -> order of the slots. What has spare slots leaves its place in the order of
+   the experts for one further back, with them. All of these places are before that of the first slot of some
+   lighter expert, so the order is made where the experts' lies, S places before it, and once the last replicas
+   have found their place what follows has stood in its own from the start: S replicas more are before it. Only
+   among equals may they stand otherwise than by slot, which is put right. */
+static void eplb_p_order_slots(eplb_p_node *n)
+{
+    const eplb_p_replicas *r = &n->replicas;
+    uint64_t *order = n->packer.true_order, *replicated = n->packer.spare;
+    int32_t *first = n->slot_gpu; /* place of each such expert's slots; free until slots are packed */
+    int32_t num, next = 0, end = 0, e, i;
+
+    if (!r->order) {
+        eplb_p_order_items(&n->packer);
+        return;
+    }
+    num = eplb_p_order_replicated(n, replicated);
+    for (i = 0; i < num; i++) {
+        for (; next < r->num_log && r->order[next] <= replicated[i]; next++) {
+            order[end] = r->order[next];
+            end += r->count[eplb_p_index(r->order[next])] == 1;
+        }
+        e        = eplb_p_index(replicated[i]);
+        first[e] = end;
+        end += r->count[e];
+    }
+    EPLB_ASSERT(end == (num > 0 ? next + r->num_spare : 0));
+    for (i = 0; i < num; i++) order[first[eplb_p_index(replicated[i])]] = replicated[i];
+    for (i = 0; i < r->num_spare; i++) {
+        e = r->expert[i];
+        order[first[e] + r->rank[i]] = eplb_p_heavy_first(n->slot_load[e], r->num_log + i);
+    }
+    while (num > 0 && end < r->num_log + r->num_spare && order[end] >> 32 == replicated[num - 1] >> 32) end++;
+    if (!eplb_p_insert_few(order, end)) eplb_p_sort(order, replicated, end);
+}
+
+/* slot_gpu, slot_rank -> node k's part of the layer's plan. What does not change is read once, as no compiler can
+   know that it does not. */
 static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, int32_t k)
 {
     const int32_t *mlog2log = l->mlog2log + eplb_p_at(k, l->shape->node_experts, 0);
-    const eplb_p_replicas *r = &n->replicas;
-    int32_t first = k * l->shape->node_slots, i;
+    const int32_t *gpu = n->slot_gpu, *rank = n->slot_rank;
+    int32_t *phy2log = l->phy2log + eplb_p_at(k, l->shape->node_slots, 0);
+    int32_t *phyrank = l->phyrank + eplb_p_at(k, l->shape->node_slots, 0);
+    int32_t room = l->shape->gpu_slots, num_log = n->replicas.num_log, num_spare = n->replicas.num_spare, i;
 
-    for (i = 0; i < r->num_log; i++) {
-        int32_t slot = first + n->slot_gpu[i] * l->shape->gpu_slots + n->slot_rank[i];
-        l->phy2log[slot] = mlog2log[i];
-        l->phyrank[slot] = 0;
+    for (i = 0; i < num_log; i++) {
+        int32_t slot = gpu[i] * room + rank[i];
+        phy2log[slot] = mlog2log[i];
+        phyrank[slot] = 0;
     }
-    for (; i < l->shape->node_slots; i++) {
-        int32_t slot = first + n->slot_gpu[i] * l->shape->gpu_slots + n->slot_rank[i];
-        l->phy2log[slot] = mlog2log[r->expert[i - r->num_log]];
-        l->phyrank[slot] = r->rank[i - r->num_log];
+    gpu += num_log;
+    rank += num_log;
+    for (i = 0; i < num_spare; i++) {
+        int32_t slot = gpu[i] * room + rank[i];
+        phy2log[slot] = mlog2log[n->replicas.expert[i]];
+        phyrank[slot] = n->replicas.rank[i];
     }
 }
 
@@ -4303,67 +4506,50 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     size_t groups_bytes, node_bytes, search_bytes;
 } eplb_p_planner;
 
-/* Groups to nodes, for some layers side by side. */
-static void eplb_p_place_groups(eplb_p_planner *p, int32_t sides)
+static void eplb_p_place_groups(eplb_p_planner *p)
 {
-    eplb_p_packer *side[EPLB_SIDES] = EPLB_ZERO_INIT;
-    int32_t i;
-
-    for (i = 0; i < sides; i++) {
-        eplb_p_enter_phase(&p[i].shared, p[i].groups_bytes);
-        eplb_p_weigh_groups(&p[i].layer, &p[i].groups);
-        side[i]      = &p[i].groups.packer;
-        side[i]->row = (uint32_t)p[i].layer.index;
-    }
-    eplb_p_pack(side, sides, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
-    for (i = 0; i < sides; i++) eplb_p_order_experts(&p[i].groups, &p[i].layer);
+    eplb_p_enter_phase(&p->shared, p->groups_bytes);
+    eplb_p_weigh_groups(&p->layer, &p->groups);
+    p->groups.packer.row = (uint32_t)p->layer.index;
+    eplb_p_order_items(&p->groups.packer);
+    eplb_p_pack(&p->groups.packer, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
+    eplb_p_order_experts(&p->groups, &p->layer);
 }
 
-/* Replicas to slots, slots to GPUs: node k of some layers side by side. */
-static void eplb_p_place_experts(eplb_p_planner *p, int32_t sides, int32_t k)
+/* Replicas to slots, slots to GPUs: those of node k. */
+static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
 {
-    eplb_p_replicas *replicas[EPLB_SIDES] = EPLB_ZERO_INIT;
-    eplb_p_packer *packer[EPLB_SIDES] = EPLB_ZERO_INIT;
     const eplb_p_shape *shape = p->layer.shape;
     const eplb_options *o = &shape->options;
-    int32_t i;
+    eplb_p_node *node = &p->node;
 
-    for (i = 0; i < sides; i++) {
-        eplb_p_enter_phase(&p[i].shared, p[i].node_bytes);
-        replicas[i] = &p[i].node.replicas;
-        packer[i]   = &p[i].node.packer;
-        packer[i]->row = (uint32_t)p[i].layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
-        replicas[i]->load = p[i].layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
-    }
-    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, shape->start_cap);
-    for (i = 0; i < sides; i++) eplb_p_share_load(&p[i].node, &p[i].layer, k);
-    eplb_p_pack(packer, sides, o->seed, EPLB_P_DRAW_GPUS);
-    for (i = 0; i < sides; i++) eplb_p_place_slots(&p[i].node, &p[i].layer, k);
+    eplb_p_enter_phase(&p->shared, p->node_bytes);
+    node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
+    node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
+    eplb_p_order_node(node);
+    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
+    eplb_p_share_load(node, &p->layer, k);
+    eplb_p_order_slots(node);
+    eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
+    eplb_p_place_slots(node, &p->layer, k);
 }
 
-/* How many layers are planned side by side: those that are improved take far longer there than elsewhere. */
-static int32_t eplb_p_num_sides(const eplb_p_shape *shape)
-{
-    return shape->options.effort > 0 ? 1 : EPLB_SIDES;
-}
-
-/* Layers first .. first+sides-1 from loads to plans, each by a planner of its own. */
-static void eplb_p_plan_layers(eplb_p_planner *p, int32_t sides, eplb_p_search *search, const float *weight,
-                               int32_t first)
+/* Layer `index` from loads to its plan. */
+static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const float *weight, int32_t index)
 {
     const eplb_p_shape *shape = p->layer.shape;
-    int32_t k, i;
+    int32_t k;
 
-    EPLB_ASSERT(shape != NULL && p[sides - 1].layer.shape == shape); /* all sides have been carved */
-    for (i = 0; i < sides; i++) eplb_p_weigh_layer(&p[i].layer, weight, first + i);
-    eplb_p_place_groups(p, sides);
-    for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, sides, k);
+    EPLB_ASSERT(shape != NULL); /* the planner has been carved */
+    eplb_p_weigh_layer(&p->layer, weight, index);
+    eplb_p_place_groups(p);
+    for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, k);
     if (shape->options.effort > 0) {
         eplb_p_enter_phase(&p->shared, p->search_bytes);
         eplb_p_improve_layer(&p->layer, search);
         eplb_p_number_slots(&p->layer, search);
     }
-    for (i = 0; i < sides; i++) eplb_p_leave_phases(&p[i].shared);
+    eplb_p_leave_phases(&p->shared);
 }
 
 /* =================================================================================================
@@ -4413,13 +4599,12 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
 static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
                                             int32_t num_phy, int32_t max_replicas)
 {
-    eplb_p_replicas *side = &b->replicas;
     float heaviest;
 
     b->replicas.num_log   = num_log;
     b->replicas.num_spare = num_phy - num_log;
     b->replicas.load      = load;
-    eplb_p_replicate(&side, 1, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    eplb_p_replicate(&b->replicas, EPLB_REPLICATE_DHONDT, 0, max_replicas);
     eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
     return (double)heaviest;
 }
@@ -4761,41 +4946,36 @@ static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_option
     return c;
 }
 
-/* Planners for layers side by side, and a search; what stands in the same column takes the same memory, one
-   after the other:
+/* A planner, and a search; what stands in the same column takes the same memory, one after the other:
 
-     layer | groups | layer | groups | ..
-           | node   |       | node
-           | search                          where there is effort, and one layer at a time */
+     layer | groups
+           | node
+           | search   where there is effort */
 static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p,
                                   eplb_p_search *search)
 {
-    int32_t i;
-
-    for (i = 0; i < eplb_p_num_sides(shape); i++) {
-        p[i].layer        = eplb_p_carve_layer(a, shape);
-        p[i].shared       = eplb_p_open_overlay(a);
-        p[i].groups       = eplb_p_carve_groups(a, shape);
-        p[i].groups_bytes = eplb_p_end_phase(a, &p[i].shared);
-        p[i].node         = eplb_p_carve_node(a, shape);
-        p[i].node_bytes   = eplb_p_end_phase(a, &p[i].shared);
-        p[i].search_bytes = 0;
-        if (shape->options.effort > 0) {
-            *search           = eplb_p_carve_search(a, shape);
-            p[i].search_bytes = eplb_p_end_phase(a, &p[i].shared);
-        }
-        eplb_p_close_overlay(a, &p[i].shared);
+    p->layer        = eplb_p_carve_layer(a, shape);
+    p->shared       = eplb_p_open_overlay(a);
+    p->groups       = eplb_p_carve_groups(a, shape);
+    p->groups_bytes = eplb_p_end_phase(a, &p->shared);
+    p->node         = eplb_p_carve_node(a, shape);
+    p->node_bytes   = eplb_p_end_phase(a, &p->shared);
+    p->search_bytes = 0;
+    if (shape->options.effort > 0) {
+        *search         = eplb_p_carve_search(a, shape);
+        p->search_bytes = eplb_p_end_phase(a, &p->shared);
     }
+    eplb_p_close_overlay(a, &p->shared);
 }
 
 /* Scratch that suffices for planning and for evaluating alike. */
 static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_p_planner planner[EPLB_SIDES];
+    eplb_p_planner planner;
     eplb_p_search search;
 
-    eplb_p_carve_planning(&a, shape, planner, &search);
+    eplb_p_carve_planning(&a, shape, &planner, &search);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, shape);
     return a;
@@ -4858,24 +5038,19 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
                                            size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
 {
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
-    eplb_p_planner planner[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
-    int32_t sides, layer, last, i;
+    int32_t layer;
     eplb_result r;
 
     call.first_layer = first_layer;
     call.num_layers  = num_layers;
-    r = eplb_p_prepare(&call, planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search);
     if (r != EPLB_OK) return r;
-    sides = eplb_p_num_sides(&call.shape);
-    last  = first_layer + num_layers;
-    for (layer = first_layer; r == EPLB_OK && layer < last; layer += sides) {
-        if (sides > last - layer) sides = last - layer;
-        eplb_p_plan_layers(planner, sides, &search, weight, layer);
-        for (i = 0; i < sides && r == EPLB_OK; i++) {
-            r = eplb_p_check_width(&planner[i].layer, plan, NULL);
-            if (r == EPLB_OK) eplb_p_store_layer(&planner[i].layer, plan);
-        }
+    for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
+        eplb_p_plan_layer(&planner, &search, weight, layer);
+        r = eplb_p_check_width(&planner.layer, plan, NULL);
+        if (r == EPLB_OK) eplb_p_store_layer(&planner.layer, plan);
     }
     return r;
 }
@@ -4893,7 +5068,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
                                    size_t scratch_bytes, eplb_diagnosis *diagnosis)
 {
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
-    eplb_p_planner planner[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
@@ -4908,11 +5083,11 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     diagnosis->bytes_needed = 0;
 
     call.why = diagnosis;
-    r = eplb_p_prepare(&call, planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search);
     if (r != EPLB_OK || !plan->log2phy) return r;
     for (layer = 0; r == EPLB_OK && layer < call.shape.num_layers; layer++) {
-        eplb_p_plan_layers(planner, 1, &search, weight, layer);
-        r = eplb_p_check_width(&planner->layer, plan, diagnosis);
+        eplb_p_plan_layer(&planner, &search, weight, layer);
+        r = eplb_p_check_width(&planner.layer, plan, diagnosis);
     }
     return r;
 }
@@ -4956,7 +5131,7 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
                                            size_t scratch_bytes)
 {
     eplb_p_arena a;
-    eplb_p_packer packer, *side = &packer;
+    eplb_p_packer packer;
     eplb_packing resolved = EPLB_ZERO_INIT;
     float *load;
     int32_t *rank_unwanted, row;
@@ -4985,7 +5160,8 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
         packer.row          = (uint32_t)row;
         packer.pack_index   = pack_index + at;
         packer.rank_in_pack = rank_in_pack ? rank_in_pack + at : rank_unwanted;
-        eplb_p_pack(&side, 1, seed, EPLB_P_DRAW_GPUS);
+        eplb_p_order_items(&packer);
+        eplb_p_pack(&packer, seed, EPLB_P_DRAW_GPUS);
     }
     return EPLB_OK;
 }
@@ -5010,7 +5186,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
                                             void *scratch, size_t scratch_bytes)
 {
     eplb_p_arena a;
-    eplb_p_replicas replicas, *side = &replicas;
+    eplb_p_replicas replicas;
     float *load;
     size_t needed;
     int32_t row, i;
@@ -5035,7 +5211,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
         size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
         sample = eplb_p_one_sample(weight + log);
         eplb_p_mean_load(&sample, num_log, load);
-        eplb_p_replicate(&side, 1, replication, fixup_steps, 0);
+        eplb_p_replicate(&replicas, replication, fixup_steps, 0);
         for (i = 0; i < num_phy; i++) {
             int32_t spare = i - num_log;
             phy2log[phy + (size_t)i] = spare < 0 ? i : replicas.expert[spare];
@@ -5269,11 +5445,13 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 }
 
 #undef EPLB_P_SSE2
-#undef EPLB_P_AVX2
 #undef EPLB_P_NEON
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
 #undef EPLB_P_NO_ITEM
+#undef EPLB_P_MOST_COUNTED
+#undef EPLB_P_SORTED_ROOM
+#undef EPLB_P_FEW_SPARE
 #undef EPLB_P_RECENT
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS

@@ -4,14 +4,13 @@
 ORACLE_PROBLEMS=8000
 CUDA_PROBLEMS=1500
 
-oracle() { # build (test, plain or fixed), CFLAGS
+oracle() { # build (test or plain), CFLAGS
     make -s "BUILD=$WORK" CC=gcc "CFLAGS=$2" "$WORK/tests/$1_oracle" "$WORK/tests/$1_plan_hash"
     "$WORK/tests/$1_oracle" 1 $ORACLE_PROBLEMS
     "$WORK/tests/$1_plan_hash"
 }
 gate oracle       gcc oracle test -O2
 gate oracle-plain gcc oracle plain -O2
-gate oracle-fixed gcc oracle fixed -O2
 
 # The emulated kernels.
 oracle_cuda() { # CXXFLAGS

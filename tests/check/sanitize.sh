@@ -7,7 +7,7 @@ ADDRESS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
 sanitize_gcc() {
     SOME_PROBLEMS=500
     run_some_tests '' gcc -std=c99 $ADDRESS
-    run_some_tests '' gcc -std=c99 $ADDRESS -DEPLB_NO_SIMD -DEPLB_SIDES=1
+    run_some_tests '' gcc -std=c99 $ADDRESS -DEPLB_NO_SIMD
 }
 gate sanitize-gcc gcc sanitize_gcc
 
