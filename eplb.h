@@ -546,7 +546,7 @@ enum { /* how an expert's replicas share its tokens */
 };
 
 /* eplb_share_scratch_size - bytes of scratch for eplb_share, eplb_share_proof and eplb_share_sources: 4 each for
-   3 E + 9 R + 10 G numbers, and what aligns them.
+   3 E + 9 R + 11 G numbers, and what aligns them.
    in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
    out     bytes    at least 1; the same for any num_layers
    returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW (an array does not fit size_t) */
@@ -4697,7 +4697,8 @@ typedef struct eplb_p_sharer {
     int32_t *gpu_link;   /* [R] links of GPU g are gpu_first[g] .. gpu_end[g] - 1 of these */
     int32_t *gpu_first, *gpu_end; /* [G] */
     int32_t  num_spread;
-    int      doubled;    /* some expert has several slots on a GPU */
+    int32_t *doubled_gpu; /* [G] GPUs on which some expert has several slots */
+    int32_t  num_doubled;
 
     int32_t *load;       /* [G] tokens of each GPU */
     int32_t  least_most; /* what the heaviest GPU has at least: the mean, and what lives on one GPU only */
@@ -4722,7 +4723,6 @@ typedef struct eplb_p_sharer {
 #define EPLB_P_NO_LINK (-1)
 #define EPLB_P_UNSEEN  (-1)
 #define EPLB_P_OUTSIDE (-2)
-#define EPLB_P_SWEEPS  3
 
 /* A spread expert has two links or more, and no slot more than one: [R] has room for what follows the last. */
 static eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
@@ -4742,6 +4742,7 @@ static eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
     s.gpu_link       = EPLB_P_TAKE(a, int32_t, p->num_replicas);
     s.gpu_first      = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     s.gpu_end        = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.doubled_gpu    = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     s.load           = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     s.member         = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     s.region_end     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
@@ -4761,24 +4762,31 @@ static int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % 
 /* What part i of n gets of tokens that are shared out evenly: the first ones get one more. */
 static int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
 
-/* One layer's plan and counts: ids that are there, a slot for each expert that has tokens, and sums that fit.
-   num_homes counts slots here. */
+/* Whether all slots of a layer hold an expert that there is, or nothing. */
+static int eplb_p_names_experts(const int32_t *phy2log, int32_t num_slots, int32_t num_experts)
+{
+    int32_t slot, all = 1;
+    for (slot = 0; slot < num_slots; slot++) all &= eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1);
+    return all;
+}
+
+/* One layer's plan and counts: ids that are there, a slot for each expert that has tokens, and sums that fit. */
 static eplb_result eplb_p_check_layer_counts(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count)
 {
-    int32_t num_slots = s->num_gpus * s->gpu_slots, e, slot;
+    int32_t num_slots = s->num_gpus * s->gpu_slots, *held = s->num_homes, e, slot, any = 0, homeless = 0;
     int64_t sum = 0;
 
-    for (e = 0; e < s->num_experts; e++) s->num_homes[e] = 0;
-    for (slot = 0; slot < num_slots; slot++) {
-        if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        if (!eplb_p_within(phy2log[slot], 0, s->num_experts - 1)) return EPLB_ERR_PLAN;
-        s->num_homes[phy2log[slot]]++;
-    }
+    if (!eplb_p_names_experts(phy2log, num_slots, s->num_experts)) return EPLB_ERR_PLAN;
+    for (e = 0; e < s->num_experts; e++) held[e] = 0;
+    for (slot = 0; slot < num_slots; slot++)
+        if (phy2log[slot] != EPLB_P_EMPTY) held[phy2log[slot]] = 1;
     for (e = 0; e < s->num_experts; e++) {
-        if (count[e] < 0) return EPLB_ERR_NEGATIVE;
-        if (count[e] > 0 && s->num_homes[e] == 0) return EPLB_ERR_PLAN;
+        any |= count[e];
+        homeless |= count[e] > 0 && !held[e];
         sum += count[e];
     }
+    if (any < 0) return EPLB_ERR_NEGATIVE;
+    if (homeless) return EPLB_ERR_PLAN;
     return sum <= INT32_MAX ? EPLB_OK : EPLB_ERR_OVERFLOW;
 }
 
@@ -4787,19 +4795,21 @@ static void eplb_p_find_homes(eplb_p_sharer *s, const int32_t *phy2log)
 {
     int32_t e, gpu, i;
 
-    s->doubled = 0;
+    s->num_doubled = 0;
     for (e = 0; e < s->num_experts; e++) {
         s->num_homes[e] = 0;
         s->home[e]      = -1;
     }
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        int32_t doubled = 0;
         for (i = 0; i < s->gpu_slots; i++) {
             e = *phy2log++;
             if (e == EPLB_P_EMPTY) continue;
-            s->doubled |= s->home[e] == gpu;
+            doubled |= s->home[e] == gpu;
             s->num_homes[e] += s->home[e] != gpu;
             s->home[e] = gpu;
         }
+        if (doubled) s->doubled_gpu[s->num_doubled++] = gpu;
     }
 }
 
@@ -4889,6 +4899,20 @@ static void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
     }
 }
 
+/* The same for an expert on two GPUs, which most are. */
+static void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
+{
+    int32_t *tokens = s->tokens + s->first_link[spread], count = tokens[0] + tokens[1];
+    int32_t *load = &s->load[s->link_gpu[s->first_link[spread]]], *other = &s->load[s->link_gpu[s->first_link[spread] + 1]];
+    int32_t less = *other - tokens[1] + count - (*load - tokens[0]), part = less > 0 ? less / 2 + less % 2 : 0;
+
+    if (part > count) part = count;
+    *load += part - tokens[0];
+    *other += count - part - tokens[1];
+    tokens[0] = part;
+    tokens[1] = count - part;
+}
+
 static int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
 {
     int32_t count = 0, i;
@@ -4901,13 +4925,22 @@ static int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
     return count;
 }
 
-/* Each spread expert pours anew where the others' tokens are now, while that lowers the heaviest GPU. */
-static void eplb_p_fill(eplb_p_sharer *s)
+/* How often each spread expert pours anew where the others' tokens are by then: as often as it saves more searches
+   than it costs, by measurement. Any number is right. */
+static int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
+
+static void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
 {
     int32_t sweep, spread;
 
-    for (sweep = 0; sweep < EPLB_P_SWEEPS; sweep++)
-        for (spread = 0; spread < s->num_spread; spread++) eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
+    for (sweep = 0; sweep < num_sweeps; sweep++) {
+        for (spread = 0; spread < s->num_spread; spread++) {
+            if (s->first_link[spread + 1] - s->first_link[spread] == 2)
+                eplb_p_pour_two(s, spread);
+            else
+                eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
+        }
+    }
 }
 
 /* ---------------------------------------------------------------------------- level */
@@ -5155,12 +5188,12 @@ static void eplb_p_share_fairly(eplb_p_sharer *s)
 }
 
 /* All that is to be known of one layer, with tokens where they are a good start. */
-static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count)
+static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t how)
 {
     eplb_p_find_homes(s, phy2log);
     eplb_p_spread_experts(s, count);
     eplb_p_link_gpus(s, phy2log);
-    eplb_p_fill(s);
+    eplb_p_fill(s, eplb_p_num_sweeps(how));
 }
 
 static int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
@@ -5190,28 +5223,24 @@ static int32_t eplb_p_prove(eplb_p_sharer *s, uint8_t *proving, int32_t *tokens)
     return s->num_proving;
 }
 
-/* Slots of an expert on one GPU share its link evenly, lower slots first. home and num_homes are not in use
-   any more, and count those slots. */
-static void eplb_p_part_doubles(eplb_p_sharer *s, const int32_t *phy2log, int32_t *slot_count)
+/* Slots of an expert on one GPU share what stands in each of them evenly. home and num_homes are not in use any
+   more, and count those slots. */
+static void eplb_p_part_doubles(eplb_p_sharer *s, const int32_t *held, int32_t *served)
 {
-    int32_t gpu, i;
+    int32_t i;
 
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        const int32_t *held = phy2log + eplb_p_at(gpu, s->gpu_slots, 0);
-        int32_t *served = slot_count + eplb_p_at(gpu, s->gpu_slots, 0);
-        for (i = 0; i < s->gpu_slots; i++)
-            if (held[i] != EPLB_P_EMPTY) s->num_homes[held[i]] = s->home[held[i]] = 0;
-        for (i = 0; i < s->gpu_slots; i++)
-            if (held[i] != EPLB_P_EMPTY) s->num_homes[held[i]]++;
-        for (i = 0; i < s->gpu_slots; i++)
-            if (held[i] != EPLB_P_EMPTY)
-                served[i] = eplb_p_even_share(served[i], s->num_homes[held[i]], s->home[held[i]]++);
-    }
+    for (i = 0; i < s->gpu_slots; i++)
+        if (held[i] != EPLB_P_EMPTY) s->num_homes[held[i]] = s->home[held[i]] = 0;
+    for (i = 0; i < s->gpu_slots; i++)
+        if (held[i] != EPLB_P_EMPTY) s->num_homes[held[i]]++;
+    for (i = 0; i < s->gpu_slots; i++)
+        if (held[i] != EPLB_P_EMPTY)
+            served[i] = eplb_p_even_share(served[i], s->num_homes[held[i]], s->home[held[i]]++);
 }
 
 static void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t *slot_count)
 {
-    int32_t num_slots = s->num_gpus * s->gpu_slots, slot;
+    int32_t num_slots = s->num_gpus * s->gpu_slots, slot, i;
 
     for (slot = 0; slot < num_slots; slot++) {
         if (s->slot_link[slot] != EPLB_P_NO_LINK)
@@ -5219,7 +5248,10 @@ static void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const 
         else
             slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : count[phy2log[slot]];
     }
-    if (s->doubled) eplb_p_part_doubles(s, phy2log, slot_count);
+    for (i = 0; i < s->num_doubled; i++) {
+        size_t first = eplb_p_at(s->doubled_gpu[i], s->gpu_slots, 0);
+        eplb_p_part_doubles(s, phy2log + first, slot_count + first);
+    }
 }
 
 /* -------------------------------------------------------------------------- shares by GPU of origin */
@@ -5806,7 +5838,7 @@ EPLB_API eplb_result eplb_share(const eplb_problem *problem, const int32_t *phy2
     if (r != EPLB_OK) return r;
     for (layer = 0; layer < problem->num_layers; layer++) {
         size_t slots = eplb_p_at(layer, problem->num_replicas, 0), experts = eplb_p_at(layer, problem->num_experts, 0);
-        eplb_p_link_layer(&s, phy2log + slots, count + experts);
+        eplb_p_link_layer(&s, phy2log + slots, count + experts, how);
         if (how == EPLB_SHARE_FAIR)
             eplb_p_share_fairly(&s);
         else
@@ -5830,7 +5862,7 @@ EPLB_API eplb_result eplb_share_proof(const eplb_problem *problem, const int32_t
     if (r != EPLB_OK) return r;
     for (layer = 0; layer < problem->num_layers; layer++) {
         eplb_p_link_layer(&s, phy2log + eplb_p_at(layer, problem->num_replicas, 0),
-                          count + eplb_p_at(layer, problem->num_experts, 0));
+                          count + eplb_p_at(layer, problem->num_experts, 0), EPLB_SHARE_LEAST_MAX);
         num = eplb_p_prove(&s, proving + eplb_p_at(layer, problem->num_gpus, 0), &sum);
         if (num_proving) num_proving[layer] = num;
         if (tokens) tokens[layer] = sum;
@@ -6060,7 +6092,6 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_NO_LINK
 #undef EPLB_P_UNSEEN
 #undef EPLB_P_OUTSIDE
-#undef EPLB_P_SWEEPS
 
 #ifdef __cplusplus
 }
