@@ -167,6 +167,41 @@ static inline int64_t share_only_on(const eplb_problem *p, const int32_t *phy2lo
     return tokens;
 }
 
+enum { SHARE_MOST_GPUS = 64 };
+
+/* can [g, h]: whether one token can move from GPU g to GPU h, by any chain of experts. */
+static inline void share_find_moves(const eplb_problem *p, const int32_t *phy2log, const int32_t *slot_count, uint8_t *can)
+{
+    int32_t G = p->num_gpus;
+    for (int32_t g = 0; g < G; g++) {
+        for (int32_t h = 0; h < G; h++) {
+            can[g * G + h] = g == h;
+            for (int32_t e = 0; e < p->num_experts && !can[g * G + h]; e++)
+                can[g * G + h] = share_lives_on(p, phy2log, e, h) && share_served(p, phy2log, slot_count, e, g) > 0;
+        }
+    }
+    for (int32_t via = 0; via < G; via++) {
+        for (int32_t g = 0; g < G; g++)
+            for (int32_t h = 0; h < G; h++)
+                can[g * G + h] |= can[g * G + via] & can[via * G + h];
+    }
+}
+
+/* A GPU of which one token could move to one that would still have fewer; -1 when there is none, which is when the
+   loads are fair. At most SHARE_MOST_GPUS. */
+static inline int32_t share_unfair_gpu(const eplb_problem *p, const int32_t *phy2log, const int32_t *slot_count)
+{
+    static uint8_t can[SHARE_MOST_GPUS * SHARE_MOST_GPUS];
+    int32_t        G = p->num_gpus;
+    share_find_moves(p, phy2log, slot_count, can);
+    for (int32_t g = 0; g < G; g++) {
+        for (int32_t h = 0; h < G; h++)
+            if (can[g * G + h] && share_load(p, slot_count, g) > share_load(p, slot_count, h) + 1)
+                return g;
+    }
+    return -1;
+}
+
 /* Whether a layer's shares are some: of the experts' tokens all, on slots that hold them, and even on a GPU. Returns
    what is wrong, or NULL. */
 static inline const char *share_fault(const eplb_problem *p, const int32_t *phy2log, const int32_t *count,
