@@ -5818,6 +5818,7 @@ static eplb_result eplb_p_open_sharer(eplb_p_sharer *s, const eplb_problem *prob
     if (r != EPLB_OK) return r;
     a  = eplb_p_arena_at(scratch);
     *s = eplb_p_carve_sharer(&a, problem);
+    if (!s->num_homes) return EPLB_ERR_NULL; /* it is not, but analysers do not see that scratch was measured */
     for (layer = 0; layer < problem->num_layers && r == EPLB_OK; layer++)
         r = eplb_p_check_layer_counts(s, phy2log + eplb_p_at(layer, problem->num_replicas, 0),
                                       count + eplb_p_at(layer, problem->num_experts, 0));
