@@ -6104,7 +6104,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
    0.2.0  (to come) Plan version 2: samples without load count for nothing, and where a GPU has more slots than
           its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
           is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
-          it is by a sample without load. Effort is bounded by the shape.
+          it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
+          eplb_share, eplb_share_proof, eplb_share_sources.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.
