@@ -4903,7 +4903,8 @@ static void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
 static void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
 {
     int32_t *tokens = s->tokens + s->first_link[spread], count = tokens[0] + tokens[1];
-    int32_t *load = &s->load[s->link_gpu[s->first_link[spread]]], *other = &s->load[s->link_gpu[s->first_link[spread] + 1]];
+    const int32_t *gpu = s->link_gpu + s->first_link[spread];
+    int32_t *load = &s->load[gpu[0]], *other = &s->load[gpu[1]];
     int32_t less = *other - tokens[1] + count - (*load - tokens[0]), part = less > 0 ? less / 2 + less % 2 : 0;
 
     if (part > count) part = count;
@@ -4943,7 +4944,7 @@ static void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
     }
 }
 
-/* ---------------------------------------------------------------------------- level */
+/* -------------------------------------------------------------------------- shares: levelling */
 
 static void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t gpu, int32_t level)
 {
@@ -5094,7 +5095,7 @@ static int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
     return cut - first;
 }
 
-/* ---------------------------------------------------------------------------- the shares */
+/* --------------------------------------------------------------------- shares: least and fair */
 
 /* Tokens of members first .. end - 1. */
 static int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t end)
@@ -5254,7 +5255,7 @@ static void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const 
     }
 }
 
-/* -------------------------------------------------------------------------- shares by GPU of origin */
+/* ---------------------------------------------------------------------------- shares: sources */
 
 typedef struct eplb_p_dealer { /* of one layer */
     int32_t  num_experts, num_slots, num_gpus, node_gpus, gpu_slots;
@@ -5769,7 +5770,7 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     return EPLB_OK;
 }
 
-/* ------------------------------------------------------------------------- shares of a plan */
+/* ------------------------------------------------------------------------------------- shares */
 
 static eplb_result eplb_p_check_share_problem(const eplb_problem *p)
 {
@@ -5877,7 +5878,7 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
 {
     eplb_p_dealer d;
     eplb_p_arena a;
-    size_t slots, sources;
+    size_t slots, sources, quotas;
     int32_t layer;
     eplb_result r;
 
@@ -5888,13 +5889,14 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
     d       = eplb_p_carve_dealer(&a, problem);
     slots   = (size_t)problem->num_replicas;
     sources = eplb_p_at(problem->num_gpus, problem->num_experts, 0);
+    quotas  = eplb_p_at(problem->num_gpus, problem->num_replicas, 0);
     for (layer = 0; layer < problem->num_layers && r == EPLB_OK; layer++)
         r = eplb_p_check_layer_sources(&d, phy2log + (size_t)layer * slots, source_count + (size_t)layer * sources,
                                        slot_count + (size_t)layer * slots);
     if (r != EPLB_OK) return r;
     for (layer = 0; layer < problem->num_layers; layer++)
         eplb_p_deal_layer(&d, phy2log + (size_t)layer * slots, source_count + (size_t)layer * sources,
-                          slot_count + (size_t)layer * slots, quota + (size_t)layer * slots * (size_t)problem->num_gpus);
+                          slot_count + (size_t)layer * slots, quota + (size_t)layer * quotas);
     return EPLB_OK;
 }
 

@@ -223,7 +223,7 @@ static void test_small(uint64_t num_cases)
     printf("  %d layers held against all splits\n", enumerated);
 }
 
-/* Like a plan: experts by load, one to three GPUs each. */
+/* More GPUs and slots than can be enumerated: the proof and the exchanges are what holds them. */
 static void test_large(void)
 {
     for (uint64_t seed = 1; seed <= 24; seed++) {
@@ -520,7 +520,12 @@ static void expect_in(call *c, int calls, eplb_result expected, const char *what
             expect(c, which, expected, what);
 }
 
-enum { IN_SHARE = 1 << CALL_SHARE, IN_COUNTS = IN_SHARE | 1 << CALL_PROOF, IN_SOURCES = 1 << CALL_SOURCES, IN_ALL = IN_COUNTS | IN_SOURCES };
+enum {
+    IN_SHARE   = 1 << CALL_SHARE,
+    IN_COUNTS  = IN_SHARE | 1 << CALL_PROOF,
+    IN_SOURCES = 1 << CALL_SOURCES,
+    IN_ALL     = IN_COUNTS | IN_SOURCES
+};
 
 static void test_counts_and_plans(void)
 {
