@@ -5303,7 +5303,7 @@ static eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *p
         if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, d->num_experts - 1)) return EPLB_ERR_PLAN;
         if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
         shared += slot_count[slot];
-        if (shared > waiting) return EPLB_ERR_SHARES;
+        if (shared > waiting) return EPLB_ERR_SHARES; /* as when an empty slot has a share, and all experts theirs */
         if (phy2log[slot] == EPLB_P_EMPTY) continue;
         more[phy2log[slot]] -= slot_count[slot];
         held[phy2log[slot]] = 1;
@@ -5312,7 +5312,7 @@ static eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *p
         if (more[e] > 0 && !held[e]) return EPLB_ERR_PLAN;
         if (more[e] != 0) return EPLB_ERR_SHARES;
     }
-    return shared == waiting ? EPLB_OK : EPLB_ERR_SHARES; /* not where an empty slot has a share */
+    return EPLB_OK;
 }
 
 static void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)

@@ -544,6 +544,7 @@ static void test_counts_and_plans(void)
     c = good_call(), c.shares[12] = 3, expect_in(&c, IN_SOURCES, EPLB_ERR_SHARES, "a share too large");
     c = good_call(), c.shares[12] = 1, c.shares[8] = 4, expect_in(&c, IN_SOURCES, EPLB_ERR_SHARES, "another's tokens");
     c = good_call(), c.shares[12] = 1, c.shares[15] = 1, expect_in(&c, IN_SOURCES, EPLB_ERR_SHARES, "an empty slot's share");
+    c = good_call(), c.shares[15] = 1, expect_in(&c, IN_SOURCES, EPLB_ERR_SHARES, "an empty slot's share besides");
     c = good_call(), c.count[5] = INT32_MAX - 8, expect_in(&c, IN_COUNTS, EPLB_ERR_OVERFLOW, "2^31 tokens");
     c = good_call(), c.source[21] = INT32_MAX, expect_in(&c, IN_SOURCES, EPLB_ERR_OVERFLOW, "more than 2^31 waiting");
 }

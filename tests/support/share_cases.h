@@ -52,11 +52,12 @@ static inline share_case share_case_alloc(uint64_t seed, int32_t L, int32_t E, i
     return c;
 }
 
-/* Random, with at most so many GPUs (a multiple of two) and slots on each. */
+/* Random, with at most so many GPUs (four or more) and slots on each. Of three nodes or more not every order of
+   dealing keeps the most on its node. */
 static inline share_case share_case_make(uint64_t seed, int32_t most_gpus, int32_t most_slots)
 {
     uint64_t state = seed;
-    int32_t  N = test_range(&state, 1, 2), G = N * test_range(&state, 1, most_gpus / 2);
+    int32_t  N = test_range(&state, 1, 4), G = N * test_range(&state, 1, most_gpus / N);
     int32_t  R = G * test_range(&state, 1, most_slots), kind = test_range(&state, 0, SHARE_NUM_KINDS - 1);
     int32_t  E = test_range(&state, R < 3 ? 1 : R / 3, R);
     share_case c = share_case_alloc(seed, test_range(&state, 1, 3), E, R, N, G);
