@@ -87,6 +87,7 @@
      5. Select: with several candidates, each packed in an order perturbed a little, the best stays.
      6. Improve: a local search over replica counts and placement at once, for one sample of load or
         for many.
+     Later, once the tokens of a step are counted, eplb_share says which replica serves how many of them.
      Steps 1 to 3 are those of deepseek-ai/EPLB (MIT), and preset DEEPSEEK gives its plans in every
      number; README.md names the sources of the other presets. */
 
