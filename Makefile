@@ -45,7 +45,7 @@ ZLIB_LIBS  := $(if $(filter 1,$(HAVE_ZLIB)),-lz)
 
 VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 SAMPLE   := examples/data/loads_58x256.csv
-EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads $(BUILD)/embedded
+EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/route $(BUILD)/gen_loads $(BUILD)/embedded
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TESTS    := $(patsubst tests/%,$(BUILD)/tests/%,$(basename $(sort $(wildcard tests/test_*.c tests/test_*.cpp)))) \
             $(FUZZERS)
@@ -68,6 +68,9 @@ $(BUILD)/minimal: examples/minimal.c eplb.h | $(BUILD)
 
 $(BUILD)/threads: examples/threads.c eplb.h | $(BUILD)
 	$(C) -pthread -o $@ $<
+
+$(BUILD)/route: examples/route.c eplb.h | $(BUILD)
+	$(C) -o $@ $<
 
 $(BUILD)/cplusplus: examples/cplusplus.cpp eplb.h | $(BUILD)
 	$(CPP) -o $@ $<
@@ -183,7 +186,7 @@ $(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h e
 
 $(BUILD)/bench/against.o: tests/bench/side.h
 
-$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against baseline)
+$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against shares baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm -ldl
 
 bench: $(BUILD)/bench/bench

@@ -12,7 +12,7 @@
    CONTENTS
      Quick start, macros, guarantees, conventions, algorithm
      Interface:       version, linkage, results, problem, options, plan, rebalance, the steps by
-                      themselves, samples, evaluate
+                      themselves, samples, evaluate, shares
      Implementation:  six storeys, which it opens by naming: the ground, the call, one layer, of a plan,
                       the interface, the window
      History, licence
@@ -81,6 +81,7 @@
      5. Select: with several candidates, each packed in an order perturbed a little, the best stays.
      6. Improve: a local search over replica counts and placement at once, for one sample of load or
         for many.
+     Later, once the tokens of a step are counted, eplb_share says which replica serves how many of them.
      Steps 1 to 3 are those of deepseek-ai/EPLB (MIT), and preset DEEPSEEK gives its plans in every
      number; README.md names the sources of the other presets. */
 
@@ -143,6 +144,7 @@ enum {
     EPLB_ERR_INFINITE     = -31, /* a load is infinite */
     EPLB_ERR_NEGATIVE     = -32, /* a load or a count is negative (-0 counts as 0) */
     EPLB_ERR_PLAN         = -33, /* phy2log names no such expert, or leaves an expert out */
+    EPLB_ERR_SHARES       = -34, /* the shares of an expert's slots do not sum to its tokens */
     EPLB_ERR_CUDA         = -40, /* eplb_cuda.h: a launch failed, which may be for an earlier fault */
     EPLB_ERR_DEVICE_SHAPE = -41  /* eplb_cuda.h: a shape beyond what its kernels are made for */
 };
@@ -520,6 +522,71 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
                                    eplb_layer_report *report, float *gpu_load, void *scratch,
                                    size_t scratch_bytes);
 
+/* ------------------------------------------------------------------------------------- shares */
+
+enum { /* how an expert's replicas share its tokens */
+    EPLB_SHARE_LEAST_MAX = 0, /* no shares give the heaviest GPU fewer tokens */
+    EPLB_SHARE_FAIR      = 1, /* among those the loads, sorted heaviest first, are lexicographically least; their
+                                 squares sum to the least too */
+    EPLB_NUM_SHARES
+};
+
+/* eplb_share_scratch_size - bytes of scratch for eplb_share, eplb_share_proof and eplb_share_sources: 4 each for
+   3 E + 9 R + 11 G numbers, and what aligns them.
+   in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
+   out     bytes    at least 1; the same for any num_layers
+   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW (an array does not fit size_t) */
+EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t *bytes);
+
+/* eplb_share - how many of this step's tokens each replica serves, chosen exactly.
+   in      phy2log     [L, R] the plan in force, from anywhere; an expert may be several times on a GPU, which
+                       counts as once there; a slot may be empty, -1, and an expert without tokens in no slot
+           count       [L, E] tokens of each expert, >= 0; at most 2^31 - 1 in a layer
+           how         EPLB_SHARE_*
+   out     slot_count  [L, R] tokens of each slot, whole; an expert's slots sum to its count, and its slots on one
+                       GPU differ by at most one, the lower ones having more
+           most        [L] or NULL: tokens of the heaviest GPU
+   scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW
+           (also when a layer has more tokens than int32_t counts), _SCRATCH_SIZE, _NEGATIVE, _PLAN (a slot names
+           no such expert, or an expert with tokens is in no slot)
+   ties    the search goes by index, of experts and of GPUs; whoever solves it gets the same shares
+   cost    O(E + R) for a layer, and for each bound a few searches over the slots of experts on several GPUs; there
+           are two or three bounds to the least maximum, and fewer than 2 G to fair loads
+   threads reentrant; each layer is solved by itself
+   source  Dinic 1970; Dinkelbach 1967; Fujishige 1980 */
+EPLB_API eplb_result eplb_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
+                                int32_t how, int32_t *slot_count, int32_t *most, void *scratch,
+                                size_t scratch_bytes);
+
+/* eplb_share_proof - why no shares give the heaviest GPU fewer tokens than eplb_share does: a set of GPUs, and the
+   tokens of experts that live on GPUs of the set alone. However they are shared, some GPU of the set has their
+   mean, rounded up, and that is what the heaviest GPU of eplb_share has.
+   in      phy2log, count  as for eplb_share
+   out     proving         [L, G] 1 for the GPUs of the set, of which there is one at least, 0 for others
+           num_proving     [L] or NULL: their number
+           tokens          [L] or NULL: of the experts that live nowhere else
+   scratch, returns, ties, cost, threads  as eplb_share */
+EPLB_API eplb_result eplb_share_proof(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
+                                      uint8_t *proving, int32_t *num_proving, int32_t *tokens, void *scratch,
+                                      size_t scratch_bytes);
+
+/* eplb_share_sources - where the tokens that wait on each GPU go, once shares are chosen. For each expert as many as
+   its shares allow stay on their GPU, and of the others as many as they allow on their node; what is dealt within a
+   node, or between nodes, is dealt in order, lower GPUs to lower slots.
+   in      phy2log       [L, R] as for eplb_share; GPUs n*G/N .. are node n's
+           source_count  [L, G, E] tokens for each expert that wait on each GPU, >= 0
+           slot_count    [L, R] shares, from anywhere: >= 0, and an expert's slots sum to what waits for it
+   out     quota         [L, G, R] tokens from each GPU to each slot: those to a slot sum to its slot_count, those
+                         from a GPU to an expert's slots to its source_count
+   scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
+   returns as eplb_share, but for _OPTION; and EPLB_ERR_SHARES
+   cost    O(G (E + R)) for a layer
+   threads reentrant */
+EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32_t *phy2log,
+                                        const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
+                                        void *scratch, size_t scratch_bytes);
+
 #ifdef __cplusplus
 }
 #endif
@@ -536,8 +603,8 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
      B. The call         results, options, checks, shape
      C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
                          improve (state, swap, replace, heaviest GPU, search), finish, a layer
-     D. Of a plan        bounds, evaluate
-     E. The interface    calls, the steps by themselves, a plan that is there
+     D. Of a plan        bounds, evaluate, shares
+     E. The interface    calls, the steps by themselves, a plan that is there, shares
      F. The window */
 
 #if defined(EPLB_IMPLEMENTATION) && !defined(EPLB_P_IMPLEMENTED)
@@ -1352,6 +1419,7 @@ EPLB_API const char *eplb_result_name(eplb_result r)
     EPLB_P_NAME(EPLB_ERR_INFINITE)
     EPLB_P_NAME(EPLB_ERR_NEGATIVE)
     EPLB_P_NAME(EPLB_ERR_PLAN)
+    EPLB_P_NAME(EPLB_ERR_SHARES)
     EPLB_P_NAME(EPLB_ERR_CUDA)
     EPLB_P_NAME(EPLB_ERR_DEVICE_SHAPE)
     default: return "unknown eplb_result";
@@ -4557,7 +4625,7 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
 
    in     a plan, wherever it comes from, and loads
    out    what no plan can beat, and how even this one is
-   writes eplb_p_bounder, eplb_p_evaluator
+   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer
    calls  the ground; of the storey of a layer only its loads and D'Hondt's counts */
 
 /* ------------------------------------------------------------------------------------- bounds
@@ -4906,6 +4974,723 @@ static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_
         if (sum > INT32_MAX) return EPLB_ERR_OVERFLOW;
     }
     return EPLB_OK;
+}
+
+/* ------------------------------------------------------------------------------------- shares
+
+   Who of an expert's replicas serves how many tokens. An expert on one GPU leaves nothing to choose. One on
+   several is spread, and each of its GPUs is a link of it, which serves some of its tokens: tokens move from
+   link to link, and so from GPU to GPU along chains of spread experts.
+
+   Fill: each spread expert pours its tokens over its GPUs, lightest first, up to a common level.
+   Level: no GPU is to be above a limit. What is above it flows along shortest chains, many at once (blocking
+          flows, Dinic 1970), to GPUs below it. Where something stays above, the GPUs that chains from there
+          reach are a cut: all their tokens belong to experts that live nowhere else, so their mean is a bound.
+   LEAST_MAX: level at a bound, then at that of the cut, until nothing is above it (discrete Newton method,
+          Dinkelbach 1967).
+   FAIR:  level at the mean, rounded up; a cut and what is left of it are levelled each by itself, until loads
+          differ by one token at most (decomposition, Fujishige 1980). What is left of a cut is no heavier than
+          the limit and the cut no lighter, so that no token would move from one into the other.
+
+   Sums are those of tokens of one layer, which fit int32_t. */
+
+typedef struct eplb_p_sharer {
+    int32_t num_experts, num_gpus, gpu_slots;
+
+    /* What lives where, from eplb_p_link_layer. */
+    int32_t *num_homes;  /* [E] GPUs that an expert lives on */
+    int32_t *home;       /* [E] the last of them that was met */
+    int32_t *next_link;  /* [E] of a spread expert; EPLB_P_NO_LINK for others */
+    int32_t *slot_link;  /* [R] likewise; slots of an expert on one GPU have one link */
+    int32_t *link_gpu;   /* [R] links of a spread expert stand together, by GPU */
+    int32_t *link_spread;/* [R] which of the spread experts */
+    int32_t *tokens;     /* [R] that each link serves */
+    int32_t *first_link; /* [R] of each spread expert, and behind the last */
+    int32_t *gpu_link;   /* [R] links of GPU g are gpu_first[g] .. gpu_end[g] - 1 of these */
+    int32_t *gpu_first, *gpu_end; /* [G] */
+    int32_t  num_spread;
+    int32_t *doubled_gpu; /* [G] GPUs on which some expert has several slots */
+    int32_t  num_doubled;
+
+    int32_t *load;       /* [G] tokens of each GPU */
+    int32_t  least_most; /* what the heaviest GPU has at least: the mean, and what lives on one GPU only */
+    int32_t  full_home;  /* the GPU that it is for, -1 where it is the mean */
+    int32_t  num_proving; /* from eplb_p_share_least_max */
+
+    /* The region being levelled: members first .. end - 1, by index, whose level is EPLB_P_UNSEEN between
+       searches; other GPUs are EPLB_P_OUTSIDE. */
+    int32_t *member;     /* [G] */
+    int32_t *region_end; /* [G] of the region, and of those that wait behind it */
+
+    /* One search: steps from the GPUs above the limit. */
+    int32_t *level;         /* [G] */
+    int32_t *spread_level;  /* [R] that of the GPU it was reached from */
+    int32_t *reached;       /* [G] in the order of the search */
+    int32_t *reached_spread;/* [R] */
+    int32_t  num_reached, num_reached_spread, num_sources;
+    int32_t *gpu_at, *spread_at;    /* [G], [R] the link that a chain tries next */
+    int32_t *chain_from, *chain_to; /* [G] links that a chain leaves a GPU by, and enters the next by */
+} eplb_p_sharer;
+
+#define EPLB_P_NO_LINK (-1)
+#define EPLB_P_UNSEEN  (-1)
+#define EPLB_P_OUTSIDE (-2)
+
+/* A spread expert has two links or more, and no slot more than one: [R] has room for what follows the last. */
+static eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
+{
+    eplb_p_sharer s = EPLB_ZERO_INIT;
+    s.num_experts    = p->num_experts;
+    s.num_gpus       = p->num_gpus;
+    s.gpu_slots      = p->num_replicas / p->num_gpus;
+    s.num_homes      = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    s.home           = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    s.next_link      = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    s.slot_link      = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.link_gpu       = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.link_spread    = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.tokens         = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.first_link     = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.gpu_link       = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.gpu_first      = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.gpu_end        = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.doubled_gpu    = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.load           = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.member         = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.region_end     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.level          = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.spread_level   = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.reached        = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.reached_spread = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.gpu_at         = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.spread_at      = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.chain_from     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.chain_to       = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    return s;
+}
+
+static int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % n > 0); }
+
+/* What part i of n gets of tokens that are shared out evenly: the first ones get one more. */
+static int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
+
+/* Whether all slots of a layer hold an expert that there is, or nothing. */
+static int eplb_p_names_experts(const int32_t *phy2log, int32_t num_slots, int32_t num_experts)
+{
+    int32_t slot, all = 1;
+    for (slot = 0; slot < num_slots; slot++) all &= eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1);
+    return all;
+}
+
+/* One layer's plan and counts: ids that are there, a slot for each expert that has tokens, and sums that fit. */
+static eplb_result eplb_p_check_layer_counts(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count)
+{
+    int32_t num_slots = s->num_gpus * s->gpu_slots, *held = s->num_homes, e, slot, any = 0, homeless = 0;
+    int64_t sum = 0;
+
+    if (!eplb_p_names_experts(phy2log, num_slots, s->num_experts)) return EPLB_ERR_PLAN;
+    for (e = 0; e < s->num_experts; e++) held[e] = 0;
+    for (slot = 0; slot < num_slots; slot++)
+        if (phy2log[slot] != EPLB_P_EMPTY) held[phy2log[slot]] = 1;
+    for (e = 0; e < s->num_experts; e++) {
+        any |= count[e];
+        homeless |= count[e] > 0 && !held[e];
+        sum += count[e];
+    }
+    if (any < 0) return EPLB_ERR_NEGATIVE;
+    if (homeless) return EPLB_ERR_PLAN;
+    return sum <= INT32_MAX ? EPLB_OK : EPLB_ERR_OVERFLOW;
+}
+
+/* num_homes, and home: of an expert on one GPU, that GPU. */
+static void eplb_p_find_homes(eplb_p_sharer *s, const int32_t *phy2log)
+{
+    int32_t e, gpu, i;
+
+    s->num_doubled = 0;
+    for (e = 0; e < s->num_experts; e++) {
+        s->num_homes[e] = 0;
+        s->home[e]      = -1;
+    }
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        int32_t doubled = 0;
+        for (i = 0; i < s->gpu_slots; i++) {
+            e = *phy2log++;
+            if (e == EPLB_P_EMPTY) continue;
+            doubled |= s->home[e] == gpu;
+            s->num_homes[e] += s->home[e] != gpu;
+            s->home[e] = gpu;
+        }
+        if (doubled) s->doubled_gpu[s->num_doubled++] = gpu;
+    }
+}
+
+/* Load of what lives on one GPU only. Links for the rest, with equal shares, as a plan was made for. */
+static void eplb_p_spread_experts(eplb_p_sharer *s, const int32_t *count)
+{
+    int32_t e, gpu, i, link = 0, spread = 0, sum = 0;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) s->load[gpu] = 0;
+    for (e = 0; e < s->num_experts; e++) {
+        s->next_link[e] = EPLB_P_NO_LINK;
+        if (count[e] == 0) continue;
+        sum += count[e];
+        if (s->num_homes[e] == 1) {
+            s->load[s->home[e]] += count[e];
+            continue;
+        }
+        s->home[e]              = -1;
+        s->next_link[e]         = link;
+        s->spread_level[spread] = EPLB_P_UNSEEN;
+        s->first_link[spread]   = link;
+        for (i = 0; i < s->num_homes[e]; i++, link++) {
+            s->link_spread[link] = spread;
+            s->tokens[link]      = eplb_p_even_share(count[e], s->num_homes[e], i);
+        }
+        spread++;
+    }
+    if (spread > 0) s->first_link[spread] = link;
+    s->num_spread = spread;
+    s->least_most = eplb_p_mean_up(sum, s->num_gpus);
+    s->full_home  = -1;
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (s->load[gpu] <= s->least_most) continue;
+        s->least_most = s->load[gpu];
+        s->full_home  = gpu;
+    }
+}
+
+/* link_gpu, slot_link, the links of each GPU, and their load. */
+static void eplb_p_link_gpus(eplb_p_sharer *s, const int32_t *phy2log)
+{
+    int32_t e, gpu, i, slot = 0, n = 0;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        s->gpu_first[gpu] = n;
+        for (i = 0; i < s->gpu_slots; i++, slot++) {
+            e = phy2log[slot];
+            s->slot_link[slot] = EPLB_P_NO_LINK;
+            if (e == EPLB_P_EMPTY || s->next_link[e] == EPLB_P_NO_LINK) continue;
+            if (s->home[e] != gpu) {
+                s->home[e] = gpu;
+                s->link_gpu[s->next_link[e]] = gpu;
+                s->load[gpu] += s->tokens[s->next_link[e]];
+                s->gpu_link[n++] = s->next_link[e]++;
+            }
+            s->slot_link[slot] = s->next_link[e] - 1;
+        }
+        s->gpu_end[gpu] = n;
+    }
+}
+
+/* One spread expert's tokens, where the others' are: up to a level that leaves no GPU below it, one token more
+   on the first GPUs for what the level does not divide. */
+static void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
+{
+    int32_t first = s->first_link[spread], end = s->first_link[spread + 1];
+    int32_t level = INT32_MAX, rest = 0, num = 0, before, i;
+
+    do { /* GPUs above the level take nothing; without them it is lower */
+        int32_t sum = count;
+        before = num;
+        num    = 0;
+        for (i = first; i < end; i++) {
+            if (s->load[s->link_gpu[i]] > level) continue;
+            sum += s->load[s->link_gpu[i]];
+            num++;
+        }
+        if (num == before) break;
+        level = sum / num;
+        rest  = sum % num;
+    } while (num > 1);
+    for (i = first; i < end; i++) {
+        int32_t *load = &s->load[s->link_gpu[i]], above = *load > level;
+        s->tokens[i] = above ? 0 : level - *load + (rest > 0);
+        rest -= !above && rest > 0;
+        *load += s->tokens[i];
+    }
+}
+
+/* The same for an expert on two GPUs, which most are. */
+static void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
+{
+    int32_t *tokens = s->tokens + s->first_link[spread], count = tokens[0] + tokens[1];
+    const int32_t *gpu = s->link_gpu + s->first_link[spread];
+    int32_t *load = &s->load[gpu[0]], *other = &s->load[gpu[1]];
+    int32_t less = *other - tokens[1] + count - (*load - tokens[0]), part = less > 0 ? less / 2 + less % 2 : 0;
+
+    if (part > count) part = count;
+    *load += part - tokens[0];
+    *other += count - part - tokens[1];
+    tokens[0] = part;
+    tokens[1] = count - part;
+}
+
+static int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
+{
+    int32_t count = 0, i;
+
+    for (i = s->first_link[spread]; i < s->first_link[spread + 1]; i++) {
+        count += s->tokens[i];
+        s->load[s->link_gpu[i]] -= s->tokens[i];
+        s->tokens[i] = 0;
+    }
+    return count;
+}
+
+/* How often each spread expert pours anew where the others' tokens are by then: as often as it saves more searches
+   than it costs, by measurement. Any number is right. */
+static int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
+
+static void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
+{
+    int32_t sweep, spread;
+
+    for (sweep = 0; sweep < num_sweeps; sweep++) {
+        for (spread = 0; spread < s->num_spread; spread++) {
+            if (s->first_link[spread + 1] - s->first_link[spread] == 2)
+                eplb_p_pour_two(s, spread);
+            else
+                eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
+        }
+    }
+}
+
+/* -------------------------------------------------------------------------- shares: levelling */
+
+static void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t gpu, int32_t level)
+{
+    s->level[gpu]                = level;
+    s->gpu_at[gpu]               = s->gpu_first[gpu];
+    s->reached[s->num_reached++] = gpu;
+}
+
+/* All GPUs of a spread expert of which a GPU of this level serves tokens. Returns whether one has room. */
+static int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, int32_t limit)
+{
+    int32_t i, found = 0;
+
+    s->spread_level[spread] = level;
+    s->spread_at[spread]    = s->first_link[spread];
+    s->reached_spread[s->num_reached_spread++] = spread;
+    for (i = s->first_link[spread]; i < s->first_link[spread + 1]; i++) {
+        int32_t gpu = s->link_gpu[i];
+        if (s->level[gpu] != EPLB_P_UNSEEN) continue;
+        eplb_p_reach_gpu(s, gpu, level + 1);
+        found |= s->load[gpu] < limit;
+    }
+    return found;
+}
+
+/* Steps from the GPUs above the limit, up to the first that reach one below it. Returns whether any does. */
+static int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+{
+    int32_t at, i, last_level = INT32_MAX;
+
+    s->num_reached = s->num_reached_spread = 0;
+    for (at = first; at < end; at++)
+        if (s->load[s->member[at]] > limit) eplb_p_reach_gpu(s, s->member[at], 0);
+    s->num_sources = s->num_reached;
+    for (at = 0; at < s->num_reached; at++) {
+        int32_t gpu = s->reached[at], level = s->level[gpu];
+        if (level >= last_level) break;
+        for (i = s->gpu_first[gpu]; i < s->gpu_end[gpu]; i++) {
+            int32_t link = s->gpu_link[i], spread = s->link_spread[link];
+            if (s->tokens[link] == 0 || s->spread_level[spread] != EPLB_P_UNSEEN) continue;
+            if (eplb_p_reach_spread(s, spread, level, limit)) last_level = level + 1;
+        }
+    }
+    return last_level != INT32_MAX;
+}
+
+static void eplb_p_forget_search(eplb_p_sharer *s)
+{
+    int32_t i;
+    for (i = 0; i < s->num_reached; i++) s->level[s->reached[i]] = EPLB_P_UNSEEN;
+    for (i = 0; i < s->num_reached_spread; i++) s->spread_level[s->reached_spread[i]] = EPLB_P_UNSEEN;
+}
+
+/* The next step of a chain: links by which it leaves this GPU and enters one a level further. What was found
+   to lead nowhere is behind gpu_at and spread_at. */
+static int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int32_t *to)
+{
+    for (; s->gpu_at[gpu] < s->gpu_end[gpu]; s->gpu_at[gpu]++) {
+        int32_t link = s->gpu_link[s->gpu_at[gpu]], spread = s->link_spread[link];
+        if (s->tokens[link] == 0 || s->spread_level[spread] != s->level[gpu]) continue;
+        for (; s->spread_at[spread] < s->first_link[spread + 1]; s->spread_at[spread]++) {
+            if (s->level[s->link_gpu[s->spread_at[spread]]] != s->level[gpu] + 1) continue;
+            *from = link;
+            *to   = s->spread_at[spread];
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Tokens move along a chain of so many steps: as many as are above the limit at its start, have room at its end,
+   and are there to move on each step. */
+static void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, int32_t limit)
+{
+    int32_t sink = s->link_gpu[s->chain_to[num_steps - 1]], i;
+    int32_t most = s->load[source] - limit;
+
+    if (limit - s->load[sink] < most) most = limit - s->load[sink];
+    for (i = 0; i < num_steps; i++)
+        if (s->tokens[s->chain_from[i]] < most) most = s->tokens[s->chain_from[i]];
+    for (i = 0; i < num_steps; i++) {
+        s->tokens[s->chain_from[i]] -= most;
+        s->tokens[s->chain_to[i]] += most;
+    }
+    s->load[source] -= most;
+    s->load[sink] += most;
+}
+
+/* A chain from the source to a GPU with room, by steps that each lead a level further. Returns their number, 0 when
+   there is none. A step to a GPU that leads nowhere is taken back, and not tried again. */
+static int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t limit)
+{
+    int32_t gpu = source, n = 0;
+
+    while (s->load[gpu] >= limit) {
+        if (eplb_p_find_step(s, gpu, &s->chain_from[n], &s->chain_to[n])) {
+            gpu = s->link_gpu[s->chain_to[n++]];
+            continue;
+        }
+        if (n == 0) return 0;
+        n--;
+        s->spread_at[s->link_spread[s->chain_to[n]]]++;
+        gpu = s->link_gpu[s->chain_from[n]];
+    }
+    return n;
+}
+
+/* Levels the region at a limit. Returns 0 when no GPU is above it any more; else the size of the cut, which is what
+   was reached, and still counts as reached. */
+static int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+{
+    while (eplb_p_search_room(s, first, end, limit)) {
+        int32_t i, n;
+        for (i = 0; i < s->num_sources; i++)
+            while (s->load[s->reached[i]] > limit && (n = eplb_p_find_chain(s, s->reached[i], limit)) > 0)
+                eplb_p_push(s, s->reached[i], n, limit);
+        eplb_p_forget_search(s);
+    }
+    return s->num_reached;
+}
+
+/* Members first .. end - 1 are the ones that may be reached; or no longer. */
+static void eplb_p_open_region(eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    int32_t i;
+    for (i = first; i < end; i++) s->level[s->member[i]] = EPLB_P_UNSEEN;
+}
+
+static void eplb_p_close_region(eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    int32_t i;
+    for (i = first; i < end; i++) s->level[s->member[i]] = EPLB_P_OUTSIDE;
+}
+
+/* What was reached stands before what was not, both by index as before. Returns how many were. */
+static int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    int32_t cut = first, num_rest = 0, i;
+
+    for (i = first; i < end; i++) {
+        if (s->level[s->member[i]] == EPLB_P_UNSEEN)
+            s->chain_from[num_rest++] = s->member[i];
+        else
+            s->member[cut++] = s->member[i];
+    }
+    eplb_p_copy_ids(s->member + cut, s->chain_from, num_rest);
+    eplb_p_forget_search(s);
+    return cut - first;
+}
+
+/* --------------------------------------------------------------------- shares: least and fair */
+
+/* Tokens of members first .. end - 1. */
+static int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    int32_t sum = 0, i;
+    for (i = first; i < end; i++) sum += s->load[s->member[i]];
+    return sum;
+}
+
+/* The GPUs with links; the others' loads are what they are. Returns their number. */
+static int32_t eplb_p_gather_members(eplb_p_sharer *s)
+{
+    int32_t n = 0, gpu;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        s->level[gpu] = EPLB_P_OUTSIDE;
+        if (s->gpu_first[gpu] < s->gpu_end[gpu]) s->member[n++] = gpu;
+    }
+    return n;
+}
+
+/* What proves that the heaviest GPU cannot have fewer tokens are the members that are left, num_proving of them; or,
+   where it is 0, what least_most is for. */
+static void eplb_p_share_least_max(eplb_p_sharer *s)
+{
+    int32_t end = eplb_p_gather_members(s), limit = s->least_most, mean = 0, cut;
+
+    s->num_proving = 0;
+    if (end > 0) mean = eplb_p_mean_up(eplb_p_region_sum(s, 0, end), end);
+    if (mean > limit) {
+        limit = mean;
+        s->num_proving = end;
+    }
+    eplb_p_open_region(s, 0, end);
+    while (eplb_p_level_region(s, 0, end, limit) > 0) {
+        cut = eplb_p_split_region(s, 0, end);
+        eplb_p_close_region(s, cut, end);
+        s->num_proving = end = cut;
+        limit = eplb_p_mean_up(eplb_p_region_sum(s, 0, end), end);
+    }
+}
+
+/* Whether all of a region have as many tokens as the others, give or take one. */
+static int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    int32_t least = INT32_MAX, most = 0, i;
+
+    for (i = first; i < end; i++) {
+        int32_t load = s->load[s->member[i]];
+        if (load < least) least = load;
+        if (load > most) most = load;
+    }
+    return most - least <= 1;
+}
+
+/* A region that is not level yet is levelled at its mean. Where that does not divide, some GPUs have one more than
+   it, rounded down, and those that their chains reach have no fewer: nothing is left to do for them either.
+   Returns how many of its members, the first ones, are done with; a cut, which is not, is a region before it. */
+static int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
+{
+    int32_t n = end - first, sum = eplb_p_region_sum(s, first, end), mean = eplb_p_mean_up(sum, n), done = n;
+
+    *cut = 0;
+    eplb_p_open_region(s, first, end);
+    if (eplb_p_level_region(s, first, end, mean) > 0) {
+        *cut = eplb_p_split_region(s, first, end);
+        done = 0;
+    } else if (sum % n > 0) {
+        eplb_p_level_region(s, first, end, mean - 1);
+        done = eplb_p_split_region(s, first, end);
+    }
+    eplb_p_close_region(s, first, end);
+    return done;
+}
+
+static void eplb_p_share_fairly(eplb_p_sharer *s)
+{
+    int32_t first = 0, depth = 1, cut;
+
+    s->region_end[0] = eplb_p_gather_members(s);
+    while (depth > 0) {
+        int32_t end = s->region_end[depth - 1];
+        if (eplb_p_is_level(s, first, end)) { /* as one without members is */
+            first = end;
+            depth--;
+            continue;
+        }
+        first += eplb_p_level_mean(s, first, end, &cut);
+        if (cut > 0) s->region_end[depth++] = first + cut;
+    }
+}
+
+/* All that is to be known of one layer, with tokens where they are a good start. */
+static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t how)
+{
+    eplb_p_find_homes(s, phy2log);
+    eplb_p_spread_experts(s, count);
+    eplb_p_link_gpus(s, phy2log);
+    eplb_p_fill(s, eplb_p_num_sweeps(how));
+}
+
+static int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
+{
+    int32_t most = 0, gpu;
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        if (s->load[gpu] > most) most = s->load[gpu];
+    return most;
+}
+
+/* proving [G] and tokens: a set of GPUs whose mean is that of the heaviest one, rounded up. Returns their number. */
+static int32_t eplb_p_prove(eplb_p_sharer *s, uint8_t *proving, int32_t *tokens)
+{
+    int32_t gpu, i;
+
+    eplb_p_share_least_max(s);
+    for (gpu = 0; gpu < s->num_gpus; gpu++) proving[gpu] = 0;
+    if (s->num_proving == 0 && s->full_home < 0) { /* the mean of all */
+        s->num_proving = s->num_gpus;
+        for (gpu = 0; gpu < s->num_gpus; gpu++) s->member[gpu] = gpu;
+    } else if (s->num_proving == 0) {
+        s->num_proving = 1;
+        s->member[0]   = s->full_home;
+    }
+    for (i = 0; i < s->num_proving; i++) proving[s->member[i]] = 1;
+    *tokens = eplb_p_region_sum(s, 0, s->num_proving);
+    return s->num_proving;
+}
+
+/* Slots of an expert on one GPU share what stands in each of them evenly. home and num_homes are not in use any
+   more, and count those slots. */
+static void eplb_p_part_doubles(eplb_p_sharer *s, const int32_t *held, int32_t *served)
+{
+    int32_t i;
+
+    for (i = 0; i < s->gpu_slots; i++)
+        if (held[i] != EPLB_P_EMPTY) s->num_homes[held[i]] = s->home[held[i]] = 0;
+    for (i = 0; i < s->gpu_slots; i++)
+        if (held[i] != EPLB_P_EMPTY) s->num_homes[held[i]]++;
+    for (i = 0; i < s->gpu_slots; i++)
+        if (held[i] != EPLB_P_EMPTY)
+            served[i] = eplb_p_even_share(served[i], s->num_homes[held[i]], s->home[held[i]]++);
+}
+
+static void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t *slot_count)
+{
+    int32_t num_slots = s->num_gpus * s->gpu_slots, slot, i;
+
+    for (slot = 0; slot < num_slots; slot++) {
+        if (s->slot_link[slot] != EPLB_P_NO_LINK)
+            slot_count[slot] = s->tokens[s->slot_link[slot]];
+        else
+            slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : count[phy2log[slot]];
+    }
+    for (i = 0; i < s->num_doubled; i++) {
+        size_t first = eplb_p_at(s->doubled_gpu[i], s->gpu_slots, 0);
+        eplb_p_part_doubles(s, phy2log + first, slot_count + first);
+    }
+}
+
+/* ---------------------------------------------------------------------------- shares: sources */
+
+typedef struct eplb_p_dealer { /* of one layer */
+    int32_t  num_experts, num_slots, num_gpus, node_gpus, gpu_slots;
+    int32_t *first_slot; /* [E] of each expert in expert_slot */
+    int32_t *num_copies; /* [E] slots of each expert; while checking, how many more tokens wait than are shared out */
+    int32_t *expert_slot; /* [R] slots by expert, then by index */
+    int32_t *room;       /* [R] tokens that a slot has yet to get */
+    int32_t *waiting;    /* [G] tokens of one expert that have yet to be sent */
+} eplb_p_dealer;
+
+static eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
+{
+    eplb_p_dealer d = EPLB_ZERO_INIT;
+    d.num_experts = p->num_experts;
+    d.num_slots   = p->num_replicas;
+    d.num_gpus    = p->num_gpus;
+    d.node_gpus   = p->num_gpus / (p->num_nodes ? p->num_nodes : 1);
+    d.gpu_slots   = p->num_replicas / p->num_gpus;
+    d.first_slot  = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    d.num_copies  = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    d.expert_slot = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    d.room        = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    d.waiting     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    return d;
+}
+
+/* One layer's shares are of its plan, and each expert's sum to what waits for it. */
+static eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
+                                              const int32_t *slot_count)
+{
+    int64_t waiting = 0, shared = 0;
+    int32_t *more = d->num_copies, *held = d->first_slot, e, gpu, slot;
+
+    for (e = 0; e < d->num_experts; e++) more[e] = held[e] = 0;
+    for (gpu = 0; gpu < d->num_gpus; gpu++) {
+        for (e = 0; e < d->num_experts; e++) {
+            int32_t tokens = source_count[eplb_p_at(gpu, d->num_experts, e)];
+            if (tokens < 0) return EPLB_ERR_NEGATIVE;
+            waiting += tokens;
+            if (waiting > INT32_MAX) return EPLB_ERR_OVERFLOW;
+            more[e] += tokens;
+        }
+    }
+    for (slot = 0; slot < d->num_slots; slot++) {
+        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, d->num_experts - 1)) return EPLB_ERR_PLAN;
+        if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
+        shared += slot_count[slot];
+        if (shared > waiting) return EPLB_ERR_SHARES; /* as when an empty slot has a share, and all experts theirs */
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
+        more[phy2log[slot]] -= slot_count[slot];
+        held[phy2log[slot]] = 1;
+    }
+    for (e = 0; e < d->num_experts; e++) {
+        if (more[e] > 0 && !held[e]) return EPLB_ERR_PLAN;
+        if (more[e] != 0) return EPLB_ERR_SHARES;
+    }
+    return EPLB_OK;
+}
+
+static void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
+{
+    int32_t e, slot, n = 0;
+
+    for (e = 0; e < d->num_experts; e++) d->num_copies[e] = 0;
+    for (slot = 0; slot < d->num_slots; slot++)
+        if (phy2log[slot] != EPLB_P_EMPTY) d->num_copies[phy2log[slot]]++;
+    for (e = 0; e < d->num_experts; e++) {
+        d->first_slot[e] = n;
+        n += d->num_copies[e];
+        d->num_copies[e] = 0;
+    }
+    for (slot = 0; slot < d->num_slots; slot++) {
+        e = phy2log[slot];
+        if (e != EPLB_P_EMPTY) d->expert_slot[d->first_slot[e] + d->num_copies[e]++] = slot;
+    }
+}
+
+/* What waits on these GPUs goes to these slots, both by index, until there is no more or no more room. */
+static void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, const int32_t *slot, int32_t num,
+                               int32_t *quota)
+{
+    int32_t i = 0;
+
+    while (i < num && gpu < end_gpu) {
+        int32_t room = d->room[slot[i]], waiting = d->waiting[gpu], sent = waiting < room ? waiting : room;
+        d->room[slot[i]] -= sent;
+        d->waiting[gpu] -= sent;
+        quota[eplb_p_at(gpu, d->num_slots, slot[i])] += sent;
+        if (sent == room) i++; /* both, when they are equal: neither has any more to give */
+        if (sent == waiting) gpu++;
+    }
+}
+
+/* One expert's tokens, as far as they stay among as many GPUs: a GPU alone, a node, or all. */
+static void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32_t *quota)
+{
+    const int32_t *slot = d->expert_slot + d->first_slot[e];
+    int32_t i, next;
+
+    for (i = 0; i < d->num_copies[e]; i = next) {
+        int32_t place = slot[i] / d->gpu_slots / width;
+        for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots / width == place; next++) {}
+        eplb_p_deal_tokens(d, place * width, (place + 1) * width, slot + i, next - i, quota);
+    }
+}
+
+static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
+                              const int32_t *slot_count, int32_t *quota)
+{
+    int32_t e, gpu, slot;
+
+    eplb_p_sort_slots(d, phy2log);
+    eplb_p_copy_ids(d->room, slot_count, d->num_slots);
+    for (gpu = 0; gpu < d->num_gpus; gpu++)
+        for (slot = 0; slot < d->num_slots; slot++) quota[eplb_p_at(gpu, d->num_slots, slot)] = 0;
+    for (e = 0; e < d->num_experts; e++) {
+        if (d->num_copies[e] == 0) continue;
+        for (gpu = 0; gpu < d->num_gpus; gpu++)
+            d->waiting[gpu] = source_count[eplb_p_at(gpu, d->num_experts, e)];
+        eplb_p_deal_within(d, e, 1, quota);
+        eplb_p_deal_within(d, e, d->node_gpus, quota);
+        eplb_p_deal_within(d, e, d->num_gpus, quota);
+    }
 }
 
 /* =================================================================================================
@@ -5288,6 +6073,136 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     return EPLB_OK;
 }
 
+/* ------------------------------------------------------------------------------------- shares */
+
+static eplb_result eplb_p_check_share_problem(const eplb_problem *p)
+{
+    if (!p) return EPLB_ERR_NULL;
+    if (p->num_layers < 1 || p->num_experts < 1 || p->num_replicas < 1 || p->num_gpus < 1 || p->num_nodes < 0)
+        return EPLB_ERR_COUNT;
+    if (p->num_replicas < p->num_experts) return EPLB_ERR_TOO_FEW;
+    if (p->num_replicas % p->num_gpus != 0) return EPLB_ERR_DIVIDE;
+    if (p->num_nodes > 0 && p->num_gpus % p->num_nodes != 0) return EPLB_ERR_DIVIDE;
+    return eplb_p_array_fits(p->num_layers, p->num_gpus, p->num_replicas) ? EPLB_OK : EPLB_ERR_OVERFLOW;
+}
+
+EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_result r = eplb_p_check_share_problem(problem);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    if (r != EPLB_OK) return r;
+    eplb_p_carve_sharer(&a, problem);
+    eplb_p_rewind(&a, 0);
+    eplb_p_carve_dealer(&a, problem);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_check_share_scratch(const eplb_problem *problem, const void *scratch, size_t bytes)
+{
+    size_t needed = 0;
+    eplb_result r = eplb_share_scratch_size(problem, &needed);
+
+    if (r != EPLB_OK) return r;
+    if (!scratch) return EPLB_ERR_NULL;
+    return bytes < needed ? EPLB_ERR_SCRATCH_SIZE : EPLB_OK;
+}
+
+/* All layers are found right, and a sharer for them is laid out. */
+static eplb_result eplb_p_open_sharer(eplb_p_sharer *s, const eplb_problem *problem, const int32_t *phy2log,
+                                      const int32_t *count, void *scratch, size_t scratch_bytes)
+{
+    eplb_p_arena a;
+    int32_t layer;
+    eplb_result r = eplb_p_check_share_scratch(problem, scratch, scratch_bytes);
+
+    if (r != EPLB_OK) return r;
+    a  = eplb_p_arena_at(scratch);
+    *s = eplb_p_carve_sharer(&a, problem);
+    if (!s->num_homes) return EPLB_ERR_NULL; /* it is not, but analysers do not see that scratch was measured */
+    for (layer = 0; layer < problem->num_layers && r == EPLB_OK; layer++)
+        r = eplb_p_check_layer_counts(s, phy2log + eplb_p_at(layer, problem->num_replicas, 0),
+                                      count + eplb_p_at(layer, problem->num_experts, 0));
+    return r;
+}
+
+EPLB_API eplb_result eplb_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
+                                int32_t how, int32_t *slot_count, int32_t *most, void *scratch,
+                                size_t scratch_bytes)
+{
+    eplb_p_sharer s;
+    int32_t layer;
+    eplb_result r;
+
+    if (!problem || !phy2log || !count || !slot_count) return EPLB_ERR_NULL;
+    if (!eplb_p_is_one_of(how, EPLB_NUM_SHARES)) return EPLB_ERR_OPTION;
+    r = eplb_p_open_sharer(&s, problem, phy2log, count, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    for (layer = 0; layer < problem->num_layers; layer++) {
+        size_t slots = eplb_p_at(layer, problem->num_replicas, 0), experts = eplb_p_at(layer, problem->num_experts, 0);
+        eplb_p_link_layer(&s, phy2log + slots, count + experts, how);
+        if (how == EPLB_SHARE_FAIR)
+            eplb_p_share_fairly(&s);
+        else
+            eplb_p_share_least_max(&s);
+        eplb_p_store_shares(&s, phy2log + slots, count + experts, slot_count + slots);
+        if (most) most[layer] = eplb_p_most_tokens(&s);
+    }
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_share_proof(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
+                                      uint8_t *proving, int32_t *num_proving, int32_t *tokens, void *scratch,
+                                      size_t scratch_bytes)
+{
+    eplb_p_sharer s;
+    int32_t layer, num, sum;
+    eplb_result r;
+
+    if (!problem || !phy2log || !count || !proving) return EPLB_ERR_NULL;
+    r = eplb_p_open_sharer(&s, problem, phy2log, count, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    for (layer = 0; layer < problem->num_layers; layer++) {
+        eplb_p_link_layer(&s, phy2log + eplb_p_at(layer, problem->num_replicas, 0),
+                          count + eplb_p_at(layer, problem->num_experts, 0), EPLB_SHARE_LEAST_MAX);
+        num = eplb_p_prove(&s, proving + eplb_p_at(layer, problem->num_gpus, 0), &sum);
+        if (num_proving) num_proving[layer] = num;
+        if (tokens) tokens[layer] = sum;
+    }
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32_t *phy2log,
+                                        const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
+                                        void *scratch, size_t scratch_bytes)
+{
+    eplb_p_dealer d;
+    eplb_p_arena a;
+    size_t slots, sources, quotas;
+    int32_t layer;
+    eplb_result r;
+
+    if (!problem || !phy2log || !source_count || !slot_count || !quota) return EPLB_ERR_NULL;
+    r = eplb_p_check_share_scratch(problem, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    a       = eplb_p_arena_at(scratch);
+    d       = eplb_p_carve_dealer(&a, problem);
+    slots   = (size_t)problem->num_replicas;
+    sources = eplb_p_at(problem->num_gpus, problem->num_experts, 0);
+    quotas  = eplb_p_at(problem->num_gpus, problem->num_replicas, 0);
+    for (layer = 0; layer < problem->num_layers && r == EPLB_OK; layer++)
+        r = eplb_p_check_layer_sources(&d, phy2log + (size_t)layer * slots, source_count + (size_t)layer * sources,
+                                       slot_count + (size_t)layer * slots);
+    if (r != EPLB_OK) return r;
+    for (layer = 0; layer < problem->num_layers; layer++)
+        eplb_p_deal_layer(&d, phy2log + (size_t)layer * slots, source_count + (size_t)layer * sources,
+                          slot_count + (size_t)layer * slots, quota + (size_t)layer * quotas);
+    return EPLB_OK;
+}
+
 /* =================================================================================================
    F. THE WINDOW
 
@@ -5482,6 +6397,9 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
 #undef EPLB_P_EMPTY
+#undef EPLB_P_NO_LINK
+#undef EPLB_P_UNSEEN
+#undef EPLB_P_OUTSIDE
 
 #ifdef __cplusplus
 }
@@ -5493,7 +6411,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
    0.2.0  (to come) Plan version 2: samples without load count for nothing, and where a GPU has more slots than
           its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
           is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
-          it is by a sample without load. Effort is bounded by the shape.
+          it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
+          eplb_share, eplb_share_proof, eplb_share_sources.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

@@ -1,6 +1,6 @@
 # analyse.sh - what is found in the source without running it. eplb.h itself is the file, so that its
 # functions count as the program's own and not as somebody's header; the program and the examples one by one.
-ANALYSED_EXAMPLES='examples/cli/*.c examples/gen_loads.c examples/minimal.c examples/threads.c'
+ANALYSED_EXAMPLES='examples/cli/*.c examples/gen_loads.c examples/minimal.c examples/threads.c examples/route.c'
 
 analyse_gcc() {
     gcc -std=c99 -O2 -fanalyzer -Werror -x c -DEPLB_IMPLEMENTATION -c -o "$WORK/eplb.o" eplb.h
