@@ -1922,13 +1922,13 @@ static uint64_t eplb_p_root(uint64_t x)
     return root;
 }
 
-/* Bits of the load of a whole layer in grains, such that the squares of sums over T samples fit
-   63 bits with some to spare. */
+/* Bits of the load of a whole layer in grains, such that sums over T samples fit 31 bits, and those of squares 63
+   bits with some to spare. */
 static int32_t eplb_p_grain_bits(int32_t num_samples)
 {
     int32_t bits = 0;
     while ((num_samples - 1) >> bits != 0) bits++;
-    return (60 - bits) / 2;
+    return 30 - bits;
 }
 
 /* What counts for a share of the heaviest counts so in squares: its loads times the root of that. */
@@ -3467,7 +3467,7 @@ typedef struct eplb_p_search {
     int32_t  *share;    /* [E, T] load of one replica: grains / count */
     int32_t  *more;     /* [E, T] load of one replica, were there one more */
     int32_t  *gpu_load; /* [num_gpus, T] */
-    int64_t  *gpu_total;/* [num_gpus] its sum over the samples */
+    int32_t  *gpu_total;/* [num_gpus] its sum over the samples */
     uint32_t *holds;    /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
     uint32_t *twice;    /* [num_gpus, words] and whether it does so in more than one slot */
     int32_t   words;    /* in a row of E bits */
@@ -3487,11 +3487,11 @@ typedef struct eplb_p_search {
 
     /* Lowering the squares: pairs of GPUs. */
     int64_t   enough;     /* what the objective must fall by for a move to count */
-    int64_t  *total;      /* [E] of share: its sum over the samples */
+    int32_t  *total;      /* [E] of share: its sum over the samples */
     int32_t  *difference; /* [T] of two GPUs' loads */
     int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one, less what
                              it would put on a GPU without load */
-    int64_t  *arriving;   /* [E] its load, summed over the samples */
+    int32_t  *arriving;   /* [E] its load, summed over the samples */
     int64_t  *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
     float    *between;    /* of each pair of GPUs: square of how far apart their loads are; 0 once the pair is
                              settled, that is, was found to have no swap left and has not changed since */
@@ -3519,7 +3519,7 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     s.share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
     s.more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
     s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
-    s.gpu_total   = EPLB_P_TAKE(a, int64_t, s.num_gpus);
+    s.gpu_total   = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
@@ -3538,9 +3538,9 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     eplb_p_close_overlay(a, &keys);
     s.peak_bytes = eplb_p_end_phase(a, &s.shared);
 
-    s.total    = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.total    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     s.relief   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
-    s.arriving = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.arriving = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     s.burden   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
     s.between  = EPLB_P_TAKE_ROWS(a, float, s.num_gpus, s.num_gpus / 2 + 1); /* of which G (G - 1) / 2 are used */
     s.far      = EPLB_P_TAKE(a, int32_t, s.num_gpus);
@@ -3594,10 +3594,9 @@ static int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
     return s->gpu_load + (size_t)gpu * (size_t)s->num_samples;
 }
 
-static int64_t eplb_p_total(const int32_t *a, int32_t n)
+static int32_t eplb_p_total(const int32_t *a, int32_t n)
 {
-    int64_t sum = 0;
-    int32_t t;
+    int32_t sum = 0, t;
     for (t = 0; t < n; t++) sum += a[t];
     return sum;
 }
@@ -4003,7 +4002,8 @@ static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
 static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
     float squares = *eplb_p_pair_at(s, a, b) * EPLB_P_ROUGHLY, limit = squares - 4.0f * (float)s->enough;
-    int64_t most = s->enough, difference = s->gpu_total[a] - s->gpu_total[b];
+    int64_t most = s->enough, gain;
+    int32_t difference = s->gpu_total[a] - s->gpu_total[b];
     const int32_t *slot = s->slot, *D = s->difference;
     int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j;
     eplb_p_move best = {-1, -1, -1};
@@ -4012,10 +4012,11 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
     eplb_p_take_difference(s, a, b);
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
-        int64_t rest = difference - 2 * s->total[slot[i]], gain;
+        int32_t total = s->total[slot[i]];
         float reach = (float)n * limit, off;
         for (j = first; j < end; j++) {
-            off = (float)(rest + 2 * s->total[slot[j]]);
+            int32_t d = total - s->total[slot[j]];
+            off = (float)(difference - d - d);
             if (off * off > reach) continue;
             v = eplb_p_share_of(s, slot[j]);
             if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
