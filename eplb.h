@@ -245,8 +245,8 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
                                    each further one is a kick that disturbs the plan and another search
                                    (several in small nodes), while something is left to gain */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
-                                   its node is free of it; 1 = it may be, as it may wherever a GPU has more
-                                   slots than its node has experts */
+                                   its node is free of it; 1 = it may be where that is better still, as it may
+                                   wherever a GPU has more slots than its node has experts */
     const float *sample_weight; /* [T] what each sample counts for beside the largest of these numbers among
                                    the samples that hold load in the layer (for nothing below 2^-30 of it);
                                    >= 0 and not all 0; NULL = all alike */
@@ -1607,7 +1607,7 @@ static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void
 typedef struct eplb_p_shape {
     int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
-    int32_t apart;     /* improve puts no expert twice on a GPU while another GPU is free of it */
+    int32_t apart;     /* a plan can do without an expert twice on a GPU while another GPU is free of it */
     int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
     eplb_options options;
 } eplb_p_shape;
@@ -1680,7 +1680,7 @@ static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 
     if (cap > 0 && (int64_t)cap * s->node_experts < s->node_slots)
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
-    s->apart = s->options.effort > 0 && !s->options.allow_duplicates && s->gpu_slots <= s->node_experts;
+    s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts;
     s->start_cap = s->apart && (cap == 0 || cap > s->node_gpus) ? s->node_gpus : cap;
     return EPLB_OK;
 }
@@ -3457,7 +3457,7 @@ typedef struct eplb_p_search {
     int32_t num_gpus, num_slots, num_experts, num_samples;
     int32_t gpu_slots;      /* asked by the four questions below alone */
     int32_t max_replicas;   /* 0: no cap */
-    int32_t apart;          /* no expert comes to be twice on a GPU */
+    int32_t apart;          /* no expert comes to be twice on a GPU while another is free of it */
     const int32_t *expert;  /* [num_experts] the node's experts */
     const int32_t *grains;  /* [E, T] load of each expert */
 
@@ -3498,6 +3498,7 @@ typedef struct eplb_p_search {
     int32_t  *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
     float    *promise;    /* [num_gpus] and how far: the most that is between this one and a later one */
 
+    int32_t  *aside;       /* [slots] a plan that is not in hand; NULL unless there are two */
     uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
 
     eplb_p_overlay shared; /* what lowers the peak, keys included, and what lowers the squares */
@@ -3524,6 +3525,7 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
     s.done        = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
+    s.aside       = shape->apart && shape->options.allow_duplicates ? EPLB_P_TAKE(a, int32_t, shape->node_slots) : NULL;
 
     s.shared    = eplb_p_open_overlay(a);
     s.line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots);
@@ -3592,6 +3594,14 @@ static const int32_t *eplb_p_grains_of(const eplb_p_search *s, int32_t e)
 static int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
 {
     return s->gpu_load + (size_t)gpu * (size_t)s->num_samples;
+}
+
+static int64_t eplb_p_squares_of(const int32_t *a, int32_t n)
+{
+    int64_t sum = 0;
+    int32_t t;
+    for (t = 0; t < n; t++) sum += (int64_t)a[t] * a[t];
+    return sum;
 }
 
 static int32_t eplb_p_total(const int32_t *a, int32_t n)
@@ -3675,12 +3685,21 @@ static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
 
 /* improve: what a move may do
 
-   All that forbids one stands here. A swap puts an expert into either slot. A replace takes a replica of the
-   one away, and multiplies the other, which it puts into the slot. */
+   All that forbids one stands here. A swap brings an expert to either slot. A replace takes a replica of the one
+   away, and multiplies the other, which it puts into the slot. Where experts are apart, one is twice on a GPU only
+   if it is on every GPU. */
 
 static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 {
-    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e);
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || s->count[e] >= s->num_gpus;
+}
+
+/* Whether the expert of slot `from` may come to slot i in a swap. It may be on every GPU already, and then leaves
+   only one that has it twice. */
+static int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
+{
+    int32_t e = s->slot[from];
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || eplb_p_holds_twice(s, eplb_p_gpu_of(s, from), e);
 }
 
 /* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
@@ -3698,8 +3717,7 @@ static int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
 
 static int eplb_p_may_swap(const eplb_p_search *s, int32_t i, int32_t j)
 {
-    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_put(s, i, s->slot[j]) &&
-           eplb_p_may_put(s, j, s->slot[i]);
+    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_come(s, i, j) && eplb_p_may_come(s, j, i);
 }
 
 /* Whether e may come to slot i, whose expert may be taken away. */
@@ -4436,18 +4454,62 @@ static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
 
 /* improve: node and layer */
 
-/* One node, from the plan that is in its slots to one that is never worse, but for duplicates that had to go.
-   Many samples get no kicks: those lower the objective, but not the loads to come. */
-static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
+/* The objective of many samples. */
+static int64_t eplb_p_sum_of_squares(const eplb_p_search *s)
+{
+    int64_t sum = 0;
+    int32_t gpu;
+    for (gpu = 0; gpu < s->num_gpus; gpu++) sum += eplb_p_squares_of(eplb_p_load_of(s, gpu), s->num_samples);
+    return sum;
+}
+
+/* From the plan in the node's slots to one that is never worse, but for duplicates that have to go. Many samples
+   get no kicks: those lower the objective, but not the loads to come. Returns the objective. */
+static int64_t eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t row)
 {
     eplb_p_measure_node(s);
     if (s->num_samples == 1) eplb_p_line_up_slots(s);
     if (s->apart) eplb_p_part_duplicates(s);
     s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
-    if (s->num_samples == 1)
-        eplb_p_improve_one_sample(s, effort, seed, row);
-    else
-        eplb_p_lower_squares(s);
+    if (s->num_samples == 1) {
+        eplb_p_improve_one_sample(s, o->effort, o->seed, row);
+        return eplb_p_peak(s);
+    }
+    eplb_p_lower_squares(s);
+    return eplb_p_sum_of_squares(s);
+}
+
+/* The plan in the slots and the one put aside change places; only slot and count are right after it. */
+static void eplb_p_exchange_plans(eplb_p_search *s)
+{
+    int32_t i;
+
+    for (i = 0; i < s->num_experts; i++) s->count[s->expert[i]] = 0;
+    for (i = 0; i < s->num_slots; i++) {
+        int32_t e = s->aside[i];
+        s->aside[i] = s->slot[i];
+        s->slot[i]  = e;
+        s->count[e]++;
+    }
+}
+
+/* Where duplicates are allowed, the better of two plans, so that nobody pays for leave to have them: that without
+   on ties. */
+static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uint32_t row)
+{
+    int64_t loose;
+
+    s->apart = shape->apart;
+    if (!s->aside) {
+        (void)eplb_p_search_node(s, &shape->options, row);
+        return;
+    }
+    s->apart = 0;
+    eplb_p_copy_ids(s->aside, s->slot, s->num_slots);
+    loose = eplb_p_search_node(s, &shape->options, row);
+    eplb_p_exchange_plans(s);
+    s->apart = 1;
+    if (eplb_p_search_node(s, &shape->options, row) > loose) eplb_p_exchange_plans(s);
 }
 
 /* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
@@ -4497,14 +4559,13 @@ static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
     s->grains           = l->grains;
     s->count            = l->logcnt;
     s->max_replicas     = l->shape->options.max_replicas;
-    s->apart            = l->shape->apart;
     s->close            = target + target / EPLB_P_CLOSE;
     for (node = 0; node < l->shape->num_nodes; node++) {
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
         s->expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
         s->slot   = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
         s->enough = eplb_p_enough(l, node);
-        eplb_p_improve_node(s, l->shape->options.effort, l->shape->options.seed, row);
+        eplb_p_improve_node(s, l->shape, row);
     }
 }
 
