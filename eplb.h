@@ -2518,7 +2518,7 @@ static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
         if (p.m <= EPLB_P_MOST_COUNTED)
             eplb_p_rank_packs(load, p.m, rank);
         else
-            eplb_p_rank_by_sorting(load, p.m, rank, with, p.spare + 2 * p.m);
+            eplb_p_rank_by_sorting(load, p.m, rank, with, p.spare + 2 * (size_t)p.m);
         x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
         most_filled++;
         if (heaviest < x && most_filled < p.room) {
@@ -2571,6 +2571,7 @@ static void eplb_p_lpt_steps(eplb_p_packer *packer, int32_t position)
     uint64_t *key = p.spare + p.m, lightest;
     int32_t pack;
 
+    EPLB_ASSERT(p.weight != NULL);
     for (pack = 0; pack < p.m; pack++)
         key[pack] = p.fill[pack] < p.room ? eplb_p_light_first(p.pack_load[pack], pack) : EPLB_P_LAST;
     eplb_p_tournament_start(p.spare, p.m);
@@ -5506,6 +5507,7 @@ static void eplb_p_share_least_max(eplb_p_sharer *s)
     eplb_p_open_region(s, 0, end);
     while (eplb_p_level_region(s, 0, end, limit) > 0) {
         cut = eplb_p_split_region(s, 0, end);
+        EPLB_ASSERT(cut > 0); /* the GPUs above the limit are in it */
         eplb_p_close_region(s, cut, end);
         s->num_proving = end = cut;
         limit = eplb_p_mean_up(eplb_p_region_sum(s, 0, end), end);

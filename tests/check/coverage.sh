@@ -10,6 +10,8 @@ coverage() {
         case $name in
         fuzz_*) replay='tests/fuzz/replay.c tests/fuzz/plain.c' ;;
         test_oracle) arguments="1 4000" ;;
+        test_improve | test_properties) arguments='1 2000' ;;
+        test_small) arguments='1 500' ;;
         esac
         mkdir "$WORK/$name"
         gcc -std=c99 -O0 --coverage "-I$top" "-I$top/tests/support" -dumpdir "$WORK/$name/" \
