@@ -4551,21 +4551,27 @@ static int64_t eplb_p_enough(const eplb_p_layer *l, int32_t node)
     return squares >> (l->num_counting == 1 ? 30 : 14);
 }
 
+/* The search's view of a node of the layer. */
+static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, int32_t node)
+{
+    s->num_samples  = l->num_counting;
+    s->grains       = l->grains;
+    s->count        = l->logcnt;
+    s->max_replicas = l->shape->options.max_replicas;
+    s->expert       = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+    s->slot         = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
+    s->enough       = eplb_p_enough(l, node);
+}
+
 static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 {
     int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l) : 0;
     int32_t node;
 
-    s->num_samples      = l->num_counting;
-    s->grains           = l->grains;
-    s->count            = l->logcnt;
-    s->max_replicas     = l->shape->options.max_replicas;
-    s->close            = target + target / EPLB_P_CLOSE;
+    s->close = target + target / EPLB_P_CLOSE;
     for (node = 0; node < l->shape->num_nodes; node++) {
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
-        s->expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
-        s->slot   = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
-        s->enough = eplb_p_enough(l, node);
+        eplb_p_open_node(s, l, node);
         eplb_p_improve_node(s, l->shape, row);
     }
 }
