@@ -800,12 +800,6 @@ static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) 
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return _mm_max_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return _mm_add_ps(a, b); }
-static inline eplb_p_vector eplb_p_vector_off(const int32_t *difference, const int32_t *u, const int32_t *v)
-{
-    __m128i d = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)u), _mm_loadu_si128((const __m128i *)v));
-    __m128i off = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)difference), d);
-    return _mm_cvtepi32_ps(_mm_sub_epi32(off, d));
-}
 static inline float eplb_p_vector_sum(eplb_p_vector a)
 {
     a = _mm_add_ps(a, _mm_movehl_ps(a, a));
@@ -824,22 +818,6 @@ static inline int eplb_p_vector_any(eplb_p_vector doubtful) { return _mm_movemas
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a)
 {
     return _mm_andnot_ps(_mm_set1_ps(-0.0f), a);
-}
-typedef __m128i eplb_p_squares; /* two sums of 64 bits */
-static inline eplb_p_squares eplb_p_no_squares(void) { return _mm_setzero_si128(); }
-static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const int32_t *a, const int32_t *b)
-{
-    __m128i d = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)a), _mm_loadu_si128((const __m128i *)b));
-    __m128i sign = _mm_srai_epi32(d, 31), odd;
-    d   = _mm_sub_epi32(_mm_xor_si128(d, sign), sign);
-    odd = _mm_srli_epi64(d, 32);
-    return _mm_add_epi64(sums, _mm_add_epi64(_mm_mul_epu32(d, d), _mm_mul_epu32(odd, odd)));
-}
-static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
-{
-    int64_t each[2];
-    _mm_storeu_si128((__m128i *)each, sums);
-    return each[0] + each[1];
 }
 static inline float eplb_p_vector_smallest(eplb_p_vector a)
 {
@@ -860,6 +838,23 @@ static inline eplb_p_ints eplb_p_ints_at(const int32_t *from)
 }
 static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return _mm_castps_si128(_mm_loadu_ps(from)); }
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { _mm_storeu_si128((__m128i *)(void *)to, a); }
+static inline eplb_p_ints eplb_p_ints_sub(eplb_p_ints a, eplb_p_ints b) { return _mm_sub_epi32(a, b); }
+static inline eplb_p_vector eplb_p_vector_of_ints(eplb_p_ints a) { return _mm_cvtepi32_ps(a); }
+typedef __m128i eplb_p_squares; /* two sums of 64 bits */
+static inline eplb_p_squares eplb_p_no_squares(void) { return _mm_setzero_si128(); }
+static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints a)
+{
+    __m128i sign = _mm_srai_epi32(a, 31), odd;
+    a   = _mm_sub_epi32(_mm_xor_si128(a, sign), sign);
+    odd = _mm_srli_epi64(a, 32);
+    return _mm_add_epi64(sums, _mm_add_epi64(_mm_mul_epu32(a, a), _mm_mul_epu32(odd, odd)));
+}
+static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
+{
+    int64_t each[2];
+    _mm_storeu_si128((__m128i *)(void *)each, sums);
+    return each[0] + each[1];
+}
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
 static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
@@ -880,11 +875,6 @@ static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) 
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return vmaxq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return vaddq_f32(a, b); }
-static inline eplb_p_vector eplb_p_vector_off(const int32_t *difference, const int32_t *u, const int32_t *v)
-{
-    int32x4_t d = vsubq_s32(vld1q_s32(u), vld1q_s32(v));
-    return vcvtq_f32_s32(vsubq_s32(vsubq_s32(vld1q_s32(difference), d), d));
-}
 static inline float eplb_p_vector_sum(eplb_p_vector a) { return vaddvq_f32(a); }
 static inline int eplb_p_vector_any_at_least(eplb_p_vector a, eplb_p_vector b)
 {
@@ -900,14 +890,6 @@ static inline int eplb_p_vector_any(eplb_p_vector doubtful)
     return vmaxvq_u32(vreinterpretq_u32_f32(doubtful)) != 0;
 }
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a) { return vabsq_f32(a); }
-typedef uint64x2_t eplb_p_squares;
-static inline eplb_p_squares eplb_p_no_squares(void) { return vdupq_n_u64(0); }
-static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const int32_t *a, const int32_t *b)
-{
-    uint32x4_t d = vreinterpretq_u32_s32(vabdq_s32(vld1q_s32(a), vld1q_s32(b)));
-    return vmlal_high_u32(vmlal_u32(sums, vget_low_u32(d), vget_low_u32(d)), d, d);
-}
-static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline float eplb_p_vector_smallest(eplb_p_vector a) { return vminvq_f32(a); }
 static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
 
@@ -916,6 +898,16 @@ static inline eplb_p_ints eplb_p_ints_of(int32_t x) { return vdupq_n_s32(x); }
 static inline eplb_p_ints eplb_p_ints_at(const int32_t *from) { return vld1q_s32(from); }
 static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return vreinterpretq_s32_f32(vld1q_f32(from)); }
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { vst1q_s32(to, a); }
+static inline eplb_p_ints eplb_p_ints_sub(eplb_p_ints a, eplb_p_ints b) { return vsubq_s32(a, b); }
+static inline eplb_p_vector eplb_p_vector_of_ints(eplb_p_ints a) { return vcvtq_f32_s32(a); }
+typedef uint64x2_t eplb_p_squares; /* two sums of 64 bits */
+static inline eplb_p_squares eplb_p_no_squares(void) { return vdupq_n_u64(0); }
+static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints a)
+{
+    uint32x4_t size = vreinterpretq_u32_s32(vabsq_s32(a));
+    return vmlal_high_u32(vmlal_u32(sums, vget_low_u32(size), vget_low_u32(size)), size, size);
+}
+static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
 static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
@@ -3957,7 +3949,8 @@ static int64_t eplb_p_squares_apart(const int32_t *a, const int32_t *b, int32_t 
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     eplb_p_squares sums = eplb_p_no_squares();
-    for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR) sums = eplb_p_add_squares_apart(sums, a + t, b + t);
+    for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR)
+        sums = eplb_p_add_squares(sums, eplb_p_ints_sub(eplb_p_ints_at(a + t), eplb_p_ints_at(b + t)));
     squares = eplb_p_squares_sum(sums);
 #endif
     for (; t < n; t++) squares += (int64_t)(a[t] - b[t]) * (a[t] - b[t]);
@@ -3982,7 +3975,7 @@ static void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
         float now = eplb_p_measure_pair(s, other, gpu);
         if (s->far[other] == gpu) {
             eplb_p_find_far(s, other);
-        } else if (now > s->promise[other] || (now == s->promise[other] && gpu < s->far[other])) {
+        } else if (now >= s->promise[other] && (now > s->promise[other] || gpu < s->far[other])) {
             s->promise[other] = now;
             s->far[other]     = gpu;
         }
@@ -4020,7 +4013,9 @@ static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     eplb_p_vector sums = eplb_p_vector_of(0.0f);
     for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR) {
-        eplb_p_vector off = eplb_p_vector_off(difference + t, u + t, v + t);
+        eplb_p_ints d = eplb_p_ints_sub(eplb_p_ints_at(u + t), eplb_p_ints_at(v + t));
+        eplb_p_ints rest = eplb_p_ints_sub(eplb_p_ints_sub(eplb_p_ints_at(difference + t), d), d);
+        eplb_p_vector off = eplb_p_vector_of_ints(rest);
         sums = eplb_p_vector_add(sums, eplb_p_vector_mul(off, off));
     }
     sum = eplb_p_vector_sum(sums);
@@ -5165,7 +5160,7 @@ static int eplb_p_names_experts(const int32_t *phy2log, int32_t num_slots, int32
 {
     int32_t slot, all = 1;
     for (slot = 0; slot < num_slots; slot++) all &= eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1);
-    return all;
+    return all != 0;
 }
 
 /* One layer's plan and counts: ids that are there, a slot for each expert that has tokens, and sums that fit. */
@@ -5365,7 +5360,7 @@ static int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, 
         eplb_p_reach_gpu(s, gpu, level + 1);
         found |= s->load[gpu] < limit;
     }
-    return found;
+    return found != 0;
 }
 
 /* Steps from the GPUs above the limit, up to the first that reach one below it. Returns whether any does. */
@@ -6479,6 +6474,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_CLOSE
 #undef EPLB_P_NEAR
 #undef EPLB_P_FAR_OFF
+#undef EPLB_P_ROUGHLY
 #undef EPLB_P_SMALL
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
