@@ -5648,14 +5648,15 @@ static void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samp
     *mean = *most = 0.0;
     for (t = 0; t < samples->num; t++) {
         const float *load = samples->load + (size_t)t * samples->stride;
-        int32_t tokens = eplb_p_count_tokens(load, s->num_experts, count);
+        int32_t tokens = eplb_p_count_tokens(load, s->num_experts, count), heaviest;
         double sum = 0.0;
         if (tokens == 0) continue;
         for (e = 0; e < s->num_experts; e++) sum += (double)load[e];
         eplb_p_link_layer(s, phy2log, count, EPLB_SHARE_LEAST_MAX);
         eplb_p_share_least_max(s);
+        heaviest = eplb_p_most_tokens(s);
         *mean += sum / s->num_gpus;
-        *most += sum * ((double)eplb_p_most_tokens(s) / tokens);
+        *most += sum * ((double)heaviest / tokens);
         num_loaded++;
     }
     if (num_loaded == 0) return;
