@@ -441,6 +441,9 @@ check '--every 1 is what there is without it' cmp "$TMP/got.svg" "$TMP/every_1.s
 cut -d, -f1-8 "$TMP/got.csv" >"$TMP/got"
 cut -d, -f1-8 "$TMP/every_1.csv" >"$TMP/want"
 check 'without a column for the age' cmp "$TMP/got" "$TMP/want"
+paste_near() { # files of two numbers each, which are the same but for what a pixel is
+    paste "$1" "$2" | awk '{ print; apart = $1 - $2; if (!(apart * apart < 2e-6)) exit 1; near++ } END { exit near != 2 }'
+}
 ages() { # of a replay's plans
     awk -F, '$4 == "deepseek" { print $3 }' "$1" | numbers
 }
@@ -468,6 +471,15 @@ for i in 0 3 5; do
 done
 check 'a chart over ages has a point for each' \
     test "$(grep -c '<circle' "$TMP/every_2.svg") $(grep -c '<circle' "$TMP/every_never.svg")" = '14 42'
+# The lowest and highest numbers beside the axis of a plot say where a value is, 4.5 pixels above their letters' feet;
+# the last line, of exact shares, is drawn first.
+awk -F'[" ,<>=]+' '/text-anchor="end">[01]/ && !high { low_y = low_y ? low_y : $6; if (low == "") low = $9; top = $9; top_y = $6 }
+                   /<polyline/ && !high { high = top; for (i = 4; i < NF - 1; i += 2)
+                       printf "%.3f\n", low + (top - low) * (low_y - 4.5 - $(i + 1)) / (low_y - top_y) }' \
+    "$TMP/every_2.svg" >"$TMP/got"
+awk -F, '$4 == "deepseek" { n[$3]++; most[$3] += 1 / $8 } END { for (i = 0; i < 2; i++) printf "%.3f\n", n[i] / most[i] }' \
+    "$TMP/every_2.csv" >"$TMP/want"
+check 'each of them is what all plans of that age come to' paste_near "$TMP/got" "$TMP/want"
 check 'and says that it is one' grep -q '<title>Balancedness of plans on the next window, by their age</title>' \
     "$TMP/every_2.svg"
 check 'the summary says how long' grep -q '; every 2 windows a plan of the last 3 samples$' "$TMP/every_2"
