@@ -10,7 +10,7 @@
 #                 build/cuda/, and checks of the code that nvcc makes
 # make test-cuda  run these tests, on a GPU
 # make bench-cuda time the presets on a GPU
-# make sample     write the sample of loads anew
+# make sample     write the sample of loads anew; make pictures, how plans age, which the README shows
 # make install    the header, the GPU's two files and eplb.pc, under PREFIX (/usr/local) and DESTDIR
 # make clean
 #
@@ -87,6 +87,13 @@ run: $(BUILD)/eplb
 
 sample: $(BUILD)/gen_loads
 	$(BUILD)/gen_loads > $(BUILD)/sample.csv && mv $(BUILD)/sample.csv $(SAMPLE)
+
+# Plans that are kept for 16 windows of 16 steps, 8 times over, while half of what they were made for is forgotten
+# in 128 steps.
+pictures: $(BUILD)/gen_loads $(BUILD)/eplb
+	$(BUILD)/gen_loads --layers 8 --steps 2064 --wander 128 > $(BUILD)/wander.csv
+	$(BUILD)/eplb replay $(BUILD)/wander.csv --replicas 288 --gpus 32 --window 16 --every 16 --shares equal,exact \
+	    --preset default,deepseek --svg examples/data/plan_age.svg --quiet
 
 # ---------------------------------------------------------------- tests
 
@@ -261,4 +268,4 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test check check-all sizes bench bench-against bench-torch cuda test-cuda bench-cuda install clean
+.PHONY: all run sample pictures test check check-all sizes bench bench-against bench-torch cuda test-cuda bench-cuda install clean

@@ -587,6 +587,25 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
                                         const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
                                         void *scratch, size_t scratch_bytes);
 
+/* eplb_evaluate_shares - how even a plan spreads a load when the replicas' shares are chosen exactly, for each sample
+   anew: what eplb_evaluate reports of equal shares. A mean of loads is one sample.
+   Loads are shared in whole tokens: those of a sample in a layer are multiplied by the power of two that brings
+   their sum just under 2^31, and cut off. So loads in any unit do, and whole tokens are shared more finely than
+   eplb_share does, which leaves the heaviest GPU up to a token more.
+   in      problem      num_samples counts here too
+           phy2log      [L, R] as in the plan of eplb_evaluate: every expert is in a slot; a slot may be empty, -1
+           weight       [T, L, E], as for eplb_rebalance
+   out     balancedness [L] mean / maximum load of a GPU, as in the report: means over the samples that hold load in
+                        the layer, and their ratio; 1 where none does
+           max_load     [L] or NULL: of a GPU; mean over these samples of each one's maximum
+   scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
+           _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE, _PLAN
+   cost    T times that of eplb_share, for least maxima
+   threads reentrant; each layer by itself */
+EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int32_t *phy2log, const float *weight,
+                                          float *balancedness, float *max_load, void *scratch, size_t scratch_bytes);
+
 #ifdef __cplusplus
 }
 #endif
@@ -5649,6 +5668,85 @@ static void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const 
     }
 }
 
+/* --------------------------------------------------------------------------- shares: evaluate */
+
+/* The bits of a load above 0 are a whole number times a power of two: these are they. */
+static uint64_t eplb_p_load_digits(uint32_t bits) { return bits >> 23 ? (bits & 0x7FFFFFu) | 0x800000u : bits; }
+static int32_t eplb_p_load_power(uint32_t bits) { return bits >> 23 ? (int32_t)(bits >> 23) : 1; }
+
+typedef struct eplb_p_token_scale {
+    int32_t power; /* of the heaviest load */
+    int32_t up;    /* places that bring its digits to 2^30 or more, and under 2^31 */
+} eplb_p_token_scale;
+
+/* A load as a whole number, beside the heaviest, which is 2^30 or more; what is less than 1 is cut off. */
+static uint64_t eplb_p_scaled_digits(eplb_p_token_scale scale, const float *load)
+{
+    uint32_t bits = eplb_p_bits_at(load) & ~EPLB_P_SIGN;
+    int32_t down = scale.power - eplb_p_load_power(bits);
+    return down < 64 ? eplb_p_load_digits(bits) << scale.up >> down : 0;
+}
+
+/* count [E] = loads as whole tokens, whose sum is returned: just under 2^31, or 0 where there is no load. */
+static int32_t eplb_p_count_tokens(const float *load, int32_t n, int32_t *count)
+{
+    eplb_p_token_scale scale;
+    uint32_t lightest, heaviest;
+    uint64_t sum = 0;
+    int32_t down = 0, tokens = 0, e;
+
+    eplb_p_load_range(load, n, &lightest, &heaviest);
+    if (heaviest == 0) return 0;
+    scale.power = eplb_p_load_power(heaviest);
+    for (scale.up = 0; eplb_p_load_digits(heaviest) << scale.up < (uint64_t)1 << 30;) scale.up++;
+    for (e = 0; e < n; e++) sum += eplb_p_scaled_digits(scale, &load[e]);
+    while (sum >> down > INT32_MAX) down++;
+    for (e = 0; e < n; e++) {
+        count[e] = (int32_t)(eplb_p_scaled_digits(scale, &load[e]) >> down);
+        tokens += count[e];
+    }
+    return tokens;
+}
+
+/* Whether every expert is in a slot, and nobody else. */
+static int eplb_p_is_whole_plan(eplb_p_sharer *s, const int32_t *phy2log)
+{
+    int32_t e;
+
+    if (!eplb_p_names_experts(phy2log, s->num_gpus * s->gpu_slots, s->num_experts)) return 0;
+    eplb_p_find_homes(s, phy2log);
+    for (e = 0; e < s->num_experts; e++)
+        if (s->num_homes[e] == 0) return 0;
+    return 1;
+}
+
+/* Mean and heaviest load of a GPU in one layer, means over the samples that hold load; most is no less than mean.
+   Where the search will note the spread experts it has reached, their tokens are counted before it. */
+static void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samples, const int32_t *phy2log,
+                                    double *mean, double *most)
+{
+    int32_t *count = s->reached_spread, num_loaded = 0, t, e;
+
+    *mean = *most = 0.0;
+    for (t = 0; t < samples->num; t++) {
+        const float *load = samples->load + (size_t)t * samples->stride;
+        int32_t tokens = eplb_p_count_tokens(load, s->num_experts, count), heaviest;
+        double sum = 0.0;
+        if (tokens == 0) continue;
+        for (e = 0; e < s->num_experts; e++) sum += (double)load[e];
+        eplb_p_link_layer(s, phy2log, count, EPLB_SHARE_LEAST_MAX);
+        eplb_p_share_least_max(s);
+        heaviest = eplb_p_most_tokens(s);
+        *mean += sum / s->num_gpus;
+        *most += sum * ((double)heaviest / tokens);
+        num_loaded++;
+    }
+    if (num_loaded == 0) return;
+    *mean /= num_loaded;
+    *most /= num_loaded;
+    if (*most < *mean) *most = *mean; /* by rounding */
+}
+
 /* ---------------------------------------------------------------------------- shares: sources */
 
 typedef struct eplb_p_dealer { /* of one layer */
@@ -6285,6 +6383,47 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
     return EPLB_OK;
 }
 
+static eplb_result eplb_p_check_evaluated(eplb_p_sharer *s, const eplb_problem *p, const int32_t *phy2log,
+                                          const float *weight)
+{
+    int32_t num_samples = p->num_samples ? p->num_samples : 1, layer;
+    eplb_result r = eplb_p_check_loads(weight, num_samples, p->num_layers, p->num_experts, 0, p->num_layers, NULL);
+
+    for (layer = 0; layer < p->num_layers && r == EPLB_OK; layer++)
+        if (!eplb_p_is_whole_plan(s, phy2log + eplb_p_at(layer, p->num_replicas, 0))) r = EPLB_ERR_PLAN;
+    return r;
+}
+
+EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int32_t *phy2log, const float *weight,
+                                          float *balancedness, float *max_load, void *scratch, size_t scratch_bytes)
+{
+    eplb_p_samples samples = EPLB_ZERO_INIT;
+    eplb_p_sharer s;
+    eplb_p_arena a;
+    double mean, most;
+    int32_t layer;
+    eplb_result r;
+
+    if (!problem || !phy2log || !weight || !balancedness) return EPLB_ERR_NULL;
+    if (problem->num_samples < 0) return EPLB_ERR_COUNT;
+    r = eplb_p_check_share_scratch(problem, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    samples.num    = problem->num_samples ? problem->num_samples : 1;
+    samples.stride = eplb_p_at(problem->num_layers, problem->num_experts, 0);
+    if (!eplb_p_array_fits(samples.num, problem->num_layers, problem->num_experts)) return EPLB_ERR_OVERFLOW;
+    a = eplb_p_arena_at(scratch);
+    s = eplb_p_carve_sharer(&a, problem);
+    r = eplb_p_check_evaluated(&s, problem, phy2log, weight);
+    if (r != EPLB_OK) return r;
+    for (layer = 0; layer < problem->num_layers; layer++) {
+        samples.load = weight + eplb_p_at(layer, problem->num_experts, 0);
+        eplb_p_evaluate_exactly(&s, &samples, phy2log + eplb_p_at(layer, problem->num_replicas, 0), &mean, &most);
+        balancedness[layer] = eplb_p_balancedness(mean, most);
+        if (max_load) max_load[layer] = eplb_p_reported(most);
+    }
+    return EPLB_OK;
+}
+
 /* =================================================================================================
    F. THE WINDOW
 
@@ -6495,7 +6634,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
           its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
           is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
           it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
-          eplb_share, eplb_share_proof, eplb_share_sources.
+          eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

@@ -186,10 +186,52 @@ static bool parse_reading_option(arguments *a, reading *how)
     return true;
 }
 
+/* equal, exact, or both between commas. */
+static void parse_shares(const char *text, settings *s)
+{
+    static const char *const NAMES[NUM_SHARES] = {"equal", "exact"};
+    const char              *begin = text, *end;
+    memset(s->shares, 0, sizeof s->shares);
+    do {
+        nearest found  = {NULL, 0};
+        int     shares = 0;
+        end            = begin + strcspn(begin, ",");
+        for (int i = 0; i < NUM_SHARES; i++)
+            take_nearest(&found, begin, end, NAMES[i]);
+        while (shares < NUM_SHARES && (strlen(NAMES[shares]) != (size_t)(end - begin) ||
+                                       memcmp(NAMES[shares], begin, (size_t)(end - begin)) != 0))
+            shares++;
+        if (shares == NUM_SHARES && found.name)
+            fail(STATUS_INPUT, "there are no shares '%.*s'; did you mean '%s'?", (int)(end - begin), begin, found.name);
+        if (shares == NUM_SHARES)
+            fail(STATUS_INPUT, "--shares is equal, exact or equal,exact, not '%s'", text);
+        if (s->shares[shares])
+            fail(STATUS_INPUT, "--shares has '%s' twice", NAMES[shares]);
+        s->shares[shares] = true;
+        begin             = end + 1;
+    } while (*end == ',');
+}
+
+/* A number of windows, or never, which is 0. */
+static int32_t parse_every(const char *text)
+{
+    int64_t value;
+    if (strcmp(text, "never") == 0)
+        return 0;
+    if (!parse_integer(text, text + strlen(text), &value) || value < 1 || value > INT32_MAX)
+        fail(STATUS_INPUT, "--every needs a whole number of windows from 1 to %d, or never, not '%s'", (int)INT32_MAX,
+             text);
+    return (int32_t)value;
+}
+
 /* ------------------------------------------------------------------------------------ options */
 
 enum { ALL_COMMANDS = COMMAND_PLAN | COMMAND_SCORE | COMMAND_REPLAY };
-enum { PLANNING = COMMAND_PLAN | COMMAND_REPLAY, ONE_PLAN = COMMAND_PLAN | COMMAND_SCORE };
+enum {
+    PLANNING = COMMAND_PLAN | COMMAND_REPLAY,
+    ONE_PLAN = COMMAND_PLAN | COMMAND_SCORE,
+    SCORING  = COMMAND_SCORE | COMMAND_REPLAY
+};
 
 static const struct option {
     const char *name;
@@ -200,7 +242,8 @@ static const struct option {
     {"--gpus", ALL_COMMANDS},     {"--nodes", ALL_COMMANDS},        {"--groups", ALL_COMMANDS},
     {"--policy", ALL_COMMANDS},   {"--max-replicas", ALL_COMMANDS}, {"--preset", PLANNING},
     {"--effort", PLANNING},       {"--half-life", PLANNING},        {"--seed", PLANNING},
-    {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--layers", ONE_PLAN},
+    {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--every", COMMAND_REPLAY},
+    {"--shares", SCORING},        {"--layers", ONE_PLAN},
     {"--show", ONE_PLAN},         {"--json", ONE_PLAN},             {"--csv", ALL_COMMANDS},
     {"--svg", ALL_COMMANDS},      {"--quiet", ALL_COMMANDS}};
 enum { NUM_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS };
@@ -225,6 +268,7 @@ static void check_option(const char *text, int command)
                  command_name(command), o->name,
                  o->commands == PLANNING   ? "plan and replay"
                  : o->commands == ONE_PLAN ? "plan and score"
+                 : o->commands == SCORING  ? "score and replay"
                                            : command_name(o->commands));
         if (o->commands & command)
             take_nearest(&found, text, end, o->name);
@@ -263,6 +307,10 @@ static bool parse_problem_option(arguments *a, settings *s)
         s->window = parse_count("--window", value, 1);
     else if ((value = option_value(a, "--history")))
         s->history = parse_count("--history", value, 1);
+    else if ((value = option_value(a, "--every")))
+        s->every = parse_every(value);
+    else if ((value = option_value(a, "--shares")))
+        parse_shares(value, s);
     else
         return false;
     return true;
@@ -335,6 +383,8 @@ settings parse_arguments(arguments *a, int command)
     s.num_presets = 1;
     s.effort      = -1;
     s.show        = -1;
+    s.every       = 1;
+    s.shares[SHARES_EQUAL] = true;
     for (; a->at < a->count; a->at++) {
         const char *text = a->text[a->at];
         if (options_ended || text[0] != '-' || strcmp(text, "-") == 0) {
