@@ -310,8 +310,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_MOST_SAMPLES 128
 
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
-   eplb_evaluate with any options, as a constant expression of E, R, G and, with several samples, T:
-   for static arrays. eplb_scratch_size is exact. */
+   eplb_evaluate with any options but EPLB_PLAN_FOR_EXACT, as a constant expression of E, R, G and, with
+   several samples, T: for static arrays. eplb_scratch_size is exact. */
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
@@ -4801,7 +4801,7 @@ static int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move)
         eplb_p_trade_slots(s, i, other);
     else
         eplb_p_give_slot(s, i, move->expert);
-    better = eplb_p_settle_loads(s) > s->enough / 4; /* tokens are halves */
+    better = eplb_p_settle_loads(s) > s->enough / 16; /* tokens are halves, their squares quarters */
     if (better) {
         eplb_p_list_holdings(s, eplb_p_gpu_of(s, i));
         if (is_swap) eplb_p_list_holdings(s, eplb_p_gpu_of(s, other));
@@ -4881,7 +4881,7 @@ static eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i)
 {
     eplb_p_tries tries = EPLB_ZERO_INIT;
     int32_t j, k;
-    int64_t promise, least = s->enough / 8;
+    int64_t promise, least = s->enough / 32;
 
     eplb_p_take_steps(s, 1, s->num_slots);
     for (j = 0; j < s->num_slots; j++) {
