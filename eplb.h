@@ -256,11 +256,10 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     const float *sample_weight; /* [T] what each sample counts for beside the largest of these numbers among
                                    the samples that hold load in the layer (for nothing below 2^-30 of it);
                                    >= 0 and not all 0; NULL = all alike */
-    int32_t      shares;        /* EPLB_PLAN_FOR_*. EXACT counts where there is effort, of any amount: no expert
-                                   starts with more than two replicas, where that fills all slots, and one local
-                                   search is for the heaviest GPU that exact shares leave in each sample; its
-                                   weighted sum over the samples is no more than before the search. It takes
-                                   more scratch */
+    int32_t      shares;        /* EPLB_PLAN_FOR_*. EXACT counts where there is effort, of any amount: the plan
+                                   starts with more experts of few replicas, and one local search is for the
+                                   heaviest GPU that exact shares leave in each sample; its weighted sum over
+                                   the samples is no more than before the search. It takes more scratch */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, costs and gains */
@@ -1622,8 +1621,7 @@ typedef struct eplb_p_shape {
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
     int32_t apart;     /* improve puts no expert twice on a GPU while another GPU is free of it */
     int32_t exact;     /* improve is for exact shares */
-    int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node; for exact
-                          shares two, where that fills all slots */
+    int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
     eplb_options options;
 } eplb_p_shape;
 
@@ -1690,8 +1688,7 @@ static eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
 
 static int32_t eplb_p_tighter_cap(int32_t cap, int32_t other) { return cap == 0 || cap > other ? other : cap; }
 
-/* With more slots on a GPU than its node has experts, some are twice on every GPU. Exact shares make more of two
-   experts with two replicas than of one with three: each ties two more GPUs together. */
+/* With more slots on a GPU than its node has experts, some are twice on every GPU. */
 static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 {
     int32_t cap = s->options.max_replicas;
@@ -1701,10 +1698,6 @@ static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
     s->apart = s->options.effort > 0 && !s->options.allow_duplicates && s->gpu_slots <= s->node_experts;
     s->exact = s->options.effort > 0 && s->options.shares == EPLB_PLAN_FOR_EXACT;
     s->start_cap = s->apart ? eplb_p_tighter_cap(cap, s->node_gpus) : cap;
-    if (s->exact) {
-        int32_t least = (s->node_slots - 1) / s->node_experts + 1;
-        s->start_cap = eplb_p_tighter_cap(s->start_cap, least > 2 ? least : 2);
-    }
     return EPLB_OK;
 }
 
@@ -3533,7 +3526,6 @@ typedef struct eplb_p_search {
 
     /* Exact shares: the search itself is for them, and gpu_load is what they make of the plan. */
     int32_t   exact;
-    int32_t   start_cap;  /* on replicas, while the search is still for equal ones; 0: none */
     int32_t  *start;      /* [slots] the plan before it */
     int32_t  *tokens;     /* [slots, T] that each slot serves */
     int32_t  *home;       /* [E] a slot of each expert */
@@ -4899,14 +4891,22 @@ static eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i)
     return tries;
 }
 
+static int32_t eplb_p_most_count(const eplb_p_search *s)
+{
+    int32_t most = 0, i;
+    for (i = 0; i < s->num_experts; i++)
+        if (s->count[s->expert[i]] > most) most = s->count[s->expert[i]];
+    return most;
+}
+
 /* Moves of one slot after the other, until none of any slot is found that lowers the objective. What lowers the
-   squares of equal shares is a good start, but for third replicas. */
+   squares of equal shares is a good start, but for more replicas of an expert than any has. */
 static void eplb_p_improve_exact(eplb_p_search *s)
 {
     int32_t max_replicas = s->max_replicas, slot = 0, idle = 0, k;
 
     s->num_done     = 0;
-    s->max_replicas = s->start_cap;
+    s->max_replicas = eplb_p_most_count(s);
     eplb_p_lower_squares(s);
     s->max_replicas = max_replicas;
     eplb_p_open_exact(s);
@@ -4986,7 +4986,6 @@ static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
     s->grains           = l->grains;
     s->count            = l->logcnt;
     s->max_replicas     = l->shape->options.max_replicas;
-    s->start_cap        = l->shape->start_cap;
     s->apart            = l->shape->apart;
     s->close            = target + target / EPLB_P_CLOSE;
     for (node = 0; node < l->shape->num_nodes; node++) {
@@ -5076,6 +5075,24 @@ static void eplb_p_place_groups(eplb_p_planner *p)
     eplb_p_order_experts(&p->groups, &p->layer);
 }
 
+/* The cap on replicas before the search, by the loads of a node's experts. Exact shares make more of two experts with
+   two replicas than of one with three, as each ties two more GPUs together: so none has more than one beyond what
+   all can have, unless its load is that of more GPUs. */
+static int32_t eplb_p_cap_start(const eplb_p_shape *shape, const float *load)
+{
+    int32_t cap = shape->node_slots / shape->node_experts + 1, e;
+    float heaviest = 0.0f, sum = 0.0f, mean;
+
+    if (!shape->exact) return shape->start_cap;
+    for (e = 0; e < shape->node_experts; e++) {
+        sum = eplb_p_add(sum, load[e]);
+        if (load[e] > heaviest) heaviest = load[e];
+    }
+    mean = eplb_p_div(sum, (float)shape->node_gpus);
+    while (cap <= shape->node_gpus && eplb_p_mul((float)(cap - 1), mean) < heaviest) cap++;
+    return eplb_p_tighter_cap(shape->start_cap, cap);
+}
+
 /* Replicas to slots, slots to GPUs: those of node k. */
 static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
 {
@@ -5087,7 +5104,8 @@ static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
     node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
     node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
     eplb_p_order_node(node);
-    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
+    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps,
+                     eplb_p_cap_start(shape, node->replicas.load));
     eplb_p_share_load(node, &p->layer, k);
     eplb_p_order_slots(node);
     eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
