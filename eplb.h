@@ -231,6 +231,12 @@ typedef struct eplb_packing { /* how one balanced packing is done; all zero: pla
     int32_t select;           /* EPLB_SELECT_* */
 } eplb_packing;
 
+enum { /* eplb_options.shares: how the replicas of an expert will share its load */
+    EPLB_PLAN_FOR_EQUAL = 0, /* evenly */
+    EPLB_PLAN_FOR_EXACT = 1, /* as eplb_share does, anew in each step */
+    EPLB_NUM_PLAN_FORS
+};
+
 typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      policy;        /* EPLB_POLICY_* */
     int32_t      replication;   /* EPLB_REPLICATE_* */
@@ -250,6 +256,10 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     const float *sample_weight; /* [T] what each sample counts for beside the largest of these numbers among
                                    the samples that hold load in the layer (for nothing below 2^-30 of it);
                                    >= 0 and not all 0; NULL = all alike */
+    int32_t      shares;        /* EPLB_PLAN_FOR_*. EXACT counts where there is effort, of any amount: the plan
+                                   starts with more experts of few replicas, and one local search is for the
+                                   heaviest GPU that exact shares leave in each sample; its weighted sum over
+                                   the samples is no more than before the search. It takes more scratch */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, costs and gains */
@@ -299,8 +309,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_MOST_SAMPLES 128
 
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
-   eplb_evaluate with any options, as a constant expression of E, R, G and, with several samples, T:
-   for static arrays. eplb_scratch_size is exact. */
+   eplb_evaluate with any options but EPLB_PLAN_FOR_EXACT, as a constant expression of E, R, G and, with
+   several samples, T: for static arrays. eplb_scratch_size is exact. */
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
@@ -1547,6 +1557,8 @@ static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *w
     if (o->effort < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.effort");
     if (!eplb_p_within(o->allow_duplicates, 0, 1))
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
+    if (!eplb_p_is_one_of(o->shares, EPLB_NUM_PLAN_FORS))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.shares");
     r = eplb_p_check_packing(&o->group_packing, EPLB_P_DRAW_GROUPS, why);
     return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_DRAW_GPUS, why);
 }
@@ -1619,6 +1631,7 @@ typedef struct eplb_p_shape {
     int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
     int32_t apart;     /* a plan can do without an expert twice on a GPU while another GPU is free of it */
+    int32_t exact;     /* improve is for exact shares */
     int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
     eplb_options options;
 } eplb_p_shape;
@@ -1684,6 +1697,8 @@ static eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
     return EPLB_OK;
 }
 
+static int32_t eplb_p_tighter_cap(int32_t cap, int32_t other) { return cap == 0 || cap > other ? other : cap; }
+
 /* With more slots on a GPU than its node has experts, some are twice on every GPU. */
 static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 {
@@ -1691,8 +1706,9 @@ static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 
     if (cap > 0 && (int64_t)cap * s->node_experts < s->node_slots)
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
-    s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts;
-    s->start_cap = s->apart && (cap == 0 || cap > s->node_gpus) ? s->node_gpus : cap;
+    s->exact = s->options.effort > 0 && s->options.shares == EPLB_PLAN_FOR_EXACT;
+    s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts && !(s->exact && s->options.allow_duplicates);
+    s->start_cap = s->apart ? eplb_p_tighter_cap(cap, s->node_gpus) : cap;
     return EPLB_OK;
 }
 
@@ -1888,6 +1904,7 @@ typedef struct eplb_p_layer {
     float   *load;          /* [E] mean over the samples */
     float   *size;          /* [E] what replicas and slots are shared out by; load, where not improved */
     int32_t *grains;        /* [E, num_counting] the samples in the integers of improve, when there is effort */
+    int32_t *factor;        /* [num_counting] by what each was multiplied, in EPLB_P_WHOLE; for exact shares */
 
     /* groups to nodes */
     int32_t *mlog2log;      /* [E] */
@@ -1898,6 +1915,7 @@ typedef struct eplb_p_layer {
     int32_t *phyrank;       /* [R] */
     int32_t *logcnt;        /* [E] */
     int32_t  most_replicas; /* the largest of them */
+    int32_t *start;         /* [R] phy2log before the search; for exact shares */
 } eplb_p_layer;
 
 /* How many samples the search is given of so many: beyond that neighbours are merged. */
@@ -1921,6 +1939,8 @@ static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shap
     l.phy2log   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     l.phyrank   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     l.logcnt    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    l.factor    = shape->exact ? EPLB_P_TAKE(a, int32_t, kept) : NULL;
+    l.start     = shape->exact ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
     return l;
 }
 
@@ -1942,11 +1962,13 @@ static int32_t eplb_p_grain_bits(int32_t num_samples)
     return 30 - bits;
 }
 
+#define EPLB_P_WHOLE 32768.0f /* 2^15, the root of 2^30 */
+
 /* What counts for a share of the heaviest counts so in squares: its loads times the root of that. */
 static float eplb_p_square_factor(float share)
 {
-    uint64_t root = eplb_p_root((uint64_t)(share * 1073741824.0f)); /* of 2^30, whose root is 2^15 */
-    return (float)root * (1.0f / 32768.0f);
+    uint64_t root = eplb_p_root((uint64_t)(share * (EPLB_P_WHOLE * EPLB_P_WHOLE)));
+    return (float)root * (1.0f / EPLB_P_WHOLE);
 }
 
 /* Into how many the samples that count are merged, where neighbours are as long as they count for no more
@@ -2030,6 +2052,7 @@ static void eplb_p_weigh_evenly(eplb_p_layer *l)
     int32_t e;
 
     l->num_counting = 1;
+    if (l->factor) l->factor[0] = (int32_t)EPLB_P_WHOLE;
     for (e = 0; e < l->shape->num_experts; e++) l->grains[e] = (int32_t)grain;
 }
 
@@ -2055,6 +2078,7 @@ static void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, 
                 continue;
             }
             factor = eplb_p_square_factor(eplb_p_div(weight, heaviest));
+            if (l->factor) l->factor[k] = (int32_t)(factor * EPLB_P_WHOLE);
             for (e = 0; e < num_experts; e++) {
                 float load = eplb_p_mul(l->size[e], factor);
                 sum = eplb_p_add(sum, load);
@@ -3513,11 +3537,39 @@ typedef struct eplb_p_search {
     int32_t  *aside;       /* [slots] a plan that is not in hand; NULL unless there are two */
     uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
 
-    eplb_p_overlay shared; /* what lowers the peak, keys included, and what lowers the squares */
-    size_t peak_bytes, squares_bytes;
+    /* Exact shares: the search itself is for them, and gpu_load is what they make of the plan. */
+    int32_t   exact;
+    int32_t  *start;      /* [slots] the plan before it */
+    int32_t  *tokens;     /* [slots, T] that each slot serves */
+    int32_t  *home;       /* [E] a slot of each expert */
+    int32_t  *next;       /* [slots] the next slot of the same expert, the first after the last */
+    int32_t  *reached;    /* [num_gpus] GPUs whose load a move changes, in the order in which it spreads */
+    int32_t  *is_reached; /* [num_gpus] */
+    int32_t  *was_load;   /* [num_gpus, T] of those, before it */
+    int32_t  *was_tokens; /* [slots, T] and of their slots */
+    int32_t  *stirred;    /* [E] experts with several replicas that one of those holds */
+    int32_t  *is_stirred; /* [E] */
+    int32_t   num_reached, num_stirred;
+
+    eplb_p_overlay shared; /* what lowers the peak, keys included, what lowers the squares, and exact shares */
+    size_t peak_bytes, squares_bytes, exact_bytes;
 } eplb_p_search;
 
-/* What lowers the peak and what lowers the squares are never in use at once. */
+static void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_experts)
+{
+    s->exact      = 1;
+    s->tokens     = EPLB_P_TAKE_ROWS(a, int32_t, s->num_slots, s->num_samples);
+    s->home       = EPLB_P_TAKE(a, int32_t, num_experts);
+    s->next       = EPLB_P_TAKE(a, int32_t, s->num_slots);
+    s->reached    = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->is_reached = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->was_load   = EPLB_P_TAKE_ROWS(a, int32_t, s->num_gpus, s->num_samples);
+    s->was_tokens = EPLB_P_TAKE_ROWS(a, int32_t, s->num_slots, s->num_samples);
+    s->stirred    = EPLB_P_TAKE(a, int32_t, num_experts);
+    s->is_stirred = EPLB_P_TAKE(a, int32_t, num_experts);
+}
+
+/* What lowers the peak, what lowers the squares and what is for exact shares are never in use at once. */
 static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_search s = EPLB_ZERO_INIT;
@@ -3560,6 +3612,9 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     s.far      = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.promise  = EPLB_P_TAKE(a, float, s.num_gpus);
     s.squares_bytes = eplb_p_end_phase(a, &s.shared);
+
+    if (shape->exact) eplb_p_carve_exact(a, &s, shape->num_experts);
+    s.exact_bytes = eplb_p_end_phase(a, &s.shared);
     eplb_p_close_overlay(a, &s.shared);
     return s;
 }
@@ -3649,21 +3704,30 @@ static int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
     return eplb_p_is_settled(s->twice + (size_t)gpu * (size_t)s->words, e);
 }
 
-/* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
-static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
+/* holds, twice of a GPU whose slots have changed. */
+static void eplb_p_list_holdings(eplb_p_search *s, int32_t gpu)
 {
     uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
     uint32_t *twice = s->twice + (size_t)gpu * (size_t)s->words;
-    int32_t *load = eplb_p_load_of(s, gpu), i, t;
+    int32_t i;
 
-    for (t = 0; t < s->num_samples; t++) load[t] = 0;
     for (i = 0; i < s->words; i++) holds[i] = twice[i] = 0;
     for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
         uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
         twice[word] |= holds[word] & bit;
         holds[word] |= bit;
-        eplb_p_add_to(load, eplb_p_share_of(s, s->slot[i]), s->num_samples);
     }
+}
+
+/* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
+static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
+{
+    int32_t *load = eplb_p_load_of(s, gpu), i, t;
+
+    eplb_p_list_holdings(s, gpu);
+    for (t = 0; t < s->num_samples; t++) load[t] = 0;
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
+        eplb_p_add_to(load, eplb_p_share_of(s, s->slot[i]), s->num_samples);
     s->gpu_total[gpu] = eplb_p_total(load, s->num_samples);
 }
 
@@ -4484,6 +4548,428 @@ static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
     }
 }
 
+/* improve: exact shares
+
+   What exact shares make of a plan is told by fair loads, those of the least squares: each expert with several
+   replicas pours its tokens from slot to slot, until no pour changes anything. The objective is the sum of their
+   squares over samples and GPUs, which falls with every pour, so that loads that are not quite fair yet tell no
+   plan better than it is. A move stirs a few experts of the GPUs it touches, then those of the GPUs that these reach.
+
+   Exact shares fit most plans to the samples so well that little is left to tell plans apart; the loads to come
+   are what the plan is for, and they stray. So the samples stray twice as far from their mean as they do. */
+
+#define EPLB_P_FAIR_ROUNDS 10 /* of pouring by all experts, before the first move */
+#define EPLB_P_MOVE_ROUNDS 3  /* by those that a move stirs, and then by all, lest the next is credited with it */
+#define EPLB_P_TRIES       3  /* of a slot's moves are worked out: those that promise most */
+#define EPLB_P_SPREAD      8  /* GPUs over which what comes to one of them is taken to spread, in a promise */
+
+static int32_t *eplb_p_tokens_of(const eplb_p_search *s, int32_t slot)
+{
+    return s->tokens + eplb_p_at(slot, s->num_samples, 0);
+}
+
+/* The slot whose next one this is. */
+static int32_t eplb_p_slot_before(const eplb_p_search *s, int32_t slot)
+{
+    int32_t before = slot;
+    while (s->next[before] != slot) before = s->next[before];
+    return before;
+}
+
+static void eplb_p_leave_ring(eplb_p_search *s, int32_t slot)
+{
+    int32_t before = eplb_p_slot_before(s, slot);
+    s->next[before] = s->next[slot];
+    s->home[s->slot[slot]] = before;
+    s->next[slot] = slot;
+}
+
+/* Slot holds e, whose replicas `after` is one of. */
+static void eplb_p_join_ring(eplb_p_search *s, int32_t slot, int32_t e, int32_t after)
+{
+    s->slot[slot]  = e;
+    s->next[slot]  = s->next[after];
+    s->next[after] = slot;
+}
+
+static void eplb_p_link_slots(eplb_p_search *s)
+{
+    int32_t i;
+
+    for (i = 0; i < s->num_experts; i++) s->home[s->expert[i]] = -1;
+    for (i = 0; i < s->num_slots; i++) {
+        int32_t e = s->slot[i];
+        s->next[i] = i;
+        if (s->home[e] >= 0) eplb_p_join_ring(s, i, e, s->home[e]);
+        s->home[e] = i;
+    }
+}
+
+/* difference [T] = load of each sample. Returns the sum of their squares in 2^30. */
+static uint64_t eplb_p_weigh_samples(eplb_p_search *s)
+{
+    uint64_t squares = 0;
+    int32_t i, t;
+
+    for (t = 0; t < s->num_samples; t++) s->difference[t] = 0;
+    for (i = 0; i < s->num_experts; i++)
+        eplb_p_add_to(s->difference, eplb_p_grains_of(s, s->expert[i]), s->num_samples);
+    for (t = 0; t < s->num_samples; t++) squares += (uint64_t)((int64_t)s->difference[t] * s->difference[t]);
+    return squares >> 30;
+}
+
+/* The tokens of e, all in its home. They are its grains less half of its part of each sample, where its part is the
+   same in all samples by least squares: half of what strays twice as far from it. */
+static void eplb_p_stray(eplb_p_search *s, int32_t e, uint64_t squares)
+{
+    const int32_t *grains = eplb_p_grains_of(s, e), *sample = s->difference;
+    int32_t *tokens = eplb_p_tokens_of(s, s->home[e]), t;
+    uint64_t part = 0;
+
+    for (t = 0; t < s->num_samples; t++) part += (uint64_t)((int64_t)grains[t] * sample[t]);
+    if (squares > 0) part /= squares; /* in 2^-30 */
+    if (squares == 0) part = 0;
+    for (t = 0; t < s->num_samples; t++) {
+        int32_t half = (int32_t)(part * (uint64_t)sample[t] >> 31);
+        tokens[t] = grains[t] > half ? grains[t] - half : 0;
+    }
+}
+
+/* Tokens of an expert's slots on two GPUs, as even as they can make their loads. */
+static void eplb_p_pour_slots(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, j), t;
+    int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+
+    if (a_load == b_load) return;
+    for (t = 0; t < s->num_samples; t++) {
+        int32_t more = (b_load[t] - a_load[t]) / 2;
+        if (more > b[t]) more = b[t];
+        if (more < -a[t]) more = -a[t];
+        a[t] += more;
+        b[t] -= more;
+        a_load[t] += more;
+        b_load[t] -= more;
+    }
+}
+
+static void eplb_p_pour_expert(eplb_p_search *s, int32_t e)
+{
+    int32_t slot = s->home[e];
+
+    eplb_p_take_steps(s, 1, s->count[e]);
+    do {
+        eplb_p_pour_slots(s, slot, s->next[slot]);
+        slot = s->next[slot];
+    } while (slot != s->home[e] && s->count[e] > 2);
+}
+
+static void eplb_p_pour_all(eplb_p_search *s, int32_t rounds)
+{
+    int32_t i;
+    for (; rounds > 0; rounds--)
+        for (i = 0; i < s->num_experts; i++)
+            if (s->count[s->expert[i]] > 1) eplb_p_pour_expert(s, s->expert[i]);
+}
+
+/* All that is in use for exact shares, of the plan that is in the slots. */
+static void eplb_p_open_exact(eplb_p_search *s)
+{
+    uint64_t squares;
+    int32_t i, t;
+
+    eplb_p_enter_phase(&s->shared, s->exact_bytes);
+    eplb_p_link_slots(s);
+    for (i = 0; i < s->num_slots; i++)
+        for (t = 0; t < s->num_samples; t++) eplb_p_tokens_of(s, i)[t] = 0;
+    squares = eplb_p_weigh_samples(s);
+    for (i = 0; i < s->num_experts; i++) {
+        eplb_p_stray(s, s->expert[i], squares);
+        s->is_stirred[s->expert[i]] = 0;
+    }
+    for (i = 0; i < s->num_gpus; i++) {
+        s->is_reached[i] = 0;
+        for (t = 0; t < s->num_samples; t++) eplb_p_load_of(s, i)[t] = 0;
+    }
+    for (i = 0; i < s->num_slots; i++)
+        eplb_p_add_to(eplb_p_load_of(s, eplb_p_gpu_of(s, i)), eplb_p_tokens_of(s, i), s->num_samples);
+    s->num_reached = s->num_stirred = 0;
+    eplb_p_pour_all(s, EPLB_P_FAIR_ROUNDS);
+}
+
+/* improve: exact shares, a move */
+
+/* The load of a GPU and the tokens of its slots may change now, and can be had back. */
+static void eplb_p_touch_gpu(eplb_p_search *s, int32_t gpu)
+{
+    size_t at = eplb_p_at(gpu, s->num_samples, 0), first = eplb_p_at(eplb_p_first_slot(s, gpu), s->num_samples, 0);
+
+    if (s->is_reached[gpu]) return;
+    s->is_reached[gpu] = 1;
+    s->reached[s->num_reached++] = gpu;
+    eplb_p_copy_ids(s->was_load + at, s->gpu_load + at, s->num_samples);
+    eplb_p_copy_ids(s->was_tokens + first, s->tokens + first, eplb_p_num_slots(s, gpu) * s->num_samples);
+    eplb_p_take_steps(s, 1, eplb_p_num_slots(s, gpu));
+}
+
+/* Experts with several replicas on these of the GPUs reached, and all GPUs of theirs. */
+static void eplb_p_stir(eplb_p_search *s, int32_t first, int32_t end)
+{
+    int32_t from = s->num_stirred, at, i;
+
+    for (at = first; at < end; at++) {
+        int32_t gpu = s->reached[at];
+        for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
+            int32_t e = s->slot[i];
+            if (s->count[e] == 1 || s->is_stirred[e]) continue;
+            s->is_stirred[e] = 1;
+            s->stirred[s->num_stirred++] = e;
+        }
+    }
+    for (at = from; at < s->num_stirred; at++) {
+        int32_t slot = s->home[s->stirred[at]];
+        do {
+            eplb_p_touch_gpu(s, eplb_p_gpu_of(s, slot));
+            slot = s->next[slot];
+        } while (slot != s->home[s->stirred[at]]);
+    }
+}
+
+/* What a move has changed spreads. Returns by what the objective falls. */
+static int64_t eplb_p_settle_loads(eplb_p_search *s)
+{
+    int32_t first = 0, round, at, t;
+    int64_t fall = 0;
+
+    for (round = 0; round < EPLB_P_MOVE_ROUNDS; round++) {
+        int32_t end = s->num_reached;
+        eplb_p_stir(s, first, end);
+        first = end;
+        for (at = 0; at < s->num_stirred; at++) eplb_p_pour_expert(s, s->stirred[at]);
+    }
+    for (at = 0; at < s->num_reached; at++) {
+        size_t row = eplb_p_at(s->reached[at], s->num_samples, 0);
+        for (t = 0; t < s->num_samples; t++) {
+            int64_t was = s->was_load[row + (size_t)t], now = s->gpu_load[row + (size_t)t];
+            fall += (was - now) * (was + now);
+        }
+    }
+    return fall;
+}
+
+/* Loads and tokens are what they were before the move. */
+static void eplb_p_unsettle_loads(eplb_p_search *s)
+{
+    int32_t at;
+
+    for (at = 0; at < s->num_reached; at++) {
+        int32_t gpu = s->reached[at], slots = eplb_p_num_slots(s, gpu);
+        size_t row = eplb_p_at(gpu, s->num_samples, 0);
+        size_t first = eplb_p_at(eplb_p_first_slot(s, gpu), s->num_samples, 0);
+        eplb_p_copy_ids(s->gpu_load + row, s->was_load + row, s->num_samples);
+        eplb_p_copy_ids(s->tokens + first, s->was_tokens + first, slots * s->num_samples);
+    }
+}
+
+static void eplb_p_end_move(eplb_p_search *s)
+{
+    int32_t at;
+    for (at = 0; at < s->num_reached; at++) s->is_reached[s->reached[at]] = 0;
+    for (at = 0; at < s->num_stirred; at++) s->is_stirred[s->stirred[at]] = 0;
+    s->num_reached = s->num_stirred = 0;
+}
+
+/* Two slots' experts and tokens change places. */
+static void eplb_p_trade_slots(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, j), u = s->slot[i], v = s->slot[j], t;
+    int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+    int32_t before_i = eplb_p_slot_before(s, i), before_j = eplb_p_slot_before(s, j);
+
+    eplb_p_leave_ring(s, i);
+    eplb_p_leave_ring(s, j);
+    s->slot[i] = v;
+    s->slot[j] = u;
+    if (before_i != i) eplb_p_join_ring(s, j, u, before_i);
+    if (before_j != j) eplb_p_join_ring(s, i, v, before_j);
+    s->home[u] = j;
+    s->home[v] = i;
+    for (t = 0; t < s->num_samples; t++) {
+        int32_t more = b[t] - a[t];
+        a[t] += more;
+        b[t] -= more;
+        a_load[t] += more;
+        b_load[t] -= more;
+    }
+}
+
+/* Slot i holds e; the next slot of the expert that it held serves its tokens. */
+static void eplb_p_give_slot(eplb_p_search *s, int32_t i, int32_t e)
+{
+    int32_t u = s->slot[i], heir = s->next[i], t;
+    int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, heir);
+    int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, heir));
+
+    eplb_p_leave_ring(s, i);
+    eplb_p_join_ring(s, i, e, s->home[e]);
+    s->count[u]--;
+    s->count[e]++;
+    for (t = 0; t < s->num_samples; t++) {
+        a_load[t] -= a[t];
+        b_load[t] += a[t];
+        b[t] += a[t];
+        a[t] = 0;
+    }
+}
+
+/* Slot i holds u again, whose replica `before` is. */
+static void eplb_p_take_slot_back(eplb_p_search *s, int32_t i, int32_t u, int32_t before)
+{
+    int32_t e = s->slot[i];
+    eplb_p_leave_ring(s, i);
+    eplb_p_join_ring(s, i, u, before);
+    s->count[e]--;
+    s->count[u]++;
+}
+
+/* Do a move if it lowers the objective by enough. */
+static int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move)
+{
+    int32_t i = move->slot, u = s->slot[i], is_swap = move->other >= 0, other = is_swap ? move->other : s->next[i];
+    int32_t before = eplb_p_slot_before(s, i), better;
+
+    eplb_p_touch_gpu(s, eplb_p_gpu_of(s, i));
+    eplb_p_touch_gpu(s, eplb_p_gpu_of(s, other));
+    if (is_swap)
+        eplb_p_trade_slots(s, i, other);
+    else
+        eplb_p_give_slot(s, i, move->expert);
+    better = eplb_p_settle_loads(s) > s->enough / 16; /* tokens are halves, their squares quarters */
+    if (better) {
+        eplb_p_list_holdings(s, eplb_p_gpu_of(s, i));
+        if (is_swap) eplb_p_list_holdings(s, eplb_p_gpu_of(s, other));
+    } else {
+        if (is_swap)
+            eplb_p_trade_slots(s, i, other);
+        else
+            eplb_p_take_slot_back(s, i, u, before);
+        eplb_p_unsettle_loads(s);
+    }
+    eplb_p_end_move(s);
+    if (better) eplb_p_pour_all(s, EPLB_P_MOVE_ROUNDS);
+    return better;
+}
+
+/* improve: exact shares, search */
+
+/* The moves of a slot that promise most, the first on ties. */
+typedef struct eplb_p_tries {
+    eplb_p_move move[EPLB_P_TRIES];
+    int64_t     promise[EPLB_P_TRIES];
+    int32_t     num;
+} eplb_p_tries;
+
+static void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot, int32_t other, int32_t expert)
+{
+    int32_t at = tries->num < EPLB_P_TRIES ? tries->num++ : EPLB_P_TRIES - 1;
+
+    if (tries->num == EPLB_P_TRIES && at == EPLB_P_TRIES - 1 && tries->promise[at] >= promise) return;
+    for (; at > 0 && tries->promise[at - 1] < promise; at--) {
+        tries->promise[at] = tries->promise[at - 1];
+        tries->move[at]    = tries->move[at - 1];
+    }
+    tries->promise[at]     = promise;
+    tries->move[at].slot   = slot;
+    tries->move[at].other  = other;
+    tries->move[at].expert = expert;
+}
+
+/* By what the objective may fall when two slots change places, halved: as if what comes to a GPU spread over so
+   many, but only the first of them were lighter for what goes. */
+static int64_t eplb_p_swap_promise(const eplb_p_search *s, int32_t i, int32_t j)
+{
+    const int32_t *u = eplb_p_tokens_of(s, i), *v = eplb_p_tokens_of(s, j);
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *other = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+    int64_t sum = 0;
+    int32_t n = s->num_samples, t;
+
+    for (t = 0; t < n; t++) {
+        int32_t d = u[t] - v[t];
+        sum += (int64_t)d * (load[t] - other[t] - d / EPLB_P_SPREAD);
+    }
+    return sum;
+}
+
+/* By what it may when slot i's tokens go to the next slot of its expert, where they stay as if nothing were shared
+   there, and tokens of e come from its home. */
+static int64_t eplb_p_replace_promise(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    int32_t heir = eplb_p_gpu_of(s, s->next[i]), home = eplb_p_gpu_of(s, s->home[e]), n = s->num_samples, t;
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *tokens = eplb_p_tokens_of(s, i);
+    const int32_t *heir_load = eplb_p_load_of(s, heir), *home_load = eplb_p_load_of(s, home);
+    const int32_t *arriving = eplb_p_tokens_of(s, s->home[e]);
+    int64_t sum = 0;
+
+    for (t = 0; t < n; t++) {
+        int32_t y = tokens[t], gap = home_load[t] - (load[t] - y), p;
+        sum += (int64_t)y * (load[t] - heir_load[t] - y);
+        if (home == heir) gap += y;
+        p = gap / 2 < arriving[t] ? gap / 2 : arriving[t];
+        if (p > 0) sum += (int64_t)p * (gap - p);
+    }
+    return sum;
+}
+
+static eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i)
+{
+    eplb_p_tries tries = EPLB_ZERO_INIT;
+    int32_t j, k;
+    int64_t promise, least = s->enough / 32;
+
+    eplb_p_take_steps(s, 1, s->num_slots);
+    for (j = 0; j < s->num_slots; j++) {
+        if (s->slot[i] == s->slot[j] || !eplb_p_may_swap(s, i, j)) continue;
+        promise = eplb_p_swap_promise(s, i, j);
+        if (promise > least) eplb_p_offer_move(&tries, promise, i, j, -1);
+    }
+    if (!eplb_p_may_take_away(s, i)) return tries;
+    eplb_p_take_steps(s, 1, s->num_experts);
+    for (k = 0; k < s->num_experts; k++) {
+        if (!eplb_p_may_replace(s, i, s->expert[k])) continue;
+        promise = eplb_p_replace_promise(s, i, s->expert[k]);
+        if (promise > least) eplb_p_offer_move(&tries, promise, i, -1, s->expert[k]);
+    }
+    return tries;
+}
+
+static int32_t eplb_p_most_count(const eplb_p_search *s)
+{
+    int32_t most = 0, i;
+    for (i = 0; i < s->num_experts; i++)
+        if (s->count[s->expert[i]] > most) most = s->count[s->expert[i]];
+    return most;
+}
+
+/* Moves of one slot after the other, until none of any slot is found that lowers the objective. What lowers the
+   squares of equal shares is a good start, but for more replicas of an expert than any has. */
+static void eplb_p_improve_exact(eplb_p_search *s)
+{
+    int32_t max_replicas = s->max_replicas, slot = 0, idle = 0, k;
+
+    s->num_done     = 0;
+    s->max_replicas = eplb_p_most_count(s);
+    eplb_p_lower_squares(s);
+    s->max_replicas = max_replicas;
+    eplb_p_open_exact(s);
+    while (idle < s->num_slots && s->steps > 0) {
+        eplb_p_tries tries = eplb_p_find_tries(s, slot);
+        for (k = 0; k < tries.num; k++)
+            if (eplb_p_try_move(s, &tries.move[k])) break;
+        idle = k < tries.num ? 0 : idle + 1;
+        slot = slot + 1 < s->num_slots ? slot + 1 : 0;
+    }
+}
+
 /* improve: node and layer */
 
 /* The objective of many samples. */
@@ -4500,9 +4986,14 @@ static int64_t eplb_p_sum_of_squares(const eplb_p_search *s)
 static int64_t eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t row)
 {
     eplb_p_measure_node(s);
-    if (s->num_samples == 1) eplb_p_line_up_slots(s);
+    if (s->num_samples == 1 && !s->exact) eplb_p_line_up_slots(s);
     if (s->apart) eplb_p_part_duplicates(s);
     s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
+    if (s->exact) {
+        eplb_p_copy_ids(s->start, s->slot, s->num_slots);
+        eplb_p_improve_exact(s);
+        return 0; /* there is no other plan to hold it against */
+    }
     if (s->num_samples == 1) {
         eplb_p_improve_one_sample(s, o->effort, o->seed, row);
         return eplb_p_peak(s);
@@ -4603,6 +5094,7 @@ static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
     for (node = 0; node < l->shape->num_nodes; node++) {
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
         eplb_p_open_node(s, l, node);
+        s->start = s->exact ? l->start + (size_t)node * (size_t)l->shape->node_slots : NULL;
         eplb_p_improve_node(s, l->shape, row);
     }
 }
@@ -4670,8 +5162,8 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     eplb_p_groups groups;
     eplb_p_node   node;
 
-    eplb_p_overlay shared; /* groups, node, and the search: in this order */
-    size_t groups_bytes, node_bytes, search_bytes;
+    eplb_p_overlay shared; /* groups, node, the search and its judge: in this order */
+    size_t groups_bytes, node_bytes, search_bytes, judge_bytes;
 } eplb_p_planner;
 
 static void eplb_p_place_groups(eplb_p_planner *p)
@@ -4682,6 +5174,24 @@ static void eplb_p_place_groups(eplb_p_planner *p)
     eplb_p_order_items(&p->groups.packer);
     eplb_p_pack(&p->groups.packer, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
     eplb_p_order_experts(&p->groups, &p->layer);
+}
+
+/* The cap on replicas before the search, by the loads of a node's experts. Exact shares make more of two experts with
+   two replicas than of one with three, as each ties two more GPUs together: so none has more than one beyond what
+   all can have, unless its load is that of more GPUs. */
+static int32_t eplb_p_cap_start(const eplb_p_shape *shape, const float *load)
+{
+    int32_t cap = shape->node_slots / shape->node_experts + 1, e;
+    float heaviest = 0.0f, sum = 0.0f, mean;
+
+    if (!shape->exact) return shape->start_cap;
+    for (e = 0; e < shape->node_experts; e++) {
+        sum = eplb_p_add(sum, load[e]);
+        if (load[e] > heaviest) heaviest = load[e];
+    }
+    mean = eplb_p_div(sum, (float)shape->node_gpus);
+    while (cap <= shape->node_gpus && eplb_p_mul((float)(cap - 1), mean) < heaviest) cap++;
+    return eplb_p_tighter_cap(shape->start_cap, cap);
 }
 
 /* Replicas to slots, slots to GPUs: those of node k. */
@@ -4695,7 +5205,8 @@ static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
     node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
     node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
     eplb_p_order_node(node);
-    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
+    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps,
+                     eplb_p_cap_start(shape, node->replicas.load));
     eplb_p_share_load(node, &p->layer, k);
     eplb_p_order_slots(node);
     eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
@@ -4725,8 +5236,8 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
 
    in     a plan, wherever it comes from, and loads
    out    what no plan can beat, and how even this one is
-   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer
-   calls  the ground; of the storey of a layer only its loads and D'Hondt's counts */
+   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer, eplb_p_judge
+   calls  the ground; of the storey of a layer only its loads, D'Hondt's counts and, to take a plan back, finish */
 
 /* ------------------------------------------------------------------------------------- bounds
 
@@ -5747,6 +6258,61 @@ static void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samp
     if (*most < *mean) *most = *mean; /* by rounding */
 }
 
+/* --------------------------------------------------------------------------- shares: planning
+
+   A plan for exact shares is held against the one that its search began with, by what they make of the samples. */
+
+typedef struct eplb_p_judge {
+    eplb_p_sharer sharer;
+    int32_t *count; /* [E] one sample's grains */
+} eplb_p_judge;
+
+static eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_problem p = EPLB_ZERO_INIT;
+    eplb_p_judge j = EPLB_ZERO_INIT;
+    p.num_experts  = shape->num_experts;
+    p.num_replicas = shape->num_replicas;
+    p.num_gpus     = shape->num_gpus;
+    j.sharer = eplb_p_carve_sharer(a, &p);
+    j.count  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    return j;
+}
+
+/* The heaviest GPU of each sample, where shares are exact, summed by what the samples count for: grains have been
+   multiplied by the root of that, and are once more. */
+static int64_t eplb_p_exact_score(eplb_p_judge *j, const eplb_p_layer *l, const int32_t *phy2log)
+{
+    int64_t score = 0;
+    int32_t t, e;
+
+    for (t = 0; t < l->num_counting; t++) {
+        for (e = 0; e < l->shape->num_experts; e++) j->count[e] = l->grains[eplb_p_at(e, l->num_counting, t)];
+        eplb_p_link_layer(&j->sharer, phy2log, j->count, EPLB_SHARE_LEAST_MAX);
+        eplb_p_share_least_max(&j->sharer);
+        score += (int64_t)eplb_p_most_tokens(&j->sharer) * l->factor[t];
+    }
+    return score;
+}
+
+/* Where the search has made the layer's plan worse on the samples, it is taken back. */
+static void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_judge *judge)
+{
+    eplb_p_layer *l = &p->layer;
+    int32_t i, kept;
+
+    eplb_p_enter_phase(&p->shared, p->judge_bytes);
+    kept = eplb_p_exact_score(judge, l, l->phy2log) <= eplb_p_exact_score(judge, l, l->start);
+    eplb_p_leave_phases(&p->shared);
+    if (kept) return;
+    eplb_p_copy_ids(l->phy2log, l->start, l->shape->num_replicas);
+    for (i = 0; i < l->shape->num_experts; i++) l->logcnt[i] = 0;
+    for (i = 0; i < l->shape->num_replicas; i++) l->logcnt[l->phy2log[i]]++;
+    eplb_p_enter_phase(&p->shared, p->search_bytes);
+    eplb_p_number_slots(l, search);
+    eplb_p_leave_phases(&p->shared);
+}
+
 /* ---------------------------------------------------------------------------- shares: sources */
 
 typedef struct eplb_p_dealer { /* of one layer */
@@ -5915,9 +6481,10 @@ static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_option
 
      layer | groups
            | node
-           | search   where there is effort */
+           | search   where there is effort
+           | judge    where it is for exact shares */
 static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p,
-                                  eplb_p_search *search)
+                                  eplb_p_search *search, eplb_p_judge *judge)
 {
     p->layer        = eplb_p_carve_layer(a, shape);
     p->shared       = eplb_p_open_overlay(a);
@@ -5925,10 +6492,14 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->groups_bytes = eplb_p_end_phase(a, &p->shared);
     p->node         = eplb_p_carve_node(a, shape);
     p->node_bytes   = eplb_p_end_phase(a, &p->shared);
-    p->search_bytes = 0;
+    p->search_bytes = p->judge_bytes = 0;
     if (shape->options.effort > 0) {
         *search         = eplb_p_carve_search(a, shape);
         p->search_bytes = eplb_p_end_phase(a, &p->shared);
+    }
+    if (shape->exact) {
+        *judge         = eplb_p_carve_judge(a, shape);
+        p->judge_bytes = eplb_p_end_phase(a, &p->shared);
     }
     eplb_p_close_overlay(a, &p->shared);
 }
@@ -5939,8 +6510,9 @@ static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape)
     eplb_p_arena a = eplb_p_arena_at(NULL);
     eplb_p_planner planner;
     eplb_p_search search;
+    eplb_p_judge judge;
 
-    eplb_p_carve_planning(&a, shape, &planner, &search);
+    eplb_p_carve_planning(&a, shape, &planner, &search, &judge);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, shape);
     return a;
@@ -5963,7 +6535,8 @@ static eplb_result eplb_p_check_call(eplb_p_call *c)
 }
 
 /* All that can be wrong with a call is looked for; when nothing is, its scratch is laid out. */
-static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_p_search *search)
+static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_p_search *search,
+                                  eplb_p_judge *judge)
 {
     const eplb_p_shape *s = &c->shape;
     eplb_p_arena a;
@@ -5979,7 +6552,7 @@ static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_
                            c->num_layers, c->why);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(c->scratch);
-    eplb_p_carve_planning(&a, s, planner, search);
+    eplb_p_carve_planning(&a, s, planner, search, judge);
     return EPLB_OK;
 }
 
@@ -6005,15 +6578,17 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
     eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
+    eplb_p_judge judge = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
 
     call.first_layer = first_layer;
     call.num_layers  = num_layers;
-    r = eplb_p_prepare(&call, &planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search, &judge);
     if (r != EPLB_OK) return r;
     for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
         eplb_p_plan_layer(&planner, &search, weight, layer);
+        if (planner.layer.shape->exact) eplb_p_judge_layer(&planner, &search, &judge);
         r = eplb_p_check_width(&planner.layer, plan, NULL);
         if (r == EPLB_OK) eplb_p_store_layer(&planner.layer, plan);
     }
@@ -6035,6 +6610,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
     eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
+    eplb_p_judge judge = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
 
@@ -6048,10 +6624,11 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     diagnosis->bytes_needed = 0;
 
     call.why = diagnosis;
-    r = eplb_p_prepare(&call, &planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search, &judge);
     if (r != EPLB_OK || !plan->log2phy) return r;
     for (layer = 0; r == EPLB_OK && layer < call.shape.num_layers; layer++) {
         eplb_p_plan_layer(&planner, &search, weight, layer);
+        if (planner.layer.shape->exact) eplb_p_judge_layer(&planner, &search, &judge);
         r = eplb_p_check_width(&planner.layer, plan, diagnosis);
     }
     return r;

@@ -529,6 +529,7 @@ static void check_problem(uint64_t seed)
     eplb_plan       plan = plan_alloc(&r.problem, plan_full_width(&r.problem));
     eplb_p_planner  planner;
     eplb_p_search   s;
+    eplb_p_judge    judge;
     size_t          bytes = 0;
     uint64_t        state = seed;
     r.options.effort = test_range(&state, 1, 12);
@@ -536,7 +537,7 @@ static void check_problem(uint64_t seed)
     CHECK(eplb_scratch_size(&r.problem, &r.options, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     void       *scratch = malloc(bytes);
     eplb_p_call call = eplb_p_call_of(&r.problem, &r.options, r.weight, &plan, scratch, bytes);
-    CHECK(eplb_p_prepare(&call, &planner, &s) == EPLB_OK, "seed %llu", (unsigned long long)seed);
+    CHECK(eplb_p_prepare(&call, &planner, &s, &judge) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     for (int32_t layer = 0; layer < r.problem.num_layers; layer++) {
         eplb_p_layer *l = &planner.layer;
         eplb_p_weigh_layer(l, r.weight, layer);

@@ -107,6 +107,15 @@ static int32_t parse_policy(const char *text)
     fail(STATUS_INPUT, "--policy is auto, hierarchical or global, not '%s'", text);
 }
 
+static int32_t parse_plan_for(const char *text)
+{
+    if (strcmp(text, "exact") == 0)
+        return EPLB_PLAN_FOR_EXACT;
+    if (strcmp(text, "equal") != 0)
+        fail(STATUS_INPUT, "--for is equal or exact, not '%s'", text);
+    return EPLB_PLAN_FOR_EQUAL;
+}
+
 /* Begin .. end is the name. */
 static int32_t parse_preset(const char *begin, const char *end)
 {
@@ -243,7 +252,7 @@ static const struct option {
     {"--policy", ALL_COMMANDS},   {"--max-replicas", ALL_COMMANDS}, {"--preset", PLANNING},
     {"--effort", PLANNING},       {"--half-life", PLANNING},        {"--seed", PLANNING},
     {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--every", COMMAND_REPLAY},
-    {"--shares", SCORING},        {"--layers", ONE_PLAN},
+    {"--shares", SCORING},        {"--for", PLANNING},              {"--layers", ONE_PLAN},
     {"--show", ONE_PLAN},         {"--json", ONE_PLAN},             {"--csv", ALL_COMMANDS},
     {"--svg", ALL_COMMANDS},      {"--quiet", ALL_COMMANDS}};
 enum { NUM_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS };
@@ -299,6 +308,8 @@ static bool parse_problem_option(arguments *a, settings *s)
         parse_presets(value, s);
     else if ((value = option_value(a, "--effort")))
         s->effort = parse_count("--effort", value, 0);
+    else if ((value = option_value(a, "--for")))
+        s->plan_for = parse_plan_for(value);
     else if ((value = option_value(a, "--half-life")))
         s->half_life = parse_half_life(value);
     else if ((value = option_value(a, "--seed")))

@@ -120,6 +120,7 @@ typedef struct settings { /* what a command was asked for */
     int32_t     preset[EPLB_NUM_PRESETS];
     int32_t     num_presets;             /* 1 for plan */
     int32_t     effort;                  /* -1: as the preset has it */
+    int32_t     plan_for;                /* EPLB_PLAN_FOR_* */
     double      half_life;               /* in samples; 0 = all count alike */
     uint64_t    seed;
     const char *layers;                  /* the layers asked for, in words; NULL: all */

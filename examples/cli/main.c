@@ -204,6 +204,7 @@ static const char HELP_PROBLEM[] =
     "  --preset NAME    how to plan; `eplb presets` lists them (default); for replay one or more, as\n"
     "                   in default,deepseek,l2\n"
     "  --effort N       searches that improve each plan, in the place of the preset's\n"
+    "  --for SHARES     equal, or exact: how the replicas of an expert will share its load (equal)\n"
     "  --half-life X    plan for samples that count for half as much every X samples with load back;\n"
     "                   without it all count alike\n"
     "  --seed S         of the noise and the searches that some presets use (0)\n"
