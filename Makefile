@@ -1,6 +1,6 @@
 # make            the command line program and the examples, under build/
 # make run        plan the sample of a large model
-# make test       build and run all tests; ends with "N passed, N failed"
+# make test       build and run all tests, JOBS at once; ends with "N passed, N failed"
 # make check      the gates of the test matrix that take seconds; make check-all has all of them, and
 #                 make check-NAME those called NAME (plan, plan-s390x, fuzz, ..); tests/check/
 # make bench      time the presets beside a straightforward C++ planner; make bench-torch, beside the
@@ -45,7 +45,7 @@ ZLIB_LIBS  := $(if $(filter 1,$(HAVE_ZLIB)),-lz)
 
 VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 SAMPLE   := examples/data/loads_58x256.csv
-EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/gen_loads $(BUILD)/embedded
+EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/route $(BUILD)/gen_loads $(BUILD)/embedded
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TESTS    := $(patsubst tests/%,$(BUILD)/tests/%,$(basename $(sort $(wildcard tests/test_*.c tests/test_*.cpp)))) \
             $(FUZZERS)
@@ -68,6 +68,9 @@ $(BUILD)/minimal: examples/minimal.c eplb.h | $(BUILD)
 
 $(BUILD)/threads: examples/threads.c eplb.h | $(BUILD)
 	$(C) -pthread -o $@ $<
+
+$(BUILD)/route: examples/route.c eplb.h | $(BUILD)
+	$(C) -o $@ $<
 
 $(BUILD)/cplusplus: examples/cplusplus.cpp eplb.h | $(BUILD)
 	$(CPP) -o $@ $<
@@ -95,12 +98,9 @@ TEST_CPP      = $(CPP) -Itests/support
 $(BUILD)/tests/%: tests/%.c eplb.h $(SUPPORT) | $(BUILD)/tests
 	$(TEST_C) -o $@ $< -lm
 
-# The same as small machines have it, and with vector instructions of the target only; for make check-oracle.
+# The same as machines without vector instructions have it; for make check-oracle.
 $(BUILD)/tests/plain_%: tests/test_%.c eplb.h $(SUPPORT) | $(BUILD)/tests
-	$(TEST_C) -DEPLB_NO_SIMD -DEPLB_SIDES=1 -o $@ $< -lm
-
-$(BUILD)/tests/fixed_%: tests/test_%.c eplb.h $(SUPPORT) | $(BUILD)/tests
-	$(TEST_C) -DEPLB_NO_DISPATCH -o $@ $< -lm
+	$(TEST_C) -DEPLB_NO_SIMD -o $@ $< -lm
 
 # One extern implementation (C), two static copies (C and C++) and a C++ caller in one program.
 $(BUILD)/tests/linkage_%.o: tests/support/linkage_%.c tests/support/linkage.h eplb.h | $(BUILD)/tests
@@ -143,8 +143,15 @@ $(FUZZ_OBJECTS): $(BUILD)/tests/%.o: tests/fuzz/%.c $(FUZZ_SUPPORT) | $(BUILD)/t
 $(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS) $(FUZZ_SUPPORT) $(wildcard examples/cli/*.[ch])
 	$(TEST_C) $(ZLIB_FLAGS) -o $@ $< $(FUZZ_OBJECTS) -lm $(ZLIB_LIBS)
 
-test: all $(TESTS) $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
-	CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD) $(TESTS)
+SCRIPTS_NEED = all $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
+RUN_TESTS    = CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD)
+
+test: $(TESTS) $(SCRIPTS_NEED)
+	$(RUN_TESTS) $(TESTS)
+
+# What no other gate of the sanitizers runs: the scripts, and with them all programs.
+test-programs: $(BUILD)/tests/test_linkage $(BUILD)/tests/test_emulated $(FUZZERS) $(SCRIPTS_NEED)
+	$(RUN_TESTS) $(BUILD)/tests/test_linkage $(BUILD)/tests/test_emulated $(FUZZERS)
 
 $(BUILD)/npy_write: tests/support/npy_write.c | $(BUILD)
 	$(C) -o $@ $<
@@ -179,7 +186,7 @@ $(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h e
 
 $(BUILD)/bench/against.o: tests/bench/side.h
 
-$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against baseline)
+$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against shares baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm -ldl
 
 bench: $(BUILD)/bench/bench

@@ -12,7 +12,7 @@
    CONTENTS
      Quick start, macros, guarantees, conventions, algorithm
      Interface:       version, linkage, results, problem, options, plan, rebalance, the steps by
-                      themselves, samples, evaluate
+                      themselves, samples, evaluate, shares
      Implementation:  six storeys, which it opens by naming: the ground, the call, one layer, of a plan,
                       the interface, the window
      History, licence
@@ -38,14 +38,8 @@
                             nothing unless set; with EPLB_IMPLEMENTATION
      EPLB_SCRATCH_ALIGN     alignment of the blocks within scratch: 64, or a smaller power of two
                             not under 8; the same wherever included
-     EPLB_SIDES             layers planned side by side: 2, which is faster where a processor has more
-                            than one thing to do at once, or 1, which takes half the scratch; the
-                            same wherever included
      EPLB_NO_SIMD           no vector instructions: the same plans, a little later; with
                             EPLB_IMPLEMENTATION
-     EPLB_NO_DISPATCH       none but those of the target, so that nothing is asked about the processor
-                            at run time (of __cpu_model, which comes with gcc and clang on x86-64);
-                            with EPLB_IMPLEMENTATION
      EPLB_ALLOW_FAST_MATH   compile under -ffast-math all the same: bad loads are still refused,
                             but plans may differ from other builds; with EPLB_IMPLEMENTATION
 
@@ -87,6 +81,7 @@
      5. Select: with several candidates, each packed in an order perturbed a little, the best stays.
      6. Improve: a local search over replica counts and placement at once, for one sample of load or
         for many.
+     Later, once the tokens of a step are counted, eplb_share says which replica serves how many of them.
      Steps 1 to 3 are those of deepseek-ai/EPLB (MIT), and preset DEEPSEEK gives its plans in every
      number; README.md names the sources of the other presets. */
 
@@ -122,13 +117,6 @@
 #error "EPLB_SCRATCH_ALIGN must be a power of two, 8 at least"
 #endif
 
-#ifndef EPLB_SIDES
-#define EPLB_SIDES 2
-#endif
-#if EPLB_SIDES != 1 && EPLB_SIDES != 2
-#error "EPLB_SIDES must be 1 or 2"
-#endif
-
 #ifdef __cplusplus
 #define EPLB_ZERO_INIT {}
 extern "C" {
@@ -156,6 +144,7 @@ enum {
     EPLB_ERR_INFINITE     = -31, /* a load is infinite */
     EPLB_ERR_NEGATIVE     = -32, /* a load or a count is negative (-0 counts as 0) */
     EPLB_ERR_PLAN         = -33, /* phy2log names no such expert, or leaves an expert out */
+    EPLB_ERR_SHARES       = -34, /* the shares of an expert's slots do not sum to its tokens */
     EPLB_ERR_CUDA         = -40, /* eplb_cuda.h: a launch failed, which may be for an earlier fault */
     EPLB_ERR_DEVICE_SHAPE = -41  /* eplb_cuda.h: a shape beyond what its kernels are made for */
 };
@@ -256,8 +245,8 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
                                    each further one is a kick that disturbs the plan and another search
                                    (several in small nodes), while something is left to gain */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
-                                   its node is free of it; 1 = it may be, as it may wherever a GPU has more
-                                   slots than its node has experts */
+                                   its node is free of it; 1 = it may be where that is better still, as it may
+                                   wherever a GPU has more slots than its node has experts */
     const float *sample_weight; /* [T] what each sample counts for beside the largest of these numbers among
                                    the samples that hold load in the layer (for nothing below 2^-30 of it);
                                    >= 0 and not all 0; NULL = all alike */
@@ -316,13 +305,11 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
     ((size_t)36 * (size_t)(num_experts) +                                                          \
-     (size_t)(16 + 60 * EPLB_SIDES) * (size_t)(num_replicas) +                                     \
-     (size_t)(64 * EPLB_SIDES) * (size_t)(num_gpus) +                                              \
-     (size_t)(num_gpus) / 8 * EPLB_SIDES * (size_t)(num_gpus) +                                    \
-     ((size_t)(num_experts) / 4 + 8) * (size_t)(num_gpus) +                                        \
+     (size_t)76 * (size_t)(num_replicas) + (size_t)64 * (size_t)(num_gpus) +                       \
+     ((size_t)(num_experts) / 4 + 2 * (size_t)(num_gpus) + 12) * (size_t)(num_gpus) +              \
      ((size_t)12 * (size_t)(num_experts) + (size_t)4 * (size_t)(num_gpus) + 4) *                   \
          (size_t)((num_samples) < EPLB_MOST_SAMPLES ? (num_samples) : EPLB_MOST_SAMPLES) +         \
-     (size_t)(32 + 16 * EPLB_SIDES) * EPLB_SCRATCH_ALIGN)
+     (size_t)48 * EPLB_SCRATCH_ALIGN)
 
 /* eplb_scratch_size - bytes of scratch for eplb_rebalance, eplb_rebalance_layers and eplb_evaluate.
    in      problem, options  as there; options NULL = EPLB_PRESET_DEFAULT
@@ -535,6 +522,71 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
                                    eplb_layer_report *report, float *gpu_load, void *scratch,
                                    size_t scratch_bytes);
 
+/* ------------------------------------------------------------------------------------- shares */
+
+enum { /* how an expert's replicas share its tokens */
+    EPLB_SHARE_LEAST_MAX = 0, /* no shares give the heaviest GPU fewer tokens */
+    EPLB_SHARE_FAIR      = 1, /* among those the loads, sorted heaviest first, are lexicographically least; their
+                                 squares sum to the least too */
+    EPLB_NUM_SHARES
+};
+
+/* eplb_share_scratch_size - bytes of scratch for eplb_share, eplb_share_proof and eplb_share_sources: 4 each for
+   3 E + 9 R + 11 G numbers, and what aligns them.
+   in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
+   out     bytes    at least 1; the same for any num_layers
+   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW (an array does not fit size_t) */
+EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t *bytes);
+
+/* eplb_share - how many of this step's tokens each replica serves, chosen exactly.
+   in      phy2log     [L, R] the plan in force, from anywhere; an expert may be several times on a GPU, which
+                       counts as once there; a slot may be empty, -1, and an expert without tokens in no slot
+           count       [L, E] tokens of each expert, >= 0; at most 2^31 - 1 in a layer
+           how         EPLB_SHARE_*
+   out     slot_count  [L, R] tokens of each slot, whole; an expert's slots sum to its count, and its slots on one
+                       GPU differ by at most one, the lower ones having more
+           most        [L] or NULL: tokens of the heaviest GPU
+   scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW
+           (also when a layer has more tokens than int32_t counts), _SCRATCH_SIZE, _NEGATIVE, _PLAN (a slot names
+           no such expert, or an expert with tokens is in no slot)
+   ties    the search goes by index, of experts and of GPUs; whoever solves it gets the same shares
+   cost    O(E + R) for a layer, and for each bound a few searches over the slots of experts on several GPUs; there
+           are two or three bounds to the least maximum, and fewer than 2 G to fair loads
+   threads reentrant; each layer is solved by itself
+   source  Dinic 1970; Dinkelbach 1967; Fujishige 1980 */
+EPLB_API eplb_result eplb_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
+                                int32_t how, int32_t *slot_count, int32_t *most, void *scratch,
+                                size_t scratch_bytes);
+
+/* eplb_share_proof - why no shares give the heaviest GPU fewer tokens than eplb_share does: a set of GPUs, and the
+   tokens of experts that live on GPUs of the set alone. However they are shared, some GPU of the set has their
+   mean, rounded up, and that is what the heaviest GPU of eplb_share has.
+   in      phy2log, count  as for eplb_share
+   out     proving         [L, G] 1 for the GPUs of the set, of which there is one at least, 0 for others
+           num_proving     [L] or NULL: their number
+           tokens          [L] or NULL: of the experts that live nowhere else
+   scratch, returns, ties, cost, threads  as eplb_share */
+EPLB_API eplb_result eplb_share_proof(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
+                                      uint8_t *proving, int32_t *num_proving, int32_t *tokens, void *scratch,
+                                      size_t scratch_bytes);
+
+/* eplb_share_sources - where the tokens that wait on each GPU go, once shares are chosen. For each expert as many as
+   its shares allow stay on their GPU, and of the others as many as they allow on their node; what is dealt within a
+   node, or between nodes, is dealt in order, lower GPUs to lower slots.
+   in      phy2log       [L, R] as for eplb_share; GPUs n*G/N .. are node n's
+           source_count  [L, G, E] tokens for each expert that wait on each GPU, >= 0
+           slot_count    [L, R] shares, from anywhere: >= 0, and an expert's slots sum to what waits for it
+   out     quota         [L, G, R] tokens from each GPU to each slot: those to a slot sum to its slot_count, those
+                         from a GPU to an expert's slots to its source_count
+   scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
+   returns as eplb_share, but for _OPTION; and EPLB_ERR_SHARES
+   cost    O(G (E + R)) for a layer
+   threads reentrant */
+EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32_t *phy2log,
+                                        const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
+                                        void *scratch, size_t scratch_bytes);
+
 #ifdef __cplusplus
 }
 #endif
@@ -551,8 +603,8 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
      B. The call         results, options, checks, shape
      C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
                          improve (state, swap, replace, heaviest GPU, search), finish, a layer
-     D. Of a plan        bounds, evaluate
-     E. The interface    calls, the steps by themselves, a plan that is there
+     D. Of a plan        bounds, evaluate, shares
+     E. The interface    calls, the steps by themselves, a plan that is there, shares
      F. The window */
 
 #if defined(EPLB_IMPLEMENTATION) && !defined(EPLB_P_IMPLEMENTED)
@@ -572,17 +624,12 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 #define EPLB_ASSERT(x) ((void)0)
 #endif
 
-/* Vectors of four that are part of the target, and on x86-64 of eight where the processor has them, which
-   takes no flag. Not in freestanding builds: the compilers' own headers for them may include libc's. */
+/* Vectors of four that are part of the target. Not in freestanding builds: the compilers' own headers for them
+   may include libc's. */
 #if !defined(EPLB_NO_SIMD) && !defined(__CUDACC__) && __STDC_HOSTED__
 #if defined(__SSE2__)
 #define EPLB_P_SSE2
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(EPLB_NO_DISPATCH)
-#define EPLB_P_AVX2
-#include <immintrin.h>
-#else
 #include <emmintrin.h>
-#endif
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #define EPLB_P_NEON
 #include <arm_neon.h>
@@ -622,6 +669,7 @@ EPLB_P_HD float eplb_p_add(float a, float b) { return __fadd_rn(a, b); }
 EPLB_P_HD float eplb_p_sub(float a, float b) { return __fsub_rn(a, b); }
 EPLB_P_HD float eplb_p_mul(float a, float b) { return __fmul_rn(a, b); }
 EPLB_P_HD float eplb_p_div(float a, float b) { return __fdiv_rn(a, b); }
+EPLB_P_HD float eplb_p_float_of(int64_t x) { return __ll2float_rn(x); }
 #else
 EPLB_P_HD float eplb_p_rounded(float x)
 {
@@ -637,10 +685,12 @@ EPLB_P_HD float eplb_p_mul(float a, float b) { return eplb_p_rounded(a * b); }
 EPLB_P_HD float eplb_p_add(float a, float b) { return a + b; }
 EPLB_P_HD float eplb_p_sub(float a, float b) { return a - b; }
 EPLB_P_HD float eplb_p_div(float a, float b) { return a / b; }
+EPLB_P_HD float eplb_p_float_of(int64_t x) { return (float)x; }
 #else
 EPLB_P_HD float eplb_p_add(float a, float b) { return eplb_p_rounded(a + b); }
 EPLB_P_HD float eplb_p_sub(float a, float b) { return eplb_p_rounded(a - b); }
 EPLB_P_HD float eplb_p_div(float a, float b) { return eplb_p_rounded(a / b); }
+EPLB_P_HD float eplb_p_float_of(int64_t x) { return eplb_p_rounded((float)x); }
 #endif
 #endif
 
@@ -744,10 +794,23 @@ typedef __m128 eplb_p_vector;
 static inline eplb_p_vector eplb_p_vector_of(float x) { return _mm_set1_ps(x); }
 static inline eplb_p_vector eplb_p_vector_at(const float *from) { return _mm_loadu_ps(from); }
 static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { _mm_storeu_ps(to, a); }
+static inline eplb_p_vector eplb_p_vector_set(float a, float b, float c, float d) { return _mm_setr_ps(a, b, c, d); }
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return _mm_sub_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return _mm_mul_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return _mm_max_ps(a, b); }
+static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return _mm_add_ps(a, b); }
+static inline eplb_p_vector eplb_p_vector_off(const int32_t *difference, const int32_t *u, const int32_t *v)
+{
+    __m128i d = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)u), _mm_loadu_si128((const __m128i *)v));
+    __m128i off = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)difference), d);
+    return _mm_cvtepi32_ps(_mm_sub_epi32(off, d));
+}
+static inline float eplb_p_vector_sum(eplb_p_vector a)
+{
+    a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
 static inline int eplb_p_vector_any_at_least(eplb_p_vector a, eplb_p_vector b)
 {
     return _mm_movemask_ps(_mm_cmpge_ps(a, b)) != 0;
@@ -762,6 +825,22 @@ static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a)
 {
     return _mm_andnot_ps(_mm_set1_ps(-0.0f), a);
 }
+typedef __m128i eplb_p_squares; /* two sums of 64 bits */
+static inline eplb_p_squares eplb_p_no_squares(void) { return _mm_setzero_si128(); }
+static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const int32_t *a, const int32_t *b)
+{
+    __m128i d = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)a), _mm_loadu_si128((const __m128i *)b));
+    __m128i sign = _mm_srai_epi32(d, 31), odd;
+    d   = _mm_sub_epi32(_mm_xor_si128(d, sign), sign);
+    odd = _mm_srli_epi64(d, 32);
+    return _mm_add_epi64(sums, _mm_add_epi64(_mm_mul_epu32(d, d), _mm_mul_epu32(odd, odd)));
+}
+static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
+{
+    int64_t each[2];
+    _mm_storeu_si128((__m128i *)each, sums);
+    return each[0] + each[1];
+}
 static inline float eplb_p_vector_smallest(eplb_p_vector a)
 {
     a = _mm_min_ps(a, _mm_movehl_ps(a, a));
@@ -772,15 +851,41 @@ static inline float eplb_p_vector_largest(eplb_p_vector a)
     a = _mm_max_ps(a, _mm_movehl_ps(a, a));
     return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
 }
+
+typedef __m128i eplb_p_ints; /* the bits of loads, and counts */
+static inline eplb_p_ints eplb_p_ints_of(int32_t x) { return _mm_set1_epi32(x); }
+static inline eplb_p_ints eplb_p_ints_at(const int32_t *from)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)from);
+}
+static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return _mm_castps_si128(_mm_loadu_ps(from)); }
+static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { _mm_storeu_si128((__m128i *)(void *)to, a); }
+static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
+static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
+static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+{
+    return _mm_add_epi32(count, _mm_cmpgt_epi32(a, b)); /* which is -1 where it holds */
+}
 #elif defined(EPLB_P_NEON)
 typedef float32x4_t eplb_p_vector;
 static inline eplb_p_vector eplb_p_vector_of(float x) { return vdupq_n_f32(x); }
 static inline eplb_p_vector eplb_p_vector_at(const float *from) { return vld1q_f32(from); }
 static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { vst1q_f32(to, a); }
+static inline eplb_p_vector eplb_p_vector_set(float a, float b, float c, float d)
+{
+    return vsetq_lane_f32(d, vsetq_lane_f32(c, vsetq_lane_f32(b, vdupq_n_f32(a), 1), 2), 3);
+}
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return vsubq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return vmulq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return vmaxq_f32(a, b); }
+static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return vaddq_f32(a, b); }
+static inline eplb_p_vector eplb_p_vector_off(const int32_t *difference, const int32_t *u, const int32_t *v)
+{
+    int32x4_t d = vsubq_s32(vld1q_s32(u), vld1q_s32(v));
+    return vcvtq_f32_s32(vsubq_s32(vsubq_s32(vld1q_s32(difference), d), d));
+}
+static inline float eplb_p_vector_sum(eplb_p_vector a) { return vaddvq_f32(a); }
 static inline int eplb_p_vector_any_at_least(eplb_p_vector a, eplb_p_vector b)
 {
     return vmaxvq_u32(vcgeq_f32(a, b)) != 0;
@@ -795,9 +900,50 @@ static inline int eplb_p_vector_any(eplb_p_vector doubtful)
     return vmaxvq_u32(vreinterpretq_u32_f32(doubtful)) != 0;
 }
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a) { return vabsq_f32(a); }
+typedef uint64x2_t eplb_p_squares;
+static inline eplb_p_squares eplb_p_no_squares(void) { return vdupq_n_u64(0); }
+static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const int32_t *a, const int32_t *b)
+{
+    uint32x4_t d = vreinterpretq_u32_s32(vabdq_s32(vld1q_s32(a), vld1q_s32(b)));
+    return vmlal_high_u32(vmlal_u32(sums, vget_low_u32(d), vget_low_u32(d)), d, d);
+}
+static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline float eplb_p_vector_smallest(eplb_p_vector a) { return vminvq_f32(a); }
 static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
+
+typedef int32x4_t eplb_p_ints; /* the bits of loads, and counts */
+static inline eplb_p_ints eplb_p_ints_of(int32_t x) { return vdupq_n_s32(x); }
+static inline eplb_p_ints eplb_p_ints_at(const int32_t *from) { return vld1q_s32(from); }
+static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return vreinterpretq_s32_f32(vld1q_f32(from)); }
+static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { vst1q_s32(to, a); }
+static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
+static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
+static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+{
+    return vaddq_s32(count, vreinterpretq_s32_u32(vcgtq_s32(a, b))); /* which is -1 where it holds */
+}
 #endif
+
+/* Where the largest of n >= 0 numbers is, the first on ties. */
+static int32_t eplb_p_first_largest(const float *x, int32_t n)
+{
+    float largest = n > 0 ? x[0] : 0.0f;
+    int32_t i = 0;
+
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector most = eplb_p_vector_of(largest);
+    for (; i + EPLB_P_VECTOR <= n; i += EPLB_P_VECTOR) most = eplb_p_vector_max(most, eplb_p_vector_at(x + i));
+    largest = eplb_p_vector_largest(most);
+#endif
+    for (; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+    i = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    most = eplb_p_vector_of(largest);
+    while (i + EPLB_P_VECTOR <= n && !eplb_p_vector_any_at_least(eplb_p_vector_at(x + i), most)) i += EPLB_P_VECTOR;
+#endif
+    while (i < n - 1 && x[i] < largest) i++;
+    return i;
+}
 
 /* Copies between arrays that do not overlap, which a compiler that cannot see this would do one by one. */
 static void eplb_p_copy_bytes(void *to, const void *from, size_t bytes)
@@ -818,6 +964,23 @@ static void eplb_p_copy_ids(int32_t *to, const int32_t *from, int32_t n)
 static void eplb_p_copy_loads(float *to, const float *from, int32_t n)
 {
     eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
+}
+
+/* to [n] = first, first + step, first + 2 step, .. */
+static void eplb_p_fill_ids(int32_t *to, int32_t first, int32_t step, int32_t n)
+{
+    int32_t i = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    int32_t start[EPLB_P_VECTOR];
+    eplb_p_ints ids, steps = eplb_p_ints_of(EPLB_P_VECTOR * step);
+    for (i = 0; i < EPLB_P_VECTOR; i++) start[i] = first + i * step;
+    ids = eplb_p_ints_at(start);
+    for (i = 0; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
+        eplb_p_ints_to(to + i, ids);
+        ids = eplb_p_ints_add(ids, steps);
+    }
+#endif
+    for (; i < n; i++) to[i] = first + i * step;
 }
 
 EPLB_P_HD int eplb_p_within(int32_t x, int32_t first, int32_t last) { return first <= x && x <= last; }
@@ -1073,15 +1236,15 @@ static void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_value
 /* Move each key down to where it belongs, if that takes few steps. Returns whether it did. */
 static int eplb_p_insert_few(uint64_t *key, int32_t n)
 {
-    int64_t steps = 2 * (int64_t)n;
-    int32_t i, j;
+    uint64_t *end = key + n, *at, *to;
+    int64_t steps = 8 * (int64_t)n;
 
-    for (i = 1; i < n; i++) {
-        uint64_t moving = key[i];
-        if (key[i - 1] < moving) continue;
-        for (j = i; j > 0 && key[j - 1] > moving; j--) key[j] = key[j - 1];
-        key[j] = moving;
-        steps -= i - j;
+    for (at = key + 1; at < end; at++) {
+        uint64_t moving = *at;
+        if (at[-1] < moving) continue;
+        for (to = at; to > key && to[-1] > moving; to--) *to = to[-1];
+        *to = moving;
+        steps -= at - to;
         if (steps < 0) return 0;
     }
     return 1;
@@ -1132,7 +1295,7 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
     for (i = 0; i < n; i++) {
         below = (top - eplb_p_bits_at(&load[i])) >> shift;
         low[below & mask]++;
-        high[below >> digit & mask]++;
+        high[below >> digit]++;
     }
     eplb_p_place_digits(low, high, num_values);
     for (i = 0; i < n; i++) {
@@ -1140,8 +1303,8 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
         spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
     }
     for (i = 0; i < n; i++) {
-        below = (top - ~(uint32_t)(spare[i] >> 32)) >> (shift + digit);
-        key[high[below & mask]++] = spare[i];
+        below = ((uint32_t)(spare[i] >> 32) + top + 1) >> shift >> digit; /* its upper half is ~bits: -1 - bits */
+        key[high[below]++] = spare[i];
     }
 }
 
@@ -1256,6 +1419,7 @@ EPLB_API const char *eplb_result_name(eplb_result r)
     EPLB_P_NAME(EPLB_ERR_INFINITE)
     EPLB_P_NAME(EPLB_ERR_NEGATIVE)
     EPLB_P_NAME(EPLB_ERR_PLAN)
+    EPLB_P_NAME(EPLB_ERR_SHARES)
     EPLB_P_NAME(EPLB_ERR_CUDA)
     EPLB_P_NAME(EPLB_ERR_DEVICE_SHAPE)
     default: return "unknown eplb_result";
@@ -1443,7 +1607,7 @@ static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void
 typedef struct eplb_p_shape {
     int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
-    int32_t apart;     /* improve puts no expert twice on a GPU while another GPU is free of it */
+    int32_t apart;     /* a plan can do without an expert twice on a GPU while another GPU is free of it */
     int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
     eplb_options options;
 } eplb_p_shape;
@@ -1516,7 +1680,7 @@ static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 
     if (cap > 0 && (int64_t)cap * s->node_experts < s->node_slots)
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
-    s->apart = s->options.effort > 0 && !s->options.allow_duplicates && s->gpu_slots <= s->node_experts;
+    s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts;
     s->start_cap = s->apart && (cap == 0 || cap > s->node_gpus) ? s->node_gpus : cap;
     return EPLB_OK;
 }
@@ -1758,13 +1922,13 @@ static uint64_t eplb_p_root(uint64_t x)
     return root;
 }
 
-/* Bits of the load of a whole layer in grains, such that the squares of sums over T samples fit
-   63 bits with some to spare. */
+/* Bits of the load of a whole layer in grains, such that sums over T samples fit 31 bits, and those of squares 63
+   bits with some to spare. */
 static int32_t eplb_p_grain_bits(int32_t num_samples)
 {
     int32_t bits = 0;
     while ((num_samples - 1) >> bits != 0) bits++;
-    return (60 - bits) / 2;
+    return 30 - bits;
 }
 
 /* What counts for a share of the heaviest counts so in squares: its loads times the root of that. */
@@ -1930,11 +2094,18 @@ static void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t ind
    the others are spare. */
 typedef struct eplb_p_replicas {
     int32_t      num_log, num_spare;
-    const float *load;   /* [num_log] of the experts; the caller's to set */
+
+    /* The experts; the caller's to set. */
+    const float    *load;  /* [num_log] */
+    const uint64_t *order; /* [num_log] by their loads, heaviest first; NULL: not known */
+
     int32_t     *count;  /* [num_log] replicas of each expert */
     int32_t     *expert; /* [num_spare] expert of each spare slot */
     int32_t     *rank;   /* [num_spare] which replica of its expert */
-    uint64_t    *bids;   /* [2, num_log] tournament of the experts' bids for the next slot, highest first */
+    int32_t     *leaf;   /* [num_log] of each bidder */
+    float       *next;   /* [num_log] what each bidder bids after its next slot */
+    uint64_t    *bids;   /* [2, bidders] tournament of their bids for the next slot, highest first */
+    int32_t      num_bidders;
     size_t       bids_from; /* where in scratch they lie */
 } eplb_p_replicas;
 
@@ -1944,8 +2115,10 @@ static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     r.num_log   = num_log;
     r.num_spare = num_phy - num_log;
     r.count     = EPLB_P_TAKE(a, int32_t, num_log);
-    r.expert    = EPLB_P_TAKE(a, int32_t, num_phy); /* so that fewer experts never need more scratch */
-    r.rank      = EPLB_P_TAKE(a, int32_t, num_phy);
+    r.expert    = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, and leaf behind rank, so that */
+    r.rank      = EPLB_P_TAKE(a, int32_t, num_phy); /* fewer experts never need more scratch */
+    r.next      = a->base ? (float *)(void *)(r.expert + r.num_spare) : NULL;
+    r.leaf      = a->base ? r.rank + r.num_spare : NULL;
     r.bids_from = a->used;
     r.bids      = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
@@ -1956,41 +2129,56 @@ EPLB_P_HD int eplb_p_at_cap(int32_t count, int32_t max_replicas)
     return max_replicas > 0 && count >= max_replicas;
 }
 
-/* An expert's place in the tournament for the next slot: behind all others once it is at its cap. */
+/* An expert's key in the tournament for the next slot: behind all others once it is at its cap. */
 static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, int32_t max_replicas)
 {
     if (eplb_p_at_cap(r->count[e], max_replicas)) return EPLB_P_LAST;
     return eplb_p_heavy_first(eplb_p_bid(r->load[e], r->count[e], method), e);
 }
 
-/* A spare slot goes to the expert whose key is the highest bid. Returns the next highest. */
-static inline uint64_t eplb_p_give_slot(eplb_p_replicas *r, int32_t slot, uint64_t highest, int method,
-                                        int32_t max_replicas)
+/* The experts that may get spare slots: of S spare slots, those among the S heaviest. Before each is given,
+   fewer than S are; so one of these experts has got none yet, and its bid, its load, stands before that of any
+   that is not among them. */
+static void eplb_p_invite(eplb_p_replicas *r)
 {
-    int32_t e = eplb_p_index(highest);
+    int32_t i;
 
-    EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
-    r->expert[slot] = e;
-    r->rank[slot]   = r->count[e]++;
-    return eplb_p_tournament_replay(r->bids, r->num_log, e, eplb_p_bid_key(r, e, method, max_replicas));
+    r->num_bidders = r->order && r->num_spare < r->num_log ? r->num_spare : r->num_log;
+    for (i = 0; i < r->num_bidders; i++) r->leaf[r->order ? eplb_p_index(r->order[i]) : i] = i;
 }
 
-/* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid, by the leaves
-   of bids. The sides take turns, as in eplb_p_pack_lpt. */
-static void eplb_p_give_slots(eplb_p_replicas *const *side, int32_t sides, int32_t first, int32_t last,
-                              int method, int32_t max_replicas)
+/* Their bids to begin with. */
+static void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replicas)
 {
-    eplb_p_replicas a = *side[0], b = *side[sides - 1];
-    uint64_t a_highest, b_highest;
-    int32_t i, slot;
+    int32_t i;
+    for (i = 0; i < r->num_bidders; i++) {
+        int32_t e = r->order ? eplb_p_index(r->order[i]) : i;
+        r->bids[r->num_bidders + i] = eplb_p_bid_key(r, e, method, max_replicas);
+        r->next[e]                  = eplb_p_bid(r->load[e], r->count[e] + 1, method);
+    }
+    eplb_p_tournament_start(r->bids, r->num_bidders);
+}
+
+/* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid. Its next bid is there
+   already, so that nothing waits for the division. */
+static void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t last, int method,
+                              int32_t max_replicas)
+{
+    eplb_p_replicas r = *replicas; /* a copy's pointers stay in registers */
+    uint64_t highest, key;
+    int32_t slot, e;
 
     if (first == last) return;
-    for (i = 0; i < sides; i++) eplb_p_tournament_start(side[i]->bids, side[i]->num_log);
-    a_highest = a.bids[1];
-    b_highest = b.bids[1];
-    for (slot = first; slot < last; slot++) {
-        a_highest = eplb_p_give_slot(&a, slot, a_highest, method, max_replicas);
-        if (sides > 1) b_highest = eplb_p_give_slot(&b, slot, b_highest, method, max_replicas);
+    eplb_p_open_bids(&r, method, max_replicas);
+    for (slot = first, highest = r.bids[1]; slot < last; slot++) {
+        EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
+        e   = eplb_p_index(highest);
+        key = eplb_p_heavy_first(r.next[e], e);
+        r.expert[slot] = e;
+        r.rank[slot]   = r.count[e]++;
+        if (eplb_p_at_cap(r.count[e], max_replicas)) key = EPLB_P_LAST;
+        highest   = eplb_p_tournament_replay(r.bids, r.num_bidders, r.leaf[e], key);
+        r.next[e] = eplb_p_bid(r.load[e], r.count[e] + 1, method);
     }
 }
 
@@ -2047,37 +2235,23 @@ static int32_t eplb_p_last_tenth(int32_t spare, int32_t replication)
     return replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
 }
 
-/* The replicas of some experts, or of several of one shape side by side. */
-static void eplb_p_replicate(eplb_p_replicas *const *side, int32_t sides, int32_t replication,
-                             int32_t fixup_steps, int32_t max_replicas)
+static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fixup_steps,
+                             int32_t max_replicas)
 {
-    int32_t spare = side[0]->num_spare, tenth = eplb_p_last_tenth(spare, replication), e, i, step;
+    int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), step;
 
-    for (i = 0; i < sides; i++) {
-        eplb_p_replicas r = *side[i];
-        for (e = 0; e < r.num_log; e++) {
-            r.count[e] = 1;
-            r.bids[r.num_log + e] = eplb_p_heavy_first(r.load[e], e); /* what an expert bids with one */
-        }
-    }
-    eplb_p_give_slots(side, sides, 0, spare - tenth, EPLB_P_DHONDT, max_replicas);
+    eplb_p_fill_ids(r->count, 1, 0, r->num_log);
+    eplb_p_invite(r);
+    eplb_p_give_slots(r, 0, spare - tenth, EPLB_P_DHONDT, max_replicas);
     if (replication != EPLB_REPLICATE_HYBRID) return;
-
-    for (i = 0; i < sides; i++) {
-        eplb_p_replicas r = *side[i];
-        for (e = 0; e < r.num_log; e++)
-            r.bids[r.num_log + e] = eplb_p_bid_key(&r, e, EPLB_P_SAINTE_LAGUE, max_replicas);
-    }
-    eplb_p_give_slots(side, sides, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
-    for (i = 0; i < sides; i++)
-        for (step = 0; step < fixup_steps && eplb_p_fixup(side[i], max_replicas); step++) {}
+    eplb_p_give_slots(r, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
+    for (step = 0; step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
 }
 
 /* --------------------------------------------------------------------------------------- pack
 
    n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an
-   item is known by its position in that order, so "first in sorted order" is "at the lower position".
-   Two packings of one shape may be done side by side, which is how two layers are. */
+   item is known by its position in that order, so "first in sorted order" is "at the lower position". */
 
 typedef struct eplb_p_pair { /* of packs */
     int32_t heavy, light;
@@ -2197,8 +2371,7 @@ static int eplb_p_is_plain_lpt(const eplb_packing *how)
 
 static void eplb_p_order_items(eplb_p_packer *p)
 {
-    eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->n);
-    p->order = p->true_order;
+    if (p->room > 1) eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->n);
 }
 
 /* The order of candidate c > 0. Item i draws word i of the packing. */
@@ -2220,7 +2393,155 @@ static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
     return eplb_p_index(p->order[position]);
 }
 
-/* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on. */
+/* pack: initial, LPT in rounds
+
+   Each item in turn goes to the lightest pack that has room: a chain of steps, each of which waits for the one
+   before. But with the packs in order, a_0 <= a_1 <= .., of equals the one with the lower index first, and the
+   next items w_0 >= w_1 >= .., pack j takes item j as long as a_j < a_i + w_i for all i < j: the packs before it
+   have had their items and are heavier by now, those behind it were no lighter all along. Let x be the least of
+   all a_i + w_i. Packs lighter than x stand first in the order, and all of them take their items in one round.
+   The pack that x comes from is among them if its item weighs anything, so that none behind them would be next:
+   a round that ends early costs time, not the plan. Once packs are about as even as items weigh, as they soon
+   are, all are served. Where few are, single steps go on. */
+
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+#define EPLB_P_MOST_COUNTED 64 /* packs; more are ranked sooner by sorting */
+#define EPLB_P_SORTED_ROOM  4  /* of packs, from which on there is room to sort them in n keys */
+
+/* Two blocks of packs are compared by turning the one so that each of its packs meets each of the other. What
+   stands behind a pack also comes after it where they are equal: there it is compared with what is 1 less. Within
+   a block that holds for what has not come round from its start. */
+static const int32_t eplb_p_not_come_round[2 * EPLB_P_VECTOR] = {-1, -1, -1, -1, 0, 0, 0, 0};
+
+/* rank, but for those of these four that are above each of own. */
+static inline eplb_p_ints eplb_p_but_for_four(eplb_p_ints rank, eplb_p_ints four, eplb_p_ints own)
+{
+    eplb_p_ints second = eplb_p_ints_turned(four), third = eplb_p_ints_turned(second);
+    rank = eplb_p_ints_but_above(rank, four, own);
+    rank = eplb_p_ints_but_above(rank, second, own);
+    rank = eplb_p_ints_but_above(rank, third, own);
+    return eplb_p_ints_but_above(rank, eplb_p_ints_turned(third), own);
+}
+
+/* The same for the four themselves. */
+static inline eplb_p_ints eplb_p_but_for_block(eplb_p_ints rank, eplb_p_ints own)
+{
+    const int32_t *less = eplb_p_not_come_round;
+    eplb_p_ints second = eplb_p_ints_turned(own), third = eplb_p_ints_turned(second);
+    rank = eplb_p_ints_but_above(rank, second, eplb_p_ints_add(own, eplb_p_ints_at(less + 1)));
+    rank = eplb_p_ints_but_above(rank, third, eplb_p_ints_add(own, eplb_p_ints_at(less + 2)));
+    return eplb_p_ints_but_above(rank, eplb_p_ints_turned(third), eplb_p_ints_add(own, eplb_p_ints_at(less + 3)));
+}
+
+/* rank [m] = how many packs come before each, by the bits of their loads, then by index: all but those that come
+   after, and itself. */
+static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
+{
+    int32_t pack, i;
+
+    for (pack = 0; pack < m; pack += EPLB_P_VECTOR) {
+        eplb_p_ints own = eplb_p_ints_bits(load + pack), less = eplb_p_ints_add(own, eplb_p_ints_of(-1));
+        eplb_p_ints before = eplb_p_ints_of(m - 1);
+        for (i = 0; i < pack; i += EPLB_P_VECTOR)
+            before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), own);
+        for (i += EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
+            before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), less);
+        eplb_p_ints_to(rank + pack, eplb_p_but_for_block(before, own));
+    }
+}
+
+/* The same by sorting. What is lighter is further below infinity; key holds 2 m, turned m. */
+static void eplb_p_rank_by_sorting(const float *load, int32_t m, int32_t *rank, float *turned, uint64_t *key)
+{
+    int32_t i;
+    for (i = 0; i < m; i++) turned[i] = eplb_p_from_bits(EPLB_P_INFINITY - eplb_p_bits_at(&load[i]));
+    eplb_p_sort_loads(turned, key, key + m, m);
+    for (i = 0; i < m; i++) rank[eplb_p_index(key[i])] = i;
+}
+
+/* The item at a position is given to a pack. If that is not served, this is written again once another is.
+   Returns the item's load. */
+static inline float eplb_p_deal(const eplb_p_packer *p, int32_t position, int32_t pack)
+{
+    int32_t item = eplb_p_item_at(p, position);
+    p->pack_of[item]      = pack;
+    p->rank_in_pack[item] = p->fill[pack];
+    return p->weight[item];
+}
+
+/* Each pack is given the item of its rank, as if all were served: with [m] = its load with that. Returns the
+   least of these; heaviest = the largest load of a pack without. */
+static inline float eplb_p_deal_round(const eplb_p_packer *p, int32_t position, const float *load,
+                                      const int32_t *rank, float *with, float *heaviest)
+{
+    eplb_p_vector least = eplb_p_vector_of(FLT_MAX), most = eplb_p_vector_of(0.0f);
+    int32_t pack;
+
+    for (pack = 0; pack < p->m; pack += EPLB_P_VECTOR) {
+        eplb_p_vector own = eplb_p_vector_at(load + pack), sum;
+        sum = eplb_p_vector_add(own, eplb_p_vector_set(eplb_p_deal(p, position + rank[pack], pack),
+                                                       eplb_p_deal(p, position + rank[pack + 1], pack + 1),
+                                                       eplb_p_deal(p, position + rank[pack + 2], pack + 2),
+                                                       eplb_p_deal(p, position + rank[pack + 3], pack + 3)));
+        least = eplb_p_vector_min(least, sum);
+        most  = eplb_p_vector_max(most, own);
+        eplb_p_vector_to(with + pack, sum);
+    }
+    *heaviest = eplb_p_vector_largest(most);
+    return eplb_p_vector_smallest(least);
+}
+
+/* Packs lighter than x keep what they were given; full ones stand last from then on. Returns how many. */
+static int32_t eplb_p_serve(eplb_p_packer *p, float x, float *load, const float *with)
+{
+    int32_t pack, served = 0;
+
+    for (pack = 0; pack < p->m; pack++) {
+        if (!(load[pack] < x)) continue;
+        served++;
+        p->pack_load[pack] = with[pack];
+        load[pack] = ++p->fill[pack] < p->room ? with[pack] : eplb_p_from_bits(EPLB_P_INFINITY);
+    }
+    return served;
+}
+
+/* Rounds from a position on, while they serve most packs. Returns the position reached. */
+static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
+{
+    eplb_p_packer p = *packer; /* a copy's pointers stay in registers */
+    float *load = (float *)(void *)p.spare, *with = load + p.m, *swap, heaviest, x;
+    int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
+
+    if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_COUNTED && p.room < EPLB_P_SORTED_ROOM)) return position;
+    eplb_p_copy_loads(load, p.pack_load, p.m);
+    for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
+        if (p.m <= EPLB_P_MOST_COUNTED)
+            eplb_p_rank_packs(load, p.m, rank);
+        else
+            eplb_p_rank_by_sorting(load, p.m, rank, with, p.spare + 2 * (size_t)p.m);
+        x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
+        most_filled++;
+        if (heaviest < x && most_filled < p.room) {
+            for (pack = 0; pack < p.m; pack += EPLB_P_VECTOR)
+                eplb_p_ints_to(p.fill + pack, eplb_p_ints_add(eplb_p_ints_at(p.fill + pack), eplb_p_ints_of(1)));
+            swap = load;
+            load = with;
+            with = swap;
+            served = p.m;
+        } else {
+            served = eplb_p_serve(&p, x, load, with);
+        }
+    }
+    for (pack = 0; pack < p.m; pack++)
+        if (p.fill[pack] < p.room) p.pack_load[pack] = load[pack];
+    return position;
+}
+#else
+static int32_t eplb_p_lpt_rounds(eplb_p_packer *p, int32_t position) { return (void)p, position; }
+#endif
+
+/* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on: behind
+   all others once it is full. */
 static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
 {
     p->pack_of[item]      = pack;
@@ -2229,54 +2550,44 @@ static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, 
     return ++p->fill[pack] < p->room ? eplb_p_light_first(pack_load, pack) : EPLB_P_LAST;
 }
 
-/* The packs compete for the next item in a tournament of 2 m keys in spare, as n is 2 m or more. The
-   first m items, while they weigh something, go to one empty pack after the other. Returns how many. */
-static int32_t eplb_p_lpt_start(eplb_p_packer *p)
+/* The first round: while items weigh something they go to one empty pack after the other. Returns how many. */
+static int32_t eplb_p_lpt_first_round(eplb_p_packer *p)
 {
-    int32_t pack, items = 0;
+    int32_t pack;
 
     for (pack = 0; pack < p->m; pack++) {
         int32_t item = eplb_p_item_at(p, pack);
-        float load = p->weight[item];
-        uint64_t key = eplb_p_light_first(0.0f, pack);
-        if (items == pack && load > 0.0f) {
-            key = eplb_p_put(p, item, pack, load);
-            items++;
-        }
-        p->spare[p->m + pack] = key;
+        if (!(p->weight[item] > 0.0f)) break;
+        eplb_p_put(p, item, pack, p->weight[item]);
     }
-    eplb_p_tournament_start(p->spare, p->m);
-    return items;
+    return pack;
 }
 
-/* The item at a position goes to the lightest pack, whose key holds its load. Returns the next one's. */
-static inline uint64_t eplb_p_lpt_step(eplb_p_packer *p, int32_t position, uint64_t lightest)
+/* The items from a position on, one by one: the packs compete in a tournament of 2 m keys in spare, as n is
+   2 m or more. */
+static void eplb_p_lpt_steps(eplb_p_packer *packer, int32_t position)
 {
-    int32_t pack = eplb_p_index(lightest), item = eplb_p_item_at(p, position);
-    float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p->weight[item]);
-    return eplb_p_tournament_replay(p->spare, p->m, pack, eplb_p_put(p, item, pack, load));
+    eplb_p_packer p = *packer;
+    uint64_t *key = p.spare + p.m, lightest;
+    int32_t pack;
+
+    EPLB_ASSERT(p.weight != NULL);
+    for (pack = 0; pack < p.m; pack++)
+        key[pack] = p.fill[pack] < p.room ? eplb_p_light_first(p.pack_load[pack], pack) : EPLB_P_LAST;
+    eplb_p_tournament_start(p.spare, p.m);
+    for (lightest = p.spare[1]; position < p.n; position++) {
+        int32_t item = eplb_p_item_at(&p, position);
+        float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p.weight[item]);
+        pack     = eplb_p_index(lightest);
+        lightest = eplb_p_tournament_replay(p.spare, p.m, pack, eplb_p_put(&p, item, pack, load));
+    }
 }
 
-/* Each step waits for the one before, so the sides take turns: while one waits, the processor works for
-   the other. The copies' pointers stay in registers. */
-static void eplb_p_pack_lpt(eplb_p_packer *const *side, int32_t sides)
+static void eplb_p_pack_lpt(eplb_p_packer *p)
 {
-    eplb_p_packer a = *side[0], b = *side[sides - 1];
-    int32_t a_next, b_next;
-    uint64_t a_lightest, b_lightest;
-
-    EPLB_ASSERT(a.weight && b.weight);
-    a_next     = eplb_p_lpt_start(&a);
-    b_next     = sides > 1 ? eplb_p_lpt_start(&b) : b.n;
-    a_lightest = a.spare[1];
-    b_lightest = b.spare[1];
-
-    while (a_next < b_next) a_lightest = eplb_p_lpt_step(&a, a_next++, a_lightest);
-    while (b_next < a_next) b_lightest = eplb_p_lpt_step(&b, b_next++, b_lightest);
-    for (; a_next < a.n; a_next++) { /* the same for both */
-        a_lightest = eplb_p_lpt_step(&a, a_next, a_lightest);
-        b_lightest = eplb_p_lpt_step(&b, a_next, b_lightest);
-    }
+    int32_t packed = eplb_p_lpt_first_round(p);
+    if (packed == p->m) packed = eplb_p_lpt_rounds(p, packed);
+    if (packed < p->n) eplb_p_lpt_steps(p, packed);
 }
 
 /* The pack of an item by its position: each turn runs through all packs, every other one backward. */
@@ -2310,22 +2621,19 @@ EPLB_P_HD float eplb_p_tiny(const float *pack_load, int32_t m)
     return eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(pack_load, m));
 }
 
-static void eplb_p_pack_initially(eplb_p_packer *const *side, int32_t sides)
+static void eplb_p_pack_initially(eplb_p_packer *p)
 {
-    int32_t i, pack;
+    int32_t pack;
 
-    for (i = 0; i < sides; i++) {
-        for (pack = 0; pack < side[i]->m; pack++) {
-            side[i]->fill[pack]      = 0;
-            side[i]->pack_load[pack] = 0.0f;
-        }
+    for (pack = 0; pack < p->m; pack++) {
+        p->fill[pack]      = 0;
+        p->pack_load[pack] = 0.0f;
     }
-    if (side[0]->how->init == EPLB_INIT_LPT) eplb_p_pack_lpt(side, sides);
-    for (i = 0; i < sides; i++) {
-        if (side[0]->how->init == EPLB_INIT_ZIGZAG) eplb_p_pack_zigzag(side[i]);
-        if (!eplb_p_is_plain_lpt(side[0]->how))
-            side[i]->tiny = eplb_p_tiny(side[i]->pack_load, side[i]->m);
-    }
+    if (p->how->init == EPLB_INIT_LPT)
+        eplb_p_pack_lpt(p);
+    else
+        eplb_p_pack_zigzag(p);
+    if (!eplb_p_is_plain_lpt(p->how)) p->tiny = eplb_p_tiny(p->pack_load, p->m);
 }
 
 /* pack: refine */
@@ -2381,32 +2689,6 @@ static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, cons
 #endif
 }
 
-#if defined(EPLB_P_AVX2)
-/* eplb_p_largest_gain for num_v of 8 or more: two blocks of eight at a time, the last ones overlapping. */
-__attribute__((target("avx2"))) static float eplb_p_largest_gain_avx2(const float *u_load, int32_t num_u,
-                                                                      const float *v_load, int32_t num_v,
-                                                                      float D)
-{
-    __m256 most = _mm256_setzero_ps(), Ds = _mm256_set1_ps(D);
-    __m128 half;
-    int32_t u, v, last = num_v - 8;
-
-    for (v = 0; v < num_v; v += 16) {
-        __m256 vs = _mm256_loadu_ps(v_load + (v < last ? v : last));
-        __m256 more_vs = _mm256_loadu_ps(v_load + (v + 8 < last ? v + 8 : last));
-        for (u = 0; u < num_u; u++) {
-            __m256 us = _mm256_set1_ps(u_load[u]);
-            __m256 d = _mm256_sub_ps(us, vs), e = _mm256_sub_ps(us, more_vs);
-            d    = _mm256_min_ps(d, _mm256_sub_ps(Ds, d));
-            e    = _mm256_min_ps(e, _mm256_sub_ps(Ds, e));
-            most = _mm256_max_ps(most, _mm256_max_ps(d, e));
-        }
-    }
-    half = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
-    return eplb_p_vector_largest(half);
-}
-#endif
-
 /* How many loads of a row are searched: whole vectors, where there are any. */
 static int32_t eplb_p_row(const eplb_p_packer *p)
 {
@@ -2427,10 +2709,6 @@ static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t lig
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
 
-#if defined(EPLB_P_AVX2)
-    if (p->stride >= 8 && __builtin_cpu_supports("avx2"))
-        return eplb_p_largest_gain_avx2(u_load, p->room, v_load, p->stride, D);
-#endif
     return eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
 }
 
@@ -2953,32 +3231,24 @@ static void eplb_p_pack_singly(eplb_p_packer *p)
     }
 }
 
-/* One packing, or several of one shape side by side. */
-static void eplb_p_pack(eplb_p_packer *const *side, int32_t sides, uint64_t seed, int stage)
+/* By true_order, which is there already. */
+static void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
 {
-    eplb_p_packer *going[EPLB_SIDES] = EPLB_ZERO_INIT; /* those that want another candidate */
-    int32_t candidates, num_going = sides, c, i;
+    int32_t candidates = p->how->num_candidates, c;
 
-    EPLB_ASSERT(sides >= 1);
-    candidates = side[0]->how->num_candidates;
-    for (i = 0; i < sides && side[i]->room == 1; i++) eplb_p_pack_singly(side[i]);
-    if (side[0]->room == 1) return;
-
-    for (i = 0; i < sides; i++) {
-        going[i] = side[i];
-        if (candidates <= 1) side[i]->pack_of = side[i]->pack_index;
-        eplb_p_order_items(side[i]);
+    if (p->room == 1) {
+        eplb_p_pack_singly(p);
+        return;
     }
-    for (c = 0; num_going > 0 && (c == 0 || c < candidates); c++) {
-        for (i = 0; i < num_going && c > 0; i++) eplb_p_perturb_order(going[i], seed, stage, c);
-        eplb_p_pack_initially(going, num_going);
-        for (i = num_going; i-- > 0;) {
-            eplb_p_refine(going[i]);
-            if (candidates > 1 && eplb_p_select(going[i], c)) going[i] = going[--num_going];
-        }
+    if (candidates <= 1) p->pack_of = p->pack_index;
+    p->order = p->true_order;
+    for (c = 0; c == 0 || c < candidates; c++) {
+        if (c > 0) eplb_p_perturb_order(p, seed, stage, c);
+        eplb_p_pack_initially(p);
+        eplb_p_refine(p);
+        if (candidates > 1 && eplb_p_select(p, c)) break;
     }
-    if (eplb_p_is_plain_lpt(side[0]->how)) return;
-    for (i = 0; i < sides; i++) eplb_p_rank_items(side[i]);
+    if (!eplb_p_is_plain_lpt(p->how)) eplb_p_rank_items(p);
 }
 
 /* -------------------------------------------------------------- groups to nodes, slots to GPUs */
@@ -3019,15 +3289,18 @@ static void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
 /* node, rank of the groups -> mlog2log, mlog_load. */
 static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
 {
-    int32_t group_size = l->shape->group_size, group, i;
+    int32_t group_size = l->shape->group_size, group;
 
     for (group = 0; group < l->shape->num_groups; group++) {
         int32_t first = group * group_size, place = g->node[group] * l->shape->node_groups + g->rank[group];
-        int32_t *mlog2log = l->mlog2log + eplb_p_at(place, group_size, 0);
-        for (i = 0; i < group_size; i++) mlog2log[i] = first + i;
+        eplb_p_fill_ids(l->mlog2log + eplb_p_at(place, group_size, 0), first, 1, group_size);
         eplb_p_copy_loads(l->mlog_load + eplb_p_at(place, group_size, 0), l->size + first, group_size);
     }
 }
+
+/* With more spare slots than one for so many experts it takes longer to merge them into the order of the experts
+   than to sort all slots. */
+#define EPLB_P_FEW_SPARE 4
 
 typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs */
     eplb_p_replicas replicas; /* by the experts' place in mlog */
@@ -3049,7 +3322,18 @@ static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_shape *shape)
     n.packer.weight       = n.slot_load;
     n.packer.pack_index   = n.slot_gpu;
     n.packer.rank_in_pack = n.slot_rank;
+    if (a->base && n.replicas.num_spare <= n.replicas.num_log / EPLB_P_FEW_SPARE) {
+        n.replicas.order = n.packer.true_order + n.replicas.num_spare;
+        n.replicas.bids  = n.packer.spare; /* not over that order */
+    }
     return n;
+}
+
+/* load of the node's experts -> their order, where the last slots' will be; if that is asked for. */
+static void eplb_p_order_node(eplb_p_node *n)
+{
+    const eplb_p_replicas *r = &n->replicas;
+    if (r->order) eplb_p_sort_loads(r->load, n->packer.true_order + r->num_spare, n->packer.spare, r->num_log);
 }
 
 /* replicas -> logcnt, slot_load of node k. Slot i holds expert i, who shares its load with the spare slots
@@ -3071,22 +3355,77 @@ static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, int32_t k)
     }
 }
 
-/* slot_gpu, slot_rank -> node k's part of the layer's plan. */
+/* The experts that have spare slots, by the load of their replicas, heaviest first. Returns how many. */
+static int32_t eplb_p_order_replicated(const eplb_p_node *n, uint64_t *key)
+{
+    const eplb_p_replicas *r = &n->replicas;
+    int32_t num = 0, i;
+
+    for (i = 0; i < r->num_spare; i++) { /* without a branch, as it would be mispredicted */
+        key[num] = eplb_p_heavy_first(n->slot_load[r->expert[i]], r->expert[i]);
+        num += r->rank[i] == 1;
+    }
+    if (!eplb_p_insert_few(key, num)) eplb_p_sort(key, key + num, num);
+    return num;
+}
+
+/* order of the experts, slot_load -> order of the slots. What has spare slots leaves its place in the order of
+   the experts for one further back, with them. All of these places are before that of the first slot of some
+   lighter expert, so the order is made where the experts' lies, S places before it, and once the last replicas
+   have found their place what follows has stood in its own from the start: S replicas more are before it. Only
+   among equals may they stand otherwise than by slot, which is put right. */
+static void eplb_p_order_slots(eplb_p_node *n)
+{
+    const eplb_p_replicas *r = &n->replicas;
+    uint64_t *order = n->packer.true_order, *replicated = n->packer.spare;
+    int32_t *first = n->slot_gpu; /* place of each such expert's slots; free until slots are packed */
+    int32_t num, next = 0, end = 0, e, i;
+
+    if (!r->order) {
+        eplb_p_order_items(&n->packer);
+        return;
+    }
+    num = eplb_p_order_replicated(n, replicated);
+    for (i = 0; i < num; i++) {
+        for (; next < r->num_log && r->order[next] <= replicated[i]; next++) {
+            order[end] = r->order[next];
+            end += r->count[eplb_p_index(r->order[next])] == 1;
+        }
+        e        = eplb_p_index(replicated[i]);
+        first[e] = end;
+        end += r->count[e];
+    }
+    EPLB_ASSERT(end == (num > 0 ? next + r->num_spare : 0));
+    for (i = 0; i < num; i++) order[first[eplb_p_index(replicated[i])]] = replicated[i];
+    for (i = 0; i < r->num_spare; i++) {
+        e = r->expert[i];
+        order[first[e] + r->rank[i]] = eplb_p_heavy_first(n->slot_load[e], r->num_log + i);
+    }
+    while (num > 0 && end < r->num_log + r->num_spare && order[end] >> 32 == replicated[num - 1] >> 32) end++;
+    if (!eplb_p_insert_few(order, end)) eplb_p_sort(order, replicated, end);
+}
+
+/* slot_gpu, slot_rank -> node k's part of the layer's plan. What does not change is read once, as no compiler can
+   know that it does not. */
 static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, int32_t k)
 {
     const int32_t *mlog2log = l->mlog2log + eplb_p_at(k, l->shape->node_experts, 0);
-    const eplb_p_replicas *r = &n->replicas;
-    int32_t first = k * l->shape->node_slots, i;
+    const int32_t *gpu = n->slot_gpu, *rank = n->slot_rank;
+    int32_t *phy2log = l->phy2log + eplb_p_at(k, l->shape->node_slots, 0);
+    int32_t *phyrank = l->phyrank + eplb_p_at(k, l->shape->node_slots, 0);
+    int32_t room = l->shape->gpu_slots, num_log = n->replicas.num_log, num_spare = n->replicas.num_spare, i;
 
-    for (i = 0; i < r->num_log; i++) {
-        int32_t slot = first + n->slot_gpu[i] * l->shape->gpu_slots + n->slot_rank[i];
-        l->phy2log[slot] = mlog2log[i];
-        l->phyrank[slot] = 0;
+    for (i = 0; i < num_log; i++) {
+        int32_t slot = gpu[i] * room + rank[i];
+        phy2log[slot] = mlog2log[i];
+        phyrank[slot] = 0;
     }
-    for (; i < l->shape->node_slots; i++) {
-        int32_t slot = first + n->slot_gpu[i] * l->shape->gpu_slots + n->slot_rank[i];
-        l->phy2log[slot] = mlog2log[r->expert[i - r->num_log]];
-        l->phyrank[slot] = r->rank[i - r->num_log];
+    gpu += num_log;
+    rank += num_log;
+    for (i = 0; i < num_spare; i++) {
+        int32_t slot = gpu[i] * room + rank[i];
+        phy2log[slot] = mlog2log[n->replicas.expert[i]];
+        phyrank[slot] = n->replicas.rank[i];
     }
 }
 
@@ -3119,7 +3458,7 @@ typedef struct eplb_p_search {
     int32_t num_gpus, num_slots, num_experts, num_samples;
     int32_t gpu_slots;      /* asked by the four questions below alone */
     int32_t max_replicas;   /* 0: no cap */
-    int32_t apart;          /* no expert comes to be twice on a GPU */
+    int32_t apart;          /* no expert comes to be twice on a GPU while another is free of it */
     const int32_t *expert;  /* [num_experts] the node's experts */
     const int32_t *grains;  /* [E, T] load of each expert */
 
@@ -3129,6 +3468,7 @@ typedef struct eplb_p_search {
     int32_t  *share;    /* [E, T] load of one replica: grains / count */
     int32_t  *more;     /* [E, T] load of one replica, were there one more */
     int32_t  *gpu_load; /* [num_gpus, T] */
+    int32_t  *gpu_total;/* [num_gpus] its sum over the samples */
     uint32_t *holds;    /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
     uint32_t *twice;    /* [num_gpus, words] and whether it does so in more than one slot */
     int32_t   words;    /* in a row of E bits */
@@ -3148,16 +3488,18 @@ typedef struct eplb_p_search {
 
     /* Lowering the squares: pairs of GPUs. */
     int64_t   enough;     /* what the objective must fall by for a move to count */
-    int32_t  *length;     /* [E] of share: root of its squares, rounded down */
+    int32_t  *total;      /* [E] of share: its sum over the samples */
     int32_t  *difference; /* [T] of two GPUs' loads */
-    int64_t  *along;      /* [gpu_slots] shares of a GPU's slots along that difference */
-    int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one */
+    int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one, less what
+                             it would put on a GPU without load */
+    int32_t  *arriving;   /* [E] its load, summed over the samples */
     int64_t  *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
-    int32_t  *far;        /* [num_gpus] of the later GPUs with a pair open the one whose load differs most;
-                             -1: not known, and none differs by more than the distance below */
-    int64_t  *distance;   /* [num_gpus] by how much: sum of squares */
-    uint32_t *settled;    /* pairs of GPUs known to have no swap left */
+    float    *between;    /* of each pair of GPUs: square of how far apart their loads are; 0 once the pair is
+                             settled, that is, was found to have no swap left and has not changed since */
+    int32_t  *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
+    float    *promise;    /* [num_gpus] and how far: the most that is between this one and a later one */
 
+    int32_t  *aside;       /* [slots] a plan that is not in hand; NULL unless there are two */
     uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
 
     eplb_p_overlay shared; /* what lowers the peak, keys included, and what lowers the squares */
@@ -3179,10 +3521,12 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     s.share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
     s.more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
     s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
+    s.gpu_total   = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
     s.done        = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
+    s.aside       = shape->apart && shape->options.allow_duplicates ? EPLB_P_TAKE(a, int32_t, shape->node_slots) : NULL;
 
     s.shared    = eplb_p_open_overlay(a);
     s.line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots);
@@ -3197,13 +3541,13 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     eplb_p_close_overlay(a, &keys);
     s.peak_bytes = eplb_p_end_phase(a, &s.shared);
 
-    s.length   = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    s.along    = EPLB_P_TAKE(a, int64_t, shape->node_slots); /* not room: more GPUs take no less scratch */
+    s.total    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     s.relief   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.arriving = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     s.burden   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.between  = EPLB_P_TAKE_ROWS(a, float, s.num_gpus, s.num_gpus / 2 + 1); /* of which G (G - 1) / 2 are used */
     s.far      = EPLB_P_TAKE(a, int32_t, s.num_gpus);
-    s.distance = EPLB_P_TAKE(a, int64_t, s.num_gpus);
-    s.settled  = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, eplb_p_pair_words(s.num_gpus));
+    s.promise  = EPLB_P_TAKE(a, float, s.num_gpus);
     s.squares_bytes = eplb_p_end_phase(a, &s.shared);
     eplb_p_close_overlay(a, &s.shared);
     return s;
@@ -3253,12 +3597,25 @@ static int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
     return s->gpu_load + (size_t)gpu * (size_t)s->num_samples;
 }
 
-static int64_t eplb_p_squares(const int32_t *a, int32_t n)
+static int64_t eplb_p_squares_of(const int32_t *a, int32_t n)
 {
     int64_t sum = 0;
     int32_t t;
     for (t = 0; t < n; t++) sum += (int64_t)a[t] * a[t];
     return sum;
+}
+
+static int32_t eplb_p_total(const int32_t *a, int32_t n)
+{
+    int32_t sum = 0, t;
+    for (t = 0; t < n; t++) sum += a[t];
+    return sum;
+}
+
+static void eplb_p_add_to(int32_t *sum, const int32_t *a, int32_t n)
+{
+    int32_t t;
+    for (t = 0; t < n; t++) sum[t] += a[t];
 }
 
 static void eplb_p_share_out(eplb_p_search *s, int32_t e)
@@ -3268,7 +3625,7 @@ static void eplb_p_share_out(eplb_p_search *s, int32_t e)
         share[t] = eplb_p_grains_of(s, e)[t] / s->count[e];
         more[t]  = eplb_p_grains_of(s, e)[t] / (s->count[e] + 1);
     }
-    if (!s->lined_up) s->length[e] = (int32_t)eplb_p_root((uint64_t)eplb_p_squares(share, t));
+    if (!s->lined_up) s->total[e] = eplb_p_total(share, s->num_samples);
 }
 
 static int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
@@ -3294,11 +3651,12 @@ static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
         uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
         twice[word] |= holds[word] & bit;
         holds[word] |= bit;
-        for (t = 0; t < s->num_samples; t++) load[t] += eplb_p_share_of(s, s->slot[i])[t];
+        eplb_p_add_to(load, eplb_p_share_of(s, s->slot[i]), s->num_samples);
     }
+    s->gpu_total[gpu] = eplb_p_total(load, s->num_samples);
 }
 
-/* All of the plan's part anew, and the lengths by which squares are lowered. */
+/* All of the plan's part anew, and the totals by which squares are lowered. */
 static void eplb_p_measure_node(eplb_p_search *s)
 {
     int32_t i;
@@ -3328,12 +3686,21 @@ static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
 
 /* improve: what a move may do
 
-   All that forbids one stands here. A swap puts an expert into either slot. A replace takes a replica of the
-   one away, and multiplies the other, which it puts into the slot. */
+   All that forbids one stands here. A swap brings an expert to either slot. A replace takes a replica of the one
+   away, and multiplies the other, which it puts into the slot. Where experts are apart, one is twice on a GPU only
+   if it is on every GPU. */
 
 static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 {
-    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e);
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || s->count[e] >= s->num_gpus;
+}
+
+/* Whether the expert of slot `from` may come to slot i in a swap. It may be on every GPU already, and then leaves
+   only one that has it twice. */
+static int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
+{
+    int32_t e = s->slot[from];
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || eplb_p_holds_twice(s, eplb_p_gpu_of(s, from), e);
 }
 
 /* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
@@ -3351,8 +3718,7 @@ static int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
 
 static int eplb_p_may_swap(const eplb_p_search *s, int32_t i, int32_t j)
 {
-    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_put(s, i, s->slot[j]) &&
-           eplb_p_may_put(s, j, s->slot[i]);
+    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_come(s, i, j) && eplb_p_may_come(s, j, i);
 }
 
 /* Whether e may come to slot i, whose expert may be taken away. */
@@ -3495,8 +3861,9 @@ static int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int
 /* difference [T] = load of a less load of b. */
 static void eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
 {
-    int32_t t;
-    for (t = 0; t < s->num_samples; t++) s->difference[t] = eplb_p_load_of(s, a)[t] - eplb_p_load_of(s, b)[t];
+    const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
+    int32_t *difference = s->difference, n = s->num_samples, t;
+    for (t = 0; t < n; t++) difference[t] = a_load[t] - b_load[t];
 }
 
 /* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
@@ -3545,98 +3912,137 @@ static void eplb_p_part_duplicates(eplb_p_search *s)
 
 /* improve: lowering the squares */
 
-static int64_t eplb_p_dot(const int32_t *a, const int32_t *b, int32_t n)
+/* The frontier: pairs of GPUs that may have a swap left, by how far apart their loads are. No swap of theirs
+   gains more than a quarter of that squared, which is what makes both loads the same. */
+
+static float *eplb_p_pair_at(const eplb_p_search *s, int32_t a, int32_t b) /* a < b */
 {
-    int64_t sum = 0;
-    int32_t t;
-    for (t = 0; t < n; t++) sum += (int64_t)a[t] * b[t];
-    return sum;
+    size_t before = (size_t)a * (size_t)(2 * s->num_gpus - a - 1) / 2; /* pairs in the rows of earlier GPUs */
+    return s->between + before + (size_t)(b - a - 1);
 }
 
-/* How much the loads of two GPUs differ: the square of their distance. */
-static int64_t eplb_p_distance(const eplb_p_search *s, int32_t a, int32_t b)
+/* far, promise of GPU a. */
+static void eplb_p_find_far(eplb_p_search *s, int32_t a)
 {
-    const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
-    int64_t sum = 0;
-    int32_t t;
-    for (t = 0; t < s->num_samples; t++) {
-        int64_t d = (int64_t)a_load[t] - b_load[t];
-        sum += d * d;
-    }
-    return sum;
+    int32_t pairs = s->num_gpus - a - 1;
+    const float *between = eplb_p_pair_at(s, a, a + 1);
+    int32_t at = eplb_p_first_largest(between, pairs);
+
+    s->far[a]     = a + 1 + at;
+    s->promise[a] = pairs > 0 ? between[at] : 0.0f;
 }
 
-/* Of the GPUs after a, with which it may still have a swap: the one that differs most. */
-static void eplb_p_survey(eplb_p_search *s, int32_t a)
+/* The square of how far apart two loads are. */
+static int64_t eplb_p_squares_apart(const int32_t *a, const int32_t *b, int32_t n)
 {
-    int32_t b;
+    int64_t squares = 0;
+    int32_t t = 0;
 
-    eplb_p_take_steps(s, 1, s->num_gpus - a);
-    s->far[a]      = -1;
-    s->distance[a] = 0;
-    for (b = a + 1; b < s->num_gpus; b++) {
-        int64_t distance;
-        if (eplb_p_is_settled(eplb_p_pairs_of(s->settled, s->num_gpus, a), b)) continue;
-        distance = eplb_p_distance(s, a, b);
-        if (distance > s->distance[a]) {
-            s->distance[a] = distance;
-            s->far[a]      = b;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_squares sums = eplb_p_no_squares();
+    for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR) sums = eplb_p_add_squares_apart(sums, a + t, b + t);
+    squares = eplb_p_squares_sum(sums);
+#endif
+    for (; t < n; t++) squares += (int64_t)(a[t] - b[t]) * (a[t] - b[t]);
+    return squares;
+}
+
+static float eplb_p_measure_pair(eplb_p_search *s, int32_t a, int32_t b)
+{
+    int64_t squares = eplb_p_squares_apart(eplb_p_load_of(s, a), eplb_p_load_of(s, b), s->num_samples);
+    return *eplb_p_pair_at(s, a, b) = eplb_p_float_of(squares);
+}
+
+/* The load of a GPU has changed: every pair with it is open again. */
+static void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
+{
+    int32_t other;
+
+    eplb_p_take_steps(s, 1, s->num_gpus);
+    for (other = gpu + 1; other < s->num_gpus; other++) (void)eplb_p_measure_pair(s, gpu, other);
+    eplb_p_find_far(s, gpu);
+    for (other = 0; other < gpu; other++) {
+        float now = eplb_p_measure_pair(s, other, gpu);
+        if (s->far[other] == gpu) {
+            eplb_p_find_far(s, other);
+        } else if (now > s->promise[other] || (now == s->promise[other] && gpu < s->far[other])) {
+            s->promise[other] = now;
+            s->far[other]     = gpu;
         }
     }
 }
 
-/* The load of GPU b has changed: every pair with it is open again. What an earlier GPU differed from
-   most may now be another one; that is found out when it comes to that. */
-static void eplb_p_reopen(eplb_p_search *s, int32_t b)
+static void eplb_p_settle(eplb_p_search *s, int32_t a, int32_t b)
 {
-    int32_t a;
-
-    eplb_p_open_pairs_of(s->settled, s->num_gpus, b, b);
-    eplb_p_take_steps(s, 1, b);
-    for (a = 0; a < b; a++) {
-        int64_t distance = eplb_p_distance(s, a, b);
-        if (distance >= s->distance[a]) {
-            s->distance[a] = distance;
-            s->far[a]      = b;
-        } else if (s->far[a] == b) {
-            s->far[a] = -1;
-        }
-    }
-    eplb_p_survey(s, b);
+    *eplb_p_pair_at(s, a, b) = 0.0f;
+    eplb_p_take_steps(s, 1, s->num_gpus);
+    eplb_p_find_far(s, a);
 }
 
 static void eplb_p_open_all(eplb_p_search *s)
 {
-    int32_t a;
+    int32_t a, b;
 
-    eplb_p_open_all_pairs(s->settled, s->num_gpus);
-    for (a = 0; a < s->num_gpus; a++) eplb_p_survey(s, a);
+    for (a = 0; a < s->num_gpus; a++) {
+        eplb_p_take_steps(s, 1, s->num_gpus);
+        for (b = a + 1; b < s->num_gpus; b++) (void)eplb_p_measure_pair(s, a, b);
+        eplb_p_find_far(s, a);
+    }
 }
 
-/* Do the best swap of two GPUs, if one helps. */
+/* What is told roughly is off by less than one part in 2^16, however a compiler rounds and orders its sum: each of
+   at most EPLB_MOST_SAMPLES terms by a few parts in 2^24, and so is their sum. */
+#define EPLB_P_ROUGHLY (1.0f + 1.0f / 16384.0f)
+
+/* The square of D - 2 d over the samples, d = u - v, roughly. */
+static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, const int32_t *v, int32_t n)
+{
+    float sum = 0.0f;
+    int32_t t = 0;
+
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector sums = eplb_p_vector_of(0.0f);
+    for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR) {
+        eplb_p_vector off = eplb_p_vector_off(difference + t, u + t, v + t);
+        sums = eplb_p_vector_add(sums, eplb_p_vector_mul(off, off));
+    }
+    sum = eplb_p_vector_sum(sums);
+#endif
+    for (; t < n; t++) {
+        float off = (float)(difference[t] - (u[t] - v[t]) - (u[t] - v[t]));
+        sum += off * off;
+    }
+    return sum;
+}
+
+/* Do the best swap of two GPUs, if one helps. It must bring D - 2 d closer to 0 than D is: a square that is told
+   roughly by all samples, and before that by the total alone, which is at most the root of T times it (Cauchy
+   and Schwarz). Only what may be the best by both is worked out exactly. */
 static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
-    int64_t most = s->enough;
-    int32_t first = eplb_p_first_slot(s, b), i, j;
+    float squares = *eplb_p_pair_at(s, a, b) * EPLB_P_ROUGHLY, limit = squares - 4.0f * (float)s->enough;
+    int64_t most = s->enough, gain;
+    int32_t difference = s->gpu_total[a] - s->gpu_total[b];
+    const int32_t *slot = s->slot, *D = s->difference;
+    int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j;
     eplb_p_move best = {-1, -1, -1};
 
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     eplb_p_take_difference(s, a, b);
-    for (j = first; j < eplb_p_end_slot(s, b); j++)
-        s->along[j - first] = eplb_p_dot(eplb_p_share_of(s, s->slot[j]), s->difference, s->num_samples);
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
-        const int32_t *u = eplb_p_share_of(s, s->slot[i]);
-        int64_t u_along = eplb_p_dot(u, s->difference, s->num_samples), gain;
-        for (j = first; j < eplb_p_end_slot(s, b); j++) {
-            /* The gain is d along D less d squared, and d is no shorter than its ends differ in length,
-               each of which is rounded down. */
-            int32_t v = s->slot[j];
-            int64_t shorter = (int64_t)s->length[s->slot[i]] - s->length[v];
-            shorter = shorter > 0 ? shorter - 1 : shorter < 0 ? shorter + 1 : 0;
-            if (u_along - s->along[j - first] - shorter * shorter <= most) continue;
-            gain = eplb_p_swap_squares(u, eplb_p_share_of(s, v), s->difference, s->num_samples);
+        const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
+        int32_t total = s->total[slot[i]];
+        float reach = (float)n * limit, off;
+        for (j = first; j < end; j++) {
+            int32_t d = total - s->total[slot[j]];
+            off = (float)(difference - d - d);
+            if (off * off > reach) continue;
+            v = eplb_p_share_of(s, slot[j]);
+            if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
+            gain = eplb_p_swap_squares(u, v, D, n);
             if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
             most       = gain;
+            limit      = squares - 4.0f * (float)most;
             best.slot  = i;
             best.other = j;
         }
@@ -3646,26 +4052,20 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
     return 1;
 }
 
-/* Swaps, the two GPUs that differ most first, until no two have one left. */
+/* Swaps, the two GPUs that are farthest apart first, until no two have one left. */
 static void eplb_p_swap_all(eplb_p_search *s)
 {
-    int32_t a, b, gpu;
     int64_t most = 2 * (int64_t)s->num_slots, swaps = 0;
 
     while (swaps < most && eplb_p_may_go_on(s)) {
-        for (gpu = 1, a = 0; gpu < s->num_gpus; gpu++)
-            if (s->distance[gpu] > s->distance[a]) a = gpu;
-        if (s->distance[a] / 4 <= s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
-        b = s->far[a];
-        if (b < 0) {
-            eplb_p_survey(s, a);
-        } else if (eplb_p_swap_pair(s, a, b)) {
+        int32_t a = eplb_p_first_largest(s->promise, s->num_gpus), b = s->far[a];
+        if (s->promise[a] <= 4.0f * (float)s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
+        if (eplb_p_swap_pair(s, a, b)) {
             eplb_p_reopen(s, a);
             eplb_p_reopen(s, b);
             swaps++;
         } else {
-            eplb_p_settle_pair(s->settled, s->num_gpus, a, b);
-            s->far[a] = -1;
+            eplb_p_settle(s, a, b);
         }
     }
 }
@@ -3702,7 +4102,13 @@ static void eplb_p_find_relief(eplb_p_search *s)
 {
     int32_t i, t;
 
-    for (i = 0; i < s->num_experts; i++) s->relief[s->expert[i]] = s->burden[s->expert[i]] = 0;
+    for (i = 0; i < s->num_experts; i++) {
+        int32_t e = s->expert[i];
+        const int32_t *more = eplb_p_more_of(s, e);
+        s->relief[e] = s->burden[e] = 0;
+        for (t = 0; t < s->num_samples; t++) s->relief[e] -= eplb_p_square_growth(0, more[t]);
+        s->arriving[e] = eplb_p_total(more, s->num_samples);
+    }
     for (i = 0; i < s->num_slots; i++) {
         const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i));
         int32_t e = s->slot[i];
@@ -3730,18 +4136,27 @@ static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
     return cost;
 }
 
-/* What a new replica of e costs in the place of the one in slot i. */
+/* What a new replica of e costs in the place of the one in slot i, beyond what it would on a GPU without load. */
 static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
 {
     const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *u = eplb_p_share_of(s, s->slot[i]);
+    const int32_t *more = eplb_p_more_of(s, e);
     int64_t cost = 0;
-    int32_t t;
+    int32_t n = s->num_samples, t;
 
-    for (t = 0; t < s->num_samples; t++) {
-        int64_t share = eplb_p_more_of(s, e)[t];
-        cost += share * (2 * ((int64_t)load[t] - u[t]) + share);
-    }
-    return cost;
+    for (t = 0; t < n; t++) cost += (int64_t)more[t] * (load[t] - u[t]);
+    return 2 * cost;
+}
+
+/* The least load, over the samples, of slot i's GPU without it. */
+static int32_t eplb_p_least_left(const eplb_p_search *s, int32_t i)
+{
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *u = eplb_p_share_of(s, s->slot[i]);
+    int32_t least = load[0] - u[0], t;
+
+    for (t = 1; t < s->num_samples; t++)
+        if (load[t] - u[t] < least) least = load[t] - u[t];
+    return least;
 }
 
 /* Do the best replace, if one helps. For each slot that can give its replica away the receiver is
@@ -3754,14 +4169,15 @@ static int eplb_p_replace_best(eplb_p_search *s)
 
     eplb_p_find_relief(s);
     for (i = 0; i < s->num_slots && s->steps > 0; i++) {
-        int64_t removal, most = best, gain;
+        int64_t removal, most = best, left, gain;
         int32_t receiver = -1;
         if (!eplb_p_may_take_away(s, i)) continue;
         removal = eplb_p_removal_cost(s, i);
+        left    = eplb_p_least_left(s, i);
         eplb_p_take_steps(s, 1, s->num_experts);
         for (k = 0; k < s->num_experts; k++) {
             int32_t e = s->expert[k];
-            if (s->relief[e] - removal <= most) continue;
+            if (s->relief[e] - removal - 2 * left * s->arriving[e] <= most) continue;
             gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
             if (gain <= most || !eplb_p_may_replace(s, i, e)) continue;
             most     = gain;
@@ -4039,18 +4455,62 @@ static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
 
 /* improve: node and layer */
 
-/* One node, from the plan that is in its slots to one that is never worse, but for duplicates that had to go.
-   Many samples get no kicks: those lower the objective, but not the loads to come. */
-static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
+/* The objective of many samples. */
+static int64_t eplb_p_sum_of_squares(const eplb_p_search *s)
+{
+    int64_t sum = 0;
+    int32_t gpu;
+    for (gpu = 0; gpu < s->num_gpus; gpu++) sum += eplb_p_squares_of(eplb_p_load_of(s, gpu), s->num_samples);
+    return sum;
+}
+
+/* From the plan in the node's slots to one that is never worse, but for duplicates that have to go. Many samples
+   get no kicks: those lower the objective, but not the loads to come. Returns the objective. */
+static int64_t eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t row)
 {
     eplb_p_measure_node(s);
     if (s->num_samples == 1) eplb_p_line_up_slots(s);
     if (s->apart) eplb_p_part_duplicates(s);
     s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
-    if (s->num_samples == 1)
-        eplb_p_improve_one_sample(s, effort, seed, row);
-    else
-        eplb_p_lower_squares(s);
+    if (s->num_samples == 1) {
+        eplb_p_improve_one_sample(s, o->effort, o->seed, row);
+        return eplb_p_peak(s);
+    }
+    eplb_p_lower_squares(s);
+    return eplb_p_sum_of_squares(s);
+}
+
+/* The plan in the slots and the one put aside change places; only slot and count are right after it. */
+static void eplb_p_exchange_plans(eplb_p_search *s)
+{
+    int32_t i;
+
+    for (i = 0; i < s->num_experts; i++) s->count[s->expert[i]] = 0;
+    for (i = 0; i < s->num_slots; i++) {
+        int32_t e = s->aside[i];
+        s->aside[i] = s->slot[i];
+        s->slot[i]  = e;
+        s->count[e]++;
+    }
+}
+
+/* Where duplicates are allowed, the better of two plans, so that nobody pays for leave to have them: that without
+   on ties. */
+static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uint32_t row)
+{
+    int64_t loose;
+
+    s->apart = shape->apart;
+    if (!s->aside) {
+        (void)eplb_p_search_node(s, &shape->options, row);
+        return;
+    }
+    s->apart = 0;
+    eplb_p_copy_ids(s->aside, s->slot, s->num_slots);
+    loose = eplb_p_search_node(s, &shape->options, row);
+    eplb_p_exchange_plans(s);
+    s->apart = 1;
+    if (eplb_p_search_node(s, &shape->options, row) > loose) eplb_p_exchange_plans(s);
 }
 
 /* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
@@ -4100,14 +4560,13 @@ static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
     s->grains           = l->grains;
     s->count            = l->logcnt;
     s->max_replicas     = l->shape->options.max_replicas;
-    s->apart            = l->shape->apart;
     s->close            = target + target / EPLB_P_CLOSE;
     for (node = 0; node < l->shape->num_nodes; node++) {
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
         s->expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
         s->slot   = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
         s->enough = eplb_p_enough(l, node);
-        eplb_p_improve_node(s, l->shape->options.effort, l->shape->options.seed, row);
+        eplb_p_improve_node(s, l->shape, row);
     }
 }
 
@@ -4178,66 +4637,50 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     size_t groups_bytes, node_bytes, search_bytes;
 } eplb_p_planner;
 
-/* Groups to nodes, for some layers side by side. */
-static void eplb_p_place_groups(eplb_p_planner *p, int32_t sides)
+static void eplb_p_place_groups(eplb_p_planner *p)
 {
-    eplb_p_packer *side[EPLB_SIDES] = EPLB_ZERO_INIT;
-    int32_t i;
-
-    for (i = 0; i < sides; i++) {
-        eplb_p_enter_phase(&p[i].shared, p[i].groups_bytes);
-        eplb_p_weigh_groups(&p[i].layer, &p[i].groups);
-        side[i]      = &p[i].groups.packer;
-        side[i]->row = (uint32_t)p[i].layer.index;
-    }
-    eplb_p_pack(side, sides, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
-    for (i = 0; i < sides; i++) eplb_p_order_experts(&p[i].groups, &p[i].layer);
+    eplb_p_enter_phase(&p->shared, p->groups_bytes);
+    eplb_p_weigh_groups(&p->layer, &p->groups);
+    p->groups.packer.row = (uint32_t)p->layer.index;
+    eplb_p_order_items(&p->groups.packer);
+    eplb_p_pack(&p->groups.packer, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
+    eplb_p_order_experts(&p->groups, &p->layer);
 }
 
-/* Replicas to slots, slots to GPUs: node k of some layers side by side. */
-static void eplb_p_place_experts(eplb_p_planner *p, int32_t sides, int32_t k)
+/* Replicas to slots, slots to GPUs: those of node k. */
+static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
 {
-    eplb_p_replicas *replicas[EPLB_SIDES] = EPLB_ZERO_INIT;
-    eplb_p_packer *packer[EPLB_SIDES] = EPLB_ZERO_INIT;
     const eplb_p_shape *shape = p->layer.shape;
     const eplb_options *o = &shape->options;
-    int32_t i;
+    eplb_p_node *node = &p->node;
 
-    for (i = 0; i < sides; i++) {
-        eplb_p_enter_phase(&p[i].shared, p[i].node_bytes);
-        replicas[i] = &p[i].node.replicas;
-        packer[i]   = &p[i].node.packer;
-        packer[i]->row = (uint32_t)p[i].layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
-        replicas[i]->load = p[i].layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
-    }
-    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, shape->start_cap);
-    for (i = 0; i < sides; i++) eplb_p_share_load(&p[i].node, &p[i].layer, k);
-    eplb_p_pack(packer, sides, o->seed, EPLB_P_DRAW_GPUS);
-    for (i = 0; i < sides; i++) eplb_p_place_slots(&p[i].node, &p[i].layer, k);
+    eplb_p_enter_phase(&p->shared, p->node_bytes);
+    node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
+    node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
+    eplb_p_order_node(node);
+    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
+    eplb_p_share_load(node, &p->layer, k);
+    eplb_p_order_slots(node);
+    eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
+    eplb_p_place_slots(node, &p->layer, k);
 }
 
-/* How many layers are planned side by side: those that are improved take far longer there than elsewhere. */
-static int32_t eplb_p_num_sides(const eplb_p_shape *shape)
-{
-    return shape->options.effort > 0 ? 1 : EPLB_SIDES;
-}
-
-/* Layers first .. first+sides-1 from loads to plans, each by a planner of its own. */
-static void eplb_p_plan_layers(eplb_p_planner *p, int32_t sides, eplb_p_search *search, const float *weight,
-                               int32_t first)
+/* Layer `index` from loads to its plan. */
+static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const float *weight, int32_t index)
 {
     const eplb_p_shape *shape = p->layer.shape;
-    int32_t k, i;
+    int32_t k;
 
-    for (i = 0; i < sides; i++) eplb_p_weigh_layer(&p[i].layer, weight, first + i);
-    eplb_p_place_groups(p, sides);
-    for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, sides, k);
+    EPLB_ASSERT(shape != NULL); /* the planner has been carved */
+    eplb_p_weigh_layer(&p->layer, weight, index);
+    eplb_p_place_groups(p);
+    for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, k);
     if (shape->options.effort > 0) {
         eplb_p_enter_phase(&p->shared, p->search_bytes);
         eplb_p_improve_layer(&p->layer, search);
         eplb_p_number_slots(&p->layer, search);
     }
-    for (i = 0; i < sides; i++) eplb_p_leave_phases(&p[i].shared);
+    eplb_p_leave_phases(&p->shared);
 }
 
 /* =================================================================================================
@@ -4245,7 +4688,7 @@ static void eplb_p_plan_layers(eplb_p_planner *p, int32_t sides, eplb_p_search *
 
    in     a plan, wherever it comes from, and loads
    out    what no plan can beat, and how even this one is
-   writes eplb_p_bounder, eplb_p_evaluator
+   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer
    calls  the ground; of the storey of a layer only its loads and D'Hondt's counts */
 
 /* ------------------------------------------------------------------------------------- bounds
@@ -4287,13 +4730,12 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
 static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
                                             int32_t num_phy, int32_t max_replicas)
 {
-    eplb_p_replicas *side = &b->replicas;
     float heaviest;
 
     b->replicas.num_log   = num_log;
     b->replicas.num_spare = num_phy - num_log;
     b->replicas.load      = load;
-    eplb_p_replicate(&side, 1, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    eplb_p_replicate(&b->replicas, EPLB_REPLICATE_DHONDT, 0, max_replicas);
     eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
     return (double)heaviest;
 }
@@ -4597,6 +5039,724 @@ static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_
     return EPLB_OK;
 }
 
+/* ------------------------------------------------------------------------------------- shares
+
+   Who of an expert's replicas serves how many tokens. An expert on one GPU leaves nothing to choose. One on
+   several is spread, and each of its GPUs is a link of it, which serves some of its tokens: tokens move from
+   link to link, and so from GPU to GPU along chains of spread experts.
+
+   Fill: each spread expert pours its tokens over its GPUs, lightest first, up to a common level.
+   Level: no GPU is to be above a limit. What is above it flows along shortest chains, many at once (blocking
+          flows, Dinic 1970), to GPUs below it. Where something stays above, the GPUs that chains from there
+          reach are a cut: all their tokens belong to experts that live nowhere else, so their mean is a bound.
+   LEAST_MAX: level at a bound, then at that of the cut, until nothing is above it (discrete Newton method,
+          Dinkelbach 1967).
+   FAIR:  level at the mean, rounded up; a cut and what is left of it are levelled each by itself, until loads
+          differ by one token at most (decomposition, Fujishige 1980). What is left of a cut is no heavier than
+          the limit and the cut no lighter, so that no token would move from one into the other.
+
+   Sums are those of tokens of one layer, which fit int32_t. */
+
+typedef struct eplb_p_sharer {
+    int32_t num_experts, num_gpus, gpu_slots;
+
+    /* What lives where, from eplb_p_link_layer. */
+    int32_t *num_homes;  /* [E] GPUs that an expert lives on */
+    int32_t *home;       /* [E] the last of them that was met */
+    int32_t *next_link;  /* [E] of a spread expert; EPLB_P_NO_LINK for others */
+    int32_t *slot_link;  /* [R] likewise; slots of an expert on one GPU have one link */
+    int32_t *link_gpu;   /* [R] links of a spread expert stand together, by GPU */
+    int32_t *link_spread;/* [R] which of the spread experts */
+    int32_t *tokens;     /* [R] that each link serves */
+    int32_t *first_link; /* [R] of each spread expert, and behind the last */
+    int32_t *gpu_link;   /* [R] links of GPU g are gpu_first[g] .. gpu_end[g] - 1 of these */
+    int32_t *gpu_first, *gpu_end; /* [G] */
+    int32_t  num_spread;
+    int32_t *doubled_gpu; /* [G] GPUs on which some expert has several slots */
+    int32_t  num_doubled;
+
+    int32_t *load;       /* [G] tokens of each GPU */
+    int32_t  least_most; /* what the heaviest GPU has at least: the mean, and what lives on one GPU only */
+    int32_t  full_home;  /* the GPU that it is for, -1 where it is the mean */
+    int32_t  num_proving; /* from eplb_p_share_least_max */
+
+    /* The region being levelled: members first .. end - 1, by index, whose level is EPLB_P_UNSEEN between
+       searches; other GPUs are EPLB_P_OUTSIDE. */
+    int32_t *member;     /* [G] */
+    int32_t *region_end; /* [G] of the region, and of those that wait behind it */
+
+    /* One search: steps from the GPUs above the limit. */
+    int32_t *level;         /* [G] */
+    int32_t *spread_level;  /* [R] that of the GPU it was reached from */
+    int32_t *reached;       /* [G] in the order of the search */
+    int32_t *reached_spread;/* [R] */
+    int32_t  num_reached, num_reached_spread, num_sources;
+    int32_t *gpu_at, *spread_at;    /* [G], [R] the link that a chain tries next */
+    int32_t *chain_from, *chain_to; /* [G] links that a chain leaves a GPU by, and enters the next by */
+} eplb_p_sharer;
+
+#define EPLB_P_NO_LINK (-1)
+#define EPLB_P_UNSEEN  (-1)
+#define EPLB_P_OUTSIDE (-2)
+
+/* A spread expert has two links or more, and no slot more than one: [R] has room for what follows the last. */
+static eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
+{
+    eplb_p_sharer s = EPLB_ZERO_INIT;
+    s.num_experts    = p->num_experts;
+    s.num_gpus       = p->num_gpus;
+    s.gpu_slots      = p->num_replicas / p->num_gpus;
+    s.num_homes      = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    s.home           = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    s.next_link      = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    s.slot_link      = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.link_gpu       = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.link_spread    = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.tokens         = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.first_link     = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.gpu_link       = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.gpu_first      = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.gpu_end        = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.doubled_gpu    = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.load           = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.member         = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.region_end     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.level          = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.spread_level   = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.reached        = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.reached_spread = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.gpu_at         = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.spread_at      = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.chain_from     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.chain_to       = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    return s;
+}
+
+static int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % n > 0); }
+
+/* What part i of n gets of tokens that are shared out evenly: the first ones get one more. */
+static int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
+
+/* Whether all slots of a layer hold an expert that there is, or nothing. */
+static int eplb_p_names_experts(const int32_t *phy2log, int32_t num_slots, int32_t num_experts)
+{
+    int32_t slot, all = 1;
+    for (slot = 0; slot < num_slots; slot++) all &= eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1);
+    return all;
+}
+
+/* One layer's plan and counts: ids that are there, a slot for each expert that has tokens, and sums that fit. */
+static eplb_result eplb_p_check_layer_counts(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count)
+{
+    int32_t num_slots = s->num_gpus * s->gpu_slots, *held = s->num_homes, e, slot, any = 0, homeless = 0;
+    int64_t sum = 0;
+
+    if (!eplb_p_names_experts(phy2log, num_slots, s->num_experts)) return EPLB_ERR_PLAN;
+    for (e = 0; e < s->num_experts; e++) held[e] = 0;
+    for (slot = 0; slot < num_slots; slot++)
+        if (phy2log[slot] != EPLB_P_EMPTY) held[phy2log[slot]] = 1;
+    for (e = 0; e < s->num_experts; e++) {
+        any |= count[e];
+        homeless |= count[e] > 0 && !held[e];
+        sum += count[e];
+    }
+    if (any < 0) return EPLB_ERR_NEGATIVE;
+    if (homeless) return EPLB_ERR_PLAN;
+    return sum <= INT32_MAX ? EPLB_OK : EPLB_ERR_OVERFLOW;
+}
+
+/* num_homes, and home: of an expert on one GPU, that GPU. */
+static void eplb_p_find_homes(eplb_p_sharer *s, const int32_t *phy2log)
+{
+    int32_t e, gpu, i;
+
+    s->num_doubled = 0;
+    for (e = 0; e < s->num_experts; e++) {
+        s->num_homes[e] = 0;
+        s->home[e]      = -1;
+    }
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        int32_t doubled = 0;
+        for (i = 0; i < s->gpu_slots; i++) {
+            e = *phy2log++;
+            if (e == EPLB_P_EMPTY) continue;
+            doubled |= s->home[e] == gpu;
+            s->num_homes[e] += s->home[e] != gpu;
+            s->home[e] = gpu;
+        }
+        if (doubled) s->doubled_gpu[s->num_doubled++] = gpu;
+    }
+}
+
+/* Load of what lives on one GPU only. Links for the rest, with equal shares, as a plan was made for. */
+static void eplb_p_spread_experts(eplb_p_sharer *s, const int32_t *count)
+{
+    int32_t e, gpu, i, link = 0, spread = 0, sum = 0;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) s->load[gpu] = 0;
+    for (e = 0; e < s->num_experts; e++) {
+        s->next_link[e] = EPLB_P_NO_LINK;
+        if (count[e] == 0) continue;
+        sum += count[e];
+        if (s->num_homes[e] == 1) {
+            s->load[s->home[e]] += count[e];
+            continue;
+        }
+        s->home[e]              = -1;
+        s->next_link[e]         = link;
+        s->spread_level[spread] = EPLB_P_UNSEEN;
+        s->first_link[spread]   = link;
+        for (i = 0; i < s->num_homes[e]; i++, link++) {
+            s->link_spread[link] = spread;
+            s->tokens[link]      = eplb_p_even_share(count[e], s->num_homes[e], i);
+        }
+        spread++;
+    }
+    if (spread > 0) s->first_link[spread] = link;
+    s->num_spread = spread;
+    s->least_most = eplb_p_mean_up(sum, s->num_gpus);
+    s->full_home  = -1;
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (s->load[gpu] <= s->least_most) continue;
+        s->least_most = s->load[gpu];
+        s->full_home  = gpu;
+    }
+}
+
+/* link_gpu, slot_link, the links of each GPU, and their load. */
+static void eplb_p_link_gpus(eplb_p_sharer *s, const int32_t *phy2log)
+{
+    int32_t e, gpu, i, slot = 0, n = 0;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        s->gpu_first[gpu] = n;
+        for (i = 0; i < s->gpu_slots; i++, slot++) {
+            e = phy2log[slot];
+            s->slot_link[slot] = EPLB_P_NO_LINK;
+            if (e == EPLB_P_EMPTY || s->next_link[e] == EPLB_P_NO_LINK) continue;
+            if (s->home[e] != gpu) {
+                s->home[e] = gpu;
+                s->link_gpu[s->next_link[e]] = gpu;
+                s->load[gpu] += s->tokens[s->next_link[e]];
+                s->gpu_link[n++] = s->next_link[e]++;
+            }
+            s->slot_link[slot] = s->next_link[e] - 1;
+        }
+        s->gpu_end[gpu] = n;
+    }
+}
+
+/* One spread expert's tokens, where the others' are: up to a level that leaves no GPU below it, one token more
+   on the first GPUs for what the level does not divide. */
+static void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
+{
+    int32_t first = s->first_link[spread], end = s->first_link[spread + 1];
+    int32_t level = INT32_MAX, rest = 0, num = 0, before, i;
+
+    do { /* GPUs above the level take nothing; without them it is lower */
+        int32_t sum = count;
+        before = num;
+        num    = 0;
+        for (i = first; i < end; i++) {
+            if (s->load[s->link_gpu[i]] > level) continue;
+            sum += s->load[s->link_gpu[i]];
+            num++;
+        }
+        if (num == before) break;
+        level = sum / num;
+        rest  = sum % num;
+    } while (num > 1);
+    for (i = first; i < end; i++) {
+        int32_t *load = &s->load[s->link_gpu[i]], above = *load > level;
+        s->tokens[i] = above ? 0 : level - *load + (rest > 0);
+        rest -= !above && rest > 0;
+        *load += s->tokens[i];
+    }
+}
+
+/* The same for an expert on two GPUs, which most are. */
+static void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
+{
+    int32_t *tokens = s->tokens + s->first_link[spread], count = tokens[0] + tokens[1];
+    const int32_t *gpu = s->link_gpu + s->first_link[spread];
+    int32_t *load = &s->load[gpu[0]], *other = &s->load[gpu[1]];
+    int32_t less = *other - tokens[1] + count - (*load - tokens[0]), part = less > 0 ? less / 2 + less % 2 : 0;
+
+    if (part > count) part = count;
+    *load += part - tokens[0];
+    *other += count - part - tokens[1];
+    tokens[0] = part;
+    tokens[1] = count - part;
+}
+
+static int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
+{
+    int32_t count = 0, i;
+
+    for (i = s->first_link[spread]; i < s->first_link[spread + 1]; i++) {
+        count += s->tokens[i];
+        s->load[s->link_gpu[i]] -= s->tokens[i];
+        s->tokens[i] = 0;
+    }
+    return count;
+}
+
+/* How often each spread expert pours anew where the others' tokens are by then: as often as it saves more searches
+   than it costs, by measurement. Any number is right. */
+static int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
+
+static void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
+{
+    int32_t sweep, spread;
+
+    for (sweep = 0; sweep < num_sweeps; sweep++) {
+        for (spread = 0; spread < s->num_spread; spread++) {
+            if (s->first_link[spread + 1] - s->first_link[spread] == 2)
+                eplb_p_pour_two(s, spread);
+            else
+                eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
+        }
+    }
+}
+
+/* -------------------------------------------------------------------------- shares: levelling */
+
+static void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t gpu, int32_t level)
+{
+    s->level[gpu]                = level;
+    s->gpu_at[gpu]               = s->gpu_first[gpu];
+    s->reached[s->num_reached++] = gpu;
+}
+
+/* All GPUs of a spread expert of which a GPU of this level serves tokens. Returns whether one has room. */
+static int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, int32_t limit)
+{
+    int32_t i, found = 0;
+
+    s->spread_level[spread] = level;
+    s->spread_at[spread]    = s->first_link[spread];
+    s->reached_spread[s->num_reached_spread++] = spread;
+    for (i = s->first_link[spread]; i < s->first_link[spread + 1]; i++) {
+        int32_t gpu = s->link_gpu[i];
+        if (s->level[gpu] != EPLB_P_UNSEEN) continue;
+        eplb_p_reach_gpu(s, gpu, level + 1);
+        found |= s->load[gpu] < limit;
+    }
+    return found;
+}
+
+/* Steps from the GPUs above the limit, up to the first that reach one below it. Returns whether any does. */
+static int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+{
+    int32_t at, i, last_level = INT32_MAX;
+
+    s->num_reached = s->num_reached_spread = 0;
+    for (at = first; at < end; at++)
+        if (s->load[s->member[at]] > limit) eplb_p_reach_gpu(s, s->member[at], 0);
+    s->num_sources = s->num_reached;
+    for (at = 0; at < s->num_reached; at++) {
+        int32_t gpu = s->reached[at], level = s->level[gpu];
+        if (level >= last_level) break;
+        for (i = s->gpu_first[gpu]; i < s->gpu_end[gpu]; i++) {
+            int32_t link = s->gpu_link[i], spread = s->link_spread[link];
+            if (s->tokens[link] == 0 || s->spread_level[spread] != EPLB_P_UNSEEN) continue;
+            if (eplb_p_reach_spread(s, spread, level, limit)) last_level = level + 1;
+        }
+    }
+    return last_level != INT32_MAX;
+}
+
+static void eplb_p_forget_search(eplb_p_sharer *s)
+{
+    int32_t i;
+    for (i = 0; i < s->num_reached; i++) s->level[s->reached[i]] = EPLB_P_UNSEEN;
+    for (i = 0; i < s->num_reached_spread; i++) s->spread_level[s->reached_spread[i]] = EPLB_P_UNSEEN;
+}
+
+/* The next step of a chain: links by which it leaves this GPU and enters one a level further. What was found
+   to lead nowhere is behind gpu_at and spread_at. */
+static int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int32_t *to)
+{
+    for (; s->gpu_at[gpu] < s->gpu_end[gpu]; s->gpu_at[gpu]++) {
+        int32_t link = s->gpu_link[s->gpu_at[gpu]], spread = s->link_spread[link];
+        if (s->tokens[link] == 0 || s->spread_level[spread] != s->level[gpu]) continue;
+        for (; s->spread_at[spread] < s->first_link[spread + 1]; s->spread_at[spread]++) {
+            if (s->level[s->link_gpu[s->spread_at[spread]]] != s->level[gpu] + 1) continue;
+            *from = link;
+            *to   = s->spread_at[spread];
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Tokens move along a chain of so many steps: as many as are above the limit at its start, have room at its end,
+   and are there to move on each step. */
+static void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, int32_t limit)
+{
+    int32_t sink = s->link_gpu[s->chain_to[num_steps - 1]], i;
+    int32_t most = s->load[source] - limit;
+
+    if (limit - s->load[sink] < most) most = limit - s->load[sink];
+    for (i = 0; i < num_steps; i++)
+        if (s->tokens[s->chain_from[i]] < most) most = s->tokens[s->chain_from[i]];
+    for (i = 0; i < num_steps; i++) {
+        s->tokens[s->chain_from[i]] -= most;
+        s->tokens[s->chain_to[i]] += most;
+    }
+    s->load[source] -= most;
+    s->load[sink] += most;
+}
+
+/* A chain from the source to a GPU with room, by steps that each lead a level further. Returns their number, 0 when
+   there is none. A step to a GPU that leads nowhere is taken back, and not tried again. */
+static int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t limit)
+{
+    int32_t gpu = source, n = 0;
+
+    while (s->load[gpu] >= limit) {
+        if (eplb_p_find_step(s, gpu, &s->chain_from[n], &s->chain_to[n])) {
+            gpu = s->link_gpu[s->chain_to[n++]];
+            continue;
+        }
+        if (n == 0) return 0;
+        n--;
+        s->spread_at[s->link_spread[s->chain_to[n]]]++;
+        gpu = s->link_gpu[s->chain_from[n]];
+    }
+    return n;
+}
+
+/* Levels the region at a limit. Returns 0 when no GPU is above it any more; else the size of the cut, which is what
+   was reached, and still counts as reached. */
+static int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+{
+    while (eplb_p_search_room(s, first, end, limit)) {
+        int32_t i, n;
+        for (i = 0; i < s->num_sources; i++)
+            while (s->load[s->reached[i]] > limit && (n = eplb_p_find_chain(s, s->reached[i], limit)) > 0)
+                eplb_p_push(s, s->reached[i], n, limit);
+        eplb_p_forget_search(s);
+    }
+    return s->num_reached;
+}
+
+/* Members first .. end - 1 are the ones that may be reached; or no longer. */
+static void eplb_p_open_region(eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    int32_t i;
+    for (i = first; i < end; i++) s->level[s->member[i]] = EPLB_P_UNSEEN;
+}
+
+static void eplb_p_close_region(eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    int32_t i;
+    for (i = first; i < end; i++) s->level[s->member[i]] = EPLB_P_OUTSIDE;
+}
+
+/* What was reached stands before what was not, both by index as before. Returns how many were. */
+static int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    int32_t cut = first, num_rest = 0, i;
+
+    for (i = first; i < end; i++) {
+        if (s->level[s->member[i]] == EPLB_P_UNSEEN)
+            s->chain_from[num_rest++] = s->member[i];
+        else
+            s->member[cut++] = s->member[i];
+    }
+    eplb_p_copy_ids(s->member + cut, s->chain_from, num_rest);
+    eplb_p_forget_search(s);
+    return cut - first;
+}
+
+/* --------------------------------------------------------------------- shares: least and fair */
+
+/* Tokens of members first .. end - 1. */
+static int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    int32_t sum = 0, i;
+    for (i = first; i < end; i++) sum += s->load[s->member[i]];
+    return sum;
+}
+
+/* The GPUs with links; the others' loads are what they are. Returns their number. */
+static int32_t eplb_p_gather_members(eplb_p_sharer *s)
+{
+    int32_t n = 0, gpu;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        s->level[gpu] = EPLB_P_OUTSIDE;
+        if (s->gpu_first[gpu] < s->gpu_end[gpu]) s->member[n++] = gpu;
+    }
+    return n;
+}
+
+/* What proves that the heaviest GPU cannot have fewer tokens are the members that are left, num_proving of them; or,
+   where it is 0, what least_most is for. */
+static void eplb_p_share_least_max(eplb_p_sharer *s)
+{
+    int32_t end = eplb_p_gather_members(s), limit = s->least_most, mean = 0, cut;
+
+    s->num_proving = 0;
+    if (end > 0) mean = eplb_p_mean_up(eplb_p_region_sum(s, 0, end), end);
+    if (mean > limit) {
+        limit = mean;
+        s->num_proving = end;
+    }
+    eplb_p_open_region(s, 0, end);
+    while (eplb_p_level_region(s, 0, end, limit) > 0) {
+        cut = eplb_p_split_region(s, 0, end);
+        EPLB_ASSERT(cut > 0); /* the GPUs above the limit are in it */
+        eplb_p_close_region(s, cut, end);
+        s->num_proving = end = cut;
+        limit = eplb_p_mean_up(eplb_p_region_sum(s, 0, end), end);
+    }
+}
+
+/* Whether all of a region have as many tokens as the others, give or take one. */
+static int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    int32_t least = INT32_MAX, most = 0, i;
+
+    for (i = first; i < end; i++) {
+        int32_t load = s->load[s->member[i]];
+        if (load < least) least = load;
+        if (load > most) most = load;
+    }
+    return most - least <= 1;
+}
+
+/* A region that is not level yet is levelled at its mean. Where that does not divide, some GPUs have one more than
+   it, rounded down, and those that their chains reach have no fewer: nothing is left to do for them either.
+   Returns how many of its members, the first ones, are done with; a cut, which is not, is a region before it. */
+static int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
+{
+    int32_t n = end - first, sum = eplb_p_region_sum(s, first, end), mean = eplb_p_mean_up(sum, n), done = n;
+
+    *cut = 0;
+    eplb_p_open_region(s, first, end);
+    if (eplb_p_level_region(s, first, end, mean) > 0) {
+        *cut = eplb_p_split_region(s, first, end);
+        done = 0;
+    } else if (sum % n > 0) {
+        eplb_p_level_region(s, first, end, mean - 1);
+        done = eplb_p_split_region(s, first, end);
+    }
+    eplb_p_close_region(s, first, end);
+    return done;
+}
+
+static void eplb_p_share_fairly(eplb_p_sharer *s)
+{
+    int32_t first = 0, depth = 1, cut;
+
+    s->region_end[0] = eplb_p_gather_members(s);
+    while (depth > 0) {
+        int32_t end = s->region_end[depth - 1];
+        if (eplb_p_is_level(s, first, end)) { /* as one without members is */
+            first = end;
+            depth--;
+            continue;
+        }
+        first += eplb_p_level_mean(s, first, end, &cut);
+        if (cut > 0) s->region_end[depth++] = first + cut;
+    }
+}
+
+/* All that is to be known of one layer, with tokens where they are a good start. */
+static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t how)
+{
+    eplb_p_find_homes(s, phy2log);
+    eplb_p_spread_experts(s, count);
+    eplb_p_link_gpus(s, phy2log);
+    eplb_p_fill(s, eplb_p_num_sweeps(how));
+}
+
+static int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
+{
+    int32_t most = 0, gpu;
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        if (s->load[gpu] > most) most = s->load[gpu];
+    return most;
+}
+
+/* proving [G] and tokens: a set of GPUs whose mean is that of the heaviest one, rounded up. Returns their number. */
+static int32_t eplb_p_prove(eplb_p_sharer *s, uint8_t *proving, int32_t *tokens)
+{
+    int32_t gpu, i;
+
+    eplb_p_share_least_max(s);
+    for (gpu = 0; gpu < s->num_gpus; gpu++) proving[gpu] = 0;
+    if (s->num_proving == 0 && s->full_home < 0) { /* the mean of all */
+        s->num_proving = s->num_gpus;
+        for (gpu = 0; gpu < s->num_gpus; gpu++) s->member[gpu] = gpu;
+    } else if (s->num_proving == 0) {
+        s->num_proving = 1;
+        s->member[0]   = s->full_home;
+    }
+    for (i = 0; i < s->num_proving; i++) proving[s->member[i]] = 1;
+    *tokens = eplb_p_region_sum(s, 0, s->num_proving);
+    return s->num_proving;
+}
+
+/* Slots of an expert on one GPU share what stands in each of them evenly. home and num_homes are not in use any
+   more, and count those slots. */
+static void eplb_p_part_doubles(eplb_p_sharer *s, const int32_t *held, int32_t *served)
+{
+    int32_t i;
+
+    for (i = 0; i < s->gpu_slots; i++)
+        if (held[i] != EPLB_P_EMPTY) s->num_homes[held[i]] = s->home[held[i]] = 0;
+    for (i = 0; i < s->gpu_slots; i++)
+        if (held[i] != EPLB_P_EMPTY) s->num_homes[held[i]]++;
+    for (i = 0; i < s->gpu_slots; i++)
+        if (held[i] != EPLB_P_EMPTY)
+            served[i] = eplb_p_even_share(served[i], s->num_homes[held[i]], s->home[held[i]]++);
+}
+
+static void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t *slot_count)
+{
+    int32_t num_slots = s->num_gpus * s->gpu_slots, slot, i;
+
+    for (slot = 0; slot < num_slots; slot++) {
+        if (s->slot_link[slot] != EPLB_P_NO_LINK)
+            slot_count[slot] = s->tokens[s->slot_link[slot]];
+        else
+            slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : count[phy2log[slot]];
+    }
+    for (i = 0; i < s->num_doubled; i++) {
+        size_t first = eplb_p_at(s->doubled_gpu[i], s->gpu_slots, 0);
+        eplb_p_part_doubles(s, phy2log + first, slot_count + first);
+    }
+}
+
+/* ---------------------------------------------------------------------------- shares: sources */
+
+typedef struct eplb_p_dealer { /* of one layer */
+    int32_t  num_experts, num_slots, num_gpus, node_gpus, gpu_slots;
+    int32_t *first_slot; /* [E] of each expert in expert_slot */
+    int32_t *num_copies; /* [E] slots of each expert; while checking, how many more tokens wait than are shared out */
+    int32_t *expert_slot; /* [R] slots by expert, then by index */
+    int32_t *room;       /* [R] tokens that a slot has yet to get */
+    int32_t *waiting;    /* [G] tokens of one expert that have yet to be sent */
+} eplb_p_dealer;
+
+static eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
+{
+    eplb_p_dealer d = EPLB_ZERO_INIT;
+    d.num_experts = p->num_experts;
+    d.num_slots   = p->num_replicas;
+    d.num_gpus    = p->num_gpus;
+    d.node_gpus   = p->num_gpus / (p->num_nodes ? p->num_nodes : 1);
+    d.gpu_slots   = p->num_replicas / p->num_gpus;
+    d.first_slot  = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    d.num_copies  = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    d.expert_slot = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    d.room        = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    d.waiting     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    return d;
+}
+
+/* One layer's shares are of its plan, and each expert's sum to what waits for it. */
+static eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
+                                              const int32_t *slot_count)
+{
+    int64_t waiting = 0, shared = 0;
+    int32_t *more = d->num_copies, *held = d->first_slot, e, gpu, slot;
+
+    for (e = 0; e < d->num_experts; e++) more[e] = held[e] = 0;
+    for (gpu = 0; gpu < d->num_gpus; gpu++) {
+        for (e = 0; e < d->num_experts; e++) {
+            int32_t tokens = source_count[eplb_p_at(gpu, d->num_experts, e)];
+            if (tokens < 0) return EPLB_ERR_NEGATIVE;
+            waiting += tokens;
+            if (waiting > INT32_MAX) return EPLB_ERR_OVERFLOW;
+            more[e] += tokens;
+        }
+    }
+    for (slot = 0; slot < d->num_slots; slot++) {
+        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, d->num_experts - 1)) return EPLB_ERR_PLAN;
+        if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
+        shared += slot_count[slot];
+        if (shared > waiting) return EPLB_ERR_SHARES; /* as when an empty slot has a share, and all experts theirs */
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
+        more[phy2log[slot]] -= slot_count[slot];
+        held[phy2log[slot]] = 1;
+    }
+    for (e = 0; e < d->num_experts; e++) {
+        if (more[e] > 0 && !held[e]) return EPLB_ERR_PLAN;
+        if (more[e] != 0) return EPLB_ERR_SHARES;
+    }
+    return EPLB_OK;
+}
+
+static void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
+{
+    int32_t e, slot, n = 0;
+
+    for (e = 0; e < d->num_experts; e++) d->num_copies[e] = 0;
+    for (slot = 0; slot < d->num_slots; slot++)
+        if (phy2log[slot] != EPLB_P_EMPTY) d->num_copies[phy2log[slot]]++;
+    for (e = 0; e < d->num_experts; e++) {
+        d->first_slot[e] = n;
+        n += d->num_copies[e];
+        d->num_copies[e] = 0;
+    }
+    for (slot = 0; slot < d->num_slots; slot++) {
+        e = phy2log[slot];
+        if (e != EPLB_P_EMPTY) d->expert_slot[d->first_slot[e] + d->num_copies[e]++] = slot;
+    }
+}
+
+/* What waits on these GPUs goes to these slots, both by index, until there is no more or no more room. */
+static void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, const int32_t *slot, int32_t num,
+                               int32_t *quota)
+{
+    int32_t i = 0;
+
+    while (i < num && gpu < end_gpu) {
+        int32_t room = d->room[slot[i]], waiting = d->waiting[gpu], sent = waiting < room ? waiting : room;
+        d->room[slot[i]] -= sent;
+        d->waiting[gpu] -= sent;
+        quota[eplb_p_at(gpu, d->num_slots, slot[i])] += sent;
+        if (sent == room) i++; /* both, when they are equal: neither has any more to give */
+        if (sent == waiting) gpu++;
+    }
+}
+
+/* One expert's tokens, as far as they stay among as many GPUs: a GPU alone, a node, or all. */
+static void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32_t *quota)
+{
+    const int32_t *slot = d->expert_slot + d->first_slot[e];
+    int32_t i, next;
+
+    for (i = 0; i < d->num_copies[e]; i = next) {
+        int32_t place = slot[i] / d->gpu_slots / width;
+        for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots / width == place; next++) {}
+        eplb_p_deal_tokens(d, place * width, (place + 1) * width, slot + i, next - i, quota);
+    }
+}
+
+static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
+                              const int32_t *slot_count, int32_t *quota)
+{
+    int32_t e, gpu, slot;
+
+    eplb_p_sort_slots(d, phy2log);
+    eplb_p_copy_ids(d->room, slot_count, d->num_slots);
+    for (gpu = 0; gpu < d->num_gpus; gpu++)
+        for (slot = 0; slot < d->num_slots; slot++) quota[eplb_p_at(gpu, d->num_slots, slot)] = 0;
+    for (e = 0; e < d->num_experts; e++) {
+        if (d->num_copies[e] == 0) continue;
+        for (gpu = 0; gpu < d->num_gpus; gpu++)
+            d->waiting[gpu] = source_count[eplb_p_at(gpu, d->num_experts, e)];
+        eplb_p_deal_within(d, e, 1, quota);
+        eplb_p_deal_within(d, e, d->node_gpus, quota);
+        eplb_p_deal_within(d, e, d->num_gpus, quota);
+    }
+}
+
 /* =================================================================================================
    E. THE INTERFACE
 
@@ -4635,41 +5795,36 @@ static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_option
     return c;
 }
 
-/* Planners for layers side by side, and a search; what stands in the same column takes the same memory, one
-   after the other:
+/* A planner, and a search; what stands in the same column takes the same memory, one after the other:
 
-     layer | groups | layer | groups | ..
-           | node   |       | node
-           | search                          where there is effort, and one layer at a time */
+     layer | groups
+           | node
+           | search   where there is effort */
 static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p,
                                   eplb_p_search *search)
 {
-    int32_t i;
-
-    for (i = 0; i < eplb_p_num_sides(shape); i++) {
-        p[i].layer        = eplb_p_carve_layer(a, shape);
-        p[i].shared       = eplb_p_open_overlay(a);
-        p[i].groups       = eplb_p_carve_groups(a, shape);
-        p[i].groups_bytes = eplb_p_end_phase(a, &p[i].shared);
-        p[i].node         = eplb_p_carve_node(a, shape);
-        p[i].node_bytes   = eplb_p_end_phase(a, &p[i].shared);
-        p[i].search_bytes = 0;
-        if (shape->options.effort > 0) {
-            *search           = eplb_p_carve_search(a, shape);
-            p[i].search_bytes = eplb_p_end_phase(a, &p[i].shared);
-        }
-        eplb_p_close_overlay(a, &p[i].shared);
+    p->layer        = eplb_p_carve_layer(a, shape);
+    p->shared       = eplb_p_open_overlay(a);
+    p->groups       = eplb_p_carve_groups(a, shape);
+    p->groups_bytes = eplb_p_end_phase(a, &p->shared);
+    p->node         = eplb_p_carve_node(a, shape);
+    p->node_bytes   = eplb_p_end_phase(a, &p->shared);
+    p->search_bytes = 0;
+    if (shape->options.effort > 0) {
+        *search         = eplb_p_carve_search(a, shape);
+        p->search_bytes = eplb_p_end_phase(a, &p->shared);
     }
+    eplb_p_close_overlay(a, &p->shared);
 }
 
 /* Scratch that suffices for planning and for evaluating alike. */
 static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_p_planner planner[EPLB_SIDES];
+    eplb_p_planner planner;
     eplb_p_search search;
 
-    eplb_p_carve_planning(&a, shape, planner, &search);
+    eplb_p_carve_planning(&a, shape, &planner, &search);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, shape);
     return a;
@@ -4732,24 +5887,19 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
                                            size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
 {
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
-    eplb_p_planner planner[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
-    int32_t sides, layer, last, i;
+    int32_t layer;
     eplb_result r;
 
     call.first_layer = first_layer;
     call.num_layers  = num_layers;
-    r = eplb_p_prepare(&call, planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search);
     if (r != EPLB_OK) return r;
-    sides = eplb_p_num_sides(&call.shape);
-    last  = first_layer + num_layers;
-    for (layer = first_layer; r == EPLB_OK && layer < last; layer += sides) {
-        if (sides > last - layer) sides = last - layer;
-        eplb_p_plan_layers(planner, sides, &search, weight, layer);
-        for (i = 0; i < sides && r == EPLB_OK; i++) {
-            r = eplb_p_check_width(&planner[i].layer, plan, NULL);
-            if (r == EPLB_OK) eplb_p_store_layer(&planner[i].layer, plan);
-        }
+    for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
+        eplb_p_plan_layer(&planner, &search, weight, layer);
+        r = eplb_p_check_width(&planner.layer, plan, NULL);
+        if (r == EPLB_OK) eplb_p_store_layer(&planner.layer, plan);
     }
     return r;
 }
@@ -4767,7 +5917,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
                                    size_t scratch_bytes, eplb_diagnosis *diagnosis)
 {
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
-    eplb_p_planner planner[EPLB_SIDES] = EPLB_ZERO_INIT;
+    eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
@@ -4782,11 +5932,11 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     diagnosis->bytes_needed = 0;
 
     call.why = diagnosis;
-    r = eplb_p_prepare(&call, planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search);
     if (r != EPLB_OK || !plan->log2phy) return r;
     for (layer = 0; r == EPLB_OK && layer < call.shape.num_layers; layer++) {
-        eplb_p_plan_layers(planner, 1, &search, weight, layer);
-        r = eplb_p_check_width(&planner->layer, plan, diagnosis);
+        eplb_p_plan_layer(&planner, &search, weight, layer);
+        r = eplb_p_check_width(&planner.layer, plan, diagnosis);
     }
     return r;
 }
@@ -4830,7 +5980,7 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
                                            size_t scratch_bytes)
 {
     eplb_p_arena a;
-    eplb_p_packer packer, *side = &packer;
+    eplb_p_packer packer;
     eplb_packing resolved = EPLB_ZERO_INIT;
     float *load;
     int32_t *rank_unwanted, row;
@@ -4859,7 +6009,8 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
         packer.row          = (uint32_t)row;
         packer.pack_index   = pack_index + at;
         packer.rank_in_pack = rank_in_pack ? rank_in_pack + at : rank_unwanted;
-        eplb_p_pack(&side, 1, seed, EPLB_P_DRAW_GPUS);
+        eplb_p_order_items(&packer);
+        eplb_p_pack(&packer, seed, EPLB_P_DRAW_GPUS);
     }
     return EPLB_OK;
 }
@@ -4884,7 +6035,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
                                             void *scratch, size_t scratch_bytes)
 {
     eplb_p_arena a;
-    eplb_p_replicas replicas, *side = &replicas;
+    eplb_p_replicas replicas;
     float *load;
     size_t needed;
     int32_t row, i;
@@ -4909,7 +6060,7 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
         size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
         sample = eplb_p_one_sample(weight + log);
         eplb_p_mean_load(&sample, num_log, load);
-        eplb_p_replicate(&side, 1, replication, fixup_steps, 0);
+        eplb_p_replicate(&replicas, replication, fixup_steps, 0);
         for (i = 0; i < num_phy; i++) {
             int32_t spare = i - num_log;
             phy2log[phy + (size_t)i] = spare < 0 ? i : replicas.expert[spare];
@@ -4983,6 +6134,136 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
         for (gpu = 0; gpu < s->num_gpus; gpu++)
             gpu_load[eplb_p_at(layer, s->num_gpus, gpu)] = eplb_p_reported(v.gpu_sum[gpu]);
     }
+    return EPLB_OK;
+}
+
+/* ------------------------------------------------------------------------------------- shares */
+
+static eplb_result eplb_p_check_share_problem(const eplb_problem *p)
+{
+    if (!p) return EPLB_ERR_NULL;
+    if (p->num_layers < 1 || p->num_experts < 1 || p->num_replicas < 1 || p->num_gpus < 1 || p->num_nodes < 0)
+        return EPLB_ERR_COUNT;
+    if (p->num_replicas < p->num_experts) return EPLB_ERR_TOO_FEW;
+    if (p->num_replicas % p->num_gpus != 0) return EPLB_ERR_DIVIDE;
+    if (p->num_nodes > 0 && p->num_gpus % p->num_nodes != 0) return EPLB_ERR_DIVIDE;
+    return eplb_p_array_fits(p->num_layers, p->num_gpus, p->num_replicas) ? EPLB_OK : EPLB_ERR_OVERFLOW;
+}
+
+EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_result r = eplb_p_check_share_problem(problem);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    if (r != EPLB_OK) return r;
+    eplb_p_carve_sharer(&a, problem);
+    eplb_p_rewind(&a, 0);
+    eplb_p_carve_dealer(&a, problem);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_check_share_scratch(const eplb_problem *problem, const void *scratch, size_t bytes)
+{
+    size_t needed = 0;
+    eplb_result r = eplb_share_scratch_size(problem, &needed);
+
+    if (r != EPLB_OK) return r;
+    if (!scratch) return EPLB_ERR_NULL;
+    return bytes < needed ? EPLB_ERR_SCRATCH_SIZE : EPLB_OK;
+}
+
+/* All layers are found right, and a sharer for them is laid out. */
+static eplb_result eplb_p_open_sharer(eplb_p_sharer *s, const eplb_problem *problem, const int32_t *phy2log,
+                                      const int32_t *count, void *scratch, size_t scratch_bytes)
+{
+    eplb_p_arena a;
+    int32_t layer;
+    eplb_result r = eplb_p_check_share_scratch(problem, scratch, scratch_bytes);
+
+    if (r != EPLB_OK) return r;
+    a  = eplb_p_arena_at(scratch);
+    *s = eplb_p_carve_sharer(&a, problem);
+    if (!s->num_homes) return EPLB_ERR_NULL; /* it is not, but analysers do not see that scratch was measured */
+    for (layer = 0; layer < problem->num_layers && r == EPLB_OK; layer++)
+        r = eplb_p_check_layer_counts(s, phy2log + eplb_p_at(layer, problem->num_replicas, 0),
+                                      count + eplb_p_at(layer, problem->num_experts, 0));
+    return r;
+}
+
+EPLB_API eplb_result eplb_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
+                                int32_t how, int32_t *slot_count, int32_t *most, void *scratch,
+                                size_t scratch_bytes)
+{
+    eplb_p_sharer s;
+    int32_t layer;
+    eplb_result r;
+
+    if (!problem || !phy2log || !count || !slot_count) return EPLB_ERR_NULL;
+    if (!eplb_p_is_one_of(how, EPLB_NUM_SHARES)) return EPLB_ERR_OPTION;
+    r = eplb_p_open_sharer(&s, problem, phy2log, count, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    for (layer = 0; layer < problem->num_layers; layer++) {
+        size_t slots = eplb_p_at(layer, problem->num_replicas, 0), experts = eplb_p_at(layer, problem->num_experts, 0);
+        eplb_p_link_layer(&s, phy2log + slots, count + experts, how);
+        if (how == EPLB_SHARE_FAIR)
+            eplb_p_share_fairly(&s);
+        else
+            eplb_p_share_least_max(&s);
+        eplb_p_store_shares(&s, phy2log + slots, count + experts, slot_count + slots);
+        if (most) most[layer] = eplb_p_most_tokens(&s);
+    }
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_share_proof(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
+                                      uint8_t *proving, int32_t *num_proving, int32_t *tokens, void *scratch,
+                                      size_t scratch_bytes)
+{
+    eplb_p_sharer s;
+    int32_t layer, num, sum;
+    eplb_result r;
+
+    if (!problem || !phy2log || !count || !proving) return EPLB_ERR_NULL;
+    r = eplb_p_open_sharer(&s, problem, phy2log, count, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    for (layer = 0; layer < problem->num_layers; layer++) {
+        eplb_p_link_layer(&s, phy2log + eplb_p_at(layer, problem->num_replicas, 0),
+                          count + eplb_p_at(layer, problem->num_experts, 0), EPLB_SHARE_LEAST_MAX);
+        num = eplb_p_prove(&s, proving + eplb_p_at(layer, problem->num_gpus, 0), &sum);
+        if (num_proving) num_proving[layer] = num;
+        if (tokens) tokens[layer] = sum;
+    }
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32_t *phy2log,
+                                        const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
+                                        void *scratch, size_t scratch_bytes)
+{
+    eplb_p_dealer d;
+    eplb_p_arena a;
+    size_t slots, sources, quotas;
+    int32_t layer;
+    eplb_result r;
+
+    if (!problem || !phy2log || !source_count || !slot_count || !quota) return EPLB_ERR_NULL;
+    r = eplb_p_check_share_scratch(problem, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    a       = eplb_p_arena_at(scratch);
+    d       = eplb_p_carve_dealer(&a, problem);
+    slots   = (size_t)problem->num_replicas;
+    sources = eplb_p_at(problem->num_gpus, problem->num_experts, 0);
+    quotas  = eplb_p_at(problem->num_gpus, problem->num_replicas, 0);
+    for (layer = 0; layer < problem->num_layers && r == EPLB_OK; layer++)
+        r = eplb_p_check_layer_sources(&d, phy2log + (size_t)layer * slots, source_count + (size_t)layer * sources,
+                                       slot_count + (size_t)layer * slots);
+    if (r != EPLB_OK) return r;
+    for (layer = 0; layer < problem->num_layers; layer++)
+        eplb_p_deal_layer(&d, phy2log + (size_t)layer * slots, source_count + (size_t)layer * sources,
+                          slot_count + (size_t)layer * slots, quota + (size_t)layer * quotas);
     return EPLB_OK;
 }
 
@@ -5143,11 +6424,13 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 }
 
 #undef EPLB_P_SSE2
-#undef EPLB_P_AVX2
 #undef EPLB_P_NEON
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
 #undef EPLB_P_NO_ITEM
+#undef EPLB_P_MOST_COUNTED
+#undef EPLB_P_SORTED_ROOM
+#undef EPLB_P_FEW_SPARE
 #undef EPLB_P_RECENT
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS
@@ -5178,6 +6461,9 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
 #undef EPLB_P_EMPTY
+#undef EPLB_P_NO_LINK
+#undef EPLB_P_UNSEEN
+#undef EPLB_P_OUTSIDE
 
 #ifdef __cplusplus
 }
@@ -5189,7 +6475,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
    0.2.0  (to come) Plan version 2: samples without load count for nothing, and where a GPU has more slots than
           its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
           is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
-          it is by a sample without load. Effort is bounded by the shape.
+          it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
+          eplb_share, eplb_share_proof, eplb_share_sources.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

@@ -1,6 +1,6 @@
-# run.sh BUILD PROGRAM.. - run the test programs, then the test scripts, one summary line each, and end
-# with "N passed, N failed" over all of them. RUN_ENV stands before each program (an emulator, say).
-# A test that ends without its summary line counts as a failure, so a crash cannot pass.
+# run.sh BUILD PROGRAM.. - run the test programs and the test scripts, JOBS at once, and print a summary line
+# for each and at the end "N passed, N failed" over all of them. RUN_ENV stands before each program (an emulator,
+# say). A test that ends without its summary line counts as a failure, so a crash cannot pass.
 build=$1
 shift
 passed=0
@@ -23,13 +23,23 @@ count() { # output, exit status, name
     fi
 }
 
-for program in "$@"; do
-    output=$($RUN_ENV "$program" 2>&1)
-    count "$output" $? "$(basename "$program")"
-done
-for script in tests/test_*.sh; do
-    output=$(sh "$script" "$build" 2>&1)
-    count "$output" $? "$(basename "$script" .sh)"
+if [ "$1" = --one ]; then # write what a program or a script prints, and how it ended, beside the build
+    name=$(basename "$2" .sh)
+    case $2 in
+    *.sh) sh "$2" "$build" ;;
+    *) $RUN_ENV "$2" ;;
+    esac >"$build/run/$name.output" 2>&1
+    echo $? >"$build/run/$name.status"
+    exit 0
+fi
+
+rm -rf "$build/run"
+mkdir -p "$build/run"
+set -- "$@" tests/test_*.sh
+printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-1}" sh tests/run.sh "$build" --one
+for test in "$@"; do
+    name=$(basename "$test" .sh)
+    count "$(cat "$build/run/$name.output")" "$(cat "$build/run/$name.status")" "$name"
 done
 
 echo "$passed passed, $failed failed"

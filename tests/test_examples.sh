@@ -11,9 +11,11 @@ check 'minimal uses no allocation' sh -c "! nm '$BUILD/minimal' | grep -E ' U (m
 check 'threads give the plan of one call' prints "$BUILD/threads" 'the plan is the same as from one call'
 check 'cplusplus reports each preset' prints "$BUILD/cplusplus" 'deepseek: largest GPU load 232, expert 0 has 5 replicas'
 check 'cplusplus turns an error into an exception' prints "$BUILD/cplusplus" '15 replicas on 8 GPUs: EPLB_ERR_DIVIDE'
+check 'route gives every slot its share' prints "$BUILD/route" 'every slot got its share'
+check 'route makes all GPUs even' prints "$BUILD/route" 'GPU 2: 600 tokens; with equal shares it would have 781'
 check 'embedded prints the plan of the two-layer example' prints "$BUILD/embedded" \
     'layer 0: | 5 6 | 5 7 | 8 4 | 3 4 | 10 9 | 10 2 | 0 1 | 11 1 | balancedness 0.827'
-for source in examples/minimal.c examples/threads.c examples/cplusplus.cpp; do
+for source in examples/minimal.c examples/threads.c examples/route.c examples/cplusplus.cpp; do
     check "$source is under 80 lines" test "$(wc -l <"$source")" -lt 80
 done
 
@@ -56,6 +58,8 @@ check 'the benchmark times the stages' bench_table 14 --stages
 check 'it has a row for each stage' has_column 9 'check loads' weigh 'groups to nodes' replicate 'share loads' \
     sort perturb pack refine select rank 'place slots' 'store plan'
 check 'the stages are set beside the whole' has_column 9 eplb_rebalance_layers
+check 'the benchmark times exact shares' bench_table 15 --shares
+check 'both ways, and the baseline' has_column 9 least_max fair baseline
 check 'the benchmark fits how time grows' bench_table 13 --fits
 check 'it does so along four sizes' has_column 1 E R/E G L
 check 'the benchmark sets the header beside itself' same_plans

@@ -116,6 +116,41 @@ static void check_packing(uint64_t seed)
     free(weight);
 }
 
+/* Loads under which rounds of LPT are whole, short, of one item, or end in a tie. */
+enum {
+    ROUND_STEEP, ROUND_ONE_HUGE, ROUND_POWERS, ROUND_EQUAL, ROUND_TWO_LEVELS, ROUND_FADING, ROUND_DENORMAL,
+    ROUND_NUM_KINDS
+};
+
+static float round_load(uint64_t *state, int kind, int32_t i, int32_t n)
+{
+    switch (kind) {
+    case ROUND_STEEP: return random_power(12.0f * (random_unit(state) + random_unit(state)) - 12.0f);
+    case ROUND_ONE_HUGE: return i == n / 2 ? 1000000.0f : random_lognormal(state);
+    case ROUND_POWERS: return random_power((float)(i % 60) - 30.0f);
+    case ROUND_EQUAL: return 3.0f;
+    case ROUND_TWO_LEVELS: return i % 5 == 0 ? 7.0f : 1.0f;
+    case ROUND_FADING: return i % 3 ? random_lognormal(state) : -0.0f;
+    default: return (float)test_range(state, 0, 50) * 1.401298464e-45f; /* -> 1, or 0 */
+    }
+}
+
+/* LPT by itself, with as many packs as are ranked in each way: few, in vectors and not, many, too many. */
+static void check_rounds(uint64_t seed)
+{
+    static const int32_t packs[] = {1, 2, 4, 7, 8, 12, 32, 60, 64, 68, 128, 512};
+    uint64_t     state = ~seed;
+    int32_t      m = packs[seed % 12], n = m * test_range(&state, 2, m > 100 ? 5 : 9);
+    float       *weight = (float *)test_alloc((size_t)n * sizeof *weight);
+    eplb_packing how = EPLB_ZERO_INIT; /* LPT, and nothing else */
+    for (int kind = 0; kind < ROUND_NUM_KINDS; kind++) {
+        for (int32_t i = 0; i < n; i++)
+            weight[i] = round_load(&state, kind, i, n);
+        check_packing_of(seed, weight, 1, n, m, &how);
+    }
+    free(weight);
+}
+
 /* Many packs, and enough swaps that what was found out about pairs of them is used again and again. */
 static void check_many_packs(uint64_t seed)
 {
@@ -222,6 +257,8 @@ int main(int argc, char **argv)
         if ((first + i) % 4 == 0)
             check_order(first + i, 1 + (int32_t)(i % 700));
         check_packing(first + i);
+        if ((first + i) % 40 == 0)
+            check_rounds((first + i) / 40);
         if ((first + i) % 400 == 0) /* the oracle is slow with these */
             check_many_packs((first + i) / 400);
         check_replication(first + i);

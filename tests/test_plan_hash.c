@@ -1,11 +1,13 @@
-/* test_plan_hash.c - one hash over the plans of every preset on random problems. It must be the same
-   from every compiler, on every processor and at every optimisation level. */
+/* test_plan_hash.c - one hash over the plans of every preset on random problems, and one over exact shares. They
+   must be the same from every compiler, on every processor and at every optimisation level. */
 #define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"
 #include "random_problem.h"
+#include "share_cases.h"
 #include "plan_hash.h"
+#include "share_hash.h"
 
 int main(void)
 {
@@ -13,6 +15,9 @@ int main(void)
     printf("  plan hash %016llx (%016llx), plan version %d\n", (unsigned long long)hash,
            (unsigned long long)few, EPLB_PLAN_VERSION);
     CHECK(hash == HASH_EXPECTED && few == HASH_EXPECTED_FEW, "see plan_hash.h");
+    uint64_t shares = hash_shares(HASH_SHARES), few_shares = hash_shares(HASH_SHARES_FEW);
+    printf("  share hash %016llx (%016llx)\n", (unsigned long long)shares, (unsigned long long)few_shares);
+    CHECK(shares == HASH_SHARES_EXPECTED && few_shares == HASH_SHARES_EXPECTED_FEW, "see share_hash.h");
     CHECK(EPLB_PLAN_VERSION == HASH_PLAN_VERSION, "a new plan version needs new hashes");
     return test_report("test_plan_hash");
 }

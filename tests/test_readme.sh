@@ -34,10 +34,22 @@ check 'it prints what the README says' diff "$TMP/expected" "$TMP/printed"
 check 'the lines about windows compile' $CC -std=c99 -Wall -Wextra -Werror -c -o "$TMP/window.o" "$TMP/window.c"
 
 {
+    echo '#define EPLB_IMPLEMENTATION'
+    echo '#include "eplb.h"'
+    echo 'void share(eplb_problem problem, const int32_t *phy2log, const int32_t *count, const int32_t *source_count,'
+    echo '           int32_t *slot_count, int32_t *quota, void *scratch) {'
+    echo 'size_t bytes;'
+    block c 3
+    echo '}'
+} >"$TMP/shares.c"
+check 'the lines about exact shares compile' \
+    $CC -std=c99 -Wall -Wextra -Werror -c -o "$TMP/shares.o" "$TMP/shares.c"
+
+{
     echo '#include "eplb_cuda.h"'
     echo 'void plan(eplb_problem problem, const float *d_weight, eplb_plan plan, cudaStream_t stream) {'
     echo 'eplb_options options; void *scratch; size_t bytes;'
-    block c 3
+    block c 4
     echo '}'
 } >"$TMP/gpu.c"
 check 'the lines about the GPU compile' \

@@ -2,7 +2,6 @@
    prints where the experts go. board.h has the one function that it calls; host.c, linux_x86_64.c and
    cortex_m.c are boards. */
 #define EPLB_SCRATCH_ALIGN 8 /* there are no cache lines to keep apart: blocks need not be rounded to 64 */
-#define EPLB_SIDES         1 /* and there is one thing done at a time */
 #define EPLB_IMPLEMENTATION
 #include "eplb.h"
 

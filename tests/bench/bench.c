@@ -5,6 +5,7 @@
      bench --effort FILE.svg                     effort
      bench --stages                              where the time of a layer goes: stages.c
      bench --fits                                how the time of a layer grows: fits.c
+     bench --shares                              exact shares of a step's tokens: shares.c
      bench --against HEADER [--samples T] [--sd X,..]
                                                  eplb.h beside another copy of it, such as
                                                  git show REVISION:eplb.h writes: against.c
@@ -530,7 +531,7 @@ static void draw_chart(FILE *svg, const bench_curve *curves, int num_curves)
 static void usage(void)
 {
     fprintf(stderr, "usage: bench [--samples T | --torch] [--sd X,..] | --effort FILE.svg | --stages | --fits\n"
-                    "             | --against HEADER [--samples T] [--sd X,..]\n"
+                    "             | --shares | --against HEADER [--samples T] [--sd X,..]\n"
                     "             [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS]\n"
                     "shapes:");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -558,6 +559,8 @@ static int read_switch(bench_settings *set, const char *option)
         set->mode = BENCH_STAGES;
     } else if (strcmp(option, "--fits") == 0) {
         set->mode = BENCH_FITS;
+    } else if (strcmp(option, "--shares") == 0) {
+        set->mode = BENCH_SHARES;
     } else if (strcmp(option, "--torch") == 0) {
         set->torch = 1;
     } else {
@@ -591,6 +594,8 @@ static const char *csv_head(int mode)
         return fits_csv_head;
     if (mode == BENCH_AGAINST)
         return against_csv_head;
+    if (mode == BENCH_SHARES)
+        return shares_csv_head;
     return "shape,layers,experts,replicas,groups,nodes,gpus,samples,sd,planner,repetitions,"
            "us_per_layer,us_per_layer_q1,us_per_layer_q3,balancedness,gap,time_vs_baseline\n";
 }
@@ -673,6 +678,8 @@ static void bench_shapes(const bench_settings *set)
             bench_against(sides, &shapes[i], set->sd[k], set);
         if (set->mode == BENCH_STAGES)
             bench_stages(&shapes[i], set);
+        if (set->mode == BENCH_SHARES)
+            bench_shares(&shapes[i], set);
         for (int k = 0; set->mode == BENCH_EFFORTS && k < NUM_CHARTED_SDS && num_curves < MAX_CURVES; k++)
             curves[num_curves++] = bench_efforts(&shapes[i], charted_sds[k], set);
     }

@@ -1,7 +1,7 @@
 /* stages.c - where the time of a layer goes.
 
-   The planning of eplb_rebalance_layers is written out below so that stages can be left out: two layers
-   side by side, in the same scratch and with the same functions. A stage takes what planning with it takes,
+   The planning of eplb_rebalance_layers is written out below so that stages can be left out: in the same
+   scratch and with the same functions. A stage takes what planning with it takes,
    less what planning without it takes; the table of stages says what else is done in both. So a stage
    meets the loads and the caches that it meets in earnest, and the processor overlaps it with its
    neighbours as it does there. The sum of the stages is printed beside the time of eplb_rebalance_layers;
@@ -19,8 +19,8 @@
 #include <string.h>
 
 enum { /* in the order of the work */
-    STAGE_CHECK, STAGE_WEIGH, STAGE_GROUPS, STAGE_REPLICATE, STAGE_SHARE, STAGE_SORT, STAGE_PERTURB,
-    STAGE_PACK, STAGE_REFINE, STAGE_SELECT, STAGE_RANK, STAGE_PLACE, STAGE_STORE, NUM_STAGES
+    STAGE_CHECK, STAGE_WEIGH, STAGE_GROUPS, STAGE_SORT, STAGE_REPLICATE, STAGE_SHARE, STAGE_ORDER,
+    STAGE_PERTURB, STAGE_PACK, STAGE_REFINE, STAGE_SELECT, STAGE_RANK, STAGE_PLACE, STAGE_STORE, NUM_STAGES
 };
 
 #define ONLY(stage)  (1u << (stage))
@@ -36,10 +36,11 @@ static const struct {
     {"check loads", 0},                            /* and arguments */
     {"weigh", UP_TO(STAGE_CHECK)},                 /* the mean over samples, scaled where need be */
     {"groups to nodes", UP_TO(STAGE_WEIGH)},       /* under the global policy only the order of experts */
-    {"replicate", UP_TO(STAGE_GROUPS)},
+    {"sort", UP_TO(STAGE_GROUPS)},                 /* the experts, where there are few spare slots */
+    {"replicate", UP_TO(STAGE_SORT)},
     {"share loads", UP_TO(STAGE_REPLICATE)},       /* experts and replicas to slots with loads */
-    {"sort", UP_TO(STAGE_SHARE)},
-    {"perturb", UP_TO(STAGE_SORT)},                /* the orders of later candidates: noise and sort */
+    {"order slots", UP_TO(STAGE_SHARE)},           /* from that of the experts, or sorted */
+    {"perturb", UP_TO(STAGE_ORDER)},               /* the orders of later candidates: noise and sort */
     {"pack", UP_TO(STAGE_PERTURB)},                /* LPT */
     {"refine", UP_TO(STAGE_PACK)},
     {"select", UP_TO(STAGE_PACK)},
@@ -55,7 +56,7 @@ enum { NUM_STAGED = sizeof staged_presets / sizeof *staged_presets };
 /* From one thing timed to the next, among the stages and the whole: far enough that the whole, which comes
    after the stages, does not find the plan in the cache that its last stage had to fetch. A prime that does
    not divide their number, so that all come in turn. */
-enum { STRIDE = 5 };
+enum { STRIDE = 7 };
 typedef char stride_reaches_all[(NUM_STAGES + 1) % STRIDE != 0 ? 1 : -1];
 
 const char stages_csv_head[] = "shape,layers,experts,replicas,groups,nodes,gpus,preset,stage,repetitions,"
@@ -80,75 +81,63 @@ typedef struct stages_run {
 static int does(unsigned todo, int stage) { return (todo & ONLY(stage)) != 0; }
 
 /* eplb_p_pack, for packs of several items. */
-static void pack_slots(unsigned todo, eplb_p_packer **side, int32_t sides, uint64_t seed)
+static void pack_slots(unsigned todo, eplb_p_packer *p, uint64_t seed)
 {
-    eplb_p_packer *going[EPLB_SIDES];
-    int32_t candidates = does(todo, STAGE_PERTURB) ? side[0]->how->num_candidates : 1, num_going = sides;
+    int32_t candidates = does(todo, STAGE_PERTURB) ? p->how->num_candidates : 1;
 
-    for (int32_t i = 0; i < sides; i++) {
-        going[i] = side[i];
-        if (candidates <= 1)
-            side[i]->pack_of = side[i]->pack_index;
-        eplb_p_order_items(side[i]);
-    }
-    for (int32_t c = 0; num_going > 0 && (c == 0 || c < candidates); c++) {
-        for (int32_t i = 0; i < num_going && c > 0; i++)
-            eplb_p_perturb_order(going[i], seed, EPLB_P_DRAW_GPUS, c);
+    if (candidates <= 1)
+        p->pack_of = p->pack_index;
+    p->order = p->true_order;
+    for (int32_t c = 0; c == 0 || c < candidates; c++) {
+        if (c > 0)
+            eplb_p_perturb_order(p, seed, EPLB_P_DRAW_GPUS, c);
         if (does(todo, STAGE_PACK))
-            eplb_p_pack_initially(going, num_going);
-        for (int32_t i = num_going; i-- > 0;) {
-            if (does(todo, STAGE_REFINE))
-                eplb_p_refine(going[i]);
-            if (does(todo, STAGE_SELECT) && candidates > 1 && eplb_p_select(going[i], c))
-                going[i] = going[--num_going];
-        }
+            eplb_p_pack_initially(p);
+        if (does(todo, STAGE_REFINE))
+            eplb_p_refine(p);
+        if (does(todo, STAGE_SELECT) && candidates > 1 && eplb_p_select(p, c))
+            break;
     }
-    for (int32_t i = 0; i < sides && does(todo, STAGE_RANK) && !eplb_p_is_plain_lpt(side[0]->how); i++)
-        eplb_p_rank_items(side[i]);
+    if (does(todo, STAGE_RANK) && !eplb_p_is_plain_lpt(p->how))
+        eplb_p_rank_items(p);
 }
 
 /* eplb_p_place_experts. */
-static void place_experts(unsigned todo, eplb_p_planner *p, int32_t sides, int32_t k)
+static void place_experts(unsigned todo, eplb_p_planner *p, int32_t k)
 {
-    eplb_p_replicas    *replicas[EPLB_SIDES] = {0};
-    eplb_p_packer      *packer[EPLB_SIDES] = {0};
     const eplb_p_shape *shape = p->layer.shape;
     const eplb_options *o = &shape->options;
+    eplb_p_node        *node = &p->node;
 
-    for (int32_t i = 0; i < sides; i++) {
-        eplb_p_enter_phase(&p[i].shared, p[i].node_bytes);
-        replicas[i]       = &p[i].node.replicas;
-        packer[i]         = &p[i].node.packer;
-        packer[i]->row    = (uint32_t)p[i].layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
-        replicas[i]->load = p[i].layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
-    }
-    eplb_p_replicate(replicas, sides, o->replication, o->fixup_steps, shape->start_cap);
-    for (int32_t i = 0; i < sides && does(todo, STAGE_SHARE); i++)
-        eplb_p_share_load(&p[i].node, &p[i].layer, k);
-    if (does(todo, STAGE_SORT) && shape->gpu_slots > 1)
-        pack_slots(todo, packer, sides, o->seed);
+    eplb_p_enter_phase(&p->shared, p->node_bytes);
+    node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
+    node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
+    eplb_p_order_node(node);
+    if (does(todo, STAGE_REPLICATE))
+        eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
+    if (does(todo, STAGE_SHARE))
+        eplb_p_share_load(node, &p->layer, k);
+    if (does(todo, STAGE_ORDER))
+        eplb_p_order_slots(node);
     if (does(todo, STAGE_PACK) && shape->gpu_slots == 1)
-        eplb_p_pack(packer, sides, o->seed, EPLB_P_DRAW_GPUS);
-    for (int32_t i = 0; i < sides && does(todo, STAGE_PLACE); i++)
-        eplb_p_place_slots(&p[i].node, &p[i].layer, k);
+        eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
+    else if (does(todo, STAGE_PACK))
+        pack_slots(todo, &node->packer, o->seed);
+    if (does(todo, STAGE_PLACE))
+        eplb_p_place_slots(node, &p->layer, k);
 }
 
-/* eplb_p_plan_layers without effort, and what eplb_rebalance_layers does with its plans. */
-static void plan_side_by_side(unsigned todo, const bench_case *c, eplb_p_planner *p, int32_t sides,
-                              int32_t first)
+/* eplb_p_plan_layer without effort, and what eplb_rebalance_layers does with its plan. */
+static void plan_layer(unsigned todo, const bench_case *c, eplb_p_planner *p, int32_t layer)
 {
-    for (int32_t i = 0; i < sides; i++)
-        eplb_p_weigh_layer(&p[i].layer, c->weight, first + i);
+    eplb_p_weigh_layer(&p->layer, c->weight, layer);
     if (does(todo, STAGE_GROUPS))
-        eplb_p_place_groups(p, sides);
-    for (int32_t k = 0; k < p->layer.shape->num_nodes && does(todo, STAGE_REPLICATE); k++)
-        place_experts(todo, p, sides, k);
-    for (int32_t i = 0; i < sides; i++)
-        eplb_p_leave_phases(&p[i].shared);
-    for (int32_t i = 0; i < sides && does(todo, STAGE_STORE); i++) {
-        if (eplb_p_check_width(&p[i].layer, &c->plan, NULL) == EPLB_OK)
-            eplb_p_store_layer(&p[i].layer, &c->plan);
-    }
+        eplb_p_place_groups(p);
+    for (int32_t k = 0; k < p->layer.shape->num_nodes && does(todo, STAGE_SORT); k++)
+        place_experts(todo, p, k);
+    eplb_p_leave_phases(&p->shared);
+    if (does(todo, STAGE_STORE) && eplb_p_check_width(&p->layer, &c->plan, NULL) == EPLB_OK)
+        eplb_p_store_layer(&p->layer, &c->plan);
 }
 
 /* eplb_rebalance_layers for all layers. */
@@ -156,21 +145,17 @@ static void plan_stages(unsigned todo, const bench_case *c, const staged_preset 
 {
     eplb_p_call    call = eplb_p_call_of(&c->problem, &preset->options, c->weight, &c->plan, c->scratch,
                                          c->scratch_bytes);
-    eplb_p_planner planner[EPLB_SIDES];
+    eplb_p_planner planner;
     eplb_p_search  search;
-    int32_t        num_layers = c->shape.num_layers, sides;
     eplb_result    r;
 
     if (!does(todo, STAGE_CHECK))
         return;
-    r = eplb_p_prepare(&call, planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search);
     if (r != EPLB_OK)
         fail(preset->name, eplb_result_name(r));
-    sides = eplb_p_num_sides(&call.shape);
-    for (int32_t first = 0; first < num_layers && does(todo, STAGE_WEIGH); first += sides) {
-        sides = sides < num_layers - first ? sides : num_layers - first;
-        plan_side_by_side(todo, c, planner, sides, first);
-    }
+    for (int32_t layer = 0; layer < c->shape.num_layers && does(todo, STAGE_WEIGH); layer++)
+        plan_layer(todo, c, &planner, layer);
 }
 
 /* Whether there is such a stage at all. */

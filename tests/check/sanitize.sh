@@ -2,19 +2,28 @@
 
 ADDRESS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
 
-# All of make test and of oracle.sh with gcc, and with clang, which sees other things, the programs that reach
-# all of eplb.h.
+# With gcc every program of make test, its scripts too, and the emulated kernels; with clang, which sees other
+# things, the programs that reach all of eplb.h.
 sanitize_gcc() {
-    make -s "BUILD=$WORK" CC=gcc CXX=g++ "CFLAGS=$ADDRESS" "CXXFLAGS=$ADDRESS" test
+    SOME_PROBLEMS=500
+    run_some_tests '' gcc -std=c99 $ADDRESS
+    run_some_tests '' gcc -std=c99 $ADDRESS -DEPLB_NO_SIMD
 }
-gate sanitize-gcc          'gcc g++' sanitize_gcc
-gate sanitize-oracle       gcc       oracle test "$ADDRESS"
-gate sanitize-oracle-plain gcc       oracle plain "$ADDRESS"
-gate sanitize-oracle-fixed gcc       oracle fixed "$ADDRESS"
-gate sanitize-oracle-cuda  'gcc g++' oracle_cuda "$ADDRESS"
+gate sanitize-gcc gcc sanitize_gcc
+
+sanitize_programs() {
+    make -s "BUILD=$WORK" CC=gcc CXX=g++ "CFLAGS=$ADDRESS" "CXXFLAGS=$ADDRESS" test-programs
+}
+gate sanitize-programs 'gcc g++' sanitize_programs
+
+sanitize_cuda() {
+    CUDA_PROBLEMS=300
+    oracle_cuda "$ADDRESS"
+}
+gate sanitize-cuda 'gcc g++' sanitize_cuda
 
 sanitize_clang() {
-    SOME_PROBLEMS=1000
+    SOME_PROBLEMS=500
     run_some_tests '' clang -std=c99 $ADDRESS -fsanitize=float-divide-by-zero,local-bounds,nullability
 }
 gate sanitize-clang clang sanitize_clang

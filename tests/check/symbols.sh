@@ -11,11 +11,9 @@ compile() { # name, then options; stands for a build without a libc
 none() { # object, pattern of symbol lines that must not be there
     ! nm "$TMP/$1.o" | grep -E "$2"
 }
-needs_only() { # pattern, then options; only functions of the memory family and these may be undefined
-    allowed=$1
-    shift
-    compile hosted -O2 -fhosted "$@" &&
-        ! nm -u "$TMP/hosted.o" | grep -Ev " U (memcpy|memmove|memset|memcmp|_GLOBAL_OFFSET_TABLE_|$allowed)\$"
+hosted_needs_no_more() {
+    compile hosted -O2 -fhosted &&
+        ! nm -u "$TMP/hosted.o" | grep -Ev " U (memcpy|memmove|memset|memcmp|_GLOBAL_OFFSET_TABLE_)\$"
 }
 
 defines_and_needs() {
@@ -27,8 +25,7 @@ defines_and_needs() {
         check "$level: only eplb_ names are public" sh -c "! nm -g --defined-only '$TMP/o$level.o' | grep -v ' eplb_[a-z]'"
         check "$level: no private name is public" none "o$level" ' [A-Z] eplb_p_'
     done
-    check 'a hosted build may ask about the processor, and for nothing else' needs_only __cpu_model
-    check 'not even that with EPLB_NO_DISPATCH' needs_only none -DEPLB_NO_DISPATCH
+    check 'a hosted build needs no more' hosted_needs_no_more
     check 'compiles as a static copy' compile static -O2 -DEPLB_STATIC -Wall -Wextra -Werror
     check 'a static copy has no public name' sh -c "! nm -g --defined-only '$TMP/static.o' | grep ."
     check 'without EPLB_IMPLEMENTATION there is no code' sh -c "
@@ -76,11 +73,6 @@ END
     check 'EPLB_SCRATCH_ALIGN rounds blocks of scratch' \
         test "$(says "$TMP/bound.c" -DEPLB_SCRATCH_ALIGN=8)" -lt "$(says "$TMP/bound.c" -DEPLB_SCRATCH_ALIGN=64)"
     check 'to 64 unless set' test "$(says "$TMP/bound.c" '')" = "$(says "$TMP/bound.c" -DEPLB_SCRATCH_ALIGN=64)"
-    check 'EPLB_SIDES 1 takes less scratch' \
-        test "$(says "$TMP/bound.c" -DEPLB_SIDES=1)" -lt "$(says "$TMP/bound.c" -DEPLB_SIDES=2)"
-    check 'than 2, which it is unless set' test "$(says "$TMP/bound.c" '')" = "$(says "$TMP/bound.c" -DEPLB_SIDES=2)"
-    check 'EPLB_SIDES must be 1 or 2' \
-        sh -c "! $CC -std=c99 -I. -DEPLB_SIDES=3 -x c -c -o '$TMP/sides.o' eplb.h"
     printf '#include "eplb.h"\nint main(void) { return eplb_result_name(0)[0] != 69; }\n' >"$TMP/caller.c"
     check 'EPLB_IMPLEMENTATION makes a program whole' says "$TMP/caller.c" -DEPLB_IMPLEMENTATION
     check 'misspelt it does not' sh -c "! $CC -std=c99 -I. -DEPLB_IMPLEMENTION -o '$TMP/caller' '$TMP/caller.c'"

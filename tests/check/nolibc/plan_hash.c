@@ -5,15 +5,19 @@
 #include "tests/support/test.h"
 #include "tests/support/planning.h"
 #include "tests/support/random_problem.h"
+#include "tests/support/share_cases.h"
 #include "tests/support/plan_hash.h"
+#include "tests/support/share_hash.h"
 
 int plan_hash_differs(void);
 int plan_hash_differs(void)
 {
 #ifdef FEW
     CHECK(hash_random_problems(HASH_PROBLEMS_FEW) == HASH_EXPECTED_FEW, "few");
+    CHECK(hash_shares(HASH_SHARES_FEW) == HASH_SHARES_EXPECTED_FEW, "few shares");
 #else
     CHECK(hash_random_problems(HASH_PROBLEMS) == HASH_EXPECTED, "all");
+    CHECK(hash_shares(HASH_SHARES) == HASH_SHARES_EXPECTED, "all shares");
 #endif
     return test_failed != 0 || test_passed == 0;
 }
