@@ -3656,6 +3656,23 @@ static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
     s->gpu_total[gpu] = eplb_p_total(load, s->num_samples);
 }
 
+/* The same of a GPU on which u has given way to v in one slot, and nothing else has changed. */
+static void eplb_p_give_way(eplb_p_search *s, int32_t gpu, int32_t u, int32_t v)
+{
+    const int32_t *less = eplb_p_share_of(s, u), *more = eplb_p_share_of(s, v);
+    uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
+    int32_t *load = eplb_p_load_of(s, gpu), n = s->num_samples, t;
+
+    if (eplb_p_holds_twice(s, gpu, u) || eplb_p_holds(s, gpu, v)) {
+        eplb_p_weigh_gpu(s, gpu);
+        return;
+    }
+    holds[(uint32_t)u / 32] &= ~eplb_p_pair_bit(u);
+    holds[(uint32_t)v / 32] |= eplb_p_pair_bit(v);
+    for (t = 0; t < n; t++) load[t] += more[t] - less[t];
+    s->gpu_total[gpu] = eplb_p_total(load, n);
+}
+
 /* All of the plan's part anew, and the totals by which squares are lowered. */
 static void eplb_p_measure_node(eplb_p_search *s)
 {
@@ -3744,11 +3761,11 @@ static void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
 /* The experts of two slots change places. */
 static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
 {
-    int32_t e = s->slot[i];
-    s->slot[i] = s->slot[j];
-    s->slot[j] = e;
-    eplb_p_weigh_gpu(s, eplb_p_gpu_of(s, i));
-    eplb_p_weigh_gpu(s, eplb_p_gpu_of(s, j));
+    int32_t u = s->slot[i], v = s->slot[j];
+    s->slot[i] = v;
+    s->slot[j] = u;
+    eplb_p_give_way(s, eplb_p_gpu_of(s, i), u, v);
+    eplb_p_give_way(s, eplb_p_gpu_of(s, j), v, u);
     if (s->lined_up) eplb_p_swap_places(s, i, j);
 }
 
@@ -4551,21 +4568,27 @@ static int64_t eplb_p_enough(const eplb_p_layer *l, int32_t node)
     return squares >> (l->num_counting == 1 ? 30 : 14);
 }
 
+/* The search's view of a node of the layer. */
+static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, int32_t node)
+{
+    s->num_samples  = l->num_counting;
+    s->grains       = l->grains;
+    s->count        = l->logcnt;
+    s->max_replicas = l->shape->options.max_replicas;
+    s->expert       = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+    s->slot         = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
+    s->enough       = eplb_p_enough(l, node);
+}
+
 static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 {
     int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l) : 0;
     int32_t node;
 
-    s->num_samples      = l->num_counting;
-    s->grains           = l->grains;
-    s->count            = l->logcnt;
-    s->max_replicas     = l->shape->options.max_replicas;
-    s->close            = target + target / EPLB_P_CLOSE;
+    s->close = target + target / EPLB_P_CLOSE;
     for (node = 0; node < l->shape->num_nodes; node++) {
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
-        s->expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
-        s->slot   = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
-        s->enough = eplb_p_enough(l, node);
+        eplb_p_open_node(s, l, node);
         eplb_p_improve_node(s, l->shape, row);
     }
 }
