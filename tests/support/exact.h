@@ -11,8 +11,9 @@ enum {
 };
 
 enum { /* what a plan may do */
-    EXACT_APART,     /* an expert is twice on a GPU only where all GPUs of its node hold it */
-    EXACT_DUPLICATES /* anything; an empty slot would be no better, so this is the least of any plan */
+    EXACT_APART,      /* fill all slots; an expert is twice on a GPU only where all GPUs of its node hold it */
+    EXACT_DUPLICATES, /* fill all slots, as it likes */
+    EXACT_EMPTY       /* anything: slots may hold nothing too */
 };
 
 typedef struct exact_problem {
@@ -36,10 +37,10 @@ typedef struct exact_node {
     int64_t best;
 } exact_node;
 
-/* Where a replica that is the last of its expert would break the rule. */
+/* Whether the replicas of the expert that has just been placed break the rule. */
 static inline int exact_breaks_rule(const exact_node *s, int count)
 {
-    if (s->rule == EXACT_DUPLICATES)
+    if (s->rule != EXACT_APART)
         return 0;
     for (int g = 0; g < s->gpus; g++)
         if (count <= s->gpus ? s->held[g] > 1 : s->held[g] == 0)
@@ -95,9 +96,8 @@ static inline void exact_place(exact_node *s, int e, int replica, int first)
 static inline void exact_count(exact_node *s, int e)
 {
     int spare = s->spare, most = s->cap - 1 < spare ? s->cap - 1 : spare;
-    if (e + 1 == s->experts) {
-        s->count[e] = 1 + spare;
-        if (spare <= most && s->load[e] / s->count[e] < s->best)
+    if (e == s->experts) {
+        if (spare == 0 || s->rule == EXACT_EMPTY)
             exact_place(s, 0, 0, 0);
         return;
     }
