@@ -524,8 +524,8 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
    scratch bytes from eplb_scratch_size for the same problem and options; any address
    returns EPLB_OK, or an error with nothing written: those of eplb_rebalance but _WIDTH, and
            EPLB_ERR_PLAN
-   cost    O(T (E + R) + R log E) for a layer; under the hierarchical policy the bound tries at most
-           some 500 splits of groups over nodes, at O(R log E) each
+   cost    O(T (E + R) + R log R) for a layer; under the hierarchical policy the bound tries at most
+           some 500 splits of groups over nodes, at O(R log R) each
    threads reentrant */
 EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
                                    const float *weight, const eplb_plan *plan,
@@ -2281,6 +2281,32 @@ static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
     if (replication != EPLB_REPLICATE_HYBRID) return;
     eplb_p_give_slots(r, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
     for (step = 0; step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
+}
+
+/* The least that the heaviest GPU can carry when replicas of these loads fill all slots, which are taken up.
+   Proof: of the k G + q heaviest, some q GPUs hold (k + 1) q: those that hold most. Did they hold fewer, one of
+   them would hold no more than k, and nor would any GPU besides, which makes k G + q - 1 at most. So those q
+   carry at least the (k + 1) q lightest of the ones looked at and, as they have q S slots, so many more of the
+   lightest of all; and one of them carries the mean of that, or more. */
+static uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_slots, int32_t num_gpus)
+{
+    int32_t room = num_slots / num_gpus, i, k, q;
+    uint64_t least = 0;
+
+    eplb_p_sort(load, spare, num_slots);
+    spare[0] = 0; /* of the i lightest, but for the sum of all */
+    for (i = 1; i < num_slots; i++) spare[i] = spare[i - 1] + load[i - 1];
+    load[0] = spare[num_slots - 1] + load[num_slots - 1];
+    for (q = 1; q <= num_gpus; q++) {
+        uint64_t most = 0;
+        for (k = 0; k < room; k++) {
+            int32_t above = k * (num_gpus - q), others = q * (room - k - 1);
+            uint64_t heavy = (above ? spare[num_slots - above] : load[0]) - spare[num_slots - k * num_gpus - q];
+            if (heavy + spare[others] > most) most = heavy + spare[others];
+        }
+        if (most / (uint64_t)q > least) least = most / (uint64_t)q;
+    }
+    return least;
 }
 
 /* --------------------------------------------------------------------------------------- pack
@@ -5038,11 +5064,34 @@ static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
 /* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
 #define EPLB_P_CLOSE 4096
 
-/* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean,
-   or the heaviest replica in D'Hondt's counts, which the plan to be improved has. */
-static int64_t eplb_p_layer_target(const eplb_p_layer *l)
+/* With one sample: what the heaviest GPU of a node cannot be lighter than if that is above `least`, by the counts
+   that it has before the search; see bounds. */
+static int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, int32_t node, int64_t least)
 {
-    int64_t target = 0, sum = 0;
+    const int32_t *expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+    int64_t fewer = INT64_MAX, peak;
+    int32_t i, r, at = 0;
+
+    for (i = 0; i < l->shape->node_experts; i++) {
+        int32_t count = l->logcnt[expert[i]];
+        if (count > 1 && l->grains[expert[i]] / (count - 1) < fewer) fewer = l->grains[expert[i]] / (count - 1);
+    }
+    if (fewer <= least) return least;
+    EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
+    eplb_p_enter_phase(&s->shared, s->peak_bytes);
+    for (i = 0; i < l->shape->node_experts; i++) {
+        int32_t count = l->logcnt[expert[i]];
+        for (r = 0; r < count; r++) s->key[at++] = (uint64_t)(l->grains[expert[i]] / count);
+    }
+    peak = (int64_t)eplb_p_least_peak(s->key, s->spare, at, l->shape->node_gpus);
+    return peak < fewer ? peak : fewer;
+}
+
+/* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean, or the
+   heaviest replica in D'Hondt's counts, which the plan to be improved has, or what these can be packed to. */
+static int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
+{
+    int64_t target = 0, sum = 0, packed;
     int32_t i;
 
     for (i = 0; i < l->shape->num_experts; i++) {
@@ -5052,6 +5101,10 @@ static int64_t eplb_p_layer_target(const eplb_p_layer *l)
         if (sum / l->shape->node_gpus > target) target = sum / l->shape->node_gpus;
         if (l->shape->options.replication == EPLB_REPLICATE_DHONDT && grains / l->logcnt[e] > target)
             target = grains / l->logcnt[e];
+    }
+    for (i = 0; i < l->shape->num_nodes; i++) {
+        packed = eplb_p_counts_target(l, s, i, target);
+        if (packed > target) target = packed;
     }
     return target;
 }
@@ -5087,7 +5140,7 @@ static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, int32_t node)
 
 static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 {
-    int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l) : 0;
+    int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l, s) : 0;
     int32_t node;
 
     s->close = target + target / EPLB_P_CLOSE;
@@ -5237,20 +5290,26 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
    in     a plan, wherever it comes from, and loads
    out    what no plan can beat, and how even this one is
    writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer, eplb_p_judge
-   calls  the ground; of the storey of a layer only its loads, D'Hondt's counts and, to take a plan back, finish */
+   calls  the ground; of the storey of a layer only its loads, D'Hondt's counts, least_peak and, to take a plan back,
+          finish */
 
 /* ------------------------------------------------------------------------------------- bounds
 
-   What no plan can beat, from four facts about any plan:
+   What no plan can beat, from five facts about any plan, duplicates and empty slots or not:
    - the most loaded GPU carries at least the mean;
    - it carries at least any one replica, and D'Hondt's counts make the heaviest replica as light
      as any counts can;
-   - under the hierarchical policy both hold for each node with the groups it was given, so the
+   - slots are limited: a plan with D'Hondt's counts has these very replicas to fill all slots with, and any
+     other plan has a replica as heavy as an expert of D'Hondt's with one replica less;
+   - under the hierarchical policy all three hold for each node with the groups it was given, so the
      bound is that of the best split of groups over nodes, found by trying all of them;
    - where those are too many: some node holds the heaviest group, and at least the lightest others. */
 
 typedef struct eplb_p_bounder {
     eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
+    uint64_t *share;          /* [R] load of each replica, in parts */
+    uint64_t *spare;          /* [R] */
+    double   part;            /* what loads are multiplied by to make parts: a power of two */
     float   *node_load;       /* [node_experts] loads of one node's experts */
     double  *group_sum;       /* [K] */
     double  *node_sum;        /* [N] load of the groups put on each node so far */
@@ -5262,6 +5321,9 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
 {
     eplb_p_bounder b;
     b.replicas  = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
+    b.share     = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
+    b.spare     = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
+    b.part      = 1.0;
     b.node_load = EPLB_P_TAKE(a, float, shape->node_experts);
     b.group_sum = EPLB_P_TAKE(a, double, shape->num_groups);
     b.node_sum  = EPLB_P_TAKE(a, double, shape->num_nodes);
@@ -5270,27 +5332,64 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
     return b;
 }
 
-/* The lightest that the heaviest replica of these experts can be on so many slots.
-   Proof: let x be the heaviest replica of D'Hondt's counts c, of an expert below its cap. Bids only
-   fall, so every replica beyond an expert's first was given for a bid, load / (c - 1) or more, of
-   at least x. Counts whose replicas are all lighter than x must give each expert c or more, and
-   this one more than c: more slots than there are. At its cap an expert has no lighter replicas. */
-static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
-                                            int32_t num_phy, int32_t max_replicas)
+/* The parts are so small that to round down to them is nothing beside what rounding to float32 may do, and so
+   large that sums of them fit; the largest sum is the total, of loads that are no larger than 2^41. */
+static double eplb_p_bounder_part(double total)
 {
+    double part = 1.0;
+
+    while (total * part > 4503599627370496.0) part *= 0.5; /* 2^52 */
+    while (total * part > 0.0 && total * part < 2251799813685248.0) part *= 2.0;
+    return part;
+}
+
+/* What the heaviest GPU cannot be lighter than with D'Hondt's replicas on all slots. */
+static double eplb_p_dhondt_peak(eplb_p_bounder *b, int32_t num_gpus)
+{
+    const eplb_p_replicas *r = &b->replicas;
+    int32_t e, i, at = 0;
+
+    for (e = 0; e < r->num_log; e++)
+        for (i = 0; i < r->count[e]; i++)
+            b->share[at++] = (uint64_t)((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT) * b->part);
+    return (double)eplb_p_least_peak(b->share, b->spare, at, num_gpus) / b->part;
+}
+
+/* The lightest that the heaviest GPU can be with these experts on so many slots, as far as that is above `least`.
+   Proof: let c be D'Hondt's counts. They take all slots, so other counts give some expert fewer, and leave it a
+   replica of load / (c - 1) or more; let f be the least of these. So a plan has a replica of f or more, or it has
+   counts c, and with them the replicas of least_peak. Let x be the heaviest of these. If its expert is at its cap,
+   no plan has it lighter. If not, bids only fall, so each that got a slot, f among them, is at least x, and any
+   plan has a replica of x or more. */
+static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, int32_t num_log, int32_t num_phy,
+                                    int32_t num_gpus, int32_t max_replicas, double least)
+{
+    double fewer = DBL_MAX, bound, peak;
     float heaviest;
+    int32_t e;
 
     b->replicas.num_log   = num_log;
     b->replicas.num_spare = num_phy - num_log;
     b->replicas.load      = load;
     eplb_p_replicate(&b->replicas, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    for (e = 0; e < num_log; e++)
+        if (b->replicas.count[e] > 1) {
+            double one_less = (double)eplb_p_bid(load[e], b->replicas.count[e] - 1, EPLB_P_DHONDT);
+            if (one_less < fewer) fewer = one_less;
+        }
     eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
-    return (double)heaviest;
+    bound = (double)heaviest;
+    if (fewer > bound && fewer > least) {
+        peak = eplb_p_dhondt_peak(b, num_gpus);
+        if (peak > fewer) peak = fewer;
+        if (peak > bound) bound = peak;
+    }
+    return bound;
 }
 
 /* The same within a node, for the groups that are on it. */
-static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load,
-                                        int32_t node)
+static double eplb_p_node_replicas_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load,
+                                         int32_t node, double least)
 {
     int32_t group, i, n = 0;
 
@@ -5298,7 +5397,8 @@ static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_shape *s
         for (i = 0; i < shape->group_size && b->node_of[group] == node; i++)
             b->node_load[n++] = load[group * shape->group_size + i];
     EPLB_ASSERT(n == shape->node_experts);
-    return eplb_p_heaviest_replica_bound(b, b->node_load, n, shape->node_slots, shape->options.max_replicas);
+    return eplb_p_replicas_bound(b, b->node_load, n, shape->node_slots, shape->node_gpus,
+                                 shape->options.max_replicas, least);
 }
 
 #define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
@@ -5352,7 +5452,7 @@ static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
             for (node = 0; node < shape->num_nodes && worst < best; node++) {
                 part = b->node_sum[node] / shape->node_gpus;
                 if (part > worst) worst = part;
-                part = eplb_p_node_replica_bound(b, shape, load, node);
+                part = eplb_p_node_replicas_bound(b, shape, load, node, worst);
                 if (part > worst) worst = part;
             }
             if (worst < best) best = worst;
@@ -5389,8 +5489,9 @@ static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
         total += b->group_sum[group];
     }
     bound = total / shape->num_gpus;
-    other = eplb_p_heaviest_replica_bound(b, load, shape->num_experts, shape->num_replicas,
-                                          shape->options.max_replicas);
+    b->part = eplb_p_bounder_part(total);
+    other = eplb_p_replicas_bound(b, load, shape->num_experts, shape->num_replicas, shape->num_gpus,
+                                  shape->options.max_replicas, bound);
     if (other > bound) bound = other;
     other = eplb_p_heaviest_group_bound(b, shape);
     if (other > bound) bound = other;

@@ -545,7 +545,7 @@ static void check_problem(uint64_t seed)
         for (int32_t k = 0; k < call.shape.num_nodes; k++)
             eplb_p_place_experts(&planner, k);
         eplb_p_enter_phase(&planner.shared, planner.search_bytes);
-        s.close = l->num_counting == 1 ? eplb_p_layer_target(l) : 0;
+        s.close = l->num_counting == 1 ? eplb_p_layer_target(l, &s) : 0;
         for (int32_t k = 0; k < call.shape.num_nodes; k++) {
             eplb_p_open_node(&s, l, k);
             s.apart = call.shape.apart && !r.options.allow_duplicates;
