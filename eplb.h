@@ -5347,12 +5347,14 @@ static double eplb_p_bounder_part(double total)
 static double eplb_p_dhondt_peak(eplb_p_bounder *b, int32_t num_gpus)
 {
     const eplb_p_replicas *r = &b->replicas;
+    uint64_t peak;
     int32_t e, i, at = 0;
 
     for (e = 0; e < r->num_log; e++)
         for (i = 0; i < r->count[e]; i++)
             b->share[at++] = (uint64_t)((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT) * b->part);
-    return (double)eplb_p_least_peak(b->share, b->spare, at, num_gpus) / b->part;
+    peak = eplb_p_least_peak(b->share, b->spare, at, num_gpus);
+    return (double)peak / b->part;
 }
 
 /* The lightest that the heaviest GPU can be with these experts on so many slots, as far as that is above `least`.
