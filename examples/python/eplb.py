@@ -42,7 +42,8 @@ def _all(kind: Any, names: str) -> Any:
     return dict.fromkeys(names.split(), kind)
 
 
-_Problem = _struct("_Problem", **_all(c_int32, "num_layers num_experts num_replicas num_groups num_nodes num_gpus num_samples"))
+_Problem = _struct("_Problem", **_all(
+    c_int32, "num_layers num_experts num_replicas num_groups num_nodes num_gpus num_samples"))
 _Packing = _struct("_Packing", **_all(c_int32, "init refine max_swaps heavy_packs num_candidates noise"),
                    noise_scale=c_float, select=c_int32)
 _Options = _struct("_Options", **_all(c_int32, "policy replication fixup_steps max_replicas"),
