@@ -4883,7 +4883,7 @@ static int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move)
     }
     eplb_p_end_move(s);
     if (better) eplb_p_pour_all(s, EPLB_P_MOVE_ROUNDS);
-    return better;
+    return better != 0;
 }
 
 /* improve: exact shares, search */

@@ -75,7 +75,8 @@ static layer draw_layer(uint64_t *rng, int32_t spare)
 static layer draw_layer_on_nodes(uint64_t *rng)
 {
     for (;;) {
-        int32_t nodes = test_range(rng, 2, 3), gpus = nodes * test_range(rng, 1, 3), groups = nodes * test_range(rng, 1, 3);
+        int32_t nodes = test_range(rng, 2, 3), gpus = nodes * test_range(rng, 1, 3);
+        int32_t groups = nodes * test_range(rng, 1, 3);
         int32_t experts = groups * test_range(rng, 1, 5), slots = gpus * test_range(rng, 1, 5);
         if (slots > 14 || gpus > 6 || experts < 4 || experts > EXACT_EXPERTS || experts > slots)
             continue;
