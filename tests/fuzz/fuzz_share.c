@@ -1,5 +1,6 @@
 /* fuzz_share.c - exact shares and quotas by GPU of origin of any plan and counts, right or wrong: an error is the one
-   that a naive reading finds, and leaves everything as it was; shares are whole, least, proved and fair. Evaluation under them, with any loads. */
+   that a naive reading finds, and leaves everything as it was; shares are whole, least, proved and fair. Likewise
+   evaluation under them, of any loads. */
 #include <math.h>
 
 #define EPLB_IMPLEMENTATION
