@@ -98,6 +98,7 @@ def test_errors():
     raises("effort", eplb.EplbError, lambda: plan(effort=-1), name="EPLB_ERR_OPTION", field="options.effort")
     raises("preset", ValueError, lambda: plan(preset="best of all"))
     raises("policy", ValueError, lambda: plan(policy="local"))
+    raises("plan_for", ValueError, lambda: plan(plan_for="some"))
     raises("packing", ValueError, lambda: plan(gpu_packing={"swaps": 3}))
     raises("large", OverflowError, lambda: plan(replicas=2**40))
     raises("shape", ValueError, lambda: plan(weight[0]))

@@ -30,6 +30,7 @@ Array = Any  # numpy.ndarray or torch.Tensor
 
 POLICIES = {"auto": 0, "hierarchical": 1, "global": 2}
 SHARES = {"least_max": 0, "fair": 1}
+PLAN_FOR = {"equal": 0, "exact": 1}
 
 # ------------------------------------------------------------------------------------ the library
 
@@ -48,7 +49,7 @@ _Packing = _struct("_Packing", **_all(c_int32, "init refine max_swaps heavy_pack
                    noise_scale=c_float, select=c_int32)
 _Options = _struct("_Options", **_all(c_int32, "policy replication fixup_steps max_replicas"),
                    group_packing=_Packing, gpu_packing=_Packing, seed=c_uint64,
-                   effort=c_int32, allow_duplicates=c_int32, sample_weight=c_void_p)
+                   effort=c_int32, allow_duplicates=c_int32, sample_weight=c_void_p, shares=c_int32)
 _Plan = _struct("_Plan", **_all(c_void_p, "phy2log phyrank logcnt log2phy"),
                 log2phy_width=c_int32, layer_status=c_void_p)
 _Diagnosis = _struct("_Diagnosis", result=c_int32, field=c_char_p,
@@ -286,7 +287,7 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
                       allow_duplicates: Optional[bool] = None, replication: Optional[int] = None,
                       fixup_steps: Optional[int] = None, group_packing: Optional[Mapping[str, float]] = None,
                       gpu_packing: Optional[Mapping[str, float]] = None, seed: int = 0,
-                      threads: int = 1) -> Tuple[Array, Array, Array]:
+                      plan_for: str = "equal", threads: int = 1) -> Tuple[Array, Array, Array]:
     """Plans which expert each slot of each layer holds.
 
     weight: [L, E], or [T, L, E] for a plan that serves T samples, loads >= 0 in any unit; or a Window.
@@ -294,12 +295,14 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
     divides them and policy is not "global".
     preset: one of PRESETS; policy: one of POLICIES; sample_weight: [T] what each sample counts for, which a Window
     knows; the other keywords are the fields of eplb_options, None being the preset's, packings as in
-    {"max_swaps": 20}. threads: layers are split over so many; the plan is the same.
+    {"max_swaps": 20}. plan_for: "exact" where shares will be chosen for each step, see `share`. threads: layers are split over so many; the plan is the same.
 
     Returns, int32: phy2log [L, R] the expert of each slot; log2phy [L, E, most replicas of an expert] the slots of
     each expert, then -1; logcnt [L, E] replicas of each expert. Raises EplbError.
     """
     example = weight
+    if plan_for not in PLAN_FOR:
+        raise ValueError(f"plan_for: {plan_for!r} is none of {', '.join(PLAN_FOR)}")
     if isinstance(weight, Window):
         if sample_weight is not None:
             raise ValueError("sample_weight: a Window has its own")
@@ -313,7 +316,7 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
     problem = _problem(layers, experts, num_replicas, num_groups, num_nodes, num_gpus, samples)
     options = _options(preset, policy, sample_weight, max_replicas=max_replicas, effort=effort, seed=seed,
                        allow_duplicates=allow_duplicates, replication=replication, fixup_steps=fixup_steps,
-                       group_packing=group_packing, gpu_packing=gpu_packing)
+                       group_packing=group_packing, gpu_packing=gpu_packing, shares=PLAN_FOR[plan_for])
     bytes_needed = _planning_bytes(problem, options, loads)
     phy2log, phyrank = np.empty((2, layers, num_replicas), np.int32)
     logcnt = np.empty((layers, experts), np.int32)
