@@ -7294,6 +7294,11 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_NEAR
 #undef EPLB_P_FAR_OFF
 #undef EPLB_P_ROUGHLY
+#undef EPLB_P_WHOLE
+#undef EPLB_P_FAIR_ROUNDS
+#undef EPLB_P_MOVE_ROUNDS
+#undef EPLB_P_TRIES
+#undef EPLB_P_SPREAD
 #undef EPLB_P_SMALL
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
