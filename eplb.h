@@ -1324,7 +1324,7 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
         spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
     }
     for (i = 0; i < n; i++) {
-        below = ((uint32_t)(spare[i] >> 32) + top + 1) >> shift >> digit; /* its upper half is ~bits: -1 - bits */
+        below = (top - ~(uint32_t)(spare[i] >> 32)) >> shift >> digit; /* whose upper half is ~bits */
         key[high[below]++] = spare[i];
     }
 }
@@ -6389,6 +6389,7 @@ static int64_t eplb_p_exact_score(eplb_p_judge *j, const eplb_p_layer *l, const 
     int64_t score = 0;
     int32_t t, e;
 
+    EPLB_ASSERT(j->count != NULL); /* the judge has been carved */
     for (t = 0; t < l->num_counting; t++) {
         for (e = 0; e < l->shape->num_experts; e++) j->count[e] = l->grains[eplb_p_at(e, l->num_counting, t)];
         eplb_p_link_layer(&j->sharer, phy2log, j->count, EPLB_SHARE_LEAST_MAX);
