@@ -4634,13 +4634,13 @@ static void eplb_p_link_slots(eplb_p_search *s)
 /* difference [T] = load of each sample. Returns the sum of their squares in 2^30. */
 static uint64_t eplb_p_weigh_samples(eplb_p_search *s)
 {
-    uint64_t squares = 0;
+    uint64_t squares;
     int32_t i, t;
 
     for (t = 0; t < s->num_samples; t++) s->difference[t] = 0;
     for (i = 0; i < s->num_experts; i++)
         eplb_p_add_to(s->difference, eplb_p_grains_of(s, s->expert[i]), s->num_samples);
-    for (t = 0; t < s->num_samples; t++) squares += (uint64_t)((int64_t)s->difference[t] * s->difference[t]);
+    squares = (uint64_t)eplb_p_squares_of(s->difference, s->num_samples);
     return squares >> 30;
 }
 
@@ -4653,8 +4653,7 @@ static void eplb_p_stray(eplb_p_search *s, int32_t e, uint64_t squares)
     uint64_t part = 0;
 
     for (t = 0; t < s->num_samples; t++) part += (uint64_t)((int64_t)grains[t] * sample[t]);
-    if (squares > 0) part /= squares; /* in 2^-30 */
-    if (squares == 0) part = 0;
+    part = squares > 0 ? part / squares : 0; /* in 2^-30 */
     for (t = 0; t < s->num_samples; t++) {
         int32_t half = (int32_t)(part * (uint64_t)sample[t] >> 31);
         tokens[t] = grains[t] > half ? grains[t] - half : 0;
@@ -4982,6 +4981,7 @@ static void eplb_p_improve_exact(eplb_p_search *s)
 {
     int32_t max_replicas = s->max_replicas, slot = 0, idle = 0, k;
 
+    eplb_p_copy_ids(s->start, s->slot, s->num_slots);
     s->num_done     = 0;
     s->max_replicas = eplb_p_most_count(s);
     eplb_p_lower_squares(s);
@@ -4998,34 +4998,31 @@ static void eplb_p_improve_exact(eplb_p_search *s)
 
 /* improve: node and layer */
 
-/* The objective of many samples. */
-static int64_t eplb_p_sum_of_squares(const eplb_p_search *s)
+/* What the search lowers. */
+static int64_t eplb_p_objective(const eplb_p_search *s)
 {
     int64_t sum = 0;
     int32_t gpu;
+
+    if (s->num_samples == 1) return eplb_p_peak(s);
     for (gpu = 0; gpu < s->num_gpus; gpu++) sum += eplb_p_squares_of(eplb_p_load_of(s, gpu), s->num_samples);
     return sum;
 }
 
 /* From the plan in the node's slots to one that is never worse, but for duplicates that have to go. Many samples
-   get no kicks: those lower the objective, but not the loads to come. Returns the objective. */
-static int64_t eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t row)
+   get no kicks: those lower the objective, but not the loads to come. */
+static void eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t row)
 {
     eplb_p_measure_node(s);
     if (s->num_samples == 1 && !s->exact) eplb_p_line_up_slots(s);
     if (s->apart) eplb_p_part_duplicates(s);
     s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
-    if (s->exact) {
-        eplb_p_copy_ids(s->start, s->slot, s->num_slots);
+    if (s->exact)
         eplb_p_improve_exact(s);
-        return 0; /* there is no other plan to hold it against */
-    }
-    if (s->num_samples == 1) {
+    else if (s->num_samples == 1)
         eplb_p_improve_one_sample(s, o->effort, o->seed, row);
-        return eplb_p_peak(s);
-    }
-    eplb_p_lower_squares(s);
-    return eplb_p_sum_of_squares(s);
+    else
+        eplb_p_lower_squares(s);
 }
 
 /* The plan in the slots and the one put aside change places; only slot and count are right after it. */
@@ -5046,19 +5043,18 @@ static void eplb_p_exchange_plans(eplb_p_search *s)
    on ties. */
 static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uint32_t row)
 {
-    int64_t loose;
+    int64_t loose = INT64_MAX;
 
-    s->apart = shape->apart;
-    if (!s->aside) {
-        (void)eplb_p_search_node(s, &shape->options, row);
-        return;
+    if (s->aside) {
+        s->apart = 0;
+        eplb_p_copy_ids(s->aside, s->slot, s->num_slots);
+        eplb_p_search_node(s, &shape->options, row);
+        loose = eplb_p_objective(s);
+        eplb_p_exchange_plans(s);
     }
-    s->apart = 0;
-    eplb_p_copy_ids(s->aside, s->slot, s->num_slots);
-    loose = eplb_p_search_node(s, &shape->options, row);
-    eplb_p_exchange_plans(s);
-    s->apart = 1;
-    if (eplb_p_search_node(s, &shape->options, row) > loose) eplb_p_exchange_plans(s);
+    s->apart = shape->apart;
+    eplb_p_search_node(s, &shape->options, row);
+    if (s->aside && eplb_p_objective(s) > loose) eplb_p_exchange_plans(s);
 }
 
 /* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
@@ -5135,6 +5131,7 @@ static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, int32_t node)
     s->max_replicas = l->shape->options.max_replicas;
     s->expert       = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
     s->slot         = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
+    s->start        = s->exact ? l->start + (size_t)node * (size_t)l->shape->node_slots : NULL;
     s->enough       = eplb_p_enough(l, node);
 }
 
@@ -5147,7 +5144,6 @@ static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
     for (node = 0; node < l->shape->num_nodes; node++) {
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
         eplb_p_open_node(s, l, node);
-        s->start = s->exact ? l->start + (size_t)node * (size_t)l->shape->node_slots : NULL;
         eplb_p_improve_node(s, l->shape, row);
     }
 }

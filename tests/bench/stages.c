@@ -114,7 +114,8 @@ static void place_experts(unsigned todo, eplb_p_planner *p, int32_t k)
     node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
     eplb_p_order_node(node);
     if (does(todo, STAGE_REPLICATE))
-        eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
+        eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps,
+                         eplb_p_cap_start(shape, node->replicas.load));
     if (does(todo, STAGE_SHARE))
         eplb_p_share_load(node, &p->layer, k);
     if (does(todo, STAGE_ORDER))
