@@ -135,11 +135,10 @@ static void check_proof(const share_case *c, const int32_t *most)
     size_t              bytes = 0, L = (size_t)p->num_layers;
     uint8_t            *proving = (uint8_t *)test_alloc(L * (size_t)p->num_gpus);
     int32_t            *num = plan_ints(L), *tokens = plan_ints(L);
-    void               *scratch;
+    eplb_result         result;
+    void               *scratch = share_scratch(p, &bytes, &result);
 
-    CHECK(eplb_share_scratch_size(p, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)c->seed);
-    scratch = test_alloc(bytes);
-    test_forget(scratch, bytes);
+    CHECK(result == EPLB_OK, "seed %llu", (unsigned long long)c->seed);
     CHECK(eplb_share_proof(p, c->phy2log, c->count, proving, num, tokens, scratch, bytes) == EPLB_OK, "seed %llu",
           (unsigned long long)c->seed);
     for (int32_t l = 0; l < p->num_layers; l++) {
@@ -483,13 +482,11 @@ static void loads_case_free(loads_case *c)
 static eplb_result evaluate_loads(loads_case *c)
 {
     size_t      bytes = 0;
-    eplb_result result = eplb_share_scratch_size(&c->plan.problem, &bytes);
-    if (result != EPLB_OK)
-        return result;
-    void *scratch = test_alloc(bytes);
-    test_forget(scratch, bytes);
-    result = eplb_evaluate_shares(&c->plan.problem, c->plan.phy2log, c->weight, c->balancedness, c->max_load, scratch,
-                                  bytes);
+    eplb_result result;
+    void       *scratch = share_scratch(&c->plan.problem, &bytes, &result);
+    if (scratch)
+        result = eplb_evaluate_shares(&c->plan.problem, c->plan.phy2log, c->weight, c->balancedness, c->max_load, scratch,
+                                      bytes);
     free(scratch);
     return result;
 }
