@@ -1,6 +1,7 @@
 # coverage.sh - how much of eplb.h the tests reach: the lines and the branches that gcc emits for it at -O0,
 # with vector instructions and without EPLB_ASSERT, and of these the ones that any C program of make test
-# reaches, test_oracle on more problems and the replayed corpora of the fuzzers included. The program and the scripts do not count.
+# reaches, test_oracle on more problems and the replayed corpora of the fuzzers included. The program and the
+# scripts do not count.
 coverage() {
     top=$PWD
     for source in tests/test_*.c tests/fuzz/fuzz_api.c tests/fuzz/fuzz_oracle.c tests/fuzz/fuzz_share.c; do

@@ -69,7 +69,7 @@ build_and_run() {
 run_some_tests() { # prefix of the command, compiler and options
     prefix=$1
     shift
-    for program in test_errors test_evaluate test_share test_golden test_window test_plan_hash; do
+    for program in test_errors test_evaluate test_bound test_share test_exact test_golden test_window test_plan_hash; do
         build_and_run "$prefix" $program "$@"
     done
     for program in test_oracle test_properties test_improve test_samples test_search test_small; do
