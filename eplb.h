@@ -567,8 +567,8 @@ typedef struct eplb_transfer_options { /* all zero: EVEN, DUPLEX, no limit */
     int32_t max_per_round; /* transfers in a round, 0 = no limit; flows that are larger are cut */
 } eplb_transfer_options;
 
-/* eplb_transfers_scratch_size - bytes of scratch for eplb_transfers, eplb_transfers_in_place and eplb_check_plan: 4
-   each for 5 E + 14 R + 9 G numbers, R / 4 for each GPU, and what aligns them.
+/* eplb_transfers_scratch_size - bytes of scratch for eplb_transfers, eplb_transfers_in_place and eplb_check_plan: at
+   most 4 each for 4 E + 14 R + 10 G numbers, R / 4 for each GPU, and what aligns them.
    in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
                     (of eplb_check_plan, all)
    out     bytes    at least 1; the same for any num_layers
@@ -5235,6 +5235,7 @@ typedef struct eplb_p_mover {
     int32_t *next_wanted; /* [R] */
     int32_t *from;        /* [R] a slot of the plan in force, or of the new one: see eplb_transfer */
     int32_t *move;        /* [R] slots that are filled over a link, by expert, then sender, then receiver */
+    int32_t *sender;      /* [R] from which GPU; EPLB_P_NONE where it is not over a link */
     int32_t  num_moves;
     int32_t *sends, *gets;     /* [G] moves out of a GPU, and into it */
     int32_t *movable;          /* [G] of its sends the first that another GPU could do; next_movable leads on */
@@ -5263,6 +5264,7 @@ static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     m.next_wanted  = EPLB_P_TAKE(a, int32_t, R);
     m.from         = EPLB_P_TAKE(a, int32_t, R);
     m.move         = EPLB_P_TAKE(a, int32_t, R);
+    m.sender       = EPLB_P_TAKE(a, int32_t, R);
     m.sends        = EPLB_P_TAKE(a, int32_t, G);
     m.gets         = EPLB_P_TAKE(a, int32_t, G);
     m.movable      = EPLB_P_TAKE(a, int32_t, G);
@@ -5292,14 +5294,11 @@ static void eplb_p_set_all(int32_t *id, int32_t n, int32_t value)
 
 static int eplb_p_keeps(const eplb_p_mover *m, int32_t slot) { return m->old_expert[slot] == m->new_expert[slot]; }
 
-static int eplb_p_is_move(const eplb_p_mover *m, int32_t slot)
-{
-    return m->from[slot] >= 0 && m->gpu_of[m->from[slot]] != m->gpu_of[slot];
-}
+static int eplb_p_is_move(const eplb_p_mover *m, int32_t slot) { return m->sender[slot] != EPLB_P_NONE; }
 
 static int eplb_p_crosses_nodes(const eplb_p_mover *m, int32_t slot)
 {
-    return m->node_of[m->gpu_of[m->from[slot]]] != m->node_of[m->gpu_of[slot]];
+    return m->node_of[m->sender[slot]] != m->node_of[m->gpu_of[slot]];
 }
 
 /* One slot for each expert that a GPU held: one that keeps it, or else the first. */
@@ -5468,29 +5467,38 @@ static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
     eplb_p_set_all(m->movable, m->num_gpus, EPLB_P_NONE);
     for (e = 0; e < m->num_experts; e++) {
         if (m->holder[e] == EPLB_P_NONE || m->wanted[e] == EPLB_P_NONE) continue;
-        if (sources == EPLB_SOURCES_DEALT)
+        if (m->next_holder[m->holder[e]] == EPLB_P_NONE) {
+            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) {
+                m->from[slot] = m->holder[e];
+                m->sends[m->gpu_of[m->holder[e]]]++;
+            }
+        } else if (sources == EPLB_SOURCES_DEALT) {
             eplb_p_deal_sources(m, e);
-        else
+        } else {
             for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) eplb_p_pick_source(m, slot);
+        }
     }
     if (sources == EPLB_SOURCES_EVEN) eplb_p_even_sends(m);
 }
 
-/* move = what goes over links, in the order of its definition; sends, gets. */
+/* move, sender, sends, gets = what goes over links. */
 static void eplb_p_list_moves(eplb_p_mover *m)
 {
-    int32_t e, slot, h;
+    int32_t e, slot, h, sender;
 
     m->num_moves = 0;
+    eplb_p_set_all(m->sender, m->num_slots, EPLB_P_NONE);
     eplb_p_set_all(m->sends, m->num_gpus, 0);
     eplb_p_set_all(m->gets, m->num_gpus, 0);
     for (e = 0; e < m->num_experts; e++) {
         if (m->wanted[e] == EPLB_P_NONE) continue;
         for (h = m->holder[e]; h != EPLB_P_NONE; h = m->next_holder[h]) {
+            sender = m->gpu_of[h];
             for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) {
                 if (m->from[slot] != h) continue;
                 m->move[m->num_moves++] = slot;
-                m->sends[m->gpu_of[h]]++;
+                m->sender[slot] = sender;
+                m->sends[sender]++;
                 m->gets[m->gpu_of[slot]]++;
             }
         }
@@ -5578,6 +5586,9 @@ static void eplb_p_toggle(uint32_t *busy, int32_t round) { busy[round / 32] ^= (
 
 static int32_t eplb_p_lowest_bit(uint32_t word)
 {
+#if defined(__GNUC__)
+    return __builtin_ctz(word);
+#else
     int32_t n = 0, half;
     for (half = 16; half > 0; half /= 2) {
         if (word & (((uint32_t)1 << half) - 1)) continue;
@@ -5585,6 +5596,7 @@ static int32_t eplb_p_lowest_bit(uint32_t word)
         n += half;
     }
     return n;
+#endif
 }
 
 /* The first round that is free in both sets. */
@@ -5606,7 +5618,7 @@ static void eplb_p_sort_sent(eplb_p_rounds *r)
         n += m->sends[gpu];
         m->queue[gpu] = r->first_sent[gpu];
     }
-    for (i = 0; i < m->num_moves; i++) r->sent[m->queue[m->gpu_of[m->from[m->move[i]]]]++] = m->move[i];
+    for (i = 0; i < m->num_moves; i++) r->sent[m->queue[m->sender[m->move[i]]]++] = m->move[i];
 }
 
 /* The move of a GPU, in one of its roles, in a round; EPLB_P_NONE where it has none. */
@@ -5626,7 +5638,7 @@ static int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int
 
 static int32_t eplb_p_other_end(const eplb_p_mover *m, int32_t slot, int role)
 {
-    return m->gpu_of[role == EPLB_P_SENDS ? slot : m->from[slot]];
+    return role == EPLB_P_SENDS ? m->gpu_of[slot] : m->sender[slot];
 }
 
 /* Exchanges two rounds along the path that begins at a GPU with a move in the first of them. */
@@ -5652,7 +5664,7 @@ static void eplb_p_exchange_rounds(eplb_p_rounds *r, int role, int32_t gpu, int3
 
 static void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
 {
-    int32_t sender = r->m->gpu_of[r->m->from[slot]], receiver = r->m->gpu_of[slot];
+    int32_t sender = r->m->sender[slot], receiver = r->m->gpu_of[slot];
     uint32_t *sends = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *gets = eplb_p_busy_of(r, EPLB_P_GETS, receiver);
     int32_t round = eplb_p_free_round(r, sends, gets);
 
@@ -5732,11 +5744,11 @@ static void eplb_p_duplex_rounds(eplb_p_rounds *r, int32_t max_per_round)
 static void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_round)
 {
     eplb_p_mover *m = r->m;
-    int32_t sender = m->gpu_of[m->from[move]], receiver = m->gpu_of[move], round = EPLB_P_NONE, i;
+    int32_t sender = m->sender[move], receiver = m->gpu_of[move], round = EPLB_P_NONE, i;
     uint32_t *a = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *b = eplb_p_busy_of(r, EPLB_P_SENDS, receiver);
 
     for (i = receiver * m->gpu_slots; i < (receiver + 1) * m->gpu_slots; i++) {
-        if (!eplb_p_is_move(m, i) || m->gpu_of[m->from[i]] != sender) continue;
+        if (m->sender[i] != sender) continue;
         if (round == EPLB_P_NONE || r->fill[round] == max_per_round) {
             if (round == EPLB_P_NONE) round = eplb_p_free_round(r, a, b);
             while (eplb_p_is_busy(a, round) || eplb_p_is_busy(b, round) ||
@@ -6021,9 +6033,9 @@ static void eplb_p_step_over(eplb_p_stager *s, int32_t round, const eplb_transfe
     for (i = 0; i < num_filled && (how->max_per_round == 0 || n < how->max_per_round); i++) {
         slot = s->order[i];
         if (!eplb_p_may_fill(s, slot) || !eplb_p_is_move(m, slot)) continue;
-        if (!eplb_p_may_send(s, m->gpu_of[m->from[slot]], m->gpu_of[slot], how->rounds)) continue;
-        s->to[m->gpu_of[m->from[slot]]] = m->gpu_of[slot];
-        s->by[m->gpu_of[slot]] = m->gpu_of[m->from[slot]];
+        if (!eplb_p_may_send(s, m->sender[slot], m->gpu_of[slot], how->rounds)) continue;
+        s->to[m->sender[slot]] = m->gpu_of[slot];
+        s->by[m->gpu_of[slot]] = m->sender[slot];
         m->round[slot] = round;
         n++;
     }
@@ -6214,7 +6226,7 @@ static int32_t eplb_p_counted_under(const eplb_p_mover *m, int32_t slot, int32_t
     int32_t sender, receiver;
 
     if (!eplb_p_is_move(m, slot)) return EPLB_P_NONE;
-    sender   = m->gpu_of[m->from[slot]];
+    sender   = m->sender[slot];
     receiver = m->gpu_of[slot];
     switch (reason) {
     case EPLB_FAULT_MOVES: return 0;
