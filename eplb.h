@@ -568,7 +568,7 @@ typedef struct eplb_transfer_options { /* all zero: EVEN, DUPLEX, no limit */
 } eplb_transfer_options;
 
 /* eplb_transfers_scratch_size - bytes of scratch for eplb_transfers, eplb_transfers_in_place and eplb_check_plan: at
-   most 4 each for 4 E + 14 R + 10 G numbers, R / 4 for each GPU, and what aligns them.
+   most 4 each for 4 E + 13 R + 10 G numbers, R / 4 for each GPU, and what aligns them.
    in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
                     (of eplb_check_plan, all)
    out     bytes    at least 1; the same for any num_layers
@@ -5234,8 +5234,7 @@ typedef struct eplb_p_mover {
     int32_t *wanted;      /* [E] the slot of the first GPU that is to get the expert; likewise */
     int32_t *next_wanted; /* [R] */
     int32_t *from;        /* [R] a slot of the plan in force, or of the new one: see eplb_transfer */
-    int32_t *move;        /* [R] slots that are filled over a link, by expert, then sender, then receiver */
-    int32_t *sender;      /* [R] from which GPU; EPLB_P_NONE where it is not over a link */
+    int32_t *sender;      /* [R] the GPU that a slot is filled from over a link; EPLB_P_NONE where it is not */
     int32_t  num_moves;
     int32_t *sends, *gets;     /* [G] moves out of a GPU, and into it */
     int32_t *movable;          /* [G] of its sends the first that another GPU could do; next_movable leads on */
@@ -5263,7 +5262,6 @@ static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     m.wanted       = EPLB_P_TAKE(a, int32_t, E);
     m.next_wanted  = EPLB_P_TAKE(a, int32_t, R);
     m.from         = EPLB_P_TAKE(a, int32_t, R);
-    m.move         = EPLB_P_TAKE(a, int32_t, R);
     m.sender       = EPLB_P_TAKE(a, int32_t, R);
     m.sends        = EPLB_P_TAKE(a, int32_t, G);
     m.gets         = EPLB_P_TAKE(a, int32_t, G);
@@ -5286,7 +5284,7 @@ static void eplb_p_number_gpus(eplb_p_mover *m, int32_t num_nodes)
     }
 }
 
-static void eplb_p_set_all(int32_t *id, int32_t n, int32_t value)
+static inline void eplb_p_set_all(int32_t *id, int32_t n, int32_t value)
 {
     int32_t i;
     for (i = 0; i < n; i++) id[i] = value;
@@ -5481,27 +5479,22 @@ static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
     if (sources == EPLB_SOURCES_EVEN) eplb_p_even_sends(m);
 }
 
-/* move, sender, sends, gets = what goes over links. */
-static void eplb_p_list_moves(eplb_p_mover *m)
+/* sender, sends, gets = what goes over links. */
+static void eplb_p_count_moves(eplb_p_mover *m)
 {
-    int32_t e, slot, h, sender;
+    int32_t slot, sender;
 
     m->num_moves = 0;
-    eplb_p_set_all(m->sender, m->num_slots, EPLB_P_NONE);
     eplb_p_set_all(m->sends, m->num_gpus, 0);
     eplb_p_set_all(m->gets, m->num_gpus, 0);
-    for (e = 0; e < m->num_experts; e++) {
-        if (m->wanted[e] == EPLB_P_NONE) continue;
-        for (h = m->holder[e]; h != EPLB_P_NONE; h = m->next_holder[h]) {
-            sender = m->gpu_of[h];
-            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) {
-                if (m->from[slot] != h) continue;
-                m->move[m->num_moves++] = slot;
-                m->sender[slot] = sender;
-                m->sends[sender]++;
-                m->gets[m->gpu_of[slot]]++;
-            }
-        }
+    for (slot = 0; slot < m->num_slots; slot++) {
+        sender = m->from[slot] < 0 ? EPLB_P_NONE : m->gpu_of[m->from[slot]];
+        if (sender == m->gpu_of[slot]) sender = EPLB_P_NONE;
+        m->sender[slot] = sender;
+        if (sender == EPLB_P_NONE) continue;
+        m->sends[sender]++;
+        m->gets[m->gpu_of[slot]]++;
+        m->num_moves++;
     }
 }
 
@@ -5520,7 +5513,7 @@ static void eplb_p_source_layer(eplb_p_mover *m, const int32_t *previous_phy2log
         eplb_p_find_wanted(m, gpu);
     }
     eplb_p_choose_sources(m, sources);
-    eplb_p_list_moves(m);
+    eplb_p_count_moves(m);
 }
 
 /* ----------------------------------------------------------------------------- transfers: rounds
@@ -5542,7 +5535,7 @@ typedef struct eplb_p_rounds {
     int32_t   num, words; /* rounds, and words of a set of them */
     uint32_t *busy;       /* [roles, G, words] sets of rounds; what is done in one role, or in any under SENDS */
     int32_t  *first_sent; /* [G] of its sends in sent */
-    int32_t  *sent;       /* [R] moves by sender */
+    int32_t  *sent;       /* [R] moves by sender; for flows by expert, then sender, then receiver */
     int32_t  *fill;       /* [R + 1] moves in a round; when they are stored, transfers before it */
 } eplb_p_rounds;
 
@@ -5611,14 +5604,15 @@ static int32_t eplb_p_free_round(const eplb_p_rounds *r, const uint32_t *a, cons
 static void eplb_p_sort_sent(eplb_p_rounds *r)
 {
     eplb_p_mover *m = r->m;
-    int32_t gpu, i, n = 0;
+    int32_t gpu, slot, n = 0;
 
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         r->first_sent[gpu] = n;
         n += m->sends[gpu];
         m->queue[gpu] = r->first_sent[gpu];
     }
-    for (i = 0; i < m->num_moves; i++) r->sent[m->queue[m->sender[m->move[i]]]++] = m->move[i];
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (eplb_p_is_move(m, slot)) r->sent[m->queue[m->sender[slot]]++] = slot;
 }
 
 /* The move of a GPU, in one of its roles, in a round; EPLB_P_NONE where it has none. */
@@ -5715,7 +5709,7 @@ static void eplb_p_limit_rounds(eplb_p_rounds *r, int32_t max_per_round)
 {
     int32_t i, full, other = 0;
 
-    for (i = 0; i < r->m->num_moves; i++) r->fill[r->m->round[r->m->move[i]]]++;
+    for (i = 0; i < r->m->num_moves; i++) r->fill[r->m->round[r->sent[i]]]++;
     for (full = 0; full < r->num; full++) {
         while (r->fill[full] > max_per_round) {
             while (r->fill[other] >= max_per_round) other++;
@@ -5761,13 +5755,26 @@ static void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_roun
     }
 }
 
+/* sent = all moves in the order in which their flows are looked at. */
+static void eplb_p_list_moves(eplb_p_rounds *r)
+{
+    const eplb_p_mover *m = r->m;
+    int32_t e, slot, h, n = 0;
+
+    for (e = 0; e < m->num_experts; e++)
+        for (h = m->wanted[e] == EPLB_P_NONE ? EPLB_P_NONE : m->holder[e]; h != EPLB_P_NONE; h = m->next_holder[h])
+            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot])
+                if (m->from[slot] == h) r->sent[n++] = slot;
+}
+
 static void eplb_p_one_peer_rounds(eplb_p_rounds *r, int32_t max_per_round)
 {
     int32_t i;
 
     eplb_p_begin_rounds(r, r->m->num_moves);
+    eplb_p_list_moves(r);
     for (i = 0; i < r->m->num_moves; i++)
-        if (r->m->round[r->m->move[i]] == EPLB_P_NONE) eplb_p_add_flow(r, r->m->move[i], max_per_round);
+        if (r->m->round[r->sent[i]] == EPLB_P_NONE) eplb_p_add_flow(r, r->sent[i], max_per_round);
 }
 
 static void eplb_p_schedule(eplb_p_rounds *r, const eplb_transfer_options *how)
@@ -5778,7 +5785,7 @@ static void eplb_p_schedule(eplb_p_rounds *r, const eplb_transfer_options *how)
         eplb_p_duplex_rounds(r, how->max_per_round);
 }
 
-static eplb_transfer eplb_p_transfer_of(const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
+static inline eplb_transfer eplb_p_transfer_of(const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
 {
     eplb_transfer t;
 
@@ -7495,10 +7502,10 @@ static eplb_result eplb_p_check_transfer_options(const eplb_transfer_options *ho
 static eplb_result eplb_p_check_ids(const int32_t *phy2log, size_t num_slots, int32_t num_experts)
 {
     size_t i;
+    int bad = 0;
 
-    for (i = 0; i < num_slots; i++)
-        if (!eplb_p_within(phy2log[i], EPLB_P_EMPTY, num_experts - 1)) return EPLB_ERR_PLAN;
-    return EPLB_OK;
+    for (i = 0; i < num_slots; i++) bad |= (phy2log[i] < EPLB_P_EMPTY) | (phy2log[i] >= num_experts);
+    return bad ? EPLB_ERR_PLAN : EPLB_OK;
 }
 
 /* What can be wrong with a call for transfers or steps, but for its scratch and capacity. */
