@@ -7504,7 +7504,7 @@ static eplb_result eplb_p_check_ids(const int32_t *phy2log, size_t num_slots, in
     size_t i;
     int bad = 0;
 
-    for (i = 0; i < num_slots; i++) bad |= (phy2log[i] < EPLB_P_EMPTY) | (phy2log[i] >= num_experts);
+    for (i = 0; i < num_slots; i++) bad |= (uint32_t)phy2log[i] + 1u > (uint32_t)num_experts; /* -1 comes to 0 */
     return bad ? EPLB_ERR_PLAN : EPLB_OK;
 }
 
