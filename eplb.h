@@ -232,6 +232,12 @@ typedef struct eplb_packing { /* how one balanced packing is done; all zero: pla
     int32_t select;           /* EPLB_SELECT_* */
 } eplb_packing;
 
+enum { /* eplb_options.shares: how the replicas of an expert will share its load */
+    EPLB_PLAN_FOR_EQUAL = 0, /* evenly */
+    EPLB_PLAN_FOR_EXACT = 1, /* as eplb_share does, anew in each step */
+    EPLB_NUM_PLAN_FORS
+};
+
 typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      policy;        /* EPLB_POLICY_* */
     int32_t      replication;   /* EPLB_REPLICATE_* */
@@ -251,6 +257,10 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     const float *sample_weight; /* [T] what each sample counts for beside the largest of these numbers among
                                    the samples that hold load in the layer (for nothing below 2^-30 of it);
                                    >= 0 and not all 0; NULL = all alike */
+    int32_t      shares;        /* EPLB_PLAN_FOR_*. EXACT counts where there is effort, of any amount: the plan
+                                   starts with more experts of few replicas, and one local search is for the
+                                   heaviest GPU that exact shares leave in each sample; its weighted sum over
+                                   the samples is no more than before the search. It takes more scratch */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, costs and gains */
@@ -300,8 +310,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_MOST_SAMPLES 128
 
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
-   eplb_evaluate with any options, as a constant expression of E, R, G and, with several samples, T:
-   for static arrays. eplb_scratch_size is exact. */
+   eplb_evaluate with any options but EPLB_PLAN_FOR_EXACT, as a constant expression of E, R, G and, with
+   several samples, T: for static arrays. eplb_scratch_size is exact. */
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
@@ -515,8 +525,8 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
    scratch bytes from eplb_scratch_size for the same problem and options; any address
    returns EPLB_OK, or an error with nothing written: those of eplb_rebalance but _WIDTH, and
            EPLB_ERR_PLAN
-   cost    O(T (E + R) + R log E) for a layer; under the hierarchical policy the bound tries at most
-           some 500 splits of groups over nodes, at O(R log E) each
+   cost    O(T (E + R) + R log R) for a layer; under the hierarchical policy the bound tries at most
+           some 500 splits of groups over nodes, at O(R log R) each
    threads reentrant */
 EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
                                    const float *weight, const eplb_plan *plan,
@@ -759,6 +769,25 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
                                         const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
                                         void *scratch, size_t scratch_bytes);
 
+/* eplb_evaluate_shares - how even a plan spreads a load when the replicas' shares are chosen exactly, for each sample
+   anew: what eplb_evaluate reports of equal shares. A mean of loads is one sample.
+   Loads are shared in whole tokens: those of a sample in a layer are multiplied by the power of two that brings
+   their sum just under 2^31, and cut off. So loads in any unit do, and whole tokens are shared more finely than
+   eplb_share does, which leaves the heaviest GPU up to a token more.
+   in      problem      num_samples counts here too
+           phy2log      [L, R] as in the plan of eplb_evaluate: every expert is in a slot; a slot may be empty, -1
+           weight       [T, L, E], as for eplb_rebalance
+   out     balancedness [L] mean / maximum load of a GPU, as in the report: means over the samples that hold load in
+                        the layer, and their ratio; 1 where none does
+           max_load     [L] or NULL: of a GPU; mean over these samples of each one's maximum
+   scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
+           _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE, _PLAN
+   cost    T times that of eplb_share, for least maxima
+   threads reentrant; each layer by itself */
+EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int32_t *phy2log, const float *weight,
+                                          float *balancedness, float *max_load, void *scratch, size_t scratch_bytes);
+
 #ifdef __cplusplus
 }
 #endif
@@ -974,12 +1003,6 @@ static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) 
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return _mm_max_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return _mm_add_ps(a, b); }
-static inline eplb_p_vector eplb_p_vector_off(const int32_t *difference, const int32_t *u, const int32_t *v)
-{
-    __m128i d = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)u), _mm_loadu_si128((const __m128i *)v));
-    __m128i off = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)difference), d);
-    return _mm_cvtepi32_ps(_mm_sub_epi32(off, d));
-}
 static inline float eplb_p_vector_sum(eplb_p_vector a)
 {
     a = _mm_add_ps(a, _mm_movehl_ps(a, a));
@@ -998,22 +1021,6 @@ static inline int eplb_p_vector_any(eplb_p_vector doubtful) { return _mm_movemas
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a)
 {
     return _mm_andnot_ps(_mm_set1_ps(-0.0f), a);
-}
-typedef __m128i eplb_p_squares; /* two sums of 64 bits */
-static inline eplb_p_squares eplb_p_no_squares(void) { return _mm_setzero_si128(); }
-static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const int32_t *a, const int32_t *b)
-{
-    __m128i d = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)a), _mm_loadu_si128((const __m128i *)b));
-    __m128i sign = _mm_srai_epi32(d, 31), odd;
-    d   = _mm_sub_epi32(_mm_xor_si128(d, sign), sign);
-    odd = _mm_srli_epi64(d, 32);
-    return _mm_add_epi64(sums, _mm_add_epi64(_mm_mul_epu32(d, d), _mm_mul_epu32(odd, odd)));
-}
-static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
-{
-    int64_t each[2];
-    _mm_storeu_si128((__m128i *)each, sums);
-    return each[0] + each[1];
 }
 static inline float eplb_p_vector_smallest(eplb_p_vector a)
 {
@@ -1034,6 +1041,23 @@ static inline eplb_p_ints eplb_p_ints_at(const int32_t *from)
 }
 static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return _mm_castps_si128(_mm_loadu_ps(from)); }
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { _mm_storeu_si128((__m128i *)(void *)to, a); }
+static inline eplb_p_ints eplb_p_ints_sub(eplb_p_ints a, eplb_p_ints b) { return _mm_sub_epi32(a, b); }
+static inline eplb_p_vector eplb_p_vector_of_ints(eplb_p_ints a) { return _mm_cvtepi32_ps(a); }
+typedef __m128i eplb_p_squares; /* two sums of 64 bits */
+static inline eplb_p_squares eplb_p_no_squares(void) { return _mm_setzero_si128(); }
+static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints a)
+{
+    __m128i sign = _mm_srai_epi32(a, 31), odd;
+    a   = _mm_sub_epi32(_mm_xor_si128(a, sign), sign);
+    odd = _mm_srli_epi64(a, 32);
+    return _mm_add_epi64(sums, _mm_add_epi64(_mm_mul_epu32(a, a), _mm_mul_epu32(odd, odd)));
+}
+static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
+{
+    int64_t each[2];
+    _mm_storeu_si128((__m128i *)(void *)each, sums);
+    return each[0] + each[1];
+}
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
 static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
@@ -1054,11 +1078,6 @@ static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) 
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return vmaxq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return vaddq_f32(a, b); }
-static inline eplb_p_vector eplb_p_vector_off(const int32_t *difference, const int32_t *u, const int32_t *v)
-{
-    int32x4_t d = vsubq_s32(vld1q_s32(u), vld1q_s32(v));
-    return vcvtq_f32_s32(vsubq_s32(vsubq_s32(vld1q_s32(difference), d), d));
-}
 static inline float eplb_p_vector_sum(eplb_p_vector a) { return vaddvq_f32(a); }
 static inline int eplb_p_vector_any_at_least(eplb_p_vector a, eplb_p_vector b)
 {
@@ -1074,14 +1093,6 @@ static inline int eplb_p_vector_any(eplb_p_vector doubtful)
     return vmaxvq_u32(vreinterpretq_u32_f32(doubtful)) != 0;
 }
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a) { return vabsq_f32(a); }
-typedef uint64x2_t eplb_p_squares;
-static inline eplb_p_squares eplb_p_no_squares(void) { return vdupq_n_u64(0); }
-static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const int32_t *a, const int32_t *b)
-{
-    uint32x4_t d = vreinterpretq_u32_s32(vabdq_s32(vld1q_s32(a), vld1q_s32(b)));
-    return vmlal_high_u32(vmlal_u32(sums, vget_low_u32(d), vget_low_u32(d)), d, d);
-}
-static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline float eplb_p_vector_smallest(eplb_p_vector a) { return vminvq_f32(a); }
 static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
 
@@ -1090,6 +1101,16 @@ static inline eplb_p_ints eplb_p_ints_of(int32_t x) { return vdupq_n_s32(x); }
 static inline eplb_p_ints eplb_p_ints_at(const int32_t *from) { return vld1q_s32(from); }
 static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return vreinterpretq_s32_f32(vld1q_f32(from)); }
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { vst1q_s32(to, a); }
+static inline eplb_p_ints eplb_p_ints_sub(eplb_p_ints a, eplb_p_ints b) { return vsubq_s32(a, b); }
+static inline eplb_p_vector eplb_p_vector_of_ints(eplb_p_ints a) { return vcvtq_f32_s32(a); }
+typedef uint64x2_t eplb_p_squares; /* two sums of 64 bits */
+static inline eplb_p_squares eplb_p_no_squares(void) { return vdupq_n_u64(0); }
+static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints a)
+{
+    uint32x4_t size = vreinterpretq_u32_s32(vabsq_s32(a));
+    return vmlal_high_u32(vmlal_u32(sums, vget_low_u32(size), vget_low_u32(size)), size, size);
+}
+static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
 static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
@@ -1477,7 +1498,7 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
         spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
     }
     for (i = 0; i < n; i++) {
-        below = ((uint32_t)(spare[i] >> 32) + top + 1) >> shift >> digit; /* its upper half is ~bits: -1 - bits */
+        below = (top - ~(uint32_t)(spare[i] >> 32)) >> shift >> digit; /* whose upper half is ~bits */
         key[high[below]++] = spare[i];
     }
 }
@@ -1711,6 +1732,8 @@ static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *w
     if (o->effort < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.effort");
     if (!eplb_p_within(o->allow_duplicates, 0, 1))
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
+    if (!eplb_p_is_one_of(o->shares, EPLB_NUM_PLAN_FORS))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.shares");
     r = eplb_p_check_packing(&o->group_packing, EPLB_P_DRAW_GROUPS, why);
     return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_DRAW_GPUS, why);
 }
@@ -1783,6 +1806,7 @@ typedef struct eplb_p_shape {
     int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
     int32_t apart;     /* a plan can do without an expert twice on a GPU while another GPU is free of it */
+    int32_t exact;     /* improve is for exact shares */
     int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
     eplb_options options;
 } eplb_p_shape;
@@ -1848,6 +1872,8 @@ static eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
     return EPLB_OK;
 }
 
+static int32_t eplb_p_tighter_cap(int32_t cap, int32_t other) { return cap == 0 || cap > other ? other : cap; }
+
 /* With more slots on a GPU than its node has experts, some are twice on every GPU. */
 static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 {
@@ -1855,8 +1881,9 @@ static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 
     if (cap > 0 && (int64_t)cap * s->node_experts < s->node_slots)
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
-    s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts;
-    s->start_cap = s->apart && (cap == 0 || cap > s->node_gpus) ? s->node_gpus : cap;
+    s->exact = s->options.effort > 0 && s->options.shares == EPLB_PLAN_FOR_EXACT;
+    s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts && !(s->exact && s->options.allow_duplicates);
+    s->start_cap = s->apart ? eplb_p_tighter_cap(cap, s->node_gpus) : cap;
     return EPLB_OK;
 }
 
@@ -2052,6 +2079,7 @@ typedef struct eplb_p_layer {
     float   *load;          /* [E] mean over the samples */
     float   *size;          /* [E] what replicas and slots are shared out by; load, where not improved */
     int32_t *grains;        /* [E, num_counting] the samples in the integers of improve, when there is effort */
+    int32_t *factor;        /* [num_counting] by what each was multiplied, in EPLB_P_WHOLE; for exact shares */
 
     /* groups to nodes */
     int32_t *mlog2log;      /* [E] */
@@ -2062,6 +2090,7 @@ typedef struct eplb_p_layer {
     int32_t *phyrank;       /* [R] */
     int32_t *logcnt;        /* [E] */
     int32_t  most_replicas; /* the largest of them */
+    int32_t *start;         /* [R] phy2log before the search; for exact shares */
 } eplb_p_layer;
 
 /* How many samples the search is given of so many: beyond that neighbours are merged. */
@@ -2085,6 +2114,8 @@ static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shap
     l.phy2log   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     l.phyrank   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     l.logcnt    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    l.factor    = shape->exact ? EPLB_P_TAKE(a, int32_t, kept) : NULL;
+    l.start     = shape->exact ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
     return l;
 }
 
@@ -2106,11 +2137,13 @@ static int32_t eplb_p_grain_bits(int32_t num_samples)
     return 30 - bits;
 }
 
+#define EPLB_P_WHOLE 32768.0f /* 2^15, the root of 2^30 */
+
 /* What counts for a share of the heaviest counts so in squares: its loads times the root of that. */
 static float eplb_p_square_factor(float share)
 {
-    uint64_t root = eplb_p_root((uint64_t)(share * 1073741824.0f)); /* of 2^30, whose root is 2^15 */
-    return (float)root * (1.0f / 32768.0f);
+    uint64_t root = eplb_p_root((uint64_t)(share * (EPLB_P_WHOLE * EPLB_P_WHOLE)));
+    return (float)root * (1.0f / EPLB_P_WHOLE);
 }
 
 /* Into how many the samples that count are merged, where neighbours are as long as they count for no more
@@ -2194,6 +2227,7 @@ static void eplb_p_weigh_evenly(eplb_p_layer *l)
     int32_t e;
 
     l->num_counting = 1;
+    if (l->factor) l->factor[0] = (int32_t)EPLB_P_WHOLE;
     for (e = 0; e < l->shape->num_experts; e++) l->grains[e] = (int32_t)grain;
 }
 
@@ -2219,6 +2253,7 @@ static void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, 
                 continue;
             }
             factor = eplb_p_square_factor(eplb_p_div(weight, heaviest));
+            if (l->factor) l->factor[k] = (int32_t)(factor * EPLB_P_WHOLE);
             for (e = 0; e < num_experts; e++) {
                 float load = eplb_p_mul(l->size[e], factor);
                 sum = eplb_p_add(sum, load);
@@ -2421,6 +2456,32 @@ static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
     if (replication != EPLB_REPLICATE_HYBRID) return;
     eplb_p_give_slots(r, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
     for (step = 0; step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
+}
+
+/* The least that the heaviest GPU can carry when replicas of these loads fill all slots, which are taken up.
+   Proof: of the k G + q heaviest, some q GPUs hold (k + 1) q: those that hold most. Did they hold fewer, one of
+   them would hold no more than k, and nor would any GPU besides, which makes k G + q - 1 at most. So those q
+   carry at least the (k + 1) q lightest of the ones looked at and, as they have q S slots, so many more of the
+   lightest of all; and one of them carries the mean of that, or more. */
+static uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_slots, int32_t num_gpus)
+{
+    int32_t room = num_slots / num_gpus, i, k, q;
+    uint64_t least = 0;
+
+    eplb_p_sort(load, spare, num_slots);
+    spare[0] = 0; /* of the i lightest, but for the sum of all */
+    for (i = 1; i < num_slots; i++) spare[i] = spare[i - 1] + load[i - 1];
+    load[0] = spare[num_slots - 1] + load[num_slots - 1];
+    for (q = 1; q <= num_gpus; q++) {
+        uint64_t most = 0;
+        for (k = 0; k < room; k++) {
+            int32_t above = k * (num_gpus - q), others = q * (room - k - 1);
+            uint64_t heavy = (above ? spare[num_slots - above] : load[0]) - spare[num_slots - k * num_gpus - q];
+            if (heavy + spare[others] > most) most = heavy + spare[others];
+        }
+        if (most / (uint64_t)q > least) least = most / (uint64_t)q;
+    }
+    return least;
 }
 
 /* --------------------------------------------------------------------------------------- pack
@@ -3677,11 +3738,39 @@ typedef struct eplb_p_search {
     int32_t  *aside;       /* [slots] a plan that is not in hand; NULL unless there are two */
     uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
 
-    eplb_p_overlay shared; /* what lowers the peak, keys included, and what lowers the squares */
-    size_t peak_bytes, squares_bytes;
+    /* Exact shares: the search itself is for them, and gpu_load is what they make of the plan. */
+    int32_t   exact;
+    int32_t  *start;      /* [slots] the plan before it */
+    int32_t  *tokens;     /* [slots, T] that each slot serves */
+    int32_t  *home;       /* [E] a slot of each expert */
+    int32_t  *next;       /* [slots] the next slot of the same expert, the first after the last */
+    int32_t  *reached;    /* [num_gpus] GPUs whose load a move changes, in the order in which it spreads */
+    int32_t  *is_reached; /* [num_gpus] */
+    int32_t  *was_load;   /* [num_gpus, T] of those, before it */
+    int32_t  *was_tokens; /* [slots, T] and of their slots */
+    int32_t  *stirred;    /* [E] experts with several replicas that one of those holds */
+    int32_t  *is_stirred; /* [E] */
+    int32_t   num_reached, num_stirred;
+
+    eplb_p_overlay shared; /* what lowers the peak, keys included, what lowers the squares, and exact shares */
+    size_t peak_bytes, squares_bytes, exact_bytes;
 } eplb_p_search;
 
-/* What lowers the peak and what lowers the squares are never in use at once. */
+static void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_experts)
+{
+    s->exact      = 1;
+    s->tokens     = EPLB_P_TAKE_ROWS(a, int32_t, s->num_slots, s->num_samples);
+    s->home       = EPLB_P_TAKE(a, int32_t, num_experts);
+    s->next       = EPLB_P_TAKE(a, int32_t, s->num_slots);
+    s->reached    = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->is_reached = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->was_load   = EPLB_P_TAKE_ROWS(a, int32_t, s->num_gpus, s->num_samples);
+    s->was_tokens = EPLB_P_TAKE_ROWS(a, int32_t, s->num_slots, s->num_samples);
+    s->stirred    = EPLB_P_TAKE(a, int32_t, num_experts);
+    s->is_stirred = EPLB_P_TAKE(a, int32_t, num_experts);
+}
+
+/* What lowers the peak, what lowers the squares and what is for exact shares are never in use at once. */
 static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_search s = EPLB_ZERO_INIT;
@@ -3724,6 +3813,9 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     s.far      = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.promise  = EPLB_P_TAKE(a, float, s.num_gpus);
     s.squares_bytes = eplb_p_end_phase(a, &s.shared);
+
+    if (shape->exact) eplb_p_carve_exact(a, &s, shape->num_experts);
+    s.exact_bytes = eplb_p_end_phase(a, &s.shared);
     eplb_p_close_overlay(a, &s.shared);
     return s;
 }
@@ -3813,22 +3905,48 @@ static int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
     return eplb_p_is_settled(s->twice + (size_t)gpu * (size_t)s->words, e);
 }
 
-/* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
-static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
+/* holds, twice of a GPU whose slots have changed. */
+static void eplb_p_list_holdings(eplb_p_search *s, int32_t gpu)
 {
     uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
     uint32_t *twice = s->twice + (size_t)gpu * (size_t)s->words;
-    int32_t *load = eplb_p_load_of(s, gpu), i, t;
+    int32_t i;
 
-    for (t = 0; t < s->num_samples; t++) load[t] = 0;
     for (i = 0; i < s->words; i++) holds[i] = twice[i] = 0;
     for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
         uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
         twice[word] |= holds[word] & bit;
         holds[word] |= bit;
-        eplb_p_add_to(load, eplb_p_share_of(s, s->slot[i]), s->num_samples);
     }
+}
+
+/* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
+static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
+{
+    int32_t *load = eplb_p_load_of(s, gpu), i, t;
+
+    eplb_p_list_holdings(s, gpu);
+    for (t = 0; t < s->num_samples; t++) load[t] = 0;
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
+        eplb_p_add_to(load, eplb_p_share_of(s, s->slot[i]), s->num_samples);
     s->gpu_total[gpu] = eplb_p_total(load, s->num_samples);
+}
+
+/* The same of a GPU on which u has given way to v in one slot, and nothing else has changed. */
+static void eplb_p_give_way(eplb_p_search *s, int32_t gpu, int32_t u, int32_t v)
+{
+    const int32_t *less = eplb_p_share_of(s, u), *more = eplb_p_share_of(s, v);
+    uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
+    int32_t *load = eplb_p_load_of(s, gpu), n = s->num_samples, t;
+
+    if (eplb_p_holds_twice(s, gpu, u) || eplb_p_holds(s, gpu, v)) {
+        eplb_p_weigh_gpu(s, gpu);
+        return;
+    }
+    holds[(uint32_t)u / 32] &= ~eplb_p_pair_bit(u);
+    holds[(uint32_t)v / 32] |= eplb_p_pair_bit(v);
+    for (t = 0; t < n; t++) load[t] += more[t] - less[t];
+    s->gpu_total[gpu] = eplb_p_total(load, n);
 }
 
 /* All of the plan's part anew, and the totals by which squares are lowered. */
@@ -3919,11 +4037,11 @@ static void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
 /* The experts of two slots change places. */
 static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
 {
-    int32_t e = s->slot[i];
-    s->slot[i] = s->slot[j];
-    s->slot[j] = e;
-    eplb_p_weigh_gpu(s, eplb_p_gpu_of(s, i));
-    eplb_p_weigh_gpu(s, eplb_p_gpu_of(s, j));
+    int32_t u = s->slot[i], v = s->slot[j];
+    s->slot[i] = v;
+    s->slot[j] = u;
+    eplb_p_give_way(s, eplb_p_gpu_of(s, i), u, v);
+    eplb_p_give_way(s, eplb_p_gpu_of(s, j), v, u);
     if (s->lined_up) eplb_p_swap_places(s, i, j);
 }
 
@@ -4115,7 +4233,8 @@ static int64_t eplb_p_squares_apart(const int32_t *a, const int32_t *b, int32_t 
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     eplb_p_squares sums = eplb_p_no_squares();
-    for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR) sums = eplb_p_add_squares_apart(sums, a + t, b + t);
+    for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR)
+        sums = eplb_p_add_squares(sums, eplb_p_ints_sub(eplb_p_ints_at(a + t), eplb_p_ints_at(b + t)));
     squares = eplb_p_squares_sum(sums);
 #endif
     for (; t < n; t++) squares += (int64_t)(a[t] - b[t]) * (a[t] - b[t]);
@@ -4140,7 +4259,7 @@ static void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
         float now = eplb_p_measure_pair(s, other, gpu);
         if (s->far[other] == gpu) {
             eplb_p_find_far(s, other);
-        } else if (now > s->promise[other] || (now == s->promise[other] && gpu < s->far[other])) {
+        } else if (now >= s->promise[other] && (now > s->promise[other] || gpu < s->far[other])) {
             s->promise[other] = now;
             s->far[other]     = gpu;
         }
@@ -4178,7 +4297,9 @@ static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     eplb_p_vector sums = eplb_p_vector_of(0.0f);
     for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR) {
-        eplb_p_vector off = eplb_p_vector_off(difference + t, u + t, v + t);
+        eplb_p_ints d = eplb_p_ints_sub(eplb_p_ints_at(u + t), eplb_p_ints_at(v + t));
+        eplb_p_ints rest = eplb_p_ints_sub(eplb_p_ints_sub(eplb_p_ints_at(difference + t), d), d);
+        eplb_p_vector off = eplb_p_vector_of_ints(rest);
         sums = eplb_p_vector_add(sums, eplb_p_vector_mul(off, off));
     }
     sum = eplb_p_vector_sum(sums);
@@ -4628,6 +4749,428 @@ static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
     }
 }
 
+/* improve: exact shares
+
+   What exact shares make of a plan is told by fair loads, those of the least squares: each expert with several
+   replicas pours its tokens from slot to slot, until no pour changes anything. The objective is the sum of their
+   squares over samples and GPUs, which falls with every pour, so that loads that are not quite fair yet tell no
+   plan better than it is. A move stirs a few experts of the GPUs it touches, then those of the GPUs that these reach.
+
+   Exact shares fit most plans to the samples so well that little is left to tell plans apart; the loads to come
+   are what the plan is for, and they stray. So the samples stray twice as far from their mean as they do. */
+
+#define EPLB_P_FAIR_ROUNDS 10 /* of pouring by all experts, before the first move */
+#define EPLB_P_MOVE_ROUNDS 3  /* by those that a move stirs, and then by all, lest the next is credited with it */
+#define EPLB_P_TRIES       3  /* of a slot's moves are worked out: those that promise most */
+#define EPLB_P_SPREAD      8  /* GPUs over which what comes to one of them is taken to spread, in a promise */
+
+static int32_t *eplb_p_tokens_of(const eplb_p_search *s, int32_t slot)
+{
+    return s->tokens + eplb_p_at(slot, s->num_samples, 0);
+}
+
+/* The slot whose next one this is. */
+static int32_t eplb_p_slot_before(const eplb_p_search *s, int32_t slot)
+{
+    int32_t before = slot;
+    while (s->next[before] != slot) before = s->next[before];
+    return before;
+}
+
+static void eplb_p_leave_ring(eplb_p_search *s, int32_t slot)
+{
+    int32_t before = eplb_p_slot_before(s, slot);
+    s->next[before] = s->next[slot];
+    s->home[s->slot[slot]] = before;
+    s->next[slot] = slot;
+}
+
+/* Slot holds e, whose replicas `after` is one of. */
+static void eplb_p_join_ring(eplb_p_search *s, int32_t slot, int32_t e, int32_t after)
+{
+    s->slot[slot]  = e;
+    s->next[slot]  = s->next[after];
+    s->next[after] = slot;
+}
+
+static void eplb_p_link_slots(eplb_p_search *s)
+{
+    int32_t i;
+
+    for (i = 0; i < s->num_experts; i++) s->home[s->expert[i]] = -1;
+    for (i = 0; i < s->num_slots; i++) {
+        int32_t e = s->slot[i];
+        s->next[i] = i;
+        if (s->home[e] >= 0) eplb_p_join_ring(s, i, e, s->home[e]);
+        s->home[e] = i;
+    }
+}
+
+/* difference [T] = load of each sample. Returns the sum of their squares in 2^30. */
+static uint64_t eplb_p_weigh_samples(eplb_p_search *s)
+{
+    uint64_t squares = 0;
+    int32_t i, t;
+
+    for (t = 0; t < s->num_samples; t++) s->difference[t] = 0;
+    for (i = 0; i < s->num_experts; i++)
+        eplb_p_add_to(s->difference, eplb_p_grains_of(s, s->expert[i]), s->num_samples);
+    for (t = 0; t < s->num_samples; t++) squares += (uint64_t)((int64_t)s->difference[t] * s->difference[t]);
+    return squares >> 30;
+}
+
+/* The tokens of e, all in its home. They are its grains less half of its part of each sample, where its part is the
+   same in all samples by least squares: half of what strays twice as far from it. */
+static void eplb_p_stray(eplb_p_search *s, int32_t e, uint64_t squares)
+{
+    const int32_t *grains = eplb_p_grains_of(s, e), *sample = s->difference;
+    int32_t *tokens = eplb_p_tokens_of(s, s->home[e]), t;
+    uint64_t part = 0;
+
+    for (t = 0; t < s->num_samples; t++) part += (uint64_t)((int64_t)grains[t] * sample[t]);
+    if (squares > 0) part /= squares; /* in 2^-30 */
+    if (squares == 0) part = 0;
+    for (t = 0; t < s->num_samples; t++) {
+        int32_t half = (int32_t)(part * (uint64_t)sample[t] >> 31);
+        tokens[t] = grains[t] > half ? grains[t] - half : 0;
+    }
+}
+
+/* Tokens of an expert's slots on two GPUs, as even as they can make their loads. */
+static void eplb_p_pour_slots(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, j), t;
+    int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+
+    if (a_load == b_load) return;
+    for (t = 0; t < s->num_samples; t++) {
+        int32_t more = (b_load[t] - a_load[t]) / 2;
+        if (more > b[t]) more = b[t];
+        if (more < -a[t]) more = -a[t];
+        a[t] += more;
+        b[t] -= more;
+        a_load[t] += more;
+        b_load[t] -= more;
+    }
+}
+
+static void eplb_p_pour_expert(eplb_p_search *s, int32_t e)
+{
+    int32_t slot = s->home[e];
+
+    eplb_p_take_steps(s, 1, s->count[e]);
+    do {
+        eplb_p_pour_slots(s, slot, s->next[slot]);
+        slot = s->next[slot];
+    } while (slot != s->home[e] && s->count[e] > 2);
+}
+
+static void eplb_p_pour_all(eplb_p_search *s, int32_t rounds)
+{
+    int32_t i;
+    for (; rounds > 0; rounds--)
+        for (i = 0; i < s->num_experts; i++)
+            if (s->count[s->expert[i]] > 1) eplb_p_pour_expert(s, s->expert[i]);
+}
+
+/* All that is in use for exact shares, of the plan that is in the slots. */
+static void eplb_p_open_exact(eplb_p_search *s)
+{
+    uint64_t squares;
+    int32_t i, t;
+
+    eplb_p_enter_phase(&s->shared, s->exact_bytes);
+    eplb_p_link_slots(s);
+    for (i = 0; i < s->num_slots; i++)
+        for (t = 0; t < s->num_samples; t++) eplb_p_tokens_of(s, i)[t] = 0;
+    squares = eplb_p_weigh_samples(s);
+    for (i = 0; i < s->num_experts; i++) {
+        eplb_p_stray(s, s->expert[i], squares);
+        s->is_stirred[s->expert[i]] = 0;
+    }
+    for (i = 0; i < s->num_gpus; i++) {
+        s->is_reached[i] = 0;
+        for (t = 0; t < s->num_samples; t++) eplb_p_load_of(s, i)[t] = 0;
+    }
+    for (i = 0; i < s->num_slots; i++)
+        eplb_p_add_to(eplb_p_load_of(s, eplb_p_gpu_of(s, i)), eplb_p_tokens_of(s, i), s->num_samples);
+    s->num_reached = s->num_stirred = 0;
+    eplb_p_pour_all(s, EPLB_P_FAIR_ROUNDS);
+}
+
+/* improve: exact shares, a move */
+
+/* The load of a GPU and the tokens of its slots may change now, and can be had back. */
+static void eplb_p_touch_gpu(eplb_p_search *s, int32_t gpu)
+{
+    size_t at = eplb_p_at(gpu, s->num_samples, 0), first = eplb_p_at(eplb_p_first_slot(s, gpu), s->num_samples, 0);
+
+    if (s->is_reached[gpu]) return;
+    s->is_reached[gpu] = 1;
+    s->reached[s->num_reached++] = gpu;
+    eplb_p_copy_ids(s->was_load + at, s->gpu_load + at, s->num_samples);
+    eplb_p_copy_ids(s->was_tokens + first, s->tokens + first, eplb_p_num_slots(s, gpu) * s->num_samples);
+    eplb_p_take_steps(s, 1, eplb_p_num_slots(s, gpu));
+}
+
+/* Experts with several replicas on these of the GPUs reached, and all GPUs of theirs. */
+static void eplb_p_stir(eplb_p_search *s, int32_t first, int32_t end)
+{
+    int32_t from = s->num_stirred, at, i;
+
+    for (at = first; at < end; at++) {
+        int32_t gpu = s->reached[at];
+        for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
+            int32_t e = s->slot[i];
+            if (s->count[e] == 1 || s->is_stirred[e]) continue;
+            s->is_stirred[e] = 1;
+            s->stirred[s->num_stirred++] = e;
+        }
+    }
+    for (at = from; at < s->num_stirred; at++) {
+        int32_t slot = s->home[s->stirred[at]];
+        do {
+            eplb_p_touch_gpu(s, eplb_p_gpu_of(s, slot));
+            slot = s->next[slot];
+        } while (slot != s->home[s->stirred[at]]);
+    }
+}
+
+/* What a move has changed spreads. Returns by what the objective falls. */
+static int64_t eplb_p_settle_loads(eplb_p_search *s)
+{
+    int32_t first = 0, round, at, t;
+    int64_t fall = 0;
+
+    for (round = 0; round < EPLB_P_MOVE_ROUNDS; round++) {
+        int32_t end = s->num_reached;
+        eplb_p_stir(s, first, end);
+        first = end;
+        for (at = 0; at < s->num_stirred; at++) eplb_p_pour_expert(s, s->stirred[at]);
+    }
+    for (at = 0; at < s->num_reached; at++) {
+        size_t row = eplb_p_at(s->reached[at], s->num_samples, 0);
+        for (t = 0; t < s->num_samples; t++) {
+            int64_t was = s->was_load[row + (size_t)t], now = s->gpu_load[row + (size_t)t];
+            fall += (was - now) * (was + now);
+        }
+    }
+    return fall;
+}
+
+/* Loads and tokens are what they were before the move. */
+static void eplb_p_unsettle_loads(eplb_p_search *s)
+{
+    int32_t at;
+
+    for (at = 0; at < s->num_reached; at++) {
+        int32_t gpu = s->reached[at], slots = eplb_p_num_slots(s, gpu);
+        size_t row = eplb_p_at(gpu, s->num_samples, 0);
+        size_t first = eplb_p_at(eplb_p_first_slot(s, gpu), s->num_samples, 0);
+        eplb_p_copy_ids(s->gpu_load + row, s->was_load + row, s->num_samples);
+        eplb_p_copy_ids(s->tokens + first, s->was_tokens + first, slots * s->num_samples);
+    }
+}
+
+static void eplb_p_end_move(eplb_p_search *s)
+{
+    int32_t at;
+    for (at = 0; at < s->num_reached; at++) s->is_reached[s->reached[at]] = 0;
+    for (at = 0; at < s->num_stirred; at++) s->is_stirred[s->stirred[at]] = 0;
+    s->num_reached = s->num_stirred = 0;
+}
+
+/* Two slots' experts and tokens change places. */
+static void eplb_p_trade_slots(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, j), u = s->slot[i], v = s->slot[j], t;
+    int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+    int32_t before_i = eplb_p_slot_before(s, i), before_j = eplb_p_slot_before(s, j);
+
+    eplb_p_leave_ring(s, i);
+    eplb_p_leave_ring(s, j);
+    s->slot[i] = v;
+    s->slot[j] = u;
+    if (before_i != i) eplb_p_join_ring(s, j, u, before_i);
+    if (before_j != j) eplb_p_join_ring(s, i, v, before_j);
+    s->home[u] = j;
+    s->home[v] = i;
+    for (t = 0; t < s->num_samples; t++) {
+        int32_t more = b[t] - a[t];
+        a[t] += more;
+        b[t] -= more;
+        a_load[t] += more;
+        b_load[t] -= more;
+    }
+}
+
+/* Slot i holds e; the next slot of the expert that it held serves its tokens. */
+static void eplb_p_give_slot(eplb_p_search *s, int32_t i, int32_t e)
+{
+    int32_t u = s->slot[i], heir = s->next[i], t;
+    int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, heir);
+    int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, heir));
+
+    eplb_p_leave_ring(s, i);
+    eplb_p_join_ring(s, i, e, s->home[e]);
+    s->count[u]--;
+    s->count[e]++;
+    for (t = 0; t < s->num_samples; t++) {
+        a_load[t] -= a[t];
+        b_load[t] += a[t];
+        b[t] += a[t];
+        a[t] = 0;
+    }
+}
+
+/* Slot i holds u again, whose replica `before` is. */
+static void eplb_p_take_slot_back(eplb_p_search *s, int32_t i, int32_t u, int32_t before)
+{
+    int32_t e = s->slot[i];
+    eplb_p_leave_ring(s, i);
+    eplb_p_join_ring(s, i, u, before);
+    s->count[e]--;
+    s->count[u]++;
+}
+
+/* Do a move if it lowers the objective by enough. */
+static int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move)
+{
+    int32_t i = move->slot, u = s->slot[i], is_swap = move->other >= 0, other = is_swap ? move->other : s->next[i];
+    int32_t before = eplb_p_slot_before(s, i), better;
+
+    eplb_p_touch_gpu(s, eplb_p_gpu_of(s, i));
+    eplb_p_touch_gpu(s, eplb_p_gpu_of(s, other));
+    if (is_swap)
+        eplb_p_trade_slots(s, i, other);
+    else
+        eplb_p_give_slot(s, i, move->expert);
+    better = eplb_p_settle_loads(s) > s->enough / 16; /* tokens are halves, their squares quarters */
+    if (better) {
+        eplb_p_list_holdings(s, eplb_p_gpu_of(s, i));
+        if (is_swap) eplb_p_list_holdings(s, eplb_p_gpu_of(s, other));
+    } else {
+        if (is_swap)
+            eplb_p_trade_slots(s, i, other);
+        else
+            eplb_p_take_slot_back(s, i, u, before);
+        eplb_p_unsettle_loads(s);
+    }
+    eplb_p_end_move(s);
+    if (better) eplb_p_pour_all(s, EPLB_P_MOVE_ROUNDS);
+    return better != 0;
+}
+
+/* improve: exact shares, search */
+
+/* The moves of a slot that promise most, the first on ties. */
+typedef struct eplb_p_tries {
+    eplb_p_move move[EPLB_P_TRIES];
+    int64_t     promise[EPLB_P_TRIES];
+    int32_t     num;
+} eplb_p_tries;
+
+static void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot, int32_t other, int32_t expert)
+{
+    int32_t at = tries->num < EPLB_P_TRIES ? tries->num++ : EPLB_P_TRIES - 1;
+
+    if (tries->num == EPLB_P_TRIES && at == EPLB_P_TRIES - 1 && tries->promise[at] >= promise) return;
+    for (; at > 0 && tries->promise[at - 1] < promise; at--) {
+        tries->promise[at] = tries->promise[at - 1];
+        tries->move[at]    = tries->move[at - 1];
+    }
+    tries->promise[at]     = promise;
+    tries->move[at].slot   = slot;
+    tries->move[at].other  = other;
+    tries->move[at].expert = expert;
+}
+
+/* By what the objective may fall when two slots change places, halved: as if what comes to a GPU spread over so
+   many, but only the first of them were lighter for what goes. */
+static int64_t eplb_p_swap_promise(const eplb_p_search *s, int32_t i, int32_t j)
+{
+    const int32_t *u = eplb_p_tokens_of(s, i), *v = eplb_p_tokens_of(s, j);
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *other = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+    int64_t sum = 0;
+    int32_t n = s->num_samples, t;
+
+    for (t = 0; t < n; t++) {
+        int32_t d = u[t] - v[t];
+        sum += (int64_t)d * (load[t] - other[t] - d / EPLB_P_SPREAD);
+    }
+    return sum;
+}
+
+/* By what it may when slot i's tokens go to the next slot of its expert, where they stay as if nothing were shared
+   there, and tokens of e come from its home. */
+static int64_t eplb_p_replace_promise(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    int32_t heir = eplb_p_gpu_of(s, s->next[i]), home = eplb_p_gpu_of(s, s->home[e]), n = s->num_samples, t;
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *tokens = eplb_p_tokens_of(s, i);
+    const int32_t *heir_load = eplb_p_load_of(s, heir), *home_load = eplb_p_load_of(s, home);
+    const int32_t *arriving = eplb_p_tokens_of(s, s->home[e]);
+    int64_t sum = 0;
+
+    for (t = 0; t < n; t++) {
+        int32_t y = tokens[t], gap = home_load[t] - (load[t] - y), p;
+        sum += (int64_t)y * (load[t] - heir_load[t] - y);
+        if (home == heir) gap += y;
+        p = gap / 2 < arriving[t] ? gap / 2 : arriving[t];
+        if (p > 0) sum += (int64_t)p * (gap - p);
+    }
+    return sum;
+}
+
+static eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i)
+{
+    eplb_p_tries tries = EPLB_ZERO_INIT;
+    int32_t j, k;
+    int64_t promise, least = s->enough / 32;
+
+    eplb_p_take_steps(s, 1, s->num_slots);
+    for (j = 0; j < s->num_slots; j++) {
+        if (s->slot[i] == s->slot[j] || !eplb_p_may_swap(s, i, j)) continue;
+        promise = eplb_p_swap_promise(s, i, j);
+        if (promise > least) eplb_p_offer_move(&tries, promise, i, j, -1);
+    }
+    if (!eplb_p_may_take_away(s, i)) return tries;
+    eplb_p_take_steps(s, 1, s->num_experts);
+    for (k = 0; k < s->num_experts; k++) {
+        if (!eplb_p_may_replace(s, i, s->expert[k])) continue;
+        promise = eplb_p_replace_promise(s, i, s->expert[k]);
+        if (promise > least) eplb_p_offer_move(&tries, promise, i, -1, s->expert[k]);
+    }
+    return tries;
+}
+
+static int32_t eplb_p_most_count(const eplb_p_search *s)
+{
+    int32_t most = 0, i;
+    for (i = 0; i < s->num_experts; i++)
+        if (s->count[s->expert[i]] > most) most = s->count[s->expert[i]];
+    return most;
+}
+
+/* Moves of one slot after the other, until none of any slot is found that lowers the objective. What lowers the
+   squares of equal shares is a good start, but for more replicas of an expert than any has. */
+static void eplb_p_improve_exact(eplb_p_search *s)
+{
+    int32_t max_replicas = s->max_replicas, slot = 0, idle = 0, k;
+
+    s->num_done     = 0;
+    s->max_replicas = eplb_p_most_count(s);
+    eplb_p_lower_squares(s);
+    s->max_replicas = max_replicas;
+    eplb_p_open_exact(s);
+    while (idle < s->num_slots && s->steps > 0) {
+        eplb_p_tries tries = eplb_p_find_tries(s, slot);
+        for (k = 0; k < tries.num; k++)
+            if (eplb_p_try_move(s, &tries.move[k])) break;
+        idle = k < tries.num ? 0 : idle + 1;
+        slot = slot + 1 < s->num_slots ? slot + 1 : 0;
+    }
+}
+
 /* improve: node and layer */
 
 /* The objective of many samples. */
@@ -4644,9 +5187,14 @@ static int64_t eplb_p_sum_of_squares(const eplb_p_search *s)
 static int64_t eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t row)
 {
     eplb_p_measure_node(s);
-    if (s->num_samples == 1) eplb_p_line_up_slots(s);
+    if (s->num_samples == 1 && !s->exact) eplb_p_line_up_slots(s);
     if (s->apart) eplb_p_part_duplicates(s);
     s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
+    if (s->exact) {
+        eplb_p_copy_ids(s->start, s->slot, s->num_slots);
+        eplb_p_improve_exact(s);
+        return 0; /* there is no other plan to hold it against */
+    }
     if (s->num_samples == 1) {
         eplb_p_improve_one_sample(s, o->effort, o->seed, row);
         return eplb_p_peak(s);
@@ -4691,11 +5239,34 @@ static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
 /* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
 #define EPLB_P_CLOSE 4096
 
-/* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean,
-   or the heaviest replica in D'Hondt's counts, which the plan to be improved has. */
-static int64_t eplb_p_layer_target(const eplb_p_layer *l)
+/* With one sample: what the heaviest GPU of a node cannot be lighter than if that is above `least`, by the counts
+   that it has before the search; see bounds. */
+static int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, int32_t node, int64_t least)
 {
-    int64_t target = 0, sum = 0;
+    const int32_t *expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+    int64_t fewer = INT64_MAX, peak;
+    int32_t i, r, at = 0;
+
+    for (i = 0; i < l->shape->node_experts; i++) {
+        int32_t count = l->logcnt[expert[i]];
+        if (count > 1 && l->grains[expert[i]] / (count - 1) < fewer) fewer = l->grains[expert[i]] / (count - 1);
+    }
+    if (fewer <= least) return least;
+    EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
+    eplb_p_enter_phase(&s->shared, s->peak_bytes);
+    for (i = 0; i < l->shape->node_experts; i++) {
+        int32_t count = l->logcnt[expert[i]];
+        for (r = 0; r < count; r++) s->key[at++] = (uint64_t)(l->grains[expert[i]] / count);
+    }
+    peak = (int64_t)eplb_p_least_peak(s->key, s->spare, at, l->shape->node_gpus);
+    return peak < fewer ? peak : fewer;
+}
+
+/* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean, or the
+   heaviest replica in D'Hondt's counts, which the plan to be improved has, or what these can be packed to. */
+static int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
+{
+    int64_t target = 0, sum = 0, packed;
     int32_t i;
 
     for (i = 0; i < l->shape->num_experts; i++) {
@@ -4705,6 +5276,10 @@ static int64_t eplb_p_layer_target(const eplb_p_layer *l)
         if (sum / l->shape->node_gpus > target) target = sum / l->shape->node_gpus;
         if (l->shape->options.replication == EPLB_REPLICATE_DHONDT && grains / l->logcnt[e] > target)
             target = grains / l->logcnt[e];
+    }
+    for (i = 0; i < l->shape->num_nodes; i++) {
+        packed = eplb_p_counts_target(l, s, i, target);
+        if (packed > target) target = packed;
     }
     return target;
 }
@@ -4726,21 +5301,28 @@ static int64_t eplb_p_enough(const eplb_p_layer *l, int32_t node)
     return squares >> (l->num_counting == 1 ? 30 : 14);
 }
 
+/* The search's view of a node of the layer. */
+static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, int32_t node)
+{
+    s->num_samples  = l->num_counting;
+    s->grains       = l->grains;
+    s->count        = l->logcnt;
+    s->max_replicas = l->shape->options.max_replicas;
+    s->expert       = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+    s->slot         = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
+    s->enough       = eplb_p_enough(l, node);
+}
+
 static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 {
-    int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l) : 0;
+    int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l, s) : 0;
     int32_t node;
 
-    s->num_samples      = l->num_counting;
-    s->grains           = l->grains;
-    s->count            = l->logcnt;
-    s->max_replicas     = l->shape->options.max_replicas;
-    s->close            = target + target / EPLB_P_CLOSE;
+    s->close = target + target / EPLB_P_CLOSE;
     for (node = 0; node < l->shape->num_nodes; node++) {
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
-        s->expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
-        s->slot   = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
-        s->enough = eplb_p_enough(l, node);
+        eplb_p_open_node(s, l, node);
+        s->start = s->exact ? l->start + (size_t)node * (size_t)l->shape->node_slots : NULL;
         eplb_p_improve_node(s, l->shape, row);
     }
 }
@@ -4808,8 +5390,8 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     eplb_p_groups groups;
     eplb_p_node   node;
 
-    eplb_p_overlay shared; /* groups, node, and the search: in this order */
-    size_t groups_bytes, node_bytes, search_bytes;
+    eplb_p_overlay shared; /* groups, node, the search and its judge: in this order */
+    size_t groups_bytes, node_bytes, search_bytes, judge_bytes;
 } eplb_p_planner;
 
 static void eplb_p_place_groups(eplb_p_planner *p)
@@ -4820,6 +5402,24 @@ static void eplb_p_place_groups(eplb_p_planner *p)
     eplb_p_order_items(&p->groups.packer);
     eplb_p_pack(&p->groups.packer, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
     eplb_p_order_experts(&p->groups, &p->layer);
+}
+
+/* The cap on replicas before the search, by the loads of a node's experts. Exact shares make more of two experts with
+   two replicas than of one with three, as each ties two more GPUs together: so none has more than one beyond what
+   all can have, unless its load is that of more GPUs. */
+static int32_t eplb_p_cap_start(const eplb_p_shape *shape, const float *load)
+{
+    int32_t cap = shape->node_slots / shape->node_experts + 1, e;
+    float heaviest = 0.0f, sum = 0.0f, mean;
+
+    if (!shape->exact) return shape->start_cap;
+    for (e = 0; e < shape->node_experts; e++) {
+        sum = eplb_p_add(sum, load[e]);
+        if (load[e] > heaviest) heaviest = load[e];
+    }
+    mean = eplb_p_div(sum, (float)shape->node_gpus);
+    while (cap <= shape->node_gpus && eplb_p_mul((float)(cap - 1), mean) < heaviest) cap++;
+    return eplb_p_tighter_cap(shape->start_cap, cap);
 }
 
 /* Replicas to slots, slots to GPUs: those of node k. */
@@ -4833,7 +5433,8 @@ static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
     node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
     node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
     eplb_p_order_node(node);
-    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
+    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps,
+                     eplb_p_cap_start(shape, node->replicas.load));
     eplb_p_share_load(node, &p->layer, k);
     eplb_p_order_slots(node);
     eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
@@ -4863,21 +5464,27 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
 
    in     a plan, wherever it comes from, and loads
    out    what no plan can beat, and how even this one is
-   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer
-   calls  the ground; of the storey of a layer only its loads and D'Hondt's counts */
+   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer, eplb_p_judge
+   calls  the ground; of the storey of a layer only its loads, D'Hondt's counts, least_peak and, to take a plan back,
+          finish */
 
 /* ------------------------------------------------------------------------------------- bounds
 
-   What no plan can beat, from four facts about any plan:
+   What no plan can beat, from five facts about any plan, duplicates and empty slots or not:
    - the most loaded GPU carries at least the mean;
    - it carries at least any one replica, and D'Hondt's counts make the heaviest replica as light
      as any counts can;
-   - under the hierarchical policy both hold for each node with the groups it was given, so the
+   - slots are limited: a plan with D'Hondt's counts has these very replicas to fill all slots with, and any
+     other plan has a replica as heavy as an expert of D'Hondt's with one replica less;
+   - under the hierarchical policy all three hold for each node with the groups it was given, so the
      bound is that of the best split of groups over nodes, found by trying all of them;
    - where those are too many: some node holds the heaviest group, and at least the lightest others. */
 
 typedef struct eplb_p_bounder {
     eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
+    uint64_t *share;          /* [R] load of each replica, in parts */
+    uint64_t *spare;          /* [R] */
+    double   part;            /* what loads are multiplied by to make parts: a power of two */
     float   *node_load;       /* [node_experts] loads of one node's experts */
     double  *group_sum;       /* [K] */
     double  *node_sum;        /* [N] load of the groups put on each node so far */
@@ -4889,6 +5496,9 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
 {
     eplb_p_bounder b;
     b.replicas  = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
+    b.share     = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
+    b.spare     = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
+    b.part      = 1.0;
     b.node_load = EPLB_P_TAKE(a, float, shape->node_experts);
     b.group_sum = EPLB_P_TAKE(a, double, shape->num_groups);
     b.node_sum  = EPLB_P_TAKE(a, double, shape->num_nodes);
@@ -4897,27 +5507,66 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
     return b;
 }
 
-/* The lightest that the heaviest replica of these experts can be on so many slots.
-   Proof: let x be the heaviest replica of D'Hondt's counts c, of an expert below its cap. Bids only
-   fall, so every replica beyond an expert's first was given for a bid, load / (c - 1) or more, of
-   at least x. Counts whose replicas are all lighter than x must give each expert c or more, and
-   this one more than c: more slots than there are. At its cap an expert has no lighter replicas. */
-static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
-                                            int32_t num_phy, int32_t max_replicas)
+/* The parts are so small that to round down to them is nothing beside what rounding to float32 may do, and so
+   large that sums of them fit; the largest sum is the total, of loads that are no larger than 2^41. */
+static double eplb_p_bounder_part(double total)
 {
+    double part = 1.0;
+
+    while (total * part > 4503599627370496.0) part *= 0.5; /* 2^52 */
+    while (total * part > 0.0 && total * part < 2251799813685248.0) part *= 2.0;
+    return part;
+}
+
+/* What the heaviest GPU cannot be lighter than with D'Hondt's replicas on all slots. */
+static double eplb_p_dhondt_peak(eplb_p_bounder *b, int32_t num_gpus)
+{
+    const eplb_p_replicas *r = &b->replicas;
+    uint64_t peak;
+    int32_t e, i, at = 0;
+
+    for (e = 0; e < r->num_log; e++)
+        for (i = 0; i < r->count[e]; i++)
+            b->share[at++] = (uint64_t)((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT) * b->part);
+    peak = eplb_p_least_peak(b->share, b->spare, at, num_gpus);
+    return (double)peak / b->part;
+}
+
+/* The lightest that the heaviest GPU can be with these experts on so many slots, as far as that is above `least`.
+   Proof: let c be D'Hondt's counts. They take all slots, so other counts give some expert fewer, and leave it a
+   replica of load / (c - 1) or more; let f be the least of these. So a plan has a replica of f or more, or it has
+   counts c, and with them the replicas of least_peak. Let x be the heaviest of these. If its expert is at its cap,
+   no plan has it lighter. If not, bids only fall, so each that got a slot, f among them, is at least x, and any
+   plan has a replica of x or more. */
+static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, int32_t num_log, int32_t num_phy,
+                                    int32_t num_gpus, int32_t max_replicas, double least)
+{
+    double fewer = DBL_MAX, bound, peak;
     float heaviest;
+    int32_t e;
 
     b->replicas.num_log   = num_log;
     b->replicas.num_spare = num_phy - num_log;
     b->replicas.load      = load;
     eplb_p_replicate(&b->replicas, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    for (e = 0; e < num_log; e++)
+        if (b->replicas.count[e] > 1) {
+            double one_less = (double)eplb_p_bid(load[e], b->replicas.count[e] - 1, EPLB_P_DHONDT);
+            if (one_less < fewer) fewer = one_less;
+        }
     eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
-    return (double)heaviest;
+    bound = (double)heaviest;
+    if (fewer > bound && fewer > least) {
+        peak = eplb_p_dhondt_peak(b, num_gpus);
+        if (peak > fewer) peak = fewer;
+        if (peak > bound) bound = peak;
+    }
+    return bound;
 }
 
 /* The same within a node, for the groups that are on it. */
-static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load,
-                                        int32_t node)
+static double eplb_p_node_replicas_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load,
+                                         int32_t node, double least)
 {
     int32_t group, i, n = 0;
 
@@ -4925,7 +5574,8 @@ static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_shape *s
         for (i = 0; i < shape->group_size && b->node_of[group] == node; i++)
             b->node_load[n++] = load[group * shape->group_size + i];
     EPLB_ASSERT(n == shape->node_experts);
-    return eplb_p_heaviest_replica_bound(b, b->node_load, n, shape->node_slots, shape->options.max_replicas);
+    return eplb_p_replicas_bound(b, b->node_load, n, shape->node_slots, shape->node_gpus,
+                                 shape->options.max_replicas, least);
 }
 
 #define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
@@ -4979,7 +5629,7 @@ static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
             for (node = 0; node < shape->num_nodes && worst < best; node++) {
                 part = b->node_sum[node] / shape->node_gpus;
                 if (part > worst) worst = part;
-                part = eplb_p_node_replica_bound(b, shape, load, node);
+                part = eplb_p_node_replicas_bound(b, shape, load, node, worst);
                 if (part > worst) worst = part;
             }
             if (worst < best) best = worst;
@@ -5016,8 +5666,9 @@ static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
         total += b->group_sum[group];
     }
     bound = total / shape->num_gpus;
-    other = eplb_p_heaviest_replica_bound(b, load, shape->num_experts, shape->num_replicas,
-                                          shape->options.max_replicas);
+    b->part = eplb_p_bounder_part(total);
+    other = eplb_p_replicas_bound(b, load, shape->num_experts, shape->num_replicas, shape->num_gpus,
+                                  shape->options.max_replicas, bound);
     if (other > bound) bound = other;
     other = eplb_p_heaviest_group_bound(b, shape);
     if (other > bound) bound = other;
@@ -6441,7 +7092,7 @@ static int eplb_p_names_experts(const int32_t *phy2log, int32_t num_slots, int32
 {
     int32_t slot, all = 1;
     for (slot = 0; slot < num_slots; slot++) all &= eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1);
-    return all;
+    return all != 0;
 }
 
 /* One layer's plan and counts: ids that are there, a slot for each expert that has tokens, and sums that fit. */
@@ -6641,7 +7292,7 @@ static int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, 
         eplb_p_reach_gpu(s, gpu, level + 1);
         found |= s->load[gpu] < limit;
     }
-    return found;
+    return found != 0;
 }
 
 /* Steps from the GPUs above the limit, up to the first that reach one below it. Returns whether any does. */
@@ -6930,6 +7581,141 @@ static void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const 
     }
 }
 
+/* --------------------------------------------------------------------------- shares: evaluate */
+
+/* The bits of a load above 0 are a whole number times a power of two: these are they. */
+static uint64_t eplb_p_load_digits(uint32_t bits) { return bits >> 23 ? (bits & 0x7FFFFFu) | 0x800000u : bits; }
+static int32_t eplb_p_load_power(uint32_t bits) { return bits >> 23 ? (int32_t)(bits >> 23) : 1; }
+
+typedef struct eplb_p_token_scale {
+    int32_t power; /* of the heaviest load */
+    int32_t up;    /* places that bring its digits to 2^30 or more, and under 2^31 */
+} eplb_p_token_scale;
+
+/* A load as a whole number, beside the heaviest, which is 2^30 or more; what is less than 1 is cut off. */
+static uint64_t eplb_p_scaled_digits(eplb_p_token_scale scale, const float *load)
+{
+    uint32_t bits = eplb_p_bits_at(load) & ~EPLB_P_SIGN;
+    int32_t down = scale.power - eplb_p_load_power(bits);
+    return down < 64 ? eplb_p_load_digits(bits) << scale.up >> down : 0;
+}
+
+/* count [E] = loads as whole tokens, whose sum is returned: just under 2^31, or 0 where there is no load. */
+static int32_t eplb_p_count_tokens(const float *load, int32_t n, int32_t *count)
+{
+    eplb_p_token_scale scale;
+    uint32_t lightest, heaviest;
+    uint64_t sum = 0;
+    int32_t down = 0, tokens = 0, e;
+
+    eplb_p_load_range(load, n, &lightest, &heaviest);
+    if (heaviest == 0) return 0;
+    scale.power = eplb_p_load_power(heaviest);
+    for (scale.up = 0; eplb_p_load_digits(heaviest) << scale.up < (uint64_t)1 << 30;) scale.up++;
+    for (e = 0; e < n; e++) sum += eplb_p_scaled_digits(scale, &load[e]);
+    while (sum >> down > INT32_MAX) down++;
+    for (e = 0; e < n; e++) {
+        count[e] = (int32_t)(eplb_p_scaled_digits(scale, &load[e]) >> down);
+        tokens += count[e];
+    }
+    return tokens;
+}
+
+/* Whether every expert is in a slot, and nobody else. */
+static int eplb_p_is_whole_plan(eplb_p_sharer *s, const int32_t *phy2log)
+{
+    int32_t e;
+
+    if (!eplb_p_names_experts(phy2log, s->num_gpus * s->gpu_slots, s->num_experts)) return 0;
+    eplb_p_find_homes(s, phy2log);
+    for (e = 0; e < s->num_experts; e++)
+        if (s->num_homes[e] == 0) return 0;
+    return 1;
+}
+
+/* Mean and heaviest load of a GPU in one layer, means over the samples that hold load; most is no less than mean.
+   Where the search will note the spread experts it has reached, their tokens are counted before it. */
+static void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samples, const int32_t *phy2log,
+                                    double *mean, double *most)
+{
+    int32_t *count = s->reached_spread, num_loaded = 0, t, e;
+
+    *mean = *most = 0.0;
+    for (t = 0; t < samples->num; t++) {
+        const float *load = samples->load + (size_t)t * samples->stride;
+        int32_t tokens = eplb_p_count_tokens(load, s->num_experts, count), heaviest;
+        double sum = 0.0;
+        if (tokens == 0) continue;
+        for (e = 0; e < s->num_experts; e++) sum += (double)load[e];
+        eplb_p_link_layer(s, phy2log, count, EPLB_SHARE_LEAST_MAX);
+        eplb_p_share_least_max(s);
+        heaviest = eplb_p_most_tokens(s);
+        *mean += sum / s->num_gpus;
+        *most += sum * ((double)heaviest / tokens);
+        num_loaded++;
+    }
+    if (num_loaded == 0) return;
+    *mean /= num_loaded;
+    *most /= num_loaded;
+    if (*most < *mean) *most = *mean; /* by rounding */
+}
+
+/* --------------------------------------------------------------------------- shares: planning
+
+   A plan for exact shares is held against the one that its search began with, by what they make of the samples. */
+
+typedef struct eplb_p_judge {
+    eplb_p_sharer sharer;
+    int32_t *count; /* [E] one sample's grains */
+} eplb_p_judge;
+
+static eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_problem p = EPLB_ZERO_INIT;
+    eplb_p_judge j = EPLB_ZERO_INIT;
+    p.num_experts  = shape->num_experts;
+    p.num_replicas = shape->num_replicas;
+    p.num_gpus     = shape->num_gpus;
+    j.sharer = eplb_p_carve_sharer(a, &p);
+    j.count  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    return j;
+}
+
+/* The heaviest GPU of each sample, where shares are exact, summed by what the samples count for: grains have been
+   multiplied by the root of that, and are once more. */
+static int64_t eplb_p_exact_score(eplb_p_judge *j, const eplb_p_layer *l, const int32_t *phy2log)
+{
+    int64_t score = 0;
+    int32_t t, e;
+
+    EPLB_ASSERT(j->count != NULL); /* the judge has been carved */
+    for (t = 0; t < l->num_counting; t++) {
+        for (e = 0; e < l->shape->num_experts; e++) j->count[e] = l->grains[eplb_p_at(e, l->num_counting, t)];
+        eplb_p_link_layer(&j->sharer, phy2log, j->count, EPLB_SHARE_LEAST_MAX);
+        eplb_p_share_least_max(&j->sharer);
+        score += (int64_t)eplb_p_most_tokens(&j->sharer) * l->factor[t];
+    }
+    return score;
+}
+
+/* Where the search has made the layer's plan worse on the samples, it is taken back. */
+static void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_judge *judge)
+{
+    eplb_p_layer *l = &p->layer;
+    int32_t i, kept;
+
+    eplb_p_enter_phase(&p->shared, p->judge_bytes);
+    kept = eplb_p_exact_score(judge, l, l->phy2log) <= eplb_p_exact_score(judge, l, l->start);
+    eplb_p_leave_phases(&p->shared);
+    if (kept) return;
+    eplb_p_copy_ids(l->phy2log, l->start, l->shape->num_replicas);
+    for (i = 0; i < l->shape->num_experts; i++) l->logcnt[i] = 0;
+    for (i = 0; i < l->shape->num_replicas; i++) l->logcnt[l->phy2log[i]]++;
+    eplb_p_enter_phase(&p->shared, p->search_bytes);
+    eplb_p_number_slots(l, search);
+    eplb_p_leave_phases(&p->shared);
+}
+
 /* ---------------------------------------------------------------------------- shares: sources */
 
 typedef struct eplb_p_dealer { /* of one layer */
@@ -7098,9 +7884,10 @@ static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_option
 
      layer | groups
            | node
-           | search   where there is effort */
+           | search   where there is effort
+           | judge    where it is for exact shares */
 static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p,
-                                  eplb_p_search *search)
+                                  eplb_p_search *search, eplb_p_judge *judge)
 {
     p->layer        = eplb_p_carve_layer(a, shape);
     p->shared       = eplb_p_open_overlay(a);
@@ -7108,10 +7895,14 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->groups_bytes = eplb_p_end_phase(a, &p->shared);
     p->node         = eplb_p_carve_node(a, shape);
     p->node_bytes   = eplb_p_end_phase(a, &p->shared);
-    p->search_bytes = 0;
+    p->search_bytes = p->judge_bytes = 0;
     if (shape->options.effort > 0) {
         *search         = eplb_p_carve_search(a, shape);
         p->search_bytes = eplb_p_end_phase(a, &p->shared);
+    }
+    if (shape->exact) {
+        *judge         = eplb_p_carve_judge(a, shape);
+        p->judge_bytes = eplb_p_end_phase(a, &p->shared);
     }
     eplb_p_close_overlay(a, &p->shared);
 }
@@ -7122,8 +7913,9 @@ static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape)
     eplb_p_arena a = eplb_p_arena_at(NULL);
     eplb_p_planner planner;
     eplb_p_search search;
+    eplb_p_judge judge;
 
-    eplb_p_carve_planning(&a, shape, &planner, &search);
+    eplb_p_carve_planning(&a, shape, &planner, &search, &judge);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, shape);
     return a;
@@ -7146,7 +7938,8 @@ static eplb_result eplb_p_check_call(eplb_p_call *c)
 }
 
 /* All that can be wrong with a call is looked for; when nothing is, its scratch is laid out. */
-static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_p_search *search)
+static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_p_search *search,
+                                  eplb_p_judge *judge)
 {
     const eplb_p_shape *s = &c->shape;
     eplb_p_arena a;
@@ -7162,7 +7955,7 @@ static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_
                            c->num_layers, c->why);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(c->scratch);
-    eplb_p_carve_planning(&a, s, planner, search);
+    eplb_p_carve_planning(&a, s, planner, search, judge);
     return EPLB_OK;
 }
 
@@ -7188,15 +7981,17 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
     eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
+    eplb_p_judge judge = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
 
     call.first_layer = first_layer;
     call.num_layers  = num_layers;
-    r = eplb_p_prepare(&call, &planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search, &judge);
     if (r != EPLB_OK) return r;
     for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
         eplb_p_plan_layer(&planner, &search, weight, layer);
+        if (planner.layer.shape->exact) eplb_p_judge_layer(&planner, &search, &judge);
         r = eplb_p_check_width(&planner.layer, plan, NULL);
         if (r == EPLB_OK) eplb_p_store_layer(&planner.layer, plan);
     }
@@ -7218,6 +8013,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
     eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
+    eplb_p_judge judge = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
 
@@ -7231,10 +8027,11 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     diagnosis->bytes_needed = 0;
 
     call.why = diagnosis;
-    r = eplb_p_prepare(&call, &planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search, &judge);
     if (r != EPLB_OK || !plan->log2phy) return r;
     for (layer = 0; r == EPLB_OK && layer < call.shape.num_layers; layer++) {
         eplb_p_plan_layer(&planner, &search, weight, layer);
+        if (planner.layer.shape->exact) eplb_p_judge_layer(&planner, &search, &judge);
         r = eplb_p_check_width(&planner.layer, plan, diagnosis);
     }
     return r;
@@ -7815,6 +8612,47 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
     return EPLB_OK;
 }
 
+static eplb_result eplb_p_check_evaluated(eplb_p_sharer *s, const eplb_problem *p, const int32_t *phy2log,
+                                          const float *weight)
+{
+    int32_t num_samples = p->num_samples ? p->num_samples : 1, layer;
+    eplb_result r = eplb_p_check_loads(weight, num_samples, p->num_layers, p->num_experts, 0, p->num_layers, NULL);
+
+    for (layer = 0; layer < p->num_layers && r == EPLB_OK; layer++)
+        if (!eplb_p_is_whole_plan(s, phy2log + eplb_p_at(layer, p->num_replicas, 0))) r = EPLB_ERR_PLAN;
+    return r;
+}
+
+EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int32_t *phy2log, const float *weight,
+                                          float *balancedness, float *max_load, void *scratch, size_t scratch_bytes)
+{
+    eplb_p_samples samples = EPLB_ZERO_INIT;
+    eplb_p_sharer s;
+    eplb_p_arena a;
+    double mean, most;
+    int32_t layer;
+    eplb_result r;
+
+    if (!problem || !phy2log || !weight || !balancedness) return EPLB_ERR_NULL;
+    if (problem->num_samples < 0) return EPLB_ERR_COUNT;
+    r = eplb_p_check_share_scratch(problem, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    samples.num    = problem->num_samples ? problem->num_samples : 1;
+    samples.stride = eplb_p_at(problem->num_layers, problem->num_experts, 0);
+    if (!eplb_p_array_fits(samples.num, problem->num_layers, problem->num_experts)) return EPLB_ERR_OVERFLOW;
+    a = eplb_p_arena_at(scratch);
+    s = eplb_p_carve_sharer(&a, problem);
+    r = eplb_p_check_evaluated(&s, problem, phy2log, weight);
+    if (r != EPLB_OK) return r;
+    for (layer = 0; layer < problem->num_layers; layer++) {
+        samples.load = weight + eplb_p_at(layer, problem->num_experts, 0);
+        eplb_p_evaluate_exactly(&s, &samples, phy2log + eplb_p_at(layer, problem->num_replicas, 0), &mean, &most);
+        balancedness[layer] = eplb_p_balancedness(mean, most);
+        if (max_load) max_load[layer] = eplb_p_reported(most);
+    }
+    return EPLB_OK;
+}
+
 /* =================================================================================================
    F. THE WINDOW
 
@@ -8004,6 +8842,12 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_CLOSE
 #undef EPLB_P_NEAR
 #undef EPLB_P_FAR_OFF
+#undef EPLB_P_ROUGHLY
+#undef EPLB_P_WHOLE
+#undef EPLB_P_FAIR_ROUNDS
+#undef EPLB_P_MOVE_ROUNDS
+#undef EPLB_P_TRIES
+#undef EPLB_P_SPREAD
 #undef EPLB_P_SMALL
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
@@ -8029,8 +8873,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
           its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
           is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
           it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
-          eplb_share, eplb_share_proof, eplb_share_sources. From a plan to the next: eplb_transfers,
-          eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts.
+          eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares. From a plan to the next:
+          eplb_transfers, eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

@@ -83,6 +83,7 @@ gen_fails() {
 }
 check 'gen_loads refuses a number that is none' gen_fails --layers x
 check 'gen_loads refuses an option without its value' gen_fails --seed
+check 'gen_loads refuses what is no number of steps' gen_fails --wander 1.5
 check 'gen_loads refuses an unknown option' gen_fails --unknown 1
 
 # ---------------------------------------------------------------- the table, beside the plan and the loads

@@ -109,6 +109,15 @@ static int32_t parse_policy(const char *text)
     fail(STATUS_INPUT, "--policy is auto, hierarchical or global, not '%s'", text);
 }
 
+static int32_t parse_plan_for(const char *text)
+{
+    if (strcmp(text, "exact") == 0)
+        return EPLB_PLAN_FOR_EXACT;
+    if (strcmp(text, "equal") != 0)
+        fail(STATUS_INPUT, "--for is equal or exact, not '%s'", text);
+    return EPLB_PLAN_FOR_EQUAL;
+}
+
 /* Begin .. end is the name. */
 static int32_t parse_preset(const char *begin, const char *end)
 {
@@ -198,10 +207,53 @@ static int32_t parse_name(const char *option, const char *text, const char *cons
     fail(STATUS_INPUT, "%s is %s or %s, not '%s'", option, names[0], names[1], text);
 }
 
+/* equal, exact, or both between commas. */
+static void parse_shares(const char *text, settings *s)
+{
+    static const char *const NAMES[NUM_SHARES] = {"equal", "exact"};
+    const char              *begin = text, *end;
+    memset(s->shares, 0, sizeof s->shares);
+    do {
+        nearest found  = {NULL, 0};
+        int     shares = 0;
+        end            = begin + strcspn(begin, ",");
+        for (int i = 0; i < NUM_SHARES; i++)
+            take_nearest(&found, begin, end, NAMES[i]);
+        while (shares < NUM_SHARES && (strlen(NAMES[shares]) != (size_t)(end - begin) ||
+                                       memcmp(NAMES[shares], begin, (size_t)(end - begin)) != 0))
+            shares++;
+        if (shares == NUM_SHARES && found.name)
+            fail(STATUS_INPUT, "there are no shares '%.*s'; did you mean '%s'?", (int)(end - begin), begin, found.name);
+        if (shares == NUM_SHARES)
+            fail(STATUS_INPUT, "--shares is equal, exact or equal,exact, not '%s'", text);
+        if (s->shares[shares])
+            fail(STATUS_INPUT, "--shares has '%s' twice", NAMES[shares]);
+        s->shares[shares] = true;
+        begin             = end + 1;
+    } while (*end == ',');
+}
+
+/* A number of windows, or never, which is 0. */
+static int32_t parse_every(const char *text)
+{
+    int64_t value;
+    if (strcmp(text, "never") == 0)
+        return 0;
+    if (!parse_integer(text, text + strlen(text), &value) || value < 1 || value > INT32_MAX)
+        fail(STATUS_INPUT, "--every needs a whole number of windows from 1 to %d, or never, not '%s'", (int)INT32_MAX,
+             text);
+    return (int32_t)value;
+}
+
 /* ------------------------------------------------------------------------------------ options */
 
 enum { LOADED = COMMAND_PLAN | COMMAND_SCORE | COMMAND_REPLAY, CHECK = COMMAND_CHECK, MOVES = COMMAND_TRANSFERS };
-enum { PLANNING = COMMAND_PLAN | COMMAND_REPLAY, ONE_PLAN = COMMAND_PLAN | COMMAND_SCORE, ALL_COMMANDS = LOADED | CHECK | MOVES };
+enum {
+    PLANNING     = COMMAND_PLAN | COMMAND_REPLAY,
+    ONE_PLAN     = COMMAND_PLAN | COMMAND_SCORE,
+    SCORING      = COMMAND_SCORE | COMMAND_REPLAY,
+    ALL_COMMANDS = LOADED | CHECK | MOVES
+};
 
 static const struct option {
     const char *name;
@@ -212,7 +264,8 @@ static const struct option {
     {"--gpus", ALL_COMMANDS},     {"--nodes", ALL_COMMANDS},        {"--groups", LOADED | CHECK},
     {"--policy", LOADED | CHECK}, {"--max-replicas", LOADED | CHECK}, {"--preset", PLANNING | CHECK},
     {"--effort", PLANNING | CHECK}, {"--half-life", PLANNING},      {"--seed", PLANNING},
-    {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--layers", ONE_PLAN},
+    {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--every", COMMAND_REPLAY},
+    {"--shares", SCORING},        {"--for", PLANNING},              {"--layers", ONE_PLAN},
     {"--show", ONE_PLAN},         {"--json", ONE_PLAN | MOVES | CHECK}, {"--csv", ALL_COMMANDS},
     {"--svg", LOADED},            {"--quiet", ALL_COMMANDS},        {"--previous", CHECK},
     {"--max-moves", CHECK},       {"--max-gpu-moves", CHECK},       {"--max-pair-moves", CHECK},
@@ -287,6 +340,8 @@ static bool parse_problem_option(arguments *a, settings *s)
         parse_presets(value, s);
     else if ((value = option_value(a, "--effort")))
         s->effort = parse_count("--effort", value, 0);
+    else if ((value = option_value(a, "--for")))
+        s->plan_for = parse_plan_for(value);
     else if ((value = option_value(a, "--half-life")))
         s->half_life = parse_half_life(value);
     else if ((value = option_value(a, "--seed")))
@@ -295,6 +350,10 @@ static bool parse_problem_option(arguments *a, settings *s)
         s->window = parse_count("--window", value, 1);
     else if ((value = option_value(a, "--history")))
         s->history = parse_count("--history", value, 1);
+    else if ((value = option_value(a, "--every")))
+        s->every = parse_every(value);
+    else if ((value = option_value(a, "--shares")))
+        parse_shares(value, s);
     else
         return false;
     return true;
@@ -398,6 +457,8 @@ settings parse_arguments(arguments *a, int command)
     s.num_presets = 1;
     s.effort      = -1;
     s.show        = -1;
+    s.every       = 1;
+    s.shares[SHARES_EQUAL] = true;
     for (; a->at < a->count; a->at++) {
         const char *text = a->text[a->at];
         if (options_ended || text[0] != '-' || strcmp(text, "-") == 0) {

@@ -18,6 +18,7 @@
      feed.c                 the samples of all files, as loads of experts
      problem.c              problem and options, what is odd about them, and what is wrong
      plan.c                 planning
+     exact.c                what exact shares make of a plan
      score.c                scoring a plan that was made elsewhere
      moves.c                from a plan to another, and whether one may be put in force
      replay.c               replaying
@@ -105,6 +106,8 @@ typedef struct reading { /* how files are read */
     const char *map;                   /* path of the plan in force, or NULL */
 } reading;
 
+enum { SHARES_EQUAL, SHARES_EXACT, NUM_SHARES }; /* how an expert's replicas share its load */
+
 enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4, COMMAND_TRANSFERS = 8, COMMAND_CHECK = 16 };
 
 typedef struct settings { /* what a command was asked for */
@@ -118,12 +121,15 @@ typedef struct settings { /* what a command was asked for */
     int32_t     preset[EPLB_NUM_PRESETS];
     int32_t     num_presets;             /* 1 for plan */
     int32_t     effort;                  /* -1: as the preset has it */
+    int32_t     plan_for;                /* EPLB_PLAN_FOR_* */
     double      half_life;               /* in samples; 0 = all count alike */
     uint64_t    seed;
     const char *layers;                  /* the layers asked for, in words; NULL: all */
     int64_t     first_layer, last_layer; /* them, as the file numbers them */
     int64_t     show;                    /* layer to draw, -1: none */
+    bool        shares[NUM_SHARES];      /* which to score under */
     int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
+    int32_t     every;                   /* replay: windows that a plan is in force for; 0: to the end */
     bool        quiet;
     const char *previous;                /* check: path of the plan in force, or NULL */
     eplb_move_limits      limits;
@@ -563,10 +569,12 @@ typedef struct layer_result {
     eplb_layer_report before, after; /* the plan in force, or experts in order; the new plan */
     double            microseconds;  /* of planning */
     int32_t           num_empty;     /* slots without an expert, in a plan that is scored */
+    double            exact;         /* the heaviest GPU's load under exact shares, where asked for */
 } layer_result;
 
 typedef struct planning { /* a problem, its plan and what there is to say of it */
     bool          scored;                  /* the plan was made elsewhere, and there is none before it */
+    bool          exact;                   /* it is scored under exact shares too */
     quote         name;                    /* of the plan that was made elsewhere: before, or the scored one */
     eplb_problem  problem;
     eplb_options  options;
@@ -584,7 +592,7 @@ typedef struct planning { /* a problem, its plan and what there is to say of it 
 
 /* Over layers: sums of loads, of slots and of time. */
 typedef struct plan_totals {
-    double    mean, before, after, bound, microseconds;
+    double    mean, before, after, exact, bound, microseconds;
     int32_t   max_replicas;
     long long duplicates, empty;
 } plan_totals;
@@ -618,6 +626,23 @@ void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts);
 
 /* A load as a part of a larger one, balancedness for one. */
 double load_share(double load, double larger);
+
+/* ------------------------------------------------------------------------------------ exact.c */
+
+typedef struct exact_shares { /* room to share a layer's tokens in one sample */
+    eplb_problem one;         /* of one layer and sample */
+    int32_t     *count, *slot_count; /* [E], [R] */
+    void        *scratch;
+    size_t       scratch_bytes;
+} exact_shares;
+
+exact_shares make_exact_shares(const eplb_problem *problem, const eplb_options *options);
+void         free_exact_shares(exact_shares *x);
+
+/* The load of a layer's heaviest GPU, mean over the samples with load, `stride` apart. Whole tokens are shared as
+   eplb_share does; loads that are none, or are too many, are shared as eplb_evaluate_shares does, which brings their
+   sum just under 2^31 by a power of two. */
+double exact_layer(exact_shares *x, const int32_t *phy2log, const float *load, size_t stride, int32_t num_samples);
 
 /* ------------------------------------------------------------------------------------ score.c */
 
@@ -670,9 +695,9 @@ typedef struct score { /* of a plan on a window, summed over layers; mean over t
     double mean, most; /* load of a GPU, and of the most loaded one in each sample */
 } score;
 
-typedef struct trial { /* one plan */
-    score  own, next;
-    double microseconds; /* of planning all layers */
+typedef struct trial { /* one plan, when a window has ended */
+    score  own[NUM_SHARES], next[NUM_SHARES]; /* those asked for */
+    double microseconds; /* of planning all layers, where the plan was made then */
 } trial;
 
 typedef struct replay {
@@ -681,8 +706,12 @@ typedef struct replay {
     eplb_problem problem;                       /* num_samples differs from call to call */
     int32_t      window;                        /* samples in each, those without load too */
     int32_t      num_windows, num_idle;         /* in the trace; those without load, which are left out */
+    bool         shares[NUM_SHARES];            /* those asked for, */
+    int32_t      num_shares;                    /* and their number */
+    int32_t      every;                         /* windows with load that a plan is in force for; 0: all */
     int32_t      num_plans;                     /* of each series: windows with load that have a next one */
-    int32_t     *plan_window;                   /* [num_plans] the window at whose end a plan was made */
+    int32_t     *plan_window;                   /* [num_plans] the window at whose end a plan was made, or kept */
+    int32_t     *age;                           /* [num_plans] windows with load since it was made */
     int32_t      history;                       /* samples with load that a plan is made from; fewer at first */
     int32_t      num_series;
     const char  *name[1 + EPLB_NUM_PRESETS];
@@ -695,6 +724,7 @@ typedef struct replay {
     trial       *trial;                         /* [num_plans, num_series] */
     double      *bound;                         /* [num_plans] of score.most on the next window */
     eplb_layer_report *report;                  /* [L] of score_plan */
+    exact_shares exact;
     void        *scratch;
     size_t       scratch_bytes;
 } replay;
@@ -708,6 +738,15 @@ void   free_replay(replay *r);
 /* Plan i of a series, and a series' loads summed and the median of its times. */
 const trial *trial_of(const replay *r, int32_t i, int32_t series);
 trial        total_of_series(const replay *r, int32_t series);
+
+/* What pictures show: a line for each series under each of the shares asked for, equal ones first, and a last one
+   for the bound; a point for each plan, or where plans are kept, for each age. */
+int32_t replay_num_lines(const replay *r);
+int32_t line_series(const replay *r, int32_t line);
+int32_t line_shares(const replay *r, int32_t line);
+int32_t replay_num_points(const replay *r);
+double  replay_point(const replay *r, int32_t line, int32_t point);
+double  replay_line_total(const replay *r, int32_t line);
 
 /* Balancedness by a score, and the best that any plan could have: on the window after plan i, and on all. */
 double score_balancedness(score s);

@@ -25,6 +25,7 @@ eplb_options make_options(const settings *s, int32_t preset)
     options.policy       = s->policy;
     options.max_replicas = s->max_replicas;
     options.seed         = s->seed;
+    options.shares       = s->plan_for;
     options.effort       = s->effort < 0 ? options.effort : s->effort;
     return options;
 }

@@ -117,6 +117,12 @@ static void write_csv(FILE *out, const planning *p)
 
 /* ------------------------------------------------------------------------------------- scores */
 
+static double exact_balancedness(const planning *p, int32_t first, int32_t end)
+{
+    plan_totals t = total_of_plan(p, first, end);
+    return load_share(t.mean, t.exact);
+}
+
 static void write_score_json(FILE *out, const planning *p)
 {
     plan_totals all = total_of_plan(p, 0, p->num_layers);
@@ -129,6 +135,8 @@ static void write_score_json(FILE *out, const planning *p)
         const eplb_layer_report *r = &p->result[i].after;
         fprintf(out, "{\"layer\":%lld", (long long)p->layer[i]);
         write_real(out, "balancedness", r->balancedness);
+        if (p->exact)
+            write_real(out, "exact_balancedness", (float)exact_balancedness(p, i, i + 1));
         write_real(out, "max_load", r->max_load);
         write_real(out, "mean_load", r->mean_load);
         write_real(out, "lower_bound", r->lower_bound);
@@ -137,6 +145,8 @@ static void write_score_json(FILE *out, const planning *p)
     }
     fprintf(out, "],\n\"total\":{\"layers\":%d", (int)p->num_layers);
     write_real(out, "balancedness", (float)load_share(all.mean, all.after));
+    if (p->exact)
+        write_real(out, "exact_balancedness", (float)exact_balancedness(p, 0, p->num_layers));
     write_real(out, "bound", (float)load_share(all.mean, all.bound));
     fprintf(out, ",\"max_replicas\":%d,\"duplicates\":%lld,\"empty\":%lld}}\n", (int)all.max_replicas,
             all.duplicates, all.empty);
@@ -144,11 +154,14 @@ static void write_score_json(FILE *out, const planning *p)
 
 static void write_score_csv(FILE *out, const planning *p)
 {
-    fprintf(out, "layer,balancedness,bound,max_load,mean_load,lower_bound,max_replicas,duplicates,empty\n");
+    fprintf(out, "layer,balancedness,%sbound,max_load,mean_load,lower_bound,max_replicas,duplicates,empty\n",
+            p->exact ? "exact_balancedness," : "");
     for (int32_t i = 0; i < p->num_layers; i++) {
         const eplb_layer_report *r = &p->result[i].after;
-        fprintf(out, "%lld,%.9g,%.9g,%.9g,%.9g,%.9g,%d,%d,%d\n", (long long)p->layer[i],
-                (double)r->balancedness, load_share((double)r->mean_load, (double)r->lower_bound),
+        fprintf(out, "%lld,%.9g,", (long long)p->layer[i], (double)r->balancedness);
+        if (p->exact)
+            fprintf(out, "%.9g,", exact_balancedness(p, i, i + 1));
+        fprintf(out, "%.9g,%.9g,%.9g,%.9g,%d,%d,%d\n", load_share((double)r->mean_load, (double)r->lower_bound),
                 (double)r->max_load, (double)r->mean_load, (double)r->lower_bound, (int)r->max_logcnt,
                 (int)r->num_duplicates, (int)p->result[i].num_empty);
     }
@@ -159,13 +172,20 @@ static void write_score_csv(FILE *out, const planning *p)
 /* A row a plan: of each series at the end of each window but the last. */
 static void write_replay_csv(FILE *out, const replay *r)
 {
-    fprintf(out, "window,first_step,preset,own,next,bound,microseconds\n");
+    fprintf(out, "window,first_step,%spreset,%s%sbound,microseconds\n", r->every != 1 ? "age," : "",
+            r->shares[SHARES_EQUAL] ? "own,next," : "", r->shares[SHARES_EXACT] ? "exact_own,exact_next," : "");
     for (int32_t i = 0; i < r->num_plans; i++) {
         for (int32_t series = 0; series < r->num_series; series++) {
             const trial *t = trial_of(r, i, series);
-            fprintf(out, "%d,%lld,%s,%.9g,%.9g,%.9g,%.1f\n", (int)r->plan_window[i], replay_first_step(r, i),
-                    r->name[series], score_balancedness(t->own), score_balancedness(t->next),
-                    replay_next_bound(r, i), t->microseconds);
+            fprintf(out, "%d,%lld,", (int)r->plan_window[i], replay_first_step(r, i));
+            if (r->every != 1)
+                fprintf(out, "%d,", (int)r->age[i]);
+            fprintf(out, "%s,", r->name[series]);
+            for (int shares = 0; shares < NUM_SHARES; shares++) {
+                if (r->shares[shares])
+                    fprintf(out, "%.9g,%.9g,", score_balancedness(t->own[shares]), score_balancedness(t->next[shares]));
+            }
+            fprintf(out, "%.9g,%.1f\n", replay_next_bound(r, i), t->microseconds);
         }
     }
 }

@@ -147,11 +147,12 @@ static void plan_stages(unsigned todo, const bench_case *c, const staged_preset 
                                          c->scratch_bytes);
     eplb_p_planner planner;
     eplb_p_search  search;
+    eplb_p_judge   judge;
     eplb_result    r;
 
     if (!does(todo, STAGE_CHECK))
         return;
-    r = eplb_p_prepare(&call, &planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search, &judge);
     if (r != EPLB_OK)
         fail(preset->name, eplb_result_name(r));
     for (int32_t layer = 0; layer < c->shape.num_layers && does(todo, STAGE_WEIGH); layer++)

@@ -72,7 +72,7 @@ run_some_tests() { # prefix of the command, compiler and options
     for program in test_errors test_evaluate test_share test_golden test_window test_plan_hash; do
         build_and_run "$prefix" $program "$@"
     done
-    for program in test_oracle test_properties test_improve test_samples test_transfers test_check_plan; do
+    for program in test_oracle test_properties test_improve test_samples test_search test_small test_transfers test_check_plan; do
         build_and_run_with "1 $SOME_PROBLEMS" "$prefix" $program "$@"
     done
     for target in api oracle share transfers; do
