@@ -5992,9 +5992,9 @@ static void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 /* The first `receivers % senders` holders serve one receiver more, from the end of the list. */
 static void eplb_p_deal_sources(eplb_p_mover *m, int32_t e)
 {
-    int32_t senders = 0, receivers = 0, each, i, slot, to = m->wanted[e], extra;
+    int32_t senders = 1, receivers = 0, each, i, slot, to = m->wanted[e], extra;
 
-    for (slot = m->holder[e]; slot != EPLB_P_NONE; slot = m->next_holder[slot]) senders++;
+    for (slot = m->next_holder[m->holder[e]]; slot != EPLB_P_NONE; slot = m->next_holder[slot]) senders++;
     for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) receivers++;
     each = receivers / senders;
     for (slot = m->holder[e]; slot != EPLB_P_NONE; slot = m->next_holder[slot]) {
@@ -6889,8 +6889,8 @@ static int32_t eplb_p_counted_under(const eplb_p_mover *m, int32_t slot, int32_t
     switch (reason) {
     case EPLB_FAULT_MOVES: return 0;
     case EPLB_FAULT_GPU_MOVES_IN: return receiver;
-    case EPLB_FAULT_GPU_MOVES_OUT: return sender;
-    case EPLB_FAULT_PAIR_MOVES: return sender; /* counted for each receiver afresh */
+    case EPLB_FAULT_GPU_MOVES_OUT:
+    case EPLB_FAULT_PAIR_MOVES: return sender; /* for pairs counted for each receiver afresh */
     case EPLB_FAULT_NODE_MOVES_IN: return eplb_p_crosses_nodes(m, slot) ? m->node_of[receiver] : EPLB_P_NONE;
     default: return eplb_p_crosses_nodes(m, slot) ? m->node_of[sender] : EPLB_P_NONE;
     }
