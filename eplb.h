@@ -12,7 +12,7 @@
    CONTENTS
      Quick start, macros, guarantees, conventions, algorithm
      Interface:       version, linkage, results, problem, options, plan, rebalance, the steps by
-                      themselves, samples, evaluate, shares
+                      themselves, samples, evaluate, transfers, shares
      Implementation:  six storeys, which it opens by naming: the ground, the call, one layer, of a plan,
                       the interface, the window
      History, licence
@@ -140,6 +140,7 @@ enum {
     EPLB_ERR_OVERFLOW     = -15, /* the size of an array does not fit size_t, or a sum int32_t */
     EPLB_ERR_SCRATCH_SIZE = -20, /* scratch, or the memory of a window, is too small */
     EPLB_ERR_WIDTH        = -21, /* plan.log2phy_width is narrower than some expert's replicas */
+    EPLB_ERR_CAPACITY     = -22, /* a list is longer than the array for it */
     EPLB_ERR_NAN          = -30, /* a load is not a number */
     EPLB_ERR_INFINITE     = -31, /* a load is infinite */
     EPLB_ERR_NEGATIVE     = -32, /* a load or a count is negative (-0 counts as 0) */
@@ -532,6 +533,177 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
                                    eplb_layer_report *report, float *gpu_load, void *scratch,
                                    size_t scratch_bytes);
 
+/* ---------------------------------------------------------------------------------- transfers
+
+   From the plan in force to a new one. A move is an expert that a GPU gets and did not hold in any slot: its
+   weights come over a link, once for each GPU. */
+
+enum { /* eplb_transfer.kind */
+    EPLB_TRANSFER_SAME_GPU   = 0, /* the GPU has the expert in another slot: a copy within it */
+    EPLB_TRANSFER_SAME_NODE  = 1, /* over a link, from a GPU of its node */
+    EPLB_TRANSFER_OTHER_NODE = 2, /* over a link, from another node; no GPU of its own held the expert */
+    EPLB_TRANSFER_LOST       = 3, /* nobody holds the expert: it has to be loaded from elsewhere */
+    EPLB_NUM_TRANSFERS
+};
+
+typedef struct eplb_transfer {
+    int32_t layer, expert;
+    int32_t from_slot; /* in the plan in force, or with SAME_GPU, where the GPU did not hold the expert in it, in the
+                          new plan: the slot that gets it; -1 when LOST */
+    int32_t to_slot;   /* in the new plan */
+    int32_t kind;      /* EPLB_TRANSFER_* */
+    int32_t round;     /* from 0 in each layer; transfers of a round may run at once; -1 for SAME_GPU and LOST */
+} eplb_transfer;
+
+enum { /* eplb_transfer_options.sources: which of its holders sends an expert */
+    EPLB_SOURCES_EVEN  = 0, /* one on the receiver's node where there is one; by that rule no choice has a smaller
+                               largest number of transfers that one GPU sends */
+    EPLB_SOURCES_DEALT = 1, /* as vLLM does: its receivers in order are dealt to its holders in order, as many in a row
+                               to each as all can have, the rest one each */
+    EPLB_NUM_SOURCES
+};
+
+enum { /* eplb_transfer_options.rounds */
+    EPLB_ROUNDS_DUPLEX   = 0, /* in a round a GPU sends one expert and receives one; as few rounds as can be */
+    EPLB_ROUNDS_ONE_PEER = 1, /* as vLLM does: in a round a GPU talks with one other, and one of the two sends. All
+                                 that one GPU sends another is a flow; flows in the order of their lowest expert,
+                                 sender, receiver go to the first round in which neither GPU occurs */
+    EPLB_NUM_ROUNDS
+};
+
+typedef struct eplb_transfer_options { /* all zero: EVEN, DUPLEX, no limit */
+    int32_t sources;       /* EPLB_SOURCES_* */
+    int32_t rounds;        /* EPLB_ROUNDS_* */
+    int32_t max_per_round; /* transfers in a round, 0 = no limit; flows that are larger are cut */
+} eplb_transfer_options;
+
+/* eplb_transfers_scratch_size - bytes of scratch for eplb_transfers, eplb_transfers_in_place and eplb_check_plan: at
+   most 4 each for 4 E + 13 R + 10 G numbers, R / 4 for each GPU, and what aligns them.
+   in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
+                    (of eplb_check_plan, all)
+   out     bytes    at least 1; the same for any num_layers
+   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW (an array does not fit size_t) */
+EPLB_API eplb_result eplb_transfers_scratch_size(const eplb_problem *problem, size_t *bytes);
+
+/* eplb_transfers - what has to be sent where, and when, for a new plan to be in force.
+   in      previous_phy2log  [L, R] the plan in force, from anywhere; -1 is an empty slot
+           phy2log           [L, R] the new plan; slots that are empty in it, or that keep their expert, need nothing
+           how               NULL = zeroed
+   out     transfer       one for each other slot: layers in order, in a layer by round, those of round -1 first, then
+                          by to_slot. An expert that a GPU gets in several slots comes to the lowest, the others copy
+                          from there. Of a GPU's slots with an expert that one is the source which keeps it, else
+                          the lowest. NULL: they are only counted, and scratch may be NULL
+           num_transfers  their number
+   scratch bytes from eplb_transfers_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
+           _SCRATCH_SIZE, _PLAN (a slot of either plan names no such expert), _CAPACITY, which sets num_transfers
+   rounds  DUPLEX: max(most sends, most receives of a GPU, ceil(moves / max_per_round)), which none can be below
+   ties    by index: of experts, then senders, then receivers
+   cost    of a layer with M moves: O(E + R + M) and, for each move, the moves of the GPUs on one alternating path;
+           O(R (E + R)) at most, and O(R G) more for sources of which there is a choice
+   threads reentrant; each layer is solved by itself
+   source  Koenig 1916; Harvey, Ladner, Lovasz, Tamir 2003; McDiarmid 1972 and de Werra 1971; vLLM 0.33 */
+EPLB_API eplb_result eplb_transfers(const eplb_problem *problem, const int32_t *previous_phy2log,
+                                    const int32_t *phy2log, const eplb_transfer_options *how, eplb_transfer *transfer,
+                                    size_t capacity, size_t *num_transfers, void *scratch, size_t scratch_bytes);
+
+/* eplb_transfers_in_place - the same where each expert goes straight to its slot, with no buffer for a layer: steps
+   in which no slot is overwritten before all that is read from it has been read.
+   Where slots take over from each other in a ring, one of them has to be set aside. Its GPU then needs a staging slot,
+   which stands in steps as slot R + g of GPU g: a SAME_GPU step copies there, and a later step takes it from there.
+   No order stages fewer experts, one for each ring, and no GPU ever needs two staging slots at once; without rings
+   there is no staging.
+   in      previous_phy2log, phy2log, how  as there; sources are those of eplb_transfers
+   out     step         a step for each transfer, and one for each ring: layers in order, in a layer by round. Every
+                        step has one. In a round, first the SAME_GPU and LOST steps are to be done, in the order in
+                        which they stand, then the others at once: a LOST step is when the slot may be loaded. NULL:
+                        they are only counted
+           num_steps    their number
+           num_staging  [L] or NULL: GPUs of the layer that need a staging slot
+   rounds  as many as a list schedule takes, longest chain first: no fewer than eplb_transfers has, and often more,
+           as a slot that takes over from another waits until that one has been read
+   scratch, returns, threads  as eplb_transfers
+   cost    O(R (E + R)) for a layer, twice when there are steps to be written */
+EPLB_API eplb_result eplb_transfers_in_place(const eplb_problem *problem, const int32_t *previous_phy2log,
+                                             const int32_t *phy2log, const eplb_transfer_options *how,
+                                             eplb_transfer *step, size_t capacity, size_t *num_steps,
+                                             int32_t *num_staging, void *scratch, size_t scratch_bytes);
+
+typedef struct eplb_move_limits { /* all zero: none; counted without what is LOST, with the sources of EVEN */
+    int32_t max_moves;      /* moves in a layer; 0 = no limit, -1 = none */
+    int32_t max_gpu_moves;  /* into one GPU in a layer, and out of one; 0 = no limit */
+    int32_t max_pair_moves; /* from one GPU to one other in a layer; 0 = no limit */
+    int32_t max_node_moves; /* into one node from others, and out of it to others; 0 = no limit */
+} eplb_move_limits;
+
+enum { /* eplb_plan_fault.reason */
+    EPLB_FAULT_NONE           = 0,
+    EPLB_FAULT_PREVIOUS_ID    = 1,  /* a slot of the plan in force names no such expert */
+    EPLB_FAULT_ID             = 2,  /* a slot names no such expert */
+    EPLB_FAULT_MISSING        = 3,  /* no slot holds an expert */
+    EPLB_FAULT_MAX_REPLICAS   = 4,  /* more replicas of an expert than options.max_replicas */
+    EPLB_FAULT_TWICE          = 5,  /* an expert is twice on a GPU while another GPU of its node is free of it, though
+                                       options has effort without allow_duplicates, and GPUs no more slots than their
+                                       node has experts */
+    EPLB_FAULT_GROUP          = 6,  /* hierarchical policy: experts of a group are on two nodes */
+    EPLB_FAULT_NOT_KEPT       = 7,  /* an expert stays on a GPU, but is put in another slot of it */
+    EPLB_FAULT_MOVES          = 8,  /* more moves than max_moves */
+    EPLB_FAULT_GPU_MOVES_IN   = 9,  /* more moves into a GPU than max_gpu_moves, */
+    EPLB_FAULT_GPU_MOVES_OUT  = 10, /* or out of one */
+    EPLB_FAULT_PAIR_MOVES     = 11, /* more moves from one GPU to another than max_pair_moves */
+    EPLB_FAULT_NODE_MOVES_IN  = 12, /* more moves into a node than max_node_moves, */
+    EPLB_FAULT_NODE_MOVES_OUT = 13, /* or out of one */
+    EPLB_NUM_FAULTS
+};
+
+typedef struct eplb_plan_fault {
+    int32_t reason;  /* EPLB_FAULT_*; the fields below are -1 where they do not apply */
+    int32_t layer;
+    int32_t slot;    /* with moves: the lowest that is one too many */
+    int32_t expert;  /* in that slot, or missing */
+    int32_t other;   /* TWICE, GROUP: a lower slot that it is at odds with; NOT_KEPT: the slot it was in */
+    int32_t count;   /* MAX_REPLICAS and moves: how many there are */
+    int32_t allowed; /* and may be */
+} eplb_plan_fault;
+
+/* eplb_fault_name - the name of a reason in lower case, such as "not_kept".
+   returns a constant string; NULL when there is no such reason */
+EPLB_API const char *eplb_fault_name(int32_t reason);
+
+/* eplb_check_plan - whether a plan may be put in force.
+   in      options           policy, max_replicas, effort and allow_duplicates count; NULL = EPLB_PRESET_DEFAULT
+           previous_phy2log  [L, R] the plan in force, -1 is an empty slot; NULL: none, and nothing moves
+           limits            NULL = zeroed; only counts where there is a plan in force
+           phy2log           [L, R] the plan, from anywhere; -1 is an empty slot
+   out     fault    every field is set: the first reason, in the order of their numbers, of the first layer that has
+                    one, and of that reason the lowest slot (MISSING: expert); EPLB_FAULT_NONE and -1 when there is none
+   scratch bytes from eplb_transfers_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK when the plan has no fault; EPLB_ERR_PLAN when it has one; or, with nothing written, what is wrong
+           with the call: EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW, _SCRATCH_SIZE
+   cost    O(E + R) for a layer, O(R G) for duplicates, and with limits that of the sources of eplb_transfers
+   threads reentrant */
+EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_options *options,
+                                     const int32_t *previous_phy2log, const eplb_move_limits *limits,
+                                     const int32_t *phy2log, eplb_plan_fault *fault, void *scratch,
+                                     size_t scratch_bytes);
+
+typedef struct eplb_lost_expert {
+    int32_t layer, expert;
+} eplb_lost_expert;
+
+/* eplb_lost_experts - the experts that nobody holds any more once some GPUs are gone.
+   in      problem   only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
+           phy2log   [L, R] the plan in force, from anywhere; -1 is an empty slot
+           gpu_lost  [G] not 0 for GPUs that are gone; NULL: none is
+   out     lost      by layer, then by expert; NULL: they are only counted
+           num_lost  their number
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW, _PLAN (a
+           slot, of whatever GPU, names no such expert), _CAPACITY, which sets num_lost
+   cost    O(E + R) for a layer and each 1024 experts in it
+   threads reentrant */
+EPLB_API eplb_result eplb_lost_experts(const eplb_problem *problem, const int32_t *phy2log, const uint8_t *gpu_lost,
+                                       eplb_lost_expert *lost, size_t capacity, size_t *num_lost);
+
 /* ------------------------------------------------------------------------------------- shares */
 
 enum { /* how an expert's replicas share its tokens */
@@ -632,8 +804,10 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
      B. The call         results, options, checks, shape
      C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
                          improve (state, swap, replace, heaviest GPU, search), finish, a layer
-     D. Of a plan        bounds, evaluate, shares
-     E. The interface    calls, the steps by themselves, a plan that is there, shares
+     D. Of a plan        bounds, evaluate, transfers (sources, rounds, in place), check of a plan, lost experts,
+                         shares
+     E. The interface    calls, the steps by themselves, a plan that is there, transfers,
+                         shares
      F. The window */
 
 #if defined(EPLB_IMPLEMENTATION) && !defined(EPLB_P_IMPLEMENTED)
@@ -1436,6 +1610,7 @@ EPLB_API const char *eplb_result_name(eplb_result r)
     EPLB_P_NAME(EPLB_ERR_OVERFLOW)
     EPLB_P_NAME(EPLB_ERR_SCRATCH_SIZE)
     EPLB_P_NAME(EPLB_ERR_WIDTH)
+    EPLB_P_NAME(EPLB_ERR_CAPACITY)
     EPLB_P_NAME(EPLB_ERR_NAN)
     EPLB_P_NAME(EPLB_ERR_INFINITE)
     EPLB_P_NAME(EPLB_ERR_NEGATIVE)
@@ -5686,6 +5861,1130 @@ static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_
     return EPLB_OK;
 }
 
+/* ---------------------------------------------------------------------------------- transfers
+
+   Which of a plan's slots have to be filled, and from where. A slot stands for the transfer that fills it: from
+   [slot] is where its expert comes from. */
+
+#define EPLB_P_NONE  (-1) /* no GPU, no slot: in from, nobody holds the expert */
+#define EPLB_P_STAYS (-2) /* in from: the slot is empty, or keeps its expert */
+
+typedef struct eplb_p_mover {
+    int32_t num_experts, num_slots, num_gpus, gpu_slots;
+    const int32_t *old_expert, *new_expert; /* [R] the plans of the layer at hand */
+    int32_t *gpu_of;      /* [R] GPU of a slot */
+    int32_t *node_of;     /* [G] node of a GPU */
+    int32_t *seen_on;     /* [E] the GPU last found to have the expert, before or by now */
+    int32_t *seen_in;     /* [E] and the slot of it to take the expert from */
+    int32_t *holder;      /* [E] a slot on the first GPU that held the expert; next_holder leads to one on the next */
+    int32_t *next_holder; /* [R] */
+    int32_t *wanted;      /* [E] the slot of the first GPU that is to get the expert; likewise */
+    int32_t *next_wanted; /* [R] */
+    int32_t *from;        /* [R] a slot of the plan in force, or of the new one: see eplb_transfer */
+    int32_t *sender;      /* [R] the GPU that a slot is filled from over a link; EPLB_P_NONE where it is not */
+    int32_t  num_moves;
+    int32_t *sends, *gets;     /* [G] moves out of a GPU, and into it */
+    int32_t *movable;          /* [G] of its sends the first that another GPU could do; next_movable leads on */
+    int32_t *next_movable;     /* [R] */
+    int32_t *reached, *over;   /* [G] the send by which a chain comes to a GPU, and the slot it would take over with */
+    int32_t *queue;            /* [G] */
+    int32_t *round;            /* [R] */
+} eplb_p_mover;
+
+static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_mover m = EPLB_ZERO_INIT;
+    int32_t E = shape->num_experts, R = shape->num_replicas, G = shape->num_gpus;
+
+    m.num_experts  = E;
+    m.num_slots    = R;
+    m.num_gpus     = G;
+    m.gpu_slots    = R / G;
+    m.gpu_of       = EPLB_P_TAKE(a, int32_t, R);
+    m.node_of      = EPLB_P_TAKE(a, int32_t, G);
+    m.seen_on      = EPLB_P_TAKE(a, int32_t, E);
+    m.seen_in      = EPLB_P_TAKE(a, int32_t, E);
+    m.holder       = EPLB_P_TAKE(a, int32_t, E);
+    m.next_holder  = EPLB_P_TAKE(a, int32_t, R);
+    m.wanted       = EPLB_P_TAKE(a, int32_t, E);
+    m.next_wanted  = EPLB_P_TAKE(a, int32_t, R);
+    m.from         = EPLB_P_TAKE(a, int32_t, R);
+    m.sender       = EPLB_P_TAKE(a, int32_t, R);
+    m.sends        = EPLB_P_TAKE(a, int32_t, G);
+    m.gets         = EPLB_P_TAKE(a, int32_t, G);
+    m.movable      = EPLB_P_TAKE(a, int32_t, G);
+    m.next_movable = EPLB_P_TAKE(a, int32_t, R);
+    m.reached      = EPLB_P_TAKE(a, int32_t, G);
+    m.over         = EPLB_P_TAKE(a, int32_t, G);
+    m.queue        = EPLB_P_TAKE(a, int32_t, G);
+    m.round        = EPLB_P_TAKE(a, int32_t, R);
+    return m;
+}
+
+static void eplb_p_number_gpus(eplb_p_mover *m, int32_t num_nodes)
+{
+    int32_t gpu, i, slot = 0, node_gpus = m->num_gpus / num_nodes;
+
+    for (gpu = 0; gpu < m->num_gpus; gpu++) {
+        m->node_of[gpu] = gpu / node_gpus;
+        for (i = 0; i < m->gpu_slots; i++) m->gpu_of[slot++] = gpu;
+    }
+}
+
+static inline void eplb_p_set_all(int32_t *id, int32_t n, int32_t value)
+{
+    int32_t i;
+    for (i = 0; i < n; i++) id[i] = value;
+}
+
+static int eplb_p_keeps(const eplb_p_mover *m, int32_t slot) { return m->old_expert[slot] == m->new_expert[slot]; }
+
+static int eplb_p_is_move(const eplb_p_mover *m, int32_t slot) { return m->sender[slot] != EPLB_P_NONE; }
+
+static int eplb_p_crosses_nodes(const eplb_p_mover *m, int32_t slot)
+{
+    return m->node_of[m->sender[slot]] != m->node_of[m->gpu_of[slot]];
+}
+
+/* One slot for each expert that a GPU held: one that keeps it, or else the first. */
+static void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
+{
+    int32_t first = gpu * m->gpu_slots, end = first + m->gpu_slots, slot, e;
+
+    for (slot = first; slot < end; slot++) {
+        e = m->old_expert[slot];
+        if (e == EPLB_P_EMPTY) continue;
+        if (m->seen_on[e] != gpu || (eplb_p_keeps(m, slot) && !eplb_p_keeps(m, m->seen_in[e]))) m->seen_in[e] = slot;
+        m->seen_on[e] = gpu;
+    }
+    for (slot = first; slot < end; slot++) {
+        e = m->old_expert[slot];
+        if (e == EPLB_P_EMPTY || m->seen_in[e] != slot) continue;
+        m->next_holder[slot] = m->holder[e];
+        m->holder[e] = slot;
+    }
+}
+
+/* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
+static void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
+{
+    int32_t first = gpu * m->gpu_slots, end = first + m->gpu_slots, slot, e;
+
+    for (slot = first; slot < end; slot++) {
+        e = m->new_expert[slot];
+        m->from[slot] = EPLB_P_STAYS;
+        if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot)) continue;
+        m->from[slot] = m->seen_on[e] == gpu ? m->seen_in[e] : EPLB_P_NONE;
+        if (m->seen_on[e] == gpu) continue;
+        m->seen_on[e] = gpu;
+        m->seen_in[e] = slot;
+        m->next_wanted[slot] = m->wanted[e];
+        m->wanted[e] = slot;
+    }
+}
+
+/* ---------------------------------------------------------------------------- transfers: sources */
+
+/* The first `receivers % senders` holders serve one receiver more, from the end of the list. */
+static void eplb_p_deal_sources(eplb_p_mover *m, int32_t e)
+{
+    int32_t senders = 1, receivers = 0, each, i, slot, to = m->wanted[e], extra;
+
+    for (slot = m->next_holder[m->holder[e]]; slot != EPLB_P_NONE; slot = m->next_holder[slot]) senders++;
+    for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) receivers++;
+    each = receivers / senders;
+    for (slot = m->holder[e]; slot != EPLB_P_NONE; slot = m->next_holder[slot]) {
+        for (i = 0; i < each; i++) {
+            m->from[to] = slot;
+            to = m->next_wanted[to];
+        }
+    }
+    for (slot = m->holder[e], extra = to; extra != EPLB_P_NONE; extra = m->next_wanted[extra]) {
+        m->from[extra] = slot;
+        slot = m->next_holder[slot];
+    }
+}
+
+/* The first holder, from this one on, that may serve a slot: one on its node, where there is one. */
+static int32_t eplb_p_next_source(const eplb_p_mover *m, int32_t slot, int32_t holder, int nearby)
+{
+    int32_t node = m->node_of[m->gpu_of[slot]];
+
+    while (nearby && holder != EPLB_P_NONE && m->node_of[m->gpu_of[holder]] != node) holder = m->next_holder[holder];
+    return holder;
+}
+
+static int eplb_p_has_nearby(const eplb_p_mover *m, int32_t slot)
+{
+    return eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], 1) != EPLB_P_NONE;
+}
+
+static void eplb_p_take_send(eplb_p_mover *m, int32_t slot, int32_t holder)
+{
+    int32_t gpu = m->gpu_of[holder];
+
+    m->from[slot] = holder;
+    m->next_movable[slot] = m->movable[gpu];
+    m->movable[gpu] = slot;
+}
+
+static void eplb_p_drop_send(eplb_p_mover *m, int32_t slot)
+{
+    int32_t *at = &m->movable[m->gpu_of[m->from[slot]]];
+
+    while (*at != slot) at = &m->next_movable[*at];
+    *at = m->next_movable[slot];
+}
+
+/* The holder that has the fewest sends so far; whether there was a choice is remembered. */
+static void eplb_p_pick_source(eplb_p_mover *m, int32_t slot)
+{
+    int nearby = eplb_p_has_nearby(m, slot);
+    int32_t first = eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], nearby), best = first, h;
+
+    for (h = first; h != EPLB_P_NONE; h = eplb_p_next_source(m, slot, m->next_holder[h], nearby))
+        if (m->sends[m->gpu_of[h]] < m->sends[m->gpu_of[best]]) best = h;
+    m->sends[m->gpu_of[best]]++;
+    if (eplb_p_next_source(m, slot, m->next_holder[first], nearby) == EPLB_P_NONE)
+        m->from[slot] = best;
+    else
+        eplb_p_take_send(m, slot, best);
+}
+
+/* Where a chain of sends that begins at the busiest GPU, each taken over by the next GPU, comes to one that is two
+   or more below it; EPLB_P_NONE where none does. */
+static int32_t eplb_p_find_less_busy(eplb_p_mover *m, int32_t busiest)
+{
+    int32_t first = 0, num = 0, slot, h, gpu;
+
+    eplb_p_set_all(m->reached, m->num_gpus, EPLB_P_NONE);
+    m->reached[busiest] = EPLB_P_STAYS;
+    m->queue[num++] = busiest;
+    while (first < num) {
+        for (slot = m->movable[m->queue[first++]]; slot != EPLB_P_NONE; slot = m->next_movable[slot]) {
+            int nearby = eplb_p_has_nearby(m, slot);
+            h = eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], nearby);
+            for (; h != EPLB_P_NONE; h = eplb_p_next_source(m, slot, m->next_holder[h], nearby)) {
+                gpu = m->gpu_of[h];
+                if (m->reached[gpu] != EPLB_P_NONE) continue;
+                m->reached[gpu] = slot;
+                m->over[gpu] = h;
+                if (m->sends[gpu] < m->sends[busiest] - 1) return gpu;
+                m->queue[num++] = gpu;
+            }
+        }
+    }
+    return EPLB_P_NONE;
+}
+
+static int32_t eplb_p_most_of(const int32_t *count, int32_t n)
+{
+    int32_t i, most = 0;
+    for (i = 1; i < n; i++)
+        if (count[i] > count[most]) most = i;
+    return most;
+}
+
+/* Sends go along chains from the busiest GPU until it has none to give away. Then no sources give the busiest GPU
+   fewer: all that the GPUs of its chains send can be sent by them alone, and as none of them is two below it, their
+   mean is above its sends less one. */
+static void eplb_p_even_sends(eplb_p_mover *m)
+{
+    for (;;) {
+        int32_t busiest = eplb_p_most_of(m->sends, m->num_gpus), gpu = eplb_p_find_less_busy(m, busiest);
+        if (gpu == EPLB_P_NONE) return;
+        m->sends[busiest]--;
+        m->sends[gpu]++;
+        while (gpu != busiest) {
+            int32_t slot = m->reached[gpu], sender = m->gpu_of[m->from[slot]];
+            eplb_p_drop_send(m, slot);
+            eplb_p_take_send(m, slot, m->over[gpu]);
+            gpu = sender;
+        }
+    }
+}
+
+static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
+{
+    int32_t e, slot;
+
+    eplb_p_set_all(m->sends, m->num_gpus, 0);
+    eplb_p_set_all(m->movable, m->num_gpus, EPLB_P_NONE);
+    for (e = 0; e < m->num_experts; e++) {
+        if (m->holder[e] == EPLB_P_NONE || m->wanted[e] == EPLB_P_NONE) continue;
+        if (m->next_holder[m->holder[e]] == EPLB_P_NONE) {
+            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) {
+                m->from[slot] = m->holder[e];
+                m->sends[m->gpu_of[m->holder[e]]]++;
+            }
+        } else if (sources == EPLB_SOURCES_DEALT) {
+            eplb_p_deal_sources(m, e);
+        } else {
+            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) eplb_p_pick_source(m, slot);
+        }
+    }
+    if (sources == EPLB_SOURCES_EVEN) eplb_p_even_sends(m);
+}
+
+/* sender, sends, gets = what goes over links. */
+static void eplb_p_count_moves(eplb_p_mover *m)
+{
+    int32_t slot, sender;
+
+    m->num_moves = 0;
+    eplb_p_set_all(m->sends, m->num_gpus, 0);
+    eplb_p_set_all(m->gets, m->num_gpus, 0);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        sender = m->from[slot] < 0 ? EPLB_P_NONE : m->gpu_of[m->from[slot]];
+        if (sender == m->gpu_of[slot]) sender = EPLB_P_NONE;
+        m->sender[slot] = sender;
+        if (sender == EPLB_P_NONE) continue;
+        m->sends[sender]++;
+        m->gets[m->gpu_of[slot]]++;
+        m->num_moves++;
+    }
+}
+
+/* What one layer's slots are filled from. */
+static void eplb_p_source_layer(eplb_p_mover *m, const int32_t *previous_phy2log, const int32_t *phy2log, int32_t sources)
+{
+    int32_t gpu;
+
+    m->old_expert = previous_phy2log;
+    m->new_expert = phy2log;
+    eplb_p_set_all(m->seen_on, m->num_experts, EPLB_P_NONE);
+    eplb_p_set_all(m->holder, m->num_experts, EPLB_P_NONE);
+    eplb_p_set_all(m->wanted, m->num_experts, EPLB_P_NONE);
+    for (gpu = m->num_gpus - 1; gpu >= 0; gpu--) { /* so that lists, which grow at the front, ascend */
+        eplb_p_find_held(m, gpu);
+        eplb_p_find_wanted(m, gpu);
+    }
+    eplb_p_choose_sources(m, sources);
+    eplb_p_count_moves(m);
+}
+
+/* ----------------------------------------------------------------------------- transfers: rounds
+
+   DUPLEX: GPUs as senders and GPUs as receivers are the two sides of a bipartite graph, moves its edges, rounds
+   their colours: no two at a GPU's side are the same. With as many colours as the most edges at a side there are
+   enough (Koenig 1916). Proof: an edge is added between a sender, where colour a is free as not all of its edges
+   are there yet, and a receiver, where b is. Where a is not free at the receiver, edges of a and b alternate on a
+   path from there. It comes to senders by a, so not to this one, which has no a. Exchange both along it: a is free
+   at the receiver too, and stays so at the sender.
+   At most so many in a round: while a round has more, some other has fewer, as there are rounds enough for all. The
+   edges of the two are paths and rings that alternate, and on one path, at least, the fuller round is one ahead:
+   exchange them along it (McDiarmid 1972, de Werra 1971). */
+
+enum { EPLB_P_SENDS, EPLB_P_GETS, EPLB_P_ROLES };
+
+typedef struct eplb_p_rounds {
+    eplb_p_mover *m;
+    int32_t   num, words; /* rounds, and words of a set of them */
+    uint32_t *busy;       /* [roles, G, words] sets of rounds; what is done in one role, or in any under SENDS */
+    int32_t  *first_sent; /* [G] of its sends in sent */
+    int32_t  *sent;       /* [R] moves by sender; for flows by expert, then sender, then receiver */
+    int32_t  *fill;       /* [R + 1] moves in a round; when they are stored, transfers before it */
+} eplb_p_rounds;
+
+static int32_t eplb_p_round_words(int32_t num) { return num / 32 + 1; }
+
+static eplb_p_rounds eplb_p_carve_rounds(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_rounds r = EPLB_ZERO_INIT;
+    int32_t R = shape->num_replicas, G = shape->num_gpus;
+
+    r.busy       = EPLB_P_TAKE_ROWS(a, uint32_t, G, EPLB_P_ROLES * (size_t)eplb_p_round_words(R));
+    r.first_sent = EPLB_P_TAKE(a, int32_t, G);
+    r.sent       = EPLB_P_TAKE(a, int32_t, R);
+    r.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)R + 1);
+    return r;
+}
+
+static void eplb_p_begin_rounds(eplb_p_rounds *r, int32_t num)
+{
+    size_t i, words;
+
+    r->num   = num;
+    r->words = eplb_p_round_words(num);
+    words    = EPLB_P_ROLES * (size_t)r->m->num_gpus * (size_t)r->words;
+    for (i = 0; i < words; i++) r->busy[i] = 0;
+    eplb_p_set_all(r->fill, num + 1, 0);
+    eplb_p_set_all(r->m->round, r->m->num_slots, EPLB_P_NONE);
+}
+
+static uint32_t *eplb_p_busy_of(const eplb_p_rounds *r, int role, int32_t gpu)
+{
+    return r->busy + eplb_p_at(role * r->m->num_gpus + gpu, r->words, 0);
+}
+
+static int eplb_p_is_busy(const uint32_t *busy, int32_t round)
+{
+    return (busy[round / 32] >> (round % 32) & 1u) != 0;
+}
+
+static void eplb_p_toggle(uint32_t *busy, int32_t round) { busy[round / 32] ^= (uint32_t)1 << (round % 32); }
+
+static int32_t eplb_p_lowest_bit(uint32_t word)
+{
+#if defined(__GNUC__)
+    return __builtin_ctz(word);
+#else
+    int32_t n = 0, half;
+    for (half = 16; half > 0; half /= 2) {
+        if (word & (((uint32_t)1 << half) - 1)) continue;
+        word >>= half;
+        n += half;
+    }
+    return n;
+#endif
+}
+
+/* The first round that is free in both sets. */
+static int32_t eplb_p_free_round(const eplb_p_rounds *r, const uint32_t *a, const uint32_t *b)
+{
+    int32_t i;
+    for (i = 0; i < r->words; i++)
+        if (~(a[i] | b[i])) return 32 * i + eplb_p_lowest_bit(~(a[i] | b[i]));
+    return 32 * r->words;
+}
+
+static void eplb_p_sort_sent(eplb_p_rounds *r)
+{
+    eplb_p_mover *m = r->m;
+    int32_t gpu, slot, n = 0;
+
+    for (gpu = 0; gpu < m->num_gpus; gpu++) {
+        r->first_sent[gpu] = n;
+        n += m->sends[gpu];
+        m->queue[gpu] = r->first_sent[gpu];
+    }
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (eplb_p_is_move(m, slot)) r->sent[m->queue[m->sender[slot]]++] = slot;
+}
+
+/* The move of a GPU, in one of its roles, in a round; EPLB_P_NONE where it has none. */
+static int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int32_t round)
+{
+    const eplb_p_mover *m = r->m;
+    int32_t i, slot;
+
+    if (!eplb_p_is_busy(eplb_p_busy_of(r, role, gpu), round)) return EPLB_P_NONE;
+    if (role == EPLB_P_GETS) {
+        for (slot = gpu * m->gpu_slots; m->round[slot] != round; slot++) {}
+        return slot;
+    }
+    for (i = r->first_sent[gpu]; m->round[r->sent[i]] != round; i++) {}
+    return r->sent[i];
+}
+
+static int32_t eplb_p_other_end(const eplb_p_mover *m, int32_t slot, int role)
+{
+    return role == EPLB_P_SENDS ? m->gpu_of[slot] : m->sender[slot];
+}
+
+/* Exchanges two rounds along the path that begins at a GPU with a move in the first of them. */
+static void eplb_p_exchange_rounds(eplb_p_rounds *r, int role, int32_t gpu, int32_t first, int32_t second)
+{
+    int32_t slot = eplb_p_move_in(r, role, gpu, first), next, a = first, b = second, swap;
+
+    eplb_p_toggle(eplb_p_busy_of(r, role, gpu), a);
+    eplb_p_toggle(eplb_p_busy_of(r, role, gpu), b);
+    while (slot != EPLB_P_NONE) {
+        gpu  = eplb_p_other_end(r->m, slot, role);
+        role = EPLB_P_SENDS + EPLB_P_GETS - role;
+        next = eplb_p_move_in(r, role, gpu, b); /* before there are two */
+        r->m->round[slot] = b;
+        slot = next;
+        swap = a;
+        a    = b;
+        b    = swap;
+    }
+    eplb_p_toggle(eplb_p_busy_of(r, role, gpu), a);
+    eplb_p_toggle(eplb_p_busy_of(r, role, gpu), b);
+}
+
+static void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
+{
+    int32_t sender = r->m->sender[slot], receiver = r->m->gpu_of[slot];
+    uint32_t *sends = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *gets = eplb_p_busy_of(r, EPLB_P_GETS, receiver);
+    int32_t round = eplb_p_free_round(r, sends, gets);
+
+    if (round >= r->num) {
+        round = eplb_p_free_round(r, sends, sends);
+        eplb_p_exchange_rounds(r, EPLB_P_GETS, receiver, round, eplb_p_free_round(r, gets, gets));
+    }
+    r->m->round[slot] = round;
+    eplb_p_toggle(sends, round);
+    eplb_p_toggle(gets, round);
+}
+
+/* Whether a path of moves in two rounds in turn, from a sender that has one in the first but none in the second,
+   ends with one in the first. */
+static int eplb_p_has_one_more(const eplb_p_rounds *r, int32_t sender, int32_t first, int32_t second)
+{
+    int32_t slot, gpu = sender, length = 0, a = first, b = second, swap;
+    int role = EPLB_P_SENDS;
+
+    while ((slot = eplb_p_move_in(r, role, gpu, a)) != EPLB_P_NONE) {
+        gpu  = eplb_p_other_end(r->m, slot, role);
+        role = EPLB_P_SENDS + EPLB_P_GETS - role;
+        swap = a;
+        a    = b;
+        b    = swap;
+        length++;
+    }
+    return length % 2 == 1;
+}
+
+/* One move less in a full round, and one more in another. */
+static void eplb_p_lessen(eplb_p_rounds *r, int32_t full, int32_t other)
+{
+    int32_t gpu;
+
+    for (gpu = 0; gpu < r->m->num_gpus; gpu++) {
+        const uint32_t *busy = eplb_p_busy_of(r, EPLB_P_SENDS, gpu);
+        if (!eplb_p_is_busy(busy, full) || eplb_p_is_busy(busy, other)) continue;
+        if (eplb_p_has_one_more(r, gpu, full, other)) break;
+    }
+    EPLB_ASSERT(gpu < r->m->num_gpus);
+    eplb_p_exchange_rounds(r, EPLB_P_SENDS, gpu, full, other);
+    r->fill[full]--;
+    r->fill[other]++;
+}
+
+static void eplb_p_limit_rounds(eplb_p_rounds *r, int32_t max_per_round)
+{
+    int32_t i, full, other = 0;
+
+    for (i = 0; i < r->m->num_moves; i++) r->fill[r->m->round[r->sent[i]]]++;
+    for (full = 0; full < r->num; full++) {
+        while (r->fill[full] > max_per_round) {
+            while (r->fill[other] >= max_per_round) other++;
+            eplb_p_lessen(r, full, other);
+        }
+    }
+}
+
+static void eplb_p_duplex_rounds(eplb_p_rounds *r, int32_t max_per_round)
+{
+    eplb_p_mover *m = r->m;
+    int32_t sends = m->sends[eplb_p_most_of(m->sends, m->num_gpus)];
+    int32_t gets = m->gets[eplb_p_most_of(m->gets, m->num_gpus)], num = sends > gets ? sends : gets, i;
+
+    if (max_per_round > 0 && m->num_moves > 0 && (m->num_moves - 1) / max_per_round >= num)
+        num = (m->num_moves - 1) / max_per_round + 1;
+    eplb_p_begin_rounds(r, num);
+    eplb_p_sort_sent(r);
+    for (i = 0; i < m->num_slots; i++)
+        if (eplb_p_is_move(m, i)) eplb_p_add_move(r, i);
+    if (max_per_round > 0) eplb_p_limit_rounds(r, max_per_round);
+}
+
+/* All that the sender of this move sends its receiver goes to the first round in which neither occurs; what is too
+   much for one, to the next such rounds. */
+static void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_round)
+{
+    eplb_p_mover *m = r->m;
+    int32_t sender = m->sender[move], receiver = m->gpu_of[move], round = EPLB_P_NONE, i;
+    uint32_t *a = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *b = eplb_p_busy_of(r, EPLB_P_SENDS, receiver);
+
+    for (i = receiver * m->gpu_slots; i < (receiver + 1) * m->gpu_slots; i++) {
+        if (m->sender[i] != sender) continue;
+        if (round == EPLB_P_NONE || r->fill[round] == max_per_round) {
+            if (round == EPLB_P_NONE) round = eplb_p_free_round(r, a, b);
+            while (eplb_p_is_busy(a, round) || eplb_p_is_busy(b, round) ||
+                   (max_per_round > 0 && r->fill[round] == max_per_round)) round++;
+            eplb_p_toggle(a, round);
+            eplb_p_toggle(b, round);
+        }
+        m->round[i] = round;
+        r->fill[round]++;
+    }
+}
+
+/* sent = all moves in the order in which their flows are looked at. */
+static void eplb_p_list_moves(eplb_p_rounds *r)
+{
+    const eplb_p_mover *m = r->m;
+    int32_t e, slot, h, n = 0;
+
+    for (e = 0; e < m->num_experts; e++)
+        for (h = m->wanted[e] == EPLB_P_NONE ? EPLB_P_NONE : m->holder[e]; h != EPLB_P_NONE; h = m->next_holder[h])
+            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot])
+                if (m->from[slot] == h) r->sent[n++] = slot;
+}
+
+static void eplb_p_one_peer_rounds(eplb_p_rounds *r, int32_t max_per_round)
+{
+    int32_t i;
+
+    eplb_p_begin_rounds(r, r->m->num_moves);
+    eplb_p_list_moves(r);
+    for (i = 0; i < r->m->num_moves; i++)
+        if (r->m->round[r->sent[i]] == EPLB_P_NONE) eplb_p_add_flow(r, r->sent[i], max_per_round);
+}
+
+static void eplb_p_schedule(eplb_p_rounds *r, const eplb_transfer_options *how)
+{
+    if (how->rounds == EPLB_ROUNDS_ONE_PEER)
+        eplb_p_one_peer_rounds(r, how->max_per_round);
+    else
+        eplb_p_duplex_rounds(r, how->max_per_round);
+}
+
+static inline eplb_transfer eplb_p_transfer_of(const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
+{
+    eplb_transfer t;
+
+    t.layer     = layer;
+    t.expert    = m->new_expert[slot];
+    t.from_slot = m->from[slot];
+    t.to_slot   = slot;
+    t.round     = round;
+    t.kind      = t.from_slot == EPLB_P_NONE          ? EPLB_TRANSFER_LOST
+                  : !eplb_p_is_move(m, slot)          ? EPLB_TRANSFER_SAME_GPU
+                  : !eplb_p_crosses_nodes(m, slot)    ? EPLB_TRANSFER_SAME_NODE
+                                                      : EPLB_TRANSFER_OTHER_NODE;
+    return t;
+}
+
+/* One layer's transfers, by round, those without one first, then by slot. Returns the next place. */
+static eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, eplb_transfer *transfer)
+{
+    const eplb_p_mover *m = r->m;
+    int32_t slot, round, n = 0, next;
+
+    eplb_p_set_all(r->fill, r->num + 1, 0);
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (m->from[slot] != EPLB_P_STAYS) r->fill[m->round[slot] + 1]++;
+    for (round = 0; round <= r->num; round++) {
+        next = n + r->fill[round];
+        r->fill[round] = n;
+        n = next;
+    }
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (m->from[slot] != EPLB_P_STAYS)
+            transfer[r->fill[m->round[slot] + 1]++] = eplb_p_transfer_of(m, layer, slot, m->round[slot]);
+    return transfer + n;
+}
+
+static size_t eplb_p_count_transfers(const int32_t *previous_phy2log, const int32_t *phy2log, size_t num_slots)
+{
+    size_t i, n = 0;
+    for (i = 0; i < num_slots; i++) n += phy2log[i] != EPLB_P_EMPTY && phy2log[i] != previous_phy2log[i];
+    return n;
+}
+
+/* --------------------------------------------------------------------------- transfers: in place
+
+   A slot that is filled from what another held before has to be read first if it is read at all. As each slot is
+   filled from one other, slots hang together in trees, which are done from the leaves on, and around rings. In a ring
+   each slot waits for the one that is filled from it. Whichever were overwritten first, what it held would be gone
+   before it was read, so one at least is to be set aside, and with one the ring is a tree. Rings that would be set
+   aside on the same GPU take turns. */
+
+typedef struct eplb_p_stager {
+    eplb_p_mover *m;
+    int32_t layer;
+    int32_t *readers;   /* [R] slots still to be filled from what this one held before */
+    int32_t *aside;     /* [R] whether what a slot is filled from was set aside */
+    int32_t *height;    /* [R] slots of the chain that wait for each other from this one on */
+    int32_t *order;     /* [R] slots to be filled, the longest chains first */
+    int32_t *place;     /* [R + 1] */
+    int32_t *ring;      /* [R] a slot of each ring that nothing is set aside of */
+    int32_t  num_rings, num_left;
+    int32_t *staged;    /* [G] slot that waits for what the GPU has set aside */
+    int32_t *to, *by;   /* [G] the GPU that one sends to in this round, and gets from */
+    eplb_transfer *step; /* NULL: steps are counted */
+    size_t   num_steps;
+} eplb_p_stager;
+
+static eplb_p_stager eplb_p_carve_stager(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_stager s = EPLB_ZERO_INIT;
+    int32_t R = shape->num_replicas, G = shape->num_gpus;
+
+    s.readers = EPLB_P_TAKE(a, int32_t, R);
+    s.aside   = EPLB_P_TAKE(a, int32_t, R);
+    s.height  = EPLB_P_TAKE(a, int32_t, R);
+    s.order   = EPLB_P_TAKE(a, int32_t, R);
+    s.place   = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)R + 1);
+    s.ring    = EPLB_P_TAKE(a, int32_t, R);
+    s.staged  = EPLB_P_TAKE(a, int32_t, G);
+    s.to      = EPLB_P_TAKE(a, int32_t, G);
+    s.by      = EPLB_P_TAKE(a, int32_t, G);
+    return s;
+}
+
+static int eplb_p_is_filled(const eplb_p_mover *m, int32_t slot) { return m->from[slot] != EPLB_P_STAYS; }
+
+/* Whether a slot is filled from what another held before; where its GPU gets an expert twice, from what comes. */
+static int eplb_p_reads_old(const eplb_p_mover *m, int32_t slot)
+{
+    return m->from[slot] >= 0 && m->old_expert[m->from[slot]] == m->new_expert[slot];
+}
+
+/* The slot that waits for this one, EPLB_P_NONE where none does. */
+static int32_t eplb_p_waiting(const eplb_p_mover *m, int32_t slot)
+{
+    return eplb_p_reads_old(m, slot) && eplb_p_is_filled(m, m->from[slot]) ? m->from[slot] : EPLB_P_NONE;
+}
+
+/* The slots of a ring have its length for a height. */
+static void eplb_p_add_ring(eplb_p_stager *s, int32_t first)
+{
+    int32_t slot = first, length = 0;
+
+    s->ring[s->num_rings++] = first;
+    do length++; while ((slot = s->m->from[slot]) != first);
+    do s->height[slot] = length; while ((slot = s->m->from[slot]) != first);
+}
+
+/* Height -1 - slot: the walk from that slot came here. */
+static void eplb_p_measure_chains(eplb_p_stager *s)
+{
+    int32_t slot, at, base;
+
+    s->num_rings = 0;
+    eplb_p_set_all(s->height, s->m->num_slots, 0);
+    for (slot = 0; slot < s->m->num_slots; slot++) {
+        if (!eplb_p_is_filled(s->m, slot)) continue;
+        for (at = slot; at != EPLB_P_NONE && s->height[at] == 0; at = eplb_p_waiting(s->m, at)) s->height[at] = -1 - slot;
+        if (at != EPLB_P_NONE && s->height[at] == -1 - slot) eplb_p_add_ring(s, at);
+        base = at == EPLB_P_NONE ? 0 : s->height[at];
+        for (at = slot; at != EPLB_P_NONE && s->height[at] < 0; at = eplb_p_waiting(s->m, at)) base++;
+        for (at = slot; at != EPLB_P_NONE && s->height[at] < 0; at = eplb_p_waiting(s->m, at)) s->height[at] = base--;
+    }
+}
+
+static void eplb_p_order_chains(eplb_p_stager *s)
+{
+    int32_t R = s->m->num_slots, slot, height, n = 0, next;
+
+    eplb_p_set_all(s->place, R + 1, 0);
+    for (slot = 0; slot < R; slot++)
+        if (eplb_p_is_filled(s->m, slot)) s->place[s->height[slot]]++;
+    for (height = R; height > 0; height--) {
+        next = n + s->place[height];
+        s->place[height] = n;
+        n = next;
+    }
+    for (slot = 0; slot < R; slot++)
+        if (eplb_p_is_filled(s->m, slot)) s->order[s->place[s->height[slot]]++] = slot;
+    s->num_left = n;
+}
+
+static void eplb_p_begin_steps(eplb_p_stager *s, int32_t layer)
+{
+    const eplb_p_mover *m = s->m;
+    int32_t slot;
+
+    s->layer = layer;
+    eplb_p_set_all(s->readers, m->num_slots, 0);
+    eplb_p_set_all(s->aside, m->num_slots, 0);
+    eplb_p_set_all(s->staged, m->num_gpus, EPLB_P_NONE);
+    eplb_p_set_all(m->reached, m->num_gpus, 0); /* whether a GPU has set anything aside */
+    eplb_p_set_all(m->round, m->num_slots, EPLB_P_NONE);
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (eplb_p_reads_old(m, slot)) s->readers[m->from[slot]]++;
+    eplb_p_measure_chains(s);
+    eplb_p_order_chains(s);
+}
+
+static void eplb_p_add_step(eplb_p_stager *s, eplb_transfer step)
+{
+    if (s->step) s->step[s->num_steps] = step;
+    s->num_steps++;
+}
+
+/* Sets aside what the first slot of a ring held whose GPU has nothing set aside. Returns whether there is one. */
+static int eplb_p_set_aside(eplb_p_stager *s, int32_t ring, int32_t round)
+{
+    eplb_p_mover *m = s->m;
+    int32_t reader = ring, slot, gpu;
+    eplb_transfer step;
+
+    do {
+        slot = m->from[reader];
+        gpu  = m->gpu_of[slot];
+        if (s->staged[gpu] == EPLB_P_NONE) break;
+        reader = slot;
+    } while (reader != ring);
+    if (s->staged[gpu] != EPLB_P_NONE) return 0;
+
+    step = eplb_p_transfer_of(m, s->layer, reader, round);
+    step.kind    = EPLB_TRANSFER_SAME_GPU;
+    step.to_slot = m->num_slots + gpu;
+    eplb_p_add_step(s, step);
+    s->staged[gpu]   = reader;
+    s->aside[reader] = 1;
+    s->readers[slot]--;
+    m->reached[gpu] = 1;
+    return 1;
+}
+
+static void eplb_p_fill_slot(eplb_p_stager *s, int32_t slot, int32_t round)
+{
+    eplb_p_mover *m = s->m;
+    eplb_transfer step = eplb_p_transfer_of(m, s->layer, slot, round);
+
+    if (s->aside[slot]) {
+        step.from_slot = m->num_slots + m->gpu_of[m->from[slot]];
+        s->staged[m->gpu_of[m->from[slot]]] = EPLB_P_NONE;
+    } else if (eplb_p_reads_old(m, slot)) {
+        s->readers[m->from[slot]]--;
+    }
+    m->round[slot] = round;
+    s->num_left--;
+    eplb_p_add_step(s, step);
+}
+
+static int eplb_p_may_fill(const eplb_p_stager *s, int32_t slot)
+{
+    const eplb_p_mover *m = s->m;
+
+    if (!eplb_p_is_filled(m, slot) || m->round[slot] != EPLB_P_NONE || s->readers[slot] > 0) return 0;
+    return m->from[slot] == EPLB_P_NONE || eplb_p_reads_old(m, slot) || m->round[m->from[slot]] != EPLB_P_NONE;
+}
+
+/* What can be done in a round without a link, and what that makes possible. */
+static void eplb_p_step_within(eplb_p_stager *s, int32_t round)
+{
+    int32_t i, kept, slot, any = 1;
+
+    while (any) {
+        any = 0;
+        for (i = kept = 0; i < s->num_rings; i++) {
+            if (eplb_p_set_aside(s, s->ring[i], round))
+                any = 1;
+            else
+                s->ring[kept++] = s->ring[i];
+        }
+        s->num_rings = kept;
+        for (slot = 0; slot < s->m->num_slots; slot++) {
+            if (!eplb_p_may_fill(s, slot) || eplb_p_is_move(s->m, slot)) continue;
+            eplb_p_fill_slot(s, slot, round);
+            any = 1;
+        }
+    }
+}
+
+static int eplb_p_may_send(const eplb_p_stager *s, int32_t sender, int32_t receiver, int32_t rounds)
+{
+    if (rounds == EPLB_ROUNDS_ONE_PEER && s->to[sender] == receiver) return 1;
+    if (s->to[sender] != EPLB_P_NONE || s->by[receiver] != EPLB_P_NONE) return 0;
+    return rounds == EPLB_ROUNDS_DUPLEX || (s->by[sender] == EPLB_P_NONE && s->to[receiver] == EPLB_P_NONE);
+}
+
+/* What goes over links in a round is chosen before any of it is done. */
+static void eplb_p_step_over(eplb_p_stager *s, int32_t round, const eplb_transfer_options *how)
+{
+    eplb_p_mover *m = s->m;
+    int32_t i, n = 0, num_filled = s->place[1], slot;
+
+    eplb_p_set_all(s->to, m->num_gpus, EPLB_P_NONE);
+    eplb_p_set_all(s->by, m->num_gpus, EPLB_P_NONE);
+    for (i = 0; i < num_filled && (how->max_per_round == 0 || n < how->max_per_round); i++) {
+        slot = s->order[i];
+        if (!eplb_p_may_fill(s, slot) || !eplb_p_is_move(m, slot)) continue;
+        if (!eplb_p_may_send(s, m->sender[slot], m->gpu_of[slot], how->rounds)) continue;
+        s->to[m->sender[slot]] = m->gpu_of[slot];
+        s->by[m->gpu_of[slot]] = m->sender[slot];
+        m->round[slot] = round;
+        n++;
+    }
+    for (slot = 0; slot < m->num_slots && n > 0; slot++) {
+        if (!eplb_p_is_filled(m, slot) || !eplb_p_is_move(m, slot) || m->round[slot] != round) continue;
+        eplb_p_fill_slot(s, slot, round);
+        n--;
+    }
+}
+
+/* One layer's steps. Returns how many GPUs set something aside. */
+static int32_t eplb_p_step_layer(eplb_p_stager *s, int32_t layer, const eplb_transfer_options *how)
+{
+    int32_t round, gpu, num_staging = 0;
+
+    eplb_p_begin_steps(s, layer);
+    for (round = 0; s->num_left > 0; round++) {
+        eplb_p_step_within(s, round);
+        if (s->num_left > 0) eplb_p_step_over(s, round, how);
+    }
+    for (gpu = 0; gpu < s->m->num_gpus; gpu++) num_staging += s->m->reached[gpu];
+    return num_staging;
+}
+
+/* ---------------------------------------------------------------------------- check of a plan */
+
+/* The reasons, a row each: number and name. */
+#define EPLB_P_FAULTS(row)                  \
+    row(NONE,           "none")             \
+    row(PREVIOUS_ID,    "previous_id")      \
+    row(ID,             "id")               \
+    row(MISSING,        "missing")          \
+    row(MAX_REPLICAS,   "max_replicas")     \
+    row(TWICE,          "twice")            \
+    row(GROUP,          "group")            \
+    row(NOT_KEPT,       "not_kept")         \
+    row(MOVES,          "moves")            \
+    row(GPU_MOVES_IN,   "gpu_moves_in")     \
+    row(GPU_MOVES_OUT,  "gpu_moves_out")    \
+    row(PAIR_MOVES,     "pair_moves")       \
+    row(NODE_MOVES_IN,  "node_moves_in")    \
+    row(NODE_MOVES_OUT, "node_moves_out")
+
+#define EPLB_P_FAULT_NAME(number, name) case EPLB_FAULT_##number: return name;
+
+EPLB_API const char *eplb_fault_name(int32_t reason)
+{
+    switch (reason) {
+    EPLB_P_FAULTS(EPLB_P_FAULT_NAME)
+    default: return NULL;
+    }
+}
+
+static eplb_plan_fault eplb_p_fault(int32_t reason, int32_t slot, int32_t expert, int32_t other)
+{
+    eplb_plan_fault f;
+
+    f.reason  = reason;
+    f.layer   = -1;
+    f.slot    = slot;
+    f.expert  = expert;
+    f.other   = other;
+    f.count   = -1;
+    f.allowed = -1;
+    return f;
+}
+
+static eplb_plan_fault eplb_p_no_fault(void) { return eplb_p_fault(EPLB_FAULT_NONE, -1, -1, -1); }
+
+static eplb_plan_fault eplb_p_find_bad_id(const int32_t *phy2log, int32_t num_slots, int32_t num_experts, int32_t reason)
+{
+    int32_t slot;
+
+    for (slot = 0; slot < num_slots; slot++)
+        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1))
+            return eplb_p_fault(reason, slot, phy2log[slot], -1);
+    return eplb_p_no_fault();
+}
+
+/* The first slot that is a replica too many. */
+static eplb_plan_fault eplb_p_find_too_many(const eplb_p_mover *m, int32_t max_replicas)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+    int32_t *count = m->seen_in, slot, e;
+
+    eplb_p_set_all(count, m->num_experts, 0);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        e = m->new_expert[slot];
+        if (e == EPLB_P_EMPTY || ++count[e] <= max_replicas || f.reason != EPLB_FAULT_NONE) continue;
+        f = eplb_p_fault(EPLB_FAULT_MAX_REPLICAS, slot, e, -1);
+        f.allowed = max_replicas;
+    }
+    if (f.reason != EPLB_FAULT_NONE) f.count = count[f.expert];
+    return f;
+}
+
+static eplb_plan_fault eplb_p_find_missing(const eplb_p_mover *m, int32_t max_replicas)
+{
+    int32_t *held = m->seen_in, e, slot;
+
+    eplb_p_set_all(held, m->num_experts, 0);
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (m->new_expert[slot] != EPLB_P_EMPTY) held[m->new_expert[slot]] = 1;
+    for (e = 0; e < m->num_experts; e++)
+        if (!held[e]) return eplb_p_fault(EPLB_FAULT_MISSING, -1, e, -1);
+    return max_replicas > 0 ? eplb_p_find_too_many(m, max_replicas) : eplb_p_no_fault();
+}
+
+/* An expert that a GPU of these slots, a node's, holds twice, and another GPU of them not at all. */
+static eplb_plan_fault eplb_p_find_twice(const eplb_p_mover *m, int32_t first, int32_t end)
+{
+    int32_t *gpus = m->wanted, slot, e, num = (end - first) / m->gpu_slots;
+
+    for (slot = first; slot < end; slot++)
+        if (m->new_expert[slot] != EPLB_P_EMPTY) gpus[m->new_expert[slot]] = 0;
+    for (slot = first; slot < end; slot++) {
+        e = m->new_expert[slot];
+        if (e == EPLB_P_EMPTY || (gpus[e] > 0 && m->seen_on[e] == m->gpu_of[slot])) continue;
+        m->seen_on[e] = m->gpu_of[slot];
+        gpus[e]++;
+    }
+    for (slot = first; slot < end; slot++) {
+        e = m->new_expert[slot];
+        if (e == EPLB_P_EMPTY || gpus[e] == num) continue;
+        if (gpus[e] < 0 && m->gpu_of[m->seen_in[e]] == m->gpu_of[slot])
+            return eplb_p_fault(EPLB_FAULT_TWICE, slot, e, m->seen_in[e]);
+        gpus[e] = -1; /* its last slot is known from here on */
+        m->seen_in[e] = slot;
+    }
+    return eplb_p_no_fault();
+}
+
+static eplb_plan_fault eplb_p_find_any_twice(const eplb_p_mover *m, const eplb_p_shape *shape)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+    int32_t first;
+
+    if (!shape->apart || shape->options.allow_duplicates) return f;
+    for (first = 0; first < m->num_slots && f.reason == EPLB_FAULT_NONE; first += shape->node_slots)
+        f = eplb_p_find_twice(m, first, first + shape->node_slots);
+    return f;
+}
+
+static eplb_plan_fault eplb_p_find_split_group(const eplb_p_mover *m, const eplb_p_shape *shape)
+{
+    int32_t *first_slot = m->holder, slot, e;
+
+    eplb_p_set_all(first_slot, shape->num_groups, EPLB_P_NONE);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        int32_t *first;
+        e = m->new_expert[slot];
+        if (e == EPLB_P_EMPTY) continue;
+        first = &first_slot[e / shape->group_size];
+        if (*first == EPLB_P_NONE) *first = slot;
+        if (*first / shape->node_slots != slot / shape->node_slots)
+            return eplb_p_fault(EPLB_FAULT_GROUP, slot, e, *first);
+    }
+    return eplb_p_no_fault();
+}
+
+/* An expert in another slot of its GPU than the one that has lost it. */
+static eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
+{
+    int32_t gpu, slot, end = 0, e;
+
+    eplb_p_set_all(m->seen_on, m->num_experts, EPLB_P_NONE);
+    for (gpu = 0; gpu < m->num_gpus; gpu++) {
+        int32_t first = end;
+        end += m->gpu_slots;
+        for (slot = first; slot < end; slot++) {
+            e = m->old_expert[slot];
+            if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot) || m->seen_on[e] == gpu) continue;
+            m->seen_on[e] = gpu;
+            m->seen_in[e] = slot;
+        }
+        for (slot = first; slot < end; slot++) {
+            e = m->new_expert[slot];
+            if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot) || m->seen_on[e] != gpu) continue;
+            return eplb_p_fault(EPLB_FAULT_NOT_KEPT, slot, e, m->seen_in[e]);
+        }
+    }
+    return eplb_p_no_fault();
+}
+
+/* What a move is counted under by a limit: a GPU, a node, or nothing. */
+static int32_t eplb_p_counted_under(const eplb_p_mover *m, int32_t slot, int32_t reason)
+{
+    int32_t sender, receiver;
+
+    if (!eplb_p_is_move(m, slot)) return EPLB_P_NONE;
+    sender   = m->sender[slot];
+    receiver = m->gpu_of[slot];
+    switch (reason) {
+    case EPLB_FAULT_MOVES: return 0;
+    case EPLB_FAULT_GPU_MOVES_IN: return receiver;
+    case EPLB_FAULT_GPU_MOVES_OUT:
+    case EPLB_FAULT_PAIR_MOVES: return sender; /* for pairs counted for each receiver afresh */
+    case EPLB_FAULT_NODE_MOVES_IN: return eplb_p_crosses_nodes(m, slot) ? m->node_of[receiver] : EPLB_P_NONE;
+    default: return eplb_p_crosses_nodes(m, slot) ? m->node_of[sender] : EPLB_P_NONE;
+    }
+}
+
+static eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t reason, int32_t allowed)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+    int32_t *count = m->queue, slot, under, over = EPLB_P_NONE;
+
+    eplb_p_set_all(count, m->num_gpus, 0);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        if (reason == EPLB_FAULT_PAIR_MOVES && slot % m->gpu_slots == 0) {
+            if (over != EPLB_P_NONE) break;
+            eplb_p_set_all(count, m->num_gpus, 0);
+        }
+        under = eplb_p_counted_under(m, slot, reason);
+        if (under == EPLB_P_NONE || ++count[under] <= allowed || over != EPLB_P_NONE) continue;
+        f    = eplb_p_fault(reason, slot, m->new_expert[slot], -1);
+        over = under;
+    }
+    if (over == EPLB_P_NONE) return f;
+    f.count   = count[over];
+    f.allowed = allowed;
+    return f;
+}
+
+/* The limit that belongs to a reason; -1: there is none. */
+static int32_t eplb_p_limit_of(const eplb_move_limits *limits, int32_t reason)
+{
+    int32_t limit = limits->max_node_moves;
+
+    if (reason == EPLB_FAULT_MOVES) return limits->max_moves < 0 ? 0 : limits->max_moves == 0 ? -1 : limits->max_moves;
+    if (reason == EPLB_FAULT_GPU_MOVES_IN || reason == EPLB_FAULT_GPU_MOVES_OUT) limit = limits->max_gpu_moves;
+    if (reason == EPLB_FAULT_PAIR_MOVES) limit = limits->max_pair_moves;
+    return limit == 0 ? -1 : limit;
+}
+
+static eplb_plan_fault eplb_p_find_many_moves(eplb_p_mover *m, const eplb_move_limits *limits)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+    int32_t reason;
+
+    if (!limits->max_moves && !limits->max_gpu_moves && !limits->max_pair_moves && !limits->max_node_moves) return f;
+    eplb_p_source_layer(m, m->old_expert, m->new_expert, EPLB_SOURCES_EVEN);
+    for (reason = EPLB_FAULT_MOVES; reason <= EPLB_FAULT_NODE_MOVES_OUT && f.reason == EPLB_FAULT_NONE; reason++)
+        if (eplb_p_limit_of(limits, reason) >= 0) f = eplb_p_find_over_limit(m, reason, eplb_p_limit_of(limits, reason));
+    return f;
+}
+
+/* The first fault of one layer's plan. */
+static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_shape *shape, const eplb_move_limits *limits,
+                                               const int32_t *previous_phy2log, const int32_t *phy2log)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+
+    m->old_expert = previous_phy2log;
+    m->new_expert = phy2log;
+    if (previous_phy2log)
+        f = eplb_p_find_bad_id(previous_phy2log, m->num_slots, m->num_experts, EPLB_FAULT_PREVIOUS_ID);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_bad_id(phy2log, m->num_slots, m->num_experts, EPLB_FAULT_ID);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_missing(m, shape->options.max_replicas);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_any_twice(m, shape);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_split_group(m, shape);
+    if (!previous_phy2log) return f;
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_not_kept(m);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_many_moves(m, limits);
+    return f;
+}
+
+/* ------------------------------------------------------------------------------- lost experts */
+
+#define EPLB_P_SEEN_AT_ONCE 1024
+
+/* Experts of a layer, so many from first on, that no slot of a GPU that is left holds. Returns the number of those
+   lost before and here; they are stored where lost is not NULL. */
+static size_t eplb_p_find_lost(const eplb_problem *p, const int32_t *phy2log, const uint8_t *gpu_lost, int32_t layer,
+                               int32_t first, eplb_lost_expert *lost, size_t num_lost)
+{
+    uint32_t seen[EPLB_P_SEEN_AT_ONCE / 32] = {0};
+    int32_t slot, i, gpu_slots = p->num_replicas / p->num_gpus;
+
+    for (slot = 0; slot < p->num_replicas; slot++) {
+        i = phy2log[slot] - first;
+        if (!eplb_p_within(i, 0, EPLB_P_SEEN_AT_ONCE - 1) || (gpu_lost && gpu_lost[slot / gpu_slots])) continue;
+        seen[i / 32] |= (uint32_t)1 << (i % 32);
+    }
+    for (i = 0; i < EPLB_P_SEEN_AT_ONCE && i < p->num_experts - first; i++) {
+        if (seen[i / 32] >> (i % 32) & 1u) continue;
+        if (lost) {
+            lost[num_lost].layer  = layer;
+            lost[num_lost].expert = first + i;
+        }
+        num_lost++;
+    }
+    return num_lost;
+}
+
 /* ------------------------------------------------------------------------------------- shares
 
    Who of an expert's replicas serves how many tokens. An expert on one GPU leaves nothing to choose. One on
@@ -6930,6 +8229,255 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     return EPLB_OK;
 }
 
+/* ---------------------------------------------------------------------------------- transfers */
+
+/* The mover, and behind it what gives its moves rounds or steps. */
+static eplb_p_mover eplb_p_carve_moving(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_rounds *rounds,
+                                        eplb_p_stager *stager)
+{
+    eplb_p_mover m = eplb_p_carve_mover(a, shape);
+    size_t mark = a->used;
+
+    *rounds = eplb_p_carve_rounds(a, shape);
+    eplb_p_rewind(a, mark);
+    *stager = eplb_p_carve_stager(a, shape);
+    return m;
+}
+
+static eplb_result eplb_p_resolve_slots(const eplb_problem *problem, eplb_p_shape *shape)
+{
+    eplb_result r;
+
+    if (!problem) return EPLB_ERR_NULL;
+    r = eplb_p_resolve_counts(problem, shape, NULL);
+    if (r != EPLB_OK) return r;
+    return eplb_p_array_fits(shape->num_layers, shape->num_replicas, 1) ? EPLB_OK : EPLB_ERR_OVERFLOW;
+}
+
+static eplb_result eplb_p_measure_moving(const eplb_p_shape *shape, size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_p_rounds rounds;
+    eplb_p_stager stager;
+
+    eplb_p_carve_moving(&a, shape, &rounds, &stager);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_transfers_scratch_size(const eplb_problem *problem, size_t *bytes)
+{
+    eplb_p_shape shape;
+    eplb_result r = eplb_p_resolve_slots(problem, &shape);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    return r != EPLB_OK ? r : eplb_p_measure_moving(&shape, bytes);
+}
+
+static eplb_result eplb_p_check_moving_scratch(const eplb_p_shape *shape, const void *scratch, size_t scratch_bytes)
+{
+    size_t needed = 0;
+    eplb_result r = eplb_p_measure_moving(shape, &needed);
+
+    if (r != EPLB_OK) return r;
+    if (!scratch) return EPLB_ERR_NULL;
+    return scratch_bytes < needed ? EPLB_ERR_SCRATCH_SIZE : EPLB_OK;
+}
+
+static eplb_result eplb_p_check_transfer_options(const eplb_transfer_options *how)
+{
+    if (!eplb_p_is_one_of(how->sources, EPLB_NUM_SOURCES)) return EPLB_ERR_OPTION;
+    if (!eplb_p_is_one_of(how->rounds, EPLB_NUM_ROUNDS)) return EPLB_ERR_OPTION;
+    return how->max_per_round < 0 ? EPLB_ERR_OPTION : EPLB_OK;
+}
+
+static eplb_result eplb_p_check_ids(const int32_t *phy2log, size_t num_slots, int32_t num_experts)
+{
+    size_t i;
+    int bad = 0;
+
+    for (i = 0; i < num_slots; i++) bad |= (uint32_t)phy2log[i] + 1u > (uint32_t)num_experts; /* -1 comes to 0 */
+    return bad ? EPLB_ERR_PLAN : EPLB_OK;
+}
+
+/* What can be wrong with a call for transfers or steps, but for its scratch and capacity. */
+static eplb_result eplb_p_check_moving(const eplb_problem *problem, const int32_t *previous_phy2log,
+                                       const int32_t *phy2log, const eplb_transfer_options *how, eplb_p_shape *shape)
+{
+    size_t slots;
+    eplb_result r = eplb_p_resolve_slots(problem, shape);
+
+    if (r == EPLB_OK && (!previous_phy2log || !phy2log)) r = EPLB_ERR_NULL;
+    if (r == EPLB_OK) r = eplb_p_check_transfer_options(how);
+    if (r != EPLB_OK) return r;
+    slots = eplb_p_at(shape->num_layers, shape->num_replicas, 0);
+    r = eplb_p_check_ids(previous_phy2log, slots, shape->num_experts);
+    return r != EPLB_OK ? r : eplb_p_check_ids(phy2log, slots, shape->num_experts);
+}
+
+static eplb_transfer_options eplb_p_transfer_options_of(const eplb_transfer_options *how)
+{
+    eplb_transfer_options zeroed = EPLB_ZERO_INIT;
+    return how ? *how : zeroed;
+}
+
+EPLB_API eplb_result eplb_transfers(const eplb_problem *problem, const int32_t *previous_phy2log,
+                                    const int32_t *phy2log, const eplb_transfer_options *how, eplb_transfer *transfer,
+                                    size_t capacity, size_t *num_transfers, void *scratch, size_t scratch_bytes)
+{
+    eplb_transfer_options options = eplb_p_transfer_options_of(how);
+    eplb_p_shape shape;
+    eplb_p_arena a;
+    eplb_p_mover m;
+    eplb_p_rounds rounds;
+    eplb_p_stager stager;
+    size_t num;
+    int32_t layer;
+    eplb_result r = eplb_p_check_moving(problem, previous_phy2log, phy2log, &options, &shape);
+
+    if (r == EPLB_OK && !num_transfers) r = EPLB_ERR_NULL;
+    if (r == EPLB_OK && transfer) r = eplb_p_check_moving_scratch(&shape, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    num = eplb_p_count_transfers(previous_phy2log, phy2log, eplb_p_at(shape.num_layers, shape.num_replicas, 0));
+    *num_transfers = num;
+    if (!transfer) return EPLB_OK;
+    if (num > capacity) return EPLB_ERR_CAPACITY;
+
+    a = eplb_p_arena_at(scratch);
+    m = eplb_p_carve_moving(&a, &shape, &rounds, &stager);
+    rounds.m = &m;
+    eplb_p_number_gpus(&m, shape.num_nodes);
+    for (layer = 0; layer < shape.num_layers; layer++) {
+        size_t slots = eplb_p_at(layer, shape.num_replicas, 0);
+        eplb_p_source_layer(&m, previous_phy2log + slots, phy2log + slots, options.sources);
+        eplb_p_schedule(&rounds, &options);
+        transfer = eplb_p_store_transfers(&rounds, layer, transfer);
+    }
+    return EPLB_OK;
+}
+
+/* The steps of all layers, counted, or stored as well. */
+static size_t eplb_p_step_layers(eplb_p_stager *s, const eplb_p_shape *shape, const int32_t *previous_phy2log,
+                                 const int32_t *phy2log, const eplb_transfer_options *how, eplb_transfer *step,
+                                 int32_t *num_staging)
+{
+    int32_t layer, staging;
+
+    s->step      = step;
+    s->num_steps = 0;
+    for (layer = 0; layer < shape->num_layers; layer++) {
+        size_t slots = eplb_p_at(layer, shape->num_replicas, 0);
+        eplb_p_source_layer(s->m, previous_phy2log + slots, phy2log + slots, how->sources);
+        staging = eplb_p_step_layer(s, layer, how);
+        if (num_staging) num_staging[layer] = staging;
+    }
+    return s->num_steps;
+}
+
+EPLB_API eplb_result eplb_transfers_in_place(const eplb_problem *problem, const int32_t *previous_phy2log,
+                                             const int32_t *phy2log, const eplb_transfer_options *how,
+                                             eplb_transfer *step, size_t capacity, size_t *num_steps,
+                                             int32_t *num_staging, void *scratch, size_t scratch_bytes)
+{
+    eplb_transfer_options options = eplb_p_transfer_options_of(how);
+    eplb_p_shape shape;
+    eplb_p_arena a;
+    eplb_p_mover m;
+    eplb_p_rounds rounds;
+    eplb_p_stager stager;
+    size_t num;
+    eplb_result r = eplb_p_check_moving(problem, previous_phy2log, phy2log, &options, &shape);
+
+    if (r == EPLB_OK && !num_steps) r = EPLB_ERR_NULL;
+    if (r == EPLB_OK) r = eplb_p_check_moving_scratch(&shape, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(scratch);
+    m = eplb_p_carve_moving(&a, &shape, &rounds, &stager);
+    stager.m = &m;
+    eplb_p_number_gpus(&m, shape.num_nodes);
+    num = eplb_p_step_layers(&stager, &shape, previous_phy2log, phy2log, &options, NULL, NULL);
+    *num_steps = num;
+    if (step && num > capacity) return EPLB_ERR_CAPACITY;
+    if (step || num_staging)
+        eplb_p_step_layers(&stager, &shape, previous_phy2log, phy2log, &options, step, num_staging);
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_check_limits(const eplb_move_limits *l)
+{
+    if (l->max_moves < -1 || l->max_gpu_moves < 0 || l->max_pair_moves < 0 || l->max_node_moves < 0)
+        return EPLB_ERR_OPTION;
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_options *options,
+                                     const int32_t *previous_phy2log, const eplb_move_limits *limits,
+                                     const int32_t *phy2log, eplb_plan_fault *fault, void *scratch,
+                                     size_t scratch_bytes)
+{
+    eplb_move_limits none = EPLB_ZERO_INIT;
+    eplb_plan_fault f = eplb_p_no_fault();
+    eplb_p_shape shape;
+    eplb_p_arena a;
+    eplb_p_mover m;
+    int32_t layer;
+    eplb_result r = eplb_p_resolve(problem, options, &shape, NULL);
+
+    if (r != EPLB_OK) return r;
+    if (!phy2log || !fault) return EPLB_ERR_NULL;
+    if (!limits) limits = &none;
+    r = eplb_p_check_limits(limits);
+    if (r == EPLB_OK) r = eplb_p_check_moving_scratch(&shape, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(scratch);
+    m = eplb_p_carve_mover(&a, &shape);
+    eplb_p_number_gpus(&m, problem->num_nodes ? problem->num_nodes : 1);
+    for (layer = 0; layer < shape.num_layers && f.reason == EPLB_FAULT_NONE; layer++) {
+        size_t slots = eplb_p_at(layer, shape.num_replicas, 0);
+        f = eplb_p_check_layer_plan(&m, &shape, limits, previous_phy2log ? previous_phy2log + slots : NULL,
+                                    phy2log + slots);
+        if (f.reason != EPLB_FAULT_NONE) f.layer = layer;
+    }
+    *fault = f;
+    return f.reason == EPLB_FAULT_NONE ? EPLB_OK : EPLB_ERR_PLAN;
+}
+
+static size_t eplb_p_lost_in_layers(const eplb_p_shape *shape, const eplb_problem *problem, const int32_t *phy2log,
+                                    const uint8_t *gpu_lost, eplb_lost_expert *lost)
+{
+    size_t num = 0;
+    int32_t layer, first;
+
+    for (layer = 0; layer < shape->num_layers; layer++) {
+        const int32_t *slots = phy2log + eplb_p_at(layer, shape->num_replicas, 0);
+        for (first = 0; shape->num_experts - first > 0; first += EPLB_P_SEEN_AT_ONCE) {
+            num = eplb_p_find_lost(problem, slots, gpu_lost, layer, first, lost, num);
+            if (shape->num_experts - first <= EPLB_P_SEEN_AT_ONCE) break; /* first may be as large as it can be */
+        }
+    }
+    return num;
+}
+
+EPLB_API eplb_result eplb_lost_experts(const eplb_problem *problem, const int32_t *phy2log, const uint8_t *gpu_lost,
+                                       eplb_lost_expert *lost, size_t capacity, size_t *num_lost)
+{
+    eplb_p_shape shape;
+    size_t num;
+    eplb_result r = eplb_p_resolve_slots(problem, &shape);
+
+    if (r != EPLB_OK) return r;
+    if (!phy2log || !num_lost) return EPLB_ERR_NULL;
+    r = eplb_p_check_ids(phy2log, eplb_p_at(shape.num_layers, shape.num_replicas, 0), shape.num_experts);
+    if (r != EPLB_OK) return r;
+    num = eplb_p_lost_in_layers(&shape, problem, phy2log, gpu_lost, NULL);
+    *num_lost = num;
+    if (!lost) return EPLB_OK;
+    if (num > capacity) return EPLB_ERR_CAPACITY;
+    eplb_p_lost_in_layers(&shape, problem, phy2log, gpu_lost, lost);
+    return EPLB_OK;
+}
+
 /* ------------------------------------------------------------------------------------- shares */
 
 static eplb_result eplb_p_check_share_problem(const eplb_problem *p)
@@ -7301,6 +8849,11 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
 #undef EPLB_P_EMPTY
+#undef EPLB_P_NONE
+#undef EPLB_P_STAYS
+#undef EPLB_P_FAULTS
+#undef EPLB_P_FAULT_NAME
+#undef EPLB_P_SEEN_AT_ONCE
 #undef EPLB_P_NO_LINK
 #undef EPLB_P_UNSEEN
 #undef EPLB_P_OUTSIDE
@@ -7316,7 +8869,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
           its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
           is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
           it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
-          eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares.
+          eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares. From a plan to the next:
+          eplb_transfers, eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

@@ -982,7 +982,7 @@ replay_refused "--window 2147483647 needs 4294967294 $needs" --window 2147483647
 replay_refused "there is no preset 'best one'; try 'eplb presets'" --window 4 --preset 'l2,best one'
 replay_refused "there is no preset ''; try 'eplb presets'" --window 4 --preset l2,
 replay_refused "--preset has 'l2' twice" --window 4 --preset l2,deepseek,l2
-replay_refused "replay has no option '--json', which is for plan and score$hint" --window 4 --json x.json
+replay_refused "replay has no option '--json', which is for plan, score, transfers and check$hint" --window 4 --json x.json
 replay_refused "replay has no option '--show', which is for plan and score$hint" --window 4 --show 0
 replay_refused "replay has no option '--layers', which is for plan and score$hint" --window 4 --layers 0
 replay_refused '--replicas 72 is not a multiple of --gpus 7; 77 slots would divide' --window 4 --gpus 7

@@ -630,7 +630,7 @@ says '--max-replicas 2 leaves some of the 768 slots empty with 256 experts; 3 wo
     plan "$SAMPLE" --replicas 768 --gpus 32 --max-replicas 2
 says "unknown option '--replica=3'; did you mean '--replicas'?" plan "$SAMPLE" --replica=3
 says "unknown option '--preset-name'; try 'eplb --help'" plan "$SAMPLE" --preset-name l2
-says "score has no option '--preset', which is for plan and replay; try 'eplb --help'" score "$SAMPLE" --preset l2
+says "score has no option '--preset', which is for plan, replay and check; try 'eplb --help'" score "$SAMPLE" --preset l2
 says "there is no preset 'defualt'; did you mean 'default'?" plan "$SAMPLE" --preset defualt
 says "there is no preset 'l3'; did you mean 'l2'?" replay "$SAMPLE" --preset deepseek,l3
 says "there are no shares 'exakt'; did you mean 'exact'?" replay "$SAMPLE" --shares equal,exakt

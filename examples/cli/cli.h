@@ -20,6 +20,7 @@
      plan.c                 planning
      exact.c                what exact shares make of a plan
      score.c                scoring a plan that was made elsewhere
+     moves.c                from a plan to another, and whether one may be put in force
      replay.c               replaying
      print.c                tables, summaries, bars
      draw.c                 pictures: heat map and chart
@@ -48,7 +49,7 @@
 
 /* ----------------------------------------------------------------------------------- common.c */
 
-enum { STATUS_OK = 0, STATUS_OUTPUT = 1, STATUS_INPUT = 2 };
+enum { STATUS_OK = 0, STATUS_OUTPUT = 1, STATUS_INPUT = 2, STATUS_FAULT = 3 };
 
 /* Seconds of a clock that only goes forward. */
 double seconds_now(void);
@@ -107,7 +108,7 @@ typedef struct reading { /* how files are read */
 
 enum { SHARES_EQUAL, SHARES_EXACT, NUM_SHARES }; /* how an expert's replicas share its load */
 
-enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4 };
+enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4, COMMAND_TRANSFERS = 8, COMMAND_CHECK = 16 };
 
 typedef struct settings { /* what a command was asked for */
     int         command;                 /* COMMAND_* */
@@ -130,10 +131,17 @@ typedef struct settings { /* what a command was asked for */
     int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
     int32_t     every;                   /* replay: windows that a plan is in force for; 0: to the end */
     bool        quiet;
+    const char *previous;                /* check: path of the plan in force, or NULL */
+    eplb_move_limits      limits;
+    eplb_transfer_options how;           /* transfers */
+    bool        in_place;
 } settings;
 
 /* What the command's arguments ask for; ends the program when they are wrong. */
 settings parse_arguments(arguments *a, int command);
+
+/* As --sources and --rounds have them. */
+extern const char *const SOURCE_NAMES[EPLB_NUM_SOURCES], *const ROUND_NAMES[EPLB_NUM_ROUNDS];
 
 /* As --policy has it. */
 const char *policy_name(int32_t policy);
@@ -545,6 +553,9 @@ void doubt_shape(const settings *s, const feed *from);
 /* Ends the program unless a plan of so many slots can be scored with these GPUs and loads. */
 void check_scored(const settings *s, const feed *from, const plan_map *map);
 
+/* The same for a plan alone, and so many experts. */
+void check_slots(const settings *s, const plan_map *map, int32_t num_experts);
+
 /* Ends the program, in the words of the command line, unless the library's result is EPLB_OK. */
 void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight,
                   eplb_result result);
@@ -638,6 +649,46 @@ double exact_layer(exact_shares *x, const int32_t *phy2log, const float *load, s
 /* Scores a plan, and makes none. */
 planning make_score(const settings *s, feed *from, const plan_map *map);
 
+/* ------------------------------------------------------------------------------------ moves.c */
+
+typedef struct two_plans { /* of the same layers */
+    eplb_problem problem;
+    const char  *before_file, *after_file; /* for people */
+    quote        before_name, after_name;  /* for files */
+    int64_t     *layer;          /* [L] their numbers */
+    int32_t     *before, *after; /* [L, R]; before is NULL where check has none */
+} two_plans;
+
+typedef struct moving { /* transfers, or steps in place */
+    two_plans      plans;
+    eplb_transfer *transfer; /* [num] */
+    size_t         num;
+    int32_t       *num_staging; /* [L] of steps */
+} moving;
+
+typedef struct move_totals { /* of one layer, or all */
+    int32_t kind[EPLB_NUM_TRANSFERS], rounds, num_staging;
+    int32_t most_sends, most_gets; /* of a GPU, over links */
+} move_totals;
+
+moving      make_moving(const settings *s);
+void        free_moving(moving *m);
+move_totals total_of_moves(const moving *m, int32_t layer);
+
+/* As tables and files have a kind. */
+const char *transfer_kind_name(int32_t kind);
+
+/* The GPU that a slot of a plan, or a staging slot behind them, is on. */
+int32_t gpu_of_slot(const eplb_problem *q, int32_t slot);
+
+typedef struct checking { /* whether a plan may be put in force */
+    two_plans       plans;
+    eplb_plan_fault fault; /* with the number of the layer among them */
+} checking;
+
+checking make_checking(const settings *s);
+void     free_checking(checking *c);
+
 /* ----------------------------------------------------------------------------------- replay.c */
 
 typedef struct score { /* of a plan on a window, summed over layers; mean over the window's samples */
@@ -712,6 +763,10 @@ void print_summary(FILE *out, const planning *p, const settings *s);
 void print_table(FILE *out, const planning *p, bool only_total);
 void print_bars(FILE *out, const planning *p, int64_t layer);
 
+/* Of transfers or steps, and of a check. */
+void print_moves(FILE *out, const moving *m, const settings *s);
+void print_check(FILE *out, const checking *c);
+
 /* Of a replay: what it was made from, its windows, and its series. */
 void print_replay_summary(FILE *out, const replay *r, const settings *s);
 void print_windows(FILE *out, const replay *r);
@@ -728,9 +783,11 @@ void draw_chart(FILE *out, const replay *r, const settings *s);
 /* Whether this path, which may be NULL, is standard output. */
 bool to_stdout(const char *path);
 
-/* All files asked for of a plan or a score, or of a replay; ends the program, leaving none, when one cannot be
-   written. */
+/* All files asked for of a plan or a score, of a replay, of transfers, or of a check; ends the program, leaving none,
+   when one cannot be written. */
 void write_plan(const planning *p, const settings *s);
 void write_replay(const replay *r, const settings *s);
+void write_moves(const moving *m, const settings *s);
+void write_check(const checking *c, const settings *s);
 
 #endif

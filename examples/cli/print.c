@@ -247,3 +247,85 @@ void print_bars(FILE *out, const planning *p, int64_t layer)
         fprintf(out, "\n");
     }
 }
+
+/* -------------------------------------------------------------------------------------- moves */
+
+static void print_move_row(FILE *out, const char *label, const move_totals *t, bool in_place)
+{
+    fprintf(out, "%6s  %8d  %9d  %10d  %4d  %6d  %10d  %9d", label, (int)t->kind[EPLB_TRANSFER_SAME_GPU],
+            (int)t->kind[EPLB_TRANSFER_SAME_NODE], (int)t->kind[EPLB_TRANSFER_OTHER_NODE],
+            (int)t->kind[EPLB_TRANSFER_LOST], (int)t->rounds, (int)t->most_sends, (int)t->most_gets);
+    if (in_place)
+        fprintf(out, "  %7d", (int)t->num_staging);
+    fprintf(out, "\n");
+}
+
+/* In total, rounds add up, and the busiest GPU is that of any layer. */
+void print_moves(FILE *out, const moving *m, const settings *s)
+{
+    move_totals all;
+    memset(&all, 0, sizeof all);
+    if (!s->quiet)
+        fprintf(out, "%s from %s to %s: sources %s, rounds %s\n", s->in_place ? "steps in place" : "transfers",
+                m->plans.before_file, m->plans.after_file, SOURCE_NAMES[s->how.sources],
+                ROUND_NAMES[s->how.rounds]);
+    fprintf(out, "%6s  %8s  %9s  %10s  %4s  %6s  %10s  %9s%s\n", "layer", "same GPU", "same node", "other node",
+            "lost", "rounds", "most sends", "most gets", s->in_place ? "  staging" : "");
+    for (int32_t i = 0; i < m->plans.problem.num_layers; i++) {
+        move_totals one = total_of_moves(m, i);
+        char        label[24];
+        snprintf(label, sizeof label, "%lld", (long long)m->plans.layer[i]);
+        for (int kind = 0; kind < EPLB_NUM_TRANSFERS; kind++)
+            all.kind[kind] += one.kind[kind];
+        all.rounds      += one.rounds;
+        all.num_staging  = one.num_staging > all.num_staging ? one.num_staging : all.num_staging;
+        all.most_sends   = one.most_sends > all.most_sends ? one.most_sends : all.most_sends;
+        all.most_gets    = one.most_gets > all.most_gets ? one.most_gets : all.most_gets;
+        if (!s->quiet)
+            print_move_row(out, label, &one, s->in_place);
+    }
+    print_move_row(out, "total", &all, s->in_place);
+}
+
+/* What is wrong, in words. */
+static void print_fault(FILE *out, const eplb_plan_fault *f)
+{
+    int expert = (int)f->expert, other = (int)f->other, count = (int)f->count, allowed = (int)f->allowed;
+    switch (f->reason) {
+    case EPLB_FAULT_PREVIOUS_ID: fprintf(out, "in the plan in force there is no expert %d", expert); break;
+    case EPLB_FAULT_ID:          fprintf(out, "there is no expert %d", expert); break;
+    case EPLB_FAULT_MISSING:     fprintf(out, "no slot holds expert %d", expert); break;
+    case EPLB_FAULT_MAX_REPLICAS:
+        fprintf(out, "expert %d has %d replicas, and may have %d", expert, count, allowed);
+        break;
+    case EPLB_FAULT_TWICE:
+        fprintf(out, "expert %d is in slot %d of the GPU, too, while another GPU of its node has none", expert, other);
+        break;
+    case EPLB_FAULT_GROUP:
+        fprintf(out, "expert %d is on another node than its group, which slot %d has an expert of", expert, other);
+        break;
+    case EPLB_FAULT_NOT_KEPT: fprintf(out, "expert %d stays on its GPU, where it was in slot %d", expert, other); break;
+    case EPLB_FAULT_MOVES:    fprintf(out, "%d moves, and %d may be", count, allowed); break;
+    case EPLB_FAULT_GPU_MOVES_IN:   fprintf(out, "%d moves into this GPU, and %d may be", count, allowed); break;
+    case EPLB_FAULT_GPU_MOVES_OUT:  fprintf(out, "%d moves out of the GPU it comes from, and %d may be", count, allowed); break;
+    case EPLB_FAULT_PAIR_MOVES:     fprintf(out, "%d moves from one GPU to this one, and %d may be", count, allowed); break;
+    case EPLB_FAULT_NODE_MOVES_IN:  fprintf(out, "%d moves into this node, and %d may be", count, allowed); break;
+    case EPLB_FAULT_NODE_MOVES_OUT: fprintf(out, "%d moves out of the node it comes from, and %d may be", count, allowed); break;
+    default: fprintf(out, "%s", eplb_fault_name(f->reason)); break;
+    }
+}
+
+void print_check(FILE *out, const checking *c)
+{
+    const eplb_plan_fault *f = &c->fault;
+    if (f->reason == EPLB_FAULT_NONE) {
+        fprintf(out, "%s may be put in force\n", c->plans.after_file);
+        return;
+    }
+    fprintf(out, "%s, layer %lld", c->plans.after_file, (long long)c->plans.layer[f->layer]);
+    if (f->slot >= 0)
+        fprintf(out, ", slot %d", (int)f->slot);
+    fprintf(out, ": ");
+    print_fault(out, f);
+    fprintf(out, " (%s)\n", eplb_fault_name(f->reason));
+}
