@@ -261,6 +261,18 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
                                    starts with more experts of few replicas, and one local search is for the
                                    heaviest GPU that exact shares leave in each sample; its weighted sum over
                                    the samples is no more than before the search. It takes more scratch */
+
+    /* From the plan in force. A move is an expert that a GPU gets and did not hold in any slot, wherever it comes
+       from; one that nobody holds any more has to be loaded, and counts for nothing. The limits hold whichever of
+       its holders sends an expert, those on the GPU's node before others; they and the price are for options with
+       effort, and count where there is a plan in force. */
+    const int32_t *previous_phy2log; /* [L, R] the plan in force, -1 is an empty slot; NULL: none. It may be
+                                        plan.phy2log itself */
+    int32_t      max_moves;      /* moves in a layer; 0 = no limit, -1 = none may be */
+    int32_t      max_gpu_moves;  /* into one GPU in a layer, and out of one; 0 = no limit */
+    int32_t      max_pair_moves; /* from one GPU to one other in a layer; 0 = no limit */
+    int32_t      max_node_moves; /* into one node from others in a layer, and out of it to others; 0 = no limit */
+    float        move_cost;      /* moves must lower the heaviest GPU's load by this each, in mean GPU loads, >= 0 */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, costs and gains */
@@ -629,13 +641,6 @@ EPLB_API eplb_result eplb_transfers_in_place(const eplb_problem *problem, const 
                                              eplb_transfer *step, size_t capacity, size_t *num_steps,
                                              int32_t *num_staging, void *scratch, size_t scratch_bytes);
 
-typedef struct eplb_move_limits { /* all zero: none; counted without what is LOST, with the sources of EVEN */
-    int32_t max_moves;      /* moves in a layer; 0 = no limit, -1 = none */
-    int32_t max_gpu_moves;  /* into one GPU in a layer, and out of one; 0 = no limit */
-    int32_t max_pair_moves; /* from one GPU to one other in a layer; 0 = no limit */
-    int32_t max_node_moves; /* into one node from others, and out of it to others; 0 = no limit */
-} eplb_move_limits;
-
 enum { /* eplb_plan_fault.reason */
     EPLB_FAULT_NONE           = 0,
     EPLB_FAULT_PREVIOUS_ID    = 1,  /* a slot of the plan in force names no such expert */
@@ -671,10 +676,9 @@ typedef struct eplb_plan_fault {
 EPLB_API const char *eplb_fault_name(int32_t reason);
 
 /* eplb_check_plan - whether a plan may be put in force.
-   in      options           policy, max_replicas, effort and allow_duplicates count; NULL = EPLB_PRESET_DEFAULT
-           previous_phy2log  [L, R] the plan in force, -1 is an empty slot; NULL: none, and nothing moves
-           limits            NULL = zeroed; only counts where there is a plan in force
-           phy2log           [L, R] the plan, from anywhere; -1 is an empty slot
+   in      options  policy, max_replicas, effort, allow_duplicates, the plan in force and the limits count; moves are
+                    those of eplb_transfers with the sources EVEN; NULL = EPLB_PRESET_DEFAULT
+           phy2log  [L, R] the plan, from anywhere; -1 is an empty slot
    out     fault    every field is set: the first reason, in the order of their numbers, of the first layer that has
                     one, and of that reason the lowest slot (MISSING: expert); EPLB_FAULT_NONE and -1 when there is none
    scratch bytes from eplb_transfers_scratch_size; any address; overlaps neither input nor output
@@ -682,10 +686,8 @@ EPLB_API const char *eplb_fault_name(int32_t reason);
            with the call: EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW, _SCRATCH_SIZE
    cost    O(E + R) for a layer, O(R G) for duplicates, and with limits that of the sources of eplb_transfers
    threads reentrant */
-EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_options *options,
-                                     const int32_t *previous_phy2log, const eplb_move_limits *limits,
-                                     const int32_t *phy2log, eplb_plan_fault *fault, void *scratch,
-                                     size_t scratch_bytes);
+EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_options *options, const int32_t *phy2log,
+                                     eplb_plan_fault *fault, void *scratch, size_t scratch_bytes);
 
 typedef struct eplb_lost_expert {
     int32_t layer, expert;
@@ -1719,6 +1721,37 @@ static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb
     return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
 }
 
+EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
+{
+    uint32_t bits = eplb_p_bits_at(load);
+
+    if ((bits & ~EPLB_P_SIGN) > EPLB_P_INFINITY) return EPLB_ERR_NAN;
+    if ((bits & ~EPLB_P_SIGN) == EPLB_P_INFINITY) return EPLB_ERR_INFINITE;
+    if (bits > EPLB_P_SIGN) return EPLB_ERR_NEGATIVE;
+    return EPLB_OK;
+}
+
+static int eplb_p_has_limits(const eplb_options *o)
+{
+    return o->max_moves != 0 || o->max_gpu_moves != 0 || o->max_pair_moves != 0 || o->max_node_moves != 0;
+}
+
+/* Whether moves are few or have a price: there is nobody to weigh them without effort. */
+static int eplb_p_minds_moves(const eplb_options *o) { return eplb_p_has_limits(o) || o->move_cost > 0.0f; }
+
+static eplb_result eplb_p_check_moves(const eplb_options *o, eplb_diagnosis *why)
+{
+    const char *field = NULL;
+
+    if (eplb_p_minds_moves(o) && o->effort == 0) field = "options.effort";
+    if (eplb_p_check_load(&o->move_cost) != EPLB_OK) field = "options.move_cost";
+    if (o->max_node_moves < 0) field = "options.max_node_moves";
+    if (o->max_pair_moves < 0) field = "options.max_pair_moves";
+    if (o->max_gpu_moves < 0) field = "options.max_gpu_moves";
+    if (o->max_moves < -1) field = "options.max_moves";
+    return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
+}
+
 static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *why)
 {
     eplb_result r;
@@ -1734,21 +1767,12 @@ static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *w
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
     if (!eplb_p_is_one_of(o->shares, EPLB_NUM_PLAN_FORS))
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.shares");
-    r = eplb_p_check_packing(&o->group_packing, EPLB_P_DRAW_GROUPS, why);
+    r = eplb_p_check_moves(o, why);
+    if (r == EPLB_OK) r = eplb_p_check_packing(&o->group_packing, EPLB_P_DRAW_GROUPS, why);
     return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_DRAW_GPUS, why);
 }
 
 /* -------------------------------------------------------------------------------------- checks */
-
-EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
-{
-    uint32_t bits = eplb_p_bits_at(load);
-
-    if ((bits & ~EPLB_P_SIGN) > EPLB_P_INFINITY) return EPLB_ERR_NAN;
-    if ((bits & ~EPLB_P_SIGN) == EPLB_P_INFINITY) return EPLB_ERR_INFINITE;
-    if (bits > EPLB_P_SIGN) return EPLB_ERR_NEGATIVE;
-    return EPLB_OK;
-}
 
 /* Whether a row is beyond doubt: no sign, no NaN, no infinity. All of it is looked at, without a branch. */
 static int eplb_p_plainly_loads(const float *load, int32_t n)
@@ -6915,30 +6939,30 @@ static eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t rea
 }
 
 /* The limit that belongs to a reason; -1: there is none. */
-static int32_t eplb_p_limit_of(const eplb_move_limits *limits, int32_t reason)
+static int32_t eplb_p_limit_of(const eplb_options *o, int32_t reason)
 {
-    int32_t limit = limits->max_node_moves;
+    int32_t limit = o->max_node_moves;
 
-    if (reason == EPLB_FAULT_MOVES) return limits->max_moves < 0 ? 0 : limits->max_moves == 0 ? -1 : limits->max_moves;
-    if (reason == EPLB_FAULT_GPU_MOVES_IN || reason == EPLB_FAULT_GPU_MOVES_OUT) limit = limits->max_gpu_moves;
-    if (reason == EPLB_FAULT_PAIR_MOVES) limit = limits->max_pair_moves;
+    if (reason == EPLB_FAULT_MOVES) return o->max_moves < 0 ? 0 : o->max_moves == 0 ? -1 : o->max_moves;
+    if (reason == EPLB_FAULT_GPU_MOVES_IN || reason == EPLB_FAULT_GPU_MOVES_OUT) limit = o->max_gpu_moves;
+    if (reason == EPLB_FAULT_PAIR_MOVES) limit = o->max_pair_moves;
     return limit == 0 ? -1 : limit;
 }
 
-static eplb_plan_fault eplb_p_find_many_moves(eplb_p_mover *m, const eplb_move_limits *limits)
+static eplb_plan_fault eplb_p_find_many_moves(eplb_p_mover *m, const eplb_options *o)
 {
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t reason;
 
-    if (!limits->max_moves && !limits->max_gpu_moves && !limits->max_pair_moves && !limits->max_node_moves) return f;
+    if (!eplb_p_has_limits(o)) return f;
     eplb_p_source_layer(m, m->old_expert, m->new_expert, EPLB_SOURCES_EVEN);
     for (reason = EPLB_FAULT_MOVES; reason <= EPLB_FAULT_NODE_MOVES_OUT && f.reason == EPLB_FAULT_NONE; reason++)
-        if (eplb_p_limit_of(limits, reason) >= 0) f = eplb_p_find_over_limit(m, reason, eplb_p_limit_of(limits, reason));
+        if (eplb_p_limit_of(o, reason) >= 0) f = eplb_p_find_over_limit(m, reason, eplb_p_limit_of(o, reason));
     return f;
 }
 
 /* The first fault of one layer's plan. */
-static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_shape *shape, const eplb_move_limits *limits,
+static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_shape *shape,
                                                const int32_t *previous_phy2log, const int32_t *phy2log)
 {
     eplb_plan_fault f = eplb_p_no_fault();
@@ -6953,7 +6977,7 @@ static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_sha
     if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_split_group(m, shape);
     if (!previous_phy2log) return f;
     if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_not_kept(m);
-    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_many_moves(m, limits);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_many_moves(m, &shape->options);
     return f;
 }
 
@@ -8404,19 +8428,9 @@ EPLB_API eplb_result eplb_transfers_in_place(const eplb_problem *problem, const 
     return EPLB_OK;
 }
 
-static eplb_result eplb_p_check_limits(const eplb_move_limits *l)
+EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_options *options, const int32_t *phy2log,
+                                     eplb_plan_fault *fault, void *scratch, size_t scratch_bytes)
 {
-    if (l->max_moves < -1 || l->max_gpu_moves < 0 || l->max_pair_moves < 0 || l->max_node_moves < 0)
-        return EPLB_ERR_OPTION;
-    return EPLB_OK;
-}
-
-EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_options *options,
-                                     const int32_t *previous_phy2log, const eplb_move_limits *limits,
-                                     const int32_t *phy2log, eplb_plan_fault *fault, void *scratch,
-                                     size_t scratch_bytes)
-{
-    eplb_move_limits none = EPLB_ZERO_INIT;
     eplb_plan_fault f = eplb_p_no_fault();
     eplb_p_shape shape;
     eplb_p_arena a;
@@ -8426,17 +8440,15 @@ EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_opt
 
     if (r != EPLB_OK) return r;
     if (!phy2log || !fault) return EPLB_ERR_NULL;
-    if (!limits) limits = &none;
-    r = eplb_p_check_limits(limits);
-    if (r == EPLB_OK) r = eplb_p_check_moving_scratch(&shape, scratch, scratch_bytes);
+    r = eplb_p_check_moving_scratch(&shape, scratch, scratch_bytes);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
     m = eplb_p_carve_mover(&a, &shape);
     eplb_p_number_gpus(&m, problem->num_nodes ? problem->num_nodes : 1);
     for (layer = 0; layer < shape.num_layers && f.reason == EPLB_FAULT_NONE; layer++) {
         size_t slots = eplb_p_at(layer, shape.num_replicas, 0);
-        f = eplb_p_check_layer_plan(&m, &shape, limits, previous_phy2log ? previous_phy2log + slots : NULL,
-                                    phy2log + slots);
+        const int32_t *previous = shape.options.previous_phy2log;
+        f = eplb_p_check_layer_plan(&m, &shape, previous ? previous + slots : NULL, phy2log + slots);
         if (f.reason != EPLB_FAULT_NONE) f.layer = layer;
     }
     *fault = f;
