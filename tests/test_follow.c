@@ -221,7 +221,7 @@ static void test_free(uint64_t first, uint64_t count)
 
 /* -------------------------------------------------------------------------------------- with limits */
 
-static long   num_planned, num_split, num_moved, num_stayed, num_bound;
+static long   num_planned, num_split, num_no_room, num_moved, num_stayed, num_bound;
 static double sum_ratio, most_ratio;
 static long   num_ratios;
 
@@ -366,6 +366,27 @@ static void test_limited_plan(const follow_case *c)
     free(g.block);
 }
 
+/* A node in force has more groups than it has room for, so that nothing can stay: an error with nothing written, or
+   a plan within the limits. */
+static void test_no_room(const follow_case *c)
+{
+    guarded_plan g = guarded_alloc(&c->r.problem);
+    eplb_result  result = plan_from(c, &c->r.options, &g.plan);
+    CHECK(result == EPLB_OK || (result == EPLB_ERR_PLAN && plan_is_unwritten(g.block, g.total)), FOLLOW_FORMAT ": %s",
+          FOLLOW_ARGS(c), eplb_result_name(result));
+    for (int32_t layer = 0; layer < c->r.problem.num_layers && result == EPLB_OK; layer++) {
+        follow_layer l = follow_layer_of(&c->r.problem, &c->r.options, layer, c->previous, g.plan.phy2log);
+        follow_use   use;
+        follow_use_all(&l, &use);
+        const char *fault = follow_coverage_fault(&l);
+        fault = fault ? fault : follow_use_fault(&use, &c->r.options);
+        CHECK(!fault, FOLLOW_FORMAT ", layer %d: %s", FOLLOW_ARGS(c), (int)layer, fault);
+    }
+    if (result == EPLB_OK)
+        test_reasons(c, g.plan.phy2log);
+    free(g.block);
+}
+
 static void test_limited(uint64_t first, uint64_t count)
 {
     for (uint64_t seed = first; seed < first + count; seed++) {
@@ -377,11 +398,14 @@ static void test_limited(uint64_t first, uint64_t count)
         } else if (follow_can_stay(&c)) {
             test_limited_plan(&c);
             num_planned++;
+        } else {
+            test_no_room(&c);
+            num_no_room++;
         }
         follow_case_free(&c);
     }
-    printf("  limits: %ld planned, %ld refused; layers: %ld move, %ld do not, %ld at max_moves; generous: %.4f of fresh, "
-           "%.4f at most\n", num_planned, num_split, num_moved, num_stayed, num_bound,
+    printf("  limits: %ld planned, %ld refused, %ld without room; layers: %ld move, %ld do not, %ld at max_moves; generous: %.4f of fresh, "
+           "%.4f at most\n", num_planned, num_split, num_no_room, num_moved, num_stayed, num_bound,
            num_ratios ? sum_ratio / (double)num_ratios : 0.0, most_ratio);
 }
 
@@ -391,8 +415,13 @@ int main(int argc, char **argv)
     uint64_t count = argc > 2 ? (uint64_t)strtoull(argv[2], NULL, 10) : 0;
     test_assignments();
     test_counting();
-    test_free(first, count ? count : NUM_FREE);
-    test_limited(first, count ? count : NUM_LIMITED);
+    uint64_t num_free = count, num_limited = count;
+    if (count == 0) {
+        num_free = NUM_FREE;
+        num_limited = NUM_LIMITED;
+    }
+    test_free(first, num_free);
+    test_limited(first, num_limited);
     if (count == 0)
         CHECK(num_split >= 20 && num_moved >= 1000 && num_stayed >= 1000 && num_bound >= 100, "too few of a kind");
     CHECK(num_ratios == 0 || sum_ratio / (double)num_ratios < 1.01, "a generous limit costs too much");
