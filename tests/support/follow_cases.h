@@ -15,7 +15,7 @@ enum {
     FOLLOW_OTHER,   /* another preset's plan, with a few slots changed */
     FOLLOW_SAME,    /* another preset's plan, its GPUs in another order within their nodes */
     FOLLOW_DEALT,   /* whole groups on each node, each expert in a slot; spare slots for any of the node, or empty */
-    FOLLOW_LOST,    /* the same, and then slots or whole GPUs are empty */
+    FOLLOW_LOST,    /* the same, and then slots or whole GPUs are empty, or a group is nearly lost */
     FOLLOW_ANY,     /* anything that ids may be */
     FOLLOW_NOTHING, /* all slots are empty */
     FOLLOW_NUM_KINDS
@@ -66,6 +66,18 @@ static inline void follow_lose(uint64_t *state, const eplb_problem *p, int32_t *
     }
 }
 
+/* A group is lost on its node but for an expert or two, which are on another one. */
+static inline void follow_crowd(uint64_t *state, const follow_layer *l, int32_t *slots)
+{
+    int32_t R = l->p->num_replicas / l->N, size = l->p->num_experts / l->K, k = test_range(state, 0, l->K - 1);
+    int32_t node = test_range(state, 0, l->N - 1);
+    for (int32_t i = 0; i < l->p->num_replicas; i++)
+        if (slots[i] >= 0 && slots[i] / size == k)
+            slots[i] = -1;
+    for (int32_t times = test_range(state, 0, 2); times > 0; times--)
+        slots[node * R + test_range(state, 0, R - 1)] = k * size + test_range(state, 0, size - 1);
+}
+
 /* Slots of a node exchange experts, one takes another's expert, or is empty. */
 static inline void follow_change(uint64_t *state, const follow_layer *l, int32_t *slots)
 {
@@ -108,6 +120,8 @@ static inline void follow_draw_layer(uint64_t *state, const follow_layer *l, int
         follow_deal(state, l, slots);
     if (kind == FOLLOW_LOST)
         follow_lose(state, l->p, slots);
+    if (kind == FOLLOW_LOST && test_range(state, 0, 3) == 0)
+        follow_crowd(state, l, slots);
     for (int32_t i = 0; i < l->p->num_replicas && kind >= FOLLOW_ANY; i++)
         slots[i] = kind == FOLLOW_NOTHING ? -1 : test_range(state, -1, l->p->num_experts - 1);
 }
