@@ -112,6 +112,10 @@ static lone_scratch scratch_for(const eplb_problem *p, const eplb_options *o, si
     lone_scratch s = {NULL, offset, 0};
     eplb_result  result = eplb_scratch_size(p, o, &s.bytes);
     CHECK(result == EPLB_OK, "%s", eplb_result_name(result));
+    CHECK(o->shares == EPLB_PLAN_FOR_EXACT ||
+              s.bytes <= EPLB_SCRATCH_BOUND_SAMPLES(p->num_experts, p->num_replicas, p->num_gpus, p->num_samples),
+          "E %d R %d G %d T %d: %lu bytes are over the bound", (int)p->num_experts, (int)p->num_replicas,
+          (int)p->num_gpus, (int)p->num_samples, (unsigned long)s.bytes);
     s.block = (unsigned char *)test_alloc(offset + s.bytes + 1);
     memset(s.block, 0xa5, offset + s.bytes + 1);
     test_forget(s.block + offset, s.bytes);
@@ -238,6 +242,8 @@ static void test_split(const follow_case *c, int32_t layer)
     CHECK(result == EPLB_ERR_PLAN && d.result == EPLB_ERR_PLAN && strcmp(d.field, "options.previous_phy2log") == 0,
           FOLLOW_FORMAT ": %s, \"%s\"", FOLLOW_ARGS(c), eplb_result_name(result), d.field);
     CHECK(d.layer == layer && d.sample == -1, FOLLOW_FORMAT ": layer %d, not %d", FOLLOW_ARGS(c), (int)d.layer, (int)layer);
+    follow_layer l = follow_layer_of(&c->r.problem, &c->r.options, layer, c->previous, c->previous);
+    CHECK(d.item == -1 || follow_is_split_slot(&l, l.before, d.item), FOLLOW_FORMAT ": slot %d", FOLLOW_ARGS(c), (int)d.item);
     CHECK(scratch_done(&s), FOLLOW_FORMAT, FOLLOW_ARGS(c));
     free(g.block);
 }

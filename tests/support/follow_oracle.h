@@ -377,14 +377,21 @@ static inline const char *follow_coverage_fault(const follow_layer *l)
     return NULL;
 }
 
-/* The lowest slot whose group is on two nodes; -1: there is none. */
+/* Whether a slot's group is on another node, too. */
+static inline int follow_is_split_slot(const follow_layer *l, const int32_t *slots, int32_t slot)
+{
+    int32_t size = l->p->num_experts / l->K, node_slots = l->p->num_replicas / l->N, split = 0;
+    for (int32_t i = 0; i < l->p->num_replicas && slots[slot] >= 0; i++)
+        split |= slots[i] >= 0 && slots[i] / size == slots[slot] / size && i / node_slots != slot / node_slots;
+    return split;
+}
+
+/* The lowest such slot; -1: there is none. */
 static inline int32_t follow_split_slot(const follow_layer *l, const int32_t *slots)
 {
-    int32_t size = l->p->num_experts / l->K, node_slots = l->p->num_replicas / l->N;
     for (int32_t i = 0; i < l->p->num_replicas; i++)
-        for (int32_t j = 0; j < l->p->num_replicas && slots[i] >= 0; j++)
-            if (slots[j] >= 0 && slots[i] / size == slots[j] / size && i / node_slots != j / node_slots)
-                return i;
+        if (follow_is_split_slot(l, slots, i))
+            return i;
     return -1;
 }
 
