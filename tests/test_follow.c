@@ -225,25 +225,25 @@ static void test_free(uint64_t first, uint64_t count)
 
 /* -------------------------------------------------------------------------------------- with limits */
 
-static long   num_planned, num_split, num_no_room, num_moved, num_stayed, num_bound;
+static long   num_planned, num_refused, num_moved, num_stayed, num_bound;
 static double sum_ratio, most_ratio;
 static long   num_ratios;
 
-static void test_split(const follow_case *c, int32_t layer)
+/* A group on two nodes, or more on one than fit. */
+static void test_refused(const follow_case *c, int32_t layer)
 {
     guarded_plan   g = guarded_alloc(&c->r.problem);
     lone_scratch   s = scratch_for(&c->r.problem, &c->r.options, 1);
     eplb_diagnosis d;
     eplb_result    result = plan_from(c, &c->r.options, &g.plan);
-    CHECK(result == EPLB_ERR_PLAN && plan_is_unwritten(g.block, g.total), FOLLOW_FORMAT ": a group on two nodes: %s",
+    CHECK(result == EPLB_ERR_PLAN && plan_is_unwritten(g.block, g.total), FOLLOW_FORMAT ": %s",
           FOLLOW_ARGS(c), eplb_result_name(result));
     memset(&d, 0x55, sizeof d);
     result = eplb_diagnose(&c->r.problem, &c->r.options, c->r.weight, &g.plan, s.block + s.offset, s.bytes, &d);
     CHECK(result == EPLB_ERR_PLAN && d.result == EPLB_ERR_PLAN && strcmp(d.field, "options.previous_phy2log") == 0,
           FOLLOW_FORMAT ": %s, \"%s\"", FOLLOW_ARGS(c), eplb_result_name(result), d.field);
     CHECK(d.layer == layer && d.sample == -1, FOLLOW_FORMAT ": layer %d, not %d", FOLLOW_ARGS(c), (int)d.layer, (int)layer);
-    follow_layer l = follow_layer_of(&c->r.problem, &c->r.options, layer, c->previous, c->previous);
-    CHECK(d.item == -1 || follow_is_split_slot(&l, l.before, d.item), FOLLOW_FORMAT ": slot %d", FOLLOW_ARGS(c), (int)d.item);
+    CHECK(d.item >= -1 && d.item < c->r.problem.num_replicas, FOLLOW_FORMAT ": slot %d", FOLLOW_ARGS(c), (int)d.item);
     CHECK(scratch_done(&s), FOLLOW_FORMAT, FOLLOW_ARGS(c));
     free(g.block);
 }
@@ -360,8 +360,7 @@ static void test_limited_plan(const follow_case *c)
         if (!fault)
             fault = follow_stays_fault(&l);
         CHECK(!fault, FOLLOW_FORMAT ", layer %d: staying: %s", FOLLOW_ARGS(c), (int)layer, fault);
-        if (!fault)
-            test_limited_layer(c, g.plan.phy2log, stay.phy2log, layer);
+        test_limited_layer(c, g.plan.phy2log, follow_has_all(p, l.before) ? c->previous : stay.phy2log, layer);
         test_transfers(c, g.plan.phy2log, layer);
     }
     test_reasons(c, g.plan.phy2log);
@@ -372,46 +371,22 @@ static void test_limited_plan(const follow_case *c)
     free(g.block);
 }
 
-/* A node in force has more groups than it has room for, so that nothing can stay: an error with nothing written, or
-   a plan within the limits. */
-static void test_no_room(const follow_case *c)
-{
-    guarded_plan g = guarded_alloc(&c->r.problem);
-    eplb_result  result = plan_from(c, &c->r.options, &g.plan);
-    CHECK(result == EPLB_OK || (result == EPLB_ERR_PLAN && plan_is_unwritten(g.block, g.total)), FOLLOW_FORMAT ": %s",
-          FOLLOW_ARGS(c), eplb_result_name(result));
-    for (int32_t layer = 0; layer < c->r.problem.num_layers && result == EPLB_OK; layer++) {
-        follow_layer l = follow_layer_of(&c->r.problem, &c->r.options, layer, c->previous, g.plan.phy2log);
-        follow_use   use;
-        follow_use_all(&l, &use);
-        const char *fault = follow_coverage_fault(&l);
-        fault = fault ? fault : follow_use_fault(&use, &c->r.options);
-        CHECK(!fault, FOLLOW_FORMAT ", layer %d: %s", FOLLOW_ARGS(c), (int)layer, fault);
-    }
-    if (result == EPLB_OK)
-        test_reasons(c, g.plan.phy2log);
-    free(g.block);
-}
-
 static void test_limited(uint64_t first, uint64_t count)
 {
     for (uint64_t seed = first; seed < first + count; seed++) {
         follow_case c = follow_case_make(seed, FOLLOW_LIMITED);
         int32_t     layer, slot;
-        if (follow_is_split(&c, &layer, &slot)) {
-            test_split(&c, layer);
-            num_split++;
-        } else if (follow_can_stay(&c)) {
+        if (follow_is_refused(&c, &layer, &slot)) {
+            test_refused(&c, layer);
+            num_refused++;
+        } else {
             test_limited_plan(&c);
             num_planned++;
-        } else {
-            test_no_room(&c);
-            num_no_room++;
         }
         follow_case_free(&c);
     }
-    printf("  limits: %ld planned, %ld refused, %ld without room; layers: %ld move, %ld do not, %ld at max_moves; generous: %.4f of fresh, "
-           "%.4f at most\n", num_planned, num_split, num_no_room, num_moved, num_stayed, num_bound,
+    printf("  limits: %ld planned, %ld refused; layers: %ld move, %ld do not, %ld at max_moves; generous: %.4f of fresh, "
+           "%.4f at most\n", num_planned, num_refused, num_moved, num_stayed, num_bound,
            num_ratios ? sum_ratio / (double)num_ratios : 0.0, most_ratio);
 }
 
@@ -429,7 +404,7 @@ int main(int argc, char **argv)
     test_free(first, num_free);
     test_limited(first, num_limited);
     if (count == 0)
-        CHECK(num_split >= 20 && num_moved >= 1000 && num_stayed >= 1000 && num_bound >= 100, "too few of a kind");
+        CHECK(num_refused >= 20 && num_moved >= 1000 && num_stayed >= 1000 && num_bound >= 100, "too few of a kind");
     CHECK(num_ratios == 0 || sum_ratio / (double)num_ratios < 1.01, "a generous limit costs too much");
     return test_report("test_follow");
 }

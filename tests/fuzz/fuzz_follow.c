@@ -59,17 +59,6 @@ static follow_case fuzz_follow_case(fuzz_input *in)
     return c;
 }
 
-static int fuzz_has_bad_id(const follow_case *c, int32_t *layer, int32_t *slot)
-{
-    for (int32_t i = 0; i < (int32_t)plan_slots(&c->r.problem); i++) {
-        *layer = i / c->r.problem.num_replicas;
-        *slot = i % c->r.problem.num_replicas;
-        if (c->previous[i] < -1 || c->previous[i] >= c->r.problem.num_experts)
-            return 1;
-    }
-    return 0;
-}
-
 static eplb_result fuzz_plan(fuzz_input *in, const follow_case *c, const eplb_options *o, const eplb_plan *plan)
 {
     size_t bytes = 0;
@@ -115,12 +104,11 @@ static void fuzz_limited(fuzz_input *in, const follow_case *c, const eplb_plan *
 {
     const eplb_problem *p = &c->r.problem;
     const eplb_options *o = &c->r.options;
-    int                 stays = follow_can_stay(c);
     eplb_plan           stay = plan_alloc(p, plan_full_width(p));
     eplb_options        none = *o;
     none.max_moves = -1;
     none.max_gpu_moves = none.max_pair_moves = none.max_node_moves = 0;
-    FUZZ_HOLDS(!stays || fuzz_plan(in, c, &none, &stay) == EPLB_OK);
+    FUZZ_HOLDS(fuzz_plan(in, c, &none, &stay) == EPLB_OK);
     for (int32_t layer = 0; layer < p->num_layers; layer++) {
         follow_layer l = follow_layer_of(p, o, layer, c->previous, plan->phy2log);
         follow_layer staying = follow_layer_of(p, o, layer, c->previous, stay.phy2log);
@@ -128,12 +116,11 @@ static void fuzz_limited(fuzz_input *in, const follow_case *c, const eplb_plan *
         follow_use_all(&l, &use);
         FUZZ_HOLDS(!follow_coverage_fault(&l) && !follow_use_fault(&use, o) && !follow_kept_fault(&l));
         FUZZ_HOLDS(follow_split_slot(&l, l.after) < 0);
-        if (!stays)
-            continue;
         FUZZ_HOLDS(!follow_coverage_fault(&staying) && !follow_stays_fault(&staying));
         FUZZ_HOLDS(o->max_moves >= 0 || !follow_stays_fault(&l));
+        const int32_t *stays = follow_has_all(p, l.before) ? c->previous : stay.phy2log;
         FUZZ_HOLDS(follow_score(p, o, c->r.weight, layer, c->previous, plan->phy2log) <=
-                   follow_score(p, o, c->r.weight, layer, c->previous, stay.phy2log) * 1.00001);
+                   follow_score(p, o, c->r.weight, layer, c->previous, stays) * 1.00001);
     }
     plan_free(&stay);
 }
@@ -161,21 +148,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     follow_case c = fuzz_follow_case(&in);
     int32_t     layer = 0, slot = -1;
     eplb_plan   plan = plan_alloc(&c.r.problem, plan_full_width(&c.r.problem));
-    if (fuzz_has_bad_id(&c, &layer, &slot)) {
+    if (follow_is_refused(&c, &layer, &slot)) {
         fuzz_refused(&in, &c, layer, slot);
-    } else if (follow_is_split(&c, &layer, &slot)) {
-        fuzz_refused(&in, &c, layer, -1);
     } else {
-        eplb_result result = fuzz_plan(&in, &c, &c.r.options, &plan);
-        FUZZ_HOLDS(result == EPLB_OK || (result == EPLB_ERR_PLAN && follow_minds_moves(&c.r.options) && !follow_can_stay(&c)));
-        if (result == EPLB_OK) {
-            FUZZ_HOLDS(!follow_ranks_fault(&c.r.problem, &plan));
-            if (follow_minds_moves(&c.r.options))
-                fuzz_limited(&in, &c, &plan);
-            else
-                fuzz_free(&in, &c, &plan);
-            fuzz_again(&in, &c, &plan);
-        }
+        FUZZ_HOLDS(fuzz_plan(&in, &c, &c.r.options, &plan) == EPLB_OK);
+        FUZZ_HOLDS(!follow_ranks_fault(&c.r.problem, &plan));
+        if (follow_minds_moves(&c.r.options))
+            fuzz_limited(&in, &c, &plan);
+        else
+            fuzz_free(&in, &c, &plan);
+        fuzz_again(&in, &c, &plan);
     }
     plan_free(&plan);
     follow_case_free(&c);

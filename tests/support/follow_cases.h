@@ -209,27 +209,25 @@ static inline int follow_minds_moves(const eplb_options *o)
            o->move_cost > 0.0f;
 }
 
-/* The first slot in force whose group is on two nodes, where that is an error, by layer and slot. */
-static inline int follow_is_split(const follow_case *c, int32_t *layer, int32_t *slot)
+/* What is wrong with the plan in force in a layer: a slot that names no such expert; or, where moves matter, a group on
+   two nodes, or more groups on one than fit, for which slot is -1. */
+static inline int follow_is_wrong(const follow_case *c, int32_t layer, int32_t *slot)
 {
-    for (*layer = 0; *layer < c->r.problem.num_layers && follow_minds_moves(&c->r.options); ++*layer) {
-        follow_layer l = follow_layer_of(&c->r.problem, &c->r.options, *layer, c->previous, c->previous);
-        *slot = follow_split_slot(&l, l.before);
-        if (*slot >= 0)
+    follow_layer l = follow_layer_of(&c->r.problem, &c->r.options, layer, c->previous, c->previous);
+    for (*slot = 0; *slot < c->r.problem.num_replicas; ++*slot)
+        if (l.before[*slot] < -1 || l.before[*slot] >= c->r.problem.num_experts)
             return 1;
-    }
-    return 0;
+    *slot = -1;
+    return follow_minds_moves(&c->r.options) && (follow_split_slot(&l, l.before) >= 0 || !follow_groups_fit(&l, l.before));
 }
 
-/* Whether there is a plan that stays: what a node holds of groups has to fit there as a whole. */
-static inline int follow_can_stay(const follow_case *c)
+/* The first layer with a plan in force that is refused. */
+static inline int follow_is_refused(const follow_case *c, int32_t *layer, int32_t *slot)
 {
-    for (int32_t layer = 0; layer < c->r.problem.num_layers; layer++) {
-        follow_layer l = follow_layer_of(&c->r.problem, &c->r.options, layer, c->previous, c->previous);
-        if (!follow_groups_fit(&l, l.before))
-            return 0;
-    }
-    return 1;
+    for (*layer = 0; *layer < c->r.problem.num_layers; ++*layer)
+        if (follow_is_wrong(c, *layer, slot))
+            return 1;
+    return 0;
 }
 
 #endif

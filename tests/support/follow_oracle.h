@@ -366,15 +366,20 @@ static inline const char *follow_use_fault(const follow_use *use, const eplb_opt
 
 /* ------------------------------------------------------------------------------------------ plans */
 
+static inline int follow_has_all(const eplb_problem *p, const int32_t *slots)
+{
+    for (int32_t e = 0; e < p->num_experts; e++)
+        if (plan_copies(slots, p->num_replicas, e) == 0)
+            return 0;
+    return 1;
+}
+
 static inline const char *follow_coverage_fault(const follow_layer *l)
 {
     for (int32_t i = 0; i < l->p->num_replicas; i++)
         if (l->after[i] < -1 || l->after[i] >= l->p->num_experts)
             return "no such expert";
-    for (int32_t e = 0; e < l->p->num_experts; e++)
-        if (plan_copies(l->after, l->p->num_replicas, e) == 0)
-            return "an expert is in no slot";
-    return NULL;
+    return follow_has_all(l->p, l->after) ? NULL : "an expert is in no slot";
 }
 
 /* Whether a slot's group is on another node, too. */
@@ -395,10 +400,10 @@ static inline int32_t follow_split_slot(const follow_layer *l, const int32_t *sl
     return -1;
 }
 
-/* Whether the groups on each node fit into its slots, and those that nobody holds any of into what is left. */
+/* Whether the groups of which a node holds any fit into its slots; those that nobody holds then fit, too. */
 static inline int follow_groups_fit(const follow_layer *l, const int32_t *slots)
 {
-    int32_t size = l->p->num_experts / l->K, node_slots = l->p->num_replicas / l->N, held = 0, room = 0;
+    int32_t size = l->p->num_experts / l->K, node_slots = l->p->num_replicas / l->N;
     for (int32_t node = 0; node < l->N; node++) {
         int32_t groups = 0;
         for (int32_t k = 0; k < l->K; k++) {
@@ -409,10 +414,8 @@ static inline int follow_groups_fit(const follow_layer *l, const int32_t *slots)
         }
         if (groups * size > node_slots)
             return 0;
-        held += groups;
-        room += node_slots / size;
     }
-    return l->K <= room && held <= l->K;
+    return 1;
 }
 
 /* The plan in force, but that each expert that nobody holds has one slot: an empty one, or of an expert that has more. */
