@@ -1,6 +1,7 @@
 /* arguments.c - what the program was asked for: the options of its commands, and what is wrong with them. */
 #include "cli.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,14 +154,29 @@ static void parse_presets(const char *text, settings *s)
     } while (*end == ',');
 }
 
+/* A finite number; false when the text is none. */
+static bool parse_decimal(const char *text, double *value)
+{
+    char *stop;
+    bool  decimal = text[strspn(text, "0123456789.eE+-")] == '\0';
+    *value        = strtod(text, &stop);
+    return decimal && stop != text && *stop == '\0' && isfinite(*value);
+}
+
 static double parse_half_life(const char *text)
 {
-    char  *stop;
-    bool   decimal = text[strspn(text, "0123456789.eE+-")] == '\0';
-    double value   = strtod(text, &stop);
-    if (!decimal || stop == text || *stop != '\0' || !(value > 0) || !isfinite(value))
+    double value;
+    if (!parse_decimal(text, &value) || !(value > 0))
         fail(STATUS_INPUT, "--half-life needs a number of samples above 0, not '%s'", text);
     return value;
+}
+
+static float parse_move_cost(const char *text)
+{
+    double value;
+    if (!parse_decimal(text, &value) || value < 0 || value > (double)FLT_MAX)
+        fail(STATUS_INPUT, "--move-cost needs a number of mean GPU loads from 0 on, such as 0.02, not '%s'", text);
+    return (float)value;
 }
 
 /* A or A-B, either of which may be negative. */
@@ -269,8 +285,8 @@ static const struct option {
     {"--show", ONE_PLAN},         {"--json", ONE_PLAN | MOVES | CHECK}, {"--csv", ALL_COMMANDS},
     {"--svg", LOADED},            {"--quiet", ALL_COMMANDS},        {"--previous", CHECK},
     {"--max-moves", CHECK},       {"--max-gpu-moves", CHECK},       {"--max-pair-moves", CHECK},
-    {"--max-node-moves", CHECK},  {"--sources", MOVES},             {"--rounds", MOVES},
-    {"--max-per-round", MOVES},   {"--in-place", MOVES}};
+    {"--max-node-moves", CHECK},  {"--move-cost", CHECK},           {"--sources", MOVES},
+    {"--rounds", MOVES},          {"--max-per-round", MOVES},       {"--in-place", MOVES}};
 enum { NUM_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS };
 
 static const char *command_name(int command)
@@ -366,13 +382,15 @@ static bool parse_moves_option(arguments *a, settings *s)
     if ((value = option_value(a, "--previous")))
         s->previous = value;
     else if ((value = option_value(a, "--max-moves")))
-        s->limits.max_moves = parse_count("--max-moves", value, -1);
+        s->limits.moves = parse_count("--max-moves", value, -1);
     else if ((value = option_value(a, "--max-gpu-moves")))
-        s->limits.max_gpu_moves = parse_count("--max-gpu-moves", value, 0);
+        s->limits.gpu_moves = parse_count("--max-gpu-moves", value, 0);
     else if ((value = option_value(a, "--max-pair-moves")))
-        s->limits.max_pair_moves = parse_count("--max-pair-moves", value, 0);
+        s->limits.pair_moves = parse_count("--max-pair-moves", value, 0);
     else if ((value = option_value(a, "--max-node-moves")))
-        s->limits.max_node_moves = parse_count("--max-node-moves", value, 0);
+        s->limits.node_moves = parse_count("--max-node-moves", value, 0);
+    else if ((value = option_value(a, "--move-cost")))
+        s->limits.cost = parse_move_cost(value);
     else if ((value = option_value(a, "--sources")))
         s->how.sources = parse_name("--sources", value, SOURCE_NAMES, EPLB_NUM_SOURCES);
     else if ((value = option_value(a, "--rounds")))
@@ -440,6 +458,8 @@ static void require_settings(const settings *s)
         fail(STATUS_INPUT, "%s needs a file of loads, or - for standard input; try 'eplb --help'", command);
     if (missing)
         fail(STATUS_INPUT, "%s needs %s; try 'eplb --help'", command, missing);
+    if (s->command == COMMAND_CHECK && limit_named(s) && !s->previous)
+        fail(STATUS_INPUT, "%s needs --previous, the plan in force; try 'eplb --help'", limit_named(s));
 }
 
 settings parse_arguments(arguments *a, int command)

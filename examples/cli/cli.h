@@ -108,6 +108,11 @@ typedef struct reading { /* how files are read */
 
 enum { SHARES_EQUAL, SHARES_EXACT, NUM_SHARES }; /* how an expert's replicas share its load */
 
+typedef struct move_limits { /* as eplb_options has them */
+    int32_t moves, gpu_moves, pair_moves, node_moves;
+    float   cost;
+} move_limits;
+
 enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4, COMMAND_TRANSFERS = 8, COMMAND_CHECK = 16 };
 
 typedef struct settings { /* what a command was asked for */
@@ -131,8 +136,8 @@ typedef struct settings { /* what a command was asked for */
     int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
     int32_t     every;                   /* replay: windows that a plan is in force for; 0: to the end */
     bool        quiet;
-    const char *previous;                /* check: path of the plan in force, or NULL */
-    eplb_move_limits      limits;
+    const char *previous;                /* path of the plan in force, or NULL */
+    move_limits limits;
     eplb_transfer_options how;           /* transfers */
     bool        in_place;
 } settings;
@@ -546,6 +551,12 @@ reader     *held_table(const char *name, loads table);
 /* What a plan is made from, by the settings. */
 eplb_problem make_problem(const settings *s, const feed *from);
 eplb_options make_options(const settings *s, int32_t preset);
+
+/* Whether moves are limited or have a price; the first option that says so, or NULL. */
+const char *limit_named(const settings *s);
+
+/* Takes the limits and the price; ends the program where the options have no effort to keep to them. */
+void take_limits(const settings *s, int32_t preset, eplb_options *options);
 
 /* Says so where the shape of the loads is odd, and --axes has not said what they are. */
 void doubt_shape(const settings *s, const feed *from);

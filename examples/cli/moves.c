@@ -197,10 +197,11 @@ checking make_checking(const settings *s)
     size_t       bytes;
     eplb_options options = make_options(s, s->preset[0]);
     memset(&c, 0, sizeof c);
-    c.plans            = read_plans(s, s->previous, s->inputs[0]);
+    take_limits(s, s->preset[0], &options);
+    c.plans                  = read_plans(s, s->previous, s->inputs[0]);
+    options.previous_phy2log = c.plans.before;
     void       *scratch = scratch_for(&c.plans.problem, &bytes);
-    eplb_result result  = eplb_check_plan(&c.plans.problem, &options, c.plans.before, &s->limits, c.plans.after, &c.fault,
-                                          scratch, bytes);
+    eplb_result result  = eplb_check_plan(&c.plans.problem, &options, c.plans.after, &c.fault, scratch, bytes);
     if (result != EPLB_ERR_PLAN)
         check_result(&c.plans.problem, &options, NULL, result);
     free(scratch);
