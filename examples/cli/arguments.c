@@ -283,9 +283,10 @@ static const struct option {
     {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--every", COMMAND_REPLAY},
     {"--shares", SCORING},        {"--for", PLANNING},              {"--layers", ONE_PLAN},
     {"--show", ONE_PLAN},         {"--json", ONE_PLAN | MOVES | CHECK}, {"--csv", ALL_COMMANDS},
-    {"--svg", LOADED},            {"--quiet", ALL_COMMANDS},        {"--previous", CHECK},
-    {"--max-moves", CHECK},       {"--max-gpu-moves", CHECK},       {"--max-pair-moves", CHECK},
-    {"--max-node-moves", CHECK},  {"--move-cost", CHECK},           {"--sources", MOVES},
+    {"--svg", LOADED},            {"--quiet", ALL_COMMANDS},        {"--previous", COMMAND_PLAN | CHECK},
+    {"--max-moves", PLANNING | CHECK}, {"--max-gpu-moves", PLANNING | CHECK}, {"--max-pair-moves", PLANNING | CHECK},
+    {"--max-node-moves", PLANNING | CHECK}, {"--move-cost", PLANNING | CHECK}, {"--from-previous", COMMAND_REPLAY},
+    {"--transfers-json", COMMAND_PLAN}, {"--transfers-csv", COMMAND_PLAN}, {"--sources", MOVES},
     {"--rounds", MOVES},          {"--max-per-round", MOVES},       {"--in-place", MOVES}};
 enum { NUM_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS };
 
@@ -375,7 +376,7 @@ static bool parse_problem_option(arguments *a, settings *s)
     return true;
 }
 
-/* Of transfers and check. */
+/* Of the plan in force, and of transfers. */
 static bool parse_moves_option(arguments *a, settings *s)
 {
     const char *value;
@@ -397,6 +398,8 @@ static bool parse_moves_option(arguments *a, settings *s)
         s->how.rounds = parse_name("--rounds", value, ROUND_NAMES, EPLB_NUM_ROUNDS);
     else if ((value = option_value(a, "--max-per-round")))
         s->how.max_per_round = parse_count("--max-per-round", value, 0);
+    else if (strcmp(a->text[a->at], "--from-previous") == 0)
+        s->from_previous = true;
     else if (strcmp(a->text[a->at], "--in-place") == 0)
         s->in_place = true;
     else
@@ -419,6 +422,10 @@ static bool parse_output_option(arguments *a, settings *s)
         s->csv = value;
     else if ((value = option_value(a, "--svg")))
         s->svg = value;
+    else if ((value = option_value(a, "--transfers-json")))
+        s->transfers_json = value;
+    else if ((value = option_value(a, "--transfers-csv")))
+        s->transfers_csv = value;
     else
         return false;
     return true;
@@ -426,10 +433,44 @@ static bool parse_output_option(arguments *a, settings *s)
 
 /* ---------------------------------------------------------------------------------- arguments */
 
-static void refuse_same(const char *option, const char *path, const char *other, const char *other_path)
+typedef struct named_path { /* an option and its value, or NULL */
+    const char *option, *path;
+} named_path;
+
+static void refuse_same_output(const settings *s)
 {
-    if (path && other_path && strcmp(path, other_path) == 0)
-        fail(STATUS_INPUT, "%s and %s cannot both be '%s'", option, other, path);
+    const named_path output[] = {{"--json", s->json}, {"--csv", s->csv}, {"--svg", s->svg},
+                                 {"--transfers-json", s->transfers_json}, {"--transfers-csv", s->transfers_csv}};
+    size_t           n        = sizeof output / sizeof *output;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = i + 1; k < n; k++) {
+            if (output[i].path && output[k].path && strcmp(output[i].path, output[k].path) == 0)
+                fail(STATUS_INPUT, "%s and %s cannot both be '%s'", output[i].option, output[k].option, output[i].path);
+        }
+    }
+}
+
+static bool is_dash(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
+/* Of all that is read, only one file can be standard input. */
+static void refuse_same_input(const settings *s)
+{
+    const named_path input[]  = {{"--map", s->reading.map}, {"--previous", s->previous}};
+    const char      *standard = NULL;
+    for (int32_t i = 0; i < s->num_inputs; i++) {
+        if (is_dash(s->inputs[i]))
+            standard = s->command & LOADED ? "the loads" : "the plan";
+    }
+    for (size_t i = 0; i < sizeof input / sizeof *input; i++) {
+        if (!is_dash(input[i].path))
+            continue;
+        if (standard)
+            fail(STATUS_INPUT, "%s and %s cannot both be '-', standard input", standard, input[i].option);
+        standard = input[i].option;
+    }
 }
 
 static void add_input(settings *s, const char *path)
@@ -458,8 +499,12 @@ static void require_settings(const settings *s)
         fail(STATUS_INPUT, "%s needs a file of loads, or - for standard input; try 'eplb --help'", command);
     if (missing)
         fail(STATUS_INPUT, "%s needs %s; try 'eplb --help'", command, missing);
-    if (s->command == COMMAND_CHECK && limit_named(s) && !s->previous)
-        fail(STATUS_INPUT, "%s needs --previous, the plan in force; try 'eplb --help'", limit_named(s));
+    const char *moved = limit_named(s) ? limit_named(s)
+                        : s->transfers_json ? "--transfers-json"
+                        : s->transfers_csv  ? "--transfers-csv"
+                                            : NULL;
+    if (s->command != COMMAND_REPLAY && moved && !s->previous)
+        fail(STATUS_INPUT, "%s needs --previous, the plan in force; try 'eplb --help'", moved);
 }
 
 settings parse_arguments(arguments *a, int command)
@@ -493,14 +538,7 @@ settings parse_arguments(arguments *a, int command)
         }
     }
     require_settings(&s);
-    refuse_same("--json", s.json, "--csv", s.csv);
-    refuse_same("--json", s.json, "--svg", s.svg);
-    refuse_same("--csv", s.csv, "--svg", s.svg);
-    for (int32_t i = 0; i < s.num_inputs; i++) {
-        if (s.reading.map && strcmp(s.inputs[i], "-") == 0 && strcmp(s.reading.map, "-") == 0)
-            fail(STATUS_INPUT, "the loads and --map cannot both be '-', standard input");
-        if (s.previous && strcmp(s.inputs[i], "-") == 0 && strcmp(s.previous, "-") == 0)
-            fail(STATUS_INPUT, "the plan and --previous cannot both be '-', standard input");
-    }
+    refuse_same_output(&s);
+    refuse_same_input(&s);
     return s;
 }

@@ -22,7 +22,9 @@
 /* Where tables go: a plan or picture on standard output stands alone. */
 static FILE *table_output(const settings *s)
 {
-    return to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) ? stderr : stdout;
+    bool taken = to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) || to_stdout(s->transfers_json) ||
+                 to_stdout(s->transfers_csv);
+    return taken ? stderr : stdout;
 }
 
 /* plan and score. */
