@@ -46,6 +46,8 @@ static float *make_sample_weight(const settings *s, const loads *table)
 quote plain_name(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    if (strcmp(name, "<stdin>") == 0)
+        name = "standard input";
     quote       q     = quoted(name, name + strlen(name));
     for (char *c = q.text; *c; c++) {
         if (strchr("<>&\"\\", *c))
