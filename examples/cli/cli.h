@@ -823,8 +823,8 @@ void draw_chart(FILE *out, const replay *r, const settings *s);
 /* Whether this path, which may be NULL, is standard output. */
 bool to_stdout(const char *path);
 
-/* All files asked for of a plan and its transfers or a score, of a replay, of transfers, or of a check; ends the program, leaving none,
-   when one cannot be written. */
+/* All files asked for of a plan and its transfers or a score, of a replay, of transfers, or of a check; ends the
+   program, leaving none, when one cannot be written. */
 void write_plan(const planning *p, const settings *s);
 void write_replay(const replay *r, const settings *s);
 void write_moves(const moving *m, const settings *s);

@@ -324,9 +324,7 @@ static void scale_chart(chart *c, double low, double high)
 
 static double chart_bottom(int which)
 {
-    static const double BOTTOM[MAX_CHARTS] = {CHART_TOP + CHART_UPPER, CHART_TOP + CHART_UPPER + CHART_GAP + CHART_LOWER,
-                                              CHART_TOP + CHART_UPPER + 2 * (CHART_GAP + CHART_LOWER)};
-    return BOTTOM[which];
+    return CHART_TOP + CHART_UPPER + which * (CHART_GAP + CHART_LOWER);
 }
 
 static chart make_chart(const replay *r, int which)
@@ -334,7 +332,8 @@ static chart make_chart(const replay *r, int which)
     int32_t lines  = replay_num_lines(r);
     double  height = which == CHART_PRESETS ? CHART_UPPER : CHART_LOWER;
     box     plot   = {CHART_LEFT, chart_bottom(which) - height, CHART_WIDTH, height};
-    chart   c      = {r, plot, r->num_shares, lines - 1, 1, 0, replay_num_points(r), replay_point, "balancedness", 0, 0, 0};
+    int32_t points = replay_num_points(r);
+    chart   c      = {r, plot, r->num_shares, lines - 1, 1, 0, points, replay_point, "balancedness", 0, 0, 0};
     double  low    = 1, high = 0;
     if (which == CHART_BESIDE) {
         c.first = 0;
