@@ -43,7 +43,8 @@ count_moves() { # the plan in force and the new one as CSV: a line `layer change
     awk -F, 'FNR == 1 { file++; next }
         file == 1 { was[$1, $2] = $5; if ($5 >= 0) held[$1, $4, $5] = somebody[$1, $5] = 1; next }
         { changed[$1] += $5 != was[$1, $2]; moves[$1] += $5 >= 0 && !held[$1, $4, $5]++ && somebody[$1, $5] }
-        END { for (layer = 0; layer in changed; layer++) print layer, changed[layer], moves[layer] }' "$1" "$2"
+        END { for (layer = 0; layer < 3; layer++) if (layer in changed) print layer, changed[layer], moves[layer] }' \
+        "$1" "$2"
 }
 of_table() { # the columns `changed` and `moves` of a table, a line a layer
     awk '/ empty  changed  moves    time us$/ { seen = 1 }
@@ -102,29 +103,33 @@ check 'standard input by name' grep -qx 'from standard input, max moves 4' table
 awk -F, -v OFS=, 'NR > 1 && ($1 == 0 && $2 == spare || $1 == 1 && $5 == 7) { $5 = -1 } 1' \
     spare="$(awk -F, '$1 < 1 && $6 == 1 { print $2; exit }' old.csv)" old.csv >holes.csv
 slots holes.csv >holes.json
-eplb plan loads.csv $shape --steps 4-7 --previous holes.json --csv out.csv --transfers-csv out.moves.csv >table 2>said
+eplb plan loads.csv $shape --steps 4-7 --previous holes.json --csv out.csv --transfers-csv out.moves.csv \
+    >table 2>said
 count_moves holes.csv out.csv >want
 of_table table >got
 check 'moves from a plan with empty slots' cmp got want
 of_csv out.csv >got
 check 'and in the CSV' cmp got want
 check 'an expert that is lost is loaded' grep -q '^1,-1,7,-1,[0-9]*,-1,[0-9]*,lost$' out.moves.csv
-check 'and compared with no plan, which is said' grep -qx "eplb: note: holes.json: layer 1: no slot holds expert 7, so that\
- the plan is compared with the experts in order" said
+check 'and compared with no plan, which is said' grep -qx "eplb: note: holes.json: layer 1: no slot holds expert\
+ 7, so that the plan is compared with the experts in order" said
 check 'nor is it in the table' grep -q '^balancedness before (experts in order), ' table
 
 # Some layers, by their numbers; nothing of all this without --previous.
-eplb plan loads.csv $shape --steps 4-7 --previous old.json --layers 1-2 --csv out.csv --transfers-csv out.moves.csv >table
-count_moves old.csv out.csv | sed 1d >want
-of_csv out.csv | sed 1d >got
-check 'the layers asked for' test "$(of_table table | wc -l)" -eq 2
-check 'have the numbers of the file' test "$(cut -d, -f1 out.moves.csv | sort -u | tr '\n' ' ')" = '1 2 layer '
+eplb plan loads.csv $shape --steps 4-7 --previous old.json --layers 1-2 --csv out.csv \
+    --transfers-csv out.moves.csv >table
+awk -F, '$1 != 0' old.csv >some.csv
+count_moves some.csv out.csv >want
+of_table table >got
+check 'the layers asked for have their moves' cmp got want
+check 'the transfers have the numbers of the file' test "$(cut -d, -f1 out.moves.csv | sort -u | tr '\n' ' ')" = '1 2 layer '
 eplb plan loads.csv $shape --steps 4-7 --json out.json --csv out.csv >table
 check 'without a plan in force there are no moves' sh -c '! grep -q -e moves -e changed table out.json out.csv'
 
 # What is wrong, with nothing written.
 from="plan loads.csv $shape --previous"
-says 'old.json: 24 slots in a layer, but --replicas is 30' plan loads.csv --replicas 30 --gpus 6 --previous old.json $outputs
+says 'old.json: 24 slots in a layer, but --replicas is 30' plan loads.csv --replicas 30 --gpus 6 \
+    --previous old.json $outputs
 sed 's/7/16/' bare.json >wrong.json
 at=$(awk -F, '$5 == 7 { print $1, $2; exit }' old.csv)
 says "wrong.json: layer ${at% *}, slot ${at#* }: expert 16, but the loads have 16 experts" $from wrong.json $outputs
@@ -137,6 +142,13 @@ for option in '--max-moves 4' '--max-gpu-moves 1' '--max-pair-moves 1' '--max-no
     '--transfers-json out.json' '--transfers-csv out.csv'; do
     says "${option% *} needs --previous, the plan in force; try 'eplb --help'" plan loads.csv $shape $option
 done
+echo '[[0,1,0,2,3,2],[0,1,2,3,2,3]]' >torn.json
+echo '[[4,3,2,1],[4,3,2,1]]' >four.json
+torn='plan four.json --replicas 6 --gpus 2 --nodes 2 --groups 2 --previous torn.json'
+says 'torn.json: layer 1, slot 3: expert 3 is on another node than its group, which slot 2 has an expert of; with '\
+'--policy global, or without limits, it may be' $torn --max-moves 2 $outputs
+check 'without limits' test "$(eplb $torn --quiet | wc -l)" -eq 2
+check 'or groups' test "$(eplb $torn --max-moves 2 --policy global --quiet | wc -l)" -eq 2
 says "--move-cost needs effort, and preset 'deepseek' makes none; with --effort 1 it would" $from old.json \
     --move-cost 0.1 --preset deepseek $outputs
 check 'which it has' test "$(eplb $from old.json --max-moves 4 --preset deepseek --effort 1 --quiet | wc -l)" -eq 2
@@ -145,8 +157,10 @@ says "--max-pair-moves needs a whole number from 0 to 2147483647, not '-1'" $fro
 says "the loads and --previous cannot both be '-', standard input" plan - $shape --previous -
 says "--map and --previous cannot both be '-', standard input" plan loads.csv $shape --previous - --map -
 says "--json and --transfers-json cannot both be 'out.json'" $from old.json --json out.json --transfers-json out.json
-says "score has no option '--previous', which is for plan and check; try 'eplb --help'" score loads.csv --previous old.json
-says "replay has no option '--previous', which is for plan and check; try 'eplb --help'" replay loads.csv --previous old.json
+says "score has no option '--previous', which is for plan and check; try 'eplb --help'" score loads.csv \
+    --previous old.json
+says "replay has no option '--previous', which is for plan and check; try 'eplb --help'" replay loads.csv \
+    --previous old.json
 
 # ---------------------------------------------------------------- replays
 
@@ -193,7 +207,8 @@ eplb replay loads.csv $shape --window 4 --from-previous --shares equal,exact --c
 check 'of exact shares, too' test "$(awk '/^all windows/ { print NF } $1 == "default" { print NF }' table | tr '\n' ' ')" = \
     '14 9 '
 
-says "--max-moves needs effort, and preset 'l2' makes none; with --effort 1 it would" replay $trace --max-moves 3 --csv out.csv
+says "--max-moves needs effort, and preset 'l2' makes none; with --effort 1 it would" replay $trace --max-moves 3 \
+    --csv out.csv
 says "plan has no option '--from-previous', which is for replay; try 'eplb --help'" plan loads.csv $shape --from-previous
 
 report test_cli_previous

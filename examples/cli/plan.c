@@ -144,6 +144,33 @@ eplb_layer_report evaluate_layer(const planning *p, int32_t *phy2log, float *gpu
     return report;
 }
 
+/* The first slot with an expert of the group of this slot's. */
+static int32_t slot_of_group(const planning *p, const int32_t *phy2log, int32_t slot)
+{
+    int32_t experts = p->problem.num_experts / p->problem.num_groups, first = 0;
+    while (phy2log[first] < 0 || phy2log[first] / experts != phy2log[slot] / experts)
+        first++;
+    return first;
+}
+
+/* Ends the program unless the layer could be planned. Ids are checked by now: the only plan in force that is still
+   wrong has a group on two nodes. */
+static void check_planned(const planning *p, const float *weight, eplb_result result)
+{
+    eplb_diagnosis why = {EPLB_OK, "", -1, -1, -1, 0, 0};
+    if (result == EPLB_ERR_PLAN)
+        (void)eplb_diagnose(&p->problem, &p->options, weight, &p->plan, p->scratch, p->scratch_bytes, &why);
+    if (why.layer < 0 || why.item < 0 || !p->previous) {
+        check_result(&p->problem, &p->options, weight, result);
+        return;
+    }
+    const int32_t *phy2log = p->previous + (size_t)why.layer * (size_t)p->problem.num_replicas;
+    fail(STATUS_INPUT, "%s: layer %lld, slot %d: expert %d is on another node than its group, which slot %d has an "
+         "expert of; with --policy global, or without limits, it may be", p->previous_name.text,
+         (long long)p->layer[why.layer - p->first_layer], (int)why.item, (int)phy2log[why.item],
+         (int)slot_of_group(p, phy2log, why.item));
+}
+
 /* Plans one layer, and scores it before and after. */
 static void plan_layer(planning *p, const loads *table, int32_t i, int32_t *before)
 {
@@ -151,10 +178,11 @@ static void plan_layer(planning *p, const loads *table, int32_t i, int32_t *befo
     int32_t       layer = p->first_layer + i;
     layer_result *r     = &p->result[i];
     double        begun = seconds_now();
-    check_result(&p->problem, &p->options, table->weight,
-                 eplb_rebalance_layers(&p->problem, &p->options, table->weight, &p->plan, p->scratch,
-                                       p->scratch_bytes, layer, 1));
+    eplb_result   result;
+    result = eplb_rebalance_layers(&p->problem, &p->options, table->weight, &p->plan, p->scratch, p->scratch_bytes,
+                                   layer, 1);
     r->microseconds = 1e6 * (seconds_now() - begun);
+    check_planned(p, table->weight, result);
     take_layer(p, table, layer);
     r->before = evaluate_layer(p, before, p->gpu_before + (size_t)i * G);
     r->after  = evaluate_layer(p, p->plan.phy2log + (size_t)layer * R, p->gpu_after + (size_t)i * G);
