@@ -200,7 +200,7 @@ $(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h e
 
 $(BUILD)/bench/against.o: tests/bench/side.h
 
-$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against shares baseline)
+$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against shares transfers baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm -ldl
 
 bench: $(BUILD)/bench/bench

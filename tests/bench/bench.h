@@ -1,6 +1,6 @@
 /* bench.h - what the parts of the benchmark share: shapes, settings, loads, planning and the clock.
    common.c has these; bench.c is the program, heading.c its first lines, stages.c, fits.c, torch.c,
-   against.c and shares.c are modes of it. */
+   against.c, shares.c and transfers.c are modes of it. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -17,7 +17,9 @@ enum {
     QUICK_EXPERTS = 256 /* a quick run leaves larger shapes out */
 };
 
-enum { BENCH_PRESETS, BENCH_EFFORTS, BENCH_STAGES, BENCH_FITS, BENCH_AGAINST, BENCH_SHARES }; /* what is measured */
+enum { /* what is measured */
+    BENCH_PRESETS, BENCH_EFFORTS, BENCH_STAGES, BENCH_FITS, BENCH_AGAINST, BENCH_SHARES, BENCH_TRANSFERS
+};
 
 typedef struct bench_shape {
     const char    *name; /* _g: global policy, _h: hierarchical */
@@ -121,6 +123,10 @@ extern const char against_csv_head[];
 /* What exact shares cost and gain, for one shape. */
 void              bench_shares(const bench_shape *shape, const bench_settings *set);
 extern const char shares_csv_head[];
+
+/* What the host does for a rebalance takes, for one shape. */
+void              bench_transfers(const bench_shape *shape, const bench_settings *set);
+extern const char transfers_csv_head[];
 
 /* The reference algorithm in PyTorch, on the loads of a case whose plan is DEEPSEEK's at this moment.
    Returns NULL, or why it is left out. A plan other than that one ends the program. */
