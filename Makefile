@@ -5,7 +5,8 @@
 #                 make check-NAME those called NAME (plan, plan-s390x, fuzz, ..); tests/check/
 # make bench      time the presets beside a straightforward C++ planner; make bench-torch, beside the
 #                 reference algorithm in PyTorch too, where PYTHON has it; make bench-against OTHER=old.h, eplb.h
-#                 beside another copy of it, such as git show REVISION:eplb.h > old.h writes
+#                 beside another copy of it, such as git show REVISION:eplb.h > old.h writes; make bench-vllm
+#                 WHEEL=.., all that the host does for a rebalance beside vLLM's functions, out of its package
 # make lib        build/libeplb.so, which exports the public interface and nothing else, for other languages;
 #                 examples/python/eplb.py loads it
 # make cuda       where there is nvcc: libeplb_cuda.a, its tests, example and benchmark for a real GPU, under
@@ -213,6 +214,10 @@ bench-against: $(BUILD)/bench/bench
 bench-torch: $(BUILD)/bench/bench
 	PYTHON="$(PYTHON)" $(BUILD)/bench/bench --torch
 
+bench-vllm: lib
+	@test -n '$(WHEEL)' || { echo 'bench-vllm: which package? WHEEL=PATH says it'; exit 1; }
+	$(PYTHON) tests/bench/engine_vllm.py $(BUILD)/libeplb.so "$(WHEEL)"
+
 # ---------------------------------------------------------------- CUDA
 
 # Code for each architecture, and PTX of the last for those to come.
@@ -275,5 +280,5 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib run sample pictures test test-programs check check-all sizes bench bench-against bench-torch cuda test-cuda bench-cuda \
+.PHONY: all lib run sample pictures test test-programs check check-all sizes bench bench-against bench-torch bench-vllm cuda test-cuda bench-cuda \
         install clean
