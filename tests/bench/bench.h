@@ -80,6 +80,12 @@ double now(void);
 /* Sorts the seconds and fills in the quartiles. */
 void finish_times(bench_times *times, int reps);
 
+/* splitmix64 (Steele, Lea, Flood 2014), in (0, 1]. */
+double next_uniform(uint64_t *state);
+
+/* Standard normal, by Box and Muller 1958. */
+double next_normal(uint64_t *state);
+
 /* The options of a preset. Its policy suits all shapes: global where there is one node. */
 eplb_options preset_options(int32_t preset);
 
