@@ -21,7 +21,7 @@ static eplb_result check_with_library(const check_case *c, eplb_plan_fault *faul
     void       *scratch = test_alloc(bytes);
     test_forget(scratch, bytes);
     if (result == EPLB_OK)
-        result = eplb_check_plan(&c->problem, &c->options, c->previous, &c->limits, c->plan, fault, scratch, bytes);
+        result = eplb_check_plan(&c->problem, &c->options, c->plan, fault, scratch, bytes);
     free(scratch);
     return result;
 }
@@ -52,13 +52,13 @@ static void test_planned(void)
         random_problem  r = random_problem_make(seed);
         eplb_plan       plan = plan_alloc(&r.problem, plan_full_width(&r.problem));
         eplb_plan_fault fault;
-        check_case      c = {seed, r.problem, r.options, NULL, EPLB_ZERO_INIT, NULL};
+        check_case      c = {seed, r.problem, r.options, NULL, NULL};
         CHECK(plan_with_library(&r.problem, &r.options, r.weight, &plan) == EPLB_OK, RANDOM_FORMAT, RANDOM_ARGS(&r));
         c.plan = plan.phy2log;
         eplb_result result = check_with_library(&c, &fault);
         CHECK(result == EPLB_OK, RANDOM_FORMAT ": %s, slot %d", RANDOM_ARGS(&r), eplb_fault_name(fault.reason), fault.slot);
-        c.previous = plan.phy2log; /* and nothing moves to where it is */
-        c.limits.max_moves = -1;
+        c.options.previous_phy2log = plan.phy2log; /* and nothing moves to where it is */
+        c.options.max_moves = c.options.effort > 0 ? -1 : 0;
         result = check_with_library(&c, &fault);
         CHECK(result == EPLB_OK, RANDOM_FORMAT ": %s, slot %d", RANDOM_ARGS(&r), eplb_fault_name(fault.reason), fault.slot);
         plan_free(&plan);
@@ -78,13 +78,12 @@ static void test_names(void)
 
 static void test_errors(void)
 {
-    eplb_problem     p = EPLB_ZERO_INIT;
-    eplb_options     o;
-    eplb_move_limits none = EPLB_ZERO_INIT;
-    int32_t          plan[4] = {0, 1, 2, 0};
-    eplb_plan_fault  fault;
-    unsigned char    scratch[4096];
-    size_t           bytes = 0;
+    eplb_problem    p = EPLB_ZERO_INIT;
+    eplb_options    o;
+    int32_t         plan[4] = {0, 1, 2, 0};
+    eplb_plan_fault fault;
+    unsigned char   scratch[4096];
+    size_t          bytes = 0;
     p.num_layers = 1;
     p.num_experts = 3;
     p.num_replicas = 4;
@@ -92,27 +91,33 @@ static void test_errors(void)
     eplb_options_preset(EPLB_PRESET_DEFAULT, &o);
     memset(&fault, 0xee, sizeof fault);
     CHECK(eplb_transfers_scratch_size(&p, &bytes) == EPLB_OK && bytes <= sizeof scratch, "%zu bytes", bytes);
-    CHECK(eplb_check_plan(NULL, &o, NULL, NULL, plan, &fault, scratch, bytes) == EPLB_ERR_NULL, "problem");
-    CHECK(eplb_check_plan(&p, &o, NULL, NULL, NULL, &fault, scratch, bytes) == EPLB_ERR_NULL, "phy2log");
-    CHECK(eplb_check_plan(&p, &o, NULL, NULL, plan, NULL, scratch, bytes) == EPLB_ERR_NULL, "fault");
-    CHECK(eplb_check_plan(&p, &o, NULL, NULL, plan, &fault, NULL, bytes) == EPLB_ERR_NULL, "scratch");
-    CHECK(eplb_check_plan(&p, &o, NULL, NULL, plan, &fault, scratch, bytes - 1) == EPLB_ERR_SCRATCH_SIZE, "scratch_bytes");
+    CHECK(eplb_check_plan(NULL, &o, plan, &fault, scratch, bytes) == EPLB_ERR_NULL, "problem");
+    CHECK(eplb_check_plan(&p, &o, NULL, &fault, scratch, bytes) == EPLB_ERR_NULL, "phy2log");
+    CHECK(eplb_check_plan(&p, &o, plan, NULL, scratch, bytes) == EPLB_ERR_NULL, "fault");
+    CHECK(eplb_check_plan(&p, &o, plan, &fault, NULL, bytes) == EPLB_ERR_NULL, "scratch");
+    CHECK(eplb_check_plan(&p, &o, plan, &fault, scratch, bytes - 1) == EPLB_ERR_SCRATCH_SIZE, "scratch_bytes");
     o.max_replicas = 1;
-    CHECK(eplb_check_plan(&p, &o, NULL, NULL, plan, &fault, scratch, bytes) == EPLB_ERR_MAX_REPLICAS, "max_replicas");
+    CHECK(eplb_check_plan(&p, &o, plan, &fault, scratch, bytes) == EPLB_ERR_MAX_REPLICAS, "max_replicas");
     o.max_replicas = 0;
     o.policy = EPLB_NUM_POLICIES;
-    CHECK(eplb_check_plan(&p, &o, NULL, NULL, plan, &fault, scratch, bytes) == EPLB_ERR_OPTION, "policy");
+    CHECK(eplb_check_plan(&p, &o, plan, &fault, scratch, bytes) == EPLB_ERR_OPTION, "policy");
     o.policy = EPLB_POLICY_AUTO;
     for (int32_t i = 0; i < 4; i++) {
-        eplb_move_limits bad = none;
+        eplb_options bad = o;
         *(i == 0 ? &bad.max_moves : i == 1 ? &bad.max_gpu_moves : i == 2 ? &bad.max_pair_moves : &bad.max_node_moves) =
             i == 0 ? -2 : -1;
-        CHECK(eplb_check_plan(&p, &o, plan, &bad, plan, &fault, scratch, bytes) == EPLB_ERR_OPTION, "limit %d", i);
+        CHECK(eplb_check_plan(&p, &bad, plan, &fault, scratch, bytes) == EPLB_ERR_OPTION, "limit %d", i);
     }
     CHECK(fault.reason == (int32_t)0xeeeeeeee && fault.allowed == (int32_t)0xeeeeeeee, "fault was written");
-    CHECK(eplb_check_plan(&p, &o, plan, NULL, plan, &fault, scratch, bytes) == EPLB_OK, "none of them");
+    eplb_options idle;
+    eplb_options_preset(EPLB_PRESET_DEEPSEEK, &idle);
+    idle.max_gpu_moves = 1;
+    CHECK(eplb_check_plan(&p, &idle, plan, &fault, scratch, bytes) == EPLB_ERR_OPTION, "a limit without effort");
+    CHECK(fault.reason == (int32_t)0xeeeeeeee, "fault was written");
+    o.previous_phy2log = plan;
+    CHECK(eplb_check_plan(&p, &o, plan, &fault, scratch, bytes) == EPLB_OK, "none of them");
     CHECK(fault.reason == EPLB_FAULT_NONE && fault.layer == -1 && fault.slot == -1 && fault.allowed == -1, "no fault");
-    CHECK(eplb_check_plan(&p, NULL, NULL, NULL, plan, &fault, scratch, bytes) == EPLB_OK, "defaults");
+    CHECK(eplb_check_plan(&p, NULL, plan, &fault, scratch, bytes) == EPLB_OK, "defaults");
 }
 
 int main(int argc, char **argv)

@@ -361,6 +361,22 @@ static const bad_field bad_options[] = {
     {OPTION(packing.select), INT32_MIN, EPLB_ERR_OPTION}
     BAD_PACKING(group_packing),
     BAD_PACKING(gpu_packing),
+    {OPTION(max_moves), -2, EPLB_ERR_OPTION},
+    {OPTION(max_moves), INT32_MIN, EPLB_ERR_OPTION},
+    {OPTION(max_gpu_moves), -1, EPLB_ERR_OPTION},
+    {OPTION(max_gpu_moves), INT32_MIN, EPLB_ERR_OPTION},
+    {OPTION(max_pair_moves), -1, EPLB_ERR_OPTION},
+    {OPTION(max_pair_moves), INT32_MIN, EPLB_ERR_OPTION},
+    {OPTION(max_node_moves), -1, EPLB_ERR_OPTION},
+    {OPTION(max_node_moves), INT32_MIN, EPLB_ERR_OPTION},
+#define WITHOUT_EFFORT(field) "options.effort", offsetof(eplb_options, field)
+    {WITHOUT_EFFORT(max_moves), -1, EPLB_ERR_OPTION},
+    {WITHOUT_EFFORT(max_moves), 1, EPLB_ERR_OPTION},
+    {WITHOUT_EFFORT(max_gpu_moves), 1, EPLB_ERR_OPTION},
+    {WITHOUT_EFFORT(max_pair_moves), 1, EPLB_ERR_OPTION},
+    {WITHOUT_EFFORT(max_node_moves), INT32_MAX, EPLB_ERR_OPTION},
+    {WITHOUT_EFFORT(move_cost), 0x3f800000, EPLB_ERR_OPTION}, /* 1 */
+    {WITHOUT_EFFORT(move_cost), 1, EPLB_ERR_OPTION},
 };
 
 enum { NUM_BAD_OPTIONS = sizeof bad_options / sizeof *bad_options };
@@ -651,6 +667,112 @@ static void test_unread_layers(void)
             CHECK(rebalance_layers(&a, first, num) == EPLB_ERR_NAN, "layers %d, %d", first, num);
             CHECK(world_unchanged(), "layers %d, %d", first, num);
         }
+    }
+}
+
+/* --------------------------------------------------------------------------------- the plan in force */
+
+static const int32_t good_limits[] = {0, 1, 2, INT32_MAX};
+
+/* A plan whose groups stay on their nodes. */
+static const int32_t *in_force(void)
+{
+    static int32_t plan_in_force[L * R];
+    for (int32_t i = 0; i < L * R; i++)
+        plan_in_force[i] = i % R / (R / N) * (E / N) + i % (R / N) % (E / N);
+    return plan_in_force;
+}
+
+/* With effort, with a plan in force and without, each limit and each price by itself. */
+static void test_limits(void)
+{
+    static const struct { const char *name; size_t offset; int32_t lowest; } limits[] = {
+        {OPTION(max_moves), -1}, {OPTION(max_gpu_moves), 0}, {OPTION(max_pair_moves), 0}, {OPTION(max_node_moves), 0}};
+    for (int effort = 0; effort < 4; effort++) {
+        for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+            for (int32_t value = -2; value < 4; value++) {
+                arguments a = good_arguments();
+                options.effort = effort;
+                options.previous_phy2log = effort % 2 ? in_force() : NULL;
+                a.scratch_bytes = SCRATCH;
+                int32_t limit = value < 0 ? value : good_limits[value];
+                set_int32(&options, limits[i].offset, limit);
+                if (limit < limits[i].lowest)
+                    expect_unplannable(&a, EPLB_ERR_OPTION, limits[i].name, limits[i].name);
+                else if (effort == 0 && limit != 0)
+                    expect_unplannable(&a, EPLB_ERR_OPTION, "options.effort", limits[i].name);
+                else
+                    expect_accepted(&a, limits[i].name);
+            }
+        }
+    }
+}
+
+static void test_move_cost(void)
+{
+    static const uint32_t good[] = {0x80000000, 0x00000000, 0x00000001, 0x3a83126f, 0x3f800000, 0x7f7fffff};
+    for (int32_t effort = 0; effort <= 1; effort++) {
+        for (int i = 0; i < NUM_BAD_LOADS; i++) {
+            arguments a = good_arguments();
+            options.effort = effort;
+            a.scratch_bytes = SCRATCH;
+            memcpy(&options.move_cost, &bad_loads[i].bits, sizeof(float));
+            expect_unplannable(&a, EPLB_ERR_OPTION, "options.move_cost", "move_cost");
+        }
+        for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+            arguments a = good_arguments();
+            options.effort = effort;
+            options.previous_phy2log = in_force();
+            a.scratch_bytes = SCRATCH;
+            memcpy(&options.move_cost, &good[i], sizeof(float));
+            if (effort > 0 || (good[i] & 0x7fffffff) == 0)
+                expect_accepted(&a, "move_cost");
+            else
+                expect_unplannable(&a, EPLB_ERR_OPTION, "options.effort", "move_cost");
+        }
+    }
+}
+
+/* Any slot of the plan in force that names no such expert is refused, with its layer and slot; the plan in force is
+   for planning alone. */
+static void test_bad_previous(void)
+{
+    static const int32_t bad_ids[] = {-2, E, E + 1, INT32_MIN, INT32_MAX};
+    for (int32_t at = 0; at < L * R; at++) {
+        for (size_t i = 0; i < sizeof bad_ids / sizeof *bad_ids; i++) {
+            static int32_t previous[L * R];
+            arguments      a = good_arguments();
+            place          where = {"options.previous_phy2log", at / R, -1, at % R};
+            size_t         bytes = 0;
+            memcpy(previous, valid_phy2log, sizeof previous);
+            previous[at] = bad_ids[i];
+            options.previous_phy2log = previous;
+            options.effort = (int32_t)(i % 2);
+            options.policy = EPLB_POLICY_GLOBAL; /* for groups may be anywhere then */
+            options.max_moves = (int32_t)(i % 2);
+            CHECK(eplb_scratch_size(&problem, &options, &bytes) == EPLB_OK && bytes <= SCRATCH, "%zu bytes", bytes);
+            a.scratch_bytes = bytes;
+            CHECK(rebalance(&a) == EPLB_ERR_PLAN, "slot %d", (int)at);
+            CHECK(all_but_scratch_unchanged(bytes), "slot %d", (int)at);
+            expect_diagnosis(&a, EPLB_ERR_PLAN, where, 0, "plan in force");
+            CHECK(evaluate(&a) == EPLB_OK, "slot %d", (int)at);
+            renew_world();
+            for (int32_t l = 0; l < L; l++) { /* layers by themselves read theirs alone */
+                eplb_result want = l == where.layer ? EPLB_ERR_PLAN : EPLB_OK, r = rebalance_layers(&a, l, 1);
+                CHECK(r == want, "slot %d, layer %d: %s", (int)at, (int)l, eplb_result_name(r));
+                CHECK(r == EPLB_OK || all_but_scratch_unchanged(bytes), "slot %d, layer %d", (int)at, (int)l);
+                renew_world();
+            }
+        }
+    }
+    for (int32_t at = 0; at < L * R; at++) { /* while an empty slot, and experts that nobody holds, are none */
+        static int32_t previous[L * R];
+        arguments      a = good_arguments();
+        options.previous_phy2log = previous;
+        for (int32_t slot = 0; slot < L * R; slot++)
+            previous[slot] = slot < at ? -1 : valid_phy2log[slot];
+        a.scratch_bytes = SCRATCH;
+        expect_accepted(&a, "empty slots");
     }
 }
 
@@ -1204,6 +1326,8 @@ static void test_presets(void)
         groups.refine = row->effort > 0 ? EPLB_REFINE_L2 : groups.refine;
         CHECK(same_packing(&got->group_packing, &groups, row->group_swaps), "%s", row->name);
         CHECK(got->effort == row->effort && got->allow_duplicates == 0 && !got->sample_weight, "%s", row->name);
+        CHECK(!got->previous_phy2log && got->max_moves == 0 && got->max_gpu_moves == 0 && got->max_pair_moves == 0 &&
+              got->max_node_moves == 0 && got->move_cost <= 0.0f, "%s", row->name);
         memcpy(&now.preset, &before.preset, sizeof now.preset);
         CHECK(world_unchanged(), "%s", row->name);
     }
@@ -1296,6 +1420,9 @@ int main(void)
     test_many_bad_loads();
     test_layer_range();
     test_unread_layers();
+    test_limits();
+    test_move_cost();
+    test_bad_previous();
     test_scratch_size();
     test_width();
     test_bad_plans();

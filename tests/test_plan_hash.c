@@ -1,5 +1,5 @@
-/* test_plan_hash.c - one hash over the plans of every preset on random problems, one over exact shares and one over
-   transfers. They must be the same from every compiler, on every processor and at every optimisation level. */
+/* test_plan_hash.c - one hash over the plans of every preset on random problems, one over exact shares, one over
+   transfers and one over plans made from the plan in force. They must be the same from every compiler, on every processor and at every optimisation level. */
 #define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
@@ -7,9 +7,12 @@
 #include "random_problem.h"
 #include "share_cases.h"
 #include "transfer_cases.h"
+#include "follow_oracle.h"
+#include "follow_cases.h"
 #include "plan_hash.h"
 #include "share_hash.h"
 #include "transfer_hash.h"
+#include "follow_hash.h"
 
 int main(void)
 {
@@ -23,6 +26,9 @@ int main(void)
     uint64_t moves = hash_transfers(HASH_TRANSFERS), few_moves = hash_transfers(HASH_TRANSFERS_FEW);
     printf("  transfer hash %016llx (%016llx)\n", (unsigned long long)moves, (unsigned long long)few_moves);
     CHECK(moves == HASH_TRANSFERS_EXPECTED && few_moves == HASH_TRANSFERS_EXPECTED_FEW, "see transfer_hash.h");
+    uint64_t followed = hash_follow(HASH_FOLLOWED), few_followed = hash_follow(HASH_FOLLOWED_FEW);
+    printf("  follow hash %016llx (%016llx)\n", (unsigned long long)followed, (unsigned long long)few_followed);
+    CHECK(followed == HASH_FOLLOWED_EXPECTED && few_followed == HASH_FOLLOWED_EXPECTED_FEW, "see follow_hash.h");
     CHECK(EPLB_PLAN_VERSION == HASH_PLAN_VERSION, "a new plan version needs new hashes");
     return test_report("test_plan_hash");
 }

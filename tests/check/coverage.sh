@@ -4,7 +4,8 @@
 # scripts do not count.
 coverage() {
     top=$PWD
-    for source in tests/test_*.c tests/fuzz/fuzz_api.c tests/fuzz/fuzz_oracle.c tests/fuzz/fuzz_share.c tests/fuzz/fuzz_transfers.c; do
+    for source in tests/test_*.c tests/fuzz/fuzz_api.c tests/fuzz/fuzz_oracle.c tests/fuzz/fuzz_share.c tests/fuzz/fuzz_transfers.c \
+        tests/fuzz/fuzz_follow.c; do
         name=$(basename "$source" .c)
         replay=''
         arguments=''

@@ -57,10 +57,11 @@ static fuzz_plans fuzz_begin_plans(fuzz_input *in)
     f.check.options = fuzz_options(in, &p);
     f.check.previous = fuzz_one_in(in, 4) ? NULL : f.c.before;
     f.check.plan = f.c.after;
-    f.check.limits.max_moves = fuzz_limit(in, -1);
-    f.check.limits.max_gpu_moves = fuzz_limit(in, 0);
-    f.check.limits.max_pair_moves = fuzz_limit(in, 0);
-    f.check.limits.max_node_moves = fuzz_limit(in, wrong ? -1 : 0);
+    f.check.options.previous_phy2log = f.check.previous;
+    f.check.options.max_moves = fuzz_limit(in, -1);
+    f.check.options.max_gpu_moves = fuzz_limit(in, 0);
+    f.check.options.max_pair_moves = fuzz_limit(in, 0);
+    f.check.options.max_node_moves = fuzz_limit(in, wrong ? -1 : 0);
     return f;
 }
 
@@ -72,13 +73,19 @@ static int fuzz_is_plan(const eplb_problem *p, const int32_t *phy2log)
     return 1;
 }
 
+static int fuzz_refuses_limits(const eplb_options *o)
+{
+    int any = o->max_moves != 0 || o->max_gpu_moves != 0 || o->max_pair_moves != 0 || o->max_node_moves != 0;
+    return o->max_node_moves < 0 || (any && o->effort == 0);
+}
+
 static void fuzz_check(fuzz_input *in, const check_case *c, size_t bytes)
 {
     eplb_plan_fault got, want;
     fuzz_memory     scratch = fuzz_scratch(in, bytes);
     memset(&got, 0xee, sizeof got);
-    eplb_result result = eplb_check_plan(&c->problem, &c->options, c->previous, &c->limits, c->plan, &got, scratch.at, bytes);
-    if (c->limits.max_node_moves < 0) {
+    eplb_result result = eplb_check_plan(&c->problem, &c->options, c->plan, &got, scratch.at, bytes);
+    if (fuzz_refuses_limits(&c->options)) {
         FUZZ_HOLDS(result == EPLB_ERR_OPTION && got.reason == (int32_t)0xeeeeeeee);
     } else {
         want = check_expected(c);

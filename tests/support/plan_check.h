@@ -4,12 +4,11 @@
 #define PLAN_CHECK_H
 
 typedef struct check_case {
-    uint64_t         seed;
-    eplb_problem     problem;
-    eplb_options     options;
-    int32_t         *previous; /* [L, R] or NULL */
-    eplb_move_limits limits;
-    int32_t         *plan;     /* [L, R] */
+    uint64_t     seed;
+    eplb_problem problem;
+    eplb_options options;  /* with the plan in force and the limits */
+    int32_t     *previous; /* [L, R] or NULL */
+    int32_t     *plan;     /* [L, R] */
 } check_case;
 
 /* ------------------------------------------------------------------------------------- cases */
@@ -54,8 +53,8 @@ static inline void check_spoil(uint64_t *state, const check_case *c, int32_t *pl
     }
 }
 
-/* One limit, or any of them. */
-static inline void check_draw_limits(uint64_t *state, eplb_move_limits *limits)
+/* One limit, or any of them, or none. */
+static inline void check_draw_limits(uint64_t *state, eplb_options *limits)
 {
     int32_t only = test_range(state, 0, 7);
     if (only == 0 || (only > 3 && test_range(state, 0, 1)))
@@ -70,7 +69,7 @@ static inline void check_draw_limits(uint64_t *state, eplb_move_limits *limits)
 
 static inline check_case check_case_make(uint64_t seed)
 {
-    check_case c = {seed, EPLB_ZERO_INIT, EPLB_ZERO_INIT, NULL, EPLB_ZERO_INIT, NULL};
+    check_case c = {seed, EPLB_ZERO_INIT, EPLB_ZERO_INIT, NULL, NULL};
     uint64_t   state = seed;
     int32_t    N = test_range(&state, 1, 3), G = N * test_range(&state, 1, 4), S = test_range(&state, 1, 4);
     int32_t    K = N * test_range(&state, 1, G / N * S < 3 ? G / N * S : 3), R = G * S;
@@ -81,13 +80,15 @@ static inline check_case check_case_make(uint64_t seed)
     c.problem.num_groups = K;
     c.problem.num_experts = K * test_range(&state, (R / K + 1) / 2, R / K);
     c.options.policy = test_range(&state, 0, EPLB_NUM_POLICIES - 1);
-    c.options.effort = test_range(&state, 0, 3) ? 1 : 0;
+    c.options.effort = test_range(&state, 0, 7) ? 1 : 0;
     c.options.allow_duplicates = test_range(&state, 0, 3) == 0;
     if (test_range(&state, 0, 2) == 0)
         c.options.max_replicas = (R + c.problem.num_experts - 1) / c.problem.num_experts + test_range(&state, 0, 1);
-    check_draw_limits(&state, &c.limits);
+    if (c.options.effort > 0)
+        check_draw_limits(&state, &c.options);
     c.plan = plan_ints(plan_slots(&c.problem));
     c.previous = test_range(&state, 0, 4) ? plan_ints(plan_slots(&c.problem)) : NULL;
+    c.options.previous_phy2log = c.previous;
     for (int32_t l = 0; l < c.problem.num_layers; l++) {
         int32_t *plan = c.plan + l * R, spoil = test_range(&state, 0, 2) == 0;
         check_draw_plan(&state, &c.problem, plan);
@@ -263,7 +264,7 @@ static inline eplb_plan_fault check_moves(const check_layer *l, int32_t reason, 
 
 static inline eplb_plan_fault check_limits(const check_layer *l, int32_t reason)
 {
-    const eplb_move_limits *m = &l->c->limits;
+    const eplb_options *m = &l->c->options;
     int32_t limit = reason == EPLB_FAULT_MOVES                                                   ? m->max_moves
                     : reason == EPLB_FAULT_GPU_MOVES_IN || reason == EPLB_FAULT_GPU_MOVES_OUT ? m->max_gpu_moves
                     : reason == EPLB_FAULT_PAIR_MOVES                                           ? m->max_pair_moves
