@@ -150,11 +150,16 @@ for option in '--max-moves 4' '--max-gpu-moves 1' '--max-pair-moves 1' '--max-no
     '--transfers-json out.json' '--transfers-csv out.csv'; do
     says "${option% *} needs --previous, the plan in force; try 'eplb --help'" plan loads.csv $shape $option
 done
-echo '[[0,1,0,2,3,2],[0,1,2,3,2,3]]' >torn.json
+echo '[[0,1,0,2,3,2],[0,1,0,2,1,3]]' >torn.json
+echo '[[0,1,0,2,3,2],[0,1,2,3,2,3]]' >full.json
 echo '[[4,3,2,1],[4,3,2,1]]' >four.json
 torn='plan four.json --replicas 6 --gpus 2 --nodes 2 --groups 2 --previous torn.json'
-says 'torn.json: layer 1, slot 3: expert 3 is on another node than its group, which slot 2 has an expert of; with '\
-'--policy global, or without limits, it may be' $torn --max-moves 2 $outputs
+full='plan four.json --replicas 6 --gpus 2 --nodes 2 --groups 2 --previous full.json'
+may='with --policy global, or without limits, that may be'
+says "torn.json: layer 1, slot 4: expert 1 is on another node than its group, which slot 0 has an expert of; $may" \
+    $torn --max-moves 2 $outputs
+says "full.json: layer 1, slot 2: expert 2 is of one group more than its node has slots for; $may" \
+    $full --move-cost 0.1 $outputs
 check 'without limits' test "$(eplb $torn --quiet | wc -l)" -eq 2
 check 'or groups' test "$(eplb $torn --max-moves 2 --policy global --quiet | wc -l)" -eq 2
 says "--move-cost needs effort, and preset 'deepseek' makes none; with --effort 1 it would" $from old.json \
