@@ -123,6 +123,23 @@ check 'and compared with no plan, which is said' grep -qx "eplb: note: holes.jso
  7, so that the plan is compared with the experts in order" said
 check 'nor is it in the table' grep -q '^balancedness before (experts in order), ' table
 
+# Where none may move, empty slots stay empty, but for the expert that is loaded.
+eplb plan loads.csv $shape --steps 4-7 --previous holes.json --max-moves -1 --csv out.csv --json out.json >table 2>said
+count_moves holes.csv out.csv >want
+of_table table >got
+check 'moves from a plan with empty slots to one' cmp got want
+check 'of which there are none' test "$(awk '{ print $3 }' want | sort -u)" = 0
+awk -F, 'NR > 1 { empty[$1] += $5 == -1 && $6 == -1; slots[$1]++ }
+    END { for (layer = 0; layer < 3; layer++) print layer, empty[layer] }' out.csv >want
+awk '/^ *[0-9]+  .*[0-9]\.[0-9]$/ { print $1, $(NF - 3) }' table >got
+check 'slots that stay empty' cmp got want
+check 'of which there are some' grep -q '^0 1$' want
+sed -n 's/^{"layer":\([0-9]*\),.*"empty":\([0-9]*\),.*/\1 \2/p' out.json >got
+check 'are in the JSON' cmp got want
+check 'which lists no slot for them' test "$(sed -n 's/.*"log2phy"://p' out.json | tr -dc '0-9,[]' | tr -s '[],' '\n' |
+    grep -c .)" -eq $((72 - $(awk '{ n += $2 } END { print n }' want)))
+check 'and can be scored' test "$(eplb score loads.csv --map out.json --gpus 6 --nodes 2 --quiet | wc -l)" -eq 2
+
 # Some layers, by their numbers; nothing of all this without --previous.
 eplb plan loads.csv $shape --steps 4-7 --previous old.json --layers 1-2 --csv out.csv \
     --transfers-csv out.moves.csv >table
