@@ -351,18 +351,28 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
                     plan is the same. A layer whose load is all zero is planned as if its load were
                     even. A layer whose largest load is not within 2^-40 .. 2^41 is first scaled by a
                     power of two.
-   out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index
+   out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index. From a plan in
+                    force: its slots that keep their expert stay, the GPU's others stand so. Without limits and
+                    price the GPUs hold what they would without it, each where the fewest experts are new and then
+                    the most slots stay. With them the search begins with the plan in force, and no plan has a
+                    higher sum of heaviest GPU and price than staying has, but for experts that are lost, which
+                    are placed all the same; slots may stay empty, -1 (phyrank -1), and groups stay on their
+                    nodes unless the plan made without the one in force is within the limits and better
    scratch bytes from eplb_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK; EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW,
-           _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE with nothing written; _WIDTH with the layers
-           before the one in question complete. eplb_diagnose says more.
+           _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE, _PLAN (a slot of the plan in force names no such expert,
+           or with limits or price, a group is on two nodes, or a node has more groups than slots for them) with
+           nothing written; _WIDTH with the layers before the one in question complete. eplb_diagnose says more.
    ties    always to the lower index: of experts, slots, packs, candidates
    cost    a layer takes O(E log E + R log R) per candidate without refinement; a swap takes O(G)
            and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort looks
            at 2^20 + 64 E R pairs (of slots, of GPUs, of a slot and an expert; in a node) and what the
-           move at hand takes, at most, each in O(T), whatever the loads; README.md has measured times
+           move at hand takes, at most, each in O(T), whatever the loads; README.md has measured times. Slots
+           are kept in O(R + G R) and, for each GPU that is not where it is valued most, O(G (G + R / G)) at
+           most; under the hierarchical policy for each two nodes. With limits or price the layer is planned
+           twice, and the second search is on all nodes at once
    threads reentrant; split the layers with eplb_rebalance_layers
-   source  deepseek-ai/EPLB; Philox4x32-10: Salmon et al. 2011 */
+   source  deepseek-ai/EPLB; Philox4x32-10: Salmon et al. 2011; Kuhn 1955; Minoux 1978 */
 EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
                                     const float *weight, const eplb_plan *plan, void *scratch,
                                     size_t scratch_bytes);
@@ -378,7 +388,8 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
 typedef struct eplb_diagnosis {
     eplb_result result;       /* what eplb_rebalance returns for the same arguments */
     const char *field;        /* the argument at fault, such as "problem.num_replicas"; "" when none */
-    int32_t     layer;        /* layer, sample and expert of the load at fault; -1 where it does not apply */
+    int32_t     layer;        /* layer, sample and expert of the load at fault, or layer and slot of the plan in force;
+                                 -1 where it does not apply */
     int32_t     sample;
     int32_t     item;
     int32_t     width_needed; /* EPLB_ERR_WIDTH: what the layer at fault needs; else 0 */
