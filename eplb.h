@@ -1008,7 +1008,7 @@ typedef struct eplb_p_arena {
 
 #define EPLB_P_SLACK ((size_t)EPLB_SCRATCH_ALIGN - 1) /* what aligning any address may cost */
 
-static eplb_p_arena eplb_p_arena_at(void *scratch)
+EPLB_P_HD eplb_p_arena eplb_p_arena_at(void *scratch)
 {
     eplb_p_arena a = EPLB_ZERO_INIT;
     if (scratch) {
@@ -1019,7 +1019,7 @@ static eplb_p_arena eplb_p_arena_at(void *scratch)
 }
 
 /* A block of count elements of the given size. Once something overflowed, all sizes are void. */
-static void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
+EPLB_P_HD void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
 {
     size_t room = SIZE_MAX - 2 * EPLB_P_SLACK - a->used, start = a->used;
 
@@ -4821,7 +4821,7 @@ static const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_p
     return plan->phy2log + (size_t)layer * (size_t)shape->num_replicas;
 }
 
-#define EPLB_P_EMPTY (-1) /* what stands in a slot that holds no expert */
+enum { EPLB_P_EMPTY = -1 }; /* what stands in a slot that holds no expert */
 
 /* count, held of one layer's plan; fails where it is none. */
 static eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy2log)
@@ -5032,12 +5032,11 @@ typedef struct eplb_p_sharer {
     int32_t *chain_from, *chain_to; /* [G] links that a chain leaves a GPU by, and enters the next by */
 } eplb_p_sharer;
 
-#define EPLB_P_NO_LINK (-1)
-#define EPLB_P_UNSEEN  (-1)
-#define EPLB_P_OUTSIDE (-2)
+enum { EPLB_P_NO_LINK = -1 };
+enum { EPLB_P_UNSEEN = -1, EPLB_P_OUTSIDE = -2 };
 
 /* A spread expert has two links or more, and no slot more than one: [R] has room for what follows the last. */
-static eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
+EPLB_P_HD eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
 {
     eplb_p_sharer s = EPLB_ZERO_INIT;
     s.num_experts    = p->num_experts;
@@ -5069,10 +5068,10 @@ static eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
     return s;
 }
 
-static int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % n > 0); }
+EPLB_P_HD int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % n > 0); }
 
 /* What part i of n gets of tokens that are shared out evenly: the first ones get one more. */
-static int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
+EPLB_P_HD int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
 
 /* Whether all slots of a layer hold an expert that there is, or nothing. */
 static int eplb_p_names_experts(const int32_t *phy2log, int32_t num_slots, int32_t num_experts)
@@ -5185,7 +5184,7 @@ static void eplb_p_link_gpus(eplb_p_sharer *s, const int32_t *phy2log)
 
 /* One spread expert's tokens, where the others' are: up to a level that leaves no GPU below it, one token more
    on the first GPUs for what the level does not divide. */
-static void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
+EPLB_P_HD void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
 {
     int32_t first = s->first_link[spread], end = s->first_link[spread + 1];
     int32_t level = INT32_MAX, rest = 0, num = 0, before, i;
@@ -5212,7 +5211,7 @@ static void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
 }
 
 /* The same for an expert on two GPUs, which most are. */
-static void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
+EPLB_P_HD void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
 {
     int32_t *tokens = s->tokens + s->first_link[spread], count = tokens[0] + tokens[1];
     const int32_t *gpu = s->link_gpu + s->first_link[spread];
@@ -5226,7 +5225,7 @@ static void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
     tokens[1] = count - part;
 }
 
-static int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
+EPLB_P_HD int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
 {
     int32_t count = 0, i;
 
@@ -5238,27 +5237,29 @@ static int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
     return count;
 }
 
+EPLB_P_HD void eplb_p_pour_anew(eplb_p_sharer *s, int32_t spread)
+{
+    if (s->first_link[spread + 1] - s->first_link[spread] == 2)
+        eplb_p_pour_two(s, spread);
+    else
+        eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
+}
+
 /* How often each spread expert pours anew where the others' tokens are by then: as often as it saves more searches
    than it costs, by measurement. Any number is right. */
-static int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
+EPLB_P_HD int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
 
 static void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
 {
     int32_t sweep, spread;
 
-    for (sweep = 0; sweep < num_sweeps; sweep++) {
-        for (spread = 0; spread < s->num_spread; spread++) {
-            if (s->first_link[spread + 1] - s->first_link[spread] == 2)
-                eplb_p_pour_two(s, spread);
-            else
-                eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
-        }
-    }
+    for (sweep = 0; sweep < num_sweeps; sweep++)
+        for (spread = 0; spread < s->num_spread; spread++) eplb_p_pour_anew(s, spread);
 }
 
 /* -------------------------------------------------------------------------- shares: levelling */
 
-static void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t gpu, int32_t level)
+EPLB_P_HD void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t gpu, int32_t level)
 {
     s->level[gpu]                = level;
     s->gpu_at[gpu]               = s->gpu_first[gpu];
@@ -5266,7 +5267,7 @@ static void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t gpu, int32_t level)
 }
 
 /* All GPUs of a spread expert of which a GPU of this level serves tokens. Returns whether one has room. */
-static int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, int32_t limit)
+EPLB_P_HD int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, int32_t limit)
 {
     int32_t i, found = 0;
 
@@ -5283,7 +5284,7 @@ static int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, 
 }
 
 /* Steps from the GPUs above the limit, up to the first that reach one below it. Returns whether any does. */
-static int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+EPLB_P_HD int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
 {
     int32_t at, i, last_level = INT32_MAX;
 
@@ -5303,7 +5304,7 @@ static int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int3
     return last_level != INT32_MAX;
 }
 
-static void eplb_p_forget_search(eplb_p_sharer *s)
+EPLB_P_HD void eplb_p_forget_search(eplb_p_sharer *s)
 {
     int32_t i;
     for (i = 0; i < s->num_reached; i++) s->level[s->reached[i]] = EPLB_P_UNSEEN;
@@ -5312,7 +5313,7 @@ static void eplb_p_forget_search(eplb_p_sharer *s)
 
 /* The next step of a chain: links by which it leaves this GPU and enters one a level further. What was found
    to lead nowhere is behind gpu_at and spread_at. */
-static int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int32_t *to)
+EPLB_P_HD int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int32_t *to)
 {
     for (; s->gpu_at[gpu] < s->gpu_end[gpu]; s->gpu_at[gpu]++) {
         int32_t link = s->gpu_link[s->gpu_at[gpu]], spread = s->link_spread[link];
@@ -5329,7 +5330,7 @@ static int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int32_
 
 /* Tokens move along a chain of so many steps: as many as are above the limit at its start, have room at its end,
    and are there to move on each step. */
-static void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, int32_t limit)
+EPLB_P_HD void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, int32_t limit)
 {
     int32_t sink = s->link_gpu[s->chain_to[num_steps - 1]], i;
     int32_t most = s->load[source] - limit;
@@ -5347,7 +5348,7 @@ static void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, int
 
 /* A chain from the source to a GPU with room, by steps that each lead a level further. Returns their number, 0 when
    there is none. A step to a GPU that leads nowhere is taken back, and not tried again. */
-static int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t limit)
+EPLB_P_HD int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t limit)
 {
     int32_t gpu = source, n = 0;
 
@@ -5366,7 +5367,7 @@ static int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t limit
 
 /* Levels the region at a limit. Returns 0 when no GPU is above it any more; else the size of the cut, which is what
    was reached, and still counts as reached. */
-static int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+EPLB_P_HD int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
 {
     while (eplb_p_search_room(s, first, end, limit)) {
         int32_t i, n;
@@ -5379,20 +5380,20 @@ static int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t end,
 }
 
 /* Members first .. end - 1 are the ones that may be reached; or no longer. */
-static void eplb_p_open_region(eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD void eplb_p_open_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t i;
     for (i = first; i < end; i++) s->level[s->member[i]] = EPLB_P_UNSEEN;
 }
 
-static void eplb_p_close_region(eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD void eplb_p_close_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t i;
     for (i = first; i < end; i++) s->level[s->member[i]] = EPLB_P_OUTSIDE;
 }
 
 /* What was reached stands before what was not, both by index as before. Returns how many were. */
-static int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t cut = first, num_rest = 0, i;
 
@@ -5402,7 +5403,7 @@ static int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
         else
             s->member[cut++] = s->member[i];
     }
-    eplb_p_copy_ids(s->member + cut, s->chain_from, num_rest);
+    for (i = 0; i < num_rest; i++) s->member[cut + i] = s->chain_from[i];
     eplb_p_forget_search(s);
     return cut - first;
 }
@@ -5410,7 +5411,7 @@ static int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
 /* --------------------------------------------------------------------- shares: least and fair */
 
 /* Tokens of members first .. end - 1. */
-static int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t sum = 0, i;
     for (i = first; i < end; i++) sum += s->load[s->member[i]];
@@ -5418,7 +5419,7 @@ static int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t 
 }
 
 /* The GPUs with links; the others' loads are what they are. Returns their number. */
-static int32_t eplb_p_gather_members(eplb_p_sharer *s)
+EPLB_P_HD int32_t eplb_p_gather_members(eplb_p_sharer *s)
 {
     int32_t n = 0, gpu;
 
@@ -5431,7 +5432,7 @@ static int32_t eplb_p_gather_members(eplb_p_sharer *s)
 
 /* What proves that the heaviest GPU cannot have fewer tokens are the members that are left, num_proving of them; or,
    where it is 0, what least_most is for. */
-static void eplb_p_share_least_max(eplb_p_sharer *s)
+EPLB_P_HD void eplb_p_share_least_max(eplb_p_sharer *s)
 {
     int32_t end = eplb_p_gather_members(s), limit = s->least_most, mean = 0, cut;
 
@@ -5451,7 +5452,7 @@ static void eplb_p_share_least_max(eplb_p_sharer *s)
 }
 
 /* Whether all of a region have as many tokens as the others, give or take one. */
-static int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t least = INT32_MAX, most = 0, i;
 
@@ -5466,7 +5467,7 @@ static int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end)
 /* A region that is not level yet is levelled at its mean. Where that does not divide, some GPUs have one more than
    it, rounded down, and those that their chains reach have no fewer: nothing is left to do for them either.
    Returns how many of its members, the first ones, are done with; a cut, which is not, is a region before it. */
-static int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
+EPLB_P_HD int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
 {
     int32_t n = end - first, sum = eplb_p_region_sum(s, first, end), mean = eplb_p_mean_up(sum, n), done = n;
 
@@ -5483,7 +5484,7 @@ static int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end, i
     return done;
 }
 
-static void eplb_p_share_fairly(eplb_p_sharer *s)
+EPLB_P_HD void eplb_p_share_fairly(eplb_p_sharer *s)
 {
     int32_t first = 0, depth = 1, cut;
 
@@ -5509,7 +5510,7 @@ static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const in
     eplb_p_fill(s, eplb_p_num_sweeps(how));
 }
 
-static int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
+EPLB_P_HD int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
 {
     int32_t most = 0, gpu;
     for (gpu = 0; gpu < s->num_gpus; gpu++)
@@ -5578,7 +5579,7 @@ typedef struct eplb_p_dealer { /* of one layer */
     int32_t *waiting;    /* [G] tokens of one expert that have yet to be sent */
 } eplb_p_dealer;
 
-static eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
+EPLB_P_HD eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
 {
     eplb_p_dealer d = EPLB_ZERO_INIT;
     d.num_experts = p->num_experts;
@@ -5646,7 +5647,7 @@ static void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
 }
 
 /* What waits on these GPUs goes to these slots, both by index, until there is no more or no more room. */
-static void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, const int32_t *slot, int32_t num,
+EPLB_P_HD void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, const int32_t *slot, int32_t num,
                                int32_t *quota)
 {
     int32_t i = 0;
@@ -5655,14 +5656,14 @@ static void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, c
         int32_t room = d->room[slot[i]], waiting = d->waiting[gpu], sent = waiting < room ? waiting : room;
         d->room[slot[i]] -= sent;
         d->waiting[gpu] -= sent;
-        quota[eplb_p_at(gpu, d->num_slots, slot[i])] += sent;
+        if (sent > 0) quota[eplb_p_at(gpu, d->num_slots, slot[i])] = sent; /* once: it leaves no room, or no tokens */
         if (sent == room) i++; /* both, when they are equal: neither has any more to give */
         if (sent == waiting) gpu++;
     }
 }
 
 /* One expert's tokens, as far as they stay among as many GPUs: a GPU alone, a node, or all. */
-static void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32_t *quota)
+EPLB_P_HD void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32_t *quota)
 {
     const int32_t *slot = d->expert_slot + d->first_slot[e];
     int32_t i, next;
@@ -5672,6 +5673,13 @@ static void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32
         for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots / width == place; next++) {}
         eplb_p_deal_tokens(d, place * width, (place + 1) * width, slot + i, next - i, quota);
     }
+}
+
+EPLB_P_HD void eplb_p_deal_expert(eplb_p_dealer *d, int32_t e, int32_t *quota)
+{
+    eplb_p_deal_within(d, e, 1, quota);
+    eplb_p_deal_within(d, e, d->node_gpus, quota);
+    eplb_p_deal_within(d, e, d->num_gpus, quota);
 }
 
 static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
@@ -5687,9 +5695,7 @@ static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const in
         if (d->num_copies[e] == 0) continue;
         for (gpu = 0; gpu < d->num_gpus; gpu++)
             d->waiting[gpu] = source_count[eplb_p_at(gpu, d->num_experts, e)];
-        eplb_p_deal_within(d, e, 1, quota);
-        eplb_p_deal_within(d, e, d->node_gpus, quota);
-        eplb_p_deal_within(d, e, d->num_gpus, quota);
+        eplb_p_deal_expert(d, e, quota);
     }
 }
 
@@ -6396,10 +6402,6 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
-#undef EPLB_P_EMPTY
-#undef EPLB_P_NO_LINK
-#undef EPLB_P_UNSEEN
-#undef EPLB_P_OUTSIDE
 
 #ifdef __cplusplus
 }

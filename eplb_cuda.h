@@ -74,6 +74,51 @@ eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options 
                                 const eplb_plan *plan, void *scratch, size_t scratch_bytes,
                                 cudaStream_t stream);
 
+/* eplb_cuda_share_scratch_size - bytes of device memory for eplb_cuda_share and eplb_cuda_share_sources.
+   in      problem  as for eplb_share_scratch_size
+   out     bytes    at least 1; more, and in proportion to the layers, where one layer's state does not fit shared
+                    memory
+   returns as eplb_share_scratch_size
+   device  not asked: no kernel, and no other call of the runtime */
+eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *bytes);
+
+/* eplb_cuda_share - eplb_share on the device: the same shares, of any number of layers, by one kernel.
+   in      problem       host memory, read during the call only
+           phy2log       device [L, R], as for eplb_share
+           count         device [L, E], likewise
+           how           EPLB_SHARE_*
+   out     slot_count    device [L, R] tokens of each slot; all 0 in a layer that is not right
+           most          device [L] or NULL: tokens of the heaviest GPU; 0 in such a layer
+           layer_status  device [L] or NULL: EPLB_OK, or what eplb_share would say of this layer alone:
+                         EPLB_ERR_PLAN, _NEGATIVE, _OVERFLOW (more tokens than int32_t counts)
+   scratch device memory, bytes from eplb_cuda_share_scratch_size, any address; overlaps neither input nor output
+   stream  all work is ordered in it
+   returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
+           _SCRATCH_SIZE: nothing was enqueued. EPLB_ERR_CUDA as for eplb_cuda_rebalance
+   capturable  yes: one kernel with its argument by value; a replay reads the plan and the counts that are there
+           by then
+   ties    eplb_share's: all searches go in its order
+   cost    a block a layer. Reading, linking and storing by all its threads; the chain is that of a layer's pours
+           and searches, by a warp and by a lane */
+eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count, int32_t how,
+                            int32_t *slot_count, int32_t *most, int32_t *layer_status, void *scratch,
+                            size_t scratch_bytes, cudaStream_t stream);
+
+/* eplb_cuda_share_sources - eplb_share_sources on the device: the same quotas, by one kernel.
+   in      problem       host memory, read during the call only
+           phy2log       device [L, R]
+           source_count  device [L, G, E], as for eplb_share_sources
+           slot_count    device [L, R], likewise
+   out     quota         device [L, G, R]; all 0 in a layer that is not right
+           layer_status  device [L] or NULL: EPLB_OK, or what eplb_share_sources would say of this layer alone:
+                         EPLB_ERR_PLAN, _NEGATIVE, _OVERFLOW, _SHARES
+   scratch, stream, returns, capturable  as eplb_cuda_share, but for _OPTION
+   cost    a block a layer, O(G R) by all its threads; the chain is that of one expert's GPUs and slots */
+eplb_result eplb_cuda_share_sources(const eplb_problem *problem, const int32_t *phy2log,
+                                    const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
+                                    int32_t *layer_status, void *scratch, size_t scratch_bytes,
+                                    cudaStream_t stream);
+
 #ifdef __cplusplus
 }
 #endif
