@@ -1,16 +1,19 @@
 /* eplb_cuda.cu - the kernels behind eplb_cuda.h, and their launches.
 
    The order is that of eplb.h, in which a layer's load flows: loads, replicate, pack (initial, refine,
-   select), finish, calls. What decides where an expert goes is computed by functions of eplb.h.
+   select), finish, shares, calls. What decides where an expert goes is computed by functions of eplb.h.
 
      kernel     a block does                  from                     to
      layers     one layer                     weight                   load, group_load
      pack       one candidate of a packing    group_load or slot_load  its packs, or the finished packing
      select     one packing                   its candidates' packs    the finished packing
      replicate  one node of one layer         load, group_order        slot_load, slot_expert, slot_rank
+     share      one layer                     phy2log, count           slot_count
+     sources    one layer                     phy2log, source_count    quota
 
    Groups are packed onto nodes by pack and select first, slots onto GPUs last. Finishing the former
-   writes group_order, finishing the latter the plan. Each kernel takes one struct by value. */
+   writes group_order, finishing the latter the plan. Shares are calls of their own, of one kernel each. Each
+   kernel takes one struct by value. */
 
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION

@@ -1,7 +1,8 @@
 /* eplb_cuda.h - eplb.h on the GPU: all layers and all candidates at once, in one stream.
 
    Loads in device memory, plan in device memory, and the plan is the CPU's in every number: the same as
-   eplb_rebalance gives for the same problem, options and loads. MIT licence, as eplb.h.
+   eplb_rebalance gives for the same problem, options and loads. Exact shares of a step's tokens likewise: counts
+   in device memory, shares in device memory, and they are eplb_share's. MIT licence, as eplb.h.
 
    HOW TO USE
      Compile eplb_cuda.cu with nvcc (compute capability 8.0 or later) and link it, with the CUDA
@@ -16,7 +17,7 @@
      Memory        Nothing is allocated or copied, on either side. Scratch is the caller's device memory;
                    its size follows from problem and options alone, not from the current device, and its
                    contents mean nothing before and after. Shared memory stays within 48 KiB.
-     Stream        Two to six kernels, all in the given stream. No other stream, no event, no
+     Stream        Two to six kernels for a plan, one for shares, all in the given stream. No other stream, no event, no
                    synchronisation, no attribute of a function or the device is touched.
      Graphs        A call may be captured; a replay plans whatever loads are there by then. Shapes, options
                    and pointers are those of the capture.
