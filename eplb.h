@@ -5257,7 +5257,27 @@ static void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
         for (spread = 0; spread < s->num_spread; spread++) eplb_p_pour_anew(s, spread);
 }
 
-/* -------------------------------------------------------------------------- shares: levelling */
+/* -------------------------------------------------------------------------- shares: levelling
+
+   What goes through a region member by member, the lanes of a warp can do together, and in eplb_cuda.cu they do; a
+   search and its chains are one lane's, since their order decides. Elsewhere the team is one thread, and these
+   functions are nothing. What one lane wrote, others read after a wait; what is not in memory is the same in all. */
+
+#if !defined(EPLB_P_TEAM)
+enum { EPLB_P_TEAM = 1 };
+EPLB_P_HD int32_t eplb_p_team_lane(void) { return 0; }
+EPLB_P_HD void eplb_p_team_wait(void) {}
+EPLB_P_HD int32_t eplb_p_team_first(int32_t x) { return x; } /* that of lane 0 */
+EPLB_P_HD int32_t eplb_p_team_sum(int32_t x) { return x; }
+EPLB_P_HD int32_t eplb_p_team_most(int32_t x) { return x; }
+
+/* In how many lanes before this one it is true; num: in how many of all. */
+EPLB_P_HD int32_t eplb_p_team_rank(int is_true, int32_t *num)
+{
+    *num = is_true;
+    return 0;
+}
+#endif
 
 EPLB_P_HD void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t gpu, int32_t level)
 {
@@ -5283,15 +5303,28 @@ EPLB_P_HD int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t leve
     return found;
 }
 
-/* Steps from the GPUs above the limit, up to the first that reach one below it. Returns whether any does. */
-EPLB_P_HD int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+/* The GPUs above the limit, by index. */
+EPLB_P_HD void eplb_p_reach_sources(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+{
+    int32_t lane = eplb_p_team_lane(), at, num;
+
+    s->num_sources = 0;
+    for (at = first + lane; at - lane < end; at += EPLB_P_TEAM) {
+        int is_source = at < end && s->load[s->member[at]] > limit;
+        s->num_reached = s->num_sources + eplb_p_team_rank(is_source, &num);
+        if (is_source) eplb_p_reach_gpu(s, s->member[at], 0);
+        s->num_sources += num;
+    }
+    s->num_reached        = s->num_sources;
+    s->num_reached_spread = 0;
+    eplb_p_team_wait();
+}
+
+/* Steps from there, up to the first that reach a GPU below the limit. Returns whether any does. */
+EPLB_P_HD int eplb_p_search_steps(eplb_p_sharer *s, int32_t limit)
 {
     int32_t at, i, last_level = INT32_MAX;
 
-    s->num_reached = s->num_reached_spread = 0;
-    for (at = first; at < end; at++)
-        if (s->load[s->member[at]] > limit) eplb_p_reach_gpu(s, s->member[at], 0);
-    s->num_sources = s->num_reached;
     for (at = 0; at < s->num_reached; at++) {
         int32_t gpu = s->reached[at], level = s->level[gpu];
         if (level >= last_level) break;
@@ -5304,11 +5337,27 @@ EPLB_P_HD int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, i
     return last_level != INT32_MAX;
 }
 
+EPLB_P_HD int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+{
+    int found = 0;
+
+    eplb_p_reach_sources(s, first, end, limit);
+    if (s->num_sources == 0) return 0;
+    if (eplb_p_team_lane() == 0) found = eplb_p_search_steps(s, limit);
+    s->num_reached        = eplb_p_team_first(s->num_reached);
+    s->num_reached_spread = eplb_p_team_first(s->num_reached_spread);
+    eplb_p_team_wait();
+    return eplb_p_team_first(found);
+}
+
 EPLB_P_HD void eplb_p_forget_search(eplb_p_sharer *s)
 {
     int32_t i;
-    for (i = 0; i < s->num_reached; i++) s->level[s->reached[i]] = EPLB_P_UNSEEN;
-    for (i = 0; i < s->num_reached_spread; i++) s->spread_level[s->reached_spread[i]] = EPLB_P_UNSEEN;
+
+    for (i = eplb_p_team_lane(); i < s->num_reached; i += EPLB_P_TEAM) s->level[s->reached[i]] = EPLB_P_UNSEEN;
+    for (i = eplb_p_team_lane(); i < s->num_reached_spread; i += EPLB_P_TEAM)
+        s->spread_level[s->reached_spread[i]] = EPLB_P_UNSEEN;
+    eplb_p_team_wait();
 }
 
 /* The next step of a chain: links by which it leaves this GPU and enters one a level further. What was found
@@ -5365,15 +5414,23 @@ EPLB_P_HD int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t li
     return n;
 }
 
+/* From each source in turn, as long as it is above the limit and chains are found. */
+EPLB_P_HD void eplb_p_push_all(eplb_p_sharer *s, int32_t limit)
+{
+    int32_t i, n;
+
+    for (i = 0; i < s->num_sources; i++)
+        while (s->load[s->reached[i]] > limit && (n = eplb_p_find_chain(s, s->reached[i], limit)) > 0)
+            eplb_p_push(s, s->reached[i], n, limit);
+}
+
 /* Levels the region at a limit. Returns 0 when no GPU is above it any more; else the size of the cut, which is what
    was reached, and still counts as reached. */
 EPLB_P_HD int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
 {
     while (eplb_p_search_room(s, first, end, limit)) {
-        int32_t i, n;
-        for (i = 0; i < s->num_sources; i++)
-            while (s->load[s->reached[i]] > limit && (n = eplb_p_find_chain(s, s->reached[i], limit)) > 0)
-                eplb_p_push(s, s->reached[i], n, limit);
+        if (eplb_p_team_lane() == 0) eplb_p_push_all(s, limit);
+        eplb_p_team_wait();
         eplb_p_forget_search(s);
     }
     return s->num_reached;
@@ -5383,27 +5440,37 @@ EPLB_P_HD int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t e
 EPLB_P_HD void eplb_p_open_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t i;
-    for (i = first; i < end; i++) s->level[s->member[i]] = EPLB_P_UNSEEN;
+
+    for (i = first + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) s->level[s->member[i]] = EPLB_P_UNSEEN;
+    eplb_p_team_wait();
 }
 
 EPLB_P_HD void eplb_p_close_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t i;
-    for (i = first; i < end; i++) s->level[s->member[i]] = EPLB_P_OUTSIDE;
+
+    for (i = first + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) s->level[s->member[i]] = EPLB_P_OUTSIDE;
+    eplb_p_team_wait();
 }
 
 /* What was reached stands before what was not, both by index as before. Returns how many were. */
 EPLB_P_HD int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
-    int32_t cut = first, num_rest = 0, i;
+    int32_t cut = first, num_rest = 0, lane = eplb_p_team_lane(), num, i;
 
-    for (i = first; i < end; i++) {
-        if (s->level[s->member[i]] == EPLB_P_UNSEEN)
-            s->chain_from[num_rest++] = s->member[i];
-        else
-            s->member[cut++] = s->member[i];
+    for (i = first + lane; i - lane < end; i += EPLB_P_TEAM) {
+        int32_t gpu = i < end ? s->member[i] : 0, rest, at;
+        int is_rest = i < end && s->level[gpu] == EPLB_P_UNSEEN, is_cut = i < end && !is_rest;
+        rest = num_rest + eplb_p_team_rank(is_rest, &num);
+        num_rest += num;
+        at = cut + eplb_p_team_rank(is_cut, &num); /* no further than what all have read */
+        cut += num;
+        eplb_p_team_wait();
+        if (is_rest) s->chain_from[rest] = gpu;
+        if (is_cut) s->member[at] = gpu;
     }
-    for (i = 0; i < num_rest; i++) s->member[cut + i] = s->chain_from[i];
+    eplb_p_team_wait();
+    for (i = lane; i < num_rest; i += EPLB_P_TEAM) s->member[cut + i] = s->chain_from[i];
     eplb_p_forget_search(s);
     return cut - first;
 }
@@ -5414,19 +5481,23 @@ EPLB_P_HD int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t e
 EPLB_P_HD int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t sum = 0, i;
-    for (i = first; i < end; i++) sum += s->load[s->member[i]];
-    return sum;
+    for (i = first + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) sum += s->load[s->member[i]];
+    return eplb_p_team_sum(sum);
 }
 
 /* The GPUs with links; the others' loads are what they are. Returns their number. */
 EPLB_P_HD int32_t eplb_p_gather_members(eplb_p_sharer *s)
 {
-    int32_t n = 0, gpu;
+    int32_t n = 0, lane = eplb_p_team_lane(), num, gpu;
 
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        s->level[gpu] = EPLB_P_OUTSIDE;
-        if (s->gpu_first[gpu] < s->gpu_end[gpu]) s->member[n++] = gpu;
+    for (gpu = lane; gpu - lane < s->num_gpus; gpu += EPLB_P_TEAM) {
+        int is_member = gpu < s->num_gpus && s->gpu_first[gpu] < s->gpu_end[gpu];
+        int32_t at = n + eplb_p_team_rank(is_member, &num);
+        if (gpu < s->num_gpus) s->level[gpu] = EPLB_P_OUTSIDE;
+        if (is_member) s->member[at] = gpu;
+        n += num;
     }
+    eplb_p_team_wait();
     return n;
 }
 
@@ -5456,12 +5527,12 @@ EPLB_P_HD int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end
 {
     int32_t least = INT32_MAX, most = 0, i;
 
-    for (i = first; i < end; i++) {
+    for (i = first + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) {
         int32_t load = s->load[s->member[i]];
         if (load < least) least = load;
         if (load > most) most = load;
     }
-    return most - least <= 1;
+    return eplb_p_team_most(most) + eplb_p_team_most(-least) <= 1;
 }
 
 /* A region that is not level yet is levelled at its mean. Where that does not divide, some GPUs have one more than
@@ -5486,18 +5557,21 @@ EPLB_P_HD int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end
 
 EPLB_P_HD void eplb_p_share_fairly(eplb_p_sharer *s)
 {
-    int32_t first = 0, depth = 1, cut;
+    int32_t first = 0, depth = 1, end = eplb_p_gather_members(s), cut;
 
-    s->region_end[0] = eplb_p_gather_members(s);
+    if (eplb_p_team_lane() == 0) s->region_end[0] = end;
     while (depth > 0) {
-        int32_t end = s->region_end[depth - 1];
+        eplb_p_team_wait();
+        end = s->region_end[depth - 1];
         if (eplb_p_is_level(s, first, end)) { /* as one without members is */
             first = end;
             depth--;
             continue;
         }
         first += eplb_p_level_mean(s, first, end, &cut);
-        if (cut > 0) s->region_end[depth++] = first + cut;
+        if (cut == 0) continue;
+        if (eplb_p_team_lane() == 0) s->region_end[depth] = first + cut;
+        depth++;
     }
 }
 
@@ -5513,9 +5587,9 @@ static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const in
 EPLB_P_HD int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
 {
     int32_t most = 0, gpu;
-    for (gpu = 0; gpu < s->num_gpus; gpu++)
+    for (gpu = eplb_p_team_lane(); gpu < s->num_gpus; gpu += EPLB_P_TEAM)
         if (s->load[gpu] > most) most = s->load[gpu];
-    return most;
+    return eplb_p_team_most(most);
 }
 
 /* proving [G] and tokens: a set of GPUs whose mean is that of the heaviest one, rounded up. Returns their number. */

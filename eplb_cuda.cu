@@ -18,9 +18,38 @@
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
 #define EPLB_SCRATCH_ALIGN 256 /* of blocks in scratch, for coalesced access */
-#include "eplb_cuda.h"
-
 #include <cuda_runtime.h>
+
+/* The team that levels a layer's shares in eplb.h is a warp; on the host nobody calls these. */
+#define EPLB_P_TEAM 32
+#if defined(__CUDA_ARCH__) || !defined(__CUDACC__)
+#define EPLB_P_BY_WARP(by_warp, by_one) by_warp
+#else
+#define EPLB_P_BY_WARP(by_warp, by_one) by_one
+#endif
+#define EPLB_P_TEAM_FUNCTION static __host__ __device__ __forceinline__
+EPLB_P_TEAM_FUNCTION int eplb_p_team_lane() { return EPLB_P_BY_WARP((int)threadIdx.x % 32, 0); }
+EPLB_P_TEAM_FUNCTION void eplb_p_team_wait() { EPLB_P_BY_WARP(__syncwarp(), (void)0); }
+EPLB_P_TEAM_FUNCTION int eplb_p_team_first(int x)
+{
+    return EPLB_P_BY_WARP((int)__shfl_sync(0xFFFFFFFFu, (unsigned)x, 0), x);
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_sum(int x)
+{
+    return EPLB_P_BY_WARP((int)__reduce_add_sync(0xFFFFFFFFu, (unsigned)x), x);
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_most(int x) /* by unsigned numbers in the order of signed ones */
+{
+    return EPLB_P_BY_WARP((int)(__reduce_max_sync(0xFFFFFFFFu, (unsigned)x ^ 0x80000000u) ^ 0x80000000u), x);
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
+{
+    unsigned all = EPLB_P_BY_WARP(__ballot_sync(0xFFFFFFFFu, is_true), (unsigned)is_true);
+    *num = EPLB_P_BY_WARP(__popc(all), (int)all);
+    return EPLB_P_BY_WARP(__popc(all & ((1u << eplb_p_team_lane()) - 1)), 0);
+}
+
+#include "eplb_cuda.h"
 
 enum : int32_t {
     kWarp       = 32,
@@ -1043,8 +1072,8 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
 /* -------------------------------------------------------------------------------------- shares
 
    Block b does layer b. Its plan is read, and tokens are counted and linked, by all threads; experts pour by one
-   warp, each when those before it on its GPUs have; levelling goes step by step in one order, and is the CPU's
-   own, by one lane. Sums of whole numbers are the same in any order, so atomic ones are. */
+   warp, each when those before it on its GPUs have; levelling is the CPU's own code, by the same warp, of which one
+   lane searches and pushes. Sums of whole numbers are the same in any order, so atomic ones are. */
 
 /* The argument of both kernels of shares. */
 struct eplb_p_cuda_shares {
@@ -1348,7 +1377,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     eplb_p_share_kernel(const __grid_constant__ eplb_p_cuda_shares c)
 {
     uint64_t *reduce = (uint64_t *)eplb_p_shared;
-    int32_t layer = (int32_t)blockIdx.x, slot, num_slots = c.problem.num_replicas;
+    int32_t layer = (int32_t)blockIdx.x, slot, num_slots = c.problem.num_replicas, most;
     const int32_t *phy2log = c.phy2log + eplb_p_at(layer, num_slots, 0);
     const int32_t *count = c.count + eplb_p_at(layer, c.problem.num_experts, 0);
     int32_t *slot_count = c.slot_count + eplb_p_at(layer, num_slots, 0);
@@ -1372,8 +1401,9 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     __syncthreads();
     if (eplb_p_warp() == 0) {
         eplb_p_fill_by_warp(&s, turns, eplb_p_num_sweeps(c.how));
-        if (eplb_p_lane() == 0) eplb_p_solve_layer(&s, c.how);
-        if (eplb_p_lane() == 0 && c.most) c.most[layer] = eplb_p_most_tokens(&s);
+        eplb_p_solve_layer(&s, c.how);
+        most = eplb_p_most_tokens(&s);
+        if (eplb_p_lane() == 0 && c.most) c.most[layer] = most;
     }
     __syncthreads();
     for (slot = eplb_p_thread(); slot < num_slots; slot += eplb_p_threads())
