@@ -278,10 +278,10 @@ static void spoil_sources(uint64_t *state, device_shares *d, int32_t *given)
         case 1: c->phy2log[slot] = -2; break;
         case 2: c->phy2log[slot] = -1; break;
         case 3: given[slot] = -1; break;
-        case 4: given[slot] = test_range(state, 0, 1) ? INT32_MAX : given[slot] + 1; break;
+        case 4: given[slot] = test_range(state, 0, 1) ? INT32_MAX : given[slot] / 2 + 1; break;
         case 5: d->source_count[source] = -1; break;
         case 6: d->source_count[source] = INT32_MAX; break;
-        default: d->source_count[source]++; break;
+        default: d->source_count[source] = d->source_count[source] / 2 + 1; break;
         }
     }
 }
