@@ -6,11 +6,13 @@
 # make bench      time the presets beside a straightforward C++ planner; make bench-torch, beside the
 #                 reference algorithm in PyTorch too, where PYTHON has it; make bench-against OTHER=old.h, eplb.h
 #                 beside another copy of it, such as git show REVISION:eplb.h > old.h writes
+# make lib        build/libeplb.so, which exports the public interface and nothing else, for other languages;
+#                 examples/python/eplb.py loads it
 # make cuda       where there is nvcc: libeplb_cuda.a, its tests, example and benchmark for a real GPU, under
 #                 build/cuda/, and checks of the code that nvcc makes
 # make test-cuda  run these tests, on a GPU
 # make bench-cuda time the presets on a GPU
-# make sample     write the sample of loads anew
+# make sample     write the sample of loads anew; make pictures, how plans age, which the README shows
 # make install    the header, the GPU's two files and eplb.pc, under PREFIX (/usr/local) and DESTDIR
 # make clean
 #
@@ -82,11 +84,23 @@ $(BUILD)/gen_loads: examples/gen_loads.c | $(BUILD)
 $(BUILD)/embedded: examples/embedded/plan.c examples/embedded/host.c examples/embedded/board.h eplb.h | $(BUILD)
 	$(C) -o $@ $(filter %.c,$^)
 
+lib: $(BUILD)/libeplb.so
+
+$(BUILD)/libeplb.so: eplb.h | $(BUILD)
+	$(C) -fPIC -shared -DEPLB_IMPLEMENTATION -o $@ -x c $<
+
 run: $(BUILD)/eplb
 	$(RUN_ENV) $(BUILD)/eplb plan $(SAMPLE) --replicas 288 --gpus 32 --nodes 4 --groups 8
 
 sample: $(BUILD)/gen_loads
 	$(BUILD)/gen_loads > $(BUILD)/sample.csv && mv $(BUILD)/sample.csv $(SAMPLE)
+
+# Plans that are kept for 16 windows of 16 steps, 8 times over, while half of what they were made for is forgotten
+# in 128 steps.
+pictures: $(BUILD)/gen_loads $(BUILD)/eplb
+	$(BUILD)/gen_loads --layers 8 --steps 2064 --wander 128 > $(BUILD)/wander.csv
+	$(BUILD)/eplb replay $(BUILD)/wander.csv --replicas 288 --gpus 32 --window 16 --every 16 --shares equal,exact \
+	    --preset default,deepseek --svg examples/data/plan_age.svg --quiet
 
 # ---------------------------------------------------------------- tests
 
@@ -143,7 +157,7 @@ $(FUZZ_OBJECTS): $(BUILD)/tests/%.o: tests/fuzz/%.c $(FUZZ_SUPPORT) | $(BUILD)/t
 $(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS) $(FUZZ_SUPPORT) $(wildcard examples/cli/*.[ch])
 	$(TEST_C) $(ZLIB_FLAGS) -o $@ $< $(FUZZ_OBJECTS) -lm $(ZLIB_LIBS)
 
-SCRIPTS_NEED = all $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
+SCRIPTS_NEED = all lib $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
 RUN_TESTS    = CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD)
 
 test: $(TESTS) $(SCRIPTS_NEED)
@@ -262,4 +276,5 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all run sample test check check-all sizes bench bench-against bench-torch cuda test-cuda bench-cuda install clean
+.PHONY: all lib run sample pictures test test-programs check check-all sizes bench bench-against bench-torch cuda test-cuda bench-cuda \
+        install clean

@@ -12,7 +12,7 @@
    CONTENTS
      Quick start, macros, guarantees, conventions, algorithm
      Interface:       version, linkage, results, problem, options, plan, rebalance, the steps by
-                      themselves, samples, evaluate, shares
+                      themselves, samples, evaluate, transfers, shares
      Implementation:  six storeys, which it opens by naming: the ground, the call, one layer, of a plan,
                       the interface, the window
      History, licence
@@ -140,6 +140,7 @@ enum {
     EPLB_ERR_OVERFLOW     = -15, /* the size of an array does not fit size_t, or a sum int32_t */
     EPLB_ERR_SCRATCH_SIZE = -20, /* scratch, or the memory of a window, is too small */
     EPLB_ERR_WIDTH        = -21, /* plan.log2phy_width is narrower than some expert's replicas */
+    EPLB_ERR_CAPACITY     = -22, /* a list is longer than the array for it */
     EPLB_ERR_NAN          = -30, /* a load is not a number */
     EPLB_ERR_INFINITE     = -31, /* a load is infinite */
     EPLB_ERR_NEGATIVE     = -32, /* a load or a count is negative (-0 counts as 0) */
@@ -231,6 +232,12 @@ typedef struct eplb_packing { /* how one balanced packing is done; all zero: pla
     int32_t select;           /* EPLB_SELECT_* */
 } eplb_packing;
 
+enum { /* eplb_options.shares: how the replicas of an expert will share its load */
+    EPLB_PLAN_FOR_EQUAL = 0, /* evenly */
+    EPLB_PLAN_FOR_EXACT = 1, /* as eplb_share does, anew in each step */
+    EPLB_NUM_PLAN_FORS
+};
+
 typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      policy;        /* EPLB_POLICY_* */
     int32_t      replication;   /* EPLB_REPLICATE_* */
@@ -245,11 +252,15 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
                                    each further one is a kick that disturbs the plan and another search
                                    (several in small nodes), while something is left to gain */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
-                                   its node is free of it; 1 = it may be, as it may wherever a GPU has more
-                                   slots than its node has experts */
+                                   its node is free of it; 1 = it may be where that is better still, as it may
+                                   wherever a GPU has more slots than its node has experts */
     const float *sample_weight; /* [T] what each sample counts for beside the largest of these numbers among
                                    the samples that hold load in the layer (for nothing below 2^-30 of it);
                                    >= 0 and not all 0; NULL = all alike */
+    int32_t      shares;        /* EPLB_PLAN_FOR_*. EXACT counts where there is effort, of any amount: the plan
+                                   starts with more experts of few replicas, and one local search is for the
+                                   heaviest GPU that exact shares leave in each sample; its weighted sum over
+                                   the samples is no more than before the search. It takes more scratch */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, costs and gains */
@@ -299,8 +310,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_MOST_SAMPLES 128
 
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
-   eplb_evaluate with any options, as a constant expression of E, R, G and, with several samples, T:
-   for static arrays. eplb_scratch_size is exact. */
+   eplb_evaluate with any options but EPLB_PLAN_FOR_EXACT, as a constant expression of E, R, G and, with
+   several samples, T: for static arrays. eplb_scratch_size is exact. */
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
@@ -514,13 +525,184 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
    scratch bytes from eplb_scratch_size for the same problem and options; any address
    returns EPLB_OK, or an error with nothing written: those of eplb_rebalance but _WIDTH, and
            EPLB_ERR_PLAN
-   cost    O(T (E + R) + R log E) for a layer; under the hierarchical policy the bound tries at most
-           some 500 splits of groups over nodes, at O(R log E) each
+   cost    O(T (E + R) + R log R) for a layer; under the hierarchical policy the bound tries at most
+           some 500 splits of groups over nodes, at O(R log R) each
    threads reentrant */
 EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
                                    const float *weight, const eplb_plan *plan,
                                    eplb_layer_report *report, float *gpu_load, void *scratch,
                                    size_t scratch_bytes);
+
+/* ---------------------------------------------------------------------------------- transfers
+
+   From the plan in force to a new one. A move is an expert that a GPU gets and did not hold in any slot: its
+   weights come over a link, once for each GPU. */
+
+enum { /* eplb_transfer.kind */
+    EPLB_TRANSFER_SAME_GPU   = 0, /* the GPU has the expert in another slot: a copy within it */
+    EPLB_TRANSFER_SAME_NODE  = 1, /* over a link, from a GPU of its node */
+    EPLB_TRANSFER_OTHER_NODE = 2, /* over a link, from another node; no GPU of its own held the expert */
+    EPLB_TRANSFER_LOST       = 3, /* nobody holds the expert: it has to be loaded from elsewhere */
+    EPLB_NUM_TRANSFERS
+};
+
+typedef struct eplb_transfer {
+    int32_t layer, expert;
+    int32_t from_slot; /* in the plan in force, or with SAME_GPU, where the GPU did not hold the expert in it, in the
+                          new plan: the slot that gets it; -1 when LOST */
+    int32_t to_slot;   /* in the new plan */
+    int32_t kind;      /* EPLB_TRANSFER_* */
+    int32_t round;     /* from 0 in each layer; transfers of a round may run at once; -1 for SAME_GPU and LOST */
+} eplb_transfer;
+
+enum { /* eplb_transfer_options.sources: which of its holders sends an expert */
+    EPLB_SOURCES_EVEN  = 0, /* one on the receiver's node where there is one; by that rule no choice has a smaller
+                               largest number of transfers that one GPU sends */
+    EPLB_SOURCES_DEALT = 1, /* as vLLM does: its receivers in order are dealt to its holders in order, as many in a row
+                               to each as all can have, the rest one each */
+    EPLB_NUM_SOURCES
+};
+
+enum { /* eplb_transfer_options.rounds */
+    EPLB_ROUNDS_DUPLEX   = 0, /* in a round a GPU sends one expert and receives one; as few rounds as can be */
+    EPLB_ROUNDS_ONE_PEER = 1, /* as vLLM does: in a round a GPU talks with one other, and one of the two sends. All
+                                 that one GPU sends another is a flow; flows in the order of their lowest expert,
+                                 sender, receiver go to the first round in which neither GPU occurs */
+    EPLB_NUM_ROUNDS
+};
+
+typedef struct eplb_transfer_options { /* all zero: EVEN, DUPLEX, no limit */
+    int32_t sources;       /* EPLB_SOURCES_* */
+    int32_t rounds;        /* EPLB_ROUNDS_* */
+    int32_t max_per_round; /* transfers in a round, 0 = no limit; flows that are larger are cut */
+} eplb_transfer_options;
+
+/* eplb_transfers_scratch_size - bytes of scratch for eplb_transfers, eplb_transfers_in_place and eplb_check_plan: at
+   most 4 each for 4 E + 13 R + 10 G numbers, R / 4 for each GPU, and what aligns them.
+   in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
+                    (of eplb_check_plan, all)
+   out     bytes    at least 1; the same for any num_layers
+   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW (an array does not fit size_t) */
+EPLB_API eplb_result eplb_transfers_scratch_size(const eplb_problem *problem, size_t *bytes);
+
+/* eplb_transfers - what has to be sent where, and when, for a new plan to be in force.
+   in      previous_phy2log  [L, R] the plan in force, from anywhere; -1 is an empty slot
+           phy2log           [L, R] the new plan; slots that are empty in it, or that keep their expert, need nothing
+           how               NULL = zeroed
+   out     transfer       one for each other slot: layers in order, in a layer by round, those of round -1 first, then
+                          by to_slot. An expert that a GPU gets in several slots comes to the lowest, the others copy
+                          from there. Of a GPU's slots with an expert that one is the source which keeps it, else
+                          the lowest. NULL: they are only counted, and scratch may be NULL
+           num_transfers  their number
+   scratch bytes from eplb_transfers_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
+           _SCRATCH_SIZE, _PLAN (a slot of either plan names no such expert), _CAPACITY, which sets num_transfers
+   rounds  DUPLEX: max(most sends, most receives of a GPU, ceil(moves / max_per_round)), which none can be below
+   ties    by index: of experts, then senders, then receivers
+   cost    of a layer with M moves: O(E + R + M) and, for each move, the moves of the GPUs on one alternating path;
+           O(R (E + R)) at most, and O(R G) more for sources of which there is a choice
+   threads reentrant; each layer is solved by itself
+   source  Koenig 1916; Harvey, Ladner, Lovasz, Tamir 2003; McDiarmid 1972 and de Werra 1971; vLLM 0.33 */
+EPLB_API eplb_result eplb_transfers(const eplb_problem *problem, const int32_t *previous_phy2log,
+                                    const int32_t *phy2log, const eplb_transfer_options *how, eplb_transfer *transfer,
+                                    size_t capacity, size_t *num_transfers, void *scratch, size_t scratch_bytes);
+
+/* eplb_transfers_in_place - the same where each expert goes straight to its slot, with no buffer for a layer: steps
+   in which no slot is overwritten before all that is read from it has been read.
+   Where slots take over from each other in a ring, one of them has to be set aside. Its GPU then needs a staging slot,
+   which stands in steps as slot R + g of GPU g: a SAME_GPU step copies there, and a later step takes it from there.
+   No order stages fewer experts, one for each ring, and no GPU ever needs two staging slots at once; without rings
+   there is no staging.
+   in      previous_phy2log, phy2log, how  as there; sources are those of eplb_transfers
+   out     step         a step for each transfer, and one for each ring: layers in order, in a layer by round. Every
+                        step has one. In a round, first the SAME_GPU and LOST steps are to be done, in the order in
+                        which they stand, then the others at once: a LOST step is when the slot may be loaded. NULL:
+                        they are only counted
+           num_steps    their number
+           num_staging  [L] or NULL: GPUs of the layer that need a staging slot
+   rounds  as many as a list schedule takes, longest chain first: no fewer than eplb_transfers has, and often more,
+           as a slot that takes over from another waits until that one has been read
+   scratch, returns, threads  as eplb_transfers
+   cost    O(R (E + R)) for a layer, twice when there are steps to be written */
+EPLB_API eplb_result eplb_transfers_in_place(const eplb_problem *problem, const int32_t *previous_phy2log,
+                                             const int32_t *phy2log, const eplb_transfer_options *how,
+                                             eplb_transfer *step, size_t capacity, size_t *num_steps,
+                                             int32_t *num_staging, void *scratch, size_t scratch_bytes);
+
+typedef struct eplb_move_limits { /* all zero: none; counted without what is LOST, with the sources of EVEN */
+    int32_t max_moves;      /* moves in a layer; 0 = no limit, -1 = none */
+    int32_t max_gpu_moves;  /* into one GPU in a layer, and out of one; 0 = no limit */
+    int32_t max_pair_moves; /* from one GPU to one other in a layer; 0 = no limit */
+    int32_t max_node_moves; /* into one node from others, and out of it to others; 0 = no limit */
+} eplb_move_limits;
+
+enum { /* eplb_plan_fault.reason */
+    EPLB_FAULT_NONE           = 0,
+    EPLB_FAULT_PREVIOUS_ID    = 1,  /* a slot of the plan in force names no such expert */
+    EPLB_FAULT_ID             = 2,  /* a slot names no such expert */
+    EPLB_FAULT_MISSING        = 3,  /* no slot holds an expert */
+    EPLB_FAULT_MAX_REPLICAS   = 4,  /* more replicas of an expert than options.max_replicas */
+    EPLB_FAULT_TWICE          = 5,  /* an expert is twice on a GPU while another GPU of its node is free of it, though
+                                       options has effort without allow_duplicates, and GPUs no more slots than their
+                                       node has experts */
+    EPLB_FAULT_GROUP          = 6,  /* hierarchical policy: experts of a group are on two nodes */
+    EPLB_FAULT_NOT_KEPT       = 7,  /* an expert stays on a GPU, but is put in another slot of it */
+    EPLB_FAULT_MOVES          = 8,  /* more moves than max_moves */
+    EPLB_FAULT_GPU_MOVES_IN   = 9,  /* more moves into a GPU than max_gpu_moves, */
+    EPLB_FAULT_GPU_MOVES_OUT  = 10, /* or out of one */
+    EPLB_FAULT_PAIR_MOVES     = 11, /* more moves from one GPU to another than max_pair_moves */
+    EPLB_FAULT_NODE_MOVES_IN  = 12, /* more moves into a node than max_node_moves, */
+    EPLB_FAULT_NODE_MOVES_OUT = 13, /* or out of one */
+    EPLB_NUM_FAULTS
+};
+
+typedef struct eplb_plan_fault {
+    int32_t reason;  /* EPLB_FAULT_*; the fields below are -1 where they do not apply */
+    int32_t layer;
+    int32_t slot;    /* with moves: the lowest that is one too many */
+    int32_t expert;  /* in that slot, or missing */
+    int32_t other;   /* TWICE, GROUP: a lower slot that it is at odds with; NOT_KEPT: the slot it was in */
+    int32_t count;   /* MAX_REPLICAS and moves: how many there are */
+    int32_t allowed; /* and may be */
+} eplb_plan_fault;
+
+/* eplb_fault_name - the name of a reason in lower case, such as "not_kept".
+   returns a constant string; NULL when there is no such reason */
+EPLB_API const char *eplb_fault_name(int32_t reason);
+
+/* eplb_check_plan - whether a plan may be put in force.
+   in      options           policy, max_replicas, effort and allow_duplicates count; NULL = EPLB_PRESET_DEFAULT
+           previous_phy2log  [L, R] the plan in force, -1 is an empty slot; NULL: none, and nothing moves
+           limits            NULL = zeroed; only counts where there is a plan in force
+           phy2log           [L, R] the plan, from anywhere; -1 is an empty slot
+   out     fault    every field is set: the first reason, in the order of their numbers, of the first layer that has
+                    one, and of that reason the lowest slot (MISSING: expert); EPLB_FAULT_NONE and -1 when there is none
+   scratch bytes from eplb_transfers_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK when the plan has no fault; EPLB_ERR_PLAN when it has one; or, with nothing written, what is wrong
+           with the call: EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW, _SCRATCH_SIZE
+   cost    O(E + R) for a layer, O(R G) for duplicates, and with limits that of the sources of eplb_transfers
+   threads reentrant */
+EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_options *options,
+                                     const int32_t *previous_phy2log, const eplb_move_limits *limits,
+                                     const int32_t *phy2log, eplb_plan_fault *fault, void *scratch,
+                                     size_t scratch_bytes);
+
+typedef struct eplb_lost_expert {
+    int32_t layer, expert;
+} eplb_lost_expert;
+
+/* eplb_lost_experts - the experts that nobody holds any more once some GPUs are gone.
+   in      problem   only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
+           phy2log   [L, R] the plan in force, from anywhere; -1 is an empty slot
+           gpu_lost  [G] not 0 for GPUs that are gone; NULL: none is
+   out     lost      by layer, then by expert; NULL: they are only counted
+           num_lost  their number
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW, _PLAN (a
+           slot, of whatever GPU, names no such expert), _CAPACITY, which sets num_lost
+   cost    O(E + R) for a layer and each 1024 experts in it
+   threads reentrant */
+EPLB_API eplb_result eplb_lost_experts(const eplb_problem *problem, const int32_t *phy2log, const uint8_t *gpu_lost,
+                                       eplb_lost_expert *lost, size_t capacity, size_t *num_lost);
 
 /* ------------------------------------------------------------------------------------- shares */
 
@@ -587,6 +769,25 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
                                         const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
                                         void *scratch, size_t scratch_bytes);
 
+/* eplb_evaluate_shares - how even a plan spreads a load when the replicas' shares are chosen exactly, for each sample
+   anew: what eplb_evaluate reports of equal shares. A mean of loads is one sample.
+   Loads are shared in whole tokens: those of a sample in a layer are multiplied by the power of two that brings
+   their sum just under 2^31, and cut off. So loads in any unit do, and whole tokens are shared more finely than
+   eplb_share does, which leaves the heaviest GPU up to a token more.
+   in      problem      num_samples counts here too
+           phy2log      [L, R] as in the plan of eplb_evaluate: every expert is in a slot; a slot may be empty, -1
+           weight       [T, L, E], as for eplb_rebalance
+   out     balancedness [L] mean / maximum load of a GPU, as in the report: means over the samples that hold load in
+                        the layer, and their ratio; 1 where none does
+           max_load     [L] or NULL: of a GPU; mean over these samples of each one's maximum
+   scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
+           _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE, _PLAN
+   cost    T times that of eplb_share, for least maxima
+   threads reentrant; each layer by itself */
+EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int32_t *phy2log, const float *weight,
+                                          float *balancedness, float *max_load, void *scratch, size_t scratch_bytes);
+
 #ifdef __cplusplus
 }
 #endif
@@ -603,8 +804,10 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
      B. The call         results, options, checks, shape
      C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
                          improve (state, swap, replace, heaviest GPU, search), finish, a layer
-     D. Of a plan        bounds, evaluate, shares
-     E. The interface    calls, the steps by themselves, a plan that is there, shares
+     D. Of a plan        bounds, evaluate, transfers (sources, rounds, in place), check of a plan, lost experts,
+                         shares
+     E. The interface    calls, the steps by themselves, a plan that is there, transfers,
+                         shares
      F. The window */
 
 #if defined(EPLB_IMPLEMENTATION) && !defined(EPLB_P_IMPLEMENTED)
@@ -800,12 +1003,6 @@ static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) 
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return _mm_max_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return _mm_add_ps(a, b); }
-static inline eplb_p_vector eplb_p_vector_off(const int32_t *difference, const int32_t *u, const int32_t *v)
-{
-    __m128i d = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)u), _mm_loadu_si128((const __m128i *)v));
-    __m128i off = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)difference), d);
-    return _mm_cvtepi32_ps(_mm_sub_epi32(off, d));
-}
 static inline float eplb_p_vector_sum(eplb_p_vector a)
 {
     a = _mm_add_ps(a, _mm_movehl_ps(a, a));
@@ -824,22 +1021,6 @@ static inline int eplb_p_vector_any(eplb_p_vector doubtful) { return _mm_movemas
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a)
 {
     return _mm_andnot_ps(_mm_set1_ps(-0.0f), a);
-}
-typedef __m128i eplb_p_squares; /* two sums of 64 bits */
-static inline eplb_p_squares eplb_p_no_squares(void) { return _mm_setzero_si128(); }
-static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const int32_t *a, const int32_t *b)
-{
-    __m128i d = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)a), _mm_loadu_si128((const __m128i *)b));
-    __m128i sign = _mm_srai_epi32(d, 31), odd;
-    d   = _mm_sub_epi32(_mm_xor_si128(d, sign), sign);
-    odd = _mm_srli_epi64(d, 32);
-    return _mm_add_epi64(sums, _mm_add_epi64(_mm_mul_epu32(d, d), _mm_mul_epu32(odd, odd)));
-}
-static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
-{
-    int64_t each[2];
-    _mm_storeu_si128((__m128i *)each, sums);
-    return each[0] + each[1];
 }
 static inline float eplb_p_vector_smallest(eplb_p_vector a)
 {
@@ -860,6 +1041,23 @@ static inline eplb_p_ints eplb_p_ints_at(const int32_t *from)
 }
 static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return _mm_castps_si128(_mm_loadu_ps(from)); }
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { _mm_storeu_si128((__m128i *)(void *)to, a); }
+static inline eplb_p_ints eplb_p_ints_sub(eplb_p_ints a, eplb_p_ints b) { return _mm_sub_epi32(a, b); }
+static inline eplb_p_vector eplb_p_vector_of_ints(eplb_p_ints a) { return _mm_cvtepi32_ps(a); }
+typedef __m128i eplb_p_squares; /* two sums of 64 bits */
+static inline eplb_p_squares eplb_p_no_squares(void) { return _mm_setzero_si128(); }
+static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints a)
+{
+    __m128i sign = _mm_srai_epi32(a, 31), odd;
+    a   = _mm_sub_epi32(_mm_xor_si128(a, sign), sign);
+    odd = _mm_srli_epi64(a, 32);
+    return _mm_add_epi64(sums, _mm_add_epi64(_mm_mul_epu32(a, a), _mm_mul_epu32(odd, odd)));
+}
+static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
+{
+    int64_t each[2];
+    _mm_storeu_si128((__m128i *)(void *)each, sums);
+    return each[0] + each[1];
+}
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
 static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
@@ -880,11 +1078,6 @@ static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) 
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return vmaxq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return vaddq_f32(a, b); }
-static inline eplb_p_vector eplb_p_vector_off(const int32_t *difference, const int32_t *u, const int32_t *v)
-{
-    int32x4_t d = vsubq_s32(vld1q_s32(u), vld1q_s32(v));
-    return vcvtq_f32_s32(vsubq_s32(vsubq_s32(vld1q_s32(difference), d), d));
-}
 static inline float eplb_p_vector_sum(eplb_p_vector a) { return vaddvq_f32(a); }
 static inline int eplb_p_vector_any_at_least(eplb_p_vector a, eplb_p_vector b)
 {
@@ -900,14 +1093,6 @@ static inline int eplb_p_vector_any(eplb_p_vector doubtful)
     return vmaxvq_u32(vreinterpretq_u32_f32(doubtful)) != 0;
 }
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a) { return vabsq_f32(a); }
-typedef uint64x2_t eplb_p_squares;
-static inline eplb_p_squares eplb_p_no_squares(void) { return vdupq_n_u64(0); }
-static inline eplb_p_squares eplb_p_add_squares_apart(eplb_p_squares sums, const int32_t *a, const int32_t *b)
-{
-    uint32x4_t d = vreinterpretq_u32_s32(vabdq_s32(vld1q_s32(a), vld1q_s32(b)));
-    return vmlal_high_u32(vmlal_u32(sums, vget_low_u32(d), vget_low_u32(d)), d, d);
-}
-static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline float eplb_p_vector_smallest(eplb_p_vector a) { return vminvq_f32(a); }
 static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
 
@@ -916,6 +1101,16 @@ static inline eplb_p_ints eplb_p_ints_of(int32_t x) { return vdupq_n_s32(x); }
 static inline eplb_p_ints eplb_p_ints_at(const int32_t *from) { return vld1q_s32(from); }
 static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return vreinterpretq_s32_f32(vld1q_f32(from)); }
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { vst1q_s32(to, a); }
+static inline eplb_p_ints eplb_p_ints_sub(eplb_p_ints a, eplb_p_ints b) { return vsubq_s32(a, b); }
+static inline eplb_p_vector eplb_p_vector_of_ints(eplb_p_ints a) { return vcvtq_f32_s32(a); }
+typedef uint64x2_t eplb_p_squares; /* two sums of 64 bits */
+static inline eplb_p_squares eplb_p_no_squares(void) { return vdupq_n_u64(0); }
+static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints a)
+{
+    uint32x4_t size = vreinterpretq_u32_s32(vabsq_s32(a));
+    return vmlal_high_u32(vmlal_u32(sums, vget_low_u32(size), vget_low_u32(size)), size, size);
+}
+static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
 static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
@@ -1303,7 +1498,7 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
         spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
     }
     for (i = 0; i < n; i++) {
-        below = ((uint32_t)(spare[i] >> 32) + top + 1) >> shift >> digit; /* its upper half is ~bits: -1 - bits */
+        below = (top - ~(uint32_t)(spare[i] >> 32)) >> shift >> digit; /* whose upper half is ~bits */
         key[high[below]++] = spare[i];
     }
 }
@@ -1415,6 +1610,7 @@ EPLB_API const char *eplb_result_name(eplb_result r)
     EPLB_P_NAME(EPLB_ERR_OVERFLOW)
     EPLB_P_NAME(EPLB_ERR_SCRATCH_SIZE)
     EPLB_P_NAME(EPLB_ERR_WIDTH)
+    EPLB_P_NAME(EPLB_ERR_CAPACITY)
     EPLB_P_NAME(EPLB_ERR_NAN)
     EPLB_P_NAME(EPLB_ERR_INFINITE)
     EPLB_P_NAME(EPLB_ERR_NEGATIVE)
@@ -1536,6 +1732,8 @@ static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *w
     if (o->effort < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.effort");
     if (!eplb_p_within(o->allow_duplicates, 0, 1))
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
+    if (!eplb_p_is_one_of(o->shares, EPLB_NUM_PLAN_FORS))
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.shares");
     r = eplb_p_check_packing(&o->group_packing, EPLB_P_DRAW_GROUPS, why);
     return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_DRAW_GPUS, why);
 }
@@ -1607,7 +1805,8 @@ static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void
 typedef struct eplb_p_shape {
     int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
-    int32_t apart;     /* improve puts no expert twice on a GPU while another GPU is free of it */
+    int32_t apart;     /* a plan can do without an expert twice on a GPU while another GPU is free of it */
+    int32_t exact;     /* improve is for exact shares */
     int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
     eplb_options options;
 } eplb_p_shape;
@@ -1673,6 +1872,8 @@ static eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
     return EPLB_OK;
 }
 
+static int32_t eplb_p_tighter_cap(int32_t cap, int32_t other) { return cap == 0 || cap > other ? other : cap; }
+
 /* With more slots on a GPU than its node has experts, some are twice on every GPU. */
 static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 {
@@ -1680,8 +1881,9 @@ static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 
     if (cap > 0 && (int64_t)cap * s->node_experts < s->node_slots)
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
-    s->apart = s->options.effort > 0 && !s->options.allow_duplicates && s->gpu_slots <= s->node_experts;
-    s->start_cap = s->apart && (cap == 0 || cap > s->node_gpus) ? s->node_gpus : cap;
+    s->exact = s->options.effort > 0 && s->options.shares == EPLB_PLAN_FOR_EXACT;
+    s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts && !(s->exact && s->options.allow_duplicates);
+    s->start_cap = s->apart ? eplb_p_tighter_cap(cap, s->node_gpus) : cap;
     return EPLB_OK;
 }
 
@@ -1877,6 +2079,7 @@ typedef struct eplb_p_layer {
     float   *load;          /* [E] mean over the samples */
     float   *size;          /* [E] what replicas and slots are shared out by; load, where not improved */
     int32_t *grains;        /* [E, num_counting] the samples in the integers of improve, when there is effort */
+    int32_t *factor;        /* [num_counting] by what each was multiplied, in EPLB_P_WHOLE; for exact shares */
 
     /* groups to nodes */
     int32_t *mlog2log;      /* [E] */
@@ -1887,6 +2090,7 @@ typedef struct eplb_p_layer {
     int32_t *phyrank;       /* [R] */
     int32_t *logcnt;        /* [E] */
     int32_t  most_replicas; /* the largest of them */
+    int32_t *start;         /* [R] phy2log before the search; for exact shares */
 } eplb_p_layer;
 
 /* How many samples the search is given of so many: beyond that neighbours are merged. */
@@ -1910,6 +2114,8 @@ static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shap
     l.phy2log   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     l.phyrank   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     l.logcnt    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    l.factor    = shape->exact ? EPLB_P_TAKE(a, int32_t, kept) : NULL;
+    l.start     = shape->exact ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
     return l;
 }
 
@@ -1922,20 +2128,22 @@ static uint64_t eplb_p_root(uint64_t x)
     return root;
 }
 
-/* Bits of the load of a whole layer in grains, such that the squares of sums over T samples fit
-   63 bits with some to spare. */
+/* Bits of the load of a whole layer in grains, such that sums over T samples fit 31 bits, and those of squares 63
+   bits with some to spare. */
 static int32_t eplb_p_grain_bits(int32_t num_samples)
 {
     int32_t bits = 0;
     while ((num_samples - 1) >> bits != 0) bits++;
-    return (60 - bits) / 2;
+    return 30 - bits;
 }
+
+#define EPLB_P_WHOLE 32768.0f /* 2^15, the root of 2^30 */
 
 /* What counts for a share of the heaviest counts so in squares: its loads times the root of that. */
 static float eplb_p_square_factor(float share)
 {
-    uint64_t root = eplb_p_root((uint64_t)(share * 1073741824.0f)); /* of 2^30, whose root is 2^15 */
-    return (float)root * (1.0f / 32768.0f);
+    uint64_t root = eplb_p_root((uint64_t)(share * (EPLB_P_WHOLE * EPLB_P_WHOLE)));
+    return (float)root * (1.0f / EPLB_P_WHOLE);
 }
 
 /* Into how many the samples that count are merged, where neighbours are as long as they count for no more
@@ -2019,6 +2227,7 @@ static void eplb_p_weigh_evenly(eplb_p_layer *l)
     int32_t e;
 
     l->num_counting = 1;
+    if (l->factor) l->factor[0] = (int32_t)EPLB_P_WHOLE;
     for (e = 0; e < l->shape->num_experts; e++) l->grains[e] = (int32_t)grain;
 }
 
@@ -2044,6 +2253,7 @@ static void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, 
                 continue;
             }
             factor = eplb_p_square_factor(eplb_p_div(weight, heaviest));
+            if (l->factor) l->factor[k] = (int32_t)(factor * EPLB_P_WHOLE);
             for (e = 0; e < num_experts; e++) {
                 float load = eplb_p_mul(l->size[e], factor);
                 sum = eplb_p_add(sum, load);
@@ -2246,6 +2456,32 @@ static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
     if (replication != EPLB_REPLICATE_HYBRID) return;
     eplb_p_give_slots(r, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
     for (step = 0; step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
+}
+
+/* The least that the heaviest GPU can carry when replicas of these loads fill all slots, which are taken up.
+   Proof: of the k G + q heaviest, some q GPUs hold (k + 1) q: those that hold most. Did they hold fewer, one of
+   them would hold no more than k, and nor would any GPU besides, which makes k G + q - 1 at most. So those q
+   carry at least the (k + 1) q lightest of the ones looked at and, as they have q S slots, so many more of the
+   lightest of all; and one of them carries the mean of that, or more. */
+static uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_slots, int32_t num_gpus)
+{
+    int32_t room = num_slots / num_gpus, i, k, q;
+    uint64_t least = 0;
+
+    eplb_p_sort(load, spare, num_slots);
+    spare[0] = 0; /* of the i lightest, but for the sum of all */
+    for (i = 1; i < num_slots; i++) spare[i] = spare[i - 1] + load[i - 1];
+    load[0] = spare[num_slots - 1] + load[num_slots - 1];
+    for (q = 1; q <= num_gpus; q++) {
+        uint64_t most = 0;
+        for (k = 0; k < room; k++) {
+            int32_t above = k * (num_gpus - q), others = q * (room - k - 1);
+            uint64_t heavy = (above ? spare[num_slots - above] : load[0]) - spare[num_slots - k * num_gpus - q];
+            if (heavy + spare[others] > most) most = heavy + spare[others];
+        }
+        if (most / (uint64_t)q > least) least = most / (uint64_t)q;
+    }
+    return least;
 }
 
 /* --------------------------------------------------------------------------------------- pack
@@ -2518,7 +2754,7 @@ static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
         if (p.m <= EPLB_P_MOST_COUNTED)
             eplb_p_rank_packs(load, p.m, rank);
         else
-            eplb_p_rank_by_sorting(load, p.m, rank, with, p.spare + 2 * p.m);
+            eplb_p_rank_by_sorting(load, p.m, rank, with, p.spare + 2 * (size_t)p.m);
         x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
         most_filled++;
         if (heaviest < x && most_filled < p.room) {
@@ -2571,6 +2807,7 @@ static void eplb_p_lpt_steps(eplb_p_packer *packer, int32_t position)
     uint64_t *key = p.spare + p.m, lightest;
     int32_t pack;
 
+    EPLB_ASSERT(p.weight != NULL);
     for (pack = 0; pack < p.m; pack++)
         key[pack] = p.fill[pack] < p.room ? eplb_p_light_first(p.pack_load[pack], pack) : EPLB_P_LAST;
     eplb_p_tournament_start(p.spare, p.m);
@@ -3457,7 +3694,7 @@ typedef struct eplb_p_search {
     int32_t num_gpus, num_slots, num_experts, num_samples;
     int32_t gpu_slots;      /* asked by the four questions below alone */
     int32_t max_replicas;   /* 0: no cap */
-    int32_t apart;          /* no expert comes to be twice on a GPU */
+    int32_t apart;          /* no expert comes to be twice on a GPU while another is free of it */
     const int32_t *expert;  /* [num_experts] the node's experts */
     const int32_t *grains;  /* [E, T] load of each expert */
 
@@ -3467,7 +3704,7 @@ typedef struct eplb_p_search {
     int32_t  *share;    /* [E, T] load of one replica: grains / count */
     int32_t  *more;     /* [E, T] load of one replica, were there one more */
     int32_t  *gpu_load; /* [num_gpus, T] */
-    int64_t  *gpu_total;/* [num_gpus] its sum over the samples */
+    int32_t  *gpu_total;/* [num_gpus] its sum over the samples */
     uint32_t *holds;    /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
     uint32_t *twice;    /* [num_gpus, words] and whether it does so in more than one slot */
     int32_t   words;    /* in a row of E bits */
@@ -3487,24 +3724,53 @@ typedef struct eplb_p_search {
 
     /* Lowering the squares: pairs of GPUs. */
     int64_t   enough;     /* what the objective must fall by for a move to count */
-    int64_t  *total;      /* [E] of share: its sum over the samples */
+    int32_t  *total;      /* [E] of share: its sum over the samples */
     int32_t  *difference; /* [T] of two GPUs' loads */
     int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one, less what
                              it would put on a GPU without load */
-    int64_t  *arriving;   /* [E] its load, summed over the samples */
+    int32_t  *arriving;   /* [E] its load, summed over the samples */
     int64_t  *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
     float    *between;    /* of each pair of GPUs: square of how far apart their loads are; 0 once the pair is
                              settled, that is, was found to have no swap left and has not changed since */
     int32_t  *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
     float    *promise;    /* [num_gpus] and how far: the most that is between this one and a later one */
 
+    int32_t  *aside;       /* [slots] a plan that is not in hand; NULL unless there are two */
     uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
 
-    eplb_p_overlay shared; /* what lowers the peak, keys included, and what lowers the squares */
-    size_t peak_bytes, squares_bytes;
+    /* Exact shares: the search itself is for them, and gpu_load is what they make of the plan. */
+    int32_t   exact;
+    int32_t  *start;      /* [slots] the plan before it */
+    int32_t  *tokens;     /* [slots, T] that each slot serves */
+    int32_t  *home;       /* [E] a slot of each expert */
+    int32_t  *next;       /* [slots] the next slot of the same expert, the first after the last */
+    int32_t  *reached;    /* [num_gpus] GPUs whose load a move changes, in the order in which it spreads */
+    int32_t  *is_reached; /* [num_gpus] */
+    int32_t  *was_load;   /* [num_gpus, T] of those, before it */
+    int32_t  *was_tokens; /* [slots, T] and of their slots */
+    int32_t  *stirred;    /* [E] experts with several replicas that one of those holds */
+    int32_t  *is_stirred; /* [E] */
+    int32_t   num_reached, num_stirred;
+
+    eplb_p_overlay shared; /* what lowers the peak, keys included, what lowers the squares, and exact shares */
+    size_t peak_bytes, squares_bytes, exact_bytes;
 } eplb_p_search;
 
-/* What lowers the peak and what lowers the squares are never in use at once. */
+static void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_experts)
+{
+    s->exact      = 1;
+    s->tokens     = EPLB_P_TAKE_ROWS(a, int32_t, s->num_slots, s->num_samples);
+    s->home       = EPLB_P_TAKE(a, int32_t, num_experts);
+    s->next       = EPLB_P_TAKE(a, int32_t, s->num_slots);
+    s->reached    = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->is_reached = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->was_load   = EPLB_P_TAKE_ROWS(a, int32_t, s->num_gpus, s->num_samples);
+    s->was_tokens = EPLB_P_TAKE_ROWS(a, int32_t, s->num_slots, s->num_samples);
+    s->stirred    = EPLB_P_TAKE(a, int32_t, num_experts);
+    s->is_stirred = EPLB_P_TAKE(a, int32_t, num_experts);
+}
+
+/* What lowers the peak, what lowers the squares and what is for exact shares are never in use at once. */
 static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_search s = EPLB_ZERO_INIT;
@@ -3519,11 +3785,12 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     s.share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
     s.more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
     s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
-    s.gpu_total   = EPLB_P_TAKE(a, int64_t, s.num_gpus);
+    s.gpu_total   = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
     s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
     s.done        = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
+    s.aside       = shape->apart && shape->options.allow_duplicates ? EPLB_P_TAKE(a, int32_t, shape->node_slots) : NULL;
 
     s.shared    = eplb_p_open_overlay(a);
     s.line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots);
@@ -3538,14 +3805,17 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     eplb_p_close_overlay(a, &keys);
     s.peak_bytes = eplb_p_end_phase(a, &s.shared);
 
-    s.total    = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.total    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     s.relief   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
-    s.arriving = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s.arriving = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     s.burden   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
     s.between  = EPLB_P_TAKE_ROWS(a, float, s.num_gpus, s.num_gpus / 2 + 1); /* of which G (G - 1) / 2 are used */
     s.far      = EPLB_P_TAKE(a, int32_t, s.num_gpus);
     s.promise  = EPLB_P_TAKE(a, float, s.num_gpus);
     s.squares_bytes = eplb_p_end_phase(a, &s.shared);
+
+    if (shape->exact) eplb_p_carve_exact(a, &s, shape->num_experts);
+    s.exact_bytes = eplb_p_end_phase(a, &s.shared);
     eplb_p_close_overlay(a, &s.shared);
     return s;
 }
@@ -3594,10 +3864,17 @@ static int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
     return s->gpu_load + (size_t)gpu * (size_t)s->num_samples;
 }
 
-static int64_t eplb_p_total(const int32_t *a, int32_t n)
+static int64_t eplb_p_squares_of(const int32_t *a, int32_t n)
 {
     int64_t sum = 0;
     int32_t t;
+    for (t = 0; t < n; t++) sum += (int64_t)a[t] * a[t];
+    return sum;
+}
+
+static int32_t eplb_p_total(const int32_t *a, int32_t n)
+{
+    int32_t sum = 0, t;
     for (t = 0; t < n; t++) sum += a[t];
     return sum;
 }
@@ -3628,22 +3905,48 @@ static int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
     return eplb_p_is_settled(s->twice + (size_t)gpu * (size_t)s->words, e);
 }
 
-/* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
-static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
+/* holds, twice of a GPU whose slots have changed. */
+static void eplb_p_list_holdings(eplb_p_search *s, int32_t gpu)
 {
     uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
     uint32_t *twice = s->twice + (size_t)gpu * (size_t)s->words;
-    int32_t *load = eplb_p_load_of(s, gpu), i, t;
+    int32_t i;
 
-    for (t = 0; t < s->num_samples; t++) load[t] = 0;
     for (i = 0; i < s->words; i++) holds[i] = twice[i] = 0;
     for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
         uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
         twice[word] |= holds[word] & bit;
         holds[word] |= bit;
-        eplb_p_add_to(load, eplb_p_share_of(s, s->slot[i]), s->num_samples);
     }
+}
+
+/* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
+static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
+{
+    int32_t *load = eplb_p_load_of(s, gpu), i, t;
+
+    eplb_p_list_holdings(s, gpu);
+    for (t = 0; t < s->num_samples; t++) load[t] = 0;
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
+        eplb_p_add_to(load, eplb_p_share_of(s, s->slot[i]), s->num_samples);
     s->gpu_total[gpu] = eplb_p_total(load, s->num_samples);
+}
+
+/* The same of a GPU on which u has given way to v in one slot, and nothing else has changed. */
+static void eplb_p_give_way(eplb_p_search *s, int32_t gpu, int32_t u, int32_t v)
+{
+    const int32_t *less = eplb_p_share_of(s, u), *more = eplb_p_share_of(s, v);
+    uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
+    int32_t *load = eplb_p_load_of(s, gpu), n = s->num_samples, t;
+
+    if (eplb_p_holds_twice(s, gpu, u) || eplb_p_holds(s, gpu, v)) {
+        eplb_p_weigh_gpu(s, gpu);
+        return;
+    }
+    holds[(uint32_t)u / 32] &= ~eplb_p_pair_bit(u);
+    holds[(uint32_t)v / 32] |= eplb_p_pair_bit(v);
+    for (t = 0; t < n; t++) load[t] += more[t] - less[t];
+    s->gpu_total[gpu] = eplb_p_total(load, n);
 }
 
 /* All of the plan's part anew, and the totals by which squares are lowered. */
@@ -3676,12 +3979,21 @@ static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
 
 /* improve: what a move may do
 
-   All that forbids one stands here. A swap puts an expert into either slot. A replace takes a replica of the
-   one away, and multiplies the other, which it puts into the slot. */
+   All that forbids one stands here. A swap brings an expert to either slot. A replace takes a replica of the one
+   away, and multiplies the other, which it puts into the slot. Where experts are apart, one is twice on a GPU only
+   if it is on every GPU. */
 
 static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 {
-    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e);
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || s->count[e] >= s->num_gpus;
+}
+
+/* Whether the expert of slot `from` may come to slot i in a swap. It may be on every GPU already, and then leaves
+   only one that has it twice. */
+static int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
+{
+    int32_t e = s->slot[from];
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || eplb_p_holds_twice(s, eplb_p_gpu_of(s, from), e);
 }
 
 /* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
@@ -3699,8 +4011,7 @@ static int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
 
 static int eplb_p_may_swap(const eplb_p_search *s, int32_t i, int32_t j)
 {
-    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_put(s, i, s->slot[j]) &&
-           eplb_p_may_put(s, j, s->slot[i]);
+    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_come(s, i, j) && eplb_p_may_come(s, j, i);
 }
 
 /* Whether e may come to slot i, whose expert may be taken away. */
@@ -3726,11 +4037,11 @@ static void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
 /* The experts of two slots change places. */
 static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
 {
-    int32_t e = s->slot[i];
-    s->slot[i] = s->slot[j];
-    s->slot[j] = e;
-    eplb_p_weigh_gpu(s, eplb_p_gpu_of(s, i));
-    eplb_p_weigh_gpu(s, eplb_p_gpu_of(s, j));
+    int32_t u = s->slot[i], v = s->slot[j];
+    s->slot[i] = v;
+    s->slot[j] = u;
+    eplb_p_give_way(s, eplb_p_gpu_of(s, i), u, v);
+    eplb_p_give_way(s, eplb_p_gpu_of(s, j), v, u);
     if (s->lined_up) eplb_p_swap_places(s, i, j);
 }
 
@@ -3922,7 +4233,8 @@ static int64_t eplb_p_squares_apart(const int32_t *a, const int32_t *b, int32_t 
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     eplb_p_squares sums = eplb_p_no_squares();
-    for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR) sums = eplb_p_add_squares_apart(sums, a + t, b + t);
+    for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR)
+        sums = eplb_p_add_squares(sums, eplb_p_ints_sub(eplb_p_ints_at(a + t), eplb_p_ints_at(b + t)));
     squares = eplb_p_squares_sum(sums);
 #endif
     for (; t < n; t++) squares += (int64_t)(a[t] - b[t]) * (a[t] - b[t]);
@@ -3947,7 +4259,7 @@ static void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
         float now = eplb_p_measure_pair(s, other, gpu);
         if (s->far[other] == gpu) {
             eplb_p_find_far(s, other);
-        } else if (now > s->promise[other] || (now == s->promise[other] && gpu < s->far[other])) {
+        } else if (now >= s->promise[other] && (now > s->promise[other] || gpu < s->far[other])) {
             s->promise[other] = now;
             s->far[other]     = gpu;
         }
@@ -3985,7 +4297,9 @@ static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     eplb_p_vector sums = eplb_p_vector_of(0.0f);
     for (; t + EPLB_P_VECTOR <= n; t += EPLB_P_VECTOR) {
-        eplb_p_vector off = eplb_p_vector_off(difference + t, u + t, v + t);
+        eplb_p_ints d = eplb_p_ints_sub(eplb_p_ints_at(u + t), eplb_p_ints_at(v + t));
+        eplb_p_ints rest = eplb_p_ints_sub(eplb_p_ints_sub(eplb_p_ints_at(difference + t), d), d);
+        eplb_p_vector off = eplb_p_vector_of_ints(rest);
         sums = eplb_p_vector_add(sums, eplb_p_vector_mul(off, off));
     }
     sum = eplb_p_vector_sum(sums);
@@ -4003,7 +4317,8 @@ static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
 static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
     float squares = *eplb_p_pair_at(s, a, b) * EPLB_P_ROUGHLY, limit = squares - 4.0f * (float)s->enough;
-    int64_t most = s->enough, difference = s->gpu_total[a] - s->gpu_total[b];
+    int64_t most = s->enough, gain;
+    int32_t difference = s->gpu_total[a] - s->gpu_total[b];
     const int32_t *slot = s->slot, *D = s->difference;
     int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j;
     eplb_p_move best = {-1, -1, -1};
@@ -4012,10 +4327,11 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
     eplb_p_take_difference(s, a, b);
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
-        int64_t rest = difference - 2 * s->total[slot[i]], gain;
+        int32_t total = s->total[slot[i]];
         float reach = (float)n * limit, off;
         for (j = first; j < end; j++) {
-            off = (float)(rest + 2 * s->total[slot[j]]);
+            int32_t d = total - s->total[slot[j]];
+            off = (float)(difference - d - d);
             if (off * off > reach) continue;
             v = eplb_p_share_of(s, slot[j]);
             if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
@@ -4433,30 +4749,520 @@ static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
     }
 }
 
+/* improve: exact shares
+
+   What exact shares make of a plan is told by fair loads, those of the least squares: each expert with several
+   replicas pours its tokens from slot to slot, until no pour changes anything. The objective is the sum of their
+   squares over samples and GPUs, which falls with every pour, so that loads that are not quite fair yet tell no
+   plan better than it is. A move stirs a few experts of the GPUs it touches, then those of the GPUs that these reach.
+
+   Exact shares fit most plans to the samples so well that little is left to tell plans apart; the loads to come
+   are what the plan is for, and they stray. So the samples stray twice as far from their mean as they do. */
+
+#define EPLB_P_FAIR_ROUNDS 10 /* of pouring by all experts, before the first move */
+#define EPLB_P_MOVE_ROUNDS 3  /* by those that a move stirs, and then by all, lest the next is credited with it */
+#define EPLB_P_TRIES       3  /* of a slot's moves are worked out: those that promise most */
+#define EPLB_P_SPREAD      8  /* GPUs over which what comes to one of them is taken to spread, in a promise */
+
+static int32_t *eplb_p_tokens_of(const eplb_p_search *s, int32_t slot)
+{
+    return s->tokens + eplb_p_at(slot, s->num_samples, 0);
+}
+
+/* The slot whose next one this is. */
+static int32_t eplb_p_slot_before(const eplb_p_search *s, int32_t slot)
+{
+    int32_t before = slot;
+    while (s->next[before] != slot) before = s->next[before];
+    return before;
+}
+
+static void eplb_p_leave_ring(eplb_p_search *s, int32_t slot)
+{
+    int32_t before = eplb_p_slot_before(s, slot);
+    s->next[before] = s->next[slot];
+    s->home[s->slot[slot]] = before;
+    s->next[slot] = slot;
+}
+
+/* Slot holds e, whose replicas `after` is one of. */
+static void eplb_p_join_ring(eplb_p_search *s, int32_t slot, int32_t e, int32_t after)
+{
+    s->slot[slot]  = e;
+    s->next[slot]  = s->next[after];
+    s->next[after] = slot;
+}
+
+static void eplb_p_link_slots(eplb_p_search *s)
+{
+    int32_t i;
+
+    for (i = 0; i < s->num_experts; i++) s->home[s->expert[i]] = -1;
+    for (i = 0; i < s->num_slots; i++) {
+        int32_t e = s->slot[i];
+        s->next[i] = i;
+        if (s->home[e] >= 0) eplb_p_join_ring(s, i, e, s->home[e]);
+        s->home[e] = i;
+    }
+}
+
+/* difference [T] = load of each sample. Returns the sum of their squares in 2^30. */
+static uint64_t eplb_p_weigh_samples(eplb_p_search *s)
+{
+    uint64_t squares;
+    int32_t i, t;
+
+    for (t = 0; t < s->num_samples; t++) s->difference[t] = 0;
+    for (i = 0; i < s->num_experts; i++)
+        eplb_p_add_to(s->difference, eplb_p_grains_of(s, s->expert[i]), s->num_samples);
+    squares = (uint64_t)eplb_p_squares_of(s->difference, s->num_samples);
+    return squares >> 30;
+}
+
+/* The tokens of e, all in its home. They are its grains less half of its part of each sample, where its part is the
+   same in all samples by least squares: half of what strays twice as far from it. */
+static void eplb_p_stray(eplb_p_search *s, int32_t e, uint64_t squares)
+{
+    const int32_t *grains = eplb_p_grains_of(s, e), *sample = s->difference;
+    int32_t *tokens = eplb_p_tokens_of(s, s->home[e]), t;
+    uint64_t part = 0;
+
+    for (t = 0; t < s->num_samples; t++) part += (uint64_t)((int64_t)grains[t] * sample[t]);
+    part = squares > 0 ? part / squares : 0; /* in 2^-30 */
+    for (t = 0; t < s->num_samples; t++) {
+        int32_t half = (int32_t)(part * (uint64_t)sample[t] >> 31);
+        tokens[t] = grains[t] > half ? grains[t] - half : 0;
+    }
+}
+
+/* Tokens of an expert's slots on two GPUs, as even as they can make their loads. */
+static void eplb_p_pour_slots(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, j), t;
+    int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+
+    if (a_load == b_load) return;
+    for (t = 0; t < s->num_samples; t++) {
+        int32_t more = (b_load[t] - a_load[t]) / 2;
+        if (more > b[t]) more = b[t];
+        if (more < -a[t]) more = -a[t];
+        a[t] += more;
+        b[t] -= more;
+        a_load[t] += more;
+        b_load[t] -= more;
+    }
+}
+
+static void eplb_p_pour_expert(eplb_p_search *s, int32_t e)
+{
+    int32_t slot = s->home[e];
+
+    eplb_p_take_steps(s, 1, s->count[e]);
+    do {
+        eplb_p_pour_slots(s, slot, s->next[slot]);
+        slot = s->next[slot];
+    } while (slot != s->home[e] && s->count[e] > 2);
+}
+
+static void eplb_p_pour_all(eplb_p_search *s, int32_t rounds)
+{
+    int32_t i;
+    for (; rounds > 0; rounds--)
+        for (i = 0; i < s->num_experts; i++)
+            if (s->count[s->expert[i]] > 1) eplb_p_pour_expert(s, s->expert[i]);
+}
+
+/* All that is in use for exact shares, of the plan that is in the slots. */
+static void eplb_p_open_exact(eplb_p_search *s)
+{
+    uint64_t squares;
+    int32_t i, t;
+
+    eplb_p_enter_phase(&s->shared, s->exact_bytes);
+    eplb_p_link_slots(s);
+    for (i = 0; i < s->num_slots; i++)
+        for (t = 0; t < s->num_samples; t++) eplb_p_tokens_of(s, i)[t] = 0;
+    squares = eplb_p_weigh_samples(s);
+    for (i = 0; i < s->num_experts; i++) {
+        eplb_p_stray(s, s->expert[i], squares);
+        s->is_stirred[s->expert[i]] = 0;
+    }
+    for (i = 0; i < s->num_gpus; i++) {
+        s->is_reached[i] = 0;
+        for (t = 0; t < s->num_samples; t++) eplb_p_load_of(s, i)[t] = 0;
+    }
+    for (i = 0; i < s->num_slots; i++)
+        eplb_p_add_to(eplb_p_load_of(s, eplb_p_gpu_of(s, i)), eplb_p_tokens_of(s, i), s->num_samples);
+    s->num_reached = s->num_stirred = 0;
+    eplb_p_pour_all(s, EPLB_P_FAIR_ROUNDS);
+}
+
+/* improve: exact shares, a move */
+
+/* The load of a GPU and the tokens of its slots may change now, and can be had back. */
+static void eplb_p_touch_gpu(eplb_p_search *s, int32_t gpu)
+{
+    size_t at = eplb_p_at(gpu, s->num_samples, 0), first = eplb_p_at(eplb_p_first_slot(s, gpu), s->num_samples, 0);
+
+    if (s->is_reached[gpu]) return;
+    s->is_reached[gpu] = 1;
+    s->reached[s->num_reached++] = gpu;
+    eplb_p_copy_ids(s->was_load + at, s->gpu_load + at, s->num_samples);
+    eplb_p_copy_ids(s->was_tokens + first, s->tokens + first, eplb_p_num_slots(s, gpu) * s->num_samples);
+    eplb_p_take_steps(s, 1, eplb_p_num_slots(s, gpu));
+}
+
+/* Experts with several replicas on these of the GPUs reached, and all GPUs of theirs. */
+static void eplb_p_stir(eplb_p_search *s, int32_t first, int32_t end)
+{
+    int32_t from = s->num_stirred, at, i;
+
+    for (at = first; at < end; at++) {
+        int32_t gpu = s->reached[at];
+        for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
+            int32_t e = s->slot[i];
+            if (s->count[e] == 1 || s->is_stirred[e]) continue;
+            s->is_stirred[e] = 1;
+            s->stirred[s->num_stirred++] = e;
+        }
+    }
+    for (at = from; at < s->num_stirred; at++) {
+        int32_t slot = s->home[s->stirred[at]];
+        do {
+            eplb_p_touch_gpu(s, eplb_p_gpu_of(s, slot));
+            slot = s->next[slot];
+        } while (slot != s->home[s->stirred[at]]);
+    }
+}
+
+/* What a move has changed spreads. Returns by what the objective falls. */
+static int64_t eplb_p_settle_loads(eplb_p_search *s)
+{
+    int32_t first = 0, round, at, t;
+    int64_t fall = 0;
+
+    for (round = 0; round < EPLB_P_MOVE_ROUNDS; round++) {
+        int32_t end = s->num_reached;
+        eplb_p_stir(s, first, end);
+        first = end;
+        for (at = 0; at < s->num_stirred; at++) eplb_p_pour_expert(s, s->stirred[at]);
+    }
+    for (at = 0; at < s->num_reached; at++) {
+        size_t row = eplb_p_at(s->reached[at], s->num_samples, 0);
+        for (t = 0; t < s->num_samples; t++) {
+            int64_t was = s->was_load[row + (size_t)t], now = s->gpu_load[row + (size_t)t];
+            fall += (was - now) * (was + now);
+        }
+    }
+    return fall;
+}
+
+/* Loads and tokens are what they were before the move. */
+static void eplb_p_unsettle_loads(eplb_p_search *s)
+{
+    int32_t at;
+
+    for (at = 0; at < s->num_reached; at++) {
+        int32_t gpu = s->reached[at], slots = eplb_p_num_slots(s, gpu);
+        size_t row = eplb_p_at(gpu, s->num_samples, 0);
+        size_t first = eplb_p_at(eplb_p_first_slot(s, gpu), s->num_samples, 0);
+        eplb_p_copy_ids(s->gpu_load + row, s->was_load + row, s->num_samples);
+        eplb_p_copy_ids(s->tokens + first, s->was_tokens + first, slots * s->num_samples);
+    }
+}
+
+static void eplb_p_end_move(eplb_p_search *s)
+{
+    int32_t at;
+    for (at = 0; at < s->num_reached; at++) s->is_reached[s->reached[at]] = 0;
+    for (at = 0; at < s->num_stirred; at++) s->is_stirred[s->stirred[at]] = 0;
+    s->num_reached = s->num_stirred = 0;
+}
+
+/* Two slots' experts and tokens change places. */
+static void eplb_p_trade_slots(eplb_p_search *s, int32_t i, int32_t j)
+{
+    int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, j), u = s->slot[i], v = s->slot[j], t;
+    int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+    int32_t before_i = eplb_p_slot_before(s, i), before_j = eplb_p_slot_before(s, j);
+
+    eplb_p_leave_ring(s, i);
+    eplb_p_leave_ring(s, j);
+    s->slot[i] = v;
+    s->slot[j] = u;
+    if (before_i != i) eplb_p_join_ring(s, j, u, before_i);
+    if (before_j != j) eplb_p_join_ring(s, i, v, before_j);
+    s->home[u] = j;
+    s->home[v] = i;
+    for (t = 0; t < s->num_samples; t++) {
+        int32_t more = b[t] - a[t];
+        a[t] += more;
+        b[t] -= more;
+        a_load[t] += more;
+        b_load[t] -= more;
+    }
+}
+
+/* Slot i holds e; the next slot of the expert that it held serves its tokens. */
+static void eplb_p_give_slot(eplb_p_search *s, int32_t i, int32_t e)
+{
+    int32_t u = s->slot[i], heir = s->next[i], t;
+    int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, heir);
+    int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, heir));
+
+    eplb_p_leave_ring(s, i);
+    eplb_p_join_ring(s, i, e, s->home[e]);
+    s->count[u]--;
+    s->count[e]++;
+    for (t = 0; t < s->num_samples; t++) {
+        a_load[t] -= a[t];
+        b_load[t] += a[t];
+        b[t] += a[t];
+        a[t] = 0;
+    }
+}
+
+/* Slot i holds u again, whose replica `before` is. */
+static void eplb_p_take_slot_back(eplb_p_search *s, int32_t i, int32_t u, int32_t before)
+{
+    int32_t e = s->slot[i];
+    eplb_p_leave_ring(s, i);
+    eplb_p_join_ring(s, i, u, before);
+    s->count[e]--;
+    s->count[u]++;
+}
+
+/* Do a move if it lowers the objective by enough. */
+static int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move)
+{
+    int32_t i = move->slot, u = s->slot[i], is_swap = move->other >= 0, other = is_swap ? move->other : s->next[i];
+    int32_t before = eplb_p_slot_before(s, i), better;
+
+    eplb_p_touch_gpu(s, eplb_p_gpu_of(s, i));
+    eplb_p_touch_gpu(s, eplb_p_gpu_of(s, other));
+    if (is_swap)
+        eplb_p_trade_slots(s, i, other);
+    else
+        eplb_p_give_slot(s, i, move->expert);
+    better = eplb_p_settle_loads(s) > s->enough / 16; /* tokens are halves, their squares quarters */
+    if (better) {
+        eplb_p_list_holdings(s, eplb_p_gpu_of(s, i));
+        if (is_swap) eplb_p_list_holdings(s, eplb_p_gpu_of(s, other));
+    } else {
+        if (is_swap)
+            eplb_p_trade_slots(s, i, other);
+        else
+            eplb_p_take_slot_back(s, i, u, before);
+        eplb_p_unsettle_loads(s);
+    }
+    eplb_p_end_move(s);
+    if (better) eplb_p_pour_all(s, EPLB_P_MOVE_ROUNDS);
+    return better != 0;
+}
+
+/* improve: exact shares, search */
+
+/* The moves of a slot that promise most, the first on ties. */
+typedef struct eplb_p_tries {
+    eplb_p_move move[EPLB_P_TRIES];
+    int64_t     promise[EPLB_P_TRIES];
+    int32_t     num;
+} eplb_p_tries;
+
+static void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot, int32_t other, int32_t expert)
+{
+    int32_t at = tries->num < EPLB_P_TRIES ? tries->num++ : EPLB_P_TRIES - 1;
+
+    if (tries->num == EPLB_P_TRIES && at == EPLB_P_TRIES - 1 && tries->promise[at] >= promise) return;
+    for (; at > 0 && tries->promise[at - 1] < promise; at--) {
+        tries->promise[at] = tries->promise[at - 1];
+        tries->move[at]    = tries->move[at - 1];
+    }
+    tries->promise[at]     = promise;
+    tries->move[at].slot   = slot;
+    tries->move[at].other  = other;
+    tries->move[at].expert = expert;
+}
+
+/* By what the objective may fall when two slots change places, halved: as if what comes to a GPU spread over so
+   many, but only the first of them were lighter for what goes. */
+static int64_t eplb_p_swap_promise(const eplb_p_search *s, int32_t i, int32_t j)
+{
+    const int32_t *u = eplb_p_tokens_of(s, i), *v = eplb_p_tokens_of(s, j);
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *other = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+    int64_t sum = 0;
+    int32_t n = s->num_samples, t;
+
+    for (t = 0; t < n; t++) {
+        int32_t d = u[t] - v[t];
+        sum += (int64_t)d * (load[t] - other[t] - d / EPLB_P_SPREAD);
+    }
+    return sum;
+}
+
+/* By what it may when slot i's tokens go to the next slot of its expert, where they stay as if nothing were shared
+   there, and tokens of e come from its home. */
+static int64_t eplb_p_replace_promise(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    int32_t heir = eplb_p_gpu_of(s, s->next[i]), home = eplb_p_gpu_of(s, s->home[e]), n = s->num_samples, t;
+    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *tokens = eplb_p_tokens_of(s, i);
+    const int32_t *heir_load = eplb_p_load_of(s, heir), *home_load = eplb_p_load_of(s, home);
+    const int32_t *arriving = eplb_p_tokens_of(s, s->home[e]);
+    int64_t sum = 0;
+
+    for (t = 0; t < n; t++) {
+        int32_t y = tokens[t], gap = home_load[t] - (load[t] - y), p;
+        sum += (int64_t)y * (load[t] - heir_load[t] - y);
+        if (home == heir) gap += y;
+        p = gap / 2 < arriving[t] ? gap / 2 : arriving[t];
+        if (p > 0) sum += (int64_t)p * (gap - p);
+    }
+    return sum;
+}
+
+static eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i)
+{
+    eplb_p_tries tries = EPLB_ZERO_INIT;
+    int32_t j, k;
+    int64_t promise, least = s->enough / 32;
+
+    eplb_p_take_steps(s, 1, s->num_slots);
+    for (j = 0; j < s->num_slots; j++) {
+        if (s->slot[i] == s->slot[j] || !eplb_p_may_swap(s, i, j)) continue;
+        promise = eplb_p_swap_promise(s, i, j);
+        if (promise > least) eplb_p_offer_move(&tries, promise, i, j, -1);
+    }
+    if (!eplb_p_may_take_away(s, i)) return tries;
+    eplb_p_take_steps(s, 1, s->num_experts);
+    for (k = 0; k < s->num_experts; k++) {
+        if (!eplb_p_may_replace(s, i, s->expert[k])) continue;
+        promise = eplb_p_replace_promise(s, i, s->expert[k]);
+        if (promise > least) eplb_p_offer_move(&tries, promise, i, -1, s->expert[k]);
+    }
+    return tries;
+}
+
+static int32_t eplb_p_most_count(const eplb_p_search *s)
+{
+    int32_t most = 0, i;
+    for (i = 0; i < s->num_experts; i++)
+        if (s->count[s->expert[i]] > most) most = s->count[s->expert[i]];
+    return most;
+}
+
+/* Moves of one slot after the other, until none of any slot is found that lowers the objective. What lowers the
+   squares of equal shares is a good start, but for more replicas of an expert than any has. */
+static void eplb_p_improve_exact(eplb_p_search *s)
+{
+    int32_t max_replicas = s->max_replicas, slot = 0, idle = 0, k;
+
+    eplb_p_copy_ids(s->start, s->slot, s->num_slots);
+    s->num_done     = 0;
+    s->max_replicas = eplb_p_most_count(s);
+    eplb_p_lower_squares(s);
+    s->max_replicas = max_replicas;
+    eplb_p_open_exact(s);
+    while (idle < s->num_slots && s->steps > 0) {
+        eplb_p_tries tries = eplb_p_find_tries(s, slot);
+        for (k = 0; k < tries.num; k++)
+            if (eplb_p_try_move(s, &tries.move[k])) break;
+        idle = k < tries.num ? 0 : idle + 1;
+        slot = slot + 1 < s->num_slots ? slot + 1 : 0;
+    }
+}
+
 /* improve: node and layer */
 
-/* One node, from the plan that is in its slots to one that is never worse, but for duplicates that had to go.
-   Many samples get no kicks: those lower the objective, but not the loads to come. */
-static void eplb_p_improve_node(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
+/* What the search lowers. */
+static int64_t eplb_p_objective(const eplb_p_search *s)
+{
+    int64_t sum = 0;
+    int32_t gpu;
+
+    if (s->num_samples == 1) return eplb_p_peak(s);
+    for (gpu = 0; gpu < s->num_gpus; gpu++) sum += eplb_p_squares_of(eplb_p_load_of(s, gpu), s->num_samples);
+    return sum;
+}
+
+/* From the plan in the node's slots to one that is never worse, but for duplicates that have to go. Many samples
+   get no kicks: those lower the objective, but not the loads to come. */
+static void eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t row)
 {
     eplb_p_measure_node(s);
-    if (s->num_samples == 1) eplb_p_line_up_slots(s);
+    if (s->num_samples == 1 && !s->exact) eplb_p_line_up_slots(s);
     if (s->apart) eplb_p_part_duplicates(s);
     s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
-    if (s->num_samples == 1)
-        eplb_p_improve_one_sample(s, effort, seed, row);
+    if (s->exact)
+        eplb_p_improve_exact(s);
+    else if (s->num_samples == 1)
+        eplb_p_improve_one_sample(s, o->effort, o->seed, row);
     else
         eplb_p_lower_squares(s);
+}
+
+/* The plan in the slots and the one put aside change places; only slot and count are right after it. */
+static void eplb_p_exchange_plans(eplb_p_search *s)
+{
+    int32_t i;
+
+    for (i = 0; i < s->num_experts; i++) s->count[s->expert[i]] = 0;
+    for (i = 0; i < s->num_slots; i++) {
+        int32_t e = s->aside[i];
+        s->aside[i] = s->slot[i];
+        s->slot[i]  = e;
+        s->count[e]++;
+    }
+}
+
+/* Where duplicates are allowed, the better of two plans, so that nobody pays for leave to have them: that without
+   on ties. */
+static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uint32_t row)
+{
+    int64_t loose = INT64_MAX;
+
+    if (s->aside) {
+        s->apart = 0;
+        eplb_p_copy_ids(s->aside, s->slot, s->num_slots);
+        eplb_p_search_node(s, &shape->options, row);
+        loose = eplb_p_objective(s);
+        eplb_p_exchange_plans(s);
+    }
+    s->apart = shape->apart;
+    eplb_p_search_node(s, &shape->options, row);
+    if (s->aside && eplb_p_objective(s) > loose) eplb_p_exchange_plans(s);
 }
 
 /* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
 #define EPLB_P_CLOSE 4096
 
-/* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean,
-   or the heaviest replica in D'Hondt's counts, which the plan to be improved has. */
-static int64_t eplb_p_layer_target(const eplb_p_layer *l)
+/* With one sample: what the heaviest GPU of a node cannot be lighter than if that is above `least`, by the counts
+   that it has before the search; see bounds. */
+static int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, int32_t node, int64_t least)
 {
-    int64_t target = 0, sum = 0;
+    const int32_t *expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+    int64_t fewer = INT64_MAX, peak;
+    int32_t i, r, at = 0;
+
+    for (i = 0; i < l->shape->node_experts; i++) {
+        int32_t count = l->logcnt[expert[i]];
+        if (count > 1 && l->grains[expert[i]] / (count - 1) < fewer) fewer = l->grains[expert[i]] / (count - 1);
+    }
+    if (fewer <= least) return least;
+    EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
+    eplb_p_enter_phase(&s->shared, s->peak_bytes);
+    for (i = 0; i < l->shape->node_experts; i++) {
+        int32_t count = l->logcnt[expert[i]];
+        for (r = 0; r < count; r++) s->key[at++] = (uint64_t)(l->grains[expert[i]] / count);
+    }
+    peak = (int64_t)eplb_p_least_peak(s->key, s->spare, at, l->shape->node_gpus);
+    return peak < fewer ? peak : fewer;
+}
+
+/* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean, or the
+   heaviest replica in D'Hondt's counts, which the plan to be improved has, or what these can be packed to. */
+static int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
+{
+    int64_t target = 0, sum = 0, packed;
     int32_t i;
 
     for (i = 0; i < l->shape->num_experts; i++) {
@@ -4466,6 +5272,10 @@ static int64_t eplb_p_layer_target(const eplb_p_layer *l)
         if (sum / l->shape->node_gpus > target) target = sum / l->shape->node_gpus;
         if (l->shape->options.replication == EPLB_REPLICATE_DHONDT && grains / l->logcnt[e] > target)
             target = grains / l->logcnt[e];
+    }
+    for (i = 0; i < l->shape->num_nodes; i++) {
+        packed = eplb_p_counts_target(l, s, i, target);
+        if (packed > target) target = packed;
     }
     return target;
 }
@@ -4487,23 +5297,29 @@ static int64_t eplb_p_enough(const eplb_p_layer *l, int32_t node)
     return squares >> (l->num_counting == 1 ? 30 : 14);
 }
 
+/* The search's view of a node of the layer. */
+static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, int32_t node)
+{
+    s->num_samples  = l->num_counting;
+    s->grains       = l->grains;
+    s->count        = l->logcnt;
+    s->max_replicas = l->shape->options.max_replicas;
+    s->expert       = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+    s->slot         = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
+    s->start        = s->exact ? l->start + (size_t)node * (size_t)l->shape->node_slots : NULL;
+    s->enough       = eplb_p_enough(l, node);
+}
+
 static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 {
-    int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l) : 0;
+    int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l, s) : 0;
     int32_t node;
 
-    s->num_samples      = l->num_counting;
-    s->grains           = l->grains;
-    s->count            = l->logcnt;
-    s->max_replicas     = l->shape->options.max_replicas;
-    s->apart            = l->shape->apart;
-    s->close            = target + target / EPLB_P_CLOSE;
+    s->close = target + target / EPLB_P_CLOSE;
     for (node = 0; node < l->shape->num_nodes; node++) {
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
-        s->expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
-        s->slot   = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
-        s->enough = eplb_p_enough(l, node);
-        eplb_p_improve_node(s, l->shape->options.effort, l->shape->options.seed, row);
+        eplb_p_open_node(s, l, node);
+        eplb_p_improve_node(s, l->shape, row);
     }
 }
 
@@ -4570,8 +5386,8 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     eplb_p_groups groups;
     eplb_p_node   node;
 
-    eplb_p_overlay shared; /* groups, node, and the search: in this order */
-    size_t groups_bytes, node_bytes, search_bytes;
+    eplb_p_overlay shared; /* groups, node, the search and its judge: in this order */
+    size_t groups_bytes, node_bytes, search_bytes, judge_bytes;
 } eplb_p_planner;
 
 static void eplb_p_place_groups(eplb_p_planner *p)
@@ -4582,6 +5398,24 @@ static void eplb_p_place_groups(eplb_p_planner *p)
     eplb_p_order_items(&p->groups.packer);
     eplb_p_pack(&p->groups.packer, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
     eplb_p_order_experts(&p->groups, &p->layer);
+}
+
+/* The cap on replicas before the search, by the loads of a node's experts. Exact shares make more of two experts with
+   two replicas than of one with three, as each ties two more GPUs together: so none has more than one beyond what
+   all can have, unless its load is that of more GPUs. */
+static int32_t eplb_p_cap_start(const eplb_p_shape *shape, const float *load)
+{
+    int32_t cap = shape->node_slots / shape->node_experts + 1, e;
+    float heaviest = 0.0f, sum = 0.0f, mean;
+
+    if (!shape->exact) return shape->start_cap;
+    for (e = 0; e < shape->node_experts; e++) {
+        sum = eplb_p_add(sum, load[e]);
+        if (load[e] > heaviest) heaviest = load[e];
+    }
+    mean = eplb_p_div(sum, (float)shape->node_gpus);
+    while (cap <= shape->node_gpus && eplb_p_mul((float)(cap - 1), mean) < heaviest) cap++;
+    return eplb_p_tighter_cap(shape->start_cap, cap);
 }
 
 /* Replicas to slots, slots to GPUs: those of node k. */
@@ -4595,7 +5429,8 @@ static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
     node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
     node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
     eplb_p_order_node(node);
-    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
+    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps,
+                     eplb_p_cap_start(shape, node->replicas.load));
     eplb_p_share_load(node, &p->layer, k);
     eplb_p_order_slots(node);
     eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
@@ -4625,21 +5460,27 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
 
    in     a plan, wherever it comes from, and loads
    out    what no plan can beat, and how even this one is
-   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer
-   calls  the ground; of the storey of a layer only its loads and D'Hondt's counts */
+   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer, eplb_p_judge
+   calls  the ground; of the storey of a layer only its loads, D'Hondt's counts, least_peak and, to take a plan back,
+          finish */
 
 /* ------------------------------------------------------------------------------------- bounds
 
-   What no plan can beat, from four facts about any plan:
+   What no plan can beat, from five facts about any plan, duplicates and empty slots or not:
    - the most loaded GPU carries at least the mean;
    - it carries at least any one replica, and D'Hondt's counts make the heaviest replica as light
      as any counts can;
-   - under the hierarchical policy both hold for each node with the groups it was given, so the
+   - slots are limited: a plan with D'Hondt's counts has these very replicas to fill all slots with, and any
+     other plan has a replica as heavy as an expert of D'Hondt's with one replica less;
+   - under the hierarchical policy all three hold for each node with the groups it was given, so the
      bound is that of the best split of groups over nodes, found by trying all of them;
    - where those are too many: some node holds the heaviest group, and at least the lightest others. */
 
 typedef struct eplb_p_bounder {
     eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
+    uint64_t *share;          /* [R] load of each replica, in parts */
+    uint64_t *spare;          /* [R] */
+    double   part;            /* what loads are multiplied by to make parts: a power of two */
     float   *node_load;       /* [node_experts] loads of one node's experts */
     double  *group_sum;       /* [K] */
     double  *node_sum;        /* [N] load of the groups put on each node so far */
@@ -4651,6 +5492,9 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
 {
     eplb_p_bounder b;
     b.replicas  = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
+    b.share     = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
+    b.spare     = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
+    b.part      = 1.0;
     b.node_load = EPLB_P_TAKE(a, float, shape->node_experts);
     b.group_sum = EPLB_P_TAKE(a, double, shape->num_groups);
     b.node_sum  = EPLB_P_TAKE(a, double, shape->num_nodes);
@@ -4659,27 +5503,66 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
     return b;
 }
 
-/* The lightest that the heaviest replica of these experts can be on so many slots.
-   Proof: let x be the heaviest replica of D'Hondt's counts c, of an expert below its cap. Bids only
-   fall, so every replica beyond an expert's first was given for a bid, load / (c - 1) or more, of
-   at least x. Counts whose replicas are all lighter than x must give each expert c or more, and
-   this one more than c: more slots than there are. At its cap an expert has no lighter replicas. */
-static double eplb_p_heaviest_replica_bound(eplb_p_bounder *b, const float *load, int32_t num_log,
-                                            int32_t num_phy, int32_t max_replicas)
+/* The parts are so small that to round down to them is nothing beside what rounding to float32 may do, and so
+   large that sums of them fit; the largest sum is the total, of loads that are no larger than 2^41. */
+static double eplb_p_bounder_part(double total)
 {
+    double part = 1.0;
+
+    while (total * part > 4503599627370496.0) part *= 0.5; /* 2^52 */
+    while (total * part > 0.0 && total * part < 2251799813685248.0) part *= 2.0;
+    return part;
+}
+
+/* What the heaviest GPU cannot be lighter than with D'Hondt's replicas on all slots. */
+static double eplb_p_dhondt_peak(eplb_p_bounder *b, int32_t num_gpus)
+{
+    const eplb_p_replicas *r = &b->replicas;
+    uint64_t peak;
+    int32_t e, i, at = 0;
+
+    for (e = 0; e < r->num_log; e++)
+        for (i = 0; i < r->count[e]; i++)
+            b->share[at++] = (uint64_t)((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT) * b->part);
+    peak = eplb_p_least_peak(b->share, b->spare, at, num_gpus);
+    return (double)peak / b->part;
+}
+
+/* The lightest that the heaviest GPU can be with these experts on so many slots, as far as that is above `least`.
+   Proof: let c be D'Hondt's counts. They take all slots, so other counts give some expert fewer, and leave it a
+   replica of load / (c - 1) or more; let f be the least of these. So a plan has a replica of f or more, or it has
+   counts c, and with them the replicas of least_peak. Let x be the heaviest of these. If its expert is at its cap,
+   no plan has it lighter. If not, bids only fall, so each that got a slot, f among them, is at least x, and any
+   plan has a replica of x or more. */
+static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, int32_t num_log, int32_t num_phy,
+                                    int32_t num_gpus, int32_t max_replicas, double least)
+{
+    double fewer = DBL_MAX, bound, peak;
     float heaviest;
+    int32_t e;
 
     b->replicas.num_log   = num_log;
     b->replicas.num_spare = num_phy - num_log;
     b->replicas.load      = load;
     eplb_p_replicate(&b->replicas, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    for (e = 0; e < num_log; e++)
+        if (b->replicas.count[e] > 1) {
+            double one_less = (double)eplb_p_bid(load[e], b->replicas.count[e] - 1, EPLB_P_DHONDT);
+            if (one_less < fewer) fewer = one_less;
+        }
     eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
-    return (double)heaviest;
+    bound = (double)heaviest;
+    if (fewer > bound && fewer > least) {
+        peak = eplb_p_dhondt_peak(b, num_gpus);
+        if (peak > fewer) peak = fewer;
+        if (peak > bound) bound = peak;
+    }
+    return bound;
 }
 
 /* The same within a node, for the groups that are on it. */
-static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load,
-                                        int32_t node)
+static double eplb_p_node_replicas_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load,
+                                         int32_t node, double least)
 {
     int32_t group, i, n = 0;
 
@@ -4687,7 +5570,8 @@ static double eplb_p_node_replica_bound(eplb_p_bounder *b, const eplb_p_shape *s
         for (i = 0; i < shape->group_size && b->node_of[group] == node; i++)
             b->node_load[n++] = load[group * shape->group_size + i];
     EPLB_ASSERT(n == shape->node_experts);
-    return eplb_p_heaviest_replica_bound(b, b->node_load, n, shape->node_slots, shape->options.max_replicas);
+    return eplb_p_replicas_bound(b, b->node_load, n, shape->node_slots, shape->node_gpus,
+                                 shape->options.max_replicas, least);
 }
 
 #define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
@@ -4741,7 +5625,7 @@ static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
             for (node = 0; node < shape->num_nodes && worst < best; node++) {
                 part = b->node_sum[node] / shape->node_gpus;
                 if (part > worst) worst = part;
-                part = eplb_p_node_replica_bound(b, shape, load, node);
+                part = eplb_p_node_replicas_bound(b, shape, load, node, worst);
                 if (part > worst) worst = part;
             }
             if (worst < best) best = worst;
@@ -4778,8 +5662,9 @@ static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
         total += b->group_sum[group];
     }
     bound = total / shape->num_gpus;
-    other = eplb_p_heaviest_replica_bound(b, load, shape->num_experts, shape->num_replicas,
-                                          shape->options.max_replicas);
+    b->part = eplb_p_bounder_part(total);
+    other = eplb_p_replicas_bound(b, load, shape->num_experts, shape->num_replicas, shape->num_gpus,
+                                  shape->options.max_replicas, bound);
     if (other > bound) bound = other;
     other = eplb_p_heaviest_group_bound(b, shape);
     if (other > bound) bound = other;
@@ -4976,6 +5861,1130 @@ static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_
     return EPLB_OK;
 }
 
+/* ---------------------------------------------------------------------------------- transfers
+
+   Which of a plan's slots have to be filled, and from where. A slot stands for the transfer that fills it: from
+   [slot] is where its expert comes from. */
+
+#define EPLB_P_NONE  (-1) /* no GPU, no slot: in from, nobody holds the expert */
+#define EPLB_P_STAYS (-2) /* in from: the slot is empty, or keeps its expert */
+
+typedef struct eplb_p_mover {
+    int32_t num_experts, num_slots, num_gpus, gpu_slots;
+    const int32_t *old_expert, *new_expert; /* [R] the plans of the layer at hand */
+    int32_t *gpu_of;      /* [R] GPU of a slot */
+    int32_t *node_of;     /* [G] node of a GPU */
+    int32_t *seen_on;     /* [E] the GPU last found to have the expert, before or by now */
+    int32_t *seen_in;     /* [E] and the slot of it to take the expert from */
+    int32_t *holder;      /* [E] a slot on the first GPU that held the expert; next_holder leads to one on the next */
+    int32_t *next_holder; /* [R] */
+    int32_t *wanted;      /* [E] the slot of the first GPU that is to get the expert; likewise */
+    int32_t *next_wanted; /* [R] */
+    int32_t *from;        /* [R] a slot of the plan in force, or of the new one: see eplb_transfer */
+    int32_t *sender;      /* [R] the GPU that a slot is filled from over a link; EPLB_P_NONE where it is not */
+    int32_t  num_moves;
+    int32_t *sends, *gets;     /* [G] moves out of a GPU, and into it */
+    int32_t *movable;          /* [G] of its sends the first that another GPU could do; next_movable leads on */
+    int32_t *next_movable;     /* [R] */
+    int32_t *reached, *over;   /* [G] the send by which a chain comes to a GPU, and the slot it would take over with */
+    int32_t *queue;            /* [G] */
+    int32_t *round;            /* [R] */
+} eplb_p_mover;
+
+static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_mover m = EPLB_ZERO_INIT;
+    int32_t E = shape->num_experts, R = shape->num_replicas, G = shape->num_gpus;
+
+    m.num_experts  = E;
+    m.num_slots    = R;
+    m.num_gpus     = G;
+    m.gpu_slots    = R / G;
+    m.gpu_of       = EPLB_P_TAKE(a, int32_t, R);
+    m.node_of      = EPLB_P_TAKE(a, int32_t, G);
+    m.seen_on      = EPLB_P_TAKE(a, int32_t, E);
+    m.seen_in      = EPLB_P_TAKE(a, int32_t, E);
+    m.holder       = EPLB_P_TAKE(a, int32_t, E);
+    m.next_holder  = EPLB_P_TAKE(a, int32_t, R);
+    m.wanted       = EPLB_P_TAKE(a, int32_t, E);
+    m.next_wanted  = EPLB_P_TAKE(a, int32_t, R);
+    m.from         = EPLB_P_TAKE(a, int32_t, R);
+    m.sender       = EPLB_P_TAKE(a, int32_t, R);
+    m.sends        = EPLB_P_TAKE(a, int32_t, G);
+    m.gets         = EPLB_P_TAKE(a, int32_t, G);
+    m.movable      = EPLB_P_TAKE(a, int32_t, G);
+    m.next_movable = EPLB_P_TAKE(a, int32_t, R);
+    m.reached      = EPLB_P_TAKE(a, int32_t, G);
+    m.over         = EPLB_P_TAKE(a, int32_t, G);
+    m.queue        = EPLB_P_TAKE(a, int32_t, G);
+    m.round        = EPLB_P_TAKE(a, int32_t, R);
+    return m;
+}
+
+static void eplb_p_number_gpus(eplb_p_mover *m, int32_t num_nodes)
+{
+    int32_t gpu, i, slot = 0, node_gpus = m->num_gpus / num_nodes;
+
+    for (gpu = 0; gpu < m->num_gpus; gpu++) {
+        m->node_of[gpu] = gpu / node_gpus;
+        for (i = 0; i < m->gpu_slots; i++) m->gpu_of[slot++] = gpu;
+    }
+}
+
+static inline void eplb_p_set_all(int32_t *id, int32_t n, int32_t value)
+{
+    int32_t i;
+    for (i = 0; i < n; i++) id[i] = value;
+}
+
+static int eplb_p_keeps(const eplb_p_mover *m, int32_t slot) { return m->old_expert[slot] == m->new_expert[slot]; }
+
+static int eplb_p_is_move(const eplb_p_mover *m, int32_t slot) { return m->sender[slot] != EPLB_P_NONE; }
+
+static int eplb_p_crosses_nodes(const eplb_p_mover *m, int32_t slot)
+{
+    return m->node_of[m->sender[slot]] != m->node_of[m->gpu_of[slot]];
+}
+
+/* One slot for each expert that a GPU held: one that keeps it, or else the first. */
+static void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
+{
+    int32_t first = gpu * m->gpu_slots, end = first + m->gpu_slots, slot, e;
+
+    for (slot = first; slot < end; slot++) {
+        e = m->old_expert[slot];
+        if (e == EPLB_P_EMPTY) continue;
+        if (m->seen_on[e] != gpu || (eplb_p_keeps(m, slot) && !eplb_p_keeps(m, m->seen_in[e]))) m->seen_in[e] = slot;
+        m->seen_on[e] = gpu;
+    }
+    for (slot = first; slot < end; slot++) {
+        e = m->old_expert[slot];
+        if (e == EPLB_P_EMPTY || m->seen_in[e] != slot) continue;
+        m->next_holder[slot] = m->holder[e];
+        m->holder[e] = slot;
+    }
+}
+
+/* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
+static void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
+{
+    int32_t first = gpu * m->gpu_slots, end = first + m->gpu_slots, slot, e;
+
+    for (slot = first; slot < end; slot++) {
+        e = m->new_expert[slot];
+        m->from[slot] = EPLB_P_STAYS;
+        if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot)) continue;
+        m->from[slot] = m->seen_on[e] == gpu ? m->seen_in[e] : EPLB_P_NONE;
+        if (m->seen_on[e] == gpu) continue;
+        m->seen_on[e] = gpu;
+        m->seen_in[e] = slot;
+        m->next_wanted[slot] = m->wanted[e];
+        m->wanted[e] = slot;
+    }
+}
+
+/* ---------------------------------------------------------------------------- transfers: sources */
+
+/* The first `receivers % senders` holders serve one receiver more, from the end of the list. */
+static void eplb_p_deal_sources(eplb_p_mover *m, int32_t e)
+{
+    int32_t senders = 1, receivers = 0, each, i, slot, to = m->wanted[e], extra;
+
+    for (slot = m->next_holder[m->holder[e]]; slot != EPLB_P_NONE; slot = m->next_holder[slot]) senders++;
+    for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) receivers++;
+    each = receivers / senders;
+    for (slot = m->holder[e]; slot != EPLB_P_NONE; slot = m->next_holder[slot]) {
+        for (i = 0; i < each; i++) {
+            m->from[to] = slot;
+            to = m->next_wanted[to];
+        }
+    }
+    for (slot = m->holder[e], extra = to; extra != EPLB_P_NONE; extra = m->next_wanted[extra]) {
+        m->from[extra] = slot;
+        slot = m->next_holder[slot];
+    }
+}
+
+/* The first holder, from this one on, that may serve a slot: one on its node, where there is one. */
+static int32_t eplb_p_next_source(const eplb_p_mover *m, int32_t slot, int32_t holder, int nearby)
+{
+    int32_t node = m->node_of[m->gpu_of[slot]];
+
+    while (nearby && holder != EPLB_P_NONE && m->node_of[m->gpu_of[holder]] != node) holder = m->next_holder[holder];
+    return holder;
+}
+
+static int eplb_p_has_nearby(const eplb_p_mover *m, int32_t slot)
+{
+    return eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], 1) != EPLB_P_NONE;
+}
+
+static void eplb_p_take_send(eplb_p_mover *m, int32_t slot, int32_t holder)
+{
+    int32_t gpu = m->gpu_of[holder];
+
+    m->from[slot] = holder;
+    m->next_movable[slot] = m->movable[gpu];
+    m->movable[gpu] = slot;
+}
+
+static void eplb_p_drop_send(eplb_p_mover *m, int32_t slot)
+{
+    int32_t *at = &m->movable[m->gpu_of[m->from[slot]]];
+
+    while (*at != slot) at = &m->next_movable[*at];
+    *at = m->next_movable[slot];
+}
+
+/* The holder that has the fewest sends so far; whether there was a choice is remembered. */
+static void eplb_p_pick_source(eplb_p_mover *m, int32_t slot)
+{
+    int nearby = eplb_p_has_nearby(m, slot);
+    int32_t first = eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], nearby), best = first, h;
+
+    for (h = first; h != EPLB_P_NONE; h = eplb_p_next_source(m, slot, m->next_holder[h], nearby))
+        if (m->sends[m->gpu_of[h]] < m->sends[m->gpu_of[best]]) best = h;
+    m->sends[m->gpu_of[best]]++;
+    if (eplb_p_next_source(m, slot, m->next_holder[first], nearby) == EPLB_P_NONE)
+        m->from[slot] = best;
+    else
+        eplb_p_take_send(m, slot, best);
+}
+
+/* Where a chain of sends that begins at the busiest GPU, each taken over by the next GPU, comes to one that is two
+   or more below it; EPLB_P_NONE where none does. */
+static int32_t eplb_p_find_less_busy(eplb_p_mover *m, int32_t busiest)
+{
+    int32_t first = 0, num = 0, slot, h, gpu;
+
+    eplb_p_set_all(m->reached, m->num_gpus, EPLB_P_NONE);
+    m->reached[busiest] = EPLB_P_STAYS;
+    m->queue[num++] = busiest;
+    while (first < num) {
+        for (slot = m->movable[m->queue[first++]]; slot != EPLB_P_NONE; slot = m->next_movable[slot]) {
+            int nearby = eplb_p_has_nearby(m, slot);
+            h = eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], nearby);
+            for (; h != EPLB_P_NONE; h = eplb_p_next_source(m, slot, m->next_holder[h], nearby)) {
+                gpu = m->gpu_of[h];
+                if (m->reached[gpu] != EPLB_P_NONE) continue;
+                m->reached[gpu] = slot;
+                m->over[gpu] = h;
+                if (m->sends[gpu] < m->sends[busiest] - 1) return gpu;
+                m->queue[num++] = gpu;
+            }
+        }
+    }
+    return EPLB_P_NONE;
+}
+
+static int32_t eplb_p_most_of(const int32_t *count, int32_t n)
+{
+    int32_t i, most = 0;
+    for (i = 1; i < n; i++)
+        if (count[i] > count[most]) most = i;
+    return most;
+}
+
+/* Sends go along chains from the busiest GPU until it has none to give away. Then no sources give the busiest GPU
+   fewer: all that the GPUs of its chains send can be sent by them alone, and as none of them is two below it, their
+   mean is above its sends less one. */
+static void eplb_p_even_sends(eplb_p_mover *m)
+{
+    for (;;) {
+        int32_t busiest = eplb_p_most_of(m->sends, m->num_gpus), gpu = eplb_p_find_less_busy(m, busiest);
+        if (gpu == EPLB_P_NONE) return;
+        m->sends[busiest]--;
+        m->sends[gpu]++;
+        while (gpu != busiest) {
+            int32_t slot = m->reached[gpu], sender = m->gpu_of[m->from[slot]];
+            eplb_p_drop_send(m, slot);
+            eplb_p_take_send(m, slot, m->over[gpu]);
+            gpu = sender;
+        }
+    }
+}
+
+static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
+{
+    int32_t e, slot;
+
+    eplb_p_set_all(m->sends, m->num_gpus, 0);
+    eplb_p_set_all(m->movable, m->num_gpus, EPLB_P_NONE);
+    for (e = 0; e < m->num_experts; e++) {
+        if (m->holder[e] == EPLB_P_NONE || m->wanted[e] == EPLB_P_NONE) continue;
+        if (m->next_holder[m->holder[e]] == EPLB_P_NONE) {
+            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) {
+                m->from[slot] = m->holder[e];
+                m->sends[m->gpu_of[m->holder[e]]]++;
+            }
+        } else if (sources == EPLB_SOURCES_DEALT) {
+            eplb_p_deal_sources(m, e);
+        } else {
+            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) eplb_p_pick_source(m, slot);
+        }
+    }
+    if (sources == EPLB_SOURCES_EVEN) eplb_p_even_sends(m);
+}
+
+/* sender, sends, gets = what goes over links. */
+static void eplb_p_count_moves(eplb_p_mover *m)
+{
+    int32_t slot, sender;
+
+    m->num_moves = 0;
+    eplb_p_set_all(m->sends, m->num_gpus, 0);
+    eplb_p_set_all(m->gets, m->num_gpus, 0);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        sender = m->from[slot] < 0 ? EPLB_P_NONE : m->gpu_of[m->from[slot]];
+        if (sender == m->gpu_of[slot]) sender = EPLB_P_NONE;
+        m->sender[slot] = sender;
+        if (sender == EPLB_P_NONE) continue;
+        m->sends[sender]++;
+        m->gets[m->gpu_of[slot]]++;
+        m->num_moves++;
+    }
+}
+
+/* What one layer's slots are filled from. */
+static void eplb_p_source_layer(eplb_p_mover *m, const int32_t *previous_phy2log, const int32_t *phy2log, int32_t sources)
+{
+    int32_t gpu;
+
+    m->old_expert = previous_phy2log;
+    m->new_expert = phy2log;
+    eplb_p_set_all(m->seen_on, m->num_experts, EPLB_P_NONE);
+    eplb_p_set_all(m->holder, m->num_experts, EPLB_P_NONE);
+    eplb_p_set_all(m->wanted, m->num_experts, EPLB_P_NONE);
+    for (gpu = m->num_gpus - 1; gpu >= 0; gpu--) { /* so that lists, which grow at the front, ascend */
+        eplb_p_find_held(m, gpu);
+        eplb_p_find_wanted(m, gpu);
+    }
+    eplb_p_choose_sources(m, sources);
+    eplb_p_count_moves(m);
+}
+
+/* ----------------------------------------------------------------------------- transfers: rounds
+
+   DUPLEX: GPUs as senders and GPUs as receivers are the two sides of a bipartite graph, moves its edges, rounds
+   their colours: no two at a GPU's side are the same. With as many colours as the most edges at a side there are
+   enough (Koenig 1916). Proof: an edge is added between a sender, where colour a is free as not all of its edges
+   are there yet, and a receiver, where b is. Where a is not free at the receiver, edges of a and b alternate on a
+   path from there. It comes to senders by a, so not to this one, which has no a. Exchange both along it: a is free
+   at the receiver too, and stays so at the sender.
+   At most so many in a round: while a round has more, some other has fewer, as there are rounds enough for all. The
+   edges of the two are paths and rings that alternate, and on one path, at least, the fuller round is one ahead:
+   exchange them along it (McDiarmid 1972, de Werra 1971). */
+
+enum { EPLB_P_SENDS, EPLB_P_GETS, EPLB_P_ROLES };
+
+typedef struct eplb_p_rounds {
+    eplb_p_mover *m;
+    int32_t   num, words; /* rounds, and words of a set of them */
+    uint32_t *busy;       /* [roles, G, words] sets of rounds; what is done in one role, or in any under SENDS */
+    int32_t  *first_sent; /* [G] of its sends in sent */
+    int32_t  *sent;       /* [R] moves by sender; for flows by expert, then sender, then receiver */
+    int32_t  *fill;       /* [R + 1] moves in a round; when they are stored, transfers before it */
+} eplb_p_rounds;
+
+static int32_t eplb_p_round_words(int32_t num) { return num / 32 + 1; }
+
+static eplb_p_rounds eplb_p_carve_rounds(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_rounds r = EPLB_ZERO_INIT;
+    int32_t R = shape->num_replicas, G = shape->num_gpus;
+
+    r.busy       = EPLB_P_TAKE_ROWS(a, uint32_t, G, EPLB_P_ROLES * (size_t)eplb_p_round_words(R));
+    r.first_sent = EPLB_P_TAKE(a, int32_t, G);
+    r.sent       = EPLB_P_TAKE(a, int32_t, R);
+    r.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)R + 1);
+    return r;
+}
+
+static void eplb_p_begin_rounds(eplb_p_rounds *r, int32_t num)
+{
+    size_t i, words;
+
+    r->num   = num;
+    r->words = eplb_p_round_words(num);
+    words    = EPLB_P_ROLES * (size_t)r->m->num_gpus * (size_t)r->words;
+    for (i = 0; i < words; i++) r->busy[i] = 0;
+    eplb_p_set_all(r->fill, num + 1, 0);
+    eplb_p_set_all(r->m->round, r->m->num_slots, EPLB_P_NONE);
+}
+
+static uint32_t *eplb_p_busy_of(const eplb_p_rounds *r, int role, int32_t gpu)
+{
+    return r->busy + eplb_p_at(role * r->m->num_gpus + gpu, r->words, 0);
+}
+
+static int eplb_p_is_busy(const uint32_t *busy, int32_t round)
+{
+    return (busy[round / 32] >> (round % 32) & 1u) != 0;
+}
+
+static void eplb_p_toggle(uint32_t *busy, int32_t round) { busy[round / 32] ^= (uint32_t)1 << (round % 32); }
+
+static int32_t eplb_p_lowest_bit(uint32_t word)
+{
+#if defined(__GNUC__)
+    return __builtin_ctz(word);
+#else
+    int32_t n = 0, half;
+    for (half = 16; half > 0; half /= 2) {
+        if (word & (((uint32_t)1 << half) - 1)) continue;
+        word >>= half;
+        n += half;
+    }
+    return n;
+#endif
+}
+
+/* The first round that is free in both sets. */
+static int32_t eplb_p_free_round(const eplb_p_rounds *r, const uint32_t *a, const uint32_t *b)
+{
+    int32_t i;
+    for (i = 0; i < r->words; i++)
+        if (~(a[i] | b[i])) return 32 * i + eplb_p_lowest_bit(~(a[i] | b[i]));
+    return 32 * r->words;
+}
+
+static void eplb_p_sort_sent(eplb_p_rounds *r)
+{
+    eplb_p_mover *m = r->m;
+    int32_t gpu, slot, n = 0;
+
+    for (gpu = 0; gpu < m->num_gpus; gpu++) {
+        r->first_sent[gpu] = n;
+        n += m->sends[gpu];
+        m->queue[gpu] = r->first_sent[gpu];
+    }
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (eplb_p_is_move(m, slot)) r->sent[m->queue[m->sender[slot]]++] = slot;
+}
+
+/* The move of a GPU, in one of its roles, in a round; EPLB_P_NONE where it has none. */
+static int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int32_t round)
+{
+    const eplb_p_mover *m = r->m;
+    int32_t i, slot;
+
+    if (!eplb_p_is_busy(eplb_p_busy_of(r, role, gpu), round)) return EPLB_P_NONE;
+    if (role == EPLB_P_GETS) {
+        for (slot = gpu * m->gpu_slots; m->round[slot] != round; slot++) {}
+        return slot;
+    }
+    for (i = r->first_sent[gpu]; m->round[r->sent[i]] != round; i++) {}
+    return r->sent[i];
+}
+
+static int32_t eplb_p_other_end(const eplb_p_mover *m, int32_t slot, int role)
+{
+    return role == EPLB_P_SENDS ? m->gpu_of[slot] : m->sender[slot];
+}
+
+/* Exchanges two rounds along the path that begins at a GPU with a move in the first of them. */
+static void eplb_p_exchange_rounds(eplb_p_rounds *r, int role, int32_t gpu, int32_t first, int32_t second)
+{
+    int32_t slot = eplb_p_move_in(r, role, gpu, first), next, a = first, b = second, swap;
+
+    eplb_p_toggle(eplb_p_busy_of(r, role, gpu), a);
+    eplb_p_toggle(eplb_p_busy_of(r, role, gpu), b);
+    while (slot != EPLB_P_NONE) {
+        gpu  = eplb_p_other_end(r->m, slot, role);
+        role = EPLB_P_SENDS + EPLB_P_GETS - role;
+        next = eplb_p_move_in(r, role, gpu, b); /* before there are two */
+        r->m->round[slot] = b;
+        slot = next;
+        swap = a;
+        a    = b;
+        b    = swap;
+    }
+    eplb_p_toggle(eplb_p_busy_of(r, role, gpu), a);
+    eplb_p_toggle(eplb_p_busy_of(r, role, gpu), b);
+}
+
+static void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
+{
+    int32_t sender = r->m->sender[slot], receiver = r->m->gpu_of[slot];
+    uint32_t *sends = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *gets = eplb_p_busy_of(r, EPLB_P_GETS, receiver);
+    int32_t round = eplb_p_free_round(r, sends, gets);
+
+    if (round >= r->num) {
+        round = eplb_p_free_round(r, sends, sends);
+        eplb_p_exchange_rounds(r, EPLB_P_GETS, receiver, round, eplb_p_free_round(r, gets, gets));
+    }
+    r->m->round[slot] = round;
+    eplb_p_toggle(sends, round);
+    eplb_p_toggle(gets, round);
+}
+
+/* Whether a path of moves in two rounds in turn, from a sender that has one in the first but none in the second,
+   ends with one in the first. */
+static int eplb_p_has_one_more(const eplb_p_rounds *r, int32_t sender, int32_t first, int32_t second)
+{
+    int32_t slot, gpu = sender, length = 0, a = first, b = second, swap;
+    int role = EPLB_P_SENDS;
+
+    while ((slot = eplb_p_move_in(r, role, gpu, a)) != EPLB_P_NONE) {
+        gpu  = eplb_p_other_end(r->m, slot, role);
+        role = EPLB_P_SENDS + EPLB_P_GETS - role;
+        swap = a;
+        a    = b;
+        b    = swap;
+        length++;
+    }
+    return length % 2 == 1;
+}
+
+/* One move less in a full round, and one more in another. */
+static void eplb_p_lessen(eplb_p_rounds *r, int32_t full, int32_t other)
+{
+    int32_t gpu;
+
+    for (gpu = 0; gpu < r->m->num_gpus; gpu++) {
+        const uint32_t *busy = eplb_p_busy_of(r, EPLB_P_SENDS, gpu);
+        if (!eplb_p_is_busy(busy, full) || eplb_p_is_busy(busy, other)) continue;
+        if (eplb_p_has_one_more(r, gpu, full, other)) break;
+    }
+    EPLB_ASSERT(gpu < r->m->num_gpus);
+    eplb_p_exchange_rounds(r, EPLB_P_SENDS, gpu, full, other);
+    r->fill[full]--;
+    r->fill[other]++;
+}
+
+static void eplb_p_limit_rounds(eplb_p_rounds *r, int32_t max_per_round)
+{
+    int32_t i, full, other = 0;
+
+    for (i = 0; i < r->m->num_moves; i++) r->fill[r->m->round[r->sent[i]]]++;
+    for (full = 0; full < r->num; full++) {
+        while (r->fill[full] > max_per_round) {
+            while (r->fill[other] >= max_per_round) other++;
+            eplb_p_lessen(r, full, other);
+        }
+    }
+}
+
+static void eplb_p_duplex_rounds(eplb_p_rounds *r, int32_t max_per_round)
+{
+    eplb_p_mover *m = r->m;
+    int32_t sends = m->sends[eplb_p_most_of(m->sends, m->num_gpus)];
+    int32_t gets = m->gets[eplb_p_most_of(m->gets, m->num_gpus)], num = sends > gets ? sends : gets, i;
+
+    if (max_per_round > 0 && m->num_moves > 0 && (m->num_moves - 1) / max_per_round >= num)
+        num = (m->num_moves - 1) / max_per_round + 1;
+    eplb_p_begin_rounds(r, num);
+    eplb_p_sort_sent(r);
+    for (i = 0; i < m->num_slots; i++)
+        if (eplb_p_is_move(m, i)) eplb_p_add_move(r, i);
+    if (max_per_round > 0) eplb_p_limit_rounds(r, max_per_round);
+}
+
+/* All that the sender of this move sends its receiver goes to the first round in which neither occurs; what is too
+   much for one, to the next such rounds. */
+static void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_round)
+{
+    eplb_p_mover *m = r->m;
+    int32_t sender = m->sender[move], receiver = m->gpu_of[move], round = EPLB_P_NONE, i;
+    uint32_t *a = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *b = eplb_p_busy_of(r, EPLB_P_SENDS, receiver);
+
+    for (i = receiver * m->gpu_slots; i < (receiver + 1) * m->gpu_slots; i++) {
+        if (m->sender[i] != sender) continue;
+        if (round == EPLB_P_NONE || r->fill[round] == max_per_round) {
+            if (round == EPLB_P_NONE) round = eplb_p_free_round(r, a, b);
+            while (eplb_p_is_busy(a, round) || eplb_p_is_busy(b, round) ||
+                   (max_per_round > 0 && r->fill[round] == max_per_round)) round++;
+            eplb_p_toggle(a, round);
+            eplb_p_toggle(b, round);
+        }
+        m->round[i] = round;
+        r->fill[round]++;
+    }
+}
+
+/* sent = all moves in the order in which their flows are looked at. */
+static void eplb_p_list_moves(eplb_p_rounds *r)
+{
+    const eplb_p_mover *m = r->m;
+    int32_t e, slot, h, n = 0;
+
+    for (e = 0; e < m->num_experts; e++)
+        for (h = m->wanted[e] == EPLB_P_NONE ? EPLB_P_NONE : m->holder[e]; h != EPLB_P_NONE; h = m->next_holder[h])
+            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot])
+                if (m->from[slot] == h) r->sent[n++] = slot;
+}
+
+static void eplb_p_one_peer_rounds(eplb_p_rounds *r, int32_t max_per_round)
+{
+    int32_t i;
+
+    eplb_p_begin_rounds(r, r->m->num_moves);
+    eplb_p_list_moves(r);
+    for (i = 0; i < r->m->num_moves; i++)
+        if (r->m->round[r->sent[i]] == EPLB_P_NONE) eplb_p_add_flow(r, r->sent[i], max_per_round);
+}
+
+static void eplb_p_schedule(eplb_p_rounds *r, const eplb_transfer_options *how)
+{
+    if (how->rounds == EPLB_ROUNDS_ONE_PEER)
+        eplb_p_one_peer_rounds(r, how->max_per_round);
+    else
+        eplb_p_duplex_rounds(r, how->max_per_round);
+}
+
+static inline eplb_transfer eplb_p_transfer_of(const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
+{
+    eplb_transfer t;
+
+    t.layer     = layer;
+    t.expert    = m->new_expert[slot];
+    t.from_slot = m->from[slot];
+    t.to_slot   = slot;
+    t.round     = round;
+    t.kind      = t.from_slot == EPLB_P_NONE          ? EPLB_TRANSFER_LOST
+                  : !eplb_p_is_move(m, slot)          ? EPLB_TRANSFER_SAME_GPU
+                  : !eplb_p_crosses_nodes(m, slot)    ? EPLB_TRANSFER_SAME_NODE
+                                                      : EPLB_TRANSFER_OTHER_NODE;
+    return t;
+}
+
+/* One layer's transfers, by round, those without one first, then by slot. Returns the next place. */
+static eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, eplb_transfer *transfer)
+{
+    const eplb_p_mover *m = r->m;
+    int32_t slot, round, n = 0, next;
+
+    eplb_p_set_all(r->fill, r->num + 1, 0);
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (m->from[slot] != EPLB_P_STAYS) r->fill[m->round[slot] + 1]++;
+    for (round = 0; round <= r->num; round++) {
+        next = n + r->fill[round];
+        r->fill[round] = n;
+        n = next;
+    }
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (m->from[slot] != EPLB_P_STAYS)
+            transfer[r->fill[m->round[slot] + 1]++] = eplb_p_transfer_of(m, layer, slot, m->round[slot]);
+    return transfer + n;
+}
+
+static size_t eplb_p_count_transfers(const int32_t *previous_phy2log, const int32_t *phy2log, size_t num_slots)
+{
+    size_t i, n = 0;
+    for (i = 0; i < num_slots; i++) n += phy2log[i] != EPLB_P_EMPTY && phy2log[i] != previous_phy2log[i];
+    return n;
+}
+
+/* --------------------------------------------------------------------------- transfers: in place
+
+   A slot that is filled from what another held before has to be read first if it is read at all. As each slot is
+   filled from one other, slots hang together in trees, which are done from the leaves on, and around rings. In a ring
+   each slot waits for the one that is filled from it. Whichever were overwritten first, what it held would be gone
+   before it was read, so one at least is to be set aside, and with one the ring is a tree. Rings that would be set
+   aside on the same GPU take turns. */
+
+typedef struct eplb_p_stager {
+    eplb_p_mover *m;
+    int32_t layer;
+    int32_t *readers;   /* [R] slots still to be filled from what this one held before */
+    int32_t *aside;     /* [R] whether what a slot is filled from was set aside */
+    int32_t *height;    /* [R] slots of the chain that wait for each other from this one on */
+    int32_t *order;     /* [R] slots to be filled, the longest chains first */
+    int32_t *place;     /* [R + 1] */
+    int32_t *ring;      /* [R] a slot of each ring that nothing is set aside of */
+    int32_t  num_rings, num_left;
+    int32_t *staged;    /* [G] slot that waits for what the GPU has set aside */
+    int32_t *to, *by;   /* [G] the GPU that one sends to in this round, and gets from */
+    eplb_transfer *step; /* NULL: steps are counted */
+    size_t   num_steps;
+} eplb_p_stager;
+
+static eplb_p_stager eplb_p_carve_stager(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_stager s = EPLB_ZERO_INIT;
+    int32_t R = shape->num_replicas, G = shape->num_gpus;
+
+    s.readers = EPLB_P_TAKE(a, int32_t, R);
+    s.aside   = EPLB_P_TAKE(a, int32_t, R);
+    s.height  = EPLB_P_TAKE(a, int32_t, R);
+    s.order   = EPLB_P_TAKE(a, int32_t, R);
+    s.place   = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)R + 1);
+    s.ring    = EPLB_P_TAKE(a, int32_t, R);
+    s.staged  = EPLB_P_TAKE(a, int32_t, G);
+    s.to      = EPLB_P_TAKE(a, int32_t, G);
+    s.by      = EPLB_P_TAKE(a, int32_t, G);
+    return s;
+}
+
+static int eplb_p_is_filled(const eplb_p_mover *m, int32_t slot) { return m->from[slot] != EPLB_P_STAYS; }
+
+/* Whether a slot is filled from what another held before; where its GPU gets an expert twice, from what comes. */
+static int eplb_p_reads_old(const eplb_p_mover *m, int32_t slot)
+{
+    return m->from[slot] >= 0 && m->old_expert[m->from[slot]] == m->new_expert[slot];
+}
+
+/* The slot that waits for this one, EPLB_P_NONE where none does. */
+static int32_t eplb_p_waiting(const eplb_p_mover *m, int32_t slot)
+{
+    return eplb_p_reads_old(m, slot) && eplb_p_is_filled(m, m->from[slot]) ? m->from[slot] : EPLB_P_NONE;
+}
+
+/* The slots of a ring have its length for a height. */
+static void eplb_p_add_ring(eplb_p_stager *s, int32_t first)
+{
+    int32_t slot = first, length = 0;
+
+    s->ring[s->num_rings++] = first;
+    do length++; while ((slot = s->m->from[slot]) != first);
+    do s->height[slot] = length; while ((slot = s->m->from[slot]) != first);
+}
+
+/* Height -1 - slot: the walk from that slot came here. */
+static void eplb_p_measure_chains(eplb_p_stager *s)
+{
+    int32_t slot, at, base;
+
+    s->num_rings = 0;
+    eplb_p_set_all(s->height, s->m->num_slots, 0);
+    for (slot = 0; slot < s->m->num_slots; slot++) {
+        if (!eplb_p_is_filled(s->m, slot)) continue;
+        for (at = slot; at != EPLB_P_NONE && s->height[at] == 0; at = eplb_p_waiting(s->m, at)) s->height[at] = -1 - slot;
+        if (at != EPLB_P_NONE && s->height[at] == -1 - slot) eplb_p_add_ring(s, at);
+        base = at == EPLB_P_NONE ? 0 : s->height[at];
+        for (at = slot; at != EPLB_P_NONE && s->height[at] < 0; at = eplb_p_waiting(s->m, at)) base++;
+        for (at = slot; at != EPLB_P_NONE && s->height[at] < 0; at = eplb_p_waiting(s->m, at)) s->height[at] = base--;
+    }
+}
+
+static void eplb_p_order_chains(eplb_p_stager *s)
+{
+    int32_t R = s->m->num_slots, slot, height, n = 0, next;
+
+    eplb_p_set_all(s->place, R + 1, 0);
+    for (slot = 0; slot < R; slot++)
+        if (eplb_p_is_filled(s->m, slot)) s->place[s->height[slot]]++;
+    for (height = R; height > 0; height--) {
+        next = n + s->place[height];
+        s->place[height] = n;
+        n = next;
+    }
+    for (slot = 0; slot < R; slot++)
+        if (eplb_p_is_filled(s->m, slot)) s->order[s->place[s->height[slot]]++] = slot;
+    s->num_left = n;
+}
+
+static void eplb_p_begin_steps(eplb_p_stager *s, int32_t layer)
+{
+    const eplb_p_mover *m = s->m;
+    int32_t slot;
+
+    s->layer = layer;
+    eplb_p_set_all(s->readers, m->num_slots, 0);
+    eplb_p_set_all(s->aside, m->num_slots, 0);
+    eplb_p_set_all(s->staged, m->num_gpus, EPLB_P_NONE);
+    eplb_p_set_all(m->reached, m->num_gpus, 0); /* whether a GPU has set anything aside */
+    eplb_p_set_all(m->round, m->num_slots, EPLB_P_NONE);
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (eplb_p_reads_old(m, slot)) s->readers[m->from[slot]]++;
+    eplb_p_measure_chains(s);
+    eplb_p_order_chains(s);
+}
+
+static void eplb_p_add_step(eplb_p_stager *s, eplb_transfer step)
+{
+    if (s->step) s->step[s->num_steps] = step;
+    s->num_steps++;
+}
+
+/* Sets aside what the first slot of a ring held whose GPU has nothing set aside. Returns whether there is one. */
+static int eplb_p_set_aside(eplb_p_stager *s, int32_t ring, int32_t round)
+{
+    eplb_p_mover *m = s->m;
+    int32_t reader = ring, slot, gpu;
+    eplb_transfer step;
+
+    do {
+        slot = m->from[reader];
+        gpu  = m->gpu_of[slot];
+        if (s->staged[gpu] == EPLB_P_NONE) break;
+        reader = slot;
+    } while (reader != ring);
+    if (s->staged[gpu] != EPLB_P_NONE) return 0;
+
+    step = eplb_p_transfer_of(m, s->layer, reader, round);
+    step.kind    = EPLB_TRANSFER_SAME_GPU;
+    step.to_slot = m->num_slots + gpu;
+    eplb_p_add_step(s, step);
+    s->staged[gpu]   = reader;
+    s->aside[reader] = 1;
+    s->readers[slot]--;
+    m->reached[gpu] = 1;
+    return 1;
+}
+
+static void eplb_p_fill_slot(eplb_p_stager *s, int32_t slot, int32_t round)
+{
+    eplb_p_mover *m = s->m;
+    eplb_transfer step = eplb_p_transfer_of(m, s->layer, slot, round);
+
+    if (s->aside[slot]) {
+        step.from_slot = m->num_slots + m->gpu_of[m->from[slot]];
+        s->staged[m->gpu_of[m->from[slot]]] = EPLB_P_NONE;
+    } else if (eplb_p_reads_old(m, slot)) {
+        s->readers[m->from[slot]]--;
+    }
+    m->round[slot] = round;
+    s->num_left--;
+    eplb_p_add_step(s, step);
+}
+
+static int eplb_p_may_fill(const eplb_p_stager *s, int32_t slot)
+{
+    const eplb_p_mover *m = s->m;
+
+    if (!eplb_p_is_filled(m, slot) || m->round[slot] != EPLB_P_NONE || s->readers[slot] > 0) return 0;
+    return m->from[slot] == EPLB_P_NONE || eplb_p_reads_old(m, slot) || m->round[m->from[slot]] != EPLB_P_NONE;
+}
+
+/* What can be done in a round without a link, and what that makes possible. */
+static void eplb_p_step_within(eplb_p_stager *s, int32_t round)
+{
+    int32_t i, kept, slot, any = 1;
+
+    while (any) {
+        any = 0;
+        for (i = kept = 0; i < s->num_rings; i++) {
+            if (eplb_p_set_aside(s, s->ring[i], round))
+                any = 1;
+            else
+                s->ring[kept++] = s->ring[i];
+        }
+        s->num_rings = kept;
+        for (slot = 0; slot < s->m->num_slots; slot++) {
+            if (!eplb_p_may_fill(s, slot) || eplb_p_is_move(s->m, slot)) continue;
+            eplb_p_fill_slot(s, slot, round);
+            any = 1;
+        }
+    }
+}
+
+static int eplb_p_may_send(const eplb_p_stager *s, int32_t sender, int32_t receiver, int32_t rounds)
+{
+    if (rounds == EPLB_ROUNDS_ONE_PEER && s->to[sender] == receiver) return 1;
+    if (s->to[sender] != EPLB_P_NONE || s->by[receiver] != EPLB_P_NONE) return 0;
+    return rounds == EPLB_ROUNDS_DUPLEX || (s->by[sender] == EPLB_P_NONE && s->to[receiver] == EPLB_P_NONE);
+}
+
+/* What goes over links in a round is chosen before any of it is done. */
+static void eplb_p_step_over(eplb_p_stager *s, int32_t round, const eplb_transfer_options *how)
+{
+    eplb_p_mover *m = s->m;
+    int32_t i, n = 0, num_filled = s->place[1], slot;
+
+    eplb_p_set_all(s->to, m->num_gpus, EPLB_P_NONE);
+    eplb_p_set_all(s->by, m->num_gpus, EPLB_P_NONE);
+    for (i = 0; i < num_filled && (how->max_per_round == 0 || n < how->max_per_round); i++) {
+        slot = s->order[i];
+        if (!eplb_p_may_fill(s, slot) || !eplb_p_is_move(m, slot)) continue;
+        if (!eplb_p_may_send(s, m->sender[slot], m->gpu_of[slot], how->rounds)) continue;
+        s->to[m->sender[slot]] = m->gpu_of[slot];
+        s->by[m->gpu_of[slot]] = m->sender[slot];
+        m->round[slot] = round;
+        n++;
+    }
+    for (slot = 0; slot < m->num_slots && n > 0; slot++) {
+        if (!eplb_p_is_filled(m, slot) || !eplb_p_is_move(m, slot) || m->round[slot] != round) continue;
+        eplb_p_fill_slot(s, slot, round);
+        n--;
+    }
+}
+
+/* One layer's steps. Returns how many GPUs set something aside. */
+static int32_t eplb_p_step_layer(eplb_p_stager *s, int32_t layer, const eplb_transfer_options *how)
+{
+    int32_t round, gpu, num_staging = 0;
+
+    eplb_p_begin_steps(s, layer);
+    for (round = 0; s->num_left > 0; round++) {
+        eplb_p_step_within(s, round);
+        if (s->num_left > 0) eplb_p_step_over(s, round, how);
+    }
+    for (gpu = 0; gpu < s->m->num_gpus; gpu++) num_staging += s->m->reached[gpu];
+    return num_staging;
+}
+
+/* ---------------------------------------------------------------------------- check of a plan */
+
+/* The reasons, a row each: number and name. */
+#define EPLB_P_FAULTS(row)                  \
+    row(NONE,           "none")             \
+    row(PREVIOUS_ID,    "previous_id")      \
+    row(ID,             "id")               \
+    row(MISSING,        "missing")          \
+    row(MAX_REPLICAS,   "max_replicas")     \
+    row(TWICE,          "twice")            \
+    row(GROUP,          "group")            \
+    row(NOT_KEPT,       "not_kept")         \
+    row(MOVES,          "moves")            \
+    row(GPU_MOVES_IN,   "gpu_moves_in")     \
+    row(GPU_MOVES_OUT,  "gpu_moves_out")    \
+    row(PAIR_MOVES,     "pair_moves")       \
+    row(NODE_MOVES_IN,  "node_moves_in")    \
+    row(NODE_MOVES_OUT, "node_moves_out")
+
+#define EPLB_P_FAULT_NAME(number, name) case EPLB_FAULT_##number: return name;
+
+EPLB_API const char *eplb_fault_name(int32_t reason)
+{
+    switch (reason) {
+    EPLB_P_FAULTS(EPLB_P_FAULT_NAME)
+    default: return NULL;
+    }
+}
+
+static eplb_plan_fault eplb_p_fault(int32_t reason, int32_t slot, int32_t expert, int32_t other)
+{
+    eplb_plan_fault f;
+
+    f.reason  = reason;
+    f.layer   = -1;
+    f.slot    = slot;
+    f.expert  = expert;
+    f.other   = other;
+    f.count   = -1;
+    f.allowed = -1;
+    return f;
+}
+
+static eplb_plan_fault eplb_p_no_fault(void) { return eplb_p_fault(EPLB_FAULT_NONE, -1, -1, -1); }
+
+static eplb_plan_fault eplb_p_find_bad_id(const int32_t *phy2log, int32_t num_slots, int32_t num_experts, int32_t reason)
+{
+    int32_t slot;
+
+    for (slot = 0; slot < num_slots; slot++)
+        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1))
+            return eplb_p_fault(reason, slot, phy2log[slot], -1);
+    return eplb_p_no_fault();
+}
+
+/* The first slot that is a replica too many. */
+static eplb_plan_fault eplb_p_find_too_many(const eplb_p_mover *m, int32_t max_replicas)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+    int32_t *count = m->seen_in, slot, e;
+
+    eplb_p_set_all(count, m->num_experts, 0);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        e = m->new_expert[slot];
+        if (e == EPLB_P_EMPTY || ++count[e] <= max_replicas || f.reason != EPLB_FAULT_NONE) continue;
+        f = eplb_p_fault(EPLB_FAULT_MAX_REPLICAS, slot, e, -1);
+        f.allowed = max_replicas;
+    }
+    if (f.reason != EPLB_FAULT_NONE) f.count = count[f.expert];
+    return f;
+}
+
+static eplb_plan_fault eplb_p_find_missing(const eplb_p_mover *m, int32_t max_replicas)
+{
+    int32_t *held = m->seen_in, e, slot;
+
+    eplb_p_set_all(held, m->num_experts, 0);
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (m->new_expert[slot] != EPLB_P_EMPTY) held[m->new_expert[slot]] = 1;
+    for (e = 0; e < m->num_experts; e++)
+        if (!held[e]) return eplb_p_fault(EPLB_FAULT_MISSING, -1, e, -1);
+    return max_replicas > 0 ? eplb_p_find_too_many(m, max_replicas) : eplb_p_no_fault();
+}
+
+/* An expert that a GPU of these slots, a node's, holds twice, and another GPU of them not at all. */
+static eplb_plan_fault eplb_p_find_twice(const eplb_p_mover *m, int32_t first, int32_t end)
+{
+    int32_t *gpus = m->wanted, slot, e, num = (end - first) / m->gpu_slots;
+
+    for (slot = first; slot < end; slot++)
+        if (m->new_expert[slot] != EPLB_P_EMPTY) gpus[m->new_expert[slot]] = 0;
+    for (slot = first; slot < end; slot++) {
+        e = m->new_expert[slot];
+        if (e == EPLB_P_EMPTY || (gpus[e] > 0 && m->seen_on[e] == m->gpu_of[slot])) continue;
+        m->seen_on[e] = m->gpu_of[slot];
+        gpus[e]++;
+    }
+    for (slot = first; slot < end; slot++) {
+        e = m->new_expert[slot];
+        if (e == EPLB_P_EMPTY || gpus[e] == num) continue;
+        if (gpus[e] < 0 && m->gpu_of[m->seen_in[e]] == m->gpu_of[slot])
+            return eplb_p_fault(EPLB_FAULT_TWICE, slot, e, m->seen_in[e]);
+        gpus[e] = -1; /* its last slot is known from here on */
+        m->seen_in[e] = slot;
+    }
+    return eplb_p_no_fault();
+}
+
+static eplb_plan_fault eplb_p_find_any_twice(const eplb_p_mover *m, const eplb_p_shape *shape)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+    int32_t first;
+
+    if (!shape->apart || shape->options.allow_duplicates) return f;
+    for (first = 0; first < m->num_slots && f.reason == EPLB_FAULT_NONE; first += shape->node_slots)
+        f = eplb_p_find_twice(m, first, first + shape->node_slots);
+    return f;
+}
+
+static eplb_plan_fault eplb_p_find_split_group(const eplb_p_mover *m, const eplb_p_shape *shape)
+{
+    int32_t *first_slot = m->holder, slot, e;
+
+    eplb_p_set_all(first_slot, shape->num_groups, EPLB_P_NONE);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        int32_t *first;
+        e = m->new_expert[slot];
+        if (e == EPLB_P_EMPTY) continue;
+        first = &first_slot[e / shape->group_size];
+        if (*first == EPLB_P_NONE) *first = slot;
+        if (*first / shape->node_slots != slot / shape->node_slots)
+            return eplb_p_fault(EPLB_FAULT_GROUP, slot, e, *first);
+    }
+    return eplb_p_no_fault();
+}
+
+/* An expert in another slot of its GPU than the one that has lost it. */
+static eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
+{
+    int32_t gpu, slot, end = 0, e;
+
+    eplb_p_set_all(m->seen_on, m->num_experts, EPLB_P_NONE);
+    for (gpu = 0; gpu < m->num_gpus; gpu++) {
+        int32_t first = end;
+        end += m->gpu_slots;
+        for (slot = first; slot < end; slot++) {
+            e = m->old_expert[slot];
+            if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot) || m->seen_on[e] == gpu) continue;
+            m->seen_on[e] = gpu;
+            m->seen_in[e] = slot;
+        }
+        for (slot = first; slot < end; slot++) {
+            e = m->new_expert[slot];
+            if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot) || m->seen_on[e] != gpu) continue;
+            return eplb_p_fault(EPLB_FAULT_NOT_KEPT, slot, e, m->seen_in[e]);
+        }
+    }
+    return eplb_p_no_fault();
+}
+
+/* What a move is counted under by a limit: a GPU, a node, or nothing. */
+static int32_t eplb_p_counted_under(const eplb_p_mover *m, int32_t slot, int32_t reason)
+{
+    int32_t sender, receiver;
+
+    if (!eplb_p_is_move(m, slot)) return EPLB_P_NONE;
+    sender   = m->sender[slot];
+    receiver = m->gpu_of[slot];
+    switch (reason) {
+    case EPLB_FAULT_MOVES: return 0;
+    case EPLB_FAULT_GPU_MOVES_IN: return receiver;
+    case EPLB_FAULT_GPU_MOVES_OUT:
+    case EPLB_FAULT_PAIR_MOVES: return sender; /* for pairs counted for each receiver afresh */
+    case EPLB_FAULT_NODE_MOVES_IN: return eplb_p_crosses_nodes(m, slot) ? m->node_of[receiver] : EPLB_P_NONE;
+    default: return eplb_p_crosses_nodes(m, slot) ? m->node_of[sender] : EPLB_P_NONE;
+    }
+}
+
+static eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t reason, int32_t allowed)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+    int32_t *count = m->queue, slot, under, over = EPLB_P_NONE;
+
+    eplb_p_set_all(count, m->num_gpus, 0);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        if (reason == EPLB_FAULT_PAIR_MOVES && slot % m->gpu_slots == 0) {
+            if (over != EPLB_P_NONE) break;
+            eplb_p_set_all(count, m->num_gpus, 0);
+        }
+        under = eplb_p_counted_under(m, slot, reason);
+        if (under == EPLB_P_NONE || ++count[under] <= allowed || over != EPLB_P_NONE) continue;
+        f    = eplb_p_fault(reason, slot, m->new_expert[slot], -1);
+        over = under;
+    }
+    if (over == EPLB_P_NONE) return f;
+    f.count   = count[over];
+    f.allowed = allowed;
+    return f;
+}
+
+/* The limit that belongs to a reason; -1: there is none. */
+static int32_t eplb_p_limit_of(const eplb_move_limits *limits, int32_t reason)
+{
+    int32_t limit = limits->max_node_moves;
+
+    if (reason == EPLB_FAULT_MOVES) return limits->max_moves < 0 ? 0 : limits->max_moves == 0 ? -1 : limits->max_moves;
+    if (reason == EPLB_FAULT_GPU_MOVES_IN || reason == EPLB_FAULT_GPU_MOVES_OUT) limit = limits->max_gpu_moves;
+    if (reason == EPLB_FAULT_PAIR_MOVES) limit = limits->max_pair_moves;
+    return limit == 0 ? -1 : limit;
+}
+
+static eplb_plan_fault eplb_p_find_many_moves(eplb_p_mover *m, const eplb_move_limits *limits)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+    int32_t reason;
+
+    if (!limits->max_moves && !limits->max_gpu_moves && !limits->max_pair_moves && !limits->max_node_moves) return f;
+    eplb_p_source_layer(m, m->old_expert, m->new_expert, EPLB_SOURCES_EVEN);
+    for (reason = EPLB_FAULT_MOVES; reason <= EPLB_FAULT_NODE_MOVES_OUT && f.reason == EPLB_FAULT_NONE; reason++)
+        if (eplb_p_limit_of(limits, reason) >= 0) f = eplb_p_find_over_limit(m, reason, eplb_p_limit_of(limits, reason));
+    return f;
+}
+
+/* The first fault of one layer's plan. */
+static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_shape *shape, const eplb_move_limits *limits,
+                                               const int32_t *previous_phy2log, const int32_t *phy2log)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+
+    m->old_expert = previous_phy2log;
+    m->new_expert = phy2log;
+    if (previous_phy2log)
+        f = eplb_p_find_bad_id(previous_phy2log, m->num_slots, m->num_experts, EPLB_FAULT_PREVIOUS_ID);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_bad_id(phy2log, m->num_slots, m->num_experts, EPLB_FAULT_ID);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_missing(m, shape->options.max_replicas);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_any_twice(m, shape);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_split_group(m, shape);
+    if (!previous_phy2log) return f;
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_not_kept(m);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_many_moves(m, limits);
+    return f;
+}
+
+/* ------------------------------------------------------------------------------- lost experts */
+
+#define EPLB_P_SEEN_AT_ONCE 1024
+
+/* Experts of a layer, so many from first on, that no slot of a GPU that is left holds. Returns the number of those
+   lost before and here; they are stored where lost is not NULL. */
+static size_t eplb_p_find_lost(const eplb_problem *p, const int32_t *phy2log, const uint8_t *gpu_lost, int32_t layer,
+                               int32_t first, eplb_lost_expert *lost, size_t num_lost)
+{
+    uint32_t seen[EPLB_P_SEEN_AT_ONCE / 32] = {0};
+    int32_t slot, i, gpu_slots = p->num_replicas / p->num_gpus;
+
+    for (slot = 0; slot < p->num_replicas; slot++) {
+        i = phy2log[slot] - first;
+        if (!eplb_p_within(i, 0, EPLB_P_SEEN_AT_ONCE - 1) || (gpu_lost && gpu_lost[slot / gpu_slots])) continue;
+        seen[i / 32] |= (uint32_t)1 << (i % 32);
+    }
+    for (i = 0; i < EPLB_P_SEEN_AT_ONCE && i < p->num_experts - first; i++) {
+        if (seen[i / 32] >> (i % 32) & 1u) continue;
+        if (lost) {
+            lost[num_lost].layer  = layer;
+            lost[num_lost].expert = first + i;
+        }
+        num_lost++;
+    }
+    return num_lost;
+}
+
 /* ------------------------------------------------------------------------------------- shares
 
    Who of an expert's replicas serves how many tokens. An expert on one GPU leaves nothing to choose. One on
@@ -5078,7 +7087,7 @@ static int eplb_p_names_experts(const int32_t *phy2log, int32_t num_slots, int32
 {
     int32_t slot, all = 1;
     for (slot = 0; slot < num_slots; slot++) all &= eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1);
-    return all;
+    return all != 0;
 }
 
 /* One layer's plan and counts: ids that are there, a slot for each expert that has tokens, and sums that fit. */
@@ -5300,7 +7309,7 @@ EPLB_P_HD int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t leve
         eplb_p_reach_gpu(s, gpu, level + 1);
         found |= s->load[gpu] < limit;
     }
-    return found;
+    return found != 0;
 }
 
 /* The GPUs above the limit, by index. */
@@ -5516,6 +7525,7 @@ EPLB_P_HD void eplb_p_share_least_max(eplb_p_sharer *s)
     eplb_p_open_region(s, 0, end);
     while (eplb_p_level_region(s, 0, end, limit) > 0) {
         cut = eplb_p_split_region(s, 0, end);
+        EPLB_ASSERT(cut > 0); /* the GPUs above the limit are in it */
         eplb_p_close_region(s, cut, end);
         s->num_proving = end = cut;
         limit = eplb_p_mean_up(eplb_p_region_sum(s, 0, end), end);
@@ -5640,6 +7650,141 @@ static void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const 
         size_t first = eplb_p_at(s->doubled_gpu[i], s->gpu_slots, 0);
         eplb_p_part_doubles(s, phy2log + first, slot_count + first);
     }
+}
+
+/* --------------------------------------------------------------------------- shares: evaluate */
+
+/* The bits of a load above 0 are a whole number times a power of two: these are they. */
+static uint64_t eplb_p_load_digits(uint32_t bits) { return bits >> 23 ? (bits & 0x7FFFFFu) | 0x800000u : bits; }
+static int32_t eplb_p_load_power(uint32_t bits) { return bits >> 23 ? (int32_t)(bits >> 23) : 1; }
+
+typedef struct eplb_p_token_scale {
+    int32_t power; /* of the heaviest load */
+    int32_t up;    /* places that bring its digits to 2^30 or more, and under 2^31 */
+} eplb_p_token_scale;
+
+/* A load as a whole number, beside the heaviest, which is 2^30 or more; what is less than 1 is cut off. */
+static uint64_t eplb_p_scaled_digits(eplb_p_token_scale scale, const float *load)
+{
+    uint32_t bits = eplb_p_bits_at(load) & ~EPLB_P_SIGN;
+    int32_t down = scale.power - eplb_p_load_power(bits);
+    return down < 64 ? eplb_p_load_digits(bits) << scale.up >> down : 0;
+}
+
+/* count [E] = loads as whole tokens, whose sum is returned: just under 2^31, or 0 where there is no load. */
+static int32_t eplb_p_count_tokens(const float *load, int32_t n, int32_t *count)
+{
+    eplb_p_token_scale scale;
+    uint32_t lightest, heaviest;
+    uint64_t sum = 0;
+    int32_t down = 0, tokens = 0, e;
+
+    eplb_p_load_range(load, n, &lightest, &heaviest);
+    if (heaviest == 0) return 0;
+    scale.power = eplb_p_load_power(heaviest);
+    for (scale.up = 0; eplb_p_load_digits(heaviest) << scale.up < (uint64_t)1 << 30;) scale.up++;
+    for (e = 0; e < n; e++) sum += eplb_p_scaled_digits(scale, &load[e]);
+    while (sum >> down > INT32_MAX) down++;
+    for (e = 0; e < n; e++) {
+        count[e] = (int32_t)(eplb_p_scaled_digits(scale, &load[e]) >> down);
+        tokens += count[e];
+    }
+    return tokens;
+}
+
+/* Whether every expert is in a slot, and nobody else. */
+static int eplb_p_is_whole_plan(eplb_p_sharer *s, const int32_t *phy2log)
+{
+    int32_t e;
+
+    if (!eplb_p_names_experts(phy2log, s->num_gpus * s->gpu_slots, s->num_experts)) return 0;
+    eplb_p_find_homes(s, phy2log);
+    for (e = 0; e < s->num_experts; e++)
+        if (s->num_homes[e] == 0) return 0;
+    return 1;
+}
+
+/* Mean and heaviest load of a GPU in one layer, means over the samples that hold load; most is no less than mean.
+   Where the search will note the spread experts it has reached, their tokens are counted before it. */
+static void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samples, const int32_t *phy2log,
+                                    double *mean, double *most)
+{
+    int32_t *count = s->reached_spread, num_loaded = 0, t, e;
+
+    *mean = *most = 0.0;
+    for (t = 0; t < samples->num; t++) {
+        const float *load = samples->load + (size_t)t * samples->stride;
+        int32_t tokens = eplb_p_count_tokens(load, s->num_experts, count), heaviest;
+        double sum = 0.0;
+        if (tokens == 0) continue;
+        for (e = 0; e < s->num_experts; e++) sum += (double)load[e];
+        eplb_p_link_layer(s, phy2log, count, EPLB_SHARE_LEAST_MAX);
+        eplb_p_share_least_max(s);
+        heaviest = eplb_p_most_tokens(s);
+        *mean += sum / s->num_gpus;
+        *most += sum * ((double)heaviest / tokens);
+        num_loaded++;
+    }
+    if (num_loaded == 0) return;
+    *mean /= num_loaded;
+    *most /= num_loaded;
+    if (*most < *mean) *most = *mean; /* by rounding */
+}
+
+/* --------------------------------------------------------------------------- shares: planning
+
+   A plan for exact shares is held against the one that its search began with, by what they make of the samples. */
+
+typedef struct eplb_p_judge {
+    eplb_p_sharer sharer;
+    int32_t *count; /* [E] one sample's grains */
+} eplb_p_judge;
+
+static eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_problem p = EPLB_ZERO_INIT;
+    eplb_p_judge j = EPLB_ZERO_INIT;
+    p.num_experts  = shape->num_experts;
+    p.num_replicas = shape->num_replicas;
+    p.num_gpus     = shape->num_gpus;
+    j.sharer = eplb_p_carve_sharer(a, &p);
+    j.count  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    return j;
+}
+
+/* The heaviest GPU of each sample, where shares are exact, summed by what the samples count for: grains have been
+   multiplied by the root of that, and are once more. */
+static int64_t eplb_p_exact_score(eplb_p_judge *j, const eplb_p_layer *l, const int32_t *phy2log)
+{
+    int64_t score = 0;
+    int32_t t, e;
+
+    EPLB_ASSERT(j->count != NULL); /* the judge has been carved */
+    for (t = 0; t < l->num_counting; t++) {
+        for (e = 0; e < l->shape->num_experts; e++) j->count[e] = l->grains[eplb_p_at(e, l->num_counting, t)];
+        eplb_p_link_layer(&j->sharer, phy2log, j->count, EPLB_SHARE_LEAST_MAX);
+        eplb_p_share_least_max(&j->sharer);
+        score += (int64_t)eplb_p_most_tokens(&j->sharer) * l->factor[t];
+    }
+    return score;
+}
+
+/* Where the search has made the layer's plan worse on the samples, it is taken back. */
+static void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_judge *judge)
+{
+    eplb_p_layer *l = &p->layer;
+    int32_t i, kept;
+
+    eplb_p_enter_phase(&p->shared, p->judge_bytes);
+    kept = eplb_p_exact_score(judge, l, l->phy2log) <= eplb_p_exact_score(judge, l, l->start);
+    eplb_p_leave_phases(&p->shared);
+    if (kept) return;
+    eplb_p_copy_ids(l->phy2log, l->start, l->shape->num_replicas);
+    for (i = 0; i < l->shape->num_experts; i++) l->logcnt[i] = 0;
+    for (i = 0; i < l->shape->num_replicas; i++) l->logcnt[l->phy2log[i]]++;
+    eplb_p_enter_phase(&p->shared, p->search_bytes);
+    eplb_p_number_slots(l, search);
+    eplb_p_leave_phases(&p->shared);
 }
 
 /* ---------------------------------------------------------------------------- shares: sources */
@@ -5815,9 +7960,10 @@ static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_option
 
      layer | groups
            | node
-           | search   where there is effort */
+           | search   where there is effort
+           | judge    where it is for exact shares */
 static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p,
-                                  eplb_p_search *search)
+                                  eplb_p_search *search, eplb_p_judge *judge)
 {
     p->layer        = eplb_p_carve_layer(a, shape);
     p->shared       = eplb_p_open_overlay(a);
@@ -5825,10 +7971,14 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->groups_bytes = eplb_p_end_phase(a, &p->shared);
     p->node         = eplb_p_carve_node(a, shape);
     p->node_bytes   = eplb_p_end_phase(a, &p->shared);
-    p->search_bytes = 0;
+    p->search_bytes = p->judge_bytes = 0;
     if (shape->options.effort > 0) {
         *search         = eplb_p_carve_search(a, shape);
         p->search_bytes = eplb_p_end_phase(a, &p->shared);
+    }
+    if (shape->exact) {
+        *judge         = eplb_p_carve_judge(a, shape);
+        p->judge_bytes = eplb_p_end_phase(a, &p->shared);
     }
     eplb_p_close_overlay(a, &p->shared);
 }
@@ -5839,8 +7989,9 @@ static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape)
     eplb_p_arena a = eplb_p_arena_at(NULL);
     eplb_p_planner planner;
     eplb_p_search search;
+    eplb_p_judge judge;
 
-    eplb_p_carve_planning(&a, shape, &planner, &search);
+    eplb_p_carve_planning(&a, shape, &planner, &search, &judge);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, shape);
     return a;
@@ -5863,7 +8014,8 @@ static eplb_result eplb_p_check_call(eplb_p_call *c)
 }
 
 /* All that can be wrong with a call is looked for; when nothing is, its scratch is laid out. */
-static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_p_search *search)
+static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_p_search *search,
+                                  eplb_p_judge *judge)
 {
     const eplb_p_shape *s = &c->shape;
     eplb_p_arena a;
@@ -5879,7 +8031,7 @@ static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_
                            c->num_layers, c->why);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(c->scratch);
-    eplb_p_carve_planning(&a, s, planner, search);
+    eplb_p_carve_planning(&a, s, planner, search, judge);
     return EPLB_OK;
 }
 
@@ -5905,15 +8057,17 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
     eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
+    eplb_p_judge judge = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
 
     call.first_layer = first_layer;
     call.num_layers  = num_layers;
-    r = eplb_p_prepare(&call, &planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search, &judge);
     if (r != EPLB_OK) return r;
     for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
         eplb_p_plan_layer(&planner, &search, weight, layer);
+        if (planner.layer.shape->exact) eplb_p_judge_layer(&planner, &search, &judge);
         r = eplb_p_check_width(&planner.layer, plan, NULL);
         if (r == EPLB_OK) eplb_p_store_layer(&planner.layer, plan);
     }
@@ -5935,6 +8089,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
     eplb_p_planner planner = EPLB_ZERO_INIT;
     eplb_p_search search = EPLB_ZERO_INIT;
+    eplb_p_judge judge = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
 
@@ -5948,10 +8103,11 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     diagnosis->bytes_needed = 0;
 
     call.why = diagnosis;
-    r = eplb_p_prepare(&call, &planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search, &judge);
     if (r != EPLB_OK || !plan->log2phy) return r;
     for (layer = 0; r == EPLB_OK && layer < call.shape.num_layers; layer++) {
         eplb_p_plan_layer(&planner, &search, weight, layer);
+        if (planner.layer.shape->exact) eplb_p_judge_layer(&planner, &search, &judge);
         r = eplb_p_check_width(&planner.layer, plan, diagnosis);
     }
     return r;
@@ -6153,6 +8309,255 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     return EPLB_OK;
 }
 
+/* ---------------------------------------------------------------------------------- transfers */
+
+/* The mover, and behind it what gives its moves rounds or steps. */
+static eplb_p_mover eplb_p_carve_moving(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_rounds *rounds,
+                                        eplb_p_stager *stager)
+{
+    eplb_p_mover m = eplb_p_carve_mover(a, shape);
+    size_t mark = a->used;
+
+    *rounds = eplb_p_carve_rounds(a, shape);
+    eplb_p_rewind(a, mark);
+    *stager = eplb_p_carve_stager(a, shape);
+    return m;
+}
+
+static eplb_result eplb_p_resolve_slots(const eplb_problem *problem, eplb_p_shape *shape)
+{
+    eplb_result r;
+
+    if (!problem) return EPLB_ERR_NULL;
+    r = eplb_p_resolve_counts(problem, shape, NULL);
+    if (r != EPLB_OK) return r;
+    return eplb_p_array_fits(shape->num_layers, shape->num_replicas, 1) ? EPLB_OK : EPLB_ERR_OVERFLOW;
+}
+
+static eplb_result eplb_p_measure_moving(const eplb_p_shape *shape, size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_p_rounds rounds;
+    eplb_p_stager stager;
+
+    eplb_p_carve_moving(&a, shape, &rounds, &stager);
+    if (a.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&a);
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_transfers_scratch_size(const eplb_problem *problem, size_t *bytes)
+{
+    eplb_p_shape shape;
+    eplb_result r = eplb_p_resolve_slots(problem, &shape);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    return r != EPLB_OK ? r : eplb_p_measure_moving(&shape, bytes);
+}
+
+static eplb_result eplb_p_check_moving_scratch(const eplb_p_shape *shape, const void *scratch, size_t scratch_bytes)
+{
+    size_t needed = 0;
+    eplb_result r = eplb_p_measure_moving(shape, &needed);
+
+    if (r != EPLB_OK) return r;
+    if (!scratch) return EPLB_ERR_NULL;
+    return scratch_bytes < needed ? EPLB_ERR_SCRATCH_SIZE : EPLB_OK;
+}
+
+static eplb_result eplb_p_check_transfer_options(const eplb_transfer_options *how)
+{
+    if (!eplb_p_is_one_of(how->sources, EPLB_NUM_SOURCES)) return EPLB_ERR_OPTION;
+    if (!eplb_p_is_one_of(how->rounds, EPLB_NUM_ROUNDS)) return EPLB_ERR_OPTION;
+    return how->max_per_round < 0 ? EPLB_ERR_OPTION : EPLB_OK;
+}
+
+static eplb_result eplb_p_check_ids(const int32_t *phy2log, size_t num_slots, int32_t num_experts)
+{
+    size_t i;
+    int bad = 0;
+
+    for (i = 0; i < num_slots; i++) bad |= (uint32_t)phy2log[i] + 1u > (uint32_t)num_experts; /* -1 comes to 0 */
+    return bad ? EPLB_ERR_PLAN : EPLB_OK;
+}
+
+/* What can be wrong with a call for transfers or steps, but for its scratch and capacity. */
+static eplb_result eplb_p_check_moving(const eplb_problem *problem, const int32_t *previous_phy2log,
+                                       const int32_t *phy2log, const eplb_transfer_options *how, eplb_p_shape *shape)
+{
+    size_t slots;
+    eplb_result r = eplb_p_resolve_slots(problem, shape);
+
+    if (r == EPLB_OK && (!previous_phy2log || !phy2log)) r = EPLB_ERR_NULL;
+    if (r == EPLB_OK) r = eplb_p_check_transfer_options(how);
+    if (r != EPLB_OK) return r;
+    slots = eplb_p_at(shape->num_layers, shape->num_replicas, 0);
+    r = eplb_p_check_ids(previous_phy2log, slots, shape->num_experts);
+    return r != EPLB_OK ? r : eplb_p_check_ids(phy2log, slots, shape->num_experts);
+}
+
+static eplb_transfer_options eplb_p_transfer_options_of(const eplb_transfer_options *how)
+{
+    eplb_transfer_options zeroed = EPLB_ZERO_INIT;
+    return how ? *how : zeroed;
+}
+
+EPLB_API eplb_result eplb_transfers(const eplb_problem *problem, const int32_t *previous_phy2log,
+                                    const int32_t *phy2log, const eplb_transfer_options *how, eplb_transfer *transfer,
+                                    size_t capacity, size_t *num_transfers, void *scratch, size_t scratch_bytes)
+{
+    eplb_transfer_options options = eplb_p_transfer_options_of(how);
+    eplb_p_shape shape;
+    eplb_p_arena a;
+    eplb_p_mover m;
+    eplb_p_rounds rounds;
+    eplb_p_stager stager;
+    size_t num;
+    int32_t layer;
+    eplb_result r = eplb_p_check_moving(problem, previous_phy2log, phy2log, &options, &shape);
+
+    if (r == EPLB_OK && !num_transfers) r = EPLB_ERR_NULL;
+    if (r == EPLB_OK && transfer) r = eplb_p_check_moving_scratch(&shape, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    num = eplb_p_count_transfers(previous_phy2log, phy2log, eplb_p_at(shape.num_layers, shape.num_replicas, 0));
+    *num_transfers = num;
+    if (!transfer) return EPLB_OK;
+    if (num > capacity) return EPLB_ERR_CAPACITY;
+
+    a = eplb_p_arena_at(scratch);
+    m = eplb_p_carve_moving(&a, &shape, &rounds, &stager);
+    rounds.m = &m;
+    eplb_p_number_gpus(&m, shape.num_nodes);
+    for (layer = 0; layer < shape.num_layers; layer++) {
+        size_t slots = eplb_p_at(layer, shape.num_replicas, 0);
+        eplb_p_source_layer(&m, previous_phy2log + slots, phy2log + slots, options.sources);
+        eplb_p_schedule(&rounds, &options);
+        transfer = eplb_p_store_transfers(&rounds, layer, transfer);
+    }
+    return EPLB_OK;
+}
+
+/* The steps of all layers, counted, or stored as well. */
+static size_t eplb_p_step_layers(eplb_p_stager *s, const eplb_p_shape *shape, const int32_t *previous_phy2log,
+                                 const int32_t *phy2log, const eplb_transfer_options *how, eplb_transfer *step,
+                                 int32_t *num_staging)
+{
+    int32_t layer, staging;
+
+    s->step      = step;
+    s->num_steps = 0;
+    for (layer = 0; layer < shape->num_layers; layer++) {
+        size_t slots = eplb_p_at(layer, shape->num_replicas, 0);
+        eplb_p_source_layer(s->m, previous_phy2log + slots, phy2log + slots, how->sources);
+        staging = eplb_p_step_layer(s, layer, how);
+        if (num_staging) num_staging[layer] = staging;
+    }
+    return s->num_steps;
+}
+
+EPLB_API eplb_result eplb_transfers_in_place(const eplb_problem *problem, const int32_t *previous_phy2log,
+                                             const int32_t *phy2log, const eplb_transfer_options *how,
+                                             eplb_transfer *step, size_t capacity, size_t *num_steps,
+                                             int32_t *num_staging, void *scratch, size_t scratch_bytes)
+{
+    eplb_transfer_options options = eplb_p_transfer_options_of(how);
+    eplb_p_shape shape;
+    eplb_p_arena a;
+    eplb_p_mover m;
+    eplb_p_rounds rounds;
+    eplb_p_stager stager;
+    size_t num;
+    eplb_result r = eplb_p_check_moving(problem, previous_phy2log, phy2log, &options, &shape);
+
+    if (r == EPLB_OK && !num_steps) r = EPLB_ERR_NULL;
+    if (r == EPLB_OK) r = eplb_p_check_moving_scratch(&shape, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(scratch);
+    m = eplb_p_carve_moving(&a, &shape, &rounds, &stager);
+    stager.m = &m;
+    eplb_p_number_gpus(&m, shape.num_nodes);
+    num = eplb_p_step_layers(&stager, &shape, previous_phy2log, phy2log, &options, NULL, NULL);
+    *num_steps = num;
+    if (step && num > capacity) return EPLB_ERR_CAPACITY;
+    if (step || num_staging)
+        eplb_p_step_layers(&stager, &shape, previous_phy2log, phy2log, &options, step, num_staging);
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_check_limits(const eplb_move_limits *l)
+{
+    if (l->max_moves < -1 || l->max_gpu_moves < 0 || l->max_pair_moves < 0 || l->max_node_moves < 0)
+        return EPLB_ERR_OPTION;
+    return EPLB_OK;
+}
+
+EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_options *options,
+                                     const int32_t *previous_phy2log, const eplb_move_limits *limits,
+                                     const int32_t *phy2log, eplb_plan_fault *fault, void *scratch,
+                                     size_t scratch_bytes)
+{
+    eplb_move_limits none = EPLB_ZERO_INIT;
+    eplb_plan_fault f = eplb_p_no_fault();
+    eplb_p_shape shape;
+    eplb_p_arena a;
+    eplb_p_mover m;
+    int32_t layer;
+    eplb_result r = eplb_p_resolve(problem, options, &shape, NULL);
+
+    if (r != EPLB_OK) return r;
+    if (!phy2log || !fault) return EPLB_ERR_NULL;
+    if (!limits) limits = &none;
+    r = eplb_p_check_limits(limits);
+    if (r == EPLB_OK) r = eplb_p_check_moving_scratch(&shape, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(scratch);
+    m = eplb_p_carve_mover(&a, &shape);
+    eplb_p_number_gpus(&m, problem->num_nodes ? problem->num_nodes : 1);
+    for (layer = 0; layer < shape.num_layers && f.reason == EPLB_FAULT_NONE; layer++) {
+        size_t slots = eplb_p_at(layer, shape.num_replicas, 0);
+        f = eplb_p_check_layer_plan(&m, &shape, limits, previous_phy2log ? previous_phy2log + slots : NULL,
+                                    phy2log + slots);
+        if (f.reason != EPLB_FAULT_NONE) f.layer = layer;
+    }
+    *fault = f;
+    return f.reason == EPLB_FAULT_NONE ? EPLB_OK : EPLB_ERR_PLAN;
+}
+
+static size_t eplb_p_lost_in_layers(const eplb_p_shape *shape, const eplb_problem *problem, const int32_t *phy2log,
+                                    const uint8_t *gpu_lost, eplb_lost_expert *lost)
+{
+    size_t num = 0;
+    int32_t layer, first;
+
+    for (layer = 0; layer < shape->num_layers; layer++) {
+        const int32_t *slots = phy2log + eplb_p_at(layer, shape->num_replicas, 0);
+        for (first = 0; shape->num_experts - first > 0; first += EPLB_P_SEEN_AT_ONCE) {
+            num = eplb_p_find_lost(problem, slots, gpu_lost, layer, first, lost, num);
+            if (shape->num_experts - first <= EPLB_P_SEEN_AT_ONCE) break; /* first may be as large as it can be */
+        }
+    }
+    return num;
+}
+
+EPLB_API eplb_result eplb_lost_experts(const eplb_problem *problem, const int32_t *phy2log, const uint8_t *gpu_lost,
+                                       eplb_lost_expert *lost, size_t capacity, size_t *num_lost)
+{
+    eplb_p_shape shape;
+    size_t num;
+    eplb_result r = eplb_p_resolve_slots(problem, &shape);
+
+    if (r != EPLB_OK) return r;
+    if (!phy2log || !num_lost) return EPLB_ERR_NULL;
+    r = eplb_p_check_ids(phy2log, eplb_p_at(shape.num_layers, shape.num_replicas, 0), shape.num_experts);
+    if (r != EPLB_OK) return r;
+    num = eplb_p_lost_in_layers(&shape, problem, phy2log, gpu_lost, NULL);
+    *num_lost = num;
+    if (!lost) return EPLB_OK;
+    if (num > capacity) return EPLB_ERR_CAPACITY;
+    eplb_p_lost_in_layers(&shape, problem, phy2log, gpu_lost, lost);
+    return EPLB_OK;
+}
+
 /* ------------------------------------------------------------------------------------- shares */
 
 static eplb_result eplb_p_check_share_problem(const eplb_problem *p)
@@ -6280,6 +8685,47 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
     for (layer = 0; layer < problem->num_layers; layer++)
         eplb_p_deal_layer(&d, phy2log + (size_t)layer * slots, source_count + (size_t)layer * sources,
                           slot_count + (size_t)layer * slots, quota + (size_t)layer * quotas);
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_check_evaluated(eplb_p_sharer *s, const eplb_problem *p, const int32_t *phy2log,
+                                          const float *weight)
+{
+    int32_t num_samples = p->num_samples ? p->num_samples : 1, layer;
+    eplb_result r = eplb_p_check_loads(weight, num_samples, p->num_layers, p->num_experts, 0, p->num_layers, NULL);
+
+    for (layer = 0; layer < p->num_layers && r == EPLB_OK; layer++)
+        if (!eplb_p_is_whole_plan(s, phy2log + eplb_p_at(layer, p->num_replicas, 0))) r = EPLB_ERR_PLAN;
+    return r;
+}
+
+EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int32_t *phy2log, const float *weight,
+                                          float *balancedness, float *max_load, void *scratch, size_t scratch_bytes)
+{
+    eplb_p_samples samples = EPLB_ZERO_INIT;
+    eplb_p_sharer s;
+    eplb_p_arena a;
+    double mean, most;
+    int32_t layer;
+    eplb_result r;
+
+    if (!problem || !phy2log || !weight || !balancedness) return EPLB_ERR_NULL;
+    if (problem->num_samples < 0) return EPLB_ERR_COUNT;
+    r = eplb_p_check_share_scratch(problem, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    samples.num    = problem->num_samples ? problem->num_samples : 1;
+    samples.stride = eplb_p_at(problem->num_layers, problem->num_experts, 0);
+    if (!eplb_p_array_fits(samples.num, problem->num_layers, problem->num_experts)) return EPLB_ERR_OVERFLOW;
+    a = eplb_p_arena_at(scratch);
+    s = eplb_p_carve_sharer(&a, problem);
+    r = eplb_p_check_evaluated(&s, problem, phy2log, weight);
+    if (r != EPLB_OK) return r;
+    for (layer = 0; layer < problem->num_layers; layer++) {
+        samples.load = weight + eplb_p_at(layer, problem->num_experts, 0);
+        eplb_p_evaluate_exactly(&s, &samples, phy2log + eplb_p_at(layer, problem->num_replicas, 0), &mean, &most);
+        balancedness[layer] = eplb_p_balancedness(mean, most);
+        if (max_load) max_load[layer] = eplb_p_reported(most);
+    }
     return EPLB_OK;
 }
 
@@ -6472,10 +8918,21 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_CLOSE
 #undef EPLB_P_NEAR
 #undef EPLB_P_FAR_OFF
+#undef EPLB_P_ROUGHLY
+#undef EPLB_P_WHOLE
+#undef EPLB_P_FAIR_ROUNDS
+#undef EPLB_P_MOVE_ROUNDS
+#undef EPLB_P_TRIES
+#undef EPLB_P_SPREAD
 #undef EPLB_P_SMALL
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
+#undef EPLB_P_NONE
+#undef EPLB_P_STAYS
+#undef EPLB_P_FAULTS
+#undef EPLB_P_FAULT_NAME
+#undef EPLB_P_SEEN_AT_ONCE
 
 #ifdef __cplusplus
 }
@@ -6488,7 +8945,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
           its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
           is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
           it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
-          eplb_share, eplb_share_proof, eplb_share_sources.
+          eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares. From a plan to the next:
+          eplb_transfers, eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

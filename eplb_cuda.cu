@@ -1639,7 +1639,7 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
     host_options.sample_weight = NULL; /* on the device, where it is checked */
     r = eplb_p_resolve(problem, options ? &host_options : NULL, shape, NULL);
     if (r != EPLB_OK) return r;
-    if (shape->options.effort > 0) return EPLB_ERR_OPTION;
+    if (shape->options.effort > 0 || shape->options.shares != EPLB_PLAN_FOR_EQUAL) return EPLB_ERR_OPTION;
     if (options) shape->options.sample_weight = options->sample_weight;
     if (shape->options.replication != EPLB_REPLICATE_HYBRID) shape->options.fixup_steps = 0;
 

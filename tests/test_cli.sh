@@ -83,6 +83,7 @@ gen_fails() {
 }
 check 'gen_loads refuses a number that is none' gen_fails --layers x
 check 'gen_loads refuses an option without its value' gen_fails --seed
+check 'gen_loads refuses what is no number of steps' gen_fails --wander 1.5
 check 'gen_loads refuses an unknown option' gen_fails --unknown 1
 
 # ---------------------------------------------------------------- the table, beside the plan and the loads
@@ -981,7 +982,7 @@ replay_refused "--window 2147483647 needs 4294967294 $needs" --window 2147483647
 replay_refused "there is no preset 'best one'; try 'eplb presets'" --window 4 --preset 'l2,best one'
 replay_refused "there is no preset ''; try 'eplb presets'" --window 4 --preset l2,
 replay_refused "--preset has 'l2' twice" --window 4 --preset l2,deepseek,l2
-replay_refused "replay has no option '--json', which is for plan and score$hint" --window 4 --json x.json
+replay_refused "replay has no option '--json', which is for plan, score, transfers and check$hint" --window 4 --json x.json
 replay_refused "replay has no option '--show', which is for plan and score$hint" --window 4 --show 0
 replay_refused "replay has no option '--layers', which is for plan and score$hint" --window 4 --layers 0
 replay_refused '--replicas 72 is not a multiple of --gpus 7; 77 slots would divide' --window 4 --gpus 7

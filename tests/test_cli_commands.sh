@@ -359,6 +359,139 @@ done
 check 'replay calls it map' grep -q '^window  *map  *default  *bound$' "$TMP/stays"
 check 'and in the chart' grep -q '>Beside the bound and the plan in force<' "$TMP/stays.svg"
 
+# ---------------------------------------------------------------- exact shares
+
+# A plan by hand: expert 0 on both GPUs, 1 and 2 on one each. Steps of 12 tokens, 13 tokens, and loads that are no
+# tokens, idle in between.
+cat >"$TMP/hand.csv" <<'END'
+step,layer,e0,e1,e2
+0,0,4,6,2
+1,0,5,6,2
+2,0,0,0,0
+3,0,2.5,3,1
+END
+echo '[[0,1,0,2]]' >"$TMP/hand.json"
+exact_of() { # steps
+    eplb score "$TMP/hand.csv" --map "$TMP/hand.json" --gpus 2 --steps "$1" --shares exact --csv - 2>"$TMP/table" |
+        awk -F, 'NR == 1 { print $2, $3 } NR == 2 { printf "%.6f %.6f\n", $2, $3 }' | tr '\n' ' '
+}
+heads='balancedness exact_balancedness'
+check 'exact shares of tokens that divide' test "$(exact_of 0)" = "$heads 0.750000 1.000000 "
+check 'whole tokens of those that do not' test "$(exact_of 1)" = "$heads 0.764706 0.928571 "
+check 'the table has both' \
+    awk '$1 == 0 && NF == 8 && $2 == "0.7647" && $3 == "0.9286" { rows++ } END { exit rows != 1 }' "$TMP/table"
+check 'parts of loads that are no tokens' test "$(exact_of 3)" = "$heads 0.764706 1.000000 "
+check 'means over the samples with load' test "$(exact_of 0-3)" = "$heads 0.759036 0.969231 "
+sed 's/^0,0,.*/0,0,2e9,1e9,5e8/' "$TMP/hand.csv" >"$TMP/got" && mv "$TMP/got" "$TMP/hand.csv"
+check 'more tokens than 2^31 are shared all the same' test "$(exact_of 0)" = "$heads 0.875000 1.000000 "
+eplb score "$TMP/hand.csv" --map "$TMP/hand.json" --gpus 2 --steps 1 --shares equal,exact --json - 2>"$TMP/table" |
+    sed -n 's/.*"\(balancedness\)":[0-9.]*,"\(exact_balancedness\)":\([0-9.]*\),.*/\1 \2 \3/p' >"$TMP/got"
+printf 'balancedness exact_balancedness 0.928571403\n%.0s' 1 2 >"$TMP/want"
+check 'the JSON has both, of layers and of all' cmp "$TMP/got" "$TMP/want"
+
+# Side by side in a replay; each alone; what --shares equal gives is what there is without it.
+replay="$few --window 3 --preset deepseek,default"
+for shares in equal exact equal,exact exact,equal; do
+    eplb replay "$TMP/busy.csv" $replay --shares $shares --csv "$TMP/$shares.csv" --svg "$TMP/$shares.svg" \
+        >"$TMP/$shares.txt"
+done
+eplb replay "$TMP/busy.csv" $replay --csv "$TMP/plain.csv" --svg "$TMP/plain.svg" >"$TMP/nothing"
+cut -d, -f1-6 "$TMP/plain.csv" >"$TMP/want"
+cut -d, -f1-6 "$TMP/equal.csv" >"$TMP/got"
+check '--shares equal is what there is without it' cmp "$TMP/got" "$TMP/want"
+check 'in the chart too' cmp "$TMP/equal.svg" "$TMP/plain.svg"
+cut -d, -f1-5,8 "$TMP/equal,exact.csv" >"$TMP/got"
+check 'with exact ones, equal shares stay as they are' cmp "$TMP/got" "$TMP/want"
+cut -d, -f1-3,6-8 "$TMP/equal,exact.csv" >"$TMP/got"
+cut -d, -f1-6 "$TMP/exact.csv" >"$TMP/want"
+check 'and exact ones as without equal ones' cmp "$TMP/got" "$TMP/want"
+check 'which say what they are' \
+    grep -q '^window,first_step,preset,own,next,exact_own,exact_next,bound,microseconds$' "$TMP/equal,exact.csv"
+check 'the order of the two is nothing' cmp "$TMP/equal,exact.svg" "$TMP/exact,equal.svg"
+check 'both are better than equal ones by more than nothing' awk -F, 'NR > 1 && $3 != "in order" {
+    if ($6 <= $4 || $7 <= $5) exit 1; rows++ } END { exit rows != 6 }' "$TMP/equal,exact.csv"
+check 'the table of totals has both' \
+    grep -q '^all windows  *own  *next  *exact own  *exact next  *bound  *time us$' "$TMP/equal,exact.txt"
+check 'and that of windows' \
+    grep -q '^window  in order  in order exact  deepseek  deepseek exact  *default  default exact  *bound$' \
+        "$TMP/equal,exact.txt"
+awk '/^ +[0-9]/ { print $1, $2, $3, $4, $5, $6, $7 }' "$TMP/equal,exact.txt" >"$TMP/got"
+awk -F, 'NR > 1 { if ($3 == "in order") printf "%s%d", (NR > 2 ? "\n" : ""), $1; printf " %.4f %.4f", $5, $7 }
+         END { print "" }' "$TMP/equal,exact.csv" >"$TMP/want"
+check 'with the figures of the CSV' cmp "$TMP/got" "$TMP/want"
+lines() { # how many lines a chart has in its two plots, and of them dashed ones
+    echo "$(grep -c '<polyline' "$1") $(grep '^<g .*stroke-dasharray' "$1" | wc -l)"
+}
+check 'the chart has a line for each' test "$(lines "$TMP/equal,exact.svg") $(lines "$TMP/exact.svg")" = '11 6 6 2'
+check 'a legend for each' test "$(grep -c '>exact shares<' "$TMP/equal,exact.svg")" -eq 3
+check 'and says how to tell them apart' grep -q '; equal shares dashed</text>' "$TMP/equal,exact.svg"
+
+# ---------------------------------------------------------------- plans that are kept
+
+$RUN_ENV "$BUILD/gen_loads" --layers 2 --experts 32 --steps 21 --wander 6 >"$TMP/wander.csv"
+check 'loads that wander say so' grep -q '^# gen_loads --layers 2 --experts 32 --steps 21 --seed 3 --wander 6$' \
+    "$TMP/wander.csv"
+replay="$few --window 3 --preset deepseek --shares equal,exact"
+for every in 1 2 never 6 100; do
+    eplb replay "$TMP/wander.csv" $replay --every $every --csv "$TMP/every_$every.csv" --svg "$TMP/every_$every.svg" \
+        >"$TMP/every_$every"
+done
+eplb replay "$TMP/wander.csv" $replay --csv "$TMP/got.csv" --svg "$TMP/got.svg" >"$TMP/nothing"
+check '--every 1 is what there is without it' cmp "$TMP/got.svg" "$TMP/every_1.svg"
+cut -d, -f1-8 "$TMP/got.csv" >"$TMP/got"
+cut -d, -f1-8 "$TMP/every_1.csv" >"$TMP/want"
+check 'without a column for the age' cmp "$TMP/got" "$TMP/want"
+paste_near() { # files of two numbers each, which are the same but for what a pixel is
+    paste "$1" "$2" | awk '{ print; apart = $1 - $2; if (!(apart * apart < 2e-6)) exit 1; near++ } END { exit near != 2 }'
+}
+ages() { # of a replay's plans
+    awk -F, '$4 == "deepseek" { print $3 }' "$1" | numbers
+}
+check 'plans are kept for a window' test "$(ages "$TMP/every_2.csv")" = '0 1 0 1 0 1 '
+check 'or to the end' test "$(ages "$TMP/every_never.csv")" = '0 1 2 3 4 5 '
+check 'the table has their age' \
+    test "$(awk '/^ +[0-9]+ +[0-9]+ / { print $2 }' "$TMP/every_2" | numbers)" = '0 1 0 1 0 1 '
+for every in 6 100; do
+    cut -d, -f1-9 "$TMP/every_$every.csv" >"$TMP/got"
+    cut -d, -f1-9 "$TMP/every_never.csv" >"$TMP/want"
+    check "every $every windows is never, of 7" cmp "$TMP/got" "$TMP/want"
+done
+check 'what is kept takes no time' awk -F, '$4 == "deepseek" && ($3 > 0) != ($NF == 0) { exit 1 }' "$TMP/every_2.csv"
+awk -F, 'NR == 1 || $3 == 0' "$TMP/every_2.csv" | cut -d, -f1-2,4-9 >"$TMP/got"
+awk -F, 'NR == 1 || $1 % 2 == 0' "$TMP/every_1.csv" | cut -d, -f1-8 >"$TMP/want"
+check 'new ones are as ever' cmp "$TMP/got" "$TMP/want"
+# The plan of the first window, as score has it later.
+eplb plan "$TMP/wander.csv" $few --preset deepseek --steps 0-2 --json "$TMP/first.json" >"$TMP/nothing"
+for i in 0 3 5; do
+    first=$((3 * i + 3))
+    eplb score "$TMP/wander.csv" --map "$TMP/first.json" --gpus 8 --steps $first-$((first + 2)) --quiet --shares exact |
+        awk '/total/ { print $2, $3 }' >"$TMP/want"
+    awk -F, -v i=$i '$1 == i && $4 == "deepseek" { printf "%.4f %.4f\n", $6, $8 }' "$TMP/every_never.csv" >"$TMP/got"
+    check "the first plan is scored on the window after window $i" cmp "$TMP/got" "$TMP/want"
+done
+check 'a chart over ages has a point for each' \
+    test "$(grep -c '<circle' "$TMP/every_2.svg") $(grep -c '<circle' "$TMP/every_never.svg")" = '14 42'
+# The lowest and highest numbers beside the axis of a plot say where a value is, 4.5 pixels above their letters' feet;
+# the last line, of exact shares, is drawn first.
+awk -F'[" ,<>=]+' '/text-anchor="end">[01]/ && !high { low_y = low_y ? low_y : $6; if (low == "") low = $9; top = $9; top_y = $6 }
+                   /<polyline/ && !high { high = top; for (i = 4; i < NF - 1; i += 2)
+                       printf "%.3f\n", low + (top - low) * (low_y - 4.5 - $(i + 1)) / (low_y - top_y) }' \
+    "$TMP/every_2.svg" >"$TMP/got"
+awk -F, '$4 == "deepseek" { n[$3]++; most[$3] += 1 / $8 } END { for (i = 0; i < 2; i++) printf "%.3f\n", n[i] / most[i] }' \
+    "$TMP/every_2.csv" >"$TMP/want"
+check 'each of them is what all plans of that age come to' paste_near "$TMP/got" "$TMP/want"
+check 'and says that it is one' grep -q '<title>Balancedness of plans on the next window, by their age</title>' \
+    "$TMP/every_2.svg"
+check 'the summary says how long' grep -q '; every 2 windows a plan of the last 3 samples$' "$TMP/every_2"
+check 'or that there is one plan' grep -q '; one plan, of the first 3 samples$' "$TMP/every_never"
+# Windows without load do not age a plan.
+how="$few --window 3 --preset deepseek --every 2 --shares equal,exact"
+eplb replay "$TMP/busy.csv" $how --csv - 2>"$TMP/nothing" | cut -d, -f3-9 >"$TMP/want"
+put_idle 3,3,3,6,6,6 >"$TMP/idle.csv"
+eplb replay "$TMP/idle.csv" $how --csv - 2>"$TMP/nothing" | cut -d, -f3-9 >"$TMP/got"
+check 'windows without load age no plan' cmp "$TMP/got" "$TMP/want"
+check 'the test has ages' test "$(cut -d, -f1 "$TMP/want" | uniq | numbers)" = 'age 0 1 0 '
+
 # ---------------------------------------------------------------- wrong plans
 
 wrong_map() { # what it is, printf format of the plan, place and what is said
@@ -497,9 +630,18 @@ says '--max-replicas 2 leaves some of the 768 slots empty with 256 experts; 3 wo
     plan "$SAMPLE" --replicas 768 --gpus 32 --max-replicas 2
 says "unknown option '--replica=3'; did you mean '--replicas'?" plan "$SAMPLE" --replica=3
 says "unknown option '--preset-name'; try 'eplb --help'" plan "$SAMPLE" --preset-name l2
-says "score has no option '--preset', which is for plan and replay; try 'eplb --help'" score "$SAMPLE" --preset l2
+says "score has no option '--preset', which is for plan, replay and check; try 'eplb --help'" score "$SAMPLE" --preset l2
 says "there is no preset 'defualt'; did you mean 'default'?" plan "$SAMPLE" --preset defualt
 says "there is no preset 'l3'; did you mean 'l2'?" replay "$SAMPLE" --preset deepseek,l3
+says "there are no shares 'exakt'; did you mean 'exact'?" replay "$SAMPLE" --shares equal,exakt
+says "--shares is equal, exact or equal,exact, not 'fair'" replay "$SAMPLE" --shares fair
+says "--shares is equal, exact or equal,exact, not 'exact,'" score "$SAMPLE" --shares exact,
+says "--shares has 'exact' twice" replay "$SAMPLE" --shares exact,exact
+says "plan has no option '--shares', which is for score and replay; try 'eplb --help'" plan "$SAMPLE" --shares exact
+says "--every needs a whole number of windows from 1 to 2147483647, or never, not '0'" replay "$SAMPLE" --every 0
+says "--every needs a whole number of windows from 1 to 2147483647, or never, not 'always'" \
+    replay "$SAMPLE" --every always
+says "score has no option '--every', which is for replay; try 'eplb --help'" score "$SAMPLE" --every 2
 says "unknown command 'scores'; did you mean 'score'?" scores "$SAMPLE"
 says "score needs --gpus; try 'eplb --help'" score "$SAMPLE" --map x.json
 says "score needs --map; try 'eplb --help'" score "$SAMPLE" --gpus 4

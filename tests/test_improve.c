@@ -407,10 +407,15 @@ static void check_groups(const random_problem *r, const layer_view *v)
     free(seen);
 }
 
-/* Whether no expert may be twice on a GPU: where there are more slots than that leaves room for, it may. */
+/* Whether no expert need be twice on a GPU, as it must where there are more slots than that leaves room for. */
+static int could_keep_apart(const layer_view *v)
+{
+    return v->gpu_slots <= v->num_experts / v->num_nodes;
+}
+
 static int kept_apart(const random_problem *r, const layer_view *v)
 {
-    return !r->options.allow_duplicates && v->gpu_slots <= v->num_experts / v->num_nodes;
+    return !r->options.allow_duplicates && could_keep_apart(v);
 }
 
 static void check_duplicates(const random_problem *r, const planned *p, const layer_view *v, int32_t layer)
@@ -432,8 +437,7 @@ static eplb_options start_options(const random_problem *r)
     eplb_options options = r->options;
     int32_t      N = nodes_under_policy(&r->problem, options.policy), node_gpus = r->problem.num_gpus / N;
     options.effort = 0;
-    if (!options.allow_duplicates
-        && r->problem.num_replicas / r->problem.num_gpus <= r->problem.num_experts / N)
+    if (r->problem.num_replicas / r->problem.num_gpus <= r->problem.num_experts / N)
         options.max_replicas = options.max_replicas ? smaller(options.max_replicas, node_gpus) : node_gpus;
     return options;
 }
@@ -531,7 +535,7 @@ static double load_error(const random_problem *r, const layer_view *v, int32_t l
             sum += (double)load[e] * sqrt(v->sample_weight[t]);
         largest = sum > largest ? sum : largest;
     }
-    double integers = ldexp(1, (60 - sample_bits) / 2 - 1);
+    double integers = ldexp(1, 29 - sample_bits);
     return largest * (4.0 * v->gpu_slots / integers + 0x1p-22);
 }
 
@@ -555,7 +559,8 @@ static int keeps_apart(const layer_view *v, int32_t i, int32_t j)
            && copies_on(v, j / v->gpu_slots, v->phy2log[i]) == 0;
 }
 
-/* With several samples the search ends where no swap is left; no problem here is so large that its
+/* With several samples the search ends where no swap is left, but for those that make duplicates: even where these
+   are allowed, the plan may be the one that does without. No problem here is so large that its
    bound on swaps comes first. */
 static void check_swaps(const random_problem *r, const layer_view *v, int32_t layer, int32_t node)
 {
@@ -570,7 +575,7 @@ static void check_swaps(const random_problem *r, const layer_view *v, int32_t la
     for (int32_t i = first; i < last; i++)
         for (int32_t j = i - i % v->gpu_slots + v->gpu_slots; j < last; j++) {
             double fall = swap_fall(v, i, j, error);
-            if (fall > most && (!kept_apart(r, v) || keeps_apart(v, i, j)))
+            if (fall > most && (!could_keep_apart(v) || keeps_apart(v, i, j)))
                 most = fall;
         }
     CHECK(most <= left, RANDOM_FORMAT ": layer %d, node %d: a swap is left that gains %g; %g may be",

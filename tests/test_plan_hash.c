@@ -1,13 +1,15 @@
-/* test_plan_hash.c - one hash over the plans of every preset on random problems, and one over exact shares. They
-   must be the same from every compiler, on every processor and at every optimisation level. */
+/* test_plan_hash.c - one hash over the plans of every preset on random problems, one over exact shares and one over
+   transfers. They must be the same from every compiler, on every processor and at every optimisation level. */
 #define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"
 #include "random_problem.h"
 #include "share_cases.h"
+#include "transfer_cases.h"
 #include "plan_hash.h"
 #include "share_hash.h"
+#include "transfer_hash.h"
 
 int main(void)
 {
@@ -18,6 +20,9 @@ int main(void)
     uint64_t shares = hash_shares(HASH_SHARES), few_shares = hash_shares(HASH_SHARES_FEW);
     printf("  share hash %016llx (%016llx)\n", (unsigned long long)shares, (unsigned long long)few_shares);
     CHECK(shares == HASH_SHARES_EXPECTED && few_shares == HASH_SHARES_EXPECTED_FEW, "see share_hash.h");
+    uint64_t moves = hash_transfers(HASH_TRANSFERS), few_moves = hash_transfers(HASH_TRANSFERS_FEW);
+    printf("  transfer hash %016llx (%016llx)\n", (unsigned long long)moves, (unsigned long long)few_moves);
+    CHECK(moves == HASH_TRANSFERS_EXPECTED && few_moves == HASH_TRANSFERS_EXPECTED_FEW, "see transfer_hash.h");
     CHECK(EPLB_PLAN_VERSION == HASH_PLAN_VERSION, "a new plan version needs new hashes");
     return test_report("test_plan_hash");
 }

@@ -46,10 +46,22 @@ check 'the lines about exact shares compile' \
     $CC -std=c99 -Wall -Wextra -Werror -c -o "$TMP/shares.o" "$TMP/shares.c"
 
 {
+    echo '#define EPLB_IMPLEMENTATION'
+    echo '#include "eplb.h"'
+    echo 'void move(eplb_problem problem, eplb_options options, const int32_t *plan_in_force, const int32_t *phy2log,'
+    echo '          eplb_transfer *transfer, eplb_move_limits limits, const uint8_t *gpu_lost, eplb_lost_expert *lost,'
+    echo '          size_t room, void *scratch) {'
+    echo 'size_t bytes, num; eplb_plan_fault fault;'
+    block c 4
+    echo '}'
+} >"$TMP/moves.c"
+check 'the lines about transfers compile' $CC -std=c99 -Wall -Wextra -Werror -c -o "$TMP/moves.o" "$TMP/moves.c"
+
+{
     echo '#include "eplb_cuda.h"'
     echo 'void plan(eplb_problem problem, const float *d_weight, eplb_plan plan, cudaStream_t stream) {'
     echo 'eplb_options options; void *scratch; size_t bytes;'
-    block c 4
+    block c 5
     echo '}'
 } >"$TMP/gpu.c"
 check 'the lines about the GPU compile' \

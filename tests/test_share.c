@@ -1,6 +1,9 @@
 /* test_share.c - exact shares against what is simple: all ways to split tokens, where they are few; the bound over
    all sets of GPUs, where those are few; and the exchange of one token, which no fair shares leave to be wished
-   for. Quotas by GPU of origin against all ways to send tokens. Errors, scratch and layers. */
+   for. Quotas by GPU of origin against all ways to send tokens. Evaluation against shares of loads that were made tokens
+   plainly. Errors, scratch and layers. */
+#include <math.h>
+
 #define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
@@ -132,11 +135,10 @@ static void check_proof(const share_case *c, const int32_t *most)
     size_t              bytes = 0, L = (size_t)p->num_layers;
     uint8_t            *proving = (uint8_t *)test_alloc(L * (size_t)p->num_gpus);
     int32_t            *num = plan_ints(L), *tokens = plan_ints(L);
-    void               *scratch;
+    eplb_result         result;
+    void               *scratch = share_scratch(p, &bytes, &result);
 
-    CHECK(eplb_share_scratch_size(p, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)c->seed);
-    scratch = test_alloc(bytes);
-    test_forget(scratch, bytes);
+    CHECK(result == EPLB_OK, "seed %llu", (unsigned long long)c->seed);
     CHECK(eplb_share_proof(p, c->phy2log, c->count, proving, num, tokens, scratch, bytes) == EPLB_OK, "seed %llu",
           (unsigned long long)c->seed);
     for (int32_t l = 0; l < p->num_layers; l++) {
@@ -431,6 +433,219 @@ static void test_sources(uint64_t num_cases)
     printf("  %d experts held against all ways to send tokens\n", enumerated);
 }
 
+/* ------------------------------------------------------------------------------------ evaluate */
+
+typedef struct loads_case { /* a plan with every expert in a slot, and samples of load for it */
+    share_case plan;
+    float     *weight; /* [T, L, E] */
+    float     *balancedness, *max_load; /* [L] */
+} loads_case;
+
+/* A load: some digits of any length, at one of many scales. */
+static float random_load(uint64_t *state)
+{
+    int32_t digits = test_range(state, 0, 7) ? test_range(state, 0, (1 << test_range(state, 1, 24)) - 1) : 0;
+    return (float)ldexp(digits, test_range(state, -30, 0));
+}
+
+static loads_case loads_case_make(uint64_t seed, int32_t num_samples)
+{
+    uint64_t   state = seed + 77;
+    loads_case c = {share_case_make(seed, 12, 5), NULL, NULL, NULL};
+    size_t     L = (size_t)c.plan.problem.num_layers, E = (size_t)c.plan.problem.num_experts;
+    for (size_t l = 0; l < L; l++) /* what the plan left out is put into slots of those that have several */
+        for (int32_t e = 0, R = c.plan.problem.num_replicas; e < (int32_t)E; e++) {
+            int32_t *phy2log = c.plan.phy2log + l * (size_t)R, slot = 0;
+            if (plan_copies(phy2log, R, e) > 0)
+                continue;
+            while (phy2log[slot] >= 0 && plan_copies(phy2log, R, phy2log[slot]) == 1)
+                slot++;
+            phy2log[slot] = e;
+        }
+    c.plan.problem.num_samples = num_samples;
+    c.weight = (float *)test_alloc((size_t)num_samples * L * E * sizeof(float));
+    c.balancedness = (float *)test_alloc(L * sizeof(float));
+    c.max_load = (float *)test_alloc(L * sizeof(float));
+    for (size_t i = 0; i < (size_t)num_samples * L * E; i++)
+        c.weight[i] = i / E % 7 == 6 ? 0 : random_load(&state); /* now and then a layer of a sample holds none */
+    return c;
+}
+
+static void loads_case_free(loads_case *c)
+{
+    share_case_free(&c->plan);
+    free(c->weight);
+    free(c->balancedness);
+    free(c->max_load);
+}
+
+static eplb_result evaluate_loads(loads_case *c)
+{
+    size_t      bytes = 0;
+    eplb_result result;
+    void       *scratch = share_scratch(&c->plan.problem, &bytes, &result);
+    if (scratch)
+        result = eplb_evaluate_shares(&c->plan.problem, c->plan.phy2log, c->weight, c->balancedness, c->max_load, scratch,
+                                      bytes);
+    free(scratch);
+    return result;
+}
+
+/* The factor that makes tokens of loads: a power of two, as large as leaves their sum under 2^31. */
+static double token_factor(const float *load, int32_t E)
+{
+    double sum = 0, factor = 1;
+    for (int32_t e = 0; e < E; e++)
+        sum += (double)load[e];
+    while (sum * factor >= 2147483648.0)
+        factor /= 2;
+    while (sum > 0 && sum * factor * 2 < 2147483648.0)
+        factor *= 2;
+    return factor;
+}
+
+/* One layer naively. */
+static void evaluate_plainly(const loads_case *c, int32_t layer, double *mean, double *most)
+{
+    eplb_problem p = c->plan.problem;
+    ptrdiff_t    L = p.num_layers, E = p.num_experts, loaded = 0;
+    share_case   one = share_case_alloc(0, 1, p.num_experts, p.num_replicas, 1, p.num_gpus);
+    int32_t     *shares = plan_ints((size_t)p.num_replicas), heaviest_gpu = 0;
+    memcpy(one.phy2log, c->plan.phy2log + layer * p.num_replicas, (size_t)p.num_replicas * sizeof(int32_t));
+    *mean = *most = 0;
+    for (ptrdiff_t t = 0; t < p.num_samples; t++) {
+        const float *load = c->weight + (t * L + layer) * E;
+        double       factor = token_factor(load, p.num_experts), sum = 0;
+        for (ptrdiff_t e = 0; e < E; e++) {
+            one.count[e] = (int32_t)floor((double)load[e] * factor);
+            sum += (double)load[e];
+        }
+        CHECK(share_with_library(&one, EPLB_SHARE_LEAST_MAX, shares, &heaviest_gpu) == EPLB_OK, "tokens");
+        *mean += sum / p.num_gpus;
+        *most += heaviest_gpu / factor;
+        loaded += sum > 0;
+    }
+    if (loaded > 0) {
+        *mean /= (double)loaded;
+        *most /= (double)loaded;
+    }
+    share_case_free(&one);
+    free(shares);
+}
+
+static int is_near(double a, double b) { return fabs(a - b) <= 1e-6 * fabs(b); }
+
+/* Beside what is plain, and beside equal shares, which are never better. */
+static void check_loads(loads_case *c)
+{
+    eplb_problem      *p = &c->plan.problem;
+    size_t             bytes = 0;
+    eplb_plan          plan = {c->plan.phy2log, NULL, NULL, NULL, 0, NULL};
+    eplb_layer_report *equal = (eplb_layer_report *)test_alloc((size_t)p->num_layers * sizeof *equal);
+    CHECK(evaluate_loads(c) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c->plan, 0));
+    CHECK(eplb_scratch_size(p, NULL, &bytes) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c->plan, 0));
+    void *scratch = test_alloc(bytes);
+    CHECK(eplb_evaluate(p, NULL, c->weight, &plan, equal, NULL, scratch, bytes) == EPLB_OK, CASE_FORMAT,
+          CASE_ARGS(&c->plan, 0));
+    for (int32_t l = 0; l < p->num_layers; l++) {
+        double mean, most, balancedness;
+        evaluate_plainly(c, l, &mean, &most);
+        balancedness = most > 0 ? mean / most : 1;
+        CHECK(is_near((double)c->max_load[l], most), CASE_FORMAT ", %.9g, not %.9g", CASE_ARGS(&c->plan, l),
+              (double)c->max_load[l], most);
+        CHECK(is_near((double)c->balancedness[l], balancedness) && c->balancedness[l] <= 1, CASE_FORMAT ", %.9g, not %.9g",
+              CASE_ARGS(&c->plan, l), (double)c->balancedness[l], balancedness);
+        CHECK((double)c->balancedness[l] >= (double)equal[l].balancedness * (1 - 1e-6), CASE_FORMAT ", equal shares are better",
+              CASE_ARGS(&c->plan, l));
+    }
+    free(scratch);
+    free(equal);
+}
+
+/* The same loads in another unit: the same balancedness in every bit, and the same load. */
+static void check_units(loads_case *c)
+{
+    static const int powers[] = {-119, -70, -1, 1, 30, 90};
+    size_t L = (size_t)c->plan.problem.num_layers, n = (size_t)c->plan.problem.num_samples * plan_experts(&c->plan.problem);
+    float *balancedness = (float *)test_alloc(L * sizeof(float)), *max_load = (float *)test_alloc(L * sizeof(float));
+    memcpy(balancedness, c->balancedness, L * sizeof(float));
+    memcpy(max_load, c->max_load, L * sizeof(float));
+    for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) {
+        float factor = (float)ldexp(1, powers[i]);
+        for (size_t k = 0; k < n; k++)
+            c->weight[k] *= factor;
+        CHECK(evaluate_loads(c) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c->plan, 0));
+        CHECK(memcmp(c->balancedness, balancedness, L * sizeof(float)) == 0, CASE_FORMAT ", times 2^%d", CASE_ARGS(&c->plan, 0),
+              powers[i]);
+        for (size_t l = 0; l < L; l++)
+            CHECK((double)c->max_load[l] == (double)(max_load[l] * factor), CASE_FORMAT ", times 2^%d: %.9g",
+                  CASE_ARGS(&c->plan, l), powers[i], (double)c->max_load[l]);
+        for (size_t k = 0; k < n; k++)
+            c->weight[k] /= factor; /* exact: 30 places below 1 are the least, and 2^-149 is a load still */
+    }
+    free(balancedness);
+    free(max_load);
+}
+
+static void test_evaluate(uint64_t num_cases)
+{
+    for (uint64_t seed = 1; seed <= num_cases; seed++) {
+        loads_case c = loads_case_make(seed, 1 + (int32_t)(seed % 4));
+        check_loads(&c);
+        check_units(&c);
+        loads_case_free(&c);
+    }
+}
+
+/* Whole tokens may be parted here: the heaviest GPU has up to one less than by eplb_share. */
+static void test_evaluate_tokens(void)
+{
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        loads_case c = loads_case_make(seed, 1);
+        size_t     L = (size_t)c.plan.problem.num_layers, n = plan_experts(&c.plan.problem);
+        int32_t   *shares = plan_ints(plan_slots(&c.plan.problem)), *most = plan_ints(L);
+        for (size_t i = 0; i < n; i++) {
+            c.plan.count[i] %= 1 << 14;
+            c.weight[i] = (float)c.plan.count[i];
+        }
+        CHECK(share_with_library(&c.plan, EPLB_SHARE_LEAST_MAX, shares, most) == EPLB_OK, "seed %d", (int)seed);
+        CHECK(evaluate_loads(&c) == EPLB_OK, "seed %d", (int)seed);
+        for (size_t l = 0; l < L; l++)
+            CHECK(c.max_load[l] <= (float)most[l] && (double)c.max_load[l] > most[l] - 1 - 1e-5 * most[l],
+                  CASE_FORMAT ", %.9g of %d tokens", CASE_ARGS(&c.plan, l), (double)c.max_load[l], (int)most[l]);
+        free(shares);
+        free(most);
+        loads_case_free(&c);
+    }
+}
+
+/* Two experts on three GPUs, the first on two of them: 3 and 1 make 1.5, 1.5 and 1. */
+static const int32_t by_hand_plan[3] = {0, 0, 1};
+
+static void test_evaluate_by_hand(void)
+{
+    float        balancedness = 9, max_load = 9;
+    float        weight[3 * 2] = {3, 1, -0.0f, 0, 2, 4}; /* an idle sample between two others */
+    uint64_t     scratch[256];
+    eplb_problem p = {1, 2, 3, 0, 0, 3, 1};
+    CHECK(eplb_evaluate_shares(&p, by_hand_plan, weight, &balancedness, &max_load, scratch, sizeof scratch) == EPLB_OK, "one");
+    CHECK(is_near((double)max_load, 1.5) && is_near((double)balancedness, 4 / 4.5), "one: %.9g, %.9g", (double)max_load,
+          (double)balancedness);
+    p.num_samples = 3;
+    CHECK(eplb_evaluate_shares(&p, by_hand_plan, weight, &balancedness, &max_load, scratch, sizeof scratch) == EPLB_OK, "three");
+    CHECK(is_near((double)max_load, 2.75) && is_near((double)balancedness, 10 / 16.5), "three: %.9g, %.9g",
+          (double)max_load, (double)balancedness);
+    p.num_samples = 0;
+    CHECK(eplb_evaluate_shares(&p, by_hand_plan, weight + 2, &balancedness, &max_load, scratch, sizeof scratch) == EPLB_OK, "none");
+    CHECK(max_load == 0.0f && balancedness == 1.0f, "no load: %.9g, %.9g", (double)max_load, (double)balancedness);
+    weight[0] = weight[1] = 3.4e38f;
+    CHECK(eplb_evaluate_shares(&p, by_hand_plan, weight, &balancedness, NULL, scratch, sizeof scratch) == EPLB_OK, "most");
+    CHECK(is_near((double)balancedness, 2.0 / 3), "the largest loads: %.9g", (double)balancedness);
+    weight[0] = weight[1] = 1.4e-45f;
+    CHECK(eplb_evaluate_shares(&p, by_hand_plan, weight, &balancedness, &max_load, scratch, sizeof scratch) == EPLB_OK, "least");
+    CHECK(is_near((double)balancedness, 2.0 / 3) && max_load == weight[1], "the least loads: %.9g", (double)balancedness);
+}
+
 /* -------------------------------------------------------------------------------------- errors */
 
 typedef struct call { /* of any of the three functions, with nothing wrong until something is made so */
@@ -625,6 +840,54 @@ static void test_scratch(void)
     share_case_free(&c);
 }
 
+/* What eplb_evaluate_shares is given, with one thing wrong. */
+static void test_evaluate_errors(void)
+{
+    enum { NOTHING, NO_PROBLEM, NO_PLAN, NO_WEIGHT, NO_OUTPUT, NO_SCRATCH };
+    static const struct {
+        int          missing;
+        eplb_problem problem;
+        int32_t      slot; /* of the last one */
+        float        load; /* of the last expert in the last sample */
+        size_t       short_of;
+        eplb_result  expected;
+    } wrong[] = {{NOTHING, {1, 2, 3, -1, 0, 3, 2}, 1, 1, 0, EPLB_OK},
+                 {NO_PROBLEM, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_NULL},
+                 {NO_PLAN, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_NULL},
+                 {NO_WEIGHT, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_NULL},
+                 {NO_OUTPUT, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_NULL},
+                 {NO_SCRATCH, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_NULL},
+                 {NOTHING, {0, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_COUNT},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, -1}, 1, 1, 0, EPLB_ERR_COUNT},
+                 {NOTHING, {1, 4, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_TOO_FEW},
+                 {NOTHING, {1, 2, 3, 0, 0, 2, 2}, 1, 1, 0, EPLB_ERR_DIVIDE},
+                 {NOTHING, {INT32_MAX, 2, 3, 0, 0, 3, INT32_MAX}, 1, 1, 0, EPLB_ERR_OVERFLOW},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 1, EPLB_ERR_SCRATCH_SIZE},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, 1, -1, 0, EPLB_ERR_NEGATIVE},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, 1, (float)INFINITY, 0, EPLB_ERR_INFINITE},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, 1, (float)NAN, 0, EPLB_ERR_NAN},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, 2, 1, 0, EPLB_ERR_PLAN},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, -2, 1, 0, EPLB_ERR_PLAN},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, -1, 0, 0, EPLB_ERR_PLAN}}; /* no slot, though no load either */
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        eplb_problem good = wrong[0].problem;
+        int32_t      plan[3] = {0, 0, wrong[i].slot};
+        float        weight[4] = {3, 1, 2, wrong[i].load}, balancedness, max_load;
+        uint64_t     scratch[256];
+        size_t       bytes = 0;
+        int          m = wrong[i].missing;
+        CHECK(eplb_share_scratch_size(&good, &bytes) == EPLB_OK && bytes <= sizeof scratch, "scratch");
+        memset(&balancedness, 0x5a, sizeof balancedness);
+        memset(&max_load, 0x5a, sizeof max_load);
+        eplb_result r = eplb_evaluate_shares(m == NO_PROBLEM ? NULL : &wrong[i].problem, m == NO_PLAN ? NULL : plan,
+                                             m == NO_WEIGHT ? NULL : weight, m == NO_OUTPUT ? NULL : &balancedness, &max_load,
+                                             m == NO_SCRATCH ? NULL : scratch, bytes - wrong[i].short_of);
+        CHECK(r == wrong[i].expected, "case %d: %s", (int)i, eplb_result_name(r));
+        CHECK(r == EPLB_OK || (all_bytes(&balancedness, sizeof balancedness) && all_bytes(&max_load, sizeof max_load)),
+              "case %d: something was written", (int)i);
+    }
+}
+
 int main(int argc, char **argv)
 {
     uint64_t num_cases = argc > 1 ? (uint64_t)strtoul(argv[1], NULL, 10) : 2000;
@@ -635,6 +898,10 @@ int main(int argc, char **argv)
     test_no_tokens();
     test_layers();
     test_sources(num_cases);
+    test_evaluate(num_cases / 4);
+    test_evaluate_tokens();
+    test_evaluate_by_hand();
+    test_evaluate_errors();
     test_counts_and_plans();
     test_shapes();
     test_pointers();

@@ -1,5 +1,4 @@
-/* arguments.c - what the program was asked for: the options of plan, score and replay, and what is wrong
-   with them. */
+/* arguments.c - what the program was asked for: the options of its commands, and what is wrong with them. */
 #include "cli.h"
 
 #include <math.h>
@@ -8,6 +7,9 @@
 
 static const char *const POLICY_NAMES[] = {"auto", "hierarchical", "global"};
 enum { NUM_POLICIES = sizeof POLICY_NAMES / sizeof *POLICY_NAMES };
+
+const char *const SOURCE_NAMES[EPLB_NUM_SOURCES] = {"even", "dealt"};
+const char *const ROUND_NAMES[EPLB_NUM_ROUNDS]   = {"duplex", "one-peer"};
 
 const char *policy_name(int32_t policy)
 {
@@ -107,6 +109,15 @@ static int32_t parse_policy(const char *text)
     fail(STATUS_INPUT, "--policy is auto, hierarchical or global, not '%s'", text);
 }
 
+static int32_t parse_plan_for(const char *text)
+{
+    if (strcmp(text, "exact") == 0)
+        return EPLB_PLAN_FOR_EXACT;
+    if (strcmp(text, "equal") != 0)
+        fail(STATUS_INPUT, "--for is equal or exact, not '%s'", text);
+    return EPLB_PLAN_FOR_EQUAL;
+}
+
 /* Begin .. end is the name. */
 static int32_t parse_preset(const char *begin, const char *end)
 {
@@ -186,28 +197,105 @@ static bool parse_reading_option(arguments *a, reading *how)
     return true;
 }
 
+/* The place of a word among names; ends the program with the names where it is none of them. */
+static int32_t parse_name(const char *option, const char *text, const char *const *names, int32_t num_names)
+{
+    for (int32_t i = 0; i < num_names; i++) {
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    }
+    fail(STATUS_INPUT, "%s is %s or %s, not '%s'", option, names[0], names[1], text);
+}
+
+/* equal, exact, or both between commas. */
+static void parse_shares(const char *text, settings *s)
+{
+    static const char *const NAMES[NUM_SHARES] = {"equal", "exact"};
+    const char              *begin = text, *end;
+    memset(s->shares, 0, sizeof s->shares);
+    do {
+        nearest found  = {NULL, 0};
+        int     shares = 0;
+        end            = begin + strcspn(begin, ",");
+        for (int i = 0; i < NUM_SHARES; i++)
+            take_nearest(&found, begin, end, NAMES[i]);
+        while (shares < NUM_SHARES && (strlen(NAMES[shares]) != (size_t)(end - begin) ||
+                                       memcmp(NAMES[shares], begin, (size_t)(end - begin)) != 0))
+            shares++;
+        if (shares == NUM_SHARES && found.name)
+            fail(STATUS_INPUT, "there are no shares '%.*s'; did you mean '%s'?", (int)(end - begin), begin, found.name);
+        if (shares == NUM_SHARES)
+            fail(STATUS_INPUT, "--shares is equal, exact or equal,exact, not '%s'", text);
+        if (s->shares[shares])
+            fail(STATUS_INPUT, "--shares has '%s' twice", NAMES[shares]);
+        s->shares[shares] = true;
+        begin             = end + 1;
+    } while (*end == ',');
+}
+
+/* A number of windows, or never, which is 0. */
+static int32_t parse_every(const char *text)
+{
+    int64_t value;
+    if (strcmp(text, "never") == 0)
+        return 0;
+    if (!parse_integer(text, text + strlen(text), &value) || value < 1 || value > INT32_MAX)
+        fail(STATUS_INPUT, "--every needs a whole number of windows from 1 to %d, or never, not '%s'", (int)INT32_MAX,
+             text);
+    return (int32_t)value;
+}
+
 /* ------------------------------------------------------------------------------------ options */
 
-enum { ALL_COMMANDS = COMMAND_PLAN | COMMAND_SCORE | COMMAND_REPLAY };
-enum { PLANNING = COMMAND_PLAN | COMMAND_REPLAY, ONE_PLAN = COMMAND_PLAN | COMMAND_SCORE };
+enum { LOADED = COMMAND_PLAN | COMMAND_SCORE | COMMAND_REPLAY, CHECK = COMMAND_CHECK, MOVES = COMMAND_TRANSFERS };
+enum {
+    PLANNING     = COMMAND_PLAN | COMMAND_REPLAY,
+    ONE_PLAN     = COMMAND_PLAN | COMMAND_SCORE,
+    SCORING      = COMMAND_SCORE | COMMAND_REPLAY,
+    ALL_COMMANDS = LOADED | CHECK | MOVES
+};
 
 static const struct option {
     const char *name;
     int         commands; /* that have it */
 } OPTIONS[] = {
-    {"--axes", ALL_COMMANDS},     {"--key", ALL_COMMANDS},          {"--experts", ALL_COMMANDS},
-    {"--steps", ALL_COMMANDS},    {"--map", ALL_COMMANDS},          {"--replicas", ALL_COMMANDS},
-    {"--gpus", ALL_COMMANDS},     {"--nodes", ALL_COMMANDS},        {"--groups", ALL_COMMANDS},
-    {"--policy", ALL_COMMANDS},   {"--max-replicas", ALL_COMMANDS}, {"--preset", PLANNING},
-    {"--effort", PLANNING},       {"--half-life", PLANNING},        {"--seed", PLANNING},
-    {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--layers", ONE_PLAN},
-    {"--show", ONE_PLAN},         {"--json", ONE_PLAN},             {"--csv", ALL_COMMANDS},
-    {"--svg", ALL_COMMANDS},      {"--quiet", ALL_COMMANDS}};
+    {"--axes", LOADED},           {"--key", LOADED},                {"--experts", ALL_COMMANDS},
+    {"--steps", LOADED},          {"--map", LOADED},                {"--replicas", LOADED},
+    {"--gpus", ALL_COMMANDS},     {"--nodes", ALL_COMMANDS},        {"--groups", LOADED | CHECK},
+    {"--policy", LOADED | CHECK}, {"--max-replicas", LOADED | CHECK}, {"--preset", PLANNING | CHECK},
+    {"--effort", PLANNING | CHECK}, {"--half-life", PLANNING},      {"--seed", PLANNING},
+    {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--every", COMMAND_REPLAY},
+    {"--shares", SCORING},        {"--for", PLANNING},              {"--layers", ONE_PLAN},
+    {"--show", ONE_PLAN},         {"--json", ONE_PLAN | MOVES | CHECK}, {"--csv", ALL_COMMANDS},
+    {"--svg", LOADED},            {"--quiet", ALL_COMMANDS},        {"--previous", CHECK},
+    {"--max-moves", CHECK},       {"--max-gpu-moves", CHECK},       {"--max-pair-moves", CHECK},
+    {"--max-node-moves", CHECK},  {"--sources", MOVES},             {"--rounds", MOVES},
+    {"--max-per-round", MOVES},   {"--in-place", MOVES}};
 enum { NUM_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS };
 
 static const char *command_name(int command)
 {
-    return command == COMMAND_PLAN ? "plan" : command == COMMAND_SCORE ? "score" : "replay";
+    static const char *const NAMES[] = {"plan", "score", "replay", "transfers", "check"};
+    int                      i       = 0;
+    while (command >> i > 1)
+        i++;
+    return NAMES[i];
+}
+
+typedef struct command_list { /* plan, score and replay */
+    char text[64];
+} command_list;
+
+static command_list list_commands(int commands)
+{
+    command_list list = {""};
+    for (int command = 1; command <= commands; command *= 2) {
+        size_t n = strlen(list.text);
+        if (commands & command)
+            snprintf(list.text + n, sizeof list.text - n, "%s%s",
+                     n == 0 ? "" : commands < 2 * command ? " and " : ", ", command_name(command));
+    }
+    return list;
 }
 
 /* Ends the program unless the command has this option; tells which has, or what was meant. */
@@ -222,10 +310,7 @@ static void check_option(const char *text, int command)
             return;
         if (same)
             fail(STATUS_INPUT, "%s has no option '%s', which is for %s; try 'eplb --help'",
-                 command_name(command), o->name,
-                 o->commands == PLANNING   ? "plan and replay"
-                 : o->commands == ONE_PLAN ? "plan and score"
-                                           : command_name(o->commands));
+                 command_name(command), o->name, list_commands(o->commands).text);
         if (o->commands & command)
             take_nearest(&found, text, end, o->name);
     }
@@ -255,6 +340,8 @@ static bool parse_problem_option(arguments *a, settings *s)
         parse_presets(value, s);
     else if ((value = option_value(a, "--effort")))
         s->effort = parse_count("--effort", value, 0);
+    else if ((value = option_value(a, "--for")))
+        s->plan_for = parse_plan_for(value);
     else if ((value = option_value(a, "--half-life")))
         s->half_life = parse_half_life(value);
     else if ((value = option_value(a, "--seed")))
@@ -263,6 +350,37 @@ static bool parse_problem_option(arguments *a, settings *s)
         s->window = parse_count("--window", value, 1);
     else if ((value = option_value(a, "--history")))
         s->history = parse_count("--history", value, 1);
+    else if ((value = option_value(a, "--every")))
+        s->every = parse_every(value);
+    else if ((value = option_value(a, "--shares")))
+        parse_shares(value, s);
+    else
+        return false;
+    return true;
+}
+
+/* Of transfers and check. */
+static bool parse_moves_option(arguments *a, settings *s)
+{
+    const char *value;
+    if ((value = option_value(a, "--previous")))
+        s->previous = value;
+    else if ((value = option_value(a, "--max-moves")))
+        s->limits.max_moves = parse_count("--max-moves", value, -1);
+    else if ((value = option_value(a, "--max-gpu-moves")))
+        s->limits.max_gpu_moves = parse_count("--max-gpu-moves", value, 0);
+    else if ((value = option_value(a, "--max-pair-moves")))
+        s->limits.max_pair_moves = parse_count("--max-pair-moves", value, 0);
+    else if ((value = option_value(a, "--max-node-moves")))
+        s->limits.max_node_moves = parse_count("--max-node-moves", value, 0);
+    else if ((value = option_value(a, "--sources")))
+        s->how.sources = parse_name("--sources", value, SOURCE_NAMES, EPLB_NUM_SOURCES);
+    else if ((value = option_value(a, "--rounds")))
+        s->how.rounds = parse_name("--rounds", value, ROUND_NAMES, EPLB_NUM_ROUNDS);
+    else if ((value = option_value(a, "--max-per-round")))
+        s->how.max_per_round = parse_count("--max-per-round", value, 0);
+    else if (strcmp(a->text[a->at], "--in-place") == 0)
+        s->in_place = true;
     else
         return false;
     return true;
@@ -311,9 +429,13 @@ static void require_settings(const settings *s)
     const char *command = command_name(s->command);
     const char *missing = !s->gpus                                           ? "--gpus"
                           : s->command == COMMAND_SCORE && !s->reading.map   ? "--map"
-                          : s->command != COMMAND_SCORE && !s->replicas      ? "--replicas"
+                          : (s->command & PLANNING) && !s->replicas        ? "--replicas"
                           : s->command == COMMAND_REPLAY && !s->window       ? "--window"
                                                                              : NULL;
+    if (s->command == COMMAND_TRANSFERS && s->num_inputs != 2)
+        fail(STATUS_INPUT, "transfers needs two plans, the one in force and the next; try 'eplb --help'");
+    if (s->command == COMMAND_CHECK && s->num_inputs != 1)
+        fail(STATUS_INPUT, "check needs one plan, or - for standard input; try 'eplb --help'");
     if (!s->num_inputs)
         fail(STATUS_INPUT, "%s needs a file of loads, or - for standard input; try 'eplb --help'", command);
     if (missing)
@@ -335,6 +457,8 @@ settings parse_arguments(arguments *a, int command)
     s.num_presets = 1;
     s.effort      = -1;
     s.show        = -1;
+    s.every       = 1;
+    s.shares[SHARES_EQUAL] = true;
     for (; a->at < a->count; a->at++) {
         const char *text = a->text[a->at];
         if (options_ended || text[0] != '-' || strcmp(text, "-") == 0) {
@@ -344,7 +468,7 @@ settings parse_arguments(arguments *a, int command)
         } else {
             check_option(text, command);
             if (!parse_reading_option(a, &s.reading) && !parse_problem_option(a, &s) &&
-                !parse_output_option(a, &s))
+                !parse_moves_option(a, &s) && !parse_output_option(a, &s))
                 fail(STATUS_INPUT, "'%s' takes no value", text);
         }
     }
@@ -355,6 +479,8 @@ settings parse_arguments(arguments *a, int command)
     for (int32_t i = 0; i < s.num_inputs; i++) {
         if (s.reading.map && strcmp(s.inputs[i], "-") == 0 && strcmp(s.reading.map, "-") == 0)
             fail(STATUS_INPUT, "the loads and --map cannot both be '-', standard input");
+        if (s.previous && strcmp(s.inputs[i], "-") == 0 && strcmp(s.previous, "-") == 0)
+            fail(STATUS_INPUT, "the plan and --previous cannot both be '-', standard input");
     }
     return s;
 }

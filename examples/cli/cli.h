@@ -18,7 +18,9 @@
      feed.c                 the samples of all files, as loads of experts
      problem.c              problem and options, what is odd about them, and what is wrong
      plan.c                 planning
+     exact.c                what exact shares make of a plan
      score.c                scoring a plan that was made elsewhere
+     moves.c                from a plan to another, and whether one may be put in force
      replay.c               replaying
      print.c                tables, summaries, bars
      draw.c                 pictures: heat map and chart
@@ -47,7 +49,7 @@
 
 /* ----------------------------------------------------------------------------------- common.c */
 
-enum { STATUS_OK = 0, STATUS_OUTPUT = 1, STATUS_INPUT = 2 };
+enum { STATUS_OK = 0, STATUS_OUTPUT = 1, STATUS_INPUT = 2, STATUS_FAULT = 3 };
 
 /* Seconds of a clock that only goes forward. */
 double seconds_now(void);
@@ -104,7 +106,9 @@ typedef struct reading { /* how files are read */
     const char *map;                   /* path of the plan in force, or NULL */
 } reading;
 
-enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4 };
+enum { SHARES_EQUAL, SHARES_EXACT, NUM_SHARES }; /* how an expert's replicas share its load */
+
+enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4, COMMAND_TRANSFERS = 8, COMMAND_CHECK = 16 };
 
 typedef struct settings { /* what a command was asked for */
     int         command;                 /* COMMAND_* */
@@ -117,17 +121,27 @@ typedef struct settings { /* what a command was asked for */
     int32_t     preset[EPLB_NUM_PRESETS];
     int32_t     num_presets;             /* 1 for plan */
     int32_t     effort;                  /* -1: as the preset has it */
+    int32_t     plan_for;                /* EPLB_PLAN_FOR_* */
     double      half_life;               /* in samples; 0 = all count alike */
     uint64_t    seed;
     const char *layers;                  /* the layers asked for, in words; NULL: all */
     int64_t     first_layer, last_layer; /* them, as the file numbers them */
     int64_t     show;                    /* layer to draw, -1: none */
+    bool        shares[NUM_SHARES];      /* which to score under */
     int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
+    int32_t     every;                   /* replay: windows that a plan is in force for; 0: to the end */
     bool        quiet;
+    const char *previous;                /* check: path of the plan in force, or NULL */
+    eplb_move_limits      limits;
+    eplb_transfer_options how;           /* transfers */
+    bool        in_place;
 } settings;
 
 /* What the command's arguments ask for; ends the program when they are wrong. */
 settings parse_arguments(arguments *a, int command);
+
+/* As --sources and --rounds have them. */
+extern const char *const SOURCE_NAMES[EPLB_NUM_SOURCES], *const ROUND_NAMES[EPLB_NUM_ROUNDS];
 
 /* As --policy has it. */
 const char *policy_name(int32_t policy);
@@ -539,6 +553,9 @@ void doubt_shape(const settings *s, const feed *from);
 /* Ends the program unless a plan of so many slots can be scored with these GPUs and loads. */
 void check_scored(const settings *s, const feed *from, const plan_map *map);
 
+/* The same for a plan alone, and so many experts. */
+void check_slots(const settings *s, const plan_map *map, int32_t num_experts);
+
 /* Ends the program, in the words of the command line, unless the library's result is EPLB_OK. */
 void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight,
                   eplb_result result);
@@ -552,10 +569,12 @@ typedef struct layer_result {
     eplb_layer_report before, after; /* the plan in force, or experts in order; the new plan */
     double            microseconds;  /* of planning */
     int32_t           num_empty;     /* slots without an expert, in a plan that is scored */
+    double            exact;         /* the heaviest GPU's load under exact shares, where asked for */
 } layer_result;
 
 typedef struct planning { /* a problem, its plan and what there is to say of it */
     bool          scored;                  /* the plan was made elsewhere, and there is none before it */
+    bool          exact;                   /* it is scored under exact shares too */
     quote         name;                    /* of the plan that was made elsewhere: before, or the scored one */
     eplb_problem  problem;
     eplb_options  options;
@@ -573,7 +592,7 @@ typedef struct planning { /* a problem, its plan and what there is to say of it 
 
 /* Over layers: sums of loads, of slots and of time. */
 typedef struct plan_totals {
-    double    mean, before, after, bound, microseconds;
+    double    mean, before, after, exact, bound, microseconds;
     int32_t   max_replicas;
     long long duplicates, empty;
 } plan_totals;
@@ -608,10 +627,67 @@ void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts);
 /* A load as a part of a larger one, balancedness for one. */
 double load_share(double load, double larger);
 
+/* ------------------------------------------------------------------------------------ exact.c */
+
+typedef struct exact_shares { /* room to share a layer's tokens in one sample */
+    eplb_problem one;         /* of one layer and sample */
+    int32_t     *count, *slot_count; /* [E], [R] */
+    void        *scratch;
+    size_t       scratch_bytes;
+} exact_shares;
+
+exact_shares make_exact_shares(const eplb_problem *problem, const eplb_options *options);
+void         free_exact_shares(exact_shares *x);
+
+/* The load of a layer's heaviest GPU, mean over the samples with load, `stride` apart. Whole tokens are shared as
+   eplb_share does; loads that are none, or are too many, are shared as eplb_evaluate_shares does, which brings their
+   sum just under 2^31 by a power of two. */
+double exact_layer(exact_shares *x, const int32_t *phy2log, const float *load, size_t stride, int32_t num_samples);
+
 /* ------------------------------------------------------------------------------------ score.c */
 
 /* Scores a plan, and makes none. */
 planning make_score(const settings *s, feed *from, const plan_map *map);
+
+/* ------------------------------------------------------------------------------------ moves.c */
+
+typedef struct two_plans { /* of the same layers */
+    eplb_problem problem;
+    const char  *before_file, *after_file; /* for people */
+    quote        before_name, after_name;  /* for files */
+    int64_t     *layer;          /* [L] their numbers */
+    int32_t     *before, *after; /* [L, R]; before is NULL where check has none */
+} two_plans;
+
+typedef struct moving { /* transfers, or steps in place */
+    two_plans      plans;
+    eplb_transfer *transfer; /* [num] */
+    size_t         num;
+    int32_t       *num_staging; /* [L] of steps */
+} moving;
+
+typedef struct move_totals { /* of one layer, or all */
+    int32_t kind[EPLB_NUM_TRANSFERS], rounds, num_staging;
+    int32_t most_sends, most_gets; /* of a GPU, over links */
+} move_totals;
+
+moving      make_moving(const settings *s);
+void        free_moving(moving *m);
+move_totals total_of_moves(const moving *m, int32_t layer);
+
+/* As tables and files have a kind. */
+const char *transfer_kind_name(int32_t kind);
+
+/* The GPU that a slot of a plan, or a staging slot behind them, is on. */
+int32_t gpu_of_slot(const eplb_problem *q, int32_t slot);
+
+typedef struct checking { /* whether a plan may be put in force */
+    two_plans       plans;
+    eplb_plan_fault fault; /* with the number of the layer among them */
+} checking;
+
+checking make_checking(const settings *s);
+void     free_checking(checking *c);
 
 /* ----------------------------------------------------------------------------------- replay.c */
 
@@ -619,9 +695,9 @@ typedef struct score { /* of a plan on a window, summed over layers; mean over t
     double mean, most; /* load of a GPU, and of the most loaded one in each sample */
 } score;
 
-typedef struct trial { /* one plan */
-    score  own, next;
-    double microseconds; /* of planning all layers */
+typedef struct trial { /* one plan, when a window has ended */
+    score  own[NUM_SHARES], next[NUM_SHARES]; /* those asked for */
+    double microseconds; /* of planning all layers, where the plan was made then */
 } trial;
 
 typedef struct replay {
@@ -630,8 +706,12 @@ typedef struct replay {
     eplb_problem problem;                       /* num_samples differs from call to call */
     int32_t      window;                        /* samples in each, those without load too */
     int32_t      num_windows, num_idle;         /* in the trace; those without load, which are left out */
+    bool         shares[NUM_SHARES];            /* those asked for, */
+    int32_t      num_shares;                    /* and their number */
+    int32_t      every;                         /* windows with load that a plan is in force for; 0: all */
     int32_t      num_plans;                     /* of each series: windows with load that have a next one */
-    int32_t     *plan_window;                   /* [num_plans] the window at whose end a plan was made */
+    int32_t     *plan_window;                   /* [num_plans] the window at whose end a plan was made, or kept */
+    int32_t     *age;                           /* [num_plans] windows with load since it was made */
     int32_t      history;                       /* samples with load that a plan is made from; fewer at first */
     int32_t      num_series;
     const char  *name[1 + EPLB_NUM_PRESETS];
@@ -644,6 +724,7 @@ typedef struct replay {
     trial       *trial;                         /* [num_plans, num_series] */
     double      *bound;                         /* [num_plans] of score.most on the next window */
     eplb_layer_report *report;                  /* [L] of score_plan */
+    exact_shares exact;
     void        *scratch;
     size_t       scratch_bytes;
 } replay;
@@ -657,6 +738,15 @@ void   free_replay(replay *r);
 /* Plan i of a series, and a series' loads summed and the median of its times. */
 const trial *trial_of(const replay *r, int32_t i, int32_t series);
 trial        total_of_series(const replay *r, int32_t series);
+
+/* What pictures show: a line for each series under each of the shares asked for, equal ones first, and a last one
+   for the bound; a point for each plan, or where plans are kept, for each age. */
+int32_t replay_num_lines(const replay *r);
+int32_t line_series(const replay *r, int32_t line);
+int32_t line_shares(const replay *r, int32_t line);
+int32_t replay_num_points(const replay *r);
+double  replay_point(const replay *r, int32_t line, int32_t point);
+double  replay_line_total(const replay *r, int32_t line);
 
 /* Balancedness by a score, and the best that any plan could have: on the window after plan i, and on all. */
 double score_balancedness(score s);
@@ -672,6 +762,10 @@ long long replay_first_step(const replay *r, int32_t i);
 void print_summary(FILE *out, const planning *p, const settings *s);
 void print_table(FILE *out, const planning *p, bool only_total);
 void print_bars(FILE *out, const planning *p, int64_t layer);
+
+/* Of transfers or steps, and of a check. */
+void print_moves(FILE *out, const moving *m, const settings *s);
+void print_check(FILE *out, const checking *c);
 
 /* Of a replay: what it was made from, its windows, and its series. */
 void print_replay_summary(FILE *out, const replay *r, const settings *s);
@@ -689,9 +783,11 @@ void draw_chart(FILE *out, const replay *r, const settings *s);
 /* Whether this path, which may be NULL, is standard output. */
 bool to_stdout(const char *path);
 
-/* All files asked for of a plan or a score, or of a replay; ends the program, leaving none, when one cannot be
-   written. */
+/* All files asked for of a plan or a score, of a replay, of transfers, or of a check; ends the program, leaving none,
+   when one cannot be written. */
 void write_plan(const planning *p, const settings *s);
 void write_replay(const replay *r, const settings *s);
+void write_moves(const moving *m, const settings *s);
+void write_check(const checking *c, const settings *s);
 
 #endif

@@ -267,8 +267,9 @@ void draw_heat_map(FILE *out, const planning *p, const settings *s)
 
 /* -------------------------------------------------------------------------------------- chart */
 
-/* Balancedness on the next window, a line a series, over the windows: the presets on a scale of their
-   own, which tells them apart, and below with the experts in order and the bound. */
+/* Balancedness on the next window, a line a series and way to share, over the windows, or where plans are kept, over
+   their age: the presets on a scale of their own, which tells them apart, and below with the experts in order and
+   the bound. */
 
 #define CHART_LEFT   75.0
 #define CHART_WIDTH  690.0
@@ -278,7 +279,7 @@ void draw_heat_map(FILE *out, const planning *p, const settings *s)
 #define CHART_GAP    74.0
 #define CHART_MARGIN 12.0  /* from the sides to the first and last point */
 #define CHART_MARKED 50    /* points at most that are marked */
-#define CHART_LEGEND 24.0  /* a line's height */
+#define CHART_LEGEND 24.0  /* a line's height at most */
 #define CHART_UNIT   10000 /* scales are chosen in parts of 1 / CHART_UNIT */
 #define CHART_LEAST  100   /* such parts that a scale spans at least */
 
@@ -290,24 +291,18 @@ enum { NUM_COLOURS = sizeof SERIES_COLOURS / sizeof *SERIES_COLOURS };
 typedef struct chart { /* one of the two plots */
     const replay *replay;
     box           plot;
-    int32_t       first, last;     /* series shown */
+    int32_t       first, last;     /* lines shown */
+    int32_t       num_points;
     int64_t       low, high, step; /* of the scale, in parts of 1 / CHART_UNIT */
 } chart;
 
-/* Of the window after plan i; the series after the last is the bound. */
-static double chart_value(const replay *r, int32_t series, int32_t i)
-{
-    return series < r->num_series ? score_balancedness(trial_of(r, i, series)->next)
-                                  : replay_next_bound(r, i);
-}
-
 static chart make_chart(const replay *r, box plot, int32_t first, int32_t last)
 {
-    chart  c   = {r, plot, first, last, 0, 0, 0};
+    chart  c   = {r, plot, first, last, replay_num_points(r), 0, 0, 0};
     double low = 1, high = 0;
-    for (int32_t series = first; series <= last; series++) {
-        for (int32_t i = 0; i < r->num_plans; i++) {
-            double value = chart_value(r, series, i);
+    for (int32_t line = first; line <= last; line++) {
+        for (int32_t i = 0; i < c.num_points; i++) {
+            double value = replay_point(r, line, i);
             low          = value < low ? value : low;
             high         = value > high ? value : high;
         }
@@ -325,7 +320,7 @@ static chart make_chart(const replay *r, box plot, int32_t first, int32_t last)
 
 static double chart_x(const chart *c, int32_t i)
 {
-    double part = c->replay->num_plans > 1 ? (double)i / (c->replay->num_plans - 1) : 0.5;
+    double part = c->num_points > 1 ? (double)i / (c->num_points - 1) : 0.5;
     return c->plot.x + CHART_MARGIN + part * (c->plot.width - 2 * CHART_MARGIN);
 }
 
@@ -333,6 +328,12 @@ static double chart_y(const chart *c, double value)
 {
     double part = (value * CHART_UNIT - (double)c->low) / (double)(c->high - c->low);
     return c->plot.y + (1 - part) * c->plot.height;
+}
+
+/* What a point is called: the first step of a window, or an age. */
+static long long point_number(const replay *r, int32_t i)
+{
+    return r->every == 1 ? replay_first_step(r, i) : i;
 }
 
 static void draw_chart_axes(FILE *out, const chart *c)
@@ -347,77 +348,103 @@ static void draw_chart_axes(FILE *out, const chart *c)
         svg_line(out, c->plot.x, y, c->plot.x + c->plot.width, y, "stroke=\"" FAINT "\"");
         svg_text(out, c->plot.x - 8, y + TEXT_DROP, END, "%.*f", decimals, value);
     }
-    for (int32_t i = 0; i < r->num_plans; i++) {
-        int width = snprintf(NULL, 0, "%lld", replay_first_step(r, i));
+    for (int32_t i = 0; i < c->num_points; i++) {
+        int width = snprintf(NULL, 0, "%lld", point_number(r, i));
         widest    = width > widest ? width : widest;
     }
-    int64_t step = tick_step(r->num_plans - 1, (int64_t)c->plot.width / (widest * DIGIT_WIDTH + 30));
-    for (int64_t i = 0; i < r->num_plans; i += step) {
+    int64_t step = tick_step(c->num_points - 1, (int64_t)c->plot.width / (widest * DIGIT_WIDTH + 30));
+    for (int64_t i = 0; i < c->num_points; i += step) {
         double x = chart_x(c, (int32_t)i);
         svg_line(out, x, bottom, x, bottom + 5, "stroke=\"" INK "\"");
-        svg_text(out, x, bottom + 20, MIDDLE, "%lld", replay_first_step(r, (int32_t)i));
+        svg_text(out, x, bottom + 20, MIDDLE, "%lld", point_number(r, (int32_t)i));
     }
     svg_line(out, c->plot.x, bottom, c->plot.x + c->plot.width, bottom, "stroke=\"" INK "\"");
     svg_side_text(out, c->plot.x - 58, c->plot.y + c->plot.height / 2, "balancedness");
 }
 
-/* How a series is drawn: the presets in colour, what they lie between dashed. */
-static void print_stroke(FILE *out, const replay *r, int32_t series)
+/* How a line is drawn: the presets in colour, what they lie between dashed; beside exact shares, equal ones too. */
+static void print_stroke(FILE *out, const replay *r, int32_t line)
 {
-    fprintf(out, "fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\" ");
-    if (series == 0 || series == r->num_series)
-        fprintf(out, "stroke=\"%s\" stroke-dasharray=\"%s\"", series == 0 ? "#888888" : "#222222",
-                series == 0 ? "7 5" : "2 4");
-    else
-        fprintf(out, "stroke=\"%s\"", SERIES_COLOURS[(series - 1) % NUM_COLOURS]);
+    bool        bound  = line == replay_num_lines(r);
+    bool        both   = r->num_shares == NUM_SHARES;
+    int32_t     series = bound ? 0 : line_series(r, line);
+    bool        equal  = line_shares(r, line) == SHARES_EQUAL;
+    const char *dashes = bound                                          ? "2 4"
+                         : series == 0 && !(both && !equal)             ? "7 5"
+                         : both && equal                                ? "5 3"
+                                                                        : NULL;
+    fprintf(out, "fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke=\"%s\"",
+            bound         ? "#222222"
+            : series == 0 ? "#888888"
+                          : SERIES_COLOURS[(series - 1) % NUM_COLOURS]);
+    if (dashes)
+        fprintf(out, " stroke-dasharray=\"%s\"", dashes);
 }
 
-static void draw_series(FILE *out, const chart *c, int32_t series)
+static void draw_series(FILE *out, const chart *c, int32_t line)
 {
-    const replay *r = c->replay;
     fprintf(out, "<g ");
-    print_stroke(out, r, series);
+    print_stroke(out, c->replay, line);
     fprintf(out, ">\n<polyline points=\"");
-    for (int32_t i = 0; i < r->num_plans; i++)
-        fprintf(out, "%s%.1f,%.1f", i ? " " : "", chart_x(c, i), chart_y(c, chart_value(r, series, i)));
+    for (int32_t i = 0; i < c->num_points; i++)
+        fprintf(out, "%s%.1f,%.1f", i ? " " : "", chart_x(c, i), chart_y(c, replay_point(c->replay, line, i)));
     fprintf(out, "\"/>\n");
-    for (int32_t i = 0; i < r->num_plans && r->num_plans <= CHART_MARKED; i++)
+    for (int32_t i = 0; i < c->num_points && c->num_points <= CHART_MARKED; i++)
         fprintf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2\" stroke-dasharray=\"none\"/>\n", chart_x(c, i),
-                chart_y(c, chart_value(r, series, i)));
+                chart_y(c, replay_point(c->replay, line, i)));
     fprintf(out, "</g>\n");
 }
 
 /* The bound, the presets, what stays as it is: from the top as they lie in the plot, as a rule. */
 static void draw_chart_legend(FILE *out, const replay *r)
 {
-    double x = CHART_LEFT + CHART_WIDTH + 22, y = CHART_TOP + 8;
+    double  x = CHART_LEFT + CHART_WIDTH + 22, y = CHART_TOP + 8, room = CHART_UPPER + CHART_GAP + CHART_LOWER;
+    int32_t lines = replay_num_lines(r);
+    double  height = room / (lines + 1) < CHART_LEGEND ? room / (lines + 1) : CHART_LEGEND;
     svg_text(out, PICTURE_WIDTH - 14, y, END, "all windows");
-    for (int32_t i = 0; i <= r->num_series; i++) {
-        int32_t series = i > 0 && i < r->num_series ? i : r->num_series - i;
-        bool    bound  = series == r->num_series;
-        y += CHART_LEGEND;
+    for (int32_t i = 0; i <= lines; i++) {
+        int32_t line = i == 0 ? lines : (i - 1 + r->num_shares) % lines; /* series 0 comes last */
+        bool    exact = r->num_shares == NUM_SHARES && line < lines && line_shares(r, line) == SHARES_EXACT;
+        y += height;
         fprintf(out, "<path d=\"M%.1f %.1fh30\" ", x, y - TEXT_DROP);
-        print_stroke(out, r, series);
+        print_stroke(out, r, line);
         fprintf(out, "/>\n");
-        svg_text(out, x + 38, y, START, "%s", bound ? "bound" : r->name[series]);
-        svg_text(out, PICTURE_WIDTH - 14, y, END, "%.4f",
-                 bound ? replay_total_bound(r) : score_balancedness(total_of_series(r, series).next));
+        svg_text(out, x + 38, y, START, "%s",
+                 line == lines ? "bound"
+                 : exact       ? "exact shares"
+                               : r->name[line_series(r, line)]);
+        svg_text(out, PICTURE_WIDTH - 14, y, END, "%.4f", replay_line_total(r, line));
     }
+}
+
+/* "windows of 16 samples, plans of the last 16" and what else a replay was asked for. */
+static void print_replay_words(FILE *out, const replay *r, const settings *s)
+{
+    fprintf(out, "; windows of %d sample%s, ", (int)r->window, r->window == 1 ? "" : "s");
+    if (r->every == 0)
+        fprintf(out, "a plan of the first");
+    else if (r->every > 1)
+        fprintf(out, "every %d a plan of the last %d", (int)r->every, (int)r->history);
+    else
+        fprintf(out, "plans of the last %d", (int)r->history);
+    if (s->half_life > 0)
+        fprintf(out, ", half-life %g", s->half_life);
+    if (r->shares[SHARES_EXACT])
+        fprintf(out, r->num_shares > 1 ? "; equal shares dashed" : "; exact shares");
 }
 
 void draw_chart(FILE *out, const replay *r, const settings *s)
 {
+    int32_t lines = replay_num_lines(r);
     box   upper    = {CHART_LEFT, CHART_TOP, CHART_WIDTH, CHART_UPPER};
     box   lower    = {CHART_LEFT, CHART_TOP + CHART_UPPER + CHART_GAP, CHART_WIDTH, CHART_LOWER};
-    chart plots[2] = {make_chart(r, upper, 1, r->num_series - 1), make_chart(r, lower, 0, r->num_series)};
+    chart plots[2] = {make_chart(r, upper, r->num_shares, lines - 1), make_chart(r, lower, 0, lines)};
     int   bottom   = (int)(lower.y + lower.height);
-    svg_begin(out, bottom + 60, "Balancedness of plans on the next window");
+    svg_begin(out, bottom + 60, r->every == 1 ? "Balancedness of plans on the next window"
+                                              : "Balancedness of plans on the next window, by their age");
     fprintf(out, "<text x=\"%d\" y=\"56\" text-anchor=\"middle\">", PICTURE_WIDTH / 2);
     print_shape(out, &r->problem, r->problem.num_layers);
-    fprintf(out, "; windows of %d sample%s, plans of the last %d", (int)r->window,
-            r->window == 1 ? "" : "s", (int)r->history);
-    if (s->half_life > 0)
-        fprintf(out, ", half-life %g", s->half_life);
+    print_replay_words(out, r, s);
     fprintf(out, "</text>\n");
     for (int i = 0; i < 2; i++) {
         fprintf(out, "<g font-size=\"15\" font-weight=\"bold\">\n");
@@ -427,11 +454,12 @@ void draw_chart(FILE *out, const replay *r, const settings *s)
                                : "Beside the bound and the experts in order");
         fprintf(out, "</g>\n");
         draw_chart_axes(out, &plots[i]);
-        for (int32_t series = plots[i].last; series >= plots[i].first; series--)
-            draw_series(out, &plots[i], series); /* of equal lines the first preset's shows */
+        for (int32_t line = plots[i].last; line >= plots[i].first; line--)
+            draw_series(out, &plots[i], line); /* of equal lines the first preset's shows */
     }
     svg_text(out, CHART_LEFT + CHART_WIDTH / 2, bottom + 42, MIDDLE,
-             "first step of the window after which the plan was made");
+             r->every == 1 ? "first step of the window after which the plan was made"
+                           : "age of the plan: windows between those it was made after and scored on");
     draw_chart_legend(out, r);
     svg_end(out);
 }

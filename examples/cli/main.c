@@ -4,13 +4,15 @@
    eplb plan LOADS.. --replicas R --gpus G [...]                see eplb --help
    eplb score LOADS.. --map PLAN --gpus G [...]
    eplb replay LOADS.. --replicas R --gpus G --window W [...]
+   eplb transfers OLD NEW --gpus G [...]
+   eplb check PLAN --gpus G [...]
 
    Loads come as CSV, JSON or from NumPy, from files or standard input. Everything is read, checked and
    planned before anything is written: a wrong file or option is answered by one line on standard error
    and leaves no output behind.
 
    Exit status: 0 done; 1 out of memory, or the output could not be written; 2 wrong arguments or
-   wrong input. */
+   wrong input; 3 a plan that may not be put in force. */
 #include "cli.h"
 
 #include <errno.h>
@@ -67,6 +69,30 @@ static int run_replay(arguments *a)
     feed_close(&from);
     free(s.inputs);
     return STATUS_OK;
+}
+
+static int run_transfers(arguments *a)
+{
+    settings s = parse_arguments(a, COMMAND_TRANSFERS);
+    moving   m = make_moving(&s);
+    write_moves(&m, &s);
+    print_moves(table_output(&s), &m, &s);
+    free_moving(&m);
+    free(s.inputs);
+    return STATUS_OK;
+}
+
+static int run_check(arguments *a)
+{
+    settings s = parse_arguments(a, COMMAND_CHECK);
+    checking c = make_checking(&s);
+    bool     fine = c.fault.reason == EPLB_FAULT_NONE;
+    write_check(&c, &s);
+    if (!s.quiet)
+        print_check(table_output(&s), &c);
+    free_checking(&c);
+    free(s.inputs);
+    return fine ? STATUS_OK : STATUS_FAULT;
 }
 
 /* A name for one of the library's numbers; "?" for one that is newer than the list of names. */
@@ -129,6 +155,8 @@ static int run_presets(void)
 static const char USAGE[] = "usage: eplb plan LOADS.. --replicas R --gpus G [options]\n"
                             "       eplb score LOADS.. --map PLAN --gpus G [options]\n"
                             "       eplb replay LOADS.. --replicas R --gpus G --window W [options]\n"
+                            "       eplb transfers OLD NEW --gpus G [options]\n"
+                            "       eplb check PLAN --gpus G [options]\n"
                             "       eplb presets | --help | --version\n";
 
 static const char HELP_COMMANDS[] =
@@ -150,15 +178,42 @@ static const char HELP_COMMANDS[] =
     "score plans nothing. It prints the balancedness of the plan of --map, the same figures, and:\n"
     "  empty          slots without an expert\n"
     "The bound is that of the policy asked for: a plan that does not keep to it may have a gap below 0.\n"
+    "With --shares exact, balancedness under exact shares stands beside that under equal ones.\n"
     "\n"
     "replay cuts a trace into windows of W samples, and leaves what is left over at its end. At the\n"
     "end of each window but the last it makes a plan from the last samples with load, and scores it on\n"
     "each sample of that window and of the next. Windows without load are left out, as if the trace\n"
     "went on without them. It prints for each preset, and for the experts in order as above or the\n"
     "plan of --map, which stay as they are:\n"
-    "  own, next      balancedness on the window that has just ended, and on the next one\n"
+    "  own, next      balancedness on the window that has just ended, and on the next one; with\n"
+    "                 --shares exact, exact own and exact next\n"
     "  bound          the best that any plan could have on the next window, were its load constant\n"
+    "                 and shared equally\n"
     "  time us        the median of what planning all layers took, in microseconds\n"
+    "\n";
+
+static const char HELP_MOVES[] =
+    "transfers lists what has to be sent where, and when, for plan NEW to take over from plan OLD, both\n"
+    "as for --map. It prints for each layer, and in total:\n"
+    "  same GPU       slots filled from another slot of their GPU\n"
+    "  same node, other node  those filled over a link, from a GPU of their node or of another\n"
+    "  lost           those whose expert no GPU holds\n"
+    "  rounds         in each of which a GPU sends one expert and gets one; in total, their sum\n"
+    "  most sends, most gets  over links, of one GPU in a layer\n"
+    "  --sources S      even: the least busy holder, of the same node first; dealt: as vLLM does (even)\n"
+    "  --rounds R       duplex: a GPU sends one and gets one; one-peer: it talks with one other, as in\n"
+    "                   vLLM (duplex)\n"
+    "  --max-per-round N  transfers in a round; 0 is no limit (0)\n"
+    "  --in-place       no slot is overwritten before it has been read, with one staging slot on a few\n"
+    "                   GPUs: slot R + g of GPU g\n"
+    "\n"
+    "check says whether a plan may be put in force, and if not, where it is wrong: ids, experts that are\n"
+    "missing or have too many replicas, duplicates, groups on two nodes; and given the plan in force:\n"
+    "  --previous OLD   the plan in force: experts that stay on a GPU keep their slot\n"
+    "  --max-moves N    moves in a layer: experts that a GPU gets and did not hold; -1 is none (0)\n"
+    "  --max-gpu-moves N   into one GPU in a layer, and out of one (0)\n"
+    "  --max-pair-moves N  from one GPU to one other in a layer (0)\n"
+    "  --max-node-moves N  into one node from others in a layer, and out of one (0); 0 is no limit\n"
     "\n";
 
 static const char HELP_FILES[] =
@@ -201,6 +256,7 @@ static const char HELP_PROBLEM[] =
     "  --preset NAME    how to plan; `eplb presets` lists them (default); for replay one or more, as\n"
     "                   in default,deepseek,l2\n"
     "  --effort N       searches that improve each plan, in the place of the preset's\n"
+    "  --for SHARES     equal, or exact: how the replicas of an expert will share its load (equal)\n"
     "  --half-life X    plan for samples that count for half as much every X samples with load back;\n"
     "                   without it all count alike\n"
     "  --seed S         of the noise and the searches that some presets use (0)\n"
@@ -209,27 +265,43 @@ static const char HELP_PROBLEM[] =
     "  --window W       samples in a window\n"
     "  --history H      samples with load that a plan is made from, the last ones known; fewer at first,\n"
     "                   where fewer are known (W)\n"
+    "  --every N        plan at the end of every N-th window with load only, and keep the plan in\n"
+    "                   between; with never, keep the first to the end (1). The age of a plan is for\n"
+    "                   how many windows it has been kept\n"
+    "\n"
+    "Of score and replay:\n"
+    "  --shares LIST    equal: an expert's replicas serve equal parts of its load; exact: in each sample\n"
+    "                   they serve what makes the heaviest GPU lightest, as eplb_share has it; or both,\n"
+    "                   equal,exact (equal). Loads that are not whole tokens, or more than 2^31 - 1 in a\n"
+    "                   layer, are multiplied by the power of two that brings their sum just under 2^31\n"
     "\n";
 
 static const char HELP_OUTPUT[] =
-    "  --quiet          only the totals\n"
+    "  --quiet          only the totals; of check, nothing\n"
     "  --show LAYER     of plan and score: draw the load of each GPU in this layer as bars\n"
-    "  --json FILE      of plan and score: write the plan, or the figures, as JSON\n"
+    "  --json FILE      of all but replay: the plan, the figures, the transfers or the fault as JSON\n"
     "  --csv FILE       of plan, a row `layer,slot,node,gpu,expert,replica` a slot; of score, a row of\n"
     "                   figures a layer; of replay, a row\n"
     "                   `window,first_step,preset,own,next,bound,microseconds` a plan, where window and\n"
-    "                   first_step are those that the plan was made at the end of\n"
+    "                   first_step are those that the plan was made at the end of, or kept. --every\n"
+    "                   puts age behind them, microseconds are 0 where it was kept; --shares exact adds\n"
+    "                   exact_own,exact_next to own,next or, without equal, puts these in their place;\n"
+    "                   and exact_balancedness to the figures of score; of transfers, a row\n"
+    "                   `layer,round,expert,from_slot,to_slot,from_gpu,to_gpu,kind` a transfer; of\n"
+    "                   check, a row of the fault\n"
     "  --svg FILE       of plan and score, a heat map of the load of each GPU in each layer; of replay,\n"
-    "                   balancedness on the next window over the windows, a line a preset\n"
+    "                   balancedness on the next window, a line a preset and way to share, over the\n"
+    "                   windows; with --every N, over the age of the plan\n"
     "\n"
     "One FILE may be -, which is standard output; the table then goes to standard error. Output files\n"
     "appear whole or not at all. Exit status: 0 done; 1 out of memory, or the output could not be\n"
-    "written; 2 wrong arguments or wrong input, told in one line.\n";
+    "written; 2 wrong arguments or wrong input, told in one line; 3 check has found a fault.\n";
 
 static int run_help(void)
 {
     fputs(USAGE, stdout);
     fputs(HELP_COMMANDS, stdout);
+    fputs(HELP_MOVES, stdout);
     fputs(HELP_FILES, stdout);
     fputs(HELP_PROBLEM, stdout);
     fputs(HELP_OUTPUT, stdout);
@@ -239,8 +311,8 @@ static int run_help(void)
 /* The command that was meant, if one is near; else NULL. */
 static const char *nearest_command(const char *text)
 {
-    static const char *const COMMANDS[] = {"plan", "score",  "replay",   "presets",
-                                           "help", "--help", "--version"};
+    static const char *const COMMANDS[] = {"plan", "score", "replay", "transfers", "check",
+                                           "presets", "help", "--help", "--version"};
     nearest                  found      = {NULL, 0};
     for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++)
         take_nearest(&found, text, text + strlen(text), COMMANDS[i]);
@@ -266,6 +338,10 @@ static int run_command(const char *command, arguments *a)
         return run_plan(a, COMMAND_SCORE);
     if (strcmp(command, "replay") == 0)
         return run_replay(a);
+    if (strcmp(command, "transfers") == 0)
+        return run_transfers(a);
+    if (strcmp(command, "check") == 0)
+        return run_check(a);
     if (a->at < a->count && (strcmp(command, "presets") == 0 || strcmp(command, "--version") == 0))
         fail(STATUS_INPUT, "unexpected '%s' after %s; try 'eplb --help'", a->text[a->at], command);
     if (strcmp(command, "presets") == 0)

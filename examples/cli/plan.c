@@ -190,6 +190,7 @@ plan_totals total_of_plan(const planning *p, int32_t first, int32_t end)
         total.mean += (double)r->after.mean_load;
         total.before += (double)r->before.max_load;
         total.after += (double)r->after.max_load;
+        total.exact += r->exact < (double)r->after.mean_load ? (double)r->after.mean_load : r->exact;
         total.bound += (double)r->after.lower_bound;
         total.microseconds += r->microseconds;
         total.duplicates += r->after.num_duplicates;

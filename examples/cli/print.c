@@ -13,10 +13,12 @@ static void print_row(FILE *out, const planning *p, const char *label, double be
                       const plan_totals *t)
 {
     double bound = load_share(t->mean, t->bound), gap = 100 * (1 / load_share(t->bound, t->after) - 1);
-    if (p->scored)
-        fprintf(out, "%6s  %12.4f  %7.4f  %7.2f  %12d  %5lld  %5lld\n", label, after, bound, gap,
-                (int)t->max_replicas, t->duplicates, t->empty);
-    else
+    if (p->scored) {
+        fprintf(out, "%6s  %12.4f", label, after);
+        if (p->exact)
+            fprintf(out, "  %7.4f", load_share(t->mean, t->exact));
+        fprintf(out, "  %7.4f  %7.2f  %12d  %5lld  %5lld\n", bound, gap, (int)t->max_replicas, t->duplicates, t->empty);
+    } else
         fprintf(out, "%6s  %7.4f  %7.4f  %7.4f  %7.2f  %12d  %5lld  %9.1f\n", label, before, after, bound, gap,
                 (int)t->max_replicas, t->duplicates, t->microseconds);
 }
@@ -26,12 +28,13 @@ void print_table(FILE *out, const planning *p, bool only_total)
 {
     plan_totals all = total_of_plan(p, 0, p->num_layers);
     if (p->scored && !only_total)
-        fprintf(out, "balancedness of %s, and its bound for any plan\n", p->name.text);
+        fprintf(out, "balancedness of %s%s, and its bound for any plan\n", p->name.text,
+                p->exact ? ", with equal shares and with exact ones" : "");
     else if (!only_total)
         fprintf(out, "balancedness before (%s), after, and its bound for any plan\n", p->name.text);
     if (p->scored)
-        fprintf(out, "%6s  %12s  %7s  %7s  %12s  %5s  %5s\n", "layer", "balancedness", "bound", "gap %",
-                "max replicas", "twice", "empty");
+        fprintf(out, "%6s  %12s%s  %7s  %7s  %12s  %5s  %5s\n", "layer", "balancedness",
+                p->exact ? "    exact" : "", "bound", "gap %", "max replicas", "twice", "empty");
     else
         fprintf(out, "%6s  %7s  %7s  %7s  %7s  %12s  %5s  %9s\n", "layer", "before", "after", "bound", "gap %",
                 "max replicas", "twice", "time us");
@@ -74,21 +77,37 @@ void print_summary(FILE *out, const planning *p, const settings *s)
             p->scratch_bytes);
 }
 
-#define REPLAY_COLUMN 8 /* of a series at least; a longer name is its own width */
+#define REPLAY_COLUMN 8 /* of a line at least; a longer name is its own width */
 
-/* Balancedness on the next window, a row a plan and a column a series. */
+typedef struct line_name {
+    char text[32];
+} line_name;
+
+static line_name name_of_line(const replay *r, int32_t line)
+{
+    line_name n;
+    snprintf(n.text, sizeof n.text, "%s%s", r->name[line_series(r, line)],
+             line_shares(r, line) == SHARES_EXACT ? " exact" : "");
+    return n;
+}
+
+/* Balancedness on the next window, a row a plan and a column a line. */
 void print_windows(FILE *out, const replay *r)
 {
     fprintf(out, "balancedness on the next window\n%6s", "window");
-    for (int32_t series = 0; series < r->num_series; series++)
-        fprintf(out, "  %*s", REPLAY_COLUMN, r->name[series]);
+    if (r->every != 1)
+        fprintf(out, "  %5s", "age");
+    for (int32_t line = 0; line < replay_num_lines(r); line++)
+        fprintf(out, "  %*s", REPLAY_COLUMN, name_of_line(r, line).text);
     fprintf(out, "  %6s\n", "bound");
     for (int32_t i = 0; i < r->num_plans; i++) {
         fprintf(out, "%6d", (int)r->plan_window[i]);
-        for (int32_t series = 0; series < r->num_series; series++) {
-            int length = (int)strlen(r->name[series]);
+        if (r->every != 1)
+            fprintf(out, "  %5d", (int)r->age[i]);
+        for (int32_t line = 0; line < replay_num_lines(r); line++) {
+            int length = (int)strlen(name_of_line(r, line).text);
             fprintf(out, "  %*.4f", length > REPLAY_COLUMN ? length : REPLAY_COLUMN,
-                    score_balancedness(trial_of(r, i, series)->next));
+                    score_balancedness(trial_of(r, i, line_series(r, line))->next[line_shares(r, line)]));
         }
         fprintf(out, "  %6.4f\n", replay_next_bound(r, i));
     }
@@ -97,12 +116,22 @@ void print_windows(FILE *out, const replay *r)
 
 void print_series(FILE *out, const replay *r)
 {
-    double bound = replay_total_bound(r);
-    fprintf(out, "%-13s %8s  %8s  %8s  %11s\n", "all windows", "own", "next", "bound", "time us");
+    static const char *const HEADS[NUM_SHARES] = {"     own      next  ", " exact own  exact next  "};
+    static const int         WIDTHS[NUM_SHARES] = {8, 10};
+    double                   bound              = replay_total_bound(r);
+    fprintf(out, "%-13s ", "all windows");
+    for (int shares = 0; shares < NUM_SHARES; shares++)
+        fputs(r->shares[shares] ? HEADS[shares] : "", out);
+    fprintf(out, "%8s  %11s\n", "bound", "time us");
     for (int32_t series = 0; series < r->num_series; series++) {
         trial total = total_of_series(r, series);
-        fprintf(out, "%-13s %8.4f  %8.4f  %8.4f  ", r->name[series], score_balancedness(total.own),
-                score_balancedness(total.next), bound);
+        fprintf(out, "%-13s ", r->name[series]);
+        for (int shares = 0; shares < NUM_SHARES; shares++) {
+            if (r->shares[shares])
+                fprintf(out, "%*.4f  %*.4f  ", WIDTHS[shares], score_balancedness(total.own[shares]), WIDTHS[shares],
+                        score_balancedness(total.next[shares]));
+        }
+        fprintf(out, "%8.4f  ", bound);
         if (series > 0)
             fprintf(out, "%11.1f\n", total.microseconds);
         else
@@ -119,7 +148,12 @@ void print_replay_summary(FILE *out, const replay *r, const settings *s)
         fprintf(out, ", %d without load left out", (int)r->num_idle);
     if (left > 0)
         fprintf(out, ", the last %d samples not used", (int)left);
-    fprintf(out, "; plans of the last %d samples", (int)r->history);
+    if (r->every > 1)
+        fprintf(out, "; every %d windows a plan of the last %d samples", (int)r->every, (int)r->history);
+    else if (r->every == 0)
+        fprintf(out, "; one plan, of the first %d samples", (int)r->window);
+    else
+        fprintf(out, "; plans of the last %d samples", (int)r->history);
     print_half_life(out, s);
     fprintf(out, "\n");
     if (s->effort >= 0)
@@ -212,4 +246,86 @@ void print_bars(FILE *out, const planning *p, int64_t layer)
         }
         fprintf(out, "\n");
     }
+}
+
+/* -------------------------------------------------------------------------------------- moves */
+
+static void print_move_row(FILE *out, const char *label, const move_totals *t, bool in_place)
+{
+    fprintf(out, "%6s  %8d  %9d  %10d  %4d  %6d  %10d  %9d", label, (int)t->kind[EPLB_TRANSFER_SAME_GPU],
+            (int)t->kind[EPLB_TRANSFER_SAME_NODE], (int)t->kind[EPLB_TRANSFER_OTHER_NODE],
+            (int)t->kind[EPLB_TRANSFER_LOST], (int)t->rounds, (int)t->most_sends, (int)t->most_gets);
+    if (in_place)
+        fprintf(out, "  %7d", (int)t->num_staging);
+    fprintf(out, "\n");
+}
+
+/* In total, rounds add up, and the busiest GPU is that of any layer. */
+void print_moves(FILE *out, const moving *m, const settings *s)
+{
+    move_totals all;
+    memset(&all, 0, sizeof all);
+    if (!s->quiet)
+        fprintf(out, "%s from %s to %s: sources %s, rounds %s\n", s->in_place ? "steps in place" : "transfers",
+                m->plans.before_file, m->plans.after_file, SOURCE_NAMES[s->how.sources],
+                ROUND_NAMES[s->how.rounds]);
+    fprintf(out, "%6s  %8s  %9s  %10s  %4s  %6s  %10s  %9s%s\n", "layer", "same GPU", "same node", "other node",
+            "lost", "rounds", "most sends", "most gets", s->in_place ? "  staging" : "");
+    for (int32_t i = 0; i < m->plans.problem.num_layers; i++) {
+        move_totals one = total_of_moves(m, i);
+        char        label[24];
+        snprintf(label, sizeof label, "%lld", (long long)m->plans.layer[i]);
+        for (int kind = 0; kind < EPLB_NUM_TRANSFERS; kind++)
+            all.kind[kind] += one.kind[kind];
+        all.rounds      += one.rounds;
+        all.num_staging  = one.num_staging > all.num_staging ? one.num_staging : all.num_staging;
+        all.most_sends   = one.most_sends > all.most_sends ? one.most_sends : all.most_sends;
+        all.most_gets    = one.most_gets > all.most_gets ? one.most_gets : all.most_gets;
+        if (!s->quiet)
+            print_move_row(out, label, &one, s->in_place);
+    }
+    print_move_row(out, "total", &all, s->in_place);
+}
+
+/* What is wrong, in words. */
+static void print_fault(FILE *out, const eplb_plan_fault *f)
+{
+    int expert = (int)f->expert, other = (int)f->other, count = (int)f->count, allowed = (int)f->allowed;
+    switch (f->reason) {
+    case EPLB_FAULT_PREVIOUS_ID: fprintf(out, "in the plan in force there is no expert %d", expert); break;
+    case EPLB_FAULT_ID:          fprintf(out, "there is no expert %d", expert); break;
+    case EPLB_FAULT_MISSING:     fprintf(out, "no slot holds expert %d", expert); break;
+    case EPLB_FAULT_MAX_REPLICAS:
+        fprintf(out, "expert %d has %d replicas, and may have %d", expert, count, allowed);
+        break;
+    case EPLB_FAULT_TWICE:
+        fprintf(out, "expert %d is in slot %d of the GPU, too, while another GPU of its node has none", expert, other);
+        break;
+    case EPLB_FAULT_GROUP:
+        fprintf(out, "expert %d is on another node than its group, which slot %d has an expert of", expert, other);
+        break;
+    case EPLB_FAULT_NOT_KEPT: fprintf(out, "expert %d stays on its GPU, where it was in slot %d", expert, other); break;
+    case EPLB_FAULT_MOVES:    fprintf(out, "%d moves, and %d may be", count, allowed); break;
+    case EPLB_FAULT_GPU_MOVES_IN:   fprintf(out, "%d moves into this GPU, and %d may be", count, allowed); break;
+    case EPLB_FAULT_GPU_MOVES_OUT:  fprintf(out, "%d moves out of the GPU it comes from, and %d may be", count, allowed); break;
+    case EPLB_FAULT_PAIR_MOVES:     fprintf(out, "%d moves from one GPU to this one, and %d may be", count, allowed); break;
+    case EPLB_FAULT_NODE_MOVES_IN:  fprintf(out, "%d moves into this node, and %d may be", count, allowed); break;
+    case EPLB_FAULT_NODE_MOVES_OUT: fprintf(out, "%d moves out of the node it comes from, and %d may be", count, allowed); break;
+    default: fprintf(out, "%s", eplb_fault_name(f->reason)); break;
+    }
+}
+
+void print_check(FILE *out, const checking *c)
+{
+    const eplb_plan_fault *f = &c->fault;
+    if (f->reason == EPLB_FAULT_NONE) {
+        fprintf(out, "%s may be put in force\n", c->plans.after_file);
+        return;
+    }
+    fprintf(out, "%s, layer %lld", c->plans.after_file, (long long)c->plans.layer[f->layer]);
+    if (f->slot >= 0)
+        fprintf(out, ", slot %d", (int)f->slot);
+    fprintf(out, ": ");
+    print_fault(out, f);
+    fprintf(out, " (%s)\n", eplb_fault_name(f->reason));
 }

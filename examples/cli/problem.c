@@ -25,6 +25,7 @@ eplb_options make_options(const settings *s, int32_t preset)
     options.policy       = s->policy;
     options.max_replicas = s->max_replicas;
     options.seed         = s->seed;
+    options.shares       = s->plan_for;
     options.effort       = s->effort < 0 ? options.effort : s->effort;
     return options;
 }
@@ -95,9 +96,17 @@ static hint divisors_near(int64_t n, int64_t times, int64_t near)
 
 void check_scored(const settings *s, const feed *from, const plan_map *map)
 {
-    int P = (int)map->num_replicas, E = (int)from->num_experts, G = (int)s->gpus;
+    int P = (int)map->num_replicas, E = (int)from->num_experts;
     if (P < E)
         fail(STATUS_INPUT, "%s: %d slots in a layer, fewer than the %d experts of the loads", map->name, P, E);
+    check_slots(s, map, E);
+}
+
+void check_slots(const settings *s, const plan_map *map, int32_t num_experts)
+{
+    int P = (int)map->num_replicas, E = (int)num_experts, G = (int)s->gpus;
+    if (P < E)
+        fail(STATUS_INPUT, "%s: %d slots in a layer, fewer than the %d experts", map->name, P, E);
     if (P % G != 0)
         fail(STATUS_INPUT, "%s: %d slots in a layer are not a multiple of --gpus %d; %s GPUs would divide them",
              map->name, P, G, divisors_near(P, 1, G).text);

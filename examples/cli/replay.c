@@ -1,7 +1,7 @@
 /* replay.c - replaying: a trace is cut into windows of as many samples from its start. At the end of each
    but the last a plan is made from the samples known by then, and scored on the samples of that window, its
-   own, and of the next. Series 0 is the plan in force or the experts in order, which stay, the others are the
-   presets asked for.
+   own, and of the next; or only every so often, and else the last one is kept and scored again. Series 0 is the plan
+   in force or the experts in order, which stay, the others are the presets asked for.
 
    Samples without load count for nothing: they are in no history, and a window of nothing else is left out,
    as if the trace went on without it. The trace is read as it is played: samples stay in memory for as long
@@ -54,6 +54,11 @@ replay make_replay(const settings *s, feed *from, const plan_map *map)
     r.history          = s->history ? s->history : s->window;
     r.history          = r.history < most_known ? r.history : most_known;
     r.num_series       = 1 + s->num_presets;
+    r.every            = s->every;
+    for (int shares = 0; shares < NUM_SHARES; shares++) {
+        r.shares[shares] = s->shares[shares];
+        r.num_shares += s->shares[shares];
+    }
     r.in_force         = map != NULL;
     r.name[0]          = map ? "map" : "in order";
     r.options[0]       = make_options(s, EPLB_PRESET_DEEPSEEK);
@@ -75,9 +80,11 @@ replay make_replay(const settings *s, feed *from, const plan_map *map)
     r.phy2log      = (int32_t *)allocate((size_t)r.num_series, L * R * sizeof(int32_t));
     r.trial        = (trial *)allocate(n, (size_t)r.num_series * sizeof(trial));
     r.plan_window  = (int32_t *)allocate(n, sizeof(int32_t));
+    r.age          = (int32_t *)allocate(n, sizeof(int32_t));
     r.bound        = (double *)allocate(n, sizeof(double));
     r.report       = (eplb_layer_report *)allocate(L, sizeof(eplb_layer_report));
     r.scratch      = allocate(r.scratch_bytes, 1);
+    r.exact        = make_exact_shares(&r.problem, &r.scoring);
     for (size_t layer = 0; layer < L && !map; layer++)
         plan_in_order(replay_plan(&r, 0) + layer * R, s->replicas, from->num_experts);
     for (size_t layer = 0; layer < L && map; layer++)
@@ -99,9 +106,11 @@ void free_replay(replay *r)
     free(r->phy2log);
     free(r->trial);
     free(r->plan_window);
+    free(r->age);
     free(r->bound);
     free(r->report);
     free(r->scratch);
+    free_exact_shares(&r->exact);
 }
 
 /* Reads window i to behind the last samples that a plan may need. Sets num_own to its samples with load, and
@@ -118,6 +127,21 @@ static bool read_window(replay *r, int32_t i)
     }
     r->num_own = r->num_held - kept;
     return r->num_own > 0;
+}
+
+/* The load of the heaviest GPUs under exact shares, on the window at hand; no less than the mean. */
+static double exact_most(replay *r, int32_t series)
+{
+    const float *load = replay_sample(r, r->num_held - r->num_own);
+    double       sum  = 0;
+    for (int32_t layer = 0; layer < r->problem.num_layers; layer++) {
+        const int32_t *phy2log = replay_plan(r, series) + (size_t)layer * (size_t)r->problem.num_replicas;
+        double         mean    = (double)r->report[layer].mean_load;
+        double most = exact_layer(&r->exact, phy2log, load + (size_t)layer * (size_t)r->problem.num_experts,
+                                  replay_sample_size(r), r->num_own);
+        sum += most < mean ? mean : most;
+    }
+    return sum;
 }
 
 /* How even a plan is on the window at hand. Also sets *bound, unless NULL, to the least score.most possible
@@ -159,6 +183,15 @@ static double plan_window(const replay *r, int32_t series)
     return 1e6 * (seconds_now() - begun);
 }
 
+/* The same under each of the shares asked for. */
+static void score_shares(replay *r, int32_t series, score *scores)
+{
+    scores[SHARES_EQUAL] = score_plan(r, &r->scoring, series, NULL);
+    scores[SHARES_EXACT] = scores[SHARES_EQUAL]; /* the mean is the loads' alone */
+    if (r->shares[SHARES_EXACT])
+        scores[SHARES_EXACT].most = exact_most(r, series);
+}
+
 static trial *trial_at(const replay *r, int32_t i, int32_t series)
 {
     return &r->trial[(size_t)i * (size_t)r->num_series + (size_t)series];
@@ -168,18 +201,19 @@ static trial *trial_at(const replay *r, int32_t i, int32_t series)
 static void score_next(replay *r, int32_t i)
 {
     for (int32_t series = 0; series < r->num_series; series++)
-        trial_at(r, i, series)->next = score_plan(r, &r->scoring, series, NULL);
+        score_shares(r, series, trial_at(r, i, series)->next);
     (void)score_plan(r, &r->options[0], 0, &r->bound[i]);
 }
 
 static void make_plans(replay *r, int32_t i, int32_t window)
 {
     r->plan_window[i] = window;
+    r->age[i]         = r->every > 0 ? i % r->every : i;
     for (int32_t series = 0; series < r->num_series; series++) {
         trial *t = trial_at(r, i, series);
-        if (series > 0)
+        if (series > 0 && r->age[i] == 0)
             t->microseconds = plan_window(r, series);
-        t->own = score_plan(r, &r->scoring, series, NULL);
+        score_shares(r, series, t->own);
     }
 }
 
@@ -219,14 +253,14 @@ double score_balancedness(score s)
 /* The best balancedness that any plan could have on the next window, were its load constant. */
 double replay_next_bound(const replay *r, int32_t i)
 {
-    return load_share(trial_of(r, i, 0)->next.mean, r->bound[i]);
+    return load_share(trial_of(r, i, 0)->next[SHARES_EQUAL].mean, r->bound[i]);
 }
 
 double replay_total_bound(const replay *r)
 {
     double mean = 0, bound = 0;
     for (int32_t i = 0; i < r->num_plans; i++) {
-        mean += trial_of(r, i, 0)->next.mean;
+        mean += trial_of(r, i, 0)->next[SHARES_EQUAL].mean;
         bound += r->bound[i];
     }
     return load_share(mean, bound);
@@ -238,25 +272,75 @@ static int compare_reals(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
+static void add_score(score *to, const score *more)
+{
+    for (int shares = 0; shares < NUM_SHARES; shares++) {
+        to[shares].mean += more[shares].mean;
+        to[shares].most += more[shares].most;
+    }
+}
+
 /* A series' loads summed over its windows, and the median of its times. */
 trial total_of_series(const replay *r, int32_t series)
 {
     trial   total;
-    size_t  n    = (size_t)r->num_plans;
-    double *time = (double *)allocate(n, sizeof(double));
+    size_t  n    = 0; /* plans made */
+    double *time = (double *)allocate((size_t)r->num_plans, sizeof(double));
     memset(&total, 0, sizeof total);
     for (int32_t i = 0; i < r->num_plans; i++) {
         const trial *t = trial_of(r, i, series);
-        total.own.mean += t->own.mean;
-        total.own.most += t->own.most;
-        total.next.mean += t->next.mean;
-        total.next.most += t->next.most;
-        time[i] = t->microseconds;
+        add_score(total.own, t->own);
+        add_score(total.next, t->next);
+        if (r->age[i] == 0)
+            time[n++] = t->microseconds;
     }
     qsort(time, n, sizeof *time, compare_reals);
     total.microseconds = (time[(n - 1) / 2] + time[n / 2]) / 2;
     free(time);
     return total;
+}
+
+/* ------------------------------------------------------------------------------ lines and points */
+
+int32_t replay_num_lines(const replay *r)
+{
+    return r->num_series * r->num_shares;
+}
+
+int32_t line_series(const replay *r, int32_t line)
+{
+    return line / r->num_shares;
+}
+
+int32_t line_shares(const replay *r, int32_t line)
+{
+    return r->num_shares == NUM_SHARES ? line % NUM_SHARES : r->shares[SHARES_EXACT] ? SHARES_EXACT : SHARES_EQUAL;
+}
+
+int32_t replay_num_points(const replay *r)
+{
+    return r->every > 0 && r->every != 1 && r->every < r->num_plans ? r->every : r->num_plans;
+}
+
+double replay_point(const replay *r, int32_t line, int32_t point)
+{
+    bool  bound = line == replay_num_lines(r);
+    score sum   = {0, 0};
+    for (int32_t i = 0; i < r->num_plans; i++) {
+        const score *next = trial_of(r, i, bound ? 0 : line_series(r, line))->next;
+        if (r->every == 1 ? i != point : r->age[i] != point)
+            continue;
+        sum.mean += next[SHARES_EQUAL].mean;
+        sum.most += bound ? r->bound[i] : next[line_shares(r, line)].most;
+    }
+    return score_balancedness(sum);
+}
+
+double replay_line_total(const replay *r, int32_t line)
+{
+    if (line == replay_num_lines(r))
+        return replay_total_bound(r);
+    return score_balancedness(total_of_series(r, line_series(r, line)).next[line_shares(r, line)]);
 }
 
 /* What the file calls the first sample of the window that plan i was made at the end of. */

@@ -1,5 +1,5 @@
-/* write.c - the files that the program writes: plans and scores as JSON and CSV, replays as CSV, and the
-   pictures. All appear whole or not at all. */
+/* write.c - the files that the program writes: plans, scores, transfers and checks as JSON and CSV, replays as CSV,
+   and the pictures. All appear whole or not at all. */
 #include "cli.h"
 
 #include <errno.h>
@@ -117,6 +117,12 @@ static void write_csv(FILE *out, const planning *p)
 
 /* ------------------------------------------------------------------------------------- scores */
 
+static double exact_balancedness(const planning *p, int32_t first, int32_t end)
+{
+    plan_totals t = total_of_plan(p, first, end);
+    return load_share(t.mean, t.exact);
+}
+
 static void write_score_json(FILE *out, const planning *p)
 {
     plan_totals all = total_of_plan(p, 0, p->num_layers);
@@ -129,6 +135,8 @@ static void write_score_json(FILE *out, const planning *p)
         const eplb_layer_report *r = &p->result[i].after;
         fprintf(out, "{\"layer\":%lld", (long long)p->layer[i]);
         write_real(out, "balancedness", r->balancedness);
+        if (p->exact)
+            write_real(out, "exact_balancedness", (float)exact_balancedness(p, i, i + 1));
         write_real(out, "max_load", r->max_load);
         write_real(out, "mean_load", r->mean_load);
         write_real(out, "lower_bound", r->lower_bound);
@@ -137,6 +145,8 @@ static void write_score_json(FILE *out, const planning *p)
     }
     fprintf(out, "],\n\"total\":{\"layers\":%d", (int)p->num_layers);
     write_real(out, "balancedness", (float)load_share(all.mean, all.after));
+    if (p->exact)
+        write_real(out, "exact_balancedness", (float)exact_balancedness(p, 0, p->num_layers));
     write_real(out, "bound", (float)load_share(all.mean, all.bound));
     fprintf(out, ",\"max_replicas\":%d,\"duplicates\":%lld,\"empty\":%lld}}\n", (int)all.max_replicas,
             all.duplicates, all.empty);
@@ -144,11 +154,14 @@ static void write_score_json(FILE *out, const planning *p)
 
 static void write_score_csv(FILE *out, const planning *p)
 {
-    fprintf(out, "layer,balancedness,bound,max_load,mean_load,lower_bound,max_replicas,duplicates,empty\n");
+    fprintf(out, "layer,balancedness,%sbound,max_load,mean_load,lower_bound,max_replicas,duplicates,empty\n",
+            p->exact ? "exact_balancedness," : "");
     for (int32_t i = 0; i < p->num_layers; i++) {
         const eplb_layer_report *r = &p->result[i].after;
-        fprintf(out, "%lld,%.9g,%.9g,%.9g,%.9g,%.9g,%d,%d,%d\n", (long long)p->layer[i],
-                (double)r->balancedness, load_share((double)r->mean_load, (double)r->lower_bound),
+        fprintf(out, "%lld,%.9g,", (long long)p->layer[i], (double)r->balancedness);
+        if (p->exact)
+            fprintf(out, "%.9g,", exact_balancedness(p, i, i + 1));
+        fprintf(out, "%.9g,%.9g,%.9g,%.9g,%d,%d,%d\n", load_share((double)r->mean_load, (double)r->lower_bound),
                 (double)r->max_load, (double)r->mean_load, (double)r->lower_bound, (int)r->max_logcnt,
                 (int)r->num_duplicates, (int)p->result[i].num_empty);
     }
@@ -159,15 +172,109 @@ static void write_score_csv(FILE *out, const planning *p)
 /* A row a plan: of each series at the end of each window but the last. */
 static void write_replay_csv(FILE *out, const replay *r)
 {
-    fprintf(out, "window,first_step,preset,own,next,bound,microseconds\n");
+    fprintf(out, "window,first_step,%spreset,%s%sbound,microseconds\n", r->every != 1 ? "age," : "",
+            r->shares[SHARES_EQUAL] ? "own,next," : "", r->shares[SHARES_EXACT] ? "exact_own,exact_next," : "");
     for (int32_t i = 0; i < r->num_plans; i++) {
         for (int32_t series = 0; series < r->num_series; series++) {
             const trial *t = trial_of(r, i, series);
-            fprintf(out, "%d,%lld,%s,%.9g,%.9g,%.9g,%.1f\n", (int)r->plan_window[i], replay_first_step(r, i),
-                    r->name[series], score_balancedness(t->own), score_balancedness(t->next),
-                    replay_next_bound(r, i), t->microseconds);
+            fprintf(out, "%d,%lld,", (int)r->plan_window[i], replay_first_step(r, i));
+            if (r->every != 1)
+                fprintf(out, "%d,", (int)r->age[i]);
+            fprintf(out, "%s,", r->name[series]);
+            for (int shares = 0; shares < NUM_SHARES; shares++) {
+                if (r->shares[shares])
+                    fprintf(out, "%.9g,%.9g,", score_balancedness(t->own[shares]), score_balancedness(t->next[shares]));
+            }
+            fprintf(out, "%.9g,%.1f\n", replay_next_bound(r, i), t->microseconds);
         }
     }
+}
+
+/* -------------------------------------------------------------------------------------- moves */
+
+static void write_transfer(FILE *out, const eplb_transfer *t)
+{
+    fprintf(out, "{\"expert\":%d,\"from_slot\":%d,\"to_slot\":%d,\"kind\":\"%s\",\"round\":%d}", (int)t->expert,
+            (int)t->from_slot, (int)t->to_slot, transfer_kind_name(t->kind), (int)t->round);
+}
+
+/* A layer stands on one line, as in a plan. */
+static void write_moves_json(FILE *out, const moving *m, const settings *s)
+{
+    size_t next = 0;
+    fprintf(out, "{\"format\":\"eplb-transfers\",\"version\":1,\"library\":\"%s\",\n", EPLB_VERSION_STRING);
+    write_problem(out, &m->plans.problem);
+    fprintf(out, "\"options\":{\"sources\":\"%s\",\"rounds\":\"%s\",\"max_per_round\":%d,\"in_place\":%s},\n",
+            SOURCE_NAMES[s->how.sources], ROUND_NAMES[s->how.rounds], (int)s->how.max_per_round,
+            s->in_place ? "true" : "false");
+    fprintf(out, "\"before\":\"%s\",\"after\":\"%s\",\n\"layers\":[\n", m->plans.before_name.text,
+            m->plans.after_name.text);
+    for (int32_t i = 0; i < m->plans.problem.num_layers; i++) {
+        move_totals t = total_of_moves(m, i);
+        fprintf(out, "{\"layer\":%lld,\"rounds\":%d,", (long long)m->plans.layer[i], (int)t.rounds);
+        if (s->in_place)
+            fprintf(out, "\"staging\":%d,", (int)t.num_staging);
+        fprintf(out, "\"transfers\":[");
+        for (size_t first = next; next < m->num && m->transfer[next].layer == i; next++) {
+            fprintf(out, "%s", next > first ? "," : "");
+            write_transfer(out, &m->transfer[next]);
+        }
+        fprintf(out, "]}%s\n", i + 1 < m->plans.problem.num_layers ? "," : "");
+    }
+    fprintf(out, "]}\n");
+}
+
+static void write_moves_csv(FILE *out, const moving *m)
+{
+    fprintf(out, "layer,round,expert,from_slot,to_slot,from_gpu,to_gpu,kind\n");
+    for (size_t i = 0; i < m->num; i++) {
+        const eplb_transfer *t = &m->transfer[i];
+        fprintf(out, "%lld,%d,%d,%d,%d,%d,%d,%s\n", (long long)m->plans.layer[t->layer], (int)t->round, (int)t->expert,
+                (int)t->from_slot, (int)t->to_slot,
+                t->from_slot < 0 ? -1 : (int)gpu_of_slot(&m->plans.problem, t->from_slot),
+                (int)gpu_of_slot(&m->plans.problem, t->to_slot), transfer_kind_name(t->kind));
+    }
+}
+
+/* What does not apply is null. */
+static void write_field(FILE *out, const char *key, long long value)
+{
+    if (value < 0)
+        fprintf(out, ",\"%s\":null", key);
+    else
+        fprintf(out, ",\"%s\":%lld", key, value);
+}
+
+static long long fault_layer(const checking *c)
+{
+    return c->fault.layer < 0 ? -1 : (long long)c->plans.layer[c->fault.layer];
+}
+
+static void write_check_json(FILE *out, const checking *c)
+{
+    const eplb_plan_fault *f = &c->fault;
+    fprintf(out, "{\"format\":\"eplb-check\",\"version\":1,\"library\":\"%s\",\n", EPLB_VERSION_STRING);
+    write_problem(out, &c->plans.problem);
+    fprintf(out, "\"plan\":\"%s\",\"previous\":", c->plans.after_name.text);
+    if (c->plans.before)
+        fprintf(out, "\"%s\",\n", c->plans.before_name.text);
+    else
+        fprintf(out, "null,\n");
+    fprintf(out, "\"reason\":\"%s\"", eplb_fault_name(f->reason));
+    write_field(out, "layer", fault_layer(c));
+    write_field(out, "slot", f->slot);
+    fprintf(out, ",\"expert\":%d", (int)f->expert); /* -1: none, or an id that no expert has */
+    write_field(out, "other", f->other);
+    write_field(out, "count", f->count);
+    write_field(out, "allowed", f->allowed);
+    fprintf(out, "}\n");
+}
+
+static void write_check_csv(FILE *out, const checking *c)
+{
+    const eplb_plan_fault *f = &c->fault;
+    fprintf(out, "reason,layer,slot,expert,other,count,allowed\n%s,%lld,%d,%d,%d,%d,%d\n", eplb_fault_name(f->reason),
+            fault_layer(c), (int)f->slot, (int)f->expert, (int)f->other, (int)f->count, (int)f->allowed);
 }
 
 /* ------------------------------------------------------------------------------- output files */
@@ -309,5 +416,27 @@ void write_replay(const replay *r, const settings *s)
         write_replay_csv(file[0].file, r);
     if (ok && s->svg)
         draw_chart(file[1].file, r, s);
+    outputs_close(file, 2, ok);
+}
+
+void write_moves(const moving *m, const settings *s)
+{
+    output file[2] = {{s->json, NULL, NULL, NULL, 0}, {s->csv, NULL, NULL, NULL, 0}};
+    bool   ok      = outputs_open(file, 2);
+    if (ok && s->json)
+        write_moves_json(file[0].file, m, s);
+    if (ok && s->csv)
+        write_moves_csv(file[1].file, m);
+    outputs_close(file, 2, ok);
+}
+
+void write_check(const checking *c, const settings *s)
+{
+    output file[2] = {{s->json, NULL, NULL, NULL, 0}, {s->csv, NULL, NULL, NULL, 0}};
+    bool   ok      = outputs_open(file, 2);
+    if (ok && s->json)
+        write_check_json(file[0].file, c);
+    if (ok && s->csv)
+        write_check_csv(file[1].file, c);
     outputs_close(file, 2, ok);
 }

@@ -114,7 +114,8 @@ static void place_experts(unsigned todo, eplb_p_planner *p, int32_t k)
     node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
     eplb_p_order_node(node);
     if (does(todo, STAGE_REPLICATE))
-        eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, shape->start_cap);
+        eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps,
+                         eplb_p_cap_start(shape, node->replicas.load));
     if (does(todo, STAGE_SHARE))
         eplb_p_share_load(node, &p->layer, k);
     if (does(todo, STAGE_ORDER))
@@ -147,11 +148,12 @@ static void plan_stages(unsigned todo, const bench_case *c, const staged_preset 
                                          c->scratch_bytes);
     eplb_p_planner planner;
     eplb_p_search  search;
+    eplb_p_judge   judge;
     eplb_result    r;
 
     if (!does(todo, STAGE_CHECK))
         return;
-    r = eplb_p_prepare(&call, &planner, &search);
+    r = eplb_p_prepare(&call, &planner, &search, &judge);
     if (r != EPLB_OK)
         fail(preset->name, eplb_result_name(r));
     for (int32_t layer = 0; layer < c->shape.num_layers && does(todo, STAGE_WEIGH); layer++)

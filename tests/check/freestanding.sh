@@ -56,7 +56,7 @@ gate freestanding-cortex-m4f 'arm-none-eabi-gcc qemu-system-arm cc' freestanding
 
 # Sizes, as the README has them: code of the whole header, the largest stack frame that the compiler
 # reports, and the stack that planning and evaluating took where it was painted before.
-MOST_CODE=32768  # bytes on a Cortex-M4 at -Os
+MOST_CODE=40960  # bytes on a Cortex-M4 at -Os, of all that the header has; a linker leaves out what is not called
 MOST_STACK=4096  # bytes of painted stack on any
 
 code_bytes() { # prefix of the tools, options

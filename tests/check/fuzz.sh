@@ -32,6 +32,6 @@ fuzz() { # target
         mv "$WORK"/merged/* "$corpus"
     fi
 }
-for fuzz_target in api oracle share cli cuda; do
+for fuzz_target in api oracle share transfers cli cuda; do
     gate "fuzz-$fuzz_target" 'clang clang++' fuzz "$fuzz_target"
 done

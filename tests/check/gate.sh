@@ -69,13 +69,13 @@ build_and_run() {
 run_some_tests() { # prefix of the command, compiler and options
     prefix=$1
     shift
-    for program in test_errors test_evaluate test_share test_golden test_window test_plan_hash; do
+    for program in test_errors test_evaluate test_bound test_share test_exact test_golden test_window test_plan_hash; do
         build_and_run "$prefix" $program "$@"
     done
-    for program in test_oracle test_properties test_improve test_samples; do
+    for program in test_oracle test_properties test_improve test_samples test_search test_small test_transfers test_check_plan; do
         build_and_run_with "1 $SOME_PROBLEMS" "$prefix" $program "$@"
     done
-    for target in api oracle share; do
+    for target in api oracle share transfers; do
         "$@" -I. -Itests/support -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c \
             tests/fuzz/replay.c -lm
         $prefix "$WORK/fuzz_$target"

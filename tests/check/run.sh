@@ -23,6 +23,7 @@ selected=$*
 for family in warnings symbols freestanding oracle plan shares sanitize analyse fuzz coverage; do
     . $CHECK/$family.sh
 done
+case " $selected" in *' engines'*) . $CHECK/engines.sh ;; esac # only when they are asked for: they take downloads
 case $mode in --list | --one) exit 0 ;; esac
 
 results=$BUILD/check/results

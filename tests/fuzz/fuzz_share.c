@@ -1,5 +1,8 @@
 /* fuzz_share.c - exact shares and quotas by GPU of origin of any plan and counts, right or wrong: an error is the one
-   that a naive reading finds, and leaves everything as it was; shares are whole, least, proved and fair. */
+   that a naive reading finds, and leaves everything as it was; shares are whole, least, proved and fair. Likewise
+   evaluation under them, of any loads. */
+#include <math.h>
+
 #define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
@@ -136,6 +139,51 @@ static void fuzz_refused(fuzz_input *in, const share_case *c, eplb_result expect
     free(shares);
 }
 
+/* Sample by sample, layer by layer, the loads; then the plans. */
+static eplb_result fuzz_expected_of_loads(const share_case *c, const float *weight)
+{
+    int32_t E = c->problem.num_experts, R = c->problem.num_replicas;
+    for (int32_t i = 0; i < c->problem.num_samples * c->problem.num_layers * E; i++) {
+        if (isnan(weight[i]))
+            return EPLB_ERR_NAN;
+        if (isinf(weight[i]))
+            return EPLB_ERR_INFINITE;
+        if (weight[i] < 0)
+            return EPLB_ERR_NEGATIVE;
+    }
+    for (int32_t l = 0; l < c->problem.num_layers; l++) {
+        for (int32_t slot = 0; slot < R; slot++)
+            if (c->phy2log[l * R + slot] < -1 || c->phy2log[l * R + slot] >= E)
+                return EPLB_ERR_PLAN;
+        for (int32_t e = 0; e < E; e++)
+            if (plan_copies(c->phy2log + l * R, R, e) == 0)
+                return EPLB_ERR_PLAN;
+    }
+    return EPLB_OK;
+}
+
+/* With exact shares the heaviest GPU has no less than the mean, and nobody more than all. */
+static void fuzz_evaluate(fuzz_input *in, share_case *c, size_t bytes)
+{
+    float balancedness[2], max_load[2];
+    c->problem.num_samples = fuzz_range(in, 1, 3);
+    size_t      n = plan_experts(&c->problem) * (size_t)c->problem.num_samples;
+    float      *weight = fuzz_loads(in, n, fuzz_range(in, 0, FUZZ_NUM_LOADS - 1));
+    fuzz_memory scratch = fuzz_scratch(in, bytes);
+    memset(balancedness, 0, sizeof balancedness);
+    memset(max_load, 0, sizeof max_load);
+    eplb_result expected = fuzz_expected_of_loads(c, weight);
+    FUZZ_HOLDS(eplb_evaluate_shares(&c->problem, c->phy2log, weight, balancedness, max_load, scratch.at, bytes) == expected);
+    for (int32_t l = 0; l < c->problem.num_layers; l++) {
+        if (expected != EPLB_OK)
+            FUZZ_HOLDS(!(balancedness[l] > 0) && !(max_load[l] > 0));
+        else
+            FUZZ_HOLDS(balancedness[l] <= 1 && (double)balancedness[l] * c->problem.num_gpus >= 1 - 1e-6 && max_load[l] >= 0);
+    }
+    free(scratch.block);
+    free(weight);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_input  in = fuzz_begin(data, size);
@@ -147,6 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_both_ways(&in, &c, bytes);
     else
         fuzz_refused(&in, &c, expected, bytes);
+    fuzz_evaluate(&in, &c, bytes);
     share_case_free(&c);
     return 0;
 }

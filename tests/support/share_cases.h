@@ -78,16 +78,24 @@ static inline void share_case_free(share_case *c)
     free(c->count);
 }
 
-/* eplb_share with scratch of its own, not a byte more than asked for. */
+/* Scratch for a problem, not a byte more than asked for; NULL, with why, where there is none to be had. */
+static inline void *share_scratch(const eplb_problem *problem, size_t *bytes, eplb_result *result)
+{
+    *result = eplb_share_scratch_size(problem, bytes);
+    if (*result != EPLB_OK)
+        return NULL;
+    void *scratch = test_alloc(*bytes);
+    test_forget(scratch, *bytes);
+    return scratch;
+}
+
 static inline eplb_result share_with_library(const share_case *c, int32_t how, int32_t *slot_count, int32_t *most)
 {
     size_t      bytes = 0;
-    eplb_result result = eplb_share_scratch_size(&c->problem, &bytes);
-    if (result != EPLB_OK)
-        return result;
-    void *scratch = test_alloc(bytes);
-    test_forget(scratch, bytes);
-    result = eplb_share(&c->problem, c->phy2log, c->count, how, slot_count, most, scratch, bytes);
+    eplb_result result;
+    void       *scratch = share_scratch(&c->problem, &bytes, &result);
+    if (scratch)
+        result = eplb_share(&c->problem, c->phy2log, c->count, how, slot_count, most, scratch, bytes);
     free(scratch);
     return result;
 }
@@ -96,12 +104,10 @@ static inline eplb_result share_sources_with_library(const share_case *c, const 
                                                      const int32_t *slot_count, int32_t *quota)
 {
     size_t      bytes = 0;
-    eplb_result result = eplb_share_scratch_size(&c->problem, &bytes);
-    if (result != EPLB_OK)
-        return result;
-    void *scratch = test_alloc(bytes);
-    test_forget(scratch, bytes);
-    result = eplb_share_sources(&c->problem, c->phy2log, source_count, slot_count, quota, scratch, bytes);
+    eplb_result result;
+    void       *scratch = share_scratch(&c->problem, &bytes, &result);
+    if (scratch)
+        result = eplb_share_sources(&c->problem, c->phy2log, source_count, slot_count, quota, scratch, bytes);
     free(scratch);
     return result;
 }

@@ -1,0 +1,421 @@
+"""eplb.h from Python: one file over ctypes and NumPy; `make lib` builds the library that it loads.
+
+    import eplb
+    phy2log, log2phy, logcnt = eplb.rebalance_experts(weight, 288, 8, 4, 32)
+    print(eplb.evaluate(weight, phy2log, num_groups=8, num_nodes=4, num_gpus=32).balancedness)
+
+Arrays are NumPy's or PyTorch's, and results are of the kind of the first one given, on its device; PyTorch is not
+imported unless it is there already. What has the right type and lies in rows, in the memory of the CPU, is not copied.
+While the library works other Python threads run. In shapes T counts samples, L layers, E experts, R slots ("physical
+experts", `num_replicas`), G GPUs; slots of GPU g are g*R/G .. (g+1)*R/G - 1.
+
+The library is sought where the environment variable EPLB_LIBRARY says, then beside this file, then in build/ of the
+repository that this file lies in.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import operator
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import POINTER, byref, c_char_p, c_float, c_int32, c_size_t, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any, Mapping, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+Array = Any  # numpy.ndarray or torch.Tensor
+
+POLICIES = {"auto": 0, "hierarchical": 1, "global": 2}
+SHARES = {"least_max": 0, "fair": 1}
+PLAN_FOR = {"equal": 0, "exact": 1}
+
+# ------------------------------------------------------------------------------------ the library
+
+
+def _struct(name: str, **fields: Any) -> type:
+    return type(name, (ctypes.Structure,), {"_fields_": list(fields.items())})
+
+
+def _all(kind: Any, names: str) -> Any:
+    return dict.fromkeys(names.split(), kind)
+
+
+_Problem = _struct("_Problem", **_all(
+    c_int32, "num_layers num_experts num_replicas num_groups num_nodes num_gpus num_samples"))
+_Packing = _struct("_Packing", **_all(c_int32, "init refine max_swaps heavy_packs num_candidates noise"),
+                   noise_scale=c_float, select=c_int32)
+_Options = _struct("_Options", **_all(c_int32, "policy replication fixup_steps max_replicas"),
+                   group_packing=_Packing, gpu_packing=_Packing, seed=c_uint64,
+                   effort=c_int32, allow_duplicates=c_int32, sample_weight=c_void_p, shares=c_int32)
+_Plan = _struct("_Plan", **_all(c_void_p, "phy2log phyrank logcnt log2phy"),
+                log2phy_width=c_int32, layer_status=c_void_p)
+_Diagnosis = _struct("_Diagnosis", result=c_int32, field=c_char_p,
+                     **_all(c_int32, "layer sample item width_needed"), bytes_needed=c_size_t)
+_Window = _struct("_Window", **_all(c_int32, "num_layers num_experts capacity num_samples next"),
+                  decay=c_float, weight=POINTER(c_float), sample_weight=POINTER(c_float))
+
+_SCRATCH = (c_void_p, c_size_t)
+_PLANNING = (POINTER(_Problem), POINTER(_Options), c_void_p, POINTER(_Plan))
+_FUNCTIONS = {
+    "eplb_options_preset": (c_int32, POINTER(_Options)),
+    "eplb_scratch_size": (POINTER(_Problem), POINTER(_Options), POINTER(c_size_t)),
+    "eplb_rebalance_layers": (*_PLANNING, *_SCRATCH, c_int32, c_int32),
+    "eplb_diagnose": (*_PLANNING, *_SCRATCH, POINTER(_Diagnosis)),
+    "eplb_evaluate": (*_PLANNING, c_void_p, c_void_p, *_SCRATCH),
+    "eplb_window_size": (c_int32, c_int32, c_int32, POINTER(c_size_t)),
+    "eplb_window_init": (POINTER(_Window), c_int32, c_int32, c_int32, c_float, *_SCRATCH),
+    "eplb_window_push": (POINTER(_Window), c_void_p),
+    "eplb_window_push_counts": (POINTER(_Window), c_void_p),
+    "eplb_logical_counts": (POINTER(_Problem), POINTER(_Plan), c_void_p, c_void_p),
+    "eplb_share_scratch_size": (POINTER(_Problem), POINTER(c_size_t)),
+    "eplb_share": (POINTER(_Problem), c_void_p, c_void_p, c_int32, c_void_p, c_void_p, *_SCRATCH),
+    "eplb_share_sources": (POINTER(_Problem), c_void_p, c_void_p, c_void_p, c_void_p, *_SCRATCH),
+}
+
+
+def _load() -> ctypes.CDLL:
+    here = Path(__file__).resolve().parent
+    places = [here / "libeplb.so", here.parents[1] / "build" / "libeplb.so"]
+    named = os.environ.get("EPLB_LIBRARY")
+    found = named or next((str(place) for place in places if place.exists()), None)
+    if found is None:
+        raise ImportError("libeplb.so is neither " + " nor ".join(map(str, places)) + "; make lib builds it")
+    library = ctypes.CDLL(found)
+    for name, arguments in _FUNCTIONS.items():
+        getattr(library, name).argtypes = arguments
+        getattr(library, name).restype = c_int32
+    library.eplb_result_name.argtypes = library.eplb_preset_name.argtypes = (c_int32,)
+    library.eplb_result_name.restype = library.eplb_preset_name.restype = c_char_p
+    return library
+
+
+_lib = _load()
+
+
+def _preset_names() -> Tuple[str, ...]:
+    names = []
+    while (name := _lib.eplb_preset_name(len(names))) is not None:
+        names.append(name.decode())
+    return tuple(names)
+
+
+PRESETS = _preset_names()
+
+
+class EplbError(ValueError):
+    """An error of the library.
+
+    name: of the result, such as "EPLB_ERR_NEGATIVE"; result: its number; field: the argument at fault, such as
+    "problem.num_replicas"; layer, sample, item: of the load at fault. "" and -1 where they do not apply.
+    """
+
+    def __init__(self, result: int, field: str = "", layer: int = -1, sample: int = -1, item: int = -1) -> None:
+        self.result, self.field, self.layer, self.sample, self.item = result, field, layer, sample, item
+        self.name = _lib.eplb_result_name(result).decode()
+        where = [f"{what} {at}" for what, at in (("layer", layer), ("sample", sample), ("item", item)) if at >= 0]
+        super().__init__(": ".join(part for part in (self.name, field, ", ".join(where)) if part))
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        raise EplbError(result)
+
+
+def _check_planning(result: int, *arguments: Any) -> None:
+    """Says more of an error of what was called with these arguments: problem, options, weight, plan, scratch, bytes."""
+    if result == 0:
+        return
+    why = _Diagnosis()
+    if _lib.eplb_diagnose(*arguments, byref(why)) != result:
+        raise EplbError(result)
+    raise EplbError(result, why.field.decode(), why.layer, why.sample, why.item)
+
+
+# ------------------------------------------------------------------------------------------ arrays
+
+
+def _is_tensor(array: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(array, torch.Tensor)
+
+
+def _rows(what: str, array: Array, dtype: type, *shape: Optional[int]) -> np.ndarray:
+    """The array with this type, in rows; the same memory where that is so already. None in shape: any length."""
+    if _is_tensor(array):
+        torch = sys.modules["torch"]
+        array = array.detach().to("cpu", {np.float32: torch.float32, np.int32: torch.int32}[dtype]).numpy()
+    given = np.asarray(array)
+    if dtype is np.int32 and given.dtype != np.int32:
+        if given.dtype.kind not in "iu":
+            raise TypeError(f"{what}: integers, not {given.dtype}")
+        if given.size and not -2**31 <= int(given.min()) <= int(given.max()) < 2**31:
+            raise OverflowError(f"{what}: beyond int32")
+    if given.ndim != len(shape) or any(want is not None and want != is_ for want, is_ in zip(shape, given.shape)):
+        wanted = ", ".join("*" if length is None else str(length) for length in shape)
+        raise ValueError(f"{what}: shape [{wanted}], not {list(given.shape)}")
+    return np.ascontiguousarray(given, dtype)
+
+
+def _samples(weight: Array) -> np.ndarray:
+    """[L, E] or [T, L, E] -> [T, L, E]"""
+    if getattr(weight, "ndim", None) == 2:
+        return _rows("weight", weight, np.float32, None, None)[None]
+    return _rows("weight", weight, np.float32, None, None, None)
+
+
+def _like(example: Array, result: np.ndarray) -> Array:
+    """The result as what the example is: a tensor on its device, over the same memory on a CPU; or as it is."""
+    if not _is_tensor(example):
+        return result
+    return sys.modules["torch"].from_numpy(np.ascontiguousarray(result)).to(example.device)
+
+
+def _int32(what: str, value: Any) -> int:
+    number = operator.index(value)
+    if not -2**31 <= number < 2**31:  # ctypes would cut it
+        raise OverflowError(f"{what}: {number} is beyond int32")
+    return number
+
+
+def _problem(layers: int, experts: int, replicas: int, groups: int, nodes: int, gpus: int, samples: int = 1) -> Any:
+    counts = (layers, experts, replicas, groups, nodes, gpus, samples)
+    return _Problem(*(_int32(name, count) for (name, _), count in zip(_Problem._fields_, counts)))
+
+
+def _scratch(size: Any, *arguments: Any) -> np.ndarray:
+    bytes_needed = c_size_t()
+    _check(size(*arguments, byref(bytes_needed)))
+    return np.empty(bytes_needed.value, np.uint8)
+
+
+# ------------------------------------------------------------------------------------------ window
+
+
+class Window:
+    """The last samples of load, each [L, E], with weights that fall by `decay`, or by half in `half_life` samples.
+
+    Push what each step or interval counted, and give the window to `rebalance_experts` in place of `weight`.
+    One window is for one thread at a time.
+    """
+
+    def __init__(self, num_layers: int, num_experts: int, capacity: int, *, decay: float = 1.0,
+                 half_life: Optional[float] = None) -> None:
+        if half_life is not None:
+            decay = 2.0 ** (-1.0 / half_life)
+        shape = [_int32(*count) for count in (("num_layers", num_layers), ("num_experts", num_experts),
+                                              ("capacity", capacity))]
+        self._memory = _scratch(_lib.eplb_window_size, *shape)
+        self._window = _Window()
+        _check(_lib.eplb_window_init(byref(self._window), *shape, decay, self._memory.ctypes.data, self._memory.size))
+
+    def __len__(self) -> int:
+        """Samples held."""
+        return self._window.num_samples
+
+    def push(self, load: Array) -> None:
+        """load: [L, E], >= 0, float32 or whole tokens; takes the place of the oldest sample in a full window."""
+        w = self._window
+        whole = getattr(load, "dtype", None) == np.int32
+        sample = _rows("load", load, np.int32 if whole else np.float32, w.num_layers, w.num_experts)
+        push = _lib.eplb_window_push_counts if whole else _lib.eplb_window_push
+        _check(push(byref(w), sample.ctypes.data))
+
+    def view(self) -> Tuple[np.ndarray, np.ndarray]:
+        """The samples [T, L, E], in the order of the ring, and what each counts for [T]: the window's own memory,
+        which the next push changes."""
+        w = self._window
+        if w.num_samples == 0:
+            return np.empty((0, w.num_layers, w.num_experts), np.float32), np.empty(0, np.float32)
+        weight = np.ctypeslib.as_array(w.weight, (w.num_samples, w.num_layers, w.num_experts))
+        return weight, np.ctypeslib.as_array(w.sample_weight, (w.num_samples,))
+
+
+# ---------------------------------------------------------------------------------------- planning
+
+
+def _options(preset: str, policy: str, sample_weight: Optional[np.ndarray], **changed: Any) -> Any:
+    """A preset's options, but for what is changed: numbers, and for packings what to change in them."""
+    options = _Options()
+    if preset not in PRESETS:
+        raise ValueError(f"preset: {preset!r} is none of {', '.join(PRESETS)}")
+    if policy not in POLICIES:
+        raise ValueError(f"policy: {policy!r} is none of {', '.join(POLICIES)}")
+    _check(_lib.eplb_options_preset(PRESETS.index(preset), byref(options)))
+    options.policy = POLICIES[policy]
+    for name, value in changed.items():
+        if isinstance(value, Mapping):
+            packing, known = getattr(options, name), dict(_Packing._fields_)
+            for item, number in value.items():
+                if item not in known:
+                    raise ValueError(f"{name}: {item!r} is none of {', '.join(known)}")
+                setattr(packing, item, float(number) if item == "noise_scale" else _int32(item, number))
+        elif value is not None:
+            setattr(options, name, operator.index(value) if name == "seed" else _int32(name, value))
+    if sample_weight is not None:
+        options.sample_weight = sample_weight.ctypes.data
+    return options
+
+
+def _planning_bytes(problem: Any, options: Any, weight: np.ndarray) -> int:
+    """Of scratch, once problem and options are right."""
+    needed, plan = c_size_t(), _Plan(phy2log=weight.ctypes.data)  # a plan is looked at after those, if at all
+    result = _lib.eplb_scratch_size(byref(problem), byref(options), byref(needed))
+    _check_planning(result, byref(problem), byref(options), weight.ctypes.data, byref(plan), None, 0)
+    return needed.value
+
+
+def _plan_layers(problem: Any, options: Any, weight: np.ndarray, plan: Any, bytes_needed: int, first: int,
+                 count: int) -> None:
+    scratch = np.empty(bytes_needed, np.uint8)
+    arguments = (byref(problem), byref(options), weight.ctypes.data, byref(plan), scratch.ctypes.data, scratch.size)
+    _check_planning(_lib.eplb_rebalance_layers(*arguments, first, count), *arguments)
+
+
+def _slots_of_experts(phy2log: np.ndarray, phyrank: np.ndarray, logcnt: np.ndarray) -> np.ndarray:
+    """[L, E, most replicas] the slots of each expert by rank, then -1"""
+    log2phy = np.full((*logcnt.shape, int(logcnt.max())), -1, np.int32)
+    log2phy[np.arange(phy2log.shape[0])[:, None], phy2log, phyrank] = np.arange(phy2log.shape[1], dtype=np.int32)
+    return log2phy
+
+
+def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int,
+                      *, preset: str = "default", policy: str = "auto", sample_weight: Optional[Array] = None,
+                      max_replicas: Optional[int] = None, effort: Optional[int] = None,
+                      allow_duplicates: Optional[bool] = None, replication: Optional[int] = None,
+                      fixup_steps: Optional[int] = None, group_packing: Optional[Mapping[str, float]] = None,
+                      gpu_packing: Optional[Mapping[str, float]] = None, seed: int = 0,
+                      plan_for: str = "equal", threads: int = 1) -> Tuple[Array, Array, Array]:
+    """Plans which expert each slot of each layer holds.
+
+    weight: [L, E], or [T, L, E] for a plan that serves T samples, loads >= 0 in any unit; or a Window.
+    num_replicas: slots in a layer over all GPUs; num_groups: of consecutive experts, kept on a node where num_nodes
+    divides them and policy is not "global".
+    preset: one of PRESETS; policy: one of POLICIES; sample_weight: [T] what each sample counts for, which a Window
+    knows; the other keywords are the fields of eplb_options, None being the preset's, packings as in
+    {"max_swaps": 20}. plan_for: "exact" where shares will be chosen for each step, see `share`. threads: layers are split over so many; the plan is the same.
+
+    Returns, int32: phy2log [L, R] the expert of each slot; log2phy [L, E, most replicas of an expert] the slots of
+    each expert, then -1; logcnt [L, E] replicas of each expert. Raises EplbError.
+    """
+    example = weight
+    if plan_for not in PLAN_FOR:
+        raise ValueError(f"plan_for: {plan_for!r} is none of {', '.join(PLAN_FOR)}")
+    if isinstance(weight, Window):
+        if sample_weight is not None:
+            raise ValueError("sample_weight: a Window has its own")
+        weight, sample_weight = weight.view()
+    loads = _samples(weight)
+    samples, layers, experts = loads.shape
+    if samples == 0 or layers == 0 or experts == 0:
+        raise ValueError(f"weight: nothing in shape {list(loads.shape)}")
+    if sample_weight is not None:
+        sample_weight = _rows("sample_weight", sample_weight, np.float32, samples)
+    problem = _problem(layers, experts, num_replicas, num_groups, num_nodes, num_gpus, samples)
+    options = _options(preset, policy, sample_weight, max_replicas=max_replicas, effort=effort, seed=seed,
+                       allow_duplicates=allow_duplicates, replication=replication, fixup_steps=fixup_steps,
+                       group_packing=group_packing, gpu_packing=gpu_packing, shares=PLAN_FOR[plan_for])
+    bytes_needed = _planning_bytes(problem, options, loads)
+    phy2log, phyrank = np.empty((2, layers, num_replicas), np.int32)
+    logcnt = np.empty((layers, experts), np.int32)
+    plan = _Plan(phy2log=phy2log.ctypes.data, phyrank=phyrank.ctypes.data, logcnt=logcnt.ctypes.data)
+    starts = np.linspace(0, layers, max(1, min(threads, layers)) + 1).astype(int).tolist()
+    parts = [(first, end - first) for first, end in zip(starts, starts[1:])]
+    if len(parts) == 1:
+        _plan_layers(problem, options, loads, plan, bytes_needed, 0, layers)
+    else:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(lambda part: _plan_layers(problem, options, loads, plan, bytes_needed, *part), parts))
+    log2phy = _slots_of_experts(phy2log, phyrank, logcnt)
+    return _like(example, phy2log), _like(example, log2phy), _like(example, logcnt)
+
+
+# ---------------------------------------------------------------------------- a plan that is there
+
+
+class Report(NamedTuple):
+    """Of each layer, [L]: loads in the unit of `weight`, means over the samples; see eplb_layer_report."""
+
+    max_load: Array  # float32, of a GPU
+    mean_load: Array  # float32
+    balancedness: Array  # float32, mean_load / max_load
+    lower_bound: Array  # float32: no plan of this problem and policy has a smaller max_load
+    replica_balancedness: Array  # float32
+    max_logcnt: Array  # int32, most replicas of one expert
+    num_duplicates: Array  # int32, slots whose expert is in an earlier slot of the same GPU too
+    gpu_load: Array  # float32, [L, G]
+
+
+_REPORT = np.dtype([(name, np.float32) for name in Report._fields[:5]] + [(name, np.int32) for name in
+                                                                        Report._fields[5:7]])
+
+
+def evaluate(weight: Array, phy2log: Array, *, num_gpus: int, num_groups: int = 1, num_nodes: int = 1,
+             policy: str = "auto", max_replicas: Optional[int] = None) -> Report:
+    """How even a plan is, and how even any could be.
+
+    weight: [L, E] or [T, L, E]; phy2log: [L, R] from anywhere, -1 for an empty slot; groups, nodes, policy and
+    max_replicas matter to lower_bound alone. Raises EplbError.
+    """
+    loads = _samples(weight)
+    samples, layers, experts = loads.shape
+    slots = _rows("phy2log", phy2log, np.int32, layers, None)
+    problem = _problem(layers, experts, slots.shape[1], num_groups, num_nodes, num_gpus, samples)
+    options = _options("deepseek", policy, None, max_replicas=max_replicas)
+    plan = _Plan(phy2log=slots.ctypes.data)
+    report = np.empty(layers, _REPORT)
+    scratch = np.empty(_planning_bytes(problem, options, loads), np.uint8)
+    gpu_load = np.empty((layers, num_gpus), np.float32)
+    arguments = (byref(problem), byref(options), loads.ctypes.data, byref(plan))
+    result = _lib.eplb_evaluate(*arguments, report.ctypes.data, gpu_load.ctypes.data, scratch.ctypes.data, scratch.size)
+    _check_planning(result, *arguments, scratch.ctypes.data, scratch.size)
+    columns = (np.ascontiguousarray(report[name]) for name in _REPORT.names)
+    return Report(*(_like(weight, column) for column in (*columns, gpu_load)))
+
+
+def logical_counts(slot_count: Array, phy2log: Array, num_experts: int) -> Array:
+    """[L, E] int32 tokens of each expert, from those that each slot served: slot_count, phy2log: [L, R]."""
+    served = _rows("slot_count", slot_count, np.int32, None, None)
+    slots = _rows("phy2log", phy2log, np.int32, *served.shape)
+    problem = _problem(served.shape[0], num_experts, served.shape[1], 1, 1, 1)
+    count = np.empty((served.shape[0], max(num_experts, 0)), np.int32)
+    plan = _Plan(phy2log=slots.ctypes.data)
+    _check(_lib.eplb_logical_counts(byref(problem), byref(plan), served.ctypes.data, count.ctypes.data))
+    return _like(slot_count, count)
+
+
+def share(phy2log: Array, count: Array, num_gpus: int, how: str = "least_max") -> Tuple[Array, Array]:
+    """How many of a step's tokens each replica serves, so that no choice has a lighter heaviest GPU.
+
+    phy2log: [L, R], -1 for an empty slot; count: [L, E] whole tokens; how: "least_max", or "fair", which makes the
+    other GPUs as even as can be too. Returns slot_count [L, R] and the tokens of the heaviest GPU [L], int32.
+    """
+    slots = _rows("phy2log", phy2log, np.int32, None, None)
+    tokens = _rows("count", count, np.int32, slots.shape[0], None)
+    if how not in SHARES:
+        raise ValueError(f"how: {how!r} is none of {', '.join(SHARES)}")
+    problem = _problem(slots.shape[0], tokens.shape[1], slots.shape[1], 1, 1, num_gpus)
+    slot_count, most = np.empty_like(slots), np.empty(slots.shape[0], np.int32)
+    scratch = _scratch(_lib.eplb_share_scratch_size, byref(problem))
+    _check(_lib.eplb_share(byref(problem), slots.ctypes.data, tokens.ctypes.data, SHARES[how], slot_count.ctypes.data,
+                           most.ctypes.data, scratch.ctypes.data, scratch.size))
+    return _like(phy2log, slot_count), _like(phy2log, most)
+
+
+def share_sources(phy2log: Array, source_count: Array, slot_count: Array, num_nodes: int = 1) -> Array:
+    """[L, G, R] int32 tokens from each GPU to each slot, as many as the shares allow on their GPU, then on their node.
+
+    phy2log: [L, R]; source_count: [L, G, E] tokens that wait on each GPU; slot_count: [L, R] as `share` gives it.
+    """
+    slots = _rows("phy2log", phy2log, np.int32, None, None)
+    waiting = _rows("source_count", source_count, np.int32, slots.shape[0], None, None)
+    shares = _rows("slot_count", slot_count, np.int32, *slots.shape)
+    _, gpus, experts = waiting.shape
+    problem = _problem(slots.shape[0], experts, slots.shape[1], 1, num_nodes, gpus)
+    quota = np.empty((slots.shape[0], gpus, slots.shape[1]), np.int32)
+    scratch = _scratch(_lib.eplb_share_scratch_size, byref(problem))
+    _check(_lib.eplb_share_sources(byref(problem), slots.ctypes.data, waiting.ctypes.data, shares.ctypes.data,
+                                   quota.ctypes.data, scratch.ctypes.data, scratch.size))
+    return _like(phy2log, quota)

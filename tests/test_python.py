@@ -1,0 +1,279 @@
+"""test_python.py - examples/python/eplb.py: golden plans, errors, memory that is not copied, threads, windows, shares,
+tensors; ends with a summary line."""
+
+import importlib.util
+import pathlib
+import sys
+import threading
+import types
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+spec = importlib.util.spec_from_file_location("eplb", ROOT / "examples" / "python" / "eplb.py")
+eplb = importlib.util.module_from_spec(spec)
+sys.modules["eplb"] = eplb
+spec.loader.exec_module(eplb)
+
+passed = failed = 0
+
+
+def check(what, holds):
+    global passed, failed
+    passed += bool(holds)
+    failed += not holds
+    if not holds:
+        print(f"test_python.py: {what}")
+
+
+def raises(what, kind, call, **wanted):
+    try:
+        call()
+    except kind as error:
+        got = {name: getattr(error, name) for name in wanted}
+        check(f"{what}: {got}, not {wanted} ({error})", got == wanted)
+        return str(error)
+    check(f"{what}: no {kind.__name__}", False)
+    return ""
+
+
+def draw(seed, *shape):
+    return np.random.default_rng(seed).lognormal(3, 1, shape).astype(np.float32)
+
+
+# ---------------------------------------------------------------------------------- golden plans
+
+
+def golden():
+    """(problem, weight, preset, width, the numbers of its lines) for each plan of tests/golden/plans.txt"""
+    problem = weight = None
+    for line in (ROOT / "tests" / "golden" / "plans.txt").read_text().splitlines():
+        words = line.split()
+        if words[0] == "case":
+            problem, weight = [int(word) for word in words[2:]], []
+        elif words[0] == "weight":
+            weight.append([float(word) for word in words[1:]])
+        elif words[0] == "plan":
+            layers, rest = [], (words[1], int(words[2]))
+        elif words[0] != "#":
+            layers.append([int(word) for word in words[1:]])
+            if len(layers) == 3 * problem[0]:
+                yield problem, np.array(weight, np.float32), *rest, layers
+
+
+def test_golden():
+    equal = 0
+    for (layers, experts, replicas, groups, nodes, gpus), weight, preset, width, want in golden():
+        if preset != "deepseek":
+            continue
+        phy2log, log2phy, logcnt = eplb.rebalance_experts(weight, replicas, groups, nodes, gpus, preset=preset)
+        same = all((phy2log[l] == want[3 * l]).all() and (logcnt[l] == want[3 * l + 1]).all() for l in range(layers))
+        wide = np.full((layers, experts, width), -1)
+        wide[:, :, :log2phy.shape[2]] = log2phy
+        same = same and all((wide[l].ravel() == want[3 * l + 2]).all() for l in range(layers))
+        check(f"golden {preset} {(layers, experts, replicas, groups, nodes, gpus)}", same)
+        equal += same
+    check("golden plans were read", equal > 5)
+
+
+# ---------------------------------------------------------------------------------------- errors
+
+
+def test_errors():
+    weight = draw(1, 3, 12)
+    plan = lambda weight=weight, replicas=16, groups=4, nodes=2, gpus=8, **how: eplb.rebalance_experts(
+        weight, replicas, groups, nodes, gpus, **how)
+    wrong = weight.copy()
+    wrong[2, 7] = -1
+    text = raises("negative load", eplb.EplbError, lambda: plan(wrong), name="EPLB_ERR_NEGATIVE", field="weight",
+                  layer=2, sample=0, item=7)
+    check(f"what the exception says: {text}", text == "EPLB_ERR_NEGATIVE: weight: layer 2, sample 0, item 7")
+    wrong[2, 7] = np.nan
+    raises("in a thread", eplb.EplbError, lambda: plan(wrong, threads=3), name="EPLB_ERR_NAN", layer=2, item=7)
+    raises("slots", eplb.EplbError, lambda: plan(replicas=15), name="EPLB_ERR_DIVIDE", field="problem.num_replicas",
+           layer=-1)
+    raises("few", eplb.EplbError, lambda: plan(replicas=8), name="EPLB_ERR_TOO_FEW", field="problem.num_replicas")
+    raises("cap", eplb.EplbError, lambda: plan(max_replicas=1), name="EPLB_ERR_MAX_REPLICAS")
+    raises("negative count", eplb.EplbError, lambda: plan(replicas=-16), name="EPLB_ERR_COUNT")
+    raises("effort", eplb.EplbError, lambda: plan(effort=-1), name="EPLB_ERR_OPTION", field="options.effort")
+    raises("preset", ValueError, lambda: plan(preset="best of all"))
+    raises("policy", ValueError, lambda: plan(policy="local"))
+    raises("plan_for", ValueError, lambda: plan(plan_for="some"))
+    raises("packing", ValueError, lambda: plan(gpu_packing={"swaps": 3}))
+    raises("large", OverflowError, lambda: plan(replicas=2**40))
+    raises("shape", ValueError, lambda: plan(weight[0]))
+    raises("no layers", ValueError, lambda: plan(weight[:0]))
+    raises("plan", eplb.EplbError, lambda: eplb.evaluate(weight, np.full((3, 16), 12, np.int32), num_gpus=8),
+           name="EPLB_ERR_PLAN")
+    raises("gpus", eplb.EplbError, lambda: eplb.evaluate(weight, np.zeros((3, 16), np.int32), num_gpus=0),
+           name="EPLB_ERR_COUNT", field="problem.num_gpus")
+    raises("float plan", TypeError, lambda: eplb.evaluate(weight, np.zeros((3, 16)), num_gpus=8))
+    raises("tokens", eplb.EplbError, lambda: eplb.share([[0, 1]], [[-1, 3]], 2), name="EPLB_ERR_NEGATIVE")
+
+
+# ---------------------------------------------------------------------------------------- memory
+
+
+def test_zero_copy():
+    weight = draw(2, 2, 3, 8)
+    check("float32 in rows is not copied", np.shares_memory(eplb._samples(weight), weight))
+    check("nor are layers alone", np.shares_memory(eplb._samples(weight[0]), weight))
+    slots = np.zeros((2, 4), np.int32)
+    check("nor int32", np.shares_memory(eplb._rows("slots", slots, np.int32, 2, 4), slots))
+    window = eplb.Window(3, 8, 4)
+    window.push(weight[0])
+    samples, _ = window.view()
+    check("a window's view is its memory", np.shares_memory(samples, window._memory))
+    check("and goes on as it is", np.shares_memory(eplb._samples(samples), window._memory))
+    flat = eplb.rebalance_experts(weight[0], 12, 1, 1, 4)
+    for kind in (np.asfortranarray(weight[0]), weight[0].astype(np.float64), weight[0].tolist()):
+        loads = np.asarray(kind)
+        check("other types and layouts give the same plan",
+              all((a == b).all() for a, b in zip(flat, eplb.rebalance_experts(loads, 12, 1, 1, 4))))
+
+
+# ------------------------------------------------------------------------------------------ plans
+
+
+def test_plans():
+    weight = draw(3, 4, 9, 32)
+    for preset in eplb.PRESETS:
+        for loads in (weight[0], weight):
+            plan = eplb.rebalance_experts(loads, 40, 8, 4, 8, preset=preset)
+            split = eplb.rebalance_experts(loads, 40, 8, 4, 8, preset=preset, threads=4)
+            check(f"{preset}: threads give the same plan", all((a == b).all() for a, b in zip(plan, split)))
+            phy2log, log2phy, logcnt = plan
+            check(f"{preset}: counts", (logcnt.sum(1) == 40).all() and (logcnt >= 1).all())
+            held = np.take_along_axis(phy2log, log2phy.reshape(9, -1).clip(0), 1).reshape(log2phy.shape)
+            check(f"{preset}: log2phy", ((log2phy < 0) | (held == np.arange(32)[:, None])).all() and
+                  ((log2phy >= 0).sum(2) == logcnt).all())
+    more = eplb.rebalance_experts(weight, 40, 1, 1, 8, preset="l2", gpu_packing={"max_swaps": 0})
+    plain = eplb.rebalance_experts(weight, 40, 1, 1, 8, preset="deepseek")
+    check("l2 without swaps is deepseek", (more[0] == plain[0]).all())
+    noisy = [eplb.rebalance_experts(weight[0], 40, 1, 1, 8, preset="multi_start", seed=seed,
+                                    gpu_packing={"noise_scale": 1.5})[0] for seed in (1, 2**63)]
+    check("a seed counts", not np.array_equal(*noisy))
+    check("a cap holds", eplb.rebalance_experts(weight, 64, 1, 1, 8, max_replicas=2)[2].max() == 2)
+
+
+def test_report():
+    weight = draw(4, 5, 3, 16)
+    phy2log, _, logcnt = eplb.rebalance_experts(weight, 24, 1, 1, 4)
+    report = eplb.evaluate(weight, phy2log, num_gpus=4)
+    shares = weight / logcnt
+    loads = np.take_along_axis(shares, np.broadcast_to(phy2log, (5, *phy2log.shape)), 2).reshape(5, 3, 4, 6).sum(3)
+    check("gpu_load", np.allclose(report.gpu_load, loads.mean(0), rtol=1e-5))
+    check("max_load", np.allclose(report.max_load, loads.max(2).mean(0), rtol=1e-5))
+    check("mean_load", np.allclose(report.mean_load, weight.sum(2).mean(0) / 4, rtol=1e-5))
+    check("lower_bound", (report.mean_load <= report.lower_bound).all() and
+          (report.lower_bound <= report.max_load).all())
+    check("balancedness", np.allclose(report.balancedness, report.mean_load / report.max_load))
+    check("max_logcnt", (report.max_logcnt == logcnt.max(1)).all())
+    check("types", report.max_logcnt.dtype == np.int32 and report.gpu_load.dtype == np.float32)
+
+
+def test_window():
+    counts = np.random.default_rng(5).integers(0, 1000, (7, 2, 16)).astype(np.int32)
+    window, floats = eplb.Window(2, 16, 4, half_life=8), eplb.Window(2, 16, 4, decay=2 ** (-1 / 8))
+    check("an empty window has no samples", len(window) == 0 and window.view()[0].shape == (0, 2, 16))
+    raises("an empty window", ValueError, lambda: eplb.rebalance_experts(window, 24, 1, 1, 4))
+    for count in counts:
+        window.push(count)
+        floats.push(count.astype(np.float32))
+    samples, weights = window.view()
+    newest = counts[3:].astype(np.float32)
+    check("the newest samples are held", sorted(map(bytes, samples)) == sorted(map(bytes, newest)))
+    check("weights", np.allclose(sorted(weights), sorted(2.0 ** (-np.arange(4) / 8))) and len(window) == 4)
+    plan = eplb.rebalance_experts(window, 24, 1, 1, 4)
+    for other in (eplb.rebalance_experts(floats, 24, 1, 1, 4),
+                  eplb.rebalance_experts(samples, 24, 1, 1, 4, sample_weight=weights)):
+        check("a window plans as its samples do", all((a == b).all() for a, b in zip(plan, other)))
+    raises("decay", eplb.EplbError, lambda: eplb.Window(2, 16, 4, decay=2), name="EPLB_ERR_OPTION")
+    raises("another shape", ValueError, lambda: window.push(counts[0, :1]))
+
+
+def test_shares():
+    rng = np.random.default_rng(6)
+    phy2log, _, _ = eplb.rebalance_experts(draw(6, 3, 16), 24, 1, 1, 4)
+    source = rng.integers(0, 50, (3, 4, 16)).astype(np.int32)
+    count = source.sum(1, dtype=np.int32)
+    for how in eplb.SHARES:
+        slot_count, most = eplb.share(phy2log, count, 4, how)
+        check(f"{how}: all tokens", (eplb.logical_counts(slot_count, phy2log, 16) == count).all())
+        check(f"{how}: the heaviest GPU", (slot_count.reshape(3, 4, 6).sum(2).max(1) == most).all())
+        quota = eplb.share_sources(phy2log, source, slot_count)
+        check(f"{how}: quotas", (quota.sum(1) == slot_count).all() and (quota.sum(2) == source.sum(2)).all())
+    check("int64 counts", (eplb.share(phy2log, count.astype(np.int64), 4)[1] == eplb.share(phy2log, count, 4)[1]).all())
+    raises("beyond int32", OverflowError, lambda: eplb.share(phy2log, count.astype(np.int64) << 40, 4))
+
+
+def test_lock():
+    """Other threads run while the library plans: one that may not interrupt this one gets to run before it is done."""
+    weight, may_go, done, seen = draw(7, 96, 256), threading.Lock(), [], []
+    may_go.acquire()
+
+    def look():
+        with may_go:
+            seen.append(not done)
+
+    other, interval = threading.Thread(target=look), sys.getswitchinterval()
+    other.start()
+    sys.setswitchinterval(100)
+    may_go.release()
+    eplb.rebalance_experts(weight, 320, 1, 1, 64, preset="best")
+    done.append(True)
+    sys.setswitchinterval(interval)
+    other.join()
+    check("other threads run meanwhile", seen == [True])
+
+
+# ---------------------------------------------------------------------------------------- tensors
+
+
+def stand_in():
+    """What is used of PyTorch, over NumPy."""
+
+    class Tensor:
+        device = "cpu"
+
+        def __init__(self, array):
+            self.array = array
+            self.ndim, self.dtype = array.ndim, array.dtype
+
+        def detach(self):
+            return self
+
+        def to(self, device, dtype=None):
+            return Tensor(self.array if dtype is None else self.array.astype(dtype, copy=False))
+
+        def numpy(self):
+            return self.array
+
+    return types.SimpleNamespace(Tensor=Tensor, from_numpy=Tensor, float32=np.float32, int32=np.int32)
+
+
+def test_tensors():
+    weight = draw(8, 2, 16)
+    check("PyTorch is not imported for arrays", "torch" not in sys.modules)
+    plan = eplb.rebalance_experts(weight, 24, 1, 1, 4)
+    try:
+        import torch
+    except ImportError:
+        torch = sys.modules["torch"] = stand_in()
+        print("test_python.py: no PyTorch; tensors are stood in for")
+    tensor = torch.from_numpy(weight)
+    check("a tensor is not copied", np.shares_memory(eplb._samples(tensor), weight))
+    given = eplb.rebalance_experts(tensor, 24, 1, 1, 4)
+    check("tensors give tensors", all(isinstance(part, torch.Tensor) for part in given))
+    check("and the same plan", all((a == b.numpy()).all() for a, b in zip(plan, given)))
+    report = eplb.evaluate(tensor, given[0], num_gpus=4)
+    check("a report too", isinstance(report.gpu_load, torch.Tensor) and report.gpu_load.numpy().shape == (2, 4))
+    double = torch.from_numpy(weight.astype(np.float64))
+    check("of other types", (eplb.rebalance_experts(double, 24, 1, 1, 4)[0].numpy() == plan[0]).all())
+
+
+for test in (test_golden, test_errors, test_zero_copy, test_plans, test_report, test_window, test_shares, test_lock,
+             test_tensors):
+    test()
+print(f"test_python.py: {passed} passed, {failed} failed")
+sys.exit(failed != 0)

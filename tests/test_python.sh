@@ -1,0 +1,27 @@
+# test_python.sh - what libeplb.so exports, and examples/python/eplb.py, where there is NumPy and the library is one
+# that Python can load: not another machine's, nor a sanitizer's.
+. tests/check/check.sh
+
+sed -n 's/^EPLB_API .*[ *]\(eplb_[a-z_0-9]*\)(.*/\1/p' eplb.h | sort -u >"$TMP/public"
+nm -D --defined-only "$BUILD/libeplb.so" | awk '$3 !~ /^_/ { print $3 }' | sort -u >"$TMP/exported"
+check 'the header declares functions' test -s "$TMP/public"
+check 'libeplb.so exports the public functions and nothing else' diff "$TMP/public" "$TMP/exported"
+
+python=${PYTHON:-python3}
+case "$RUN_ENV $CFLAGS" in
+*sanitize*) why='a sanitizer is in the library' ;;
+[!\ ]*) why='the library is for another machine' ;;
+*) "$python" -c 'import numpy' 2>"$TMP/nothing" || why="$python has no NumPy" ;;
+esac
+if [ -n "$why" ]; then
+    echo "test_python.py: skipped, $why"
+else
+    EPLB_LIBRARY=$(realpath "$BUILD/libeplb.so") "$python" tests/test_python.py >"$TMP/python.out" 2>&1
+    cat "$TMP/python.out"
+    line=$(tail -n 1 "$TMP/python.out" | grep '^test_python.py: [0-9]* passed, [0-9]* failed$')
+    check 'test_python.py ends with a summary' test -n "$line"
+    set -- $(echo "$line" | sed 's/.*: \([0-9]*\) passed, \([0-9]*\) failed/\1 \2/')
+    passed=$((passed + ${1:-0}))
+    failed=$((failed + ${2:-0}))
+fi
+report test_python
