@@ -859,9 +859,11 @@ extern "C" {
    the CPU and on the GPU alike. */
 
 #if defined(__CUDACC__)
-#define EPLB_P_HD static __host__ __device__ __forceinline__
+#define EPLB_P_HD       static __host__ __device__ __forceinline__
+#define EPLB_P_HD_LARGE EPLB_P_HD /* what such a function is given by address stays in registers */
 #else
-#define EPLB_P_HD static inline
+#define EPLB_P_HD       static inline
+#define EPLB_P_HD_LARGE static /* more inlining than compilers choose by themselves made them slower */
 #endif
 
 /* One float32 operation, rounded once. A compiler may keep a sum wider than float32 (x87) or fuse a
@@ -1203,7 +1205,7 @@ typedef struct eplb_p_arena {
 
 #define EPLB_P_SLACK ((size_t)EPLB_SCRATCH_ALIGN - 1) /* what aligning any address may cost */
 
-EPLB_P_HD eplb_p_arena eplb_p_arena_at(void *scratch)
+EPLB_P_HD_LARGE eplb_p_arena eplb_p_arena_at(void *scratch)
 {
     eplb_p_arena a = EPLB_ZERO_INIT;
     if (scratch) {
@@ -1214,7 +1216,7 @@ EPLB_P_HD eplb_p_arena eplb_p_arena_at(void *scratch)
 }
 
 /* A block of count elements of the given size. Once something overflowed, all sizes are void. */
-EPLB_P_HD void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
+EPLB_P_HD_LARGE void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
 {
     size_t room = SIZE_MAX - 2 * EPLB_P_SLACK - a->used, start = a->used;
 
@@ -7045,7 +7047,7 @@ enum { EPLB_P_NO_LINK = -1 };
 enum { EPLB_P_UNSEEN = -1, EPLB_P_OUTSIDE = -2 };
 
 /* A spread expert has two links or more, and no slot more than one: [R] has room for what follows the last. */
-EPLB_P_HD eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
+EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
 {
     eplb_p_sharer s = EPLB_ZERO_INIT;
     s.num_experts    = p->num_experts;
@@ -7077,10 +7079,10 @@ EPLB_P_HD eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem 
     return s;
 }
 
-EPLB_P_HD int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % n > 0); }
+EPLB_P_HD_LARGE int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % n > 0); }
 
 /* What part i of n gets of tokens that are shared out evenly: the first ones get one more. */
-EPLB_P_HD int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
+EPLB_P_HD_LARGE int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
 
 /* Whether all slots of a layer hold an expert that there is, or nothing. */
 static int eplb_p_names_experts(const int32_t *phy2log, int32_t num_slots, int32_t num_experts)
@@ -7193,7 +7195,7 @@ static void eplb_p_link_gpus(eplb_p_sharer *s, const int32_t *phy2log)
 
 /* One spread expert's tokens, where the others' are: up to a level that leaves no GPU below it, one token more
    on the first GPUs for what the level does not divide. */
-EPLB_P_HD void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
+EPLB_P_HD_LARGE void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
 {
     int32_t first = s->first_link[spread], end = s->first_link[spread + 1];
     int32_t level = INT32_MAX, rest = 0, num = 0, before, i;
@@ -7220,7 +7222,7 @@ EPLB_P_HD void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
 }
 
 /* The same for an expert on two GPUs, which most are. */
-EPLB_P_HD void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
+EPLB_P_HD_LARGE void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
 {
     int32_t *tokens = s->tokens + s->first_link[spread], count = tokens[0] + tokens[1];
     const int32_t *gpu = s->link_gpu + s->first_link[spread];
@@ -7234,7 +7236,7 @@ EPLB_P_HD void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
     tokens[1] = count - part;
 }
 
-EPLB_P_HD int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
+EPLB_P_HD_LARGE int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
 {
     int32_t count = 0, i;
 
@@ -7246,7 +7248,7 @@ EPLB_P_HD int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
     return count;
 }
 
-EPLB_P_HD void eplb_p_pour_anew(eplb_p_sharer *s, int32_t spread)
+EPLB_P_HD_LARGE void eplb_p_pour_anew(eplb_p_sharer *s, int32_t spread)
 {
     if (s->first_link[spread + 1] - s->first_link[spread] == 2)
         eplb_p_pour_two(s, spread);
@@ -7256,7 +7258,7 @@ EPLB_P_HD void eplb_p_pour_anew(eplb_p_sharer *s, int32_t spread)
 
 /* How often each spread expert pours anew where the others' tokens are by then: as often as it saves more searches
    than it costs, by measurement. Any number is right. */
-EPLB_P_HD int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
+EPLB_P_HD_LARGE int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
 
 static void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
 {
@@ -7288,15 +7290,16 @@ EPLB_P_HD int32_t eplb_p_team_rank(int is_true, int32_t *num)
 }
 #endif
 
-EPLB_P_HD void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t gpu, int32_t level)
+/* at: how many were reached before it. */
+EPLB_P_HD_LARGE void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t at, int32_t gpu, int32_t level)
 {
-    s->level[gpu]                = level;
-    s->gpu_at[gpu]               = s->gpu_first[gpu];
-    s->reached[s->num_reached++] = gpu;
+    s->level[gpu]  = level;
+    s->gpu_at[gpu] = s->gpu_first[gpu];
+    s->reached[at] = gpu;
 }
 
 /* All GPUs of a spread expert of which a GPU of this level serves tokens. Returns whether one has room. */
-EPLB_P_HD int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, int32_t limit)
+EPLB_P_HD_LARGE int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, int32_t limit)
 {
     int32_t i, found = 0;
 
@@ -7306,31 +7309,30 @@ EPLB_P_HD int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t leve
     for (i = s->first_link[spread]; i < s->first_link[spread + 1]; i++) {
         int32_t gpu = s->link_gpu[i];
         if (s->level[gpu] != EPLB_P_UNSEEN) continue;
-        eplb_p_reach_gpu(s, gpu, level + 1);
+        eplb_p_reach_gpu(s, s->num_reached++, gpu, level + 1);
         found |= s->load[gpu] < limit;
     }
     return found != 0;
 }
 
 /* The GPUs above the limit, by index. */
-EPLB_P_HD void eplb_p_reach_sources(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+EPLB_P_HD_LARGE void eplb_p_reach_sources(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
 {
-    int32_t lane = eplb_p_team_lane(), at, num;
+    int32_t n = 0, lane = eplb_p_team_lane(), num, i;
 
-    s->num_sources = 0;
-    for (at = first + lane; at - lane < end; at += EPLB_P_TEAM) {
-        int is_source = at < end && s->load[s->member[at]] > limit;
-        s->num_reached = s->num_sources + eplb_p_team_rank(is_source, &num);
-        if (is_source) eplb_p_reach_gpu(s, s->member[at], 0);
-        s->num_sources += num;
+    for (i = first + lane; i - lane < end; i += EPLB_P_TEAM) {
+        int is_source = i < end && s->load[s->member[i]] > limit;
+        int32_t at = n + eplb_p_team_rank(is_source, &num);
+        if (is_source) eplb_p_reach_gpu(s, at, s->member[i], 0);
+        n += num;
     }
-    s->num_reached        = s->num_sources;
+    s->num_sources = s->num_reached = n;
     s->num_reached_spread = 0;
     eplb_p_team_wait();
 }
 
 /* Steps from there, up to the first that reach a GPU below the limit. Returns whether any does. */
-EPLB_P_HD int eplb_p_search_steps(eplb_p_sharer *s, int32_t limit)
+EPLB_P_HD_LARGE int eplb_p_search_steps(eplb_p_sharer *s, int32_t limit)
 {
     int32_t at, i, last_level = INT32_MAX;
 
@@ -7346,12 +7348,11 @@ EPLB_P_HD int eplb_p_search_steps(eplb_p_sharer *s, int32_t limit)
     return last_level != INT32_MAX;
 }
 
-EPLB_P_HD int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+EPLB_P_HD_LARGE int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
 {
     int found = 0;
 
     eplb_p_reach_sources(s, first, end, limit);
-    if (s->num_sources == 0) return 0;
     if (eplb_p_team_lane() == 0) found = eplb_p_search_steps(s, limit);
     s->num_reached        = eplb_p_team_first(s->num_reached);
     s->num_reached_spread = eplb_p_team_first(s->num_reached_spread);
@@ -7359,7 +7360,7 @@ EPLB_P_HD int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, i
     return eplb_p_team_first(found);
 }
 
-EPLB_P_HD void eplb_p_forget_search(eplb_p_sharer *s)
+EPLB_P_HD_LARGE void eplb_p_forget_search(eplb_p_sharer *s)
 {
     int32_t i;
 
@@ -7371,7 +7372,7 @@ EPLB_P_HD void eplb_p_forget_search(eplb_p_sharer *s)
 
 /* The next step of a chain: links by which it leaves this GPU and enters one a level further. What was found
    to lead nowhere is behind gpu_at and spread_at. */
-EPLB_P_HD int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int32_t *to)
+EPLB_P_HD_LARGE int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int32_t *to)
 {
     for (; s->gpu_at[gpu] < s->gpu_end[gpu]; s->gpu_at[gpu]++) {
         int32_t link = s->gpu_link[s->gpu_at[gpu]], spread = s->link_spread[link];
@@ -7388,7 +7389,7 @@ EPLB_P_HD int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int
 
 /* Tokens move along a chain of so many steps: as many as are above the limit at its start, have room at its end,
    and are there to move on each step. */
-EPLB_P_HD void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, int32_t limit)
+EPLB_P_HD_LARGE void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, int32_t limit)
 {
     int32_t sink = s->link_gpu[s->chain_to[num_steps - 1]], i;
     int32_t most = s->load[source] - limit;
@@ -7406,7 +7407,7 @@ EPLB_P_HD void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, 
 
 /* A chain from the source to a GPU with room, by steps that each lead a level further. Returns their number, 0 when
    there is none. A step to a GPU that leads nowhere is taken back, and not tried again. */
-EPLB_P_HD int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t limit)
+EPLB_P_HD_LARGE int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t limit)
 {
     int32_t gpu = source, n = 0;
 
@@ -7423,22 +7424,15 @@ EPLB_P_HD int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t li
     return n;
 }
 
-/* From each source in turn, as long as it is above the limit and chains are found. */
-EPLB_P_HD void eplb_p_push_all(eplb_p_sharer *s, int32_t limit)
-{
-    int32_t i, n;
-
-    for (i = 0; i < s->num_sources; i++)
-        while (s->load[s->reached[i]] > limit && (n = eplb_p_find_chain(s, s->reached[i], limit)) > 0)
-            eplb_p_push(s, s->reached[i], n, limit);
-}
-
 /* Levels the region at a limit. Returns 0 when no GPU is above it any more; else the size of the cut, which is what
    was reached, and still counts as reached. */
-EPLB_P_HD int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+EPLB_P_HD_LARGE int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
 {
     while (eplb_p_search_room(s, first, end, limit)) {
-        if (eplb_p_team_lane() == 0) eplb_p_push_all(s, limit);
+        int32_t i, n;
+        for (i = 0; i < s->num_sources && eplb_p_team_lane() == 0; i++)
+            while (s->load[s->reached[i]] > limit && (n = eplb_p_find_chain(s, s->reached[i], limit)) > 0)
+                eplb_p_push(s, s->reached[i], n, limit);
         eplb_p_team_wait();
         eplb_p_forget_search(s);
     }
@@ -7446,7 +7440,7 @@ EPLB_P_HD int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t e
 }
 
 /* Members first .. end - 1 are the ones that may be reached; or no longer. */
-EPLB_P_HD void eplb_p_open_region(eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD_LARGE void eplb_p_open_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t i;
 
@@ -7454,7 +7448,7 @@ EPLB_P_HD void eplb_p_open_region(eplb_p_sharer *s, int32_t first, int32_t end)
     eplb_p_team_wait();
 }
 
-EPLB_P_HD void eplb_p_close_region(eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD_LARGE void eplb_p_close_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t i;
 
@@ -7463,7 +7457,7 @@ EPLB_P_HD void eplb_p_close_region(eplb_p_sharer *s, int32_t first, int32_t end)
 }
 
 /* What was reached stands before what was not, both by index as before. Returns how many were. */
-EPLB_P_HD int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD_LARGE int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t cut = first, num_rest = 0, lane = eplb_p_team_lane(), num, i;
 
@@ -7487,7 +7481,7 @@ EPLB_P_HD int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t e
 /* --------------------------------------------------------------------- shares: least and fair */
 
 /* Tokens of members first .. end - 1. */
-EPLB_P_HD int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD_LARGE int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t sum = 0, i;
     for (i = first + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) sum += s->load[s->member[i]];
@@ -7495,7 +7489,7 @@ EPLB_P_HD int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32
 }
 
 /* The GPUs with links; the others' loads are what they are. Returns their number. */
-EPLB_P_HD int32_t eplb_p_gather_members(eplb_p_sharer *s)
+EPLB_P_HD_LARGE int32_t eplb_p_gather_members(eplb_p_sharer *s)
 {
     int32_t n = 0, lane = eplb_p_team_lane(), num, gpu;
 
@@ -7512,7 +7506,7 @@ EPLB_P_HD int32_t eplb_p_gather_members(eplb_p_sharer *s)
 
 /* What proves that the heaviest GPU cannot have fewer tokens are the members that are left, num_proving of them; or,
    where it is 0, what least_most is for. */
-EPLB_P_HD void eplb_p_share_least_max(eplb_p_sharer *s)
+EPLB_P_HD_LARGE void eplb_p_share_least_max(eplb_p_sharer *s)
 {
     int32_t end = eplb_p_gather_members(s), limit = s->least_most, mean = 0, cut;
 
@@ -7533,7 +7527,7 @@ EPLB_P_HD void eplb_p_share_least_max(eplb_p_sharer *s)
 }
 
 /* Whether all of a region have as many tokens as the others, give or take one. */
-EPLB_P_HD int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD_LARGE int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t least = INT32_MAX, most = 0, i;
 
@@ -7548,7 +7542,7 @@ EPLB_P_HD int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end
 /* A region that is not level yet is levelled at its mean. Where that does not divide, some GPUs have one more than
    it, rounded down, and those that their chains reach have no fewer: nothing is left to do for them either.
    Returns how many of its members, the first ones, are done with; a cut, which is not, is a region before it. */
-EPLB_P_HD int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
+EPLB_P_HD_LARGE int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
 {
     int32_t n = end - first, sum = eplb_p_region_sum(s, first, end), mean = eplb_p_mean_up(sum, n), done = n;
 
@@ -7565,7 +7559,7 @@ EPLB_P_HD int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end
     return done;
 }
 
-EPLB_P_HD void eplb_p_share_fairly(eplb_p_sharer *s)
+EPLB_P_HD_LARGE void eplb_p_share_fairly(eplb_p_sharer *s)
 {
     int32_t first = 0, depth = 1, end = eplb_p_gather_members(s), cut;
 
@@ -7594,7 +7588,7 @@ static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const in
     eplb_p_fill(s, eplb_p_num_sweeps(how));
 }
 
-EPLB_P_HD int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
+EPLB_P_HD_LARGE int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
 {
     int32_t most = 0, gpu;
     for (gpu = eplb_p_team_lane(); gpu < s->num_gpus; gpu += EPLB_P_TEAM)
@@ -7798,7 +7792,7 @@ typedef struct eplb_p_dealer { /* of one layer */
     int32_t *waiting;    /* [G] tokens of one expert that have yet to be sent */
 } eplb_p_dealer;
 
-EPLB_P_HD eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
+EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
 {
     eplb_p_dealer d = EPLB_ZERO_INIT;
     d.num_experts = p->num_experts;
@@ -7866,8 +7860,8 @@ static void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
 }
 
 /* What waits on these GPUs goes to these slots, both by index, until there is no more or no more room. */
-EPLB_P_HD void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, const int32_t *slot, int32_t num,
-                               int32_t *quota)
+EPLB_P_HD_LARGE void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, const int32_t *slot,
+                                        int32_t num, int32_t *quota)
 {
     int32_t i = 0;
 
@@ -7882,7 +7876,7 @@ EPLB_P_HD void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu
 }
 
 /* One expert's tokens, as far as they stay among as many GPUs: a GPU alone, a node, or all. */
-EPLB_P_HD void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32_t *quota)
+EPLB_P_HD_LARGE void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32_t *quota)
 {
     const int32_t *slot = d->expert_slot + d->first_slot[e];
     int32_t i, next;
@@ -7894,7 +7888,7 @@ EPLB_P_HD void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, in
     }
 }
 
-EPLB_P_HD void eplb_p_deal_expert(eplb_p_dealer *d, int32_t e, int32_t *quota)
+EPLB_P_HD_LARGE void eplb_p_deal_expert(eplb_p_dealer *d, int32_t e, int32_t *quota)
 {
     eplb_p_deal_within(d, e, 1, quota);
     eplb_p_deal_within(d, e, d->node_gpus, quota);
