@@ -8939,8 +8939,9 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
           its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
           is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
           it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
-          eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares. From a plan to the next:
-          eplb_transfers, eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts.
+          eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares; on the GPU eplb_cuda_share,
+          eplb_cuda_share_sources. From a plan to the next: eplb_transfers, eplb_transfers_in_place,
+          eplb_check_plan, eplb_lost_experts.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

@@ -1090,7 +1090,7 @@ struct eplb_p_cuda_shares {
 static constexpr int64_t kTooMany = (int64_t)INT32_MAX + 1;
 static constexpr size_t kReduceBytes = sizeof(uint64_t) * kMaxWarps;
 
-/* The sum of numbers >= 0 over a block, in all its threads; whatever is above INT32_MAX may be less, but still is. */
+/* The sum of numbers >= 0 over a block, in all its threads. What is above INT32_MAX is only known to be that. */
 static __device__ int64_t eplb_p_block_sum(int64_t x, uint64_t *reduce)
 {
     uint32_t part = (uint32_t)(x < kTooMany ? x : kTooMany);
@@ -1903,8 +1903,6 @@ extern "C" eplb_result eplb_cuda_share_sources(const eplb_problem *problem, cons
     eplb_result r;
 
     if (!problem || !phy2log || !source_count || !slot_count || !quota) return EPLB_ERR_NULL;
-    r = eplb_p_check_share_problem(problem);
-    if (r != EPLB_OK) return r;
     r = eplb_p_open_shares(&c, problem, eplb_p_num_workers(problem), scratch, scratch_bytes, &shared);
     if (r != EPLB_OK) return r;
     c.phy2log      = phy2log;

@@ -2,7 +2,7 @@
    else eplb_cuda.h promises of them.
 
    The same source runs on the emulation (make test) and on a GPU (make cuda builds it by nvcc).
-   usage: test_cuda_share [random cases] */
+   usage: test_cuda_share [random cases [wide ones]] */
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
 #include "eplb_cuda.h"
@@ -12,9 +12,9 @@
 #include "share_cases.h"
 
 #ifdef EMULATED_CUDA
-enum { NUM_RANDOM = 400 }; /* a few seconds */
+enum { NUM_RANDOM = 400, NUM_WIDE = 12 }; /* a few seconds */
 #else
-enum { NUM_RANDOM = 20000 };
+enum { NUM_RANDOM = 20000, NUM_WIDE = 1000 };
 #endif
 
 /* A case on the device: everything both calls need, and what they write. */
@@ -183,6 +183,17 @@ static void test_random_cases(uint64_t count)
     }
 }
 
+/* Up to 512 GPUs: many warps, and more experts in several slots than a block has threads. */
+static void test_wide_cases(uint64_t count)
+{
+    for (uint64_t seed = 1; seed <= count; seed++) {
+        device_shares d = device_make(share_case_make(seed, 512, seed % 2 ? 3 : 8), seed % 64);
+        emulated_seed(seed);
+        check_case(d, "wide");
+        device_done(&d);
+    }
+}
+
 /* Every expert has a slot, and tokens of one magnitude but for a few. */
 static share_case large_case(uint64_t seed, int32_t L, int32_t E, int32_t R, int32_t N, int32_t G)
 {
@@ -265,6 +276,52 @@ static void test_bad_counts(void)
     }
 }
 
+/* Spoils something of what eplb_cuda_share reads, one to three times. */
+static void spoil_counts(uint64_t *state, share_case *c)
+{
+    int32_t E = c->problem.num_experts;
+    for (int times = test_range(state, 1, 3); times > 0; times--) {
+        int32_t slot = test_range(state, 0, static_cast<int32_t>(plan_slots(&c->problem)) - 1);
+        int32_t expert = test_range(state, 0, static_cast<int32_t>(plan_experts(&c->problem)) - 1);
+        switch (test_range(state, 0, 4)) {
+        case 0: c->phy2log[slot] = test_range(state, 0, 1) ? E : INT32_MIN; break;
+        case 1: c->count[expert] = test_range(state, 0, 1) ? -1 : INT32_MIN; break;
+        case 2: c->count[expert] = INT32_MAX; break;
+        case 3: c->count[expert] = c->count[expert] / 2 + 1; break; /* no slot may hold it */
+        default: c->phy2log[slot] = -1; break;
+        }
+    }
+}
+
+/* Small layers, and such as many warps read. */
+static void test_spoilt_counts(void)
+{
+    int32_t seen[3] = {0, 0, 0};
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        device_shares d = device_make(seed % 8 ? share_case_make(seed, 8, 4) : share_case_make(seed, 128, 6), 0);
+        int32_t      *status = plan_ints(num_layers(d.host));
+        uint64_t      state = seed;
+        spoil_counts(&state, &d.host);
+        device_set(d.phy2log, d.host.phy2log);
+        device_set(d.count, d.host.count);
+        for (int32_t how = 0; how < EPLB_NUM_SHARES; how++) {
+            CHECK(device_share(d, how, NULL) == EPLB_OK, "seed %d", static_cast<int>(seed));
+            must(cudaDeviceSynchronize());
+            check_shares(d, how, "spoilt counts");
+        }
+        device_fetch(status, d.status);
+        for (size_t l = 0; l < num_layers(d.host); l++) {
+            seen[0] += status[l] == EPLB_ERR_PLAN;
+            seen[1] += status[l] == EPLB_ERR_NEGATIVE;
+            seen[2] += status[l] == EPLB_ERR_OVERFLOW;
+        }
+        free(status);
+        device_done(&d);
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK(seen[i] > 0, "status %d was never seen", i);
+}
+
 /* Spoils something of what eplb_cuda_share_sources reads, one to three times. */
 static void spoil_sources(uint64_t *state, device_shares *d, int32_t *given)
 {
@@ -290,7 +347,7 @@ static void test_bad_sources(void)
 {
     int32_t seen[4] = {0, 0, 0, 0};
     for (uint64_t seed = 1; seed <= 300; seed++) {
-        device_shares d = device_make(share_case_make(seed, 8, 4), 0);
+        device_shares d = device_make(seed % 8 ? share_case_make(seed, 8, 4) : share_case_make(seed, 128, 6), 0);
         size_t        slots = plan_slots(&d.host.problem), L = num_layers(d.host);
         int32_t      *given = plan_ints(slots), *status = plan_ints(L);
         uint64_t      state = seed;
@@ -318,7 +375,8 @@ static void test_bad_sources(void)
 }
 
 /* A call that is refused enqueues nothing. */
-static void check_refused(const eplb_problem *p, const device_shares &d, size_t bytes, eplb_result want, const char *what)
+static void check_refused(const eplb_problem *p, const device_shares &d, size_t bytes, eplb_result want,
+                          const char *what)
 {
     int32_t *plan = device_ints(d.phy2log), *out = device_ints(d.slot_count);
     CHECK(eplb_cuda_share(p, plan, device_ints(d.count), 0, out, NULL, NULL, device_at(d.scratch), bytes, NULL) == want,
@@ -349,10 +407,11 @@ static void test_refused(void)
     CHECK(eplb_cuda_share_scratch_size(NULL, &bytes) == EPLB_ERR_NULL, "problem");
     for (int32_t how = -1; how <= EPLB_NUM_SHARES; how += EPLB_NUM_SHARES + 1)
         CHECK(device_share(d, how, NULL) == EPLB_ERR_OPTION, "how %d", static_cast<int>(how));
-    CHECK(eplb_cuda_share(&p, NULL, count, 0, out, NULL, NULL, scratch, d.scratch.bytes, NULL) == EPLB_ERR_NULL, "plan");
-    CHECK(eplb_cuda_share(&p, plan, NULL, 0, out, NULL, NULL, scratch, d.scratch.bytes, NULL) == EPLB_ERR_NULL, "count");
-    CHECK(eplb_cuda_share(&p, plan, count, 0, NULL, NULL, NULL, scratch, d.scratch.bytes, NULL) == EPLB_ERR_NULL, "out");
-    CHECK(eplb_cuda_share(&p, plan, count, 0, out, NULL, NULL, NULL, d.scratch.bytes, NULL) == EPLB_ERR_NULL, "scratch");
+    bytes = d.scratch.bytes;
+    CHECK(eplb_cuda_share(&p, NULL, count, 0, out, NULL, NULL, scratch, bytes, NULL) == EPLB_ERR_NULL, "plan");
+    CHECK(eplb_cuda_share(&p, plan, NULL, 0, out, NULL, NULL, scratch, bytes, NULL) == EPLB_ERR_NULL, "count");
+    CHECK(eplb_cuda_share(&p, plan, count, 0, NULL, NULL, NULL, scratch, bytes, NULL) == EPLB_ERR_NULL, "out");
+    CHECK(eplb_cuda_share(&p, plan, count, 0, out, NULL, NULL, NULL, bytes, NULL) == EPLB_ERR_NULL, "scratch");
 #ifdef EMULATED_CUDA
     emulated_fail_launch(0);
     CHECK(device_share(d, 0, NULL) == EPLB_ERR_CUDA && cudaGetLastError() == cudaSuccess, "launch");
@@ -372,28 +431,36 @@ static void test_refused(void)
     device_done(&d);
 }
 
-/* Both calls captured once, replayed with other counts. */
+/* Both calls captured once, the second with what the first leaves, and replayed with other counts. */
 static void test_capture(void)
 {
     device_shares   d = small_shares(11);
-    size_t          slots = plan_slots(&d.host.problem), experts = plan_experts(&d.host.problem);
-    int32_t        *given = plan_ints(slots);
+    int32_t        *given = plan_ints(plan_slots(&d.host.problem));
     cudaStream_t    stream;
     cudaGraph_t     graph;
     cudaGraphExec_t exec;
     must(cudaStreamCreate(&stream));
     must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
     CHECK(device_share(d, EPLB_SHARE_FAIR, stream) == EPLB_OK, "captured");
+    CHECK(eplb_cuda_share_sources(&d.host.problem, device_ints(d.phy2log), device_ints(d.source),
+                                  device_ints(d.slot_count), device_ints(d.quota), NULL, device_at(d.scratch),
+                                  d.scratch.bytes, stream) == EPLB_OK,
+          "captured");
     must(cudaStreamEndCapture(stream, &graph));
     must(cudaGraphInstantiate(&exec, graph, 0));
     for (uint64_t seed = 1; seed <= 4; seed++) {
         uint64_t state = seed;
-        for (size_t i = 0; i < experts; i++)
+        for (size_t i = 0; i < plan_experts(&d.host.problem); i++)
             d.host.count[i] = share_random_count(&state, SHARE_SOME_TOKENS, 5);
+        free(d.source_count);
+        d.source_count = share_random_sources(&state, &d.host);
         device_set(d.count, d.host.count);
+        device_set(d.source, d.source_count);
         must(cudaGraphLaunch(exec, stream));
         must(cudaStreamSynchronize(stream));
         check_shares(d, EPLB_SHARE_FAIR, "replay");
+        device_fetch(given, d.slot_count);
+        check_quotas(d, given, "replay");
     }
     must(cudaGraphExecDestroy(exec));
     must(cudaGraphDestroy(graph));
@@ -405,9 +472,11 @@ static void test_capture(void)
 int main(int argc, char **argv)
 {
     test_random_cases(argc > 1 ? strtoull(argv[1], NULL, 10) : static_cast<uint64_t>(NUM_RANDOM));
+    test_wide_cases(argc > 2 ? strtoull(argv[2], NULL, 10) : static_cast<uint64_t>(NUM_WIDE));
     test_shapes();
     test_scratch_size();
     test_bad_counts();
+    test_spoilt_counts();
     test_bad_sources();
     test_refused();
     test_capture();
