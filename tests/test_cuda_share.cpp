@@ -221,6 +221,20 @@ static void test_shapes(void)
     }
 }
 
+/* As many tokens as int32_t counts, in each layer. */
+static void test_most_tokens(void)
+{
+    share_case c = large_case(13, 3, 5, 8, 2, 4);
+    int32_t    status[3] = {1, 1, 1};
+    for (ptrdiff_t i = 0; i < 3 * 5; i++)
+        c.count[i] = INT32_MAX / 5 + (i % 5 == 4 ? INT32_MAX % 5 : 0);
+    device_shares d = device_make(c, 5);
+    check_case(d, "most tokens");
+    device_fetch(status, d.status);
+    CHECK(!status[0] && !status[1] && !status[2], "2^31 - 1 tokens are accepted");
+    device_done(&d);
+}
+
 /* Scratch is asked for only where a layer does not fit shared memory, and then for each layer. */
 static void test_scratch_size(void)
 {
@@ -474,6 +488,7 @@ int main(int argc, char **argv)
     test_random_cases(argc > 1 ? strtoull(argv[1], NULL, 10) : static_cast<uint64_t>(NUM_RANDOM));
     test_wide_cases(argc > 2 ? strtoull(argv[2], NULL, 10) : static_cast<uint64_t>(NUM_WIDE));
     test_shapes();
+    test_most_tokens();
     test_scratch_size();
     test_bad_counts();
     test_spoilt_counts();
