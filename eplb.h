@@ -4507,13 +4507,14 @@ static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
     return sum;
 }
 
-/* Of the swaps of two GPUs the best whose gain, halved, is more than `most`, the first on ties; returns that gain, or
-   `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square that is told roughly by all
+/* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
+   first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square that is told roughly by all
    samples, and before that by the total alone, which is at most the root of T times it (Cauchy and Schwarz). Only
    what may be the best by both is worked out exactly. */
-static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, int64_t most, eplb_p_move *best)
+static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, float squares, int64_t most,
+                                     eplb_p_move *best)
 {
-    float squares, limit;
+    float limit;
     int64_t gain;
     int32_t difference = s->gpu_total[a] - s->gpu_total[b];
     const int32_t *slot = s->slot, *D = s->difference;
@@ -4521,8 +4522,8 @@ static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, int
 
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     eplb_p_take_difference(s, a, b);
-    squares = eplb_p_float_of(eplb_p_squares_of(D, n)) * EPLB_P_ROUGHLY;
-    limit   = squares - 4.0f * (float)most;
+    squares *= EPLB_P_ROUGHLY;
+    limit = squares - 4.0f * (float)most;
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
         int32_t total = s->total[slot[i]];
@@ -4552,7 +4553,7 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
     eplb_p_move best = EPLB_ZERO_INIT;
 
-    if (eplb_p_find_pair_swap(s, a, b, s->enough, &best) <= s->enough) return 0;
+    if (eplb_p_find_pair_swap(s, a, b, *eplb_p_pair_at(s, a, b), s->enough, &best) <= s->enough) return 0;
     eplb_p_do_move(s, &best);
     return 1;
 }
@@ -8603,7 +8604,7 @@ static int64_t eplb_p_find_steepest_swap(eplb_p_search *s, eplb_p_move *best)
         if (s->promise[a] <= 4.0f * eplb_p_float_of(s->enough)) return s->enough;
         b = s->far[a];
         if (a == last_a && b == last_b) return gain;
-        gain = eplb_p_find_pair_swap(s, a, b, s->enough, best);
+        gain = eplb_p_find_pair_swap(s, a, b, eplb_p_measure_pair(s, a, b), s->enough, best);
         *eplb_p_pair_at(s, a, b) = gain > s->enough ? 4.0f * eplb_p_float_of(gain) : 0.0f;
         eplb_p_take_steps(s, 1, s->num_gpus);
         eplb_p_find_far(s, a);
