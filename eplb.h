@@ -8445,13 +8445,13 @@ static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
             free_of[(uint32_t)e / 32] |= eplb_p_pair_bit(e);
         }
         free_of[(uint32_t)E / 32] |= eplb_p_pair_bit(E);
-        for (e = 0; e < E; e++)
-            if (m->holder[e] < 0) free_of[(uint32_t)e / 32] |= eplb_p_pair_bit(e);
     }
-    for (e = 0; e < E; e++) { /* one slot for each GPU */
+    for (e = 0; e < E; e++) {
+        for (gpu = 0; gpu < m->num_gpus && m->holder[e] < 0; gpu++)
+            m->free_of[eplb_p_at(gpu, m->words, e / 32)] |= eplb_p_pair_bit(e);
         for (last = m->holder[e]; last >= 0; last = m->next_holder[last]) {
             slot = m->next_holder[last];
-            while (slot >= 0 && slot / room == last / room) slot = m->next_holder[slot];
+            while (slot >= 0 && slot / room == last / room) slot = m->next_holder[slot]; /* one for each GPU */
             m->next_holder[last] = slot;
         }
     }
@@ -8499,17 +8499,12 @@ static int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
     return best;
 }
 
-/* What is in the slots is counted and weighed, and so is what has moved. */
-static void eplb_p_weigh_plan(eplb_p_follower *f)
+/* What has moved, by what is in the slots. */
+static void eplb_p_count_moves_made(eplb_p_follower *f)
 {
     eplb_p_search *s = &f->search;
     eplb_p_moves *m = &f->moves;
-    int32_t G = f->shape->num_gpus, N = f->shape->link_nodes, gpu, i;
-
-    eplb_p_set_all(s->count, s->num_experts, 0);
-    s->count[s->nobody] = 1; /* one more than there are, so that the last one can be filled as any other */
-    for (i = 0; i < s->num_slots; i++) s->count[s->slot[i]]++;
-    eplb_p_measure_node(s);
+    int32_t G = f->shape->num_gpus, N = f->shape->link_nodes, gpu, i, before;
 
     m->num  = 0;
     m->over = 0;
@@ -8518,9 +8513,26 @@ static void eplb_p_weigh_plan(eplb_p_follower *f)
     eplb_p_set_all(m->node_into, N, 0);
     eplb_p_set_all(m->node_out, N, 0);
     for (gpu = 0; m->pair && gpu < G; gpu++) eplb_p_set_all(m->pair + eplb_p_at(gpu, G, 0), G, 0);
-    for (gpu = 0; gpu < G; gpu++)
-        for (i = 0; i < s->num_experts; i++)
-            if (eplb_p_holds(s, gpu, i) && !eplb_p_is_free(s, gpu, i)) eplb_p_count_move(s, gpu, i, 1);
+    for (i = 0; i < s->num_slots; i++) {
+        gpu = eplb_p_gpu_of(s, i);
+        if (eplb_p_is_free(s, gpu, s->slot[i])) continue;
+        before = eplb_p_holds_twice(s, gpu, s->slot[i]) ? eplb_p_first_slot(s, gpu) : i;
+        while (s->slot[before] != s->slot[i]) before++;
+        if (before == i) eplb_p_count_move(s, gpu, s->slot[i], 1);
+    }
+}
+
+/* What is in the slots is counted and weighed. */
+static void eplb_p_weigh_plan(eplb_p_follower *f)
+{
+    eplb_p_search *s = &f->search;
+    int32_t i;
+
+    eplb_p_set_all(s->count, s->num_experts, 0);
+    s->count[s->nobody] = 1; /* one more than there are, so that the last one can be filled as any other */
+    for (i = 0; i < s->num_slots; i++) s->count[s->slot[i]]++;
+    eplb_p_measure_node(s);
+    eplb_p_count_moves_made(f);
 }
 
 static int64_t eplb_p_at_most(float x, int64_t most) { return x < eplb_p_float_of(most) ? (int64_t)x : most; }
@@ -8645,24 +8657,23 @@ static void eplb_p_recall(eplb_p_follower *f)
 
 /* The swap that lowers the sum of squares most for each expert moved, beyond its price; as two are moved, its gain
    halved is what counts. Returns that, or enough when there is none. A pair of GPUs stands in the frontier by what its
-   best swap gains, four times, once that is known, and until then by what bounds it; so the first pair that is still
-   the first after its swap has been found has the best (Minoux 1978). */
+   best swap gains, four times, once that is known, and until then by what bounds it: those that stand below the best
+   found so far need not be looked at (Minoux 1978). */
 static int64_t eplb_p_find_steepest_swap(eplb_p_search *s, eplb_p_move *best)
 {
-    int32_t a, b = -1, last_a = -1, last_b = -1;
-    int64_t gain = s->enough;
+    int64_t most = s->enough, gain;
 
     for (;;) {
-        a = eplb_p_first_largest(s->promise, s->num_gpus);
-        if (s->promise[a] <= 4.0f * eplb_p_float_of(s->enough)) return s->enough;
-        b = s->far[a];
-        if (a == last_a && b == last_b) return gain;
-        gain = eplb_p_find_pair_swap(s, a, b, eplb_p_measure_pair(s, a, b), s->enough, best);
+        int32_t a = eplb_p_first_largest(s->promise, s->num_gpus), b = s->far[a];
+        eplb_p_move move = EPLB_ZERO_INIT;
+        if (s->promise[a] <= 4.0f * eplb_p_float_of(most)) return most;
+        gain = eplb_p_find_pair_swap(s, a, b, eplb_p_measure_pair(s, a, b), s->enough, &move);
         *eplb_p_pair_at(s, a, b) = gain > s->enough ? 4.0f * eplb_p_float_of(gain) : 0.0f;
         eplb_p_take_steps(s, 1, s->num_gpus);
         eplb_p_find_far(s, a);
-        last_a = a;
-        last_b = b;
+        if (gain <= most) continue;
+        most  = gain;
+        *best = move;
     }
 }
 
