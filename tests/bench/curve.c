@@ -38,10 +38,10 @@ static const curve_series series[NUM_SERIES] = {
     {"relabelled on samples", EPLB_PRESET_DEFAULT, 1, 1, 0, "#009e73", {0}},
     {"relabelled deepseek", EPLB_PRESET_DEEPSEEK, 1, 0, 0, "#8c4a2f", {0}},
     {"price", EPLB_PRESET_DEFAULT, 1, 0, 1, "#0072b2",
-     {0.08, 0.06, 0.04, 0.03, 0.02, 0.015, 0.01, 0.005, 0.0025, 0.00125, 0.0005}},
+     {0.08, 0.04, 0.03, 0.02, 0.015, 0.01, 0.005, 0.0025, 0.0018, 0.00125, 0.0005}},
     {"price on samples", EPLB_PRESET_DEFAULT, 1, 1, 1, "#009e73",
-     {0.08, 0.06, 0.04, 0.03, 0.02, 0.015, 0.01, 0.005, 0.0025, 0.00125, 0.0005}},
-    {"moves", EPLB_PRESET_DEFAULT, 1, 0, 1, "#d55e00", {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48}},
+     {0.08, 0.04, 0.03, 0.02, 0.015, 0.01, 0.005, 0.0025, 0.0018, 0.00125, 0.0005}},
+    {"moves", EPLB_PRESET_DEFAULT, 1, 0, 1, "#d55e00", {1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32}},
     {"moves of a GPU, one a pair", EPLB_PRESET_DEFAULT, 1, 0, 1, "#cc79a7", {1, 2, 3, 4}},
     {"one move of a GPU, price", EPLB_PRESET_DEFAULT, 1, 0, 1, "", {0.04, 0.02, 0.01, 0.005, 0.0025}},
 };
@@ -338,8 +338,9 @@ static void draw_series(FILE *svg, const plot *p, const curve_run *run, int s)
     for (int i = 0; i < n; i++)
         plot_mark(svg, plot_x(p, x[i]), plot_y(p, y[i]), series[s].colour, series[s].is_curve);
     if (n == 1 && !series[s].is_curve)
-        plot_text(svg, plot_x(p, x[0]) - 8, plot_y(p, y[0]) + (s == STAYS ? 16 : 4), s == STAYS ? "start" : "end",
-                  "font-size=\"11\" fill=\"#555555\"", series[s].name);
+        plot_text(svg, plot_x(p, x[0]) + (s == STAYS ? 8 : 6),
+                  plot_y(p, y[0]) + (s == FRESH || s == RELABELLED ? -10 : s == STAYS ? -4 : 16),
+                  s == STAYS ? "start" : "end", "font-size=\"11\" fill=\"#555555\"", series[s].name);
 }
 
 static void draw_windows(FILE *svg, const curve_run *run, int row)
@@ -374,7 +375,6 @@ static void draw_legend(FILE *svg, const plot *p)
     for (int s = NUM_SERIES; s-- > 0;) {
         if (!series[s].is_curve || !*series[s].colour)
             continue;
-        plot_rule(svg, p->left + p->width - 170, y - 4, p->left + p->width - 145, y - 4, "stroke=\"#ffffff\"");
         fprintf(svg, "<path d=\"M%.1f %.1fh26\" stroke-width=\"1.8\" stroke=\"%s\"/>\n", p->left + p->width - 196, y - 4,
                 series[s].colour);
         plot_text(svg, p->left + p->width - 162, y, "start", "", series[s].name);
