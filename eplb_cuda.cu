@@ -1075,6 +1075,7 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
     r = eplb_p_resolve(problem, options ? &host_options : NULL, shape, NULL);
     if (r != EPLB_OK) return r;
     if (shape->options.effort > 0 || shape->options.shares != EPLB_PLAN_FOR_EQUAL) return EPLB_ERR_OPTION;
+    if (shape->options.previous_phy2log) return EPLB_ERR_OPTION;
     if (options) shape->options.sample_weight = options->sample_weight;
     if (shape->options.replication != EPLB_REPLICATE_HYBRID) shape->options.fixup_steps = 0;
 

@@ -574,6 +574,11 @@ static void test_refused(void)
 
     d.options.effort = 1;
     check_refused(d, EPLB_ERR_OPTION, "effort");
+    d = good, d.options.shares = EPLB_PLAN_FOR_EXACT;
+    check_refused(d, EPLB_ERR_OPTION, "exact shares");
+    static const int32_t in_force[1] = {-1};
+    d = good, d.options.previous_phy2log = in_force;
+    check_refused(d, EPLB_ERR_OPTION, "a plan in force");
     d = good, d.options.gpu_packing.refine = 77;
     check_refused(d, EPLB_ERR_OPTION, "refine");
     d = good, d.scratch.bytes--;
