@@ -146,7 +146,7 @@ static void plan_stages(unsigned todo, const bench_case *c, const staged_preset 
 {
     eplb_p_call     call = eplb_p_call_of(&c->problem, &preset->options, c->weight, &c->plan, c->scratch,
                                           c->scratch_bytes);
-    eplb_p_planning all = EPLB_ZERO_INIT;
+    eplb_p_planning all;
     eplb_result     r;
 
     if (!does(todo, STAGE_CHECK))
