@@ -24,7 +24,7 @@ bench_table() { # fields in each line of the table, arguments: runs, and all lin
     fields=$1
     shift
     $RUN_ENV "$BUILD/bench/bench" --quick --csv "$TMP/bench.csv" "$@" >"$TMP/bench.out" &&
-        awk -F, -v fields="$fields" 'NF != fields || /nan/ { exit 1 } END { exit NR < 2 }' "$TMP/bench.csv"
+        awk -F, -v fields="$fields" 'NF != fields || /nan/ { bad = 1 } END { exit bad || NR < 2 }' "$TMP/bench.csv"
 }
 has_column() { # column, values: each of them is in that column of the table
     column=$1
@@ -69,5 +69,19 @@ echo 'not C' >"$TMP/broken.h"
 check 'it says that a header is not there' no_sides "$TMP/missing.h" 'cannot be read'
 check 'it says that a header does not compile' no_sides "$TMP/broken.h" '.* does not make a library of it: .*error'
 check 'the benchmark says that it leaves torch out' no_torch
+migration_table() { # fields, mode, arguments: as bench_table, of the benchmark of migration
+    fields=$1
+    shift
+    $RUN_ENV "$BUILD/bench/migration" "$@" --quick --csv "$TMP/bench.csv" >"$TMP/bench.out" &&
+        awk -F, -v fields="$fields" '{ gsub(/"[^"]*"/, "") } NF != fields || /nan/ { bad = 1 } END { exit bad || NR < 2 }' "$TMP/bench.csv"
+}
+migration_curve() { # of a trace too, with a picture
+    ! $RUN_ENV "$BUILD/bench/migration" curve --trace "$TMP/missing.csv" 2>"$TMP/bench.out" &&
+        grep -q 'missing.csv: cannot be read' "$TMP/bench.out" &&
+        migration_table 9 curve --svg "$TMP/curve.svg" && grep -q '</svg>' "$TMP/curve.svg"
+}
+check 'the benchmark of migration draws its curve' migration_curve
+check 'it has the points and curves' has_column 2 stays fresh relabelled price moves 'moves of a GPU'
+check 'it scores a whole service' migration_table 12 service
 check 'the benchmark knows no samples but for presets' refuses --quick --fits --samples 2
 report test_examples

@@ -5,7 +5,8 @@
      stays            the first plan, for good
      fresh            made from the window alone
      relabelled       the same with the plan in force given, without price or limit
-     price, moves, .. DEFAULT with the plan in force and a price of moves, or limits on them
+     price, moves, .. DEFAULT with the plan in force and a price of moves, or limits on them; those of a GPU are with
+                      one move for each pair of GPUs
    on samples means that the steps of a window are planned for, elsewhere their sum is. Printed for each:
      changed  slots whose expert is another one, of all
      moves    experts that come over a link, of all slots
@@ -38,12 +39,12 @@ static const curve_series series[NUM_SERIES] = {
     {"relabelled on samples", EPLB_PRESET_DEFAULT, 1, 1, 0, "#009e73", {0}},
     {"relabelled deepseek", EPLB_PRESET_DEEPSEEK, 1, 0, 0, "#8c4a2f", {0}},
     {"price", EPLB_PRESET_DEFAULT, 1, 0, 1, "#0072b2",
-     {0.08, 0.06, 0.04, 0.03, 0.02, 0.015, 0.01, 0.005, 0.0025, 0.00125, 0.0005}},
+     {0.08, 0.04, 0.03, 0.02, 0.015, 0.01, 0.005, 0.0025, 0.0018, 0.00125, 0.0005}},
     {"price on samples", EPLB_PRESET_DEFAULT, 1, 1, 1, "#009e73",
-     {0.08, 0.06, 0.04, 0.03, 0.02, 0.015, 0.01, 0.005, 0.0025, 0.00125, 0.0005}},
-    {"moves", EPLB_PRESET_DEFAULT, 1, 0, 1, "#d55e00", {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48}},
-    {"moves of a GPU, one a pair", EPLB_PRESET_DEFAULT, 1, 0, 1, "#cc79a7", {1, 2, 3, 4}},
-    {"one move of a GPU, price", EPLB_PRESET_DEFAULT, 1, 0, 1, "", {0.04, 0.02, 0.01, 0.005, 0.0025}},
+     {0.08, 0.04, 0.03, 0.02, 0.015, 0.01, 0.005, 0.0025, 0.0018, 0.00125, 0.0005}},
+    {"moves", EPLB_PRESET_DEFAULT, 1, 0, 1, "#d55e00", {1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32}},
+    {"moves of a GPU", EPLB_PRESET_DEFAULT, 1, 0, 1, "#cc79a7", {1, 2, 3, 4}},
+    {"one of a GPU by price", EPLB_PRESET_DEFAULT, 1, 0, 1, "", {0.04, 0.02, 0.01, 0.005, 0.0025}},
 };
 
 typedef struct curve_score { /* on a window */
@@ -337,8 +338,8 @@ static void draw_series(FILE *svg, const plot *p, const curve_run *run, int s)
         plot_curve(svg, p, x, y, n, series[s].colour, "none");
     for (int i = 0; i < n; i++)
         plot_mark(svg, plot_x(p, x[i]), plot_y(p, y[i]), series[s].colour, series[s].is_curve);
-    if (n == 1 && !series[s].is_curve)
-        plot_text(svg, plot_x(p, x[0]) - 8, plot_y(p, y[0]) + (s == STAYS ? 16 : 4), s == STAYS ? "start" : "end",
+    if (s == STAYS || s == FRESH || s == RELABELLED)
+        plot_text(svg, plot_x(p, x[0]) + (s == STAYS ? 10 : -9), plot_y(p, y[0]) + 4, s == STAYS ? "start" : "end",
                   "font-size=\"11\" fill=\"#555555\"", series[s].name);
 }
 
@@ -358,7 +359,7 @@ static void draw_windows(FILE *svg, const curve_run *run, int row)
             p.high = y > p.high ? y : p.high;
         }
     }
-    plot_vertical_axis(svg, &p, "Window by window");
+    plot_vertical_axis(svg, &p, "Window by window; blue: price 0.01");
     plot_horizontal_axis(svg, &p, ticks, 3, "window that the plan is made after");
     for (int k = 0; k < 4; k++) {
         const curve_point *point = find_point(run, drawn[k], drawn[k] == GPU_MOVES ? 1 : drawn[k] == PRICE ? 0.01 : 0);
@@ -368,17 +369,23 @@ static void draw_windows(FILE *svg, const curve_run *run, int row)
     }
 }
 
+/* Curves, and below them what rings are of that have no name beside them. */
 static void draw_legend(FILE *svg, const plot *p)
 {
-    double y = p->top + p->height - 14;
-    for (int s = NUM_SERIES; s-- > 0;) {
+    static const struct { const char *colour, *text; } rings[] = {
+        {"#0072b2", "DEFAULT"}, {"#009e73", "DEFAULT on samples"}, {"#8c4a2f", "DEEPSEEK"}};
+    double x = p->left + p->width - 196, y = p->top + p->height - 122;
+    for (int s = 0; s < NUM_SERIES; s++) {
         if (!series[s].is_curve || !*series[s].colour)
             continue;
-        plot_rule(svg, p->left + p->width - 170, y - 4, p->left + p->width - 145, y - 4, "stroke=\"#ffffff\"");
-        fprintf(svg, "<path d=\"M%.1f %.1fh26\" stroke-width=\"1.8\" stroke=\"%s\"/>\n", p->left + p->width - 196, y - 4,
-                series[s].colour);
-        plot_text(svg, p->left + p->width - 162, y, "start", "", series[s].name);
-        y -= 18;
+        fprintf(svg, "<path d=\"M%.1f %.1fh26\" stroke-width=\"1.8\" stroke=\"%s\"/>\n", x, y - 4, series[s].colour);
+        plot_mark(svg, x + 13, y - 4, series[s].colour, 1);
+        plot_text(svg, x + 34, y, "start", "", series[s].name);
+        y += 18;
+    }
+    for (size_t i = 0; i < sizeof rings / sizeof *rings; i++, y += 18) {
+        plot_mark(svg, x + 13, y - 4, rings[i].colour, 0);
+        plot_text(svg, x + 34, y, "start", "", rings[i].text);
     }
 }
 

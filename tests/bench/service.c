@@ -221,7 +221,7 @@ static void add_planner(service_run *run, int way, int window, int interval, int
 static void add_planners(service_run *run, const migration_settings *set)
 {
     static const int    windows[] = {128, 256, 512, 1024, 2048, 4096};
-    static const double prices[] = {0.0005, 0.001, 0.002, 0.004, 0.008};
+    static const double prices[] = {0.001, 0.002, 0.004, 0.008, 0.016};
     int                 num_windows = set->quick ? 2 : 6, num_prices = set->quick ? 1 : 5;
     for (int w = 0; w < num_windows; w++)
         add_planner(run, FRESH, windows[w], windows[w], 1, 0);
@@ -232,15 +232,13 @@ static void add_planners(service_run *run, const migration_settings *set)
         add_planner(run, FOLLOWS, 128, 128, 1, prices[i]);
     for (int i = 0; i < num_prices; i++)
         add_planner(run, FOLLOWS, 128, 128, 4, prices[i]);
-    if (set->quick)
-        return;
-    for (int i = 1; i < 4; i++)
+    for (int i = 1; i < num_prices; i++)
         add_planner(run, FOLLOWS, 64, 64, 2, prices[i]);
-    for (int i = 1; i < 4; i++)
+    for (int i = 2; i < num_prices; i++)
+        add_planner(run, FOLLOWS, 64, 64, 1, prices[i]);
+    for (int i = 2; i < num_prices; i++)
         add_planner(run, FOLLOWS, 256, 128, 8, prices[i]);
-    add_planner(run, FOLLOWS, 512, 128, 16, 0.002);
-    for (int i = 2; i < 4; i++)
-        add_planner(run, FOR_EXACT, 128, 128, 4, prices[i]);
+    add_planner(run, FOR_EXACT, 64, 64, 2, 0.004);
 }
 
 /* ------------------------------------------------------------------------------------------ runs */
