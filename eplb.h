@@ -4576,14 +4576,31 @@ static void eplb_p_swap_all(eplb_p_search *s)
     }
 }
 
+/* From the plan in force: the loads to come stray from those planned for, each expert's by itself, and what an expert's
+   does adds to the expected sum of squares: the fewer its replicas are, the more. Plans made afresh, whose replicas
+   go to the largest loads, keep that low by themselves. A load strays by half of what it is, or its square by a
+   quarter. */
+#define EPLB_P_STRAYING 4
+
+static int64_t eplb_p_risk(const eplb_p_search *s, int32_t e, int32_t count)
+{
+    const int32_t *grains = eplb_p_grains_of(s, e);
+    int64_t sum = 0;
+    int32_t t;
+
+    for (t = 0; s->moves && t < s->num_samples; t++) sum += (int64_t)grains[t] * (grains[t] / count) / EPLB_P_STRAYING;
+    return sum;
+}
+
 /* By what the objective falls when slot i holds e in place of its expert u, exactly. */
 static int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t e)
 {
-    int64_t fall = 0;
-    int32_t gpu, t;
+    int32_t u = s->slot[i], gpu, t;
+    int64_t fall = eplb_p_risk(s, u, s->count[u]) - eplb_p_risk(s, u, s->count[u] - 1) +
+                   eplb_p_risk(s, e, s->count[e]) - eplb_p_risk(s, e, s->count[e] + 1);
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        int32_t u_copies = eplb_p_copies(s, gpu, s->slot[i]), e_copies = eplb_p_copies(s, gpu, e);
+        int32_t u_copies = eplb_p_copies(s, gpu, u), e_copies = eplb_p_copies(s, gpu, e);
         if (u_copies == 0 && e_copies == 0) continue;
         for (t = 0; t < s->num_samples; t++) {
             int64_t before = eplb_p_load_of(s, gpu)[t];
@@ -4611,7 +4628,8 @@ static void eplb_p_find_relief(eplb_p_search *s)
     for (i = 0; i < eplb_p_num_held(s); i++) {
         int32_t e = s->expert[i];
         const int32_t *more = eplb_p_more_of(s, e);
-        s->relief[e] = s->burden[e] = 0;
+        s->relief[e] = eplb_p_risk(s, e, s->count[e]) - eplb_p_risk(s, e, s->count[e] + 1);
+        s->burden[e] = s->count[e] == 1 ? 0 : eplb_p_risk(s, e, s->count[e] - 1) - eplb_p_risk(s, e, s->count[e]);
         for (t = 0; t < s->num_samples; t++) s->relief[e] -= eplb_p_square_growth(0, more[t]);
         s->arriving[e] = eplb_p_total(more, s->num_samples);
     }
