@@ -5,7 +5,9 @@
 #                 make check-NAME those called NAME (plan, plan-s390x, fuzz, ..); tests/check/
 # make bench      time the presets beside a straightforward C++ planner; make bench-torch, beside the
 #                 reference algorithm in PyTorch too, where PYTHON has it; make bench-against OTHER=old.h, eplb.h
-#                 beside another copy of it, such as git show REVISION:eplb.h > old.h writes
+#                 beside another copy of it, such as git show REVISION:eplb.h > old.h writes; make bench-migration,
+#                 what moving little gains, with TRACE=.. for loads of your own too, as CSV and a picture under build/;
+#                 make bench-vllm WHEEL=.., the host's part of a rebalance beside vLLM's functions, from its package
 # make lib        build/libeplb.so, which exports the public interface and nothing else, for other languages;
 #                 examples/python/eplb.py loads it
 # make cuda       where there is nvcc: libeplb_cuda.a, its tests, example and benchmark for a real GPU, under
@@ -200,11 +202,22 @@ $(BUILD)/bench/%.o: tests/bench/%.c tests/bench/bench.h tests/bench/baseline.h e
 
 $(BUILD)/bench/against.o: tests/bench/side.h
 
-$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against shares baseline)
+$(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against shares transfers baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm -ldl
+
+MIGRATION = migration curve service traffic plot
+$(patsubst %,$(BUILD)/bench/%.o,$(MIGRATION)): tests/bench/migration.h
+
+$(BUILD)/bench/migration: $(patsubst %,$(BUILD)/bench/%.o,$(MIGRATION) common heading baseline)
+	$(CXX) $(CXXFLAGS) -o $@ $^ -lm
 
 bench: $(BUILD)/bench/bench
 	$(BUILD)/bench/bench
+
+bench-migration: $(BUILD)/bench/migration
+	$(BUILD)/bench/migration curve $(if $(TRACE),--trace "$(TRACE)") --csv $(BUILD)/migration_curve.csv \
+	    --svg $(BUILD)/migration_curve.svg
+	$(BUILD)/bench/migration service --csv $(BUILD)/migration_service.csv
 
 bench-against: $(BUILD)/bench/bench
 	@test -n '$(OTHER)' || { echo 'bench-against: which header? OTHER=PATH says it'; exit 1; }
@@ -212,6 +225,10 @@ bench-against: $(BUILD)/bench/bench
 
 bench-torch: $(BUILD)/bench/bench
 	PYTHON="$(PYTHON)" $(BUILD)/bench/bench --torch
+
+bench-vllm: lib
+	@test -n '$(WHEEL)' || { echo 'bench-vllm: which package? WHEEL=PATH says it'; exit 1; }
+	$(PYTHON) tests/bench/engine_vllm.py $(BUILD)/libeplb.so "$(WHEEL)"
 
 # ---------------------------------------------------------------- CUDA
 
@@ -275,5 +292,5 @@ install:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib run sample pictures test test-programs check check-all sizes bench bench-against bench-torch cuda test-cuda bench-cuda \
+.PHONY: all lib run sample pictures test test-programs check check-all sizes bench bench-against bench-migration bench-torch bench-vllm cuda test-cuda bench-cuda \
         install clean

@@ -1826,12 +1826,16 @@ static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void
 
 /* --------------------------------------------------------------------------------------- shape */
 
+#define EPLB_P_EMPTY (-1) /* what stands in a slot that holds no expert */
+
 typedef struct eplb_p_shape {
     int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
+    int32_t link_nodes; /* nodes, whatever the policy */
     int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
     int32_t apart;     /* a plan can do without an expert twice on a GPU while another GPU is free of it */
     int32_t exact;     /* improve is for exact shares */
     int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
+    int32_t follows;   /* moves from the plan in force are limited, or have a price */
     eplb_options options;
 } eplb_p_shape;
 
@@ -1872,6 +1876,7 @@ static eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s,
     if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
     if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
     if (s->num_gpus % s->num_nodes != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_nodes");
+    s->link_nodes   = s->num_nodes;
     return EPLB_OK;
 }
 
@@ -1908,6 +1913,7 @@ static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
     s->exact = s->options.effort > 0 && s->options.shares == EPLB_PLAN_FOR_EXACT;
     s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts && !(s->exact && s->options.allow_duplicates);
     s->start_cap = s->apart ? eplb_p_tighter_cap(cap, s->node_gpus) : cap;
+    s->follows = s->options.previous_phy2log && eplb_p_minds_moves(&s->options);
     return EPLB_OK;
 }
 
@@ -2103,7 +2109,8 @@ typedef struct eplb_p_layer {
     float   *load;          /* [E] mean over the samples */
     float   *size;          /* [E] what replicas and slots are shared out by; load, where not improved */
     int32_t *grains;        /* [E, num_counting] the samples in the integers of improve, when there is effort */
-    int32_t *factor;        /* [num_counting] by what each was multiplied, in EPLB_P_WHOLE; for exact shares */
+    int32_t *factor;        /* [num_counting] by what each was multiplied, in EPLB_P_WHOLE; for
+                               exact shares, and where moves are few */
 
     /* groups to nodes */
     int32_t *mlog2log;      /* [E] */
@@ -2127,18 +2134,18 @@ static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shap
 {
     eplb_p_layer l = EPLB_ZERO_INIT;
     int improved = shape->options.effort > 0;
-    int32_t kept = eplb_p_kept_samples(shape->num_samples);
+    int32_t kept = eplb_p_kept_samples(shape->num_samples), nobody = shape->follows; /* is an expert more */
 
     l.shape     = shape;
     l.load      = EPLB_P_TAKE(a, float, shape->num_experts);
     l.size      = improved && shape->num_samples > 1 ? EPLB_P_TAKE(a, float, shape->num_experts) : l.load;
-    l.grains    = improved ? EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, kept) : NULL;
+    l.grains    = improved ? EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts + nobody, kept) : NULL;
     l.mlog2log  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     l.mlog_load = EPLB_P_TAKE(a, float, shape->num_experts);
     l.phy2log   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     l.phyrank   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
-    l.logcnt    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    l.factor    = shape->exact ? EPLB_P_TAKE(a, int32_t, kept) : NULL;
+    l.logcnt    = EPLB_P_TAKE(a, int32_t, shape->num_experts + nobody);
+    l.factor    = shape->exact || shape->follows ? EPLB_P_TAKE(a, int32_t, kept) : NULL;
     l.start     = shape->exact ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
     return l;
 }
@@ -3713,9 +3720,29 @@ typedef struct eplb_p_move {
     int32_t expert;      /* in place of the one that is there */
 } eplb_p_move;
 
+/* What has moved since the plan in force, in the whole layer, against what is allowed and what it costs. Who sends an
+   expert is chosen later, so all who may are counted as if they did: the limits hold whoever is chosen. */
+typedef struct eplb_p_moves {
+    const eplb_options *allowed;
+    int32_t  num_gpus, link_gpus; /* on a node, whatever the policy */
+    int32_t  words;        /* in a row of bits */
+    uint32_t *free_of;     /* [G, words] a bit for each expert that costs the GPU nothing: it held it, or nobody did */
+    int32_t  *holder;      /* [E] a slot of the first GPU that held the expert; next_holder leads to one on the next */
+    int32_t  *next_holder; /* [R] */
+    int32_t  *home;        /* [E] the node on which an expert stays, by the policy */
+    int32_t   num;
+    int32_t  *into, *out;  /* [G] */
+    int32_t  *pair;        /* [G, G] from one GPU to another; NULL: there is no limit */
+    int32_t  *node_into, *node_out; /* [N] */
+    int64_t   over;        /* by how much all of these exceed what is allowed */
+    int64_t   squares_cost;/* of a move, in what the sum of squares falls by */
+    int32_t   peak_cost;   /* and in what the peak of one sample does */
+} eplb_p_moves;
+
 typedef struct eplb_p_search {
-    /* The node. */
+    /* The node, or the whole layer where moves are few. */
     int32_t num_gpus, num_slots, num_experts, num_samples;
+    int32_t node_gpus;      /* GPUs that an expert may be on */
     int32_t gpu_slots;      /* asked by the four questions below alone */
     int32_t max_replicas;   /* 0: no cap */
     int32_t apart;          /* no expert comes to be twice on a GPU while another is free of it */
@@ -3733,6 +3760,8 @@ typedef struct eplb_p_search {
     uint32_t *twice;    /* [num_gpus, words] and whether it does so in more than one slot */
     int32_t   words;    /* in a row of E bits */
     int64_t   steps;    /* left of EPLB_P_MOST_STEPS */
+    eplb_p_moves *moves;/* what has moved since the plan in force; NULL: nobody minds */
+    int32_t   nobody;   /* what an empty slot holds: an expert without load; -1: there are none */
 
     /* One sample: the bar to reach, and the way back. */
     int64_t   close;    /* a heaviest GPU of no more than this is close enough to the bound */
@@ -3801,6 +3830,8 @@ static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *sh
     eplb_p_overlay keys; /* from which line_slot is made first, and the rest of the line from that */
 
     s.num_gpus    = shape->node_gpus;
+    s.node_gpus   = shape->node_gpus;
+    s.nobody      = -1;
     s.num_slots   = shape->node_slots;
     s.gpu_slots   = shape->gpu_slots;
     s.num_experts = shape->node_experts;
@@ -3973,6 +4004,9 @@ static void eplb_p_give_way(eplb_p_search *s, int32_t gpu, int32_t u, int32_t v)
     s->gpu_total[gpu] = eplb_p_total(load, n);
 }
 
+/* The experts, and nobody, where slots are empty. */
+static int32_t eplb_p_num_held(const eplb_p_search *s) { return s->num_experts + (s->nobody >= 0); }
+
 /* All of the plan's part anew, and the totals by which squares are lowered. */
 static void eplb_p_measure_node(eplb_p_search *s)
 {
@@ -3980,7 +4014,7 @@ static void eplb_p_measure_node(eplb_p_search *s)
 
     eplb_p_enter_phase(&s->shared, s->squares_bytes);
     s->lined_up = 0;
-    for (i = 0; i < s->num_experts; i++) eplb_p_share_out(s, s->expert[i]);
+    for (i = 0; i < eplb_p_num_held(s); i++) eplb_p_share_out(s, s->expert[i]);
     for (i = 0; i < s->num_gpus; i++) eplb_p_weigh_gpu(s, i);
 }
 
@@ -4001,15 +4035,124 @@ static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
     return at;
 }
 
+/* improve: moves from the plan in force */
+
+static int32_t eplb_p_node_at(const eplb_p_moves *m, int32_t gpu) { return gpu / m->link_gpus; }
+
+/* One of the counts of moves rises or falls by one. */
+static void eplb_p_tally(eplb_p_moves *m, int32_t *count, int32_t allowed, int32_t by)
+{
+    int32_t most = allowed > 0 ? allowed : 0;
+
+    *count += by;
+    if (allowed == 0) return;
+    if (by > 0 ? *count > most : *count >= most) m->over += by;
+}
+
+/* Of those who held the expert the first, from this one on, who may send it to a GPU. */
+static int32_t eplb_p_next_sender(const eplb_p_moves *m, int32_t holder, int32_t gpu, int nearby, int32_t gpu_slots)
+{
+    while (nearby && holder >= 0 && eplb_p_node_at(m, holder / gpu_slots) != eplb_p_node_at(m, gpu))
+        holder = m->next_holder[holder];
+    return holder;
+}
+
+/* An expert comes to a GPU that did not have it, or it does not after all. */
+static void eplb_p_count_move(eplb_p_search *s, int32_t gpu, int32_t e, int32_t by)
+{
+    eplb_p_moves *m = s->moves;
+    const eplb_options *o = m->allowed;
+    int nearby = eplb_p_next_sender(m, m->holder[e], gpu, 1, s->gpu_slots) >= 0;
+    int32_t holder = eplb_p_next_sender(m, m->holder[e], gpu, nearby, s->gpu_slots), last = -1;
+
+    eplb_p_tally(m, &m->num, o->max_moves, by);
+    eplb_p_tally(m, &m->into[gpu], o->max_gpu_moves, by);
+    if (!nearby) eplb_p_tally(m, &m->node_into[eplb_p_node_at(m, gpu)], o->max_node_moves, by);
+    for (; holder >= 0; holder = eplb_p_next_sender(m, m->next_holder[holder], gpu, nearby, s->gpu_slots)) {
+        int32_t sender = eplb_p_gpu_of(s, holder), node = eplb_p_node_at(m, sender);
+        eplb_p_tally(m, &m->out[sender], o->max_gpu_moves, by);
+        if (m->pair) eplb_p_tally(m, &m->pair[eplb_p_at(sender, m->num_gpus, gpu)], o->max_pair_moves, by);
+        if (nearby || node == last) continue;
+        eplb_p_tally(m, &m->node_out[node], o->max_node_moves, by);
+        last = node;
+    }
+}
+
+static int eplb_p_is_free(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    return eplb_p_is_settled(s->moves->free_of + eplb_p_at(gpu, s->words, 0), e);
+}
+
+/* Whether an expert leaves a GPU, with slot i, that did not have it; whether one comes that did not have it. */
+static int eplb_p_undoes_move(const eplb_p_search *s, int32_t gpu, int32_t i)
+{
+    return !eplb_p_is_free(s, gpu, s->slot[i]) && !eplb_p_holds_twice(s, gpu, s->slot[i]);
+}
+
+static int eplb_p_makes_move(const eplb_p_search *s, int32_t gpu, int32_t e)
+{
+    return !eplb_p_is_free(s, gpu, e) && !eplb_p_holds(s, gpu, e);
+}
+
+/* The expert of slot i gives way to e, or does not after all; the slots are still as they are. */
+static void eplb_p_count_change(eplb_p_search *s, int32_t i, int32_t e, int32_t by)
+{
+    int32_t gpu = eplb_p_gpu_of(s, i);
+
+    if (eplb_p_undoes_move(s, gpu, i)) eplb_p_count_move(s, gpu, s->slot[i], -by);
+    if (eplb_p_makes_move(s, gpu, e)) eplb_p_count_move(s, gpu, e, by);
+}
+
+/* Whether all limits hold if slot i holds e, and slot j, if there is one, what i holds. */
+static int eplb_p_fits_limits(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
+{
+    int fits;
+
+    eplb_p_count_change(s, i, e, 1);
+    if (j >= 0) eplb_p_count_change(s, j, s->slot[i], 1);
+    fits = s->moves->over <= 0;
+    if (j >= 0) eplb_p_count_change(s, j, s->slot[i], -1);
+    eplb_p_count_change(s, i, e, -1);
+    return fits;
+}
+
+#define EPLB_P_FORBIDDEN INT32_MAX
+
+/* By how many moves the plan would then be farther from the one in force. */
+static int32_t eplb_p_moves_by(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
+{
+    const eplb_p_moves *m = s->moves;
+    const eplb_options *o = m->allowed;
+    int32_t gpu = eplb_p_gpu_of(s, i), other = j >= 0 ? eplb_p_gpu_of(s, j) : gpu, node = gpu / s->node_gpus, by;
+
+    if ((e != s->nobody && m->home[e] != node) || other / s->node_gpus != node) return EPLB_P_FORBIDDEN;
+    by = eplb_p_makes_move(s, gpu, e) - eplb_p_undoes_move(s, gpu, i);
+    if (j >= 0) by += eplb_p_makes_move(s, other, s->slot[i]) - eplb_p_undoes_move(s, other, j);
+    if (by > 0 && o->max_moves != 0 && m->num + by > o->max_moves) return EPLB_P_FORBIDDEN;
+    if ((o->max_gpu_moves | o->max_pair_moves | o->max_node_moves) != 0 && !eplb_p_fits_limits(s, i, e, j))
+        return EPLB_P_FORBIDDEN;
+    return by;
+}
+
+static int32_t eplb_p_swap_moves(eplb_p_search *s, int32_t i, int32_t j)
+{
+    return s->moves ? eplb_p_moves_by(s, i, s->slot[j], j) : 0;
+}
+
+static int32_t eplb_p_replace_moves(eplb_p_search *s, int32_t i, int32_t e)
+{
+    return s->moves ? eplb_p_moves_by(s, i, e, -1) : 0;
+}
+
 /* improve: what a move may do
 
    All that forbids one stands here. A swap brings an expert to either slot. A replace takes a replica of the one
    away, and multiplies the other, which it puts into the slot. Where experts are apart, one is twice on a GPU only
-   if it is on every GPU. */
+   if it is on every GPU that it may be on. An empty slot may be anywhere, and filled. */
 
 static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 {
-    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || s->count[e] >= s->num_gpus;
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || s->count[e] >= s->node_gpus;
 }
 
 /* Whether the expert of slot `from` may come to slot i in a swap. It may be on every GPU already, and then leaves
@@ -4017,15 +4160,16 @@ static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 static int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
 {
     int32_t e = s->slot[from];
-    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || eplb_p_holds_twice(s, eplb_p_gpu_of(s, from), e);
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || eplb_p_holds_twice(s, eplb_p_gpu_of(s, from), e) ||
+           e == s->nobody;
 }
 
 /* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
 static int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
 {
     int32_t u = s->slot[i];
-    return s->count[u] > 1 &&
-           (!s->apart || s->count[u] <= s->num_gpus || eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
+    return s->count[u] > 1 && (!s->apart || s->count[u] <= s->node_gpus || u == s->nobody ||
+                               eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
 }
 
 static int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
@@ -4033,15 +4177,17 @@ static int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
     return !eplb_p_at_cap(s->count[e], s->max_replicas);
 }
 
-static int eplb_p_may_swap(const eplb_p_search *s, int32_t i, int32_t j)
+static int eplb_p_may_swap(eplb_p_search *s, int32_t i, int32_t j)
 {
-    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_come(s, i, j) && eplb_p_may_come(s, j, i);
+    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_come(s, i, j) && eplb_p_may_come(s, j, i) &&
+           eplb_p_swap_moves(s, i, j) != EPLB_P_FORBIDDEN;
 }
 
 /* Whether e may come to slot i, whose expert may be taken away. */
-static int eplb_p_may_replace(const eplb_p_search *s, int32_t i, int32_t e)
+static int eplb_p_may_replace(eplb_p_search *s, int32_t i, int32_t e)
 {
-    return e != s->slot[i] && eplb_p_may_multiply(s, e) && eplb_p_may_put(s, i, e);
+    return e != s->slot[i] && eplb_p_may_multiply(s, e) && eplb_p_may_put(s, i, e) &&
+           eplb_p_replace_moves(s, i, e) != EPLB_P_FORBIDDEN;
 }
 
 /* improve: moves */
@@ -4118,6 +4264,14 @@ static int eplb_p_may_go_on(const eplb_p_search *s)
     return s->steps > 0 && (s->num_samples > 1 || s->num_done < s->num_slots);
 }
 
+static void eplb_p_count_changes(eplb_p_search *s, const eplb_p_move *move)
+{
+    int32_t i = move->slot, j = move->other;
+
+    eplb_p_count_change(s, i, j >= 0 ? s->slot[j] : move->expert, 1);
+    if (j >= 0) eplb_p_count_change(s, j, s->slot[i], 1);
+}
+
 static void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
 {
     if (s->num_samples == 1) {
@@ -4126,6 +4280,7 @@ static void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
         *back = *move;
         back->expert = s->slot[move->slot];
     }
+    if (s->moves) eplb_p_count_changes(s, move);
     if (move->other >= 0)
         eplb_p_swap_slots(s, move->slot, move->other);
     else
@@ -4137,6 +4292,7 @@ static void eplb_p_take_back(eplb_p_search *s)
 {
     while (s->num_done > 0) {
         const eplb_p_move *back = &s->done[--s->num_done];
+        if (s->moves) eplb_p_count_changes(s, back);
         if (back->other >= 0)
             eplb_p_swap_slots(s, back->slot, back->other);
         else
@@ -4335,20 +4491,22 @@ static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
     return sum;
 }
 
-/* Do the best swap of two GPUs, if one helps. It must bring D - 2 d closer to 0 than D is: a square that is told
-   roughly by all samples, and before that by the total alone, which is at most the root of T times it (Cauchy
-   and Schwarz). Only what may be the best by both is worked out exactly. */
-static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
+/* Of the swaps of two GPUs the best whose gain, halved, is more than `most`, the first on ties; returns that gain, or
+   `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square that is told roughly by all
+   samples, and before that by the total alone, which is at most the root of T times it (Cauchy and Schwarz). Only
+   what may be the best by both is worked out exactly. */
+static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, int64_t most, eplb_p_move *best)
 {
-    float squares = *eplb_p_pair_at(s, a, b) * EPLB_P_ROUGHLY, limit = squares - 4.0f * (float)s->enough;
-    int64_t most = s->enough, gain;
+    float squares, limit;
+    int64_t gain;
     int32_t difference = s->gpu_total[a] - s->gpu_total[b];
     const int32_t *slot = s->slot, *D = s->difference;
     int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j;
-    eplb_p_move best = {-1, -1, -1};
 
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     eplb_p_take_difference(s, a, b);
+    squares = eplb_p_float_of(eplb_p_squares_of(D, n)) * EPLB_P_ROUGHLY;
+    limit   = squares - 4.0f * (float)most;
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
         int32_t total = s->total[slot[i]];
@@ -4361,13 +4519,24 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
             if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
             gain = eplb_p_swap_squares(u, v, D, n);
             if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
-            most       = gain;
-            limit      = squares - 4.0f * (float)most;
-            best.slot  = i;
-            best.other = j;
+            if (s->moves) gain -= s->moves->squares_cost * eplb_p_swap_moves(s, i, j) / 2;
+            if (gain <= most) continue;
+            most         = gain;
+            limit        = squares - 4.0f * (float)most;
+            best->slot   = i;
+            best->other  = j;
+            best->expert = -1;
         }
     }
-    if (best.slot < 0) return 0;
+    return most;
+}
+
+/* Do the best swap of two GPUs, if one helps. */
+static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
+{
+    eplb_p_move best = EPLB_ZERO_INIT;
+
+    if (eplb_p_find_pair_swap(s, a, b, s->enough, &best) <= s->enough) return 0;
     eplb_p_do_move(s, &best);
     return 1;
 }
@@ -4422,7 +4591,7 @@ static void eplb_p_find_relief(eplb_p_search *s)
 {
     int32_t i, t;
 
-    for (i = 0; i < s->num_experts; i++) {
+    for (i = 0; i < eplb_p_num_held(s); i++) {
         int32_t e = s->expert[i];
         const int32_t *more = eplb_p_more_of(s, e);
         s->relief[e] = s->burden[e] = 0;
@@ -4479,17 +4648,16 @@ static int32_t eplb_p_least_left(const eplb_p_search *s, int32_t i)
     return least;
 }
 
-/* Do the best replace, if one helps. For each slot that can give its replica away the receiver is
-   chosen as if donor and receiver shared no GPU; those choices then compete by what they are. */
-static int eplb_p_replace_best(eplb_p_search *s)
+/* The best replace that gains more than `most`; returns its gain, or `most` when there is none. For each slot that can
+   give its replica away the receiver is chosen as if donor and receiver shared no GPU; those choices then compete by
+   what they are. */
+static int64_t eplb_p_find_best_replace(eplb_p_search *s, int64_t most, eplb_p_move *best)
 {
-    int64_t best = 2 * s->enough;
-    eplb_p_move move = {-1, -1, -1};
-    int32_t donor, i, k;
+    int32_t i, k;
 
     eplb_p_find_relief(s);
     for (i = 0; i < s->num_slots && s->steps > 0; i++) {
-        int64_t removal, most = best, left, gain;
+        int64_t removal, enough = most, left, gain;
         int32_t receiver = -1;
         if (!eplb_p_may_take_away(s, i)) continue;
         removal = eplb_p_removal_cost(s, i);
@@ -4497,26 +4665,48 @@ static int eplb_p_replace_best(eplb_p_search *s)
         eplb_p_take_steps(s, 1, s->num_experts);
         for (k = 0; k < s->num_experts; k++) {
             int32_t e = s->expert[k];
-            if (s->relief[e] - removal - 2 * left * s->arriving[e] <= most) continue;
+            if (s->relief[e] - removal - 2 * left * s->arriving[e] <= enough) continue;
             gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
-            if (gain <= most || !eplb_p_may_replace(s, i, e)) continue;
-            most     = gain;
+            if (gain <= enough || !eplb_p_may_replace(s, i, e)) continue;
+            enough   = gain;
             receiver = e;
         }
         if (receiver < 0) continue;
         eplb_p_take_steps(s, s->count[s->slot[i]] + s->count[receiver] + 1,
                           s->num_gpus + eplb_p_num_slots(s, eplb_p_gpu_of(s, i)));
         gain = eplb_p_replace_squares(s, i, receiver);
-        if (gain <= best) continue;
-        best        = gain;
-        move.slot   = i;
-        move.expert = receiver;
+        if (s->moves) gain -= s->moves->squares_cost * eplb_p_replace_moves(s, i, receiver);
+        if (gain <= most) continue;
+        most         = gain;
+        best->slot   = i;
+        best->other  = -1;
+        best->expert = receiver;
     }
-    if (move.slot < 0) return 0;
-    donor = s->slot[move.slot];
-    eplb_p_do_move(s, &move);
-    for (i = 0; i < s->num_gpus; i++)
-        if (eplb_p_holds(s, i, donor) || eplb_p_holds(s, i, move.expert)) eplb_p_reopen(s, i);
+    return most;
+}
+
+/* A move is done, and all GPUs whose loads it changes are open again. */
+static void eplb_p_do_and_reopen(eplb_p_search *s, const eplb_p_move *move)
+{
+    int32_t donor = s->slot[move->slot], gpu;
+
+    eplb_p_do_move(s, move);
+    if (move->other >= 0) {
+        eplb_p_reopen(s, eplb_p_gpu_of(s, move->slot));
+        eplb_p_reopen(s, eplb_p_gpu_of(s, move->other));
+        return;
+    }
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        if (eplb_p_holds(s, gpu, donor) || eplb_p_holds(s, gpu, move->expert)) eplb_p_reopen(s, gpu);
+}
+
+/* Do the best replace, if one helps. */
+static int eplb_p_replace_best(eplb_p_search *s)
+{
+    eplb_p_move best = EPLB_ZERO_INIT;
+
+    if (eplb_p_find_best_replace(s, 2 * s->enough, &best) <= 2 * s->enough) return 0;
+    eplb_p_do_and_reopen(s, &best);
     return 1;
 }
 
@@ -4592,6 +4782,8 @@ static int32_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int32_t lightes
             int32_t d = u - s->line[at], other = s->gpu_load[s->line_gpu[at]] + d;
             int32_t after = load - d > other ? load - d : other;
             if (after >= peak || !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
+            if (s->moves) after += s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
+            if (after >= peak) continue;
             peak        = after;
             best->slot  = i;
             best->other = s->line_slot[at];
@@ -4641,6 +4833,7 @@ static int32_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t ligh
             if (left + *eplb_p_more_of(s, e) >= peak || !eplb_p_may_replace(s, i, e)) continue;
             eplb_p_take_steps(s, 1, s->num_gpus);
             after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
+            if (s->moves) after += s->moves->peak_cost * eplb_p_replace_moves(s, i, e);
             if (after >= peak) continue;
             peak         = after;
             best->slot   = i;
@@ -5304,21 +5497,25 @@ static int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
     return target;
 }
 
-/* A fall in the objective that counts: with one sample 2^-30 of the mean GPU load squared, with
-   several, whose noise is far larger, 2^-14. */
-static int64_t eplb_p_enough(const eplb_p_layer *l, int32_t node)
+/* The sum over the samples of the mean load, squared, of GPUs that these experts are on. */
+static int64_t eplb_p_mean_squares(const eplb_p_layer *l, const int32_t *expert, int32_t num_experts, int32_t num_gpus)
 {
-    const int32_t *expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
     int64_t squares = 0;
     int32_t t, i;
 
     for (t = 0; t < l->num_counting; t++) {
         int64_t sum = 0;
-        for (i = 0; i < l->shape->node_experts; i++)
-            sum += l->grains[(size_t)expert[i] * (size_t)l->num_counting + (size_t)t];
-        squares += (sum / l->shape->node_gpus) * (sum / l->shape->node_gpus);
+        for (i = 0; i < num_experts; i++) sum += l->grains[eplb_p_at(expert[i], l->num_counting, t)];
+        squares += (sum / num_gpus) * (sum / num_gpus);
     }
-    return squares >> (l->num_counting == 1 ? 30 : 14);
+    return squares;
+}
+
+/* A fall in the objective that counts: with one sample 2^-30 of the mean GPU load squared, with several, whose noise
+   is far larger, 2^-14. */
+static int64_t eplb_p_enough(const eplb_p_layer *l, int64_t mean_squares)
+{
+    return mean_squares >> (l->num_counting == 1 ? 30 : 14);
 }
 
 /* The search's view of a node of the layer. */
@@ -5331,7 +5528,7 @@ static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, int32_t node)
     s->expert       = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
     s->slot         = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
     s->start        = s->exact ? l->start + (size_t)node * (size_t)l->shape->node_slots : NULL;
-    s->enough       = eplb_p_enough(l, node);
+    s->enough       = eplb_p_enough(l, eplb_p_mean_squares(l, s->expert, s->num_experts, s->num_gpus));
 }
 
 static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
@@ -5349,8 +5546,8 @@ static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 
 /* -------------------------------------------------------------------------------------- finish */
 
-/* Slots within each GPU heaviest first, then by expert; ranks by slot. */
-static void eplb_p_number_slots(eplb_p_layer *l, eplb_p_search *s)
+/* Slots within each GPU heaviest first, then by expert. */
+static void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
 {
     int32_t room = l->shape->gpu_slots, first, i, e;
 
@@ -5364,12 +5561,20 @@ static void eplb_p_number_slots(eplb_p_layer *l, eplb_p_search *s)
         eplb_p_sort(s->key, s->spare, room);
         for (i = 0; i < room; i++) l->phy2log[first + i] = eplb_p_index(s->key[i]);
     }
+}
+
+/* Ranks by slot. */
+static void eplb_p_number_replicas(eplb_p_layer *l)
+{
+    int32_t i, e;
+
     for (e = 0; e < l->shape->num_experts; e++) l->logcnt[e] = 0;
     l->most_replicas = 1;
     for (i = 0; i < l->shape->num_replicas; i++) {
-        int32_t *count = &l->logcnt[l->phy2log[i]];
-        l->phyrank[i] = (*count)++;
-        if (*count > l->most_replicas) l->most_replicas = *count;
+        l->phyrank[i] = EPLB_P_EMPTY;
+        if (l->phy2log[i] == EPLB_P_EMPTY) continue;
+        l->phyrank[i] = l->logcnt[l->phy2log[i]]++;
+        if (l->phyrank[i] >= l->most_replicas) l->most_replicas = l->phyrank[i] + 1;
     }
 }
 
@@ -5398,7 +5603,8 @@ static void eplb_p_store_layer(const eplb_p_layer *l, const eplb_plan *plan)
         int32_t *log2phy = plan->log2phy + first_expert * width;
         for (i = 0; i < experts * width; i++) log2phy[i] = -1;
         for (i = 0; i < slots; i++)
-            log2phy[(size_t)l->phy2log[i] * width + (size_t)l->phyrank[i]] = (int32_t)i;
+            if (l->phy2log[i] != EPLB_P_EMPTY)
+                log2phy[(size_t)l->phy2log[i] * width + (size_t)l->phyrank[i]] = (int32_t)i;
     }
     if (plan->layer_status) plan->layer_status[l->index] = EPLB_OK;
 }
@@ -5410,8 +5616,8 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     eplb_p_groups groups;
     eplb_p_node   node;
 
-    eplb_p_overlay shared; /* groups, node, the search and its judge: in this order */
-    size_t groups_bytes, node_bytes, search_bytes, judge_bytes;
+    eplb_p_overlay shared; /* groups, node, the search, its judge, what keeps slots, what follows: in this order */
+    size_t groups_bytes, node_bytes, search_bytes, judge_bytes, keep_bytes, follow_bytes;
 } eplb_p_planner;
 
 static void eplb_p_place_groups(eplb_p_planner *p)
@@ -5474,7 +5680,8 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
     if (shape->options.effort > 0) {
         eplb_p_enter_phase(&p->shared, p->search_bytes);
         eplb_p_improve_layer(&p->layer, search);
-        eplb_p_number_slots(&p->layer, search);
+        eplb_p_order_gpus(&p->layer, search);
+        eplb_p_number_replicas(&p->layer);
     }
     eplb_p_leave_phases(&p->shared);
 }
@@ -5730,7 +5937,6 @@ static const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_p
     return plan->phy2log + (size_t)layer * (size_t)shape->num_replicas;
 }
 
-#define EPLB_P_EMPTY (-1) /* what stands in a slot that holds no expert */
 
 /* count, held of one layer's plan; fails where it is none. */
 static eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy2log)
@@ -7732,8 +7938,639 @@ static void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_
     for (i = 0; i < l->shape->num_experts; i++) l->logcnt[i] = 0;
     for (i = 0; i < l->shape->num_replicas; i++) l->logcnt[l->phy2log[i]]++;
     eplb_p_enter_phase(&p->shared, p->search_bytes);
-    eplb_p_number_slots(l, search);
+    eplb_p_order_gpus(l, search);
+    eplb_p_number_replicas(l);
     eplb_p_leave_phases(&p->shared);
+}
+
+/* ------------------------------------------------------------------- the plan in force: kept slots
+
+   GPUs are alike, so a plan may give any GPU's slots to any other, within what the hierarchy allows. They go where
+   as few experts as possible are new, and as many slots as possible stay as they are: an assignment of the new
+   plan's GPUs (rows) to those of the plan in force (columns) of the most value in all. Its dual gives each row and
+   column a price; the sum of the two is nowhere below the value of the pair, and equal to it where the two are
+   assigned, so no assignment is worth more (Kuhn 1955). */
+
+typedef struct eplb_p_keeper {
+    const eplb_p_shape *shape;
+    const int32_t *old_slot; /* [R] the plan in force of the layer in hand */
+    const int32_t *new_slot; /* [R] the plan that is to be in force */
+    int32_t *holder;         /* [E] a slot of the plan in force that holds it; next_holder leads to the others */
+    int32_t *next_holder;    /* [R] */
+    int32_t *old_copy;       /* [R] how many slots before this one, on its GPU, hold the same expert */
+    int32_t *new_copy;       /* [R] */
+    int32_t *seen_on;        /* [E] the GPU last found to have the expert */
+    int32_t *seen;           /* [E] and how often, or where */
+    int32_t *next_same;      /* [R] the next slot of the new plan, on the same GPU, with the same expert */
+    int32_t *arranged;       /* [R] the new plan, its GPUs where they are to be */
+
+    /* An assignment of n rows to n columns. */
+    int32_t *row_price, *column_price; /* [n] */
+    int32_t *row_of;         /* [n] the row assigned to a column; -1: none is yet */
+    int32_t *value;          /* [n] of a row with each column */
+    int32_t *distance;       /* [n] from the row to be assigned, over the least sums of what prices are above values */
+    int32_t *through;        /* [n] the column before this one on the way to it; -1: none is */
+    int32_t *settled;        /* [n] */
+    int32_t *assigned;       /* [n] rows that have a column */
+    int32_t *node_value;     /* [N, N] */
+    int32_t *node_row;       /* [N] the new plan's node that goes to a node */
+} eplb_p_keeper;
+
+static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_keeper k = EPLB_ZERO_INIT;
+    int32_t E = shape->num_experts, R = shape->num_replicas, N = shape->num_nodes;
+    int32_t n = shape->node_gpus > N ? shape->node_gpus : N;
+
+    k.shape        = shape;
+    k.holder       = EPLB_P_TAKE(a, int32_t, E);
+    k.next_holder  = EPLB_P_TAKE(a, int32_t, R);
+    k.old_copy     = EPLB_P_TAKE(a, int32_t, R);
+    k.new_copy     = EPLB_P_TAKE(a, int32_t, R);
+    k.seen_on      = EPLB_P_TAKE(a, int32_t, E);
+    k.seen         = EPLB_P_TAKE(a, int32_t, E);
+    k.next_same    = EPLB_P_TAKE(a, int32_t, R);
+    k.arranged     = EPLB_P_TAKE(a, int32_t, R);
+    k.row_price    = EPLB_P_TAKE(a, int32_t, n);
+    k.column_price = EPLB_P_TAKE(a, int32_t, n);
+    k.row_of       = EPLB_P_TAKE(a, int32_t, n);
+    k.value        = EPLB_P_TAKE(a, int32_t, n);
+    k.distance     = EPLB_P_TAKE(a, int32_t, n);
+    k.through      = EPLB_P_TAKE(a, int32_t, n);
+    k.settled      = EPLB_P_TAKE(a, int32_t, n);
+    k.assigned     = EPLB_P_TAKE(a, int32_t, n);
+    k.node_value   = EPLB_P_TAKE_ROWS(a, int32_t, N, N);
+    k.node_row     = EPLB_P_TAKE(a, int32_t, N);
+    return k;
+}
+
+/* copy [R] of a plan's slots. */
+static void eplb_p_count_copies(eplb_p_keeper *k, const int32_t *phy2log, int32_t *copy)
+{
+    int32_t slot, gpu = 0, e, room = k->shape->gpu_slots, end = room;
+
+    eplb_p_set_all(k->seen_on, k->shape->num_experts, EPLB_P_NONE);
+    for (slot = 0; slot < k->shape->num_replicas; slot++) {
+        if (slot == end) {
+            gpu++;
+            end += room;
+        }
+        e = phy2log[slot];
+        if (e == EPLB_P_EMPTY) continue;
+        k->seen[e]    = k->seen_on[e] == gpu ? k->seen[e] + 1 : 0;
+        k->seen_on[e] = gpu;
+        copy[slot]    = k->seen[e];
+    }
+}
+
+static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32_t *holder, int32_t *next_holder,
+                                int32_t num_experts)
+{
+    int32_t slot;
+
+    eplb_p_set_all(holder, num_experts, EPLB_P_NONE);
+    for (slot = num_slots - 1; slot >= 0; slot--) {
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
+        next_holder[slot] = holder[phy2log[slot]];
+        holder[phy2log[slot]] = slot;
+    }
+}
+
+/* value [node_gpus] of a GPU of the new plan with each GPU of a node: an expert that is not new there outweighs any
+   number of slots that stay as they are. */
+static void eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu, int32_t node)
+{
+    int32_t room = k->shape->gpu_slots, n = k->shape->node_gpus, first = node * n, i, slot;
+
+    eplb_p_set_all(k->value, n, 0);
+    for (i = gpu * room; i < (gpu + 1) * room; i++) {
+        if (k->new_slot[i] == EPLB_P_EMPTY) continue;
+        for (slot = k->holder[k->new_slot[i]]; slot >= 0; slot = k->next_holder[slot]) {
+            int32_t column = slot / room - first;
+            if (!eplb_p_within(column, 0, n - 1) || k->old_copy[slot] != k->new_copy[i]) continue;
+            k->value[column] += k->new_copy[i] == 0 ? room + 1 : 1;
+        }
+    }
+}
+
+/* Rows and columns are GPUs of a node of the new plan and of one in force, or nodes: from is -1. */
+static void eplb_p_value_row(eplb_p_keeper *k, int32_t row, int32_t from, int32_t to)
+{
+    if (from < 0)
+        eplb_p_copy_ids(k->value, k->node_value + eplb_p_at(row, k->shape->num_nodes, 0), k->shape->num_nodes);
+    else
+        eplb_p_value_gpu(k, from * k->shape->node_gpus + row, to);
+}
+
+/* The nearest column that is not settled, the first on ties. */
+static int32_t eplb_p_nearest_column(const eplb_p_keeper *k, int32_t n)
+{
+    int32_t nearest = -1, j;
+    for (j = 0; j < n; j++)
+        if (!k->settled[j] && (nearest < 0 || k->distance[j] < k->distance[nearest])) nearest = j;
+    return nearest;
+}
+
+/* Row `row` gets a column, at the end of the shortest way (Dijkstra 1959) on which each column's row moves on to the
+   next. The prices of all that is nearer than the end change so that it costs nothing. */
+static void eplb_p_assign_row(eplb_p_keeper *k, int32_t row, int32_t from, int32_t to, int32_t n)
+{
+    int32_t at = -1, far = 0, j, mover = row;
+
+    for (j = 0; j < n; j++) {
+        k->distance[j] = INT32_MAX;
+        k->settled[j]  = 0;
+    }
+    do {
+        eplb_p_value_row(k, mover, from, to);
+        for (j = 0; j < n; j++) {
+            int32_t distance = far + k->row_price[mover] + k->column_price[j] - k->value[j];
+            if (k->settled[j] || distance >= k->distance[j]) continue;
+            k->distance[j] = distance;
+            k->through[j]  = at;
+        }
+        at  = eplb_p_nearest_column(k, n);
+        far = k->distance[at];
+        k->settled[at] = 1;
+        mover = k->row_of[at];
+    } while (mover >= 0);
+    k->row_price[row] -= far;
+    for (j = 0; j < n; j++) {
+        if (!k->settled[j] || j == at) continue;
+        k->column_price[j] += far - k->distance[j];
+        k->row_price[k->row_of[j]] -= far - k->distance[j];
+    }
+    for (; k->through[at] >= 0; at = k->through[at]) k->row_of[at] = k->row_of[k->through[at]];
+    k->row_of[at] = row;
+}
+
+/* row_of [n] of the assignment of most value, which is returned: the sum of the prices. First each row takes the
+   column that it values most, if that is free. */
+static int32_t eplb_p_assign(eplb_p_keeper *k, int32_t from, int32_t to, int32_t n)
+{
+    int32_t value = 0, row, j;
+
+    eplb_p_set_all(k->column_price, n, 0);
+    eplb_p_set_all(k->row_of, n, -1);
+    for (row = 0; row < n; row++) {
+        eplb_p_value_row(k, row, from, to);
+        j = eplb_p_most_of(k->value, n);
+        k->row_price[row] = k->value[j];
+        k->assigned[row]  = k->row_of[j] < 0;
+        if (k->assigned[row]) k->row_of[j] = row;
+    }
+    for (row = 0; row < n; row++)
+        if (!k->assigned[row]) eplb_p_assign_row(k, row, from, to, n);
+    for (j = 0; j < n; j++) value += k->row_price[j] + k->column_price[j];
+    return value;
+}
+
+/* node_row: groups stay together on their way to another node. */
+static void eplb_p_assign_nodes(eplb_p_keeper *k)
+{
+    int32_t N = k->shape->num_nodes, from, to;
+
+    for (from = 0; from < N; from++)
+        for (to = 0; to < N; to++)
+            k->node_value[eplb_p_at(from, N, to)] = eplb_p_assign(k, from, to, k->shape->node_gpus);
+    (void)eplb_p_assign(k, -1, -1, N);
+    eplb_p_copy_ids(k->node_row, k->row_of, N);
+}
+
+/* The slots of the new plan's GPU go to a GPU of the plan in force: those that keep their expert first, the others in
+   order to what is left. */
+static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
+{
+    int32_t room = k->shape->gpu_slots, first = from * room, i, e, at = 0;
+    const int32_t *old_slot = k->old_slot + eplb_p_at(to, room, 0);
+    int32_t *arranged = k->arranged + eplb_p_at(to, room, 0);
+
+    for (i = first + room - 1; i >= first; i--) {
+        e = k->new_slot[i];
+        k->next_same[i] = -1;
+        if (e == EPLB_P_EMPTY) continue;
+        if (k->seen_on[e] == from) k->next_same[i] = k->seen[e];
+        k->seen_on[e] = from;
+        k->seen[e]    = i;
+    }
+    for (i = 0; i < room; i++) {
+        e = old_slot[i];
+        arranged[i] = EPLB_P_EMPTY;
+        if (e == EPLB_P_EMPTY || k->seen_on[e] != from || k->seen[e] < 0) continue;
+        arranged[i] = e;
+        k->new_copy[k->seen[e]] = -1; /* is taken */
+        k->seen[e] = k->next_same[k->seen[e]];
+    }
+    for (i = first; i < first + room; i++) {
+        if (k->new_slot[i] == EPLB_P_EMPTY || k->new_copy[i] < 0) continue;
+        while (arranged[at] != EPLB_P_EMPTY) at++;
+        arranged[at] = k->new_slot[i];
+    }
+}
+
+/* The plans of a layer, with the copies that their slots hold. */
+static void eplb_p_open_keeper(eplb_p_keeper *k, const int32_t *old_slot, const int32_t *new_slot)
+{
+    int32_t E = k->shape->num_experts, R = k->shape->num_replicas;
+
+    k->old_slot = old_slot;
+    k->new_slot = new_slot;
+    eplb_p_count_copies(k, old_slot, k->old_copy);
+    eplb_p_count_copies(k, new_slot, k->new_copy);
+    eplb_p_list_holders(old_slot, R, k->holder, k->next_holder, E);
+    eplb_p_set_all(k->seen_on, E, EPLB_P_NONE);
+}
+
+/* phy2log of the layer, its GPUs where they bring the fewest new experts. */
+static void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
+{
+    int32_t N = k->shape->num_nodes, n = k->shape->node_gpus, from, to, j;
+
+    eplb_p_open_keeper(k, old_slot, l->phy2log);
+    k->node_row[0] = 0;
+    if (N > 1) eplb_p_assign_nodes(k);
+    for (to = 0; to < N; to++) {
+        from = k->node_row[to];
+        (void)eplb_p_assign(k, from, to, n);
+        for (j = 0; j < n; j++) eplb_p_arrange_gpu(k, from * n + k->row_of[j], to * n + j);
+    }
+    eplb_p_copy_ids(l->phy2log, k->arranged, k->shape->num_replicas);
+}
+
+/* -------------------------------------------------------------------- the plan in force: few moves
+
+   Where moves are few, or have a price, the search begins with the plan in force, on the whole layer at once, and
+   takes the move that gains most for each expert moved. On the way it remembers the plan of the least score: the
+   heaviest GPU, by the mean over the samples, and the price of the moves. */
+
+typedef struct eplb_p_follower {
+    const eplb_p_shape *shape;
+    eplb_p_moves  moves;
+    eplb_p_search search; /* of all nodes as if they were one */
+    int32_t *expert;      /* [E + 1] all, and nobody */
+    int32_t *slot;        /* [R] the plan at hand */
+    int32_t *best;        /* [R] that of the least score so far */
+    int64_t  best_score;
+    int64_t  score_cost;  /* of a move */
+    int64_t  least_score; /* of any plan, but for its moves: the mean load is its heaviest GPU's */
+    int32_t *node_groups; /* [N] groups on a node */
+    int32_t *group_node;  /* [K] node of a group; -1: nobody holds any of its experts */
+} eplb_p_follower;
+
+static eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_moves m = EPLB_ZERO_INIT;
+    int32_t G = shape->num_gpus, N = shape->link_nodes;
+
+    m.allowed     = &shape->options;
+    m.num_gpus    = G;
+    m.link_gpus   = G / N;
+    m.words       = (int32_t)eplb_p_pair_words(shape->num_experts + 1);
+    m.free_of     = EPLB_P_TAKE_ROWS(a, uint32_t, G, m.words);
+    m.holder      = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    m.next_holder = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    m.home        = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    m.into        = EPLB_P_TAKE(a, int32_t, G);
+    m.out         = EPLB_P_TAKE(a, int32_t, G);
+    m.node_into   = EPLB_P_TAKE(a, int32_t, N);
+    m.node_out    = EPLB_P_TAKE(a, int32_t, N);
+    m.pair        = shape->options.max_pair_moves > 0 ? EPLB_P_TAKE_ROWS(a, int32_t, G, G) : NULL;
+    return m;
+}
+
+/* A shape of one node, in which an empty slot holds one expert more. */
+static eplb_p_shape eplb_p_flat_shape(const eplb_p_shape *shape)
+{
+    eplb_p_shape flat = *shape;
+
+    flat.num_experts  = shape->num_experts + 1;
+    flat.node_experts = shape->num_experts;
+    flat.node_slots   = shape->num_replicas;
+    flat.node_gpus    = shape->num_gpus;
+    flat.num_nodes    = 1;
+    flat.apart        = 0; /* no plan is put aside */
+    return flat;
+}
+
+static eplb_p_follower eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_shape flat = eplb_p_flat_shape(shape);
+    eplb_p_follower f = EPLB_ZERO_INIT;
+
+    f.shape       = shape;
+    f.moves       = eplb_p_carve_moves(a, shape);
+    f.search      = eplb_p_carve_search(a, &flat);
+    f.expert      = EPLB_P_TAKE(a, int32_t, flat.num_experts);
+    f.slot        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f.best        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f.node_groups = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    f.group_node  = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    f.search.nobody    = shape->num_experts;
+    f.search.node_gpus = shape->node_gpus;
+    return f;
+}
+
+/* few moves: what there is to begin with */
+
+/* free_of, holder of the plan in force. */
+static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
+{
+    eplb_p_moves *m = &f->moves;
+    int32_t E = f->shape->num_experts, room = f->shape->gpu_slots, gpu, slot, e, last;
+    size_t word, words = (size_t)m->words;
+
+    eplb_p_list_holders(old_slot, f->shape->num_replicas, m->holder, m->next_holder, E);
+    for (word = 0; word < (size_t)m->num_gpus * words; word++) m->free_of[word] = 0;
+    for (gpu = 0; gpu < m->num_gpus; gpu++) {
+        uint32_t *free_of = m->free_of + eplb_p_at(gpu, m->words, 0);
+        for (slot = gpu * room; slot < (gpu + 1) * room; slot++) {
+            e = old_slot[slot] == EPLB_P_EMPTY ? E : old_slot[slot];
+            free_of[(uint32_t)e / 32] |= eplb_p_pair_bit(e);
+        }
+        free_of[(uint32_t)E / 32] |= eplb_p_pair_bit(E);
+        for (e = 0; e < E; e++)
+            if (m->holder[e] < 0) free_of[(uint32_t)e / 32] |= eplb_p_pair_bit(e);
+    }
+    for (e = 0; e < E; e++) { /* one slot for each GPU */
+        for (last = m->holder[e]; last >= 0; last = m->next_holder[last]) {
+            slot = m->next_holder[last];
+            while (slot >= 0 && slot / room == last / room) slot = m->next_holder[slot];
+            m->next_holder[last] = slot;
+        }
+    }
+}
+
+/* Where the groups are in the plan in force, or why that is no plan by the policy: the first slot with an expert whose
+   group is on another node already, or is one more than the node has slots for; -1 when there is none. */
+static int32_t eplb_p_find_group_nodes(eplb_p_follower *f, const int32_t *old_slot)
+{
+    const eplb_p_shape *shape = f->shape;
+    int32_t slot, e, g, node, i;
+
+    eplb_p_set_all(f->group_node, shape->num_groups, EPLB_P_NONE);
+    eplb_p_set_all(f->node_groups, shape->num_nodes, 0);
+    for (slot = 0; slot < shape->num_replicas; slot++) {
+        if (old_slot[slot] == EPLB_P_EMPTY) continue;
+        g    = old_slot[slot] / shape->group_size;
+        node = slot / shape->node_slots;
+        if (f->group_node[g] == node) continue;
+        if (f->group_node[g] >= 0 || ++f->node_groups[node] > shape->node_slots / shape->group_size) return slot;
+        f->group_node[g] = node;
+    }
+    for (g = 0; g < shape->num_groups; g++) { /* a group that is lost goes where there are the fewest */
+        if (f->group_node[g] >= 0) continue;
+        node = 0;
+        for (i = 1; i < shape->num_nodes; i++)
+            if (f->node_groups[i] < f->node_groups[node]) node = i;
+        f->group_node[g] = node;
+        f->node_groups[node]++;
+    }
+    for (e = 0; e < shape->num_experts; e++) f->moves.home[e] = f->group_node[e / shape->group_size];
+    return -1;
+}
+
+/* A slot for an expert that is lost: the first empty one on its node, or else the first of those whose expert has
+   the most replicas. */
+static int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
+{
+    int32_t slots = f->shape->node_slots, first = f->moves.home[e] * slots, best = first, i;
+
+    for (i = first; i < first + slots; i++) {
+        if (f->slot[i] == f->search.nobody) return i;
+        if (f->search.count[f->slot[i]] > f->search.count[f->slot[best]]) best = i;
+    }
+    return best;
+}
+
+/* What is in the slots is counted and weighed, and so is what has moved. */
+static void eplb_p_weigh_plan(eplb_p_follower *f)
+{
+    eplb_p_search *s = &f->search;
+    eplb_p_moves *m = &f->moves;
+    int32_t G = f->shape->num_gpus, N = f->shape->link_nodes, gpu, i;
+
+    eplb_p_set_all(s->count, s->num_experts, 0);
+    s->count[s->nobody] = 1; /* one more than there are, so that the last one can be filled as any other */
+    for (i = 0; i < s->num_slots; i++) s->count[s->slot[i]]++;
+    eplb_p_measure_node(s);
+
+    m->num  = 0;
+    m->over = 0;
+    eplb_p_set_all(m->into, G, 0);
+    eplb_p_set_all(m->out, G, 0);
+    eplb_p_set_all(m->node_into, N, 0);
+    eplb_p_set_all(m->node_out, N, 0);
+    for (gpu = 0; m->pair && gpu < G; gpu++) eplb_p_set_all(m->pair + eplb_p_at(gpu, G, 0), G, 0);
+    for (gpu = 0; gpu < G; gpu++)
+        for (i = 0; i < s->num_experts; i++)
+            if (eplb_p_holds(s, gpu, i) && !eplb_p_is_free(s, gpu, i)) eplb_p_count_move(s, gpu, i, 1);
+}
+
+static int64_t eplb_p_at_most(float x, int64_t most) { return x < eplb_p_float_of(most) ? (int64_t)x : most; }
+
+/* What a move costs, in what is compared. Two GPUs that are above and below the mean by that price lower the heavier
+   one by it when they become alike, and the sum of squares by twice its square. */
+static void eplb_p_price_moves(eplb_p_follower *f, const eplb_p_layer *l)
+{
+    float cost = f->shape->options.move_cost;
+    int64_t mean = 0, squares = eplb_p_mean_squares(l, f->expert, f->search.num_experts, f->search.num_gpus), sum;
+    int32_t t, e;
+
+    for (t = 0; t < l->num_counting; t++) {
+        for (sum = 0, e = 0; e < f->search.num_experts; e++) sum += l->grains[eplb_p_at(e, l->num_counting, t)];
+        mean += sum / f->search.num_gpus * l->factor[t];
+    }
+    f->least_score = mean;
+    f->score_cost  = eplb_p_at_most(eplb_p_mul(eplb_p_float_of(mean), cost), INT64_MAX / 4 / f->search.num_slots);
+    f->moves.squares_cost = eplb_p_at_most(
+        eplb_p_mul(eplb_p_mul(eplb_p_mul(cost, cost), 2.0f), eplb_p_float_of(squares)), INT64_MAX / 16);
+    f->moves.peak_cost = (int32_t)(f->score_cost / (int64_t)EPLB_P_WHOLE < (int64_t)1 << 28
+                                       ? f->score_cost / (int64_t)EPLB_P_WHOLE : (int64_t)1 << 28);
+    f->search.enough = eplb_p_enough(l, squares);
+}
+
+/* The search's view of the whole layer. */
+static void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
+{
+    eplb_p_search *s = &f->search;
+    int32_t i;
+
+    s->num_samples  = l->num_counting;
+    s->grains       = l->grains;
+    s->count        = l->logcnt;
+    s->max_replicas = f->shape->options.max_replicas;
+    s->apart        = f->shape->apart && !f->shape->options.allow_duplicates;
+    s->expert       = f->expert;
+    s->slot         = f->slot;
+    s->moves        = &f->moves;
+    s->num_done     = 0;
+    s->close        = 0;
+    s->steps        = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
+    for (i = 0; i <= s->num_experts; i++) f->expert[i] = i;
+    for (i = 0; i < l->num_counting; i++) l->grains[eplb_p_at(s->nobody, l->num_counting, i)] = 0;
+    eplb_p_list_had(f, old_slot);
+    (void)eplb_p_find_group_nodes(f, old_slot);
+    eplb_p_price_moves(f, l);
+}
+
+static void eplb_p_take_plan(eplb_p_follower *f, const int32_t *phy2log)
+{
+    int32_t i;
+    for (i = 0; i < f->search.num_slots; i++)
+        f->slot[i] = phy2log[i] == EPLB_P_EMPTY ? f->search.nobody : phy2log[i];
+}
+
+/* The plan in force, but that lost experts are somewhere. */
+static void eplb_p_take_plan_in_force(eplb_p_follower *f, const int32_t *old_slot)
+{
+    int32_t i, e, *count = f->search.count;
+
+    eplb_p_take_plan(f, old_slot);
+    eplb_p_set_all(count, f->search.num_experts + 1, 0);
+    for (i = 0; i < f->search.num_slots; i++) count[f->slot[i]]++;
+    for (e = 0; e < f->search.num_experts; e++) {
+        if (f->moves.holder[e] >= 0) continue;
+        i = eplb_p_find_room(f, e);
+        count[f->slot[i]]--;
+        count[e]++;
+        f->slot[i] = e;
+    }
+}
+
+/* few moves: the search */
+
+static int64_t eplb_p_follow_score(const eplb_p_follower *f, const eplb_p_layer *l)
+{
+    const eplb_p_search *s = &f->search;
+    int64_t score = f->score_cost * f->moves.num;
+    int32_t t, gpu;
+
+    for (t = 0; t < s->num_samples; t++) {
+        int32_t most = 0;
+        for (gpu = 0; gpu < s->num_gpus; gpu++)
+            if (eplb_p_load_of(s, gpu)[t] > most) most = eplb_p_load_of(s, gpu)[t];
+        score += (int64_t)most * l->factor[t];
+    }
+    return score;
+}
+
+/* The plan at hand is remembered if it is the best so far. */
+static void eplb_p_remember(eplb_p_follower *f, const eplb_p_layer *l)
+{
+    int64_t score = eplb_p_follow_score(f, l);
+
+    if (f->moves.over > 0 || score >= f->best_score) return;
+    f->best_score = score;
+    eplb_p_copy_ids(f->best, f->slot, f->search.num_slots);
+}
+
+static void eplb_p_recall(eplb_p_follower *f)
+{
+    eplb_p_copy_ids(f->slot, f->best, f->search.num_slots);
+    eplb_p_weigh_plan(f);
+}
+
+/* The swap that lowers the sum of squares most for each expert moved, beyond its price; as two are moved, its gain
+   halved is what counts. Returns that, or enough when there is none. A pair of GPUs stands in the frontier by what its
+   best swap gains, four times, once that is known, and until then by what bounds it; so the first pair that is still
+   the first after its swap has been found has the best (Minoux 1978). */
+static int64_t eplb_p_find_steepest_swap(eplb_p_search *s, eplb_p_move *best)
+{
+    int32_t a, b = -1, last_a = -1, last_b = -1;
+    int64_t gain = s->enough;
+
+    for (;;) {
+        a = eplb_p_first_largest(s->promise, s->num_gpus);
+        if (s->promise[a] <= 4.0f * eplb_p_float_of(s->enough)) return s->enough;
+        b = s->far[a];
+        if (a == last_a && b == last_b) return gain;
+        gain = eplb_p_find_pair_swap(s, a, b, s->enough, best);
+        *eplb_p_pair_at(s, a, b) = gain > s->enough ? 4.0f * eplb_p_float_of(gain) : 0.0f;
+        eplb_p_take_steps(s, 1, s->num_gpus);
+        eplb_p_find_far(s, a);
+        last_a = a;
+        last_b = b;
+    }
+}
+
+/* Do the swap or replace that lowers the sum of squares most for each expert moved. */
+static int eplb_p_move_steepest(eplb_p_search *s)
+{
+    eplb_p_move best = {-1, -1, -1};
+    int64_t most = eplb_p_find_steepest_swap(s, &best);
+
+    most = eplb_p_find_best_replace(s, most, &best);
+    if (most <= s->enough) return 0;
+    eplb_p_do_and_reopen(s, &best);
+    s->num_done = 0; /* there is no way back but to the best */
+    return 1;
+}
+
+/* Whether a plan with as many moves as the one at hand can be better than the best, were it even. */
+static int eplb_p_may_still_pay(const eplb_p_follower *f)
+{
+    return f->least_score + f->score_cost * f->moves.num < f->best_score;
+}
+
+/* From the plan at hand to the best one found within what is allowed. */
+static void eplb_p_search_nearby(eplb_p_follower *f, const eplb_p_layer *l)
+{
+    eplb_p_search *s = &f->search;
+
+    eplb_p_open_all(s);
+    while (s->steps > 0 && eplb_p_may_still_pay(f) && eplb_p_move_steepest(s)) eplb_p_remember(f, l);
+    eplb_p_recall(f);
+    if (s->num_samples > 1) return;
+    eplb_p_line_up_slots(s);
+    eplb_p_lower_peaks(s);
+    eplb_p_remember(f, l);
+}
+
+/* phy2log of the layer: a plan near the one in force, or the one that is there, made without it, if that is within
+   what is allowed and better. */
+static void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
+{
+    int64_t fresh_score;
+    int32_t i;
+
+    eplb_p_open_follower(f, l, old_slot);
+    eplb_p_take_plan(f, l->phy2log);
+    eplb_p_weigh_plan(f);
+    fresh_score = f->moves.over > 0 ? INT64_MAX : eplb_p_follow_score(f, l);
+
+    eplb_p_take_plan_in_force(f, old_slot);
+    eplb_p_weigh_plan(f);
+    f->best_score = INT64_MAX;
+    eplb_p_remember(f, l);
+    eplb_p_search_nearby(f, l);
+    if (fresh_score < f->best_score) return;
+    for (i = 0; i < f->search.num_slots; i++)
+        l->phy2log[i] = f->best[i] == f->search.nobody ? EPLB_P_EMPTY : f->best[i];
+}
+
+/* ---------------------------------------------------------------------------- the plan in force */
+
+/* The layer's plan, made without the one in force, becomes one that follows it. */
+static void eplb_p_heed_plan_in_force(eplb_p_planner *p, eplb_p_keeper *k, eplb_p_follower *f)
+{
+    eplb_p_layer *l = &p->layer;
+    const int32_t *old_slot = l->shape->options.previous_phy2log;
+    int32_t gpu;
+
+    if (!old_slot) return;
+    old_slot += eplb_p_at(l->index, l->shape->num_replicas, 0);
+    eplb_p_enter_phase(&p->shared, p->keep_bytes);
+    eplb_p_keep_slots(k, l, old_slot);
+    if (l->shape->follows) {
+        eplb_p_enter_phase(&p->shared, p->follow_bytes);
+        eplb_p_follow_layer(f, l, old_slot);
+        eplb_p_enter_phase(&p->shared, p->keep_bytes);
+        eplb_p_open_keeper(k, old_slot, l->phy2log);
+        for (gpu = 0; gpu < l->shape->num_gpus; gpu++) eplb_p_arrange_gpu(k, gpu, gpu);
+        eplb_p_copy_ids(l->phy2log, k->arranged, l->shape->num_replicas);
+    }
+    eplb_p_leave_phases(&p->shared);
+    eplb_p_number_replicas(l);
 }
 
 /* ---------------------------------------------------------------------------- shares: sources */
@@ -7905,10 +8742,21 @@ static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_option
      layer | groups
            | node
            | search   where there is effort
-           | judge    where it is for exact shares */
-static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p,
-                                  eplb_p_search *search, eplb_p_judge *judge)
+           | judge    where it is for exact shares
+           | keeper   where there is a plan in force
+           | follower where moves are few */
+typedef struct eplb_p_planning {
+    eplb_p_planner  planner;
+    eplb_p_search   search;
+    eplb_p_judge    judge;
+    eplb_p_keeper   keeper;
+    eplb_p_follower follower;
+} eplb_p_planning;
+
+static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planning *all)
 {
+    eplb_p_planner *p = &all->planner;
+
     p->layer        = eplb_p_carve_layer(a, shape);
     p->shared       = eplb_p_open_overlay(a);
     p->groups       = eplb_p_carve_groups(a, shape);
@@ -7917,12 +8765,21 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->node_bytes   = eplb_p_end_phase(a, &p->shared);
     p->search_bytes = p->judge_bytes = 0;
     if (shape->options.effort > 0) {
-        *search         = eplb_p_carve_search(a, shape);
+        all->search     = eplb_p_carve_search(a, shape);
         p->search_bytes = eplb_p_end_phase(a, &p->shared);
     }
     if (shape->exact) {
-        *judge         = eplb_p_carve_judge(a, shape);
+        all->judge     = eplb_p_carve_judge(a, shape);
         p->judge_bytes = eplb_p_end_phase(a, &p->shared);
+    }
+    p->keep_bytes = p->follow_bytes = 0;
+    if (shape->options.previous_phy2log) {
+        all->keeper   = eplb_p_carve_keeper(a, shape);
+        p->keep_bytes = eplb_p_end_phase(a, &p->shared);
+    }
+    if (shape->follows) {
+        all->follower   = eplb_p_carve_follower(a, shape);
+        p->follow_bytes = eplb_p_end_phase(a, &p->shared);
     }
     eplb_p_close_overlay(a, &p->shared);
 }
@@ -7931,11 +8788,9 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
 static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_p_planner planner;
-    eplb_p_search search;
-    eplb_p_judge judge;
+    eplb_p_planning all;
 
-    eplb_p_carve_planning(&a, shape, &planner, &search, &judge);
+    eplb_p_carve_planning(&a, shape, &all);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, shape);
     return a;
@@ -7957,9 +8812,35 @@ static eplb_result eplb_p_check_call(eplb_p_call *c)
     return EPLB_OK;
 }
 
+/* The plan in force names experts, and where moves are few, it keeps to the policy. */
+static eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, eplb_p_planning *all)
+{
+    const eplb_p_shape *s = &c->shape;
+    int32_t layer, slot;
+
+    if (!s->options.previous_phy2log) return EPLB_OK;
+    for (layer = c->first_layer; layer < c->first_layer + c->num_layers; layer++) {
+        const int32_t *old_slot = s->options.previous_phy2log + eplb_p_at(layer, s->num_replicas, 0);
+        for (slot = 0; slot < s->num_replicas; slot++)
+            if (!eplb_p_within(old_slot[slot], EPLB_P_EMPTY, s->num_experts - 1)) break;
+        if (slot == s->num_replicas) {
+            if (!s->follows) continue;
+            eplb_p_enter_phase(&all->planner.shared, all->planner.follow_bytes);
+            slot = eplb_p_find_group_nodes(&all->follower, old_slot);
+            eplb_p_leave_phases(&all->planner.shared);
+            if (slot < 0) continue;
+        }
+        if (c->why) {
+            c->why->layer = layer;
+            c->why->item  = slot;
+        }
+        return eplb_p_fail(c->why, EPLB_ERR_PLAN, "options.previous_phy2log");
+    }
+    return EPLB_OK;
+}
+
 /* All that can be wrong with a call is looked for; when nothing is, its scratch is laid out. */
-static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_p_search *search,
-                                  eplb_p_judge *judge)
+static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planning *all)
 {
     const eplb_p_shape *s = &c->shape;
     eplb_p_arena a;
@@ -7975,8 +8856,16 @@ static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planner *planner, eplb_
                            c->num_layers, c->why);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(c->scratch);
-    eplb_p_carve_planning(&a, s, planner, search, judge);
-    return EPLB_OK;
+    eplb_p_carve_planning(&a, s, all);
+    return eplb_p_check_plan_in_force(c, all);
+}
+
+/* Layer `index` from loads to its plan. */
+static void eplb_p_plan_in_hand(eplb_p_planning *all, const float *weight, int32_t index)
+{
+    eplb_p_plan_layer(&all->planner, &all->search, weight, index);
+    if (all->planner.layer.shape->exact) eplb_p_judge_layer(&all->planner, &all->search, &all->judge);
+    eplb_p_heed_plan_in_force(&all->planner, &all->keeper, &all->follower);
 }
 
 EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
@@ -7999,21 +8888,18 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
                                            size_t scratch_bytes, int32_t first_layer, int32_t num_layers)
 {
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
-    eplb_p_planner planner = EPLB_ZERO_INIT;
-    eplb_p_search search = EPLB_ZERO_INIT;
-    eplb_p_judge judge = EPLB_ZERO_INIT;
+    eplb_p_planning all = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
 
     call.first_layer = first_layer;
     call.num_layers  = num_layers;
-    r = eplb_p_prepare(&call, &planner, &search, &judge);
+    r = eplb_p_prepare(&call, &all);
     if (r != EPLB_OK) return r;
     for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
-        eplb_p_plan_layer(&planner, &search, weight, layer);
-        if (planner.layer.shape->exact) eplb_p_judge_layer(&planner, &search, &judge);
-        r = eplb_p_check_width(&planner.layer, plan, NULL);
-        if (r == EPLB_OK) eplb_p_store_layer(&planner.layer, plan);
+        eplb_p_plan_in_hand(&all, weight, layer);
+        r = eplb_p_check_width(&all.planner.layer, plan, NULL);
+        if (r == EPLB_OK) eplb_p_store_layer(&all.planner.layer, plan);
     }
     return r;
 }
@@ -8031,9 +8917,7 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
                                    size_t scratch_bytes, eplb_diagnosis *diagnosis)
 {
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
-    eplb_p_planner planner = EPLB_ZERO_INIT;
-    eplb_p_search search = EPLB_ZERO_INIT;
-    eplb_p_judge judge = EPLB_ZERO_INIT;
+    eplb_p_planning all = EPLB_ZERO_INIT;
     int32_t layer;
     eplb_result r;
 
@@ -8047,12 +8931,11 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     diagnosis->bytes_needed = 0;
 
     call.why = diagnosis;
-    r = eplb_p_prepare(&call, &planner, &search, &judge);
+    r = eplb_p_prepare(&call, &all);
     if (r != EPLB_OK || !plan->log2phy) return r;
     for (layer = 0; r == EPLB_OK && layer < call.shape.num_layers; layer++) {
-        eplb_p_plan_layer(&planner, &search, weight, layer);
-        if (planner.layer.shape->exact) eplb_p_judge_layer(&planner, &search, &judge);
-        r = eplb_p_check_width(&planner.layer, plan, diagnosis);
+        eplb_p_plan_in_hand(&all, weight, layer);
+        r = eplb_p_check_width(&all.planner.layer, plan, diagnosis);
     }
     return r;
 }

@@ -133,6 +133,16 @@ says "check has no option '--replicas', which is for plan, score and replay; try
 says "the plan and --previous cannot both be '-', standard input" check - --gpus 4 --previous -
 says '--max-moves needs a whole number from -1 to 2147483647, not '"'-2'" check new.json --gpus 4 --max-moves -2
 
+says "--max-moves needs --previous, the plan in force; try 'eplb --help'" check new.json --gpus 4 --max-moves 3
+says "--max-gpu-moves needs effort, and preset 'l2' makes none; with --effort 1 it would" check new.json --gpus 4 \
+    --previous old.json --max-gpu-moves 1 --preset l2
+says '--move-cost needs effort, and --effort is 0; 1 would do' check new.json --gpus 4 --previous old.json \
+    --move-cost 0.1 --effort 0
+for cost in -0.1 1e39 nan 0.1x ''; do
+    says "--move-cost needs a number of mean GPU loads from 0 on, such as 0.02, not '$cost'" check new.json --gpus 4 \
+        "--move-cost=$cost"
+done
+
 # A plan of this program's is right, and so is what it plans next.
 $RUN_ENV "$BUILD/gen_loads" --layers 3 --experts 32 --steps 2 >loads.csv
 eplb plan loads.csv --replicas 40 --gpus 8 --nodes 2 --groups 4 --steps 0 --json first.json --quiet >/dev/null

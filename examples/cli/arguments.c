@@ -1,6 +1,7 @@
 /* arguments.c - what the program was asked for: the options of its commands, and what is wrong with them. */
 #include "cli.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,14 +154,29 @@ static void parse_presets(const char *text, settings *s)
     } while (*end == ',');
 }
 
+/* A finite number; false when the text is none. */
+static bool parse_decimal(const char *text, double *value)
+{
+    char *stop;
+    bool  decimal = text[strspn(text, "0123456789.eE+-")] == '\0';
+    *value        = strtod(text, &stop);
+    return decimal && stop != text && *stop == '\0' && isfinite(*value);
+}
+
 static double parse_half_life(const char *text)
 {
-    char  *stop;
-    bool   decimal = text[strspn(text, "0123456789.eE+-")] == '\0';
-    double value   = strtod(text, &stop);
-    if (!decimal || stop == text || *stop != '\0' || !(value > 0) || !isfinite(value))
+    double value;
+    if (!parse_decimal(text, &value) || !(value > 0))
         fail(STATUS_INPUT, "--half-life needs a number of samples above 0, not '%s'", text);
     return value;
+}
+
+static float parse_move_cost(const char *text)
+{
+    double value;
+    if (!parse_decimal(text, &value) || value < 0 || value > (double)FLT_MAX)
+        fail(STATUS_INPUT, "--move-cost needs a number of mean GPU loads from 0 on, such as 0.02, not '%s'", text);
+    return (float)value;
 }
 
 /* A or A-B, either of which may be negative. */
@@ -267,10 +283,11 @@ static const struct option {
     {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--every", COMMAND_REPLAY},
     {"--shares", SCORING},        {"--for", PLANNING},              {"--layers", ONE_PLAN},
     {"--show", ONE_PLAN},         {"--json", ONE_PLAN | MOVES | CHECK}, {"--csv", ALL_COMMANDS},
-    {"--svg", LOADED},            {"--quiet", ALL_COMMANDS},        {"--previous", CHECK},
-    {"--max-moves", CHECK},       {"--max-gpu-moves", CHECK},       {"--max-pair-moves", CHECK},
-    {"--max-node-moves", CHECK},  {"--sources", MOVES},             {"--rounds", MOVES},
-    {"--max-per-round", MOVES},   {"--in-place", MOVES}};
+    {"--svg", LOADED},            {"--quiet", ALL_COMMANDS},        {"--previous", COMMAND_PLAN | CHECK},
+    {"--max-moves", PLANNING | CHECK}, {"--max-gpu-moves", PLANNING | CHECK}, {"--max-pair-moves", PLANNING | CHECK},
+    {"--max-node-moves", PLANNING | CHECK}, {"--move-cost", PLANNING | CHECK}, {"--from-previous", COMMAND_REPLAY},
+    {"--transfers-json", COMMAND_PLAN}, {"--transfers-csv", COMMAND_PLAN}, {"--sources", MOVES},
+    {"--rounds", MOVES},          {"--max-per-round", MOVES},       {"--in-place", MOVES}};
 enum { NUM_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS };
 
 static const char *command_name(int command)
@@ -359,26 +376,30 @@ static bool parse_problem_option(arguments *a, settings *s)
     return true;
 }
 
-/* Of transfers and check. */
+/* Of the plan in force, and of transfers. */
 static bool parse_moves_option(arguments *a, settings *s)
 {
     const char *value;
     if ((value = option_value(a, "--previous")))
         s->previous = value;
     else if ((value = option_value(a, "--max-moves")))
-        s->limits.max_moves = parse_count("--max-moves", value, -1);
+        s->limits.moves = parse_count("--max-moves", value, -1);
     else if ((value = option_value(a, "--max-gpu-moves")))
-        s->limits.max_gpu_moves = parse_count("--max-gpu-moves", value, 0);
+        s->limits.gpu_moves = parse_count("--max-gpu-moves", value, 0);
     else if ((value = option_value(a, "--max-pair-moves")))
-        s->limits.max_pair_moves = parse_count("--max-pair-moves", value, 0);
+        s->limits.pair_moves = parse_count("--max-pair-moves", value, 0);
     else if ((value = option_value(a, "--max-node-moves")))
-        s->limits.max_node_moves = parse_count("--max-node-moves", value, 0);
+        s->limits.node_moves = parse_count("--max-node-moves", value, 0);
+    else if ((value = option_value(a, "--move-cost")))
+        s->limits.cost = parse_move_cost(value);
     else if ((value = option_value(a, "--sources")))
         s->how.sources = parse_name("--sources", value, SOURCE_NAMES, EPLB_NUM_SOURCES);
     else if ((value = option_value(a, "--rounds")))
         s->how.rounds = parse_name("--rounds", value, ROUND_NAMES, EPLB_NUM_ROUNDS);
     else if ((value = option_value(a, "--max-per-round")))
         s->how.max_per_round = parse_count("--max-per-round", value, 0);
+    else if (strcmp(a->text[a->at], "--from-previous") == 0)
+        s->from_previous = true;
     else if (strcmp(a->text[a->at], "--in-place") == 0)
         s->in_place = true;
     else
@@ -401,6 +422,10 @@ static bool parse_output_option(arguments *a, settings *s)
         s->csv = value;
     else if ((value = option_value(a, "--svg")))
         s->svg = value;
+    else if ((value = option_value(a, "--transfers-json")))
+        s->transfers_json = value;
+    else if ((value = option_value(a, "--transfers-csv")))
+        s->transfers_csv = value;
     else
         return false;
     return true;
@@ -408,10 +433,44 @@ static bool parse_output_option(arguments *a, settings *s)
 
 /* ---------------------------------------------------------------------------------- arguments */
 
-static void refuse_same(const char *option, const char *path, const char *other, const char *other_path)
+typedef struct named_path { /* an option and its value, or NULL */
+    const char *option, *path;
+} named_path;
+
+static void refuse_same_output(const settings *s)
 {
-    if (path && other_path && strcmp(path, other_path) == 0)
-        fail(STATUS_INPUT, "%s and %s cannot both be '%s'", option, other, path);
+    const named_path output[] = {{"--json", s->json}, {"--csv", s->csv}, {"--svg", s->svg},
+                                 {"--transfers-json", s->transfers_json}, {"--transfers-csv", s->transfers_csv}};
+    size_t           n        = sizeof output / sizeof *output;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = i + 1; k < n; k++) {
+            if (output[i].path && output[k].path && strcmp(output[i].path, output[k].path) == 0)
+                fail(STATUS_INPUT, "%s and %s cannot both be '%s'", output[i].option, output[k].option, output[i].path);
+        }
+    }
+}
+
+static bool is_dash(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
+/* Of all that is read, only one file can be standard input. */
+static void refuse_same_input(const settings *s)
+{
+    const named_path input[]  = {{"--map", s->reading.map}, {"--previous", s->previous}};
+    const char      *standard = NULL;
+    for (int32_t i = 0; i < s->num_inputs; i++) {
+        if (is_dash(s->inputs[i]))
+            standard = s->command & LOADED ? "the loads" : "the plan";
+    }
+    for (size_t i = 0; i < sizeof input / sizeof *input; i++) {
+        if (!is_dash(input[i].path))
+            continue;
+        if (standard)
+            fail(STATUS_INPUT, "%s and %s cannot both be '-', standard input", standard, input[i].option);
+        standard = input[i].option;
+    }
 }
 
 static void add_input(settings *s, const char *path)
@@ -440,6 +499,12 @@ static void require_settings(const settings *s)
         fail(STATUS_INPUT, "%s needs a file of loads, or - for standard input; try 'eplb --help'", command);
     if (missing)
         fail(STATUS_INPUT, "%s needs %s; try 'eplb --help'", command, missing);
+    const char *moved = limit_named(s) ? limit_named(s)
+                        : s->transfers_json ? "--transfers-json"
+                        : s->transfers_csv  ? "--transfers-csv"
+                                            : NULL;
+    if (s->command != COMMAND_REPLAY && moved && !s->previous)
+        fail(STATUS_INPUT, "%s needs --previous, the plan in force; try 'eplb --help'", moved);
 }
 
 settings parse_arguments(arguments *a, int command)
@@ -473,14 +538,7 @@ settings parse_arguments(arguments *a, int command)
         }
     }
     require_settings(&s);
-    refuse_same("--json", s.json, "--csv", s.csv);
-    refuse_same("--json", s.json, "--svg", s.svg);
-    refuse_same("--csv", s.csv, "--svg", s.svg);
-    for (int32_t i = 0; i < s.num_inputs; i++) {
-        if (s.reading.map && strcmp(s.inputs[i], "-") == 0 && strcmp(s.reading.map, "-") == 0)
-            fail(STATUS_INPUT, "the loads and --map cannot both be '-', standard input");
-        if (s.previous && strcmp(s.inputs[i], "-") == 0 && strcmp(s.previous, "-") == 0)
-            fail(STATUS_INPUT, "the plan and --previous cannot both be '-', standard input");
-    }
+    refuse_same_output(&s);
+    refuse_same_input(&s);
     return s;
 }

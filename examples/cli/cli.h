@@ -17,10 +17,10 @@
      map.c                  plans that are in force
      feed.c                 the samples of all files, as loads of experts
      problem.c              problem and options, what is odd about them, and what is wrong
+     moves.c                from a plan to another, and whether one may be put in force
      plan.c                 planning
      exact.c                what exact shares make of a plan
      score.c                scoring a plan that was made elsewhere
-     moves.c                from a plan to another, and whether one may be put in force
      replay.c               replaying
      print.c                tables, summaries, bars
      draw.c                 pictures: heat map and chart
@@ -108,6 +108,11 @@ typedef struct reading { /* how files are read */
 
 enum { SHARES_EQUAL, SHARES_EXACT, NUM_SHARES }; /* how an expert's replicas share its load */
 
+typedef struct move_limits { /* as eplb_options has them */
+    int32_t moves, gpu_moves, pair_moves, node_moves;
+    float   cost;
+} move_limits;
+
 enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4, COMMAND_TRANSFERS = 8, COMMAND_CHECK = 16 };
 
 typedef struct settings { /* what a command was asked for */
@@ -131,8 +136,10 @@ typedef struct settings { /* what a command was asked for */
     int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
     int32_t     every;                   /* replay: windows that a plan is in force for; 0: to the end */
     bool        quiet;
-    const char *previous;                /* check: path of the plan in force, or NULL */
-    eplb_move_limits      limits;
+    const char *previous;                /* path of the plan in force, or NULL */
+    bool        from_previous;           /* replay: plans start from the ones before, with limits or without */
+    const char *transfers_json, *transfers_csv; /* plan: output paths, NULL = none */
+    move_limits limits;
     eplb_transfer_options how;           /* transfers */
     bool        in_place;
 } settings;
@@ -476,7 +483,14 @@ void     map_free(plan_map *m);
    the plan does not have it. */
 int32_t *map_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i);
 
-/* The same where all experts must be there, and no others. */
+/* The same where there must be no other experts than those of the loads, some of which may be missing. */
+int32_t *map_known_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
+                            int32_t num_experts);
+
+/* The first expert that no slot holds, or -1. */
+int32_t first_missing(const int32_t *phy2log, int32_t num_replicas, int32_t num_experts);
+
+/* The same as map_known_slots_of where none may be missing. */
 int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
                             int32_t num_experts);
 
@@ -547,6 +561,12 @@ reader     *held_table(const char *name, loads table);
 eplb_problem make_problem(const settings *s, const feed *from);
 eplb_options make_options(const settings *s, int32_t preset);
 
+/* Whether moves are limited or have a price; the first option that says so, or NULL. */
+const char *limit_named(const settings *s);
+
+/* Takes the limits and the price; ends the program where the options have no effort to keep to them. */
+void take_limits(const settings *s, int32_t preset, eplb_options *options);
+
 /* Says so where the shape of the loads is odd, and --axes has not said what they are. */
 void doubt_shape(const settings *s, const feed *from);
 
@@ -563,6 +583,53 @@ void check_result(const eplb_problem *problem, const eplb_options *options, cons
 /* The name of the policy that EPLB_POLICY_AUTO comes to. */
 const char *policy_used(const eplb_problem *problem, int32_t policy);
 
+/* ------------------------------------------------------------------------------------ moves.c */
+
+typedef struct two_plans { /* of the same layers */
+    eplb_problem problem;
+    const char  *before_file, *after_file; /* for people */
+    quote        before_name, after_name;  /* for files */
+    int64_t     *layer;          /* [L] their numbers */
+    int32_t     *before, *after; /* [L, R]; before is NULL where check has none */
+} two_plans;
+
+typedef struct moving { /* transfers, or steps in place */
+    two_plans      plans;
+    eplb_transfer *transfer; /* [num] */
+    size_t         num;
+    int32_t       *num_staging; /* [L] of steps */
+} moving;
+
+typedef struct move_totals { /* of one layer, or all */
+    int32_t changed;     /* slots with another expert than before, or none */
+    int32_t moves;       /* experts that a GPU gets over a link */
+    int32_t kind[EPLB_NUM_TRANSFERS], rounds, num_staging;
+    int32_t most_sends, most_gets; /* of a GPU, over links */
+} move_totals;
+
+/* Of the two plans asked for; or of these, which become its own. */
+moving      make_moving(const settings *s);
+moving      moving_between(two_plans plans, const eplb_transfer_options *how, bool in_place);
+void        free_moving(moving *m);
+move_totals total_of_moves(const moving *m, int32_t layer);
+
+/* Whether an expert comes to a GPU that did not hold it, over a link. */
+bool is_move(const eplb_transfer *t);
+
+/* As tables and files have a kind. */
+const char *transfer_kind_name(int32_t kind);
+
+/* The GPU that a slot of a plan, or a staging slot behind them, is on. */
+int32_t gpu_of_slot(const eplb_problem *q, int32_t slot);
+
+typedef struct checking { /* whether a plan may be put in force */
+    two_plans       plans;
+    eplb_plan_fault fault; /* with the number of the layer among them */
+} checking;
+
+checking make_checking(const settings *s);
+void     free_checking(checking *c);
+
 /* ------------------------------------------------------------------------------------- plan.c */
 
 typedef struct layer_result {
@@ -570,6 +637,7 @@ typedef struct layer_result {
     double            microseconds;  /* of planning */
     int32_t           num_empty;     /* slots without an expert, in a plan that is scored */
     double            exact;         /* the heaviest GPU's load under exact shares, where asked for */
+    int32_t           changed, moves; /* of a plan that starts from another, as in move_totals */
 } layer_result;
 
 typedef struct planning { /* a problem, its plan and what there is to say of it */
@@ -582,6 +650,9 @@ typedef struct planning { /* a problem, its plan and what there is to say of it 
     int32_t       first_layer, num_layers; /* what was planned, counted from 0 */
     const int64_t *layer;                  /* [num_layers] as the file numbers them */
     eplb_plan     plan;                    /* whole arrays, filled for these layers */
+    int32_t      *previous;                /* [L, R] the plan that it starts from, or NULL; */
+    quote         previous_name;           /* its name, */
+    moving        moving;                  /* and what has to be sent from it, for these layers */
     layer_result *result;                  /* [num_layers] */
     float        *gpu_before, *gpu_after;  /* [num_layers, G] */
     int32_t      *list_start, *list;       /* [E], [R] for write_log2phy */
@@ -594,7 +665,7 @@ typedef struct planning { /* a problem, its plan and what there is to say of it 
 typedef struct plan_totals {
     double    mean, before, after, exact, bound, microseconds;
     int32_t   max_replicas;
-    long long duplicates, empty;
+    long long duplicates, empty, changed, moves;
 } plan_totals;
 
 /* Plans the layers asked for on all samples, and scores them under the plan in force, if not NULL, and under
@@ -603,8 +674,9 @@ planning    make_plan(const settings *s, feed *from, const plan_map *map);
 void        free_planning(planning *p);
 plan_totals total_of_plan(const planning *p, int32_t first, int32_t end); /* over these layers */
 
-/* What plans and scores begin with: all that does not depend on the loads themselves. */
-planning begin_planning(const settings *s, const feed *from);
+/* What plans and scores begin with: all that does not depend on the loads themselves. Previous is NULL where there is
+   no plan to start from. */
+planning begin_planning(const settings *s, const feed *from, const plan_map *previous);
 
 /* Sets weight to a layer's loads. */
 void take_layer(planning *p, const loads *table, int32_t layer);
@@ -649,46 +721,6 @@ double exact_layer(exact_shares *x, const int32_t *phy2log, const float *load, s
 /* Scores a plan, and makes none. */
 planning make_score(const settings *s, feed *from, const plan_map *map);
 
-/* ------------------------------------------------------------------------------------ moves.c */
-
-typedef struct two_plans { /* of the same layers */
-    eplb_problem problem;
-    const char  *before_file, *after_file; /* for people */
-    quote        before_name, after_name;  /* for files */
-    int64_t     *layer;          /* [L] their numbers */
-    int32_t     *before, *after; /* [L, R]; before is NULL where check has none */
-} two_plans;
-
-typedef struct moving { /* transfers, or steps in place */
-    two_plans      plans;
-    eplb_transfer *transfer; /* [num] */
-    size_t         num;
-    int32_t       *num_staging; /* [L] of steps */
-} moving;
-
-typedef struct move_totals { /* of one layer, or all */
-    int32_t kind[EPLB_NUM_TRANSFERS], rounds, num_staging;
-    int32_t most_sends, most_gets; /* of a GPU, over links */
-} move_totals;
-
-moving      make_moving(const settings *s);
-void        free_moving(moving *m);
-move_totals total_of_moves(const moving *m, int32_t layer);
-
-/* As tables and files have a kind. */
-const char *transfer_kind_name(int32_t kind);
-
-/* The GPU that a slot of a plan, or a staging slot behind them, is on. */
-int32_t gpu_of_slot(const eplb_problem *q, int32_t slot);
-
-typedef struct checking { /* whether a plan may be put in force */
-    two_plans       plans;
-    eplb_plan_fault fault; /* with the number of the layer among them */
-} checking;
-
-checking make_checking(const settings *s);
-void     free_checking(checking *c);
-
 /* ----------------------------------------------------------------------------------- replay.c */
 
 typedef struct score { /* of a plan on a window, summed over layers; mean over the window's samples */
@@ -697,7 +729,9 @@ typedef struct score { /* of a plan on a window, summed over layers; mean over t
 
 typedef struct trial { /* one plan, when a window has ended */
     score  own[NUM_SHARES], next[NUM_SHARES]; /* those asked for */
-    double microseconds; /* of planning all layers, where the plan was made then */
+    double microseconds; /* of planning all layers, where the plan was made then, */
+    double moves;        /* what it moved, mean of a layer, */
+    double changed;      /* and the share of slots that it changed; NaN: there was none before it */
 } trial;
 
 typedef struct replay {
@@ -712,6 +746,7 @@ typedef struct replay {
     int32_t      num_plans;                     /* of each series: windows with load that have a next one */
     int32_t     *plan_window;                   /* [num_plans] the window at whose end a plan was made, or kept */
     int32_t     *age;                           /* [num_plans] windows with load since it was made */
+    bool         follows;                       /* plans start from the ones before */
     int32_t      history;                       /* samples with load that a plan is made from; fewer at first */
     int32_t      num_series;
     const char  *name[1 + EPLB_NUM_PRESETS];
@@ -721,6 +756,7 @@ typedef struct replay {
     float       *sample;                        /* [history + window, L, E] the last ones with load */
     int32_t      num_held, num_own;             /* of them; those of the window at hand, which are the last */
     int32_t     *phy2log;                       /* [num_series, L, R] the last plans */
+    int32_t     *before;                        /* [L, R] the one that a plan starts from */
     trial       *trial;                         /* [num_plans, num_series] */
     double      *bound;                         /* [num_plans] of score.most on the next window */
     eplb_layer_report *report;                  /* [L] of score_plan */
@@ -735,7 +771,7 @@ replay make_replay(const settings *s, feed *from, const plan_map *map);
 void   play_trace(replay *r);
 void   free_replay(replay *r);
 
-/* Plan i of a series, and a series' loads summed and the median of its times. */
+/* Plan i of a series; and a series' loads summed, the median of its times, and the mean of what its plans moved. */
 const trial *trial_of(const replay *r, int32_t i, int32_t series);
 trial        total_of_series(const replay *r, int32_t series);
 
@@ -747,6 +783,9 @@ int32_t line_shares(const replay *r, int32_t line);
 int32_t replay_num_points(const replay *r);
 double  replay_point(const replay *r, int32_t line, int32_t point);
 double  replay_line_total(const replay *r, int32_t line);
+
+/* The share of slots that a line's plan changed; NaN: there was none before it. */
+double  replay_changed(const replay *r, int32_t line, int32_t point);
 
 /* Balancedness by a score, and the best that any plan could have: on the window after plan i, and on all. */
 double score_balancedness(score s);
@@ -768,6 +807,7 @@ void print_moves(FILE *out, const moving *m, const settings *s);
 void print_check(FILE *out, const checking *c);
 
 /* Of a replay: what it was made from, its windows, and its series. */
+void print_limits(FILE *out, const settings *s); /* ", max moves 8, move cost 0.02" */
 void print_replay_summary(FILE *out, const replay *r, const settings *s);
 void print_windows(FILE *out, const replay *r);
 void print_series(FILE *out, const replay *r);
@@ -783,8 +823,8 @@ void draw_chart(FILE *out, const replay *r, const settings *s);
 /* Whether this path, which may be NULL, is standard output. */
 bool to_stdout(const char *path);
 
-/* All files asked for of a plan or a score, of a replay, of transfers, or of a check; ends the program, leaving none,
-   when one cannot be written. */
+/* All files asked for of a plan and its transfers or a score, of a replay, of transfers, or of a check; ends the
+   program, leaving none, when one cannot be written. */
 void write_plan(const planning *p, const settings *s);
 void write_replay(const replay *r, const settings *s);
 void write_moves(const moving *m, const settings *s);

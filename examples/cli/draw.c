@@ -269,7 +269,7 @@ void draw_heat_map(FILE *out, const planning *p, const settings *s)
 
 /* Balancedness on the next window, a line a series and way to share, over the windows, or where plans are kept, over
    their age: the presets on a scale of their own, which tells them apart, and below with the experts in order and
-   the bound. */
+   the bound. Where plans start from the ones before, a third plot has what they changed. */
 
 #define CHART_LEFT   75.0
 #define CHART_WIDTH  690.0
@@ -288,33 +288,66 @@ static const char *const SERIES_COLOURS[] = {"#0072b2", "#d55e00", "#009e73", "#
                                              "#00606b", "#f06bd0"};
 enum { NUM_COLOURS = sizeof SERIES_COLOURS / sizeof *SERIES_COLOURS };
 
-typedef struct chart { /* one of the two plots */
+enum { CHART_PRESETS, CHART_BESIDE, CHART_CHANGED, MAX_CHARTS };
+
+typedef struct chart { /* one of the plots */
     const replay *replay;
     box           plot;
     int32_t       first, last;     /* lines shown */
+    int32_t       every;           /* of them, one of as many */
+    int32_t       begin;           /* the first point shown */
     int32_t       num_points;
+    double      (*value)(const replay *r, int32_t line, int32_t point);
+    const char   *axis;            /* what the values are */
     int64_t       low, high, step; /* of the scale, in parts of 1 / CHART_UNIT */
 } chart;
 
-static chart make_chart(const replay *r, box plot, int32_t first, int32_t last)
+/* Sets the scale, which has low and high on it. */
+static void scale_chart(chart *c, double low, double high)
 {
-    chart  c   = {r, plot, first, last, replay_num_points(r), 0, 0, 0};
-    double low = 1, high = 0;
-    for (int32_t line = first; line <= last; line++) {
-        for (int32_t i = 0; i < c.num_points; i++) {
-            double value = replay_point(r, line, i);
+    for (int32_t line = c->last; line >= c->first; line -= c->every) {
+        for (int32_t i = c->begin; i < c->num_points; i++) {
+            double value = c->value(c->replay, line, i);
             low          = value < low ? value : low;
             high         = value > high ? value : high;
         }
     }
-    c.low  = (int64_t)(low * CHART_UNIT);
-    c.high = (int64_t)(high * CHART_UNIT) + 1;
-    c.high = c.high < CHART_UNIT ? c.high : CHART_UNIT;
-    c.low  = c.low < c.high - CHART_LEAST ? c.low : c.high - CHART_LEAST;
-    c.low  = c.low > 0 ? c.low : 0;
-    c.step = tick_step(c.high - c.low, (int64_t)plot.height / 45);
-    c.low  = c.low / c.step * c.step;
-    c.high = (c.high + c.step - 1) / c.step * c.step;
+    c->low  = (int64_t)(low * CHART_UNIT);
+    c->high = (int64_t)(high * CHART_UNIT) + 1;
+    c->high = c->high < CHART_UNIT ? c->high : CHART_UNIT;
+    c->low  = c->low < c->high - CHART_LEAST ? c->low : c->high - CHART_LEAST;
+    c->low  = c->low > 0 ? c->low : 0;
+    c->step = tick_step(c->high - c->low, (int64_t)c->plot.height / 45);
+    c->low  = c->low / c->step * c->step;
+    c->high = (c->high + c->step - 1) / c->step * c->step;
+}
+
+static double chart_bottom(int which)
+{
+    return CHART_TOP + CHART_UPPER + which * (CHART_GAP + CHART_LOWER);
+}
+
+static chart make_chart(const replay *r, int which)
+{
+    int32_t lines  = replay_num_lines(r);
+    double  height = which == CHART_PRESETS ? CHART_UPPER : CHART_LOWER;
+    box     plot   = {CHART_LEFT, chart_bottom(which) - height, CHART_WIDTH, height};
+    int32_t points = replay_num_points(r);
+    chart   c      = {r, plot, r->num_shares, lines - 1, 1, 0, points, replay_point, "balancedness", 0, 0, 0};
+    double  low    = 1, high = 0;
+    if (which == CHART_BESIDE) {
+        c.first = 0;
+        c.last  = lines;
+    }
+    if (which == CHART_CHANGED) { /* the same under all shares, and from the second plan on */
+        c.every = r->num_shares;
+        c.begin = 1;
+        c.value = replay_changed;
+        c.axis  = "part of the slots";
+        low     = 0;
+        high    = (double)(CHART_LEAST - 1) / CHART_UNIT;
+    }
+    scale_chart(&c, low, high);
     return c;
 }
 
@@ -359,7 +392,7 @@ static void draw_chart_axes(FILE *out, const chart *c)
         svg_text(out, x, bottom + 20, MIDDLE, "%lld", point_number(r, (int32_t)i));
     }
     svg_line(out, c->plot.x, bottom, c->plot.x + c->plot.width, bottom, "stroke=\"" INK "\"");
-    svg_side_text(out, c->plot.x - 58, c->plot.y + c->plot.height / 2, "balancedness");
+    svg_side_text(out, c->plot.x - 58, c->plot.y + c->plot.height / 2, c->axis);
 }
 
 /* How a line is drawn: the presets in colour, what they lie between dashed; beside exact shares, equal ones too. */
@@ -386,12 +419,12 @@ static void draw_series(FILE *out, const chart *c, int32_t line)
     fprintf(out, "<g ");
     print_stroke(out, c->replay, line);
     fprintf(out, ">\n<polyline points=\"");
-    for (int32_t i = 0; i < c->num_points; i++)
-        fprintf(out, "%s%.1f,%.1f", i ? " " : "", chart_x(c, i), chart_y(c, replay_point(c->replay, line, i)));
+    for (int32_t i = c->begin; i < c->num_points; i++)
+        fprintf(out, "%s%.1f,%.1f", i > c->begin ? " " : "", chart_x(c, i), chart_y(c, c->value(c->replay, line, i)));
     fprintf(out, "\"/>\n");
-    for (int32_t i = 0; i < c->num_points && c->num_points <= CHART_MARKED; i++)
+    for (int32_t i = c->begin; i < c->num_points && c->num_points <= CHART_MARKED; i++)
         fprintf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2\" stroke-dasharray=\"none\"/>\n", chart_x(c, i),
-                chart_y(c, replay_point(c->replay, line, i)));
+                chart_y(c, c->value(c->replay, line, i)));
     fprintf(out, "</g>\n");
 }
 
@@ -431,31 +464,40 @@ static void print_replay_words(FILE *out, const replay *r, const settings *s)
         fprintf(out, ", half-life %g", s->half_life);
     if (r->shares[SHARES_EXACT])
         fprintf(out, r->num_shares > 1 ? "; equal shares dashed" : "; exact shares");
+    if (r->follows) {
+        fprintf(out, "; from the one before");
+        print_limits(out, s);
+    }
+}
+
+/* What a plot shows. */
+static const char *chart_title(const replay *r, int which)
+{
+    return which == CHART_PRESETS   ? "Presets"
+           : which == CHART_CHANGED ? "Slots that a plan changed"
+           : r->in_force            ? "Beside the bound and the plan in force"
+                                    : "Beside the bound and the experts in order";
 }
 
 void draw_chart(FILE *out, const replay *r, const settings *s)
 {
-    int32_t lines = replay_num_lines(r);
-    box   upper    = {CHART_LEFT, CHART_TOP, CHART_WIDTH, CHART_UPPER};
-    box   lower    = {CHART_LEFT, CHART_TOP + CHART_UPPER + CHART_GAP, CHART_WIDTH, CHART_LOWER};
-    chart plots[2] = {make_chart(r, upper, r->num_shares, lines - 1), make_chart(r, lower, 0, lines)};
-    int   bottom   = (int)(lower.y + lower.height);
+    /* Only where each window has a plan of its own: by age, all changes are at the first point. */
+    int charts = r->follows && r->every == 1 && r->num_plans > 1 ? MAX_CHARTS : CHART_CHANGED;
+    int bottom = (int)chart_bottom(charts - 1);
     svg_begin(out, bottom + 60, r->every == 1 ? "Balancedness of plans on the next window"
                                               : "Balancedness of plans on the next window, by their age");
     fprintf(out, "<text x=\"%d\" y=\"56\" text-anchor=\"middle\">", PICTURE_WIDTH / 2);
     print_shape(out, &r->problem, r->problem.num_layers);
     print_replay_words(out, r, s);
     fprintf(out, "</text>\n");
-    for (int i = 0; i < 2; i++) {
+    for (int which = 0; which < charts; which++) {
+        chart c = make_chart(r, which);
         fprintf(out, "<g font-size=\"15\" font-weight=\"bold\">\n");
-        svg_text(out, CHART_LEFT, plots[i].plot.y - 16, START, "%s",
-                 i == 0       ? "Presets"
-                 : r->in_force ? "Beside the bound and the plan in force"
-                               : "Beside the bound and the experts in order");
+        svg_text(out, CHART_LEFT, c.plot.y - 16, START, "%s", chart_title(r, which));
         fprintf(out, "</g>\n");
-        draw_chart_axes(out, &plots[i]);
-        for (int32_t line = plots[i].last; line >= plots[i].first; line--)
-            draw_series(out, &plots[i], line); /* of equal lines the first preset's shows */
+        draw_chart_axes(out, &c);
+        for (int32_t line = c.last; line >= c.first; line -= c.every)
+            draw_series(out, &c, line); /* of equal lines the first preset's shows */
     }
     svg_text(out, CHART_LEFT + CHART_WIDTH / 2, bottom + 42, MIDDLE,
              r->every == 1 ? "first step of the window after which the plan was made"

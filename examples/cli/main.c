@@ -22,7 +22,9 @@
 /* Where tables go: a plan or picture on standard output stands alone. */
 static FILE *table_output(const settings *s)
 {
-    return to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) ? stderr : stdout;
+    bool taken = to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) || to_stdout(s->transfers_json) ||
+                 to_stdout(s->transfers_csv);
+    return taken ? stderr : stdout;
 }
 
 /* plan and score. */
@@ -168,11 +170,14 @@ static const char HELP_COMMANDS[] =
     "\n"
     "plan prints for each layer, and in total:\n"
     "  before, after  balancedness before planning and with the plan. Before are the experts in order,\n"
-    "                 the spare slots given to the first of them, or the plan of --map\n"
+    "                 the spare slots given to the first of them, or the plan of --map or --previous\n"
     "  bound          no plan has a better balancedness than this\n"
     "  gap %          the largest load of a GPU above the least possible\n"
     "  max replicas   the most replicas that an expert has\n"
     "  twice          slots whose expert is in an earlier slot of the same GPU too\n"
+    "  empty, changed with --previous: slots without an expert, and with another one than before\n"
+    "  moves          with --previous: experts that a GPU gets and did not hold; those that no GPU held\n"
+    "                 any more do not count\n"
     "  time us        what planning took, in microseconds\n"
     "\n"
     "score plans nothing. It prints the balancedness of the plan of --map, the same figures, and:\n"
@@ -189,6 +194,8 @@ static const char HELP_COMMANDS[] =
     "                 --shares exact, exact own and exact next\n"
     "  bound          the best that any plan could have on the next window, were its load constant\n"
     "                 and shared equally\n"
+    "  moves, changed %  where each plan starts from the one before: moves in a layer, and the part of\n"
+    "                 the slots with another expert than before, mean over the plans from the second on\n"
     "  time us        the median of what planning all layers took, in microseconds\n"
     "\n";
 
@@ -208,12 +215,23 @@ static const char HELP_MOVES[] =
     "                   GPUs: slot R + g of GPU g\n"
     "\n"
     "check says whether a plan may be put in force, and if not, where it is wrong: ids, experts that are\n"
-    "missing or have too many replicas, duplicates, groups on two nodes; and given the plan in force:\n"
-    "  --previous OLD   the plan in force: experts that stay on a GPU keep their slot\n"
-    "  --max-moves N    moves in a layer: experts that a GPU gets and did not hold; -1 is none (0)\n"
+    "missing or have too many replicas, duplicates, groups on two nodes; and with --previous, experts\n"
+    "that stay on a GPU but not in their slot, and moves beyond the limits.\n"
+    "\n"
+    "From the plan in force:\n"
+    "  --previous PLAN  of plan, what to start from, with the fewest moves that as good a plan needs; of\n"
+    "                   check, what to compare with. Experts that no GPU holds any more are loaded,\n"
+    "                   which counts for nothing\n"
+    "  --from-previous  of replay: each plan starts from the one before, the first from none. So it is\n"
+    "                   with any limit or price below, which are of plan, check and replay, and need\n"
+    "                   effort\n"
+    "  --max-moves N    moves in a layer: experts that a GPU gets and did not hold; 0 is no limit here\n"
+    "                   and below, -1 is none (0)\n"
     "  --max-gpu-moves N   into one GPU in a layer, and out of one (0)\n"
     "  --max-pair-moves N  from one GPU to one other in a layer (0)\n"
-    "  --max-node-moves N  into one node from others in a layer, and out of one (0); 0 is no limit\n"
+    "  --max-node-moves N  into one node from others in a layer, and out of one (0)\n"
+    "  --move-cost C    by how much each move must lower the load of the heaviest GPU, in mean loads of\n"
+    "                   a GPU (0); no condition of check\n"
     "\n";
 
 static const char HELP_FILES[] =
@@ -280,18 +298,25 @@ static const char HELP_OUTPUT[] =
     "  --quiet          only the totals; of check, nothing\n"
     "  --show LAYER     of plan and score: draw the load of each GPU in this layer as bars\n"
     "  --json FILE      of all but replay: the plan, the figures, the transfers or the fault as JSON\n"
-    "  --csv FILE       of plan, a row `layer,slot,node,gpu,expert,replica` a slot; of score, a row of\n"
-    "                   figures a layer; of replay, a row\n"
+    "  --transfers-json FILE\n"
+    "  --transfers-csv FILE  of plan with --previous: the transfers to the new plan, as\n"
+    "                   `eplb transfers` writes them with --json and --csv\n"
+    "  --csv FILE       of plan, a row `layer,slot,node,gpu,expert,replica` a slot, with --previous also\n"
+    "                   `changed,moved`, 1 where its expert is another one than before, and where that\n"
+    "                   is a move; of score, a row of figures a layer; of replay, a row\n"
     "                   `window,first_step,preset,own,next,bound,microseconds` a plan, where window and\n"
     "                   first_step are those that the plan was made at the end of, or kept. --every\n"
     "                   puts age behind them, microseconds are 0 where it was kept; --shares exact adds\n"
     "                   exact_own,exact_next to own,next or, without equal, puts these in their place;\n"
-    "                   and exact_balancedness to the figures of score; of transfers, a row\n"
-    "                   `layer,round,expert,from_slot,to_slot,from_gpu,to_gpu,kind` a transfer; of\n"
+    "                   and exact_balancedness to the figures of score. Where plans start from the ones\n"
+    "                   before, moves,changed_share stand before microseconds, moves the mean of a\n"
+    "                   layer, both empty for the first plan and 0 where it was kept; of transfers, a\n"
+    "                   row `layer,round,expert,from_slot,to_slot,from_gpu,to_gpu,kind` a transfer; of\n"
     "                   check, a row of the fault\n"
     "  --svg FILE       of plan and score, a heat map of the load of each GPU in each layer; of replay,\n"
     "                   balancedness on the next window, a line a preset and way to share, over the\n"
-    "                   windows; with --every N, over the age of the plan\n"
+    "                   windows; with --every N, over the age of the plan. Where plans start from the\n"
+    "                   ones before, and without --every, also what part of the slots they changed\n"
     "\n"
     "One FILE may be -, which is standard output; the table then goes to standard error. Output files\n"
     "appear whole or not at all. Exit status: 0 done; 1 out of memory, or the output could not be\n"

@@ -254,26 +254,39 @@ int32_t *map_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layer
     return m->phy2log + (size_t)row * (size_t)m->num_replicas;
 }
 
-int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
+int32_t *map_known_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
                             int32_t num_experts)
 {
-    int32_t  *phy2log = map_slots_of(m, layer, num_layers, i), e = 0;
-    long long number  = (long long)layer[i];
+    int32_t *phy2log = map_slots_of(m, layer, num_layers, i);
     for (int32_t slot = 0; slot < m->num_replicas; slot++) {
         if (phy2log[slot] >= num_experts)
             fail(STATUS_INPUT, "%s: layer %lld, slot %d: expert %d, but the loads have %d experts", m->name,
-                 number, (int)slot, (int)phy2log[slot], (int)num_experts);
+                 (long long)layer[i], (int)slot, (int)phy2log[slot], (int)num_experts);
     }
-    bool *seen = (bool *)allocate((size_t)num_experts, sizeof(bool));
-    for (int32_t slot = 0; slot < m->num_replicas; slot++) {
+    return phy2log;
+}
+
+int32_t first_missing(const int32_t *phy2log, int32_t num_replicas, int32_t num_experts)
+{
+    bool   *seen = (bool *)allocate((size_t)num_experts, sizeof(bool));
+    int32_t e    = 0;
+    for (int32_t slot = 0; slot < num_replicas; slot++) {
         if (phy2log[slot] >= 0)
             seen[phy2log[slot]] = true;
     }
     while (e < num_experts && seen[e])
         e++;
     free(seen);
-    if (e < num_experts)
-        fail(STATUS_INPUT, "%s: layer %lld: no slot holds expert %d%s", m->name, number, (int)e,
+    return e < num_experts ? e : -1;
+}
+
+int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
+                            int32_t num_experts)
+{
+    int32_t *phy2log = map_known_slots_of(m, layer, num_layers, i, num_experts);
+    int32_t  missing = first_missing(phy2log, m->num_replicas, num_experts);
+    if (missing >= 0)
+        fail(STATUS_INPUT, "%s: layer %lld: no slot holds expert %d%s", m->name, (long long)layer[i], (int)missing,
              num_experts == m->num_replicas
                  ? "; if the loads are counts of slots, say so with --axes (such as LP)"
                  : "");

@@ -125,24 +125,30 @@ static void check_experts(const two_plans *p, const int32_t *slots, const char *
 
 moving make_moving(const settings *s)
 {
+    two_plans plans = read_plans(s, s->inputs[0], s->inputs[1]);
+    check_experts(&plans, plans.before, plans.before_file);
+    check_experts(&plans, plans.after, plans.after_file);
+    return moving_between(plans, &s->how, s->in_place);
+}
+
+moving moving_between(two_plans plans, const eplb_transfer_options *how, bool in_place)
+{
     moving m;
     size_t bytes, room;
     memset(&m, 0, sizeof m);
-    m.plans                 = read_plans(s, s->inputs[0], s->inputs[1]);
+    m.plans                 = plans;
     const eplb_problem *q   = &m.plans.problem;
-    eplb_options        any = make_options(s, EPLB_PRESET_DEFAULT);
+    eplb_options        any = EPLB_ZERO_INIT;
     any.policy              = EPLB_POLICY_GLOBAL;
-    check_experts(&m.plans, m.plans.before, m.plans.before_file);
-    check_experts(&m.plans, m.plans.after, m.plans.after_file);
     void *scratch = scratch_for(q, &bytes);
-    room          = (size_t)q->num_layers * (size_t)q->num_replicas * (s->in_place ? 2 : 1); /* a ring has two slots */
+    room          = (size_t)q->num_layers * (size_t)q->num_replicas * (in_place ? 2 : 1); /* a ring has two slots */
     m.transfer    = (eplb_transfer *)allocate(room, sizeof *m.transfer);
     m.num_staging = (int32_t *)allocate((size_t)q->num_layers, sizeof *m.num_staging);
     check_result(q, &any, NULL,
-                 s->in_place ? eplb_transfers_in_place(q, m.plans.before, m.plans.after, &s->how, m.transfer, room, &m.num,
-                                                       m.num_staging, scratch, bytes)
-                             : eplb_transfers(q, m.plans.before, m.plans.after, &s->how, m.transfer, room, &m.num, scratch,
-                                              bytes));
+                 in_place ? eplb_transfers_in_place(q, m.plans.before, m.plans.after, how, m.transfer, room, &m.num,
+                                                    m.num_staging, scratch, bytes)
+                          : eplb_transfers(q, m.plans.before, m.plans.after, how, m.transfer, room, &m.num, scratch,
+                                           bytes));
     free(scratch);
     return m;
 }
@@ -165,12 +171,20 @@ int32_t gpu_of_slot(const eplb_problem *q, int32_t slot)
     return slot < q->num_replicas ? slot / (q->num_replicas / q->num_gpus) : slot - q->num_replicas;
 }
 
+bool is_move(const eplb_transfer *t)
+{
+    return t->kind == EPLB_TRANSFER_SAME_NODE || t->kind == EPLB_TRANSFER_OTHER_NODE;
+}
+
 move_totals total_of_moves(const moving *m, int32_t layer)
 {
     int32_t    *sends = (int32_t *)allocate((size_t)m->plans.problem.num_gpus * 2, sizeof *sends);
     int32_t    *gets  = sends + m->plans.problem.num_gpus;
+    size_t      R     = (size_t)m->plans.problem.num_replicas, first = (size_t)layer * R;
     move_totals t;
     memset(&t, 0, sizeof t);
+    for (size_t slot = first; slot < first + R; slot++)
+        t.changed += m->plans.before[slot] != m->plans.after[slot];
     t.num_staging = m->num_staging[layer];
     for (size_t i = 0; i < m->num; i++) {
         const eplb_transfer *one = &m->transfer[i];
@@ -178,8 +192,9 @@ move_totals total_of_moves(const moving *m, int32_t layer)
             continue;
         t.kind[one->kind]++;
         t.rounds = one->round >= t.rounds ? one->round + 1 : t.rounds;
-        if (one->kind != EPLB_TRANSFER_SAME_NODE && one->kind != EPLB_TRANSFER_OTHER_NODE)
+        if (!is_move(one))
             continue;
+        t.moves++;
         int32_t sent = ++sends[gpu_of_slot(&m->plans.problem, one->from_slot)];
         int32_t got  = ++gets[gpu_of_slot(&m->plans.problem, one->to_slot)];
         t.most_sends = sent > t.most_sends ? sent : t.most_sends;
@@ -197,10 +212,11 @@ checking make_checking(const settings *s)
     size_t       bytes;
     eplb_options options = make_options(s, s->preset[0]);
     memset(&c, 0, sizeof c);
-    c.plans            = read_plans(s, s->previous, s->inputs[0]);
+    take_limits(s, s->preset[0], &options);
+    c.plans                  = read_plans(s, s->previous, s->inputs[0]);
+    options.previous_phy2log = c.plans.before;
     void       *scratch = scratch_for(&c.plans.problem, &bytes);
-    eplb_result result  = eplb_check_plan(&c.plans.problem, &options, c.plans.before, &s->limits, c.plans.after, &c.fault,
-                                          scratch, bytes);
+    eplb_result result  = eplb_check_plan(&c.plans.problem, &options, c.plans.after, &c.fault, scratch, bytes);
     if (result != EPLB_ERR_PLAN)
         check_result(&c.plans.problem, &options, NULL, result);
     free(scratch);

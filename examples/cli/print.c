@@ -18,9 +18,13 @@ static void print_row(FILE *out, const planning *p, const char *label, double be
         if (p->exact)
             fprintf(out, "  %7.4f", load_share(t->mean, t->exact));
         fprintf(out, "  %7.4f  %7.2f  %12d  %5lld  %5lld\n", bound, gap, (int)t->max_replicas, t->duplicates, t->empty);
-    } else
-        fprintf(out, "%6s  %7.4f  %7.4f  %7.4f  %7.2f  %12d  %5lld  %9.1f\n", label, before, after, bound, gap,
-                (int)t->max_replicas, t->duplicates, t->microseconds);
+        return;
+    }
+    fprintf(out, "%6s  %7.4f  %7.4f  %7.4f  %7.2f  %12d  %5lld", label, before, after, bound, gap,
+            (int)t->max_replicas, t->duplicates);
+    if (p->previous)
+        fprintf(out, "  %5lld  %7lld  %5lld", t->empty, t->changed, t->moves);
+    fprintf(out, "  %9.1f\n", t->microseconds);
 }
 
 /* One row a layer and one for all, in which each load is the sum over the layers. */
@@ -36,8 +40,8 @@ void print_table(FILE *out, const planning *p, bool only_total)
         fprintf(out, "%6s  %12s%s  %7s  %7s  %12s  %5s  %5s\n", "layer", "balancedness",
                 p->exact ? "    exact" : "", "bound", "gap %", "max replicas", "twice", "empty");
     else
-        fprintf(out, "%6s  %7s  %7s  %7s  %7s  %12s  %5s  %9s\n", "layer", "before", "after", "bound", "gap %",
-                "max replicas", "twice", "time us");
+        fprintf(out, "%6s  %7s  %7s  %7s  %7s  %12s  %5s%s  %9s\n", "layer", "before", "after", "bound", "gap %",
+                "max replicas", "twice", p->previous ? "  empty  changed  moves" : "", "time us");
     for (int32_t i = 0; i < p->num_layers && !only_total; i++) {
         const layer_result *r   = &p->result[i];
         plan_totals         one = total_of_plan(p, i, i + 1);
@@ -63,6 +67,22 @@ static void print_half_life(FILE *out, const settings *s)
         fprintf(out, ", half-life %g", s->half_life);
 }
 
+void print_limits(FILE *out, const settings *s)
+{
+    const move_limits *l = &s->limits;
+    const struct {
+        const char *name;
+        int32_t     limit;
+    } limits[] = {{"max moves", l->moves}, {"max GPU moves", l->gpu_moves}, {"max pair moves", l->pair_moves},
+                  {"max node moves", l->node_moves}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        if (limits[i].limit)
+            fprintf(out, ", %s %d", limits[i].name, limits[i].limit < 0 ? 0 : (int)limits[i].limit);
+    }
+    if (l->cost > 0)
+        fprintf(out, ", move cost %g", (double)l->cost);
+}
+
 void print_summary(FILE *out, const planning *p, const settings *s)
 {
     print_problem(out, &p->problem, p->problem.num_samples);
@@ -73,8 +93,14 @@ void print_summary(FILE *out, const planning *p, const settings *s)
     fprintf(out, "preset %s, effort %d, %s policy", eplb_preset_name(s->preset[0]), (int)p->options.effort,
             policy_used(&p->problem, p->options.policy));
     print_half_life(out, s);
-    fprintf(out, ", seed %llu, %zu bytes of scratch\n\n", (unsigned long long)p->options.seed,
+    fprintf(out, ", seed %llu, %zu bytes of scratch\n", (unsigned long long)p->options.seed,
             p->scratch_bytes);
+    if (p->previous) {
+        fprintf(out, "from %s", p->previous_name.text);
+        print_limits(out, s);
+        fprintf(out, "\n");
+    }
+    fprintf(out, "\n");
 }
 
 #define REPLAY_COLUMN 8 /* of a line at least; a longer name is its own width */
@@ -122,7 +148,7 @@ void print_series(FILE *out, const replay *r)
     fprintf(out, "%-13s ", "all windows");
     for (int shares = 0; shares < NUM_SHARES; shares++)
         fputs(r->shares[shares] ? HEADS[shares] : "", out);
-    fprintf(out, "%8s  %11s\n", "bound", "time us");
+    fprintf(out, "%8s%s  %11s\n", "bound", r->follows ? "     moves  changed %" : "", "time us");
     for (int32_t series = 0; series < r->num_series; series++) {
         trial total = total_of_series(r, series);
         fprintf(out, "%-13s ", r->name[series]);
@@ -132,6 +158,10 @@ void print_series(FILE *out, const replay *r)
                         score_balancedness(total.next[shares]));
         }
         fprintf(out, "%8.4f  ", bound);
+        if (r->follows && series > 0 && !isnan(total.changed))
+            fprintf(out, "%8.2f  %9.2f  ", total.moves, 100 * total.changed);
+        else if (r->follows)
+            fprintf(out, "%8s  %9s  ", "-", "-");
         if (series > 0)
             fprintf(out, "%11.1f\n", total.microseconds);
         else
@@ -156,6 +186,11 @@ void print_replay_summary(FILE *out, const replay *r, const settings *s)
         fprintf(out, "; plans of the last %d samples", (int)r->history);
     print_half_life(out, s);
     fprintf(out, "\n");
+    if (r->follows) {
+        fprintf(out, "each plan from the one before");
+        print_limits(out, s);
+        fprintf(out, "\n");
+    }
     if (s->effort >= 0)
         fprintf(out, "effort %d, ", (int)s->effort);
     fprintf(out, "%s policy, seed %llu\n\n", policy_used(&r->problem, s->policy),

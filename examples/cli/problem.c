@@ -30,6 +30,32 @@ eplb_options make_options(const settings *s, int32_t preset)
     return options;
 }
 
+const char *limit_named(const settings *s)
+{
+    const move_limits *l = &s->limits;
+    return l->moves        ? "--max-moves"
+           : l->gpu_moves  ? "--max-gpu-moves"
+           : l->pair_moves ? "--max-pair-moves"
+           : l->node_moves ? "--max-node-moves"
+           : l->cost > 0   ? "--move-cost"
+                           : NULL;
+}
+
+void take_limits(const settings *s, int32_t preset, eplb_options *options)
+{
+    const char *name = limit_named(s);
+    if (name && s->effort == 0)
+        fail(STATUS_INPUT, "%s needs effort, and --effort is 0; 1 would do", name);
+    if (name && options->effort == 0)
+        fail(STATUS_INPUT, "%s needs effort, and preset '%s' makes none; with --effort 1 it would", name,
+             eplb_preset_name(preset));
+    options->max_moves      = s->limits.moves;
+    options->max_gpu_moves  = s->limits.gpu_moves;
+    options->max_pair_moves = s->limits.pair_moves;
+    options->max_node_moves = s->limits.node_moves;
+    options->move_cost      = s->limits.cost;
+}
+
 /* The policy that EPLB_POLICY_AUTO comes to. */
 static int32_t policy_of(const eplb_problem *problem, int32_t policy)
 {

@@ -8,6 +8,7 @@
    as a plan or a score needs them. */
 #include "cli.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,13 @@ static void need_scratch(replay *r, const eplb_options *options)
     r->scratch_bytes = bytes > r->scratch_bytes ? bytes : r->scratch_bytes;
 }
 
+/* The same for a plan that starts from another. */
+static void need_scratch_from(replay *r, eplb_options options)
+{
+    options.previous_phy2log = r->before;
+    need_scratch(r, &options);
+}
+
 replay make_replay(const settings *s, feed *from, const plan_map *map)
 {
     replay r;
@@ -54,6 +62,7 @@ replay make_replay(const settings *s, feed *from, const plan_map *map)
     r.history          = s->history ? s->history : s->window;
     r.history          = r.history < most_known ? r.history : most_known;
     r.num_series       = 1 + s->num_presets;
+    r.follows          = s->from_previous || limit_named(s);
     r.every            = s->every;
     for (int shares = 0; shares < NUM_SHARES; shares++) {
         r.shares[shares] = s->shares[shares];
@@ -69,6 +78,7 @@ replay make_replay(const settings *s, feed *from, const plan_map *map)
     for (int32_t series = 1; series < r.num_series; series++) {
         r.name[series]    = eplb_preset_name(s->preset[series - 1]);
         r.options[series] = make_options(s, s->preset[series - 1]);
+        take_limits(s, s->preset[series - 1], &r.options[series]);
         need_scratch(&r, &r.options[series]);
     }
 
@@ -78,6 +88,9 @@ replay make_replay(const settings *s, feed *from, const plan_map *map)
     size_t bytes   = replay_sample_size(&r) * sizeof(float);
     r.sample       = (float *)allocate(held, bytes);
     r.phy2log      = (int32_t *)allocate((size_t)r.num_series, L * R * sizeof(int32_t));
+    r.before       = (int32_t *)allocate(L, R * sizeof(int32_t));
+    for (int32_t series = 1; series < r.num_series && r.follows; series++)
+        need_scratch_from(&r, r.options[series]);
     r.trial        = (trial *)allocate(n, (size_t)r.num_series * sizeof(trial));
     r.plan_window  = (int32_t *)allocate(n, sizeof(int32_t));
     r.age          = (int32_t *)allocate(n, sizeof(int32_t));
@@ -104,6 +117,7 @@ void free_replay(replay *r)
     free(r->sample_weight);
     free(r->sample);
     free(r->phy2log);
+    free(r->before);
     free(r->trial);
     free(r->plan_window);
     free(r->age);
@@ -167,12 +181,43 @@ static score score_plan(const replay *r, const eplb_options *options, int32_t se
     return sum;
 }
 
+static int32_t *copy_plan(const int32_t *phy2log, size_t slots)
+{
+    int32_t *copy = (int32_t *)allocate(slots, sizeof *copy);
+    memcpy(copy, phy2log, slots * sizeof *copy);
+    return copy;
+}
+
+/* Sets moves and changed of a plan by the one before. */
+static void count_moves(const replay *r, int32_t series, trial *t)
+{
+    eplb_problem q     = r->problem;
+    size_t       slots = (size_t)q.num_layers * (size_t)q.num_replicas;
+    two_plans    plans;
+    eplb_transfer_options any = EPLB_ZERO_INIT; /* as many moves whatever sends them */
+    memset(&plans, 0, sizeof plans);
+    q.num_samples = 1;
+    plans.problem = q;
+    plans.before  = copy_plan(r->before, slots);
+    plans.after   = copy_plan(replay_plan(r, series), slots);
+    moving  m     = moving_between(plans, &any, false);
+    int64_t moves = 0, changed = 0;
+    for (size_t i = 0; i < m.num; i++)
+        moves += is_move(&m.transfer[i]);
+    for (size_t i = 0; i < slots; i++)
+        changed += plans.before[i] != plans.after[i];
+    t->moves   = (double)moves / q.num_layers;
+    t->changed = (double)changed / (double)slots;
+    free_moving(&m);
+}
+
 /* Plans from what is known by now; returns the microseconds that it took. */
-static double plan_window(const replay *r, int32_t series)
+static double plan_window(const replay *r, int32_t series, const int32_t *previous)
 {
     eplb_problem past    = r->problem;
     eplb_options options = r->options[series];
     eplb_plan    plan    = {replay_plan(r, series), NULL, NULL, NULL, 0, NULL};
+    options.previous_phy2log = previous;
     past.num_samples     = r->num_held < r->history ? r->num_held : r->history;
     const float *weight  = replay_sample(r, r->num_held - past.num_samples);
     if (r->sample_weight) /* the last is the newest sample's, however many are known */
@@ -205,15 +250,29 @@ static void score_next(replay *r, int32_t i)
     (void)score_plan(r, &r->options[0], 0, &r->bound[i]);
 }
 
+/* Plan i of a series, which starts from the one before if there is one and that is asked for. */
+static void make_trial(replay *r, int32_t i, int32_t series)
+{
+    trial *t       = trial_at(r, i, series);
+    bool   follows = r->follows && i > 0;
+    if (follows)
+        memcpy(r->before, replay_plan(r, series),
+               (size_t)r->problem.num_layers * (size_t)r->problem.num_replicas * sizeof(int32_t));
+    t->microseconds = plan_window(r, series, follows ? r->before : NULL);
+    if (follows)
+        count_moves(r, series, t);
+    else
+        t->changed = (double)NAN;
+}
+
 static void make_plans(replay *r, int32_t i, int32_t window)
 {
     r->plan_window[i] = window;
     r->age[i]         = r->every > 0 ? i % r->every : i;
     for (int32_t series = 0; series < r->num_series; series++) {
-        trial *t = trial_at(r, i, series);
         if (series > 0 && r->age[i] == 0)
-            t->microseconds = plan_window(r, series);
-        score_shares(r, series, t->own);
+            make_trial(r, i, series);
+        score_shares(r, series, trial_at(r, i, series)->own);
     }
 }
 
@@ -280,7 +339,7 @@ static void add_score(score *to, const score *more)
     }
 }
 
-/* A series' loads summed over its windows, and the median of its times. */
+/* A series' loads summed over its windows, the median of its times, and the mean of what its plans moved. */
 trial total_of_series(const replay *r, int32_t series)
 {
     trial   total;
@@ -293,7 +352,13 @@ trial total_of_series(const replay *r, int32_t series)
         add_score(total.next, t->next);
         if (r->age[i] == 0)
             time[n++] = t->microseconds;
+        if (r->age[i] == 0 && i > 0) {
+            total.moves += t->moves;
+            total.changed += t->changed;
+        }
     }
+    total.moves /= (double)n - 1; /* the first starts from none */
+    total.changed /= (double)n - 1;
     qsort(time, n, sizeof *time, compare_reals);
     total.microseconds = (time[(n - 1) / 2] + time[n / 2]) / 2;
     free(time);
@@ -341,6 +406,11 @@ double replay_line_total(const replay *r, int32_t line)
     if (line == replay_num_lines(r))
         return replay_total_bound(r);
     return score_balancedness(total_of_series(r, line_series(r, line)).next[line_shares(r, line)]);
+}
+
+double replay_changed(const replay *r, int32_t line, int32_t point)
+{
+    return trial_of(r, point, line_series(r, line))->changed;
 }
 
 /* What the file calls the first sample of the window that plan i was made at the end of. */

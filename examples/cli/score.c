@@ -8,7 +8,7 @@ planning make_score(const settings *s, feed *from, const plan_map *map)
     settings scored = *s; /* what --replicas may leave open, the plan says */
     scored.replicas = map->num_replicas;
     check_scored(&scored, from, map);
-    planning p = begin_planning(&scored, from);
+    planning p = begin_planning(&scored, from, NULL);
     int32_t  L = from->num_layers, E = from->num_experts;
     p.scored   = true;
     p.name     = plain_name(map->name);

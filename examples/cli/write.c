@@ -37,8 +37,10 @@ static void write_log2phy(FILE *out, const planning *p, const int32_t *phy2log, 
         p->list_start[e] = start;
         start += logcnt[e];
     }
-    for (int32_t i = 0; i < p->problem.num_replicas; i++)
-        p->list[p->list_start[phy2log[i]] + phyrank[i]] = i;
+    for (int32_t i = 0; i < p->problem.num_replicas; i++) {
+        if (phy2log[i] >= 0)
+            p->list[p->list_start[phy2log[i]] + phyrank[i]] = i;
+    }
     for (int32_t e = 0; e < p->problem.num_experts; e++) {
         fprintf(out, "%s", e ? "," : "[");
         write_list(out, p->list + p->list_start[e], logcnt[e]);
@@ -61,6 +63,8 @@ static void write_json_layer(FILE *out, const planning *p, int32_t i)
     write_real(out, "mean_load", r->after.mean_load);
     write_real(out, "lower_bound", r->after.lower_bound);
     fprintf(out, ",\"duplicates\":%d", (int)r->after.num_duplicates);
+    if (p->previous)
+        fprintf(out, ",\"empty\":%d,\"changed\":%d,\"moves\":%d", (int)r->num_empty, (int)r->changed, (int)r->moves);
     fprintf(out, ",\"phy2log\":");
     write_list(out, phy2log, q->num_replicas);
     fprintf(out, ",\"phyrank\":");
@@ -80,6 +84,16 @@ static void write_problem(FILE *out, const eplb_problem *q)
             (int)q->num_gpus, (int)q->num_samples);
 }
 
+/* What the plan started from, and what it could move. */
+static void write_previous(FILE *out, const planning *p)
+{
+    const eplb_options *o = &p->options;
+    fprintf(out, "\"previous\":\"%s\",\"limits\":{\"max_moves\":%d,\"max_gpu_moves\":%d,", p->previous_name.text,
+            (int)o->max_moves, (int)o->max_gpu_moves);
+    fprintf(out, "\"max_pair_moves\":%d,\"max_node_moves\":%d,\"move_cost\":%.9g},\n", (int)o->max_pair_moves,
+            (int)o->max_node_moves, (double)o->move_cost);
+}
+
 /* A layer stands on one line, so that plans can be compared with diff. */
 static void write_json(FILE *out, const planning *p, const settings *s)
 {
@@ -92,6 +106,8 @@ static void write_json(FILE *out, const planning *p, const settings *s)
             eplb_preset_name(s->preset[0]), policy_used(q, p->options.policy), (int)p->options.max_replicas);
     fprintf(out, "\"effort\":%d,\"half_life\":%.17g,\"seed\":%s%llu%s},\n", (int)p->options.effort,
             s->half_life, mark, (unsigned long long)p->options.seed, mark);
+    if (p->previous)
+        write_previous(out, p);
     fprintf(out, "\"before\":\"%s\",\n\"layers\":[\n", p->name.text);
     for (int32_t i = 0; i < p->num_layers; i++) {
         write_json_layer(out, p, i);
@@ -100,19 +116,36 @@ static void write_json(FILE *out, const planning *p, const settings *s)
     fprintf(out, "]}\n");
 }
 
+/* Where experts come over a link, [L, R]; to be freed. */
+static bool *mark_moves(const moving *m)
+{
+    size_t R     = (size_t)m->plans.problem.num_replicas;
+    bool  *moved = (bool *)allocate((size_t)m->plans.problem.num_layers * R, sizeof(bool));
+    for (size_t i = 0; i < m->num; i++)
+        moved[(size_t)m->transfer[i].layer * R + (size_t)m->transfer[i].to_slot] = is_move(&m->transfer[i]);
+    return moved;
+}
+
 static void write_csv(FILE *out, const planning *p)
 {
     int32_t R = p->problem.num_replicas, slots_per_gpu = R / p->problem.num_gpus;
     int32_t gpus_per_node = p->problem.num_gpus / p->problem.num_nodes;
-    fprintf(out, "layer,slot,node,gpu,expert,replica\n");
+    const two_plans *plans = &p->moving.plans;
+    bool            *moved = p->previous ? mark_moves(&p->moving) : NULL;
+    fprintf(out, "layer,slot,node,gpu,expert,replica%s\n", p->previous ? ",changed,moved" : "");
     for (int32_t i = 0; i < p->num_layers; i++) {
         for (int32_t slot = 0; slot < R; slot++) {
             size_t  at  = (size_t)(p->first_layer + i) * (size_t)R + (size_t)slot;
             int32_t gpu = slot / slots_per_gpu;
-            fprintf(out, "%lld,%d,%d,%d,%d,%d\n", (long long)p->layer[i], (int)slot,
+            fprintf(out, "%lld,%d,%d,%d,%d,%d", (long long)p->layer[i], (int)slot,
                     (int)(gpu / gpus_per_node), (int)gpu, (int)p->plan.phy2log[at], (int)p->plan.phyrank[at]);
+            size_t own = (size_t)i * (size_t)R + (size_t)slot;
+            if (p->previous)
+                fprintf(out, ",%d,%d", plans->before[own] != plans->after[own], moved[own]);
+            fprintf(out, "\n");
         }
     }
+    free(moved);
 }
 
 /* ------------------------------------------------------------------------------------- scores */
@@ -172,8 +205,9 @@ static void write_score_csv(FILE *out, const planning *p)
 /* A row a plan: of each series at the end of each window but the last. */
 static void write_replay_csv(FILE *out, const replay *r)
 {
-    fprintf(out, "window,first_step,%spreset,%s%sbound,microseconds\n", r->every != 1 ? "age," : "",
-            r->shares[SHARES_EQUAL] ? "own,next," : "", r->shares[SHARES_EXACT] ? "exact_own,exact_next," : "");
+    fprintf(out, "window,first_step,%spreset,%s%sbound,%smicroseconds\n", r->every != 1 ? "age," : "",
+            r->shares[SHARES_EQUAL] ? "own,next," : "", r->shares[SHARES_EXACT] ? "exact_own,exact_next," : "",
+            r->follows ? "moves,changed_share," : "");
     for (int32_t i = 0; i < r->num_plans; i++) {
         for (int32_t series = 0; series < r->num_series; series++) {
             const trial *t = trial_of(r, i, series);
@@ -185,7 +219,12 @@ static void write_replay_csv(FILE *out, const replay *r)
                 if (r->shares[shares])
                     fprintf(out, "%.9g,%.9g,", score_balancedness(t->own[shares]), score_balancedness(t->next[shares]));
             }
-            fprintf(out, "%.9g,%.1f\n", replay_next_bound(r, i), t->microseconds);
+            fprintf(out, "%.9g,", replay_next_bound(r, i));
+            if (r->follows && isnan(t->changed))
+                fprintf(out, ",,");
+            else if (r->follows)
+                fprintf(out, "%.9g,%.9g,", t->moves, t->changed);
+            fprintf(out, "%.1f\n", t->microseconds);
         }
     }
 }
@@ -392,9 +431,12 @@ static void outputs_close(output *o, int count, bool ok)
 
 void write_plan(const planning *p, const settings *s)
 {
-    output file[3] = {
-        {s->json, NULL, NULL, NULL, 0}, {s->csv, NULL, NULL, NULL, 0}, {s->svg, NULL, NULL, NULL, 0}};
-    bool ok = outputs_open(file, 3);
+    output file[5] = {{s->json, NULL, NULL, NULL, 0},
+                      {s->csv, NULL, NULL, NULL, 0},
+                      {s->svg, NULL, NULL, NULL, 0},
+                      {s->transfers_json, NULL, NULL, NULL, 0},
+                      {s->transfers_csv, NULL, NULL, NULL, 0}};
+    bool   ok      = outputs_open(file, 5);
     if (ok && s->json && p->scored)
         write_score_json(file[0].file, p);
     else if (ok && s->json)
@@ -405,7 +447,11 @@ void write_plan(const planning *p, const settings *s)
         write_csv(file[1].file, p);
     if (ok && s->svg)
         draw_heat_map(file[2].file, p, s);
-    outputs_close(file, 3, ok);
+    if (ok && s->transfers_json)
+        write_moves_json(file[3].file, &p->moving, s);
+    if (ok && s->transfers_csv)
+        write_moves_csv(file[4].file, &p->moving);
+    outputs_close(file, 5, ok);
 }
 
 void write_replay(const replay *r, const settings *s)

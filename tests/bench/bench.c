@@ -6,6 +6,7 @@
      bench --stages                              where the time of a layer goes: stages.c
      bench --fits                                how the time of a layer grows: fits.c
      bench --shares                              exact shares of a step's tokens: shares.c
+     bench --transfers                           all that the host does for a rebalance: transfers.c
      bench --against HEADER [--samples T] [--sd X,..]
                                                  eplb.h beside another copy of it, such as
                                                  git show REVISION:eplb.h writes: against.c
@@ -531,7 +532,7 @@ static void draw_chart(FILE *svg, const bench_curve *curves, int num_curves)
 static void usage(void)
 {
     fprintf(stderr, "usage: bench [--samples T | --torch] [--sd X,..] | --effort FILE.svg | --stages | --fits\n"
-                    "             | --shares | --against HEADER [--samples T] [--sd X,..]\n"
+                    "             | --shares | --transfers | --against HEADER [--samples T] [--sd X,..]\n"
                     "             [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS]\n"
                     "shapes:");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
@@ -561,6 +562,8 @@ static int read_switch(bench_settings *set, const char *option)
         set->mode = BENCH_FITS;
     } else if (strcmp(option, "--shares") == 0) {
         set->mode = BENCH_SHARES;
+    } else if (strcmp(option, "--transfers") == 0) {
+        set->mode = BENCH_TRANSFERS;
     } else if (strcmp(option, "--torch") == 0) {
         set->torch = 1;
     } else {
@@ -596,6 +599,8 @@ static const char *csv_head(int mode)
         return against_csv_head;
     if (mode == BENCH_SHARES)
         return shares_csv_head;
+    if (mode == BENCH_TRANSFERS)
+        return transfers_csv_head;
     return "shape,layers,experts,replicas,groups,nodes,gpus,samples,sd,planner,repetitions,"
            "us_per_layer,us_per_layer_q1,us_per_layer_q3,balancedness,gap,time_vs_baseline\n";
 }
@@ -680,6 +685,8 @@ static void bench_shapes(const bench_settings *set)
             bench_stages(&shapes[i], set);
         if (set->mode == BENCH_SHARES)
             bench_shares(&shapes[i], set);
+        if (set->mode == BENCH_TRANSFERS)
+            bench_transfers(&shapes[i], set);
         for (int k = 0; set->mode == BENCH_EFFORTS && k < NUM_CHARTED_SDS && num_curves < MAX_CURVES; k++)
             curves[num_curves++] = bench_efforts(&shapes[i], charted_sds[k], set);
     }

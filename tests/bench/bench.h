@@ -1,6 +1,6 @@
 /* bench.h - what the parts of the benchmark share: shapes, settings, loads, planning and the clock.
    common.c has these; bench.c is the program, heading.c its first lines, stages.c, fits.c, torch.c,
-   against.c and shares.c are modes of it. */
+   against.c, shares.c and transfers.c are modes of it. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -17,7 +17,9 @@ enum {
     QUICK_EXPERTS = 256 /* a quick run leaves larger shapes out */
 };
 
-enum { BENCH_PRESETS, BENCH_EFFORTS, BENCH_STAGES, BENCH_FITS, BENCH_AGAINST, BENCH_SHARES }; /* what is measured */
+enum { /* what is measured */
+    BENCH_PRESETS, BENCH_EFFORTS, BENCH_STAGES, BENCH_FITS, BENCH_AGAINST, BENCH_SHARES, BENCH_TRANSFERS
+};
 
 typedef struct bench_shape {
     const char    *name; /* _g: global policy, _h: hierarchical */
@@ -78,6 +80,12 @@ double now(void);
 /* Sorts the seconds and fills in the quartiles. */
 void finish_times(bench_times *times, int reps);
 
+/* splitmix64 (Steele, Lea, Flood 2014), in (0, 1]. */
+double next_uniform(uint64_t *state);
+
+/* Standard normal, by Box and Muller 1958. */
+double next_normal(uint64_t *state);
+
 /* The options of a preset. Its policy suits all shapes: global where there is one node. */
 eplb_options preset_options(int32_t preset);
 
@@ -121,6 +129,10 @@ extern const char against_csv_head[];
 /* What exact shares cost and gain, for one shape. */
 void              bench_shares(const bench_shape *shape, const bench_settings *set);
 extern const char shares_csv_head[];
+
+/* What the host does for a rebalance takes, for one shape. */
+void              bench_transfers(const bench_shape *shape, const bench_settings *set);
+extern const char transfers_csv_head[];
 
 /* The reference algorithm in PyTorch, on the loads of a case whose plan is DEEPSEEK's at this moment.
    Returns NULL, or why it is left out. A plan other than that one ends the program. */

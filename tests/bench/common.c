@@ -46,8 +46,7 @@ void finish_times(bench_times *times, int reps)
 
 /* --------------------------------------------------------------------------------------- loads */
 
-/* splitmix64 (Steele, Lea, Flood 2014), in (0, 1]. */
-static double next_uniform(uint64_t *state)
+double next_uniform(uint64_t *state)
 {
     uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
@@ -56,8 +55,7 @@ static double next_uniform(uint64_t *state)
     return ((double)(z >> 11) + 1.0) * 0x1p-53;
 }
 
-/* Standard normal, by Box and Muller 1958. */
-static double next_normal(uint64_t *state)
+double next_normal(uint64_t *state)
 {
     const double two_pi = 6.283185307179586;
     double radius = sqrt(-2.0 * log(next_uniform(state)));
