@@ -322,8 +322,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_MOST_SAMPLES 128
 
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
-   eplb_evaluate with any options but EPLB_PLAN_FOR_EXACT, as a constant expression of E, R, G and, with
-   several samples, T: for static arrays. eplb_scratch_size is exact. */
+   eplb_evaluate with any options but EPLB_PLAN_FOR_EXACT and a plan in force, as a constant expression of E, R,
+   G and, with several samples, T: for static arrays. eplb_scratch_size is exact. */
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
@@ -4103,16 +4103,27 @@ static void eplb_p_count_change(eplb_p_search *s, int32_t i, int32_t e, int32_t 
     if (eplb_p_makes_move(s, gpu, e)) eplb_p_count_move(s, gpu, e, by);
 }
 
+/* A move is to be done, or was not after all; the slots are as they are without it. */
+static void eplb_p_count_changes(eplb_p_search *s, const eplb_p_move *move, int32_t by)
+{
+    int32_t i = move->slot, j = move->other;
+
+    eplb_p_count_change(s, i, j >= 0 ? s->slot[j] : move->expert, by);
+    if (j >= 0) eplb_p_count_change(s, j, s->slot[i], by);
+}
+
 /* Whether all limits hold if slot i holds e, and slot j, if there is one, what i holds. */
 static int eplb_p_fits_limits(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
 {
+    eplb_p_move move;
     int fits;
 
-    eplb_p_count_change(s, i, e, 1);
-    if (j >= 0) eplb_p_count_change(s, j, s->slot[i], 1);
+    move.slot   = i;
+    move.other  = j;
+    move.expert = e;
+    eplb_p_count_changes(s, &move, 1);
     fits = s->moves->over <= 0;
-    if (j >= 0) eplb_p_count_change(s, j, s->slot[i], -1);
-    eplb_p_count_change(s, i, e, -1);
+    eplb_p_count_changes(s, &move, -1);
     return fits;
 }
 
@@ -4264,14 +4275,6 @@ static int eplb_p_may_go_on(const eplb_p_search *s)
     return s->steps > 0 && (s->num_samples > 1 || s->num_done < s->num_slots);
 }
 
-static void eplb_p_count_changes(eplb_p_search *s, const eplb_p_move *move)
-{
-    int32_t i = move->slot, j = move->other;
-
-    eplb_p_count_change(s, i, j >= 0 ? s->slot[j] : move->expert, 1);
-    if (j >= 0) eplb_p_count_change(s, j, s->slot[i], 1);
-}
-
 static void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
 {
     if (s->num_samples == 1) {
@@ -4280,7 +4283,7 @@ static void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
         *back = *move;
         back->expert = s->slot[move->slot];
     }
-    if (s->moves) eplb_p_count_changes(s, move);
+    if (s->moves) eplb_p_count_changes(s, move, 1);
     if (move->other >= 0)
         eplb_p_swap_slots(s, move->slot, move->other);
     else
@@ -4292,7 +4295,7 @@ static void eplb_p_take_back(eplb_p_search *s)
 {
     while (s->num_done > 0) {
         const eplb_p_move *back = &s->done[--s->num_done];
-        if (s->moves) eplb_p_count_changes(s, back);
+        if (s->moves) eplb_p_count_changes(s, back, 1);
         if (back->other >= 0)
             eplb_p_swap_slots(s, back->slot, back->other);
         else
@@ -5014,7 +5017,7 @@ static void eplb_p_link_slots(eplb_p_search *s)
 {
     int32_t i;
 
-    for (i = 0; i < s->num_experts; i++) s->home[s->expert[i]] = -1;
+    for (i = 0; i < eplb_p_num_held(s); i++) s->home[s->expert[i]] = -1;
     for (i = 0; i < s->num_slots; i++) {
         int32_t e = s->slot[i];
         s->next[i] = i;
@@ -5102,7 +5105,7 @@ static void eplb_p_open_exact(eplb_p_search *s)
     squares = eplb_p_weigh_samples(s);
     for (i = 0; i < s->num_experts; i++) {
         eplb_p_stray(s, s->expert[i], squares);
-        s->is_stirred[s->expert[i]] = 0;
+        s->is_stirred[s->expert[i]] = 0; /* nobody is ever stirred */
     }
     for (i = 0; i < s->num_gpus; i++) {
         s->is_reached[i] = 0;
@@ -5138,7 +5141,7 @@ static void eplb_p_stir(eplb_p_search *s, int32_t first, int32_t end)
         int32_t gpu = s->reached[at];
         for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
             int32_t e = s->slot[i];
-            if (s->count[e] == 1 || s->is_stirred[e]) continue;
+            if (s->count[e] == 1 || s->is_stirred[e] || e == s->nobody) continue;
             s->is_stirred[e] = 1;
             s->stirred[s->num_stirred++] = e;
         }
@@ -5249,19 +5252,23 @@ static void eplb_p_take_slot_back(eplb_p_search *s, int32_t i, int32_t u, int32_
     s->count[u]++;
 }
 
-/* Do a move if it lowers the objective by enough. */
-static int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move)
+/* Do a move if it lowers the objective by more than so much for each expert that it moves, beyond its price. */
+static int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move, int64_t least)
 {
     int32_t i = move->slot, u = s->slot[i], is_swap = move->other >= 0, other = is_swap ? move->other : s->next[i];
     int32_t before = eplb_p_slot_before(s, i), better;
+    int32_t moves = is_swap ? eplb_p_swap_moves(s, i, other) : eplb_p_replace_moves(s, i, move->expert);
 
+    if (moves > 1) least *= moves;
+    if (s->moves) least += s->moves->squares_cost / 4 * moves; /* tokens are halves, their squares quarters */
+    if (s->moves) eplb_p_count_changes(s, move, 1);
     eplb_p_touch_gpu(s, eplb_p_gpu_of(s, i));
     eplb_p_touch_gpu(s, eplb_p_gpu_of(s, other));
     if (is_swap)
         eplb_p_trade_slots(s, i, other);
     else
         eplb_p_give_slot(s, i, move->expert);
-    better = eplb_p_settle_loads(s) > s->enough / 16; /* tokens are halves, their squares quarters */
+    better = eplb_p_settle_loads(s) > least;
     if (better) {
         eplb_p_list_holdings(s, eplb_p_gpu_of(s, i));
         if (is_swap) eplb_p_list_holdings(s, eplb_p_gpu_of(s, other));
@@ -5271,6 +5278,7 @@ static int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move)
         else
             eplb_p_take_slot_back(s, i, u, before);
         eplb_p_unsettle_loads(s);
+        if (s->moves) eplb_p_count_changes(s, move, -1);
     }
     eplb_p_end_move(s);
     if (better) eplb_p_pour_all(s, EPLB_P_MOVE_ROUNDS);
@@ -5337,11 +5345,11 @@ static int64_t eplb_p_replace_promise(const eplb_p_search *s, int32_t i, int32_t
     return sum;
 }
 
-static eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i)
+static eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i, int64_t least)
 {
     eplb_p_tries tries = EPLB_ZERO_INIT;
     int32_t j, k;
-    int64_t promise, least = s->enough / 32;
+    int64_t promise;
 
     eplb_p_take_steps(s, 1, s->num_slots);
     for (j = 0; j < s->num_slots; j++) {
@@ -5367,11 +5375,25 @@ static int32_t eplb_p_most_count(const eplb_p_search *s)
     return most;
 }
 
+/* Whether a move of this slot lowers the objective by more than so much, and has been done. */
+static int eplb_p_move_slot(eplb_p_search *s, int32_t slot, int64_t least)
+{
+    eplb_p_tries tries = eplb_p_find_tries(s, slot, least / 2);
+    int32_t k;
+
+    for (k = 0; k < tries.num; k++)
+        if (eplb_p_try_move(s, &tries.move[k], least)) return 1;
+    return 0;
+}
+
+/* What the objective of exact shares must fall by for a move to count: tokens are halves, their squares quarters. */
+static int64_t eplb_p_exact_enough(const eplb_p_search *s) { return s->enough / 16; }
+
 /* Moves of one slot after the other, until none of any slot is found that lowers the objective. What lowers the
    squares of equal shares is a good start, but for more replicas of an expert than any has. */
 static void eplb_p_improve_exact(eplb_p_search *s)
 {
-    int32_t max_replicas = s->max_replicas, slot = 0, idle = 0, k;
+    int32_t max_replicas = s->max_replicas, slot = 0, idle = 0;
 
     eplb_p_copy_ids(s->start, s->slot, s->num_slots);
     s->num_done     = 0;
@@ -5380,10 +5402,7 @@ static void eplb_p_improve_exact(eplb_p_search *s)
     s->max_replicas = max_replicas;
     eplb_p_open_exact(s);
     while (idle < s->num_slots && s->steps > 0) {
-        eplb_p_tries tries = eplb_p_find_tries(s, slot);
-        for (k = 0; k < tries.num; k++)
-            if (eplb_p_try_move(s, &tries.move[k])) break;
-        idle = k < tries.num ? 0 : idle + 1;
+        idle = eplb_p_move_slot(s, slot, eplb_p_exact_enough(s)) ? 0 : idle + 1;
         slot = slot + 1 < s->num_slots ? slot + 1 : 0;
     }
 }
@@ -8207,11 +8226,14 @@ typedef struct eplb_p_follower {
     const eplb_p_shape *shape;
     eplb_p_moves  moves;
     eplb_p_search search; /* of all nodes as if they were one */
+    eplb_p_judge  judge;  /* where shares are exact */
     int32_t *expert;      /* [E + 1] all, and nobody */
     int32_t *slot;        /* [R] the plan at hand */
+    int32_t *plan;        /* [R] the same, with empty slots as the caller has them */
     int32_t *best;        /* [R] that of the least score so far */
     int64_t  best_score;
     int64_t  score_cost;  /* of a move */
+    int64_t  mean_squares;/* sum over the samples of the mean load, squared */
     int64_t  least_score; /* of any plan, but for its moves: the mean load is its heaviest GPU's */
     int32_t *node_groups; /* [N] groups on a node */
     int32_t *group_node;  /* [K] node of a group; -1: nobody holds any of its experts */
@@ -8262,9 +8284,11 @@ static eplb_p_follower eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape
     f.search      = eplb_p_carve_search(a, &flat);
     f.expert      = EPLB_P_TAKE(a, int32_t, flat.num_experts);
     f.slot        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f.plan        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     f.best        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     f.node_groups = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
     f.group_node  = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    if (shape->exact) f.judge = eplb_p_carve_judge(a, shape);
     f.search.nobody    = shape->num_experts;
     f.search.node_gpus = shape->node_gpus;
     return f;
@@ -8373,20 +8397,21 @@ static int64_t eplb_p_at_most(float x, int64_t most) { return x < eplb_p_float_o
 static void eplb_p_price_moves(eplb_p_follower *f, const eplb_p_layer *l)
 {
     float cost = f->shape->options.move_cost;
-    int64_t mean = 0, squares = eplb_p_mean_squares(l, f->expert, f->search.num_experts, f->search.num_gpus), sum;
+    int64_t mean = 0, sum;
     int32_t t, e;
 
     for (t = 0; t < l->num_counting; t++) {
         for (sum = 0, e = 0; e < f->search.num_experts; e++) sum += l->grains[eplb_p_at(e, l->num_counting, t)];
         mean += sum / f->search.num_gpus * l->factor[t];
     }
+    f->mean_squares = eplb_p_mean_squares(l, f->expert, f->search.num_experts, f->search.num_gpus);
     f->least_score = mean;
     f->score_cost  = eplb_p_at_most(eplb_p_mul(eplb_p_float_of(mean), cost), INT64_MAX / 4 / f->search.num_slots);
     f->moves.squares_cost = eplb_p_at_most(
-        eplb_p_mul(eplb_p_mul(eplb_p_mul(cost, cost), 2.0f), eplb_p_float_of(squares)), INT64_MAX / 16);
+        eplb_p_mul(eplb_p_mul(eplb_p_mul(cost, cost), 2.0f), eplb_p_float_of(f->mean_squares)), INT64_MAX / 16);
     f->moves.peak_cost = (int32_t)(f->score_cost / (int64_t)EPLB_P_WHOLE < (int64_t)1 << 28
                                        ? f->score_cost / (int64_t)EPLB_P_WHOLE : (int64_t)1 << 28);
-    f->search.enough = eplb_p_enough(l, squares);
+    f->search.enough = eplb_p_enough(l, f->mean_squares);
 }
 
 /* The search's view of the whole layer. */
@@ -8439,19 +8464,34 @@ static void eplb_p_take_plan_in_force(eplb_p_follower *f, const int32_t *old_slo
 
 /* few moves: the search */
 
-static int64_t eplb_p_follow_score(const eplb_p_follower *f, const eplb_p_layer *l)
+/* The heaviest GPU of each sample, summed by what the samples count for; shares are equal. */
+static int64_t eplb_p_equal_score(const eplb_p_search *s, const int32_t *factor)
 {
-    const eplb_p_search *s = &f->search;
-    int64_t score = f->score_cost * f->moves.num;
+    int64_t score = 0;
     int32_t t, gpu;
 
     for (t = 0; t < s->num_samples; t++) {
         int32_t most = 0;
         for (gpu = 0; gpu < s->num_gpus; gpu++)
             if (eplb_p_load_of(s, gpu)[t] > most) most = eplb_p_load_of(s, gpu)[t];
-        score += (int64_t)most * l->factor[t];
+        score += (int64_t)most * factor[t];
     }
     return score;
+}
+
+static void eplb_p_show_plan(const eplb_p_follower *f, const int32_t *slot, int32_t *phy2log)
+{
+    int32_t i;
+    for (i = 0; i < f->search.num_slots; i++) phy2log[i] = slot[i] == f->search.nobody ? EPLB_P_EMPTY : slot[i];
+}
+
+static int64_t eplb_p_follow_score(eplb_p_follower *f, const eplb_p_layer *l)
+{
+    int64_t price = f->score_cost * f->moves.num;
+
+    if (!f->shape->exact) return eplb_p_equal_score(&f->search, l->factor) + price;
+    eplb_p_show_plan(f, f->slot, f->plan);
+    return eplb_p_exact_score(&f->judge, l, f->plan) + price;
 }
 
 /* The plan at hand is remembered if it is the best so far. */
@@ -8512,15 +8552,32 @@ static int eplb_p_may_still_pay(const eplb_p_follower *f)
     return f->least_score + f->score_cost * f->moves.num < f->best_score;
 }
 
+/* Exact shares: moves of one slot after the other, first those that lower the objective much, then the others. */
+static void eplb_p_search_nearby_exact(eplb_p_follower *f, const eplb_p_layer *l)
+{
+    eplb_p_search *s = &f->search;
+    int64_t enough = eplb_p_exact_enough(s), least = f->mean_squares / 4;
+    int32_t slot;
+
+    eplb_p_open_exact(s);
+    for (; least > enough; least /= 4)
+        for (slot = 0; slot < s->num_slots && s->steps > 0 && eplb_p_may_still_pay(f); slot++)
+            if (eplb_p_move_slot(s, slot, least)) eplb_p_remember(f, l);
+}
+
 /* From the plan at hand to the best one found within what is allowed. */
 static void eplb_p_search_nearby(eplb_p_follower *f, const eplb_p_layer *l)
 {
     eplb_p_search *s = &f->search;
 
+    if (f->shape->exact) {
+        eplb_p_search_nearby_exact(f, l);
+        return;
+    }
     eplb_p_open_all(s);
     while (s->steps > 0 && eplb_p_may_still_pay(f) && eplb_p_move_steepest(s)) eplb_p_remember(f, l);
-    eplb_p_recall(f);
     if (s->num_samples > 1) return;
+    eplb_p_recall(f);
     eplb_p_line_up_slots(s);
     eplb_p_lower_peaks(s);
     eplb_p_remember(f, l);
@@ -8531,7 +8588,6 @@ static void eplb_p_search_nearby(eplb_p_follower *f, const eplb_p_layer *l)
 static void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
 {
     int64_t fresh_score;
-    int32_t i;
 
     eplb_p_open_follower(f, l, old_slot);
     eplb_p_take_plan(f, l->phy2log);
@@ -8542,10 +8598,12 @@ static void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
     eplb_p_weigh_plan(f);
     f->best_score = INT64_MAX;
     eplb_p_remember(f, l);
-    eplb_p_search_nearby(f, l);
+    if (f->shape->options.max_moves < 0)
+        fresh_score = INT64_MAX;
+    else
+        eplb_p_search_nearby(f, l);
     if (fresh_score < f->best_score) return;
-    for (i = 0; i < f->search.num_slots; i++)
-        l->phy2log[i] = f->best[i] == f->search.nobody ? EPLB_P_EMPTY : f->best[i];
+    eplb_p_show_plan(f, f->best, l->phy2log);
 }
 
 /* ---------------------------------------------------------------------------- the plan in force */

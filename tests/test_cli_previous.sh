@@ -68,6 +68,14 @@ for limits in '' '--max-moves 4' '--max-moves -1' '--move-cost 0.05' \
     count_moves old.csv out.csv >want
     of_table table >got
     check "changes and moves in the table ($limits)" cmp got want
+    case $limits in
+    '') free=$(cat want) ;;
+    '--max-moves 4')
+        check 'moves within the limit' test -z "$(awk '$3 > 4' want)"
+        check 'which would be more' test "$(cat want)" != "$free"
+        ;;
+    '--max-moves -1') check 'none where none may be' test "$(awk '{ print $2 + $3 }' want | sort -u)" = 0 ;;
+    esac
     of_csv out.csv >got
     check "in the CSV ($limits)" cmp got want
     of_json out.json >got
@@ -115,6 +123,23 @@ check 'and compared with no plan, which is said' grep -qx "eplb: note: holes.jso
  7, so that the plan is compared with the experts in order" said
 check 'nor is it in the table' grep -q '^balancedness before (experts in order), ' table
 
+# Where none may move, empty slots stay empty, but for the expert that is loaded.
+eplb plan loads.csv $shape --steps 4-7 --previous holes.json --max-moves -1 --csv out.csv --json out.json >table 2>said
+count_moves holes.csv out.csv >want
+of_table table >got
+check 'moves from a plan with empty slots to one' cmp got want
+check 'of which there are none' test "$(awk '{ print $3 }' want | sort -u)" = 0
+awk -F, 'NR > 1 { empty[$1] += $5 == -1 && $6 == -1; slots[$1]++ }
+    END { for (layer = 0; layer < 3; layer++) print layer, empty[layer] }' out.csv >want
+awk '/^ *[0-9]+  .*[0-9]\.[0-9]$/ { print $1, $(NF - 3) }' table >got
+check 'slots that stay empty' cmp got want
+check 'of which there are some' grep -q '^0 1$' want
+sed -n 's/^{"layer":\([0-9]*\),.*"empty":\([0-9]*\),.*/\1 \2/p' out.json >got
+check 'are in the JSON' cmp got want
+check 'which lists no slot for them' test "$(sed -n 's/.*"log2phy"://p' out.json | tr -dc '0-9,[]' | tr -s '[],' '\n' |
+    grep -c .)" -eq $((72 - $(awk '{ n += $2 } END { print n }' want)))
+check 'and can be scored' test "$(eplb score loads.csv --map out.json --gpus 6 --nodes 2 --quiet | wc -l)" -eq 2
+
 # Some layers, by their numbers; nothing of all this without --previous.
 eplb plan loads.csv $shape --steps 4-7 --previous old.json --layers 1-2 --csv out.csv \
     --transfers-csv out.moves.csv >table
@@ -142,11 +167,16 @@ for option in '--max-moves 4' '--max-gpu-moves 1' '--max-pair-moves 1' '--max-no
     '--transfers-json out.json' '--transfers-csv out.csv'; do
     says "${option% *} needs --previous, the plan in force; try 'eplb --help'" plan loads.csv $shape $option
 done
-echo '[[0,1,0,2,3,2],[0,1,2,3,2,3]]' >torn.json
+echo '[[0,1,0,2,3,2],[0,1,0,2,1,3]]' >torn.json
+echo '[[0,1,0,2,3,2],[0,1,2,3,2,3]]' >full.json
 echo '[[4,3,2,1],[4,3,2,1]]' >four.json
 torn='plan four.json --replicas 6 --gpus 2 --nodes 2 --groups 2 --previous torn.json'
-says 'torn.json: layer 1, slot 3: expert 3 is on another node than its group, which slot 2 has an expert of; with '\
-'--policy global, or without limits, it may be' $torn --max-moves 2 $outputs
+full='plan four.json --replicas 6 --gpus 2 --nodes 2 --groups 2 --previous full.json'
+may='with --policy global, or without limits, that may be'
+says "torn.json: layer 1, slot 4: expert 1 is on another node than its group, which slot 0 has an expert of; $may" \
+    $torn --max-moves 2 $outputs
+says "full.json: layer 1, slot 2: expert 2 is of one group more than its node has slots for; $may" \
+    $full --move-cost 0.1 $outputs
 check 'without limits' test "$(eplb $torn --quiet | wc -l)" -eq 2
 check 'or groups' test "$(eplb $torn --max-moves 2 --policy global --quiet | wc -l)" -eq 2
 says "--move-cost needs effort, and preset 'deepseek' makes none; with --effort 1 it would" $from old.json \
@@ -175,6 +205,13 @@ check 'and a plot' grep -q '>Slots that a plan changed<' got.svg
 check 'of a line a preset' test $(($(grep -c '<polyline' got.svg) - $(grep -c '<polyline' plain.svg))) -eq 2
 check 'the first plan has none before it' test "$(grep -c '^0,0,[dl].*,,,[0-9.]*$' got.csv)" -eq 2
 check 'what stays in force moves nothing' test "$(grep -c '^[0-9]*,[0-9]*,in order,.*,0,0,0\.0$' got.csv)" -eq 3
+
+scores() { # of a replay: GPUs hold what they would, though their slots may add up in another order
+    awk -F, 'NR > 1 { printf "%s %s %.5f %.5f %.5f\n", $1, $3, $4, $5, $6 }' "$1"
+}
+scores plain.csv >want
+scores got.csv >got
+check 'without limits plans are as good as fresh ones' cmp got want
 
 # Window by window what plans one after the other are.
 replayed() { # preset, limits

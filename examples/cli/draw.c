@@ -464,10 +464,6 @@ static void print_replay_words(FILE *out, const replay *r, const settings *s)
         fprintf(out, ", half-life %g", s->half_life);
     if (r->shares[SHARES_EXACT])
         fprintf(out, r->num_shares > 1 ? "; equal shares dashed" : "; exact shares");
-    if (r->follows) {
-        fprintf(out, "; from the one before");
-        print_limits(out, s);
-    }
 }
 
 /* What a plot shows. */
@@ -490,6 +486,11 @@ void draw_chart(FILE *out, const replay *r, const settings *s)
     print_shape(out, &r->problem, r->problem.num_layers);
     print_replay_words(out, r, s);
     fprintf(out, "</text>\n");
+    if (r->follows) {
+        fprintf(out, "<text x=\"%d\" y=\"71\" text-anchor=\"middle\">each plan from the one before", PICTURE_WIDTH / 2);
+        print_limits(out, s);
+        fprintf(out, "</text>\n");
+    }
     for (int which = 0; which < charts; which++) {
         chart c = make_chart(r, which);
         fprintf(out, "<g font-size=\"15\" font-weight=\"bold\">\n");

@@ -154,21 +154,26 @@ static int32_t slot_of_group(const planning *p, const int32_t *phy2log, int32_t 
 }
 
 /* Ends the program unless the layer could be planned. Ids are checked by now: the only plan in force that is still
-   wrong has a group on two nodes. */
+   wrong does not keep to the policy. */
 static void check_planned(const planning *p, const float *weight, eplb_result result)
 {
-    eplb_diagnosis why = {EPLB_OK, "", -1, -1, -1, 0, 0};
+    static const char MAY[] = "with --policy global, or without limits, that may be";
+    eplb_diagnosis    why   = {EPLB_OK, "", -1, -1, -1, 0, 0};
     if (result == EPLB_ERR_PLAN)
         (void)eplb_diagnose(&p->problem, &p->options, weight, &p->plan, p->scratch, p->scratch_bytes, &why);
     if (why.layer < 0 || why.item < 0 || !p->previous) {
         check_result(&p->problem, &p->options, weight, result);
         return;
     }
+    const char    *name    = p->previous_name.text;
     const int32_t *phy2log = p->previous + (size_t)why.layer * (size_t)p->problem.num_replicas;
+    long long      layer   = (long long)p->layer[why.layer - p->first_layer];
+    int32_t        first   = slot_of_group(p, phy2log, why.item);
+    if (first == why.item)
+        fail(STATUS_INPUT, "%s: layer %lld, slot %d: expert %d is of one group more than its node has slots for; %s", name,
+             layer, (int)why.item, (int)phy2log[why.item], MAY);
     fail(STATUS_INPUT, "%s: layer %lld, slot %d: expert %d is on another node than its group, which slot %d has an "
-         "expert of; with --policy global, or without limits, it may be", p->previous_name.text,
-         (long long)p->layer[why.layer - p->first_layer], (int)why.item, (int)phy2log[why.item],
-         (int)slot_of_group(p, phy2log, why.item));
+         "expert of; %s", name, layer, (int)why.item, (int)phy2log[why.item], (int)first, MAY);
 }
 
 /* Plans one layer, and scores it before and after. */

@@ -44,6 +44,23 @@ static void need_scratch_from(replay *r, eplb_options options)
     need_scratch(r, &options);
 }
 
+/* What each series is called, and planned or bounded by. */
+static void take_series(replay *r, const settings *s)
+{
+    r->name[0]        = r->in_force ? "map" : "in order";
+    r->options[0]     = make_options(s, EPLB_PRESET_DEEPSEEK);
+    r->scoring        = r->options[0];
+    r->scoring.policy = EPLB_POLICY_GLOBAL;
+    need_scratch(r, &r->options[0]);
+    need_scratch(r, &r->scoring);
+    for (int32_t series = 1; series < r->num_series; series++) {
+        r->name[series]    = eplb_preset_name(s->preset[series - 1]);
+        r->options[series] = make_options(s, s->preset[series - 1]);
+        take_limits(s, s->preset[series - 1], &r->options[series]);
+        need_scratch(r, &r->options[series]);
+    }
+}
+
 replay make_replay(const settings *s, feed *from, const plan_map *map)
 {
     replay r;
@@ -68,19 +85,8 @@ replay make_replay(const settings *s, feed *from, const plan_map *map)
         r.shares[shares] = s->shares[shares];
         r.num_shares += s->shares[shares];
     }
-    r.in_force         = map != NULL;
-    r.name[0]          = map ? "map" : "in order";
-    r.options[0]       = make_options(s, EPLB_PRESET_DEEPSEEK);
-    r.scoring          = r.options[0];
-    r.scoring.policy   = EPLB_POLICY_GLOBAL;
-    need_scratch(&r, &r.options[0]);
-    need_scratch(&r, &r.scoring);
-    for (int32_t series = 1; series < r.num_series; series++) {
-        r.name[series]    = eplb_preset_name(s->preset[series - 1]);
-        r.options[series] = make_options(s, s->preset[series - 1]);
-        take_limits(s, s->preset[series - 1], &r.options[series]);
-        need_scratch(&r, &r.options[series]);
-    }
+    r.in_force = map != NULL;
+    take_series(&r, s);
 
     /* eplb_scratch_size has found that L * R fits, and L * E times the history or the window. */
     size_t L = (size_t)from->num_layers, R = (size_t)s->replicas, n = (size_t)r.num_windows - 1;
