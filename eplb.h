@@ -351,18 +351,28 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
                     plan is the same. A layer whose load is all zero is planned as if its load were
                     even. A layer whose largest load is not within 2^-40 .. 2^41 is first scaled by a
                     power of two.
-   out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index
+   out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index. From a plan in
+                    force: its slots that keep their expert stay, the GPU's others stand so. Without limits and
+                    price the GPUs hold what they would without it, each where the fewest experts are new and then
+                    the most slots stay. With them the search begins with the plan in force, and no plan has a
+                    higher sum of heaviest GPU and price than staying has, but for experts that are lost, which
+                    are placed all the same; slots may stay empty, -1 (phyrank -1), and groups stay on their
+                    nodes unless the plan made without the one in force is within the limits and better
    scratch bytes from eplb_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK; EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW,
-           _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE with nothing written; _WIDTH with the layers
-           before the one in question complete. eplb_diagnose says more.
+           _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE, _PLAN (a slot of the plan in force names no such expert,
+           or with limits or price, a group is on two nodes, or a node has more groups than slots for them) with
+           nothing written; _WIDTH with the layers before the one in question complete. eplb_diagnose says more.
    ties    always to the lower index: of experts, slots, packs, candidates
    cost    a layer takes O(E log E + R log R) per candidate without refinement; a swap takes O(G)
            and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort looks
            at 2^20 + 64 E R pairs (of slots, of GPUs, of a slot and an expert; in a node) and what the
-           move at hand takes, at most, each in O(T), whatever the loads; README.md has measured times
+           move at hand takes, at most, each in O(T), whatever the loads; README.md has measured times. Slots
+           are kept in O(R + G R) and, for each GPU that is not where it is valued most, O(G (G + R / G)) at
+           most; under the hierarchical policy for each two nodes. With limits or price the layer is planned
+           twice, and the second search is on all nodes at once
    threads reentrant; split the layers with eplb_rebalance_layers
-   source  deepseek-ai/EPLB; Philox4x32-10: Salmon et al. 2011 */
+   source  deepseek-ai/EPLB; Philox4x32-10: Salmon et al. 2011; Kuhn 1955; Minoux 1978 */
 EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
                                     const float *weight, const eplb_plan *plan, void *scratch,
                                     size_t scratch_bytes);
@@ -378,7 +388,8 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
 typedef struct eplb_diagnosis {
     eplb_result result;       /* what eplb_rebalance returns for the same arguments */
     const char *field;        /* the argument at fault, such as "problem.num_replicas"; "" when none */
-    int32_t     layer;        /* layer, sample and expert of the load at fault; -1 where it does not apply */
+    int32_t     layer;        /* layer, sample and expert of the load at fault, or layer and slot of the plan in force;
+                                 -1 where it does not apply */
     int32_t     sample;
     int32_t     item;
     int32_t     width_needed; /* EPLB_ERR_WIDTH: what the layer at fault needs; else 0 */
@@ -861,9 +872,11 @@ extern "C" {
    the CPU and on the GPU alike. */
 
 #if defined(__CUDACC__)
-#define EPLB_P_HD static __host__ __device__ __forceinline__
+#define EPLB_P_HD       static __host__ __device__ __forceinline__
+#define EPLB_P_HD_LARGE EPLB_P_HD /* what such a function is given by address stays in registers */
 #else
-#define EPLB_P_HD static inline
+#define EPLB_P_HD       static inline
+#define EPLB_P_HD_LARGE static /* more inlining than compilers choose by themselves made them slower */
 #endif
 
 /* One float32 operation, rounded once. A compiler may keep a sum wider than float32 (x87) or fuse a
@@ -1205,7 +1218,7 @@ typedef struct eplb_p_arena {
 
 #define EPLB_P_SLACK ((size_t)EPLB_SCRATCH_ALIGN - 1) /* what aligning any address may cost */
 
-static eplb_p_arena eplb_p_arena_at(void *scratch)
+EPLB_P_HD_LARGE eplb_p_arena eplb_p_arena_at(void *scratch)
 {
     eplb_p_arena a = EPLB_ZERO_INIT;
     if (scratch) {
@@ -1216,7 +1229,7 @@ static eplb_p_arena eplb_p_arena_at(void *scratch)
 }
 
 /* A block of count elements of the given size. Once something overflowed, all sizes are void. */
-static void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
+EPLB_P_HD_LARGE void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
 {
     size_t room = SIZE_MAX - 2 * EPLB_P_SLACK - a->used, start = a->used;
 
@@ -1826,7 +1839,7 @@ static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void
 
 /* --------------------------------------------------------------------------------------- shape */
 
-#define EPLB_P_EMPTY (-1) /* what stands in a slot that holds no expert */
+enum { EPLB_P_EMPTY = -1 }; /* what stands in a slot that holds no expert */
 
 typedef struct eplb_p_shape {
     int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
@@ -5956,7 +5969,6 @@ static const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_p
     return plan->phy2log + (size_t)layer * (size_t)shape->num_replicas;
 }
 
-
 /* count, held of one layer's plan; fails where it is none. */
 static eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy2log)
 {
@@ -7290,12 +7302,11 @@ typedef struct eplb_p_sharer {
     int32_t *chain_from, *chain_to; /* [G] links that a chain leaves a GPU by, and enters the next by */
 } eplb_p_sharer;
 
-#define EPLB_P_NO_LINK (-1)
-#define EPLB_P_UNSEEN  (-1)
-#define EPLB_P_OUTSIDE (-2)
+enum { EPLB_P_NO_LINK = -1 };
+enum { EPLB_P_UNSEEN = -1, EPLB_P_OUTSIDE = -2 };
 
 /* A spread expert has two links or more, and no slot more than one: [R] has room for what follows the last. */
-static eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
+EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
 {
     eplb_p_sharer s = EPLB_ZERO_INIT;
     s.num_experts    = p->num_experts;
@@ -7327,10 +7338,10 @@ static eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
     return s;
 }
 
-static int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % n > 0); }
+EPLB_P_HD_LARGE int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % n > 0); }
 
 /* What part i of n gets of tokens that are shared out evenly: the first ones get one more. */
-static int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
+EPLB_P_HD_LARGE int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
 
 /* Whether all slots of a layer hold an expert that there is, or nothing. */
 static int eplb_p_names_experts(const int32_t *phy2log, int32_t num_slots, int32_t num_experts)
@@ -7443,7 +7454,7 @@ static void eplb_p_link_gpus(eplb_p_sharer *s, const int32_t *phy2log)
 
 /* One spread expert's tokens, where the others' are: up to a level that leaves no GPU below it, one token more
    on the first GPUs for what the level does not divide. */
-static void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
+EPLB_P_HD_LARGE void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
 {
     int32_t first = s->first_link[spread], end = s->first_link[spread + 1];
     int32_t level = INT32_MAX, rest = 0, num = 0, before, i;
@@ -7470,7 +7481,7 @@ static void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count)
 }
 
 /* The same for an expert on two GPUs, which most are. */
-static void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
+EPLB_P_HD_LARGE void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
 {
     int32_t *tokens = s->tokens + s->first_link[spread], count = tokens[0] + tokens[1];
     const int32_t *gpu = s->link_gpu + s->first_link[spread];
@@ -7484,7 +7495,7 @@ static void eplb_p_pour_two(eplb_p_sharer *s, int32_t spread)
     tokens[1] = count - part;
 }
 
-static int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
+EPLB_P_HD_LARGE int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
 {
     int32_t count = 0, i;
 
@@ -7496,35 +7507,58 @@ static int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
     return count;
 }
 
+EPLB_P_HD_LARGE void eplb_p_pour_anew(eplb_p_sharer *s, int32_t spread)
+{
+    if (s->first_link[spread + 1] - s->first_link[spread] == 2)
+        eplb_p_pour_two(s, spread);
+    else
+        eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
+}
+
 /* How often each spread expert pours anew where the others' tokens are by then: as often as it saves more searches
    than it costs, by measurement. Any number is right. */
-static int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
+EPLB_P_HD_LARGE int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
 
 static void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
 {
     int32_t sweep, spread;
 
-    for (sweep = 0; sweep < num_sweeps; sweep++) {
-        for (spread = 0; spread < s->num_spread; spread++) {
-            if (s->first_link[spread + 1] - s->first_link[spread] == 2)
-                eplb_p_pour_two(s, spread);
-            else
-                eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
-        }
-    }
+    for (sweep = 0; sweep < num_sweeps; sweep++)
+        for (spread = 0; spread < s->num_spread; spread++) eplb_p_pour_anew(s, spread);
 }
 
-/* -------------------------------------------------------------------------- shares: levelling */
+/* -------------------------------------------------------------------------- shares: levelling
 
-static void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t gpu, int32_t level)
+   What goes through a region member by member, the lanes of a warp can do together, and in eplb_cuda.cu they do; a
+   search and its chains are one lane's, since their order decides. Elsewhere the team is one thread, and these
+   functions are nothing. What one lane wrote, others read after a wait; what is not in memory is the same in all. */
+
+#if !defined(EPLB_P_TEAM)
+enum { EPLB_P_TEAM = 1 };
+EPLB_P_HD int32_t eplb_p_team_lane(void) { return 0; }
+EPLB_P_HD void eplb_p_team_wait(void) {}
+EPLB_P_HD int32_t eplb_p_team_first(int32_t x) { return x; } /* that of lane 0 */
+EPLB_P_HD int32_t eplb_p_team_sum(int32_t x) { return x; }
+EPLB_P_HD int32_t eplb_p_team_most(int32_t x) { return x; }
+
+/* In how many lanes before this one it is true; num: in how many of all. */
+EPLB_P_HD int32_t eplb_p_team_rank(int is_true, int32_t *num)
 {
-    s->level[gpu]                = level;
-    s->gpu_at[gpu]               = s->gpu_first[gpu];
-    s->reached[s->num_reached++] = gpu;
+    *num = is_true;
+    return 0;
+}
+#endif
+
+/* at: how many were reached before it. */
+EPLB_P_HD_LARGE void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t at, int32_t gpu, int32_t level)
+{
+    s->level[gpu]  = level;
+    s->gpu_at[gpu] = s->gpu_first[gpu];
+    s->reached[at] = gpu;
 }
 
 /* All GPUs of a spread expert of which a GPU of this level serves tokens. Returns whether one has room. */
-static int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, int32_t limit)
+EPLB_P_HD_LARGE int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, int32_t limit)
 {
     int32_t i, found = 0;
 
@@ -7534,21 +7568,33 @@ static int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_t level, 
     for (i = s->first_link[spread]; i < s->first_link[spread + 1]; i++) {
         int32_t gpu = s->link_gpu[i];
         if (s->level[gpu] != EPLB_P_UNSEEN) continue;
-        eplb_p_reach_gpu(s, gpu, level + 1);
+        eplb_p_reach_gpu(s, s->num_reached++, gpu, level + 1);
         found |= s->load[gpu] < limit;
     }
     return found != 0;
 }
 
-/* Steps from the GPUs above the limit, up to the first that reach one below it. Returns whether any does. */
-static int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+/* The GPUs above the limit, by index. */
+EPLB_P_HD_LARGE void eplb_p_reach_sources(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+{
+    int32_t n = 0, lane = eplb_p_team_lane(), num, i;
+
+    for (i = first + lane; i - lane < end; i += EPLB_P_TEAM) {
+        int is_source = i < end && s->load[s->member[i]] > limit;
+        int32_t at = n + eplb_p_team_rank(is_source, &num);
+        if (is_source) eplb_p_reach_gpu(s, at, s->member[i], 0);
+        n += num;
+    }
+    s->num_sources = s->num_reached = n;
+    s->num_reached_spread = 0;
+    eplb_p_team_wait();
+}
+
+/* Steps from there, up to the first that reach a GPU below the limit. Returns whether any does. */
+EPLB_P_HD_LARGE int eplb_p_search_steps(eplb_p_sharer *s, int32_t limit)
 {
     int32_t at, i, last_level = INT32_MAX;
 
-    s->num_reached = s->num_reached_spread = 0;
-    for (at = first; at < end; at++)
-        if (s->load[s->member[at]] > limit) eplb_p_reach_gpu(s, s->member[at], 0);
-    s->num_sources = s->num_reached;
     for (at = 0; at < s->num_reached; at++) {
         int32_t gpu = s->reached[at], level = s->level[gpu];
         if (level >= last_level) break;
@@ -7561,16 +7607,31 @@ static int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int3
     return last_level != INT32_MAX;
 }
 
-static void eplb_p_forget_search(eplb_p_sharer *s)
+EPLB_P_HD_LARGE int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+{
+    int found = 0;
+
+    eplb_p_reach_sources(s, first, end, limit);
+    if (eplb_p_team_lane() == 0) found = eplb_p_search_steps(s, limit);
+    s->num_reached        = eplb_p_team_first(s->num_reached);
+    s->num_reached_spread = eplb_p_team_first(s->num_reached_spread);
+    eplb_p_team_wait();
+    return eplb_p_team_first(found);
+}
+
+EPLB_P_HD_LARGE void eplb_p_forget_search(eplb_p_sharer *s)
 {
     int32_t i;
-    for (i = 0; i < s->num_reached; i++) s->level[s->reached[i]] = EPLB_P_UNSEEN;
-    for (i = 0; i < s->num_reached_spread; i++) s->spread_level[s->reached_spread[i]] = EPLB_P_UNSEEN;
+
+    for (i = eplb_p_team_lane(); i < s->num_reached; i += EPLB_P_TEAM) s->level[s->reached[i]] = EPLB_P_UNSEEN;
+    for (i = eplb_p_team_lane(); i < s->num_reached_spread; i += EPLB_P_TEAM)
+        s->spread_level[s->reached_spread[i]] = EPLB_P_UNSEEN;
+    eplb_p_team_wait();
 }
 
 /* The next step of a chain: links by which it leaves this GPU and enters one a level further. What was found
    to lead nowhere is behind gpu_at and spread_at. */
-static int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int32_t *to)
+EPLB_P_HD_LARGE int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int32_t *to)
 {
     for (; s->gpu_at[gpu] < s->gpu_end[gpu]; s->gpu_at[gpu]++) {
         int32_t link = s->gpu_link[s->gpu_at[gpu]], spread = s->link_spread[link];
@@ -7587,7 +7648,7 @@ static int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *from, int32_
 
 /* Tokens move along a chain of so many steps: as many as are above the limit at its start, have room at its end,
    and are there to move on each step. */
-static void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, int32_t limit)
+EPLB_P_HD_LARGE void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, int32_t limit)
 {
     int32_t sink = s->link_gpu[s->chain_to[num_steps - 1]], i;
     int32_t most = s->load[source] - limit;
@@ -7605,7 +7666,7 @@ static void eplb_p_push(eplb_p_sharer *s, int32_t source, int32_t num_steps, int
 
 /* A chain from the source to a GPU with room, by steps that each lead a level further. Returns their number, 0 when
    there is none. A step to a GPU that leads nowhere is taken back, and not tried again. */
-static int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t limit)
+EPLB_P_HD_LARGE int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t limit)
 {
     int32_t gpu = source, n = 0;
 
@@ -7624,43 +7685,54 @@ static int32_t eplb_p_find_chain(eplb_p_sharer *s, int32_t source, int32_t limit
 
 /* Levels the region at a limit. Returns 0 when no GPU is above it any more; else the size of the cut, which is what
    was reached, and still counts as reached. */
-static int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
+EPLB_P_HD_LARGE int32_t eplb_p_level_region(eplb_p_sharer *s, int32_t first, int32_t end, int32_t limit)
 {
     while (eplb_p_search_room(s, first, end, limit)) {
         int32_t i, n;
-        for (i = 0; i < s->num_sources; i++)
+        for (i = 0; i < s->num_sources && eplb_p_team_lane() == 0; i++)
             while (s->load[s->reached[i]] > limit && (n = eplb_p_find_chain(s, s->reached[i], limit)) > 0)
                 eplb_p_push(s, s->reached[i], n, limit);
+        eplb_p_team_wait();
         eplb_p_forget_search(s);
     }
     return s->num_reached;
 }
 
 /* Members first .. end - 1 are the ones that may be reached; or no longer. */
-static void eplb_p_open_region(eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD_LARGE void eplb_p_open_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t i;
-    for (i = first; i < end; i++) s->level[s->member[i]] = EPLB_P_UNSEEN;
+
+    for (i = first + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) s->level[s->member[i]] = EPLB_P_UNSEEN;
+    eplb_p_team_wait();
 }
 
-static void eplb_p_close_region(eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD_LARGE void eplb_p_close_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t i;
-    for (i = first; i < end; i++) s->level[s->member[i]] = EPLB_P_OUTSIDE;
+
+    for (i = first + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) s->level[s->member[i]] = EPLB_P_OUTSIDE;
+    eplb_p_team_wait();
 }
 
 /* What was reached stands before what was not, both by index as before. Returns how many were. */
-static int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD_LARGE int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
 {
-    int32_t cut = first, num_rest = 0, i;
+    int32_t cut = first, num_rest = 0, lane = eplb_p_team_lane(), num, i;
 
-    for (i = first; i < end; i++) {
-        if (s->level[s->member[i]] == EPLB_P_UNSEEN)
-            s->chain_from[num_rest++] = s->member[i];
-        else
-            s->member[cut++] = s->member[i];
+    for (i = first + lane; i - lane < end; i += EPLB_P_TEAM) {
+        int32_t gpu = i < end ? s->member[i] : 0, rest, at;
+        int is_rest = i < end && s->level[gpu] == EPLB_P_UNSEEN, is_cut = i < end && !is_rest;
+        rest = num_rest + eplb_p_team_rank(is_rest, &num);
+        num_rest += num;
+        at = cut + eplb_p_team_rank(is_cut, &num); /* no further than what all have read */
+        cut += num;
+        eplb_p_team_wait();
+        if (is_rest) s->chain_from[rest] = gpu;
+        if (is_cut) s->member[at] = gpu;
     }
-    eplb_p_copy_ids(s->member + cut, s->chain_from, num_rest);
+    eplb_p_team_wait();
+    for (i = lane; i < num_rest; i += EPLB_P_TEAM) s->member[cut + i] = s->chain_from[i];
     eplb_p_forget_search(s);
     return cut - first;
 }
@@ -7668,28 +7740,32 @@ static int32_t eplb_p_split_region(eplb_p_sharer *s, int32_t first, int32_t end)
 /* --------------------------------------------------------------------- shares: least and fair */
 
 /* Tokens of members first .. end - 1. */
-static int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD_LARGE int32_t eplb_p_region_sum(const eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t sum = 0, i;
-    for (i = first; i < end; i++) sum += s->load[s->member[i]];
-    return sum;
+    for (i = first + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) sum += s->load[s->member[i]];
+    return eplb_p_team_sum(sum);
 }
 
 /* The GPUs with links; the others' loads are what they are. Returns their number. */
-static int32_t eplb_p_gather_members(eplb_p_sharer *s)
+EPLB_P_HD_LARGE int32_t eplb_p_gather_members(eplb_p_sharer *s)
 {
-    int32_t n = 0, gpu;
+    int32_t n = 0, lane = eplb_p_team_lane(), num, gpu;
 
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        s->level[gpu] = EPLB_P_OUTSIDE;
-        if (s->gpu_first[gpu] < s->gpu_end[gpu]) s->member[n++] = gpu;
+    for (gpu = lane; gpu - lane < s->num_gpus; gpu += EPLB_P_TEAM) {
+        int is_member = gpu < s->num_gpus && s->gpu_first[gpu] < s->gpu_end[gpu];
+        int32_t at = n + eplb_p_team_rank(is_member, &num);
+        if (gpu < s->num_gpus) s->level[gpu] = EPLB_P_OUTSIDE;
+        if (is_member) s->member[at] = gpu;
+        n += num;
     }
+    eplb_p_team_wait();
     return n;
 }
 
 /* What proves that the heaviest GPU cannot have fewer tokens are the members that are left, num_proving of them; or,
    where it is 0, what least_most is for. */
-static void eplb_p_share_least_max(eplb_p_sharer *s)
+EPLB_P_HD_LARGE void eplb_p_share_least_max(eplb_p_sharer *s)
 {
     int32_t end = eplb_p_gather_members(s), limit = s->least_most, mean = 0, cut;
 
@@ -7710,22 +7786,22 @@ static void eplb_p_share_least_max(eplb_p_sharer *s)
 }
 
 /* Whether all of a region have as many tokens as the others, give or take one. */
-static int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P_HD_LARGE int eplb_p_is_level(const eplb_p_sharer *s, int32_t first, int32_t end)
 {
     int32_t least = INT32_MAX, most = 0, i;
 
-    for (i = first; i < end; i++) {
+    for (i = first + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) {
         int32_t load = s->load[s->member[i]];
         if (load < least) least = load;
         if (load > most) most = load;
     }
-    return most - least <= 1;
+    return eplb_p_team_most(most) + eplb_p_team_most(-least) <= 1;
 }
 
 /* A region that is not level yet is levelled at its mean. Where that does not divide, some GPUs have one more than
    it, rounded down, and those that their chains reach have no fewer: nothing is left to do for them either.
    Returns how many of its members, the first ones, are done with; a cut, which is not, is a region before it. */
-static int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
+EPLB_P_HD_LARGE int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
 {
     int32_t n = end - first, sum = eplb_p_region_sum(s, first, end), mean = eplb_p_mean_up(sum, n), done = n;
 
@@ -7742,20 +7818,23 @@ static int32_t eplb_p_level_mean(eplb_p_sharer *s, int32_t first, int32_t end, i
     return done;
 }
 
-static void eplb_p_share_fairly(eplb_p_sharer *s)
+EPLB_P_HD_LARGE void eplb_p_share_fairly(eplb_p_sharer *s)
 {
-    int32_t first = 0, depth = 1, cut;
+    int32_t first = 0, depth = 1, end = eplb_p_gather_members(s), cut;
 
-    s->region_end[0] = eplb_p_gather_members(s);
+    if (eplb_p_team_lane() == 0) s->region_end[0] = end;
     while (depth > 0) {
-        int32_t end = s->region_end[depth - 1];
+        eplb_p_team_wait();
+        end = s->region_end[depth - 1];
         if (eplb_p_is_level(s, first, end)) { /* as one without members is */
             first = end;
             depth--;
             continue;
         }
         first += eplb_p_level_mean(s, first, end, &cut);
-        if (cut > 0) s->region_end[depth++] = first + cut;
+        if (cut == 0) continue;
+        if (eplb_p_team_lane() == 0) s->region_end[depth] = first + cut;
+        depth++;
     }
 }
 
@@ -7768,12 +7847,12 @@ static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const in
     eplb_p_fill(s, eplb_p_num_sweeps(how));
 }
 
-static int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
+EPLB_P_HD_LARGE int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
 {
     int32_t most = 0, gpu;
-    for (gpu = 0; gpu < s->num_gpus; gpu++)
+    for (gpu = eplb_p_team_lane(); gpu < s->num_gpus; gpu += EPLB_P_TEAM)
         if (s->load[gpu] > most) most = s->load[gpu];
-    return most;
+    return eplb_p_team_most(most);
 }
 
 /* proving [G] and tokens: a set of GPUs whose mean is that of the heaviest one, rounded up. Returns their number. */
@@ -8642,7 +8721,7 @@ typedef struct eplb_p_dealer { /* of one layer */
     int32_t *waiting;    /* [G] tokens of one expert that have yet to be sent */
 } eplb_p_dealer;
 
-static eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
+EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
 {
     eplb_p_dealer d = EPLB_ZERO_INIT;
     d.num_experts = p->num_experts;
@@ -8710,8 +8789,8 @@ static void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
 }
 
 /* What waits on these GPUs goes to these slots, both by index, until there is no more or no more room. */
-static void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, const int32_t *slot, int32_t num,
-                               int32_t *quota)
+EPLB_P_HD_LARGE void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, const int32_t *slot,
+                                        int32_t num, int32_t *quota)
 {
     int32_t i = 0;
 
@@ -8719,14 +8798,14 @@ static void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, c
         int32_t room = d->room[slot[i]], waiting = d->waiting[gpu], sent = waiting < room ? waiting : room;
         d->room[slot[i]] -= sent;
         d->waiting[gpu] -= sent;
-        quota[eplb_p_at(gpu, d->num_slots, slot[i])] += sent;
+        if (sent > 0) quota[eplb_p_at(gpu, d->num_slots, slot[i])] = sent; /* once: it leaves no room, or no tokens */
         if (sent == room) i++; /* both, when they are equal: neither has any more to give */
         if (sent == waiting) gpu++;
     }
 }
 
 /* One expert's tokens, as far as they stay among as many GPUs: a GPU alone, a node, or all. */
-static void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32_t *quota)
+EPLB_P_HD_LARGE void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32_t *quota)
 {
     const int32_t *slot = d->expert_slot + d->first_slot[e];
     int32_t i, next;
@@ -8736,6 +8815,13 @@ static void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32
         for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots / width == place; next++) {}
         eplb_p_deal_tokens(d, place * width, (place + 1) * width, slot + i, next - i, quota);
     }
+}
+
+EPLB_P_HD_LARGE void eplb_p_deal_expert(eplb_p_dealer *d, int32_t e, int32_t *quota)
+{
+    eplb_p_deal_within(d, e, 1, quota);
+    eplb_p_deal_within(d, e, d->node_gpus, quota);
+    eplb_p_deal_within(d, e, d->num_gpus, quota);
 }
 
 static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
@@ -8751,9 +8837,7 @@ static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const in
         if (d->num_copies[e] == 0) continue;
         for (gpu = 0; gpu < d->num_gpus; gpu++)
             d->waiting[gpu] = source_count[eplb_p_at(gpu, d->num_experts, e)];
-        eplb_p_deal_within(d, e, 1, quota);
-        eplb_p_deal_within(d, e, d->node_gpus, quota);
-        eplb_p_deal_within(d, e, d->num_gpus, quota);
+        eplb_p_deal_expert(d, e, quota);
     }
 }
 
@@ -9801,15 +9885,12 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
-#undef EPLB_P_EMPTY
 #undef EPLB_P_NONE
+#undef EPLB_P_FORBIDDEN
 #undef EPLB_P_STAYS
 #undef EPLB_P_FAULTS
 #undef EPLB_P_FAULT_NAME
 #undef EPLB_P_SEEN_AT_ONCE
-#undef EPLB_P_NO_LINK
-#undef EPLB_P_UNSEEN
-#undef EPLB_P_OUTSIDE
 
 #ifdef __cplusplus
 }
@@ -9822,8 +9903,9 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
           its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
           is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
           it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
-          eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares. From a plan to the next:
-          eplb_transfers, eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts.
+          eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares; on the GPU eplb_cuda_share,
+          eplb_cuda_share_sources. From a plan to the next: eplb_transfers, eplb_transfers_in_place,
+          eplb_check_plan, eplb_lost_experts.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

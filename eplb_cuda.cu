@@ -1,23 +1,55 @@
 /* eplb_cuda.cu - the kernels behind eplb_cuda.h, and their launches.
 
    The order is that of eplb.h, in which a layer's load flows: loads, replicate, pack (initial, refine,
-   select), finish, calls. What decides where an expert goes is computed by functions of eplb.h.
+   select), finish, shares, calls. What decides where an expert goes is computed by functions of eplb.h.
 
      kernel     a block does                  from                     to
      layers     one layer                     weight                   load, group_load
      pack       one candidate of a packing    group_load or slot_load  its packs, or the finished packing
      select     one packing                   its candidates' packs    the finished packing
      replicate  one node of one layer         load, group_order        slot_load, slot_expert, slot_rank
+     share      one layer                     phy2log, count           slot_count
+     sources    one layer                     phy2log, source_count    quota
 
    Groups are packed onto nodes by pack and select first, slots onto GPUs last. Finishing the former
-   writes group_order, finishing the latter the plan. Each kernel takes one struct by value. */
+   writes group_order, finishing the latter the plan. Shares are calls of their own, of one kernel each. Each
+   kernel takes one struct by value. */
 
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
 #define EPLB_SCRATCH_ALIGN 256 /* of blocks in scratch, for coalesced access */
-#include "eplb_cuda.h"
-
 #include <cuda_runtime.h>
+
+/* The team that levels a layer's shares in eplb.h is a warp; on the host nobody calls these. */
+#define EPLB_P_TEAM 32
+#if defined(__CUDA_ARCH__) || !defined(__CUDACC__)
+#define EPLB_P_BY_WARP(by_warp, by_one) by_warp
+#else
+#define EPLB_P_BY_WARP(by_warp, by_one) by_one
+#endif
+#define EPLB_P_TEAM_FUNCTION static __host__ __device__ __forceinline__
+EPLB_P_TEAM_FUNCTION int eplb_p_team_lane() { return EPLB_P_BY_WARP((int)threadIdx.x % 32, 0); }
+EPLB_P_TEAM_FUNCTION void eplb_p_team_wait() { EPLB_P_BY_WARP(__syncwarp(), (void)0); }
+EPLB_P_TEAM_FUNCTION int eplb_p_team_first(int x)
+{
+    return EPLB_P_BY_WARP((int)__shfl_sync(0xFFFFFFFFu, (unsigned)x, 0), x);
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_sum(int x)
+{
+    return EPLB_P_BY_WARP((int)__reduce_add_sync(0xFFFFFFFFu, (unsigned)x), x);
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_most(int x) /* by unsigned numbers in the order of signed ones */
+{
+    return EPLB_P_BY_WARP((int)(__reduce_max_sync(0xFFFFFFFFu, (unsigned)x ^ 0x80000000u) ^ 0x80000000u), x);
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
+{
+    unsigned all = EPLB_P_BY_WARP(__ballot_sync(0xFFFFFFFFu, is_true), (unsigned)is_true);
+    *num = EPLB_P_BY_WARP(__popc(all), (int)all);
+    return EPLB_P_BY_WARP(__popc(all & ((1u << eplb_p_team_lane()) - 1)), 0);
+}
+
+#include "eplb_cuda.h"
 
 enum : int32_t {
     kWarp       = 32,
@@ -1037,6 +1069,539 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     }
 }
 
+/* -------------------------------------------------------------------------------------- shares
+
+   Block b does layer b. Its plan is read, and tokens are counted and linked, by all threads; experts pour by one
+   warp, each when those before it on its GPUs have; levelling is the CPU's own code, by the same warp, of which one
+   lane searches and pushes. Sums of whole numbers are the same in any order, so atomic ones are. */
+
+/* The argument of both kernels of shares. */
+struct eplb_p_cuda_shares {
+    eplb_problem   problem;
+    int32_t        how;
+    const int32_t *phy2log, *count, *source_count; /* count or source_count */
+    int32_t       *slot_count, *most, *quota, *layer_status;
+    const int32_t *given;       /* [L, R] shares, for their sources */
+    unsigned char *scratch;     /* NULL: a layer's state is in shared memory */
+    size_t         layer_bytes; /* of its state */
+    int32_t        workers;     /* experts whose tokens are sent at the same time */
+};
+
+static constexpr int64_t kTooMany = (int64_t)INT32_MAX + 1;
+static constexpr size_t kReduceBytes = sizeof(uint64_t) * kMaxWarps;
+
+/* The sum of numbers >= 0 over a block, in all its threads. What is above INT32_MAX is only known to be that. */
+static __device__ int64_t eplb_p_block_sum(int64_t x, uint64_t *reduce)
+{
+    uint32_t part = (uint32_t)(x < kTooMany ? x : kTooMany);
+    uint32_t low = __reduce_add_sync(kAllLanes, part & 0xFFFFFF), high = __reduce_add_sync(kAllLanes, part >> 24);
+    int64_t sum = 0;
+    int32_t warp;
+
+    if (eplb_p_lane() == 0) reduce[eplb_p_warp()] = ((uint64_t)high << 24) + low;
+    __syncthreads();
+    for (warp = 0; warp < eplb_p_threads() / kWarp; warp++) sum += (int64_t)reduce[warp];
+    __syncthreads();
+    return sum;
+}
+
+/* The sum of x over the threads before this one; total is that over all. */
+static __device__ int32_t eplb_p_block_scan(int32_t x, int32_t *total, uint64_t *reduce)
+{
+    int32_t upto = x, before = 0, step, warp;
+
+    for (step = 1; step < kWarp; step *= 2) {
+        int32_t other = (int32_t)__shfl_sync(kAllLanes, (uint32_t)upto, eplb_p_lane() - step);
+        if (eplb_p_lane() >= step) upto += other;
+    }
+    if (eplb_p_lane() == kWarp - 1) reduce[eplb_p_warp()] = (uint64_t)upto;
+    __syncthreads();
+    *total = 0;
+    for (warp = 0; warp < eplb_p_threads() / kWarp; warp++) {
+        if (warp < eplb_p_warp()) before += (int32_t)reduce[warp];
+        *total += (int32_t)reduce[warp];
+    }
+    __syncthreads();
+    return before + upto - x;
+}
+
+/* This thread's part of n things, which stand together and in the order of the threads. */
+struct eplb_p_part {
+    int32_t first, end;
+};
+
+static __device__ eplb_p_part eplb_p_part_of(int32_t n)
+{
+    int32_t each = n / eplb_p_threads() + (n % eplb_p_threads() > 0);
+    int64_t first = (int64_t)each * eplb_p_thread();
+    eplb_p_part part;
+    part.first = first < n ? (int32_t)first : n;
+    part.end   = each < n - part.first ? part.first + each : n;
+    return part;
+}
+
+/* Whether no slot before this one on its GPU holds its expert. */
+static __device__ bool eplb_p_is_first_on_gpu(const int32_t *phy2log, int32_t slot, int32_t gpu_slots)
+{
+    int32_t other = slot / gpu_slots * gpu_slots;
+    while (phy2log[other] != phy2log[slot]) other++;
+    return other == slot;
+}
+
+static __device__ void eplb_p_find_homes_by_block(const eplb_p_sharer &s, const int32_t *phy2log)
+{
+    int32_t num_slots = s.num_gpus * s.gpu_slots, i;
+
+    for (i = eplb_p_thread(); i < s.num_experts; i += eplb_p_threads()) {
+        s.num_homes[i] = 0;
+        s.home[i]      = -1;
+    }
+    for (i = eplb_p_thread(); i < s.num_gpus; i += eplb_p_threads()) s.load[i] = 0;
+    __syncthreads();
+    for (i = eplb_p_thread(); i < num_slots; i += eplb_p_threads()) {
+        int32_t e = phy2log[i];
+        if (!eplb_p_within(e, 0, s.num_experts - 1) || !eplb_p_is_first_on_gpu(phy2log, i, s.gpu_slots)) continue;
+        atomicAdd(&s.num_homes[e], 1);
+        atomicMax(&s.home[e], i / s.gpu_slots);
+    }
+    __syncthreads();
+}
+
+/* eplb_p_check_layer_counts, once homes are found; the same in all threads. */
+static __device__ eplb_result eplb_p_check_counts_by_block(const eplb_p_sharer &s, const int32_t *phy2log,
+                                                           const int32_t *count, int64_t *sum, uint64_t *reduce)
+{
+    enum { NO_EXPERT, NEGATIVE, HOMELESS, NOTHING }; /* the first of them is told */
+    uint64_t wrong = NOTHING;
+    int64_t tokens = 0;
+    int32_t i;
+
+    for (i = eplb_p_thread(); i < s.num_gpus * s.gpu_slots; i += eplb_p_threads())
+        if (!eplb_p_within(phy2log[i], EPLB_P_EMPTY, s.num_experts - 1)) wrong = NO_EXPERT;
+    for (i = eplb_p_thread(); i < s.num_experts; i += eplb_p_threads()) {
+        if (count[i] < 0)
+            wrong = eplb_p_smaller(wrong, NEGATIVE);
+        else if (count[i] > 0 && s.num_homes[i] == 0)
+            wrong = eplb_p_smaller(wrong, HOMELESS);
+        else
+            tokens += count[i];
+    }
+    wrong = eplb_p_block_min(wrong, reduce);
+    *sum  = eplb_p_block_sum(tokens, reduce);
+    if (wrong != NOTHING) return wrong == NEGATIVE ? EPLB_ERR_NEGATIVE : EPLB_ERR_PLAN;
+    return *sum <= INT32_MAX ? EPLB_OK : EPLB_ERR_OVERFLOW;
+}
+
+/* eplb_p_spread_experts: home is then where the next link of a spread expert goes, before they are sorted. */
+static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *count, int32_t sum, uint64_t *reduce)
+{
+    eplb_p_part mine = eplb_p_part_of(s.num_experts);
+    int32_t links = 0, spreads = 0, num_links, e, i;
+    uint32_t full = 0;
+
+    for (e = mine.first; e < mine.end; e++) {
+        bool is_spread = count[e] > 0 && s.num_homes[e] > 1;
+        s.next_link[e] = is_spread ? 0 : EPLB_P_NO_LINK;
+        links += is_spread ? s.num_homes[e] : 0;
+        spreads += is_spread;
+    }
+    links   = eplb_p_block_scan(links, &num_links, reduce);
+    spreads = eplb_p_block_scan(spreads, &s.num_spread, reduce);
+    for (e = mine.first; e < mine.end; e++) {
+        if (s.next_link[e] == EPLB_P_NO_LINK) {
+            if (count[e] > 0) atomicAdd(&s.load[s.home[e]], count[e]);
+            continue;
+        }
+        s.next_link[e] = s.home[e] = s.first_link[spreads] = links;
+        s.spread_level[spreads]    = EPLB_P_UNSEEN;
+        for (i = 0; i < s.num_homes[e]; i++, links++) {
+            s.link_spread[links] = spreads;
+            s.tokens[links]      = eplb_p_even_share(count[e], s.num_homes[e], i);
+        }
+        spreads++;
+    }
+    if (eplb_p_thread() == 0 && s.num_spread > 0) s.first_link[s.num_spread] = num_links;
+    __syncthreads();
+    for (i = eplb_p_thread(); i < s.num_gpus; i += eplb_p_threads())
+        if ((uint32_t)s.load[i] > full) full = (uint32_t)s.load[i];
+    s.least_most = (int32_t)eplb_p_block_max_bits(full, reduce);
+    if (s.least_most < eplb_p_mean_up(sum, s.num_gpus)) s.least_most = eplb_p_mean_up(sum, s.num_gpus);
+}
+
+/* The place of a GPU or slot among those of an expert, which stand in any order. */
+static __device__ int32_t eplb_p_rank_among(const int32_t *all, int32_t n, int32_t one)
+{
+    int32_t rank = 0, i;
+    for (i = 0; i < n; i++) rank += all[i] < one;
+    return rank;
+}
+
+/* eplb_p_link_gpus. Until they are sorted, the GPUs of links are in spread_at. */
+static __device__ void eplb_p_link_by_block(const eplb_p_sharer &s, const int32_t *phy2log, uint64_t *reduce)
+{
+    eplb_p_part mine = eplb_p_part_of(s.num_gpus * s.gpu_slots);
+    int32_t at = 0, num_links, slot, e;
+
+    for (slot = mine.first; slot < mine.end; slot++) {
+        e = phy2log[slot];
+        s.slot_link[slot] = EPLB_P_NO_LINK;
+        if (e == EPLB_P_EMPTY || s.next_link[e] == EPLB_P_NO_LINK) continue;
+        if (!eplb_p_is_first_on_gpu(phy2log, slot, s.gpu_slots)) continue;
+        s.slot_link[slot] = 0; /* one is wanted */
+        s.spread_at[atomicAdd(&s.home[e], 1)] = slot / s.gpu_slots;
+        at++;
+    }
+    at = eplb_p_block_scan(at, &num_links, reduce);
+    for (slot = mine.first; slot < mine.end; slot++) {
+        int32_t gpu = slot / s.gpu_slots, link;
+        bool is_first = s.slot_link[slot] != EPLB_P_NO_LINK;
+        e = phy2log[slot];
+        if (slot % s.gpu_slots == 0) s.gpu_first[gpu] = at;
+        if (e != EPLB_P_EMPTY && s.next_link[e] != EPLB_P_NO_LINK) {
+            link = s.next_link[e] + eplb_p_rank_among(s.spread_at + s.next_link[e], s.num_homes[e], gpu);
+            s.slot_link[slot] = link;
+            if (is_first) {
+                s.link_gpu[link] = gpu;
+                s.gpu_link[at++] = link;
+                atomicAdd(&s.load[gpu], s.tokens[link]);
+            }
+        }
+        if ((slot + 1) % s.gpu_slots == 0) s.gpu_end[gpu] = at;
+    }
+    __syncthreads();
+}
+
+/* Fill by a warp. On each GPU the experts take turns in their order, sweep by sweep; an expert whose turn it is on
+   all of its GPUs pours, and others do so at the same time elsewhere. */
+struct eplb_p_turns {
+    int32_t *turn;     /* [R] of each link on its GPU */
+    int32_t *poured;   /* [G] turns that are over */
+    int32_t *sweep;    /* [R] of each spread expert, the next one */
+};
+
+static __device__ eplb_p_turns eplb_p_find_turns(const eplb_p_sharer &s)
+{
+    eplb_p_turns t = {s.reached_spread, s.reached, s.spread_at};
+    int32_t gpu, spread, i, other;
+
+    for (spread = eplb_p_thread(); spread < s.num_spread; spread += eplb_p_threads()) t.sweep[spread] = 0;
+    for (gpu = eplb_p_thread(); gpu < s.num_gpus; gpu += eplb_p_threads()) {
+        t.poured[gpu] = 0;
+        for (i = s.gpu_first[gpu]; i < s.gpu_end[gpu]; i++) {
+            int32_t before = 0, link = s.gpu_link[i];
+            for (other = s.gpu_first[gpu]; other < s.gpu_end[gpu]; other++)
+                before += s.link_spread[s.gpu_link[other]] < s.link_spread[link];
+            t.turn[link] = before;
+        }
+    }
+    return t;
+}
+
+static __device__ bool eplb_p_is_its_turn(const eplb_p_sharer &s, const eplb_p_turns &t, int32_t spread)
+{
+    bool is_it = true;
+    int32_t i;
+
+    for (i = s.first_link[spread]; i < s.first_link[spread + 1]; i++) {
+        int32_t gpu = s.link_gpu[i];
+        is_it &= t.poured[gpu] == t.sweep[spread] * (s.gpu_end[gpu] - s.gpu_first[gpu]) + t.turn[i];
+    }
+    return is_it;
+}
+
+static __device__ void eplb_p_take_turn(eplb_p_sharer *s, const eplb_p_turns &t, int32_t spread)
+{
+    int32_t i;
+
+    eplb_p_pour_anew(s, spread);
+    t.sweep[spread]++;
+    for (i = s->first_link[spread]; i < s->first_link[spread + 1]; i++) t.poured[s->link_gpu[i]]++;
+}
+
+static __device__ void eplb_p_fill_by_warp(eplb_p_sharer *s, const eplb_p_turns &t, int32_t num_sweeps)
+{
+    bool waits = true;
+    int32_t first;
+
+    while (__ballot_sync(kAllLanes, waits)) {
+        waits = false;
+        for (first = 0; first < s->num_spread; first += kWarp) {
+            int32_t spread = first + eplb_p_lane();
+            bool goes_on = spread < s->num_spread && t.sweep[spread] < num_sweeps;
+            bool pours = goes_on && eplb_p_is_its_turn(*s, t, spread);
+            __syncwarp();
+            if (pours) eplb_p_take_turn(s, t, spread);
+            __syncwarp();
+            waits |= goes_on;
+        }
+    }
+}
+
+/* A slot's part of what its expert has on its GPU. */
+static __device__ int32_t eplb_p_share_of_slot(const eplb_p_sharer &s, const int32_t *phy2log, const int32_t *count,
+                                               int32_t slot)
+{
+    int32_t first = slot / s.gpu_slots * s.gpu_slots, copies = 0, rank = 0, other;
+    int32_t served = s.slot_link[slot] != EPLB_P_NO_LINK ? s.tokens[s.slot_link[slot]] : count[phy2log[slot]];
+
+    for (other = first; other < first + s.gpu_slots; other++) {
+        copies += phy2log[other] == phy2log[slot];
+        rank += phy2log[other] == phy2log[slot] && other < slot;
+    }
+    return copies == 1 ? served : eplb_p_even_share(served, copies, rank);
+}
+
+/* A layer that cannot be done. */
+static __device__ void eplb_p_refuse_layer(int32_t *out, size_t n)
+{
+    size_t i;
+    for (i = (size_t)eplb_p_thread(); i < n; i += (size_t)eplb_p_threads()) out[i] = 0;
+}
+
+static __device__ void eplb_p_solve_layer(eplb_p_sharer *s, int32_t how)
+{
+    if (how == EPLB_SHARE_FAIR)
+        eplb_p_share_fairly(s);
+    else
+        eplb_p_share_least_max(s);
+}
+
+/* Where a layer's state is, 256 bytes aligned or not: the arena sees to that. */
+static __device__ eplb_p_arena eplb_p_layer_arena(const eplb_p_cuda_shares &c, int32_t layer)
+{
+    if (c.scratch) return eplb_p_arena_at(c.scratch + (size_t)layer * c.layer_bytes);
+    return eplb_p_arena_at(eplb_p_shared + kReduceBytes);
+}
+
+static __global__ void __launch_bounds__(kMaxThreads, 1)
+    eplb_p_share_kernel(const __grid_constant__ eplb_p_cuda_shares c)
+{
+    uint64_t *reduce = (uint64_t *)eplb_p_shared;
+    int32_t layer = (int32_t)blockIdx.x, slot, num_slots = c.problem.num_replicas, most;
+    const int32_t *phy2log = c.phy2log + eplb_p_at(layer, num_slots, 0);
+    const int32_t *count = c.count + eplb_p_at(layer, c.problem.num_experts, 0);
+    int32_t *slot_count = c.slot_count + eplb_p_at(layer, num_slots, 0);
+    eplb_p_arena a = eplb_p_layer_arena(c, layer);
+    eplb_p_sharer s = eplb_p_carve_sharer(&a, &c.problem);
+    eplb_p_turns turns;
+    eplb_result result;
+    int64_t sum;
+
+    eplb_p_find_homes_by_block(s, phy2log);
+    result = eplb_p_check_counts_by_block(s, phy2log, count, &sum, reduce);
+    if (c.layer_status && eplb_p_thread() == 0) c.layer_status[layer] = result;
+    if (result != EPLB_OK) {
+        eplb_p_refuse_layer(slot_count, (size_t)num_slots);
+        if (c.most && eplb_p_thread() == 0) c.most[layer] = 0;
+        return;
+    }
+    eplb_p_spread_by_block(s, count, (int32_t)sum, reduce);
+    eplb_p_link_by_block(s, phy2log, reduce);
+    turns = eplb_p_find_turns(s);
+    __syncthreads();
+    if (eplb_p_warp() == 0) {
+        eplb_p_fill_by_warp(&s, turns, eplb_p_num_sweeps(c.how));
+        eplb_p_solve_layer(&s, c.how);
+        most = eplb_p_most_tokens(&s);
+        if (eplb_p_lane() == 0 && c.most) c.most[layer] = most;
+    }
+    __syncthreads();
+    for (slot = eplb_p_thread(); slot < num_slots; slot += eplb_p_threads())
+        slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : eplb_p_share_of_slot(s, phy2log, count, slot);
+}
+
+/* shares: sources */
+
+/* A dealer, and for each worker what waits of one expert. */
+struct eplb_p_cuda_dealer {
+    eplb_p_dealer of_layer;
+    int32_t *spread;  /* [E] experts in several slots */
+    int32_t *waiting; /* [workers, row] */
+    int32_t  row;     /* odd, so that workers look at different banks of shared memory */
+    int32_t  num_spread;
+};
+
+EPLB_P_HD eplb_p_cuda_dealer eplb_p_carve_cuda_dealer(eplb_p_arena *a, const eplb_problem *problem, int32_t workers)
+{
+    eplb_p_cuda_dealer d = EPLB_ZERO_INIT;
+    d.of_layer = eplb_p_carve_dealer(a, problem);
+    d.row      = problem->num_gpus | 1;
+    d.spread   = (int32_t *)eplb_p_take(a, problem->num_experts, sizeof(int32_t));
+    d.waiting  = (int32_t *)eplb_p_take(a, workers, sizeof(int32_t) * (size_t)d.row);
+    return d;
+}
+
+/* What waits, in order: the code of what is found wrong first. The sum is of all that waits. */
+static __device__ eplb_result eplb_p_check_waiting_by_block(const eplb_p_dealer &d, const int32_t *source_count,
+                                                            int64_t *sum, uint64_t *reduce)
+{
+    uint64_t n = (uint64_t)d.num_gpus * (uint64_t)d.num_experts, negative = kLast, i;
+    int64_t tokens = 0;
+    int32_t gpu, e;
+
+    for (e = eplb_p_thread(); e < d.num_experts; e += eplb_p_threads()) d.num_copies[e] = d.first_slot[e] = 0;
+    for (i = (uint64_t)eplb_p_thread(); i < n && negative == kLast; i += (uint64_t)eplb_p_threads())
+        if (source_count[i] < 0) negative = i;
+    negative = eplb_p_block_min(negative, reduce);
+    for (i = (uint64_t)eplb_p_thread(); i < n && i < negative; i += (uint64_t)eplb_p_threads())
+        tokens += source_count[i];
+    *sum = eplb_p_block_sum(tokens, reduce);
+    if (*sum > INT32_MAX) return EPLB_ERR_OVERFLOW;
+    if (negative != kLast) return EPLB_ERR_NEGATIVE;
+    for (e = eplb_p_thread(); e < d.num_experts; e += eplb_p_threads())
+        for (gpu = 0; gpu < d.num_gpus; gpu++) d.num_copies[e] += source_count[eplb_p_at(gpu, d.num_experts, e)];
+    __syncthreads();
+    return EPLB_OK;
+}
+
+/* What is shared out, slot by slot. */
+static __device__ eplb_result eplb_p_check_given_by_block(const eplb_p_dealer &d, const int32_t *phy2log,
+                                                          const int32_t *given, int64_t waiting, uint64_t *reduce)
+{
+    uint64_t first = kLast;
+    int64_t shared = 0, end = d.num_slots;
+    int32_t slot;
+
+    for (slot = eplb_p_thread(); slot < d.num_slots && first == kLast; slot += eplb_p_threads()) {
+        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, d.num_experts - 1))
+            first = (uint64_t)slot << 8 | (uint64_t)-EPLB_ERR_PLAN;
+        else if (given[slot] < 0)
+            first = (uint64_t)slot << 8 | (uint64_t)-EPLB_ERR_NEGATIVE;
+    }
+    first = eplb_p_block_min(first, reduce);
+    if (first != kLast) end = (int64_t)(first >> 8);
+    for (slot = eplb_p_thread(); slot < end; slot += eplb_p_threads()) {
+        shared += given[slot];
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
+        atomicAdd(&d.first_slot[phy2log[slot]], 1);
+    }
+    if (eplb_p_block_sum(shared, reduce) > waiting) return EPLB_ERR_SHARES;
+    return first == kLast ? EPLB_OK : -(eplb_result)(first & 255);
+}
+
+/* eplb_p_check_layer_sources; the same in all threads. first_slot then counts slots. */
+static __device__ eplb_result eplb_p_check_sources_by_block(const eplb_p_dealer &d, const int32_t *phy2log,
+                                                            const int32_t *source_count, const int32_t *given,
+                                                            uint64_t *reduce)
+{
+    uint64_t first = kLast;
+    int64_t waiting;
+    int32_t e, slot;
+    eplb_result r = eplb_p_check_waiting_by_block(d, source_count, &waiting, reduce);
+
+    if (r == EPLB_OK) r = eplb_p_check_given_by_block(d, phy2log, given, waiting, reduce);
+    if (r != EPLB_OK) return r;
+    for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads())
+        if (phy2log[slot] != EPLB_P_EMPTY) atomicAdd(&d.num_copies[phy2log[slot]], -given[slot]);
+    __syncthreads();
+    for (e = eplb_p_thread(); e < d.num_experts && first == kLast; e += eplb_p_threads()) {
+        if (d.num_copies[e] == 0) continue;
+        r = d.num_copies[e] > 0 && d.first_slot[e] == 0 ? EPLB_ERR_PLAN : EPLB_ERR_SHARES;
+        first = (uint64_t)e << 8 | (uint64_t)-r;
+    }
+    first = eplb_p_block_min(first, reduce);
+    return first == kLast ? EPLB_OK : -(eplb_result)(first & 255);
+}
+
+/* eplb_p_sort_slots, where first_slot counts slots. Until they are sorted, slots stand in room. */
+static __device__ void eplb_p_sort_slots_by_block(eplb_p_cuda_dealer *all, const int32_t *phy2log, uint64_t *reduce)
+{
+    const eplb_p_dealer &d = all->of_layer;
+    eplb_p_part mine = eplb_p_part_of(d.num_experts);
+    int32_t slots = 0, spreads = 0, num_slots, e, slot, i;
+
+    for (e = mine.first; e < mine.end; e++) {
+        slots += d.first_slot[e];
+        spreads += d.first_slot[e] > 1;
+    }
+    slots   = eplb_p_block_scan(slots, &num_slots, reduce);
+    spreads = eplb_p_block_scan(spreads, &all->num_spread, reduce);
+    for (e = mine.first; e < mine.end; e++) {
+        int32_t copies = d.first_slot[e];
+        if (copies > 1) all->spread[spreads++] = e;
+        d.num_copies[e] = 0;
+        d.first_slot[e] = slots;
+        slots += copies;
+    }
+    __syncthreads();
+    for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads())
+        if (phy2log[slot] != EPLB_P_EMPTY)
+            d.room[d.first_slot[phy2log[slot]] + atomicAdd(&d.num_copies[phy2log[slot]], 1)] = slot;
+    __syncthreads();
+    for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads()) {
+        e = phy2log[slot];
+        if (e == EPLB_P_EMPTY) continue;
+        i = eplb_p_rank_among(d.room + d.first_slot[e], d.num_copies[e], slot);
+        d.expert_slot[d.first_slot[e] + i] = slot;
+    }
+    __syncthreads();
+}
+
+/* An expert's only slot gets all that waits for it, and other slots nothing yet. */
+static __device__ void eplb_p_deal_single_slots(const eplb_p_dealer &d, const int32_t *phy2log,
+                                                const int32_t *source_count, const int32_t *given, int32_t *quota)
+{
+    int32_t gpu, slot;
+
+    for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads()) d.room[slot] = given[slot];
+    for (gpu = eplb_p_warp(); gpu < d.num_gpus; gpu += eplb_p_threads() / kWarp) {
+        const int32_t *waits = source_count + eplb_p_at(gpu, d.num_experts, 0);
+        for (slot = eplb_p_lane(); slot < d.num_slots; slot += kWarp) {
+            int32_t e = phy2log[slot];
+            bool is_single = e != EPLB_P_EMPTY && d.num_copies[e] == 1;
+            quota[eplb_p_at(gpu, d.num_slots, slot)] = is_single ? waits[e] : 0;
+        }
+    }
+}
+
+/* So many experts at once, a thread each. */
+static __device__ void eplb_p_deal_by_block(const eplb_p_cuda_dealer &all, int32_t workers,
+                                            const int32_t *source_count, int32_t *quota)
+{
+    eplb_p_dealer d = all.of_layer;
+    int32_t first, worker, gpu;
+
+    for (first = 0; first < all.num_spread; first += workers) {
+        int32_t num = all.num_spread - first < workers ? all.num_spread - first : workers;
+        for (gpu = eplb_p_warp(); gpu < d.num_gpus; gpu += eplb_p_threads() / kWarp)
+            for (worker = eplb_p_lane(); worker < num; worker += kWarp)
+                all.waiting[eplb_p_at(worker, all.row, gpu)] =
+                    source_count[eplb_p_at(gpu, d.num_experts, all.spread[first + worker])];
+        __syncthreads();
+        if (eplb_p_thread() < num) {
+            d.waiting = all.waiting + eplb_p_at(eplb_p_thread(), all.row, 0);
+            eplb_p_deal_expert(&d, all.spread[first + eplb_p_thread()], quota);
+        }
+        __syncthreads();
+    }
+}
+
+static __global__ void __launch_bounds__(kMaxThreads, 1)
+    eplb_p_sources_kernel(const __grid_constant__ eplb_p_cuda_shares c)
+{
+    uint64_t *reduce = (uint64_t *)eplb_p_shared;
+    int32_t layer = (int32_t)blockIdx.x;
+    size_t slots = (size_t)c.problem.num_replicas;
+    const int32_t *phy2log = c.phy2log + (size_t)layer * slots, *given = c.given + (size_t)layer * slots;
+    size_t sources = eplb_p_at(c.problem.num_gpus, c.problem.num_experts, 0);
+    size_t quotas = eplb_p_at(c.problem.num_gpus, c.problem.num_replicas, 0);
+    const int32_t *source_count = c.source_count + (size_t)layer * sources;
+    int32_t *quota = c.quota + (size_t)layer * quotas;
+    eplb_p_arena a = eplb_p_layer_arena(c, layer);
+    eplb_p_cuda_dealer d = eplb_p_carve_cuda_dealer(&a, &c.problem, c.workers);
+    eplb_result result = eplb_p_check_sources_by_block(d.of_layer, phy2log, source_count, given, reduce);
+
+    if (c.layer_status && eplb_p_thread() == 0) c.layer_status[layer] = result;
+    if (result != EPLB_OK) {
+        eplb_p_refuse_layer(quota, quotas);
+        return;
+    }
+    eplb_p_sort_slots_by_block(&d, phy2log, reduce);
+    eplb_p_deal_single_slots(d.of_layer, phy2log, source_count, given, quota);
+    __syncthreads();
+    eplb_p_deal_by_block(d, c.workers, source_count, quota);
+}
+
 /* --------------------------------------------------------------------------------------- calls */
 
 /* A call as its launches need it. */
@@ -1075,6 +1640,7 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
     r = eplb_p_resolve(problem, options ? &host_options : NULL, shape, NULL);
     if (r != EPLB_OK) return r;
     if (shape->options.effort > 0 || shape->options.shares != EPLB_PLAN_FOR_EQUAL) return EPLB_ERR_OPTION;
+    if (shape->options.previous_phy2log) return EPLB_ERR_OPTION;
     if (options) shape->options.sample_weight = options->sample_weight;
     if (shape->options.replication != EPLB_REPLICATE_HYBRID) shape->options.fixup_steps = 0;
 
@@ -1129,10 +1695,11 @@ static int32_t eplb_p_threads_for(int32_t things, int32_t most)
 
 typedef void (*eplb_p_cuda_kernel)(eplb_p_cuda_call);
 
-static eplb_result eplb_p_launch(eplb_p_cuda_kernel kernel, int32_t blocks, int32_t threads,
-                                 size_t shared_bytes, const eplb_p_cuda_call *call, cudaStream_t stream)
+template <class Call>
+static eplb_result eplb_p_launch(void (*kernel)(Call), int32_t blocks, int32_t threads, size_t shared_bytes,
+                                 const Call *call, cudaStream_t stream)
 {
-    eplb_p_cuda_call copy = *call;
+    Call copy = *call;
     void *arguments[1] = {&copy};
 
     if (cudaLaunchKernel(kernel, dim3((unsigned)blocks), dim3((unsigned)threads), arguments, shared_bytes,
@@ -1244,4 +1811,105 @@ extern "C" eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const ep
     if (r == EPLB_OK) r = eplb_p_launch_replicate(&p, stream);
     if (r == EPLB_OK) r = eplb_p_launch_packing(&p, &p.gpus, stream);
     return r;
+}
+
+/* calls: shares */
+
+/* Threads for experts in several slots, of which each has room for what waits for its expert. */
+static int32_t eplb_p_num_workers(const eplb_problem *problem)
+{
+    int32_t most = problem->num_replicas / 2;
+    if (most > problem->num_experts) most = problem->num_experts;
+    return eplb_p_threads_for(most > 1 ? most : 1, kMaxThreads);
+}
+
+/* Bytes of a layer's state: of a sharer, or of a dealer. 0: they overflow. */
+static size_t eplb_p_share_bytes(const eplb_problem *problem, int32_t workers)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+
+    if (workers > 0)
+        eplb_p_carve_cuda_dealer(&a, problem, workers);
+    else
+        eplb_p_carve_sharer(&a, problem);
+    return a.overflowed ? 0 : eplb_p_arena_bytes(&a);
+}
+
+static size_t eplb_p_layer_in_scratch(size_t bytes) { return kReduceBytes + bytes <= kMaxShared ? 0 : bytes; }
+
+extern "C" eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *bytes)
+{
+    eplb_result r = eplb_p_check_share_problem(problem);
+    size_t sharer, dealer, layer;
+
+    if (!bytes) return EPLB_ERR_NULL;
+    if (r != EPLB_OK) return r;
+    sharer = eplb_p_share_bytes(problem, 0);
+    dealer = eplb_p_share_bytes(problem, eplb_p_num_workers(problem));
+    if (sharer == 0 || dealer == 0) return EPLB_ERR_OVERFLOW;
+    layer = eplb_p_layer_in_scratch(sharer > dealer ? sharer : dealer);
+    if (layer > 0 && (size_t)problem->num_layers > SIZE_MAX / layer) return EPLB_ERR_OVERFLOW;
+    *bytes = layer > 0 ? layer * (size_t)problem->num_layers : 1;
+    return EPLB_OK;
+}
+
+/* What both calls check, and where the state of their layers is to be. */
+static eplb_result eplb_p_open_shares(eplb_p_cuda_shares *c, const eplb_problem *problem, int32_t workers,
+                                      void *scratch, size_t scratch_bytes, size_t *shared)
+{
+    size_t needed = 0, bytes;
+    eplb_result r = eplb_cuda_share_scratch_size(problem, &needed);
+
+    if (r != EPLB_OK) return r;
+    if (!scratch) return EPLB_ERR_NULL;
+    if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
+    bytes = eplb_p_share_bytes(problem, workers);
+    c->problem     = *problem;
+    c->workers     = workers;
+    c->layer_bytes = eplb_p_layer_in_scratch(bytes);
+    c->scratch     = c->layer_bytes > 0 ? (unsigned char *)scratch : NULL;
+    *shared        = kReduceBytes + (c->scratch ? 0 : bytes);
+    return EPLB_OK;
+}
+
+extern "C" eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
+                                       int32_t how, int32_t *slot_count, int32_t *most, int32_t *layer_status,
+                                       void *scratch, size_t scratch_bytes, cudaStream_t stream)
+{
+    eplb_p_cuda_shares c = EPLB_ZERO_INIT;
+    size_t shared;
+    eplb_result r;
+
+    if (!problem || !phy2log || !count || !slot_count) return EPLB_ERR_NULL;
+    if (!eplb_p_is_one_of(how, EPLB_NUM_SHARES)) return EPLB_ERR_OPTION;
+    r = eplb_p_open_shares(&c, problem, 0, scratch, scratch_bytes, &shared);
+    if (r != EPLB_OK) return r;
+    c.how          = how;
+    c.phy2log      = phy2log;
+    c.count        = count;
+    c.slot_count   = slot_count;
+    c.most         = most;
+    c.layer_status = layer_status;
+    return eplb_p_launch(eplb_p_share_kernel, problem->num_layers,
+                         eplb_p_threads_for(problem->num_replicas, kMaxThreads), shared, &c, stream);
+}
+
+extern "C" eplb_result eplb_cuda_share_sources(const eplb_problem *problem, const int32_t *phy2log,
+                                               const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
+                                               int32_t *layer_status, void *scratch, size_t scratch_bytes,
+                                               cudaStream_t stream)
+{
+    eplb_p_cuda_shares c = EPLB_ZERO_INIT;
+    size_t shared;
+    eplb_result r;
+
+    if (!problem || !phy2log || !source_count || !slot_count || !quota) return EPLB_ERR_NULL;
+    r = eplb_p_open_shares(&c, problem, eplb_p_num_workers(problem), scratch, scratch_bytes, &shared);
+    if (r != EPLB_OK) return r;
+    c.phy2log      = phy2log;
+    c.source_count = source_count;
+    c.given        = slot_count;
+    c.quota        = quota;
+    c.layer_status = layer_status;
+    return eplb_p_launch(eplb_p_sources_kernel, problem->num_layers, kMaxThreads, shared, &c, stream);
 }

@@ -1,7 +1,8 @@
 /* eplb_cuda.h - eplb.h on the GPU: all layers and all candidates at once, in one stream.
 
    Loads in device memory, plan in device memory, and the plan is the CPU's in every number: the same as
-   eplb_rebalance gives for the same problem, options and loads. MIT licence, as eplb.h.
+   eplb_rebalance gives for the same problem, options and loads. Exact shares of a step's tokens likewise: counts
+   in device memory, shares in device memory, and they are eplb_share's. MIT licence, as eplb.h.
 
    HOW TO USE
      Compile eplb_cuda.cu with nvcc (compute capability 8.0 or later) and link it, with the CUDA
@@ -16,16 +17,19 @@
      Memory        Nothing is allocated or copied, on either side. Scratch is the caller's device memory;
                    its size follows from problem and options alone, not from the current device, and its
                    contents mean nothing before and after. Shared memory stays within 48 KiB.
-     Stream        Two to six kernels, all in the given stream. No other stream, no event, no
-                   synchronisation, no attribute of a function or the device is touched.
-     Graphs        A call may be captured; a replay plans whatever loads are there by then. Shapes, options
-                   and pointers are those of the capture.
-     Determinism   The CPU's: no atomic sums, no fused or approximate arithmetic where something is decided.
+     Stream        Two to six kernels for a plan, one for shares, one for their sources, all in the given
+                   stream. No other stream, no event, no synchronisation, no attribute of a function or the
+                   device is touched.
+     Graphs        A call may be captured; a replay works on whatever loads or counts are there by then.
+                   Shapes, options and pointers are those of the capture.
+     Determinism   The CPU's: no atomic sums but of whole numbers, no fused or approximate arithmetic where
+                   something is decided.
      Threads       Reentrant, with a scratch for each call in flight.
 
    NOT ON THE GPU
      The search of options.effort: presets DEFAULT and BEST, and so options NULL, which stands for DEFAULT,
-     are refused with EPLB_ERR_OPTION. eplb_diagnose and eplb_evaluate read host memory. */
+     and a plan in force are refused with EPLB_ERR_OPTION. eplb_diagnose, eplb_evaluate, eplb_share_proof and
+     eplb_evaluate_shares read host memory. */
 
 #ifndef EPLB_CUDA_H
 #define EPLB_CUDA_H
@@ -52,7 +56,8 @@ eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_optio
 
 /* eplb_cuda_rebalance - plan all layers, on the device.
    in      problem  host memory, read during the call only
-           options  host memory, likewise; effort 0, shares 0; sample_weight is a device pointer [T] or NULL
+           options  host memory, likewise; effort 0, shares 0, previous_phy2log NULL;
+                    sample_weight is a device pointer [T] or NULL
            weight   device [T, L, E], as for eplb_rebalance
    out     plan     the struct in host memory, its pointers in device memory; any but phy2log may be NULL
            plan.layer_status  [L] EPLB_OK, or what the device found:
@@ -63,7 +68,7 @@ eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_optio
                               the rest of the plan is complete
    scratch device memory, bytes from eplb_cuda_scratch_size, any address; overlaps neither input nor output
    stream  all work is ordered in it
-   returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION (also effort > 0, shares), _COUNT, _DIVIDE,
+   returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION (also effort > 0, shares, a plan in force), _COUNT, _DIVIDE,
            _TOO_FEW, _MAX_REPLICAS, _OVERFLOW, _SCRATCH_SIZE, EPLB_ERR_DEVICE_SHAPE (beyond
            EPLB_CUDA_MAX_ITEMS or _PACKS, or more than 2^31 - 1 blocks): nothing was enqueued.
            EPLB_ERR_CUDA: a launch failed; its error was taken off the runtime's record. It may stem from
@@ -73,6 +78,55 @@ eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_optio
 eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options *options, const float *weight,
                                 const eplb_plan *plan, void *scratch, size_t scratch_bytes,
                                 cudaStream_t stream);
+
+/* eplb_cuda_share_scratch_size - bytes of device memory for eplb_cuda_share and eplb_cuda_share_sources.
+   in      problem  as for eplb_share_scratch_size
+   out     bytes    1 where the state of a layer fits shared memory; otherwise it grows with the layers
+   returns as eplb_share_scratch_size
+   device  not asked: no kernel, and no other call of the runtime */
+eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *bytes);
+
+/* eplb_cuda_share - eplb_share on the device: the same shares, of any number of layers, by one kernel.
+   in      problem       host memory, read during the call only
+           phy2log       device [L, R] the plan in force, -1 = empty, as for eplb_share
+           count         device [L, E] tokens of each expert, as there
+           how           EPLB_SHARE_*
+   out     slot_count    device [L, R] tokens of each slot; all 0 in a layer that is refused
+           most          device [L] or NULL: tokens of the heaviest GPU; 0 in such a layer
+           layer_status  device [L] or NULL: EPLB_OK, or why the layer is refused, as eplb_share of it alone
+                         would be: EPLB_ERR_PLAN, _NEGATIVE, _OVERFLOW (more tokens than int32_t counts)
+   scratch device memory, bytes from eplb_cuda_share_scratch_size, any address; overlaps neither input nor output
+   stream  all work is ordered in it
+   returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
+           _SCRATCH_SIZE: nothing was enqueued. EPLB_ERR_CUDA as for eplb_cuda_rebalance
+   capturable  yes: one kernel with its argument by value; a replay reads the plan and the counts that are there
+           by then
+   ties    eplb_share's: all searches go in its order
+   cost    a block a layer. Reading, linking and storing by all its threads; the chain is that of a layer's pours
+           and searches, by a warp and by a lane
+   threads reentrant, with a scratch for each call in flight
+   source  as eplb_share; its own code levels, by a warp */
+eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count, int32_t how,
+                            int32_t *slot_count, int32_t *most, int32_t *layer_status, void *scratch,
+                            size_t scratch_bytes, cudaStream_t stream);
+
+/* eplb_cuda_share_sources - eplb_share_sources on the device: the same quotas, by one kernel.
+   in      problem       host memory, read during the call only
+           phy2log       device [L, R] the plan in force, -1 = empty
+           source_count  device [L, G, E] tokens for each expert that wait on each GPU, as for eplb_share_sources
+           slot_count    device [L, R] shares, such as eplb_cuda_share's before it in the stream
+   out     quota         device [L, G, R] tokens from each GPU to each slot; all 0 in a layer that is refused
+           layer_status  device [L] or NULL: EPLB_OK, or why the layer is refused, as eplb_share_sources of it alone
+                         would be: EPLB_ERR_PLAN, _NEGATIVE, _OVERFLOW, _SHARES. Where eplb_cuda_share refused it,
+                         its shares are 0, and so it is refused here unless no tokens wait
+   scratch, stream, returns, capturable, threads  as eplb_cuda_share, but for _OPTION
+   ties    eplb_share_sources': lower GPUs to lower slots
+   cost    a block a layer, O(G (E + R)) by all its threads; the chain is that of an expert's GPUs and slots, for every
+           256 experts in several slots */
+eplb_result eplb_cuda_share_sources(const eplb_problem *problem, const int32_t *phy2log,
+                                    const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
+                                    int32_t *layer_status, void *scratch, size_t scratch_bytes,
+                                    cudaStream_t stream);
 
 #ifdef __cplusplus
 }

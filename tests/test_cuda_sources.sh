@@ -1,4 +1,4 @@
-# test_cuda_sources.sh - the GPU companion as others meet it: its header is plain C, its object adds two
+# test_cuda_sources.sh - the GPU companion as others meet it: its header is plain C, its object adds five
 # names to a program, its example runs (on the emulation, and so it prints what a GPU would).
 . tests/check/check.sh
 CC=${CC:-cc}
@@ -20,16 +20,17 @@ check 'beside a static copy of eplb.h too' \
     $CC -std=c99 $strict -DEPLB_STATIC -DEPLB_IMPLEMENTATION -c -o "$TMP/header.o" "$TMP/header.c"
 
 object=$BUILD/tests/emulated_eplb_cuda.o
-check 'two functions are public' \
-    sh -c "test \"\$(nm -g --defined-only '$object' | awk '\$2 == \"T\" { printf \"%s \", \$3 }')\" = 'eplb_cuda_rebalance eplb_cuda_scratch_size '"
+check 'five functions are public' \
+    sh -c "test \"\$(nm -g --defined-only '$object' | awk '\$2 == \"T\" { printf \"%s \", \$3 }')\" = 'eplb_cuda_rebalance eplb_cuda_scratch_size eplb_cuda_share eplb_cuda_share_scratch_size eplb_cuda_share_sources '"
 check 'nothing is writable' sh -c "! nm '$object' | grep -v ' [a-zA-Z] _*\(DW\|asan\|odr\|ubsan\)' | grep -E ' [dDbBC] '"
 
 prints() { # program, the line that it must print
     $RUN_ENV "$1" | grep -F -x -- "$2"
 }
-check 'cuda_graph plans in a captured graph' prints "$BUILD/emulated_cuda_graph" \
-    'tokens of each GPU:  488  483  600  486  513  506  513  507'
+check 'cuda_graph plans and shares in a captured graph' prints "$BUILD/emulated_cuda_graph" \
+    'tokens of each GPU:  486  485  521  521  521  521  521  520'
+check 'and sends each slot its share' prints "$BUILD/emulated_cuda_graph" 'every slot got its share'
 check 'make cuda says so where there is no nvcc' \
     sh -c "env -u MAKEFLAGS -u MAKELEVEL make cuda NVCC=no-such-nvcc BUILD='$TMP/none' | grep -F 'cuda: skipped, there is no no-such-nvcc'"
-check 'cuda_graph.cu is under 100 lines' test "$(wc -l <examples/cuda_graph.cu)" -lt 100
+check 'cuda_graph.cu is under 125 lines' test "$(wc -l <examples/cuda_graph.cu)" -lt 125
 report test_cuda_sources

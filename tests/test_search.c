@@ -527,9 +527,9 @@ static void check_problem(uint64_t seed)
 {
     random_problem  r = random_problem_make(seed);
     eplb_plan       plan = plan_alloc(&r.problem, plan_full_width(&r.problem));
-    eplb_p_planner  planner;
-    eplb_p_search   s;
-    eplb_p_judge    judge;
+    eplb_p_planning all;
+    eplb_p_planner *planner = &all.planner;
+    eplb_p_search  *s = &all.search;
     size_t          bytes = 0;
     uint64_t        state = seed;
     r.options.effort = test_range(&state, 1, 12);
@@ -537,21 +537,21 @@ static void check_problem(uint64_t seed)
     CHECK(eplb_scratch_size(&r.problem, &r.options, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     void       *scratch = malloc(bytes);
     eplb_p_call call = eplb_p_call_of(&r.problem, &r.options, r.weight, &plan, scratch, bytes);
-    CHECK(eplb_p_prepare(&call, &planner, &s, &judge) == EPLB_OK, "seed %llu", (unsigned long long)seed);
+    CHECK(eplb_p_prepare(&call, &all) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     for (int32_t layer = 0; layer < r.problem.num_layers; layer++) {
-        eplb_p_layer *l = &planner.layer;
+        eplb_p_layer *l = &planner->layer;
         eplb_p_weigh_layer(l, r.weight, layer);
-        eplb_p_place_groups(&planner);
+        eplb_p_place_groups(planner);
         for (int32_t k = 0; k < call.shape.num_nodes; k++)
-            eplb_p_place_experts(&planner, k);
-        eplb_p_enter_phase(&planner.shared, planner.search_bytes);
-        s.close = l->num_counting == 1 ? eplb_p_layer_target(l, &s) : 0;
+            eplb_p_place_experts(planner, k);
+        eplb_p_enter_phase(&planner->shared, planner->search_bytes);
+        s->close = l->num_counting == 1 ? eplb_p_layer_target(l, s) : 0;
         for (int32_t k = 0; k < call.shape.num_nodes; k++) {
-            eplb_p_open_node(&s, l, k);
-            s.apart = call.shape.apart && !r.options.allow_duplicates;
-            check_node(&s, &r.options, seed, layer, k);
+            eplb_p_open_node(s, l, k);
+            s->apart = call.shape.apart && !r.options.allow_duplicates;
+            check_node(s, &r.options, seed, layer, k);
         }
-        eplb_p_leave_phases(&planner.shared);
+        eplb_p_leave_phases(&planner->shared);
     }
     free(scratch);
     plan_free(&plan);

@@ -9,6 +9,7 @@
      back    replays back to back, each one's share of the time: what the device is busy
    All but back are medians. The floor is the chain of dependent LPT steps alone, by one warp for each
    node of each layer: a minimum over the warp, a vote, an addition. Every plan is held to the CPU's.
+   Then the same for exact shares of whole tokens under DEEPSEEK's plan, least_max and fair, and for their sources.
    --write leaves loads and DEEPSEEK's plans for pytorch_gpu.py, which times the same in PyTorch. */
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
@@ -202,6 +203,38 @@ static float plan_on_cpu(const bench_run &r, const eplb_options &options, std::v
     return median(times);
 }
 
+struct device_times {
+    float stream, graph, back; /* microseconds */
+};
+
+/* One call in an idle stream, as a graph, and graphs back to back. */
+template <class Run> static device_times time_call(const bench_run &r, Run call)
+{
+    device_times    us;
+    cudaGraph_t     graph;
+    cudaGraphExec_t exec;
+    call();
+    must(cudaStreamBeginCapture(r.stream, cudaStreamCaptureModeGlobal));
+    call();
+    must(cudaStreamEndCapture(r.stream, &graph));
+    must(cudaGraphInstantiate(&exec, graph, 0));
+    auto replay = [&] { must(cudaGraphLaunch(exec, r.stream)); };
+    us.stream = time_median(r.stream, r.start, r.end, call);
+    us.graph = time_median(r.stream, r.start, r.end, replay);
+    us.back = time_once(r.stream, r.start, r.end, [&] {
+        for (int i = 0; i < REPS; i++)
+            replay();
+    }) / REPS;
+    must(cudaGraphExecDestroy(exec));
+    must(cudaGraphDestroy(graph));
+    return us;
+}
+
+static void print_times(const char *name, float cpu, const device_times &us)
+{
+    printf("  %-14s %10.1f %10.1f %10.1f %10.1f %8.0f\n", name, cpu, us.stream, us.graph, us.back, cpu / us.graph);
+}
+
 static void write_file(const std::string &path, const void *data, size_t bytes)
 {
     FILE *file = fopen(path.c_str(), "wb");
@@ -216,8 +249,6 @@ static void bench_preset(const bench_run &r, int32_t preset, const char *folder)
     eplb_options         options = {};
     size_t               bytes, slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R);
     std::vector<int32_t> expected, found(slots);
-    cudaGraph_t          graph;
-    cudaGraphExec_t      exec;
     must(eplb_options_preset(preset, &options));
     if (options.effort > 0)
         return;
@@ -226,36 +257,139 @@ static void bench_preset(const bench_run &r, int32_t preset, const char *folder)
 
     must(eplb_cuda_scratch_size(&r.problem, &options, &bytes));
     unsigned char *scratch = device<unsigned char>(bytes);
-    auto           call = [&] {
+    device_times us = time_call(r, [&] {
         must(eplb_cuda_rebalance(&r.problem, &options, r.d_load, &r.d_plan, scratch, bytes, r.stream));
-    };
-    call();
-    must(cudaStreamBeginCapture(r.stream, cudaStreamCaptureModeGlobal));
-    call();
-    must(cudaStreamEndCapture(r.stream, &graph));
-    must(cudaGraphInstantiate(&exec, graph, 0));
-    auto  replay = [&] { must(cudaGraphLaunch(exec, r.stream)); };
-    float in_stream = time_median(r.stream, r.start, r.end, call),
-          in_graph = time_median(r.stream, r.start, r.end, replay);
-    float back = time_once(r.stream, r.start, r.end, [&] {
-        for (int i = 0; i < REPS; i++)
-            replay();
-    }) / REPS;
+    });
     must(cudaMemcpy(found.data(), r.d_plan.phy2log, slots * sizeof(int32_t), cudaMemcpyDeviceToHost));
     if (found != expected) {
         fprintf(stderr, "bench_cuda: %s differs from the CPU\n", eplb_preset_name(preset));
         exit(1);
     }
-    printf("  %-14s %10.1f %10.1f %10.1f %10.1f %8.0f\n", eplb_preset_name(preset), cpu, in_stream, in_graph,
-           back, cpu / in_graph);
+    print_times(eplb_preset_name(preset), cpu, us);
     if (folder && preset == EPLB_PRESET_DEEPSEEK) {
         std::string base = std::string(folder) + "/" + r.shape.name;
         write_file(base + ".loads", r.load.data(), r.load.size() * sizeof(float));
         write_file(base + ".plan", found.data(), slots * sizeof(int32_t));
     }
-    must(cudaGraphExecDestroy(exec));
-    must(cudaGraphDestroy(graph));
     must(cudaFree(scratch));
+}
+
+/* --------------------------------------------------------------------------------------- shares */
+
+struct bench_shares { /* of one shape: on the host, and the same on the device */
+    std::vector<int32_t> phy2log, count, source, slot_count, quota;
+    int32_t *d_phy2log, *d_count, *d_source, *d_slot_count, *d_quota;
+};
+
+/* A step's tokens: not those that the plan was made for, some half as many and some twice; 256 for each expert. Those
+   of an expert wait on all GPUs, about as many on each. */
+static void count_tokens(const bench_run &r, bench_shares *s)
+{
+    size_t   E = static_cast<size_t>(r.shape.E), G = static_cast<size_t>(r.shape.G), experts = r.load.size();
+    uint64_t state = 2;
+    s->count.resize(experts);
+    s->source.resize(experts * G);
+    for (size_t layer = 0; layer < experts; layer += E) {
+        double sum = 0.0;
+        for (size_t e = layer; e < layer + E; e++)
+            sum += static_cast<double>(r.load[e]);
+        for (size_t e = layer; e < layer + E; e++) {
+            double  step = std::exp2(2.0 * next_uniform(&state) - 1.0) * static_cast<double>(r.load[e]);
+            int32_t n = static_cast<int32_t>(256.0 * static_cast<double>(E) * step / sum);
+            s->count[e] = n;
+            for (size_t gpu = 0; gpu < G; gpu++) {
+                int32_t parts = static_cast<int32_t>(G), i = static_cast<int32_t>(gpu);
+                s->source[layer * G + gpu * E + e - layer] = n / parts + (i < n % parts);
+            }
+        }
+    }
+}
+
+static std::vector<int32_t> fetched(const int32_t *from, size_t n)
+{
+    std::vector<int32_t> copy(n);
+    must(cudaMemcpy(copy.data(), from, n * sizeof(int32_t), cudaMemcpyDeviceToHost));
+    return copy;
+}
+
+static int32_t *sent(const std::vector<int32_t> &from)
+{
+    int32_t *copy = device<int32_t>(from.size());
+    must(cudaMemcpy(copy, from.data(), from.size() * sizeof(int32_t), cudaMemcpyHostToDevice));
+    return copy;
+}
+
+template <class Run> static float time_on_cpu(Run run)
+{
+    std::vector<float> times;
+    for (int i = 0; i < CPU_REPS; i++) {
+        auto start = std::chrono::steady_clock::now();
+        run();
+        times.push_back(
+            std::chrono::duration<float, std::micro>(std::chrono::steady_clock::now() - start).count());
+    }
+    return median(times);
+}
+
+static void must_equal(const std::vector<int32_t> &expected, const int32_t *found, const char *what)
+{
+    if (fetched(found, expected.size()) == expected)
+        return;
+    fprintf(stderr, "bench_cuda: %s differ from the CPU\n", what);
+    exit(1);
+}
+
+static void time_shares(const bench_run &r, bench_shares *s)
+{
+    size_t bytes, d_bytes;
+    must(eplb_share_scratch_size(&r.problem, &bytes));
+    must(eplb_cuda_share_scratch_size(&r.problem, &d_bytes));
+    std::vector<unsigned char> scratch(bytes);
+    unsigned char             *d_scratch = device<unsigned char>(d_bytes);
+    for (int32_t how = 0; how < EPLB_NUM_SHARES; how++) {
+        float cpu = time_on_cpu([&] {
+            must(eplb_share(&r.problem, s->phy2log.data(), s->count.data(), how, s->slot_count.data(), NULL,
+                            scratch.data(), bytes));
+        });
+        device_times us = time_call(r, [&] {
+            must(eplb_cuda_share(&r.problem, s->d_phy2log, s->d_count, how, s->d_slot_count, NULL, NULL, d_scratch,
+                                 d_bytes, r.stream));
+        });
+        must_equal(s->slot_count, s->d_slot_count, "shares");
+        print_times(how == EPLB_SHARE_FAIR ? "fair" : "least_max", cpu, us);
+    }
+    float cpu = time_on_cpu([&] {
+        must(eplb_share_sources(&r.problem, s->phy2log.data(), s->source.data(), s->slot_count.data(),
+                                s->quota.data(), scratch.data(), bytes));
+    });
+    device_times us = time_call(r, [&] {
+        must(eplb_cuda_share_sources(&r.problem, s->d_phy2log, s->d_source, s->d_slot_count, s->d_quota, NULL,
+                                     d_scratch, d_bytes, r.stream));
+    });
+    must_equal(s->quota, s->d_quota, "quotas");
+    print_times("sources", cpu, us);
+    must(cudaFree(d_scratch));
+}
+
+static void bench_share_calls(const bench_run &r)
+{
+    size_t       slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R);
+    bench_shares s;
+    eplb_options deepseek = {};
+    must(eplb_options_preset(EPLB_PRESET_DEEPSEEK, &deepseek));
+    deepseek.policy = r.shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
+    plan_on_cpu(r, deepseek, &s.phy2log);
+    count_tokens(r, &s);
+    s.slot_count.resize(slots);
+    s.quota.resize(slots * static_cast<size_t>(r.shape.G));
+    s.d_phy2log = sent(s.phy2log);
+    s.d_count = sent(s.count);
+    s.d_source = sent(s.source);
+    s.d_slot_count = device<int32_t>(slots);
+    s.d_quota = device<int32_t>(s.quota.size());
+    time_shares(r, &s);
+    for (int32_t *p : {s.d_phy2log, s.d_count, s.d_source, s.d_slot_count, s.d_quota})
+        must(cudaFree(p));
 }
 
 static float measure_floor(const bench_run &r)
@@ -294,6 +428,7 @@ int main(int argc, char **argv)
                "preset", "cpu us", "stream us", "graph us", "back us", "times");
         for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++)
             bench_preset(r, preset, folder);
+        bench_share_calls(r);
         free_run(r);
     }
     return 0;

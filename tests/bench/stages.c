@@ -144,20 +144,18 @@ static void plan_layer(unsigned todo, const bench_case *c, eplb_p_planner *p, in
 /* eplb_rebalance_layers for all layers. */
 static void plan_stages(unsigned todo, const bench_case *c, const staged_preset *preset)
 {
-    eplb_p_call    call = eplb_p_call_of(&c->problem, &preset->options, c->weight, &c->plan, c->scratch,
-                                         c->scratch_bytes);
-    eplb_p_planner planner;
-    eplb_p_search  search;
-    eplb_p_judge   judge;
-    eplb_result    r;
+    eplb_p_call     call = eplb_p_call_of(&c->problem, &preset->options, c->weight, &c->plan, c->scratch,
+                                          c->scratch_bytes);
+    eplb_p_planning all;
+    eplb_result     r;
 
     if (!does(todo, STAGE_CHECK))
         return;
-    r = eplb_p_prepare(&call, &planner, &search, &judge);
+    r = eplb_p_prepare(&call, &all);
     if (r != EPLB_OK)
         fail(preset->name, eplb_result_name(r));
     for (int32_t layer = 0; layer < c->shape.num_layers && does(todo, STAGE_WEIGH); layer++)
-        plan_layer(todo, c, &planner, layer);
+        plan_layer(todo, c, &all.planner, layer);
 }
 
 /* Whether there is such a stage at all. */

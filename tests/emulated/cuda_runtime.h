@@ -110,6 +110,14 @@ template <class T> T atomicAdd(T *at, T more)
     return old;
 }
 
+template <class T> T atomicMax(T *at, T other)
+{
+    T old = *at;
+    if (other > old)
+        *at = other;
+    return old;
+}
+
 cudaError_t emulated_launch(std::function<void()> kernel, dim3 grid, dim3 block, size_t shared_bytes,
                             cudaStream_t stream);
 
