@@ -4507,13 +4507,14 @@ static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
     return sum;
 }
 
-/* Of the swaps of two GPUs the best whose gain, halved, is more than `most`, the first on ties; returns that gain, or
-   `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square that is told roughly by all
+/* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
+   first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square that is told roughly by all
    samples, and before that by the total alone, which is at most the root of T times it (Cauchy and Schwarz). Only
    what may be the best by both is worked out exactly. */
-static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, int64_t most, eplb_p_move *best)
+static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, float squares, int64_t most,
+                                     eplb_p_move *best)
 {
-    float squares, limit;
+    float limit;
     int64_t gain;
     int32_t difference = s->gpu_total[a] - s->gpu_total[b];
     const int32_t *slot = s->slot, *D = s->difference;
@@ -4521,8 +4522,8 @@ static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, int
 
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     eplb_p_take_difference(s, a, b);
-    squares = eplb_p_float_of(eplb_p_squares_of(D, n)) * EPLB_P_ROUGHLY;
-    limit   = squares - 4.0f * (float)most;
+    squares *= EPLB_P_ROUGHLY;
+    limit = squares - 4.0f * (float)most;
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
         int32_t total = s->total[slot[i]];
@@ -4552,7 +4553,7 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
     eplb_p_move best = EPLB_ZERO_INIT;
 
-    if (eplb_p_find_pair_swap(s, a, b, s->enough, &best) <= s->enough) return 0;
+    if (eplb_p_find_pair_swap(s, a, b, *eplb_p_pair_at(s, a, b), s->enough, &best) <= s->enough) return 0;
     eplb_p_do_move(s, &best);
     return 1;
 }
@@ -8055,6 +8056,7 @@ typedef struct eplb_p_keeper {
     const int32_t *new_slot; /* [R] the plan that is to be in force */
     int32_t *holder;         /* [E] a slot of the plan in force that holds it; next_holder leads to the others */
     int32_t *next_holder;    /* [R] */
+    int32_t *gpu_of;         /* [R] the GPU of a slot */
     int32_t *old_copy;       /* [R] how many slots before this one, on its GPU, hold the same expert */
     int32_t *new_copy;       /* [R] */
     int32_t *seen_on;        /* [E] the GPU last found to have the expert */
@@ -8065,10 +8067,12 @@ typedef struct eplb_p_keeper {
     /* An assignment of n rows to n columns. */
     int32_t *row_price, *column_price; /* [n] */
     int32_t *row_of;         /* [n] the row assigned to a column; -1: none is yet */
-    int32_t *value;          /* [n] of a row with each column */
-    int32_t *distance;       /* [n] from the row to be assigned, over the least sums of what prices are above values */
-    int32_t *through;        /* [n] the column before this one on the way to it; -1: none is */
-    int32_t *settled;        /* [n] */
+    int32_t *column;         /* [n] those of which the row at hand has any value */
+    int32_t *value;          /* [n] and which, by column; 0 for all others */
+    int32_t *reached;        /* [n] columns that a way leads to */
+    int32_t *distance;       /* [n] its length, the sum of what prices are above values; -1: none does */
+    int32_t *through;        /* [n] the column before this one on it; -1: none is */
+    int32_t *settled;        /* [n] whether there is none that is shorter */
     int32_t *assigned;       /* [n] rows that have a column */
     int32_t *node_value;     /* [N, N] */
     int32_t *node_row;       /* [N] the new plan's node that goes to a node */
@@ -8083,6 +8087,7 @@ static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *sh
     k.shape        = shape;
     k.holder       = EPLB_P_TAKE(a, int32_t, E);
     k.next_holder  = EPLB_P_TAKE(a, int32_t, R);
+    k.gpu_of       = EPLB_P_TAKE(a, int32_t, R);
     k.old_copy     = EPLB_P_TAKE(a, int32_t, R);
     k.new_copy     = EPLB_P_TAKE(a, int32_t, R);
     k.seen_on      = EPLB_P_TAKE(a, int32_t, E);
@@ -8092,7 +8097,9 @@ static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *sh
     k.row_price    = EPLB_P_TAKE(a, int32_t, n);
     k.column_price = EPLB_P_TAKE(a, int32_t, n);
     k.row_of       = EPLB_P_TAKE(a, int32_t, n);
+    k.column       = EPLB_P_TAKE(a, int32_t, n);
     k.value        = EPLB_P_TAKE(a, int32_t, n);
+    k.reached      = EPLB_P_TAKE(a, int32_t, n);
     k.distance     = EPLB_P_TAKE(a, int32_t, n);
     k.through      = EPLB_P_TAKE(a, int32_t, n);
     k.settled      = EPLB_P_TAKE(a, int32_t, n);
@@ -8105,18 +8112,14 @@ static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *sh
 /* copy [R] of a plan's slots. */
 static void eplb_p_count_copies(eplb_p_keeper *k, const int32_t *phy2log, int32_t *copy)
 {
-    int32_t slot, gpu = 0, e, room = k->shape->gpu_slots, end = room;
+    int32_t slot, e;
 
     eplb_p_set_all(k->seen_on, k->shape->num_experts, EPLB_P_NONE);
     for (slot = 0; slot < k->shape->num_replicas; slot++) {
-        if (slot == end) {
-            gpu++;
-            end += room;
-        }
         e = phy2log[slot];
         if (e == EPLB_P_EMPTY) continue;
-        k->seen[e]    = k->seen_on[e] == gpu ? k->seen[e] + 1 : 0;
-        k->seen_on[e] = gpu;
+        k->seen[e]    = k->seen_on[e] == k->gpu_of[slot] ? k->seen[e] + 1 : 0;
+        k->seen_on[e] = k->gpu_of[slot];
         copy[slot]    = k->seen[e];
     }
 }
@@ -8134,91 +8137,140 @@ static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32
     }
 }
 
-/* value [node_gpus] of a GPU of the new plan with each GPU of a node: an expert that is not new there outweighs any
-   number of slots that stay as they are. */
-static void eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu, int32_t node)
+/* column, value of a GPU of the new plan with those of a node: an expert that is not new there outweighs any number of
+   slots that stay as they are. Returns the number of columns. */
+static int32_t eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu, int32_t node)
 {
-    int32_t room = k->shape->gpu_slots, n = k->shape->node_gpus, first = node * n, i, slot;
+    int32_t room = k->shape->gpu_slots, n = k->shape->node_gpus, num = 0, i, slot;
 
-    eplb_p_set_all(k->value, n, 0);
     for (i = gpu * room; i < (gpu + 1) * room; i++) {
         if (k->new_slot[i] == EPLB_P_EMPTY) continue;
         for (slot = k->holder[k->new_slot[i]]; slot >= 0; slot = k->next_holder[slot]) {
-            int32_t column = slot / room - first;
+            int32_t column = k->gpu_of[slot] - node * n;
             if (!eplb_p_within(column, 0, n - 1) || k->old_copy[slot] != k->new_copy[i]) continue;
+            if (k->value[column] == 0) k->column[num++] = column;
             k->value[column] += k->new_copy[i] == 0 ? room + 1 : 1;
         }
     }
+    return num;
 }
 
 /* Rows and columns are GPUs of a node of the new plan and of one in force, or nodes: from is -1. */
-static void eplb_p_value_row(eplb_p_keeper *k, int32_t row, int32_t from, int32_t to)
+static int32_t eplb_p_value_row(eplb_p_keeper *k, int32_t row, int32_t from, int32_t to)
 {
-    if (from < 0)
-        eplb_p_copy_ids(k->value, k->node_value + eplb_p_at(row, k->shape->num_nodes, 0), k->shape->num_nodes);
-    else
-        eplb_p_value_gpu(k, from * k->shape->node_gpus + row, to);
+    int32_t j;
+
+    if (from >= 0) return eplb_p_value_gpu(k, from * k->shape->node_gpus + row, to);
+    for (j = 0; j < k->shape->num_nodes; j++) {
+        k->column[j] = j;
+        k->value[j]  = k->node_value[eplb_p_at(row, k->shape->num_nodes, j)];
+    }
+    return j;
 }
 
-/* The nearest column that is not settled, the first on ties. */
-static int32_t eplb_p_nearest_column(const eplb_p_keeper *k, int32_t n)
+/* Ways go on from a row, that at the end of one of this length, to all columns of which it has value. */
+static int32_t eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int32_t far, int32_t num_reached, int32_t num)
 {
-    int32_t nearest = -1, j;
-    for (j = 0; j < n; j++)
+    int32_t i;
+
+    for (i = 0; i < num; i++) {
+        int32_t j = k->column[i], distance = far + k->row_price[row] + k->column_price[j] - k->value[j];
+        k->value[j] = 0;
+        if (k->distance[j] >= 0 && distance >= k->distance[j]) continue;
+        if (k->distance[j] < 0) k->reached[num_reached++] = j;
+        k->distance[j] = distance;
+        k->through[j]  = at;
+    }
+    return num_reached;
+}
+
+/* The nearest of the columns reached that is not settled, the first on ties; -1 when there is none. */
+static int32_t eplb_p_nearest_column(const eplb_p_keeper *k, int32_t num_reached)
+{
+    int32_t nearest = -1, i;
+    for (i = 0; i < num_reached; i++) {
+        int32_t j = k->reached[i];
         if (!k->settled[j] && (nearest < 0 || k->distance[j] < k->distance[nearest])) nearest = j;
+    }
     return nearest;
 }
 
-/* Row `row` gets a column, at the end of the shortest way (Dijkstra 1959) on which each column's row moves on to the
-   next. The prices of all that is nearer than the end change so that it costs nothing. */
-static void eplb_p_assign_row(eplb_p_keeper *k, int32_t row, int32_t from, int32_t to, int32_t n)
+static int32_t eplb_p_free_column(const eplb_p_keeper *k)
 {
-    int32_t at = -1, far = 0, j, mover = row;
+    int32_t j = 0;
+    while (k->row_of[j] >= 0) j++;
+    return j;
+}
 
-    for (j = 0; j < n; j++) {
-        k->distance[j] = INT32_MAX;
-        k->settled[j]  = 0;
-    }
+/* Row `row` gets a column, at the end of the shortest way (Dijkstra 1959) on which each column's row moves on to the
+   next. It may always end at a free column of no value: those have no price. The prices of all that is nearer than
+   the end change so that it costs nothing. */
+static void eplb_p_assign_row(eplb_p_keeper *k, int32_t row, int32_t from, int32_t to)
+{
+    int32_t at = -1, far = 0, mover = row, num = 0, worthless = INT32_MAX, last = -1, i, j;
+
     do {
-        eplb_p_value_row(k, mover, from, to);
-        for (j = 0; j < n; j++) {
-            int32_t distance = far + k->row_price[mover] + k->column_price[j] - k->value[j];
-            if (k->settled[j] || distance >= k->distance[j]) continue;
-            k->distance[j] = distance;
-            k->through[j]  = at;
+        num = eplb_p_reach_columns(k, mover, at, far, num, eplb_p_value_row(k, mover, from, to));
+        if (far + k->row_price[mover] < worthless) {
+            worthless = far + k->row_price[mover];
+            last = at;
         }
-        at  = eplb_p_nearest_column(k, n);
+        at = eplb_p_nearest_column(k, num);
+        if (at < 0 || worthless <= k->distance[at]) {
+            at  = eplb_p_free_column(k);
+            far = worthless;
+            k->through[at] = last;
+            break;
+        }
         far = k->distance[at];
         k->settled[at] = 1;
         mover = k->row_of[at];
     } while (mover >= 0);
     k->row_price[row] -= far;
-    for (j = 0; j < n; j++) {
-        if (!k->settled[j] || j == at) continue;
-        k->column_price[j] += far - k->distance[j];
-        k->row_price[k->row_of[j]] -= far - k->distance[j];
+    for (i = 0; i < num; i++) {
+        j = k->reached[i];
+        if (k->settled[j] && j != at) {
+            k->column_price[j] += far - k->distance[j];
+            k->row_price[k->row_of[j]] -= far - k->distance[j];
+        }
+        k->distance[j] = -1;
+        k->settled[j]  = 0;
     }
     for (; k->through[at] >= 0; at = k->through[at]) k->row_of[at] = k->row_of[k->through[at]];
     k->row_of[at] = row;
 }
 
-/* row_of [n] of the assignment of most value, which is returned: the sum of the prices. First each row takes the
-   column that it values most, if that is free. */
+/* A row takes the column of most value to it, a free one if one of those is, the first of them on ties. */
+static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row, int32_t num)
+{
+    int32_t best = -1, most = 0, i;
+
+    for (i = 0; i < num; i++) {
+        int32_t j = k->column[i], value = k->value[j];
+        k->value[j] = 0;
+        if (value > most || (value == most && best < 0 && k->row_of[j] < 0)) best = k->row_of[j] < 0 ? j : -1;
+        if (value > most) most = value;
+    }
+    k->row_price[row] = most;
+    k->assigned[row]  = best >= 0;
+    if (best >= 0) k->row_of[best] = row;
+}
+
+/* row_of [n] of the assignment of most value, which is returned: the sum of the prices. */
 static int32_t eplb_p_assign(eplb_p_keeper *k, int32_t from, int32_t to, int32_t n)
 {
     int32_t value = 0, row, j;
 
-    eplb_p_set_all(k->column_price, n, 0);
-    eplb_p_set_all(k->row_of, n, -1);
-    for (row = 0; row < n; row++) {
-        eplb_p_value_row(k, row, from, to);
-        j = eplb_p_most_of(k->value, n);
-        k->row_price[row] = k->value[j];
-        k->assigned[row]  = k->row_of[j] < 0;
-        if (k->assigned[row]) k->row_of[j] = row;
+    for (j = 0; j < n; j++) {
+        k->column_price[j] = 0;
+        k->row_of[j]   = -1;
+        k->value[j]    = 0;
+        k->distance[j] = -1;
+        k->settled[j]  = 0;
     }
+    for (row = 0; row < n; row++) eplb_p_seat_row(k, row, eplb_p_value_row(k, row, from, to));
     for (row = 0; row < n; row++)
-        if (!k->assigned[row]) eplb_p_assign_row(k, row, from, to, n);
+        if (!k->assigned[row]) eplb_p_assign_row(k, row, from, to);
     for (j = 0; j < n; j++) value += k->row_price[j] + k->column_price[j];
     return value;
 }
@@ -8269,8 +8321,10 @@ static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 /* The plans of a layer, with the copies that their slots hold. */
 static void eplb_p_open_keeper(eplb_p_keeper *k, const int32_t *old_slot, const int32_t *new_slot)
 {
-    int32_t E = k->shape->num_experts, R = k->shape->num_replicas;
+    int32_t E = k->shape->num_experts, R = k->shape->num_replicas, gpu, i, slot = 0;
 
+    for (gpu = 0; gpu < k->shape->num_gpus; gpu++)
+        for (i = 0; i < k->shape->gpu_slots; i++) k->gpu_of[slot++] = gpu;
     k->old_slot = old_slot;
     k->new_slot = new_slot;
     eplb_p_count_copies(k, old_slot, k->old_copy);
@@ -8603,7 +8657,7 @@ static int64_t eplb_p_find_steepest_swap(eplb_p_search *s, eplb_p_move *best)
         if (s->promise[a] <= 4.0f * eplb_p_float_of(s->enough)) return s->enough;
         b = s->far[a];
         if (a == last_a && b == last_b) return gain;
-        gain = eplb_p_find_pair_swap(s, a, b, s->enough, best);
+        gain = eplb_p_find_pair_swap(s, a, b, eplb_p_measure_pair(s, a, b), s->enough, best);
         *eplb_p_pair_at(s, a, b) = gain > s->enough ? 4.0f * eplb_p_float_of(gain) : 0.0f;
         eplb_p_take_steps(s, 1, s->num_gpus);
         eplb_p_find_far(s, a);
