@@ -12,7 +12,10 @@
 #include "follow_oracle.h"
 #include "follow_cases.h"
 
-enum { NUM_FREE = 3000, NUM_LIMITED = 6000, NUM_ASSIGNMENTS = 2000, GUARD = 16 };
+enum { NUM_FREE = 1500, NUM_LIMITED = 2500, NUM_ASSIGNMENTS = 2000, GUARD = 16 };
+
+/* Among many random problems one where copies that could stay on one GPU must not outweigh a move to another. */
+enum { COPIES_BESIDE_MOVES = 8089 };
 
 /* ------------------------------------------------------------------------------- the oracle itself */
 
@@ -222,7 +225,7 @@ static void test_free(uint64_t first, uint64_t count)
 /* -------------------------------------------------------------------------------------- with limits */
 
 static long   num_planned, num_refused, num_moved, num_stayed, num_bound;
-static double sum_ratio, most_ratio;
+static double sum_ratio;
 static long   num_ratios;
 
 /* A group on two nodes, or more on one than fit. */
@@ -289,7 +292,8 @@ static void test_reasons(const follow_case *c, const int32_t *phy2log)
           FOLLOW_ARGS(c), eplb_fault_name(reason));
 }
 
-static void test_limited_layer(const follow_case *c, const int32_t *phy2log, const int32_t *stay, int32_t layer)
+/* Where nobody's experts are lost, staying has a score. */
+static void test_limited_layer(const follow_case *c, const int32_t *phy2log, int32_t layer)
 {
     const eplb_problem *p = &c->r.problem;
     const eplb_options *o = &c->r.options;
@@ -306,16 +310,18 @@ static void test_limited_layer(const follow_case *c, const int32_t *phy2log, con
     CHECK(!fault, FOLLOW_FORMAT ", layer %d: %s", FOLLOW_ARGS(c), (int)layer, fault);
     if (fault)
         return;
-    double score = follow_score(p, o, c->r.weight, layer, c->previous, phy2log);
-    double staying = follow_score(p, o, c->r.weight, layer, c->previous, stay);
-    CHECK(score <= staying * 1.00001, FOLLOW_FORMAT ", layer %d: score %.9g, of staying %.9g", FOLLOW_ARGS(c), (int)layer,
-          score, staying);
+    if (follow_has_all(p, l.before)) {
+        double score = follow_score(p, o, c->r.weight, layer, c->previous, phy2log);
+        double staying = follow_score(p, o, c->r.weight, layer, c->previous, c->previous);
+        CHECK(score <= staying * 1.00001, FOLLOW_FORMAT ", layer %d: score %.9g, of staying %.9g", FOLLOW_ARGS(c), (int)layer,
+              score, staying);
+    }
     num_moved += use.moves > 0;
     num_stayed += use.moves == 0;
     num_bound += o->max_moves > 0 && use.moves == o->max_moves;
 }
 
-/* With limits that do not bind the plan is about as good as a fresh one. */
+/* With limits that do not bind the plan is as good as a fresh one. */
 static void test_generous(const follow_case *c)
 {
     const eplb_problem *p = &c->r.problem;
@@ -330,8 +336,8 @@ static void test_generous(const follow_case *c)
     for (int32_t layer = 0; layer < p->num_layers; layer++) {
         double ratio = follow_score(p, &o, c->r.weight, layer, plan.phy2log, plan.phy2log) /
                        follow_score(p, &o, c->r.weight, layer, fresh.phy2log, fresh.phy2log);
+        CHECK(ratio <= 1.00001, FOLLOW_FORMAT ", layer %d: %.6f of the fresh plan's load", FOLLOW_ARGS(c), (int)layer, ratio);
         sum_ratio += ratio;
-        most_ratio = ratio > most_ratio ? ratio : most_ratio;
         num_ratios++;
     }
     plan_free(&fresh);
@@ -356,7 +362,7 @@ static void test_limited_plan(const follow_case *c)
         if (!fault)
             fault = follow_stays_fault(&l);
         CHECK(!fault, FOLLOW_FORMAT ", layer %d: staying: %s", FOLLOW_ARGS(c), (int)layer, fault);
-        test_limited_layer(c, g.plan.phy2log, follow_has_all(p, l.before) ? c->previous : stay.phy2log, layer);
+        test_limited_layer(c, g.plan.phy2log, layer);
         test_transfers(c, g.plan.phy2log, layer);
     }
     test_reasons(c, g.plan.phy2log);
@@ -381,9 +387,9 @@ static void test_limited(uint64_t first, uint64_t count)
         }
         follow_case_free(&c);
     }
-    printf("  limits: %ld planned, %ld refused; layers: %ld move, %ld do not, %ld at max_moves; generous: %.4f of fresh, "
-           "%.4f at most\n", num_planned, num_refused, num_moved, num_stayed, num_bound,
-           num_ratios ? sum_ratio / (double)num_ratios : 0.0, most_ratio);
+    printf("  limits: %ld planned, %ld refused; layers: %ld move, %ld do not, %ld at max_moves; generous: %.4f of "
+           "fresh\n", num_planned, num_refused, num_moved, num_stayed, num_bound,
+           num_ratios ? sum_ratio / (double)num_ratios : 0.0);
 }
 
 int main(int argc, char **argv)
@@ -397,10 +403,10 @@ int main(int argc, char **argv)
         num_free = NUM_FREE;
         num_limited = NUM_LIMITED;
     }
+    test_free(COPIES_BESIDE_MOVES, 1);
     test_free(first, num_free);
     test_limited(first, num_limited);
     if (count == 0)
         CHECK(num_refused >= 20 && num_moved >= 1000 && num_stayed >= 1000 && num_bound >= 100, "too few of a kind");
-    CHECK(num_ratios == 0 || sum_ratio / (double)num_ratios < 1.01, "a generous limit costs too much");
     return test_report("test_follow");
 }

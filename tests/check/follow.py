@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 GLOBAL, HIERARCHICAL = 2, 1  # policies
-PRESETS = {"default": 0, "deepseek": 1, "l2": 10}
+PRESETS = {"default": 0, "deepseek": 1}
 SHAPES = [  # experts, replicas, GPUs, nodes, groups
     (256, 288, 32, 4, 8), (256, 320, 64, 8, 8), (512, 640, 128, 8, 16), (1024, 2048, 512, 16, 32)]
 LAYERS = 2
