@@ -4861,7 +4861,7 @@ static int32_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t ligh
         int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[eplb_p_gpu_of(s, i)] - share;
         if (!eplb_p_may_take_away(s, i)) continue;
         /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
-        if (lightest + eplb_p_less_share(s, s->slot[i], 0) - share >= peak) continue;
+        if (lightest - share + eplb_p_less_share(s, s->slot[i], 0) >= peak) continue;
         eplb_p_take_steps(s, 1, candidates);
         for (k = 0; k < candidates; k++) {
             int32_t e = on_heavy ? s->expert[k] : s->slot[eplb_p_first_slot(s, heavy) + k], after;
@@ -5173,7 +5173,7 @@ static void eplb_p_stir(eplb_p_search *s, int32_t first, int32_t end)
         int32_t gpu = s->reached[at];
         for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
             int32_t e = s->slot[i];
-            if (s->count[e] == 1 || s->is_stirred[e] || e == s->nobody) continue;
+            if (e == s->nobody || s->count[e] == 1 || s->is_stirred[e]) continue;
             s->is_stirred[e] = 1;
             s->stirred[s->num_stirred++] = e;
         }
@@ -8077,6 +8077,8 @@ typedef struct eplb_p_keeper {
     int32_t *gpu_of;         /* [R] the GPU of a slot */
     int32_t *old_copy;       /* [R] how many slots before this one, on its GPU, hold the same expert */
     int32_t *new_copy;       /* [R] */
+    int32_t  held_value;     /* of an expert that is not new on a GPU, beside 1 for any other slot that stays: all of
+                                those in the new plan are worth less, as far as sums of values fit */
     int32_t *seen_on;        /* [E] the GPU last found to have the expert */
     int32_t *seen;           /* [E] and how often, or where */
     int32_t *next_same;      /* [R] the next slot of the new plan, on the same GPU, with the same expert */
@@ -8127,10 +8129,10 @@ static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *sh
     return k;
 }
 
-/* copy [R] of a plan's slots. */
-static void eplb_p_count_copies(eplb_p_keeper *k, const int32_t *phy2log, int32_t *copy)
+/* copy [R] of a plan's slots. Returns how many are not 0. */
+static int32_t eplb_p_count_copies(eplb_p_keeper *k, const int32_t *phy2log, int32_t *copy)
 {
-    int32_t slot, e;
+    int32_t slot, e, others = 0;
 
     eplb_p_set_all(k->seen_on, k->shape->num_experts, EPLB_P_NONE);
     for (slot = 0; slot < k->shape->num_replicas; slot++) {
@@ -8139,7 +8141,9 @@ static void eplb_p_count_copies(eplb_p_keeper *k, const int32_t *phy2log, int32_
         k->seen[e]    = k->seen_on[e] == k->gpu_of[slot] ? k->seen[e] + 1 : 0;
         k->seen_on[e] = k->gpu_of[slot];
         copy[slot]    = k->seen[e];
+        others += copy[slot] > 0;
     }
+    return others;
 }
 
 static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32_t *holder, int32_t *next_holder,
@@ -8155,8 +8159,7 @@ static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32
     }
 }
 
-/* column, value of a GPU of the new plan with those of a node: an expert that is not new there outweighs any number of
-   slots that stay as they are. Returns the number of columns. */
+/* column, value of a GPU of the new plan with those of a node. Returns the number of columns. */
 static int32_t eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu, int32_t node)
 {
     int32_t room = k->shape->gpu_slots, n = k->shape->node_gpus, num = 0, i, slot;
@@ -8167,7 +8170,7 @@ static int32_t eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu, int32_t node)
             int32_t column = k->gpu_of[slot] - node * n;
             if (!eplb_p_within(column, 0, n - 1) || k->old_copy[slot] != k->new_copy[i]) continue;
             if (k->value[column] == 0) k->column[num++] = column;
-            k->value[column] += k->new_copy[i] == 0 ? room + 1 : 1;
+            k->value[column] += k->new_copy[i] == 0 ? k->held_value : 1;
         }
     }
     return num;
@@ -8339,14 +8342,15 @@ static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 /* The plans of a layer, with the copies that their slots hold. */
 static void eplb_p_open_keeper(eplb_p_keeper *k, const int32_t *old_slot, const int32_t *new_slot)
 {
-    int32_t E = k->shape->num_experts, R = k->shape->num_replicas, gpu, i, slot = 0;
+    int32_t E = k->shape->num_experts, R = k->shape->num_replicas, gpu, i, slot = 0, others;
 
     for (gpu = 0; gpu < k->shape->num_gpus; gpu++)
         for (i = 0; i < k->shape->gpu_slots; i++) k->gpu_of[slot++] = gpu;
     k->old_slot = old_slot;
     k->new_slot = new_slot;
-    eplb_p_count_copies(k, old_slot, k->old_copy);
-    eplb_p_count_copies(k, new_slot, k->new_copy);
+    (void)eplb_p_count_copies(k, old_slot, k->old_copy);
+    others = eplb_p_count_copies(k, new_slot, k->new_copy);
+    k->held_value = 1 + (others < INT32_MAX / 2 / R ? others : INT32_MAX / 2 / R);
     eplb_p_list_holders(old_slot, R, k->holder, k->next_holder, E);
     eplb_p_set_all(k->seen_on, E, EPLB_P_NONE);
 }
