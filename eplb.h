@@ -3837,55 +3837,55 @@ static void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_ex
 }
 
 /* What lowers the peak, what lowers the squares and what is for exact shares are never in use at once. */
-static eplb_p_search eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape)
+static void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
 {
-    eplb_p_search s = EPLB_ZERO_INIT;
+    eplb_p_search none = EPLB_ZERO_INIT;
     eplb_p_overlay keys; /* from which line_slot is made first, and the rest of the line from that */
 
-    s.num_gpus    = shape->node_gpus;
-    s.node_gpus   = shape->node_gpus;
-    s.nobody      = -1;
-    s.num_slots   = shape->node_slots;
-    s.gpu_slots   = shape->gpu_slots;
-    s.num_experts = shape->node_experts;
-    s.num_samples = eplb_p_kept_samples(shape->num_samples);
-    s.words       = (int32_t)eplb_p_pair_words(shape->num_experts);
-    s.share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
-    s.more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s.num_samples);
-    s.gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s.num_gpus, s.num_samples);
-    s.gpu_total   = EPLB_P_TAKE(a, int32_t, s.num_gpus);
-    s.holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
-    s.twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s.num_gpus, s.words);
-    s.difference  = EPLB_P_TAKE(a, int32_t, s.num_samples);
-    s.done        = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
-    s.aside       = shape->apart && shape->options.allow_duplicates ? EPLB_P_TAKE(a, int32_t, shape->node_slots) : NULL;
+    *s = none;
+    s->num_gpus    = shape->node_gpus;
+    s->node_gpus   = shape->node_gpus;
+    s->nobody      = -1;
+    s->num_slots   = shape->node_slots;
+    s->gpu_slots   = shape->gpu_slots;
+    s->num_experts = shape->node_experts;
+    s->num_samples = eplb_p_kept_samples(shape->num_samples);
+    s->words       = (int32_t)eplb_p_pair_words(shape->num_experts);
+    s->share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s->num_samples);
+    s->more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s->num_samples);
+    s->gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s->num_gpus, s->num_samples);
+    s->gpu_total   = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s->num_gpus, s->words);
+    s->twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s->num_gpus, s->words);
+    s->difference  = EPLB_P_TAKE(a, int32_t, s->num_samples);
+    s->done        = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
+    s->aside       = shape->apart && shape->options.allow_duplicates ? EPLB_P_TAKE(a, int32_t, shape->node_slots) : NULL;
 
-    s.shared    = eplb_p_open_overlay(a);
-    s.line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    s->shared    = eplb_p_open_overlay(a);
+    s->line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots);
     keys        = eplb_p_open_overlay(a);
-    s.line      = EPLB_P_TAKE(a, int32_t, shape->node_slots);
-    s.line_gpu  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
-    s.place     = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    s->line      = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    s->line_gpu  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    s->place     = EPLB_P_TAKE(a, int32_t, shape->node_slots);
     (void)eplb_p_end_phase(a, &keys);
-    s.key       = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
-    s.spare     = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    s->key       = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    s->spare     = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
     (void)eplb_p_end_phase(a, &keys);
     eplb_p_close_overlay(a, &keys);
-    s.peak_bytes = eplb_p_end_phase(a, &s.shared);
+    s->peak_bytes = eplb_p_end_phase(a, &s->shared);
 
-    s.total    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    s.relief   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
-    s.arriving = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    s.burden   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
-    s.between  = EPLB_P_TAKE_ROWS(a, float, s.num_gpus, s.num_gpus / 2 + 1); /* of which G (G - 1) / 2 are used */
-    s.far      = EPLB_P_TAKE(a, int32_t, s.num_gpus);
-    s.promise  = EPLB_P_TAKE(a, float, s.num_gpus);
-    s.squares_bytes = eplb_p_end_phase(a, &s.shared);
+    s->total    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    s->relief   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s->arriving = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    s->burden   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s->between  = EPLB_P_TAKE_ROWS(a, float, s->num_gpus, s->num_gpus / 2 + 1); /* of which G (G - 1) / 2 are used */
+    s->far      = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->promise  = EPLB_P_TAKE(a, float, s->num_gpus);
+    s->squares_bytes = eplb_p_end_phase(a, &s->shared);
 
-    if (shape->exact) eplb_p_carve_exact(a, &s, shape->num_experts);
-    s.exact_bytes = eplb_p_end_phase(a, &s.shared);
-    eplb_p_close_overlay(a, &s.shared);
-    return s;
+    if (shape->exact) eplb_p_carve_exact(a, s, shape->num_experts);
+    s->exact_bytes = eplb_p_end_phase(a, &s->shared);
+    eplb_p_close_overlay(a, &s->shared);
 }
 
 /* What a search looks at in one node, at most: pairs of slots, of GPUs, of a slot and an expert. So its time
@@ -5667,6 +5667,7 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     eplb_p_groups groups;
     eplb_p_node   node;
 
+    eplb_p_arena   room;   /* where the phases begin: those of a plan in force are carved when it is their turn */
     eplb_p_overlay shared; /* groups, node, the search, its judge, what keeps slots, what follows: in this order */
     size_t groups_bytes, node_bytes, search_bytes, judge_bytes, keep_bytes, follow_bytes;
 } eplb_p_planner;
@@ -8429,24 +8430,22 @@ static eplb_p_shape eplb_p_flat_shape(const eplb_p_shape *shape)
     return flat;
 }
 
-static eplb_p_follower eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape)
+static void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_follower *f)
 {
     eplb_p_shape flat = eplb_p_flat_shape(shape);
-    eplb_p_follower f = EPLB_ZERO_INIT;
 
-    f.shape       = shape;
-    f.moves       = eplb_p_carve_moves(a, shape);
-    f.search      = eplb_p_carve_search(a, &flat);
-    f.expert      = EPLB_P_TAKE(a, int32_t, flat.num_experts);
-    f.slot        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
-    f.plan        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
-    f.best        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
-    f.node_groups = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
-    f.group_node  = EPLB_P_TAKE(a, int32_t, shape->num_groups);
-    if (shape->exact) f.judge = eplb_p_carve_judge(a, shape);
-    f.search.nobody    = shape->num_experts;
-    f.search.node_gpus = shape->node_gpus;
-    return f;
+    f->shape       = shape;
+    f->moves       = eplb_p_carve_moves(a, shape);
+    eplb_p_carve_search(a, &flat, &f->search);
+    f->expert      = EPLB_P_TAKE(a, int32_t, flat.num_experts);
+    f->slot        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f->plan        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f->best        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f->node_groups = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    f->group_node  = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    if (shape->exact) f->judge = eplb_p_carve_judge(a, shape);
+    f->search.nobody    = shape->num_experts;
+    f->search.node_gpus = shape->node_gpus;
 }
 
 /* few moves: what there is to begin with */
@@ -8774,27 +8773,55 @@ static void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
 
 /* ---------------------------------------------------------------------------- the plan in force */
 
-/* The layer's plan, made without the one in force, becomes one that follows it. */
-static void eplb_p_heed_plan_in_force(eplb_p_planner *p, eplb_p_keeper *k, eplb_p_follower *f)
+/* The layer's plan goes where the fewest experts are new. */
+static void eplb_p_keep_plan(eplb_p_planner *p, const int32_t *old_slot)
 {
-    eplb_p_layer *l = &p->layer;
-    const int32_t *old_slot = l->shape->options.previous_phy2log;
+    eplb_p_arena a = p->room;
+    eplb_p_keeper k = eplb_p_carve_keeper(&a, p->layer.shape);
+
+    eplb_p_enter_phase(&p->shared, p->keep_bytes);
+    eplb_p_keep_slots(&k, &p->layer, old_slot);
+}
+
+/* Where moves are few: a plan nearby. */
+static void eplb_p_follow_plan(eplb_p_planner *p, const int32_t *old_slot)
+{
+    eplb_p_arena a = p->room;
+    eplb_p_follower f;
+
+    eplb_p_carve_follower(&a, p->layer.shape, &f);
+    eplb_p_enter_phase(&p->shared, p->follow_bytes);
+    eplb_p_follow_layer(&f, &p->layer, old_slot);
+}
+
+/* Slots that keep their expert stay in their places, once it is known what each GPU is to hold. */
+static void eplb_p_keep_places(eplb_p_planner *p, const int32_t *old_slot)
+{
+    eplb_p_arena a = p->room;
+    eplb_p_keeper k = eplb_p_carve_keeper(&a, p->layer.shape);
     int32_t gpu;
 
-    if (!old_slot) return;
-    old_slot += eplb_p_at(l->index, l->shape->num_replicas, 0);
     eplb_p_enter_phase(&p->shared, p->keep_bytes);
-    eplb_p_keep_slots(k, l, old_slot);
-    if (l->shape->follows) {
-        eplb_p_enter_phase(&p->shared, p->follow_bytes);
-        eplb_p_follow_layer(f, l, old_slot);
-        eplb_p_enter_phase(&p->shared, p->keep_bytes);
-        eplb_p_open_keeper(k, old_slot, l->phy2log);
-        for (gpu = 0; gpu < l->shape->num_gpus; gpu++) eplb_p_arrange_gpu(k, gpu, gpu);
-        eplb_p_copy_ids(l->phy2log, k->arranged, l->shape->num_replicas);
+    eplb_p_open_keeper(&k, old_slot, p->layer.phy2log);
+    for (gpu = 0; gpu < p->layer.shape->num_gpus; gpu++) eplb_p_arrange_gpu(&k, gpu, gpu);
+    eplb_p_copy_ids(p->layer.phy2log, k.arranged, p->layer.shape->num_replicas);
+}
+
+/* The layer's plan, made without the one in force, becomes one that follows it. */
+static void eplb_p_heed_plan_in_force(eplb_p_planner *p)
+{
+    const eplb_p_shape *shape = p->layer.shape;
+    const int32_t *old_slot = shape->options.previous_phy2log;
+
+    if (!old_slot) return;
+    old_slot += eplb_p_at(p->layer.index, shape->num_replicas, 0);
+    eplb_p_keep_plan(p, old_slot);
+    if (shape->follows) {
+        eplb_p_follow_plan(p, old_slot);
+        eplb_p_keep_places(p, old_slot);
     }
     eplb_p_leave_phases(&p->shared);
-    eplb_p_number_replicas(l);
+    eplb_p_number_replicas(&p->layer);
 }
 
 /* ---------------------------------------------------------------------------- shares: sources */
@@ -8978,9 +9005,21 @@ typedef struct eplb_p_planning {
     eplb_p_planner  planner;
     eplb_p_search   search;
     eplb_p_judge    judge;
-    eplb_p_keeper   keeper;
-    eplb_p_follower follower;
 } eplb_p_planning;
+
+/* The phases of a plan in force are measured. */
+static void eplb_p_carve_in_force(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p)
+{
+    eplb_p_follower f;
+
+    p->keep_bytes = p->follow_bytes = 0;
+    if (!shape->options.previous_phy2log) return;
+    (void)eplb_p_carve_keeper(a, shape);
+    p->keep_bytes = eplb_p_end_phase(a, &p->shared);
+    if (!shape->follows) return;
+    eplb_p_carve_follower(a, shape, &f);
+    p->follow_bytes = eplb_p_end_phase(a, &p->shared);
+}
 
 static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planning *all)
 {
@@ -8988,51 +9027,43 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
 
     p->layer        = eplb_p_carve_layer(a, shape);
     p->shared       = eplb_p_open_overlay(a);
+    p->room         = *a;
     p->groups       = eplb_p_carve_groups(a, shape);
     p->groups_bytes = eplb_p_end_phase(a, &p->shared);
     p->node         = eplb_p_carve_node(a, shape);
     p->node_bytes   = eplb_p_end_phase(a, &p->shared);
     p->search_bytes = p->judge_bytes = 0;
     if (shape->options.effort > 0) {
-        all->search     = eplb_p_carve_search(a, shape);
+        eplb_p_carve_search(a, shape, &all->search);
         p->search_bytes = eplb_p_end_phase(a, &p->shared);
     }
     if (shape->exact) {
         all->judge     = eplb_p_carve_judge(a, shape);
         p->judge_bytes = eplb_p_end_phase(a, &p->shared);
     }
-    p->keep_bytes = p->follow_bytes = 0;
-    if (shape->options.previous_phy2log) {
-        all->keeper   = eplb_p_carve_keeper(a, shape);
-        p->keep_bytes = eplb_p_end_phase(a, &p->shared);
-    }
-    if (shape->follows) {
-        all->follower   = eplb_p_carve_follower(a, shape);
-        p->follow_bytes = eplb_p_end_phase(a, &p->shared);
-    }
+    eplb_p_carve_in_force(a, shape, p);
     eplb_p_close_overlay(a, &p->shared);
 }
 
 /* Scratch that suffices for planning and for evaluating alike. */
-static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape)
+static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape, eplb_p_planning *all)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_p_planning all;
 
-    eplb_p_carve_planning(&a, shape, &all);
+    eplb_p_carve_planning(&a, shape, all);
     eplb_p_rewind(&a, 0);
     eplb_p_carve_evaluator(&a, shape);
     return a;
 }
 
 /* Everything that can be wrong with a call, but for its layers and for a log2phy_width that is too narrow. */
-static eplb_result eplb_p_check_call(eplb_p_call *c)
+static eplb_result eplb_p_check_call(eplb_p_call *c, eplb_p_planning *all)
 {
     eplb_p_arena measured;
     eplb_result r = eplb_p_resolve(c->problem, c->options, &c->shape, c->why);
 
     if (r != EPLB_OK) return r;
-    measured = eplb_p_measure(&c->shape);
+    measured = eplb_p_measure(&c->shape, all);
     r = eplb_p_check_scratch(&measured, c->scratch, c->scratch_bytes, c->why);
     if (r != EPLB_OK) return r;
     if (!c->weight) return eplb_p_fail(c->why, EPLB_ERR_NULL, "weight");
@@ -9041,24 +9072,34 @@ static eplb_result eplb_p_check_call(eplb_p_call *c)
     return EPLB_OK;
 }
 
-/* The plan in force names experts, and where moves are few, it keeps to the policy. */
-static eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, eplb_p_planning *all)
+/* The first slot at fault in a layer of the plan in force: it names no such expert, or where moves are few, does not
+   keep to the policy; -1 when there is none. */
+static int32_t eplb_p_find_fault_in_force(const eplb_p_planner *p, const int32_t *old_slot)
+{
+    const eplb_p_shape *shape = p->layer.shape;
+    eplb_p_arena a = p->room;
+    eplb_p_follower f;
+    int32_t slot;
+
+    for (slot = 0; slot < shape->num_replicas; slot++)
+        if (!eplb_p_within(old_slot[slot], EPLB_P_EMPTY, shape->num_experts - 1)) return slot;
+    if (!shape->follows) return -1;
+    eplb_p_carve_follower(&a, shape, &f);
+    eplb_p_enter_phase(&p->shared, p->follow_bytes);
+    slot = eplb_p_find_group_nodes(&f, old_slot);
+    eplb_p_leave_phases(&p->shared);
+    return slot;
+}
+
+static eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, const eplb_p_planner *p)
 {
     const eplb_p_shape *s = &c->shape;
     int32_t layer, slot;
 
     if (!s->options.previous_phy2log) return EPLB_OK;
     for (layer = c->first_layer; layer < c->first_layer + c->num_layers; layer++) {
-        const int32_t *old_slot = s->options.previous_phy2log + eplb_p_at(layer, s->num_replicas, 0);
-        for (slot = 0; slot < s->num_replicas; slot++)
-            if (!eplb_p_within(old_slot[slot], EPLB_P_EMPTY, s->num_experts - 1)) break;
-        if (slot == s->num_replicas) {
-            if (!s->follows) continue;
-            eplb_p_enter_phase(&all->planner.shared, all->planner.follow_bytes);
-            slot = eplb_p_find_group_nodes(&all->follower, old_slot);
-            eplb_p_leave_phases(&all->planner.shared);
-            if (slot < 0) continue;
-        }
+        slot = eplb_p_find_fault_in_force(p, s->options.previous_phy2log + eplb_p_at(layer, s->num_replicas, 0));
+        if (slot < 0) continue;
         if (c->why) {
             c->why->layer = layer;
             c->why->item  = slot;
@@ -9073,7 +9114,7 @@ static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planning *all)
 {
     const eplb_p_shape *s = &c->shape;
     eplb_p_arena a;
-    eplb_result r = eplb_p_check_call(c);
+    eplb_result r = eplb_p_check_call(c, all);
 
     if (r != EPLB_OK) return r;
     if (c->plan->log2phy && c->plan->log2phy_width > 0 &&
@@ -9086,7 +9127,7 @@ static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planning *all)
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(c->scratch);
     eplb_p_carve_planning(&a, s, all);
-    return eplb_p_check_plan_in_force(c, all);
+    return eplb_p_check_plan_in_force(c, &all->planner);
 }
 
 /* Layer `index` from loads to its plan. */
@@ -9094,19 +9135,20 @@ static void eplb_p_plan_in_hand(eplb_p_planning *all, const float *weight, int32
 {
     eplb_p_plan_layer(&all->planner, &all->search, weight, index);
     if (all->planner.layer.shape->exact) eplb_p_judge_layer(&all->planner, &all->search, &all->judge);
-    eplb_p_heed_plan_in_force(&all->planner, &all->keeper, &all->follower);
+    eplb_p_heed_plan_in_force(&all->planner);
 }
 
 EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
                                        size_t *bytes)
 {
     eplb_p_shape shape = EPLB_ZERO_INIT;
+    eplb_p_planning all;
     eplb_p_arena a;
     eplb_result r = eplb_p_resolve(problem, options, &shape, NULL);
 
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
-    a = eplb_p_measure(&shape);
+    a = eplb_p_measure(&shape, &all);
     if (a.overflowed) return EPLB_ERR_OVERFLOW;
     *bytes = eplb_p_arena_bytes(&a);
     return EPLB_OK;
@@ -9340,8 +9382,9 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     const eplb_p_shape *s = &call.shape;
     eplb_p_evaluator v;
     eplb_p_arena a;
+    eplb_p_planning all;
     int32_t layer, gpu;
-    eplb_result r = eplb_p_check_call(&call);
+    eplb_result r = eplb_p_check_call(&call, &all);
 
     if (r != EPLB_OK) return r;
     if (!report) return EPLB_ERR_NULL;
