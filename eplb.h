@@ -5859,13 +5859,14 @@ static double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, co
                                 double least)
 {
     double mean = b->node_sum[node] / shape->node_gpus, bound;
+    const int32_t *rank_of = b->rank_of, *node_of = b->node_of; /* copies stay in registers */
     int32_t i, n = 0;
 
     for (i = 0; n < shape->node_experts; i++) {
-        float each = load[eplb_p_index(b->order[i])];
-        if (b->node_of[b->rank_of[i]] != node) continue;
-        b->node_order[n]  = eplb_p_heavy_first(each, n);
-        b->node_load[n++] = each;
+        if (node_of[rank_of[i]] != node) continue;
+        b->node_load[n]  = load[eplb_p_index(b->order[i])];
+        b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
+        n++;
     }
     bound = eplb_p_replicas_bound(b, b->node_load, b->node_order, n, shape->node_slots, shape->node_gpus,
                                   shape->options.max_replicas, mean > least ? mean : least);
@@ -5873,7 +5874,19 @@ static double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, co
 }
 
 #define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
-#define EPLB_P_SPLIT_LEAF  32    /* what a complete split counts for */
+#define EPLB_P_SPLIT_FEW   512   /* and the fewest, after the first descent */
+#define EPLB_P_SPLIT_LEAF  24    /* what a complete split counts for */
+#define EPLB_P_SPLIT_TOP   4     /* the groups of which all are to be tried */
+
+/* Whether the search is to give up after so many steps, when `top` is the heaviest group that it has come back to. A
+   group further up takes at least about as many steps again, so that the search would not end in time. */
+static int eplb_p_is_hopeless(int32_t steps, int32_t top)
+{
+    int32_t excess = top - EPLB_P_SPLIT_TOP, most = EPLB_P_SPLIT_STEPS;
+
+    for (; excess > 0 && most > EPLB_P_SPLIT_FEW; excess--) most /= 2;
+    return steps > most;
+}
 
 /* The node after the group's present one that is worth trying: with room, light enough to stay
    below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
@@ -5948,18 +5961,21 @@ static double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, c
 static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
 {
     double best = eplb_p_first_split(b, shape, load, least);
-    int32_t group, node, last = shape->num_groups - 1, steps = 0;
+    int32_t group, node, last = shape->num_groups - 1, top = last, steps = -last;
 
     eplb_p_empty_nodes(b, shape);
     b->node_of[0] = -1;
     for (group = 0; group >= 0 && best > least;) {
-        if (b->node_of[group] >= 0) eplb_p_take_group_back(b, group); /* all that follows from here was tried */
+        if (b->node_of[group] >= 0) { /* all that follows from here was tried */
+            eplb_p_take_group_back(b, group);
+            if (group < top) top = group;
+        }
         node = eplb_p_next_node(b, shape, group, best);
         if (node == shape->num_nodes) {
             group--;
             continue;
         }
-        if (++steps > EPLB_P_SPLIT_STEPS) return 0.0;
+        if (eplb_p_is_hopeless(++steps, top)) return 0.0;
         eplb_p_put_group(b, group, node);
         if (group < last) {
             b->node_of[++group] = -1;
@@ -5973,45 +5989,49 @@ static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
     return best;
 }
 
-/* The load of the node with the heaviest group is at least that and its lightest company. */
+/* The load of the node with the heaviest group is at least that and its lightest company, which sums rounded to
+   float32 tell, so that others may be lighter by that. */
 static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     double heaviest = b->group_sum[0], lightest = b->group_sum[shape->num_groups - 1];
     return (heaviest + (shape->node_groups - 1) * lightest) / shape->node_gpus;
 }
 
-/* order, rank_of, group_sum of the layer. Returns the sum of all. */
-static double eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+static double eplb_p_group_load(const float *load, int32_t group_size, int32_t group)
 {
-    double total = 0.0;
-    int32_t group, i;
+    double sum = 0.0;
+    int32_t i;
+    for (i = 0; i < group_size; i++) sum += (double)load[group * group_size + i];
+    return sum;
+}
+
+/* order, rank_of, group_sum of the layer; node_of is not in use yet, and holds each group's rank. */
+static void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+{
+    int32_t group, rank, i;
 
     eplb_p_sort_loads(load, b->order, b->spare, shape->num_experts);
-    for (group = 0; group < shape->num_groups; group++) {
-        double sum = 0.0;
-        for (i = 0; i < shape->group_size; i++) sum += (double)load[group * shape->group_size + i];
-        b->share[group] = eplb_p_heavy_first((float)sum, group);
-        total += sum;
-    }
+    for (group = 0; group < shape->num_groups; group++)
+        b->share[group] = eplb_p_heavy_first((float)eplb_p_group_load(load, shape->group_size, group), group);
     eplb_p_sort(b->share, b->spare, shape->num_groups);
-    for (i = 0; i < shape->num_groups; i++) {
-    	int32_t k;
-        group = eplb_p_index(b->share[i]);
-        b->node_of[group] = i;
-        b->group_sum[i] = 0.0;
-        for (k = 0; k < shape->group_size; k++)
-            b->group_sum[i] += (double)load[group * shape->group_size + k];
+    for (rank = 0; rank < shape->num_groups; rank++) {
+        group = eplb_p_index(b->share[rank]);
+        b->group_sum[rank] = eplb_p_group_load(load, shape->group_size, group);
+        b->node_of[group]  = rank;
     }
     for (i = 0; i < shape->num_experts; i++)
         b->rank_of[i] = b->node_of[eplb_p_index(b->order[i]) / shape->group_size];
-    return total;
 }
 
 /* The lower bound of the layer whose mean load this is, in its unit. */
 static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
 {
-    double total = eplb_p_rank_groups(b, shape, load), bound = total / shape->num_gpus, other;
+    double total = 0.0, bound, other;
+    int32_t group;
 
+    eplb_p_rank_groups(b, shape, load);
+    for (group = 0; group < shape->num_groups; group++) total += b->group_sum[group];
+    bound   = total / shape->num_gpus;
     b->part = eplb_p_bounder_part(total);
     other = eplb_p_replicas_bound(b, load, b->order, shape->num_experts, shape->num_replicas, shape->num_gpus,
                                   shape->options.max_replicas, bound);
@@ -6023,7 +6043,7 @@ static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
         if (other > bound) bound = other;
     }
     /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
-       more, and all else is in double precision. */
+       more, or groups told apart, and all else is in double precision. */
     return bound * (1.0 - 4 * (double)FLT_EPSILON);
 }
 
