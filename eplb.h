@@ -549,7 +549,7 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
    returns EPLB_OK, or an error with nothing written: those of eplb_rebalance but _WIDTH, and
            EPLB_ERR_PLAN
    cost    O(T (E + R) + R log R) for a layer; under the hierarchical policy the bound tries at most
-           some 500 splits of groups over nodes, at O(R log R) each
+           some 700 splits of groups over nodes, mostly for O(E) each, O(R log R) at most
    threads reentrant */
 EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
                                    const float *weight, const eplb_plan *plan,
@@ -5854,14 +5854,35 @@ static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
     return bound;
 }
 
-/* The same within a node, for the groups that are on it, or the mean of their loads. */
+/* Where a node has no slot to spare: the GPU with its heaviest expert has no less than its lightest ones besides. */
+static double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node)
+{
+    int32_t i = 0, others = shape->node_slots / shape->node_gpus - 1;
+    double sum;
+
+    while (b->node_of[b->rank_of[i]] != node) i++;
+    sum = (double)load[eplb_p_index(b->order[i])];
+    for (i = shape->num_experts; others > 0;)
+        if (b->node_of[b->rank_of[--i]] == node) {
+            sum += (double)load[eplb_p_index(b->order[i])];
+            others--;
+        }
+    return sum;
+}
+
+/* The same within a node, for the groups that are on it, or the mean of their loads; or anything that is no more than
+   that and no less than `enough`. */
 static double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
-                                double least)
+                                double least, double enough)
 {
     double mean = b->node_sum[node] / shape->node_gpus, bound;
     const int32_t *rank_of = b->rank_of, *node_of = b->node_of; /* copies stay in registers */
     int32_t i, n = 0;
 
+    if (shape->node_slots == shape->node_experts) { /* which is quick to know, and mostly is enough */
+        bound = eplb_p_company_bound(b, shape, load, node);
+        if (bound >= enough) return bound;
+    }
     for (i = 0; n < shape->node_experts; i++) {
         if (node_of[rank_of[i]] != node) continue;
         b->node_load[n]  = load[eplb_p_index(b->order[i])];
@@ -5934,7 +5955,7 @@ static int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, c
     int32_t node, worst = 0;
 
     for (node = 0; node < shape->num_nodes && most < best; node++) {
-        if (b->node_bound[node] < 0.0) b->node_bound[node] = eplb_p_node_bound(b, shape, load, node, least);
+        if (b->node_bound[node] < 0.0) b->node_bound[node] = eplb_p_node_bound(b, shape, load, node, least, best);
         if (b->node_bound[node] > most) {
             most  = b->node_bound[node];
             worst = node;
