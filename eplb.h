@@ -549,7 +549,7 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
    returns EPLB_OK, or an error with nothing written: those of eplb_rebalance but _WIDTH, and
            EPLB_ERR_PLAN
    cost    O(T (E + R) + R log R) for a layer; under the hierarchical policy the bound tries at most
-           some 500 splits of groups over nodes, at O(R log R) each
+           some 700 splits of groups over nodes, mostly for O(E) each, O(R log R) at most
    threads reentrant */
 EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
                                    const float *weight, const eplb_plan *plan,
@@ -2512,7 +2512,7 @@ static uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_s
     int32_t room = num_slots / num_gpus, i, k, q;
     uint64_t least = 0;
 
-    eplb_p_sort(load, spare, num_slots);
+    if (!eplb_p_insert_few(load, num_slots)) eplb_p_sort(load, spare, num_slots);
     spare[0] = 0; /* of the i lightest, but for the sum of all */
     for (i = 1; i < num_slots; i++) spare[i] = spare[i - 1] + load[i - 1];
     load[0] = spare[num_slots - 1] + load[num_slots - 1];
@@ -5764,25 +5764,33 @@ typedef struct eplb_p_bounder {
     uint64_t *share;          /* [R] load of each replica, in parts */
     uint64_t *spare;          /* [R] */
     double   part;            /* what loads are multiplied by to make parts: a power of two */
-    float   *node_load;       /* [node_experts] loads of one node's experts */
-    double  *group_sum;       /* [K] */
-    double  *node_sum;        /* [N] load of the groups put on each node so far */
-    int32_t *node_fill;       /* [N] and their number */
-    int32_t *node_of;         /* [K] where each group is; -1 = not yet tried */
+    uint64_t *order;          /* [E] all experts, heaviest first */
+    int32_t  *rank_of;        /* [E] the group of each in that order */
+    uint64_t *node_order;     /* [node_experts] one node's experts, heaviest first */
+    float    *node_load;      /* [node_experts] and their loads */
+    double   *group_sum;      /* [K] heaviest first; groups are known by this rank */
+    double   *node_sum;       /* [N] load of the groups put on each node so far */
+    double   *node_bound;     /* [N] what its heaviest GPU cannot be lighter than; < 0 = not yet known */
+    int32_t  *node_fill;      /* [N] number of its groups */
+    int32_t  *node_of;        /* [K] where each group is; -1 = not yet tried */
 } eplb_p_bounder;
 
 static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_bounder b;
-    b.replicas  = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
-    b.share     = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
-    b.spare     = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
-    b.part      = 1.0;
-    b.node_load = EPLB_P_TAKE(a, float, shape->node_experts);
-    b.group_sum = EPLB_P_TAKE(a, double, shape->num_groups);
-    b.node_sum  = EPLB_P_TAKE(a, double, shape->num_nodes);
-    b.node_fill = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
-    b.node_of   = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    b.replicas   = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
+    b.share      = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
+    b.spare      = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
+    b.part       = 1.0;
+    b.order      = EPLB_P_TAKE(a, uint64_t, shape->num_experts);
+    b.rank_of    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    b.node_order = EPLB_P_TAKE(a, uint64_t, shape->node_experts);
+    b.node_load  = EPLB_P_TAKE(a, float, shape->node_experts);
+    b.group_sum  = EPLB_P_TAKE(a, double, shape->num_groups);
+    b.node_sum   = EPLB_P_TAKE(a, double, shape->num_nodes);
+    b.node_bound = EPLB_P_TAKE(a, double, shape->num_nodes);
+    b.node_fill  = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b.node_of    = EPLB_P_TAKE(a, int32_t, shape->num_groups);
     return b;
 }
 
@@ -5802,11 +5810,13 @@ static double eplb_p_dhondt_peak(eplb_p_bounder *b, int32_t num_gpus)
 {
     const eplb_p_replicas *r = &b->replicas;
     uint64_t peak;
-    int32_t e, i, at = 0;
+    int32_t i, k, at = 0;
 
-    for (e = 0; e < r->num_log; e++)
-        for (i = 0; i < r->count[e]; i++)
-            b->share[at++] = (uint64_t)((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT) * b->part);
+    for (k = r->num_log - 1; k >= 0; k--) { /* most have one replica: these are in order */
+        int32_t e = eplb_p_index(r->order[k]);
+        uint64_t share = (uint64_t)((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT) * b->part);
+        for (i = 0; i < r->count[e]; i++) b->share[at++] = share;
+    }
     peak = eplb_p_least_peak(b->share, b->spare, at, num_gpus);
     return (double)peak / b->part;
 }
@@ -5817,24 +5827,26 @@ static double eplb_p_dhondt_peak(eplb_p_bounder *b, int32_t num_gpus)
    counts c, and with them the replicas of least_peak. Let x be the heaviest of these. If its expert is at its cap,
    no plan has it lighter. If not, bids only fall, so each that got a slot, f among them, is at least x, and any
    plan has a replica of x or more. */
-static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, int32_t num_log, int32_t num_phy,
-                                    int32_t num_gpus, int32_t max_replicas, double least)
+static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
+                                    int32_t num_phy, int32_t num_gpus, int32_t max_replicas, double least)
 {
-    double fewer = DBL_MAX, bound, peak;
-    float heaviest;
-    int32_t e;
+    eplb_p_replicas *r = &b->replicas;
+    double fewer = DBL_MAX, bound = 0.0, peak;
+    int32_t i, count = 2;
 
-    b->replicas.num_log   = num_log;
-    b->replicas.num_spare = num_phy - num_log;
-    b->replicas.load      = load;
-    eplb_p_replicate(&b->replicas, EPLB_REPLICATE_DHONDT, 0, max_replicas);
-    for (e = 0; e < num_log; e++)
-        if (b->replicas.count[e] > 1) {
-            double one_less = (double)eplb_p_bid(load[e], b->replicas.count[e] - 1, EPLB_P_DHONDT);
-            if (one_less < fewer) fewer = one_less;
-        }
-    eplb_p_heaviest_replica(&b->replicas, 0, 0, &heaviest);
-    bound = (double)heaviest;
+    r->num_log   = num_log;
+    r->num_spare = num_phy - num_log;
+    r->load      = load;
+    r->order     = order;
+    eplb_p_replicate(r, EPLB_REPLICATE_DHONDT, 0, max_replicas);
+    for (i = 0; i < num_log && count > 1; i++) { /* counts only fall, and a lighter one of one replica is no matter */
+        int32_t e = eplb_p_index(order[i]);
+        double each = (double)eplb_p_bid(load[e], r->count[e], EPLB_P_DHONDT);
+        count = r->count[e];
+        if (each > bound) bound = each;
+        each = count > 1 ? (double)eplb_p_bid(load[e], count - 1, EPLB_P_DHONDT) : DBL_MAX;
+        if (each < fewer) fewer = each;
+    }
     if (fewer > bound && fewer > least) {
         peak = eplb_p_dhondt_peak(b, num_gpus);
         if (peak > fewer) peak = fewer;
@@ -5843,22 +5855,60 @@ static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, int32_
     return bound;
 }
 
-/* The same within a node, for the groups that are on it. */
-static double eplb_p_node_replicas_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load,
-                                         int32_t node, double least)
+/* Where a node has no slot to spare: the GPU with its heaviest expert has no less than its lightest ones besides. */
+static double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node)
 {
-    int32_t group, i, n = 0;
+    int32_t i = 0, others = shape->node_slots / shape->node_gpus - 1;
+    double sum;
 
-    for (group = 0; group < shape->num_groups; group++)
-        for (i = 0; i < shape->group_size && b->node_of[group] == node; i++)
-            b->node_load[n++] = load[group * shape->group_size + i];
-    EPLB_ASSERT(n == shape->node_experts);
-    return eplb_p_replicas_bound(b, b->node_load, n, shape->node_slots, shape->node_gpus,
-                                 shape->options.max_replicas, least);
+    while (b->node_of[b->rank_of[i]] != node) i++;
+    sum = (double)load[eplb_p_index(b->order[i])];
+    for (i = shape->num_experts; others > 0;)
+        if (b->node_of[b->rank_of[--i]] == node) {
+            sum += (double)load[eplb_p_index(b->order[i])];
+            others--;
+        }
+    return sum;
+}
+
+/* The same within a node, for the groups that are on it, or the mean of their loads; or anything that is no more than
+   that and no less than `enough`. */
+static double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
+                                double least, double enough)
+{
+    double mean = b->node_sum[node] / shape->node_gpus, bound;
+    const int32_t *rank_of = b->rank_of, *node_of = b->node_of; /* copies stay in registers */
+    int32_t i, n = 0;
+
+    if (shape->node_slots == shape->node_experts) { /* which is quick to know, and mostly is enough */
+        bound = eplb_p_company_bound(b, shape, load, node);
+        if (bound >= enough) return bound;
+    }
+    for (i = 0; n < shape->node_experts; i++) {
+        if (node_of[rank_of[i]] != node) continue;
+        b->node_load[n]  = load[eplb_p_index(b->order[i])];
+        b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
+        n++;
+    }
+    bound = eplb_p_replicas_bound(b, b->node_load, b->node_order, n, shape->node_slots, shape->node_gpus,
+                                  shape->options.max_replicas, mean > least ? mean : least);
+    return bound > mean ? bound : mean;
 }
 
 #define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
-#define EPLB_P_SPLIT_LEAF  32    /* what a complete split counts for */
+#define EPLB_P_SPLIT_FEW   512   /* and the fewest, after the first descent */
+#define EPLB_P_SPLIT_LEAF  24    /* what a complete split counts for */
+#define EPLB_P_SPLIT_TOP   4     /* the groups of which all are to be tried */
+
+/* Whether the search is to give up after so many steps, when `top` is the heaviest group that it has come back to. A
+   group further up takes at least about as many steps again, so that the search would not end in time. */
+static int eplb_p_is_hopeless(int32_t steps, int32_t top)
+{
+    int32_t excess = top - EPLB_P_SPLIT_TOP, most = EPLB_P_SPLIT_STEPS;
+
+    for (; excess > 0 && most > EPLB_P_SPLIT_FEW; excess--) most /= 2;
+    return steps > most;
+}
 
 /* The node after the group's present one that is worth trying: with room, light enough to stay
    below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
@@ -5874,79 +5924,138 @@ static int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_shape *sha
     return node;
 }
 
-/* The bound of the best split of groups over nodes, by depth-first search over all of them; 0 when
-   there are too many. No node's sum and no node's heaviest replica is below its part of the bound,
-   so a split is given up as soon as one of them reaches the best so far. */
-static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+static void eplb_p_put_group(eplb_p_bounder *b, int32_t group, int32_t node)
 {
-    double best = DBL_MAX;
-    int32_t group, node, last = shape->num_groups - 1, steps = 0;
+    b->node_of[group] = node;
+    b->node_sum[node] += b->group_sum[group];
+    b->node_fill[node]++;
+    b->node_bound[node] = -1.0;
+}
 
+static void eplb_p_take_group_back(eplb_p_bounder *b, int32_t group)
+{
+    b->node_sum[b->node_of[group]] -= b->group_sum[group];
+    b->node_fill[b->node_of[group]]--;
+}
+
+static void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
+{
+    int32_t node;
     for (node = 0; node < shape->num_nodes; node++) {
         b->node_sum[node]  = 0.0;
         b->node_fill[node] = 0;
     }
+}
+
+/* The node that the bound of a complete split is that of, or the first found to be no better than `best`. What is
+   not above `least` need not be known. */
+static int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least,
+                                 double best)
+{
+    double most = -1.0;
+    int32_t node, worst = 0;
+
+    for (node = 0; node < shape->num_nodes && most < best; node++) {
+        if (b->node_bound[node] < 0.0) b->node_bound[node] = eplb_p_node_bound(b, shape, load, node, least, best);
+        if (b->node_bound[node] > most) {
+            most  = b->node_bound[node];
+            worst = node;
+        }
+    }
+    return worst;
+}
+
+/* The bound of a split to begin with: groups go to the nodes in turn, to and fro, heaviest first. */
+static double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+{
+    int32_t group, n = shape->num_nodes;
+
+    eplb_p_empty_nodes(b, shape);
+    for (group = 0; group < shape->num_groups; group++)
+        eplb_p_put_group(b, group, group / n % 2 ? n - 1 - group % n : group % n);
+    return b->node_bound[eplb_p_worst_node(b, shape, load, least, DBL_MAX)];
+}
+
+/* The bound of the best split of groups over nodes, by depth-first search over all of them, or less, if that is no
+   more than `least`; 0 when there are too many. No node's sum is below its part of the bound, so a split is given
+   up as soon as one of them reaches the best so far; and when a complete split is no better, so is none with the
+   same groups on its worst node. */
+static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+{
+    double best = eplb_p_first_split(b, shape, load, least);
+    int32_t group, node, last = shape->num_groups - 1, top = last, steps = -last;
+
+    eplb_p_empty_nodes(b, shape);
     b->node_of[0] = -1;
-    for (group = 0; group >= 0;) {
-        if (b->node_of[group] >= 0) { /* back from trying all that follows from here */
-            b->node_sum[b->node_of[group]] -= b->group_sum[group];
-            b->node_fill[b->node_of[group]]--;
+    for (group = 0; group >= 0 && best > least;) {
+        if (b->node_of[group] >= 0) { /* all that follows from here was tried */
+            eplb_p_take_group_back(b, group);
+            if (group < top) top = group;
         }
         node = eplb_p_next_node(b, shape, group, best);
         if (node == shape->num_nodes) {
             group--;
             continue;
         }
-        if (++steps > EPLB_P_SPLIT_STEPS) return 0.0;
-        b->node_of[group] = node;
-        b->node_sum[node] += b->group_sum[group];
-        b->node_fill[node]++;
+        if (eplb_p_is_hopeless(++steps, top)) return 0.0;
+        eplb_p_put_group(b, group, node);
         if (group < last) {
             b->node_of[++group] = -1;
-        } else {
-            double worst = 0.0, part;
-            for (node = 0; node < shape->num_nodes && worst < best; node++) {
-                part = b->node_sum[node] / shape->node_gpus;
-                if (part > worst) worst = part;
-                part = eplb_p_node_replicas_bound(b, shape, load, node, worst);
-                if (part > worst) worst = part;
-            }
-            if (worst < best) best = worst;
-            if (best <= least) return best; /* the bound cannot rise by this */
-            steps += EPLB_P_SPLIT_LEAF;
+            continue;
         }
+        node = eplb_p_worst_node(b, shape, load, least, best);
+        if (b->node_bound[node] < best) best = b->node_bound[node];
+        steps += EPLB_P_SPLIT_LEAF;
+        for (; b->node_of[group] != node; group--) eplb_p_take_group_back(b, group);
     }
     return best;
 }
 
-/* The load of the node with the heaviest group is at least that and its lightest company. */
+/* The load of the node with the heaviest group is at least that and its lightest company, which sums rounded to
+   float32 tell, so that others may be lighter by that. */
 static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
 {
-    double heaviest = b->group_sum[0], lightest = b->group_sum[0];
-    int32_t group;
-
-    for (group = 1; group < shape->num_groups; group++) {
-        if (b->group_sum[group] > heaviest) heaviest = b->group_sum[group];
-        if (b->group_sum[group] < lightest) lightest = b->group_sum[group];
-    }
+    double heaviest = b->group_sum[0], lightest = b->group_sum[shape->num_groups - 1];
     return (heaviest + (shape->node_groups - 1) * lightest) / shape->node_gpus;
+}
+
+static double eplb_p_group_load(const float *load, int32_t group_size, int32_t group)
+{
+    double sum = 0.0;
+    int32_t i;
+    for (i = 0; i < group_size; i++) sum += (double)load[group * group_size + i];
+    return sum;
+}
+
+/* order, rank_of, group_sum of the layer; node_of is not in use yet, and holds each group's rank. */
+static void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+{
+    int32_t group, rank, i;
+
+    eplb_p_sort_loads(load, b->order, b->spare, shape->num_experts);
+    for (group = 0; group < shape->num_groups; group++)
+        b->share[group] = eplb_p_heavy_first((float)eplb_p_group_load(load, shape->group_size, group), group);
+    eplb_p_sort(b->share, b->spare, shape->num_groups);
+    for (rank = 0; rank < shape->num_groups; rank++) {
+        group = eplb_p_index(b->share[rank]);
+        b->group_sum[rank] = eplb_p_group_load(load, shape->group_size, group);
+        b->node_of[group]  = rank;
+    }
+    for (i = 0; i < shape->num_experts; i++)
+        b->rank_of[i] = b->node_of[eplb_p_index(b->order[i]) / shape->group_size];
 }
 
 /* The lower bound of the layer whose mean load this is, in its unit. */
 static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
 {
     double total = 0.0, bound, other;
-    int32_t group, i;
+    int32_t group;
 
-    for (group = 0; group < shape->num_groups; group++) {
-        b->group_sum[group] = 0.0;
-        for (i = 0; i < shape->group_size; i++)
-            b->group_sum[group] += (double)load[group * shape->group_size + i];
-        total += b->group_sum[group];
-    }
-    bound = total / shape->num_gpus;
+    eplb_p_rank_groups(b, shape, load);
+    for (group = 0; group < shape->num_groups; group++) total += b->group_sum[group];
+    bound   = total / shape->num_gpus;
     b->part = eplb_p_bounder_part(total);
-    other = eplb_p_replicas_bound(b, load, shape->num_experts, shape->num_replicas, shape->num_gpus,
+    other = eplb_p_replicas_bound(b, load, b->order, shape->num_experts, shape->num_replicas, shape->num_gpus,
                                   shape->options.max_replicas, bound);
     if (other > bound) bound = other;
     other = eplb_p_heaviest_group_bound(b, shape);
@@ -5956,7 +6065,7 @@ static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
         if (other > bound) bound = other;
     }
     /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
-       more, and all else is in double precision. */
+       more, or groups told apart, and all else is in double precision. */
     return bound * (1.0 - 4 * (double)FLT_EPSILON);
 }
 
