@@ -1,7 +1,7 @@
 # run.sh [--list | --one] [NAME..] - run the gates of the test matrix: those called NAME or NAME-something,
 # all of them by default, JOBS at once, a line for each:
 #
-#     plan-s390x: passed (11 s)
+#     plan-s390x: passed (21 s, 20 s of a core)
 #     plan-wasm: skipped, no node
 #
 # At the end come their numbers, and the names of those skipped and failed. What a gate prints goes to
