@@ -121,9 +121,9 @@ $(LIBRARY): eplb.h | $(BUILD)/tests
 $(BUILD)/tests/%: tests/%.c $(LIBRARY) $(SUPPORT)
 	$(TEST_C) -o $@ $< $(if $(filter $<,$(INSIDERS)),,$(LIBRARY)) -lm
 
-# As machines without vector instructions have it; for make check-oracle.
-$(BUILD)/tests/plain_%: tests/test_%.c eplb.h $(SUPPORT) | $(BUILD)/tests
-	$(TEST_C) -DEPLB_NO_SIMD -DEPLB_IMPLEMENTATION= -o $@ $< -lm
+# The same as machines without vector instructions have it; for make check-oracle.
+$(BUILD)/tests/plain_oracle: tests/test_oracle.c eplb.h $(SUPPORT) | $(BUILD)/tests
+	$(TEST_C) -DEPLB_NO_SIMD -o $@ $< -lm
 
 # One extern implementation (C), two static copies (C and C++) and a C++ caller in one program.
 $(BUILD)/tests/linkage_%.o: tests/support/linkage_%.c tests/support/linkage.h eplb.h | $(BUILD)/tests
@@ -163,8 +163,11 @@ FUZZ_OBJECTS = $(BUILD)/tests/replay.o $(BUILD)/tests/plain.o
 $(FUZZ_OBJECTS): $(BUILD)/tests/%.o: tests/fuzz/%.c $(FUZZ_SUPPORT) | $(BUILD)/tests
 	$(TEST_C) -c -o $@ $<
 
-$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS) $(LIBRARY) $(FUZZ_SUPPORT) $(wildcard examples/cli/*.[ch])
-	$(TEST_C) $(ZLIB_FLAGS) -o $@ $< $(FUZZ_OBJECTS) $(LIBRARY) -lm $(ZLIB_LIBS)
+$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS) $(LIBRARY) $(FUZZ_SUPPORT)
+	$(TEST_C) -o $@ $< $(FUZZ_OBJECTS) $(LIBRARY) -lm
+
+$(BUILD)/tests/fuzz_cli: tests/fuzz/fuzz_cli.c $(BUILD)/tests/replay.o $(FUZZ_SUPPORT) $(wildcard examples/cli/*.[ch])
+	$(TEST_C) $(ZLIB_FLAGS) -o $@ $< $(BUILD)/tests/replay.o -lm $(ZLIB_LIBS)
 
 SCRIPTS_NEED = all lib $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/emulated_cuda_graph
 RUN_TESTS    = CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD)
@@ -173,8 +176,9 @@ test: $(TESTS) $(SCRIPTS_NEED)
 	$(RUN_TESTS) $(TESTS)
 
 # What no other gate of the sanitizers runs: the scripts, and with them all programs.
-test-programs: $(BUILD)/tests/test_linkage $(BUILD)/tests/test_emulated $(FUZZERS) $(SCRIPTS_NEED)
-	$(RUN_TESTS) $(BUILD)/tests/test_linkage $(BUILD)/tests/test_emulated $(FUZZERS)
+TESTS_ELSE = $(patsubst %,$(BUILD)/tests/%,test_linkage test_emulated fuzz_cli fuzz_cuda)
+test-programs: $(TESTS_ELSE) $(SCRIPTS_NEED)
+	$(RUN_TESTS) $(TESTS_ELSE)
 
 $(BUILD)/npy_write: tests/support/npy_write.c | $(BUILD)
 	$(C) -o $@ $<

@@ -60,10 +60,11 @@ skip() { # reason
 # Compile the named test for another machine or in another way, with the library in it, and run it.
 build_and_run() { # run environment ('' for none), test, compiler and options
     run_env=$1
-    program=$2
+    source=tests/$2.c
+    program=$WORK/$(basename "$2")
     shift 2
-    "$@" -DEPLB_IMPLEMENTATION= -I. -Itests/support -o "$WORK/$program" "tests/$program.c" -lm
-    $run_env "$WORK/$program"
+    "$@" -DEPLB_IMPLEMENTATION= -I. -Itests/support -o "$program" "$source" -lm
+    $run_env "$program"
 }
 
 # The library, compiled once for all programs that know its public interface only.
@@ -71,12 +72,16 @@ build_library() { # compiler and options
     "$@" -I. -DEPLB_IMPLEMENTATION= -c -o "$WORK/eplb.o" -x c eplb.h
 }
 
-# A test with that library, or with its own where it looks inside.
+# Whether a test looks inside, and so has the library in it.
+is_insider() { # test
+    grep -q '^#define EPLB_IMPLEMENTATION' "tests/$1.c"
+}
+
 link_test() { # test, compiler and options
     program=$1
     library=$WORK/eplb.o
     shift
-    if grep -q '^#define EPLB_IMPLEMENTATION' "tests/$program.c"; then library=''; fi
+    if is_insider "$program"; then library=''; fi
     "$@" -I. -Itests/support -o "$WORK/$program" "tests/$program.c" $library -lm
 }
 
@@ -84,6 +89,12 @@ build_fuzz_objects() { # compiler and options
     for name in plain replay; do
         "$@" -I. -Itests/support -c -o "$WORK/$name.o" tests/fuzz/$name.c
     done
+}
+
+link_fuzz() { # target, compiler and options
+    program=fuzz_$1
+    shift
+    "$@" -I. -Itests/support -o "$WORK/$program" "tests/fuzz/$program.c" "$WORK/plain.o" "$WORK/replay.o" "$WORK/eplb.o" -lm
 }
 
 # Programs that reach all of eplb.h, one after the other, fewer problems than in make test where they have
@@ -102,8 +113,7 @@ run_some_tests() { # prefix of the command, compiler and options
     done
     build_fuzz_objects "$@"
     for target in api oracle share transfers follow; do
-        "$@" -I. -Itests/support -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c "$WORK/plain.o" "$WORK/replay.o" \
-            "$WORK/eplb.o" -lm
+        link_fuzz $target "$@"
         $prefix "$WORK/fuzz_$target"
     done
 }

@@ -58,8 +58,9 @@ gate sanitize-thread 'gcc clang' sanitize_thread
 # The compiled code as it is, without a compiler's help.
 sanitize_valgrind() {
     gcc -std=c99 -O2 -g -I. -o "$WORK/minimal" examples/minimal.c
+    build_library gcc -std=c99 -O2 -g
     for program in test_oracle test_properties test_errors test_window; do
-        gcc -std=c99 -O2 -g -I. -Itests/support -o "$WORK/$program" tests/$program.c -lm
+        link_test $program gcc -std=c99 -O2 -g
     done
     memcheck='valgrind --quiet --error-exitcode=9 --leak-check=full'
     $memcheck "$WORK/minimal"
