@@ -62,7 +62,7 @@ $(BUILD) $(BUILD)/cli $(BUILD)/tests $(BUILD)/bench:
 # ---------------------------------------------------------------- programs
 
 $(BUILD)/eplb: $(patsubst examples/%.c,$(BUILD)/%.o,$(wildcard examples/cli/*.c))
-	$(C) -o $@ $^ $(ZLIB_LIBS)
+	$(C) -o $@ $^ -lm $(ZLIB_LIBS)
 
 $(BUILD)/cli/%.o: examples/cli/%.c examples/cli/cli.h eplb.h | $(BUILD)/cli
 	$(C) $(ZLIB_FLAGS) -c -o $@ $<

@@ -2,6 +2,8 @@
 # with vector instructions and without EPLB_ASSERT, and of these the ones that any C program of make test
 # reaches, test_oracle on more problems and the replayed corpora of the fuzzers included. The program and the
 # scripts do not count. Nor does what the tests are made of, which is compiled to be fast where it can be.
+FAST='gcc -std=c99 -O1'
+
 count_reached() { # folder of a copy of the library, its name there: eplb.h.gcov
     (cd "$WORK/$1" && gcov -b -c -s "$top" -r "$2.gcda" >gcov.log)
 }
@@ -19,20 +21,21 @@ reach() { # test program
         "$WORK/$1/$1" $arguments
         count_reached "$1" "$1"
     else
-        link_test "$1" gcc -std=c99 -O1 --coverage -fno-profile-arcs -fno-test-coverage
+        link_test "$1" $FAST
         "$WORK/$1" $arguments
     fi
 }
 
 coverage() {
     top=$PWD
+    LIBRARIES='-lm -lgcov'
     build_library gcc -std=c99 -O0 --coverage
     for source in tests/test_*.c; do
         reach "$(basename "$source" .c)"
     done
-    build_fuzz_objects gcc -std=c99 -O1
+    build_fuzz_objects $FAST
     for target in api oracle share transfers follow; do
-        link_fuzz $target gcc -std=c99 -O1 --coverage -fno-profile-arcs -fno-test-coverage
+        link_fuzz $target $FAST
         "$WORK/fuzz_$target"
     done
     mkdir "$WORK/library"

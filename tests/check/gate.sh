@@ -67,9 +67,11 @@ build_and_run() { # run environment ('' for none), test, compiler and options
     $run_env "$program"
 }
 
+LIBRARIES=-lm # what programs are linked with besides
+
 # The library, compiled once for all programs that know its public interface only.
 build_library() { # compiler and options
-    "$@" -I. -DEPLB_IMPLEMENTATION= -c -o "$WORK/eplb.o" -x c eplb.h
+    "$@" -I. -DEPLB_IMPLEMENTATION= -c -o "$WORK/eplb.o" -x c "$PWD/eplb.h" # in full, for gcov
 }
 
 # Whether a test looks inside, and so has the library in it.
@@ -82,7 +84,7 @@ link_test() { # test, compiler and options
     library=$WORK/eplb.o
     shift
     if is_insider "$program"; then library=''; fi
-    "$@" -I. -Itests/support -o "$WORK/$program" "tests/$program.c" $library -lm
+    "$@" -I. -Itests/support -o "$WORK/$program" "tests/$program.c" $library $LIBRARIES
 }
 
 build_fuzz_objects() { # compiler and options
@@ -94,7 +96,7 @@ build_fuzz_objects() { # compiler and options
 link_fuzz() { # target, compiler and options
     program=fuzz_$1
     shift
-    "$@" -I. -Itests/support -o "$WORK/$program" "tests/fuzz/$program.c" "$WORK/plain.o" "$WORK/replay.o" "$WORK/eplb.o" -lm
+    "$@" -I. -Itests/support -o "$WORK/$program" "tests/fuzz/$program.c" "$WORK/plain.o" "$WORK/replay.o" "$WORK/eplb.o" $LIBRARIES
 }
 
 # Programs that reach all of eplb.h, one after the other, fewer problems than in make test where they have
