@@ -62,7 +62,7 @@ $(BUILD) $(BUILD)/cli $(BUILD)/tests $(BUILD)/bench:
 # ---------------------------------------------------------------- programs
 
 $(BUILD)/eplb: $(patsubst examples/%.c,$(BUILD)/%.o,$(wildcard examples/cli/*.c))
-	$(C) -o $@ $^ $(ZLIB_LIBS)
+	$(C) -o $@ $^ -lm $(ZLIB_LIBS)
 
 $(BUILD)/cli/%.o: examples/cli/%.c examples/cli/cli.h eplb.h | $(BUILD)/cli
 	$(C) $(ZLIB_FLAGS) -c -o $@ $<
@@ -111,11 +111,18 @@ FUZZ_SUPPORT := $(wildcard tests/fuzz/*.h) $(SUPPORT) eplb.h
 TEST_C        = $(C) -Itests/support
 TEST_CPP      = $(CPP) -Itests/support
 
-$(BUILD)/tests/%: tests/%.c eplb.h $(SUPPORT) | $(BUILD)/tests
-	$(TEST_C) -o $@ $< -lm
+# What knows the public interface only is linked with one copy of the library; what looks inside has its own.
+LIBRARY  = $(BUILD)/tests/eplb.o
+INSIDERS := $(shell grep -l '^.define EPLB_IMPLEMENTATION' tests/*.c)
+
+$(LIBRARY): eplb.h | $(BUILD)/tests
+	$(C) -DEPLB_IMPLEMENTATION= -c -o $@ -x c $<
+
+$(BUILD)/tests/%: tests/%.c $(LIBRARY) $(SUPPORT)
+	$(TEST_C) -o $@ $< $(if $(filter $<,$(INSIDERS)),,$(LIBRARY)) -lm
 
 # The same as machines without vector instructions have it; for make check-oracle.
-$(BUILD)/tests/plain_%: tests/test_%.c eplb.h $(SUPPORT) | $(BUILD)/tests
+$(BUILD)/tests/plain_oracle: tests/test_oracle.c eplb.h $(SUPPORT) | $(BUILD)/tests
 	$(TEST_C) -DEPLB_NO_SIMD -o $@ $< -lm
 
 # One extern implementation (C), two static copies (C and C++) and a C++ caller in one program.
@@ -143,9 +150,9 @@ $(BUILD)/tests/test_emulated: tests/test_emulated.cpp $(BUILD)/tests/emulated_ru
 $(BUILD)/tests/test_cuda $(BUILD)/tests/test_cuda_share: $(BUILD)/tests/%: tests/%.cpp $(EMULATED_CUDA) $(SUPPORT)
 	$(EMULATED) -o $@ $< $(EMULATED_CUDA)
 
-$(BUILD)/tests/fuzz_cuda: tests/fuzz/fuzz_cuda.c $(BUILD)/tests/replay.o $(EMULATED_CUDA) $(FUZZ_SUPPORT)
+$(BUILD)/tests/fuzz_cuda: tests/fuzz/fuzz_cuda.c $(BUILD)/tests/replay.o $(LIBRARY) $(EMULATED_CUDA) $(FUZZ_SUPPORT)
 	$(TEST_C) -Itests/emulated -c -o $(BUILD)/tests/fuzz_cuda.o $<
-	$(CXX) $(CXXFLAGS) -o $@ $(BUILD)/tests/fuzz_cuda.o $(BUILD)/tests/replay.o $(EMULATED_CUDA)
+	$(CXX) $(CXXFLAGS) -o $@ $(BUILD)/tests/fuzz_cuda.o $(BUILD)/tests/replay.o $(LIBRARY) $(EMULATED_CUDA)
 
 $(BUILD)/emulated_cuda_graph: examples/cuda_graph.cu $(EMULATED_CUDA)
 	$(EMULATED) -o $@ -x c++ $< -x none $(EMULATED_CUDA)
@@ -156,8 +163,11 @@ FUZZ_OBJECTS = $(BUILD)/tests/replay.o $(BUILD)/tests/plain.o
 $(FUZZ_OBJECTS): $(BUILD)/tests/%.o: tests/fuzz/%.c $(FUZZ_SUPPORT) | $(BUILD)/tests
 	$(TEST_C) -c -o $@ $<
 
-$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS) $(FUZZ_SUPPORT) $(wildcard examples/cli/*.[ch])
-	$(TEST_C) $(ZLIB_FLAGS) -o $@ $< $(FUZZ_OBJECTS) -lm $(ZLIB_LIBS)
+$(BUILD)/tests/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJECTS) $(LIBRARY) $(FUZZ_SUPPORT)
+	$(TEST_C) -o $@ $< $(FUZZ_OBJECTS) $(LIBRARY) -lm
+
+$(BUILD)/tests/fuzz_cli: tests/fuzz/fuzz_cli.c $(BUILD)/tests/replay.o $(FUZZ_SUPPORT) $(wildcard examples/cli/*.[ch])
+	$(TEST_C) $(ZLIB_FLAGS) -o $@ $< $(BUILD)/tests/replay.o -lm $(ZLIB_LIBS)
 
 SCRIPTS_NEED = all lib $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/bench/migration $(BUILD)/emulated_cuda_graph
 RUN_TESTS    = CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD)
@@ -166,8 +176,9 @@ test: $(TESTS) $(SCRIPTS_NEED)
 	$(RUN_TESTS) $(TESTS)
 
 # What no other gate of the sanitizers runs: the scripts, and with them all programs.
-test-programs: $(BUILD)/tests/test_linkage $(BUILD)/tests/test_emulated $(FUZZERS) $(SCRIPTS_NEED)
-	$(RUN_TESTS) $(BUILD)/tests/test_linkage $(BUILD)/tests/test_emulated $(FUZZERS)
+TESTS_ELSE = $(patsubst %,$(BUILD)/tests/%,test_linkage test_emulated fuzz_cli fuzz_cuda)
+test-programs: $(TESTS_ELSE) $(SCRIPTS_NEED)
+	$(RUN_TESTS) $(TESTS_ELSE)
 
 $(BUILD)/npy_write: tests/support/npy_write.c | $(BUILD)
 	$(C) -o $@ $<

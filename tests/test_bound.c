@@ -1,6 +1,5 @@
 /* test_bound.c - lower_bound against the exact optimum of small layers, where few slots are spare; and how near
    DEFAULT comes to the best plan that keeps its rule. */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 
 #include <math.h>

@@ -2,7 +2,6 @@
    chance, with one thing wrong or nothing, and on those of every preset. Errors, scratch.
 
    usage: test_check_plan [FIRST COUNT]   random cases by their seeds */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

@@ -1,7 +1,6 @@
 /* test_errors.c - bad input: every error of every public function, that it is the right one, that
    eplb_diagnose names its place, and that nothing was written: all outputs and the scratch lie with
    guards around them in one block of memory (the world), which is compared as a whole. */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 

@@ -1,6 +1,5 @@
 /* test_evaluate.c - eplb_evaluate: its figures against a plain computation in double precision, and
    its lower_bound against the exact optimum of small problems, found by looking at every plan. */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 

@@ -1,6 +1,5 @@
 /* test_exact.c - plans for exact shares against all plans, where those are few; never worse on the samples than the
    plan that the search begins with; the same from any scratch; hashed. Errors. */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include <math.h>

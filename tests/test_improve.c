@@ -3,7 +3,6 @@
    many samples, and depends on nothing but its arguments.
 
    usage: test_improve [SEED [COUNT]]: random problem i has seed SEED + i */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

@@ -1,6 +1,5 @@
 /* test_plan_hash.c - one hash over the plans of every preset on random problems, one over exact shares, one over
    transfers and one over plans made from the plan in force. They must be the same from every compiler, on every processor and at every optimisation level. */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

@@ -3,7 +3,6 @@
    layers, nor the scratch, nor which outputs are asked for, nor the unit of the load.
 
    usage: test_properties [SEED [COUNT]]: problem i has seed SEED + i */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "oracle.h"

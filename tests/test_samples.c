@@ -3,7 +3,6 @@
    layers hold no load in the other samples.
 
    usage: test_samples [SEED [COUNT]]: random case i has seed SEED + i */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

@@ -4,7 +4,6 @@
    plainly. Errors, scratch and layers. */
 #include <math.h>
 
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

@@ -2,7 +2,6 @@
    keep its rule about duplicates, and beside itself with leave to break the rule.
 
    usage: test_small [first seed [count]] */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 

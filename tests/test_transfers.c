@@ -3,7 +3,6 @@
    number; steps in place done to an array, and the fewest experts set aside in any order. Errors, scratch, layers.
 
    usage: test_transfers [FIRST COUNT]   random cases by their seeds */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

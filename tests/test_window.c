@@ -5,7 +5,6 @@
    usage: test_window [SEED [COUNT]]: random case i has seed SEED + i */
 #include <math.h>
 
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

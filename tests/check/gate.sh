@@ -35,15 +35,21 @@ run_gate() { # command
     began=$(date +%s)
     (set -e; "$@") >"$WORK/log" 2>&1
     status=$?
-    took=$(($(date +%s) - began))
+    times >"$WORK/times"
+    took="$(($(date +%s) - began)) s, $(cpu_seconds) s of a core"
     case $status in
-    0) echo "$gate_name: passed ($took s)" ;;
+    0) echo "$gate_name: passed ($took)" ;;
     "$SKIPPED") echo "$gate_name: skipped, $(tail -n 1 "$WORK/log")" ;;
     *)
         # In one write, so that gates side by side do not mix their lines.
-        printf '%s\n' "$gate_name: FAILED ($took s), $WORK/log ends:
+        printf '%s\n' "$gate_name: FAILED ($took), $WORK/log ends:
 $(tail -n 8 "$WORK/log" | sed 's/^/    /')" ;;
     esac
+}
+
+# What the gate's commands took, user and system: the second line of times.
+cpu_seconds() {
+    awk 'NR == 2 { split($1 " " $2, part, /[ms ]+/); printf "%.0f", 60 * (part[1] + part[3]) + part[2] + part[4] }' "$WORK/times"
 }
 
 skip() { # reason
@@ -51,17 +57,46 @@ skip() { # reason
     exit $SKIPPED
 }
 
-# Compile the named test for another machine or in another way, and run it, with arguments or without.
-build_and_run_with() { # arguments, run environment ('' for none), test, compiler and options
-    arguments=$1
-    run_env=$2
-    program=$3
-    shift 3
-    "$@" -I. -Itests/support -o "$WORK/$program" "tests/$program.c" -lm
-    $run_env "$WORK/$program" $arguments
+# Compile the named test for another machine or in another way, with the library in it, and run it.
+build_and_run() { # run environment ('' for none), test, compiler and options
+    run_env=$1
+    source=tests/$2.c
+    program=$WORK/$(basename "$2")
+    shift 2
+    "$@" -DEPLB_IMPLEMENTATION= -I. -Itests/support -o "$program" "$source" -lm
+    $run_env "$program"
 }
-build_and_run() {
-    build_and_run_with '' "$@"
+
+LIBRARIES=-lm # what programs are linked with besides
+
+# The library, compiled once for all programs that know its public interface only.
+build_library() { # compiler and options
+    "$@" -I. -DEPLB_IMPLEMENTATION= -c -o "$WORK/eplb.o" -x c "$PWD/eplb.h" # in full, for gcov
+}
+
+# Whether a test looks inside, and so has the library in it.
+is_insider() { # test
+    grep -q '^#define EPLB_IMPLEMENTATION' "tests/$1.c"
+}
+
+link_test() { # test, compiler and options
+    program=$1
+    library=$WORK/eplb.o
+    shift
+    if is_insider "$program"; then library=''; fi
+    "$@" -I. -Itests/support -o "$WORK/$program" "tests/$program.c" $library $LIBRARIES
+}
+
+build_fuzz_objects() { # compiler and options
+    for name in plain replay; do
+        "$@" -I. -Itests/support -c -o "$WORK/$name.o" tests/fuzz/$name.c
+    done
+}
+
+link_fuzz() { # target, compiler and options
+    program=fuzz_$1
+    shift
+    "$@" -I. -Itests/support -o "$WORK/$program" "tests/fuzz/$program.c" "$WORK/plain.o" "$WORK/replay.o" "$WORK/eplb.o" $LIBRARIES
 }
 
 # Programs that reach all of eplb.h, one after the other, fewer problems than in make test where they have
@@ -69,15 +104,18 @@ build_and_run() {
 run_some_tests() { # prefix of the command, compiler and options
     prefix=$1
     shift
+    build_library "$@"
     for program in test_errors test_evaluate test_bound test_share test_exact test_golden test_window test_plan_hash; do
-        build_and_run "$prefix" $program "$@"
+        link_test $program "$@"
+        $prefix "$WORK/$program"
     done
     for program in test_oracle test_properties test_improve test_samples test_search test_small test_transfers test_check_plan test_follow; do
-        build_and_run_with "1 $SOME_PROBLEMS" "$prefix" $program "$@"
+        link_test $program "$@"
+        $prefix "$WORK/$program" 1 $SOME_PROBLEMS
     done
+    build_fuzz_objects "$@"
     for target in api oracle share transfers follow; do
-        "$@" -I. -Itests/support -o "$WORK/fuzz_$target" tests/fuzz/fuzz_$target.c tests/fuzz/plain.c \
-            tests/fuzz/replay.c -lm
+        link_fuzz $target "$@"
         $prefix "$WORK/fuzz_$target"
     done
 }

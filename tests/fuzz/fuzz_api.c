@@ -2,7 +2,8 @@
    scratch of any size, address and content. Whatever comes in, a call returns; on an error nothing was
    written; a plan is complete and consistent, whatever the scratch; nothing is read or written beside
    the caller's arrays, which the address sanitizer sees. */
-#define EPLB_IMPLEMENTATION
+#include <float.h>
+
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

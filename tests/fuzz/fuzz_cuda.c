@@ -1,6 +1,5 @@
 /* fuzz_cuda.c - differential: valid problems, whose plans from the GPU's kernels, emulated, have to be
    those of the naive oracle. */
-#define EPLB_IMPLEMENTATION
 #include "eplb_cuda.h"
 #include "test.h"
 #include "oracle.h"

@@ -1,7 +1,6 @@
 /* fuzz_follow.c - plans from any plan in force, right or wrong, with any limits and price: an error is the one that a naive
    reading finds, and leaves everything as it was; all else holds as in tests/test_follow.c, and without vector
    instructions the plan is the same. */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

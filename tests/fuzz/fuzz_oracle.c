@@ -1,6 +1,5 @@
 /* fuzz_oracle.c - differential: valid problems, whose plans have to be those of the naive oracle, and
    with effort those of the library without vector instructions. */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "oracle.h"

@@ -3,7 +3,6 @@
    evaluation under them, of any loads. */
 #include <math.h>
 
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

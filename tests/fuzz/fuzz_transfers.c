@@ -1,7 +1,6 @@
 /* fuzz_transfers.c - transfers, steps in place and checks of any two plans, right or wrong, with any options and limits:
    an error is the one that a naive reading finds, and leaves everything as it was; all else holds as in
    tests/test_transfers.c and tests/test_check_plan.c. */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

@@ -1,0 +1,13 @@
+/* one_plan.c - test_plan_hash and test_golden in one program, which plan.sh compiles in many ways. */
+#define main hash_main
+#include "../test_plan_hash.c"
+#undef main
+#define main golden_main
+#include "../test_golden.c"
+#undef main
+
+int main(int argc, char **argv)
+{
+    int differs = hash_main();
+    return golden_main(argc, argv) || differs;
+}
