@@ -700,6 +700,56 @@ EPLB_API const char *eplb_fault_name(int32_t reason);
 EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_options *options, const int32_t *phy2log,
                                      eplb_plan_fault *fault, void *scratch, size_t scratch_bytes);
 
+typedef struct eplb_switch_options { /* all zero: equal shares, any gain, no scores, no limit */
+    int32_t      shares;         /* EPLB_PLAN_FOR_*: how replicas share an expert's load */
+    float        threshold;      /* the least relative gain that pays; one above 0 is needed in any case */
+    float        hysteresis;     /* with in_force_score: by how much more than this a plan must have fallen below it */
+    const float *in_force_score; /* [L] balancedness of each layer's plan when it was put in force; NULL = none */
+    int64_t      max_moves;      /* of all layers together; 0 = no limit, -1 = none */
+} eplb_switch_options;
+
+typedef struct eplb_switch { /* of one layer, from the plan in force to a new one */
+    int32_t layer;
+    int32_t moves;         /* as in eplb_transfers: what nobody holds any more comes from elsewhere, and is none */
+    int32_t lost;          /* experts that nobody holds any more */
+    int32_t pays;          /* 1: it does, 0: it does not */
+    float   before, after; /* load of the heaviest GPU, as max_load of a report; before is FLT_MAX where experts are lost */
+    float   balancedness;  /* with the new plan: in_force_score of the layer once that is put in force */
+    float   gain_per_move; /* (before - after) / mean load of a GPU / moves; where experts are lost, or there is a gain
+                              without moves, FLT_MAX; without either not divided by moves */
+} eplb_switch;
+
+/* eplb_weigh_switch_scratch_size - bytes of scratch for eplb_weigh_switch: 4 each for 10 E + 16 R + 20 G numbers, and
+   what aligns them.
+   in      problem  as for eplb_weigh_switch
+   out     bytes    at least 1; the same for any num_layers and num_samples
+   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW (an array does not fit size_t) */
+EPLB_API eplb_result eplb_weigh_switch_scratch_size(const eplb_problem *problem, size_t *bytes);
+
+/* eplb_weigh_switch - which layers of a new plan to put in force, and in which order, for what they gain.
+   A layer pays when 1 - after / before is above 0 and no less than the threshold; and, where there are scores, the
+   plan in force has fallen by more than the hysteresis below its score; and the moves of the paying layers before it
+   leave room for its own under max_moves. One that has lost experts always pays, since their tokens cannot be served
+   otherwise; its moves count all the same.
+   in      problem           num_layers, num_experts, num_replicas, num_gpus, num_nodes and num_samples are read
+           weight            [T, L, E], as for eplb_rebalance
+           previous_phy2log  [L, R] the plan in force, from anywhere; -1 is an empty slot
+           phy2log           [L, R] the new plan, in which every expert is in a slot; -1 is an empty slot
+           how               NULL = zeroed
+   out     layers            [L] by gain_per_move, largest first: so those that have lost experts, or gain without
+                             moves, then the others
+   scratch bytes from eplb_weigh_switch_scratch_size; any address; overlaps neither input nor output
+   returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _OPTION (also a threshold, hysteresis or score that
+           is not a number, infinite or negative), _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW, _SCRATCH_SIZE, _NAN, _INFINITE,
+           _NEGATIVE, _PLAN
+   ties    to the lower layer. Gains are worked out from balancednesses, that is, in any unit
+   cost    for a layer two evaluations of the plan, with equal shares O(T (E + R)) each, and O(E + R) for moves; and
+           O(L log L)
+   threads reentrant */
+EPLB_API eplb_result eplb_weigh_switch(const eplb_problem *problem, const float *weight, const int32_t *previous_phy2log,
+                                       const int32_t *phy2log, const eplb_switch_options *how, eplb_switch *layers,
+                                       void *scratch, size_t scratch_bytes);
+
 typedef struct eplb_lost_expert {
     int32_t layer, expert;
 } eplb_lost_expert;
@@ -818,9 +868,9 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
      C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
                          improve (state, swap, replace, heaviest GPU, search), finish, a layer
      D. Of a plan        bounds, evaluate, transfers (sources, rounds, in place), check of a plan, lost experts,
-                         shares
+                         shares, what a switch gains
      E. The interface    calls, the steps by themselves, a plan that is there, transfers,
-                         shares
+                         what a switch gains, shares
      F. The window */
 
 #if defined(EPLB_IMPLEMENTATION) && !defined(EPLB_P_IMPLEMENTED)
@@ -5743,7 +5793,7 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
 
    in     a plan, wherever it comes from, and loads
    out    what no plan can beat, and how even this one is
-   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer, eplb_p_judge
+   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer, eplb_p_judge, eplb_p_weigher
    calls  the ground; of the storey of a layer only its loads, D'Hondt's counts, least_peak and, to take a plan back,
           finish */
 
@@ -6081,14 +6131,21 @@ typedef struct eplb_p_evaluator {
     eplb_p_bounder bounder;
 } eplb_p_evaluator;
 
-static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, const eplb_p_shape *shape)
+/* One that sums loads, and reports nothing. */
+static eplb_p_evaluator eplb_p_carve_sums(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_evaluator v = EPLB_ZERO_INIT;
     v.shape   = shape;
-    v.load    = EPLB_P_TAKE(a, float, shape->num_experts);
     v.count   = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     v.share   = EPLB_P_TAKE(a, double, shape->num_experts);
     v.gpu_sum = EPLB_P_TAKE(a, double, shape->num_gpus);
+    return v;
+}
+
+static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_evaluator v = eplb_p_carve_sums(a, shape);
+    v.load    = EPLB_P_TAKE(a, float, shape->num_experts);
     v.bounder = eplb_p_carve_bounder(a, shape);
     return v;
 }
@@ -6158,6 +6215,27 @@ static void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const in
     *sum_of_maxima += most;
 }
 
+/* Mean and heaviest load of a GPU in one layer whose replicas are counted, and gpu_sum: means over the samples that
+   hold load; most is no less than mean. */
+static void eplb_p_evaluate_equally(eplb_p_evaluator *v, const eplb_p_samples *samples, const int32_t *phy2log,
+                                    double *mean, double *most)
+{
+    int32_t num_loaded = 0, t, gpu;
+
+    *mean = *most = 0.0;
+    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
+    for (t = 0; t < samples->num; t++) {
+        if (!eplb_p_holds_load(samples, t, v->shape->num_experts)) continue;
+        eplb_p_add_sample(v, samples->load + (size_t)t * samples->stride, phy2log, mean, most);
+        num_loaded++;
+    }
+    if (num_loaded == 0) return;
+    *mean = *mean / num_loaded / v->shape->num_gpus;
+    *most = *most / num_loaded;
+    if (*most < *mean) *most = *mean; /* by rounding: the mean is the loads' alone, whatever the plan */
+    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
+}
+
 static int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t *phy2log)
 {
     int32_t duplicates = 0, slot, i;
@@ -6190,15 +6268,12 @@ static void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_
                                 const int32_t *phy2log, eplb_layer_report *report)
 {
     eplb_p_samples samples = eplb_p_layer_samples(v->shape, weight, layer);
-    double mean = 0.0, most = 0.0, bound, scale, heaviest_replica = 0.0;
-    int32_t t, e, gpu, num_loaded;
+    double mean, most, bound, scale, heaviest_replica = 0.0;
+    int32_t e, num_loaded;
 
     samples.weight = NULL; /* all alike */
     scale = eplb_p_evaluated_load(v, &samples, &num_loaded);
-    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
-    for (t = 0; t < samples.num; t++)
-        if (eplb_p_holds_load(&samples, t, v->shape->num_experts))
-            eplb_p_add_sample(v, samples.load + (size_t)t * samples.stride, phy2log, &mean, &most);
+    eplb_p_evaluate_equally(v, &samples, phy2log, &mean, &most);
 
     report->max_logcnt = 0;
     for (e = 0; e < v->shape->num_experts; e++) {
@@ -6214,10 +6289,6 @@ static void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_
     report->replica_balancedness = 1.0f;
     if (num_loaded == 0) return;
 
-    mean = mean / num_loaded / v->shape->num_gpus;
-    most = most / num_loaded;
-    if (most < mean) most = mean; /* by rounding: the mean is the loads' alone, whatever the plan */
-    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
     bound = eplb_p_lower_bound(&v->bounder, v->shape, v->load) / scale; /* exact: a power of two */
     report->max_load     = eplb_p_reported(most);
     report->mean_load    = eplb_p_reported_bound(mean);
@@ -8086,6 +8157,15 @@ static int eplb_p_is_whole_plan(eplb_p_sharer *s, const int32_t *phy2log)
     return 1;
 }
 
+static eplb_p_sharer eplb_p_carve_shape_sharer(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_problem p = EPLB_ZERO_INIT;
+    p.num_experts  = shape->num_experts;
+    p.num_replicas = shape->num_replicas;
+    p.num_gpus     = shape->num_gpus;
+    return eplb_p_carve_sharer(a, &p);
+}
+
 /* Mean and heaviest load of a GPU in one layer, means over the samples that hold load; most is no less than mean.
    Where the search will note the spread experts it has reached, their tokens are counted before it. */
 static void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samples, const int32_t *phy2log,
@@ -8098,13 +8178,15 @@ static void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samp
         const float *load = samples->load + (size_t)t * samples->stride;
         int32_t tokens = eplb_p_count_tokens(load, s->num_experts, count), heaviest;
         double sum = 0.0;
+        volatile double served; /* lest the product be fused with the sum, as verdicts on switches follow from it */
         if (tokens == 0) continue;
         for (e = 0; e < s->num_experts; e++) sum += (double)load[e];
         eplb_p_link_layer(s, phy2log, count, EPLB_SHARE_LEAST_MAX);
         eplb_p_share_least_max(s);
         heaviest = eplb_p_most_tokens(s);
         *mean += sum / s->num_gpus;
-        *most += sum * ((double)heaviest / tokens);
+        served = sum * ((double)heaviest / tokens);
+        *most += served;
         num_loaded++;
     }
     if (num_loaded == 0) return;
@@ -8124,12 +8206,8 @@ typedef struct eplb_p_judge {
 
 static eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shape)
 {
-    eplb_problem p = EPLB_ZERO_INIT;
     eplb_p_judge j = EPLB_ZERO_INIT;
-    p.num_experts  = shape->num_experts;
-    p.num_replicas = shape->num_replicas;
-    p.num_gpus     = shape->num_gpus;
-    j.sharer = eplb_p_carve_sharer(a, &p);
+    j.sharer = eplb_p_carve_shape_sharer(a, shape);
     j.count  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     return j;
 }
@@ -8168,6 +8246,140 @@ static void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_
     eplb_p_order_gpus(l, search);
     eplb_p_number_replicas(l);
     eplb_p_leave_phases(&p->shared);
+}
+
+/* ------------------------------------------------------------------------- what a switch gains
+
+   A layer's plan in force and its new one, each by what it makes of the same loads. The mean load of a GPU is the same
+   under both, so their balancednesses tell what the heaviest GPU's load falls by, in any unit. */
+
+typedef struct eplb_p_weigher {
+    const eplb_switch_options *how;
+    eplb_p_mover     mover;
+    eplb_p_evaluator equal;
+    eplb_p_sharer    exact;
+} eplb_p_weigher;
+
+static eplb_p_weigher eplb_p_carve_weigher(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_weigher w = EPLB_ZERO_INIT;
+    w.mover = eplb_p_carve_mover(a, shape);
+    w.equal = eplb_p_carve_sums(a, shape);
+    w.exact = eplb_p_carve_shape_sharer(a, shape);
+    return w;
+}
+
+/* Load of the heaviest GPU under a plan in which every expert is in a slot. */
+static float eplb_p_heaviest_load(eplb_p_weigher *w, const eplb_p_samples *samples, const int32_t *phy2log,
+                                  float *balancedness)
+{
+    double mean, most;
+
+    if (w->how->shares == EPLB_PLAN_FOR_EXACT) {
+        eplb_p_evaluate_exactly(&w->exact, samples, phy2log, &mean, &most);
+    } else {
+        eplb_p_count_replicas(&w->equal, phy2log);
+        eplb_p_evaluate_equally(&w->equal, samples, phy2log, &mean, &most);
+    }
+    *balancedness = eplb_p_balancedness(mean, most);
+    return eplb_p_reported(most);
+}
+
+static int32_t eplb_p_count_unheld(const eplb_p_mover *m)
+{
+    int32_t e, num = 0;
+    for (e = 0; e < m->num_experts; e++) num += m->holder[e] == EPLB_P_NONE;
+    return num;
+}
+
+/* 1 - after / before, of the heaviest GPU's loads. */
+static float eplb_p_relative_gain(float balancedness_before, float balancedness_after)
+{
+    return eplb_p_div(eplb_p_sub(balancedness_after, balancedness_before), balancedness_after);
+}
+
+/* (before - after) / mean / moves: before / mean is what balancedness is the inverse of. */
+static float eplb_p_gain_per_move(float gain, float balancedness_before, int32_t moves)
+{
+    if (moves == 0 && gain > 0.0f) return FLT_MAX;
+    gain = eplb_p_div(gain, balancedness_before);
+    return moves > 0 ? eplb_p_div(gain, eplb_p_float_of(moves)) : gain;
+}
+
+/* Whether a layer's plan in force has fallen far enough since it was put in force. */
+static int eplb_p_has_fallen(const eplb_switch_options *how, int32_t layer, float balancedness)
+{
+    return !how->in_force_score || eplb_p_sub(how->in_force_score[layer], balancedness) > how->hysteresis;
+}
+
+/* All of a layer's switch, but for what all layers may move together. */
+static void eplb_p_weigh_layer_switch(eplb_p_weigher *w, const eplb_p_samples *samples,
+                                      const int32_t *previous_phy2log, const int32_t *phy2log, int32_t layer,
+                                      eplb_switch *s)
+{
+    float balancedness, gain;
+
+    eplb_p_source_layer(&w->mover, previous_phy2log, phy2log, EPLB_SOURCES_DEALT); /* any: moves are the same */
+    s->layer = layer;
+    s->moves = w->mover.num_moves;
+    s->lost  = eplb_p_count_unheld(&w->mover);
+    s->after = eplb_p_heaviest_load(w, samples, phy2log, &s->balancedness);
+    s->before        = FLT_MAX;
+    s->gain_per_move = FLT_MAX;
+    s->pays          = 1;
+    if (s->lost > 0) return;
+    s->before        = eplb_p_heaviest_load(w, samples, previous_phy2log, &balancedness);
+    gain             = eplb_p_relative_gain(balancedness, s->balancedness);
+    s->gain_per_move = eplb_p_gain_per_move(gain, balancedness, s->moves);
+    s->pays = gain > 0.0f && gain >= w->how->threshold && eplb_p_has_fallen(w->how, layer, balancedness);
+}
+
+static int eplb_p_gains_more(const eplb_switch *a, const eplb_switch *b)
+{
+    if (a->gain_per_move != b->gain_per_move) return a->gain_per_move > b->gain_per_move;
+    return a->layer < b->layer;
+}
+
+/* In a heap whose top goes last: what stands at `at` sinks below all that go behind it. */
+static void eplb_p_sink_switch(eplb_switch *s, int32_t at, int32_t n)
+{
+    eplb_switch sinking = s[at];
+
+    while (at < n / 2) { /* it has children */
+        int32_t child = 2 * at + 1;
+        if (n - child > 1 && eplb_p_gains_more(&s[child], &s[child + 1])) child++;
+        if (!eplb_p_gains_more(&sinking, &s[child])) break;
+        s[at] = s[child];
+        at    = child;
+    }
+    s[at] = sinking;
+}
+
+/* By heap, as scratch has no room for all layers. */
+static void eplb_p_order_switches(eplb_switch *s, int32_t n)
+{
+    eplb_switch last;
+    int32_t i;
+
+    for (i = n / 2; i-- > 0;) eplb_p_sink_switch(s, i, n);
+    for (i = n - 1; i > 0; i--) {
+        last = s[0];
+        s[0] = s[i];
+        s[i] = last;
+        eplb_p_sink_switch(s, 0, i);
+    }
+}
+
+/* Of the layers that pay, in order, those that find no room for their moves do not. */
+static void eplb_p_limit_switches(eplb_switch *s, int32_t n, int64_t max_moves)
+{
+    int64_t moves = 0, most = max_moves == 0 ? INT64_MAX : max_moves < 0 ? 0 : max_moves;
+    int32_t i;
+
+    for (i = 0; i < n; i++) {
+        if (s[i].lost == 0 && s[i].moves > most - moves) s[i].pays = 0;
+        if (s[i].pays) moves += s[i].moves;
+    }
 }
 
 /* ------------------------------------------------------------------- the plan in force: kept slots
@@ -9719,6 +9931,101 @@ EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_opt
     return f.reason == EPLB_FAULT_NONE ? EPLB_OK : EPLB_ERR_PLAN;
 }
 
+/* ------------------------------------------------------------------------- what a switch gains */
+
+static eplb_result eplb_p_resolve_switch(const eplb_problem *problem, eplb_p_shape *shape)
+{
+    eplb_result r = eplb_p_resolve_slots(problem, shape);
+
+    if (r != EPLB_OK) return r;
+    shape->gpu_slots = shape->num_replicas / shape->num_gpus;
+    return eplb_p_array_fits(shape->num_samples, shape->num_layers, shape->num_experts) ? EPLB_OK : EPLB_ERR_OVERFLOW;
+}
+
+static eplb_p_arena eplb_p_measure_weigher(const eplb_p_shape *shape)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+
+    eplb_p_carve_weigher(&a, shape);
+    return a;
+}
+
+EPLB_API eplb_result eplb_weigh_switch_scratch_size(const eplb_problem *problem, size_t *bytes)
+{
+    eplb_p_shape shape = EPLB_ZERO_INIT;
+    eplb_p_arena measured;
+    eplb_result r = eplb_p_resolve_switch(problem, &shape);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    if (r != EPLB_OK) return r;
+    measured = eplb_p_measure_weigher(&shape);
+    if (measured.overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(&measured);
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_check_switch_options(const eplb_switch_options *how, int32_t num_layers)
+{
+    int32_t layer;
+
+    if (!eplb_p_is_one_of(how->shares, EPLB_NUM_PLAN_FORS) || how->max_moves < -1) return EPLB_ERR_OPTION;
+    if (eplb_p_check_load(&how->threshold) != EPLB_OK || eplb_p_check_load(&how->hysteresis) != EPLB_OK)
+        return EPLB_ERR_OPTION;
+    for (layer = 0; how->in_force_score && layer < num_layers; layer++)
+        if (eplb_p_check_load(&how->in_force_score[layer]) != EPLB_OK) return EPLB_ERR_OPTION;
+    return EPLB_OK;
+}
+
+/* What can be wrong with loads and plans. */
+static eplb_result eplb_p_check_weighed(eplb_p_weigher *w, const eplb_p_shape *shape, const float *weight,
+                                        const int32_t *previous_phy2log, const int32_t *phy2log)
+{
+    int32_t layer;
+    eplb_result r = eplb_p_check_loads(weight, shape->num_samples, shape->num_layers, shape->num_experts, 0,
+                                       shape->num_layers, NULL);
+
+    if (r == EPLB_OK)
+        r = eplb_p_check_ids(previous_phy2log, eplb_p_at(shape->num_layers, shape->num_replicas, 0), shape->num_experts);
+    for (layer = 0; layer < shape->num_layers && r == EPLB_OK; layer++)
+        r = eplb_p_count_replicas(&w->equal, phy2log + eplb_p_at(layer, shape->num_replicas, 0));
+    return r;
+}
+
+EPLB_API eplb_result eplb_weigh_switch(const eplb_problem *problem, const float *weight, const int32_t *previous_phy2log,
+                                       const int32_t *phy2log, const eplb_switch_options *how, eplb_switch *layers,
+                                       void *scratch, size_t scratch_bytes)
+{
+    eplb_switch_options zeroed = EPLB_ZERO_INIT;
+    eplb_p_shape shape = EPLB_ZERO_INIT;
+    eplb_p_arena a;
+    eplb_p_weigher w;
+    int32_t layer;
+    eplb_result r = eplb_p_resolve_switch(problem, &shape);
+
+    if (r != EPLB_OK) return r;
+    if (!weight || !previous_phy2log || !phy2log || !layers) return EPLB_ERR_NULL;
+    if (!how) how = &zeroed;
+    r = eplb_p_check_switch_options(how, shape.num_layers);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_measure_weigher(&shape);
+    r = eplb_p_check_scratch(&a, scratch, scratch_bytes, NULL);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(scratch);
+    w = eplb_p_carve_weigher(&a, &shape);
+    w.how = how;
+    r = eplb_p_check_weighed(&w, &shape, weight, previous_phy2log, phy2log);
+    if (r != EPLB_OK) return r;
+    eplb_p_number_gpus(&w.mover, shape.num_nodes);
+    for (layer = 0; layer < shape.num_layers; layer++) {
+        eplb_p_samples samples = eplb_p_layer_samples(&shape, weight, layer);
+        size_t slots = eplb_p_at(layer, shape.num_replicas, 0);
+        eplb_p_weigh_layer_switch(&w, &samples, previous_phy2log + slots, phy2log + slots, layer, layers + layer);
+    }
+    eplb_p_order_switches(layers, shape.num_layers);
+    eplb_p_limit_switches(layers, shape.num_layers, how->max_moves);
+    return EPLB_OK;
+}
+
 static size_t eplb_p_lost_in_layers(const eplb_p_shape *shape, const eplb_problem *problem, const int32_t *phy2log,
                                     const uint8_t *gpu_lost, eplb_lost_expert *lost)
 {
@@ -10144,7 +10451,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
           it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
           eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares; on the GPU eplb_cuda_share,
           eplb_cuda_share_sources. From a plan to the next: eplb_transfers, eplb_transfers_in_place,
-          eplb_check_plan, eplb_lost_experts.
+          eplb_check_plan, eplb_lost_experts, eplb_weigh_switch.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

@@ -50,7 +50,7 @@ check 'the lines about exact shares compile' \
     echo '#include "eplb.h"'
     echo 'void move(eplb_problem problem, eplb_options options, const int32_t *plan_in_force, const int32_t *phy2log,'
     echo '          eplb_transfer *transfer, const uint8_t *gpu_lost, eplb_lost_expert *lost,'
-    echo '          size_t room, void *scratch) {'
+    echo '          size_t room, const float *load, eplb_switch_options how, eplb_switch *layers, void *scratch) {'
     echo 'size_t bytes, num; eplb_plan_fault fault;'
     block c 4
     echo '}'

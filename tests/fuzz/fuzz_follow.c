@@ -9,6 +9,7 @@
 #include "follow_cases.h"
 #include "fuzz.h"
 #include "plain.h"
+#include <float.h>
 
 /* Groups on their nodes for the most part; now and then an expert from anywhere, an empty slot, or no expert at all. */
 static void fuzz_fill_previous(fuzz_input *in, const eplb_problem *p, int wrong, int32_t *slots)
@@ -141,6 +142,38 @@ static void fuzz_again(fuzz_input *in, const follow_case *c, const eplb_plan *pl
     plan_free(&other);
 }
 
+/* What eplb_weigh_switch says of each layer, whatever the loads: in order, as eplb_evaluate has it, within the limit. */
+static void fuzz_pays(fuzz_input *in, const follow_case *c, const eplb_plan *plan)
+{
+    const eplb_problem *p = &c->r.problem;
+    size_t              L = (size_t)p->num_layers, bytes = 0;
+    eplb_layer_report  *report = (eplb_layer_report *)test_alloc(L * sizeof *report);
+    eplb_switch        *s = (eplb_switch *)test_alloc(L * sizeof *s);
+    eplb_switch_options how = EPLB_ZERO_INIT;
+    int64_t             moves = 0;
+    how.max_moves = fuzz_range(in, -1, 30);
+    FUZZ_HOLDS(eplb_weigh_switch_scratch_size(p, &bytes) == EPLB_OK);
+    fuzz_memory scratch = fuzz_scratch(in, bytes);
+    FUZZ_HOLDS(eplb_weigh_switch(p, c->r.weight, c->previous, plan->phy2log, &how, s, scratch.at, bytes) == EPLB_OK);
+    free(scratch.block);
+    FUZZ_HOLDS(eplb_scratch_size(p, &c->r.options, &bytes) == EPLB_OK);
+    scratch = fuzz_scratch(in, bytes);
+    FUZZ_HOLDS(eplb_evaluate(p, &c->r.options, c->r.weight, plan, report, NULL, scratch.at, bytes) == EPLB_OK);
+    free(scratch.block);
+    for (size_t i = 0; i < L; i++) {
+        FUZZ_HOLDS(s[i].layer >= 0 && s[i].layer < p->num_layers && s[i].moves >= 0 && s[i].lost >= 0);
+        FUZZ_HOLDS(s[i].after == report[s[i].layer].max_load && s[i].balancedness == report[s[i].layer].balancedness);
+        FUZZ_HOLDS(i == 0 || s[i - 1].gain_per_move > s[i].gain_per_move ||
+                   (s[i - 1].gain_per_move == s[i].gain_per_move && s[i - 1].layer < s[i].layer));
+        FUZZ_HOLDS(s[i].lost == 0 || (s[i].pays && s[i].before == FLT_MAX && s[i].gain_per_move == FLT_MAX));
+        FUZZ_HOLDS(!s[i].pays || (s[i].gain_per_move > 0 && s[i].after <= s[i].before));
+        moves += s[i].pays ? s[i].moves : 0;
+        FUZZ_HOLDS(s[i].lost > 0 || !s[i].pays || s[i].moves == 0 || how.max_moves == 0 || moves <= how.max_moves);
+    }
+    free(report);
+    free(s);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_input  in = fuzz_begin(data, size);
@@ -157,6 +190,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         else
             fuzz_free(&in, &c, &plan);
         fuzz_again(&in, &c, &plan);
+        fuzz_pays(&in, &c, &plan);
     }
     plan_free(&plan);
     follow_case_free(&c);
