@@ -8047,81 +8047,90 @@ static void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_
    GPUs are alike, so a plan may give any GPU's slots to any other, within what the hierarchy allows. They go where
    as few experts as possible are new, and as many slots as possible stay as they are: an assignment of the new
    plan's GPUs (rows) to those of the plan in force (columns) of the most value in all. Its dual gives each row and
-   column a price; the sum of the two is nowhere below the value of the pair, and equal to it where the two are
-   assigned, so no assignment is worth more (Kuhn 1955). */
+   column a price, none below 0; the sum of the two is nowhere below the value of the pair, and equal to it where the
+   two are assigned, and what is not assigned has no price, so no assignment is worth more (Kuhn 1955). */
+
+typedef struct eplb_p_values { /* of a row: all columns of which it has any */
+    const int32_t *column;
+    const int64_t *value;
+    int32_t num;
+} eplb_p_values;
 
 typedef struct eplb_p_keeper {
     const eplb_p_shape *shape;
     const int32_t *old_slot; /* [R] the plan in force of the layer in hand */
     const int32_t *new_slot; /* [R] the plan that is to be in force */
-    int32_t *holder;         /* [E] a slot of the plan in force that holds it; next_holder leads to the others */
+    int32_t *holder;         /* [E] its first slot on the last GPU of the plan in force that holds it; next_holder leads
+                                to those on the others */
     int32_t *next_holder;    /* [R] */
-    int32_t *gpu_of;         /* [R] the GPU of a slot */
-    int32_t *old_copy;       /* [R] how many slots before this one, on its GPU, hold the same expert */
-    int32_t *new_copy;       /* [R] */
-    int32_t *seen_on;        /* [E] the GPU last found to have the expert */
-    int32_t *seen;           /* [E] and how often, or where */
-    int32_t *next_same;      /* [R] the next slot of the new plan, on the same GPU, with the same expert */
+    int32_t *held_on;        /* [R] the GPU of such a slot */
+    int32_t *copies;         /* [R] and how many slots there hold the same */
+    int32_t *seen_in;        /* [E] the pass over a GPU of the new plan that last met the expert */
+    int32_t *seen;           /* [E] and how many of its slots there are, or are left */
     int32_t *arranged;       /* [R] the new plan, its GPUs where they are to be */
+    int32_t  num_passes;
 
-    /* An assignment of n rows to n columns. */
-    int32_t *row_price, *column_price; /* [n] */
-    int32_t *row_of;         /* [n] the row assigned to a column; -1: none is yet */
-    int32_t *column;         /* [n] those of which the row at hand has any value */
-    int32_t *value;          /* [n] and which, by column; 0 for all others */
-    int32_t *reached;        /* [n] columns that a way leads to */
-    int32_t *distance;       /* [n] its length, the sum of what prices are above values; -1: none does */
-    int32_t *through;        /* [n] the column before this one on it; -1: none is */
-    int32_t *settled;        /* [n] whether there is none that is shorter */
+    /* Values of the new plan's GPUs with those of the plan in force, one GPU's after the other's. Of a GPU whose values
+       find no room they are worked out behind the others each time. */
+    int32_t *first_value;    /* [G] EPLB_P_NONE: found no room, or not worked out yet */
+    int32_t *num_values;     /* [G] */
+    int32_t *column;         /* [most_values + G] */
+    int64_t *value;          /* [most_values + G] */
+    int64_t *value_of;       /* [G] of the row that is worked out, by column; else 0 */
+    int32_t  num_stored;
+
+    /* The assignment in hand, of n rows to n columns: GPUs of a node of each plan, or nodes. */
+    int32_t  n, first_row, first_column, among_nodes;
+    int64_t *row_price, *column_price; /* [n] */
+    int32_t *row_of;         /* [n] the row assigned to a column; -1: none is */
     int32_t *assigned;       /* [n] rows that have a column */
-    int32_t *node_value;     /* [N, N] */
+    int32_t *reached;        /* [n] assigned columns that a way leads to: first those to which none is shorter */
+    int64_t *distance;       /* [n] its length, the sum of what prices are above values */
+    int32_t *through;        /* [n] the column before this one on it; -1: none is */
+    int32_t  num_reached;
+    int64_t  shortest;       /* of the ways that end: at a free column, or where a row may go without one */
+    int32_t  end;            /* the last column of it whose row moves; -1: none does */
+    int64_t *node_value;     /* [N, N] */
+    int32_t *node;           /* [N] 0, 1, .. */
     int32_t *node_row;       /* [N] the new plan's node that goes to a node */
 } eplb_p_keeper;
+
+#define EPLB_P_UNREACHED INT64_MAX
+
+/* Most plans have a value or two for each slot. */
+static size_t eplb_p_most_values(const eplb_p_shape *shape) { return 3 * (size_t)shape->num_replicas; }
 
 static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_keeper k = EPLB_ZERO_INIT;
-    int32_t E = shape->num_experts, R = shape->num_replicas, N = shape->num_nodes;
+    int32_t E = shape->num_experts, R = shape->num_replicas, G = shape->num_gpus, N = shape->num_nodes;
     int32_t n = shape->node_gpus > N ? shape->node_gpus : N;
+    size_t most = eplb_p_most_values(shape) + (size_t)G;
 
     k.shape        = shape;
     k.holder       = EPLB_P_TAKE(a, int32_t, E);
     k.next_holder  = EPLB_P_TAKE(a, int32_t, R);
-    k.gpu_of       = EPLB_P_TAKE(a, int32_t, R);
-    k.old_copy     = EPLB_P_TAKE(a, int32_t, R);
-    k.new_copy     = EPLB_P_TAKE(a, int32_t, R);
-    k.seen_on      = EPLB_P_TAKE(a, int32_t, E);
+    k.held_on      = EPLB_P_TAKE(a, int32_t, R);
+    k.copies       = EPLB_P_TAKE(a, int32_t, R);
+    k.seen_in      = EPLB_P_TAKE(a, int32_t, E);
     k.seen         = EPLB_P_TAKE(a, int32_t, E);
-    k.next_same    = EPLB_P_TAKE(a, int32_t, R);
     k.arranged     = EPLB_P_TAKE(a, int32_t, R);
-    k.row_price    = EPLB_P_TAKE(a, int32_t, n);
-    k.column_price = EPLB_P_TAKE(a, int32_t, n);
+    k.first_value  = EPLB_P_TAKE(a, int32_t, G);
+    k.num_values   = EPLB_P_TAKE(a, int32_t, G);
+    k.column       = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
+    k.value        = EPLB_P_TAKE_ROWS(a, int64_t, 1, most);
+    k.value_of     = EPLB_P_TAKE(a, int64_t, G);
+    k.row_price    = EPLB_P_TAKE(a, int64_t, n);
+    k.column_price = EPLB_P_TAKE(a, int64_t, n);
     k.row_of       = EPLB_P_TAKE(a, int32_t, n);
-    k.column       = EPLB_P_TAKE(a, int32_t, n);
-    k.value        = EPLB_P_TAKE(a, int32_t, n);
-    k.reached      = EPLB_P_TAKE(a, int32_t, n);
-    k.distance     = EPLB_P_TAKE(a, int32_t, n);
-    k.through      = EPLB_P_TAKE(a, int32_t, n);
-    k.settled      = EPLB_P_TAKE(a, int32_t, n);
     k.assigned     = EPLB_P_TAKE(a, int32_t, n);
-    k.node_value   = EPLB_P_TAKE_ROWS(a, int32_t, N, N);
+    k.reached      = EPLB_P_TAKE(a, int32_t, n);
+    k.distance     = EPLB_P_TAKE(a, int64_t, n);
+    k.through      = EPLB_P_TAKE(a, int32_t, n);
+    k.node_value   = EPLB_P_TAKE_ROWS(a, int64_t, N, N);
+    k.node         = EPLB_P_TAKE(a, int32_t, N);
     k.node_row     = EPLB_P_TAKE(a, int32_t, N);
     return k;
-}
-
-/* copy [R] of a plan's slots. */
-static void eplb_p_count_copies(eplb_p_keeper *k, const int32_t *phy2log, int32_t *copy)
-{
-    int32_t slot, e;
-
-    eplb_p_set_all(k->seen_on, k->shape->num_experts, EPLB_P_NONE);
-    for (slot = 0; slot < k->shape->num_replicas; slot++) {
-        e = phy2log[slot];
-        if (e == EPLB_P_EMPTY) continue;
-        k->seen[e]    = k->seen_on[e] == k->gpu_of[slot] ? k->seen[e] + 1 : 0;
-        k->seen_on[e] = k->gpu_of[slot];
-        copy[slot]    = k->seen[e];
-    }
 }
 
 static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32_t *holder, int32_t *next_holder,
@@ -8137,142 +8146,209 @@ static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32
     }
 }
 
-/* column, value of a GPU of the new plan with those of a node: an expert that is not new there outweighs any number of
-   slots that stay as they are. Returns the number of columns. */
-static int32_t eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu, int32_t node)
+static void eplb_p_list_held(eplb_p_keeper *k)
 {
-    int32_t room = k->shape->gpu_slots, n = k->shape->node_gpus, num = 0, i, slot;
+    int32_t gpu, e, slot = 0, end;
 
+    eplb_p_set_all(k->holder, k->shape->num_experts, EPLB_P_NONE);
+    for (gpu = 0; gpu < k->shape->num_gpus; gpu++) {
+        for (end = slot + k->shape->gpu_slots; slot < end; slot++) {
+            e = k->old_slot[slot];
+            if (e == EPLB_P_EMPTY) continue;
+            if (k->holder[e] >= 0 && k->held_on[k->holder[e]] == gpu) {
+                k->copies[k->holder[e]]++;
+                continue;
+            }
+            k->held_on[slot]     = gpu;
+            k->copies[slot]      = 1;
+            k->next_holder[slot] = k->holder[e];
+            k->holder[e]         = slot;
+        }
+    }
+}
+
+/* How many slots of an expert this pass has met before. */
+static inline int32_t eplb_p_see_slot(eplb_p_keeper *k, int32_t e)
+{
+    if (k->seen_in[e] != k->num_passes) k->seen[e] = 0;
+    k->seen_in[e] = k->num_passes;
+    return k->seen[e]++;
+}
+
+/* An expert that is not new to a GPU outweighs any number of slots that stay as they are. */
+static eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
+{
+    int32_t room = k->shape->gpu_slots, first = k->num_stored, num = first, i, h, copy;
+    int64_t worth, kept = 1, found = (int64_t)k->shape->num_replicas + 1;
+    eplb_p_values values;
+
+    k->num_passes++;
     for (i = gpu * room; i < (gpu + 1) * room; i++) {
-        if (k->new_slot[i] == EPLB_P_EMPTY) continue;
-        for (slot = k->holder[k->new_slot[i]]; slot >= 0; slot = k->next_holder[slot]) {
-            int32_t column = k->gpu_of[slot] - node * n;
-            if (!eplb_p_within(column, 0, n - 1) || k->old_copy[slot] != k->new_copy[i]) continue;
-            if (k->value[column] == 0) k->column[num++] = column;
-            k->value[column] += k->new_copy[i] == 0 ? room + 1 : 1;
+        if (k->new_slot[i] == EPLB_P_EMPTY || k->holder[k->new_slot[i]] < 0) continue;
+        copy  = eplb_p_see_slot(k, k->new_slot[i]);
+        worth = copy == 0 ? found : kept;
+        for (h = k->holder[k->new_slot[i]]; h >= 0; h = k->next_holder[h]) {
+            if (copy >= k->copies[h]) continue;
+            if (k->value_of[k->held_on[h]] == 0) k->column[num++] = k->held_on[h];
+            k->value_of[k->held_on[h]] += worth;
         }
     }
-    return num;
-}
-
-/* Rows and columns are GPUs of a node of the new plan and of one in force, or nodes: from is -1. */
-static int32_t eplb_p_value_row(eplb_p_keeper *k, int32_t row, int32_t from, int32_t to)
-{
-    int32_t j;
-
-    if (from >= 0) return eplb_p_value_gpu(k, from * k->shape->node_gpus + row, to);
-    for (j = 0; j < k->shape->num_nodes; j++) {
-        k->column[j] = j;
-        k->value[j]  = k->node_value[eplb_p_at(row, k->shape->num_nodes, j)];
+    for (i = first; i < num; i++) {
+        k->value[i] = k->value_of[k->column[i]];
+        k->value_of[k->column[i]] = 0;
     }
-    return j;
+    values.column = k->column + first;
+    values.value  = k->value + first;
+    values.num    = num - first;
+    if ((size_t)num > eplb_p_most_values(k->shape)) return values;
+    k->first_value[gpu] = first;
+    k->num_values[gpu]  = num - first;
+    k->num_stored       = num;
+    return values;
 }
 
-/* Ways go on from a row, that at the end of one of this length, to all columns of which it has value. */
-static int32_t eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int32_t far, int32_t num_reached, int32_t num)
+static eplb_p_values eplb_p_values_of(eplb_p_keeper *k, int32_t row)
 {
-    int32_t i;
+    eplb_p_values values;
+    int32_t gpu = k->first_row + row;
 
-    for (i = 0; i < num; i++) {
-        int32_t j = k->column[i], distance = far + k->row_price[row] + k->column_price[j] - k->value[j];
-        k->value[j] = 0;
-        if (k->distance[j] >= 0 && distance >= k->distance[j]) continue;
-        if (k->distance[j] < 0) k->reached[num_reached++] = j;
-        k->distance[j] = distance;
-        k->through[j]  = at;
-    }
-    return num_reached;
-}
-
-/* The nearest of the columns reached that is not settled, the first on ties; -1 when there is none. */
-static int32_t eplb_p_nearest_column(const eplb_p_keeper *k, int32_t num_reached)
-{
-    int32_t nearest = -1, i;
-    for (i = 0; i < num_reached; i++) {
-        int32_t j = k->reached[i];
-        if (!k->settled[j] && (nearest < 0 || k->distance[j] < k->distance[nearest])) nearest = j;
-    }
-    return nearest;
-}
-
-static int32_t eplb_p_free_column(const eplb_p_keeper *k)
-{
-    int32_t j = 0;
-    while (k->row_of[j] >= 0) j++;
-    return j;
-}
-
-/* Row `row` gets a column, at the end of the shortest way (Dijkstra 1959) on which each column's row moves on to the
-   next. It may always end at a free column of no value: those have no price. The prices of all that is nearer than
-   the end change so that it costs nothing. */
-static void eplb_p_assign_row(eplb_p_keeper *k, int32_t row, int32_t from, int32_t to)
-{
-    int32_t at = -1, far = 0, mover = row, num = 0, worthless = INT32_MAX, last = -1, i, j;
-
-    do {
-        num = eplb_p_reach_columns(k, mover, at, far, num, eplb_p_value_row(k, mover, from, to));
-        if (far + k->row_price[mover] < worthless) {
-            worthless = far + k->row_price[mover];
-            last = at;
-        }
-        at = eplb_p_nearest_column(k, num);
-        if (at < 0 || worthless <= k->distance[at]) {
-            at  = eplb_p_free_column(k);
-            far = worthless;
-            k->through[at] = last;
-            break;
-        }
-        far = k->distance[at];
-        k->settled[at] = 1;
-        mover = k->row_of[at];
-    } while (mover >= 0);
-    k->row_price[row] -= far;
-    for (i = 0; i < num; i++) {
-        j = k->reached[i];
-        if (k->settled[j] && j != at) {
-            k->column_price[j] += far - k->distance[j];
-            k->row_price[k->row_of[j]] -= far - k->distance[j];
-        }
-        k->distance[j] = -1;
-        k->settled[j]  = 0;
-    }
-    for (; k->through[at] >= 0; at = k->through[at]) k->row_of[at] = k->row_of[k->through[at]];
-    k->row_of[at] = row;
+    if (!k->among_nodes && k->first_value[gpu] < 0) return eplb_p_value_gpu(k, gpu);
+    values.column = k->among_nodes ? k->node : k->column + k->first_value[gpu];
+    values.value  = k->among_nodes ? k->node_value + eplb_p_at(row, k->n, 0) : k->value + k->first_value[gpu];
+    values.num    = k->among_nodes ? k->n : k->num_values[gpu];
+    return values;
 }
 
 /* A row takes the column of most value to it, a free one if one of those is, the first of them on ties. */
-static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row, int32_t num)
+static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
 {
-    int32_t best = -1, most = 0, i;
+    eplb_p_values values = eplb_p_values_of(k, row);
+    int32_t best = EPLB_P_NONE, i, j;
+    int64_t most = 0;
 
-    for (i = 0; i < num; i++) {
-        int32_t j = k->column[i], value = k->value[j];
-        k->value[j] = 0;
-        if (value > most || (value == most && best < 0 && k->row_of[j] < 0)) best = k->row_of[j] < 0 ? j : -1;
-        if (value > most) most = value;
+    for (i = 0; i < values.num; i++) {
+        j = values.column[i] - k->first_column;
+        if (values.value[i] < most || !eplb_p_within(j, 0, k->n - 1)) continue;
+        if (values.value[i] > most) best = EPLB_P_NONE;
+        most = values.value[i];
+        if (best < 0 && k->row_of[j] < 0) best = j;
     }
+    if (most == 0) best = EPLB_P_NONE;
     k->row_price[row] = most;
     k->assigned[row]  = best >= 0;
     if (best >= 0) k->row_of[best] = row;
 }
 
-/* row_of [n] of the assignment of most value, which is returned: the sum of the prices. */
-static int32_t eplb_p_assign(eplb_p_keeper *k, int32_t from, int32_t to, int32_t n)
+/* Ways go on from a row, the one of column `at`, or the first: no farther, if the row may go without a column, or to all
+   columns of which it has value. Those that are longer than one that ends need not be followed. */
+static void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int64_t far)
 {
-    int32_t value = 0, row, j;
+    eplb_p_values values = eplb_p_values_of(k, row);
+    int64_t distance;
+    int32_t i, j;
 
-    for (j = 0; j < n; j++) {
-        k->column_price[j] = 0;
-        k->row_of[j]   = -1;
-        k->value[j]    = 0;
-        k->distance[j] = -1;
-        k->settled[j]  = 0;
+    far += k->row_price[row];
+    if (far < k->shortest) {
+        k->shortest = far;
+        k->end      = at;
     }
-    for (row = 0; row < n; row++) eplb_p_seat_row(k, row, eplb_p_value_row(k, row, from, to));
-    for (row = 0; row < n; row++)
-        if (!k->assigned[row]) eplb_p_assign_row(k, row, from, to);
-    for (j = 0; j < n; j++) value += k->row_price[j] + k->column_price[j];
+    for (i = 0; i < values.num; i++) {
+        j = values.column[i] - k->first_column;
+        if (!eplb_p_within(j, 0, k->n - 1)) continue;
+        distance = far + k->column_price[j] - values.value[i];
+        if (distance >= k->shortest || distance >= k->distance[j]) continue;
+        k->through[j] = at;
+        if (k->row_of[j] < 0) {
+            k->shortest = distance;
+            k->end      = j;
+            continue;
+        }
+        if (k->distance[j] == EPLB_P_UNREACHED) k->reached[k->num_reached++] = j;
+        k->distance[j] = distance;
+    }
+}
+
+/* The nearest of the columns reached from place `num_settled` on, the first on ties, goes to that place. */
+static int32_t eplb_p_settle_column(eplb_p_keeper *k, int32_t num_settled)
+{
+    int32_t nearest = num_settled, i, j;
+
+    for (i = num_settled + 1; i < k->num_reached; i++)
+        if (k->distance[k->reached[i]] < k->distance[k->reached[nearest]]) nearest = i;
+    j = k->reached[nearest];
+    k->reached[nearest] = k->reached[num_settled];
+    k->reached[num_settled] = j;
+    return j;
+}
+
+/* Row `row` gets a column, at the beginning of the shortest way (Dijkstra 1959) on which each column's row moves on to
+   the next. The prices of all that is nearer than its end change so that it costs nothing. */
+static void eplb_p_assign_row(eplb_p_keeper *k, int32_t row)
+{
+    int32_t num_settled = 0, at = EPLB_P_NONE, i, j;
+
+    k->num_reached = 0;
+    k->shortest    = EPLB_P_UNREACHED;
+    eplb_p_reach_columns(k, row, at, 0);
+    while (num_settled < k->num_reached) {
+        at = eplb_p_settle_column(k, num_settled);
+        if (k->distance[at] >= k->shortest) break;
+        num_settled++;
+        eplb_p_reach_columns(k, k->row_of[at], at, k->distance[at]);
+    }
+    k->row_price[row] -= k->shortest;
+    for (i = 0; i < k->num_reached; i++) {
+        j = k->reached[i];
+        if (i < num_settled) {
+            k->column_price[j] += k->shortest - k->distance[j];
+            k->row_price[k->row_of[j]] -= k->shortest - k->distance[j];
+        }
+        k->distance[j] = EPLB_P_UNREACHED;
+    }
+    for (j = k->end; j >= 0; j = k->through[j]) k->row_of[j] = k->through[j] < 0 ? row : k->row_of[k->through[j]];
+}
+
+/* row_of [n] of the assignment of most value, which is returned: the sum of the prices. Rows without price may go
+   without a column. */
+static int64_t eplb_p_assign(eplb_p_keeper *k)
+{
+    int64_t value = 0;
+    int32_t row, j;
+
+    for (j = 0; j < k->n; j++) {
+        k->column_price[j] = 0;
+        k->row_of[j]   = EPLB_P_NONE;
+        k->distance[j] = EPLB_P_UNREACHED;
+    }
+    for (row = 0; row < k->n; row++) eplb_p_seat_row(k, row);
+    for (row = 0; row < k->n; row++)
+        if (!k->assigned[row] && k->row_price[row] > 0) eplb_p_assign_row(k, row);
+    for (j = 0; j < k->n; j++) value += k->row_price[j] + k->column_price[j];
     return value;
+}
+
+static int64_t eplb_p_assign_gpus(eplb_p_keeper *k, int32_t from, int32_t to)
+{
+    k->n            = k->shape->node_gpus;
+    k->first_row    = from * k->n;
+    k->first_column = to * k->n;
+    k->among_nodes  = 0;
+    return eplb_p_assign(k);
+}
+
+/* Rows that have no column get those that are free, in order. */
+static void eplb_p_seat_all(eplb_p_keeper *k)
+{
+    int32_t row = 0, j;
+
+    for (j = 0; j < k->n; j++) k->assigned[j] = 0;
+    for (j = 0; j < k->n; j++)
+        if (k->row_of[j] >= 0) k->assigned[k->row_of[j]] = 1;
+    for (j = 0; j < k->n; j++) {
+        if (k->row_of[j] >= 0) continue;
+        while (k->assigned[row]) row++;
+        k->row_of[j] = row++;
+    }
 }
 
 /* node_row: groups stay together on their way to another node. */
@@ -8280,10 +8356,15 @@ static void eplb_p_assign_nodes(eplb_p_keeper *k)
 {
     int32_t N = k->shape->num_nodes, from, to;
 
-    for (from = 0; from < N; from++)
-        for (to = 0; to < N; to++)
-            k->node_value[eplb_p_at(from, N, to)] = eplb_p_assign(k, from, to, k->shape->node_gpus);
-    (void)eplb_p_assign(k, -1, -1, N);
+    for (from = 0; from < N; from++) {
+        k->node[from] = from;
+        for (to = 0; to < N; to++) k->node_value[eplb_p_at(from, N, to)] = eplb_p_assign_gpus(k, from, to);
+    }
+    k->n            = N;
+    k->first_column = 0;
+    k->among_nodes  = 1;
+    (void)eplb_p_assign(k);
+    eplb_p_seat_all(k);
     eplb_p_copy_ids(k->node_row, k->row_of, N);
 }
 
@@ -8291,60 +8372,53 @@ static void eplb_p_assign_nodes(eplb_p_keeper *k)
    order to what is left. */
 static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    int32_t room = k->shape->gpu_slots, first = from * room, i, e, at = 0;
-    const int32_t *old_slot = k->old_slot + eplb_p_at(to, room, 0);
+    int32_t room = k->shape->gpu_slots, i, e, at = 0;
+    const int32_t *old_slot = k->old_slot + eplb_p_at(to, room, 0), *new_slot = k->new_slot + eplb_p_at(from, room, 0);
     int32_t *arranged = k->arranged + eplb_p_at(to, room, 0);
 
-    for (i = first + room - 1; i >= first; i--) {
-        e = k->new_slot[i];
-        k->next_same[i] = -1;
-        if (e == EPLB_P_EMPTY) continue;
-        if (k->seen_on[e] == from) k->next_same[i] = k->seen[e];
-        k->seen_on[e] = from;
-        k->seen[e]    = i;
-    }
+    k->num_passes++;
+    for (i = 0; i < room; i++)
+        if (new_slot[i] != EPLB_P_EMPTY) (void)eplb_p_see_slot(k, new_slot[i]);
     for (i = 0; i < room; i++) {
         e = old_slot[i];
-        arranged[i] = EPLB_P_EMPTY;
-        if (e == EPLB_P_EMPTY || k->seen_on[e] != from || k->seen[e] < 0) continue;
+        if (e != EPLB_P_EMPTY && (k->seen_in[e] != k->num_passes || k->seen[e]-- <= 0)) e = EPLB_P_EMPTY;
         arranged[i] = e;
-        k->new_copy[k->seen[e]] = -1; /* is taken */
-        k->seen[e] = k->next_same[k->seen[e]];
     }
-    for (i = first; i < first + room; i++) {
-        if (k->new_slot[i] == EPLB_P_EMPTY || k->new_copy[i] < 0) continue;
+    for (i = 0; i < room; i++) {
+        e = new_slot[i];
+        if (e == EPLB_P_EMPTY || k->seen[e]-- <= 0) continue;
         while (arranged[at] != EPLB_P_EMPTY) at++;
-        arranged[at] = k->new_slot[i];
+        arranged[at] = e;
     }
 }
 
-/* The plans of a layer, with the copies that their slots hold. */
+/* The plans of a layer. */
 static void eplb_p_open_keeper(eplb_p_keeper *k, const int32_t *old_slot, const int32_t *new_slot)
 {
-    int32_t E = k->shape->num_experts, R = k->shape->num_replicas, gpu, i, slot = 0;
-
-    for (gpu = 0; gpu < k->shape->num_gpus; gpu++)
-        for (i = 0; i < k->shape->gpu_slots; i++) k->gpu_of[slot++] = gpu;
-    k->old_slot = old_slot;
-    k->new_slot = new_slot;
-    eplb_p_count_copies(k, old_slot, k->old_copy);
-    eplb_p_count_copies(k, new_slot, k->new_copy);
-    eplb_p_list_holders(old_slot, R, k->holder, k->next_holder, E);
-    eplb_p_set_all(k->seen_on, E, EPLB_P_NONE);
+    k->old_slot   = old_slot;
+    k->new_slot   = new_slot;
+    k->num_passes = 0;
+    k->num_stored = 0;
+    eplb_p_set_all(k->seen_in, k->shape->num_experts, 0);
 }
 
 /* phy2log of the layer, its GPUs where they bring the fewest new experts. */
 static void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
 {
-    int32_t N = k->shape->num_nodes, n = k->shape->node_gpus, from, to, j;
+    int32_t N = k->shape->num_nodes, n = k->shape->node_gpus, gpu, to, j;
 
     eplb_p_open_keeper(k, old_slot, l->phy2log);
+    eplb_p_list_held(k);
+    for (gpu = 0; gpu < k->shape->num_gpus; gpu++) {
+        k->first_value[gpu] = EPLB_P_NONE;
+        k->value_of[gpu]    = 0;
+    }
     k->node_row[0] = 0;
     if (N > 1) eplb_p_assign_nodes(k);
     for (to = 0; to < N; to++) {
-        from = k->node_row[to];
-        (void)eplb_p_assign(k, from, to, n);
-        for (j = 0; j < n; j++) eplb_p_arrange_gpu(k, from * n + k->row_of[j], to * n + j);
+        (void)eplb_p_assign_gpus(k, k->node_row[to], to);
+        eplb_p_seat_all(k);
+        for (j = 0; j < n; j++) eplb_p_arrange_gpu(k, k->node_row[to] * n + k->row_of[j], to * n + j);
     }
     eplb_p_copy_ids(l->phy2log, k->arranged, k->shape->num_replicas);
 }
