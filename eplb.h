@@ -8061,14 +8061,12 @@ typedef struct eplb_p_keeper {
     const int32_t *old_slot; /* [R] the plan in force of the layer in hand */
     const int32_t *new_slot; /* [R] the plan that is to be in force */
     int32_t *holder;         /* [E] its first slot on the last GPU of the plan in force that holds it; next_holder leads
-                                to those on the others */
+                                to those on the others. An empty slot's expert, -1, has none */
     int32_t *next_holder;    /* [R] */
     int32_t *held_on;        /* [R] the GPU of such a slot */
     int32_t *copies;         /* [R] and how many slots there hold the same */
-    int32_t *seen_in;        /* [E] the pass over a GPU of the new plan that last met the expert */
-    int32_t *seen;           /* [E] and how many of its slots there are, or are left */
+    int32_t *seen;           /* [-1, E) slots of an expert met so far on a GPU of the new plan; else 0 */
     int32_t *arranged;       /* [R] the new plan, its GPUs where they are to be */
-    int32_t  num_passes;
 
     /* Values of the new plan's GPUs with those of the plan in force, one GPU's after the other's. Of a GPU whose values
        find no room they are worked out behind the others each time. */
@@ -8076,7 +8074,7 @@ typedef struct eplb_p_keeper {
     int32_t *num_values;     /* [G] */
     int32_t *column;         /* [most_values + G] */
     int64_t *value;          /* [most_values + G] */
-    int64_t *value_of;       /* [G] of the row that is worked out, by column; else 0 */
+    int32_t *place;          /* [G] the last of a column among the values */
     int32_t  num_stored;
 
     /* The assignment in hand, of n rows to n columns: GPUs of a node of each plan, or nodes. */
@@ -8098,7 +8096,14 @@ typedef struct eplb_p_keeper {
 #define EPLB_P_UNREACHED INT64_MAX
 
 /* Most plans have a value or two for each slot. */
-static size_t eplb_p_most_values(const eplb_p_shape *shape) { return 3 * (size_t)shape->num_replicas; }
+static size_t eplb_p_most_values(const eplb_p_shape *shape) { return 2 * (size_t)shape->num_replicas; }
+
+/* [-1, E): of experts, and of an empty slot's. */
+static int32_t *eplb_p_take_from_empty(eplb_p_arena *a, int32_t num_experts)
+{
+    int32_t *of = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)num_experts + 1);
+    return of ? of + 1 : NULL;
+}
 
 static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *shape)
 {
@@ -8108,18 +8113,17 @@ static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *sh
     size_t most = eplb_p_most_values(shape) + (size_t)G;
 
     k.shape        = shape;
-    k.holder       = EPLB_P_TAKE(a, int32_t, E);
+    k.holder       = eplb_p_take_from_empty(a, E);
     k.next_holder  = EPLB_P_TAKE(a, int32_t, R);
     k.held_on      = EPLB_P_TAKE(a, int32_t, R);
     k.copies       = EPLB_P_TAKE(a, int32_t, R);
-    k.seen_in      = EPLB_P_TAKE(a, int32_t, E);
-    k.seen         = EPLB_P_TAKE(a, int32_t, E);
+    k.seen         = eplb_p_take_from_empty(a, E);
     k.arranged     = EPLB_P_TAKE(a, int32_t, R);
     k.first_value  = EPLB_P_TAKE(a, int32_t, G);
     k.num_values   = EPLB_P_TAKE(a, int32_t, G);
     k.column       = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
     k.value        = EPLB_P_TAKE_ROWS(a, int64_t, 1, most);
-    k.value_of     = EPLB_P_TAKE(a, int64_t, G);
+    k.place        = EPLB_P_TAKE(a, int32_t, G);
     k.row_price    = EPLB_P_TAKE(a, int64_t, n);
     k.column_price = EPLB_P_TAKE(a, int64_t, n);
     k.row_of       = EPLB_P_TAKE(a, int32_t, n);
@@ -8148,62 +8152,66 @@ static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32
 
 static void eplb_p_list_held(eplb_p_keeper *k)
 {
-    int32_t gpu, e, slot = 0, end;
+    int32_t *holder = k->holder, gpu, e, h, slot = 0, end = 0;
 
-    eplb_p_set_all(k->holder, k->shape->num_experts, EPLB_P_NONE);
+    eplb_p_set_all(holder - 1, k->shape->num_experts + 1, EPLB_P_NONE);
     for (gpu = 0; gpu < k->shape->num_gpus; gpu++) {
-        for (end = slot + k->shape->gpu_slots; slot < end; slot++) {
+        for (end += k->shape->gpu_slots; slot < end; slot++) {
             e = k->old_slot[slot];
             if (e == EPLB_P_EMPTY) continue;
-            if (k->holder[e] >= 0 && k->held_on[k->holder[e]] == gpu) {
-                k->copies[k->holder[e]]++;
+            h = holder[e];
+            if (h >= 0 && k->held_on[h] == gpu) {
+                k->copies[h]++;
                 continue;
             }
             k->held_on[slot]     = gpu;
             k->copies[slot]      = 1;
-            k->next_holder[slot] = k->holder[e];
-            k->holder[e]         = slot;
+            k->next_holder[slot] = h;
+            holder[e]            = slot;
         }
     }
 }
 
-/* How many slots of an expert this pass has met before. */
-static inline int32_t eplb_p_see_slot(eplb_p_keeper *k, int32_t e)
+/* column, value from place `first` on; returns the end of them. An expert that is not new to a GPU outweighs any number
+   of slots that stay as they are. */
+static int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, int32_t first)
 {
-    if (k->seen_in[e] != k->num_passes) k->seen[e] = 0;
-    k->seen_in[e] = k->num_passes;
-    return k->seen[e]++;
+    int32_t num = first, i, h, copy, place, *seen = k->seen, room = k->shape->gpu_slots;
+    int64_t kept = 1, found = (int64_t)k->shape->num_replicas + 1;
+
+    for (i = 0; i < room; i++) {
+        copy = seen[slot[i]]++;
+        for (h = k->holder[slot[i]]; h >= 0; h = k->next_holder[h]) {
+            if (copy >= k->copies[h]) continue;
+            place = k->place[k->held_on[h]];
+            if (place < first) {
+                place = k->place[k->held_on[h]] = num;
+                k->column[num] = k->held_on[h];
+                k->value[num++] = 0;
+            }
+            k->value[place] += copy == 0 ? found : kept;
+        }
+    }
+    for (i = 0; i < room; i++) seen[slot[i]] = 0;
+    return num;
 }
 
-/* An expert that is not new to a GPU outweighs any number of slots that stay as they are. */
 static eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
 {
-    int32_t room = k->shape->gpu_slots, first = k->num_stored, num = first, i, h, copy;
-    int64_t worth, kept = 1, found = (int64_t)k->shape->num_replicas + 1;
+    int32_t first = k->num_stored, i;
+    int32_t end = eplb_p_work_out_values(k, k->new_slot + eplb_p_at(gpu, k->shape->gpu_slots, 0), first);
     eplb_p_values values;
 
-    k->num_passes++;
-    for (i = gpu * room; i < (gpu + 1) * room; i++) {
-        if (k->new_slot[i] == EPLB_P_EMPTY || k->holder[k->new_slot[i]] < 0) continue;
-        copy  = eplb_p_see_slot(k, k->new_slot[i]);
-        worth = copy == 0 ? found : kept;
-        for (h = k->holder[k->new_slot[i]]; h >= 0; h = k->next_holder[h]) {
-            if (copy >= k->copies[h]) continue;
-            if (k->value_of[k->held_on[h]] == 0) k->column[num++] = k->held_on[h];
-            k->value_of[k->held_on[h]] += worth;
-        }
-    }
-    for (i = first; i < num; i++) {
-        k->value[i] = k->value_of[k->column[i]];
-        k->value_of[k->column[i]] = 0;
-    }
     values.column = k->column + first;
     values.value  = k->value + first;
-    values.num    = num - first;
-    if ((size_t)num > eplb_p_most_values(k->shape)) return values;
-    k->first_value[gpu] = first;
-    k->num_values[gpu]  = num - first;
-    k->num_stored       = num;
+    values.num    = end - first;
+    if ((size_t)end <= eplb_p_most_values(k->shape)) {
+        k->first_value[gpu] = first;
+        k->num_values[gpu]  = values.num;
+        k->num_stored       = end;
+    } else {
+        for (i = first; i < end; i++) k->place[k->column[i]] = EPLB_P_NONE;
+    }
     return values;
 }
 
@@ -8372,21 +8380,20 @@ static void eplb_p_assign_nodes(eplb_p_keeper *k)
    order to what is left. */
 static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    int32_t room = k->shape->gpu_slots, i, e, at = 0;
+    int32_t room = k->shape->gpu_slots, i, e, at = 0, *seen = k->seen;
     const int32_t *old_slot = k->old_slot + eplb_p_at(to, room, 0), *new_slot = k->new_slot + eplb_p_at(from, room, 0);
     int32_t *arranged = k->arranged + eplb_p_at(to, room, 0);
 
-    k->num_passes++;
-    for (i = 0; i < room; i++)
-        if (new_slot[i] != EPLB_P_EMPTY) (void)eplb_p_see_slot(k, new_slot[i]);
+    for (i = 0; i < room; i++) seen[new_slot[i]]++;
     for (i = 0; i < room; i++) {
         e = old_slot[i];
-        if (e != EPLB_P_EMPTY && (k->seen_in[e] != k->num_passes || k->seen[e]-- <= 0)) e = EPLB_P_EMPTY;
-        arranged[i] = e;
+        arranged[i] = seen[e] > 0 ? e : EPLB_P_EMPTY;
+        seen[e] -= seen[e] > 0;
     }
     for (i = 0; i < room; i++) {
         e = new_slot[i];
-        if (e == EPLB_P_EMPTY || k->seen[e]-- <= 0) continue;
+        if (seen[e] == 0) continue;
+        seen[e]--;
         while (arranged[at] != EPLB_P_EMPTY) at++;
         arranged[at] = e;
     }
@@ -8395,24 +8402,21 @@ static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 /* The plans of a layer. */
 static void eplb_p_open_keeper(eplb_p_keeper *k, const int32_t *old_slot, const int32_t *new_slot)
 {
-    k->old_slot   = old_slot;
-    k->new_slot   = new_slot;
-    k->num_passes = 0;
-    k->num_stored = 0;
-    eplb_p_set_all(k->seen_in, k->shape->num_experts, 0);
+    k->old_slot = old_slot;
+    k->new_slot = new_slot;
+    eplb_p_set_all(k->seen - 1, k->shape->num_experts + 1, 0);
 }
 
 /* phy2log of the layer, its GPUs where they bring the fewest new experts. */
 static void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
 {
-    int32_t N = k->shape->num_nodes, n = k->shape->node_gpus, gpu, to, j;
+    int32_t N = k->shape->num_nodes, n = k->shape->node_gpus, to, j;
 
     eplb_p_open_keeper(k, old_slot, l->phy2log);
     eplb_p_list_held(k);
-    for (gpu = 0; gpu < k->shape->num_gpus; gpu++) {
-        k->first_value[gpu] = EPLB_P_NONE;
-        k->value_of[gpu]    = 0;
-    }
+    eplb_p_set_all(k->first_value, k->shape->num_gpus, EPLB_P_NONE);
+    eplb_p_set_all(k->place, k->shape->num_gpus, EPLB_P_NONE);
+    k->num_stored  = 0;
     k->node_row[0] = 0;
     if (N > 1) eplb_p_assign_nodes(k);
     for (to = 0; to < N; to++) {
