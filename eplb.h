@@ -6136,8 +6136,8 @@ typedef struct eplb_p_mover {
     const int32_t *old_expert, *new_expert; /* [R] the plans of the layer at hand */
     int32_t *gpu_of;      /* [R] GPU of a slot */
     int32_t *node_of;     /* [G] node of a GPU */
-    int32_t *seen_on;     /* [E] the GPU last found to have the expert, before or by now */
-    int32_t *seen_in;     /* [E] and the slot of it to take the expert from */
+    int32_t *seen_on;     /* [E] while a plan is checked: the GPU last found to have the expert */
+    int32_t *seen_in;     /* [E] and in which slot */
     int32_t *holder;      /* [E] a slot on the first GPU that held the expert; next_holder leads to one on the next */
     int32_t *next_holder; /* [R] */
     int32_t *wanted;      /* [E] the slot of the first GPU that is to get the expert; likewise */
@@ -6208,21 +6208,23 @@ static int eplb_p_crosses_nodes(const eplb_p_mover *m, int32_t slot)
     return m->node_of[m->sender[slot]] != m->node_of[m->gpu_of[slot]];
 }
 
+/* Whether a slot is one of the GPU's in hand: it has those below `end`, and lists begin with none of a GPU before it. */
+static int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (uint32_t)end; }
+
 /* One slot for each expert that a GPU held: one that keeps it, or else the first. */
 static void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t first = gpu * m->gpu_slots, end = first + m->gpu_slots, slot, e;
+    int32_t slot = gpu * m->gpu_slots, end = slot + m->gpu_slots, e, h;
 
-    for (slot = first; slot < end; slot++) {
+    for (; slot < end; slot++) {
         e = m->old_expert[slot];
         if (e == EPLB_P_EMPTY) continue;
-        if (m->seen_on[e] != gpu || (eplb_p_keeps(m, slot) && !eplb_p_keeps(m, m->seen_in[e]))) m->seen_in[e] = slot;
-        m->seen_on[e] = gpu;
-    }
-    for (slot = first; slot < end; slot++) {
-        e = m->old_expert[slot];
-        if (e == EPLB_P_EMPTY || m->seen_in[e] != slot) continue;
-        m->next_holder[slot] = m->holder[e];
+        h = m->holder[e];
+        if (eplb_p_is_here(h, end)) {
+            if (!eplb_p_keeps(m, slot) || eplb_p_keeps(m, h)) continue;
+            h = m->next_holder[h];
+        }
+        m->next_holder[slot] = h;
         m->holder[e] = slot;
     }
 }
@@ -6230,18 +6232,21 @@ static void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 /* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
 static void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t first = gpu * m->gpu_slots, end = first + m->gpu_slots, slot, e;
+    int32_t slot = gpu * m->gpu_slots, end = slot + m->gpu_slots, e, from;
 
-    for (slot = first; slot < end; slot++) {
+    for (; slot < end; slot++) {
         e = m->new_expert[slot];
-        m->from[slot] = EPLB_P_STAYS;
-        if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot)) continue;
-        m->from[slot] = m->seen_on[e] == gpu ? m->seen_in[e] : EPLB_P_NONE;
-        if (m->seen_on[e] == gpu) continue;
-        m->seen_on[e] = gpu;
-        m->seen_in[e] = slot;
-        m->next_wanted[slot] = m->wanted[e];
-        m->wanted[e] = slot;
+        from = EPLB_P_STAYS;
+        if (e != EPLB_P_EMPTY && !eplb_p_keeps(m, slot)) {
+            from = m->holder[e];
+            if (!eplb_p_is_here(from, end)) from = m->wanted[e];
+            if (!eplb_p_is_here(from, end)) {
+                from = EPLB_P_NONE;
+                m->next_wanted[slot] = m->wanted[e];
+                m->wanted[e] = slot;
+            }
+        }
+        m->from[slot] = from;
     }
 }
 
@@ -6388,22 +6393,25 @@ static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
     if (sources == EPLB_SOURCES_EVEN) eplb_p_even_sends(m);
 }
 
-/* sender, sends, gets = what goes over links. */
+/* sender, sends, gets = what goes over links; nothing has a round yet. */
 static void eplb_p_count_moves(eplb_p_mover *m)
 {
-    int32_t slot, sender;
+    int32_t *sends = m->sends, *gets = m->gets, gpu, slot = 0, end = 0, sender;
 
     m->num_moves = 0;
-    eplb_p_set_all(m->sends, m->num_gpus, 0);
-    eplb_p_set_all(m->gets, m->num_gpus, 0);
-    for (slot = 0; slot < m->num_slots; slot++) {
-        sender = m->from[slot] < 0 ? EPLB_P_NONE : m->gpu_of[m->from[slot]];
-        if (sender == m->gpu_of[slot]) sender = EPLB_P_NONE;
-        m->sender[slot] = sender;
-        if (sender == EPLB_P_NONE) continue;
-        m->sends[sender]++;
-        m->gets[m->gpu_of[slot]]++;
-        m->num_moves++;
+    eplb_p_set_all(sends, m->num_gpus, 0);
+    for (gpu = 0; gpu < m->num_gpus; gpu++) {
+        gets[gpu] = 0;
+        for (end += m->gpu_slots; slot < end; slot++) {
+            sender = m->from[slot] < 0 ? EPLB_P_NONE : m->gpu_of[m->from[slot]];
+            if (sender == gpu) sender = EPLB_P_NONE;
+            m->sender[slot] = sender;
+            m->round[slot]  = EPLB_P_NONE;
+            if (sender == EPLB_P_NONE) continue;
+            sends[sender]++;
+            gets[gpu]++;
+        }
+        m->num_moves += gets[gpu];
     }
 }
 
@@ -6414,7 +6422,6 @@ static void eplb_p_source_layer(eplb_p_mover *m, const int32_t *previous_phy2log
 
     m->old_expert = previous_phy2log;
     m->new_expert = phy2log;
-    eplb_p_set_all(m->seen_on, m->num_experts, EPLB_P_NONE);
     eplb_p_set_all(m->holder, m->num_experts, EPLB_P_NONE);
     eplb_p_set_all(m->wanted, m->num_experts, EPLB_P_NONE);
     for (gpu = m->num_gpus - 1; gpu >= 0; gpu--) { /* so that lists, which grow at the front, ascend */
@@ -6443,8 +6450,8 @@ typedef struct eplb_p_rounds {
     eplb_p_mover *m;
     int32_t   num, words; /* rounds, and words of a set of them */
     uint32_t *busy;       /* [roles, G, words] sets of rounds; what is done in one role, or in any under SENDS */
-    int32_t  *first_sent; /* [G] of its sends in sent */
-    int32_t  *sent;       /* [R] moves by sender; for flows by expert, then sender, then receiver */
+    int32_t  *last_sent;  /* [G] the last of a GPU's sends that has a round; sent leads to the others */
+    int32_t  *sent;       /* [R] for flows instead: moves by expert, then sender, then receiver */
     int32_t  *fill;       /* [R + 1] moves in a round; when they are stored, transfers before it */
 } eplb_p_rounds;
 
@@ -6456,7 +6463,7 @@ static eplb_p_rounds eplb_p_carve_rounds(eplb_p_arena *a, const eplb_p_shape *sh
     int32_t R = shape->num_replicas, G = shape->num_gpus;
 
     r.busy       = EPLB_P_TAKE_ROWS(a, uint32_t, G, EPLB_P_ROLES * (size_t)eplb_p_round_words(R));
-    r.first_sent = EPLB_P_TAKE(a, int32_t, G);
+    r.last_sent  = EPLB_P_TAKE(a, int32_t, G);
     r.sent       = EPLB_P_TAKE(a, int32_t, R);
     r.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)R + 1);
     return r;
@@ -6471,7 +6478,6 @@ static void eplb_p_begin_rounds(eplb_p_rounds *r, int32_t num)
     words    = EPLB_P_ROLES * (size_t)r->m->num_gpus * (size_t)r->words;
     for (i = 0; i < words; i++) r->busy[i] = 0;
     eplb_p_set_all(r->fill, num + 1, 0);
-    eplb_p_set_all(r->m->round, r->m->num_slots, EPLB_P_NONE);
 }
 
 static uint32_t *eplb_p_busy_of(const eplb_p_rounds *r, int role, int32_t gpu)
@@ -6510,33 +6516,19 @@ static int32_t eplb_p_free_round(const eplb_p_rounds *r, const uint32_t *a, cons
     return 32 * r->words;
 }
 
-static void eplb_p_sort_sent(eplb_p_rounds *r)
-{
-    eplb_p_mover *m = r->m;
-    int32_t gpu, slot, n = 0;
-
-    for (gpu = 0; gpu < m->num_gpus; gpu++) {
-        r->first_sent[gpu] = n;
-        n += m->sends[gpu];
-        m->queue[gpu] = r->first_sent[gpu];
-    }
-    for (slot = 0; slot < m->num_slots; slot++)
-        if (eplb_p_is_move(m, slot)) r->sent[m->queue[m->sender[slot]]++] = slot;
-}
-
 /* The move of a GPU, in one of its roles, in a round; EPLB_P_NONE where it has none. */
 static int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int32_t round)
 {
     const eplb_p_mover *m = r->m;
-    int32_t i, slot;
+    int32_t slot;
 
     if (!eplb_p_is_busy(eplb_p_busy_of(r, role, gpu), round)) return EPLB_P_NONE;
     if (role == EPLB_P_GETS) {
         for (slot = gpu * m->gpu_slots; m->round[slot] != round; slot++) {}
         return slot;
     }
-    for (i = r->first_sent[gpu]; m->round[r->sent[i]] != round; i++) {}
-    return r->sent[i];
+    for (slot = r->last_sent[gpu]; m->round[slot] != round; slot = r->sent[slot]) {}
+    return slot;
 }
 
 static int32_t eplb_p_other_end(const eplb_p_mover *m, int32_t slot, int role)
@@ -6576,6 +6568,8 @@ static void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
         eplb_p_exchange_rounds(r, EPLB_P_GETS, receiver, round, eplb_p_free_round(r, gets, gets));
     }
     r->m->round[slot] = round;
+    r->sent[slot] = r->last_sent[sender];
+    r->last_sent[sender] = slot;
     eplb_p_toggle(sends, round);
     eplb_p_toggle(gets, round);
 }
@@ -6618,7 +6612,8 @@ static void eplb_p_limit_rounds(eplb_p_rounds *r, int32_t max_per_round)
 {
     int32_t i, full, other = 0;
 
-    for (i = 0; i < r->m->num_moves; i++) r->fill[r->m->round[r->sent[i]]]++;
+    for (i = 0; i < r->m->num_slots; i++)
+        if (eplb_p_is_move(r->m, i)) r->fill[r->m->round[i]]++;
     for (full = 0; full < r->num; full++) {
         while (r->fill[full] > max_per_round) {
             while (r->fill[other] >= max_per_round) other++;
@@ -6636,7 +6631,7 @@ static void eplb_p_duplex_rounds(eplb_p_rounds *r, int32_t max_per_round)
     if (max_per_round > 0 && m->num_moves > 0 && (m->num_moves - 1) / max_per_round >= num)
         num = (m->num_moves - 1) / max_per_round + 1;
     eplb_p_begin_rounds(r, num);
-    eplb_p_sort_sent(r);
+    eplb_p_set_all(r->last_sent, m->num_gpus, EPLB_P_NONE);
     for (i = 0; i < m->num_slots; i++)
         if (eplb_p_is_move(m, i)) eplb_p_add_move(r, i);
     if (max_per_round > 0) eplb_p_limit_rounds(r, max_per_round);
