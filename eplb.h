@@ -6144,10 +6144,11 @@ typedef struct eplb_p_mover {
     int32_t *next_wanted; /* [R] */
     int32_t *from;        /* [R] a slot of the plan in force, or of the new one: see eplb_transfer */
     int32_t *sender;      /* [R] the GPU that a slot is filled from over a link; EPLB_P_NONE where it is not */
-    int32_t  num_moves;
+    int32_t  num_changed, num_moves;
+    int32_t *changed;          /* [R] slots that do not stay, in order */
     int32_t *sends, *gets;     /* [G] moves out of a GPU, and into it */
     int32_t *movable;          /* [G] of its sends the first that another GPU could do; next_movable leads on */
-    int32_t *next_movable;     /* [R] */
+    int32_t *next_movable;     /* [R] the memory of round, which nothing has while sources are chosen */
     int32_t *reached, *over;   /* [G] the send by which a chain comes to a GPU, and the slot it would take over with */
     int32_t *queue;            /* [G] */
     int32_t *round;            /* [R] */
@@ -6175,11 +6176,12 @@ static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     m.sends        = EPLB_P_TAKE(a, int32_t, G);
     m.gets         = EPLB_P_TAKE(a, int32_t, G);
     m.movable      = EPLB_P_TAKE(a, int32_t, G);
-    m.next_movable = EPLB_P_TAKE(a, int32_t, R);
     m.reached      = EPLB_P_TAKE(a, int32_t, G);
     m.over         = EPLB_P_TAKE(a, int32_t, G);
     m.queue        = EPLB_P_TAKE(a, int32_t, G);
     m.round        = EPLB_P_TAKE(a, int32_t, R);
+    m.changed      = EPLB_P_TAKE(a, int32_t, R);
+    m.next_movable = m.round;
     return m;
 }
 
@@ -6371,48 +6373,66 @@ static void eplb_p_even_sends(eplb_p_mover *m)
     }
 }
 
+/* All that want an expert which only one GPU held get it from there. */
+static void eplb_p_serve_all(eplb_p_mover *m, int32_t holder, int32_t wanted)
+{
+    int32_t *from = m->from, num = 0, slot;
+
+    for (slot = wanted; slot != EPLB_P_NONE; slot = m->next_wanted[slot], num++) from[slot] = holder;
+    m->sends[m->gpu_of[holder]] += num;
+}
+
 static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
 {
-    int32_t e, slot;
+    int32_t e, slot, num_experts = m->num_experts;
 
     eplb_p_set_all(m->sends, m->num_gpus, 0);
     eplb_p_set_all(m->movable, m->num_gpus, EPLB_P_NONE);
-    for (e = 0; e < m->num_experts; e++) {
-        if (m->holder[e] == EPLB_P_NONE || m->wanted[e] == EPLB_P_NONE) continue;
-        if (m->next_holder[m->holder[e]] == EPLB_P_NONE) {
-            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) {
-                m->from[slot] = m->holder[e];
-                m->sends[m->gpu_of[m->holder[e]]]++;
-            }
-        } else if (sources == EPLB_SOURCES_DEALT) {
+    for (e = 0; e < num_experts; e++) {
+        if ((m->holder[e] | m->wanted[e]) < 0) continue; /* EPLB_P_NONE */
+        if (m->next_holder[m->holder[e]] == EPLB_P_NONE)
+            eplb_p_serve_all(m, m->holder[e], m->wanted[e]);
+        else if (sources == EPLB_SOURCES_DEALT)
             eplb_p_deal_sources(m, e);
-        } else {
+        else
             for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) eplb_p_pick_source(m, slot);
-        }
     }
     if (sources == EPLB_SOURCES_EVEN) eplb_p_even_sends(m);
+}
+
+static void eplb_p_list_changed(eplb_p_mover *m)
+{
+    int32_t *changed = m->changed, num_slots = m->num_slots, num = 0, slot;
+
+    for (slot = 0; slot < num_slots; slot++) {
+        m->sender[slot] = EPLB_P_NONE;
+        m->round[slot]  = EPLB_P_NONE;
+        changed[num]    = slot;
+        num += m->from[slot] != EPLB_P_STAYS;
+    }
+    m->num_changed = num;
 }
 
 /* sender, sends, gets = what goes over links; nothing has a round yet. */
 static void eplb_p_count_moves(eplb_p_mover *m)
 {
-    int32_t *sends = m->sends, *gets = m->gets, gpu, slot = 0, end = 0, sender;
+    int32_t i, slot, sender, num_changed, num_moves = 0;
 
-    m->num_moves = 0;
-    eplb_p_set_all(sends, m->num_gpus, 0);
-    for (gpu = 0; gpu < m->num_gpus; gpu++) {
-        gets[gpu] = 0;
-        for (end += m->gpu_slots; slot < end; slot++) {
-            sender = m->from[slot] < 0 ? EPLB_P_NONE : m->gpu_of[m->from[slot]];
-            if (sender == gpu) sender = EPLB_P_NONE;
-            m->sender[slot] = sender;
-            m->round[slot]  = EPLB_P_NONE;
-            if (sender == EPLB_P_NONE) continue;
-            sends[sender]++;
-            gets[gpu]++;
-        }
-        m->num_moves += gets[gpu];
+    eplb_p_list_changed(m);
+    eplb_p_set_all(m->sends, m->num_gpus, 0);
+    eplb_p_set_all(m->gets, m->num_gpus, 0);
+    num_changed = m->num_changed;
+    for (i = 0; i < num_changed; i++) {
+        slot = m->changed[i];
+        if (m->from[slot] == EPLB_P_NONE) continue;
+        sender = m->gpu_of[m->from[slot]];
+        if (sender == m->gpu_of[slot]) continue;
+        m->sender[slot] = sender;
+        m->sends[sender]++;
+        m->gets[m->gpu_of[slot]]++;
+        num_moves++;
     }
+    m->num_moves = num_moves;
 }
 
 /* What one layer's slots are filled from. */
@@ -6632,8 +6652,8 @@ static void eplb_p_duplex_rounds(eplb_p_rounds *r, int32_t max_per_round)
         num = (m->num_moves - 1) / max_per_round + 1;
     eplb_p_begin_rounds(r, num);
     eplb_p_set_all(r->last_sent, m->num_gpus, EPLB_P_NONE);
-    for (i = 0; i < m->num_slots; i++)
-        if (eplb_p_is_move(m, i)) eplb_p_add_move(r, i);
+    for (i = 0; i < m->num_changed; i++)
+        if (eplb_p_is_move(m, m->changed[i])) eplb_p_add_move(r, m->changed[i]);
     if (max_per_round > 0) eplb_p_limit_rounds(r, max_per_round);
 }
 
@@ -6709,19 +6729,20 @@ static inline eplb_transfer eplb_p_transfer_of(const eplb_p_mover *m, int32_t la
 static eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, eplb_transfer *transfer)
 {
     const eplb_p_mover *m = r->m;
-    int32_t slot, round, n = 0, next;
+    int32_t *fill = r->fill, i, slot, round, n = 0, next, num_changed = m->num_changed;
 
-    eplb_p_set_all(r->fill, r->num + 1, 0);
-    for (slot = 0; slot < m->num_slots; slot++)
-        if (m->from[slot] != EPLB_P_STAYS) r->fill[m->round[slot] + 1]++;
+    eplb_p_set_all(fill, r->num + 1, 0);
+    for (i = 0; i < num_changed; i++) fill[m->round[m->changed[i]] + 1]++;
     for (round = 0; round <= r->num; round++) {
-        next = n + r->fill[round];
-        r->fill[round] = n;
+        next = n + fill[round];
+        fill[round] = n;
         n = next;
     }
-    for (slot = 0; slot < m->num_slots; slot++)
-        if (m->from[slot] != EPLB_P_STAYS)
-            transfer[r->fill[m->round[slot] + 1]++] = eplb_p_transfer_of(m, layer, slot, m->round[slot]);
+    for (i = 0; i < num_changed; i++) {
+        slot  = m->changed[i];
+        round = m->round[slot];
+        transfer[fill[round + 1]++] = eplb_p_transfer_of(m, layer, slot, round);
+    }
     return transfer + n;
 }
 
@@ -9481,11 +9502,14 @@ static eplb_result eplb_p_check_transfer_options(const eplb_transfer_options *ho
 
 static eplb_result eplb_p_check_ids(const int32_t *phy2log, size_t num_slots, int32_t num_experts)
 {
+    uint32_t id, most = 0;
     size_t i;
-    int bad = 0;
 
-    for (i = 0; i < num_slots; i++) bad |= (uint32_t)phy2log[i] + 1u > (uint32_t)num_experts; /* -1 comes to 0 */
-    return bad ? EPLB_ERR_PLAN : EPLB_OK;
+    for (i = 0; i < num_slots; i++) {
+        id   = (uint32_t)phy2log[i] + 1u; /* EPLB_P_EMPTY comes to 0 */
+        most = id > most ? id : most;
+    }
+    return most > (uint32_t)num_experts ? EPLB_ERR_PLAN : EPLB_OK;
 }
 
 /* What can be wrong with a call for transfers or steps, but for its scratch and capacity. */
