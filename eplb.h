@@ -8072,17 +8072,20 @@ typedef struct eplb_p_values { /* of a row: all columns of which it has any */
     int32_t num;
 } eplb_p_values;
 
+typedef struct eplb_p_held { /* an expert by a GPU of the plan in force */
+    int32_t gpu, copies; /* in how many slots */
+    int32_t next;        /* the same expert, on another GPU; -1: there is no other */
+} eplb_p_held;
+
 typedef struct eplb_p_keeper {
     const eplb_p_shape *shape;
     const int32_t *old_slot; /* [R] the plan in force of the layer in hand */
     const int32_t *new_slot; /* [R] the plan that is to be in force */
-    int32_t *holder;         /* [E] its first slot on the last GPU of the plan in force that holds it; next_holder leads
-                                to those on the others. An empty slot's expert, -1, has none */
-    int32_t *next_holder;    /* [R] */
-    int32_t *held_on;        /* [R] the GPU of such a slot */
-    int32_t *copies;         /* [R] and how many slots there hold the same */
+    int32_t *holder;         /* [-1, E) in held, the last GPU to hold an expert; -1: none does, as with an empty slot */
+    eplb_p_held *held;       /* [R] */
     int32_t *seen;           /* [-1, E) slots of an expert met so far on a GPU of the new plan; else 0 */
     int32_t *arranged;       /* [R] the new plan, its GPUs where they are to be */
+    int32_t *vacant;         /* [R / G + 1] slots of the GPU that is arranged whose expert does not stay */
 
     /* Values of the new plan's GPUs with those of the plan in force, one GPU's after the other's. Of a GPU whose values
        find no room they are worked out behind the others each time. */
@@ -8130,11 +8133,10 @@ static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *sh
 
     k.shape        = shape;
     k.holder       = eplb_p_take_from_empty(a, E);
-    k.next_holder  = EPLB_P_TAKE(a, int32_t, R);
-    k.held_on      = EPLB_P_TAKE(a, int32_t, R);
-    k.copies       = EPLB_P_TAKE(a, int32_t, R);
+    k.held         = EPLB_P_TAKE(a, eplb_p_held, R);
     k.seen         = eplb_p_take_from_empty(a, E);
     k.arranged     = EPLB_P_TAKE(a, int32_t, R);
+    k.vacant       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->gpu_slots + 1);
     k.first_value  = EPLB_P_TAKE(a, int32_t, G);
     k.num_values   = EPLB_P_TAKE(a, int32_t, G);
     k.column       = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
@@ -8168,22 +8170,22 @@ static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32
 
 static void eplb_p_list_held(eplb_p_keeper *k)
 {
-    int32_t *holder = k->holder, gpu, e, h, slot = 0, end = 0;
+    int32_t *holder = k->holder, gpu, e, slot = 0, end = 0, num = 0;
+    eplb_p_held *held = k->held;
 
     eplb_p_set_all(holder - 1, k->shape->num_experts + 1, EPLB_P_NONE);
     for (gpu = 0; gpu < k->shape->num_gpus; gpu++) {
         for (end += k->shape->gpu_slots; slot < end; slot++) {
             e = k->old_slot[slot];
             if (e == EPLB_P_EMPTY) continue;
-            h = holder[e];
-            if (h >= 0 && k->held_on[h] == gpu) {
-                k->copies[h]++;
+            if (holder[e] >= 0 && held[holder[e]].gpu == gpu) {
+                held[holder[e]].copies++;
                 continue;
             }
-            k->held_on[slot]     = gpu;
-            k->copies[slot]      = 1;
-            k->next_holder[slot] = h;
-            holder[e]            = slot;
+            held[num].gpu    = gpu;
+            held[num].copies = 1;
+            held[num].next   = holder[e];
+            holder[e] = num++;
         }
     }
 }
@@ -8192,23 +8194,26 @@ static void eplb_p_list_held(eplb_p_keeper *k)
    of slots that stay as they are. */
 static int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, int32_t first)
 {
-    int32_t num = first, i, h, copy, place, *seen = k->seen, room = k->shape->gpu_slots;
+    const int32_t *end = slot + k->shape->gpu_slots, *at;
+    int32_t num = first, h, copy, *place, *seen = k->seen;
     int64_t kept = 1, found = (int64_t)k->shape->num_replicas + 1;
+    const eplb_p_held *held;
 
-    for (i = 0; i < room; i++) {
-        copy = seen[slot[i]]++;
-        for (h = k->holder[slot[i]]; h >= 0; h = k->next_holder[h]) {
-            if (copy >= k->copies[h]) continue;
-            place = k->place[k->held_on[h]];
-            if (place < first) {
-                place = k->place[k->held_on[h]] = num;
-                k->column[num] = k->held_on[h];
+    for (at = slot; at < end; at++) {
+        copy = seen[*at]++;
+        for (h = k->holder[*at]; h >= 0; h = held->next) {
+            held = k->held + h;
+            if (copy >= held->copies) continue;
+            place = k->place + held->gpu;
+            if (*place < first) {
+                *place = num;
+                k->column[num]  = held->gpu;
                 k->value[num++] = 0;
             }
-            k->value[place] += copy == 0 ? found : kept;
+            k->value[*place] += copy == 0 ? found : kept;
         }
     }
-    for (i = 0; i < room; i++) seen[slot[i]] = 0;
+    for (at = slot; at < end; at++) seen[*at] = 0;
     return num;
 }
 
@@ -8247,15 +8252,15 @@ static eplb_p_values eplb_p_values_of(eplb_p_keeper *k, int32_t row)
 static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
 {
     eplb_p_values values = eplb_p_values_of(k, row);
-    int32_t best = EPLB_P_NONE, i, j;
+    int32_t best = EPLB_P_NONE, first_column = k->first_column, n = k->n, *row_of = k->row_of, i, j;
     int64_t most = 0;
 
     for (i = 0; i < values.num; i++) {
-        j = values.column[i] - k->first_column;
-        if (values.value[i] < most || !eplb_p_within(j, 0, k->n - 1)) continue;
+        j = values.column[i] - first_column;
+        if (values.value[i] < most || !eplb_p_within(j, 0, n - 1)) continue;
         if (values.value[i] > most) best = EPLB_P_NONE;
         most = values.value[i];
-        if (best < 0 && k->row_of[j] < 0) best = j;
+        if (best < 0 && row_of[j] < 0) best = j;
     }
     if (most == 0) best = EPLB_P_NONE;
     k->row_price[row] = most;
@@ -8268,8 +8273,8 @@ static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
 static void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int64_t far)
 {
     eplb_p_values values = eplb_p_values_of(k, row);
-    int64_t distance;
-    int32_t i, j;
+    int64_t distance, *known = k->distance;
+    int32_t first_column = k->first_column, n = k->n, i, j;
 
     far += k->row_price[row];
     if (far < k->shortest) {
@@ -8277,18 +8282,18 @@ static void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int6
         k->end      = at;
     }
     for (i = 0; i < values.num; i++) {
-        j = values.column[i] - k->first_column;
-        if (!eplb_p_within(j, 0, k->n - 1)) continue;
+        j = values.column[i] - first_column;
+        if (!eplb_p_within(j, 0, n - 1)) continue;
         distance = far + k->column_price[j] - values.value[i];
-        if (distance >= k->shortest || distance >= k->distance[j]) continue;
+        if (distance >= k->shortest || distance >= known[j]) continue;
         k->through[j] = at;
         if (k->row_of[j] < 0) {
             k->shortest = distance;
             k->end      = j;
             continue;
         }
-        if (k->distance[j] == EPLB_P_UNREACHED) k->reached[k->num_reached++] = j;
-        k->distance[j] = distance;
+        if (known[j] == EPLB_P_UNREACHED) k->reached[k->num_reached++] = j;
+        known[j] = distance;
     }
 }
 
@@ -8396,22 +8401,25 @@ static void eplb_p_assign_nodes(eplb_p_keeper *k)
    order to what is left. */
 static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    int32_t room = k->shape->gpu_slots, i, e, at = 0, *seen = k->seen;
+    int32_t room = k->shape->gpu_slots, num = 0, i, e, stays, *seen = k->seen, *vacant = k->vacant;
     const int32_t *old_slot = k->old_slot + eplb_p_at(to, room, 0), *new_slot = k->new_slot + eplb_p_at(from, room, 0);
     int32_t *arranged = k->arranged + eplb_p_at(to, room, 0);
 
     for (i = 0; i < room; i++) seen[new_slot[i]]++;
+    seen[EPLB_P_EMPTY] = 0;
     for (i = 0; i < room; i++) {
-        e = old_slot[i];
-        arranged[i] = seen[e] > 0 ? e : EPLB_P_EMPTY;
-        seen[e] -= seen[e] > 0;
+        e     = old_slot[i];
+        stays = seen[e] > 0;
+        seen[e] -= stays;
+        arranged[i] = stays ? e : EPLB_P_EMPTY;
+        vacant[num] = i;
+        num += 1 - stays;
     }
     for (i = 0; i < room; i++) {
         e = new_slot[i];
         if (seen[e] == 0) continue;
         seen[e]--;
-        while (arranged[at] != EPLB_P_EMPTY) at++;
-        arranged[at] = e;
+        arranged[*vacant++] = e;
     }
 }
 
