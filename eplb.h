@@ -6216,18 +6216,18 @@ static int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (
 /* One slot for each expert that a GPU held: one that keeps it, or else the first. */
 static void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = gpu * m->gpu_slots, end = slot + m->gpu_slots, e, h;
+    int32_t slot = gpu * m->gpu_slots, end = slot + m->gpu_slots, *holder = m->holder, *next = m->next_holder, e, h;
 
     for (; slot < end; slot++) {
         e = m->old_expert[slot];
         if (e == EPLB_P_EMPTY) continue;
-        h = m->holder[e];
+        h = holder[e];
         if (eplb_p_is_here(h, end)) {
             if (!eplb_p_keeps(m, slot) || eplb_p_keeps(m, h)) continue;
-            h = m->next_holder[h];
+            h = next[h];
         }
-        m->next_holder[slot] = h;
-        m->holder[e] = slot;
+        next[slot] = h;
+        holder[e]  = slot;
     }
 }
 
@@ -6402,12 +6402,11 @@ static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
 
 static void eplb_p_list_changed(eplb_p_mover *m)
 {
-    int32_t *changed = m->changed, num_slots = m->num_slots, num = 0, slot;
+    int32_t *changed = m->changed, *sender = m->sender, *round = m->round, num_slots = m->num_slots, num = 0, slot;
 
     for (slot = 0; slot < num_slots; slot++) {
-        m->sender[slot] = EPLB_P_NONE;
-        m->round[slot]  = EPLB_P_NONE;
-        changed[num]    = slot;
+        sender[slot] = round[slot] = EPLB_P_NONE;
+        changed[num] = slot;
         num += m->from[slot] != EPLB_P_STAYS;
     }
     m->num_changed = num;
@@ -6416,20 +6415,19 @@ static void eplb_p_list_changed(eplb_p_mover *m)
 /* sender, sends, gets = what goes over links; nothing has a round yet. */
 static void eplb_p_count_moves(eplb_p_mover *m)
 {
-    int32_t i, slot, sender, num_changed, num_moves = 0;
+    const int32_t *gpu_of = m->gpu_of, *at = m->changed, *end;
+    int32_t *sends = m->sends, *gets = m->gets, sender, num_moves = 0;
 
     eplb_p_list_changed(m);
-    eplb_p_set_all(m->sends, m->num_gpus, 0);
-    eplb_p_set_all(m->gets, m->num_gpus, 0);
-    num_changed = m->num_changed;
-    for (i = 0; i < num_changed; i++) {
-        slot = m->changed[i];
-        if (m->from[slot] == EPLB_P_NONE) continue;
-        sender = m->gpu_of[m->from[slot]];
-        if (sender == m->gpu_of[slot]) continue;
-        m->sender[slot] = sender;
-        m->sends[sender]++;
-        m->gets[m->gpu_of[slot]]++;
+    eplb_p_set_all(sends, m->num_gpus, 0);
+    eplb_p_set_all(gets, m->num_gpus, 0);
+    for (end = at + m->num_changed; at < end; at++) {
+        if (m->from[*at] == EPLB_P_NONE) continue;
+        sender = gpu_of[m->from[*at]];
+        if (sender == gpu_of[*at]) continue;
+        m->sender[*at] = sender;
+        sends[sender]++;
+        gets[gpu_of[*at]]++;
         num_moves++;
     }
     m->num_moves = num_moves;
@@ -6530,9 +6528,13 @@ static int32_t eplb_p_lowest_bit(uint32_t word)
 /* The first round that is free in both sets. */
 static int32_t eplb_p_free_round(const eplb_p_rounds *r, const uint32_t *a, const uint32_t *b)
 {
+    uint32_t open;
     int32_t i;
-    for (i = 0; i < r->words; i++)
-        if (~(a[i] | b[i])) return 32 * i + eplb_p_lowest_bit(~(a[i] | b[i]));
+
+    for (i = 0; i < r->words; i++) {
+        open = ~(a[i] | b[i]);
+        if (open) return 32 * i + eplb_p_lowest_bit(open);
+    }
     return 32 * r->words;
 }
 
@@ -6579,7 +6581,8 @@ static void eplb_p_exchange_rounds(eplb_p_rounds *r, int role, int32_t gpu, int3
 
 static void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
 {
-    int32_t sender = r->m->sender[slot], receiver = r->m->gpu_of[slot];
+    eplb_p_mover *m = r->m;
+    int32_t sender = m->sender[slot], receiver = m->gpu_of[slot];
     uint32_t *sends = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *gets = eplb_p_busy_of(r, EPLB_P_GETS, receiver);
     int32_t round = eplb_p_free_round(r, sends, gets);
 
@@ -6587,7 +6590,7 @@ static void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
         round = eplb_p_free_round(r, sends, sends);
         eplb_p_exchange_rounds(r, EPLB_P_GETS, receiver, round, eplb_p_free_round(r, gets, gets));
     }
-    r->m->round[slot] = round;
+    m->round[slot] = round;
     r->sent[slot] = r->last_sent[sender];
     r->last_sent[sender] = slot;
     eplb_p_toggle(sends, round);
@@ -6709,20 +6712,21 @@ static void eplb_p_schedule(eplb_p_rounds *r, const eplb_transfer_options *how)
         eplb_p_duplex_rounds(r, how->max_per_round);
 }
 
-static inline eplb_transfer eplb_p_transfer_of(const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
+static inline int32_t eplb_p_kind_of(const eplb_p_mover *m, int32_t slot)
 {
-    eplb_transfer t;
+    if (m->from[slot] == EPLB_P_NONE) return EPLB_TRANSFER_LOST;
+    if (!eplb_p_is_move(m, slot)) return EPLB_TRANSFER_SAME_GPU;
+    return eplb_p_crosses_nodes(m, slot) ? EPLB_TRANSFER_OTHER_NODE : EPLB_TRANSFER_SAME_NODE;
+}
 
-    t.layer     = layer;
-    t.expert    = m->new_expert[slot];
-    t.from_slot = m->from[slot];
-    t.to_slot   = slot;
-    t.round     = round;
-    t.kind      = t.from_slot == EPLB_P_NONE          ? EPLB_TRANSFER_LOST
-                  : !eplb_p_is_move(m, slot)          ? EPLB_TRANSFER_SAME_GPU
-                  : !eplb_p_crosses_nodes(m, slot)    ? EPLB_TRANSFER_SAME_NODE
-                                                      : EPLB_TRANSFER_OTHER_NODE;
-    return t;
+static inline void eplb_p_set_transfer(eplb_transfer *t, const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
+{
+    t->kind      = eplb_p_kind_of(m, slot);
+    t->expert    = m->new_expert[slot];
+    t->from_slot = m->from[slot];
+    t->layer     = layer;
+    t->to_slot   = slot;
+    t->round     = round;
 }
 
 /* One layer's transfers, by round, those without one first, then by slot. Returns the next place. */
@@ -6741,7 +6745,7 @@ static eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, ep
     for (i = 0; i < num_changed; i++) {
         slot  = m->changed[i];
         round = m->round[slot];
-        transfer[fill[round + 1]++] = eplb_p_transfer_of(m, layer, slot, round);
+        eplb_p_set_transfer(&transfer[fill[round + 1]++], m, layer, slot, round);
     }
     return transfer + n;
 }
@@ -6890,7 +6894,7 @@ static int eplb_p_set_aside(eplb_p_stager *s, int32_t ring, int32_t round)
     } while (reader != ring);
     if (s->staged[gpu] != EPLB_P_NONE) return 0;
 
-    step = eplb_p_transfer_of(m, s->layer, reader, round);
+    eplb_p_set_transfer(&step, m, s->layer, reader, round);
     step.kind    = EPLB_TRANSFER_SAME_GPU;
     step.to_slot = m->num_slots + gpu;
     eplb_p_add_step(s, step);
@@ -6904,8 +6908,9 @@ static int eplb_p_set_aside(eplb_p_stager *s, int32_t ring, int32_t round)
 static void eplb_p_fill_slot(eplb_p_stager *s, int32_t slot, int32_t round)
 {
     eplb_p_mover *m = s->m;
-    eplb_transfer step = eplb_p_transfer_of(m, s->layer, slot, round);
+    eplb_transfer step;
 
+    eplb_p_set_transfer(&step, m, s->layer, slot, round);
     if (s->aside[slot]) {
         step.from_slot = m->num_slots + m->gpu_of[m->from[slot]];
         s->staged[m->gpu_of[m->from[slot]]] = EPLB_P_NONE;
@@ -9551,28 +9556,32 @@ EPLB_API eplb_result eplb_transfers(const eplb_problem *problem, const int32_t *
     eplb_p_mover m;
     eplb_p_rounds rounds;
     eplb_p_stager stager;
-    size_t num;
+    const eplb_transfer *first = transfer;
+    size_t slots;
     int32_t layer;
     eplb_result r = eplb_p_check_moving(problem, previous_phy2log, phy2log, &options, &shape);
 
     if (r == EPLB_OK && !num_transfers) r = EPLB_ERR_NULL;
     if (r == EPLB_OK && transfer) r = eplb_p_check_moving_scratch(&shape, scratch, scratch_bytes);
     if (r != EPLB_OK) return r;
-    num = eplb_p_count_transfers(previous_phy2log, phy2log, eplb_p_at(shape.num_layers, shape.num_replicas, 0));
-    *num_transfers = num;
-    if (!transfer) return EPLB_OK;
-    if (num > capacity) return EPLB_ERR_CAPACITY;
+    slots = eplb_p_at(shape.num_layers, shape.num_replicas, 0);
+    if (!transfer || capacity < slots) {
+        *num_transfers = eplb_p_count_transfers(previous_phy2log, phy2log, slots);
+        if (!transfer) return EPLB_OK;
+        if (*num_transfers > capacity) return EPLB_ERR_CAPACITY;
+    }
 
     a = eplb_p_arena_at(scratch);
     m = eplb_p_carve_moving(&a, &shape, &rounds, &stager);
     rounds.m = &m;
     eplb_p_number_gpus(&m, shape.num_nodes);
     for (layer = 0; layer < shape.num_layers; layer++) {
-        size_t slots = eplb_p_at(layer, shape.num_replicas, 0);
+        slots = eplb_p_at(layer, shape.num_replicas, 0);
         eplb_p_source_layer(&m, previous_phy2log + slots, phy2log + slots, options.sources);
         eplb_p_schedule(&rounds, &options);
         transfer = eplb_p_store_transfers(&rounds, layer, transfer);
     }
+    *num_transfers = (size_t)(transfer - first);
     return EPLB_OK;
 }
 
