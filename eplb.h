@@ -6335,18 +6335,19 @@ typedef struct eplb_p_mover {
     const int32_t *old_expert, *new_expert; /* [R] the plans of the layer at hand */
     int32_t *gpu_of;      /* [R] GPU of a slot */
     int32_t *node_of;     /* [G] node of a GPU */
-    int32_t *seen_on;     /* [E] the GPU last found to have the expert, before or by now */
-    int32_t *seen_in;     /* [E] and the slot of it to take the expert from */
+    int32_t *seen_on;     /* [E] while a plan is checked: the GPU last found to have the expert */
+    int32_t *seen_in;     /* [E] and in which slot */
     int32_t *holder;      /* [E] a slot on the first GPU that held the expert; next_holder leads to one on the next */
     int32_t *next_holder; /* [R] */
     int32_t *wanted;      /* [E] the slot of the first GPU that is to get the expert; likewise */
     int32_t *next_wanted; /* [R] */
     int32_t *from;        /* [R] a slot of the plan in force, or of the new one: see eplb_transfer */
     int32_t *sender;      /* [R] the GPU that a slot is filled from over a link; EPLB_P_NONE where it is not */
-    int32_t  num_moves;
+    int32_t  num_changed, num_moves;
+    int32_t *changed;          /* [R] slots that do not stay, in order */
     int32_t *sends, *gets;     /* [G] moves out of a GPU, and into it */
     int32_t *movable;          /* [G] of its sends the first that another GPU could do; next_movable leads on */
-    int32_t *next_movable;     /* [R] */
+    int32_t *next_movable;     /* [R] the memory of round, which nothing has while sources are chosen */
     int32_t *reached, *over;   /* [G] the send by which a chain comes to a GPU, and the slot it would take over with */
     int32_t *queue;            /* [G] */
     int32_t *round;            /* [R] */
@@ -6374,11 +6375,12 @@ static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     m.sends        = EPLB_P_TAKE(a, int32_t, G);
     m.gets         = EPLB_P_TAKE(a, int32_t, G);
     m.movable      = EPLB_P_TAKE(a, int32_t, G);
-    m.next_movable = EPLB_P_TAKE(a, int32_t, R);
     m.reached      = EPLB_P_TAKE(a, int32_t, G);
     m.over         = EPLB_P_TAKE(a, int32_t, G);
     m.queue        = EPLB_P_TAKE(a, int32_t, G);
     m.round        = EPLB_P_TAKE(a, int32_t, R);
+    m.changed      = EPLB_P_TAKE(a, int32_t, R);
+    m.next_movable = m.round;
     return m;
 }
 
@@ -6407,40 +6409,45 @@ static int eplb_p_crosses_nodes(const eplb_p_mover *m, int32_t slot)
     return m->node_of[m->sender[slot]] != m->node_of[m->gpu_of[slot]];
 }
 
+/* Whether a slot is one of the GPU's in hand: it has those below `end`, and lists begin with none of a GPU before it. */
+static int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (uint32_t)end; }
+
 /* One slot for each expert that a GPU held: one that keeps it, or else the first. */
 static void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t first = gpu * m->gpu_slots, end = first + m->gpu_slots, slot, e;
+    int32_t slot = gpu * m->gpu_slots, end = slot + m->gpu_slots, *holder = m->holder, *next = m->next_holder, e, h;
 
-    for (slot = first; slot < end; slot++) {
+    for (; slot < end; slot++) {
         e = m->old_expert[slot];
         if (e == EPLB_P_EMPTY) continue;
-        if (m->seen_on[e] != gpu || (eplb_p_keeps(m, slot) && !eplb_p_keeps(m, m->seen_in[e]))) m->seen_in[e] = slot;
-        m->seen_on[e] = gpu;
-    }
-    for (slot = first; slot < end; slot++) {
-        e = m->old_expert[slot];
-        if (e == EPLB_P_EMPTY || m->seen_in[e] != slot) continue;
-        m->next_holder[slot] = m->holder[e];
-        m->holder[e] = slot;
+        h = holder[e];
+        if (eplb_p_is_here(h, end)) {
+            if (!eplb_p_keeps(m, slot) || eplb_p_keeps(m, h)) continue;
+            h = next[h];
+        }
+        next[slot] = h;
+        holder[e]  = slot;
     }
 }
 
 /* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
 static void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t first = gpu * m->gpu_slots, end = first + m->gpu_slots, slot, e;
+    int32_t slot = gpu * m->gpu_slots, end = slot + m->gpu_slots, e, from;
 
-    for (slot = first; slot < end; slot++) {
+    for (; slot < end; slot++) {
         e = m->new_expert[slot];
-        m->from[slot] = EPLB_P_STAYS;
-        if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot)) continue;
-        m->from[slot] = m->seen_on[e] == gpu ? m->seen_in[e] : EPLB_P_NONE;
-        if (m->seen_on[e] == gpu) continue;
-        m->seen_on[e] = gpu;
-        m->seen_in[e] = slot;
-        m->next_wanted[slot] = m->wanted[e];
-        m->wanted[e] = slot;
+        from = EPLB_P_STAYS;
+        if (e != EPLB_P_EMPTY && !eplb_p_keeps(m, slot)) {
+            from = m->holder[e];
+            if (!eplb_p_is_here(from, end)) from = m->wanted[e];
+            if (!eplb_p_is_here(from, end)) {
+                from = EPLB_P_NONE;
+                m->next_wanted[slot] = m->wanted[e];
+                m->wanted[e] = slot;
+            }
+        }
+        m->from[slot] = from;
     }
 }
 
@@ -6565,45 +6572,64 @@ static void eplb_p_even_sends(eplb_p_mover *m)
     }
 }
 
+/* All that want an expert which only one GPU held get it from there. */
+static void eplb_p_serve_all(eplb_p_mover *m, int32_t holder, int32_t wanted)
+{
+    int32_t *from = m->from, num = 0, slot;
+
+    for (slot = wanted; slot != EPLB_P_NONE; slot = m->next_wanted[slot], num++) from[slot] = holder;
+    m->sends[m->gpu_of[holder]] += num;
+}
+
 static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
 {
-    int32_t e, slot;
+    int32_t e, slot, num_experts = m->num_experts;
 
     eplb_p_set_all(m->sends, m->num_gpus, 0);
     eplb_p_set_all(m->movable, m->num_gpus, EPLB_P_NONE);
-    for (e = 0; e < m->num_experts; e++) {
-        if (m->holder[e] == EPLB_P_NONE || m->wanted[e] == EPLB_P_NONE) continue;
-        if (m->next_holder[m->holder[e]] == EPLB_P_NONE) {
-            for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) {
-                m->from[slot] = m->holder[e];
-                m->sends[m->gpu_of[m->holder[e]]]++;
-            }
-        } else if (sources == EPLB_SOURCES_DEALT) {
+    for (e = 0; e < num_experts; e++) {
+        if ((m->holder[e] | m->wanted[e]) < 0) continue; /* EPLB_P_NONE */
+        if (m->next_holder[m->holder[e]] == EPLB_P_NONE)
+            eplb_p_serve_all(m, m->holder[e], m->wanted[e]);
+        else if (sources == EPLB_SOURCES_DEALT)
             eplb_p_deal_sources(m, e);
-        } else {
+        else
             for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) eplb_p_pick_source(m, slot);
-        }
     }
     if (sources == EPLB_SOURCES_EVEN) eplb_p_even_sends(m);
 }
 
-/* sender, sends, gets = what goes over links. */
+static void eplb_p_list_changed(eplb_p_mover *m)
+{
+    int32_t *changed = m->changed, *sender = m->sender, *round = m->round, num_slots = m->num_slots, num = 0, slot;
+
+    for (slot = 0; slot < num_slots; slot++) {
+        sender[slot] = round[slot] = EPLB_P_NONE;
+        changed[num] = slot;
+        num += m->from[slot] != EPLB_P_STAYS;
+    }
+    m->num_changed = num;
+}
+
+/* sender, sends, gets = what goes over links; nothing has a round yet. */
 static void eplb_p_count_moves(eplb_p_mover *m)
 {
-    int32_t slot, sender;
+    const int32_t *gpu_of = m->gpu_of, *at = m->changed, *end;
+    int32_t *sends = m->sends, *gets = m->gets, sender, num_moves = 0;
 
-    m->num_moves = 0;
-    eplb_p_set_all(m->sends, m->num_gpus, 0);
-    eplb_p_set_all(m->gets, m->num_gpus, 0);
-    for (slot = 0; slot < m->num_slots; slot++) {
-        sender = m->from[slot] < 0 ? EPLB_P_NONE : m->gpu_of[m->from[slot]];
-        if (sender == m->gpu_of[slot]) sender = EPLB_P_NONE;
-        m->sender[slot] = sender;
-        if (sender == EPLB_P_NONE) continue;
-        m->sends[sender]++;
-        m->gets[m->gpu_of[slot]]++;
-        m->num_moves++;
+    eplb_p_list_changed(m);
+    eplb_p_set_all(sends, m->num_gpus, 0);
+    eplb_p_set_all(gets, m->num_gpus, 0);
+    for (end = at + m->num_changed; at < end; at++) {
+        if (m->from[*at] == EPLB_P_NONE) continue;
+        sender = gpu_of[m->from[*at]];
+        if (sender == gpu_of[*at]) continue;
+        m->sender[*at] = sender;
+        sends[sender]++;
+        gets[gpu_of[*at]]++;
+        num_moves++;
     }
+    m->num_moves = num_moves;
 }
 
 /* What one layer's slots are filled from. */
@@ -6613,7 +6639,6 @@ static void eplb_p_source_layer(eplb_p_mover *m, const int32_t *previous_phy2log
 
     m->old_expert = previous_phy2log;
     m->new_expert = phy2log;
-    eplb_p_set_all(m->seen_on, m->num_experts, EPLB_P_NONE);
     eplb_p_set_all(m->holder, m->num_experts, EPLB_P_NONE);
     eplb_p_set_all(m->wanted, m->num_experts, EPLB_P_NONE);
     for (gpu = m->num_gpus - 1; gpu >= 0; gpu--) { /* so that lists, which grow at the front, ascend */
@@ -6642,8 +6667,8 @@ typedef struct eplb_p_rounds {
     eplb_p_mover *m;
     int32_t   num, words; /* rounds, and words of a set of them */
     uint32_t *busy;       /* [roles, G, words] sets of rounds; what is done in one role, or in any under SENDS */
-    int32_t  *first_sent; /* [G] of its sends in sent */
-    int32_t  *sent;       /* [R] moves by sender; for flows by expert, then sender, then receiver */
+    int32_t  *last_sent;  /* [G] the last of a GPU's sends that has a round; sent leads to the others */
+    int32_t  *sent;       /* [R] for flows instead: moves by expert, then sender, then receiver */
     int32_t  *fill;       /* [R + 1] moves in a round; when they are stored, transfers before it */
 } eplb_p_rounds;
 
@@ -6655,7 +6680,7 @@ static eplb_p_rounds eplb_p_carve_rounds(eplb_p_arena *a, const eplb_p_shape *sh
     int32_t R = shape->num_replicas, G = shape->num_gpus;
 
     r.busy       = EPLB_P_TAKE_ROWS(a, uint32_t, G, EPLB_P_ROLES * (size_t)eplb_p_round_words(R));
-    r.first_sent = EPLB_P_TAKE(a, int32_t, G);
+    r.last_sent  = EPLB_P_TAKE(a, int32_t, G);
     r.sent       = EPLB_P_TAKE(a, int32_t, R);
     r.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)R + 1);
     return r;
@@ -6670,7 +6695,6 @@ static void eplb_p_begin_rounds(eplb_p_rounds *r, int32_t num)
     words    = EPLB_P_ROLES * (size_t)r->m->num_gpus * (size_t)r->words;
     for (i = 0; i < words; i++) r->busy[i] = 0;
     eplb_p_set_all(r->fill, num + 1, 0);
-    eplb_p_set_all(r->m->round, r->m->num_slots, EPLB_P_NONE);
 }
 
 static uint32_t *eplb_p_busy_of(const eplb_p_rounds *r, int role, int32_t gpu)
@@ -6703,39 +6727,29 @@ static int32_t eplb_p_lowest_bit(uint32_t word)
 /* The first round that is free in both sets. */
 static int32_t eplb_p_free_round(const eplb_p_rounds *r, const uint32_t *a, const uint32_t *b)
 {
+    uint32_t open;
     int32_t i;
-    for (i = 0; i < r->words; i++)
-        if (~(a[i] | b[i])) return 32 * i + eplb_p_lowest_bit(~(a[i] | b[i]));
-    return 32 * r->words;
-}
 
-static void eplb_p_sort_sent(eplb_p_rounds *r)
-{
-    eplb_p_mover *m = r->m;
-    int32_t gpu, slot, n = 0;
-
-    for (gpu = 0; gpu < m->num_gpus; gpu++) {
-        r->first_sent[gpu] = n;
-        n += m->sends[gpu];
-        m->queue[gpu] = r->first_sent[gpu];
+    for (i = 0; i < r->words; i++) {
+        open = ~(a[i] | b[i]);
+        if (open) return 32 * i + eplb_p_lowest_bit(open);
     }
-    for (slot = 0; slot < m->num_slots; slot++)
-        if (eplb_p_is_move(m, slot)) r->sent[m->queue[m->sender[slot]]++] = slot;
+    return 32 * r->words;
 }
 
 /* The move of a GPU, in one of its roles, in a round; EPLB_P_NONE where it has none. */
 static int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int32_t round)
 {
     const eplb_p_mover *m = r->m;
-    int32_t i, slot;
+    int32_t slot;
 
     if (!eplb_p_is_busy(eplb_p_busy_of(r, role, gpu), round)) return EPLB_P_NONE;
     if (role == EPLB_P_GETS) {
         for (slot = gpu * m->gpu_slots; m->round[slot] != round; slot++) {}
         return slot;
     }
-    for (i = r->first_sent[gpu]; m->round[r->sent[i]] != round; i++) {}
-    return r->sent[i];
+    for (slot = r->last_sent[gpu]; m->round[slot] != round; slot = r->sent[slot]) {}
+    return slot;
 }
 
 static int32_t eplb_p_other_end(const eplb_p_mover *m, int32_t slot, int role)
@@ -6766,7 +6780,8 @@ static void eplb_p_exchange_rounds(eplb_p_rounds *r, int role, int32_t gpu, int3
 
 static void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
 {
-    int32_t sender = r->m->sender[slot], receiver = r->m->gpu_of[slot];
+    eplb_p_mover *m = r->m;
+    int32_t sender = m->sender[slot], receiver = m->gpu_of[slot];
     uint32_t *sends = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *gets = eplb_p_busy_of(r, EPLB_P_GETS, receiver);
     int32_t round = eplb_p_free_round(r, sends, gets);
 
@@ -6774,7 +6789,9 @@ static void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
         round = eplb_p_free_round(r, sends, sends);
         eplb_p_exchange_rounds(r, EPLB_P_GETS, receiver, round, eplb_p_free_round(r, gets, gets));
     }
-    r->m->round[slot] = round;
+    m->round[slot] = round;
+    r->sent[slot] = r->last_sent[sender];
+    r->last_sent[sender] = slot;
     eplb_p_toggle(sends, round);
     eplb_p_toggle(gets, round);
 }
@@ -6817,7 +6834,8 @@ static void eplb_p_limit_rounds(eplb_p_rounds *r, int32_t max_per_round)
 {
     int32_t i, full, other = 0;
 
-    for (i = 0; i < r->m->num_moves; i++) r->fill[r->m->round[r->sent[i]]]++;
+    for (i = 0; i < r->m->num_slots; i++)
+        if (eplb_p_is_move(r->m, i)) r->fill[r->m->round[i]]++;
     for (full = 0; full < r->num; full++) {
         while (r->fill[full] > max_per_round) {
             while (r->fill[other] >= max_per_round) other++;
@@ -6835,9 +6853,9 @@ static void eplb_p_duplex_rounds(eplb_p_rounds *r, int32_t max_per_round)
     if (max_per_round > 0 && m->num_moves > 0 && (m->num_moves - 1) / max_per_round >= num)
         num = (m->num_moves - 1) / max_per_round + 1;
     eplb_p_begin_rounds(r, num);
-    eplb_p_sort_sent(r);
-    for (i = 0; i < m->num_slots; i++)
-        if (eplb_p_is_move(m, i)) eplb_p_add_move(r, i);
+    eplb_p_set_all(r->last_sent, m->num_gpus, EPLB_P_NONE);
+    for (i = 0; i < m->num_changed; i++)
+        if (eplb_p_is_move(m, m->changed[i])) eplb_p_add_move(r, m->changed[i]);
     if (max_per_round > 0) eplb_p_limit_rounds(r, max_per_round);
 }
 
@@ -6893,39 +6911,41 @@ static void eplb_p_schedule(eplb_p_rounds *r, const eplb_transfer_options *how)
         eplb_p_duplex_rounds(r, how->max_per_round);
 }
 
-static inline eplb_transfer eplb_p_transfer_of(const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
+static inline int32_t eplb_p_kind_of(const eplb_p_mover *m, int32_t slot)
 {
-    eplb_transfer t;
+    if (m->from[slot] == EPLB_P_NONE) return EPLB_TRANSFER_LOST;
+    if (!eplb_p_is_move(m, slot)) return EPLB_TRANSFER_SAME_GPU;
+    return eplb_p_crosses_nodes(m, slot) ? EPLB_TRANSFER_OTHER_NODE : EPLB_TRANSFER_SAME_NODE;
+}
 
-    t.layer     = layer;
-    t.expert    = m->new_expert[slot];
-    t.from_slot = m->from[slot];
-    t.to_slot   = slot;
-    t.round     = round;
-    t.kind      = t.from_slot == EPLB_P_NONE          ? EPLB_TRANSFER_LOST
-                  : !eplb_p_is_move(m, slot)          ? EPLB_TRANSFER_SAME_GPU
-                  : !eplb_p_crosses_nodes(m, slot)    ? EPLB_TRANSFER_SAME_NODE
-                                                      : EPLB_TRANSFER_OTHER_NODE;
-    return t;
+static inline void eplb_p_set_transfer(eplb_transfer *t, const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
+{
+    t->kind      = eplb_p_kind_of(m, slot);
+    t->expert    = m->new_expert[slot];
+    t->from_slot = m->from[slot];
+    t->layer     = layer;
+    t->to_slot   = slot;
+    t->round     = round;
 }
 
 /* One layer's transfers, by round, those without one first, then by slot. Returns the next place. */
 static eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, eplb_transfer *transfer)
 {
     const eplb_p_mover *m = r->m;
-    int32_t slot, round, n = 0, next;
+    int32_t *fill = r->fill, i, slot, round, n = 0, next, num_changed = m->num_changed;
 
-    eplb_p_set_all(r->fill, r->num + 1, 0);
-    for (slot = 0; slot < m->num_slots; slot++)
-        if (m->from[slot] != EPLB_P_STAYS) r->fill[m->round[slot] + 1]++;
+    eplb_p_set_all(fill, r->num + 1, 0);
+    for (i = 0; i < num_changed; i++) fill[m->round[m->changed[i]] + 1]++;
     for (round = 0; round <= r->num; round++) {
-        next = n + r->fill[round];
-        r->fill[round] = n;
+        next = n + fill[round];
+        fill[round] = n;
         n = next;
     }
-    for (slot = 0; slot < m->num_slots; slot++)
-        if (m->from[slot] != EPLB_P_STAYS)
-            transfer[r->fill[m->round[slot] + 1]++] = eplb_p_transfer_of(m, layer, slot, m->round[slot]);
+    for (i = 0; i < num_changed; i++) {
+        slot  = m->changed[i];
+        round = m->round[slot];
+        eplb_p_set_transfer(&transfer[fill[round + 1]++], m, layer, slot, round);
+    }
     return transfer + n;
 }
 
@@ -7073,7 +7093,7 @@ static int eplb_p_set_aside(eplb_p_stager *s, int32_t ring, int32_t round)
     } while (reader != ring);
     if (s->staged[gpu] != EPLB_P_NONE) return 0;
 
-    step = eplb_p_transfer_of(m, s->layer, reader, round);
+    eplb_p_set_transfer(&step, m, s->layer, reader, round);
     step.kind    = EPLB_TRANSFER_SAME_GPU;
     step.to_slot = m->num_slots + gpu;
     eplb_p_add_step(s, step);
@@ -7087,8 +7107,9 @@ static int eplb_p_set_aside(eplb_p_stager *s, int32_t ring, int32_t round)
 static void eplb_p_fill_slot(eplb_p_stager *s, int32_t slot, int32_t round)
 {
     eplb_p_mover *m = s->m;
-    eplb_transfer step = eplb_p_transfer_of(m, s->layer, slot, round);
+    eplb_transfer step;
 
+    eplb_p_set_transfer(&step, m, s->layer, slot, round);
     if (s->aside[slot]) {
         step.from_slot = m->num_slots + m->gpu_of[m->from[slot]];
         s->staged[m->gpu_of[m->from[slot]]] = EPLB_P_NONE;
@@ -8387,235 +8408,308 @@ static void eplb_p_limit_switches(eplb_switch *s, int32_t n, int64_t max_moves)
    GPUs are alike, so a plan may give any GPU's slots to any other, within what the hierarchy allows. They go where
    as few experts as possible are new, and as many slots as possible stay as they are: an assignment of the new
    plan's GPUs (rows) to those of the plan in force (columns) of the most value in all. Its dual gives each row and
-   column a price; the sum of the two is nowhere below the value of the pair, and equal to it where the two are
-   assigned, so no assignment is worth more (Kuhn 1955). */
+   column a price, none below 0; the sum of the two is nowhere below the value of the pair, and equal to it where the
+   two are assigned, and what is not assigned has no price, so no assignment is worth more (Kuhn 1955). */
+
+typedef struct eplb_p_values { /* of a row: all columns of which it has any */
+    const int32_t *column;
+    const int64_t *value;
+    int32_t num;
+} eplb_p_values;
+
+typedef struct eplb_p_held { /* an expert by a GPU of the plan in force */
+    int32_t gpu, copies; /* in how many slots */
+    int32_t next;        /* the same expert, on another GPU; -1: there is no other */
+} eplb_p_held;
 
 typedef struct eplb_p_keeper {
     const eplb_p_shape *shape;
     const int32_t *old_slot; /* [R] the plan in force of the layer in hand */
     const int32_t *new_slot; /* [R] the plan that is to be in force */
-    int32_t *holder;         /* [E] a slot of the plan in force that holds it; next_holder leads to the others */
-    int32_t *next_holder;    /* [R] */
-    int32_t *gpu_of;         /* [R] the GPU of a slot */
-    int32_t *old_copy;       /* [R] how many slots before this one, on its GPU, hold the same expert */
-    int32_t *new_copy;       /* [R] */
-    int32_t  held_value;     /* of an expert that is not new on a GPU, beside 1 for any other slot that stays: all of
-                                those in the new plan are worth less, as far as sums of values fit */
-    int32_t *seen_on;        /* [E] the GPU last found to have the expert */
-    int32_t *seen;           /* [E] and how often, or where */
-    int32_t *next_same;      /* [R] the next slot of the new plan, on the same GPU, with the same expert */
+    int32_t *holder;         /* [-1, E) in held, the last GPU to hold an expert; -1: none does, as with an empty slot */
+    eplb_p_held *held;       /* [R] */
+    int32_t *seen;           /* [-1, E) slots of an expert met so far on a GPU of the new plan; else 0 */
     int32_t *arranged;       /* [R] the new plan, its GPUs where they are to be */
+    int32_t *vacant;         /* [R / G + 1] slots of the GPU that is arranged whose expert does not stay */
 
-    /* An assignment of n rows to n columns. */
-    int32_t *row_price, *column_price; /* [n] */
-    int32_t *row_of;         /* [n] the row assigned to a column; -1: none is yet */
-    int32_t *column;         /* [n] those of which the row at hand has any value */
-    int32_t *value;          /* [n] and which, by column; 0 for all others */
-    int32_t *reached;        /* [n] columns that a way leads to */
-    int32_t *distance;       /* [n] its length, the sum of what prices are above values; -1: none does */
-    int32_t *through;        /* [n] the column before this one on it; -1: none is */
-    int32_t *settled;        /* [n] whether there is none that is shorter */
+    /* Values of the new plan's GPUs with those of the plan in force, one GPU's after the other's. Of a GPU whose values
+       find no room they are worked out behind the others each time. */
+    int32_t *first_value;    /* [G] EPLB_P_NONE: found no room, or not worked out yet */
+    int32_t *num_values;     /* [G] */
+    int32_t *column;         /* [most_values + G] */
+    int64_t *value;          /* [most_values + G] */
+    int32_t *place;          /* [G] the last of a column among the values */
+    int32_t  num_stored;
+
+    /* The assignment in hand, of n rows to n columns: GPUs of a node of each plan, or nodes. */
+    int32_t  n, first_row, first_column, among_nodes;
+    int64_t *row_price, *column_price; /* [n] */
+    int32_t *row_of;         /* [n] the row assigned to a column; -1: none is */
     int32_t *assigned;       /* [n] rows that have a column */
-    int32_t *node_value;     /* [N, N] */
+    int32_t *reached;        /* [n] assigned columns that a way leads to: first those to which none is shorter */
+    int64_t *distance;       /* [n] its length, the sum of what prices are above values */
+    int32_t *through;        /* [n] the column before this one on it; -1: none is */
+    int32_t  num_reached;
+    int64_t  shortest;       /* of the ways that end: at a free column, or where a row may go without one */
+    int32_t  end;            /* the last column of it whose row moves; -1: none does */
+    int64_t *node_value;     /* [N, N] */
+    int32_t *node;           /* [N] 0, 1, .. */
     int32_t *node_row;       /* [N] the new plan's node that goes to a node */
 } eplb_p_keeper;
+
+#define EPLB_P_UNREACHED INT64_MAX
+
+/* Most plans have a value or two for each slot. */
+static size_t eplb_p_most_values(const eplb_p_shape *shape) { return 2 * (size_t)shape->num_replicas; }
+
+/* [-1, E): of experts, and of an empty slot's. */
+static int32_t *eplb_p_take_from_empty(eplb_p_arena *a, int32_t num_experts)
+{
+    int32_t *of = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)num_experts + 1);
+    return of ? of + 1 : NULL;
+}
 
 static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_keeper k = EPLB_ZERO_INIT;
-    int32_t E = shape->num_experts, R = shape->num_replicas, N = shape->num_nodes;
+    int32_t E = shape->num_experts, R = shape->num_replicas, G = shape->num_gpus, N = shape->num_nodes;
     int32_t n = shape->node_gpus > N ? shape->node_gpus : N;
+    size_t most = eplb_p_most_values(shape) + (size_t)G;
 
     k.shape        = shape;
-    k.holder       = EPLB_P_TAKE(a, int32_t, E);
-    k.next_holder  = EPLB_P_TAKE(a, int32_t, R);
-    k.gpu_of       = EPLB_P_TAKE(a, int32_t, R);
-    k.old_copy     = EPLB_P_TAKE(a, int32_t, R);
-    k.new_copy     = EPLB_P_TAKE(a, int32_t, R);
-    k.seen_on      = EPLB_P_TAKE(a, int32_t, E);
-    k.seen         = EPLB_P_TAKE(a, int32_t, E);
-    k.next_same    = EPLB_P_TAKE(a, int32_t, R);
+    k.holder       = eplb_p_take_from_empty(a, E);
+    k.held         = EPLB_P_TAKE(a, eplb_p_held, R);
+    k.seen         = eplb_p_take_from_empty(a, E);
     k.arranged     = EPLB_P_TAKE(a, int32_t, R);
-    k.row_price    = EPLB_P_TAKE(a, int32_t, n);
-    k.column_price = EPLB_P_TAKE(a, int32_t, n);
+    k.vacant       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->gpu_slots + 1);
+    k.first_value  = EPLB_P_TAKE(a, int32_t, G);
+    k.num_values   = EPLB_P_TAKE(a, int32_t, G);
+    k.column       = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
+    k.value        = EPLB_P_TAKE_ROWS(a, int64_t, 1, most);
+    k.place        = EPLB_P_TAKE(a, int32_t, G);
+    k.row_price    = EPLB_P_TAKE(a, int64_t, n);
+    k.column_price = EPLB_P_TAKE(a, int64_t, n);
     k.row_of       = EPLB_P_TAKE(a, int32_t, n);
-    k.column       = EPLB_P_TAKE(a, int32_t, n);
-    k.value        = EPLB_P_TAKE(a, int32_t, n);
-    k.reached      = EPLB_P_TAKE(a, int32_t, n);
-    k.distance     = EPLB_P_TAKE(a, int32_t, n);
-    k.through      = EPLB_P_TAKE(a, int32_t, n);
-    k.settled      = EPLB_P_TAKE(a, int32_t, n);
     k.assigned     = EPLB_P_TAKE(a, int32_t, n);
-    k.node_value   = EPLB_P_TAKE_ROWS(a, int32_t, N, N);
+    k.reached      = EPLB_P_TAKE(a, int32_t, n);
+    k.distance     = EPLB_P_TAKE(a, int64_t, n);
+    k.through      = EPLB_P_TAKE(a, int32_t, n);
+    k.node_value   = EPLB_P_TAKE_ROWS(a, int64_t, N, N);
+    k.node         = EPLB_P_TAKE(a, int32_t, N);
     k.node_row     = EPLB_P_TAKE(a, int32_t, N);
     return k;
 }
 
-/* copy [R] of a plan's slots. Returns how many are not 0. */
-static int32_t eplb_p_count_copies(eplb_p_keeper *k, const int32_t *phy2log, int32_t *copy)
+static void eplb_p_list_held(eplb_p_keeper *k)
 {
-    int32_t slot, e, others = 0;
+    int32_t *holder = k->holder, gpu, e, slot = 0, end = 0, num = 0;
+    eplb_p_held *held = k->held;
 
-    eplb_p_set_all(k->seen_on, k->shape->num_experts, EPLB_P_NONE);
-    for (slot = 0; slot < k->shape->num_replicas; slot++) {
-        e = phy2log[slot];
-        if (e == EPLB_P_EMPTY) continue;
-        k->seen[e]    = k->seen_on[e] == k->gpu_of[slot] ? k->seen[e] + 1 : 0;
-        k->seen_on[e] = k->gpu_of[slot];
-        copy[slot]    = k->seen[e];
-        others += copy[slot] > 0;
-    }
-    return others;
-}
-
-static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32_t *holder, int32_t *next_holder,
-                                int32_t num_experts)
-{
-    int32_t slot;
-
-    eplb_p_set_all(holder, num_experts, EPLB_P_NONE);
-    for (slot = num_slots - 1; slot >= 0; slot--) {
-        if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        next_holder[slot] = holder[phy2log[slot]];
-        holder[phy2log[slot]] = slot;
-    }
-}
-
-/* column, value of a GPU of the new plan with those of a node. Returns the number of columns. */
-static int32_t eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu, int32_t node)
-{
-    int32_t room = k->shape->gpu_slots, n = k->shape->node_gpus, num = 0, i, slot;
-
-    for (i = gpu * room; i < (gpu + 1) * room; i++) {
-        if (k->new_slot[i] == EPLB_P_EMPTY) continue;
-        for (slot = k->holder[k->new_slot[i]]; slot >= 0; slot = k->next_holder[slot]) {
-            int32_t column = k->gpu_of[slot] - node * n;
-            if (!eplb_p_within(column, 0, n - 1) || k->old_copy[slot] != k->new_copy[i]) continue;
-            if (k->value[column] == 0) k->column[num++] = column;
-            k->value[column] += k->new_copy[i] == 0 ? k->held_value : 1;
+    eplb_p_set_all(holder - 1, k->shape->num_experts + 1, EPLB_P_NONE);
+    for (gpu = 0; gpu < k->shape->num_gpus; gpu++) {
+        for (end += k->shape->gpu_slots; slot < end; slot++) {
+            e = k->old_slot[slot];
+            if (e == EPLB_P_EMPTY) continue;
+            if (holder[e] >= 0 && held[holder[e]].gpu == gpu) {
+                held[holder[e]].copies++;
+                continue;
+            }
+            held[num].gpu    = gpu;
+            held[num].copies = 1;
+            held[num].next   = holder[e];
+            holder[e] = num++;
         }
     }
+}
+
+/* column, value from place `first` on; returns the end of them. An expert that is not new to a GPU outweighs any number
+   of slots that stay as they are. */
+static int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, int32_t first)
+{
+    const int32_t *end = slot + k->shape->gpu_slots, *at;
+    int32_t num = first, h, copy, *place, *seen = k->seen;
+    int64_t kept = 1, found = (int64_t)k->shape->num_replicas + 1;
+    const eplb_p_held *held;
+
+    for (at = slot; at < end; at++) {
+        copy = seen[*at]++;
+        for (h = k->holder[*at]; h >= 0; h = held->next) {
+            held = k->held + h;
+            if (copy >= held->copies) continue;
+            place = k->place + held->gpu;
+            if (*place < first) {
+                *place = num;
+                k->column[num]  = held->gpu;
+                k->value[num++] = 0;
+            }
+            k->value[*place] += copy == 0 ? found : kept;
+        }
+    }
+    for (at = slot; at < end; at++) seen[*at] = 0;
     return num;
 }
 
-/* Rows and columns are GPUs of a node of the new plan and of one in force, or nodes: from is -1. */
-static int32_t eplb_p_value_row(eplb_p_keeper *k, int32_t row, int32_t from, int32_t to)
+static eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
 {
-    int32_t j;
+    int32_t first = k->num_stored, i;
+    int32_t end = eplb_p_work_out_values(k, k->new_slot + eplb_p_at(gpu, k->shape->gpu_slots, 0), first);
+    eplb_p_values values;
 
-    if (from >= 0) return eplb_p_value_gpu(k, from * k->shape->node_gpus + row, to);
-    for (j = 0; j < k->shape->num_nodes; j++) {
-        k->column[j] = j;
-        k->value[j]  = k->node_value[eplb_p_at(row, k->shape->num_nodes, j)];
+    values.column = k->column + first;
+    values.value  = k->value + first;
+    values.num    = end - first;
+    if ((size_t)end <= eplb_p_most_values(k->shape)) {
+        k->first_value[gpu] = first;
+        k->num_values[gpu]  = values.num;
+        k->num_stored       = end;
+    } else {
+        for (i = first; i < end; i++) k->place[k->column[i]] = EPLB_P_NONE;
     }
-    return j;
+    return values;
 }
 
-/* Ways go on from a row, that at the end of one of this length, to all columns of which it has value. */
-static int32_t eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int32_t far, int32_t num_reached, int32_t num)
+static eplb_p_values eplb_p_values_of(eplb_p_keeper *k, int32_t row)
 {
-    int32_t i;
+    eplb_p_values values;
+    int32_t gpu = k->first_row + row;
 
-    for (i = 0; i < num; i++) {
-        int32_t j = k->column[i], distance = far + k->row_price[row] + k->column_price[j] - k->value[j];
-        k->value[j] = 0;
-        if (k->distance[j] >= 0 && distance >= k->distance[j]) continue;
-        if (k->distance[j] < 0) k->reached[num_reached++] = j;
-        k->distance[j] = distance;
-        k->through[j]  = at;
-    }
-    return num_reached;
-}
-
-/* The nearest of the columns reached that is not settled, the first on ties; -1 when there is none. */
-static int32_t eplb_p_nearest_column(const eplb_p_keeper *k, int32_t num_reached)
-{
-    int32_t nearest = -1, i;
-    for (i = 0; i < num_reached; i++) {
-        int32_t j = k->reached[i];
-        if (!k->settled[j] && (nearest < 0 || k->distance[j] < k->distance[nearest])) nearest = j;
-    }
-    return nearest;
-}
-
-static int32_t eplb_p_free_column(const eplb_p_keeper *k)
-{
-    int32_t j = 0;
-    while (k->row_of[j] >= 0) j++;
-    return j;
-}
-
-/* Row `row` gets a column, at the end of the shortest way (Dijkstra 1959) on which each column's row moves on to the
-   next. It may always end at a free column of no value: those have no price. The prices of all that is nearer than
-   the end change so that it costs nothing. */
-static void eplb_p_assign_row(eplb_p_keeper *k, int32_t row, int32_t from, int32_t to)
-{
-    int32_t at = -1, far = 0, mover = row, num = 0, worthless = INT32_MAX, last = -1, i, j;
-
-    do {
-        num = eplb_p_reach_columns(k, mover, at, far, num, eplb_p_value_row(k, mover, from, to));
-        if (far + k->row_price[mover] < worthless) {
-            worthless = far + k->row_price[mover];
-            last = at;
-        }
-        at = eplb_p_nearest_column(k, num);
-        if (at < 0 || worthless <= k->distance[at]) {
-            at  = eplb_p_free_column(k);
-            far = worthless;
-            k->through[at] = last;
-            break;
-        }
-        far = k->distance[at];
-        k->settled[at] = 1;
-        mover = k->row_of[at];
-    } while (mover >= 0);
-    k->row_price[row] -= far;
-    for (i = 0; i < num; i++) {
-        j = k->reached[i];
-        if (k->settled[j] && j != at) {
-            k->column_price[j] += far - k->distance[j];
-            k->row_price[k->row_of[j]] -= far - k->distance[j];
-        }
-        k->distance[j] = -1;
-        k->settled[j]  = 0;
-    }
-    for (; k->through[at] >= 0; at = k->through[at]) k->row_of[at] = k->row_of[k->through[at]];
-    k->row_of[at] = row;
+    if (!k->among_nodes && k->first_value[gpu] < 0) return eplb_p_value_gpu(k, gpu);
+    values.column = k->among_nodes ? k->node : k->column + k->first_value[gpu];
+    values.value  = k->among_nodes ? k->node_value + eplb_p_at(row, k->n, 0) : k->value + k->first_value[gpu];
+    values.num    = k->among_nodes ? k->n : k->num_values[gpu];
+    return values;
 }
 
 /* A row takes the column of most value to it, a free one if one of those is, the first of them on ties. */
-static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row, int32_t num)
+static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
 {
-    int32_t best = -1, most = 0, i;
+    eplb_p_values values = eplb_p_values_of(k, row);
+    int32_t best = EPLB_P_NONE, first_column = k->first_column, n = k->n, *row_of = k->row_of, i, j;
+    int64_t most = 0;
 
-    for (i = 0; i < num; i++) {
-        int32_t j = k->column[i], value = k->value[j];
-        k->value[j] = 0;
-        if (value > most || (value == most && best < 0 && k->row_of[j] < 0)) best = k->row_of[j] < 0 ? j : -1;
-        if (value > most) most = value;
+    for (i = 0; i < values.num; i++) {
+        j = values.column[i] - first_column;
+        if (values.value[i] < most || !eplb_p_within(j, 0, n - 1)) continue;
+        if (values.value[i] > most) best = EPLB_P_NONE;
+        most = values.value[i];
+        if (best < 0 && row_of[j] < 0) best = j;
     }
+    if (most == 0) best = EPLB_P_NONE;
     k->row_price[row] = most;
     k->assigned[row]  = best >= 0;
     if (best >= 0) k->row_of[best] = row;
 }
 
-/* row_of [n] of the assignment of most value, which is returned: the sum of the prices. */
-static int32_t eplb_p_assign(eplb_p_keeper *k, int32_t from, int32_t to, int32_t n)
+/* Ways go on from a row, the one of column `at`, or the first: no farther, if the row may go without a column, or to all
+   columns of which it has value. Those that are longer than one that ends need not be followed. */
+static void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int64_t far)
 {
-    int32_t value = 0, row, j;
+    eplb_p_values values = eplb_p_values_of(k, row);
+    int64_t distance, *known = k->distance;
+    int32_t first_column = k->first_column, n = k->n, i, j;
 
-    for (j = 0; j < n; j++) {
-        k->column_price[j] = 0;
-        k->row_of[j]   = -1;
-        k->value[j]    = 0;
-        k->distance[j] = -1;
-        k->settled[j]  = 0;
+    far += k->row_price[row];
+    if (far < k->shortest) {
+        k->shortest = far;
+        k->end      = at;
     }
-    for (row = 0; row < n; row++) eplb_p_seat_row(k, row, eplb_p_value_row(k, row, from, to));
-    for (row = 0; row < n; row++)
-        if (!k->assigned[row]) eplb_p_assign_row(k, row, from, to);
-    for (j = 0; j < n; j++) value += k->row_price[j] + k->column_price[j];
+    for (i = 0; i < values.num; i++) {
+        j = values.column[i] - first_column;
+        if (!eplb_p_within(j, 0, n - 1)) continue;
+        distance = far + k->column_price[j] - values.value[i];
+        if (distance >= k->shortest || distance >= known[j]) continue;
+        k->through[j] = at;
+        if (k->row_of[j] < 0) {
+            k->shortest = distance;
+            k->end      = j;
+            continue;
+        }
+        if (known[j] == EPLB_P_UNREACHED) k->reached[k->num_reached++] = j;
+        known[j] = distance;
+    }
+}
+
+/* The nearest of the columns reached from place `num_settled` on, the first on ties, goes to that place. */
+static int32_t eplb_p_settle_column(eplb_p_keeper *k, int32_t num_settled)
+{
+    int32_t nearest = num_settled, i, j;
+
+    for (i = num_settled + 1; i < k->num_reached; i++)
+        if (k->distance[k->reached[i]] < k->distance[k->reached[nearest]]) nearest = i;
+    j = k->reached[nearest];
+    k->reached[nearest] = k->reached[num_settled];
+    k->reached[num_settled] = j;
+    return j;
+}
+
+/* Row `row` gets a column, at the beginning of the shortest way (Dijkstra 1959) on which each column's row moves on to
+   the next. The prices of all that is nearer than its end change so that it costs nothing. */
+static void eplb_p_assign_row(eplb_p_keeper *k, int32_t row)
+{
+    int32_t num_settled = 0, at = EPLB_P_NONE, i, j;
+
+    k->num_reached = 0;
+    k->shortest    = EPLB_P_UNREACHED;
+    eplb_p_reach_columns(k, row, at, 0);
+    while (num_settled < k->num_reached) {
+        at = eplb_p_settle_column(k, num_settled);
+        if (k->distance[at] >= k->shortest) break;
+        num_settled++;
+        eplb_p_reach_columns(k, k->row_of[at], at, k->distance[at]);
+    }
+    k->row_price[row] -= k->shortest;
+    for (i = 0; i < k->num_reached; i++) {
+        j = k->reached[i];
+        if (i < num_settled) {
+            k->column_price[j] += k->shortest - k->distance[j];
+            k->row_price[k->row_of[j]] -= k->shortest - k->distance[j];
+        }
+        k->distance[j] = EPLB_P_UNREACHED;
+    }
+    for (j = k->end; j >= 0; j = k->through[j]) k->row_of[j] = k->through[j] < 0 ? row : k->row_of[k->through[j]];
+}
+
+/* row_of [n] of the assignment of most value, which is returned: the sum of the prices. Rows without price may go
+   without a column. */
+static int64_t eplb_p_assign(eplb_p_keeper *k)
+{
+    int64_t value = 0;
+    int32_t row, j;
+
+    for (j = 0; j < k->n; j++) {
+        k->column_price[j] = 0;
+        k->row_of[j]   = EPLB_P_NONE;
+        k->distance[j] = EPLB_P_UNREACHED;
+    }
+    for (row = 0; row < k->n; row++) eplb_p_seat_row(k, row);
+    for (row = 0; row < k->n; row++)
+        if (!k->assigned[row] && k->row_price[row] > 0) eplb_p_assign_row(k, row);
+    for (j = 0; j < k->n; j++) value += k->row_price[j] + k->column_price[j];
     return value;
+}
+
+static int64_t eplb_p_assign_gpus(eplb_p_keeper *k, int32_t from, int32_t to)
+{
+    k->n            = k->shape->node_gpus;
+    k->first_row    = from * k->n;
+    k->first_column = to * k->n;
+    k->among_nodes  = 0;
+    return eplb_p_assign(k);
+}
+
+/* Rows that have no column get those that are free, in order. */
+static void eplb_p_seat_all(eplb_p_keeper *k)
+{
+    int32_t row = 0, j;
+
+    for (j = 0; j < k->n; j++) k->assigned[j] = 0;
+    for (j = 0; j < k->n; j++)
+        if (k->row_of[j] >= 0) k->assigned[k->row_of[j]] = 1;
+    for (j = 0; j < k->n; j++) {
+        if (k->row_of[j] >= 0) continue;
+        while (k->assigned[row]) row++;
+        k->row_of[j] = row++;
+    }
 }
 
 /* node_row: groups stay together on their way to another node. */
@@ -8623,10 +8717,15 @@ static void eplb_p_assign_nodes(eplb_p_keeper *k)
 {
     int32_t N = k->shape->num_nodes, from, to;
 
-    for (from = 0; from < N; from++)
-        for (to = 0; to < N; to++)
-            k->node_value[eplb_p_at(from, N, to)] = eplb_p_assign(k, from, to, k->shape->node_gpus);
-    (void)eplb_p_assign(k, -1, -1, N);
+    for (from = 0; from < N; from++) {
+        k->node[from] = from;
+        for (to = 0; to < N; to++) k->node_value[eplb_p_at(from, N, to)] = eplb_p_assign_gpus(k, from, to);
+    }
+    k->n            = N;
+    k->first_column = 0;
+    k->among_nodes  = 1;
+    (void)eplb_p_assign(k);
+    eplb_p_seat_all(k);
     eplb_p_copy_ids(k->node_row, k->row_of, N);
 }
 
@@ -8634,61 +8733,52 @@ static void eplb_p_assign_nodes(eplb_p_keeper *k)
    order to what is left. */
 static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    int32_t room = k->shape->gpu_slots, first = from * room, i, e, at = 0;
-    const int32_t *old_slot = k->old_slot + eplb_p_at(to, room, 0);
+    int32_t room = k->shape->gpu_slots, num = 0, i, e, stays, *seen = k->seen, *vacant = k->vacant;
+    const int32_t *old_slot = k->old_slot + eplb_p_at(to, room, 0), *new_slot = k->new_slot + eplb_p_at(from, room, 0);
     int32_t *arranged = k->arranged + eplb_p_at(to, room, 0);
 
-    for (i = first + room - 1; i >= first; i--) {
-        e = k->new_slot[i];
-        k->next_same[i] = -1;
-        if (e == EPLB_P_EMPTY) continue;
-        if (k->seen_on[e] == from) k->next_same[i] = k->seen[e];
-        k->seen_on[e] = from;
-        k->seen[e]    = i;
+    for (i = 0; i < room; i++) seen[new_slot[i]]++;
+    seen[EPLB_P_EMPTY] = 0;
+    for (i = 0; i < room; i++) {
+        e     = old_slot[i];
+        stays = seen[e] > 0;
+        seen[e] -= stays;
+        arranged[i] = stays ? e : EPLB_P_EMPTY;
+        vacant[num] = i;
+        num += 1 - stays;
     }
     for (i = 0; i < room; i++) {
-        e = old_slot[i];
-        arranged[i] = EPLB_P_EMPTY;
-        if (e == EPLB_P_EMPTY || k->seen_on[e] != from || k->seen[e] < 0) continue;
-        arranged[i] = e;
-        k->new_copy[k->seen[e]] = -1; /* is taken */
-        k->seen[e] = k->next_same[k->seen[e]];
-    }
-    for (i = first; i < first + room; i++) {
-        if (k->new_slot[i] == EPLB_P_EMPTY || k->new_copy[i] < 0) continue;
-        while (arranged[at] != EPLB_P_EMPTY) at++;
-        arranged[at] = k->new_slot[i];
+        e = new_slot[i];
+        if (seen[e] == 0) continue;
+        seen[e]--;
+        arranged[*vacant++] = e;
     }
 }
 
-/* The plans of a layer, with the copies that their slots hold. */
+/* The plans of a layer. */
 static void eplb_p_open_keeper(eplb_p_keeper *k, const int32_t *old_slot, const int32_t *new_slot)
 {
-    int32_t E = k->shape->num_experts, R = k->shape->num_replicas, gpu, i, slot = 0, others;
-
-    for (gpu = 0; gpu < k->shape->num_gpus; gpu++)
-        for (i = 0; i < k->shape->gpu_slots; i++) k->gpu_of[slot++] = gpu;
     k->old_slot = old_slot;
     k->new_slot = new_slot;
-    (void)eplb_p_count_copies(k, old_slot, k->old_copy);
-    others = eplb_p_count_copies(k, new_slot, k->new_copy);
-    k->held_value = 1 + (others < INT32_MAX / 2 / R ? others : INT32_MAX / 2 / R);
-    eplb_p_list_holders(old_slot, R, k->holder, k->next_holder, E);
-    eplb_p_set_all(k->seen_on, E, EPLB_P_NONE);
+    eplb_p_set_all(k->seen - 1, k->shape->num_experts + 1, 0);
 }
 
 /* phy2log of the layer, its GPUs where they bring the fewest new experts. */
 static void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
 {
-    int32_t N = k->shape->num_nodes, n = k->shape->node_gpus, from, to, j;
+    int32_t N = k->shape->num_nodes, n = k->shape->node_gpus, to, j;
 
     eplb_p_open_keeper(k, old_slot, l->phy2log);
+    eplb_p_list_held(k);
+    eplb_p_set_all(k->first_value, k->shape->num_gpus, EPLB_P_NONE);
+    eplb_p_set_all(k->place, k->shape->num_gpus, EPLB_P_NONE);
+    k->num_stored  = 0;
     k->node_row[0] = 0;
     if (N > 1) eplb_p_assign_nodes(k);
     for (to = 0; to < N; to++) {
-        from = k->node_row[to];
-        (void)eplb_p_assign(k, from, to, n);
-        for (j = 0; j < n; j++) eplb_p_arrange_gpu(k, from * n + k->row_of[j], to * n + j);
+        (void)eplb_p_assign_gpus(k, k->node_row[to], to);
+        eplb_p_seat_all(k);
+        for (j = 0; j < n; j++) eplb_p_arrange_gpu(k, k->node_row[to] * n + k->row_of[j], to * n + j);
     }
     eplb_p_copy_ids(l->phy2log, k->arranged, k->shape->num_replicas);
 }
@@ -8770,6 +8860,19 @@ static void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, ep
 }
 
 /* few moves: what there is to begin with */
+
+static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32_t *holder, int32_t *next_holder,
+                                int32_t num_experts)
+{
+    int32_t slot;
+
+    eplb_p_set_all(holder, num_experts, EPLB_P_NONE);
+    for (slot = num_slots - 1; slot >= 0; slot--) {
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
+        next_holder[slot] = holder[phy2log[slot]];
+        holder[phy2log[slot]] = slot;
+    }
+}
 
 /* free_of, holder of the plan in force. */
 static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
@@ -9794,11 +9897,14 @@ static eplb_result eplb_p_check_transfer_options(const eplb_transfer_options *ho
 
 static eplb_result eplb_p_check_ids(const int32_t *phy2log, size_t num_slots, int32_t num_experts)
 {
+    uint32_t id, most = 0;
     size_t i;
-    int bad = 0;
 
-    for (i = 0; i < num_slots; i++) bad |= (uint32_t)phy2log[i] + 1u > (uint32_t)num_experts; /* -1 comes to 0 */
-    return bad ? EPLB_ERR_PLAN : EPLB_OK;
+    for (i = 0; i < num_slots; i++) {
+        id   = (uint32_t)phy2log[i] + 1u; /* EPLB_P_EMPTY comes to 0 */
+        most = id > most ? id : most;
+    }
+    return most > (uint32_t)num_experts ? EPLB_ERR_PLAN : EPLB_OK;
 }
 
 /* What can be wrong with a call for transfers or steps, but for its scratch and capacity. */
@@ -9832,28 +9938,32 @@ EPLB_API eplb_result eplb_transfers(const eplb_problem *problem, const int32_t *
     eplb_p_mover m;
     eplb_p_rounds rounds;
     eplb_p_stager stager;
-    size_t num;
+    const eplb_transfer *first = transfer;
+    size_t slots;
     int32_t layer;
     eplb_result r = eplb_p_check_moving(problem, previous_phy2log, phy2log, &options, &shape);
 
     if (r == EPLB_OK && !num_transfers) r = EPLB_ERR_NULL;
     if (r == EPLB_OK && transfer) r = eplb_p_check_moving_scratch(&shape, scratch, scratch_bytes);
     if (r != EPLB_OK) return r;
-    num = eplb_p_count_transfers(previous_phy2log, phy2log, eplb_p_at(shape.num_layers, shape.num_replicas, 0));
-    *num_transfers = num;
-    if (!transfer) return EPLB_OK;
-    if (num > capacity) return EPLB_ERR_CAPACITY;
+    slots = eplb_p_at(shape.num_layers, shape.num_replicas, 0);
+    if (!transfer || capacity < slots) {
+        *num_transfers = eplb_p_count_transfers(previous_phy2log, phy2log, slots);
+        if (!transfer) return EPLB_OK;
+        if (*num_transfers > capacity) return EPLB_ERR_CAPACITY;
+    }
 
     a = eplb_p_arena_at(scratch);
     m = eplb_p_carve_moving(&a, &shape, &rounds, &stager);
     rounds.m = &m;
     eplb_p_number_gpus(&m, shape.num_nodes);
     for (layer = 0; layer < shape.num_layers; layer++) {
-        size_t slots = eplb_p_at(layer, shape.num_replicas, 0);
+        slots = eplb_p_at(layer, shape.num_replicas, 0);
         eplb_p_source_layer(&m, previous_phy2log + slots, phy2log + slots, options.sources);
         eplb_p_schedule(&rounds, &options);
         transfer = eplb_p_store_transfers(&rounds, layer, transfer);
     }
+    *num_transfers = (size_t)(transfer - first);
     return EPLB_OK;
 }
 
