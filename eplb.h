@@ -10543,6 +10543,10 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_FAINT
 #undef EPLB_P_NONE
 #undef EPLB_P_FORBIDDEN
+#undef EPLB_P_SPLIT_FEW
+#undef EPLB_P_SPLIT_TOP
+#undef EPLB_P_STRAYING
+#undef EPLB_P_UNREACHED
 #undef EPLB_P_STAYS
 #undef EPLB_P_FAULTS
 #undef EPLB_P_FAULT_NAME

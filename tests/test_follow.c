@@ -3,6 +3,7 @@
    of the layers, with scratch anywhere.
 
    usage: test_follow [FIRST COUNT]   random problems by their seeds */
+#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

@@ -1,5 +1,6 @@
 /* test_plan_hash.c - one hash over the plans of every preset on random problems, one over exact shares, one over
-   transfers and one over plans made from the plan in force. They must be the same from every compiler, on every processor and at every optimisation level. */
+   transfers, one over plans made from the plan in force and one over what switches gain. They must be the same from every
+   compiler, on every processor and at every optimisation level. */
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"
@@ -8,10 +9,12 @@
 #include "transfer_cases.h"
 #include "follow_oracle.h"
 #include "follow_cases.h"
+#include "switch_cases.h"
 #include "plan_hash.h"
 #include "share_hash.h"
 #include "transfer_hash.h"
 #include "follow_hash.h"
+#include "switch_hash.h"
 
 int main(void)
 {
@@ -28,6 +31,9 @@ int main(void)
     uint64_t followed = hash_follow(HASH_FOLLOWED), few_followed = hash_follow(HASH_FOLLOWED_FEW);
     printf("  follow hash %016llx (%016llx)\n", (unsigned long long)followed, (unsigned long long)few_followed);
     CHECK(followed == HASH_FOLLOWED_EXPECTED && few_followed == HASH_FOLLOWED_EXPECTED_FEW, "see follow_hash.h");
+    uint64_t switches = hash_switches(HASH_SWITCHES), few_switches = hash_switches(HASH_SWITCHES_FEW);
+    printf("  switch hash %016llx (%016llx)\n", (unsigned long long)switches, (unsigned long long)few_switches);
+    CHECK(switches == HASH_SWITCHES_EXPECTED && few_switches == HASH_SWITCHES_EXPECTED_FEW, "see switch_hash.h");
     CHECK(EPLB_PLAN_VERSION == HASH_PLAN_VERSION, "a new plan version needs new hashes");
     return test_report("test_plan_hash");
 }

@@ -9,100 +9,11 @@
 #include "planning.h"
 #include "random_problem.h"
 #include "transfer_cases.h"
+#include "switch_cases.h"
 #include <float.h>
 #include <math.h>
 
-enum { NUM_CASES = 6000, MOST_LAYERS = 150 };
-
-/* ------------------------------------------------------------------------------ random cases */
-
-typedef struct switch_case {
-    uint64_t            seed;
-    eplb_problem        problem;
-    float              *weight, score[MOST_LAYERS];
-    int32_t            *before, *after;
-    eplb_switch_options how;
-} switch_case;
-
-#define SWITCH_FORMAT "seed %llu: L %d E %d R %d N %d G %d T %d, shares %d threshold %g hysteresis %g scores %d moves %lld"
-#define SWITCH_ARGS(c)                                                                                            \
-    (unsigned long long)(c)->seed, (int)(c)->problem.num_layers, (int)(c)->problem.num_experts,                    \
-        (int)(c)->problem.num_replicas, (int)(c)->problem.num_nodes, (int)(c)->problem.num_gpus,                   \
-        (int)(c)->problem.num_samples, (int)(c)->how.shares, (double)(c)->how.threshold,                           \
-        (double)(c)->how.hysteresis, (c)->how.in_force_score != NULL, (long long)(c)->how.max_moves
-
-/* Every expert once, other slots by chance; some of them empty. */
-static void draw_whole(uint64_t *state, const eplb_problem *p, int32_t *slots)
-{
-    int32_t empty = test_range(state, 0, 2) == 0;
-    for (int32_t i = 0; i < p->num_replicas; i++)
-        slots[i] = i < p->num_experts ? i : empty && test_range(state, 0, 1) ? -1 : test_range(state, 0, p->num_experts - 1);
-    transfer_shuffle(state, slots, p->num_replicas);
-}
-
-/* The plan in force is another, the new one but for a few slots, what it would be with other GPUs, the same, or holds
-   copies that are given up. */
-static void draw_layer(uint64_t *state, const eplb_problem *p, int32_t *before, int32_t *after)
-{
-    int32_t R = p->num_replicas, S = R / p->num_gpus, kind = test_range(state, 0, 4);
-    draw_whole(state, p, after);
-    if (kind == 0)
-        draw_whole(state, p, before);
-    else
-        for (int32_t i = 0; i < R; i++)
-            before[i] = after[(i + (kind == 2 ? S : 0)) % R];
-    for (int32_t changes = kind == 1 ? test_range(state, 1, 3) : 0; changes > 0; changes--)
-        before[test_range(state, 0, R - 1)] = test_range(state, -1, p->num_experts - 1); /* some are lost by that */
-    for (int32_t i = 0; i < R && kind == 4; i++)
-        if (after[i] >= 0 && plan_copies(after, R, after[i]) > 1 && test_range(state, 0, 1))
-            after[i] = -1;
-}
-
-static switch_case case_make(uint64_t seed)
-{
-    uint64_t      state = seed;
-    switch_case   c;
-    eplb_problem *p = &c.problem;
-    memset(&c, 0, sizeof c);
-    c.seed = seed;
-    p->num_layers = test_range(&state, 0, 40) ? test_range(&state, 1, 7) : test_range(&state, 8, MOST_LAYERS);
-    p->num_nodes = test_range(&state, 1, 3);
-    p->num_gpus = p->num_nodes * test_range(&state, 1, 4);
-    p->num_replicas = p->num_gpus * test_range(&state, 1, 5);
-    p->num_experts = test_range(&state, test_range(&state, 0, 1) ? 1 : (p->num_replicas + 1) / 2, p->num_replicas);
-    p->num_samples = test_range(&state, 0, 4);
-    c.weight = random_loads(&state, p->num_layers * (p->num_samples ? p->num_samples : 1), p->num_experts);
-    c.before = plan_ints(plan_slots(p));
-    c.after = plan_ints(plan_slots(p));
-    for (ptrdiff_t l = 0; l < p->num_layers; l++)
-        draw_layer(&state, p, c.before + l * p->num_replicas, c.after + l * p->num_replicas);
-    c.how.shares = test_range(&state, 0, 1) ? EPLB_PLAN_FOR_EXACT : EPLB_PLAN_FOR_EQUAL;
-    c.how.threshold = test_range(&state, 0, 1) ? 0.0f : 0.5f * random_unit(&state);
-    c.how.hysteresis = test_range(&state, 0, 1) ? 0.0f : 0.5f * random_unit(&state);
-    for (int32_t l = 0; l < p->num_layers; l++)
-        c.score[l] = random_unit(&state);
-    c.how.max_moves = test_range(&state, 0, 2) ? test_range(&state, -1, 2 * p->num_replicas) : 0;
-    return c;
-}
-
-static void case_free(switch_case *c)
-{
-    free(c->weight);
-    free(c->before);
-    free(c->after);
-}
-
-static eplb_result weigh(const switch_case *c, eplb_switch *layers)
-{
-    size_t      bytes = 0;
-    eplb_result result = eplb_weigh_switch_scratch_size(&c->problem, &bytes);
-    void       *scratch = test_alloc(bytes);
-    test_forget(scratch, bytes);
-    if (result == EPLB_OK)
-        result = eplb_weigh_switch(&c->problem, c->weight, c->before, c->after, &c->how, layers, scratch, bytes);
-    free(scratch);
-    return result;
-}
+enum { NUM_CASES = 6000 };
 
 /* -------------------------------------------------------------------------- a naive reading */
 
@@ -234,11 +145,11 @@ static void check_verdicts(const switch_case *c, const eplb_switch *s, const nai
 
 static void check_case(const switch_case *c)
 {
-    static eplb_switch  s[MOST_LAYERS];
-    static naive_switch n[MOST_LAYERS];
-    int32_t             L = c->problem.num_layers, met[MOST_LAYERS] = {0}, all = 1;
+    static eplb_switch  s[SWITCH_MOST_LAYERS];
+    static naive_switch n[SWITCH_MOST_LAYERS];
+    int32_t             L = c->problem.num_layers, met[SWITCH_MOST_LAYERS] = {0}, all = 1;
     memset(s, 0xee, sizeof s);
-    eplb_result result = weigh(c, s);
+    eplb_result result = switch_with_library(c, s);
     CHECK(result == EPLB_OK, SWITCH_FORMAT ": %s", SWITCH_ARGS(c), eplb_result_name(result));
     for (int32_t i = 0; i < L && result == EPLB_OK; i++) {
         all &= s[i].layer >= 0 && s[i].layer < L && !met[s[i].layer]++;
@@ -255,13 +166,24 @@ static void check_case(const switch_case *c)
         check_verdicts(c, s, n);
 }
 
+/* Loads of all kinds, which are not the same from every compiler. */
+static void take_random_loads(switch_case *c)
+{
+    int32_t  T = c->problem.num_samples ? c->problem.num_samples : 1;
+    uint64_t state = c->seed;
+    free(c->weight);
+    c->weight = random_loads(&state, T * c->problem.num_layers, c->problem.num_experts);
+}
+
 static void test_random(uint64_t first, uint64_t count)
 {
     for (uint64_t seed = first; seed < first + count; seed++) {
-        switch_case c = case_make(seed);
+        switch_case c = switch_case_make(seed);
         c.how.in_force_score = seed % 2 ? c.score : NULL;
+        if (seed % 4 < 2)
+            take_random_loads(&c);
         check_case(&c);
-        case_free(&c);
+        switch_case_free(&c);
     }
 }
 
@@ -536,22 +458,22 @@ static void test_overflow(void)
 static void test_scratch(void)
 {
     for (uint64_t seed = 1; seed <= 60; seed++) {
-        switch_case   c = case_make(seed);
-        eplb_switch   want[MOST_LAYERS], got[MOST_LAYERS];
+        switch_case   c = switch_case_make(seed);
+        eplb_switch   want[SWITCH_MOST_LAYERS], got[SWITCH_MOST_LAYERS];
         eplb_problem *p = &c.problem;
         size_t        bytes = 0, offset = (size_t)(seed % 67);
         size_t        said = 4 * (10 * (size_t)p->num_experts + 16 * (size_t)p->num_replicas + 20 * (size_t)p->num_gpus);
         CHECK(eplb_weigh_switch_scratch_size(p, &bytes) == EPLB_OK && bytes <= said + 64 * 45, "%zu bytes", bytes);
         unsigned char *memory = (unsigned char *)test_alloc(bytes + 200);
         memset(memory, (int)(seed * 37 % 256), bytes + 200);
-        CHECK(weigh(&c, want) == EPLB_OK && eplb_weigh_switch(p, c.weight, c.before, c.after, &c.how, got, memory + offset,
+        CHECK(switch_with_library(&c, want) == EPLB_OK && eplb_weigh_switch(p, c.weight, c.before, c.after, &c.how, got, memory + offset,
                                                               bytes) == EPLB_OK, SWITCH_FORMAT, SWITCH_ARGS(&c));
         CHECK(memcmp(want, got, (size_t)p->num_layers * sizeof *got) == 0, SWITCH_FORMAT, SWITCH_ARGS(&c));
         for (size_t i = 0; i < bytes + 200; i++)
             if (i < offset || i >= offset + bytes)
                 CHECK(memory[i] == (unsigned char)(seed * 37 % 256), "offset %zu: %zu is written", offset, i);
         free(memory);
-        case_free(&c);
+        switch_case_free(&c);
     }
 }
 

@@ -74,8 +74,10 @@ static inline void follow_crowd(uint64_t *state, const follow_layer *l, int32_t 
     for (int32_t i = 0; i < l->p->num_replicas; i++)
         if (slots[i] >= 0 && slots[i] / size == k)
             slots[i] = -1;
-    for (int32_t times = test_range(state, 0, 2); times > 0; times--)
-        slots[node * R + test_range(state, 0, R - 1)] = k * size + test_range(state, 0, size - 1);
+    for (int32_t times = test_range(state, 0, 2); times > 0; times--) {
+        int32_t e = k * size + test_range(state, 0, size - 1); /* drawn first: C leaves the order open in one statement */
+        slots[node * R + test_range(state, 0, R - 1)] = e;
+    }
 }
 
 /* Slots of a node exchange experts, one takes another's expert, or is empty. */
