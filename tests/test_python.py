@@ -1,7 +1,10 @@
-"""test_python.py - examples/python/eplb.py: golden plans, errors, memory that is not copied, threads, windows, shares,
-tensors; ends with a summary line."""
+"""test_python.py - examples/python/eplb.py: its structs, golden plans, errors, memory that is not copied, threads,
+windows, plans from the plan in force, shares, tensors; ends with a summary line. EPLB_SIZES has the sizes of the
+structs, as a C compiler lays them out."""
 
+import ctypes
 import importlib.util
+import os
 import pathlib
 import sys
 import threading
@@ -39,6 +42,21 @@ def raises(what, kind, call, **wanted):
 
 def draw(seed, *shape):
     return np.random.default_rng(seed).lognormal(3, 1, shape).astype(np.float32)
+
+
+# --------------------------------------------------------------------------------------- structs
+
+
+def test_structs():
+    sizes = dict(part.split("=") for part in os.environ["EPLB_SIZES"].split())
+    mine = {"problem": eplb._Problem, "packing": eplb._Packing, "options": eplb._Options, "plan": eplb._Plan,
+            "diagnosis": eplb._Diagnosis, "window": eplb._Window, "transfer_options": eplb._TransferOptions,
+            "plan_fault": eplb._Fault, "switch_options": eplb._SwitchOptions}
+    arrays = {"layer_report": eplb._REPORT, "transfer": eplb.TRANSFER, "lost_expert": eplb.LOST, "switch": eplb.SWITCH}
+    check(f"all structs of the header: {sizes}", sizes.keys() == mine.keys() | arrays.keys())
+    for name, size in sizes.items():
+        got = ctypes.sizeof(mine[name]) if name in mine else arrays[name].itemsize
+        check(f"eplb_{name} has {size} bytes, not {got}", got == int(size))
 
 
 # ---------------------------------------------------------------------------------- golden plans
@@ -154,6 +172,80 @@ def test_plans():
                                     gpu_packing={"noise_scale": 1.5})[0] for seed in (1, 2**63)]
     check("a seed counts", not np.array_equal(*noisy))
     check("a cap holds", eplb.rebalance_experts(weight, 64, 1, 1, 8, max_replicas=2)[2].max() == 2)
+
+
+# ------------------------------------------------------------------------------ from plan to plan
+
+
+def moves_of(old, new, per_gpu):
+    """(expert, GPU) pairs of a layer that the GPU did not hold, though somebody did."""
+    return sum(len(set(new[at:at + per_gpu]) - set(old[at:at + per_gpu]) - {-1} - (set(new) - set(old)))
+               for at in range(0, len(new), per_gpu))
+
+
+def test_previous():
+    weight = draw(11, 5, 64)
+    later = weight * draw(12, 5, 64) ** 0.2
+    old = eplb.rebalance_experts(weight, 80, 8, 2, 8)[0]
+    fresh = eplb.rebalance_experts(later, 80, 8, 2, 8)[0]
+    kept = eplb.rebalance_experts(later, 80, 8, 2, 8, previous=old)[0]
+    few = eplb.rebalance_experts(later, 80, 8, 2, 8, previous=old, max_moves=4, threads=3)
+    moved = [[moves_of(a.tolist(), b.tolist(), 10) for a, b in zip(old, new)] for new in (fresh, kept, few[0])]
+    check(f"relabelled plans move less, limited ones least: {moved}", sum(moved[0]) > sum(moved[1]) > sum(moved[2]))
+    check("a limit holds", 0 < max(moved[2]) <= 4)
+    check("without moves nothing changes", (eplb.rebalance_experts(later, 80, 8, 2, 8, previous=old, max_moves=-1)[0] ==
+                                            old).all())
+    dear = eplb.rebalance_experts(later, 80, 8, 2, 8, previous=old, move_cost=9)[0]
+    check("a high price lets nothing move", all(moves_of(a.tolist(), b.tolist(), 10) == 0 for a, b in zip(old, dear)))
+    balance = [eplb.evaluate(later, new, num_gpus=8).balancedness.mean() for new in (old, few[0], fresh)]
+    check(f"four moves gain most: {balance}", balance[0] < balance[1] <= balance[2] + 1e-6)
+    holes = old.copy()
+    holes[:, 70:] = -1
+    phy2log, log2phy, logcnt = eplb.rebalance_experts(later, 80, 1, 1, 8, previous=holes, max_moves=2)
+    check("slots may stay empty", (phy2log < 0).any() and (logcnt >= 1).all() and
+          ((log2phy >= 0).sum(2) == logcnt).all() and ((phy2log >= 0).sum(1) == logcnt.sum(1)).all())
+    wrong = old.copy()
+    wrong[3, 5] = 64
+    raises("a plan in force that is none", eplb.EplbError,
+           lambda: eplb.rebalance_experts(later, 80, 8, 2, 8, previous=wrong), name="EPLB_ERR_PLAN",
+           field="options.previous_phy2log", layer=3, item=5)
+    raises("a price without effort", eplb.EplbError, lambda: eplb.rebalance_experts(
+        later, 80, 8, 2, 8, previous=old, preset="deepseek", move_cost=0.1), name="EPLB_ERR_OPTION")
+    raises("another width", ValueError, lambda: eplb.rebalance_experts(later, 80, 8, 2, 8, previous=old[:, :72]))
+
+
+def test_transfers():
+    weight = draw(13, 3, 64)
+    old = eplb.rebalance_experts(weight, 80, 1, 1, 8)[0]
+    new = eplb.rebalance_experts(draw(14, 3, 64), 80, 1, 1, 8, previous=old)[0]
+    sent = eplb.transfers(old, new, num_experts=64, num_gpus=8, num_nodes=2)
+    held = old.copy()
+    held[sent["layer"], sent["to_slot"]] = sent["expert"]
+    check("transfers make the new plan", (held == new).all() and len(sent) == (old != new).sum())
+    link = sent[sent["round"] >= 0]
+    check("they come from holders", (old[link["layer"], link["from_slot"]] == link["expert"]).all())
+    steps = eplb.transfers(old, new, num_experts=64, num_gpus=8, in_place=True, sources="dealt", rounds="one_peer")
+    check("in place no fewer", len(steps) >= len(sent))
+    check("a plan is right", eplb.check_plan(new, num_experts=64, num_gpus=8, previous=old) is None)
+    fault = eplb.check_plan(new, num_experts=64, num_gpus=8, previous=old, max_moves=1)
+    check(f"a limit that does not hold: {fault}", fault.reason == "moves" and fault.layer == 0 and fault.allowed == 1)
+    missing = new.copy()
+    missing[1][missing[1] == 7] = 8
+    fault = eplb.check_plan(missing, num_experts=64, num_gpus=8)
+    check(f"a missing expert: {fault}", (fault.reason, fault.layer, fault.expert) == ("missing", 1, 7))
+    gone = np.arange(8) == 3
+    lost = eplb.lost_experts(old, num_experts=64, num_gpus=8, gpu_lost=gone)
+    alone = [(layer, e) for layer in range(3) for e in range(64)
+             if set(np.nonzero(old[layer] == e)[0] // 10) == {3}]
+    check("lost experts", [tuple(one) for one in lost.tolist()] == alone)
+    verdict = eplb.weigh_switch(weight, old, new, num_gpus=8)
+    check("a plan for other loads does not pay", not verdict["pays"].any())
+    verdict = eplb.weigh_switch(weight, new, old, num_gpus=8, threshold=0.01)
+    balance = eplb.evaluate(weight, old, num_gpus=8).balancedness
+    check("one for these does", verdict["pays"].all() and np.allclose(verdict["balancedness"], balance[verdict["layer"]]))
+    check("in order", (np.diff(verdict["gain_per_move"]) <= 0).all())
+    raises("sources", ValueError, lambda: eplb.transfers(old, new, num_experts=64, num_gpus=8, sources="odd"))
+    raises("ids", eplb.EplbError, lambda: eplb.transfers(old, new, num_experts=63, num_gpus=8), name="EPLB_ERR_PLAN")
 
 
 def test_report():
@@ -272,8 +364,8 @@ def test_tensors():
     check("of other types", (eplb.rebalance_experts(double, 24, 1, 1, 4)[0].numpy() == plan[0]).all())
 
 
-for test in (test_golden, test_errors, test_zero_copy, test_plans, test_report, test_window, test_shares, test_lock,
-             test_tensors):
+for test in (test_structs, test_golden, test_errors, test_zero_copy, test_plans, test_previous, test_transfers,
+             test_report, test_window, test_shares, test_lock, test_tensors):
     test()
 print(f"test_python.py: {passed} passed, {failed} failed")
 sys.exit(failed != 0)

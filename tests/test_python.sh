@@ -16,7 +16,15 @@ esac
 if [ -n "$why" ]; then
     echo "test_python.py: skipped, $why"
 else
-    EPLB_LIBRARY=$(realpath "$BUILD/libeplb.so") "$python" tests/test_python.py >"$TMP/python.out" 2>&1
+    {
+        echo '#include "eplb.h"'
+        echo '#include <stdio.h>'
+        echo 'int main(void) {'
+        sed -n 's/^} eplb_\([a-z_]*\);.*/    printf("%s=%d\\n", "\1", (int)sizeof(eplb_\1));/p' eplb.h | grep -v eplb_p_
+        echo '}'
+    } >"$TMP/sizes.c"
+    "${CC:-cc}" -I. -o "$TMP/sizes" "$TMP/sizes.c" && sizes=$("$TMP/sizes" | tr '\n' ' ')
+    EPLB_SIZES=$sizes EPLB_LIBRARY=$(realpath "$BUILD/libeplb.so") "$python" tests/test_python.py >"$TMP/python.out" 2>&1
     cat "$TMP/python.out"
     line=$(tail -n 1 "$TMP/python.out" | grep '^test_python.py: [0-9]* passed, [0-9]* failed$')
     check 'test_python.py ends with a summary' test -n "$line"

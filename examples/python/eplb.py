@@ -20,7 +20,7 @@ import operator
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import POINTER, byref, c_char_p, c_float, c_int32, c_size_t, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_float, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Optional, Tuple, Union
 
@@ -31,6 +31,9 @@ Array = Any  # numpy.ndarray or torch.Tensor
 POLICIES = {"auto": 0, "hierarchical": 1, "global": 2}
 SHARES = {"least_max": 0, "fair": 1}
 PLAN_FOR = {"equal": 0, "exact": 1}
+SOURCES = {"even": 0, "dealt": 1}
+ROUNDS = {"duplex": 0, "one_peer": 1}
+TRANSFER_KINDS = ("same_gpu", "same_node", "other_node", "lost")
 
 # ------------------------------------------------------------------------------------ the library
 
@@ -49,13 +52,20 @@ _Packing = _struct("_Packing", **_all(c_int32, "init refine max_swaps heavy_pack
                    noise_scale=c_float, select=c_int32)
 _Options = _struct("_Options", **_all(c_int32, "policy replication fixup_steps max_replicas"),
                    group_packing=_Packing, gpu_packing=_Packing, seed=c_uint64,
-                   effort=c_int32, allow_duplicates=c_int32, sample_weight=c_void_p, shares=c_int32)
+                   effort=c_int32, allow_duplicates=c_int32, sample_weight=c_void_p, shares=c_int32,
+                   previous_phy2log=c_void_p, **_all(c_int32, "max_moves max_gpu_moves max_pair_moves max_node_moves"),
+                   move_cost=c_float)
 _Plan = _struct("_Plan", **_all(c_void_p, "phy2log phyrank logcnt log2phy"),
                 log2phy_width=c_int32, layer_status=c_void_p)
 _Diagnosis = _struct("_Diagnosis", result=c_int32, field=c_char_p,
                      **_all(c_int32, "layer sample item width_needed"), bytes_needed=c_size_t)
 _Window = _struct("_Window", **_all(c_int32, "num_layers num_experts capacity num_samples next"),
                   decay=c_float, weight=POINTER(c_float), sample_weight=POINTER(c_float))
+
+_TransferOptions = _struct("_TransferOptions", **_all(c_int32, "sources rounds max_per_round"))
+_Fault = _struct("_Fault", **_all(c_int32, "reason layer slot expert other count allowed"))
+_SwitchOptions = _struct("_SwitchOptions", shares=c_int32, threshold=c_float, hysteresis=c_float,
+                         in_force_score=c_void_p, max_moves=c_int64)
 
 _SCRATCH = (c_void_p, c_size_t)
 _PLANNING = (POINTER(_Problem), POINTER(_Options), c_void_p, POINTER(_Plan))
@@ -70,6 +80,16 @@ _FUNCTIONS = {
     "eplb_window_push": (POINTER(_Window), c_void_p),
     "eplb_window_push_counts": (POINTER(_Window), c_void_p),
     "eplb_logical_counts": (POINTER(_Problem), POINTER(_Plan), c_void_p, c_void_p),
+    "eplb_transfers_scratch_size": (POINTER(_Problem), POINTER(c_size_t)),
+    "eplb_transfers": (POINTER(_Problem), c_void_p, c_void_p, POINTER(_TransferOptions), c_void_p, c_size_t,
+                       POINTER(c_size_t), *_SCRATCH),
+    "eplb_transfers_in_place": (POINTER(_Problem), c_void_p, c_void_p, POINTER(_TransferOptions), c_void_p, c_size_t,
+                                POINTER(c_size_t), c_void_p, *_SCRATCH),
+    "eplb_check_plan": (POINTER(_Problem), POINTER(_Options), c_void_p, POINTER(_Fault), *_SCRATCH),
+    "eplb_lost_experts": (POINTER(_Problem), c_void_p, c_void_p, c_void_p, c_size_t, POINTER(c_size_t)),
+    "eplb_weigh_switch_scratch_size": (POINTER(_Problem), POINTER(c_size_t)),
+    "eplb_weigh_switch": (POINTER(_Problem), c_void_p, c_void_p, c_void_p, POINTER(_SwitchOptions), c_void_p,
+                          *_SCRATCH),
     "eplb_share_scratch_size": (POINTER(_Problem), POINTER(c_size_t)),
     "eplb_share": (POINTER(_Problem), c_void_p, c_void_p, c_int32, c_void_p, c_void_p, *_SCRATCH),
     "eplb_share_sources": (POINTER(_Problem), c_void_p, c_void_p, c_void_p, c_void_p, *_SCRATCH),
@@ -87,8 +107,9 @@ def _load() -> ctypes.CDLL:
     for name, arguments in _FUNCTIONS.items():
         getattr(library, name).argtypes = arguments
         getattr(library, name).restype = c_int32
-    library.eplb_result_name.argtypes = library.eplb_preset_name.argtypes = (c_int32,)
-    library.eplb_result_name.restype = library.eplb_preset_name.restype = c_char_p
+    for name in ("eplb_result_name", "eplb_preset_name", "eplb_fault_name"):
+        getattr(library, name).argtypes = (c_int32,)
+        getattr(library, name).restype = c_char_p
     return library
 
 
@@ -109,7 +130,8 @@ class EplbError(ValueError):
     """An error of the library.
 
     name: of the result, such as "EPLB_ERR_NEGATIVE"; result: its number; field: the argument at fault, such as
-    "problem.num_replicas"; layer, sample, item: of the load at fault. "" and -1 where they do not apply.
+    "problem.num_replicas"; layer, sample, item: of the load at fault, or the slot of the plan in force. "" and -1 where
+    they do not apply.
     """
 
     def __init__(self, result: int, field: str = "", layer: int = -1, sample: int = -1, item: int = -1) -> None:
@@ -259,6 +281,12 @@ def _options(preset: str, policy: str, sample_weight: Optional[np.ndarray], **ch
     return options
 
 
+def _follow(options: Any, previous: Optional[np.ndarray], move_cost: float) -> None:
+    if previous is not None:
+        options.previous_phy2log = previous.ctypes.data
+    options.move_cost = move_cost
+
+
 def _planning_bytes(problem: Any, options: Any, weight: np.ndarray) -> int:
     """Of scratch, once problem and options are right."""
     needed, plan = c_size_t(), _Plan(phy2log=weight.ctypes.data)  # a plan is looked at after those, if at all
@@ -277,7 +305,8 @@ def _plan_layers(problem: Any, options: Any, weight: np.ndarray, plan: Any, byte
 def _slots_of_experts(phy2log: np.ndarray, phyrank: np.ndarray, logcnt: np.ndarray) -> np.ndarray:
     """[L, E, most replicas] the slots of each expert by rank, then -1"""
     log2phy = np.full((*logcnt.shape, int(logcnt.max())), -1, np.int32)
-    log2phy[np.arange(phy2log.shape[0])[:, None], phy2log, phyrank] = np.arange(phy2log.shape[1], dtype=np.int32)
+    layer, slot = np.nonzero(phy2log >= 0)
+    log2phy[layer, phy2log[layer, slot], phyrank[layer, slot]] = slot
     return log2phy
 
 
@@ -287,7 +316,9 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
                       allow_duplicates: Optional[bool] = None, replication: Optional[int] = None,
                       fixup_steps: Optional[int] = None, group_packing: Optional[Mapping[str, float]] = None,
                       gpu_packing: Optional[Mapping[str, float]] = None, seed: int = 0,
-                      plan_for: str = "equal", threads: int = 1) -> Tuple[Array, Array, Array]:
+                      plan_for: str = "equal", previous: Optional[Array] = None, max_moves: int = 0,
+                      max_gpu_moves: int = 0, max_pair_moves: int = 0, max_node_moves: int = 0,
+                      move_cost: float = 0.0, threads: int = 1) -> Tuple[Array, Array, Array]:
     """Plans which expert each slot of each layer holds.
 
     weight: [L, E], or [T, L, E] for a plan that serves T samples, loads >= 0 in any unit; or a Window.
@@ -295,9 +326,13 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
     divides them and policy is not "global".
     preset: one of PRESETS; policy: one of POLICIES; sample_weight: [T] what each sample counts for, which a Window
     knows; the other keywords are the fields of eplb_options, None being the preset's, packings as in
-    {"max_swaps": 20}. plan_for: "exact" where shares will be chosen for each step, see `share`. threads: layers are split over so many; the plan is the same.
+    {"max_swaps": 20}. plan_for: "exact" where shares will be chosen for each step, see `share`.
+    previous: [L, R] the plan in force, -1 for an empty slot: without limits and price as many slots as possible keep
+    their expert; max_moves (-1: none), max_gpu_moves, max_pair_moves, max_node_moves limit what moves in a layer, 0 not
+    at all, and a move must lower the heaviest GPU's load by move_cost mean GPU loads.
+    threads: layers are split over so many; the plan is the same.
 
-    Returns, int32: phy2log [L, R] the expert of each slot; log2phy [L, E, most replicas of an expert] the slots of
+    Returns, int32: phy2log [L, R] the expert of each slot, -1 where one stays empty under limits; log2phy [L, E, most replicas of an expert] the slots of
     each expert, then -1; logcnt [L, E] replicas of each expert. Raises EplbError.
     """
     example = weight
@@ -316,7 +351,12 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
     problem = _problem(layers, experts, num_replicas, num_groups, num_nodes, num_gpus, samples)
     options = _options(preset, policy, sample_weight, max_replicas=max_replicas, effort=effort, seed=seed,
                        allow_duplicates=allow_duplicates, replication=replication, fixup_steps=fixup_steps,
-                       group_packing=group_packing, gpu_packing=gpu_packing, shares=PLAN_FOR[plan_for])
+                       group_packing=group_packing, gpu_packing=gpu_packing, shares=PLAN_FOR[plan_for],
+                       max_moves=max_moves, max_gpu_moves=max_gpu_moves, max_pair_moves=max_pair_moves,
+                       max_node_moves=max_node_moves)
+    if previous is not None:
+        previous = _rows("previous", previous, np.int32, layers, num_replicas)
+    _follow(options, previous, move_cost)
     bytes_needed = _planning_bytes(problem, options, loads)
     phy2log, phyrank = np.empty((2, layers, num_replicas), np.int32)
     logcnt = np.empty((layers, experts), np.int32)
@@ -384,6 +424,127 @@ def logical_counts(slot_count: Array, phy2log: Array, num_experts: int) -> Array
     plan = _Plan(phy2log=slots.ctypes.data)
     _check(_lib.eplb_logical_counts(byref(problem), byref(plan), served.ctypes.data, count.ctypes.data))
     return _like(slot_count, count)
+
+
+# ------------------------------------------------------------------------------ from plan to plan
+
+TRANSFER = np.dtype([(name, np.int32) for name in ("layer", "expert", "from_slot", "to_slot", "kind", "round")])
+LOST = np.dtype([("layer", np.int32), ("expert", np.int32)])
+SWITCH = np.dtype([(name, np.int32) for name in ("layer", "moves", "lost", "pays")] +
+                  [(name, np.float32) for name in ("before", "after", "balancedness", "gain_per_move")])
+
+
+def _one_of(what: str, value: str, known: Mapping[str, int]) -> int:
+    if value not in known:
+        raise ValueError(f"{what}: {value!r} is none of {', '.join(known)}")
+    return known[value]
+
+
+def transfers(previous: Array, phy2log: Array, *, num_experts: int, num_gpus: int, num_nodes: int = 1,
+              sources: str = "even", rounds: str = "duplex", max_per_round: int = 0,
+              in_place: bool = False) -> np.ndarray:
+    """What has to be sent where, and in which round, for a new plan to be in force: a NumPy array of TRANSFER.
+
+    previous, phy2log: [L, R], -1 for an empty slot; sources: "even" or, as vLLM does, "dealt"; rounds: "duplex" or, as
+    vLLM does, "one_peer"; max_per_round: 0 is no limit; in_place: steps in which no slot is overwritten before it has
+    been read, slot R + g being a staging slot of GPU g. kind indexes TRANSFER_KINDS.
+    """
+    old = _rows("previous", previous, np.int32, None, None)
+    new = _rows("phy2log", phy2log, np.int32, *old.shape)
+    problem = _problem(old.shape[0], num_experts, old.shape[1], 1, num_nodes, num_gpus)
+    how = _TransferOptions(_one_of("sources", sources, SOURCES), _one_of("rounds", rounds, ROUNDS),
+                           _int32("max_per_round", max_per_round))
+    scratch, number = _scratch(_lib.eplb_transfers_scratch_size, byref(problem)), c_size_t()
+
+    def call(found: Any, capacity: int) -> int:
+        arguments = (byref(problem), old.ctypes.data, new.ctypes.data, byref(how), found, capacity, byref(number))
+        if in_place:
+            return _lib.eplb_transfers_in_place(*arguments, None, scratch.ctypes.data, scratch.size)
+        return _lib.eplb_transfers(*arguments, scratch.ctypes.data, scratch.size)
+
+    _check(call(None, 0))
+    found = np.empty(number.value, TRANSFER)
+    _check(call(found.ctypes.data, found.size))
+    return found
+
+
+class Fault(NamedTuple):
+    """Why a plan may not be put in force; -1 where a field does not apply. See eplb_plan_fault."""
+
+    reason: str  # such as "missing" or "moves"
+    layer: int
+    slot: int
+    expert: int
+    other: int
+    count: int
+    allowed: int
+
+
+def check_plan(phy2log: Array, *, num_experts: int, num_gpus: int, num_groups: int = 1, num_nodes: int = 1,
+               preset: str = "default", policy: str = "auto", max_replicas: Optional[int] = None,
+               allow_duplicates: Optional[bool] = None, previous: Optional[Array] = None, max_moves: int = 0,
+               max_gpu_moves: int = 0, max_pair_moves: int = 0, max_node_moves: int = 0) -> Optional[Fault]:
+    """The first fault of a plan [L, R], -1 for an empty slot, or None; with previous, slots not kept and moves too."""
+    slots = _rows("phy2log", phy2log, np.int32, None, None)
+    problem = _problem(slots.shape[0], num_experts, slots.shape[1], num_groups, num_nodes, num_gpus)
+    options = _options(preset, policy, None, max_replicas=max_replicas, allow_duplicates=allow_duplicates,
+                       max_moves=max_moves, max_gpu_moves=max_gpu_moves, max_pair_moves=max_pair_moves,
+                       max_node_moves=max_node_moves)
+    if previous is not None:
+        previous = _rows("previous", previous, np.int32, *slots.shape)
+    _follow(options, previous, 0.0)
+    fault, scratch = _Fault(), _scratch(_lib.eplb_transfers_scratch_size, byref(problem))
+    result = _lib.eplb_check_plan(byref(problem), byref(options), slots.ctypes.data, byref(fault), scratch.ctypes.data,
+                                  scratch.size)
+    if result == 0:
+        return None
+    if fault.reason == 0:
+        raise EplbError(result)
+    numbers = (getattr(fault, name) for name, _ in _Fault._fields_[1:])
+    return Fault(_lib.eplb_fault_name(fault.reason).decode(), *numbers)
+
+
+def lost_experts(phy2log: Array, *, num_experts: int, num_gpus: int, gpu_lost: Optional[Array] = None) -> np.ndarray:
+    """The experts that nobody holds any more, a NumPy array of LOST: phy2log: [L, R], -1 for an empty slot; gpu_lost:
+    [G], true for GPUs that are gone."""
+    slots = _rows("phy2log", phy2log, np.int32, None, None)
+    problem = _problem(slots.shape[0], num_experts, slots.shape[1], 1, 1, num_gpus)
+    gone = None if gpu_lost is None else np.ascontiguousarray(np.asarray(gpu_lost) != 0, np.uint8)
+    if gone is not None and gone.shape != (num_gpus,):
+        raise ValueError(f"gpu_lost: shape [{num_gpus}], not {list(gone.shape)}")
+    number, at = c_size_t(), None if gone is None else gone.ctypes.data
+    _check(_lib.eplb_lost_experts(byref(problem), slots.ctypes.data, at, None, 0, byref(number)))
+    lost = np.empty(number.value, LOST)
+    _check(_lib.eplb_lost_experts(byref(problem), slots.ctypes.data, at, lost.ctypes.data, lost.size, byref(number)))
+    return lost
+
+
+def weigh_switch(weight: Array, previous: Array, phy2log: Array, *, num_gpus: int, num_nodes: int = 1,
+                 shares: str = "equal", threshold: float = 0.0, hysteresis: float = 0.0,
+                 in_force_score: Optional[Array] = None, max_moves: int = 0) -> np.ndarray:
+    """Which layers of a new plan to put in force, and in which order: a NumPy array [L] of SWITCH.
+
+    weight: [L, E] or [T, L, E]; previous, phy2log: [L, R]; threshold: the least relative gain that pays;
+    in_force_score: [L] balancedness of each layer's plan when it was put in force, below which it must have fallen by
+    more than hysteresis; max_moves: of all layers together, 0 is no limit.
+    """
+    loads = _samples(weight)
+    samples, layers, experts = loads.shape
+    old = _rows("previous", previous, np.int32, layers, None)
+    new = _rows("phy2log", phy2log, np.int32, *old.shape)
+    problem = _problem(layers, experts, old.shape[1], 1, num_nodes, num_gpus, samples)
+    how = _SwitchOptions(_one_of("shares", shares, PLAN_FOR), threshold, hysteresis, None, operator.index(max_moves))
+    if in_force_score is not None:
+        in_force_score = _rows("in_force_score", in_force_score, np.float32, layers)
+        how.in_force_score = in_force_score.ctypes.data
+    found = np.empty(layers, SWITCH)
+    scratch = _scratch(_lib.eplb_weigh_switch_scratch_size, byref(problem))
+    _check(_lib.eplb_weigh_switch(byref(problem), loads.ctypes.data, old.ctypes.data, new.ctypes.data, byref(how),
+                                  found.ctypes.data, scratch.ctypes.data, scratch.size))
+    return found
+
+
+# ------------------------------------------------------------------------------------------ shares
 
 
 def share(phy2log: Array, count: Array, num_gpus: int, how: str = "least_max") -> Tuple[Array, Array]:
