@@ -48,11 +48,22 @@ check 'the lines about exact shares compile' \
 {
     echo '#define EPLB_IMPLEMENTATION'
     echo '#include "eplb.h"'
+    echo 'void follow(eplb_problem problem, eplb_options options, const int32_t *plan_in_force, const float *load,'
+    echo '            eplb_plan plan, void *scratch, size_t scratch_bytes) {'
+    block c 4
+    echo '}'
+} >"$TMP/follow.c"
+check 'the lines about following the load compile' \
+    $CC -std=c99 -Wall -Wextra -Werror -c -o "$TMP/follow.o" "$TMP/follow.c"
+
+{
+    echo '#define EPLB_IMPLEMENTATION'
+    echo '#include "eplb.h"'
     echo 'void move(eplb_problem problem, eplb_options options, const int32_t *plan_in_force, const int32_t *phy2log,'
     echo '          eplb_transfer *transfer, const uint8_t *gpu_lost, eplb_lost_expert *lost,'
     echo '          size_t room, const float *load, eplb_switch_options how, eplb_switch *layers, void *scratch) {'
     echo 'size_t bytes, num; eplb_plan_fault fault;'
-    block c 4
+    block c 5
     echo '}'
 } >"$TMP/moves.c"
 check 'the lines about transfers compile' $CC -std=c99 -Wall -Wextra -Werror -c -o "$TMP/moves.o" "$TMP/moves.c"
@@ -61,7 +72,7 @@ check 'the lines about transfers compile' $CC -std=c99 -Wall -Wextra -Werror -c 
     echo '#include "eplb_cuda.h"'
     echo 'void plan(eplb_problem problem, const float *d_weight, eplb_plan plan, cudaStream_t stream) {'
     echo 'eplb_options options; void *scratch; size_t bytes;'
-    block c 5
+    block c 6
     echo '}'
 } >"$TMP/gpu.c"
 check 'the lines about the GPU compile' \
