@@ -109,7 +109,8 @@ run_some_tests() { # prefix of the command, compiler and options
         link_test $program "$@"
         $prefix "$WORK/$program"
     done
-    for program in test_oracle test_properties test_improve test_samples test_search test_small test_transfers test_check_plan test_follow; do
+    for program in test_oracle test_properties test_improve test_samples test_search test_small test_transfers \
+        test_check_plan test_follow test_switch; do
         link_test $program "$@"
         $prefix "$WORK/$program" 1 $SOME_PROBLEMS
     done
