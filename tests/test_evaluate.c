@@ -444,11 +444,10 @@ static eplb_problem draw_small_problem(uint64_t *rng, eplb_options *o)
     return p;
 }
 
-static void test_optimum(void)
+static void test_optimum(uint64_t rng, int cases)
 {
-    uint64_t rng = 2;
     int      tight = 0, hierarchical = 0, reached = 0;
-    for (int i = 0; i < NUM_EXACT_CASES; i++) {
+    for (int i = 0; i < cases; i++) {
         float         weight[MAX_SAMPLES * MAX_EXPERTS];
         planned       got;
         static search s;
@@ -492,7 +491,7 @@ static void test_optimum(void)
         reached += at_optimum;
     }
     printf("small problems: %d, %d hierarchical; bound == optimum in %d, default plan == optimum in %d\n",
-           NUM_EXACT_CASES, hierarchical, tight, reached);
+           cases, hierarchical, tight, reached);
 }
 
 /* So many groups that their splits over the nodes cannot all be tried: the bound must still hold,
@@ -633,11 +632,13 @@ static void test_largest(void)
     CHECK(r->max_load >= FLT_MAX && r->lower_bound <= r->max_load, "%g %g", r->max_load, r->lower_bound);
 }
 
-int main(void)
+/* test_evaluate [SEED COUNT]: so many of the small problems whose optimum is found by trying all plans */
+int main(int argc, char **argv)
 {
+    int by_seed = argc > 2;
     test_figures();
     test_idle();
-    test_optimum();
+    test_optimum(by_seed ? strtoull(argv[1], NULL, 10) : 2, by_seed ? atoi(argv[2]) : NUM_EXACT_CASES);
     test_many_groups();
     test_hard_case();
     test_scales();

@@ -245,11 +245,67 @@ static void check_presets(void)
     CHECK(found == 10, "%d published presets", found);
 }
 
+/* The zero vector is in the design; the other two are the known answers of Random123. */
+static void check_philox(void)
+{
+    static const struct {
+        uint64_t key;
+        uint32_t counter[4], answer[4];
+    } known[3] = {
+        {0, {0, 0, 0, 0}, {0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u}},
+        {UINT64_MAX,
+         {0xffffffffu, 0xffffffffu, 0xffffffffu, 0xffffffffu},
+         {0x408f276du, 0x41c83b0eu, 0xa20bc7c6u, 0x6d5451fdu}},
+        {UINT64_C(0x299f31d0a4093822),
+         {0x243f6a88u, 0x85a308d3u, 0x13198a2eu, 0x03707344u},
+         {0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u}},
+    };
+    for (int i = 0; i < 3; i++) {
+        uint32_t out[4];
+        oracle_philox(known[i].key, known[i].counter, out);
+        CHECK(memcmp(out, known[i].answer, sizeof out) == 0, "oracle, vector %d", i);
+        eplb_p_philox(known[i].key, known[i].counter, out);
+        CHECK(memcmp(out, known[i].answer, sizeof out) == 0, "library, vector %d", i);
+    }
+}
+
+/* GPU i of the new plan, of 4 with 5 slots, has the expert i in three of them, as GPU i of the plan in force does, and
+   the expert 4 + i, which is on the next GPU; GPU 0 has 8 as well, and so has GPU 1 in force. To stay keeps eight slots
+   more, over the four of them, than to move on, but takes one move more: more than any one GPU could keep. */
+static void check_moves_before_copies(void)
+{
+    static const int32_t before[20] = {0, 0, 0, 7, -1, 1, 1, 1, 4, 8, 2, 2, 2, 5, -1, 3, 3, 3, 6, -1};
+    static const int32_t fresh[20] = {0, 0, 0, 4, 8, 1, 1, 1, 5, 9, 2, 2, 2, 6, 10, 3, 3, 3, 7, 11};
+    int32_t              after[20];
+    eplb_p_shape         shape = EPLB_ZERO_INIT;
+    eplb_p_layer         l = EPLB_ZERO_INIT;
+    eplb_p_arena         a = eplb_p_arena_at(NULL);
+    shape.num_experts = 12;
+    shape.num_replicas = 20;
+    shape.num_gpus = shape.node_gpus = 4;
+    shape.num_nodes = 1;
+    shape.gpu_slots = 5;
+    memcpy(after, fresh, sizeof after);
+    l.shape = &shape;
+    l.phy2log = after;
+    a = eplb_p_arena_at(NULL);
+    (void)eplb_p_carve_keeper(&a, &shape);
+    void *scratch = test_alloc(eplb_p_arena_bytes(&a));
+    a = eplb_p_arena_at(scratch);
+    eplb_p_keeper k = eplb_p_carve_keeper(&a, &shape);
+    eplb_p_keep_slots(&k, &l, before);
+    for (int32_t i = 0; i < 4; i++)
+        CHECK(after[(i + 1) % 4 * 5 + 3] == 4 + i, "GPU %d", (int)i);
+    free(scratch);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1600;
     check_presets();
+    check_philox();
+    check_moves_before_copies();
     check_order(first, 70000);
     for (uint64_t i = 0; i < count; i++) {
         check_rebalance(first + i);

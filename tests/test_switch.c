@@ -3,7 +3,6 @@
    errors, scratch.
 
    usage: test_switch [FIRST COUNT]   random cases by their seeds */
-#define EPLB_IMPLEMENTATION
 #include "eplb.h"
 #include "test.h"
 #include "planning.h"

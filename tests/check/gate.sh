@@ -105,12 +105,12 @@ run_some_tests() { # prefix of the command, compiler and options
     prefix=$1
     shift
     build_library "$@"
-    for program in test_errors test_evaluate test_bound test_share test_exact test_golden test_window test_plan_hash; do
+    for program in test_errors test_bound test_share test_exact test_golden test_window test_plan_hash; do
         link_test $program "$@"
         $prefix "$WORK/$program"
     done
-    for program in test_oracle test_properties test_improve test_samples test_search test_small test_transfers \
-        test_check_plan test_follow test_switch; do
+    for program in test_evaluate test_oracle test_properties test_improve test_samples test_search test_small \
+        test_transfers test_check_plan test_follow test_switch; do
         link_test $program "$@"
         $prefix "$WORK/$program" 1 $SOME_PROBLEMS
     done
