@@ -1800,7 +1800,10 @@ static int eplb_p_has_limits(const eplb_options *o)
 }
 
 /* Whether moves are few or have a price: there is nobody to weigh them without effort. */
-static int eplb_p_minds_moves(const eplb_options *o) { return eplb_p_has_limits(o) || o->move_cost > 0.0f; }
+static int eplb_p_minds_moves(const eplb_options *o)
+{
+    return eplb_p_has_limits(o) || (eplb_p_bits_at(&o->move_cost) & ~EPLB_P_SIGN) != 0;
+}
 
 static eplb_result eplb_p_check_moves(const eplb_options *o, eplb_diagnosis *why)
 {
@@ -6711,7 +6714,7 @@ static void eplb_p_toggle(uint32_t *busy, int32_t round) { busy[round / 32] ^= (
 
 static int32_t eplb_p_lowest_bit(uint32_t word)
 {
-#if defined(__GNUC__)
+#if defined(__GNUC__) && __SIZEOF_INT__ >= 4
     return __builtin_ctz(word);
 #else
     int32_t n = 0, half;
@@ -7837,7 +7840,7 @@ EPLB_P_HD_LARGE int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t 
     s->num_reached        = eplb_p_team_first(s->num_reached);
     s->num_reached_spread = eplb_p_team_first(s->num_reached_spread);
     eplb_p_team_wait();
-    return eplb_p_team_first(found);
+    return eplb_p_team_first(found) != 0;
 }
 
 EPLB_P_HD_LARGE void eplb_p_forget_search(eplb_p_sharer *s)
@@ -8357,8 +8360,8 @@ static void eplb_p_weigh_layer_switch(eplb_p_weigher *w, const eplb_p_samples *s
 
 static int eplb_p_gains_more(const eplb_switch *a, const eplb_switch *b)
 {
-    if (a->gain_per_move != b->gain_per_move) return a->gain_per_move > b->gain_per_move;
-    return a->layer < b->layer;
+    if (a->gain_per_move > b->gain_per_move) return 1;
+    return !(b->gain_per_move > a->gain_per_move) && a->layer < b->layer;
 }
 
 /* In a heap whose top goes last: what stands at `at` sinks below all that go behind it. */
