@@ -8761,6 +8761,7 @@ static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 /* The plans of a layer. */
 static void eplb_p_open_keeper(eplb_p_keeper *k, const int32_t *old_slot, const int32_t *new_slot)
 {
+    EPLB_ASSERT(k->holder != NULL && k->node_row != NULL); /* the keeper has been carved */
     k->old_slot = old_slot;
     k->new_slot = new_slot;
     eplb_p_set_all(k->seen - 1, k->shape->num_experts + 1, 0);
@@ -8884,6 +8885,7 @@ static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
     int32_t E = f->shape->num_experts, room = f->shape->gpu_slots, gpu, slot, e, last;
     size_t word, words = (size_t)m->words;
 
+    EPLB_ASSERT(m->free_of != NULL && m->holder != NULL && m->next_holder != NULL); /* moves have been carved */
     eplb_p_list_holders(old_slot, f->shape->num_replicas, m->holder, m->next_holder, E);
     for (word = 0; word < (size_t)m->num_gpus * words; word++) m->free_of[word] = 0;
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
@@ -8912,6 +8914,7 @@ static int32_t eplb_p_find_group_nodes(eplb_p_follower *f, const int32_t *old_sl
     const eplb_p_shape *shape = f->shape;
     int32_t slot, e, g, node, i;
 
+    EPLB_ASSERT(f->group_node != NULL && f->node_groups != NULL && f->moves.home != NULL); /* all has been carved */
     eplb_p_set_all(f->group_node, shape->num_groups, EPLB_P_NONE);
     eplb_p_set_all(f->node_groups, shape->num_nodes, 0);
     for (slot = 0; slot < shape->num_replicas; slot++) {
@@ -8954,6 +8957,7 @@ static void eplb_p_count_moves_made(eplb_p_follower *f)
     eplb_p_moves *m = &f->moves;
     int32_t G = f->shape->num_gpus, N = f->shape->link_nodes, gpu, i, before;
 
+    EPLB_ASSERT(m->into != NULL && m->out != NULL && m->node_into != NULL && m->node_out != NULL);
     m->num  = 0;
     m->over = 0;
     eplb_p_set_all(m->into, G, 0);
@@ -8976,6 +8980,7 @@ static void eplb_p_weigh_plan(eplb_p_follower *f)
     eplb_p_search *s = &f->search;
     int32_t i;
 
+    EPLB_ASSERT(s->count != NULL && s->slot != NULL);
     eplb_p_set_all(s->count, s->num_experts, 0);
     s->count[s->nobody] = 1; /* one more than there are, so that the last one can be filled as any other */
     for (i = 0; i < s->num_slots; i++) s->count[s->slot[i]]++;
@@ -9024,6 +9029,7 @@ static void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int3
     s->num_done     = 0;
     s->close        = 0;
     s->steps        = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
+    EPLB_ASSERT(f->expert != NULL && f->slot != NULL && f->best != NULL && l->factor != NULL); /* all has been carved */
     for (i = 0; i <= s->num_experts; i++) f->expert[i] = i;
     for (i = 0; i < l->num_counting; i++) l->grains[eplb_p_at(s->nobody, l->num_counting, i)] = 0;
     eplb_p_list_had(f, old_slot);

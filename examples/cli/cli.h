@@ -116,32 +116,32 @@ typedef struct move_limits { /* as eplb_options has them */
 enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4, COMMAND_TRANSFERS = 8, COMMAND_CHECK = 16 };
 
 typedef struct settings { /* what a command was asked for */
-    int         command;                 /* COMMAND_* */
     const char **inputs; /* paths, - is standard input; at least one */
-    int32_t     num_inputs;
-    reading     reading;
     const char *json, *csv, *svg;        /* output paths, NULL = none */
+    const char *previous;                /* path of the plan in force, or NULL */
+    const char *transfers_json, *transfers_csv; /* plan: output paths, NULL = none */
+    const char *layers;                  /* the layers asked for, in words; NULL: all */
+    int64_t     first_layer, last_layer; /* them, as the file numbers them */
+    int64_t     show;                    /* layer to draw, -1: none */
+    uint64_t    seed;
+    double      half_life;               /* in samples; 0 = all count alike */
+    reading     reading;
+    int         command;                 /* COMMAND_* */
+    int32_t     num_inputs;
     int32_t     replicas, gpus, nodes, groups, max_replicas;
     int32_t     policy;
     int32_t     preset[EPLB_NUM_PRESETS];
     int32_t     num_presets;             /* 1 for plan */
     int32_t     effort;                  /* -1: as the preset has it */
     int32_t     plan_for;                /* EPLB_PLAN_FOR_* */
-    double      half_life;               /* in samples; 0 = all count alike */
-    uint64_t    seed;
-    const char *layers;                  /* the layers asked for, in words; NULL: all */
-    int64_t     first_layer, last_layer; /* them, as the file numbers them */
-    int64_t     show;                    /* layer to draw, -1: none */
-    bool        shares[NUM_SHARES];      /* which to score under */
     int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
     int32_t     every;                   /* replay: windows that a plan is in force for; 0: to the end */
-    bool        quiet;
-    const char *previous;                /* path of the plan in force, or NULL */
-    bool        from_previous;           /* replay: plans start from the ones before, with limits or without */
-    const char *transfers_json, *transfers_csv; /* plan: output paths, NULL = none */
     move_limits limits;
     eplb_transfer_options how;           /* transfers */
+    bool        shares[NUM_SHARES];      /* which to score under */
+    bool        from_previous;           /* replay: plans start from the ones before, with limits or without */
     bool        in_place;
+    bool        quiet;
 } settings;
 
 /* What the command's arguments ask for; ends the program when they are wrong. */
