@@ -1880,6 +1880,13 @@ static eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, 
     return EPLB_OK;
 }
 
+static eplb_result eplb_p_tell_bytes(const eplb_p_arena *measured, size_t *bytes)
+{
+    if (measured->overflowed) return EPLB_ERR_OVERFLOW;
+    *bytes = eplb_p_arena_bytes(measured);
+    return EPLB_OK;
+}
+
 static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void *scratch, size_t bytes,
                                         eplb_diagnosis *why)
 {
@@ -9514,9 +9521,8 @@ static int32_t eplb_p_find_fault_in_force(const eplb_p_planner *p, const int32_t
     eplb_p_follower f;
     int32_t slot;
 
-    for (slot = 0; slot < shape->num_replicas; slot++)
-        if (!eplb_p_within(old_slot[slot], EPLB_P_EMPTY, shape->num_experts - 1)) return slot;
-    if (!shape->follows) return -1;
+    slot = eplb_p_find_bad_id(old_slot, shape->num_replicas, shape->num_experts, EPLB_FAULT_PREVIOUS_ID).slot;
+    if (slot >= 0 || !shape->follows) return slot;
     eplb_p_carve_follower(&a, shape, &f);
     eplb_p_enter_phase(&p->shared, p->follow_bytes);
     slot = eplb_p_find_group_nodes(&f, old_slot);
@@ -9582,9 +9588,7 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
     a = eplb_p_measure(&shape, &all);
-    if (a.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
+    return eplb_p_tell_bytes(&a, bytes);
 }
 
 EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const eplb_options *options,
@@ -9672,9 +9676,7 @@ EPLB_API eplb_result eplb_packing_scratch_size(int32_t num_items, int32_t num_pa
     eplb_p_carve_packer(&a, num_items, num_packs, &resolved);
     EPLB_P_TAKE(&a, float, num_items);
     EPLB_P_TAKE(&a, int32_t, num_items);
-    if (a.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
+    return eplb_p_tell_bytes(&a, bytes);
 }
 
 EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows, int32_t num_items,
@@ -9727,9 +9729,7 @@ EPLB_API eplb_result eplb_replicate_scratch_size(int32_t num_log, int32_t num_ph
     if (num_phy < num_log) return EPLB_ERR_TOO_FEW;
     eplb_p_carve_replicas(&a, num_log, num_phy);
     EPLB_P_TAKE(&a, float, num_log);
-    if (a.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
+    return eplb_p_tell_bytes(&a, bytes);
 }
 
 EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_rows, int32_t num_log,
@@ -9866,35 +9866,32 @@ static eplb_result eplb_p_resolve_slots(const eplb_problem *problem, eplb_p_shap
     return eplb_p_array_fits(shape->num_layers, shape->num_replicas, 1) ? EPLB_OK : EPLB_ERR_OVERFLOW;
 }
 
-static eplb_result eplb_p_measure_moving(const eplb_p_shape *shape, size_t *bytes)
+static eplb_p_arena eplb_p_measure_moving(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
     eplb_p_rounds rounds;
     eplb_p_stager stager;
 
     eplb_p_carve_moving(&a, shape, &rounds, &stager);
-    if (a.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
+    return a;
 }
 
 EPLB_API eplb_result eplb_transfers_scratch_size(const eplb_problem *problem, size_t *bytes)
 {
     eplb_p_shape shape;
+    eplb_p_arena measured;
     eplb_result r = eplb_p_resolve_slots(problem, &shape);
 
     if (!bytes) return EPLB_ERR_NULL;
-    return r != EPLB_OK ? r : eplb_p_measure_moving(&shape, bytes);
+    if (r != EPLB_OK) return r;
+    measured = eplb_p_measure_moving(&shape);
+    return eplb_p_tell_bytes(&measured, bytes);
 }
 
 static eplb_result eplb_p_check_moving_scratch(const eplb_p_shape *shape, const void *scratch, size_t scratch_bytes)
 {
-    size_t needed = 0;
-    eplb_result r = eplb_p_measure_moving(shape, &needed);
-
-    if (r != EPLB_OK) return r;
-    if (!scratch) return EPLB_ERR_NULL;
-    return scratch_bytes < needed ? EPLB_ERR_SCRATCH_SIZE : EPLB_OK;
+    eplb_p_arena measured = eplb_p_measure_moving(shape);
+    return eplb_p_check_scratch(&measured, scratch, scratch_bytes, NULL);
 }
 
 static eplb_result eplb_p_check_transfer_options(const eplb_transfer_options *how)
@@ -10078,9 +10075,7 @@ EPLB_API eplb_result eplb_weigh_switch_scratch_size(const eplb_problem *problem,
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
     measured = eplb_p_measure_weigher(&shape);
-    if (measured.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&measured);
-    return EPLB_OK;
+    return eplb_p_tell_bytes(&measured, bytes);
 }
 
 static eplb_result eplb_p_check_switch_options(const eplb_switch_options *how, int32_t num_layers)
@@ -10193,29 +10188,35 @@ static eplb_result eplb_p_check_share_problem(const eplb_problem *p)
     return eplb_p_array_fits(p->num_layers, p->num_gpus, p->num_replicas) ? EPLB_OK : EPLB_ERR_OVERFLOW;
 }
 
-EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t *bytes)
+static eplb_p_arena eplb_p_measure_sharing(const eplb_problem *problem)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
+
+    eplb_p_carve_sharer(&a, problem);
+    eplb_p_rewind(&a, 0);
+    eplb_p_carve_dealer(&a, problem);
+    return a;
+}
+
+EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t *bytes)
+{
+    eplb_p_arena measured;
     eplb_result r = eplb_p_check_share_problem(problem);
 
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
-    eplb_p_carve_sharer(&a, problem);
-    eplb_p_rewind(&a, 0);
-    eplb_p_carve_dealer(&a, problem);
-    if (a.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
+    measured = eplb_p_measure_sharing(problem);
+    return eplb_p_tell_bytes(&measured, bytes);
 }
 
 static eplb_result eplb_p_check_share_scratch(const eplb_problem *problem, const void *scratch, size_t bytes)
 {
-    size_t needed = 0;
-    eplb_result r = eplb_share_scratch_size(problem, &needed);
+    eplb_p_arena measured;
+    eplb_result r = eplb_p_check_share_problem(problem);
 
     if (r != EPLB_OK) return r;
-    if (!scratch) return EPLB_ERR_NULL;
-    return bytes < needed ? EPLB_ERR_SCRATCH_SIZE : EPLB_OK;
+    measured = eplb_p_measure_sharing(problem);
+    return eplb_p_check_scratch(&measured, scratch, bytes, NULL);
 }
 
 /* All layers are found right, and a sharer for them is laid out. */
@@ -10383,9 +10384,7 @@ EPLB_API eplb_result eplb_window_size(int32_t num_layers, int32_t num_experts, i
     if (num_layers < 1 || num_experts < 1 || capacity < 1) return EPLB_ERR_COUNT;
     if (!eplb_p_array_fits(num_layers, num_experts, capacity)) return EPLB_ERR_OVERFLOW;
     eplb_p_carve_window(&a, num_layers, num_experts, capacity);
-    if (a.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
+    return eplb_p_tell_bytes(&a, bytes);
 }
 
 /* Whether a decay is in (0, 1], by its bits: NaN and all negative numbers lie above 1's. */
