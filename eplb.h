@@ -5674,7 +5674,7 @@ static void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
     }
 }
 
-/* Ranks by slot. */
+/* Ranks by slot, once slots stand elsewhere than they were packed. */
 static void eplb_p_number_replicas(eplb_p_layer *l)
 {
     int32_t i, e;
@@ -5793,7 +5793,6 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
         eplb_p_enter_phase(&p->shared, p->search_bytes);
         eplb_p_improve_layer(&p->layer, search);
         eplb_p_order_gpus(&p->layer, search);
-        eplb_p_number_replicas(&p->layer);
     }
     eplb_p_leave_phases(&p->shared);
 }
@@ -8275,7 +8274,6 @@ static void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_
     for (i = 0; i < l->shape->num_replicas; i++) l->logcnt[l->phy2log[i]]++;
     eplb_p_enter_phase(&p->shared, p->search_bytes);
     eplb_p_order_gpus(l, search);
-    eplb_p_number_replicas(l);
     eplb_p_leave_phases(&p->shared);
 }
 
@@ -8872,16 +8870,19 @@ static void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, ep
 
 /* few moves: what there is to begin with */
 
-static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32_t *holder, int32_t *next_holder,
-                                int32_t num_experts)
+/* holder, next_holder of the plan in force: of a GPU's slots with an expert the first. */
+static void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
 {
-    int32_t slot;
+    eplb_p_moves *m = &f->moves;
+    int32_t room = f->shape->gpu_slots, slot;
 
-    eplb_p_set_all(holder, num_experts, EPLB_P_NONE);
-    for (slot = num_slots - 1; slot >= 0; slot--) {
-        if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        next_holder[slot] = holder[phy2log[slot]];
-        holder[phy2log[slot]] = slot;
+    eplb_p_set_all(m->holder, f->shape->num_experts, EPLB_P_NONE);
+    for (slot = f->shape->num_replicas - 1; slot >= 0; slot--) {
+        int32_t *first;
+        if (old_slot[slot] == EPLB_P_EMPTY) continue;
+        first = &m->holder[old_slot[slot]];
+        m->next_holder[slot] = *first >= 0 && *first / room == slot / room ? m->next_holder[*first] : *first;
+        *first = slot;
     }
 }
 
@@ -8889,11 +8890,11 @@ static void eplb_p_list_holders(const int32_t *phy2log, int32_t num_slots, int32
 static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
 {
     eplb_p_moves *m = &f->moves;
-    int32_t E = f->shape->num_experts, room = f->shape->gpu_slots, gpu, slot, e, last;
+    int32_t E = f->shape->num_experts, room = f->shape->gpu_slots, gpu, slot, e;
     size_t word, words = (size_t)m->words;
 
     EPLB_ASSERT(m->free_of != NULL && m->holder != NULL && m->next_holder != NULL); /* moves have been carved */
-    eplb_p_list_holders(old_slot, f->shape->num_replicas, m->holder, m->next_holder, E);
+    eplb_p_list_holders(f, old_slot);
     for (word = 0; word < (size_t)m->num_gpus * words; word++) m->free_of[word] = 0;
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         uint32_t *free_of = m->free_of + eplb_p_at(gpu, m->words, 0);
@@ -8903,15 +8904,9 @@ static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
         }
         free_of[(uint32_t)E / 32] |= eplb_p_pair_bit(E);
     }
-    for (e = 0; e < E; e++) {
+    for (e = 0; e < E; e++)
         for (gpu = 0; gpu < m->num_gpus && m->holder[e] < 0; gpu++)
             m->free_of[eplb_p_at(gpu, m->words, e / 32)] |= eplb_p_pair_bit(e);
-        for (last = m->holder[e]; last >= 0; last = m->next_holder[last]) {
-            slot = m->next_holder[last];
-            while (slot >= 0 && slot / room == last / room) slot = m->next_holder[slot]; /* one for each GPU */
-            m->next_holder[last] = slot;
-        }
-    }
 }
 
 /* Where the groups are in the plan in force, or why that is no plan by the policy: the first slot with an expert whose
@@ -9261,7 +9256,6 @@ static void eplb_p_heed_plan_in_force(eplb_p_planner *p)
         eplb_p_keep_places(p, old_slot);
     }
     eplb_p_leave_phases(&p->shared);
-    eplb_p_number_replicas(&p->layer);
 }
 
 /* ---------------------------------------------------------------------------- shares: sources */
@@ -9572,9 +9566,12 @@ static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planning *all)
 /* Layer `index` from loads to its plan. */
 static void eplb_p_plan_in_hand(eplb_p_planning *all, const float *weight, int32_t index)
 {
+    eplb_p_layer *l = &all->planner.layer;
+
     eplb_p_plan_layer(&all->planner, &all->search, weight, index);
-    if (all->planner.layer.shape->exact) eplb_p_judge_layer(&all->planner, &all->search, &all->judge);
+    if (l->shape->exact) eplb_p_judge_layer(&all->planner, &all->search, &all->judge);
     eplb_p_heed_plan_in_force(&all->planner);
+    if (l->shape->options.effort > 0 || l->shape->options.previous_phy2log) eplb_p_number_replicas(l);
 }
 
 EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
