@@ -868,7 +868,7 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
      C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
                          improve (state, swap, replace, heaviest GPU, search), finish, a layer
      D. Of a plan        bounds, evaluate, transfers (sources, rounds, in place), check of a plan, lost experts,
-                         shares, what a switch gains
+                         shares, what a switch gains, the plan in force (kept slots, few moves)
      E. The interface    calls, the steps by themselves, a plan that is there, transfers,
                          what a switch gains, shares
      F. The window */
@@ -5802,9 +5802,10 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
 
    in     a plan, wherever it comes from, and loads
    out    what no plan can beat, and how even this one is
-   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_sharer, eplb_p_dealer, eplb_p_judge, eplb_p_weigher
-   calls  the ground; of the storey of a layer only its loads, D'Hondt's counts, least_peak and, to take a plan back,
-          finish */
+   writes eplb_p_bounder, eplb_p_evaluator, eplb_p_mover, eplb_p_rounds, eplb_p_stager, eplb_p_sharer, eplb_p_dealer,
+          eplb_p_judge, eplb_p_weigher, eplb_p_keeper, eplb_p_follower
+   calls  the ground; of the storey of a layer only its loads, D'Hondt's counts, least_peak; to take a plan back,
+          finish; and to follow the plan in force, the search */
 
 /* ------------------------------------------------------------------------------------- bounds
 
@@ -8277,6 +8278,137 @@ static void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_
     eplb_p_leave_phases(&p->shared);
 }
 
+/* ---------------------------------------------------------------------------- shares: sources */
+
+typedef struct eplb_p_dealer { /* of one layer */
+    int32_t  num_experts, num_slots, num_gpus, node_gpus, gpu_slots;
+    int32_t *first_slot; /* [E] of each expert in expert_slot */
+    int32_t *num_copies; /* [E] slots of each expert; while checking, how many more tokens wait than are shared out */
+    int32_t *expert_slot; /* [R] slots by expert, then by index */
+    int32_t *room;       /* [R] tokens that a slot has yet to get */
+    int32_t *waiting;    /* [G] tokens of one expert that have yet to be sent */
+} eplb_p_dealer;
+
+EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
+{
+    eplb_p_dealer d = EPLB_ZERO_INIT;
+    d.num_experts = p->num_experts;
+    d.num_slots   = p->num_replicas;
+    d.num_gpus    = p->num_gpus;
+    d.node_gpus   = p->num_gpus / (p->num_nodes ? p->num_nodes : 1);
+    d.gpu_slots   = p->num_replicas / p->num_gpus;
+    d.first_slot  = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    d.num_copies  = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    d.expert_slot = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    d.room        = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    d.waiting     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    return d;
+}
+
+/* One layer's shares are of its plan, and each expert's sum to what waits for it. */
+static eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
+                                              const int32_t *slot_count)
+{
+    int64_t waiting = 0, shared = 0;
+    int32_t *more = d->num_copies, *held = d->first_slot, e, gpu, slot;
+
+    for (e = 0; e < d->num_experts; e++) more[e] = held[e] = 0;
+    for (gpu = 0; gpu < d->num_gpus; gpu++) {
+        for (e = 0; e < d->num_experts; e++) {
+            int32_t tokens = source_count[eplb_p_at(gpu, d->num_experts, e)];
+            if (tokens < 0) return EPLB_ERR_NEGATIVE;
+            waiting += tokens;
+            if (waiting > INT32_MAX) return EPLB_ERR_OVERFLOW;
+            more[e] += tokens;
+        }
+    }
+    for (slot = 0; slot < d->num_slots; slot++) {
+        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, d->num_experts - 1)) return EPLB_ERR_PLAN;
+        if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
+        shared += slot_count[slot];
+        if (shared > waiting) return EPLB_ERR_SHARES; /* as when an empty slot has a share, and all experts theirs */
+        if (phy2log[slot] == EPLB_P_EMPTY) continue;
+        more[phy2log[slot]] -= slot_count[slot];
+        held[phy2log[slot]] = 1;
+    }
+    for (e = 0; e < d->num_experts; e++) {
+        if (more[e] > 0 && !held[e]) return EPLB_ERR_PLAN;
+        if (more[e] != 0) return EPLB_ERR_SHARES;
+    }
+    return EPLB_OK;
+}
+
+static void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
+{
+    int32_t e, slot, n = 0;
+
+    for (e = 0; e < d->num_experts; e++) d->num_copies[e] = 0;
+    for (slot = 0; slot < d->num_slots; slot++)
+        if (phy2log[slot] != EPLB_P_EMPTY) d->num_copies[phy2log[slot]]++;
+    for (e = 0; e < d->num_experts; e++) {
+        d->first_slot[e] = n;
+        n += d->num_copies[e];
+        d->num_copies[e] = 0;
+    }
+    for (slot = 0; slot < d->num_slots; slot++) {
+        e = phy2log[slot];
+        if (e != EPLB_P_EMPTY) d->expert_slot[d->first_slot[e] + d->num_copies[e]++] = slot;
+    }
+}
+
+/* What waits on these GPUs goes to these slots, both by index, until there is no more or no more room. */
+EPLB_P_HD_LARGE void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, const int32_t *slot,
+                                        int32_t num, int32_t *quota)
+{
+    int32_t i = 0;
+
+    while (i < num && gpu < end_gpu) {
+        int32_t room = d->room[slot[i]], waiting = d->waiting[gpu], sent = waiting < room ? waiting : room;
+        d->room[slot[i]] -= sent;
+        d->waiting[gpu] -= sent;
+        if (sent > 0) quota[eplb_p_at(gpu, d->num_slots, slot[i])] = sent; /* once: it leaves no room, or no tokens */
+        if (sent == room) i++; /* both, when they are equal: neither has any more to give */
+        if (sent == waiting) gpu++;
+    }
+}
+
+/* One expert's tokens, as far as they stay among as many GPUs: a GPU alone, a node, or all. */
+EPLB_P_HD_LARGE void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32_t *quota)
+{
+    const int32_t *slot = d->expert_slot + d->first_slot[e];
+    int32_t i, next;
+
+    for (i = 0; i < d->num_copies[e]; i = next) {
+        int32_t place = slot[i] / d->gpu_slots / width;
+        for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots / width == place; next++) {}
+        eplb_p_deal_tokens(d, place * width, (place + 1) * width, slot + i, next - i, quota);
+    }
+}
+
+EPLB_P_HD_LARGE void eplb_p_deal_expert(eplb_p_dealer *d, int32_t e, int32_t *quota)
+{
+    eplb_p_deal_within(d, e, 1, quota);
+    eplb_p_deal_within(d, e, d->node_gpus, quota);
+    eplb_p_deal_within(d, e, d->num_gpus, quota);
+}
+
+static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
+                              const int32_t *slot_count, int32_t *quota)
+{
+    int32_t e, gpu, slot;
+
+    eplb_p_sort_slots(d, phy2log);
+    eplb_p_copy_ids(d->room, slot_count, d->num_slots);
+    for (gpu = 0; gpu < d->num_gpus; gpu++)
+        for (slot = 0; slot < d->num_slots; slot++) quota[eplb_p_at(gpu, d->num_slots, slot)] = 0;
+    for (e = 0; e < d->num_experts; e++) {
+        if (d->num_copies[e] == 0) continue;
+        for (gpu = 0; gpu < d->num_gpus; gpu++)
+            d->waiting[gpu] = source_count[eplb_p_at(gpu, d->num_experts, e)];
+        eplb_p_deal_expert(d, e, quota);
+    }
+}
+
 /* ------------------------------------------------------------------------- what a switch gains
 
    A layer's plan in force and its new one, each by what it makes of the same loads. The mean load of a GPU is the same
@@ -9256,137 +9388,6 @@ static void eplb_p_heed_plan_in_force(eplb_p_planner *p)
         eplb_p_keep_places(p, old_slot);
     }
     eplb_p_leave_phases(&p->shared);
-}
-
-/* ---------------------------------------------------------------------------- shares: sources */
-
-typedef struct eplb_p_dealer { /* of one layer */
-    int32_t  num_experts, num_slots, num_gpus, node_gpus, gpu_slots;
-    int32_t *first_slot; /* [E] of each expert in expert_slot */
-    int32_t *num_copies; /* [E] slots of each expert; while checking, how many more tokens wait than are shared out */
-    int32_t *expert_slot; /* [R] slots by expert, then by index */
-    int32_t *room;       /* [R] tokens that a slot has yet to get */
-    int32_t *waiting;    /* [G] tokens of one expert that have yet to be sent */
-} eplb_p_dealer;
-
-EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
-{
-    eplb_p_dealer d = EPLB_ZERO_INIT;
-    d.num_experts = p->num_experts;
-    d.num_slots   = p->num_replicas;
-    d.num_gpus    = p->num_gpus;
-    d.node_gpus   = p->num_gpus / (p->num_nodes ? p->num_nodes : 1);
-    d.gpu_slots   = p->num_replicas / p->num_gpus;
-    d.first_slot  = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    d.num_copies  = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    d.expert_slot = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    d.room        = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    d.waiting     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    return d;
-}
-
-/* One layer's shares are of its plan, and each expert's sum to what waits for it. */
-static eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
-                                              const int32_t *slot_count)
-{
-    int64_t waiting = 0, shared = 0;
-    int32_t *more = d->num_copies, *held = d->first_slot, e, gpu, slot;
-
-    for (e = 0; e < d->num_experts; e++) more[e] = held[e] = 0;
-    for (gpu = 0; gpu < d->num_gpus; gpu++) {
-        for (e = 0; e < d->num_experts; e++) {
-            int32_t tokens = source_count[eplb_p_at(gpu, d->num_experts, e)];
-            if (tokens < 0) return EPLB_ERR_NEGATIVE;
-            waiting += tokens;
-            if (waiting > INT32_MAX) return EPLB_ERR_OVERFLOW;
-            more[e] += tokens;
-        }
-    }
-    for (slot = 0; slot < d->num_slots; slot++) {
-        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, d->num_experts - 1)) return EPLB_ERR_PLAN;
-        if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
-        shared += slot_count[slot];
-        if (shared > waiting) return EPLB_ERR_SHARES; /* as when an empty slot has a share, and all experts theirs */
-        if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        more[phy2log[slot]] -= slot_count[slot];
-        held[phy2log[slot]] = 1;
-    }
-    for (e = 0; e < d->num_experts; e++) {
-        if (more[e] > 0 && !held[e]) return EPLB_ERR_PLAN;
-        if (more[e] != 0) return EPLB_ERR_SHARES;
-    }
-    return EPLB_OK;
-}
-
-static void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
-{
-    int32_t e, slot, n = 0;
-
-    for (e = 0; e < d->num_experts; e++) d->num_copies[e] = 0;
-    for (slot = 0; slot < d->num_slots; slot++)
-        if (phy2log[slot] != EPLB_P_EMPTY) d->num_copies[phy2log[slot]]++;
-    for (e = 0; e < d->num_experts; e++) {
-        d->first_slot[e] = n;
-        n += d->num_copies[e];
-        d->num_copies[e] = 0;
-    }
-    for (slot = 0; slot < d->num_slots; slot++) {
-        e = phy2log[slot];
-        if (e != EPLB_P_EMPTY) d->expert_slot[d->first_slot[e] + d->num_copies[e]++] = slot;
-    }
-}
-
-/* What waits on these GPUs goes to these slots, both by index, until there is no more or no more room. */
-EPLB_P_HD_LARGE void eplb_p_deal_tokens(eplb_p_dealer *d, int32_t gpu, int32_t end_gpu, const int32_t *slot,
-                                        int32_t num, int32_t *quota)
-{
-    int32_t i = 0;
-
-    while (i < num && gpu < end_gpu) {
-        int32_t room = d->room[slot[i]], waiting = d->waiting[gpu], sent = waiting < room ? waiting : room;
-        d->room[slot[i]] -= sent;
-        d->waiting[gpu] -= sent;
-        if (sent > 0) quota[eplb_p_at(gpu, d->num_slots, slot[i])] = sent; /* once: it leaves no room, or no tokens */
-        if (sent == room) i++; /* both, when they are equal: neither has any more to give */
-        if (sent == waiting) gpu++;
-    }
-}
-
-/* One expert's tokens, as far as they stay among as many GPUs: a GPU alone, a node, or all. */
-EPLB_P_HD_LARGE void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t width, int32_t *quota)
-{
-    const int32_t *slot = d->expert_slot + d->first_slot[e];
-    int32_t i, next;
-
-    for (i = 0; i < d->num_copies[e]; i = next) {
-        int32_t place = slot[i] / d->gpu_slots / width;
-        for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots / width == place; next++) {}
-        eplb_p_deal_tokens(d, place * width, (place + 1) * width, slot + i, next - i, quota);
-    }
-}
-
-EPLB_P_HD_LARGE void eplb_p_deal_expert(eplb_p_dealer *d, int32_t e, int32_t *quota)
-{
-    eplb_p_deal_within(d, e, 1, quota);
-    eplb_p_deal_within(d, e, d->node_gpus, quota);
-    eplb_p_deal_within(d, e, d->num_gpus, quota);
-}
-
-static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
-                              const int32_t *slot_count, int32_t *quota)
-{
-    int32_t e, gpu, slot;
-
-    eplb_p_sort_slots(d, phy2log);
-    eplb_p_copy_ids(d->room, slot_count, d->num_slots);
-    for (gpu = 0; gpu < d->num_gpus; gpu++)
-        for (slot = 0; slot < d->num_slots; slot++) quota[eplb_p_at(gpu, d->num_slots, slot)] = 0;
-    for (e = 0; e < d->num_experts; e++) {
-        if (d->num_copies[e] == 0) continue;
-        for (gpu = 0; gpu < d->num_gpus; gpu++)
-            d->waiting[gpu] = source_count[eplb_p_at(gpu, d->num_experts, e)];
-        eplb_p_deal_expert(d, e, quota);
-    }
 }
 
 /* =================================================================================================
