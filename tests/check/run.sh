@@ -20,7 +20,7 @@ case $mode in --list | --one) shift ;; esac
 selected=$*
 
 . $CHECK/gate.sh
-for family in warnings symbols freestanding oracle plan shares follow sanitize analyse fuzz coverage; do
+for family in warnings symbols freestanding oracle plan scipy sanitize analyse fuzz coverage; do
     . $CHECK/$family.sh
 done
 case " $selected" in *' engines'*) . $CHECK/engines.sh ;; esac # only when they are asked for: they take downloads
