@@ -156,14 +156,30 @@ EPLB_API const char *eplb_result_name(eplb_result r);
 
 /* ------------------------------------------------------------------------------------ problem */
 
+enum { /* eplb_problem.survive: what may be lost without an expert of two replicas or more being lost with it */
+    EPLB_SURVIVE_NONE = 0, /* nothing need be */
+    EPLB_SURVIVE_GPU  = 1, /* any one GPU */
+    EPLB_SURVIVE_NODE = 2, /* any one node; not under the hierarchical policy, whose groups are each on one node */
+    EPLB_NUM_SURVIVES
+};
+
 typedef struct eplb_problem {
     int32_t num_layers;   /* L, required */
     int32_t num_experts;  /* E, logical experts in a layer, required */
     int32_t num_replicas; /* R, slots in a layer over all GPUs, required; a multiple of num_gpus, >= E */
     int32_t num_groups;   /* K, groups of consecutive experts; 0 means 1; divides E when hierarchical */
-    int32_t num_nodes;    /* N, 0 means 1; divides num_gpus */
+    int32_t num_nodes;    /* N, 0 means 1; divides num_gpus, unless gpu_node is given */
     int32_t num_gpus;     /* G, required */
     int32_t num_samples;  /* T, rows of load in time; 0 means 1 */
+
+    /* A cluster as it is. Slots that may not be used hold nothing, whatever a plan has in them. All NULL, or alike for
+       all GPUs, is what a cluster of equal GPUs and nodes is. */
+    const int32_t *gpu_slots; /* [G] slots of each GPU that may be used, 0 .. S, its first ones; 0 is a dead GPU. NULL: S */
+    const float   *gpu_speed; /* [G] > 0: a GPU's load counts divided by it; NULL: all alike */
+    const int32_t *gpu_node;  /* [G] node of each GPU, 0 .. N - 1, ascending; NULL: G / N on each */
+    const uint8_t *locked;    /* [L, R] not 0 for slots that keep what options.previous_phy2log has in them; NULL: none */
+    int32_t        survive;   /* EPLB_SURVIVE_*: an expert with two replicas or more has them where the loss of any one
+                                 GPU, or node, leaves one; and as many experts as fit have two */
 } eplb_problem;
 
 /* ------------------------------------------------------------------------------------ options */
@@ -528,13 +544,14 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 
 typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at most; samples are those that
                                       hold load in the layer */
-    float   max_load;             /* of a GPU; mean over the samples of each sample's maximum */
-    float   mean_load;            /* of a GPU; mean over the samples; rounded down, as lower_bound is */
+    float   max_load;             /* of a GPU, divided by its speed; mean over the samples of each sample's maximum */
+    float   mean_load;            /* all load by all speeds; mean over the samples; rounded down, as lower_bound is */
     float   balancedness;         /* mean_load / max_load, in (0, 1]; 1 when there is no load */
     float   lower_bound;          /* no plan of this problem and policy has a smaller max_load; >= mean_load */
     float   replica_balancedness; /* mean / maximum over slots that hold an expert, of the mean over samples */
     int32_t max_logcnt;           /* most replicas of one expert */
     int32_t num_duplicates;       /* slots whose expert is in an earlier slot of the same GPU too */
+    int32_t num_split_groups;     /* hierarchical policy: groups whose experts are on several nodes */
 } eplb_layer_report;
 
 /* eplb_evaluate - how even a plan spreads a load, and how even any plan could.
@@ -1910,7 +1927,26 @@ typedef struct eplb_p_shape {
     int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
     int32_t follows;   /* moves from the plan in force are limited, or have a price */
     eplb_options options;
+
+    /* A cluster as it is; NULL where all GPUs are alike, or no slot is locked. */
+    const int32_t *usable_slots; /* [G] of each GPU, the first ones */
+    const float   *speed;        /* [G] */
+    const int32_t *node_of;      /* [G] whatever the policy */
+    const uint8_t *locked;       /* [L, R] */
+    int32_t        survive;
+    int32_t        num_usable;   /* slots, over all GPUs */
 } eplb_p_shape;
+
+/* Slots of a GPU that may be used, whatever stands in the others; and its node, whatever the policy. */
+static int32_t eplb_p_usable_of(const eplb_p_shape *s, int32_t gpu)
+{
+    return s->usable_slots ? s->usable_slots[gpu] : s->num_replicas / s->num_gpus;
+}
+
+static int32_t eplb_p_node_of(const eplb_p_shape *s, int32_t gpu)
+{
+    return s->node_of ? s->node_of[gpu] : gpu / (s->num_gpus / s->link_nodes);
+}
 
 /* options.sample_weight, if there is one: loads as others, and not all zero. */
 static eplb_result eplb_p_check_sample_weight(const eplb_p_shape *shape, eplb_diagnosis *why)
@@ -1927,6 +1963,83 @@ static eplb_result eplb_p_check_sample_weight(const eplb_p_shape *shape, eplb_di
         counting += weight[t] > 0.0f;
     }
     return counting ? EPLB_OK : eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
+}
+
+static eplb_result eplb_p_fail_at(eplb_diagnosis *why, eplb_result result, const char *field, int32_t item)
+{
+    if (why) why->item = item;
+    return eplb_p_fail(why, result, field);
+}
+
+/* usable_slots, num_usable. */
+static eplb_result eplb_p_resolve_usable_slots(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+{
+    int32_t each = s->num_replicas / s->num_gpus, gpu, sum = 0;
+
+    s->usable_slots = NULL;
+    s->num_usable   = s->num_replicas;
+    if (!p->gpu_slots) return EPLB_OK;
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (!eplb_p_within(p->gpu_slots[gpu], 0, each))
+            return eplb_p_fail_at(why, EPLB_ERR_COUNT, "problem.gpu_slots", gpu);
+        sum += p->gpu_slots[gpu];
+    }
+    if (sum < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.gpu_slots");
+    if (sum == s->num_replicas) return EPLB_OK;
+    s->usable_slots = p->gpu_slots;
+    s->num_usable   = sum;
+    return EPLB_OK;
+}
+
+/* speed: NULL where all GPUs that have slots are as fast. */
+static eplb_result eplb_p_resolve_speed(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+{
+    float slowest = FLT_MAX, fastest = 0.0f;
+    int32_t gpu;
+
+    s->speed = NULL;
+    if (!p->gpu_speed) return EPLB_OK;
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        float speed = p->gpu_speed[gpu];
+        eplb_result r = eplb_p_check_load(&p->gpu_speed[gpu]);
+        if (r == EPLB_OK && eplb_p_bits_at(&p->gpu_speed[gpu]) << 1 >> 24 == 0) r = EPLB_ERR_COUNT; /* 0, or denormal */
+        if (r != EPLB_OK) return eplb_p_fail_at(why, r, "problem.gpu_speed", gpu);
+        if (eplb_p_usable_of(s, gpu) == 0) continue;
+        if (speed < slowest) slowest = speed;
+        if (speed > fastest) fastest = speed;
+    }
+    if (slowest < fastest) s->speed = p->gpu_speed;
+    return EPLB_OK;
+}
+
+/* node_of: NULL where all nodes have as many GPUs. */
+static eplb_result eplb_p_resolve_nodes(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+{
+    int32_t gpu, last = 0, alike = s->num_gpus % s->num_nodes == 0;
+
+    s->node_of = NULL;
+    if (!p->gpu_node) return alike ? EPLB_OK : eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_nodes");
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (!eplb_p_within(p->gpu_node[gpu], last, s->num_nodes - 1))
+            return eplb_p_fail_at(why, EPLB_ERR_COUNT, "problem.gpu_node", gpu);
+        last = p->gpu_node[gpu];
+        if (alike && last != gpu / (s->num_gpus / s->num_nodes)) alike = 0;
+    }
+    if (!alike) s->node_of = p->gpu_node;
+    return EPLB_OK;
+}
+
+/* The cluster as it is, as far as GPUs are not alike. */
+static eplb_result eplb_p_resolve_cluster(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+{
+    eplb_result r = eplb_p_resolve_nodes(p, s, why);
+
+    s->locked  = p->locked;
+    s->survive = p->survive;
+    if (r == EPLB_OK && !eplb_p_is_one_of(p->survive, EPLB_NUM_SURVIVES))
+        r = eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
+    if (r == EPLB_OK) r = eplb_p_resolve_usable_slots(p, s, why);
+    return r != EPLB_OK ? r : eplb_p_resolve_speed(p, s, why);
 }
 
 /* The counts as the caller gave them, defaults filled in. */
@@ -1948,9 +2061,8 @@ static eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s,
     s->num_samples  = p->num_samples ? p->num_samples : 1;
     if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
     if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
-    if (s->num_gpus % s->num_nodes != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_nodes");
-    s->link_nodes   = s->num_nodes;
-    return EPLB_OK;
+    s->link_nodes = s->num_nodes;
+    return eplb_p_resolve_cluster(p, s, why);
 }
 
 /* What follows from them and from the policy: the global one has one group and one node. */
