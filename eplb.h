@@ -3921,7 +3921,7 @@ typedef struct eplb_p_moves {
     int32_t  *node_into, *node_out; /* [N] */
     int64_t   over;        /* by how much all of these exceed what is allowed */
     int64_t   squares_cost;/* of a move, in what the sum of squares falls by */
-    int32_t   peak_cost;   /* and in what the peak of one sample does */
+    int64_t   peak_cost;   /* and in what the peak of one sample does */
 } eplb_p_moves;
 
 typedef struct eplb_p_search {
@@ -3929,6 +3929,10 @@ typedef struct eplb_p_search {
     int32_t num_gpus, num_slots, num_experts, num_samples;
     int32_t node_gpus;      /* GPUs that an expert may be on */
     int32_t gpu_slots;      /* asked by the four questions below alone */
+    const int32_t *first_slot; /* [num_gpus + 1] of each GPU; NULL: all have gpu_slots */
+    const int32_t *gpu_of;  /* [num_slots] whose a slot is; NULL likewise */
+    const int32_t *pace;    /* [num_gpus] how long a GPU takes for a grain of load; NULL: 1 */
+    int32_t usual_pace, least_pace; /* their mean, and the least */
     int32_t max_replicas;   /* 0: no cap */
     int32_t apart;          /* no expert comes to be twice on a GPU while another is free of it */
     const int32_t *expert;  /* [num_experts] the node's experts */
@@ -4017,6 +4021,7 @@ static void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     *s = none;
     s->num_gpus    = shape->node_gpus;
     s->node_gpus   = shape->node_gpus;
+    s->usual_pace  = s->least_pace = 1;
     s->nobody      = -1;
     s->num_slots   = shape->node_slots;
     s->gpu_slots   = shape->gpu_slots;
@@ -4079,10 +4084,67 @@ static void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
 /* improve: state */
 
 /* Which slots a GPU has, how many, and whose one is. */
-static int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu) { return gpu * s->gpu_slots; }
-static int32_t eplb_p_end_slot(const eplb_p_search *s, int32_t gpu) { return (gpu + 1) * s->gpu_slots; }
-static int32_t eplb_p_num_slots(const eplb_p_search *s, int32_t gpu) { return (void)gpu, s->gpu_slots; }
-static int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot) { return slot / s->gpu_slots; }
+static int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu)
+{
+    return s->first_slot ? s->first_slot[gpu] : gpu * s->gpu_slots;
+}
+
+static int32_t eplb_p_end_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_first_slot(s, gpu + 1); }
+
+static int32_t eplb_p_num_slots(const eplb_p_search *s, int32_t gpu)
+{
+    return eplb_p_end_slot(s, gpu) - eplb_p_first_slot(s, gpu);
+}
+
+static int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot)
+{
+    return s->gpu_of ? s->gpu_of[slot] : slot / s->gpu_slots;
+}
+
+/* How long a GPU takes: its load, by its speed, in whole numbers. Where speeds differ grains are coarser, so that a
+   layer's load at the slowest pace fits, squared too. */
+static int32_t eplb_p_pace_of(const eplb_p_search *s, int32_t gpu) { return s->pace ? s->pace[gpu] : 1; }
+
+static int64_t eplb_p_time(const eplb_p_search *s, int32_t gpu, int32_t load)
+{
+    return (int64_t)load * eplb_p_pace_of(s, gpu);
+}
+
+static int64_t eplb_p_time_of(const eplb_p_search *s, int32_t gpu) { return eplb_p_time(s, gpu, s->gpu_load[gpu]); }
+
+/* The most load with which a GPU takes less time than this, which is above 0. */
+static int32_t eplb_p_load_before(const eplb_p_search *s, int32_t gpu, int64_t time)
+{
+    return (int32_t)((time - 1) / eplb_p_pace_of(s, gpu));
+}
+
+/* The time that all take where so much load is spread by speed. */
+static int64_t eplb_p_even_time(const eplb_p_search *s, int64_t load)
+{
+    int64_t speeds = 0;
+    int32_t gpu;
+
+    if (!s->pace) return load / s->num_gpus;
+    for (gpu = 0; gpu < s->num_gpus; gpu++) speeds += ((int64_t)1 << 34) / s->pace[gpu];
+    return load * ((int64_t)1 << 34) / speeds;
+}
+
+/* How much more one GPU has to do than another, as load of GPUs between the two in pace: twice what would have to go
+   from the one to the other for both to take the same time. */
+static int32_t eplb_p_apart(const eplb_p_search *s, int32_t a, int32_t a_load, int32_t b, int32_t b_load)
+{
+    int64_t more;
+
+    if (!s->pace) return a_load - b_load;
+    more = 2 * (eplb_p_time(s, a, a_load) - eplb_p_time(s, b, b_load));
+    return (int32_t)(more / (s->pace[a] + s->pace[b]));
+}
+
+/* What a square of load of such GPUs counts for. */
+static int32_t eplb_p_pair_pace(const eplb_p_search *s, int32_t a, int32_t b)
+{
+    return s->pace ? (s->pace[a] + s->pace[b]) / 2 : 1;
+}
 
 static int32_t *eplb_p_share_of(const eplb_p_search *s, int32_t e)
 {
@@ -4211,12 +4273,12 @@ static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
     return copies;
 }
 
-/* One sample: the GPU with the largest load. */
+/* One sample: the GPU that takes longest. */
 static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
 {
     int32_t gpu, at = 0;
     for (gpu = 1; gpu < s->num_gpus; gpu++)
-        if (s->gpu_load[gpu] > s->gpu_load[at]) at = gpu;
+        if (eplb_p_time_of(s, gpu) > eplb_p_time_of(s, at)) at = gpu;
     return at;
 }
 
@@ -4519,12 +4581,18 @@ static int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int
     return sum;
 }
 
-/* difference [T] = load of a less load of b. */
-static void eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
+/* difference [T] = load of a less load of b. Returns the sum of it. */
+static int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
 {
     const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
     int32_t *difference = s->difference, n = s->num_samples, t;
-    for (t = 0; t < n; t++) difference[t] = a_load[t] - b_load[t];
+
+    if (!s->pace) {
+        for (t = 0; t < n; t++) difference[t] = a_load[t] - b_load[t];
+        return s->gpu_total[a] - s->gpu_total[b];
+    }
+    for (t = 0; t < n; t++) difference[t] = eplb_p_apart(s, a, a_load[t], b, b_load[t]);
+    return eplb_p_total(difference, n);
 }
 
 /* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
@@ -4537,13 +4605,14 @@ static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
     for (other = 0; other < s->num_gpus; other++) {
         if (eplb_p_holds(s, other, s->slot[i])) continue;
         eplb_p_take_steps(s, 1, eplb_p_num_slots(s, other));
-        eplb_p_take_difference(s, gpu, other);
+        (void)eplb_p_take_difference(s, gpu, other);
         for (j = eplb_p_first_slot(s, other); j < eplb_p_end_slot(s, other); j++) {
             int32_t x = s->slot[j];
             int64_t gain;
             if (eplb_p_holds(s, gpu, x) && !eplb_p_holds_twice(s, other, x)) continue;
             gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
                                        s->num_samples);
+            gain *= eplb_p_pair_pace(s, gpu, other);
             if (best_j >= 0 && gain <= best) continue;
             best   = gain;
             best_j = j;
@@ -4574,7 +4643,7 @@ static void eplb_p_part_duplicates(eplb_p_search *s)
 /* improve: lowering the squares */
 
 /* The frontier: pairs of GPUs that may have a swap left, by how far apart their loads are. No swap of theirs
-   gains more than a quarter of that squared, which is what makes both loads the same. */
+   gains more than a quarter of that squared, at their pace, which is what makes both take the same time. */
 
 static float *eplb_p_pair_at(const eplb_p_search *s, int32_t a, int32_t b) /* a < b */
 {
@@ -4611,8 +4680,16 @@ static int64_t eplb_p_squares_apart(const int32_t *a, const int32_t *b, int32_t 
 
 static float eplb_p_measure_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
-    int64_t squares = eplb_p_squares_apart(eplb_p_load_of(s, a), eplb_p_load_of(s, b), s->num_samples);
-    return *eplb_p_pair_at(s, a, b) = eplb_p_float_of(squares);
+    float squares;
+
+    if (s->pace) {
+        (void)eplb_p_take_difference(s, a, b);
+        squares = eplb_p_float_of(eplb_p_squares_of(s->difference, s->num_samples));
+        squares = eplb_p_mul(squares, (float)eplb_p_pair_pace(s, a, b));
+    } else {
+        squares = eplb_p_float_of(eplb_p_squares_apart(eplb_p_load_of(s, a), eplb_p_load_of(s, b), s->num_samples));
+    }
+    return *eplb_p_pair_at(s, a, b) = squares;
 }
 
 /* The load of a GPU has changed: every pair with it is open again. */
@@ -4687,13 +4764,17 @@ static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
                                      eplb_p_move *best)
 {
     float limit;
-    int64_t gain;
-    int32_t difference = s->gpu_total[a] - s->gpu_total[b];
+    int64_t gain, found = 0, pace = eplb_p_pair_pace(s, a, b);
+    int32_t difference = eplb_p_take_difference(s, a, b);
     const int32_t *slot = s->slot, *D = s->difference;
     int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j;
 
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
-    eplb_p_take_difference(s, a, b);
+    if (pace > 1) {
+        squares /= (float)pace;
+        found = most;
+        most /= pace;
+    }
     squares *= EPLB_P_ROUGHLY;
     limit = squares - 4.0f * (float)most;
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
@@ -4708,7 +4789,7 @@ static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
             if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
             gain = eplb_p_swap_squares(u, v, D, n);
             if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
-            if (s->moves) gain -= s->moves->squares_cost * eplb_p_swap_moves(s, i, j) / 2;
+            if (s->moves) gain -= s->moves->squares_cost / pace * eplb_p_swap_moves(s, i, j) / 2;
             if (gain <= most) continue;
             most         = gain;
             limit        = squares - 4.0f * (float)most;
@@ -4717,7 +4798,7 @@ static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
             best->expert = -1;
         }
     }
-    return most;
+    return most * pace > found ? most * pace : found;
 }
 
 /* Do the best swap of two GPUs, if one helps. */
@@ -4761,7 +4842,7 @@ static int64_t eplb_p_risk(const eplb_p_search *s, int32_t e, int32_t count)
     int32_t t;
 
     for (t = 0; s->moves && t < s->num_samples; t++) sum += (int64_t)grains[t] * (grains[t] / count) / EPLB_P_STRAYING;
-    return sum;
+    return sum * s->usual_pace;
 }
 
 /* By what the objective falls when slot i holds e in place of its expert u, exactly. */
@@ -4773,12 +4854,14 @@ static int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         int32_t u_copies = eplb_p_copies(s, gpu, u), e_copies = eplb_p_copies(s, gpu, e);
+        int64_t lower = 0;
         if (u_copies == 0 && e_copies == 0) continue;
         for (t = 0; t < s->num_samples; t++) {
             int64_t before = eplb_p_load_of(s, gpu)[t];
             int64_t after  = eplb_p_load_after(s, gpu, t, i, e, u_copies, e_copies);
-            fall += before * before - after * after;
+            lower += before * before - after * after;
         }
+        fall += lower * eplb_p_pace_of(s, gpu);
     }
     return fall;
 }
@@ -4802,57 +4885,62 @@ static void eplb_p_find_relief(eplb_p_search *s)
         const int32_t *more = eplb_p_more_of(s, e);
         s->relief[e] = eplb_p_risk(s, e, s->count[e]) - eplb_p_risk(s, e, s->count[e] + 1);
         s->burden[e] = s->count[e] == 1 ? 0 : eplb_p_risk(s, e, s->count[e] - 1) - eplb_p_risk(s, e, s->count[e]);
-        for (t = 0; t < s->num_samples; t++) s->relief[e] -= eplb_p_square_growth(0, more[t]);
+        s->relief[e] -= eplb_p_squares_of(more, s->num_samples) * s->least_pace;
         s->arriving[e] = eplb_p_total(more, s->num_samples);
     }
     for (i = 0; i < s->num_slots; i++) {
-        const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i));
-        int32_t e = s->slot[i];
+        int32_t e = s->slot[i], gpu = eplb_p_gpu_of(s, i), pace = eplb_p_pace_of(s, gpu);
+        const int32_t *load = eplb_p_load_of(s, gpu);
+        int64_t lower = 0, grown = 0;
         for (t = 0; t < s->num_samples; t++) {
             int64_t less = eplb_p_share_of(s, e)[t] - eplb_p_more_of(s, e)[t];
-            s->relief[e] -= eplb_p_square_growth(load[t], -less);
+            lower -= eplb_p_square_growth(load[t], -less);
         }
+        s->relief[e] += lower * pace;
         if (s->count[e] == 1) continue;
-        for (t = 0; t < s->num_samples; t++)
-            s->burden[e] += eplb_p_square_growth(load[t], eplb_p_growth(s, e, t));
+        for (t = 0; t < s->num_samples; t++) grown += eplb_p_square_growth(load[t], eplb_p_growth(s, e, t));
+        s->burden[e] += grown * pace;
     }
 }
 
 /* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. */
 static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
 {
-    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i));
-    int32_t u = s->slot[i], t;
-    int64_t cost = s->burden[u];
+    int32_t u = s->slot[i], gpu = eplb_p_gpu_of(s, i), t;
+    const int32_t *load = eplb_p_load_of(s, gpu);
+    int64_t cost = 0;
 
     for (t = 0; t < s->num_samples; t++) {
         cost -= eplb_p_square_growth(load[t], eplb_p_growth(s, u, t));
         cost += eplb_p_square_growth(load[t], -(int64_t)eplb_p_share_of(s, u)[t]);
     }
-    return cost;
+    return s->burden[u] + cost * eplb_p_pace_of(s, gpu);
 }
 
-/* What a new replica of e costs in the place of the one in slot i, beyond what it would on a GPU without load. */
+/* What a new replica of e costs in the place of the one in slot i, beyond what it would on a GPU without load, of the
+   fastest. */
 static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
 {
-    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *u = eplb_p_share_of(s, s->slot[i]);
+    int32_t gpu = eplb_p_gpu_of(s, i), n = s->num_samples, t, pace = eplb_p_pace_of(s, gpu);
+    const int32_t *load = eplb_p_load_of(s, gpu), *u = eplb_p_share_of(s, s->slot[i]);
     const int32_t *more = eplb_p_more_of(s, e);
     int64_t cost = 0;
-    int32_t n = s->num_samples, t;
 
     for (t = 0; t < n; t++) cost += (int64_t)more[t] * (load[t] - u[t]);
-    return 2 * cost;
+    cost *= 2 * pace;
+    return pace > s->least_pace ? cost + eplb_p_squares_of(more, n) * (pace - s->least_pace) : cost;
 }
 
-/* The least load, over the samples, of slot i's GPU without it. */
-static int32_t eplb_p_least_left(const eplb_p_search *s, int32_t i)
+/* The least load, over the samples, of slot i's GPU without it; as time. */
+static int64_t eplb_p_least_left(const eplb_p_search *s, int32_t i)
 {
-    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *u = eplb_p_share_of(s, s->slot[i]);
+    int32_t gpu = eplb_p_gpu_of(s, i);
+    const int32_t *load = eplb_p_load_of(s, gpu), *u = eplb_p_share_of(s, s->slot[i]);
     int32_t least = load[0] - u[0], t;
 
     for (t = 1; t < s->num_samples; t++)
         if (load[t] - u[t] < least) least = load[t] - u[t];
-    return least;
+    return eplb_p_time(s, gpu, least);
 }
 
 /* The best replace that gains more than `most`; returns its gain, or `most` when there is none. For each slot that can
@@ -4976,22 +5064,40 @@ static int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
     return low;
 }
 
-/* Of the swaps of the heaviest GPU the one that leaves the heavier of its two GPUs lightest, the first on ties
-   by place in the list of the heaviest, then in the line. Returns that load, or the heaviest's when none
-   lowers it. */
-static int32_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
+/* By how much the load of some GPU may grow so that it takes less time than the peak. */
+static int32_t eplb_p_most_room(const eplb_p_search *s, int64_t peak, int32_t lightest)
 {
-    int32_t load = s->gpu_load[heavy], peak = load, n = s->num_slots, i, at;
+    int32_t most = eplb_p_load_before(s, 0, peak) - lightest, gpu, room;
+
+    for (gpu = 0; s->pace && gpu < s->num_gpus; gpu++) {
+        room = eplb_p_load_before(s, gpu, peak) - s->gpu_load[gpu];
+        if (gpu == 0 || room > most) most = room;
+    }
+    return most;
+}
+
+/* Of the swaps of the heaviest GPU the one that leaves the heavier of its two GPUs lightest, the first on ties
+   by place in the list of the heaviest, then in the line. Returns that time, or the heaviest's when none
+   lowers it. */
+static int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
+{
+    int32_t load = s->gpu_load[heavy], n = s->num_slots, i, at;
+    int64_t peak = eplb_p_time_of(s, heavy), after, other_after;
+    int32_t least = load - eplb_p_load_before(s, heavy, peak), room = eplb_p_most_room(s, peak, lightest);
 
     for (i = eplb_p_first_slot(s, heavy); i < eplb_p_end_slot(s, heavy); i++) {
-        int32_t u = s->line[s->place[i]], first = eplb_p_first_lighter(s, u - (load - peak));
-        for (at = first; at < n && u - s->line[at] < peak - lightest; at++) {
-            int32_t d = u - s->line[at], other = s->gpu_load[s->line_gpu[at]] + d;
-            int32_t after = load - d > other ? load - d : other;
+        int32_t u = s->line[s->place[i]], first = eplb_p_first_lighter(s, u - least + 1);
+        for (at = first; at < n && u - s->line[at] <= room; at++) {
+            int32_t d = u - s->line[at], other = s->line_gpu[at];
+            after       = eplb_p_time(s, heavy, load - d);
+            other_after = eplb_p_time(s, other, s->gpu_load[other] + d);
+            if (other_after > after) after = other_after;
             if (after >= peak || !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
             if (s->moves) after += s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
             if (after >= peak) continue;
             peak        = after;
+            least       = load - eplb_p_load_before(s, heavy, peak);
+            room        = eplb_p_most_room(s, peak, lightest);
             best->slot  = i;
             best->other = s->line_slot[at];
         }
@@ -5000,44 +5106,48 @@ static int32_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int32_t lightes
     return peak;
 }
 
-static int32_t eplb_p_load_after_at(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
+static int64_t eplb_p_time_after(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
 {
-    return eplb_p_load_after(s, gpu, 0, i, e, eplb_p_copies(s, gpu, s->slot[i]), eplb_p_copies(s, gpu, e));
+    int32_t u_copies = eplb_p_copies(s, gpu, s->slot[i]), e_copies = eplb_p_copies(s, gpu, e);
+    return eplb_p_time(s, gpu, eplb_p_load_after(s, gpu, 0, i, e, u_copies, e_copies));
 }
 
-/* The largest load among the GPUs that a replace touches: those that hold the expert of slot i, and
+/* The longest time among the GPUs that a replace touches: those that hold the expert of slot i, and
    those that hold e. Given up as soon as it reaches the limit, which it does soonest on the GPU that is
    heaviest now. */
-static int32_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
-                                         int32_t limit)
+static int64_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
+                                         int64_t limit)
 {
-    int32_t peak = eplb_p_load_after_at(s, heavy, i, e), u = s->slot[i], gpu, load;
+    int64_t peak = eplb_p_time_after(s, heavy, i, e), time;
+    int32_t u = s->slot[i], gpu;
 
     for (gpu = 0; gpu < s->num_gpus && peak < limit; gpu++) {
         if (!eplb_p_holds(s, gpu, u) && !eplb_p_holds(s, gpu, e)) continue;
-        load = eplb_p_load_after_at(s, gpu, i, e);
-        if (load > peak) peak = load;
+        time = eplb_p_time_after(s, gpu, i, e);
+        if (time > peak) peak = time;
     }
     return peak;
 }
 
 /* The replace that leaves the heaviest GPU, and all that it touches, lightest: one that takes a replica from
-   it, or gives one to an expert that is on it. Returns that load, or the heaviest's when none lowers it. */
-static int32_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
+   it, or gives one to an expert that is on it. Returns that time, or the heaviest's when none lowers it. */
+static int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
 {
-    int32_t peak = s->gpu_load[heavy], i, k;
+    int64_t peak = eplb_p_time_of(s, heavy);
+    int32_t i, k;
 
     for (i = 0; i < s->num_slots; i++) {
-        int32_t on_heavy = eplb_p_gpu_of(s, i) == heavy;
+        int32_t gpu = eplb_p_gpu_of(s, i), on_heavy = gpu == heavy;
         int32_t candidates = on_heavy ? s->num_experts : eplb_p_num_slots(s, heavy);
-        int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[eplb_p_gpu_of(s, i)] - share;
+        int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[gpu] - share;
         if (!eplb_p_may_take_away(s, i)) continue;
         /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
-        if (lightest - share + eplb_p_less_share(s, s->slot[i], 0) >= peak) continue;
+        if (!s->pace && lightest - share + eplb_p_less_share(s, s->slot[i], 0) >= peak) continue;
         eplb_p_take_steps(s, 1, candidates);
         for (k = 0; k < candidates; k++) {
-            int32_t e = on_heavy ? s->expert[k] : s->slot[eplb_p_first_slot(s, heavy) + k], after;
-            if (left + *eplb_p_more_of(s, e) >= peak || !eplb_p_may_replace(s, i, e)) continue;
+            int32_t e = on_heavy ? s->expert[k] : s->slot[eplb_p_first_slot(s, heavy) + k];
+            int64_t after = eplb_p_time(s, gpu, left + *eplb_p_more_of(s, e));
+            if (after >= peak || !eplb_p_may_replace(s, i, e)) continue;
             eplb_p_take_steps(s, 1, s->num_gpus);
             after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
             if (s->moves) after += s->moves->peak_cost * eplb_p_replace_moves(s, i, e);
@@ -5055,16 +5165,17 @@ static int32_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t ligh
 static int eplb_p_lower_peak(eplb_p_search *s)
 {
     int32_t heavy = 0, lightest = s->gpu_load[0], gpu;
+    int64_t peak;
     eplb_p_move best = EPLB_ZERO_INIT;
 
     for (gpu = 1; gpu < s->num_gpus; gpu++) {
-        if (s->gpu_load[gpu] > s->gpu_load[heavy]) heavy = gpu;
+        if (eplb_p_time_of(s, gpu) > eplb_p_time_of(s, heavy)) heavy = gpu;
         if (s->gpu_load[gpu] < lightest) lightest = s->gpu_load[gpu];
     }
     eplb_p_take_steps(s, 1, s->num_gpus);
-    if (s->gpu_load[heavy] <= s->close) return 0;
-    if (eplb_p_find_swap(s, heavy, lightest, &best) >= s->gpu_load[heavy] &&
-        eplb_p_find_replace(s, heavy, lightest, &best) >= s->gpu_load[heavy])
+    peak = eplb_p_time_of(s, heavy);
+    if (peak <= s->close) return 0;
+    if (eplb_p_find_swap(s, heavy, lightest, &best) >= peak && eplb_p_find_replace(s, heavy, lightest, &best) >= peak)
         return 0;
     eplb_p_do_move(s, &best);
     return 1;
@@ -5132,13 +5243,13 @@ static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t k
    it takes several moves at once that lower the squares. */
 #define EPLB_P_FAR_OFF 128
 
-static int32_t eplb_p_peak(const eplb_p_search *s) { return s->gpu_load[eplb_p_heaviest_gpu(s)]; }
+static int64_t eplb_p_peak(const eplb_p_search *s) { return eplb_p_time_of(s, eplb_p_heaviest_gpu(s)); }
 
 /* What was done since the best plan stays if it has become better, and is taken back else. Returns the peak of
    the best plan. */
-static int32_t eplb_p_keep_better(eplb_p_search *s, int32_t best)
+static int64_t eplb_p_keep_better(eplb_p_search *s, int64_t best)
 {
-    int32_t peak = eplb_p_peak(s);
+    int64_t peak = eplb_p_peak(s);
 
     if (peak >= best) eplb_p_take_back(s);
     s->num_done = 0;
@@ -5154,7 +5265,8 @@ static int32_t eplb_p_num_kicks(const eplb_p_search *s, int32_t effort)
 
 static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
 {
-    int32_t best = eplb_p_peak(s), kicks = eplb_p_num_kicks(s, effort), kick;
+    int64_t best = eplb_p_peak(s);
+    int32_t kicks = eplb_p_num_kicks(s, effort), kick;
 
     s->num_done = 0;
     eplb_p_lower_peaks(s);
@@ -5263,11 +5375,12 @@ static void eplb_p_stray(eplb_p_search *s, int32_t e, uint64_t squares)
 static void eplb_p_pour_slots(eplb_p_search *s, int32_t i, int32_t j)
 {
     int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, j), t;
-    int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+    int32_t a_gpu = eplb_p_gpu_of(s, i), b_gpu = eplb_p_gpu_of(s, j);
+    int32_t *a_load = eplb_p_load_of(s, a_gpu), *b_load = eplb_p_load_of(s, b_gpu);
 
-    if (a_load == b_load) return;
+    if (a_gpu == b_gpu) return;
     for (t = 0; t < s->num_samples; t++) {
-        int32_t more = (b_load[t] - a_load[t]) / 2;
+        int32_t more = eplb_p_apart(s, b_gpu, b_load[t], a_gpu, a_load[t]) / 2;
         if (more > b[t]) more = b[t];
         if (more < -a[t]) more = -a[t];
         a[t] += more;
@@ -5373,10 +5486,12 @@ static int64_t eplb_p_settle_loads(eplb_p_search *s)
     }
     for (at = 0; at < s->num_reached; at++) {
         size_t row = eplb_p_at(s->reached[at], s->num_samples, 0);
+        int64_t lower = 0;
         for (t = 0; t < s->num_samples; t++) {
             int64_t was = s->was_load[row + (size_t)t], now = s->gpu_load[row + (size_t)t];
-            fall += (was - now) * (was + now);
+            lower += (was - now) * (was + now);
         }
+        fall += lower * eplb_p_pace_of(s, s->reached[at]);
     }
     return fall;
 }
@@ -5518,15 +5633,15 @@ static void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot
 static int64_t eplb_p_swap_promise(const eplb_p_search *s, int32_t i, int32_t j)
 {
     const int32_t *u = eplb_p_tokens_of(s, i), *v = eplb_p_tokens_of(s, j);
-    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *other = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
+    int32_t a = eplb_p_gpu_of(s, i), b = eplb_p_gpu_of(s, j), n = s->num_samples, t;
+    const int32_t *load = eplb_p_load_of(s, a), *other = eplb_p_load_of(s, b);
     int64_t sum = 0;
-    int32_t n = s->num_samples, t;
 
     for (t = 0; t < n; t++) {
         int32_t d = u[t] - v[t];
-        sum += (int64_t)d * (load[t] - other[t] - d / EPLB_P_SPREAD);
+        sum += (int64_t)d * (eplb_p_apart(s, a, load[t], b, other[t]) - d / EPLB_P_SPREAD);
     }
-    return sum;
+    return sum * eplb_p_pair_pace(s, a, b);
 }
 
 /* By what it may when slot i's tokens go to the next slot of its expert, where they stay as if nothing were shared
@@ -5534,19 +5649,20 @@ static int64_t eplb_p_swap_promise(const eplb_p_search *s, int32_t i, int32_t j)
 static int64_t eplb_p_replace_promise(const eplb_p_search *s, int32_t i, int32_t e)
 {
     int32_t heir = eplb_p_gpu_of(s, s->next[i]), home = eplb_p_gpu_of(s, s->home[e]), n = s->num_samples, t;
-    const int32_t *load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *tokens = eplb_p_tokens_of(s, i);
+    int32_t here = eplb_p_gpu_of(s, i);
+    const int32_t *load = eplb_p_load_of(s, here), *tokens = eplb_p_tokens_of(s, i);
     const int32_t *heir_load = eplb_p_load_of(s, heir), *home_load = eplb_p_load_of(s, home);
     const int32_t *arriving = eplb_p_tokens_of(s, s->home[e]);
     int64_t sum = 0;
 
     for (t = 0; t < n; t++) {
-        int32_t y = tokens[t], gap = home_load[t] - (load[t] - y), p;
-        sum += (int64_t)y * (load[t] - heir_load[t] - y);
+        int32_t y = tokens[t], gap = eplb_p_apart(s, home, home_load[t], here, load[t] - y), p;
+        sum += (int64_t)y * (eplb_p_apart(s, here, load[t], heir, heir_load[t]) - y);
         if (home == heir) gap += y;
         p = gap / 2 < arriving[t] ? gap / 2 : arriving[t];
         if (p > 0) sum += (int64_t)p * (gap - p);
     }
-    return sum;
+    return sum * s->usual_pace;
 }
 
 static eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i, int64_t least)
@@ -5620,7 +5736,8 @@ static int64_t eplb_p_objective(const eplb_p_search *s)
     int32_t gpu;
 
     if (s->num_samples == 1) return eplb_p_peak(s);
-    for (gpu = 0; gpu < s->num_gpus; gpu++) sum += eplb_p_squares_of(eplb_p_load_of(s, gpu), s->num_samples);
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        sum += eplb_p_squares_of(eplb_p_load_of(s, gpu), s->num_samples) * eplb_p_pace_of(s, gpu);
     return sum;
 }
 
@@ -5720,18 +5837,18 @@ static int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
     return target;
 }
 
-/* The sum over the samples of the mean load, squared, of GPUs that these experts are on. */
-static int64_t eplb_p_mean_squares(const eplb_p_layer *l, const int32_t *expert, int32_t num_experts, int32_t num_gpus)
+/* The sum over the samples of the mean load of the search's GPUs, squared, at their usual pace. */
+static int64_t eplb_p_mean_squares(const eplb_p_layer *l, const eplb_p_search *s)
 {
     int64_t squares = 0;
     int32_t t, i;
 
     for (t = 0; t < l->num_counting; t++) {
         int64_t sum = 0;
-        for (i = 0; i < num_experts; i++) sum += l->grains[eplb_p_at(expert[i], l->num_counting, t)];
-        squares += (sum / num_gpus) * (sum / num_gpus);
+        for (i = 0; i < s->num_experts; i++) sum += l->grains[eplb_p_at(s->expert[i], l->num_counting, t)];
+        squares += (sum / s->num_gpus) * (sum / s->num_gpus);
     }
-    return squares;
+    return squares * s->usual_pace;
 }
 
 /* A fall in the objective that counts: with one sample 2^-30 of the mean GPU load squared, with several, whose noise
@@ -5751,7 +5868,7 @@ static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, int32_t node)
     s->expert       = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
     s->slot         = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
     s->start        = s->exact ? l->start + (size_t)node * (size_t)l->shape->node_slots : NULL;
-    s->enough       = eplb_p_enough(l, eplb_p_mean_squares(l, s->expert, s->num_experts, s->num_gpus));
+    s->enough       = eplb_p_enough(l, eplb_p_mean_squares(l, s));
 }
 
 static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
@@ -9246,15 +9363,14 @@ static void eplb_p_price_moves(eplb_p_follower *f, const eplb_p_layer *l)
 
     for (t = 0; t < l->num_counting; t++) {
         for (sum = 0, e = 0; e < f->search.num_experts; e++) sum += l->grains[eplb_p_at(e, l->num_counting, t)];
-        mean += sum / f->search.num_gpus * l->factor[t];
+        mean += eplb_p_even_time(&f->search, sum) * l->factor[t];
     }
-    f->mean_squares = eplb_p_mean_squares(l, f->expert, f->search.num_experts, f->search.num_gpus);
+    f->mean_squares = eplb_p_mean_squares(l, &f->search);
     f->least_score = mean;
     f->score_cost  = eplb_p_at_most(eplb_p_mul(eplb_p_float_of(mean), cost), INT64_MAX / 4 / f->search.num_slots);
     f->moves.squares_cost = eplb_p_at_most(
         eplb_p_mul(eplb_p_mul(eplb_p_mul(cost, cost), 2.0f), eplb_p_float_of(f->mean_squares)), INT64_MAX / 16);
-    f->moves.peak_cost = (int32_t)(f->score_cost / (int64_t)EPLB_P_WHOLE < (int64_t)1 << 28
-                                       ? f->score_cost / (int64_t)EPLB_P_WHOLE : (int64_t)1 << 28);
+    f->moves.peak_cost = f->score_cost / (int64_t)EPLB_P_WHOLE;
     f->search.enough = eplb_p_enough(l, f->mean_squares);
 }
 
@@ -9316,10 +9432,12 @@ static int64_t eplb_p_equal_score(const eplb_p_search *s, const int32_t *factor)
     int32_t t, gpu;
 
     for (t = 0; t < s->num_samples; t++) {
-        int32_t most = 0;
-        for (gpu = 0; gpu < s->num_gpus; gpu++)
-            if (eplb_p_load_of(s, gpu)[t] > most) most = eplb_p_load_of(s, gpu)[t];
-        score += (int64_t)most * factor[t];
+        int64_t most = 0;
+        for (gpu = 0; gpu < s->num_gpus; gpu++) {
+            int64_t time = eplb_p_time(s, gpu, eplb_p_load_of(s, gpu)[t]);
+            if (time > most) most = time;
+        }
+        score += most * factor[t];
     }
     return score;
 }
