@@ -185,8 +185,11 @@ typedef struct eplb_problem {
 /* ------------------------------------------------------------------------------------ options */
 
 enum { /* eplb_options.policy */
-    EPLB_POLICY_AUTO         = 0, /* hierarchical when num_nodes divides num_groups, else global */
-    EPLB_POLICY_HIERARCHICAL = 1, /* the experts of a group stay on one node; num_nodes divides num_groups */
+    EPLB_POLICY_AUTO         = 0, /* hierarchical when num_nodes divides num_groups, and the loss of a node need not
+                                     be survived; else global */
+    EPLB_POLICY_HIERARCHICAL = 1, /* the experts of a group stay on one node; num_nodes divides num_groups, where nodes
+                                     are alike. Where they are not, groups go where they fit; what fits nowhere whole
+                                     is split: as few groups as possible, each over as few nodes as possible */
     EPLB_POLICY_GLOBAL       = 2, /* as with one group and one node */
     EPLB_NUM_POLICIES
 };
@@ -1935,6 +1938,9 @@ typedef struct eplb_p_shape {
     const uint8_t *locked;       /* [L, R] */
     int32_t        survive;
     int32_t        num_usable;   /* slots, over all GPUs */
+    int32_t        num_living;   /* GPUs that have any */
+    int32_t        odd;          /* whether any of these is not as for equal GPUs: then sizes of a node above are those
+                                    of the largest that there could be */
 } eplb_p_shape;
 
 /* Slots of a GPU that may be used, whatever stands in the others; and its node, whatever the policy. */
@@ -1974,20 +1980,23 @@ static eplb_result eplb_p_fail_at(eplb_diagnosis *why, eplb_result result, const
 /* usable_slots, num_usable. */
 static eplb_result eplb_p_resolve_usable_slots(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
-    int32_t each = s->num_replicas / s->num_gpus, gpu, sum = 0;
+    int32_t each = s->num_replicas / s->num_gpus, gpu, sum = 0, living = 0;
 
     s->usable_slots = NULL;
     s->num_usable   = s->num_replicas;
+    s->num_living   = s->num_gpus;
     if (!p->gpu_slots) return EPLB_OK;
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         if (!eplb_p_within(p->gpu_slots[gpu], 0, each))
             return eplb_p_fail_at(why, EPLB_ERR_COUNT, "problem.gpu_slots", gpu);
         sum += p->gpu_slots[gpu];
+        living += p->gpu_slots[gpu] > 0;
     }
     if (sum < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.gpu_slots");
     if (sum == s->num_replicas) return EPLB_OK;
     s->usable_slots = p->gpu_slots;
     s->num_usable   = sum;
+    s->num_living   = living;
     return EPLB_OK;
 }
 
@@ -2039,7 +2048,9 @@ static eplb_result eplb_p_resolve_cluster(const eplb_problem *p, eplb_p_shape *s
     if (r == EPLB_OK && !eplb_p_is_one_of(p->survive, EPLB_NUM_SURVIVES))
         r = eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
     if (r == EPLB_OK) r = eplb_p_resolve_usable_slots(p, s, why);
-    return r != EPLB_OK ? r : eplb_p_resolve_speed(p, s, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, why);
+    s->odd = r == EPLB_OK && (s->usable_slots || s->speed || s->node_of || s->locked || s->survive);
+    return r;
 }
 
 /* The counts as the caller gave them, defaults filled in. */
@@ -2065,24 +2076,31 @@ static eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s,
     return eplb_p_resolve_cluster(p, s, why);
 }
 
+/* Whether AUTO is the global policy. The loss of a node cannot be survived where groups are on one node each. */
+static int eplb_p_is_global(const eplb_p_shape *s)
+{
+    if (s->options.policy != EPLB_POLICY_AUTO) return s->options.policy == EPLB_POLICY_GLOBAL;
+    return s->num_groups % s->num_nodes != 0 || s->survive == EPLB_SURVIVE_NODE;
+}
+
 /* What follows from them and from the policy: the global one has one group and one node. */
 static eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
 {
-    int32_t policy = s->options.policy;
-
     EPLB_ASSERT(s->num_nodes > 0);
-    if (policy == EPLB_POLICY_GLOBAL || (policy == EPLB_POLICY_AUTO && s->num_groups % s->num_nodes != 0)) {
+    if (eplb_p_is_global(s)) {
         s->num_groups = 1;
         s->num_nodes  = 1;
     }
-    if (s->num_groups % s->num_nodes != 0 || s->num_experts % s->num_groups != 0)
+    if (s->survive == EPLB_SURVIVE_NODE && s->num_nodes > 1)
+        return eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
+    if ((s->num_groups % s->num_nodes != 0 && !s->usable_slots && !s->node_of) || s->num_experts % s->num_groups != 0)
         return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_groups");
-    s->group_size   = s->num_experts / s->num_groups;
-    s->node_groups  = s->num_groups / s->num_nodes;
-    s->node_experts = s->num_experts / s->num_nodes;
-    s->node_slots   = s->num_replicas / s->num_nodes;
-    s->node_gpus    = s->num_gpus / s->num_nodes;
     s->gpu_slots    = s->num_replicas / s->num_gpus;
+    s->group_size   = s->num_experts / s->num_groups;
+    s->node_groups  = s->odd ? s->num_groups : s->num_groups / s->num_nodes;
+    s->node_experts = s->odd ? s->num_experts : s->num_experts / s->num_nodes;
+    s->node_gpus    = s->odd ? s->num_living : s->num_gpus / s->num_nodes;
+    s->node_slots   = s->node_gpus * s->gpu_slots;
     return EPLB_OK;
 }
 
@@ -2093,7 +2111,7 @@ static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 {
     int32_t cap = s->options.max_replicas;
 
-    if (cap > 0 && (int64_t)cap * s->node_experts < s->node_slots)
+    if (cap > 0 && (int64_t)cap * s->node_experts < (s->odd ? s->num_usable : s->node_slots))
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
     s->exact = s->options.effort > 0 && s->options.shares == EPLB_PLAN_FOR_EXACT;
     s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts && !(s->exact && s->options.allow_duplicates);
@@ -2114,6 +2132,8 @@ static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_option
     if (r == EPLB_OK) r = eplb_p_resolve_counts(problem, s, why);
     if (r == EPLB_OK) r = eplb_p_resolve_policy(s, why);
     if (r == EPLB_OK) r = eplb_p_resolve_caps(s, why);
+    if (r == EPLB_OK && s->locked && !s->options.previous_phy2log)
+        r = eplb_p_fail(why, EPLB_ERR_NULL, "options.previous_phy2log");
     if (r != EPLB_OK) return r;
     if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts) ||
         !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
@@ -2281,6 +2301,81 @@ static eplb_p_samples eplb_p_layer_samples(const eplb_p_shape *shape, const floa
     return samples;
 }
 
+/* loads: the cluster
+
+   Where slots are, once those that may not be used are left out: the GPUs that have any, their slots one after the
+   other, by node. All that plans a layer numbers them so. Where all GPUs are alike that is how the caller numbers
+   them, and nothing need be stored. */
+
+#define EPLB_P_PACE_BITS 13 /* of the slowest GPU's pace */
+
+typedef struct eplb_p_cluster {
+    int32_t  num_gpus, num_slots;
+    int32_t *gpu;        /* [num_gpus] as the caller numbers it; NULL, as all that follows, where all are alike */
+    int32_t *first_slot; /* [num_gpus + 1] */
+    int32_t *first_gpu;  /* [N + 1] of each node, by the policy */
+    int32_t *link_node;  /* [num_gpus] whatever the policy */
+    float   *speed;      /* [num_gpus] NULL: all are as fast */
+    int32_t *pace;       /* [num_gpus] its inverse, in whole numbers; likewise */
+} eplb_p_cluster;
+
+static eplb_p_cluster eplb_p_carve_cluster(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_cluster c = EPLB_ZERO_INIT;
+
+    c.num_gpus  = shape->num_living;
+    c.num_slots = shape->num_usable;
+    if (!shape->odd) return c;
+    c.gpu        = EPLB_P_TAKE(a, int32_t, c.num_gpus);
+    c.first_slot = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)c.num_gpus + 1);
+    c.first_gpu  = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->num_nodes + 1);
+    c.link_node  = EPLB_P_TAKE(a, int32_t, c.num_gpus);
+    c.speed      = shape->speed ? EPLB_P_TAKE(a, float, c.num_gpus) : NULL;
+    c.pace       = shape->speed ? EPLB_P_TAKE(a, int32_t, c.num_gpus) : NULL;
+    return c;
+}
+
+/* speed, pace: the slowest takes 2^EPLB_P_PACE_BITS for a grain, and no GPU less than 1. */
+static void eplb_p_time_gpus(eplb_p_cluster *c, const float *speed)
+{
+    float slowest = FLT_MAX, most = (float)((int32_t)1 << EPLB_P_PACE_BITS);
+    int32_t i;
+
+    for (i = 0; i < c->num_gpus; i++) {
+        c->speed[i] = speed[c->gpu[i]];
+        if (c->speed[i] < slowest) slowest = c->speed[i];
+    }
+    for (i = 0; i < c->num_gpus; i++) {
+        float pace = eplb_p_mul(eplb_p_div(slowest, c->speed[i]), most); /* at most that */
+        c->pace[i] = pace > 1.0f ? (int32_t)eplb_p_add(pace, 0.5f) : 1;
+    }
+}
+
+/* All of it, by the shape. */
+static void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
+{
+    int32_t gpu, node, n = 0, slot = 0, last = 0;
+
+    if (!shape->odd) return;
+    EPLB_ASSERT(c->gpu != NULL && c->first_slot != NULL && c->first_gpu != NULL && c->link_node != NULL);
+    c->first_gpu[0] = 0;
+    for (gpu = 0; gpu < shape->num_gpus; gpu++) {
+        if (eplb_p_usable_of(shape, gpu) == 0) continue;
+        node = shape->num_nodes > 1 ? eplb_p_node_of(shape, gpu) : 0;
+        while (last < node) c->first_gpu[++last] = n;
+        c->gpu[n]        = gpu;
+        c->link_node[n]  = eplb_p_node_of(shape, gpu);
+        c->first_slot[n] = slot;
+        slot += eplb_p_usable_of(shape, gpu);
+        n++;
+    }
+    while (last < shape->num_nodes) c->first_gpu[++last] = n;
+    c->first_slot[n] = slot;
+    if (c->speed) eplb_p_time_gpus(c, shape->speed);
+}
+
+static int32_t eplb_p_slots_on(const eplb_p_cluster *c, int32_t gpu) { return c->first_slot[gpu + 1] - c->first_slot[gpu]; }
+
 /* loads: grains */
 
 /* The arrays of the layer in hand, by the stage that writes them. "mlog" is the order of experts by node,
@@ -2307,6 +2402,12 @@ typedef struct eplb_p_layer {
     int32_t *logcnt;        /* [E] */
     int32_t  most_replicas; /* the largest of them */
     int32_t *start;         /* [R] phy2log before the search; for exact shares */
+
+    /* where GPUs are not alike */
+    eplb_p_cluster cluster;
+    int32_t *first_expert;  /* [N + 1] of each node in mlog2log */
+    int32_t *used;          /* [G] slots of each GPU that hold something: more would be replicas that may not be */
+    int32_t *old_slot;      /* [R] the plan in force, as slots are numbered here */
 } eplb_p_layer;
 
 /* How many samples the search is given of so many: beyond that neighbours are merged. */
@@ -2332,7 +2433,55 @@ static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shap
     l.logcnt    = EPLB_P_TAKE(a, int32_t, shape->num_experts + nobody);
     l.factor    = shape->exact || shape->follows ? EPLB_P_TAKE(a, int32_t, kept) : NULL;
     l.start     = shape->exact ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
+    l.cluster   = eplb_p_carve_cluster(a, shape);
+    if (!shape->odd) return l;
+    l.first_expert = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->num_nodes + 1);
+    l.used         = EPLB_P_TAKE(a, int32_t, l.cluster.num_gpus);
+    l.old_slot     = shape->options.previous_phy2log ? EPLB_P_TAKE(a, int32_t, l.cluster.num_slots) : NULL;
     return l;
+}
+
+/* What a node has: which of the experts in mlog2log, and which GPUs and slots. */
+typedef struct eplb_p_part {
+    int32_t num_experts, first_expert;
+    int32_t num_gpus, first_gpu;
+    int32_t num_slots, first_slot;
+    int32_t gpu_slots; /* that are used on each GPU; 0: not on all as many */
+} eplb_p_part;
+
+static eplb_p_part eplb_p_part_of(const eplb_p_layer *l, int32_t node)
+{
+    const eplb_p_shape *shape = l->shape;
+    eplb_p_part part;
+    int32_t gpu;
+
+    part.num_experts  = shape->node_experts;
+    part.num_gpus     = shape->node_gpus;
+    part.num_slots    = shape->node_slots;
+    part.gpu_slots    = shape->gpu_slots;
+    part.first_expert = node * shape->node_experts;
+    part.first_gpu    = node * shape->node_gpus;
+    part.first_slot   = node * shape->node_slots;
+    if (!shape->odd) return part;
+    part.first_expert = l->first_expert[node];
+    part.num_experts  = l->first_expert[node + 1] - part.first_expert;
+    part.first_gpu    = l->cluster.first_gpu[node];
+    part.num_gpus     = l->cluster.first_gpu[node + 1] - part.first_gpu;
+    part.first_slot   = l->cluster.first_slot[part.first_gpu];
+    part.num_slots    = 0;
+    part.gpu_slots    = part.num_gpus > 0 ? l->used[part.first_gpu] : 0;
+    for (gpu = part.first_gpu; gpu < part.first_gpu + part.num_gpus; gpu++) {
+        part.num_slots += l->used[gpu];
+        if (l->used[gpu] != part.gpu_slots) part.gpu_slots = 0;
+    }
+    return part;
+}
+
+/* Where a slot of a part stands in the layer: the rank-th of one of the part's GPUs. */
+static int32_t eplb_p_slot_at(const eplb_p_layer *l, const eplb_p_part *part, int32_t gpu, int32_t rank)
+{
+    if (!l->shape->odd) return part->first_slot + gpu * part->gpu_slots + rank;
+    return l->cluster.first_slot[part->first_gpu + gpu] + rank;
 }
 
 /* The largest integer whose square is not above x. */
@@ -2346,11 +2495,11 @@ static uint64_t eplb_p_root(uint64_t x)
 
 /* Bits of the load of a whole layer in grains, such that sums over T samples fit 31 bits, and those of squares 63
    bits with some to spare. */
-static int32_t eplb_p_grain_bits(int32_t num_samples)
+static int32_t eplb_p_grain_bits(int32_t num_samples, int32_t paced)
 {
     int32_t bits = 0;
     while ((num_samples - 1) >> bits != 0) bits++;
-    return 30 - bits;
+    return paced ? 23 - (bits + 1) / 2 : 30 - bits; /* times a pace, squares fit too */
 }
 
 #define EPLB_P_WHOLE 32768.0f /* 2^15, the root of 2^30 */
@@ -2427,9 +2576,9 @@ static float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples
 
 /* The grain of a layer: the power of two by which the samples' loads, of which none has a sum above
    the largest, are multiplied. */
-static float eplb_p_grain(float largest, int32_t num_counting)
+static float eplb_p_grain(float largest, int32_t num_counting, int32_t paced)
 {
-    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_counting)), grain = 1.0f;
+    float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_counting, paced)), grain = 1.0f;
 
     while (largest * grain > limit) grain *= 0.5f;
     while (largest * grain * 2.0f <= limit) grain *= 2.0f;
@@ -2439,7 +2588,7 @@ static float eplb_p_grain(float largest, int32_t num_counting)
 /* One sample, all ones: a layer without load is planned as if its load were even. */
 static void eplb_p_weigh_evenly(eplb_p_layer *l)
 {
-    float grain = eplb_p_grain((float)l->shape->num_experts, 1);
+    float grain = eplb_p_grain((float)l->shape->num_experts, 1, l->cluster.pace != NULL);
     int32_t e;
 
     l->num_counting = 1;
@@ -2461,7 +2610,7 @@ static void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, 
         return;
     }
     for (pass = 0; pass < 3; pass++) {
-        if (pass == 2) grain = eplb_p_grain(largest, l->num_counting);
+        if (pass == 2) grain = eplb_p_grain(largest, l->num_counting, l->cluster.pace != NULL);
         for (k = 0, t = 0; k < l->num_counting; k++) {
             float weight = eplb_p_merge_samples(l, samples, scale, most, &t), factor, sum = 0.0f;
             if (pass == 0) {
@@ -3703,6 +3852,246 @@ static void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
     if (!eplb_p_is_plain_lpt(p->how)) eplb_p_rank_items(p);
 }
 
+/* pack: unlike packs
+
+   Packs of unlike room, or speed, or with something on them from the start. What a pack takes is its load divided by
+   its speed; the heaviest is the one that takes longest, and a swap gains what the longer of the two takes less by. The
+   rules are those for packs that are alike, by plain scans: who has such packs waits a little longer. */
+
+typedef struct eplb_p_unlike {
+    eplb_p_packer packer; /* of it what is packed, its orders, the candidate, pack_load; n need not be a multiple of m */
+    const int32_t *room;  /* [m] items for each pack; as many as there are items, or more */
+    const float   *speed; /* [m] NULL: all 1 */
+    float   *fixed;       /* [m] load that is there already */
+    float   *time;        /* [m] what each pack takes */
+    int32_t *first;       /* [m + 1] of its items in held */
+    int32_t *held;        /* [n] positions, by pack, ascending */
+} eplb_p_unlike;
+
+/* Sizes are those of items and packs; candidates and orders as for packs that are alike. */
+static eplb_p_unlike eplb_p_carve_unlike(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
+{
+    eplb_p_unlike u = EPLB_ZERO_INIT;
+
+    u.packer.how              = how;
+    u.packer.n                = n;
+    u.packer.m                = m;
+    u.packer.room             = 2; /* more than one: all items are put in order */
+    u.packer.true_order       = EPLB_P_TAKE(a, uint64_t, n);
+    u.packer.spare            = EPLB_P_TAKE(a, uint64_t, n > m ? n : m);
+    u.packer.fill             = EPLB_P_TAKE(a, int32_t, m);
+    u.packer.pack_load        = EPLB_P_TAKE(a, float, m);
+    u.packer.pack_of          = EPLB_P_TAKE(a, int32_t, n);
+    u.packer.by_load          = EPLB_P_TAKE(a, uint64_t, m);
+    u.packer.order_of_its_own = EPLB_P_TAKE(a, uint64_t, n);
+    u.packer.perturbed        = EPLB_P_TAKE(a, float, n);
+    u.fixed                   = EPLB_P_TAKE(a, float, m);
+    u.time                    = EPLB_P_TAKE(a, float, m);
+    u.first                   = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)m + 1);
+    u.held                    = EPLB_P_TAKE(a, int32_t, n);
+    return u;
+}
+
+static float eplb_p_time_with(const eplb_p_unlike *u, int32_t pack, float load)
+{
+    return u->speed ? eplb_p_div(load, u->speed[pack]) : load;
+}
+
+/* The pack with room that would take the least with this load more; where speeds are alike the lightest, as by LPT. */
+static int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
+{
+    int32_t pack, best = -1;
+    float least = 0.0f, time;
+
+    for (pack = 0; pack < u->packer.m; pack++) {
+        if (u->packer.fill[pack] >= u->room[pack]) continue;
+        time = u->packer.pack_load[pack];
+        if (u->speed) time = eplb_p_time_with(u, pack, eplb_p_add(time, load));
+        if (best >= 0 && !(time < least)) continue;
+        least = time;
+        best  = pack;
+    }
+    return best;
+}
+
+/* The pack of the next item by zigzag: turns run through all packs, every other one backward; what is full is left out. */
+static int32_t eplb_p_next_in_zigzag(const eplb_p_unlike *u, int32_t *turn)
+{
+    int32_t pack;
+
+    do pack = eplb_p_zigzag((*turn)++, u->packer.m); while (u->packer.fill[pack] >= u->room[pack]);
+    return pack;
+}
+
+static void eplb_p_pack_unlike_initially(eplb_p_unlike *u)
+{
+    eplb_p_packer *p = &u->packer;
+    int32_t pack, position, turn = 0;
+
+    for (pack = 0; pack < p->m; pack++) {
+        p->fill[pack]      = 0;
+        p->pack_load[pack] = u->fixed[pack];
+    }
+    for (position = 0; position < p->n; position++) {
+        int32_t item = eplb_p_item_at(p, position);
+        pack = p->how->init == EPLB_INIT_LPT ? eplb_p_quickest(u, p->weight[item]) : eplb_p_next_in_zigzag(u, &turn);
+        p->pack_of[item]   = pack;
+        p->pack_load[pack] = eplb_p_add(p->pack_load[pack], p->weight[item]);
+        p->fill[pack]++;
+    }
+    for (pack = 0; pack < p->m; pack++) u->time[pack] = eplb_p_time_with(u, pack, p->pack_load[pack]);
+    p->tiny = eplb_p_tiny(u->time, p->m);
+}
+
+/* first, held of the candidate. */
+static void eplb_p_hold_unlike(eplb_p_unlike *u)
+{
+    eplb_p_packer *p = &u->packer;
+    int32_t pack, position;
+
+    u->first[0] = 0;
+    for (pack = 0; pack < p->m; pack++) u->first[pack + 1] = u->first[pack] + p->fill[pack];
+    for (pack = 0; pack < p->m; pack++) p->fill[pack] = 0;
+    for (position = 0; position < p->n; position++) {
+        pack = p->pack_of[eplb_p_item_at(p, position)];
+        u->held[u->first[pack] + p->fill[pack]++] = position;
+    }
+}
+
+/* What a pack takes, its items summed afresh in their order. */
+static void eplb_p_time_afresh(eplb_p_unlike *u, int32_t pack)
+{
+    eplb_p_packer *p = &u->packer;
+    float sum = u->fixed[pack];
+    int32_t i;
+
+    for (i = u->first[pack]; i < u->first[pack + 1]; i++)
+        sum = eplb_p_add(sum, p->weight[eplb_p_item_at(p, u->held[i])]);
+    p->pack_load[pack] = sum;
+    u->time[pack]      = eplb_p_time_with(u, pack, sum);
+}
+
+typedef struct eplb_p_unlike_swap {
+    int32_t heavy, light, u, v; /* packs, and places in held */
+    float   worth;              /* what it gains, or for L2 what the sum of squares over speeds falls by, halved; 0: none */
+} eplb_p_unlike_swap;
+
+/* What a swap that moves d from a pack to one that takes less is worth. */
+static float eplb_p_unlike_worth(const eplb_p_unlike *u, int32_t heavy, int32_t light, float d)
+{
+    const float *load = u->packer.pack_load;
+    float heavy_after, light_after, mean;
+
+    if (!(d > 0.0f)) return 0.0f;
+    heavy_after = eplb_p_time_with(u, heavy, eplb_p_sub(load[heavy], d));
+    light_after = eplb_p_time_with(u, light, eplb_p_add(load[light], d));
+    if (u->packer.how->refine == EPLB_REFINE_L2) { /* d times the mean of the differences of times before and after */
+        mean = eplb_p_add(eplb_p_sub(u->time[heavy], u->time[light]), eplb_p_sub(heavy_after, light_after));
+        return eplb_p_mul(d, eplb_p_mul(mean, 0.5f));
+    }
+    return eplb_p_sub(u->time[heavy], heavy_after > light_after ? heavy_after : light_after);
+}
+
+/* The best swap of two packs, the first on ties, if it is better than the best so far; or stands before it, by items. */
+static void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_t light, eplb_p_unlike_swap *best)
+{
+    const eplb_p_packer *p = &u->packer;
+    int32_t i, j;
+
+    for (i = u->first[heavy]; i < u->first[heavy + 1]; i++) {
+        float load = p->weight[eplb_p_item_at(p, u->held[i])];
+        for (j = u->first[light]; j < u->first[light + 1]; j++) {
+            float worth = eplb_p_unlike_worth(u, heavy, light, eplb_p_sub(load, p->weight[eplb_p_item_at(p, u->held[j])]));
+            if (!(worth > 0.0f) || worth < best->worth) continue;
+            if (!(worth > best->worth) && (u->held[i] > u->held[best->u] ||
+                                           (u->held[i] == u->held[best->u] && u->held[j] >= u->held[best->v]))) continue;
+            best->heavy = heavy;
+            best->light = light;
+            best->u     = i;
+            best->v     = j;
+            best->worth = worth;
+        }
+    }
+}
+
+/* The swap that the refinement does next, of packs in order of what they take; by its rule for packs that are alike. */
+static eplb_p_unlike_swap eplb_p_find_unlike(eplb_p_unlike *u)
+{
+    eplb_p_packer *p = &u->packer;
+    eplb_p_unlike_swap best = EPLB_ZERO_INIT;
+    int32_t refine = p->how->refine, m = p->m, tried = m, i, j;
+
+    eplb_p_sort_loads(u->time, p->by_load, p->spare, m);
+    if (refine == EPLB_REFINE_MAX_MIN || refine == EPLB_REFINE_MAX_TO_ANY) tried = 1;
+    if (refine == EPLB_REFINE_PAIR_SCAN && p->how->heavy_packs > 0 && p->how->heavy_packs < m) tried = p->how->heavy_packs;
+    for (i = 0; i < tried; i++) {
+        int32_t heavy = eplb_p_by_load(p, i);
+        for (j = m - 1; j > i; j--) {
+            int32_t light = eplb_p_by_load(p, j);
+            if (refine == EPLB_REFINE_MAX_MIN) /* of equally light packs the first */
+                while (j > 1 && !(u->time[eplb_p_by_load(p, j - 1)] > u->time[light])) light = eplb_p_by_load(p, --j);
+            if (refine <= EPLB_REFINE_PAIR_SCAN && eplb_p_sub(u->time[heavy], u->time[light]) < p->tiny) break;
+            eplb_p_consider_unlike(u, heavy, light, &best);
+            if (refine == EPLB_REFINE_MAX_MIN) return best;
+            if (refine == EPLB_REFINE_PAIR_SCAN && best.worth > 0.0f) return best;
+        }
+    }
+    if (refine == EPLB_REFINE_MAX_TO_ANY && !(best.worth > p->tiny)) best.worth = 0.0f;
+    if (refine == EPLB_REFINE_L2 && !eplb_p_fall_counts(best.worth, p->tiny)) best.worth = 0.0f;
+    return best;
+}
+
+/* A pack's item at a place of held gives way to one at another position; the list stays ascending. */
+static void eplb_p_exchange_unlike(eplb_p_unlike *u, int32_t pack, int32_t place, int32_t position)
+{
+    int32_t *held = u->held;
+
+    for (; place > u->first[pack] && held[place - 1] > position; place--) held[place] = held[place - 1];
+    for (; place + 1 < u->first[pack + 1] && held[place + 1] < position; place++) held[place] = held[place + 1];
+    held[place] = position;
+    u->packer.pack_of[eplb_p_item_at(&u->packer, position)] = pack;
+    eplb_p_time_afresh(u, pack);
+}
+
+static void eplb_p_refine_unlike(eplb_p_unlike *u)
+{
+    const eplb_packing *how = u->packer.how;
+    int32_t swaps;
+
+    if (how->refine == EPLB_REFINE_NONE) return;
+    eplb_p_hold_unlike(u);
+    for (swaps = 0; swaps < how->max_swaps; swaps++) {
+        eplb_p_unlike_swap best = eplb_p_find_unlike(u);
+        int32_t u_position, v_position;
+        if (!(best.worth > 0.0f)) return;
+        u_position = u->held[best.u];
+        v_position = u->held[best.v];
+        eplb_p_exchange_unlike(u, best.heavy, best.u, v_position);
+        eplb_p_exchange_unlike(u, best.light, best.v, u_position);
+    }
+}
+
+/* pack_index of the best candidate; true_order is there, and what is fixed on each pack. */
+static void eplb_p_pack_unlike(eplb_p_unlike *u, uint64_t seed, int stage)
+{
+    eplb_p_packer *p = &u->packer;
+    int32_t candidates = p->how->num_candidates, c, is_even;
+
+    p->order = p->true_order;
+    for (c = 0; c == 0 || c < candidates; c++) {
+        float score;
+        if (c > 0) eplb_p_perturb_order(p, seed, stage, c);
+        eplb_p_pack_unlike_initially(u);
+        eplb_p_refine_unlike(u);
+        score = eplb_p_candidate_score(u->time, p->m, p->how->select, p->tiny, &is_even);
+        if (c == 0 || score < p->best_score) {
+            p->best_score = score;
+            eplb_p_copy_ids(p->pack_index, p->pack_of, p->n);
+        }
+        if (is_even) return;
+    }
+}
+
 /* -------------------------------------------------------------- groups to nodes, slots to GPUs */
 
 typedef struct eplb_p_groups { /* the groups of one layer on their way to nodes */
@@ -3750,6 +4139,340 @@ static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
     }
 }
 
+/* groups to nodes that are not alike
+
+   A node fits as many groups as it has slots for whole ones. They go there by LPT, heaviest first to the node that would
+   take least, load by speed; then groups change nodes, or change places, while that makes the nodes more even. Where
+   not all groups fit, those that are left over are split: a group's experts go to as few nodes with slots left as they
+   need, each expert to one. */
+
+typedef struct eplb_p_homes {
+    const eplb_p_layer *layer;
+    int64_t  *load;      /* [K] of each group, in whole numbers */
+    int32_t  *node;      /* [K] node of each group; N: it is to be split */
+    uint64_t *key, *spare; /* [E] for sorting */
+    int64_t  *node_load; /* [N + 1] */
+    float    *node_speed;/* [N] */
+    float     unit;      /* of load: what it is multiplied by */
+    int32_t  *node_slots, *room, *fill; /* [N]; [N + 1] groups that fit, and are there */
+    int32_t  *left;      /* [N] slots that no whole group's expert needs */
+    int32_t  *home;      /* [E] node of each expert */
+} eplb_p_homes;
+
+static eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
+{
+    eplb_p_homes h = EPLB_ZERO_INIT;
+    int32_t K = l->shape->num_groups, N = l->shape->num_nodes, E = l->shape->num_experts;
+
+    h.layer      = l;
+    h.load       = EPLB_P_TAKE(a, int64_t, K);
+    h.node       = EPLB_P_TAKE(a, int32_t, K);
+    h.key        = EPLB_P_TAKE(a, uint64_t, E);
+    h.spare      = EPLB_P_TAKE(a, uint64_t, E);
+    h.node_load  = EPLB_P_TAKE_ROWS(a, int64_t, 1, (size_t)N + 1);
+    h.node_speed = EPLB_P_TAKE(a, float, N);
+    h.node_slots = EPLB_P_TAKE(a, int32_t, N);
+    h.room       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)N + 1);
+    h.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)N + 1);
+    h.left       = EPLB_P_TAKE(a, int32_t, N);
+    h.home       = EPLB_P_TAKE(a, int32_t, E);
+    return h;
+}
+
+/* Loads in whole numbers, so that sums of them are exact: the largest comes to 2^30 or a little less. */
+static int64_t eplb_p_whole_load(float load, float unit) { return (int64_t)eplb_p_mul(load, unit); }
+
+/* load, node_slots, node_speed, room. */
+static void eplb_p_weigh_homes(eplb_p_homes *h)
+{
+    const eplb_p_layer *l = h->layer;
+    const eplb_p_cluster *c = &l->cluster;
+    int32_t N = l->shape->num_nodes, size = l->shape->group_size, node, gpu, e, rooms = 0;
+    float most = 0.0f, unit = 1.0f; /* loads are above 2^-41 */
+
+    EPLB_ASSERT(h->load != NULL && h->node_slots != NULL && h->room != NULL);
+    for (e = 0; e < l->shape->num_experts; e++) most = l->load[e] > most ? l->load[e] : most;
+    while (eplb_p_mul(most, unit) < 536870912.0f) unit *= 2.0f; /* 2^29 */
+    while (eplb_p_mul(most, unit) > 1073741824.0f) unit *= 0.5f;
+    h->unit = unit;
+    for (node = 0; node < l->shape->num_groups; node++) h->load[node] = 0;
+    for (e = 0; e < l->shape->num_experts; e++) h->load[e / size] += eplb_p_whole_load(l->load[e], unit);
+    for (node = 0; node < N; node++) {
+        h->node_slots[node] = 0;
+        h->node_speed[node] = 0.0f;
+        for (gpu = c->first_gpu[node]; gpu < c->first_gpu[node + 1]; gpu++) {
+            h->node_slots[node] += eplb_p_slots_on(c, gpu);
+            h->node_speed[node] = eplb_p_add(h->node_speed[node], c->speed ? c->speed[gpu] : 1.0f);
+        }
+        h->room[node] = h->node_slots[node] / size;
+        rooms += h->room[node];
+    }
+    h->room[N] = rooms < l->shape->num_groups ? l->shape->num_groups - rooms : 0;
+}
+
+/* What a node takes for so much load. */
+static float eplb_p_home_time(const eplb_p_homes *h, int32_t node, int64_t load)
+{
+    return eplb_p_div(eplb_p_float_of(load), h->node_speed[node]);
+}
+
+static void eplb_p_put_home(eplb_p_homes *h, int32_t group, int32_t node)
+{
+    h->node[group] = node;
+    h->node_load[node] += h->load[group];
+    h->fill[node]++;
+}
+
+/* Groups in order of their loads, those that find no room last: these are to be split. */
+static void eplb_p_place_homes(eplb_p_homes *h)
+{
+    int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, i, node;
+
+    for (node = 0; node <= N; node++) {
+        h->node_load[node] = 0;
+        h->fill[node]      = 0;
+    }
+    for (i = 0; i < K; i++) h->key[i] = eplb_p_heavy_first(eplb_p_float_of(h->load[i]), i);
+    eplb_p_sort(h->key, h->spare, K);
+    for (i = 0; i < K; i++) {
+        int32_t group = eplb_p_index(h->key[i]), best = N;
+        float least = 0.0f;
+        for (node = 0; node < N; node++) {
+            float time;
+            if (h->fill[node] >= h->room[node]) continue;
+            time = eplb_p_home_time(h, node, h->node_load[node] + h->load[group]);
+            if (best < N && !(time < least)) continue;
+            least = time;
+            best  = node;
+        }
+        eplb_p_put_home(h, group, best);
+    }
+}
+
+/* Which nodes the experts of the groups to be split go to: of two that have slots enough, those that take least with
+   them, the first on ties; or where no two have, all. Returns what these take. */
+static float eplb_p_best_pair(const eplb_p_homes *h, int32_t experts, int32_t *first, int32_t *second)
+{
+    int32_t N = h->layer->shape->num_nodes, a, b;
+    float least = FLT_MAX, speeds = 0.0f;
+    int64_t load = h->node_load[N];
+
+    *first = *second = -1;
+    for (a = 0; a < N; a++) {
+        for (b = a + 1; b < N; b++) {
+            float time;
+            if (h->left[a] < 1 || h->left[b] < 1 || h->left[a] + h->left[b] < experts) continue;
+            time = eplb_p_div(eplb_p_float_of(h->node_load[a] + h->node_load[b] + h->node_load[N]),
+                              eplb_p_add(h->node_speed[a], h->node_speed[b]));
+            if (!(time < least)) continue;
+            least   = time;
+            *first  = a;
+            *second = b;
+        }
+    }
+    if (*first >= 0) return least;
+    for (a = 0; a < N; a++) {
+        if (h->left[a] < 1) continue;
+        load += h->node_load[a];
+        speeds = eplb_p_add(speeds, h->node_speed[a]);
+    }
+    return eplb_p_div(eplb_p_float_of(load), speeds);
+}
+
+typedef struct eplb_p_evenness { /* the less, the better: what the slowest takes, then the sum of load by time */
+    float slowest, sum;
+} eplb_p_evenness;
+
+/* left, and how even the nodes are, those that split groups go to taken together. */
+static eplb_p_evenness eplb_p_weigh_evenness(eplb_p_homes *h)
+{
+    int32_t N = h->layer->shape->num_nodes, size = h->layer->shape->group_size, node, first = -1, second = -1;
+    eplb_p_evenness e = {0.0f, 0.0f};
+
+    for (node = 0; node < N; node++) h->left[node] = h->node_slots[node] - h->fill[node] * size;
+    if (h->fill[N] > 0) e.slowest = eplb_p_best_pair(h, h->fill[N] == 1 ? size : INT32_MAX, &first, &second);
+    for (node = 0; node < N; node++) {
+        float load = eplb_p_float_of(h->node_load[node]), time;
+        if (h->node_slots[node] == 0) continue;
+        time  = eplb_p_home_time(h, node, h->node_load[node]);
+        e.sum = eplb_p_add(e.sum, eplb_p_mul(load, time));
+        if (node != first && node != second && time > e.slowest) e.slowest = time;
+    }
+    return e;
+}
+
+static int eplb_p_is_more_even(eplb_p_evenness a, eplb_p_evenness b)
+{
+    if (a.slowest < b.slowest) return 1;
+    return !(b.slowest < a.slowest) && a.sum < b.sum;
+}
+
+/* A group goes to another place; back with it by the same. */
+static void eplb_p_move_home(eplb_p_homes *h, int32_t group, int32_t node)
+{
+    h->node_load[h->node[group]] -= h->load[group];
+    h->fill[h->node[group]]--;
+    eplb_p_put_home(h, group, node);
+}
+
+static void eplb_p_swap_homes(eplb_p_homes *h, int32_t a, int32_t b)
+{
+    int32_t node = h->node[a];
+    eplb_p_move_home(h, a, h->node[b]);
+    eplb_p_move_home(h, b, node);
+}
+
+/* The first change that makes the nodes more even is done, one after the other in turn, until none does. */
+static void eplb_p_even_homes(eplb_p_homes *h)
+{
+    int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, a, b, idle = 0, turn = 0;
+    eplb_p_evenness best = eplb_p_weigh_evenness(h), now;
+
+    for (a = 0; idle < K && turn < 8 * K; a = a + 1 < K ? a + 1 : 0, turn++) {
+        idle++;
+        for (b = 0; b < K + N; b++) { /* change places with group b, or go to node b - K */
+            int32_t was = h->node[a], to = b < K ? h->node[b] : b - K;
+            if (was == to || (b >= K && (h->fill[to] >= h->room[to] || was == N))) continue;
+            if (b < K) eplb_p_swap_homes(h, a, b); else eplb_p_move_home(h, a, to);
+            now = eplb_p_weigh_evenness(h);
+            if (eplb_p_is_more_even(now, best)) {
+                best = now;
+                idle = 0;
+            } else if (b < K) {
+                eplb_p_swap_homes(h, a, b);
+            } else {
+                eplb_p_move_home(h, a, was);
+            }
+        }
+    }
+    (void)eplb_p_weigh_evenness(h); /* left, as it is now */
+}
+
+/* The nodes that a group to be split goes to: of two that have slots enough left the pair that takes least with it; or
+   else those with the most slots left, the first on ties, as few as suffice. chosen [N]. */
+static void eplb_p_choose_halves(eplb_p_homes *h, int32_t *chosen)
+{
+    int32_t N = h->layer->shape->num_nodes, need = h->layer->shape->group_size, first, second, node, best;
+
+    for (node = 0; node < N; node++) chosen[node] = 0;
+    (void)eplb_p_best_pair(h, need, &first, &second);
+    if (first >= 0) {
+        chosen[first] = chosen[second] = 1;
+        return;
+    }
+    while (need > 0) {
+        for (node = 0, best = -1; node < N; node++)
+            if (!chosen[node] && (best < 0 || h->left[node] > h->left[best])) best = node;
+        EPLB_ASSERT(best >= 0 && h->left[best] > 0); /* there is a slot for every expert */
+        chosen[best] = 1;
+        need -= h->left[best];
+    }
+}
+
+/* room: how many of a split group's experts each of its nodes gets at most. What slots are then left over, for more
+   replicas, are shared between these nodes by the slots that they have. */
+static void eplb_p_share_out_room(eplb_p_homes *h, const int32_t *chosen)
+{
+    int32_t N = h->layer->shape->num_nodes, spare = -h->layer->shape->group_size, node, kept;
+    int64_t slots = 0;
+
+    for (node = 0; node < N; node++) {
+        h->room[node] = chosen[node] ? h->left[node] : 0;
+        spare += h->room[node];
+        slots += chosen[node] ? h->node_slots[node] : 0;
+    }
+    for (node = 0; node < N; node++) {
+        if (!chosen[node]) continue;
+        kept = (int32_t)((int64_t)spare * h->node_slots[node] / slots);
+        if (kept > h->room[node] - 1) kept = h->room[node] - 1; /* each gets one at least */
+        if (kept > 0) h->room[node] -= kept;
+    }
+}
+
+/* A group's experts, heaviest first, each to the node that would take least with it. */
+static void eplb_p_split_group(eplb_p_homes *h, int32_t group)
+{
+    const eplb_p_layer *l = h->layer;
+    int32_t size = l->shape->group_size, N = l->shape->num_nodes, *chosen = h->fill, i, node;
+
+    h->node_load[N] = h->load[group];
+    eplb_p_choose_halves(h, chosen);
+    eplb_p_share_out_room(h, chosen);
+    for (i = 0; i < size; i++) h->key[i] = eplb_p_heavy_first(l->load[group * size + i], group * size + i);
+    eplb_p_sort(h->key, h->spare, size);
+    for (i = 0; i < size; i++) {
+        int32_t e = eplb_p_index(h->key[i]), best = -1;
+        int64_t load = eplb_p_whole_load(l->load[e], h->unit);
+        float least = 0.0f;
+        for (node = 0; node < N; node++) {
+            float time;
+            if (h->room[node] == 0) continue;
+            time = eplb_p_home_time(h, node, h->node_load[node] + load);
+            if (best >= 0 && !(time < least)) continue;
+            least = time;
+            best  = node;
+        }
+        EPLB_ASSERT(best >= 0);
+        h->home[e] = best;
+        h->node_load[best] += load;
+        h->room[best]--;
+        h->left[best]--;
+    }
+}
+
+/* home of every expert. */
+static void eplb_p_find_expert_homes(eplb_p_homes *h)
+{
+    const eplb_p_shape *shape = h->layer->shape;
+    int32_t group, i;
+
+    eplb_p_weigh_homes(h);
+    eplb_p_place_homes(h);
+    eplb_p_even_homes(h);
+    for (group = 0; group < shape->num_groups; group++) {
+        if (h->node[group] == shape->num_nodes) continue;
+        for (i = 0; i < shape->group_size; i++) h->home[group * shape->group_size + i] = h->node[group];
+    }
+    for (group = 0; group < shape->num_groups; group++)
+        if (h->node[group] == shape->num_nodes) eplb_p_split_group(h, group);
+}
+
+/* home -> first_expert, mlog2log, mlog_load: by node, then by index. */
+static void eplb_p_order_homes(const int32_t *home, eplb_p_layer *l)
+{
+    int32_t N = l->shape->num_nodes, e, node, n = 0;
+
+    for (node = 0; node < N; node++) {
+        l->first_expert[node] = n;
+        for (e = 0; e < l->shape->num_experts; e++) {
+            if (home[e] != node) continue;
+            l->mlog2log[n]    = e;
+            l->mlog_load[n++] = l->size[e];
+        }
+    }
+    l->first_expert[N] = n;
+}
+
+/* used: all slots of a node, but for what would be more replicas than its experts may have. */
+static void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
+{
+    int32_t first = l->cluster.first_gpu[node], end = l->cluster.first_gpu[node + 1], gpu, most, cap;
+    int32_t experts = l->first_expert[node + 1] - l->first_expert[node];
+    int64_t slots = 0, limit;
+
+    cap   = l->shape->options.max_replicas;
+    limit = cap > 0 ? (int64_t)cap * experts : experts > 0 ? INT64_MAX : 0;
+    for (gpu = first; gpu < end; gpu++) {
+        l->used[gpu] = eplb_p_slots_on(&l->cluster, gpu);
+        slots += l->used[gpu];
+    }
+    for (; slots > limit; slots--) {
+        for (gpu = first, most = first; gpu < end; gpu++)
+            if (l->used[gpu] >= l->used[most]) most = gpu;
+        l->used[most]--;
+    }
+}
+
 /* With more spare slots than one for so many experts it takes longer to merge them into the order of the experts
    than to sort all slots. */
 #define EPLB_P_FEW_SPARE 4
@@ -3762,15 +4485,15 @@ typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs
     eplb_p_packer packer;
 } eplb_p_node;
 
-static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_shape *shape)
+static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_part *part, const eplb_packing *how)
 {
     eplb_p_node n;
-    n.replicas  = eplb_p_carve_replicas(a, shape->node_experts, shape->node_slots);
+    n.replicas  = eplb_p_carve_replicas(a, part->num_experts, part->num_slots);
     eplb_p_rewind(a, n.replicas.bids_from); /* they are done with once the slots are given */
-    n.slot_load = EPLB_P_TAKE(a, float, shape->node_slots);
-    n.slot_gpu  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
-    n.slot_rank = EPLB_P_TAKE(a, int32_t, shape->node_slots);
-    n.packer    = eplb_p_carve_packer(a, shape->node_slots, shape->node_gpus, &shape->options.gpu_packing);
+    n.slot_load = EPLB_P_TAKE(a, float, part->num_slots);
+    n.slot_gpu  = EPLB_P_TAKE(a, int32_t, part->num_slots);
+    n.slot_rank = EPLB_P_TAKE(a, int32_t, part->num_slots);
+    n.packer    = eplb_p_carve_packer(a, part->num_slots, part->num_gpus, how);
     n.packer.weight       = n.slot_load;
     n.packer.pack_index   = n.slot_gpu;
     n.packer.rank_in_pack = n.slot_rank;
@@ -3788,16 +4511,15 @@ static void eplb_p_order_node(eplb_p_node *n)
     if (r->order) eplb_p_sort_loads(r->load, n->packer.true_order + r->num_spare, n->packer.spare, r->num_log);
 }
 
-/* replicas -> logcnt, slot_load of node k. Slot i holds expert i, who shares its load with the spare slots
+/* replicas -> logcnt, slot_load of a node. Slot i holds expert i, who shares its load with the spare slots
    that it was given. */
-static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, int32_t k)
+static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_part *part)
 {
-    const int32_t *mlog2log = l->mlog2log + eplb_p_at(k, l->shape->node_experts, 0);
+    const int32_t *mlog2log = l->mlog2log + part->first_expert;
     const eplb_p_replicas *r = &n->replicas;
-    int32_t i;
+    int32_t i, together = l->shape->odd ? 1 : l->shape->group_size; /* experts that stand side by side in both orders */
 
-    for (i = 0; i < r->num_log; i += l->shape->group_size) /* whose experts stand side by side in both orders */
-        eplb_p_copy_ids(l->logcnt + mlog2log[i], r->count + i, l->shape->group_size);
+    for (i = 0; i < r->num_log; i += together) eplb_p_copy_ids(l->logcnt + mlog2log[i], r->count + i, together);
     eplb_p_copy_loads(n->slot_load, r->load, r->num_log);
     for (i = 0; i < r->num_spare; i++) {
         int32_t e = r->expert[i];
@@ -3857,15 +4579,15 @@ static void eplb_p_order_slots(eplb_p_node *n)
     if (!eplb_p_insert_few(order, end)) eplb_p_sort(order, replicated, end);
 }
 
-/* slot_gpu, slot_rank -> node k's part of the layer's plan. What does not change is read once, as no compiler can
+/* slot_gpu, slot_rank -> a node's part of the layer's plan. What does not change is read once, as no compiler can
    know that it does not. */
-static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, int32_t k)
+static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, const eplb_p_part *part)
 {
-    const int32_t *mlog2log = l->mlog2log + eplb_p_at(k, l->shape->node_experts, 0);
+    const int32_t *mlog2log = l->mlog2log + part->first_expert;
     const int32_t *gpu = n->slot_gpu, *rank = n->slot_rank;
-    int32_t *phy2log = l->phy2log + eplb_p_at(k, l->shape->node_slots, 0);
-    int32_t *phyrank = l->phyrank + eplb_p_at(k, l->shape->node_slots, 0);
-    int32_t room = l->shape->gpu_slots, num_log = n->replicas.num_log, num_spare = n->replicas.num_spare, i;
+    int32_t *phy2log = l->phy2log + part->first_slot;
+    int32_t *phyrank = l->phyrank + part->first_slot;
+    int32_t room = part->gpu_slots, num_log = n->replicas.num_log, num_spare = n->replicas.num_spare, i;
 
     for (i = 0; i < num_log; i++) {
         int32_t slot = gpu[i] * room + rank[i];
@@ -3878,6 +4600,69 @@ static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, int32_t k)
         int32_t slot = gpu[i] * room + rank[i];
         phy2log[slot] = mlog2log[n->replicas.expert[i]];
         phyrank[slot] = n->replicas.rank[i];
+    }
+}
+
+/* slots to GPUs that are not alike */
+
+typedef struct eplb_p_mixed { /* the experts of one node on their way there */
+    eplb_p_replicas replicas;
+    float   *slot_load;   /* [num_slots] first replicas by expert, then spare ones, as in eplb_p_node */
+    int32_t *slot_gpu;    /* [num_slots] */
+    int32_t *room;        /* [num_gpus] */
+    int32_t *fill;        /* [num_gpus] slots of a GPU that hold something by now */
+    eplb_p_unlike unlike;
+} eplb_p_mixed;
+
+static eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, const eplb_p_part *part)
+{
+    eplb_p_mixed m;
+
+    m.replicas  = eplb_p_carve_replicas(a, part->num_experts, part->num_slots);
+    m.slot_load = EPLB_P_TAKE(a, float, part->num_slots);
+    m.slot_gpu  = EPLB_P_TAKE(a, int32_t, part->num_slots);
+    m.room      = EPLB_P_TAKE(a, int32_t, part->num_gpus);
+    m.fill      = EPLB_P_TAKE(a, int32_t, part->num_gpus);
+    m.unlike    = eplb_p_carve_unlike(a, part->num_slots, part->num_gpus, &l->shape->options.gpu_packing);
+    m.unlike.room              = m.room;
+    m.unlike.speed             = l->cluster.speed ? l->cluster.speed + part->first_gpu : NULL;
+    m.unlike.packer.weight     = m.slot_load;
+    m.unlike.packer.pack_index = m.slot_gpu;
+    return m;
+}
+
+/* replicas -> logcnt, slot_load; room of the GPUs. */
+static void eplb_p_list_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_part *part)
+{
+    const eplb_p_replicas *r = &m->replicas;
+    int32_t i;
+
+    EPLB_ASSERT(m->room != NULL && m->unlike.fixed != NULL && m->slot_load != NULL);
+    for (i = 0; i < part->num_gpus; i++) {
+        m->room[i]         = l->used[part->first_gpu + i];
+        m->fill[i]         = 0;
+        m->unlike.fixed[i] = 0.0f;
+    }
+    for (i = 0; i < part->num_slots; i++) {
+        int32_t e = i < r->num_log ? i : r->expert[i - r->num_log];
+        m->slot_load[i] = eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT);
+        if (r->count[e] > l->most_replicas) l->most_replicas = r->count[e];
+    }
+    for (i = 0; i < r->num_log; i++) l->logcnt[l->mlog2log[part->first_expert + i]] = r->count[i];
+}
+
+/* slot_gpu -> the node's part of the plan: on each GPU heaviest first. */
+static void eplb_p_place_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_part *part)
+{
+    const int32_t *mlog2log = l->mlog2log + part->first_expert;
+    const eplb_p_replicas *r = &m->replicas;
+    int32_t position;
+
+    for (position = 0; position < part->num_slots; position++) {
+        int32_t i = eplb_p_index(m->unlike.packer.true_order[position]), spare = i - r->num_log, gpu = m->slot_gpu[i];
+        int32_t slot = eplb_p_slot_at(l, part, gpu, m->fill[gpu]++);
+        l->phy2log[slot] = mlog2log[spare < 0 ? i : r->expert[spare]];
+        l->phyrank[slot] = spare < 0 ? 0 : r->rank[spare];
     }
 }
 
@@ -3977,6 +4762,9 @@ typedef struct eplb_p_search {
     int32_t  *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
     float    *promise;    /* [num_gpus] and how far: the most that is between this one and a later one */
 
+    /* Where GPUs are not alike: slot, first_slot, gpu_of, pace, start of a part. */
+    int32_t  *odd_slot, *odd_first_slot, *odd_gpu, *odd_pace, *odd_start;
+
     int32_t  *aside;       /* [slots] a plan that is not in hand; NULL unless there are two */
     uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
 
@@ -4012,6 +4800,15 @@ static void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_ex
     s->is_stirred = EPLB_P_TAKE(a, int32_t, num_experts);
 }
 
+static void eplb_p_carve_odd(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
+{
+    s->odd_slot       = EPLB_P_TAKE(a, int32_t, s->num_slots);
+    s->odd_first_slot = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)s->num_gpus + 1);
+    s->odd_gpu        = EPLB_P_TAKE(a, int32_t, s->num_slots);
+    s->odd_pace       = shape->speed ? EPLB_P_TAKE(a, int32_t, s->num_gpus) : NULL;
+    s->odd_start      = shape->exact ? EPLB_P_TAKE(a, int32_t, s->num_slots) : NULL;
+}
+
 /* What lowers the peak, what lowers the squares and what is for exact shares are never in use at once. */
 static void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
 {
@@ -4037,6 +4834,7 @@ static void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     s->difference  = EPLB_P_TAKE(a, int32_t, s->num_samples);
     s->done        = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
     s->aside       = shape->apart && shape->options.allow_duplicates ? EPLB_P_TAKE(a, int32_t, shape->node_slots) : NULL;
+    if (shape->odd) eplb_p_carve_odd(a, shape, s);
 
     s->shared    = eplb_p_open_overlay(a);
     s->line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots);
@@ -4116,6 +4914,22 @@ static int64_t eplb_p_time_of(const eplb_p_search *s, int32_t gpu) { return eplb
 static int32_t eplb_p_load_before(const eplb_p_search *s, int32_t gpu, int64_t time)
 {
     return (int32_t)((time - 1) / eplb_p_pace_of(s, gpu));
+}
+
+static void eplb_p_set_pace(eplb_p_search *s, const int32_t *pace)
+{
+    int64_t sum = 0;
+    int32_t gpu;
+
+    s->pace       = pace;
+    s->least_pace = s->usual_pace = 1;
+    if (!pace) return;
+    s->least_pace = pace[0];
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        sum += pace[gpu];
+        if (pace[gpu] < s->least_pace) s->least_pace = pace[gpu];
+    }
+    s->usual_pace = (int32_t)(sum / s->num_gpus);
 }
 
 /* The time that all take where so much load is spread by speed. */
@@ -5771,6 +6585,15 @@ static void eplb_p_exchange_plans(eplb_p_search *s)
     }
 }
 
+/* Whether no GPU has more slots than there are experts. */
+static int eplb_p_can_be_apart(const eplb_p_search *s)
+{
+    int32_t gpu;
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        if (eplb_p_num_slots(s, gpu) > s->num_experts) return 0;
+    return 1;
+}
+
 /* Where duplicates are allowed, the better of two plans, so that nobody pays for leave to have them: that without
    on ties. */
 static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uint32_t row)
@@ -5784,7 +6607,7 @@ static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
         loose = eplb_p_objective(s);
         eplb_p_exchange_plans(s);
     }
-    s->apart = shape->apart;
+    s->apart = shape->apart && (!shape->odd || eplb_p_can_be_apart(s));
     eplb_p_search_node(s, &shape->options, row);
     if (s->aside && eplb_p_objective(s) > loose) eplb_p_exchange_plans(s);
 }
@@ -5794,45 +6617,63 @@ static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
 
 /* With one sample: what the heaviest GPU of a node cannot be lighter than if that is above `least`, by the counts
    that it has before the search; see bounds. */
-static int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, int32_t node, int64_t least)
+static int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_part *part, int64_t least)
 {
-    const int32_t *expert = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
+    const int32_t *expert = l->mlog2log + part->first_expert;
     int64_t fewer = INT64_MAX, peak;
     int32_t i, r, at = 0;
 
-    for (i = 0; i < l->shape->node_experts; i++) {
+    for (i = 0; i < part->num_experts; i++) {
         int32_t count = l->logcnt[expert[i]];
         if (count > 1 && l->grains[expert[i]] / (count - 1) < fewer) fewer = l->grains[expert[i]] / (count - 1);
     }
     if (fewer <= least) return least;
     EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
     eplb_p_enter_phase(&s->shared, s->peak_bytes);
-    for (i = 0; i < l->shape->node_experts; i++) {
+    for (i = 0; i < part->num_experts; i++) {
         int32_t count = l->logcnt[expert[i]];
         for (r = 0; r < count; r++) s->key[at++] = (uint64_t)(l->grains[expert[i]] / count);
     }
-    peak = (int64_t)eplb_p_least_peak(s->key, s->spare, at, l->shape->node_gpus);
+    peak = (int64_t)eplb_p_least_peak(s->key, s->spare, at, part->num_gpus);
     return peak < fewer ? peak : fewer;
 }
 
-/* With one sample: what the heaviest GPU of the layer cannot be lighter than, in grains: a node's mean, or the
-   heaviest replica in D'Hondt's counts, which the plan to be improved has, or what these can be packed to. */
-static int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
+/* The mean of a node's GPUs, and the heaviest of its replicas on the fastest. */
+static int64_t eplb_p_part_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_part *part)
 {
-    int64_t target = 0, sum = 0, packed;
+    const int32_t *expert = l->mlog2log + part->first_expert;
+    int64_t target, sum = 0, most = 0;
     int32_t i;
 
-    for (i = 0; i < l->shape->num_experts; i++) {
-        int32_t e = l->mlog2log[i], grains = l->grains[e];
-        if (i % l->shape->node_experts == 0) sum = 0;
-        sum += grains;
-        if (sum / l->shape->node_gpus > target) target = sum / l->shape->node_gpus;
-        if (l->shape->options.replication == EPLB_REPLICATE_DHONDT && grains / l->logcnt[e] > target)
-            target = grains / l->logcnt[e];
+    for (i = 0; i < part->num_experts; i++) {
+        sum += l->grains[expert[i]];
+        if (l->grains[expert[i]] / l->logcnt[expert[i]] > most) most = l->grains[expert[i]] / l->logcnt[expert[i]];
+    }
+    s->num_gpus = part->num_gpus;
+    eplb_p_set_pace(s, l->cluster.pace ? l->cluster.pace + part->first_gpu : NULL);
+    target = eplb_p_even_time(s, sum);
+    most *= s->least_pace;
+    return most > target && l->shape->options.replication == EPLB_REPLICATE_DHONDT ? most : target;
+}
+
+/* With one sample: what no plan takes less time than, in grains at a pace: a node's mean, or the heaviest replica in
+   D'Hondt's counts, which the plan to be improved has, or what these can be packed to. */
+static int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
+{
+    int64_t target = 0, other;
+    int32_t i;
+
+    for (i = 0; i < l->shape->num_nodes; i++) {
+        eplb_p_part part = eplb_p_part_of(l, i);
+        if (part.num_experts == 0) continue;
+        other = eplb_p_part_target(l, s, &part);
+        if (other > target) target = other;
     }
     for (i = 0; i < l->shape->num_nodes; i++) {
-        packed = eplb_p_counts_target(l, s, i, target);
-        if (packed > target) target = packed;
+        eplb_p_part part = eplb_p_part_of(l, i);
+        if (part.gpu_slots == 0 || l->cluster.pace) continue; /* what can be packed is known where GPUs are alike */
+        other = eplb_p_counts_target(l, s, &part, target);
+        if (other > target) target = other;
     }
     return target;
 }
@@ -5858,16 +6699,59 @@ static int64_t eplb_p_enough(const eplb_p_layer *l, int64_t mean_squares)
     return mean_squares >> (l->num_counting == 1 ? 30 : 14);
 }
 
+/* Where GPUs are not alike: the search numbers the slots that are used. */
+static void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const eplb_p_part *part)
+{
+    int32_t gpu, i, n = 0;
+
+    EPLB_ASSERT(s->odd_slot != NULL && s->odd_first_slot != NULL && s->odd_gpu != NULL); /* taken, as they are odd */
+    s->num_experts = part->num_experts;
+    s->num_gpus    = 0;
+    for (gpu = 0; gpu < part->num_gpus; gpu++) {
+        int32_t used = l->used[part->first_gpu + gpu];
+        if (used == 0) continue;
+        s->odd_first_slot[s->num_gpus] = n;
+        if (s->odd_pace) s->odd_pace[s->num_gpus] = l->cluster.pace[part->first_gpu + gpu];
+        for (i = 0; i < used; i++, n++) {
+            s->odd_gpu[n]  = s->num_gpus;
+            s->odd_slot[n] = l->phy2log[eplb_p_slot_at(l, part, gpu, i)];
+        }
+        s->num_gpus++;
+    }
+    s->odd_first_slot[s->num_gpus] = n;
+    s->num_slots  = n;
+    s->node_gpus  = s->num_gpus;
+    s->slot       = s->odd_slot;
+    s->start      = s->odd_start;
+    s->first_slot = s->odd_first_slot;
+    s->gpu_of     = s->odd_gpu;
+    eplb_p_set_pace(s, s->odd_pace);
+}
+
+/* What the search has made of them. */
+static void eplb_p_close_odd_node(const eplb_p_search *s, eplb_p_layer *l, const eplb_p_part *part)
+{
+    int32_t gpu, i, n = 0;
+
+    for (gpu = 0; gpu < part->num_gpus; gpu++)
+        for (i = 0; i < l->used[part->first_gpu + gpu]; i++, n++) {
+            int32_t at = eplb_p_slot_at(l, part, gpu, i);
+            l->phy2log[at] = s->slot[n];
+            if (s->exact) l->start[at] = s->odd_start[n];
+        }
+}
+
 /* The search's view of a node of the layer. */
-static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, int32_t node)
+static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, const eplb_p_part *part)
 {
     s->num_samples  = l->num_counting;
     s->grains       = l->grains;
     s->count        = l->logcnt;
     s->max_replicas = l->shape->options.max_replicas;
-    s->expert       = l->mlog2log + (size_t)node * (size_t)l->shape->node_experts;
-    s->slot         = l->phy2log + (size_t)node * (size_t)l->shape->node_slots;
-    s->start        = s->exact ? l->start + (size_t)node * (size_t)l->shape->node_slots : NULL;
+    s->expert       = l->mlog2log + part->first_expert;
+    s->slot         = l->phy2log + part->first_slot;
+    s->start        = s->exact ? l->start + part->first_slot : NULL;
+    if (l->shape->odd) eplb_p_open_odd_node(s, l, part);
     s->enough       = eplb_p_enough(l, eplb_p_mean_squares(l, s));
 }
 
@@ -5878,22 +6762,27 @@ static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 
     s->close = target + target / EPLB_P_CLOSE;
     for (node = 0; node < l->shape->num_nodes; node++) {
+        eplb_p_part part = eplb_p_part_of(l, node);
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
-        eplb_p_open_node(s, l, node);
+        if (part.num_experts == 0) continue;
+        eplb_p_open_node(s, l, &part);
         eplb_p_improve_node(s, l->shape, row);
+        if (l->shape->odd) eplb_p_close_odd_node(s, l, &part);
     }
 }
 
 /* -------------------------------------------------------------------------------------- finish */
 
-/* Slots within each GPU heaviest first, then by expert. */
+/* Slots within each GPU heaviest first, then by expert; those that hold something are the first ones. */
 static void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
 {
-    int32_t room = l->shape->gpu_slots, first, i, e;
+    int32_t room = l->shape->gpu_slots, gpu, first, i, e;
 
     EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
     eplb_p_enter_phase(&s->shared, s->peak_bytes);
-    for (first = 0; first < l->shape->num_replicas; first += room) {
+    for (gpu = 0; gpu < l->cluster.num_gpus; gpu++) {
+        first = l->shape->odd ? l->cluster.first_slot[gpu] : gpu * room;
+        if (l->shape->odd) room = l->used[gpu];
         for (i = 0; i < room; i++) {
             e = l->phy2log[first + i];
             s->key[i] = eplb_p_heavy_first(eplb_p_bid(l->load[e], l->logcnt[e], EPLB_P_DHONDT), e);
@@ -5910,7 +6799,7 @@ static void eplb_p_number_replicas(eplb_p_layer *l)
 
     for (e = 0; e < l->shape->num_experts; e++) l->logcnt[e] = 0;
     l->most_replicas = 1;
-    for (i = 0; i < l->shape->num_replicas; i++) {
+    for (i = 0; i < l->cluster.num_slots; i++) {
         l->phyrank[i] = EPLB_P_EMPTY;
         if (l->phy2log[i] == EPLB_P_EMPTY) continue;
         l->phyrank[i] = l->logcnt[l->phy2log[i]]++;
@@ -5929,22 +6818,53 @@ static eplb_result eplb_p_check_width(const eplb_p_layer *l, const eplb_plan *pl
     return eplb_p_fail(why, EPLB_ERR_WIDTH, "plan.log2phy_width");
 }
 
+/* What is numbered by the layer's slots, in the caller's: of each GPU the first ones; nothing in those that may not be
+   used. */
+static void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t *from)
+{
+    const eplb_p_cluster *c = &l->cluster;
+    int32_t i;
+
+    if (!l->shape->odd) {
+        eplb_p_copy_ids(to, from, l->shape->num_replicas);
+        return;
+    }
+    eplb_p_fill_ids(to, EPLB_P_EMPTY, 0, l->shape->num_replicas);
+    for (i = 0; i < c->num_gpus; i++)
+        eplb_p_copy_ids(to + eplb_p_at(c->gpu[i], l->shape->gpu_slots, 0), from + c->first_slot[i], eplb_p_slots_on(c, i));
+}
+
+/* log2phy [E, width] = the slots that hold something, as the caller numbers them. */
+static void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t width)
+{
+    int32_t gpu, i, slot = 0, end = l->shape->num_replicas, above = 0; /* by so much the caller's number is */
+
+    for (gpu = 0; gpu < (l->shape->odd ? l->cluster.num_gpus : 1); gpu++) {
+        if (l->shape->odd) {
+            end   = l->cluster.first_slot[gpu + 1];
+            above = l->cluster.gpu[gpu] * l->shape->gpu_slots - l->cluster.first_slot[gpu];
+        }
+        for (i = slot; i < end; i++)
+            if (l->phy2log[i] != EPLB_P_EMPTY)
+                log2phy[(size_t)l->phy2log[i] * width + (size_t)l->phyrank[i]] = i + above;
+        slot = end;
+    }
+}
+
 /* The layer in hand -> the caller's plan. */
 static void eplb_p_store_layer(const eplb_p_layer *l, const eplb_plan *plan)
 {
-    size_t experts = (size_t)l->shape->num_experts, slots = (size_t)l->shape->num_replicas, i;
-    size_t first_expert = (size_t)l->index * experts, first_slot = (size_t)l->index * slots;
+    size_t experts = (size_t)l->shape->num_experts, slots = (size_t)l->shape->num_replicas;
+    size_t first_expert = (size_t)l->index * experts, first_slot = (size_t)l->index * slots, i;
 
-    eplb_p_copy_ids(plan->phy2log + first_slot, l->phy2log, l->shape->num_replicas);
-    if (plan->phyrank) eplb_p_copy_ids(plan->phyrank + first_slot, l->phyrank, l->shape->num_replicas);
+    eplb_p_store_slots(l, plan->phy2log + first_slot, l->phy2log);
+    if (plan->phyrank) eplb_p_store_slots(l, plan->phyrank + first_slot, l->phyrank);
     if (plan->logcnt) eplb_p_copy_ids(plan->logcnt + first_expert, l->logcnt, l->shape->num_experts);
     if (plan->log2phy) {
         size_t width = (size_t)plan->log2phy_width;
         int32_t *log2phy = plan->log2phy + first_expert * width;
         for (i = 0; i < experts * width; i++) log2phy[i] = -1;
-        for (i = 0; i < slots; i++)
-            if (l->phy2log[i] != EPLB_P_EMPTY)
-                log2phy[(size_t)l->phy2log[i] * width + (size_t)l->phyrank[i]] = (int32_t)i;
+        eplb_p_list_slots(l, log2phy, width);
     }
     if (plan->layer_status) plan->layer_status[l->index] = EPLB_OK;
 }
@@ -5961,8 +6881,28 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     size_t groups_bytes, node_bytes, search_bytes, judge_bytes, keep_bytes, follow_bytes;
 } eplb_p_planner;
 
+/* Where nodes are not alike: each expert to a node, and how many slots that node then uses. */
+static void eplb_p_place_homes_of_layer(eplb_p_planner *p)
+{
+    eplb_p_arena a = p->room;
+    eplb_p_homes h = eplb_p_carve_homes(&a, &p->layer);
+    int32_t e, node;
+
+    eplb_p_enter_phase(&p->shared, p->groups_bytes);
+    EPLB_ASSERT(h.home != NULL);
+    for (e = 0; e < p->layer.shape->num_experts; e++) h.home[e] = 0;
+    if (p->layer.shape->num_nodes > 1) eplb_p_find_expert_homes(&h);
+    eplb_p_order_homes(h.home, &p->layer);
+    for (node = 0; node < p->layer.shape->num_nodes; node++) eplb_p_limit_used(&p->layer, node);
+    eplb_p_fill_ids(p->layer.phy2log, EPLB_P_EMPTY, 0, p->layer.cluster.num_slots);
+}
+
 static void eplb_p_place_groups(eplb_p_planner *p)
 {
+    if (p->layer.shape->odd) {
+        eplb_p_place_homes_of_layer(p);
+        return;
+    }
     eplb_p_enter_phase(&p->shared, p->groups_bytes);
     eplb_p_weigh_groups(&p->layer, &p->groups);
     p->groups.packer.row = (uint32_t)p->layer.index;
@@ -5971,41 +6911,86 @@ static void eplb_p_place_groups(eplb_p_planner *p)
     eplb_p_order_experts(&p->groups, &p->layer);
 }
 
+/* The cap on replicas before the search in a node where GPUs are not alike: where experts are to be apart, the GPUs that
+   have slots, but no less than it takes to fill those. */
+static int32_t eplb_p_odd_cap(const eplb_p_layer *l, const eplb_p_part *part)
+{
+    int32_t cap = l->shape->options.max_replicas, gpus = 0, gpu, least = (part->num_slots - 1) / part->num_experts + 1;
+
+    for (gpu = 0; gpu < part->num_gpus; gpu++) gpus += l->used[part->first_gpu + gpu] > 0;
+    if (gpus < least) gpus = least;
+    return l->shape->apart ? eplb_p_tighter_cap(cap, gpus) : cap;
+}
+
 /* The cap on replicas before the search, by the loads of a node's experts. Exact shares make more of two experts with
    two replicas than of one with three, as each ties two more GPUs together: so none has more than one beyond what
    all can have, unless its load is that of more GPUs. */
-static int32_t eplb_p_cap_start(const eplb_p_shape *shape, const float *load)
+static int32_t eplb_p_cap_start(const eplb_p_layer *l, const eplb_p_part *part)
 {
-    int32_t cap = shape->node_slots / shape->node_experts + 1, e;
+    const eplb_p_shape *shape = l->shape;
+    const float *load = l->mlog_load + part->first_expert;
+    int32_t cap = part->num_slots / part->num_experts + 1, start_cap = shape->start_cap, e;
     float heaviest = 0.0f, sum = 0.0f, mean;
 
-    if (!shape->exact) return shape->start_cap;
-    for (e = 0; e < shape->node_experts; e++) {
+    if (shape->odd) start_cap = eplb_p_odd_cap(l, part);
+    if (!shape->exact) return start_cap;
+    for (e = 0; e < part->num_experts; e++) {
         sum = eplb_p_add(sum, load[e]);
         if (load[e] > heaviest) heaviest = load[e];
     }
-    mean = eplb_p_div(sum, (float)shape->node_gpus);
-    while (cap <= shape->node_gpus && eplb_p_mul((float)(cap - 1), mean) < heaviest) cap++;
-    return eplb_p_tighter_cap(shape->start_cap, cap);
+    mean = eplb_p_div(sum, (float)part->num_gpus);
+    while (cap <= part->num_gpus && eplb_p_mul((float)(cap - 1), mean) < heaviest) cap++;
+    return eplb_p_tighter_cap(start_cap, cap);
 }
 
-/* Replicas to slots, slots to GPUs: those of node k. */
-static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
+/* Replicas to slots, slots to the GPUs of a node, which are alike. */
+static void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_p_part *part, uint32_t row)
 {
-    const eplb_p_shape *shape = p->layer.shape;
-    const eplb_options *o = &shape->options;
-    eplb_p_node *node = &p->node;
+    const eplb_options *o = &p->layer.shape->options;
 
-    eplb_p_enter_phase(&p->shared, p->node_bytes);
-    node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
-    node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
+    node->packer.row    = row;
+    node->replicas.load = p->layer.mlog_load + part->first_expert;
     eplb_p_order_node(node);
-    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps,
-                     eplb_p_cap_start(shape, node->replicas.load));
-    eplb_p_share_load(node, &p->layer, k);
+    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, part));
+    eplb_p_share_load(node, &p->layer, part);
     eplb_p_order_slots(node);
     eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
-    eplb_p_place_slots(node, &p->layer, k);
+    eplb_p_place_slots(node, &p->layer, part);
+}
+
+/* The same where they are not. */
+static void eplb_p_place_unlike(eplb_p_planner *p, eplb_p_mixed *m, const eplb_p_part *part, uint32_t row)
+{
+    const eplb_options *o = &p->layer.shape->options;
+
+    m->unlike.packer.row = row;
+    m->replicas.load     = p->layer.mlog_load + part->first_expert;
+    eplb_p_replicate(&m->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, part));
+    eplb_p_list_mixed(m, &p->layer, part);
+    eplb_p_sort_loads(m->slot_load, m->unlike.packer.true_order, m->unlike.packer.spare, m->unlike.packer.n);
+    eplb_p_pack_unlike(&m->unlike, o->seed, EPLB_P_DRAW_GPUS);
+    eplb_p_place_mixed(m, &p->layer, part);
+}
+
+/* The experts of node k. Where nodes are not alike, what places them is carved for each. */
+static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
+{
+    eplb_p_part part = eplb_p_part_of(&p->layer, k);
+    uint32_t row = (uint32_t)p->layer.index * (uint32_t)p->layer.shape->num_nodes + (uint32_t)k;
+    eplb_p_arena a = p->room;
+    eplb_p_node node;
+    eplb_p_mixed mixed;
+
+    eplb_p_enter_phase(&p->shared, p->node_bytes);
+    if (!p->layer.shape->odd) {
+        eplb_p_place_alike(p, &p->node, &part, row);
+    } else if (part.num_experts > 0 && part.gpu_slots > 0 && !p->layer.cluster.speed) {
+        node = eplb_p_carve_node(&a, &part, &p->layer.shape->options.gpu_packing);
+        eplb_p_place_alike(p, &node, &part, row);
+    } else if (part.num_experts > 0) {
+        mixed = eplb_p_carve_mixed(&a, &p->layer, &part);
+        eplb_p_place_unlike(p, &mixed, &part, row);
+    }
 }
 
 /* Layer `index` from loads to its plan. */
@@ -9686,6 +10671,23 @@ static void eplb_p_carve_in_force(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->follow_bytes = eplb_p_end_phase(a, &p->shared);
 }
 
+/* What places the experts of a node: of the only one that there is, where all are alike, or measured for the largest. */
+static void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p)
+{
+    eplb_p_part part = EPLB_ZERO_INIT;
+    size_t bytes;
+
+    part.num_experts = shape->node_experts;
+    part.num_gpus    = shape->node_gpus;
+    part.num_slots   = shape->node_slots;
+    p->node          = eplb_p_carve_node(a, &part, &shape->options.gpu_packing);
+    p->node_bytes    = eplb_p_end_phase(a, &p->shared);
+    if (!shape->odd) return;
+    (void)eplb_p_carve_mixed(a, &p->layer, &part);
+    bytes = eplb_p_end_phase(a, &p->shared);
+    if (bytes > p->node_bytes) p->node_bytes = bytes;
+}
+
 static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planning *all)
 {
     eplb_p_planner *p = &all->planner;
@@ -9693,10 +10695,12 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->layer        = eplb_p_carve_layer(a, shape);
     p->shared       = eplb_p_open_overlay(a);
     p->room         = *a;
-    p->groups       = eplb_p_carve_groups(a, shape);
+    if (shape->odd)
+        (void)eplb_p_carve_homes(a, &p->layer);
+    else
+        p->groups = eplb_p_carve_groups(a, shape);
     p->groups_bytes = eplb_p_end_phase(a, &p->shared);
-    p->node         = eplb_p_carve_node(a, shape);
-    p->node_bytes   = eplb_p_end_phase(a, &p->shared);
+    eplb_p_carve_placing(a, shape, p);
     p->search_bytes = p->judge_bytes = 0;
     if (shape->options.effort > 0) {
         eplb_p_carve_search(a, shape, &all->search);
@@ -9791,6 +10795,7 @@ static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planning *all)
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(c->scratch);
     eplb_p_carve_planning(&a, s, all);
+    eplb_p_number_cluster(&all->planner.layer.cluster, s);
     return eplb_p_check_plan_in_force(c, &all->planner);
 }
 
@@ -9802,7 +10807,7 @@ static void eplb_p_plan_in_hand(eplb_p_planning *all, const float *weight, int32
     eplb_p_plan_layer(&all->planner, &all->search, weight, index);
     if (l->shape->exact) eplb_p_judge_layer(&all->planner, &all->search, &all->judge);
     eplb_p_heed_plan_in_force(&all->planner);
-    if (l->shape->options.effort > 0 || l->shape->options.previous_phy2log) eplb_p_number_replicas(l);
+    if (l->shape->options.effort > 0 || l->shape->options.previous_phy2log || l->shape->odd) eplb_p_number_replicas(l);
 }
 
 EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,

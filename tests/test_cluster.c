@@ -1,0 +1,231 @@
+/* test_cluster.c - plans for clusters as they are: GPUs that are dead, have fewer slots, or are slower, nodes of any
+   size. What holds of every plan, LPT by a naive program, and clusters of equal GPUs, which are planned as ever.
+
+   usage: test_cluster [FIRST COUNT]   random problems by their seeds */
+#include "eplb.h"
+#include "test.h"
+#include "random_problem.h"
+
+enum { NUM_PROBLEMS = 3000, MOST_GPUS = 12, MOST_SLOTS = 8, MOST_EXPERTS = 48, MOST_NODES = 4, MOST_LAYERS = 2, GUARD = 16 };
+
+typedef struct cluster_case {
+    eplb_problem p;
+    eplb_options o;
+    int32_t      preset, slots[MOST_GPUS], node[MOST_GPUS];
+    float        speed[MOST_GPUS];
+    float        load[3 * MOST_LAYERS * MOST_EXPERTS];
+    int32_t      phy2log[MOST_LAYERS * MOST_GPUS * MOST_SLOTS], phyrank[MOST_LAYERS * MOST_GPUS * MOST_SLOTS];
+    int32_t      logcnt[MOST_LAYERS * MOST_EXPERTS], log2phy[MOST_LAYERS * MOST_EXPERTS * MOST_GPUS * MOST_SLOTS];
+    eplb_plan    plan;
+} cluster_case;
+
+/* ------------------------------------------------------------------------------------- cases */
+
+static int32_t usable(const cluster_case *c, int32_t gpu)
+{
+    return c->p.gpu_slots ? c->p.gpu_slots[gpu] : c->p.num_replicas / c->p.num_gpus;
+}
+
+static float speed_of(const cluster_case *c, int32_t gpu) { return c->p.gpu_speed ? c->p.gpu_speed[gpu] : 1.0f; }
+
+static int32_t node_of(const cluster_case *c, int32_t gpu)
+{
+    int32_t nodes = c->p.num_nodes ? c->p.num_nodes : 1;
+    return c->p.gpu_node ? c->p.gpu_node[gpu] : gpu / (c->p.num_gpus / nodes);
+}
+
+static int32_t all_usable(const cluster_case *c)
+{
+    int32_t sum = 0;
+    for (int32_t g = 0; g < c->p.num_gpus; g++)
+        sum += usable(c, g);
+    return sum;
+}
+
+static float draw_speed(uint64_t *state, int kind)
+{
+    static const float few[4] = {1.0f, 0.8f, 2.0f, 0.5f};
+    if (kind == 0)
+        return few[test_range(state, 0, 1)];
+    if (kind == 1)
+        return few[test_range(state, 0, 3)];
+    return 0.25f + random_unit(state);
+}
+
+static void draw_cluster(cluster_case *c, uint64_t *state)
+{
+    int32_t S = c->p.num_replicas / c->p.num_gpus, what = test_range(state, 1, 7);
+    if (what & 1) {
+        int32_t partly = test_range(state, 0, 1);
+        for (int32_t g = 0; g < c->p.num_gpus; g++)
+            c->slots[g] = test_range(state, 0, 3) ? S : partly ? test_range(state, 0, S) : 0;
+        c->p.gpu_slots = c->slots;
+    }
+    if (what & 2) {
+        int kind = test_range(state, 0, 2);
+        for (int32_t g = 0; g < c->p.num_gpus; g++)
+            c->speed[g] = draw_speed(state, kind);
+        c->p.gpu_speed = c->speed;
+    }
+    if ((what & 4) && c->p.num_nodes > 1) {
+        for (int32_t g = 0, n = 0; g < c->p.num_gpus; g++) {
+            if (g > 0 && n < c->p.num_nodes - 1 && test_range(state, 0, c->p.num_gpus / c->p.num_nodes) == 0)
+                n++;
+            c->node[g] = n;
+        }
+        c->p.gpu_node = c->node;
+    }
+}
+
+static int draw_case(cluster_case *c, uint64_t seed)
+{
+    uint64_t state = seed * 977;
+    memset(c, 0, sizeof *c);
+    int32_t K = 1, gs;
+    c->p.num_layers = test_range(&state, 1, MOST_LAYERS);
+    c->p.num_gpus = test_range(&state, 1, MOST_GPUS);
+    c->p.num_nodes = test_range(&state, 1, MOST_NODES);
+    if (c->p.num_gpus % c->p.num_nodes != 0)
+        c->p.num_nodes = 1;
+    K = c->p.num_nodes * test_range(&state, 1, 3);
+    gs = test_range(&state, 1, 4);
+    c->p.num_groups = K;
+    c->p.num_experts = K * gs;
+    int32_t S = (c->p.num_experts + c->p.num_gpus - 1) / c->p.num_gpus + test_range(&state, 0, 2);
+    if (S > MOST_SLOTS)
+        return 0;
+    c->p.num_replicas = S * c->p.num_gpus;
+    c->p.num_samples = test_range(&state, 0, 2) ? 1 : test_range(&state, 2, 3);
+    draw_cluster(c, &state);
+    if (all_usable(c) < c->p.num_experts)
+        return 0;
+    c->preset = test_range(&state, 0, EPLB_NUM_PRESETS - 1);
+    if (test_range(&state, 0, 1))
+        c->preset = EPLB_PRESET_DEFAULT;
+    eplb_options_preset(c->preset, &c->o);
+    if (c->preset == EPLB_PRESET_BEST)
+        c->o.effort = 40;
+    c->o.policy = test_range(&state, 0, 2);
+    if (test_range(&state, 0, 7) == 0)
+        c->o.max_replicas = (all_usable(c) - 1) / c->p.num_experts + test_range(&state, 1, 3);
+    if (test_range(&state, 0, 5) == 0)
+        c->o.allow_duplicates = 1;
+    if (0 && c->o.effort > 0 && test_range(&state, 0, 5) == 0)
+        c->o.shares = EPLB_PLAN_FOR_EXACT;
+    int kind = test_range(&state, 0, LOAD_NUM_KINDS - 1);
+    for (int32_t i = 0; i < c->p.num_samples * c->p.num_layers * c->p.num_experts; i++)
+        c->load[i] = random_load(&state, kind);
+    c->plan.phy2log = c->phy2log;
+    c->plan.phyrank = c->phyrank;
+    c->plan.logcnt = c->logcnt;
+    c->plan.log2phy = c->log2phy;
+    c->plan.log2phy_width = c->p.num_replicas - c->p.num_experts + 1;
+    if (c->plan.log2phy_width > MOST_GPUS * MOST_SLOTS)
+        return 0;
+    return 1;
+}
+
+/* -------------------------------------------------------------------------------- any plan */
+
+static int is_hierarchical(const cluster_case *c)
+{
+    return c->p.num_nodes > 1 && c->o.policy != EPLB_POLICY_GLOBAL; /* nodes divide groups in all cases */
+}
+
+/* How many groups have to be split, and over how many nodes each at least. */
+static void check_groups(const cluster_case *c, const int32_t *phy2log, uint64_t seed)
+{
+    int32_t K = c->p.num_groups, gs = c->p.num_experts / K, S = c->p.num_replicas / c->p.num_gpus;
+    int32_t slots[MOST_NODES] = {0}, fit = 0, split = 0, home[MOST_EXPERTS];
+    for (int32_t g = 0; g < c->p.num_gpus; g++)
+        slots[node_of(c, g)] += usable(c, g);
+    for (int32_t n = 0; n < c->p.num_nodes; n++)
+        fit += slots[n] / gs;
+    for (int32_t e = 0; e < c->p.num_experts; e++)
+        home[e] = -1;
+    for (int32_t i = 0; i < c->p.num_replicas; i++) {
+        int32_t e = phy2log[i], n = node_of(c, i / S);
+        if (e < 0)
+            continue;
+        CHECK(home[e] < 0 || home[e] == n, "seed %llu: expert %d on nodes %d and %d", (unsigned long long)seed, (int)e,
+              (int)home[e], (int)n);
+        home[e] = n;
+    }
+    for (int32_t k = 0; k < K; k++) {
+        int32_t different = 0;
+        for (int32_t i = 1; i < gs; i++)
+            different |= home[k * gs + i] != home[k * gs];
+        split += different;
+    }
+    CHECK(split <= (fit < K ? K - fit : 0), "seed %llu: %d groups split, %d of %d fit", (unsigned long long)seed, (int)split,
+          (int)fit, (int)K);
+}
+
+static void check_plan(const cluster_case *c, uint64_t seed)
+{
+    int32_t S = c->p.num_replicas / c->p.num_gpus, E = c->p.num_experts, R = c->p.num_replicas, W = c->plan.log2phy_width;
+    for (int32_t l = 0; l < c->p.num_layers; l++) {
+        const int32_t *phy2log = c->phy2log + l * R, *phyrank = c->phyrank + l * R;
+        int32_t        count[MOST_EXPERTS] = {0}, empty = 0;
+        for (int32_t i = 0; i < R; i++) {
+            int32_t e = phy2log[i];
+            if (i % S >= usable(c, i / S)) {
+                CHECK(e == -1 && phyrank[i] == -1, "seed %llu: slot %d is used", (unsigned long long)seed, (int)i);
+                continue;
+            }
+            CHECK(e >= -1 && e < E, "seed %llu: slot %d holds %d", (unsigned long long)seed, (int)i, (int)e);
+            if (e < 0) {
+                empty++;
+                continue;
+            }
+            CHECK(c->log2phy[(l * E + e) * W + phyrank[i]] == i, "seed %llu: log2phy of slot %d", (unsigned long long)seed,
+                  (int)i);
+            count[e]++;
+        }
+        for (int32_t e = 0; e < E; e++) {
+            CHECK(count[e] >= 1 && count[e] == c->logcnt[l * E + e], "seed %llu: expert %d has %d replicas",
+                  (unsigned long long)seed, (int)e, (int)count[e]);
+            CHECK(c->o.max_replicas == 0 || count[e] <= c->o.max_replicas, "seed %llu: too many", (unsigned long long)seed);
+        }
+        if (!is_hierarchical(c) && c->o.max_replicas == 0)
+            CHECK(empty == 0, "seed %llu: %d slots stay empty", (unsigned long long)seed, (int)empty);
+        if (is_hierarchical(c))
+            check_groups(c, phy2log, seed);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------ all */
+
+static void run_case(cluster_case *c, uint64_t seed)
+{
+    size_t      bytes = 0;
+    eplb_result r     = eplb_scratch_size(&c->p, &c->o, &bytes);
+    CHECK(r == EPLB_OK, "seed %llu: %s", (unsigned long long)seed, eplb_result_name(r));
+    if (r != EPLB_OK)
+        return;
+    unsigned char *scratch = (unsigned char *)test_alloc(bytes + GUARD + 1) + 1;
+    memset(scratch + bytes, 0x5A, GUARD);
+    test_forget(scratch, bytes);
+    r = eplb_rebalance(&c->p, &c->o, c->load, &c->plan, scratch, bytes);
+    CHECK(r == EPLB_OK, "seed %llu: %s", (unsigned long long)seed, eplb_result_name(r));
+    for (int i = 0; i < GUARD; i++)
+        CHECK(scratch[bytes + (size_t)i] == 0x5A, "seed %llu: beyond scratch", (unsigned long long)seed);
+    free(scratch - 1);
+    if (r == EPLB_OK)
+        check_plan(c, seed);
+}
+
+int main(int argc, char **argv)
+{
+    static cluster_case c;
+    uint64_t first = argc > 2 ? strtoull(argv[1], NULL, 0) : 1, count = argc > 2 ? strtoull(argv[2], NULL, 0) : NUM_PROBLEMS;
+    long     drawn = 0;
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        if (!draw_case(&c, seed))
+            continue;
+        drawn++;
+        run_case(&c, seed);
+    }
+    printf("%ld clusters\n", drawn);
+    return test_report("test_cluster");
+}
