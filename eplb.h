@@ -3897,18 +3897,20 @@ static float eplb_p_time_with(const eplb_p_unlike *u, int32_t pack, float load)
     return u->speed ? eplb_p_div(load, u->speed[pack]) : load;
 }
 
-/* The pack with room that would take the least with this load more; where speeds are alike the lightest, as by LPT. */
+/* The pack with room that would take the least with this load more; where speeds are alike the lightest, as by LPT.
+   What takes no less without it need not be looked at. */
 static int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
 {
-    int32_t pack, best = -1;
-    float least = 0.0f, time;
+    const float *pack_load = u->packer.pack_load, *time = u->time; /* copies stay in registers */
+    const int32_t *fill = u->packer.fill, *room = u->room;
+    int32_t m = u->packer.m, pack, best = -1;
+    float least = FLT_MAX, now;
 
-    for (pack = 0; pack < u->packer.m; pack++) {
-        if (u->packer.fill[pack] >= u->room[pack]) continue;
-        time = u->packer.pack_load[pack];
-        if (u->speed) time = eplb_p_time_with(u, pack, eplb_p_add(time, load));
-        if (best >= 0 && !(time < least)) continue;
-        least = time;
+    for (pack = 0; pack < m; pack++) {
+        if (!(time[pack] < least) || fill[pack] >= room[pack]) continue;
+        now = u->speed ? eplb_p_time_with(u, pack, eplb_p_add(pack_load[pack], load)) : time[pack];
+        if (!(now < least)) continue;
+        least = now;
         best  = pack;
     }
     return best;
@@ -3931,15 +3933,16 @@ static void eplb_p_pack_unlike_initially(eplb_p_unlike *u)
     for (pack = 0; pack < p->m; pack++) {
         p->fill[pack]      = 0;
         p->pack_load[pack] = u->fixed[pack];
+        u->time[pack]      = eplb_p_time_with(u, pack, u->fixed[pack]);
     }
     for (position = 0; position < p->n; position++) {
         int32_t item = eplb_p_item_at(p, position);
         pack = p->how->init == EPLB_INIT_LPT ? eplb_p_quickest(u, p->weight[item]) : eplb_p_next_in_zigzag(u, &turn);
         p->pack_of[item]   = pack;
         p->pack_load[pack] = eplb_p_add(p->pack_load[pack], p->weight[item]);
+        u->time[pack]      = eplb_p_time_with(u, pack, p->pack_load[pack]);
         p->fill[pack]++;
     }
-    for (pack = 0; pack < p->m; pack++) u->time[pack] = eplb_p_time_with(u, pack, p->pack_load[pack]);
     p->tiny = eplb_p_tiny(u->time, p->m);
 }
 
@@ -5878,26 +5881,21 @@ static int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
     return low;
 }
 
-/* By how much the load of some GPU may grow so that it takes less time than the peak. */
-static int32_t eplb_p_most_room(const eplb_p_search *s, int64_t peak, int32_t lightest)
+/* By how much the load of a GPU may grow, at most, so that it takes less time than the peak, given the least that one
+   takes. */
+static int64_t eplb_p_most_room(const eplb_p_search *s, int64_t peak, int64_t lightest)
 {
-    int32_t most = eplb_p_load_before(s, 0, peak) - lightest, gpu, room;
-
-    for (gpu = 0; s->pace && gpu < s->num_gpus; gpu++) {
-        room = eplb_p_load_before(s, gpu, peak) - s->gpu_load[gpu];
-        if (gpu == 0 || room > most) most = room;
-    }
-    return most;
+    return s->pace ? (peak - 1 - lightest) / s->least_pace : peak - 1 - lightest;
 }
 
 /* Of the swaps of the heaviest GPU the one that leaves the heavier of its two GPUs lightest, the first on ties
    by place in the list of the heaviest, then in the line. Returns that time, or the heaviest's when none
    lowers it. */
-static int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
+static int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
 {
     int32_t load = s->gpu_load[heavy], n = s->num_slots, i, at;
-    int64_t peak = eplb_p_time_of(s, heavy), after, other_after;
-    int32_t least = load - eplb_p_load_before(s, heavy, peak), room = eplb_p_most_room(s, peak, lightest);
+    int64_t peak = eplb_p_time_of(s, heavy), room = eplb_p_most_room(s, peak, lightest), after, other_after;
+    int32_t least = load - eplb_p_load_before(s, heavy, peak);
 
     for (i = eplb_p_first_slot(s, heavy); i < eplb_p_end_slot(s, heavy); i++) {
         int32_t u = s->line[s->place[i]], first = eplb_p_first_lighter(s, u - least + 1);
@@ -5945,7 +5943,7 @@ static int64_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int3
 
 /* The replace that leaves the heaviest GPU, and all that it touches, lightest: one that takes a replica from
    it, or gives one to an expert that is on it. Returns that time, or the heaviest's when none lowers it. */
-static int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t lightest, eplb_p_move *best)
+static int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
 {
     int64_t peak = eplb_p_time_of(s, heavy);
     int32_t i, k;
@@ -5956,7 +5954,7 @@ static int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t ligh
         int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[gpu] - share;
         if (!eplb_p_may_take_away(s, i)) continue;
         /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
-        if (!s->pace && lightest - share + eplb_p_less_share(s, s->slot[i], 0) >= peak) continue;
+        if (lightest + (int64_t)(eplb_p_less_share(s, s->slot[i], 0) - share) * s->least_pace >= peak) continue;
         eplb_p_take_steps(s, 1, candidates);
         for (k = 0; k < candidates; k++) {
             int32_t e = on_heavy ? s->expert[k] : s->slot[eplb_p_first_slot(s, heavy) + k];
@@ -5978,16 +5976,18 @@ static int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int32_t ligh
 /* Do a move that makes the heaviest GPU lighter, if there is one. */
 static int eplb_p_lower_peak(eplb_p_search *s)
 {
-    int32_t heavy = 0, lightest = s->gpu_load[0], gpu;
-    int64_t peak;
+    int32_t heavy = 0, gpu;
+    int64_t peak = eplb_p_time_of(s, 0), lightest = peak, time;
     eplb_p_move best = EPLB_ZERO_INIT;
 
     for (gpu = 1; gpu < s->num_gpus; gpu++) {
-        if (eplb_p_time_of(s, gpu) > eplb_p_time_of(s, heavy)) heavy = gpu;
-        if (s->gpu_load[gpu] < lightest) lightest = s->gpu_load[gpu];
+        time = eplb_p_time_of(s, gpu);
+        if (time < lightest) lightest = time;
+        if (time <= peak) continue;
+        peak  = time;
+        heavy = gpu;
     }
     eplb_p_take_steps(s, 1, s->num_gpus);
-    peak = eplb_p_time_of(s, heavy);
     if (peak <= s->close) return 0;
     if (eplb_p_find_swap(s, heavy, lightest, &best) >= peak && eplb_p_find_replace(s, heavy, lightest, &best) >= peak)
         return 0;
