@@ -2313,7 +2313,9 @@ typedef struct eplb_p_cluster {
     int32_t  num_gpus, num_slots;
     int32_t *gpu;        /* [num_gpus] as the caller numbers it; NULL, as all that follows, where all are alike */
     int32_t *first_slot; /* [num_gpus + 1] */
+    int32_t *gpu_of;     /* [num_slots] whose a slot is */
     int32_t *first_gpu;  /* [N + 1] of each node, by the policy */
+    int32_t *node;       /* [num_gpus] by the policy */
     int32_t *link_node;  /* [num_gpus] whatever the policy */
     float   *speed;      /* [num_gpus] NULL: all are as fast */
     int32_t *pace;       /* [num_gpus] its inverse, in whole numbers; likewise */
@@ -2328,7 +2330,9 @@ static eplb_p_cluster eplb_p_carve_cluster(eplb_p_arena *a, const eplb_p_shape *
     if (!shape->odd) return c;
     c.gpu        = EPLB_P_TAKE(a, int32_t, c.num_gpus);
     c.first_slot = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)c.num_gpus + 1);
+    c.gpu_of     = EPLB_P_TAKE(a, int32_t, c.num_slots);
     c.first_gpu  = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->num_nodes + 1);
+    c.node       = EPLB_P_TAKE(a, int32_t, c.num_gpus);
     c.link_node  = EPLB_P_TAKE(a, int32_t, c.num_gpus);
     c.speed      = shape->speed ? EPLB_P_TAKE(a, float, c.num_gpus) : NULL;
     c.pace       = shape->speed ? EPLB_P_TAKE(a, int32_t, c.num_gpus) : NULL;
@@ -2354,19 +2358,23 @@ static void eplb_p_time_gpus(eplb_p_cluster *c, const float *speed)
 /* All of it, by the shape. */
 static void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
 {
-    int32_t gpu, node, n = 0, slot = 0, last = 0;
+    int32_t gpu, node, n = 0, slot = 0, last = 0, slots;
 
     if (!shape->odd) return;
     EPLB_ASSERT(c->gpu != NULL && c->first_slot != NULL && c->first_gpu != NULL && c->link_node != NULL);
+    EPLB_ASSERT(c->gpu_of != NULL && c->node != NULL);
     c->first_gpu[0] = 0;
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        if (eplb_p_usable_of(shape, gpu) == 0) continue;
+        slots = eplb_p_usable_of(shape, gpu);
+        if (slots == 0) continue;
         node = shape->num_nodes > 1 ? eplb_p_node_of(shape, gpu) : 0;
         while (last < node) c->first_gpu[++last] = n;
         c->gpu[n]        = gpu;
+        c->node[n]       = node;
         c->link_node[n]  = eplb_p_node_of(shape, gpu);
         c->first_slot[n] = slot;
-        slot += eplb_p_usable_of(shape, gpu);
+        eplb_p_fill_ids(c->gpu_of + slot, n, 0, slots);
+        slot += slots;
         n++;
     }
     while (last < shape->num_nodes) c->first_gpu[++last] = n;
@@ -2475,6 +2483,23 @@ static eplb_p_part eplb_p_part_of(const eplb_p_layer *l, int32_t node)
         if (l->used[gpu] != part.gpu_slots) part.gpu_slots = 0;
     }
     return part;
+}
+
+/* The slots of a GPU are first .. end - 1, where end is the first of the next one. */
+static int32_t eplb_p_first_of(const eplb_p_layer *l, int32_t gpu)
+{
+    return l->shape->odd ? l->cluster.first_slot[gpu] : gpu * l->shape->gpu_slots;
+}
+
+static int32_t eplb_p_gpu_at(const eplb_p_layer *l, int32_t slot)
+{
+    return l->shape->odd ? l->cluster.gpu_of[slot] : slot / l->shape->gpu_slots;
+}
+
+/* And the GPUs of a node. */
+static int32_t eplb_p_first_gpu_of(const eplb_p_layer *l, int32_t node)
+{
+    return l->shape->odd ? l->cluster.first_gpu[node] : node * l->shape->node_gpus;
 }
 
 /* Where a slot of a part stands in the layer: the rank-th of one of the part's GPUs. */
@@ -4698,6 +4723,8 @@ typedef struct eplb_p_move {
 typedef struct eplb_p_moves {
     const eplb_options *allowed;
     int32_t  num_gpus, link_gpus; /* on a node, whatever the policy */
+    const int32_t *link_node, *node; /* [G] of each GPU, whatever the policy, and by it; NULL: nodes are alike */
+    const int32_t *first_gpu;     /* [N + 1] of a node by the policy; likewise */
     int32_t  words;        /* in a row of bits */
     uint32_t *free_of;     /* [G, words] a bit for each expert that costs the GPU nothing: it held it, or nobody did */
     int32_t  *holder;      /* [E] a slot of the first GPU that held the expert; next_holder leads to one on the next */
@@ -5093,15 +5120,25 @@ static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
 /* One sample: the GPU that takes longest. */
 static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
 {
-    int32_t gpu, at = 0;
-    for (gpu = 1; gpu < s->num_gpus; gpu++)
-        if (eplb_p_time_of(s, gpu) > eplb_p_time_of(s, at)) at = gpu;
+    const int32_t *pace = s->pace, *load = s->gpu_load;
+    int64_t most = eplb_p_time_of(s, 0), time;
+    int32_t gpu, n = s->num_gpus, at = 0;
+
+    for (gpu = 1; gpu < n; gpu++) {
+        time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
+        if (time <= most) continue;
+        most = time;
+        at   = gpu;
+    }
     return at;
 }
 
 /* improve: moves from the plan in force */
 
-static int32_t eplb_p_node_at(const eplb_p_moves *m, int32_t gpu) { return gpu / m->link_gpus; }
+static int32_t eplb_p_node_at(const eplb_p_moves *m, int32_t gpu)
+{
+    return m->link_node ? m->link_node[gpu] : gpu / m->link_gpus;
+}
 
 /* One of the counts of moves rises or falls by one. */
 static void eplb_p_tally(eplb_p_moves *m, int32_t *count, int32_t allowed, int32_t by)
@@ -5114,9 +5151,11 @@ static void eplb_p_tally(eplb_p_moves *m, int32_t *count, int32_t allowed, int32
 }
 
 /* Of those who held the expert the first, from this one on, who may send it to a GPU. */
-static int32_t eplb_p_next_sender(const eplb_p_moves *m, int32_t holder, int32_t gpu, int nearby, int32_t gpu_slots)
+static int32_t eplb_p_next_sender(const eplb_p_search *s, int32_t holder, int32_t gpu, int nearby)
 {
-    while (nearby && holder >= 0 && eplb_p_node_at(m, holder / gpu_slots) != eplb_p_node_at(m, gpu))
+    const eplb_p_moves *m = s->moves;
+
+    while (nearby && holder >= 0 && eplb_p_node_at(m, eplb_p_gpu_of(s, holder)) != eplb_p_node_at(m, gpu))
         holder = m->next_holder[holder];
     return holder;
 }
@@ -5126,13 +5165,13 @@ static void eplb_p_count_move(eplb_p_search *s, int32_t gpu, int32_t e, int32_t 
 {
     eplb_p_moves *m = s->moves;
     const eplb_options *o = m->allowed;
-    int nearby = eplb_p_next_sender(m, m->holder[e], gpu, 1, s->gpu_slots) >= 0;
-    int32_t holder = eplb_p_next_sender(m, m->holder[e], gpu, nearby, s->gpu_slots), last = -1;
+    int nearby = eplb_p_next_sender(s, m->holder[e], gpu, 1) >= 0;
+    int32_t holder = eplb_p_next_sender(s, m->holder[e], gpu, nearby), last = -1;
 
     eplb_p_tally(m, &m->num, o->max_moves, by);
     eplb_p_tally(m, &m->into[gpu], o->max_gpu_moves, by);
     if (!nearby) eplb_p_tally(m, &m->node_into[eplb_p_node_at(m, gpu)], o->max_node_moves, by);
-    for (; holder >= 0; holder = eplb_p_next_sender(m, m->next_holder[holder], gpu, nearby, s->gpu_slots)) {
+    for (; holder >= 0; holder = eplb_p_next_sender(s, m->next_holder[holder], gpu, nearby)) {
         int32_t sender = eplb_p_gpu_of(s, holder), node = eplb_p_node_at(m, sender);
         eplb_p_tally(m, &m->out[sender], o->max_gpu_moves, by);
         if (m->pair) eplb_p_tally(m, &m->pair[eplb_p_at(sender, m->num_gpus, gpu)], o->max_pair_moves, by);
@@ -5198,9 +5237,11 @@ static int32_t eplb_p_moves_by(eplb_p_search *s, int32_t i, int32_t e, int32_t j
 {
     const eplb_p_moves *m = s->moves;
     const eplb_options *o = m->allowed;
-    int32_t gpu = eplb_p_gpu_of(s, i), other = j >= 0 ? eplb_p_gpu_of(s, j) : gpu, node = gpu / s->node_gpus, by;
+    int32_t gpu = eplb_p_gpu_of(s, i), other = j >= 0 ? eplb_p_gpu_of(s, j) : gpu, by;
+    int32_t node = m->node ? m->node[gpu] : gpu / s->node_gpus;
+    int32_t other_node = m->node ? m->node[other] : other / s->node_gpus;
 
-    if ((e != s->nobody && m->home[e] != node) || other / s->node_gpus != node) return EPLB_P_FORBIDDEN;
+    if ((e != s->nobody && m->home[e] != node) || other_node != node) return EPLB_P_FORBIDDEN;
     by = eplb_p_makes_move(s, gpu, e) - eplb_p_undoes_move(s, gpu, i);
     if (j >= 0) by += eplb_p_makes_move(s, other, s->slot[i]) - eplb_p_undoes_move(s, other, j);
     if (by > 0 && o->max_moves != 0 && m->num + by > o->max_moves) return EPLB_P_FORBIDDEN;
@@ -5225,9 +5266,18 @@ static int32_t eplb_p_replace_moves(eplb_p_search *s, int32_t i, int32_t e)
    away, and multiplies the other, which it puts into the slot. Where experts are apart, one is twice on a GPU only
    if it is on every GPU that it may be on. An empty slot may be anywhere, and filled. */
 
+/* How many GPUs an expert may be on. */
+static int32_t eplb_p_gpus_for(const eplb_p_search *s, int32_t e)
+{
+    const eplb_p_moves *m = s->moves;
+
+    if (!m || !m->first_gpu || e == s->nobody) return s->node_gpus;
+    return m->first_gpu[m->home[e] + 1] - m->first_gpu[m->home[e]];
+}
+
 static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 {
-    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || s->count[e] >= s->node_gpus;
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || s->count[e] >= eplb_p_gpus_for(s, e);
 }
 
 /* Whether the expert of slot `from` may come to slot i in a swap. It may be on every GPU already, and then leaves
@@ -5243,7 +5293,7 @@ static int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
 static int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
 {
     int32_t u = s->slot[i];
-    return s->count[u] > 1 && (!s->apart || s->count[u] <= s->node_gpus || u == s->nobody ||
+    return s->count[u] > 1 && (!s->apart || s->count[u] <= eplb_p_gpus_for(s, u) || u == s->nobody ||
                                eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
 }
 
@@ -5893,16 +5943,21 @@ static int64_t eplb_p_most_room(const eplb_p_search *s, int64_t peak, int64_t li
    lowers it. */
 static int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
 {
-    int32_t load = s->gpu_load[heavy], n = s->num_slots, i, at;
+    const int32_t *pace = s->pace, *line = s->line, *gpu_load = s->gpu_load; /* copies stay in registers */
+    int32_t load = gpu_load[heavy], n = s->num_slots, i, at;
     int64_t peak = eplb_p_time_of(s, heavy), room = eplb_p_most_room(s, peak, lightest), after, other_after;
     int32_t least = load - eplb_p_load_before(s, heavy, peak);
 
     for (i = eplb_p_first_slot(s, heavy); i < eplb_p_end_slot(s, heavy); i++) {
-        int32_t u = s->line[s->place[i]], first = eplb_p_first_lighter(s, u - least + 1);
-        for (at = first; at < n && u - s->line[at] <= room; at++) {
-            int32_t d = u - s->line[at], other = s->line_gpu[at];
-            after       = eplb_p_time(s, heavy, load - d);
-            other_after = eplb_p_time(s, other, s->gpu_load[other] + d);
+        int32_t u = line[s->place[i]], first = eplb_p_first_lighter(s, u - least + 1);
+        for (at = first; at < n && u - line[at] <= room; at++) {
+            int32_t d = u - line[at], other = s->line_gpu[at];
+            after       = load - d;
+            other_after = gpu_load[other] + d;
+            if (pace) {
+                after *= pace[heavy];
+                other_after *= pace[other];
+            }
             if (other_after > after) after = other_after;
             if (after >= peak || !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
             if (s->moves) after += s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
@@ -5976,12 +6031,13 @@ static int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
 /* Do a move that makes the heaviest GPU lighter, if there is one. */
 static int eplb_p_lower_peak(eplb_p_search *s)
 {
-    int32_t heavy = 0, gpu;
+    const int32_t *pace = s->pace, *load = s->gpu_load;
+    int32_t heavy = 0, n = s->num_gpus, gpu;
     int64_t peak = eplb_p_time_of(s, 0), lightest = peak, time;
     eplb_p_move best = EPLB_ZERO_INIT;
 
-    for (gpu = 1; gpu < s->num_gpus; gpu++) {
-        time = eplb_p_time_of(s, gpu);
+    for (gpu = 1; gpu < n; gpu++) {
+        time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
         if (time < lightest) lightest = time;
         if (time <= peak) continue;
         peak  = time;
@@ -9447,6 +9503,7 @@ static void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samp
 typedef struct eplb_p_judge {
     eplb_p_sharer sharer;
     int32_t *count; /* [E] one sample's grains */
+    int32_t *plan;  /* [R] as the caller numbers slots; where GPUs are not alike */
 } eplb_p_judge;
 
 static eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shape)
@@ -9454,7 +9511,23 @@ static eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shap
     eplb_p_judge j = EPLB_ZERO_INIT;
     j.sharer = eplb_p_carve_shape_sharer(a, shape);
     j.count  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    j.plan   = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
     return j;
+}
+
+/* Of a sharer's GPUs, which are as the caller numbers them. */
+static int64_t eplb_p_longest_time(const eplb_p_layer *l, const eplb_p_sharer *s)
+{
+    const eplb_p_cluster *c = &l->cluster;
+    int64_t longest = 0, time;
+    int32_t i;
+
+    if (!c->pace) return eplb_p_most_tokens(s);
+    for (i = 0; i < c->num_gpus; i++) {
+        time = (int64_t)s->load[c->gpu[i]] * c->pace[i];
+        if (time > longest) longest = time;
+    }
+    return longest;
 }
 
 /* The heaviest GPU of each sample, where shares are exact, summed by what the samples count for: grains have been
@@ -9465,11 +9538,12 @@ static int64_t eplb_p_exact_score(eplb_p_judge *j, const eplb_p_layer *l, const 
     int32_t t, e;
 
     EPLB_ASSERT(j->count != NULL); /* the judge has been carved */
+    if (j->plan) eplb_p_store_slots(l, j->plan, phy2log);
     for (t = 0; t < l->num_counting; t++) {
         for (e = 0; e < l->shape->num_experts; e++) j->count[e] = l->grains[eplb_p_at(e, l->num_counting, t)];
-        eplb_p_link_layer(&j->sharer, phy2log, j->count, EPLB_SHARE_LEAST_MAX);
+        eplb_p_link_layer(&j->sharer, j->plan ? j->plan : phy2log, j->count, EPLB_SHARE_LEAST_MAX);
         eplb_p_share_least_max(&j->sharer);
-        score += (int64_t)eplb_p_most_tokens(&j->sharer) * l->factor[t];
+        score += eplb_p_longest_time(l, &j->sharer) * l->factor[t];
     }
     return score;
 }
@@ -9484,9 +9558,10 @@ static void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_
     kept = eplb_p_exact_score(judge, l, l->phy2log) <= eplb_p_exact_score(judge, l, l->start);
     eplb_p_leave_phases(&p->shared);
     if (kept) return;
-    eplb_p_copy_ids(l->phy2log, l->start, l->shape->num_replicas);
+    eplb_p_copy_ids(l->phy2log, l->start, l->cluster.num_slots);
     for (i = 0; i < l->shape->num_experts; i++) l->logcnt[i] = 0;
-    for (i = 0; i < l->shape->num_replicas; i++) l->logcnt[l->phy2log[i]]++;
+    for (i = 0; i < l->cluster.num_slots; i++)
+        if (l->phy2log[i] != EPLB_P_EMPTY) l->logcnt[l->phy2log[i]]++;
     eplb_p_enter_phase(&p->shared, p->search_bytes);
     eplb_p_order_gpus(l, search);
     eplb_p_leave_phases(&p->shared);
@@ -9778,6 +9853,7 @@ typedef struct eplb_p_held { /* an expert by a GPU of the plan in force */
 
 typedef struct eplb_p_keeper {
     const eplb_p_shape *shape;
+    const eplb_p_layer *layer;
     const int32_t *old_slot; /* [R] the plan in force of the layer in hand */
     const int32_t *new_slot; /* [R] the plan that is to be in force */
     int32_t *holder;         /* [-1, E) in held, the last GPU to hold an expert; -1: none does, as with an empty slot */
@@ -9860,8 +9936,8 @@ static void eplb_p_list_held(eplb_p_keeper *k)
     eplb_p_held *held = k->held;
 
     eplb_p_set_all(holder - 1, k->shape->num_experts + 1, EPLB_P_NONE);
-    for (gpu = 0; gpu < k->shape->num_gpus; gpu++) {
-        for (end += k->shape->gpu_slots; slot < end; slot++) {
+    for (gpu = 0; gpu < k->shape->num_living; gpu++) {
+        for (end = eplb_p_first_of(k->layer, gpu + 1); slot < end; slot++) {
             e = k->old_slot[slot];
             if (e == EPLB_P_EMPTY) continue;
             if (holder[e] >= 0 && held[holder[e]].gpu == gpu) {
@@ -9878,9 +9954,9 @@ static void eplb_p_list_held(eplb_p_keeper *k)
 
 /* column, value from place `first` on; returns the end of them. An expert that is not new to a GPU outweighs any number
    of slots that stay as they are. */
-static int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, int32_t first)
+static int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, const int32_t *end, int32_t first)
 {
-    const int32_t *end = slot + k->shape->gpu_slots, *at;
+    const int32_t *at;
     int32_t num = first, h, copy, *place, *seen = k->seen;
     int64_t kept = 1, found = (int64_t)k->shape->num_replicas + 1;
     const eplb_p_held *held;
@@ -9906,7 +9982,8 @@ static int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, int
 static eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
 {
     int32_t first = k->num_stored, i;
-    int32_t end = eplb_p_work_out_values(k, k->new_slot + eplb_p_at(gpu, k->shape->gpu_slots, 0), first);
+    int32_t end = eplb_p_work_out_values(k, k->new_slot + eplb_p_first_of(k->layer, gpu),
+                                         k->new_slot + eplb_p_first_of(k->layer, gpu + 1), first);
     eplb_p_values values;
 
     values.column = k->column + first;
@@ -9934,6 +10011,34 @@ static eplb_p_values eplb_p_values_of(eplb_p_keeper *k, int32_t row)
     return values;
 }
 
+/* Whether a GPU of the plan, or all of a node's, may go where another is: they have as many slots, and are as fast. */
+static int eplb_p_are_alike(const eplb_p_keeper *k, int32_t gpu, int32_t other)
+{
+    const eplb_p_cluster *c = &k->layer->cluster;
+
+    if (!k->shape->odd || gpu == other) return 1;
+    return eplb_p_slots_on(c, gpu) == eplb_p_slots_on(c, other) && (!c->pace || c->pace[gpu] == c->pace[other]);
+}
+
+static int eplb_p_are_alike_nodes(const eplb_p_keeper *k, int32_t node, int32_t other)
+{
+    int32_t first = eplb_p_first_gpu_of(k->layer, node), other_first = eplb_p_first_gpu_of(k->layer, other);
+    int32_t n = eplb_p_first_gpu_of(k->layer, node + 1) - first, gpu;
+
+    if (eplb_p_first_gpu_of(k->layer, other + 1) - other_first != n) return 0;
+    for (gpu = 0; gpu < n; gpu++)
+        if (!eplb_p_are_alike(k, first + gpu, other_first + gpu)) return 0;
+    return 1;
+}
+
+/* The same of a row and a column. */
+static int eplb_p_may_seat(const eplb_p_keeper *k, int32_t row, int32_t column)
+{
+    if (!k->shape->odd) return 1;
+    if (k->among_nodes) return eplb_p_are_alike_nodes(k, row, column);
+    return eplb_p_are_alike(k, k->first_row + row, k->first_column + column);
+}
+
 /* A row takes the column of most value to it, a free one if one of those is, the first of them on ties. */
 static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
 {
@@ -9943,7 +10048,7 @@ static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
 
     for (i = 0; i < values.num; i++) {
         j = values.column[i] - first_column;
-        if (values.value[i] < most || !eplb_p_within(j, 0, n - 1)) continue;
+        if (values.value[i] < most || !eplb_p_within(j, 0, n - 1) || !eplb_p_may_seat(k, row, j)) continue;
         if (values.value[i] > most) best = EPLB_P_NONE;
         most = values.value[i];
         if (best < 0 && row_of[j] < 0) best = j;
@@ -9969,7 +10074,7 @@ static void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int6
     }
     for (i = 0; i < values.num; i++) {
         j = values.column[i] - first_column;
-        if (!eplb_p_within(j, 0, n - 1)) continue;
+        if (!eplb_p_within(j, 0, n - 1) || !eplb_p_may_seat(k, row, j)) continue;
         distance = far + k->column_price[j] - values.value[i];
         if (distance >= k->shortest || distance >= known[j]) continue;
         k->through[j] = at;
@@ -10044,9 +10149,9 @@ static int64_t eplb_p_assign(eplb_p_keeper *k)
 
 static int64_t eplb_p_assign_gpus(eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    k->n            = k->shape->node_gpus;
-    k->first_row    = from * k->n;
-    k->first_column = to * k->n;
+    k->first_row    = eplb_p_first_gpu_of(k->layer, from);
+    k->first_column = eplb_p_first_gpu_of(k->layer, to);
+    k->n            = eplb_p_first_gpu_of(k->layer, from + 1) - k->first_row;
     k->among_nodes  = 0;
     return eplb_p_assign(k);
 }
@@ -10054,15 +10159,17 @@ static int64_t eplb_p_assign_gpus(eplb_p_keeper *k, int32_t from, int32_t to)
 /* Rows that have no column get those that are free, in order. */
 static void eplb_p_seat_all(eplb_p_keeper *k)
 {
-    int32_t row = 0, j;
+    int32_t row, j;
 
     for (j = 0; j < k->n; j++) k->assigned[j] = 0;
     for (j = 0; j < k->n; j++)
         if (k->row_of[j] >= 0) k->assigned[k->row_of[j]] = 1;
-    for (j = 0; j < k->n; j++) {
+    for (j = 0, row = 0; j < k->n; j++) {
         if (k->row_of[j] >= 0) continue;
-        while (k->assigned[row]) row++;
-        k->row_of[j] = row++;
+        if (k->shape->odd) row = 0;
+        while (k->assigned[row] || !eplb_p_may_seat(k, row, j)) row++;
+        k->row_of[j]     = row;
+        k->assigned[row] = 1;
     }
 }
 
@@ -10073,7 +10180,9 @@ static void eplb_p_assign_nodes(eplb_p_keeper *k)
 
     for (from = 0; from < N; from++) {
         k->node[from] = from;
-        for (to = 0; to < N; to++) k->node_value[eplb_p_at(from, N, to)] = eplb_p_assign_gpus(k, from, to);
+        for (to = 0; to < N; to++)
+            k->node_value[eplb_p_at(from, N, to)] =
+                !k->shape->odd || eplb_p_are_alike_nodes(k, from, to) ? eplb_p_assign_gpus(k, from, to) : 0;
     }
     k->n            = N;
     k->first_column = 0;
@@ -10087,9 +10196,9 @@ static void eplb_p_assign_nodes(eplb_p_keeper *k)
    order to what is left. */
 static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    int32_t room = k->shape->gpu_slots, num = 0, i, e, stays, *seen = k->seen, *vacant = k->vacant;
-    const int32_t *old_slot = k->old_slot + eplb_p_at(to, room, 0), *new_slot = k->new_slot + eplb_p_at(from, room, 0);
-    int32_t *arranged = k->arranged + eplb_p_at(to, room, 0);
+    int32_t first = eplb_p_first_of(k->layer, to), room = eplb_p_first_of(k->layer, to + 1) - first, num = 0, i, e, stays;
+    const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + eplb_p_first_of(k->layer, from);
+    int32_t *arranged = k->arranged + first, *seen = k->seen, *vacant = k->vacant;
 
     for (i = 0; i < room; i++) seen[new_slot[i]]++;
     seen[EPLB_P_EMPTY] = 0;
@@ -10110,32 +10219,33 @@ static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 }
 
 /* The plans of a layer. */
-static void eplb_p_open_keeper(eplb_p_keeper *k, const int32_t *old_slot, const int32_t *new_slot)
+static void eplb_p_open_keeper(eplb_p_keeper *k, const eplb_p_layer *l, const int32_t *old_slot)
 {
     EPLB_ASSERT(k->holder != NULL && k->node_row != NULL); /* the keeper has been carved */
+    k->layer    = l;
     k->old_slot = old_slot;
-    k->new_slot = new_slot;
+    k->new_slot = l->phy2log;
     eplb_p_set_all(k->seen - 1, k->shape->num_experts + 1, 0);
 }
 
 /* phy2log of the layer, its GPUs where they bring the fewest new experts. */
 static void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
 {
-    int32_t N = k->shape->num_nodes, n = k->shape->node_gpus, to, j;
+    int32_t N = k->shape->num_nodes, to, j;
 
-    eplb_p_open_keeper(k, old_slot, l->phy2log);
+    eplb_p_open_keeper(k, l, old_slot);
     eplb_p_list_held(k);
-    eplb_p_set_all(k->first_value, k->shape->num_gpus, EPLB_P_NONE);
-    eplb_p_set_all(k->place, k->shape->num_gpus, EPLB_P_NONE);
+    eplb_p_set_all(k->first_value, k->shape->num_living, EPLB_P_NONE);
+    eplb_p_set_all(k->place, k->shape->num_living, EPLB_P_NONE);
     k->num_stored  = 0;
     k->node_row[0] = 0;
     if (N > 1) eplb_p_assign_nodes(k);
     for (to = 0; to < N; to++) {
         (void)eplb_p_assign_gpus(k, k->node_row[to], to);
         eplb_p_seat_all(k);
-        for (j = 0; j < n; j++) eplb_p_arrange_gpu(k, k->node_row[to] * n + k->row_of[j], to * n + j);
+        for (j = 0; j < k->n; j++) eplb_p_arrange_gpu(k, k->first_row + k->row_of[j], k->first_column + j);
     }
-    eplb_p_copy_ids(l->phy2log, k->arranged, k->shape->num_replicas);
+    eplb_p_copy_ids(l->phy2log, k->arranged, k->shape->num_usable);
 }
 
 /* -------------------------------------------------------------------- the plan in force: few moves
@@ -10146,6 +10256,7 @@ static void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *
 
 typedef struct eplb_p_follower {
     const eplb_p_shape *shape;
+    const eplb_p_layer *layer;
     eplb_p_moves  moves;
     eplb_p_search search; /* of all nodes as if they were one */
     eplb_p_judge  judge;  /* where shares are exact */
@@ -10158,21 +10269,22 @@ typedef struct eplb_p_follower {
     int64_t  mean_squares;/* sum over the samples of the mean load, squared */
     int64_t  least_score; /* of any plan, but for its moves: the mean load is its heaviest GPU's */
     int32_t *node_groups; /* [N] groups on a node */
+    int32_t *node_experts;/* [N] experts whose home it is; where nodes are not alike */
     int32_t *group_node;  /* [K] node of a group; -1: nobody holds any of its experts */
 } eplb_p_follower;
 
 static eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_moves m = EPLB_ZERO_INIT;
-    int32_t G = shape->num_gpus, N = shape->link_nodes;
+    int32_t G = shape->num_living, N = shape->link_nodes;
 
     m.allowed     = &shape->options;
     m.num_gpus    = G;
-    m.link_gpus   = G / N;
+    m.link_gpus   = shape->num_gpus / N;
     m.words       = (int32_t)eplb_p_pair_words(shape->num_experts + 1);
     m.free_of     = EPLB_P_TAKE_ROWS(a, uint32_t, G, m.words);
     m.holder      = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    m.next_holder = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    m.next_holder = EPLB_P_TAKE(a, int32_t, shape->num_usable);
     m.home        = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     m.into        = EPLB_P_TAKE(a, int32_t, G);
     m.out         = EPLB_P_TAKE(a, int32_t, G);
@@ -10189,10 +10301,11 @@ static eplb_p_shape eplb_p_flat_shape(const eplb_p_shape *shape)
 
     flat.num_experts  = shape->num_experts + 1;
     flat.node_experts = shape->num_experts;
-    flat.node_slots   = shape->num_replicas;
-    flat.node_gpus    = shape->num_gpus;
+    flat.node_slots   = shape->num_usable;
+    flat.node_gpus    = shape->num_living;
     flat.num_nodes    = 1;
     flat.apart        = 0; /* no plan is put aside */
+    flat.odd          = 0; /* whose a slot is is asked of the cluster */
     return flat;
 }
 
@@ -10209,6 +10322,7 @@ static void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, ep
     f->best        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     f->node_groups = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
     f->group_node  = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    f->node_experts = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_nodes) : NULL;
     if (shape->exact) f->judge = eplb_p_carve_judge(a, shape);
     f->search.nobody    = shape->num_experts;
     f->search.node_gpus = shape->node_gpus;
@@ -10220,14 +10334,15 @@ static void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, ep
 static void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
 {
     eplb_p_moves *m = &f->moves;
-    int32_t room = f->shape->gpu_slots, slot;
+    int32_t slot;
 
     eplb_p_set_all(m->holder, f->shape->num_experts, EPLB_P_NONE);
-    for (slot = f->shape->num_replicas - 1; slot >= 0; slot--) {
-        int32_t *first;
+    for (slot = f->shape->num_usable - 1; slot >= 0; slot--) {
+        int32_t *first, here;
         if (old_slot[slot] == EPLB_P_EMPTY) continue;
         first = &m->holder[old_slot[slot]];
-        m->next_holder[slot] = *first >= 0 && *first / room == slot / room ? m->next_holder[*first] : *first;
+        here  = *first >= 0 && eplb_p_gpu_at(f->layer, *first) == eplb_p_gpu_at(f->layer, slot);
+        m->next_holder[slot] = here ? m->next_holder[*first] : *first;
         *first = slot;
     }
 }
@@ -10236,7 +10351,7 @@ static void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
 static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
 {
     eplb_p_moves *m = &f->moves;
-    int32_t E = f->shape->num_experts, room = f->shape->gpu_slots, gpu, slot, e;
+    int32_t E = f->shape->num_experts, gpu, slot, e;
     size_t word, words = (size_t)m->words;
 
     EPLB_ASSERT(m->free_of != NULL && m->holder != NULL && m->next_holder != NULL); /* moves have been carved */
@@ -10244,7 +10359,7 @@ static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
     for (word = 0; word < (size_t)m->num_gpus * words; word++) m->free_of[word] = 0;
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         uint32_t *free_of = m->free_of + eplb_p_at(gpu, m->words, 0);
-        for (slot = gpu * room; slot < (gpu + 1) * room; slot++) {
+        for (slot = eplb_p_first_of(f->layer, gpu); slot < eplb_p_first_of(f->layer, gpu + 1); slot++) {
             e = old_slot[slot] == EPLB_P_EMPTY ? E : old_slot[slot];
             free_of[(uint32_t)e / 32] |= eplb_p_pair_bit(e);
         }
@@ -10253,6 +10368,42 @@ static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
     for (e = 0; e < E; e++)
         for (gpu = 0; gpu < m->num_gpus && m->holder[e] < 0; gpu++)
             m->free_of[eplb_p_at(gpu, m->words, e / 32)] |= eplb_p_pair_bit(e);
+}
+
+/* The same where nodes are not alike: the experts of a group may be on several, but each is on one. Those that nobody
+   holds go where their group is, if there is a slot left for them there, or else where there are the most. */
+static int32_t eplb_p_find_expert_nodes(eplb_p_follower *f, const int32_t *old_slot)
+{
+    const eplb_p_shape *shape = f->shape;
+    const eplb_p_cluster *c = &f->layer->cluster;
+    int32_t *home = f->moves.home, *left = f->node_groups, slot, e, node, best, first;
+
+    eplb_p_set_all(home, shape->num_experts, EPLB_P_NONE);
+    eplb_p_set_all(f->group_node, shape->num_groups, EPLB_P_NONE);
+    eplb_p_set_all(f->node_experts, shape->num_nodes, 0);
+    for (node = 0; node < shape->num_nodes; node++) left[node] = c->first_slot[c->first_gpu[node + 1]] - c->first_slot[c->first_gpu[node]];
+    for (slot = 0; slot < shape->num_usable; slot++) {
+        e    = old_slot[slot];
+        node = c->node[c->gpu_of[slot]];
+        if (e == EPLB_P_EMPTY || home[e] == node) continue;
+        if (home[e] >= 0) return slot;
+        home[e] = node;
+        left[node]--;
+        if (f->group_node[e / shape->group_size] < 0) f->group_node[e / shape->group_size] = node;
+    }
+    for (e = 0; e < shape->num_experts; e++) {
+        if (home[e] < 0) {
+            first = f->group_node[e / shape->group_size];
+            for (node = 1, best = 0; node < shape->num_nodes; node++)
+                if (left[node] > left[best]) best = node;
+            if (first >= 0 && left[first] > 0) best = first;
+            home[e] = best;
+            left[best]--;
+            if (first < 0) f->group_node[e / shape->group_size] = best;
+        }
+        f->node_experts[home[e]]++;
+    }
+    return -1;
 }
 
 /* Where the groups are in the plan in force, or why that is no plan by the policy: the first slot with an expert whose
@@ -10285,13 +10436,18 @@ static int32_t eplb_p_find_group_nodes(eplb_p_follower *f, const int32_t *old_sl
     return -1;
 }
 
+static int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old_slot)
+{
+    return f->shape->odd ? eplb_p_find_expert_nodes(f, old_slot) : eplb_p_find_group_nodes(f, old_slot);
+}
+
 /* A slot for an expert that is lost: the first empty one on its node, or else the first of those whose expert has
    the most replicas. */
 static int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
 {
-    int32_t slots = f->shape->node_slots, first = f->moves.home[e] * slots, best = first, i;
+    int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), best = first, i;
 
-    for (i = first; i < first + slots; i++) {
+    for (i = first; i < eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
         if (f->slot[i] == f->search.nobody) return i;
         if (f->search.count[f->slot[i]] > f->search.count[f->slot[best]]) best = i;
     }
@@ -10303,7 +10459,7 @@ static void eplb_p_count_moves_made(eplb_p_follower *f)
 {
     eplb_p_search *s = &f->search;
     eplb_p_moves *m = &f->moves;
-    int32_t G = f->shape->num_gpus, N = f->shape->link_nodes, gpu, i, before;
+    int32_t G = f->moves.num_gpus, N = f->shape->link_nodes, gpu, i, before;
 
     EPLB_ASSERT(m->into != NULL && m->out != NULL && m->node_into != NULL && m->node_out != NULL);
     m->num  = 0;
@@ -10359,12 +10515,35 @@ static void eplb_p_price_moves(eplb_p_follower *f, const eplb_p_layer *l)
     f->search.enough = eplb_p_enough(l, f->mean_squares);
 }
 
+/* Where GPUs are not alike, the search and its moves ask the cluster. */
+static void eplb_p_follow_cluster(eplb_p_follower *f, const eplb_p_cluster *c)
+{
+    f->search.first_slot = c->first_slot;
+    f->search.gpu_of     = c->gpu_of;
+    f->moves.link_node   = c->link_node;
+    f->moves.node        = c->node;
+    f->moves.first_gpu   = c->first_gpu;
+    eplb_p_set_pace(&f->search, c->pace);
+}
+
+/* Whether no GPU has more slots than its node has experts. */
+static int eplb_p_homes_can_be_apart(const eplb_p_follower *f)
+{
+    const eplb_p_cluster *c = &f->layer->cluster;
+    int32_t gpu;
+
+    for (gpu = 0; gpu < c->num_gpus; gpu++)
+        if (eplb_p_slots_on(c, gpu) > f->node_experts[c->node[gpu]] && f->node_experts[c->node[gpu]] > 0) return 0;
+    return 1;
+}
+
 /* The search's view of the whole layer. */
 static void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
 {
     eplb_p_search *s = &f->search;
     int32_t i;
 
+    f->layer        = l;
     s->num_samples  = l->num_counting;
     s->grains       = l->grains;
     s->count        = l->logcnt;
@@ -10379,8 +10558,10 @@ static void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int3
     EPLB_ASSERT(f->expert != NULL && f->slot != NULL && f->best != NULL && l->factor != NULL); /* all has been carved */
     for (i = 0; i <= s->num_experts; i++) f->expert[i] = i;
     for (i = 0; i < l->num_counting; i++) l->grains[eplb_p_at(s->nobody, l->num_counting, i)] = 0;
+    if (f->shape->odd) eplb_p_follow_cluster(f, &l->cluster);
     eplb_p_list_had(f, old_slot);
-    (void)eplb_p_find_group_nodes(f, old_slot);
+    (void)eplb_p_find_homes_in_force(f, old_slot);
+    if (f->shape->odd) s->apart = s->apart && eplb_p_homes_can_be_apart(f);
     eplb_p_price_moves(f, l);
 }
 
@@ -10584,9 +10765,22 @@ static void eplb_p_keep_places(eplb_p_planner *p, const int32_t *old_slot)
     int32_t gpu;
 
     eplb_p_enter_phase(&p->shared, p->keep_bytes);
-    eplb_p_open_keeper(&k, old_slot, p->layer.phy2log);
-    for (gpu = 0; gpu < p->layer.shape->num_gpus; gpu++) eplb_p_arrange_gpu(&k, gpu, gpu);
-    eplb_p_copy_ids(p->layer.phy2log, k.arranged, p->layer.shape->num_replicas);
+    eplb_p_open_keeper(&k, &p->layer, old_slot);
+    for (gpu = 0; gpu < p->layer.shape->num_living; gpu++) eplb_p_arrange_gpu(&k, gpu, gpu);
+    eplb_p_copy_ids(p->layer.phy2log, k.arranged, p->layer.shape->num_usable);
+}
+
+/* A layer of the plan in force, as slots are numbered here: what it has in those that may not be used is not there. */
+static const int32_t *eplb_p_number_old_slots(eplb_p_layer *l, const int32_t *old_slot)
+{
+    const eplb_p_cluster *c = &l->cluster;
+    int32_t i;
+
+    if (!l->shape->odd) return old_slot;
+    for (i = 0; i < c->num_gpus; i++)
+        eplb_p_copy_ids(l->old_slot + c->first_slot[i], old_slot + eplb_p_at(c->gpu[i], l->shape->gpu_slots, 0),
+                        eplb_p_slots_on(c, i));
+    return l->old_slot;
 }
 
 /* The layer's plan, made without the one in force, becomes one that follows it. */
@@ -10596,7 +10790,7 @@ static void eplb_p_heed_plan_in_force(eplb_p_planner *p)
     const int32_t *old_slot = shape->options.previous_phy2log;
 
     if (!old_slot) return;
-    old_slot += eplb_p_at(p->layer.index, shape->num_replicas, 0);
+    old_slot = eplb_p_number_old_slots(&p->layer, old_slot + eplb_p_at(p->layer.index, shape->num_replicas, 0));
     eplb_p_keep_plan(p, old_slot);
     if (shape->follows) {
         eplb_p_follow_plan(p, old_slot);
@@ -10743,23 +10937,26 @@ static eplb_result eplb_p_check_call(eplb_p_call *c, eplb_p_planning *all)
 
 /* The first slot at fault in a layer of the plan in force: it names no such expert, or where moves are few, does not
    keep to the policy; -1 when there is none. */
-static int32_t eplb_p_find_fault_in_force(const eplb_p_planner *p, const int32_t *old_slot)
+static int32_t eplb_p_find_fault_in_force(eplb_p_planner *p, const int32_t *old_slot)
 {
     const eplb_p_shape *shape = p->layer.shape;
     eplb_p_arena a = p->room;
     eplb_p_follower f;
-    int32_t slot;
+    int32_t slot, gpu;
 
     slot = eplb_p_find_bad_id(old_slot, shape->num_replicas, shape->num_experts, EPLB_FAULT_PREVIOUS_ID).slot;
     if (slot >= 0 || !shape->follows) return slot;
     eplb_p_carve_follower(&a, shape, &f);
     eplb_p_enter_phase(&p->shared, p->follow_bytes);
-    slot = eplb_p_find_group_nodes(&f, old_slot);
+    f.layer = &p->layer;
+    slot    = eplb_p_find_homes_in_force(&f, eplb_p_number_old_slots(&p->layer, old_slot));
     eplb_p_leave_phases(&p->shared);
-    return slot;
+    if (slot < 0 || !shape->odd) return slot;
+    gpu = p->layer.cluster.gpu_of[slot]; /* as the caller numbers it */
+    return p->layer.cluster.gpu[gpu] * shape->gpu_slots + slot - p->layer.cluster.first_slot[gpu];
 }
 
-static eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, const eplb_p_planner *p)
+static eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, eplb_p_planner *p)
 {
     const eplb_p_shape *s = &c->shape;
     int32_t layer, slot;

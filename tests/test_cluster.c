@@ -4,7 +4,9 @@
    usage: test_cluster [FIRST COUNT]   random problems by their seeds */
 #include "eplb.h"
 #include "test.h"
+#include "planning.h"
 #include "random_problem.h"
+#include "follow_oracle.h"
 
 enum { NUM_PROBLEMS = 3000, MOST_GPUS = 12, MOST_SLOTS = 8, MOST_EXPERTS = 48, MOST_NODES = 4, MOST_LAYERS = 2, GUARD = 16 };
 
@@ -17,6 +19,8 @@ typedef struct cluster_case {
     int32_t      phy2log[MOST_LAYERS * MOST_GPUS * MOST_SLOTS], phyrank[MOST_LAYERS * MOST_GPUS * MOST_SLOTS];
     int32_t      logcnt[MOST_LAYERS * MOST_EXPERTS], log2phy[MOST_LAYERS * MOST_EXPERTS * MOST_GPUS * MOST_SLOTS];
     eplb_plan    plan;
+    int32_t      before[MOST_LAYERS * MOST_GPUS * MOST_SLOTS]; /* the plan in force, of all slots */
+    int32_t      there[MOST_LAYERS * MOST_GPUS * MOST_SLOTS];  /* what of it is in slots that may be used */
 } cluster_case;
 
 /* ------------------------------------------------------------------------------------- cases */
@@ -77,6 +81,48 @@ static void draw_cluster(cluster_case *c, uint64_t *state)
     }
 }
 
+/* A plan in force: of the whole cluster, when it was so, for other loads; some slots are empty. */
+static void draw_plan_in_force(cluster_case *c, uint64_t *state)
+{
+    eplb_problem p = c->p;
+    eplb_options o;
+    eplb_plan    plan = EPLB_ZERO_INIT;
+    int32_t      S = p.num_replicas / p.num_gpus, n = p.num_layers * p.num_replicas;
+    size_t       bytes = 0;
+    float        load[MOST_LAYERS * MOST_EXPERTS];
+    p.gpu_slots = NULL;
+    p.gpu_speed = NULL;
+    p.num_samples = 1;
+    eplb_options_preset(EPLB_PRESET_DEEPSEEK, &o);
+    o.policy = c->o.policy;
+    o.max_replicas = 0;
+    for (int32_t i = 0; i < p.num_layers * p.num_experts; i++)
+        load[i] = random_load(state, LOAD_LOGNORMAL);
+    plan.phy2log = c->before;
+    CHECK(eplb_scratch_size(&p, &o, &bytes) == EPLB_OK, "the whole cluster");
+    void *scratch = test_alloc(bytes);
+    CHECK(eplb_rebalance(&p, &o, load, &plan, scratch, bytes) == EPLB_OK, "the whole cluster");
+    free(scratch);
+    for (int32_t i = 0, some = test_range(state, 0, 2); i < n; i++) {
+        if (some == 0 && test_range(state, 0, 9) == 0)
+            c->before[i] = -1;
+        c->there[i] = i % S < usable(c, i % p.num_replicas / S) ? c->before[i] : -1;
+    }
+    c->o.previous_phy2log = c->before;
+    if (c->o.effort == 0 || test_range(state, 0, 1))
+        return;
+    if (test_range(state, 0, 1))
+        c->o.max_moves = test_range(state, -1, 12);
+    if (test_range(state, 0, 3) == 0)
+        c->o.max_gpu_moves = test_range(state, 1, 3);
+    if (test_range(state, 0, 3) == 0)
+        c->o.max_pair_moves = test_range(state, 1, 2);
+    if (test_range(state, 0, 3) == 0)
+        c->o.max_node_moves = test_range(state, 1, 4);
+    if (test_range(state, 0, 2) == 0)
+        c->o.move_cost = 0.1f * random_unit(state);
+}
+
 static int draw_case(cluster_case *c, uint64_t seed)
 {
     uint64_t state = seed * 977;
@@ -122,7 +168,17 @@ static int draw_case(cluster_case *c, uint64_t seed)
     c->plan.log2phy_width = c->p.num_replicas - c->p.num_experts + 1;
     if (c->plan.log2phy_width > MOST_GPUS * MOST_SLOTS)
         return 0;
+    if (test_range(&state, 0, 1))
+        draw_plan_in_force(c, &state);
     return 1;
+}
+
+/* Whether the plan begins with the one in force, so that slots may be empty and groups be where they were. */
+static int follows(const cluster_case *c)
+{
+    const eplb_options *o = &c->o;
+    return o->previous_phy2log && ((o->max_moves | o->max_gpu_moves | o->max_pair_moves | o->max_node_moves) != 0 ||
+                                   o->move_cost > 0.0f);
 }
 
 /* -------------------------------------------------------------------------------- any plan */
@@ -157,7 +213,7 @@ static void check_groups(const cluster_case *c, const int32_t *phy2log, uint64_t
             different |= home[k * gs + i] != home[k * gs];
         split += different;
     }
-    CHECK(split <= (fit < K ? K - fit : 0), "seed %llu: %d groups split, %d of %d fit", (unsigned long long)seed, (int)split,
+    CHECK(follows(c) || split <= (fit < K ? K - fit : 0), "seed %llu: %d groups split, %d of %d fit", (unsigned long long)seed, (int)split,
           (int)fit, (int)K);
 }
 
@@ -185,12 +241,67 @@ static void check_plan(const cluster_case *c, uint64_t seed)
         for (int32_t e = 0; e < E; e++) {
             CHECK(count[e] >= 1 && count[e] == c->logcnt[l * E + e], "seed %llu: expert %d has %d replicas",
                   (unsigned long long)seed, (int)e, (int)count[e]);
-            CHECK(c->o.max_replicas == 0 || count[e] <= c->o.max_replicas, "seed %llu: too many", (unsigned long long)seed);
+            CHECK(c->o.max_replicas == 0 || follows(c) || count[e] <= c->o.max_replicas, "seed %llu: too many", (unsigned long long)seed);
         }
-        if (!is_hierarchical(c) && c->o.max_replicas == 0)
+        if (!is_hierarchical(c) && c->o.max_replicas == 0 && !follows(c))
             CHECK(empty == 0, "seed %llu: %d slots stay empty", (unsigned long long)seed, (int)empty);
         if (is_hierarchical(c))
             check_groups(c, phy2log, seed);
+    }
+}
+
+/* ------------------------------------------------------------------------- the plan in force */
+
+/* What the slowest GPU takes, the mean of the samples that hold load; 0 where an expert is nowhere. */
+static double slowest(const cluster_case *c, int32_t layer, const int32_t *slots)
+{
+    int32_t E = c->p.num_experts, G = c->p.num_gpus, S = c->p.num_replicas / G, count[MOST_EXPERTS] = {0}, num = 0;
+    double  sum = 0;
+    for (int32_t i = 0; i < c->p.num_replicas; i++)
+        if (slots[i] >= 0)
+            count[slots[i]]++;
+    for (int32_t e = 0; e < E; e++)
+        if (count[e] == 0)
+            return 0;
+    for (int32_t t = 0; t < c->p.num_samples; t++) {
+        const float *load = c->load + ((size_t)t * (size_t)c->p.num_layers + (size_t)layer) * (size_t)E;
+        double       most = 0, all = 0;
+        for (int32_t e = 0; e < E; e++)
+            all += load[e];
+        for (int32_t g = 0; g < G; g++) {
+            double time = 0;
+            for (int32_t i = g * S; i < (g + 1) * S; i++)
+                if (slots[i] >= 0)
+                    time += (double)load[slots[i]] / count[slots[i]] / (double)speed_of(c, g);
+            most = time > most ? time : most;
+        }
+        num += all > 0;
+        sum += most;
+    }
+    return num > 0 ? sum / num : 0;
+}
+
+/* Limits hold whoever sends; experts that stay on a GPU stay in their slots; without loss nothing gets worse. */
+static void check_following(const cluster_case *c, uint64_t seed)
+{
+    int32_t    R = c->p.num_replicas, S = R / c->p.num_gpus;
+    follow_use use;
+    for (int32_t l = 0; l < c->p.num_layers; l++) {
+        follow_layer   f = follow_layer_of(&c->p, &c->o, l, c->there, c->phy2log);
+        const char    *fault;
+        double         stay = slowest(c, l, f.before), now = slowest(c, l, f.after);
+        follow_use_all(&f, &use);
+        fault = follow_use_fault(&use, &c->o);
+        CHECK(!fault, "seed %llu: %s", (unsigned long long)seed, fault);
+        for (int32_t i = 0; i < R; i++) {
+            int32_t e = f.before[i], here = i - i % S;
+            if (e < 0 || f.after[i] == e || plan_copies(f.after + here, S, e) < plan_copies(f.before + here, S, e))
+                continue;
+            CHECK(0, "seed %llu: expert %d stays, but not in slot %d", (unsigned long long)seed, (int)e, (int)i);
+        }
+        if (follows(c) && stay > 0 && c->o.shares == EPLB_PLAN_FOR_EQUAL)
+            CHECK(now <= stay * (c->p.gpu_speed ? 1.0005 : 1.00001), "seed %llu: %g, and was %g", (unsigned long long)seed, now,
+                  stay);
     }
 }
 
@@ -211,8 +322,11 @@ static void run_case(cluster_case *c, uint64_t seed)
     for (int i = 0; i < GUARD; i++)
         CHECK(scratch[bytes + (size_t)i] == 0x5A, "seed %llu: beyond scratch", (unsigned long long)seed);
     free(scratch - 1);
-    if (r == EPLB_OK)
-        check_plan(c, seed);
+    if (r != EPLB_OK)
+        return;
+    check_plan(c, seed);
+    if (c->o.previous_phy2log)
+        check_following(c, seed);
 }
 
 int main(int argc, char **argv)

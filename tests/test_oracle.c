@@ -281,8 +281,8 @@ static void check_moves_before_copies(void)
     eplb_p_layer         l = EPLB_ZERO_INIT;
     eplb_p_arena         a = eplb_p_arena_at(NULL);
     shape.num_experts = 12;
-    shape.num_replicas = 20;
-    shape.num_gpus = shape.node_gpus = 4;
+    shape.num_replicas = shape.num_usable = 20;
+    shape.num_gpus = shape.num_living = shape.node_gpus = 4;
     shape.num_nodes = 1;
     shape.gpu_slots = 5;
     memcpy(after, fresh, sizeof after);

@@ -107,17 +107,17 @@ static void place_experts(unsigned todo, eplb_p_planner *p, int32_t k)
 {
     const eplb_p_shape *shape = p->layer.shape;
     const eplb_options *o = &shape->options;
+    eplb_p_part         part = eplb_p_part_of(&p->layer, k);
     eplb_p_node        *node = &p->node;
 
     eplb_p_enter_phase(&p->shared, p->node_bytes);
     node->packer.row    = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
-    node->replicas.load = p->layer.mlog_load + eplb_p_at(k, shape->node_experts, 0);
+    node->replicas.load = p->layer.mlog_load + part.first_expert;
     eplb_p_order_node(node);
     if (does(todo, STAGE_REPLICATE))
-        eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps,
-                         eplb_p_cap_start(shape, node->replicas.load));
+        eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, &part));
     if (does(todo, STAGE_SHARE))
-        eplb_p_share_load(node, &p->layer, k);
+        eplb_p_share_load(node, &p->layer, &part);
     if (does(todo, STAGE_ORDER))
         eplb_p_order_slots(node);
     if (does(todo, STAGE_PACK) && shape->gpu_slots == 1)
@@ -125,7 +125,7 @@ static void place_experts(unsigned todo, eplb_p_planner *p, int32_t k)
     else if (does(todo, STAGE_PACK))
         pack_slots(todo, &node->packer, o->seed);
     if (does(todo, STAGE_PLACE))
-        eplb_p_place_slots(node, &p->layer, k);
+        eplb_p_place_slots(node, &p->layer, &part);
 }
 
 /* eplb_p_plan_layer without effort, and what eplb_rebalance_layers does with its plan. */

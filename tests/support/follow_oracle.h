@@ -293,7 +293,7 @@ static inline int32_t follow_count_moves(const follow_layer *l)
 
 static inline int32_t follow_node(const eplb_problem *p, int32_t gpu)
 {
-    return gpu / (p->num_gpus / (p->num_nodes ? p->num_nodes : 1));
+    return p->gpu_node ? p->gpu_node[gpu] : gpu / (p->num_gpus / (p->num_nodes ? p->num_nodes : 1));
 }
 
 /* The GPUs that held an expert, those on a node alone where there are any; their number. */
