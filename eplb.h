@@ -2416,6 +2416,9 @@ typedef struct eplb_p_layer {
     int32_t *first_expert;  /* [N + 1] of each node in mlog2log */
     int32_t *used;          /* [G] slots of each GPU that hold something: more would be replicas that may not be */
     int32_t *old_slot;      /* [R] the plan in force, as slots are numbered here */
+    uint8_t *locked;        /* [R] whether a slot keeps what it has; NULL: none does */
+    int32_t *num_locked;    /* [G] slots of a GPU that keep an expert */
+    int32_t *num_shut;      /* [G] and that stay empty */
 } eplb_p_layer;
 
 /* How many samples the search is given of so many: beyond that neighbours are merged. */
@@ -2446,6 +2449,10 @@ static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shap
     l.first_expert = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->num_nodes + 1);
     l.used         = EPLB_P_TAKE(a, int32_t, l.cluster.num_gpus);
     l.old_slot     = shape->options.previous_phy2log ? EPLB_P_TAKE(a, int32_t, l.cluster.num_slots) : NULL;
+    if (!shape->locked) return l;
+    l.locked     = EPLB_P_TAKE(a, uint8_t, l.cluster.num_slots);
+    l.num_locked = EPLB_P_TAKE(a, int32_t, l.cluster.num_gpus);
+    l.num_shut   = EPLB_P_TAKE(a, int32_t, l.cluster.num_gpus);
     return l;
 }
 
@@ -2454,7 +2461,7 @@ typedef struct eplb_p_part {
     int32_t num_experts, first_expert;
     int32_t num_gpus, first_gpu;
     int32_t num_slots, first_slot;
-    int32_t gpu_slots; /* that are used on each GPU; 0: not on all as many */
+    int32_t gpu_slots; /* that are used on each GPU; 0: not on all as many, or some are locked */
 } eplb_p_part;
 
 static eplb_p_part eplb_p_part_of(const eplb_p_layer *l, int32_t node)
@@ -2480,7 +2487,7 @@ static eplb_p_part eplb_p_part_of(const eplb_p_layer *l, int32_t node)
     part.gpu_slots    = part.num_gpus > 0 ? l->used[part.first_gpu] : 0;
     for (gpu = part.first_gpu; gpu < part.first_gpu + part.num_gpus; gpu++) {
         part.num_slots += l->used[gpu];
-        if (l->used[gpu] != part.gpu_slots) part.gpu_slots = 0;
+        if (l->used[gpu] != part.gpu_slots || (l->locked && l->num_locked[gpu] > 0)) part.gpu_slots = 0;
     }
     return part;
 }
@@ -2500,6 +2507,45 @@ static int32_t eplb_p_gpu_at(const eplb_p_layer *l, int32_t slot)
 static int32_t eplb_p_first_gpu_of(const eplb_p_layer *l, int32_t node)
 {
     return l->shape->odd ? l->cluster.first_gpu[node] : node * l->shape->node_gpus;
+}
+
+/* A layer of the plan in force, as slots are numbered here: what it has in those that may not be used is not there. */
+static const int32_t *eplb_p_number_old_slots(eplb_p_layer *l, const int32_t *old_slot)
+{
+    const eplb_p_cluster *c = &l->cluster;
+    int32_t i;
+
+    if (!l->shape->odd) return old_slot;
+    for (i = 0; i < c->num_gpus; i++)
+        eplb_p_copy_ids(l->old_slot + c->first_slot[i], old_slot + eplb_p_at(c->gpu[i], l->shape->gpu_slots, 0),
+                        eplb_p_slots_on(c, i));
+    return l->old_slot;
+}
+
+/* Which slots of a layer keep what the plan in force has in them, and that plan. */
+static void eplb_p_number_locked(eplb_p_layer *l, int32_t index)
+{
+    const eplb_p_cluster *c = &l->cluster;
+    size_t first = eplb_p_at(index, l->shape->num_replicas, 0);
+    int32_t gpu, slot;
+
+    if (!l->locked) return;
+    (void)eplb_p_number_old_slots(l, l->shape->options.previous_phy2log + first);
+    for (gpu = 0; gpu < c->num_gpus; gpu++) {
+        const uint8_t *locked = l->shape->locked + first + eplb_p_at(c->gpu[gpu], l->shape->gpu_slots, 0);
+        l->num_locked[gpu] = l->num_shut[gpu] = 0;
+        for (slot = c->first_slot[gpu]; slot < c->first_slot[gpu + 1]; slot++) {
+            l->locked[slot] = locked[slot - c->first_slot[gpu]] != 0;
+            if (!l->locked[slot]) continue;
+            if (l->old_slot[slot] == EPLB_P_EMPTY) l->num_shut[gpu]++; else l->num_locked[gpu]++;
+        }
+    }
+}
+
+/* Whether a slot keeps an expert. */
+static int eplb_p_keeps_expert(const eplb_p_layer *l, int32_t slot)
+{
+    return l->locked && l->locked[slot] && l->old_slot[slot] != EPLB_P_EMPTY;
 }
 
 /* Where a slot of a part stands in the layer: the rank-th of one of the part's GPUs. */
@@ -2698,6 +2744,8 @@ typedef struct eplb_p_replicas {
     /* The experts; the caller's to set. */
     const float    *load;  /* [num_log] */
     const uint64_t *order; /* [num_log] by their loads, heaviest first; NULL: not known */
+    const int32_t  *least; /* [num_log] replicas that an expert has in any case, above 1 too; NULL: 1 */
+    int32_t         first_twice; /* so many of the spare slots go to experts that have one replica only */
 
     int32_t     *count;  /* [num_log] replicas of each expert */
     int32_t     *expert; /* [num_spare] expert of each spare slot */
@@ -2840,9 +2888,14 @@ static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
 {
     int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), step;
 
-    eplb_p_fill_ids(r->count, 1, 0, r->num_log);
+    if (r->least)
+        eplb_p_copy_ids(r->count, r->least, r->num_log);
+    else
+        eplb_p_fill_ids(r->count, 1, 0, r->num_log);
     eplb_p_invite(r);
-    eplb_p_give_slots(r, 0, spare - tenth, EPLB_P_DHONDT, max_replicas);
+    eplb_p_give_slots(r, 0, r->first_twice, EPLB_P_DHONDT, 2);
+    if (spare - tenth < r->first_twice) tenth = spare - r->first_twice;
+    eplb_p_give_slots(r, r->first_twice, spare - tenth, EPLB_P_DHONDT, max_replicas);
     if (replication != EPLB_REPLICATE_HYBRID) return;
     eplb_p_give_slots(r, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
     for (step = 0; step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
@@ -4182,9 +4235,12 @@ typedef struct eplb_p_homes {
     int64_t  *node_load; /* [N + 1] */
     float    *node_speed;/* [N] */
     float     unit;      /* of load: what it is multiplied by */
-    int32_t  *node_slots, *room, *fill; /* [N]; [N + 1] groups that fit, and are there */
-    int32_t  *left;      /* [N] slots that no whole group's expert needs */
-    int32_t  *home;      /* [E] node of each expert */
+    int32_t  *node_slots;/* [N] */
+    int32_t  *left;      /* [N] experts that can still have their home there */
+    int32_t  *fill;      /* [N + 1] groups that are there, or are to be split */
+    int32_t  *room;      /* [N] experts of a group to be split that may go there */
+    int32_t  *home;      /* [E] node of each expert; first of those that are locked, -1 for others */
+    int32_t  *bound;     /* [K] node that a group has to be on, as experts of it are locked there; -1: none; N: several */
 } eplb_p_homes;
 
 static eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
@@ -4200,25 +4256,48 @@ static eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
     h.node_load  = EPLB_P_TAKE_ROWS(a, int64_t, 1, (size_t)N + 1);
     h.node_speed = EPLB_P_TAKE(a, float, N);
     h.node_slots = EPLB_P_TAKE(a, int32_t, N);
-    h.room       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)N + 1);
+    h.room       = EPLB_P_TAKE(a, int32_t, N);
     h.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)N + 1);
     h.left       = EPLB_P_TAKE(a, int32_t, N);
     h.home       = EPLB_P_TAKE(a, int32_t, E);
+    h.bound      = EPLB_P_TAKE(a, int32_t, K);
     return h;
 }
 
 /* Loads in whole numbers, so that sums of them are exact: the largest comes to 2^30 or a little less. */
 static int64_t eplb_p_whole_load(float load, float unit) { return (int64_t)eplb_p_mul(load, unit); }
 
-/* load, node_slots, node_speed, room. */
+/* home, bound of what is locked; left: a slot that is not locked for any expert, and those that are locked there. */
+static void eplb_p_bind_homes(eplb_p_homes *h)
+{
+    const eplb_p_layer *l = h->layer;
+    int32_t slot, e, *bound, node;
+
+    EPLB_ASSERT(h->home != NULL && h->bound != NULL && h->left != NULL);
+    eplb_p_fill_ids(h->home, EPLB_P_EMPTY, 0, l->shape->num_experts);
+    eplb_p_fill_ids(h->bound, EPLB_P_EMPTY, 0, l->shape->num_groups);
+    for (slot = 0; slot < l->cluster.num_slots && l->locked; slot++) {
+        if (!l->locked[slot]) continue;
+        node = l->cluster.node[l->cluster.gpu_of[slot]];
+        e    = l->old_slot[slot];
+        h->left[node]--;
+        if (e == EPLB_P_EMPTY || h->home[e] == node) continue;
+        h->home[e] = node;
+        h->left[node]++;
+        bound  = &h->bound[e / l->shape->group_size];
+        *bound = *bound == EPLB_P_EMPTY || *bound == node ? node : l->shape->num_nodes;
+    }
+}
+
+/* load, node_slots, node_speed, left. */
 static void eplb_p_weigh_homes(eplb_p_homes *h)
 {
     const eplb_p_layer *l = h->layer;
     const eplb_p_cluster *c = &l->cluster;
-    int32_t N = l->shape->num_nodes, size = l->shape->group_size, node, gpu, e, rooms = 0;
+    int32_t N = l->shape->num_nodes, size = l->shape->group_size, node, gpu, e;
     float most = 0.0f, unit = 1.0f; /* loads are above 2^-41 */
 
-    EPLB_ASSERT(h->load != NULL && h->node_slots != NULL && h->room != NULL);
+    EPLB_ASSERT(h->load != NULL && h->node_slots != NULL);
     for (e = 0; e < l->shape->num_experts; e++) most = l->load[e] > most ? l->load[e] : most;
     while (eplb_p_mul(most, unit) < 536870912.0f) unit *= 2.0f; /* 2^29 */
     while (eplb_p_mul(most, unit) > 1073741824.0f) unit *= 0.5f;
@@ -4232,10 +4311,9 @@ static void eplb_p_weigh_homes(eplb_p_homes *h)
             h->node_slots[node] += eplb_p_slots_on(c, gpu);
             h->node_speed[node] = eplb_p_add(h->node_speed[node], c->speed ? c->speed[gpu] : 1.0f);
         }
-        h->room[node] = h->node_slots[node] / size;
-        rooms += h->room[node];
+        h->left[node] = h->node_slots[node];
     }
-    h->room[N] = rooms < l->shape->num_groups ? l->shape->num_groups - rooms : 0;
+    eplb_p_bind_homes(h);
 }
 
 /* What a node takes for so much load. */
@@ -4244,17 +4322,41 @@ static float eplb_p_home_time(const eplb_p_homes *h, int32_t node, int64_t load)
     return eplb_p_div(eplb_p_float_of(load), h->node_speed[node]);
 }
 
+/* A group to a node, or to be split. */
 static void eplb_p_put_home(eplb_p_homes *h, int32_t group, int32_t node)
 {
     h->node[group] = node;
     h->node_load[node] += h->load[group];
     h->fill[node]++;
+    if (node < h->layer->shape->num_nodes) h->left[node] -= h->layer->shape->group_size;
 }
 
-/* Groups in order of their loads, those that find no room last: these are to be split. */
+/* Whether a whole group has room on a node, and may be there. */
+static int eplb_p_fits_home(const eplb_p_homes *h, int32_t group, int32_t node)
+{
+    return h->left[node] >= h->layer->shape->group_size && (h->bound[group] < 0 || h->bound[group] == node);
+}
+
+/* The node that takes least with a group; N where it has no room on any. */
+static int32_t eplb_p_best_home(const eplb_p_homes *h, int32_t group)
+{
+    int32_t N = h->layer->shape->num_nodes, best = N, node;
+    float least = 0.0f, time;
+
+    for (node = 0; node < N; node++) {
+        if (!eplb_p_fits_home(h, group, node)) continue;
+        time = eplb_p_home_time(h, node, h->node_load[node] + h->load[group]);
+        if (best < N && !(time < least)) continue;
+        least = time;
+        best  = node;
+    }
+    return best;
+}
+
+/* Groups in order of their loads, those that are bound to a node first; those that find no room are to be split. */
 static void eplb_p_place_homes(eplb_p_homes *h)
 {
-    int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, i, node;
+    int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, i, node, is_bound;
 
     for (node = 0; node <= N; node++) {
         h->node_load[node] = 0;
@@ -4262,19 +4364,11 @@ static void eplb_p_place_homes(eplb_p_homes *h)
     }
     for (i = 0; i < K; i++) h->key[i] = eplb_p_heavy_first(eplb_p_float_of(h->load[i]), i);
     eplb_p_sort(h->key, h->spare, K);
-    for (i = 0; i < K; i++) {
-        int32_t group = eplb_p_index(h->key[i]), best = N;
-        float least = 0.0f;
-        for (node = 0; node < N; node++) {
-            float time;
-            if (h->fill[node] >= h->room[node]) continue;
-            time = eplb_p_home_time(h, node, h->node_load[node] + h->load[group]);
-            if (best < N && !(time < least)) continue;
-            least = time;
-            best  = node;
+    for (is_bound = 1; is_bound >= 0; is_bound--)
+        for (i = 0; i < K; i++) {
+            int32_t group = eplb_p_index(h->key[i]);
+            if ((h->bound[group] >= 0) == is_bound) eplb_p_put_home(h, group, eplb_p_best_home(h, group));
         }
-        eplb_p_put_home(h, group, best);
-    }
 }
 
 /* Which nodes the experts of the groups to be split go to: of two that have slots enough, those that take least with
@@ -4311,13 +4405,12 @@ typedef struct eplb_p_evenness { /* the less, the better: what the slowest takes
     float slowest, sum;
 } eplb_p_evenness;
 
-/* left, and how even the nodes are, those that split groups go to taken together. */
-static eplb_p_evenness eplb_p_weigh_evenness(eplb_p_homes *h)
+/* How even the nodes are, those that split groups go to taken together. */
+static eplb_p_evenness eplb_p_weigh_evenness(const eplb_p_homes *h)
 {
     int32_t N = h->layer->shape->num_nodes, size = h->layer->shape->group_size, node, first = -1, second = -1;
     eplb_p_evenness e = {0.0f, 0.0f};
 
-    for (node = 0; node < N; node++) h->left[node] = h->node_slots[node] - h->fill[node] * size;
     if (h->fill[N] > 0) e.slowest = eplb_p_best_pair(h, h->fill[N] == 1 ? size : INT32_MAX, &first, &second);
     for (node = 0; node < N; node++) {
         float load = eplb_p_float_of(h->node_load[node]), time;
@@ -4340,6 +4433,7 @@ static void eplb_p_move_home(eplb_p_homes *h, int32_t group, int32_t node)
 {
     h->node_load[h->node[group]] -= h->load[group];
     h->fill[h->node[group]]--;
+    if (h->node[group] < h->layer->shape->num_nodes) h->left[h->node[group]] += h->layer->shape->group_size;
     eplb_p_put_home(h, group, node);
 }
 
@@ -4358,9 +4452,10 @@ static void eplb_p_even_homes(eplb_p_homes *h)
 
     for (a = 0; idle < K && turn < 8 * K; a = a + 1 < K ? a + 1 : 0, turn++) {
         idle++;
-        for (b = 0; b < K + N; b++) { /* change places with group b, or go to node b - K */
+        for (b = 0; b < K + N && h->bound[a] < 0; b++) { /* change places with group b, or go to node b - K */
             int32_t was = h->node[a], to = b < K ? h->node[b] : b - K;
-            if (was == to || (b >= K && (h->fill[to] >= h->room[to] || was == N))) continue;
+            if (was == to || (b < K && h->bound[b] >= 0)) continue;
+            if (b >= K && (was == N || !eplb_p_fits_home(h, a, to))) continue;
             if (b < K) eplb_p_swap_homes(h, a, b); else eplb_p_move_home(h, a, to);
             now = eplb_p_weigh_evenness(h);
             if (eplb_p_is_more_even(now, best)) {
@@ -4373,16 +4468,16 @@ static void eplb_p_even_homes(eplb_p_homes *h)
             }
         }
     }
-    (void)eplb_p_weigh_evenness(h); /* left, as it is now */
 }
 
-/* The nodes that a group to be split goes to: of two that have slots enough left the pair that takes least with it; or
-   else those with the most slots left, the first on ties, as few as suffice. chosen [N]. */
-static void eplb_p_choose_halves(eplb_p_homes *h, int32_t *chosen)
+/* The nodes that so many experts of a group to be split go to: of two that have room enough left the pair that takes
+   least with it; or else those with the most room left, the first on ties, as few as suffice. chosen [N]. */
+static void eplb_p_choose_halves(const eplb_p_homes *h, int32_t need, int32_t *chosen)
 {
-    int32_t N = h->layer->shape->num_nodes, need = h->layer->shape->group_size, first, second, node, best;
+    int32_t N = h->layer->shape->num_nodes, first, second, node, best;
 
     for (node = 0; node < N; node++) chosen[node] = 0;
+    if (need == 0) return;
     (void)eplb_p_best_pair(h, need, &first, &second);
     if (first >= 0) {
         chosen[first] = chosen[second] = 1;
@@ -4399,9 +4494,9 @@ static void eplb_p_choose_halves(eplb_p_homes *h, int32_t *chosen)
 
 /* room: how many of a split group's experts each of its nodes gets at most. What slots are then left over, for more
    replicas, are shared between these nodes by the slots that they have. */
-static void eplb_p_share_out_room(eplb_p_homes *h, const int32_t *chosen)
+static void eplb_p_share_out_room(eplb_p_homes *h, int32_t need, const int32_t *chosen)
 {
-    int32_t N = h->layer->shape->num_nodes, spare = -h->layer->shape->group_size, node, kept;
+    int32_t N = h->layer->shape->num_nodes, spare = -need, node, kept;
     int64_t slots = 0;
 
     for (node = 0; node < N; node++) {
@@ -4421,16 +4516,21 @@ static void eplb_p_share_out_room(eplb_p_homes *h, const int32_t *chosen)
 static void eplb_p_split_group(eplb_p_homes *h, int32_t group)
 {
     const eplb_p_layer *l = h->layer;
-    int32_t size = l->shape->group_size, N = l->shape->num_nodes, *chosen = h->fill, i, node;
+    int32_t size = l->shape->group_size, N = l->shape->num_nodes, *chosen = h->fill, i, node, e, n = 0;
 
-    h->node_load[N] = h->load[group];
-    eplb_p_choose_halves(h, chosen);
-    eplb_p_share_out_room(h, chosen);
-    for (i = 0; i < size; i++) h->key[i] = eplb_p_heavy_first(l->load[group * size + i], group * size + i);
-    eplb_p_sort(h->key, h->spare, size);
+    h->node_load[N] = 0;
     for (i = 0; i < size; i++) {
-        int32_t e = eplb_p_index(h->key[i]), best = -1;
-        int64_t load = eplb_p_whole_load(l->load[e], h->unit);
+        e = group * size + i;
+        if (h->home[e] >= 0) continue; /* it is locked */
+        h->node_load[N] += eplb_p_whole_load(l->load[e], h->unit);
+        h->key[n++] = eplb_p_heavy_first(l->load[e], e);
+    }
+    eplb_p_choose_halves(h, n, chosen);
+    eplb_p_share_out_room(h, n, chosen);
+    eplb_p_sort(h->key, h->spare, n);
+    for (i = 0; i < n; i++) {
+        int64_t load = eplb_p_whole_load(l->load[eplb_p_index(h->key[i])], h->unit);
+        int32_t best = -1;
         float least = 0.0f;
         for (node = 0; node < N; node++) {
             float time;
@@ -4441,10 +4541,22 @@ static void eplb_p_split_group(eplb_p_homes *h, int32_t group)
             best  = node;
         }
         EPLB_ASSERT(best >= 0);
-        h->home[e] = best;
+        h->home[eplb_p_index(h->key[i])] = best;
         h->node_load[best] += load;
         h->room[best]--;
         h->left[best]--;
+    }
+}
+
+/* Experts of a group to be split that are locked take their room. */
+static void eplb_p_take_in_locked(eplb_p_homes *h, int32_t group)
+{
+    int32_t size = h->layer->shape->group_size, i;
+
+    for (i = group * size; i < (group + 1) * size; i++) {
+        if (h->home[i] < 0) continue;
+        h->left[h->home[i]]--;
+        h->node_load[h->home[i]] += eplb_p_whole_load(h->layer->load[i], h->unit);
     }
 }
 
@@ -4458,7 +4570,10 @@ static void eplb_p_find_expert_homes(eplb_p_homes *h)
     eplb_p_place_homes(h);
     eplb_p_even_homes(h);
     for (group = 0; group < shape->num_groups; group++) {
-        if (h->node[group] == shape->num_nodes) continue;
+        if (h->node[group] == shape->num_nodes) {
+            eplb_p_take_in_locked(h, group);
+            continue;
+        }
         for (i = 0; i < shape->group_size; i++) h->home[group * shape->group_size + i] = h->node[group];
     }
     for (group = 0; group < shape->num_groups; group++)
@@ -4481,24 +4596,41 @@ static void eplb_p_order_homes(const int32_t *home, eplb_p_layer *l)
     l->first_expert[N] = n;
 }
 
-/* used: all slots of a node, but for what would be more replicas than its experts may have. */
-static void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
+/* Slots that are used on GPUs first .. end - 1, no more than that: fewer on those that use the most. */
+static void eplb_p_limit_gpus(eplb_p_layer *l, int32_t first, int32_t end, int64_t limit)
 {
-    int32_t first = l->cluster.first_gpu[node], end = l->cluster.first_gpu[node + 1], gpu, most, cap;
-    int32_t experts = l->first_expert[node + 1] - l->first_expert[node];
-    int64_t slots = 0, limit;
+    int32_t gpu, most;
+    int64_t slots = 0;
 
-    cap   = l->shape->options.max_replicas;
-    limit = cap > 0 ? (int64_t)cap * experts : experts > 0 ? INT64_MAX : 0;
-    for (gpu = first; gpu < end; gpu++) {
-        l->used[gpu] = eplb_p_slots_on(&l->cluster, gpu);
-        slots += l->used[gpu];
-    }
+    for (gpu = first; gpu < end; gpu++) slots += l->used[gpu];
     for (; slots > limit; slots--) {
-        for (gpu = first, most = first; gpu < end; gpu++)
-            if (l->used[gpu] >= l->used[most]) most = gpu;
+        for (gpu = first, most = -1; gpu < end; gpu++) {
+            if (l->locked && l->used[gpu] <= l->num_locked[gpu]) continue;
+            if (most < 0 || l->used[gpu] >= l->used[most]) most = gpu;
+        }
+        if (most < 0) return; /* all that is left is locked */
         l->used[most]--;
     }
+}
+
+/* used: all slots of a node, but for what would be more replicas than its experts may have. To survive a loss no GPU, or
+   no node, uses more slots than there are experts. Proof that those with several replicas can then have them on two, as
+   many as there are slots for: let the largest use B slots, all others O, of E experts. There are B + O - E slots for
+   second replicas, O at most, so that each such expert can have one of the others' slots. */
+static void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
+{
+    const eplb_p_cluster *c = &l->cluster;
+    int32_t first = c->first_gpu[node], end = c->first_gpu[node + 1], gpu, next, survive = l->shape->survive;
+    int32_t experts = l->first_expert[node + 1] - l->first_expert[node], cap = l->shape->options.max_replicas;
+
+    for (gpu = first; gpu < end; gpu++)
+        l->used[gpu] = eplb_p_slots_on(c, gpu) - (l->locked ? l->num_shut[gpu] : 0);
+    for (gpu = first; gpu < end && survive != EPLB_SURVIVE_NONE; gpu = next) {
+        for (next = gpu + 1; survive == EPLB_SURVIVE_NODE && next < end && c->link_node[next] == c->link_node[gpu];) next++;
+        eplb_p_limit_gpus(l, gpu, next, experts);
+    }
+    if (experts == 0) eplb_p_limit_gpus(l, first, end, 0);
+    if (cap > 0) eplb_p_limit_gpus(l, first, end, (int64_t)cap * experts);
 }
 
 /* With more spare slots than one for so many experts it takes longer to merge them into the order of the experts
@@ -4635,7 +4767,10 @@ static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, const eplb
 
 typedef struct eplb_p_mixed { /* the experts of one node on their way there */
     eplb_p_replicas replicas;
-    float   *slot_load;   /* [num_slots] first replicas by expert, then spare ones, as in eplb_p_node */
+    int32_t *least;       /* [num_experts] replicas that an expert has in any case: those that are locked, or one */
+    int32_t *place;       /* [E] of an expert among the node's */
+    int32_t *item_expert; /* [num_slots] of each replica that is not locked, first ones by expert, then spare ones */
+    float   *slot_load;   /* [num_slots] */
     int32_t *slot_gpu;    /* [num_slots] */
     int32_t *room;        /* [num_gpus] */
     int32_t *fill;        /* [num_gpus] slots of a GPU that hold something by now */
@@ -4646,10 +4781,13 @@ static eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, c
 {
     eplb_p_mixed m;
 
-    m.replicas  = eplb_p_carve_replicas(a, part->num_experts, part->num_slots);
-    m.slot_load = EPLB_P_TAKE(a, float, part->num_slots);
-    m.slot_gpu  = EPLB_P_TAKE(a, int32_t, part->num_slots);
-    m.room      = EPLB_P_TAKE(a, int32_t, part->num_gpus);
+    m.replicas    = eplb_p_carve_replicas(a, part->num_experts, part->num_slots);
+    m.least       = EPLB_P_TAKE(a, int32_t, part->num_experts);
+    m.place       = EPLB_P_TAKE(a, int32_t, l->shape->num_experts);
+    m.item_expert = EPLB_P_TAKE(a, int32_t, part->num_slots);
+    m.slot_load   = EPLB_P_TAKE(a, float, part->num_slots);
+    m.slot_gpu    = EPLB_P_TAKE(a, int32_t, part->num_slots);
+    m.room        = EPLB_P_TAKE(a, int32_t, part->num_gpus);
     m.fill      = EPLB_P_TAKE(a, int32_t, part->num_gpus);
     m.unlike    = eplb_p_carve_unlike(a, part->num_slots, part->num_gpus, &l->shape->options.gpu_packing);
     m.unlike.room              = m.room;
@@ -4659,38 +4797,140 @@ static eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, c
     return m;
 }
 
-/* replicas -> logcnt, slot_load; room of the GPUs. */
+/* least, place; how many slots are then spare. */
+static void eplb_p_count_locked(eplb_p_mixed *m, const eplb_p_layer *l, const eplb_p_part *part)
+{
+    int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), i, spare;
+
+    EPLB_ASSERT(m->least != NULL && m->place != NULL);
+    for (i = 0; i < part->num_experts; i++) {
+        m->least[i] = 0;
+        m->place[l->mlog2log[part->first_expert + i]] = i;
+    }
+    for (i = first; i < end; i++)
+        if (eplb_p_keeps_expert(l, i)) m->least[m->place[l->old_slot[i]]]++;
+    for (i = 0, spare = part->num_slots; i < part->num_experts; i++) {
+        if (m->least[i] == 0) m->least[i] = 1;
+        spare -= m->least[i];
+    }
+    m->replicas.least     = m->least;
+    m->replicas.num_spare = spare;
+}
+
+/* replicas -> logcnt; item_expert, slot_load of what is not locked; fixed, room of the GPUs: what is locked on each, and
+   the slots that are not. */
 static void eplb_p_list_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_part *part)
 {
     const eplb_p_replicas *r = &m->replicas;
-    int32_t i;
+    const int32_t *mlog2log = l->mlog2log + part->first_expert;
+    int32_t i, e, gpu, n = 0, *locked = m->least;
 
     EPLB_ASSERT(m->room != NULL && m->unlike.fixed != NULL && m->slot_load != NULL);
-    for (i = 0; i < part->num_gpus; i++) {
-        m->room[i]         = l->used[part->first_gpu + i];
-        m->fill[i]         = 0;
-        m->unlike.fixed[i] = 0.0f;
+    for (i = 0; i < r->num_log; i++) {
+        l->logcnt[mlog2log[i]] = r->count[i];
+        if (r->count[i] > l->most_replicas) l->most_replicas = r->count[i];
+        locked[i] = 0;
     }
-    for (i = 0; i < part->num_slots; i++) {
-        int32_t e = i < r->num_log ? i : r->expert[i - r->num_log];
+    for (gpu = 0; gpu < part->num_gpus; gpu++) {
+        m->room[gpu]         = l->used[part->first_gpu + gpu] - (l->locked ? l->num_locked[part->first_gpu + gpu] : 0);
+        m->fill[gpu]         = 0;
+        m->unlike.fixed[gpu] = 0.0f;
+        for (i = eplb_p_slot_at(l, part, gpu, 0); i < eplb_p_slot_at(l, part, gpu + 1, 0); i++) {
+            if (!eplb_p_keeps_expert(l, i)) continue;
+            e = m->place[l->old_slot[i]];
+            locked[e]++;
+            m->unlike.fixed[gpu] = eplb_p_add(m->unlike.fixed[gpu], eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT));
+            l->phy2log[eplb_p_slot_at(l, part, gpu, m->fill[gpu]++)] = l->old_slot[i];
+        }
+    }
+    for (i = 0; i < r->num_log; i++)
+        if (locked[i] == 0) m->item_expert[n++] = i;
+    for (i = 0; i < r->num_spare; i++) m->item_expert[n++] = r->expert[i];
+    for (i = 0; i < n; i++) {
+        e = m->item_expert[i];
         m->slot_load[i] = eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT);
-        if (r->count[e] > l->most_replicas) l->most_replicas = r->count[e];
     }
-    for (i = 0; i < r->num_log; i++) l->logcnt[l->mlog2log[part->first_expert + i]] = r->count[i];
+    m->unlike.packer.n = n;
 }
 
-/* slot_gpu -> the node's part of the plan: on each GPU heaviest first. */
+/* slot_gpu -> the node's part of the plan: on each GPU what is locked, then the others heaviest first. */
 static void eplb_p_place_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_part *part)
 {
-    const int32_t *mlog2log = l->mlog2log + part->first_expert;
-    const eplb_p_replicas *r = &m->replicas;
     int32_t position;
 
-    for (position = 0; position < part->num_slots; position++) {
-        int32_t i = eplb_p_index(m->unlike.packer.true_order[position]), spare = i - r->num_log, gpu = m->slot_gpu[i];
-        int32_t slot = eplb_p_slot_at(l, part, gpu, m->fill[gpu]++);
-        l->phy2log[slot] = mlog2log[spare < 0 ? i : r->expert[spare]];
-        l->phyrank[slot] = spare < 0 ? 0 : r->rank[spare];
+    for (position = 0; position < m->unlike.packer.n; position++) {
+        int32_t i = eplb_p_index(m->unlike.packer.true_order[position]), gpu = m->slot_gpu[i];
+        l->phy2log[eplb_p_slot_at(l, part, gpu, m->fill[gpu]++)] = l->mlog2log[part->first_expert + m->item_expert[i]];
+    }
+}
+
+/* slots to GPUs: to survive a loss
+
+   Packing does not ask whether an expert's replicas are all on one GPU, or node. Those that are change places with
+   others, until each that has two or more is on two. */
+
+/* What is lost together: a GPU, or a node. */
+static int32_t eplb_p_domain_of(const eplb_p_layer *l, int32_t slot)
+{
+    int32_t gpu = l->cluster.gpu_of[slot];
+    return l->shape->survive == EPLB_SURVIVE_NODE ? l->cluster.link_node[gpu] : gpu;
+}
+
+/* Replicas of an expert in slots first .. end - 1, all of them and those in a domain. */
+static int32_t eplb_p_count_in(const eplb_p_layer *l, int32_t e, int32_t first, int32_t end, int32_t domain, int32_t *inside)
+{
+    int32_t all = 0, i;
+
+    *inside = 0;
+    for (i = first; i < end; i++) {
+        if (l->phy2log[i] != e) continue;
+        all++;
+        *inside += eplb_p_domain_of(l, i) == domain;
+    }
+    return all;
+}
+
+/* What is locked on a GPU stands in its first slots by now. */
+static int eplb_p_is_placed_lock(const eplb_p_layer *l, int32_t slot)
+{
+    int32_t gpu = l->cluster.gpu_of[slot];
+    return l->locked && slot - l->cluster.first_slot[gpu] < l->num_locked[gpu];
+}
+
+/* The slot that slot i's expert, which is in one domain only, may best change places with: one of another domain whose
+   expert is not then in one only, and whose load is the nearest, the first on ties; -1 where there is none. */
+static int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t first, int32_t end)
+{
+    int32_t domain = eplb_p_domain_of(l, i), best = -1, j, inside, all;
+    float own = eplb_p_bid(l->load[l->phy2log[i]], l->logcnt[l->phy2log[i]], EPLB_P_DHONDT), least = 0.0f, off;
+
+    for (j = first; j < end; j++) {
+        int32_t x = l->phy2log[j];
+        if (x == EPLB_P_EMPTY || x == l->phy2log[i] || eplb_p_domain_of(l, j) == domain) continue;
+        if (eplb_p_is_placed_lock(l, j)) continue;
+        all = eplb_p_count_in(l, x, first, end, domain, &inside);
+        if (all > 1 && inside + 1 == all) continue;
+        off = eplb_p_sub(own, eplb_p_bid(l->load[x], l->logcnt[x], EPLB_P_DHONDT));
+        off = off < 0.0f ? -off : off;
+        if (best >= 0 && !(off < least)) continue;
+        least = off;
+        best  = j;
+    }
+    return best;
+}
+
+static void eplb_p_let_survive(eplb_p_layer *l, const eplb_p_part *part)
+{
+    int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), i, j, inside, e;
+
+    for (i = first; i < end; i++) {
+        e = l->phy2log[i];
+        if (e == EPLB_P_EMPTY || l->logcnt[e] < 2 || eplb_p_is_placed_lock(l, i)) continue;
+        if (eplb_p_count_in(l, e, first, end, eplb_p_domain_of(l, i), &inside) != inside) continue;
+        j = eplb_p_find_way_out(l, i, first, end);
+        if (j < 0) continue;
+        l->phy2log[i] = l->phy2log[j];
+        l->phy2log[j] = e;
     }
 }
 
@@ -4747,6 +4987,9 @@ typedef struct eplb_p_search {
     const int32_t *first_slot; /* [num_gpus + 1] of each GPU; NULL: all have gpu_slots */
     const int32_t *gpu_of;  /* [num_slots] whose a slot is; NULL likewise */
     const int32_t *pace;    /* [num_gpus] how long a GPU takes for a grain of load; NULL: 1 */
+    const uint8_t *pinned;  /* [num_slots] not 0 for slots that keep what they have; NULL: none does */
+    const int32_t *domain;  /* [num_gpus] what is lost together, where an expert with two replicas is to survive a loss;
+                               NULL: nothing need */
     int32_t usual_pace, least_pace; /* their mean, and the least */
     int32_t max_replicas;   /* 0: no cap */
     int32_t apart;          /* no expert comes to be twice on a GPU while another is free of it */
@@ -4793,7 +5036,8 @@ typedef struct eplb_p_search {
     float    *promise;    /* [num_gpus] and how far: the most that is between this one and a later one */
 
     /* Where GPUs are not alike: slot, first_slot, gpu_of, pace, start of a part. */
-    int32_t  *odd_slot, *odd_first_slot, *odd_gpu, *odd_pace, *odd_start;
+    int32_t  *odd_slot, *odd_first_slot, *odd_gpu, *odd_pace, *odd_start, *odd_domain;
+    uint8_t  *odd_pinned;
 
     int32_t  *aside;       /* [slots] a plan that is not in hand; NULL unless there are two */
     uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
@@ -4837,6 +5081,8 @@ static void eplb_p_carve_odd(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_
     s->odd_gpu        = EPLB_P_TAKE(a, int32_t, s->num_slots);
     s->odd_pace       = shape->speed ? EPLB_P_TAKE(a, int32_t, s->num_gpus) : NULL;
     s->odd_start      = shape->exact ? EPLB_P_TAKE(a, int32_t, s->num_slots) : NULL;
+    s->odd_pinned     = shape->locked ? EPLB_P_TAKE(a, uint8_t, s->num_slots) : NULL;
+    s->odd_domain     = shape->survive != EPLB_SURVIVE_NONE ? EPLB_P_TAKE(a, int32_t, s->num_gpus) : NULL;
 }
 
 /* What lowers the peak, what lowers the squares and what is for exact shares are never in use at once. */
@@ -5275,6 +5521,32 @@ static int32_t eplb_p_gpus_for(const eplb_p_search *s, int32_t e)
     return m->first_gpu[m->home[e] + 1] - m->first_gpu[m->home[e]];
 }
 
+static int eplb_p_is_pinned(const eplb_p_search *s, int32_t i) { return s->pinned && s->pinned[i]; }
+
+/* Whether an expert survives a loss, or has one replica, once it has come to a GPU, and one of its slots on another has
+   gone; -1: none has, or it has not. */
+static int eplb_p_survives(const eplb_p_search *s, int32_t e, int32_t come, int32_t gone)
+{
+    int32_t first = come >= 0 ? s->domain[come] : -1, gpu;
+
+    if (e == s->nobody || s->count[e] + (come >= 0) - (gone >= 0) < 2) return 1;
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (!eplb_p_holds(s, gpu, e) || (gpu == gone && !eplb_p_holds_twice(s, gpu, e))) continue;
+        if (first < 0) first = s->domain[gpu];
+        if (s->domain[gpu] != first) return 1;
+    }
+    return 0;
+}
+
+/* The same of a replace: and no expert is left with one replica so that another may have three. */
+static int eplb_p_survive_replace(const eplb_p_search *s, int32_t i, int32_t e)
+{
+    int32_t u = s->slot[i], gpu = eplb_p_gpu_of(s, i);
+
+    if (u != s->nobody && s->count[u] == 2 && s->count[e] != 1) return 0;
+    return eplb_p_survives(s, e, gpu, -1) && eplb_p_survives(s, u, -1, gpu);
+}
+
 static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 {
     return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || s->count[e] >= eplb_p_gpus_for(s, e);
@@ -5285,6 +5557,9 @@ static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 static int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
 {
     int32_t e = s->slot[from];
+
+    if (eplb_p_is_pinned(s, from)) return 0;
+    if (s->domain && !eplb_p_survives(s, e, eplb_p_gpu_of(s, i), eplb_p_gpu_of(s, from))) return 0;
     return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || eplb_p_holds_twice(s, eplb_p_gpu_of(s, from), e) ||
            e == s->nobody;
 }
@@ -5293,6 +5568,7 @@ static int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
 static int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
 {
     int32_t u = s->slot[i];
+    if (eplb_p_is_pinned(s, i)) return 0;
     return s->count[u] > 1 && (!s->apart || s->count[u] <= eplb_p_gpus_for(s, u) || u == s->nobody ||
                                eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
 }
@@ -5311,6 +5587,7 @@ static int eplb_p_may_swap(eplb_p_search *s, int32_t i, int32_t j)
 /* Whether e may come to slot i, whose expert may be taken away. */
 static int eplb_p_may_replace(eplb_p_search *s, int32_t i, int32_t e)
 {
+    if (s->domain && !eplb_p_survive_replace(s, i, e)) return 0;
     return e != s->slot[i] && eplb_p_may_multiply(s, e) && eplb_p_may_put(s, i, e) &&
            eplb_p_replace_moves(s, i, e) != EPLB_P_FORBIDDEN;
 }
@@ -5477,6 +5754,7 @@ static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
             int32_t x = s->slot[j];
             int64_t gain;
             if (eplb_p_holds(s, gpu, x) && !eplb_p_holds_twice(s, other, x)) continue;
+            if (eplb_p_is_pinned(s, j) || (s->domain && !eplb_p_survives(s, x, gpu, other))) continue;
             gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, x), s->difference,
                                        s->num_samples);
             gain *= eplb_p_pair_pace(s, gpu, other);
@@ -5498,7 +5776,7 @@ static void eplb_p_part_duplicates(eplb_p_search *s)
     do {
         parted = 0;
         for (i = 0; i < s->num_slots; i++) {
-            if (!eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), s->slot[i])) continue;
+            if (!eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), s->slot[i]) || eplb_p_is_pinned(s, i)) continue;
             j = eplb_p_find_part(s, i);
             if (j < 0) continue;
             eplb_p_swap_slots(s, i, j);
@@ -6768,9 +7046,11 @@ static void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const 
         if (used == 0) continue;
         s->odd_first_slot[s->num_gpus] = n;
         if (s->odd_pace) s->odd_pace[s->num_gpus] = l->cluster.pace[part->first_gpu + gpu];
+        if (s->odd_domain) s->odd_domain[s->num_gpus] = eplb_p_domain_of(l, eplb_p_slot_at(l, part, gpu, 0));
         for (i = 0; i < used; i++, n++) {
             s->odd_gpu[n]  = s->num_gpus;
             s->odd_slot[n] = l->phy2log[eplb_p_slot_at(l, part, gpu, i)];
+            if (s->odd_pinned) s->odd_pinned[n] = i < l->num_locked[part->first_gpu + gpu];
         }
         s->num_gpus++;
     }
@@ -6781,6 +7061,8 @@ static void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const 
     s->start      = s->odd_start;
     s->first_slot = s->odd_first_slot;
     s->gpu_of     = s->odd_gpu;
+    s->pinned     = s->odd_pinned;
+    s->domain     = s->odd_domain;
     eplb_p_set_pace(s, s->odd_pace);
 }
 
@@ -6946,7 +7228,7 @@ static void eplb_p_place_homes_of_layer(eplb_p_planner *p)
 
     eplb_p_enter_phase(&p->shared, p->groups_bytes);
     EPLB_ASSERT(h.home != NULL);
-    for (e = 0; e < p->layer.shape->num_experts; e++) h.home[e] = 0;
+    for (e = 0; e < p->layer.shape->num_experts && p->layer.shape->num_nodes == 1; e++) h.home[e] = 0;
     if (p->layer.shape->num_nodes > 1) eplb_p_find_expert_homes(&h);
     eplb_p_order_homes(h.home, &p->layer);
     for (node = 0; node < p->layer.shape->num_nodes; node++) eplb_p_limit_used(&p->layer, node);
@@ -6999,6 +7281,16 @@ static int32_t eplb_p_cap_start(const eplb_p_layer *l, const eplb_p_part *part)
     return eplb_p_tighter_cap(start_cap, cap);
 }
 
+/* To survive a loss, experts have two replicas before any has three. */
+static int32_t eplb_p_first_twice(const eplb_p_layer *l, const eplb_p_replicas *r)
+{
+    int32_t i, single = 0;
+
+    if (l->shape->survive == EPLB_SURVIVE_NONE || l->shape->options.max_replicas == 1) return 0;
+    for (i = 0; i < r->num_log; i++) single += !r->least || r->least[i] == 1;
+    return single < r->num_spare ? single : r->num_spare;
+}
+
 /* Replicas to slots, slots to the GPUs of a node, which are alike. */
 static void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_p_part *part, uint32_t row)
 {
@@ -7006,6 +7298,7 @@ static void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_
 
     node->packer.row    = row;
     node->replicas.load = p->layer.mlog_load + part->first_expert;
+    node->replicas.first_twice = eplb_p_first_twice(&p->layer, &node->replicas);
     eplb_p_order_node(node);
     eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, part));
     eplb_p_share_load(node, &p->layer, part);
@@ -7021,6 +7314,8 @@ static void eplb_p_place_unlike(eplb_p_planner *p, eplb_p_mixed *m, const eplb_p
 
     m->unlike.packer.row = row;
     m->replicas.load     = p->layer.mlog_load + part->first_expert;
+    eplb_p_count_locked(m, &p->layer, part);
+    m->replicas.first_twice = eplb_p_first_twice(&p->layer, &m->replicas);
     eplb_p_replicate(&m->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, part));
     eplb_p_list_mixed(m, &p->layer, part);
     eplb_p_sort_loads(m->slot_load, m->unlike.packer.true_order, m->unlike.packer.spare, m->unlike.packer.n);
@@ -7047,6 +7342,7 @@ static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
         mixed = eplb_p_carve_mixed(&a, &p->layer, &part);
         eplb_p_place_unlike(p, &mixed, &part, row);
     }
+    if (p->layer.shape->survive != EPLB_SURVIVE_NONE && part.num_experts > 0) eplb_p_let_survive(&p->layer, &part);
 }
 
 /* Layer `index` from loads to its plan. */
@@ -7057,6 +7353,7 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
 
     EPLB_ASSERT(shape != NULL); /* the planner has been carved */
     eplb_p_weigh_layer(&p->layer, weight, index);
+    eplb_p_number_locked(&p->layer, index);
     eplb_p_place_groups(p);
     for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, k);
     if (shape->options.effort > 0) {
@@ -10011,12 +10308,16 @@ static eplb_p_values eplb_p_values_of(eplb_p_keeper *k, int32_t row)
     return values;
 }
 
-/* Whether a GPU of the plan, or all of a node's, may go where another is: they have as many slots, and are as fast. */
+static int eplb_p_has_locks(const eplb_p_layer *l, int32_t gpu) { return l->num_locked[gpu] + l->num_shut[gpu] > 0; }
+
+/* Whether a GPU of the plan, or all of a node's, may go where another is: they have as many slots, are as fast, and
+   nothing is locked on them. */
 static int eplb_p_are_alike(const eplb_p_keeper *k, int32_t gpu, int32_t other)
 {
     const eplb_p_cluster *c = &k->layer->cluster;
 
     if (!k->shape->odd || gpu == other) return 1;
+    if (k->layer->locked && (eplb_p_has_locks(k->layer, gpu) || eplb_p_has_locks(k->layer, other))) return 0;
     return eplb_p_slots_on(c, gpu) == eplb_p_slots_on(c, other) && (!c->pace || c->pace[gpu] == c->pace[other]);
 }
 
@@ -10199,11 +10500,18 @@ static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
     int32_t first = eplb_p_first_of(k->layer, to), room = eplb_p_first_of(k->layer, to + 1) - first, num = 0, i, e, stays;
     const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + eplb_p_first_of(k->layer, from);
     int32_t *arranged = k->arranged + first, *seen = k->seen, *vacant = k->vacant;
+    const uint8_t *locked = k->layer->locked ? k->layer->locked + first : NULL;
 
     for (i = 0; i < room; i++) seen[new_slot[i]]++;
     seen[EPLB_P_EMPTY] = 0;
+    for (i = 0; i < room && locked; i++)
+        if (locked[i] && old_slot[i] != EPLB_P_EMPTY) seen[old_slot[i]]--; /* that copy is spoken for */
     for (i = 0; i < room; i++) {
-        e     = old_slot[i];
+        e = old_slot[i];
+        if (locked && locked[i]) {
+            arranged[i] = e;
+            continue;
+        }
         stays = seen[e] > 0;
         seen[e] -= stays;
         arranged[i] = stays ? e : EPLB_P_EMPTY;
@@ -10212,7 +10520,7 @@ static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
     }
     for (i = 0; i < room; i++) {
         e = new_slot[i];
-        if (seen[e] == 0) continue;
+        if (e == EPLB_P_EMPTY || seen[e] == 0) continue;
         seen[e]--;
         arranged[*vacant++] = e;
     }
@@ -10270,6 +10578,7 @@ typedef struct eplb_p_follower {
     int64_t  least_score; /* of any plan, but for its moves: the mean load is its heaviest GPU's */
     int32_t *node_groups; /* [N] groups on a node */
     int32_t *node_experts;/* [N] experts whose home it is; where nodes are not alike */
+    int32_t *domain;      /* [G] of the search; likewise */
     int32_t *group_node;  /* [K] node of a group; -1: nobody holds any of its experts */
 } eplb_p_follower;
 
@@ -10323,6 +10632,7 @@ static void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, ep
     f->node_groups = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
     f->group_node  = EPLB_P_TAKE(a, int32_t, shape->num_groups);
     f->node_experts = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_nodes) : NULL;
+    f->domain       = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_living) : NULL;
     if (shape->exact) f->judge = eplb_p_carve_judge(a, shape);
     f->search.nobody    = shape->num_experts;
     f->search.node_gpus = shape->node_gpus;
@@ -10447,10 +10757,12 @@ static int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
 {
     int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), best = first, i;
 
-    for (i = first; i < eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
+    for (i = first, best = -1; i < eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
+        if (eplb_p_is_pinned(&f->search, i)) continue;
         if (f->slot[i] == f->search.nobody) return i;
-        if (f->search.count[f->slot[i]] > f->search.count[f->slot[best]]) best = i;
+        if (best < 0 || f->search.count[f->slot[i]] > f->search.count[f->slot[best]]) best = i;
     }
+    EPLB_ASSERT(best >= 0); /* there is room for all experts */
     return best;
 }
 
@@ -10518,12 +10830,19 @@ static void eplb_p_price_moves(eplb_p_follower *f, const eplb_p_layer *l)
 /* Where GPUs are not alike, the search and its moves ask the cluster. */
 static void eplb_p_follow_cluster(eplb_p_follower *f, const eplb_p_cluster *c)
 {
+    int32_t gpu;
+
     f->search.first_slot = c->first_slot;
     f->search.gpu_of     = c->gpu_of;
     f->moves.link_node   = c->link_node;
     f->moves.node        = c->node;
     f->moves.first_gpu   = c->first_gpu;
+    f->search.pinned     = f->layer->locked;
+    f->search.domain     = NULL;
     eplb_p_set_pace(&f->search, c->pace);
+    if (f->shape->survive == EPLB_SURVIVE_NONE) return;
+    for (gpu = 0; gpu < c->num_gpus; gpu++) f->domain[gpu] = eplb_p_domain_of(f->layer, c->first_slot[gpu]);
+    f->search.domain = f->domain;
 }
 
 /* Whether no GPU has more slots than its node has experts. */
@@ -10711,6 +11030,28 @@ static void eplb_p_search_nearby(eplb_p_follower *f, const eplb_p_layer *l)
     eplb_p_remember(f, l);
 }
 
+/* Of the experts that have one replica, as many as the limits allow get a second one: in an empty slot, or in place of
+   the third of another. */
+static void eplb_p_replicate_single(eplb_p_follower *f)
+{
+    eplb_p_search *s = &f->search;
+    int32_t e, i;
+    eplb_p_move move = {-1, -1, -1};
+
+    for (e = 0; e < s->num_experts; e++) {
+        if (s->count[e] != 1) continue;
+        for (i = 0; i < s->num_slots; i++) {
+            int32_t u = s->slot[i];
+            if ((u != s->nobody && s->count[u] < 3) || !eplb_p_may_take_away(s, i) || !eplb_p_may_replace(s, i, e)) continue;
+            move.slot   = i;
+            move.expert = e;
+            eplb_p_do_move(s, &move);
+            s->num_done = 0;
+            break;
+        }
+    }
+}
+
 /* phy2log of the layer: a plan near the one in force, or the one that is there, made without it, if that is within
    what is allowed and better. */
 static void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
@@ -10724,6 +11065,7 @@ static void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
 
     eplb_p_take_plan_in_force(f, old_slot);
     eplb_p_weigh_plan(f);
+    if (f->search.domain && f->shape->options.max_moves >= 0) eplb_p_replicate_single(f);
     f->best_score = INT64_MAX;
     eplb_p_remember(f, l);
     if (f->shape->options.max_moves < 0)
@@ -10768,19 +11110,6 @@ static void eplb_p_keep_places(eplb_p_planner *p, const int32_t *old_slot)
     eplb_p_open_keeper(&k, &p->layer, old_slot);
     for (gpu = 0; gpu < p->layer.shape->num_living; gpu++) eplb_p_arrange_gpu(&k, gpu, gpu);
     eplb_p_copy_ids(p->layer.phy2log, k.arranged, p->layer.shape->num_usable);
-}
-
-/* A layer of the plan in force, as slots are numbered here: what it has in those that may not be used is not there. */
-static const int32_t *eplb_p_number_old_slots(eplb_p_layer *l, const int32_t *old_slot)
-{
-    const eplb_p_cluster *c = &l->cluster;
-    int32_t i;
-
-    if (!l->shape->odd) return old_slot;
-    for (i = 0; i < c->num_gpus; i++)
-        eplb_p_copy_ids(l->old_slot + c->first_slot[i], old_slot + eplb_p_at(c->gpu[i], l->shape->gpu_slots, 0),
-                        eplb_p_slots_on(c, i));
-    return l->old_slot;
 }
 
 /* The layer's plan, made without the one in force, becomes one that follows it. */
