@@ -2461,7 +2461,7 @@ typedef struct eplb_p_part {
     int32_t num_experts, first_expert;
     int32_t num_gpus, first_gpu;
     int32_t num_slots, first_slot;
-    int32_t gpu_slots; /* that are used on each GPU; 0: not on all as many, or some are locked */
+    int32_t gpu_slots; /* of each GPU; 0: not all have as many, or use all that they have, or some are locked */
 } eplb_p_part;
 
 static eplb_p_part eplb_p_part_of(const eplb_p_layer *l, int32_t node)
@@ -2487,7 +2487,8 @@ static eplb_p_part eplb_p_part_of(const eplb_p_layer *l, int32_t node)
     part.gpu_slots    = part.num_gpus > 0 ? l->used[part.first_gpu] : 0;
     for (gpu = part.first_gpu; gpu < part.first_gpu + part.num_gpus; gpu++) {
         part.num_slots += l->used[gpu];
-        if (l->used[gpu] != part.gpu_slots || (l->locked && l->num_locked[gpu] > 0)) part.gpu_slots = 0;
+        if (l->used[gpu] != part.gpu_slots || l->used[gpu] != eplb_p_slots_on(&l->cluster, gpu)) part.gpu_slots = 0;
+        if (l->locked && l->num_locked[gpu] > 0) part.gpu_slots = 0;
     }
     return part;
 }
@@ -2847,6 +2848,13 @@ static int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, int32_t changed
     return at;
 }
 
+/* Whether an expert keeps as many replicas as it has to have when one goes. */
+static int eplb_p_may_donate(const eplb_p_replicas *r, int32_t e)
+{
+    int32_t least = r->least ? r->least[e] : 1;
+    return r->count[e] > (r->first_twice > 0 && least < 2 ? 2 : least);
+}
+
 /* One replica from the donor whose own replicas grow least by it to the expert with the heaviest
    ones, if that makes the heaviest replica lighter. Returns whether it did. */
 static int eplb_p_fixup(eplb_p_replicas *r, int32_t max_replicas)
@@ -2857,7 +2865,7 @@ static int eplb_p_fixup(eplb_p_replicas *r, int32_t max_replicas)
     if (eplb_p_at_cap(r->count[receiver], max_replicas)) return 0;
     for (e = 0; e < r->num_log; e++) {
         float rise;
-        if (e == receiver || r->count[e] == 1) continue;
+        if (e == receiver || !eplb_p_may_donate(r, e)) continue;
         rise = eplb_p_rise(r->load[e], r->count[e]);
         if (donor < 0 || rise < least) {
             least = rise;
@@ -4622,15 +4630,18 @@ static void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
     const eplb_p_cluster *c = &l->cluster;
     int32_t first = c->first_gpu[node], end = c->first_gpu[node + 1], gpu, next, survive = l->shape->survive;
     int32_t experts = l->first_expert[node + 1] - l->first_expert[node], cap = l->shape->options.max_replicas;
+    int64_t limit, locked;
 
     for (gpu = first; gpu < end; gpu++)
         l->used[gpu] = eplb_p_slots_on(c, gpu) - (l->locked ? l->num_shut[gpu] : 0);
-    for (gpu = first; gpu < end && survive != EPLB_SURVIVE_NONE; gpu = next) {
+    for (gpu = first; gpu < end && survive != EPLB_SURVIVE_NONE && !l->locked; gpu = next) {
         for (next = gpu + 1; survive == EPLB_SURVIVE_NODE && next < end && c->link_node[next] == c->link_node[gpu];) next++;
         eplb_p_limit_gpus(l, gpu, next, experts);
     }
     if (experts == 0) eplb_p_limit_gpus(l, first, end, 0);
-    if (cap > 0) eplb_p_limit_gpus(l, first, end, (int64_t)cap * experts);
+    for (gpu = first, limit = (int64_t)cap * experts, locked = experts; l->locked && gpu < end; gpu++)
+        locked += l->num_locked[gpu];
+    if (cap > 0) eplb_p_limit_gpus(l, first, end, l->locked && locked > limit ? locked : limit);
 }
 
 /* With more spare slots than one for so many experts it takes longer to merge them into the order of the experts
@@ -10310,13 +10321,14 @@ static eplb_p_values eplb_p_values_of(eplb_p_keeper *k, int32_t row)
 
 static int eplb_p_has_locks(const eplb_p_layer *l, int32_t gpu) { return l->num_locked[gpu] + l->num_shut[gpu] > 0; }
 
-/* Whether a GPU of the plan, or all of a node's, may go where another is: they have as many slots, are as fast, and
-   nothing is locked on them. */
+/* Whether a GPU of the plan, or all of a node's, may go where another is: they have as many slots, are as fast, are lost
+   with the same node where that counts, and nothing is locked on them. */
 static int eplb_p_are_alike(const eplb_p_keeper *k, int32_t gpu, int32_t other)
 {
     const eplb_p_cluster *c = &k->layer->cluster;
 
     if (!k->shape->odd || gpu == other) return 1;
+    if (k->shape->survive == EPLB_SURVIVE_NODE && c->link_node[gpu] != c->link_node[other]) return 0;
     if (k->layer->locked && (eplb_p_has_locks(k->layer, gpu) || eplb_p_has_locks(k->layer, other))) return 0;
     return eplb_p_slots_on(c, gpu) == eplb_p_slots_on(c, other) && (!c->pace || c->pace[gpu] == c->pace[other]);
 }
@@ -10691,7 +10703,22 @@ static int32_t eplb_p_find_expert_nodes(eplb_p_follower *f, const int32_t *old_s
     eplb_p_set_all(home, shape->num_experts, EPLB_P_NONE);
     eplb_p_set_all(f->group_node, shape->num_groups, EPLB_P_NONE);
     eplb_p_set_all(f->node_experts, shape->num_nodes, 0);
-    for (node = 0; node < shape->num_nodes; node++) left[node] = c->first_slot[c->first_gpu[node + 1]] - c->first_slot[c->first_gpu[node]];
+    for (node = 0; node < shape->num_nodes; node++)
+        left[node] = c->first_slot[c->first_gpu[node + 1]] - c->first_slot[c->first_gpu[node]];
+    for (slot = 0; slot < shape->num_usable && f->layer->locked; slot++) { /* what is locked once more takes room too */
+        e    = old_slot[slot];
+        node = c->node[c->gpu_of[slot]];
+        if (!f->layer->locked[slot]) continue;
+        if (e != EPLB_P_EMPTY && home[e] < 0)
+            home[e] = node;
+        else
+            left[node]--;
+    }
+    for (e = 0; e < shape->num_experts; e++) {
+        if (home[e] < 0) continue;
+        left[home[e]]--;
+        if (f->group_node[e / shape->group_size] < 0) f->group_node[e / shape->group_size] = home[e];
+    }
     for (slot = 0; slot < shape->num_usable; slot++) {
         e    = old_slot[slot];
         node = c->node[c->gpu_of[slot]];
@@ -11030,25 +11057,51 @@ static void eplb_p_search_nearby(eplb_p_follower *f, const eplb_p_layer *l)
     eplb_p_remember(f, l);
 }
 
-/* Of the experts that have one replica, as many as the limits allow get a second one: in an empty slot, or in place of
-   the third of another. */
-static void eplb_p_replicate_single(eplb_p_follower *f)
+/* A second replica for an expert that has one: in an empty slot, or in place of the third of another. */
+static void eplb_p_replicate_single(eplb_p_search *s, int32_t e)
 {
-    eplb_p_search *s = &f->search;
-    int32_t e, i;
     eplb_p_move move = {-1, -1, -1};
+    int32_t i;
+
+    for (i = 0; i < s->num_slots; i++) {
+        int32_t u = s->slot[i];
+        if ((u != s->nobody && s->count[u] < 3) || !eplb_p_may_take_away(s, i) || !eplb_p_may_replace(s, i, e)) continue;
+        move.slot   = i;
+        move.expert = e;
+        eplb_p_do_move(s, &move);
+        return;
+    }
+}
+
+/* An expert all of whose replicas would be lost together: one of them changes places with that of another. */
+static void eplb_p_free_confined(eplb_p_search *s, int32_t e)
+{
+    eplb_p_move move = {-1, -1, -1};
+    int32_t i, j;
+
+    for (i = 0; i < s->num_slots; i++) {
+        if (s->slot[i] != e) continue;
+        for (j = 0; j < s->num_slots; j++) {
+            if (s->slot[j] == e || !eplb_p_may_swap(s, i, j)) continue;
+            move.slot  = i;
+            move.other = j;
+            eplb_p_do_move(s, &move);
+            return;
+        }
+    }
+}
+
+/* The plan in force, after a loss: as far as the limits allow, experts survive another one. */
+static void eplb_p_restore_survival(eplb_p_search *s)
+{
+    int32_t e;
 
     for (e = 0; e < s->num_experts; e++) {
-        if (s->count[e] != 1) continue;
-        for (i = 0; i < s->num_slots; i++) {
-            int32_t u = s->slot[i];
-            if ((u != s->nobody && s->count[u] < 3) || !eplb_p_may_take_away(s, i) || !eplb_p_may_replace(s, i, e)) continue;
-            move.slot   = i;
-            move.expert = e;
-            eplb_p_do_move(s, &move);
-            s->num_done = 0;
-            break;
-        }
+        if (s->count[e] == 1)
+            eplb_p_replicate_single(s, e);
+        else if (!eplb_p_survives(s, e, -1, -1))
+            eplb_p_free_confined(s, e);
+        s->num_done = 0; /* there is no way back but to the best */
     }
 }
 
@@ -11065,7 +11118,7 @@ static void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
 
     eplb_p_take_plan_in_force(f, old_slot);
     eplb_p_weigh_plan(f);
-    if (f->search.domain && f->shape->options.max_moves >= 0) eplb_p_replicate_single(f);
+    if (f->search.domain && f->shape->options.max_moves >= 0) eplb_p_restore_survival(&f->search);
     f->best_score = INT64_MAX;
     eplb_p_remember(f, l);
     if (f->shape->options.max_moves < 0)
@@ -11264,25 +11317,69 @@ static eplb_result eplb_p_check_call(eplb_p_call *c, eplb_p_planning *all)
     return EPLB_OK;
 }
 
+/* A slot as the caller numbers it; -1: it is none. */
+static int32_t eplb_p_callers_slot(const eplb_p_layer *l, int32_t slot)
+{
+    int32_t gpu;
+
+    if (!l->shape->odd || slot < 0) return slot;
+    if (slot == l->cluster.num_slots) return -1;
+    gpu = l->cluster.gpu_of[slot];
+    return l->cluster.gpu[gpu] * l->shape->gpu_slots + slot - l->cluster.first_slot[gpu];
+}
+
 /* The first slot at fault in a layer of the plan in force: it names no such expert, or where moves are few, does not
    keep to the policy; -1 when there is none. */
-static int32_t eplb_p_find_fault_in_force(eplb_p_planner *p, const int32_t *old_slot)
+static int32_t eplb_p_find_fault_in_force(eplb_p_planner *p, const int32_t *old_slot, int32_t layer)
 {
     const eplb_p_shape *shape = p->layer.shape;
     eplb_p_arena a = p->room;
     eplb_p_follower f;
-    int32_t slot, gpu;
+    int32_t slot;
 
     slot = eplb_p_find_bad_id(old_slot, shape->num_replicas, shape->num_experts, EPLB_FAULT_PREVIOUS_ID).slot;
     if (slot >= 0 || !shape->follows) return slot;
     eplb_p_carve_follower(&a, shape, &f);
     eplb_p_enter_phase(&p->shared, p->follow_bytes);
     f.layer = &p->layer;
+    eplb_p_number_locked(&p->layer, layer);
     slot    = eplb_p_find_homes_in_force(&f, eplb_p_number_old_slots(&p->layer, old_slot));
     eplb_p_leave_phases(&p->shared);
-    if (slot < 0 || !shape->odd) return slot;
-    gpu = p->layer.cluster.gpu_of[slot]; /* as the caller numbers it */
-    return p->layer.cluster.gpu[gpu] * shape->gpu_slots + slot - p->layer.cluster.first_slot[gpu];
+    return eplb_p_callers_slot(&p->layer, slot);
+}
+
+/* The same of what is locked: more replicas than an expert may have, or, by the policy, on two nodes; num_usable where
+   too few slots are not locked for the experts that have none. */
+static int32_t eplb_p_find_locked_fault(eplb_p_layer *l)
+{
+    int32_t *count = l->logcnt, *node = l->mlog2log, cap = l->shape->options.max_replicas, slot, e, here, room = 0;
+
+    for (e = 0; e < l->shape->num_experts; e++) count[e] = 0;
+    for (slot = 0; slot < l->cluster.num_slots; slot++) {
+        room += !l->locked[slot];
+        if (!eplb_p_keeps_expert(l, slot)) continue;
+        e    = l->old_slot[slot];
+        here = l->cluster.node[l->cluster.gpu_of[slot]];
+        if (count[e]++ == 0) node[e] = here;
+        if (node[e] != here || (cap > 0 && count[e] > cap)) return slot;
+    }
+    for (e = 0; e < l->shape->num_experts; e++) room -= count[e] == 0;
+    return room < 0 ? l->cluster.num_slots : -1;
+}
+
+static eplb_result eplb_p_check_locked(const eplb_p_call *c, eplb_p_layer *l)
+{
+    int32_t layer, slot;
+
+    if (!l->locked) return EPLB_OK;
+    for (layer = c->first_layer; layer < c->first_layer + c->num_layers; layer++) {
+        eplb_p_number_locked(l, layer);
+        slot = eplb_p_find_locked_fault(l);
+        if (slot < 0) continue;
+        if (c->why) c->why->layer = layer;
+        return eplb_p_fail_at(c->why, EPLB_ERR_PLAN, "problem.locked", eplb_p_callers_slot(l, slot));
+    }
+    return EPLB_OK;
 }
 
 static eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, eplb_p_planner *p)
@@ -11292,7 +11389,7 @@ static eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, eplb_p_plann
 
     if (!s->options.previous_phy2log) return EPLB_OK;
     for (layer = c->first_layer; layer < c->first_layer + c->num_layers; layer++) {
-        slot = eplb_p_find_fault_in_force(p, s->options.previous_phy2log + eplb_p_at(layer, s->num_replicas, 0));
+        slot = eplb_p_find_fault_in_force(p, s->options.previous_phy2log + eplb_p_at(layer, s->num_replicas, 0), layer);
         if (slot < 0) continue;
         if (c->why) {
             c->why->layer = layer;
@@ -11300,7 +11397,7 @@ static eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, eplb_p_plann
         }
         return eplb_p_fail(c->why, EPLB_ERR_PLAN, "options.previous_phy2log");
     }
-    return EPLB_OK;
+    return eplb_p_check_locked(c, &p->layer);
 }
 
 /* All that can be wrong with a call is looked for; when nothing is, its scratch is laid out. */
