@@ -362,7 +362,7 @@ static void check_naive_lpt(uint64_t seed)
     static cluster_case c;
     if (!draw_case(&c, seed))
         return;
-    int32_t E = c.p.num_experts, G = c.p.num_gpus, S = c.p.num_replicas / G, n = all_usable(&c), alike = 1;
+    int32_t E = c.p.num_experts, G = c.p.num_gpus, S = c.p.num_replicas / G, n = all_usable(&c), alike = 1, single = 1;
     int32_t count[MOST_EXPERTS], expert[MOST_GPUS * MOST_SLOTS], taken[MOST_GPUS * MOST_SLOTS] = {0}, fill[MOST_GPUS] = {0};
     float   gpu_load[MOST_GPUS] = {0}, load[MOST_EXPERTS];
     size_t  bytes = 0;
@@ -391,11 +391,17 @@ static void check_naive_lpt(uint64_t seed)
         alike &= first < 0 || !(speed_of(&c, g) < speed_of(&c, first) || speed_of(&c, g) > speed_of(&c, first));
         first = g;
     }
+    single = alike; /* as many GPUs as slots: each gets one in order */
     CHECK(eplb_scratch_size(&c.p, &c.o, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     void *scratch = test_alloc(bytes);
     CHECK(eplb_rebalance(&c.p, &c.o, load, &c.plan, scratch, bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     free(scratch);
-    for (int32_t k = 0; k < n; k++) {
+    for (int32_t g = 0; g < G; g++)
+        single &= usable(&c, g) <= 1;
+    for (int32_t g = 0, k = 0; g < G && single; g++)
+        if (usable(&c, g) == 1)
+            CHECK(c.phy2log[g * S] == expert[k++], "seed %llu: GPU %d", (unsigned long long)seed, (int)g);
+    for (int32_t k = 0; k < n && !single; k++) {
         int32_t heaviest = -1, best = -1;
         float   w, least = 0;
         for (int32_t i = 0; i < n; i++)
@@ -431,7 +437,8 @@ static void check_alike(uint64_t seed)
     c.p.gpu_speed = NULL;
     c.p.locked = NULL;
     c.p.survive = EPLB_SURVIVE_NONE;
-    c.o.max_replicas = 0;
+    c.o.max_replicas = c.o.max_moves = c.o.max_gpu_moves = c.o.max_pair_moves = c.o.max_node_moves = 0;
+    c.o.move_cost = 0.0f; /* the plan in force may not be one for these nodes */
     CHECK(eplb_scratch_size(&c.p, &c.o, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     void *scratch = test_alloc(bytes);
     CHECK(eplb_rebalance(&c.p, &c.o, c.load, &c.plan, scratch, bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
