@@ -681,7 +681,8 @@ enum { /* eplb_plan_fault.reason */
     EPLB_FAULT_TWICE          = 5,  /* an expert is twice on a GPU while another GPU of its node is free of it, though
                                        options has effort without allow_duplicates, and GPUs no more slots than their
                                        node has experts */
-    EPLB_FAULT_GROUP          = 6,  /* hierarchical policy: experts of a group are on two nodes */
+    EPLB_FAULT_GROUP          = 6,  /* hierarchical policy: experts of a group are on two nodes; where nodes are not alike,
+                                       of more groups than do not fit whole, or as locked slots demand; or an expert is */
     EPLB_FAULT_NOT_KEPT       = 7,  /* an expert stays on a GPU, but is put in another slot of it */
     EPLB_FAULT_MOVES          = 8,  /* more moves than max_moves */
     EPLB_FAULT_GPU_MOVES_IN   = 9,  /* more moves into a GPU than max_gpu_moves, */
@@ -689,6 +690,10 @@ enum { /* eplb_plan_fault.reason */
     EPLB_FAULT_PAIR_MOVES     = 11, /* more moves from one GPU to another than max_pair_moves */
     EPLB_FAULT_NODE_MOVES_IN  = 12, /* more moves into a node than max_node_moves, */
     EPLB_FAULT_NODE_MOVES_OUT = 13, /* or out of one */
+    EPLB_FAULT_UNUSABLE       = 14, /* an expert in a slot that may not be used, which for all above is as good as empty */
+    EPLB_FAULT_LOCKED         = 15, /* a locked slot does not hold what it does in the plan in force */
+    EPLB_FAULT_DIES           = 16, /* problem.survive: all replicas of an expert, of two or more, would be lost at once */
+    EPLB_FAULT_SINGLE         = 17, /* problem.survive: an expert has one replica, though another has three or more */
     EPLB_NUM_FAULTS
 };
 
@@ -697,8 +702,9 @@ typedef struct eplb_plan_fault {
     int32_t layer;
     int32_t slot;    /* with moves: the lowest that is one too many */
     int32_t expert;  /* in that slot, or missing */
-    int32_t other;   /* TWICE, GROUP: a lower slot that it is at odds with; NOT_KEPT: the slot it was in */
-    int32_t count;   /* MAX_REPLICAS and moves: how many there are */
+    int32_t other;   /* TWICE, GROUP: a lower slot that it is at odds with; NOT_KEPT: the slot it was in; DIES: the
+                        GPU, or node; SINGLE: an expert that has more; LOCKED: what it held */
+    int32_t count;   /* MAX_REPLICAS, moves, DIES, SINGLE: how many there are; SINGLE: of the other expert */
     int32_t allowed; /* and may be */
 } eplb_plan_fault;
 
@@ -7919,6 +7925,7 @@ static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_
 #define EPLB_P_STAYS (-2) /* in from: the slot is empty, or keeps its expert */
 
 typedef struct eplb_p_mover {
+    const eplb_p_shape *shape; /* of it only what a cluster is */
     int32_t num_experts, num_slots, num_gpus, gpu_slots;
     const int32_t *old_expert, *new_expert; /* [R] the plans of the layer at hand */
     int32_t *gpu_of;      /* [R] GPU of a slot */
@@ -7946,6 +7953,7 @@ static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     eplb_p_mover m = EPLB_ZERO_INIT;
     int32_t E = shape->num_experts, R = shape->num_replicas, G = shape->num_gpus;
 
+    m.shape        = shape;
     m.num_experts  = E;
     m.num_slots    = R;
     m.num_gpus     = G;
@@ -7972,12 +7980,12 @@ static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     return m;
 }
 
-static void eplb_p_number_gpus(eplb_p_mover *m, int32_t num_nodes)
+static void eplb_p_number_gpus(eplb_p_mover *m)
 {
-    int32_t gpu, i, slot = 0, node_gpus = m->num_gpus / num_nodes;
+    int32_t gpu, i, slot = 0;
 
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
-        m->node_of[gpu] = gpu / node_gpus;
+        m->node_of[gpu] = eplb_p_node_of(m->shape, gpu);
         for (i = 0; i < m->gpu_slots; i++) m->gpu_of[slot++] = gpu;
     }
 }
@@ -8000,10 +8008,11 @@ static int eplb_p_crosses_nodes(const eplb_p_mover *m, int32_t slot)
 /* Whether a slot is one of the GPU's in hand: it has those below `end`, and lists begin with none of a GPU before it. */
 static int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (uint32_t)end; }
 
-/* One slot for each expert that a GPU held: one that keeps it, or else the first. */
+/* One slot for each expert that a GPU held: one that keeps it, or else the first. What a slot has that may not be used
+   is not there. */
 static void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = gpu * m->gpu_slots, end = slot + m->gpu_slots, *holder = m->holder, *next = m->next_holder, e, h;
+    int32_t slot = gpu * m->gpu_slots, end = slot + eplb_p_usable_of(m->shape, gpu), *holder = m->holder, *next = m->next_holder, e, h;
 
     for (; slot < end; slot++) {
         e = m->old_expert[slot];
@@ -8021,7 +8030,7 @@ static void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 /* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
 static void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = gpu * m->gpu_slots, end = slot + m->gpu_slots, e, from;
+    int32_t slot = gpu * m->gpu_slots, last = slot + m->gpu_slots, end = slot + eplb_p_usable_of(m->shape, gpu), e, from;
 
     for (; slot < end; slot++) {
         e = m->new_expert[slot];
@@ -8037,6 +8046,7 @@ static void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
         }
         m->from[slot] = from;
     }
+    for (; slot < last; slot++) m->from[slot] = EPLB_P_STAYS;
 }
 
 /* ---------------------------------------------------------------------------- transfers: sources */
@@ -8537,10 +8547,22 @@ static eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, ep
     return transfer + n;
 }
 
-static size_t eplb_p_count_transfers(const int32_t *previous_phy2log, const int32_t *phy2log, size_t num_slots)
+static size_t eplb_p_count_changed(const int32_t *previous_phy2log, const int32_t *phy2log, size_t num_slots)
 {
     size_t i, n = 0;
     for (i = 0; i < num_slots; i++) n += phy2log[i] != EPLB_P_EMPTY && phy2log[i] != previous_phy2log[i];
+    return n;
+}
+
+/* The same over all layers, of the slots that may be used. */
+static size_t eplb_p_count_transfers(const eplb_p_shape *shape, const int32_t *previous_phy2log, const int32_t *phy2log)
+{
+    size_t slots = eplb_p_at(shape->num_layers, shape->num_replicas, 0), at = 0, n = 0;
+    int32_t gpu = 0, each = shape->num_replicas / shape->num_gpus;
+
+    if (!shape->usable_slots) return eplb_p_count_changed(previous_phy2log, phy2log, slots);
+    for (; at < slots; at += (size_t)each, gpu = gpu + 1 < shape->num_gpus ? gpu + 1 : 0)
+        n += eplb_p_count_changed(previous_phy2log + at, phy2log + at, (size_t)shape->usable_slots[gpu]);
     return n;
 }
 
@@ -8801,7 +8823,11 @@ static int32_t eplb_p_step_layer(eplb_p_stager *s, int32_t layer, const eplb_tra
     row(GPU_MOVES_OUT,  "gpu_moves_out")    \
     row(PAIR_MOVES,     "pair_moves")       \
     row(NODE_MOVES_IN,  "node_moves_in")    \
-    row(NODE_MOVES_OUT, "node_moves_out")
+    row(NODE_MOVES_OUT, "node_moves_out")   \
+    row(UNUSABLE,       "unusable")         \
+    row(LOCKED,         "locked")           \
+    row(DIES,           "dies")             \
+    row(SINGLE,         "single")
 
 #define EPLB_P_FAULT_NAME(number, name) case EPLB_FAULT_##number: return name;
 
@@ -8868,10 +8894,10 @@ static eplb_plan_fault eplb_p_find_missing(const eplb_p_mover *m, int32_t max_re
     return max_replicas > 0 ? eplb_p_find_too_many(m, max_replicas) : eplb_p_no_fault();
 }
 
-/* An expert that a GPU of these slots, a node's, holds twice, and another GPU of them not at all. */
-static eplb_plan_fault eplb_p_find_twice(const eplb_p_mover *m, int32_t first, int32_t end)
+/* An expert that a GPU of these slots, a node's, holds twice, and another of its `num` GPUs not at all. */
+static eplb_plan_fault eplb_p_find_twice(const eplb_p_mover *m, int32_t first, int32_t end, int32_t num)
 {
-    int32_t *gpus = m->wanted, slot, e, num = (end - first) / m->gpu_slots;
+    int32_t *gpus = m->wanted, slot, e;
 
     for (slot = first; slot < end; slot++)
         if (m->new_expert[slot] != EPLB_P_EMPTY) gpus[m->new_expert[slot]] = 0;
@@ -8892,21 +8918,81 @@ static eplb_plan_fault eplb_p_find_twice(const eplb_p_mover *m, int32_t first, i
     return eplb_p_no_fault();
 }
 
+static int32_t eplb_p_policy_node(const eplb_p_mover *m, int32_t gpu)
+{
+    return m->shape->num_nodes > 1 ? m->node_of[gpu] : 0;
+}
+
+/* The same of all nodes where they are not alike: on those on which no GPU has more slots than there are experts. */
+static eplb_plan_fault eplb_p_find_twice_on_any(const eplb_p_mover *m, const eplb_p_shape *shape)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+    int32_t gpu, end, num, most, experts, slot, *seen = m->wanted;
+
+    for (gpu = 0; gpu < m->num_gpus && f.reason == EPLB_FAULT_NONE; gpu = end) {
+        for (end = gpu, num = most = 0; end < m->num_gpus && eplb_p_policy_node(m, end) == eplb_p_policy_node(m, gpu); end++) {
+            int32_t slots = eplb_p_usable_of(shape, end);
+            num += slots > 0;
+            most = slots > most ? slots : most;
+        }
+        eplb_p_set_all(seen, m->num_experts, 0);
+        for (slot = gpu * m->gpu_slots, experts = 0; slot < end * m->gpu_slots; slot++) {
+            if (m->new_expert[slot] == EPLB_P_EMPTY || seen[m->new_expert[slot]]) continue;
+            seen[m->new_expert[slot]] = 1;
+            experts++;
+        }
+        if (most <= experts) f = eplb_p_find_twice(m, gpu * m->gpu_slots, end * m->gpu_slots, num);
+    }
+    return f;
+}
+
 static eplb_plan_fault eplb_p_find_any_twice(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t first;
 
     if (!shape->apart || shape->options.allow_duplicates) return f;
+    if (shape->odd) return eplb_p_find_twice_on_any(m, shape);
     for (first = 0; first < m->num_slots && f.reason == EPLB_FAULT_NONE; first += shape->node_slots)
-        f = eplb_p_find_twice(m, first, first + shape->node_slots);
+        f = eplb_p_find_twice(m, first, first + shape->node_slots, shape->node_gpus);
     return f;
+}
+
+/* Where nodes are not alike: an expert on two of them; or a group, as far as all that do not fit whole are not enough of
+   an excuse. */
+static eplb_plan_fault eplb_p_find_needless_split(const eplb_p_mover *m, const eplb_p_shape *shape)
+{
+    int32_t *node = m->seen_on, *group = m->holder, *split = m->seen_in, excused = shape->num_groups, slot, e, here, slots;
+
+    for (here = 0; here < shape->num_nodes; here++) {
+        for (slot = 0, slots = 0; slot < m->num_gpus; slot++)
+            if (m->node_of[slot] == here) slots += eplb_p_usable_of(shape, slot);
+        excused -= slots / shape->group_size;
+    }
+    if (shape->locked) excused = shape->num_groups;
+    eplb_p_set_all(node, m->num_experts, EPLB_P_NONE);
+    eplb_p_set_all(group, shape->num_groups, EPLB_P_NONE);
+    eplb_p_set_all(split, shape->num_groups, 0);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        e    = m->new_expert[slot];
+        here = m->node_of[m->gpu_of[slot]];
+        if (e == EPLB_P_EMPTY) continue;
+        if (node[e] == EPLB_P_NONE) node[e] = here;
+        if (node[e] != here) return eplb_p_fault(EPLB_FAULT_GROUP, slot, e, -1);
+        e /= shape->group_size;
+        if (group[e] == EPLB_P_NONE) group[e] = slot;
+        if (m->node_of[m->gpu_of[group[e]]] == here || split[e]) continue;
+        split[e] = 1;
+        if (--excused < 0) return eplb_p_fault(EPLB_FAULT_GROUP, slot, m->new_expert[slot], group[e]);
+    }
+    return eplb_p_no_fault();
 }
 
 static eplb_plan_fault eplb_p_find_split_group(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
     int32_t *first_slot = m->holder, slot, e;
 
+    if (shape->odd) return shape->num_nodes > 1 ? eplb_p_find_needless_split(m, shape) : eplb_p_no_fault();
     eplb_p_set_all(first_slot, shape->num_groups, EPLB_P_NONE);
     for (slot = 0; slot < m->num_slots; slot++) {
         int32_t *first;
@@ -9007,23 +9093,88 @@ static eplb_plan_fault eplb_p_find_many_moves(eplb_p_mover *m, const eplb_option
     return f;
 }
 
-/* The first fault of one layer's plan. */
-static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_shape *shape,
-                                               const int32_t *previous_phy2log, const int32_t *phy2log)
+/* A layer's slots without those that may not be used. */
+static const int32_t *eplb_p_without_unusable(const eplb_p_mover *m, const int32_t *phy2log, int32_t *masked)
+{
+    int32_t gpu, i, slot = 0;
+
+    if (!phy2log || !m->shape->usable_slots) return phy2log;
+    for (gpu = 0; gpu < m->num_gpus; gpu++)
+        for (i = 0; i < m->gpu_slots; i++, slot++)
+            masked[slot] = i < m->shape->usable_slots[gpu] ? phy2log[slot] : EPLB_P_EMPTY;
+    return masked;
+}
+
+static eplb_plan_fault eplb_p_find_unusable(const eplb_p_mover *m, const int32_t *phy2log)
+{
+    int32_t slot;
+
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (m->new_expert[slot] != phy2log[slot]) return eplb_p_fault(EPLB_FAULT_UNUSABLE, slot, phy2log[slot], -1);
+    return eplb_p_no_fault();
+}
+
+/* Locked: not 0 for the layer's slots that keep what they have. */
+static eplb_plan_fault eplb_p_find_unlocked(const eplb_p_mover *m, const uint8_t *locked)
+{
+    int32_t slot;
+
+    for (slot = 0; slot < m->num_slots; slot++)
+        if (locked[slot] && !eplb_p_keeps(m, slot))
+            return eplb_p_fault(EPLB_FAULT_LOCKED, slot, m->new_expert[slot], m->old_expert[slot]);
+    return eplb_p_no_fault();
+}
+
+/* problem.survive: the first slot of an expert whose replicas are all lost at once, or that has one where another has
+   three. */
+static eplb_plan_fault eplb_p_find_mortal(const eplb_p_mover *m, const eplb_p_shape *shape)
+{
+    eplb_plan_fault f = eplb_p_no_fault();
+    int32_t *count = m->wanted, *domain = m->seen_on, *first = m->seen_in, slot, e, here, most = 0, pass;
+
+    eplb_p_set_all(count, m->num_experts, 0);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        e = m->new_expert[slot];
+        if (e == EPLB_P_EMPTY) continue;
+        here = shape->survive == EPLB_SURVIVE_NODE ? m->node_of[m->gpu_of[slot]] : m->gpu_of[slot];
+        if (count[e]++ == 0) {
+            domain[e] = here;
+            first[e]  = slot;
+        } else if (domain[e] != here) {
+            domain[e] = EPLB_P_NONE;
+        }
+        if (count[e] > count[most]) most = e;
+    }
+    for (pass = 0; pass < 2 && f.reason == EPLB_FAULT_NONE; pass++) /* the lowest slot of either */
+        for (e = 0; e < m->num_experts; e++) {
+            int dies = count[e] > 1 && domain[e] != EPLB_P_NONE, single = count[e] == 1 && count[most] > 2;
+            if (!(pass == 0 ? dies : single) || (f.reason != EPLB_FAULT_NONE && first[e] > f.slot)) continue;
+            f = pass == 0 ? eplb_p_fault(EPLB_FAULT_DIES, first[e], e, domain[e])
+                          : eplb_p_fault(EPLB_FAULT_SINGLE, first[e], e, most);
+            f.count = count[pass == 0 ? e : most];
+        }
+    return f;
+}
+
+/* The first fault of one layer's plan; masked is memory for two. */
+static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_shape *shape, const int32_t *previous_phy2log,
+                                               const int32_t *phy2log, const uint8_t *locked, int32_t *masked)
 {
     eplb_plan_fault f = eplb_p_no_fault();
 
-    m->old_expert = previous_phy2log;
-    m->new_expert = phy2log;
+    m->old_expert = eplb_p_without_unusable(m, previous_phy2log, masked);
+    m->new_expert = eplb_p_without_unusable(m, phy2log, masked + m->num_slots);
     if (previous_phy2log)
         f = eplb_p_find_bad_id(previous_phy2log, m->num_slots, m->num_experts, EPLB_FAULT_PREVIOUS_ID);
     if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_bad_id(phy2log, m->num_slots, m->num_experts, EPLB_FAULT_ID);
     if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_missing(m, shape->options.max_replicas);
     if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_any_twice(m, shape);
     if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_split_group(m, shape);
-    if (!previous_phy2log) return f;
-    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_not_kept(m);
-    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_many_moves(m, &shape->options);
+    if (f.reason == EPLB_FAULT_NONE && previous_phy2log && !locked) f = eplb_p_find_not_kept(m);
+    if (f.reason == EPLB_FAULT_NONE && previous_phy2log) f = eplb_p_find_many_moves(m, &shape->options);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_unusable(m, phy2log);
+    if (f.reason == EPLB_FAULT_NONE && locked) f = eplb_p_find_unlocked(m, locked);
+    if (f.reason == EPLB_FAULT_NONE && shape->survive != EPLB_SURVIVE_NONE) f = eplb_p_find_mortal(m, shape);
     return f;
 }
 
@@ -9033,18 +9184,20 @@ static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_sha
 
 /* Experts of a layer, so many from first on, that no slot of a GPU that is left holds. Returns the number of those
    lost before and here; they are stored where lost is not NULL. */
-static size_t eplb_p_find_lost(const eplb_problem *p, const int32_t *phy2log, const uint8_t *gpu_lost, int32_t layer,
+static size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, const uint8_t *gpu_lost, int32_t layer,
                                int32_t first, eplb_lost_expert *lost, size_t num_lost)
 {
     uint32_t seen[EPLB_P_SEEN_AT_ONCE / 32] = {0};
-    int32_t slot, i, gpu_slots = p->num_replicas / p->num_gpus;
+    int32_t slot, i, gpu, gpu_slots = s->num_replicas / s->num_gpus;
 
-    for (slot = 0; slot < p->num_replicas; slot++) {
-        i = phy2log[slot] - first;
-        if (!eplb_p_within(i, 0, EPLB_P_SEEN_AT_ONCE - 1) || (gpu_lost && gpu_lost[slot / gpu_slots])) continue;
-        seen[i / 32] |= (uint32_t)1 << (i % 32);
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (gpu_lost && gpu_lost[gpu]) continue;
+        for (slot = gpu * gpu_slots; slot < gpu * gpu_slots + eplb_p_usable_of(s, gpu); slot++) {
+            i = phy2log[slot] - first;
+            if (eplb_p_within(i, 0, EPLB_P_SEEN_AT_ONCE - 1)) seen[i / 32] |= (uint32_t)1 << (i % 32);
+        }
     }
-    for (i = 0; i < EPLB_P_SEEN_AT_ONCE && i < p->num_experts - first; i++) {
+    for (i = 0; i < EPLB_P_SEEN_AT_ONCE && i < s->num_experts - first; i++) {
         if (seen[i / 32] >> (i % 32) & 1u) continue;
         if (lost) {
             lost[num_lost].layer  = layer;
@@ -11810,7 +11963,7 @@ EPLB_API eplb_result eplb_transfers(const eplb_problem *problem, const int32_t *
     if (r != EPLB_OK) return r;
     slots = eplb_p_at(shape.num_layers, shape.num_replicas, 0);
     if (!transfer || capacity < slots) {
-        *num_transfers = eplb_p_count_transfers(previous_phy2log, phy2log, slots);
+        *num_transfers = eplb_p_count_transfers(&shape, previous_phy2log, phy2log);
         if (!transfer) return EPLB_OK;
         if (*num_transfers > capacity) return EPLB_ERR_CAPACITY;
     }
@@ -11818,7 +11971,7 @@ EPLB_API eplb_result eplb_transfers(const eplb_problem *problem, const int32_t *
     a = eplb_p_arena_at(scratch);
     m = eplb_p_carve_moving(&a, &shape, &rounds, &stager);
     rounds.m = &m;
-    eplb_p_number_gpus(&m, shape.num_nodes);
+    eplb_p_number_gpus(&m);
     for (layer = 0; layer < shape.num_layers; layer++) {
         slots = eplb_p_at(layer, shape.num_replicas, 0);
         eplb_p_source_layer(&m, previous_phy2log + slots, phy2log + slots, options.sources);
@@ -11867,7 +12020,7 @@ EPLB_API eplb_result eplb_transfers_in_place(const eplb_problem *problem, const 
     a = eplb_p_arena_at(scratch);
     m = eplb_p_carve_moving(&a, &shape, &rounds, &stager);
     stager.m = &m;
-    eplb_p_number_gpus(&m, shape.num_nodes);
+    eplb_p_number_gpus(&m);
     num = eplb_p_step_layers(&stager, &shape, previous_phy2log, phy2log, &options, NULL, NULL);
     *num_steps = num;
     if (step && num > capacity) return EPLB_ERR_CAPACITY;
@@ -11883,7 +12036,7 @@ EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_opt
     eplb_p_shape shape;
     eplb_p_arena a;
     eplb_p_mover m;
-    int32_t layer;
+    int32_t layer, *masked;
     eplb_result r = eplb_p_resolve(problem, options, &shape, NULL);
 
     if (r != EPLB_OK) return r;
@@ -11892,11 +12045,13 @@ EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_opt
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
     m = eplb_p_carve_mover(&a, &shape);
-    eplb_p_number_gpus(&m, problem->num_nodes ? problem->num_nodes : 1);
+    masked = EPLB_P_TAKE_ROWS(&a, int32_t, 2, shape.num_replicas); /* less than what gives moves rounds or steps */
+    eplb_p_number_gpus(&m);
     for (layer = 0; layer < shape.num_layers && f.reason == EPLB_FAULT_NONE; layer++) {
         size_t slots = eplb_p_at(layer, shape.num_replicas, 0);
         const int32_t *previous = shape.options.previous_phy2log;
-        f = eplb_p_check_layer_plan(&m, &shape, previous ? previous + slots : NULL, phy2log + slots);
+        f = eplb_p_check_layer_plan(&m, &shape, previous ? previous + slots : NULL, phy2log + slots,
+                                    shape.locked ? shape.locked + slots : NULL, masked);
         if (f.reason != EPLB_FAULT_NONE) f.layer = layer;
     }
     *fault = f;
@@ -11985,7 +12140,7 @@ EPLB_API eplb_result eplb_weigh_switch(const eplb_problem *problem, const float 
     w.how = how;
     r = eplb_p_check_weighed(&w, &shape, weight, previous_phy2log, phy2log);
     if (r != EPLB_OK) return r;
-    eplb_p_number_gpus(&w.mover, shape.num_nodes);
+    eplb_p_number_gpus(&w.mover);
     for (layer = 0; layer < shape.num_layers; layer++) {
         eplb_p_samples samples = eplb_p_layer_samples(&shape, weight, layer);
         size_t slots = eplb_p_at(layer, shape.num_replicas, 0);
@@ -11996,8 +12151,8 @@ EPLB_API eplb_result eplb_weigh_switch(const eplb_problem *problem, const float 
     return EPLB_OK;
 }
 
-static size_t eplb_p_lost_in_layers(const eplb_p_shape *shape, const eplb_problem *problem, const int32_t *phy2log,
-                                    const uint8_t *gpu_lost, eplb_lost_expert *lost)
+static size_t eplb_p_lost_in_layers(const eplb_p_shape *shape, const int32_t *phy2log, const uint8_t *gpu_lost,
+                                    eplb_lost_expert *lost)
 {
     size_t num = 0;
     int32_t layer, first;
@@ -12005,7 +12160,7 @@ static size_t eplb_p_lost_in_layers(const eplb_p_shape *shape, const eplb_proble
     for (layer = 0; layer < shape->num_layers; layer++) {
         const int32_t *slots = phy2log + eplb_p_at(layer, shape->num_replicas, 0);
         for (first = 0; shape->num_experts - first > 0; first += EPLB_P_SEEN_AT_ONCE) {
-            num = eplb_p_find_lost(problem, slots, gpu_lost, layer, first, lost, num);
+            num = eplb_p_find_lost(shape, slots, gpu_lost, layer, first, lost, num);
             if (shape->num_experts - first <= EPLB_P_SEEN_AT_ONCE) break; /* first may be as large as it can be */
         }
     }
@@ -12023,11 +12178,11 @@ EPLB_API eplb_result eplb_lost_experts(const eplb_problem *problem, const int32_
     if (!phy2log || !num_lost) return EPLB_ERR_NULL;
     r = eplb_p_check_ids(phy2log, eplb_p_at(shape.num_layers, shape.num_replicas, 0), shape.num_experts);
     if (r != EPLB_OK) return r;
-    num = eplb_p_lost_in_layers(&shape, problem, phy2log, gpu_lost, NULL);
+    num = eplb_p_lost_in_layers(&shape, phy2log, gpu_lost, NULL);
     *num_lost = num;
     if (!lost) return EPLB_OK;
     if (num > capacity) return EPLB_ERR_CAPACITY;
-    eplb_p_lost_in_layers(&shape, problem, phy2log, gpu_lost, lost);
+    eplb_p_lost_in_layers(&shape, phy2log, gpu_lost, lost);
     return EPLB_OK;
 }
 
