@@ -271,8 +271,9 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
                                    each further one is a kick that disturbs the plan and another search
                                    (several in small nodes), while something is left to gain */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
-                                   its node is free of it; 1 = it may be where that is better still, as it may
-                                   wherever a GPU has more slots than its node has experts */
+                                   its node is free of it (and, where GPUs have unlike numbers of slots, holds
+                                   something that is not on the first); 1 = it may be where that is better still, as it
+                                   may wherever a GPU has more slots than its node has experts */
     const float *sample_weight; /* [T] what each sample counts for beside the largest of these numbers among
                                    the samples that hold load in the layer (for nothing below 2^-30 of it);
                                    >= 0 and not all 0; NULL = all alike */
@@ -678,9 +679,10 @@ enum { /* eplb_plan_fault.reason */
     EPLB_FAULT_ID             = 2,  /* a slot names no such expert */
     EPLB_FAULT_MISSING        = 3,  /* no slot holds an expert */
     EPLB_FAULT_MAX_REPLICAS   = 4,  /* more replicas of an expert than options.max_replicas */
-    EPLB_FAULT_TWICE          = 5,  /* an expert is twice on a GPU while another GPU of its node is free of it, though
-                                       options has effort without allow_duplicates, and GPUs no more slots than their
-                                       node has experts */
+    EPLB_FAULT_TWICE          = 5,  /* an expert is twice on a GPU while another GPU of its node is free of it, and holds
+                                       something that it could change places with, though options has effort without
+                                       allow_duplicates, GPUs no more slots than their node has experts, and the loss of
+                                       a node need not be survived */
     EPLB_FAULT_GROUP          = 6,  /* hierarchical policy: experts of a group are on two nodes; where nodes are not alike,
                                        of more groups than do not fit whole, or as locked slots demand; or an expert is */
     EPLB_FAULT_NOT_KEPT       = 7,  /* an expert stays on a GPU, but is put in another slot of it */
@@ -693,7 +695,8 @@ enum { /* eplb_plan_fault.reason */
     EPLB_FAULT_UNUSABLE       = 14, /* an expert in a slot that may not be used, which for all above is as good as empty */
     EPLB_FAULT_LOCKED         = 15, /* a locked slot does not hold what it does in the plan in force */
     EPLB_FAULT_DIES           = 16, /* problem.survive: all replicas of an expert, of two or more, would be lost at once */
-    EPLB_FAULT_SINGLE         = 17, /* problem.survive: an expert has one replica, though another has three or more */
+    EPLB_FAULT_SINGLE         = 17, /* problem.survive: an expert has one replica, though another, by the hierarchical
+                                       policy one of its node, has three or more */
     EPLB_NUM_FAULTS
 };
 
@@ -8894,6 +8897,27 @@ static eplb_plan_fault eplb_p_find_missing(const eplb_p_mover *m, int32_t max_re
     return max_replicas > 0 ? eplb_p_find_too_many(m, max_replicas) : eplb_p_no_fault();
 }
 
+/* Whether a slot's expert, which is twice on its GPU, may change places with what is on another GPU of these slots that
+   is free of it: with nothing, or with an expert that is not on the first GPU, or else twice on its own. */
+static int eplb_p_can_part(const eplb_p_mover *m, int32_t slot, int32_t first, int32_t end)
+{
+    const int32_t *held = m->new_expert;
+    int32_t here = slot - slot % m->gpu_slots, S = m->gpu_slots, gpu, i, j, copies;
+
+    for (gpu = first; gpu < end; gpu += S) {
+        for (i = gpu; i < gpu + S && held[i] != held[slot]; i++) {}
+        if (i < gpu + S) continue;
+        for (i = gpu; i < gpu + eplb_p_usable_of(m->shape, gpu / S); i++) {
+            if (held[i] == EPLB_P_EMPTY) return 1;
+            for (j = here; j < here + S && held[j] != held[i]; j++) {}
+            if (j == here + S) return 1;
+            for (j = gpu, copies = 0; j < gpu + S; j++) copies += held[j] == held[i];
+            if (copies > 1) return 1;
+        }
+    }
+    return 0;
+}
+
 /* An expert that a GPU of these slots, a node's, holds twice, and another of its `num` GPUs not at all. */
 static eplb_plan_fault eplb_p_find_twice(const eplb_p_mover *m, int32_t first, int32_t end, int32_t num)
 {
@@ -8910,7 +8934,7 @@ static eplb_plan_fault eplb_p_find_twice(const eplb_p_mover *m, int32_t first, i
     for (slot = first; slot < end; slot++) {
         e = m->new_expert[slot];
         if (e == EPLB_P_EMPTY || gpus[e] == num) continue;
-        if (gpus[e] < 0 && m->gpu_of[m->seen_in[e]] == m->gpu_of[slot])
+        if (gpus[e] < 0 && m->gpu_of[m->seen_in[e]] == m->gpu_of[slot] && eplb_p_can_part(m, slot, first, end))
             return eplb_p_fault(EPLB_FAULT_TWICE, slot, e, m->seen_in[e]);
         gpus[e] = -1; /* its last slot is known from here on */
         m->seen_in[e] = slot;
@@ -8951,7 +8975,7 @@ static eplb_plan_fault eplb_p_find_any_twice(const eplb_p_mover *m, const eplb_p
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t first;
 
-    if (!shape->apart || shape->options.allow_duplicates) return f;
+    if (!shape->apart || shape->options.allow_duplicates || shape->survive == EPLB_SURVIVE_NODE) return f;
     if (shape->odd) return eplb_p_find_twice_on_any(m, shape);
     for (first = 0; first < m->num_slots && f.reason == EPLB_FAULT_NONE; first += shape->node_slots)
         f = eplb_p_find_twice(m, first, first + shape->node_slots, shape->node_gpus);
@@ -9130,9 +9154,10 @@ static eplb_plan_fault eplb_p_find_unlocked(const eplb_p_mover *m, const uint8_t
 static eplb_plan_fault eplb_p_find_mortal(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
     eplb_plan_fault f = eplb_p_no_fault();
-    int32_t *count = m->wanted, *domain = m->seen_on, *first = m->seen_in, slot, e, here, most = 0, pass;
+    int32_t *count = m->wanted, *domain = m->seen_on, *first = m->seen_in, *most = m->queue, slot, e, here, pass;
 
     eplb_p_set_all(count, m->num_experts, 0);
+    eplb_p_set_all(most, shape->num_nodes, EPLB_P_NONE); /* of each node's experts, the one with the most replicas */
     for (slot = 0; slot < m->num_slots; slot++) {
         e = m->new_expert[slot];
         if (e == EPLB_P_EMPTY) continue;
@@ -9143,15 +9168,17 @@ static eplb_plan_fault eplb_p_find_mortal(const eplb_p_mover *m, const eplb_p_sh
         } else if (domain[e] != here) {
             domain[e] = EPLB_P_NONE;
         }
-        if (count[e] > count[most]) most = e;
+        here = eplb_p_policy_node(m, m->gpu_of[slot]);
+        if (most[here] == EPLB_P_NONE || count[e] > count[most[here]]) most[here] = e;
     }
     for (pass = 0; pass < 2 && f.reason == EPLB_FAULT_NONE; pass++) /* the lowest slot of either */
         for (e = 0; e < m->num_experts; e++) {
-            int dies = count[e] > 1 && domain[e] != EPLB_P_NONE, single = count[e] == 1 && count[most] > 2;
+            int32_t other = most[eplb_p_policy_node(m, m->gpu_of[first[e]])];
+            int dies = count[e] > 1 && domain[e] != EPLB_P_NONE, single = count[e] == 1 && count[other] > 2;
             if (!(pass == 0 ? dies : single) || (f.reason != EPLB_FAULT_NONE && first[e] > f.slot)) continue;
             f = pass == 0 ? eplb_p_fault(EPLB_FAULT_DIES, first[e], e, domain[e])
-                          : eplb_p_fault(EPLB_FAULT_SINGLE, first[e], e, most);
-            f.count = count[pass == 0 ? e : most];
+                          : eplb_p_fault(EPLB_FAULT_SINGLE, first[e], e, other);
+            f.count = count[pass == 0 ? e : other];
         }
     return f;
 }

@@ -127,7 +127,7 @@ int main(int argc, char **argv)
     test_errors();
     test_random(first, count);
     if (argc <= 2)
-        for (int32_t reason = 0; reason < EPLB_NUM_FAULTS; reason++)
+        for (int32_t reason = 0; reason <= EPLB_FAULT_NODE_MOVES_OUT; reason++) /* later ones: test_cluster */
             CHECK(seen[reason] >= 50, "%s: only %ld cases", eplb_fault_name(reason), seen[reason]);
     test_planned();
     return test_report("test_check_plan");

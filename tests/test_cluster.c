@@ -483,6 +483,85 @@ static void check_partition(uint64_t seed)
 
 /* ------------------------------------------------------------------------------------------ all */
 
+/* ------------------------------------------------------------------------------------- checks */
+
+/* What the planner makes passes the check; what is changed in it does not, for the reason that it should. */
+static long seen[EPLB_NUM_FAULTS];
+
+static eplb_plan_fault check_of(const cluster_case *c, uint64_t seed)
+{
+    eplb_plan_fault fault;
+    size_t          bytes = 0;
+    CHECK(eplb_transfers_scratch_size(&c->p, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
+    void       *scratch = test_alloc(bytes);
+    eplb_result r = eplb_check_plan(&c->p, &c->o, c->phy2log, &fault, scratch, bytes);
+    free(scratch);
+    CHECK(r == (fault.reason ? EPLB_ERR_PLAN : EPLB_OK), "seed %llu: %s", (unsigned long long)seed, eplb_result_name(r));
+    seen[fault.reason]++;
+    return fault;
+}
+
+static void check_checks(cluster_case *c, uint64_t seed)
+{
+    eplb_plan_fault f = check_of(c, seed);
+    int32_t         R = c->p.num_replicas, S = R / c->p.num_gpus, n = c->p.num_layers * R;
+    if (!follows(c) && !c->p.locked)
+        CHECK(f.reason == EPLB_FAULT_NONE, "seed %llu: %s, slot %d, expert %d, other %d", (unsigned long long)seed,
+              eplb_fault_name(f.reason), (int)f.slot, (int)f.expert, (int)f.other);
+    if (f.reason != EPLB_FAULT_NONE)
+        return;
+    for (int32_t i = n - 1; i >= 0; i--) { /* an expert where none may be: the first layer's first such slot is told */
+        if (i % S < usable(c, i % R / S))
+            continue;
+        c->phy2log[i] = i % c->p.num_experts;
+        f = check_of(c, seed);
+        CHECK(f.reason == EPLB_FAULT_UNUSABLE && f.layer == i / R && f.slot == i % R && f.expert == c->phy2log[i],
+              "seed %llu: %s in slot %d", (unsigned long long)seed, eplb_fault_name(f.reason), (int)f.slot);
+        c->phy2log[i] = -1;
+    }
+    for (int32_t i = 0; i < n && c->p.locked && c->o.max_moves >= 0; i++) { /* two slots of a GPU change places */
+        int32_t e = c->phy2log[i], j = i % S > 0 ? i - 1 : i;
+        if (!c->locked[i] || i % S >= usable(c, i % R / S) || c->phy2log[j] == e)
+            continue;
+        c->phy2log[i] = c->phy2log[j];
+        c->phy2log[j] = e;
+        f = check_of(c, seed);
+        CHECK(f.reason == EPLB_FAULT_LOCKED && f.layer == i / R && f.slot <= i % R, "seed %llu: %s in slot %d",
+              (unsigned long long)seed, eplb_fault_name(f.reason), (int)f.slot);
+        c->phy2log[j] = c->phy2log[i];
+        c->phy2log[i] = e;
+    }
+}
+
+/* Of a flat plan that survives: an expert with both its replicas on one GPU, and one with one replica that had two. */
+static void check_mortal(cluster_case *c, uint64_t seed)
+{
+    int32_t R = c->p.num_replicas, S = R / c->p.num_gpus, i, j;
+    if (c->p.survive != EPLB_SURVIVE_GPU || c->o.previous_phy2log || check_of(c, seed).reason || is_hierarchical(c) || c->o.effort > 0)
+        return;
+    for (i = 0; i < R; i++) { /* the partner of a pair comes to slot i's GPU, in place of an expert with a third replica */
+        int32_t e = c->phy2log[i];
+        if (e < 0 || c->logcnt[e] != 2)
+            continue;
+        for (j = i - i % S; j < i - i % S + S; j++) {
+            int32_t x = c->phy2log[j], partner = 0;
+            while (c->phy2log[partner] != e || partner / S == i / S)
+                if (++partner == R)
+                    break;
+            if (partner == R || x < 0 || x == e || c->logcnt[x] > 1)
+                continue;
+            c->phy2log[j] = e;
+            c->phy2log[partner] = x;
+            eplb_plan_fault f = check_of(c, seed);
+            CHECK(f.reason == EPLB_FAULT_DIES && f.expert == e && f.other == i / S && f.count == 2, "seed %llu: %s",
+                  (unsigned long long)seed, eplb_fault_name(f.reason));
+            c->phy2log[partner] = e;
+            c->phy2log[j] = x;
+            return;
+        }
+    }
+}
+
 static long too_much_locked;
 
 static void run_case(cluster_case *c, uint64_t seed)
@@ -506,6 +585,8 @@ static void run_case(cluster_case *c, uint64_t seed)
     check_plan(c, seed);
     if (c->o.previous_phy2log)
         check_following(c, seed);
+    check_mortal(c, seed);
+    check_checks(c, seed);
 }
 
 int main(int argc, char **argv)
@@ -526,6 +607,8 @@ int main(int argc, char **argv)
             check_partition(seed);
     }
     printf("%ld clusters, in %ld more is locked than can be\n", drawn, too_much_locked);
+    for (int32_t reason = EPLB_FAULT_UNUSABLE; reason <= EPLB_FAULT_DIES; reason++)
+        CHECK(argc > 2 || seen[reason] > 20, "%s: only %ld cases", eplb_fault_name(reason), seen[reason]);
     CHECK(argc > 2 || too_much_locked < drawn / 10, "too many are refused");
     return test_report("test_cluster");
 }
