@@ -6923,6 +6923,7 @@ static void eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t
         eplb_p_improve_one_sample(s, o->effort, o->seed, row);
     else
         eplb_p_lower_squares(s);
+    if (s->apart && s->first_slot) eplb_p_part_duplicates(s); /* what had no partner may have found one */
 }
 
 /* The plan in the slots and the one put aside change places; only slot and count are right after it. */
