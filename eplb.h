@@ -66,7 +66,8 @@
      L layers, E logical experts, R replicas (slots) in a layer over all GPUs, G GPUs, N nodes,
      K expert groups, T samples, S = R / G slots per GPU. Arrays are dense and row-major: "[L, E]"
      means element (l, e) is at index l * E + e. Indices start at 0. Ids are int32_t, loads are
-     float32 in any unit. Slots g*S .. g*S+S-1 are GPU g's, GPUs n*G/N .. are node n's.
+     float32 in any unit. Slots g*S .. g*S+S-1 are GPU g's, GPUs n*G/N .. are node n's, unless
+     problem.gpu_node says otherwise.
      A zeroed struct holds the documented defaults. Pointers are borrowed for the call only, but for
      the memory of a window.
 
@@ -377,14 +378,26 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
                     the most slots stay. With them the search begins with the plan in force, and no plan has a
                     higher sum of heaviest GPU and price than staying has, but for experts that are lost, which
                     are placed all the same; slots may stay empty, -1 (phyrank -1), and groups stay on their
-                    nodes unless the plan made without the one in force is within the limits and better
+                    nodes unless the plan made without the one in force is within the limits and better.
+                    On a cluster as it is (see eplb_problem): slots that may not be used are -1. What counts as a
+                    GPU's load is what it takes: its load by its speed. LPT gives the next item to the GPU whose
+                    load / speed would be least after it, of equals the lowest; where all speeds are alike to the
+                    lightest, as the reference does. Refinements swap by what the slower of two GPUs takes less by
+                    (L2: by the sum of load squared / speed). Only GPUs that are alike take each other's slots over.
+                    Under the hierarchical policy each expert is on one node: groups go to nodes that are not alike
+                    by LPT of load by speed, then change nodes while these become more even; the experts of a group
+                    that fits nowhere whole go to as few nodes as can be, each to one. Slots stay empty rather than
+                    break max_replicas or problem.survive, which is kept as far as locked slots and limits allow
    scratch bytes from eplb_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK; EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW,
            _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE, _PLAN (a slot of the plan in force names no such expert,
-           or with limits or price, a group is on two nodes, or a node has more groups than slots for them) with
+           or with limits or price, a group is on two nodes, or a node has more groups than slots for them, or where
+           nodes are not alike, an expert is on two; of locked slots an expert has more than max_replicas, or is on two
+           nodes under the hierarchical policy, or they leave too few others for the experts that have none) with
            nothing written; _WIDTH with the layers before the one in question complete. eplb_diagnose says more.
    ties    always to the lower index: of experts, slots, packs, candidates
-   cost    a layer takes O(E log E + R log R) per candidate without refinement; a swap takes O(G)
+   cost    a layer takes O(E log E + R log R) per candidate without refinement (where a node's GPUs are not alike
+           O(R G), and a swap O(R^2)); a swap takes O(G)
            and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort looks
            at 2^20 + 64 E R pairs (of slots, of GPUs, of a slot and an expert; in a node) and what the
            move at hand takes, at most, each in O(T), whatever the loads; README.md has measured times. Slots

@@ -287,7 +287,9 @@ static const struct option {
     {"--max-moves", PLANNING | CHECK}, {"--max-gpu-moves", PLANNING | CHECK}, {"--max-pair-moves", PLANNING | CHECK},
     {"--max-node-moves", PLANNING | CHECK}, {"--move-cost", PLANNING | CHECK}, {"--from-previous", COMMAND_REPLAY},
     {"--transfers-json", COMMAND_PLAN}, {"--transfers-csv", COMMAND_PLAN}, {"--sources", MOVES},
-    {"--rounds", MOVES},          {"--max-per-round", MOVES},       {"--in-place", MOVES}};
+    {"--rounds", MOVES},          {"--max-per-round", MOVES},       {"--in-place", MOVES},
+    {"--gpu-slots", ALL_COMMANDS}, {"--gpu-speed", ALL_COMMANDS},   {"--gpu-node", ALL_COMMANDS},
+    {"--dead", ALL_COMMANDS},     {"--survive", PLANNING | CHECK}};
 enum { NUM_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS };
 
 static const char *command_name(int command)
@@ -402,6 +404,26 @@ static bool parse_moves_option(arguments *a, settings *s)
         s->from_previous = true;
     else if (strcmp(a->text[a->at], "--in-place") == 0)
         s->in_place = true;
+    else
+        return false;
+    return true;
+}
+
+static const char *const SURVIVE_NAMES[EPLB_NUM_SURVIVES] = {"none", "gpu", "node"};
+
+static bool parse_cluster_option(arguments *a, cluster *c)
+{
+    const char *value;
+    if ((value = option_value(a, "--gpu-slots")))
+        c->slots_list = value;
+    else if ((value = option_value(a, "--gpu-speed")))
+        c->speed_list = value;
+    else if ((value = option_value(a, "--gpu-node")))
+        c->node_list = value;
+    else if ((value = option_value(a, "--dead")))
+        c->dead_list = value;
+    else if ((value = option_value(a, "--survive")))
+        c->survive = parse_name("--survive", value, SURVIVE_NAMES, EPLB_NUM_SURVIVES);
     else
         return false;
     return true;
@@ -533,12 +555,13 @@ settings parse_arguments(arguments *a, int command)
         } else {
             check_option(text, command);
             if (!parse_reading_option(a, &s.reading) && !parse_problem_option(a, &s) &&
-                !parse_moves_option(a, &s) && !parse_output_option(a, &s))
+                !parse_moves_option(a, &s) && !parse_cluster_option(a, &s.cluster) && !parse_output_option(a, &s))
                 fail(STATUS_INPUT, "'%s' takes no value", text);
         }
     }
     require_settings(&s);
     refuse_same_output(&s);
     refuse_same_input(&s);
+    read_cluster(&s);
     return s;
 }

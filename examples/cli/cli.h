@@ -113,6 +113,13 @@ typedef struct move_limits { /* as eplb_options has them */
     float   cost;
 } move_limits;
 
+typedef struct cluster { /* GPUs that are not alike; all NULL where they are */
+    const char *slots_list, *speed_list, *node_list, *dead_list; /* as given: numbers, or @FILE */
+    int32_t    *slots, *node; /* [gpus]; slots INT32_MAX: as many as there are on each GPU */
+    float      *speed;        /* [gpus] */
+    int32_t     survive;      /* EPLB_SURVIVE_* */
+} cluster;
+
 enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4, COMMAND_TRANSFERS = 8, COMMAND_CHECK = 16 };
 
 typedef struct settings { /* what a command was asked for */
@@ -136,6 +143,7 @@ typedef struct settings { /* what a command was asked for */
     int32_t     plan_for;                /* EPLB_PLAN_FOR_* */
     int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
     int32_t     every;                   /* replay: windows that a plan is in force for; 0: to the end */
+    cluster     cluster;
     move_limits limits;
     eplb_transfer_options how;           /* transfers */
     bool        shares[NUM_SHARES];      /* which to score under */
@@ -146,6 +154,17 @@ typedef struct settings { /* what a command was asked for */
 
 /* What the command's arguments ask for; ends the program when they are wrong. */
 settings parse_arguments(arguments *a, int command);
+
+/* Reads the lists of the cluster, whose GPUs, nodes and slots are known by then. */
+void read_cluster(settings *s);
+void free_cluster(cluster *c);
+
+/* What a problem with its counts has to know of the cluster; ends the program where slots do not fit, or are too few. */
+void take_cluster(const settings *s, eplb_problem *q);
+
+/* How many slots of a GPU may be used, the first ones, and whether this one may. */
+int32_t usable_slots(const eplb_problem *q, int32_t gpu);
+bool    may_use(const eplb_problem *q, int32_t slot);
 
 /* As --sources and --rounds have them. */
 extern const char *const SOURCE_NAMES[EPLB_NUM_SOURCES], *const ROUND_NAMES[EPLB_NUM_ROUNDS];
@@ -488,11 +507,11 @@ int32_t *map_known_slots_of(const plan_map *m, const int64_t *layer, int32_t num
                             int32_t num_experts);
 
 /* The first expert that no slot holds, or -1. */
-int32_t first_missing(const int32_t *phy2log, int32_t num_replicas, int32_t num_experts);
+int32_t first_missing(const eplb_problem *q, const int32_t *phy2log);
 
 /* The same as map_known_slots_of where none may be missing. */
 int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
-                            int32_t num_experts);
+                            const eplb_problem *q);
 
 /* ------------------------------------------------------------------------------------- feed.c */
 
@@ -694,7 +713,7 @@ bool holds_load(const float *sample, size_t count);
 float weight_of_age(const settings *s, int32_t newer);
 
 /* The plan there is without a planner. */
-void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts);
+void plan_in_order(const eplb_problem *q, int32_t *phy2log);
 
 /* A load as a part of a larger one, balancedness for one. */
 double load_share(double load, double larger);

@@ -46,6 +46,7 @@ static int run_plan(arguments *a, int command)
     free_planning(&p);
     map_free(&own);
     feed_close(&from);
+    free_cluster(&s.cluster);
     free(s.inputs);
     return STATUS_OK;
 }
@@ -69,6 +70,7 @@ static int run_replay(arguments *a)
     free_replay(&r);
     map_free(&own);
     feed_close(&from);
+    free_cluster(&s.cluster);
     free(s.inputs);
     return STATUS_OK;
 }
@@ -80,6 +82,7 @@ static int run_transfers(arguments *a)
     write_moves(&m, &s);
     print_moves(table_output(&s), &m, &s);
     free_moving(&m);
+    free_cluster(&s.cluster);
     free(s.inputs);
     return STATUS_OK;
 }
@@ -93,6 +96,7 @@ static int run_check(arguments *a)
     if (!s.quiet)
         print_check(table_output(&s), &c);
     free_checking(&c);
+    free_cluster(&s.cluster);
     free(s.inputs);
     return fine ? STATUS_OK : STATUS_FAULT;
 }
@@ -269,6 +273,14 @@ static const char HELP_PROBLEM[] =
     "  --policy P       hierarchical: a group stays on one node; global: it need not; auto: the\n"
     "                   first when N divides K (auto)\n"
     "  --max-replicas N no expert has more replicas than this; 0 is no limit (0)\n"
+    "\n"
+    "Of clusters whose GPUs are not alike; a LIST is numbers such as 9,9,7, or @FILE with them:\n"
+    "  --gpu-slots LIST slots of each GPU that may be used, its first ones; 0 is a dead GPU\n"
+    "  --dead GPUS      these have none, such as 17,24-31; what a plan has on them is not there\n"
+    "  --gpu-speed LIST of each GPU; its load counts divided by that\n"
+    "  --gpu-node LIST  node of each GPU, from 0 on, ascending; nodes may be of any size\n"
+    "  --survive WHAT   of plan, replay and check: gpu, or node: an expert with two replicas or more has\n"
+    "                   them where the loss of any one leaves one, and as many as can have two (none)\n"
     "\n"
     "Of plan and replay:\n"
     "  --preset NAME    how to plan; `eplb presets` lists them (default); for replay one or more, as\n"

@@ -266,28 +266,29 @@ int32_t *map_known_slots_of(const plan_map *m, const int64_t *layer, int32_t num
     return phy2log;
 }
 
-int32_t first_missing(const int32_t *phy2log, int32_t num_replicas, int32_t num_experts)
+int32_t first_missing(const eplb_problem *q, const int32_t *phy2log)
 {
-    bool   *seen = (bool *)allocate((size_t)num_experts, sizeof(bool));
+    bool   *seen = (bool *)allocate((size_t)q->num_experts, sizeof(bool));
     int32_t e    = 0;
-    for (int32_t slot = 0; slot < num_replicas; slot++) {
-        if (phy2log[slot] >= 0)
+    for (int32_t slot = 0; slot < q->num_replicas; slot++) {
+        if (phy2log[slot] >= 0 && may_use(q, slot))
             seen[phy2log[slot]] = true;
     }
-    while (e < num_experts && seen[e])
+    while (e < q->num_experts && seen[e])
         e++;
     free(seen);
-    return e < num_experts ? e : -1;
+    return e < q->num_experts ? e : -1;
 }
 
 int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
-                            int32_t num_experts)
+                            const eplb_problem *q)
 {
-    int32_t *phy2log = map_known_slots_of(m, layer, num_layers, i, num_experts);
-    int32_t  missing = first_missing(phy2log, m->num_replicas, num_experts);
+    int32_t *phy2log = map_known_slots_of(m, layer, num_layers, i, q->num_experts);
+    int32_t  missing = first_missing(q, phy2log);
     if (missing >= 0)
-        fail(STATUS_INPUT, "%s: layer %lld: no slot holds expert %d%s", m->name, (long long)layer[i], (int)missing,
-             num_experts == m->num_replicas
+        fail(STATUS_INPUT, "%s: layer %lld: no slot%s holds expert %d%s", m->name, (long long)layer[i],
+             q->gpu_slots ? " that may be used" : "", (int)missing,
+             q->num_experts == m->num_replicas
                  ? "; if the loads are counts of slots, say so with --axes (such as LP)"
                  : "");
     return phy2log;

@@ -68,13 +68,14 @@ static two_plans plans_of(const settings *s, const plan_map *before, const plan_
     p.problem.num_nodes    = s->nodes;
     p.problem.num_gpus     = s->gpus;
     p.problem.num_samples  = 1;
+    check_slots(s, after, p.problem.num_experts);
+    take_cluster(s, &p.problem);
     p.after_file           = after->name;
     p.after_name           = plain_name(after->name);
     p.after                = take_slots(after);
     p.layer                = (int64_t *)allocate((size_t)after->num_layers, sizeof *p.layer);
     for (int32_t i = 0; i < after->num_layers; i++)
         p.layer[i] = after->layer ? after->layer[i] : i;
-    check_slots(s, after, p.problem.num_experts);
     if (before) {
         check_same_shape(before, after);
         p.before_file = before->name;

@@ -77,11 +77,13 @@ static void select_layers(planning *p, const settings *s, const feed *from)
              list_numbers(p->layer, p->num_layers).text);
 }
 
-/* What there is without a planner: slot i holds expert i, the spare slots the first experts again. */
-void plan_in_order(int32_t *phy2log, int32_t num_replicas, int32_t num_experts)
+/* What there is without a planner: the slots that may be used hold the experts in order, the spare ones the first
+   experts again. */
+void plan_in_order(const eplb_problem *q, int32_t *phy2log)
 {
-    for (int32_t slot = 0; slot < num_replicas; slot++)
-        phy2log[slot] = slot % num_experts;
+    int32_t n = 0;
+    for (int32_t slot = 0; slot < q->num_replicas; slot++)
+        phy2log[slot] = may_use(q, slot) ? n++ % q->num_experts : -1;
 }
 
 /* Sets previous. Layers that are not planned are empty. */
@@ -228,13 +230,13 @@ static void find_moves(planning *p, const settings *s)
 
 /* The plan to compare with: that in force, if it holds all experts of the layers planned; NULL: the experts in
    order. */
-static const plan_map *plan_before(const planning *p, const feed *from, const plan_map *map, const plan_map *previous)
+static const plan_map *plan_before(const planning *p, const plan_map *map, const plan_map *previous)
 {
     if (map || !previous)
         return map;
     for (int32_t i = 0; i < p->num_layers; i++) {
         const int32_t *phy2log = p->previous + (size_t)(p->first_layer + i) * (size_t)p->problem.num_replicas;
-        int32_t        missing = first_missing(phy2log, p->problem.num_replicas, from->num_experts);
+        int32_t        missing = first_missing(&p->problem, phy2log);
         if (missing < 0)
             continue;
         note("%s: layer %lld: no slot holds expert %d, so that the plan is compared with the experts in order",
@@ -258,18 +260,18 @@ planning make_plan(const settings *s, feed *from, const plan_map *map)
 {
     plan_map previous = s->previous ? map_read(s->previous) : (plan_map){0};
     planning p        = begin_planning(s, from, s->previous ? &previous : NULL);
-    int32_t  L = from->num_layers, E = from->num_experts;
-    map    = plan_before(&p, from, map, s->previous ? &previous : NULL);
+    int32_t  L = from->num_layers;
+    map    = plan_before(&p, map, s->previous ? &previous : NULL);
     p.name = plain_name(map ? map->name : "experts in order");
     for (int32_t i = 0; map && i < p.num_layers; i++)
-        (void)map_whole_slots_of(map, from->layer, L, p.first_layer + i, E);
+        (void)map_whole_slots_of(map, from->layer, L, p.first_layer + i, &p.problem);
     loads table             = read_all(from);
     p.sample_weight         = make_sample_weight(s, &table);
     p.options.sample_weight = p.sample_weight;
 
     int32_t *in_order = (int32_t *)allocate((size_t)s->replicas, sizeof(int32_t));
     allocate_plan(&p);
-    plan_in_order(in_order, s->replicas, E);
+    plan_in_order(&p.problem, in_order);
     for (int32_t i = 0; i < p.num_layers; i++) {
         plan_layer(&p, &table, i, map ? map_slots_of(map, from->layer, L, p.first_layer + i) : in_order);
         progress_show("layer", (size_t)i + 1, (size_t)p.num_layers);

@@ -59,6 +59,13 @@ static void print_problem(FILE *out, const eplb_problem *q, int32_t num_samples)
             (int)(q->num_replicas / q->num_gpus));
     fprintf(out, "; nodes %d, groups %d, samples %d\n", (int)q->num_nodes, (int)q->num_groups,
             (int)num_samples);
+    int32_t living = 0, slots = 0;
+    for (int32_t g = 0; q->gpu_slots && g < q->num_gpus; g++) {
+        living += q->gpu_slots[g] > 0;
+        slots += q->gpu_slots[g];
+    }
+    if (q->gpu_slots)
+        fprintf(out, "%d of the GPUs have slots that may be used, %d in all\n", (int)living, (int)slots);
 }
 
 static void print_half_life(FILE *out, const settings *s)

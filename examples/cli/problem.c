@@ -15,6 +15,7 @@ eplb_problem make_problem(const settings *s, const feed *from)
     problem.num_nodes    = s->nodes;
     problem.num_gpus     = s->gpus;
     problem.num_samples  = from->num_samples;
+    take_cluster(s, &problem);
     return problem;
 }
 

@@ -105,10 +105,10 @@ replay make_replay(const settings *s, feed *from, const plan_map *map)
     r.scratch      = allocate(r.scratch_bytes, 1);
     r.exact        = make_exact_shares(&r.problem, &r.scoring);
     for (size_t layer = 0; layer < L && !map; layer++)
-        plan_in_order(replay_plan(&r, 0) + layer * R, s->replicas, from->num_experts);
+        plan_in_order(&r.problem, replay_plan(&r, 0) + layer * R);
     for (size_t layer = 0; layer < L && map; layer++)
         memcpy(replay_plan(&r, 0) + layer * R,
-               map_whole_slots_of(map, from->layer, from->num_layers, (int32_t)layer, from->num_experts),
+               map_whole_slots_of(map, from->layer, from->num_layers, (int32_t)layer, &r.problem),
                R * sizeof(int32_t));
     if (s->half_life > 0) {
         r.sample_weight = (float *)allocate((size_t)r.history, sizeof(float));

@@ -13,7 +13,7 @@ planning make_score(const settings *s, feed *from, const plan_map *map)
     p.scored   = true;
     p.name     = plain_name(map->name);
     for (int32_t i = 0; i < p.num_layers; i++)
-        (void)map_whole_slots_of(map, from->layer, L, p.first_layer + i, E);
+        (void)map_whole_slots_of(map, from->layer, L, p.first_layer + i, &p.problem);
     exact_shares exact = {0};
     p.exact            = s->shares[SHARES_EXACT];
     if (p.exact)

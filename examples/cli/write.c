@@ -76,12 +76,30 @@ static void write_json_layer(FILE *out, const planning *p, int32_t i)
     fprintf(out, "}");
 }
 
+/* A member with a number for each GPU, where there are any. */
+static void write_of_gpus(FILE *out, const char *name, const int32_t *number, int32_t gpus)
+{
+    if (!number)
+        return;
+    fprintf(out, ",\"%s\":[", name);
+    for (int32_t g = 0; g < gpus; g++)
+        fprintf(out, "%s%d", g ? "," : "", (int)number[g]);
+    fprintf(out, "]");
+}
+
 static void write_problem(FILE *out, const eplb_problem *q)
 {
     fprintf(out, "\"problem\":{\"num_layers\":%d,\"num_experts\":%d,\"num_replicas\":%d,\"num_groups\":%d,",
             (int)q->num_layers, (int)q->num_experts, (int)q->num_replicas, (int)q->num_groups);
-    fprintf(out, "\"num_nodes\":%d,\"num_gpus\":%d,\"num_samples\":%d},\n", (int)q->num_nodes,
+    fprintf(out, "\"num_nodes\":%d,\"num_gpus\":%d,\"num_samples\":%d", (int)q->num_nodes,
             (int)q->num_gpus, (int)q->num_samples);
+    write_of_gpus(out, "gpu_slots", q->gpu_slots, q->num_gpus);
+    write_of_gpus(out, "gpu_node", q->gpu_node, q->num_gpus);
+    for (int32_t g = 0; q->gpu_speed && g < q->num_gpus; g++)
+        fprintf(out, "%s%.9g%s", g ? "," : ",\"gpu_speed\":[", (double)q->gpu_speed[g], g + 1 < q->num_gpus ? "" : "]");
+    if (q->survive)
+        fprintf(out, ",\"survive\":\"%s\"", q->survive == EPLB_SURVIVE_GPU ? "gpu" : "node");
+    fprintf(out, "},\n");
 }
 
 /* What the plan started from, and what it could move. */
