@@ -1976,6 +1976,9 @@ static int32_t eplb_p_node_of(const eplb_p_shape *s, int32_t gpu)
     return s->node_of ? s->node_of[gpu] : gpu / (s->num_gpus / s->link_nodes);
 }
 
+/* What a GPU's load is divided by. */
+static double eplb_p_speed_of(const eplb_p_shape *s, int32_t gpu) { return s->speed ? (double)s->speed[gpu] : 1.0; }
+
 /* options.sample_weight, if there is one: loads as others, and not all zero. */
 static eplb_result eplb_p_check_sample_weight(const eplb_p_shape *shape, eplb_diagnosis *why)
 {
@@ -2931,6 +2934,17 @@ static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
     for (step = 0; step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
 }
 
+/* spare: the sum of the i lightest, but for that of all, which is load[0] then. */
+static void eplb_p_sum_lightest(uint64_t *load, uint64_t *spare, int32_t n)
+{
+    int32_t i;
+
+    if (!eplb_p_insert_few(load, n)) eplb_p_sort(load, spare, n);
+    spare[0] = 0;
+    for (i = 1; i < n; i++) spare[i] = spare[i - 1] + load[i - 1];
+    load[0] = spare[n - 1] + load[n - 1];
+}
+
 /* The least that the heaviest GPU can carry when replicas of these loads fill all slots, which are taken up.
    Proof: of the k G + q heaviest, some q GPUs hold (k + 1) q: those that hold most. Did they hold fewer, one of
    them would hold no more than k, and nor would any GPU besides, which makes k G + q - 1 at most. So those q
@@ -2938,13 +2952,10 @@ static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
    lightest of all; and one of them carries the mean of that, or more. */
 static uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_slots, int32_t num_gpus)
 {
-    int32_t room = num_slots / num_gpus, i, k, q;
+    int32_t room = num_slots / num_gpus, k, q;
     uint64_t least = 0;
 
-    if (!eplb_p_insert_few(load, num_slots)) eplb_p_sort(load, spare, num_slots);
-    spare[0] = 0; /* of the i lightest, but for the sum of all */
-    for (i = 1; i < num_slots; i++) spare[i] = spare[i - 1] + load[i - 1];
-    load[0] = spare[num_slots - 1] + load[num_slots - 1];
+    eplb_p_sum_lightest(load, spare, num_slots);
     for (q = 1; q <= num_gpus; q++) {
         uint64_t most = 0;
         for (k = 0; k < room; k++) {
@@ -2953,6 +2964,41 @@ static uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_s
             if (heavy + spare[others] > most) most = heavy + spare[others];
         }
         if (most / (uint64_t)q > least) least = most / (uint64_t)q;
+    }
+    return least;
+}
+
+/* GPUs that replicas may be on, and what any plan has to reckon with there. */
+typedef struct eplb_p_place {
+    int32_t num_gpus, num_slots;
+    double  speed;     /* of all together; 1 each where all are alike */
+    double  fastest;   /* speed of one */
+    int32_t *rooms;    /* [num_gpus + 1] slots of the i roomiest together; NULL: all GPUs are alike */
+    double  *speeds;   /* [num_gpus + 1] speed of the i fastest together */
+} eplb_p_place;
+
+/* The same for n replicas, as many as there are slots or fewer, on GPUs that are not alike: the least that the slowest
+   can take. Proof: let M be what the GPUs have room for if each holds no more than k, and let q of them, or more, have
+   room for more than k. Of the M + q heaviest, some q GPUs hold (k + 1) q: those that hold most. Did they hold fewer,
+   one of them would hold no more than k, and nor would any GPU besides; so those besides would hold M - k q at most, as
+   for each of the q with room for only r < k there is one besides with room for k, that holds no more than r; and all
+   together M + q - 1. What the others have no room for, those q hold too; and they are no faster than the q fastest. */
+static double eplb_p_least_time(uint64_t *load, uint64_t *spare, int32_t n, const eplb_p_place *at)
+{
+    int32_t k, q, level = 0, roomy = at->num_gpus; /* M; and how many GPUs have room for more than k */
+    double least = 0.0;
+
+    eplb_p_sum_lightest(load, spare, n);
+    for (k = 0; level < n; k++) {
+        while (at->rooms[roomy] - at->rooms[roomy - 1] <= k) roomy--;
+        for (q = 1; q <= roomy && level + q <= n; q++) {
+            int32_t first = n - level - q, end = first + (k + 1) * q;
+            int32_t others = n - at->rooms[at->num_gpus - q] - (k + 1) * q;
+            uint64_t heavy = (end < n ? spare[end] : load[0]) - spare[first];
+            double time = (double)(heavy + (others > 0 ? spare[others] : 0)) / at->speeds[q];
+            if (time > least) least = time;
+        }
+        level += roomy;
     }
     return least;
 }
@@ -7418,7 +7464,12 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
      other plan has a replica as heavy as an expert of D'Hondt's with one replica less;
    - under the hierarchical policy all three hold for each node with the groups it was given, so the
      bound is that of the best split of groups over nodes, found by trying all of them;
-   - where those are too many: some node holds the heaviest group, and at least the lightest others. */
+   - where those are too many: some node holds the heaviest group, and at least the lightest others.
+
+   Where GPUs are not alike, loads are divided by speeds: the mean is all load by all speeds, the heaviest replica is on
+   the fastest GPU at best, and what GPUs hold at least is by the slots of each. Where not all groups fit whole, a split
+   names those that are split too; nodes have the load of their whole groups, and the nodes that hold what is split
+   have that and their whole groups between them. */
 
 typedef struct eplb_p_bounder {
     eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
@@ -7434,11 +7485,43 @@ typedef struct eplb_p_bounder {
     double   *node_bound;     /* [N] what its heaviest GPU cannot be lighter than; < 0 = not yet known */
     int32_t  *node_fill;      /* [N] number of its groups */
     int32_t  *node_of;        /* [K] where each group is; -1 = not yet tried */
+    int32_t   num_homes;      /* where a group may be: N, or where some must be split N + 1, the last being to be so */
+    int32_t   num_split;      /* groups that are split */
+    eplb_p_place alike[2];    /* where GPUs are alike: a node, and the cluster */
+
+    /* where they are not */
+    eplb_p_place *place;      /* [N + 1] each node, and the cluster; NULL: they are */
+    int32_t  *rooms;          /* theirs */
+    double   *speeds;
+    double   *lightest;       /* [K + 1] load of the i lightest groups together */
+    int32_t  *room;           /* [N + 1] groups that a home holds at most, */
+    int32_t  *fewest;         /* [N + 1] and at least */
+    int32_t  *left;           /* [N] where groups are split: slots that no whole group needs, */
+    int32_t  *needed;         /* [N] and those of them that what is split needs, wherever else it goes */
+    int32_t  *taken;          /* [N] locked slots that hold nothing, or an expert that is in another of the node, too */
+    int32_t  *twin;           /* [N] the node before that is the same but for its number; -1 = none is */
 } eplb_p_bounder;
+
+static void eplb_p_carve_places(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_bounder *b)
+{
+    size_t N = (size_t)shape->num_nodes, most = 2 * (size_t)shape->num_living + N + 1;
+
+    b->place    = EPLB_P_TAKE_ROWS(a, eplb_p_place, 1, N + 1);
+    b->rooms    = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
+    b->speeds   = EPLB_P_TAKE_ROWS(a, double, 1, most);
+    b->lightest = EPLB_P_TAKE_ROWS(a, double, 1, (size_t)shape->num_groups + 1);
+    b->room     = EPLB_P_TAKE_ROWS(a, int32_t, 1, N + 1);
+    b->fewest   = EPLB_P_TAKE_ROWS(a, int32_t, 1, N + 1);
+    b->left     = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b->needed   = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b->taken    = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b->twin     = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+}
 
 static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *shape)
 {
-    eplb_p_bounder b;
+    eplb_p_bounder b = EPLB_ZERO_INIT;
+    size_t homes = (size_t)shape->num_nodes + (shape->odd ? 1 : 0);
     b.replicas   = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
     b.share      = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
     b.spare      = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
@@ -7448,11 +7531,145 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
     b.node_order = EPLB_P_TAKE(a, uint64_t, shape->node_experts);
     b.node_load  = EPLB_P_TAKE(a, float, shape->node_experts);
     b.group_sum  = EPLB_P_TAKE(a, double, shape->num_groups);
-    b.node_sum   = EPLB_P_TAKE(a, double, shape->num_nodes);
-    b.node_bound = EPLB_P_TAKE(a, double, shape->num_nodes);
-    b.node_fill  = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b.node_sum   = EPLB_P_TAKE_ROWS(a, double, 1, homes);
+    b.node_bound = EPLB_P_TAKE_ROWS(a, double, 1, homes);
+    b.node_fill  = EPLB_P_TAKE_ROWS(a, int32_t, 1, homes);
     b.node_of    = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    if (shape->odd) eplb_p_carve_places(a, shape, &b);
     return b;
+}
+
+static eplb_p_place eplb_p_alike_place(int32_t num_gpus, int32_t num_slots)
+{
+    eplb_p_place p = EPLB_ZERO_INIT;
+    p.num_gpus  = num_gpus;
+    p.num_slots = num_slots;
+    p.speed     = num_gpus;
+    p.fastest   = 1.0;
+    return p;
+}
+
+/* One GPU more. Until all are there rooms and speeds are those of each, from 1 on, largest first. */
+static void eplb_p_add_gpu(eplb_p_place *p, int32_t slots, double speed)
+{
+    int32_t i;
+
+    p->num_slots += slots;
+    p->speed     += speed;
+    if (speed > p->fastest) p->fastest = speed;
+    for (i = ++p->num_gpus; i > 1 && p->rooms[i - 1] < slots; i--) p->rooms[i] = p->rooms[i - 1];
+    p->rooms[i] = slots;
+    for (i = p->num_gpus; i > 1 && p->speeds[i - 1] < speed; i--) p->speeds[i] = p->speeds[i - 1];
+    p->speeds[i] = speed;
+}
+
+/* A node by the policy, or num_nodes: all. */
+static eplb_p_place eplb_p_place_of(const eplb_p_shape *shape, int32_t node, int32_t *rooms, double *speeds)
+{
+    eplb_p_place p = EPLB_ZERO_INIT;
+    int32_t gpu, i, all = node == shape->num_nodes || shape->num_nodes == 1;
+
+    p.rooms  = rooms;
+    p.speeds = speeds;
+    for (gpu = 0; gpu < shape->num_gpus; gpu++)
+        if (eplb_p_usable_of(shape, gpu) > 0 && (all || eplb_p_node_of(shape, gpu) == node))
+            eplb_p_add_gpu(&p, eplb_p_usable_of(shape, gpu), eplb_p_speed_of(shape, gpu));
+    rooms[0]  = 0;
+    speeds[0] = 0.0;
+    for (i = 1; i <= p.num_gpus; i++) {
+        rooms[i] += rooms[i - 1];
+        speeds[i] += speeds[i - 1];
+    }
+    return p;
+}
+
+static int eplb_p_are_twins(const eplb_p_place *p, const eplb_p_place *q)
+{
+    int32_t i;
+
+    if (p->num_gpus != q->num_gpus) return 0;
+    for (i = 1; i <= p->num_gpus; i++)
+        if (p->rooms[i] != q->rooms[i] || p->speeds[i] < q->speeds[i] || p->speeds[i] > q->speeds[i]) return 0;
+    return 1;
+}
+
+/* The room of homes: as many groups as have slots for all their experts, and those that then are left over. */
+static void eplb_p_list_rooms(eplb_p_bounder *b, const eplb_p_shape *shape)
+{
+    int32_t N = shape->num_nodes, K = shape->num_groups, size = shape->group_size, node, slack = -shape->num_experts;
+    int64_t rooms = 0;
+
+    for (node = 0; node < N; node++) {
+        b->room[node] = b->place[node].num_slots / size;
+        b->left[node] = b->place[node].num_slots - b->room[node] * size;
+        rooms += b->room[node];
+        slack += b->place[node].num_slots;
+    }
+    b->num_split = rooms < K ? K - (int32_t)rooms : 0;
+    b->num_homes = N + (b->num_split > 0);
+    b->room[N]   = b->fewest[N] = b->num_split;
+    for (node = 0; node < N; node++) {
+        int64_t few = K - (rooms - b->room[node]); /* were all others full */
+        b->fewest[node] = b->num_split > 0 ? b->room[node] : few > 0 ? (int32_t)few : 0;
+        b->needed[node] = b->num_split > 0 && b->left[node] > slack ? b->left[node] - slack : 0;
+    }
+}
+
+/* All that is so for all layers. */
+static void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
+{
+    int32_t node, N = shape->num_nodes, at = 0;
+
+    b->num_homes = N;
+    b->alike[0]  = eplb_p_alike_place(shape->node_gpus, shape->node_slots);
+    b->alike[1]  = eplb_p_alike_place(shape->num_gpus, shape->num_replicas);
+    if (!b->place) return;
+    for (node = 0; node <= N; node++) {
+        b->place[node] = eplb_p_place_of(shape, node, b->rooms + at, b->speeds + at);
+        at += b->place[node].num_gpus + 1;
+    }
+    for (node = 0; node < N; node++) {
+        int32_t twin = node - 1;
+        while (twin >= 0 && !eplb_p_are_twins(&b->place[twin], &b->place[node])) twin--;
+        b->twin[node] = twin;
+    }
+    eplb_p_list_rooms(b, shape);
+}
+
+static const eplb_p_place *eplb_p_node_place(const eplb_p_bounder *b, int32_t node)
+{
+    return b->place ? &b->place[node] : &b->alike[0];
+}
+
+static const eplb_p_place *eplb_p_whole_place(const eplb_p_bounder *b, const eplb_p_shape *shape)
+{
+    return b->place ? &b->place[shape->num_nodes] : &b->alike[1];
+}
+
+/* The most usable slots of what may be lost at once: a GPU of a place, or a node. */
+static int32_t eplb_p_most_at_once(const eplb_p_shape *shape, const eplb_p_place *at)
+{
+    int32_t gpu, node = -1, slots = 0, most = 0;
+
+    if (shape->survive == EPLB_SURVIVE_GPU) return at->rooms[1];
+    for (gpu = 0; gpu < shape->num_gpus; gpu++) {
+        if (eplb_p_node_of(shape, gpu) != node) slots = 0;
+        node = eplb_p_node_of(shape, gpu);
+        slots += eplb_p_usable_of(shape, gpu);
+        if (slots > most) most = slots;
+    }
+    return most;
+}
+
+/* Replicas of an expert at most, where so many are on a place. Those to survive a loss are two of as many experts as
+   have slots for two, so that none is a third before all have a second, unless a GPU, or node, has more slots than
+   there are experts to be on it, or slots are locked. */
+static int32_t eplb_p_cap_on(const eplb_p_shape *shape, const eplb_p_place *at, int32_t num_log)
+{
+    int32_t cap = shape->options.max_replicas;
+
+    if (!shape->survive || shape->locked || at->num_slots > 2 * num_log) return cap;
+    return eplb_p_most_at_once(shape, at) <= num_log ? eplb_p_tighter_cap(cap, 2) : cap;
 }
 
 /* The parts are so small that to round down to them is nothing beside what rounding to float32 may do, and so
@@ -7466,11 +7683,11 @@ static double eplb_p_bounder_part(double total)
     return part;
 }
 
-/* What the heaviest GPU cannot be lighter than with D'Hondt's replicas on all slots. */
-static double eplb_p_dhondt_peak(eplb_p_bounder *b, int32_t num_gpus)
+/* What the heaviest GPU cannot be lighter than with D'Hondt's replicas. */
+static double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
 {
     const eplb_p_replicas *r = &b->replicas;
-    uint64_t peak;
+    double peak;
     int32_t i, k, at = 0;
 
     for (k = r->num_log - 1; k >= 0; k--) { /* most have one replica: these are in order */
@@ -7478,18 +7695,19 @@ static double eplb_p_dhondt_peak(eplb_p_bounder *b, int32_t num_gpus)
         uint64_t share = (uint64_t)((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT) * b->part);
         for (i = 0; i < r->count[e]; i++) b->share[at++] = share;
     }
-    peak = eplb_p_least_peak(b->share, b->spare, at, num_gpus);
-    return (double)peak / b->part;
+    peak = place->rooms ? eplb_p_least_time(b->share, b->spare, at, place)
+                        : (double)eplb_p_least_peak(b->share, b->spare, at, place->num_gpus);
+    return peak / b->part;
 }
 
 /* The lightest that the heaviest GPU can be with these experts on so many slots, as far as that is above `least`.
-   Proof: let c be D'Hondt's counts. They take all slots, so other counts give some expert fewer, and leave it a
-   replica of load / (c - 1) or more; let f be the least of these. So a plan has a replica of f or more, or it has
+   Proof: let c be D'Hondt's counts. They take all slots, or all that the cap lets them, so other counts give some
+   expert fewer, and leave it a replica of load / (c - 1) or more; let f be the least of these. So a plan has a replica of f or more, or it has
    counts c, and with them the replicas of least_peak. Let x be the heaviest of these. If its expert is at its cap,
    no plan has it lighter. If not, bids only fall, so each that got a slot, f among them, is at least x, and any
    plan has a replica of x or more. */
 static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
-                                    int32_t num_phy, int32_t num_gpus, int32_t max_replicas, double least)
+                                    int32_t num_phy, const eplb_p_place *place, int32_t max_replicas, double least)
 {
     eplb_p_replicas *r = &b->replicas;
     double fewer = DBL_MAX, bound = 0.0, peak;
@@ -7508,18 +7726,30 @@ static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
         each = count > 1 ? (double)eplb_p_bid(load[e], count - 1, EPLB_P_DHONDT) : DBL_MAX;
         if (each < fewer) fewer = each;
     }
+    bound /= place->fastest;
+    fewer /= place->fastest;
     if (fewer > bound && fewer > least) {
-        peak = eplb_p_dhondt_peak(b, num_gpus);
+        peak = eplb_p_dhondt_peak(b, place);
         if (peak > fewer) peak = fewer;
         if (peak > bound) bound = peak;
     }
     return bound;
 }
 
+/* Slots for the experts of whole groups, so many, on a node. Other plans leave them no more. */
+static int32_t eplb_p_most_replicas(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t node, int32_t num_log)
+{
+    int32_t slots = eplb_p_node_place(b, node)->num_slots - (b->place ? b->needed[node] : 0);
+    int64_t limit = (int64_t)shape->options.max_replicas * num_log;
+
+    return limit > 0 && limit < slots ? (int32_t)limit : slots;
+}
+
 /* Where a node has no slot to spare: the GPU with its heaviest expert has no less than its lightest ones besides. */
 static double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node)
 {
-    int32_t i = 0, others = shape->node_slots / shape->node_gpus - 1;
+    const eplb_p_place *p = eplb_p_node_place(b, node);
+    int32_t i = 0, others = (p->rooms ? p->num_slots - p->rooms[p->num_gpus - 1] : shape->gpu_slots) - 1;
     double sum;
 
     while (b->node_of[b->rank_of[i]] != node) i++;
@@ -7529,7 +7759,7 @@ static double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *
             sum += (double)load[eplb_p_index(b->order[i])];
             others--;
         }
-    return sum;
+    return sum / p->fastest;
 }
 
 /* The same within a node, for the groups that are on it, or the mean of their loads; or anything that is no more than
@@ -7537,22 +7767,25 @@ static double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *
 static double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
                                 double least, double enough)
 {
-    double mean = b->node_sum[node] / shape->node_gpus, bound;
+    const eplb_p_place *place = eplb_p_node_place(b, node);
+    double mean, bound;
     const int32_t *rank_of = b->rank_of, *node_of = b->node_of; /* copies stay in registers */
-    int32_t i, n = 0;
+    int32_t i, n = 0, experts = b->place ? b->node_fill[node] * shape->group_size : shape->node_experts;
 
-    if (shape->node_slots == shape->node_experts) { /* which is quick to know, and mostly is enough */
+    if (experts == 0) return 0.0;
+    mean = b->node_sum[node] / place->speed;
+    if (place->num_slots == experts) { /* which is quick to know, and mostly is enough */
         bound = eplb_p_company_bound(b, shape, load, node);
         if (bound >= enough) return bound;
     }
-    for (i = 0; n < shape->node_experts; i++) {
+    for (i = 0; n < experts; i++) {
         if (node_of[rank_of[i]] != node) continue;
         b->node_load[n]  = load[eplb_p_index(b->order[i])];
         b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
         n++;
     }
-    bound = eplb_p_replicas_bound(b, b->node_load, b->node_order, n, shape->node_slots, shape->node_gpus,
-                                  shape->options.max_replicas, mean > least ? mean : least);
+    bound = eplb_p_replicas_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(b, shape, node, n), place,
+                                  eplb_p_cap_on(shape, place, n), mean > least ? mean : least);
     return bound > mean ? bound : mean;
 }
 
@@ -7571,12 +7804,37 @@ static int eplb_p_is_hopeless(int32_t steps, int32_t top)
     return steps > most;
 }
 
+/* Groups that a home must yet be given. */
+static int32_t eplb_p_missing(const eplb_p_bounder *b, int32_t home)
+{
+    int32_t missing = b->fewest[home] - b->node_fill[home];
+    return missing > 0 ? missing : 0;
+}
+
+/* eplb_p_next_node where nodes are not alike; light enough with the groups that it must yet be given, too. */
+static int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
+{
+    int32_t home = b->node_of[group] + 1, missing;
+    double load;
+
+    for (; home < b->num_homes; home++) {
+        if (b->node_fill[home] == b->room[home]) continue;
+        if (home == shape->num_nodes) return home; /* to be split */
+        if (b->twin[home] >= 0 && b->node_fill[b->twin[home]] == 0) continue;
+        missing = eplb_p_missing(b, home);
+        load    = b->node_sum[home] + b->group_sum[group] + (missing > 1 ? b->lightest[missing - 1] : 0.0);
+        if (load / b->place[home].speed < best) return home;
+    }
+    return home;
+}
+
 /* The node after the group's present one that is worth trying: with room, light enough to stay
-   below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
+   below the best split, and not the second empty one of those that are alike. num_homes when none is. */
 static int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
 {
     int32_t node = b->node_of[group] + 1;
 
+    if (b->place) return eplb_p_next_home(b, shape, group, best);
     for (; node < shape->num_nodes; node++) {
         if (node > 0 && b->node_fill[node - 1] == 0) return shape->num_nodes;
         if (b->node_fill[node] == shape->node_groups) continue;
@@ -7597,14 +7855,16 @@ static void eplb_p_take_group_back(eplb_p_bounder *b, int32_t group)
 {
     b->node_sum[b->node_of[group]] -= b->group_sum[group];
     b->node_fill[b->node_of[group]]--;
+    b->node_bound[b->node_of[group]] = -1.0;
 }
 
-static void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
+static void eplb_p_empty_nodes(eplb_p_bounder *b)
 {
     int32_t node;
-    for (node = 0; node < shape->num_nodes; node++) {
-        b->node_sum[node]  = 0.0;
-        b->node_fill[node] = 0;
+    for (node = 0; node < b->num_homes; node++) {
+        b->node_sum[node]   = 0.0;
+        b->node_fill[node]  = 0;
+        b->node_bound[node] = -1.0;
     }
 }
 
@@ -7626,15 +7886,128 @@ static int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, c
     return worst;
 }
 
+/* Whether a group that is split may have its experts on two such nodes, alone. */
+static int eplb_p_can_halve(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
+{
+    return b->left[first] > 0 && b->left[second] > 0 && b->left[first] + b->left[second] >= shape->group_size;
+}
+
+/* What nodes take, at least, that have what is split and whole groups between them. */
+static double eplb_p_shared_time(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
+{
+    int32_t N = shape->num_nodes, missing = eplb_p_missing(b, first) + eplb_p_missing(b, second) + eplb_p_missing(b, N);
+    double load = b->node_sum[first] + b->node_sum[second] + b->node_sum[N] + b->lightest[missing];
+    return load / (b->place[first].speed + b->place[second].speed);
+}
+
+/* The same for all nodes with slots left: where several groups are split, or one over more than two nodes. */
+static double eplb_p_scattered_time(const eplb_p_bounder *b, const eplb_p_shape *shape)
+{
+    int32_t node, missing = eplb_p_missing(b, shape->num_nodes);
+    double load = b->node_sum[shape->num_nodes], speed = 0.0;
+
+    for (node = 0; node < shape->num_nodes; node++) {
+        if (b->left[node] == 0) continue;
+        load += b->node_sum[node];
+        speed += b->place[node].speed;
+        missing += eplb_p_missing(b, node);
+    }
+    return (load + b->lightest[missing]) / speed;
+}
+
+/* Load of the lightest experts, so many, of the group that is split. */
+static double eplb_p_lightest_split(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t num)
+{
+    double sum = 0.0;
+    int32_t i;
+
+    for (i = shape->num_experts; num > 0;) {
+        if (b->node_of[b->rank_of[--i]] != shape->num_nodes) continue;
+        sum += (double)load[eplb_p_index(b->order[i])];
+        num--;
+    }
+    return sum;
+}
+
+/* Two nodes with all their groups, and one that they have between them: each has those of its experts that the other
+   has no slots for. */
+static double eplb_p_halves_bound(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
+                                  int32_t second)
+{
+    double bound = eplb_p_shared_time(b, shape, first, second), other;
+    int32_t size = shape->group_size;
+
+    other = b->node_sum[first] + eplb_p_lightest_split(b, shape, load, size - b->left[second]);
+    if (other / b->place[first].speed > bound) bound = other / b->place[first].speed;
+    other = b->node_sum[second] + eplb_p_lightest_split(b, shape, load, size - b->left[first]);
+    if (other / b->place[second].speed > bound) bound = other / b->place[second].speed;
+    return bound;
+}
+
+/* What the nodes that have what is split take, at least, in the best case; of a complete split, which has `load`, or of
+   any that it leads to. */
+static double eplb_p_split_time(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+{
+    double least = DBL_MAX, time;
+    int32_t first, second;
+
+    if (b->num_split == 1) {
+        for (first = 0; first < shape->num_nodes; first++) {
+            for (second = first + 1; second < shape->num_nodes; second++) {
+                if (!eplb_p_can_halve(b, shape, first, second)) continue;
+                time = eplb_p_shared_time(b, shape, first, second);
+                if (load && time < least) time = eplb_p_halves_bound(b, shape, load, first, second);
+                if (time < least) least = time;
+            }
+        }
+    }
+    return least < DBL_MAX ? least : eplb_p_scattered_time(b, shape);
+}
+
+/* The bound of a complete split, if that is below `best`, and a node that it is that of; or the last group's. */
+static double eplb_p_complete_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least,
+                                    double best, int32_t *worst)
+{
+    double bound, shared;
+
+    *worst = eplb_p_worst_node(b, shape, load, least, best);
+    bound  = b->node_bound[*worst];
+    if (b->num_split == 0 || bound >= best) return bound;
+    shared = eplb_p_split_time(b, shape, load);
+    if (shared <= bound) return bound;
+    *worst = b->node_of[shape->num_groups - 1];
+    return shared;
+}
+
+/* Where a group goes to begin with where nodes are not alike: to the node that takes least with it; what finds no room
+   is to be split. */
+static int32_t eplb_p_first_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group)
+{
+    int32_t node, best = shape->num_nodes;
+    double least = DBL_MAX;
+
+    for (node = 0; node < shape->num_nodes; node++) {
+        double time;
+        if (b->node_fill[node] == b->room[node]) continue;
+        time = (b->node_sum[node] + b->group_sum[group]) / b->place[node].speed;
+        if (time >= least) continue;
+        least = time;
+        best  = node;
+    }
+    return best;
+}
+
 /* The bound of a split to begin with: groups go to the nodes in turn, to and fro, heaviest first. */
 static double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
 {
-    int32_t group, n = shape->num_nodes;
+    int32_t group, n = shape->num_nodes, worst;
 
-    eplb_p_empty_nodes(b, shape);
-    for (group = 0; group < shape->num_groups; group++)
-        eplb_p_put_group(b, group, group / n % 2 ? n - 1 - group % n : group % n);
-    return b->node_bound[eplb_p_worst_node(b, shape, load, least, DBL_MAX)];
+    eplb_p_empty_nodes(b);
+    for (group = 0; group < shape->num_groups; group++) {
+        int32_t node = group / n % 2 ? n - 1 - group % n : group % n;
+        eplb_p_put_group(b, group, b->place ? eplb_p_first_home(b, shape, group) : node);
+    }
+    return eplb_p_complete_bound(b, shape, load, least, DBL_MAX, &worst);
 }
 
 /* The bound of the best split of groups over nodes, by depth-first search over all of them, or less, if that is no
@@ -7643,10 +8016,10 @@ static double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, c
    same groups on its worst node. */
 static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
 {
-    double best = eplb_p_first_split(b, shape, load, least);
+    double best = eplb_p_first_split(b, shape, load, least), bound;
     int32_t group, node, last = shape->num_groups - 1, top = last, steps = -last;
 
-    eplb_p_empty_nodes(b, shape);
+    eplb_p_empty_nodes(b);
     b->node_of[0] = -1;
     for (group = 0; group >= 0 && best > least;) {
         if (b->node_of[group] >= 0) { /* all that follows from here was tried */
@@ -7654,18 +8027,19 @@ static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
             if (group < top) top = group;
         }
         node = eplb_p_next_node(b, shape, group, best);
-        if (node == shape->num_nodes) {
+        if (node == b->num_homes) {
             group--;
             continue;
         }
         if (eplb_p_is_hopeless(++steps, top)) return 0.0;
         eplb_p_put_group(b, group, node);
+        if (b->num_split > 0 && eplb_p_split_time(b, shape, NULL) >= best) continue;
         if (group < last) {
             b->node_of[++group] = -1;
             continue;
         }
-        node = eplb_p_worst_node(b, shape, load, least, best);
-        if (b->node_bound[node] < best) best = b->node_bound[node];
+        bound = eplb_p_complete_bound(b, shape, load, least, best, &node);
+        if (bound < best) best = bound;
         steps += EPLB_P_SPLIT_LEAF;
         for (; b->node_of[group] != node; group--) eplb_p_take_group_back(b, group);
     }
@@ -7678,6 +8052,21 @@ static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_
 {
     double heaviest = b->group_sum[0], lightest = b->group_sum[shape->num_groups - 1];
     return (heaviest + (shape->node_groups - 1) * lightest) / shape->node_gpus;
+}
+
+/* The same where nodes are not alike; there it may be split, but of one more group than are one is whole. */
+static double eplb_p_whole_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
+{
+    double heavy, least = DBL_MAX;
+    int32_t node;
+
+    if (b->num_split == shape->num_groups) return 0.0;
+    heavy = b->group_sum[b->num_split];
+    for (node = 0; node < shape->num_nodes; node++) {
+        double load = heavy + b->lightest[b->fewest[node] > 0 ? b->fewest[node] - 1 : 0];
+        if (b->room[node] > 0 && load / b->place[node].speed < least) least = load / b->place[node].speed;
+    }
+    return least;
 }
 
 static double eplb_p_group_load(const float *load, int32_t group_size, int32_t group)
@@ -7702,32 +8091,94 @@ static void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, con
         b->group_sum[rank] = eplb_p_group_load(load, shape->group_size, group);
         b->node_of[group]  = rank;
     }
+    if (b->place) b->lightest[0] = 0.0;
+    for (i = 0; b->place && i < shape->num_groups; i++)
+        b->lightest[i + 1] = b->lightest[i] + b->group_sum[shape->num_groups - 1 - i];
     for (i = 0; i < shape->num_experts; i++)
         b->rank_of[i] = b->node_of[eplb_p_index(b->order[i]) / shape->group_size];
 }
 
-/* The lower bound of the layer whose mean load this is, in its unit. */
-static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+/* Where slots are locked: node_of, node_fill, taken by the experts in these slots, of which no group may be on two
+   nodes. */
+static int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
 {
+    const int32_t *previous = shape->options.previous_phy2log + eplb_p_at(layer, shape->num_replicas, 0);
+    const uint8_t *locked = shape->locked + eplb_p_at(layer, shape->num_replicas, 0);
+    int32_t *home = b->replicas.count, slot, e, group, node; /* which are not in use yet */
+
+    eplb_p_empty_nodes(b);
+    eplb_p_fill_ids(home, -1, 0, shape->num_experts);
+    eplb_p_fill_ids(b->node_of, -1, 0, shape->num_groups);
+    eplb_p_fill_ids(b->taken, 0, 0, shape->num_nodes);
+    for (slot = 0; slot < shape->num_replicas; slot++) {
+        if (!locked[slot] || slot % shape->gpu_slots >= eplb_p_usable_of(shape, slot / shape->gpu_slots)) continue;
+        e    = previous[slot];
+        node = eplb_p_node_of(shape, slot / shape->gpu_slots);
+        if (!eplb_p_within(e, 0, shape->num_experts - 1) || home[e] == node) {
+            b->taken[node]++;
+            continue;
+        }
+        group = e / shape->group_size;
+        if (home[e] >= 0 || (b->node_of[group] >= 0 && b->node_of[group] != node)) return 0;
+        b->node_fill[node] += b->node_of[group] < 0;
+        home[e] = b->node_of[group] = node;
+    }
+    return 1;
+}
+
+/* Whether locked slots leave plans with as few split groups, over as few nodes, as without them; as far as that is
+   plain to see. Where they do not, what the policy asks for is another thing. */
+static int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
+{
+    int32_t N = shape->num_nodes, size = shape->group_size, node, other, room, halves = 0, halved = 0;
+    int64_t rooms = 0;
+
+    if (!eplb_p_find_locked_homes(b, shape, layer)) return 0;
+    for (node = 0; node < N; node++) {
+        room = (b->place[node].num_slots - b->taken[node]) / size;
+        rooms += room;
+        if (b->node_fill[node] > room) return 0;
+    }
+    if (rooms < shape->num_groups - b->num_split) return 0;
+    for (node = 0; node < N && b->num_split == 1; node++) {
+        for (other = node + 1; other < N; other++) {
+            if (!eplb_p_can_halve(b, shape, node, other)) continue;
+            halves = 1;
+            if (b->taken[node] < b->left[node] && b->taken[other] < b->left[other] &&
+                b->left[node] + b->left[other] - b->taken[node] - b->taken[other] >= size)
+                halved = 1;
+        }
+    }
+    return halved || !halves;
+}
+
+/* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
+   more, or groups told apart, and all else is in double precision. */
+static double eplb_p_less_rounding(double bound) { return bound * (1.0 - 4 * (double)FLT_EPSILON); }
+
+/* The lower bound of the layer whose mean load this is, in its unit by that of speeds. */
+static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t layer)
+{
+    const eplb_p_place *all = eplb_p_whole_place(b, shape);
     double total = 0.0, bound, other;
-    int32_t group;
+    int32_t group, cap = shape->options.max_replicas;
 
     eplb_p_rank_groups(b, shape, load);
     for (group = 0; group < shape->num_groups; group++) total += b->group_sum[group];
-    bound   = total / shape->num_gpus;
+    bound   = total / all->speed;
     b->part = eplb_p_bounder_part(total);
-    other = eplb_p_replicas_bound(b, load, b->order, shape->num_experts, shape->num_replicas, shape->num_gpus,
-                                  shape->options.max_replicas, bound);
+    if (shape->num_nodes == 1) cap = eplb_p_cap_on(shape, all, shape->num_experts);
+    other = eplb_p_replicas_bound(b, load, b->order, shape->num_experts, all->num_slots, all, cap, bound);
     if (other > bound) bound = other;
-    other = eplb_p_heaviest_group_bound(b, shape);
+    if (shape->num_nodes > 1 && shape->locked && !eplb_p_locks_suit_groups(b, shape, layer))
+        return eplb_p_less_rounding(bound);
+    other = b->place ? eplb_p_whole_group_bound(b, shape) : eplb_p_heaviest_group_bound(b, shape);
     if (other > bound) bound = other;
     if (shape->num_nodes > 1) {
         other = eplb_p_split_bound(b, shape, load, bound);
         if (other > bound) bound = other;
     }
-    /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
-       more, or groups told apart, and all else is in double precision. */
-    return bound * (1.0 - 4 * (double)FLT_EPSILON);
+    return eplb_p_less_rounding(bound);
 }
 
 /* ----------------------------------------------------------------------------------- evaluate */
@@ -7739,8 +8190,20 @@ typedef struct eplb_p_evaluator {
     int32_t  held;    /* slots that hold an expert */
     double  *share;   /* [E] load of each replica in one sample */
     double  *gpu_sum; /* [G] load of each GPU, over the samples */
+    double   speed;   /* of all GPUs with slots together; where all are as fast, how many there are */
     eplb_p_bounder bounder;
 } eplb_p_evaluator;
+
+static double eplb_p_speed_of_all(const eplb_p_shape *shape)
+{
+    double speed = 0.0;
+    int32_t gpu;
+
+    if (!shape->speed) return shape->num_living;
+    for (gpu = 0; gpu < shape->num_gpus; gpu++)
+        if (eplb_p_usable_of(shape, gpu) > 0) speed += eplb_p_speed_of(shape, gpu);
+    return speed;
+}
 
 /* One that sums loads, and reports nothing. */
 static eplb_p_evaluator eplb_p_carve_sums(eplb_p_arena *a, const eplb_p_shape *shape)
@@ -7750,6 +8213,7 @@ static eplb_p_evaluator eplb_p_carve_sums(eplb_p_arena *a, const eplb_p_shape *s
     v.count   = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     v.share   = EPLB_P_TAKE(a, double, shape->num_experts);
     v.gpu_sum = EPLB_P_TAKE(a, double, shape->num_gpus);
+    v.speed   = eplb_p_speed_of_all(shape);
     return v;
 }
 
@@ -7766,16 +8230,24 @@ static const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_p
     return plan->phy2log + (size_t)layer * (size_t)shape->num_replicas;
 }
 
+/* The slots of a GPU that may be used are gpu * gpu_slots .. end - 1. What is in the others is not there. */
+static int32_t eplb_p_end_of(const eplb_p_shape *shape, int32_t gpu)
+{
+    return gpu * shape->gpu_slots + (shape->usable_slots ? shape->usable_slots[gpu] : shape->gpu_slots);
+}
+
 /* count, held of one layer's plan; fails where it is none. */
 static eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy2log)
 {
+    const eplb_p_shape *shape = v->shape;
     int32_t e, slot;
 
     v->held = 0;
-    for (e = 0; e < v->shape->num_experts; e++) v->count[e] = 0;
-    for (slot = 0; slot < v->shape->num_replicas; slot++) {
+    for (e = 0; e < shape->num_experts; e++) v->count[e] = 0;
+    for (slot = 0; slot < shape->num_replicas; slot++) {
         if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        if (!eplb_p_within(phy2log[slot], 0, v->shape->num_experts - 1)) return EPLB_ERR_PLAN;
+        if (shape->usable_slots && slot >= eplb_p_end_of(shape, slot / shape->gpu_slots)) continue;
+        if (!eplb_p_within(phy2log[slot], 0, shape->num_experts - 1)) return EPLB_ERR_PLAN;
         v->count[phy2log[slot]]++;
         v->held++;
     }
@@ -7805,29 +8277,32 @@ static double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *s
 }
 
 /* Load of each GPU under one sample of one layer's loads: added to gpu_sum; what all carry and the
-   maximum are added to the report's running totals. */
+   maximum, by speed, are added to the report's running totals. */
 static void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const int32_t *phy2log, double *total,
                               double *sum_of_maxima)
 {
+    const eplb_p_shape *shape = v->shape;
     double most = 0.0;
-    int32_t e, gpu, i, slot = 0;
+    int32_t e, gpu, slot;
 
     for (e = 0; e < v->shape->num_experts; e++) {
         v->share[e] = (double)weight[e] / v->count[e];
         *total += (double)weight[e];
     }
-    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) {
+    for (gpu = 0; gpu < shape->num_gpus; gpu++) {
+        int32_t end = eplb_p_end_of(shape, gpu);
         double sum = 0.0;
-        for (i = 0; i < v->shape->gpu_slots; i++, slot++)
+        for (slot = gpu * shape->gpu_slots; slot < end; slot++)
             if (phy2log[slot] != EPLB_P_EMPTY) sum += v->share[phy2log[slot]];
         v->gpu_sum[gpu] += sum;
+        if (shape->speed) sum /= (double)shape->speed[gpu];
         if (sum > most) most = sum;
     }
     *sum_of_maxima += most;
 }
 
-/* Mean and heaviest load of a GPU in one layer whose replicas are counted, and gpu_sum: means over the samples that
-   hold load; most is no less than mean. */
+/* Mean and heaviest load of a GPU, by speed, in one layer whose replicas are counted, and gpu_sum, which is not: means
+   over the samples that hold load; most is no less than mean. */
 static void eplb_p_evaluate_equally(eplb_p_evaluator *v, const eplb_p_samples *samples, const int32_t *phy2log,
                                     double *mean, double *most)
 {
@@ -7841,7 +8316,7 @@ static void eplb_p_evaluate_equally(eplb_p_evaluator *v, const eplb_p_samples *s
         num_loaded++;
     }
     if (num_loaded == 0) return;
-    *mean = *mean / num_loaded / v->shape->num_gpus;
+    *mean = *mean / num_loaded / v->speed;
     *most = *most / num_loaded;
     if (*most < *mean) *most = *mean; /* by rounding: the mean is the loads' alone, whatever the plan */
     for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
@@ -7849,14 +8324,50 @@ static void eplb_p_evaluate_equally(eplb_p_evaluator *v, const eplb_p_samples *s
 
 static int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t *phy2log)
 {
-    int32_t duplicates = 0, slot, i;
+    int32_t duplicates = 0, gpu, slot, i;
 
-    for (slot = 0; slot < v->shape->num_replicas; slot++) {
-        if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        for (i = slot - slot % v->shape->gpu_slots; i < slot && phy2log[i] != phy2log[slot]; i++) {}
-        duplicates += i < slot;
+    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) {
+        int32_t first = gpu * v->shape->gpu_slots, end = eplb_p_end_of(v->shape, gpu);
+        for (slot = first; slot < end; slot++) {
+            if (phy2log[slot] == EPLB_P_EMPTY) continue;
+            for (i = first; i < slot && phy2log[i] != phy2log[slot]; i++) {}
+            duplicates += i < slot;
+        }
     }
     return duplicates;
+}
+
+enum { EPLB_P_SEVERAL = -1 }; /* nodes */
+
+/* The node that all of a group's experts are on, whose homes these are. */
+static int32_t eplb_p_node_of_group(const int32_t *home, int32_t group_size)
+{
+    int32_t i;
+
+    for (i = 1; i < group_size; i++)
+        if (home[i] != home[0]) return EPLB_P_SEVERAL;
+    return home[0];
+}
+
+/* The bounder's rank_of is not in use yet, and holds the node of each expert. */
+static int32_t eplb_p_count_split_groups(const eplb_p_evaluator *v, const int32_t *phy2log)
+{
+    const eplb_p_shape *shape = v->shape;
+    int32_t *home = v->bounder.rank_of, split = 0, gpu, slot, e;
+
+    if (shape->num_nodes == 1) return 0;
+    eplb_p_fill_ids(home, shape->num_nodes, 0, shape->num_experts); /* not seen yet */
+    for (gpu = 0; gpu < shape->num_gpus; gpu++) {
+        int32_t node = eplb_p_node_of(shape, gpu), end = eplb_p_end_of(shape, gpu);
+        for (slot = gpu * shape->gpu_slots; slot < end; slot++) {
+            if (phy2log[slot] == EPLB_P_EMPTY) continue;
+            e = phy2log[slot];
+            home[e] = home[e] == shape->num_nodes || home[e] == node ? node : EPLB_P_SEVERAL;
+        }
+    }
+    for (e = 0; e < shape->num_experts; e += shape->group_size)
+        split += eplb_p_node_of_group(home + e, shape->group_size) == EPLB_P_SEVERAL;
+    return split;
 }
 
 /* Mean over maximum; 1 where there is no load, and never above. */
@@ -7892,21 +8403,22 @@ static void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_
         if (each > heaviest_replica) heaviest_replica = each;
         if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
     }
-    report->num_duplicates = eplb_p_count_duplicates(v, phy2log);
-    report->max_load       = 0.0f;
-    report->mean_load      = 0.0f;
-    report->balancedness   = 1.0f;
-    report->lower_bound    = 0.0f;
+    report->num_duplicates   = eplb_p_count_duplicates(v, phy2log);
+    report->num_split_groups = eplb_p_count_split_groups(v, phy2log);
+    report->max_load         = 0.0f;
+    report->mean_load        = 0.0f;
+    report->balancedness     = 1.0f;
+    report->lower_bound      = 0.0f;
     report->replica_balancedness = 1.0f;
     if (num_loaded == 0) return;
 
-    bound = eplb_p_lower_bound(&v->bounder, v->shape, v->load) / scale; /* exact: a power of two */
+    bound = eplb_p_lower_bound(&v->bounder, v->shape, v->load, layer) / scale; /* exact: a power of two */
     report->max_load     = eplb_p_reported(most);
     report->mean_load    = eplb_p_reported_bound(mean);
     report->balancedness = eplb_p_balancedness(mean, most);
     report->lower_bound  = eplb_p_reported_bound(bound > mean ? bound : mean);
     report->replica_balancedness =
-        eplb_p_balancedness(mean / ((double)v->held / v->shape->num_gpus), heaviest_replica / scale);
+        eplb_p_balancedness(mean / ((double)v->held / v->speed), heaviest_replica / scale);
 }
 
 /* Whether the slots of a layer hold experts, or nothing, and served no fewer than 0 tokens each, nor more of
@@ -11875,6 +12387,7 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
     v = eplb_p_carve_evaluator(&a, s);
+    eplb_p_list_places(&v.bounder, s);
     for (layer = 0; layer < s->num_layers; layer++) {
         r = eplb_p_count_replicas(&v, eplb_p_layer_slots(s, plan, layer));
         if (r != EPLB_OK) return r;
