@@ -162,7 +162,7 @@ static int draw_case(cluster_case *c, uint64_t seed)
         c->o.max_replicas = (all_usable(c) - 1) / c->p.num_experts + test_range(&state, 1, 3);
     if (test_range(&state, 0, 5) == 0)
         c->o.allow_duplicates = 1;
-    if (0 && c->o.effort > 0 && test_range(&state, 0, 5) == 0)
+    if (c->o.effort > 0 && test_range(&state, 0, 5) == 0)
         c->o.shares = EPLB_PLAN_FOR_EXACT;
     int kind = test_range(&state, 0, LOAD_NUM_KINDS - 1);
     for (int32_t i = 0; i < c->p.num_samples * c->p.num_layers * c->p.num_experts; i++)
