@@ -8232,7 +8232,7 @@ static const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_p
 }
 
 /* The slots of a GPU that may be used are gpu * gpu_slots .. end - 1. What is in the others is not there. */
-static int32_t eplb_p_end_of(const eplb_p_shape *shape, int32_t gpu)
+static int32_t eplb_p_end_usable(const eplb_p_shape *shape, int32_t gpu)
 {
     return gpu * shape->gpu_slots + (shape->usable_slots ? shape->usable_slots[gpu] : shape->gpu_slots);
 }
@@ -8247,7 +8247,7 @@ static eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy
     for (e = 0; e < shape->num_experts; e++) v->count[e] = 0;
     for (slot = 0; slot < shape->num_replicas; slot++) {
         if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        if (shape->usable_slots && slot >= eplb_p_end_of(shape, slot / shape->gpu_slots)) continue;
+        if (shape->usable_slots && slot >= eplb_p_end_usable(shape, slot / shape->gpu_slots)) continue;
         if (!eplb_p_within(phy2log[slot], 0, shape->num_experts - 1)) return EPLB_ERR_PLAN;
         v->count[phy2log[slot]]++;
         v->held++;
@@ -8291,7 +8291,7 @@ static void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const in
         *total += (double)weight[e];
     }
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        int32_t end = eplb_p_end_of(shape, gpu);
+        int32_t end = eplb_p_end_usable(shape, gpu);
         double sum = 0.0;
         for (slot = gpu * shape->gpu_slots; slot < end; slot++)
             if (phy2log[slot] != EPLB_P_EMPTY) sum += v->share[phy2log[slot]];
@@ -8328,7 +8328,7 @@ static int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t 
     int32_t duplicates = 0, gpu, slot, i;
 
     for (gpu = 0; gpu < v->shape->num_gpus; gpu++) {
-        int32_t first = gpu * v->shape->gpu_slots, end = eplb_p_end_of(v->shape, gpu);
+        int32_t first = gpu * v->shape->gpu_slots, end = eplb_p_end_usable(v->shape, gpu);
         for (slot = first; slot < end; slot++) {
             if (phy2log[slot] == EPLB_P_EMPTY) continue;
             for (i = first; i < slot && phy2log[i] != phy2log[slot]; i++) {}
@@ -8359,7 +8359,7 @@ static int32_t eplb_p_count_split_groups(const eplb_p_evaluator *v, const int32_
     if (shape->num_nodes == 1) return 0;
     eplb_p_fill_ids(home, shape->num_nodes, 0, shape->num_experts); /* not seen yet */
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        int32_t node = eplb_p_node_of(shape, gpu), end = eplb_p_end_of(shape, gpu);
+        int32_t node = eplb_p_node_of(shape, gpu), end = eplb_p_end_usable(shape, gpu);
         for (slot = gpu * shape->gpu_slots; slot < end; slot++) {
             if (phy2log[slot] == EPLB_P_EMPTY) continue;
             e = phy2log[slot];

@@ -7,10 +7,10 @@
 #define EPLB_IMPLEMENTATION
 #include "eplb.h"
 
-enum { LAYERS = 4, EXPERTS = 256, GROUPS = 16, GPUS = 64, NODES = 8, SLOTS = 5, REPLICAS = GPUS * SLOTS };
+enum { LAYERS = 4, EXPERTS = 256, GPUS = 64, NODES = 8, SLOTS = 5, REPLICAS = GPUS * SLOTS };
 enum { STEPS = 48, EVERY = 4, TOKENS = 40000, MEMORY = 1 << 20 };
 
-static float load[LAYERS][EXPERTS];
+static float popular[LAYERS][EXPERTS], load[LAYERS][EXPERTS];
 static int32_t in_force[LAYERS][REPLICAS], fresh[LAYERS][REPLICAS], slot_count[LAYERS][REPLICAS], count[LAYERS][EXPERTS];
 static int32_t gpu_slots[GPUS];
 static float gpu_speed[GPUS];
@@ -24,14 +24,15 @@ static float uniform(void)
     return (float)(x >> 8) / 16777216.0f;
 }
 
-/* Loads of all kinds of size, which change a little in every step; tokens are about as many as that. */
+/* Experts of all degrees of popularity, which changes a little with every step. */
 static void drift(int step)
 {
     for (int l = 0; l < LAYERS; l++) {
         float sum = 0.0f;
         for (int e = 0; e < EXPERTS; e++) {
-            float u = uniform() * uniform() * uniform();
-            load[l][e] = step == 0 ? 0.02f + u : load[l][e] * (0.9f + 0.2f * uniform());
+            float now = 0.1f + uniform() * uniform();
+            popular[l][e] = step == 0 ? now : 0.97f * popular[l][e] + 0.03f * now;
+            load[l][e]    = popular[l][e] * (0.95f + 0.1f * uniform());
             sum += load[l][e];
         }
         for (int e = 0; e < EXPERTS; e++) count[l][e] = (int32_t)(TOKENS * load[l][e] / sum);
@@ -61,6 +62,7 @@ static void follow(const eplb_problem *p, const char *event, int step)
     size_t moves = 0, lost = 0, num = 0;
     float least = 1.0f;
     eplb_options_preset(EPLB_PRESET_DEFAULT, &o);
+    o.policy = EPLB_POLICY_GLOBAL; /* experts may be on any node; transfers come from the same one where they can */
     plan.phy2log = fresh[0];
     if (step > 0) {
         o.previous_phy2log = in_force[0];
@@ -86,7 +88,7 @@ int main(void)
     int served = 0, wrong = 0;
     eplb_problem p = EPLB_ZERO_INIT;
     p.num_layers = LAYERS, p.num_experts = EXPERTS, p.num_replicas = REPLICAS;
-    p.num_groups = GROUPS, p.num_nodes = NODES, p.num_gpus = GPUS;
+    p.num_nodes = NODES, p.num_gpus = GPUS;
     p.gpu_slots = gpu_slots, p.gpu_speed = gpu_speed;
     for (int g = 0; g < GPUS; g++) gpu_slots[g] = g < 62 ? SLOTS : 0, gpu_speed[g] = g < 62 ? 1.0f : 0.8f;
 
