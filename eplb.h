@@ -2975,6 +2975,8 @@ typedef struct eplb_p_place {
     double  fastest;   /* speed of one */
     int32_t *rooms;    /* [num_gpus + 1] slots of the i roomiest together; NULL: all GPUs are alike */
     double  *speeds;   /* [num_gpus + 1] speed of the i fastest together */
+    int32_t *tight;    /* [num_gpus + 1] slots of the i with the fewest for their speed together */
+    double  *loose;    /* [num_gpus + 1] speed of the others together */
 } eplb_p_place;
 
 /* The same for n replicas, as many as there are slots or fewer, on GPUs that are not alike: the least that the slowest
@@ -7492,8 +7494,8 @@ typedef struct eplb_p_bounder {
 
     /* where they are not */
     eplb_p_place *place;      /* [N + 1] each node, and the cluster; NULL: they are */
-    int32_t  *rooms;          /* theirs */
-    double   *speeds;
+    int32_t  *rooms, *tight;  /* theirs */
+    double   *speeds, *loose;
     double   *lightest;       /* [K + 1] load of the i lightest groups together */
     int32_t  *room;           /* [N + 1] groups that a home holds at most, */
     int32_t  *fewest;         /* [N + 1] and at least */
@@ -7510,6 +7512,8 @@ static void eplb_p_carve_places(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     b->place    = EPLB_P_TAKE_ROWS(a, eplb_p_place, 1, N + 1);
     b->rooms    = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
     b->speeds   = EPLB_P_TAKE_ROWS(a, double, 1, most);
+    b->tight    = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
+    b->loose    = EPLB_P_TAKE_ROWS(a, double, 1, most);
     b->lightest = EPLB_P_TAKE_ROWS(a, double, 1, (size_t)shape->num_groups + 1);
     b->room     = EPLB_P_TAKE_ROWS(a, int32_t, 1, N + 1);
     b->fewest   = EPLB_P_TAKE_ROWS(a, int32_t, 1, N + 1);
@@ -7550,7 +7554,7 @@ static eplb_p_place eplb_p_alike_place(int32_t num_gpus, int32_t num_slots)
     return p;
 }
 
-/* One GPU more. Until all are there rooms and speeds are those of each, from 1 on, largest first. */
+/* One GPU more. Until all are there, what is summed is that of each, from 1 on, in order. */
 static void eplb_p_add_gpu(eplb_p_place *p, int32_t slots, double speed)
 {
     int32_t i;
@@ -7562,25 +7566,44 @@ static void eplb_p_add_gpu(eplb_p_place *p, int32_t slots, double speed)
     p->rooms[i] = slots;
     for (i = p->num_gpus; i > 1 && p->speeds[i - 1] < speed; i--) p->speeds[i] = p->speeds[i - 1];
     p->speeds[i] = speed;
+    for (i = p->num_gpus; i > 1 && p->loose[i - 1] / p->tight[i - 1] < speed / slots; i--) {
+        p->tight[i] = p->tight[i - 1];
+        p->loose[i] = p->loose[i - 1];
+    }
+    p->tight[i] = slots;
+    p->loose[i] = speed;
 }
 
-/* A node by the policy, or num_nodes: all. */
-static eplb_p_place eplb_p_place_of(const eplb_p_shape *shape, int32_t node, int32_t *rooms, double *speeds)
+static void eplb_p_sum_place(eplb_p_place *p)
+{
+    int32_t i;
+
+    p->rooms[0]  = p->tight[0] = 0;
+    p->speeds[0] = 0.0;
+    for (i = 1; i <= p->num_gpus; i++) {
+        p->rooms[i] += p->rooms[i - 1];
+        p->tight[i] += p->tight[i - 1];
+        p->speeds[i] += p->speeds[i - 1];
+    }
+    for (i = 0; i < p->num_gpus; i++) p->loose[i] = p->loose[i + 1];
+    p->loose[p->num_gpus] = 0.0;
+    for (i = p->num_gpus; i > 0; i--) p->loose[i - 1] += p->loose[i];
+}
+
+/* A node by the policy, or num_nodes: all. Its arrays are those of the bounder from `at` on. */
+static eplb_p_place eplb_p_place_of(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t node, int32_t at)
 {
     eplb_p_place p = EPLB_ZERO_INIT;
-    int32_t gpu, i, all = node == shape->num_nodes || shape->num_nodes == 1;
+    int32_t gpu, all = node == shape->num_nodes || shape->num_nodes == 1;
 
-    p.rooms  = rooms;
-    p.speeds = speeds;
+    p.rooms  = b->rooms + at;
+    p.tight  = b->tight + at;
+    p.speeds = b->speeds + at;
+    p.loose  = b->loose + at;
     for (gpu = 0; gpu < shape->num_gpus; gpu++)
         if (eplb_p_usable_of(shape, gpu) > 0 && (all || eplb_p_node_of(shape, gpu) == node))
             eplb_p_add_gpu(&p, eplb_p_usable_of(shape, gpu), eplb_p_speed_of(shape, gpu));
-    rooms[0]  = 0;
-    speeds[0] = 0.0;
-    for (i = 1; i <= p.num_gpus; i++) {
-        rooms[i] += rooms[i - 1];
-        speeds[i] += speeds[i - 1];
-    }
+    eplb_p_sum_place(&p);
     return p;
 }
 
@@ -7590,7 +7613,7 @@ static int eplb_p_are_twins(const eplb_p_place *p, const eplb_p_place *q)
 
     if (p->num_gpus != q->num_gpus) return 0;
     for (i = 1; i <= p->num_gpus; i++)
-        if (p->rooms[i] != q->rooms[i] || p->speeds[i] < q->speeds[i] || p->speeds[i] > q->speeds[i]) return 0;
+        if (p->tight[i] != q->tight[i] || p->loose[i - 1] < q->loose[i - 1] || p->loose[i - 1] > q->loose[i - 1]) return 0;
     return 1;
 }
 
@@ -7626,7 +7649,7 @@ static void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
     b->alike[1]  = eplb_p_alike_place(shape->num_gpus, shape->num_replicas);
     if (!b->place) return;
     for (node = 0; node <= N; node++) {
-        b->place[node] = eplb_p_place_of(shape, node, b->rooms + at, b->speeds + at);
+        b->place[node] = eplb_p_place_of(b, shape, node, at);
         at += b->place[node].num_gpus + 1;
     }
     for (node = 0; node < N; node++) {
@@ -7701,6 +7724,20 @@ static double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
     return peak / b->part;
 }
 
+/* What GPUs that are not alike take at least when those with the fewest slots for their speed hold the heaviest experts
+   in them, as they are: none can hold more in a slot. The others hold the rest. */
+static double eplb_p_crowded_time(const eplb_p_place *place, const float *load, const uint64_t *order, int32_t num_log)
+{
+    double rest = 0.0, most = 0.0;
+    int32_t q, i = num_log;
+
+    for (q = place->num_gpus - 1; q >= 0; q--) {
+        while (i > place->tight[q]) rest += (double)load[eplb_p_index(order[--i])];
+        if (rest / place->loose[q] > most) most = rest / place->loose[q];
+    }
+    return most;
+}
+
 /* The lightest that the heaviest GPU can be with these experts on so many slots, as far as that is above `least`.
    Proof: let c be D'Hondt's counts. They take all slots, or all that the cap lets them, so other counts give some
    expert fewer, and leave it a replica of load / (c - 1) or more; let f be the least of these. So a plan has a replica of f or more, or it has
@@ -7711,7 +7748,7 @@ static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
                                     int32_t num_phy, const eplb_p_place *place, int32_t max_replicas, double least)
 {
     eplb_p_replicas *r = &b->replicas;
-    double fewer = DBL_MAX, bound = 0.0, peak;
+    double fewer = DBL_MAX, bound = 0.0, crowded, peak;
     int32_t i, count = 2;
 
     r->num_log   = num_log;
@@ -7729,6 +7766,8 @@ static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
     }
     bound /= place->fastest;
     fewer /= place->fastest;
+    crowded = place->rooms ? eplb_p_crowded_time(place, load, order, num_log) : 0.0;
+    if (crowded > bound) bound = crowded;
     if (fewer > bound && fewer > least) {
         peak = eplb_p_dhondt_peak(b, place);
         if (peak > fewer) peak = fewer;
