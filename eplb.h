@@ -4308,7 +4308,9 @@ static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
 typedef struct eplb_p_homes {
     const eplb_p_layer *layer;
     int64_t  *load;      /* [K] of each group, in whole numbers */
+    int64_t  *heaviest;  /* [E] load of a group's i + 1 heaviest experts */
     int32_t  *node;      /* [K] node of each group; N: it is to be split */
+    int32_t   last_split;/* the group that was the last to be put there */
     uint64_t *key, *spare; /* [E] for sorting */
     int64_t  *node_load; /* [N + 1] */
     float    *node_speed;/* [N] */
@@ -4318,6 +4320,7 @@ typedef struct eplb_p_homes {
     int32_t  *fill;      /* [N + 1] groups that are there, or are to be split */
     int32_t  *room;      /* [N] experts of a group to be split that may go there */
     int32_t  *home;      /* [E] node of each expert; first of those that are locked, -1 for others */
+    int32_t  *best;      /* [K] node of each group, as even as was found so far */
     int32_t  *bound;     /* [K] node that a group has to be on, as experts of it are locked there; -1: none; N: several */
 } eplb_p_homes;
 
@@ -4328,6 +4331,7 @@ static eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
 
     h.layer      = l;
     h.load       = EPLB_P_TAKE(a, int64_t, K);
+    h.heaviest   = EPLB_P_TAKE(a, int64_t, E);
     h.node       = EPLB_P_TAKE(a, int32_t, K);
     h.key        = EPLB_P_TAKE(a, uint64_t, E);
     h.spare      = EPLB_P_TAKE(a, uint64_t, E);
@@ -4339,6 +4343,7 @@ static eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
     h.left       = EPLB_P_TAKE(a, int32_t, N);
     h.home       = EPLB_P_TAKE(a, int32_t, E);
     h.bound      = EPLB_P_TAKE(a, int32_t, K);
+    h.best       = EPLB_P_TAKE(a, int32_t, K);
     return h;
 }
 
@@ -4367,6 +4372,21 @@ static void eplb_p_bind_homes(eplb_p_homes *h)
     }
 }
 
+/* heaviest. */
+static void eplb_p_rank_group(eplb_p_homes *h, int32_t group)
+{
+    const float *load = h->layer->load;
+    int32_t size = h->layer->shape->group_size, first = group * size, i;
+    int64_t sum = 0;
+
+    for (i = 0; i < size; i++) h->key[i] = eplb_p_heavy_first(load[first + i], first + i);
+    eplb_p_sort(h->key, h->spare, size);
+    for (i = 0; i < size; i++) {
+        sum += eplb_p_whole_load(load[eplb_p_index(h->key[i])], h->unit);
+        h->heaviest[first + i] = sum;
+    }
+}
+
 /* load, node_slots, node_speed, left. */
 static void eplb_p_weigh_homes(eplb_p_homes *h)
 {
@@ -4382,6 +4402,7 @@ static void eplb_p_weigh_homes(eplb_p_homes *h)
     h->unit = unit;
     for (node = 0; node < l->shape->num_groups; node++) h->load[node] = 0;
     for (e = 0; e < l->shape->num_experts; e++) h->load[e / size] += eplb_p_whole_load(l->load[e], unit);
+    for (node = 0; node < l->shape->num_groups; node++) eplb_p_rank_group(h, node);
     for (node = 0; node < N; node++) {
         h->node_slots[node] = 0;
         h->node_speed[node] = 0.0f;
@@ -4406,7 +4427,10 @@ static void eplb_p_put_home(eplb_p_homes *h, int32_t group, int32_t node)
     h->node[group] = node;
     h->node_load[node] += h->load[group];
     h->fill[node]++;
-    if (node < h->layer->shape->num_nodes) h->left[node] -= h->layer->shape->group_size;
+    if (node < h->layer->shape->num_nodes)
+        h->left[node] -= h->layer->shape->group_size;
+    else
+        h->last_split = group;
 }
 
 /* Whether a whole group has room on a node, and may be there. */
@@ -4431,39 +4455,71 @@ static int32_t eplb_p_best_home(const eplb_p_homes *h, int32_t group)
     return best;
 }
 
-/* Groups in order of their loads, those that are bound to a node first; those that find no room are to be split. */
-static void eplb_p_place_homes(eplb_p_homes *h)
+/* All groups go, in order of their loads, but `last` after the others; first those that are bound to a node. Those that
+   find no room are to be split. */
+static void eplb_p_place_homes(eplb_p_homes *h, int32_t last)
 {
-    int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, i, node, is_bound;
+    int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, i, node, turn;
 
+    for (i = 0; i < K; i++)
+        if (h->node[i] >= 0 && h->node[i] < N) h->left[h->node[i]] += h->layer->shape->group_size;
     for (node = 0; node <= N; node++) {
         h->node_load[node] = 0;
         h->fill[node]      = 0;
     }
     for (i = 0; i < K; i++) h->key[i] = eplb_p_heavy_first(eplb_p_float_of(h->load[i]), i);
     eplb_p_sort(h->key, h->spare, K);
-    for (is_bound = 1; is_bound >= 0; is_bound--)
+    for (turn = 0; turn < 3; turn++) /* bound, others, the last */
         for (i = 0; i < K; i++) {
             int32_t group = eplb_p_index(h->key[i]);
-            if ((h->bound[group] >= 0) == is_bound) eplb_p_put_home(h, group, eplb_p_best_home(h, group));
+            if ((h->bound[group] >= 0 ? 0 : group == last ? 2 : 1) == turn)
+                eplb_p_put_home(h, group, eplb_p_best_home(h, group));
         }
 }
 
-/* Which nodes the experts of the groups to be split go to: of two that have slots enough, those that take least with
-   them, the first on ties; or where no two have, all. Returns what these take. */
-static float eplb_p_best_pair(const eplb_p_homes *h, int32_t experts, int32_t *first, int32_t *second)
+/* Of so many experts that go to two nodes, how many at most to the one with room `left`: what slots the two have left
+   over, for more replicas, are shared by the slots that they have. */
+static int32_t eplb_p_room_of_half(const eplb_p_homes *h, int32_t node, int32_t other, int32_t experts)
 {
-    int32_t N = h->layer->shape->num_nodes, a, b;
-    float least = FLT_MAX, speeds = 0.0f;
+    int32_t spare = h->left[node] + h->left[other] - experts, room;
+    int64_t slots = (int64_t)h->node_slots[node] + h->node_slots[other];
+
+    room = h->left[node] - (int32_t)((int64_t)spare * h->node_slots[node] / slots);
+    return room > 1 ? room : 1;
+}
+
+/* What the slower of two nodes takes with a group split between them: as much as both together, or what is left for the
+   one when the other gets as many of the heaviest experts as it has room for. */
+static float eplb_p_time_of_halves(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group)
+{
+    int32_t size = h->layer->shape->group_size, a_room, b_room;
+    const int64_t *heaviest = h->heaviest + eplb_p_at(group, size, 0);
+    int64_t load = h->load[group];
+    float both = eplb_p_div(eplb_p_float_of(h->node_load[a] + h->node_load[b] + load),
+                            eplb_p_add(h->node_speed[a], h->node_speed[b])), time;
+
+    a_room = eplb_p_room_of_half(h, a, b, size);
+    b_room = eplb_p_room_of_half(h, b, a, size);
+    time   = eplb_p_home_time(h, a, h->node_load[a] + load - heaviest[(b_room < size ? b_room : size) - 1]);
+    if (time > both) both = time;
+    time   = eplb_p_home_time(h, b, h->node_load[b] + load - heaviest[(a_room < size ? a_room : size) - 1]);
+    return time > both ? time : both;
+}
+
+/* The two nodes with room enough for a group that take least with it split between them, the first on ties; -1 where no
+   two have. Returns what they take; or where no two have, what all with any room take together with all that is to be
+   split. */
+static float eplb_p_best_pair(const eplb_p_homes *h, int32_t group, int32_t *first, int32_t *second)
+{
+    int32_t N = h->layer->shape->num_nodes, size = h->layer->shape->group_size, a, b;
+    float least = FLT_MAX, speeds = 0.0f, time;
     int64_t load = h->node_load[N];
 
     *first = *second = -1;
     for (a = 0; a < N; a++) {
         for (b = a + 1; b < N; b++) {
-            float time;
-            if (h->left[a] < 1 || h->left[b] < 1 || h->left[a] + h->left[b] < experts) continue;
-            time = eplb_p_div(eplb_p_float_of(h->node_load[a] + h->node_load[b] + h->node_load[N]),
-                              eplb_p_add(h->node_speed[a], h->node_speed[b]));
+            if (h->left[a] < 1 || h->left[b] < 1 || h->left[a] + h->left[b] < size) continue;
+            time = eplb_p_time_of_halves(h, a, b, group);
             if (!(time < least)) continue;
             least   = time;
             *first  = a;
@@ -4486,16 +4542,16 @@ typedef struct eplb_p_evenness { /* the less, the better: what the slowest takes
 /* How even the nodes are, those that split groups go to taken together. */
 static eplb_p_evenness eplb_p_weigh_evenness(const eplb_p_homes *h)
 {
-    int32_t N = h->layer->shape->num_nodes, size = h->layer->shape->group_size, node, first = -1, second = -1;
+    int32_t N = h->layer->shape->num_nodes, node, first, second;
     eplb_p_evenness e = {0.0f, 0.0f};
 
-    if (h->fill[N] > 0) e.slowest = eplb_p_best_pair(h, h->fill[N] == 1 ? size : INT32_MAX, &first, &second);
+    if (h->fill[N] > 0) e.slowest = eplb_p_best_pair(h, h->last_split, &first, &second);
     for (node = 0; node < N; node++) {
         float load = eplb_p_float_of(h->node_load[node]), time;
         if (h->node_slots[node] == 0) continue;
         time  = eplb_p_home_time(h, node, h->node_load[node]);
         e.sum = eplb_p_add(e.sum, eplb_p_mul(load, time));
-        if (node != first && node != second && time > e.slowest) e.slowest = time;
+        if (time > e.slowest) e.slowest = time;
     }
     return e;
 }
@@ -4523,7 +4579,7 @@ static void eplb_p_swap_homes(eplb_p_homes *h, int32_t a, int32_t b)
 }
 
 /* The first change that makes the nodes more even is done, one after the other in turn, until none does. */
-static void eplb_p_even_homes(eplb_p_homes *h)
+static eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
 {
     int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, a, b, idle = 0, turn = 0;
     eplb_p_evenness best = eplb_p_weigh_evenness(h), now;
@@ -4546,17 +4602,46 @@ static void eplb_p_even_homes(eplb_p_homes *h)
             }
         }
     }
+    return best;
+}
+
+#define EPLB_P_HOME_STARTS 32
+
+/* node is what was found to be best. */
+static void eplb_p_take_homes(eplb_p_homes *h)
+{
+    int32_t group;
+    for (group = 0; group < h->layer->shape->num_groups; group++)
+        if (h->node[group] != h->best[group]) eplb_p_move_home(h, group, h->best[group]);
+}
+
+/* The same from several beginnings, in each of which another group comes last; the best that is found, the first on
+   ties. */
+static void eplb_p_search_homes(eplb_p_homes *h)
+{
+    int32_t K = h->layer->shape->num_groups, starts = K < EPLB_P_HOME_STARTS ? K : EPLB_P_HOME_STARTS, last;
+    eplb_p_evenness best = {0.0f, 0.0f}, now;
+
+    for (last = -1; last < starts; last++) {
+        eplb_p_place_homes(h, last);
+        now = eplb_p_even_homes(h);
+        if (last >= 0 && !eplb_p_is_more_even(now, best)) continue;
+        best = now;
+        eplb_p_copy_ids(h->best, h->node, K);
+        if (h->fill[h->layer->shape->num_nodes] == 0) break; /* nothing is split: a beginning is as good as another */
+    }
+    eplb_p_take_homes(h);
 }
 
 /* The nodes that so many experts of a group to be split go to: of two that have room enough left the pair that takes
    least with it; or else those with the most room left, the first on ties, as few as suffice. chosen [N]. */
-static void eplb_p_choose_halves(const eplb_p_homes *h, int32_t need, int32_t *chosen)
+static void eplb_p_choose_halves(const eplb_p_homes *h, int32_t group, int32_t need, int32_t *chosen)
 {
     int32_t N = h->layer->shape->num_nodes, first, second, node, best;
 
     for (node = 0; node < N; node++) chosen[node] = 0;
     if (need == 0) return;
-    (void)eplb_p_best_pair(h, need, &first, &second);
+    (void)eplb_p_best_pair(h, group, &first, &second);
     if (first >= 0) {
         chosen[first] = chosen[second] = 1;
         return;
@@ -4590,6 +4675,53 @@ static void eplb_p_share_out_room(eplb_p_homes *h, int32_t need, const int32_t *
     }
 }
 
+/* Whether an expert has to be where it is. */
+static int eplb_p_is_home_locked(const eplb_p_homes *h, int32_t e)
+{
+    const eplb_p_layer *l = h->layer;
+    int32_t slot;
+
+    for (slot = 0; slot < l->cluster.num_slots && l->locked; slot++)
+        if (l->locked[slot] && l->old_slot[slot] == e) return 1;
+    return 0;
+}
+
+/* Two experts of a split group change nodes, if the slower of the two then takes less: those by which it does most, the
+   first on ties. */
+static int eplb_p_swap_halves(eplb_p_homes *h, int32_t group)
+{
+    const eplb_p_layer *l = h->layer;
+    int32_t size = l->shape->group_size, best = -1, other = -1, i, j;
+    float most = 0.0f;
+    int64_t d;
+
+    for (i = group * size; i < (group + 1) * size; i++) {
+        int32_t a = h->home[i], b;
+        float before = eplb_p_home_time(h, a, h->node_load[a]), a_time, b_time;
+        for (j = group * size; j < (group + 1) * size; j++) {
+            b = h->home[j];
+            d = eplb_p_whole_load(l->load[i], h->unit) - eplb_p_whole_load(l->load[j], h->unit);
+            if (a == b || d <= 0 || eplb_p_is_home_locked(h, i) || eplb_p_is_home_locked(h, j)) continue;
+            b_time = eplb_p_home_time(h, b, h->node_load[b] + d);
+            if (!(eplb_p_sub(before, b_time) > most)) continue;
+            a_time = eplb_p_home_time(h, a, h->node_load[a] - d);
+            if (a_time > b_time) b_time = a_time;
+            if (!(eplb_p_sub(before, b_time) > most)) continue;
+            most  = eplb_p_sub(before, b_time);
+            best  = i;
+            other = j;
+        }
+    }
+    if (best < 0) return 0;
+    d = eplb_p_whole_load(l->load[best], h->unit) - eplb_p_whole_load(l->load[other], h->unit);
+    h->node_load[h->home[best]] -= d;
+    h->node_load[h->home[other]] += d;
+    i = h->home[best];
+    h->home[best]  = h->home[other];
+    h->home[other] = i;
+    return 1;
+}
+
 /* A group's experts, heaviest first, each to the node that would take least with it. */
 static void eplb_p_split_group(eplb_p_homes *h, int32_t group)
 {
@@ -4603,7 +4735,7 @@ static void eplb_p_split_group(eplb_p_homes *h, int32_t group)
         h->node_load[N] += eplb_p_whole_load(l->load[e], h->unit);
         h->key[n++] = eplb_p_heavy_first(l->load[e], e);
     }
-    eplb_p_choose_halves(h, n, chosen);
+    eplb_p_choose_halves(h, group, n, chosen);
     eplb_p_share_out_room(h, n, chosen);
     eplb_p_sort(h->key, h->spare, n);
     for (i = 0; i < n; i++) {
@@ -4624,6 +4756,7 @@ static void eplb_p_split_group(eplb_p_homes *h, int32_t group)
         h->room[best]--;
         h->left[best]--;
     }
+    for (i = 0; i < 4 * n && eplb_p_swap_halves(h, group); i++) {}
 }
 
 /* Experts of a group to be split that are locked take their room. */
@@ -4645,8 +4778,8 @@ static void eplb_p_find_expert_homes(eplb_p_homes *h)
     int32_t group, i;
 
     eplb_p_weigh_homes(h);
-    eplb_p_place_homes(h);
-    eplb_p_even_homes(h);
+    for (group = 0; group < shape->num_groups; group++) h->node[group] = EPLB_P_EMPTY; /* nowhere yet */
+    eplb_p_search_homes(h);
     for (group = 0; group < shape->num_groups; group++) {
         if (h->node[group] == shape->num_nodes) {
             eplb_p_take_in_locked(h, group);
@@ -4957,18 +5090,14 @@ static int32_t eplb_p_domain_of(const eplb_p_layer *l, int32_t slot)
     return l->shape->survive == EPLB_SURVIVE_NODE ? l->cluster.link_node[gpu] : gpu;
 }
 
-/* Replicas of an expert in slots first .. end - 1, all of them and those in a domain. */
-static int32_t eplb_p_count_in(const eplb_p_layer *l, int32_t e, int32_t first, int32_t end, int32_t domain, int32_t *inside)
+/* inside [E] = replicas of each expert that are in a domain, among slots first .. end - 1. */
+static void eplb_p_count_inside(const eplb_p_layer *l, int32_t first, int32_t end, int32_t domain, int32_t *inside)
 {
-    int32_t all = 0, i;
+    int32_t i;
 
-    *inside = 0;
-    for (i = first; i < end; i++) {
-        if (l->phy2log[i] != e) continue;
-        all++;
-        *inside += eplb_p_domain_of(l, i) == domain;
-    }
-    return all;
+    for (i = 0; i < l->shape->num_experts; i++) inside[i] = 0;
+    for (i = first; i < end; i++)
+        if (l->phy2log[i] != EPLB_P_EMPTY && eplb_p_domain_of(l, i) == domain) inside[l->phy2log[i]]++;
 }
 
 /* What is locked on a GPU stands in its first slots by now. */
@@ -4980,17 +5109,16 @@ static int eplb_p_is_placed_lock(const eplb_p_layer *l, int32_t slot)
 
 /* The slot that slot i's expert, which is in one domain only, may best change places with: one of another domain whose
    expert is not then in one only, and whose load is the nearest, the first on ties; -1 where there is none. */
-static int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t first, int32_t end)
+static int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t first, int32_t end, const int32_t *inside)
 {
-    int32_t domain = eplb_p_domain_of(l, i), best = -1, j, inside, all;
+    int32_t domain = eplb_p_domain_of(l, i), best = -1, j;
     float own = eplb_p_bid(l->load[l->phy2log[i]], l->logcnt[l->phy2log[i]], EPLB_P_DHONDT), least = 0.0f, off;
 
     for (j = first; j < end; j++) {
         int32_t x = l->phy2log[j];
         if (x == EPLB_P_EMPTY || x == l->phy2log[i] || eplb_p_domain_of(l, j) == domain) continue;
         if (eplb_p_is_placed_lock(l, j)) continue;
-        all = eplb_p_count_in(l, x, first, end, domain, &inside);
-        if (all > 1 && inside + 1 == all) continue;
+        if (l->logcnt[x] > 1 && inside[x] + 1 == l->logcnt[x]) continue;
         off = eplb_p_sub(own, eplb_p_bid(l->load[x], l->logcnt[x], EPLB_P_DHONDT));
         off = off < 0.0f ? -off : off;
         if (best >= 0 && !(off < least)) continue;
@@ -5002,14 +5130,20 @@ static int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t fir
 
 static void eplb_p_let_survive(eplb_p_layer *l, const eplb_p_part *part)
 {
-    int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), i, j, inside, e;
+    int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), domain = -1, i, j, e;
+    int32_t *inside = l->phyrank; /* replicas are numbered later */
 
     for (i = first; i < end; i++) {
         e = l->phy2log[i];
-        if (e == EPLB_P_EMPTY || l->logcnt[e] < 2 || eplb_p_is_placed_lock(l, i)) continue;
-        if (eplb_p_count_in(l, e, first, end, eplb_p_domain_of(l, i), &inside) != inside) continue;
-        j = eplb_p_find_way_out(l, i, first, end);
+        if (eplb_p_domain_of(l, i) != domain) {
+            domain = eplb_p_domain_of(l, i);
+            eplb_p_count_inside(l, first, end, domain, inside);
+        }
+        if (e == EPLB_P_EMPTY || l->logcnt[e] < 2 || inside[e] < l->logcnt[e] || eplb_p_is_placed_lock(l, i)) continue;
+        j = eplb_p_find_way_out(l, i, first, end, inside);
         if (j < 0) continue;
+        inside[e]--;
+        inside[l->phy2log[j]]++;
         l->phy2log[i] = l->phy2log[j];
         l->phy2log[j] = e;
     }
@@ -13638,6 +13772,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_NONE
 #undef EPLB_P_FORBIDDEN
 #undef EPLB_P_SPLIT_FEW
+#undef EPLB_P_HOME_STARTS
+#undef EPLB_P_PACE_BITS
 #undef EPLB_P_SPLIT_TOP
 #undef EPLB_P_STRAYING
 #undef EPLB_P_UNREACHED
