@@ -71,6 +71,7 @@ fi
 # ---------------------------------------------------------------- archive
 
 archive=eplb-$version.tar.gz
+check 'the README names the archive of this version' sh -c "! grep -o 'eplb-[0-9.]*[.]tar[.]gz' README.md | grep -v -x $archive"
 mkdir "$TMP/here" "$TMP/there" "$TMP/unpacked"
 check 'make dist packs' make_target dist "BUILD=$TMP/here"
 check 'its checksum holds' sh -c "cd '$TMP/here' && sha256sum -c $archive.sha256"
