@@ -32,9 +32,9 @@ static void must(int holds, const char *what)
 
 static void must_be_ok(eplb_result r) { must(r == EPLB_OK, eplb_result_name(r)); }
 
-static int32_t *zeroes(int64_t count)
+static void *zeroes(int64_t count) /* numbers of four bytes */
 {
-    int32_t *array = (int32_t *)calloc((size_t)count, sizeof *array);
+    void *array = calloc((size_t)count, 4);
     must(array != NULL && count <= INT32_MAX, "too large a problem"); /* MPI's counts are ints */
     return array;
 }
@@ -97,7 +97,7 @@ static uint64_t serve_step(int32_t *phy2log)
     int32_t experts = problem.num_experts, replicas = problem.num_replicas, gpus = problem.num_gpus, most, i;
     int32_t *source_count = zeroes((int64_t)gpus * experts), *quota = zeroes((int64_t)gpus * replicas);
     int32_t *slot_count = zeroes(replicas), *count = zeroes(experts);
-    float *load = (float *)zeroes(experts);
+    float *load = zeroes(experts);
     double mean = 0, equal = 0, exact = 0, kept = 0;
     uint64_t quotas = 0;
     eplb_problem one = problem;
@@ -118,7 +118,7 @@ static uint64_t serve_step(int32_t *phy2log)
         must_be_ok(eplb_evaluate(&one, NULL, load, &plan, &report, NULL, scratch, scratch_bytes));
         mean += (double)report.mean_load, equal += (double)report.max_load, exact += most;
         for (i = 0; i < replicas; i++) kept += quota[i / (replicas / gpus) * replicas + i];
-        quotas = hash(quotas, quota, gpus * replicas);
+        quotas = hash(quotas, quota, (int64_t)gpus * replicas);
     }
     if (rank == 0)
         printf("a step later: balancedness %.4f with equal shares, %.4f with exact ones; %.1f %% of tokens stay on a GPU\n",
@@ -130,8 +130,10 @@ static uint64_t serve_step(int32_t *phy2log)
 /* Loads [T, L, E], the same on all ranks: integers are summed, so it cannot show in which order ranks are added. */
 static void sum_counts(int32_t *count, float *load, int32_t num)
 {
-    for (int32_t row = 0; row < num / problem.num_experts; row++)
-        count_tokens(row / problem.num_layers, row % problem.num_layers, count + row * problem.num_experts, 0);
+    int32_t *row = count;
+    for (int32_t step = 0; step < problem.num_samples; step++)
+        for (int32_t layer = 0; layer < problem.num_layers; layer++, row += problem.num_experts)
+            count_tokens(step, layer, row, 0);
     MPI_Allreduce(MPI_IN_PLACE, count, num, MPI_INT32_T, MPI_SUM, MPI_COMM_WORLD);
     for (int32_t i = 0; i < num; i++) load[i] = (float)count[i];
 }
@@ -170,10 +172,10 @@ int main(int argc, char **argv)
     must_be_ok(eplb_scratch_size(&problem, NULL, &scratch_bytes));
     must_be_ok(eplb_share_scratch_size(&problem, &bytes));
     if (scratch_bytes < bytes) scratch_bytes = bytes;
-    scratch = zeroes((int64_t)(scratch_bytes / sizeof(int32_t) + 1));
+    scratch = zeroes((int64_t)(scratch_bytes / 4 + 1));
     int64_t num_loads = (int64_t)shape[5] * shape[0] * shape[1], num_slots = (int64_t)shape[0] * shape[2];
     int32_t *count = zeroes(num_loads);
-    float *load = (float *)zeroes(num_loads);
+    float *load = zeroes(num_loads);
     plan.phy2log = zeroes(num_slots), alone.phy2log = zeroes(num_slots);
 
     sum_counts(count, load, (int32_t)num_loads);
