@@ -14,14 +14,18 @@
 #                 build/cuda/, and checks of the code that nvcc makes
 # make test-cuda  run these tests, on a GPU
 # make bench-cuda time the presets on a GPU
+# make bench-ranks  where there is MPI: planning time over numbers of processes, RANKS="1 2 4"
 # make sample     write the sample of loads anew; make pictures, how plans age, which the README shows
-# make install    the header, the GPU's two files and eplb.pc, under PREFIX (/usr/local) and DESTDIR
+# make install    the header, the GPU's two files, and what pkg-config and CMake find them by, under PREFIX (/usr/local)
+#                 and DESTDIR; make uninstall removes them
+# make dist       build/eplb-VERSION.tar.gz, the same bytes each time, and its checksum
 # make clean
 #
 # Needs a C compiler, a C++ compiler and make. BUILD, CC, CXX, CFLAGS and CXXFLAGS may be given, and NVCC and
 # CUDA_ARCHS for make cuda; with other compilers or flags give another BUILD too, or make clean first. With
 # WERROR=-Werror warnings are errors, as they are in .ci/run and in the gates. Where there is zlib, the command
-# line program reads deflated .npz with it; HAVE_ZLIB=0 leaves it out.
+# line program reads deflated .npz with it; HAVE_ZLIB=0 leaves it out. Where MPICC links programs with MPI,
+# examples/mpi_rebalance.c is built too; HAVE_MPI=0 leaves it out.
 
 BUILD     ?= build
 PREFIX    ?= /usr/local
@@ -32,6 +36,8 @@ WARNINGS  ?= -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow
 WERROR    ?=
 RUN_ENV   ?=
 PYTHON    ?= python3
+MPICC     ?= mpicc
+MPIRUN    ?= mpirun
 NVCC      ?= nvcc
 CUDA_ARCHS ?= 80 90 100
 
@@ -47,9 +53,19 @@ endif
 ZLIB_FLAGS := $(if $(filter 1,$(HAVE_ZLIB)),-DEPLB_CLI_ZLIB)
 ZLIB_LIBS  := $(if $(filter 1,$(HAVE_ZLIB)),-lz)
 
+# mpicc, of Open MPI or MPICH, with the compiler and flags given here; and whether that makes a program.
+MPI_C = OMPI_CC="$(CC)" MPICH_CC="$(CC)" $(MPICC) -std=c99 $(CFLAGS)
+ifndef HAVE_MPI
+HAVE_MPI := $(shell command -v $(MPICC) >/dev/null && program=$$(mktemp) && \
+                printf '\043include <mpi.h>\nint main(void) { return MPI_Finalize(); }\n' | \
+                    $(MPI_C) -x c -o $$program - 2>/dev/null && echo 1 || echo 0; rm -f $$program)
+endif
+MPI_EXAMPLE := $(if $(filter 1,$(HAVE_MPI)),$(BUILD)/mpi_rebalance)
+
 VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 SAMPLE   := examples/data/loads_58x256.csv
-EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/route $(BUILD)/gen_loads $(BUILD)/embedded
+EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/route $(BUILD)/gen_loads $(BUILD)/embedded \
+            $(MPI_EXAMPLE)
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TESTS    := $(patsubst tests/%,$(BUILD)/tests/%,$(basename $(sort $(wildcard tests/test_*.c tests/test_*.cpp)))) \
             $(FUZZERS)
@@ -75,6 +91,9 @@ $(BUILD)/threads: examples/threads.c eplb.h | $(BUILD)
 
 $(BUILD)/route: examples/route.c eplb.h | $(BUILD)
 	$(C) -o $@ $<
+
+$(BUILD)/mpi_rebalance: examples/mpi_rebalance.c eplb.h | $(BUILD)
+	$(MPI_C) $(WARNINGS) $(WERROR) -I. -o $@ $<
 
 $(BUILD)/cplusplus: examples/cplusplus.cpp eplb.h | $(BUILD)
 	$(CPP) -o $@ $<
@@ -170,7 +189,7 @@ $(BUILD)/tests/fuzz_cli: tests/fuzz/fuzz_cli.c $(BUILD)/tests/replay.o $(FUZZ_SU
 	$(TEST_C) $(ZLIB_FLAGS) -o $@ $< $(BUILD)/tests/replay.o -lm $(ZLIB_LIBS)
 
 SCRIPTS_NEED = all lib $(BUILD)/npy_write $(BUILD)/zip_write $(BUILD)/bench/bench $(BUILD)/bench/migration $(BUILD)/emulated_cuda_graph
-RUN_TESTS    = CC="$(CC)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" sh tests/run.sh $(BUILD)
+RUN_TESTS    = CC="$(CC)" CXX="$(CXX)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" HAVE_MPI="$(HAVE_MPI)" MPIRUN="$(MPIRUN)" sh tests/run.sh $(BUILD)
 
 test: $(TESTS) $(SCRIPTS_NEED)
 	$(RUN_TESTS) $(TESTS)
@@ -237,6 +256,11 @@ bench-against: $(BUILD)/bench/bench
 bench-torch: $(BUILD)/bench/bench
 	PYTHON="$(PYTHON)" $(BUILD)/bench/bench --torch
 
+RANKS ?= 1 2 4
+bench-ranks: $(MPI_EXAMPLE)
+	@test -n '$(MPI_EXAMPLE)' || { echo 'bench-ranks: there is no $(MPICC) that makes programs'; exit 1; }
+	MPIRUN="$(MPIRUN)" sh tests/bench/ranks.sh $(MPI_EXAMPLE) $(RANKS)
+
 bench-vllm: lib
 	@test -n '$(WHEEL)' || { echo 'bench-vllm: which package? WHEEL=PATH says it'; exit 1; }
 	$(PYTHON) tests/bench/engine_vllm.py $(BUILD)/libeplb.so "$(WHEEL)"
@@ -294,15 +318,42 @@ $(BUILD)/cuda/bench_cuda: tests/bench/bench_cuda.cu $(CUDA_LIB)
 
 # ---------------------------------------------------------------- install
 
+# What is installed, and goes again; folders that others may use stay.
+ROOT      = $(DESTDIR)$(PREFIX)
+CMAKE_TO  = $(ROOT)/lib/cmake/eplb
+INSTALLED = '$(ROOT)/include/eplb.h' '$(ROOT)/include/eplb_cuda.h' '$(ROOT)/include/eplb_cuda.cu' \
+            '$(ROOT)/lib/pkgconfig/eplb.pc' '$(CMAKE_TO)/eplbConfig.cmake' '$(CMAKE_TO)/eplbConfigVersion.cmake'
+
 install:
-	mkdir -p $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	cp eplb.h eplb_cuda.h eplb_cuda.cu $(DESTDIR)$(PREFIX)/include/
-	printf 'prefix=%s\nincludedir=$${prefix}/include\n\nName: eplb\nDescription: %s\nVersion: %s\nCflags: -I$${includedir}\n' \
-	    '$(PREFIX)' 'Expert-parallelism load balancer in one C header' '$(VERSION)' \
-	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/eplb.pc
+	@case '$(PREFIX)' in /*) ;; *) echo 'install: PREFIX has to begin with /'; exit 1 ;; esac
+	install -d '$(ROOT)/include' '$(ROOT)/lib/pkgconfig' '$(CMAKE_TO)'
+	install -m 644 eplb.h eplb_cuda.h eplb_cuda.cu '$(ROOT)/include'
+	install -m 644 examples/cmake/eplbConfig.cmake examples/cmake/eplbConfigVersion.cmake '$(CMAKE_TO)'
+	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' 'cuda_source=$${includedir}/eplb_cuda.cu' '' \
+	    'Name: eplb' 'Description: Expert-parallelism load balancer in one C header' 'Version: $(VERSION)' \
+	    'Cflags: -I$${includedir}' > '$(ROOT)/lib/pkgconfig/eplb.pc'
+	chmod 644 '$(ROOT)/lib/pkgconfig/eplb.pc'
+
+uninstall:
+	rm -f $(INSTALLED)
+	rmdir '$(CMAKE_TO)' 2>/dev/null || true
+
+# The files that git knows, or where there is no repository, all that lie here, as of the commit's time, or the time that
+# the archive gave them: the same bytes, whenever and by whom they are packed. It takes GNU's tar.
+DIST := $(BUILD)/eplb-$(VERSION).tar.gz
+dist: | $(BUILD)
+	if [ -e .git ]; then git ls-files; else find . -type f ! -path './build/*' ! -path './$(BUILD)/*' ! -name '*.pyc' | cut -c 3-; fi | \
+	    LC_ALL=C sort > $(BUILD)/dist.files
+	test -s $(BUILD)/dist.files
+	epoch=$${SOURCE_DATE_EPOCH:-$$(if [ -e .git ]; then git log -1 --format=%ct; else date -r eplb.h +%s; fi)} && \
+	    tar --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime=@$$epoch --no-recursion \
+	        --transform='s,^,eplb-$(VERSION)/,' -T $(BUILD)/dist.files -cf $(BUILD)/dist.tar
+	gzip -9n < $(BUILD)/dist.tar > $(DIST)
+	rm $(BUILD)/dist.files $(BUILD)/dist.tar
+	cd $(BUILD) && sha256sum $(notdir $(DIST)) > $(notdir $(DIST)).sha256 && cat $(notdir $(DIST)).sha256
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib run sample pictures test test-programs check check-all sizes bench bench-against bench-migration bench-torch bench-vllm cuda test-cuda bench-cuda \
-        install clean
+.PHONY: all lib run sample pictures test test-programs check check-all sizes bench bench-against bench-migration bench-torch bench-ranks bench-vllm cuda test-cuda bench-cuda \
+        install uninstall dist clean

@@ -1,4 +1,4 @@
-/* eplb.h - expert-parallelism load balancer, version 0.1.0
+/* eplb.h - expert-parallelism load balancer, version 0.2.0
 
    Plans where the experts of a mixture-of-experts model live on GPUs: how many replicas each
    expert gets, and which GPU each replica is put on, so that the most loaded GPU carries as
@@ -95,10 +95,10 @@
 /* ------------------------------------------------------------------------------------ version */
 
 #define EPLB_VERSION_MAJOR  0
-#define EPLB_VERSION_MINOR  1
+#define EPLB_VERSION_MINOR  2
 #define EPLB_VERSION_PATCH  0
 #define EPLB_VERSION_NUMBER (EPLB_VERSION_MAJOR * 10000 + EPLB_VERSION_MINOR * 100 + EPLB_VERSION_PATCH)
-#define EPLB_VERSION_STRING "0.1.0"
+#define EPLB_VERSION_STRING "0.2.0"
 #define EPLB_PLAN_VERSION   2 /* rises when any plan changes for the same arguments */
 
 /* ------------------------------------------------------------------------------------ linkage */
@@ -13789,13 +13789,27 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #endif /* EPLB_IMPLEMENTATION */
 
 /* HISTORY
-   0.2.0  (to come) Plan version 2: samples without load count for nothing, and where a GPU has more slots than
-          its node has experts an expert may be twice on it. Reports: mean_load is rounded down, lower_bound
-          is never below it, both are of the samples that hold load; -1 is an empty slot. A window is left as
-          it is by a sample without load. Effort is bounded by the shape. Exact shares of a step's tokens:
-          eplb_share, eplb_share_proof, eplb_share_sources; eplb_evaluate_shares; on the GPU eplb_cuda_share,
-          eplb_cuda_share_sources. From a plan to the next: eplb_transfers, eplb_transfers_in_place,
-          eplb_check_plan, eplb_lost_experts, eplb_weigh_switch.
+   Before 1.0 a minor version may ask something of its users; a patch version does not. The numbers of results and
+   presets never change.
+
+   0.2.0  Plans (plan version 2): those with effort, DEFAULT's and BEST's, are others, and most are made sooner; the ten
+            published presets' are what they were. With effort groups go to nodes by L2, the search is bounded by the
+            shape, samples without load count for nothing, more than EPLB_MOST_SAMPLES are merged, and where a GPU has
+            more slots than its node has experts an expert may be twice on it.
+          Added: exact shares of a step's tokens: eplb_share, eplb_share_proof, eplb_share_sources,
+            eplb_evaluate_shares; on the GPU eplb_cuda_share, eplb_cuda_share_sources; plans made for them:
+            options.shares. From a plan to the next: options.previous_phy2log, its limits on moves and their price;
+            eplb_transfers, eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts, eplb_weigh_switch. Counts of
+            what the enums name, EPLB_NUM_*. Results EPLB_ERR_CAPACITY and EPLB_ERR_SHARES.
+          Changed: in a report mean_load is rounded down, lower_bound is tighter on many shapes and never below it, and
+            both are of the samples that hold load; a plan that is read may have empty slots, -1. A window is left
+            as it is by a sample without load.
+          Removed: EPLB_SIDES and EPLB_NO_DISPATCH; nothing is planned side by side or asked about the processor.
+          To upgrade: compile all files that include this one anew, since eplb_options is longer; and zero what is not
+            filled by eplb_options_preset. Define neither removed macro: they do nothing. Plans that were stored stay
+            good; those with effort are not made again by this version, so compare hashes under one
+            EPLB_PLAN_VERSION. EPLB_SCRATCH_BOUND grows with the new header by itself; with a plan in force or
+            EPLB_PLAN_FOR_EXACT ask eplb_scratch_size. Who sets limits or a price meets -1 in plans.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

@@ -1,0 +1,3 @@
+/* eplb.c - the one file of the program with the implementation. */
+#define EPLB_IMPLEMENTATION
+#include "eplb.h"
