@@ -24,7 +24,7 @@ def _loads(table: np.ndarray, served: np.ndarray) -> np.ndarray:
 
 
 class EplbPolicy(AbstractPolicy):
-    options: Dict[str, Any] = {"max_gpu_moves": 2, "move_cost": 0.01, "threads": 4}  # of eplb.rebalance_experts
+    options: Dict[str, Any] = {"max_gpu_moves": 2, "move_cost": 0.002, "threads": 4}  # of eplb.rebalance_experts
     num_nodes = 1  # hosts; with more, sources on the NPU's own come first, and max_node_moves counts
 
     def rebalance_experts(self, current_expert_table: Any, expert_workload: Any) -> Tuple[int, np.ndarray, List]:

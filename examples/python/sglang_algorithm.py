@@ -14,7 +14,7 @@ import torch
 
 import eplb
 
-OPTIONS: Dict[str, Any] = {"max_gpu_moves": 2, "move_cost": 0.01, "threads": 4}  # keywords of eplb.rebalance_experts
+OPTIONS: Dict[str, Any] = {"max_gpu_moves": 2, "move_cost": 0.002, "threads": 4}  # keywords of eplb.rebalance_experts
 
 
 def _map_in_force(layers: int, ranks: int, local: int) -> Optional[np.ndarray]:

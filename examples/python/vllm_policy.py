@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class EplbPolicy(AbstractEplbPolicy):
     """Follows the map in force: few moves, each of which has to pay. `policy` makes one with other options."""
 
-    options = {"max_gpu_moves": 2, "move_cost": 0.01, "threads": 4}  # keywords of eplb.rebalance_experts
+    options = {"max_gpu_moves": 2, "move_cost": 0.002, "threads": 4}  # keywords of eplb.rebalance_experts
     _window_seen = False
 
     @classmethod
