@@ -99,13 +99,14 @@ def test_vllm_widths():
 def test_vllm_window():
     """vLLM 0.33.0 keeps its window when the map changes, and credits all of it by the newest map."""
     load = draw(4, L, E)
-    for window, interval, times in ((4, 4, 0), (8, 4, 1)):
+    cases = (4, 4, False, 0), (8, 4, False, 1), (4, 4, True, 1), (4, 4 + L, True, 0)
+    for window, interval, use_async, times in cases:
         del warned[:]
         fresh = vllm_policy.policy(**vllm_policy.EplbPolicy.options)
-        config.parallel_config = types.SimpleNamespace(eplb_config=types.SimpleNamespace(window_size=window,
-                                                                                         step_interval=interval))
+        settings = types.SimpleNamespace(window_size=window, step_interval=interval, use_async=use_async)
+        config.parallel_config = types.SimpleNamespace(eplb_config=settings)
         vllm(load, TRIVIAL, fresh), vllm(load, TRIVIAL, fresh)
-        check(f"a window of {window} for an interval of {interval}: {warned}", len(warned) == times)
+        check(f"a window of {window} for an interval of {interval}, {use_async}: {warned}", len(warned) == times)
     config.parallel_config = None
 
 

@@ -29,7 +29,7 @@ class EplbPolicy(AbstractEplbPolicy):
                           old_global_expert_indices: Optional[torch.Tensor] = None) -> torch.Tensor:
         """weight: [layers, experts]; old_global_expert_indices: the map in force, [layers, slots], -1 in slots of
         new ranks. Returns the new map [layers, num_replicas], int64 on the CPU; each rank makes the same one."""
-        cls._warn_of_window()
+        cls._warn_of_window(weight.shape[0])
         if num_groups % num_nodes:
             num_groups = 1  # as vLLM does; nodes still tell which link a move takes
         old, wanted = old_global_expert_indices, (weight.shape[0], num_replicas)
@@ -40,19 +40,18 @@ class EplbPolicy(AbstractEplbPolicy):
         return torch.from_numpy(new.numpy().astype(np.int64))
 
     @classmethod
-    def _warn_of_window(cls) -> None:
+    def _warn_of_window(cls, layers: int) -> None:
         """Once, at the first call, the profiling run's, when vLLM's settings are at hand."""
-        if cls._window_seen:
-            return
         from vllm.config import get_current_vllm_config_or_none
         config = get_current_vllm_config_or_none()
-        if config is None:
+        if cls._window_seen or config is None:
             return
         cls._window_seen = True
-        loads = config.parallel_config.eplb_config
-        if loads.window_size > loads.step_interval:
-            logger.warning("eplb window_size %d is longer than step_interval %d: tokens counted under an older map are "
-                           "credited to the experts that their slots hold now", loads.window_size, loads.step_interval)
+        settings = config.parallel_config.eplb_config
+        steps = settings.step_interval - (layers if settings.use_async else 0)  # async: a layer a step
+        if settings.window_size > steps:
+            logger.warning("eplb window_size %d is longer than the %d steps under one map: tokens counted under older "
+                           "ones are credited to the experts that their slots hold now", settings.window_size, steps)
 
 
 def policy(**options: Any) -> Type[EplbPolicy]:

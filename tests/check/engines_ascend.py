@@ -1,5 +1,5 @@
-"""engines_ascend.py WHEEL - examples/python/ascend_policy.py inside vllm-ascend's package: its worker, window after window,
-takes each table that the policy makes, beside the policy that it replaces. Needs PyTorch."""
+"""engines_ascend.py WHEEL - examples/python/ascend_policy.py inside vllm-ascend's package: its worker, window after
+window, takes each table that the policy makes, beside the policy that it replaces. Needs PyTorch."""
 
 import sys
 import types
@@ -11,7 +11,7 @@ sys.path.insert(0, "tests/support")
 from engines import Tally, module, moves, published, torch_or_stand_in
 
 WHEEL = sys.argv[1]
-LAYERS, EXPERTS, NPUS, LOCAL = 6, 64, 8, 9  # one more expert on each NPU than without replicas: the default policy's limit
+LAYERS, EXPERTS, NPUS, LOCAL = 6, 64, 8, 9  # one more on each NPU than without replicas: the default policy's limit
 
 tally = Tally("engines_ascend.py")
 check = tally.check

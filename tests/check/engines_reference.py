@@ -1,5 +1,5 @@
-"""engines_reference.py - eplb.py on tensors beside the reference algorithm in PyTorch (tests/bench/reference.py): the same
-plans on loads without ties, and what both take, in turn, medians, one thread each. Needs PyTorch."""
+"""engines_reference.py - eplb.py on tensors beside the reference algorithm in PyTorch (tests/bench/reference.py): the
+same plans on loads without ties, and what both take, in turn, medians, one thread each. Needs PyTorch."""
 
 import sys
 import time

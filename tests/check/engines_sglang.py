@@ -1,6 +1,6 @@
-"""engines_sglang.py WHEEL - examples/python/sglang_algorithm.py inside SGLang's package: the map of expert locations as the
-engine makes it, window after window, beside its own algorithms; preset DEEPSEEK beside its copy of the reference. Needs
-PyTorch."""
+"""engines_sglang.py WHEEL - examples/python/sglang_algorithm.py inside SGLang's package: the map of expert locations as
+the engine makes it, window after window, beside its own algorithms; preset DEEPSEEK beside its copy of the reference.
+Needs PyTorch."""
 
 import sys
 import types
@@ -98,8 +98,8 @@ def test_windows():
         ours = serve(name)
         check(f"{name}: a third of their moves", ours[0] * 3 < theirs[0])
         check(f"{name}: at most 0.03 less even", ours[1] > theirs[1] - 0.03)
-        print(f"{name}: experts that move in a window {theirs[0]:.1%} of slots, here {ours[0]:.1%}; balancedness of the "
-              f"next {theirs[1]:.3f}, here {ours[1]:.3f}")
+        print(f"{name}: experts that move in a window {theirs[0]:.1%} of slots, here {ours[0]:.1%}; balancedness of "
+              f"the next {theirs[1]:.3f}, here {ours[1]:.3f}")
 
 
 def test_dead_rank():
@@ -122,15 +122,16 @@ def test_dead_rank():
 
 
 def test_reference():
-    """On loads without ties. Their copy adds up the loads of a pack in double precision: where no sum is rounded in float32
-    either, all plans are the same, else all but a few."""
+    """On loads without ties. Their copy adds up the loads of a pack in double precision: where no sum is rounded in
+    float32 either, all plans are the same, else all but a few."""
     rng, same = np.random.default_rng(3), 0
     for groups, nodes in ((1, 1), (GROUPS, NODES)) * 50:
         exact = np.stack([rng.permutation(1 << 12)[:EXPERTS] + 1.0 for _ in range(LAYERS)])
         rough = rng.lognormal(3, 1, (LAYERS, EXPERTS)).astype(np.float32)
         for load, slots in ((exact, EXPERTS), (rough, SLOTS)):
-            theirs = algorithms.deepseek.rebalance_experts(torch.from_numpy(load), slots, groups, nodes, RANKS, groups > 1)
-            ours = eplb.rebalance_experts(torch.from_numpy(load), slots, groups, nodes, RANKS, preset="deepseek")
+            load, shape = torch.from_numpy(load), (slots, groups, nodes, RANKS)
+            theirs = algorithms.deepseek.rebalance_experts(load, *shape, enable_hierarchical=groups > 1)
+            ours = eplb.rebalance_experts(load, *shape, preset="deepseek")
             equal = [(a.numpy() == b.numpy()).all() for a, b in zip(theirs, ours)]
             if slots == EXPERTS:
                 check("exact sums, no ties: the same plan", all(equal))

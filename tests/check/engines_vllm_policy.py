@@ -1,9 +1,10 @@
-"""engines_vllm_policy.py WHEEL - examples/python/vllm_policy.py beside the policy and the scheduler of vLLM's package: its
-place, its signature, what it moves and gains on windows that drift, and the same flows in the same batches."""
+"""engines_vllm_policy.py WHEEL - examples/python/vllm_policy.py beside the policy and the scheduler of vLLM's package:
+its place, its signature, what it moves and gains on windows that drift, and the same flows in the same batches."""
 
 import inspect
 import re
 import sys
+import time
 import typing
 import zipfile
 
@@ -58,7 +59,8 @@ def serve(policy, groups, nodes):
     plan, moved, even = (np.arange(SLOTS) % EXPERTS)[None].repeat(LAYERS, 0), [], []
     for window in windows(12):
         even.append(eplb.evaluate(window, plan, num_gpus=RANKS).balancedness.mean())
-        new = policy.rebalance_experts(torch.from_numpy(window), SLOTS, groups, nodes, RANKS, torch.from_numpy(plan)).numpy()
+        load, old = torch.from_numpy(window), torch.from_numpy(plan)
+        new = policy.rebalance_experts(load, SLOTS, groups, nodes, RANKS, old).numpy()
         check("int64", new.dtype == np.int64)
         check("whole", all(len(set(layer)) == EXPERTS for layer in new.tolist()))
         moved.append(moves(plan, new, RANKS))
@@ -74,6 +76,23 @@ def test_windows():
         check("at most 0.03 less even", ours[1] > theirs[1] - 0.03)
         print(f"{what}: experts that move in a window {theirs[0].mean() * RANKS / SLOTS:.1%} of slots, here "
               f"{ours[0].mean() * RANKS / SLOTS:.1%}; balancedness of the next {theirs[1]:.3f}, here {ours[1]:.3f}")
+
+
+def test_time():
+    """Of a large model's rebalances, one thread, by its CPU clock: the first, from vLLM's first map, and the next."""
+    rng, one = np.random.default_rng(3), vllm_policy.policy(**{**vllm_policy.EplbPolicy.options, "threads": 1})
+    fast, first = vllm_policy.policy(preset="deepseek"), (np.arange(SLOTS) % EXPERTS)[None].repeat(58, 0)
+    policies = {"vLLM": default, "here": one, "here, preset DEEPSEEK, kept slots": fast}
+    plans, seconds = dict.fromkeys(policies, first), {who: [] for who in policies}
+    base = rng.standard_normal((58, EXPERTS))
+    for _ in range(6):
+        load = torch.from_numpy(np.exp(7 + base + 0.26 * rng.standard_normal(base.shape)).astype(np.int64))
+        for who, policy in policies.items():
+            start, old = time.thread_time(), torch.from_numpy(plans[who])
+            plans[who] = policy.rebalance_experts(load, SLOTS, 1, 1, RANKS, old).numpy()
+            seconds[who].append(time.thread_time() - start)
+    print("58 layers, milliseconds, the first and the next: " +
+          ", ".join(f"{who} {t[0] * 1e3:.0f} {np.median(t[1:]) * 1e3:.0f}" for who, t in seconds.items()))
 
 
 def test_schedule():
@@ -102,5 +121,5 @@ def test_widths():
     check("a wider one does not", kept.shape == (1, 8))
 
 
-test_place(), test_windows(), test_schedule(), test_widths()
+test_place(), test_windows(), test_time(), test_schedule(), test_widths()
 tally.end()
