@@ -14,8 +14,8 @@ set -eu
 TMP=$(mktemp -d)
 trap 'rm -rf "$TMP"' EXIT
 python3 -m venv "$TMP/venv"
-"$TMP/venv/bin/pip" install --quiet numpy==2.4.6
-"$TMP/venv/bin/pip" install --quiet --no-deps vllm-ascend==0.23.0
+"$TMP/venv/bin/pip" install --quiet --no-compile numpy==2.4.6
+"$TMP/venv/bin/pip" install --quiet --no-compile --no-deps vllm-ascend==0.23.0
 "$TMP/venv/bin/python" - <<'END'
 import pathlib, sys, sysconfig, types
 import numpy as np

@@ -18,8 +18,8 @@ set -eu
 TMP=$(mktemp -d)
 trap 'rm -rf "$TMP"' EXIT
 python3 -m venv "$TMP/venv"
-"$TMP/venv/bin/pip" install --quiet numpy==2.4.6 torch==2.15.0
-"$TMP/venv/bin/pip" install --quiet --no-deps sglang==0.5.23
+"$TMP/venv/bin/pip" install --quiet --no-compile numpy==2.4.6 torch==2.15.0
+"$TMP/venv/bin/pip" install --quiet --no-compile --no-deps sglang==0.5.23
 "$TMP/venv/bin/python" - <<'END'
 import json, pathlib, sys, sysconfig, types
 from unittest.mock import MagicMock
