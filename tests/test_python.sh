@@ -1,5 +1,5 @@
-# test_python.sh - what libeplb.so exports, and examples/python/eplb.py, where there is NumPy and the library is one
-# that Python can load: not another machine's, nor a sanitizer's.
+# test_python.sh - what libeplb.so exports, and examples/python/, where there is NumPy and the library is one that
+# Python can load: not another machine's, nor a sanitizer's.
 . tests/check/check.sh
 
 sed -n 's/^EPLB_API .*[ *]\(eplb_[a-z_0-9]*\)(.*/\1/p' eplb.h | sort -u >"$TMP/public"
@@ -14,7 +14,7 @@ case "$RUN_ENV $CFLAGS" in
 *) "$python" -c 'import numpy' 2>"$TMP/nothing" || why="$python has no NumPy" ;;
 esac
 if [ -n "$why" ]; then
-    echo "test_python.py: skipped, $why"
+    echo "test_python.py, test_engines.py: skipped, $why"
 else
     {
         echo '#include "eplb.h"'
@@ -24,12 +24,16 @@ else
         echo '}'
     } >"$TMP/sizes.c"
     "${CC:-cc}" -I. -o "$TMP/sizes" "$TMP/sizes.c" && sizes=$("$TMP/sizes" | tr '\n' ' ')
-    EPLB_SIZES=$sizes EPLB_LIBRARY=$(realpath "$BUILD/libeplb.so") "$python" tests/test_python.py >"$TMP/python.out" 2>&1
-    cat "$TMP/python.out"
-    line=$(tail -n 1 "$TMP/python.out" | grep '^test_python.py: [0-9]* passed, [0-9]* failed$')
-    check 'test_python.py ends with a summary' test -n "$line"
-    set -- $(echo "$line" | sed 's/.*: \([0-9]*\) passed, \([0-9]*\) failed/\1 \2/')
-    passed=$((passed + ${1:-0}))
-    failed=$((failed + ${2:-0}))
+    EPLB_SIZES=$sizes EPLB_LIBRARY=$(realpath "$BUILD/libeplb.so")
+    export EPLB_SIZES EPLB_LIBRARY
+    for script in test_python test_engines; do
+        "$python" tests/$script.py >"$TMP/$script.out" 2>&1
+        cat "$TMP/$script.out"
+        line=$(tail -n 1 "$TMP/$script.out" | grep "^$script.py: [0-9]* passed, [0-9]* failed\$")
+        check "$script.py ends with a summary" test -n "$line"
+        set -- $(echo "$line" | sed 's/.*: \([0-9]*\) passed, \([0-9]*\) failed/\1 \2/')
+        passed=$((passed + ${1:-0}))
+        failed=$((failed + ${2:-0}))
+    done
 fi
 report test_python

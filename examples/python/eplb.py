@@ -332,8 +332,8 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
     at all, and a move must lower the heaviest GPU's load by move_cost mean GPU loads.
     threads: layers are split over so many; the plan is the same.
 
-    Returns, int32: phy2log [L, R] the expert of each slot, -1 where one stays empty under limits; log2phy [L, E, most replicas of an expert] the slots of
-    each expert, then -1; logcnt [L, E] replicas of each expert. Raises EplbError.
+    Returns, int32: phy2log [L, R] the expert of each slot, -1 where one stays empty under limits; log2phy [L, E, most
+    replicas of an expert] the slots of each expert, then -1; logcnt [L, E] replicas of each expert. Raises EplbError.
     """
     example = weight
     if plan_for not in PLAN_FOR:
@@ -370,6 +370,60 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
             list(pool.map(lambda part: _plan_layers(problem, options, loads, plan, bytes_needed, *part), parts))
     log2phy = _slots_of_experts(phy2log, phyrank, logcnt)
     return _like(example, phy2log), _like(example, log2phy), _like(example, logcnt)
+
+
+# ------------------------------------------------------------------------------ for engines' policies
+
+_LIMITS = ("max_moves", "max_gpu_moves", "max_pair_moves", "max_node_moves", "move_cost")
+
+
+def follow(weight: Array, num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int,
+           previous: Optional[Array] = None, **keywords: Any) -> Array:
+    """The plan [L, R] that an engine's policy makes from the map in force; keywords as in `rebalance_experts`.
+
+    Limits and price are left out where there is no map, and where they cannot hold: engines begin with a map that keeps
+    no group on its node, and new GPUs come with empty slots, -1. A layer without load keeps a map that is whole.
+    """
+    loads = _samples(weight)
+    free = {**keywords, **dict.fromkeys(_LIMITS, 0)}
+    shape = (num_replicas, num_groups, num_nodes, num_gpus)
+    if previous is None:
+        return _like(weight, rebalance_experts(loads, *shape, **free)[0])
+    old = _rows("previous", previous, np.int32, loads.shape[1], num_replicas)
+    try:
+        new = rebalance_experts(loads, *shape, previous=old, **(free if (old < 0).any() else keywords))[0]
+    except EplbError as error:
+        if error.field != "options.previous_phy2log":
+            raise
+        new = rebalance_experts(loads, *shape, previous=old, **free)[0]
+    idle = ~loads.any((0, 2)) & (old >= 0).all(1) & (inverse_maps(old, loads.shape[2])[1] > 0).all(1)
+    new[idle] = old[idle]
+    return _like(weight, new)
+
+
+def inverse_maps(phy2log: Array, num_experts: int, *, num_gpus: int = 1,
+                 gpu_lost: Optional[Array] = None) -> Tuple[Array, Array]:
+    """log2phy [L, E, most replicas], ascending slots and then -1, and logcnt [L, E], int32.
+
+    phy2log: [L, R], -1 for an empty slot; gpu_lost: [G], true for GPUs that are gone, whatever their slots are said to
+    hold: SGLang's elasticity_aware says expert 0.
+    """
+    slots = _rows("phy2log", phy2log, np.int32, None, None)
+    if slots.size and not -1 <= slots.min() <= slots.max() < num_experts:
+        raise ValueError(f"phy2log: ids of {num_experts} experts, or -1")
+    held = slots >= 0
+    if gpu_lost is not None:
+        held &= np.repeat(np.asarray(gpu_lost) == 0, slots.shape[1] // num_gpus)
+    layer, slot = np.nonzero(held)
+    experts = slots[layer, slot]
+    order = np.lexsort((slot, experts, layer))
+    layer, slot, experts = layer[order], slot[order], experts[order]
+    logcnt = np.zeros((slots.shape[0], num_experts), np.int32)
+    np.add.at(logcnt, (layer, experts), 1)
+    first = np.cumsum(logcnt) - logcnt.ravel()
+    log2phy = np.full((*logcnt.shape, int(logcnt.max(initial=0))), -1, np.int32)
+    log2phy[layer, experts, np.arange(slot.size) - first[layer * num_experts + experts]] = slot
+    return _like(phy2log, log2phy), _like(phy2log, logcnt)
 
 
 # ---------------------------------------------------------------------------- a plan that is there
