@@ -256,7 +256,7 @@ static void allocate_plan(planning *p)
 
 planning make_plan(const settings *s, feed *from, const plan_map *map)
 {
-    plan_map previous = s->previous ? map_read(s->previous) : (plan_map){0};
+    plan_map previous = s->previous ? map_read(s->previous, &s->reading) : (plan_map){0};
     planning p        = begin_planning(s, from, s->previous ? &previous : NULL);
     int32_t  L = from->num_layers, E = from->num_experts;
     map    = plan_before(&p, from, map, s->previous ? &previous : NULL);
@@ -309,7 +309,8 @@ plan_totals total_of_plan(const planning *p, int32_t first, int32_t end)
         total.mean += (double)r->after.mean_load;
         total.before += (double)r->before.max_load;
         total.after += (double)r->after.max_load;
-        total.exact += r->exact < (double)r->after.mean_load ? (double)r->after.mean_load : r->exact;
+        for (int way = 0; way < NUM_SHARES; way++)
+            total.most[way] += r->most[way] < (double)r->after.mean_load ? (double)r->after.mean_load : r->most[way];
         total.bound += (double)r->after.lower_bound;
         total.microseconds += r->microseconds;
         total.duplicates += r->after.num_duplicates;
