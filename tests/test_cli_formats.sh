@@ -95,6 +95,10 @@ check 'ascend has no expert twice on a GPU' says \
     convert "$TMP/twice" --gpus 2 --write ascend="$TMP/left"
 check 'ascend needs GPUs' says \
     "eplb: format ascend has a list for each GPU: it needs --gpus; try 'eplb --help'" convert "$TMP/twice" --write ascend="$TMP/left"
+printf '{"format":"eplb-plan","layers":[{"layer":5000000000,"phy2log":[0]}]}' >"$TMP/far"
+check 'SGLang has rows for layers that there are' says \
+    "eplb: $TMP/far: format sglang has a row for each layer up to the last, which is 5000000000" \
+    convert "$TMP/far" --write sglang="$TMP/left"
 echo '[[[0,1],[1,0]],[[1,1],[0,0]]]' >"$TMP/steps"
 equal_text 'an array may have a plan for each step' "$(cat "$TMP/steps")" \
     sh -c "$RUN_ENV '$BUILD/eplb' convert '$TMP/steps' --write array=- | tr -d '\n'"

@@ -20,41 +20,6 @@ const char *policy_name(int32_t policy)
     return POLICY_NAMES[policy];
 }
 
-/* -------------------------------------------------------------------------------------- names */
-
-enum { NAME_BYTES = 24 }; /* longer words are near no name */
-
-/* Letters to put in, take out or exchange until begin .. end is the name. */
-static size_t distance_to(const char *begin, const char *end, const char *name)
-{
-    size_t n = (size_t)(end - begin), row[NAME_BYTES + 1];
-    for (size_t i = 0; i <= n; i++)
-        row[i] = i;
-    for (size_t k = 0; name[k]; k++) {
-        size_t corner = row[0]; /* of the row before */
-        row[0]        = k + 1;
-        for (size_t i = 0; i < n; i++) {
-            size_t change = corner + (begin[i] != name[k]);
-            size_t one    = (row[i] < row[i + 1] ? row[i] : row[i + 1]) + 1;
-            corner        = row[i + 1];
-            row[i + 1]    = change < one ? change : one;
-        }
-    }
-    return row[n];
-}
-
-void take_nearest(nearest *found, const char *begin, const char *end, const char *name)
-{
-    size_t n = (size_t)(end - begin), most = n > 4 ? 2 : 1;
-    if (n > NAME_BYTES)
-        return;
-    size_t away = distance_to(begin, end, name);
-    if (away <= most && (!found->name || away < found->away)) {
-        found->name = name;
-        found->away = away;
-    }
-}
-
 /* ------------------------------------------------------------------------------------- values */
 
 /* If the argument looked at is the option `name`, its value, which may be the next argument;
@@ -409,7 +374,16 @@ static bool parse_problem_option(arguments *a, settings *s)
         s->history = parse_count("--history", value, 1);
     else if ((value = option_value(a, "--every")))
         s->every = parse_every(value);
-    else if ((value = option_value(a, "--shares")))
+    else
+        return false;
+    return true;
+}
+
+/* How plans are scored. */
+static bool parse_scoring_option(arguments *a, settings *s)
+{
+    const char *value;
+    if ((value = option_value(a, "--shares")))
         parse_names("--shares", "are no shares", value, SHARE_NAMES, NUM_SHARES, s->shares);
     else if ((value = option_value(a, "--rows")))
         s->rows = parse_rows(value);
@@ -592,7 +566,7 @@ settings parse_arguments(arguments *a, int command)
         } else {
             check_option(text, command);
             if (!parse_reading_option(a, &s.reading) && !parse_problem_option(a, &s) &&
-                !parse_moves_option(a, &s) && !parse_output_option(a, &s))
+                !parse_scoring_option(a, &s) && !parse_moves_option(a, &s) && !parse_output_option(a, &s))
                 fail(STATUS_INPUT, "'%s' takes no value", text);
         }
     }

@@ -2,7 +2,7 @@
    Every room includes it first, since it asks for POSIX.
 
      main.c                 commands, and what --help says
-     common.c               progress, errors, memory, numbers
+     common.c               progress, errors, memory, names, numbers
      arguments.c            arguments and settings
      source.c               files, of which every byte can be gone to
      text.c                 what the readers of CSV and JSON share
@@ -29,6 +29,7 @@
      replay.c               replaying
      print.c                tables, summaries, bars
      draw.c                 pictures: heat map and chart
+     loads.c                loads that are written
      write.c                JSON, CSV, output files
      convert.c              from one format to others
      library.c              eplb.h, compiled */
@@ -91,6 +92,14 @@ typedef struct number_list {
     char text[80];
 } number_list;
 number_list list_numbers(const int64_t *number, int32_t count);
+
+typedef struct nearest { /* of names, the one that a word was meant to be, perhaps; NULL: none is near */
+    const char *name;
+    size_t      away;
+} nearest;
+
+/* Takes the name if begin .. end is nearer to it than to the one found. */
+void take_nearest(nearest *found, const char *begin, const char *end, const char *name);
 
 /* 0.5 ^ x for x >= 0. */
 double half_to_the(double x);
@@ -180,14 +189,6 @@ extern const char *const SOURCE_NAMES[EPLB_NUM_SOURCES], *const ROUND_NAMES[EPLB
 
 /* As --policy has it. */
 const char *policy_name(int32_t policy);
-
-typedef struct nearest { /* of names, the one that a word was meant to be, perhaps; NULL: none is near */
-    const char *name;
-    size_t      away;
-} nearest;
-
-/* Takes the name if begin .. end is nearer to it than to the one found. */
-void take_nearest(nearest *found, const char *begin, const char *end, const char *name);
 
 /* ----------------------------------------------------------------------------------- source.c */
 
@@ -286,8 +287,9 @@ typedef struct quote {
     char text[QUOTE_BYTES + 4];
 } quote;
 
-/* Begin .. end for a message, shortened. */
+/* Begin .. end for a message, shortened; and a name of a file that can stand in words and pictures. */
 quote quoted(const char *begin, const char *end);
+quote plain_name(const char *path);
 
 /* ------------------------------------------------------------------------------------- scan.c */
 
@@ -472,6 +474,9 @@ reader *csv_open(source from, const reading *how);
 reader *json_open(source from, const reading *how);
 reader *npy_open(source from, const reading *how);
 
+/* Whether a sample tells anything: samples without load count for nothing. */
+bool holds_load(const float *sample, size_t count);
+
 /* A reader of loads that are in memory, [num_samples, num_layers, width], by what `as` says of them; both
    become the reader's. */
 reader *held_open(reader as, float *load);
@@ -566,7 +571,8 @@ enum { /* what a format can hold beside experts in slots, or loads */
     HOLDS_LAYERS = 4,  /* the numbers of layers */
     HOLDS_STEPS  = 8,  /* a plan for each step, or several samples */
     HOLDS_GPUS   = 16, /* which slots are on one GPU, for which it has to be known */
-    HOLDS_PARTS  = 32  /* loads that are not whole */
+    HOLDS_PARTS  = 32, /* loads that are not whole */
+    HOLDS_ROWS   = 64  /* a row for each number of a layer, whether the plan has it or not */
 };
 
 typedef struct file_format file_format;
@@ -824,12 +830,6 @@ void take_layer(planning *p, const loads *table, int32_t layer);
 
 /* How even this layer is with these experts in its slots, [R]. */
 eplb_layer_report evaluate_layer(const planning *p, int32_t *phy2log, float *gpu_load);
-
-/* A name of a file that can stand in words and pictures. */
-quote plain_name(const char *path);
-
-/* Whether a sample tells anything: samples without load count for nothing. */
-bool holds_load(const float *sample, size_t count);
 
 /* What a sample counts for that so many samples with load are newer than. */
 float weight_of_age(const settings *s, int32_t newer);

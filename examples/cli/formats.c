@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORMAT_LOOK = 1 << 12 }; /* bytes that are looked through for the names of loads */
+enum {
+    FORMAT_LOOK   = 1 << 12, /* bytes that are looked through for the names of loads */
+    FORMAT_LAYERS = 1 << 12  /* more than any model has */
+};
 
 static const file_format FORMATS[] = {
     {"eplb", FORMAT_PLAN, HOLDS_EMPTY | HOLDS_TWICE | HOLDS_LAYERS, "format",
@@ -17,7 +20,7 @@ static const file_format FORMATS[] = {
      NULL, npy_write_plan, NULL},
     {"results", FORMAT_PLAN, HOLDS_EMPTY | HOLDS_TWICE, "phy2log",
      "JSON: phy2log, log2phy and logcnt as rebalance_experts returns them", NULL, results_read, NULL, results_write, NULL},
-    {"sglang", FORMAT_PLAN, HOLDS_TWICE | HOLDS_LAYERS, "physical_to_logical_map",
+    {"sglang", FORMAT_PLAN, HOLDS_TWICE | HOLDS_LAYERS | HOLDS_ROWS, "physical_to_logical_map",
      "JSON for SGLang's --init-expert-location", NULL, sglang_read, NULL, sglang_write, NULL},
     {"ascend", FORMAT_PLAN, HOLDS_GPUS, "layer_list", "JSON for vllm-ascend's expert_map_path", NULL, ascend_read, NULL,
      ascend_write, NULL},
@@ -53,9 +56,8 @@ const file_format *format_named(const char *option, const char *begin, const cha
         take_nearest(&found, begin, end, f->name);
     }
     if (found.name)
-        fail(STATUS_INPUT, "%s: there is no format '%.*s'; did you mean '%s'?", option, (int)(end - begin), begin,
-             found.name);
-    fail(STATUS_INPUT, "%s: there is no format '%.*s'; try 'eplb formats'", option, (int)(end - begin), begin);
+        fail(STATUS_INPUT, "%s: there is no format '%s'; did you mean '%s'?", option, quoted(begin, end).text, found.name);
+    fail(STATUS_INPUT, "%s: there is no format '%s'; try 'eplb formats'", option, quoted(begin, end).text);
 }
 
 /* ------------------------------------------------------------------------------ telling a file */
@@ -178,6 +180,9 @@ void check_held_plan(const file_format *f, const plan_map *m)
              (int)m->num_gpus);
     if (!(f->holds & HOLDS_TWICE) && find_twice(m) >= 0)
         refuse_slot(f, m, find_twice(m), "holds an expert that an earlier slot of its GPU has, too");
+    if ((f->holds & HOLDS_ROWS) && m->layer && m->layer[m->num_layers - 1] >= FORMAT_LAYERS)
+        fail(STATUS_INPUT, "%s: format %s has a row for each layer up to the last, which is %lld", m->name, f->name,
+             (long long)m->layer[m->num_layers - 1]);
     if (!(f->holds & HOLDS_LAYERS) && m->layer && m->layer[m->num_layers - 1] != m->num_layers - 1)
         note("format %s does not number layers: %s become rows 0-%d", f->name,
              list_numbers(m->layer, m->num_layers).text, (int)m->num_layers - 1);

@@ -151,10 +151,12 @@ static void megatron_note_lines(megatron_reader *r)
         r->record[r->num_records++] = record;
         progress_show("reading byte", (size_t)s->place, (size_t)s->from.size);
     }
+    quote block = quoted(r->block, r->block + strlen(r->block));
     if (r->num_records == 0)
-        fail(STATUS_INPUT, "%s: no line of block '%s'; --key may name another", r->base.name, r->block);
+        fail(STATUS_INPUT, "%s: no line of block '%s'; --key may name another", r->base.name, block.text);
     if (r->num_others > 0)
-        note("%s: %zu lines of other blocks than '%s' left out; with --format megatron, --key picks one", r->base.name, r->num_others, r->block);
+        note("%s: %zu lines of other blocks than '%s' left out; with --format megatron, --key picks one", r->base.name,
+             r->num_others, block.text);
 }
 
 static int megatron_compare(const void *left, const void *right)

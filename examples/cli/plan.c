@@ -13,14 +13,6 @@ double load_share(double load, double larger)
     return larger > 0 ? load / larger : 1;
 }
 
-bool holds_load(const float *sample, size_t count)
-{
-    size_t i = 0;
-    while (i < count && !(sample[i] > 0))
-        i++;
-    return i < count;
-}
-
 float weight_of_age(const settings *s, int32_t newer)
 {
     return (float)half_to_the(newer / s->half_life);
@@ -40,20 +32,6 @@ static float *make_sample_weight(const settings *s, const loads *table)
         newer += holds_load(table->weight + (size_t)t * count, count);
     }
     return weight;
-}
-
-/* The last part of a path, in letters that stand for themselves in text, JSON and SVG. */
-quote plain_name(const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    if (strcmp(name, "<stdin>") == 0)
-        name = "standard input";
-    quote       q     = quoted(name, name + strlen(name));
-    for (char *c = q.text; *c; c++) {
-        if (strchr("<>&\"\\", *c))
-            *c = '?';
-    }
-    return q;
 }
 
 /* first_layer, num_layers and layer, as asked for. */

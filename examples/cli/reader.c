@@ -32,6 +32,14 @@ reader *reader_open(source from, const reading *how)
     return f ? f->open(from, how) : reader_open_any(from, how);
 }
 
+bool holds_load(const float *sample, size_t count)
+{
+    size_t i = 0;
+    while (i < count && !(sample[i] > 0))
+        i++;
+    return i < count;
+}
+
 typedef struct held_reader {
     reader base;
     float *load; /* [num_samples, num_layers, width] */
