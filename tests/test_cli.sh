@@ -961,7 +961,7 @@ refused '--replicas 8 is less than the 12 experts of a layer; 16 would do' --rep
 refused '--max-replicas 1 leaves some of the 16 slots empty with 12 experts; 2 would do' \
     --replicas 16 --gpus 8 --max-replicas 1
 refused "--preset takes one preset here, not 'l2,l2': several are for replay" --preset l2,l2
-refused "plan has no option '--window', which is for replay$hint" --window 3
+refused "plan has no option '--window', which is for score and replay$hint" --window 3
 refused "plan has no option '--history', which is for replay$hint" --history 3
 refused "--effort needs a whole number from 0 to 2147483647, not '-1'" --effort -1
 for half_life in 0 -1 1e999 nan inf 0x1 3x ''; do

@@ -499,9 +499,10 @@ wrong_map() { # what it is, printf format of the plan, place and what is said
     check "plan: $1" fails 2 "$TMP/wrong.json:$3" score "$TMP/two.csv" --map "$TMP/wrong.json" --gpus 4 \
         --csv "$TMP/left.csv"
 }
+shape_of_plans='a plan is [layers, slots], [slots], or [steps, layers, slots]'
 no_id='is no id of an expert: they start at 0, and -1 is none'
-none='no plan begins here: it is JSON that `plan --json` wrote, or arrays of experts in JSON or .npy'
-no_format='an object without "format":"eplb-plan", which this program'"'"'s plans have'
+none='no plan begins here: it is JSON that `plan --json` wrote, arrays of experts in JSON or .npy, or a plan of an engine; `eplb formats` lists them'
+no_format='an object without "format":"eplb-plan", which this program'"'"'s plans have, and none of those that `eplb formats` lists'
 wrong_map 'empty file' '' "1:1: $none"
 wrong_map 'a word' 'plan' "1:1: $none"
 wrong_map 'CSV' 'layer,slot,node,gpu,expert,replica\n0,0,0,0,0,0\n' "1:1: $none"
@@ -516,9 +517,9 @@ wrong_map 'no layers' '[]' '1:2: a layer without slots'
 wrong_map 'a layer of no slots' '[[0],[]]' '1:7: a layer without slots'
 wrong_map 'a slot left out' '[[0,,1]]' '1:5: a value is missing here'
 wrong_map 'layers of other lengths' '[[0,1],\n[2]]' '2:3: a layer of 1 slots; those above have 2'
-wrong_map 'three dimensions' '[[[0]]]' '1:3: an array for an expert: a plan is [layers, slots] or [slots]'
+wrong_map 'four dimensions' '[[[[0]]]]' "1:4: an array for an expert: $shape_of_plans"
 wrong_map 'an array after experts' '[0,[1]]' '1:4: an array where a number should be'
-wrong_map 'an expert after arrays' '[[1],0]' '1:6: an array should begin here: a plan is [layers, slots] or [slots]'
+wrong_map 'an expert after arrays' '[[1],0]' "1:6: an array should begin here: $shape_of_plans"
 wrong_map 'an end within an array' '[[0,1],' '1:8: the file ends within an array'
 wrong_map 'an end after an expert' '[[0' '1:4: the file ends within an array'
 wrong_map 'a brace for a bracket' '[[0}' "1:4: ',' or ']' should stand here"
@@ -546,7 +547,7 @@ wrong_npy() { # what it is, type, samples, rows, what is said
     check "npy plan: $1" fails 2 "$TMP/wrong.npy: byte $5" score "$TMP/two.csv" --map "$TMP/wrong.npy" --gpus 4
 }
 wrong_npy 'floats' '<f4' '' '0,1\n' '0: experts should be of an integer type, not of f4'
-wrong_npy 'three dimensions' '<i4' 2 '0,1\n1,0\n' '0: 3 dimensions: a plan is [layers, slots] or [slots]'
+wrong_npy 'four dimensions' '<i4' 1x1x2x2 '0,1\n1,0\n' "0: 4 dimensions: $shape_of_plans"
 wrong_npy 'a negative expert' '<i4' '' '0,1\n1,-2\n' "140: element [1, 1], -2, $no_id"
 head -c 100 "$TMP/wrong.npy" >"$TMP/short.npy"
 check 'npy plan: a short file' sh -c "$RUN_ENV '$BUILD/eplb' score '$TMP/two.csv' --map '$TMP/short.npy' --gpus 4 2>&1 |
@@ -634,8 +635,8 @@ says "score has no option '--preset', which is for plan, replay and check; try '
 says "there is no preset 'defualt'; did you mean 'default'?" plan "$SAMPLE" --preset defualt
 says "there is no preset 'l3'; did you mean 'l2'?" replay "$SAMPLE" --preset deepseek,l3
 says "there are no shares 'exakt'; did you mean 'exact'?" replay "$SAMPLE" --shares equal,exakt
-says "--shares is equal, exact or equal,exact, not 'fair'" replay "$SAMPLE" --shares fair
-says "--shares is equal, exact or equal,exact, not 'exact,'" score "$SAMPLE" --shares exact,
+says "--shares is equal, exact, vllm or several between commas, not 'fair'" replay "$SAMPLE" --shares fair
+says "--shares is equal, exact, vllm or several between commas, not 'exact,'" score "$SAMPLE" --shares exact,
 says "--shares has 'exact' twice" replay "$SAMPLE" --shares exact,exact
 says "plan has no option '--shares', which is for score and replay; try 'eplb --help'" plan "$SAMPLE" --shares exact
 says "--every needs a whole number of windows from 1 to 2147483647, or never, not '0'" replay "$SAMPLE" --every 0

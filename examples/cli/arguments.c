@@ -12,44 +12,12 @@ enum { NUM_POLICIES = sizeof POLICY_NAMES / sizeof *POLICY_NAMES };
 const char *const SOURCE_NAMES[EPLB_NUM_SOURCES] = {"even", "dealt"};
 const char *const ROUND_NAMES[EPLB_NUM_ROUNDS]   = {"duplex", "one-peer"};
 
+const char *const SHARE_NAMES[NUM_SHARES]     = {"equal", "exact", "vllm"};
+const char *const BALANCE_NAMES[NUM_BALANCES] = {"vllm", "sglang"};
+
 const char *policy_name(int32_t policy)
 {
     return POLICY_NAMES[policy];
-}
-
-/* -------------------------------------------------------------------------------------- names */
-
-enum { NAME_BYTES = 24 }; /* longer words are near no name */
-
-/* Letters to put in, take out or exchange until begin .. end is the name. */
-static size_t distance_to(const char *begin, const char *end, const char *name)
-{
-    size_t n = (size_t)(end - begin), row[NAME_BYTES + 1];
-    for (size_t i = 0; i <= n; i++)
-        row[i] = i;
-    for (size_t k = 0; name[k]; k++) {
-        size_t corner = row[0]; /* of the row before */
-        row[0]        = k + 1;
-        for (size_t i = 0; i < n; i++) {
-            size_t change = corner + (begin[i] != name[k]);
-            size_t one    = (row[i] < row[i + 1] ? row[i] : row[i + 1]) + 1;
-            corner        = row[i + 1];
-            row[i + 1]    = change < one ? change : one;
-        }
-    }
-    return row[n];
-}
-
-void take_nearest(nearest *found, const char *begin, const char *end, const char *name)
-{
-    size_t n = (size_t)(end - begin), most = n > 4 ? 2 : 1;
-    if (n > NAME_BYTES)
-        return;
-    size_t away = distance_to(begin, end, name);
-    if (away <= most && (!found->name || away < found->away)) {
-        found->name = name;
-        found->away = away;
-    }
 }
 
 /* ------------------------------------------------------------------------------------- values */
@@ -208,9 +176,32 @@ static bool parse_reading_option(arguments *a, reading *how)
         parse_steps(value, how);
     else if ((value = option_value(a, "--map")))
         how->map = value;
+    else if ((value = option_value(a, "--dead")))
+        how->dead = value;
+    else if ((value = option_value(a, "--format")))
+        how->format = format_named("--format", value, value + strlen(value), FORMAT_LOADS);
     else
         return false;
     return true;
+}
+
+/* FORMAT=FILE. */
+static void parse_write(const char *text, settings *s)
+{
+    const char *end = strchr(text, '=');
+    if (!end || !end[1])
+        fail(STATUS_INPUT, "--write needs a format and a file, as in sglang=plan.json, not '%s'; `eplb formats` lists them",
+             text);
+    if (s->num_writes == MOST_WRITES)
+        fail(STATUS_INPUT, "--write stands there more than %d times", MOST_WRITES);
+    write_request *w = &s->write[s->num_writes++];
+    w->as      = format_named("--write", text, end, s->command == COMMAND_PLAN ? FORMAT_PLAN : FORMAT_PLAN | FORMAT_LOADS);
+    w->path    = end + 1;
+    if (!w->as->write_plan && !w->as->write_loads)
+        fail(STATUS_INPUT, "--write: format '%s' is read only; `eplb formats` lists those that are written", w->as->name);
+    if (w->as->kind != s->write[0].as->kind)
+        fail(STATUS_INPUT, "--write: '%s' is of plans, and '%s' of loads",
+             (w->as->kind == FORMAT_PLAN ? w : s->write)->as->name, (w->as->kind == FORMAT_PLAN ? s->write : w)->as->name);
 }
 
 /* The place of a word among names; ends the program with the names where it is none of them. */
@@ -223,30 +214,41 @@ static int32_t parse_name(const char *option, const char *text, const char *cons
     fail(STATUS_INPUT, "%s is %s or %s, not '%s'", option, names[0], names[1], text);
 }
 
-/* equal, exact, or both between commas. */
-static void parse_shares(const char *text, settings *s)
+/* Some of these names between commas, each once; what they are is for messages. */
+static void parse_names(const char *option, const char *what, const char *text, const char *const *names, int num_names,
+                        bool *chosen)
 {
-    static const char *const NAMES[NUM_SHARES] = {"equal", "exact"};
-    const char              *begin = text, *end;
-    memset(s->shares, 0, sizeof s->shares);
+    const char *begin = text, *end;
+    memset(chosen, 0, (size_t)num_names * sizeof *chosen);
     do {
-        nearest found  = {NULL, 0};
-        int     shares = 0;
-        end            = begin + strcspn(begin, ",");
-        for (int i = 0; i < NUM_SHARES; i++)
-            take_nearest(&found, begin, end, NAMES[i]);
-        while (shares < NUM_SHARES && (strlen(NAMES[shares]) != (size_t)(end - begin) ||
-                                       memcmp(NAMES[shares], begin, (size_t)(end - begin)) != 0))
-            shares++;
-        if (shares == NUM_SHARES && found.name)
-            fail(STATUS_INPUT, "there are no shares '%.*s'; did you mean '%s'?", (int)(end - begin), begin, found.name);
-        if (shares == NUM_SHARES)
-            fail(STATUS_INPUT, "--shares is equal, exact or equal,exact, not '%s'", text);
-        if (s->shares[shares])
-            fail(STATUS_INPUT, "--shares has '%s' twice", NAMES[shares]);
-        s->shares[shares] = true;
-        begin             = end + 1;
+        nearest found = {NULL, 0};
+        int     name  = 0;
+        end           = begin + strcspn(begin, ",");
+        for (int i = 0; i < num_names; i++)
+            take_nearest(&found, begin, end, names[i]);
+        while (name < num_names && (strlen(names[name]) != (size_t)(end - begin) ||
+                                    memcmp(names[name], begin, (size_t)(end - begin)) != 0))
+            name++;
+        if (name == num_names && found.name)
+            fail(STATUS_INPUT, "there %s '%.*s'; did you mean '%s'?", what, (int)(end - begin), begin, found.name);
+        if (name == num_names)
+            fail(STATUS_INPUT, "%s is %s, %s%s%s or several between commas, not '%s'", option, names[0], names[1],
+                 num_names > 2 ? ", " : "", num_names > 2 ? names[2] : "", text);
+        if (chosen[name])
+            fail(STATUS_INPUT, "%s has '%s' twice", option, names[name]);
+        chosen[name] = true;
+        begin        = end + 1;
     } while (*end == ',');
+}
+
+enum { MOST_ROWS = 1 << 20 };
+
+static int32_t parse_rows(const char *text)
+{
+    int32_t rows = parse_count("--rows", text, 1);
+    if (rows > MOST_ROWS)
+        fail(STATUS_INPUT, "--rows %d is beyond %d; shares of so many rows are even", (int)rows, MOST_ROWS);
+    return rows;
 }
 
 /* A number of windows, or never, which is 0. */
@@ -264,6 +266,7 @@ static int32_t parse_every(const char *text)
 /* ------------------------------------------------------------------------------------ options */
 
 enum { LOADED = COMMAND_PLAN | COMMAND_SCORE | COMMAND_REPLAY, CHECK = COMMAND_CHECK, MOVES = COMMAND_TRANSFERS };
+enum { CONVERT = COMMAND_CONVERT };
 enum {
     PLANNING     = COMMAND_PLAN | COMMAND_REPLAY,
     ONE_PLAN     = COMMAND_PLAN | COMMAND_SCORE,
@@ -275,12 +278,13 @@ static const struct option {
     const char *name;
     int         commands; /* that have it */
 } OPTIONS[] = {
-    {"--axes", LOADED},           {"--key", LOADED},                {"--experts", ALL_COMMANDS},
-    {"--steps", LOADED},          {"--map", LOADED},                {"--replicas", LOADED},
-    {"--gpus", ALL_COMMANDS},     {"--nodes", ALL_COMMANDS},        {"--groups", LOADED | CHECK},
+    {"--axes", LOADED | CONVERT},           {"--key", LOADED | CONVERT},                {"--experts", ALL_COMMANDS | CONVERT},
+    {"--steps", LOADED | CONVERT},          {"--map", LOADED | CONVERT},                {"--replicas", LOADED},
+    {"--gpus", ALL_COMMANDS | CONVERT},     {"--nodes", ALL_COMMANDS},        {"--groups", LOADED | CHECK},
     {"--policy", LOADED | CHECK}, {"--max-replicas", LOADED | CHECK}, {"--preset", PLANNING | CHECK},
     {"--effort", PLANNING | CHECK}, {"--half-life", PLANNING},      {"--seed", PLANNING},
-    {"--window", COMMAND_REPLAY}, {"--history", COMMAND_REPLAY},    {"--every", COMMAND_REPLAY},
+    {"--window", SCORING}, {"--history", COMMAND_REPLAY},    {"--every", COMMAND_REPLAY},
+    {"--rows", SCORING}, {"--balancedness", COMMAND_SCORE}, {"--adrs", COMMAND_SCORE},
     {"--shares", SCORING},        {"--for", PLANNING},              {"--layers", ONE_PLAN},
     {"--show", ONE_PLAN},         {"--json", ONE_PLAN | MOVES | CHECK}, {"--csv", ALL_COMMANDS},
     {"--svg", LOADED},            {"--quiet", ALL_COMMANDS},        {"--previous", COMMAND_PLAN | CHECK},
@@ -289,12 +293,13 @@ static const struct option {
     {"--transfers-json", COMMAND_PLAN}, {"--transfers-csv", COMMAND_PLAN}, {"--sources", MOVES},
     {"--rounds", MOVES},          {"--max-per-round", MOVES},       {"--in-place", MOVES},
     {"--gpu-slots", ALL_COMMANDS}, {"--gpu-speed", ALL_COMMANDS},   {"--gpu-node", ALL_COMMANDS},
-    {"--dead", ALL_COMMANDS},     {"--survive", PLANNING | CHECK}};
+    {"--survive", PLANNING | CHECK},
+    {"--format", LOADED | CONVERT}, {"--dead", ALL_COMMANDS | CONVERT}, {"--write", COMMAND_PLAN | CONVERT}};
 enum { NUM_OPTIONS = sizeof OPTIONS / sizeof *OPTIONS };
 
 static const char *command_name(int command)
 {
-    static const char *const NAMES[] = {"plan", "score", "replay", "transfers", "check"};
+    static const char *const NAMES[] = {"plan", "score", "replay", "transfers", "check", "convert"};
     int                      i       = 0;
     while (command >> i > 1)
         i++;
@@ -302,7 +307,7 @@ static const char *command_name(int command)
 }
 
 typedef struct command_list { /* plan, score and replay */
-    char text[64];
+    char text[80];
 } command_list;
 
 static command_list list_commands(int commands)
@@ -371,8 +376,23 @@ static bool parse_problem_option(arguments *a, settings *s)
         s->history = parse_count("--history", value, 1);
     else if ((value = option_value(a, "--every")))
         s->every = parse_every(value);
-    else if ((value = option_value(a, "--shares")))
-        parse_shares(value, s);
+    else
+        return false;
+    return true;
+}
+
+/* How plans are scored. */
+static bool parse_scoring_option(arguments *a, settings *s)
+{
+    const char *value;
+    if ((value = option_value(a, "--shares")))
+        parse_names("--shares", "are no shares", value, SHARE_NAMES, NUM_SHARES, s->shares);
+    else if ((value = option_value(a, "--rows")))
+        s->rows = parse_rows(value);
+    else if ((value = option_value(a, "--balancedness")))
+        parse_names("--balancedness", "is no balancedness", value, BALANCE_NAMES, NUM_BALANCES, s->balances);
+    else if (strcmp(a->text[a->at], "--adrs") == 0)
+        s->adrs = true;
     else
         return false;
     return true;
@@ -420,8 +440,6 @@ static bool parse_cluster_option(arguments *a, cluster *c)
         c->speed_list = value;
     else if ((value = option_value(a, "--gpu-node")))
         c->node_list = value;
-    else if ((value = option_value(a, "--dead")))
-        c->dead_list = value;
     else if ((value = option_value(a, "--survive")))
         c->survive = parse_name("--survive", value, SURVIVE_NAMES, EPLB_NUM_SURVIVES);
     else
@@ -444,6 +462,8 @@ static bool parse_output_option(arguments *a, settings *s)
         s->csv = value;
     else if ((value = option_value(a, "--svg")))
         s->svg = value;
+    else if ((value = option_value(a, "--write")))
+        parse_write(value, s);
     else if ((value = option_value(a, "--transfers-json")))
         s->transfers_json = value;
     else if ((value = option_value(a, "--transfers-csv")))
@@ -461,9 +481,11 @@ typedef struct named_path { /* an option and its value, or NULL */
 
 static void refuse_same_output(const settings *s)
 {
-    const named_path output[] = {{"--json", s->json}, {"--csv", s->csv}, {"--svg", s->svg},
-                                 {"--transfers-json", s->transfers_json}, {"--transfers-csv", s->transfers_csv}};
-    size_t           n        = sizeof output / sizeof *output;
+    named_path output[5 + MOST_WRITES] = {{"--json", s->json}, {"--csv", s->csv}, {"--svg", s->svg},
+                                          {"--transfers-json", s->transfers_json}, {"--transfers-csv", s->transfers_csv}};
+    size_t     n                       = 5;
+    for (int i = 0; i < s->num_writes; i++)
+        output[n++] = (named_path){"--write", s->write[i].path};
     for (size_t i = 0; i < n; i++) {
         for (size_t k = i + 1; k < n; k++) {
             if (output[i].path && output[k].path && strcmp(output[i].path, output[k].path) == 0)
@@ -484,7 +506,7 @@ static void refuse_same_input(const settings *s)
     const char      *standard = NULL;
     for (int32_t i = 0; i < s->num_inputs; i++) {
         if (is_dash(s->inputs[i]))
-            standard = s->command & LOADED ? "the loads" : "the plan";
+            standard = s->command & LOADED ? "the loads" : s->command == COMMAND_CONVERT ? "the file" : "the plan";
     }
     for (size_t i = 0; i < sizeof input / sizeof *input; i++) {
         if (!is_dash(input[i].path))
@@ -508,19 +530,28 @@ static void add_input(settings *s, const char *path)
 static void require_settings(const settings *s)
 {
     const char *command = command_name(s->command);
-    const char *missing = !s->gpus                                           ? "--gpus"
+    const char *missing = !s->gpus && s->command != COMMAND_CONVERT          ? "--gpus"
                           : s->command == COMMAND_SCORE && !s->reading.map   ? "--map"
                           : (s->command & PLANNING) && !s->replicas        ? "--replicas"
                           : s->command == COMMAND_REPLAY && !s->window       ? "--window"
+                          : s->command == COMMAND_CONVERT && !s->num_writes  ? "--write"
                                                                              : NULL;
     if (s->command == COMMAND_TRANSFERS && s->num_inputs != 2)
         fail(STATUS_INPUT, "transfers needs two plans, the one in force and the next; try 'eplb --help'");
     if (s->command == COMMAND_CHECK && s->num_inputs != 1)
         fail(STATUS_INPUT, "check needs one plan, or - for standard input; try 'eplb --help'");
+    if (s->command == COMMAND_CONVERT && !s->num_inputs)
+        fail(STATUS_INPUT, "convert needs a plan or a file of loads, or - for standard input; try 'eplb --help'");
     if (!s->num_inputs)
         fail(STATUS_INPUT, "%s needs a file of loads, or - for standard input; try 'eplb --help'", command);
     if (missing)
         fail(STATUS_INPUT, "%s needs %s; try 'eplb --help'", command, missing);
+    if (s->shares[SHARES_ROWS] && !s->rows)
+        fail(STATUS_INPUT, "--shares vllm needs --rows, how many tokens a rank has in a step; try 'eplb --help'");
+    if (s->adrs && (s->csv || s->svg || s->layers || s->show >= 0 || s->balances[BALANCE_VLLM] || s->balances[BALANCE_SGLANG]))
+        fail(STATUS_INPUT, "score --adrs has two figures, without --csv, --svg, --layers, --show and --balancedness");
+    if (s->command == COMMAND_SCORE && s->window && !s->adrs)
+        fail(STATUS_INPUT, "score needs --window with --adrs only; try 'eplb --help'");
     const char *moved = limit_named(s) ? limit_named(s)
                         : s->transfers_json ? "--transfers-json"
                         : s->transfers_csv  ? "--transfers-csv"
@@ -555,10 +586,12 @@ settings parse_arguments(arguments *a, int command)
         } else {
             check_option(text, command);
             if (!parse_reading_option(a, &s.reading) && !parse_problem_option(a, &s) &&
-                !parse_moves_option(a, &s) && !parse_cluster_option(a, &s.cluster) && !parse_output_option(a, &s))
+                !parse_scoring_option(a, &s) && !parse_moves_option(a, &s) && !parse_cluster_option(a, &s.cluster) &&
+                !parse_output_option(a, &s))
                 fail(STATUS_INPUT, "'%s' takes no value", text);
         }
     }
+    s.reading.gpus = s.gpus;
     require_settings(&s);
     refuse_same_output(&s);
     refuse_same_input(&s);

@@ -2,7 +2,7 @@
    Every room includes it first, since it asks for POSIX.
 
      main.c                 commands, and what --help says
-     common.c               progress, errors, memory, numbers
+     common.c               progress, errors, memory, names, numbers
      arguments.c            arguments and settings
      source.c               files, of which every byte can be gone to
      text.c                 what the readers of CSV and JSON share
@@ -14,17 +14,24 @@
      scan.c                 what JSON is made of
      npz.c                  arrays of NumPy in a zip file
      foreign.c              files that are known, but not read
+     formats.c              the table of formats by name: who reads and writes them, and what they can hold
      map.c                  plans that are in force
+     bare.c                 plans as this program's JSON and as arrays, and what the reference gives
+     sglang.c, ascend.c     engines and tasks: their plans and traces, a room each
+     trtllm.c, vllm.c
+     megatron.c, llama.c, adrs.c
      feed.c                 the samples of all files, as loads of experts
      problem.c              problem and options, what is odd about them, and what is wrong
      moves.c                from a plan to another, and whether one may be put in force
      plan.c                 planning
-     exact.c                what exact shares make of a plan
+     shares.c               what the ways to share an expert's load make of a plan
      score.c                scoring a plan that was made elsewhere
      replay.c               replaying
      print.c                tables, summaries, bars
      draw.c                 pictures: heat map and chart
+     loads.c                loads that are written
      write.c                JSON, CSV, output files
+     convert.c              from one format to others
      library.c              eplb.h, compiled */
 #ifndef CLI_H
 #define CLI_H
@@ -86,6 +93,14 @@ typedef struct number_list {
 } number_list;
 number_list list_numbers(const int64_t *number, int32_t count);
 
+typedef struct nearest { /* of names, the one that a word was meant to be, perhaps; NULL: none is near */
+    const char *name;
+    size_t      away;
+} nearest;
+
+/* Takes the name if begin .. end is nearer to it than to the one found. */
+void take_nearest(nearest *found, const char *begin, const char *end, const char *name);
+
 /* 0.5 ^ x for x >= 0. */
 double half_to_the(double x);
 
@@ -104,9 +119,14 @@ typedef struct reading { /* how files are read */
     bool        has_steps;             /* whether only some were asked for */
     int64_t     first_step, last_step; /* which */
     const char *map;                   /* path of the plan in force, or NULL */
+    const char *dead;                  /* GPUs whose slots hold nothing, whatever a plan says, in words; NULL: none */
+    int32_t     gpus;                  /* of plans; 0: not known */
+    const struct file_format *format;       /* of the loads; NULL: as their first bytes say */
+    bool        unnamed_ids;           /* rows of CSV without a header are a layer and an expert each */
 } reading;
 
-enum { SHARES_EQUAL, SHARES_EXACT, NUM_SHARES }; /* how an expert's replicas share its load */
+enum { SHARES_EQUAL, SHARES_EXACT, SHARES_ROWS, NUM_SHARES }; /* how an expert's replicas share its load; ROWS: vLLM */
+enum { BALANCE_VLLM, BALANCE_SGLANG, NUM_BALANCES };          /* balancedness as engines have it */
 
 typedef struct move_limits { /* as eplb_options has them */
     int32_t moves, gpu_moves, pair_moves, node_moves;
@@ -114,17 +134,28 @@ typedef struct move_limits { /* as eplb_options has them */
 } move_limits;
 
 typedef struct cluster { /* GPUs that are not alike; all NULL where they are */
-    const char *slots_list, *speed_list, *node_list, *dead_list; /* as given: numbers, or @FILE */
+    const char *slots_list, *speed_list, *node_list; /* as given: numbers, or @FILE */
     int32_t    *slots, *node; /* [gpus]; slots INT32_MAX: as many as there are on each GPU */
     float      *speed;        /* [gpus] */
     int32_t     survive;      /* EPLB_SURVIVE_* */
 } cluster;
 
-enum { COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4, COMMAND_TRANSFERS = 8, COMMAND_CHECK = 16 };
+enum {
+    COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4, COMMAND_TRANSFERS = 8, COMMAND_CHECK = 16, COMMAND_CONVERT = 32
+};
+
+enum { MOST_WRITES = 8 };
+
+typedef struct write_request { /* what --write asks for */
+    const struct file_format *as;
+    const char               *path;
+} write_request;
 
 typedef struct settings { /* what a command was asked for */
     const char **inputs; /* paths, - is standard input; at least one */
     const char *json, *csv, *svg;        /* output paths, NULL = none */
+    write_request write[MOST_WRITES];    /* plan and convert, [num_writes] */
+    int         num_writes;
     const char *previous;                /* path of the plan in force, or NULL */
     const char *transfers_json, *transfers_csv; /* plan: output paths, NULL = none */
     const char *layers;                  /* the layers asked for, in words; NULL: all */
@@ -147,6 +178,9 @@ typedef struct settings { /* what a command was asked for */
     move_limits limits;
     eplb_transfer_options how;           /* transfers */
     bool        shares[NUM_SHARES];      /* which to score under */
+    int32_t     rows;                    /* tokens of a rank in a step, for SHARES_ROWS */
+    bool        balances[NUM_BALANCES];  /* score: which to print, too */
+    bool        adrs;                    /* score: as the ADRS task does */
     bool        from_previous;           /* replay: plans start from the ones before, with limits or without */
     bool        in_place;
     bool        quiet;
@@ -154,6 +188,9 @@ typedef struct settings { /* what a command was asked for */
 
 /* What the command's arguments ask for; ends the program when they are wrong. */
 settings parse_arguments(arguments *a, int command);
+
+/* Marks the numbers of a list such as 3 or 0,4-7, of GPUs below count; ends the program where there is one beyond. */
+void mark_numbers(const char *option, const char *list, bool *marked, int32_t count);
 
 /* Reads the lists of the cluster, whose GPUs, nodes and slots are known by then. */
 void read_cluster(settings *s);
@@ -165,20 +202,14 @@ void take_cluster(const settings *s, eplb_problem *q);
 /* How many slots of a GPU may be used, the first ones, and whether this one may. */
 int32_t usable_slots(const eplb_problem *q, int32_t gpu);
 bool    may_use(const eplb_problem *q, int32_t slot);
+/* As --shares and --balancedness have them. */
+extern const char *const SHARE_NAMES[NUM_SHARES], *const BALANCE_NAMES[NUM_BALANCES];
 
 /* As --sources and --rounds have them. */
 extern const char *const SOURCE_NAMES[EPLB_NUM_SOURCES], *const ROUND_NAMES[EPLB_NUM_ROUNDS];
 
 /* As --policy has it. */
 const char *policy_name(int32_t policy);
-
-typedef struct nearest { /* of names, the one that a word was meant to be, perhaps; NULL: none is near */
-    const char *name;
-    size_t      away;
-} nearest;
-
-/* Takes the name if begin .. end is nearer to it than to the one found. */
-void take_nearest(nearest *found, const char *begin, const char *end, const char *name);
 
 /* ----------------------------------------------------------------------------------- source.c */
 
@@ -277,8 +308,9 @@ typedef struct quote {
     char text[QUOTE_BYTES + 4];
 } quote;
 
-/* Begin .. end for a message, shortened. */
+/* Begin .. end for a message, shortened; and a name of a file that can stand in words and pictures. */
 quote quoted(const char *begin, const char *end);
+quote plain_name(const char *path);
 
 /* ------------------------------------------------------------------------------------- scan.c */
 
@@ -436,6 +468,7 @@ char columns_id(const char *begin, const char *end);
 /* ----------------------------------------------------------------------------------- reader.c */
 
 typedef struct reader reader;
+typedef struct feed   feed;
 
 /* One file: its samples, one at a time. Each reader's own struct starts with this one. */
 struct reader {
@@ -454,20 +487,23 @@ struct reader {
     void (*close)(reader *r);
 };
 
-/* The reader that a file's first bytes ask for. Readers take over the source. Opening looks at all that the
-   shape depends on, and ends the program when it is wrong. */
+/* The reader that a file's first bytes, or --format, ask for; and that of CSV, JSON or NumPy, whatever their layout.
+   Readers take over the source. Opening looks at all that the shape depends on, and ends the program when it is wrong. */
 reader *reader_open(source from, const reading *how);
+reader *reader_open_any(source from, const reading *how);
 reader *csv_open(source from, const reading *how);
 reader *json_open(source from, const reading *how);
 reader *npy_open(source from, const reading *how);
+
+/* Whether a sample tells anything: samples without load count for nothing. */
+bool holds_load(const float *sample, size_t count);
 
 /* A reader of loads that are in memory, [num_samples, num_layers, width], by what `as` says of them; both
    become the reader's. */
 reader *held_open(reader as, float *load);
 
-/* Whether the first byte is that of .npy, with which no text starts; whether the first bytes are those of a
-   zip file, such as .npz. */
-bool npy_begins(source *from);
+/* Whether the first bytes are those of a zip file, such as .npz. The first byte of .npy, with which no text starts,
+   is looked at by npy_begins. */
 bool npz_begins(source *from);
 
 /* The array of .npz that --key names, or the only one; and an array in a file of several, with its name. */
@@ -484,23 +520,28 @@ void foreign_refuse_member(const source *from, const char *member);
 
 /* -------------------------------------------------------------------------------------- map.c */
 
-typedef struct plan_map { /* a plan that is in force */
+typedef struct plan_map { /* a plan that is in force, or one for each step */
     const char *name;     /* of its file, for messages */
     int32_t  num_layers, num_replicas;
     int32_t  num_experts; /* 0: the file does not say */
+    int32_t  num_gpus;    /* the same */
+    int32_t  num_steps;   /* plans, of which the last is in force; 1 mostly */
     int64_t *layer;       /* [num_layers] ascending; NULL: the file does not number them */
-    int32_t *phy2log;     /* [num_layers, num_replicas] the expert of each slot; -1: the slot is empty */
+    int32_t *phy2log;     /* [num_steps, num_layers, num_replicas] the expert of each slot; -1: the slot is empty */
 } plan_map;
 
-/* Ends the program when the file is wrong. Map_of and npy_map close the source. */
-plan_map map_read(const char *path);
+/* Ends the program when the file is wrong; --dead are then empty. Map_of closes the source. */
+plan_map map_read(const char *path, const reading *how);
 plan_map map_of(source from);
-plan_map npy_map(source from);
 void     map_free(plan_map *m);
 
 /* The experts in the slots of layer[i], where layer [num_layers] are those of the loads; ends the program when
-   the plan does not have it. */
+   the plan does not have it. The same in the plan of a step. */
 int32_t *map_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i);
+int32_t *map_slots_at(const plan_map *m, int32_t step, const int64_t *layer, int32_t num_layers, int32_t i);
+
+/* How many experts there are: as the file says, or the largest id + 1; no less than 1. */
+int32_t map_count_experts(const plan_map *m);
 
 /* The same where there must be no other experts than those of the loads, some of which may be missing. */
 int32_t *map_known_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
@@ -513,9 +554,111 @@ int32_t first_missing(const eplb_problem *q, const int32_t *phy2log);
 int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
                             const eplb_problem *q);
 
+typedef struct map_reader { /* a plan in JSON, while it is read */
+    json_scan scan;
+    plan_map  map;
+    size_t    num_slots, slots_room; /* in map.phy2log, those of all layers */
+    size_t    layers_room;
+} map_reader;
+
+/* At the first value of the file; and at its end, which gives the plan. */
+map_reader map_begin(source *from);
+plan_map   map_end(map_reader *r, source *from);
+
+/* The next part of the plan, which misses nothing; whether the name, string or word read last is this one. */
+json_event map_next(map_reader *r);
+bool       map_has(const map_reader *r, const char *text);
+
+/* The value, which is a whole number within these bounds; else what is wrong with it. */
+int64_t map_integer(map_reader *r, json_event event, int64_t lowest, int64_t highest, const char *wrong);
+
+/* An expert; the experts in the slots of a layer, from the first of them on to the end of their array; and the number
+   of the layer added last. */
+void map_add_slot(map_reader *r, json_event event);
+void map_add_layer(map_reader *r, json_event event);
+void map_number_layer(map_reader *r, int64_t number, text_place place);
+void map_end_layer(map_reader *r, size_t count); /* of slots, that were added by themselves */
+
+/* The rest of an array that has begun: the slots of a layer, layers, or with most_dims 3 also layers of each step. */
+void map_add_arrays(map_reader *r, int most_dims);
+
+/* --------------------------------------------------------------------------------- formats.c */
+
+enum { FORMAT_PLAN = 1, FORMAT_LOADS = 2 };
+
+enum { /* what a format can hold beside experts in slots, or loads */
+    HOLDS_EMPTY  = 1,  /* slots without an expert */
+    HOLDS_TWICE  = 2,  /* an expert in two slots of a GPU */
+    HOLDS_LAYERS = 4,  /* the numbers of layers */
+    HOLDS_STEPS  = 8,  /* a plan for each step, or several samples */
+    HOLDS_GPUS   = 16, /* which slots are on one GPU, for which it has to be known */
+    HOLDS_PARTS  = 32, /* loads that are not whole */
+    HOLDS_ROWS   = 64  /* a row for each number of a layer, whether the plan has it or not */
+};
+
+typedef struct file_format file_format;
+struct file_format {
+    const char *name;
+    int         kind, holds;
+    const char *key;    /* the name in its outermost object that tells it, or NULL */
+    const char *what;   /* for people: its layout, and whose it is */
+    bool      (*is)(source *from); /* whether a file is of it; NULL: the key tells */
+    plan_map  (*read_plan)(source *from);
+    reader   *(*open)(source from, const reading *how);
+    void      (*write_plan)(FILE *out, const plan_map *m);
+    void      (*write_loads)(FILE *out, feed *from);
+};
+
+/* The format of this name and kind, or of any kind; ends the program with what was meant when there is none. */
+const file_format *format_named(const char *option, const char *begin, const char *end, int kind);
+
+/* The format of a plan; NULL: of none. And of loads, unless axes or a key say what they are; NULL: by their bytes. */
+const file_format *format_of_plan(source *from);
+const file_format *format_of_loads(source *from);
+
+/* Ends the program unless the format can hold the plan, or the loads. */
+void check_held_plan(const file_format *f, const plan_map *m);
+void check_held_loads(const file_format *f, feed *from);
+
+void print_formats(FILE *out);
+
+/* What the table is made of, each in its room. */
+bool     npy_begins(source *from);
+bool     bare_begins(source *from);
+bool     trtllm_begins(source *from);
+plan_map npy_map(source *from);
+plan_map bare_read(source *from);
+plan_map eplb_read(source *from);
+plan_map results_read(source *from);
+plan_map sglang_read(source *from);
+plan_map ascend_read(source *from);
+plan_map trtllm_read(source *from);
+void     npy_write_plan(FILE *out, const plan_map *m);
+void     npy_write_header(FILE *out, const char *descr, const int64_t *dim, int num_dims);
+void     npy_write_item(FILE *out, uint32_t bits);
+void     bare_write(FILE *out, const plan_map *m);
+void     eplb_write(FILE *out, const plan_map *m);
+void     results_write(FILE *out, const plan_map *m);
+void     sglang_write(FILE *out, const plan_map *m);
+void     ascend_write(FILE *out, const plan_map *m);
+void     trtllm_write(FILE *out, const plan_map *m);
+reader  *sglang_open(source from, const reading *how);
+reader  *vllm_open_routed(source from, const reading *how);
+reader  *megatron_open(source from, const reading *how);
+reader  *llama_open(source from, const reading *how);
+reader  *adrs_open(source from, const reading *how);
+void     loads_write_csv(FILE *out, feed *from);
+void     loads_write_npy(FILE *out, feed *from);
+void     sglang_write_counts(FILE *out, feed *from);
+void     llama_write(FILE *out, feed *from);
+void     adrs_write(FILE *out, feed *from);
+
+/* Loads as JSON, [[..],[..]]. */
+void write_rows(FILE *out, const float *load, int32_t num_rows, int32_t num_columns);
+
 /* ------------------------------------------------------------------------------------- feed.c */
 
-typedef struct feed { /* the samples of all input files, as loads of experts */
+struct feed { /* the samples of all input files, as loads of experts */
     int32_t   num_samples, num_layers, num_experts;
     int64_t  *step, *layer;   /* [num_samples], [num_layers] as the files number them, ascending; not NULL */
     int32_t   num_readers;
@@ -526,10 +669,13 @@ typedef struct feed { /* the samples of all input files, as loads of experts */
     double   *sum;       /* [num_layers, width] of all of them; NULL: one gives what is asked for */
     plan_map  map;       /* where the readers are by slot, else empty */
     double   *expert;    /* [num_experts] of one layer */
-} feed;
+};
 
 /* Opens the input files and selects the steps; ends the program when the files do not agree. */
 feed feed_open(const settings *s);
+
+/* Says so where one plan has to do for several samples of slots, and where that in force, if any, is the last of several. */
+void doubt_map(const feed *f, const plan_map *in_force);
 
 /* Gives a sample, [num_layers, num_experts]; in ascending order, some left out. */
 void feed_read(feed *f, int32_t sample, float *load);
@@ -655,13 +801,15 @@ typedef struct layer_result {
     eplb_layer_report before, after; /* the plan in force, or experts in order; the new plan */
     double            microseconds;  /* of planning */
     int32_t           num_empty;     /* slots without an expert, in a plan that is scored */
-    double            exact;         /* the heaviest GPU's load under exact shares, where asked for */
+    double            most[NUM_SHARES]; /* the heaviest GPU's load under other shares than equal ones, where asked for */
     int32_t           changed, moves; /* of a plan that starts from another, as in move_totals */
 } layer_result;
 
 typedef struct planning { /* a problem, its plan and what there is to say of it */
     bool          scored;                  /* the plan was made elsewhere, and there is none before it */
-    bool          exact;                   /* it is scored under exact shares too */
+    bool          shares[NUM_SHARES];      /* under which it is scored, equal ones always */
+    bool          balances[NUM_BALANCES];  /* those asked for, */
+    double        balance[NUM_BALANCES][NUM_SHARES]; /* under these shares */
     quote         name;                    /* of the plan that was made elsewhere: before, or the scored one */
     eplb_problem  problem;
     eplb_options  options;
@@ -682,7 +830,8 @@ typedef struct planning { /* a problem, its plan and what there is to say of it 
 
 /* Over layers: sums of loads, of slots and of time. */
 typedef struct plan_totals {
-    double    mean, before, after, exact, bound, microseconds;
+    double    mean, before, after, bound, microseconds;
+    double    most[NUM_SHARES]; /* of equal ones, as after */
     int32_t   max_replicas;
     long long duplicates, empty, changed, moves;
 } plan_totals;
@@ -703,12 +852,6 @@ void take_layer(planning *p, const loads *table, int32_t layer);
 /* How even this layer is with these experts in its slots, [R]. */
 eplb_layer_report evaluate_layer(const planning *p, int32_t *phy2log, float *gpu_load);
 
-/* A name of a file that can stand in words and pictures. */
-quote plain_name(const char *path);
-
-/* Whether a sample tells anything: samples without load count for nothing. */
-bool holds_load(const float *sample, size_t count);
-
 /* What a sample counts for that so many samples with load are newer than. */
 float weight_of_age(const settings *s, int32_t newer);
 
@@ -718,7 +861,7 @@ void plan_in_order(const eplb_problem *q, int32_t *phy2log);
 /* A load as a part of a larger one, balancedness for one. */
 double load_share(double load, double larger);
 
-/* ------------------------------------------------------------------------------------ exact.c */
+/* ----------------------------------------------------------------------------------- shares.c */
 
 typedef struct exact_shares { /* room to share a layer's tokens in one sample */
     eplb_problem one;         /* of one layer and sample */
@@ -727,18 +870,47 @@ typedef struct exact_shares { /* room to share a layer's tokens in one sample */
     size_t       scratch_bytes;
 } exact_shares;
 
-exact_shares make_exact_shares(const eplb_problem *problem, const eplb_options *options);
-void         free_exact_shares(exact_shares *x);
+typedef struct share_ways {
+    bool         wanted[NUM_SHARES];
+    eplb_problem one;         /* of one layer and sample */
+    exact_shares exact;
+    int32_t      rows;
+    int32_t    **hits;        /* [R + 1] of a number of replicas: how many rows each gets; NULL: not yet counted */
+    int32_t     *replicas, *rank; /* [E] of a layer's experts, and how many of them have been met */
+    double      *gpu;         /* [G] */
+} share_ways;
 
-/* The load of a layer's heaviest GPU, mean over the samples with load, `stride` apart. Whole tokens are shared as
-   eplb_share does; loads that are none, or are too many, are shared as eplb_evaluate_shares does, which brings their
-   sum just under 2^31 by a power of two. */
-double exact_layer(exact_shares *x, const int32_t *phy2log, const float *load, size_t stride, int32_t num_samples);
+/* By --shares and --rows, for plans of this problem. */
+share_ways make_share_ways(const settings *s, const eplb_problem *problem, const eplb_options *options);
+void       free_share_ways(share_ways *w);
+
+/* The load of a layer's heaviest GPU in a sample. EXACT: whole tokens are shared as eplb_share does; loads that are none,
+   or are too many, are shared as eplb_evaluate_shares does, which brings their sum just under 2^31 by a power of two.
+   ROWS: each expert's tokens are spread evenly over a rank's rows, of which vLLM sends each to the replica that its
+   number says. */
+double share_heaviest(share_ways *w, int way, const int32_t *phy2log, const float *load);
+
+/* The mean of that over the samples with load, `stride` apart. */
+double share_layer(share_ways *w, int way, const int32_t *phy2log, const float *load, size_t stride, int32_t num_samples);
+
+/* How many of `rows` rows vLLM sends to each of an expert's replicas, [num_replicas]. */
+void count_row_hits(int32_t rows, int32_t num_replicas, int32_t *hits);
 
 /* ------------------------------------------------------------------------------------ score.c */
 
 /* Scores a plan, and makes none. */
 planning make_score(const settings *s, feed *from, const plan_map *map);
+
+/* ------------------------------------------------------------------------------------- adrs.c */
+
+typedef struct adrs_score { /* of a plan, or of plans in time */
+    double  per_slot, per_gpu; /* balancedness, mean over the workloads; 0 where a rule is broken */
+    int32_t num_workloads;     /* that were scored */
+    char    wrong[160];        /* the rule, and where; "": none */
+    quote   name;
+} adrs_score;
+
+adrs_score make_adrs_score(const settings *s, feed *from, const plan_map *map);
 
 /* ----------------------------------------------------------------------------------- replay.c */
 
@@ -779,7 +951,7 @@ typedef struct replay {
     trial       *trial;                         /* [num_plans, num_series] */
     double      *bound;                         /* [num_plans] of score.most on the next window */
     eplb_layer_report *report;                  /* [L] of score_plan */
-    exact_shares exact;
+    share_ways   ways;
     void        *scratch;
     size_t       scratch_bytes;
 } replay;
@@ -799,6 +971,7 @@ trial        total_of_series(const replay *r, int32_t series);
 int32_t replay_num_lines(const replay *r);
 int32_t line_series(const replay *r, int32_t line);
 int32_t line_shares(const replay *r, int32_t line);
+bool    line_is_first(const replay *r, int32_t line); /* of its series */
 int32_t replay_num_points(const replay *r);
 double  replay_point(const replay *r, int32_t line, int32_t point);
 double  replay_line_total(const replay *r, int32_t line);
@@ -820,6 +993,8 @@ long long replay_first_step(const replay *r, int32_t i);
 void print_summary(FILE *out, const planning *p, const settings *s);
 void print_table(FILE *out, const planning *p, bool only_total);
 void print_bars(FILE *out, const planning *p, int64_t layer);
+void print_balances(FILE *out, const planning *p);
+void print_adrs(FILE *out, const adrs_score *a);
 
 /* Of transfers or steps, and of a check. */
 void print_moves(FILE *out, const moving *m, const settings *s);
@@ -837,15 +1012,24 @@ void print_series(FILE *out, const replay *r);
 void draw_heat_map(FILE *out, const planning *p, const settings *s);
 void draw_chart(FILE *out, const replay *r, const settings *s);
 
+/* ---------------------------------------------------------------------------------- convert.c */
+
+/* Reads plans or loads, and writes them in the formats asked for. */
+void convert(settings *s);
+
 /* ------------------------------------------------------------------------------------ write.c */
 
-/* Whether this path, which may be NULL, is standard output. */
+/* Whether this path, which may be NULL, is standard output; and whether any output is. */
 bool to_stdout(const char *path);
+bool any_to_stdout(const settings *s);
 
 /* All files asked for of a plan and its transfers or a score, of a replay, of transfers, or of a check; ends the
    program, leaving none, when one cannot be written. */
 void write_plan(const planning *p, const settings *s);
+void write_map(const plan_map *m, const settings *s);
+void write_feed(feed *from, const settings *s);
 void write_replay(const replay *r, const settings *s);
+void write_adrs(const adrs_score *a, const settings *s);
 void write_moves(const moving *m, const settings *s);
 void write_check(const checking *c, const settings *s);
 

@@ -102,35 +102,21 @@ static int32_t *parse_nodes(const settings *s, const char *value)
     return list;
 }
 
-/* A GPU, or a range of them such as 24-31, has no slots. */
-static void bury(const settings *s, char *word, int32_t *slots)
+/* GPUs that are dead have no slots; the others as many as there are on each. */
+static void bury(settings *s)
 {
-    int64_t first, last;
-    char   *end = word + strlen(word), *dash = strchr(word, '-');
-    bool    right = parse_integer(word, dash ? dash : end, &first);
-    last          = first;
-    if (right && dash)
-        right = parse_integer(dash + 1, end, &last);
-    if (!right || first < 0 || last < first)
-        fail(STATUS_INPUT, "--dead needs GPUs or ranges such as 17,24-31, not '%s'", word);
-    if (last >= s->gpus)
-        fail(STATUS_INPUT, "--dead: there is no GPU %lld of %d; they are 0 to %d", (long long)last, (int)s->gpus,
-             (int)s->gpus - 1);
-    for (int64_t g = first; g <= last; g++)
-        slots[g] = 0;
-}
-
-static void parse_dead(settings *s, const char *value)
-{
-    char *text = list_text("--dead", value), *at = text, *word;
+    bool *dead = (bool *)allocate((size_t)s->gpus, sizeof *dead);
+    mark_numbers("--dead", s->reading.dead, dead, s->gpus);
     if (!s->cluster.slots) {
         s->cluster.slots = (int32_t *)allocate((size_t)s->gpus, sizeof(int32_t));
         for (int32_t g = 0; g < s->gpus; g++)
             s->cluster.slots[g] = INT32_MAX;
     }
-    while ((word = next_word(&at)))
-        bury(s, word, s->cluster.slots);
-    free(text);
+    for (int32_t g = 0; g < s->gpus; g++) {
+        if (dead[g])
+            s->cluster.slots[g] = 0;
+    }
+    free(dead);
 }
 
 void read_cluster(settings *s)
@@ -141,8 +127,8 @@ void read_cluster(settings *s)
         s->cluster.speed = parse_speeds(s->cluster.speed_list, s->gpus);
     if (s->cluster.node_list)
         s->cluster.node = parse_nodes(s, s->cluster.node_list);
-    if (s->cluster.dead_list)
-        parse_dead(s, s->cluster.dead_list);
+    if (s->reading.dead && s->gpus)
+        bury(s);
 }
 
 void free_cluster(cluster *c)

@@ -164,8 +164,8 @@ static bool line_is_header(text_lines *text, const reading *how)
         rest_from_0 = rest_from_0 && (i == 0 || (whole && number == i - 1));
     }
     text->next_field = text->begin;
-    from_0           = from_0 && !(how->axes && strchr(how->axes, 'K'));
-    return named || from_0 || (unnamed && i > 1 && rest_from_0);
+    from_0           = from_0 && !how->unnamed_ids && !(how->axes && strchr(how->axes, 'K'));
+    return named || from_0 || (unnamed && i > 1 && rest_from_0 && !how->unnamed_ids);
 }
 
 int columns_find(const columns *c, char letter)
@@ -311,6 +311,14 @@ static size_t count_fields(text_lines *text)
     return n;
 }
 
+/* A layer and an expert, in each row. */
+static void take_unnamed_ids(columns *c)
+{
+    c->num_ids = 2;
+    c->id[0]   = 'L';
+    c->id[1]   = 'E';
+}
+
 bool columns_read(columns *c, text_lines *text, const reading *how)
 {
     bool header = line_is_header(text, how);
@@ -318,6 +326,8 @@ bool columns_read(columns *c, text_lines *text, const reading *how)
     c->first = -1;
     if (header)
         read_header(c, text, how);
+    else if (how->unnamed_ids)
+        take_unnamed_ids(c);
     else
         c->num_columns = count_fields(text);
     if (c->num_ids == 0) {

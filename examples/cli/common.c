@@ -97,6 +97,41 @@ void *grow(void *block, size_t *room, size_t item_bytes)
     return block;
 }
 
+/* -------------------------------------------------------------------------------------- names */
+
+enum { NAME_BYTES = 24 }; /* longer words are near no name */
+
+/* Letters to put in, take out or exchange until begin .. end is the name. */
+static size_t distance_to(const char *begin, const char *end, const char *name)
+{
+    size_t n = (size_t)(end - begin), row[NAME_BYTES + 1];
+    for (size_t i = 0; i <= n; i++)
+        row[i] = i;
+    for (size_t k = 0; name[k]; k++) {
+        size_t corner = row[0]; /* of the row before */
+        row[0]        = k + 1;
+        for (size_t i = 0; i < n; i++) {
+            size_t change = corner + (begin[i] != name[k]);
+            size_t one    = (row[i] < row[i + 1] ? row[i] : row[i + 1]) + 1;
+            corner        = row[i + 1];
+            row[i + 1]    = change < one ? change : one;
+        }
+    }
+    return row[n];
+}
+
+void take_nearest(nearest *found, const char *begin, const char *end, const char *name)
+{
+    size_t n = (size_t)(end - begin), most = n > 4 ? 2 : 1;
+    if (n > NAME_BYTES)
+        return;
+    size_t away = distance_to(begin, end, name);
+    if (away <= most && (!found->name || away < found->away)) {
+        found->name = name;
+        found->away = away;
+    }
+}
+
 /* ------------------------------------------------------------------------------------ numbers */
 
 bool is_digit(char c)

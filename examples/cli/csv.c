@@ -29,6 +29,7 @@ typedef struct number_set {
 
 typedef struct csv_reader {
     reader         base;
+    reading        own; /* which how is */
     const reading *how;
     text_lines     text;
     columns        columns;
@@ -506,7 +507,8 @@ static void csv_check_steps(csv_reader *r)
 reader *csv_open(source from, const reading *how)
 {
     csv_reader *r   = (csv_reader *)allocate(1, sizeof *r);
-    r->how          = how;
+    r->own          = *how;
+    r->how          = &r->own;
     r->text.from    = from;
     r->base.name    = from.name;
     r->base.read    = csv_read;
@@ -516,7 +518,7 @@ reader *csv_open(source from, const reading *how)
              quoted(how->key, how->key + strlen(how->key)).text);
     text_skip_mark(&r->text.from);
     bool any    = csv_next_row(r);
-    bool header = any && columns_read(&r->columns, &r->text, how);
+    bool header = any && columns_read(&r->columns, &r->text, r->how);
     if (any && !header)
         csv_note_row(r);
     while (csv_next_row(r)) {

@@ -395,17 +395,20 @@ static void draw_chart_axes(FILE *out, const chart *c)
     svg_side_text(out, c->plot.x - 58, c->plot.y + c->plot.height / 2, c->axis);
 }
 
-/* How a line is drawn: the presets in colour, what they lie between dashed; beside exact shares, equal ones too. */
+/* How a line is drawn: the presets in colour, what they lie between dashed; beside others, equal shares too, and vLLM's
+   by dashes and dots. */
 static void print_stroke(FILE *out, const replay *r, int32_t line)
 {
     bool        bound  = line == replay_num_lines(r);
-    bool        both   = r->num_shares == NUM_SHARES;
-    int32_t     series = bound ? 0 : line_series(r, line);
-    bool        equal  = line_shares(r, line) == SHARES_EQUAL;
-    const char *dashes = bound                                          ? "2 4"
-                         : series == 0 && !(both && !equal)             ? "7 5"
-                         : both && equal                                ? "5 3"
-                                                                        : NULL;
+    bool        several = r->num_shares > 1;
+    int32_t     series  = bound ? 0 : line_series(r, line);
+    int32_t     way     = bound ? SHARES_EQUAL : line_shares(r, line);
+    const char *dashes  = bound                                          ? "2 4"
+                          : several && way == SHARES_ROWS                ? "8 3 2 3"
+                          : several && way == SHARES_EXACT               ? NULL
+                          : series == 0                                  ? "7 5"
+                          : several                                      ? "5 3"
+                                                                         : NULL;
     fprintf(out, "fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke=\"%s\"",
             bound         ? "#222222"
             : series == 0 ? "#888888"
@@ -437,15 +440,15 @@ static void draw_chart_legend(FILE *out, const replay *r)
     svg_text(out, PICTURE_WIDTH - 14, y, END, "all windows");
     for (int32_t i = 0; i <= lines; i++) {
         int32_t line = i == 0 ? lines : (i - 1 + r->num_shares) % lines; /* series 0 comes last */
-        bool    exact = r->num_shares == NUM_SHARES && line < lines && line_shares(r, line) == SHARES_EXACT;
         y += height;
         fprintf(out, "<path d=\"M%.1f %.1fh30\" ", x, y - TEXT_DROP);
         print_stroke(out, r, line);
         fprintf(out, "/>\n");
         svg_text(out, x + 38, y, START, "%s",
                  line == lines ? "bound"
-                 : exact       ? "exact shares"
-                               : r->name[line_series(r, line)]);
+                 : line_is_first(r, line)                ? r->name[line_series(r, line)]
+                 : line_shares(r, line) == SHARES_EXACT ? "exact shares"
+                                                        : "vLLM's shares");
         svg_text(out, PICTURE_WIDTH - 14, y, END, "%.4f", replay_line_total(r, line));
     }
 }
@@ -462,8 +465,12 @@ static void print_replay_words(FILE *out, const replay *r, const settings *s)
         fprintf(out, "plans of the last %d", (int)r->history);
     if (s->half_life > 0)
         fprintf(out, ", half-life %g", s->half_life);
-    if (r->shares[SHARES_EXACT])
-        fprintf(out, r->num_shares > 1 ? "; equal shares dashed" : "; exact shares");
+    if (r->num_shares > 1 && r->shares[SHARES_EQUAL])
+        fprintf(out, "; equal shares dashed");
+    else if (r->shares[SHARES_EXACT])
+        fprintf(out, "; exact shares");
+    if (r->shares[SHARES_ROWS])
+        fprintf(out, "; vLLM's shares of %d rows%s", (int)s->rows, r->num_shares > 1 ? " by dashes and dots" : "");
 }
 
 /* What a plot shows. */

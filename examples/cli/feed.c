@@ -80,6 +80,17 @@ static int32_t common_width(const feed *f)
 
 /* ---------------------------------------------------------------------------------------- map */
 
+/* Ends the program unless the map has a plan for all samples, or one for each sample of each file. */
+static void check_map_steps(const feed *f, const reading *how)
+{
+    for (int32_t i = 0; i < f->num_readers && f->map.num_steps > 1; i++) {
+        const reader *r = f->reader[i];
+        if (r->num_samples != f->map.num_steps)
+            fail(STATUS_INPUT, "%s has %d samples, but --map %s has plans of %d steps", r->name, (int)r->num_samples, how->map,
+                 (int)f->map.num_steps);
+    }
+}
+
 /* The experts of the map that was in force while slots were counted. */
 static void open_map(feed *f, const reading *how)
 {
@@ -88,16 +99,17 @@ static void open_map(feed *f, const reading *how)
     bool        by_ids = true;
     if (!how->map)
         fail(STATUS_INPUT, "%s: counts of slots need --map PLAN, the plan they were counted under", name);
-    f->map   = map_read(how->map);
+    f->map   = map_read(how->map, how);
     size_t R = (size_t)f->map.num_replicas;
     for (int32_t i = 0; i < f->num_readers; i++)
         by_ids = by_ids && f->reader[i]->by_ids;
     if (by_ids ? f->width > f->map.num_replicas : f->width != f->map.num_replicas)
         fail(STATUS_INPUT, "%s has %d slots in a layer, but --map %s has %d", name, (int)f->width, how->map,
              (int)f->map.num_replicas);
+    check_map_steps(f, how);
     for (int32_t layer = 0; layer < f->num_layers; layer++)
         (void)map_slots_of(&f->map, f->layer, f->num_layers, layer);
-    for (size_t i = 0; i < (size_t)f->map.num_layers * R; i++)
+    for (size_t i = 0; i < (size_t)f->map.num_steps * (size_t)f->map.num_layers * R; i++)
         most = f->map.phy2log[i] > most ? f->map.phy2log[i] : most;
     if (most < 0 || most == INT32_MAX)
         fail(STATUS_INPUT, "--map %s has no slot with an expert", how->map);
@@ -110,10 +122,12 @@ static void open_map(feed *f, const reading *how)
     f->expert      = (double *)allocate((size_t)f->num_experts, sizeof *f->expert);
 }
 
-/* Counts of a layer's slots, as those of their experts; what an empty slot counted is nobody's. */
-static void add_by_map(const feed *f, int32_t layer)
+/* Counts of a layer's slots, as those of their experts in the plan of that sample; what an empty slot counted is
+   nobody's. */
+static void add_by_map(const feed *f, int32_t sample, int32_t layer)
 {
-    const int32_t *expert = map_slots_of(&f->map, f->layer, f->num_layers, layer);
+    int32_t        step   = f->map.num_steps > 1 ? f->first[0] + sample : 0;
+    const int32_t *expert = map_slots_at(&f->map, step, f->layer, f->num_layers, layer);
     const double  *slot   = f->sum + (size_t)layer * (size_t)f->width;
     memset(f->expert, 0, (size_t)f->num_experts * sizeof *f->expert);
     for (int32_t i = 0; i < f->width; i++) {
@@ -195,7 +209,7 @@ void feed_read(feed *f, int32_t sample, float *load)
     for (int32_t layer = 0; layer < f->num_layers; layer++) {
         const double *sum = f->sum + (size_t)layer * (size_t)f->width;
         if (f->expert) {
-            add_by_map(f, layer);
+            add_by_map(f, sample, layer);
             sum = f->expert;
         }
         for (int32_t e = 0; e < f->num_experts; e++) {
@@ -206,6 +220,19 @@ void feed_read(feed *f, int32_t sample, float *load)
             load[(size_t)layer * (size_t)f->num_experts + (size_t)e] = (float)sum[e];
         }
     }
+}
+
+/* vLLM 0.33 counts its window by slot, keeps it when a plan takes over, and reads all of it by the newest plan: experts
+   are then credited with each other's tokens. */
+void doubt_map(const feed *f, const plan_map *in_force)
+{
+    if (in_force && in_force->num_steps > 1)
+        note("%s: of its %d plans, one for each step, the last is the one in force", in_force->name,
+             (int)in_force->num_steps);
+    if (f->reader[0]->by_slot && f->num_samples > 1 && f->map.num_steps == 1)
+        note("one plan is assumed for all %d samples of slots; where it changed between them, --map should have one for each "
+             "sample, [samples, layers, slots]",
+             (int)f->num_samples);
 }
 
 void feed_close(feed *f)

@@ -6,6 +6,7 @@
    eplb replay LOADS.. --replicas R --gpus G --window W [...]
    eplb transfers OLD NEW --gpus G [...]
    eplb check PLAN --gpus G [...]
+   eplb convert FILE.. --write FORMAT=FILE [...]
 
    Loads come as CSV, JSON or from NumPy, from files or standard input. Everything is read, checked and
    planned before anything is written: a wrong file or option is answered by one line on standard error
@@ -22,25 +23,42 @@
 /* Where tables go: a plan or picture on standard output stands alone. */
 static FILE *table_output(const settings *s)
 {
-    bool taken = to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) || to_stdout(s->transfers_json) ||
-                 to_stdout(s->transfers_csv);
-    return taken ? stderr : stdout;
+    return any_to_stdout(s) ? stderr : stdout;
+}
+
+/* score --adrs. */
+static int run_adrs(settings *s)
+{
+    feed       from = feed_open(s);
+    plan_map   map  = map_read(s->reading.map, &s->reading);
+    adrs_score a    = make_adrs_score(s, &from, &map);
+    doubt_map(&from, NULL);
+    write_adrs(&a, s);
+    print_adrs(table_output(s), &a);
+    map_free(&map);
+    feed_close(&from);
+    free(s->inputs);
+    return *a.wrong ? STATUS_FAULT : STATUS_OK;
 }
 
 /* plan and score. */
 static int run_plan(arguments *a, int command)
 {
-    settings        s    = parse_arguments(a, command);
+    settings s = parse_arguments(a, command);
+    if (s.adrs)
+        return run_adrs(&s);
     feed            from = feed_open(&s);
     plan_map        own;
     const plan_map *map  = map_in_force(&s, &from, &own);
     planning        p    = command == COMMAND_SCORE ? make_score(&s, &from, map) : make_plan(&s, &from, map);
     FILE           *out  = table_output(&s);
     doubt_shape(&s, &from);
+    doubt_map(&from, map);
     write_plan(&p, &s);
     if (!s.quiet)
         print_summary(out, &p, &s);
     print_table(out, &p, s.quiet);
+    print_balances(out, &p);
     if (s.show >= 0)
         print_bars(out, &p, s.show);
     free_planning(&p);
@@ -61,6 +79,7 @@ static int run_replay(arguments *a)
     FILE           *out  = table_output(&s);
     play_trace(&r);
     doubt_shape(&s, &from);
+    doubt_map(&from, map);
     write_replay(&r, &s);
     if (!s.quiet) {
         print_replay_summary(out, &r, &s);
@@ -99,6 +118,14 @@ static int run_check(arguments *a)
     free_cluster(&s.cluster);
     free(s.inputs);
     return fine ? STATUS_OK : STATUS_FAULT;
+}
+
+static int run_convert(arguments *a)
+{
+    settings s = parse_arguments(a, COMMAND_CONVERT);
+    convert(&s);
+    free(s.inputs);
+    return STATUS_OK;
 }
 
 /* A name for one of the library's numbers; "?" for one that is newer than the list of names. */
@@ -163,7 +190,8 @@ static const char USAGE[] = "usage: eplb plan LOADS.. --replicas R --gpus G [opt
                             "       eplb replay LOADS.. --replicas R --gpus G --window W [options]\n"
                             "       eplb transfers OLD NEW --gpus G [options]\n"
                             "       eplb check PLAN --gpus G [options]\n"
-                            "       eplb presets | --help | --version\n";
+                            "       eplb convert FILE.. --write FORMAT=FILE [options]\n"
+                            "       eplb presets | formats | --help | --version\n";
 
 static const char HELP_COMMANDS[] =
     "\n"
@@ -187,7 +215,10 @@ static const char HELP_COMMANDS[] =
     "score plans nothing. It prints the balancedness of the plan of --map, the same figures, and:\n"
     "  empty          slots without an expert\n"
     "The bound is that of the policy asked for: a plan that does not keep to it may have a gap below 0.\n"
-    "With --shares exact, balancedness under exact shares stands beside that under equal ones.\n"
+    "With --shares exact or vllm, balancedness under these shares stands beside that under equal ones.\n"
+    "score --adrs judges the plan as the ADRS task on EPLB does instead: mean / largest load of a slot,\n"
+    "and of a GPU, layers summed before they are divided. It is not valid where slots are empty, or an\n"
+    "expert with load has none.\n"
     "\n"
     "replay cuts a trace into windows of W samples, and leaves what is left over at its end. At the\n"
     "end of each window but the last it makes a plan from the last samples with load, and scores it on\n"
@@ -195,7 +226,7 @@ static const char HELP_COMMANDS[] =
     "went on without them. It prints for each preset, and for the experts in order as above or the\n"
     "plan of --map, which stay as they are:\n"
     "  own, next      balancedness on the window that has just ended, and on the next one; with\n"
-    "                 --shares exact, exact own and exact next\n"
+    "                 --shares exact, exact own and exact next, and with vllm the same\n"
     "  bound          the best that any plan could have on the next window, were its load constant\n"
     "                 and shared equally\n"
     "  moves, changed %  where each plan starts from the one before: moves in a layer, and the part of\n"
@@ -238,6 +269,13 @@ static const char HELP_MOVES[] =
     "                   a GPU (0); no condition of check\n"
     "\n";
 
+static const char HELP_CONVERT[] =
+    "convert writes a plan, or loads, in other formats; `eplb formats` lists them. A format is asked for\n"
+    "by --write, and what it cannot hold is refused:\n"
+    "  --write FORMAT=FILE  of plan and convert: the plan, or the loads, in this format; several times\n"
+    "                   for several\n"
+    "\n";
+
 static const char HELP_FILES[] =
     "LOADS are one file or several, such as one of each rank, which are summed; - is standard input:\n"
     "  CSV            lines that start with # are skipped, as are blank ones. Without a header rows are\n"
@@ -255,9 +293,14 @@ static const char HELP_FILES[] =
     "                   E experts, G GPUs, S slots of a GPU, P slots of all GPUs, K the experts that a\n"
     "                   token went to, whose numbers are ids, N tokens. LTE is [layers, samples,\n"
     "                   experts], LGS [layers, GPUs, slots of a GPU]. Loads of GPUs are summed\n"
-    "  --map PLAN       the plan in force: JSON that plan --json wrote, or arrays of experts, [layers,\n"
-    "                   slots], in JSON or .npy, where -1 is an empty slot. By it counts of slots (P,\n"
-    "                   or G and S) become loads of experts; plan, score and replay compare with it\n"
+    "  --format NAME    the loads are in this format of `eplb formats`; some are told by their names\n"
+    "  --map PLAN       the plan in force: JSON that plan --json wrote, arrays of experts, [layers,\n"
+    "                   slots], in JSON or .npy, where -1 is an empty slot, or a plan of an engine. By\n"
+    "                   it counts of slots (P, or G and S) become loads of experts; plan, score and\n"
+    "                   replay compare with it. [samples, layers, slots] is a plan for each sample, of\n"
+    "                   which the last is in force\n"
+    "  --dead LIST      the slots of these GPUs hold nothing, whatever a plan says, and may not be used,\n"
+    "                   as in 3 or 0,4-7\n"
     "  --key NAME       where the array is: of JSON objects, as in stats.load, or of an .npz\n"
     "  --experts E      how many experts there are, where the file has only ids (the largest id + 1)\n"
     "  --steps A-B      only these samples, or only A, as the file numbers them\n"
@@ -276,7 +319,6 @@ static const char HELP_PROBLEM[] =
     "\n"
     "Of clusters whose GPUs are not alike; a LIST is numbers such as 9,9,7, or @FILE with them:\n"
     "  --gpu-slots LIST slots of each GPU that may be used, its first ones; 0 is a dead GPU\n"
-    "  --dead GPUS      these have none, such as 17,24-31; what a plan has on them is not there\n"
     "  --gpu-speed LIST of each GPU; its load counts divided by that\n"
     "  --gpu-node LIST  node of each GPU, from 0 on, ascending; nodes may be of any size\n"
     "  --survive WHAT   of plan, replay and check: gpu, or node: an expert with two replicas or more has\n"
@@ -301,9 +343,18 @@ static const char HELP_PROBLEM[] =
     "\n"
     "Of score and replay:\n"
     "  --shares LIST    equal: an expert's replicas serve equal parts of its load; exact: in each sample\n"
-    "                   they serve what makes the heaviest GPU lightest, as eplb_share has it; or both,\n"
-    "                   equal,exact (equal). Loads that are not whole tokens, or more than 2^31 - 1 in a\n"
+    "                   they serve what makes the heaviest GPU lightest, as eplb_share has it; vllm:\n"
+    "                   what vLLM 0.33 sends them by the rows of tokens; or several, as in equal,exact\n"
+    "                   (equal). For exact, loads that are not whole tokens, or more than 2^31 - 1 in a\n"
     "                   layer, are multiplied by the power of two that brings their sum just under 2^31\n"
+    "  --rows N         of --shares vllm: tokens of a rank in a step, over which an expert's are spread\n"
+    "\n"
+    "Of score:\n"
+    "  --balancedness LIST  also as engines log it, mean over the samples with load: vllm, the sum over\n"
+    "                   layers of means of GPUs / that of the largest loads, 0 without load; sglang, the\n"
+    "                   mean over layers of (mean + 1e-5) / (largest + 1e-5), 1 without\n"
+    "  --adrs           two figures, by the rules of the ADRS task; all samples are one workload, or\n"
+    "                   with --window W each W of them. Of plans in time, each is for the next workload\n"
     "\n";
 
 static const char HELP_OUTPUT[] =
@@ -320,10 +371,11 @@ static const char HELP_OUTPUT[] =
     "                   first_step are those that the plan was made at the end of, or kept. --every\n"
     "                   puts age behind them, microseconds are 0 where it was kept; --shares exact adds\n"
     "                   exact_own,exact_next to own,next or, without equal, puts these in their place;\n"
-    "                   and exact_balancedness to the figures of score. Where plans start from the ones\n"
-    "                   before, moves,changed_share stand before microseconds, moves the mean of a\n"
-    "                   layer, both empty for the first plan and 0 where it was kept; of transfers, a\n"
-    "                   row `layer,round,expert,from_slot,to_slot,from_gpu,to_gpu,kind` a transfer; of\n"
+    "                   and exact_balancedness to the figures of score; so does vllm. Where plans start\n"
+    "                   from the ones before, moves,changed_share stand before microseconds, moves the\n"
+    "                   mean of a layer, both empty for the first plan and 0 where it was kept; of\n"
+    "                   transfers, a row\n"
+    "                   `layer,round,expert,from_slot,to_slot,from_gpu,to_gpu,kind` a transfer; of\n"
     "                   check, a row of the fault\n"
     "  --svg FILE       of plan and score, a heat map of the load of each GPU in each layer; of replay,\n"
     "                   balancedness on the next window, a line a preset and way to share, over the\n"
@@ -332,13 +384,15 @@ static const char HELP_OUTPUT[] =
     "\n"
     "One FILE may be -, which is standard output; the table then goes to standard error. Output files\n"
     "appear whole or not at all. Exit status: 0 done; 1 out of memory, or the output could not be\n"
-    "written; 2 wrong arguments or wrong input, told in one line; 3 check has found a fault.\n";
+    "written; 2 wrong arguments or wrong input, told in one line; 3 check has found a fault, or score\n"
+    "--adrs a broken rule.\n";
 
 static int run_help(void)
 {
     fputs(USAGE, stdout);
     fputs(HELP_COMMANDS, stdout);
     fputs(HELP_MOVES, stdout);
+    fputs(HELP_CONVERT, stdout);
     fputs(HELP_FILES, stdout);
     fputs(HELP_PROBLEM, stdout);
     fputs(HELP_OUTPUT, stdout);
@@ -348,8 +402,8 @@ static int run_help(void)
 /* The command that was meant, if one is near; else NULL. */
 static const char *nearest_command(const char *text)
 {
-    static const char *const COMMANDS[] = {"plan", "score", "replay", "transfers", "check",
-                                           "presets", "help", "--help", "--version"};
+    static const char *const COMMANDS[] = {"plan", "score", "replay", "transfers", "check", "convert",
+                                           "presets", "formats", "help", "--help", "--version"};
     nearest                  found      = {NULL, 0};
     for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++)
         take_nearest(&found, text, text + strlen(text), COMMANDS[i]);
@@ -379,10 +433,17 @@ static int run_command(const char *command, arguments *a)
         return run_transfers(a);
     if (strcmp(command, "check") == 0)
         return run_check(a);
-    if (a->at < a->count && (strcmp(command, "presets") == 0 || strcmp(command, "--version") == 0))
+    if (strcmp(command, "convert") == 0)
+        return run_convert(a);
+    bool lists = strcmp(command, "presets") == 0 || strcmp(command, "formats") == 0;
+    if (a->at < a->count && (lists || strcmp(command, "--version") == 0))
         fail(STATUS_INPUT, "unexpected '%s' after %s; try 'eplb --help'", a->text[a->at], command);
     if (strcmp(command, "presets") == 0)
         return run_presets();
+    if (strcmp(command, "formats") == 0) {
+        print_formats(stdout);
+        return STATUS_OK;
+    }
     if (strcmp(command, "--version") == 0) {
         printf("eplb %s (plan version %d)\n", EPLB_VERSION_STRING, EPLB_PLAN_VERSION);
         return STATUS_OK;

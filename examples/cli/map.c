@@ -1,6 +1,6 @@
-/* map.c - plans that are read: which expert is in each slot. Such a plan turns counts of slots into counts of
-   experts, and is what `plan --map` and `score` score. It is this program's JSON, or bare arrays of experts,
-   [layers, slots] or [slots], in JSON or NumPy .npy; -1 is a slot that holds none. */
+/* map.c - plans that are read: which expert is in each slot, -1 where none is. Such a plan turns counts of slots into
+   counts of experts, and is what `plan --map` and `score` score. Of what formats it may be, formats.c knows; here is
+   what their readers share, and what becomes of the plan. */
 #include "cli.h"
 
 #include <stdlib.h>
@@ -8,15 +8,29 @@
 
 /* --------------------------------------------------------------------------------------- JSON */
 
-typedef struct map_reader {
-    json_scan scan;
-    plan_map  map;
-    size_t    num_slots, slots_room; /* in map.phy2log, those of all layers */
-    size_t    layers_room;
-} map_reader;
+map_reader map_begin(source *from)
+{
+    map_reader r;
+    memset(&r, 0, sizeof r);
+    text_skip_mark(from);
+    r.map.name        = from->name;
+    r.map.num_steps   = 1;
+    r.scan.from       = *from;
+    r.scan.line       = 1;
+    r.scan.line_place = source_at(from);
+    json_begin(&r.scan);
+    return r;
+}
 
-/* The next part of the plan, which misses nothing. */
-static json_event map_next(map_reader *r)
+plan_map map_end(map_reader *r, source *from)
+{
+    if (json_peek(&r->scan) >= 0)
+        text_fail(r->scan.at, "the file goes on after its plan");
+    *from = r->scan.from;
+    return r->map;
+}
+
+json_event map_next(map_reader *r)
 {
     json_event event = json_next(&r->scan);
     if (event == JSON_MISSING)
@@ -24,15 +38,12 @@ static json_event map_next(map_reader *r)
     return event;
 }
 
-/* Whether the name, string or word read last is this one. */
-static bool map_has(const map_reader *r, const char *text)
+bool map_has(const map_reader *r, const char *text)
 {
     return strcmp(r->scan.token, text) == 0;
 }
 
-/* The value, which is a whole number within these bounds; else what is wrong with it. */
-static int64_t map_integer(map_reader *r, json_event event, int64_t lowest, int64_t highest,
-                           const char *wrong)
+int64_t map_integer(map_reader *r, json_event event, int64_t lowest, int64_t highest, const char *wrong)
 {
     const char *token = r->scan.token, *end = token + r->scan.length;
     int64_t     value = 0;
@@ -47,7 +58,7 @@ static int64_t map_integer(map_reader *r, json_event event, int64_t lowest, int6
     return value;
 }
 
-static void map_add_slot(map_reader *r, json_event event)
+void map_add_slot(map_reader *r, json_event event)
 {
     int64_t     expert = map_integer(r, event, INT64_MIN, INT64_MAX, "is not a whole number");
     const char *wrong  = id_wrong(expert, 0);
@@ -58,13 +69,8 @@ static void map_add_slot(map_reader *r, json_event event)
     r->map.phy2log[r->num_slots++] = (int32_t)expert;
 }
 
-/* The experts in the slots of a layer, from the first of them on to the end of their array. */
-static void map_add_layer(map_reader *r, json_event event)
+void map_end_layer(map_reader *r, size_t count)
 {
-    size_t before = r->num_slots, count;
-    for (; event != JSON_ARRAY_END; event = map_next(r))
-        map_add_slot(r, event);
-    count = r->num_slots - before;
     if (count == 0)
         text_fail(r->scan.at, "a layer without slots");
     if (r->map.num_layers > 0 && count != (size_t)r->map.num_replicas)
@@ -75,41 +81,17 @@ static void map_add_layer(map_reader *r, json_event event)
     r->map.num_layers++;
 }
 
-/* What is in the outer array: layers, or the slots of one. */
-static void map_add_arrays(map_reader *r)
+void map_add_layer(map_reader *r, json_event event)
 {
-    json_event event = map_next(r);
-    if (event != JSON_ARRAY) {
-        map_add_layer(r, event);
-        return;
-    }
-    for (; event != JSON_ARRAY_END; event = map_next(r)) {
-        if (event != JSON_ARRAY)
-            text_fail(r->scan.at, "an array should begin here: a plan is [layers, slots] or [slots]");
-        if ((event = map_next(r)) == JSON_ARRAY)
-            text_fail(r->scan.at, "an array for an expert: a plan is [layers, slots] or [slots]");
-        map_add_layer(r, event);
-    }
+    size_t before = r->num_slots;
+    for (; event != JSON_ARRAY_END; event = map_next(r))
+        map_add_slot(r, event);
+    map_end_layer(r, r->num_slots - before);
 }
 
-/* What is in an object of the list of layers. */
-static void map_add_numbered_layer(map_reader *r)
+void map_number_layer(map_reader *r, int64_t number, text_place place)
 {
-    text_place place  = r->scan.at;
-    int64_t    number = -1;
-    int32_t    before = r->map.num_layers;
-    while (map_next(r) == JSON_NAME) {
-        bool       is_number = map_has(r, "layer"), is_plan = map_has(r, "phy2log");
-        json_event value     = map_next(r);
-        if (is_number)
-            number = map_integer(r, value, 0, INT64_MAX, "is not a layer");
-        else if (is_plan && value == JSON_ARRAY && r->map.num_layers == before)
-            map_add_layer(r, map_next(r));
-        else
-            json_skip(&r->scan, value);
-    }
-    if (number < 0 || r->map.num_layers == before)
-        text_fail(place, "a layer without \"%s\"", number < 0 ? "layer" : "phy2log");
+    int32_t before = r->map.num_layers - 1;
     if (before > 0 && r->map.layer[before - 1] >= number)
         text_fail(place, "layer %lld after layer %lld: layers ascend in a plan", (long long)number,
                   (long long)r->map.layer[before - 1]);
@@ -118,104 +100,155 @@ static void map_add_numbered_layer(map_reader *r)
     r->map.layer[before] = number;
 }
 
-static void map_add_layers(map_reader *r)
+static const char *shape_of_plans(int most_dims)
 {
-    for (json_event event = map_next(r); event != JSON_ARRAY_END; event = map_next(r)) {
-        if (event != JSON_OBJECT)
-            text_fail(r->scan.at, "an object should begin here: a layer with its \"phy2log\"");
-        map_add_numbered_layer(r);
-    }
+    return most_dims == 3 ? "a plan is [layers, slots], [slots], or [steps, layers, slots]"
+                          : "a plan is [layers, slots] or [slots]";
 }
 
-/* What is in the object of the problem. */
-static void map_take_problem(map_reader *r)
+/* A step has ended that began with layer `first`; each has as many layers. */
+static void map_end_step(map_reader *r, int32_t first, int32_t per_step)
 {
-    while (map_next(r) == JSON_NAME) {
-        bool       known = map_has(r, "num_experts");
-        json_event value = map_next(r);
-        if (known)
-            r->map.num_experts = (int32_t)map_integer(r, value, 1, INT32_MAX, "is not a number of experts");
-        else
-            json_skip(&r->scan, value);
-    }
+    int32_t layers = r->map.num_layers - first;
+    if (layers == 0)
+        text_fail(r->scan.at, "a step without layers");
+    if (first > 0 && layers != per_step)
+        text_fail(r->scan.at, "a step of %d layer%s; those above have %d", (int)layers, layers == 1 ? "" : "s",
+                  (int)per_step);
 }
 
-enum { MAP_OTHER, MAP_FORMAT, MAP_VERSION, MAP_PROBLEM, MAP_LAYERS, MAP_NUM_NAMES };
-
-/* What is in the object that this program's plans are. */
-static void map_add_plan(map_reader *r)
+void map_add_arrays(map_reader *r, int most_dims)
 {
-    static const char *const NAMES[MAP_NUM_NAMES] = {"", "format", "version", "problem", "layers"};
-    text_place               place                = r->scan.at;
-    bool                     known                = false;
-    while (map_next(r) == JSON_NAME) {
-        int name = MAP_NUM_NAMES - 1;
-        while (name > MAP_OTHER && !map_has(r, NAMES[name]))
-            name--;
-        json_event value = map_next(r);
-        if (name == MAP_FORMAT && value == JSON_STRING)
-            known = map_has(r, "eplb-plan");
-        else if (name == MAP_VERSION && known)
-            (void)map_integer(r, value, 1, 1, "is no version of the format that can be read: only 1");
-        else if (name == MAP_PROBLEM && value == JSON_OBJECT)
-            map_take_problem(r);
-        else if (name == MAP_LAYERS && known && value == JSON_ARRAY && r->map.num_layers == 0)
-            map_add_layers(r);
-        else
-            json_skip(&r->scan, value);
+    int        outside = r->scan.depth - 1, dims = 1;
+    int32_t    first = 0, per_step = 0; /* layer of the step at hand; layers of each */
+    json_event event = map_next(r);
+    for (; event == JSON_ARRAY && dims < most_dims; dims++)
+        event = map_next(r);
+    if (event == JSON_ARRAY)
+        text_fail(r->scan.at, "an array for an expert: %s", shape_of_plans(most_dims));
+    map_add_layer(r, event);
+    while (r->scan.depth > outside) {
+        event      = map_next(r);
+        int inside = r->scan.depth - outside;
+        if (event != JSON_ARRAY && event != JSON_ARRAY_END)
+            text_fail(r->scan.at, "an array should begin here: %s", shape_of_plans(most_dims));
+        if (event == JSON_ARRAY && inside == dims)
+            map_add_layer(r, map_next(r));
+        if (event == JSON_ARRAY || inside != 1 || dims < 3)
+            continue;
+        map_end_step(r, first, per_step);
+        per_step = r->map.num_layers - first;
+        first    = r->map.num_layers;
     }
-    if (!known)
-        text_fail(place, "an object without \"format\":\"eplb-plan\", which this program's plans have");
-    if (r->map.num_layers == 0)
-        text_fail(place, "a plan without layers");
-}
-
-static plan_map map_json(source *from)
-{
-    map_reader r;
-    memset(&r, 0, sizeof r);
-    text_skip_mark(from);
-    r.map.name        = from->name;
-    r.scan.from       = *from;
-    r.scan.line       = 1;
-    r.scan.line_place = source_at(from);
-    json_begin(&r.scan);
-    int first = json_peek(&r.scan);
-    if (first != '[' && first != '{')
-        text_fail(r.scan.at, "no plan begins here: it is JSON that `plan --json` wrote, or arrays of experts in "
-                  "JSON or .npy");
-    if (json_next(&r.scan) == JSON_ARRAY)
-        map_add_arrays(&r);
-    else
-        map_add_plan(&r);
-    if (json_peek(&r.scan) >= 0)
-        text_fail(r.scan.at, "the file goes on after its plan");
-    *from = r.scan.from;
-    return r.map;
+    if (dims == 3) {
+        r->map.num_steps  = r->map.num_layers / per_step;
+        r->map.num_layers = per_step;
+    }
 }
 
 /* -------------------------------------------------------------------------------------- files */
 
 plan_map map_of(source from)
 {
-    plan_map map;
-    if (npy_begins(&from))
-        return npy_map(from);
-    foreign_refuse(&from);
-    map = map_json(&from);
+    const file_format *f = format_of_plan(&from);
+    if (!f) {
+        map_reader r = map_begin(&from);
+        (void)json_peek(&r.scan);
+        text_fail(r.scan.at, "no plan begins here: it is JSON that `plan --json` wrote, arrays of experts in JSON or "
+                  ".npy, or a plan of an engine; `eplb formats` lists them");
+    }
+    plan_map map = f->read_plan(&from);
     source_close(&from);
     return map;
 }
 
-plan_map map_read(const char *path)
+/* The numbers of a list such as 3 or 0,4-7, each less than count; ends the program when it is none. */
+void mark_numbers(const char *option, const char *list, bool *marked, int32_t count)
 {
-    return map_of(source_open(path));
+    const char *begin = list, *end;
+    do {
+        int64_t first = 0, last;
+        end              = begin + strcspn(begin, ",");
+        const char *dash = (const char *)memchr(begin, '-', (size_t)(end - begin));
+        bool        fine = parse_integer(begin, dash ? dash : end, &first);
+        last             = first;
+        fine             = fine && (!dash || parse_integer(dash + 1, end, &last));
+        if (!fine || first < 0 || last < first || last >= count)
+            fail(STATUS_INPUT, "%s needs numbers of GPUs below %d, such as 3 or 0,4-7, not '%s'", option, (int)count, list);
+        for (int64_t i = first; i <= last; i++)
+            marked[i] = true;
+        begin = end + 1;
+    } while (*end == ',');
+}
+
+/* Whether all slots of a GPU hold expert 0, in all layers and steps. */
+static bool holds_zeros(const plan_map *m, int32_t slots, int32_t gpu)
+{
+    for (size_t row = 0; row < (size_t)m->num_steps * (size_t)m->num_layers; row++) {
+        const int32_t *slot = m->phy2log + row * (size_t)m->num_replicas + (size_t)gpu * (size_t)slots;
+        for (int32_t i = 0; i < slots; i++) {
+            if (slot[i] != 0)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* One layer, or slot, may well be so. SGLang 0.5.23's elasticity_aware fills a dead rank's slots with expert 0, which none of its tokens goes to: who reads
+   such a plan without knowing which ranks are dead takes these slots for replicas. */
+static void doubt_zeros(const plan_map *m, int32_t slots, int32_t gpus)
+{
+    for (int32_t gpu = 0; gpu < gpus && slots > 1 && m->num_layers > 1; gpu++) {
+        if (holds_zeros(m, slots, gpu))
+            note("%s: all slots of GPU %d hold expert 0, as those of a dead rank do in SGLang's plans: if it is dead, say "
+                 "so with --dead %d",
+                 m->name, (int)gpu, (int)gpu);
+    }
+}
+
+/* The slots of dead GPUs hold nothing. */
+static void take_dead(plan_map *m, const reading *how)
+{
+    int32_t gpus = m->num_gpus ? m->num_gpus : how->gpus;
+    if (how->dead && !gpus)
+        fail(STATUS_INPUT, "--dead needs --gpus; try 'eplb --help'");
+    if (!gpus || m->num_replicas % gpus != 0) /* which others find, who need it */
+        return;
+    int32_t slots = m->num_replicas / gpus;
+    if (!how->dead) {
+        doubt_zeros(m, slots, gpus);
+        return;
+    }
+    bool *dead = (bool *)allocate((size_t)gpus, sizeof *dead);
+    mark_numbers("--dead", how->dead, dead, gpus);
+    for (size_t i = 0; i < (size_t)m->num_steps * (size_t)m->num_layers * (size_t)m->num_replicas; i++) {
+        if (dead[(int32_t)(i % (size_t)m->num_replicas) / slots])
+            m->phy2log[i] = -1;
+    }
+    free(dead);
+}
+
+plan_map map_read(const char *path, const reading *how)
+{
+    plan_map m = map_of(source_open(path));
+    if (m.num_gpus && how->gpus && m.num_gpus != how->gpus)
+        fail(STATUS_INPUT, "%s: a plan for %d GPUs, but --gpus is %d", m.name, (int)m.num_gpus, (int)how->gpus);
+    take_dead(&m, how);
+    return m;
 }
 
 void map_free(plan_map *m)
 {
     free(m->layer);
     free(m->phy2log);
+}
+
+int32_t map_count_experts(const plan_map *m)
+{
+    int32_t most = 0;
+    for (size_t i = 0; i < (size_t)m->num_steps * (size_t)m->num_layers * (size_t)m->num_replicas; i++)
+        most = m->phy2log[i] > most ? m->phy2log[i] : most;
+    return m->num_experts > most ? m->num_experts : most + 1;
 }
 
 const plan_map *map_in_force(const settings *s, const feed *from, plan_map *own)
@@ -225,7 +258,7 @@ const plan_map *map_in_force(const settings *s, const feed *from, plan_map *own)
         return NULL;
     const plan_map *m = &from->map;
     if (!m->phy2log) {
-        *own = map_read(s->reading.map);
+        *own = map_read(s->reading.map, &s->reading);
         m    = own;
     }
     if (!s->replicas || m->num_replicas == s->replicas)
@@ -240,7 +273,7 @@ const plan_map *map_in_force(const settings *s, const feed *from, plan_map *own)
 
 /* Bare arrays do not number their layers: as many as there are loads of, they are the same in the same
    order. */
-int32_t *map_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i)
+int32_t *map_slots_at(const plan_map *m, int32_t step, const int64_t *layer, int32_t num_layers, int32_t i)
 {
     int64_t row = m->layer                      ? find_number(m->layer, m->num_layers, layer[i])
                   : m->num_layers == num_layers ? i
@@ -251,7 +284,12 @@ int32_t *map_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layer
     if (row >= m->num_layers)
         fail(STATUS_INPUT, "%s: plans of %d layer%s, but the loads are of %d", m->name, (int)m->num_layers,
              m->num_layers == 1 ? "" : "s", (int)num_layers);
-    return m->phy2log + (size_t)row * (size_t)m->num_replicas;
+    return m->phy2log + ((size_t)step * (size_t)m->num_layers + (size_t)row) * (size_t)m->num_replicas;
+}
+
+int32_t *map_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i)
+{
+    return map_slots_at(m, m->num_steps - 1, layer, num_layers, i);
 }
 
 int32_t *map_known_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,

@@ -87,10 +87,10 @@ static two_plans plans_of(const settings *s, const plan_map *before, const plan_
 
 static two_plans read_plans(const settings *s, const char *before_path, const char *after_path)
 {
-    plan_map before, after = map_read(after_path);
+    plan_map before, after = map_read(after_path, &s->reading);
     memset(&before, 0, sizeof before);
     if (before_path)
-        before = map_read(before_path);
+        before = map_read(before_path, &s->reading);
     two_plans p = plans_of(s, before_path ? &before : NULL, &after);
     map_free(&before);
     map_free(&after);

@@ -464,23 +464,24 @@ reader *npy_open(source from, const reading *how)
     return npy_open_member(from, "", how);
 }
 
-/* Experts of a layer's slots as arrays of loads have its loads. */
-plan_map npy_map(source from)
+/* Experts of a layer's slots as arrays of loads have its loads: a step is to a plan what a sample is to loads. */
+plan_map npy_map(source *from)
 {
     unsigned char items[NPY_ITEMS * NPY_MOST_ITEM];
     reading       how;
     plan_map      m;
-    npy_reader   *r = npy_begin(from, "");
+    npy_reader   *r = npy_begin(*from, "");
     memset(&how, 0, sizeof how);
     memset(&m, 0, sizeof m);
     if (r->kind == 'f')
         npy_fail(r, 0, "experts should be of an integer type, not of f%zu", r->item_bytes);
-    if (r->num_dims < 1 || r->num_dims > 2)
-        npy_fail(r, 0, "%d dimensions: a plan is [layers, slots] or [slots]", r->num_dims);
-    r->shape = axes_of(from.name, &how, r->dim, r->num_dims, r->fortran);
+    if (r->num_dims < 1 || r->num_dims > 3)
+        npy_fail(r, 0, "%d dimensions: a plan is [layers, slots], [slots], or [steps, layers, slots]", r->num_dims);
+    r->shape = axes_of(from->name, &how, r->dim, r->num_dims, r->fortran);
     npy_check_size(r);
-    size_t count   = axes_count(&r->shape);
-    m.name         = from.name;
+    size_t count   = axes_count(&r->shape), size = axes_sample_count(&r->shape);
+    m.name         = from->name;
+    m.num_steps    = r->shape.num_samples;
     m.num_layers   = r->shape.num_layers;
     m.num_replicas = r->shape.width;
     m.phy2log      = (int32_t *)allocate(count, sizeof(int32_t));
@@ -489,14 +490,44 @@ plan_map npy_map(source from)
         for (size_t i = 0; i < got; i++) {
             int64_t index[MAX_AXES];
             axes_index(&r->shape, element + i, index);
-            m.phy2log[axes_place(&r->shape, index)] =
+            m.phy2log[(size_t)axes_sample(&r->shape, index) * size + axes_place(&r->shape, index)] =
                 (int32_t)npy_id(r, items + i * r->item_bytes, element + i, 0);
         }
     }
-    source_close(&r->from);
+    *from = r->from;
     free(r->header);
     free(r);
     return m;
+}
+
+/* What stands before the data: magic, version 1.0, and a dictionary that ends at a multiple of 64 bytes. */
+void npy_write_header(FILE *out, const char *descr, const int64_t *dim, int num_dims)
+{
+    enum { BLOCK = 64, BEFORE = NPY_MAGIC_BYTES + 4 };
+    char text[192 + MAX_AXES * 24];
+    int  n = snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
+    for (int d = 0; d < num_dims; d++)
+        n += snprintf(text + n, sizeof text - (size_t)n, "%lld, ", (long long)dim[d]);
+    n += snprintf(text + n, sizeof text - (size_t)n, "), }");
+    int total = (BEFORE + n + BLOCK) / BLOCK * BLOCK; /* with an end of line */
+    fwrite(NPY_MAGIC, 1, NPY_MAGIC_BYTES, out);
+    fprintf(out, "%c%c%c%c%s%*s\n", 1, 0, (total - BEFORE) & 255, (total - BEFORE) >> 8, text, total - BEFORE - n - 1, "");
+}
+
+/* The lowest byte first. */
+void npy_write_item(FILE *out, uint32_t bits)
+{
+    for (int i = 0; i < 4; i++)
+        putc((int)(bits >> 8 * i & 255), out);
+}
+
+void npy_write_plan(FILE *out, const plan_map *m)
+{
+    int64_t dim[3] = {m->num_steps, m->num_layers, m->num_replicas};
+    bool    steps  = m->num_steps > 1;
+    npy_write_header(out, "<i4", steps ? dim : dim + 1, steps ? 3 : 2);
+    for (size_t i = 0; i < (size_t)m->num_steps * (size_t)m->num_layers * (size_t)m->num_replicas; i++)
+        npy_write_item(out, (uint32_t)m->phy2log[i]);
 }
 
 bool npy_begins(source *from)

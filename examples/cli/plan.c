@@ -13,14 +13,6 @@ double load_share(double load, double larger)
     return larger > 0 ? load / larger : 1;
 }
 
-bool holds_load(const float *sample, size_t count)
-{
-    size_t i = 0;
-    while (i < count && !(sample[i] > 0))
-        i++;
-    return i < count;
-}
-
 float weight_of_age(const settings *s, int32_t newer)
 {
     return (float)half_to_the(newer / s->half_life);
@@ -40,20 +32,6 @@ static float *make_sample_weight(const settings *s, const loads *table)
         newer += holds_load(table->weight + (size_t)t * count, count);
     }
     return weight;
-}
-
-/* The last part of a path, in letters that stand for themselves in text, JSON and SVG. */
-quote plain_name(const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    if (strcmp(name, "<stdin>") == 0)
-        name = "standard input";
-    quote       q     = quoted(name, name + strlen(name));
-    for (char *c = q.text; *c; c++) {
-        if (strchr("<>&\"\\", *c))
-            *c = '?';
-    }
-    return q;
 }
 
 /* first_layer, num_layers and layer, as asked for. */
@@ -258,7 +236,7 @@ static void allocate_plan(planning *p)
 
 planning make_plan(const settings *s, feed *from, const plan_map *map)
 {
-    plan_map previous = s->previous ? map_read(s->previous) : (plan_map){0};
+    plan_map previous = s->previous ? map_read(s->previous, &s->reading) : (plan_map){0};
     planning p        = begin_planning(s, from, s->previous ? &previous : NULL);
     int32_t  L = from->num_layers;
     map    = plan_before(&p, map, s->previous ? &previous : NULL);
@@ -311,7 +289,8 @@ plan_totals total_of_plan(const planning *p, int32_t first, int32_t end)
         total.mean += (double)r->after.mean_load;
         total.before += (double)r->before.max_load;
         total.after += (double)r->after.max_load;
-        total.exact += r->exact < (double)r->after.mean_load ? (double)r->after.mean_load : r->exact;
+        for (int way = 0; way < NUM_SHARES; way++)
+            total.most[way] += r->most[way] < (double)r->after.mean_load ? (double)r->after.mean_load : r->most[way];
         total.bound += (double)r->after.lower_bound;
         total.microseconds += r->microseconds;
         total.duplicates += r->after.num_duplicates;

@@ -15,8 +15,10 @@ static void print_row(FILE *out, const planning *p, const char *label, double be
     double bound = load_share(t->mean, t->bound), gap = 100 * (1 / load_share(t->bound, t->after) - 1);
     if (p->scored) {
         fprintf(out, "%6s  %12.4f", label, after);
-        if (p->exact)
-            fprintf(out, "  %7.4f", load_share(t->mean, t->exact));
+        for (int way = SHARES_EQUAL + 1; way < NUM_SHARES; way++) {
+            if (p->shares[way])
+                fprintf(out, "  %7.4f", load_share(t->mean, t->most[way]));
+        }
         fprintf(out, "  %7.4f  %7.2f  %12d  %5lld  %5lld\n", bound, gap, (int)t->max_replicas, t->duplicates, t->empty);
         return;
     }
@@ -31,14 +33,16 @@ static void print_row(FILE *out, const planning *p, const char *label, double be
 void print_table(FILE *out, const planning *p, bool only_total)
 {
     plan_totals all = total_of_plan(p, 0, p->num_layers);
+    bool exact = p->shares[SHARES_EXACT], rows = p->shares[SHARES_ROWS];
     if (p->scored && !only_total)
-        fprintf(out, "balancedness of %s%s, and its bound for any plan\n", p->name.text,
-                p->exact ? ", with equal shares and with exact ones" : "");
+        fprintf(out, "balancedness of %s%s%s, and its bound for any plan\n", p->name.text,
+                exact ? ", with equal shares and with exact ones" : rows ? ", with equal shares" : "",
+                rows ? " and with vLLM's by rows" : "");
     else if (!only_total)
         fprintf(out, "balancedness before (%s), after, and its bound for any plan\n", p->name.text);
     if (p->scored)
-        fprintf(out, "%6s  %12s%s  %7s  %7s  %12s  %5s  %5s\n", "layer", "balancedness",
-                p->exact ? "    exact" : "", "bound", "gap %", "max replicas", "twice", "empty");
+        fprintf(out, "%6s  %12s%s%s  %7s  %7s  %12s  %5s  %5s\n", "layer", "balancedness", exact ? "    exact" : "",
+                rows ? "     vllm" : "", "bound", "gap %", "max replicas", "twice", "empty");
     else
         fprintf(out, "%6s  %7s  %7s  %7s  %7s  %12s  %5s%s  %9s\n", "layer", "before", "after", "bound", "gap %",
                 "max replicas", "twice", p->previous ? "  empty  changed  moves" : "", "time us");
@@ -50,6 +54,39 @@ void print_table(FILE *out, const planning *p, bool only_total)
         print_row(out, p, label, (double)r->before.balancedness, (double)r->after.balancedness, &one);
     }
     print_row(out, p, "total", load_share(all.mean, all.before), load_share(all.mean, all.after), &all);
+}
+
+/* A row for each of those asked for, a column a way to share. */
+void print_balances(FILE *out, const planning *p)
+{
+    bool any = false;
+    for (int b = 0; b < NUM_BALANCES; b++)
+        any = any || p->balances[b];
+    if (!any)
+        return;
+    fprintf(out, "\n%-20s", "as engines have it");
+    for (int way = 0; way < NUM_SHARES; way++) {
+        if (p->shares[way])
+            fprintf(out, "  %7s", SHARE_NAMES[way]);
+    }
+    for (int b = 0; b < NUM_BALANCES; b++) {
+        if (!p->balances[b])
+            continue;
+        fprintf(out, "\n%-20s", BALANCE_NAMES[b]);
+        for (int way = 0; way < NUM_SHARES; way++) {
+            if (p->shares[way])
+                fprintf(out, "  %7.4f", p->balance[b][way]);
+        }
+    }
+    fprintf(out, "\n");
+}
+
+void print_adrs(FILE *out, const adrs_score *a)
+{
+    fprintf(out, "%s, %d workload%s\nper slot  per GPU\n%8.6f  %7.6f\n", a->name.text, (int)a->num_workloads,
+            a->num_workloads == 1 ? "" : "s", a->per_slot, a->per_gpu);
+    if (*a->wrong)
+        fprintf(out, "not valid: %s\n", a->wrong);
 }
 
 static void print_problem(FILE *out, const eplb_problem *q, int32_t num_samples)
@@ -119,8 +156,9 @@ typedef struct line_name {
 static line_name name_of_line(const replay *r, int32_t line)
 {
     line_name n;
-    snprintf(n.text, sizeof n.text, "%s%s", r->name[line_series(r, line)],
-             line_shares(r, line) == SHARES_EXACT ? " exact" : "");
+    int32_t way = line_shares(r, line);
+    snprintf(n.text, sizeof n.text, "%s%s%s", r->name[line_series(r, line)], way == SHARES_EQUAL ? "" : " ",
+             way == SHARES_EQUAL ? "" : SHARE_NAMES[way]);
     return n;
 }
 
@@ -149,8 +187,8 @@ void print_windows(FILE *out, const replay *r)
 
 void print_series(FILE *out, const replay *r)
 {
-    static const char *const HEADS[NUM_SHARES] = {"     own      next  ", " exact own  exact next  "};
-    static const int         WIDTHS[NUM_SHARES] = {8, 10};
+    static const char *const HEADS[NUM_SHARES] = {"     own      next  ", " exact own  exact next  ", "  vllm own   vllm next  "};
+    static const int         WIDTHS[NUM_SHARES] = {8, 10, 10};
     double                   bound              = replay_total_bound(r);
     fprintf(out, "%-13s ", "all windows");
     for (int shares = 0; shares < NUM_SHARES; shares++)

@@ -6,7 +6,7 @@
 
 /* The format is told by the first bytes, so that a file may come from standard input and under any name:
    no text starts with those of .npy or .npz, and no CSV with a bracket after white space. */
-reader *reader_open(source from, const reading *how)
+reader *reader_open_any(source from, const reading *how)
 {
     if (npy_begins(&from))
         return npy_open(from, how);
@@ -21,6 +21,23 @@ reader *reader_open(source from, const reading *how)
     }
     source_seek(&from, 0);
     return first == '[' || first == '{' ? json_open(from, how) : csv_open(from, how);
+}
+
+/* A format that has its own layout goes first, unless it is said that the file has none. */
+reader *reader_open(source from, const reading *how)
+{
+    const file_format *f = how->format;
+    if (!f && !how->axes && !how->key && !npy_begins(&from) && !npz_begins(&from))
+        f = format_of_loads(&from);
+    return f ? f->open(from, how) : reader_open_any(from, how);
+}
+
+bool holds_load(const float *sample, size_t count)
+{
+    size_t i = 0;
+    while (i < count && !(sample[i] > 0))
+        i++;
+    return i < count;
 }
 
 typedef struct held_reader {

@@ -103,7 +103,7 @@ replay make_replay(const settings *s, feed *from, const plan_map *map)
     r.bound        = (double *)allocate(n, sizeof(double));
     r.report       = (eplb_layer_report *)allocate(L, sizeof(eplb_layer_report));
     r.scratch      = allocate(r.scratch_bytes, 1);
-    r.exact        = make_exact_shares(&r.problem, &r.scoring);
+    r.ways         = make_share_ways(s, &r.problem, &r.scoring);
     for (size_t layer = 0; layer < L && !map; layer++)
         plan_in_order(&r.problem, replay_plan(&r, 0) + layer * R);
     for (size_t layer = 0; layer < L && map; layer++)
@@ -130,7 +130,7 @@ void free_replay(replay *r)
     free(r->bound);
     free(r->report);
     free(r->scratch);
-    free_exact_shares(&r->exact);
+    free_share_ways(&r->ways);
 }
 
 /* Reads window i to behind the last samples that a plan may need. Sets num_own to its samples with load, and
@@ -149,15 +149,15 @@ static bool read_window(replay *r, int32_t i)
     return r->num_own > 0;
 }
 
-/* The load of the heaviest GPUs under exact shares, on the window at hand; no less than the mean. */
-static double exact_most(replay *r, int32_t series)
+/* The load of the heaviest GPUs under other shares than equal ones, on the window at hand; no less than the mean. */
+static double shared_most(replay *r, int way, int32_t series)
 {
     const float *load = replay_sample(r, r->num_held - r->num_own);
     double       sum  = 0;
     for (int32_t layer = 0; layer < r->problem.num_layers; layer++) {
         const int32_t *phy2log = replay_plan(r, series) + (size_t)layer * (size_t)r->problem.num_replicas;
         double         mean    = (double)r->report[layer].mean_load;
-        double most = exact_layer(&r->exact, phy2log, load + (size_t)layer * (size_t)r->problem.num_experts,
+        double most = share_layer(&r->ways, way, phy2log, load + (size_t)layer * (size_t)r->problem.num_experts,
                                   replay_sample_size(r), r->num_own);
         sum += most < mean ? mean : most;
     }
@@ -238,9 +238,11 @@ static double plan_window(const replay *r, int32_t series, const int32_t *previo
 static void score_shares(replay *r, int32_t series, score *scores)
 {
     scores[SHARES_EQUAL] = score_plan(r, &r->scoring, series, NULL);
-    scores[SHARES_EXACT] = scores[SHARES_EQUAL]; /* the mean is the loads' alone */
-    if (r->shares[SHARES_EXACT])
-        scores[SHARES_EXACT].most = exact_most(r, series);
+    for (int way = SHARES_EQUAL + 1; way < NUM_SHARES; way++) {
+        scores[way] = scores[SHARES_EQUAL]; /* the mean is the loads' alone */
+        if (r->shares[way])
+            scores[way].most = shared_most(r, way, series);
+    }
 }
 
 static trial *trial_at(const replay *r, int32_t i, int32_t series)
@@ -385,7 +387,15 @@ int32_t line_series(const replay *r, int32_t line)
 
 int32_t line_shares(const replay *r, int32_t line)
 {
-    return r->num_shares == NUM_SHARES ? line % NUM_SHARES : r->shares[SHARES_EXACT] ? SHARES_EXACT : SHARES_EQUAL;
+    int32_t left = line % r->num_shares, way = 0;
+    while (!r->shares[way] || left-- > 0)
+        way++;
+    return way;
+}
+
+bool line_is_first(const replay *r, int32_t line)
+{
+    return line % r->num_shares == 0;
 }
 
 int32_t replay_num_points(const replay *r)

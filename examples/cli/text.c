@@ -33,6 +33,20 @@ quote quoted(const char *begin, const char *end)
     return q;
 }
 
+/* The last part of a path, in letters that stand for themselves in text, JSON and SVG. */
+quote plain_name(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    if (strcmp(name, "<stdin>") == 0)
+        name = "standard input";
+    quote       q     = quoted(name, name + strlen(name));
+    for (char *c = q.text; *c; c++) {
+        if (strchr("<>&\"\\", *c))
+            *c = '?';
+    }
+    return q;
+}
+
 bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r';

@@ -168,10 +168,37 @@ static void write_csv(FILE *out, const planning *p)
 
 /* ------------------------------------------------------------------------------------- scores */
 
-static double exact_balancedness(const planning *p, int32_t first, int32_t end)
+static double shared_balancedness(const planning *p, int way, int32_t first, int32_t end)
 {
     plan_totals t = total_of_plan(p, first, end);
-    return load_share(t.mean, t.exact);
+    return load_share(t.mean, t.most[way]);
+}
+
+/* Under the shares asked for, beside equal ones. */
+static void write_shared(FILE *out, const planning *p, int32_t first, int32_t end)
+{
+    if (p->shares[SHARES_EXACT])
+        write_real(out, "exact_balancedness", (float)shared_balancedness(p, SHARES_EXACT, first, end));
+    if (p->shares[SHARES_ROWS])
+        write_real(out, "vllm_balancedness", (float)shared_balancedness(p, SHARES_ROWS, first, end));
+}
+
+/* "engines":{"vllm":{"equal":..,..},..}, those asked for. */
+static void write_balances(FILE *out, const planning *p)
+{
+    const char *before = "\"engines\":{";
+    for (int b = 0; b < NUM_BALANCES; b++) {
+        if (!p->balances[b])
+            continue;
+        fprintf(out, "%s\"%s\":{\"equal\":%.9g", before, BALANCE_NAMES[b], p->balance[b][SHARES_EQUAL]);
+        for (int way = SHARES_EQUAL + 1; way < NUM_SHARES; way++) {
+            if (p->shares[way])
+                write_real(out, SHARE_NAMES[way], (float)p->balance[b][way]);
+        }
+        fprintf(out, "}");
+        before = ",";
+    }
+    fprintf(out, "%s", *before == ',' ? "},\n" : "");
 }
 
 static void write_score_json(FILE *out, const planning *p)
@@ -181,13 +208,13 @@ static void write_score_json(FILE *out, const planning *p)
     write_problem(out, &p->problem);
     fprintf(out, "\"options\":{\"policy\":\"%s\",\"max_replicas\":%d},\n",
             policy_used(&p->problem, p->options.policy), (int)p->options.max_replicas);
+    write_balances(out, p);
     fprintf(out, "\"plan\":\"%s\",\n\"layers\":[\n", p->name.text);
     for (int32_t i = 0; i < p->num_layers; i++) {
         const eplb_layer_report *r = &p->result[i].after;
         fprintf(out, "{\"layer\":%lld", (long long)p->layer[i]);
         write_real(out, "balancedness", r->balancedness);
-        if (p->exact)
-            write_real(out, "exact_balancedness", (float)exact_balancedness(p, i, i + 1));
+        write_shared(out, p, i, i + 1);
         write_real(out, "max_load", r->max_load);
         write_real(out, "mean_load", r->mean_load);
         write_real(out, "lower_bound", r->lower_bound);
@@ -196,8 +223,7 @@ static void write_score_json(FILE *out, const planning *p)
     }
     fprintf(out, "],\n\"total\":{\"layers\":%d", (int)p->num_layers);
     write_real(out, "balancedness", (float)load_share(all.mean, all.after));
-    if (p->exact)
-        write_real(out, "exact_balancedness", (float)exact_balancedness(p, 0, p->num_layers));
+    write_shared(out, p, 0, p->num_layers);
     write_real(out, "bound", (float)load_share(all.mean, all.bound));
     fprintf(out, ",\"max_replicas\":%d,\"duplicates\":%lld,\"empty\":%lld}}\n", (int)all.max_replicas,
             all.duplicates, all.empty);
@@ -205,13 +231,15 @@ static void write_score_json(FILE *out, const planning *p)
 
 static void write_score_csv(FILE *out, const planning *p)
 {
-    fprintf(out, "layer,balancedness,%sbound,max_load,mean_load,lower_bound,max_replicas,duplicates,empty\n",
-            p->exact ? "exact_balancedness," : "");
+    fprintf(out, "layer,balancedness,%s%sbound,max_load,mean_load,lower_bound,max_replicas,duplicates,empty\n",
+            p->shares[SHARES_EXACT] ? "exact_balancedness," : "", p->shares[SHARES_ROWS] ? "vllm_balancedness," : "");
     for (int32_t i = 0; i < p->num_layers; i++) {
         const eplb_layer_report *r = &p->result[i].after;
         fprintf(out, "%lld,%.9g,", (long long)p->layer[i], (double)r->balancedness);
-        if (p->exact)
-            fprintf(out, "%.9g,", exact_balancedness(p, i, i + 1));
+        for (int way = SHARES_EQUAL + 1; way < NUM_SHARES; way++) {
+            if (p->shares[way])
+                fprintf(out, "%.9g,", shared_balancedness(p, way, i, i + 1));
+        }
         fprintf(out, "%.9g,%.9g,%.9g,%.9g,%d,%d,%d\n", load_share((double)r->mean_load, (double)r->lower_bound),
                 (double)r->max_load, (double)r->mean_load, (double)r->lower_bound, (int)r->max_logcnt,
                 (int)r->num_duplicates, (int)p->result[i].num_empty);
@@ -223,8 +251,9 @@ static void write_score_csv(FILE *out, const planning *p)
 /* A row a plan: of each series at the end of each window but the last. */
 static void write_replay_csv(FILE *out, const replay *r)
 {
-    fprintf(out, "window,first_step,%spreset,%s%sbound,%smicroseconds\n", r->every != 1 ? "age," : "",
+    fprintf(out, "window,first_step,%spreset,%s%s%sbound,%smicroseconds\n", r->every != 1 ? "age," : "",
             r->shares[SHARES_EQUAL] ? "own,next," : "", r->shares[SHARES_EXACT] ? "exact_own,exact_next," : "",
+            r->shares[SHARES_ROWS] ? "vllm_own,vllm_next," : "",
             r->follows ? "moves,changed_share," : "");
     for (int32_t i = 0; i < r->num_plans; i++) {
         for (int32_t series = 0; series < r->num_series; series++) {
@@ -349,6 +378,15 @@ bool to_stdout(const char *path)
     return path && strcmp(path, "-") == 0;
 }
 
+bool any_to_stdout(const settings *s)
+{
+    bool any = to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) || to_stdout(s->transfers_json) ||
+               to_stdout(s->transfers_csv);
+    for (int i = 0; i < s->num_writes; i++)
+        any = any || to_stdout(s->write[i].path);
+    return any;
+}
+
 static bool output_failed(output *o)
 {
     o->error = errno ? errno : EIO;
@@ -447,14 +485,47 @@ static void outputs_close(output *o, int count, bool ok)
         fail(STATUS_OUTPUT, "%s: %s", failed.path, strerror(failed.error));
 }
 
+/* A plan of some layers, as one that was read. */
+static plan_map map_of_planning(const planning *p)
+{
+    plan_map m;
+    memset(&m, 0, sizeof m);
+    m.name         = "the plan";
+    m.num_layers   = p->num_layers;
+    m.num_replicas = p->problem.num_replicas;
+    m.num_experts  = p->problem.num_experts;
+    m.num_gpus     = p->problem.num_gpus;
+    m.num_steps    = 1;
+    m.layer        = (int64_t *)allocate((size_t)p->num_layers, sizeof *m.layer);
+    m.phy2log      = (int32_t *)allocate((size_t)p->num_layers * (size_t)m.num_replicas, sizeof *m.phy2log);
+    memcpy(m.layer, p->layer, (size_t)p->num_layers * sizeof *m.layer);
+    memcpy(m.phy2log, p->plan.phy2log + (size_t)p->first_layer * (size_t)m.num_replicas,
+           (size_t)p->num_layers * (size_t)m.num_replicas * sizeof *m.phy2log);
+    return m;
+}
+
+/* The files of --write, which stand behind `before` others. */
+static void outputs_of_writes(output *file, int before, const settings *s)
+{
+    for (int i = 0; i < s->num_writes; i++)
+        file[before + i] = (output){s->write[i].path, NULL, NULL, NULL, 0};
+}
+
 void write_plan(const planning *p, const settings *s)
 {
-    output file[5] = {{s->json, NULL, NULL, NULL, 0},
-                      {s->csv, NULL, NULL, NULL, 0},
-                      {s->svg, NULL, NULL, NULL, 0},
-                      {s->transfers_json, NULL, NULL, NULL, 0},
-                      {s->transfers_csv, NULL, NULL, NULL, 0}};
-    bool   ok      = outputs_open(file, 5);
+    enum { OWN = 5 };
+    output file[OWN + MOST_WRITES] = {{s->json, NULL, NULL, NULL, 0},
+                                      {s->csv, NULL, NULL, NULL, 0},
+                                      {s->svg, NULL, NULL, NULL, 0},
+                                      {s->transfers_json, NULL, NULL, NULL, 0},
+                                      {s->transfers_csv, NULL, NULL, NULL, 0}};
+    plan_map map = {0};
+    if (s->num_writes)
+        map = map_of_planning(p);
+    for (int i = 0; i < s->num_writes; i++)
+        check_held_plan(s->write[i].as, &map);
+    outputs_of_writes(file, OWN, s);
+    bool ok = outputs_open(file, OWN + s->num_writes);
     if (ok && s->json && p->scored)
         write_score_json(file[0].file, p);
     else if (ok && s->json)
@@ -469,7 +540,34 @@ void write_plan(const planning *p, const settings *s)
         write_moves_json(file[3].file, &p->moving, s);
     if (ok && s->transfers_csv)
         write_moves_csv(file[4].file, &p->moving);
-    outputs_close(file, 5, ok);
+    for (int i = 0; ok && i < s->num_writes; i++)
+        s->write[i].as->write_plan(file[OWN + i].file, &map);
+    outputs_close(file, OWN + s->num_writes, ok);
+    map_free(&map);
+}
+
+void write_map(const plan_map *m, const settings *s)
+{
+    output file[MOST_WRITES];
+    for (int i = 0; i < s->num_writes; i++)
+        check_held_plan(s->write[i].as, m);
+    outputs_of_writes(file, 0, s);
+    bool ok = outputs_open(file, s->num_writes);
+    for (int i = 0; ok && i < s->num_writes; i++)
+        s->write[i].as->write_plan(file[i].file, m);
+    outputs_close(file, s->num_writes, ok);
+}
+
+void write_feed(feed *from, const settings *s)
+{
+    output file[MOST_WRITES];
+    for (int i = 0; i < s->num_writes; i++)
+        check_held_loads(s->write[i].as, from);
+    outputs_of_writes(file, 0, s);
+    bool ok = outputs_open(file, s->num_writes);
+    for (int i = 0; ok && i < s->num_writes; i++)
+        s->write[i].as->write_loads(file[i].file, from);
+    outputs_close(file, s->num_writes, ok);
 }
 
 void write_replay(const replay *r, const settings *s)
@@ -481,6 +579,26 @@ void write_replay(const replay *r, const settings *s)
     if (ok && s->svg)
         draw_chart(file[1].file, r, s);
     outputs_close(file, 2, ok);
+}
+
+/* In the words of the task's own results. */
+static void write_adrs_json(FILE *out, const adrs_score *a)
+{
+    fprintf(out, "{\"format\":\"eplb-adrs\",\"version\":1,\"library\":\"%s\",\n", EPLB_VERSION_STRING);
+    fprintf(out, "\"plan\":\"%s\",\"workloads\":%d,\"valid\":%s", a->name.text, (int)a->num_workloads,
+            *a->wrong ? "false" : "true");
+    write_real(out, "balancedness_score_gpu", (float)a->per_gpu);
+    write_real(out, "balancedness_score_expert", (float)a->per_slot);
+    fprintf(out, *a->wrong ? ",\"error\":\"%s\"}\n" : ",\"error\":null%s}\n", a->wrong);
+}
+
+void write_adrs(const adrs_score *a, const settings *s)
+{
+    output file[1] = {{s->json, NULL, NULL, NULL, 0}};
+    bool   ok      = outputs_open(file, 1);
+    if (ok && s->json)
+        write_adrs_json(file[0].file, a);
+    outputs_close(file, 1, ok);
 }
 
 void write_moves(const moving *m, const settings *s)

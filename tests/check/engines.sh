@@ -60,3 +60,15 @@ engines_reference() {
     "$python" tests/check/engines_reference.py
 }
 gate engines-reference "gcc flock $PYTHON" engines_reference
+
+# What the program writes for engines, and reads of theirs.
+engines_formats() {
+    fetch vllm "$VLLM"
+    vllm=$wheel
+    fetch sglang "$SGLANG"
+    sglang=$wheel
+    fetch vllm-ascend "$ASCEND"
+    make -s "BUILD=$WORK" "$WORK/eplb"
+    "$PYTHON" tests/check/engines_formats.py "$WORK/eplb" "$vllm" "$sglang" "$wheel"
+}
+gate engines-formats "gcc make $PYTHON" engines_formats

@@ -1,7 +1,8 @@
 /* fuzz_cli.c - the readers of the command line program: any bytes either give samples of loads that
    are finite and not negative, or end with one line that says what is wrong and where. An input that starts
-   with #! has options in its first line, which the readers do not see: `#!AXES EXPERTS KEY`, a dash for one
-   that is not given; `#!map` is a plan that is read.
+   with #! has options in its first line, which the readers do not see: `#!AXES EXPERTS KEY FORMAT`, a dash for one
+   that is not given; `#!map` is a plan that is read, and with a format, as in `#!map - - trtllm`, written and read
+   again: what one reader takes and a writer can hold is the same plan then.
 
    The rooms that read are included, with their exit and their memory replaced: a run that would end the
    program jumps back here, where what it had allocated is freed. */
@@ -106,6 +107,17 @@ static int fuzz_fclose(FILE *file)
 #include "examples/cli/npz.c"
 #include "examples/cli/foreign.c"
 #include "examples/cli/map.c"
+#include "examples/cli/feed.c"
+#include "examples/cli/formats.c"
+#include "examples/cli/bare.c"
+#include "examples/cli/sglang.c"
+#include "examples/cli/ascend.c"
+#include "examples/cli/trtllm.c"
+#include "examples/cli/vllm.c"
+#include "examples/cli/megatron.c"
+#include "examples/cli/llama.c"
+#include "examples/cli/adrs.c"
+#include "examples/cli/loads.c"
 #undef exit
 #undef tmpfile
 #undef fclose
@@ -132,16 +144,22 @@ static void fuzz_check_sample(const float *load, size_t count)
         FUZZ_HOLDS(load[i] >= 0.0f && load[i] <= FLT_MAX);
 }
 
-/* One line, of what a terminal can show. */
+/* One line, of what a terminal can show, perhaps after notes. */
 static void fuzz_check_message(const char *message, size_t size)
 {
+    static const char NOTE[] = "eplb: note: ";
     FUZZ_HOLDS(size > 1 && message[size - 1] == '\n');
+    for (const char *end; size > sizeof NOTE && memcmp(message, NOTE, sizeof NOTE - 1) == 0; message = end) {
+        end = (const char *)memchr(message, '\n', size) + 1;
+        size -= (size_t)(end - message);
+    }
+    FUZZ_HOLDS(size > 1);
     for (size_t i = 0; i + 1 < size; i++)
         FUZZ_HOLDS(message[i] >= ' ' && message[i] <= '~');
 }
 
 typedef struct fuzz_words {
-    char axes[16], experts[4], key[16];
+    char axes[16], experts[4], key[16], format[16];
 } fuzz_words;
 
 /* The options of an input; *skip becomes the bytes before the file. */
@@ -158,23 +176,51 @@ static reading fuzz_reading(const char *data, size_t size, fuzz_words *o, size_t
     if (*skip == 0)
         return how;
     memcpy(line, data + 2, *skip - 3);
-    int words       = sscanf(line, "%15s %3s %15s", o->axes, o->experts, o->key);
+    int words       = sscanf(line, "%15s %3s %15s %15s", o->axes, o->experts, o->key, o->format);
     how.axes        = words >= 1 && strcmp(o->axes, "-") != 0 ? o->axes : NULL;
     how.num_experts = words >= 2 ? (int32_t)strtoul(o->experts, NULL, 10) : 0;
-    how.key         = words >= 3 ? o->key : NULL;
+    how.key         = words >= 3 && strcmp(o->key, "-") != 0 ? o->key : NULL;
+    bool map        = how.axes && strcmp(how.axes, "map") == 0;
+    if (words >= 4)
+        how.format = format_named("#!", o->format, o->format + strlen(o->format), map ? FORMAT_PLAN : FORMAT_LOADS);
     return how;
 }
 
+/* Writes a plan, and reads it again. SGLang's has more layers where the plan's numbers have gaps. */
+static void fuzz_write(const file_format *as, plan_map *map)
+{
+    if (!map->num_gpus)
+        map->num_gpus = map->num_replicas % 2 == 0 ? 2 : 1;
+    check_held_plan(as, map);
+    FILE *file = fuzz_tmpfile();
+    FUZZ_HOLDS(file != NULL);
+    as->write_plan(file, map);
+    FUZZ_HOLDS(fflush(file) == 0);
+    plan_map again = map_of(source_of("written", file, 0, (uint64_t)ftell(file)));
+    FUZZ_HOLDS(again.num_replicas == map->num_replicas && again.num_steps == map->num_steps);
+    for (int32_t i = 0; i < map->num_layers; i++) {
+        int64_t row = strcmp(as->name, "sglang") == 0 && map->layer ? map->layer[i] : i;
+        size_t  R   = (size_t)map->num_replicas;
+        FUZZ_HOLDS(memcmp(again.phy2log + (size_t)row * R, map->phy2log + (size_t)i * R, R * sizeof(int32_t)) == 0);
+    }
+    FUZZ_HOLDS(!(as->holds & HOLDS_LAYERS) || !again.layer || !map->layer ||
+               memcmp(again.layer, map->layer, (size_t)map->num_layers * sizeof *map->layer) == 0);
+    fuzz_free(again.layer);
+    fuzz_free(again.phy2log);
+}
+
 /* A plan, where the axes are `map`. */
-static void fuzz_map(source from)
+static void fuzz_map(source from, const file_format *as)
 {
     plan_map map   = map_of(from);
-    size_t   count = (size_t)map.num_layers * (size_t)map.num_replicas;
-    FUZZ_HOLDS(map.num_layers > 0 && map.num_replicas > 0 && map.num_experts >= 0);
+    size_t   count = (size_t)map.num_steps * (size_t)map.num_layers * (size_t)map.num_replicas;
+    FUZZ_HOLDS(map.num_steps > 0 && map.num_layers > 0 && map.num_replicas > 0 && map.num_experts >= 0);
     for (size_t i = 0; i < count; i++)
         FUZZ_HOLDS(map.phy2log[i] >= -1 && map.phy2log[i] < INT32_MAX);
     for (int32_t i = 0; map.layer && i < map.num_layers; i++)
         FUZZ_HOLDS(map.layer[i] >= 0 && (i == 0 || map.layer[i - 1] < map.layer[i]));
+    if (as)
+        fuzz_write(as, &map);
     fuzz_free(map.layer);
     fuzz_free(map.phy2log);
 }
@@ -188,7 +234,7 @@ static void fuzz_read(FILE *file, const uint8_t *data, size_t size)
     reading      how = fuzz_reading((const char *)data, size, &options, &skip);
     source       from = source_of("loads", file, skip, size - skip);
     if (how.axes && strcmp(how.axes, "map") == 0) {
-        fuzz_map(from);
+        fuzz_map(from, how.format);
         return;
     }
     (void)axes_wanted(&how); /* as the arguments do */
