@@ -7608,6 +7608,13 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
    names those that are split too; nodes have the load of their whole groups, and the nodes that hold what is split
    have that and their whole groups between them. */
 
+#define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
+#define EPLB_P_SPLIT_FEW   512   /* and the fewest, after the first descent */
+#define EPLB_P_SPLIT_LEAF  24    /* what a complete split counts for */
+#define EPLB_P_SPLIT_TOP   4     /* the groups of which all are to be tried */
+#define EPLB_P_SPLIT_NODES 128   /* the most of which all pairs are to be tried for a group that is split */
+#define EPLB_P_SPLIT_NEAR  (1.0 / 16384) /* where nodes are not alike: what the best split need not be told apart by */
+
 typedef struct eplb_p_bounder {
     eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
     uint64_t *share;          /* [R] load of each replica, in parts */
@@ -7624,10 +7631,11 @@ typedef struct eplb_p_bounder {
     int32_t  *node_of;        /* [K] where each group is; -1 = not yet tried */
     int32_t   num_homes;      /* where a group may be: N, or where some must be split N + 1, the last being to be so */
     int32_t   num_split;      /* groups that are split */
+    int32_t   pair_steps;     /* what it counts for to look at all pairs of nodes, in groups placed */
     eplb_p_place alike[2];    /* where GPUs are alike: a node, and the cluster */
 
     /* where they are not */
-    eplb_p_place *place;      /* [N + 1] each node, and the cluster; NULL: they are */
+    eplb_p_place *place;      /* [N + 2] each node, the cluster, and two nodes; NULL: they are */
     int32_t  *rooms, *tight;  /* theirs */
     double   *speeds, *loose;
     double   *lightest;       /* [K + 1] load of the i lightest groups together */
@@ -7641,9 +7649,9 @@ typedef struct eplb_p_bounder {
 
 static void eplb_p_carve_places(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_bounder *b)
 {
-    size_t N = (size_t)shape->num_nodes, most = 2 * (size_t)shape->num_living + N + 1;
+    size_t N = (size_t)shape->num_nodes, most = 3 * (size_t)shape->num_living + N + 2;
 
-    b->place    = EPLB_P_TAKE_ROWS(a, eplb_p_place, 1, N + 1);
+    b->place    = EPLB_P_TAKE_ROWS(a, eplb_p_place, 1, N + 2);
     b->rooms    = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
     b->speeds   = EPLB_P_TAKE_ROWS(a, double, 1, most);
     b->tight    = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
@@ -7724,21 +7732,18 @@ static void eplb_p_sum_place(eplb_p_place *p)
     for (i = p->num_gpus; i > 0; i--) p->loose[i - 1] += p->loose[i];
 }
 
-/* A node by the policy, or num_nodes: all. Its arrays are those of the bounder from `at` on. */
-static eplb_p_place eplb_p_place_of(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t node, int32_t at)
+/* One node by the policy, or two; num_nodes: all. Its arrays are there. */
+static void eplb_p_fill_place(eplb_p_place *p, const eplb_p_shape *shape, int32_t first, int32_t second)
 {
-    eplb_p_place p = EPLB_ZERO_INIT;
-    int32_t gpu, all = node == shape->num_nodes || shape->num_nodes == 1;
+    int32_t gpu, all = first == shape->num_nodes || shape->num_nodes == 1;
 
-    p.rooms  = b->rooms + at;
-    p.tight  = b->tight + at;
-    p.speeds = b->speeds + at;
-    p.loose  = b->loose + at;
-    for (gpu = 0; gpu < shape->num_gpus; gpu++)
-        if (eplb_p_usable_of(shape, gpu) > 0 && (all || eplb_p_node_of(shape, gpu) == node))
-            eplb_p_add_gpu(&p, eplb_p_usable_of(shape, gpu), eplb_p_speed_of(shape, gpu));
-    eplb_p_sum_place(&p);
-    return p;
+    p->num_gpus = p->num_slots = 0;
+    p->speed    = p->fastest = 0.0;
+    for (gpu = 0; gpu < shape->num_gpus; gpu++) {
+        int32_t node = eplb_p_node_of(shape, gpu), slots = eplb_p_usable_of(shape, gpu);
+        if (slots > 0 && (all || node == first || node == second)) eplb_p_add_gpu(p, slots, eplb_p_speed_of(shape, gpu));
+    }
+    eplb_p_sum_place(p);
 }
 
 static int eplb_p_are_twins(const eplb_p_place *p, const eplb_p_place *q)
@@ -7764,8 +7769,9 @@ static void eplb_p_list_rooms(eplb_p_bounder *b, const eplb_p_shape *shape)
         slack += b->place[node].num_slots;
     }
     b->num_split = rooms < K ? K - (int32_t)rooms : 0;
-    b->num_homes = N + (b->num_split > 0);
-    b->room[N]   = b->fewest[N] = b->num_split;
+    b->num_homes  = N + (b->num_split > 0);
+    b->room[N]    = b->fewest[N] = b->num_split;
+    b->pair_steps = N > EPLB_P_SPLIT_NODES ? 0 : N * N / 128;
     for (node = 0; node < N; node++) {
         int64_t few = K - (rooms - b->room[node]); /* were all others full */
         b->fewest[node] = b->num_split > 0 ? b->room[node] : few > 0 ? (int32_t)few : 0;
@@ -7782,9 +7788,15 @@ static void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
     b->alike[0]  = eplb_p_alike_place(shape->node_gpus, shape->node_slots);
     b->alike[1]  = eplb_p_alike_place(shape->num_gpus, shape->num_replicas);
     if (!b->place) return;
-    for (node = 0; node <= N; node++) {
-        b->place[node] = eplb_p_place_of(b, shape, node, at);
-        at += b->place[node].num_gpus + 1;
+    for (node = 0; node <= N + 1; node++) {
+        eplb_p_place *p = &b->place[node];
+        p->rooms  = b->rooms + at;
+        p->tight  = b->tight + at;
+        p->speeds = b->speeds + at;
+        p->loose  = b->loose + at;
+        if (node > N) break; /* not known yet */
+        eplb_p_fill_place(p, shape, node, node);
+        at += p->num_gpus + 1;
     }
     for (node = 0; node < N; node++) {
         int32_t twin = node - 1;
@@ -7910,12 +7922,10 @@ static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
     return bound;
 }
 
-/* Slots for the experts of whole groups, so many, on a node. Other plans leave them no more. */
-static int32_t eplb_p_most_replicas(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t node, int32_t num_log)
+/* Replicas of so many experts on so many slots, at most. */
+static int32_t eplb_p_most_replicas(const eplb_p_shape *shape, int32_t num_log, int32_t slots)
 {
-    int32_t slots = eplb_p_node_place(b, node)->num_slots - (b->place ? b->needed[node] : 0);
     int64_t limit = (int64_t)shape->options.max_replicas * num_log;
-
     return limit > 0 && limit < slots ? (int32_t)limit : slots;
 }
 
@@ -7945,6 +7955,7 @@ static double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, co
     double mean, bound;
     const int32_t *rank_of = b->rank_of, *node_of = b->node_of; /* copies stay in registers */
     int32_t i, n = 0, experts = b->place ? b->node_fill[node] * shape->group_size : shape->node_experts;
+    int32_t slots = place->num_slots - (b->place ? b->needed[node] : 0); /* for whole groups */
 
     if (experts == 0) return 0.0;
     mean = b->node_sum[node] / place->speed;
@@ -7958,15 +7969,10 @@ static double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, co
         b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
         n++;
     }
-    bound = eplb_p_replicas_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(b, shape, node, n), place,
+    bound = eplb_p_replicas_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(shape, n, slots), place,
                                   eplb_p_cap_on(shape, place, n), mean > least ? mean : least);
     return bound > mean ? bound : mean;
 }
-
-#define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
-#define EPLB_P_SPLIT_FEW   512   /* and the fewest, after the first descent */
-#define EPLB_P_SPLIT_LEAF  24    /* what a complete split counts for */
-#define EPLB_P_SPLIT_TOP   4     /* the groups of which all are to be tried */
 
 /* Whether the search is to give up after so many steps, when `top` is the heaviest group that it has come back to. A
    group further up takes at least about as many steps again, so that the search would not end in time. */
@@ -8060,10 +8066,10 @@ static int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, c
     return worst;
 }
 
-/* Whether a group that is split may have its experts on two such nodes, alone. */
+/* Whether a group that is split may have its experts on two such nodes, alone; as far as there are few pairs of nodes. */
 static int eplb_p_can_halve(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
 {
-    return b->left[first] > 0 && b->left[second] > 0 && b->left[first] + b->left[second] >= shape->group_size;
+    return shape->num_nodes <= EPLB_P_SPLIT_NODES && b->left[first] > 0 && b->left[second] > 0 && b->left[first] + b->left[second] >= shape->group_size;
 }
 
 /* What nodes take, at least, that have what is split and whole groups between them. */
@@ -8103,39 +8109,89 @@ static double eplb_p_lightest_split(const eplb_p_bounder *b, const eplb_p_shape 
     return sum;
 }
 
-/* Two nodes with all their groups, and one that they have between them: each has those of its experts that the other
-   has no slots for. */
-static double eplb_p_halves_bound(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
-                                  int32_t second)
+/* A node's experts of whole groups, or with another node's and what is split those of both, on so many slots. */
+static double eplb_p_listed_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
+                                  int32_t second, int32_t slots, const eplb_p_place *place, double least)
 {
-    double bound = eplb_p_shared_time(b, shape, first, second), other;
-    int32_t size = shape->group_size;
+    int32_t i, n = 0;
 
-    other = b->node_sum[first] + eplb_p_lightest_split(b, shape, load, size - b->left[second]);
-    if (other / b->place[first].speed > bound) bound = other / b->place[first].speed;
-    other = b->node_sum[second] + eplb_p_lightest_split(b, shape, load, size - b->left[first]);
-    if (other / b->place[second].speed > bound) bound = other / b->place[second].speed;
-    return bound;
+    for (i = 0; i < shape->num_experts; i++) {
+        int32_t node = b->node_of[b->rank_of[i]];
+        if (node != first && (first == second || (node != second && node != shape->num_nodes))) continue;
+        b->node_load[n]  = load[eplb_p_index(b->order[i])];
+        b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
+        n++;
+    }
+    if (n == 0) return 0.0;
+    return eplb_p_replicas_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(shape, n, slots), place,
+                                 shape->options.max_replicas, least);
 }
 
-/* What the nodes that have what is split take, at least, in the best case; of a complete split, which has `load`, or of
-   any that it leads to. */
-static double eplb_p_split_time(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+/* One of two nodes that have a group between them: it has those of its experts that the other has no slots for. */
+static double eplb_p_half_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
+                                int32_t other, double enough)
+{
+    const eplb_p_place *place = &b->place[node];
+    int32_t here = shape->group_size - b->left[other];
+    double mean = (b->node_sum[node] + eplb_p_lightest_split(b, shape, load, here)) / place->speed, bound;
+
+    if (mean >= enough) return mean;
+    bound = eplb_p_listed_bound(b, shape, load, node, node, place->num_slots - here, place, mean);
+    return bound > mean ? bound : mean;
+}
+
+/* Two nodes with all their groups, and one that they have between them; or anything that is no more than what they take
+   and no less than `enough`. */
+static double eplb_p_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
+                                  int32_t second, double enough)
+{
+    eplb_p_place *both = &b->place[shape->num_nodes + 1];
+    double bound = eplb_p_shared_time(b, shape, first, second), other;
+
+    if (bound >= enough) return bound;
+    other = eplb_p_half_bound(b, shape, load, first, second, enough);
+    if (other > bound) bound = other;
+    if (bound >= enough) return bound;
+    other = eplb_p_half_bound(b, shape, load, second, first, enough);
+    if (other > bound) bound = other;
+    if (bound >= enough) return bound;
+    eplb_p_fill_place(both, shape, first, second);
+    other = eplb_p_listed_bound(b, shape, load, first, second, both->num_slots, both, bound);
+    return other > bound ? other : bound;
+}
+
+/* What the nodes that have what is split take, at least, in the best case, of all complete splits that this one leads
+   to. */
+static double eplb_p_split_time(const eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     double least = DBL_MAX, time;
     int32_t first, second;
 
-    if (b->num_split == 1) {
-        for (first = 0; first < shape->num_nodes; first++) {
-            for (second = first + 1; second < shape->num_nodes; second++) {
-                if (!eplb_p_can_halve(b, shape, first, second)) continue;
-                time = eplb_p_shared_time(b, shape, first, second);
-                if (load && time < least) time = eplb_p_halves_bound(b, shape, load, first, second);
-                if (time < least) least = time;
-            }
+    for (first = 0; b->num_split == 1 && first < shape->num_nodes; first++) {
+        for (second = first + 1; second < shape->num_nodes; second++) {
+            if (!eplb_p_can_halve(b, shape, first, second)) continue;
+            time = eplb_p_shared_time(b, shape, first, second);
+            if (time < least) least = time;
         }
     }
     return least < DBL_MAX ? least : eplb_p_scattered_time(b, shape);
+}
+
+/* The same of a complete split, where one group is on two nodes; or anything that is no less than `enough`. */
+static double eplb_p_best_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double enough)
+{
+    double least = enough, bound;
+    int32_t first, second, any = 0;
+
+    for (first = 0; b->num_split == 1 && first < shape->num_nodes; first++) {
+        for (second = first + 1; second < shape->num_nodes; second++) {
+            if (!eplb_p_can_halve(b, shape, first, second)) continue;
+            any   = 1;
+            bound = eplb_p_halves_bound(b, shape, load, first, second, least);
+            if (bound < least) least = bound;
+        }
+    }
+    return any ? least : eplb_p_scattered_time(b, shape);
 }
 
 /* The bound of a complete split, if that is below `best`, and a node that it is that of; or the last group's. */
@@ -8147,7 +8203,7 @@ static double eplb_p_complete_bound(eplb_p_bounder *b, const eplb_p_shape *shape
     *worst = eplb_p_worst_node(b, shape, load, least, best);
     bound  = b->node_bound[*worst];
     if (b->num_split == 0 || bound >= best) return bound;
-    shared = eplb_p_split_time(b, shape, load);
+    shared = eplb_p_best_halves_bound(b, shape, load, best);
     if (shared <= bound) return bound;
     *worst = b->node_of[shape->num_groups - 1];
     return shared;
@@ -8184,8 +8240,8 @@ static double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, c
     return eplb_p_complete_bound(b, shape, load, least, DBL_MAX, &worst);
 }
 
-/* The bound of the best split of groups over nodes, by depth-first search over all of them, or less, if that is no
-   more than `least`; 0 when there are too many. No node's sum is below its part of the bound, so a split is given
+/* The bound of the best split of groups over nodes, by depth-first search over all of them, or 0, if that is no
+   more than `least`, or there are too many. No node's sum is below its part of the bound, so a split is given
    up as soon as one of them reaches the best so far; and when a complete split is no better, so is none with the
    same groups on its worst node. */
 static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
@@ -8193,6 +8249,7 @@ static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
     double best = eplb_p_first_split(b, shape, load, least), bound;
     int32_t group, node, last = shape->num_groups - 1, top = last, steps = -last;
 
+    if (b->place) least *= 1.0 + EPLB_P_SPLIT_NEAR;
     eplb_p_empty_nodes(b);
     b->node_of[0] = -1;
     for (group = 0; group >= 0 && best > least;) {
@@ -8207,7 +8264,10 @@ static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
         }
         if (eplb_p_is_hopeless(++steps, top)) return 0.0;
         eplb_p_put_group(b, group, node);
-        if (b->num_split > 0 && eplb_p_split_time(b, shape, NULL) >= best) continue;
+        if (b->num_split > 0) {
+            steps += b->pair_steps;
+            if (eplb_p_split_time(b, shape) >= best) continue;
+        }
         if (group < last) {
             b->node_of[++group] = -1;
             continue;
@@ -8217,7 +8277,7 @@ static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
         steps += EPLB_P_SPLIT_LEAF;
         for (; b->node_of[group] != node; group--) eplb_p_take_group_back(b, group);
     }
-    return best;
+    return best > least ? best : 0.0;
 }
 
 /* The load of the node with the heaviest group is at least that and its lightest company, which sums rounded to

@@ -292,8 +292,318 @@ static void test_small(uint64_t first, uint64_t count)
     }
 }
 
+/* ------------------------------------------------------------------------------- reports */
+
+typedef struct report_case {
+    eplb_problem p;
+    eplb_options o;
+    int32_t      slots[MOST_GPUS], node[MOST_GPUS];
+    float        speed[MOST_GPUS], load[MOST_SAMPLES * MOST_LAYERS * MOST_EXPERTS];
+    int32_t      phy2log[MOST_LAYERS * MOST_SLOTS];
+} report_case;
+
+static int32_t usable(const report_case *c, int32_t g)
+{
+    return c->p.gpu_slots ? c->p.gpu_slots[g] : c->p.num_replicas / c->p.num_gpus;
+}
+
+/* A plan from anywhere: each expert somewhere, then anything; in slots that may not be used, things that are none. */
+static void draw_plan(report_case *c, int32_t *phy2log, uint64_t *rng)
+{
+    int32_t S = c->p.num_replicas / c->p.num_gpus, free_slot[MOST_SLOTS], n = 0;
+    for (int i = 0; i < c->p.num_replicas; i++) {
+        int may = i % S < usable(c, i / S);
+        phy2log[i] = may ? -1 : test_range(rng, -3, c->p.num_experts + 3);
+        if (may)
+            free_slot[n++] = i;
+    }
+    for (int i = 0; i < n; i++) {
+        int     at = test_range(rng, i, n - 1);
+        int32_t slot = free_slot[at];
+        free_slot[at] = free_slot[i];
+        phy2log[slot] = i < c->p.num_experts ? i : test_range(rng, -1, c->p.num_experts - 1);
+    }
+}
+
+static int draw_report_case(report_case *c, uint64_t seed)
+{
+    uint64_t state = seed * 6007, *rng = &state;
+    int32_t  sum = 0, S, alike = test_range(rng, 0, 3) == 0;
+    memset(c, 0, sizeof *c);
+    eplb_options_preset(EPLB_PRESET_DEFAULT, &c->o);
+    c->p.num_layers = test_range(rng, 1, MOST_LAYERS);
+    c->p.num_samples = test_range(rng, 1, MOST_SAMPLES);
+    c->p.num_gpus = test_range(rng, 1, MOST_GPUS);
+    c->p.num_nodes = test_range(rng, 1, 4);
+    c->p.num_groups = test_range(rng, 1, 8);
+    c->p.num_experts = c->p.num_groups * test_range(rng, 1, 6);
+    S = test_range(rng, 1, MOST_SLOTS / MOST_GPUS);
+    c->p.num_replicas = c->p.num_gpus * S;
+    c->o.policy = test_range(rng, 0, 2);
+    for (int g = 0, n = 0; g < c->p.num_gpus; g++) {
+        while (n < c->p.num_nodes - 1 && test_range(rng, 0, 2) == 0)
+            n++;
+        c->node[g] = n;
+        c->slots[g] = test_range(rng, 0, 3) ? S : test_range(rng, 0, S);
+        c->speed[g] = alike ? 0.5f : 0.25f + (float)test_range(rng, 1, 1000) / 500;
+    }
+    if (test_range(rng, 0, 1))
+        c->p.gpu_slots = c->slots;
+    if (test_range(rng, 0, 1))
+        c->p.gpu_speed = c->speed;
+    if (c->p.num_gpus % c->p.num_nodes || test_range(rng, 0, 1))
+        c->p.gpu_node = c->node;
+    for (int g = 0; g < c->p.num_gpus; g++)
+        sum += usable(c, g);
+    if (sum < c->p.num_experts)
+        return 0;
+    for (int i = 0; i < MOST_SAMPLES * MOST_LAYERS * MOST_EXPERTS; i++)
+        c->load[i] = (float)draw_load(rng, 1) * 0.37f;
+    for (int i = 0; i < c->p.num_layers * c->p.num_experts && c->p.num_samples > 1; i++)
+        c->load[i] = 0; /* the first sample holds none */
+    for (int l = 0; l < c->p.num_layers; l++)
+        draw_plan(c, c->phy2log + l * c->p.num_replicas, rng);
+    return 1;
+}
+
+static double naive_speed(const report_case *c, int32_t gpu)
+{
+    float first = 0, same = 1;
+    for (int g = 0; g < c->p.num_gpus; g++) {
+        if (!c->p.gpu_speed || usable(c, g) == 0)
+            continue;
+        if (first > 0 && (c->speed[g] < first || c->speed[g] > first))
+            same = 0;
+        first = c->speed[g];
+    }
+    return same > 0 ? 1 : (double)c->speed[gpu];
+}
+
+/* What of a plan's layer is there, and on which GPU. */
+static int32_t naive_slot(const report_case *c, int32_t layer, int32_t slot)
+{
+    int32_t S = c->p.num_replicas / c->p.num_gpus;
+    return slot % S < usable(c, slot / S) ? c->phy2log[layer * c->p.num_replicas + slot] : -1;
+}
+
+typedef struct naive_report {
+    double  max_load, mean_load, replica_balancedness, gpu_load[MOST_GPUS];
+    int32_t max_logcnt, num_duplicates, num_split_groups;
+} naive_report;
+
+static void naive_count(const report_case *c, int32_t layer, int hierarchical, naive_report *r, int32_t *count)
+{
+    int32_t R = c->p.num_replicas, S = R / c->p.num_gpus, size = c->p.num_experts / c->p.num_groups;
+    int     at[8] = {0};
+    for (int i = 0; i < R; i++) {
+        int32_t e = naive_slot(c, layer, i), g = i / S, twice = 0;
+        if (e < 0)
+            continue;
+        count[e]++;
+        for (int j = g * S; j < i; j++)
+            twice |= naive_slot(c, layer, j) == e;
+        r->num_duplicates += twice;
+        at[e / size] |= 1 << (c->p.gpu_node ? c->node[g] : g / (c->p.num_gpus / c->p.num_nodes));
+    }
+    for (int k = 0; k < c->p.num_groups && hierarchical; k++)
+        r->num_split_groups += (at[k] & (at[k] - 1)) != 0;
+    for (int e = 0; e < c->p.num_experts; e++)
+        r->max_logcnt = count[e] > r->max_logcnt ? count[e] : r->max_logcnt;
+}
+
+static naive_report naive_evaluate(const report_case *c, int32_t layer, int hierarchical)
+{
+    naive_report r;
+    int32_t      E = c->p.num_experts, S = c->p.num_replicas / c->p.num_gpus, count[MOST_EXPERTS] = {0}, held = 0, T = 0;
+    double       speeds = 0, replica = 0, mean[MOST_EXPERTS] = {0}, all_loads = 0;
+    memset(&r, 0, sizeof r);
+    naive_count(c, layer, hierarchical, &r, count);
+    for (int g = 0; g < c->p.num_gpus; g++)
+        speeds += usable(c, g) > 0 ? naive_speed(c, g) : 0;
+    for (int t = 0; t < c->p.num_samples; t++) {
+        const float *load = c->load + (t * c->p.num_layers + layer) * E;
+        double       all = 0, most = 0;
+        for (int e = 0; e < E; e++)
+            all += (double)load[e];
+        if (all <= 0)
+            continue;
+        T++;
+        for (int g = 0; g < c->p.num_gpus; g++) {
+            double sum = 0;
+            for (int i = g * S; i < (g + 1) * S; i++)
+                if (naive_slot(c, layer, i) >= 0)
+                    sum += (double)load[naive_slot(c, layer, i)] / count[naive_slot(c, layer, i)];
+            r.gpu_load[g] += sum;
+            most = sum / naive_speed(c, g) > most ? sum / naive_speed(c, g) : most;
+        }
+        for (int e = 0; e < E; e++)
+            mean[e] += (double)load[e];
+        r.mean_load += all / speeds;
+        all_loads += all;
+        r.max_load += most;
+    }
+    for (int e = 0; e < E; e++) {
+        replica = mean[e] / count[e] > replica ? mean[e] / count[e] : replica;
+        held += count[e];
+    }
+    r.replica_balancedness = all_loads / held / replica;
+    r.max_load /= T;
+    r.mean_load /= T;
+    for (int g = 0; g < c->p.num_gpus; g++)
+        r.gpu_load[g] /= T;
+    return r;
+}
+
+static int is_near(double a, double b) { return fabs(a - b) <= 1e-6 * fabs(b); }
+
+static void check_report(const report_case *c, int32_t layer, int hierarchical, const eplb_layer_report *r,
+                         const float *gpu_load, uint64_t seed)
+{
+    naive_report n = naive_evaluate(c, layer, hierarchical);
+    CHECK(is_near((double)r->max_load, n.max_load) && is_near((double)r->mean_load, n.mean_load) &&
+              is_near((double)r->balancedness, n.mean_load / n.max_load) &&
+              is_near((double)r->replica_balancedness, n.replica_balancedness),
+          "seed %llu: max %.9g, mean %.9g, balanced %.9g, replicas %.9g, not %.9g, %.9g, %.9g, %.9g",
+          (unsigned long long)seed, (double)r->max_load, (double)r->mean_load, (double)r->balancedness,
+          (double)r->replica_balancedness, n.max_load, n.mean_load, n.mean_load / n.max_load, n.replica_balancedness);
+    CHECK(r->max_logcnt == n.max_logcnt && r->num_duplicates == n.num_duplicates &&
+              r->num_split_groups == n.num_split_groups,
+          "seed %llu: %d replicas, %d duplicates, %d split, not %d, %d, %d", (unsigned long long)seed,
+          (int)r->max_logcnt, (int)r->num_duplicates, (int)r->num_split_groups, (int)n.max_logcnt,
+          (int)n.num_duplicates, (int)n.num_split_groups);
+    for (int g = 0; g < c->p.num_gpus; g++)
+        CHECK(is_near((double)gpu_load[layer * c->p.num_gpus + g], n.gpu_load[g]), "seed %llu: GPU %d has %.9g, not %.9g",
+              (unsigned long long)seed, g, (double)gpu_load[layer * c->p.num_gpus + g], n.gpu_load[g]);
+    CHECK(r->lower_bound >= r->mean_load && r->mean_load <= r->max_load, "seed %llu: bound %.9g, mean %.9g, max %.9g",
+          (unsigned long long)seed, (double)r->lower_bound, (double)r->mean_load, (double)r->max_load);
+    CHECK(hierarchical || r->lower_bound <= r->max_load || c->p.num_samples > 1, "seed %llu: bound %.9g, max %.9g",
+          (unsigned long long)seed, (double)r->lower_bound, (double)r->max_load);
+}
+
+static eplb_result evaluate(report_case *c, eplb_layer_report *report, float *gpu_load)
+{
+    eplb_plan   plan = EPLB_ZERO_INIT;
+    size_t      bytes = 0;
+    eplb_result r = eplb_scratch_size(&c->p, &c->o, &bytes);
+    if (r != EPLB_OK)
+        return r;
+    void *scratch = test_alloc(bytes);
+    test_forget(scratch, bytes);
+    plan.phy2log = c->phy2log;
+    r = eplb_evaluate(&c->p, &c->o, c->load, &plan, report, gpu_load, scratch, bytes);
+    free(scratch);
+    return r;
+}
+
+static void test_reports(void)
+{
+    static report_case c;
+    eplb_layer_report  report[MOST_LAYERS];
+    float              gpu_load[MOST_LAYERS * MOST_GPUS];
+    int                cases = 0, split = 0;
+    for (uint64_t seed = 1; seed <= REPORT_CASES; seed++) {
+        if (!draw_report_case(&c, seed))
+            continue;
+        eplb_result r = evaluate(&c, report, gpu_load);
+        if (r == EPLB_ERR_DIVIDE && c.o.policy == EPLB_POLICY_HIERARCHICAL && c.p.num_groups % c.p.num_nodes)
+            continue; /* nodes turned out to be alike */
+        CHECK(r == EPLB_OK, "seed %llu: %s", (unsigned long long)seed, eplb_result_name(r));
+        int hierarchical = c.p.num_nodes > 1 && (c.o.policy == EPLB_POLICY_HIERARCHICAL ||
+                                                 (c.o.policy == EPLB_POLICY_AUTO && c.p.num_groups % c.p.num_nodes == 0));
+        for (int l = 0; l < c.p.num_layers && r == EPLB_OK; l++) {
+            check_report(&c, l, hierarchical, &report[l], gpu_load, seed);
+            split += report[l].num_split_groups > 0;
+        }
+        cases++;
+    }
+    printf("reports: %d problems, groups split in %d layers\n", cases, split);
+    CHECK(cases > REPORT_CASES / 3 && split > 100, "%d, %d", cases, split);
+}
+
+/* ---------------------------------------------------------------------------- by themselves */
+
+/* 4 experts on 2 nodes of 2 GPUs of 2 slots. */
+static report_case make_known(void)
+{
+    static const float   load[4] = {8, 4, 2, 2};
+    static const int32_t phy2log[8] = {0, 1, 0, 2, 3, 0, 2, 3};
+    report_case          c;
+    memset(&c, 0, sizeof c);
+    eplb_options_preset(EPLB_PRESET_DEFAULT, &c.o);
+    c.p.num_layers = 1;
+    c.p.num_experts = 4;
+    c.p.num_replicas = 8;
+    c.p.num_gpus = 4;
+    c.p.num_nodes = 2;
+    c.p.num_groups = 2;
+    memcpy(c.load, load, sizeof load);
+    memcpy(c.phy2log, phy2log, sizeof phy2log);
+    return c;
+}
+
+/* A plan in force just after a GPU has died: what was there is gone, and an expert that was there alone is nowhere. */
+static void test_dead_gpu(void)
+{
+    static const int32_t dead_last[4] = {2, 2, 2, 0}, dead_first[4] = {0, 2, 2, 2};
+    report_case          c = make_known();
+    eplb_layer_report    r;
+    float                gpu_load[4];
+    c.p.gpu_slots = dead_last;
+    CHECK(evaluate(&c, &r, gpu_load) == EPLB_OK, "the last GPU is dead");
+    CHECK(gpu_load[3] == 0 && gpu_load[1] > 4.66f && gpu_load[1] < 4.67f && is_near((double)r.mean_load, 16.0 / 3) &&
+              is_near((double)r.max_load, 20.0 / 3),
+          "%.9g, %.9g, mean %.9g, max %.9g", (double)gpu_load[3], (double)gpu_load[1], (double)r.mean_load,
+          (double)r.max_load);
+    c.phy2log[7] = 99;
+    CHECK(evaluate(&c, &r, gpu_load) == EPLB_OK, "no expert's number in a dead GPU's slot");
+    c.phy2log[5] = 99;
+    CHECK(evaluate(&c, &r, gpu_load) == EPLB_ERR_PLAN, "no expert's number in a slot");
+    c = make_known();
+    c.p.gpu_slots = dead_first;
+    CHECK(evaluate(&c, &r, gpu_load) == EPLB_ERR_PLAN, "expert 1 was on the GPU that is dead");
+}
+
+/* A cluster of equal GPUs may say so; then nothing is divided by their speed, and reports are what they were. */
+static void test_all_alike(void)
+{
+    static const int32_t slots[4] = {2, 2, 2, 2}, node[4] = {0, 0, 1, 1};
+    static const float   speed[4] = {0.3f, 0.3f, 0.3f, 0.3f};
+    report_case          c = make_known();
+    eplb_layer_report    plain, said;
+    memset(&plain, 0, sizeof plain);
+    memset(&said, 0, sizeof said);
+    CHECK(evaluate(&c, &plain, NULL) == EPLB_OK, "nothing said");
+    c.p.gpu_slots = slots;
+    c.p.gpu_speed = speed;
+    c.p.gpu_node = node;
+    CHECK(evaluate(&c, &said, NULL) == EPLB_OK, "all said");
+    CHECK(memcmp(&plain, &said, sizeof plain) == 0, "max %.9g and %.9g", (double)plain.max_load, (double)said.max_load);
+    CHECK(plain.num_split_groups == 2, "%d groups split", (int)plain.num_split_groups);
+}
+
+/* Speeds near the ends of float: no overflow, and no bound above what is reached. */
+static void test_extreme_speeds(void)
+{
+    static const float speed[3][4] = {{1e-37f, 1e38f, 1, 2}, {1e38f, 1e-37f, 1e38f, 3}, {1e-37f, 2e-37f, 1e-37f, 3e-37f}};
+    for (int i = 0; i < 3; i++) {
+        report_case       c = make_known();
+        eplb_layer_report r;
+        c.p.gpu_speed = speed[i];
+        c.o.policy = EPLB_POLICY_GLOBAL;
+        CHECK(evaluate(&c, &r, NULL) == EPLB_OK, "speeds %d", i);
+        CHECK(r.lower_bound <= r.max_load && r.lower_bound >= r.mean_load && r.mean_load >= 0 && r.balancedness >= 0 &&
+                  r.balancedness <= 1,
+              "speeds %d: mean %.9g, bound %.9g, max %.9g", i, (double)r.mean_load, (double)r.lower_bound,
+              (double)r.max_load);
+    }
+}
+
 int main(int argc, char **argv)
 {
     test_small(argc > 2 ? strtoull(argv[1], NULL, 0) : 1, argc > 2 ? strtoull(argv[2], NULL, 0) : SMALL_CASES);
+    test_reports();
+    test_dead_gpu();
+    test_all_alike();
+    test_extreme_speeds();
     return test_report("test_bound_cluster");
 }
