@@ -65,8 +65,7 @@ enum : int32_t {
     kMostTooMany  = 256,  /* bids of a last round of an auction beyond the slots there are */
     kShortRound   = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
     kSteps        = 16,   /* of which there are so many then */
-    kPairLanes    = 8,    /* threads that look for a swap of one pair of packs in PAIR_SCAN */
-    kTogether     = 8,    /* L2: swaps that a lane looks at by itself while its warp looks at a pair together */
+    kPairLanes    = 8,    /* threads that look for a swap of one pair of packs in PAIR_SCAN and L2 */
     kMostNodes    = 16    /* that pack all groups of their layer, each for itself */
 };
 
@@ -815,7 +814,7 @@ struct eplb_p_cuda_candidate {
     uint32_t *key;       /* [n, up to a whole warp, and one more] bits of what the items are ordered by */
     float    *held_load; /* [m, room] true load at each place; where key was */
     float    *load;      /* [n, up to a whole warp] true load at each position */
-    float    *pack_load; /* [m] sum of held_load in its order */
+    float    *pack_load; /* [m, up to a whole warp] sum of held_load in its order */
     float    *tiny;      /* [1] a difference of pack loads below it counts as none */
     uint16_t *order;     /* [n] item at each position */
     uint16_t *held;      /* [m, room] position at each place */
@@ -833,7 +832,7 @@ EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t
     p->key       = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n) + kWarp, sizeof(uint32_t));
     p->held_load = (float *)p->key;
     p->load      = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(float));
-    p->pack_load = (float *)eplb_p_take_shared(base, used, m, sizeof(float));
+    p->pack_load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(m), sizeof(float));
     p->tiny      = (float *)eplb_p_take_shared(base, used, 1, sizeof(float));
     p->order     = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
     p->held      = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
@@ -1073,6 +1072,7 @@ static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate 
         p.held_load[i]     = p.load[p.held[i]];
         p.place[p.held[i]] = (uint16_t)i;
     }
+    eplb_p_end_keys((uint32_t *)p.pack_load, p.m);
     __syncthreads();
     if (init == EPLB_INIT_ZIGZAG) {
         for (i = eplb_p_thread(); i < p.m; i += eplb_p_threads()) p.pack_load[i] = eplb_p_sum_pack(p, i);
@@ -1105,27 +1105,53 @@ static __device__ float eplb_p_heavier_by(const eplb_p_cuda_candidate &p, int32_
     return eplb_p_sub(p.pack_load[heavy], p.pack_load[light]);
 }
 
-/* The best of swaps first, first + step, .. of two packs. */
+/* How a lane of several goes through the swaps of two packs: those of items u and v, counted within their packs. */
+struct eplb_p_cuda_walk {
+    int32_t u, v;           /* the first */
+    int32_t step_u, step_v; /* to the next, with a step of u more where v leaves its pack */
+};
+
+static __device__ eplb_p_cuda_walk eplb_p_walk_of(const eplb_p_cuda_candidate &p, int32_t lanes)
+{
+    int32_t lane = eplb_p_thread() % lanes;
+    eplb_p_cuda_walk walk = {lane / p.room, lane % p.room, lanes / p.room, lanes % p.room};
+    return walk;
+}
+
+static __device__ __forceinline__ void eplb_p_walk_on(eplb_p_cuda_walk *walk, int32_t room)
+{
+    walk->u += walk->step_u;
+    walk->v += walk->step_v;
+    if (walk->v < room) return;
+    walk->v -= room;
+    walk->u++;
+}
+
+/* The best of a lane's swaps of two packs. */
 static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
-                                               int32_t first, int32_t step)
+                                               eplb_p_cuda_walk walk)
 {
     float D = eplb_p_heavier_by(p, heavy, light);
     uint64_t best = kLast;
-    int32_t i;
 
-    for (i = first; i < p.room * p.room; i += step) {
-        int32_t u = heavy * p.room + i / p.room, v = light * p.room + i % p.room;
+    for (; walk.u < p.room; eplb_p_walk_on(&walk, p.room)) {
+        int32_t u = heavy * p.room + walk.u, v = light * p.room + walk.v;
         float gain = eplb_p_gain_at(p, u, v, D);
         if (gain > 0.0f) best = eplb_p_smaller(best, eplb_p_swap_key(p, gain, u, v));
     }
     return best;
 }
 
+/* How block and warps look for swaps, the same for all swaps of a candidate. */
+struct eplb_p_cuda_search {
+    eplb_p_cuda_walk of_warp, of_pair; /* by all lanes of a warp, and by kPairLanes of them */
+};
+
 /* The best swap of two packs, by one warp. */
-static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy,
-                                                    int32_t light)
+static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                    int32_t heavy, int32_t light)
 {
-    return eplb_p_warp_min(eplb_p_best_swap_of(p, heavy, light, eplb_p_lane(), kWarp));
+    return eplb_p_warp_min(eplb_p_best_swap_of(p, heavy, light, search.of_warp));
 }
 
 /* The heaviest or the lightest pack, the lower index on ties. */
@@ -1142,67 +1168,55 @@ static __device__ int32_t eplb_p_extreme_pack_by_warp(const eplb_p_cuda_candidat
     return eplb_p_index(eplb_p_warp_min(first));
 }
 
-static __device__ int32_t eplb_p_heaviest_pack_by_warp(const eplb_p_cuda_candidate &p)
-{
-    return eplb_p_extreme_pack_by_warp(p, true);
-}
-
-static __device__ int32_t eplb_p_lightest_pack_by_warp(const eplb_p_cuda_candidate &p)
-{
-    return eplb_p_extreme_pack_by_warp(p, false);
-}
-
 /* Each warp finds the same, which costs less than telling the others. */
-static __device__ uint64_t eplb_p_max_min_by_warps(const eplb_p_cuda_candidate &p)
+static __device__ uint64_t eplb_p_max_min_by_warps(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search)
 {
-    int32_t heavy = eplb_p_heaviest_pack_by_warp(p), light = eplb_p_lightest_pack_by_warp(p);
+    int32_t heavy = eplb_p_extreme_pack_by_warp(p, true), light = eplb_p_extreme_pack_by_warp(p, false);
     if (eplb_p_heavier_by(p, heavy, light) < *p.tiny) return kLast;
-    return eplb_p_best_swap_by_warp(p, heavy, light);
+    return eplb_p_best_swap_by_warp(p, search, heavy, light);
 }
 
 /* by_load, by counting for each pack those before it. */
-static __device__ void eplb_p_order_packs(const eplb_p_cuda_candidate &p)
+static __device__ void eplb_p_order_packs_by_block(const eplb_p_cuda_candidate &p)
 {
-    int32_t pack, other;
-    for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads()) {
-        uint64_t key = eplb_p_heavy_first(p.pack_load[pack], pack);
-        int32_t rank = 0;
-        for (other = 0; other < p.m; other++) rank += eplb_p_heavy_first(p.pack_load[other], other) < key;
-        p.by_load[rank] = (uint16_t)pack;
-    }
+    const uint32_t *bits = (const uint32_t *)p.pack_load;
+    int32_t pack;
+
+    for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
+        p.by_load[eplb_p_rank_in_run(bits, eplb_p_whole_warps(p.m), p.m, pack)] = (uint16_t)pack;
     __syncthreads();
 }
 
-/* Whether any of a thread's share of the swaps of two packs helps. */
-static __device__ bool eplb_p_some_swap_helps(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light)
+/* Whether any of a lane's swaps of two packs helps. */
+static __device__ bool eplb_p_some_swap_helps(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
+                                              eplb_p_cuda_walk walk)
 {
     float D = eplb_p_heavier_by(p, heavy, light);
-    int32_t i;
 
     if (D < *p.tiny) return false;
-    for (i = eplb_p_thread() % kPairLanes; i < p.room * p.room; i += kPairLanes)
-        if (eplb_p_gain_at(p, heavy * p.room + i / p.room, light * p.room + i % p.room, D) > 0.0f)
-            return true;
+    for (; walk.u < p.room; eplb_p_walk_on(&walk, p.room))
+        if (eplb_p_gain_at(p, heavy * p.room + walk.u, light * p.room + walk.v, D) > 0.0f) return true;
     return false;
 }
 
 /* Pairs are numbered in the order in which they are tried: number i * m + m-1-j is the i-th heaviest pack
    and the j-th. A round gives one to each kPairLanes threads. As long as none is found, the block confers
    after twice as many rounds as before: mostly one of the first pairs has a swap, else likely none. */
-static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p, int32_t heavy_packs,
+static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p,
+                                                     const eplb_p_cuda_search &search, int32_t heavy_packs,
                                                      eplb_p_board &board)
 {
     int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, last = tried * p.m;
     int32_t round = eplb_p_threads() / kPairLanes, rounds = 1, start, end, number, i, j;
 
-    eplb_p_order_packs(p);
+    eplb_p_order_packs_by_block(p);
     for (start = 0, end = round; start < last; start = end, end += rounds * round) {
         uint64_t found = kLast;
         rounds *= 2;
         for (number = start + eplb_p_thread() / kPairLanes; number < end && number < last; number += round) {
             i = number / p.m;
             j = p.m - 1 - number % p.m;
-            if (j <= i || !eplb_p_some_swap_helps(p, p.by_load[i], p.by_load[j])) continue;
+            if (j <= i || !eplb_p_some_swap_helps(p, p.by_load[i], p.by_load[j], search.of_pair)) continue;
             found = (uint64_t)number;
             break;
         }
@@ -1210,7 +1224,7 @@ static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate
         if (found == kLast) continue;
         i = (int32_t)found / p.m;
         j = p.m - 1 - (int32_t)found % p.m;
-        return eplb_p_best_swap_by_warp(p, p.by_load[i], p.by_load[j]);
+        return eplb_p_best_swap_by_warp(p, search, p.by_load[i], p.by_load[j]);
     }
     return kLast;
 }
@@ -1218,7 +1232,7 @@ static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate
 /* Thread t tries places t, t + threads, .. of other packs with every item of the heaviest. */
 static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidate &p, eplb_p_board &board)
 {
-    int32_t heavy = eplb_p_heaviest_pack_by_warp(p), u, v;
+    int32_t heavy = eplb_p_extreme_pack_by_warp(p, true), u, v;
     uint64_t best = kLast;
 
     for (v = eplb_p_thread(); v < p.n; v += eplb_p_threads()) {
@@ -1233,118 +1247,137 @@ static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidat
     return best != kLast && eplb_p_key_worth(best) > *p.tiny ? best : kLast;
 }
 
-struct eplb_p_cuda_pair { /* of packs */
-    int32_t heavy, light;
-    float   D; /* by how much */
-};
-
-static __device__ eplb_p_cuda_pair eplb_p_cuda_pair_of(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
-{
-    eplb_p_cuda_pair pair = {a, b, 0.0f};
-    if (p.pack_load[b] > p.pack_load[a]) pair = {b, a, 0.0f};
-    pair.D = eplb_p_heavier_by(p, pair.heavy, pair.light);
-    return pair;
-}
-
-/* Pairs a < b have number a * m + b; others stand for a pack with itself, which has no swap. */
-static __device__ eplb_p_cuda_pair eplb_p_numbered_pair(const eplb_p_cuda_candidate &p, int32_t number)
-{
-    int32_t a = number / p.m, b = number % p.m;
-    return a < b && a < p.m ? eplb_p_cuda_pair_of(p, a, b) : eplb_p_cuda_pair_of(p, 0, 0);
-}
-
-/* The best swap of a pair, by the fall in squares that it is worth. */
-static __device__ uint64_t eplb_p_by_fall(const eplb_p_cuda_pair &pair, uint64_t swap)
+/* The best swap of a pair whose packs differ by D, by the fall in squares that it is worth. */
+static __device__ uint64_t eplb_p_by_fall(float D, uint64_t swap)
 {
     if (swap == kLast) return kLast;
-    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_key_worth(swap), pair.D), eplb_p_index(swap));
+    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_key_worth(swap), D), eplb_p_index(swap));
 }
 
-/* Whether a pair may have a swap that falls as far as the best one so far. */
-static __device__ bool eplb_p_may_fall_further(const eplb_p_cuda_pair &pair, uint64_t best)
+/* Whether packs that differ by D may have a swap that falls as far as the best one so far. */
+static __device__ bool eplb_p_may_fall_further(float D, uint64_t best)
 {
-    return pair.D > 0.0f && (best == kLast || !(eplb_p_largest_fall(pair.D) < eplb_p_key_worth(best)));
+    return D > 0.0f && (best == kLast || !(eplb_p_largest_fall(D) < eplb_p_key_worth(best)));
 }
 
-/* The best swap of the 32 pairs from a number on, or the one from before; all by one warp. Each lane
-   judges a pair by its loads. Those that may have it are looked at one after the other by the warp
-   together when they are few, which they mostly are, and else each by its lane. */
-static __device__ uint64_t eplb_p_l2_of_pairs(const eplb_p_cuda_candidate &p, int32_t start, uint64_t best)
+/* How many of the heaviest packs may have such a swap with the lightest, or of the lightest with the heaviest. */
+static __device__ int32_t eplb_p_num_promising_by_warp(const eplb_p_cuda_candidate &p, bool of_heaviest, uint64_t best)
 {
-    eplb_p_cuda_pair pair = eplb_p_numbered_pair(p, start + eplb_p_lane());
-    bool may = eplb_p_may_fall_further(pair, best);
-    uint32_t promising = __ballot_sync(kAllLanes, may);
-    uint64_t swap;
+    int32_t heaviest = p.by_load[0], lightest = p.by_load[p.m - 1], start, i;
+    uint32_t vote = kAllLanes;
 
-    if (kTogether * __popc(promising) > p.room * p.room) {
-        swap = may ? eplb_p_best_swap_of(p, pair.heavy, pair.light, 0, 1) : kLast;
-        return eplb_p_warp_min(eplb_p_smaller(best, eplb_p_by_fall(pair, swap)));
+    for (start = 0; start < p.m && vote == kAllLanes; start += kWarp) {
+        bool may = false;
+        i = start + eplb_p_lane();
+        if (i < p.m)
+            may = eplb_p_may_fall_further(of_heaviest ? eplb_p_heavier_by(p, p.by_load[i], lightest)
+                                                      : eplb_p_heavier_by(p, heaviest, p.by_load[p.m - 1 - i]),
+                                          best);
+        vote = __ballot_sync(kAllLanes, may);
     }
-    for (; promising; promising &= promising - 1) {
-        pair = eplb_p_numbered_pair(p, start + __ffs((int)promising) - 1);
-        if (!eplb_p_may_fall_further(pair, best)) continue;
-        swap = eplb_p_best_swap_by_warp(p, pair.heavy, pair.light);
-        best = eplb_p_smaller(best, eplb_p_by_fall(pair, swap));
-    }
-    return best;
+    return start - kWarp + __popc(vote);
 }
 
-/* The heaviest and the lightest pack first, for most other pairs cannot fall as far as those two do. */
-static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, eplb_p_board &board)
+/* The smallest key of the kPairLanes lanes that this one is of, in all of them. */
+static __device__ uint64_t eplb_p_pair_min(uint64_t key)
 {
-    int32_t heavy = eplb_p_heaviest_pack_by_warp(p), light = eplb_p_lightest_pack_by_warp(p), start;
-    uint64_t swap = eplb_p_best_swap_by_warp(p, heavy, light);
-    uint64_t best = eplb_p_by_fall(eplb_p_cuda_pair_of(p, heavy, light), swap);
+    uint32_t lanes = ((1u << kPairLanes) - 1) << eplb_p_lane() / kPairLanes * kPairLanes;
+    int32_t step;
 
-    for (start = eplb_p_warp() * kWarp; start < p.m * p.m; start += eplb_p_threads())
-        best = eplb_p_l2_of_pairs(p, start, best);
+    for (step = 1; step < kPairLanes; step *= 2) {
+        uint32_t high = __shfl_sync(lanes, (uint32_t)(key >> 32), eplb_p_lane() ^ step);
+        uint32_t low  = __shfl_sync(lanes, (uint32_t)key, eplb_p_lane() ^ step);
+        key = eplb_p_smaller(key, (uint64_t)high << 32 | low);
+    }
+    return key;
+}
+
+/* The heaviest and the lightest pack first, for most other pairs cannot fall as far as those two do: some of the
+   heaviest with some of the lightest are left, a pair to kPairLanes threads. The best swap of a pair is the one that
+   gains most, also where others fall as far. */
+static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                              eplb_p_board &board)
+{
+    int32_t heavy, light, num_heavy, num_light, number;
+    uint64_t best;
+
+    eplb_p_order_packs_by_block(p);
+    heavy = p.by_load[0];
+    light = p.by_load[p.m - 1];
+    best  = eplb_p_by_fall(eplb_p_heavier_by(p, heavy, light), eplb_p_best_swap_by_warp(p, search, heavy, light));
+    num_heavy = eplb_p_num_promising_by_warp(p, true, best);
+    num_light = eplb_p_num_promising_by_warp(p, false, best);
+    for (number = eplb_p_thread() / kPairLanes; number < num_heavy * num_light;
+         number += eplb_p_threads() / kPairLanes) {
+        float D;
+        heavy = p.by_load[number / num_light];
+        light = p.by_load[p.m - 1 - number % num_light];
+        D     = eplb_p_heavier_by(p, heavy, light);
+        if (!eplb_p_may_fall_further(D, best)) continue;
+        best = eplb_p_smaller(best, eplb_p_by_fall(D, eplb_p_pair_min(eplb_p_best_swap_of(p, heavy, light,
+                                                                                          search.of_pair))));
+    }
     best = eplb_p_least_of_block(board, best);
     return best != kLast && eplb_p_fall_counts(eplb_p_key_worth(best), *p.tiny) ? best : kLast;
 }
 
 /* The next swap, the same in all threads of the block. */
 static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
-                                                     eplb_p_board &board)
+                                                     const eplb_p_cuda_search &search, eplb_p_board &board)
 {
     switch (how->refine) {
-    case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warps(p);
-    case EPLB_REFINE_PAIR_SCAN: return eplb_p_pair_scan_by_block(p, how->heavy_packs, board);
+    case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warps(p, search);
+    case EPLB_REFINE_PAIR_SCAN: return eplb_p_pair_scan_by_block(p, search, how->heavy_packs, board);
     case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p, board);
-    case EPLB_REFINE_L2: return eplb_p_l2_by_block(p, board);
+    case EPLB_REFINE_L2: return eplb_p_l2_by_block(p, search, board);
     default: return kLast;
     }
 }
 
-/* What stands at a place gives way to another position: the pack's list stays ascending, and its load is
-   summed afresh. By one thread. */
-static __device__ void eplb_p_exchange_at(const eplb_p_cuda_candidate &p, int32_t at, int32_t position)
+/* What stands between two places of a pack, the latter included, moves up by one towards the former. */
+static __device__ void eplb_p_move_up_by_warp(const eplb_p_cuda_candidate &p, int32_t at, int32_t to)
 {
-    int32_t pack = at / p.room, first = pack * p.room, last = first + p.room - 1, step;
+    int32_t step = to < at ? -1 : 1, left = (to - at) * step;
 
-    for (;; at += step) { /* the neighbour moves up until the position fits in */
-        if (at > first && p.held[at - 1] > position)
-            step = -1;
-        else if (at < last && p.held[at + 1] < position)
-            step = 1;
-        else
-            break;
-        p.held[at]          = p.held[at + step];
-        p.held_load[at]     = p.held_load[at + step];
-        p.place[p.held[at]] = (uint16_t)at;
+    for (; left > 0; left -= kWarp, at += step * kWarp) {
+        int32_t into = at + step * eplb_p_lane();
+        bool moves = eplb_p_lane() < left;
+        int32_t position = moves ? p.held[into + step] : 0;
+        float load = moves ? p.held_load[into + step] : 0.0f;
+        __syncwarp(); /* all have read */
+        if (moves) {
+            p.held[into]      = (uint16_t)position;
+            p.held_load[into] = load;
+            p.place[position] = (uint16_t)into;
+        }
+        __syncwarp();
     }
-    p.held[at]        = (uint16_t)position;
-    p.held_load[at]   = p.load[position];
-    p.place[position] = (uint16_t)at;
+}
+
+/* What stands at a place gives way to another position: the pack's list stays ascending, and its load is
+   summed afresh. By one warp. */
+static __device__ void eplb_p_exchange_by_warp(const eplb_p_cuda_candidate &p, int32_t at, int32_t position)
+{
+    int32_t pack = at / p.room, first = pack * p.room, before = 0, to, i;
+
+    for (i = first + eplb_p_lane(); i < first + p.room; i += kWarp) before += i != at && p.held[i] < position;
+    to = first + (int32_t)__reduce_add_sync(kAllLanes, (uint32_t)before);
+    eplb_p_move_up_by_warp(p, at, to);
+    if (eplb_p_lane() != 0) return;
+    p.held[to]        = (uint16_t)position;
+    p.held_load[to]   = p.load[position];
+    p.place[position] = (uint16_t)to;
     p.pack_load[pack] = eplb_p_sum_pack(p, pack);
 }
 
 static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
                                               eplb_p_board &board)
 {
-    int32_t swaps;
+    eplb_p_cuda_search search = {eplb_p_walk_of(p, kWarp), eplb_p_walk_of(p, kPairLanes)};
+    int32_t second = eplb_p_warps() > 1, swaps;
 
     for (swaps = 0; swaps < how->max_swaps; swaps++) {
-        uint64_t swap = eplb_p_find_swap_by_block(p, how, board);
+        uint64_t swap = eplb_p_find_swap_by_block(p, how, search, board);
         int32_t u_position, v_position, u, v;
         if (swap == kLast) return;
         u_position = eplb_p_index(swap) >> 16;
@@ -1352,8 +1385,8 @@ static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, co
         u = p.place[u_position];
         v = p.place[v_position];
         __syncthreads(); /* all have read */
-        if (eplb_p_thread() == 0) eplb_p_exchange_at(p, u, v_position);
-        if (eplb_p_thread() == 1) eplb_p_exchange_at(p, v, u_position);
+        if (eplb_p_warp() == 0) eplb_p_exchange_by_warp(p, u, v_position);
+        if (eplb_p_warp() == second) eplb_p_exchange_by_warp(p, v, u_position);
         __syncthreads();
     }
 }
@@ -2328,10 +2361,21 @@ static bool eplb_p_fits_blocks(const eplb_p_cuda_call *c)
     return eplb_p_carve_cuda_node(NULL, *shape, &node) <= kMaxShared;
 }
 
+/* Threads that have something to do with a packing: its items, or all pairs of its packs. */
+static int32_t eplb_p_threads_for_packing(const eplb_p_cuda_packing *packing)
+{
+    int32_t items = eplb_p_threads_for(packing->n, kMaxThreads), all_pairs;
+
+    if (packing->how.refine != EPLB_REFINE_PAIR_SCAN && packing->how.refine != EPLB_REFINE_L2) return items;
+    if (packing->m > kWarp) return kMaxThreads;
+    all_pairs = eplb_p_threads_for(packing->m * (packing->m - 1) / 2 * kPairLanes, kMaxThreads);
+    return all_pairs > items ? all_pairs : items;
+}
+
 static eplb_result eplb_p_launch_plan(const eplb_p_cuda_call *c, cudaStream_t stream)
 {
     eplb_p_cuda_node node;
-    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, eplb_p_threads_for(c->shape.node_slots, kMaxThreads),
+    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, eplb_p_threads_for_packing(&c->gpus),
                          eplb_p_carve_cuda_node(NULL, c->shape, &node), c, stream);
 }
 
@@ -2356,7 +2400,8 @@ static eplb_result eplb_p_launch_packing(const eplb_p_cuda_call *call, int32_t a
 {
     const eplb_p_cuda_packing *packing = at_groups ? &call->groups : &call->gpus;
     int32_t blocks = packing->rows * packing->candidates;
-    int32_t threads = eplb_p_threads_for(packing->n, blocks < kManyBlocks ? kMaxThreads : kFewThreads);
+    int32_t threads = blocks < kManyBlocks ? eplb_p_threads_for_packing(packing)
+                                           : eplb_p_threads_for(packing->n, kFewThreads);
     eplb_p_cuda_call c = *call;
     eplb_p_cuda_candidate candidate;
     size_t shared = 0;
