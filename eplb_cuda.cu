@@ -820,12 +820,22 @@ struct eplb_p_cuda_candidate {
     uint16_t *held;      /* [m, room] position at each place */
     uint16_t *place;     /* [n] place of each position */
     uint16_t *fill;      /* [m] LPT: items in each pack */
-    uint16_t *by_load;   /* [m] PAIR_SCAN: packs, heaviest first; where fill was */
+    uint16_t *by_load;   /* [m] PAIR_SCAN, L2: packs, heaviest first; where fill was */
+    uint64_t *best;      /* [m, m] PAIR_SCAN, L2: the best swap of each pair a < b; NULL where there is no room */
 };
 
-EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t n, int32_t m,
-                                      eplb_p_cuda_candidate *p)
+/* Whether refining looks at all pairs of packs again and again. */
+EPLB_P_HD bool eplb_p_looks_at_pairs(const eplb_packing &how, int32_t m)
 {
+    return how.refine == EPLB_REFINE_L2 ||
+           (how.refine == EPLB_REFINE_PAIR_SCAN && (how.heavy_packs == 0 || how.heavy_packs > m / 4));
+}
+
+EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t n, int32_t m,
+                                      const eplb_packing &how, eplb_p_cuda_candidate *p)
+{
+    bool keeps_best;
+
     p->n         = n;
     p->m         = m;
     p->room      = n / m;
@@ -839,6 +849,8 @@ EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t
     p->place     = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
     p->fill      = (uint16_t *)eplb_p_take_shared(base, used, m, sizeof(uint16_t));
     p->by_load   = p->fill;
+    keeps_best   = eplb_p_looks_at_pairs(how, m) && *used + sizeof(uint64_t) * (size_t)m * (size_t)m <= kMaxShared;
+    p->best = keeps_best ? (uint64_t *)eplb_p_take_shared(base, used, m * m, sizeof(uint64_t)) : NULL;
 }
 
 /* pack: initial */
@@ -1127,24 +1139,29 @@ static __device__ __forceinline__ void eplb_p_walk_on(eplb_p_cuda_walk *walk, in
     walk->u++;
 }
 
-/* The best of a lane's swaps of two packs. */
+/* The best of a lane's swaps of two packs. It goes through their positions in ascending order, so the first of equal
+   ones stays. */
 static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
                                                eplb_p_cuda_walk walk)
 {
-    float D = eplb_p_heavier_by(p, heavy, light);
-    uint64_t best = kLast;
+    float D = eplb_p_heavier_by(p, heavy, light), most = 0.0f;
+    int32_t best_u = 0, best_v = 0;
 
     for (; walk.u < p.room; eplb_p_walk_on(&walk, p.room)) {
         int32_t u = heavy * p.room + walk.u, v = light * p.room + walk.v;
         float gain = eplb_p_gain_at(p, u, v, D);
-        if (gain > 0.0f) best = eplb_p_smaller(best, eplb_p_swap_key(p, gain, u, v));
+        if (!(gain > most)) continue;
+        most   = gain;
+        best_u = u;
+        best_v = v;
     }
-    return best;
+    return most > 0.0f ? eplb_p_swap_key(p, most, best_u, best_v) : kLast;
 }
 
-/* How block and warps look for swaps, the same for all swaps of a candidate. */
+/* How a block and its warps look for swaps. */
 struct eplb_p_cuda_search {
     eplb_p_cuda_walk of_warp, of_pair; /* by all lanes of a warp, and by kPairLanes of them */
+    int32_t heavy, light; /* packs that the swap before this one was of; -1: there was none */
 };
 
 /* The best swap of two packs, by one warp. */
@@ -1176,7 +1193,7 @@ static __device__ uint64_t eplb_p_max_min_by_warps(const eplb_p_cuda_candidate &
     return eplb_p_best_swap_by_warp(p, search, heavy, light);
 }
 
-/* by_load, by counting for each pack those before it. */
+/* by_load, after the next barrier: by counting for each pack those before it. */
 static __device__ void eplb_p_order_packs_by_block(const eplb_p_cuda_candidate &p)
 {
     const uint32_t *bits = (const uint32_t *)p.pack_load;
@@ -1184,6 +1201,72 @@ static __device__ void eplb_p_order_packs_by_block(const eplb_p_cuda_candidate &
 
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
         p.by_load[eplb_p_rank_in_run(bits, eplb_p_whole_warps(p.m), p.m, pack)] = (uint16_t)pack;
+}
+
+/* The best swap of a pair whose packs differ by D, by the fall in squares that it is worth. */
+static __device__ uint64_t eplb_p_by_fall(float D, uint64_t swap)
+{
+    if (swap == kLast) return kLast;
+    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_key_worth(swap), D), eplb_p_index(swap));
+}
+
+/* The smallest key of the kPairLanes lanes that this one is of, in all of them. Mostly none has any, or but one. */
+static __device__ uint64_t eplb_p_pair_min(uint64_t key)
+{
+    uint32_t lanes = ((1u << kPairLanes) - 1) << eplb_p_lane() / kPairLanes * kPairLanes;
+    int32_t step;
+
+    if (__ballot_sync(lanes, key != kLast) == 0) return kLast;
+    for (step = 1; step < kPairLanes; step *= 2) {
+        uint32_t high = __shfl_sync(lanes, (uint32_t)(key >> 32), eplb_p_lane() ^ step);
+        uint32_t low  = __shfl_sync(lanes, (uint32_t)key, eplb_p_lane() ^ step);
+        key = eplb_p_smaller(key, (uint64_t)high << 32 | low);
+    }
+    return key;
+}
+
+/* Where there is room for it, the best swap of every pair is kept: a swap changes those of two packs only. */
+
+static __device__ int32_t eplb_p_pair_number(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
+{
+    return a < b ? a * p.m + b : b * p.m + a;
+}
+
+/* By kPairLanes threads: the swap that gains most; where `by_fall`, with what the squares fall by it. */
+static __device__ void eplb_p_renew_pair(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search, int32_t a,
+                                         int32_t b, bool by_fall)
+{
+    bool a_is_light = p.pack_load[b] > p.pack_load[a];
+    int32_t heavy = a_is_light ? b : a, light = a_is_light ? a : b;
+    float D = eplb_p_heavier_by(p, heavy, light);
+    uint64_t swap = eplb_p_pair_min(eplb_p_best_swap_of(p, heavy, light, search.of_pair));
+
+    if (eplb_p_thread() % kPairLanes > 0) return;
+    if (by_fall) swap = eplb_p_by_fall(D, swap);
+    p.best[eplb_p_pair_number(p, a, b)] = by_fall || D >= *p.tiny ? swap : kLast;
+}
+
+/* Those that the last swap changed, or, before any, all. Ends with a barrier. */
+static __device__ void eplb_p_renew_pairs_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                   bool by_fall)
+{
+    int32_t step = eplb_p_threads() / kPairLanes, first = eplb_p_thread() / kPairLanes, number, a, b;
+
+    if (search.heavy < 0)
+        for (number = first; number < p.m * p.m; number += step) {
+            a = number / p.m;
+            b = number % p.m;
+            if (a < b)
+                eplb_p_renew_pair(p, search, a, b, by_fall);
+            else if (eplb_p_thread() % kPairLanes == 0)
+                p.best[number] = kLast;
+        }
+    else
+        for (number = first; number < 2 * p.m; number += step) {
+            a = number < p.m ? search.heavy : search.light;
+            b = number < p.m ? number : number - p.m;
+            if (a != b && (number < p.m || b != search.heavy)) eplb_p_renew_pair(p, search, a, b, by_fall);
+        }
     __syncthreads();
 }
 
@@ -1210,6 +1293,7 @@ static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate
     int32_t round = eplb_p_threads() / kPairLanes, rounds = 1, start, end, number, i, j;
 
     eplb_p_order_packs_by_block(p);
+    __syncthreads();
     for (start = 0, end = round; start < last; start = end, end += rounds * round) {
         uint64_t found = kLast;
         rounds *= 2;
@@ -1229,6 +1313,28 @@ static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate
     return kLast;
 }
 
+/* The same, where the best swaps of all pairs are kept. */
+static __device__ uint64_t eplb_p_kept_pair_scan_by_block(const eplb_p_cuda_candidate &p,
+                                                          const eplb_p_cuda_search &search, int32_t heavy_packs,
+                                                          eplb_p_board &board)
+{
+    int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, number, i, j;
+    uint64_t found = kLast;
+
+    eplb_p_order_packs_by_block(p);
+    eplb_p_renew_pairs_by_block(p, search, false);
+    for (number = eplb_p_thread(); number < tried * p.m && found == kLast; number += eplb_p_threads()) {
+        i = number / p.m;
+        j = p.m - 1 - number % p.m;
+        if (j > i && p.best[eplb_p_pair_number(p, p.by_load[i], p.by_load[j])] != kLast) found = (uint64_t)number;
+    }
+    found = eplb_p_least_of_block(board, found);
+    if (found == kLast) return kLast;
+    i = (int32_t)found / p.m;
+    j = p.m - 1 - (int32_t)found % p.m;
+    return p.best[eplb_p_pair_number(p, p.by_load[i], p.by_load[j])];
+}
+
 /* Thread t tries places t, t + threads, .. of other packs with every item of the heaviest. */
 static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidate &p, eplb_p_board &board)
 {
@@ -1245,13 +1351,6 @@ static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidat
     }
     best = eplb_p_least_of_block(board, best);
     return best != kLast && eplb_p_key_worth(best) > *p.tiny ? best : kLast;
-}
-
-/* The best swap of a pair whose packs differ by D, by the fall in squares that it is worth. */
-static __device__ uint64_t eplb_p_by_fall(float D, uint64_t swap)
-{
-    if (swap == kLast) return kLast;
-    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_key_worth(swap), D), eplb_p_index(swap));
 }
 
 /* Whether packs that differ by D may have a swap that falls as far as the best one so far. */
@@ -1278,47 +1377,48 @@ static __device__ int32_t eplb_p_num_promising_by_warp(const eplb_p_cuda_candida
     return start - kWarp + __popc(vote);
 }
 
-/* The smallest key of the kPairLanes lanes that this one is of, in all of them. */
-static __device__ uint64_t eplb_p_pair_min(uint64_t key)
+static __device__ uint64_t eplb_p_if_it_counts(const eplb_p_cuda_candidate &p, uint64_t by_fall)
 {
-    uint32_t lanes = ((1u << kPairLanes) - 1) << eplb_p_lane() / kPairLanes * kPairLanes;
-    int32_t step;
-
-    for (step = 1; step < kPairLanes; step *= 2) {
-        uint32_t high = __shfl_sync(lanes, (uint32_t)(key >> 32), eplb_p_lane() ^ step);
-        uint32_t low  = __shfl_sync(lanes, (uint32_t)key, eplb_p_lane() ^ step);
-        key = eplb_p_smaller(key, (uint64_t)high << 32 | low);
-    }
-    return key;
+    return by_fall != kLast && eplb_p_fall_counts(eplb_p_key_worth(by_fall), *p.tiny) ? by_fall : kLast;
 }
 
 /* The heaviest and the lightest pack first, for most other pairs cannot fall as far as those two do: some of the
-   heaviest with some of the lightest are left, a pair to kPairLanes threads. The best swap of a pair is the one that
-   gains most, also where others fall as far. */
+   heaviest with some of the lightest are left, a row to a warp and a pair to a lane. The best swap of a pair is the
+   one that gains most, also where others fall as far. */
 static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
                                               eplb_p_board &board)
 {
-    int32_t heavy, light, num_heavy, num_light, number;
+    const eplb_p_cuda_walk alone = {0, 0, 0, 1};
+    int32_t heavy, light, num_heavy, num_light, i, j;
     uint64_t best;
 
     eplb_p_order_packs_by_block(p);
+    __syncthreads();
     heavy = p.by_load[0];
     light = p.by_load[p.m - 1];
     best  = eplb_p_by_fall(eplb_p_heavier_by(p, heavy, light), eplb_p_best_swap_by_warp(p, search, heavy, light));
     num_heavy = eplb_p_num_promising_by_warp(p, true, best);
     num_light = eplb_p_num_promising_by_warp(p, false, best);
-    for (number = eplb_p_thread() / kPairLanes; number < num_heavy * num_light;
-         number += eplb_p_threads() / kPairLanes) {
-        float D;
-        heavy = p.by_load[number / num_light];
-        light = p.by_load[p.m - 1 - number % num_light];
-        D     = eplb_p_heavier_by(p, heavy, light);
-        if (!eplb_p_may_fall_further(D, best)) continue;
-        best = eplb_p_smaller(best, eplb_p_by_fall(D, eplb_p_pair_min(eplb_p_best_swap_of(p, heavy, light,
-                                                                                          search.of_pair))));
-    }
-    best = eplb_p_least_of_block(board, best);
-    return best != kLast && eplb_p_fall_counts(eplb_p_key_worth(best), *p.tiny) ? best : kLast;
+    for (i = eplb_p_warp(); i < num_heavy; i += eplb_p_warps())
+        for (j = p.m - 1 - eplb_p_lane(); j > i && j >= p.m - num_light; j -= kWarp) {
+            float D = eplb_p_heavier_by(p, p.by_load[i], p.by_load[j]);
+            if (!eplb_p_may_fall_further(D, best)) continue;
+            best = eplb_p_smaller(best, eplb_p_by_fall(D, eplb_p_best_swap_of(p, p.by_load[i], p.by_load[j], alone)));
+        }
+    return eplb_p_if_it_counts(p, eplb_p_least_of_block(board, best));
+}
+
+/* The same, where the best swaps of all pairs are kept. */
+static __device__ uint64_t eplb_p_kept_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                   eplb_p_board &board)
+{
+    uint64_t best = kLast;
+    int32_t number;
+
+    eplb_p_renew_pairs_by_block(p, search, true);
+    for (number = eplb_p_thread(); number < p.m * p.m; number += eplb_p_threads())
+        best = eplb_p_smaller(best, p.best[number]);
+    return eplb_p_if_it_counts(p, eplb_p_least_of_block(board, best));
 }
 
 /* The next swap, the same in all threads of the block. */
@@ -1327,9 +1427,12 @@ static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate
 {
     switch (how->refine) {
     case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warps(p, search);
-    case EPLB_REFINE_PAIR_SCAN: return eplb_p_pair_scan_by_block(p, search, how->heavy_packs, board);
+    case EPLB_REFINE_PAIR_SCAN:
+        if (p.best) return eplb_p_kept_pair_scan_by_block(p, search, how->heavy_packs, board);
+        return eplb_p_pair_scan_by_block(p, search, how->heavy_packs, board);
     case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p, board);
-    case EPLB_REFINE_L2: return eplb_p_l2_by_block(p, search, board);
+    case EPLB_REFINE_L2:
+        return p.best ? eplb_p_kept_l2_by_block(p, search, board) : eplb_p_l2_by_block(p, search, board);
     default: return kLast;
     }
 }
@@ -1373,7 +1476,7 @@ static __device__ void eplb_p_exchange_by_warp(const eplb_p_cuda_candidate &p, i
 static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
                                               eplb_p_board &board)
 {
-    eplb_p_cuda_search search = {eplb_p_walk_of(p, kWarp), eplb_p_walk_of(p, kPairLanes)};
+    eplb_p_cuda_search search = {eplb_p_walk_of(p, kWarp), eplb_p_walk_of(p, kPairLanes), -1, -1};
     int32_t second = eplb_p_warps() > 1, swaps;
 
     for (swaps = 0; swaps < how->max_swaps; swaps++) {
@@ -1384,6 +1487,8 @@ static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, co
         v_position = eplb_p_index(swap) & 0xFFFF;
         u = p.place[u_position];
         v = p.place[v_position];
+        search.heavy = u / p.room;
+        search.light = v / p.room;
         __syncthreads(); /* all have read */
         if (eplb_p_warp() == 0) eplb_p_exchange_by_warp(p, u, v_position);
         if (eplb_p_warp() == second) eplb_p_exchange_by_warp(p, v, u_position);
@@ -1521,7 +1626,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     size_t used = 0;
 
     board = eplb_p_board_at(eplb_p_take_board(eplb_p_shared, &used));
-    eplb_p_carve_candidate(eplb_p_shared, &used, packing.n, packing.m, &p);
+    eplb_p_carve_candidate(eplb_p_shared, &used, packing.n, packing.m, packing.how, &p);
     if (p.room > 1) {
         eplb_p_make_keys_by_block(p, &packing.how, item_load, c.shape.options.seed, row, packing.stage, candidate);
         eplb_p_pack_by_block(p, packing, candidate > 0 ? item_load : NULL, board);
@@ -1573,10 +1678,11 @@ EPLB_P_HD size_t eplb_p_carve_cuda_node(unsigned char *base, const eplb_p_shape 
     used = behind;
     node->load       = (float *)eplb_p_take_shared(base, &used, shape.num_experts, sizeof(float));
     node->group_load = (float *)eplb_p_take_shared(base, &used, shape.num_groups, sizeof(float));
-    eplb_p_carve_candidate(base, &used, shape.num_groups, shape.num_nodes, &node->groups);
+    eplb_p_carve_candidate(base, &used, shape.num_groups, shape.num_nodes, shape.options.group_packing,
+                           &node->groups);
     most = eplb_p_most_bytes(most, used);
     used = behind;
-    eplb_p_carve_candidate(base, &used, shape.node_slots, shape.node_gpus, &node->gpus);
+    eplb_p_carve_candidate(base, &used, shape.node_slots, shape.node_gpus, shape.options.gpu_packing, &node->gpus);
     return eplb_p_most_bytes(most, used);
 }
 
@@ -2408,7 +2514,7 @@ static eplb_result eplb_p_launch_packing(const eplb_p_cuda_call *call, int32_t a
 
     c.at_groups = at_groups;
     eplb_p_take_board(NULL, &shared);
-    eplb_p_carve_candidate(NULL, &shared, packing->n, packing->m, &candidate);
+    eplb_p_carve_candidate(NULL, &shared, packing->n, packing->m, packing->how, &candidate);
     return eplb_p_launch(eplb_p_pack_kernel, blocks, threads, shared, &c, stream);
 }
 
