@@ -13,7 +13,8 @@
 # make cuda       where there is nvcc: libeplb_cuda.a, its tests, example and benchmark for a real GPU, under
 #                 build/cuda/, and checks of the code that nvcc makes
 # make test-cuda  run these tests, on a GPU
-# make bench-cuda time the presets on a GPU
+# make bench-cuda time the presets on a GPU; make bench-cuda-emulated counts, without one, what the kernels' threads
+#                 wait for one after the other, beside version 0.1; make chains REVISION=.. counts it for another
 # make bench-ranks  where there is MPI: planning time over numbers of processes, RANKS="1 2 4"
 # make sample     write the sample of loads anew; make pictures, how plans age, which the README shows
 # make install    the header, the GPU's two files, and what pkg-config and CMake find them by, under PREFIX (/usr/local)
@@ -295,6 +296,23 @@ bench-cuda: cuda
 	if $(PYTHON) -c 'import numpy, torch' 2>/dev/null; then $(PYTHON) tests/bench/pytorch_gpu.py $(BUILD)/cuda; \
 	else echo 'PyTorch: skipped, $(PYTHON) has none'; fi
 
+# Counted on the emulation. What stands in the table of version 0.1 is the output of make chains REVISION=6e623f5.
+bench-cuda-emulated: $(BUILD)/bench/chains
+	$(BUILD)/bench/chains --beside tests/bench/chains_0.1.txt
+
+CHAINS = tests/bench/chains.cpp $(BUILD)/tests/emulated_runtime.o
+
+$(BUILD)/bench/chains: $(CHAINS) tests/bench/shapes.h $(BUILD)/tests/emulated_eplb_cuda.o | $(BUILD)/bench
+	$(EMULATED) -o $@ $(CHAINS) $(BUILD)/tests/emulated_eplb_cuda.o
+
+OTHERS = $(BUILD)/chains/$(REVISION)
+chains: $(BUILD)/tests/emulated_runtime.o
+	@test -n '$(REVISION)' || { echo 'chains: of which REVISION?'; exit 1; }
+	@mkdir -p $(OTHERS) && for file in eplb.h eplb_cuda.h eplb_cuda.cu; do \
+	    git show $(REVISION):$$file > $(OTHERS)/$$file || exit 1; done
+	@$(subst -I. ,-I$(OTHERS) ,$(EMULATED)) -w -o $(OTHERS)/chains $(CHAINS) -x c++ $(OTHERS)/eplb_cuda.cu -x none
+	@$(OTHERS)/chains
+
 $(BUILD)/cuda:
 	mkdir -p $@
 
@@ -313,7 +331,7 @@ $(BUILD)/cuda/test_cuda $(BUILD)/cuda/test_cuda_share: $(BUILD)/cuda/%: tests/%.
 $(BUILD)/cuda/cuda_graph: examples/cuda_graph.cu $(CUDA_LIB)
 	$(CUDA) -o $@ $< $(CUDA_LIB)
 
-$(BUILD)/cuda/bench_cuda: tests/bench/bench_cuda.cu $(CUDA_LIB)
+$(BUILD)/cuda/bench_cuda: tests/bench/bench_cuda.cu tests/bench/shapes.h $(CUDA_LIB)
 	$(CUDA) -o $@ $< $(CUDA_LIB)
 
 # ---------------------------------------------------------------- install
@@ -355,5 +373,5 @@ dist: | $(BUILD)
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib run sample pictures test test-programs check check-all sizes bench bench-against bench-migration bench-torch bench-ranks bench-vllm cuda test-cuda bench-cuda \
+.PHONY: all lib run sample pictures test test-programs check check-all sizes bench bench-against bench-migration bench-torch bench-ranks bench-vllm cuda test-cuda bench-cuda bench-cuda-emulated chains \
         install uninstall dist clean

@@ -2482,17 +2482,17 @@ static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shap
 }
 
 /* What a node has: which of the experts in mlog2log, and which GPUs and slots. */
-typedef struct eplb_p_part {
+typedef struct eplb_p_node_part {
     int32_t num_experts, first_expert;
     int32_t num_gpus, first_gpu;
     int32_t num_slots, first_slot;
     int32_t gpu_slots; /* of each GPU; 0: not all have as many, or use all that they have, or some are locked */
-} eplb_p_part;
+} eplb_p_node_part;
 
-static eplb_p_part eplb_p_part_of(const eplb_p_layer *l, int32_t node)
+static eplb_p_node_part eplb_p_node_part_of(const eplb_p_layer *l, int32_t node)
 {
     const eplb_p_shape *shape = l->shape;
-    eplb_p_part part;
+    eplb_p_node_part part;
     int32_t gpu;
 
     part.num_experts  = shape->node_experts;
@@ -2575,7 +2575,7 @@ static int eplb_p_keeps_expert(const eplb_p_layer *l, int32_t slot)
 }
 
 /* Where a slot of a part stands in the layer: the rank-th of one of the part's GPUs. */
-static int32_t eplb_p_slot_at(const eplb_p_layer *l, const eplb_p_part *part, int32_t gpu, int32_t rank)
+static int32_t eplb_p_slot_at(const eplb_p_layer *l, const eplb_p_node_part *part, int32_t gpu, int32_t rank)
 {
     if (!l->shape->odd) return part->first_slot + gpu * part->gpu_slots + rank;
     return l->cluster.first_slot[part->first_gpu + gpu] + rank;
@@ -4859,7 +4859,7 @@ typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs
     eplb_p_packer packer;
 } eplb_p_node;
 
-static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_part *part, const eplb_packing *how)
+static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_node_part *part, const eplb_packing *how)
 {
     eplb_p_node n;
     n.replicas  = eplb_p_carve_replicas(a, part->num_experts, part->num_slots);
@@ -4887,7 +4887,7 @@ static void eplb_p_order_node(eplb_p_node *n)
 
 /* replicas -> logcnt, slot_load of a node. Slot i holds expert i, who shares its load with the spare slots
    that it was given. */
-static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_part *part)
+static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const int32_t *mlog2log = l->mlog2log + part->first_expert;
     const eplb_p_replicas *r = &n->replicas;
@@ -4955,7 +4955,7 @@ static void eplb_p_order_slots(eplb_p_node *n)
 
 /* slot_gpu, slot_rank -> a node's part of the layer's plan. What does not change is read once, as no compiler can
    know that it does not. */
-static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, const eplb_p_part *part)
+static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const int32_t *mlog2log = l->mlog2log + part->first_expert;
     const int32_t *gpu = n->slot_gpu, *rank = n->slot_rank;
@@ -4991,7 +4991,7 @@ typedef struct eplb_p_mixed { /* the experts of one node on their way there */
     eplb_p_unlike unlike;
 } eplb_p_mixed;
 
-static eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, const eplb_p_part *part)
+static eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     eplb_p_mixed m;
 
@@ -5012,7 +5012,7 @@ static eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, c
 }
 
 /* least, place; how many slots are then spare. */
-static void eplb_p_count_locked(eplb_p_mixed *m, const eplb_p_layer *l, const eplb_p_part *part)
+static void eplb_p_count_locked(eplb_p_mixed *m, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), i, spare;
 
@@ -5033,7 +5033,7 @@ static void eplb_p_count_locked(eplb_p_mixed *m, const eplb_p_layer *l, const ep
 
 /* replicas -> logcnt; item_expert, slot_load of what is not locked; fixed, room of the GPUs: what is locked on each, and
    the slots that are not. */
-static void eplb_p_list_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_part *part)
+static void eplb_p_list_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const eplb_p_replicas *r = &m->replicas;
     const int32_t *mlog2log = l->mlog2log + part->first_expert;
@@ -5068,7 +5068,7 @@ static void eplb_p_list_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_par
 }
 
 /* slot_gpu -> the node's part of the plan: on each GPU what is locked, then the others heaviest first. */
-static void eplb_p_place_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_part *part)
+static void eplb_p_place_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t position;
 
@@ -5128,7 +5128,7 @@ static int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t fir
     return best;
 }
 
-static void eplb_p_let_survive(eplb_p_layer *l, const eplb_p_part *part)
+static void eplb_p_let_survive(eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), domain = -1, i, j, e;
     int32_t *inside = l->phyrank; /* replicas are numbered later */
@@ -7167,7 +7167,7 @@ static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
 
 /* With one sample: what the heaviest GPU of a node cannot be lighter than if that is above `least`, by the counts
    that it has before the search; see bounds. */
-static int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_part *part, int64_t least)
+static int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_node_part *part, int64_t least)
 {
     const int32_t *expert = l->mlog2log + part->first_expert;
     int64_t fewer = INT64_MAX, peak;
@@ -7189,7 +7189,7 @@ static int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, con
 }
 
 /* The mean of a node's GPUs, and the heaviest of its replicas on the fastest. */
-static int64_t eplb_p_part_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_part *part)
+static int64_t eplb_p_part_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_node_part *part)
 {
     const int32_t *expert = l->mlog2log + part->first_expert;
     int64_t target, sum = 0, most = 0;
@@ -7214,13 +7214,13 @@ static int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
     int32_t i;
 
     for (i = 0; i < l->shape->num_nodes; i++) {
-        eplb_p_part part = eplb_p_part_of(l, i);
+        eplb_p_node_part part = eplb_p_node_part_of(l, i);
         if (part.num_experts == 0) continue;
         other = eplb_p_part_target(l, s, &part);
         if (other > target) target = other;
     }
     for (i = 0; i < l->shape->num_nodes; i++) {
-        eplb_p_part part = eplb_p_part_of(l, i);
+        eplb_p_node_part part = eplb_p_node_part_of(l, i);
         if (part.gpu_slots == 0 || l->cluster.pace) continue; /* what can be packed is known where GPUs are alike */
         other = eplb_p_counts_target(l, s, &part, target);
         if (other > target) target = other;
@@ -7250,7 +7250,7 @@ static int64_t eplb_p_enough(const eplb_p_layer *l, int64_t mean_squares)
 }
 
 /* Where GPUs are not alike: the search numbers the slots that are used. */
-static void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const eplb_p_part *part)
+static void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t gpu, i, n = 0;
 
@@ -7283,7 +7283,7 @@ static void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const 
 }
 
 /* What the search has made of them. */
-static void eplb_p_close_odd_node(const eplb_p_search *s, eplb_p_layer *l, const eplb_p_part *part)
+static void eplb_p_close_odd_node(const eplb_p_search *s, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t gpu, i, n = 0;
 
@@ -7296,7 +7296,7 @@ static void eplb_p_close_odd_node(const eplb_p_search *s, eplb_p_layer *l, const
 }
 
 /* The search's view of a node of the layer. */
-static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, const eplb_p_part *part)
+static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     s->num_samples  = l->num_counting;
     s->grains       = l->grains;
@@ -7316,7 +7316,7 @@ static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 
     s->close = target + target / EPLB_P_CLOSE;
     for (node = 0; node < l->shape->num_nodes; node++) {
-        eplb_p_part part = eplb_p_part_of(l, node);
+        eplb_p_node_part part = eplb_p_node_part_of(l, node);
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
         if (part.num_experts == 0) continue;
         eplb_p_open_node(s, l, &part);
@@ -7468,7 +7468,7 @@ static void eplb_p_place_groups(eplb_p_planner *p)
 
 /* The cap on replicas before the search in a node where GPUs are not alike: where experts are to be apart, the GPUs that
    have slots, but no less than it takes to fill those. */
-static int32_t eplb_p_odd_cap(const eplb_p_layer *l, const eplb_p_part *part)
+static int32_t eplb_p_odd_cap(const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t cap = l->shape->options.max_replicas, gpus = 0, gpu, least = (part->num_slots - 1) / part->num_experts + 1;
 
@@ -7480,7 +7480,7 @@ static int32_t eplb_p_odd_cap(const eplb_p_layer *l, const eplb_p_part *part)
 /* The cap on replicas before the search, by the loads of a node's experts. Exact shares make more of two experts with
    two replicas than of one with three, as each ties two more GPUs together: so none has more than one beyond what
    all can have, unless its load is that of more GPUs. */
-static int32_t eplb_p_cap_start(const eplb_p_layer *l, const eplb_p_part *part)
+static int32_t eplb_p_cap_start(const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const eplb_p_shape *shape = l->shape;
     const float *load = l->mlog_load + part->first_expert;
@@ -7509,7 +7509,7 @@ static int32_t eplb_p_first_twice(const eplb_p_layer *l, const eplb_p_replicas *
 }
 
 /* Replicas to slots, slots to the GPUs of a node, which are alike. */
-static void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_p_part *part, uint32_t row)
+static void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_p_node_part *part, uint32_t row)
 {
     const eplb_options *o = &p->layer.shape->options;
 
@@ -7525,7 +7525,7 @@ static void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_
 }
 
 /* The same where they are not. */
-static void eplb_p_place_unlike(eplb_p_planner *p, eplb_p_mixed *m, const eplb_p_part *part, uint32_t row)
+static void eplb_p_place_unlike(eplb_p_planner *p, eplb_p_mixed *m, const eplb_p_node_part *part, uint32_t row)
 {
     const eplb_options *o = &p->layer.shape->options;
 
@@ -7543,7 +7543,7 @@ static void eplb_p_place_unlike(eplb_p_planner *p, eplb_p_mixed *m, const eplb_p
 /* The experts of node k. Where nodes are not alike, what places them is carved for each. */
 static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
 {
-    eplb_p_part part = eplb_p_part_of(&p->layer, k);
+    eplb_p_node_part part = eplb_p_node_part_of(&p->layer, k);
     uint32_t row = (uint32_t)p->layer.index * (uint32_t)p->layer.shape->num_nodes + (uint32_t)k;
     eplb_p_arena a = p->room;
     eplb_p_node node;
@@ -12657,7 +12657,7 @@ static void eplb_p_carve_in_force(eplb_p_arena *a, const eplb_p_shape *shape, ep
 /* What places the experts of a node: of the only one that there is, where all are alike, or measured for the largest. */
 static void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p)
 {
-    eplb_p_part part = EPLB_ZERO_INIT;
+    eplb_p_node_part part = EPLB_ZERO_INIT;
     size_t bytes;
 
     part.num_experts = shape->node_experts;

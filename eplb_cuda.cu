@@ -1,19 +1,20 @@
 /* eplb_cuda.cu - the kernels behind eplb_cuda.h, and their launches.
 
-   The order is that of eplb.h, in which a layer's load flows: loads, replicate, pack (initial, refine,
-   select), finish, shares, calls. What decides where an expert goes is computed by functions of eplb.h.
+   The order is that of eplb.h, in which a layer's load flows: loads, replicate, finish, pack
+   (initial, refine, candidates), a node in one block, shares, calls. What decides where an expert goes is computed by functions of eplb.h.
 
      kernel     a block does                  from                     to
+     plan       one node of one layer         weight                   the plan
      layers     one layer                     weight                   load, group_load
-     pack       one candidate of a packing    group_load or slot_load  its packs, or the finished packing
-     select     one packing                   its candidates' packs    the finished packing
+     pack       one candidate of a packing    group_load or slot_load  its packs; the last one: the packing
      replicate  one node of one layer         load, group_order        slot_load, slot_expert, slot_rank
      share      one layer                     phy2log, count           slot_count
      sources    one layer                     phy2log, source_count    quota
 
-   Groups are packed onto nodes by pack and select first, slots onto GPUs last. Finishing the former
-   writes group_order, finishing the latter the plan. Shares are calls of their own, of one kernel each. Each
-   kernel takes one struct by value. */
+   Where there is one candidate and its node fits a block, plan does it all. Else layers, pack of groups onto
+   nodes, which writes group_order, replicate, and pack of slots onto GPUs, which writes the plan. Shares are calls of
+   their own, of one kernel each. Each kernel takes one struct by value. Functions are named by who works:
+   _by_block is called by all threads of a block, _by_warp by those of a warp, all others by each for itself. */
 
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
@@ -52,27 +53,35 @@ EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
 #include "eplb_cuda.h"
 
 enum : int32_t {
-    kWarp       = 32,
-    kMaxThreads = 256, /* of a block, in all kernels */
-    kMaxWarps   = kMaxThreads / kWarp,
-    kManyBlocks = 1024, /* from so many candidates on the GPU is full, and small blocks waste less of it
-                           while one warp packs */
-    kFewThreads = 64,   /* of a block then */
-    kPairLanes  = 8,    /* threads that look for a swap of one pair of packs in PAIR_SCAN */
-    kTogether   = 8     /* L2: swaps that a lane looks at by itself while its warp looks at a pair together */
+    kWarp         = 32,
+    kMaxThreads   = 1024, /* of a block that plans */
+    kMaxWarps     = kMaxThreads / kWarp,
+    kShareThreads = 256,  /* of one that shares */
+    kShareWarps   = kShareThreads / kWarp,
+    kManyBlocks   = 1024, /* from so many candidates on the GPU is full, and small blocks waste less of it
+                             while one warp packs */
+    kFewThreads   = 64,   /* of a block then */
+    kRun          = 64,   /* keys that are sorted by counting, before runs of them are merged */
+    kMostTooMany  = 256,  /* bids of a last round of an auction beyond the slots there are */
+    kShortRound   = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
+    kSteps        = 16,   /* of which there are so many then */
+    kPairLanes    = 8,    /* threads that look for a swap of one pair of packs in PAIR_SCAN and L2 */
+    kMostNodes    = 16    /* that pack all groups of their layer, each for itself */
 };
 
-static constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
-static constexpr uint32_t kNone     = 0xFFFFFFFFu; /* behind every load's bits and every index */
-static constexpr uint64_t kLast     = ~(uint64_t)0; /* a key behind every other */
+static constexpr uint32_t kAllLanes  = 0xFFFFFFFFu;
+static constexpr uint32_t kNone      = 0xFFFFFFFFu; /* behind every load's bits and every index */
+static constexpr uint32_t kInfinite  = 0x7F800000u; /* the bits above those of all finite loads */
+static constexpr uint32_t kMinusZero = 0x80000000u;
+static constexpr uint64_t kLast      = ~(uint64_t)0; /* a key behind every other */
 
 static_assert(EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1 && EPLB_NUM_INITS == EPLB_INIT_ZIGZAG + 1,
               "the kernels know every way to pack");
 
-/* What a block may have without asking for more. An item takes 14 bytes in a candidate and 16 in
-   replication, a pack 6; 512 cover what does not grow. */
+/* What a block may have without asking for more. An item takes 14 bytes in a candidate, a pack 6, and an expert with a
+   slot of its own 6 more; 2048 cover what does not grow. */
 static constexpr size_t kMaxShared = 48 * 1024;
-static_assert(16 * EPLB_CUDA_MAX_ITEMS + 6 * EPLB_CUDA_MAX_PACKS + 512 <= kMaxShared,
+static_assert((14 + 6) * EPLB_CUDA_MAX_ITEMS + 6 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared,
               "shapes fit shared memory");
 
 /* How a candidate came out. */
@@ -85,28 +94,30 @@ struct eplb_p_standing {
 struct eplb_p_cuda_packing {
     eplb_packing how;
     int32_t      stage; /* EPLB_P_DRAW_* */
-    int32_t      n, m, room, rows, candidates;
+    int32_t      n, m, rows, candidates;
     const float *load;          /* [rows, n] of the items */
     uint16_t    *placed;        /* [rows, candidates, n] item at each place, pack by pack */
     eplb_p_standing *standing;  /* [rows, candidates] */
+    int32_t     *done;          /* [rows] candidates */
 };
 
-/* The argument of every kernel. */
+/* The argument of every kernel that plans. */
 struct eplb_p_cuda_call {
     eplb_p_shape shape;
-    int32_t by_dhondt; /* slots of a node up to this one are given by D'Hondt, later ones by Sainte-Lague */
-    int32_t replicate_at_once; /* the kernel of the layers also replicates: one group, one node */
+    int32_t by_dhondt;    /* slots of a node up to this one are given by D'Hondt, later ones by Sainte-Lague */
+    int32_t packs_groups; /* whether nodes have several groups each; else these stay in order */
+    int32_t at_groups;    /* which packing a kernel of packings does */
     const float *weight;
     eplb_plan plan;
+    eplb_p_cuda_packing groups, gpus;
 
+    /* in scratch, for a plan by several kernels */
     float    *load;        /* [L, E] mean over the samples, scaled */
     float    *group_load;  /* [L, K] */
     uint16_t *group_order; /* [L, K] groups in the order of mlog; NULL: as they are */
     float    *slot_load;   /* [L, R] of each slot, node by node, in the order in which slots are given */
     int32_t  *slot_expert; /* [L, R] */
     int32_t  *slot_rank;   /* [L, R] which replica of its expert */
-
-    eplb_p_cuda_packing packing; /* the one at hand, in kernels of packings */
 };
 
 /* ----------------------------------------------------------------------------- warps and blocks */
@@ -117,7 +128,10 @@ static __device__ __forceinline__ int32_t eplb_p_thread() { return (int32_t)thre
 static __device__ __forceinline__ int32_t eplb_p_threads() { return (int32_t)blockDim.x; }
 static __device__ __forceinline__ int32_t eplb_p_lane() { return (int32_t)threadIdx.x % kWarp; }
 static __device__ __forceinline__ int32_t eplb_p_warp() { return (int32_t)threadIdx.x / kWarp; }
+static __device__ __forceinline__ int32_t eplb_p_warps() { return (int32_t)blockDim.x / kWarp; }
 
+EPLB_P_HD int32_t eplb_p_least(int32_t a, int32_t b) { return a < b ? a : b; }
+EPLB_P_HD int32_t eplb_p_whole_warps(int32_t n) { return (n + kWarp - 1) / kWarp * kWarp; }
 static __device__ __forceinline__ uint64_t eplb_p_smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* The smallest key of a warp, in all its lanes. */
@@ -129,32 +143,88 @@ static __device__ __forceinline__ uint64_t eplb_p_warp_min(uint64_t key)
     return ((uint64_t)least_high << 32) | least_low;
 }
 
-/* Whether a lane has the lowest index of those that are in it. Mostly there is but one, and a vote shows. */
-static __device__ __forceinline__ bool eplb_p_wins(bool is_in, uint32_t index)
+/* Lanes before this one in which it holds, and those in all. */
+static __device__ __forceinline__ int32_t eplb_p_lanes_before(uint32_t vote)
 {
-    uint32_t all = __ballot_sync(kAllLanes, is_in);
-    if ((all & (all - 1)) == 0) return is_in;
-    return __reduce_min_sync(kAllLanes, is_in ? index : kNone) == index && is_in;
+    return __popc(vote & ((1u << eplb_p_lane()) - 1));
 }
 
-/* The smallest key of a block, in all its threads; reduce [kMaxWarps] is shared. */
-static __device__ uint64_t eplb_p_block_min(uint64_t key, uint64_t *reduce)
-{
-    int32_t warp;
+/* Where each warp of a block tells the others a number, in shared memory: in two rows by turns, since a warp may
+   tell its next one while others still read. Whatever is told is also a barrier. */
+struct eplb_p_board {
+    uint64_t *told; /* [2, kMaxWarps] */
+    int32_t   turn; /* the same in all threads */
+};
 
-    key = eplb_p_warp_min(key);
-    if (eplb_p_threads() == kWarp) return key;
-    if (eplb_p_lane() == 0) reduce[eplb_p_warp()] = key;
-    __syncthreads();
-    for (warp = 0; warp < eplb_p_threads() / kWarp; warp++) key = eplb_p_smaller(key, reduce[warp]);
-    __syncthreads();
-    return key;
+static __device__ __forceinline__ eplb_p_board eplb_p_board_at(uint64_t *told)
+{
+    eplb_p_board b = {told, 0};
+    return b;
 }
 
-/* The largest of the bits of non-negative floats. */
-static __device__ uint32_t eplb_p_block_max_bits(uint32_t bits, uint64_t *reduce)
+/* Lane l gets what warp l tells, or, where there is no such warp, `otherwise`. */
+static __device__ __forceinline__ uint64_t eplb_p_tell(eplb_p_board &b, uint64_t number, uint64_t otherwise)
 {
-    return ~(uint32_t)eplb_p_block_min(~bits, reduce);
+    uint64_t *row = b.told + b.turn * kMaxWarps;
+
+    b.turn ^= 1;
+    if (eplb_p_lane() == 0) row[eplb_p_warp()] = number;
+    __syncthreads();
+    return eplb_p_lane() < eplb_p_warps() ? row[eplb_p_lane()] : otherwise;
+}
+
+/* The smallest key of a block, in all its threads. */
+static __device__ uint64_t eplb_p_least_of_block(eplb_p_board &b, uint64_t key)
+{
+    return eplb_p_warp_min(eplb_p_tell(b, eplb_p_warp_min(key), kLast));
+}
+
+static __device__ uint32_t eplb_p_most_of_block(eplb_p_board &b, uint32_t x)
+{
+    return __reduce_max_sync(kAllLanes, (uint32_t)eplb_p_tell(b, __reduce_max_sync(kAllLanes, x), 0));
+}
+
+static __device__ int32_t eplb_p_sum_of_block(eplb_p_board &b, int32_t x)
+{
+    return (int32_t)__reduce_add_sync(kAllLanes,
+                                      (uint32_t)eplb_p_tell(b, __reduce_add_sync(kAllLanes, (uint32_t)x), 0));
+}
+
+struct eplb_p_scan { /* of a number in each thread */
+    int32_t before, total; /* the sum over the threads before this one, and over all */
+};
+
+/* Of numbers 0 .. most; a vote for each binary digit. */
+static __device__ eplb_p_scan eplb_p_scan_of_block(eplb_p_board &b, int32_t x, int32_t most)
+{
+    eplb_p_scan s = {0, 0};
+    uint32_t told;
+    int32_t digit;
+
+    for (digit = 0; most >> digit > 0; digit++) {
+        uint32_t vote = __ballot_sync(kAllLanes, x >> digit & 1);
+        s.before += eplb_p_lanes_before(vote) << digit;
+        s.total += __popc(vote) << digit;
+    }
+    told = (uint32_t)eplb_p_tell(b, (uint64_t)s.total, 0);
+    s.total = (int32_t)__reduce_add_sync(kAllLanes, told);
+    s.before += (int32_t)__reduce_add_sync(kAllLanes, eplb_p_lane() < eplb_p_warp() ? told : 0);
+    return s;
+}
+
+/* This thread's part of n things, which stand together and in the order of the threads. */
+struct eplb_p_part {
+    int32_t first, end;
+};
+
+static __device__ eplb_p_part eplb_p_part_of(int32_t n)
+{
+    int32_t each = n / eplb_p_threads() + (n % eplb_p_threads() > 0);
+    int64_t first = (int64_t)each * eplb_p_thread();
+    eplb_p_part part;
+    part.first = first < n ? (int32_t)first : n;
+    part.end   = each < n - part.first ? part.first + each : n;
+    return part;
 }
 
 /* The next block of shared memory, for count elements of the given size, aligned to 16; used is in
@@ -166,41 +236,160 @@ EPLB_P_HD void *eplb_p_take_shared(unsigned char *base, size_t *used, int32_t co
     return block;
 }
 
+EPLB_P_HD uint64_t *eplb_p_take_board(unsigned char *base, size_t *used)
+{
+    return (uint64_t *)eplb_p_take_shared(base, used, 2 * kMaxWarps, sizeof(uint64_t));
+}
+
+/* --------------------------------------------------------------------------------------- order */
+
+/* Keys, the largest first, equal ones by lower index, and the index of each. */
+struct eplb_p_sorted {
+    uint32_t *key;
+    uint16_t *index;
+};
+
+/* How many of four keys go before `mine`, all of a lower index (at least as large) or all of a higher one. */
+static __device__ __forceinline__ int32_t eplb_p_count_before(uint4 four, uint32_t mine, bool lower_index)
+{
+    uint32_t least = lower_index ? mine : mine + 1;
+    return (int32_t)(four.x >= least) + (int32_t)(four.y >= least) + (int32_t)(four.z >= least) +
+           (int32_t)(four.w >= least);
+}
+
+/* How many keys of its run go before key i. Those of other warps are read four at a time, in the same order by
+   all lanes; zeros fill up the last warp, and go behind. */
+static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t run, int32_t n, int32_t i)
+{
+    const uint4 *fours = (const uint4 *)key;
+    int32_t first = i / run * run, own = i / kWarp * kWarp, rank = 0, j;
+    int32_t end = eplb_p_least(first + run, eplb_p_whole_warps(n));
+    uint32_t mine = key[i];
+
+    for (j = first / 4; j < own / 4; j++) rank += eplb_p_count_before(fours[j], mine, true);
+    for (j = own; j < own + kWarp; j++) rank += key[j] >= mine + (uint32_t)(j >= i);
+    for (j = (own + kWarp) / 4; j < end / 4; j++) rank += eplb_p_count_before(fours[j], mine, false);
+    return rank;
+}
+
+/* How many of n sorted keys are at least so large. */
+static __device__ int32_t eplb_p_num_at_least(const uint32_t *key, int32_t n, uint32_t least)
+{
+    int32_t found = 0;
+    while (n > 0) {
+        int32_t half = (n + 1) / 2;
+        bool all = key[found + half - 1] >= least;
+        found += all ? half : 0;
+        n = all ? n - half : half - 1;
+    }
+    return found;
+}
+
+/* Each two neighbouring runs become one: a key goes behind as many more as go before it in the other. */
+static __device__ void eplb_p_merge_runs_by_block(const eplb_p_sorted &from, const eplb_p_sorted &to, int32_t run,
+                                                  int32_t n)
+{
+    int32_t i;
+
+    for (i = eplb_p_thread(); i < n; i += eplb_p_threads()) {
+        int32_t first = i & ~(2 * run - 1), second = eplb_p_least(first + run, n), place;
+        int32_t end = eplb_p_least(second + run, n);
+        uint32_t key = from.key[i];
+        if (i < second)
+            place = i + eplb_p_num_at_least(from.key + second, end - second, key + 1);
+        else
+            place = i - run + eplb_p_num_at_least(from.key + first, run, key);
+        to.key[place]   = key;
+        to.index[place] = from.index[i];
+    }
+    __syncthreads();
+}
+
+/* n keys below kNone, as far as whole warps zeros behind them. Runs are sorted by counting, then merged, twice or four
+   times, by way of `between`, whose keys may be those that come in. Ends with a barrier. */
+static __device__ void eplb_p_sort_by_block(const uint32_t *key, int32_t n, const eplb_p_sorted &sorted,
+                                            const eplb_p_sorted &between)
+{
+    int32_t run = kRun, merges = 0, i;
+
+    while (run << merges < n) merges++;
+    run <<= merges % 2;
+    for (i = eplb_p_thread(); i < n; i += eplb_p_threads()) {
+        int32_t place = i / run * run + eplb_p_rank_in_run(key, run, n, i);
+        sorted.key[place]   = key[i];
+        sorted.index[place] = (uint16_t)i;
+    }
+    __syncthreads();
+    for (; run < n; run *= 4) {
+        eplb_p_merge_runs_by_block(sorted, between, run, n);
+        eplb_p_merge_runs_by_block(between, sorted, 2 * run, n);
+    }
+}
+
 /* --------------------------------------------------------------------------------------- loads */
 
-/* What is wrong with the samples of a layer, as eplb_rebalance would say; the same in all threads. */
-static __device__ eplb_result eplb_p_check_layer(const eplb_p_cuda_call &c, const eplb_p_samples &s,
-                                                 uint64_t *reduce)
+static __device__ eplb_p_samples eplb_p_samples_of(const eplb_p_cuda_call &c, int32_t layer)
 {
-    enum { BAD, COUNTING, ZERO }; /* sample weights: one bad one spoils all, one that counts is enough */
-    uint64_t first = kLast, i;
-    int32_t t;
+    eplb_p_samples s;
+    s.load     = c.weight + eplb_p_at(layer, c.shape.num_experts, 0);
+    s.stride   = (size_t)c.shape.num_layers * (size_t)c.shape.num_experts;
+    s.num      = c.shape.num_samples;
+    s.weight   = c.shape.options.sample_weight;
+    s.heaviest = 0.0f;
+    return s;
+}
 
-    if (s.weight) {
-        uint64_t found = ZERO;
-        for (t = eplb_p_thread(); t < s.num; t += eplb_p_threads()) {
-            if (eplb_p_check_load(&s.weight[t]) != EPLB_OK)
-                found = BAD;
-            else if (s.weight[t] > 0.0f)
-                found = eplb_p_smaller(found, COUNTING);
+/* The bits of the largest load of the samples that count, or of all: kInfinite or more when one of them is bad. */
+static __device__ uint32_t eplb_p_largest_load_by_block(const eplb_p_cuda_call &c, const eplb_p_samples &s,
+                                                        bool of_all, eplb_p_board &board)
+{
+    uint32_t largest = 0;
+    int32_t t, e;
+
+    for (t = 0; t < s.num; t++) {
+        if (!of_all && !(eplb_p_sample_share(&s, t) > 0.0f)) continue;
+        for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads()) {
+            uint32_t bits = eplb_p_bits_at(&s.load[(size_t)t * s.stride + (size_t)e]);
+            if (bits > largest && bits != kMinusZero) largest = bits;
         }
-        if (eplb_p_block_min(found, reduce) != COUNTING) return EPLB_ERR_OPTION;
     }
-    for (i = (uint64_t)eplb_p_thread(); i < (uint64_t)s.num * (uint64_t)c.shape.num_experts;
-         i += (uint64_t)eplb_p_threads()) {
-        eplb_result r = eplb_p_check_load(&s.load[i / (uint64_t)c.shape.num_experts * s.stride +
-                                                  i % (uint64_t)c.shape.num_experts]);
+    return eplb_p_most_of_block(board, largest);
+}
+
+/* What is wrong with the first bad load of a layer, by sample, then expert. */
+static __device__ eplb_result eplb_p_first_bad_load_by_block(const eplb_p_cuda_call &c, const eplb_p_samples &s,
+                                                             eplb_p_board &board)
+{
+    uint64_t experts = (uint64_t)c.shape.num_experts, first = kLast, i;
+
+    for (i = (uint64_t)eplb_p_thread(); i < (uint64_t)s.num * experts; i += (uint64_t)eplb_p_threads()) {
+        eplb_result r = eplb_p_check_load(&s.load[i / experts * s.stride + i % experts]);
         if (r == EPLB_OK) continue;
         first = i << 8 | (uint64_t)-r; /* the thread's first one; its code rides along */
         break;
     }
-    first = eplb_p_block_min(first, reduce);
-    return first == kLast ? EPLB_OK : -(eplb_result)(first & 255);
+    return -(eplb_result)(eplb_p_least_of_block(board, first) & 255);
+}
+
+/* Whether sample weights are wrong: one bad one spoils all, one that counts is enough. */
+static __device__ bool eplb_p_weights_are_bad_by_block(const eplb_p_samples &s, eplb_p_board &board)
+{
+    enum { ZERO, COUNTING, BAD };
+    uint32_t found = ZERO;
+    int32_t t;
+
+    for (t = eplb_p_thread(); t < s.num; t += eplb_p_threads()) {
+        if (eplb_p_check_load(&s.weight[t]) != EPLB_OK)
+            found = BAD;
+        else if (s.weight[t] > 0.0f && found == ZERO)
+            found = COUNTING;
+    }
+    return eplb_p_most_of_block(board, found) != COUNTING;
 }
 
 /* The heaviest weight of a sample that holds load: eplb_p_samples.heaviest. */
-static __device__ float eplb_p_heaviest_sample(const eplb_p_cuda_call &c, const eplb_p_samples &s,
-                                               uint64_t *reduce)
+static __device__ float eplb_p_heaviest_sample_by_block(const eplb_p_cuda_call &c, const eplb_p_samples &s,
+                                                        eplb_p_board &board)
 {
     uint32_t heaviest = 0;
     int32_t t, e;
@@ -209,30 +398,12 @@ static __device__ float eplb_p_heaviest_sample(const eplb_p_cuda_call &c, const 
         for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
             if (s.weight[t] > eplb_p_from_bits(heaviest) && eplb_p_sample_load(&s, t, e) > 0.0f)
                 heaviest = eplb_p_bits_at(&s.weight[t]);
-    return eplb_p_from_bits(eplb_p_block_max_bits(heaviest, reduce));
-}
-
-/* The scale of the samples that count; 0 when they hold no load. */
-static __device__ float eplb_p_layer_scale(const eplb_p_cuda_call &c, const eplb_p_samples &s,
-                                           uint64_t *reduce)
-{
-    uint32_t largest = 0;
-    int32_t t, e;
-
-    for (t = 0; t < s.num; t++) {
-        if (!(eplb_p_sample_share(&s, t) > 0.0f)) continue;
-        for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads()) {
-            uint32_t bits = eplb_p_bits(eplb_p_sample_load(&s, t, e));
-            if (bits > largest) largest = bits;
-        }
-    }
-    largest = eplb_p_block_max_bits(largest, reduce);
-    return largest ? eplb_p_scale(largest) : 0.0f;
+    return eplb_p_from_bits(eplb_p_most_of_block(board, heaviest));
 }
 
 /* What the samples that count do so for together, in their order. */
-static __device__ float eplb_p_count_samples(const eplb_p_cuda_call &c, const eplb_p_samples &s,
-                                             uint64_t *reduce)
+static __device__ float eplb_p_count_samples_by_block(const eplb_p_cuda_call &c, const eplb_p_samples &s,
+                                                      eplb_p_board &board)
 {
     float count = 0.0f;
     int32_t t, e;
@@ -241,126 +412,265 @@ static __device__ float eplb_p_count_samples(const eplb_p_cuda_call &c, const ep
         uint32_t holds_load = 0;
         for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
             holds_load |= eplb_p_sample_load(&s, t, e) > 0.0f;
-        if (eplb_p_block_max_bits(holds_load, reduce)) count = eplb_p_add(count, eplb_p_sample_share(&s, t));
+        if (eplb_p_most_of_block(board, holds_load)) count = eplb_p_add(count, eplb_p_sample_share(&s, t));
     }
     return count;
 }
 
+/* How a layer's samples become one load for each expert. */
+struct eplb_p_cuda_mean {
+    eplb_result result; /* what is wrong with them, as eplb_rebalance would say */
+    float       scale;  /* 0: every load is 1, as they hold none, or bad ones */
+    float       count;  /* of samples */
+};
+
+static __device__ eplb_p_cuda_mean eplb_p_judge_layer_by_block(const eplb_p_cuda_call &c, eplb_p_samples *s,
+                                                               eplb_p_board &board)
+{
+    eplb_p_cuda_mean mean = {EPLB_OK, 0.0f, 1.0f};
+    uint32_t largest;
+
+    if (s->weight && eplb_p_weights_are_bad_by_block(*s, board)) {
+        mean.result = EPLB_ERR_OPTION;
+        return mean;
+    }
+    largest = eplb_p_largest_load_by_block(c, *s, true, board);
+    if (largest >= kInfinite) {
+        mean.result = eplb_p_first_bad_load_by_block(c, *s, board);
+        return mean;
+    }
+    if (s->weight) {
+        s->heaviest = eplb_p_heaviest_sample_by_block(c, *s, board);
+        largest = eplb_p_largest_load_by_block(c, *s, false, board);
+    }
+    if (s->num > 1) mean.count = eplb_p_count_samples_by_block(c, *s, board);
+    mean.scale = largest ? eplb_p_scale(largest) : 0.0f;
+    return mean;
+}
+
 /* The weighted mean of an expert over the samples, scaled, in the order of eplb_p_mean_load. */
-static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, float scale, float count, int32_t e)
+static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, const eplb_p_cuda_mean &mean, int32_t e)
 {
     float load = 0.0f;
     int32_t t;
 
-    if (!(scale > 0.0f)) return 1.0f;
+    if (!(mean.scale > 0.0f)) return 1.0f;
     for (t = 0; t < s.num; t++) {
-        float factor = eplb_p_mul(eplb_p_sample_share(&s, t), scale);
+        float factor = eplb_p_mul(eplb_p_sample_share(&s, t), mean.scale);
         load = eplb_p_add(load, eplb_p_mul(eplb_p_sample_load(&s, t, e), factor));
     }
-    return s.num > 1 ? eplb_p_div(load, count) : load;
+    return s.num > 1 ? eplb_p_div(load, mean.count) : load;
 }
 
-/* One layer: its loads are checked, and become one load for each expert and each group. */
-static __device__ void eplb_p_load_layer(const eplb_p_cuda_call &c, int32_t layer)
+/* One layer: its loads are checked, and become one load for each expert. Ends with a barrier. */
+static __device__ eplb_result eplb_p_load_layer_by_block(const eplb_p_cuda_call &c, int32_t layer, float *load,
+                                                         eplb_p_board &board)
 {
-    uint64_t *reduce = (uint64_t *)eplb_p_shared;
-    float *load = c.load + eplb_p_at(layer, c.shape.num_experts, 0), scale = 0.0f, count = 1.0f;
-    eplb_p_samples s;
-    eplb_result result;
-    int32_t i, group;
+    eplb_p_samples s = eplb_p_samples_of(c, layer);
+    eplb_p_cuda_mean mean = eplb_p_judge_layer_by_block(c, &s, board);
+    int32_t e;
 
-    s.load     = c.weight + eplb_p_at(layer, c.shape.num_experts, 0);
-    s.stride   = (size_t)c.shape.num_layers * (size_t)c.shape.num_experts;
-    s.num      = c.shape.num_samples;
-    s.weight   = c.shape.options.sample_weight;
-    s.heaviest = 0.0f;
-    result = eplb_p_check_layer(c, s, reduce);
-    if (result == EPLB_OK) {
-        if (s.weight) s.heaviest = eplb_p_heaviest_sample(c, s, reduce);
-        scale = eplb_p_layer_scale(c, s, reduce);
-        if (s.num > 1) count = eplb_p_count_samples(c, s, reduce);
-    }
-    if (c.plan.layer_status && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
-    for (i = eplb_p_thread(); i < c.shape.num_experts; i += eplb_p_threads())
-        load[i] = eplb_p_mean_of_expert(s, scale, count, i);
-    __syncthreads(); /* for sums of groups or for replicating, which takes over the shared memory */
+    for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
+        load[e] = eplb_p_mean_of_expert(s, mean, e);
+    __syncthreads();
+    return mean.result;
+}
 
-    for (group = eplb_p_thread(); c.group_order && group < c.shape.num_groups; group += eplb_p_threads()) {
+static __device__ void eplb_p_sum_groups_by_block(const eplb_p_cuda_call &c, const float *load, float *group_load)
+{
+    int32_t group, i;
+    for (group = eplb_p_thread(); group < c.shape.num_groups; group += eplb_p_threads()) {
         float sum = 0.0f;
         for (i = 0; i < c.shape.group_size; i++) sum = eplb_p_add(sum, load[group * c.shape.group_size + i]);
-        c.group_load[eplb_p_at(layer, c.shape.num_groups, group)] = sum;
+        group_load[group] = sum;
+    }
+    __syncthreads();
+}
+
+/* ----------------------------------------------------------------------------------- replicate
+
+   An expert of a node is known by its place in mlog. Slots given beyond one for each expert are the node's spare
+   ones. */
+
+/* The replicas of a node's experts, in shared memory. */
+struct eplb_p_cuda_replicas {
+    int32_t   num_log, num_phy;
+    float    *load;   /* [num_log] */
+    uint16_t *count;  /* [num_log] */
+    uint16_t *expert; /* [num_phy - num_log] of each spare slot */
+    uint16_t *rank;   /* [num_phy - num_log] which replica of its expert it is */
+};
+
+EPLB_P_HD void eplb_p_carve_cuda_replicas(unsigned char *base, size_t *used, int32_t num_log, int32_t num_phy,
+                                          eplb_p_cuda_replicas *r)
+{
+    int32_t spare = num_phy - num_log;
+    r->num_log = num_log;
+    r->num_phy = num_phy;
+    r->load    = (float *)eplb_p_take_shared(base, used, num_log, sizeof(float));
+    r->count   = (uint16_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint16_t));
+    r->expert  = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
+    r->rank    = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
+}
+
+/* Spare slots go to the highest bids. An expert's bids fall with each slot that it gets, so all bids above the
+   highest of those that would follow are the next ones, and are taken in one round; sorting tells their order at the
+   end. A thread bids for its part of the experts. */
+struct eplb_p_cuda_auction {
+    int32_t   per_thread;
+    uint32_t *bid, *next; /* [num_log] of each expert, and the one after it */
+    int32_t   room;       /* for bids that are taken: a last round may take more than there are slots */
+    int32_t   taken;      /* the same in all threads */
+    uint16_t *expert;     /* [room] of each bid taken */
+    uint16_t *rank;       /* [room] */
+    eplb_p_sorted bids, sorted; /* [room, up to a whole warp] */
+};
+
+EPLB_P_HD void eplb_p_carve_sorted(unsigned char *base, size_t *used, int32_t n, eplb_p_sorted *s)
+{
+    s->key   = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(uint32_t));
+    s->index = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
+}
+
+EPLB_P_HD void eplb_p_carve_auction(unsigned char *base, size_t *used, int32_t num_log, int32_t num_phy,
+                                    eplb_p_cuda_auction *a)
+{
+    a->room   = num_phy - num_log + eplb_p_least(num_log, kMostTooMany);
+    a->bid    = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
+    a->next   = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
+    a->expert = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
+    a->rank   = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
+    eplb_p_carve_sorted(base, used, a->room, &a->bids);
+    eplb_p_carve_sorted(base, used, a->room, &a->sorted);
+}
+
+/* An expert's bid for a slot when it has so many, as an integer of the same order: 0 once it is at its cap. */
+static __device__ uint32_t eplb_p_bid_bits(float load, int32_t count, int method, int32_t max_replicas)
+{
+    if (eplb_p_at_cap(count, max_replicas)) return 0;
+    return eplb_p_bits(eplb_p_bid(load, count, method)) + 1;
+}
+
+static __device__ void eplb_p_open_auction_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
+                                                    int method, int32_t max_replicas)
+{
+    eplb_p_part own;
+    int32_t e;
+
+    a->per_thread = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
+    a->taken      = 0;
+    own = eplb_p_part_of(r.num_log);
+    for (e = own.first; e < own.end; e++) {
+        a->bid[e]  = eplb_p_bid_bits(r.load[e], r.count[e], method, max_replicas);
+        a->next[e] = eplb_p_bid_bits(r.load[e], r.count[e] + 1, method, max_replicas);
     }
 }
 
-/* ----------------------------------------------------------------------------------- replicate */
-
-/* The replicas of a node's experts, in shared memory; an expert is known by its place in mlog. Lane l of
-   the one warp that gives slots owns experts l, l + 32, ..: their bids are for no other lane. */
-struct eplb_p_cuda_replicas {
-    int32_t   num_log, num_phy;
-    float    *load;    /* [num_log] */
-    int32_t  *count;   /* [num_log] */
-    uint32_t *bid;     /* [num_log] */
-    uint16_t *phy2log; /* [num_phy] */
-    uint16_t *rank;    /* [num_phy] */
-};
-
-EPLB_P_HD size_t eplb_p_carve_cuda_replicas(unsigned char *base, int32_t num_log, int32_t num_phy,
-                                            eplb_p_cuda_replicas *r)
+/* The highest of bids, or of those that would follow. */
+static __device__ uint32_t eplb_p_highest_bid_by_block(const eplb_p_cuda_replicas &r, const uint32_t *bid,
+                                                       eplb_p_board &board)
 {
-    size_t used = 0;
-    r->num_log = num_log;
-    r->num_phy = num_phy;
-    r->load    = (float *)eplb_p_take_shared(base, &used, num_log, sizeof(float));
-    r->count   = (int32_t *)eplb_p_take_shared(base, &used, num_log, sizeof(int32_t));
-    r->bid     = (uint32_t *)eplb_p_take_shared(base, &used, num_log, sizeof(uint32_t));
-    r->phy2log = (uint16_t *)eplb_p_take_shared(base, &used, num_phy, sizeof(uint16_t));
-    r->rank    = (uint16_t *)eplb_p_take_shared(base, &used, num_phy, sizeof(uint16_t));
-    return used;
-}
-
-/* An expert's bid for the next slot, as an integer of the same order: 0 once it is at its cap. */
-static __device__ uint32_t eplb_p_bid_bits(const eplb_p_cuda_replicas &r, int32_t e, int method,
-                                           int32_t max_replicas)
-{
-    if (eplb_p_at_cap(r.count[e], max_replicas)) return 0;
-    return eplb_p_bits(eplb_p_bid(r.load[e], r.count[e], method)) + 1;
-}
-
-/* The highest bid of a lane's experts, the first of them on ties. */
-static __device__ uint32_t eplb_p_highest_of_lane(const eplb_p_cuda_replicas &r, uint32_t *expert)
-{
+    eplb_p_part own = eplb_p_part_of(r.num_log);
     uint32_t highest = 0;
     int32_t e;
 
-    *expert = kNone;
-    for (e = eplb_p_lane(); e < r.num_log; e += kWarp) {
-        if (r.bid[e] <= highest) continue;
-        highest = r.bid[e];
-        *expert = (uint32_t)e;
-    }
-    return highest;
+    for (e = own.first; e < own.end; e++) highest = bid[e] > highest ? bid[e] : highest;
+    return eplb_p_most_of_block(board, highest);
 }
 
-/* Slots first .. last-1 go, one after the other, to the expert with the highest bid. By one warp. */
-static __device__ void eplb_p_give_slots_by_warp(const eplb_p_cuda_replicas &r, int32_t first, int32_t last,
-                                                 int method, int32_t max_replicas)
+/* Of the bids above a floor. */
+static __device__ eplb_p_scan eplb_p_scan_bids_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
+                                                        uint32_t floor, eplb_p_board &board)
 {
-    uint32_t highest, expert;
-    int32_t e, slot;
+    eplb_p_part own = eplb_p_part_of(r.num_log);
+    int32_t above = 0, e;
 
-    for (e = eplb_p_lane(); e < r.num_log; e += kWarp) r.bid[e] = eplb_p_bid_bits(r, e, method, max_replicas);
-    highest = eplb_p_highest_of_lane(r, &expert);
-    for (slot = first; slot < last; slot++) {
-        uint32_t highest_of_all = __reduce_max_sync(kAllLanes, highest);
-        if (!eplb_p_wins(highest == highest_of_all, expert)) continue;
-        e = (int32_t)expert;
-        r.phy2log[slot] = (uint16_t)e;
-        r.rank[slot]    = (uint16_t)r.count[e]++;
-        r.bid[e]        = eplb_p_bid_bits(r, e, method, max_replicas);
-        highest         = eplb_p_highest_of_lane(r, &expert);
+    for (e = own.first; e < own.end; e++) above += a.bid[e] > floor;
+    return eplb_p_scan_of_block(board, above, a.per_thread);
+}
+
+/* The first `limit` of the bids above a floor, by expert, are taken. */
+static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a, uint32_t floor,
+                                        const eplb_p_scan &scan, int32_t limit, int method, int32_t max_replicas)
+{
+    eplb_p_part own = eplb_p_part_of(r.num_log);
+    int32_t at = a->taken + scan.before, end = a->taken + limit, e;
+
+    for (e = own.first; e < own.end && at < end; e++) {
+        if (a->bid[e] <= floor) continue;
+        a->bids.key[at] = a->bid[e];
+        a->expert[at]   = (uint16_t)e;
+        a->rank[at]     = r.count[e]++;
+        a->bid[e]  = a->next[e];
+        a->next[e] = eplb_p_bid_bits(r.load[e], r.count[e] + 1, method, max_replicas);
+        at++;
     }
-    __syncwarp(); /* what each lane counted, all lanes see */
+    a->taken = end;
+}
+
+/* More bids are above the floor than there is room for: a floor above which there are fewer, or, where so many are
+   equal, only those. */
+static __device__ uint32_t eplb_p_raised_floor_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
+                                                        uint32_t floor, eplb_p_board &board)
+{
+    uint32_t top = eplb_p_highest_bid_by_block(r, a.bid, board);
+
+    while (top - floor > 1) {
+        uint32_t middle = floor + (top - floor) / 2;
+        int32_t above = eplb_p_scan_bids_by_block(r, a, middle, board).total;
+        if (above > a.room - a.taken)
+            floor = middle;
+        else if (above == 0)
+            top = middle;
+        else
+            return middle;
+    }
+    return floor;
+}
+
+/* One round. Where the highest bid is followed by as high ones, its lowest expert alone is sure to be the next. */
+static __device__ void eplb_p_auction_round_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
+                                                     int method, int32_t max_replicas, eplb_p_board &board)
+{
+    uint32_t floor = eplb_p_highest_bid_by_block(r, a->next, board);
+    eplb_p_scan scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
+    int32_t limit;
+
+    if (scan.total == 0) {
+        floor = eplb_p_highest_bid_by_block(r, a->bid, board) - 1;
+        scan  = eplb_p_scan_bids_by_block(r, *a, floor, board);
+        scan.total = 1;
+    } else if (scan.total > a->room - a->taken) {
+        floor = eplb_p_raised_floor_by_block(r, *a, floor, board);
+        scan  = eplb_p_scan_bids_by_block(r, *a, floor, board);
+    }
+    limit = eplb_p_least(scan.total, a->room - a->taken);
+    eplb_p_take_bids(r, a, floor, scan, limit, method, max_replicas);
+}
+
+/* Spare slots first .. last-1 are given. Ends with a barrier. */
+static __device__ void eplb_p_give_slots_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
+                                                  int32_t first, int32_t last, int method, int32_t max_replicas,
+                                                  eplb_p_board &board)
+{
+    int32_t i;
+
+    if (first >= last) return;
+    eplb_p_open_auction_by_block(r, a, method, max_replicas);
+    while (a->taken < last - first) eplb_p_auction_round_by_block(r, a, method, max_replicas, board);
+    for (i = a->taken + eplb_p_thread(); i < eplb_p_whole_warps(a->taken); i += eplb_p_threads()) a->bids.key[i] = 0;
+    __syncthreads();
+    eplb_p_sort_by_block(a->bids.key, a->taken, a->sorted, a->bids);
+    for (i = eplb_p_thread(); i < a->taken; i += eplb_p_threads()) {
+        int32_t bid = a->sorted.index[i], e = a->expert[bid];
+        if (i >= last - first) {
+            r.count[e]--; /* one too many, of the last round, in which each expert had one at most */
+            continue;
+        }
+        r.expert[first + i] = (uint16_t)e;
+        r.rank[first + i]   = a->rank[bid];
+    }
+    __syncthreads();
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`, as
@@ -400,10 +710,10 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
         if (eplb_p_lane() == 0) r.count[donor]++; /* and there is no further step */
         return false;
     }
-    for (slot = eplb_p_lane(); slot < r.num_phy; slot += kWarp) {
-        if (r.phy2log[slot] != donor || r.rank[slot] != r.count[donor]) continue;
-        r.phy2log[slot] = (uint16_t)receiver; /* there is one such slot */
-        r.rank[slot]    = (uint16_t)r.count[receiver];
+    for (slot = eplb_p_lane(); slot < r.num_phy - r.num_log; slot += kWarp) {
+        if (r.expert[slot] != donor || r.rank[slot] != r.count[donor]) continue;
+        r.expert[slot] = (uint16_t)receiver; /* there is one such slot, a spare one as its rank is not 0 */
+        r.rank[slot]   = r.count[receiver];
     }
     __syncwarp();
     if (eplb_p_lane() == 0) r.count[receiver]++;
@@ -411,101 +721,87 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
     return true;
 }
 
-/* The expert at a place of a node's mlog. */
-static __device__ int32_t eplb_p_expert_at(const eplb_p_cuda_call &c, int32_t layer, int32_t node,
-                                           int32_t place)
+/* The replicas of a node, from the loads of its experts. Ends with a barrier. */
+static __device__ void eplb_p_replicate_by_block(const eplb_p_cuda_call &c, const eplb_p_cuda_replicas &r,
+                                                 eplb_p_cuda_auction *a, eplb_p_board &board)
 {
-    int32_t mlog = node * c.shape.node_experts + place, group = mlog / c.shape.group_size;
-    if (c.group_order) group = c.group_order[eplb_p_at(layer, c.shape.num_groups, group)];
-    return group * c.shape.group_size + mlog % c.shape.group_size;
+    const eplb_options &o = c.shape.options;
+    int32_t spare = r.num_phy - r.num_log, by_dhondt = c.by_dhondt - r.num_log, step;
+
+    eplb_p_give_slots_by_block(r, a, 0, by_dhondt, EPLB_P_DHONDT, o.max_replicas, board);
+    eplb_p_give_slots_by_block(r, a, by_dhondt, spare, EPLB_P_SAINTE_LAGUE, o.max_replicas, board);
+    if (o.fixup_steps == 0) return;
+    if (eplb_p_warp() == 0)
+        for (step = 0; step < o.fixup_steps && eplb_p_fixup_by_warp(r, o.max_replicas); step++) {}
+    __syncthreads();
 }
 
-/* What the plan says of an expert by itself: its count, and no slots beyond it. */
-static __device__ void eplb_p_store_count(const eplb_p_cuda_call &c, int32_t layer, int32_t expert,
-                                          int32_t count)
+static __device__ int32_t eplb_p_expert_of_slot(const eplb_p_cuda_replicas &r, int32_t slot)
 {
-    size_t at = eplb_p_at(layer, c.shape.num_experts, expert), width;
-    int32_t rank;
+    return slot < r.num_log ? slot : r.expert[slot - r.num_log];
+}
 
-    if (c.plan.logcnt) c.plan.logcnt[at] = count;
-    if (!c.plan.log2phy) return;
-    width = (size_t)(c.plan.log2phy_width > 0 ? c.plan.log2phy_width : 0);
-    for (rank = count; rank < c.plan.log2phy_width; rank++) c.plan.log2phy[at * width + (size_t)rank] = -1;
-    if (count > c.plan.log2phy_width && c.plan.layer_status)
+static __device__ int32_t eplb_p_rank_of_slot(const eplb_p_cuda_replicas &r, int32_t slot)
+{
+    return slot < r.num_log ? 0 : r.rank[slot - r.num_log];
+}
+
+static __device__ float eplb_p_load_of_slot(const eplb_p_cuda_replicas &r, int32_t slot)
+{
+    int32_t e = eplb_p_expert_of_slot(r, slot);
+    return eplb_p_bid(r.load[e], r.count[e], EPLB_P_DHONDT);
+}
+
+/* --------------------------------------------------------------------------------------- finish
+
+   A row of log2phy is opened with -1 in all places before anything is known of it, so that this costs no time, and a
+   slot is stored where it belongs by whoever places it. */
+
+static __device__ size_t eplb_p_row_width(const eplb_p_cuda_call &c)
+{
+    return c.plan.log2phy && c.plan.log2phy_width > 0 ? (size_t)c.plan.log2phy_width : 0;
+}
+
+/* n times -1, four at a time where that is aligned. */
+static __device__ void eplb_p_blank_by_block(int32_t *to, size_t n)
+{
+    const uint4 blank = {kNone, kNone, kNone, kNone};
+    size_t head = (16 - (size_t)((uintptr_t)to % 16)) % 16 / sizeof(int32_t), i;
+
+    if (head > n) head = n;
+    for (i = (size_t)eplb_p_thread(); i < (n - head) / 4; i += (size_t)eplb_p_threads())
+        ((uint4 *)(to + head))[i] = blank;
+    i = (size_t)eplb_p_thread(); /* at most three at each end */
+    if (i < head) to[i] = -1;
+    if (i < (n - head) % 4) to[n - 1 - i] = -1;
+}
+
+/* The rows of neighbouring experts. */
+static __device__ void eplb_p_open_rows_by_block(const eplb_p_cuda_call &c, int32_t layer, int32_t first_expert,
+                                                 int32_t num_experts)
+{
+    size_t width = eplb_p_row_width(c);
+    if (width == 0) return;
+    eplb_p_blank_by_block(c.plan.log2phy + eplb_p_at(layer, c.shape.num_experts, first_expert) * width,
+                          (size_t)num_experts * width);
+}
+
+static __device__ void eplb_p_store_count(const eplb_p_cuda_call &c, int32_t layer, int32_t expert, int32_t count)
+{
+    if (c.plan.logcnt) c.plan.logcnt[eplb_p_at(layer, c.shape.num_experts, expert)] = count;
+    if (c.plan.log2phy && count > c.plan.log2phy_width && c.plan.layer_status)
         atomicCAS(&c.plan.layer_status[layer], EPLB_OK, EPLB_ERR_WIDTH);
 }
 
-/* One node of a layer: its experts in mlog order -> replicas -> the loads of its slots. */
-static __device__ void eplb_p_replicate_node(const eplb_p_cuda_call &c, int32_t layer, int32_t node)
+static __device__ void eplb_p_store_slot(const eplb_p_cuda_call &c, int32_t layer, int32_t slot, int32_t expert,
+                                         int32_t rank)
 {
-    const eplb_options &o = c.shape.options;
-    size_t first_slot = eplb_p_at(layer, c.shape.num_replicas, node * c.shape.node_slots);
-    eplb_p_cuda_replicas r;
-    int32_t i, step;
+    size_t at = eplb_p_at(layer, c.shape.num_replicas, slot), width = eplb_p_row_width(c);
 
-    eplb_p_carve_cuda_replicas(eplb_p_shared, c.shape.node_experts, c.shape.node_slots, &r);
-    for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads()) {
-        r.load[i]    = c.load[eplb_p_at(layer, c.shape.num_experts, eplb_p_expert_at(c, layer, node, i))];
-        r.count[i]   = 1;
-        r.phy2log[i] = (uint16_t)i;
-        r.rank[i]    = 0;
-    }
-    __syncthreads();
-    if (eplb_p_warp() == 0) {
-        eplb_p_give_slots_by_warp(r, r.num_log, c.by_dhondt, EPLB_P_DHONDT, o.max_replicas);
-        eplb_p_give_slots_by_warp(r, c.by_dhondt, r.num_phy, EPLB_P_SAINTE_LAGUE, o.max_replicas);
-        for (step = 0; step < o.fixup_steps && eplb_p_fixup_by_warp(r, o.max_replicas); step++) {}
-    }
-    __syncthreads();
-    for (i = eplb_p_thread(); i < r.num_phy; i += eplb_p_threads()) {
-        int32_t mlog = r.phy2log[i];
-        c.slot_load[first_slot + (size_t)i]   = eplb_p_bid(r.load[mlog], r.count[mlog], EPLB_P_DHONDT);
-        c.slot_expert[first_slot + (size_t)i] = eplb_p_expert_at(c, layer, node, mlog);
-        c.slot_rank[first_slot + (size_t)i]   = r.rank[i];
-    }
-    for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads())
-        eplb_p_store_count(c, layer, eplb_p_expert_at(c, layer, node, i), r.count[i]);
-}
-
-/* Block b does layer b. */
-static __global__ void __launch_bounds__(kMaxThreads, 1)
-    eplb_p_layers_kernel(const __grid_constant__ eplb_p_cuda_call c)
-{
-    int32_t layer = (int32_t)blockIdx.x;
-    eplb_p_load_layer(c, layer);
-    if (c.replicate_at_once) eplb_p_replicate_node(c, layer, 0);
-}
-
-/* Block b does node b % N of layer b / N. */
-static __global__ void __launch_bounds__(kMaxThreads, 1)
-    eplb_p_replicate_kernel(const __grid_constant__ eplb_p_cuda_call c)
-{
-    eplb_p_replicate_node(c, (int32_t)blockIdx.x / c.shape.num_nodes,
-                          (int32_t)blockIdx.x % c.shape.num_nodes);
-}
-
-/* --------------------------------------------------------------------------------------- finish */
-
-/* An item of a packing has its place for good: place idx, pack by pack. */
-static __device__ void eplb_p_finish_item(const eplb_p_cuda_call &c, int32_t row, int32_t idx, int32_t item)
-{
-    int32_t layer = row / c.shape.num_nodes, expert, rank;
-    int32_t slot = row % c.shape.num_nodes * c.shape.node_slots + idx;
-    size_t at;
-
-    if (c.packing.stage == EPLB_P_DRAW_GROUPS) {
-        c.group_order[eplb_p_at(row, c.packing.n, idx)] = (uint16_t)item;
-        return;
-    }
-    at     = eplb_p_at(row, c.shape.node_slots, item);
-    expert = c.slot_expert[at];
-    rank   = c.slot_rank[at];
-    at     = eplb_p_at(layer, c.shape.num_replicas, slot);
     c.plan.phy2log[at] = expert;
     if (c.plan.phyrank) c.plan.phyrank[at] = rank;
-    if (!c.plan.log2phy || rank >= c.plan.log2phy_width) return;
-    at = eplb_p_at(layer, c.shape.num_experts, expert) * (size_t)c.plan.log2phy_width + (size_t)rank;
-    c.plan.log2phy[at] = slot;
+    if ((size_t)rank < width)
+        c.plan.log2phy[eplb_p_at(layer, c.shape.num_experts, expert) * width + (size_t)rank] = slot;
 }
 
 /* ---------------------------------------------------------------------------------------- pack
@@ -515,140 +811,251 @@ static __device__ void eplb_p_finish_item(const eplb_p_cuda_call &c, int32_t row
 
 struct eplb_p_cuda_candidate {
     int32_t n, m, room;
-    uint32_t *key;       /* [n, up to a whole warp] bits of what the items are ordered by */
+    uint32_t *key;       /* [n, up to a whole warp, and one more] bits of what the items are ordered by */
     float    *held_load; /* [m, room] true load at each place; where key was */
-    float    *load;      /* [n] true load at each position */
-    float    *pack_load; /* [m] sum of held_load in its order */
+    float    *load;      /* [n, up to a whole warp] true load at each position */
+    float    *pack_load; /* [m, up to a whole warp] sum of held_load in its order */
     float    *tiny;      /* [1] a difference of pack loads below it counts as none */
-    uint64_t *reduce;    /* [kMaxWarps] */
     uint16_t *order;     /* [n] item at each position */
     uint16_t *held;      /* [m, room] position at each place */
     uint16_t *place;     /* [n] place of each position */
-    uint16_t *by_load;   /* [m] PAIR_SCAN: packs, heaviest first */
+    uint16_t *fill;      /* [m] LPT: items in each pack */
+    uint16_t *by_load;   /* [m] PAIR_SCAN, L2: packs, heaviest first; where fill was */
+    uint64_t *best;      /* [m, m] PAIR_SCAN, L2: the best swap of each pair a < b; NULL where there is no room */
 };
 
-EPLB_P_HD int32_t eplb_p_whole_warps(int32_t n) { return (n + kWarp - 1) / kWarp * kWarp; }
-
-EPLB_P_HD size_t eplb_p_carve_candidate(unsigned char *base, int32_t n, int32_t m, eplb_p_cuda_candidate *p)
+/* Whether refining looks at all pairs of packs again and again. */
+EPLB_P_HD bool eplb_p_looks_at_pairs(const eplb_packing &how, int32_t m)
 {
-    size_t used = 0;
+    return how.refine == EPLB_REFINE_L2 ||
+           (how.refine == EPLB_REFINE_PAIR_SCAN && (how.heavy_packs == 0 || how.heavy_packs > m / 4));
+}
+
+EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t n, int32_t m,
+                                      const eplb_packing &how, eplb_p_cuda_candidate *p)
+{
+    bool keeps_best;
+
     p->n         = n;
     p->m         = m;
     p->room      = n / m;
-    p->key       = (uint32_t *)eplb_p_take_shared(base, &used, eplb_p_whole_warps(n), sizeof(uint32_t));
+    p->key       = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n) + kWarp, sizeof(uint32_t));
     p->held_load = (float *)p->key;
-    p->load      = (float *)eplb_p_take_shared(base, &used, n, sizeof(float));
-    p->pack_load = (float *)eplb_p_take_shared(base, &used, m, sizeof(float));
-    p->tiny      = (float *)eplb_p_take_shared(base, &used, 1, sizeof(float));
-    p->reduce    = (uint64_t *)eplb_p_take_shared(base, &used, kMaxWarps, sizeof(uint64_t));
-    p->order     = (uint16_t *)eplb_p_take_shared(base, &used, n, sizeof(uint16_t));
-    p->held      = (uint16_t *)eplb_p_take_shared(base, &used, n, sizeof(uint16_t));
-    p->place     = (uint16_t *)eplb_p_take_shared(base, &used, n, sizeof(uint16_t));
-    p->by_load   = (uint16_t *)eplb_p_take_shared(base, &used, m, sizeof(uint16_t));
-    return used;
+    p->load      = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(float));
+    p->pack_load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(m), sizeof(float));
+    p->tiny      = (float *)eplb_p_take_shared(base, used, 1, sizeof(float));
+    p->order     = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
+    p->held      = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
+    p->place     = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
+    p->fill      = (uint16_t *)eplb_p_take_shared(base, used, m, sizeof(uint16_t));
+    p->by_load   = p->fill;
+    keeps_best   = eplb_p_looks_at_pairs(how, m) && *used + sizeof(uint64_t) * (size_t)m * (size_t)m <= kMaxShared;
+    p->best = keeps_best ? (uint64_t *)eplb_p_take_shared(base, used, m * m, sizeof(uint64_t)) : NULL;
 }
 
 /* pack: initial */
 
-/* What candidate c orders each item by; zeros, which order behind, up to a whole warp. A thread draws
-   the random words of four items at once. */
-static __device__ void eplb_p_make_keys(const eplb_p_cuda_candidate &p, const eplb_packing *how,
-                                        const float *item_load, uint64_t seed, int32_t row, int32_t stage,
-                                        int32_t candidate)
+/* Zeros behind the keys, up to a whole warp. */
+static __device__ void eplb_p_end_keys(uint32_t *key, int32_t n)
+{
+    int32_t i = n + eplb_p_thread();
+    if (i < eplb_p_whole_warps(n)) key[i] = 0;
+}
+
+/* What candidate c orders each item by. A thread draws the random words of four items at once. */
+static __device__ void eplb_p_make_keys_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
+                                                 const float *item_load, uint64_t seed, int32_t row, int32_t stage,
+                                                 int32_t candidate)
 {
     uint32_t word[4] = {0, 0, 0, 0};
     int32_t quad, i;
 
-    for (quad = eplb_p_thread(); 4 * quad < eplb_p_whole_warps(p.n); quad += eplb_p_threads()) {
+    for (quad = eplb_p_thread(); 4 * quad < p.n; quad += eplb_p_threads()) {
         if (candidate > 0) eplb_p_draw(seed, stage, (uint32_t)row, candidate, (uint32_t)quad, word);
         for (i = 0; i < 4; i++) {
             int32_t item = 4 * quad + i;
-            float load = item < p.n ? item_load[item] : 0.0f;
-            if (candidate > 0 && item < p.n) load = eplb_p_perturbed(load, word[i], how, candidate);
-            p.key[item] = eplb_p_bits(load);
+            if (item >= p.n) break;
+            p.key[item] = eplb_p_bits(candidate > 0 ? eplb_p_perturbed(item_load[item], word[i], how, candidate)
+                                                    : item_load[item]);
         }
+    }
+    eplb_p_end_keys(p.key, p.n);
+    __syncthreads();
+}
+
+/* Items in the order of eplb_p_heavy_first by their keys. Ends with a barrier. */
+static __device__ void eplb_p_order_by_block(const eplb_p_cuda_candidate &p)
+{
+    eplb_p_sorted sorted = {(uint32_t *)p.load, p.order}, between = {p.key, p.held};
+    eplb_p_sort_by_block(p.key, p.n, sorted, between);
+}
+
+/* LPT in rounds. In order of load, the lightest pack takes the next item, the second the one after it, and so on, as
+   long as each is lighter than any that has taken one: so a round needs the packs' order alone. Where rounds get short,
+   a while of single steps costs less. */
+
+/* A pack of a warp, as its lane fills it. */
+struct eplb_p_cuda_pack {
+    uint32_t bits;      /* of its load; kInfinite once it has no room */
+    int32_t  next, end; /* places */
+};
+
+/* The bits of a pack's load once it has the item at a position. */
+static __device__ uint32_t eplb_p_bits_with(const eplb_p_cuda_candidate &p, uint32_t bits, int32_t left,
+                                            int32_t position)
+{
+    if (left <= 1 || position >= p.n) return kInfinite;
+    return eplb_p_bits(eplb_p_add(eplb_p_from_bits(bits), p.load[position]));
+}
+
+static __device__ void eplb_p_take_item(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack, int32_t position)
+{
+    float load = eplb_p_add(eplb_p_from_bits(pack->bits), p.load[position]);
+
+    p.held[pack->next++] = (uint16_t)position;
+    pack->bits = pack->next < pack->end ? eplb_p_bits(load) : (uint32_t)kInfinite;
+    if (pack->next == pack->end) p.pack_load[eplb_p_lane()] = load;
+}
+
+/* How many packs go before this lane's, of up to kWarp of a warp, that is, its place in their order. Lanes
+   read all loads four at a time; the first `whole` are there. */
+static __device__ int32_t eplb_p_place_of_pack(const uint32_t *bits, int32_t whole, uint32_t mine)
+{
+    const uint4 *fours = (const uint4 *)bits;
+    int32_t lane = eplb_p_lane(), place = 0, j;
+
+#pragma unroll 8
+    for (j = 0; j < whole / 4; j++) {
+        uint4 four = fours[j];
+        place += four.x < mine + (uint32_t)(4 * j < lane);
+        place += four.y < mine + (uint32_t)(4 * j + 1 < lane);
+        place += four.z < mine + (uint32_t)(4 * j + 2 < lane);
+        place += four.w < mine + (uint32_t)(4 * j + 3 < lane);
+    }
+    return place;
+}
+
+/* Returns how many items were taken. The row is where the warp tells its loads. */
+static __device__ int32_t eplb_p_lpt_round_by_warp(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack,
+                                                   int32_t position, uint32_t *row)
+{
+    int32_t whole = (p.m + 3) / 4 * 4, place, mine;
+    uint32_t least;
+    bool takes;
+
+    if (eplb_p_lane() < whole) row[eplb_p_lane()] = pack->bits;
+    __syncwarp();
+    place = eplb_p_place_of_pack(row, whole, pack->bits);
+    mine  = position + place;
+    least = __reduce_min_sync(kAllLanes, eplb_p_bits_with(p, pack->bits, pack->end - pack->next, mine));
+    takes = pack->next < pack->end && mine < p.n && (place == 0 || pack->bits < least);
+    if (takes) eplb_p_take_item(p, pack, mine);
+    return __popc(__ballot_sync(kAllLanes, takes));
+}
+
+/* The lightest pack, the lower one on ties, takes the item. */
+static __device__ void eplb_p_lpt_step_by_warp(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack,
+                                               int32_t position)
+{
+    uint32_t least = __reduce_min_sync(kAllLanes, pack->bits);
+    uint32_t lightest = __ballot_sync(kAllLanes, pack->bits == least);
+    if (eplb_p_lane() == __ffs((int)lightest) - 1) eplb_p_take_item(p, pack, position);
+}
+
+/* Of up to kWarp packs, a lane each. */
+static __device__ void eplb_p_lpt_by_warp(const eplb_p_cuda_candidate &p)
+{
+    int32_t lane = eplb_p_lane(), row = 0, position = 0, end;
+    bool is_pack = lane < p.m;
+    eplb_p_cuda_pack pack = {is_pack ? 0 : (uint32_t)kInfinite, lane * p.room, is_pack ? (lane + 1) * p.room : 0};
+
+    while (position < p.n) {
+        int32_t taken = eplb_p_lpt_round_by_warp(p, &pack, position, p.key + row);
+        row = row ? 0 : (p.m + 3) / 4 * 4; /* by turns, as others may still read */
+        position += taken;
+        if (taken >= kShortRound) continue;
+        for (end = eplb_p_least(position + kSteps, p.n); position < end; position++)
+            eplb_p_lpt_step_by_warp(p, &pack, position);
     }
 }
 
-/* How many of four items go before one whose bits are `mine`, all of a lower index (at least as heavy)
-   or all of a higher one (heavier). */
-static __device__ __forceinline__ int32_t eplb_p_count_before(uint4 four, uint32_t mine, bool lower_index)
+/* Of any number of packs. Thread t owns packs t, t + threads, .. */
+static __device__ uint32_t eplb_p_bits_of_pack(const eplb_p_cuda_candidate &p, int32_t pack)
 {
-    if (lower_index)
-        return (int32_t)(four.x >= mine) + (int32_t)(four.y >= mine) + (int32_t)(four.z >= mine) +
-               (int32_t)(four.w >= mine);
-    return (int32_t)(four.x > mine) + (int32_t)(four.y > mine) + (int32_t)(four.z > mine) +
-           (int32_t)(four.w > mine);
+    return p.fill[pack] < p.room ? eplb_p_bits(p.pack_load[pack]) : (uint32_t)kInfinite;
 }
 
-/* The position of item i in the order of eplb_p_heavy_first: how many go before it. Items of other warps
-   are read four at a time, in the same order by all lanes. */
-static __device__ int32_t eplb_p_rank_of_item(const eplb_p_cuda_candidate &p, int32_t i)
+static __device__ void eplb_p_put_item(const eplb_p_cuda_candidate &p, int32_t pack, int32_t position)
 {
-    const uint4 *fours = (const uint4 *)p.key;
-    int32_t own_warp = i / kWarp * kWarp, rank = 0, j;
-    uint32_t mine = p.key[i];
-
-    for (j = 0; j < own_warp / 4; j++) rank += eplb_p_count_before(fours[j], mine, true);
-    for (j = own_warp; j < own_warp + kWarp; j++)
-        rank += p.key[j] > mine || (p.key[j] == mine && j < i);
-    for (j = (own_warp + kWarp) / 4; j < eplb_p_whole_warps(p.n) / 4; j++)
-        rank += eplb_p_count_before(fours[j], mine, false);
-    return rank;
+    p.held[pack * p.room + p.fill[pack]++] = (uint16_t)position;
+    p.pack_load[pack] = eplb_p_add(p.pack_load[pack], p.load[position]);
 }
 
-static __device__ void eplb_p_order_candidate(const eplb_p_cuda_candidate &p, const float *item_load)
+/* Packs in order of load, the lightest first. Ends with a barrier. */
+static __device__ eplb_p_sorted eplb_p_order_lightest_by_block(const eplb_p_cuda_candidate &p)
 {
-    int32_t i;
-    for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
-        int32_t position = eplb_p_rank_of_item(p, i);
-        p.order[position] = (uint16_t)i;
-        p.load[position]  = item_load[i];
+    uint32_t *keys = p.key; /* free while items are given, as place is, and there are two items to a pack */
+    eplb_p_sorted sorted = {keys + eplb_p_whole_warps(p.m), p.place + p.m}, between = {keys, p.place};
+    int32_t pack;
+
+    for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
+        keys[pack] = kInfinite - eplb_p_bits_of_pack(p, pack);
+    eplb_p_end_keys(keys, p.m);
+    __syncthreads();
+    eplb_p_sort_by_block(keys, p.m, sorted, between);
+    return sorted;
+}
+
+static __device__ int32_t eplb_p_lpt_round_by_block(const eplb_p_cuda_candidate &p, int32_t position,
+                                                    eplb_p_board &board)
+{
+    eplb_p_sorted packs = eplb_p_order_lightest_by_block(p);
+    int32_t num = eplb_p_least(p.m, p.n - position), taken = 0, place;
+    uint32_t least = kInfinite;
+
+    for (place = eplb_p_thread(); place < num; place += eplb_p_threads()) {
+        int32_t pack = packs.index[place];
+        uint32_t bits = eplb_p_bits_with(p, eplb_p_bits_of_pack(p, pack), p.room - p.fill[pack], position + place);
+        least = bits < least ? bits : least;
     }
+    least = ~eplb_p_most_of_block(board, ~least);
+    for (place = eplb_p_thread(); place < num; place += eplb_p_threads()) {
+        int32_t pack = packs.index[place];
+        uint32_t bits = eplb_p_bits_of_pack(p, pack);
+        if (bits == kInfinite || (place > 0 && bits >= least)) continue;
+        eplb_p_put_item(p, pack, position + place);
+        taken++;
+    }
+    return eplb_p_sum_of_block(board, taken);
 }
 
-/* LPT by one warp: lane l owns packs l, l + 32, .., whose loads it holds as bits, kNone once full. What a
-   step waits for from the one before is kept short: a minimum over the warp and a vote. What becomes of a
-   lane's lightest pack if it is the one is worked out meanwhile, by all lanes. */
-template <int32_t kPerLane> static __device__ void eplb_p_lpt_by_warp(const eplb_p_cuda_candidate &p)
+static __device__ void eplb_p_lpt_step_by_block(const eplb_p_cuda_candidate &p, int32_t position,
+                                                eplb_p_board &board)
 {
-    uint32_t bits[(size_t)kPerLane];
-    int32_t next_place[(size_t)kPerLane], lane = eplb_p_lane(), position, k;
-    float next = p.load[0];
+    uint64_t lightest = kLast;
+    int32_t pack;
 
-#pragma unroll
-    for (k = 0; k < kPerLane; k++) {
-        bits[k]       = k * kWarp + lane < p.m ? 0 : kNone;
-        next_place[k] = (k * kWarp + lane) * p.room;
+    for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
+        if (p.fill[pack] < p.room)
+            lightest = eplb_p_smaller(lightest, eplb_p_light_first(p.pack_load[pack], pack));
+    pack = eplb_p_index(eplb_p_least_of_block(board, lightest));
+    if (pack % eplb_p_threads() == eplb_p_thread()) eplb_p_put_item(p, pack, position);
+}
+
+static __device__ void eplb_p_lpt_by_block(const eplb_p_cuda_candidate &p, eplb_p_board &board)
+{
+    int32_t position = 0, pack, end;
+
+    for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads()) {
+        p.pack_load[pack] = 0.0f;
+        p.fill[pack]      = 0;
     }
-    for (position = 0; position < p.n; position++) {
-        uint32_t lightest = bits[0], lightest_of_all;
-        int32_t which = 0, place = next_place[0], pack;
-        float load = next, sum;
-        bool wins, fills;
-
-        if (position + 1 < p.n) next = p.load[position + 1];
-#pragma unroll
-        for (k = 1; k < kPerLane; k++) lightest = bits[k] < lightest ? bits[k] : lightest;
-        lightest_of_all = __reduce_min_sync(kAllLanes, lightest);
-#pragma unroll
-        for (k = kPerLane - 1; k >= 0; k--) { /* the first of them last */
-            if (bits[k] != lightest) continue;
-            which = k;
-            place = next_place[k];
-        }
-        pack  = which * kWarp + lane;
-        sum   = eplb_p_add(eplb_p_from_bits(lightest), load);
-        fills = place + 1 == (pack + 1) * p.room;
-        wins  = eplb_p_wins(lightest == lightest_of_all, (uint32_t)pack);
-        if (wins) p.held[place] = (uint16_t)position;
-        if (wins && fills) p.pack_load[pack] = sum;
-#pragma unroll
-        for (k = 0; k < kPerLane; k++) {
-            bool changes = wins && k == which;
-            bits[k] = !changes ? bits[k] : fills ? kNone : eplb_p_bits(sum);
-            next_place[k] += changes;
-        }
+    while (position < p.n) {
+        int32_t taken = eplb_p_lpt_round_by_block(p, position, board);
+        position += taken;
+        if (taken >= kShortRound) continue;
+        for (end = eplb_p_least(position + kSteps, p.n); position < end; position++)
+            eplb_p_lpt_step_by_block(p, position, board);
     }
 }
 
@@ -669,7 +1076,7 @@ static __device__ void eplb_p_zigzag_by_block(const eplb_p_cuda_candidate &p)
 }
 
 /* What goes with held: the loads at places, the place of each position; pack loads after zigzag. */
-static __device__ void eplb_p_index_places(const eplb_p_cuda_candidate &p, int32_t init)
+static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate &p, int32_t init)
 {
     int32_t i;
 
@@ -677,10 +1084,12 @@ static __device__ void eplb_p_index_places(const eplb_p_cuda_candidate &p, int32
         p.held_load[i]     = p.load[p.held[i]];
         p.place[p.held[i]] = (uint16_t)i;
     }
+    eplb_p_end_keys((uint32_t *)p.pack_load, p.m);
     __syncthreads();
-    if (init == EPLB_INIT_ZIGZAG)
+    if (init == EPLB_INIT_ZIGZAG) {
         for (i = eplb_p_thread(); i < p.m; i += eplb_p_threads()) p.pack_load[i] = eplb_p_sum_pack(p, i);
-    __syncthreads();
+        __syncthreads();
+    }
     if (eplb_p_thread() == 0) *p.tiny = eplb_p_tiny(p.pack_load, p.m);
     __syncthreads();
 }
@@ -708,27 +1117,58 @@ static __device__ float eplb_p_heavier_by(const eplb_p_cuda_candidate &p, int32_
     return eplb_p_sub(p.pack_load[heavy], p.pack_load[light]);
 }
 
-/* The best of swaps first, first + step, .. of two packs. */
-static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
-                                               int32_t first, int32_t step)
-{
-    float D = eplb_p_heavier_by(p, heavy, light);
-    uint64_t best = kLast;
-    int32_t i;
+/* How a lane of several goes through the swaps of two packs: those of items u and v, counted within their packs. */
+struct eplb_p_cuda_walk {
+    int32_t u, v;           /* the first */
+    int32_t step_u, step_v; /* to the next, with a step of u more where v leaves its pack */
+};
 
-    for (i = first; i < p.room * p.room; i += step) {
-        int32_t u = heavy * p.room + i / p.room, v = light * p.room + i % p.room;
-        float gain = eplb_p_gain_at(p, u, v, D);
-        if (gain > 0.0f) best = eplb_p_smaller(best, eplb_p_swap_key(p, gain, u, v));
-    }
-    return best;
+static __device__ eplb_p_cuda_walk eplb_p_walk_of(const eplb_p_cuda_candidate &p, int32_t lanes)
+{
+    int32_t lane = eplb_p_thread() % lanes;
+    eplb_p_cuda_walk walk = {lane / p.room, lane % p.room, lanes / p.room, lanes % p.room};
+    return walk;
 }
 
-/* The best swap of two packs, by one warp. */
-static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy,
-                                                    int32_t light)
+static __device__ __forceinline__ void eplb_p_walk_on(eplb_p_cuda_walk *walk, int32_t room)
 {
-    return eplb_p_warp_min(eplb_p_best_swap_of(p, heavy, light, eplb_p_lane(), kWarp));
+    walk->u += walk->step_u;
+    walk->v += walk->step_v;
+    if (walk->v < room) return;
+    walk->v -= room;
+    walk->u++;
+}
+
+/* The best of a lane's swaps of two packs. It goes through their positions in ascending order, so the first of equal
+   ones stays. */
+static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
+                                               eplb_p_cuda_walk walk)
+{
+    float D = eplb_p_heavier_by(p, heavy, light), most = 0.0f;
+    int32_t best_u = 0, best_v = 0;
+
+    for (; walk.u < p.room; eplb_p_walk_on(&walk, p.room)) {
+        int32_t u = heavy * p.room + walk.u, v = light * p.room + walk.v;
+        float gain = eplb_p_gain_at(p, u, v, D);
+        if (!(gain > most)) continue;
+        most   = gain;
+        best_u = u;
+        best_v = v;
+    }
+    return most > 0.0f ? eplb_p_swap_key(p, most, best_u, best_v) : kLast;
+}
+
+/* How a block and its warps look for swaps. */
+struct eplb_p_cuda_search {
+    eplb_p_cuda_walk of_warp, of_pair; /* by all lanes of a warp, and by kPairLanes of them */
+    int32_t heavy, light; /* packs that the swap before this one was of; -1: there was none */
+};
+
+/* The best swap of two packs, by one warp. */
+static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                    int32_t heavy, int32_t light)
+{
+    return eplb_p_warp_min(eplb_p_best_swap_of(p, heavy, light, search.of_warp));
 }
 
 /* The heaviest or the lightest pack, the lower index on ties. */
@@ -745,82 +1185,160 @@ static __device__ int32_t eplb_p_extreme_pack_by_warp(const eplb_p_cuda_candidat
     return eplb_p_index(eplb_p_warp_min(first));
 }
 
-static __device__ int32_t eplb_p_heaviest_pack_by_warp(const eplb_p_cuda_candidate &p)
-{
-    return eplb_p_extreme_pack_by_warp(p, true);
-}
-
-static __device__ int32_t eplb_p_lightest_pack_by_warp(const eplb_p_cuda_candidate &p)
-{
-    return eplb_p_extreme_pack_by_warp(p, false);
-}
-
 /* Each warp finds the same, which costs less than telling the others. */
-static __device__ uint64_t eplb_p_max_min_by_warps(const eplb_p_cuda_candidate &p)
+static __device__ uint64_t eplb_p_max_min_by_warps(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search)
 {
-    int32_t heavy = eplb_p_heaviest_pack_by_warp(p), light = eplb_p_lightest_pack_by_warp(p);
+    int32_t heavy = eplb_p_extreme_pack_by_warp(p, true), light = eplb_p_extreme_pack_by_warp(p, false);
     if (eplb_p_heavier_by(p, heavy, light) < *p.tiny) return kLast;
-    return eplb_p_best_swap_by_warp(p, heavy, light);
+    return eplb_p_best_swap_by_warp(p, search, heavy, light);
 }
 
-/* by_load, by counting for each pack those before it. */
-static __device__ void eplb_p_order_packs(const eplb_p_cuda_candidate &p)
+/* by_load, after the next barrier: by counting for each pack those before it. */
+static __device__ void eplb_p_order_packs_by_block(const eplb_p_cuda_candidate &p)
 {
-    int32_t pack, other;
-    for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads()) {
-        uint64_t key = eplb_p_heavy_first(p.pack_load[pack], pack);
-        int32_t rank = 0;
-        for (other = 0; other < p.m; other++) rank += eplb_p_heavy_first(p.pack_load[other], other) < key;
-        p.by_load[rank] = (uint16_t)pack;
+    const uint32_t *bits = (const uint32_t *)p.pack_load;
+    int32_t pack;
+
+    for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
+        p.by_load[eplb_p_rank_in_run(bits, eplb_p_whole_warps(p.m), p.m, pack)] = (uint16_t)pack;
+}
+
+/* The best swap of a pair whose packs differ by D, by the fall in squares that it is worth. */
+static __device__ uint64_t eplb_p_by_fall(float D, uint64_t swap)
+{
+    if (swap == kLast) return kLast;
+    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_key_worth(swap), D), eplb_p_index(swap));
+}
+
+/* The smallest key of the kPairLanes lanes that this one is of, in all of them. Mostly none has any, or but one. */
+static __device__ uint64_t eplb_p_pair_min(uint64_t key)
+{
+    uint32_t lanes = ((1u << kPairLanes) - 1) << eplb_p_lane() / kPairLanes * kPairLanes;
+    int32_t step;
+
+    if (__ballot_sync(lanes, key != kLast) == 0) return kLast;
+    for (step = 1; step < kPairLanes; step *= 2) {
+        uint32_t high = __shfl_sync(lanes, (uint32_t)(key >> 32), eplb_p_lane() ^ step);
+        uint32_t low  = __shfl_sync(lanes, (uint32_t)key, eplb_p_lane() ^ step);
+        key = eplb_p_smaller(key, (uint64_t)high << 32 | low);
     }
+    return key;
+}
+
+/* Where there is room for it, the best swap of every pair is kept: a swap changes those of two packs only. */
+
+static __device__ int32_t eplb_p_pair_number(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
+{
+    return a < b ? a * p.m + b : b * p.m + a;
+}
+
+/* By kPairLanes threads: the swap that gains most; where `by_fall`, with what the squares fall by it. */
+static __device__ void eplb_p_renew_pair(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search, int32_t a,
+                                         int32_t b, bool by_fall)
+{
+    bool a_is_light = p.pack_load[b] > p.pack_load[a];
+    int32_t heavy = a_is_light ? b : a, light = a_is_light ? a : b;
+    float D = eplb_p_heavier_by(p, heavy, light);
+    uint64_t swap = eplb_p_pair_min(eplb_p_best_swap_of(p, heavy, light, search.of_pair));
+
+    if (eplb_p_thread() % kPairLanes > 0) return;
+    if (by_fall) swap = eplb_p_by_fall(D, swap);
+    p.best[eplb_p_pair_number(p, a, b)] = by_fall || D >= *p.tiny ? swap : kLast;
+}
+
+/* Those that the last swap changed, or, before any, all. Ends with a barrier. */
+static __device__ void eplb_p_renew_pairs_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                   bool by_fall)
+{
+    int32_t step = eplb_p_threads() / kPairLanes, first = eplb_p_thread() / kPairLanes, number, a, b;
+
+    if (search.heavy < 0)
+        for (number = first; number < p.m * p.m; number += step) {
+            a = number / p.m;
+            b = number % p.m;
+            if (a < b)
+                eplb_p_renew_pair(p, search, a, b, by_fall);
+            else if (eplb_p_thread() % kPairLanes == 0)
+                p.best[number] = kLast;
+        }
+    else
+        for (number = first; number < 2 * p.m; number += step) {
+            a = number < p.m ? search.heavy : search.light;
+            b = number < p.m ? number : number - p.m;
+            if (a != b && (number < p.m || b != search.heavy)) eplb_p_renew_pair(p, search, a, b, by_fall);
+        }
     __syncthreads();
 }
 
-/* Whether any of a thread's share of the swaps of two packs helps. */
-static __device__ bool eplb_p_some_swap_helps(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light)
+/* Whether any of a lane's swaps of two packs helps. */
+static __device__ bool eplb_p_some_swap_helps(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
+                                              eplb_p_cuda_walk walk)
 {
     float D = eplb_p_heavier_by(p, heavy, light);
-    int32_t i;
 
     if (D < *p.tiny) return false;
-    for (i = eplb_p_thread() % kPairLanes; i < p.room * p.room; i += kPairLanes)
-        if (eplb_p_gain_at(p, heavy * p.room + i / p.room, light * p.room + i % p.room, D) > 0.0f)
-            return true;
+    for (; walk.u < p.room; eplb_p_walk_on(&walk, p.room))
+        if (eplb_p_gain_at(p, heavy * p.room + walk.u, light * p.room + walk.v, D) > 0.0f) return true;
     return false;
 }
 
 /* Pairs are numbered in the order in which they are tried: number i * m + m-1-j is the i-th heaviest pack
    and the j-th. A round gives one to each kPairLanes threads. As long as none is found, the block confers
    after twice as many rounds as before: mostly one of the first pairs has a swap, else likely none. */
-static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p, int32_t heavy_packs)
+static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p,
+                                                     const eplb_p_cuda_search &search, int32_t heavy_packs,
+                                                     eplb_p_board &board)
 {
     int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, last = tried * p.m;
     int32_t round = eplb_p_threads() / kPairLanes, rounds = 1, start, end, number, i, j;
 
-    eplb_p_order_packs(p);
+    eplb_p_order_packs_by_block(p);
+    __syncthreads();
     for (start = 0, end = round; start < last; start = end, end += rounds * round) {
         uint64_t found = kLast;
         rounds *= 2;
         for (number = start + eplb_p_thread() / kPairLanes; number < end && number < last; number += round) {
             i = number / p.m;
             j = p.m - 1 - number % p.m;
-            if (j <= i || !eplb_p_some_swap_helps(p, p.by_load[i], p.by_load[j])) continue;
+            if (j <= i || !eplb_p_some_swap_helps(p, p.by_load[i], p.by_load[j], search.of_pair)) continue;
             found = (uint64_t)number;
             break;
         }
-        found = eplb_p_block_min(found, p.reduce);
+        found = eplb_p_least_of_block(board, found);
         if (found == kLast) continue;
         i = (int32_t)found / p.m;
         j = p.m - 1 - (int32_t)found % p.m;
-        return eplb_p_best_swap_by_warp(p, p.by_load[i], p.by_load[j]);
+        return eplb_p_best_swap_by_warp(p, search, p.by_load[i], p.by_load[j]);
     }
     return kLast;
 }
 
-/* Thread t tries places t, t + threads, .. of other packs with every item of the heaviest. */
-static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidate &p)
+/* The same, where the best swaps of all pairs are kept. */
+static __device__ uint64_t eplb_p_kept_pair_scan_by_block(const eplb_p_cuda_candidate &p,
+                                                          const eplb_p_cuda_search &search, int32_t heavy_packs,
+                                                          eplb_p_board &board)
 {
-    int32_t heavy = eplb_p_heaviest_pack_by_warp(p), u, v;
+    int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, number, i, j;
+    uint64_t found = kLast;
+
+    eplb_p_order_packs_by_block(p);
+    eplb_p_renew_pairs_by_block(p, search, false);
+    for (number = eplb_p_thread(); number < tried * p.m && found == kLast; number += eplb_p_threads()) {
+        i = number / p.m;
+        j = p.m - 1 - number % p.m;
+        if (j > i && p.best[eplb_p_pair_number(p, p.by_load[i], p.by_load[j])] != kLast) found = (uint64_t)number;
+    }
+    found = eplb_p_least_of_block(board, found);
+    if (found == kLast) return kLast;
+    i = (int32_t)found / p.m;
+    j = p.m - 1 - (int32_t)found % p.m;
+    return p.best[eplb_p_pair_number(p, p.by_load[i], p.by_load[j])];
+}
+
+/* Thread t tries places t, t + threads, .. of other packs with every item of the heaviest. */
+static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidate &p, eplb_p_board &board)
+{
+    int32_t heavy = eplb_p_extreme_pack_by_warp(p, true), u, v;
     uint64_t best = kLast;
 
     for (v = eplb_p_thread(); v < p.n; v += eplb_p_threads()) {
@@ -831,189 +1349,236 @@ static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidat
             if (gain > 0.0f) best = eplb_p_smaller(best, eplb_p_swap_key(p, gain, u, v));
         }
     }
-    best = eplb_p_block_min(best, p.reduce);
+    best = eplb_p_least_of_block(board, best);
     return best != kLast && eplb_p_key_worth(best) > *p.tiny ? best : kLast;
 }
 
-struct eplb_p_cuda_pair { /* of packs */
-    int32_t heavy, light;
-    float   D; /* by how much */
-};
-
-static __device__ eplb_p_cuda_pair eplb_p_cuda_pair_of(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
+/* Whether packs that differ by D may have a swap that falls as far as the best one so far. */
+static __device__ bool eplb_p_may_fall_further(float D, uint64_t best)
 {
-    eplb_p_cuda_pair pair = {a, b, 0.0f};
-    if (p.pack_load[b] > p.pack_load[a]) pair = {b, a, 0.0f};
-    pair.D = eplb_p_heavier_by(p, pair.heavy, pair.light);
-    return pair;
+    return D > 0.0f && (best == kLast || !(eplb_p_largest_fall(D) < eplb_p_key_worth(best)));
 }
 
-/* Pairs a < b have number a * m + b; others stand for a pack with itself, which has no swap. */
-static __device__ eplb_p_cuda_pair eplb_p_numbered_pair(const eplb_p_cuda_candidate &p, int32_t number)
+/* How many of the heaviest packs may have such a swap with the lightest, or of the lightest with the heaviest. */
+static __device__ int32_t eplb_p_num_promising_by_warp(const eplb_p_cuda_candidate &p, bool of_heaviest, uint64_t best)
 {
-    int32_t a = number / p.m, b = number % p.m;
-    return a < b && a < p.m ? eplb_p_cuda_pair_of(p, a, b) : eplb_p_cuda_pair_of(p, 0, 0);
-}
+    int32_t heaviest = p.by_load[0], lightest = p.by_load[p.m - 1], start, i;
+    uint32_t vote = kAllLanes;
 
-/* The best swap of a pair, by the fall in squares that it is worth. */
-static __device__ uint64_t eplb_p_by_fall(const eplb_p_cuda_pair &pair, uint64_t swap)
-{
-    if (swap == kLast) return kLast;
-    return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_key_worth(swap), pair.D), eplb_p_index(swap));
-}
-
-/* Whether a pair may have a swap that falls as far as the best one so far. */
-static __device__ bool eplb_p_may_fall_further(const eplb_p_cuda_pair &pair, uint64_t best)
-{
-    return pair.D > 0.0f && (best == kLast || !(eplb_p_largest_fall(pair.D) < eplb_p_key_worth(best)));
-}
-
-/* The best swap of the 32 pairs from a number on, or the one from before; all by one warp. Each lane
-   judges a pair by its loads. Those that may have it are looked at one after the other by the warp
-   together when they are few, which they mostly are, and else each by its lane. */
-static __device__ uint64_t eplb_p_l2_of_pairs(const eplb_p_cuda_candidate &p, int32_t start, uint64_t best)
-{
-    eplb_p_cuda_pair pair = eplb_p_numbered_pair(p, start + eplb_p_lane());
-    bool may = eplb_p_may_fall_further(pair, best);
-    uint32_t promising = __ballot_sync(kAllLanes, may);
-    uint64_t swap;
-
-    if (kTogether * __popc(promising) > p.room * p.room) {
-        swap = may ? eplb_p_best_swap_of(p, pair.heavy, pair.light, 0, 1) : kLast;
-        return eplb_p_warp_min(eplb_p_smaller(best, eplb_p_by_fall(pair, swap)));
+    for (start = 0; start < p.m && vote == kAllLanes; start += kWarp) {
+        bool may = false;
+        i = start + eplb_p_lane();
+        if (i < p.m)
+            may = eplb_p_may_fall_further(of_heaviest ? eplb_p_heavier_by(p, p.by_load[i], lightest)
+                                                      : eplb_p_heavier_by(p, heaviest, p.by_load[p.m - 1 - i]),
+                                          best);
+        vote = __ballot_sync(kAllLanes, may);
     }
-    for (; promising; promising &= promising - 1) {
-        pair = eplb_p_numbered_pair(p, start + __ffs((int)promising) - 1);
-        if (!eplb_p_may_fall_further(pair, best)) continue;
-        swap = eplb_p_best_swap_by_warp(p, pair.heavy, pair.light);
-        best = eplb_p_smaller(best, eplb_p_by_fall(pair, swap));
-    }
-    return best;
+    return start - kWarp + __popc(vote);
 }
 
-/* The heaviest and the lightest pack first, for most other pairs cannot fall as far as those two do. */
-static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p)
+static __device__ uint64_t eplb_p_if_it_counts(const eplb_p_cuda_candidate &p, uint64_t by_fall)
 {
-    int32_t heavy = eplb_p_heaviest_pack_by_warp(p), light = eplb_p_lightest_pack_by_warp(p), start;
-    uint64_t swap = eplb_p_best_swap_by_warp(p, heavy, light);
-    uint64_t best = eplb_p_by_fall(eplb_p_cuda_pair_of(p, heavy, light), swap);
+    return by_fall != kLast && eplb_p_fall_counts(eplb_p_key_worth(by_fall), *p.tiny) ? by_fall : kLast;
+}
 
-    for (start = eplb_p_warp() * kWarp; start < p.m * p.m; start += eplb_p_threads())
-        best = eplb_p_l2_of_pairs(p, start, best);
-    best = eplb_p_block_min(best, p.reduce);
-    return best != kLast && eplb_p_fall_counts(eplb_p_key_worth(best), *p.tiny) ? best : kLast;
+/* The heaviest and the lightest pack first, for most other pairs cannot fall as far as those two do: some of the
+   heaviest with some of the lightest are left, a row to a warp and a pair to a lane. The best swap of a pair is the
+   one that gains most, also where others fall as far. */
+static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                              eplb_p_board &board)
+{
+    const eplb_p_cuda_walk alone = {0, 0, 0, 1};
+    int32_t heavy, light, num_heavy, num_light, i, j;
+    uint64_t best;
+
+    eplb_p_order_packs_by_block(p);
+    __syncthreads();
+    heavy = p.by_load[0];
+    light = p.by_load[p.m - 1];
+    best  = eplb_p_by_fall(eplb_p_heavier_by(p, heavy, light), eplb_p_best_swap_by_warp(p, search, heavy, light));
+    num_heavy = eplb_p_num_promising_by_warp(p, true, best);
+    num_light = eplb_p_num_promising_by_warp(p, false, best);
+    for (i = eplb_p_warp(); i < num_heavy; i += eplb_p_warps())
+        for (j = p.m - 1 - eplb_p_lane(); j > i && j >= p.m - num_light; j -= kWarp) {
+            float D = eplb_p_heavier_by(p, p.by_load[i], p.by_load[j]);
+            if (!eplb_p_may_fall_further(D, best)) continue;
+            best = eplb_p_smaller(best, eplb_p_by_fall(D, eplb_p_best_swap_of(p, p.by_load[i], p.by_load[j], alone)));
+        }
+    return eplb_p_if_it_counts(p, eplb_p_least_of_block(board, best));
+}
+
+/* The same, where the best swaps of all pairs are kept. */
+static __device__ uint64_t eplb_p_kept_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                   eplb_p_board &board)
+{
+    uint64_t best = kLast;
+    int32_t number;
+
+    eplb_p_renew_pairs_by_block(p, search, true);
+    for (number = eplb_p_thread(); number < p.m * p.m; number += eplb_p_threads())
+        best = eplb_p_smaller(best, p.best[number]);
+    return eplb_p_if_it_counts(p, eplb_p_least_of_block(board, best));
 }
 
 /* The next swap, the same in all threads of the block. */
-static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how)
+static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
+                                                     const eplb_p_cuda_search &search, eplb_p_board &board)
 {
     switch (how->refine) {
-    case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warps(p);
-    case EPLB_REFINE_PAIR_SCAN: return eplb_p_pair_scan_by_block(p, how->heavy_packs);
-    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p);
-    case EPLB_REFINE_L2: return eplb_p_l2_by_block(p);
+    case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warps(p, search);
+    case EPLB_REFINE_PAIR_SCAN:
+        if (p.best) return eplb_p_kept_pair_scan_by_block(p, search, how->heavy_packs, board);
+        return eplb_p_pair_scan_by_block(p, search, how->heavy_packs, board);
+    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p, board);
+    case EPLB_REFINE_L2:
+        return p.best ? eplb_p_kept_l2_by_block(p, search, board) : eplb_p_l2_by_block(p, search, board);
     default: return kLast;
     }
 }
 
-/* What stands at a place gives way to another position: the pack's list stays ascending, and its load is
-   summed afresh. By one thread. */
-static __device__ void eplb_p_exchange_at(const eplb_p_cuda_candidate &p, int32_t at, int32_t position)
+/* What stands between two places of a pack, the latter included, moves up by one towards the former. */
+static __device__ void eplb_p_move_up_by_warp(const eplb_p_cuda_candidate &p, int32_t at, int32_t to)
 {
-    int32_t pack = at / p.room, first = pack * p.room, last = first + p.room - 1, step;
+    int32_t step = to < at ? -1 : 1, left = (to - at) * step;
 
-    for (;; at += step) { /* the neighbour moves up until the position fits in */
-        if (at > first && p.held[at - 1] > position)
-            step = -1;
-        else if (at < last && p.held[at + 1] < position)
-            step = 1;
-        else
-            break;
-        p.held[at]          = p.held[at + step];
-        p.held_load[at]     = p.held_load[at + step];
-        p.place[p.held[at]] = (uint16_t)at;
+    for (; left > 0; left -= kWarp, at += step * kWarp) {
+        int32_t into = at + step * eplb_p_lane();
+        bool moves = eplb_p_lane() < left;
+        int32_t position = moves ? p.held[into + step] : 0;
+        float load = moves ? p.held_load[into + step] : 0.0f;
+        __syncwarp(); /* all have read */
+        if (moves) {
+            p.held[into]      = (uint16_t)position;
+            p.held_load[into] = load;
+            p.place[position] = (uint16_t)into;
+        }
+        __syncwarp();
     }
-    p.held[at]        = (uint16_t)position;
-    p.held_load[at]   = p.load[position];
-    p.place[position] = (uint16_t)at;
+}
+
+/* What stands at a place gives way to another position: the pack's list stays ascending, and its load is
+   summed afresh. By one warp. */
+static __device__ void eplb_p_exchange_by_warp(const eplb_p_cuda_candidate &p, int32_t at, int32_t position)
+{
+    int32_t pack = at / p.room, first = pack * p.room, before = 0, to, i;
+
+    for (i = first + eplb_p_lane(); i < first + p.room; i += kWarp) before += i != at && p.held[i] < position;
+    to = first + (int32_t)__reduce_add_sync(kAllLanes, (uint32_t)before);
+    eplb_p_move_up_by_warp(p, at, to);
+    if (eplb_p_lane() != 0) return;
+    p.held[to]        = (uint16_t)position;
+    p.held_load[to]   = p.load[position];
+    p.place[position] = (uint16_t)to;
     p.pack_load[pack] = eplb_p_sum_pack(p, pack);
 }
 
-static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how)
+static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
+                                              eplb_p_board &board)
 {
-    int32_t swaps;
+    eplb_p_cuda_search search = {eplb_p_walk_of(p, kWarp), eplb_p_walk_of(p, kPairLanes), -1, -1};
+    int32_t second = eplb_p_warps() > 1, swaps;
 
     for (swaps = 0; swaps < how->max_swaps; swaps++) {
-        uint64_t swap = eplb_p_find_swap_by_block(p, how);
+        uint64_t swap = eplb_p_find_swap_by_block(p, how, search, board);
         int32_t u_position, v_position, u, v;
         if (swap == kLast) return;
         u_position = eplb_p_index(swap) >> 16;
         v_position = eplb_p_index(swap) & 0xFFFF;
         u = p.place[u_position];
         v = p.place[v_position];
+        search.heavy = u / p.room;
+        search.light = v / p.room;
         __syncthreads(); /* all have read */
-        if (eplb_p_thread() == 0) eplb_p_exchange_at(p, u, v_position);
-        if (eplb_p_thread() == 1) eplb_p_exchange_at(p, v, u_position);
+        if (eplb_p_warp() == 0) eplb_p_exchange_by_warp(p, u, v_position);
+        if (eplb_p_warp() == second) eplb_p_exchange_by_warp(p, v, u_position);
         __syncthreads();
     }
 }
 
-/* One candidate from loads to packs, of two items or more each; after it, barrier included, held says
-   which positions are in which pack. */
-template <int32_t kPerLane>
-static __device__ void eplb_p_pack_candidate(const eplb_p_cuda_call &c, const eplb_p_cuda_candidate &p,
-                                             int32_t row, int32_t candidate)
+/* From keys to packs, of two items or more each; after it, barrier included, held says which positions are in which
+   pack. Where keys are not loads, item_load has these. */
+static __device__ void eplb_p_pack_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_packing &packing,
+                                            const float *item_load, eplb_p_board &board)
 {
-    const eplb_p_cuda_packing &packing = c.packing;
-    const float *item_load = packing.load + eplb_p_at(row, packing.n, 0);
+    const eplb_packing *how = &packing.how;
+    int32_t i;
 
-    eplb_p_make_keys(p, &packing.how, item_load, c.shape.options.seed, row, packing.stage, candidate);
-    __syncthreads();
-    eplb_p_order_candidate(p, item_load);
-    __syncthreads();
-    if (packing.how.init == EPLB_INIT_ZIGZAG)
+    eplb_p_order_by_block(p);
+    if (item_load) {
+        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) p.load[i] = item_load[p.order[i]];
+        __syncthreads();
+    }
+    if (how->init == EPLB_INIT_ZIGZAG)
         eplb_p_zigzag_by_block(p);
+    else if (p.m > kWarp)
+        eplb_p_lpt_by_block(p, board);
     else if (eplb_p_warp() == 0)
-        eplb_p_lpt_by_warp<kPerLane>(p);
+        eplb_p_lpt_by_warp(p);
     __syncthreads();
-    if (packing.how.refine == EPLB_REFINE_NONE && packing.candidates == 1) return;
-    eplb_p_index_places(p, packing.how.init);
-    if (packing.how.refine != EPLB_REFINE_NONE) eplb_p_refine_by_block(p, &packing.how);
+    if (how->refine == EPLB_REFINE_NONE && packing.candidates == 1) return;
+    eplb_p_index_places_by_block(p, how->init);
+    if (how->refine != EPLB_REFINE_NONE) eplb_p_refine_by_block(p, how, board);
 }
 
-/* Block b does candidate b % candidates of row b / candidates. */
-template <int32_t kPerLane>
-static __global__ void __launch_bounds__(kMaxThreads, 1)
-    eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
+/* The item at each place: those of packs of one item stay as they are. */
+static __device__ int32_t eplb_p_item_at_place(const eplb_p_cuda_candidate &p, int32_t place)
 {
-    const eplb_p_cuda_packing &packing = c.packing;
-    int32_t row = (int32_t)blockIdx.x / packing.candidates, i;
-    int32_t candidate = (int32_t)blockIdx.x % packing.candidates;
-    eplb_p_cuda_candidate p;
+    return p.room > 1 ? p.order[p.held[place]] : place;
+}
 
-    eplb_p_carve_candidate(eplb_p_shared, packing.n, packing.m, &p);
-    if (p.room > 1) eplb_p_pack_candidate<kPerLane>(c, p, row, candidate);
-    for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
-        int32_t item = p.room > 1 ? p.order[p.held[i]] : i;
-        if (packing.candidates > 1)
-            packing.placed[eplb_p_at((int32_t)blockIdx.x, packing.n, i)] = (uint16_t)item;
-        else
-            eplb_p_finish_item(c, row, i, item); /* the candidate's order is the true one */
+/* pack: candidates
+
+   Block b does candidate b % candidates of row b / candidates. The last one of a row to end looks at all and
+   finishes the row. */
+
+/* An item of a packing has its place for good. */
+static __device__ void eplb_p_finish_item(const eplb_p_cuda_call &c, int32_t row, int32_t place, int32_t item)
+{
+    int32_t layer = row / c.shape.num_nodes, first_slot = row % c.shape.num_nodes * c.shape.node_slots;
+    size_t at;
+
+    if (c.at_groups) {
+        c.group_order[eplb_p_at(row, c.shape.num_groups, place)] = (uint16_t)item;
+        return;
     }
-    if (packing.candidates > 1 && eplb_p_thread() == 0) {
+    at = eplb_p_at(row, c.shape.node_slots, item);
+    eplb_p_store_slot(c, layer, first_slot + place, c.slot_expert[at], c.slot_rank[at]);
+}
+
+/* What there is of a candidate when it is done, for the one that selects. */
+static __device__ void eplb_p_leave_candidate_by_block(const eplb_p_cuda_packing &packing,
+                                                       const eplb_p_cuda_candidate &p)
+{
+    eplb_p_standing *standing = &packing.standing[blockIdx.x];
+    int32_t i;
+
+    for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
+        packing.placed[eplb_p_at((int32_t)blockIdx.x, packing.n, i)] = (uint16_t)eplb_p_item_at_place(p, i);
+    if (eplb_p_thread() == 0) {
         int is_even;
-        eplb_p_standing *standing = &packing.standing[blockIdx.x];
         standing->score   = eplb_p_candidate_score(p.pack_load, p.m, packing.how.select, *p.tiny, &is_even);
         standing->is_even = is_even;
     }
 }
 
-/* pack: select */
+/* Whether all other candidates of the row are done, and seen by all threads. */
+static __device__ bool eplb_p_is_last_by_block(const eplb_p_cuda_packing &packing, int32_t row, eplb_p_board &board)
+{
+    uint32_t done = 0;
+
+    __threadfence();
+    __syncthreads();
+    if (eplb_p_thread() == 0) done = (uint32_t)atomicAdd(&packing.done[row], 1) + 1;
+    done = eplb_p_most_of_block(board, done);
+    __threadfence();
+    return done == (uint32_t)packing.candidates;
+}
 
 /* The candidate that stays: the first with the smallest score, of those up to the first even one, with
    which the search would have ended. */
 static __device__ int32_t eplb_p_select_by_block(const eplb_p_cuda_packing &packing, int32_t row,
-                                                 uint64_t *reduce)
+                                                 eplb_p_board &board)
 {
     const eplb_p_standing *standing = packing.standing + eplb_p_at(row, packing.candidates, 0);
     uint64_t even = kLast, best = kLast;
@@ -1021,51 +1586,237 @@ static __device__ int32_t eplb_p_select_by_block(const eplb_p_cuda_packing &pack
 
     for (i = eplb_p_thread(); i < packing.candidates; i += eplb_p_threads())
         if (standing[i].is_even) even = eplb_p_smaller(even, (uint64_t)i);
-    even = eplb_p_block_min(even, reduce);
+    even = eplb_p_least_of_block(board, even);
     for (i = eplb_p_thread(); i < packing.candidates && (uint64_t)i <= even; i += eplb_p_threads())
         best = eplb_p_smaller(best, eplb_p_light_first(standing[i].score, i));
-    return eplb_p_index(eplb_p_block_min(best, reduce));
+    return eplb_p_index(eplb_p_least_of_block(board, best));
 }
 
-struct eplb_p_cuda_selection { /* the packs of the chosen candidate, in shared memory */
-    uint64_t *reduce; /* [kMaxWarps] */
-    float    *load;   /* [n] true load at each place */
-    uint16_t *item;   /* [n] item at each place */
+/* The packs of the one that stays; within a pack, an item's place is the number of heavier ones. The block's own
+   candidate gives way to them. */
+static __device__ void eplb_p_finish_row_by_block(const eplb_p_cuda_call &c, const eplb_p_cuda_packing &packing,
+                                                  const eplb_p_cuda_candidate &p, int32_t row,
+                                                  const float *item_load, eplb_p_board &board)
+{
+    int32_t candidate = eplb_p_select_by_block(packing, row, board), i, other;
+    const uint16_t *placed = packing.placed + eplb_p_at(row, packing.candidates, candidate) * (size_t)p.n;
+
+    for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
+        p.held[i]      = placed[i];
+        p.held_load[i] = item_load[placed[i]];
+    }
+    __syncthreads();
+    for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
+        int32_t first = i / p.room * p.room, place = first;
+        uint64_t key = eplb_p_heavy_first(p.held_load[i], p.held[i]);
+        for (other = first; other < first + p.room; other++)
+            place += eplb_p_heavy_first(p.held_load[other], p.held[other]) < key;
+        eplb_p_finish_item(c, row, place, p.held[i]);
+    }
+}
+
+static __global__ void __launch_bounds__(kMaxThreads, 1)
+    eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
+{
+    const eplb_p_cuda_packing &packing = c.at_groups ? c.groups : c.gpus;
+    int32_t row = (int32_t)blockIdx.x / packing.candidates, candidate = (int32_t)blockIdx.x % packing.candidates, i;
+    const float *item_load = packing.load + eplb_p_at(row, packing.n, 0);
+    eplb_p_cuda_candidate p;
+    eplb_p_board board;
+    size_t used = 0;
+
+    board = eplb_p_board_at(eplb_p_take_board(eplb_p_shared, &used));
+    eplb_p_carve_candidate(eplb_p_shared, &used, packing.n, packing.m, packing.how, &p);
+    if (p.room > 1) {
+        eplb_p_make_keys_by_block(p, &packing.how, item_load, c.shape.options.seed, row, packing.stage, candidate);
+        eplb_p_pack_by_block(p, packing, candidate > 0 ? item_load : NULL, board);
+    }
+    if (packing.candidates == 1) {
+        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
+            eplb_p_finish_item(c, row, i, eplb_p_item_at_place(p, i)); /* the candidate's order is the true one */
+        return;
+    }
+    eplb_p_leave_candidate_by_block(packing, p);
+    if (eplb_p_is_last_by_block(packing, row, board)) eplb_p_finish_row_by_block(c, packing, p, row, item_load, board);
+}
+
+/* ------------------------------------------------------------------------------ a node in one block
+
+   What a block holds of a node, in shared memory: what is needed until the end, and behind it one after the other the
+   layer with its groups, the auction of slots, and the packing onto GPUs. */
+
+struct eplb_p_cuda_node {
+    uint64_t *told;  /* the board */
+    uint16_t *group; /* [node_groups] in the order of mlog */
+    eplb_p_cuda_replicas replicas;
+    float    *load;       /* [E] */
+    float    *group_load; /* [K] */
+    eplb_p_cuda_candidate groups;
+    eplb_p_cuda_auction   auction;
+    eplb_p_cuda_candidate gpus;
 };
 
-EPLB_P_HD size_t eplb_p_carve_selection(unsigned char *base, int32_t n, eplb_p_cuda_selection *s)
+EPLB_P_HD size_t eplb_p_most_bytes(size_t a, size_t b) { return a > b ? a : b; }
+
+EPLB_P_HD size_t eplb_p_carve_replicating(unsigned char *base, const eplb_p_shape &shape, eplb_p_cuda_node *node,
+                                          size_t *behind)
 {
     size_t used = 0;
-    s->reduce = (uint64_t *)eplb_p_take_shared(base, &used, kMaxWarps, sizeof(uint64_t));
-    s->load   = (float *)eplb_p_take_shared(base, &used, n, sizeof(float));
-    s->item   = (uint16_t *)eplb_p_take_shared(base, &used, n, sizeof(uint16_t));
+
+    node->told  = eplb_p_take_board(base, &used);
+    node->group = (uint16_t *)eplb_p_take_shared(base, &used, shape.node_groups, sizeof(uint16_t));
+    eplb_p_carve_cuda_replicas(base, &used, shape.node_experts, shape.node_slots, &node->replicas);
+    *behind = used;
+    eplb_p_carve_auction(base, &used, shape.node_experts, shape.node_slots, &node->auction);
     return used;
 }
 
-/* Block b does row b. Within a pack, an item's place is the number of heavier ones. */
-static __global__ void __launch_bounds__(kMaxThreads, 1)
-    eplb_p_select_kernel(const __grid_constant__ eplb_p_cuda_call c)
+EPLB_P_HD size_t eplb_p_carve_cuda_node(unsigned char *base, const eplb_p_shape &shape, eplb_p_cuda_node *node)
 {
-    const eplb_p_cuda_packing &packing = c.packing;
-    int32_t row = (int32_t)blockIdx.x, candidate, i, other;
-    const float *item_load = packing.load + eplb_p_at(row, packing.n, 0);
-    const uint16_t *placed;
-    eplb_p_cuda_selection s;
+    size_t behind, used, most = eplb_p_carve_replicating(base, shape, node, &behind);
 
-    eplb_p_carve_selection(eplb_p_shared, packing.n, &s);
-    candidate = eplb_p_select_by_block(packing, row, s.reduce);
-    placed = packing.placed + eplb_p_at(row, packing.candidates, candidate) * (size_t)packing.n;
-    for (i = eplb_p_thread(); i < packing.n; i += eplb_p_threads()) {
-        s.item[i] = placed[i];
-        s.load[i] = item_load[placed[i]];
+    used = behind;
+    node->load       = (float *)eplb_p_take_shared(base, &used, shape.num_experts, sizeof(float));
+    node->group_load = (float *)eplb_p_take_shared(base, &used, shape.num_groups, sizeof(float));
+    eplb_p_carve_candidate(base, &used, shape.num_groups, shape.num_nodes, shape.options.group_packing,
+                           &node->groups);
+    most = eplb_p_most_bytes(most, used);
+    used = behind;
+    eplb_p_carve_candidate(base, &used, shape.node_slots, shape.node_gpus, shape.options.gpu_packing, &node->gpus);
+    return eplb_p_most_bytes(most, used);
+}
+
+/* The expert at a place of a node's mlog. */
+static __device__ int32_t eplb_p_expert_at(const eplb_p_cuda_call &c, const uint16_t *group, int32_t place)
+{
+    return group[place / c.shape.group_size] * c.shape.group_size + place % c.shape.group_size;
+}
+
+/* The groups of a node. Each of a layer's blocks packs them all, for that is sooner done than told. */
+static __device__ void eplb_p_find_groups_by_block(const eplb_p_cuda_call &c, const eplb_p_cuda_node &node,
+                                                   int32_t number, eplb_p_board &board)
+{
+    const eplb_p_cuda_candidate &p = node.groups;
+    int32_t first = number * c.shape.node_groups, i;
+
+    if (c.packs_groups) {
+        eplb_p_sum_groups_by_block(c, node.load, node.group_load);
+        eplb_p_make_keys_by_block(p, &c.groups.how, node.group_load, 0, 0, 0, 0);
+        eplb_p_pack_by_block(p, c.groups, NULL, board);
+    }
+    for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads())
+        node.group[i] = (uint16_t)(c.packs_groups ? eplb_p_item_at_place(p, first + i) : first + i);
+    __syncthreads();
+}
+
+/* A node's experts in the order of mlog, one slot each; and what the plan says of them. */
+static __device__ void eplb_p_replicate_groups_by_block(const eplb_p_cuda_call &c, int32_t layer,
+                                                        const uint16_t *group, const float *load,
+                                                        const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
+                                                        eplb_p_board &board)
+{
+    int32_t i;
+
+    for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads()) {
+        r.load[i]  = load[eplb_p_expert_at(c, group, i)];
+        r.count[i] = 1;
     }
     __syncthreads();
-    for (i = eplb_p_thread(); i < packing.n; i += eplb_p_threads()) {
-        int32_t first = i / packing.room * packing.room, place = first;
-        uint64_t key = eplb_p_heavy_first(s.load[i], s.item[i]);
-        for (other = first; other < first + packing.room; other++)
-            place += eplb_p_heavy_first(s.load[other], s.item[other]) < key;
-        eplb_p_finish_item(c, row, place, s.item[i]);
+    eplb_p_replicate_by_block(c, r, a, board);
+    for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads())
+        eplb_p_store_count(c, layer, eplb_p_expert_at(c, group, i), r.count[i]);
+}
+
+/* A node's slots onto its GPUs. */
+static __device__ void eplb_p_place_slots_by_block(const eplb_p_cuda_call &c, int32_t layer, int32_t number,
+                                                   const eplb_p_cuda_node &node, eplb_p_board &board)
+{
+    const eplb_p_cuda_candidate &p = node.gpus;
+    int32_t first_slot = number * c.shape.node_slots, i;
+
+    if (p.room > 1) {
+        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
+            p.key[i] = eplb_p_bits(eplb_p_load_of_slot(node.replicas, i));
+        eplb_p_end_keys(p.key, p.n);
+        __syncthreads();
+        eplb_p_pack_by_block(p, c.gpus, NULL, board);
+    }
+    for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
+        int32_t slot = eplb_p_item_at_place(p, i);
+        eplb_p_store_slot(c, layer, first_slot + i,
+                          eplb_p_expert_at(c, node.group, eplb_p_expert_of_slot(node.replicas, slot)),
+                          eplb_p_rank_of_slot(node.replicas, slot));
+    }
+}
+
+/* From weight to plan: block b does node b % N of layer b / N. */
+static __global__ void __launch_bounds__(kMaxThreads, 1)
+    eplb_p_plan_kernel(const __grid_constant__ eplb_p_cuda_call c)
+{
+    int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes, i;
+    int32_t group_size = c.shape.group_size;
+    eplb_p_cuda_node node;
+    eplb_p_board board;
+    eplb_result result;
+
+    eplb_p_carve_cuda_node(eplb_p_shared, c.shape, &node);
+    board  = eplb_p_board_at(node.told);
+    result = eplb_p_load_layer_by_block(c, layer, node.load, board);
+    if (c.plan.layer_status && number == 0 && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
+    eplb_p_find_groups_by_block(c, node, number, board);
+    for (i = 0; i < c.shape.node_groups; i++)
+        eplb_p_open_rows_by_block(c, layer, node.group[i] * group_size, group_size);
+    eplb_p_replicate_groups_by_block(c, layer, node.group, node.load, node.replicas, &node.auction, board);
+    eplb_p_place_slots_by_block(c, layer, number, node, board);
+}
+
+/* Before the candidates of some rows are packed. */
+static __device__ void eplb_p_none_is_done_by_block(const eplb_p_cuda_packing &packing, int32_t first_row,
+                                                    int32_t num_rows)
+{
+    int32_t i;
+    if (packing.candidates <= 1) return;
+    for (i = eplb_p_thread(); i < num_rows; i += eplb_p_threads()) packing.done[first_row + i] = 0;
+}
+
+/* The first of several kernels. Block b does layer b. */
+static __global__ void __launch_bounds__(kMaxThreads, 1)
+    eplb_p_layers_kernel(const __grid_constant__ eplb_p_cuda_call c)
+{
+    int32_t layer = (int32_t)blockIdx.x;
+    float *load = c.load + eplb_p_at(layer, c.shape.num_experts, 0);
+    eplb_p_board board = eplb_p_board_at((uint64_t *)eplb_p_shared);
+    eplb_result result = eplb_p_load_layer_by_block(c, layer, load, board);
+
+    if (c.plan.layer_status && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
+    if (c.packs_groups) eplb_p_sum_groups_by_block(c, load, c.group_load + eplb_p_at(layer, c.shape.num_groups, 0));
+    eplb_p_open_rows_by_block(c, layer, 0, c.shape.num_experts);
+    eplb_p_none_is_done_by_block(c.groups, layer, 1);
+    eplb_p_none_is_done_by_block(c.gpus, layer * c.shape.num_nodes, c.shape.num_nodes);
+}
+
+/* A node's replicas, for the packing of its slots. Block b does node b % N of layer b / N. */
+static __global__ void __launch_bounds__(kMaxThreads, 1)
+    eplb_p_replicate_kernel(const __grid_constant__ eplb_p_cuda_call c)
+{
+    int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes, i;
+    size_t first_slot = eplb_p_at((int32_t)blockIdx.x, c.shape.node_slots, 0), behind;
+    eplb_p_cuda_node node;
+    eplb_p_board board;
+
+    eplb_p_carve_replicating(eplb_p_shared, c.shape, &node, &behind);
+    board = eplb_p_board_at(node.told);
+    for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads()) {
+        int32_t at = number * c.shape.node_groups + i;
+        node.group[i] = c.packs_groups ? c.group_order[eplb_p_at(layer, c.shape.num_groups, at)] : (uint16_t)at;
+    }
+    __syncthreads();
+    eplb_p_replicate_groups_by_block(c, layer, node.group, c.load + eplb_p_at(layer, c.shape.num_experts, 0),
+                                     node.replicas, &node.auction, board);
+    for (i = eplb_p_thread(); i < node.replicas.num_phy; i += eplb_p_threads()) {
+        c.slot_load[first_slot + (size_t)i]   = eplb_p_load_of_slot(node.replicas, i);
+        c.slot_expert[first_slot + (size_t)i] = eplb_p_expert_at(c, node.group, eplb_p_expert_of_slot(node.replicas, i));
+        c.slot_rank[first_slot + (size_t)i]   = eplb_p_rank_of_slot(node.replicas, i);
     }
 }
 
@@ -1088,7 +1839,27 @@ struct eplb_p_cuda_shares {
 };
 
 static constexpr int64_t kTooMany = (int64_t)INT32_MAX + 1;
-static constexpr size_t kReduceBytes = sizeof(uint64_t) * kMaxWarps;
+static constexpr size_t kReduceBytes = sizeof(uint64_t) * kShareWarps;
+
+/* The smallest key of a block, in all its threads; reduce [kShareWarps] is shared. */
+static __device__ uint64_t eplb_p_block_min(uint64_t key, uint64_t *reduce)
+{
+    int32_t warp;
+
+    key = eplb_p_warp_min(key);
+    if (eplb_p_threads() == kWarp) return key;
+    if (eplb_p_lane() == 0) reduce[eplb_p_warp()] = key;
+    __syncthreads();
+    for (warp = 0; warp < eplb_p_threads() / kWarp; warp++) key = eplb_p_smaller(key, reduce[warp]);
+    __syncthreads();
+    return key;
+}
+
+/* The largest of the bits of non-negative floats. */
+static __device__ uint32_t eplb_p_block_max_bits(uint32_t bits, uint64_t *reduce)
+{
+    return ~(uint32_t)eplb_p_block_min(~bits, reduce);
+}
 
 /* The sum of numbers >= 0 over a block, in all its threads. What is above INT32_MAX is only known to be that. */
 static __device__ int64_t eplb_p_block_sum(int64_t x, uint64_t *reduce)
@@ -1123,21 +1894,6 @@ static __device__ int32_t eplb_p_block_scan(int32_t x, int32_t *total, uint64_t 
     }
     __syncthreads();
     return before + upto - x;
-}
-
-/* This thread's part of n things, which stand together and in the order of the threads. */
-struct eplb_p_part {
-    int32_t first, end;
-};
-
-static __device__ eplb_p_part eplb_p_part_of(int32_t n)
-{
-    int32_t each = n / eplb_p_threads() + (n % eplb_p_threads() > 0);
-    int64_t first = (int64_t)each * eplb_p_thread();
-    eplb_p_part part;
-    part.first = first < n ? (int32_t)first : n;
-    part.end   = each < n - part.first ? part.first + each : n;
-    return part;
 }
 
 /* Whether no slot before this one on its GPU holds its expert. */
@@ -1373,7 +2129,7 @@ static __device__ eplb_p_arena eplb_p_layer_arena(const eplb_p_cuda_shares &c, i
     return eplb_p_arena_at(eplb_p_shared + kReduceBytes);
 }
 
-static __global__ void __launch_bounds__(kMaxThreads, 1)
+static __global__ void __launch_bounds__(kShareThreads, 1)
     eplb_p_share_kernel(const __grid_constant__ eplb_p_cuda_shares c)
 {
     uint64_t *reduce = (uint64_t *)eplb_p_shared;
@@ -1576,7 +2332,7 @@ static __device__ void eplb_p_deal_by_block(const eplb_p_cuda_dealer &all, int32
     }
 }
 
-static __global__ void __launch_bounds__(kMaxThreads, 1)
+static __global__ void __launch_bounds__(kShareThreads, 1)
     eplb_p_sources_kernel(const __grid_constant__ eplb_p_cuda_shares c)
 {
     uint64_t *reduce = (uint64_t *)eplb_p_shared;
@@ -1604,13 +2360,6 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
 
 /* --------------------------------------------------------------------------------------- calls */
 
-/* A call as its launches need it. */
-struct eplb_p_cuda_plan {
-    eplb_p_cuda_call    call;
-    eplb_p_cuda_packing groups, gpus;
-    int32_t             packs_groups; /* whether nodes have several groups each; else these stay in order */
-};
-
 /* Whether a packing is within the kernels' limits; also fills it in. */
 static eplb_result eplb_p_plan_packing(eplb_p_cuda_packing *packing, const eplb_packing *how, int32_t stage,
                                        int64_t rows, int32_t n, int32_t m)
@@ -1619,7 +2368,6 @@ static eplb_result eplb_p_plan_packing(eplb_p_cuda_packing *packing, const eplb_
     packing->stage      = stage;
     packing->n          = n;
     packing->m          = m;
-    packing->room       = n / m;
     packing->rows       = (int32_t)rows;
     packing->candidates = how->num_candidates > 1 && n > m ? how->num_candidates : 1;
     if (n > EPLB_CUDA_MAX_ITEMS || m > EPLB_CUDA_MAX_PACKS) return EPLB_ERR_DEVICE_SHAPE;
@@ -1627,10 +2375,8 @@ static eplb_result eplb_p_plan_packing(eplb_p_cuda_packing *packing, const eplb_
 }
 
 /* The arguments of the kernels but for the caller's pointers, and whether the call can be done at all. */
-static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_options *options,
-                                    eplb_p_cuda_plan *plan)
+static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_options *options, eplb_p_cuda_call *c)
 {
-    eplb_p_cuda_call *c = &plan->call;
     eplb_p_shape *shape = &c->shape;
     eplb_options host_options = EPLB_ZERO_INIT;
     eplb_result r;
@@ -1640,19 +2386,18 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
     r = eplb_p_resolve(problem, options ? &host_options : NULL, shape, NULL);
     if (r != EPLB_OK) return r;
     if (shape->options.effort > 0 || shape->options.shares != EPLB_PLAN_FOR_EQUAL) return EPLB_ERR_OPTION;
-    if (shape->options.previous_phy2log) return EPLB_ERR_OPTION;
+    if (shape->options.previous_phy2log || shape->odd) return EPLB_ERR_OPTION; /* a cluster as it is is the CPU's to plan for */
     if (options) shape->options.sample_weight = options->sample_weight;
     if (shape->options.replication != EPLB_REPLICATE_HYBRID) shape->options.fixup_steps = 0;
 
     c->by_dhondt = shape->node_slots;
     c->by_dhondt -= eplb_p_last_tenth(shape->node_slots - shape->node_experts, shape->options.replication);
-    c->replicate_at_once = shape->num_groups == 1 && shape->num_nodes == 1;
-    plan->packs_groups   = shape->node_groups > 1;
-    if (plan->packs_groups)
-        r = eplb_p_plan_packing(&plan->groups, &shape->options.group_packing, EPLB_P_DRAW_GROUPS,
-                                shape->num_layers, shape->num_groups, shape->num_nodes);
+    c->packs_groups = shape->node_groups > 1;
+    if (c->packs_groups)
+        r = eplb_p_plan_packing(&c->groups, &shape->options.group_packing, EPLB_P_DRAW_GROUPS, shape->num_layers,
+                                shape->num_groups, shape->num_nodes);
     if (r != EPLB_OK) return r;
-    return eplb_p_plan_packing(&plan->gpus, &shape->options.gpu_packing, EPLB_P_DRAW_GPUS,
+    return eplb_p_plan_packing(&c->gpus, &shape->options.gpu_packing, EPLB_P_DRAW_GPUS,
                                (int64_t)shape->num_layers * shape->num_nodes, shape->node_slots,
                                shape->node_gpus);
 }
@@ -1664,12 +2409,12 @@ static void eplb_p_carve_cuda_packing(eplb_p_arena *a, eplb_p_cuda_packing *pack
                                               sizeof(uint16_t) * (size_t)packing->n);
     packing->standing = (eplb_p_standing *)eplb_p_take(a, packing->rows * packing->candidates,
                                                        sizeof(eplb_p_standing));
+    packing->done = (int32_t *)eplb_p_take(a, packing->rows, sizeof(int32_t));
 }
 
 /* The only place that knows how scratch is laid out. */
-static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_plan *plan)
+static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_call *c)
 {
-    eplb_p_cuda_call *c = &plan->call;
     const eplb_p_shape *shape = &c->shape;
     size_t experts = (size_t)shape->num_experts, slots = (size_t)shape->num_replicas;
     size_t groups = (size_t)shape->num_groups;
@@ -1678,13 +2423,13 @@ static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_plan *plan)
     c->slot_load   = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * slots);
     c->slot_expert = (int32_t *)eplb_p_take(a, shape->num_layers, sizeof(int32_t) * slots);
     c->slot_rank   = (int32_t *)eplb_p_take(a, shape->num_layers, sizeof(int32_t) * slots);
-    plan->gpus.load = c->slot_load;
-    eplb_p_carve_cuda_packing(a, &plan->gpus);
-    if (!plan->packs_groups) return;
+    c->gpus.load   = c->slot_load;
+    eplb_p_carve_cuda_packing(a, &c->gpus);
+    if (!c->packs_groups) return;
     c->group_load  = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * groups);
     c->group_order = (uint16_t *)eplb_p_take(a, shape->num_layers, sizeof(uint16_t) * groups);
-    plan->groups.load = c->group_load;
-    eplb_p_carve_cuda_packing(a, &plan->groups);
+    c->groups.load = c->group_load;
+    eplb_p_carve_cuda_packing(a, &c->groups);
 }
 
 /* Threads for a block that has so many things to do at once. */
@@ -1692,8 +2437,6 @@ static int32_t eplb_p_threads_for(int32_t things, int32_t most)
 {
     return things < most ? eplb_p_whole_warps(things) : most;
 }
-
-typedef void (*eplb_p_cuda_kernel)(eplb_p_cuda_call);
 
 template <class Call>
 static eplb_result eplb_p_launch(void (*kernel)(Call), int32_t blocks, int32_t threads, size_t shared_bytes,
@@ -1709,82 +2452,95 @@ static eplb_result eplb_p_launch(void (*kernel)(Call), int32_t blocks, int32_t t
     return EPLB_ERR_CUDA;
 }
 
-static eplb_result eplb_p_launch_layers(const eplb_p_cuda_plan *plan, cudaStream_t stream)
+/* Whether each node of a layer is done by one block. Blocks of a layer do not wait for one another, so none of
+   several may find that log2phy is too narrow, which would be told over what another says of the loads. */
+static bool eplb_p_fits_blocks(const eplb_p_cuda_call *c)
 {
-    const eplb_p_cuda_call *c = &plan->call;
-    eplb_p_cuda_replicas replicas;
-    size_t shared = sizeof(uint64_t) * kMaxWarps, replicating;
+    const eplb_p_shape *shape = &c->shape;
+    int32_t widest = shape->node_slots - shape->node_experts + 1, cap = shape->options.max_replicas;
+    eplb_p_cuda_node node;
 
-    replicating = eplb_p_carve_cuda_replicas(NULL, c->shape.node_experts, c->shape.node_slots, &replicas);
-    if (c->replicate_at_once && replicating > shared) shared = replicating;
+    if (cap > 0 && widest > cap) widest = cap;
+    if (c->gpus.candidates > 1 || (c->packs_groups && c->groups.candidates > 1)) return false;
+    if (shape->num_nodes > kMostNodes) return false;
+    if (shape->num_nodes > 1 && c->plan.log2phy && c->plan.log2phy_width < widest) return false;
+    return eplb_p_carve_cuda_node(NULL, *shape, &node) <= kMaxShared;
+}
+
+/* Threads that have something to do with a packing: its items, or all pairs of its packs. */
+static int32_t eplb_p_threads_for_packing(const eplb_p_cuda_packing *packing)
+{
+    int32_t items = eplb_p_threads_for(packing->n, kMaxThreads), all_pairs;
+
+    if (packing->how.refine != EPLB_REFINE_PAIR_SCAN && packing->how.refine != EPLB_REFINE_L2) return items;
+    if (packing->m > kWarp) return kMaxThreads;
+    all_pairs = eplb_p_threads_for(packing->m * (packing->m - 1) / 2 * kPairLanes, kMaxThreads);
+    return all_pairs > items ? all_pairs : items;
+}
+
+static eplb_result eplb_p_launch_plan(const eplb_p_cuda_call *c, cudaStream_t stream)
+{
+    eplb_p_cuda_node node;
+    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, eplb_p_threads_for_packing(&c->gpus),
+                         eplb_p_carve_cuda_node(NULL, c->shape, &node), c, stream);
+}
+
+static eplb_result eplb_p_launch_layers(const eplb_p_cuda_call *c, cudaStream_t stream)
+{
+    size_t shared = 0;
+    eplb_p_take_board(NULL, &shared);
     return eplb_p_launch(eplb_p_layers_kernel, c->shape.num_layers,
                          eplb_p_threads_for(c->shape.num_experts, kMaxThreads), shared, c, stream);
 }
 
-static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_plan *plan, cudaStream_t stream)
+static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_call *c, cudaStream_t stream)
 {
-    const eplb_p_cuda_call *c = &plan->call;
-    eplb_p_cuda_replicas replicas;
-    size_t shared = eplb_p_carve_cuda_replicas(NULL, c->shape.node_experts, c->shape.node_slots, &replicas);
-
-    if (c->replicate_at_once) return EPLB_OK;
-    return eplb_p_launch(eplb_p_replicate_kernel, plan->gpus.rows,
+    eplb_p_cuda_node node;
+    size_t behind, shared = eplb_p_carve_replicating(NULL, c->shape, &node, &behind);
+    return eplb_p_launch(eplb_p_replicate_kernel, c->gpus.rows,
                          eplb_p_threads_for(c->shape.node_slots, kMaxThreads), shared, c, stream);
 }
 
-/* The kernel whose lanes hold as few packs as will do. */
-static eplb_p_cuda_kernel eplb_p_pack_kernel_for(const eplb_p_cuda_packing *packing)
-{
-    if (packing->m <= kWarp || packing->room == 1 || packing->how.init != EPLB_INIT_LPT)
-        return eplb_p_pack_kernel<1>;
-    if (packing->m <= 4 * kWarp) return eplb_p_pack_kernel<4>;
-    if (packing->m <= 12 * kWarp) return eplb_p_pack_kernel<12>;
-    return eplb_p_pack_kernel<EPLB_CUDA_MAX_PACKS / kWarp>;
-}
-
 /* All candidates of one of the two packings, and the choice among them. */
-static eplb_result eplb_p_launch_packing(const eplb_p_cuda_plan *plan, const eplb_p_cuda_packing *packing,
-                                         cudaStream_t stream)
+static eplb_result eplb_p_launch_packing(const eplb_p_cuda_call *call, int32_t at_groups, cudaStream_t stream)
 {
+    const eplb_p_cuda_packing *packing = at_groups ? &call->groups : &call->gpus;
     int32_t blocks = packing->rows * packing->candidates;
-    int32_t threads = eplb_p_threads_for(packing->n, blocks < kManyBlocks ? kMaxThreads : kFewThreads);
-    eplb_p_cuda_call c = plan->call;
+    int32_t threads = blocks < kManyBlocks ? eplb_p_threads_for_packing(packing)
+                                           : eplb_p_threads_for(packing->n, kFewThreads);
+    eplb_p_cuda_call c = *call;
     eplb_p_cuda_candidate candidate;
-    eplb_p_cuda_selection selection;
-    eplb_result r;
+    size_t shared = 0;
 
-    c.packing = *packing;
-    r = eplb_p_launch(eplb_p_pack_kernel_for(packing), blocks, threads,
-                      eplb_p_carve_candidate(NULL, packing->n, packing->m, &candidate), &c, stream);
-    if (r != EPLB_OK || packing->candidates == 1) return r;
-    return eplb_p_launch(eplb_p_select_kernel, packing->rows, eplb_p_threads_for(packing->n, kMaxThreads),
-                         eplb_p_carve_selection(NULL, packing->n, &selection), &c, stream);
+    c.at_groups = at_groups;
+    eplb_p_take_board(NULL, &shared);
+    eplb_p_carve_candidate(NULL, &shared, packing->n, packing->m, packing->how, &candidate);
+    return eplb_p_launch(eplb_p_pack_kernel, blocks, threads, shared, &c, stream);
 }
 
 extern "C" eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_options *options,
                                               size_t *bytes)
 {
-    eplb_p_cuda_plan plan = EPLB_ZERO_INIT;
+    eplb_p_cuda_call c = EPLB_ZERO_INIT;
     eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_result r = eplb_p_plan_call(problem, options, &plan);
+    eplb_result r = eplb_p_plan_call(problem, options, &c);
 
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
-    eplb_p_carve_call(&a, &plan);
+    eplb_p_carve_call(&a, &c);
     if (a.overflowed) return EPLB_ERR_OVERFLOW;
     *bytes = eplb_p_arena_bytes(&a);
     return EPLB_OK;
 }
 
 /* The caller's pointers, checked as eplb_rebalance does and in its order. */
-static eplb_result eplb_p_attach(eplb_p_cuda_plan *p, const float *weight, const eplb_plan *plan,
+static eplb_result eplb_p_attach(eplb_p_cuda_call *c, const float *weight, const eplb_plan *plan,
                                  void *scratch, size_t scratch_bytes)
 {
-    eplb_p_cuda_call *c = &p->call;
     eplb_p_arena a = eplb_p_arena_at(NULL);
     eplb_result r;
 
-    eplb_p_carve_call(&a, p);
+    eplb_p_carve_call(&a, c);
     r = eplb_p_check_scratch(&a, scratch, scratch_bytes, NULL);
     if (r != EPLB_OK) return r;
     if (!weight || !plan || !plan->phy2log) return EPLB_ERR_NULL;
@@ -1792,7 +2548,7 @@ static eplb_result eplb_p_attach(eplb_p_cuda_plan *p, const float *weight, const
         !eplb_p_array_fits(c->shape.num_layers, c->shape.num_experts, plan->log2phy_width))
         return EPLB_ERR_OVERFLOW;
     a = eplb_p_arena_at(scratch);
-    eplb_p_carve_call(&a, p);
+    eplb_p_carve_call(&a, c);
     c->weight = weight;
     c->plan   = *plan;
     return EPLB_OK;
@@ -1802,14 +2558,15 @@ extern "C" eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const ep
                                            const float *weight, const eplb_plan *plan, void *scratch,
                                            size_t scratch_bytes, cudaStream_t stream)
 {
-    eplb_p_cuda_plan p = EPLB_ZERO_INIT;
-    eplb_result r = eplb_p_plan_call(problem, options, &p);
+    eplb_p_cuda_call c = EPLB_ZERO_INIT;
+    eplb_result r = eplb_p_plan_call(problem, options, &c);
 
-    if (r == EPLB_OK) r = eplb_p_attach(&p, weight, plan, scratch, scratch_bytes);
-    if (r == EPLB_OK) r = eplb_p_launch_layers(&p, stream);
-    if (r == EPLB_OK && p.packs_groups) r = eplb_p_launch_packing(&p, &p.groups, stream);
-    if (r == EPLB_OK) r = eplb_p_launch_replicate(&p, stream);
-    if (r == EPLB_OK) r = eplb_p_launch_packing(&p, &p.gpus, stream);
+    if (r == EPLB_OK) r = eplb_p_attach(&c, weight, plan, scratch, scratch_bytes);
+    if (r == EPLB_OK && eplb_p_fits_blocks(&c)) return eplb_p_launch_plan(&c, stream);
+    if (r == EPLB_OK) r = eplb_p_launch_layers(&c, stream);
+    if (r == EPLB_OK && c.packs_groups) r = eplb_p_launch_packing(&c, 1, stream);
+    if (r == EPLB_OK) r = eplb_p_launch_replicate(&c, stream);
+    if (r == EPLB_OK) r = eplb_p_launch_packing(&c, 0, stream);
     return r;
 }
 
@@ -1820,7 +2577,7 @@ static int32_t eplb_p_num_workers(const eplb_problem *problem)
 {
     int32_t most = problem->num_replicas / 2;
     if (most > problem->num_experts) most = problem->num_experts;
-    return eplb_p_threads_for(most > 1 ? most : 1, kMaxThreads);
+    return eplb_p_threads_for(most > 1 ? most : 1, kShareThreads);
 }
 
 /* Bytes of a layer's state: of a sharer, or of a dealer. 0: they overflow. */
@@ -1839,10 +2596,12 @@ static size_t eplb_p_layer_in_scratch(size_t bytes) { return kReduceBytes + byte
 
 extern "C" eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *bytes)
 {
-    eplb_result r = eplb_p_check_share_problem(problem);
+    eplb_p_shape shape = EPLB_ZERO_INIT;
+    eplb_result r = eplb_p_resolve_sharing(problem, &shape);
     size_t sharer, dealer, layer;
 
     if (!bytes) return EPLB_ERR_NULL;
+    if (r == EPLB_OK && (shape.usable_slots || shape.speed || shape.node_of)) r = EPLB_ERR_OPTION; /* as in planning */
     if (r != EPLB_OK) return r;
     sharer = eplb_p_share_bytes(problem, 0);
     dealer = eplb_p_share_bytes(problem, eplb_p_num_workers(problem));
@@ -1891,7 +2650,7 @@ extern "C" eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_
     c.most         = most;
     c.layer_status = layer_status;
     return eplb_p_launch(eplb_p_share_kernel, problem->num_layers,
-                         eplb_p_threads_for(problem->num_replicas, kMaxThreads), shared, &c, stream);
+                         eplb_p_threads_for(problem->num_replicas, kShareThreads), shared, &c, stream);
 }
 
 extern "C" eplb_result eplb_cuda_share_sources(const eplb_problem *problem, const int32_t *phy2log,
@@ -1911,5 +2670,5 @@ extern "C" eplb_result eplb_cuda_share_sources(const eplb_problem *problem, cons
     c.given        = slot_count;
     c.quota        = quota;
     c.layer_status = layer_status;
-    return eplb_p_launch(eplb_p_sources_kernel, problem->num_layers, kMaxThreads, shared, &c, stream);
+    return eplb_p_launch(eplb_p_sources_kernel, problem->num_layers, kShareThreads, shared, &c, stream);
 }

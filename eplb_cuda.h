@@ -17,8 +17,8 @@
      Memory        Nothing is allocated or copied, on either side. Scratch is the caller's device memory;
                    its size follows from problem and options alone, not from the current device, and its
                    contents mean nothing before and after. Shared memory stays within 48 KiB.
-     Stream        Two to six kernels for a plan, one for shares, one for their sources, all in the given
-                   stream. No other stream, no event, no synchronisation, no attribute of a function or the
+     Stream        One kernel for a plan of one candidate, two to four for others and where a node of a layer does
+                   not fit a block; one for shares, one for their sources; all in the given stream. No other stream, no event, no synchronisation, no attribute of a function or the
                    device is touched.
      Graphs        A call may be captured; a replay works on whatever loads or counts are there by then.
                    Shapes, options and pointers are those of the capture.
@@ -28,7 +28,8 @@
 
    NOT ON THE GPU
      The search of options.effort: presets DEFAULT and BEST, and so options NULL, which stands for DEFAULT,
-     and a plan in force are refused with EPLB_ERR_OPTION. eplb_diagnose, eplb_evaluate, eplb_share_proof and
+     a plan in force, and clusters whose GPUs are not alike (gpu_slots, gpu_speed, gpu_node, locked,
+     survive) are refused with EPLB_ERR_OPTION. eplb_diagnose, eplb_evaluate, eplb_share_proof and
      eplb_evaluate_shares read host memory. */
 
 #ifndef EPLB_CUDA_H
@@ -74,7 +75,8 @@ eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_optio
            EPLB_ERR_CUDA: a launch failed; its error was taken off the runtime's record. It may stem from
            earlier work, as faults of this call's kernels show at a later call
    capturable  yes: kernels with arguments by value, nothing else
-   cost    the dependent chain of a layer: R / N steps of LPT, and a step for each spare slot of a node */
+   cost    the dependent chain of a layer: rounds of LPT that give each GPU a slot, R / G of them unless loads are
+           very uneven, and rounds that give spare slots, as many as an expert has replicas */
 eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options *options, const float *weight,
                                 const eplb_plan *plan, void *scratch, size_t scratch_bytes,
                                 cudaStream_t stream);

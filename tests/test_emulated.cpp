@@ -211,13 +211,44 @@ __global__ void look_at_shared(job j)
     shared_words()[threadIdx.x] = 4711;
 }
 
-/* ------------------------------------------------------------------------------------- streams */
-
 __global__ void add_one(job j)
 {
     if (threadIdx.x == 0)
         *j.out += static_cast<unsigned>(j.what);
 }
+
+/* Chains are counted along what waits for what: here that of the second warp, then, after the barrier, the first's. */
+__global__ void wait_in_turns(job j)
+{
+    bool first = threadIdx.x < 32;
+    for (int i = 0; i < (first ? 3 : 5); i++)
+        __syncwarp();
+    if (threadIdx.x % 32 < 16)
+        __syncwarp(0xFFFFu); /* half of each warp */
+    __syncthreads();
+    for (unsigned i = 0; first && i < 7 + blockIdx.x; i++)
+        __ballot_sync(0xFFFFFFFFu, 1);
+    *j.out = 1;
+}
+
+static void test_chains(void)
+{
+    emulated_chain chains[EMULATED_MAX_CHAINS];
+    unsigned       out = 0;
+    emulated_chains(chains);
+    CHECK(emulated_chains(chains) == 0, "none since");
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        emulated_seed(seed);
+        run(wait_in_turns, &out, 0, 3, 64, NULL);
+        run(add_one, &out, 0, 2, 64, NULL);
+        CHECK(emulated_chains(chains) == 2, "two launches");
+        CHECK(chains[0].barriers == 1 && chains[0].warp_functions == 5 + 1 + 9, "%ld barriers, %ld functions",
+              chains[0].barriers, chains[0].warp_functions);
+        CHECK(chains[1].barriers == 0 && chains[1].warp_functions == 0, "nothing to wait for");
+    }
+}
+
+/* ------------------------------------------------------------------------------------- streams */
 
 static void test_capture(void)
 {
@@ -254,6 +285,7 @@ int main(void)
     test_misuse_is_found();
     test_orders();
     CHECK(run(look_at_shared, &found, 0, 5, 64, NULL) == cudaSuccess && !found, "shared memory is garbage");
+    test_chains();
     test_capture();
     return test_report("test_emulated");
 }

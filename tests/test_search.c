@@ -547,7 +547,7 @@ static void check_problem(uint64_t seed)
         eplb_p_enter_phase(&planner->shared, planner->search_bytes);
         s->close = l->num_counting == 1 ? eplb_p_layer_target(l, s) : 0;
         for (int32_t k = 0; k < call.shape.num_nodes; k++) {
-            eplb_p_part part = eplb_p_part_of(l, k);
+            eplb_p_node_part part = eplb_p_node_part_of(l, k);
             eplb_p_open_node(s, l, &part);
             s->apart = call.shape.apart && !r.options.allow_duplicates;
             check_node(s, &r.options, seed, layer, k);

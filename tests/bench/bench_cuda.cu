@@ -15,27 +15,12 @@
 #define EPLB_IMPLEMENTATION
 #include "eplb_cuda.h"
 
+#include "shapes.h"
+
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string>
-#include <vector>
 
 enum { REPS = 101, CPU_REPS = 5, MAX_BLOCK = 32 };
-
-struct bench_shape {
-    const char *name; /* _g: global policy, _h: hierarchical */
-    int32_t     L, E, R, K, N, G;
-};
-
-static const bench_shape shapes[] = {
-    {"58x256x288x32_g", 58, 256, 288, 1, 1, 32},    {"58x256x288x32_h", 58, 256, 288, 8, 4, 32},
-    {"58x256x320x64_g", 58, 256, 320, 1, 1, 64},    {"94x512x576x96_h", 94, 512, 576, 8, 4, 96},
-    {"94x512x640x320_g", 94, 512, 640, 1, 1, 320},  {"16x1024x2048x512_g", 16, 1024, 2048, 1, 1, 512},
-};
 
 static void must(cudaError_t error)
 {
@@ -64,27 +49,6 @@ static float median(std::vector<float> times)
 {
     std::sort(times.begin(), times.end());
     return times[times.size() / 2];
-}
-
-/* splitmix64 (Steele, Lea, Flood 2014) in (0, 1), and from it a normal number by Box and Muller 1958. */
-static double next_uniform(uint64_t *state)
-{
-    uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    z ^= z >> 31;
-    return (static_cast<double>(z >> 11) + 0.5) / 9007199254740992.0;
-}
-
-static std::vector<float> lognormal_loads(size_t count)
-{
-    std::vector<float> load(count);
-    uint64_t           state = 1;
-    for (size_t i = 0; i < count; i++) {
-        double radius = std::sqrt(-2.0 * std::log(next_uniform(&state)));
-        load[i] = static_cast<float>(std::exp(radius * std::cos(6.283185307179586 * next_uniform(&state))));
-    }
-    return load;
 }
 
 /* --------------------------------------------------------------------------------------- the floor */
@@ -145,12 +109,7 @@ static bench_run make_run(const bench_shape &shape)
     size_t L = static_cast<size_t>(shape.L), R = static_cast<size_t>(shape.R),
            E = static_cast<size_t>(shape.E);
     r.shape = shape;
-    r.problem.num_layers = shape.L;
-    r.problem.num_experts = shape.E;
-    r.problem.num_replicas = shape.R;
-    r.problem.num_groups = shape.K;
-    r.problem.num_nodes = shape.N;
-    r.problem.num_gpus = shape.G;
+    r.problem = shape_problem(shape);
     r.load = lognormal_loads(L * E);
     r.d_load = device<float>(L * E);
     must(cudaMemcpy(r.d_load, r.load.data(), L * E * sizeof(float), cudaMemcpyHostToDevice));
@@ -420,7 +379,7 @@ int main(int argc, char **argv)
     }
     must(cudaGetDeviceProperties(&device_is, 0));
     printf("%s\n", device_is.name);
-    for (bench_shape shape : shapes) {
+    for (bench_shape shape : bench_shapes) {
         if (layers > 0)
             shape.L = layers;
         bench_run r = make_run(shape);

@@ -107,7 +107,7 @@ static void place_experts(unsigned todo, eplb_p_planner *p, int32_t k)
 {
     const eplb_p_shape *shape = p->layer.shape;
     const eplb_options *o = &shape->options;
-    eplb_p_part         part = eplb_p_part_of(&p->layer, k);
+    eplb_p_node_part         part = eplb_p_node_part_of(&p->layer, k);
     eplb_p_node        *node = &p->node;
 
     eplb_p_enter_phase(&p->shared, p->node_bytes);

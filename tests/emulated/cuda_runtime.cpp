@@ -58,6 +58,7 @@ struct fibre { /* a thread of a block; it outlives the block and serves the next
 struct lane_state { /* what other threads look at, apart from the bulk of a fibre */
     fibre_state state;
     unsigned    value, from, result; /* of the function of its warp */
+    long        waited; /* barriers and functions of warps, one after the other, on the longest way here */
 };
 
 /* Lanes that wait for one another. Lanes of one warp may be in several, such as its two halves. */
@@ -77,6 +78,7 @@ struct engine {
     bool   starves;    /* see next_fibre */
     unsigned first_choice;
     int    current; /* thread that runs */
+    long   barriers;
     unsigned block_x;
     uint64_t random;
     std::function<void()> *kernel;
@@ -86,6 +88,8 @@ struct engine {
 engine         e;
 char           complaint[256];
 emulated_counts calls;
+emulated_chain  chains[EMULATED_MAX_CHAINS]; /* of the last launches that ran */
+int             num_chains;
 uint64_t       seed = 1;
 int            launches_until_failure = -1;
 cudaError_t    last_error = cudaSuccess;
@@ -244,6 +248,7 @@ bool run_block(unsigned block, size_t shared_bytes)
     emulated_now.block = dim3(block);
     e.num_ready = e.num_at_barrier = e.num_finished = 0;
     e.failed = false;
+    e.barriers = 0;
     e.host.entered = true;
     e.starves = next_random() % 2;
     e.first_choice = static_cast<unsigned>(next_random() >> 33);
@@ -253,6 +258,7 @@ bool run_block(unsigned block, size_t shared_bytes)
     for (int i = 0; i < e.num_threads; i++) {
         prepare_fibre(i);
         make_ready(i);
+        e.lane[i].waited = 0;
     }
     switch_fibre(&e.host, next_fibre());
     if (!e.failed && e.num_finished == e.num_threads)
@@ -265,9 +271,22 @@ bool run_block(unsigned block, size_t shared_bytes)
     return false;
 }
 
+/* The longest chain of the block that has run, if it is longer. All threads meet at all barriers, so there
+   are as many in every chain. */
+void keep_longer(emulated_chain *longest)
+{
+    for (int i = 0; i < e.num_threads; i++) {
+        if (e.lane[i].waited <= longest->barriers + longest->warp_functions)
+            continue;
+        longest->barriers = e.barriers;
+        longest->warp_functions = e.lane[i].waited - e.barriers;
+    }
+}
+
 bool run_kernel(std::function<void()> kernel, dim3 grid, dim3 block, size_t shared_bytes)
 {
-    unsigned start, step;
+    unsigned       start, step;
+    emulated_chain longest = {0, 0};
 
     e.random = seed++ * UINT64_C(0x9E3779B97F4A7C15);
     e.kernel = &kernel;
@@ -278,9 +297,13 @@ bool run_kernel(std::function<void()> kernel, dim3 grid, dim3 block, size_t shar
     start = static_cast<unsigned>(next_random() % grid.x);
     step = next_random() % 2 ? 1 : grid.x - 1;
     for (unsigned i = 0, at = start; i < grid.x;
-         i++, at = static_cast<unsigned>((static_cast<uint64_t>(at) + step) % grid.x))
+         i++, at = static_cast<unsigned>((static_cast<uint64_t>(at) + step) % grid.x)) {
         if (!run_block(at, shared_bytes))
             return false;
+        keep_longer(&longest);
+    }
+    if (num_chains < EMULATED_MAX_CHAINS)
+        chains[num_chains++] = longest;
     return true;
 }
 
@@ -298,9 +321,11 @@ void complete(const gathering &g, int first_thread)
 {
     lane_state *lanes = e.lane + first_thread;
     unsigned    result = 0;
+    long        waited = 0;
 
     for (unsigned left = g.mask; left; left &= left - 1) {
         int lane = __builtin_ctz(left);
+        waited = lanes[lane].waited > waited ? lanes[lane].waited : waited;
         if (g.operation == EMULATED_BALLOT)
             result |= lanes[lane].value << lane;
         else
@@ -308,6 +333,7 @@ void complete(const gathering &g, int first_thread)
     }
     for (unsigned left = g.mask; left; left &= left - 1) {
         int lane = __builtin_ctz(left);
+        lanes[lane].waited = waited + 1;
         lanes[lane].result = g.operation == EMULATED_SHUFFLE ? lanes[lanes[lane].from].value : result;
         if (first_thread + lane != e.current)
             make_ready(first_thread + lane);
@@ -364,11 +390,17 @@ void __syncthreads()
         wait();
         return;
     }
+    long waited = 0;
+    for (int i = 0; i < e.num_threads; i++)
+        waited = e.lane[i].waited > waited ? e.lane[i].waited : waited;
+    e.barriers++;
     e.num_at_barrier = 0;
     e.lane[e.current].state = READY;
-    for (int i = 0; i < e.num_threads; i++)
+    for (int i = 0; i < e.num_threads; i++) {
+        e.lane[i].waited = waited + 1;
         if (i != e.current)
             make_ready(i);
+    }
 }
 
 /* --------------------------------------------------------------------------- streams and graphs */
@@ -551,6 +583,13 @@ const char *cudaGetErrorString(cudaError_t error)
 }
 
 emulated_counts emulated_calls(void) { return calls; }
+int emulated_chains(emulated_chain *longest)
+{
+    int num = num_chains;
+    memcpy(longest, chains, static_cast<size_t>(num) * sizeof *chains);
+    num_chains = 0;
+    return num;
+}
 cudaStream_t emulated_last_stream(void) { return last_stream; }
 void emulated_seed(uint64_t s) { seed = s; }
 void emulated_fail_launch(int after) { launches_until_failure = after; }

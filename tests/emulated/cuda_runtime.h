@@ -63,6 +63,7 @@ enum emulated_operation {
 unsigned emulated_warp(emulated_operation operation, unsigned mask, unsigned value, unsigned from);
 
 void __syncthreads();
+inline void __threadfence() {} /* one block runs after the other, and all see the same memory */
 
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) { emulated_warp(EMULATED_SYNC, mask, 0, 0); }
 

@@ -54,7 +54,18 @@ typedef struct emulated_counts {
     long others;   /* calls of any other function above but cudaGetLastError and cudaGetErrorString */
 } emulated_counts;
 
+/* What a block's threads wait for one after the other, as each thread's program orders it: a barrier is after all that
+   any thread of the block has done, a function of a warp after all that its lanes have. */
+typedef struct emulated_chain {
+    long barriers;       /* __syncthreads */
+    long warp_functions; /* shuffles, votes, reductions, __syncwarp */
+} emulated_chain;
+
+enum { EMULATED_MAX_CHAINS = 16 };
+
 emulated_counts emulated_calls(void);
+int emulated_chains(emulated_chain *longest); /* [EMULATED_MAX_CHAINS] the longest chain of a block, for each launch
+                                                 since the last call of this; returns how many */
 cudaStream_t    emulated_last_stream(void);         /* that of the last launch */
 void            emulated_seed(uint64_t seed);       /* another order of threads and blocks from here on */
 void emulated_fail_launch(int after); /* that many launches succeed, the next one fails; -1: none */

@@ -1,0 +1,119 @@
+/* chains.cpp - what the kernels' threads wait for one after the other, counted without a GPU.
+
+     chains [--layers L] [--beside FILE]
+
+   For each preset and shape of bench_cuda, over a few layers of lognormal loads, sd 1: launches of a call, and the
+   longest chain of a block of each, summed over the launches: barriers, and functions of a warp (shuffles, votes,
+   reductions, __syncwarp) as tests/emulated counts them. Then the launches one by one, barriers + functions.
+   FILE is another version's output; its launches, barriers and functions stand beside. */
+#define EPLB_STATIC
+#define EPLB_IMPLEMENTATION
+#include "eplb_cuda.h"
+
+#include "shapes.h"
+
+#include <map>
+
+static void must(bool is_well, const char *what)
+{
+    if (is_well)
+        return;
+    fprintf(stderr, "chains: %s\n", what);
+    exit(1);
+}
+
+struct total {
+    int  launches;
+    long barriers, functions;
+};
+
+/* The totals of another version, by shape and preset. */
+static std::map<std::string, total> read_totals(const char *path)
+{
+    std::map<std::string, total> totals;
+    char                         line[512], shape[64], preset[64];
+    total                        t;
+    FILE                        *file = fopen(path, "r");
+    must(file != NULL, "cannot read the file to stand beside");
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "%63s %63s %d %ld %ld", shape, preset, &t.launches, &t.barriers, &t.functions) == 5)
+            totals[std::string(shape) + " " + preset] = t;
+    fclose(file);
+    return totals;
+}
+
+/* One call, and the chains of its launches. */
+static std::vector<emulated_chain> run_call(const eplb_problem &problem, const eplb_options &options,
+                                            const std::vector<float> &load)
+{
+    size_t slots = static_cast<size_t>(problem.num_layers) * static_cast<size_t>(problem.num_replicas), bytes;
+    size_t experts = static_cast<size_t>(problem.num_layers) * static_cast<size_t>(problem.num_experts);
+    int32_t              width = problem.num_replicas - problem.num_experts + 1;
+    std::vector<int32_t> phy2log(slots), phyrank(slots), logcnt(experts),
+        log2phy(experts * static_cast<size_t>(width));
+    std::vector<emulated_chain> chains(EMULATED_MAX_CHAINS);
+    eplb_plan                   plan = {};
+    plan.phy2log = phy2log.data();
+    plan.phyrank = phyrank.data();
+    plan.logcnt = logcnt.data();
+    plan.log2phy = log2phy.data();
+    plan.log2phy_width = width;
+    must(eplb_cuda_scratch_size(&problem, &options, &bytes) == EPLB_OK, "scratch");
+    std::vector<unsigned char> scratch(bytes);
+    emulated_seed(1);
+    emulated_chains(chains.data());
+    must(eplb_cuda_rebalance(&problem, &options, load.data(), &plan, scratch.data(), bytes, NULL) == EPLB_OK,
+         emulated_complaint());
+    chains.resize(static_cast<size_t>(emulated_chains(chains.data())));
+    return chains;
+}
+
+static void print_preset(const bench_shape &shape, int32_t preset, const std::map<std::string, total> &beside)
+{
+    eplb_problem problem = shape_problem(shape);
+    eplb_options options = {};
+    total        t = {0, 0, 0};
+    must(eplb_options_preset(preset, &options) == EPLB_OK, "preset");
+    if (options.effort > 0)
+        return;
+    options.policy = shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
+    std::vector<float> load =
+        lognormal_loads(static_cast<size_t>(shape.L) * static_cast<size_t>(shape.E));
+    std::vector<emulated_chain> chains = run_call(problem, options, load);
+    for (const emulated_chain &chain : chains) {
+        t.launches++;
+        t.barriers += chain.barriers;
+        t.functions += chain.warp_functions;
+    }
+    printf("%-20s %-14s %8d %8ld %9ld", shape.name, eplb_preset_name(preset), t.launches, t.barriers, t.functions);
+    auto other = beside.find(std::string(shape.name) + " " + eplb_preset_name(preset));
+    if (other != beside.end())
+        printf(" | %8d %8ld %9ld", other->second.launches, other->second.barriers, other->second.functions);
+    printf("   ");
+    for (const emulated_chain &chain : chains)
+        printf(" %ld+%ld", chain.barriers, chain.warp_functions);
+    printf("\n");
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    std::map<std::string, total> beside;
+    int32_t                      layers = 4;
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 < argc && strcmp(argv[i], "--layers") == 0)
+            layers = atoi(argv[i + 1]);
+        else if (i + 1 < argc && strcmp(argv[i], "--beside") == 0)
+            beside = read_totals(argv[i + 1]);
+        else
+            return fprintf(stderr, "usage: chains [--layers L] [--beside FILE]\n"), 2;
+    }
+    printf("%-20s %-14s %8s %8s %9s%s\n", "shape", "preset", "launches", "barriers", "functions",
+           beside.empty() ? "" : " | the other's: launches, barriers, functions");
+    for (bench_shape shape : bench_shapes) {
+        shape.L = layers;
+        for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++)
+            print_preset(shape, preset, beside);
+    }
+    return 0;
+}
