@@ -314,6 +314,32 @@ def test_report():
     check("types", report.max_logcnt.dtype == np.int32 and report.gpu_load.dtype == np.float32)
 
 
+def test_cluster():
+    weight, slots = draw(8, 3, 16), np.array([6, 0, 6, 6, 5], np.int32)
+    speed = np.array([1, 1, 0.5, 1, 1], np.float32)
+    before, _, _ = eplb.rebalance_experts(weight, 30, 1, 1, 5)
+    after, _, logcnt = eplb.rebalance_experts(weight, 30, 1, 1, 5, previous=before, gpu_slots=slots, gpu_speed=speed)
+    unusable = np.concatenate([np.arange(6) >= n for n in slots])
+    check("no slot that may not be used", (after[:, unusable] == -1).all() and (after[:, ~unusable] >= 0).all())
+    check("all experts", (logcnt >= 1).all() and (logcnt.sum(1) == slots.sum()).all())
+    cluster = eplb.Cluster(gpu_slots=slots, gpu_speed=speed)
+    report = eplb.evaluate(weight, after, num_gpus=5, cluster=cluster)
+    time = np.where(slots > 0, report.gpu_load / speed, 0).max(1)
+    check("times", np.allclose(report.max_load, time, rtol=1e-5))
+    moves = eplb.transfers(before, after, num_experts=16, num_gpus=5, cluster=cluster)
+    dead = (moves["from_slot"] >= 6) & (moves["from_slot"] < 12)
+    check("nothing comes from a dead GPU", not dead.any() and len(moves) > 0)
+    check("a plan that may be", eplb.check_plan(after, num_experts=16, num_gpus=5, cluster=cluster) is None)
+    tokens = (weight * 1000).astype(np.int32)
+    served, _ = eplb.share(after, tokens, 5, cluster=cluster)
+    check("served", (served[:, unusable] == 0).all() and served.sum() == tokens.sum())
+    locked = np.zeros(before.shape, bool)
+    locked[:, :3] = True
+    kept, _, _ = eplb.rebalance_experts(draw(9, 3, 16), 30, 1, 1, 5, previous=before, locked=locked, survive="gpu")
+    check("locked slots", (kept[:, :3] == before[:, :3]).all())
+    raises("a wrong number of slots", ValueError, lambda: eplb.rebalance_experts(weight, 30, 1, 1, 5, gpu_slots=[6, 6]))
+
+
 def test_window():
     counts = np.random.default_rng(5).integers(0, 1000, (7, 2, 16)).astype(np.int32)
     window, floats = eplb.Window(2, 16, 4, half_life=8), eplb.Window(2, 16, 4, decay=2 ** (-1 / 8))
@@ -389,7 +415,7 @@ def test_tensors():
 
 
 for test in (test_structs, test_golden, test_errors, test_zero_copy, test_plans, test_previous, test_transfers,
-             test_follow, test_inverse, test_equal_maxima, test_report, test_window, test_shares, test_lock,
+             test_follow, test_inverse, test_equal_maxima, test_report, test_cluster, test_window, test_shares, test_lock,
              test_tensors):
     test()
 tally.end()

@@ -30,6 +30,7 @@ Array = Any  # numpy.ndarray or torch.Tensor
 
 POLICIES = {"auto": 0, "hierarchical": 1, "global": 2}
 SHARES = {"least_max": 0, "fair": 1}
+SURVIVE = {"none": 0, "gpu": 1, "node": 2}
 PLAN_FOR = {"equal": 0, "exact": 1}
 SOURCES = {"even": 0, "dealt": 1}
 ROUNDS = {"duplex": 0, "one_peer": 1}
@@ -47,7 +48,8 @@ def _all(kind: Any, names: str) -> Any:
 
 
 _Problem = _struct("_Problem", **_all(
-    c_int32, "num_layers num_experts num_replicas num_groups num_nodes num_gpus num_samples"))
+    c_int32, "num_layers num_experts num_replicas num_groups num_nodes num_gpus num_samples"),
+    **_all(c_void_p, "gpu_slots gpu_speed gpu_node locked"), survive=c_int32)
 _Packing = _struct("_Packing", **_all(c_int32, "init refine max_swaps heavy_packs num_candidates noise"),
                    noise_scale=c_float, select=c_int32)
 _Options = _struct("_Options", **_all(c_int32, "policy replication fixup_steps max_replicas"),
@@ -202,9 +204,32 @@ def _int32(what: str, value: Any) -> int:
     return number
 
 
-def _problem(layers: int, experts: int, replicas: int, groups: int, nodes: int, gpus: int, samples: int = 1) -> Any:
+class Cluster(NamedTuple):
+    """GPUs that are not alike. What a plan has in slots that may not be used is not there."""
+
+    gpu_slots: Optional[Array] = None  # [G] slots of each GPU that may be used, its first ones; 0 is a dead GPU
+    gpu_speed: Optional[Array] = None  # [G] > 0: a GPU's load counts divided by it
+    gpu_node: Optional[Array] = None  # [G] node of each GPU, ascending
+    locked: Optional[Array] = None  # [L, R] true for slots that keep what the plan in force has in them
+    survive: str = "none"  # one of SURVIVE: an expert with two replicas or more survives the loss of any one
+
+
+def _problem(layers: int, experts: int, replicas: int, groups: int, nodes: int, gpus: int, samples: int = 1,
+             cluster: Optional[Cluster] = None) -> Any:
     counts = (layers, experts, replicas, groups, nodes, gpus, samples)
-    return _Problem(*(_int32(name, count) for (name, _), count in zip(_Problem._fields_, counts)))
+    problem = _Problem(*(_int32(name, count) for (name, _), count in zip(_Problem._fields_, counts)))
+    if cluster is None:
+        return problem
+    problem.survive = _one_of("survive", cluster.survive, SURVIVE)
+    arrays = {name: _rows(name, value, kind, *shape) for name, value, kind, shape in (
+        ("gpu_slots", cluster.gpu_slots, np.int32, (gpus,)), ("gpu_speed", cluster.gpu_speed, np.float32, (gpus,)),
+        ("gpu_node", cluster.gpu_node, np.int32, (gpus,)),
+        ("locked", None if cluster.locked is None else np.asarray(cluster.locked) != 0, np.uint8, (layers, replicas)))
+        if value is not None}
+    for name, array in arrays.items():
+        setattr(problem, name, array.ctypes.data)
+    problem.arrays = arrays  # as long as it points there
+    return problem
 
 
 def _scratch(size: Any, *arguments: Any) -> np.ndarray:
@@ -318,7 +343,9 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
                       gpu_packing: Optional[Mapping[str, float]] = None, seed: int = 0,
                       plan_for: str = "equal", previous: Optional[Array] = None, max_moves: int = 0,
                       max_gpu_moves: int = 0, max_pair_moves: int = 0, max_node_moves: int = 0,
-                      move_cost: float = 0.0, threads: int = 1) -> Tuple[Array, Array, Array]:
+                      move_cost: float = 0.0, gpu_slots: Optional[Array] = None, gpu_speed: Optional[Array] = None,
+                      gpu_node: Optional[Array] = None, locked: Optional[Array] = None, survive: str = "none",
+                      threads: int = 1) -> Tuple[Array, Array, Array]:
     """Plans which expert each slot of each layer holds.
 
     weight: [L, E], or [T, L, E] for a plan that serves T samples, loads >= 0 in any unit; or a Window.
@@ -330,6 +357,7 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
     previous: [L, R] the plan in force, -1 for an empty slot: without limits and price as many slots as possible keep
     their expert; max_moves (-1: none), max_gpu_moves, max_pair_moves, max_node_moves limit what moves in a layer, 0 not
     at all, and a move must lower the heaviest GPU's load by move_cost mean GPU loads.
+    gpu_slots, gpu_speed, gpu_node, locked, survive: GPUs that are not alike, see Cluster.
     threads: layers are split over so many; the plan is the same.
 
     Returns, int32: phy2log [L, R] the expert of each slot, -1 where one stays empty under limits; log2phy [L, E, most
@@ -348,7 +376,8 @@ def rebalance_experts(weight: Union[Array, Window], num_replicas: int, num_group
         raise ValueError(f"weight: nothing in shape {list(loads.shape)}")
     if sample_weight is not None:
         sample_weight = _rows("sample_weight", sample_weight, np.float32, samples)
-    problem = _problem(layers, experts, num_replicas, num_groups, num_nodes, num_gpus, samples)
+    problem = _problem(layers, experts, num_replicas, num_groups, num_nodes, num_gpus, samples,
+                       Cluster(gpu_slots, gpu_speed, gpu_node, locked, survive))
     options = _options(preset, policy, sample_weight, max_replicas=max_replicas, effort=effort, seed=seed,
                        allow_duplicates=allow_duplicates, replication=replication, fixup_steps=fixup_steps,
                        group_packing=group_packing, gpu_packing=gpu_packing, shares=PLAN_FOR[plan_for],
@@ -439,15 +468,16 @@ class Report(NamedTuple):
     replica_balancedness: Array  # float32
     max_logcnt: Array  # int32, most replicas of one expert
     num_duplicates: Array  # int32, slots whose expert is in an earlier slot of the same GPU too
+    num_split_groups: Array  # int32, groups whose experts are on several nodes
     gpu_load: Array  # float32, [L, G]
 
 
 _REPORT = np.dtype([(name, np.float32) for name in Report._fields[:5]] + [(name, np.int32) for name in
-                                                                        Report._fields[5:7]])
+                                                                        Report._fields[5:8]])
 
 
 def evaluate(weight: Array, phy2log: Array, *, num_gpus: int, num_groups: int = 1, num_nodes: int = 1,
-             policy: str = "auto", max_replicas: Optional[int] = None) -> Report:
+             policy: str = "auto", max_replicas: Optional[int] = None, cluster: Optional[Cluster] = None) -> Report:
     """How even a plan is, and how even any could be.
 
     weight: [L, E] or [T, L, E]; phy2log: [L, R] from anywhere, -1 for an empty slot; groups, nodes, policy and
@@ -456,7 +486,7 @@ def evaluate(weight: Array, phy2log: Array, *, num_gpus: int, num_groups: int = 
     loads = _samples(weight)
     samples, layers, experts = loads.shape
     slots = _rows("phy2log", phy2log, np.int32, layers, None)
-    problem = _problem(layers, experts, slots.shape[1], num_groups, num_nodes, num_gpus, samples)
+    problem = _problem(layers, experts, slots.shape[1], num_groups, num_nodes, num_gpus, samples, cluster)
     options = _options("deepseek", policy, None, max_replicas=max_replicas)
     plan = _Plan(phy2log=slots.ctypes.data)
     report = np.empty(layers, _REPORT)
@@ -496,7 +526,7 @@ def _one_of(what: str, value: str, known: Mapping[str, int]) -> int:
 
 def transfers(previous: Array, phy2log: Array, *, num_experts: int, num_gpus: int, num_nodes: int = 1,
               sources: str = "even", rounds: str = "duplex", max_per_round: int = 0,
-              in_place: bool = False) -> np.ndarray:
+              in_place: bool = False, cluster: Optional[Cluster] = None) -> np.ndarray:
     """What has to be sent where, and in which round, for a new plan to be in force: a NumPy array of TRANSFER.
 
     previous, phy2log: [L, R], -1 for an empty slot; sources: "even" or, as vLLM does, "dealt"; rounds: "duplex" or, as
@@ -505,7 +535,7 @@ def transfers(previous: Array, phy2log: Array, *, num_experts: int, num_gpus: in
     """
     old = _rows("previous", previous, np.int32, None, None)
     new = _rows("phy2log", phy2log, np.int32, *old.shape)
-    problem = _problem(old.shape[0], num_experts, old.shape[1], 1, num_nodes, num_gpus)
+    problem = _problem(old.shape[0], num_experts, old.shape[1], 1, num_nodes, num_gpus, 1, cluster)
     how = _TransferOptions(_one_of("sources", sources, SOURCES), _one_of("rounds", rounds, ROUNDS),
                            _int32("max_per_round", max_per_round))
     scratch, number = _scratch(_lib.eplb_transfers_scratch_size, byref(problem)), c_size_t()
@@ -537,10 +567,11 @@ class Fault(NamedTuple):
 def check_plan(phy2log: Array, *, num_experts: int, num_gpus: int, num_groups: int = 1, num_nodes: int = 1,
                preset: str = "default", policy: str = "auto", max_replicas: Optional[int] = None,
                allow_duplicates: Optional[bool] = None, previous: Optional[Array] = None, max_moves: int = 0,
-               max_gpu_moves: int = 0, max_pair_moves: int = 0, max_node_moves: int = 0) -> Optional[Fault]:
+               max_gpu_moves: int = 0, max_pair_moves: int = 0, max_node_moves: int = 0,
+               cluster: Optional[Cluster] = None) -> Optional[Fault]:
     """The first fault of a plan [L, R], -1 for an empty slot, or None; with previous, slots not kept and moves too."""
     slots = _rows("phy2log", phy2log, np.int32, None, None)
-    problem = _problem(slots.shape[0], num_experts, slots.shape[1], num_groups, num_nodes, num_gpus)
+    problem = _problem(slots.shape[0], num_experts, slots.shape[1], num_groups, num_nodes, num_gpus, 1, cluster)
     options = _options(preset, policy, None, max_replicas=max_replicas, allow_duplicates=allow_duplicates,
                        max_moves=max_moves, max_gpu_moves=max_gpu_moves, max_pair_moves=max_pair_moves,
                        max_node_moves=max_node_moves)
@@ -575,7 +606,8 @@ def lost_experts(phy2log: Array, *, num_experts: int, num_gpus: int, gpu_lost: O
 
 def weigh_switch(weight: Array, previous: Array, phy2log: Array, *, num_gpus: int, num_nodes: int = 1,
                  shares: str = "equal", threshold: float = 0.0, hysteresis: float = 0.0,
-                 in_force_score: Optional[Array] = None, max_moves: int = 0) -> np.ndarray:
+                 in_force_score: Optional[Array] = None, max_moves: int = 0,
+                 cluster: Optional[Cluster] = None) -> np.ndarray:
     """Which layers of a new plan to put in force, and in which order: a NumPy array [L] of SWITCH.
 
     weight: [L, E] or [T, L, E]; previous, phy2log: [L, R]; threshold: the least relative gain that pays;
@@ -586,7 +618,7 @@ def weigh_switch(weight: Array, previous: Array, phy2log: Array, *, num_gpus: in
     samples, layers, experts = loads.shape
     old = _rows("previous", previous, np.int32, layers, None)
     new = _rows("phy2log", phy2log, np.int32, *old.shape)
-    problem = _problem(layers, experts, old.shape[1], 1, num_nodes, num_gpus, samples)
+    problem = _problem(layers, experts, old.shape[1], 1, num_nodes, num_gpus, samples, cluster)
     how = _SwitchOptions(_one_of("shares", shares, PLAN_FOR), threshold, hysteresis, None, operator.index(max_moves))
     if in_force_score is not None:
         in_force_score = _rows("in_force_score", in_force_score, np.float32, layers)
@@ -601,7 +633,8 @@ def weigh_switch(weight: Array, previous: Array, phy2log: Array, *, num_gpus: in
 # ------------------------------------------------------------------------------------------ shares
 
 
-def share(phy2log: Array, count: Array, num_gpus: int, how: str = "least_max") -> Tuple[Array, Array]:
+def share(phy2log: Array, count: Array, num_gpus: int, how: str = "least_max",
+          cluster: Optional[Cluster] = None) -> Tuple[Array, Array]:
     """How many of a step's tokens each replica serves, so that no choice has a lighter heaviest GPU.
 
     phy2log: [L, R], -1 for an empty slot; count: [L, E] whole tokens; how: "least_max", or "fair", which makes the
@@ -611,7 +644,8 @@ def share(phy2log: Array, count: Array, num_gpus: int, how: str = "least_max") -
     tokens = _rows("count", count, np.int32, slots.shape[0], None)
     if how not in SHARES:
         raise ValueError(f"how: {how!r} is none of {', '.join(SHARES)}")
-    problem = _problem(slots.shape[0], tokens.shape[1], slots.shape[1], 1, 1, num_gpus)
+    nodes = 1 if cluster is None or cluster.gpu_node is None else num_gpus  # whose number does not matter here
+    problem = _problem(slots.shape[0], tokens.shape[1], slots.shape[1], 1, nodes, num_gpus, 1, cluster)
     slot_count, most = np.empty_like(slots), np.empty(slots.shape[0], np.int32)
     scratch = _scratch(_lib.eplb_share_scratch_size, byref(problem))
     _check(_lib.eplb_share(byref(problem), slots.ctypes.data, tokens.ctypes.data, SHARES[how], slot_count.ctypes.data,
@@ -619,7 +653,8 @@ def share(phy2log: Array, count: Array, num_gpus: int, how: str = "least_max") -
     return _like(phy2log, slot_count), _like(phy2log, most)
 
 
-def share_sources(phy2log: Array, source_count: Array, slot_count: Array, num_nodes: int = 1) -> Array:
+def share_sources(phy2log: Array, source_count: Array, slot_count: Array, num_nodes: int = 1,
+                  cluster: Optional[Cluster] = None) -> Array:
     """[L, G, R] int32 tokens from each GPU to each slot, as many as the shares allow on their GPU, then on their node.
 
     phy2log: [L, R]; source_count: [L, G, E] tokens that wait on each GPU; slot_count: [L, R] as `share` gives it.
@@ -628,7 +663,7 @@ def share_sources(phy2log: Array, source_count: Array, slot_count: Array, num_no
     waiting = _rows("source_count", source_count, np.int32, slots.shape[0], None, None)
     shares = _rows("slot_count", slot_count, np.int32, *slots.shape)
     _, gpus, experts = waiting.shape
-    problem = _problem(slots.shape[0], experts, slots.shape[1], 1, num_nodes, gpus)
+    problem = _problem(slots.shape[0], experts, slots.shape[1], 1, num_nodes, gpus, 1, cluster)
     quota = np.empty((slots.shape[0], gpus, slots.shape[1]), np.int32)
     scratch = _scratch(_lib.eplb_share_scratch_size, byref(problem))
     _check(_lib.eplb_share_sources(byref(problem), slots.ctypes.data, waiting.ctypes.data, shares.ctypes.data,
