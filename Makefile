@@ -65,7 +65,7 @@ MPI_EXAMPLE := $(if $(filter 1,$(HAVE_MPI)),$(BUILD)/mpi_rebalance)
 
 VERSION  := $(shell sed -n 's/^.define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
 SAMPLE   := examples/data/loads_58x256.csv
-EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/route $(BUILD)/gen_loads $(BUILD)/embedded \
+EXAMPLES := $(BUILD)/minimal $(BUILD)/threads $(BUILD)/cplusplus $(BUILD)/route $(BUILD)/elastic $(BUILD)/gen_loads $(BUILD)/embedded \
             $(MPI_EXAMPLE)
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/%,$(wildcard tests/fuzz/fuzz_*.c))
 TESTS    := $(patsubst tests/%,$(BUILD)/tests/%,$(basename $(sort $(wildcard tests/test_*.c tests/test_*.cpp)))) \
@@ -91,6 +91,9 @@ $(BUILD)/threads: examples/threads.c eplb.h | $(BUILD)
 	$(C) -pthread -o $@ $<
 
 $(BUILD)/route: examples/route.c eplb.h | $(BUILD)
+	$(C) -o $@ $<
+
+$(BUILD)/elastic: examples/elastic.c eplb.h | $(BUILD)
 	$(C) -o $@ $<
 
 $(BUILD)/mpi_rebalance: examples/mpi_rebalance.c eplb.h | $(BUILD)

@@ -343,8 +343,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 #define EPLB_MOST_SAMPLES 128
 
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
-   eplb_evaluate with any options but EPLB_PLAN_FOR_EXACT and a plan in force, as a constant expression of E, R,
-   G and, with several samples, T: for static arrays. eplb_scratch_size is exact. */
+   eplb_evaluate with any options but EPLB_PLAN_FOR_EXACT and a plan in force, of a cluster whose GPUs are alike, as a
+   constant expression of E, R, G and, with several samples, T: for static arrays. eplb_scratch_size is exact. */
 #define EPLB_SCRATCH_BOUND(num_experts, num_replicas, num_gpus)                                    \
     EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, 1)
 #define EPLB_SCRATCH_BOUND_SAMPLES(num_experts, num_replicas, num_gpus, num_samples)               \
@@ -13860,13 +13860,14 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
             eplb_evaluate_shares; on the GPU eplb_cuda_share, eplb_cuda_share_sources; plans made for them:
             options.shares. From a plan to the next: options.previous_phy2log, its limits on moves and their price;
             eplb_transfers, eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts, eplb_weigh_switch. Counts of
-            what the enums name, EPLB_NUM_*. Results EPLB_ERR_CAPACITY and EPLB_ERR_SHARES.
+            what the enums name, EPLB_NUM_*. Results EPLB_ERR_CAPACITY and EPLB_ERR_SHARES. Clusters as they are:
+            problem.gpu_slots, gpu_speed, gpu_node, locked, survive; report.num_split_groups.
           Changed: in a report mean_load is rounded down, lower_bound is tighter on many shapes and never below it, and
             both are of the samples that hold load; a plan that is read may have empty slots, -1. A window is left
             as it is by a sample without load.
           Removed: EPLB_SIDES and EPLB_NO_DISPATCH; nothing is planned side by side or asked about the processor.
-          To upgrade: compile all files that include this one anew, since eplb_options is longer; and zero what is not
-            filled by eplb_options_preset. Define neither removed macro: they do nothing. Plans that were stored stay
+          To upgrade: compile all files that include this one anew, since eplb_problem, eplb_options and
+            eplb_layer_report are longer; and zero what is not filled by eplb_options_preset, problems above all. Define neither removed macro: they do nothing. Plans that were stored stay
             good; those with effort are not made again by this version, so compare hashes under one
             EPLB_PLAN_VERSION. EPLB_SCRATCH_BOUND grows with the new header by itself; with a plan in force or
             EPLB_PLAN_FOR_EXACT ask eplb_scratch_size. Who sets limits or a price meets -1 in plans.

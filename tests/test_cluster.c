@@ -8,7 +8,7 @@
 #include "random_problem.h"
 #include "follow_oracle.h"
 
-enum { NUM_PROBLEMS = 3000, MOST_GPUS = 12, MOST_SLOTS = 8, MOST_EXPERTS = 48, MOST_NODES = 4, MOST_LAYERS = 2, GUARD = 16 };
+enum { NUM_PROBLEMS = 1200, MOST_GPUS = 12, MOST_SLOTS = 8, MOST_EXPERTS = 48, MOST_NODES = 4, MOST_LAYERS = 2, GUARD = 16 };
 
 typedef struct cluster_case {
     eplb_problem p;
@@ -608,7 +608,7 @@ int main(int argc, char **argv)
     }
     printf("%ld clusters, in %ld more is locked than can be\n", drawn, too_much_locked);
     for (int32_t reason = EPLB_FAULT_UNUSABLE; reason <= EPLB_FAULT_DIES; reason++)
-        CHECK(argc > 2 || seen[reason] > 20, "%s: only %ld cases", eplb_fault_name(reason), seen[reason]);
+        CHECK(argc > 2 || seen[reason] > 8, "%s: only %ld cases", eplb_fault_name(reason), seen[reason]);
     CHECK(argc > 2 || too_much_locked < drawn / 10, "too many are refused");
     return test_report("test_cluster");
 }

@@ -13,6 +13,10 @@ check 'cplusplus reports each preset' prints "$BUILD/cplusplus" 'deepseek: large
 check 'cplusplus turns an error into an exception' prints "$BUILD/cplusplus" '15 replicas on 8 GPUs: EPLB_ERR_DIVIDE'
 check 'route gives every slot its share' prints "$BUILD/route" 'every slot got its share'
 check 'route makes all GPUs even' prints "$BUILD/route" 'GPU 2: 600 tokens; with equal shares it would have 781'
+check 'elastic loses an expert when a node dies' sh -c "$RUN_ENV '$BUILD/elastic' | grep -E '^ +16 +node 3 dies +0[.][0-9]+ +[0-9.]+ +[1-9]'"
+check 'elastic serves all tokens on GPUs that are there' prints "$BUILD/elastic" \
+    '7655538 tokens served, 0 by GPUs that are not there'
+check 'elastic is under 120 lines' test "$(wc -l <examples/elastic.c)" -lt 120
 check 'embedded prints the plan of the two-layer example' prints "$BUILD/embedded" \
     'layer 0: | 5 6 | 5 7 | 8 4 | 3 4 | 10 9 | 10 2 | 0 1 | 11 1 | balancedness 0.827'
 for source in examples/minimal.c examples/threads.c examples/route.c examples/cplusplus.cpp; do
