@@ -107,17 +107,17 @@ equal_text 'and so may npy' "$(cat "$TMP/steps")" sh -c "$RUN_ENV '$BUILD/eplb' 
 check 'others have one' says "eplb: $TMP/steps: 2 plans, one after the other, of which format eplb can hold one" \
     convert "$TMP/steps" --write eplb="$TMP/left"
 check 'unknown formats are named' says "eplb: --write: there is no format 'sglan'; did you mean 'sglang'?" \
-    convert "$TMP/twice" --write sglan=x
-check 'or the list of them' says "eplb: --write: there is no format 'pickle'; try 'eplb formats'" convert "$TMP/twice" --write pickle=x
+    convert "$TMP/twice" --write sglan="$TMP/left"
+check 'or the list of them' says "eplb: --write: there is no format 'pickle'; try 'eplb formats'" convert "$TMP/twice" --write pickle="$TMP/left"
 check 'formats that are read only' says \
-    "eplb: --write: format 'megatron' is read only; \`eplb formats\` lists those that are written" convert "$TMP/twice" --write megatron=x
+    "eplb: --write: format 'megatron' is read only; \`eplb formats\` lists those that are written" convert "$TMP/twice" --write megatron="$TMP/left"
 check 'plans and loads do not mix' says "eplb: --write: 'sglang' is of plans, and 'adrs' of loads" \
-    convert "$TMP/twice" --write sglang=x --write adrs=y
+    convert "$TMP/twice" --write sglang="$TMP/left" --write adrs="$TMP/left"
 check 'plan writes plans' says "eplb: --write: there is no format 'adrs'; try 'eplb formats'" \
-    plan "$TMP/loads.csv" $shape --write adrs=x
+    plan "$TMP/loads.csv" $shape --write adrs="$TMP/left"
 check 'convert needs --write' says "eplb: convert needs --write; try 'eplb --help'" convert "$TMP/twice"
 check '--format is of loads' says "eplb: --format: there is no format 'sglang'; try 'eplb formats'" \
-    convert "$TMP/twice" --format sglang --write loads-csv=x
+    convert "$TMP/twice" --format sglang --write loads-csv="$TMP/left"
 
 # ---------------------------------------------------------------- wrong plans
 
@@ -214,9 +214,9 @@ equal_text '--dead empties its slots' '[[0,1,-1,-1,2,3],[3,2,-1,-1,1,0]]' \
 equal_text 'several' '[[-1,-1,0,0,-1,-1],[-1,-1,0,0,-1,-1]]' \
     sh -c "$RUN_ENV '$BUILD/eplb' convert '$TMP/zeros' --gpus 3 --dead 0,2-2 --write array=- 2>&1 | tr -d '\n'"
 check '--dead beyond the last' says "eplb: --dead needs numbers of GPUs below 3, such as 3 or 0,4-7, not '3'" \
-    convert "$TMP/zeros" --gpus 3 --dead 3 --write array=x
+    convert "$TMP/zeros" --gpus 3 --dead 3 --write array="$TMP/left"
 check '--dead without GPUs' says "eplb: --dead needs --gpus; try 'eplb --help'" \
-    convert "$TMP/zeros" --dead 1 --write array=x
+    convert "$TMP/zeros" --dead 1 --write array="$TMP/left"
 printf '8,4,4,4\n4,4,4,8\n' >"$TMP/four.csv" # expert 0: one replica then, in layer 0
 eplb score "$TMP/four.csv" --map "$TMP/zeros" --gpus 3 --dead 1 --csv - 2>"$TMP/noise" >"$TMP/got"
 equal_text 'no token goes to them' '12,6.66666651,2' sh -c "sed -n 2p '$TMP/got' | cut -d, -f4,5,9"
@@ -235,7 +235,7 @@ equal_text 'one plan for all is assumed' 'step,layer,e0,e1,e2;0,0,5,2,3;1,0,25,1
 check 'and a note says so' grep -x 'eplb: note: one plan is assumed for all 2 samples of slots; where it changed between them, --map should have one for each sample, \[samples, layers, slots\]' "$TMP/noise"
 printf '[[[0,1,2,0]],[[2,2,1,0]],[[2,2,1,0]]]' >"$TMP/three.json"
 check 'plans for other samples' says "eplb: $TMP/slots.json has 2 samples, but --map $TMP/three.json has plans of 3 steps" \
-    convert "$TMP/slots.json" --axes TLP --map "$TMP/three.json" --write loads-csv=x
+    convert "$TMP/slots.json" --axes TLP --map "$TMP/three.json" --write loads-csv="$TMP/left"
 eplb score "$TMP/slots.json" --axes TLP --map "$TMP/each.json" --gpus 2 --steps 1 --csv - 2>"$TMP/last" >"$TMP/got"
 equal_text 'the last of them is in force' 25 sh -c "sed -n 2p '$TMP/got' | cut -d, -f5"
 check 'which a note says' grep -q 'of its 2 plans, one for each step, the last is the one in force$' "$TMP/last"
@@ -263,10 +263,10 @@ equal_text 'a first event of 0 and 1 is no header' 'step,layer,e0,e1;0,0,0,2;' \
 equal_text 'with a header' 'layer,expert;0,0;0,3;0,3;2,3;' \
     sh -c "$RUN_ENV '$BUILD/eplb' convert '$TMP/events3' --format llama --write llama=- | tr '\n' ';'"
 check 'events are whole' says "eplb: format llama counts events: it cannot hold loads that are not whole, or above 2^24" \
-    convert "$TMP/in.csv" --steps 9 --write llama=x
+    convert "$TMP/in.csv" --steps 9 --write llama="$TMP/left"
 echo '[[[1,2]],[[3,4]]]' >"$TMP/whole.json"
 check 'and of one sample' says 'eplb: 2 samples, of which format llama can hold one; --steps picks one' \
-    convert "$TMP/whole.json" --write llama=x
+    convert "$TMP/whole.json" --write llama="$TMP/left"
 
 megatron() { # step, block, layer, tokens
     printf '{"step": %d, "stage": "pre_dispatch", "block": "%s", "layer": %d, "rank": 0, "num_tokens": %d, "topk": 2, "top_indices": [%s]}\n' \
@@ -290,7 +290,7 @@ equal_text 'traces of ranks are summed' 'step,layer,e0,e1,e2,e3;0,3,2,4,0,2;0,5,
     sh -c "$RUN_ENV '$BUILD/eplb' convert '$TMP/trace' '$TMP/trace1' --write loads-csv=- 2>/dev/null | tr '\n' ';'"
 wrong_trace() { # what it is, sed script on a line, what is said
     megatron 0 decoder 3 '[0, 1], [3, 1]' | sed "$2" >"$TMP/wrong"
-    check "refused: $1" says "$TMP/wrong:$3" convert "$TMP/wrong" --format megatron --write loads-csv=x
+    check "refused: $1" says "$TMP/wrong:$3" convert "$TMP/wrong" --format megatron --write loads-csv="$TMP/left"
 }
 wrong_trace 'fewer tokens than it says' 's/, \[3, 1\]//' '1:1: num_tokens is 2, but top_indices has 1'
 wrong_trace 'another number of experts than it says' 's/\[0, 1\], \[3, 1\]/[0], [3]/' '1:1: topk is 2, but a token of top_indices has 1'
@@ -300,7 +300,7 @@ wrong_trace 'a word for a step' 's/"step": 0/"step": "a"/' "1:10: 'a' is no step
 wrong_trace 'an expert below -1' 's/\[3, 1\]/[3, -2]/' "1:137: '-2' is no id of an expert: they start at 0, and -1 is none"
 megatron 0 encoder 3 '[0, 1]' >"$TMP/wrong"
 check 'refused: no line of the block' says "eplb: $TMP/wrong: no line of block 'decoder'; --key may name another" \
-    convert "$TMP/wrong" --write loads-csv=x
+    convert "$TMP/wrong" --write loads-csv="$TMP/left"
 
 # Tokens [3, layers 3, 2] of vLLM: layer 0 has no experts.
 printf '0,0,1,2,3,1\n0,0,2,0,1,0\n0,0,0,1,2,3\n' | npy_write '|u1' C 1 3x3x2 >"$TMP/routed.npy"
@@ -317,7 +317,7 @@ printf '0,0\n1,2\n3,4\n' | npy_write '<i4' C 1 3x1x2 >"$TMP/ring.npy"
 equal_text 'so with .npy when asked for' 'step,layer,e0,e1;1,0,1,2;2,0,3,4;' \
     sh -c "$RUN_ENV '$BUILD/eplb' convert '$TMP/ring.npy' --format sglang-counts --write loads-csv=- 2>/dev/null | tr '\n' ';'"
 printf '{"logical_count":[[0,0]]}' >"$TMP/wrong"
-check 'a ring of nothing' says "eplb: $TMP/wrong: no row holds load" convert "$TMP/wrong" --write loads-csv=x
+check 'a ring of nothing' says "eplb: $TMP/wrong: no row holds load" convert "$TMP/wrong" --write loads-csv="$TMP/left"
 
 # ---------------------------------------------------------------- shares by rows
 
@@ -437,6 +437,6 @@ equal_text 'no load at all' '0.000000 0.000000' adrs "$TMP/nothing.csv" --map "$
 check '--window is of --adrs' says "eplb: score needs --window with --adrs only; try 'eplb --help'" \
     score "$TMP/four.csv" --map "$TMP/four.json" --gpus 2 --window 2
 check '--adrs has no table' says 'eplb: score --adrs has two figures, without --csv, --svg, --layers, --show and --balancedness' \
-    score "$TMP/four.csv" --map "$TMP/four.json" --gpus 2 --adrs --csv x
+    score "$TMP/four.csv" --map "$TMP/four.json" --gpus 2 --adrs --csv "$TMP/left"
 
 report test_cli_formats

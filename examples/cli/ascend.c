@@ -102,7 +102,7 @@ static void ascend_add_layers(map_reader *r)
     }
 }
 
-plan_map ascend_read(source *from)
+plan_map ascend_read(source from)
 {
     map_reader r = map_begin(from);
     (void)map_next(&r);
@@ -123,7 +123,7 @@ plan_map ascend_read(source *from)
         text_fail(place, "a plan without \"moe_layer_count\", which vllm-ascend 0.23 reads first");
     if (count != r.map.num_layers)
         text_fail(at, "moe_layer_count is %lld, but layer_list has %d", (long long)count, (int)r.map.num_layers);
-    return map_end(&r, from);
+    return map_end(&r);
 }
 
 /* A device stands on one line. */

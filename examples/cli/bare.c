@@ -24,12 +24,12 @@ bool bare_begins(source *from)
     return array;
 }
 
-plan_map bare_read(source *from)
+plan_map bare_read(source from)
 {
     map_reader r = map_begin(from);
     (void)map_next(&r);
     map_add_arrays(&r, 3);
-    return map_end(&r, from);
+    return map_end(&r);
 }
 
 /* A layer stands on one line. */
@@ -121,12 +121,12 @@ static void eplb_add_plan(map_reader *r)
         text_fail(place, "a plan without layers");
 }
 
-plan_map eplb_read(source *from)
+plan_map eplb_read(source from)
 {
     map_reader r = map_begin(from);
     (void)map_next(&r);
     eplb_add_plan(&r);
-    return map_end(&r, from);
+    return map_end(&r);
 }
 
 /* No more than a plan itself: how good it is, `plan --json` writes. */
@@ -236,7 +236,7 @@ static void results_check_counts(const plan_map *m, const result_list *logcnt)
 
 /* {"phy2log": [L, R], "log2phy": [L, E, X], "logcnt": [L, E]}, of which the first is enough: what deepseek-ai/EPLB's
    rebalance_experts returns (eplb.py of 2025-03), by .tolist() and json. All three must tell the same plan. */
-plan_map results_read(source *from)
+plan_map results_read(source from)
 {
     map_reader  r = map_begin(from);
     result_list log2phy, logcnt;
@@ -265,7 +265,7 @@ plan_map results_read(source *from)
         results_check_slots(&r.map, &log2phy);
     free(log2phy.entry);
     free(logcnt.entry);
-    return map_end(&r, from);
+    return map_end(&r);
 }
 
 static void results_write_slots(FILE *out, const plan_map *m, int32_t layer, int32_t expert, int32_t width)

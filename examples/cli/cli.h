@@ -561,9 +561,9 @@ typedef struct map_reader { /* a plan in JSON, while it is read */
     size_t    layers_room;
 } map_reader;
 
-/* At the first value of the file; and at its end, which gives the plan. */
-map_reader map_begin(source *from);
-plan_map   map_end(map_reader *r, source *from);
+/* At the first value of the file, which it takes over; and at its end, which gives the plan. */
+map_reader map_begin(source from);
+plan_map   map_end(map_reader *r);
 
 /* The next part of the plan, which misses nothing; whether the name, string or word read last is this one. */
 json_event map_next(map_reader *r);
@@ -603,7 +603,7 @@ struct file_format {
     const char *key;    /* the name in its outermost object that tells it, or NULL */
     const char *what;   /* for people: its layout, and whose it is */
     bool      (*is)(source *from); /* whether a file is of it; NULL: the key tells */
-    plan_map  (*read_plan)(source *from);
+    plan_map  (*read_plan)(source from);
     reader   *(*open)(source from, const reading *how);
     void      (*write_plan)(FILE *out, const plan_map *m);
     void      (*write_loads)(FILE *out, feed *from);
@@ -626,13 +626,13 @@ void print_formats(FILE *out);
 bool     npy_begins(source *from);
 bool     bare_begins(source *from);
 bool     trtllm_begins(source *from);
-plan_map npy_map(source *from);
-plan_map bare_read(source *from);
-plan_map eplb_read(source *from);
-plan_map results_read(source *from);
-plan_map sglang_read(source *from);
-plan_map ascend_read(source *from);
-plan_map trtllm_read(source *from);
+plan_map npy_map(source from);
+plan_map bare_read(source from);
+plan_map eplb_read(source from);
+plan_map results_read(source from);
+plan_map sglang_read(source from);
+plan_map ascend_read(source from);
+plan_map trtllm_read(source from);
 void     npy_write_plan(FILE *out, const plan_map *m);
 void     npy_write_header(FILE *out, const char *descr, const int64_t *dim, int num_dims);
 void     npy_write_item(FILE *out, uint32_t bits);

@@ -139,8 +139,8 @@ const file_format *format_of_loads(source *from)
 /* The first slot whose expert is in an earlier one of its GPU, or -1. */
 static int64_t find_twice(const plan_map *m)
 {
-    int32_t slots = m->num_replicas / m->num_gpus;
-    for (size_t i = 0; i < (size_t)m->num_layers * (size_t)m->num_replicas; i++) {
+    int32_t slots = m->num_gpus ? m->num_replicas / m->num_gpus : 0;
+    for (size_t i = 0; slots > 0 && i < (size_t)m->num_layers * (size_t)m->num_replicas; i++) {
         size_t first = i - i % (size_t)slots;
         for (size_t k = first; k < i; k++) {
             if (m->phy2log[k] == m->phy2log[i])

@@ -22,7 +22,7 @@ void llama_write(FILE *out, feed *from)
     feed_read(from, 0, load);
     fprintf(out, "layer,expert\n");
     for (size_t i = 0; i < count; i++) {
-        for (float n = 0; n < load[i]; n++)
+        for (int32_t n = 0; n < (int32_t)load[i]; n++)
             fprintf(out, "%lld,%zu\n", (long long)from->layer[i / (size_t)from->num_experts],
                     i % (size_t)from->num_experts);
     }

@@ -8,25 +8,25 @@
 
 /* --------------------------------------------------------------------------------------- JSON */
 
-map_reader map_begin(source *from)
+map_reader map_begin(source from)
 {
     map_reader r;
     memset(&r, 0, sizeof r);
-    text_skip_mark(from);
-    r.map.name        = from->name;
+    text_skip_mark(&from);
+    r.map.name        = from.name;
     r.map.num_steps   = 1;
-    r.scan.from       = *from;
+    r.scan.from       = from;
     r.scan.line       = 1;
-    r.scan.line_place = source_at(from);
+    r.scan.line_place = source_at(&from);
     json_begin(&r.scan);
     return r;
 }
 
-plan_map map_end(map_reader *r, source *from)
+plan_map map_end(map_reader *r)
 {
     if (json_peek(&r->scan) >= 0)
         text_fail(r->scan.at, "the file goes on after its plan");
-    *from = r->scan.from;
+    source_close(&r->scan.from);
     return r->map;
 }
 
@@ -140,7 +140,7 @@ void map_add_arrays(map_reader *r, int most_dims)
         per_step = r->map.num_layers - first;
         first    = r->map.num_layers;
     }
-    if (dims == 3) {
+    if (per_step > 0) { /* of plans in time */
         r->map.num_steps  = r->map.num_layers / per_step;
         r->map.num_layers = per_step;
     }
@@ -152,14 +152,12 @@ plan_map map_of(source from)
 {
     const file_format *f = format_of_plan(&from);
     if (!f) {
-        map_reader r = map_begin(&from);
+        map_reader r = map_begin(from);
         (void)json_peek(&r.scan);
         text_fail(r.scan.at, "no plan begins here: it is JSON that `plan --json` wrote, arrays of experts in JSON or "
                   ".npy, or a plan of an engine; `eplb formats` lists them");
     }
-    plan_map map = f->read_plan(&from);
-    source_close(&from);
-    return map;
+    return f->read_plan(from);
 }
 
 /* The numbers of a list such as 3 or 0,4-7, each less than count; ends the program when it is none. */
@@ -212,18 +210,20 @@ static void take_dead(plan_map *m, const reading *how)
     int32_t gpus = m->num_gpus ? m->num_gpus : how->gpus;
     if (how->dead && !gpus)
         fail(STATUS_INPUT, "--dead needs --gpus; try 'eplb --help'");
-    if (!gpus || m->num_replicas % gpus != 0) /* which others find, who need it */
+    int32_t slots = gpus ? m->num_replicas / gpus : 0;
+    if (slots == 0 || m->num_replicas % gpus != 0) /* which others find, who need it */
         return;
-    int32_t slots = m->num_replicas / gpus;
     if (!how->dead) {
         doubt_zeros(m, slots, gpus);
         return;
     }
     bool *dead = (bool *)allocate((size_t)gpus, sizeof *dead);
     mark_numbers("--dead", how->dead, dead, gpus);
-    for (size_t i = 0; i < (size_t)m->num_steps * (size_t)m->num_layers * (size_t)m->num_replicas; i++) {
-        if (dead[(int32_t)(i % (size_t)m->num_replicas) / slots])
-            m->phy2log[i] = -1;
+    for (size_t row = 0; row < (size_t)m->num_steps * (size_t)m->num_layers; row++) {
+        for (int32_t slot = 0; slot < m->num_replicas; slot++) {
+            if (dead[slot / slots])
+                m->phy2log[row * (size_t)m->num_replicas + (size_t)slot] = -1;
+        }
     }
     free(dead);
 }

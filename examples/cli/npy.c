@@ -465,22 +465,22 @@ reader *npy_open(source from, const reading *how)
 }
 
 /* Experts of a layer's slots as arrays of loads have its loads: a step is to a plan what a sample is to loads. */
-plan_map npy_map(source *from)
+plan_map npy_map(source from)
 {
     unsigned char items[NPY_ITEMS * NPY_MOST_ITEM];
     reading       how;
     plan_map      m;
-    npy_reader   *r = npy_begin(*from, "");
+    npy_reader   *r = npy_begin(from, "");
     memset(&how, 0, sizeof how);
     memset(&m, 0, sizeof m);
     if (r->kind == 'f')
         npy_fail(r, 0, "experts should be of an integer type, not of f%zu", r->item_bytes);
     if (r->num_dims < 1 || r->num_dims > 3)
         npy_fail(r, 0, "%d dimensions: a plan is [layers, slots], [slots], or [steps, layers, slots]", r->num_dims);
-    r->shape = axes_of(from->name, &how, r->dim, r->num_dims, r->fortran);
+    r->shape = axes_of(from.name, &how, r->dim, r->num_dims, r->fortran);
     npy_check_size(r);
     size_t count   = axes_count(&r->shape), size = axes_sample_count(&r->shape);
-    m.name         = from->name;
+    m.name         = from.name;
     m.num_steps    = r->shape.num_samples;
     m.num_layers   = r->shape.num_layers;
     m.num_replicas = r->shape.width;
@@ -494,7 +494,7 @@ plan_map npy_map(source *from)
                 (int32_t)npy_id(r, items + i * r->item_bytes, element + i, 0);
         }
     }
-    *from = r->from;
+    source_close(&r->from);
     free(r->header);
     free(r);
     return m;

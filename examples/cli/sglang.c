@@ -24,7 +24,7 @@ static void sglang_check_name(map_reader *r)
         text_fail(r->scan.at, "physical_to_logical_map stands there twice");
 }
 
-plan_map sglang_read(source *from)
+plan_map sglang_read(source from)
 {
     map_reader r = map_begin(from);
     (void)map_next(&r);
@@ -41,9 +41,9 @@ plan_map sglang_read(source *from)
         size_t R = (size_t)r.map.num_replicas;
         if (r.map.phy2log[i] < 0)
             fail(STATUS_INPUT, "%s: layer %zu, slot %zu: -1, but SGLang has no empty slots: it would take it for the last "
-                 "expert", from->name, i / R, i % R);
+                 "expert", from.name, i / R, i % R);
     }
-    return map_end(&r, from);
+    return map_end(&r);
 }
 
 /* Layers that the plan does not have are as SGLang's "trivial" has them: slot i holds expert i mod E. */

@@ -191,15 +191,15 @@ bool trtllm_begins(source *from)
     return found;
 }
 
-plan_map trtllm_read(source *from)
+plan_map trtllm_read(source from)
 {
     trtllm_reader r;
     memset(&r, 0, sizeof r);
-    r.text.from         = *from;
+    r.text.from         = from;
     r.num_slots         = -1;
-    r.map.map.name      = from->name;
+    r.map.map.name      = from.name;
     r.map.map.num_steps = 1;
-    text_place place    = {from->name, 1, 1};
+    text_place place    = {from.name, 1, 1};
     for (bool more = trtllm_next_line(&r); more;) {
         if (strncmp(r.at, TRTLLM_KEY, sizeof TRTLLM_KEY - 1) == 0 && r.map.map.num_layers == 0) {
             more = trtllm_add_layers(&r);
@@ -216,7 +216,7 @@ plan_map trtllm_read(source *from)
     if (r.num_slots >= 0 && r.num_slots != r.map.map.num_replicas)
         text_fail(place, "num_slots is %lld, but layers have %d", (long long)r.num_slots, (int)r.map.map.num_replicas);
     free(r.text.begin);
-    *from = r.text.from;
+    source_close(&r.text.from);
     return r.map.map;
 }
 
