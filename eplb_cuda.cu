@@ -54,7 +54,7 @@ EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
 
 enum : int32_t {
     kWarp         = 32,
-    kMaxThreads   = 1024, /* of a block that plans */
+    kMaxThreads   = 768,  /* of a block that plans */
     kMaxWarps     = kMaxThreads / kWarp,
     kShareThreads = 256,  /* of one that shares */
     kShareWarps   = kShareThreads / kWarp,
