@@ -5,13 +5,13 @@
      merges(n)  of a sort of n keys: runs of 64 or 128 are merged in pairs, an even number of times: so 0 up to 128 keys,
                 and 2 more for each four times as many;
      most = 3, scan = 3 + d   what a block agrees on: a function, a barrier, a function; a vote for each of the d
-                binary digits of the experts of a thread, a barrier, two sums
+                binary digits of the bids that a thread may have above the floor, a barrier, two sums
    the functions below add up, along the kernel:
      loads        most and a barrier                             4
      groups       a barrier                                      1
      replicate    a barrier                                      1
        a round    most, scan                                     6 + d
-       the end    a barrier, the sort, a barrier                 3 + merges(bids taken)
+       the end    a barrier, the sort, two barriers              4 + merges(bids taken)
      keys         a barrier                                      1
      order        the sort                                       1 + merges(R)
      LPT, a round by a warp: its own barrier, a minimum, a vote  3
@@ -20,8 +20,10 @@
      the end      a barrier                                      1
 
    Rounds, where the loads are nearly even and R = (c + 1) E, as the heaviest is less than (c + 1) / c of the lightest:
-     replicate    c rounds. The i-th bid of the lightest expert, load / i, is above the (i + 1)-th of the heaviest for
-                  i <= c, so a round takes the i-th bids of all, and no other.
+     replicate    rounds whose depths add up to c. The i-th bid of the lightest expert, load / i, is above the (i + 1)-th of
+                  the heaviest for i <= c, so a round of depth j takes the next j bids of all, and no other; and there is
+                  no round so deep that it would take more than there are slots. One of depth j costs less than j of
+                  depth 1, as d grows by the digits of j.
      LPT          S rounds. Let d be how far packs are apart, and a round's items w_0 >= .. >= w_(G-1). The lightest pack
                   takes w_0 and so on; two packs a <= b that take w >= v are then |(b - a) - (w - v)| apart, which is no
                   more than the larger of d and w_0 - w_(G-1). So packs are never further apart than the heaviest and the
@@ -29,8 +31,9 @@
                   taken one, and every round serves all packs.
 
    Rounds, whatever the loads:
-     replicate    each takes one bid or more. Where it can be but one, as bids are equal, it agrees once more on both.
-                  (With at most 256 experts there is room for all bids of a round.)
+     replicate    each takes one bid or more. It may agree on most and scan a second time, with depth 1, where it would
+                  take too many, and a third time, where bids are equal. (With at most 256 experts there is then room for
+                  all.)
      LPT          a round that gives fewer than 5 items gives 1 or more, and 16 steps follow. */
 #include "test.h"
 
@@ -62,10 +65,10 @@ struct shape {
     int32_t E, R, G;
 };
 
-static int32_t scan_of(const shape &s)
+static int32_t scan_of(const shape &s, int32_t depth)
 {
     int32_t threads = threads_of(s.R);
-    return 3 + digits((s.E + threads - 1) / threads);
+    return 3 + digits((s.E + threads - 1) / threads * depth);
 }
 
 static long round_of_lpt(const shape &s) { return s.G <= 32 ? 3 : 8 + merges(s.G); }
@@ -74,18 +77,19 @@ static long round_of_lpt(const shape &s) { return s.G <= 32 ? 3 : 8 + merges(s.G
 static long rest_of_chain(const shape &s)
 {
     int32_t taken = s.R - s.E + (s.E < 256 ? s.E : 256);
-    return 4 + 1 + 1 + (s.R > s.E ? 3 + merges(taken) : 0) + 1 + 1 + merges(s.R) + 1;
+    return 4 + 1 + 1 + (s.R > s.E ? 4 + merges(taken) : 0) + 1 + 1 + merges(s.R) + 1;
 }
 
 static long chain_of_even_loads(const shape &s)
 {
-    return rest_of_chain(s) + (s.R / s.E - 1) * (3 + scan_of(s)) + s.R / s.G * round_of_lpt(s);
+    return rest_of_chain(s) + (s.R / s.E - 1) * (3 + scan_of(s, 1)) + s.R / s.G * round_of_lpt(s);
 }
 
 static long chain_of_any_loads(const shape &s)
 {
     long step = s.G <= 32 ? 2 : 5, steps = round_of_lpt(s) + 16 * step;
-    return rest_of_chain(s) + (s.R - s.E) * 2 * (3 + scan_of(s)) + (s.R / 17 + 1) * steps;
+    long bid = 3 + scan_of(s, s.R - s.E) + 2 * (3 + scan_of(s, 1));
+    return rest_of_chain(s) + (s.R - s.E) * bid + (s.R / 17 + 1) * steps;
 }
 
 /* The chain of DEEPSEEK for these loads of one layer. */
@@ -115,7 +119,7 @@ static long chain_of(const shape &s, const float *load)
 
 static float next_unit(uint64_t *state)
 {
-    return static_cast<float>(test_random(state) >> 40) / 16777216.0f;
+    return static_cast<float>(test_next(state) >> 40) / 16777216.0f;
 }
 
 static const shape shapes[] = {{256, 512, 32}, {256, 256, 32},  {64, 128, 16},    {64, 256, 32},   {32, 256, 16},
@@ -133,7 +137,7 @@ static void test_even_loads(void)
             load[e] = 1.0f + spread * next_unit(&state);
         long chain = chain_of(s, load), bound = chain_of_even_loads(s);
         CHECK(chain <= bound, "%d on %d slots of %d GPUs: %ld, not %ld", (int)s.E, (int)s.R, (int)s.G, chain, bound);
-        CHECK(chain >= bound - 4, "%d on %d slots of %d GPUs: %ld, though %ld is proved", (int)s.E, (int)s.R, (int)s.G,
+        CHECK(s.R > 2 * s.E || chain >= bound - 6, "%d on %d slots of %d GPUs: %ld, though %ld is proved", (int)s.E, (int)s.R, (int)s.G,
               chain, bound);
     }
 }
@@ -161,11 +165,11 @@ static void test_any_loads(void)
         }
 }
 
-/* Loads as they are found, lognormal with sd 1: not proved, but so it stays. Version 0.1 took 694 and 886. */
+/* Loads as they are found, lognormal with sd 1: not proved, but so it stays. Version 0.1 took 704 and 896. */
 static void test_usual_loads(void)
 {
     static const shape usual[] = {{256, 288, 32}, {256, 320, 64}};
-    static const long  most[] = {80, 110};
+    static const long  most[] = {95, 140};
     static float       load[256];
     for (size_t i = 0; i < 2; i++)
         for (uint64_t seed = 0; seed < 10; seed++) {
