@@ -170,7 +170,7 @@ $(BUILD)/tests/emulated_eplb_cuda.o: eplb_cuda.cu eplb_cuda.h eplb.h $(wildcard 
 $(BUILD)/tests/test_emulated: tests/test_emulated.cpp $(BUILD)/tests/emulated_runtime.o tests/support/test.h
 	$(EMULATED) -o $@ $< $(BUILD)/tests/emulated_runtime.o
 
-$(BUILD)/tests/test_cuda $(BUILD)/tests/test_cuda_share: $(BUILD)/tests/%: tests/%.cpp $(EMULATED_CUDA) $(SUPPORT)
+$(BUILD)/tests/test_cuda $(BUILD)/tests/test_cuda_chain $(BUILD)/tests/test_cuda_share: $(BUILD)/tests/%: tests/%.cpp $(EMULATED_CUDA) $(SUPPORT)
 	$(EMULATED) -o $@ $< $(EMULATED_CUDA)
 
 $(BUILD)/tests/fuzz_cuda: tests/fuzz/fuzz_cuda.c $(BUILD)/tests/replay.o $(LIBRARY) $(EMULATED_CUDA) $(FUZZ_SUPPORT)

@@ -54,7 +54,7 @@ EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
 
 enum : int32_t {
     kWarp         = 32,
-    kMaxThreads   = 1024, /* of a block that plans */
+    kMaxThreads   = 768,  /* of a block that plans */
     kMaxWarps     = kMaxThreads / kWarp,
     kShareThreads = 256,  /* of one that shares */
     kShareWarps   = kShareThreads / kWarp,
@@ -513,12 +513,15 @@ EPLB_P_HD void eplb_p_carve_cuda_replicas(unsigned char *base, size_t *used, int
     r->rank    = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
 }
 
-/* Spare slots go to the highest bids. An expert's bids fall with each slot that it gets, so all bids above the
-   highest of those that would follow are the next ones, and are taken in one round; sorting tells their order at the
+/* Spare slots go to the highest bids. An expert's bids fall with each slot that it gets. So of all experts' next `depth`
+   bids those above whatever follows them are the next ones, and are taken in one round; sorting tells their order at the
    end. A thread bids for its part of the experts. */
 struct eplb_p_cuda_auction {
-    int32_t   per_thread;
-    uint32_t *bid, *next; /* [num_log] of each expert, and the one after it */
+    int32_t   method, max_replicas;
+    int32_t   depth;      /* doubled while that seems to take no more bids than there are slots */
+    int32_t   per_thread; /* experts */
+    uint32_t *bid;        /* [num_log] the next one of each expert */
+    uint32_t *too_many;   /* [num_log] bids of each expert that were taken for no slot */
     int32_t   room;       /* for bids that are taken: a last round may take more than there are slots */
     int32_t   taken;      /* the same in all threads */
     uint16_t *expert;     /* [room] of each bid taken */
@@ -535,46 +538,53 @@ EPLB_P_HD void eplb_p_carve_sorted(unsigned char *base, size_t *used, int32_t n,
 EPLB_P_HD void eplb_p_carve_auction(unsigned char *base, size_t *used, int32_t num_log, int32_t num_phy,
                                     eplb_p_cuda_auction *a)
 {
-    a->room   = num_phy - num_log + eplb_p_least(num_log, kMostTooMany);
-    a->bid    = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
-    a->next   = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
-    a->expert = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
-    a->rank   = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
+    a->room     = num_phy - num_log + eplb_p_least(num_log, kMostTooMany);
+    a->bid      = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
+    a->too_many = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
+    a->expert   = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
+    a->rank     = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
     eplb_p_carve_sorted(base, used, a->room, &a->bids);
     eplb_p_carve_sorted(base, used, a->room, &a->sorted);
 }
 
-/* An expert's bid for a slot when it has so many, as an integer of the same order: 0 once it is at its cap. */
-static __device__ uint32_t eplb_p_bid_bits(float load, int32_t count, int method, int32_t max_replicas)
+/* What an expert bids once it has so many slots more, as an integer of the same order: 0 at its cap. */
+static __device__ uint32_t eplb_p_bid_bits(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a, int32_t e,
+                                           int32_t more)
 {
-    if (eplb_p_at_cap(count, max_replicas)) return 0;
-    return eplb_p_bits(eplb_p_bid(load, count, method)) + 1;
+    int32_t count = r.count[e] + more;
+    if (eplb_p_at_cap(count, a.max_replicas)) return 0;
+    return eplb_p_bits(eplb_p_bid(r.load[e], count, a.method)) + 1;
 }
 
 static __device__ void eplb_p_open_auction_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
                                                     int method, int32_t max_replicas)
 {
-    eplb_p_part own;
+    eplb_p_part own = eplb_p_part_of(r.num_log);
     int32_t e;
 
-    a->per_thread = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
-    a->taken      = 0;
-    own = eplb_p_part_of(r.num_log);
+    a->method       = method;
+    a->max_replicas = max_replicas;
+    a->depth        = 1;
+    a->per_thread   = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
+    a->taken        = 0;
     for (e = own.first; e < own.end; e++) {
-        a->bid[e]  = eplb_p_bid_bits(r.load[e], r.count[e], method, max_replicas);
-        a->next[e] = eplb_p_bid_bits(r.load[e], r.count[e] + 1, method, max_replicas);
+        a->bid[e]      = eplb_p_bid_bits(r, *a, e, 0);
+        a->too_many[e] = 0;
     }
 }
 
-/* The highest of bids, or of those that would follow. */
-static __device__ uint32_t eplb_p_highest_bid_by_block(const eplb_p_cuda_replicas &r, const uint32_t *bid,
-                                                       eplb_p_board &board)
+/* The highest bid of those with so many slots more. */
+static __device__ uint32_t eplb_p_highest_bid_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
+                                                       int32_t more, eplb_p_board &board)
 {
     eplb_p_part own = eplb_p_part_of(r.num_log);
     uint32_t highest = 0;
     int32_t e;
 
-    for (e = own.first; e < own.end; e++) highest = bid[e] > highest ? bid[e] : highest;
+    for (e = own.first; e < own.end; e++) {
+        uint32_t bid = more ? eplb_p_bid_bits(r, a, e, more) : a.bid[e];
+        highest = bid > highest ? bid : highest;
+    }
     return eplb_p_most_of_block(board, highest);
 }
 
@@ -583,28 +593,30 @@ static __device__ eplb_p_scan eplb_p_scan_bids_by_block(const eplb_p_cuda_replic
                                                         uint32_t floor, eplb_p_board &board)
 {
     eplb_p_part own = eplb_p_part_of(r.num_log);
-    int32_t above = 0, e;
+    int32_t above = 0, e, more;
 
-    for (e = own.first; e < own.end; e++) above += a.bid[e] > floor;
-    return eplb_p_scan_of_block(board, above, a.per_thread);
+    for (e = own.first; e < own.end; e++) {
+        if (a.bid[e] <= floor) continue;
+        for (more = 1; more < a.depth && eplb_p_bid_bits(r, a, e, more) > floor; more++) {}
+        above += more;
+    }
+    return eplb_p_scan_of_block(board, above, a.per_thread * a.depth);
 }
 
 /* The first `limit` of the bids above a floor, by expert, are taken. */
 static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a, uint32_t floor,
-                                        const eplb_p_scan &scan, int32_t limit, int method, int32_t max_replicas)
+                                        const eplb_p_scan &scan, int32_t limit)
 {
     eplb_p_part own = eplb_p_part_of(r.num_log);
-    int32_t at = a->taken + scan.before, end = a->taken + limit, e;
+    int32_t at = a->taken + scan.before, end = a->taken + limit, e, more;
 
-    for (e = own.first; e < own.end && at < end; e++) {
-        if (a->bid[e] <= floor) continue;
-        a->bids.key[at] = a->bid[e];
-        a->expert[at]   = (uint16_t)e;
-        a->rank[at]     = r.count[e]++;
-        a->bid[e]  = a->next[e];
-        a->next[e] = eplb_p_bid_bits(r.load[e], r.count[e] + 1, method, max_replicas);
-        at++;
-    }
+    for (e = own.first; e < own.end; e++)
+        for (more = 0; more < a->depth && at < end && a->bid[e] > floor; more++, at++) {
+            a->bids.key[at] = a->bid[e];
+            a->expert[at]   = (uint16_t)e;
+            a->rank[at]     = r.count[e]++;
+            a->bid[e]       = eplb_p_bid_bits(r, *a, e, 0);
+        }
     a->taken = end;
 }
 
@@ -613,7 +625,7 @@ static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cu
 static __device__ uint32_t eplb_p_raised_floor_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
                                                         uint32_t floor, eplb_p_board &board)
 {
-    uint32_t top = eplb_p_highest_bid_by_block(r, a.bid, board);
+    uint32_t top = eplb_p_highest_bid_by_block(r, a, 0, board);
 
     while (top - floor > 1) {
         uint32_t middle = floor + (top - floor) / 2;
@@ -630,22 +642,52 @@ static __device__ uint32_t eplb_p_raised_floor_by_block(const eplb_p_cuda_replic
 
 /* One round. Where the highest bid is followed by as high ones, its lowest expert alone is sure to be the next. */
 static __device__ void eplb_p_auction_round_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
-                                                     int method, int32_t max_replicas, eplb_p_board &board)
+                                                     eplb_p_board &board)
 {
-    uint32_t floor = eplb_p_highest_bid_by_block(r, a->next, board);
+    int32_t left = a->room - a->taken;
+    uint32_t floor = eplb_p_highest_bid_by_block(r, *a, a->depth, board);
     eplb_p_scan scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
-    int32_t limit;
 
-    if (scan.total == 0) {
-        floor = eplb_p_highest_bid_by_block(r, a->bid, board) - 1;
+    if (scan.total > left && a->depth > 1) {
+        a->depth = 1;
+        floor = eplb_p_highest_bid_by_block(r, *a, 1, board);
         scan  = eplb_p_scan_bids_by_block(r, *a, floor, board);
-        scan.total = 1;
-    } else if (scan.total > a->room - a->taken) {
+    }
+    if (scan.total == 0) {
+        floor = eplb_p_highest_bid_by_block(r, *a, 0, board) - 1;
+        scan  = eplb_p_scan_bids_by_block(r, *a, floor, board);
+        left  = 1;
+    } else if (scan.total > left) {
         floor = eplb_p_raised_floor_by_block(r, *a, floor, board);
         scan  = eplb_p_scan_bids_by_block(r, *a, floor, board);
     }
-    limit = eplb_p_least(scan.total, a->room - a->taken);
-    eplb_p_take_bids(r, a, floor, scan, limit, method, max_replicas);
+    eplb_p_take_bids(r, a, floor, scan, eplb_p_least(scan.total, left));
+}
+
+/* The bids that were taken, the highest first: spare slots first .. last-1 are theirs, and the others are given back.
+   Ends with a barrier. */
+static __device__ void eplb_p_settle_bids_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
+                                                   int32_t first, int32_t last)
+{
+    eplb_p_part own = eplb_p_part_of(r.num_log);
+    int32_t i;
+
+    for (i = a.taken + eplb_p_thread(); i < eplb_p_whole_warps(a.taken); i += eplb_p_threads()) a.bids.key[i] = 0;
+    __syncthreads();
+    eplb_p_sort_by_block(a.bids.key, a.taken, a.sorted, a.bids);
+    for (i = eplb_p_thread(); i < a.taken; i += eplb_p_threads()) {
+        int32_t bid = a.sorted.index[i];
+        if (i >= last - first) {
+            atomicAdd(&a.too_many[a.expert[bid]], 1u);
+            continue;
+        }
+        r.expert[first + i] = a.expert[bid];
+        r.rank[first + i]   = a.rank[bid];
+    }
+    __syncthreads();
+    if (a.taken == last - first) return;
+    for (i = own.first; i < own.end; i++) r.count[i] = (uint16_t)(r.count[i] - a.too_many[i]);
+    __syncthreads();
 }
 
 /* Spare slots first .. last-1 are given. Ends with a barrier. */
@@ -653,24 +695,16 @@ static __device__ void eplb_p_give_slots_by_block(const eplb_p_cuda_replicas &r,
                                                   int32_t first, int32_t last, int method, int32_t max_replicas,
                                                   eplb_p_board &board)
 {
-    int32_t i;
+    int32_t before;
 
     if (first >= last) return;
     eplb_p_open_auction_by_block(r, a, method, max_replicas);
-    while (a->taken < last - first) eplb_p_auction_round_by_block(r, a, method, max_replicas, board);
-    for (i = a->taken + eplb_p_thread(); i < eplb_p_whole_warps(a->taken); i += eplb_p_threads()) a->bids.key[i] = 0;
-    __syncthreads();
-    eplb_p_sort_by_block(a->bids.key, a->taken, a->sorted, a->bids);
-    for (i = eplb_p_thread(); i < a->taken; i += eplb_p_threads()) {
-        int32_t bid = a->sorted.index[i], e = a->expert[bid];
-        if (i >= last - first) {
-            r.count[e]--; /* one too many, of the last round, in which each expert had one at most */
-            continue;
-        }
-        r.expert[first + i] = (uint16_t)e;
-        r.rank[first + i]   = a->rank[bid];
+    while (a->taken < last - first) {
+        before = a->taken;
+        eplb_p_auction_round_by_block(r, a, board);
+        a->depth = 2 * (a->taken - before) < last - first - a->taken ? eplb_p_least(2 * a->depth, last - first) : 1;
     }
-    __syncthreads();
+    eplb_p_settle_bids_by_block(r, *a, first, last);
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`, as
