@@ -4234,7 +4234,8 @@ static void eplb_p_refine_unlike(eplb_p_unlike *u)
 static void eplb_p_pack_unlike(eplb_p_unlike *u, uint64_t seed, int stage)
 {
     eplb_p_packer *p = &u->packer;
-    int32_t candidates = p->how->num_candidates, c, is_even;
+    int32_t candidates = p->how->num_candidates, c;
+    int is_even;
 
     p->order = p->true_order;
     for (c = 0; c == 0 || c < candidates; c++) {

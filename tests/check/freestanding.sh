@@ -56,8 +56,8 @@ gate freestanding-cortex-m4f 'arm-none-eabi-gcc qemu-system-arm cc' freestanding
 
 # Sizes, as the README has them: code of the whole header, the largest stack frame that the compiler
 # reports, and the stack that planning and evaluating took where it was painted before.
-MOST_CODE=57344  # bytes on a Cortex-M4 at -Os, of all that the header has,
-MOST_PLANNER=36864 # and of what eplb_rebalance calls: a linker leaves out what is not called
+MOST_CODE=86016  # bytes on a Cortex-M4 at -Os, of all that the header has,
+MOST_PLANNER=57344 # and of what eplb_rebalance calls: a linker leaves out what is not called
 MOST_STACK=4096  # bytes of painted stack on any
 
 code_bytes() { # prefix of the tools, options
