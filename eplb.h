@@ -10287,14 +10287,25 @@ EPLB_API eplb_result eplb_lost_experts(const eplb_problem *problem, const int32_
 
 /* ------------------------------------------------------------------------------------- shares */
 
-static eplb_result eplb_p_check_share_problem(const eplb_problem *p)
+/* What of a problem is read for shares, counts as they are and the cluster. */
+static eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s)
 {
+    eplb_result r;
+
     if (!p) return EPLB_ERR_NULL;
     if (p->num_layers < 1 || p->num_experts < 1 || p->num_replicas < 1 || p->num_gpus < 1 || p->num_nodes < 0)
         return EPLB_ERR_COUNT;
     if (p->num_replicas < p->num_experts) return EPLB_ERR_TOO_FEW;
     if (p->num_replicas % p->num_gpus != 0) return EPLB_ERR_DIVIDE;
-    if (p->num_nodes > 0 && p->num_gpus % p->num_nodes != 0) return EPLB_ERR_DIVIDE;
+    s->num_layers   = p->num_layers;
+    s->num_experts  = p->num_experts;
+    s->num_replicas = p->num_replicas;
+    s->num_nodes    = p->num_nodes ? p->num_nodes : 1;
+    s->num_gpus     = p->num_gpus;
+    r = eplb_p_resolve_nodes(p, s, NULL);
+    if (r == EPLB_OK) r = eplb_p_resolve_usable_slots(p, s, NULL);
+    if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, NULL);
+    if (r != EPLB_OK) return r;
     return eplb_p_array_fits(p->num_layers, p->num_gpus, p->num_replicas) ? EPLB_OK : EPLB_ERR_OVERFLOW;
 }
 
@@ -10310,8 +10321,9 @@ static eplb_p_arena eplb_p_measure_sharing(const eplb_problem *problem)
 
 EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t *bytes)
 {
+    eplb_p_shape shape = EPLB_ZERO_INIT;
     eplb_p_arena measured;
-    eplb_result r = eplb_p_check_share_problem(problem);
+    eplb_result r = eplb_p_resolve_sharing(problem, &shape);
 
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
@@ -10321,8 +10333,9 @@ EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t
 
 static eplb_result eplb_p_check_share_scratch(const eplb_problem *problem, const void *scratch, size_t bytes)
 {
+    eplb_p_shape shape = EPLB_ZERO_INIT;
     eplb_p_arena measured;
-    eplb_result r = eplb_p_check_share_problem(problem);
+    eplb_result r = eplb_p_resolve_sharing(problem, &shape);
 
     if (r != EPLB_OK) return r;
     measured = eplb_p_measure_sharing(problem);

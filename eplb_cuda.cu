@@ -1839,11 +1839,13 @@ static size_t eplb_p_layer_in_scratch(size_t bytes) { return kReduceBytes + byte
 
 extern "C" eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *bytes)
 {
-    eplb_result r = eplb_p_check_share_problem(problem);
+    eplb_p_shape shape = EPLB_ZERO_INIT;
+    eplb_result r = eplb_p_resolve_sharing(problem, &shape);
     size_t sharer, dealer, layer;
 
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
+    if (shape.usable_slots || shape.speed || shape.node_of) return EPLB_ERR_OPTION; /* GPUs are not alike */
     sharer = eplb_p_share_bytes(problem, 0);
     dealer = eplb_p_share_bytes(problem, eplb_p_num_workers(problem));
     if (sharer == 0 || dealer == 0) return EPLB_ERR_OVERFLOW;
