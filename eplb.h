@@ -786,33 +786,42 @@ EPLB_API eplb_result eplb_lost_experts(const eplb_problem *problem, const int32_
 
 /* ------------------------------------------------------------------------------------- shares */
 
-enum { /* how an expert's replicas share its tokens */
+enum { /* how an expert's replicas share its tokens; with gpu_speed loads are times, of tokens by speed */
     EPLB_SHARE_LEAST_MAX = 0, /* no shares give the heaviest GPU fewer tokens */
-    EPLB_SHARE_FAIR      = 1, /* among those the loads, sorted heaviest first, are lexicographically least; their
-                                 squares sum to the least too */
+    EPLB_SHARE_FAIR      = 1, /* among those the loads, sorted heaviest first, are lexicographically least; where
+                                 speeds are alike their squares sum to the least too */
     EPLB_NUM_SHARES
 };
 
 /* eplb_share_scratch_size - bytes of scratch for eplb_share, eplb_share_proof and eplb_share_sources: 4 each for
-   3 E + 9 R + 11 G numbers, and what aligns them.
-   in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
+   3 E + 9 R + 11 G numbers, and what aligns them; G more where speeds differ.
+   in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus, num_nodes, gpu_slots,
+                    gpu_speed and gpu_node are read
    out     bytes    at least 1; the same for any num_layers
-   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW (an array does not fit size_t) */
+   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW (an array does not fit size_t), and what is
+           wrong with a speed: _NAN, _INFINITE, _NEGATIVE */
 EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t *bytes);
 
 /* eplb_share - how many of this step's tokens each replica serves, chosen exactly.
-   in      phy2log     [L, R] the plan in force, from anywhere; an expert may be several times on a GPU, which
+   in      problem     gpu_slots: slots that may not be used serve nothing, whatever phy2log has in them, so that the
+                       plan in force does right after a GPU has died, as long as its experts are elsewhere too.
+                       gpu_speed: in ratios that are exact while the fastest is less than 128 times as fast as the
+                       slowest; beyond that speeds lose what is under 2^-30 of the fastest, which is the least that
+                       one counts
+           phy2log     [L, R] the plan in force, from anywhere; an expert may be several times on a GPU, which
                        counts as once there; a slot may be empty, -1, and an expert without tokens in no slot
            count       [L, E] tokens of each expert, >= 0; at most 2^31 - 1 in a layer
            how         EPLB_SHARE_*
    out     slot_count  [L, R] tokens of each slot, whole; an expert's slots sum to its count, and its slots on one
                        GPU differ by at most one, the lower ones having more
-           most        [L] or NULL: tokens of the heaviest GPU
+           most        [L] or NULL: tokens of the heaviest GPU; where speeds differ, of the one that takes longest,
+                       the first of several
    scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW
-           (also when a layer has more tokens than int32_t counts), _SCRATCH_SIZE, _NEGATIVE, _PLAN (a slot names
-           no such expert, or an expert with tokens is in no slot)
-   ties    the search goes by index, of experts and of GPUs; whoever solves it gets the same shares
+           (also when a layer has more tokens than int32_t counts), _SCRATCH_SIZE, _NEGATIVE, _NAN and _INFINITE (of
+           speeds), _PLAN (a slot names no such expert, or an expert with tokens is in no slot that may be used)
+   ties    the search goes by index, of experts and of GPUs; whoever solves it gets the same shares. Of GPUs that are
+           done at the same time the slower ones are the first to do without a token
    cost    O(E + R) for a layer, and for each bound a few searches over the slots of experts on several GPUs; there
            are two or three bounds to the least maximum, and fewer than 2 G to fair loads
    threads reentrant; each layer is solved by itself
@@ -823,7 +832,8 @@ EPLB_API eplb_result eplb_share(const eplb_problem *problem, const int32_t *phy2
 
 /* eplb_share_proof - why no shares give the heaviest GPU fewer tokens than eplb_share does: a set of GPUs, and the
    tokens of experts that live on GPUs of the set alone. However they are shared, some GPU of the set has their
-   mean, rounded up, and that is what the heaviest GPU of eplb_share has.
+   mean, rounded up, and that is what the heaviest GPU of eplb_share has. Where speeds differ: by any time sooner than
+   its, all of the set together are done with fewer whole tokens than these.
    in      phy2log, count  as for eplb_share
    out     proving         [L, G] 1 for the GPUs of the set, of which there is one at least, 0 for others
            num_proving     [L] or NULL: their number
@@ -836,13 +846,15 @@ EPLB_API eplb_result eplb_share_proof(const eplb_problem *problem, const int32_t
 /* eplb_share_sources - where the tokens that wait on each GPU go, once shares are chosen. For each expert as many as
    its shares allow stay on their GPU, and of the others as many as they allow on their node; what is dealt within a
    node, or between nodes, is dealt in order, lower GPUs to lower slots.
-   in      phy2log       [L, R] as for eplb_share; GPUs n*G/N .. are node n's
+   in      problem       gpu_slots as for eplb_share; tokens may wait on GPUs without slots. gpu_node: nodes of any
+                         size; NULL: GPUs n*G/N .. are node n's
+           phy2log       [L, R] as for eplb_share
            source_count  [L, G, E] tokens for each expert that wait on each GPU, >= 0
            slot_count    [L, R] shares, from anywhere: >= 0, and an expert's slots sum to what waits for it
    out     quota         [L, G, R] tokens from each GPU to each slot: those to a slot sum to its slot_count, those
                          from a GPU to an expert's slots to its source_count
    scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
-   returns as eplb_share, but for _OPTION; and EPLB_ERR_SHARES
+   returns as eplb_share, but for _OPTION; and EPLB_ERR_SHARES (also when a slot that may not be used has a share)
    cost    O(G (E + R)) for a layer
    threads reentrant */
 EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32_t *phy2log,
@@ -854,12 +866,15 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
    Loads are shared in whole tokens: those of a sample in a layer are multiplied by the power of two that brings
    their sum just under 2^31, and cut off. So loads in any unit do, and whole tokens are shared more finely than
    eplb_share does, which leaves the heaviest GPU up to a token more.
-   in      problem      num_samples counts here too
-           phy2log      [L, R] as in the plan of eplb_evaluate: every expert is in a slot; a slot may be empty, -1
+   in      problem      num_samples counts here too; gpu_slots and gpu_speed as for eplb_share
+           phy2log      [L, R] as in the plan of eplb_evaluate: every expert is in a slot that may be used; a slot may
+                        be empty, -1
            weight       [T, L, E], as for eplb_rebalance
    out     balancedness [L] mean / maximum load of a GPU, as in the report: means over the samples that hold load in
-                        the layer, and their ratio; 1 where none does
-           max_load     [L] or NULL: of a GPU; mean over these samples of each one's maximum
+                        the layer, and their ratio; 1 where none does. GPUs without slots do not count. Where the
+                        others' speeds differ a GPU's load is divided by its speed, and the mean is all load by all
+                        speeds
+           max_load     [L] or NULL: of a GPU, so divided; mean over these samples of each one's maximum
    scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
            _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE, _PLAN
@@ -7605,10 +7620,22 @@ static size_t eplb_p_find_lost(const eplb_problem *p, const int32_t *phy2log, co
           differ by one token at most (decomposition, Fujishige 1980). What is left of a cut is no heavier than
           the limit and the cut no lighter, so that no token would move from one into the other.
 
+   Where speeds differ, a number of tokens that all may have becomes a time by which all are to be done: by speed.
    Sums are those of tokens of one layer, which fit int32_t. */
+
+/* Where each GPU's slots begin and end, and how fast it is. */
+typedef struct eplb_p_gpus {
+    const int32_t *first_slot;   /* [G + 1] their slots one after the other; NULL: room for each, of which there are */
+    const int32_t *usable_slots; /* [G] slots, the first ones; NULL: all */
+    int32_t        room;
+    const float   *speed;        /* [G] NULL: all are as fast */
+} eplb_p_gpus;
 
 typedef struct eplb_p_sharer {
     int32_t num_experts, num_gpus, gpu_slots;
+    eplb_p_gpus gpus;
+    int32_t  num_living; /* GPUs that have slots */
+    int32_t *speed;      /* [G] theirs, in whole numbers, and 0 for others; NULL: all are as fast */
 
     /* What lives where, from eplb_p_link_layer. */
     int32_t *num_homes;  /* [E] GPUs that an expert lives on */
@@ -7655,6 +7682,8 @@ EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_pr
     s.num_experts    = p->num_experts;
     s.num_gpus       = p->num_gpus;
     s.gpu_slots      = p->num_replicas / p->num_gpus;
+    s.num_living     = p->num_gpus;
+    s.gpus.room      = s.gpu_slots;
     s.num_homes      = EPLB_P_TAKE(a, int32_t, p->num_experts);
     s.home           = EPLB_P_TAKE(a, int32_t, p->num_experts);
     s.next_link      = EPLB_P_TAKE(a, int32_t, p->num_experts);
@@ -7681,29 +7710,64 @@ EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_pr
     return s;
 }
 
+EPLB_P_HD int32_t eplb_p_begin_of(const eplb_p_gpus *gpus, int32_t gpu)
+{
+    return gpus->first_slot ? gpus->first_slot[gpu] : gpu * gpus->room;
+}
+
+EPLB_P_HD int32_t eplb_p_end_of(const eplb_p_gpus *gpus, int32_t gpu)
+{
+    if (gpus->first_slot) return gpus->first_slot[gpu + 1];
+    return gpu * gpus->room + (gpus->usable_slots ? gpus->usable_slots[gpu] : gpus->room);
+}
+
+/* Slots that may be used stand together in so many runs: the GPUs', or all GPUs'. */
+static int32_t eplb_p_num_runs(const eplb_p_sharer *s) { return s->gpus.usable_slots ? s->num_gpus : 1; }
+
+static int32_t eplb_p_run_end(const eplb_p_sharer *s, int32_t run)
+{
+    return eplb_p_end_of(&s->gpus, s->gpus.usable_slots ? run : s->num_gpus - 1);
+}
+
 EPLB_P_HD_LARGE int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % n > 0); }
 
 /* What part i of n gets of tokens that are shared out evenly: the first ones get one more. */
 EPLB_P_HD_LARGE int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
 
-/* Whether all slots of a layer hold an expert that there is, or nothing. */
-static int eplb_p_names_experts(const int32_t *phy2log, int32_t num_slots, int32_t num_experts)
+/* Whether all slots of a layer that may be used hold an expert that there is, or nothing. */
+static int eplb_p_names_experts(const eplb_p_sharer *s, const int32_t *phy2log)
 {
-    int32_t slot, all = 1;
-    for (slot = 0; slot < num_slots; slot++) all &= eplb_p_within(phy2log[slot], EPLB_P_EMPTY, num_experts - 1);
+    int32_t run, slot, all = 1;
+
+    for (run = 0; run < eplb_p_num_runs(s); run++) {
+        int32_t end = eplb_p_run_end(s, run);
+        for (slot = eplb_p_begin_of(&s->gpus, run); slot < end; slot++)
+            all &= eplb_p_within(phy2log[slot], EPLB_P_EMPTY, s->num_experts - 1);
+    }
     return all != 0;
+}
+
+/* held [E] = whether an expert is in a slot that may be used. */
+static void eplb_p_mark_held(const eplb_p_sharer *s, const int32_t *phy2log, int32_t *held)
+{
+    int32_t e, run, slot;
+
+    for (e = 0; e < s->num_experts; e++) held[e] = 0;
+    for (run = 0; run < eplb_p_num_runs(s); run++) {
+        int32_t end = eplb_p_run_end(s, run);
+        for (slot = eplb_p_begin_of(&s->gpus, run); slot < end; slot++)
+            if (phy2log[slot] != EPLB_P_EMPTY) held[phy2log[slot]] = 1;
+    }
 }
 
 /* One layer's plan and counts: ids that are there, a slot for each expert that has tokens, and sums that fit. */
 static eplb_result eplb_p_check_layer_counts(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count)
 {
-    int32_t num_slots = s->num_gpus * s->gpu_slots, *held = s->num_homes, e, slot, any = 0, homeless = 0;
+    int32_t *held = s->num_homes, e, any = 0, homeless = 0;
     int64_t sum = 0;
 
-    if (!eplb_p_names_experts(phy2log, num_slots, s->num_experts)) return EPLB_ERR_PLAN;
-    for (e = 0; e < s->num_experts; e++) held[e] = 0;
-    for (slot = 0; slot < num_slots; slot++)
-        if (phy2log[slot] != EPLB_P_EMPTY) held[phy2log[slot]] = 1;
+    if (!eplb_p_names_experts(s, phy2log)) return EPLB_ERR_PLAN;
+    eplb_p_mark_held(s, phy2log, held);
     for (e = 0; e < s->num_experts; e++) {
         any |= count[e];
         homeless |= count[e] > 0 && !held[e];
@@ -7717,24 +7781,130 @@ static eplb_result eplb_p_check_layer_counts(eplb_p_sharer *s, const int32_t *ph
 /* num_homes, and home: of an expert on one GPU, that GPU. */
 static void eplb_p_find_homes(eplb_p_sharer *s, const int32_t *phy2log)
 {
-    int32_t e, gpu, i;
+    int32_t *num_homes = s->num_homes, *home = s->home; /* copies stay in registers */
+    int32_t num_gpus = s->num_gpus, e, gpu;
 
     s->num_doubled = 0;
     for (e = 0; e < s->num_experts; e++) {
-        s->num_homes[e] = 0;
-        s->home[e]      = -1;
+        num_homes[e] = 0;
+        home[e]      = -1;
     }
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        int32_t doubled = 0;
-        for (i = 0; i < s->gpu_slots; i++) {
-            e = *phy2log++;
-            if (e == EPLB_P_EMPTY) continue;
-            doubled |= s->home[e] == gpu;
-            s->num_homes[e] += s->home[e] != gpu;
-            s->home[e] = gpu;
+    for (gpu = 0; gpu < num_gpus; gpu++) {
+        const int32_t *slot = phy2log + eplb_p_begin_of(&s->gpus, gpu), *end = phy2log + eplb_p_end_of(&s->gpus, gpu);
+        int32_t doubled = 0, again;
+        for (; slot < end; slot++) {
+            if (*slot == EPLB_P_EMPTY) continue;
+            again = home[*slot] == gpu;
+            doubled |= again;
+            num_homes[*slot] += 1 - again;
+            home[*slot] = gpu;
         }
         if (doubled) s->doubled_gpu[s->num_doubled++] = gpu;
     }
+}
+
+/* What the heaviest GPU has at least, by what lives on one GPU only. */
+static void eplb_p_bound_most(eplb_p_sharer *s, int32_t sum)
+{
+    int32_t gpu;
+
+    s->least_most = eplb_p_mean_up(sum, s->num_living);
+    s->full_home  = -1;
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (s->load[gpu] <= s->least_most) continue;
+        s->least_most = s->load[gpu];
+        s->full_home  = gpu;
+    }
+}
+
+/* shares: times
+
+   Where speeds differ, a GPU's time is its tokens by its speed. A moment is when a GPU of such a speed is done with so
+   many tokens. Of several at the same time the slowest GPU's is the latest: with a token less it would be done sooner
+   than the others with one less, so that it is the one to do without. GPUs of one speed have no order. */
+
+typedef struct eplb_p_moment {
+    int64_t tokens; /* under 2^31, as speeds are: products fit */
+    int64_t speed;
+} eplb_p_moment;
+
+static eplb_p_moment eplb_p_moment_of(const eplb_p_sharer *s, int32_t gpu, int32_t tokens)
+{
+    eplb_p_moment m;
+    m.tokens = tokens;
+    m.speed  = s->speed[gpu];
+    return m;
+}
+
+static int eplb_p_is_before(eplb_p_moment a, eplb_p_moment b)
+{
+    int64_t a_time = a.tokens * b.speed, b_time = b.tokens * a.speed;
+    return a_time < b_time || (a_time == b_time && a.speed > b.speed);
+}
+
+/* The digits of a load, as a number, and what power of two they are multiples of. */
+static uint64_t eplb_p_load_digits(uint32_t bits) { return bits >> 23 ? (bits & 0x7FFFFFu) | 0x800000u : bits; }
+static int32_t eplb_p_load_power(uint32_t bits) { return bits >> 23 ? (int32_t)(bits >> 23) : 1; }
+
+enum { EPLB_P_SPEED_BITS = 31 };
+
+/* The power of two by which speeds are divided to be whole numbers: the greatest that divides them all. Where the
+   fastest would have too many bits then, as it may from 128 times the slowest on, it has as many as there may be. */
+static int32_t eplb_p_speed_power(const eplb_p_sharer *s)
+{
+    int32_t gpu, power, least = INT32_MAX, most = 0;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        uint32_t bits = eplb_p_bits_at(&s->gpus.speed[gpu]);
+        if (eplb_p_end_of(&s->gpus, gpu) == eplb_p_begin_of(&s->gpus, gpu)) continue;
+        power = eplb_p_load_power(bits);
+        if (power > most) most = power;
+        while ((eplb_p_load_digits(bits) >> (power - eplb_p_load_power(bits))) % 2 == 0) power++;
+        if (power < least) least = power;
+    }
+    most -= EPLB_P_SPEED_BITS - 24;
+    return least > most ? least : most;
+}
+
+/* speed; what comes to less than 1 counts as 1. */
+static void eplb_p_scale_speeds(eplb_p_sharer *s)
+{
+    int32_t gpu, power;
+
+    power = eplb_p_speed_power(s);
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        uint32_t bits = eplb_p_bits_at(&s->gpus.speed[gpu]);
+        int32_t up = eplb_p_load_power(bits) - power;
+        s->speed[gpu] = 0;
+        if (eplb_p_end_of(&s->gpus, gpu) == eplb_p_begin_of(&s->gpus, gpu)) continue;
+        if (up > -24) s->speed[gpu] = (int32_t)(up < 0 ? eplb_p_load_digits(bits) >> -up : eplb_p_load_digits(bits) << up);
+        if (s->speed[gpu] == 0) s->speed[gpu] = 1;
+    }
+}
+
+/* num_living, speed: what solving begins with, each time after scratch has been of other use. */
+static void eplb_p_ready_gpus(eplb_p_sharer *s)
+{
+    int32_t gpu;
+
+    if (s->gpus.usable_slots) s->num_living = 0;
+    for (gpu = 0; gpu < s->num_gpus && s->gpus.usable_slots; gpu++) s->num_living += s->gpus.usable_slots[gpu] > 0;
+    if (s->gpus.speed) eplb_p_scale_speeds(s);
+}
+
+/* The latest moment by what lives on one GPU only, whose are then full_home and least_most. */
+static void eplb_p_bound_longest(eplb_p_sharer *s)
+{
+    int32_t gpu, last = -1;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (s->speed[gpu] == 0) continue;
+        if (last < 0 || eplb_p_is_before(eplb_p_moment_of(s, last, s->load[last]), eplb_p_moment_of(s, gpu, s->load[gpu])))
+            last = gpu;
+    }
+    EPLB_ASSERT(last >= 0); /* some GPU has slots */
+    s->full_home  = last;
+    s->least_most = s->load[last];
 }
 
 /* Load of what lives on one GPU only. Links for the rest, with equal shares, as a plan was made for. */
@@ -7763,23 +7933,21 @@ static void eplb_p_spread_experts(eplb_p_sharer *s, const int32_t *count)
     }
     if (spread > 0) s->first_link[spread] = link;
     s->num_spread = spread;
-    s->least_most = eplb_p_mean_up(sum, s->num_gpus);
-    s->full_home  = -1;
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        if (s->load[gpu] <= s->least_most) continue;
-        s->least_most = s->load[gpu];
-        s->full_home  = gpu;
-    }
+    if (s->speed)
+        eplb_p_bound_longest(s);
+    else
+        eplb_p_bound_most(s, sum);
 }
 
 /* link_gpu, slot_link, the links of each GPU, and their load. */
 static void eplb_p_link_gpus(eplb_p_sharer *s, const int32_t *phy2log)
 {
-    int32_t e, gpu, i, slot = 0, n = 0;
+    const eplb_p_gpus gpus = s->gpus;
+    int32_t e, gpu, slot, end, n = 0;
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         s->gpu_first[gpu] = n;
-        for (i = 0; i < s->gpu_slots; i++, slot++) {
+        for (slot = eplb_p_begin_of(&gpus, gpu), end = eplb_p_end_of(&gpus, gpu); slot < end; slot++) {
             e = phy2log[slot];
             s->slot_link[slot] = EPLB_P_NO_LINK;
             if (e == EPLB_P_EMPTY || s->next_link[e] == EPLB_P_NO_LINK) continue;
@@ -7858,6 +8026,45 @@ EPLB_P_HD_LARGE void eplb_p_pour_anew(eplb_p_sharer *s, int32_t spread)
         eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
 }
 
+/* The same up to a common time, where speeds differ: sum / speeds. */
+static void eplb_p_pour_by_speed(eplb_p_sharer *s, int32_t spread)
+{
+    int32_t first = s->first_link[spread], end = s->first_link[spread + 1], rest = 0, num = 0, before, i;
+    int64_t sum = INT32_MAX, speeds = 1;
+
+    for (i = first; i < end; i++) {
+        rest += s->tokens[i];
+        s->load[s->link_gpu[i]] -= s->tokens[i];
+    }
+    do { /* as in eplb_p_pour */
+        int64_t all = rest, all_speeds = 0;
+        before = num;
+        num    = 0;
+        for (i = first; i < end; i++) {
+            int32_t gpu = s->link_gpu[i];
+            if (s->load[gpu] > sum * s->speed[gpu] / speeds) continue;
+            all += s->load[gpu];
+            all_speeds += s->speed[gpu];
+            num++;
+        }
+        if (num == before) break;
+        sum    = all;
+        speeds = all_speeds;
+    } while (num > 1);
+    for (i = first; i < end; i++) {
+        int32_t gpu = s->link_gpu[i];
+        int64_t level = sum * s->speed[gpu] / speeds;
+        s->tokens[i] = (int32_t)level - s->load[gpu];
+        if (s->tokens[i] > 0) rest -= s->tokens[i];
+    }
+    for (i = first; i < end; i++) {
+        int32_t above = s->tokens[i] < 0;
+        s->tokens[i] = above ? 0 : s->tokens[i] + (rest > 0);
+        rest -= !above && rest > 0;
+        s->load[s->link_gpu[i]] += s->tokens[i];
+    }
+}
+
 /* How often each spread expert pours anew where the others' tokens are by then: as often as it saves more searches
    than it costs, by measurement. Any number is right. */
 EPLB_P_HD_LARGE int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
@@ -7866,8 +8073,10 @@ static void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
 {
     int32_t sweep, spread;
 
-    for (sweep = 0; sweep < num_sweeps; sweep++)
+    for (sweep = 0; sweep < num_sweeps && !s->speed; sweep++)
         for (spread = 0; spread < s->num_spread; spread++) eplb_p_pour_anew(s, spread);
+    for (sweep = 0; sweep < num_sweeps && s->speed; sweep++)
+        for (spread = 0; spread < s->num_spread; spread++) eplb_p_pour_by_speed(s, spread);
 }
 
 /* -------------------------------------------------------------------------- shares: levelling
@@ -8181,6 +8390,178 @@ EPLB_P_HD_LARGE void eplb_p_share_fairly(eplb_p_sharer *s)
     }
 }
 
+/* ---------------------------------------------------------------------------- shares: by speed
+
+   Where speeds differ, what all GPUs may have is a moment instead of a number of tokens: each GPU what it is done with
+   by then. Levelling looks only at how far GPUs are above a limit or below it, so it is given loads less what each may
+   have, and the limit 0. A cut gives the least moment by which its GPUs are done with as many tokens as are theirs. */
+
+/* Tokens that a GPU is done with by a moment, or just before. */
+static int32_t eplb_p_done_by(const eplb_p_sharer *s, int32_t gpu, eplb_p_moment m, int just_before)
+{
+    int64_t speed = s->speed[gpu], product = m.tokens * speed, tokens = product / m.speed;
+
+    if (tokens > INT32_MAX) return INT32_MAX;
+    if (tokens > 0 && tokens * m.speed == product && (just_before ? speed <= m.speed : speed < m.speed)) tokens--;
+    return (int32_t)tokens;
+}
+
+/* Which of two GPUs is done first with a token more than gpu_at says. */
+static int eplb_p_is_next(const eplb_p_sharer *s, int32_t a, int32_t b)
+{
+    return eplb_p_is_before(eplb_p_moment_of(s, a, s->gpu_at[a] + 1), eplb_p_moment_of(s, b, s->gpu_at[b] + 1));
+}
+
+/* In a heap of n GPUs, in reached, whose top is the next. */
+static void eplb_p_sink_next(eplb_p_sharer *s, int32_t at, int32_t n)
+{
+    int32_t *heap = s->reached, sinking = heap[at];
+
+    while (at < n / 2) { /* it has children */
+        int32_t child = 2 * at + 1;
+        if (n - child > 1 && eplb_p_is_next(s, heap[child + 1], heap[child])) child++;
+        if (!eplb_p_is_next(s, heap[child], sinking)) break;
+        heap[at] = heap[child];
+        at       = child;
+    }
+    heap[at] = sinking;
+}
+
+/* The first moment by which members first .. end - 1 are done with as many tokens as they have together. All are done
+   with all but one at a time that they share, give or take what is less than a token each; from there on they go one
+   by one. */
+static eplb_p_moment eplb_p_least_moment(eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    eplb_p_moment at = {0, 1};
+    int64_t left = eplb_p_region_sum(s, first, end), all_but_one = left - 1, speeds = 0;
+    int32_t n = end - first, i;
+
+    if (left == 0) return at;
+    for (i = first; i < end; i++) speeds += s->speed[s->member[i]];
+    for (i = 0; i < n; i++) {
+        int32_t gpu = s->reached[i] = s->member[first + i];
+        s->gpu_at[gpu] = (int32_t)(all_but_one * s->speed[gpu] / speeds);
+        left -= s->gpu_at[gpu];
+    }
+    for (i = n / 2; i-- > 0;) eplb_p_sink_next(s, i, n);
+    while (--left > 0) {
+        s->gpu_at[s->reached[0]]++;
+        eplb_p_sink_next(s, 0, n);
+    }
+    return eplb_p_moment_of(s, s->reached[0], s->gpu_at[s->reached[0]] + 1);
+}
+
+/* eplb_p_level_region, so that all are done by a moment, or just before. */
+static int32_t eplb_p_level_by(eplb_p_sharer *s, int32_t first, int32_t end, eplb_p_moment m, int just_before)
+{
+    int32_t num_reached, i;
+
+    for (i = first; i < end; i++) s->load[s->member[i]] -= eplb_p_done_by(s, s->member[i], m, just_before);
+    num_reached = eplb_p_level_region(s, first, end, 0);
+    for (i = first; i < end; i++) s->load[s->member[i]] += eplb_p_done_by(s, s->member[i], m, just_before);
+    return num_reached;
+}
+
+/* As eplb_p_share_least_max. */
+static void eplb_p_share_least_longest(eplb_p_sharer *s)
+{
+    int32_t end = eplb_p_gather_members(s), cut;
+    eplb_p_moment limit = eplb_p_moment_of(s, s->full_home, s->least_most), even = eplb_p_least_moment(s, 0, end);
+
+    s->num_proving = 0;
+    if (eplb_p_is_before(limit, even)) {
+        limit = even;
+        s->num_proving = end;
+    }
+    eplb_p_open_region(s, 0, end);
+    while (eplb_p_level_by(s, 0, end, limit, 0) > 0) {
+        cut = eplb_p_split_region(s, 0, end);
+        EPLB_ASSERT(cut > 0); /* the GPUs that are not done are in it */
+        eplb_p_close_region(s, cut, end);
+        s->num_proving = end = cut;
+        limit = eplb_p_least_moment(s, 0, end);
+    }
+}
+
+/* Whether no GPU of a region would be done with a token more before another one is with what it has. */
+static int eplb_p_is_timely(const eplb_p_sharer *s, int32_t first, int32_t end)
+{
+    eplb_p_moment latest = {0, 1}, next = {INT32_MAX, 1}, m;
+    int32_t i;
+
+    for (i = first; i < end; i++) {
+        int32_t gpu = s->member[i];
+        m = eplb_p_moment_of(s, gpu, s->load[gpu]);
+        if (m.tokens > 0 && eplb_p_is_before(latest, m)) latest = m;
+        m.tokens++;
+        if (eplb_p_is_before(m, next)) next = m;
+    }
+    return !eplb_p_is_before(next, latest);
+}
+
+static int eplb_p_are_full(const eplb_p_sharer *s, int32_t first, int32_t end, eplb_p_moment m)
+{
+    int32_t i;
+    for (i = first; i < end; i++)
+        if (s->load[s->member[i]] < eplb_p_done_by(s, s->member[i], m, 0)) return 0;
+    return 1;
+}
+
+/* As eplb_p_level_mean. Only GPUs of one speed have a token at that very moment, and it is all the same which of them
+   do. */
+static int32_t eplb_p_level_moment(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
+{
+    eplb_p_moment m = eplb_p_least_moment(s, first, end);
+    int32_t done = end - first;
+
+    *cut = 0;
+    eplb_p_open_region(s, first, end);
+    if (eplb_p_level_by(s, first, end, m, 0) > 0) {
+        *cut = eplb_p_split_region(s, first, end);
+        done = 0;
+    } else if (!eplb_p_are_full(s, first, end, m)) {
+        eplb_p_level_by(s, first, end, m, 1);
+        done = eplb_p_split_region(s, first, end);
+    }
+    eplb_p_close_region(s, first, end);
+    return done;
+}
+
+/* As eplb_p_share_fairly. */
+static void eplb_p_share_timely(eplb_p_sharer *s)
+{
+    int32_t first = 0, depth = 1, cut;
+
+    s->region_end[0] = eplb_p_gather_members(s);
+    while (depth > 0) {
+        int32_t end = s->region_end[depth - 1];
+        if (eplb_p_is_timely(s, first, end)) {
+            first = end;
+            depth--;
+            continue;
+        }
+        first += eplb_p_level_moment(s, first, end, &cut);
+        if (cut > 0) s->region_end[depth++] = first + cut;
+    }
+}
+
+/* The GPU that takes longest, by its tokens and its speed; the first of several. */
+static int32_t eplb_p_last_gpu(const eplb_p_sharer *s)
+{
+    int32_t gpu, last = s->full_home; /* which is one that has slots */
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        int64_t time, longest;
+        if (s->speed[gpu] == 0) continue;
+        time    = (int64_t)s->load[gpu] * s->speed[last];
+        longest = (int64_t)s->load[last] * s->speed[gpu];
+        if (time > longest || (time == longest && gpu < last)) last = gpu;
+    }
+    return last;
+}
+
+/* ----------------------------------------------------------------------------- shares: a layer */
+
 /* All that is to be known of one layer, with tokens where they are a good start. */
 static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t how)
 {
@@ -8188,6 +8569,20 @@ static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const in
     eplb_p_spread_experts(s, count);
     eplb_p_link_gpus(s, phy2log);
     eplb_p_fill(s, eplb_p_num_sweeps(how));
+}
+
+static void eplb_p_solve_shares(eplb_p_sharer *s, int32_t how)
+{
+    int fair = how == EPLB_SHARE_FAIR;
+
+    if (s->speed && fair)
+        eplb_p_share_timely(s);
+    else if (s->speed)
+        eplb_p_share_least_longest(s);
+    else if (fair)
+        eplb_p_share_fairly(s);
+    else
+        eplb_p_share_least_max(s);
 }
 
 EPLB_P_HD_LARGE int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
@@ -8198,16 +8593,29 @@ EPLB_P_HD_LARGE int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
     return eplb_p_team_most(most);
 }
 
-/* proving [G] and tokens: a set of GPUs whose mean is that of the heaviest one, rounded up. Returns their number. */
+static int32_t eplb_p_tokens_of_last(const eplb_p_sharer *s)
+{
+    return s->speed ? s->load[eplb_p_last_gpu(s)] : eplb_p_most_tokens(s);
+}
+
+/* Members are the GPUs that have slots. Returns their number. */
+static int32_t eplb_p_gather_living(eplb_p_sharer *s)
+{
+    int32_t gpu, n = 0;
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        if (eplb_p_begin_of(&s->gpus, gpu) < eplb_p_end_of(&s->gpus, gpu)) s->member[n++] = gpu;
+    return n;
+}
+
+/* proving [G] and tokens: a set of GPUs that are not done with theirs any sooner. Returns their number. */
 static int32_t eplb_p_prove(eplb_p_sharer *s, uint8_t *proving, int32_t *tokens)
 {
     int32_t gpu, i;
 
-    eplb_p_share_least_max(s);
+    eplb_p_solve_shares(s, EPLB_SHARE_LEAST_MAX);
     for (gpu = 0; gpu < s->num_gpus; gpu++) proving[gpu] = 0;
     if (s->num_proving == 0 && s->full_home < 0) { /* the mean of all */
-        s->num_proving = s->num_gpus;
-        for (gpu = 0; gpu < s->num_gpus; gpu++) s->member[gpu] = gpu;
+        s->num_proving = eplb_p_gather_living(s);
     } else if (s->num_proving == 0) {
         s->num_proving = 1;
         s->member[0]   = s->full_home;
@@ -8219,40 +8627,38 @@ static int32_t eplb_p_prove(eplb_p_sharer *s, uint8_t *proving, int32_t *tokens)
 
 /* Slots of an expert on one GPU share what stands in each of them evenly. home and num_homes are not in use any
    more, and count those slots. */
-static void eplb_p_part_doubles(eplb_p_sharer *s, const int32_t *held, int32_t *served)
+static void eplb_p_part_doubles(eplb_p_sharer *s, int32_t gpu, const int32_t *held, int32_t *served)
 {
-    int32_t i;
+    int32_t first = eplb_p_begin_of(&s->gpus, gpu), end = eplb_p_end_of(&s->gpus, gpu), i;
 
-    for (i = 0; i < s->gpu_slots; i++)
+    for (i = first; i < end; i++)
         if (held[i] != EPLB_P_EMPTY) s->num_homes[held[i]] = s->home[held[i]] = 0;
-    for (i = 0; i < s->gpu_slots; i++)
+    for (i = first; i < end; i++)
         if (held[i] != EPLB_P_EMPTY) s->num_homes[held[i]]++;
-    for (i = 0; i < s->gpu_slots; i++)
+    for (i = first; i < end; i++)
         if (held[i] != EPLB_P_EMPTY)
             served[i] = eplb_p_even_share(served[i], s->num_homes[held[i]], s->home[held[i]]++);
 }
 
 static void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t *slot_count)
 {
-    int32_t num_slots = s->num_gpus * s->gpu_slots, slot, i;
+    int32_t num_slots = s->num_gpus * s->gpu_slots, run, slot, i;
 
-    for (slot = 0; slot < num_slots; slot++) {
-        if (s->slot_link[slot] != EPLB_P_NO_LINK)
-            slot_count[slot] = s->tokens[s->slot_link[slot]];
-        else
-            slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : count[phy2log[slot]];
+    for (run = 0, slot = 0; run < eplb_p_num_runs(s); run++) {
+        int32_t first = eplb_p_begin_of(&s->gpus, run), end = eplb_p_run_end(s, run);
+        for (; slot < first; slot++) slot_count[slot] = 0;
+        for (; slot < end; slot++) {
+            if (s->slot_link[slot] != EPLB_P_NO_LINK)
+                slot_count[slot] = s->tokens[s->slot_link[slot]];
+            else
+                slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : count[phy2log[slot]];
+        }
     }
-    for (i = 0; i < s->num_doubled; i++) {
-        size_t first = eplb_p_at(s->doubled_gpu[i], s->gpu_slots, 0);
-        eplb_p_part_doubles(s, phy2log + first, slot_count + first);
-    }
+    for (; slot < num_slots; slot++) slot_count[slot] = 0;
+    for (i = 0; i < s->num_doubled; i++) eplb_p_part_doubles(s, s->doubled_gpu[i], phy2log, slot_count);
 }
 
 /* --------------------------------------------------------------------------- shares: evaluate */
-
-/* The bits of a load above 0 are a whole number times a power of two: these are they. */
-static uint64_t eplb_p_load_digits(uint32_t bits) { return bits >> 23 ? (bits & 0x7FFFFFu) | 0x800000u : bits; }
-static int32_t eplb_p_load_power(uint32_t bits) { return bits >> 23 ? (int32_t)(bits >> 23) : 1; }
 
 typedef struct eplb_p_token_scale {
     int32_t power; /* of the heaviest load */
@@ -8293,7 +8699,7 @@ static int eplb_p_is_whole_plan(eplb_p_sharer *s, const int32_t *phy2log)
 {
     int32_t e;
 
-    if (!eplb_p_names_experts(phy2log, s->num_gpus * s->gpu_slots, s->num_experts)) return 0;
+    if (!eplb_p_names_experts(s, phy2log)) return 0;
     eplb_p_find_homes(s, phy2log);
     for (e = 0; e < s->num_experts; e++)
         if (s->num_homes[e] == 0) return 0;
@@ -8303,32 +8709,57 @@ static int eplb_p_is_whole_plan(eplb_p_sharer *s, const int32_t *phy2log)
 static eplb_p_sharer eplb_p_carve_shape_sharer(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_problem p = EPLB_ZERO_INIT;
+    eplb_p_sharer s;
+
     p.num_experts  = shape->num_experts;
     p.num_replicas = shape->num_replicas;
     p.num_gpus     = shape->num_gpus;
-    return eplb_p_carve_sharer(a, &p);
+    s = eplb_p_carve_sharer(a, &p);
+    s.gpus.usable_slots = shape->usable_slots;
+    s.gpus.speed        = shape->speed;
+    s.speed             = shape->speed ? EPLB_P_TAKE(a, int32_t, shape->num_gpus) : NULL;
+    return s;
 }
 
-/* Mean and heaviest load of a GPU in one layer, means over the samples that hold load; most is no less than mean.
-   Where the search will note the spread experts it has reached, their tokens are counted before it. */
+/* A sum of loads by that of speeds, which where all are as fast count 1 each: no GPU takes less than the mean. */
+static double eplb_p_mean_time(const eplb_p_sharer *s, double sum)
+{
+    double speeds = 0.0;
+    int32_t gpu;
+
+    if (!s->speed) return sum / s->num_living;
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        if (s->speed[gpu] > 0) speeds += (double)s->gpus.speed[gpu];
+    return sum / speeds;
+}
+
+/* A sum of loads, of so many tokens, is shared out: what the last GPU has of it, by its speed. */
+static double eplb_p_time_of_last(const eplb_p_sharer *s, double sum, int32_t tokens)
+{
+    double time = sum * ((double)eplb_p_tokens_of_last(s) / tokens);
+    return s->speed ? time / (double)s->gpus.speed[eplb_p_last_gpu(s)] : time;
+}
+
+/* Mean and heaviest load of a GPU in one layer, by its speed; means over the samples that hold load; most is no less
+   than mean. Where the search will note the spread experts it has reached, their tokens are counted before it. */
 static void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samples, const int32_t *phy2log,
                                     double *mean, double *most)
 {
     int32_t *count = s->reached_spread, num_loaded = 0, t, e;
 
     *mean = *most = 0.0;
+    eplb_p_ready_gpus(s);
     for (t = 0; t < samples->num; t++) {
         const float *load = samples->load + (size_t)t * samples->stride;
-        int32_t tokens = eplb_p_count_tokens(load, s->num_experts, count), heaviest;
+        int32_t tokens = eplb_p_count_tokens(load, s->num_experts, count);
         double sum = 0.0;
         volatile double served; /* lest the product be fused with the sum, as verdicts on switches follow from it */
         if (tokens == 0) continue;
         for (e = 0; e < s->num_experts; e++) sum += (double)load[e];
         eplb_p_link_layer(s, phy2log, count, EPLB_SHARE_LEAST_MAX);
-        eplb_p_share_least_max(s);
-        heaviest = eplb_p_most_tokens(s);
-        *mean += sum / s->num_gpus;
-        served = sum * ((double)heaviest / tokens);
+        eplb_p_solve_shares(s, EPLB_SHARE_LEAST_MAX);
+        *mean += eplb_p_mean_time(s, sum);
+        served = eplb_p_time_of_last(s, sum, tokens);
         *most += served;
         num_loaded++;
     }
@@ -8355,6 +8786,21 @@ static eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shap
     return j;
 }
 
+/* How long the last GPU takes: in tokens, or, where speeds differ, in 2^-13 of what the slowest takes for a token. */
+static int64_t eplb_p_longest(const eplb_p_sharer *s)
+{
+    int64_t product, speed, slowest = INT32_MAX;
+    int32_t last, gpu;
+
+    if (!s->speed) return eplb_p_most_tokens(s);
+    for (gpu = 0; gpu < s->num_gpus; gpu++)
+        if (s->speed[gpu] > 0 && s->speed[gpu] < slowest) slowest = s->speed[gpu];
+    last    = eplb_p_last_gpu(s);
+    speed   = s->speed[last];
+    product = s->load[last] * slowest;
+    return (product / speed << 13) + (product % speed << 13) / speed;
+}
+
 /* The heaviest GPU of each sample, where shares are exact, summed by what the samples count for: grains have been
    multiplied by the root of that, and are once more. */
 static int64_t eplb_p_exact_score(eplb_p_judge *j, const eplb_p_layer *l, const int32_t *phy2log)
@@ -8363,11 +8809,12 @@ static int64_t eplb_p_exact_score(eplb_p_judge *j, const eplb_p_layer *l, const 
     int32_t t, e;
 
     EPLB_ASSERT(j->count != NULL); /* the judge has been carved */
+    eplb_p_ready_gpus(&j->sharer);
     for (t = 0; t < l->num_counting; t++) {
         for (e = 0; e < l->shape->num_experts; e++) j->count[e] = l->grains[eplb_p_at(e, l->num_counting, t)];
         eplb_p_link_layer(&j->sharer, phy2log, j->count, EPLB_SHARE_LEAST_MAX);
-        eplb_p_share_least_max(&j->sharer);
-        score += (int64_t)eplb_p_most_tokens(&j->sharer) * l->factor[t];
+        eplb_p_solve_shares(&j->sharer, EPLB_SHARE_LEAST_MAX);
+        score += eplb_p_longest(&j->sharer) * l->factor[t];
     }
     return score;
 }
@@ -8399,6 +8846,7 @@ typedef struct eplb_p_dealer { /* of one layer */
     int32_t *expert_slot; /* [R] slots by expert, then by index */
     int32_t *room;       /* [R] tokens that a slot has yet to get */
     int32_t *waiting;    /* [G] tokens of one expert that have yet to be sent */
+    const int32_t *usable_slots, *node_of; /* [G] as in eplb_p_shape */
 } eplb_p_dealer;
 
 EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
@@ -8415,6 +8863,28 @@ EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_pr
     d.room        = EPLB_P_TAKE(a, int32_t, p->num_replicas);
     d.waiting     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     return d;
+}
+
+static eplb_p_dealer eplb_p_carve_shape_dealer(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_problem p = EPLB_ZERO_INIT;
+    eplb_p_dealer d;
+
+    p.num_experts  = shape->num_experts;
+    p.num_replicas = shape->num_replicas;
+    p.num_nodes    = shape->num_nodes;
+    p.num_gpus     = shape->num_gpus;
+    d = eplb_p_carve_dealer(a, &p);
+    d.usable_slots = shape->usable_slots;
+    d.node_of      = shape->node_of;
+    return d;
+}
+
+/* Who is in a slot: nobody, where it may not be used. */
+static int32_t eplb_p_dealt_expert(const eplb_p_dealer *d, const int32_t *phy2log, int32_t slot)
+{
+    if (d->usable_slots && slot % d->gpu_slots >= d->usable_slots[slot / d->gpu_slots]) return EPLB_P_EMPTY;
+    return phy2log[slot];
 }
 
 /* One layer's shares are of its plan, and each expert's sum to what waits for it. */
@@ -8435,13 +8905,14 @@ static eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *p
         }
     }
     for (slot = 0; slot < d->num_slots; slot++) {
-        if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, d->num_experts - 1)) return EPLB_ERR_PLAN;
+        e = eplb_p_dealt_expert(d, phy2log, slot);
+        if (!eplb_p_within(e, EPLB_P_EMPTY, d->num_experts - 1)) return EPLB_ERR_PLAN;
         if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
         shared += slot_count[slot];
         if (shared > waiting) return EPLB_ERR_SHARES; /* as when an empty slot has a share, and all experts theirs */
-        if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        more[phy2log[slot]] -= slot_count[slot];
-        held[phy2log[slot]] = 1;
+        if (e == EPLB_P_EMPTY) continue;
+        more[e] -= slot_count[slot];
+        held[e] = 1;
     }
     for (e = 0; e < d->num_experts; e++) {
         if (more[e] > 0 && !held[e]) return EPLB_ERR_PLAN;
@@ -8455,15 +8926,17 @@ static void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
     int32_t e, slot, n = 0;
 
     for (e = 0; e < d->num_experts; e++) d->num_copies[e] = 0;
-    for (slot = 0; slot < d->num_slots; slot++)
-        if (phy2log[slot] != EPLB_P_EMPTY) d->num_copies[phy2log[slot]]++;
+    for (slot = 0; slot < d->num_slots; slot++) {
+        e = eplb_p_dealt_expert(d, phy2log, slot);
+        if (e != EPLB_P_EMPTY) d->num_copies[e]++;
+    }
     for (e = 0; e < d->num_experts; e++) {
         d->first_slot[e] = n;
         n += d->num_copies[e];
         d->num_copies[e] = 0;
     }
     for (slot = 0; slot < d->num_slots; slot++) {
-        e = phy2log[slot];
+        e = eplb_p_dealt_expert(d, phy2log, slot);
         if (e != EPLB_P_EMPTY) d->expert_slot[d->first_slot[e] + d->num_copies[e]++] = slot;
     }
 }
@@ -8504,6 +8977,28 @@ EPLB_P_HD_LARGE void eplb_p_deal_expert(eplb_p_dealer *d, int32_t e, int32_t *qu
     eplb_p_deal_within(d, e, d->num_gpus, quota);
 }
 
+/* The same within nodes of any size. */
+static void eplb_p_deal_on_nodes(eplb_p_dealer *d, int32_t e, int32_t *quota)
+{
+    const int32_t *slot = d->expert_slot + d->first_slot[e], *node_of = d->node_of;
+    int32_t i, next;
+
+    for (i = 0; i < d->num_copies[e]; i = next) {
+        int32_t gpu = slot[i] / d->gpu_slots, end = gpu, node = node_of[gpu];
+        while (gpu > 0 && node_of[gpu - 1] == node) gpu--;
+        while (end < d->num_gpus && node_of[end] == node) end++;
+        for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots < end; next++) {}
+        eplb_p_deal_tokens(d, gpu, end, slot + i, next - i, quota);
+    }
+}
+
+static void eplb_p_deal_expert_oddly(eplb_p_dealer *d, int32_t e, int32_t *quota)
+{
+    eplb_p_deal_within(d, e, 1, quota);
+    eplb_p_deal_on_nodes(d, e, quota);
+    eplb_p_deal_within(d, e, d->num_gpus, quota);
+}
+
 static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
                               const int32_t *slot_count, int32_t *quota)
 {
@@ -8517,7 +9012,10 @@ static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const in
         if (d->num_copies[e] == 0) continue;
         for (gpu = 0; gpu < d->num_gpus; gpu++)
             d->waiting[gpu] = source_count[eplb_p_at(gpu, d->num_experts, e)];
-        eplb_p_deal_expert(d, e, quota);
+        if (d->node_of)
+            eplb_p_deal_expert_oddly(d, e, quota);
+        else
+            eplb_p_deal_expert(d, e, quota);
     }
 }
 
@@ -10309,13 +10807,13 @@ static eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s
     return eplb_p_array_fits(p->num_layers, p->num_gpus, p->num_replicas) ? EPLB_OK : EPLB_ERR_OVERFLOW;
 }
 
-static eplb_p_arena eplb_p_measure_sharing(const eplb_problem *problem)
+static eplb_p_arena eplb_p_measure_sharing(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
 
-    eplb_p_carve_sharer(&a, problem);
+    eplb_p_carve_shape_sharer(&a, shape);
     eplb_p_rewind(&a, 0);
-    eplb_p_carve_dealer(&a, problem);
+    eplb_p_carve_shape_dealer(&a, shape);
     return a;
 }
 
@@ -10327,18 +10825,18 @@ EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t
 
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
-    measured = eplb_p_measure_sharing(problem);
+    measured = eplb_p_measure_sharing(&shape);
     return eplb_p_tell_bytes(&measured, bytes);
 }
 
-static eplb_result eplb_p_check_share_scratch(const eplb_problem *problem, const void *scratch, size_t bytes)
+static eplb_result eplb_p_check_share_scratch(const eplb_problem *problem, eplb_p_shape *shape, const void *scratch,
+                                              size_t bytes)
 {
-    eplb_p_shape shape = EPLB_ZERO_INIT;
     eplb_p_arena measured;
-    eplb_result r = eplb_p_resolve_sharing(problem, &shape);
+    eplb_result r = eplb_p_resolve_sharing(problem, shape);
 
     if (r != EPLB_OK) return r;
-    measured = eplb_p_measure_sharing(problem);
+    measured = eplb_p_measure_sharing(shape);
     return eplb_p_check_scratch(&measured, scratch, bytes, NULL);
 }
 
@@ -10346,14 +10844,16 @@ static eplb_result eplb_p_check_share_scratch(const eplb_problem *problem, const
 static eplb_result eplb_p_open_sharer(eplb_p_sharer *s, const eplb_problem *problem, const int32_t *phy2log,
                                       const int32_t *count, void *scratch, size_t scratch_bytes)
 {
+    eplb_p_shape shape = EPLB_ZERO_INIT;
     eplb_p_arena a;
     int32_t layer;
-    eplb_result r = eplb_p_check_share_scratch(problem, scratch, scratch_bytes);
+    eplb_result r = eplb_p_check_share_scratch(problem, &shape, scratch, scratch_bytes);
 
     if (r != EPLB_OK) return r;
     a  = eplb_p_arena_at(scratch);
-    *s = eplb_p_carve_sharer(&a, problem);
+    *s = eplb_p_carve_shape_sharer(&a, &shape);
     if (!s->num_homes) return EPLB_ERR_NULL; /* it is not, but analysers do not see that scratch was measured */
+    eplb_p_ready_gpus(s);
     for (layer = 0; layer < problem->num_layers && r == EPLB_OK; layer++)
         r = eplb_p_check_layer_counts(s, phy2log + eplb_p_at(layer, problem->num_replicas, 0),
                                       count + eplb_p_at(layer, problem->num_experts, 0));
@@ -10375,12 +10875,9 @@ EPLB_API eplb_result eplb_share(const eplb_problem *problem, const int32_t *phy2
     for (layer = 0; layer < problem->num_layers; layer++) {
         size_t slots = eplb_p_at(layer, problem->num_replicas, 0), experts = eplb_p_at(layer, problem->num_experts, 0);
         eplb_p_link_layer(&s, phy2log + slots, count + experts, how);
-        if (how == EPLB_SHARE_FAIR)
-            eplb_p_share_fairly(&s);
-        else
-            eplb_p_share_least_max(&s);
+        eplb_p_solve_shares(&s, how);
         eplb_p_store_shares(&s, phy2log + slots, count + experts, slot_count + slots);
-        if (most) most[layer] = eplb_p_most_tokens(&s);
+        if (most) most[layer] = eplb_p_tokens_of_last(&s);
     }
     return EPLB_OK;
 }
@@ -10410,6 +10907,7 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
                                         const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
                                         void *scratch, size_t scratch_bytes)
 {
+    eplb_p_shape shape = EPLB_ZERO_INIT;
     eplb_p_dealer d;
     eplb_p_arena a;
     size_t slots, sources, quotas;
@@ -10417,10 +10915,10 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
     eplb_result r;
 
     if (!problem || !phy2log || !source_count || !slot_count || !quota) return EPLB_ERR_NULL;
-    r = eplb_p_check_share_scratch(problem, scratch, scratch_bytes);
+    r = eplb_p_check_share_scratch(problem, &shape, scratch, scratch_bytes);
     if (r != EPLB_OK) return r;
     a       = eplb_p_arena_at(scratch);
-    d       = eplb_p_carve_dealer(&a, problem);
+    d       = eplb_p_carve_shape_dealer(&a, &shape);
     slots   = (size_t)problem->num_replicas;
     sources = eplb_p_at(problem->num_gpus, problem->num_experts, 0);
     quotas  = eplb_p_at(problem->num_gpus, problem->num_replicas, 0);
@@ -10449,6 +10947,7 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
                                           float *balancedness, float *max_load, void *scratch, size_t scratch_bytes)
 {
     eplb_p_samples samples = EPLB_ZERO_INIT;
+    eplb_p_shape shape = EPLB_ZERO_INIT;
     eplb_p_sharer s;
     eplb_p_arena a;
     double mean, most;
@@ -10457,13 +10956,13 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
 
     if (!problem || !phy2log || !weight || !balancedness) return EPLB_ERR_NULL;
     if (problem->num_samples < 0) return EPLB_ERR_COUNT;
-    r = eplb_p_check_share_scratch(problem, scratch, scratch_bytes);
+    r = eplb_p_check_share_scratch(problem, &shape, scratch, scratch_bytes);
     if (r != EPLB_OK) return r;
     samples.num    = problem->num_samples ? problem->num_samples : 1;
     samples.stride = eplb_p_at(problem->num_layers, problem->num_experts, 0);
     if (!eplb_p_array_fits(samples.num, problem->num_layers, problem->num_experts)) return EPLB_ERR_OVERFLOW;
     a = eplb_p_arena_at(scratch);
-    s = eplb_p_carve_sharer(&a, problem);
+    s = eplb_p_carve_shape_sharer(&a, &shape);
     r = eplb_p_check_evaluated(&s, problem, phy2log, weight);
     if (r != EPLB_OK) return r;
     for (layer = 0; layer < problem->num_layers; layer++) {
