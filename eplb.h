@@ -811,33 +811,42 @@ EPLB_API eplb_result eplb_lost_experts(const eplb_problem *problem, const int32_
 
 /* ------------------------------------------------------------------------------------- shares */
 
-enum { /* how an expert's replicas share its tokens */
+enum { /* how an expert's replicas share its tokens; with gpu_speed loads are times, of tokens by speed */
     EPLB_SHARE_LEAST_MAX = 0, /* no shares give the heaviest GPU fewer tokens */
-    EPLB_SHARE_FAIR      = 1, /* among those the loads, sorted heaviest first, are lexicographically least; their
-                                 squares sum to the least too */
+    EPLB_SHARE_FAIR      = 1, /* among those the loads, sorted heaviest first, are lexicographically least; where
+                                 speeds are alike their squares sum to the least too */
     EPLB_NUM_SHARES
 };
 
 /* eplb_share_scratch_size - bytes of scratch for eplb_share, eplb_share_proof and eplb_share_sources: 4 each for
-   3 E + 9 R + 11 G numbers, and what aligns them.
-   in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
+   3 E + 9 R + 11 G numbers, and what aligns them; G more where speeds differ.
+   in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus, num_nodes, gpu_slots,
+                    gpu_speed and gpu_node are read
    out     bytes    at least 1; the same for any num_layers
-   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW (an array does not fit size_t) */
+   returns EPLB_OK, EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW (an array does not fit size_t), and what is
+           wrong with a speed: _NAN, _INFINITE, _NEGATIVE */
 EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t *bytes);
 
 /* eplb_share - how many of this step's tokens each replica serves, chosen exactly.
-   in      phy2log     [L, R] the plan in force, from anywhere; an expert may be several times on a GPU, which
+   in      problem     gpu_slots: slots that may not be used serve nothing, whatever phy2log has in them, so that the
+                       plan in force does right after a GPU has died, as long as its experts are elsewhere too.
+                       gpu_speed: in ratios that are exact while the fastest is less than 128 times as fast as the
+                       slowest; beyond that speeds lose what is under 2^-30 of the fastest, which is the least that
+                       one counts
+           phy2log     [L, R] the plan in force, from anywhere; an expert may be several times on a GPU, which
                        counts as once there; a slot may be empty, -1, and an expert without tokens in no slot
            count       [L, E] tokens of each expert, >= 0; at most 2^31 - 1 in a layer
            how         EPLB_SHARE_*
    out     slot_count  [L, R] tokens of each slot, whole; an expert's slots sum to its count, and its slots on one
                        GPU differ by at most one, the lower ones having more
-           most        [L] or NULL: tokens of the heaviest GPU
+           most        [L] or NULL: tokens of the heaviest GPU; where speeds differ, of the one that takes longest,
+                       the first of several
    scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW
-           (also when a layer has more tokens than int32_t counts), _SCRATCH_SIZE, _NEGATIVE, _PLAN (a slot names
-           no such expert, or an expert with tokens is in no slot)
-   ties    the search goes by index, of experts and of GPUs; whoever solves it gets the same shares
+           (also when a layer has more tokens than int32_t counts), _SCRATCH_SIZE, _NEGATIVE, _NAN and _INFINITE (of
+           speeds), _PLAN (a slot names no such expert, or an expert with tokens is in no slot that may be used)
+   ties    the search goes by index, of experts and of GPUs; whoever solves it gets the same shares. Of GPUs that are
+           done at the same time the slower ones are the first to do without a token
    cost    O(E + R) for a layer, and for each bound a few searches over the slots of experts on several GPUs; there
            are two or three bounds to the least maximum, and fewer than 2 G to fair loads
    threads reentrant; each layer is solved by itself
@@ -848,7 +857,8 @@ EPLB_API eplb_result eplb_share(const eplb_problem *problem, const int32_t *phy2
 
 /* eplb_share_proof - why no shares give the heaviest GPU fewer tokens than eplb_share does: a set of GPUs, and the
    tokens of experts that live on GPUs of the set alone. However they are shared, some GPU of the set has their
-   mean, rounded up, and that is what the heaviest GPU of eplb_share has.
+   mean, rounded up, and that is what the heaviest GPU of eplb_share has. Where speeds differ: by any time sooner than
+   its, all of the set together are done with fewer whole tokens than these.
    in      phy2log, count  as for eplb_share
    out     proving         [L, G] 1 for the GPUs of the set, of which there is one at least, 0 for others
            num_proving     [L] or NULL: their number
@@ -861,13 +871,15 @@ EPLB_API eplb_result eplb_share_proof(const eplb_problem *problem, const int32_t
 /* eplb_share_sources - where the tokens that wait on each GPU go, once shares are chosen. For each expert as many as
    its shares allow stay on their GPU, and of the others as many as they allow on their node; what is dealt within a
    node, or between nodes, is dealt in order, lower GPUs to lower slots.
-   in      phy2log       [L, R] as for eplb_share; GPUs n*G/N .. are node n's
+   in      problem       gpu_slots as for eplb_share; tokens may wait on GPUs without slots. gpu_node: nodes of any
+                         size; NULL: GPUs n*G/N .. are node n's
+           phy2log       [L, R] as for eplb_share
            source_count  [L, G, E] tokens for each expert that wait on each GPU, >= 0
            slot_count    [L, R] shares, from anywhere: >= 0, and an expert's slots sum to what waits for it
    out     quota         [L, G, R] tokens from each GPU to each slot: those to a slot sum to its slot_count, those
                          from a GPU to an expert's slots to its source_count
    scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
-   returns as eplb_share, but for _OPTION; and EPLB_ERR_SHARES
+   returns as eplb_share, but for _OPTION; and EPLB_ERR_SHARES (also when a slot that may not be used has a share)
    cost    O(G (E + R)) for a layer
    threads reentrant */
 EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32_t *phy2log,
@@ -879,12 +891,15 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
    Loads are shared in whole tokens: those of a sample in a layer are multiplied by the power of two that brings
    their sum just under 2^31, and cut off. So loads in any unit do, and whole tokens are shared more finely than
    eplb_share does, which leaves the heaviest GPU up to a token more.
-   in      problem      num_samples counts here too
-           phy2log      [L, R] as in the plan of eplb_evaluate: every expert is in a slot; a slot may be empty, -1
+   in      problem      num_samples counts here too; gpu_slots and gpu_speed as for eplb_share
+           phy2log      [L, R] as in the plan of eplb_evaluate: every expert is in a slot that may be used; a slot may
+                        be empty, -1
            weight       [T, L, E], as for eplb_rebalance
    out     balancedness [L] mean / maximum load of a GPU, as in the report: means over the samples that hold load in
-                        the layer, and their ratio; 1 where none does
-           max_load     [L] or NULL: of a GPU; mean over these samples of each one's maximum
+                        the layer, and their ratio; 1 where none does. GPUs without slots do not count. Where the
+                        others' speeds differ a GPU's load is divided by its speed, and the mean is all load by all
+                        speeds
+           max_load     [L] or NULL: of a GPU, so divided; mean over these samples of each one's maximum
    scratch bytes from eplb_share_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK, or an error with nothing written: EPLB_ERR_NULL, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
            _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE, _PLAN
@@ -10012,6 +10027,7 @@ static size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, co
           differ by one token at most (decomposition, Fujishige 1980). What is left of a cut is no heavier than
           the limit and the cut no lighter, so that no token would move from one into the other.
 
+   Where speeds differ, a number of tokens that all may have becomes a time by which all are to be done: by speed.
    Sums are those of tokens of one layer, which fit int32_t. */
 
 /* Where each GPU's slots begin and end, and how fast it is. */
@@ -10257,7 +10273,7 @@ static int32_t eplb_p_speed_power(const eplb_p_sharer *s)
     return least > most ? least : most;
 }
 
-/* speed; what is less than 1 of the fastest's 2^31 or so counts as 1. */
+/* speed; what comes to less than 1 counts as 1. */
 static void eplb_p_scale_speeds(eplb_p_sharer *s)
 {
     int32_t gpu, power;

@@ -2637,6 +2637,7 @@ extern "C" eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem,
     if (!bytes) return EPLB_ERR_NULL;
     if (r == EPLB_OK && (shape.usable_slots || shape.speed || shape.node_of)) r = EPLB_ERR_OPTION; /* as in planning */
     if (r != EPLB_OK) return r;
+    if (shape.usable_slots || shape.speed || shape.node_of) return EPLB_ERR_OPTION; /* GPUs are not alike */
     sharer = eplb_p_share_bytes(problem, 0);
     dealer = eplb_p_share_bytes(problem, eplb_p_num_workers(problem));
     if (sharer == 0 || dealer == 0) return EPLB_ERR_OVERFLOW;

@@ -84,7 +84,7 @@ eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options 
 /* eplb_cuda_share_scratch_size - bytes of device memory for eplb_cuda_share and eplb_cuda_share_sources.
    in      problem  as for eplb_share_scratch_size
    out     bytes    1 where the state of a layer fits shared memory; otherwise it grows with the layers
-   returns as eplb_share_scratch_size
+   returns as eplb_share_scratch_size; and EPLB_ERR_OPTION where GPUs or nodes are not alike, which is the CPU's alone
    device  not asked: no kernel, and no other call of the runtime */
 eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *bytes);
 
@@ -100,7 +100,8 @@ eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *by
    scratch device memory, bytes from eplb_cuda_share_scratch_size, any address; overlaps neither input nor output
    stream  all work is ordered in it
    returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
-           _SCRATCH_SIZE: nothing was enqueued. EPLB_ERR_CUDA as for eplb_cuda_rebalance
+           _SCRATCH_SIZE: nothing was enqueued; _OPTION is also for gpu_slots, gpu_speed and gpu_node that say that
+           GPUs or nodes are not alike. EPLB_ERR_CUDA as for eplb_cuda_rebalance
    capturable  yes: one kernel with its argument by value; a replay reads the plan and the counts that are there
            by then
    ties    eplb_share's: all searches go in its order
@@ -121,7 +122,7 @@ eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_t *phy2log,
            layer_status  device [L] or NULL: EPLB_OK, or why the layer is refused, as eplb_share_sources of it alone
                          would be: EPLB_ERR_PLAN, _NEGATIVE, _OVERFLOW, _SHARES. Where eplb_cuda_share refused it,
                          its shares are 0, and so it is refused here unless no tokens wait
-   scratch, stream, returns, capturable, threads  as eplb_cuda_share, but for _OPTION
+   scratch, stream, returns, capturable, threads  as eplb_cuda_share
    ties    eplb_share_sources': lower GPUs to lower slots
    cost    a block a layer, O(G (E + R)) by all its threads; the chain is that of an expert's GPUs and slots, for every
            256 experts in several slots */

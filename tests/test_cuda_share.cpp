@@ -416,6 +416,16 @@ static void test_refused(void)
     p = d.host.problem, p.num_layers = 0;
     check_refused(&p, d, d.scratch.bytes, EPLB_ERR_COUNT, "layers");
     CHECK(eplb_cuda_share_scratch_size(&p, &bytes) == EPLB_ERR_COUNT && bytes == 4711, "layers");
+    float   speed[4] = {1, 1, 2, 1};
+    int32_t node[4] = {0, 0, 0, 1}, slots[4] = {2, 2, 0, 2};
+    p = d.host.problem, p.gpu_speed = speed;
+    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_OPTION, "speeds that differ");
+    speed[2] = 1;
+    CHECK(eplb_cuda_share_scratch_size(&p, &bytes) == EPLB_OK && bytes == d.scratch.bytes, "speeds that do not");
+    p = d.host.problem, p.gpu_slots = slots;
+    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_OPTION, "a dead GPU");
+    p = d.host.problem, p.num_nodes = 2, p.gpu_node = node;
+    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_OPTION, "nodes that differ");
     p = d.host.problem;
     CHECK(eplb_cuda_share_scratch_size(&p, NULL) == EPLB_ERR_NULL, "bytes");
     CHECK(eplb_cuda_share_scratch_size(NULL, &bytes) == EPLB_ERR_NULL, "problem");
