@@ -560,12 +560,14 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
 /* ----------------------------------------------------------------------------------- evaluate */
 
 typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at most; samples are those that
-                                      hold load in the layer */
-    float   max_load;             /* of a GPU, divided by its speed; mean over the samples of each sample's maximum */
-    float   mean_load;            /* all load by all speeds; mean over the samples; rounded down, as lower_bound is */
+                                      hold load in the layer. Where GPUs that have slots differ in speed, the first four
+                                      are of times, loads by the caller's speeds; else no load is divided */
+    float   max_load;             /* of a GPU; mean over the samples of each sample's maximum */
+    float   mean_load;            /* all load by all GPUs that have slots, or by their speeds; mean over the samples;
+                                     rounded down, as lower_bound is */
     float   balancedness;         /* mean_load / max_load, in (0, 1]; 1 when there is no load */
     float   lower_bound;          /* no plan of this problem and policy has a smaller max_load; >= mean_load */
-    float   replica_balancedness; /* mean / maximum over slots that hold an expert, of the mean over samples */
+    float   replica_balancedness; /* mean / maximum load of slots that hold an expert, of the mean over samples */
     int32_t max_logcnt;           /* most replicas of one expert */
     int32_t num_duplicates;       /* slots whose expert is in an earlier slot of the same GPU too */
     int32_t num_split_groups;     /* hierarchical policy: groups whose experts are on several nodes */
@@ -573,17 +575,24 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
 
 /* eplb_evaluate - how even a plan spreads a load, and how even any plan could.
    An expert's load is shared evenly by its replicas.
-   in      options   policy and max_replicas count, for lower_bound; NULL = EPLB_PRESET_DEFAULT
+   in      problem   what slots beyond gpu_slots hold is not there, whatever it is, so that the plan in force can be
+                     evaluated just after a GPU has died; gpu_speed divides each GPU's load; gpu_node says what a
+                     node is. lower_bound heeds all three, and survive where it leaves none of the experts a third
+                     replica; what is locked it heeds only so far as groups need be split for it
+           options   policy and max_replicas count, for lower_bound, and previous_phy2log where slots are locked;
+                     NULL = EPLB_PRESET_DEFAULT
            weight    [T, L, E], as for eplb_rebalance
            plan      only phy2log is read; the plan may come from anywhere and need not keep to the
                      policy, which only lower_bound is about; -1 is an empty slot
-   out     report    [L]
-           gpu_load  [L, G] or NULL: load of each GPU, mean over the samples
+   out     report    [L]; where not all groups fit nodes, lower_bound is that of plans that split as few as
+                     possible, and one alone over two nodes if two have the slots for it
+           gpu_load  [L, G] or NULL: load of each GPU, not divided by speed, mean over the samples; 0 of a dead one
    scratch bytes from eplb_scratch_size for the same problem and options; any address
    returns EPLB_OK, or an error with nothing written: those of eplb_rebalance but _WIDTH, and
-           EPLB_ERR_PLAN
+           EPLB_ERR_PLAN (a slot that may be used names no such expert, or an expert is in none of these)
    cost    O(T (E + R) + R log R) for a layer; under the hierarchical policy the bound tries at most
-           some 700 splits of groups over nodes, mostly for O(E) each, O(R log R) at most
+           some 700 splits of groups over nodes, mostly for O(E) each, O(R log R) at most; where a group must be split,
+           for as much for each pair of nodes that may share it; and O(G^2), at most, once where GPUs are not alike
    threads reentrant */
 EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
                                    const float *weight, const eplb_plan *plan,
@@ -7645,12 +7654,12 @@ typedef struct eplb_p_bounder {
     double   *node_bound;     /* [N] what its heaviest GPU cannot be lighter than; < 0 = not yet known */
     int32_t  *node_fill;      /* [N] number of its groups */
     int32_t  *node_of;        /* [K] where each group is; -1 = not yet tried */
-    int32_t   num_homes;      /* where a group may be: N, or where some must be split N + 1, the last being to be so */
-    int32_t   num_split;      /* groups that are split */
-    int32_t   pair_steps;     /* what it counts for to look at all pairs of nodes, in groups placed */
     eplb_p_place alike[2];    /* where GPUs are alike: a node, and the cluster */
 
     /* where they are not */
+    int32_t   num_homes;      /* where a group may be: N, or where some must be split N + 1, the last being to be so */
+    int32_t   num_split;      /* groups that are split */
+    int32_t   pair_steps;     /* what it counts for to look at all pairs of nodes, in groups placed */
     eplb_p_place *place;      /* [N + 2] each node, the cluster, and two nodes; NULL: they are */
     int32_t  *rooms, *tight;  /* theirs */
     double   *speeds, *loose;
@@ -7757,7 +7766,8 @@ static void eplb_p_fill_place(eplb_p_place *p, const eplb_p_shape *shape, int32_
     p->speed    = p->fastest = 0.0;
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
         int32_t node = eplb_p_node_of(shape, gpu), slots = eplb_p_usable_of(shape, gpu);
-        if (slots > 0 && (all || node == first || node == second)) eplb_p_add_gpu(p, slots, eplb_p_speed_of(shape, gpu));
+        if (slots == 0 || !(all || node == first || node == second)) continue;
+        eplb_p_add_gpu(p, slots, eplb_p_speed_of(shape, gpu));
     }
     eplb_p_sum_place(p);
 }
@@ -7767,8 +7777,10 @@ static int eplb_p_are_twins(const eplb_p_place *p, const eplb_p_place *q)
     int32_t i;
 
     if (p->num_gpus != q->num_gpus) return 0;
-    for (i = 1; i <= p->num_gpus; i++)
-        if (p->tight[i] != q->tight[i] || p->loose[i - 1] < q->loose[i - 1] || p->loose[i - 1] > q->loose[i - 1]) return 0;
+    for (i = 0; i < p->num_gpus; i++) {
+        if (p->tight[i + 1] != q->tight[i + 1]) return 0;
+        if (p->loose[i] < q->loose[i] || p->loose[i] > q->loose[i]) return 0;
+    }
     return 1;
 }
 
@@ -7800,7 +7812,6 @@ static void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     int32_t node, N = shape->num_nodes, at = 0;
 
-    b->num_homes = N;
     b->alike[0]  = eplb_p_alike_place(shape->node_gpus, shape->node_slots);
     b->alike[1]  = eplb_p_alike_place(shape->num_gpus, shape->num_replicas);
     if (!b->place) return;
@@ -7886,31 +7897,17 @@ static double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
     return peak / b->part;
 }
 
-/* What GPUs that are not alike take at least when those with the fewest slots for their speed hold the heaviest experts
-   in them, as they are: none can hold more in a slot. The others hold the rest. */
-static double eplb_p_crowded_time(const eplb_p_place *place, const float *load, const uint64_t *order, int32_t num_log)
-{
-    double rest = 0.0, most = 0.0;
-    int32_t q, i = num_log;
-
-    for (q = place->num_gpus - 1; q >= 0; q--) {
-        while (i > place->tight[q]) rest += (double)load[eplb_p_index(order[--i])];
-        if (rest / place->loose[q] > most) most = rest / place->loose[q];
-    }
-    return most;
-}
-
 /* The lightest that the heaviest GPU can be with these experts on so many slots, as far as that is above `least`.
    Proof: let c be D'Hondt's counts. They take all slots, or all that the cap lets them, so other counts give some
-   expert fewer, and leave it a replica of load / (c - 1) or more; let f be the least of these. So a plan has a replica of f or more, or it has
-   counts c, and with them the replicas of least_peak. Let x be the heaviest of these. If its expert is at its cap,
-   no plan has it lighter. If not, bids only fall, so each that got a slot, f among them, is at least x, and any
-   plan has a replica of x or more. */
+   expert fewer, and leave it a replica of load / (c - 1) or more; let f be the least of these. So a plan has a replica
+   of f or more, or it has counts c, and with them the replicas of least_peak. Let x be the heaviest of these. If its
+   expert is at its cap, no plan has it lighter. If not, bids only fall, so each that got a slot, f among them, is at
+   least x, and any plan has a replica of x or more. */
 static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
                                     int32_t num_phy, const eplb_p_place *place, int32_t max_replicas, double least)
 {
     eplb_p_replicas *r = &b->replicas;
-    double fewer = DBL_MAX, bound = 0.0, crowded, peak;
+    double fewer = DBL_MAX, bound = 0.0, peak;
     int32_t i, count = 2;
 
     r->num_log   = num_log;
@@ -7928,14 +7925,37 @@ static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
     }
     bound /= place->fastest;
     fewer /= place->fastest;
-    crowded = place->rooms ? eplb_p_crowded_time(place, load, order, num_log) : 0.0;
-    if (crowded > bound) bound = crowded;
     if (fewer > bound && fewer > least) {
         peak = eplb_p_dhondt_peak(b, place);
         if (peak > fewer) peak = fewer;
         if (peak > bound) bound = peak;
     }
     return bound;
+}
+
+/* What GPUs that are not alike take at least when those with the fewest slots for their speed hold the heaviest experts
+   in them, as they are: none can hold more in a slot. The others hold the rest. */
+static double eplb_p_crowded_time(const eplb_p_place *place, const float *load, const uint64_t *order, int32_t num_log)
+{
+    double rest = 0.0, most = 0.0;
+    int32_t q, i = num_log;
+
+    for (q = place->num_gpus - 1; q >= 0; q--) {
+        while (i > place->tight[q]) rest += (double)load[eplb_p_index(order[--i])];
+        if (rest / place->loose[q] > most) most = rest / place->loose[q];
+    }
+    return most;
+}
+
+/* Both, where GPUs are not alike. */
+static double eplb_p_place_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
+                                 int32_t num_phy, const eplb_p_place *place, int32_t max_replicas, double least)
+{
+    double crowded = place->rooms ? eplb_p_crowded_time(place, load, order, num_log) : 0.0, bound;
+
+    if (crowded > least) least = crowded;
+    bound = eplb_p_replicas_bound(b, load, order, num_log, num_phy, place, max_replicas, least);
+    return bound > crowded ? bound : crowded;
 }
 
 /* Replicas of so many experts on so many slots, at most. */
@@ -7985,8 +8005,8 @@ static double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, co
         b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
         n++;
     }
-    bound = eplb_p_replicas_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(shape, n, slots), place,
-                                  eplb_p_cap_on(shape, place, n), mean > least ? mean : least);
+    bound = eplb_p_place_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(shape, n, slots), place,
+                               eplb_p_cap_on(shape, place, n), mean > least ? mean : least);
     return bound > mean ? bound : mean;
 }
 
@@ -8000,37 +8020,12 @@ static int eplb_p_is_hopeless(int32_t steps, int32_t top)
     return steps > most;
 }
 
-/* Groups that a home must yet be given. */
-static int32_t eplb_p_missing(const eplb_p_bounder *b, int32_t home)
-{
-    int32_t missing = b->fewest[home] - b->node_fill[home];
-    return missing > 0 ? missing : 0;
-}
-
-/* eplb_p_next_node where nodes are not alike; light enough with the groups that it must yet be given, too. */
-static int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
-{
-    int32_t home = b->node_of[group] + 1, missing;
-    double load;
-
-    for (; home < b->num_homes; home++) {
-        if (b->node_fill[home] == b->room[home]) continue;
-        if (home == shape->num_nodes) return home; /* to be split */
-        if (b->twin[home] >= 0 && b->node_fill[b->twin[home]] == 0) continue;
-        missing = eplb_p_missing(b, home);
-        load    = b->node_sum[home] + b->group_sum[group] + (missing > 1 ? b->lightest[missing - 1] : 0.0);
-        if (load / b->place[home].speed < best) return home;
-    }
-    return home;
-}
-
 /* The node after the group's present one that is worth trying: with room, light enough to stay
-   below the best split, and not the second empty one of those that are alike. num_homes when none is. */
+   below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
 static int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
 {
     int32_t node = b->node_of[group] + 1;
 
-    if (b->place) return eplb_p_next_home(b, shape, group, best);
     for (; node < shape->num_nodes; node++) {
         if (node > 0 && b->node_fill[node - 1] == 0) return shape->num_nodes;
         if (b->node_fill[node] == shape->node_groups) continue;
@@ -8051,16 +8046,14 @@ static void eplb_p_take_group_back(eplb_p_bounder *b, int32_t group)
 {
     b->node_sum[b->node_of[group]] -= b->group_sum[group];
     b->node_fill[b->node_of[group]]--;
-    b->node_bound[b->node_of[group]] = -1.0;
 }
 
-static void eplb_p_empty_nodes(eplb_p_bounder *b)
+static void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     int32_t node;
-    for (node = 0; node < b->num_homes; node++) {
-        b->node_sum[node]   = 0.0;
-        b->node_fill[node]  = 0;
-        b->node_bound[node] = -1.0;
+    for (node = 0; node < shape->num_nodes; node++) {
+        b->node_sum[node]  = 0.0;
+        b->node_fill[node] = 0;
     }
 }
 
@@ -8082,10 +8075,124 @@ static int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, c
     return worst;
 }
 
-/* Whether a group that is split may have its experts on two such nodes, alone; as far as there are few pairs of nodes. */
+/* The bound of a split to begin with: groups go to the nodes in turn, to and fro, heaviest first. */
+static double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+{
+    int32_t group, n = shape->num_nodes;
+
+    eplb_p_empty_nodes(b, shape);
+    for (group = 0; group < shape->num_groups; group++)
+        eplb_p_put_group(b, group, group / n % 2 ? n - 1 - group % n : group % n);
+    return b->node_bound[eplb_p_worst_node(b, shape, load, least, DBL_MAX)];
+}
+
+/* The bound of the best split of groups over nodes, by depth-first search over all of them, or less, if that is no
+   more than `least`; 0 when there are too many. No node's sum is below its part of the bound, so a split is given
+   up as soon as one of them reaches the best so far; and when a complete split is no better, so is none with the
+   same groups on its worst node. */
+static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+{
+    double best = eplb_p_first_split(b, shape, load, least);
+    int32_t group, node, last = shape->num_groups - 1, top = last, steps = -last;
+
+    eplb_p_empty_nodes(b, shape);
+    b->node_of[0] = -1;
+    for (group = 0; group >= 0 && best > least;) {
+        if (b->node_of[group] >= 0) { /* all that follows from here was tried */
+            eplb_p_take_group_back(b, group);
+            if (group < top) top = group;
+        }
+        node = eplb_p_next_node(b, shape, group, best);
+        if (node == shape->num_nodes) {
+            group--;
+            continue;
+        }
+        if (eplb_p_is_hopeless(++steps, top)) return 0.0;
+        eplb_p_put_group(b, group, node);
+        if (group < last) {
+            b->node_of[++group] = -1;
+            continue;
+        }
+        node = eplb_p_worst_node(b, shape, load, least, best);
+        if (b->node_bound[node] < best) best = b->node_bound[node];
+        steps += EPLB_P_SPLIT_LEAF;
+        for (; b->node_of[group] != node; group--) eplb_p_take_group_back(b, group);
+    }
+    return best;
+}
+
+/* The load of the node with the heaviest group is at least that and its lightest company, which sums rounded to
+   float32 tell, so that others may be lighter by that. */
+static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
+{
+    double heaviest = b->group_sum[0], lightest = b->group_sum[shape->num_groups - 1];
+    return (heaviest + (shape->node_groups - 1) * lightest) / shape->node_gpus;
+}
+
+static double eplb_p_group_load(const float *load, int32_t group_size, int32_t group)
+{
+    double sum = 0.0;
+    int32_t i;
+    for (i = 0; i < group_size; i++) sum += (double)load[group * group_size + i];
+    return sum;
+}
+
+/* order, rank_of, group_sum of the layer; node_of is not in use yet, and holds each group's rank. */
+static void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+{
+    int32_t group, rank, i;
+
+    eplb_p_sort_loads(load, b->order, b->spare, shape->num_experts);
+    for (group = 0; group < shape->num_groups; group++)
+        b->share[group] = eplb_p_heavy_first((float)eplb_p_group_load(load, shape->group_size, group), group);
+    eplb_p_sort(b->share, b->spare, shape->num_groups);
+    for (rank = 0; rank < shape->num_groups; rank++) {
+        group = eplb_p_index(b->share[rank]);
+        b->group_sum[rank] = eplb_p_group_load(load, shape->group_size, group);
+        b->node_of[group]  = rank;
+    }
+    if (b->place) b->lightest[0] = 0.0;
+    for (i = 0; b->place && i < shape->num_groups; i++)
+        b->lightest[i + 1] = b->lightest[i] + b->group_sum[shape->num_groups - 1 - i];
+    for (i = 0; i < shape->num_experts; i++)
+        b->rank_of[i] = b->node_of[eplb_p_index(b->order[i]) / shape->group_size];
+}
+
+/* bounds: nodes that are not alike
+
+   A group's home is a node, or one more number where it is to be split. */
+
+/* Groups that a home must yet be given. */
+static int32_t eplb_p_missing(const eplb_p_bounder *b, int32_t home)
+{
+    int32_t missing = b->fewest[home] - b->node_fill[home];
+    return missing > 0 ? missing : 0;
+}
+
+/* The home after the group's present one that is worth trying: with room, not the second empty one of those that are
+   alike, and light enough to stay below the best split with the groups that it must yet be given. num_homes when none
+   is. */
+static int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
+{
+    int32_t home = b->node_of[group] + 1, missing;
+    double load;
+
+    for (; home < b->num_homes; home++) {
+        if (b->node_fill[home] == b->room[home]) continue;
+        if (home == shape->num_nodes) return home; /* to be split */
+        if (b->twin[home] >= 0 && b->node_fill[b->twin[home]] == 0) continue;
+        missing = eplb_p_missing(b, home);
+        load    = b->node_sum[home] + b->group_sum[group] + (missing > 1 ? b->lightest[missing - 1] : 0.0);
+        if (load / b->place[home].speed < best) return home;
+    }
+    return home;
+}
+
+/* Whether a group that is split may have its experts on two such nodes, alone; as far as pairs of nodes are few. */
 static int eplb_p_can_halve(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
 {
-    return shape->num_nodes <= EPLB_P_SPLIT_NODES && b->left[first] > 0 && b->left[second] > 0 && b->left[first] + b->left[second] >= shape->group_size;
+    if (shape->num_nodes > EPLB_P_SPLIT_NODES || b->left[first] == 0 || b->left[second] == 0) return 0;
+    return b->left[first] + b->left[second] >= shape->group_size;
 }
 
 /* What nodes take, at least, that have what is split and whole groups between them. */
@@ -8139,8 +8246,8 @@ static double eplb_p_listed_bound(eplb_p_bounder *b, const eplb_p_shape *shape, 
         n++;
     }
     if (n == 0) return 0.0;
-    return eplb_p_replicas_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(shape, n, slots), place,
-                                 shape->options.max_replicas, least);
+    return eplb_p_place_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(shape, n, slots), place,
+                              shape->options.max_replicas, least);
 }
 
 /* One of two nodes that have a group between them: it has those of its experts that the other has no slots for. */
@@ -8243,68 +8350,64 @@ static int32_t eplb_p_first_home(const eplb_p_bounder *b, const eplb_p_shape *sh
     return best;
 }
 
-/* The bound of a split to begin with: groups go to the nodes in turn, to and fro, heaviest first. */
-static double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+static void eplb_p_leave_home(eplb_p_bounder *b, int32_t group)
 {
-    int32_t group, n = shape->num_nodes, worst;
+    b->node_bound[b->node_of[group]] = -1.0; /* it need not be full again */
+    eplb_p_take_group_back(b, group);
+}
 
-    eplb_p_empty_nodes(b);
-    for (group = 0; group < shape->num_groups; group++) {
-        int32_t node = group / n % 2 ? n - 1 - group % n : group % n;
-        eplb_p_put_group(b, group, b->place ? eplb_p_first_home(b, shape, group) : node);
+/* The bound of a split to begin with. */
+static double eplb_p_first_homes(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+{
+    int32_t group, home, worst;
+
+    for (home = 0; home < b->num_homes; home++) {
+        b->node_sum[home]   = 0.0;
+        b->node_fill[home]  = 0;
+        b->node_bound[home] = -1.0;
     }
+    for (group = 0; group < shape->num_groups; group++)
+        eplb_p_put_group(b, group, eplb_p_first_home(b, shape, group));
     return eplb_p_complete_bound(b, shape, load, least, DBL_MAX, &worst);
 }
 
-/* The bound of the best split of groups over nodes, by depth-first search over all of them, or 0, if that is no
-   more than `least`, or there are too many. No node's sum is below its part of the bound, so a split is given
-   up as soon as one of them reaches the best so far; and when a complete split is no better, so is none with the
-   same groups on its worst node. */
-static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+/* eplb_p_split_bound where nodes are not alike. */
+static double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
 {
-    double best = eplb_p_first_split(b, shape, load, least), bound;
-    int32_t group, node, last = shape->num_groups - 1, top = last, steps = -last;
+    double best = eplb_p_first_homes(b, shape, load, least), bound;
+    int32_t group, home, last = shape->num_groups - 1, top = last, steps = -last;
 
-    if (b->place) least *= 1.0 + EPLB_P_SPLIT_NEAR;
-    eplb_p_empty_nodes(b);
+    least *= 1.0 + EPLB_P_SPLIT_NEAR;
+    for (group = last; group >= 0; group--) eplb_p_leave_home(b, group);
     b->node_of[0] = -1;
     for (group = 0; group >= 0 && best > least;) {
         if (b->node_of[group] >= 0) { /* all that follows from here was tried */
-            eplb_p_take_group_back(b, group);
+            eplb_p_leave_home(b, group);
             if (group < top) top = group;
         }
-        node = eplb_p_next_node(b, shape, group, best);
-        if (node == b->num_homes) {
+        home = eplb_p_next_home(b, shape, group, best);
+        if (home == b->num_homes) {
             group--;
             continue;
         }
-        if (eplb_p_is_hopeless(++steps, top)) return 0.0;
-        eplb_p_put_group(b, group, node);
-        if (b->num_split > 0) {
-            steps += b->pair_steps;
-            if (eplb_p_split_time(b, shape) >= best) continue;
-        }
+        steps += 1 + b->pair_steps;
+        if (eplb_p_is_hopeless(steps, top)) return 0.0;
+        eplb_p_put_group(b, group, home);
+        if (b->num_split > 0 && eplb_p_split_time(b, shape) >= best) continue;
         if (group < last) {
             b->node_of[++group] = -1;
             continue;
         }
-        bound = eplb_p_complete_bound(b, shape, load, least, best, &node);
+        bound = eplb_p_complete_bound(b, shape, load, least, best, &home);
         if (bound < best) best = bound;
         steps += EPLB_P_SPLIT_LEAF;
-        for (; b->node_of[group] != node; group--) eplb_p_take_group_back(b, group);
+        for (; b->node_of[group] != home; group--) eplb_p_leave_home(b, group);
     }
     return best > least ? best : 0.0;
 }
 
-/* The load of the node with the heaviest group is at least that and its lightest company, which sums rounded to
-   float32 tell, so that others may be lighter by that. */
-static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
-{
-    double heaviest = b->group_sum[0], lightest = b->group_sum[shape->num_groups - 1];
-    return (heaviest + (shape->node_groups - 1) * lightest) / shape->node_gpus;
-}
-
-/* The same where nodes are not alike; there it may be split, but of one more group than are one is whole. */
+/* eplb_p_heaviest_group_bound where nodes are not alike; there it may be split, but of one more group than are one is
+   whole. */
 static double eplb_p_whole_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     double heavy, least = DBL_MAX;
@@ -8319,35 +8422,6 @@ static double eplb_p_whole_group_bound(const eplb_p_bounder *b, const eplb_p_sha
     return least;
 }
 
-static double eplb_p_group_load(const float *load, int32_t group_size, int32_t group)
-{
-    double sum = 0.0;
-    int32_t i;
-    for (i = 0; i < group_size; i++) sum += (double)load[group * group_size + i];
-    return sum;
-}
-
-/* order, rank_of, group_sum of the layer; node_of is not in use yet, and holds each group's rank. */
-static void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
-{
-    int32_t group, rank, i;
-
-    eplb_p_sort_loads(load, b->order, b->spare, shape->num_experts);
-    for (group = 0; group < shape->num_groups; group++)
-        b->share[group] = eplb_p_heavy_first((float)eplb_p_group_load(load, shape->group_size, group), group);
-    eplb_p_sort(b->share, b->spare, shape->num_groups);
-    for (rank = 0; rank < shape->num_groups; rank++) {
-        group = eplb_p_index(b->share[rank]);
-        b->group_sum[rank] = eplb_p_group_load(load, shape->group_size, group);
-        b->node_of[group]  = rank;
-    }
-    if (b->place) b->lightest[0] = 0.0;
-    for (i = 0; b->place && i < shape->num_groups; i++)
-        b->lightest[i + 1] = b->lightest[i] + b->group_sum[shape->num_groups - 1 - i];
-    for (i = 0; i < shape->num_experts; i++)
-        b->rank_of[i] = b->node_of[eplb_p_index(b->order[i]) / shape->group_size];
-}
-
 /* Where slots are locked: node_of, node_fill, taken by the experts in these slots, of which no group may be on two
    nodes. */
 static int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
@@ -8356,7 +8430,7 @@ static int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape
     const uint8_t *locked = shape->locked + eplb_p_at(layer, shape->num_replicas, 0);
     int32_t *home = b->replicas.count, slot, e, group, node; /* which are not in use yet */
 
-    eplb_p_empty_nodes(b);
+    eplb_p_empty_nodes(b, shape);
     eplb_p_fill_ids(home, -1, 0, shape->num_experts);
     eplb_p_fill_ids(b->node_of, -1, 0, shape->num_groups);
     eplb_p_fill_ids(b->taken, 0, 0, shape->num_nodes);
@@ -8418,14 +8492,14 @@ static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
     bound   = total / all->speed;
     b->part = eplb_p_bounder_part(total);
     if (shape->num_nodes == 1) cap = eplb_p_cap_on(shape, all, shape->num_experts);
-    other = eplb_p_replicas_bound(b, load, b->order, shape->num_experts, all->num_slots, all, cap, bound);
+    other = eplb_p_place_bound(b, load, b->order, shape->num_experts, all->num_slots, all, cap, bound);
     if (other > bound) bound = other;
     if (shape->num_nodes > 1 && shape->locked && !eplb_p_locks_suit_groups(b, shape, layer))
         return eplb_p_less_rounding(bound);
     other = b->place ? eplb_p_whole_group_bound(b, shape) : eplb_p_heaviest_group_bound(b, shape);
     if (other > bound) bound = other;
     if (shape->num_nodes > 1) {
-        other = eplb_p_split_bound(b, shape, load, bound);
+        other = b->place ? eplb_p_homes_bound(b, shape, load, bound) : eplb_p_split_bound(b, shape, load, bound);
         if (other > bound) bound = other;
     }
     return eplb_p_less_rounding(bound);
@@ -8490,20 +8564,23 @@ static int32_t eplb_p_end_usable(const eplb_p_shape *shape, int32_t gpu)
 static eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy2log)
 {
     const eplb_p_shape *shape = v->shape;
-    int32_t e, slot;
+    int32_t *count = v->count, num_experts = shape->num_experts, gpu, slot, held = 0, seen = 0; /* stay in registers */
 
-    v->held = 0;
-    for (e = 0; e < shape->num_experts; e++) v->count[e] = 0;
-    for (slot = 0; slot < shape->num_replicas; slot++) {
-        if (phy2log[slot] == EPLB_P_EMPTY) continue;
-        if (shape->usable_slots && slot >= eplb_p_end_usable(shape, slot / shape->gpu_slots)) continue;
-        if (!eplb_p_within(phy2log[slot], 0, shape->num_experts - 1)) return EPLB_ERR_PLAN;
-        v->count[phy2log[slot]]++;
-        v->held++;
+    eplb_p_fill_ids(count, 0, 0, num_experts);
+    for (gpu = 0; gpu < shape->num_gpus; gpu++) {
+        int32_t end = eplb_p_end_usable(shape, gpu);
+        for (slot = gpu * shape->gpu_slots; slot < end; slot++) {
+            int32_t e = phy2log[slot];
+            if (eplb_p_within(e, 0, num_experts - 1)) {
+                seen += count[e]++ == 0;
+                held++;
+            } else if (e != EPLB_P_EMPTY) {
+                return EPLB_ERR_PLAN;
+            }
+        }
     }
-    for (e = 0; e < v->shape->num_experts; e++)
-        if (v->count[e] == 0) return EPLB_ERR_PLAN;
-    return EPLB_OK;
+    v->held = held;
+    return seen == num_experts ? EPLB_OK : EPLB_ERR_PLAN;
 }
 
 /* load [E] = the mean over the samples that hold load, all alike, scaled; rounded once, however many there
@@ -8526,6 +8603,12 @@ static double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *s
     return scale;
 }
 
+/* Of an expert's replicas; most have one. */
+static double eplb_p_load_of_each(float load, int32_t count)
+{
+    return count == 1 ? (double)load : (double)load / count;
+}
+
 /* Load of each GPU under one sample of one layer's loads: added to gpu_sum; what all carry and the
    maximum, by speed, are added to the report's running totals. */
 static void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const int32_t *phy2log, double *total,
@@ -8536,7 +8619,7 @@ static void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const in
     int32_t e, gpu, slot;
 
     for (e = 0; e < v->shape->num_experts; e++) {
-        v->share[e] = (double)weight[e] / v->count[e];
+        v->share[e] = eplb_p_load_of_each(weight[e], v->count[e]);
         *total += (double)weight[e];
     }
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
@@ -8572,51 +8655,41 @@ static void eplb_p_evaluate_equally(eplb_p_evaluator *v, const eplb_p_samples *s
     for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
 }
 
-static int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t *phy2log)
-{
-    int32_t duplicates = 0, gpu, slot, i;
+enum { EPLB_P_ABROAD = -2 }; /* of an expert's home: it is on several nodes */
 
-    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) {
-        int32_t first = gpu * v->shape->gpu_slots, end = eplb_p_end_usable(v->shape, gpu);
+/* Slots whose expert is in an earlier one of the GPU too; and home [E], the node of each expert, one by one as they are
+   met. */
+static int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t *phy2log, int32_t *home)
+{
+    const eplb_p_shape *shape = v->shape;
+    int32_t duplicates = 0, num_gpus = shape->num_gpus, gpu, slot, i; /* copies stay in registers */
+    int32_t link_gpus = shape->node_of ? 0 : num_gpus / shape->link_nodes;
+
+    eplb_p_fill_ids(home, -1, 0, shape->num_experts);
+    for (gpu = 0; gpu < num_gpus; gpu++) {
+        int32_t first = gpu * shape->gpu_slots, end = eplb_p_end_usable(shape, gpu);
+        int32_t node = shape->node_of ? shape->node_of[gpu] : gpu / link_gpus;
         for (slot = first; slot < end; slot++) {
-            if (phy2log[slot] == EPLB_P_EMPTY) continue;
-            for (i = first; i < slot && phy2log[i] != phy2log[slot]; i++) {}
+            int32_t e = phy2log[slot];
+            if (e == EPLB_P_EMPTY) continue;
+            if (home[e] != node) home[e] = home[e] == -1 ? node : EPLB_P_ABROAD;
+            for (i = first; phy2log[i] != e; i++) {}
             duplicates += i < slot;
         }
     }
     return duplicates;
 }
 
-enum { EPLB_P_SEVERAL = -1 }; /* nodes */
-
-/* The node that all of a group's experts are on, whose homes these are. */
-static int32_t eplb_p_node_of_group(const int32_t *home, int32_t group_size)
+static int32_t eplb_p_count_split_groups(const eplb_p_shape *shape, const int32_t *home)
 {
-    int32_t i;
-
-    for (i = 1; i < group_size; i++)
-        if (home[i] != home[0]) return EPLB_P_SEVERAL;
-    return home[0];
-}
-
-/* The bounder's rank_of is not in use yet, and holds the node of each expert. */
-static int32_t eplb_p_count_split_groups(const eplb_p_evaluator *v, const int32_t *phy2log)
-{
-    const eplb_p_shape *shape = v->shape;
-    int32_t *home = v->bounder.rank_of, split = 0, gpu, slot, e;
+    int32_t split = 0, size = shape->group_size, num = shape->num_experts, e, end;
 
     if (shape->num_nodes == 1) return 0;
-    eplb_p_fill_ids(home, shape->num_nodes, 0, shape->num_experts); /* not seen yet */
-    for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        int32_t node = eplb_p_node_of(shape, gpu), end = eplb_p_end_usable(shape, gpu);
-        for (slot = gpu * shape->gpu_slots; slot < end; slot++) {
-            if (phy2log[slot] == EPLB_P_EMPTY) continue;
-            e = phy2log[slot];
-            home[e] = home[e] == shape->num_nodes || home[e] == node ? node : EPLB_P_SEVERAL;
-        }
+    for (e = 0; e < num; e = end) {
+        int32_t first = home[e], several = first == EPLB_P_ABROAD;
+        for (end = e + size; e < end; e++) several |= home[e] ^ first;
+        split += several != 0;
     }
-    for (e = 0; e < shape->num_experts; e += shape->group_size)
-        split += eplb_p_node_of_group(home + e, shape->group_size) == EPLB_P_SEVERAL;
     return split;
 }
 
@@ -8649,12 +8722,12 @@ static void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_
 
     report->max_logcnt = 0;
     for (e = 0; e < v->shape->num_experts; e++) {
-        double each = (double)v->load[e] / v->count[e];
+        double each = eplb_p_load_of_each(v->load[e], v->count[e]);
         if (each > heaviest_replica) heaviest_replica = each;
         if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
     }
-    report->num_duplicates   = eplb_p_count_duplicates(v, phy2log);
-    report->num_split_groups = eplb_p_count_split_groups(v, phy2log);
+    report->num_duplicates   = eplb_p_count_duplicates(v, phy2log, v->bounder.rank_of); /* which is not in use yet */
+    report->num_split_groups = eplb_p_count_split_groups(v->shape, v->bounder.rank_of);
     report->max_load         = 0.0f;
     report->mean_load        = 0.0f;
     report->balancedness     = 1.0f;
