@@ -2501,15 +2501,18 @@ static bool eplb_p_fits_blocks(const eplb_p_cuda_call *c)
     return eplb_p_carve_cuda_node(NULL, *shape, &node) <= kMaxShared;
 }
 
-/* Threads that have something to do with a packing: its items, or all pairs of its packs. */
+/* Threads that have something to do with a packing: for its items, or for the pairs of packs that are looked at for each
+   swap: those of two packs where the best swaps are kept, those of the heaviest ones, or nearly all. */
 static int32_t eplb_p_threads_for_packing(const eplb_p_cuda_packing *packing)
 {
-    int32_t items = eplb_p_threads_for(packing->n, kMaxThreads), all_pairs;
+    const eplb_packing *how = &packing->how;
+    int32_t items = eplb_p_threads_for(packing->n, kMaxThreads), packs = 2, pairs;
 
-    if (packing->how.refine != EPLB_REFINE_PAIR_SCAN && packing->how.refine != EPLB_REFINE_L2) return items;
-    if (packing->m > kWarp) return kMaxThreads;
-    all_pairs = eplb_p_threads_for(packing->m * (packing->m - 1) / 2 * kPairLanes, kMaxThreads);
-    return all_pairs > items ? all_pairs : items;
+    if (how->refine != EPLB_REFINE_PAIR_SCAN && how->refine != EPLB_REFINE_L2) return items;
+    if (!eplb_p_looks_at_pairs(*how, packing->m)) packs = how->heavy_packs;
+    if (packing->m > kMaxThreads / kPairLanes) return kMaxThreads;
+    pairs = eplb_p_threads_for(eplb_p_least(packs, packing->m) * packing->m * kPairLanes, kMaxThreads);
+    return pairs > items ? pairs : items;
 }
 
 static eplb_result eplb_p_launch_plan(const eplb_p_cuda_call *c, cudaStream_t stream)
