@@ -1,20 +1,22 @@
 /* eplb_cuda.cu - the kernels behind eplb_cuda.h, and their launches.
 
-   The order is that of eplb.h, in which a layer's load flows: loads, replicate, finish, pack
-   (initial, refine, candidates), a node in one block, shares, calls. What decides where an expert goes is computed by functions of eplb.h.
+   The order is that of eplb.h, in which a layer's load flows: loads, replicate, finish, pack (initial, refine,
+   candidates), a node in one block, shares, calls. What decides where an expert goes is computed by functions of
+   eplb.h.
 
      kernel     a block does                  from                     to
-     plan       one node of one layer         weight                   the plan
+     plan       one node of one layer         weight                   the plan; or as replicate
      layers     one layer                     weight                   load, group_load
      pack       one candidate of a packing    group_load or slot_load  its packs; the last one: the packing
      replicate  one node of one layer         load, group_order        slot_load, slot_expert, slot_rank
      share      one layer                     phy2log, count           slot_count
      sources    one layer                     phy2log, source_count    quota
 
-   Where there is one candidate and its node fits a block, plan does it all. Else layers, pack of groups onto
-   nodes, which writes group_order, replicate, and pack of slots onto GPUs, which writes the plan. Shares are calls of
-   their own, of one kernel each. Each kernel takes one struct by value. Functions are named by who works:
-   _by_block is called by all threads of a block, _by_warp by those of a warp, all others by each for itself. */
+   Where a node of a layer fits a block, plan does it all, or, where several candidates pack its slots, all but
+   that. Else layers, pack of groups onto nodes, which writes group_order, replicate, and pack of slots onto GPUs, which
+   writes the plan. Shares are calls of their own, of one kernel each. Each kernel takes one struct by value.
+   Functions are named by who works: _by_block is called by all threads of a block, _by_warp by those of a warp, all
+   others by each thread for itself. */
 
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
@@ -513,9 +515,9 @@ EPLB_P_HD void eplb_p_carve_cuda_replicas(unsigned char *base, size_t *used, int
     r->rank    = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
 }
 
-/* Spare slots go to the highest bids. An expert's bids fall with each slot that it gets. So of all experts' next `depth`
-   bids those above whatever follows them are the next ones, and are taken in one round; sorting tells their order at the
-   end. A thread bids for its part of the experts. */
+/* Spare slots go to the highest bids. An expert's bids fall with each slot that it gets. So of all experts' next
+   `depth` bids those above whatever follows them are the next ones, and are taken in one round; sorting tells their
+   order at the end. A thread bids for its part of the experts. */
 struct eplb_p_cuda_auction {
     int32_t   method, max_replicas;
     int32_t   depth;      /* doubled while that seems to take no more bids than there are slots */
@@ -1783,7 +1785,30 @@ static __device__ void eplb_p_place_slots_by_block(const eplb_p_cuda_call &c, in
     }
 }
 
-/* From weight to plan: block b does node b % N of layer b / N. */
+/* Before the candidates of some rows are packed. */
+static __device__ void eplb_p_none_is_done_by_block(const eplb_p_cuda_packing &packing, int32_t first_row,
+                                                    int32_t num_rows)
+{
+    int32_t i;
+    if (packing.candidates <= 1) return;
+    for (i = eplb_p_thread(); i < num_rows; i += eplb_p_threads()) packing.done[first_row + i] = 0;
+}
+
+/* A node's slots, for the candidates that pack them. */
+static __device__ void eplb_p_leave_slots_by_block(const eplb_p_cuda_call &c, const eplb_p_cuda_node &node)
+{
+    size_t first = eplb_p_at((int32_t)blockIdx.x, c.shape.node_slots, 0);
+    int32_t i;
+
+    for (i = eplb_p_thread(); i < node.replicas.num_phy; i += eplb_p_threads()) {
+        int32_t place = eplb_p_expert_of_slot(node.replicas, i);
+        c.slot_load[first + (size_t)i]   = eplb_p_load_of_slot(node.replicas, i);
+        c.slot_expert[first + (size_t)i] = eplb_p_expert_at(c, node.group, place);
+        c.slot_rank[first + (size_t)i]   = eplb_p_rank_of_slot(node.replicas, i);
+    }
+}
+
+/* From weight to plan, or, where several candidates pack, to slots: block b does node b % N of layer b / N. */
 static __global__ void __launch_bounds__(kMaxThreads, 1)
     eplb_p_plan_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
@@ -1801,16 +1826,11 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     for (i = 0; i < c.shape.node_groups; i++)
         eplb_p_open_rows_by_block(c, layer, node.group[i] * group_size, group_size);
     eplb_p_replicate_groups_by_block(c, layer, node.group, node.load, node.replicas, &node.auction, board);
-    eplb_p_place_slots_by_block(c, layer, number, node, board);
-}
-
-/* Before the candidates of some rows are packed. */
-static __device__ void eplb_p_none_is_done_by_block(const eplb_p_cuda_packing &packing, int32_t first_row,
-                                                    int32_t num_rows)
-{
-    int32_t i;
-    if (packing.candidates <= 1) return;
-    for (i = eplb_p_thread(); i < num_rows; i += eplb_p_threads()) packing.done[first_row + i] = 0;
+    eplb_p_none_is_done_by_block(c.gpus, (int32_t)blockIdx.x, 1);
+    if (c.gpus.candidates == 1)
+        eplb_p_place_slots_by_block(c, layer, number, node, board);
+    else
+        eplb_p_leave_slots_by_block(c, node);
 }
 
 /* The first of several kernels. Block b does layer b. */
@@ -1834,9 +1854,9 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     eplb_p_replicate_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes, i;
-    size_t first_slot = eplb_p_at((int32_t)blockIdx.x, c.shape.node_slots, 0), behind;
     eplb_p_cuda_node node;
     eplb_p_board board;
+    size_t behind;
 
     eplb_p_carve_replicating(eplb_p_shared, c.shape, &node, &behind);
     board = eplb_p_board_at(node.told);
@@ -1847,11 +1867,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     __syncthreads();
     eplb_p_replicate_groups_by_block(c, layer, node.group, c.load + eplb_p_at(layer, c.shape.num_experts, 0),
                                      node.replicas, &node.auction, board);
-    for (i = eplb_p_thread(); i < node.replicas.num_phy; i += eplb_p_threads()) {
-        c.slot_load[first_slot + (size_t)i]   = eplb_p_load_of_slot(node.replicas, i);
-        c.slot_expert[first_slot + (size_t)i] = eplb_p_expert_at(c, node.group, eplb_p_expert_of_slot(node.replicas, i));
-        c.slot_rank[first_slot + (size_t)i]   = eplb_p_rank_of_slot(node.replicas, i);
-    }
+    eplb_p_leave_slots_by_block(c, node);
 }
 
 /* -------------------------------------------------------------------------------------- shares
@@ -2486,8 +2502,9 @@ static eplb_result eplb_p_launch(void (*kernel)(Call), int32_t blocks, int32_t t
     return EPLB_ERR_CUDA;
 }
 
-/* Whether each node of a layer is done by one block. Blocks of a layer do not wait for one another, so none of
-   several may find that log2phy is too narrow, which would be told over what another says of the loads. */
+/* Whether each node of a layer is done by one block, at least up to its slots. Blocks of a layer do not wait for one
+   another, so none of several may find that log2phy is too narrow, which would be told over what another says of the
+   loads. */
 static bool eplb_p_fits_blocks(const eplb_p_cuda_call *c)
 {
     const eplb_p_shape *shape = &c->shape;
@@ -2495,27 +2512,32 @@ static bool eplb_p_fits_blocks(const eplb_p_cuda_call *c)
     eplb_p_cuda_node node;
 
     if (cap > 0 && widest > cap) widest = cap;
-    if (c->gpus.candidates > 1 || (c->packs_groups && c->groups.candidates > 1)) return false;
+    if (c->packs_groups && c->groups.candidates > 1) return false;
     if (shape->num_nodes > kMostNodes) return false;
     if (shape->num_nodes > 1 && c->plan.log2phy && c->plan.log2phy_width < widest) return false;
     return eplb_p_carve_cuda_node(NULL, *shape, &node) <= kMaxShared;
 }
 
-/* Threads that have something to do with a packing: its items, or all pairs of its packs. */
+/* Threads that have something to do with a packing: for its items, or for the pairs of packs that are looked at for
+   each swap: those of two packs where the best swaps are kept, those of the heaviest ones, or nearly all. */
 static int32_t eplb_p_threads_for_packing(const eplb_p_cuda_packing *packing)
 {
-    int32_t items = eplb_p_threads_for(packing->n, kMaxThreads), all_pairs;
+    const eplb_packing *how = &packing->how;
+    int32_t items = eplb_p_threads_for(packing->n, kMaxThreads), packs = 2, pairs;
 
-    if (packing->how.refine != EPLB_REFINE_PAIR_SCAN && packing->how.refine != EPLB_REFINE_L2) return items;
-    if (packing->m > kWarp) return kMaxThreads;
-    all_pairs = eplb_p_threads_for(packing->m * (packing->m - 1) / 2 * kPairLanes, kMaxThreads);
-    return all_pairs > items ? all_pairs : items;
+    if (how->refine != EPLB_REFINE_PAIR_SCAN && how->refine != EPLB_REFINE_L2) return items;
+    if (!eplb_p_looks_at_pairs(*how, packing->m)) packs = how->heavy_packs;
+    if (packing->m > kMaxThreads / kPairLanes) return kMaxThreads;
+    pairs = eplb_p_threads_for(eplb_p_least(packs, packing->m) * packing->m * kPairLanes, kMaxThreads);
+    return pairs > items ? pairs : items;
 }
 
 static eplb_result eplb_p_launch_plan(const eplb_p_cuda_call *c, cudaStream_t stream)
 {
+    int32_t threads = c->gpus.candidates == 1 ? eplb_p_threads_for_packing(&c->gpus)
+                                              : eplb_p_threads_for(c->shape.node_slots, kMaxThreads);
     eplb_p_cuda_node node;
-    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, eplb_p_threads_for_packing(&c->gpus),
+    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, threads,
                          eplb_p_carve_cuda_node(NULL, c->shape, &node), c, stream);
 }
 
@@ -2596,8 +2618,12 @@ extern "C" eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const ep
     eplb_result r = eplb_p_plan_call(problem, options, &c);
 
     if (r == EPLB_OK) r = eplb_p_attach(&c, weight, plan, scratch, scratch_bytes);
-    if (r == EPLB_OK && eplb_p_fits_blocks(&c)) return eplb_p_launch_plan(&c, stream);
-    if (r == EPLB_OK) r = eplb_p_launch_layers(&c, stream);
+    if (r != EPLB_OK) return r;
+    if (eplb_p_fits_blocks(&c)) {
+        r = eplb_p_launch_plan(&c, stream);
+        return r == EPLB_OK && c.gpus.candidates > 1 ? eplb_p_launch_packing(&c, 0, stream) : r;
+    }
+    r = eplb_p_launch_layers(&c, stream);
     if (r == EPLB_OK && c.packs_groups) r = eplb_p_launch_packing(&c, 1, stream);
     if (r == EPLB_OK) r = eplb_p_launch_replicate(&c, stream);
     if (r == EPLB_OK) r = eplb_p_launch_packing(&c, 0, stream);

@@ -17,8 +17,9 @@
      Memory        Nothing is allocated or copied, on either side. Scratch is the caller's device memory;
                    its size follows from problem and options alone, not from the current device, and its
                    contents mean nothing before and after. Shared memory stays within 48 KiB.
-     Stream        One kernel for a plan of one candidate, two to four for others and where a node of a layer does
-                   not fit a block; one for shares, one for their sources; all in the given stream. No other stream, no event, no synchronisation, no attribute of a function or the
+     Stream        One kernel for a plan where one candidate packs and there are 16 nodes at most, two where several
+                   candidates pack slots, else up to four; one for shares, one for their sources; all in the given
+                   stream. No other stream, no event, no synchronisation, no attribute of a function or the
                    device is touched.
      Graphs        A call may be captured; a replay works on whatever loads or counts are there by then.
                    Shapes, options and pointers are those of the capture.

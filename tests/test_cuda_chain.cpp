@@ -2,8 +2,8 @@
    of warps, as tests/emulated counts it, is held to what a proof allows for the shape.
 
    One kernel; N = 1, E experts, R slots, k = R - E of them spare, G GPUs, S = R / G, T = threads. With
-     merges(n)  of a sort of n keys: runs of 64 or 128 are merged in pairs, an even number of times: so 0 up to 128 keys,
-                and 2 more for each four times as many;
+     merges(n)  of a sort of n keys: runs of 64 or 128 are merged in pairs, an even number of times: so 0 up to 128
+                keys, and 2 more for each four times as many;
      most = 3, scan = 3 + d   what a block agrees on: a function, a barrier, a function; a vote for each of the d
                 binary digits of the bids that a thread may have above the floor, a barrier, two sums
    the functions below add up, along the kernel:
@@ -20,15 +20,15 @@
      the end      a barrier                                      1
 
    Rounds, where the loads are nearly even and R = (c + 1) E, as the heaviest is less than (c + 1) / c of the lightest:
-     replicate    rounds whose depths add up to c. The i-th bid of the lightest expert, load / i, is above the (i + 1)-th of
-                  the heaviest for i <= c, so a round of depth j takes the next j bids of all, and no other; and there is
-                  no round so deep that it would take more than there are slots. One of depth j costs less than j of
-                  depth 1, as d grows by the digits of j.
-     LPT          S rounds. Let d be how far packs are apart, and a round's items w_0 >= .. >= w_(G-1). The lightest pack
-                  takes w_0 and so on; two packs a <= b that take w >= v are then |(b - a) - (w - v)| apart, which is no
-                  more than the larger of d and w_0 - w_(G-1). So packs are never further apart than the heaviest and the
-                  lightest slot, which is less than the lightest slot weighs: each pack is lighter than any that has
-                  taken one, and every round serves all packs.
+     replicate    rounds whose depths add up to c. The i-th bid of the lightest expert, load / i, is above the
+                  (i + 1)-th of the heaviest for i <= c, so a round of depth j takes the next j bids of all, and no
+                  other; and there is no round so deep that it would take more than there are slots. One of depth j
+                  costs less than j of depth 1, as d grows by the digits of j.
+     LPT          S rounds. Let d be how far packs are apart, and a round's items w_0 >= .. >= w_(G-1). The lightest
+                  pack takes w_0 and so on; two packs a <= b that take w >= v are then |(b - a) - (w - v)| apart, which
+                  is no more than the larger of d and w_0 - w_(G-1). So packs are never further apart than the heaviest
+                  and the lightest slot, which is less than the lightest slot weighs: each pack is lighter than any that
+                  has taken one, and every round serves all packs.
 
    Rounds, whatever the loads:
      replicate    each takes one bid or more. It may agree on most and scan a second time, with depth 1, where it would
