@@ -69,7 +69,7 @@ static void launch(void (*kernel)(tokens), int blocks, tokens t, cudaStream_t st
 
 int main(void)
 {
-    eplb_problem problem = {1, EXPERTS, SLOTS, 1, 1, GPUS, 1};
+    eplb_problem problem = {1, EXPERTS, SLOTS, 1, 1, GPUS, 1, nullptr, nullptr, nullptr, nullptr, 0};
     eplb_options options = EPLB_ZERO_INIT; /* the reference: preset DEEPSEEK */
     eplb_plan plan = EPLB_ZERO_INIT;
     size_t for_plan, for_shares;

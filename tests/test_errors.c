@@ -437,30 +437,30 @@ typedef struct shape_case {
 } shape_case;
 
 static const shape_case shape_cases[] = {
-    {"nodes must divide GPUs", {L, E, R, 6, 3, G, T}, EPLB_POLICY_AUTO, 0, EPLB_ERR_DIVIDE,
+    {"nodes must divide GPUs", {L, E, R, 6, 3, G, T, ALIKE}, EPLB_POLICY_AUTO, 0, EPLB_ERR_DIVIDE,
      "problem.num_nodes"},
-    {"also when global", {L, E, R, 1, 3, G, T}, EPLB_POLICY_GLOBAL, 0, EPLB_ERR_DIVIDE,
+    {"also when global", {L, E, R, 1, 3, G, T, ALIKE}, EPLB_POLICY_GLOBAL, 0, EPLB_ERR_DIVIDE,
      "problem.num_nodes"},
-    {"groups must divide experts", {L, E, R, 8, 2, G, T}, EPLB_POLICY_AUTO, 0, EPLB_ERR_DIVIDE,
+    {"groups must divide experts", {L, E, R, 8, 2, G, T, ALIKE}, EPLB_POLICY_AUTO, 0, EPLB_ERR_DIVIDE,
      "problem.num_groups"},
-    {"also when explicit", {L, E, R, 8, 2, G, T}, EPLB_POLICY_HIERARCHICAL, 0, EPLB_ERR_DIVIDE,
+    {"also when explicit", {L, E, R, 8, 2, G, T, ALIKE}, EPLB_POLICY_HIERARCHICAL, 0, EPLB_ERR_DIVIDE,
      "problem.num_groups"},
-    {"but not when global", {L, E, R, 8, 2, G, T}, EPLB_POLICY_GLOBAL, 0, EPLB_OK, ""},
-    {"nodes must divide groups", {L, E, R, 3, 2, G, T}, EPLB_POLICY_HIERARCHICAL, 0, EPLB_ERR_DIVIDE,
+    {"but not when global", {L, E, R, 8, 2, G, T, ALIKE}, EPLB_POLICY_GLOBAL, 0, EPLB_OK, ""},
+    {"nodes must divide groups", {L, E, R, 3, 2, G, T, ALIKE}, EPLB_POLICY_HIERARCHICAL, 0, EPLB_ERR_DIVIDE,
      "problem.num_groups"},
-    {"no groups are one", {L, E, R, 0, 2, G, T}, EPLB_POLICY_HIERARCHICAL, 0, EPLB_ERR_DIVIDE,
+    {"no groups are one", {L, E, R, 0, 2, G, T, ALIKE}, EPLB_POLICY_HIERARCHICAL, 0, EPLB_ERR_DIVIDE,
      "problem.num_groups"},
-    {"but not when automatic", {L, E, R, 3, 2, G, T}, EPLB_POLICY_AUTO, 0, EPLB_OK, ""},
-    {"nor the experts then", {L, E, R, 5, 2, G, T}, EPLB_POLICY_AUTO, 0, EPLB_OK, ""},
-    {"zeros where they are allowed", {L, E, R, 0, 0, G, 0}, EPLB_POLICY_HIERARCHICAL, 0, EPLB_OK, ""},
-    {"cap too small", {L, E, 2 * R, K, N, G, T}, EPLB_POLICY_GLOBAL, 2, EPLB_ERR_MAX_REPLICAS,
+    {"but not when automatic", {L, E, R, 3, 2, G, T, ALIKE}, EPLB_POLICY_AUTO, 0, EPLB_OK, ""},
+    {"nor the experts then", {L, E, R, 5, 2, G, T, ALIKE}, EPLB_POLICY_AUTO, 0, EPLB_OK, ""},
+    {"zeros where they are allowed", {L, E, R, 0, 0, G, 0, ALIKE}, EPLB_POLICY_HIERARCHICAL, 0, EPLB_OK, ""},
+    {"cap too small", {L, E, 2 * R, K, N, G, T, ALIKE}, EPLB_POLICY_GLOBAL, 2, EPLB_ERR_MAX_REPLICAS,
      "options.max_replicas"},
-    {"cap too small within a node", {L, E, 2 * R, K, N, G, T}, EPLB_POLICY_AUTO, 2, EPLB_ERR_MAX_REPLICAS,
+    {"cap too small within a node", {L, E, 2 * R, K, N, G, T, ALIKE}, EPLB_POLICY_AUTO, 2, EPLB_ERR_MAX_REPLICAS,
      "options.max_replicas"},
-    {"cap just large enough", {L, E, R, K, N, G, T}, EPLB_POLICY_AUTO, 2, EPLB_OK, ""},
-    {"cap just large enough, global", {L, E, R, K, N, G, T}, EPLB_POLICY_GLOBAL, 2, EPLB_OK, ""},
-    {"cap larger than any need", {L, E, R, K, N, G, T}, EPLB_POLICY_AUTO, INT32_MAX, EPLB_OK, ""},
-    {"cap not needed", {1, E, E, 1, 1, E, 1}, EPLB_POLICY_AUTO, 1, EPLB_OK, ""},
+    {"cap just large enough", {L, E, R, K, N, G, T, ALIKE}, EPLB_POLICY_AUTO, 2, EPLB_OK, ""},
+    {"cap just large enough, global", {L, E, R, K, N, G, T, ALIKE}, EPLB_POLICY_GLOBAL, 2, EPLB_OK, ""},
+    {"cap larger than any need", {L, E, R, K, N, G, T, ALIKE}, EPLB_POLICY_AUTO, INT32_MAX, EPLB_OK, ""},
+    {"cap not needed", {1, E, E, 1, 1, E, 1, ALIKE}, EPLB_POLICY_AUTO, 1, EPLB_OK, ""},
 };
 
 static void test_shapes(void)
@@ -483,9 +483,9 @@ static void test_shapes(void)
 
 /* Sizes that do not fit size_t, whatever its width, are found before any load is read. */
 static const eplb_problem huge_problems[] = { /* L, E, R, K, N, G, T */
-    {INT32_MAX, INT32_MAX, INT32_MAX, 1, 1, 1, INT32_MAX},
-    {1 << 22, 1 << 20, 1 << 20, 1, 1, 1, 1 << 22},
-    {INT32_MAX, 3, INT32_MAX, 1, 1, 1, INT32_MAX},
+    {INT32_MAX, INT32_MAX, INT32_MAX, 1, 1, 1, INT32_MAX, ALIKE},
+    {1 << 22, 1 << 20, 1 << 20, 1, 1, 1, 1 << 22, ALIKE},
+    {INT32_MAX, 3, INT32_MAX, 1, 1, 1, INT32_MAX, ALIKE},
 };
 
 static void test_overflow(void)

@@ -14,7 +14,7 @@ typedef struct small_case {
 
 static small_case make_case(uint64_t seed)
 {
-    small_case c = {{1, E, SLOTS, 0, 0, G, T}, {0}, {0}};
+    small_case c = {{1, E, SLOTS, 0, 0, G, T, ALIKE}, {0}, {0}};
     double     mean[E];
     eplb_options_preset(EPLB_PRESET_DEFAULT, &c.options);
     c.options.shares = EPLB_PLAN_FOR_EXACT;
@@ -154,7 +154,7 @@ static void test_shapes(void)
     static float weight[ROWS * LAYERS * MANY];
     uint64_t     state = 7, hash = UINT64_C(14695981039346656037);
     for (int i = 0; i < 24; i++) {
-        eplb_problem p = {LAYERS, MANY, ALL, 4, i % 2 ? 2 : 1, 8, i % 3 ? ROWS : 1};
+        eplb_problem p = {LAYERS, MANY, ALL, 4, i % 2 ? 2 : 1, 8, i % 3 ? ROWS : 1, ALIKE};
         eplb_options o;
         eplb_plan    plan = {0};
         int32_t      phy2log[LAYERS * ALL], count[LAYERS * MANY];

@@ -626,7 +626,7 @@ static void test_evaluate_by_hand(void)
     float        balancedness = 9, max_load = 9;
     float        weight[3 * 2] = {3, 1, -0.0f, 0, 2, 4}; /* an idle sample between two others */
     uint64_t     scratch[256];
-    eplb_problem p = {1, 2, 3, 0, 0, 3, 1};
+    eplb_problem p = {1, 2, 3, 0, 0, 3, 1, ALIKE};
     CHECK(eplb_evaluate_shares(&p, by_hand_plan, weight, &balancedness, &max_load, scratch, sizeof scratch) == EPLB_OK, "one");
     CHECK(is_near((double)max_load, 1.5) && is_near((double)balancedness, 4 / 4.5), "one: %.9g, %.9g", (double)max_load,
           (double)balancedness);
@@ -850,24 +850,24 @@ static void test_evaluate_errors(void)
         float        load; /* of the last expert in the last sample */
         size_t       short_of;
         eplb_result  expected;
-    } wrong[] = {{NOTHING, {1, 2, 3, -1, 0, 3, 2}, 1, 1, 0, EPLB_OK},
-                 {NO_PROBLEM, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_NULL},
-                 {NO_PLAN, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_NULL},
-                 {NO_WEIGHT, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_NULL},
-                 {NO_OUTPUT, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_NULL},
-                 {NO_SCRATCH, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_NULL},
-                 {NOTHING, {0, 2, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_COUNT},
-                 {NOTHING, {1, 2, 3, 0, 0, 3, -1}, 1, 1, 0, EPLB_ERR_COUNT},
-                 {NOTHING, {1, 4, 3, 0, 0, 3, 2}, 1, 1, 0, EPLB_ERR_TOO_FEW},
-                 {NOTHING, {1, 2, 3, 0, 0, 2, 2}, 1, 1, 0, EPLB_ERR_DIVIDE},
-                 {NOTHING, {INT32_MAX, 2, 3, 0, 0, 3, INT32_MAX}, 1, 1, 0, EPLB_ERR_OVERFLOW},
-                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, 1, 1, 1, EPLB_ERR_SCRATCH_SIZE},
-                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, 1, -1, 0, EPLB_ERR_NEGATIVE},
-                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, 1, (float)INFINITY, 0, EPLB_ERR_INFINITE},
-                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, 1, (float)NAN, 0, EPLB_ERR_NAN},
-                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, 2, 1, 0, EPLB_ERR_PLAN},
-                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, -2, 1, 0, EPLB_ERR_PLAN},
-                 {NOTHING, {1, 2, 3, 0, 0, 3, 2}, -1, 0, 0, EPLB_ERR_PLAN}}; /* no slot, though no load either */
+    } wrong[] = {{NOTHING, {1, 2, 3, -1, 0, 3, 2, ALIKE}, 1, 1, 0, EPLB_OK},
+                 {NO_PROBLEM, {1, 2, 3, 0, 0, 3, 2, ALIKE}, 1, 1, 0, EPLB_ERR_NULL},
+                 {NO_PLAN, {1, 2, 3, 0, 0, 3, 2, ALIKE}, 1, 1, 0, EPLB_ERR_NULL},
+                 {NO_WEIGHT, {1, 2, 3, 0, 0, 3, 2, ALIKE}, 1, 1, 0, EPLB_ERR_NULL},
+                 {NO_OUTPUT, {1, 2, 3, 0, 0, 3, 2, ALIKE}, 1, 1, 0, EPLB_ERR_NULL},
+                 {NO_SCRATCH, {1, 2, 3, 0, 0, 3, 2, ALIKE}, 1, 1, 0, EPLB_ERR_NULL},
+                 {NOTHING, {0, 2, 3, 0, 0, 3, 2, ALIKE}, 1, 1, 0, EPLB_ERR_COUNT},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, -1, ALIKE}, 1, 1, 0, EPLB_ERR_COUNT},
+                 {NOTHING, {1, 4, 3, 0, 0, 3, 2, ALIKE}, 1, 1, 0, EPLB_ERR_TOO_FEW},
+                 {NOTHING, {1, 2, 3, 0, 0, 2, 2, ALIKE}, 1, 1, 0, EPLB_ERR_DIVIDE},
+                 {NOTHING, {INT32_MAX, 2, 3, 0, 0, 3, INT32_MAX, ALIKE}, 1, 1, 0, EPLB_ERR_OVERFLOW},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2, ALIKE}, 1, 1, 1, EPLB_ERR_SCRATCH_SIZE},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2, ALIKE}, 1, -1, 0, EPLB_ERR_NEGATIVE},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2, ALIKE}, 1, (float)INFINITY, 0, EPLB_ERR_INFINITE},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2, ALIKE}, 1, (float)NAN, 0, EPLB_ERR_NAN},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2, ALIKE}, 2, 1, 0, EPLB_ERR_PLAN},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2, ALIKE}, -2, 1, 0, EPLB_ERR_PLAN},
+                 {NOTHING, {1, 2, 3, 0, 0, 3, 2, ALIKE}, -1, 0, 0, EPLB_ERR_PLAN}}; /* no slot, though no load either */
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         eplb_problem good = wrong[0].problem;
         int32_t      plan[3] = {0, 0, wrong[i].slot};

@@ -488,8 +488,8 @@ static void measure_traffic(const traffic *loads, const curve_shape *shape, cons
 
 void measure_curve(const migration_settings *set)
 {
-    static const curve_shape small = {{0, 0, 80, 1, 1, 8, 1}, 0.05, 0.003};
-    static const curve_shape large = {{0, 0, 288, 1, 1, 32, 1}, 0.08, 0.005};
+    static const curve_shape small = {{0, 0, 80, 1, 1, 8, 1, NULL, NULL, NULL, NULL, 0}, 0.05, 0.003};
+    static const curve_shape large = {{0, 0, 288, 1, 1, 32, 1, NULL, NULL, NULL, NULL, 0}, 0.08, 0.005};
     traffic                  generated = steady_traffic(set->quick ? 2 : 58, 256, 12, set->seed);
 
     if (set->csv)
