@@ -31,9 +31,9 @@
                   has taken one, and every round serves all packs.
 
    Rounds, whatever the loads:
-     replicate    each takes one bid or more. It may agree on most and scan a second time, with depth 1, where it would
-                  take too many, and a third time, where bids are equal. (With at most 256 experts there is then room for
-                  all.)
+     replicate    each takes one bid or more. It may agree on most and scan a second time, with depth 1, where it
+                  would take too many, and a third time, where bids are equal. (With at most 256 experts there is then
+                  room for all.)
      LPT          a round that gives fewer than 5 items gives 1 or more, and 16 steps follow. */
 #include "test.h"
 
@@ -137,8 +137,8 @@ static void test_even_loads(void)
             load[e] = 1.0f + spread * next_unit(&state);
         long chain = chain_of(s, load), bound = chain_of_even_loads(s);
         CHECK(chain <= bound, "%d on %d slots of %d GPUs: %ld, not %ld", (int)s.E, (int)s.R, (int)s.G, chain, bound);
-        CHECK(s.R > 2 * s.E || chain >= bound - 6, "%d on %d slots of %d GPUs: %ld, though %ld is proved", (int)s.E, (int)s.R, (int)s.G,
-              chain, bound);
+        CHECK(s.R > 2 * s.E || chain >= bound - 6, "%d on %d slots of %d GPUs: %ld, though %ld is proved", (int)s.E,
+              (int)s.R, (int)s.G, chain, bound);
     }
 }
 
