@@ -2400,7 +2400,8 @@ static void eplb_p_time_gpus(eplb_p_cluster *c, const float *speed)
     }
     for (i = 0; i < c->num_gpus; i++) {
         float pace = eplb_p_mul(eplb_p_div(slowest, c->speed[i]), most); /* at most that */
-        c->pace[i] = pace > 1.0f ? (int32_t)eplb_p_add(pace, 0.5f) : 1;
+        pace       = eplb_p_add(pace, 0.5f);
+        c->pace[i] = pace > 1.5f ? (int32_t)pace : 1;
     }
 }
 
@@ -4373,7 +4374,11 @@ static eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
 }
 
 /* Loads in whole numbers, so that sums of them are exact: the largest comes to 2^30 or a little less. */
-static int64_t eplb_p_whole_load(float load, float unit) { return (int64_t)eplb_p_mul(load, unit); }
+static int64_t eplb_p_whole_load(float load, float unit)
+{
+    float whole = eplb_p_mul(load, unit);
+    return (int64_t)whole;
+}
 
 /* home, bound of what is locked; left: a slot that is not locked for any expert, and those that are locked there. */
 static void eplb_p_bind_homes(eplb_p_homes *h)
@@ -6070,7 +6075,7 @@ static float eplb_p_measure_pair(eplb_p_search *s, int32_t a, int32_t b)
     if (s->pace) {
         (void)eplb_p_take_difference(s, a, b);
         squares = eplb_p_float_of(eplb_p_squares_of(s->difference, s->num_samples));
-        squares = eplb_p_mul(squares, (float)eplb_p_pair_pace(s, a, b));
+        squares = eplb_p_mul(squares, eplb_p_float_of(eplb_p_pair_pace(s, a, b)));
     } else {
         squares = eplb_p_float_of(eplb_p_squares_apart(eplb_p_load_of(s, a), eplb_p_load_of(s, b), s->num_samples));
     }
@@ -7892,8 +7897,12 @@ static double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
         uint64_t share = (uint64_t)((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT) * b->part);
         for (i = 0; i < r->count[e]; i++) b->share[at++] = share;
     }
-    peak = place->rooms ? eplb_p_least_time(b->share, b->spare, at, place)
-                        : (double)eplb_p_least_peak(b->share, b->spare, at, place->num_gpus);
+    if (place->rooms) {
+        peak = eplb_p_least_time(b->share, b->spare, at, place);
+    } else {
+        uint64_t least = eplb_p_least_peak(b->share, b->spare, at, place->num_gpus);
+        peak = (double)least;
+    }
     return peak / b->part;
 }
 
@@ -11216,7 +11225,7 @@ static double eplb_p_mean_time(const eplb_p_sharer *s, double sum)
 /* A sum of loads, of so many tokens, is shared out: what the last GPU has of it, by its speed. */
 static double eplb_p_time_of_last(const eplb_p_sharer *s, double sum, int32_t tokens)
 {
-    double time = sum * ((double)eplb_p_tokens_of_last(s) / tokens);
+    double last = eplb_p_tokens_of_last(s), time = sum * (last / tokens);
     return s->speed ? time / (double)s->gpus.speed[eplb_p_last_gpu(s)] : time;
 }
 
