@@ -8259,17 +8259,34 @@ static double eplb_p_listed_bound(eplb_p_bounder *b, const eplb_p_shape *shape, 
                               shape->options.max_replicas, least);
 }
 
-/* One of two nodes that have a group between them: it has those of its experts that the other has no slots for. */
+/* One of two nodes that have a group between them, when it has so many of its experts: the lightest, at least, and slots
+   for no more. */
 static double eplb_p_half_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
-                                int32_t other, double enough)
+                                int32_t here, double enough)
 {
     const eplb_p_place *place = &b->place[node];
-    int32_t here = shape->group_size - b->left[other];
     double mean = (b->node_sum[node] + eplb_p_lightest_split(b, shape, load, here)) / place->speed, bound;
 
     if (mean >= enough) return mean;
     bound = eplb_p_listed_bound(b, shape, load, node, node, place->num_slots - here, place, mean);
     return bound > mean ? bound : mean;
+}
+
+/* Both, when each has as many as suits them best. */
+static double eplb_p_parted_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
+                                  int32_t second, double enough)
+{
+    int32_t size = shape->group_size, there;
+    double least = enough, bound, other;
+
+    for (there = size - b->left[first]; there <= b->left[second]; there++) {
+        bound = eplb_p_half_bound(b, shape, load, first, size - there, least);
+        if (bound >= least) continue;
+        other = eplb_p_half_bound(b, shape, load, second, there, least);
+        if (other > bound) bound = other;
+        if (bound < least) least = bound;
+    }
+    return least;
 }
 
 /* Two nodes with all their groups, and one that they have between them; or anything that is no more than what they take
@@ -8281,14 +8298,11 @@ static double eplb_p_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, 
     double bound = eplb_p_shared_time(b, shape, first, second), other;
 
     if (bound >= enough) return bound;
-    other = eplb_p_half_bound(b, shape, load, first, second, enough);
-    if (other > bound) bound = other;
-    if (bound >= enough) return bound;
-    other = eplb_p_half_bound(b, shape, load, second, first, enough);
-    if (other > bound) bound = other;
-    if (bound >= enough) return bound;
     eplb_p_fill_place(both, shape, first, second);
     other = eplb_p_listed_bound(b, shape, load, first, second, both->num_slots, both, bound);
+    if (other > bound) bound = other;
+    if (bound >= enough) return bound;
+    other = eplb_p_parted_bound(b, shape, load, first, second, enough);
     return other > bound ? other : bound;
 }
 

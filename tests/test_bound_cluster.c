@@ -295,8 +295,8 @@ static void test_small(uint64_t first, uint64_t count)
 {
     static small_case c;
     gap gaps[NUM_GAPS] = {{"rooms", 0.65, 0, 0},       {"speeds", 2.87, 0, 0},         {"rooms and speeds", 8.11, 0, 0},
-                          {"nodes", 1.78, 0, 0},       {"one group split", 5.66, 0, 0}, {"more split", 21.17, 0, 0},
-                          {"max_replicas", 4.55, 0, 0}, {"survive", 10.63, 0, 0},      {"locked", 14.13, 0, 0}};
+                          {"nodes", 1.78, 0, 0},       {"one group split", 4.41, 0, 0}, {"more split", 21.17, 0, 0},
+                          {"max_replicas", 4.49, 0, 0}, {"survive", 10.58, 0, 0},      {"locked", 14.07, 0, 0}};
     for (uint64_t seed = first; seed < first + count; seed++)
         if (draw_small(&c, seed))
             check_small(&c, seed, gaps);
@@ -305,7 +305,7 @@ static void test_small(uint64_t first, uint64_t count)
             continue;
         printf("bound, %s: %d layers, optimum %.3f %% above it on average\n", gaps[i].what, gaps[i].cases,
                gaps[i].sum / gaps[i].cases);
-        CHECK(count < SMALL_CASES || gaps[i].sum / gaps[i].cases <= gaps[i].most, "%s: %.3f %%", gaps[i].what,
+        CHECK(first != 1 || count != SMALL_CASES || gaps[i].sum / gaps[i].cases <= gaps[i].most, "%s: %.3f %%", gaps[i].what,
               gaps[i].sum / gaps[i].cases);
     }
 }
