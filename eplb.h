@@ -5461,6 +5461,7 @@ static int64_t eplb_p_even_time(const eplb_p_search *s, int64_t load)
 
     if (!s->pace) return load / s->num_gpus;
     for (gpu = 0; gpu < s->num_gpus; gpu++) speeds += ((int64_t)1 << 34) / s->pace[gpu];
+    EPLB_ASSERT(speeds > 0); /* there is a GPU */
     return load * ((int64_t)1 << 34) / speeds;
 }
 
@@ -6317,7 +6318,7 @@ static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
     int64_t cost = 0;
 
     for (t = 0; t < n; t++) cost += (int64_t)more[t] * (load[t] - u[t]);
-    cost *= 2 * pace;
+    cost *= 2 * (int64_t)pace;
     return pace > s->least_pace ? cost + eplb_p_squares_of(more, n) * (pace - s->least_pace) : cost;
 }
 
@@ -12302,9 +12303,9 @@ static int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old
    the most replicas. */
 static int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
 {
-    int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), best = first, i;
+    int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), best = -1, i;
 
-    for (i = first, best = -1; i < eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
+    for (i = first; i < eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
         if (eplb_p_is_pinned(&f->search, i)) continue;
         if (f->slot[i] == f->search.nobody) return i;
         if (best < 0 || f->search.count[f->slot[i]] > f->search.count[f->slot[best]]) best = i;
@@ -13945,6 +13946,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_NONE
 #undef EPLB_P_FORBIDDEN
 #undef EPLB_P_SPLIT_FEW
+#undef EPLB_P_SPLIT_NEAR
+#undef EPLB_P_SPLIT_NODES
 #undef EPLB_P_HOME_STARTS
 #undef EPLB_P_PACE_BITS
 #undef EPLB_P_SPLIT_TOP
