@@ -106,6 +106,7 @@ static int fuzz_fclose(FILE *file)
 #include "examples/cli/npy.c"
 #include "examples/cli/npz.c"
 #include "examples/cli/foreign.c"
+#include "examples/cli/cluster.c"
 #include "examples/cli/map.c"
 #include "examples/cli/feed.c"
 #include "examples/cli/formats.c"
