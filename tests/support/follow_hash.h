@@ -3,11 +3,9 @@
 #ifndef FOLLOW_HASH_H
 #define FOLLOW_HASH_H
 
-/* Random problems 1 .. count, without limits and with them; the numbers for all of them and for the few that a slow
-   machine can do. */
-enum { HASH_FOLLOWED = 800, HASH_FOLLOWED_FEW = 60 };
-#define HASH_FOLLOWED_EXPECTED     UINT64_C(0xf02a1c282b7b500e)
-#define HASH_FOLLOWED_EXPECTED_FEW UINT64_C(0xcb4819ddf72b6ff2)
+/* Random problems 1 .. that many, without limits and with them. */
+#define HASH_FOLLOWED          {60, 240, 800}
+#define HASH_FOLLOWED_EXPECTED {UINT64_C(0xcb4819ddf72b6ff2), UINT64_C(0x7de001d5118fedd8), UINT64_C(0xf02a1c282b7b500e)}
 
 /* A plan in force that cannot be followed counts by its error. */
 static inline uint64_t hash_follow_case(uint64_t hash, const follow_case *c)
@@ -26,10 +24,9 @@ static inline uint64_t hash_follow_case(uint64_t hash, const follow_case *c)
     return hash;
 }
 
-static inline uint64_t hash_follow(uint64_t count)
+static inline uint64_t hash_follow(uint64_t hash, uint64_t first, uint64_t last)
 {
-    uint64_t hash = HASH_START;
-    for (uint64_t seed = 1; seed <= count; seed++) {
+    for (uint64_t seed = first; seed <= last; seed++) {
         for (int what = FOLLOW_FREE; what <= FOLLOW_LIMITED; what++) {
             random_problem r = random_problem_make(seed);
             hash_fill_loads(&r);

@@ -3,10 +3,9 @@
 #ifndef SHARE_HASH_H
 #define SHARE_HASH_H
 
-/* The shares of random cases 1 .. count, both ways, and the quotas by GPU of origin. */
-enum { HASH_SHARES = 1500, HASH_SHARES_FEW = 100 };
-#define HASH_SHARES_EXPECTED     UINT64_C(0xbc0502ddd5784887)
-#define HASH_SHARES_EXPECTED_FEW UINT64_C(0x450e0a72d32559b3)
+/* The shares of random cases 1 .. that many, both ways, and the quotas by GPU of origin. */
+#define HASH_SHARES          {100, 400, 1500}
+#define HASH_SHARES_EXPECTED {UINT64_C(0x450e0a72d32559b3), UINT64_C(0xe7e12f0d5528b08f), UINT64_C(0xbc0502ddd5784887)}
 
 static inline uint64_t hash_share_case(uint64_t hash, const share_case *c)
 {
@@ -30,10 +29,9 @@ static inline uint64_t hash_share_case(uint64_t hash, const share_case *c)
     return hash;
 }
 
-static inline uint64_t hash_shares(uint64_t count)
+static inline uint64_t hash_shares(uint64_t hash, uint64_t first, uint64_t last)
 {
-    uint64_t hash = HASH_START;
-    for (uint64_t seed = 1; seed <= count; seed++) {
+    for (uint64_t seed = first; seed <= last; seed++) {
         share_case c = share_case_make(seed, seed % 8 == 0 ? 64 : 16, 8);
         hash = hash_share_case(hash, &c);
         share_case_free(&c);

@@ -3,15 +3,13 @@
 #ifndef SWITCH_HASH_H
 #define SWITCH_HASH_H
 
-enum { HASH_SWITCHES = 1500, HASH_SWITCHES_FEW = 100 };
-#define HASH_SWITCHES_EXPECTED     UINT64_C(0x14da763d96199b8a)
-#define HASH_SWITCHES_EXPECTED_FEW UINT64_C(0x44df8dcdcf2834e6)
+#define HASH_SWITCHES          {100, 400, 1500}
+#define HASH_SWITCHES_EXPECTED {UINT64_C(0x44df8dcdcf2834e6), UINT64_C(0xded6aedcad56c4b4), UINT64_C(0x14da763d96199b8a)}
 
-static inline uint64_t hash_switches(uint64_t count)
+static inline uint64_t hash_switches(uint64_t hash, uint64_t first, uint64_t last)
 {
     static eplb_switch s[SWITCH_MOST_LAYERS];
-    uint64_t           hash = HASH_START;
-    for (uint64_t seed = 1; seed <= count; seed++) {
+    for (uint64_t seed = first; seed <= last; seed++) {
         switch_case c = switch_case_make(seed);
         size_t      L = (size_t)c.problem.num_layers;
         int32_t     field[8 * SWITCH_MOST_LAYERS];
