@@ -217,6 +217,7 @@ check-all:
 	@BUILD=$(BUILD) sh tests/check/run.sh
 
 # What the README says of code, stack and scratch on small machines.
+sizes: export SIZES = all
 sizes: check-freestanding-sizes
 	@cat $(BUILD)/check/freestanding-sizes/log
 

@@ -67,57 +67,82 @@ build_and_run() { # run environment ('' for none), test, compiler and options
     $run_env "$program"
 }
 
+# The library, as a program includes it.
+build_library() { # compiler and options
+    "$@" -I. -DEPLB_IMPLEMENTATION= -c -o "$WORK/eplb.o" -x c eplb.h
+}
+
+# Test programs and targets of the fuzzers are compiled once, and then linked with the library as each set of options
+# makes it: the library takes longest by far. It comes with the tests that look inside it, of which only the mains
+# are left to be made. The plain copy that targets compare with need not be fast.
+FUZZ_TARGETS='fuzz_api fuzz_oracle fuzz_share fuzz_transfers fuzz_follow'
+
+is_inside() { # test
+    grep -q "define main $1_main" tests/check/insiders.c
+}
+
+build_program() { # name, compiler and options
+    name=$1
+    shift
+    source=tests/$name.c
+    case $name in fuzz_*) source=tests/fuzz/$name.c ;; esac
+    if is_inside "$name"; then
+        source=$WORK/$name.main.c
+        printf 'int %s(int argc, char **argv);\nint main(int argc, char **argv) { return %s(argc, argv); }\n' \
+            "${name}_main" "${name}_main" >"$source"
+    fi
+    "$@" -I. -Itests/support -c -o "$WORK/$name.o" "$source"
+}
+
+build_programs() { # names, compiler and options
+    names=$1
+    shift
+    for program in $names; do
+        build_program "$program" "$@"
+    done
+    case $names in *fuzz_*)
+        "$@" -I. -Itests/support -c -o "$WORK/replay.o" tests/fuzz/replay.c
+        "$@" -O0 -I. -Itests/support -c -o "$WORK/plain.o" tests/fuzz/plain.c ;;
+    esac
+}
+
+build_inside() { # compiler and options
+    "$@" "-I$PWD" -Itests/support -c -o "$WORK/inside.o" tests/check/insiders.c # in full, for gcov
+}
+
+link_program() { # name, compiler and options
+    name=$1
+    shift
+    more=''
+    case $name in fuzz_*) more="$WORK/replay.o $WORK/plain.o" ;; esac
+    "$@" -o "$WORK/$name" "$WORK/$name.o" $more "$WORK/inside.o" $LIBRARIES
+}
 LIBRARIES=-lm # what programs are linked with besides
 
-# The library, compiled once for all programs that know its public interface only.
-build_library() { # compiler and options
-    "$@" -I. -DEPLB_IMPLEMENTATION= -c -o "$WORK/eplb.o" -x c "$PWD/eplb.h" # in full, for gcov
+# Programs that reach all of eplb.h, and those that reach what vector instructions are for, which is a few loops
+# in planning and evaluating: each of the latter reaches all that there is only without them.
+SOME_TESTS='test_errors test_bound test_share test_exact test_golden test_window test_plan_hash test_evaluate test_oracle
+    test_properties test_improve test_samples test_search test_small test_transfers test_check_plan test_follow test_switch'
+VECTOR_TESTS='test_golden test_window test_plan_hash test_oracle test_properties test_improve test_samples test_search'
+
+# Fewer problems than in make test where they have a number of them.
+arguments_of() { # program
+    case $1 in
+    test_errors | test_bound | test_exact | test_golden | test_window | fuzz_*) ;;
+    test_plan_hash) echo few ;;
+    test_share) echo "$SOME_PROBLEMS" ;;
+    *) echo "1 $SOME_PROBLEMS" ;;
+    esac
 }
 
-# Whether a test looks inside, and so has the library in it.
-is_insider() { # test
-    grep -q '^#define EPLB_IMPLEMENTATION' "tests/$1.c"
-}
-
-link_test() { # test, compiler and options
-    program=$1
-    library=$WORK/eplb.o
+# After build_programs, one after the other with the library that compiler and options make.
+run_programs() { # names, compiler and options
+    names=$1
     shift
-    if is_insider "$program"; then library=''; fi
-    "$@" -I. -Itests/support -o "$WORK/$program" "tests/$program.c" $library $LIBRARIES
-}
-
-build_fuzz_objects() { # compiler and options
-    for name in plain replay; do
-        "$@" -I. -Itests/support -c -o "$WORK/$name.o" tests/fuzz/$name.c
-    done
-}
-
-link_fuzz() { # target, compiler and options
-    program=fuzz_$1
-    shift
-    "$@" -I. -Itests/support -o "$WORK/$program" "tests/fuzz/$program.c" "$WORK/plain.o" "$WORK/replay.o" "$WORK/eplb.o" $LIBRARIES
-}
-
-# Programs that reach all of eplb.h, one after the other, fewer problems than in make test where they have
-# a number of them.
-run_some_tests() { # prefix of the command, compiler and options
-    prefix=$1
-    shift
-    build_library "$@"
-    for program in test_errors test_bound test_share test_exact test_golden test_window test_plan_hash; do
-        link_test $program "$@"
-        $prefix "$WORK/$program"
-    done
-    for program in test_evaluate test_oracle test_properties test_improve test_samples test_search test_small \
-        test_transfers test_check_plan test_follow test_switch; do
-        link_test $program "$@"
-        $prefix "$WORK/$program" 1 $SOME_PROBLEMS
-    done
-    build_fuzz_objects "$@"
-    for target in api oracle share transfers follow; do
-        link_fuzz $target "$@"
-        $prefix "$WORK/fuzz_$target"
+    build_inside "$@"
+    for program in $names; do
+        link_program "$program" "$@"
+        "$WORK/$program" $(arguments_of "$program")
     done
 }
 

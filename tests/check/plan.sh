@@ -92,7 +92,9 @@ gate plan-i386-sse "$I686" one_plan '' some "$I686" -static -O2 -msse2 -mfpmath=
 # Sizes that do not fit 32 bits are errors of their own there, which no other machine here can show.
 tests_i386() {
     SOME_PROBLEMS=300
-    run_some_tests '' "$I686" -static -std=c99 -O2 -mno-sse -mfpmath=387
+    set -- "$I686" -static -std=c99 -O2 -mno-sse -mfpmath=387
+    build_programs "$SOME_TESTS $FUZZ_TARGETS" "$@"
+    run_programs "$SOME_TESTS $FUZZ_TARGETS" "$@"
 }
 gate tests-i386 "$I686" tests_i386
 

@@ -28,7 +28,7 @@ case $mode in --list | --one) exit 0 ;; esac
 
 # The longest begin first, so that at the end no core waits for one that began late.
 LONGEST='coverage sanitize-programs sanitize-gcc plan-levels-gcc plan-levels-clang sanitize-cuda sanitize-clang
-    sanitize-integer sanitize-memory oracle-cuda'
+    sanitize-memory oracle-cuda'
 in_order() { # the names of gates, a line each
     awk -v longest="$LONGEST" 'BEGIN { n = split(longest, name, /[ \n]+/); for (i = 1; i <= n; i++) place[name[i]] = i }
         { print ($1 in place ? place[$1] : n + NR), $1 }' | sort -n | cut -d ' ' -f 2

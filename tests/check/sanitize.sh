@@ -1,13 +1,21 @@
 # sanitize.sh - the tests under the sanitizers, which end a program at the first thing that they find.
 
-ADDRESS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all'
+ADDRESS='-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all'
 
 # With gcc every program of make test, its scripts too, and the emulated kernels; with clang, which sees other
-# things, the programs that reach all of eplb.h.
+# things, the programs that reach all of eplb.h. Tests run for a moment, so only those are optimised that try all plans
+# of a layer.
+TRYING_TESTS='test_bound test_exact test_golden test_share'
+build_sanitized() { # compiler and options
+    build_programs "$SOME_TESTS $FUZZ_TARGETS" "$@" -O0
+    build_programs "$TRYING_TESTS" "$@"
+}
+
 sanitize_gcc() {
     SOME_PROBLEMS=500
-    run_some_tests '' gcc -std=c99 $ADDRESS
-    run_some_tests '' gcc -std=c99 $ADDRESS -DEPLB_NO_SIMD
+    build_sanitized gcc -std=c99 $ADDRESS
+    run_programs "$SOME_TESTS $FUZZ_TARGETS" gcc -std=c99 $ADDRESS
+    run_programs "$VECTOR_TESTS" gcc -std=c99 $ADDRESS -DEPLB_NO_SIMD
 }
 gate sanitize-gcc gcc sanitize_gcc
 
@@ -23,25 +31,23 @@ sanitize_cuda() {
 }
 gate sanitize-cuda 'gcc g++' sanitize_cuda
 
+# Besides what is undefined, what the language allows but a slip might be: unsigned numbers that wrap, conversions that
+# lose something. The list has the places where that is meant.
 sanitize_clang() {
     SOME_PROBLEMS=500
-    run_some_tests '' clang -std=c99 $ADDRESS -fsanitize=float-divide-by-zero,local-bounds,nullability
+    set -- clang -std=c99 $ADDRESS -fsanitize=float-divide-by-zero,local-bounds,nullability \
+        -fsanitize=integer,implicit-conversion -fsanitize-ignorelist=tests/check/integer_meant.txt
+    build_sanitized "$@"
+    run_programs "$SOME_TESTS $FUZZ_TARGETS" "$@"
 }
 gate sanitize-clang clang sanitize_clang
-
-# What the language allows but a slip might be: unsigned numbers that wrap, conversions that lose something.
-# The list has the places where that is meant.
-sanitize_integer() {
-    SOME_PROBLEMS=300
-    run_some_tests '' clang -std=c99 -O1 -g -fsanitize=integer,implicit-conversion -fno-sanitize-recover=all \
-        -fsanitize-ignorelist=tests/check/integer_meant.txt
-}
-gate sanitize-integer clang sanitize_integer
 
 # Nothing is read that was not written: scratch counts as not written when a call begins.
 sanitize_memory() {
     SOME_PROBLEMS=300
-    run_some_tests '' clang -std=c99 -O1 -g -fsanitize=memory -fno-sanitize-recover=all
+    set -- clang -std=c99 -O1 -g1 -fsanitize=memory -fno-sanitize-recover=all
+    build_programs "$SOME_TESTS $FUZZ_TARGETS" "$@"
+    run_programs "$SOME_TESTS $FUZZ_TARGETS" "$@"
 }
 gate sanitize-memory clang sanitize_memory
 
@@ -59,9 +65,11 @@ gate sanitize-thread 'gcc clang' sanitize_thread
 # The compiled code as it is, without a compiler's help.
 sanitize_valgrind() {
     gcc -std=c99 -O2 -g -I. -o "$WORK/minimal" examples/minimal.c
-    build_library gcc -std=c99 -O2 -g
-    for program in test_oracle test_properties test_errors test_window; do
-        link_test $program gcc -std=c99 -O2 -g
+    names='test_oracle test_properties test_errors test_window'
+    build_programs "$names" gcc -std=c99 -O2 -g
+    build_inside gcc -std=c99 -O2 -g
+    for program in $names; do
+        link_program "$program" gcc
     done
     memcheck='valgrind --quiet --error-exitcode=9 --leak-check=full'
     $memcheck "$WORK/minimal"

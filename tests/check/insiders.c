@@ -1,0 +1,8 @@
+/* insiders.c - the tests that look inside the library, and with them the library, for all others: it takes far longer to
+   compile than any test. Their mains have names of their own. */
+#define main test_oracle_main
+#include "../test_oracle.c"
+#undef main
+#define main test_search_main
+#include "../test_search.c"
+#undef main
