@@ -81,11 +81,11 @@ check 'the archive unpacks' tar -xzf "$TMP/here/$archive" -C "$TMP/unpacked"
 unpacked=$TMP/unpacked/eplb-$version
 check 'to what is here' sh -c "cd '$unpacked' && find . -type f | cut -c 3- | sed 's|.*|cmp \"&\" \"$PWD/&\"|' | sh -e"
 check 'with all that make needs' test -f "$unpacked/Makefile" -a -f "$unpacked/tests/run.sh" -a -f "$unpacked/.ci/run"
-check 'what was unpacked packs' make_target -C "$unpacked" dist
+check 'what was unpacked packs' make_target -C "$unpacked" dist BUILD=build
 check 'to the same bytes again' cmp "$TMP/here/$archive" "$unpacked/build/$archive"
 copies_pack() { # later files, read by nobody else, of a time that is said
     (umask 077 && cp -R "$unpacked" "$TMP/copied") && rm -rf "$TMP/copied/build" && touch "$TMP/copied/README.md" &&
-        SOURCE_DATE_EPOCH=$(date -r "$unpacked/eplb.h" +%s) make_target -C "$TMP/copied" dist &&
+        SOURCE_DATE_EPOCH=$(date -r "$unpacked/eplb.h" +%s) make_target -C "$TMP/copied" dist BUILD=build &&
         cmp "$TMP/here/$archive" "$TMP/copied/build/$archive"
 }
 check 'and so does a later copy of it' copies_pack

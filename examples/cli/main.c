@@ -26,6 +26,12 @@ static FILE *table_output(const settings *s)
     return any_to_stdout(s) ? stderr : stdout;
 }
 
+static void free_settings(settings *s)
+{
+    free_cluster(&s->cluster);
+    free(s->inputs);
+}
+
 /* score --adrs. */
 static int run_adrs(settings *s)
 {
@@ -37,7 +43,7 @@ static int run_adrs(settings *s)
     print_adrs(table_output(s), &a);
     map_free(&map);
     feed_close(&from);
-    free(s->inputs);
+    free_settings(s);
     return *a.wrong ? STATUS_FAULT : STATUS_OK;
 }
 
@@ -64,8 +70,7 @@ static int run_plan(arguments *a, int command)
     free_planning(&p);
     map_free(&own);
     feed_close(&from);
-    free_cluster(&s.cluster);
-    free(s.inputs);
+    free_settings(&s);
     return STATUS_OK;
 }
 
@@ -89,8 +94,7 @@ static int run_replay(arguments *a)
     free_replay(&r);
     map_free(&own);
     feed_close(&from);
-    free_cluster(&s.cluster);
-    free(s.inputs);
+    free_settings(&s);
     return STATUS_OK;
 }
 
@@ -101,8 +105,7 @@ static int run_transfers(arguments *a)
     write_moves(&m, &s);
     print_moves(table_output(&s), &m, &s);
     free_moving(&m);
-    free_cluster(&s.cluster);
-    free(s.inputs);
+    free_settings(&s);
     return STATUS_OK;
 }
 
@@ -115,8 +118,7 @@ static int run_check(arguments *a)
     if (!s.quiet)
         print_check(table_output(&s), &c);
     free_checking(&c);
-    free_cluster(&s.cluster);
-    free(s.inputs);
+    free_settings(&s);
     return fine ? STATUS_OK : STATUS_FAULT;
 }
 
@@ -124,7 +126,7 @@ static int run_convert(arguments *a)
 {
     settings s = parse_arguments(a, COMMAND_CONVERT);
     convert(&s);
-    free(s.inputs);
+    free_settings(&s);
     return STATUS_OK;
 }
 

@@ -393,6 +393,25 @@ static bool output_failed(output *o)
     return false;
 }
 
+/* Opens a file beside the target, which takes its name in the end; the mode is the target's where there is one. */
+static int open_beside(output *o, const struct stat *there)
+{
+    size_t room      = strlen(o->target) + 32;
+    char  *temporary = (char *)malloc(room);
+    if (!temporary)
+        return -1;
+    snprintf(temporary, room, "%s.%ld.tmp", o->target, (long)getpid());
+    int file = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    if (file < 0) {
+        free(temporary);
+        return -1;
+    }
+    o->temporary = temporary; /* ours from here on, to rename or remove */
+    if (there)
+        (void)fchmod(file, there->st_mode & 07777);
+    return file;
+}
+
 /* What is there already and no regular file, such as a pipe or /dev/null, is written in place. */
 static bool output_open(output *o)
 {
@@ -405,27 +424,17 @@ static bool output_open(output *o)
     bool exists = o->target && stat(o->target, &about) == 0;
     if (!o->target && !(o->target = strdup(o->path)))
         return output_failed(o);
-    if (exists && !S_ISREG(about.st_mode)) {
-        o->file = fopen(o->target, "wb");
-        return o->file ? true : output_failed(o);
-    }
     if (exists && access(o->target, W_OK) != 0)
         return output_failed(o);
-    size_t room      = strlen(o->target) + 32;
-    char  *temporary = (char *)malloc(room);
-    if (!temporary)
+    int file = exists && !S_ISREG(about.st_mode) ? open(o->target, O_WRONLY) : open_beside(o, exists ? &about : NULL);
+    if (file < 0)
         return output_failed(o);
-    snprintf(temporary, room, "%s.%ld.tmp", o->target, (long)getpid());
-    int file = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
-    if (file < 0) {
-        free(temporary);
-        return output_failed(o);
+    if (!(o->file = fdopen(file, "wb"))) {
+        (void)output_failed(o);
+        close(file);
+        return false;
     }
-    o->temporary = temporary; /* ours from here on, to rename or remove */
-    if (exists)
-        (void)fchmod(file, about.st_mode & 07777);
-    o->file = fdopen(file, "wb");
-    return o->file ? true : output_failed(o);
+    return true;
 }
 
 static bool output_close(output *o)
