@@ -122,15 +122,16 @@ LIBRARIES=-lm # what programs are linked with besides
 # Programs that reach all of eplb.h, and those that reach what vector instructions are for, which is a few loops
 # in planning and evaluating: each of the latter reaches all that there is only without them.
 SOME_TESTS='test_errors test_bound test_share test_exact test_golden test_window test_plan_hash test_evaluate test_oracle
-    test_properties test_improve test_samples test_search test_small test_transfers test_check_plan test_follow test_switch'
-VECTOR_TESTS='test_golden test_window test_plan_hash test_oracle test_properties test_improve test_samples test_search'
+    test_properties test_improve test_samples test_search test_small test_transfers test_check_plan test_follow test_switch
+    test_cluster test_share_cluster test_bound_cluster'
+VECTOR_TESTS='test_cluster test_golden test_window test_plan_hash test_oracle test_properties test_improve test_samples test_search'
 
 # Fewer problems than in make test where they have a number of them.
 arguments_of() { # program
     case $1 in
     test_errors | test_bound | test_exact | test_golden | test_window | fuzz_*) ;;
     test_plan_hash) echo few ;;
-    test_share) echo "$SOME_PROBLEMS" ;;
+    test_share | test_share_cluster) echo "$SOME_PROBLEMS" ;;
     *) echo "1 $SOME_PROBLEMS" ;;
     esac
 }

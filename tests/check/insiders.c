@@ -6,3 +6,6 @@
 #define main test_search_main
 #include "../test_search.c"
 #undef main
+#define main test_share_cluster_main
+#include "../test_share_cluster.c"
+#undef main
