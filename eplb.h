@@ -2593,6 +2593,25 @@ static uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_s
    n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an
    item is known by its position in that order, so "first in sorted order" is "at the lower position". */
 
+/* Items on packs. Written when they are packed initially and by eplb_p_do_swap alone. */
+typedef struct eplb_p_packs {
+    int32_t n, m, room; /* items, packs, items in each pack */
+    int32_t stride;     /* from the row of a pack to that of the next: whole vectors */
+
+    const float    *weight; /* [n] true loads of the items */
+    const uint64_t *order;  /* [n] items by their perturbed load */
+    int32_t *pack_of; /* [n] pack of each item */
+    int32_t *rank;    /* [n] how many items its pack had before it, as LPT came by it */
+    int32_t *fill;    /* [m] how many items there are so far */
+    float   *load;    /* [m] sum of their true loads in that order */
+    float    tiny;    /* a difference of loads below it counts as none */
+
+    /* For swaps. */
+    int32_t  *held;      /* [m, stride] positions in each pack, ascending */
+    float    *held_load; /* [m, stride] their true loads, and up to the next row what is too heavy to swap */
+    uint64_t *by_load;   /* [m] packs, heaviest first */
+} eplb_p_packs;
+
 typedef struct eplb_p_pair { /* of packs */
     int32_t heavy, light;
     float   gain; /* the largest of their swaps; 0 when none helps */
@@ -2607,10 +2626,23 @@ typedef struct eplb_p_outlook {
 
 #define EPLB_P_RECENT 16 /* swaps; what was not looked at for longer is looked at afresh */
 
+/* What is known of swaps that are not done yet. It saves time; the swaps are the same without it. */
+typedef struct eplb_p_frontier {
+    int32_t   swaps;   /* how many were done */
+    uint32_t *settled; /* pairs of packs known to have no swap; NULL but for PAIR_SCAN of all packs */
+
+    /* For L2. */
+    eplb_p_outlook *outlook; /* [m] */
+    eplb_p_pair    *done;    /* [EPLB_P_RECENT] the last swaps: number s at s % EPLB_P_RECENT */
+
+    /* NULL where few pairs are searched, or packs are small. */
+    const uint64_t *line; /* [n] items by their true load */
+    float *line_load;      /* [n + EPLB_P_VECTOR] and these loads, and of some lighter than any */
+    float *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
+} eplb_p_frontier;
+
 typedef struct eplb_p_packer {
     const eplb_packing *how;
-    int32_t n, m, room; /* items, packs, items in each pack */
-    int32_t stride;     /* room for them in held_load: whole vectors */
 
     /* What is packed, and where to; the caller's to set. */
     const float *weight;   /* [n] */
@@ -2624,28 +2656,11 @@ typedef struct eplb_p_packer {
     float     best_score;
 
     /* Of the candidate at hand. */
-    const uint64_t *order; /* [n] items by their perturbed load: true_order, or order_of_its_own */
-    uint64_t *order_of_its_own;
+    uint64_t *own_order; /* [n] items by their perturbed load; NULL where there is one candidate */
     float    *perturbed; /* [n] */
-    int32_t  *pack_of;   /* [n] pack of each item: pack_index, or one of its own where there are others */
-    int32_t  *fill;      /* [m] how many items there are so far */
-    float    *pack_load; /* [m] sum of their true loads in the candidate's order */
-    float     tiny;      /* a difference of pack loads below it counts as none */
-
-    /* Of its refinement. */
-    int32_t  *held;      /* [m, stride] positions in each pack, ascending */
-    float    *held_load; /* [m, stride] their true loads */
-    uint64_t *by_load;   /* [m] packs, heaviest first */
-    int32_t   swaps;     /* how many were done */
-    uint32_t *settled;   /* pairs of packs known to have no swap; NULL but for PAIR_SCAN of all packs */
-
-    /* For L2. */
-    eplb_p_outlook *outlook; /* [m] */
-    eplb_p_pair    *done;    /* [EPLB_P_RECENT] the last swaps: number s at s % EPLB_P_RECENT */
-
-    /* NULL where few pairs are searched, or packs are small. */
-    float *line_load;      /* [n + EPLB_P_VECTOR] of all items in true order, and of some lighter than any */
-    float *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
+    int32_t  *own_packs; /* [n] pack of each item */
+    eplb_p_packs    packs;
+    eplb_p_frontier frontier;
 } eplb_p_packer;
 
 #define EPLB_P_LINE_ROOM (2 * EPLB_P_VECTOR) /* smaller packs are searched as fast without a line */
@@ -2656,48 +2671,54 @@ static int eplb_p_searches_all_pairs(const eplb_packing *how)
     return how->refine == EPLB_REFINE_L2 || (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0);
 }
 
-static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
+/* What swaps work on: the packs' rows and their order, and what is known of swaps. */
+static void eplb_p_carve_refinement(eplb_p_arena *a, const eplb_packing *how, eplb_p_packs *p, eplb_p_frontier *f)
 {
-    eplb_p_packer p = EPLB_ZERO_INIT;
-    eplb_p_overlay over;
-
-    p.how        = how;
-    p.n          = n;
-    p.m          = m;
-    p.room       = n / m;
-    p.stride     = (p.room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
-    p.true_order = EPLB_P_TAKE(a, uint64_t, n);
-    over         = eplb_p_open_overlay(a); /* keys are sorted, and packs compete, before items are held */
-    p.held       = EPLB_P_TAKE_ROWS(a, int32_t, m, p.stride);
-    (void)eplb_p_end_phase(a, &over);
-    p.spare      = EPLB_P_TAKE(a, uint64_t, n);
-    (void)eplb_p_end_phase(a, &over);
-    eplb_p_close_overlay(a, &over);
-    p.fill       = EPLB_P_TAKE(a, int32_t, m);
-    p.pack_load  = EPLB_P_TAKE(a, float, m);
-    if (how->num_candidates > 1) {
-        p.order_of_its_own = EPLB_P_TAKE(a, uint64_t, n);
-        over               = eplb_p_open_overlay(a); /* an order is made before items are packed by it */
-        p.perturbed        = EPLB_P_TAKE(a, float, n);
-        (void)eplb_p_end_phase(a, &over);
-        p.pack_of          = EPLB_P_TAKE(a, int32_t, n);
-    }
-    if (how->refine != EPLB_REFINE_NONE) {
-        p.held_load = EPLB_P_TAKE_ROWS(a, float, m, p.stride);
-        p.by_load   = EPLB_P_TAKE(a, uint64_t, m);
-    }
-    if (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0)
-        p.settled = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
+    if (how->refine == EPLB_REFINE_NONE) return;
+    p->held_load = EPLB_P_TAKE_ROWS(a, float, p->m, p->stride);
+    p->by_load   = EPLB_P_TAKE(a, uint64_t, p->m);
     if (how->refine == EPLB_REFINE_L2) {
-        p.outlook = EPLB_P_TAKE(a, eplb_p_outlook, m);
-        p.done    = EPLB_P_TAKE(a, eplb_p_pair, EPLB_P_RECENT);
+        f->outlook = EPLB_P_TAKE(a, eplb_p_outlook, p->m);
+        f->done    = EPLB_P_TAKE(a, eplb_p_pair, EPLB_P_RECENT);
+    } else if (eplb_p_searches_all_pairs(how)) {
+        f->settled = EPLB_P_TAKE_ROWS(a, uint32_t, p->m, eplb_p_pair_words(p->m));
     }
     if (eplb_p_searches_all_pairs(how)) {
-        p.line_load      = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)n + EPLB_P_VECTOR);
-        p.line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)n + EPLB_P_VECTOR);
-        if (p.room < EPLB_P_LINE_ROOM) p.line_load = NULL; /* taken, lest more packs need less scratch */
+        f->line_load      = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
+        f->line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
+        if (p->room < EPLB_P_LINE_ROOM) f->line_load = NULL; /* taken, lest more packs need less scratch */
     }
-    return p;
+}
+
+static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
+{
+    eplb_p_packer packer = EPLB_ZERO_INIT;
+    eplb_p_packs *p = &packer.packs;
+    eplb_p_overlay over;
+
+    packer.how = how;
+    p->n       = n;
+    p->m       = m;
+    p->room    = n / m;
+    p->stride  = (p->room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
+    packer.true_order = EPLB_P_TAKE(a, uint64_t, n);
+    over         = eplb_p_open_overlay(a); /* keys are sorted, and packs compete, before items are held */
+    p->held      = EPLB_P_TAKE_ROWS(a, int32_t, m, p->stride);
+    (void)eplb_p_end_phase(a, &over);
+    packer.spare = EPLB_P_TAKE(a, uint64_t, n);
+    (void)eplb_p_end_phase(a, &over);
+    eplb_p_close_overlay(a, &over);
+    p->fill      = EPLB_P_TAKE(a, int32_t, m);
+    p->load      = EPLB_P_TAKE(a, float, m);
+    if (how->num_candidates > 1) {
+        packer.own_order = EPLB_P_TAKE(a, uint64_t, n);
+        over             = eplb_p_open_overlay(a); /* an order is made before items are packed by it */
+        packer.perturbed = EPLB_P_TAKE(a, float, n);
+        (void)eplb_p_end_phase(a, &over);
+        packer.own_packs = EPLB_P_TAKE(a, int32_t, n);
+    }
+    eplb_p_carve_refinement(a, how, p, &packer.frontier);
+    return packer;
 }
 
 /* pack: initial */
@@ -2711,7 +2732,7 @@ static int eplb_p_is_plain_lpt(const eplb_packing *how)
 
 static void eplb_p_order_items(eplb_p_packer *p)
 {
-    if (p->room > 1) eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->n);
+    if (p->packs.room > 1) eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->packs.n);
 }
 
 /* The order of candidate c > 0. Item i draws word i of the packing. */
@@ -2720,15 +2741,15 @@ static void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int
     uint32_t word[4] = {0, 0, 0, 0};
     int32_t i;
 
-    for (i = 0; i < p->n; i++) {
+    for (i = 0; i < p->packs.n; i++) {
         if (i % 4 == 0) eplb_p_draw(seed, stage, p->row, c, (uint32_t)i / 4, word);
         p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i % 4], p->how, c);
     }
-    eplb_p_sort_loads(p->perturbed, p->order_of_its_own, p->spare, p->n);
-    p->order = p->order_of_its_own;
+    eplb_p_sort_loads(p->perturbed, p->own_order, p->spare, p->packs.n);
+    p->packs.order = p->own_order;
 }
 
-static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
+static int32_t eplb_p_item_at(const eplb_p_packs *p, int32_t position)
 {
     return eplb_p_index(p->order[position]);
 }
@@ -2801,17 +2822,17 @@ static void eplb_p_rank_by_sorting(const float *load, int32_t m, int32_t *rank, 
 
 /* The item at a position is given to a pack. If that is not served, this is written again once another is.
    Returns the item's load. */
-static inline float eplb_p_deal(const eplb_p_packer *p, int32_t position, int32_t pack)
+static inline float eplb_p_deal(eplb_p_packs *p, int32_t position, int32_t pack)
 {
     int32_t item = eplb_p_item_at(p, position);
-    p->pack_of[item]      = pack;
-    p->rank_in_pack[item] = p->fill[pack];
+    p->pack_of[item] = pack;
+    p->rank[item]    = p->fill[pack];
     return p->weight[item];
 }
 
 /* Each pack is given the item of its rank, as if all were served: with [m] = its load with that. Returns the
    least of these; heaviest = the largest load of a pack without. */
-static inline float eplb_p_deal_round(const eplb_p_packer *p, int32_t position, const float *load,
+static inline float eplb_p_deal_round(eplb_p_packs *p, int32_t position, const float *load,
                                       const int32_t *rank, float *with, float *heaviest)
 {
     eplb_p_vector least = eplb_p_vector_of(FLT_MAX), most = eplb_p_vector_of(0.0f);
@@ -2832,33 +2853,33 @@ static inline float eplb_p_deal_round(const eplb_p_packer *p, int32_t position, 
 }
 
 /* Packs lighter than x keep what they were given; full ones stand last from then on. Returns how many. */
-static int32_t eplb_p_serve(eplb_p_packer *p, float x, float *load, const float *with)
+static int32_t eplb_p_serve(eplb_p_packs *p, float x, float *load, const float *with)
 {
     int32_t pack, served = 0;
 
     for (pack = 0; pack < p->m; pack++) {
         if (!(load[pack] < x)) continue;
         served++;
-        p->pack_load[pack] = with[pack];
-        load[pack] = ++p->fill[pack] < p->room ? with[pack] : eplb_p_from_bits(EPLB_P_INFINITY);
+        p->load[pack] = with[pack];
+        load[pack]    = ++p->fill[pack] < p->room ? with[pack] : eplb_p_from_bits(EPLB_P_INFINITY);
     }
     return served;
 }
 
 /* Rounds from a position on, while they serve most packs. Returns the position reached. */
-static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
+static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int32_t position)
 {
-    eplb_p_packer p = *packer; /* a copy's pointers stay in registers */
-    float *load = (float *)(void *)p.spare, *with = load + p.m, *swap, heaviest, x;
+    eplb_p_packs p = *packs; /* a copy's pointers stay in registers */
+    float *load = (float *)(void *)spare, *with = load + p.m, *swap, heaviest, x;
     int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
 
     if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_COUNTED && p.room < EPLB_P_SORTED_ROOM)) return position;
-    eplb_p_copy_loads(load, p.pack_load, p.m);
+    eplb_p_copy_loads(load, p.load, p.m);
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
         if (p.m <= EPLB_P_MOST_COUNTED)
             eplb_p_rank_packs(load, p.m, rank);
         else
-            eplb_p_rank_by_sorting(load, p.m, rank, with, p.spare + 2 * (size_t)p.m);
+            eplb_p_rank_by_sorting(load, p.m, rank, with, spare + 2 * (size_t)p.m);
         x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
         most_filled++;
         if (heaviest < x && most_filled < p.room) {
@@ -2873,25 +2894,28 @@ static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
         }
     }
     for (pack = 0; pack < p.m; pack++)
-        if (p.fill[pack] < p.room) p.pack_load[pack] = load[pack];
+        if (p.fill[pack] < p.room) p.load[pack] = load[pack];
     return position;
 }
 #else
-static int32_t eplb_p_lpt_rounds(eplb_p_packer *p, int32_t position) { return (void)p, position; }
+static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int32_t position)
+{
+    return (void)packs, (void)spare, position;
+}
 #endif
 
-/* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on: behind
+/* An item goes to a pack, whose load becomes this. Returns the key by which it competes from then on: behind
    all others once it is full. */
-static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
+static inline uint64_t eplb_p_put(eplb_p_packs *p, int32_t item, int32_t pack, float load)
 {
-    p->pack_of[item]      = pack;
-    p->pack_load[pack]    = pack_load;
-    p->rank_in_pack[item] = p->fill[pack];
-    return ++p->fill[pack] < p->room ? eplb_p_light_first(pack_load, pack) : EPLB_P_LAST;
+    p->pack_of[item] = pack;
+    p->load[pack]    = load;
+    p->rank[item]    = p->fill[pack];
+    return ++p->fill[pack] < p->room ? eplb_p_light_first(load, pack) : EPLB_P_LAST;
 }
 
 /* The first round: while items weigh something they go to one empty pack after the other. Returns how many. */
-static int32_t eplb_p_lpt_first_round(eplb_p_packer *p)
+static int32_t eplb_p_lpt_first_round(eplb_p_packs *p)
 {
     int32_t pack;
 
@@ -2905,29 +2929,29 @@ static int32_t eplb_p_lpt_first_round(eplb_p_packer *p)
 
 /* The items from a position on, one by one: the packs compete in a tournament of 2 m keys in spare, as n is
    2 m or more. */
-static void eplb_p_lpt_steps(eplb_p_packer *packer, int32_t position)
+static void eplb_p_lpt_steps(const eplb_p_packs *packs, uint64_t *spare, int32_t position)
 {
-    eplb_p_packer p = *packer;
-    uint64_t *key = p.spare + p.m, lightest;
+    eplb_p_packs p = *packs;
+    uint64_t *key = spare + p.m, lightest;
     int32_t pack;
 
     EPLB_ASSERT(p.weight != NULL);
     for (pack = 0; pack < p.m; pack++)
-        key[pack] = p.fill[pack] < p.room ? eplb_p_light_first(p.pack_load[pack], pack) : EPLB_P_LAST;
-    eplb_p_tournament_start(p.spare, p.m);
-    for (lightest = p.spare[1]; position < p.n; position++) {
+        key[pack] = p.fill[pack] < p.room ? eplb_p_light_first(p.load[pack], pack) : EPLB_P_LAST;
+    eplb_p_tournament_start(spare, p.m);
+    for (lightest = spare[1]; position < p.n; position++) {
         int32_t item = eplb_p_item_at(&p, position);
         float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p.weight[item]);
         pack     = eplb_p_index(lightest);
-        lightest = eplb_p_tournament_replay(p.spare, p.m, pack, eplb_p_put(&p, item, pack, load));
+        lightest = eplb_p_tournament_replay(spare, p.m, pack, eplb_p_put(&p, item, pack, load));
     }
 }
 
-static void eplb_p_pack_lpt(eplb_p_packer *p)
+static void eplb_p_pack_lpt(eplb_p_packs *p, uint64_t *spare)
 {
     int32_t packed = eplb_p_lpt_first_round(p);
-    if (packed == p->m) packed = eplb_p_lpt_rounds(p, packed);
-    if (packed < p->n) eplb_p_lpt_steps(p, packed);
+    if (packed == p->m) packed = eplb_p_lpt_rounds(p, spare, packed);
+    if (packed < p->n) eplb_p_lpt_steps(p, spare, packed);
 }
 
 /* The pack of an item by its position: each turn runs through all packs, every other one backward. */
@@ -2937,13 +2961,13 @@ EPLB_P_HD int32_t eplb_p_zigzag(int32_t position, int32_t m)
     return turn % 2 == 0 ? step : m - 1 - step;
 }
 
-static void eplb_p_pack_zigzag(eplb_p_packer *p)
+static void eplb_p_pack_zigzag(eplb_p_packs *p)
 {
     int32_t position;
     for (position = 0; position < p->n; position++) {
         int32_t pack = eplb_p_zigzag(position, p->m), item = eplb_p_item_at(p, position);
-        p->pack_of[item]   = pack;
-        p->pack_load[pack] = eplb_p_add(p->pack_load[pack], p->weight[item]);
+        p->pack_of[item] = pack;
+        p->load[pack]    = eplb_p_add(p->load[pack], p->weight[item]);
     }
 }
 
@@ -2961,19 +2985,20 @@ EPLB_P_HD float eplb_p_tiny(const float *pack_load, int32_t m)
     return eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(pack_load, m));
 }
 
-static void eplb_p_pack_initially(eplb_p_packer *p)
+static void eplb_p_pack_initially(eplb_p_packer *packer)
 {
+    eplb_p_packs *p = &packer->packs;
     int32_t pack;
 
     for (pack = 0; pack < p->m; pack++) {
-        p->fill[pack]      = 0;
-        p->pack_load[pack] = 0.0f;
+        p->fill[pack] = 0;
+        p->load[pack] = 0.0f;
     }
-    if (p->how->init == EPLB_INIT_LPT)
-        eplb_p_pack_lpt(p);
+    if (packer->how->init == EPLB_INIT_LPT)
+        eplb_p_pack_lpt(p, packer->spare);
     else
         eplb_p_pack_zigzag(p);
-    if (!eplb_p_is_plain_lpt(p->how)) p->tiny = eplb_p_tiny(p->pack_load, p->m);
+    if (!eplb_p_is_plain_lpt(packer->how)) p->tiny = eplb_p_tiny(p->load, p->m);
 }
 
 /* pack: refine */
@@ -2993,9 +3018,9 @@ typedef struct eplb_p_swap {
     int32_t u, v; /* places in the lists of the heavy and the light pack; what stands there changes packs */
 } eplb_p_swap;
 
-static float eplb_p_difference(const eplb_p_packer *p, int32_t heavy, int32_t light)
+static float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t light)
 {
-    return eplb_p_sub(p->pack_load[heavy], p->pack_load[light]);
+    return eplb_p_sub(p->load[heavy], p->load[light]);
 }
 
 /* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
@@ -3030,7 +3055,7 @@ static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, cons
 }
 
 /* How many loads of a row are searched: whole vectors, where there are any. */
-static int32_t eplb_p_row(const eplb_p_packer *p)
+static int32_t eplb_p_row(const eplb_p_packs *p)
 {
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     return p->stride;
@@ -3039,13 +3064,13 @@ static int32_t eplb_p_row(const eplb_p_packer *p)
 #endif
 }
 
-static const float *eplb_p_loads_of(const eplb_p_packer *p, int32_t pack)
+static const float *eplb_p_loads_of(const eplb_p_packs *p, int32_t pack)
 {
     return p->held_load + (size_t)pack * (size_t)p->stride;
 }
 
 /* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. */
-static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t light, float D)
+static float eplb_p_pair_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
 
@@ -3053,25 +3078,19 @@ static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t lig
 }
 
 /* The pack at a place of the order by load, heaviest first. */
-static int32_t eplb_p_by_load(const eplb_p_packer *p, int32_t place)
+static int32_t eplb_p_by_load(const eplb_p_packs *p, int32_t place)
 {
     return eplb_p_index(p->by_load[place]);
 }
 
-/* And its key there. */
-static uint64_t eplb_p_load_key(const eplb_p_packer *p, int32_t pack)
-{
-    return eplb_p_heavy_first(p->pack_load[pack], pack);
-}
-
-static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t place)
+static int32_t eplb_p_position(const eplb_p_packs *p, int32_t pack, int32_t place)
 {
     return p->held[(size_t)pack * (size_t)p->stride + (size_t)place];
 }
 
 /* The swap of two packs that has their largest gain: the first u, and for it the first v. There is one;
    the bounds are for -ffast-math, under which a gain may not be found again. */
-static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, const eplb_p_pair *pair)
+static eplb_p_swap eplb_p_best_swap(const eplb_p_packs *p, const eplb_p_pair *pair)
 {
     const float *u_load = eplb_p_loads_of(p, pair->heavy), *v_load = eplb_p_loads_of(p, pair->light);
     float D = eplb_p_difference(p, pair->heavy, pair->light), gain = pair->gain;
@@ -3086,7 +3105,7 @@ static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, const eplb_p_pair *p
 
 /* Of two pairs whose best swaps are worth the same, whether a goes first: its u stands first, or else
    its v. */
-static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_pair *a, const eplb_p_pair *b)
+static int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_pair *a, const eplb_p_pair *b)
 {
     eplb_p_swap a_swap = eplb_p_best_swap(p, a), b_swap = eplb_p_best_swap(p, b);
     int32_t a_u = eplb_p_position(p, a->heavy, a_swap.u), b_u = eplb_p_position(p, b->heavy, b_swap.u);
@@ -3118,58 +3137,58 @@ typedef struct eplb_p_offer {
 static const eplb_p_offer eplb_p_before_all = {0, 0};
 
 /* By how much a pack is heavier than the lightest. */
-static float eplb_p_above_lightest(const eplb_p_packer *p, int32_t pack)
+static float eplb_p_above_lightest(const eplb_p_packs *p, int32_t pack)
 {
     return eplb_p_difference(p, pack, eplb_p_by_load(p, p->m - 1));
 }
 
 /* Where in the line the item stands that has this position in the candidate's order. */
-static int32_t eplb_p_line_place(const eplb_p_packer *p, int32_t position)
+static int32_t eplb_p_line_place(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t position)
 {
-    return p->order == p->true_order ? position : p->rank_in_pack[eplb_p_item_at(p, position)];
+    return p->order == f->line ? position : p->rank[eplb_p_item_at(p, position)];
 }
 
 /* The pack of the item that stands there. */
-static int32_t eplb_p_line_pack(const eplb_p_packer *p, int32_t at)
+static int32_t eplb_p_line_pack(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t at)
 {
-    return p->pack_of[eplb_p_index(p->true_order[at])];
+    return p->pack_of[eplb_p_index(f->line[at])];
 }
 
 /* Whether there is a line, and few in it may go for an item of this pack: for the one in the middle of
    its list, that is. */
-static int eplb_p_has_few_offers(const eplb_p_packer *p, int32_t pack)
+static int eplb_p_has_few_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack)
 {
     int32_t at, last;
 
-    if (!p->line_load) return 0;
-    at   = eplb_p_line_place(p, eplb_p_position(p, pack, p->room / 2));
+    if (!f->line_load) return 0;
+    at   = eplb_p_line_place(p, f, eplb_p_position(p, pack, p->room / 2));
     last = at + EPLB_P_FEW_OFFERS;
     return last >= p->n ||
-           !(eplb_p_sub(p->line_load[at], p->line_load[last]) < eplb_p_above_lightest(p, pack));
+           !(eplb_p_sub(f->line_load[at], f->line_load[last]) < eplb_p_above_lightest(p, pack));
 }
 
 /* Whether the item at a place of the line is worth enough for u, whose pack has this load. */
-static inline int eplb_p_is_worth(const eplb_p_packer *p, float u, float load, int32_t at, int by,
+static inline int eplb_p_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by,
                                   float enough)
 {
-    float d = eplb_p_sub(u, p->line_load[at]), D = eplb_p_sub(load, p->line_pack_load[at]);
+    float d = eplb_p_sub(u, f->line_load[at]), D = eplb_p_sub(load, f->line_pack_load[at]);
     return (by == EPLB_P_BY_FALL ? eplb_p_swap_fall(d, D) : eplb_p_swap_gain(d, D)) >= enough;
 }
 
 /* Whether one of the EPLB_P_VECTOR items from there on is. */
-static inline int eplb_p_any_is_worth(const eplb_p_packer *p, float u, float load, int32_t at, int by,
+static inline int eplb_p_any_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by,
                                       float enough)
 {
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_vector d = eplb_p_vector_sub(eplb_p_vector_of(u), eplb_p_vector_at(p->line_load + at));
-    eplb_p_vector D = eplb_p_vector_sub(eplb_p_vector_of(load), eplb_p_vector_at(p->line_pack_load + at));
+    eplb_p_vector d = eplb_p_vector_sub(eplb_p_vector_of(u), eplb_p_vector_at(f->line_load + at));
+    eplb_p_vector D = eplb_p_vector_sub(eplb_p_vector_of(load), eplb_p_vector_at(f->line_pack_load + at));
     eplb_p_vector rest = eplb_p_vector_sub(D, d);
     eplb_p_vector worth = by == EPLB_P_BY_FALL ? eplb_p_vector_mul(d, rest) : eplb_p_vector_min(d, rest);
     return eplb_p_vector_any_at_least(worth, eplb_p_vector_of(enough));
 #else
     int32_t i;
     int any = 0;
-    for (i = at; i < at + EPLB_P_VECTOR; i++) any |= eplb_p_is_worth(p, u, load, i, by, enough);
+    for (i = at; i < at + EPLB_P_VECTOR; i++) any |= eplb_p_is_worth(f, u, load, i, by, enough);
     return any;
 #endif
 }
@@ -3177,58 +3196,57 @@ static inline int eplb_p_any_is_worth(const eplb_p_packer *p, float u, float loa
 /* The next offer to this pack, after the one given, that is worth enough. Returns whether there is one.
    The first EPLB_P_VECTOR items behind u are looked at before it is asked whether any may go for u, as a
    branch on that would be mispredicted every other time. */
-static inline int eplb_p_next_offer(const eplb_p_packer *p, int32_t pack, int by, float enough,
+static inline int eplb_p_next_offer(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack, int by, float enough,
                                     eplb_p_offer *offer)
 {
-    float load = p->pack_load[pack], above = eplb_p_above_lightest(p, pack);
+    float load = p->load[pack], above = eplb_p_above_lightest(p, pack);
 
     for (; offer->place < p->room; offer->place++, offer->at = 0) {
-        int32_t u_at = eplb_p_line_place(p, eplb_p_position(p, pack, offer->place));
+        int32_t u_at = eplb_p_line_place(p, f, eplb_p_position(p, pack, offer->place));
         int32_t at = (offer->at > u_at ? offer->at : u_at) + 1;
-        float u = p->line_load[u_at];
+        float u = f->line_load[u_at];
         do {
-            if (eplb_p_any_is_worth(p, u, load, at, by, enough))
+            if (eplb_p_any_is_worth(f, u, load, at, by, enough))
                 for (offer->at = at; offer->at < at + EPLB_P_VECTOR; offer->at++)
-                    if (eplb_p_is_worth(p, u, load, offer->at, by, enough)) return 1;
+                    if (eplb_p_is_worth(f, u, load, offer->at, by, enough)) return 1;
             at += EPLB_P_VECTOR;
-        } while (at < p->n && eplb_p_sub(u, p->line_load[at]) < above);
+        } while (at < p->n && eplb_p_sub(u, f->line_load[at]) < above);
     }
     return 0;
 }
 
 /* Whether it is plain that a pack has no swap with any. */
-static int eplb_p_has_no_offer(const eplb_p_packer *p, int32_t pack)
+static int eplb_p_has_no_offer(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack)
 {
     eplb_p_offer offer = eplb_p_before_all;
-    return eplb_p_has_few_offers(p, pack) &&
-           !eplb_p_next_offer(p, pack, EPLB_P_BY_GAIN, EPLB_P_LEAST, &offer);
+    return eplb_p_has_few_offers(p, f, pack) &&
+           !eplb_p_next_offer(p, f, pack, EPLB_P_BY_GAIN, EPLB_P_LEAST, &offer);
 }
 
 /* pack: refine, the swap to do */
 
-static eplb_p_pair eplb_p_find_max_min(const eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_max_min(const eplb_p_packs *p)
 {
     int32_t heavy = eplb_p_by_load(p, 0), j = p->m - 1, light;
     float D;
 
     /* Of equally light packs, the one with the lowest index stands first. */
-    while (j > 0 && !(p->pack_load[eplb_p_by_load(p, j - 1)] > p->pack_load[eplb_p_by_load(p, j)])) j--;
+    while (j > 0 && !(p->load[eplb_p_by_load(p, j - 1)] > p->load[eplb_p_by_load(p, j)])) j--;
     light = eplb_p_by_load(p, j);
     D     = eplb_p_difference(p, heavy, light);
     return eplb_p_pair_of(heavy, light, D < p->tiny ? 0.0f : eplb_p_pair_gain(p, heavy, light, D));
 }
 
 /* Pairs that are found to have no swap are settled until one of the two packs changes. */
-static eplb_p_pair eplb_p_find_pair_scan(eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_pair_scan(const eplb_p_packs *p, int32_t heavy_packs, eplb_p_frontier *f)
 {
-    int32_t tried = p->how->heavy_packs > 0 && p->how->heavy_packs < p->m ? p->how->heavy_packs : p->m;
-    int32_t i, j;
+    int32_t tried = heavy_packs > 0 && heavy_packs < p->m ? heavy_packs : p->m, i, j;
 
     for (i = 0; i < tried; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
-        const uint32_t *settled = p->settled ? eplb_p_pairs_of(p->settled, p->m, heavy) : NULL;
+        const uint32_t *settled = f->settled ? eplb_p_pairs_of(f->settled, p->m, heavy) : NULL;
         if (eplb_p_above_lightest(p, heavy) < p->tiny) break; /* and so are the packs behind i */
-        if (eplb_p_has_no_offer(p, heavy)) continue;
+        if (eplb_p_has_no_offer(p, f, heavy)) continue;
         for (j = p->m - 1; j > i; j--) {
             int32_t light = eplb_p_by_load(p, j);
             float D = eplb_p_difference(p, heavy, light), gain;
@@ -3236,13 +3254,13 @@ static eplb_p_pair eplb_p_find_pair_scan(eplb_p_packer *p)
             if (settled && eplb_p_is_settled(settled, light)) continue;
             gain = eplb_p_pair_gain(p, heavy, light, D);
             if (gain > 0.0f) return eplb_p_pair_of(heavy, light, gain);
-            if (settled) eplb_p_settle_pair(p->settled, p->m, heavy, light);
+            if (settled) eplb_p_settle_pair(f->settled, p->m, heavy, light);
         }
     }
     return eplb_p_no_pair;
 }
 
-static eplb_p_pair eplb_p_find_max_to_any(const eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_max_to_any(const eplb_p_packs *p)
 {
     int32_t heavy = eplb_p_by_load(p, 0), j;
     eplb_p_pair best = eplb_p_no_pair, pair;
@@ -3272,7 +3290,7 @@ static void eplb_p_forget(eplb_p_outlook *o)
 }
 
 /* A pair becomes the best if its swap falls further, or as far as that of a best one before which it goes. */
-static void eplb_p_take_better(const eplb_p_packer *p, const eplb_p_pair *pair, float fall, eplb_p_outlook *o)
+static void eplb_p_take_better(const eplb_p_packs *p, const eplb_p_pair *pair, float fall, eplb_p_outlook *o)
 {
     if (!(pair->gain > 0.0f) || fall < o->fall) return;
     if (!(fall > o->fall) && !(eplb_p_is_known(o) && eplb_p_goes_before(p, pair, &o->best))) return;
@@ -3282,7 +3300,7 @@ static void eplb_p_take_better(const eplb_p_packer *p, const eplb_p_pair *pair, 
 
 /* For two packs, the swap with the largest gain is also the one with the largest fall in squares,
    d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
-static void eplb_p_consider(const eplb_p_packer *p, int32_t heavy, int32_t light, eplb_p_outlook *o)
+static void eplb_p_consider(const eplb_p_packs *p, int32_t heavy, int32_t light, eplb_p_outlook *o)
 {
     float D = eplb_p_difference(p, heavy, light), gain, fall;
     eplb_p_pair pair;
@@ -3296,16 +3314,16 @@ static void eplb_p_consider(const eplb_p_packer *p, int32_t heavy, int32_t light
 }
 
 /* What the line offers to a pack. */
-static void eplb_p_consider_offers(const eplb_p_packer *p, int32_t heavy, eplb_p_outlook *o)
+static void eplb_p_consider_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t heavy, eplb_p_outlook *o)
 {
     eplb_p_offer offer = eplb_p_before_all;
-    while (eplb_p_next_offer(p, heavy, EPLB_P_BY_FALL, o->fall > 0.0f ? o->fall : EPLB_P_LEAST, &offer))
-        eplb_p_consider(p, heavy, eplb_p_line_pack(p, offer.at), o);
+    while (eplb_p_next_offer(p, f, heavy, EPLB_P_BY_FALL, o->fall > 0.0f ? o->fall : EPLB_P_LEAST, &offer))
+        eplb_p_consider(p, heavy, eplb_p_line_pack(p, f, offer.at), o);
 }
 
 /* The i-th heaviest pack with lighter ones, lightest first, which soon brings the fall near what it will
    be. */
-static void eplb_p_consider_lighter(const eplb_p_packer *p, int32_t i, eplb_p_outlook *o)
+static void eplb_p_consider_lighter(const eplb_p_packs *p, int32_t i, eplb_p_outlook *o)
 {
     int32_t heavy = eplb_p_by_load(p, i), j;
 
@@ -3318,17 +3336,17 @@ static void eplb_p_consider_lighter(const eplb_p_packer *p, int32_t i, eplb_p_ou
 
 /* The packs that changed since this one was looked at may have brought it a better swap, or taken its best
    one away: the fall of that is still a bound. */
-static void eplb_p_consider_changed(const eplb_p_packer *p, int32_t heavy, eplb_p_outlook *o)
+static void eplb_p_consider_changed(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t heavy, eplb_p_outlook *o)
 {
     int32_t s;
 
-    if (p->swaps - o->seen > EPLB_P_RECENT) eplb_p_forget(o);
-    for (s = o->seen; s < p->swaps && eplb_p_is_known(o); s++) {
-        const eplb_p_pair *pair = &p->done[s % EPLB_P_RECENT];
+    if (f->swaps - o->seen > EPLB_P_RECENT) eplb_p_forget(o);
+    for (s = o->seen; s < f->swaps && eplb_p_is_known(o); s++) {
+        const eplb_p_pair *pair = &f->done[s % EPLB_P_RECENT];
         if (pair->heavy == o->best.light || pair->light == o->best.light) o->best.gain = 0.0f;
     }
-    for (s = o->seen; s < p->swaps && o->fall < EPLB_P_ANY_FALL; s++) {
-        const eplb_p_pair *pair = &p->done[s % EPLB_P_RECENT];
+    for (s = o->seen; s < f->swaps && o->fall < EPLB_P_ANY_FALL; s++) {
+        const eplb_p_pair *pair = &f->done[s % EPLB_P_RECENT];
         eplb_p_consider(p, heavy, pair->heavy, o);
         eplb_p_consider(p, heavy, pair->light, o);
     }
@@ -3336,45 +3354,76 @@ static void eplb_p_consider_changed(const eplb_p_packer *p, int32_t heavy, eplb_
 
 /* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has
    a swap that falls this far. */
-static void eplb_p_look_at(eplb_p_packer *p, int32_t i, float best_fall)
+static void eplb_p_look_at(const eplb_p_packs *p, eplb_p_frontier *f, int32_t i, float best_fall)
 {
     int32_t heavy = eplb_p_by_load(p, i);
-    eplb_p_outlook *o = &p->outlook[heavy];
+    eplb_p_outlook *o = &f->outlook[heavy];
 
-    eplb_p_consider_changed(p, heavy, o);
+    eplb_p_consider_changed(p, f, heavy, o);
     if (!eplb_p_is_known(o) && o->fall > 0.0f && !(o->fall < best_fall)) {
         o->fall = 0.0f;
         eplb_p_consider_lighter(p, i, o);
     }
-    o->seen = p->swaps;
+    o->seen = f->swaps;
 }
 
-static eplb_p_pair eplb_p_find_l2(eplb_p_packer *p)
+static eplb_p_pair eplb_p_find_l2(const eplb_p_packs *p, eplb_p_frontier *f)
 {
     eplb_p_outlook best = EPLB_ZERO_INIT;
     int32_t i;
 
-    EPLB_ASSERT(p->outlook); /* taken for L2 */
+    EPLB_ASSERT(f->outlook); /* taken for L2 */
     for (i = 0; i < p->m; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
         if (!eplb_p_may_fall(eplb_p_above_lightest(p, heavy), best.fall)) break; /* nor those behind i */
-        if (eplb_p_has_few_offers(p, heavy)) {
-            eplb_p_consider_offers(p, heavy, &best);
+        if (eplb_p_has_few_offers(p, f, heavy)) {
+            eplb_p_consider_offers(p, f, heavy, &best);
         } else {
-            eplb_p_look_at(p, i, best.fall);
-            eplb_p_take_better(p, &p->outlook[heavy].best, p->outlook[heavy].fall, &best);
+            eplb_p_look_at(p, f, i, best.fall);
+            eplb_p_take_better(p, &f->outlook[heavy].best, f->outlook[heavy].fall, &best);
         }
     }
     return eplb_p_fall_counts(best.fall, p->tiny) ? best.best : eplb_p_no_pair;
 }
 
+static eplb_p_pair eplb_p_find_pair(const eplb_p_packs *p, const eplb_packing *how, eplb_p_frontier *f)
+{
+    switch (how->refine) {
+    case EPLB_REFINE_MAX_MIN: return eplb_p_find_max_min(p);
+    case EPLB_REFINE_PAIR_SCAN: return eplb_p_find_pair_scan(p, how->heavy_packs, f);
+    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_find_max_to_any(p);
+    case EPLB_REFINE_L2: return eplb_p_find_l2(p, f);
+    default: return eplb_p_no_pair;
+    }
+}
+
+/* pack: refine, the packs change */
+
+/* Lists of what each pack holds, and the packs in order. */
+static void eplb_p_hold_items(eplb_p_packs *p, uint64_t *spare)
+{
+    int32_t pack, position, place;
+
+    eplb_p_sort_loads(p->load, p->by_load, spare, p->m);
+    for (pack = 0; pack < p->m; pack++) {
+        p->fill[pack] = 0;
+        for (place = p->room; place < p->stride; place++)
+            p->held_load[eplb_p_at(pack, p->stride, place)] = EPLB_P_NO_ITEM;
+    }
+    for (position = 0; position < p->n; position++) {
+        int32_t item = eplb_p_item_at(p, position), own = p->pack_of[item];
+        size_t at = eplb_p_at(own, p->stride, p->fill[own]++);
+        p->held[at]      = position;
+        p->held_load[at] = p->weight[item];
+    }
+}
+
 /* A pack's item at a place gives way to one at another position: the list stays ascending, and the
    pack's load is summed afresh. */
-static void eplb_p_exchange(eplb_p_packer *p, int32_t pack, int32_t place, int32_t position, float load)
+static void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_t position, float load)
 {
-    int32_t *held = p->held + (size_t)pack * (size_t)p->stride;
-    float *held_load = p->held_load + (size_t)pack * (size_t)p->stride, sum = 0.0f;
-    int32_t i;
+    int32_t *held = p->held + eplb_p_at(pack, p->stride, 0), i;
+    float *held_load = p->held_load + eplb_p_at(pack, p->stride, 0), sum = 0.0f;
 
     for (; place > 0 && held[place - 1] > position; place--) {
         held[place]      = held[place - 1];
@@ -3387,11 +3436,11 @@ static void eplb_p_exchange(eplb_p_packer *p, int32_t pack, int32_t place, int32
     held[place]      = position;
     held_load[place] = load;
     for (i = 0; i < p->room; i++) sum = eplb_p_add(sum, held_load[i]);
-    p->pack_load[pack] = sum;
+    p->load[pack] = sum;
 }
 
 /* A key in by_load changes: move it to where it belongs. */
-static void eplb_p_reorder(eplb_p_packer *p, uint64_t from, uint64_t to)
+static void eplb_p_reorder(eplb_p_packs *p, uint64_t from, uint64_t to)
 {
     int32_t at = 0;
 
@@ -3401,22 +3450,18 @@ static void eplb_p_reorder(eplb_p_packer *p, uint64_t from, uint64_t to)
     p->by_load[at] = to;
 }
 
-/* The item at a place of a pack's list goes, and one at another position comes. With it change the pack's
-   load and what is ordered or noted by that. */
-static void eplb_p_take_in(eplb_p_packer *p, int32_t pack, int32_t place, int32_t position, float load)
+/* The item at a place of a pack's list goes, and one at another position comes. */
+static void eplb_p_take_in(eplb_p_packs *p, int32_t pack, int32_t place, int32_t position, float load)
 {
-    uint64_t key = eplb_p_load_key(p, pack);
-    int32_t i;
+    uint64_t key = eplb_p_heavy_first(p->load[pack], pack);
 
     eplb_p_exchange(p, pack, place, position, load);
-    eplb_p_reorder(p, key, eplb_p_load_key(p, pack));
+    eplb_p_reorder(p, key, eplb_p_heavy_first(p->load[pack], pack));
     p->pack_of[eplb_p_item_at(p, position)] = pack;
-    if (!p->line_load) return;
-    for (i = 0; i < p->room; i++)
-        p->line_pack_load[eplb_p_line_place(p, eplb_p_position(p, pack, i))] = p->pack_load[pack];
 }
 
-static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_pair *pair)
+/* The best swap of two packs. */
+static void eplb_p_do_swap(eplb_p_packs *p, const eplb_p_pair *pair)
 {
     eplb_p_swap swap = eplb_p_best_swap(p, pair);
     int32_t u_position = eplb_p_position(p, pair->heavy, swap.u);
@@ -3425,86 +3470,72 @@ static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_pair *pair)
 
     eplb_p_take_in(p, pair->heavy, swap.u, v_position, v_load);
     eplb_p_take_in(p, pair->light, swap.v, u_position, u_load);
-    if (p->settled) eplb_p_open_pairs_of(p->settled, p->m, pair->heavy, pair->light);
-    if (!p->outlook) return;
-    eplb_p_forget(&p->outlook[pair->heavy]);
-    eplb_p_forget(&p->outlook[pair->light]);
-    p->done[p->swaps % EPLB_P_RECENT] = *pair;
 }
 
-static eplb_p_pair eplb_p_find_pair(eplb_p_packer *p)
+/* Nothing is known yet. Each item notes its place in the line in rank, which is not in use then, for candidates
+   whose order is another. */
+static void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
 {
-    switch (p->how->refine) {
-    case EPLB_REFINE_MAX_MIN: return eplb_p_find_max_min(p);
-    case EPLB_REFINE_PAIR_SCAN: return eplb_p_find_pair_scan(p);
-    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_find_max_to_any(p);
-    case EPLB_REFINE_L2: return eplb_p_find_l2(p);
-    default: return eplb_p_no_pair;
+    int32_t pack, at;
+
+    f->swaps = 0;
+    if (f->settled) eplb_p_open_all_pairs(f->settled, p->m);
+    for (pack = 0; f->outlook && pack < p->m; pack++) {
+        f->outlook[pack].seen = 0;
+        eplb_p_forget(&f->outlook[pack]);
     }
-}
-
-/* Lists of what each pack holds, filled up with items that are too heavy for any swap. */
-static void eplb_p_hold_items(eplb_p_packer *p)
-{
-    int32_t pack, position, place;
-
-    for (pack = 0; pack < p->m; pack++) {
-        p->fill[pack] = 0;
-        for (place = p->room; place < p->stride; place++)
-            p->held_load[(size_t)pack * (size_t)p->stride + (size_t)place] = EPLB_P_NO_ITEM;
-    }
-    for (position = 0; position < p->n; position++) {
-        int32_t item = eplb_p_item_at(p, position);
-        size_t row = (size_t)p->pack_of[item] * (size_t)p->stride;
-        size_t at = row + (size_t)p->fill[p->pack_of[item]]++;
-        p->held[at]      = position;
-        p->held_load[at] = p->weight[item];
-    }
-}
-
-/* Nothing is known yet. */
-static void eplb_p_forget_all(eplb_p_packer *p)
-{
-    int32_t pack;
-
-    for (pack = 0; pack < p->m; pack++) {
-        p->outlook[pack].seen = 0;
-        eplb_p_forget(&p->outlook[pack]);
-    }
-}
-
-/* Each item notes its place in the line in rank_in_pack, which is not in use yet, for candidates whose order
-   is another. */
-static void eplb_p_line_up(eplb_p_packer *p)
-{
-    int32_t at;
-
+    if (!f->line_load) return;
     for (at = 0; at < p->n; at++) {
-        int32_t item = eplb_p_index(p->true_order[at]);
-        p->line_load[at]      = p->weight[item];
-        p->line_pack_load[at] = p->pack_load[p->pack_of[item]];
-        p->rank_in_pack[item] = at;
+        int32_t item = eplb_p_index(f->line[at]);
+        f->line_load[at]      = p->weight[item];
+        f->line_pack_load[at] = p->load[p->pack_of[item]];
+        p->rank[item]         = at;
     }
     for (; at < p->n + EPLB_P_VECTOR; at++) {
-        p->line_load[at]      = -EPLB_P_NO_ITEM;
-        p->line_pack_load[at] = 0.0f;
+        f->line_load[at]      = -EPLB_P_NO_ITEM;
+        f->line_pack_load[at] = 0.0f;
     }
+}
+
+/* A pack's load is another than before. */
+static void eplb_p_note_load(const eplb_p_packs *p, eplb_p_frontier *f, int32_t pack)
+{
+    int32_t i;
+    for (i = 0; i < p->room; i++)
+        f->line_pack_load[eplb_p_line_place(p, f, eplb_p_position(p, pack, i))] = p->load[pack];
+}
+
+/* A swap of two packs was done. */
+static void eplb_p_note_swap(const eplb_p_packs *p, eplb_p_frontier *f, const eplb_p_pair *pair)
+{
+    if (f->line_load) {
+        eplb_p_note_load(p, f, pair->heavy);
+        eplb_p_note_load(p, f, pair->light);
+    }
+    if (f->settled) eplb_p_open_pairs_of(f->settled, p->m, pair->heavy, pair->light);
+    if (f->outlook) {
+        eplb_p_forget(&f->outlook[pair->heavy]);
+        eplb_p_forget(&f->outlook[pair->light]);
+        f->done[f->swaps % EPLB_P_RECENT] = *pair;
+    }
+    f->swaps++;
 }
 
 /* Swaps until none helps. Each lowers the sum of squared pack loads, so none comes back. */
-static void eplb_p_refine(eplb_p_packer *p)
+static void eplb_p_refine(eplb_p_packer *packer)
 {
-    if (p->how->refine == EPLB_REFINE_NONE) return;
-    eplb_p_sort_loads(p->pack_load, p->by_load, p->spare, p->m); /* spare suffices: m < n */
-    eplb_p_hold_items(p);
-    if (p->settled) eplb_p_open_all_pairs(p->settled, p->m);
-    if (p->outlook) eplb_p_forget_all(p);
-    if (p->line_load) eplb_p_line_up(p);
+    const eplb_packing *how = packer->how;
+    eplb_p_packs *p = &packer->packs;
+    eplb_p_frontier *f = &packer->frontier;
 
-    for (p->swaps = 0; p->swaps < p->how->max_swaps; p->swaps++) {
-        eplb_p_pair pair = eplb_p_find_pair(p);
+    if (how->refine == EPLB_REFINE_NONE) return;
+    eplb_p_hold_items(p, packer->spare);
+    eplb_p_open_frontier(p, f);
+    while (f->swaps < how->max_swaps) {
+        eplb_p_pair pair = eplb_p_find_pair(p, how, f);
         if (!(pair.gain > 0.0f)) break;
         eplb_p_do_swap(p, &pair);
+        eplb_p_note_swap(p, f, &pair);
     }
 }
 
@@ -3537,14 +3568,15 @@ EPLB_P_HD float eplb_p_candidate_score(const float *pack_load, int32_t m, int32_
 }
 
 /* Keep the candidate if it is the first or better than those before. Returns whether to stop here. */
-static int eplb_p_select(eplb_p_packer *p, int32_t c)
+static int eplb_p_select(eplb_p_packer *packer, int32_t c)
 {
+    const eplb_p_packs *p = &packer->packs;
     int is_even;
-    float score = eplb_p_candidate_score(p->pack_load, p->m, p->how->select, p->tiny, &is_even);
+    float score = eplb_p_candidate_score(p->load, p->m, packer->how->select, p->tiny, &is_even);
 
-    if (c == 0 || score < p->best_score) {
-        p->best_score = score;
-        eplb_p_copy_ids(p->pack_index, p->pack_of, p->n);
+    if (c == 0 || score < packer->best_score) {
+        packer->best_score = score;
+        eplb_p_copy_ids(packer->pack_index, p->pack_of, p->n);
     }
     return is_even;
 }
@@ -3552,23 +3584,32 @@ static int eplb_p_select(eplb_p_packer *p, int32_t c)
 /* Ranks in the best candidate's packs follow the true loads, whatever its order and its swaps were. */
 static void eplb_p_rank_items(eplb_p_packer *p)
 {
-    int32_t pack, position;
+    int32_t *fill = p->packs.fill, pack, position;
 
-    for (pack = 0; pack < p->m; pack++) p->fill[pack] = 0;
-    for (position = 0; position < p->n; position++) {
+    for (pack = 0; pack < p->packs.m; pack++) fill[pack] = 0;
+    for (position = 0; position < p->packs.n; position++) {
         int32_t item = eplb_p_index(p->true_order[position]);
-        p->rank_in_pack[item] = p->fill[p->pack_index[item]]++;
+        p->rank_in_pack[item] = fill[p->pack_index[item]]++;
     }
 }
 
-/* As many packs as items. */
+/* As many packs as items: item i goes to pack i. */
 static void eplb_p_pack_singly(eplb_p_packer *p)
 {
-    int32_t i;
-    for (i = 0; i < p->n; i++) {
-        p->pack_index[i]   = i;
-        p->rank_in_pack[i] = 0;
-    }
+    eplb_p_fill_ids(p->pack_index, 0, 1, p->packs.n);
+    eplb_p_fill_ids(p->rank_in_pack, 0, 0, p->packs.n);
+}
+
+/* The packs are those of candidate 0; a single one packs where the caller wants it. */
+static void eplb_p_start_packing(eplb_p_packer *packer)
+{
+    eplb_p_packs *p = &packer->packs;
+
+    p->weight  = packer->weight;
+    p->order   = packer->true_order;
+    p->pack_of = packer->own_packs ? packer->own_packs : packer->pack_index;
+    p->rank    = packer->rank_in_pack;
+    packer->frontier.line = packer->true_order;
 }
 
 /* By true_order, which is there already. */
@@ -3576,12 +3617,11 @@ static void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
 {
     int32_t candidates = p->how->num_candidates, c;
 
-    if (p->room == 1) {
+    if (p->packs.room == 1) {
         eplb_p_pack_singly(p);
         return;
     }
-    if (candidates <= 1) p->pack_of = p->pack_index;
-    p->order = p->true_order;
+    eplb_p_start_packing(p);
     for (c = 0; c == 0 || c < candidates; c++) {
         if (c > 0) eplb_p_perturb_order(p, seed, stage, c);
         eplb_p_pack_initially(p);
