@@ -1611,42 +1611,12 @@ static uint64_t eplb_p_tournament_replay(uint64_t *tree, int32_t n, int32_t leaf
 
 static size_t eplb_p_pair_words(int32_t n) { return ((size_t)n + 31) / 32; }
 
-static uint32_t *eplb_p_pairs_of(uint32_t *settled, int32_t n, int32_t a)
-{
-    return settled + (size_t)a * eplb_p_pair_words(n);
-}
-
 static uint32_t eplb_p_pair_bit(int32_t b) { return (uint32_t)1 << ((uint32_t)b % 32); }
 
 /* Whether b is settled with the one whose row this is. */
 static int eplb_p_is_settled(const uint32_t *pairs, int32_t b)
 {
     return (pairs[(uint32_t)b / 32] >> ((uint32_t)b % 32) & 1) != 0;
-}
-
-static void eplb_p_settle_pair(uint32_t *settled, int32_t n, int32_t a, int32_t b)
-{
-    eplb_p_pairs_of(settled, n, a)[(uint32_t)b / 32] |= eplb_p_pair_bit(b);
-    eplb_p_pairs_of(settled, n, b)[(uint32_t)a / 32] |= eplb_p_pair_bit(a);
-}
-
-/* These two have changed; they may be the same. */
-static void eplb_p_open_pairs_of(uint32_t *settled, int32_t n, int32_t a, int32_t b)
-{
-    size_t words = eplb_p_pair_words(n), i;
-    uint32_t *a_column = settled + (uint32_t)a / 32, *b_column = settled + (uint32_t)b / 32;
-
-    for (i = 0; i < words; i++) eplb_p_pairs_of(settled, n, a)[i] = eplb_p_pairs_of(settled, n, b)[i] = 0;
-    for (i = 0; i < (size_t)n * words; i += words) {
-        a_column[i] &= ~eplb_p_pair_bit(a);
-        b_column[i] &= ~eplb_p_pair_bit(b);
-    }
-}
-
-static void eplb_p_open_all_pairs(uint32_t *settled, int32_t n)
-{
-    size_t word;
-    for (word = 0; word < (size_t)n * eplb_p_pair_words(n); word++) settled[word] = 0;
 }
 
 /* =================================================================================================
@@ -2612,28 +2582,23 @@ typedef struct eplb_p_packs {
     uint64_t *by_load;   /* [m] packs, heaviest first */
 } eplb_p_packs;
 
-typedef struct eplb_p_pair { /* of packs */
-    int32_t heavy, light;
-    float   gain; /* the largest of their swaps; 0 when none helps */
-} eplb_p_pair;
+/* The best swap of two packs. */
+typedef struct eplb_p_swap {
+    int32_t heavy, light; /* packs */
+    float   gain;         /* 0: none helps */
+    float   worth;        /* its gain or its fall, whichever swaps are chosen by */
+} eplb_p_swap;
 
-/* What is known of the swaps of a pack with lighter ones. */
-typedef struct eplb_p_outlook {
-    eplb_p_pair best; /* its gain is 0 when it is not known, or there is none */
-    float       fall; /* of the best one; when that is not known, what none exceeds */
-    int32_t     seen; /* how many swaps had been done then */
-} eplb_p_outlook;
-
-#define EPLB_P_RECENT 16 /* swaps; what was not looked at for longer is looked at afresh */
-
-/* What is known of swaps that are not done yet. It saves time; the swaps are the same without it. */
+/* What is known of swaps that are not done yet. It saves time: without it the same swaps are found. */
 typedef struct eplb_p_frontier {
-    int32_t   swaps;   /* how many were done */
-    uint32_t *settled; /* pairs of packs known to have no swap; NULL but for PAIR_SCAN of all packs */
-
-    /* For L2. */
-    eplb_p_outlook *outlook; /* [m] */
-    eplb_p_pair    *done;    /* [EPLB_P_RECENT] the last swaps: number s at s % EPLB_P_RECENT */
+    /* Of each pack's pairs with lighter ones; NULL where few pairs are searched. A stamp is 2 s where the pack was
+       looked at with all of them after s - 1 swaps, and 2 s + 1 where the next swap changed it. So a pair is settled
+       where the heavier one's stamp is even and the lighter one's is no larger. */
+    uint32_t    *stamp;   /* [m] */
+    uint32_t     now;     /* 2 s */
+    int32_t      last[2]; /* packs that the last swap changed, the lighter one first */
+    eplb_p_swap *promise; /* [m] the best swap of each; where its gain is 0 that is not known, or there is none, and
+                             it is worth no more than this; for L2 */
 
     /* NULL where few pairs are searched, or packs are small. */
     const uint64_t *line; /* [n] items by their true load */
@@ -2665,7 +2630,7 @@ typedef struct eplb_p_packer {
 
 #define EPLB_P_LINE_ROOM (2 * EPLB_P_VECTOR) /* smaller packs are searched as fast without a line */
 
-/* Whether pairs without a swap would be searched again and again. */
+/* Whether each swap is sought among all pairs of packs, so that it pays to keep what is known of them. */
 static int eplb_p_searches_all_pairs(const eplb_packing *how)
 {
     return how->refine == EPLB_REFINE_L2 || (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0);
@@ -2677,13 +2642,9 @@ static void eplb_p_carve_refinement(eplb_p_arena *a, const eplb_packing *how, ep
     if (how->refine == EPLB_REFINE_NONE) return;
     p->held_load = EPLB_P_TAKE_ROWS(a, float, p->m, p->stride);
     p->by_load   = EPLB_P_TAKE(a, uint64_t, p->m);
-    if (how->refine == EPLB_REFINE_L2) {
-        f->outlook = EPLB_P_TAKE(a, eplb_p_outlook, p->m);
-        f->done    = EPLB_P_TAKE(a, eplb_p_pair, EPLB_P_RECENT);
-    } else if (eplb_p_searches_all_pairs(how)) {
-        f->settled = EPLB_P_TAKE_ROWS(a, uint32_t, p->m, eplb_p_pair_words(p->m));
-    }
+    if (how->refine == EPLB_REFINE_L2) f->promise = EPLB_P_TAKE(a, eplb_p_swap, p->m);
     if (eplb_p_searches_all_pairs(how)) {
+        f->stamp          = EPLB_P_TAKE(a, uint32_t, p->m);
         f->line_load      = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
         f->line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
         if (p->room < EPLB_P_LINE_ROOM) f->line_load = NULL; /* taken, lest more packs need less scratch */
@@ -3003,20 +2964,9 @@ static void eplb_p_pack_initially(eplb_p_packer *packer)
 
 /* pack: refine */
 
-static eplb_p_pair eplb_p_pair_of(int32_t heavy, int32_t light, float gain)
-{
-    eplb_p_pair pair;
-    pair.heavy = heavy;
-    pair.light = light;
-    pair.gain  = gain;
-    return pair;
-}
+#define EPLB_P_ANY_WORTH FLT_MAX /* nothing is worth more, as no sum of loads exceeds it */
 
-static const eplb_p_pair eplb_p_no_pair = {0, 0, 0.0f};
-
-typedef struct eplb_p_swap {
-    int32_t u, v; /* places in the lists of the heavy and the light pack; what stands there changes packs */
-} eplb_p_swap;
+static const eplb_p_swap eplb_p_no_swap = {0, 0, 0.0f, 0.0f};
 
 static float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t light)
 {
@@ -3070,7 +3020,7 @@ static const float *eplb_p_loads_of(const eplb_p_packs *p, int32_t pack)
 }
 
 /* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. */
-static float eplb_p_pair_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
+static float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
 
@@ -3083,34 +3033,123 @@ static int32_t eplb_p_by_load(const eplb_p_packs *p, int32_t place)
     return eplb_p_index(p->by_load[place]);
 }
 
+/* What the order by load goes by. */
+static uint64_t eplb_p_load_key(const eplb_p_packs *p, int32_t pack)
+{
+    return eplb_p_heavy_first(p->load[pack], pack);
+}
+
 static int32_t eplb_p_position(const eplb_p_packs *p, int32_t pack, int32_t place)
 {
     return p->held[(size_t)pack * (size_t)p->stride + (size_t)place];
 }
 
-/* The swap of two packs that has their largest gain: the first u, and for it the first v. There is one;
-   the bounds are for -ffast-math, under which a gain may not be found again. */
-static eplb_p_swap eplb_p_best_swap(const eplb_p_packs *p, const eplb_p_pair *pair)
-{
-    const float *u_load = eplb_p_loads_of(p, pair->heavy), *v_load = eplb_p_loads_of(p, pair->light);
-    float D = eplb_p_difference(p, pair->heavy, pair->light), gain = pair->gain;
-    eplb_p_swap best = {0, 0};
+typedef struct eplb_p_places {
+    int32_t u, v; /* in the lists of the heavy and the light pack; what stands there changes packs */
+} eplb_p_places;
 
-    while (best.u + 1 < p->room && eplb_p_largest_gain(&u_load[best.u], 1, v_load, eplb_p_row(p), D) < gain)
-        best.u++;
-    while (best.v + 1 < p->room && eplb_p_swap_gain(eplb_p_sub(u_load[best.u], v_load[best.v]), D) < gain)
-        best.v++;
-    return best;
+/* Where the largest gain of two packs is: at the first u, and for it the first v. There is one; the bounds are for
+   -ffast-math, under which a gain may not be found again. */
+static eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap *swap)
+{
+    const float *u_load = eplb_p_loads_of(p, swap->heavy), *v_load = eplb_p_loads_of(p, swap->light);
+    float D = eplb_p_difference(p, swap->heavy, swap->light), gain = swap->gain;
+    eplb_p_places at = {0, 0};
+
+    while (at.u + 1 < p->room && eplb_p_largest_gain(&u_load[at.u], 1, v_load, eplb_p_row(p), D) < gain) at.u++;
+    while (at.v + 1 < p->room && eplb_p_swap_gain(eplb_p_sub(u_load[at.u], v_load[at.v]), D) < gain) at.v++;
+    return at;
 }
 
-/* Of two pairs whose best swaps are worth the same, whether a goes first: its u stands first, or else
-   its v. */
-static int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_pair *a, const eplb_p_pair *b)
+/* The rule on ties: whether of two swaps that are worth the same a goes first: its u stands first, or else its v. */
+static int eplb_p_goes_before(const eplb_p_packs *p, eplb_p_swap a, eplb_p_swap b)
 {
-    eplb_p_swap a_swap = eplb_p_best_swap(p, a), b_swap = eplb_p_best_swap(p, b);
-    int32_t a_u = eplb_p_position(p, a->heavy, a_swap.u), b_u = eplb_p_position(p, b->heavy, b_swap.u);
+    eplb_p_places a_at = eplb_p_find_places(p, &a), b_at = eplb_p_find_places(p, &b);
+    int32_t a_u = eplb_p_position(p, a.heavy, a_at.u), b_u = eplb_p_position(p, b.heavy, b_at.u);
     if (a_u != b_u) return a_u < b_u;
-    return eplb_p_position(p, a->light, a_swap.v) < eplb_p_position(p, b->light, b_swap.v);
+    return eplb_p_position(p, a.light, a_at.v) < eplb_p_position(p, b.light, b_at.v);
+}
+
+/* A swap takes the place of one that it goes before. Of one that is not known it is known only what it is worth at
+   most; so that stays where the two may be worth the same. */
+static inline void eplb_p_take_better(const eplb_p_packs *p, eplb_p_swap swap, eplb_p_swap *best)
+{
+    if (!(swap.gain > 0.0f) || swap.worth < best->worth) return;
+    if (swap.worth > best->worth || (best->gain > 0.0f && eplb_p_goes_before(p, swap, *best))) *best = swap;
+}
+
+/* What swaps are chosen by: the first pair of packs that has one, or the most that one is worth. */
+enum { EPLB_P_BY_PAIR, EPLB_P_BY_GAIN, EPLB_P_BY_FALL };
+
+/* Whether two packs whose loads differ by D may have a swap that goes before the best one so far. If not, nor may two
+   that differ by less. */
+static inline int eplb_p_may_go_before(const eplb_p_packs *p, float D, int by, const eplb_p_swap *best)
+{
+    switch (by) {
+    case EPLB_P_BY_PAIR: return !(best->gain > 0.0f) && !(D < p->tiny);
+    case EPLB_P_BY_GAIN: return D > 0.0f && !(D * 0.5f < best->worth); /* no gain exceeds D / 2 */
+    default: return D > 0.0f && !(eplb_p_largest_fall(D) < best->worth);
+    }
+}
+
+/* For two packs, the swap with the largest gain is also the one with the largest fall in squares,
+   d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
+static inline void eplb_p_consider(const eplb_p_packs *p, int32_t heavy, int32_t light, int by, eplb_p_swap *best)
+{
+    float D = eplb_p_difference(p, heavy, light), gain = eplb_p_pack_gain(p, heavy, light, D), worth;
+    eplb_p_swap swap;
+
+    worth = by == EPLB_P_BY_FALL ? eplb_p_swap_fall(gain, D) : gain; /* the same for d = gain as for d = D - gain */
+    if (!(gain > 0.0f) || worth < best->worth) return; /* as nearly always */
+    swap.heavy = heavy;
+    swap.light = light;
+    swap.gain  = gain;
+    swap.worth = worth;
+    eplb_p_take_better(p, swap, best);
+}
+
+/* pack: refine, what is settled */
+
+/* The stamp up to which lighter packs are settled with this one; 0: none is. */
+static inline uint32_t eplb_p_settled_up_to(const eplb_p_frontier *f, int32_t heavy)
+{
+    return f->stamp && f->stamp[heavy] % 2 == 0 ? f->stamp[heavy] : 0;
+}
+
+/* A pack was looked at with all lighter ones. */
+static void eplb_p_note_look(eplb_p_frontier *f, int32_t heavy)
+{
+    if (f->stamp) f->stamp[heavy] = f->now;
+}
+
+/* Nothing is known of a pack any more. */
+static void eplb_p_forget(eplb_p_frontier *f, int32_t pack)
+{
+    if (f->stamp) f->stamp[pack] = f->now + 1;
+    if (!f->promise) return;
+    f->promise[pack].gain  = 0.0f;
+    f->promise[pack].worth = EPLB_P_ANY_WORTH;
+}
+
+/* The i-th heaviest pack with those lighter ones with which it is not settled, lightest first, which soon brings what
+   the best is worth near to what it will be. */
+static inline void eplb_p_consider_lighter(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t i, int by,
+                                           eplb_p_swap *best)
+{
+    int32_t heavy = eplb_p_by_load(p, i), j;
+    uint32_t settled = eplb_p_settled_up_to(f, heavy);
+
+    if (settled && settled == f->now - 2) { /* with all but what the last swap changed */
+        for (j = 0; j < 2; j++)
+            if (eplb_p_may_go_before(p, eplb_p_difference(p, heavy, f->last[j]), by, best))
+                eplb_p_consider(p, heavy, f->last[j], by, best);
+        return;
+    }
+    for (j = p->m - 1; j > i; j--) {
+        int32_t light = eplb_p_by_load(p, j);
+        if (!eplb_p_may_go_before(p, eplb_p_difference(p, heavy, light), by, best)) break; /* nor those before j */
+        if (!settled || f->stamp[light] > settled) eplb_p_consider(p, heavy, light, by, best);
+    }
 }
 
 /* pack: refine, the line
@@ -3121,11 +3160,6 @@ static int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_pair *a, const
    in about the time that it takes to search two packs for a swap. */
 
 #define EPLB_P_FEW_OFFERS EPLB_P_VECTOR
-#define EPLB_P_ANY_FALL   FLT_MAX /* no fall exceeds it, as no sum of loads does */
-
-/* What a swap that moves d from a pack to one that is D lighter is measured by. */
-enum { EPLB_P_BY_GAIN, EPLB_P_BY_FALL };
-
 #define EPLB_P_LEAST eplb_p_from_bits(1) /* the smallest that helps */
 
 /* A swap of an item u with one behind it in the line. */
@@ -3223,177 +3257,93 @@ static int eplb_p_has_no_offer(const eplb_p_packs *p, const eplb_p_frontier *f, 
            !eplb_p_next_offer(p, f, pack, EPLB_P_BY_GAIN, EPLB_P_LEAST, &offer);
 }
 
+/* What the line offers to a pack. */
+static void eplb_p_consider_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t heavy, eplb_p_swap *best)
+{
+    eplb_p_offer offer = eplb_p_before_all;
+    while (eplb_p_next_offer(p, f, heavy, EPLB_P_BY_FALL, best->worth > 0.0f ? best->worth : EPLB_P_LEAST, &offer))
+        eplb_p_consider(p, heavy, eplb_p_line_pack(p, f, offer.at), EPLB_P_BY_FALL, best);
+}
+
 /* pack: refine, the swap to do */
 
-static eplb_p_pair eplb_p_find_max_min(const eplb_p_packs *p)
+static eplb_p_swap eplb_p_next_max_min(const eplb_p_packs *p)
 {
     int32_t heavy = eplb_p_by_load(p, 0), j = p->m - 1, light;
-    float D;
+    eplb_p_swap best = eplb_p_no_swap;
 
     /* Of equally light packs, the one with the lowest index stands first. */
     while (j > 0 && !(p->load[eplb_p_by_load(p, j - 1)] > p->load[eplb_p_by_load(p, j)])) j--;
     light = eplb_p_by_load(p, j);
-    D     = eplb_p_difference(p, heavy, light);
-    return eplb_p_pair_of(heavy, light, D < p->tiny ? 0.0f : eplb_p_pair_gain(p, heavy, light, D));
+    if (!(eplb_p_difference(p, heavy, light) < p->tiny)) eplb_p_consider(p, heavy, light, EPLB_P_BY_PAIR, &best);
+    return best;
 }
 
-/* Pairs that are found to have no swap are settled until one of the two packs changes. */
-static eplb_p_pair eplb_p_find_pair_scan(const eplb_p_packs *p, int32_t heavy_packs, eplb_p_frontier *f)
+static eplb_p_swap eplb_p_next_pair_scan(const eplb_p_packs *p, int32_t heavy_packs, eplb_p_frontier *f)
 {
-    int32_t tried = heavy_packs > 0 && heavy_packs < p->m ? heavy_packs : p->m, i, j;
+    int32_t tried = heavy_packs > 0 && heavy_packs < p->m ? heavy_packs : p->m, i;
+    eplb_p_swap best = eplb_p_no_swap;
 
     for (i = 0; i < tried; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
-        const uint32_t *settled = f->settled ? eplb_p_pairs_of(f->settled, p->m, heavy) : NULL;
         if (eplb_p_above_lightest(p, heavy) < p->tiny) break; /* and so are the packs behind i */
-        if (eplb_p_has_no_offer(p, f, heavy)) continue;
-        for (j = p->m - 1; j > i; j--) {
-            int32_t light = eplb_p_by_load(p, j);
-            float D = eplb_p_difference(p, heavy, light), gain;
-            if (D < p->tiny) break; /* and so are the packs before j */
-            if (settled && eplb_p_is_settled(settled, light)) continue;
-            gain = eplb_p_pair_gain(p, heavy, light, D);
-            if (gain > 0.0f) return eplb_p_pair_of(heavy, light, gain);
-            if (settled) eplb_p_settle_pair(f->settled, p->m, heavy, light);
-        }
+        if (!eplb_p_has_no_offer(p, f, heavy)) eplb_p_consider_lighter(p, f, i, EPLB_P_BY_PAIR, &best);
+        if (best.gain > 0.0f) break;
+        eplb_p_note_look(f, heavy);
     }
-    return eplb_p_no_pair;
+    return best;
 }
 
-static eplb_p_pair eplb_p_find_max_to_any(const eplb_p_packs *p)
+static eplb_p_swap eplb_p_next_max_to_any(const eplb_p_packs *p, const eplb_p_frontier *f)
 {
-    int32_t heavy = eplb_p_by_load(p, 0), j;
-    eplb_p_pair best = eplb_p_no_pair, pair;
-
-    for (j = p->m - 1; j > 0; j--) {
-        int32_t light = eplb_p_by_load(p, j);
-        float D = eplb_p_difference(p, heavy, light), gain;
-        if (D * 0.5f < best.gain) break; /* no gain exceeds D / 2, and D shrinks from here on */
-        gain = eplb_p_pair_gain(p, heavy, light, D);
-        if (!(gain > 0.0f) || gain < best.gain) continue;
-        pair = eplb_p_pair_of(heavy, light, gain);
-        if (gain > best.gain || eplb_p_goes_before(p, &pair, &best)) best = pair;
-    }
-    return best.gain > p->tiny ? best : eplb_p_no_pair;
+    eplb_p_swap best = eplb_p_no_swap;
+    eplb_p_consider_lighter(p, f, 0, EPLB_P_BY_GAIN, &best);
+    return best.gain > p->tiny ? best : eplb_p_no_swap;
 }
 
-/* Whether a swap of two packs whose loads differ by D may fall as far as this. */
-static int eplb_p_may_fall(float D, float fall) { return D > 0.0f && !(eplb_p_largest_fall(D) < fall); }
-
-static int eplb_p_is_known(const eplb_p_outlook *o) { return o->best.gain > 0.0f; }
-
-/* Nothing is known of a pack whose items have changed. */
-static void eplb_p_forget(eplb_p_outlook *o)
-{
-    o->best = eplb_p_no_pair;
-    o->fall = EPLB_P_ANY_FALL;
-}
-
-/* A pair becomes the best if its swap falls further, or as far as that of a best one before which it goes. */
-static void eplb_p_take_better(const eplb_p_packs *p, const eplb_p_pair *pair, float fall, eplb_p_outlook *o)
-{
-    if (!(pair->gain > 0.0f) || fall < o->fall) return;
-    if (!(fall > o->fall) && !(eplb_p_is_known(o) && eplb_p_goes_before(p, pair, &o->best))) return;
-    o->best = *pair;
-    o->fall = fall;
-}
-
-/* For two packs, the swap with the largest gain is also the one with the largest fall in squares,
-   d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
-static void eplb_p_consider(const eplb_p_packs *p, int32_t heavy, int32_t light, eplb_p_outlook *o)
-{
-    float D = eplb_p_difference(p, heavy, light), gain, fall;
-    eplb_p_pair pair;
-
-    if (!eplb_p_may_fall(D, o->fall)) return;
-    gain = eplb_p_pair_gain(p, heavy, light, D);
-    fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
-    if (!(gain > 0.0f) || fall < o->fall) return; /* as nearly always */
-    pair = eplb_p_pair_of(heavy, light, gain);
-    eplb_p_take_better(p, &pair, fall, o);
-}
-
-/* What the line offers to a pack. */
-static void eplb_p_consider_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t heavy, eplb_p_outlook *o)
-{
-    eplb_p_offer offer = eplb_p_before_all;
-    while (eplb_p_next_offer(p, f, heavy, EPLB_P_BY_FALL, o->fall > 0.0f ? o->fall : EPLB_P_LEAST, &offer))
-        eplb_p_consider(p, heavy, eplb_p_line_pack(p, f, offer.at), o);
-}
-
-/* The i-th heaviest pack with lighter ones, lightest first, which soon brings the fall near what it will
-   be. */
-static void eplb_p_consider_lighter(const eplb_p_packs *p, int32_t i, eplb_p_outlook *o)
-{
-    int32_t heavy = eplb_p_by_load(p, i), j;
-
-    for (j = p->m - 1; j > i; j--) {
-        int32_t light = eplb_p_by_load(p, j);
-        if (!eplb_p_may_fall(eplb_p_difference(p, heavy, light), o->fall)) break; /* nor those before j */
-        eplb_p_consider(p, heavy, light, o);
-    }
-}
-
-/* The packs that changed since this one was looked at may have brought it a better swap, or taken its best
-   one away: the fall of that is still a bound. */
-static void eplb_p_consider_changed(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t heavy, eplb_p_outlook *o)
-{
-    int32_t s;
-
-    if (f->swaps - o->seen > EPLB_P_RECENT) eplb_p_forget(o);
-    for (s = o->seen; s < f->swaps && eplb_p_is_known(o); s++) {
-        const eplb_p_pair *pair = &f->done[s % EPLB_P_RECENT];
-        if (pair->heavy == o->best.light || pair->light == o->best.light) o->best.gain = 0.0f;
-    }
-    for (s = o->seen; s < f->swaps && o->fall < EPLB_P_ANY_FALL; s++) {
-        const eplb_p_pair *pair = &f->done[s % EPLB_P_RECENT];
-        eplb_p_consider(p, heavy, pair->heavy, o);
-        eplb_p_consider(p, heavy, pair->light, o);
-    }
-}
-
-/* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has
-   a swap that falls this far. */
-static void eplb_p_look_at(const eplb_p_packs *p, eplb_p_frontier *f, int32_t i, float best_fall)
+/* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has a swap that
+   is worth this much. */
+static void eplb_p_look_at(const eplb_p_packs *p, eplb_p_frontier *f, int32_t i, float enough)
 {
     int32_t heavy = eplb_p_by_load(p, i);
-    eplb_p_outlook *o = &f->outlook[heavy];
+    eplb_p_swap *own = &f->promise[heavy];
 
-    eplb_p_consider_changed(p, f, heavy, o);
-    if (!eplb_p_is_known(o) && o->fall > 0.0f && !(o->fall < best_fall)) {
-        o->fall = 0.0f;
-        eplb_p_consider_lighter(p, i, o);
+    if (own->gain > 0.0f && f->stamp[own->light] > f->stamp[heavy]) own->gain = 0.0f; /* its worth is still a bound */
+    if (!(own->gain > 0.0f) && own->worth > 0.0f && !(own->worth < enough)) {
+        eplb_p_forget(f, heavy);
+        own->worth = 0.0f;
     }
-    o->seen = f->swaps;
+    eplb_p_consider_lighter(p, f, i, EPLB_P_BY_FALL, own);
+    eplb_p_note_look(f, heavy);
 }
 
-static eplb_p_pair eplb_p_find_l2(const eplb_p_packs *p, eplb_p_frontier *f)
+static eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
 {
-    eplb_p_outlook best = EPLB_ZERO_INIT;
+    eplb_p_swap best = eplb_p_no_swap;
     int32_t i;
 
-    EPLB_ASSERT(f->outlook); /* taken for L2 */
+    EPLB_ASSERT(f->promise); /* taken for L2 */
     for (i = 0; i < p->m; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
-        if (!eplb_p_may_fall(eplb_p_above_lightest(p, heavy), best.fall)) break; /* nor those behind i */
+        if (!eplb_p_may_go_before(p, eplb_p_above_lightest(p, heavy), EPLB_P_BY_FALL, &best)) break; /* nor behind i */
         if (eplb_p_has_few_offers(p, f, heavy)) {
             eplb_p_consider_offers(p, f, heavy, &best);
         } else {
-            eplb_p_look_at(p, f, i, best.fall);
-            eplb_p_take_better(p, &f->outlook[heavy].best, f->outlook[heavy].fall, &best);
+            eplb_p_look_at(p, f, i, best.worth);
+            eplb_p_take_better(p, f->promise[heavy], &best);
         }
     }
-    return eplb_p_fall_counts(best.fall, p->tiny) ? best.best : eplb_p_no_pair;
+    return eplb_p_fall_counts(best.worth, p->tiny) ? best : eplb_p_no_swap;
 }
 
-static eplb_p_pair eplb_p_find_pair(const eplb_p_packs *p, const eplb_packing *how, eplb_p_frontier *f)
+static eplb_p_swap eplb_p_next_swap(const eplb_p_packs *p, const eplb_packing *how, eplb_p_frontier *f)
 {
     switch (how->refine) {
-    case EPLB_REFINE_MAX_MIN: return eplb_p_find_max_min(p);
-    case EPLB_REFINE_PAIR_SCAN: return eplb_p_find_pair_scan(p, how->heavy_packs, f);
-    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_find_max_to_any(p);
-    case EPLB_REFINE_L2: return eplb_p_find_l2(p, f);
-    default: return eplb_p_no_pair;
+    case EPLB_REFINE_MAX_MIN: return eplb_p_next_max_min(p);
+    case EPLB_REFINE_PAIR_SCAN: return eplb_p_next_pair_scan(p, how->heavy_packs, f);
+    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_next_max_to_any(p, f);
+    case EPLB_REFINE_L2: return eplb_p_next_l2(p, f);
+    default: return eplb_p_no_swap;
     }
 }
 
@@ -3453,23 +3403,21 @@ static void eplb_p_reorder(eplb_p_packs *p, uint64_t from, uint64_t to)
 /* The item at a place of a pack's list goes, and one at another position comes. */
 static void eplb_p_take_in(eplb_p_packs *p, int32_t pack, int32_t place, int32_t position, float load)
 {
-    uint64_t key = eplb_p_heavy_first(p->load[pack], pack);
+    uint64_t key = eplb_p_load_key(p, pack);
 
     eplb_p_exchange(p, pack, place, position, load);
-    eplb_p_reorder(p, key, eplb_p_heavy_first(p->load[pack], pack));
+    eplb_p_reorder(p, key, eplb_p_load_key(p, pack));
     p->pack_of[eplb_p_item_at(p, position)] = pack;
 }
 
-/* The best swap of two packs. */
-static void eplb_p_do_swap(eplb_p_packs *p, const eplb_p_pair *pair)
+static void eplb_p_do_swap(eplb_p_packs *p, const eplb_p_swap *swap)
 {
-    eplb_p_swap swap = eplb_p_best_swap(p, pair);
-    int32_t u_position = eplb_p_position(p, pair->heavy, swap.u);
-    int32_t v_position = eplb_p_position(p, pair->light, swap.v);
-    float u_load = eplb_p_loads_of(p, pair->heavy)[swap.u], v_load = eplb_p_loads_of(p, pair->light)[swap.v];
+    eplb_p_places at = eplb_p_find_places(p, swap);
+    int32_t u_position = eplb_p_position(p, swap->heavy, at.u), v_position = eplb_p_position(p, swap->light, at.v);
+    float u_load = eplb_p_loads_of(p, swap->heavy)[at.u], v_load = eplb_p_loads_of(p, swap->light)[at.v];
 
-    eplb_p_take_in(p, pair->heavy, swap.u, v_position, v_load);
-    eplb_p_take_in(p, pair->light, swap.v, u_position, u_load);
+    eplb_p_take_in(p, swap->heavy, at.u, v_position, v_load);
+    eplb_p_take_in(p, swap->light, at.v, u_position, u_load);
 }
 
 /* Nothing is known yet. Each item notes its place in the line in rank, which is not in use then, for candidates
@@ -3478,12 +3426,8 @@ static void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
 {
     int32_t pack, at;
 
-    f->swaps = 0;
-    if (f->settled) eplb_p_open_all_pairs(f->settled, p->m);
-    for (pack = 0; f->outlook && pack < p->m; pack++) {
-        f->outlook[pack].seen = 0;
-        eplb_p_forget(&f->outlook[pack]);
-    }
+    f->now = 2; /* no stamp is 0 */
+    for (pack = 0; pack < p->m; pack++) eplb_p_forget(f, pack);
     if (!f->line_load) return;
     for (at = 0; at < p->n; at++) {
         int32_t item = eplb_p_index(f->line[at]);
@@ -3497,28 +3441,27 @@ static void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
     }
 }
 
-/* A pack's load is another than before. */
-static void eplb_p_note_load(const eplb_p_packs *p, eplb_p_frontier *f, int32_t pack)
+/* A pack has changed. */
+static void eplb_p_reopen_pack(const eplb_p_packs *p, eplb_p_frontier *f, int32_t pack)
 {
     int32_t i;
+
+    eplb_p_forget(f, pack);
+    if (!f->line_load) return;
     for (i = 0; i < p->room; i++)
         f->line_pack_load[eplb_p_line_place(p, f, eplb_p_position(p, pack, i))] = p->load[pack];
 }
 
-/* A swap of two packs was done. */
-static void eplb_p_note_swap(const eplb_p_packs *p, eplb_p_frontier *f, const eplb_p_pair *pair)
+static void eplb_p_note_swap(const eplb_p_packs *p, eplb_p_frontier *f, const eplb_p_swap *swap)
 {
-    if (f->line_load) {
-        eplb_p_note_load(p, f, pair->heavy);
-        eplb_p_note_load(p, f, pair->light);
-    }
-    if (f->settled) eplb_p_open_pairs_of(f->settled, p->m, pair->heavy, pair->light);
-    if (f->outlook) {
-        eplb_p_forget(&f->outlook[pair->heavy]);
-        eplb_p_forget(&f->outlook[pair->light]);
-        f->done[f->swaps % EPLB_P_RECENT] = *pair;
-    }
-    f->swaps++;
+    int swapped = eplb_p_load_key(p, swap->heavy) < eplb_p_load_key(p, swap->light); /* which is lighter now */
+
+    if (!f->stamp) return;
+    eplb_p_reopen_pack(p, f, swap->heavy);
+    eplb_p_reopen_pack(p, f, swap->light);
+    f->last[swapped]  = swap->heavy;
+    f->last[!swapped] = swap->light;
+    f->now += 2;
 }
 
 /* Swaps until none helps. Each lowers the sum of squared pack loads, so none comes back. */
@@ -3527,15 +3470,16 @@ static void eplb_p_refine(eplb_p_packer *packer)
     const eplb_packing *how = packer->how;
     eplb_p_packs *p = &packer->packs;
     eplb_p_frontier *f = &packer->frontier;
+    int32_t swaps;
 
     if (how->refine == EPLB_REFINE_NONE) return;
     eplb_p_hold_items(p, packer->spare);
     eplb_p_open_frontier(p, f);
-    while (f->swaps < how->max_swaps) {
-        eplb_p_pair pair = eplb_p_find_pair(p, how, f);
-        if (!(pair.gain > 0.0f)) break;
-        eplb_p_do_swap(p, &pair);
-        eplb_p_note_swap(p, f, &pair);
+    for (swaps = 0; swaps < how->max_swaps; swaps++) {
+        eplb_p_swap swap = eplb_p_next_swap(p, how, f);
+        if (!(swap.gain > 0.0f)) break;
+        eplb_p_do_swap(p, &swap);
+        eplb_p_note_swap(p, f, &swap);
     }
 }
 
@@ -10552,10 +10496,9 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_MOST_COUNTED
 #undef EPLB_P_SORTED_ROOM
 #undef EPLB_P_FEW_SPARE
-#undef EPLB_P_RECENT
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS
-#undef EPLB_P_ANY_FALL
+#undef EPLB_P_ANY_WORTH
 #undef EPLB_P_LEAST
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD
