@@ -3061,8 +3061,8 @@ static eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap
     return at;
 }
 
-/* The rule on ties: whether of two swaps that are worth the same a goes first: its u stands first, or else its v. */
-static int eplb_p_goes_before(const eplb_p_packs *p, eplb_p_swap a, eplb_p_swap b)
+/* Whether of two swaps that are worth the same a's u stands first in the candidate's order, or else its v. */
+static int eplb_p_stands_before(const eplb_p_packs *p, eplb_p_swap a, eplb_p_swap b)
 {
     eplb_p_places a_at = eplb_p_find_places(p, &a), b_at = eplb_p_find_places(p, &b);
     int32_t a_u = eplb_p_position(p, a.heavy, a_at.u), b_u = eplb_p_position(p, b.heavy, b_at.u);
@@ -3070,12 +3070,12 @@ static int eplb_p_goes_before(const eplb_p_packs *p, eplb_p_swap a, eplb_p_swap 
     return eplb_p_position(p, a.light, a_at.v) < eplb_p_position(p, b.light, b_at.v);
 }
 
-/* A swap takes the place of one that it goes before. Of one that is not known it is known only what it is worth at
-   most; so that stays where the two may be worth the same. */
-static inline void eplb_p_take_better(const eplb_p_packs *p, eplb_p_swap swap, eplb_p_swap *best)
+/* Whether a swap goes before the best one so far. A swap's key is what it is worth, its u, its v. Of a best one that is
+   not known, it is known only that it is worth no more than this, so one that is worth as much may not be it. */
+static inline int eplb_p_goes_before(const eplb_p_packs *p, eplb_p_swap swap, eplb_p_swap best)
 {
-    if (!(swap.gain > 0.0f) || swap.worth < best->worth) return;
-    if (swap.worth > best->worth || (best->gain > 0.0f && eplb_p_goes_before(p, swap, *best))) *best = swap;
+    if (!(swap.gain > 0.0f) || swap.worth < best.worth) return 0; /* as nearly always */
+    return swap.worth > best.worth || (best.gain > 0.0f && eplb_p_stands_before(p, swap, best));
 }
 
 /* What swaps are chosen by: the first pair of packs that has one, or the most that one is worth. */
@@ -3092,20 +3092,18 @@ static inline int eplb_p_may_go_before(const eplb_p_packs *p, float D, int by, c
     }
 }
 
-/* For two packs, the swap with the largest gain is also the one with the largest fall in squares,
-   d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
+/* Two packs' best swap becomes the best one so far if it goes before that. The swap of two packs with the largest gain
+   is also the one with the largest fall, d (D - d) = D^2/4 - (d - D/2)^2, which is the same for d as for D - d. */
 static inline void eplb_p_consider(const eplb_p_packs *p, int32_t heavy, int32_t light, int by, eplb_p_swap *best)
 {
-    float D = eplb_p_difference(p, heavy, light), gain = eplb_p_pack_gain(p, heavy, light, D), worth;
+    float D = eplb_p_difference(p, heavy, light);
     eplb_p_swap swap;
 
-    worth = by == EPLB_P_BY_FALL ? eplb_p_swap_fall(gain, D) : gain; /* the same for d = gain as for d = D - gain */
-    if (!(gain > 0.0f) || worth < best->worth) return; /* as nearly always */
     swap.heavy = heavy;
     swap.light = light;
-    swap.gain  = gain;
-    swap.worth = worth;
-    eplb_p_take_better(p, swap, best);
+    swap.gain  = eplb_p_pack_gain(p, heavy, light, D);
+    swap.worth = by == EPLB_P_BY_FALL ? eplb_p_swap_fall(swap.gain, D) : swap.gain;
+    if (eplb_p_goes_before(p, swap, *best)) *best = swap;
 }
 
 /* pack: refine, what is settled */
@@ -3267,14 +3265,19 @@ static void eplb_p_consider_offers(const eplb_p_packs *p, const eplb_p_frontier 
 
 /* pack: refine, the swap to do */
 
+/* The lightest pack: of several, the one with the lowest index, which stands first among them. */
+static int32_t eplb_p_lightest(const eplb_p_packs *p)
+{
+    int32_t j = p->m - 1;
+    while (j > 0 && !(p->load[eplb_p_by_load(p, j - 1)] > p->load[eplb_p_by_load(p, j)])) j--;
+    return eplb_p_by_load(p, j);
+}
+
 static eplb_p_swap eplb_p_next_max_min(const eplb_p_packs *p)
 {
-    int32_t heavy = eplb_p_by_load(p, 0), j = p->m - 1, light;
+    int32_t heavy = eplb_p_by_load(p, 0), light = eplb_p_lightest(p);
     eplb_p_swap best = eplb_p_no_swap;
 
-    /* Of equally light packs, the one with the lowest index stands first. */
-    while (j > 0 && !(p->load[eplb_p_by_load(p, j - 1)] > p->load[eplb_p_by_load(p, j)])) j--;
-    light = eplb_p_by_load(p, j);
     if (!(eplb_p_difference(p, heavy, light) < p->tiny)) eplb_p_consider(p, heavy, light, EPLB_P_BY_PAIR, &best);
     return best;
 }
@@ -3330,7 +3333,7 @@ static eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
             eplb_p_consider_offers(p, f, heavy, &best);
         } else {
             eplb_p_look_at(p, f, i, best.worth);
-            eplb_p_take_better(p, f->promise[heavy], &best);
+            if (eplb_p_goes_before(p, f->promise[heavy], best)) best = f->promise[heavy];
         }
     }
     return eplb_p_fall_counts(best.worth, p->tiny) ? best : eplb_p_no_swap;
