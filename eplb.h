@@ -2566,18 +2566,18 @@ static uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_s
 /* Items on packs. Written when they are packed initially and by eplb_p_do_swap alone. */
 typedef struct eplb_p_packs {
     int32_t n, m, room; /* items, packs, items in each pack */
-    int32_t stride;     /* from the row of a pack to that of the next: whole vectors */
+    int32_t stride;     /* loads in the row of a pack: whole vectors */
 
     const float    *weight; /* [n] true loads of the items */
     const uint64_t *order;  /* [n] items by their perturbed load */
     int32_t *pack_of; /* [n] pack of each item */
     int32_t *rank;    /* [n] how many items its pack had before it, as LPT came by it */
-    int32_t *fill;    /* [m] how many items there are so far */
+    int32_t *fill;    /* [m] how many items there are so far, or where the next one goes */
     float   *load;    /* [m] sum of their true loads in that order */
     float    tiny;    /* a difference of loads below it counts as none */
 
     /* For swaps. */
-    int32_t  *held;      /* [m, stride] positions in each pack, ascending */
+    int32_t  *held;      /* [m, room] positions in each pack, ascending */
     float    *held_load; /* [m, stride] their true loads, and up to the next row what is too heavy to swap */
     uint64_t *by_load;   /* [m] packs, heaviest first */
 } eplb_p_packs;
@@ -2602,7 +2602,8 @@ typedef struct eplb_p_frontier {
 
     /* NULL where few pairs are searched, or packs are small. */
     const uint64_t *line; /* [n] items by their true load */
-    float *line_load;      /* [n + EPLB_P_VECTOR] and these loads, and of some lighter than any */
+    int32_t *place;        /* [n] where each of them stands there */
+    float *line_load;      /* [n + EPLB_P_VECTOR] these loads, and of some lighter than any */
     float *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
 } eplb_p_frontier;
 
@@ -2663,12 +2664,8 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
     p->room    = n / m;
     p->stride  = (p->room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
     packer.true_order = EPLB_P_TAKE(a, uint64_t, n);
-    over         = eplb_p_open_overlay(a); /* keys are sorted, and packs compete, before items are held */
-    p->held      = EPLB_P_TAKE_ROWS(a, int32_t, m, p->stride);
-    (void)eplb_p_end_phase(a, &over);
     packer.spare = EPLB_P_TAKE(a, uint64_t, n);
-    (void)eplb_p_end_phase(a, &over);
-    eplb_p_close_overlay(a, &over);
+    p->held      = (int32_t *)(void *)packer.spare; /* keys are sorted, and packs compete, before items are held */
     p->fill      = EPLB_P_TAKE(a, int32_t, m);
     p->load      = EPLB_P_TAKE(a, float, m);
     if (how->num_candidates > 1) {
@@ -3041,7 +3038,7 @@ static uint64_t eplb_p_load_key(const eplb_p_packs *p, int32_t pack)
 
 static int32_t eplb_p_position(const eplb_p_packs *p, int32_t pack, int32_t place)
 {
-    return p->held[(size_t)pack * (size_t)p->stride + (size_t)place];
+    return p->held[eplb_p_at(pack, p->room, place)];
 }
 
 typedef struct eplb_p_places {
@@ -3177,7 +3174,7 @@ static float eplb_p_above_lightest(const eplb_p_packs *p, int32_t pack)
 /* Where in the line the item stands that has this position in the candidate's order. */
 static int32_t eplb_p_line_place(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t position)
 {
-    return p->order == f->line ? position : p->rank[eplb_p_item_at(p, position)];
+    return p->order == f->line ? position : f->place[eplb_p_item_at(p, position)];
 }
 
 /* The pack of the item that stands there. */
@@ -3355,19 +3352,17 @@ static eplb_p_swap eplb_p_next_swap(const eplb_p_packs *p, const eplb_packing *h
 /* Lists of what each pack holds, and the packs in order. */
 static void eplb_p_hold_items(eplb_p_packs *p, uint64_t *spare)
 {
-    int32_t pack, position, place;
+    int32_t beyond = p->stride - p->room, pack, position, i; /* a row of loads is longer by this */
 
     eplb_p_sort_loads(p->load, p->by_load, spare, p->m);
     for (pack = 0; pack < p->m; pack++) {
-        p->fill[pack] = 0;
-        for (place = p->room; place < p->stride; place++)
-            p->held_load[eplb_p_at(pack, p->stride, place)] = EPLB_P_NO_ITEM;
+        p->fill[pack] = pack * p->room;
+        for (i = p->room; i < p->stride; i++) p->held_load[eplb_p_at(pack, p->stride, i)] = EPLB_P_NO_ITEM;
     }
     for (position = 0; position < p->n; position++) {
-        int32_t item = eplb_p_item_at(p, position), own = p->pack_of[item];
-        size_t at = eplb_p_at(own, p->stride, p->fill[own]++);
-        p->held[at]      = position;
-        p->held_load[at] = p->weight[item];
+        int32_t item = eplb_p_item_at(p, position), own = p->pack_of[item], at = p->fill[own]++;
+        p->held[at] = position;
+        p->held_load[eplb_p_at(own, beyond, at)] = p->weight[item];
     }
 }
 
@@ -3375,7 +3370,7 @@ static void eplb_p_hold_items(eplb_p_packs *p, uint64_t *spare)
    pack's load is summed afresh. */
 static void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_t position, float load)
 {
-    int32_t *held = p->held + eplb_p_at(pack, p->stride, 0), i;
+    int32_t *held = p->held + eplb_p_at(pack, p->room, 0), i;
     float *held_load = p->held_load + eplb_p_at(pack, p->stride, 0), sum = 0.0f;
 
     for (; place > 0 && held[place - 1] > position; place--) {
@@ -3423,8 +3418,7 @@ static void eplb_p_do_swap(eplb_p_packs *p, const eplb_p_swap *swap)
     eplb_p_take_in(p, swap->light, at.v, u_position, u_load);
 }
 
-/* Nothing is known yet. Each item notes its place in the line in rank, which is not in use then, for candidates
-   whose order is another. */
+/* Nothing is known yet. */
 static void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
 {
     int32_t pack, at;
@@ -3436,7 +3430,7 @@ static void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
         int32_t item = eplb_p_index(f->line[at]);
         f->line_load[at]      = p->weight[item];
         f->line_pack_load[at] = p->load[p->pack_of[item]];
-        p->rank[item]         = at;
+        f->place[item]        = at;
     }
     for (; at < p->n + EPLB_P_VECTOR; at++) {
         f->line_load[at]      = -EPLB_P_NO_ITEM;
@@ -3556,7 +3550,8 @@ static void eplb_p_start_packing(eplb_p_packer *packer)
     p->order   = packer->true_order;
     p->pack_of = packer->own_packs ? packer->own_packs : packer->pack_index;
     p->rank    = packer->rank_in_pack;
-    packer->frontier.line = packer->true_order;
+    packer->frontier.line  = packer->true_order;
+    packer->frontier.place = p->held + p->n; /* spare has room for both */
 }
 
 /* By true_order, which is there already. */
