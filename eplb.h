@@ -2560,10 +2560,40 @@ static uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_s
 
 /* --------------------------------------------------------------------------------------- pack
 
-   n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an
-   item is known by its position in that order, so "first in sorted order" is "at the lower position". */
+   n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an item is known by its
+   position in that order, so "first in sorted order" is "at the lower position". Then, in three rooms:
 
-/* Items on packs. Written when they are packed initially and by eplb_p_do_swap alone. */
+   initial  each item goes to a pack, in that order
+   refine   two items of different packs change places, one swap after the other
+   select   of several candidates the best is kept
+
+   in       weight and true_order of the items, how they are packed
+   out      pack_index and rank_in_pack
+   writes   eplb_p_packs, which initial and eplb_p_do_swap alone do; eplb_p_frontier, which next_* and note_* do
+
+   Six items in two packs, as LPT has put them; rows of loads have whole vectors, filled up with * that is too heavy
+   to be swapped:
+
+       position     0  1  2  3  4  5     pack        0            1
+       weight       9  8  6  5  3  1     held        0  3  4      1  2  5
+       pack_of      0  1  1  0  0  1     held_load   9  5  3  *   8  6  1  *
+                                         load        17           15             by_load  0 1
+
+   Pack 0 is heavier by D = 2. What an item u of it and an item v of pack 1 differ by, d, moves from the one to the
+   other: between 0 and D that helps, and most at D / 2. 9 - 8 = 1 is the only such d, so its gain, min(d, D - d), is
+   the largest, 1; and the sum of squares falls by twice d (D - d): from 17^2 + 15^2 = 514 to 16^2 + 16^2 = 512. Places
+   0 and 0 change packs, the rows stay in order, and both loads are summed afresh:
+
+       pack_of      1  0  1  0  0  1     held        1  3  4      0  2  5
+                                         held_load   8  5  3  *   9  6  1  *
+                                         load        16           16             by_load  0 1
+
+   Which swap is next the rules say, each in its own words: of which packs, by what worth. A swap's key is its worth,
+   its u, its v, and the first by key is done. The frontier spares looking again at what has not changed: it has a
+   stamp for each pack, what each promises, and all items in a line by their loads, where those that may go for u
+   stand right behind it. */
+
+/* Items on packs. */
 typedef struct eplb_p_packs {
     int32_t n, m, room; /* items, packs, items in each pack */
     int32_t stride;     /* loads in the row of a pack: whole vectors */
@@ -2582,7 +2612,7 @@ typedef struct eplb_p_packs {
     uint64_t *by_load;   /* [m] packs, heaviest first */
 } eplb_p_packs;
 
-/* The best swap of two packs. */
+/* Of two packs, the one that goes before their others. */
 typedef struct eplb_p_swap {
     int32_t heavy, light; /* packs */
     float   gain;         /* 0: none helps */
@@ -2600,11 +2630,11 @@ typedef struct eplb_p_frontier {
     eplb_p_swap *promise; /* [m] the best swap of each; where its gain is 0 that is not known, or there is none, and
                              it is worth no more than this; for L2 */
 
-    /* NULL where few pairs are searched, or packs are small. */
-    const uint64_t *line; /* [n] items by their true load */
-    int32_t *place;        /* [n] where each of them stands there */
-    float *line_load;      /* [n + EPLB_P_VECTOR] these loads, and of some lighter than any */
-    float *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
+    const uint64_t *line;           /* [n] items by their true load */
+    int32_t        *place;          /* [n] where each of them stands there */
+    float          *line_load;      /* [n + EPLB_P_VECTOR] these loads, and of some lighter than any; NULL where few
+                                       pairs are searched, or packs are small */
+    float          *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
 } eplb_p_frontier;
 
 typedef struct eplb_p_packer {
@@ -2664,10 +2694,10 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
     p->room    = n / m;
     p->stride  = (p->room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
     packer.true_order = EPLB_P_TAKE(a, uint64_t, n);
-    packer.spare = EPLB_P_TAKE(a, uint64_t, n);
-    p->held      = (int32_t *)(void *)packer.spare; /* keys are sorted, and packs compete, before items are held */
-    p->fill      = EPLB_P_TAKE(a, int32_t, m);
-    p->load      = EPLB_P_TAKE(a, float, m);
+    packer.spare      = EPLB_P_TAKE(a, uint64_t, n);
+    p->held = (int32_t *)(void *)packer.spare; /* keys are sorted, and packs compete, before items are held */
+    p->fill = EPLB_P_TAKE(a, int32_t, m);
+    p->load = EPLB_P_TAKE(a, float, m);
     if (how->num_candidates > 1) {
         packer.own_order = EPLB_P_TAKE(a, uint64_t, n);
         over             = eplb_p_open_overlay(a); /* an order is made before items are packed by it */
