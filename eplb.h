@@ -1604,20 +1604,15 @@ static uint64_t eplb_p_tournament_replay(uint64_t *tree, int32_t n, int32_t leaf
     return key;
 }
 
-/* -------------------------------------------------------------------------------------- pairs
+/* --------------------------------------------------------------------------------------- bits
 
-   A bit for each pair of n packs or GPUs, in rows [n, (n + 31) / 32], once in the row of either: set when
-   the pair is settled, that is, was found to have no swap left and has not changed since. */
+   Sets of n experts, as rows of a bit for each. */
 
-static size_t eplb_p_pair_words(int32_t n) { return ((size_t)n + 31) / 32; }
+static size_t eplb_p_bit_words(int32_t n) { return ((size_t)n + 31) / 32; }
 
-static uint32_t eplb_p_pair_bit(int32_t b) { return (uint32_t)1 << ((uint32_t)b % 32); }
+static uint32_t eplb_p_bit_of(int32_t e) { return (uint32_t)1 << ((uint32_t)e % 32); }
 
-/* Whether b is settled with the one whose row this is. */
-static int eplb_p_is_settled(const uint32_t *pairs, int32_t b)
-{
-    return (pairs[(uint32_t)b / 32] >> ((uint32_t)b % 32) & 1) != 0;
-}
+static int eplb_p_has_bit(const uint32_t *row, int32_t e) { return (row[(uint32_t)e / 32] & eplb_p_bit_of(e)) != 0; }
 
 /* =================================================================================================
    B. THE CALL
@@ -3922,7 +3917,7 @@ static void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     s->gpu_slots   = shape->gpu_slots;
     s->num_experts = shape->node_experts;
     s->num_samples = eplb_p_kept_samples(shape->num_samples);
-    s->words       = (int32_t)eplb_p_pair_words(shape->num_experts);
+    s->words       = (int32_t)eplb_p_bit_words(shape->num_experts);
     s->share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s->num_samples);
     s->more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s->num_samples);
     s->gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s->num_gpus, s->num_samples);
@@ -4037,12 +4032,12 @@ static void eplb_p_share_out(eplb_p_search *s, int32_t e)
 
 static int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
-    return eplb_p_is_settled(s->holds + (size_t)gpu * (size_t)s->words, e);
+    return eplb_p_has_bit(s->holds + (size_t)gpu * (size_t)s->words, e);
 }
 
 static int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
-    return eplb_p_is_settled(s->twice + (size_t)gpu * (size_t)s->words, e);
+    return eplb_p_has_bit(s->twice + (size_t)gpu * (size_t)s->words, e);
 }
 
 /* holds, twice of a GPU whose slots have changed. */
@@ -4054,7 +4049,7 @@ static void eplb_p_list_holdings(eplb_p_search *s, int32_t gpu)
 
     for (i = 0; i < s->words; i++) holds[i] = twice[i] = 0;
     for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
-        uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
+        uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_bit_of(s->slot[i]);
         twice[word] |= holds[word] & bit;
         holds[word] |= bit;
     }
@@ -4083,8 +4078,8 @@ static void eplb_p_give_way(eplb_p_search *s, int32_t gpu, int32_t u, int32_t v)
         eplb_p_weigh_gpu(s, gpu);
         return;
     }
-    holds[(uint32_t)u / 32] &= ~eplb_p_pair_bit(u);
-    holds[(uint32_t)v / 32] |= eplb_p_pair_bit(v);
+    holds[(uint32_t)u / 32] &= ~eplb_p_bit_of(u);
+    holds[(uint32_t)v / 32] |= eplb_p_bit_of(v);
     for (t = 0; t < n; t++) load[t] += more[t] - less[t];
     s->gpu_total[gpu] = eplb_p_total(load, n);
 }
@@ -4165,7 +4160,7 @@ static void eplb_p_count_move(eplb_p_search *s, int32_t gpu, int32_t e, int32_t 
 
 static int eplb_p_is_free(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
-    return eplb_p_is_settled(s->moves->free_of + eplb_p_at(gpu, s->words, 0), e);
+    return eplb_p_has_bit(s->moves->free_of + eplb_p_at(gpu, s->words, 0), e);
 }
 
 /* Whether an expert leaves a GPU, with slot i, that did not have it; whether one comes that did not have it. */
@@ -8967,7 +8962,7 @@ static eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shap
     m.allowed     = &shape->options;
     m.num_gpus    = G;
     m.link_gpus   = G / N;
-    m.words       = (int32_t)eplb_p_pair_words(shape->num_experts + 1);
+    m.words       = (int32_t)eplb_p_bit_words(shape->num_experts + 1);
     m.free_of     = EPLB_P_TAKE_ROWS(a, uint32_t, G, m.words);
     m.holder      = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     m.next_holder = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
@@ -9044,13 +9039,13 @@ static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
         uint32_t *free_of = m->free_of + eplb_p_at(gpu, m->words, 0);
         for (slot = gpu * room; slot < (gpu + 1) * room; slot++) {
             e = old_slot[slot] == EPLB_P_EMPTY ? E : old_slot[slot];
-            free_of[(uint32_t)e / 32] |= eplb_p_pair_bit(e);
+            free_of[(uint32_t)e / 32] |= eplb_p_bit_of(e);
         }
-        free_of[(uint32_t)E / 32] |= eplb_p_pair_bit(E);
+        free_of[(uint32_t)E / 32] |= eplb_p_bit_of(E);
     }
     for (e = 0; e < E; e++)
         for (gpu = 0; gpu < m->num_gpus && m->holder[e] < 0; gpu++)
-            m->free_of[eplb_p_at(gpu, m->words, e / 32)] |= eplb_p_pair_bit(e);
+            m->free_of[eplb_p_at(gpu, m->words, e / 32)] |= eplb_p_bit_of(e);
 }
 
 /* Where the groups are in the plan in force, or why that is no plan by the policy: the first slot with an expert whose
