@@ -2621,7 +2621,7 @@ typedef struct eplb_p_frontier {
        where the heavier one's stamp is even and the lighter one's is no larger. */
     uint32_t    *stamp;   /* [m] */
     uint32_t     now;     /* 2 s */
-    int32_t      last[2]; /* packs that the last swap changed, the lighter one first */
+    uint64_t     last[2]; /* packs that the last swap changed, heaviest first */
     eplb_p_swap *promise; /* [m] the best swap of each; where its gain is 0 that is not known, or there is none, and
                              it is worth no more than this; for L2 */
 
@@ -3083,21 +3083,20 @@ static eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap
     return at;
 }
 
-/* Whether of two swaps that are worth the same a's u stands first in the candidate's order, or else its v. */
-static int eplb_p_stands_before(const eplb_p_packs *p, eplb_p_swap a, eplb_p_swap b)
+/* A swap's key is what it is worth, its u, its v: whether it goes before the best one so far. Where that one is not
+   known, but only that it is worth no more than this, one that is worth as much may not be it. */
+static int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_swap *swap, const eplb_p_swap *best)
 {
-    eplb_p_places a_at = eplb_p_find_places(p, &a), b_at = eplb_p_find_places(p, &b);
-    int32_t a_u = eplb_p_position(p, a.heavy, a_at.u), b_u = eplb_p_position(p, b.heavy, b_at.u);
-    if (a_u != b_u) return a_u < b_u;
-    return eplb_p_position(p, a.light, a_at.v) < eplb_p_position(p, b.light, b_at.v);
-}
+    eplb_p_places at, best_at;
+    int32_t u, best_u;
 
-/* Whether a swap goes before the best one so far. A swap's key is what it is worth, its u, its v. Of a best one that is
-   not known, it is known only that it is worth no more than this, so one that is worth as much may not be it. */
-static inline int eplb_p_goes_before(const eplb_p_packs *p, eplb_p_swap swap, eplb_p_swap best)
-{
-    if (!(swap.gain > 0.0f) || swap.worth < best.worth) return 0; /* as nearly always */
-    return swap.worth > best.worth || (best.gain > 0.0f && eplb_p_stands_before(p, swap, best));
+    if (swap->worth > best->worth || swap->worth < best->worth || !(best->gain > 0.0f)) return swap->worth > best->worth;
+    at      = eplb_p_find_places(p, swap);
+    best_at = eplb_p_find_places(p, best);
+    u       = eplb_p_position(p, swap->heavy, at.u);
+    best_u  = eplb_p_position(p, best->heavy, best_at.u);
+    if (u != best_u) return u < best_u;
+    return eplb_p_position(p, swap->light, at.v) < eplb_p_position(p, best->light, best_at.v);
 }
 
 /* What swaps are chosen by: the first pair of packs that has one, or the most that one is worth. */
@@ -3118,14 +3117,16 @@ static inline int eplb_p_may_go_before(const eplb_p_packs *p, float D, int by, c
    is also the one with the largest fall, d (D - d) = D^2/4 - (d - D/2)^2, which is the same for d as for D - d. */
 static inline void eplb_p_consider(const eplb_p_packs *p, int32_t heavy, int32_t light, int by, eplb_p_swap *best)
 {
-    float D = eplb_p_difference(p, heavy, light);
+    float D = eplb_p_difference(p, heavy, light), gain = eplb_p_pack_gain(p, heavy, light, D);
+    float worth = by == EPLB_P_BY_FALL ? eplb_p_swap_fall(gain, D) : gain;
     eplb_p_swap swap;
 
+    if (!(gain > 0.0f) || worth < best->worth) return; /* as nearly always */
     swap.heavy = heavy;
     swap.light = light;
-    swap.gain  = eplb_p_pack_gain(p, heavy, light, D);
-    swap.worth = by == EPLB_P_BY_FALL ? eplb_p_swap_fall(swap.gain, D) : swap.gain;
-    if (eplb_p_goes_before(p, swap, *best)) *best = swap;
+    swap.gain  = gain;
+    swap.worth = worth;
+    if (eplb_p_goes_before(p, &swap, best)) *best = swap;
 }
 
 /* pack: refine, what is settled */
@@ -3156,17 +3157,13 @@ static void eplb_p_forget(eplb_p_frontier *f, int32_t pack)
 static inline void eplb_p_consider_lighter(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t i, int by,
                                            eplb_p_swap *best)
 {
-    int32_t heavy = eplb_p_by_load(p, i), j;
+    int32_t heavy = eplb_p_by_load(p, i), first = i + 1, j = p->m;
     uint32_t settled = eplb_p_settled_up_to(f, heavy);
+    const uint64_t *packs = p->by_load;
 
-    if (settled && settled == f->now - 2) { /* with all but what the last swap changed */
-        for (j = 0; j < 2; j++)
-            if (eplb_p_may_go_before(p, eplb_p_difference(p, heavy, f->last[j]), by, best))
-                eplb_p_consider(p, heavy, f->last[j], by, best);
-        return;
-    }
-    for (j = p->m - 1; j > i; j--) {
-        int32_t light = eplb_p_by_load(p, j);
+    if (settled && settled == f->now - 2) first = 0, j = 2, packs = f->last;
+    while (j-- > first) {
+        int32_t light = eplb_p_index(packs[j]);
         if (!eplb_p_may_go_before(p, eplb_p_difference(p, heavy, light), by, best)) break; /* nor those before j */
         if (!settled || f->stamp[light] > settled) eplb_p_consider(p, heavy, light, by, best);
     }
@@ -3350,12 +3347,13 @@ static eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
     EPLB_ASSERT(f->promise); /* taken for L2 */
     for (i = 0; i < p->m; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
+        const eplb_p_swap *own = &f->promise[heavy];
         if (!eplb_p_may_go_before(p, eplb_p_above_lightest(p, heavy), EPLB_P_BY_FALL, &best)) break; /* nor behind i */
         if (eplb_p_has_few_offers(p, f, heavy)) {
             eplb_p_consider_offers(p, f, heavy, &best);
         } else {
             eplb_p_look_at(p, f, i, best.worth);
-            if (eplb_p_goes_before(p, f->promise[heavy], best)) best = f->promise[heavy];
+            if (own->gain > 0.0f && eplb_p_goes_before(p, own, &best)) best = *own;
         }
     }
     return eplb_p_fall_counts(best.worth, p->tiny) ? best : eplb_p_no_swap;
@@ -3476,13 +3474,13 @@ static void eplb_p_reopen_pack(const eplb_p_packs *p, eplb_p_frontier *f, int32_
 
 static void eplb_p_note_swap(const eplb_p_packs *p, eplb_p_frontier *f, const eplb_p_swap *swap)
 {
-    int swapped = eplb_p_load_key(p, swap->heavy) < eplb_p_load_key(p, swap->light); /* which is lighter now */
+    uint64_t a = eplb_p_load_key(p, swap->heavy), b = eplb_p_load_key(p, swap->light);
 
     if (!f->stamp) return;
     eplb_p_reopen_pack(p, f, swap->heavy);
     eplb_p_reopen_pack(p, f, swap->light);
-    f->last[swapped]  = swap->heavy;
-    f->last[!swapped] = swap->light;
+    f->last[0] = a < b ? a : b;
+    f->last[1] = a < b ? b : a;
     f->now += 2;
 }
 
