@@ -1670,50 +1670,15 @@ static uint64_t eplb_p_tournament_replay(uint64_t *tree, int32_t n, int32_t leaf
     return key;
 }
 
-/* -------------------------------------------------------------------------------------- pairs
+/* --------------------------------------------------------------------------------------- bits
 
-   A bit for each pair of n packs or GPUs, in rows [n, (n + 31) / 32], once in the row of either: set when
-   the pair is settled, that is, was found to have no swap left and has not changed since. */
+   Sets of n experts, as rows of a bit for each. */
 
-static size_t eplb_p_pair_words(int32_t n) { return ((size_t)n + 31) / 32; }
+static size_t eplb_p_bit_words(int32_t n) { return ((size_t)n + 31) / 32; }
 
-static uint32_t *eplb_p_pairs_of(uint32_t *settled, int32_t n, int32_t a)
-{
-    return settled + (size_t)a * eplb_p_pair_words(n);
-}
+static uint32_t eplb_p_bit_of(int32_t e) { return (uint32_t)1 << ((uint32_t)e % 32); }
 
-static uint32_t eplb_p_pair_bit(int32_t b) { return (uint32_t)1 << ((uint32_t)b % 32); }
-
-/* Whether b is settled with the one whose row this is. */
-static int eplb_p_is_settled(const uint32_t *pairs, int32_t b)
-{
-    return (pairs[(uint32_t)b / 32] >> ((uint32_t)b % 32) & 1) != 0;
-}
-
-static void eplb_p_settle_pair(uint32_t *settled, int32_t n, int32_t a, int32_t b)
-{
-    eplb_p_pairs_of(settled, n, a)[(uint32_t)b / 32] |= eplb_p_pair_bit(b);
-    eplb_p_pairs_of(settled, n, b)[(uint32_t)a / 32] |= eplb_p_pair_bit(a);
-}
-
-/* These two have changed; they may be the same. */
-static void eplb_p_open_pairs_of(uint32_t *settled, int32_t n, int32_t a, int32_t b)
-{
-    size_t words = eplb_p_pair_words(n), i;
-    uint32_t *a_column = settled + (uint32_t)a / 32, *b_column = settled + (uint32_t)b / 32;
-
-    for (i = 0; i < words; i++) eplb_p_pairs_of(settled, n, a)[i] = eplb_p_pairs_of(settled, n, b)[i] = 0;
-    for (i = 0; i < (size_t)n * words; i += words) {
-        a_column[i] &= ~eplb_p_pair_bit(a);
-        b_column[i] &= ~eplb_p_pair_bit(b);
-    }
-}
-
-static void eplb_p_open_all_pairs(uint32_t *settled, int32_t n)
-{
-    size_t word;
-    for (word = 0; word < (size_t)n * eplb_p_pair_words(n); word++) settled[word] = 0;
-}
+static int eplb_p_has_bit(const uint32_t *row, int32_t e) { return (row[(uint32_t)e / 32] & eplb_p_bit_of(e)) != 0; }
 
 /* =================================================================================================
    B. THE CALL
@@ -3032,27 +2997,85 @@ static double eplb_p_least_time(uint64_t *load, uint64_t *spare, int32_t n, cons
 
 /* --------------------------------------------------------------------------------------- pack
 
-   n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an
-   item is known by its position in that order, so "first in sorted order" is "at the lower position". */
+   n items onto m packs, n / m on each. A candidate puts the items into an order; from then on an item is known by its
+   position in that order, so "first in sorted order" is "at the lower position". Then, in three rooms:
 
-typedef struct eplb_p_pair { /* of packs */
-    int32_t heavy, light;
-    float   gain; /* the largest of their swaps; 0 when none helps */
-} eplb_p_pair;
+   initial  each item goes to a pack, in that order
+   refine   two items of different packs change places, one swap after the other
+   select   of several candidates the best is kept
 
-/* What is known of the swaps of a pack with lighter ones. */
-typedef struct eplb_p_outlook {
-    eplb_p_pair best; /* its gain is 0 when it is not known, or there is none */
-    float       fall; /* of the best one; when that is not known, what none exceeds */
-    int32_t     seen; /* how many swaps had been done then */
-} eplb_p_outlook;
+   in       weight and true_order of the items, how they are packed
+   out      pack_index and rank_in_pack
+   writes   eplb_p_packs, which initial and eplb_p_do_swap alone do; eplb_p_frontier, which next_* and note_* do
 
-#define EPLB_P_RECENT 16 /* swaps; what was not looked at for longer is looked at afresh */
+   Six items in two packs, as LPT has put them; rows of loads have whole vectors, filled up with * that is too heavy
+   to be swapped:
+
+       position     0  1  2  3  4  5     pack        0            1
+       weight       9  8  6  5  3  1     held        0  3  4      1  2  5
+       pack_of      0  1  1  0  0  1     held_load   9  5  3  *   8  6  1  *
+                                         load        17           15             by_load  0 1
+
+   Pack 0 is heavier by D = 2. What an item u of it and an item v of pack 1 differ by, d, moves from the one to the
+   other: between 0 and D that helps, and most at D / 2. 9 - 8 = 1 is the only such d, so its gain, min(d, D - d), is
+   the largest, 1; and the sum of squares falls by twice d (D - d): from 17^2 + 15^2 = 514 to 16^2 + 16^2 = 512. Places
+   0 and 0 change packs, the rows stay in order, and both loads are summed afresh:
+
+       pack_of      1  0  1  0  0  1     held        1  3  4      0  2  5
+                                         held_load   8  5  3  *   9  6  1  *
+                                         load        16           16             by_load  0 1
+
+   Which swap is next the rules say, each in its own words: of which packs, by what worth. A swap's key is its worth,
+   its u, its v, and the first by key is done. The frontier spares looking again at what has not changed: it has a
+   stamp for each pack, what each promises, and all items in a line by their loads, where those that may go for u
+   stand right behind it. */
+
+/* Items on packs. */
+typedef struct eplb_p_packs {
+    int32_t n, m, room; /* items, packs, items in each pack */
+    int32_t stride;     /* loads in the row of a pack: whole vectors */
+
+    const float    *weight; /* [n] true loads of the items */
+    const uint64_t *order;  /* [n] items by their perturbed load */
+    int32_t *pack_of; /* [n] pack of each item */
+    int32_t *rank;    /* [n] how many items its pack had before it, as LPT came by it */
+    int32_t *fill;    /* [m] how many items there are so far, or where the next one goes */
+    float   *load;    /* [m] sum of their true loads in that order */
+    float    tiny;    /* a difference of loads below it counts as none */
+
+    /* For swaps. */
+    int32_t  *held;      /* [m, room] positions in each pack, ascending */
+    float    *held_load; /* [m, stride] their true loads, and up to the next row what is too heavy to swap */
+    uint64_t *by_load;   /* [m] packs, heaviest first */
+} eplb_p_packs;
+
+/* Of two packs, the one that goes before their others. */
+typedef struct eplb_p_swap {
+    int32_t heavy, light; /* packs */
+    float   gain;         /* 0: none helps */
+    float   worth;        /* its gain or its fall, whichever swaps are chosen by */
+} eplb_p_swap;
+
+/* What is known of swaps that are not done yet. It saves time: without it the same swaps are found. */
+typedef struct eplb_p_frontier {
+    /* Of each pack's pairs with lighter ones; NULL where few pairs are searched. A stamp is 2 s where the pack was
+       looked at with all of them after s - 1 swaps, and 2 s + 1 where the next swap changed it. So a pair is settled
+       where the heavier one's stamp is even and the lighter one's is no larger. */
+    uint32_t    *stamp;   /* [m] */
+    uint32_t     now;     /* 2 s */
+    uint64_t     last[2]; /* packs that the last swap changed, heaviest first */
+    eplb_p_swap *promise; /* [m] the best swap of each; where its gain is 0 that is not known, or there is none, and
+                             it is worth no more than this; for L2 */
+
+    const uint64_t *line;           /* [n] items by their true load */
+    int32_t        *place;          /* [n] where each of them stands there */
+    float          *line_load;      /* [n + EPLB_P_VECTOR] these loads, and of some lighter than any; NULL where few
+                                       pairs are searched, or packs are small */
+    float          *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
+} eplb_p_frontier;
 
 typedef struct eplb_p_packer {
     const eplb_packing *how;
-    int32_t n, m, room; /* items, packs, items in each pack */
-    int32_t stride;     /* room for them in held_load: whole vectors */
 
     /* What is packed, and where to; the caller's to set. */
     const float *weight;   /* [n] */
@@ -3066,80 +3089,61 @@ typedef struct eplb_p_packer {
     float     best_score;
 
     /* Of the candidate at hand. */
-    const uint64_t *order; /* [n] items by their perturbed load: true_order, or order_of_its_own */
-    uint64_t *order_of_its_own;
+    uint64_t *own_order; /* [n] items by their perturbed load; NULL where there is one candidate */
     float    *perturbed; /* [n] */
-    int32_t  *pack_of;   /* [n] pack of each item: pack_index, or one of its own where there are others */
-    int32_t  *fill;      /* [m] how many items there are so far */
-    float    *pack_load; /* [m] sum of their true loads in the candidate's order */
-    float     tiny;      /* a difference of pack loads below it counts as none */
-
-    /* Of its refinement. */
-    int32_t  *held;      /* [m, stride] positions in each pack, ascending */
-    float    *held_load; /* [m, stride] their true loads */
-    uint64_t *by_load;   /* [m] packs, heaviest first */
-    int32_t   swaps;     /* how many were done */
-    uint32_t *settled;   /* pairs of packs known to have no swap; NULL but for PAIR_SCAN of all packs */
-
-    /* For L2. */
-    eplb_p_outlook *outlook; /* [m] */
-    eplb_p_pair    *done;    /* [EPLB_P_RECENT] the last swaps: number s at s % EPLB_P_RECENT */
-
-    /* NULL where few pairs are searched, or packs are small. */
-    float *line_load;      /* [n + EPLB_P_VECTOR] of all items in true order, and of some lighter than any */
-    float *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
+    int32_t  *own_packs; /* [n] pack of each item */
+    eplb_p_packs    packs;
+    eplb_p_frontier frontier;
 } eplb_p_packer;
 
 #define EPLB_P_LINE_ROOM (2 * EPLB_P_VECTOR) /* smaller packs are searched as fast without a line */
 
-/* Whether pairs without a swap would be searched again and again. */
+/* Whether each swap is sought among all pairs of packs, so that it pays to keep what is known of them. */
 static int eplb_p_searches_all_pairs(const eplb_packing *how)
 {
     return how->refine == EPLB_REFINE_L2 || (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0);
 }
 
+/* What swaps work on: the packs' rows and their order, and what is known of swaps. */
+static void eplb_p_carve_refinement(eplb_p_arena *a, const eplb_packing *how, eplb_p_packs *p, eplb_p_frontier *f)
+{
+    if (how->refine == EPLB_REFINE_NONE) return;
+    p->held_load = EPLB_P_TAKE_ROWS(a, float, p->m, p->stride);
+    p->by_load   = EPLB_P_TAKE(a, uint64_t, p->m);
+    if (how->refine == EPLB_REFINE_L2) f->promise = EPLB_P_TAKE(a, eplb_p_swap, p->m);
+    if (eplb_p_searches_all_pairs(how)) {
+        f->stamp          = EPLB_P_TAKE(a, uint32_t, p->m);
+        f->line_load      = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
+        f->line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
+        if (p->room < EPLB_P_LINE_ROOM) f->line_load = NULL; /* taken, lest more packs need less scratch */
+    }
+}
+
 static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
 {
-    eplb_p_packer p = EPLB_ZERO_INIT;
+    eplb_p_packer packer = EPLB_ZERO_INIT;
+    eplb_p_packs *p = &packer.packs;
     eplb_p_overlay over;
 
-    p.how        = how;
-    p.n          = n;
-    p.m          = m;
-    p.room       = n / m;
-    p.stride     = (p.room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
-    p.true_order = EPLB_P_TAKE(a, uint64_t, n);
-    over         = eplb_p_open_overlay(a); /* keys are sorted, and packs compete, before items are held */
-    p.held       = EPLB_P_TAKE_ROWS(a, int32_t, m, p.stride);
-    (void)eplb_p_end_phase(a, &over);
-    p.spare      = EPLB_P_TAKE(a, uint64_t, n);
-    (void)eplb_p_end_phase(a, &over);
-    eplb_p_close_overlay(a, &over);
-    p.fill       = EPLB_P_TAKE(a, int32_t, m);
-    p.pack_load  = EPLB_P_TAKE(a, float, m);
+    packer.how = how;
+    p->n       = n;
+    p->m       = m;
+    p->room    = n / m;
+    p->stride  = (p->room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
+    packer.true_order = EPLB_P_TAKE(a, uint64_t, n);
+    packer.spare      = EPLB_P_TAKE(a, uint64_t, n);
+    p->held = (int32_t *)(void *)packer.spare; /* keys are sorted, and packs compete, before items are held */
+    p->fill = EPLB_P_TAKE(a, int32_t, m);
+    p->load = EPLB_P_TAKE(a, float, m);
     if (how->num_candidates > 1) {
-        p.order_of_its_own = EPLB_P_TAKE(a, uint64_t, n);
-        over               = eplb_p_open_overlay(a); /* an order is made before items are packed by it */
-        p.perturbed        = EPLB_P_TAKE(a, float, n);
+        packer.own_order = EPLB_P_TAKE(a, uint64_t, n);
+        over             = eplb_p_open_overlay(a); /* an order is made before items are packed by it */
+        packer.perturbed = EPLB_P_TAKE(a, float, n);
         (void)eplb_p_end_phase(a, &over);
-        p.pack_of          = EPLB_P_TAKE(a, int32_t, n);
+        packer.own_packs = EPLB_P_TAKE(a, int32_t, n);
     }
-    if (how->refine != EPLB_REFINE_NONE) {
-        p.held_load = EPLB_P_TAKE_ROWS(a, float, m, p.stride);
-        p.by_load   = EPLB_P_TAKE(a, uint64_t, m);
-    }
-    if (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0)
-        p.settled = EPLB_P_TAKE_ROWS(a, uint32_t, m, eplb_p_pair_words(m));
-    if (how->refine == EPLB_REFINE_L2) {
-        p.outlook = EPLB_P_TAKE(a, eplb_p_outlook, m);
-        p.done    = EPLB_P_TAKE(a, eplb_p_pair, EPLB_P_RECENT);
-    }
-    if (eplb_p_searches_all_pairs(how)) {
-        p.line_load      = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)n + EPLB_P_VECTOR);
-        p.line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)n + EPLB_P_VECTOR);
-        if (p.room < EPLB_P_LINE_ROOM) p.line_load = NULL; /* taken, lest more packs need less scratch */
-    }
-    return p;
+    eplb_p_carve_refinement(a, how, p, &packer.frontier);
+    return packer;
 }
 
 /* pack: initial */
@@ -3153,7 +3157,7 @@ static int eplb_p_is_plain_lpt(const eplb_packing *how)
 
 static void eplb_p_order_items(eplb_p_packer *p)
 {
-    if (p->room > 1) eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->n);
+    if (p->packs.room > 1) eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->packs.n);
 }
 
 /* The order of candidate c > 0. Item i draws word i of the packing. */
@@ -3162,15 +3166,15 @@ static void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int
     uint32_t word[4] = {0, 0, 0, 0};
     int32_t i;
 
-    for (i = 0; i < p->n; i++) {
+    for (i = 0; i < p->packs.n; i++) {
         if (i % 4 == 0) eplb_p_draw(seed, stage, p->row, c, (uint32_t)i / 4, word);
         p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i % 4], p->how, c);
     }
-    eplb_p_sort_loads(p->perturbed, p->order_of_its_own, p->spare, p->n);
-    p->order = p->order_of_its_own;
+    eplb_p_sort_loads(p->perturbed, p->own_order, p->spare, p->packs.n);
+    p->packs.order = p->own_order;
 }
 
-static int32_t eplb_p_item_at(const eplb_p_packer *p, int32_t position)
+static int32_t eplb_p_item_at(const eplb_p_packs *p, int32_t position)
 {
     return eplb_p_index(p->order[position]);
 }
@@ -3243,17 +3247,17 @@ static void eplb_p_rank_by_sorting(const float *load, int32_t m, int32_t *rank, 
 
 /* The item at a position is given to a pack. If that is not served, this is written again once another is.
    Returns the item's load. */
-static inline float eplb_p_deal(const eplb_p_packer *p, int32_t position, int32_t pack)
+static inline float eplb_p_deal(eplb_p_packs *p, int32_t position, int32_t pack)
 {
     int32_t item = eplb_p_item_at(p, position);
-    p->pack_of[item]      = pack;
-    p->rank_in_pack[item] = p->fill[pack];
+    p->pack_of[item] = pack;
+    p->rank[item]    = p->fill[pack];
     return p->weight[item];
 }
 
 /* Each pack is given the item of its rank, as if all were served: with [m] = its load with that. Returns the
    least of these; heaviest = the largest load of a pack without. */
-static inline float eplb_p_deal_round(const eplb_p_packer *p, int32_t position, const float *load,
+static inline float eplb_p_deal_round(eplb_p_packs *p, int32_t position, const float *load,
                                       const int32_t *rank, float *with, float *heaviest)
 {
     eplb_p_vector least = eplb_p_vector_of(FLT_MAX), most = eplb_p_vector_of(0.0f);
@@ -3274,33 +3278,33 @@ static inline float eplb_p_deal_round(const eplb_p_packer *p, int32_t position, 
 }
 
 /* Packs lighter than x keep what they were given; full ones stand last from then on. Returns how many. */
-static int32_t eplb_p_serve(eplb_p_packer *p, float x, float *load, const float *with)
+static int32_t eplb_p_serve(eplb_p_packs *p, float x, float *load, const float *with)
 {
     int32_t pack, served = 0;
 
     for (pack = 0; pack < p->m; pack++) {
         if (!(load[pack] < x)) continue;
         served++;
-        p->pack_load[pack] = with[pack];
-        load[pack] = ++p->fill[pack] < p->room ? with[pack] : eplb_p_from_bits(EPLB_P_INFINITY);
+        p->load[pack] = with[pack];
+        load[pack]    = ++p->fill[pack] < p->room ? with[pack] : eplb_p_from_bits(EPLB_P_INFINITY);
     }
     return served;
 }
 
 /* Rounds from a position on, while they serve most packs. Returns the position reached. */
-static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
+static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int32_t position)
 {
-    eplb_p_packer p = *packer; /* a copy's pointers stay in registers */
-    float *load = (float *)(void *)p.spare, *with = load + p.m, *swap, heaviest, x;
+    eplb_p_packs p = *packs; /* a copy's pointers stay in registers */
+    float *load = (float *)(void *)spare, *with = load + p.m, *swap, heaviest, x;
     int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
 
     if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_COUNTED && p.room < EPLB_P_SORTED_ROOM)) return position;
-    eplb_p_copy_loads(load, p.pack_load, p.m);
+    eplb_p_copy_loads(load, p.load, p.m);
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
         if (p.m <= EPLB_P_MOST_COUNTED)
             eplb_p_rank_packs(load, p.m, rank);
         else
-            eplb_p_rank_by_sorting(load, p.m, rank, with, p.spare + 2 * (size_t)p.m);
+            eplb_p_rank_by_sorting(load, p.m, rank, with, spare + 2 * (size_t)p.m);
         x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
         most_filled++;
         if (heaviest < x && most_filled < p.room) {
@@ -3315,25 +3319,28 @@ static int32_t eplb_p_lpt_rounds(eplb_p_packer *packer, int32_t position)
         }
     }
     for (pack = 0; pack < p.m; pack++)
-        if (p.fill[pack] < p.room) p.pack_load[pack] = load[pack];
+        if (p.fill[pack] < p.room) p.load[pack] = load[pack];
     return position;
 }
 #else
-static int32_t eplb_p_lpt_rounds(eplb_p_packer *p, int32_t position) { return (void)p, position; }
+static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int32_t position)
+{
+    return (void)packs, (void)spare, position;
+}
 #endif
 
-/* An item goes to a pack, whose load becomes pack_load. Returns the key by which it competes from then on: behind
+/* An item goes to a pack, whose load becomes this. Returns the key by which it competes from then on: behind
    all others once it is full. */
-static inline uint64_t eplb_p_put(eplb_p_packer *p, int32_t item, int32_t pack, float pack_load)
+static inline uint64_t eplb_p_put(eplb_p_packs *p, int32_t item, int32_t pack, float load)
 {
-    p->pack_of[item]      = pack;
-    p->pack_load[pack]    = pack_load;
-    p->rank_in_pack[item] = p->fill[pack];
-    return ++p->fill[pack] < p->room ? eplb_p_light_first(pack_load, pack) : EPLB_P_LAST;
+    p->pack_of[item] = pack;
+    p->load[pack]    = load;
+    p->rank[item]    = p->fill[pack];
+    return ++p->fill[pack] < p->room ? eplb_p_light_first(load, pack) : EPLB_P_LAST;
 }
 
 /* The first round: while items weigh something they go to one empty pack after the other. Returns how many. */
-static int32_t eplb_p_lpt_first_round(eplb_p_packer *p)
+static int32_t eplb_p_lpt_first_round(eplb_p_packs *p)
 {
     int32_t pack;
 
@@ -3347,29 +3354,29 @@ static int32_t eplb_p_lpt_first_round(eplb_p_packer *p)
 
 /* The items from a position on, one by one: the packs compete in a tournament of 2 m keys in spare, as n is
    2 m or more. */
-static void eplb_p_lpt_steps(eplb_p_packer *packer, int32_t position)
+static void eplb_p_lpt_steps(const eplb_p_packs *packs, uint64_t *spare, int32_t position)
 {
-    eplb_p_packer p = *packer;
-    uint64_t *key = p.spare + p.m, lightest;
+    eplb_p_packs p = *packs;
+    uint64_t *key = spare + p.m, lightest;
     int32_t pack;
 
     EPLB_ASSERT(p.weight != NULL);
     for (pack = 0; pack < p.m; pack++)
-        key[pack] = p.fill[pack] < p.room ? eplb_p_light_first(p.pack_load[pack], pack) : EPLB_P_LAST;
-    eplb_p_tournament_start(p.spare, p.m);
-    for (lightest = p.spare[1]; position < p.n; position++) {
+        key[pack] = p.fill[pack] < p.room ? eplb_p_light_first(p.load[pack], pack) : EPLB_P_LAST;
+    eplb_p_tournament_start(spare, p.m);
+    for (lightest = spare[1]; position < p.n; position++) {
         int32_t item = eplb_p_item_at(&p, position);
         float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p.weight[item]);
         pack     = eplb_p_index(lightest);
-        lightest = eplb_p_tournament_replay(p.spare, p.m, pack, eplb_p_put(&p, item, pack, load));
+        lightest = eplb_p_tournament_replay(spare, p.m, pack, eplb_p_put(&p, item, pack, load));
     }
 }
 
-static void eplb_p_pack_lpt(eplb_p_packer *p)
+static void eplb_p_pack_lpt(eplb_p_packs *p, uint64_t *spare)
 {
     int32_t packed = eplb_p_lpt_first_round(p);
-    if (packed == p->m) packed = eplb_p_lpt_rounds(p, packed);
-    if (packed < p->n) eplb_p_lpt_steps(p, packed);
+    if (packed == p->m) packed = eplb_p_lpt_rounds(p, spare, packed);
+    if (packed < p->n) eplb_p_lpt_steps(p, spare, packed);
 }
 
 /* The pack of an item by its position: each turn runs through all packs, every other one backward. */
@@ -3379,13 +3386,13 @@ EPLB_P_HD int32_t eplb_p_zigzag(int32_t position, int32_t m)
     return turn % 2 == 0 ? step : m - 1 - step;
 }
 
-static void eplb_p_pack_zigzag(eplb_p_packer *p)
+static void eplb_p_pack_zigzag(eplb_p_packs *p)
 {
     int32_t position;
     for (position = 0; position < p->n; position++) {
         int32_t pack = eplb_p_zigzag(position, p->m), item = eplb_p_item_at(p, position);
-        p->pack_of[item]   = pack;
-        p->pack_load[pack] = eplb_p_add(p->pack_load[pack], p->weight[item]);
+        p->pack_of[item] = pack;
+        p->load[pack]    = eplb_p_add(p->load[pack], p->weight[item]);
     }
 }
 
@@ -3403,41 +3410,31 @@ EPLB_P_HD float eplb_p_tiny(const float *pack_load, int32_t m)
     return eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(pack_load, m));
 }
 
-static void eplb_p_pack_initially(eplb_p_packer *p)
+static void eplb_p_pack_initially(eplb_p_packer *packer)
 {
+    eplb_p_packs *p = &packer->packs;
     int32_t pack;
 
     for (pack = 0; pack < p->m; pack++) {
-        p->fill[pack]      = 0;
-        p->pack_load[pack] = 0.0f;
+        p->fill[pack] = 0;
+        p->load[pack] = 0.0f;
     }
-    if (p->how->init == EPLB_INIT_LPT)
-        eplb_p_pack_lpt(p);
+    if (packer->how->init == EPLB_INIT_LPT)
+        eplb_p_pack_lpt(p, packer->spare);
     else
         eplb_p_pack_zigzag(p);
-    if (!eplb_p_is_plain_lpt(p->how)) p->tiny = eplb_p_tiny(p->pack_load, p->m);
+    if (!eplb_p_is_plain_lpt(packer->how)) p->tiny = eplb_p_tiny(p->load, p->m);
 }
 
 /* pack: refine */
 
-static eplb_p_pair eplb_p_pair_of(int32_t heavy, int32_t light, float gain)
+#define EPLB_P_ANY_WORTH FLT_MAX /* nothing is worth more, as no sum of loads exceeds it */
+
+static const eplb_p_swap eplb_p_no_swap = {0, 0, 0.0f, 0.0f};
+
+static float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t light)
 {
-    eplb_p_pair pair;
-    pair.heavy = heavy;
-    pair.light = light;
-    pair.gain  = gain;
-    return pair;
-}
-
-static const eplb_p_pair eplb_p_no_pair = {0, 0, 0.0f};
-
-typedef struct eplb_p_swap {
-    int32_t u, v; /* places in the lists of the heavy and the light pack; what stands there changes packs */
-} eplb_p_swap;
-
-static float eplb_p_difference(const eplb_p_packer *p, int32_t heavy, int32_t light)
-{
-    return eplb_p_sub(p->pack_load[heavy], p->pack_load[light]);
+    return eplb_p_sub(p->load[heavy], p->load[light]);
 }
 
 /* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
@@ -3472,7 +3469,7 @@ static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, cons
 }
 
 /* How many loads of a row are searched: whole vectors, where there are any. */
-static int32_t eplb_p_row(const eplb_p_packer *p)
+static int32_t eplb_p_row(const eplb_p_packs *p)
 {
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     return p->stride;
@@ -3481,13 +3478,13 @@ static int32_t eplb_p_row(const eplb_p_packer *p)
 #endif
 }
 
-static const float *eplb_p_loads_of(const eplb_p_packer *p, int32_t pack)
+static const float *eplb_p_loads_of(const eplb_p_packs *p, int32_t pack)
 {
     return p->held_load + (size_t)pack * (size_t)p->stride;
 }
 
 /* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. */
-static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t light, float D)
+static float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
 
@@ -3495,45 +3492,123 @@ static float eplb_p_pair_gain(const eplb_p_packer *p, int32_t heavy, int32_t lig
 }
 
 /* The pack at a place of the order by load, heaviest first. */
-static int32_t eplb_p_by_load(const eplb_p_packer *p, int32_t place)
+static int32_t eplb_p_by_load(const eplb_p_packs *p, int32_t place)
 {
     return eplb_p_index(p->by_load[place]);
 }
 
-/* And its key there. */
-static uint64_t eplb_p_load_key(const eplb_p_packer *p, int32_t pack)
+/* What the order by load goes by. */
+static uint64_t eplb_p_load_key(const eplb_p_packs *p, int32_t pack)
 {
-    return eplb_p_heavy_first(p->pack_load[pack], pack);
+    return eplb_p_heavy_first(p->load[pack], pack);
 }
 
-static int32_t eplb_p_position(const eplb_p_packer *p, int32_t pack, int32_t place)
+static int32_t eplb_p_position(const eplb_p_packs *p, int32_t pack, int32_t place)
 {
-    return p->held[(size_t)pack * (size_t)p->stride + (size_t)place];
+    return p->held[eplb_p_at(pack, p->room, place)];
 }
 
-/* The swap of two packs that has their largest gain: the first u, and for it the first v. There is one;
-   the bounds are for -ffast-math, under which a gain may not be found again. */
-static eplb_p_swap eplb_p_best_swap(const eplb_p_packer *p, const eplb_p_pair *pair)
-{
-    const float *u_load = eplb_p_loads_of(p, pair->heavy), *v_load = eplb_p_loads_of(p, pair->light);
-    float D = eplb_p_difference(p, pair->heavy, pair->light), gain = pair->gain;
-    eplb_p_swap best = {0, 0};
+typedef struct eplb_p_places {
+    int32_t u, v; /* in the lists of the heavy and the light pack; what stands there changes packs */
+} eplb_p_places;
 
-    while (best.u + 1 < p->room && eplb_p_largest_gain(&u_load[best.u], 1, v_load, eplb_p_row(p), D) < gain)
-        best.u++;
-    while (best.v + 1 < p->room && eplb_p_swap_gain(eplb_p_sub(u_load[best.u], v_load[best.v]), D) < gain)
-        best.v++;
-    return best;
+/* Where the largest gain of two packs is: at the first u, and for it the first v. There is one; the bounds are for
+   -ffast-math, under which a gain may not be found again. */
+static eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap *swap)
+{
+    const float *u_load = eplb_p_loads_of(p, swap->heavy), *v_load = eplb_p_loads_of(p, swap->light);
+    float D = eplb_p_difference(p, swap->heavy, swap->light), gain = swap->gain;
+    eplb_p_places at = {0, 0};
+
+    while (at.u + 1 < p->room && eplb_p_largest_gain(&u_load[at.u], 1, v_load, eplb_p_row(p), D) < gain) at.u++;
+    while (at.v + 1 < p->room && eplb_p_swap_gain(eplb_p_sub(u_load[at.u], v_load[at.v]), D) < gain) at.v++;
+    return at;
 }
 
-/* Of two pairs whose best swaps are worth the same, whether a goes first: its u stands first, or else
-   its v. */
-static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_pair *a, const eplb_p_pair *b)
+/* A swap's key is what it is worth, its u, its v: whether it goes before the best one so far. Where that one is not
+   known, but only that it is worth no more than this, one that is worth as much may not be it. */
+static int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_swap *swap, const eplb_p_swap *best)
 {
-    eplb_p_swap a_swap = eplb_p_best_swap(p, a), b_swap = eplb_p_best_swap(p, b);
-    int32_t a_u = eplb_p_position(p, a->heavy, a_swap.u), b_u = eplb_p_position(p, b->heavy, b_swap.u);
-    if (a_u != b_u) return a_u < b_u;
-    return eplb_p_position(p, a->light, a_swap.v) < eplb_p_position(p, b->light, b_swap.v);
+    eplb_p_places at, best_at;
+    int32_t u, best_u;
+
+    if (swap->worth > best->worth || swap->worth < best->worth || !(best->gain > 0.0f)) return swap->worth > best->worth;
+    at      = eplb_p_find_places(p, swap);
+    best_at = eplb_p_find_places(p, best);
+    u       = eplb_p_position(p, swap->heavy, at.u);
+    best_u  = eplb_p_position(p, best->heavy, best_at.u);
+    if (u != best_u) return u < best_u;
+    return eplb_p_position(p, swap->light, at.v) < eplb_p_position(p, best->light, best_at.v);
+}
+
+/* What swaps are chosen by: the first pair of packs that has one, or the most that one is worth. */
+enum { EPLB_P_BY_PAIR, EPLB_P_BY_GAIN, EPLB_P_BY_FALL };
+
+/* Whether two packs whose loads differ by D may have a swap that goes before the best one so far. If not, nor may two
+   that differ by less. */
+static inline int eplb_p_may_go_before(const eplb_p_packs *p, float D, int by, const eplb_p_swap *best)
+{
+    switch (by) {
+    case EPLB_P_BY_PAIR: return !(best->gain > 0.0f) && !(D < p->tiny);
+    case EPLB_P_BY_GAIN: return D > 0.0f && !(D * 0.5f < best->worth); /* no gain exceeds D / 2 */
+    default: return D > 0.0f && !(eplb_p_largest_fall(D) < best->worth);
+    }
+}
+
+/* Two packs' best swap becomes the best one so far if it goes before that. The swap of two packs with the largest gain
+   is also the one with the largest fall, d (D - d) = D^2/4 - (d - D/2)^2, which is the same for d as for D - d. */
+static inline void eplb_p_consider(const eplb_p_packs *p, int32_t heavy, int32_t light, int by, eplb_p_swap *best)
+{
+    float D = eplb_p_difference(p, heavy, light), gain = eplb_p_pack_gain(p, heavy, light, D);
+    float worth = by == EPLB_P_BY_FALL ? eplb_p_swap_fall(gain, D) : gain;
+    eplb_p_swap swap;
+
+    if (!(gain > 0.0f) || worth < best->worth) return; /* as nearly always */
+    swap.heavy = heavy;
+    swap.light = light;
+    swap.gain  = gain;
+    swap.worth = worth;
+    if (eplb_p_goes_before(p, &swap, best)) *best = swap;
+}
+
+/* pack: refine, what is settled */
+
+/* The stamp up to which lighter packs are settled with this one; 0: none is. */
+static inline uint32_t eplb_p_settled_up_to(const eplb_p_frontier *f, int32_t heavy)
+{
+    return f->stamp && f->stamp[heavy] % 2 == 0 ? f->stamp[heavy] : 0;
+}
+
+/* A pack was looked at with all lighter ones. */
+static void eplb_p_note_look(eplb_p_frontier *f, int32_t heavy)
+{
+    if (f->stamp) f->stamp[heavy] = f->now;
+}
+
+/* Nothing is known of a pack any more. */
+static void eplb_p_forget(eplb_p_frontier *f, int32_t pack)
+{
+    if (f->stamp) f->stamp[pack] = f->now + 1;
+    if (!f->promise) return;
+    f->promise[pack].gain  = 0.0f;
+    f->promise[pack].worth = EPLB_P_ANY_WORTH;
+}
+
+/* The i-th heaviest pack with those lighter ones with which it is not settled, lightest first, which soon brings what
+   the best is worth near to what it will be. */
+static inline void eplb_p_consider_lighter(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t i, int by,
+                                           eplb_p_swap *best)
+{
+    int32_t heavy = eplb_p_by_load(p, i), first = i + 1, j = p->m;
+    uint32_t settled = eplb_p_settled_up_to(f, heavy);
+    const uint64_t *packs = p->by_load;
+
+    if (settled && settled == f->now - 2) first = 0, j = 2, packs = f->last;
+    while (j-- > first) {
+        int32_t light = eplb_p_index(packs[j]);
+        if (!eplb_p_may_go_before(p, eplb_p_difference(p, heavy, light), by, best)) break; /* nor those before j */
+        if (!settled || f->stamp[light] > settled) eplb_p_consider(p, heavy, light, by, best);
+    }
 }
 
 /* pack: refine, the line
@@ -3544,11 +3619,6 @@ static int eplb_p_goes_before(const eplb_p_packer *p, const eplb_p_pair *a, cons
    in about the time that it takes to search two packs for a swap. */
 
 #define EPLB_P_FEW_OFFERS EPLB_P_VECTOR
-#define EPLB_P_ANY_FALL   FLT_MAX /* no fall exceeds it, as no sum of loads does */
-
-/* What a swap that moves d from a pack to one that is D lighter is measured by. */
-enum { EPLB_P_BY_GAIN, EPLB_P_BY_FALL };
-
 #define EPLB_P_LEAST eplb_p_from_bits(1) /* the smallest that helps */
 
 /* A swap of an item u with one behind it in the line. */
@@ -3560,58 +3630,58 @@ typedef struct eplb_p_offer {
 static const eplb_p_offer eplb_p_before_all = {0, 0};
 
 /* By how much a pack is heavier than the lightest. */
-static float eplb_p_above_lightest(const eplb_p_packer *p, int32_t pack)
+static float eplb_p_above_lightest(const eplb_p_packs *p, int32_t pack)
 {
     return eplb_p_difference(p, pack, eplb_p_by_load(p, p->m - 1));
 }
 
 /* Where in the line the item stands that has this position in the candidate's order. */
-static int32_t eplb_p_line_place(const eplb_p_packer *p, int32_t position)
+static int32_t eplb_p_line_place(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t position)
 {
-    return p->order == p->true_order ? position : p->rank_in_pack[eplb_p_item_at(p, position)];
+    return p->order == f->line ? position : f->place[eplb_p_item_at(p, position)];
 }
 
 /* The pack of the item that stands there. */
-static int32_t eplb_p_line_pack(const eplb_p_packer *p, int32_t at)
+static int32_t eplb_p_line_pack(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t at)
 {
-    return p->pack_of[eplb_p_index(p->true_order[at])];
+    return p->pack_of[eplb_p_index(f->line[at])];
 }
 
 /* Whether there is a line, and few in it may go for an item of this pack: for the one in the middle of
    its list, that is. */
-static int eplb_p_has_few_offers(const eplb_p_packer *p, int32_t pack)
+static int eplb_p_has_few_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack)
 {
     int32_t at, last;
 
-    if (!p->line_load) return 0;
-    at   = eplb_p_line_place(p, eplb_p_position(p, pack, p->room / 2));
+    if (!f->line_load) return 0;
+    at   = eplb_p_line_place(p, f, eplb_p_position(p, pack, p->room / 2));
     last = at + EPLB_P_FEW_OFFERS;
     return last >= p->n ||
-           !(eplb_p_sub(p->line_load[at], p->line_load[last]) < eplb_p_above_lightest(p, pack));
+           !(eplb_p_sub(f->line_load[at], f->line_load[last]) < eplb_p_above_lightest(p, pack));
 }
 
 /* Whether the item at a place of the line is worth enough for u, whose pack has this load. */
-static inline int eplb_p_is_worth(const eplb_p_packer *p, float u, float load, int32_t at, int by,
+static inline int eplb_p_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by,
                                   float enough)
 {
-    float d = eplb_p_sub(u, p->line_load[at]), D = eplb_p_sub(load, p->line_pack_load[at]);
+    float d = eplb_p_sub(u, f->line_load[at]), D = eplb_p_sub(load, f->line_pack_load[at]);
     return (by == EPLB_P_BY_FALL ? eplb_p_swap_fall(d, D) : eplb_p_swap_gain(d, D)) >= enough;
 }
 
 /* Whether one of the EPLB_P_VECTOR items from there on is. */
-static inline int eplb_p_any_is_worth(const eplb_p_packer *p, float u, float load, int32_t at, int by,
+static inline int eplb_p_any_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by,
                                       float enough)
 {
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_vector d = eplb_p_vector_sub(eplb_p_vector_of(u), eplb_p_vector_at(p->line_load + at));
-    eplb_p_vector D = eplb_p_vector_sub(eplb_p_vector_of(load), eplb_p_vector_at(p->line_pack_load + at));
+    eplb_p_vector d = eplb_p_vector_sub(eplb_p_vector_of(u), eplb_p_vector_at(f->line_load + at));
+    eplb_p_vector D = eplb_p_vector_sub(eplb_p_vector_of(load), eplb_p_vector_at(f->line_pack_load + at));
     eplb_p_vector rest = eplb_p_vector_sub(D, d);
     eplb_p_vector worth = by == EPLB_P_BY_FALL ? eplb_p_vector_mul(d, rest) : eplb_p_vector_min(d, rest);
     return eplb_p_vector_any_at_least(worth, eplb_p_vector_of(enough));
 #else
     int32_t i;
     int any = 0;
-    for (i = at; i < at + EPLB_P_VECTOR; i++) any |= eplb_p_is_worth(p, u, load, i, by, enough);
+    for (i = at; i < at + EPLB_P_VECTOR; i++) any |= eplb_p_is_worth(f, u, load, i, by, enough);
     return any;
 #endif
 }
@@ -3619,204 +3689,154 @@ static inline int eplb_p_any_is_worth(const eplb_p_packer *p, float u, float loa
 /* The next offer to this pack, after the one given, that is worth enough. Returns whether there is one.
    The first EPLB_P_VECTOR items behind u are looked at before it is asked whether any may go for u, as a
    branch on that would be mispredicted every other time. */
-static inline int eplb_p_next_offer(const eplb_p_packer *p, int32_t pack, int by, float enough,
+static inline int eplb_p_next_offer(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack, int by, float enough,
                                     eplb_p_offer *offer)
 {
-    float load = p->pack_load[pack], above = eplb_p_above_lightest(p, pack);
+    float load = p->load[pack], above = eplb_p_above_lightest(p, pack);
 
     for (; offer->place < p->room; offer->place++, offer->at = 0) {
-        int32_t u_at = eplb_p_line_place(p, eplb_p_position(p, pack, offer->place));
+        int32_t u_at = eplb_p_line_place(p, f, eplb_p_position(p, pack, offer->place));
         int32_t at = (offer->at > u_at ? offer->at : u_at) + 1;
-        float u = p->line_load[u_at];
+        float u = f->line_load[u_at];
         do {
-            if (eplb_p_any_is_worth(p, u, load, at, by, enough))
+            if (eplb_p_any_is_worth(f, u, load, at, by, enough))
                 for (offer->at = at; offer->at < at + EPLB_P_VECTOR; offer->at++)
-                    if (eplb_p_is_worth(p, u, load, offer->at, by, enough)) return 1;
+                    if (eplb_p_is_worth(f, u, load, offer->at, by, enough)) return 1;
             at += EPLB_P_VECTOR;
-        } while (at < p->n && eplb_p_sub(u, p->line_load[at]) < above);
+        } while (at < p->n && eplb_p_sub(u, f->line_load[at]) < above);
     }
     return 0;
 }
 
 /* Whether it is plain that a pack has no swap with any. */
-static int eplb_p_has_no_offer(const eplb_p_packer *p, int32_t pack)
+static int eplb_p_has_no_offer(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack)
 {
     eplb_p_offer offer = eplb_p_before_all;
-    return eplb_p_has_few_offers(p, pack) &&
-           !eplb_p_next_offer(p, pack, EPLB_P_BY_GAIN, EPLB_P_LEAST, &offer);
+    return eplb_p_has_few_offers(p, f, pack) &&
+           !eplb_p_next_offer(p, f, pack, EPLB_P_BY_GAIN, EPLB_P_LEAST, &offer);
+}
+
+/* What the line offers to a pack. */
+static void eplb_p_consider_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t heavy, eplb_p_swap *best)
+{
+    eplb_p_offer offer = eplb_p_before_all;
+    while (eplb_p_next_offer(p, f, heavy, EPLB_P_BY_FALL, best->worth > 0.0f ? best->worth : EPLB_P_LEAST, &offer))
+        eplb_p_consider(p, heavy, eplb_p_line_pack(p, f, offer.at), EPLB_P_BY_FALL, best);
 }
 
 /* pack: refine, the swap to do */
 
-static eplb_p_pair eplb_p_find_max_min(const eplb_p_packer *p)
+/* The lightest pack: of several, the one with the lowest index, which stands first among them. */
+static int32_t eplb_p_lightest(const eplb_p_packs *p)
 {
-    int32_t heavy = eplb_p_by_load(p, 0), j = p->m - 1, light;
-    float D;
-
-    /* Of equally light packs, the one with the lowest index stands first. */
-    while (j > 0 && !(p->pack_load[eplb_p_by_load(p, j - 1)] > p->pack_load[eplb_p_by_load(p, j)])) j--;
-    light = eplb_p_by_load(p, j);
-    D     = eplb_p_difference(p, heavy, light);
-    return eplb_p_pair_of(heavy, light, D < p->tiny ? 0.0f : eplb_p_pair_gain(p, heavy, light, D));
+    int32_t j = p->m - 1;
+    while (j > 0 && !(p->load[eplb_p_by_load(p, j - 1)] > p->load[eplb_p_by_load(p, j)])) j--;
+    return eplb_p_by_load(p, j);
 }
 
-/* Pairs that are found to have no swap are settled until one of the two packs changes. */
-static eplb_p_pair eplb_p_find_pair_scan(eplb_p_packer *p)
+static eplb_p_swap eplb_p_next_max_min(const eplb_p_packs *p)
 {
-    int32_t tried = p->how->heavy_packs > 0 && p->how->heavy_packs < p->m ? p->how->heavy_packs : p->m;
-    int32_t i, j;
+    int32_t heavy = eplb_p_by_load(p, 0), light = eplb_p_lightest(p);
+    eplb_p_swap best = eplb_p_no_swap;
+
+    if (!(eplb_p_difference(p, heavy, light) < p->tiny)) eplb_p_consider(p, heavy, light, EPLB_P_BY_PAIR, &best);
+    return best;
+}
+
+static eplb_p_swap eplb_p_next_pair_scan(const eplb_p_packs *p, int32_t heavy_packs, eplb_p_frontier *f)
+{
+    int32_t tried = heavy_packs > 0 && heavy_packs < p->m ? heavy_packs : p->m, i;
+    eplb_p_swap best = eplb_p_no_swap;
 
     for (i = 0; i < tried; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
-        const uint32_t *settled = p->settled ? eplb_p_pairs_of(p->settled, p->m, heavy) : NULL;
         if (eplb_p_above_lightest(p, heavy) < p->tiny) break; /* and so are the packs behind i */
-        if (eplb_p_has_no_offer(p, heavy)) continue;
-        for (j = p->m - 1; j > i; j--) {
-            int32_t light = eplb_p_by_load(p, j);
-            float D = eplb_p_difference(p, heavy, light), gain;
-            if (D < p->tiny) break; /* and so are the packs before j */
-            if (settled && eplb_p_is_settled(settled, light)) continue;
-            gain = eplb_p_pair_gain(p, heavy, light, D);
-            if (gain > 0.0f) return eplb_p_pair_of(heavy, light, gain);
-            if (settled) eplb_p_settle_pair(p->settled, p->m, heavy, light);
-        }
+        if (!eplb_p_has_no_offer(p, f, heavy)) eplb_p_consider_lighter(p, f, i, EPLB_P_BY_PAIR, &best);
+        if (best.gain > 0.0f) break;
+        eplb_p_note_look(f, heavy);
     }
-    return eplb_p_no_pair;
+    return best;
 }
 
-static eplb_p_pair eplb_p_find_max_to_any(const eplb_p_packer *p)
+static eplb_p_swap eplb_p_next_max_to_any(const eplb_p_packs *p, const eplb_p_frontier *f)
 {
-    int32_t heavy = eplb_p_by_load(p, 0), j;
-    eplb_p_pair best = eplb_p_no_pair, pair;
-
-    for (j = p->m - 1; j > 0; j--) {
-        int32_t light = eplb_p_by_load(p, j);
-        float D = eplb_p_difference(p, heavy, light), gain;
-        if (D * 0.5f < best.gain) break; /* no gain exceeds D / 2, and D shrinks from here on */
-        gain = eplb_p_pair_gain(p, heavy, light, D);
-        if (!(gain > 0.0f) || gain < best.gain) continue;
-        pair = eplb_p_pair_of(heavy, light, gain);
-        if (gain > best.gain || eplb_p_goes_before(p, &pair, &best)) best = pair;
-    }
-    return best.gain > p->tiny ? best : eplb_p_no_pair;
+    eplb_p_swap best = eplb_p_no_swap;
+    eplb_p_consider_lighter(p, f, 0, EPLB_P_BY_GAIN, &best);
+    return best.gain > p->tiny ? best : eplb_p_no_swap;
 }
 
-/* Whether a swap of two packs whose loads differ by D may fall as far as this. */
-static int eplb_p_may_fall(float D, float fall) { return D > 0.0f && !(eplb_p_largest_fall(D) < fall); }
-
-static int eplb_p_is_known(const eplb_p_outlook *o) { return o->best.gain > 0.0f; }
-
-/* Nothing is known of a pack whose items have changed. */
-static void eplb_p_forget(eplb_p_outlook *o)
-{
-    o->best = eplb_p_no_pair;
-    o->fall = EPLB_P_ANY_FALL;
-}
-
-/* A pair becomes the best if its swap falls further, or as far as that of a best one before which it goes. */
-static void eplb_p_take_better(const eplb_p_packer *p, const eplb_p_pair *pair, float fall, eplb_p_outlook *o)
-{
-    if (!(pair->gain > 0.0f) || fall < o->fall) return;
-    if (!(fall > o->fall) && !(eplb_p_is_known(o) && eplb_p_goes_before(p, pair, &o->best))) return;
-    o->best = *pair;
-    o->fall = fall;
-}
-
-/* For two packs, the swap with the largest gain is also the one with the largest fall in squares,
-   d (D - d) = D^2/4 - (d - D/2)^2; between pairs of packs the fall decides. */
-static void eplb_p_consider(const eplb_p_packer *p, int32_t heavy, int32_t light, eplb_p_outlook *o)
-{
-    float D = eplb_p_difference(p, heavy, light), gain, fall;
-    eplb_p_pair pair;
-
-    if (!eplb_p_may_fall(D, o->fall)) return;
-    gain = eplb_p_pair_gain(p, heavy, light, D);
-    fall = eplb_p_swap_fall(gain, D); /* the same for d = gain as for d = D - gain */
-    if (!(gain > 0.0f) || fall < o->fall) return; /* as nearly always */
-    pair = eplb_p_pair_of(heavy, light, gain);
-    eplb_p_take_better(p, &pair, fall, o);
-}
-
-/* What the line offers to a pack. */
-static void eplb_p_consider_offers(const eplb_p_packer *p, int32_t heavy, eplb_p_outlook *o)
-{
-    eplb_p_offer offer = eplb_p_before_all;
-    while (eplb_p_next_offer(p, heavy, EPLB_P_BY_FALL, o->fall > 0.0f ? o->fall : EPLB_P_LEAST, &offer))
-        eplb_p_consider(p, heavy, eplb_p_line_pack(p, offer.at), o);
-}
-
-/* The i-th heaviest pack with lighter ones, lightest first, which soon brings the fall near what it will
-   be. */
-static void eplb_p_consider_lighter(const eplb_p_packer *p, int32_t i, eplb_p_outlook *o)
-{
-    int32_t heavy = eplb_p_by_load(p, i), j;
-
-    for (j = p->m - 1; j > i; j--) {
-        int32_t light = eplb_p_by_load(p, j);
-        if (!eplb_p_may_fall(eplb_p_difference(p, heavy, light), o->fall)) break; /* nor those before j */
-        eplb_p_consider(p, heavy, light, o);
-    }
-}
-
-/* The packs that changed since this one was looked at may have brought it a better swap, or taken its best
-   one away: the fall of that is still a bound. */
-static void eplb_p_consider_changed(const eplb_p_packer *p, int32_t heavy, eplb_p_outlook *o)
-{
-    int32_t s;
-
-    if (p->swaps - o->seen > EPLB_P_RECENT) eplb_p_forget(o);
-    for (s = o->seen; s < p->swaps && eplb_p_is_known(o); s++) {
-        const eplb_p_pair *pair = &p->done[s % EPLB_P_RECENT];
-        if (pair->heavy == o->best.light || pair->light == o->best.light) o->best.gain = 0.0f;
-    }
-    for (s = o->seen; s < p->swaps && o->fall < EPLB_P_ANY_FALL; s++) {
-        const eplb_p_pair *pair = &p->done[s % EPLB_P_RECENT];
-        eplb_p_consider(p, heavy, pair->heavy, o);
-        eplb_p_consider(p, heavy, pair->light, o);
-    }
-}
-
-/* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has
-   a swap that falls this far. */
-static void eplb_p_look_at(eplb_p_packer *p, int32_t i, float best_fall)
+/* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has a swap that
+   is worth this much. */
+static void eplb_p_look_at(const eplb_p_packs *p, eplb_p_frontier *f, int32_t i, float enough)
 {
     int32_t heavy = eplb_p_by_load(p, i);
-    eplb_p_outlook *o = &p->outlook[heavy];
+    eplb_p_swap *own = &f->promise[heavy];
 
-    eplb_p_consider_changed(p, heavy, o);
-    if (!eplb_p_is_known(o) && o->fall > 0.0f && !(o->fall < best_fall)) {
-        o->fall = 0.0f;
-        eplb_p_consider_lighter(p, i, o);
+    if (own->gain > 0.0f && f->stamp[own->light] > f->stamp[heavy]) own->gain = 0.0f; /* its worth is still a bound */
+    if (!(own->gain > 0.0f) && own->worth > 0.0f && !(own->worth < enough)) {
+        eplb_p_forget(f, heavy);
+        own->worth = 0.0f;
     }
-    o->seen = p->swaps;
+    eplb_p_consider_lighter(p, f, i, EPLB_P_BY_FALL, own);
+    eplb_p_note_look(f, heavy);
 }
 
-static eplb_p_pair eplb_p_find_l2(eplb_p_packer *p)
+static eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
 {
-    eplb_p_outlook best = EPLB_ZERO_INIT;
+    eplb_p_swap best = eplb_p_no_swap;
     int32_t i;
 
-    EPLB_ASSERT(p->outlook); /* taken for L2 */
+    EPLB_ASSERT(f->promise); /* taken for L2 */
     for (i = 0; i < p->m; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
-        if (!eplb_p_may_fall(eplb_p_above_lightest(p, heavy), best.fall)) break; /* nor those behind i */
-        if (eplb_p_has_few_offers(p, heavy)) {
-            eplb_p_consider_offers(p, heavy, &best);
+        const eplb_p_swap *own = &f->promise[heavy];
+        if (!eplb_p_may_go_before(p, eplb_p_above_lightest(p, heavy), EPLB_P_BY_FALL, &best)) break; /* nor behind i */
+        if (eplb_p_has_few_offers(p, f, heavy)) {
+            eplb_p_consider_offers(p, f, heavy, &best);
         } else {
-            eplb_p_look_at(p, i, best.fall);
-            eplb_p_take_better(p, &p->outlook[heavy].best, p->outlook[heavy].fall, &best);
+            eplb_p_look_at(p, f, i, best.worth);
+            if (own->gain > 0.0f && eplb_p_goes_before(p, own, &best)) best = *own;
         }
     }
-    return eplb_p_fall_counts(best.fall, p->tiny) ? best.best : eplb_p_no_pair;
+    return eplb_p_fall_counts(best.worth, p->tiny) ? best : eplb_p_no_swap;
+}
+
+static eplb_p_swap eplb_p_next_swap(const eplb_p_packs *p, const eplb_packing *how, eplb_p_frontier *f)
+{
+    switch (how->refine) {
+    case EPLB_REFINE_MAX_MIN: return eplb_p_next_max_min(p);
+    case EPLB_REFINE_PAIR_SCAN: return eplb_p_next_pair_scan(p, how->heavy_packs, f);
+    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_next_max_to_any(p, f);
+    case EPLB_REFINE_L2: return eplb_p_next_l2(p, f);
+    default: return eplb_p_no_swap;
+    }
+}
+
+/* pack: refine, the packs change */
+
+/* Lists of what each pack holds, and the packs in order. */
+static void eplb_p_hold_items(eplb_p_packs *p, uint64_t *spare)
+{
+    int32_t beyond = p->stride - p->room, pack, position, i; /* a row of loads is longer by this */
+
+    eplb_p_sort_loads(p->load, p->by_load, spare, p->m);
+    for (pack = 0; pack < p->m; pack++) {
+        p->fill[pack] = pack * p->room;
+        for (i = p->room; i < p->stride; i++) p->held_load[eplb_p_at(pack, p->stride, i)] = EPLB_P_NO_ITEM;
+    }
+    for (position = 0; position < p->n; position++) {
+        int32_t item = eplb_p_item_at(p, position), own = p->pack_of[item], at = p->fill[own]++;
+        p->held[at] = position;
+        p->held_load[eplb_p_at(own, beyond, at)] = p->weight[item];
+    }
 }
 
 /* A pack's item at a place gives way to one at another position: the list stays ascending, and the
    pack's load is summed afresh. */
-static void eplb_p_exchange(eplb_p_packer *p, int32_t pack, int32_t place, int32_t position, float load)
+static void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_t position, float load)
 {
-    int32_t *held = p->held + (size_t)pack * (size_t)p->stride;
-    float *held_load = p->held_load + (size_t)pack * (size_t)p->stride, sum = 0.0f;
-    int32_t i;
+    int32_t *held = p->held + eplb_p_at(pack, p->room, 0), i;
+    float *held_load = p->held_load + eplb_p_at(pack, p->stride, 0), sum = 0.0f;
 
     for (; place > 0 && held[place - 1] > position; place--) {
         held[place]      = held[place - 1];
@@ -3829,11 +3849,11 @@ static void eplb_p_exchange(eplb_p_packer *p, int32_t pack, int32_t place, int32
     held[place]      = position;
     held_load[place] = load;
     for (i = 0; i < p->room; i++) sum = eplb_p_add(sum, held_load[i]);
-    p->pack_load[pack] = sum;
+    p->load[pack] = sum;
 }
 
 /* A key in by_load changes: move it to where it belongs. */
-static void eplb_p_reorder(eplb_p_packer *p, uint64_t from, uint64_t to)
+static void eplb_p_reorder(eplb_p_packs *p, uint64_t from, uint64_t to)
 {
     int32_t at = 0;
 
@@ -3843,110 +3863,85 @@ static void eplb_p_reorder(eplb_p_packer *p, uint64_t from, uint64_t to)
     p->by_load[at] = to;
 }
 
-/* The item at a place of a pack's list goes, and one at another position comes. With it change the pack's
-   load and what is ordered or noted by that. */
-static void eplb_p_take_in(eplb_p_packer *p, int32_t pack, int32_t place, int32_t position, float load)
+/* The item at a place of a pack's list goes, and one at another position comes. */
+static void eplb_p_take_in(eplb_p_packs *p, int32_t pack, int32_t place, int32_t position, float load)
 {
     uint64_t key = eplb_p_load_key(p, pack);
-    int32_t i;
 
     eplb_p_exchange(p, pack, place, position, load);
     eplb_p_reorder(p, key, eplb_p_load_key(p, pack));
     p->pack_of[eplb_p_item_at(p, position)] = pack;
-    if (!p->line_load) return;
-    for (i = 0; i < p->room; i++)
-        p->line_pack_load[eplb_p_line_place(p, eplb_p_position(p, pack, i))] = p->pack_load[pack];
 }
 
-static void eplb_p_do_swap(eplb_p_packer *p, const eplb_p_pair *pair)
+static void eplb_p_do_swap(eplb_p_packs *p, const eplb_p_swap *swap)
 {
-    eplb_p_swap swap = eplb_p_best_swap(p, pair);
-    int32_t u_position = eplb_p_position(p, pair->heavy, swap.u);
-    int32_t v_position = eplb_p_position(p, pair->light, swap.v);
-    float u_load = eplb_p_loads_of(p, pair->heavy)[swap.u], v_load = eplb_p_loads_of(p, pair->light)[swap.v];
+    eplb_p_places at = eplb_p_find_places(p, swap);
+    int32_t u_position = eplb_p_position(p, swap->heavy, at.u), v_position = eplb_p_position(p, swap->light, at.v);
+    float u_load = eplb_p_loads_of(p, swap->heavy)[at.u], v_load = eplb_p_loads_of(p, swap->light)[at.v];
 
-    eplb_p_take_in(p, pair->heavy, swap.u, v_position, v_load);
-    eplb_p_take_in(p, pair->light, swap.v, u_position, u_load);
-    if (p->settled) eplb_p_open_pairs_of(p->settled, p->m, pair->heavy, pair->light);
-    if (!p->outlook) return;
-    eplb_p_forget(&p->outlook[pair->heavy]);
-    eplb_p_forget(&p->outlook[pair->light]);
-    p->done[p->swaps % EPLB_P_RECENT] = *pair;
-}
-
-static eplb_p_pair eplb_p_find_pair(eplb_p_packer *p)
-{
-    switch (p->how->refine) {
-    case EPLB_REFINE_MAX_MIN: return eplb_p_find_max_min(p);
-    case EPLB_REFINE_PAIR_SCAN: return eplb_p_find_pair_scan(p);
-    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_find_max_to_any(p);
-    case EPLB_REFINE_L2: return eplb_p_find_l2(p);
-    default: return eplb_p_no_pair;
-    }
-}
-
-/* Lists of what each pack holds, filled up with items that are too heavy for any swap. */
-static void eplb_p_hold_items(eplb_p_packer *p)
-{
-    int32_t pack, position, place;
-
-    for (pack = 0; pack < p->m; pack++) {
-        p->fill[pack] = 0;
-        for (place = p->room; place < p->stride; place++)
-            p->held_load[(size_t)pack * (size_t)p->stride + (size_t)place] = EPLB_P_NO_ITEM;
-    }
-    for (position = 0; position < p->n; position++) {
-        int32_t item = eplb_p_item_at(p, position);
-        size_t row = (size_t)p->pack_of[item] * (size_t)p->stride;
-        size_t at = row + (size_t)p->fill[p->pack_of[item]]++;
-        p->held[at]      = position;
-        p->held_load[at] = p->weight[item];
-    }
+    eplb_p_take_in(p, swap->heavy, at.u, v_position, v_load);
+    eplb_p_take_in(p, swap->light, at.v, u_position, u_load);
 }
 
 /* Nothing is known yet. */
-static void eplb_p_forget_all(eplb_p_packer *p)
+static void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
 {
-    int32_t pack;
+    int32_t pack, at;
 
-    for (pack = 0; pack < p->m; pack++) {
-        p->outlook[pack].seen = 0;
-        eplb_p_forget(&p->outlook[pack]);
+    f->now = 2; /* no stamp is 0 */
+    for (pack = 0; pack < p->m; pack++) eplb_p_forget(f, pack);
+    if (!f->line_load) return;
+    for (at = 0; at < p->n; at++) {
+        int32_t item = eplb_p_index(f->line[at]);
+        f->line_load[at]      = p->weight[item];
+        f->line_pack_load[at] = p->load[p->pack_of[item]];
+        f->place[item]        = at;
+    }
+    for (; at < p->n + EPLB_P_VECTOR; at++) {
+        f->line_load[at]      = -EPLB_P_NO_ITEM;
+        f->line_pack_load[at] = 0.0f;
     }
 }
 
-/* Each item notes its place in the line in rank_in_pack, which is not in use yet, for candidates whose order
-   is another. */
-static void eplb_p_line_up(eplb_p_packer *p)
+/* A pack has changed. */
+static void eplb_p_reopen_pack(const eplb_p_packs *p, eplb_p_frontier *f, int32_t pack)
 {
-    int32_t at;
+    int32_t i;
 
-    for (at = 0; at < p->n; at++) {
-        int32_t item = eplb_p_index(p->true_order[at]);
-        p->line_load[at]      = p->weight[item];
-        p->line_pack_load[at] = p->pack_load[p->pack_of[item]];
-        p->rank_in_pack[item] = at;
-    }
-    for (; at < p->n + EPLB_P_VECTOR; at++) {
-        p->line_load[at]      = -EPLB_P_NO_ITEM;
-        p->line_pack_load[at] = 0.0f;
-    }
+    eplb_p_forget(f, pack);
+    if (!f->line_load) return;
+    for (i = 0; i < p->room; i++)
+        f->line_pack_load[eplb_p_line_place(p, f, eplb_p_position(p, pack, i))] = p->load[pack];
+}
+
+static void eplb_p_note_swap(const eplb_p_packs *p, eplb_p_frontier *f, const eplb_p_swap *swap)
+{
+    uint64_t a = eplb_p_load_key(p, swap->heavy), b = eplb_p_load_key(p, swap->light);
+
+    if (!f->stamp) return;
+    eplb_p_reopen_pack(p, f, swap->heavy);
+    eplb_p_reopen_pack(p, f, swap->light);
+    f->last[0] = a < b ? a : b;
+    f->last[1] = a < b ? b : a;
+    f->now += 2;
 }
 
 /* Swaps until none helps. Each lowers the sum of squared pack loads, so none comes back. */
-static void eplb_p_refine(eplb_p_packer *p)
+static void eplb_p_refine(eplb_p_packer *packer)
 {
-    if (p->how->refine == EPLB_REFINE_NONE) return;
-    eplb_p_sort_loads(p->pack_load, p->by_load, p->spare, p->m); /* spare suffices: m < n */
-    eplb_p_hold_items(p);
-    if (p->settled) eplb_p_open_all_pairs(p->settled, p->m);
-    if (p->outlook) eplb_p_forget_all(p);
-    if (p->line_load) eplb_p_line_up(p);
+    const eplb_packing *how = packer->how;
+    eplb_p_packs *p = &packer->packs;
+    eplb_p_frontier *f = &packer->frontier;
+    int32_t swaps;
 
-    for (p->swaps = 0; p->swaps < p->how->max_swaps; p->swaps++) {
-        eplb_p_pair pair = eplb_p_find_pair(p);
-        if (!(pair.gain > 0.0f)) break;
-        eplb_p_do_swap(p, &pair);
+    if (how->refine == EPLB_REFINE_NONE) return;
+    eplb_p_hold_items(p, packer->spare);
+    eplb_p_open_frontier(p, f);
+    for (swaps = 0; swaps < how->max_swaps; swaps++) {
+        eplb_p_swap swap = eplb_p_next_swap(p, how, f);
+        if (!(swap.gain > 0.0f)) break;
+        eplb_p_do_swap(p, &swap);
+        eplb_p_note_swap(p, f, &swap);
     }
 }
 
@@ -3978,15 +3973,17 @@ EPLB_P_HD float eplb_p_candidate_score(const float *pack_load, int32_t m, int32_
     }
 }
 
-/* Keep the candidate if it is the first or better than those before. Returns whether to stop here. */
-static int eplb_p_select(eplb_p_packer *p, int32_t c)
+/* Keep the candidate if it is the first or better than those before, by what its packs take. Returns whether to stop
+   here. */
+static int eplb_p_select(eplb_p_packer *packer, const float *load, int32_t c)
 {
+    const eplb_p_packs *p = &packer->packs;
     int is_even;
-    float score = eplb_p_candidate_score(p->pack_load, p->m, p->how->select, p->tiny, &is_even);
+    float score = eplb_p_candidate_score(load, p->m, packer->how->select, p->tiny, &is_even);
 
-    if (c == 0 || score < p->best_score) {
-        p->best_score = score;
-        eplb_p_copy_ids(p->pack_index, p->pack_of, p->n);
+    if (c == 0 || score < packer->best_score) {
+        packer->best_score = score;
+        eplb_p_copy_ids(packer->pack_index, p->pack_of, p->n);
     }
     return is_even;
 }
@@ -3994,23 +3991,33 @@ static int eplb_p_select(eplb_p_packer *p, int32_t c)
 /* Ranks in the best candidate's packs follow the true loads, whatever its order and its swaps were. */
 static void eplb_p_rank_items(eplb_p_packer *p)
 {
-    int32_t pack, position;
+    int32_t *fill = p->packs.fill, pack, position;
 
-    for (pack = 0; pack < p->m; pack++) p->fill[pack] = 0;
-    for (position = 0; position < p->n; position++) {
+    for (pack = 0; pack < p->packs.m; pack++) fill[pack] = 0;
+    for (position = 0; position < p->packs.n; position++) {
         int32_t item = eplb_p_index(p->true_order[position]);
-        p->rank_in_pack[item] = p->fill[p->pack_index[item]]++;
+        p->rank_in_pack[item] = fill[p->pack_index[item]]++;
     }
 }
 
-/* As many packs as items. */
+/* As many packs as items: item i goes to pack i. */
 static void eplb_p_pack_singly(eplb_p_packer *p)
 {
-    int32_t i;
-    for (i = 0; i < p->n; i++) {
-        p->pack_index[i]   = i;
-        p->rank_in_pack[i] = 0;
-    }
+    eplb_p_fill_ids(p->pack_index, 0, 1, p->packs.n);
+    eplb_p_fill_ids(p->rank_in_pack, 0, 0, p->packs.n);
+}
+
+/* The packs are those of candidate 0; a single one packs where the caller wants it. */
+static void eplb_p_start_packing(eplb_p_packer *packer)
+{
+    eplb_p_packs *p = &packer->packs;
+
+    p->weight  = packer->weight;
+    p->order   = packer->true_order;
+    p->pack_of = packer->own_packs ? packer->own_packs : packer->pack_index;
+    p->rank    = packer->rank_in_pack;
+    packer->frontier.line  = packer->true_order;
+    packer->frontier.place = p->held + p->n; /* spare has room for both */
 }
 
 /* By true_order, which is there already. */
@@ -4018,17 +4025,16 @@ static void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
 {
     int32_t candidates = p->how->num_candidates, c;
 
-    if (p->room == 1) {
+    if (p->packs.room == 1) {
         eplb_p_pack_singly(p);
         return;
     }
-    if (candidates <= 1) p->pack_of = p->pack_index;
-    p->order = p->true_order;
+    eplb_p_start_packing(p);
     for (c = 0; c == 0 || c < candidates; c++) {
         if (c > 0) eplb_p_perturb_order(p, seed, stage, c);
         eplb_p_pack_initially(p);
         eplb_p_refine(p);
-        if (candidates > 1 && eplb_p_select(p, c)) break;
+        if (candidates > 1 && eplb_p_select(p, p->packs.load, c)) break;
     }
     if (!eplb_p_is_plain_lpt(p->how)) eplb_p_rank_items(p);
 }
@@ -4040,7 +4046,7 @@ static void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
    rules are those for packs that are alike, by plain scans: who has such packs waits a little longer. */
 
 typedef struct eplb_p_unlike {
-    eplb_p_packer packer; /* of it what is packed, its orders, the candidate, pack_load; n need not be a multiple of m */
+    eplb_p_packer packer; /* n need not be a multiple of m, and room, held, rank are not used */
     const int32_t *room;  /* [m] items for each pack; as many as there are items, or more */
     const float   *speed; /* [m] NULL: all 1 */
     float   *fixed;       /* [m] load that is there already */
@@ -4053,23 +4059,25 @@ typedef struct eplb_p_unlike {
 static eplb_p_unlike eplb_p_carve_unlike(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
 {
     eplb_p_unlike u = EPLB_ZERO_INIT;
+    eplb_p_packer *packer = &u.packer;
+    eplb_p_packs *p = &packer->packs;
 
-    u.packer.how              = how;
-    u.packer.n                = n;
-    u.packer.m                = m;
-    u.packer.room             = 2; /* more than one: all items are put in order */
-    u.packer.true_order       = EPLB_P_TAKE(a, uint64_t, n);
-    u.packer.spare            = EPLB_P_TAKE(a, uint64_t, n > m ? n : m);
-    u.packer.fill             = EPLB_P_TAKE(a, int32_t, m);
-    u.packer.pack_load        = EPLB_P_TAKE(a, float, m);
-    u.packer.pack_of          = EPLB_P_TAKE(a, int32_t, n);
-    u.packer.by_load          = EPLB_P_TAKE(a, uint64_t, m);
-    u.packer.order_of_its_own = EPLB_P_TAKE(a, uint64_t, n);
-    u.packer.perturbed        = EPLB_P_TAKE(a, float, n);
-    u.fixed                   = EPLB_P_TAKE(a, float, m);
-    u.time                    = EPLB_P_TAKE(a, float, m);
-    u.first                   = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)m + 1);
-    u.held                    = EPLB_P_TAKE(a, int32_t, n);
+    packer->how        = how;
+    packer->true_order = EPLB_P_TAKE(a, uint64_t, n);
+    packer->spare      = EPLB_P_TAKE(a, uint64_t, n > m ? n : m);
+    packer->own_order  = EPLB_P_TAKE(a, uint64_t, n);
+    packer->perturbed  = EPLB_P_TAKE(a, float, n);
+    p->n       = n;
+    p->m       = m;
+    p->room    = 2; /* more than one: all items are put in order */
+    p->pack_of = EPLB_P_TAKE(a, int32_t, n);
+    p->fill    = EPLB_P_TAKE(a, int32_t, m);
+    p->load    = EPLB_P_TAKE(a, float, m);
+    p->by_load = EPLB_P_TAKE(a, uint64_t, m);
+    u.fixed    = EPLB_P_TAKE(a, float, m);
+    u.time     = EPLB_P_TAKE(a, float, m);
+    u.first    = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)m + 1);
+    u.held     = EPLB_P_TAKE(a, int32_t, n);
     return u;
 }
 
@@ -4082,9 +4090,9 @@ static float eplb_p_time_with(const eplb_p_unlike *u, int32_t pack, float load)
    What takes no less without it need not be looked at. */
 static int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
 {
-    const float *pack_load = u->packer.pack_load, *time = u->time; /* copies stay in registers */
-    const int32_t *fill = u->packer.fill, *room = u->room;
-    int32_t m = u->packer.m, pack, best = -1;
+    const float *pack_load = u->packer.packs.load, *time = u->time; /* copies stay in registers */
+    const int32_t *fill = u->packer.packs.fill, *room = u->room;
+    int32_t m = u->packer.packs.m, pack, best = -1;
     float least = FLT_MAX, now;
 
     for (pack = 0; pack < m; pack++) {
@@ -4102,26 +4110,26 @@ static int32_t eplb_p_next_in_zigzag(const eplb_p_unlike *u, int32_t *turn)
 {
     int32_t pack;
 
-    do pack = eplb_p_zigzag((*turn)++, u->packer.m); while (u->packer.fill[pack] >= u->room[pack]);
+    do pack = eplb_p_zigzag((*turn)++, u->packer.packs.m); while (u->packer.packs.fill[pack] >= u->room[pack]);
     return pack;
 }
 
 static void eplb_p_pack_unlike_initially(eplb_p_unlike *u)
 {
-    eplb_p_packer *p = &u->packer;
+    eplb_p_packs *p = &u->packer.packs;
     int32_t pack, position, turn = 0;
 
     for (pack = 0; pack < p->m; pack++) {
         p->fill[pack]      = 0;
-        p->pack_load[pack] = u->fixed[pack];
+        p->load[pack] = u->fixed[pack];
         u->time[pack]      = eplb_p_time_with(u, pack, u->fixed[pack]);
     }
     for (position = 0; position < p->n; position++) {
         int32_t item = eplb_p_item_at(p, position);
-        pack = p->how->init == EPLB_INIT_LPT ? eplb_p_quickest(u, p->weight[item]) : eplb_p_next_in_zigzag(u, &turn);
+        pack = u->packer.how->init == EPLB_INIT_LPT ? eplb_p_quickest(u, p->weight[item]) : eplb_p_next_in_zigzag(u, &turn);
         p->pack_of[item]   = pack;
-        p->pack_load[pack] = eplb_p_add(p->pack_load[pack], p->weight[item]);
-        u->time[pack]      = eplb_p_time_with(u, pack, p->pack_load[pack]);
+        p->load[pack] = eplb_p_add(p->load[pack], p->weight[item]);
+        u->time[pack]      = eplb_p_time_with(u, pack, p->load[pack]);
         p->fill[pack]++;
     }
     p->tiny = eplb_p_tiny(u->time, p->m);
@@ -4130,7 +4138,7 @@ static void eplb_p_pack_unlike_initially(eplb_p_unlike *u)
 /* first, held of the candidate. */
 static void eplb_p_hold_unlike(eplb_p_unlike *u)
 {
-    eplb_p_packer *p = &u->packer;
+    eplb_p_packs *p = &u->packer.packs;
     int32_t pack, position;
 
     u->first[0] = 0;
@@ -4145,13 +4153,13 @@ static void eplb_p_hold_unlike(eplb_p_unlike *u)
 /* What a pack takes, its items summed afresh in their order. */
 static void eplb_p_time_afresh(eplb_p_unlike *u, int32_t pack)
 {
-    eplb_p_packer *p = &u->packer;
+    eplb_p_packs *p = &u->packer.packs;
     float sum = u->fixed[pack];
     int32_t i;
 
     for (i = u->first[pack]; i < u->first[pack + 1]; i++)
         sum = eplb_p_add(sum, p->weight[eplb_p_item_at(p, u->held[i])]);
-    p->pack_load[pack] = sum;
+    p->load[pack] = sum;
     u->time[pack]      = eplb_p_time_with(u, pack, sum);
 }
 
@@ -4163,7 +4171,7 @@ typedef struct eplb_p_unlike_swap {
 /* What a swap that moves d from a pack to one that takes less is worth. */
 static float eplb_p_unlike_worth(const eplb_p_unlike *u, int32_t heavy, int32_t light, float d)
 {
-    const float *load = u->packer.pack_load;
+    const float *load = u->packer.packs.load;
     float heavy_after, light_after, mean;
 
     if (!(d > 0.0f)) return 0.0f;
@@ -4179,7 +4187,7 @@ static float eplb_p_unlike_worth(const eplb_p_unlike *u, int32_t heavy, int32_t 
 /* The best swap of two packs, the first on ties, if it is better than the best so far; or stands before it, by items. */
 static void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_t light, eplb_p_unlike_swap *best)
 {
-    const eplb_p_packer *p = &u->packer;
+    const eplb_p_packs *p = &u->packer.packs;
     int32_t i, j;
 
     for (i = u->first[heavy]; i < u->first[heavy + 1]; i++) {
@@ -4201,13 +4209,13 @@ static void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_
 /* The swap that the refinement does next, of packs in order of what they take; by its rule for packs that are alike. */
 static eplb_p_unlike_swap eplb_p_find_unlike(eplb_p_unlike *u)
 {
-    eplb_p_packer *p = &u->packer;
+    eplb_p_packs *p = &u->packer.packs;
     eplb_p_unlike_swap best = EPLB_ZERO_INIT;
-    int32_t refine = p->how->refine, m = p->m, tried = m, i, j;
+    int32_t refine = u->packer.how->refine, m = p->m, tried = m, i, j;
 
-    eplb_p_sort_loads(u->time, p->by_load, p->spare, m);
+    eplb_p_sort_loads(u->time, p->by_load, u->packer.spare, m);
     if (refine == EPLB_REFINE_MAX_MIN || refine == EPLB_REFINE_MAX_TO_ANY) tried = 1;
-    if (refine == EPLB_REFINE_PAIR_SCAN && p->how->heavy_packs > 0 && p->how->heavy_packs < m) tried = p->how->heavy_packs;
+    if (refine == EPLB_REFINE_PAIR_SCAN && u->packer.how->heavy_packs > 0 && u->packer.how->heavy_packs < m) tried = u->packer.how->heavy_packs;
     for (i = 0; i < tried; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
         for (j = m - 1; j > i; j--) {
@@ -4233,7 +4241,7 @@ static void eplb_p_exchange_unlike(eplb_p_unlike *u, int32_t pack, int32_t place
     for (; place > u->first[pack] && held[place - 1] > position; place--) held[place] = held[place - 1];
     for (; place + 1 < u->first[pack + 1] && held[place + 1] < position; place++) held[place] = held[place + 1];
     held[place] = position;
-    u->packer.pack_of[eplb_p_item_at(&u->packer, position)] = pack;
+    u->packer.packs.pack_of[eplb_p_item_at(&u->packer.packs, position)] = pack;
     eplb_p_time_afresh(u, pack);
 }
 
@@ -4258,22 +4266,16 @@ static void eplb_p_refine_unlike(eplb_p_unlike *u)
 /* pack_index of the best candidate; true_order is there, and what is fixed on each pack. */
 static void eplb_p_pack_unlike(eplb_p_unlike *u, uint64_t seed, int stage)
 {
-    eplb_p_packer *p = &u->packer;
-    int32_t candidates = p->how->num_candidates, c;
-    int is_even;
+    eplb_p_packer *packer = &u->packer;
+    int32_t candidates = packer->how->num_candidates, c;
 
-    p->order = p->true_order;
+    packer->packs.weight = packer->weight;
+    packer->packs.order  = packer->true_order;
     for (c = 0; c == 0 || c < candidates; c++) {
-        float score;
-        if (c > 0) eplb_p_perturb_order(p, seed, stage, c);
+        if (c > 0) eplb_p_perturb_order(packer, seed, stage, c);
         eplb_p_pack_unlike_initially(u);
         eplb_p_refine_unlike(u);
-        score = eplb_p_candidate_score(u->time, p->m, p->how->select, p->tiny, &is_even);
-        if (c == 0 || score < p->best_score) {
-            p->best_score = score;
-            eplb_p_copy_ids(p->pack_index, p->pack_of, p->n);
-        }
-        if (is_even) return;
+        if (eplb_p_select(packer, u->time, c)) return;
     }
 }
 
@@ -5094,7 +5096,7 @@ static void eplb_p_list_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_nod
         e = m->item_expert[i];
         m->slot_load[i] = eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT);
     }
-    m->unlike.packer.n = n;
+    m->unlike.packer.packs.n = n;
 }
 
 /* slot_gpu -> the node's part of the plan: on each GPU what is locked, then the others heaviest first. */
@@ -5102,7 +5104,7 @@ static void eplb_p_place_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_no
 {
     int32_t position;
 
-    for (position = 0; position < m->unlike.packer.n; position++) {
+    for (position = 0; position < m->unlike.packer.packs.n; position++) {
         int32_t i = eplb_p_index(m->unlike.packer.true_order[position]), gpu = m->slot_gpu[i];
         l->phy2log[eplb_p_slot_at(l, part, gpu, m->fill[gpu]++)] = l->mlog2log[part->first_expert + m->item_expert[i]];
     }
@@ -5345,7 +5347,7 @@ static void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     s->gpu_slots   = shape->gpu_slots;
     s->num_experts = shape->node_experts;
     s->num_samples = eplb_p_kept_samples(shape->num_samples);
-    s->words       = (int32_t)eplb_p_pair_words(shape->num_experts);
+    s->words       = (int32_t)eplb_p_bit_words(shape->num_experts);
     s->share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s->num_samples);
     s->more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s->num_samples);
     s->gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s->num_gpus, s->num_samples);
@@ -5535,12 +5537,12 @@ static void eplb_p_share_out(eplb_p_search *s, int32_t e)
 
 static int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
-    return eplb_p_is_settled(s->holds + (size_t)gpu * (size_t)s->words, e);
+    return eplb_p_has_bit(s->holds + (size_t)gpu * (size_t)s->words, e);
 }
 
 static int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
-    return eplb_p_is_settled(s->twice + (size_t)gpu * (size_t)s->words, e);
+    return eplb_p_has_bit(s->twice + (size_t)gpu * (size_t)s->words, e);
 }
 
 /* holds, twice of a GPU whose slots have changed. */
@@ -5552,7 +5554,7 @@ static void eplb_p_list_holdings(eplb_p_search *s, int32_t gpu)
 
     for (i = 0; i < s->words; i++) holds[i] = twice[i] = 0;
     for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
-        uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_pair_bit(s->slot[i]);
+        uint32_t word = (uint32_t)s->slot[i] / 32, bit = eplb_p_bit_of(s->slot[i]);
         twice[word] |= holds[word] & bit;
         holds[word] |= bit;
     }
@@ -5581,8 +5583,8 @@ static void eplb_p_give_way(eplb_p_search *s, int32_t gpu, int32_t u, int32_t v)
         eplb_p_weigh_gpu(s, gpu);
         return;
     }
-    holds[(uint32_t)u / 32] &= ~eplb_p_pair_bit(u);
-    holds[(uint32_t)v / 32] |= eplb_p_pair_bit(v);
+    holds[(uint32_t)u / 32] &= ~eplb_p_bit_of(u);
+    holds[(uint32_t)v / 32] |= eplb_p_bit_of(v);
     for (t = 0; t < n; t++) load[t] += more[t] - less[t];
     s->gpu_total[gpu] = eplb_p_total(load, n);
 }
@@ -5675,7 +5677,7 @@ static void eplb_p_count_move(eplb_p_search *s, int32_t gpu, int32_t e, int32_t 
 
 static int eplb_p_is_free(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
-    return eplb_p_is_settled(s->moves->free_of + eplb_p_at(gpu, s->words, 0), e);
+    return eplb_p_has_bit(s->moves->free_of + eplb_p_at(gpu, s->words, 0), e);
 }
 
 /* Whether an expert leaves a GPU, with slot i, that did not have it; whether one comes that did not have it. */
@@ -7566,7 +7568,7 @@ static void eplb_p_place_unlike(eplb_p_planner *p, eplb_p_mixed *m, const eplb_p
     m->replicas.first_twice = eplb_p_first_twice(&p->layer, &m->replicas);
     eplb_p_replicate(&m->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, part));
     eplb_p_list_mixed(m, &p->layer, part);
-    eplb_p_sort_loads(m->slot_load, m->unlike.packer.true_order, m->unlike.packer.spare, m->unlike.packer.n);
+    eplb_p_sort_loads(m->slot_load, m->unlike.packer.true_order, m->unlike.packer.spare, m->unlike.packer.packs.n);
     eplb_p_pack_unlike(&m->unlike, o->seed, EPLB_P_DRAW_GPUS);
     eplb_p_place_mixed(m, &p->layer, part);
 }
@@ -12123,7 +12125,7 @@ static eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shap
     m.allowed     = &shape->options;
     m.num_gpus    = G;
     m.link_gpus   = shape->num_gpus / N;
-    m.words       = (int32_t)eplb_p_pair_words(shape->num_experts + 1);
+    m.words       = (int32_t)eplb_p_bit_words(shape->num_experts + 1);
     m.free_of     = EPLB_P_TAKE_ROWS(a, uint32_t, G, m.words);
     m.holder      = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     m.next_holder = EPLB_P_TAKE(a, int32_t, shape->num_usable);
@@ -12204,13 +12206,13 @@ static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
         uint32_t *free_of = m->free_of + eplb_p_at(gpu, m->words, 0);
         for (slot = eplb_p_first_of(f->layer, gpu); slot < eplb_p_first_of(f->layer, gpu + 1); slot++) {
             e = old_slot[slot] == EPLB_P_EMPTY ? E : old_slot[slot];
-            free_of[(uint32_t)e / 32] |= eplb_p_pair_bit(e);
+            free_of[(uint32_t)e / 32] |= eplb_p_bit_of(e);
         }
-        free_of[(uint32_t)E / 32] |= eplb_p_pair_bit(E);
+        free_of[(uint32_t)E / 32] |= eplb_p_bit_of(E);
     }
     for (e = 0; e < E; e++)
         for (gpu = 0; gpu < m->num_gpus && m->holder[e] < 0; gpu++)
-            m->free_of[eplb_p_at(gpu, m->words, e / 32)] |= eplb_p_pair_bit(e);
+            m->free_of[eplb_p_at(gpu, m->words, e / 32)] |= eplb_p_bit_of(e);
 }
 
 /* The same where nodes are not alike: the experts of a group may be on several, but each is on one. Those that nobody
@@ -13908,10 +13910,9 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_MOST_COUNTED
 #undef EPLB_P_SORTED_ROOM
 #undef EPLB_P_FEW_SPARE
-#undef EPLB_P_RECENT
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS
-#undef EPLB_P_ANY_FALL
+#undef EPLB_P_ANY_WORTH
 #undef EPLB_P_LEAST
 #undef EPLB_P_TINY
 #undef EPLB_P_PACKING_FIELD

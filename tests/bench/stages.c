@@ -85,9 +85,9 @@ static void pack_slots(unsigned todo, eplb_p_packer *p, uint64_t seed)
 {
     int32_t candidates = does(todo, STAGE_PERTURB) ? p->how->num_candidates : 1;
 
+    eplb_p_start_packing(p);
     if (candidates <= 1)
-        p->pack_of = p->pack_index;
-    p->order = p->true_order;
+        p->packs.pack_of = p->pack_index;
     for (int32_t c = 0; c == 0 || c < candidates; c++) {
         if (c > 0)
             eplb_p_perturb_order(p, seed, EPLB_P_DRAW_GPUS, c);
