@@ -95,7 +95,7 @@ static void pack_slots(unsigned todo, eplb_p_packer *p, uint64_t seed)
             eplb_p_pack_initially(p);
         if (does(todo, STAGE_REFINE))
             eplb_p_refine(p);
-        if (does(todo, STAGE_SELECT) && candidates > 1 && eplb_p_select(p, c))
+        if (does(todo, STAGE_SELECT) && candidates > 1 && eplb_p_select(p, p->packs.load, c))
             break;
     }
     if (does(todo, STAGE_RANK) && !eplb_p_is_plain_lpt(p->how))
