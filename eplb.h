@@ -4331,7 +4331,12 @@ static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
    A node fits as many groups as it has slots for whole ones. They go there by LPT, heaviest first to the node that would
    take least, load by speed; then groups change nodes, or change places, while that makes the nodes more even. Where
    not all groups fit, those that are left over are split: a group's experts go to as few nodes with slots left as they
-   need, each expert to one. */
+   need, each expert to one, by LPT; then experts change nodes, or change places, likewise. All this from several
+   beginnings, of which the one that ends best is taken.
+
+   A node takes no less than its load by its speed, nor than the heaviest replica on it. Experts that are too heavy for
+   one GPU bid for the slots that a node has to spare, with what each replica would still hold, as D'Hondt has it: of
+   all bids on a node as many are met as there are slots, the heaviest first, and the next is the heaviest replica. */
 
 typedef struct eplb_p_homes {
     const eplb_p_layer *layer;
@@ -4339,48 +4344,279 @@ typedef struct eplb_p_homes {
     int64_t  *heaviest;  /* [E] load of a group's i + 1 heaviest experts */
     int32_t  *node;      /* [K] node of each group; N: it is to be split */
     int32_t   last_split;/* the group that was the last to be put there */
-    uint64_t *key, *spare; /* [E] for sorting */
+    int32_t   num_keys;
+    uint64_t *key, *spare; /* [max(E, most_bids)] for sorting */
     int64_t  *node_load; /* [N + 1] */
     float    *node_speed;/* [N] */
+    float    *slowness;  /* [N] what a node takes for a load of 1 */
+    float    *fastest;   /* [N] speed of the fastest GPU */
     float     unit;      /* of load: what it is multiplied by */
     int32_t  *node_slots;/* [N] */
     int32_t  *left;      /* [N] experts that can still have their home there */
     int32_t  *fill;      /* [N + 1] groups that are there, or are to be split */
     int32_t  *room;      /* [N] experts of a group to be split that may go there */
-    int32_t  *home;      /* [E] node of each expert; first of those that are locked, -1 for others */
-    int32_t  *best;      /* [K] node of each group, as even as was found so far */
+    int32_t  *chosen;    /* [N] whether experts of a group to be split go there */
+    int32_t  *home;      /* [E] node of each expert that is locked, or of a group that was split; -1: its group's */
     int32_t  *bound;     /* [K] node that a group has to be on, as experts of it are locked there; -1: none; N: several */
+    int32_t   most_bids, num_bids;
+    float    *bid;       /* [most_bids] bids that are more than a GPU should hold, heaviest first */
+    int32_t  *bidder;    /* [most_bids] whose */
+    int32_t  *bids;      /* [E] how many each expert has made */
+    int32_t  *met;       /* [E] slots that are kept for each bidder on the nodes that were chosen */
+    int32_t  *kept;      /* [N] and on each of these nodes */
 } eplb_p_homes;
 
 static eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
 {
     eplb_p_homes h = EPLB_ZERO_INIT;
     int32_t K = l->shape->num_groups, N = l->shape->num_nodes, E = l->shape->num_experts;
+    int32_t bids = l->shape->num_living + l->shape->num_living / 7, keys = E > bids ? E : bids;
 
     h.layer      = l;
+    h.most_bids  = bids;
     h.load       = EPLB_P_TAKE(a, int64_t, K);
     h.heaviest   = EPLB_P_TAKE(a, int64_t, E);
     h.node       = EPLB_P_TAKE(a, int32_t, K);
-    h.key        = EPLB_P_TAKE(a, uint64_t, E);
-    h.spare      = EPLB_P_TAKE(a, uint64_t, E);
+    h.key        = EPLB_P_TAKE(a, uint64_t, keys);
+    h.spare      = EPLB_P_TAKE(a, uint64_t, keys);
     h.node_load  = EPLB_P_TAKE_ROWS(a, int64_t, 1, (size_t)N + 1);
     h.node_speed = EPLB_P_TAKE(a, float, N);
+    h.slowness   = EPLB_P_TAKE(a, float, N);
+    h.fastest    = EPLB_P_TAKE(a, float, N);
     h.node_slots = EPLB_P_TAKE(a, int32_t, N);
-    h.room       = EPLB_P_TAKE(a, int32_t, N);
-    h.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)N + 1);
     h.left       = EPLB_P_TAKE(a, int32_t, N);
+    h.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)N + 1);
+    h.room       = EPLB_P_TAKE(a, int32_t, N);
+    h.chosen     = EPLB_P_TAKE(a, int32_t, N);
     h.home       = EPLB_P_TAKE(a, int32_t, E);
     h.bound      = EPLB_P_TAKE(a, int32_t, K);
-    h.best       = EPLB_P_TAKE(a, int32_t, K);
+    h.bid        = EPLB_P_TAKE(a, float, bids);
+    h.bidder     = EPLB_P_TAKE(a, int32_t, bids);
+    h.bids       = EPLB_P_TAKE(a, int32_t, E);
+    h.met        = EPLB_P_TAKE(a, int32_t, E);
+    h.kept       = EPLB_P_TAKE(a, int32_t, N);
     return h;
 }
 
+/* homes: what is known of loads and nodes */
+
 /* Loads in whole numbers, so that sums of them are exact: the largest comes to 2^30 or a little less. */
-static int64_t eplb_p_whole_load(float load, float unit)
+static int64_t eplb_p_whole_load(const eplb_p_homes *h, int32_t e)
 {
-    float whole = eplb_p_mul(load, unit);
+    float whole = eplb_p_mul(h->layer->load[e], h->unit);
     return (int64_t)whole;
 }
+
+/* heaviest. */
+static void eplb_p_rank_group(eplb_p_homes *h, int32_t group)
+{
+    const float *load = h->layer->load;
+    int32_t size = h->layer->shape->group_size, first = group * size, i;
+    int64_t sum = 0;
+
+    for (i = 0; i < size; i++) h->key[i] = eplb_p_heavy_first(load[first + i], first + i);
+    eplb_p_sort(h->key, h->spare, size);
+    for (i = 0; i < size; i++) {
+        sum += eplb_p_whole_load(h, eplb_p_index(h->key[i]));
+        h->heaviest[first + i] = sum;
+    }
+}
+
+/* unit, load, heaviest. */
+static void eplb_p_rank_homes(eplb_p_homes *h)
+{
+    const eplb_p_layer *l = h->layer;
+    int32_t size = l->shape->group_size, group, e;
+    float most = 0.0f, unit = 1.0f; /* loads are above 2^-41 */
+
+    EPLB_ASSERT(h->load != NULL);
+    for (e = 0; e < l->shape->num_experts; e++) most = l->load[e] > most ? l->load[e] : most;
+    while (eplb_p_mul(most, unit) < 536870912.0f) unit *= 2.0f; /* 2^29 */
+    while (eplb_p_mul(most, unit) > 1073741824.0f) unit *= 0.5f;
+    h->unit = unit;
+    for (group = 0; group < l->shape->num_groups; group++) {
+        eplb_p_rank_group(h, group);
+        h->load[group] = h->heaviest[eplb_p_at(group, size, size - 1)];
+    }
+}
+
+/* node_slots, node_speed, slowness, fastest. */
+static void eplb_p_weigh_nodes(eplb_p_homes *h)
+{
+    const eplb_p_cluster *c = &h->layer->cluster;
+    int32_t node, gpu;
+
+    EPLB_ASSERT(h->node_slots != NULL && h->node_speed != NULL);
+    for (node = 0; node < h->layer->shape->num_nodes; node++) {
+        h->node_slots[node] = 0;
+        h->node_speed[node] = h->fastest[node] = 0.0f;
+        for (gpu = c->first_gpu[node]; gpu < c->first_gpu[node + 1]; gpu++) {
+            float speed = c->speed ? c->speed[gpu] : 1.0f;
+            h->node_slots[node] += eplb_p_slots_on(c, gpu);
+            h->node_speed[node] = eplb_p_add(h->node_speed[node], speed);
+            if (speed > h->fastest[node]) h->fastest[node] = speed;
+        }
+        h->slowness[node] = h->node_slots[node] > 0 ? eplb_p_div(1.0f, h->node_speed[node]) : 0.0f;
+    }
+}
+
+/* The load that the fastest GPU has where all take the same, less an eighth: it holds other experts too. */
+static float eplb_p_fastest_share(const eplb_p_homes *h)
+{
+    int32_t node, group;
+    float speeds = 0.0f, fastest = 0.0f;
+    int64_t load = 0;
+
+    for (node = 0; node < h->layer->shape->num_nodes; node++) {
+        speeds = eplb_p_add(speeds, h->node_speed[node]);
+        if (h->fastest[node] > fastest) fastest = h->fastest[node];
+    }
+    for (group = 0; group < h->layer->shape->num_groups; group++) load += h->load[group];
+    return eplb_p_mul(eplb_p_div(eplb_p_float_of(load), speeds), eplb_p_mul(fastest, 0.875f));
+}
+
+/* bid, bidder, bids. They are no more than 8/7 of the GPUs, as all load is so many shares at most. */
+static void eplb_p_list_bids(eplb_p_homes *h)
+{
+    const eplb_p_shape *shape = h->layer->shape;
+    float share = eplb_p_fastest_share(h), bid;
+    int32_t e, i, k, n = 0;
+
+    for (e = 0; e < shape->num_experts; e++) {
+        float load = eplb_p_float_of(eplb_p_whole_load(h, e));
+        h->bids[e] = 0;
+        for (k = 1, bid = load; bid > share && n < h->most_bids; bid = eplb_p_div(load, (float)++k))
+            h->key[n++] = eplb_p_heavy_first(bid, e);
+    }
+    eplb_p_sort(h->key, h->spare, n);
+    h->num_bids = n;
+    for (i = 0; i < n; i++) {
+        h->bidder[i] = e = eplb_p_index(h->key[i]);
+        h->bid[i]    = eplb_p_div(eplb_p_float_of(eplb_p_whole_load(h, e)), (float)++h->bids[e]);
+    }
+}
+
+static int32_t eplb_p_bidder_node(const eplb_p_homes *h, int32_t e)
+{
+    return h->home[e] >= 0 ? h->home[e] : h->node[e / h->layer->shape->group_size];
+}
+
+/* homes: what nodes take */
+
+/* What a node takes for so much load. */
+static float eplb_p_home_time(const eplb_p_homes *h, int32_t node, int64_t load)
+{
+    return eplb_p_mul(eplb_p_float_of(load), h->slowness[node]);
+}
+
+/* What a node, or two, take for the heaviest replica there, where so many slots are to spare; also of another group than
+   those that are there, or -1 for none. 0 where all bids are met. */
+static float eplb_p_replica_time(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group, int32_t spare)
+{
+    int32_t size = h->layer->shape->group_size, i;
+
+    if (h->num_bids <= spare) return 0.0f;
+    for (i = 0; i < h->num_bids; i++) {
+        int32_t e = h->bidder[i], node = eplb_p_bidder_node(h, e);
+        if (node != a && node != b && e / size != group) continue;
+        if (spare-- == 0) return eplb_p_div(h->bid[i], h->fastest[a] > h->fastest[b] ? h->fastest[a] : h->fastest[b]);
+    }
+    return 0.0f;
+}
+
+/* What the slower of two nodes takes at least with a group split between them, its heaviest expert on the first: what is
+   left for the one when the other gets as many of the heaviest as it has room for. */
+static float eplb_p_time_of_top(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group)
+{
+    int32_t size = h->layer->shape->group_size, on_b = h->left[b] < size ? h->left[b] : size - 1;
+    const int64_t *heaviest = h->heaviest + eplb_p_at(group, size, 0);
+    int64_t load = h->load[group];
+    float a_time, b_time;
+
+    a_time = eplb_p_home_time(h, a, h->node_load[a] + load - (heaviest[on_b] - heaviest[0]));
+    b_time = eplb_p_home_time(h, b, h->node_load[b] + load - heaviest[(h->left[a] < size ? h->left[a] : size) - 1]);
+    return a_time > b_time ? a_time : b_time;
+}
+
+/* The same wherever that expert is: no less than both together take, nor than a replica does; or what is known of it, if
+   that is more than `most` already. */
+static float eplb_p_time_of_halves(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group, float most)
+{
+    float both = eplb_p_div(eplb_p_float_of(h->node_load[a] + h->node_load[b] + h->load[group]),
+                            eplb_p_add(h->node_speed[a], h->node_speed[b]));
+    float top, other, replica;
+
+    if (both > most) return both;
+    top   = eplb_p_time_of_top(h, a, b, group);
+    other = eplb_p_time_of_top(h, b, a, group);
+    if (other < top) top = other;
+    if (top > both) both = top;
+    replica = eplb_p_replica_time(h, a, b, group, h->left[a] + h->left[b] - h->layer->shape->group_size);
+    return replica > both ? replica : both;
+}
+
+/* The two nodes with room enough for a group that take least with it split between them, the first on ties; -1 where no
+   two have. Returns what they take; or where no two have, what all with any room take together with all that is to be
+   split. What is more than `most` need not be known. */
+static float eplb_p_best_pair(const eplb_p_homes *h, int32_t group, float most, int32_t *first, int32_t *second)
+{
+    int32_t N = h->layer->shape->num_nodes, size = h->layer->shape->group_size, a, b;
+    float least = FLT_MAX, speeds = 0.0f, time;
+    int64_t load = h->node_load[N];
+
+    *first = *second = -1;
+    for (a = 0; a < N; a++) {
+        for (b = a + 1; b < N; b++) {
+            if (h->left[a] < 1 || h->left[b] < 1 || h->left[a] + h->left[b] < size) continue;
+            time = eplb_p_time_of_halves(h, a, b, group, least < most ? least : most);
+            if (!(time < least)) continue;
+            least   = time;
+            *first  = a;
+            *second = b;
+        }
+    }
+    if (*first >= 0) return least;
+    for (a = 0; a < N; a++) {
+        if (h->left[a] < 1) continue;
+        load += h->node_load[a];
+        speeds = eplb_p_add(speeds, h->node_speed[a]);
+    }
+    return eplb_p_div(eplb_p_float_of(load), speeds);
+}
+
+typedef struct eplb_p_evenness { /* the less, the better: what the slowest takes, then the sum of load by time */
+    float slowest, sum;
+    int32_t first, second; /* the slowest node, or the two of a group that is to be split; N where there are more */
+} eplb_p_evenness;
+
+/* How even the nodes are, those that a group to be split goes to taken together; or that the slowest takes more than
+   `most`. */
+static eplb_p_evenness eplb_p_weigh_evenness(const eplb_p_homes *h, float most)
+{
+    int32_t N = h->layer->shape->num_nodes, node;
+    eplb_p_evenness e = {0.0f, 0.0f, 0, 0};
+
+    if (h->node_load[N] > 0) e.slowest = eplb_p_best_pair(h, h->last_split, most, &e.first, &e.second);
+    if (e.first < 0) e.first = e.second = N;
+    for (node = 0; node < N; node++) {
+        float time = eplb_p_home_time(h, node, h->node_load[node]);
+        float replica = eplb_p_replica_time(h, node, node, -1, h->left[node]);
+        e.sum = eplb_p_add(e.sum, eplb_p_mul(eplb_p_float_of(h->node_load[node]), time));
+        if (replica > time) time = replica;
+        if (!(time > e.slowest)) continue;
+        e.slowest = time;
+        e.first = e.second = node;
+    }
+    return e;
+}
+
+static int eplb_p_is_more_even(const eplb_p_evenness *a, const eplb_p_evenness *b)
+{
+    if (a->slowest < b->slowest) return 1;
+    return !(b->slowest < a->slowest) && a->sum < b->sum;
+}
+
+/* homes: whole groups */
 
 /* home, bound of what is locked; left: a slot that is not locked for any expert, and those that are locked there. */
 static void eplb_p_bind_homes(eplb_p_homes *h)
@@ -4391,6 +4627,8 @@ static void eplb_p_bind_homes(eplb_p_homes *h)
     EPLB_ASSERT(h->home != NULL && h->bound != NULL && h->left != NULL);
     eplb_p_fill_ids(h->home, EPLB_P_EMPTY, 0, l->shape->num_experts);
     eplb_p_fill_ids(h->bound, EPLB_P_EMPTY, 0, l->shape->num_groups);
+    eplb_p_fill_ids(h->met, 0, 0, l->shape->num_experts); /* no group is split yet */
+    eplb_p_copy_ids(h->left, h->node_slots, l->shape->num_nodes);
     for (slot = 0; slot < l->cluster.num_slots && l->locked; slot++) {
         if (!l->locked[slot]) continue;
         node = l->cluster.node[l->cluster.gpu_of[slot]];
@@ -4404,64 +4642,15 @@ static void eplb_p_bind_homes(eplb_p_homes *h)
     }
 }
 
-/* heaviest. */
-static void eplb_p_rank_group(eplb_p_homes *h, int32_t group)
-{
-    const float *load = h->layer->load;
-    int32_t size = h->layer->shape->group_size, first = group * size, i;
-    int64_t sum = 0;
-
-    for (i = 0; i < size; i++) h->key[i] = eplb_p_heavy_first(load[first + i], first + i);
-    eplb_p_sort(h->key, h->spare, size);
-    for (i = 0; i < size; i++) {
-        sum += eplb_p_whole_load(load[eplb_p_index(h->key[i])], h->unit);
-        h->heaviest[first + i] = sum;
-    }
-}
-
-/* load, node_slots, node_speed, left. */
-static void eplb_p_weigh_homes(eplb_p_homes *h)
-{
-    const eplb_p_layer *l = h->layer;
-    const eplb_p_cluster *c = &l->cluster;
-    int32_t N = l->shape->num_nodes, size = l->shape->group_size, node, gpu, e;
-    float most = 0.0f, unit = 1.0f; /* loads are above 2^-41 */
-
-    EPLB_ASSERT(h->load != NULL && h->node_slots != NULL);
-    for (e = 0; e < l->shape->num_experts; e++) most = l->load[e] > most ? l->load[e] : most;
-    while (eplb_p_mul(most, unit) < 536870912.0f) unit *= 2.0f; /* 2^29 */
-    while (eplb_p_mul(most, unit) > 1073741824.0f) unit *= 0.5f;
-    h->unit = unit;
-    for (node = 0; node < l->shape->num_groups; node++) h->load[node] = 0;
-    for (e = 0; e < l->shape->num_experts; e++) h->load[e / size] += eplb_p_whole_load(l->load[e], unit);
-    for (node = 0; node < l->shape->num_groups; node++) eplb_p_rank_group(h, node);
-    for (node = 0; node < N; node++) {
-        h->node_slots[node] = 0;
-        h->node_speed[node] = 0.0f;
-        for (gpu = c->first_gpu[node]; gpu < c->first_gpu[node + 1]; gpu++) {
-            h->node_slots[node] += eplb_p_slots_on(c, gpu);
-            h->node_speed[node] = eplb_p_add(h->node_speed[node], c->speed ? c->speed[gpu] : 1.0f);
-        }
-        h->left[node] = h->node_slots[node];
-    }
-    eplb_p_bind_homes(h);
-}
-
-/* What a node takes for so much load. */
-static float eplb_p_home_time(const eplb_p_homes *h, int32_t node, int64_t load)
-{
-    return eplb_p_div(eplb_p_float_of(load), h->node_speed[node]);
-}
-
-/* A group to a node, or to be split. */
-static void eplb_p_put_home(eplb_p_homes *h, int32_t group, int32_t node)
+/* A group to a node, or to be split; or away from there where sign is -1. */
+static void eplb_p_put_home(eplb_p_homes *h, int32_t group, int32_t node, int32_t sign)
 {
     h->node[group] = node;
-    h->node_load[node] += h->load[group];
-    h->fill[node]++;
+    h->node_load[node] += sign * h->load[group];
+    h->fill[node] += sign;
     if (node < h->layer->shape->num_nodes)
-        h->left[node] -= h->layer->shape->group_size;
-    else
+        h->left[node] -= sign * h->layer->shape->group_size;
+    else if (sign > 0)
         h->last_split = group;
 }
 
@@ -4493,8 +4682,6 @@ static void eplb_p_place_homes(eplb_p_homes *h, int32_t last)
 {
     int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, i, node, turn;
 
-    for (i = 0; i < K; i++)
-        if (h->node[i] >= 0 && h->node[i] < N) h->left[h->node[i]] += h->layer->shape->group_size;
     for (node = 0; node <= N; node++) {
         h->node_load[node] = 0;
         h->fill[node]      = 0;
@@ -4505,322 +4692,374 @@ static void eplb_p_place_homes(eplb_p_homes *h, int32_t last)
         for (i = 0; i < K; i++) {
             int32_t group = eplb_p_index(h->key[i]);
             if ((h->bound[group] >= 0 ? 0 : group == last ? 2 : 1) == turn)
-                eplb_p_put_home(h, group, eplb_p_best_home(h, group));
+                eplb_p_put_home(h, group, eplb_p_best_home(h, group), 1);
         }
-}
-
-/* Of so many experts that go to two nodes, how many at most to the one with room `left`: what slots the two have left
-   over, for more replicas, are shared by the slots that they have. */
-static int32_t eplb_p_room_of_half(const eplb_p_homes *h, int32_t node, int32_t other, int32_t experts)
-{
-    int32_t spare = h->left[node] + h->left[other] - experts, room;
-    int64_t slots = (int64_t)h->node_slots[node] + h->node_slots[other];
-
-    room = h->left[node] - (int32_t)((int64_t)spare * h->node_slots[node] / slots);
-    return room > 1 ? room : 1;
-}
-
-/* What the slower of two nodes takes with a group split between them: as much as both together, or what is left for the
-   one when the other gets as many of the heaviest experts as it has room for. */
-static float eplb_p_time_of_halves(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group)
-{
-    int32_t size = h->layer->shape->group_size, a_room, b_room;
-    const int64_t *heaviest = h->heaviest + eplb_p_at(group, size, 0);
-    int64_t load = h->load[group];
-    float both = eplb_p_div(eplb_p_float_of(h->node_load[a] + h->node_load[b] + load),
-                            eplb_p_add(h->node_speed[a], h->node_speed[b])), time;
-
-    a_room = eplb_p_room_of_half(h, a, b, size);
-    b_room = eplb_p_room_of_half(h, b, a, size);
-    time   = eplb_p_home_time(h, a, h->node_load[a] + load - heaviest[(b_room < size ? b_room : size) - 1]);
-    if (time > both) both = time;
-    time   = eplb_p_home_time(h, b, h->node_load[b] + load - heaviest[(a_room < size ? a_room : size) - 1]);
-    return time > both ? time : both;
-}
-
-/* The two nodes with room enough for a group that take least with it split between them, the first on ties; -1 where no
-   two have. Returns what they take; or where no two have, what all with any room take together with all that is to be
-   split. */
-static float eplb_p_best_pair(const eplb_p_homes *h, int32_t group, int32_t *first, int32_t *second)
-{
-    int32_t N = h->layer->shape->num_nodes, size = h->layer->shape->group_size, a, b;
-    float least = FLT_MAX, speeds = 0.0f, time;
-    int64_t load = h->node_load[N];
-
-    *first = *second = -1;
-    for (a = 0; a < N; a++) {
-        for (b = a + 1; b < N; b++) {
-            if (h->left[a] < 1 || h->left[b] < 1 || h->left[a] + h->left[b] < size) continue;
-            time = eplb_p_time_of_halves(h, a, b, group);
-            if (!(time < least)) continue;
-            least   = time;
-            *first  = a;
-            *second = b;
-        }
-    }
-    if (*first >= 0) return least;
-    for (a = 0; a < N; a++) {
-        if (h->left[a] < 1) continue;
-        load += h->node_load[a];
-        speeds = eplb_p_add(speeds, h->node_speed[a]);
-    }
-    return eplb_p_div(eplb_p_float_of(load), speeds);
-}
-
-typedef struct eplb_p_evenness { /* the less, the better: what the slowest takes, then the sum of load by time */
-    float slowest, sum;
-} eplb_p_evenness;
-
-/* How even the nodes are, those that split groups go to taken together. */
-static eplb_p_evenness eplb_p_weigh_evenness(const eplb_p_homes *h)
-{
-    int32_t N = h->layer->shape->num_nodes, node, first, second;
-    eplb_p_evenness e = {0.0f, 0.0f};
-
-    if (h->fill[N] > 0) e.slowest = eplb_p_best_pair(h, h->last_split, &first, &second);
-    for (node = 0; node < N; node++) {
-        float load = eplb_p_float_of(h->node_load[node]), time;
-        if (h->node_slots[node] == 0) continue;
-        time  = eplb_p_home_time(h, node, h->node_load[node]);
-        e.sum = eplb_p_add(e.sum, eplb_p_mul(load, time));
-        if (time > e.slowest) e.slowest = time;
-    }
-    return e;
-}
-
-static int eplb_p_is_more_even(eplb_p_evenness a, eplb_p_evenness b)
-{
-    if (a.slowest < b.slowest) return 1;
-    return !(b.slowest < a.slowest) && a.sum < b.sum;
 }
 
 /* A group goes to another place; back with it by the same. */
 static void eplb_p_move_home(eplb_p_homes *h, int32_t group, int32_t node)
 {
-    h->node_load[h->node[group]] -= h->load[group];
-    h->fill[h->node[group]]--;
-    if (h->node[group] < h->layer->shape->num_nodes) h->left[h->node[group]] += h->layer->shape->group_size;
-    eplb_p_put_home(h, group, node);
+    eplb_p_put_home(h, group, h->node[group], -1);
+    eplb_p_put_home(h, group, node, 1);
 }
 
-static void eplb_p_swap_homes(eplb_p_homes *h, int32_t a, int32_t b)
+/* A group and another change places; or where other is K or more, it goes to node other - K. */
+static void eplb_p_change_homes(eplb_p_homes *h, int32_t group, int32_t other)
 {
-    int32_t node = h->node[a];
-    eplb_p_move_home(h, a, h->node[b]);
-    eplb_p_move_home(h, b, node);
+    int32_t node = h->node[group], K = h->layer->shape->num_groups;
+
+    eplb_p_move_home(h, group, other < K ? h->node[other] : other - K);
+    if (other < K) eplb_p_move_home(h, other, node);
 }
 
-/* The first change that makes the nodes more even is done, one after the other in turn, until none does. */
+/* Whether that may be, and neither node then takes more than the slowest does by now, as no more even ones do. */
+static int eplb_p_may_change_homes(const eplb_p_homes *h, int32_t group, int32_t other, float slowest)
+{
+    int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, from = h->node[group];
+    int32_t to = other < K ? h->node[other] : other - K;
+    int64_t d = h->load[group] - (other < K ? h->load[other] : 0);
+
+    if (from == to || (other < K && h->bound[other] >= 0)) return 0;
+    if (other >= K && (from == N || !eplb_p_fits_home(h, group, to))) return 0;
+    return (to == N || !(eplb_p_home_time(h, to, h->node_load[to] + d) > slowest)) &&
+           (from == N || !(eplb_p_home_time(h, from, h->node_load[from] - d) > slowest));
+}
+
+/* The first change that makes the nodes more even is done, one after the other in turn, until none does. It is one of a
+   group that is to be split, or on a node that is the slowest. */
 static eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
 {
     int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, a, b, idle = 0, turn = 0;
-    eplb_p_evenness best = eplb_p_weigh_evenness(h), now;
+    eplb_p_evenness best = eplb_p_weigh_evenness(h, FLT_MAX), now;
 
     for (a = 0; idle < K && turn < 8 * K; a = a + 1 < K ? a + 1 : 0, turn++) {
         idle++;
-        for (b = 0; b < K + N && h->bound[a] < 0; b++) { /* change places with group b, or go to node b - K */
-            int32_t was = h->node[a], to = b < K ? h->node[b] : b - K;
-            if (was == to || (b < K && h->bound[b] >= 0)) continue;
-            if (b >= K && (was == N || !eplb_p_fits_home(h, a, to))) continue;
-            if (b < K) eplb_p_swap_homes(h, a, b); else eplb_p_move_home(h, a, to);
-            now = eplb_p_weigh_evenness(h);
-            if (eplb_p_is_more_even(now, best)) {
+        if (h->bound[a] >= 0) continue;
+        for (b = 0; b < K + N; b++) {
+            int32_t was = h->node[a];
+            if (was != best.first && was != best.second && was != N && best.first != N) break;
+            if (!eplb_p_may_change_homes(h, a, b, best.slowest)) continue;
+            eplb_p_change_homes(h, a, b);
+            now = eplb_p_weigh_evenness(h, best.slowest);
+            if (eplb_p_is_more_even(&now, &best)) {
                 best = now;
                 idle = 0;
-            } else if (b < K) {
-                eplb_p_swap_homes(h, a, b);
             } else {
-                eplb_p_move_home(h, a, was);
+                eplb_p_change_homes(h, a, b < K ? b : K + was);
             }
         }
     }
     return best;
 }
 
-#define EPLB_P_HOME_STARTS 32
-
-/* node is what was found to be best. */
-static void eplb_p_take_homes(eplb_p_homes *h)
-{
-    int32_t group;
-    for (group = 0; group < h->layer->shape->num_groups; group++)
-        if (h->node[group] != h->best[group]) eplb_p_move_home(h, group, h->best[group]);
-}
-
-/* The same from several beginnings, in each of which another group comes last; the best that is found, the first on
-   ties. */
-static void eplb_p_search_homes(eplb_p_homes *h)
-{
-    int32_t K = h->layer->shape->num_groups, starts = K < EPLB_P_HOME_STARTS ? K : EPLB_P_HOME_STARTS, last;
-    eplb_p_evenness best = {0.0f, 0.0f}, now;
-
-    for (last = -1; last < starts; last++) {
-        eplb_p_place_homes(h, last);
-        now = eplb_p_even_homes(h);
-        if (last >= 0 && !eplb_p_is_more_even(now, best)) continue;
-        best = now;
-        eplb_p_copy_ids(h->best, h->node, K);
-        if (h->fill[h->layer->shape->num_nodes] == 0) break; /* nothing is split: a beginning is as good as another */
-    }
-    eplb_p_take_homes(h);
-}
+/* homes: groups that are split */
 
 /* The nodes that so many experts of a group to be split go to: of two that have room enough left the pair that takes
-   least with it; or else those with the most room left, the first on ties, as few as suffice. chosen [N]. */
-static void eplb_p_choose_halves(const eplb_p_homes *h, int32_t group, int32_t need, int32_t *chosen)
+   least with it; or else those with the most room left, the first on ties, as few as suffice. */
+static void eplb_p_choose_halves(eplb_p_homes *h, int32_t group, int32_t need)
 {
     int32_t N = h->layer->shape->num_nodes, first, second, node, best;
 
-    for (node = 0; node < N; node++) chosen[node] = 0;
+    for (node = 0; node < N; node++) h->chosen[node] = 0;
     if (need == 0) return;
-    (void)eplb_p_best_pair(h, group, &first, &second);
+    (void)eplb_p_best_pair(h, group, FLT_MAX, &first, &second);
     if (first >= 0) {
-        chosen[first] = chosen[second] = 1;
+        h->chosen[first] = h->chosen[second] = 1;
         return;
     }
     while (need > 0) {
         for (node = 0, best = -1; node < N; node++)
-            if (!chosen[node] && (best < 0 || h->left[node] > h->left[best])) best = node;
+            if (!h->chosen[node] && (best < 0 || h->left[node] > h->left[best])) best = node;
         EPLB_ASSERT(best >= 0 && h->left[best] > 0); /* there is a slot for every expert */
-        chosen[best] = 1;
+        h->chosen[best] = 1;
         need -= h->left[best];
     }
 }
 
-/* room: how many of a split group's experts each of its nodes gets at most. What slots are then left over, for more
-   replicas, are shared between these nodes by the slots that they have. */
-static void eplb_p_share_out_room(eplb_p_homes *h, int32_t need, const int32_t *chosen)
+/* met, kept: of the bids on the nodes that were chosen, and of the group's own, as many are met as there are slots. Returns
+   how many slots are left over. */
+static int32_t eplb_p_meet_bids(eplb_p_homes *h, int32_t group, int32_t spare)
 {
-    int32_t N = h->layer->shape->num_nodes, spare = -need, node, kept;
+    int32_t size = h->layer->shape->group_size, i;
+
+    eplb_p_fill_ids(h->met, 0, 0, h->layer->shape->num_experts);
+    eplb_p_fill_ids(h->kept, 0, 0, h->layer->shape->num_nodes);
+    for (i = 0; i < h->num_bids && spare > 0; i++) {
+        int32_t e = h->bidder[i], node = eplb_p_bidder_node(h, e), whole = e / size != group || h->home[e] >= 0;
+        if (whole && (node == h->layer->shape->num_nodes || !h->chosen[node])) continue;
+        if (whole) h->kept[node]++;
+        h->met[e]++;
+        spare--;
+    }
+    return spare;
+}
+
+/* room: how many of a split group's experts each of its nodes gets at most, or slots that are kept for them. What slots
+   are then left over, for more replicas, are shared between these nodes by the slots that they have. */
+static void eplb_p_share_out_room(eplb_p_homes *h, int32_t group)
+{
+    int32_t N = h->layer->shape->num_nodes, spare = -h->num_keys, node, kept;
     int64_t slots = 0;
 
     for (node = 0; node < N; node++) {
-        h->room[node] = chosen[node] ? h->left[node] : 0;
+        h->room[node] = h->chosen[node] ? h->left[node] : 0;
         spare += h->room[node];
-        slots += chosen[node] ? h->node_slots[node] : 0;
+        slots += h->chosen[node] ? h->node_slots[node] : 0;
     }
+    spare = eplb_p_meet_bids(h, group, spare);
     for (node = 0; node < N; node++) {
-        if (!chosen[node]) continue;
-        kept = (int32_t)((int64_t)spare * h->node_slots[node] / slots);
+        if (!h->chosen[node]) continue;
+        kept = h->kept[node] + (int32_t)((int64_t)spare * h->node_slots[node] / slots);
         if (kept > h->room[node] - 1) kept = h->room[node] - 1; /* each gets one at least */
         if (kept > 0) h->room[node] -= kept;
     }
 }
 
-/* Whether an expert has to be where it is. */
-static int eplb_p_is_home_locked(const eplb_p_homes *h, int32_t e)
+/* An expert of a split group to a node, or away from there where sign is -1. */
+static void eplb_p_put_half(eplb_p_homes *h, int32_t e, int32_t node, int32_t sign)
 {
-    const eplb_p_layer *l = h->layer;
-    int32_t slot;
-
-    for (slot = 0; slot < l->cluster.num_slots && l->locked; slot++)
-        if (l->locked[slot] && l->old_slot[slot] == e) return 1;
-    return 0;
+    h->home[e] = sign > 0 ? node : EPLB_P_EMPTY;
+    h->node_load[node] += sign * eplb_p_whole_load(h, e);
+    h->kept[node] += sign * h->met[e];
+    h->left[node] -= sign;
 }
 
-/* Two experts of a split group change nodes, if the slower of the two then takes less: those by which it does most, the
-   first on ties. */
-static int eplb_p_swap_halves(eplb_p_homes *h, int32_t group)
+/* The node with so much room that would take least with so much load more, but for one; -1 where there is none. */
+static int32_t eplb_p_best_half(const eplb_p_homes *h, int64_t load, int32_t room, int32_t but)
 {
-    const eplb_p_layer *l = h->layer;
-    int32_t size = l->shape->group_size, best = -1, other = -1, i, j;
-    float most = 0.0f;
-    int64_t d;
+    int32_t best = -1, node;
+    float least = 0.0f, time;
 
-    for (i = group * size; i < (group + 1) * size; i++) {
-        int32_t a = h->home[i], b;
-        float before = eplb_p_home_time(h, a, h->node_load[a]), a_time, b_time;
-        for (j = group * size; j < (group + 1) * size; j++) {
-            b = h->home[j];
-            d = eplb_p_whole_load(l->load[i], h->unit) - eplb_p_whole_load(l->load[j], h->unit);
-            if (a == b || d <= 0 || eplb_p_is_home_locked(h, i) || eplb_p_is_home_locked(h, j)) continue;
-            b_time = eplb_p_home_time(h, b, h->node_load[b] + d);
-            if (!(eplb_p_sub(before, b_time) > most)) continue;
-            a_time = eplb_p_home_time(h, a, h->node_load[a] - d);
-            if (a_time > b_time) b_time = a_time;
-            if (!(eplb_p_sub(before, b_time) > most)) continue;
-            most  = eplb_p_sub(before, b_time);
-            best  = i;
-            other = j;
+    for (node = 0; node < h->layer->shape->num_nodes; node++) {
+        if (h->room[node] < room || node == but) continue;
+        time = eplb_p_home_time(h, node, h->node_load[node] + load);
+        if (best >= 0 && !(time < least)) continue;
+        least = time;
+        best  = node;
+    }
+    return best;
+}
+
+/* The experts in key go, in order, to the node that would take least with them, but number `turned` to the next best. */
+static void eplb_p_place_halves(eplb_p_homes *h, int32_t turned)
+{
+    int32_t i, e, node, next, room;
+
+    for (i = 0; i < h->num_keys; i++) {
+        int64_t load = eplb_p_whole_load(h, e = eplb_p_index(h->key[i]));
+        room = 1 + h->met[e];
+        node = eplb_p_best_half(h, load, room, -1);
+        next = i == turned && node >= 0 ? eplb_p_best_half(h, load, room, node) : -1;
+        if (next >= 0) node = next;
+        if (node < 0) node = eplb_p_best_half(h, load, room = 1, -1);
+        EPLB_ASSERT(node >= 0); /* rooms were made for all */
+        eplb_p_put_half(h, e, node, 1);
+        h->room[node] -= room;
+    }
+}
+
+typedef struct eplb_p_half_move { /* an expert of a split group goes to another node */
+    int32_t expert, node;
+    int32_t other; /* one that comes back for it; -1: none */
+    float   gain;  /* what the slower of the two nodes takes less; 0: there is none */
+} eplb_p_half_move;
+
+static void eplb_p_consider_half(const eplb_p_homes *h, int32_t e, int32_t node, int32_t other, eplb_p_half_move *best)
+{
+    int64_t d = eplb_p_whole_load(h, e) - (other < 0 ? 0 : eplb_p_whole_load(h, other));
+    int32_t from = h->home[e];
+    float before = eplb_p_home_time(h, from, h->node_load[from]), after, time;
+
+    after = eplb_p_home_time(h, node, h->node_load[node] + d);
+    if (d <= 0 || !(eplb_p_sub(before, after) > best->gain)) return;
+    time = eplb_p_home_time(h, from, h->node_load[from] - d);
+    if (time > after) after = time;
+    if (!(eplb_p_sub(before, after) > best->gain)) return;
+    best->expert = e;
+    best->node   = node;
+    best->other  = other;
+    best->gain   = eplb_p_sub(before, after);
+}
+
+/* The slowest of the nodes that were chosen, the first on ties. */
+static int32_t eplb_p_slowest_half(const eplb_p_homes *h)
+{
+    int32_t node, slowest = -1;
+    float most = -1.0f;
+
+    for (node = 0; node < h->layer->shape->num_nodes; node++) {
+        float time = eplb_p_home_time(h, node, h->node_load[node]);
+        if (!h->chosen[node] || !(time > most)) continue;
+        most    = time;
+        slowest = node;
+    }
+    return slowest;
+}
+
+/* Moves between two nodes. Two experts change places where what they differ by is next to the load that would make the
+   nodes equal: for each of the slower node's, heaviest first, they stand on either side of a place that only goes on.
+   Or one goes alone, where slots are left over besides those that are kept. */
+static void eplb_p_consider_halves(const eplb_p_homes *h, int32_t from, int32_t to, eplb_p_half_move *best)
+{
+    float apart = eplb_p_sub(eplb_p_home_time(h, from, h->node_load[from]), eplb_p_home_time(h, to, h->node_load[to]));
+    float load = eplb_p_div(apart, eplb_p_add(h->slowness[from], h->slowness[to]));
+    int64_t d = (int64_t)load;
+    int32_t i, j = 0, above = -1, e, other;
+
+    for (i = 0; i < h->num_keys; i++) {
+        e = eplb_p_index(h->key[i]);
+        if (h->home[e] != from) continue;
+        if (h->left[to] > h->kept[to] + h->met[e]) eplb_p_consider_half(h, e, to, -1, best);
+        if (h->met[e] > 0) continue; /* which only go alone */
+        for (; j < h->num_keys; j++) {
+            other = eplb_p_index(h->key[j]);
+            if (h->home[other] != to || h->met[other] > 0) continue;
+            if (eplb_p_whole_load(h, e) - eplb_p_whole_load(h, other) > d) break;
+            above = other;
+        }
+        if (above >= 0) eplb_p_consider_half(h, e, to, above, best);
+        if (j < h->num_keys) eplb_p_consider_half(h, e, to, eplb_p_index(h->key[j]), best);
+    }
+}
+
+/* The move off the slowest node that gains most, the first on ties. */
+static eplb_p_half_move eplb_p_find_half(const eplb_p_homes *h)
+{
+    eplb_p_half_move best = EPLB_ZERO_INIT;
+    int32_t node, slowest = eplb_p_slowest_half(h);
+
+    for (node = 0; node < h->layer->shape->num_nodes; node++)
+        if (h->chosen[node] && node != slowest) eplb_p_consider_halves(h, slowest, node, &best);
+    return best;
+}
+
+static void eplb_p_do_half(eplb_p_homes *h, const eplb_p_half_move *move)
+{
+    int32_t from = h->home[move->expert];
+
+    eplb_p_put_half(h, move->expert, from, -1);
+    eplb_p_put_half(h, move->expert, move->node, 1);
+    if (move->other < 0) return;
+    eplb_p_put_half(h, move->other, move->node, -1);
+    eplb_p_put_half(h, move->other, from, 1);
+}
+
+/* Moves of halves that help. Returns what the slowest node takes then. */
+static float eplb_p_even_halves(eplb_p_homes *h)
+{
+    int32_t moves, slowest;
+
+    for (moves = 0; moves < 4 * h->num_keys; moves++) {
+        eplb_p_half_move move = eplb_p_find_half(h);
+        if (!(move.gain > 0.0f)) break;
+        eplb_p_do_half(h, &move);
+    }
+    slowest = eplb_p_slowest_half(h);
+    return eplb_p_home_time(h, slowest, h->node_load[slowest]);
+}
+
+/* key: the experts of a group to be split that are not locked, heaviest first. Those that are take their room. */
+static void eplb_p_list_halves(eplb_p_homes *h, int32_t group)
+{
+    int32_t size = h->layer->shape->group_size, e, n = 0;
+
+    for (e = group * size; e < (group + 1) * size; e++) {
+        if (h->home[e] >= 0)
+            eplb_p_put_half(h, e, h->home[e], 1);
+        else
+            h->key[n++] = eplb_p_heavy_first(h->layer->load[e], e);
+    }
+    eplb_p_sort(h->key, h->spare, n);
+    h->num_keys = n;
+}
+
+#define EPLB_P_HALF_STARTS 8
+
+/* A group is split; from several beginnings, in each of which another of the heaviest experts goes to the next best node;
+   the best that is found, the first on ties, or the first that is no slower than `enough`. */
+static void eplb_p_split_group(eplb_p_homes *h, int32_t group, float enough)
+{
+    int32_t i, start, best = -1;
+    float least = FLT_MAX;
+
+    eplb_p_list_halves(h, group);
+    eplb_p_choose_halves(h, group, h->num_keys);
+    for (start = -1; start <= EPLB_P_HALF_STARTS && h->num_keys > 0; start++) {
+        float time;
+        eplb_p_share_out_room(h, group);
+        eplb_p_place_halves(h, start < EPLB_P_HALF_STARTS ? start : best);
+        time = eplb_p_even_halves(h);
+        if (start == EPLB_P_HALF_STARTS || !(time > enough)) return;
+        if (time < least) {
+            least = time;
+            best  = start;
+        }
+        for (i = 0; i < h->num_keys; i++) {
+            int32_t e = eplb_p_index(h->key[i]);
+            eplb_p_put_half(h, e, h->home[e], -1);
         }
     }
-    if (best < 0) return 0;
-    d = eplb_p_whole_load(l->load[best], h->unit) - eplb_p_whole_load(l->load[other], h->unit);
-    h->node_load[h->home[best]] -= d;
-    h->node_load[h->home[other]] += d;
-    i = h->home[best];
-    h->home[best]  = h->home[other];
-    h->home[other] = i;
-    return 1;
 }
 
-/* A group's experts, heaviest first, each to the node that would take least with it. */
-static void eplb_p_split_group(eplb_p_homes *h, int32_t group)
+/* All groups that are to be split are. Returns what the slowest node takes then. */
+static float eplb_p_split_groups(eplb_p_homes *h, float enough)
 {
-    const eplb_p_layer *l = h->layer;
-    int32_t size = l->shape->group_size, N = l->shape->num_nodes, *chosen = h->fill, i, node, e, n = 0;
+    int32_t N = h->layer->shape->num_nodes, group;
 
     h->node_load[N] = 0;
-    for (i = 0; i < size; i++) {
-        e = group * size + i;
-        if (h->home[e] >= 0) continue; /* it is locked */
-        h->node_load[N] += eplb_p_whole_load(l->load[e], h->unit);
-        h->key[n++] = eplb_p_heavy_first(l->load[e], e);
-    }
-    eplb_p_choose_halves(h, group, n, chosen);
-    eplb_p_share_out_room(h, n, chosen);
-    eplb_p_sort(h->key, h->spare, n);
-    for (i = 0; i < n; i++) {
-        int64_t load = eplb_p_whole_load(l->load[eplb_p_index(h->key[i])], h->unit);
-        int32_t best = -1;
-        float least = 0.0f;
-        for (node = 0; node < N; node++) {
-            float time;
-            if (h->room[node] == 0) continue;
-            time = eplb_p_home_time(h, node, h->node_load[node] + load);
-            if (best >= 0 && !(time < least)) continue;
-            least = time;
-            best  = node;
-        }
-        EPLB_ASSERT(best >= 0);
-        h->home[eplb_p_index(h->key[i])] = best;
-        h->node_load[best] += load;
-        h->room[best]--;
-        h->left[best]--;
-    }
-    for (i = 0; i < 4 * n && eplb_p_swap_halves(h, group); i++) {}
+    for (group = 0; group < h->layer->shape->num_groups; group++)
+        if (h->node[group] == N) eplb_p_split_group(h, group, enough);
+    return eplb_p_weigh_evenness(h, FLT_MAX).slowest;
 }
 
-/* Experts of a group to be split that are locked take their room. */
-static void eplb_p_take_in_locked(eplb_p_homes *h, int32_t group)
-{
-    int32_t size = h->layer->shape->group_size, i;
+/* homes: several beginnings */
 
-    for (i = group * size; i < (group + 1) * size; i++) {
-        if (h->home[i] < 0) continue;
-        h->left[h->home[i]]--;
-        h->node_load[h->home[i]] += eplb_p_whole_load(h->layer->load[i], h->unit);
+#define EPLB_P_EVEN_ENOUGH 1.00048828125f /* 1 + 2^-11: the search within nodes does not do much better */
+
+/* node of every group, home of experts of those that are split, where `last` is placed after the others. What the slowest
+   node takes; or FLT_MAX, and none is split, where that is known not to be less than `least`. */
+static float eplb_p_try_homes(eplb_p_homes *h, int32_t last, float least)
+{
+    eplb_p_evenness e;
+
+    eplb_p_bind_homes(h);
+    eplb_p_place_homes(h, last);
+    e = eplb_p_even_homes(h);
+    if (h->fill[h->layer->shape->num_nodes] == 0) return e.slowest;
+    return e.slowest < least ? eplb_p_split_groups(h, eplb_p_mul(e.slowest, EPLB_P_EVEN_ENOUGH)) : FLT_MAX;
+}
+
+#define EPLB_P_HOME_STARTS 32
+
+/* The best of several beginnings, in each of which another group comes last; the first on ties. Where nothing is split a
+   beginning is as good as another. */
+static void eplb_p_search_homes(eplb_p_homes *h)
+{
+    int32_t K = h->layer->shape->num_groups, starts = K < EPLB_P_HOME_STARTS ? K : EPLB_P_HOME_STARTS, last, best = -1;
+    float least = eplb_p_try_homes(h, -1, FLT_MAX), time;
+
+    if (h->fill[h->layer->shape->num_nodes] == 0) return;
+    for (last = 0; last < starts; last++) {
+        time = eplb_p_try_homes(h, last, least);
+        if (!(time < least)) continue;
+        least = time;
+        best  = last;
     }
+    if (best < starts - 1) (void)eplb_p_try_homes(h, best, FLT_MAX);
 }
 
 /* home of every expert. */
 static void eplb_p_find_expert_homes(eplb_p_homes *h)
 {
     const eplb_p_shape *shape = h->layer->shape;
-    int32_t group, i;
+    int32_t e;
 
-    eplb_p_weigh_homes(h);
-    for (group = 0; group < shape->num_groups; group++) h->node[group] = EPLB_P_EMPTY; /* nowhere yet */
+    eplb_p_rank_homes(h);
+    eplb_p_weigh_nodes(h);
+    eplb_p_list_bids(h);
     eplb_p_search_homes(h);
-    for (group = 0; group < shape->num_groups; group++) {
-        if (h->node[group] == shape->num_nodes) {
-            eplb_p_take_in_locked(h, group);
-            continue;
-        }
-        for (i = 0; i < shape->group_size; i++) h->home[group * shape->group_size + i] = h->node[group];
-    }
-    for (group = 0; group < shape->num_groups; group++)
-        if (h->node[group] == shape->num_nodes) eplb_p_split_group(h, group);
+    for (e = 0; e < shape->num_experts; e++)
+        if (h->home[e] < 0) h->home[e] = h->node[e / shape->group_size];
 }
 
 /* home -> first_expert, mlog2log, mlog_load: by node, then by index. */
@@ -13949,6 +14188,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_SPLIT_FEW
 #undef EPLB_P_SPLIT_NEAR
 #undef EPLB_P_SPLIT_NODES
+#undef EPLB_P_EVEN_ENOUGH
+#undef EPLB_P_HALF_STARTS
 #undef EPLB_P_HOME_STARTS
 #undef EPLB_P_PACE_BITS
 #undef EPLB_P_SPLIT_TOP
