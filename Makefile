@@ -221,7 +221,7 @@ check:
 check-all:
 	@BUILD=$(BUILD) sh tests/check/run.sh
 
-# What the README says of code, stack and scratch on small machines.
+# What tests/README.md says of code, stack and scratch on small machines.
 sizes: export SIZES = all
 sizes: check-freestanding-sizes
 	@cat $(BUILD)/check/freestanding-sizes/log
