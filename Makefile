@@ -16,7 +16,7 @@
 # make bench-cuda time the presets on a GPU; make bench-cuda-emulated counts, without one, what the kernels' threads
 #                 wait for one after the other, beside version 0.1; make chains REVISION=.. counts it for another
 # make bench-ranks  where there is MPI: planning time over numbers of processes, RANKS="1 2 4"
-# make sample     write the sample of loads anew; make pictures, how plans age, which the README shows
+# make sample     write the sample of loads anew; make pictures, the four pictures that the pages show
 # make install    the header, the GPU's two files, and what pkg-config and CMake find them by, under PREFIX (/usr/local)
 #                 and DESTDIR; make uninstall removes them
 # make dist       build/eplb-VERSION.tar.gz, the same bytes each time, and its checksum
@@ -120,12 +120,17 @@ run: $(BUILD)/eplb
 sample: $(BUILD)/gen_loads
 	$(BUILD)/gen_loads > $(BUILD)/sample.csv && mv $(BUILD)/sample.csv $(SAMPLE)
 
-# Plans that are kept for 16 windows of 16 steps, 8 times over, while half of what they were made for is forgotten
-# in 128 steps.
-pictures: $(BUILD)/gen_loads $(BUILD)/eplb
-	$(BUILD)/gen_loads --layers 8 --steps 2064 --wander 128 > $(BUILD)/wander.csv
-	$(BUILD)/eplb replay $(BUILD)/wander.csv --replicas 288 --gpus 32 --window 16 --every 16 --shares equal,exact \
+# The pictures of the pages, of loads that anybody can make: the sample before and after; plans that are kept for 16
+# windows of 16 steps, 8 times over, while half of what they were made for is forgotten in 128 steps; what a plan gains
+# by changing slots; how near the bound more effort comes.
+WANDER := $(BUILD)/wander.csv
+pictures: $(BUILD)/gen_loads $(BUILD)/eplb $(BUILD)/bench/bench $(BUILD)/bench/migration
+	$(BUILD)/eplb plan $(SAMPLE) --replicas 288 --gpus 32 --svg examples/data/heat_map.svg --quiet
+	$(BUILD)/gen_loads --layers 8 --steps 2064 --wander 128 > $(WANDER)
+	$(BUILD)/eplb replay $(WANDER) --replicas 288 --gpus 32 --window 16 --every 16 --shares equal,exact \
 	    --preset default,deepseek --svg examples/data/plan_age.svg --quiet
+	$(BUILD)/bench/migration curve --svg examples/data/migration.svg
+	$(BUILD)/bench/bench --effort tests/bench/effort.svg
 
 # ---------------------------------------------------------------- tests
 
@@ -216,7 +221,7 @@ check:
 check-all:
 	@BUILD=$(BUILD) sh tests/check/run.sh
 
-# What the README says of code, stack and scratch on small machines.
+# What tests/README.md says of code, stack and scratch on small machines.
 sizes: export SIZES = all
 sizes: check-freestanding-sizes
 	@cat $(BUILD)/check/freestanding-sizes/log

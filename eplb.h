@@ -296,7 +296,7 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     float        move_cost;      /* moves must lower the heaviest GPU's load by this each, in mean GPU loads, >= 0 */
 } eplb_options;
 
-enum { /* presets; README.md has their sources, costs and gains */
+enum { /* presets; README.md has their sources, tests/bench/README.md their costs and gains */
     EPLB_PRESET_DEFAULT      = 0,  /* groups by LPT and 50 swaps L2, slots by LPT and effort 33: a plan that is
                                       hard to beat, at moderate cost */
     EPLB_PRESET_DEEPSEEK     = 1,  /* LPT alone: the reference, in every number */
@@ -400,7 +400,7 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
            O(R G), and a swap O(R^2)); a swap takes O(G)
            and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort looks
            at 2^20 + 64 E R pairs (of slots, of GPUs, of a slot and an expert; in a node) and what the
-           move at hand takes, at most, each in O(T), whatever the loads; README.md has measured times. Slots
+           move at hand takes, at most, each in O(T), whatever the loads; tests/bench/README.md has measured times. Slots
            are kept in O(R + G R) and, for each GPU that is not where it is valued most, O(G (G + R / G)) at
            most; under the hierarchical policy for each two nodes. With limits or price the layer is planned
            twice, and the second search is on all nodes at once

@@ -17,8 +17,8 @@ files() { # folder: all files in it
 prints_plan() { # program: the plan that the README has of the same loads
     $RUN_ENV "$1" | grep -x 'EPLB_OK: 10 6 10 1 0 2 4 7 5 9 5 1 11 1 8 3'
 }
-fenced() { # language: the first such block of the README
-    awk -v fence="\`\`\`$1" '$0 == fence && !seen { inside = seen = 1; next } /^```/ { inside = 0 } inside' README.md
+fenced() { # language, page: the first such block
+    awk -v fence="\`\`\`$1" '$0 == fence && !seen { inside = seen = 1; next } /^```/ { inside = 0 } inside' "${2:-README.md}"
 }
 
 # ---------------------------------------------------------------- install
@@ -71,7 +71,8 @@ fi
 # ---------------------------------------------------------------- archive
 
 archive=eplb-$version.tar.gz
-check 'the README names the archive of this version' sh -c "! grep -o 'eplb-[0-9.]*[.]tar[.]gz' README.md | grep -v -x $archive"
+check 'the page names the archive of this version' sh -c "! grep -o 'eplb-[0-9.]*[.]tar[.]gz' examples/README.md | grep -v -x $archive"
+check 'and it does name it' grep -q "eplb-$version[.]tar[.]gz" examples/README.md
 mkdir "$TMP/here" "$TMP/there" "$TMP/unpacked"
 check 'make dist packs' make_target dist "BUILD=$TMP/here"
 check 'its checksum holds' sh -c "cd '$TMP/here' && sha256sum -c $archive.sha256"
@@ -156,8 +157,8 @@ FetchContent_Declare(eplb URL \"$TMP/here/$archive\" URL_HASH SHA256=$(cut -d ' 
 FetchContent_MakeAvailable(eplb)"
     mkdir "$TMP/readme"
     fenced c >"$TMP/readme/main.c"
-    fenced cmake >"$TMP/readme/CMakeLists.txt"
-    check 'the lines of the README build its program' builds "$TMP/readme" "$TMP/readme/build" "-DCMAKE_PREFIX_PATH=$prefix"
+    fenced cmake examples/README.md >"$TMP/readme/CMakeLists.txt"
+    check 'the lines for CMake build the README'\''s program' builds "$TMP/readme" "$TMP/readme/build" "-DCMAKE_PREFIX_PATH=$prefix"
     check 'which prints what it says' prints_as_readme "$TMP/readme/build/main"
 
     major=${version%%.*}

@@ -21,6 +21,7 @@
      trtllm.c, vllm.c
      megatron.c, llama.c, adrs.c
      feed.c                 the samples of all files, as loads of experts
+     cluster.c              GPUs that are not alike
      problem.c              problem and options, what is odd about them, and what is wrong
      moves.c                from a plan to another, and whether one may be put in force
      plan.c                 planning

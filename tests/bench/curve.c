@@ -359,7 +359,7 @@ static void draw_windows(FILE *svg, const curve_run *run, int row)
             p.high = y > p.high ? y : p.high;
         }
     }
-    plot_vertical_axis(svg, &p, "Window by window; blue: price 0.01");
+    plot_vertical_axis(svg, &p, "By window: price 0.01; dashed: fresh; grey: stays");
     plot_horizontal_axis(svg, &p, ticks, 3, "window that the plan is made after");
     for (int k = 0; k < 4; k++) {
         const curve_point *point = find_point(run, drawn[k], drawn[k] == GPU_MOVES ? 1 : drawn[k] == PRICE ? 0.01 : 0);
@@ -369,23 +369,26 @@ static void draw_windows(FILE *svg, const curve_run *run, int row)
     }
 }
 
-/* Curves, and below them what rings are of that have no name beside them. */
-static void draw_legend(FILE *svg, const plot *p)
+/* Of what was measured: curves, and below them what rings are of that have no name beside them. */
+static void draw_legend(FILE *svg, const plot *p, const curve_run *run)
 {
-    static const struct { const char *colour, *text; } rings[] = {
-        {"#0072b2", "DEFAULT"}, {"#009e73", "DEFAULT on samples"}, {"#8c4a2f", "DEEPSEEK"}};
+    static const struct { int series; const char *text; } rings[] = {
+        {FRESH, "DEFAULT"}, {FRESH_SAMPLES, "DEFAULT on samples"}, {FRESH_DEEPSEEK, "DEEPSEEK"}};
     double x = p->left + p->width - 196, y = p->top + p->height - 122;
     for (int s = 0; s < NUM_SERIES; s++) {
-        if (!series[s].is_curve || !*series[s].colour)
+        if (!series[s].is_curve || !*series[s].colour || !find_point(run, s, series[s].value[0]))
             continue;
         fprintf(svg, "<path d=\"M%.1f %.1fh26\" stroke-width=\"1.8\" stroke=\"%s\"/>\n", x, y - 4, series[s].colour);
         plot_mark(svg, x + 13, y - 4, series[s].colour, 1);
         plot_text(svg, x + 34, y, "start", "", series[s].name);
         y += 18;
     }
-    for (size_t i = 0; i < sizeof rings / sizeof *rings; i++, y += 18) {
-        plot_mark(svg, x + 13, y - 4, rings[i].colour, 0);
+    for (size_t i = 0; i < sizeof rings / sizeof *rings; i++) {
+        if (!find_point(run, rings[i].series, 0))
+            continue;
+        plot_mark(svg, x + 13, y - 4, series[rings[i].series].colour, 0);
         plot_text(svg, x + 34, y, "start", "", rings[i].text);
+        y += 18;
     }
 }
 
@@ -404,7 +407,7 @@ static void draw_run(FILE *svg, const curve_run *run, int row)
         if (*series[s].colour)
             draw_series(svg, &p, run, s);
     }
-    draw_legend(svg, &p);
+    draw_legend(svg, &p, run);
     draw_windows(svg, run, row);
 }
 

@@ -25,11 +25,15 @@ as_on_host() { # output
     grep -v '^stack' "$1" | diff "$WORK/host.out" -
 }
 
+build_for_linux() { # compiler, level
+    without_libc "$1" $BARE_METAL "$2" -static -o "$WORK/plan" $EMBEDDED/plan.c $EMBEDDED/memory.c \
+        $EMBEDDED/linux_x86_64.c
+}
+
 freestanding_linux() { # compiler
     [ "$(uname -m)" = x86_64 ] || skip 'the machine is no x86-64'
     for level in -O0 -O1 -O2 -O3 -Os; do
-        without_libc "$1" $BARE_METAL $level -static -o "$WORK/plan" $EMBEDDED/plan.c $EMBEDDED/memory.c \
-            $EMBEDDED/linux_x86_64.c
+        build_for_linux "$1" "$level"
         "$WORK/plan" >"$WORK/plan.out"
         as_on_host "$WORK/plan.out"
     done
@@ -63,7 +67,7 @@ freestanding_board() { # board, processor options
 gate freestanding-cortex-m0  'arm-none-eabi-gcc qemu-system-arm cc' freestanding_board microbit $CORTEX_M0
 gate freestanding-cortex-m4f 'arm-none-eabi-gcc qemu-system-arm cc' freestanding_board mps2-an386 $CORTEX_M4F
 
-# Sizes, as the README has them: code of the whole header, of what eplb_rebalance calls, the largest stack frame that
+# Sizes, as tests/README.md has them: code of the whole header, of what eplb_rebalance calls, the largest stack frame that
 # the compiler reports, and the stack that planning and evaluating took. The gate compiles what it holds to a limit, and
 # leaves the stack to those above; `make sizes` has all of it (SIZES=all).
 MOST_CODE=86016  # bytes on a Cortex-M4 at -Os, of all that the header has,
@@ -111,9 +115,14 @@ sizes() {
                 planner=$(planner_bytes "$prefix" $options $level)
             fi
             stack=-
-            if [ "$SIZES" = all ] && [ "$board" ]; then
-                build_for_board "$WORK/plan.elf" $options $level
-                emulate_board "$board" "$WORK/plan.elf" >"$WORK/plan.out"
+            if [ "$SIZES" = all ]; then
+                if [ "$board" ]; then
+                    build_for_board "$WORK/plan.elf" $options $level
+                    emulate_board "$board" "$WORK/plan.elf" >"$WORK/plan.out"
+                else
+                    build_for_linux gcc $level
+                    "$WORK/plan" >"$WORK/plan.out"
+                fi
                 stack=$(painted_stack "$WORK/plan.out")
             fi
             printf '%-12s %-4s %8d %8s %8d %8s\n' "$target" "$level" "$code" "$planner" "$frame" "$stack"
