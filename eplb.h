@@ -1755,7 +1755,9 @@ static eplb_p_contest eplb_p_carve_contest(eplb_p_arena *a, int32_t n)
 static void eplb_p_play(eplb_p_contest *c, size_t i)
 {
     int32_t a = c->winner[2 * i], b = c->winner[2 * i + 1];
-    c->winner[i] = c->key[b] < c->key[a] || (c->key[b] == c->key[a] && b < a) ? b : a;
+    uint64_t a_key = c->key[a], b_key = c->key[b];
+    int b_wins = (b_key < a_key) | ((b_key == a_key) & (b < a)); /* a coin toss: without a branch */
+    c->winner[i] = a ^ ((a ^ b) & -b_wins);
 }
 
 /* Among the first n. */
