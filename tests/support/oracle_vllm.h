@@ -161,7 +161,7 @@ static inline void vllm_keep_gpu(const int32_t *before, int32_t *slot, int32_t S
     free(kept);
 }
 
-/* As eplb_rebalance with preset VLLM: phy2log, phyrank and logcnt, replicas being numbered by slot. */
+/* As eplb_rebalance with preset VLLM, replicas being numbered by slot. */
 static inline void vllm_rebalance(const eplb_problem *problem, const eplb_options *options, const float *weight,
                                   const eplb_plan *plan)
 {
@@ -178,6 +178,8 @@ static inline void vllm_rebalance(const eplb_problem *problem, const eplb_option
             count[e] = 0;
         for (int32_t i = 0; i < R; i++)
             plan->phyrank[first + i] = count[phy2log[i]]++;
+        oracle_invert(phy2log, plan->phyrank + first, E, R, NULL,
+                      plan->log2phy + (ptrdiff_t)layer * E * plan->log2phy_width, plan->log2phy_width);
     }
     free(load);
 }
