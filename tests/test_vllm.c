@@ -130,7 +130,7 @@ static random_problem vllm_problem(uint64_t seed)
 }
 
 /* Whether the problem was without ties. */
-static int check_problem(uint64_t seed)
+static int check_as_vllm(uint64_t seed)
 {
     uint64_t       state = ~seed;
     random_problem r = vllm_problem(seed);
@@ -264,7 +264,7 @@ int main(int argc, char **argv)
     }
     test_arithmetic();
     for (uint64_t i = 0; i < count; i++)
-        without_ties += check_problem(first + i);
+        without_ties += check_as_vllm(first + i);
     printf("  %d of %d problems without ties\n", without_ties, (int)count);
     CHECK(argc > 1 || without_ties >= 1000, "%d", without_ties);
     return test_report("test_vllm");
