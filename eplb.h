@@ -261,7 +261,9 @@ enum { /* eplb_options.shares: how the replicas of an expert will share its load
 enum { /* eplb_options.engine: whose own planner the plan is to equal, in every number */
     EPLB_ENGINE_NONE = 0, /* nobody's: the options say how to plan */
     EPLB_ENGINE_VLLM = 1, /* vLLM 0.33's default policy: D'Hondt and LPT by loads and sums in double precision, and its
-                             way of keeping slots. With DHONDT and plain packings alone, without effort */
+                             way of keeping slots. Anything but DHONDT, LPT without swaps or further candidates, and
+                             no effort, thus no limits and no price, is refused. Several samples are planned for as
+                             their mean. A cluster as it is, which vLLM has no plan for, is planned for as by NONE */
     EPLB_NUM_ENGINES
 };
 
@@ -321,7 +323,9 @@ enum { /* presets; README.md has their sources, costs and gains */
     EPLB_PRESET_BEST         = 11, /* the same with effort 257: DEFAULT's plan where that has reached the bound,
                                       and elsewhere what more time can still find */
     EPLB_PRESET_VLLM         = 12, /* LPT alone, as vLLM 0.33's default policy does it: its plans in every number, the
-                                      slots that it keeps included, where no loads of two replicas or groups tie */
+                                      slots that it keeps included, wherever loads do not tie. In which order its
+                                      sort puts equally heavy groups of experts, or replicas of two experts, vLLM
+                                      leaves open; here the lower index is first */
     EPLB_NUM_PRESETS         = 13
 };
 
@@ -386,7 +390,8 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
    out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index. From a plan in
                     force: its slots that keep their expert stay, the GPU's others stand so. Without limits and
                     price the GPUs hold what they would without it, each where the fewest experts are new and then
-                    the most slots stay. With them the search begins with the plan in force, and no plan has a
+                    the most slots stay (with EPLB_ENGINE_VLLM GPUs stay where they are, and of copies on one the
+                    first stays, as vLLM does it). With them the search begins with the plan in force, and no plan has a
                     higher sum of heaviest GPU and price than staying has, but for experts that are lost, which
                     are placed all the same; slots may stay empty, -1 (phyrank -1), and groups stay on their
                     nodes unless the plan made without the one in force is within the limits and better.
@@ -943,7 +948,7 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
      A. The ground       numerics, arena, random numbers, sorting, pairs
      B. The call         results, options, checks, shape
      C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
-                         improve (state, swap, replace, heaviest GPU, search), finish, a layer
+                         as vLLM plans, improve (state, swap, replace, heaviest GPU, search), finish, a layer
      D. Of a plan        bounds, evaluate, transfers (sources, rounds, in place), check of a plan, lost experts,
                          shares, what a switch gains, the plan in force (kept slots, few moves)
      E. The interface    calls, the steps by themselves, a plan that is there, transfers,
@@ -5435,7 +5440,7 @@ static void eplb_p_vllm_replicate(eplb_p_vllm *v, const eplb_p_layer *l, const e
     for (e = 0; e < part->num_experts; e++) {
         v->count[e]     = 1;
         v->item[e]      = e;
-        v->items.key[e] = eplb_p_at_cap(1, cap) ? EPLB_P_LAST : eplb_p_vllm_key(eplb_p_wide_bid(load[e], 1));
+        v->items.key[e] = eplb_p_vllm_key(eplb_p_wide_bid(load[e], 1)); /* with a cap of 1 no slot is spare */
     }
     eplb_p_start_contest(&v->items, part->num_experts);
     for (i = part->num_experts; i < part->num_slots; i++) {
@@ -14260,12 +14265,15 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_MOST_COUNTED
 #undef EPLB_P_SORTED_ROOM
 #undef EPLB_P_FEW_SPARE
+#undef EPLB_P_BLOCK
 #undef EPLB_P_RECENT
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS
 #undef EPLB_P_ANY_FALL
 #undef EPLB_P_LEAST
 #undef EPLB_P_TINY
+#undef EPLB_P_WIDE_INFINITY
+#undef EPLB_P_WIDE_HIDDEN
 #undef EPLB_P_PACKING_FIELD
 #undef EPLB_P_NAME
 #undef EPLB_P_PRESETS
@@ -14329,7 +14337,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
             options.shares. From a plan to the next: options.previous_phy2log, its limits on moves and their price;
             eplb_transfers, eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts, eplb_weigh_switch. Counts of
             what the enums name, EPLB_NUM_*. Results EPLB_ERR_CAPACITY and EPLB_ERR_SHARES. Clusters as they are:
-            problem.gpu_slots, gpu_speed, gpu_node, locked, survive; report.num_split_groups.
+            problem.gpu_slots, gpu_speed, gpu_node, locked, survive; report.num_split_groups. Preset VLLM and
+            options.engine.
           Changed: in a report mean_load is rounded down, lower_bound is tighter on many shapes and never below it, and
             both are of the samples that hold load; a plan that is read may have empty slots, -1. A window is left
             as it is by a sample without load.

@@ -47,7 +47,7 @@ static int32_t any_count(uint64_t *state)
 /* A double a few binary places from another, whose sum with it may lie between two. */
 static uint64_t near_double(uint64_t *state, uint64_t bits)
 {
-    uint64_t mantissa = test_next(state) >> 12, mask = UINT64_MAX << test_range(state, 0, 52);
+    uint64_t mantissa = test_next(state) >> 12, mask = ~(((uint64_t)1 << test_range(state, 0, 52)) - 1);
     int64_t  exponent = (int64_t)(bits >> 52) + test_range(state, -70, 70);
     return (uint64_t)(exponent < 800 ? 800 : exponent) << 52 | (mantissa & mask);
 }
