@@ -258,6 +258,15 @@ enum { /* eplb_options.shares: how the replicas of an expert will share its load
     EPLB_NUM_PLAN_FORS
 };
 
+enum { /* eplb_options.engine: whose own planner the plan is to equal, in every number */
+    EPLB_ENGINE_NONE = 0, /* nobody's: the options say how to plan */
+    EPLB_ENGINE_VLLM = 1, /* vLLM 0.33's default policy: D'Hondt and LPT by loads and sums in double precision, and its
+                             way of keeping slots. Anything but DHONDT, LPT without swaps or further candidates, and
+                             no effort, thus no limits and no price, is refused. Several samples are planned for as
+                             their mean. A cluster as it is, which vLLM has no plan for, is planned for as by NONE */
+    EPLB_NUM_ENGINES
+};
+
 typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      policy;        /* EPLB_POLICY_* */
     int32_t      replication;   /* EPLB_REPLICATE_* */
@@ -294,6 +303,8 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      max_pair_moves; /* from one GPU to one other in a layer; 0 = no limit */
     int32_t      max_node_moves; /* into one node from others in a layer, and out of it to others; 0 = no limit */
     float        move_cost;      /* moves must lower the heaviest GPU's load by this each, in mean GPU loads, >= 0 */
+
+    int32_t      engine;         /* EPLB_ENGINE_* */
 } eplb_options;
 
 enum { /* presets; README.md has their sources, tests/bench/README.md their costs and gains */
@@ -311,7 +322,11 @@ enum { /* presets; README.md has their sources, tests/bench/README.md their cost
     EPLB_PRESET_L2           = 10, /* LPT, 50 swaps L2 */
     EPLB_PRESET_BEST         = 11, /* the same with effort 257: DEFAULT's plan where that has reached the bound,
                                       and elsewhere what more time can still find */
-    EPLB_NUM_PRESETS         = 12
+    EPLB_PRESET_VLLM         = 12, /* LPT alone, as vLLM 0.33's default policy does it: its plans in every number, the
+                                      slots that it keeps included, wherever loads do not tie. In which order its
+                                      sort puts equally heavy groups of experts, or replicas of two experts, vLLM
+                                      leaves open; here the lower index is first */
+    EPLB_NUM_PRESETS         = 13
 };
 
 /* eplb_options_preset - fill in the options of a preset, to use as they are or to change.
@@ -375,7 +390,8 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
    out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index. From a plan in
                     force: its slots that keep their expert stay, the GPU's others stand so. Without limits and
                     price the GPUs hold what they would without it, each where the fewest experts are new and then
-                    the most slots stay. With them the search begins with the plan in force, and no plan has a
+                    the most slots stay (with EPLB_ENGINE_VLLM GPUs stay where they are, and of copies on one the
+                    first stays, as vLLM does it). With them the search begins with the plan in force, and no plan has a
                     higher sum of heaviest GPU and price than staying has, but for experts that are lost, which
                     are placed all the same; slots may stay empty, -1 (phyrank -1), and groups stay on their
                     nodes unless the plan made without the one in force is within the limits and better.
@@ -932,7 +948,7 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
      A. The ground       numerics, arena, random numbers, sorting, pairs
      B. The call         results, options, checks, shape
      C. One layer        loads, replicate, pack (initial, refine, select), groups to nodes, slots to GPUs,
-                         improve (state, swap, replace, heaviest GPU, search), finish, a layer
+                         as vLLM plans, improve (state, swap, replace, heaviest GPU, search), finish, a layer
      D. Of a plan        bounds, evaluate, transfers (sources, rounds, in place), check of a plan, lost experts,
                          shares, what a switch gains, the plan in force (kept slots, few moves)
      E. The interface    calls, the steps by themselves, a plan that is there, transfers,
@@ -1121,6 +1137,61 @@ EPLB_P_HD float eplb_p_rise(float load, int32_t count)
 /* The share of the mean pack load below which a difference of packs counts as none. The published
    programs use 1e-6 of whatever unit the loads come in. */
 #define EPLB_P_TINY 1e-6f
+
+/* Double precision, where a plan is to equal one that others make in it. A number is here the bits of a double that is
+   0 or a normal one above, as loads, what is left of them for a replica and sums of these are; so bits are ordered as
+   numbers are. All is worked out in integers, as processors that compute in wider registers round twice. */
+#define EPLB_P_WIDE_INFINITY ((uint64_t)0x7FF << 52)
+#define EPLB_P_WIDE_HIDDEN   ((uint64_t)1 << 52) /* the bit of a mantissa that is not stored */
+
+/* The nearest number to x, of which bit 62 is the highest one and bit 0 stands for all that was left out below it too;
+   the even one on ties. exponent: as it is stored for bit 62. */
+static uint64_t eplb_p_round_wide(uint64_t x, uint32_t exponent)
+{
+    uint64_t kept = x >> 10, rest = x & 1023;
+    kept += rest > 512 || (rest == 512 && (kept & 1) != 0);
+    return ((uint64_t)(exponent - 1) << 52) + kept; /* whose hidden bit is the 1; two of them, if all were ones */
+}
+
+/* load / count */
+static uint64_t eplb_p_wide_bid(float load, int32_t count)
+{
+    uint32_t bits = eplb_p_bits(load), exponent = (bits >> 23) + 1023 - 127;
+    uint64_t divisor = (uint64_t)count, dividend = bits & 0x7FFFFF, high, low;
+
+    if (bits == 0) return 0;
+    if (bits >> 23)
+        dividend |= 0x800000;
+    else
+        exponent++; /* a denormal float's is that of the least normal one */
+    for (; dividend < 0x800000; exponent--) dividend *= 2;
+    dividend <<= 39;
+    high = dividend / divisor;
+    dividend = dividend % divisor << 32;
+    low  = dividend / divisor;
+    for (; high >> 62 == 0; exponent--) {
+        high = high << 1 | low >> 31;
+        low  = low << 1 & UINT32_MAX;
+    }
+    return eplb_p_round_wide(high | (low != 0 || dividend % divisor != 0), exponent);
+}
+
+static uint64_t eplb_p_wide_sum(uint64_t a, uint64_t b)
+{
+    uint64_t more = a > b ? a : b, less = a > b ? b : a, sum, lost;
+    uint32_t exponent = (uint32_t)(more >> 52), shift = exponent - (uint32_t)(less >> 52);
+
+    if (less == 0) return more;
+    less = (less & (EPLB_P_WIDE_HIDDEN - 1)) | EPLB_P_WIDE_HIDDEN;
+    sum  = (more & (EPLB_P_WIDE_HIDDEN - 1)) | EPLB_P_WIDE_HIDDEN;
+    less <<= 9;
+    sum <<= 9;
+    if (shift > 62) shift = 62; /* nothing but the lowest bit is left of it, as with more */
+    lost = less & (((uint64_t)1 << shift) - 1);
+    sum += less >> shift | (lost != 0);
+    if (sum >> 62 == 0) return eplb_p_round_wide(sum << 1, exponent);
+    return eplb_p_round_wide(sum, exponent + 1);
+}
 
 /* The few operations on vectors that are used. All are exact or rounded as those on single floats. */
 #if defined(EPLB_P_SSE2)
@@ -1670,6 +1741,49 @@ static uint64_t eplb_p_tournament_replay(uint64_t *tree, int32_t n, int32_t leaf
     return key;
 }
 
+/* The same of keys that leave no room for an index, so that a node says who has won: the lower one on ties. */
+typedef struct eplb_p_contest {
+    uint64_t *key;    /* [n] */
+    int32_t  *winner; /* [2 n] winner[1] of all */
+    int32_t   n;
+} eplb_p_contest;
+
+static eplb_p_contest eplb_p_carve_contest(eplb_p_arena *a, int32_t n)
+{
+    eplb_p_contest c;
+    c.key    = EPLB_P_TAKE(a, uint64_t, n);
+    c.winner = EPLB_P_TAKE_ROWS(a, int32_t, n, 2);
+    c.n      = n;
+    return c;
+}
+
+static void eplb_p_play(eplb_p_contest *c, size_t i)
+{
+    int32_t a = c->winner[2 * i], b = c->winner[2 * i + 1];
+    uint64_t a_key = c->key[a], b_key = c->key[b];
+    int b_wins = (b_key < a_key) | ((b_key == a_key) & (b < a)); /* a coin toss: without a branch */
+    c->winner[i] = a ^ ((a ^ b) & -b_wins);
+}
+
+/* Among the first n. */
+static void eplb_p_start_contest(eplb_p_contest *c, int32_t n)
+{
+    size_t i;
+
+    c->n = n;
+    eplb_p_fill_ids(c->winner + n, 0, 1, n);
+    for (i = (size_t)n; i-- > 1;) eplb_p_play(c, i);
+}
+
+/* The winner gets another key. */
+static void eplb_p_replay(eplb_p_contest *c, uint64_t key)
+{
+    size_t i = ((size_t)c->n + (size_t)c->winner[1]) / 2;
+
+    c->key[c->winner[1]] = key;
+    for (; i > 0; i /= 2) eplb_p_play(c, i);
+}
+
 /* --------------------------------------------------------------------------------------- bits
 
    Sets of n experts, as rows of a bit for each. */
@@ -1733,34 +1847,35 @@ static eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const ch
 
 /* The presets, a row each: their names; how items are packed first; the refinement and the swaps of groups,
    then of slots; heaviest packs tried, candidates, their noise and its scale, selection; effort; replication
-   and fix-up steps. All but refinements and swaps is the same for groups and for slots. */
+   and fix-up steps; the engine. All but refinements and swaps is the same for groups and for slots. */
 #define EPLB_P_PRESETS(row) \
-    row(DEFAULT,      "default",      LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,  33, DHONDT,  0) \
-    row(DEEPSEEK,     "deepseek",     LPT,    NONE,         0, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
-    row(ZIGZAG,       "zigzag",       ZIGZAG, MAX_MIN,     20, MAX_MIN,     20, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
-    row(SWAP_MAX_MIN, "swap_max_min", LPT,    MAX_MIN,     20, MAX_MIN,     20, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
-    row(HILL_CLIMB,   "hill_climb",   LPT,    PAIR_SCAN,  100, PAIR_SCAN,  100, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
-    row(SWAP_MAX_ANY, "swap_max_any", LPT,    MAX_TO_ANY,  50, MAX_TO_ANY,  50, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
-    row(MULTI_START,  "multi_start",  LPT,    PAIR_SCAN,   30, PAIR_SCAN,   30, 3,  2, CENTRED, 0.15f, SPREAD,     0, DHONDT,  0) \
-    row(RESTARTS,     "restarts",     LPT,    PAIR_SCAN,  100, PAIR_SCAN,  100, 1,  5, CENTRED, 0.1f,  VARIANCE,   0, DHONDT,  0) \
-    row(ENSEMBLE,     "ensemble",     LPT,    MAX_MIN,     20, MAX_MIN,     20, 0, 64, RAMP,    0.2f,  MAX_LOAD,   0, DHONDT,  0) \
-    row(HYBRID,       "hybrid",       LPT,    MAX_MIN,      1, MAX_MIN,      2, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, HYBRID,  1) \
-    row(L2,           "l2",           LPT,    L2,          50, L2,          50, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0) \
-    row(BEST,         "best",         LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD, 257, DHONDT,  0)
+    row(DEFAULT,      "default",      LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,  33, DHONDT,  0, NONE) \
+    row(DEEPSEEK,     "deepseek",     LPT,    NONE,         0, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0, NONE) \
+    row(ZIGZAG,       "zigzag",       ZIGZAG, MAX_MIN,     20, MAX_MIN,     20, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0, NONE) \
+    row(SWAP_MAX_MIN, "swap_max_min", LPT,    MAX_MIN,     20, MAX_MIN,     20, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0, NONE) \
+    row(HILL_CLIMB,   "hill_climb",   LPT,    PAIR_SCAN,  100, PAIR_SCAN,  100, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0, NONE) \
+    row(SWAP_MAX_ANY, "swap_max_any", LPT,    MAX_TO_ANY,  50, MAX_TO_ANY,  50, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0, NONE) \
+    row(MULTI_START,  "multi_start",  LPT,    PAIR_SCAN,   30, PAIR_SCAN,   30, 3,  2, CENTRED, 0.15f, SPREAD,     0, DHONDT,  0, NONE) \
+    row(RESTARTS,     "restarts",     LPT,    PAIR_SCAN,  100, PAIR_SCAN,  100, 1,  5, CENTRED, 0.1f,  VARIANCE,   0, DHONDT,  0, NONE) \
+    row(ENSEMBLE,     "ensemble",     LPT,    MAX_MIN,     20, MAX_MIN,     20, 0, 64, RAMP,    0.2f,  MAX_LOAD,   0, DHONDT,  0, NONE) \
+    row(HYBRID,       "hybrid",       LPT,    MAX_MIN,      1, MAX_MIN,      2, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, HYBRID,  1, NONE) \
+    row(L2,           "l2",           LPT,    L2,          50, L2,          50, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0, NONE) \
+    row(BEST,         "best",         LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD, 257, DHONDT,  0, NONE) \
+    row(VLLM,         "vllm",         LPT,    NONE,         0, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0, VLLM)
 
 typedef struct eplb_p_preset {
     eplb_packing packing; /* of slots onto GPUs */
-    int32_t      group_refine, group_swaps, effort, replication, fixup_steps;
+    int32_t      group_refine, group_swaps, effort, replication, fixup_steps, engine;
 } eplb_p_preset;
 
 #define EPLB_P_PRESET_ROW(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates,  \
-                          noise, scale, select, effort, replication, fixup)                                \
+                          noise, scale, select, effort, replication, fixup, engine)                        \
     {{EPLB_INIT_##init, EPLB_REFINE_##refine, swaps, heavy, candidates, EPLB_NOISE_##noise, scale,          \
       EPLB_SELECT_##select},                                                                                \
-     EPLB_REFINE_##group_refine, group_swaps, effort, EPLB_REPLICATE_##replication, fixup},
+     EPLB_REFINE_##group_refine, group_swaps, effort, EPLB_REPLICATE_##replication, fixup, EPLB_ENGINE_##engine},
 
 #define EPLB_P_PRESET_NAME(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates, \
-                           noise, scale, select, effort, replication, fixup)                               \
+                           noise, scale, select, effort, replication, fixup, engine)                       \
     case EPLB_PRESET_##number: return name;
 
 static const eplb_p_preset eplb_p_presets[EPLB_NUM_PRESETS] = {EPLB_P_PRESETS(EPLB_P_PRESET_ROW)};
@@ -1788,6 +1903,7 @@ EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
     o.replication = row->replication;
     o.fixup_steps = row->fixup_steps;
     o.effort      = row->effort;
+    o.engine      = row->engine;
     *options = o;
     return EPLB_OK;
 }
@@ -1849,6 +1965,27 @@ static eplb_result eplb_p_check_moves(const eplb_options *o, eplb_diagnosis *why
     return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
 }
 
+/* Whether nothing is done after one LPT by the true loads, so that items are ranked as they come and pack
+   loads are not asked for. */
+static int eplb_p_is_plain_lpt(const eplb_packing *how)
+{
+    return how->init == EPLB_INIT_LPT && how->refine == EPLB_REFINE_NONE && how->num_candidates <= 1;
+}
+
+/* An engine plans in its own way, and in no other. */
+static eplb_result eplb_p_check_engine(const eplb_options *o, eplb_diagnosis *why)
+{
+    const char *field = NULL;
+
+    if (o->engine == EPLB_ENGINE_NONE) return EPLB_OK;
+    if (!eplb_p_is_plain_lpt(&o->gpu_packing)) field = "options.gpu_packing";
+    if (!eplb_p_is_plain_lpt(&o->group_packing)) field = "options.group_packing";
+    if (o->replication != EPLB_REPLICATE_DHONDT) field = "options.replication";
+    if (o->effort > 0) field = "options.effort";
+    if (!eplb_p_is_one_of(o->engine, EPLB_NUM_ENGINES)) field = "options.engine";
+    return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
+}
+
 static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *why)
 {
     eplb_result r;
@@ -1866,7 +2003,8 @@ static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *w
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.shares");
     r = eplb_p_check_moves(o, why);
     if (r == EPLB_OK) r = eplb_p_check_packing(&o->group_packing, EPLB_P_DRAW_GROUPS, why);
-    return r != EPLB_OK ? r : eplb_p_check_packing(&o->gpu_packing, EPLB_P_DRAW_GPUS, why);
+    if (r == EPLB_OK) r = eplb_p_check_packing(&o->gpu_packing, EPLB_P_DRAW_GPUS, why);
+    return r != EPLB_OK ? r : eplb_p_check_engine(o, why);
 }
 
 /* -------------------------------------------------------------------------------------- checks */
@@ -1940,6 +2078,7 @@ typedef struct eplb_p_shape {
     int32_t exact;     /* improve is for exact shares */
     int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
     int32_t follows;   /* moves from the plan in force are limited, or have a price */
+    int32_t as_vllm;   /* as vLLM plans; not on a cluster as it is, for which it has no plan */
     eplb_options options;
 
     /* A cluster as it is; NULL where all GPUs are alike, or no slot is locked. */
@@ -2131,6 +2270,7 @@ static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
     s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts && !(s->exact && s->options.allow_duplicates);
     s->start_cap = s->apart ? eplb_p_tighter_cap(cap, s->node_gpus) : cap;
     s->follows = s->options.previous_phy2log && eplb_p_minds_moves(&s->options);
+    s->as_vllm = s->options.engine == EPLB_ENGINE_VLLM && !s->odd;
     return EPLB_OK;
 }
 
@@ -3147,13 +3287,6 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
 }
 
 /* pack: initial */
-
-/* Whether nothing is done after one LPT by the true loads, so that items are ranked as they come and pack
-   loads are not asked for. */
-static int eplb_p_is_plain_lpt(const eplb_packing *how)
-{
-    return how->init == EPLB_INIT_LPT && how->refine == EPLB_REFINE_NONE && how->num_candidates <= 1;
-}
 
 static void eplb_p_order_items(eplb_p_packer *p)
 {
@@ -4314,16 +4447,22 @@ static void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
     }
 }
 
+/* A group's place among those of all nodes -> mlog2log, mlog_load of its experts. */
+static void eplb_p_order_group(eplb_p_layer *l, int32_t group, int32_t place)
+{
+    int32_t group_size = l->shape->group_size, first = group * group_size;
+
+    eplb_p_fill_ids(l->mlog2log + eplb_p_at(place, group_size, 0), first, 1, group_size);
+    eplb_p_copy_loads(l->mlog_load + eplb_p_at(place, group_size, 0), l->size + first, group_size);
+}
+
 /* node, rank of the groups -> mlog2log, mlog_load. */
 static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
 {
-    int32_t group_size = l->shape->group_size, group;
+    int32_t group;
 
-    for (group = 0; group < l->shape->num_groups; group++) {
-        int32_t first = group * group_size, place = g->node[group] * l->shape->node_groups + g->rank[group];
-        eplb_p_fill_ids(l->mlog2log + eplb_p_at(place, group_size, 0), first, 1, group_size);
-        eplb_p_copy_loads(l->mlog_load + eplb_p_at(place, group_size, 0), l->size + first, group_size);
-    }
+    for (group = 0; group < l->shape->num_groups; group++)
+        eplb_p_order_group(l, group, g->node[group] * l->shape->node_groups + g->rank[group]);
 }
 
 /* groups to nodes that are not alike
@@ -5417,6 +5556,172 @@ static void eplb_p_let_survive(eplb_p_layer *l, const eplb_p_node_part *part)
         inside[l->phy2log[j]]++;
         l->phy2log[i] = l->phy2log[j];
         l->phy2log[j] = e;
+    }
+}
+
+/* ------------------------------------------------------------------------------- as vLLM plans
+
+   What the default policy of vLLM 0.33.0 does (vllm/distributed/eplb/policy/default.py). Its steps are the reference's,
+   its numbers are NumPy's: groups are weighed in float32, in NumPy's order of adding up; an expert's load by its
+   replicas, and the sums that nodes and GPUs come to, are in double precision. It takes the first of equals where it
+   looks for the most or the least; but its sort of groups, and of replicas, leaves open in which order equals come,
+   which is up to NumPy's version and the processor. Here the lower index is first, as by a stable sort. */
+
+typedef struct eplb_p_vllm {
+    eplb_p_contest items; /* groups; or of a node experts, then their replicas: heaviest first */
+    eplb_p_contest packs; /* nodes, or GPUs: lightest first; a full one last */
+    int32_t *fill;        /* [packs] how many items there are so far */
+    int32_t *count;       /* [experts of a node] replicas */
+    int32_t *item;        /* [slots of a node] expert of each replica */
+} eplb_p_vllm;
+
+static eplb_p_vllm eplb_p_carve_vllm(eplb_p_arena *a, const eplb_p_shape *shape)
+{
+    eplb_p_vllm v;
+    int32_t packs = shape->num_nodes > shape->node_gpus ? shape->num_nodes : shape->node_gpus;
+
+    v.items = eplb_p_carve_contest(a, shape->num_groups > shape->node_slots ? shape->num_groups : shape->node_slots);
+    v.packs = eplb_p_carve_contest(a, packs);
+    v.fill  = EPLB_P_TAKE(a, int32_t, packs);
+    v.count = EPLB_P_TAKE(a, int32_t, shape->node_experts);
+    v.item  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    return v;
+}
+
+#define EPLB_P_BLOCK 128 /* numbers that are added up in eight sums */
+
+static float eplb_p_block_sum(const float *x, int32_t n)
+{
+    float sum[8], rest = 0.0f;
+    int32_t i, j, even = n - n % 8;
+
+    for (j = 0; j < 8 && even > 0; j++) sum[j] = x[j];
+    for (i = 8; i < even; i += 8)
+        for (j = 0; j < 8; j++) sum[j] = eplb_p_add(sum[j], x[i + j]);
+    if (even > 0)
+        rest = eplb_p_add(eplb_p_add(eplb_p_add(sum[0], sum[1]), eplb_p_add(sum[2], sum[3])),
+                          eplb_p_add(eplb_p_add(sum[4], sum[5]), eplb_p_add(sum[6], sum[7])));
+    for (i = even; i < n; i++) rest = eplb_p_add(rest, x[i]);
+    return rest;
+}
+
+/* Halves of whole eights, each by itself, down to blocks. */
+static float eplb_p_pairwise_sum(const float *x, int32_t n)
+{
+    float left[32], sum;
+    int32_t right[32], depth = 0; /* of halves that are being summed: the left one's sum, and numbers of the right one, 0
+                                     once it is its turn */
+
+    for (;;) {
+        for (; n > EPLB_P_BLOCK; depth++) {
+            right[depth] = n - n / 2 + n / 2 % 8;
+            n -= right[depth];
+        }
+        sum = eplb_p_block_sum(x, n);
+        x += n;
+        for (; depth > 0 && right[depth - 1] == 0; depth--) sum = eplb_p_add(left[depth - 1], sum);
+        if (depth == 0) return sum;
+        left[depth - 1]  = sum;
+        n                = right[depth - 1];
+        right[depth - 1] = 0;
+    }
+}
+
+/* The key of an item, and back: the heaviest has the least, and none is that of one that is out. */
+static uint64_t eplb_p_vllm_key(uint64_t load) { return EPLB_P_WIDE_INFINITY - load; }
+
+static void eplb_p_empty_packs(eplb_p_vllm *v, int32_t num_packs)
+{
+    int32_t pack;
+
+    for (pack = 0; pack < num_packs; pack++) {
+        v->packs.key[pack] = 0;
+        v->fill[pack]      = 0;
+    }
+    eplb_p_start_contest(&v->packs, num_packs);
+}
+
+/* The place of the next item, with room for so many in each pack. */
+static int32_t eplb_p_take_place(eplb_p_vllm *v, int32_t room, uint64_t load)
+{
+    int32_t pack = v->packs.winner[1], place = pack * room + v->fill[pack]++;
+
+    eplb_p_replay(&v->packs, v->fill[pack] < room ? eplb_p_wide_sum(v->packs.key[pack], load) : EPLB_P_LAST);
+    return place;
+}
+
+/* Layer's load -> mlog2log, mlog_load. */
+static void eplb_p_vllm_groups(eplb_p_vllm *v, eplb_p_layer *l)
+{
+    const eplb_p_shape *shape = l->shape;
+    int32_t size = shape->group_size, group, i;
+
+    for (group = 0; group < shape->num_groups; group++) {
+        if (shape->node_groups == 1)
+            eplb_p_order_group(l, group, group);
+        else
+            v->items.key[group] = eplb_p_vllm_key(eplb_p_wide_bid(eplb_p_pairwise_sum(l->load + group * size, size), 1));
+    }
+    if (shape->node_groups == 1) return;
+    eplb_p_start_contest(&v->items, shape->num_groups);
+    eplb_p_empty_packs(v, shape->num_nodes);
+    for (i = 0; i < shape->num_groups; i++) {
+        group = v->items.winner[1];
+        eplb_p_order_group(l, group, eplb_p_take_place(v, shape->node_groups, eplb_p_vllm_key(v->items.key[group])));
+        eplb_p_replay(&v->items, EPLB_P_LAST);
+    }
+}
+
+/* count, item of a node: its experts in order, then those that get the spare slots. */
+static void eplb_p_vllm_replicate(eplb_p_vllm *v, const eplb_p_layer *l, const eplb_p_node_part *part)
+{
+    const float *load = l->mlog_load + part->first_expert;
+    int32_t cap = l->shape->options.max_replicas, i, e;
+
+    for (e = 0; e < part->num_experts; e++) {
+        v->count[e]     = 1;
+        v->item[e]      = e;
+        v->items.key[e] = eplb_p_vllm_key(eplb_p_wide_bid(load[e], 1)); /* with a cap of 1 no slot is spare */
+    }
+    eplb_p_start_contest(&v->items, part->num_experts);
+    for (i = part->num_experts; i < part->num_slots; i++) {
+        e = v->items.winner[1];
+        v->item[i] = e;
+        v->count[e]++;
+        eplb_p_replay(&v->items, eplb_p_at_cap(v->count[e], cap) ? EPLB_P_LAST
+                                                                 : eplb_p_vllm_key(eplb_p_wide_bid(load[e], v->count[e])));
+    }
+}
+
+/* phy2log of a node: replicas to GPUs, heaviest first. Where each GPU has one, they stay as they come. */
+static void eplb_p_vllm_pack(eplb_p_vllm *v, const eplb_p_layer *l, const eplb_p_node_part *part)
+{
+    const float *load = l->mlog_load + part->first_expert;
+    int32_t *slot = l->phy2log + part->first_slot, n = part->num_slots, room = part->gpu_slots, i, next, place;
+
+    for (i = 0; i < n; i++)
+        v->items.key[i] = i < part->num_experts ? eplb_p_vllm_key(eplb_p_wide_bid(load[i], v->count[i]))
+                                                : v->items.key[v->item[i]];
+    eplb_p_start_contest(&v->items, n);
+    eplb_p_empty_packs(v, part->num_gpus);
+    for (i = 0; i < n; i++) {
+        next  = v->items.winner[1];
+        place = eplb_p_take_place(v, room, eplb_p_vllm_key(v->items.key[next]));
+        slot[room > 1 ? place : next] = l->mlog2log[part->first_expert + v->item[next]];
+        eplb_p_replay(&v->items, EPLB_P_LAST);
+    }
+}
+
+/* phy2log of the layer. */
+static void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
+{
+    int32_t node;
+
+    eplb_p_vllm_groups(v, l);
+    for (node = 0; node < l->shape->num_nodes; node++) {
+        eplb_p_node_part part = eplb_p_node_part_of(l, node);
+        eplb_p_vllm_replicate(v, l, &part);
+        eplb_p_vllm_pack(v, l, &part);
     }
 }
 
@@ -7701,11 +8006,12 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     eplb_p_layer  layer;
     eplb_p_groups groups;
     eplb_p_node   node;
+    eplb_p_vllm   vllm;
 
     eplb_p_arena   room;   /* where the phases begin: those of a plan in force are carved when it is their turn */
     eplb_p_overlay shared; /* groups, node, the search, its judge, what keeps slots, what follows: in this order */
     size_t groups_bytes, node_bytes, search_bytes, judge_bytes, keep_bytes, follow_bytes;
-} eplb_p_planner;
+} eplb_p_planner; /* as vLLM plans, vllm is in the place of groups and node */
 
 /* Where nodes are not alike: each expert to a node, and how many slots that node then uses. */
 static void eplb_p_place_homes_of_layer(eplb_p_planner *p)
@@ -7843,6 +8149,12 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
     EPLB_ASSERT(shape != NULL); /* the planner has been carved */
     eplb_p_weigh_layer(&p->layer, weight, index);
     eplb_p_number_locked(&p->layer, index);
+    if (shape->as_vllm) {
+        eplb_p_enter_phase(&p->shared, p->node_bytes);
+        eplb_p_plan_as_vllm(&p->vllm, &p->layer);
+        eplb_p_leave_phases(&p->shared);
+        return;
+    }
     eplb_p_place_groups(p);
     for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, k);
     if (shape->options.effort > 0) {
@@ -12330,6 +12642,41 @@ static void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *
     eplb_p_copy_ids(l->phy2log, k->arranged, k->shape->num_usable);
 }
 
+/* As vLLM keeps them: GPUs stay where they are. On each, slot by slot, the first copy of what the slot holds that is not
+   taken yet stays in it; what is not taken goes to the other slots, both in order. Among copies those that are left are
+   the last, so they are put in place from the end. */
+static void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
+{
+    int32_t room = k->shape->gpu_slots, first = gpu * room, num = 0, i, e, stays;
+    const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + first;
+    int32_t *arranged = k->arranged + first, *seen = k->seen;
+
+    for (i = 0; i < room; i++) seen[new_slot[i]]++;
+    for (i = 0; i < room; i++) {
+        e     = old_slot[i];
+        stays = seen[e] > 0;
+        seen[e] -= stays;
+        arranged[i]    = e;
+        k->vacant[num] = i;
+        num += 1 - stays;
+    }
+    for (i = room - 1; i >= 0; i--) {
+        e = new_slot[i];
+        if (seen[e] == 0) continue;
+        seen[e]--;
+        arranged[k->vacant[--num]] = e;
+    }
+}
+
+static void eplb_p_keep_as_vllm(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
+{
+    int32_t gpu;
+
+    eplb_p_open_keeper(k, l, old_slot);
+    for (gpu = 0; gpu < k->shape->num_gpus; gpu++) eplb_p_arrange_as_vllm(k, gpu);
+    eplb_p_copy_ids(l->phy2log, k->arranged, k->shape->num_replicas);
+}
+
 /* -------------------------------------------------------------------- the plan in force: few moves
 
    Where moves are few, or have a price, the search begins with the plan in force, on the whole layer at once, and
@@ -12900,7 +13247,10 @@ static void eplb_p_keep_plan(eplb_p_planner *p, const int32_t *old_slot)
     eplb_p_keeper k = eplb_p_carve_keeper(&a, p->layer.shape);
 
     eplb_p_enter_phase(&p->shared, p->keep_bytes);
-    eplb_p_keep_slots(&k, &p->layer, old_slot);
+    if (p->layer.shape->as_vllm)
+        eplb_p_keep_as_vllm(&k, &p->layer, old_slot);
+    else
+        eplb_p_keep_slots(&k, &p->layer, old_slot);
 }
 
 /* Where moves are few: a plan nearby. */
@@ -13009,12 +13359,18 @@ static void eplb_p_carve_in_force(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->follow_bytes = eplb_p_end_phase(a, &p->shared);
 }
 
-/* What places the experts of a node: of the only one that there is, where all are alike, or measured for the largest. */
+/* What places groups, and the experts of a node: of the only one that there is, where all are alike, or measured for the
+   largest. */
 static void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p)
 {
     eplb_p_node_part part = EPLB_ZERO_INIT;
     size_t bytes;
 
+    if (shape->odd)
+        (void)eplb_p_carve_homes(a, &p->layer);
+    else
+        p->groups = eplb_p_carve_groups(a, shape);
+    p->groups_bytes  = eplb_p_end_phase(a, &p->shared);
     part.num_experts = shape->node_experts;
     part.num_gpus    = shape->node_gpus;
     part.num_slots   = shape->node_slots;
@@ -13033,12 +13389,12 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->layer        = eplb_p_carve_layer(a, shape);
     p->shared       = eplb_p_open_overlay(a);
     p->room         = *a;
-    if (shape->odd)
-        (void)eplb_p_carve_homes(a, &p->layer);
-    else
-        p->groups = eplb_p_carve_groups(a, shape);
-    p->groups_bytes = eplb_p_end_phase(a, &p->shared);
-    eplb_p_carve_placing(a, shape, p);
+    if (shape->as_vllm) {
+        p->vllm       = eplb_p_carve_vllm(a, shape);
+        p->node_bytes = eplb_p_end_phase(a, &p->shared);
+    } else {
+        eplb_p_carve_placing(a, shape, p);
+    }
     p->search_bytes = p->judge_bytes = 0;
     if (shape->options.effort > 0) {
         eplb_p_carve_search(a, shape, &all->search);
@@ -13192,7 +13548,8 @@ static void eplb_p_plan_in_hand(eplb_p_planning *all, const float *weight, int32
     eplb_p_plan_layer(&all->planner, &all->search, weight, index);
     if (l->shape->exact) eplb_p_judge_layer(&all->planner, &all->search, &all->judge);
     eplb_p_heed_plan_in_force(&all->planner);
-    if (l->shape->options.effort > 0 || l->shape->options.previous_phy2log || l->shape->odd) eplb_p_number_replicas(l);
+    if (l->shape->options.effort > 0 || l->shape->options.previous_phy2log || l->shape->odd || l->shape->as_vllm)
+        eplb_p_number_replicas(l);
 }
 
 EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
@@ -14149,11 +14506,14 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_MOST_COUNTED
 #undef EPLB_P_SORTED_ROOM
 #undef EPLB_P_FEW_SPARE
+#undef EPLB_P_BLOCK
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS
 #undef EPLB_P_ANY_WORTH
 #undef EPLB_P_LEAST
 #undef EPLB_P_TINY
+#undef EPLB_P_WIDE_INFINITY
+#undef EPLB_P_WIDE_HIDDEN
 #undef EPLB_P_PACKING_FIELD
 #undef EPLB_P_NAME
 #undef EPLB_P_PRESETS
@@ -14219,7 +14579,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
             options.shares. From a plan to the next: options.previous_phy2log, its limits on moves and their price;
             eplb_transfers, eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts, eplb_weigh_switch. Counts of
             what the enums name, EPLB_NUM_*. Results EPLB_ERR_CAPACITY and EPLB_ERR_SHARES. Clusters as they are:
-            problem.gpu_slots, gpu_speed, gpu_node, locked, survive; report.num_split_groups.
+            problem.gpu_slots, gpu_speed, gpu_node, locked, survive; report.num_split_groups. Preset VLLM and
+            options.engine.
           Changed: in a report mean_load is rounded down, lower_bound is tighter on many shapes and never below it, and
             both are of the samples that hold load; a plan that is read may have empty slots, -1. A window is left
             as it is by a sample without load.

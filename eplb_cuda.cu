@@ -2437,6 +2437,7 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
     if (r != EPLB_OK) return r;
     if (shape->options.effort > 0 || shape->options.shares != EPLB_PLAN_FOR_EQUAL) return EPLB_ERR_OPTION;
     if (shape->options.previous_phy2log || shape->odd) return EPLB_ERR_OPTION; /* a cluster as it is is the CPU's to plan for */
+    if (shape->options.engine != EPLB_ENGINE_NONE) return EPLB_ERR_OPTION;     /* and as others plan it plans alone */
     if (options) shape->options.sample_weight = options->sample_weight;
     if (shape->options.replication != EPLB_REPLICATE_HYBRID) shape->options.fixup_steps = 0;
 

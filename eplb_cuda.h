@@ -29,8 +29,8 @@
 
    NOT ON THE GPU
      The search of options.effort: presets DEFAULT and BEST, and so options NULL, which stands for DEFAULT,
-     a plan in force, and clusters whose GPUs are not alike (gpu_slots, gpu_speed, gpu_node, locked,
-     survive) are refused with EPLB_ERR_OPTION. eplb_diagnose, eplb_evaluate, eplb_share_proof and
+     a plan in force, options.engine (preset VLLM), and clusters whose GPUs are not alike (gpu_slots, gpu_speed,
+     gpu_node, locked, survive) are refused with EPLB_ERR_OPTION. eplb_diagnose, eplb_evaluate, eplb_share_proof and
      eplb_evaluate_shares read host memory. */
 
 #ifndef EPLB_CUDA_H
@@ -58,7 +58,7 @@ eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_optio
 
 /* eplb_cuda_rebalance - plan all layers, on the device.
    in      problem  host memory, read during the call only
-           options  host memory, likewise; effort 0, shares 0, previous_phy2log NULL;
+           options  host memory, likewise; effort 0, shares 0, engine 0, previous_phy2log NULL;
                     sample_weight is a device pointer [T] or NULL
            weight   device [T, L, E], as for eplb_rebalance
    out     plan     the struct in host memory, its pointers in device memory; any but phy2log may be NULL
@@ -70,7 +70,7 @@ eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_optio
                               the rest of the plan is complete
    scratch device memory, bytes from eplb_cuda_scratch_size, any address; overlaps neither input nor output
    stream  all work is ordered in it
-   returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION (also effort > 0, shares, a plan in force), _COUNT, _DIVIDE,
+   returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION (also effort > 0, shares, engine, a plan in force), _COUNT, _DIVIDE,
            _TOO_FEW, _MAX_REPLICAS, _OVERFLOW, _SCRATCH_SIZE, EPLB_ERR_DEVICE_SHAPE (beyond
            EPLB_CUDA_MAX_ITEMS or _PACKS, or more than 2^31 - 1 blocks): nothing was enqueued.
            EPLB_ERR_CUDA: a launch failed; its error was taken off the runtime's record. It may stem from

@@ -272,13 +272,15 @@ check 'a part of a noisy plan is that part of the whole' cmp "$TMP/got.csv" "$TM
 
 eplb presets >"$TMP/presets"
 for preset in default deepseek zigzag swap_max_min hill_climb swap_max_any multi_start restarts ensemble \
-              hybrid l2; do
+              hybrid l2 best vllm; do
     check "presets lists $preset" grep -q "^$preset " "$TMP/presets"
 done
 check 'presets shows what ensemble does' \
     grep -q '^ensemble  *LPT  *max-min  *20  *64  *ramp 0.2  *max load  *-  *D.Hondt *$' "$TMP/presets"
 check 'presets shows what hybrid does' \
     grep -q '^hybrid  *LPT  *max-min  *1, 2  *1  *-  *-  *-  *hybrid, fix-up 1$' "$TMP/presets"
+check 'presets shows what vllm does' \
+    grep -q "^vllm  *LPT  *none  *-  *1  *-  *-  *-  *D'Hondt, as vLLM$" "$TMP/presets"
 check 'presets shows what multi_start does' \
     grep -q '^multi_start  *LPT  *pair-scan(3)  *30  *2  *centred 0.15  *spread  *-  *D.Hondt *$' \
     "$TMP/presets"

@@ -179,6 +179,10 @@ says "full.json: layer 1, slot 2: expert 2 is of one group more than its node ha
     $full --move-cost 0.1 $outputs
 check 'without limits' test "$(eplb $torn --quiet | wc -l)" -eq 2
 check 'or groups' test "$(eplb $torn --max-moves 2 --policy global --quiet | wc -l)" -eq 2
+says "--move-cost needs effort, and preset 'vllm' makes none; with --effort 1 'deepseek' would" $from old.json \
+    --move-cost 0.1 --preset vllm
+says "--effort 2: preset 'vllm' makes none, as vLLM does; 'deepseek' would" $from old.json --preset vllm --effort 2
+check 'from the plan in force vllm plans' test "$(eplb $from old.json --preset vllm --quiet | wc -l)" -eq 2
 says "--move-cost needs effort, and preset 'deepseek' makes none; with --effort 1 it would" $from old.json \
     --move-cost 0.1 --preset deepseek $outputs
 check 'which it has' test "$(eplb $from old.json --max-moves 4 --preset deepseek --effort 1 --quiet | wc -l)" -eq 2

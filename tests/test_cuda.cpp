@@ -145,6 +145,8 @@ static void check_same(const eplb_problem &problem, const eplb_options &options,
 
 /* ------------------------------------------------------------------------------- the same plans */
 
+enum { NUM_ON_DEVICE = EPLB_PRESET_VLLM }; /* presets before it, without their search */
+
 static eplb_options preset_options(int32_t preset)
 {
     eplb_options options = EPLB_ZERO_INIT;
@@ -164,7 +166,7 @@ static void test_golden_shapes(const char *path)
             continue;
         golden_case c = golden_read_case(file);
         cases++;
-        for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
+        for (int32_t preset = 0; preset < NUM_ON_DEVICE; preset++) {
             for (int32_t policy = EPLB_POLICY_AUTO; policy <= EPLB_POLICY_GLOBAL;
                  policy += EPLB_POLICY_GLOBAL) {
                 eplb_options options = preset_options(preset);
@@ -348,7 +350,7 @@ static void test_bad_loads(void)
         uint64_t     state = round;
         size_t first = static_cast<size_t>(test_range(&state, 0, 5)),
                layer = static_cast<size_t>(test_range(&state, 0, 4));
-        eplb_options options = preset_options(static_cast<int32_t>(round) % EPLB_NUM_PRESETS);
+        eplb_options options = preset_options(static_cast<int32_t>(round) % NUM_ON_DEVICE);
         float       *weight = lognormal_loads(round, 3 * L * E), *even = lognormal_loads(round, 3 * L * E);
         for (size_t t = 0; t < 3; t++)
             for (size_t e = 0; e < E; e++)
@@ -508,6 +510,8 @@ static void test_refused(void)
     static const int32_t in_force[1] = {-1};
     d = good, d.options.previous_phy2log = in_force;
     check_refused(d, EPLB_ERR_OPTION, "a plan in force");
+    d = good, d.options = preset_options(EPLB_PRESET_VLLM);
+    check_refused(d, EPLB_ERR_OPTION, "an engine");
     d = good, d.options.gpu_packing.refine = 77;
     check_refused(d, EPLB_ERR_OPTION, "refine");
     d = good, d.scratch.bytes--;

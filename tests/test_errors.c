@@ -376,6 +376,9 @@ static const bad_field bad_options[] = {
     {WITHOUT_EFFORT(max_node_moves), INT32_MAX, EPLB_ERR_OPTION},
     {WITHOUT_EFFORT(move_cost), 0x3f800000, EPLB_ERR_OPTION}, /* 1 */
     {WITHOUT_EFFORT(move_cost), 1, EPLB_ERR_OPTION},
+    {OPTION(engine), -1, EPLB_ERR_OPTION},
+    {OPTION(engine), 2, EPLB_ERR_OPTION},
+    {OPTION(engine), INT32_MAX, EPLB_ERR_OPTION},
 };
 
 enum { NUM_BAD_OPTIONS = sizeof bad_options / sizeof *bad_options };
@@ -1294,6 +1297,7 @@ static const preset_row preset_table[] = {
      {EPLB_INIT_LPT, EPLB_REFINE_MAX_MIN, 2, PLAIN}, 0},
     {EPLB_PRESET_L2, "l2", DHONDT, 50, {EPLB_INIT_LPT, EPLB_REFINE_L2, 50, PLAIN}, 0},
     {EPLB_PRESET_BEST, "best", DHONDT, 50, {EPLB_INIT_LPT, EPLB_REFINE_NONE, 0, PLAIN}, 257},
+    {EPLB_PRESET_VLLM, "vllm", DHONDT, 0, {EPLB_INIT_LPT, EPLB_REFINE_NONE, 0, PLAIN}, 0},
 #undef PLAIN
 #undef DHONDT
 };
@@ -1327,6 +1331,7 @@ static void test_presets(void)
         CHECK(got->effort == row->effort && got->allow_duplicates == 0 && !got->sample_weight, "%s", row->name);
         CHECK(!got->previous_phy2log && got->max_moves == 0 && got->max_gpu_moves == 0 && got->max_pair_moves == 0 &&
               got->max_node_moves == 0 && got->move_cost <= 0.0f, "%s", row->name);
+        CHECK(got->engine == (i == EPLB_PRESET_VLLM ? EPLB_ENGINE_VLLM : EPLB_ENGINE_NONE), "%s", row->name);
         memcpy(&now.preset, &before.preset, sizeof now.preset);
         CHECK(world_unchanged(), "%s", row->name);
     }

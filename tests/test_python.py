@@ -3,6 +3,7 @@ windows, plans from the plan in force, shares, tensors; ends with a summary line
 structs, as a C compiler lays them out."""
 
 import ctypes
+import functools
 import os
 import pathlib
 import sys
@@ -279,6 +280,15 @@ def test_inverse():
     raises("ids", ValueError, lambda: eplb.inverse_maps(phy2log, 15))
 
 
+def test_as_vllm():
+    """Worked by hand; tests/check/engines_vllm_preset.py has vLLM's own."""
+    load, before = np.array([[9.0, 5.0, 4.0, 2.0, 1.0]]), np.array([[3, 1, 0, 4, 2, 0]])
+    as_vllm = functools.partial(eplb.rebalance_experts, load, 6, 1, 1, 2, preset="vllm")
+    check("a plan as vLLM's", as_vllm()[0].tolist() == [[1, 2, 3, 0, 0, 4]])
+    check("slots kept as vLLM does", as_vllm(previous=before)[0].tolist() == [[3, 1, 2, 4, 0, 0]])
+    raises("effort", eplb.EplbError, lambda: as_vllm(effort=1), name="EPLB_ERR_OPTION", field="options.effort")
+
+
 def test_equal_maxima():
     """Samples whose two hottest experts are equal, where SGLang 0.5.23's deepseek_vec gives all replicas to expert 0:
     each preset gives them to hot experts, the same in any unit and for any number of such samples. (Presets with effort
@@ -415,7 +425,7 @@ def test_tensors():
 
 
 for test in (test_structs, test_golden, test_errors, test_zero_copy, test_plans, test_previous, test_transfers,
-             test_follow, test_inverse, test_equal_maxima, test_report, test_cluster, test_window, test_shares, test_lock,
-             test_tensors):
+             test_follow, test_inverse, test_as_vllm, test_equal_maxima, test_report, test_cluster, test_window,
+             test_shares, test_lock, test_tensors):
     test()
 tally.end()

@@ -168,6 +168,8 @@ static void print_preset(const char *name, const eplb_options *options)
         snprintf(effort, sizeof effort, "%d", (int)options->effort);
     if (options->fixup_steps > 0)
         snprintf(fixup, sizeof fixup, ", fix-up %d", (int)options->fixup_steps);
+    if (options->engine == EPLB_ENGINE_VLLM)
+        snprintf(fixup, sizeof fixup, ", as vLLM");
     printf(PRESET_ROW, name, NAME_OF(INITS, gpu->init), refine, swaps, candidates, noise,
            several ? NAME_OF(SELECTIONS, gpu->select) : "-", effort,
            NAME_OF(REPLICATIONS, options->replication), fixup);
@@ -183,7 +185,8 @@ static int run_presets(void)
             print_preset(eplb_preset_name(preset), &options);
     }
     printf("Where there are two, the first is of groups to nodes, the second of replicas to GPUs.\n"
-           "Effort: searches that improve the plan.\n");
+           "Effort: searches that improve the plan.\n"
+           "As vLLM: in its arithmetic, and slots are kept as it does.\n");
     return STATUS_OK;
 }
 

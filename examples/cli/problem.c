@@ -48,8 +48,8 @@ void take_limits(const settings *s, int32_t preset, eplb_options *options)
     if (name && s->effort == 0)
         fail(STATUS_INPUT, "%s needs effort, and --effort is 0; 1 would do", name);
     if (name && options->effort == 0)
-        fail(STATUS_INPUT, "%s needs effort, and preset '%s' makes none; with --effort 1 it would", name,
-             eplb_preset_name(preset));
+        fail(STATUS_INPUT, "%s needs effort, and preset '%s' makes none; with --effort 1 %s would", name,
+             eplb_preset_name(preset), options->engine == EPLB_ENGINE_NONE ? "it" : "'deepseek'");
     options->max_moves      = s->limits.moves;
     options->max_gpu_moves  = s->limits.gpu_moves;
     options->max_pair_moves = s->limits.pair_moves;
@@ -193,6 +193,8 @@ static void fail_problem(const eplb_problem *q, const eplb_options *options, con
         fail(STATUS_INPUT, "--max-replicas %d leaves some of the %d slots empty with %d experts; %d would do",
              (int)options->max_replicas, (int)q->num_replicas, (int)q->num_experts, (R - 1) / E + 1);
     }
+    if (options->engine != EPLB_ENGINE_NONE && options->effort > 0)
+        fail(STATUS_INPUT, "--effort %d: preset 'vllm' makes none, as vLLM does; 'deepseek' would", (int)options->effort);
     fail(STATUS_INPUT, "%s%s%s", field, *field ? ": " : "", eplb_result_name(result));
 }
 

@@ -56,7 +56,7 @@ _Options = _struct("_Options", **_all(c_int32, "policy replication fixup_steps m
                    group_packing=_Packing, gpu_packing=_Packing, seed=c_uint64,
                    effort=c_int32, allow_duplicates=c_int32, sample_weight=c_void_p, shares=c_int32,
                    previous_phy2log=c_void_p, **_all(c_int32, "max_moves max_gpu_moves max_pair_moves max_node_moves"),
-                   move_cost=c_float)
+                   move_cost=c_float, engine=c_int32)
 _Plan = _struct("_Plan", **_all(c_void_p, "phy2log phyrank logcnt log2phy"),
                 log2phy_width=c_int32, layer_status=c_void_p)
 _Diagnosis = _struct("_Diagnosis", result=c_int32, field=c_char_p,

@@ -209,7 +209,7 @@ static void bench_preset(const bench_run &r, int32_t preset, const char *folder)
     size_t               bytes, slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R);
     std::vector<int32_t> expected, found(slots);
     must(eplb_options_preset(preset, &options));
-    if (options.effort > 0)
+    if (options.effort > 0 || options.engine != EPLB_ENGINE_NONE)
         return;
     options.policy = r.shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
     float cpu = plan_on_cpu(r, options, &expected);

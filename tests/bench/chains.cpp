@@ -74,7 +74,7 @@ static void print_preset(const bench_shape &shape, int32_t preset, const std::ma
     eplb_options options = {};
     total        t = {0, 0, 0};
     must(eplb_options_preset(preset, &options) == EPLB_OK, "preset");
-    if (options.effort > 0)
+    if (options.effort > 0 || options.engine != EPLB_ENGINE_NONE)
         return;
     options.policy = shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
     std::vector<float> load =

@@ -80,6 +80,8 @@ class Vllm:
 
 class Problem(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int32) for name in ("layers", "experts", "replicas", "groups", "nodes", "gpus", "samples")]
+    _fields_ += [(name, ctypes.c_void_p) for name in ("gpu_slots", "gpu_speed", "gpu_node", "locked")]
+    _fields_ += [("survive", ctypes.c_int32)]
 
 
 class Packing(ctypes.Structure):
@@ -93,7 +95,7 @@ class Options(ctypes.Structure):
                  ("allow_duplicates", ctypes.c_int32), ("sample_weight", ctypes.c_void_p), ("shares", ctypes.c_int32),
                  ("previous_phy2log", ctypes.c_void_p)]
     _fields_ += [(name, ctypes.c_int32) for name in ("max_moves", "max_gpu_moves", "max_pair_moves", "max_node_moves")]
-    _fields_ += [("move_cost", ctypes.c_float)]
+    _fields_ += [("move_cost", ctypes.c_float), ("engine", ctypes.c_int32)]
 
 
 class Plan(ctypes.Structure):

@@ -42,6 +42,7 @@ engines_vllm() {
     library
     "$PYTHON" tests/check/engines_vllm.py "$WORK/libeplb.so" "$wheel"
     "$PYTHON" tests/check/engines_vllm_policy.py "$wheel"
+    "$PYTHON" tests/check/engines_vllm_preset.py "$wheel"
 }
 gate engines-vllm "gcc $PYTHON" engines_vllm
 

@@ -9,3 +9,6 @@
 #define main test_share_cluster_main
 #include "../test_share_cluster.c"
 #undef main
+#define main test_vllm_main
+#include "../test_vllm.c"
+#undef main

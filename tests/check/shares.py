@@ -20,6 +20,8 @@ eplb = ctypes.CDLL(sys.argv[1])
 
 class Problem(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int32) for name in ("layers", "experts", "replicas", "groups", "nodes", "gpus", "samples")]
+    _fields_ += [(name, ctypes.c_void_p) for name in ("gpu_slots", "gpu_speed", "gpu_node", "locked")]
+    _fields_ += [("survive", ctypes.c_int32)]
 
 
 class Plan(ctypes.Structure):

@@ -157,9 +157,9 @@ static inline eplb_packing fuzz_packing(fuzz_input *in)
 static inline eplb_options fuzz_options(fuzz_input *in, const eplb_problem *p)
 {
     eplb_options o = EPLB_ZERO_INIT;
-    int32_t      preset = fuzz_range(in, 0, 2 * EPLB_NUM_PRESETS);
-    if (preset < EPLB_NUM_PRESETS) {
-        FUZZ_HOLDS(eplb_options_preset(preset, &o) == EPLB_OK);
+    int32_t      drawn = fuzz_range(in, 0, 2 * EPLB_PRESET_VLLM); /* the other presets; any options; VLLM */
+    if (drawn < EPLB_PRESET_VLLM || drawn == 2 * EPLB_PRESET_VLLM) {
+        FUZZ_HOLDS(eplb_options_preset(drawn < EPLB_PRESET_VLLM ? drawn : EPLB_PRESET_VLLM, &o) == EPLB_OK);
     } else {
         o.replication = fuzz_range(in, 0, EPLB_NUM_REPLICATIONS - 1);
         o.fixup_steps = fuzz_range(in, 0, 3);

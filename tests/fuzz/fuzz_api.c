@@ -51,17 +51,18 @@ static void fuzz_derail_packing(fuzz_input *in, eplb_packing *how)
 
 static void fuzz_derail_options(fuzz_input *in, eplb_options *o)
 {
-    int32_t *field[6];
+    int32_t *field[7];
     field[0] = &o->policy;
     field[1] = &o->replication;
     field[2] = &o->fixup_steps;
     field[3] = &o->max_replicas;
     field[4] = &o->effort;
     field[5] = &o->allow_duplicates;
+    field[6] = &o->engine;
     if (fuzz_one_in(in, 2))
         fuzz_derail_packing(in, fuzz_one_in(in, 2) ? &o->group_packing : &o->gpu_packing);
     else
-        fuzz_derail(in, field[fuzz_range(in, 0, 5)]);
+        fuzz_derail(in, field[fuzz_range(in, 0, 6)]);
 }
 
 /* Calls that take long are not wrong, but no use here. */

@@ -19,6 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     o.effort = 0; /* the search is on neither */
     emulated_seed(order);
+    if (o.engine != EPLB_ENGINE_NONE)
+        FUZZ_HOLDS(eplb_cuda_scratch_size(&p, &o, &bytes) == EPLB_ERR_OPTION);
+    o.engine = EPLB_ENGINE_NONE;
     FUZZ_HOLDS(eplb_cuda_scratch_size(&p, &o, &bytes) == EPLB_OK);
     fuzz_memory scratch = fuzz_scratch(&in, bytes);
     FUZZ_HOLDS(eplb_cuda_rebalance(&p, &o, weight, &plan, scratch.at, bytes, NULL) == EPLB_OK);

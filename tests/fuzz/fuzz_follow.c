@@ -41,6 +41,7 @@ static follow_case fuzz_follow_case(fuzz_input *in)
     memset(&c, 0, sizeof c);
     *p = fuzz_problem(in);
     c.r.options = fuzz_options(in, p);
+    c.r.options.engine = EPLB_ENGINE_NONE; /* which has a way of its own to keep slots */
     c.r.weight = fuzz_loads(in, fuzz_samples(p) * plan_experts(p), fuzz_range(in, 0, FUZZ_LOADS_FINITE));
     c.previous = plan_ints(plan_slots(p));
     for (int32_t layer = 0; layer < p->num_layers; layer++)

@@ -3,6 +3,7 @@
 #include "eplb.h"
 #include "test.h"
 #include "oracle.h"
+#include "oracle_vllm.h"
 #include "planning.h"
 #include "fuzz.h"
 #include "plain.h"
@@ -31,7 +32,10 @@ static void fuzz_plans(fuzz_input *in)
     FUZZ_HOLDS(plan_difference(&p, &plan, &other) == NULL);
 
     FUZZ_HOLDS(eplb_rebalance(&p, &without_effort, weight, &plan, scratch.at, bytes) == EPLB_OK);
-    oracle_rebalance(&p, &without_effort, weight, &other);
+    if (o.engine == EPLB_ENGINE_VLLM)
+        vllm_rebalance(&p, &o, weight, &other);
+    else
+        oracle_rebalance(&p, &without_effort, weight, &other);
     FUZZ_HOLDS(plan_difference(&p, &plan, &other) == NULL);
     free(scratch.block);
     free(weight);

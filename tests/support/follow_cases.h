@@ -176,7 +176,7 @@ static inline follow_case follow_case_of(random_problem r, int what)
     uint64_t     state = r.seed ^ UINT64_C(0x666f6c6c6f77);
     eplb_options other;
     eplb_plan    plan = EPLB_ZERO_INIT;
-    int32_t      preset = test_range(&state, 0, 7) ? test_range(&state, 1, EPLB_NUM_PRESETS - 2) : EPLB_PRESET_DEFAULT;
+    int32_t      preset = test_range(&state, 0, 7) ? test_range(&state, 1, EPLB_PRESET_L2) : EPLB_PRESET_DEFAULT;
     CHECK(eplb_options_preset(preset, &other) == EPLB_OK, "preset %d", (int)preset);
     other.policy = r.options.policy;
     other.max_replicas = test_range(&state, 0, 3) ? r.options.max_replicas : 0;
