@@ -4202,7 +4202,6 @@ static eplb_p_unlike eplb_p_carve_unlike(eplb_p_arena *a, int32_t n, int32_t m, 
     packer->perturbed  = EPLB_P_TAKE(a, float, n);
     p->n       = n;
     p->m       = m;
-    p->room    = 2; /* more than one: all items are put in order */
     p->pack_of = EPLB_P_TAKE(a, int32_t, n);
     p->fill    = EPLB_P_TAKE(a, int32_t, m);
     p->load    = EPLB_P_TAKE(a, float, m);
@@ -9373,7 +9372,8 @@ typedef struct eplb_p_mover {
     int32_t *movable;          /* [G] of its sends the first that another GPU could do; next_movable leads on */
     int32_t *next_movable;     /* [R] the memory of round, which nothing has while sources are chosen */
     int32_t *reached, *over;   /* [G] the send by which a chain comes to a GPU, and the slot it would take over with */
-    int32_t *queue;            /* [G] */
+    int32_t  num_counts;       /* max(G, N) */
+    int32_t *queue;            /* [num_counts] GPUs in turn; where a plan is checked, what is counted by GPU or node */
     int32_t *round;            /* [R] */
 } eplb_p_mover;
 
@@ -9402,7 +9402,8 @@ static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     m.movable      = EPLB_P_TAKE(a, int32_t, G);
     m.reached      = EPLB_P_TAKE(a, int32_t, G);
     m.over         = EPLB_P_TAKE(a, int32_t, G);
-    m.queue        = EPLB_P_TAKE(a, int32_t, G);
+    m.num_counts   = G > shape->link_nodes ? G : shape->link_nodes;
+    m.queue        = EPLB_P_TAKE(a, int32_t, m.num_counts);
     m.round        = EPLB_P_TAKE(a, int32_t, R);
     m.changed      = EPLB_P_TAKE(a, int32_t, R);
     m.next_movable = m.round;
@@ -10503,11 +10504,11 @@ static eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t rea
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t *count = m->queue, slot, under, over = EPLB_P_NONE;
 
-    eplb_p_set_all(count, m->num_gpus, 0);
+    eplb_p_set_all(count, m->num_counts, 0);
     for (slot = 0; slot < m->num_slots; slot++) {
         if (reason == EPLB_FAULT_PAIR_MOVES && slot % m->gpu_slots == 0) {
             if (over != EPLB_P_NONE) break;
-            eplb_p_set_all(count, m->num_gpus, 0);
+            eplb_p_set_all(count, m->num_counts, 0);
         }
         under = eplb_p_counted_under(m, slot, reason);
         if (under == EPLB_P_NONE || ++count[under] <= allowed || over != EPLB_P_NONE) continue;

@@ -72,10 +72,10 @@ static void draw_cluster(cluster_case *c, uint64_t *state)
             c->speed[g] = draw_speed(state, kind);
         c->p.gpu_speed = c->speed;
     }
-    if ((what & 4) && c->p.num_nodes > 1) {
+    if (((what & 4) && c->p.num_nodes > 1) || c->p.num_gpus % c->p.num_nodes != 0) { /* some nodes may have no GPU */
         for (int32_t g = 0, n = 0; g < c->p.num_gpus; g++) {
             if (g > 0 && n < c->p.num_nodes - 1 && test_range(state, 0, c->p.num_gpus / c->p.num_nodes) == 0)
-                n++;
+                n += test_range(state, 1, c->p.num_nodes - 1 - n);
             c->node[g] = n;
         }
         c->p.gpu_node = c->node;
@@ -137,7 +137,7 @@ static int draw_case(cluster_case *c, uint64_t seed)
     c->p.num_layers = test_range(&state, 1, MOST_LAYERS);
     c->p.num_gpus = test_range(&state, 1, MOST_GPUS);
     c->p.num_nodes = test_range(&state, 1, MOST_NODES);
-    if (c->p.num_gpus % c->p.num_nodes != 0)
+    if (c->p.num_gpus % c->p.num_nodes != 0 && test_range(&state, 0, 1))
         c->p.num_nodes = 1;
     K = c->p.num_nodes * test_range(&state, 1, 3);
     gs = test_range(&state, 1, 4);
@@ -431,7 +431,7 @@ static void check_alike(uint64_t seed)
     static cluster_case c;
     static int32_t      plain[MOST_LAYERS * MOST_GPUS * MOST_SLOTS];
     size_t              bytes = 0, same = 0;
-    if (!draw_case(&c, seed))
+    if (!draw_case(&c, seed) || c.p.num_gpus % c.p.num_nodes != 0)
         return;
     c.p.gpu_slots = c.p.gpu_node = NULL;
     c.p.gpu_speed = NULL;
@@ -589,6 +589,44 @@ static void run_case(cluster_case *c, uint64_t seed)
     check_checks(c, seed);
 }
 
+/* The same plan, and the same fault of another, with nodes 0 .. 3 and with those numbers among a thousand. */
+static void check_far_nodes(int32_t survive, int32_t max_node_moves)
+{
+    static const int32_t near_by[4] = {0, 1, 2, 3}, far_off[4] = {0, 333, 500, 999};
+    static const int32_t before[8] = {3, 3, 2, 2, 1, 1, 0, 0}, after[8] = {0, 0, 1, 1, 2, 2, 3, 3};
+    static const float   load[4] = {1, 2, 3, 4};
+    eplb_problem         p = EPLB_ZERO_INIT;
+    eplb_options         o;
+    eplb_plan            plan = EPLB_ZERO_INIT;
+    eplb_plan_fault      fault[2];
+    int32_t              planned[2][8];
+    p.num_layers = 1;
+    p.num_experts = 4;
+    p.num_replicas = 8;
+    p.num_gpus = 4;
+    p.num_groups = 4;
+    p.survive = survive;
+    eplb_options_preset(EPLB_PRESET_DEFAULT, &o);
+    o.policy = EPLB_POLICY_GLOBAL; /* groups are no multiple of a thousand */
+    o.previous_phy2log = before;
+    o.max_node_moves = max_node_moves;
+    for (int i = 0; i < 2; i++) {
+        size_t bytes = 0, check_bytes = 0;
+        p.num_nodes = i ? 1000 : 4;
+        p.gpu_node = i ? far_off : near_by;
+        plan.phy2log = planned[i];
+        CHECK(eplb_scratch_size(&p, &o, &bytes) == EPLB_OK && eplb_transfers_scratch_size(&p, &check_bytes) == EPLB_OK, "far");
+        void *scratch = test_alloc(bytes), *check = test_alloc(check_bytes);
+        CHECK(eplb_rebalance(&p, &o, load, &plan, scratch, bytes) == EPLB_OK, "far nodes");
+        (void)eplb_check_plan(&p, &o, after, &fault[i], check, check_bytes);
+        free(scratch);
+        free(check);
+    }
+    CHECK(memcmp(planned[0], planned[1], sizeof planned[0]) == 0, "survive %d: far nodes are planned otherwise", (int)survive);
+    CHECK(fault[0].reason == fault[1].reason && fault[0].slot == fault[1].slot && fault[0].count == fault[1].count,
+          "survive %d: %s is %s on far nodes", (int)survive, eplb_fault_name(fault[0].reason), eplb_fault_name(fault[1].reason));
+}
+
 int main(int argc, char **argv)
 {
     static cluster_case c;
@@ -606,6 +644,9 @@ int main(int argc, char **argv)
         if (seed % 3 == 2)
             check_partition(seed);
     }
+    for (int32_t survive = 0; survive <= EPLB_SURVIVE_NODE; survive++)
+        for (int32_t most = 0; most < 3; most++)
+            check_far_nodes(survive, most);
     printf("%ld clusters, in %ld more is locked than can be\n", drawn, too_much_locked);
     for (int32_t reason = EPLB_FAULT_UNUSABLE; reason <= EPLB_FAULT_DIES; reason++)
         CHECK(argc > 2 || seen[reason] > 8, "%s: only %ld cases", eplb_fault_name(reason), seen[reason]);
