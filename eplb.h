@@ -660,7 +660,7 @@ typedef struct eplb_transfer_options { /* all zero: EVEN, DUPLEX, no limit */
 } eplb_transfer_options;
 
 /* eplb_transfers_scratch_size - bytes of scratch for eplb_transfers, eplb_transfers_in_place and eplb_check_plan: at
-   most 4 each for 4 E + 13 R + 10 G numbers, R / 4 for each GPU, and what aligns them.
+   most 4 each for 4 E + 13 R + 10 G + N numbers, R / 4 for each GPU, and what aligns them.
    in      problem  of these functions only num_layers, num_experts, num_replicas, num_gpus and num_nodes are read
                     (of eplb_check_plan, all)
    out     bytes    at least 1; the same for any num_layers
@@ -1799,7 +1799,8 @@ static int eplb_p_has_bit(const uint32_t *row, int32_t e) { return (row[(uint32_
 
    in     the caller's problem and options
    out    what a call is: the shape, with its defaults filled in, as the policy sees it
-   writes eplb_p_shape, written by eplb_p_resolve alone and read by all below
+   writes eplb_p_shape, read by all below; eplb_p_resolve writes it for plans, the interface's other functions the part
+          that they know
    calls  no later storey; nothing here reads a load but to see whether it is one */
 
 /* ------------------------------------------------------------------------------------ results */
@@ -1832,8 +1833,7 @@ EPLB_API const char *eplb_result_name(eplb_result r)
     }
 }
 
-/* The one way in which a check fails: the diagnosis, where the caller wants one, learns which
-   argument was at fault. */
+/* A check of a plan's call fails: the diagnosis, where the caller wants one, learns which argument was at fault. */
 static eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const char *field)
 {
     if (why) {
@@ -6299,7 +6299,7 @@ static int32_t eplb_p_replace_moves(eplb_p_search *s, int32_t i, int32_t e)
 
 /* improve: what a move may do
 
-   All that forbids one stands here. A swap brings an expert to either slot. A replace takes a replica of the one
+   What forbids one stands here, but for the limits on moves, which stand before. A swap brings an expert to either slot. A replace takes a replica of the one
    away, and multiplies the other, which it puts into the slot. Where experts are apart, one is twice on a GPU only
    if it is on every GPU that it may be on. An empty slot may be anywhere, and filled. */
 
@@ -9420,12 +9420,6 @@ static void eplb_p_number_gpus(eplb_p_mover *m)
     }
 }
 
-static inline void eplb_p_set_all(int32_t *id, int32_t n, int32_t value)
-{
-    int32_t i;
-    for (i = 0; i < n; i++) id[i] = value;
-}
-
 static int eplb_p_keeps(const eplb_p_mover *m, int32_t slot) { return m->old_expert[slot] == m->new_expert[slot]; }
 
 static int eplb_p_is_move(const eplb_p_mover *m, int32_t slot) { return m->sender[slot] != EPLB_P_NONE; }
@@ -9553,7 +9547,7 @@ static int32_t eplb_p_find_less_busy(eplb_p_mover *m, int32_t busiest)
 {
     int32_t first = 0, num = 0, slot, h, gpu;
 
-    eplb_p_set_all(m->reached, m->num_gpus, EPLB_P_NONE);
+    eplb_p_fill_ids(m->reached, EPLB_P_NONE, 0, m->num_gpus);
     m->reached[busiest] = EPLB_P_STAYS;
     m->queue[num++] = busiest;
     while (first < num) {
@@ -9613,8 +9607,8 @@ static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
 {
     int32_t e, slot, num_experts = m->num_experts;
 
-    eplb_p_set_all(m->sends, m->num_gpus, 0);
-    eplb_p_set_all(m->movable, m->num_gpus, EPLB_P_NONE);
+    eplb_p_fill_ids(m->sends, 0, 0, m->num_gpus);
+    eplb_p_fill_ids(m->movable, EPLB_P_NONE, 0, m->num_gpus);
     for (e = 0; e < num_experts; e++) {
         if ((m->holder[e] | m->wanted[e]) < 0) continue; /* EPLB_P_NONE */
         if (m->next_holder[m->holder[e]] == EPLB_P_NONE)
@@ -9646,8 +9640,8 @@ static void eplb_p_count_moves(eplb_p_mover *m)
     int32_t *sends = m->sends, *gets = m->gets, sender, num_moves = 0;
 
     eplb_p_list_changed(m);
-    eplb_p_set_all(sends, m->num_gpus, 0);
-    eplb_p_set_all(gets, m->num_gpus, 0);
+    eplb_p_fill_ids(sends, 0, 0, m->num_gpus);
+    eplb_p_fill_ids(gets, 0, 0, m->num_gpus);
     for (end = at + m->num_changed; at < end; at++) {
         if (m->from[*at] == EPLB_P_NONE) continue;
         sender = gpu_of[m->from[*at]];
@@ -9667,8 +9661,8 @@ static void eplb_p_source_layer(eplb_p_mover *m, const int32_t *previous_phy2log
 
     m->old_expert = previous_phy2log;
     m->new_expert = phy2log;
-    eplb_p_set_all(m->holder, m->num_experts, EPLB_P_NONE);
-    eplb_p_set_all(m->wanted, m->num_experts, EPLB_P_NONE);
+    eplb_p_fill_ids(m->holder, EPLB_P_NONE, 0, m->num_experts);
+    eplb_p_fill_ids(m->wanted, EPLB_P_NONE, 0, m->num_experts);
     for (gpu = m->num_gpus - 1; gpu >= 0; gpu--) { /* so that lists, which grow at the front, ascend */
         eplb_p_find_held(m, gpu);
         eplb_p_find_wanted(m, gpu);
@@ -9722,7 +9716,7 @@ static void eplb_p_begin_rounds(eplb_p_rounds *r, int32_t num)
     r->words = eplb_p_round_words(num);
     words    = EPLB_P_ROLES * (size_t)r->m->num_gpus * (size_t)r->words;
     for (i = 0; i < words; i++) r->busy[i] = 0;
-    eplb_p_set_all(r->fill, num + 1, 0);
+    eplb_p_fill_ids(r->fill, 0, 0, num + 1);
 }
 
 static uint32_t *eplb_p_busy_of(const eplb_p_rounds *r, int role, int32_t gpu)
@@ -9881,7 +9875,7 @@ static void eplb_p_duplex_rounds(eplb_p_rounds *r, int32_t max_per_round)
     if (max_per_round > 0 && m->num_moves > 0 && (m->num_moves - 1) / max_per_round >= num)
         num = (m->num_moves - 1) / max_per_round + 1;
     eplb_p_begin_rounds(r, num);
-    eplb_p_set_all(r->last_sent, m->num_gpus, EPLB_P_NONE);
+    eplb_p_fill_ids(r->last_sent, EPLB_P_NONE, 0, m->num_gpus);
     for (i = 0; i < m->num_changed; i++)
         if (eplb_p_is_move(m, m->changed[i])) eplb_p_add_move(r, m->changed[i]);
     if (max_per_round > 0) eplb_p_limit_rounds(r, max_per_round);
@@ -9962,7 +9956,7 @@ static eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, ep
     const eplb_p_mover *m = r->m;
     int32_t *fill = r->fill, i, slot, round, n = 0, next, num_changed = m->num_changed;
 
-    eplb_p_set_all(fill, r->num + 1, 0);
+    eplb_p_fill_ids(fill, 0, 0, r->num + 1);
     for (i = 0; i < num_changed; i++) fill[m->round[m->changed[i]] + 1]++;
     for (round = 0; round <= r->num; round++) {
         next = n + fill[round];
@@ -10067,7 +10061,7 @@ static void eplb_p_measure_chains(eplb_p_stager *s)
     int32_t slot, at, base;
 
     s->num_rings = 0;
-    eplb_p_set_all(s->height, s->m->num_slots, 0);
+    eplb_p_fill_ids(s->height, 0, 0, s->m->num_slots);
     for (slot = 0; slot < s->m->num_slots; slot++) {
         if (!eplb_p_is_filled(s->m, slot)) continue;
         for (at = slot; at != EPLB_P_NONE && s->height[at] == 0; at = eplb_p_waiting(s->m, at)) s->height[at] = -1 - slot;
@@ -10082,7 +10076,7 @@ static void eplb_p_order_chains(eplb_p_stager *s)
 {
     int32_t R = s->m->num_slots, slot, height, n = 0, next;
 
-    eplb_p_set_all(s->place, R + 1, 0);
+    eplb_p_fill_ids(s->place, 0, 0, R + 1);
     for (slot = 0; slot < R; slot++)
         if (eplb_p_is_filled(s->m, slot)) s->place[s->height[slot]]++;
     for (height = R; height > 0; height--) {
@@ -10101,11 +10095,11 @@ static void eplb_p_begin_steps(eplb_p_stager *s, int32_t layer)
     int32_t slot;
 
     s->layer = layer;
-    eplb_p_set_all(s->readers, m->num_slots, 0);
-    eplb_p_set_all(s->aside, m->num_slots, 0);
-    eplb_p_set_all(s->staged, m->num_gpus, EPLB_P_NONE);
-    eplb_p_set_all(m->reached, m->num_gpus, 0); /* whether a GPU has set anything aside */
-    eplb_p_set_all(m->round, m->num_slots, EPLB_P_NONE);
+    eplb_p_fill_ids(s->readers, 0, 0, m->num_slots);
+    eplb_p_fill_ids(s->aside, 0, 0, m->num_slots);
+    eplb_p_fill_ids(s->staged, EPLB_P_NONE, 0, m->num_gpus);
+    eplb_p_fill_ids(m->reached, 0, 0, m->num_gpus); /* whether a GPU has set anything aside */
+    eplb_p_fill_ids(m->round, EPLB_P_NONE, 0, m->num_slots);
     for (slot = 0; slot < m->num_slots; slot++)
         if (eplb_p_reads_old(m, slot)) s->readers[m->from[slot]]++;
     eplb_p_measure_chains(s);
@@ -10204,8 +10198,8 @@ static void eplb_p_step_over(eplb_p_stager *s, int32_t round, const eplb_transfe
     eplb_p_mover *m = s->m;
     int32_t i, n = 0, num_filled = s->place[1], slot;
 
-    eplb_p_set_all(s->to, m->num_gpus, EPLB_P_NONE);
-    eplb_p_set_all(s->by, m->num_gpus, EPLB_P_NONE);
+    eplb_p_fill_ids(s->to, EPLB_P_NONE, 0, m->num_gpus);
+    eplb_p_fill_ids(s->by, EPLB_P_NONE, 0, m->num_gpus);
     for (i = 0; i < num_filled && (how->max_per_round == 0 || n < how->max_per_round); i++) {
         slot = s->order[i];
         if (!eplb_p_may_fill(s, slot) || !eplb_p_is_move(m, slot)) continue;
@@ -10301,7 +10295,7 @@ static eplb_plan_fault eplb_p_find_too_many(const eplb_p_mover *m, int32_t max_r
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t *count = m->seen_in, slot, e;
 
-    eplb_p_set_all(count, m->num_experts, 0);
+    eplb_p_fill_ids(count, 0, 0, m->num_experts);
     for (slot = 0; slot < m->num_slots; slot++) {
         e = m->new_expert[slot];
         if (e == EPLB_P_EMPTY || ++count[e] <= max_replicas || f.reason != EPLB_FAULT_NONE) continue;
@@ -10312,16 +10306,16 @@ static eplb_plan_fault eplb_p_find_too_many(const eplb_p_mover *m, int32_t max_r
     return f;
 }
 
-static eplb_plan_fault eplb_p_find_missing(const eplb_p_mover *m, int32_t max_replicas)
+static eplb_plan_fault eplb_p_find_missing(const eplb_p_mover *m)
 {
     int32_t *held = m->seen_in, e, slot;
 
-    eplb_p_set_all(held, m->num_experts, 0);
+    eplb_p_fill_ids(held, 0, 0, m->num_experts);
     for (slot = 0; slot < m->num_slots; slot++)
         if (m->new_expert[slot] != EPLB_P_EMPTY) held[m->new_expert[slot]] = 1;
     for (e = 0; e < m->num_experts; e++)
         if (!held[e]) return eplb_p_fault(EPLB_FAULT_MISSING, -1, e, -1);
-    return max_replicas > 0 ? eplb_p_find_too_many(m, max_replicas) : eplb_p_no_fault();
+    return eplb_p_no_fault();
 }
 
 /* Whether a slot's expert, which is twice on its GPU, may change places with what is on another GPU of these slots that
@@ -10386,7 +10380,7 @@ static eplb_plan_fault eplb_p_find_twice_on_any(const eplb_p_mover *m, const epl
             num += slots > 0;
             most = slots > most ? slots : most;
         }
-        eplb_p_set_all(seen, m->num_experts, 0);
+        eplb_p_fill_ids(seen, 0, 0, m->num_experts);
         for (slot = gpu * m->gpu_slots, experts = 0; slot < end * m->gpu_slots; slot++) {
             if (m->new_expert[slot] == EPLB_P_EMPTY || seen[m->new_expert[slot]]) continue;
             seen[m->new_expert[slot]] = 1;
@@ -10421,9 +10415,9 @@ static eplb_plan_fault eplb_p_find_needless_split(const eplb_p_mover *m, const e
         excused -= slots / shape->group_size;
     }
     if (shape->locked) excused = shape->num_groups;
-    eplb_p_set_all(node, m->num_experts, EPLB_P_NONE);
-    eplb_p_set_all(group, shape->num_groups, EPLB_P_NONE);
-    eplb_p_set_all(split, shape->num_groups, 0);
+    eplb_p_fill_ids(node, EPLB_P_NONE, 0, m->num_experts);
+    eplb_p_fill_ids(group, EPLB_P_NONE, 0, shape->num_groups);
+    eplb_p_fill_ids(split, 0, 0, shape->num_groups);
     for (slot = 0; slot < m->num_slots; slot++) {
         e    = m->new_expert[slot];
         here = m->node_of[m->gpu_of[slot]];
@@ -10444,7 +10438,7 @@ static eplb_plan_fault eplb_p_find_split_group(const eplb_p_mover *m, const eplb
     int32_t *first_slot = m->holder, slot, e;
 
     if (shape->odd) return shape->num_nodes > 1 ? eplb_p_find_needless_split(m, shape) : eplb_p_no_fault();
-    eplb_p_set_all(first_slot, shape->num_groups, EPLB_P_NONE);
+    eplb_p_fill_ids(first_slot, EPLB_P_NONE, 0, shape->num_groups);
     for (slot = 0; slot < m->num_slots; slot++) {
         int32_t *first;
         e = m->new_expert[slot];
@@ -10462,7 +10456,7 @@ static eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
 {
     int32_t gpu, slot, end = 0, e;
 
-    eplb_p_set_all(m->seen_on, m->num_experts, EPLB_P_NONE);
+    eplb_p_fill_ids(m->seen_on, EPLB_P_NONE, 0, m->num_experts);
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         int32_t first = end;
         end += m->gpu_slots;
@@ -10504,11 +10498,11 @@ static eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t rea
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t *count = m->queue, slot, under, over = EPLB_P_NONE;
 
-    eplb_p_set_all(count, m->num_counts, 0);
+    eplb_p_fill_ids(count, 0, 0, m->num_counts);
     for (slot = 0; slot < m->num_slots; slot++) {
         if (reason == EPLB_FAULT_PAIR_MOVES && slot % m->gpu_slots == 0) {
             if (over != EPLB_P_NONE) break;
-            eplb_p_set_all(count, m->num_counts, 0);
+            eplb_p_fill_ids(count, 0, 0, m->num_counts);
         }
         under = eplb_p_counted_under(m, slot, reason);
         if (under == EPLB_P_NONE || ++count[under] <= allowed || over != EPLB_P_NONE) continue;
@@ -10583,8 +10577,8 @@ static eplb_plan_fault eplb_p_find_mortal(const eplb_p_mover *m, const eplb_p_sh
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t *count = m->wanted, *domain = m->seen_on, *first = m->seen_in, *most = m->queue, slot, e, here, pass;
 
-    eplb_p_set_all(count, m->num_experts, 0);
-    eplb_p_set_all(most, shape->num_nodes, EPLB_P_NONE); /* of each node's experts, the one with the most replicas */
+    eplb_p_fill_ids(count, 0, 0, m->num_experts);
+    eplb_p_fill_ids(most, EPLB_P_NONE, 0, shape->num_nodes); /* of each node's experts, the one with the most replicas */
     for (slot = 0; slot < m->num_slots; slot++) {
         e = m->new_expert[slot];
         if (e == EPLB_P_EMPTY) continue;
@@ -10621,7 +10615,9 @@ static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_sha
     if (previous_phy2log)
         f = eplb_p_find_bad_id(previous_phy2log, m->num_slots, m->num_experts, EPLB_FAULT_PREVIOUS_ID);
     if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_bad_id(phy2log, m->num_slots, m->num_experts, EPLB_FAULT_ID);
-    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_missing(m, shape->options.max_replicas);
+    if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_missing(m);
+    if (f.reason == EPLB_FAULT_NONE && shape->options.max_replicas > 0)
+        f = eplb_p_find_too_many(m, shape->options.max_replicas);
     if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_any_twice(m, shape);
     if (f.reason == EPLB_FAULT_NONE) f = eplb_p_find_split_group(m, shape);
     if (f.reason == EPLB_FAULT_NONE && previous_phy2log && !locked) f = eplb_p_find_not_kept(m);
@@ -11846,7 +11842,8 @@ static eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shap
     return j;
 }
 
-/* How long the last GPU takes: in tokens, or, where speeds differ, in 2^-13 of what the slowest takes for a token. */
+/* How long the last GPU takes: in tokens, or, where speeds differ, in 2^-EPLB_P_PACE_BITS of what the
+   slowest takes for a token. */
 static int64_t eplb_p_longest(const eplb_p_sharer *s)
 {
     int64_t product, speed, slowest = INT32_MAX;
@@ -11858,7 +11855,7 @@ static int64_t eplb_p_longest(const eplb_p_sharer *s)
     last    = eplb_p_last_gpu(s);
     speed   = s->speed[last];
     product = s->load[last] * slowest;
-    return (product / speed << 13) + (product % speed << 13) / speed;
+    return (product / speed << EPLB_P_PACE_BITS) + (product % speed << EPLB_P_PACE_BITS) / speed;
 }
 
 /* The heaviest GPU of each sample, where shares are exact, summed by what the samples count for: grains have been
@@ -12318,7 +12315,7 @@ static void eplb_p_list_held(eplb_p_keeper *k)
     int32_t *holder = k->holder, gpu, e, slot = 0, end = 0, num = 0;
     eplb_p_held *held = k->held;
 
-    eplb_p_set_all(holder - 1, k->shape->num_experts + 1, EPLB_P_NONE);
+    eplb_p_fill_ids(holder - 1, EPLB_P_NONE, 0, k->shape->num_experts + 1);
     for (gpu = 0; gpu < k->shape->num_living; gpu++) {
         for (end = eplb_p_first_of(k->layer, gpu + 1); slot < end; slot++) {
             e = k->old_slot[slot];
@@ -12620,7 +12617,7 @@ static void eplb_p_open_keeper(eplb_p_keeper *k, const eplb_p_layer *l, const in
     k->layer    = l;
     k->old_slot = old_slot;
     k->new_slot = l->phy2log;
-    eplb_p_set_all(k->seen - 1, k->shape->num_experts + 1, 0);
+    eplb_p_fill_ids(k->seen - 1, 0, 0, k->shape->num_experts + 1);
 }
 
 /* phy2log of the layer, its GPUs where they bring the fewest new experts. */
@@ -12630,8 +12627,8 @@ static void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *
 
     eplb_p_open_keeper(k, l, old_slot);
     eplb_p_list_held(k);
-    eplb_p_set_all(k->first_value, k->shape->num_living, EPLB_P_NONE);
-    eplb_p_set_all(k->place, k->shape->num_living, EPLB_P_NONE);
+    eplb_p_fill_ids(k->first_value, EPLB_P_NONE, 0, k->shape->num_living);
+    eplb_p_fill_ids(k->place, EPLB_P_NONE, 0, k->shape->num_living);
     k->num_stored  = 0;
     k->node_row[0] = 0;
     if (N > 1) eplb_p_assign_nodes(k);
@@ -12768,7 +12765,7 @@ static void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
     eplb_p_moves *m = &f->moves;
     int32_t slot;
 
-    eplb_p_set_all(m->holder, f->shape->num_experts, EPLB_P_NONE);
+    eplb_p_fill_ids(m->holder, EPLB_P_NONE, 0, f->shape->num_experts);
     for (slot = f->shape->num_usable - 1; slot >= 0; slot--) {
         int32_t *first, here;
         if (old_slot[slot] == EPLB_P_EMPTY) continue;
@@ -12810,9 +12807,9 @@ static int32_t eplb_p_find_expert_nodes(eplb_p_follower *f, const int32_t *old_s
     const eplb_p_cluster *c = &f->layer->cluster;
     int32_t *home = f->moves.home, *left = f->node_groups, slot, e, node, best, first;
 
-    eplb_p_set_all(home, shape->num_experts, EPLB_P_NONE);
-    eplb_p_set_all(f->group_node, shape->num_groups, EPLB_P_NONE);
-    eplb_p_set_all(f->node_experts, shape->num_nodes, 0);
+    eplb_p_fill_ids(home, EPLB_P_NONE, 0, shape->num_experts);
+    eplb_p_fill_ids(f->group_node, EPLB_P_NONE, 0, shape->num_groups);
+    eplb_p_fill_ids(f->node_experts, 0, 0, shape->num_nodes);
     for (node = 0; node < shape->num_nodes; node++)
         left[node] = c->first_slot[c->first_gpu[node + 1]] - c->first_slot[c->first_gpu[node]];
     for (slot = 0; slot < shape->num_usable && f->layer->locked; slot++) { /* what is locked once more takes room too */
@@ -12861,8 +12858,8 @@ static int32_t eplb_p_find_group_nodes(eplb_p_follower *f, const int32_t *old_sl
     int32_t slot, e, g, node, i;
 
     EPLB_ASSERT(f->group_node != NULL && f->node_groups != NULL && f->moves.home != NULL); /* all has been carved */
-    eplb_p_set_all(f->group_node, shape->num_groups, EPLB_P_NONE);
-    eplb_p_set_all(f->node_groups, shape->num_nodes, 0);
+    eplb_p_fill_ids(f->group_node, EPLB_P_NONE, 0, shape->num_groups);
+    eplb_p_fill_ids(f->node_groups, 0, 0, shape->num_nodes);
     for (slot = 0; slot < shape->num_replicas; slot++) {
         if (old_slot[slot] == EPLB_P_EMPTY) continue;
         g    = old_slot[slot] / shape->group_size;
@@ -12913,11 +12910,11 @@ static void eplb_p_count_moves_made(eplb_p_follower *f)
     EPLB_ASSERT(m->into != NULL && m->out != NULL && m->node_into != NULL && m->node_out != NULL);
     m->num  = 0;
     m->over = 0;
-    eplb_p_set_all(m->into, G, 0);
-    eplb_p_set_all(m->out, G, 0);
-    eplb_p_set_all(m->node_into, N, 0);
-    eplb_p_set_all(m->node_out, N, 0);
-    for (gpu = 0; m->pair && gpu < G; gpu++) eplb_p_set_all(m->pair + eplb_p_at(gpu, G, 0), G, 0);
+    eplb_p_fill_ids(m->into, 0, 0, G);
+    eplb_p_fill_ids(m->out, 0, 0, G);
+    eplb_p_fill_ids(m->node_into, 0, 0, N);
+    eplb_p_fill_ids(m->node_out, 0, 0, N);
+    for (gpu = 0; m->pair && gpu < G; gpu++) eplb_p_fill_ids(m->pair + eplb_p_at(gpu, G, 0), 0, 0, G);
     for (i = 0; i < s->num_slots; i++) {
         gpu = eplb_p_gpu_of(s, i);
         if (eplb_p_is_free(s, gpu, s->slot[i])) continue;
@@ -12934,7 +12931,7 @@ static void eplb_p_weigh_plan(eplb_p_follower *f)
     int32_t i;
 
     EPLB_ASSERT(s->count != NULL && s->slot != NULL);
-    eplb_p_set_all(s->count, s->num_experts, 0);
+    eplb_p_fill_ids(s->count, 0, 0, s->num_experts);
     s->count[s->nobody] = 1; /* one more than there are, so that the last one can be filled as any other */
     for (i = 0; i < s->num_slots; i++) s->count[s->slot[i]]++;
     eplb_p_measure_node(s);
@@ -13034,7 +13031,7 @@ static void eplb_p_take_plan_in_force(eplb_p_follower *f, const int32_t *old_slo
     int32_t i, e, *count = f->search.count;
 
     eplb_p_take_plan(f, old_slot);
-    eplb_p_set_all(count, f->search.num_experts + 1, 0);
+    eplb_p_fill_ids(count, 0, 0, f->search.num_experts + 1);
     for (i = 0; i < f->search.num_slots; i++) count[f->slot[i]]++;
     for (e = 0; e < f->search.num_experts; e++) {
         if (f->moves.holder[e] >= 0) continue;
@@ -13314,7 +13311,7 @@ typedef struct eplb_p_call {
     size_t              scratch_bytes;
     int32_t             first_layer, num_layers;
     eplb_diagnosis     *why;   /* NULL: nobody asks */
-    eplb_p_shape        shape; /* written by eplb_p_resolve alone */
+    eplb_p_shape        shape;
 } eplb_p_call;
 
 static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_options *options,
