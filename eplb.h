@@ -1003,6 +1003,13 @@ extern "C" {
    Everything that decides where an expert goes is computed by the functions of this section, on
    the CPU and on the GPU alike. */
 
+/* A function that its caller, which mostly does without, shall not have in its own frame: stacks are small. */
+#if defined(__GNUC__)
+#define EPLB_P_APART static __attribute__((noinline))
+#else
+#define EPLB_P_APART static
+#endif
+
 #if defined(__CUDACC__)
 #define EPLB_P_HD       static __host__ __device__ __forceinline__
 #define EPLB_P_HD_LARGE EPLB_P_HD /* what such a function is given by address stays in registers */
@@ -8005,15 +8012,14 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     eplb_p_layer  layer;
     eplb_p_groups groups;
     eplb_p_node   node;
-    eplb_p_vllm   vllm;
 
     eplb_p_arena   room;   /* where the phases begin: those of a plan in force are carved when it is their turn */
     eplb_p_overlay shared; /* groups, node, the search, its judge, what keeps slots, what follows: in this order */
     size_t groups_bytes, node_bytes, search_bytes, judge_bytes, keep_bytes, follow_bytes;
-} eplb_p_planner; /* as vLLM plans, vllm is in the place of groups and node */
+} eplb_p_planner;
 
 /* Where nodes are not alike: each expert to a node, and how many slots that node then uses. */
-static void eplb_p_place_homes_of_layer(eplb_p_planner *p)
+EPLB_P_APART void eplb_p_place_homes_of_layer(eplb_p_planner *p)
 {
     eplb_p_arena a = p->room;
     eplb_p_homes h = eplb_p_carve_homes(&a, &p->layer);
@@ -8102,9 +8108,11 @@ static void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_
 }
 
 /* The same where they are not. */
-static void eplb_p_place_unlike(eplb_p_planner *p, eplb_p_mixed *m, const eplb_p_node_part *part, uint32_t row)
+EPLB_P_APART void eplb_p_place_unlike(eplb_p_planner *p, const eplb_p_node_part *part, uint32_t row)
 {
     const eplb_options *o = &p->layer.shape->options;
+    eplb_p_arena a = p->room;
+    eplb_p_mixed mixed = eplb_p_carve_mixed(&a, &p->layer, part), *m = &mixed;
 
     m->unlike.packer.row = row;
     m->replicas.load     = p->layer.mlog_load + part->first_expert;
@@ -8123,20 +8131,28 @@ static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
     eplb_p_node_part part = eplb_p_node_part_of(&p->layer, k);
     uint32_t row = (uint32_t)p->layer.index * (uint32_t)p->layer.shape->num_nodes + (uint32_t)k;
     eplb_p_arena a = p->room;
-    eplb_p_node node;
-    eplb_p_mixed mixed;
 
     eplb_p_enter_phase(&p->shared, p->node_bytes);
     if (!p->layer.shape->odd) {
         eplb_p_place_alike(p, &p->node, &part, row);
     } else if (part.num_experts > 0 && part.gpu_slots > 0 && !p->layer.cluster.speed) {
-        node = eplb_p_carve_node(&a, &part, &p->layer.shape->options.gpu_packing);
-        eplb_p_place_alike(p, &node, &part, row);
+        p->node = eplb_p_carve_node(&a, &part, &p->layer.shape->options.gpu_packing);
+        eplb_p_place_alike(p, &p->node, &part, row);
     } else if (part.num_experts > 0) {
-        mixed = eplb_p_carve_mixed(&a, &p->layer, &part);
-        eplb_p_place_unlike(p, &mixed, &part, row);
+        eplb_p_place_unlike(p, &part, row);
     }
     if (p->layer.shape->survive != EPLB_SURVIVE_NONE && part.num_experts > 0) eplb_p_let_survive(&p->layer, &part);
+}
+
+/* Groups and experts. */
+EPLB_P_APART void eplb_p_place_as_vllm(eplb_p_planner *p)
+{
+    eplb_p_arena a = p->room;
+    eplb_p_vllm v = eplb_p_carve_vllm(&a, p->layer.shape);
+
+    eplb_p_enter_phase(&p->shared, p->node_bytes);
+    eplb_p_plan_as_vllm(&v, &p->layer);
+    eplb_p_leave_phases(&p->shared);
 }
 
 /* Layer `index` from loads to its plan. */
@@ -8149,9 +8165,7 @@ static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
     eplb_p_weigh_layer(&p->layer, weight, index);
     eplb_p_number_locked(&p->layer, index);
     if (shape->as_vllm) {
-        eplb_p_enter_phase(&p->shared, p->node_bytes);
-        eplb_p_plan_as_vllm(&p->vllm, &p->layer);
-        eplb_p_leave_phases(&p->shared);
+        eplb_p_place_as_vllm(p);
         return;
     }
     eplb_p_place_groups(p);
@@ -13348,8 +13362,6 @@ static void eplb_p_carve_in_force(eplb_p_arena *a, const eplb_p_shape *shape, ep
 {
     eplb_p_follower f;
 
-    p->keep_bytes = p->follow_bytes = 0;
-    if (!shape->options.previous_phy2log) return;
     (void)eplb_p_carve_keeper(a, shape);
     p->keep_bytes = eplb_p_end_phase(a, &p->shared);
     if (!shape->follows) return;
@@ -13388,7 +13400,7 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->shared       = eplb_p_open_overlay(a);
     p->room         = *a;
     if (shape->as_vllm) {
-        p->vllm       = eplb_p_carve_vllm(a, shape);
+        (void)eplb_p_carve_vllm(a, shape);
         p->node_bytes = eplb_p_end_phase(a, &p->shared);
     } else {
         eplb_p_carve_placing(a, shape, p);
@@ -13402,7 +13414,8 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
         all->judge     = eplb_p_carve_judge(a, shape);
         p->judge_bytes = eplb_p_end_phase(a, &p->shared);
     }
-    eplb_p_carve_in_force(a, shape, p);
+    p->keep_bytes = p->follow_bytes = 0;
+    if (shape->options.previous_phy2log) eplb_p_carve_in_force(a, shape, p);
     eplb_p_close_overlay(a, &p->shared);
 }
 
@@ -14507,6 +14520,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_BLOCK
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS
+#undef EPLB_P_APART
 #undef EPLB_P_ANY_WORTH
 #undef EPLB_P_LEAST
 #undef EPLB_P_TINY
