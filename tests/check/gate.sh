@@ -129,7 +129,7 @@ VECTOR_TESTS='test_cluster test_golden test_window test_plan_hash test_oracle te
 # Fewer problems than in make test where they have a number of them.
 arguments_of() { # program
     case $1 in
-    test_errors | test_bound | test_exact | test_golden | test_window | fuzz_*) ;;
+    test_errors | test_bound | test_exact | test_golden | test_golden_steps | test_window | fuzz_*) ;;
     test_plan_hash) echo few ;;
     test_share | test_share_cluster) echo "$SOME_PROBLEMS" ;;
     *) echo "1 $SOME_PROBLEMS" ;;
