@@ -3570,7 +3570,11 @@ static void eplb_p_pack_initially(eplb_p_packer *packer)
 
 #define EPLB_P_ANY_WORTH FLT_MAX /* nothing is worth more, as no sum of loads exceeds it */
 
-static const eplb_p_swap eplb_p_no_swap = {0, 0, 0.0f, 0.0f};
+static eplb_p_swap eplb_p_no_swap(void)
+{
+    eplb_p_swap none = EPLB_ZERO_INIT;
+    return none;
+}
 
 static float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t light)
 {
@@ -3767,8 +3771,6 @@ typedef struct eplb_p_offer {
     int32_t at;    /* of the other in the line */
 } eplb_p_offer;
 
-static const eplb_p_offer eplb_p_before_all = {0, 0};
-
 /* By how much a pack is heavier than the lightest. */
 static float eplb_p_above_lightest(const eplb_p_packs *p, int32_t pack)
 {
@@ -3851,7 +3853,7 @@ static inline int eplb_p_next_offer(const eplb_p_packs *p, const eplb_p_frontier
 /* Whether it is plain that a pack has no swap with any. */
 static int eplb_p_has_no_offer(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack)
 {
-    eplb_p_offer offer = eplb_p_before_all;
+    eplb_p_offer offer = EPLB_ZERO_INIT; /* before all */
     return eplb_p_has_few_offers(p, f, pack) &&
            !eplb_p_next_offer(p, f, pack, EPLB_P_BY_GAIN, EPLB_P_LEAST, &offer);
 }
@@ -3859,7 +3861,7 @@ static int eplb_p_has_no_offer(const eplb_p_packs *p, const eplb_p_frontier *f, 
 /* What the line offers to a pack. */
 static void eplb_p_consider_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t heavy, eplb_p_swap *best)
 {
-    eplb_p_offer offer = eplb_p_before_all;
+    eplb_p_offer offer = EPLB_ZERO_INIT; /* before all */
     while (eplb_p_next_offer(p, f, heavy, EPLB_P_BY_FALL, best->worth > 0.0f ? best->worth : EPLB_P_LEAST, &offer))
         eplb_p_consider(p, heavy, eplb_p_line_pack(p, f, offer.at), EPLB_P_BY_FALL, best);
 }
@@ -3877,7 +3879,7 @@ static int32_t eplb_p_lightest(const eplb_p_packs *p)
 static eplb_p_swap eplb_p_next_max_min(const eplb_p_packs *p)
 {
     int32_t heavy = eplb_p_by_load(p, 0), light = eplb_p_lightest(p);
-    eplb_p_swap best = eplb_p_no_swap;
+    eplb_p_swap best = eplb_p_no_swap();
 
     if (!(eplb_p_difference(p, heavy, light) < p->tiny)) eplb_p_consider(p, heavy, light, EPLB_P_BY_PAIR, &best);
     return best;
@@ -3886,7 +3888,7 @@ static eplb_p_swap eplb_p_next_max_min(const eplb_p_packs *p)
 static eplb_p_swap eplb_p_next_pair_scan(const eplb_p_packs *p, int32_t heavy_packs, eplb_p_frontier *f)
 {
     int32_t tried = heavy_packs > 0 && heavy_packs < p->m ? heavy_packs : p->m, i;
-    eplb_p_swap best = eplb_p_no_swap;
+    eplb_p_swap best = eplb_p_no_swap();
 
     for (i = 0; i < tried; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
@@ -3900,9 +3902,9 @@ static eplb_p_swap eplb_p_next_pair_scan(const eplb_p_packs *p, int32_t heavy_pa
 
 static eplb_p_swap eplb_p_next_max_to_any(const eplb_p_packs *p, const eplb_p_frontier *f)
 {
-    eplb_p_swap best = eplb_p_no_swap;
+    eplb_p_swap best = eplb_p_no_swap();
     eplb_p_consider_lighter(p, f, 0, EPLB_P_BY_GAIN, &best);
-    return best.gain > p->tiny ? best : eplb_p_no_swap;
+    return best.gain > p->tiny ? best : eplb_p_no_swap();
 }
 
 /* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has a swap that
@@ -3923,7 +3925,7 @@ static void eplb_p_look_at(const eplb_p_packs *p, eplb_p_frontier *f, int32_t i,
 
 static eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
 {
-    eplb_p_swap best = eplb_p_no_swap;
+    eplb_p_swap best = eplb_p_no_swap();
     int32_t i;
 
     EPLB_ASSERT(f->promise); /* taken for L2 */
@@ -3938,7 +3940,7 @@ static eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
             if (own->gain > 0.0f && eplb_p_goes_before(p, own, &best)) best = *own;
         }
     }
-    return eplb_p_fall_counts(best.worth, p->tiny) ? best : eplb_p_no_swap;
+    return eplb_p_fall_counts(best.worth, p->tiny) ? best : eplb_p_no_swap();
 }
 
 static eplb_p_swap eplb_p_next_swap(const eplb_p_packs *p, const eplb_packing *how, eplb_p_frontier *f)
@@ -3948,7 +3950,7 @@ static eplb_p_swap eplb_p_next_swap(const eplb_p_packs *p, const eplb_packing *h
     case EPLB_REFINE_PAIR_SCAN: return eplb_p_next_pair_scan(p, how->heavy_packs, f);
     case EPLB_REFINE_MAX_TO_ANY: return eplb_p_next_max_to_any(p, f);
     case EPLB_REFINE_L2: return eplb_p_next_l2(p, f);
-    default: return eplb_p_no_swap;
+    default: return eplb_p_no_swap();
     }
 }
 
