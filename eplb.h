@@ -1003,19 +1003,22 @@ extern "C" {
    Everything that decides where an expert goes is computed by the functions of this section, on
    the CPU and on the GPU alike. */
 
-/* A function that its caller, which mostly does without, shall not have in its own frame: stacks are small. */
-#if defined(__GNUC__)
-#define EPLB_P_APART static __attribute__((noinline))
-#else
-#define EPLB_P_APART static
-#endif
-
+/* Linkage of private functions. nvcc makes them for the GPU too, where what is not inlined is called: all calls of a
+   layer's planning inlined would be more than it can compile. What a caller mostly does without stands APART: it shall
+   not be in its frame, as stacks are small. */
 #if defined(__CUDACC__)
+#define EPLB_P          static __host__ __device__ __noinline__
 #define EPLB_P_HD       static __host__ __device__ __forceinline__
 #define EPLB_P_HD_LARGE EPLB_P_HD /* what such a function is given by address stays in registers */
 #else
+#define EPLB_P          static
 #define EPLB_P_HD       static inline
 #define EPLB_P_HD_LARGE static /* more inlining than compilers choose by themselves made them slower */
+#endif
+#if defined(__GNUC__) && !defined(__CUDACC__)
+#define EPLB_P_APART EPLB_P __attribute__((noinline))
+#else
+#define EPLB_P_APART EPLB_P
 #endif
 
 /* One float32 operation, rounded once. A compiler may keep a sum wider than float32 (x87) or fuse a
@@ -1153,7 +1156,7 @@ EPLB_P_HD float eplb_p_rise(float load, int32_t count)
 
 /* The nearest number to x, of which bit 62 is the highest one and bit 0 stands for all that was left out below it too;
    the even one on ties. exponent: as it is stored for bit 62. */
-static uint64_t eplb_p_round_wide(uint64_t x, uint32_t exponent)
+EPLB_P uint64_t eplb_p_round_wide(uint64_t x, uint32_t exponent)
 {
     uint64_t kept = x >> 10, rest = x & 1023;
     kept += rest > 512 || (rest == 512 && (kept & 1) != 0);
@@ -1161,7 +1164,7 @@ static uint64_t eplb_p_round_wide(uint64_t x, uint32_t exponent)
 }
 
 /* load / count */
-static uint64_t eplb_p_wide_bid(float load, int32_t count)
+EPLB_P uint64_t eplb_p_wide_bid(float load, int32_t count)
 {
     uint32_t bits = eplb_p_bits(load), exponent = (bits >> 23) + 1023 - 127;
     uint64_t divisor = (uint64_t)count, dividend = bits & 0x7FFFFF, high, low;
@@ -1183,7 +1186,7 @@ static uint64_t eplb_p_wide_bid(float load, int32_t count)
     return eplb_p_round_wide(high | (low != 0 || dividend % divisor != 0), exponent);
 }
 
-static uint64_t eplb_p_wide_sum(uint64_t a, uint64_t b)
+EPLB_P uint64_t eplb_p_wide_sum(uint64_t a, uint64_t b)
 {
     uint64_t more = a > b ? a : b, less = a > b ? b : a, sum, lost;
     uint32_t exponent = (uint32_t)(more >> 52), shift = exponent - (uint32_t)(less >> 52);
@@ -1329,7 +1332,7 @@ static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a
 #endif
 
 /* Where the largest of n >= 0 numbers is, the first on ties. */
-static int32_t eplb_p_first_largest(const float *x, int32_t n)
+EPLB_P int32_t eplb_p_first_largest(const float *x, int32_t n)
 {
     float largest = n > 0 ? x[0] : 0.0f;
     int32_t i = 0;
@@ -1350,7 +1353,7 @@ static int32_t eplb_p_first_largest(const float *x, int32_t n)
 }
 
 /* Copies between arrays that do not overlap, which a compiler that cannot see this would do one by one. */
-static void eplb_p_copy_bytes(void *to, const void *from, size_t bytes)
+EPLB_P void eplb_p_copy_bytes(void *to, const void *from, size_t bytes)
 {
 #if defined(__GNUC__)
     __builtin_memcpy(to, from, bytes);
@@ -1360,18 +1363,18 @@ static void eplb_p_copy_bytes(void *to, const void *from, size_t bytes)
 #endif
 }
 
-static void eplb_p_copy_ids(int32_t *to, const int32_t *from, int32_t n)
+EPLB_P void eplb_p_copy_ids(int32_t *to, const int32_t *from, int32_t n)
 {
     eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
 }
 
-static void eplb_p_copy_loads(float *to, const float *from, int32_t n)
+EPLB_P void eplb_p_copy_loads(float *to, const float *from, int32_t n)
 {
     eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
 }
 
 /* to [n] = first, first + step, first + 2 step, .. */
-static void eplb_p_fill_ids(int32_t *to, int32_t first, int32_t step, int32_t n)
+EPLB_P void eplb_p_fill_ids(int32_t *to, int32_t first, int32_t step, int32_t n)
 {
     int32_t i = 0;
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
@@ -1441,7 +1444,7 @@ EPLB_P_HD_LARGE void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
     ((type *)eplb_p_take(arena, rows, sizeof(type) * (size_t)(width)))
 
 /* Blocks taken since the mark are done with: what follows may lie over them. */
-static void eplb_p_rewind(eplb_p_arena *a, size_t mark) { a->used = mark; }
+EPLB_P void eplb_p_rewind(eplb_p_arena *a, size_t mark) { a->used = mark; }
 
 /* Memory that phases take one after the other. While one is in force, what others have beyond it is poisoned
    under the address sanitizer; what it finds there counts as never written under the memory sanitizer. */
@@ -1474,7 +1477,7 @@ void __asan_unpoison_memory_region(const volatile void *at, size_t bytes);
 #define EPLB_P_FORGET(at, bytes) ((void)0)
 #endif
 
-static eplb_p_overlay eplb_p_open_overlay(const eplb_p_arena *a)
+EPLB_P eplb_p_overlay eplb_p_open_overlay(const eplb_p_arena *a)
 {
     eplb_p_overlay o = EPLB_ZERO_INIT;
     if (a->base) o.at = a->base + a->used;
@@ -1483,7 +1486,7 @@ static eplb_p_overlay eplb_p_open_overlay(const eplb_p_arena *a)
 }
 
 /* What was taken since the overlay was opened is one phase's, of so many bytes; the next one's lies over it. */
-static size_t eplb_p_end_phase(eplb_p_arena *a, eplb_p_overlay *o)
+EPLB_P size_t eplb_p_end_phase(eplb_p_arena *a, eplb_p_overlay *o)
 {
     size_t bytes = a->used - o->start;
     if (bytes > o->bytes) o->bytes = bytes;
@@ -1491,9 +1494,9 @@ static size_t eplb_p_end_phase(eplb_p_arena *a, eplb_p_overlay *o)
     return bytes;
 }
 
-static void eplb_p_close_overlay(eplb_p_arena *a, const eplb_p_overlay *o) { a->used = o->start + o->bytes; }
+EPLB_P void eplb_p_close_overlay(eplb_p_arena *a, const eplb_p_overlay *o) { a->used = o->start + o->bytes; }
 
-static void eplb_p_enter_phase(const eplb_p_overlay *o, size_t bytes)
+EPLB_P void eplb_p_enter_phase(const eplb_p_overlay *o, size_t bytes)
 {
     EPLB_ASSERT(o->at && bytes <= o->bytes);
     EPLB_P_UNPOISON(o->at, bytes);
@@ -1502,16 +1505,16 @@ static void eplb_p_enter_phase(const eplb_p_overlay *o, size_t bytes)
     (void)o, (void)bytes;
 }
 
-static void eplb_p_leave_phases(const eplb_p_overlay *o)
+EPLB_P void eplb_p_leave_phases(const eplb_p_overlay *o)
 {
     EPLB_P_UNPOISON(o->at, o->bytes);
     (void)o;
 }
 
-static size_t eplb_p_arena_bytes(const eplb_p_arena *a) { return a->peak + EPLB_P_SLACK + 1; }
+EPLB_P size_t eplb_p_arena_bytes(const eplb_p_arena *a) { return a->peak + EPLB_P_SLACK + 1; }
 
 /* Whether an array [a, b, c] of 4-byte elements fits size_t. */
-static int eplb_p_array_fits(int32_t a, int32_t b, int32_t c)
+EPLB_P int eplb_p_array_fits(int32_t a, int32_t b, int32_t c)
 {
     size_t most = SIZE_MAX / 4;
     if (a > 0) most /= (size_t)a;
@@ -1578,7 +1581,7 @@ EPLB_P_HD float eplb_p_perturbed(float load, uint32_t word, const eplb_packing *
 
 /* Merge two runs of ascending keys. Which run the next key comes from is a coin toss, so it is worked
    out without a branch, which would be mispredicted every other time. */
-static void eplb_p_merge(const uint64_t *left, size_t num_left, const uint64_t *right, size_t num_right,
+EPLB_P void eplb_p_merge(const uint64_t *left, size_t num_left, const uint64_t *right, size_t num_right,
                          uint64_t *to)
 {
     const uint64_t *left_end = left + num_left, *right_end = right + num_right;
@@ -1595,7 +1598,7 @@ static void eplb_p_merge(const uint64_t *left, size_t num_left, const uint64_t *
 }
 
 /* Sort n keys, smallest first, by merging runs that double in length; spare is of the same size. */
-static void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
+EPLB_P void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
 {
     size_t count = (size_t)n, run, start, i;
     uint64_t *from = key, *to = spare, *swap;
@@ -1620,10 +1623,10 @@ enum {
 };
 
 /* The narrowest digit whose two passes leave few of n items out of place. */
-static int32_t eplb_p_digit_bits(int32_t n) { return n < 128 ? 5 : n < 512 ? 7 : EPLB_P_DIGIT_BITS; }
+EPLB_P int32_t eplb_p_digit_bits(int32_t n) { return n < 128 ? 5 : n < 512 ? 7 : EPLB_P_DIGIT_BITS; }
 
 /* Turn the counts of two digits' values into where the items of each value start. */
-static void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_values)
+EPLB_P void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_values)
 {
     uint32_t next_low = 0, next_high = 0, num_low, num_high;
     int32_t i;
@@ -1638,7 +1641,7 @@ static void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_value
 }
 
 /* Move each key down to where it belongs, if that takes few steps. Returns whether it did. */
-static int eplb_p_insert_few(uint64_t *key, int32_t n)
+EPLB_P int eplb_p_insert_few(uint64_t *key, int32_t n)
 {
     uint64_t *end = key + n, *at, *to;
     int64_t steps = 8 * (int64_t)n;
@@ -1656,7 +1659,7 @@ static int eplb_p_insert_few(uint64_t *key, int32_t n)
 
 /* The bits of the lightest and of the heaviest of n loads, signs apart. Vectors of floats may take the
    smallest of them for zero, where a program has set the processor to. */
-static void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, uint32_t *heaviest)
+EPLB_P void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, uint32_t *heaviest)
 {
     uint32_t low = UINT32_MAX, high = 0, bits;
     int32_t i = 0;
@@ -1685,7 +1688,7 @@ static void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, 
 /* Sort by the two highest digits of how far a load's bits are below the heaviest's, in two stable passes
    that count, place and move, so that among equals the order of the indices stays. Were the range too
    narrow, digits would repeat, and the order be put right afterwards. */
-static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
+EPLB_P void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
 {
     uint16_t high[1 << EPLB_P_DIGIT_BITS], low[1 << EPLB_P_DIGIT_BITS];
     int32_t digit = eplb_p_digit_bits(n), num_values = 1 << digit, shift = 0, i;
@@ -1714,7 +1717,7 @@ static void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
 
 /* key [n] = the items in descending order of their loads; spare is of the same size. Two digits leave few
    items out of place, unless most loads are nearly, but not quite, the same. */
-static void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
+EPLB_P void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
 {
     int32_t i;
 
@@ -1728,14 +1731,14 @@ static void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare,
 /* A tournament of n keys, the smallest wins: leaves at tree [n, 2n), and each node i < n the smaller of
    nodes 2i and 2i + 1, down to the winner in node 1. Unlike in a heap, what is read and written does
    not depend on the keys, so nothing is mispredicted and the path's other players are there in time. */
-static void eplb_p_tournament_start(uint64_t *tree, int32_t n)
+EPLB_P void eplb_p_tournament_start(uint64_t *tree, int32_t n)
 {
     size_t i;
     for (i = (size_t)n; i-- > 1;) tree[i] = tree[2 * i] < tree[2 * i + 1] ? tree[2 * i] : tree[2 * i + 1];
 }
 
 /* A leaf gets another key; returns the new winner. */
-static uint64_t eplb_p_tournament_replay(uint64_t *tree, int32_t n, int32_t leaf, uint64_t key)
+EPLB_P uint64_t eplb_p_tournament_replay(uint64_t *tree, int32_t n, int32_t leaf, uint64_t key)
 {
     size_t i = (size_t)n + (size_t)leaf;
 
@@ -1755,7 +1758,7 @@ typedef struct eplb_p_contest {
     int32_t   n;
 } eplb_p_contest;
 
-static eplb_p_contest eplb_p_carve_contest(eplb_p_arena *a, int32_t n)
+EPLB_P eplb_p_contest eplb_p_carve_contest(eplb_p_arena *a, int32_t n)
 {
     eplb_p_contest c;
     c.key    = EPLB_P_TAKE(a, uint64_t, n);
@@ -1764,7 +1767,7 @@ static eplb_p_contest eplb_p_carve_contest(eplb_p_arena *a, int32_t n)
     return c;
 }
 
-static void eplb_p_play(eplb_p_contest *c, size_t i)
+EPLB_P void eplb_p_play(eplb_p_contest *c, size_t i)
 {
     int32_t a = c->winner[2 * i], b = c->winner[2 * i + 1];
     uint64_t a_key = c->key[a], b_key = c->key[b];
@@ -1773,7 +1776,7 @@ static void eplb_p_play(eplb_p_contest *c, size_t i)
 }
 
 /* Among the first n. */
-static void eplb_p_start_contest(eplb_p_contest *c, int32_t n)
+EPLB_P void eplb_p_start_contest(eplb_p_contest *c, int32_t n)
 {
     size_t i;
 
@@ -1783,7 +1786,7 @@ static void eplb_p_start_contest(eplb_p_contest *c, int32_t n)
 }
 
 /* The winner gets another key. */
-static void eplb_p_replay(eplb_p_contest *c, uint64_t key)
+EPLB_P void eplb_p_replay(eplb_p_contest *c, uint64_t key)
 {
     size_t i = ((size_t)c->n + (size_t)c->winner[1]) / 2;
 
@@ -1795,11 +1798,11 @@ static void eplb_p_replay(eplb_p_contest *c, uint64_t key)
 
    Sets of n experts, as rows of a bit for each. */
 
-static size_t eplb_p_bit_words(int32_t n) { return ((size_t)n + 31) / 32; }
+EPLB_P size_t eplb_p_bit_words(int32_t n) { return ((size_t)n + 31) / 32; }
 
-static uint32_t eplb_p_bit_of(int32_t e) { return (uint32_t)1 << ((uint32_t)e % 32); }
+EPLB_P uint32_t eplb_p_bit_of(int32_t e) { return (uint32_t)1 << ((uint32_t)e % 32); }
 
-static int eplb_p_has_bit(const uint32_t *row, int32_t e) { return (row[(uint32_t)e / 32] & eplb_p_bit_of(e)) != 0; }
+EPLB_P int eplb_p_has_bit(const uint32_t *row, int32_t e) { return (row[(uint32_t)e / 32] & eplb_p_bit_of(e)) != 0; }
 
 /* =================================================================================================
    B. THE CALL
@@ -1841,7 +1844,7 @@ EPLB_API const char *eplb_result_name(eplb_result r)
 }
 
 /* A check of a plan's call fails: the diagnosis, where the caller wants one, learns which argument was at fault. */
-static eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const char *field)
+EPLB_P eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const char *field)
 {
     if (why) {
         why->result = result;
@@ -1920,7 +1923,7 @@ EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
 #define EPLB_P_PACKING_FIELD(stage, name)                                                          \
     ((stage) == EPLB_P_DRAW_GROUPS ? "options.group_packing." name : "options.gpu_packing." name)
 
-static eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
 {
     uint32_t noise_scale = eplb_p_bits_at(&how->noise_scale);
     const char *field = NULL;
@@ -1948,18 +1951,18 @@ EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
     return EPLB_OK;
 }
 
-static int eplb_p_has_limits(const eplb_options *o)
+EPLB_P int eplb_p_has_limits(const eplb_options *o)
 {
     return o->max_moves != 0 || o->max_gpu_moves != 0 || o->max_pair_moves != 0 || o->max_node_moves != 0;
 }
 
 /* Whether moves are few or have a price: there is nobody to weigh them without effort. */
-static int eplb_p_minds_moves(const eplb_options *o)
+EPLB_P int eplb_p_minds_moves(const eplb_options *o)
 {
     return eplb_p_has_limits(o) || (eplb_p_bits_at(&o->move_cost) & ~EPLB_P_SIGN) != 0;
 }
 
-static eplb_result eplb_p_check_moves(const eplb_options *o, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_check_moves(const eplb_options *o, eplb_diagnosis *why)
 {
     const char *field = NULL;
 
@@ -1974,13 +1977,13 @@ static eplb_result eplb_p_check_moves(const eplb_options *o, eplb_diagnosis *why
 
 /* Whether nothing is done after one LPT by the true loads, so that items are ranked as they come and pack
    loads are not asked for. */
-static int eplb_p_is_plain_lpt(const eplb_packing *how)
+EPLB_P int eplb_p_is_plain_lpt(const eplb_packing *how)
 {
     return how->init == EPLB_INIT_LPT && how->refine == EPLB_REFINE_NONE && how->num_candidates <= 1;
 }
 
 /* An engine plans in its own way, and in no other. */
-static eplb_result eplb_p_check_engine(const eplb_options *o, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_check_engine(const eplb_options *o, eplb_diagnosis *why)
 {
     const char *field = NULL;
 
@@ -1993,7 +1996,7 @@ static eplb_result eplb_p_check_engine(const eplb_options *o, eplb_diagnosis *wh
     return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
 }
 
-static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *why)
 {
     eplb_result r;
 
@@ -2017,7 +2020,7 @@ static eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *w
 /* -------------------------------------------------------------------------------------- checks */
 
 /* Whether a row is beyond doubt: no sign, no NaN, no infinity. All of it is looked at, without a branch. */
-static int eplb_p_plainly_loads(const float *load, int32_t n)
+EPLB_P int eplb_p_plainly_loads(const float *load, int32_t n)
 {
     int any = 0;
     int32_t i = 0;
@@ -2032,7 +2035,7 @@ static int eplb_p_plainly_loads(const float *load, int32_t n)
 }
 
 /* Rows first .. first+count-1 of each sample of weight [T, rows, n]. */
-static eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, int32_t num_rows, int32_t n,
+EPLB_P eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, int32_t num_rows, int32_t n,
                                       int32_t first, int32_t count, eplb_diagnosis *why)
 {
     int32_t t, row, i;
@@ -2056,14 +2059,14 @@ static eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, 
     return EPLB_OK;
 }
 
-static eplb_result eplb_p_tell_bytes(const eplb_p_arena *measured, size_t *bytes)
+EPLB_P eplb_result eplb_p_tell_bytes(const eplb_p_arena *measured, size_t *bytes)
 {
     if (measured->overflowed) return EPLB_ERR_OVERFLOW;
     *bytes = eplb_p_arena_bytes(measured);
     return EPLB_OK;
 }
 
-static eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void *scratch, size_t bytes,
+EPLB_P eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void *scratch, size_t bytes,
                                         eplb_diagnosis *why)
 {
     if (measured->overflowed) return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
@@ -2101,21 +2104,21 @@ typedef struct eplb_p_shape {
 } eplb_p_shape;
 
 /* Slots of a GPU that may be used, whatever stands in the others; and its node, whatever the policy. */
-static int32_t eplb_p_usable_of(const eplb_p_shape *s, int32_t gpu)
+EPLB_P int32_t eplb_p_usable_of(const eplb_p_shape *s, int32_t gpu)
 {
     return s->usable_slots ? s->usable_slots[gpu] : s->num_replicas / s->num_gpus;
 }
 
-static int32_t eplb_p_node_of(const eplb_p_shape *s, int32_t gpu)
+EPLB_P int32_t eplb_p_node_of(const eplb_p_shape *s, int32_t gpu)
 {
     return s->node_of ? s->node_of[gpu] : gpu / (s->num_gpus / s->link_nodes);
 }
 
 /* What a GPU's load is divided by. */
-static double eplb_p_speed_of(const eplb_p_shape *s, int32_t gpu) { return s->speed ? (double)s->speed[gpu] : 1.0; }
+EPLB_P double eplb_p_speed_of(const eplb_p_shape *s, int32_t gpu) { return s->speed ? (double)s->speed[gpu] : 1.0; }
 
 /* options.sample_weight, if there is one: loads as others, and not all zero. */
-static eplb_result eplb_p_check_sample_weight(const eplb_p_shape *shape, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_check_sample_weight(const eplb_p_shape *shape, eplb_diagnosis *why)
 {
     const float *weight = shape->options.sample_weight;
     int32_t t, counting = 0;
@@ -2131,14 +2134,14 @@ static eplb_result eplb_p_check_sample_weight(const eplb_p_shape *shape, eplb_di
     return counting ? EPLB_OK : eplb_p_fail(why, EPLB_ERR_OPTION, "options.sample_weight");
 }
 
-static eplb_result eplb_p_fail_at(eplb_diagnosis *why, eplb_result result, const char *field, int32_t item)
+EPLB_P eplb_result eplb_p_fail_at(eplb_diagnosis *why, eplb_result result, const char *field, int32_t item)
 {
     if (why) why->item = item;
     return eplb_p_fail(why, result, field);
 }
 
 /* usable_slots, num_usable. */
-static eplb_result eplb_p_resolve_usable_slots(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_resolve_usable_slots(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
     int32_t each = s->num_replicas / s->num_gpus, gpu, sum = 0, living = 0;
 
@@ -2161,7 +2164,7 @@ static eplb_result eplb_p_resolve_usable_slots(const eplb_problem *p, eplb_p_sha
 }
 
 /* speed: NULL where all GPUs that have slots are as fast. */
-static eplb_result eplb_p_resolve_speed(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_resolve_speed(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
     float slowest = FLT_MAX, fastest = 0.0f;
     int32_t gpu;
@@ -2182,7 +2185,7 @@ static eplb_result eplb_p_resolve_speed(const eplb_problem *p, eplb_p_shape *s, 
 }
 
 /* node_of: NULL where all nodes have as many GPUs. */
-static eplb_result eplb_p_resolve_nodes(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_resolve_nodes(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
     int32_t gpu, last = 0, alike = s->num_gpus % s->num_nodes == 0;
 
@@ -2199,7 +2202,7 @@ static eplb_result eplb_p_resolve_nodes(const eplb_problem *p, eplb_p_shape *s, 
 }
 
 /* The cluster as it is, as far as GPUs are not alike. */
-static eplb_result eplb_p_resolve_cluster(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_resolve_cluster(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
     eplb_result r = eplb_p_resolve_nodes(p, s, why);
 
@@ -2214,7 +2217,7 @@ static eplb_result eplb_p_resolve_cluster(const eplb_problem *p, eplb_p_shape *s
 }
 
 /* The counts as the caller gave them, defaults filled in. */
-static eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
     if (p->num_layers < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_layers");
     if (p->num_experts < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_experts");
@@ -2237,14 +2240,14 @@ static eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s,
 }
 
 /* Whether AUTO is the global policy. The loss of a node cannot be survived where groups are on one node each. */
-static int eplb_p_is_global(const eplb_p_shape *s)
+EPLB_P int eplb_p_is_global(const eplb_p_shape *s)
 {
     if (s->options.policy != EPLB_POLICY_AUTO) return s->options.policy == EPLB_POLICY_GLOBAL;
     return s->num_groups % s->num_nodes != 0 || s->survive == EPLB_SURVIVE_NODE;
 }
 
 /* What follows from them and from the policy: the global one has one group and one node. */
-static eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
 {
     EPLB_ASSERT(s->num_nodes > 0);
     if (eplb_p_is_global(s)) {
@@ -2264,10 +2267,10 @@ static eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
     return EPLB_OK;
 }
 
-static int32_t eplb_p_tighter_cap(int32_t cap, int32_t other) { return cap == 0 || cap > other ? other : cap; }
+EPLB_P int32_t eplb_p_tighter_cap(int32_t cap, int32_t other) { return cap == 0 || cap > other ? other : cap; }
 
 /* With more slots on a GPU than its node has experts, some are twice on every GPU. */
-static eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
 {
     int32_t cap = s->options.max_replicas;
 
@@ -2336,7 +2339,7 @@ typedef struct eplb_p_samples { /* the loads of one layer */
 } eplb_p_samples;
 
 /* One row of loads by itself. */
-static eplb_p_samples eplb_p_one_sample(const float *load)
+EPLB_P eplb_p_samples eplb_p_one_sample(const float *load)
 {
     eplb_p_samples s = EPLB_ZERO_INIT;
     s.load = load;
@@ -2354,7 +2357,7 @@ EPLB_P_HD float eplb_p_sample_share(const eplb_p_samples *s, int32_t t)
 }
 
 /* Whether any of a sample's n loads is more than none. */
-static int eplb_p_holds_load(const eplb_p_samples *s, int32_t t, int32_t n)
+EPLB_P int eplb_p_holds_load(const eplb_p_samples *s, int32_t t, int32_t n)
 {
     const float *load = s->load + (size_t)t * s->stride;
     int32_t i;
@@ -2364,7 +2367,7 @@ static int eplb_p_holds_load(const eplb_p_samples *s, int32_t t, int32_t n)
 }
 
 /* Whether there would be another plan without a sample. */
-static int eplb_p_counts(const eplb_p_samples *s, int32_t t, int32_t n)
+EPLB_P int eplb_p_counts(const eplb_p_samples *s, int32_t t, int32_t n)
 {
     return eplb_p_sample_share(s, t) > 0.0f && eplb_p_holds_load(s, t, n);
 }
@@ -2381,7 +2384,7 @@ EPLB_P_HD float eplb_p_sample_load(const eplb_p_samples *s, int32_t t, int32_t i
 }
 
 /* to [n] = from [n], without signs, times factor. */
-static void eplb_p_scale_loads(float *to, const float *from, float factor, int32_t n)
+EPLB_P void eplb_p_scale_loads(float *to, const float *from, float factor, int32_t n)
 {
     int32_t i = 0;
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
@@ -2393,7 +2396,7 @@ static void eplb_p_scale_loads(float *to, const float *from, float factor, int32
 }
 
 /* The scale of the samples that count; 0 when they hold no load. */
-static float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
+EPLB_P float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
 {
     uint32_t largest = 0;
     int32_t t;
@@ -2409,7 +2412,7 @@ static float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
 
 /* load [n] = the weighted mean over the samples that count, scaled; all ones when there is no load at
    all. Returns the scale, or 0 when there is no load. */
-static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
+EPLB_P float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
 {
     float scale = eplb_p_samples_scale(s, n), count = 0.0f;
     int32_t t, i, counted = 0;
@@ -2435,17 +2438,17 @@ static float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
 }
 
 /* Row `layer` of sample 0; later samples lie eplb_p_sample_stride elements on. */
-static const float *eplb_p_layer_weight(const eplb_p_shape *shape, const float *weight, int32_t layer)
+EPLB_P const float *eplb_p_layer_weight(const eplb_p_shape *shape, const float *weight, int32_t layer)
 {
     return weight + (size_t)layer * (size_t)shape->num_experts;
 }
 
-static size_t eplb_p_sample_stride(const eplb_p_shape *shape)
+EPLB_P size_t eplb_p_sample_stride(const eplb_p_shape *shape)
 {
     return (size_t)shape->num_layers * (size_t)shape->num_experts;
 }
 
-static eplb_p_samples eplb_p_layer_samples(const eplb_p_shape *shape, const float *weight, int32_t layer)
+EPLB_P eplb_p_samples eplb_p_layer_samples(const eplb_p_shape *shape, const float *weight, int32_t layer)
 {
     eplb_p_samples samples;
     int32_t t;
@@ -2482,7 +2485,7 @@ typedef struct eplb_p_cluster {
     int32_t *pace;       /* [num_gpus] its inverse, in whole numbers; likewise */
 } eplb_p_cluster;
 
-static eplb_p_cluster eplb_p_carve_cluster(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_cluster eplb_p_carve_cluster(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_cluster c = EPLB_ZERO_INIT;
 
@@ -2501,7 +2504,7 @@ static eplb_p_cluster eplb_p_carve_cluster(eplb_p_arena *a, const eplb_p_shape *
 }
 
 /* speed, pace: the slowest takes 2^EPLB_P_PACE_BITS for a grain, and no GPU less than 1. */
-static void eplb_p_time_gpus(eplb_p_cluster *c, const float *speed)
+EPLB_P void eplb_p_time_gpus(eplb_p_cluster *c, const float *speed)
 {
     float slowest = FLT_MAX, most = (float)((int32_t)1 << EPLB_P_PACE_BITS);
     int32_t i;
@@ -2518,7 +2521,7 @@ static void eplb_p_time_gpus(eplb_p_cluster *c, const float *speed)
 }
 
 /* All of it, by the shape. */
-static void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
+EPLB_P void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
 {
     int32_t gpu, node, n = 0, slot = 0, last = 0, slots;
 
@@ -2544,7 +2547,7 @@ static void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
     if (c->speed) eplb_p_time_gpus(c, shape->speed);
 }
 
-static int32_t eplb_p_slots_on(const eplb_p_cluster *c, int32_t gpu) { return c->first_slot[gpu + 1] - c->first_slot[gpu]; }
+EPLB_P int32_t eplb_p_slots_on(const eplb_p_cluster *c, int32_t gpu) { return c->first_slot[gpu + 1] - c->first_slot[gpu]; }
 
 /* loads: grains */
 
@@ -2584,12 +2587,12 @@ typedef struct eplb_p_layer {
 } eplb_p_layer;
 
 /* How many samples the search is given of so many: beyond that neighbours are merged. */
-static int32_t eplb_p_kept_samples(int32_t num_samples)
+EPLB_P int32_t eplb_p_kept_samples(int32_t num_samples)
 {
     return num_samples < EPLB_MOST_SAMPLES ? num_samples : EPLB_MOST_SAMPLES;
 }
 
-static eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_layer l = EPLB_ZERO_INIT;
     int improved = shape->options.effort > 0;
@@ -2626,7 +2629,7 @@ typedef struct eplb_p_node_part {
     int32_t gpu_slots; /* of each GPU; 0: not all have as many, or use all that they have, or some are locked */
 } eplb_p_node_part;
 
-static eplb_p_node_part eplb_p_node_part_of(const eplb_p_layer *l, int32_t node)
+EPLB_P eplb_p_node_part eplb_p_node_part_of(const eplb_p_layer *l, int32_t node)
 {
     const eplb_p_shape *shape = l->shape;
     eplb_p_node_part part;
@@ -2656,24 +2659,24 @@ static eplb_p_node_part eplb_p_node_part_of(const eplb_p_layer *l, int32_t node)
 }
 
 /* The slots of a GPU are first .. end - 1, where end is the first of the next one. */
-static int32_t eplb_p_first_of(const eplb_p_layer *l, int32_t gpu)
+EPLB_P int32_t eplb_p_first_of(const eplb_p_layer *l, int32_t gpu)
 {
     return l->shape->odd ? l->cluster.first_slot[gpu] : gpu * l->shape->gpu_slots;
 }
 
-static int32_t eplb_p_gpu_at(const eplb_p_layer *l, int32_t slot)
+EPLB_P int32_t eplb_p_gpu_at(const eplb_p_layer *l, int32_t slot)
 {
     return l->shape->odd ? l->cluster.gpu_of[slot] : slot / l->shape->gpu_slots;
 }
 
 /* And the GPUs of a node. */
-static int32_t eplb_p_first_gpu_of(const eplb_p_layer *l, int32_t node)
+EPLB_P int32_t eplb_p_first_gpu_of(const eplb_p_layer *l, int32_t node)
 {
     return l->shape->odd ? l->cluster.first_gpu[node] : node * l->shape->node_gpus;
 }
 
 /* A layer of the plan in force, as slots are numbered here: what it has in those that may not be used is not there. */
-static const int32_t *eplb_p_number_old_slots(eplb_p_layer *l, const int32_t *old_slot)
+EPLB_P const int32_t *eplb_p_number_old_slots(eplb_p_layer *l, const int32_t *old_slot)
 {
     const eplb_p_cluster *c = &l->cluster;
     int32_t i;
@@ -2686,7 +2689,7 @@ static const int32_t *eplb_p_number_old_slots(eplb_p_layer *l, const int32_t *ol
 }
 
 /* Which slots of a layer keep what the plan in force has in them, and that plan. */
-static void eplb_p_number_locked(eplb_p_layer *l, int32_t index)
+EPLB_P void eplb_p_number_locked(eplb_p_layer *l, int32_t index)
 {
     const eplb_p_cluster *c = &l->cluster;
     size_t first = eplb_p_at(index, l->shape->num_replicas, 0);
@@ -2706,20 +2709,20 @@ static void eplb_p_number_locked(eplb_p_layer *l, int32_t index)
 }
 
 /* Whether a slot keeps an expert. */
-static int eplb_p_keeps_expert(const eplb_p_layer *l, int32_t slot)
+EPLB_P int eplb_p_keeps_expert(const eplb_p_layer *l, int32_t slot)
 {
     return l->locked && l->locked[slot] && l->old_slot[slot] != EPLB_P_EMPTY;
 }
 
 /* Where a slot of a part stands in the layer: the rank-th of one of the part's GPUs. */
-static int32_t eplb_p_slot_at(const eplb_p_layer *l, const eplb_p_node_part *part, int32_t gpu, int32_t rank)
+EPLB_P int32_t eplb_p_slot_at(const eplb_p_layer *l, const eplb_p_node_part *part, int32_t gpu, int32_t rank)
 {
     if (!l->shape->odd) return part->first_slot + gpu * part->gpu_slots + rank;
     return l->cluster.first_slot[part->first_gpu + gpu] + rank;
 }
 
 /* The largest integer whose square is not above x. */
-static uint64_t eplb_p_root(uint64_t x)
+EPLB_P uint64_t eplb_p_root(uint64_t x)
 {
     uint64_t root = 0, bit;
     for (bit = (uint64_t)1 << 31; bit != 0; bit >>= 1)
@@ -2729,7 +2732,7 @@ static uint64_t eplb_p_root(uint64_t x)
 
 /* Bits of the load of a whole layer in grains, such that sums over T samples fit 31 bits, and those of squares 63
    bits with some to spare. */
-static int32_t eplb_p_grain_bits(int32_t num_samples, int32_t paced)
+EPLB_P int32_t eplb_p_grain_bits(int32_t num_samples, int32_t paced)
 {
     int32_t bits = 0;
     while ((num_samples - 1) >> bits != 0) bits++;
@@ -2739,7 +2742,7 @@ static int32_t eplb_p_grain_bits(int32_t num_samples, int32_t paced)
 #define EPLB_P_WHOLE 32768.0f /* 2^15, the root of 2^30 */
 
 /* What counts for a share of the heaviest counts so in squares: its loads times the root of that. */
-static float eplb_p_square_factor(float share)
+EPLB_P float eplb_p_square_factor(float share)
 {
     uint64_t root = eplb_p_root((uint64_t)(share * (EPLB_P_WHOLE * EPLB_P_WHOLE)));
     return (float)root * (1.0f / EPLB_P_WHOLE);
@@ -2747,7 +2750,7 @@ static float eplb_p_square_factor(float share)
 
 /* Into how many the samples that count are merged, where neighbours are as long as they count for no more
    than `most` together. */
-static int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_experts, float most)
+EPLB_P int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_experts, float most)
 {
     float weight = 0.0f;
     int32_t merged = 0, t;
@@ -2766,7 +2769,7 @@ static int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_expe
 
 /* The least that neighbours may count for together so that few enough are left: those that count for least are
    merged, and what counts for most stays by itself. Bisection over the bits of floats, which are ordered. */
-static float eplb_p_merging(const eplb_p_samples *samples, int32_t num_experts)
+EPLB_P float eplb_p_merging(const eplb_p_samples *samples, int32_t num_experts)
 {
     uint32_t low = 0, high = eplb_p_bits((float)samples->num);
 
@@ -2783,7 +2786,7 @@ static float eplb_p_merging(const eplb_p_samples *samples, int32_t num_experts)
 
 /* The next samples that count, from *t on, merged to one: size [E] = the weighted mean of their loads, scaled.
    Returns what they count for together. */
-static float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples, float scale, float most,
+EPLB_P float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples, float scale, float most,
                                   int32_t *t)
 {
     int32_t num_experts = l->shape->num_experts, merged = 0, e;
@@ -2810,7 +2813,7 @@ static float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples
 
 /* The grain of a layer: the power of two by which the samples' loads, of which none has a sum above
    the largest, are multiplied. */
-static float eplb_p_grain(float largest, int32_t num_counting, int32_t paced)
+EPLB_P float eplb_p_grain(float largest, int32_t num_counting, int32_t paced)
 {
     float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_counting, paced)), grain = 1.0f;
 
@@ -2820,7 +2823,7 @@ static float eplb_p_grain(float largest, int32_t num_counting, int32_t paced)
 }
 
 /* One sample, all ones: a layer without load is planned as if its load were even. */
-static void eplb_p_weigh_evenly(eplb_p_layer *l)
+EPLB_P void eplb_p_weigh_evenly(eplb_p_layer *l)
 {
     float grain = eplb_p_grain((float)l->shape->num_experts, 1, l->cluster.pace != NULL);
     int32_t e;
@@ -2833,7 +2836,7 @@ static void eplb_p_weigh_evenly(eplb_p_layer *l)
 /* num_counting, grains of the layer: the loads of the samples that count, or of what they are merged to, times
    a power of two. The first time round their weights are found, then the largest sum of loads, by which the
    grain is chosen, then the grains. Size serves for the sample at hand. */
-static void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, float scale)
+EPLB_P void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, float scale)
 {
     int32_t num_experts = l->shape->num_experts, pass, k, t, e;
     float heaviest = 0.0f, largest = 0.0f, grain = 1.0f, most = eplb_p_merging(samples, num_experts);
@@ -2867,7 +2870,7 @@ static void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, 
 /* size [E] = the length of each expert's load vector, which is its load where there is one sample:
    replicas and slots are first shared out by it, so that an expert of unsteady load counts for more
    than a steady one of the same mean. */
-static void eplb_p_size_experts(eplb_p_layer *l)
+EPLB_P void eplb_p_size_experts(eplb_p_layer *l)
 {
     int32_t e, t;
 
@@ -2885,7 +2888,7 @@ static void eplb_p_size_experts(eplb_p_layer *l)
 }
 
 /* Weight -> the loads of layer `index`. */
-static void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t index)
+EPLB_P void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t index)
 {
     eplb_p_samples samples = eplb_p_layer_samples(l->shape, weight, index);
     float scale = eplb_p_mean_load(&samples, l->shape->num_experts, l->load);
@@ -2920,7 +2923,7 @@ typedef struct eplb_p_replicas {
     size_t       bids_from; /* where in scratch they lie */
 } eplb_p_replicas;
 
-static eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, int32_t num_phy)
+EPLB_P eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, int32_t num_phy)
 {
     eplb_p_replicas r = EPLB_ZERO_INIT;
     r.num_log   = num_log;
@@ -2941,7 +2944,7 @@ EPLB_P_HD int eplb_p_at_cap(int32_t count, int32_t max_replicas)
 }
 
 /* An expert's key in the tournament for the next slot: behind all others once it is at its cap. */
-static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, int32_t max_replicas)
+EPLB_P uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, int32_t max_replicas)
 {
     if (eplb_p_at_cap(r->count[e], max_replicas)) return EPLB_P_LAST;
     return eplb_p_heavy_first(eplb_p_bid(r->load[e], r->count[e], method), e);
@@ -2950,7 +2953,7 @@ static uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, 
 /* The experts that may get spare slots: of S spare slots, those among the S heaviest. Before each is given,
    fewer than S are; so one of these experts has got none yet, and its bid, its load, stands before that of any
    that is not among them. */
-static void eplb_p_invite(eplb_p_replicas *r)
+EPLB_P void eplb_p_invite(eplb_p_replicas *r)
 {
     int32_t i;
 
@@ -2959,7 +2962,7 @@ static void eplb_p_invite(eplb_p_replicas *r)
 }
 
 /* Their bids to begin with. */
-static void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replicas)
+EPLB_P void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replicas)
 {
     int32_t i;
     for (i = 0; i < r->num_bidders; i++) {
@@ -2972,7 +2975,7 @@ static void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replica
 
 /* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid. Its next bid is there
    already, so that nothing waits for the division. */
-static void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t last, int method,
+EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t last, int method,
                               int32_t max_replicas)
 {
     eplb_p_replicas r = *replicas; /* a copy's pointers stay in registers */
@@ -2994,7 +2997,7 @@ static void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t 
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`. */
-static int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, int32_t changed, int32_t extra,
+EPLB_P int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, int32_t changed, int32_t extra,
                                        float *heaviest)
 {
     int32_t e, at = 0;
@@ -3011,7 +3014,7 @@ static int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, int32_t changed
 }
 
 /* Whether an expert keeps as many replicas as it has to have when one goes. */
-static int eplb_p_may_donate(const eplb_p_replicas *r, int32_t e)
+EPLB_P int eplb_p_may_donate(const eplb_p_replicas *r, int32_t e)
 {
     int32_t least = r->least ? r->least[e] : 1;
     return r->count[e] > (r->first_twice > 0 && least < 2 ? 2 : least);
@@ -3019,7 +3022,7 @@ static int eplb_p_may_donate(const eplb_p_replicas *r, int32_t e)
 
 /* One replica from the donor whose own replicas grow least by it to the expert with the heaviest
    ones, if that makes the heaviest replica lighter. Returns whether it did. */
-static int eplb_p_fixup(eplb_p_replicas *r, int32_t max_replicas)
+EPLB_P int eplb_p_fixup(eplb_p_replicas *r, int32_t max_replicas)
 {
     float before, after, least = 0.0f;
     int32_t receiver = eplb_p_heaviest_replica(r, 0, 0, &before), donor = -1, e, slot;
@@ -3048,12 +3051,12 @@ static int eplb_p_fixup(eplb_p_replicas *r, int32_t max_replicas)
 }
 
 /* How many of the spare slots are given by Sainte-Lague, after the others. */
-static int32_t eplb_p_last_tenth(int32_t spare, int32_t replication)
+EPLB_P int32_t eplb_p_last_tenth(int32_t spare, int32_t replication)
 {
     return replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
 }
 
-static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fixup_steps,
+EPLB_P void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fixup_steps,
                              int32_t max_replicas)
 {
     int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), step;
@@ -3072,7 +3075,7 @@ static void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
 }
 
 /* spare: the sum of the i lightest, but for that of all, which is load[0] then. */
-static void eplb_p_sum_lightest(uint64_t *load, uint64_t *spare, int32_t n)
+EPLB_P void eplb_p_sum_lightest(uint64_t *load, uint64_t *spare, int32_t n)
 {
     int32_t i;
 
@@ -3087,7 +3090,7 @@ static void eplb_p_sum_lightest(uint64_t *load, uint64_t *spare, int32_t n)
    them would hold no more than k, and nor would any GPU besides, which makes k G + q - 1 at most. So those q
    carry at least the (k + 1) q lightest of the ones looked at and, as they have q S slots, so many more of the
    lightest of all; and one of them carries the mean of that, or more. */
-static uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_slots, int32_t num_gpus)
+EPLB_P uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_slots, int32_t num_gpus)
 {
     int32_t room = num_slots / num_gpus, k, q;
     uint64_t least = 0;
@@ -3122,7 +3125,7 @@ typedef struct eplb_p_place {
    one of them would hold no more than k, and nor would any GPU besides; so those besides would hold M - k q at most, as
    for each of the q with room for only r < k there is one besides with room for k, that holds no more than r; and all
    together M + q - 1. What the others have no room for, those q hold too; and they are no faster than the q fastest. */
-static double eplb_p_least_time(uint64_t *load, uint64_t *spare, int32_t n, const eplb_p_place *at)
+EPLB_P double eplb_p_least_time(uint64_t *load, uint64_t *spare, int32_t n, const eplb_p_place *at)
 {
     int32_t k, q, level = 0, roomy = at->num_gpus; /* M; and how many GPUs have room for more than k */
     double least = 0.0;
@@ -3246,13 +3249,13 @@ typedef struct eplb_p_packer {
 #define EPLB_P_LINE_ROOM (2 * EPLB_P_VECTOR) /* smaller packs are searched as fast without a line */
 
 /* Whether each swap is sought among all pairs of packs, so that it pays to keep what is known of them. */
-static int eplb_p_searches_all_pairs(const eplb_packing *how)
+EPLB_P int eplb_p_searches_all_pairs(const eplb_packing *how)
 {
     return how->refine == EPLB_REFINE_L2 || (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0);
 }
 
 /* What swaps work on: the packs' rows and their order, and what is known of swaps. */
-static void eplb_p_carve_refinement(eplb_p_arena *a, const eplb_packing *how, eplb_p_packs *p, eplb_p_frontier *f)
+EPLB_P void eplb_p_carve_refinement(eplb_p_arena *a, const eplb_packing *how, eplb_p_packs *p, eplb_p_frontier *f)
 {
     if (how->refine == EPLB_REFINE_NONE) return;
     p->held_load = EPLB_P_TAKE_ROWS(a, float, p->m, p->stride);
@@ -3266,7 +3269,7 @@ static void eplb_p_carve_refinement(eplb_p_arena *a, const eplb_packing *how, ep
     }
 }
 
-static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
+EPLB_P eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
 {
     eplb_p_packer packer = EPLB_ZERO_INIT;
     eplb_p_packs *p = &packer.packs;
@@ -3295,13 +3298,13 @@ static eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
 
 /* pack: initial */
 
-static void eplb_p_order_items(eplb_p_packer *p)
+EPLB_P void eplb_p_order_items(eplb_p_packer *p)
 {
     if (p->packs.room > 1) eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->packs.n);
 }
 
 /* The order of candidate c > 0. Item i draws word i of the packing. */
-static void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int32_t c)
+EPLB_P void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int32_t c)
 {
     uint32_t word[4] = {0, 0, 0, 0};
     int32_t i;
@@ -3314,7 +3317,7 @@ static void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int
     p->packs.order = p->own_order;
 }
 
-static int32_t eplb_p_item_at(const eplb_p_packs *p, int32_t position)
+EPLB_P int32_t eplb_p_item_at(const eplb_p_packs *p, int32_t position)
 {
     return eplb_p_index(p->order[position]);
 }
@@ -3463,7 +3466,7 @@ static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int
     return position;
 }
 #else
-static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int32_t position)
+EPLB_P int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int32_t position)
 {
     return (void)packs, (void)spare, position;
 }
@@ -3471,7 +3474,7 @@ static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int
 
 /* An item goes to a pack, whose load becomes this. Returns the key by which it competes from then on: behind
    all others once it is full. */
-static inline uint64_t eplb_p_put(eplb_p_packs *p, int32_t item, int32_t pack, float load)
+EPLB_P inline uint64_t eplb_p_put(eplb_p_packs *p, int32_t item, int32_t pack, float load)
 {
     p->pack_of[item] = pack;
     p->load[pack]    = load;
@@ -3480,7 +3483,7 @@ static inline uint64_t eplb_p_put(eplb_p_packs *p, int32_t item, int32_t pack, f
 }
 
 /* The first round: while items weigh something they go to one empty pack after the other. Returns how many. */
-static int32_t eplb_p_lpt_first_round(eplb_p_packs *p)
+EPLB_P int32_t eplb_p_lpt_first_round(eplb_p_packs *p)
 {
     int32_t pack;
 
@@ -3494,7 +3497,7 @@ static int32_t eplb_p_lpt_first_round(eplb_p_packs *p)
 
 /* The items from a position on, one by one: the packs compete in a tournament of 2 m keys in spare, as n is
    2 m or more. */
-static void eplb_p_lpt_steps(const eplb_p_packs *packs, uint64_t *spare, int32_t position)
+EPLB_P void eplb_p_lpt_steps(const eplb_p_packs *packs, uint64_t *spare, int32_t position)
 {
     eplb_p_packs p = *packs;
     uint64_t *key = spare + p.m, lightest;
@@ -3512,7 +3515,7 @@ static void eplb_p_lpt_steps(const eplb_p_packs *packs, uint64_t *spare, int32_t
     }
 }
 
-static void eplb_p_pack_lpt(eplb_p_packs *p, uint64_t *spare)
+EPLB_P void eplb_p_pack_lpt(eplb_p_packs *p, uint64_t *spare)
 {
     int32_t packed = eplb_p_lpt_first_round(p);
     if (packed == p->m) packed = eplb_p_lpt_rounds(p, spare, packed);
@@ -3526,7 +3529,7 @@ EPLB_P_HD int32_t eplb_p_zigzag(int32_t position, int32_t m)
     return turn % 2 == 0 ? step : m - 1 - step;
 }
 
-static void eplb_p_pack_zigzag(eplb_p_packs *p)
+EPLB_P void eplb_p_pack_zigzag(eplb_p_packs *p)
 {
     int32_t position;
     for (position = 0; position < p->n; position++) {
@@ -3550,7 +3553,7 @@ EPLB_P_HD float eplb_p_tiny(const float *pack_load, int32_t m)
     return eplb_p_mul(EPLB_P_TINY, eplb_p_mean_pack_load(pack_load, m));
 }
 
-static void eplb_p_pack_initially(eplb_p_packer *packer)
+EPLB_P void eplb_p_pack_initially(eplb_p_packer *packer)
 {
     eplb_p_packs *p = &packer->packs;
     int32_t pack;
@@ -3570,13 +3573,13 @@ static void eplb_p_pack_initially(eplb_p_packer *packer)
 
 #define EPLB_P_ANY_WORTH FLT_MAX /* nothing is worth more, as no sum of loads exceeds it */
 
-static eplb_p_swap eplb_p_no_swap(void)
+EPLB_P eplb_p_swap eplb_p_no_swap(void)
 {
     eplb_p_swap none = EPLB_ZERO_INIT;
     return none;
 }
 
-static float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t light)
+EPLB_P float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t light)
 {
     return eplb_p_sub(p->load[heavy], p->load[light]);
 }
@@ -3584,7 +3587,7 @@ static float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t lig
 /* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
    heavier the pack of the former is. With vectors, num_v is a whole number of them. Differences, minima
    and maxima are rounded alike or exact, so all ways to find it give the same. */
-static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load,
+EPLB_P inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load,
                                         int32_t num_v, float D)
 {
     int32_t u, v;
@@ -3613,7 +3616,7 @@ static inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, cons
 }
 
 /* How many loads of a row are searched: whole vectors, where there are any. */
-static int32_t eplb_p_row(const eplb_p_packs *p)
+EPLB_P int32_t eplb_p_row(const eplb_p_packs *p)
 {
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     return p->stride;
@@ -3622,13 +3625,13 @@ static int32_t eplb_p_row(const eplb_p_packs *p)
 #endif
 }
 
-static const float *eplb_p_loads_of(const eplb_p_packs *p, int32_t pack)
+EPLB_P const float *eplb_p_loads_of(const eplb_p_packs *p, int32_t pack)
 {
     return p->held_load + (size_t)pack * (size_t)p->stride;
 }
 
 /* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. */
-static float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
+EPLB_P float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
 
@@ -3636,18 +3639,18 @@ static float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t ligh
 }
 
 /* The pack at a place of the order by load, heaviest first. */
-static int32_t eplb_p_by_load(const eplb_p_packs *p, int32_t place)
+EPLB_P int32_t eplb_p_by_load(const eplb_p_packs *p, int32_t place)
 {
     return eplb_p_index(p->by_load[place]);
 }
 
 /* What the order by load goes by. */
-static uint64_t eplb_p_load_key(const eplb_p_packs *p, int32_t pack)
+EPLB_P uint64_t eplb_p_load_key(const eplb_p_packs *p, int32_t pack)
 {
     return eplb_p_heavy_first(p->load[pack], pack);
 }
 
-static int32_t eplb_p_position(const eplb_p_packs *p, int32_t pack, int32_t place)
+EPLB_P int32_t eplb_p_position(const eplb_p_packs *p, int32_t pack, int32_t place)
 {
     return p->held[eplb_p_at(pack, p->room, place)];
 }
@@ -3658,7 +3661,7 @@ typedef struct eplb_p_places {
 
 /* Where the largest gain of two packs is: at the first u, and for it the first v. There is one; the bounds are for
    -ffast-math, under which a gain may not be found again. */
-static eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap *swap)
+EPLB_P eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap *swap)
 {
     const float *u_load = eplb_p_loads_of(p, swap->heavy), *v_load = eplb_p_loads_of(p, swap->light);
     float D = eplb_p_difference(p, swap->heavy, swap->light), gain = swap->gain;
@@ -3671,7 +3674,7 @@ static eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap
 
 /* A swap's key is what it is worth, its u, its v: whether it goes before the best one so far. Where that one is not
    known, but only that it is worth no more than this, one that is worth as much may not be it. */
-static int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_swap *swap, const eplb_p_swap *best)
+EPLB_P int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_swap *swap, const eplb_p_swap *best)
 {
     eplb_p_places at, best_at;
     int32_t u, best_u;
@@ -3690,7 +3693,7 @@ enum { EPLB_P_BY_PAIR, EPLB_P_BY_GAIN, EPLB_P_BY_FALL };
 
 /* Whether two packs whose loads differ by D may have a swap that goes before the best one so far. If not, nor may two
    that differ by less. */
-static inline int eplb_p_may_go_before(const eplb_p_packs *p, float D, int by, const eplb_p_swap *best)
+EPLB_P inline int eplb_p_may_go_before(const eplb_p_packs *p, float D, int by, const eplb_p_swap *best)
 {
     switch (by) {
     case EPLB_P_BY_PAIR: return !(best->gain > 0.0f) && !(D < p->tiny);
@@ -3701,7 +3704,7 @@ static inline int eplb_p_may_go_before(const eplb_p_packs *p, float D, int by, c
 
 /* Two packs' best swap becomes the best one so far if it goes before that. The swap of two packs with the largest gain
    is also the one with the largest fall, d (D - d) = D^2/4 - (d - D/2)^2, which is the same for d as for D - d. */
-static inline void eplb_p_consider(const eplb_p_packs *p, int32_t heavy, int32_t light, int by, eplb_p_swap *best)
+EPLB_P inline void eplb_p_consider(const eplb_p_packs *p, int32_t heavy, int32_t light, int by, eplb_p_swap *best)
 {
     float D = eplb_p_difference(p, heavy, light), gain = eplb_p_pack_gain(p, heavy, light, D);
     float worth = by == EPLB_P_BY_FALL ? eplb_p_swap_fall(gain, D) : gain;
@@ -3718,19 +3721,19 @@ static inline void eplb_p_consider(const eplb_p_packs *p, int32_t heavy, int32_t
 /* pack: refine, what is settled */
 
 /* The stamp up to which lighter packs are settled with this one; 0: none is. */
-static inline uint32_t eplb_p_settled_up_to(const eplb_p_frontier *f, int32_t heavy)
+EPLB_P inline uint32_t eplb_p_settled_up_to(const eplb_p_frontier *f, int32_t heavy)
 {
     return f->stamp && f->stamp[heavy] % 2 == 0 ? f->stamp[heavy] : 0;
 }
 
 /* A pack was looked at with all lighter ones. */
-static void eplb_p_note_look(eplb_p_frontier *f, int32_t heavy)
+EPLB_P void eplb_p_note_look(eplb_p_frontier *f, int32_t heavy)
 {
     if (f->stamp) f->stamp[heavy] = f->now;
 }
 
 /* Nothing is known of a pack any more. */
-static void eplb_p_forget(eplb_p_frontier *f, int32_t pack)
+EPLB_P void eplb_p_forget(eplb_p_frontier *f, int32_t pack)
 {
     if (f->stamp) f->stamp[pack] = f->now + 1;
     if (!f->promise) return;
@@ -3740,7 +3743,7 @@ static void eplb_p_forget(eplb_p_frontier *f, int32_t pack)
 
 /* The i-th heaviest pack with those lighter ones with which it is not settled, lightest first, which soon brings what
    the best is worth near to what it will be. */
-static inline void eplb_p_consider_lighter(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t i, int by,
+EPLB_P inline void eplb_p_consider_lighter(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t i, int by,
                                            eplb_p_swap *best)
 {
     int32_t heavy = eplb_p_by_load(p, i), first = i + 1, j = p->m;
@@ -3772,26 +3775,26 @@ typedef struct eplb_p_offer {
 } eplb_p_offer;
 
 /* By how much a pack is heavier than the lightest. */
-static float eplb_p_above_lightest(const eplb_p_packs *p, int32_t pack)
+EPLB_P float eplb_p_above_lightest(const eplb_p_packs *p, int32_t pack)
 {
     return eplb_p_difference(p, pack, eplb_p_by_load(p, p->m - 1));
 }
 
 /* Where in the line the item stands that has this position in the candidate's order. */
-static int32_t eplb_p_line_place(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t position)
+EPLB_P int32_t eplb_p_line_place(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t position)
 {
     return p->order == f->line ? position : f->place[eplb_p_item_at(p, position)];
 }
 
 /* The pack of the item that stands there. */
-static int32_t eplb_p_line_pack(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t at)
+EPLB_P int32_t eplb_p_line_pack(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t at)
 {
     return p->pack_of[eplb_p_index(f->line[at])];
 }
 
 /* Whether there is a line, and few in it may go for an item of this pack: for the one in the middle of
    its list, that is. */
-static int eplb_p_has_few_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack)
+EPLB_P int eplb_p_has_few_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack)
 {
     int32_t at, last;
 
@@ -3803,7 +3806,7 @@ static int eplb_p_has_few_offers(const eplb_p_packs *p, const eplb_p_frontier *f
 }
 
 /* Whether the item at a place of the line is worth enough for u, whose pack has this load. */
-static inline int eplb_p_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by,
+EPLB_P inline int eplb_p_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by,
                                   float enough)
 {
     float d = eplb_p_sub(u, f->line_load[at]), D = eplb_p_sub(load, f->line_pack_load[at]);
@@ -3811,7 +3814,7 @@ static inline int eplb_p_is_worth(const eplb_p_frontier *f, float u, float load,
 }
 
 /* Whether one of the EPLB_P_VECTOR items from there on is. */
-static inline int eplb_p_any_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by,
+EPLB_P inline int eplb_p_any_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by,
                                       float enough)
 {
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
@@ -3831,7 +3834,7 @@ static inline int eplb_p_any_is_worth(const eplb_p_frontier *f, float u, float l
 /* The next offer to this pack, after the one given, that is worth enough. Returns whether there is one.
    The first EPLB_P_VECTOR items behind u are looked at before it is asked whether any may go for u, as a
    branch on that would be mispredicted every other time. */
-static inline int eplb_p_next_offer(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack, int by, float enough,
+EPLB_P inline int eplb_p_next_offer(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack, int by, float enough,
                                     eplb_p_offer *offer)
 {
     float load = p->load[pack], above = eplb_p_above_lightest(p, pack);
@@ -3851,7 +3854,7 @@ static inline int eplb_p_next_offer(const eplb_p_packs *p, const eplb_p_frontier
 }
 
 /* Whether it is plain that a pack has no swap with any. */
-static int eplb_p_has_no_offer(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack)
+EPLB_P int eplb_p_has_no_offer(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack)
 {
     eplb_p_offer offer = EPLB_ZERO_INIT; /* before all */
     return eplb_p_has_few_offers(p, f, pack) &&
@@ -3859,7 +3862,7 @@ static int eplb_p_has_no_offer(const eplb_p_packs *p, const eplb_p_frontier *f, 
 }
 
 /* What the line offers to a pack. */
-static void eplb_p_consider_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t heavy, eplb_p_swap *best)
+EPLB_P void eplb_p_consider_offers(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t heavy, eplb_p_swap *best)
 {
     eplb_p_offer offer = EPLB_ZERO_INIT; /* before all */
     while (eplb_p_next_offer(p, f, heavy, EPLB_P_BY_FALL, best->worth > 0.0f ? best->worth : EPLB_P_LEAST, &offer))
@@ -3869,14 +3872,14 @@ static void eplb_p_consider_offers(const eplb_p_packs *p, const eplb_p_frontier 
 /* pack: refine, the swap to do */
 
 /* The lightest pack: of several, the one with the lowest index, which stands first among them. */
-static int32_t eplb_p_lightest(const eplb_p_packs *p)
+EPLB_P int32_t eplb_p_lightest(const eplb_p_packs *p)
 {
     int32_t j = p->m - 1;
     while (j > 0 && !(p->load[eplb_p_by_load(p, j - 1)] > p->load[eplb_p_by_load(p, j)])) j--;
     return eplb_p_by_load(p, j);
 }
 
-static eplb_p_swap eplb_p_next_max_min(const eplb_p_packs *p)
+EPLB_P eplb_p_swap eplb_p_next_max_min(const eplb_p_packs *p)
 {
     int32_t heavy = eplb_p_by_load(p, 0), light = eplb_p_lightest(p);
     eplb_p_swap best = eplb_p_no_swap();
@@ -3885,7 +3888,7 @@ static eplb_p_swap eplb_p_next_max_min(const eplb_p_packs *p)
     return best;
 }
 
-static eplb_p_swap eplb_p_next_pair_scan(const eplb_p_packs *p, int32_t heavy_packs, eplb_p_frontier *f)
+EPLB_P eplb_p_swap eplb_p_next_pair_scan(const eplb_p_packs *p, int32_t heavy_packs, eplb_p_frontier *f)
 {
     int32_t tried = heavy_packs > 0 && heavy_packs < p->m ? heavy_packs : p->m, i;
     eplb_p_swap best = eplb_p_no_swap();
@@ -3900,7 +3903,7 @@ static eplb_p_swap eplb_p_next_pair_scan(const eplb_p_packs *p, int32_t heavy_pa
     return best;
 }
 
-static eplb_p_swap eplb_p_next_max_to_any(const eplb_p_packs *p, const eplb_p_frontier *f)
+EPLB_P eplb_p_swap eplb_p_next_max_to_any(const eplb_p_packs *p, const eplb_p_frontier *f)
 {
     eplb_p_swap best = eplb_p_no_swap();
     eplb_p_consider_lighter(p, f, 0, EPLB_P_BY_GAIN, &best);
@@ -3909,7 +3912,7 @@ static eplb_p_swap eplb_p_next_max_to_any(const eplb_p_packs *p, const eplb_p_fr
 
 /* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has a swap that
    is worth this much. */
-static void eplb_p_look_at(const eplb_p_packs *p, eplb_p_frontier *f, int32_t i, float enough)
+EPLB_P void eplb_p_look_at(const eplb_p_packs *p, eplb_p_frontier *f, int32_t i, float enough)
 {
     int32_t heavy = eplb_p_by_load(p, i);
     eplb_p_swap *own = &f->promise[heavy];
@@ -3923,7 +3926,7 @@ static void eplb_p_look_at(const eplb_p_packs *p, eplb_p_frontier *f, int32_t i,
     eplb_p_note_look(f, heavy);
 }
 
-static eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
+EPLB_P eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
 {
     eplb_p_swap best = eplb_p_no_swap();
     int32_t i;
@@ -3943,7 +3946,7 @@ static eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
     return eplb_p_fall_counts(best.worth, p->tiny) ? best : eplb_p_no_swap();
 }
 
-static eplb_p_swap eplb_p_next_swap(const eplb_p_packs *p, const eplb_packing *how, eplb_p_frontier *f)
+EPLB_P eplb_p_swap eplb_p_next_swap(const eplb_p_packs *p, const eplb_packing *how, eplb_p_frontier *f)
 {
     switch (how->refine) {
     case EPLB_REFINE_MAX_MIN: return eplb_p_next_max_min(p);
@@ -3957,7 +3960,7 @@ static eplb_p_swap eplb_p_next_swap(const eplb_p_packs *p, const eplb_packing *h
 /* pack: refine, the packs change */
 
 /* Lists of what each pack holds, and the packs in order. */
-static void eplb_p_hold_items(eplb_p_packs *p, uint64_t *spare)
+EPLB_P void eplb_p_hold_items(eplb_p_packs *p, uint64_t *spare)
 {
     int32_t beyond = p->stride - p->room, pack, position, i; /* a row of loads is longer by this */
 
@@ -3975,7 +3978,7 @@ static void eplb_p_hold_items(eplb_p_packs *p, uint64_t *spare)
 
 /* A pack's item at a place gives way to one at another position: the list stays ascending, and the
    pack's load is summed afresh. */
-static void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_t position, float load)
+EPLB_P void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_t position, float load)
 {
     int32_t *held = p->held + eplb_p_at(pack, p->room, 0), i;
     float *held_load = p->held_load + eplb_p_at(pack, p->stride, 0), sum = 0.0f;
@@ -3995,7 +3998,7 @@ static void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_
 }
 
 /* A key in by_load changes: move it to where it belongs. */
-static void eplb_p_reorder(eplb_p_packs *p, uint64_t from, uint64_t to)
+EPLB_P void eplb_p_reorder(eplb_p_packs *p, uint64_t from, uint64_t to)
 {
     int32_t at = 0;
 
@@ -4006,7 +4009,7 @@ static void eplb_p_reorder(eplb_p_packs *p, uint64_t from, uint64_t to)
 }
 
 /* The item at a place of a pack's list goes, and one at another position comes. */
-static void eplb_p_take_in(eplb_p_packs *p, int32_t pack, int32_t place, int32_t position, float load)
+EPLB_P void eplb_p_take_in(eplb_p_packs *p, int32_t pack, int32_t place, int32_t position, float load)
 {
     uint64_t key = eplb_p_load_key(p, pack);
 
@@ -4015,7 +4018,7 @@ static void eplb_p_take_in(eplb_p_packs *p, int32_t pack, int32_t place, int32_t
     p->pack_of[eplb_p_item_at(p, position)] = pack;
 }
 
-static void eplb_p_do_swap(eplb_p_packs *p, const eplb_p_swap *swap)
+EPLB_P void eplb_p_do_swap(eplb_p_packs *p, const eplb_p_swap *swap)
 {
     eplb_p_places at = eplb_p_find_places(p, swap);
     int32_t u_position = eplb_p_position(p, swap->heavy, at.u), v_position = eplb_p_position(p, swap->light, at.v);
@@ -4026,7 +4029,7 @@ static void eplb_p_do_swap(eplb_p_packs *p, const eplb_p_swap *swap)
 }
 
 /* Nothing is known yet. */
-static void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
+EPLB_P void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
 {
     int32_t pack, at;
 
@@ -4046,7 +4049,7 @@ static void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
 }
 
 /* A pack has changed. */
-static void eplb_p_reopen_pack(const eplb_p_packs *p, eplb_p_frontier *f, int32_t pack)
+EPLB_P void eplb_p_reopen_pack(const eplb_p_packs *p, eplb_p_frontier *f, int32_t pack)
 {
     int32_t i;
 
@@ -4056,7 +4059,7 @@ static void eplb_p_reopen_pack(const eplb_p_packs *p, eplb_p_frontier *f, int32_
         f->line_pack_load[eplb_p_line_place(p, f, eplb_p_position(p, pack, i))] = p->load[pack];
 }
 
-static void eplb_p_note_swap(const eplb_p_packs *p, eplb_p_frontier *f, const eplb_p_swap *swap)
+EPLB_P void eplb_p_note_swap(const eplb_p_packs *p, eplb_p_frontier *f, const eplb_p_swap *swap)
 {
     uint64_t a = eplb_p_load_key(p, swap->heavy), b = eplb_p_load_key(p, swap->light);
 
@@ -4069,7 +4072,7 @@ static void eplb_p_note_swap(const eplb_p_packs *p, eplb_p_frontier *f, const ep
 }
 
 /* Swaps until none helps. Each lowers the sum of squared pack loads, so none comes back. */
-static void eplb_p_refine(eplb_p_packer *packer)
+EPLB_P void eplb_p_refine(eplb_p_packer *packer)
 {
     const eplb_packing *how = packer->how;
     eplb_p_packs *p = &packer->packs;
@@ -4117,7 +4120,7 @@ EPLB_P_HD float eplb_p_candidate_score(const float *pack_load, int32_t m, int32_
 
 /* Keep the candidate if it is the first or better than those before, by what its packs take. Returns whether to stop
    here. */
-static int eplb_p_select(eplb_p_packer *packer, const float *load, int32_t c)
+EPLB_P int eplb_p_select(eplb_p_packer *packer, const float *load, int32_t c)
 {
     const eplb_p_packs *p = &packer->packs;
     int is_even;
@@ -4131,7 +4134,7 @@ static int eplb_p_select(eplb_p_packer *packer, const float *load, int32_t c)
 }
 
 /* Ranks in the best candidate's packs follow the true loads, whatever its order and its swaps were. */
-static void eplb_p_rank_items(eplb_p_packer *p)
+EPLB_P void eplb_p_rank_items(eplb_p_packer *p)
 {
     int32_t *fill = p->packs.fill, pack, position;
 
@@ -4143,14 +4146,14 @@ static void eplb_p_rank_items(eplb_p_packer *p)
 }
 
 /* As many packs as items: item i goes to pack i. */
-static void eplb_p_pack_singly(eplb_p_packer *p)
+EPLB_P void eplb_p_pack_singly(eplb_p_packer *p)
 {
     eplb_p_fill_ids(p->pack_index, 0, 1, p->packs.n);
     eplb_p_fill_ids(p->rank_in_pack, 0, 0, p->packs.n);
 }
 
 /* The packs are those of candidate 0; a single one packs where the caller wants it. */
-static void eplb_p_start_packing(eplb_p_packer *packer)
+EPLB_P void eplb_p_start_packing(eplb_p_packer *packer)
 {
     eplb_p_packs *p = &packer->packs;
 
@@ -4163,7 +4166,7 @@ static void eplb_p_start_packing(eplb_p_packer *packer)
 }
 
 /* By true_order, which is there already. */
-static void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
+EPLB_P void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
 {
     int32_t candidates = p->how->num_candidates, c;
 
@@ -4198,7 +4201,7 @@ typedef struct eplb_p_unlike {
 } eplb_p_unlike;
 
 /* Sizes are those of items and packs; candidates and orders as for packs that are alike. */
-static eplb_p_unlike eplb_p_carve_unlike(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
+EPLB_P eplb_p_unlike eplb_p_carve_unlike(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
 {
     eplb_p_unlike u = EPLB_ZERO_INIT;
     eplb_p_packer *packer = &u.packer;
@@ -4222,14 +4225,14 @@ static eplb_p_unlike eplb_p_carve_unlike(eplb_p_arena *a, int32_t n, int32_t m, 
     return u;
 }
 
-static float eplb_p_time_with(const eplb_p_unlike *u, int32_t pack, float load)
+EPLB_P float eplb_p_time_with(const eplb_p_unlike *u, int32_t pack, float load)
 {
     return u->speed ? eplb_p_div(load, u->speed[pack]) : load;
 }
 
 /* The pack with room that would take the least with this load more; where speeds are alike the lightest, as by LPT.
    What takes no less without it need not be looked at. */
-static int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
+EPLB_P int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
 {
     const float *pack_load = u->packer.packs.load, *time = u->time; /* copies stay in registers */
     const int32_t *fill = u->packer.packs.fill, *room = u->room;
@@ -4247,7 +4250,7 @@ static int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
 }
 
 /* The pack of the next item by zigzag: turns run through all packs, every other one backward; what is full is left out. */
-static int32_t eplb_p_next_in_zigzag(const eplb_p_unlike *u, int32_t *turn)
+EPLB_P int32_t eplb_p_next_in_zigzag(const eplb_p_unlike *u, int32_t *turn)
 {
     int32_t pack;
 
@@ -4255,7 +4258,7 @@ static int32_t eplb_p_next_in_zigzag(const eplb_p_unlike *u, int32_t *turn)
     return pack;
 }
 
-static void eplb_p_pack_unlike_initially(eplb_p_unlike *u)
+EPLB_P void eplb_p_pack_unlike_initially(eplb_p_unlike *u)
 {
     eplb_p_packs *p = &u->packer.packs;
     int32_t pack, position, turn = 0;
@@ -4277,7 +4280,7 @@ static void eplb_p_pack_unlike_initially(eplb_p_unlike *u)
 }
 
 /* first, held of the candidate. */
-static void eplb_p_hold_unlike(eplb_p_unlike *u)
+EPLB_P void eplb_p_hold_unlike(eplb_p_unlike *u)
 {
     eplb_p_packs *p = &u->packer.packs;
     int32_t pack, position;
@@ -4292,7 +4295,7 @@ static void eplb_p_hold_unlike(eplb_p_unlike *u)
 }
 
 /* What a pack takes, its items summed afresh in their order. */
-static void eplb_p_time_afresh(eplb_p_unlike *u, int32_t pack)
+EPLB_P void eplb_p_time_afresh(eplb_p_unlike *u, int32_t pack)
 {
     eplb_p_packs *p = &u->packer.packs;
     float sum = u->fixed[pack];
@@ -4310,7 +4313,7 @@ typedef struct eplb_p_unlike_swap {
 } eplb_p_unlike_swap;
 
 /* What a swap that moves d from a pack to one that takes less is worth. */
-static float eplb_p_unlike_worth(const eplb_p_unlike *u, int32_t heavy, int32_t light, float d)
+EPLB_P float eplb_p_unlike_worth(const eplb_p_unlike *u, int32_t heavy, int32_t light, float d)
 {
     const float *load = u->packer.packs.load;
     float heavy_after, light_after, mean;
@@ -4326,7 +4329,7 @@ static float eplb_p_unlike_worth(const eplb_p_unlike *u, int32_t heavy, int32_t 
 }
 
 /* The best swap of two packs, the first on ties, if it is better than the best so far; or stands before it, by items. */
-static void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_t light, eplb_p_unlike_swap *best)
+EPLB_P void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_t light, eplb_p_unlike_swap *best)
 {
     const eplb_p_packs *p = &u->packer.packs;
     int32_t i, j;
@@ -4348,7 +4351,7 @@ static void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_
 }
 
 /* The swap that the refinement does next, of packs in order of what they take; by its rule for packs that are alike. */
-static eplb_p_unlike_swap eplb_p_find_unlike(eplb_p_unlike *u)
+EPLB_P eplb_p_unlike_swap eplb_p_find_unlike(eplb_p_unlike *u)
 {
     eplb_p_packs *p = &u->packer.packs;
     eplb_p_unlike_swap best = EPLB_ZERO_INIT;
@@ -4375,7 +4378,7 @@ static eplb_p_unlike_swap eplb_p_find_unlike(eplb_p_unlike *u)
 }
 
 /* A pack's item at a place of held gives way to one at another position; the list stays ascending. */
-static void eplb_p_exchange_unlike(eplb_p_unlike *u, int32_t pack, int32_t place, int32_t position)
+EPLB_P void eplb_p_exchange_unlike(eplb_p_unlike *u, int32_t pack, int32_t place, int32_t position)
 {
     int32_t *held = u->held;
 
@@ -4386,7 +4389,7 @@ static void eplb_p_exchange_unlike(eplb_p_unlike *u, int32_t pack, int32_t place
     eplb_p_time_afresh(u, pack);
 }
 
-static void eplb_p_refine_unlike(eplb_p_unlike *u)
+EPLB_P void eplb_p_refine_unlike(eplb_p_unlike *u)
 {
     const eplb_packing *how = u->packer.how;
     int32_t swaps;
@@ -4405,7 +4408,7 @@ static void eplb_p_refine_unlike(eplb_p_unlike *u)
 }
 
 /* pack_index of the best candidate; true_order is there, and what is fixed on each pack. */
-static void eplb_p_pack_unlike(eplb_p_unlike *u, uint64_t seed, int stage)
+EPLB_P void eplb_p_pack_unlike(eplb_p_unlike *u, uint64_t seed, int stage)
 {
     eplb_p_packer *packer = &u->packer;
     int32_t candidates = packer->how->num_candidates, c;
@@ -4429,7 +4432,7 @@ typedef struct eplb_p_groups { /* the groups of one layer on their way to nodes 
     eplb_p_packer packer;
 } eplb_p_groups;
 
-static eplb_p_groups eplb_p_carve_groups(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_groups eplb_p_carve_groups(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_groups g;
     g.load   = EPLB_P_TAKE(a, float, shape->num_groups);
@@ -4443,7 +4446,7 @@ static eplb_p_groups eplb_p_carve_groups(eplb_p_arena *a, const eplb_p_shape *sh
 }
 
 /* Layer's load -> load of its groups. Where each node gets one group, nobody asks how heavy it is. */
-static void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
+EPLB_P void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
 {
     int32_t group_size = l->shape->group_size, group, i;
 
@@ -4456,7 +4459,7 @@ static void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
 }
 
 /* A group's place among those of all nodes -> mlog2log, mlog_load of its experts. */
-static void eplb_p_order_group(eplb_p_layer *l, int32_t group, int32_t place)
+EPLB_P void eplb_p_order_group(eplb_p_layer *l, int32_t group, int32_t place)
 {
     int32_t group_size = l->shape->group_size, first = group * group_size;
 
@@ -4465,7 +4468,7 @@ static void eplb_p_order_group(eplb_p_layer *l, int32_t group, int32_t place)
 }
 
 /* node, rank of the groups -> mlog2log, mlog_load. */
-static void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
+EPLB_P void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
 {
     int32_t group;
 
@@ -4513,7 +4516,7 @@ typedef struct eplb_p_homes {
     int32_t  *kept;      /* [N] and on each of these nodes */
 } eplb_p_homes;
 
-static eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
+EPLB_P eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
 {
     eplb_p_homes h = EPLB_ZERO_INIT;
     int32_t K = l->shape->num_groups, N = l->shape->num_nodes, E = l->shape->num_experts;
@@ -4548,14 +4551,14 @@ static eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
 /* homes: what is known of loads and nodes */
 
 /* Loads in whole numbers, so that sums of them are exact: the largest comes to 2^30 or a little less. */
-static int64_t eplb_p_whole_load(const eplb_p_homes *h, int32_t e)
+EPLB_P int64_t eplb_p_whole_load(const eplb_p_homes *h, int32_t e)
 {
     float whole = eplb_p_mul(h->layer->load[e], h->unit);
     return (int64_t)whole;
 }
 
 /* heaviest. */
-static void eplb_p_rank_group(eplb_p_homes *h, int32_t group)
+EPLB_P void eplb_p_rank_group(eplb_p_homes *h, int32_t group)
 {
     const float *load = h->layer->load;
     int32_t size = h->layer->shape->group_size, first = group * size, i;
@@ -4570,7 +4573,7 @@ static void eplb_p_rank_group(eplb_p_homes *h, int32_t group)
 }
 
 /* unit, load, heaviest. */
-static void eplb_p_rank_homes(eplb_p_homes *h)
+EPLB_P void eplb_p_rank_homes(eplb_p_homes *h)
 {
     const eplb_p_layer *l = h->layer;
     int32_t size = l->shape->group_size, group, e;
@@ -4588,7 +4591,7 @@ static void eplb_p_rank_homes(eplb_p_homes *h)
 }
 
 /* node_slots, node_speed, slowness, fastest. */
-static void eplb_p_weigh_nodes(eplb_p_homes *h)
+EPLB_P void eplb_p_weigh_nodes(eplb_p_homes *h)
 {
     const eplb_p_cluster *c = &h->layer->cluster;
     int32_t node, gpu;
@@ -4608,7 +4611,7 @@ static void eplb_p_weigh_nodes(eplb_p_homes *h)
 }
 
 /* The load that the fastest GPU has where all take the same, less an eighth: it holds other experts too. */
-static float eplb_p_fastest_share(const eplb_p_homes *h)
+EPLB_P float eplb_p_fastest_share(const eplb_p_homes *h)
 {
     int32_t node, group;
     float speeds = 0.0f, fastest = 0.0f;
@@ -4623,7 +4626,7 @@ static float eplb_p_fastest_share(const eplb_p_homes *h)
 }
 
 /* bid, bidder, bids. They are no more than 8/7 of the GPUs, as all load is so many shares at most. */
-static void eplb_p_list_bids(eplb_p_homes *h)
+EPLB_P void eplb_p_list_bids(eplb_p_homes *h)
 {
     const eplb_p_shape *shape = h->layer->shape;
     float share = eplb_p_fastest_share(h), bid;
@@ -4643,7 +4646,7 @@ static void eplb_p_list_bids(eplb_p_homes *h)
     }
 }
 
-static int32_t eplb_p_bidder_node(const eplb_p_homes *h, int32_t e)
+EPLB_P int32_t eplb_p_bidder_node(const eplb_p_homes *h, int32_t e)
 {
     return h->home[e] >= 0 ? h->home[e] : h->node[e / h->layer->shape->group_size];
 }
@@ -4651,14 +4654,14 @@ static int32_t eplb_p_bidder_node(const eplb_p_homes *h, int32_t e)
 /* homes: what nodes take */
 
 /* What a node takes for so much load. */
-static float eplb_p_home_time(const eplb_p_homes *h, int32_t node, int64_t load)
+EPLB_P float eplb_p_home_time(const eplb_p_homes *h, int32_t node, int64_t load)
 {
     return eplb_p_mul(eplb_p_float_of(load), h->slowness[node]);
 }
 
 /* What a node, or two, take for the heaviest replica there, where so many slots are to spare; also of another group than
    those that are there, or -1 for none. 0 where all bids are met. */
-static float eplb_p_replica_time(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group, int32_t spare)
+EPLB_P float eplb_p_replica_time(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group, int32_t spare)
 {
     int32_t size = h->layer->shape->group_size, i;
 
@@ -4673,7 +4676,7 @@ static float eplb_p_replica_time(const eplb_p_homes *h, int32_t a, int32_t b, in
 
 /* What the slower of two nodes takes at least with a group split between them, its heaviest expert on the first: what is
    left for the one when the other gets as many of the heaviest as it has room for. */
-static float eplb_p_time_of_top(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group)
+EPLB_P float eplb_p_time_of_top(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group)
 {
     int32_t size = h->layer->shape->group_size, on_b = h->left[b] < size ? h->left[b] : size - 1;
     const int64_t *heaviest = h->heaviest + eplb_p_at(group, size, 0);
@@ -4687,7 +4690,7 @@ static float eplb_p_time_of_top(const eplb_p_homes *h, int32_t a, int32_t b, int
 
 /* The same wherever that expert is: no less than both together take, nor than a replica does; or what is known of it, if
    that is more than `most` already. */
-static float eplb_p_time_of_halves(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group, float most)
+EPLB_P float eplb_p_time_of_halves(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group, float most)
 {
     float both = eplb_p_div(eplb_p_float_of(h->node_load[a] + h->node_load[b] + h->load[group]),
                             eplb_p_add(h->node_speed[a], h->node_speed[b]));
@@ -4705,7 +4708,7 @@ static float eplb_p_time_of_halves(const eplb_p_homes *h, int32_t a, int32_t b, 
 /* The two nodes with room enough for a group that take least with it split between them, the first on ties; -1 where no
    two have. Returns what they take; or where no two have, what all with any room take together with all that is to be
    split. What is more than `most` need not be known. */
-static float eplb_p_best_pair(const eplb_p_homes *h, int32_t group, float most, int32_t *first, int32_t *second)
+EPLB_P float eplb_p_best_pair(const eplb_p_homes *h, int32_t group, float most, int32_t *first, int32_t *second)
 {
     int32_t N = h->layer->shape->num_nodes, size = h->layer->shape->group_size, a, b;
     float least = FLT_MAX, speeds = 0.0f, time;
@@ -4738,7 +4741,7 @@ typedef struct eplb_p_evenness { /* the less, the better: what the slowest takes
 
 /* How even the nodes are, those that a group to be split goes to taken together; or that the slowest takes more than
    `most`. */
-static eplb_p_evenness eplb_p_weigh_evenness(const eplb_p_homes *h, float most)
+EPLB_P eplb_p_evenness eplb_p_weigh_evenness(const eplb_p_homes *h, float most)
 {
     int32_t N = h->layer->shape->num_nodes, node;
     eplb_p_evenness e = {0.0f, 0.0f, 0, 0};
@@ -4757,7 +4760,7 @@ static eplb_p_evenness eplb_p_weigh_evenness(const eplb_p_homes *h, float most)
     return e;
 }
 
-static int eplb_p_is_more_even(const eplb_p_evenness *a, const eplb_p_evenness *b)
+EPLB_P int eplb_p_is_more_even(const eplb_p_evenness *a, const eplb_p_evenness *b)
 {
     if (a->slowest < b->slowest) return 1;
     return !(b->slowest < a->slowest) && a->sum < b->sum;
@@ -4766,7 +4769,7 @@ static int eplb_p_is_more_even(const eplb_p_evenness *a, const eplb_p_evenness *
 /* homes: whole groups */
 
 /* home, bound of what is locked; left: a slot that is not locked for any expert, and those that are locked there. */
-static void eplb_p_bind_homes(eplb_p_homes *h)
+EPLB_P void eplb_p_bind_homes(eplb_p_homes *h)
 {
     const eplb_p_layer *l = h->layer;
     int32_t slot, e, *bound, node;
@@ -4790,7 +4793,7 @@ static void eplb_p_bind_homes(eplb_p_homes *h)
 }
 
 /* A group to a node, or to be split; or away from there where sign is -1. */
-static void eplb_p_put_home(eplb_p_homes *h, int32_t group, int32_t node, int32_t sign)
+EPLB_P void eplb_p_put_home(eplb_p_homes *h, int32_t group, int32_t node, int32_t sign)
 {
     h->node[group] = node;
     h->node_load[node] += sign * h->load[group];
@@ -4802,13 +4805,13 @@ static void eplb_p_put_home(eplb_p_homes *h, int32_t group, int32_t node, int32_
 }
 
 /* Whether a whole group has room on a node, and may be there. */
-static int eplb_p_fits_home(const eplb_p_homes *h, int32_t group, int32_t node)
+EPLB_P int eplb_p_fits_home(const eplb_p_homes *h, int32_t group, int32_t node)
 {
     return h->left[node] >= h->layer->shape->group_size && (h->bound[group] < 0 || h->bound[group] == node);
 }
 
 /* The node that takes least with a group; N where it has no room on any. */
-static int32_t eplb_p_best_home(const eplb_p_homes *h, int32_t group)
+EPLB_P int32_t eplb_p_best_home(const eplb_p_homes *h, int32_t group)
 {
     int32_t N = h->layer->shape->num_nodes, best = N, node;
     float least = 0.0f, time;
@@ -4825,7 +4828,7 @@ static int32_t eplb_p_best_home(const eplb_p_homes *h, int32_t group)
 
 /* All groups go, in order of their loads, but `last` after the others; first those that are bound to a node. Those that
    find no room are to be split. */
-static void eplb_p_place_homes(eplb_p_homes *h, int32_t last)
+EPLB_P void eplb_p_place_homes(eplb_p_homes *h, int32_t last)
 {
     int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, i, node, turn;
 
@@ -4844,14 +4847,14 @@ static void eplb_p_place_homes(eplb_p_homes *h, int32_t last)
 }
 
 /* A group goes to another place; back with it by the same. */
-static void eplb_p_move_home(eplb_p_homes *h, int32_t group, int32_t node)
+EPLB_P void eplb_p_move_home(eplb_p_homes *h, int32_t group, int32_t node)
 {
     eplb_p_put_home(h, group, h->node[group], -1);
     eplb_p_put_home(h, group, node, 1);
 }
 
 /* A group and another change places; or where other is K or more, it goes to node other - K. */
-static void eplb_p_change_homes(eplb_p_homes *h, int32_t group, int32_t other)
+EPLB_P void eplb_p_change_homes(eplb_p_homes *h, int32_t group, int32_t other)
 {
     int32_t node = h->node[group], K = h->layer->shape->num_groups;
 
@@ -4860,7 +4863,7 @@ static void eplb_p_change_homes(eplb_p_homes *h, int32_t group, int32_t other)
 }
 
 /* Whether that may be, and neither node then takes more than the slowest does by now, as no more even ones do. */
-static int eplb_p_may_change_homes(const eplb_p_homes *h, int32_t group, int32_t other, float slowest)
+EPLB_P int eplb_p_may_change_homes(const eplb_p_homes *h, int32_t group, int32_t other, float slowest)
 {
     int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, from = h->node[group];
     int32_t to = other < K ? h->node[other] : other - K;
@@ -4874,7 +4877,7 @@ static int eplb_p_may_change_homes(const eplb_p_homes *h, int32_t group, int32_t
 
 /* The first change that makes the nodes more even is done, one after the other in turn, until none does. It is one of a
    group that is to be split, or on a node that is the slowest. */
-static eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
+EPLB_P eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
 {
     int32_t K = h->layer->shape->num_groups, N = h->layer->shape->num_nodes, a, b, idle = 0, turn = 0;
     eplb_p_evenness best = eplb_p_weigh_evenness(h, FLT_MAX), now;
@@ -4903,7 +4906,7 @@ static eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
 
 /* The nodes that so many experts of a group to be split go to: of two that have room enough left the pair that takes
    least with it; or else those with the most room left, the first on ties, as few as suffice. */
-static void eplb_p_choose_halves(eplb_p_homes *h, int32_t group, int32_t need)
+EPLB_P void eplb_p_choose_halves(eplb_p_homes *h, int32_t group, int32_t need)
 {
     int32_t N = h->layer->shape->num_nodes, first, second, node, best;
 
@@ -4925,7 +4928,7 @@ static void eplb_p_choose_halves(eplb_p_homes *h, int32_t group, int32_t need)
 
 /* met, kept: of the bids on the nodes that were chosen, and of the group's own, as many are met as there are slots. Returns
    how many slots are left over. */
-static int32_t eplb_p_meet_bids(eplb_p_homes *h, int32_t group, int32_t spare)
+EPLB_P int32_t eplb_p_meet_bids(eplb_p_homes *h, int32_t group, int32_t spare)
 {
     int32_t size = h->layer->shape->group_size, i;
 
@@ -4943,7 +4946,7 @@ static int32_t eplb_p_meet_bids(eplb_p_homes *h, int32_t group, int32_t spare)
 
 /* room: how many of a split group's experts each of its nodes gets at most, or slots that are kept for them. What slots
    are then left over, for more replicas, are shared between these nodes by the slots that they have. */
-static void eplb_p_share_out_room(eplb_p_homes *h, int32_t group)
+EPLB_P void eplb_p_share_out_room(eplb_p_homes *h, int32_t group)
 {
     int32_t N = h->layer->shape->num_nodes, spare = -h->num_keys, node, kept;
     int64_t slots = 0;
@@ -4963,7 +4966,7 @@ static void eplb_p_share_out_room(eplb_p_homes *h, int32_t group)
 }
 
 /* An expert of a split group to a node, or away from there where sign is -1. */
-static void eplb_p_put_half(eplb_p_homes *h, int32_t e, int32_t node, int32_t sign)
+EPLB_P void eplb_p_put_half(eplb_p_homes *h, int32_t e, int32_t node, int32_t sign)
 {
     h->home[e] = sign > 0 ? node : EPLB_P_EMPTY;
     h->node_load[node] += sign * eplb_p_whole_load(h, e);
@@ -4972,7 +4975,7 @@ static void eplb_p_put_half(eplb_p_homes *h, int32_t e, int32_t node, int32_t si
 }
 
 /* The node with so much room that would take least with so much load more, but for one; -1 where there is none. */
-static int32_t eplb_p_best_half(const eplb_p_homes *h, int64_t load, int32_t room, int32_t but)
+EPLB_P int32_t eplb_p_best_half(const eplb_p_homes *h, int64_t load, int32_t room, int32_t but)
 {
     int32_t best = -1, node;
     float least = 0.0f, time;
@@ -4988,7 +4991,7 @@ static int32_t eplb_p_best_half(const eplb_p_homes *h, int64_t load, int32_t roo
 }
 
 /* The experts in key go, in order, to the node that would take least with them, but number `turned` to the next best. */
-static void eplb_p_place_halves(eplb_p_homes *h, int32_t turned)
+EPLB_P void eplb_p_place_halves(eplb_p_homes *h, int32_t turned)
 {
     int32_t i, e, node, next, room;
 
@@ -5011,7 +5014,7 @@ typedef struct eplb_p_half_move { /* an expert of a split group goes to another 
     float   gain;  /* what the slower of the two nodes takes less; 0: there is none */
 } eplb_p_half_move;
 
-static void eplb_p_consider_half(const eplb_p_homes *h, int32_t e, int32_t node, int32_t other, eplb_p_half_move *best)
+EPLB_P void eplb_p_consider_half(const eplb_p_homes *h, int32_t e, int32_t node, int32_t other, eplb_p_half_move *best)
 {
     int64_t d = eplb_p_whole_load(h, e) - (other < 0 ? 0 : eplb_p_whole_load(h, other));
     int32_t from = h->home[e];
@@ -5029,7 +5032,7 @@ static void eplb_p_consider_half(const eplb_p_homes *h, int32_t e, int32_t node,
 }
 
 /* The slowest of the nodes that were chosen, the first on ties. */
-static int32_t eplb_p_slowest_half(const eplb_p_homes *h)
+EPLB_P int32_t eplb_p_slowest_half(const eplb_p_homes *h)
 {
     int32_t node, slowest = -1;
     float most = -1.0f;
@@ -5046,7 +5049,7 @@ static int32_t eplb_p_slowest_half(const eplb_p_homes *h)
 /* Moves between two nodes. Two experts change places where what they differ by is next to the load that would make the
    nodes equal: for each of the slower node's, heaviest first, they stand on either side of a place that only goes on.
    Or one goes alone, where slots are left over besides those that are kept. */
-static void eplb_p_consider_halves(const eplb_p_homes *h, int32_t from, int32_t to, eplb_p_half_move *best)
+EPLB_P void eplb_p_consider_halves(const eplb_p_homes *h, int32_t from, int32_t to, eplb_p_half_move *best)
 {
     float apart = eplb_p_sub(eplb_p_home_time(h, from, h->node_load[from]), eplb_p_home_time(h, to, h->node_load[to]));
     float load = eplb_p_div(apart, eplb_p_add(h->slowness[from], h->slowness[to]));
@@ -5070,7 +5073,7 @@ static void eplb_p_consider_halves(const eplb_p_homes *h, int32_t from, int32_t 
 }
 
 /* The move off the slowest node that gains most, the first on ties. */
-static eplb_p_half_move eplb_p_find_half(const eplb_p_homes *h)
+EPLB_P eplb_p_half_move eplb_p_find_half(const eplb_p_homes *h)
 {
     eplb_p_half_move best = EPLB_ZERO_INIT;
     int32_t node, slowest = eplb_p_slowest_half(h);
@@ -5080,7 +5083,7 @@ static eplb_p_half_move eplb_p_find_half(const eplb_p_homes *h)
     return best;
 }
 
-static void eplb_p_do_half(eplb_p_homes *h, const eplb_p_half_move *move)
+EPLB_P void eplb_p_do_half(eplb_p_homes *h, const eplb_p_half_move *move)
 {
     int32_t from = h->home[move->expert];
 
@@ -5092,7 +5095,7 @@ static void eplb_p_do_half(eplb_p_homes *h, const eplb_p_half_move *move)
 }
 
 /* Moves of halves that help. Returns what the slowest node takes then. */
-static float eplb_p_even_halves(eplb_p_homes *h)
+EPLB_P float eplb_p_even_halves(eplb_p_homes *h)
 {
     int32_t moves, slowest;
 
@@ -5106,7 +5109,7 @@ static float eplb_p_even_halves(eplb_p_homes *h)
 }
 
 /* key: the experts of a group to be split that are not locked, heaviest first. Those that are take their room. */
-static void eplb_p_list_halves(eplb_p_homes *h, int32_t group)
+EPLB_P void eplb_p_list_halves(eplb_p_homes *h, int32_t group)
 {
     int32_t size = h->layer->shape->group_size, e, n = 0;
 
@@ -5124,7 +5127,7 @@ static void eplb_p_list_halves(eplb_p_homes *h, int32_t group)
 
 /* A group is split; from several beginnings, in each of which another of the heaviest experts goes to the next best node;
    the best that is found, the first on ties, or the first that is no slower than `enough`. */
-static void eplb_p_split_group(eplb_p_homes *h, int32_t group, float enough)
+EPLB_P void eplb_p_split_group(eplb_p_homes *h, int32_t group, float enough)
 {
     int32_t i, start, best = -1;
     float least = FLT_MAX;
@@ -5149,7 +5152,7 @@ static void eplb_p_split_group(eplb_p_homes *h, int32_t group, float enough)
 }
 
 /* All groups that are to be split are. Returns what the slowest node takes then. */
-static float eplb_p_split_groups(eplb_p_homes *h, float enough)
+EPLB_P float eplb_p_split_groups(eplb_p_homes *h, float enough)
 {
     int32_t N = h->layer->shape->num_nodes, group;
 
@@ -5165,7 +5168,7 @@ static float eplb_p_split_groups(eplb_p_homes *h, float enough)
 
 /* node of every group, home of experts of those that are split, where `last` is placed after the others. What the slowest
    node takes; or FLT_MAX, and none is split, where that is known not to be less than `least`. */
-static float eplb_p_try_homes(eplb_p_homes *h, int32_t last, float least)
+EPLB_P float eplb_p_try_homes(eplb_p_homes *h, int32_t last, float least)
 {
     eplb_p_evenness e;
 
@@ -5180,7 +5183,7 @@ static float eplb_p_try_homes(eplb_p_homes *h, int32_t last, float least)
 
 /* The best of several beginnings, in each of which another group comes last; the first on ties. Where nothing is split a
    beginning is as good as another. */
-static void eplb_p_search_homes(eplb_p_homes *h)
+EPLB_P void eplb_p_search_homes(eplb_p_homes *h)
 {
     int32_t K = h->layer->shape->num_groups, starts = K < EPLB_P_HOME_STARTS ? K : EPLB_P_HOME_STARTS, last, best = -1;
     float least = eplb_p_try_homes(h, -1, FLT_MAX), time;
@@ -5196,7 +5199,7 @@ static void eplb_p_search_homes(eplb_p_homes *h)
 }
 
 /* home of every expert. */
-static void eplb_p_find_expert_homes(eplb_p_homes *h)
+EPLB_P void eplb_p_find_expert_homes(eplb_p_homes *h)
 {
     const eplb_p_shape *shape = h->layer->shape;
     int32_t e;
@@ -5210,7 +5213,7 @@ static void eplb_p_find_expert_homes(eplb_p_homes *h)
 }
 
 /* home -> first_expert, mlog2log, mlog_load: by node, then by index. */
-static void eplb_p_order_homes(const int32_t *home, eplb_p_layer *l)
+EPLB_P void eplb_p_order_homes(const int32_t *home, eplb_p_layer *l)
 {
     int32_t N = l->shape->num_nodes, e, node, n = 0;
 
@@ -5226,7 +5229,7 @@ static void eplb_p_order_homes(const int32_t *home, eplb_p_layer *l)
 }
 
 /* Slots that are used on GPUs first .. end - 1, no more than that: fewer on those that use the most. */
-static void eplb_p_limit_gpus(eplb_p_layer *l, int32_t first, int32_t end, int64_t limit)
+EPLB_P void eplb_p_limit_gpus(eplb_p_layer *l, int32_t first, int32_t end, int64_t limit)
 {
     int32_t gpu, most;
     int64_t slots = 0;
@@ -5246,7 +5249,7 @@ static void eplb_p_limit_gpus(eplb_p_layer *l, int32_t first, int32_t end, int64
    no node, uses more slots than there are experts. Proof that those with several replicas can then have them on two, as
    many as there are slots for: let the largest use B slots, all others O, of E experts. There are B + O - E slots for
    second replicas, O at most, so that each such expert can have one of the others' slots. */
-static void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
+EPLB_P void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
 {
     const eplb_p_cluster *c = &l->cluster;
     int32_t first = c->first_gpu[node], end = c->first_gpu[node + 1], gpu, next, survive = l->shape->survive;
@@ -5277,7 +5280,7 @@ typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs
     eplb_p_packer packer;
 } eplb_p_node;
 
-static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_node_part *part, const eplb_packing *how)
+EPLB_P eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_node_part *part, const eplb_packing *how)
 {
     eplb_p_node n;
     n.replicas  = eplb_p_carve_replicas(a, part->num_experts, part->num_slots);
@@ -5297,7 +5300,7 @@ static eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_node_part *pa
 }
 
 /* load of the node's experts -> their order, where the last slots' will be; if that is asked for. */
-static void eplb_p_order_node(eplb_p_node *n)
+EPLB_P void eplb_p_order_node(eplb_p_node *n)
 {
     const eplb_p_replicas *r = &n->replicas;
     if (r->order) eplb_p_sort_loads(r->load, n->packer.true_order + r->num_spare, n->packer.spare, r->num_log);
@@ -5305,7 +5308,7 @@ static void eplb_p_order_node(eplb_p_node *n)
 
 /* replicas -> logcnt, slot_load of a node. Slot i holds expert i, who shares its load with the spare slots
    that it was given. */
-static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const int32_t *mlog2log = l->mlog2log + part->first_expert;
     const eplb_p_replicas *r = &n->replicas;
@@ -5322,7 +5325,7 @@ static void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_node
 }
 
 /* The experts that have spare slots, by the load of their replicas, heaviest first. Returns how many. */
-static int32_t eplb_p_order_replicated(const eplb_p_node *n, uint64_t *key)
+EPLB_P int32_t eplb_p_order_replicated(const eplb_p_node *n, uint64_t *key)
 {
     const eplb_p_replicas *r = &n->replicas;
     int32_t num = 0, i;
@@ -5340,7 +5343,7 @@ static int32_t eplb_p_order_replicated(const eplb_p_node *n, uint64_t *key)
    lighter expert, so the order is made where the experts' lies, S places before it, and once the last replicas
    have found their place what follows has stood in its own from the start: S replicas more are before it. Only
    among equals may they stand otherwise than by slot, which is put right. */
-static void eplb_p_order_slots(eplb_p_node *n)
+EPLB_P void eplb_p_order_slots(eplb_p_node *n)
 {
     const eplb_p_replicas *r = &n->replicas;
     uint64_t *order = n->packer.true_order, *replicated = n->packer.spare;
@@ -5373,7 +5376,7 @@ static void eplb_p_order_slots(eplb_p_node *n)
 
 /* slot_gpu, slot_rank -> a node's part of the layer's plan. What does not change is read once, as no compiler can
    know that it does not. */
-static void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const int32_t *mlog2log = l->mlog2log + part->first_expert;
     const int32_t *gpu = n->slot_gpu, *rank = n->slot_rank;
@@ -5409,7 +5412,7 @@ typedef struct eplb_p_mixed { /* the experts of one node on their way there */
     eplb_p_unlike unlike;
 } eplb_p_mixed;
 
-static eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     eplb_p_mixed m;
 
@@ -5430,7 +5433,7 @@ static eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, c
 }
 
 /* least, place; how many slots are then spare. */
-static void eplb_p_count_locked(eplb_p_mixed *m, const eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_count_locked(eplb_p_mixed *m, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), i, spare;
 
@@ -5451,7 +5454,7 @@ static void eplb_p_count_locked(eplb_p_mixed *m, const eplb_p_layer *l, const ep
 
 /* replicas -> logcnt; item_expert, slot_load of what is not locked; fixed, room of the GPUs: what is locked on each, and
    the slots that are not. */
-static void eplb_p_list_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_list_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const eplb_p_replicas *r = &m->replicas;
     const int32_t *mlog2log = l->mlog2log + part->first_expert;
@@ -5486,7 +5489,7 @@ static void eplb_p_list_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_nod
 }
 
 /* slot_gpu -> the node's part of the plan: on each GPU what is locked, then the others heaviest first. */
-static void eplb_p_place_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_place_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t position;
 
@@ -5502,14 +5505,14 @@ static void eplb_p_place_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_no
    others, until each that has two or more is on two. */
 
 /* What is lost together: a GPU, or a node. */
-static int32_t eplb_p_domain_of(const eplb_p_layer *l, int32_t slot)
+EPLB_P int32_t eplb_p_domain_of(const eplb_p_layer *l, int32_t slot)
 {
     int32_t gpu = l->cluster.gpu_of[slot];
     return l->shape->survive == EPLB_SURVIVE_NODE ? l->cluster.link_node[gpu] : gpu;
 }
 
 /* inside [E] = replicas of each expert that are in a domain, among slots first .. end - 1. */
-static void eplb_p_count_inside(const eplb_p_layer *l, int32_t first, int32_t end, int32_t domain, int32_t *inside)
+EPLB_P void eplb_p_count_inside(const eplb_p_layer *l, int32_t first, int32_t end, int32_t domain, int32_t *inside)
 {
     int32_t i;
 
@@ -5519,7 +5522,7 @@ static void eplb_p_count_inside(const eplb_p_layer *l, int32_t first, int32_t en
 }
 
 /* What is locked on a GPU stands in its first slots by now. */
-static int eplb_p_is_placed_lock(const eplb_p_layer *l, int32_t slot)
+EPLB_P int eplb_p_is_placed_lock(const eplb_p_layer *l, int32_t slot)
 {
     int32_t gpu = l->cluster.gpu_of[slot];
     return l->locked && slot - l->cluster.first_slot[gpu] < l->num_locked[gpu];
@@ -5527,7 +5530,7 @@ static int eplb_p_is_placed_lock(const eplb_p_layer *l, int32_t slot)
 
 /* The slot that slot i's expert, which is in one domain only, may best change places with: one of another domain whose
    expert is not then in one only, and whose load is the nearest, the first on ties; -1 where there is none. */
-static int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t first, int32_t end, const int32_t *inside)
+EPLB_P int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t first, int32_t end, const int32_t *inside)
 {
     int32_t domain = eplb_p_domain_of(l, i), best = -1, j;
     float own = eplb_p_bid(l->load[l->phy2log[i]], l->logcnt[l->phy2log[i]], EPLB_P_DHONDT), least = 0.0f, off;
@@ -5546,7 +5549,7 @@ static int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t fir
     return best;
 }
 
-static void eplb_p_let_survive(eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_let_survive(eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), domain = -1, i, j, e;
     int32_t *inside = l->phyrank; /* replicas are numbered later */
@@ -5583,7 +5586,7 @@ typedef struct eplb_p_vllm {
     int32_t *item;        /* [slots of a node] expert of each replica */
 } eplb_p_vllm;
 
-static eplb_p_vllm eplb_p_carve_vllm(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_vllm eplb_p_carve_vllm(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_vllm v;
     int32_t packs = shape->num_nodes > shape->node_gpus ? shape->num_nodes : shape->node_gpus;
@@ -5598,7 +5601,7 @@ static eplb_p_vllm eplb_p_carve_vllm(eplb_p_arena *a, const eplb_p_shape *shape)
 
 #define EPLB_P_BLOCK 128 /* numbers that are added up in eight sums */
 
-static float eplb_p_block_sum(const float *x, int32_t n)
+EPLB_P float eplb_p_block_sum(const float *x, int32_t n)
 {
     float sum[8], rest = 0.0f;
     int32_t i, j, even = n - n % 8;
@@ -5614,7 +5617,7 @@ static float eplb_p_block_sum(const float *x, int32_t n)
 }
 
 /* Halves of whole eights, each by itself, down to blocks. */
-static float eplb_p_pairwise_sum(const float *x, int32_t n)
+EPLB_P float eplb_p_pairwise_sum(const float *x, int32_t n)
 {
     float left[32], sum;
     int32_t right[32], depth = 0; /* of halves that are being summed: the left one's sum, and numbers of the right one, 0
@@ -5636,9 +5639,9 @@ static float eplb_p_pairwise_sum(const float *x, int32_t n)
 }
 
 /* The key of an item, and back: the heaviest has the least, and none is that of one that is out. */
-static uint64_t eplb_p_vllm_key(uint64_t load) { return EPLB_P_WIDE_INFINITY - load; }
+EPLB_P uint64_t eplb_p_vllm_key(uint64_t load) { return EPLB_P_WIDE_INFINITY - load; }
 
-static void eplb_p_empty_packs(eplb_p_vllm *v, int32_t num_packs)
+EPLB_P void eplb_p_empty_packs(eplb_p_vllm *v, int32_t num_packs)
 {
     int32_t pack;
 
@@ -5650,7 +5653,7 @@ static void eplb_p_empty_packs(eplb_p_vllm *v, int32_t num_packs)
 }
 
 /* The place of the next item, with room for so many in each pack. */
-static int32_t eplb_p_take_place(eplb_p_vllm *v, int32_t room, uint64_t load)
+EPLB_P int32_t eplb_p_take_place(eplb_p_vllm *v, int32_t room, uint64_t load)
 {
     int32_t pack = v->packs.winner[1], place = pack * room + v->fill[pack]++;
 
@@ -5659,7 +5662,7 @@ static int32_t eplb_p_take_place(eplb_p_vllm *v, int32_t room, uint64_t load)
 }
 
 /* Layer's load -> mlog2log, mlog_load. */
-static void eplb_p_vllm_groups(eplb_p_vllm *v, eplb_p_layer *l)
+EPLB_P void eplb_p_vllm_groups(eplb_p_vllm *v, eplb_p_layer *l)
 {
     const eplb_p_shape *shape = l->shape;
     int32_t size = shape->group_size, group, i;
@@ -5681,7 +5684,7 @@ static void eplb_p_vllm_groups(eplb_p_vllm *v, eplb_p_layer *l)
 }
 
 /* count, item of a node: its experts in order, then those that get the spare slots. */
-static void eplb_p_vllm_replicate(eplb_p_vllm *v, const eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_vllm_replicate(eplb_p_vllm *v, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const float *load = l->mlog_load + part->first_expert;
     int32_t cap = l->shape->options.max_replicas, i, e;
@@ -5702,7 +5705,7 @@ static void eplb_p_vllm_replicate(eplb_p_vllm *v, const eplb_p_layer *l, const e
 }
 
 /* phy2log of a node: replicas to GPUs, heaviest first. Where each GPU has one, they stay as they come. */
-static void eplb_p_vllm_pack(eplb_p_vllm *v, const eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_vllm_pack(eplb_p_vllm *v, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const float *load = l->mlog_load + part->first_expert;
     int32_t *slot = l->phy2log + part->first_slot, n = part->num_slots, room = part->gpu_slots, i, next, place;
@@ -5721,7 +5724,7 @@ static void eplb_p_vllm_pack(eplb_p_vllm *v, const eplb_p_layer *l, const eplb_p
 }
 
 /* phy2log of the layer. */
-static void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
+EPLB_P void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
 {
     int32_t node;
 
@@ -5859,7 +5862,7 @@ typedef struct eplb_p_search {
     size_t peak_bytes, squares_bytes, exact_bytes;
 } eplb_p_search;
 
-static void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_experts)
+EPLB_P void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_experts)
 {
     s->exact      = 1;
     s->tokens     = EPLB_P_TAKE_ROWS(a, int32_t, s->num_slots, s->num_samples);
@@ -5873,7 +5876,7 @@ static void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_ex
     s->is_stirred = EPLB_P_TAKE(a, int32_t, num_experts);
 }
 
-static void eplb_p_carve_odd(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
+EPLB_P void eplb_p_carve_odd(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
 {
     s->odd_slot       = EPLB_P_TAKE(a, int32_t, s->num_slots);
     s->odd_first_slot = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)s->num_gpus + 1);
@@ -5885,7 +5888,7 @@ static void eplb_p_carve_odd(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_
 }
 
 /* What lowers the peak, what lowers the squares and what is for exact shares are never in use at once. */
-static void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
+EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
 {
     eplb_p_search none = EPLB_ZERO_INIT;
     eplb_p_overlay keys; /* from which line_slot is made first, and the rest of the line from that */
@@ -5947,7 +5950,7 @@ static void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
 #define EPLB_P_ON_STEPS(count) ((void)0) /* the tests count them */
 #endif
 
-static void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
+EPLB_P void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
 {
     int64_t steps = (int64_t)rows * columns;
     s->steps -= steps;
@@ -5957,41 +5960,41 @@ static void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
 /* improve: state */
 
 /* Which slots a GPU has, how many, and whose one is. */
-static int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu)
+EPLB_P int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu)
 {
     return s->first_slot ? s->first_slot[gpu] : gpu * s->gpu_slots;
 }
 
-static int32_t eplb_p_end_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_first_slot(s, gpu + 1); }
+EPLB_P int32_t eplb_p_end_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_first_slot(s, gpu + 1); }
 
-static int32_t eplb_p_num_slots(const eplb_p_search *s, int32_t gpu)
+EPLB_P int32_t eplb_p_num_slots(const eplb_p_search *s, int32_t gpu)
 {
     return eplb_p_end_slot(s, gpu) - eplb_p_first_slot(s, gpu);
 }
 
-static int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot)
+EPLB_P int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot)
 {
     return s->gpu_of ? s->gpu_of[slot] : slot / s->gpu_slots;
 }
 
 /* How long a GPU takes: its load, by its speed, in whole numbers. Where speeds differ grains are coarser, so that a
    layer's load at the slowest pace fits, squared too. */
-static int32_t eplb_p_pace_of(const eplb_p_search *s, int32_t gpu) { return s->pace ? s->pace[gpu] : 1; }
+EPLB_P int32_t eplb_p_pace_of(const eplb_p_search *s, int32_t gpu) { return s->pace ? s->pace[gpu] : 1; }
 
-static int64_t eplb_p_time(const eplb_p_search *s, int32_t gpu, int32_t load)
+EPLB_P int64_t eplb_p_time(const eplb_p_search *s, int32_t gpu, int32_t load)
 {
     return (int64_t)load * eplb_p_pace_of(s, gpu);
 }
 
-static int64_t eplb_p_time_of(const eplb_p_search *s, int32_t gpu) { return eplb_p_time(s, gpu, s->gpu_load[gpu]); }
+EPLB_P int64_t eplb_p_time_of(const eplb_p_search *s, int32_t gpu) { return eplb_p_time(s, gpu, s->gpu_load[gpu]); }
 
 /* The most load with which a GPU takes less time than this, which is above 0. */
-static int32_t eplb_p_load_before(const eplb_p_search *s, int32_t gpu, int64_t time)
+EPLB_P int32_t eplb_p_load_before(const eplb_p_search *s, int32_t gpu, int64_t time)
 {
     return (int32_t)((time - 1) / eplb_p_pace_of(s, gpu));
 }
 
-static void eplb_p_set_pace(eplb_p_search *s, const int32_t *pace)
+EPLB_P void eplb_p_set_pace(eplb_p_search *s, const int32_t *pace)
 {
     int64_t sum = 0;
     int32_t gpu;
@@ -6008,7 +6011,7 @@ static void eplb_p_set_pace(eplb_p_search *s, const int32_t *pace)
 }
 
 /* The time that all take where so much load is spread by speed. */
-static int64_t eplb_p_even_time(const eplb_p_search *s, int64_t load)
+EPLB_P int64_t eplb_p_even_time(const eplb_p_search *s, int64_t load)
 {
     int64_t speeds = 0;
     int32_t gpu;
@@ -6021,7 +6024,7 @@ static int64_t eplb_p_even_time(const eplb_p_search *s, int64_t load)
 
 /* How much more one GPU has to do than another, as load of GPUs between the two in pace: twice what would have to go
    from the one to the other for both to take the same time. */
-static int32_t eplb_p_apart(const eplb_p_search *s, int32_t a, int32_t a_load, int32_t b, int32_t b_load)
+EPLB_P int32_t eplb_p_apart(const eplb_p_search *s, int32_t a, int32_t a_load, int32_t b, int32_t b_load)
 {
     int64_t more;
 
@@ -6031,32 +6034,32 @@ static int32_t eplb_p_apart(const eplb_p_search *s, int32_t a, int32_t a_load, i
 }
 
 /* What a square of load of such GPUs counts for. */
-static int32_t eplb_p_pair_pace(const eplb_p_search *s, int32_t a, int32_t b)
+EPLB_P int32_t eplb_p_pair_pace(const eplb_p_search *s, int32_t a, int32_t b)
 {
     return s->pace ? (s->pace[a] + s->pace[b]) / 2 : 1;
 }
 
-static int32_t *eplb_p_share_of(const eplb_p_search *s, int32_t e)
+EPLB_P int32_t *eplb_p_share_of(const eplb_p_search *s, int32_t e)
 {
     return s->share + (size_t)e * (size_t)s->num_samples;
 }
 
-static int32_t *eplb_p_more_of(const eplb_p_search *s, int32_t e)
+EPLB_P int32_t *eplb_p_more_of(const eplb_p_search *s, int32_t e)
 {
     return s->more + (size_t)e * (size_t)s->num_samples;
 }
 
-static const int32_t *eplb_p_grains_of(const eplb_p_search *s, int32_t e)
+EPLB_P const int32_t *eplb_p_grains_of(const eplb_p_search *s, int32_t e)
 {
     return s->grains + (size_t)e * (size_t)s->num_samples;
 }
 
-static int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
+EPLB_P int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
 {
     return s->gpu_load + (size_t)gpu * (size_t)s->num_samples;
 }
 
-static int64_t eplb_p_squares_of(const int32_t *a, int32_t n)
+EPLB_P int64_t eplb_p_squares_of(const int32_t *a, int32_t n)
 {
     int64_t sum = 0;
     int32_t t;
@@ -6064,20 +6067,20 @@ static int64_t eplb_p_squares_of(const int32_t *a, int32_t n)
     return sum;
 }
 
-static int32_t eplb_p_total(const int32_t *a, int32_t n)
+EPLB_P int32_t eplb_p_total(const int32_t *a, int32_t n)
 {
     int32_t sum = 0, t;
     for (t = 0; t < n; t++) sum += a[t];
     return sum;
 }
 
-static void eplb_p_add_to(int32_t *sum, const int32_t *a, int32_t n)
+EPLB_P void eplb_p_add_to(int32_t *sum, const int32_t *a, int32_t n)
 {
     int32_t t;
     for (t = 0; t < n; t++) sum[t] += a[t];
 }
 
-static void eplb_p_share_out(eplb_p_search *s, int32_t e)
+EPLB_P void eplb_p_share_out(eplb_p_search *s, int32_t e)
 {
     int32_t *share = eplb_p_share_of(s, e), *more = eplb_p_more_of(s, e), t;
     for (t = 0; t < s->num_samples; t++) {
@@ -6087,18 +6090,18 @@ static void eplb_p_share_out(eplb_p_search *s, int32_t e)
     if (!s->lined_up) s->total[e] = eplb_p_total(share, s->num_samples);
 }
 
-static int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
+EPLB_P int eplb_p_holds(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
     return eplb_p_has_bit(s->holds + (size_t)gpu * (size_t)s->words, e);
 }
 
-static int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
+EPLB_P int eplb_p_holds_twice(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
     return eplb_p_has_bit(s->twice + (size_t)gpu * (size_t)s->words, e);
 }
 
 /* holds, twice of a GPU whose slots have changed. */
-static void eplb_p_list_holdings(eplb_p_search *s, int32_t gpu)
+EPLB_P void eplb_p_list_holdings(eplb_p_search *s, int32_t gpu)
 {
     uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
     uint32_t *twice = s->twice + (size_t)gpu * (size_t)s->words;
@@ -6113,7 +6116,7 @@ static void eplb_p_list_holdings(eplb_p_search *s, int32_t gpu)
 }
 
 /* gpu_load, holds, twice of a GPU whose slots, or whose experts' replicas, have changed. */
-static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
+EPLB_P void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
 {
     int32_t *load = eplb_p_load_of(s, gpu), i, t;
 
@@ -6125,7 +6128,7 @@ static void eplb_p_weigh_gpu(eplb_p_search *s, int32_t gpu)
 }
 
 /* The same of a GPU on which u has given way to v in one slot, and nothing else has changed. */
-static void eplb_p_give_way(eplb_p_search *s, int32_t gpu, int32_t u, int32_t v)
+EPLB_P void eplb_p_give_way(eplb_p_search *s, int32_t gpu, int32_t u, int32_t v)
 {
     const int32_t *less = eplb_p_share_of(s, u), *more = eplb_p_share_of(s, v);
     uint32_t *holds = s->holds + (size_t)gpu * (size_t)s->words;
@@ -6142,10 +6145,10 @@ static void eplb_p_give_way(eplb_p_search *s, int32_t gpu, int32_t u, int32_t v)
 }
 
 /* The experts, and nobody, where slots are empty. */
-static int32_t eplb_p_num_held(const eplb_p_search *s) { return s->num_experts + (s->nobody >= 0); }
+EPLB_P int32_t eplb_p_num_held(const eplb_p_search *s) { return s->num_experts + (s->nobody >= 0); }
 
 /* All of the plan's part anew, and the totals by which squares are lowered. */
-static void eplb_p_measure_node(eplb_p_search *s)
+EPLB_P void eplb_p_measure_node(eplb_p_search *s)
 {
     int32_t i;
 
@@ -6155,7 +6158,7 @@ static void eplb_p_measure_node(eplb_p_search *s)
     for (i = 0; i < s->num_gpus; i++) eplb_p_weigh_gpu(s, i);
 }
 
-static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
+EPLB_P int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
     int32_t copies = 0, i;
     if (!eplb_p_holds_twice(s, gpu, e)) return eplb_p_holds(s, gpu, e);
@@ -6164,7 +6167,7 @@ static int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
 }
 
 /* One sample: the GPU that takes longest. */
-static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
+EPLB_P int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
 {
     const int32_t *pace = s->pace, *load = s->gpu_load;
     int64_t most = eplb_p_time_of(s, 0), time;
@@ -6181,13 +6184,13 @@ static int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
 
 /* improve: moves from the plan in force */
 
-static int32_t eplb_p_node_at(const eplb_p_moves *m, int32_t gpu)
+EPLB_P int32_t eplb_p_node_at(const eplb_p_moves *m, int32_t gpu)
 {
     return m->link_node ? m->link_node[gpu] : gpu / m->link_gpus;
 }
 
 /* One of the counts of moves rises or falls by one. */
-static void eplb_p_tally(eplb_p_moves *m, int32_t *count, int32_t allowed, int32_t by)
+EPLB_P void eplb_p_tally(eplb_p_moves *m, int32_t *count, int32_t allowed, int32_t by)
 {
     int32_t most = allowed > 0 ? allowed : 0;
 
@@ -6197,7 +6200,7 @@ static void eplb_p_tally(eplb_p_moves *m, int32_t *count, int32_t allowed, int32
 }
 
 /* Of those who held the expert the first, from this one on, who may send it to a GPU. */
-static int32_t eplb_p_next_sender(const eplb_p_search *s, int32_t holder, int32_t gpu, int nearby)
+EPLB_P int32_t eplb_p_next_sender(const eplb_p_search *s, int32_t holder, int32_t gpu, int nearby)
 {
     const eplb_p_moves *m = s->moves;
 
@@ -6207,7 +6210,7 @@ static int32_t eplb_p_next_sender(const eplb_p_search *s, int32_t holder, int32_
 }
 
 /* An expert comes to a GPU that did not have it, or it does not after all. */
-static void eplb_p_count_move(eplb_p_search *s, int32_t gpu, int32_t e, int32_t by)
+EPLB_P void eplb_p_count_move(eplb_p_search *s, int32_t gpu, int32_t e, int32_t by)
 {
     eplb_p_moves *m = s->moves;
     const eplb_options *o = m->allowed;
@@ -6227,24 +6230,24 @@ static void eplb_p_count_move(eplb_p_search *s, int32_t gpu, int32_t e, int32_t 
     }
 }
 
-static int eplb_p_is_free(const eplb_p_search *s, int32_t gpu, int32_t e)
+EPLB_P int eplb_p_is_free(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
     return eplb_p_has_bit(s->moves->free_of + eplb_p_at(gpu, s->words, 0), e);
 }
 
 /* Whether an expert leaves a GPU, with slot i, that did not have it; whether one comes that did not have it. */
-static int eplb_p_undoes_move(const eplb_p_search *s, int32_t gpu, int32_t i)
+EPLB_P int eplb_p_undoes_move(const eplb_p_search *s, int32_t gpu, int32_t i)
 {
     return !eplb_p_is_free(s, gpu, s->slot[i]) && !eplb_p_holds_twice(s, gpu, s->slot[i]);
 }
 
-static int eplb_p_makes_move(const eplb_p_search *s, int32_t gpu, int32_t e)
+EPLB_P int eplb_p_makes_move(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
     return !eplb_p_is_free(s, gpu, e) && !eplb_p_holds(s, gpu, e);
 }
 
 /* The expert of slot i gives way to e, or does not after all; the slots are still as they are. */
-static void eplb_p_count_change(eplb_p_search *s, int32_t i, int32_t e, int32_t by)
+EPLB_P void eplb_p_count_change(eplb_p_search *s, int32_t i, int32_t e, int32_t by)
 {
     int32_t gpu = eplb_p_gpu_of(s, i);
 
@@ -6253,7 +6256,7 @@ static void eplb_p_count_change(eplb_p_search *s, int32_t i, int32_t e, int32_t 
 }
 
 /* A move is to be done, or was not after all; the slots are as they are without it. */
-static void eplb_p_count_changes(eplb_p_search *s, const eplb_p_move *move, int32_t by)
+EPLB_P void eplb_p_count_changes(eplb_p_search *s, const eplb_p_move *move, int32_t by)
 {
     int32_t i = move->slot, j = move->other;
 
@@ -6262,7 +6265,7 @@ static void eplb_p_count_changes(eplb_p_search *s, const eplb_p_move *move, int3
 }
 
 /* Whether all limits hold if slot i holds e, and slot j, if there is one, what i holds. */
-static int eplb_p_fits_limits(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
+EPLB_P int eplb_p_fits_limits(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
 {
     eplb_p_move move;
     int fits;
@@ -6279,7 +6282,7 @@ static int eplb_p_fits_limits(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
 #define EPLB_P_FORBIDDEN INT32_MAX
 
 /* By how many moves the plan would then be farther from the one in force. */
-static int32_t eplb_p_moves_by(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
+EPLB_P int32_t eplb_p_moves_by(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
 {
     const eplb_p_moves *m = s->moves;
     const eplb_options *o = m->allowed;
@@ -6296,12 +6299,12 @@ static int32_t eplb_p_moves_by(eplb_p_search *s, int32_t i, int32_t e, int32_t j
     return by;
 }
 
-static int32_t eplb_p_swap_moves(eplb_p_search *s, int32_t i, int32_t j)
+EPLB_P int32_t eplb_p_swap_moves(eplb_p_search *s, int32_t i, int32_t j)
 {
     return s->moves ? eplb_p_moves_by(s, i, s->slot[j], j) : 0;
 }
 
-static int32_t eplb_p_replace_moves(eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P int32_t eplb_p_replace_moves(eplb_p_search *s, int32_t i, int32_t e)
 {
     return s->moves ? eplb_p_moves_by(s, i, e, -1) : 0;
 }
@@ -6313,7 +6316,7 @@ static int32_t eplb_p_replace_moves(eplb_p_search *s, int32_t i, int32_t e)
    if it is on every GPU that it may be on. An empty slot may be anywhere, and filled. */
 
 /* How many GPUs an expert may be on. */
-static int32_t eplb_p_gpus_for(const eplb_p_search *s, int32_t e)
+EPLB_P int32_t eplb_p_gpus_for(const eplb_p_search *s, int32_t e)
 {
     const eplb_p_moves *m = s->moves;
 
@@ -6321,11 +6324,11 @@ static int32_t eplb_p_gpus_for(const eplb_p_search *s, int32_t e)
     return m->first_gpu[m->home[e] + 1] - m->first_gpu[m->home[e]];
 }
 
-static int eplb_p_is_pinned(const eplb_p_search *s, int32_t i) { return s->pinned && s->pinned[i]; }
+EPLB_P int eplb_p_is_pinned(const eplb_p_search *s, int32_t i) { return s->pinned && s->pinned[i]; }
 
 /* Whether an expert survives a loss, or has one replica, once it has come to a GPU, and one of its slots on another has
    gone; -1: none has, or it has not. */
-static int eplb_p_survives(const eplb_p_search *s, int32_t e, int32_t come, int32_t gone)
+EPLB_P int eplb_p_survives(const eplb_p_search *s, int32_t e, int32_t come, int32_t gone)
 {
     int32_t first = come >= 0 ? s->domain[come] : -1, gpu;
 
@@ -6339,7 +6342,7 @@ static int eplb_p_survives(const eplb_p_search *s, int32_t e, int32_t come, int3
 }
 
 /* The same of a replace: and no expert is left with one replica so that another may have three. */
-static int eplb_p_survive_replace(const eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P int eplb_p_survive_replace(const eplb_p_search *s, int32_t i, int32_t e)
 {
     int32_t u = s->slot[i], gpu = eplb_p_gpu_of(s, i);
 
@@ -6347,14 +6350,14 @@ static int eplb_p_survive_replace(const eplb_p_search *s, int32_t i, int32_t e)
     return eplb_p_survives(s, e, gpu, -1) && eplb_p_survives(s, u, -1, gpu);
 }
 
-static int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P int eplb_p_may_put(const eplb_p_search *s, int32_t i, int32_t e)
 {
     return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || s->count[e] >= eplb_p_gpus_for(s, e);
 }
 
 /* Whether the expert of slot `from` may come to slot i in a swap. It may be on every GPU already, and then leaves
    only one that has it twice. */
-static int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
+EPLB_P int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
 {
     int32_t e = s->slot[from];
 
@@ -6365,7 +6368,7 @@ static int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
 }
 
 /* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
-static int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
+EPLB_P int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
 {
     int32_t u = s->slot[i];
     if (eplb_p_is_pinned(s, i)) return 0;
@@ -6373,19 +6376,19 @@ static int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
                                eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
 }
 
-static int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
+EPLB_P int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
 {
     return !eplb_p_at_cap(s->count[e], s->max_replicas);
 }
 
-static int eplb_p_may_swap(eplb_p_search *s, int32_t i, int32_t j)
+EPLB_P int eplb_p_may_swap(eplb_p_search *s, int32_t i, int32_t j)
 {
     return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_come(s, i, j) && eplb_p_may_come(s, j, i) &&
            eplb_p_swap_moves(s, i, j) != EPLB_P_FORBIDDEN;
 }
 
 /* Whether e may come to slot i, whose expert may be taken away. */
-static int eplb_p_may_replace(eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P int eplb_p_may_replace(eplb_p_search *s, int32_t i, int32_t e)
 {
     if (s->domain && !eplb_p_survive_replace(s, i, e)) return 0;
     return e != s->slot[i] && eplb_p_may_multiply(s, e) && eplb_p_may_put(s, i, e) &&
@@ -6395,7 +6398,7 @@ static int eplb_p_may_replace(eplb_p_search *s, int32_t i, int32_t e)
 /* improve: moves */
 
 /* One sample: the replicas of two slots have changed places. */
-static void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
+EPLB_P void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
 {
     int32_t at_i = s->place[i], at_j = s->place[j];
     s->place[i]        = at_j;
@@ -6407,7 +6410,7 @@ static void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
 }
 
 /* The experts of two slots change places. */
-static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
+EPLB_P void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
 {
     int32_t u = s->slot[i], v = s->slot[j];
     s->slot[i] = v;
@@ -6418,7 +6421,7 @@ static void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
 }
 
 /* One sample: the load of a slot's replica has changed; it moves to where in the line it belongs. */
-static void eplb_p_move_in_line(eplb_p_search *s, int32_t slot)
+EPLB_P void eplb_p_move_in_line(eplb_p_search *s, int32_t slot)
 {
     int32_t at = s->place[slot], last = s->num_slots - 1, from;
     int32_t load = *eplb_p_share_of(s, s->slot[slot]);
@@ -6442,7 +6445,7 @@ static void eplb_p_move_in_line(eplb_p_search *s, int32_t slot)
 }
 
 /* Slot i holds e in place of its expert. */
-static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
 {
     int32_t u = s->slot[i], gpu, j;
 
@@ -6461,12 +6464,12 @@ static void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
 }
 
 /* Whether one more move can be done, and taken back; with many samples none ever is. */
-static int eplb_p_may_go_on(const eplb_p_search *s)
+EPLB_P int eplb_p_may_go_on(const eplb_p_search *s)
 {
     return s->steps > 0 && (s->num_samples > 1 || s->num_done < s->num_slots);
 }
 
-static void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
+EPLB_P void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
 {
     if (s->num_samples == 1) {
         eplb_p_move *back = &s->done[s->num_done++];
@@ -6482,7 +6485,7 @@ static void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
 }
 
 /* The best plan so far is there again. */
-static void eplb_p_take_back(eplb_p_search *s)
+EPLB_P void eplb_p_take_back(eplb_p_search *s)
 {
     while (s->num_done > 0) {
         const eplb_p_move *back = &s->done[--s->num_done];
@@ -6494,13 +6497,13 @@ static void eplb_p_take_back(eplb_p_search *s)
     }
 }
 
-static int32_t eplb_p_less_share(const eplb_p_search *s, int32_t e, int32_t t)
+EPLB_P int32_t eplb_p_less_share(const eplb_p_search *s, int32_t e, int32_t t)
 {
     return eplb_p_grains_of(s, e)[t] / (s->count[e] - 1);
 }
 
 /* Load of a GPU in sample t once slot i holds e in place of u. */
-static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e,
+EPLB_P int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e,
                                  int32_t u_copies, int32_t e_copies)
 {
     int32_t u = s->slot[i], here = gpu == eplb_p_gpu_of(s, i);
@@ -6514,7 +6517,7 @@ static int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t,
 
 /* By what a swap of u on a heavier GPU with v on a lighter one lowers the objective, halved: the sum
    over samples of d (D - d), d = u - v, as in pack: refine. */
-static int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int32_t *difference, int32_t n)
+EPLB_P int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int32_t *difference, int32_t n)
 {
     int64_t sum = 0;
     int32_t t;
@@ -6526,7 +6529,7 @@ static int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int
 }
 
 /* difference [T] = load of a less load of b. Returns the sum of it. */
-static int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
+EPLB_P int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
 {
     const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
     int32_t *difference = s->difference, n = s->num_samples, t;
@@ -6541,7 +6544,7 @@ static int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
 
 /* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
    there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
-static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
+EPLB_P int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
 {
     int32_t gpu = eplb_p_gpu_of(s, i), best_j = -1, other, j;
     int64_t best = 0;
@@ -6569,7 +6572,7 @@ static int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
 /* No expert twice on a GPU while another GPU is free of it. Proof: such a GPU holds either an expert
    that the first one lacks, or one of the first one's twice; so there is a partner, and changing
    places with it takes one from the number of duplicates, which ends the rounds. */
-static void eplb_p_part_duplicates(eplb_p_search *s)
+EPLB_P void eplb_p_part_duplicates(eplb_p_search *s)
 {
     int32_t i, j, parted;
 
@@ -6590,14 +6593,14 @@ static void eplb_p_part_duplicates(eplb_p_search *s)
 /* The frontier: pairs of GPUs that may have a swap left, by how far apart their loads are. No swap of theirs
    gains more than a quarter of that squared, at their pace, which is what makes both take the same time. */
 
-static float *eplb_p_pair_at(const eplb_p_search *s, int32_t a, int32_t b) /* a < b */
+EPLB_P float *eplb_p_pair_at(const eplb_p_search *s, int32_t a, int32_t b) /* a < b */
 {
     size_t before = (size_t)a * (size_t)(2 * s->num_gpus - a - 1) / 2; /* pairs in the rows of earlier GPUs */
     return s->between + before + (size_t)(b - a - 1);
 }
 
 /* far, promise of GPU a. */
-static void eplb_p_find_far(eplb_p_search *s, int32_t a)
+EPLB_P void eplb_p_find_far(eplb_p_search *s, int32_t a)
 {
     int32_t pairs = s->num_gpus - a - 1;
     const float *between = eplb_p_pair_at(s, a, a + 1);
@@ -6608,7 +6611,7 @@ static void eplb_p_find_far(eplb_p_search *s, int32_t a)
 }
 
 /* The square of how far apart two loads are. */
-static int64_t eplb_p_squares_apart(const int32_t *a, const int32_t *b, int32_t n)
+EPLB_P int64_t eplb_p_squares_apart(const int32_t *a, const int32_t *b, int32_t n)
 {
     int64_t squares = 0;
     int32_t t = 0;
@@ -6623,7 +6626,7 @@ static int64_t eplb_p_squares_apart(const int32_t *a, const int32_t *b, int32_t 
     return squares;
 }
 
-static float eplb_p_measure_pair(eplb_p_search *s, int32_t a, int32_t b)
+EPLB_P float eplb_p_measure_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
     float squares;
 
@@ -6638,7 +6641,7 @@ static float eplb_p_measure_pair(eplb_p_search *s, int32_t a, int32_t b)
 }
 
 /* The load of a GPU has changed: every pair with it is open again. */
-static void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
+EPLB_P void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
 {
     int32_t other;
 
@@ -6656,14 +6659,14 @@ static void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
     }
 }
 
-static void eplb_p_settle(eplb_p_search *s, int32_t a, int32_t b)
+EPLB_P void eplb_p_settle(eplb_p_search *s, int32_t a, int32_t b)
 {
     *eplb_p_pair_at(s, a, b) = 0.0f;
     eplb_p_take_steps(s, 1, s->num_gpus);
     eplb_p_find_far(s, a);
 }
 
-static void eplb_p_open_all(eplb_p_search *s)
+EPLB_P void eplb_p_open_all(eplb_p_search *s)
 {
     int32_t a, b;
 
@@ -6679,7 +6682,7 @@ static void eplb_p_open_all(eplb_p_search *s)
 #define EPLB_P_ROUGHLY (1.0f + 1.0f / 16384.0f)
 
 /* The square of D - 2 d over the samples, d = u - v, roughly. */
-static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, const int32_t *v, int32_t n)
+EPLB_P float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, const int32_t *v, int32_t n)
 {
     float sum = 0.0f;
     int32_t t = 0;
@@ -6705,7 +6708,7 @@ static float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
    first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square that is told roughly by all
    samples, and before that by the total alone, which is at most the root of T times it (Cauchy and Schwarz). Only
    what may be the best by both is worked out exactly. */
-static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, float squares, int64_t most,
+EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, float squares, int64_t most,
                                      eplb_p_move *best)
 {
     float limit;
@@ -6747,7 +6750,7 @@ static int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
 }
 
 /* Do the best swap of two GPUs, if one helps. */
-static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
+EPLB_P int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 {
     eplb_p_move best = EPLB_ZERO_INIT;
 
@@ -6757,7 +6760,7 @@ static int eplb_p_swap_pair(eplb_p_search *s, int32_t a, int32_t b)
 }
 
 /* Swaps, the two GPUs that are farthest apart first, until no two have one left. */
-static void eplb_p_swap_all(eplb_p_search *s)
+EPLB_P void eplb_p_swap_all(eplb_p_search *s)
 {
     int64_t most = 2 * (int64_t)s->num_slots, swaps = 0;
 
@@ -6780,7 +6783,7 @@ static void eplb_p_swap_all(eplb_p_search *s)
    quarter. */
 #define EPLB_P_STRAYING 4
 
-static int64_t eplb_p_risk(const eplb_p_search *s, int32_t e, int32_t count)
+EPLB_P int64_t eplb_p_risk(const eplb_p_search *s, int32_t e, int32_t count)
 {
     const int32_t *grains = eplb_p_grains_of(s, e);
     int64_t sum = 0;
@@ -6791,7 +6794,7 @@ static int64_t eplb_p_risk(const eplb_p_search *s, int32_t e, int32_t count)
 }
 
 /* By what the objective falls when slot i holds e in place of its expert u, exactly. */
-static int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t e)
 {
     int32_t u = s->slot[i], gpu, t;
     int64_t fall = eplb_p_risk(s, u, s->count[u]) - eplb_p_risk(s, u, s->count[u] - 1) +
@@ -6812,16 +6815,16 @@ static int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t
 }
 
 /* The load of one replica of e in sample t, were there one less; e has more than one. */
-static int64_t eplb_p_growth(const eplb_p_search *s, int32_t e, int32_t t)
+EPLB_P int64_t eplb_p_growth(const eplb_p_search *s, int32_t e, int32_t t)
 {
     return (int64_t)eplb_p_less_share(s, e, t) - eplb_p_share_of(s, e)[t];
 }
 
 /* By what the square of a load grows with it. */
-static int64_t eplb_p_square_growth(int64_t load, int64_t more) { return more * (2 * load + more); }
+EPLB_P int64_t eplb_p_square_growth(int64_t load, int64_t more) { return more * (2 * load + more); }
 
 /* relief, burden of each of the node's experts. */
-static void eplb_p_find_relief(eplb_p_search *s)
+EPLB_P void eplb_p_find_relief(eplb_p_search *s)
 {
     int32_t i, t;
 
@@ -6849,7 +6852,7 @@ static void eplb_p_find_relief(eplb_p_search *s)
 }
 
 /* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. */
-static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
+EPLB_P int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
 {
     int32_t u = s->slot[i], gpu = eplb_p_gpu_of(s, i), t;
     const int32_t *load = eplb_p_load_of(s, gpu);
@@ -6864,7 +6867,7 @@ static int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
 
 /* What a new replica of e costs in the place of the one in slot i, beyond what it would on a GPU without load, of the
    fastest. */
-static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
 {
     int32_t gpu = eplb_p_gpu_of(s, i), n = s->num_samples, t, pace = eplb_p_pace_of(s, gpu);
     const int32_t *load = eplb_p_load_of(s, gpu), *u = eplb_p_share_of(s, s->slot[i]);
@@ -6877,7 +6880,7 @@ static int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
 }
 
 /* The least load, over the samples, of slot i's GPU without it; as time. */
-static int64_t eplb_p_least_left(const eplb_p_search *s, int32_t i)
+EPLB_P int64_t eplb_p_least_left(const eplb_p_search *s, int32_t i)
 {
     int32_t gpu = eplb_p_gpu_of(s, i);
     const int32_t *load = eplb_p_load_of(s, gpu), *u = eplb_p_share_of(s, s->slot[i]);
@@ -6891,7 +6894,7 @@ static int64_t eplb_p_least_left(const eplb_p_search *s, int32_t i)
 /* The best replace that gains more than `most`; returns its gain, or `most` when there is none. For each slot that can
    give its replica away the receiver is chosen as if donor and receiver shared no GPU; those choices then compete by
    what they are. */
-static int64_t eplb_p_find_best_replace(eplb_p_search *s, int64_t most, eplb_p_move *best)
+EPLB_P int64_t eplb_p_find_best_replace(eplb_p_search *s, int64_t most, eplb_p_move *best)
 {
     int32_t i, k;
 
@@ -6926,7 +6929,7 @@ static int64_t eplb_p_find_best_replace(eplb_p_search *s, int64_t most, eplb_p_m
 }
 
 /* A move is done, and all GPUs whose loads it changes are open again. */
-static void eplb_p_do_and_reopen(eplb_p_search *s, const eplb_p_move *move)
+EPLB_P void eplb_p_do_and_reopen(eplb_p_search *s, const eplb_p_move *move)
 {
     int32_t donor = s->slot[move->slot], gpu;
 
@@ -6941,7 +6944,7 @@ static void eplb_p_do_and_reopen(eplb_p_search *s, const eplb_p_move *move)
 }
 
 /* Do the best replace, if one helps. */
-static int eplb_p_replace_best(eplb_p_search *s)
+EPLB_P int eplb_p_replace_best(eplb_p_search *s)
 {
     eplb_p_move best = EPLB_ZERO_INIT;
 
@@ -6951,7 +6954,7 @@ static int eplb_p_replace_best(eplb_p_search *s)
 }
 
 /* Swaps and replaces until no swap, and no replace that is seen, lowers the objective. */
-static void eplb_p_lower_squares(eplb_p_search *s)
+EPLB_P void eplb_p_lower_squares(eplb_p_search *s)
 {
     int32_t most = s->num_slots, moves;
 
@@ -6976,7 +6979,7 @@ static void eplb_p_lower_squares(eplb_p_search *s)
    stretch of the line, whose begin is found by bisection, and which becomes the narrower the better b is. */
 
 /* The replicas of the node's slots in order of their loads, equal ones by slot. */
-static void eplb_p_line_up_slots(eplb_p_search *s)
+EPLB_P void eplb_p_line_up_slots(eplb_p_search *s)
 {
     int32_t n = s->num_slots, at;
 
@@ -6995,7 +6998,7 @@ static void eplb_p_line_up_slots(eplb_p_search *s)
 }
 
 /* The first place in the line whose replica is lighter than this. */
-static int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
+EPLB_P int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
 {
     int32_t low = 0, high = s->num_slots;
 
@@ -7011,7 +7014,7 @@ static int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
 
 /* By how much the load of a GPU may grow, at most, so that it takes less time than the peak, given the least that one
    takes. */
-static int64_t eplb_p_most_room(const eplb_p_search *s, int64_t peak, int64_t lightest)
+EPLB_P int64_t eplb_p_most_room(const eplb_p_search *s, int64_t peak, int64_t lightest)
 {
     return s->pace ? (peak - 1 - lightest) / s->least_pace : peak - 1 - lightest;
 }
@@ -7019,7 +7022,7 @@ static int64_t eplb_p_most_room(const eplb_p_search *s, int64_t peak, int64_t li
 /* Of the swaps of the heaviest GPU the one that leaves the heavier of its two GPUs lightest, the first on ties
    by place in the list of the heaviest, then in the line. Returns that time, or the heaviest's when none
    lowers it. */
-static int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
+EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
 {
     const int32_t *pace = s->pace, *line = s->line, *gpu_load = s->gpu_load; /* copies stay in registers */
     int32_t load = gpu_load[heavy], n = s->num_slots, i, at;
@@ -7051,7 +7054,7 @@ static int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightes
     return peak;
 }
 
-static int64_t eplb_p_time_after(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
+EPLB_P int64_t eplb_p_time_after(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
 {
     int32_t u_copies = eplb_p_copies(s, gpu, s->slot[i]), e_copies = eplb_p_copies(s, gpu, e);
     return eplb_p_time(s, gpu, eplb_p_load_after(s, gpu, 0, i, e, u_copies, e_copies));
@@ -7060,7 +7063,7 @@ static int64_t eplb_p_time_after(const eplb_p_search *s, int32_t gpu, int32_t i,
 /* The longest time among the GPUs that a replace touches: those that hold the expert of slot i, and
    those that hold e. Given up as soon as it reaches the limit, which it does soonest on the GPU that is
    heaviest now. */
-static int64_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
+EPLB_P int64_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
                                          int64_t limit)
 {
     int64_t peak = eplb_p_time_after(s, heavy, i, e), time;
@@ -7076,7 +7079,7 @@ static int64_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int3
 
 /* The replace that leaves the heaviest GPU, and all that it touches, lightest: one that takes a replica from
    it, or gives one to an expert that is on it. Returns that time, or the heaviest's when none lowers it. */
-static int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
+EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
 {
     int64_t peak = eplb_p_time_of(s, heavy);
     int32_t i, k;
@@ -7107,7 +7110,7 @@ static int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
 }
 
 /* Do a move that makes the heaviest GPU lighter, if there is one. */
-static int eplb_p_lower_peak(eplb_p_search *s)
+EPLB_P int eplb_p_lower_peak(eplb_p_search *s)
 {
     const int32_t *pace = s->pace, *load = s->gpu_load;
     int32_t heavy = 0, n = s->num_gpus, gpu;
@@ -7130,13 +7133,13 @@ static int eplb_p_lower_peak(eplb_p_search *s)
 }
 
 /* Moves until none makes the heaviest GPU lighter, or no more of them could be taken back. */
-static void eplb_p_lower_peaks(eplb_p_search *s)
+EPLB_P void eplb_p_lower_peaks(eplb_p_search *s)
 {
     while (eplb_p_may_go_on(s) && eplb_p_lower_peak(s)) {}
 }
 
 /* From a slot on, the next one of its GPU whose expert has a replica to give; -1 when none has. */
-static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
+EPLB_P int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
 {
     int32_t gpu = eplb_p_gpu_of(s, i), first = eplb_p_first_slot(s, gpu), slots = eplb_p_num_slots(s, gpu), k;
     for (k = 0; k < slots; k++) {
@@ -7150,7 +7153,7 @@ static int32_t eplb_p_next_donor(const eplb_p_search *s, int32_t i)
 #define EPLB_P_NEAR  16 /* places in the line: replicas so near weigh nearly the same */
 
 /* A replica near in the line to that of slot i, on whichever side there is room. */
-static int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
+EPLB_P int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
 {
     int32_t away = 1 + (int32_t)(word % EPLB_P_NEAR), at = s->place[i] + away;
     if (at >= s->num_slots) at = s->place[i] - away;
@@ -7160,7 +7163,7 @@ static int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
 /* One to three random moves, the first on the heaviest GPU. Swaps are of replicas near in load, which disturb
    the plan no more than it takes to leave its valley. Every fourth kick, in the smallest nodes every other
    one, is of replaces, which take it out of dead ends such as two heavy experts with one replica too many. */
-static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
+EPLB_P void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
 {
     uint32_t slots = (uint32_t)s->num_slots, num_moves = 1 + (uint32_t)kick % 3, i, word[4];
     int32_t heavy = eplb_p_heaviest_gpu(s), replaces = kick % (2 * s->num_slots <= EPLB_P_SMALL ? 2 : 4) == 1;
@@ -7191,11 +7194,11 @@ static void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t k
    it takes several moves at once that lower the squares. */
 #define EPLB_P_FAR_OFF 128
 
-static int64_t eplb_p_peak(const eplb_p_search *s) { return eplb_p_time_of(s, eplb_p_heaviest_gpu(s)); }
+EPLB_P int64_t eplb_p_peak(const eplb_p_search *s) { return eplb_p_time_of(s, eplb_p_heaviest_gpu(s)); }
 
 /* What was done since the best plan stays if it has become better, and is taken back else. Returns the peak of
    the best plan. */
-static int64_t eplb_p_keep_better(eplb_p_search *s, int64_t best)
+EPLB_P int64_t eplb_p_keep_better(eplb_p_search *s, int64_t best)
 {
     int64_t peak = eplb_p_peak(s);
 
@@ -7205,13 +7208,13 @@ static int64_t eplb_p_keep_better(eplb_p_search *s, int64_t best)
 }
 
 /* Kicks of this much effort: the smaller the node, the less one costs, and the more of them there are. */
-static int32_t eplb_p_num_kicks(const eplb_p_search *s, int32_t effort)
+EPLB_P int32_t eplb_p_num_kicks(const eplb_p_search *s, int32_t effort)
 {
     int32_t each = 1 + EPLB_P_SMALL / s->num_slots;
     return effort - 1 <= INT32_MAX / each ? (effort - 1) * each : INT32_MAX;
 }
 
-static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
+EPLB_P void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
 {
     int64_t best = eplb_p_peak(s);
     int32_t kicks = eplb_p_num_kicks(s, effort), kick;
@@ -7248,20 +7251,20 @@ static void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
 #define EPLB_P_TRIES       3  /* of a slot's moves are worked out: those that promise most */
 #define EPLB_P_SPREAD      8  /* GPUs over which what comes to one of them is taken to spread, in a promise */
 
-static int32_t *eplb_p_tokens_of(const eplb_p_search *s, int32_t slot)
+EPLB_P int32_t *eplb_p_tokens_of(const eplb_p_search *s, int32_t slot)
 {
     return s->tokens + eplb_p_at(slot, s->num_samples, 0);
 }
 
 /* The slot whose next one this is. */
-static int32_t eplb_p_slot_before(const eplb_p_search *s, int32_t slot)
+EPLB_P int32_t eplb_p_slot_before(const eplb_p_search *s, int32_t slot)
 {
     int32_t before = slot;
     while (s->next[before] != slot) before = s->next[before];
     return before;
 }
 
-static void eplb_p_leave_ring(eplb_p_search *s, int32_t slot)
+EPLB_P void eplb_p_leave_ring(eplb_p_search *s, int32_t slot)
 {
     int32_t before = eplb_p_slot_before(s, slot);
     s->next[before] = s->next[slot];
@@ -7270,14 +7273,14 @@ static void eplb_p_leave_ring(eplb_p_search *s, int32_t slot)
 }
 
 /* Slot holds e, whose replicas `after` is one of. */
-static void eplb_p_join_ring(eplb_p_search *s, int32_t slot, int32_t e, int32_t after)
+EPLB_P void eplb_p_join_ring(eplb_p_search *s, int32_t slot, int32_t e, int32_t after)
 {
     s->slot[slot]  = e;
     s->next[slot]  = s->next[after];
     s->next[after] = slot;
 }
 
-static void eplb_p_link_slots(eplb_p_search *s)
+EPLB_P void eplb_p_link_slots(eplb_p_search *s)
 {
     int32_t i;
 
@@ -7291,7 +7294,7 @@ static void eplb_p_link_slots(eplb_p_search *s)
 }
 
 /* difference [T] = load of each sample. Returns the sum of their squares in 2^30. */
-static uint64_t eplb_p_weigh_samples(eplb_p_search *s)
+EPLB_P uint64_t eplb_p_weigh_samples(eplb_p_search *s)
 {
     uint64_t squares;
     int32_t i, t;
@@ -7305,7 +7308,7 @@ static uint64_t eplb_p_weigh_samples(eplb_p_search *s)
 
 /* The tokens of e, all in its home. They are its grains less half of its part of each sample, where its part is the
    same in all samples by least squares: half of what strays twice as far from it. */
-static void eplb_p_stray(eplb_p_search *s, int32_t e, uint64_t squares)
+EPLB_P void eplb_p_stray(eplb_p_search *s, int32_t e, uint64_t squares)
 {
     const int32_t *grains = eplb_p_grains_of(s, e), *sample = s->difference;
     int32_t *tokens = eplb_p_tokens_of(s, s->home[e]), t;
@@ -7320,7 +7323,7 @@ static void eplb_p_stray(eplb_p_search *s, int32_t e, uint64_t squares)
 }
 
 /* Tokens of an expert's slots on two GPUs, as even as they can make their loads. */
-static void eplb_p_pour_slots(eplb_p_search *s, int32_t i, int32_t j)
+EPLB_P void eplb_p_pour_slots(eplb_p_search *s, int32_t i, int32_t j)
 {
     int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, j), t;
     int32_t a_gpu = eplb_p_gpu_of(s, i), b_gpu = eplb_p_gpu_of(s, j);
@@ -7338,7 +7341,7 @@ static void eplb_p_pour_slots(eplb_p_search *s, int32_t i, int32_t j)
     }
 }
 
-static void eplb_p_pour_expert(eplb_p_search *s, int32_t e)
+EPLB_P void eplb_p_pour_expert(eplb_p_search *s, int32_t e)
 {
     int32_t slot = s->home[e];
 
@@ -7349,7 +7352,7 @@ static void eplb_p_pour_expert(eplb_p_search *s, int32_t e)
     } while (slot != s->home[e] && s->count[e] > 2);
 }
 
-static void eplb_p_pour_all(eplb_p_search *s, int32_t rounds)
+EPLB_P void eplb_p_pour_all(eplb_p_search *s, int32_t rounds)
 {
     int32_t i;
     for (; rounds > 0; rounds--)
@@ -7358,7 +7361,7 @@ static void eplb_p_pour_all(eplb_p_search *s, int32_t rounds)
 }
 
 /* All that is in use for exact shares, of the plan that is in the slots. */
-static void eplb_p_open_exact(eplb_p_search *s)
+EPLB_P void eplb_p_open_exact(eplb_p_search *s)
 {
     uint64_t squares;
     int32_t i, t;
@@ -7385,7 +7388,7 @@ static void eplb_p_open_exact(eplb_p_search *s)
 /* improve: exact shares, a move */
 
 /* The load of a GPU and the tokens of its slots may change now, and can be had back. */
-static void eplb_p_touch_gpu(eplb_p_search *s, int32_t gpu)
+EPLB_P void eplb_p_touch_gpu(eplb_p_search *s, int32_t gpu)
 {
     size_t at = eplb_p_at(gpu, s->num_samples, 0), first = eplb_p_at(eplb_p_first_slot(s, gpu), s->num_samples, 0);
 
@@ -7398,7 +7401,7 @@ static void eplb_p_touch_gpu(eplb_p_search *s, int32_t gpu)
 }
 
 /* Experts with several replicas on these of the GPUs reached, and all GPUs of theirs. */
-static void eplb_p_stir(eplb_p_search *s, int32_t first, int32_t end)
+EPLB_P void eplb_p_stir(eplb_p_search *s, int32_t first, int32_t end)
 {
     int32_t from = s->num_stirred, at, i;
 
@@ -7421,7 +7424,7 @@ static void eplb_p_stir(eplb_p_search *s, int32_t first, int32_t end)
 }
 
 /* What a move has changed spreads. Returns by what the objective falls. */
-static int64_t eplb_p_settle_loads(eplb_p_search *s)
+EPLB_P int64_t eplb_p_settle_loads(eplb_p_search *s)
 {
     int32_t first = 0, round, at, t;
     int64_t fall = 0;
@@ -7445,7 +7448,7 @@ static int64_t eplb_p_settle_loads(eplb_p_search *s)
 }
 
 /* Loads and tokens are what they were before the move. */
-static void eplb_p_unsettle_loads(eplb_p_search *s)
+EPLB_P void eplb_p_unsettle_loads(eplb_p_search *s)
 {
     int32_t at;
 
@@ -7458,7 +7461,7 @@ static void eplb_p_unsettle_loads(eplb_p_search *s)
     }
 }
 
-static void eplb_p_end_move(eplb_p_search *s)
+EPLB_P void eplb_p_end_move(eplb_p_search *s)
 {
     int32_t at;
     for (at = 0; at < s->num_reached; at++) s->is_reached[s->reached[at]] = 0;
@@ -7467,7 +7470,7 @@ static void eplb_p_end_move(eplb_p_search *s)
 }
 
 /* Two slots' experts and tokens change places. */
-static void eplb_p_trade_slots(eplb_p_search *s, int32_t i, int32_t j)
+EPLB_P void eplb_p_trade_slots(eplb_p_search *s, int32_t i, int32_t j)
 {
     int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, j), u = s->slot[i], v = s->slot[j], t;
     int32_t *a_load = eplb_p_load_of(s, eplb_p_gpu_of(s, i)), *b_load = eplb_p_load_of(s, eplb_p_gpu_of(s, j));
@@ -7491,7 +7494,7 @@ static void eplb_p_trade_slots(eplb_p_search *s, int32_t i, int32_t j)
 }
 
 /* Slot i holds e; the next slot of the expert that it held serves its tokens. */
-static void eplb_p_give_slot(eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P void eplb_p_give_slot(eplb_p_search *s, int32_t i, int32_t e)
 {
     int32_t u = s->slot[i], heir = s->next[i], t;
     int32_t *a = eplb_p_tokens_of(s, i), *b = eplb_p_tokens_of(s, heir);
@@ -7510,7 +7513,7 @@ static void eplb_p_give_slot(eplb_p_search *s, int32_t i, int32_t e)
 }
 
 /* Slot i holds u again, whose replica `before` is. */
-static void eplb_p_take_slot_back(eplb_p_search *s, int32_t i, int32_t u, int32_t before)
+EPLB_P void eplb_p_take_slot_back(eplb_p_search *s, int32_t i, int32_t u, int32_t before)
 {
     int32_t e = s->slot[i];
     eplb_p_leave_ring(s, i);
@@ -7520,7 +7523,7 @@ static void eplb_p_take_slot_back(eplb_p_search *s, int32_t i, int32_t u, int32_
 }
 
 /* Do a move if it lowers the objective by more than so much for each expert that it moves, beyond its price. */
-static int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move, int64_t least)
+EPLB_P int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move, int64_t least)
 {
     int32_t i = move->slot, u = s->slot[i], is_swap = move->other >= 0, other = is_swap ? move->other : s->next[i];
     int32_t before = eplb_p_slot_before(s, i), better;
@@ -7561,7 +7564,7 @@ typedef struct eplb_p_tries {
     int32_t     num;
 } eplb_p_tries;
 
-static void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot, int32_t other, int32_t expert)
+EPLB_P void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot, int32_t other, int32_t expert)
 {
     int32_t at = tries->num < EPLB_P_TRIES ? tries->num++ : EPLB_P_TRIES - 1;
 
@@ -7578,7 +7581,7 @@ static void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot
 
 /* By what the objective may fall when two slots change places, halved: as if what comes to a GPU spread over so
    many, but only the first of them were lighter for what goes. */
-static int64_t eplb_p_swap_promise(const eplb_p_search *s, int32_t i, int32_t j)
+EPLB_P int64_t eplb_p_swap_promise(const eplb_p_search *s, int32_t i, int32_t j)
 {
     const int32_t *u = eplb_p_tokens_of(s, i), *v = eplb_p_tokens_of(s, j);
     int32_t a = eplb_p_gpu_of(s, i), b = eplb_p_gpu_of(s, j), n = s->num_samples, t;
@@ -7594,7 +7597,7 @@ static int64_t eplb_p_swap_promise(const eplb_p_search *s, int32_t i, int32_t j)
 
 /* By what it may when slot i's tokens go to the next slot of its expert, where they stay as if nothing were shared
    there, and tokens of e come from its home. */
-static int64_t eplb_p_replace_promise(const eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P int64_t eplb_p_replace_promise(const eplb_p_search *s, int32_t i, int32_t e)
 {
     int32_t heir = eplb_p_gpu_of(s, s->next[i]), home = eplb_p_gpu_of(s, s->home[e]), n = s->num_samples, t;
     int32_t here = eplb_p_gpu_of(s, i);
@@ -7613,7 +7616,7 @@ static int64_t eplb_p_replace_promise(const eplb_p_search *s, int32_t i, int32_t
     return sum * s->usual_pace;
 }
 
-static eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i, int64_t least)
+EPLB_P eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i, int64_t least)
 {
     eplb_p_tries tries = EPLB_ZERO_INIT;
     int32_t j, k;
@@ -7635,7 +7638,7 @@ static eplb_p_tries eplb_p_find_tries(eplb_p_search *s, int32_t i, int64_t least
     return tries;
 }
 
-static int32_t eplb_p_most_count(const eplb_p_search *s)
+EPLB_P int32_t eplb_p_most_count(const eplb_p_search *s)
 {
     int32_t most = 0, i;
     for (i = 0; i < s->num_experts; i++)
@@ -7644,7 +7647,7 @@ static int32_t eplb_p_most_count(const eplb_p_search *s)
 }
 
 /* Whether a move of this slot lowers the objective by more than so much, and has been done. */
-static int eplb_p_move_slot(eplb_p_search *s, int32_t slot, int64_t least)
+EPLB_P int eplb_p_move_slot(eplb_p_search *s, int32_t slot, int64_t least)
 {
     eplb_p_tries tries = eplb_p_find_tries(s, slot, least / 2);
     int32_t k;
@@ -7655,11 +7658,11 @@ static int eplb_p_move_slot(eplb_p_search *s, int32_t slot, int64_t least)
 }
 
 /* What the objective of exact shares must fall by for a move to count: tokens are halves, their squares quarters. */
-static int64_t eplb_p_exact_enough(const eplb_p_search *s) { return s->enough / 16; }
+EPLB_P int64_t eplb_p_exact_enough(const eplb_p_search *s) { return s->enough / 16; }
 
 /* Moves of one slot after the other, until none of any slot is found that lowers the objective. What lowers the
    squares of equal shares is a good start, but for more replicas of an expert than any has. */
-static void eplb_p_improve_exact(eplb_p_search *s)
+EPLB_P void eplb_p_improve_exact(eplb_p_search *s)
 {
     int32_t max_replicas = s->max_replicas, slot = 0, idle = 0;
 
@@ -7678,7 +7681,7 @@ static void eplb_p_improve_exact(eplb_p_search *s)
 /* improve: node and layer */
 
 /* What the search lowers. */
-static int64_t eplb_p_objective(const eplb_p_search *s)
+EPLB_P int64_t eplb_p_objective(const eplb_p_search *s)
 {
     int64_t sum = 0;
     int32_t gpu;
@@ -7691,7 +7694,7 @@ static int64_t eplb_p_objective(const eplb_p_search *s)
 
 /* From the plan in the node's slots to one that is never worse, but for duplicates that have to go. Many samples
    get no kicks: those lower the objective, but not the loads to come. */
-static void eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t row)
+EPLB_P void eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t row)
 {
     eplb_p_measure_node(s);
     if (s->num_samples == 1 && !s->exact) eplb_p_line_up_slots(s);
@@ -7707,7 +7710,7 @@ static void eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t
 }
 
 /* The plan in the slots and the one put aside change places; only slot and count are right after it. */
-static void eplb_p_exchange_plans(eplb_p_search *s)
+EPLB_P void eplb_p_exchange_plans(eplb_p_search *s)
 {
     int32_t i;
 
@@ -7721,7 +7724,7 @@ static void eplb_p_exchange_plans(eplb_p_search *s)
 }
 
 /* Whether no GPU has more slots than there are experts. */
-static int eplb_p_can_be_apart(const eplb_p_search *s)
+EPLB_P int eplb_p_can_be_apart(const eplb_p_search *s)
 {
     int32_t gpu;
     for (gpu = 0; gpu < s->num_gpus; gpu++)
@@ -7731,7 +7734,7 @@ static int eplb_p_can_be_apart(const eplb_p_search *s)
 
 /* Where duplicates are allowed, the better of two plans, so that nobody pays for leave to have them: that without
    on ties. */
-static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uint32_t row)
+EPLB_P void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uint32_t row)
 {
     int64_t loose = INT64_MAX;
 
@@ -7752,7 +7755,7 @@ static void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
 
 /* With one sample: what the heaviest GPU of a node cannot be lighter than if that is above `least`, by the counts
    that it has before the search; see bounds. */
-static int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_node_part *part, int64_t least)
+EPLB_P int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_node_part *part, int64_t least)
 {
     const int32_t *expert = l->mlog2log + part->first_expert;
     int64_t fewer = INT64_MAX, peak;
@@ -7774,7 +7777,7 @@ static int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, con
 }
 
 /* The mean of a node's GPUs, and the heaviest of its replicas on the fastest. */
-static int64_t eplb_p_part_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_node_part *part)
+EPLB_P int64_t eplb_p_part_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_node_part *part)
 {
     const int32_t *expert = l->mlog2log + part->first_expert;
     int64_t target, sum = 0, most = 0;
@@ -7793,7 +7796,7 @@ static int64_t eplb_p_part_target(const eplb_p_layer *l, eplb_p_search *s, const
 
 /* With one sample: what no plan takes less time than, in grains at a pace: a node's mean, or the heaviest replica in
    D'Hondt's counts, which the plan to be improved has, or what these can be packed to. */
-static int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
+EPLB_P int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
 {
     int64_t target = 0, other;
     int32_t i;
@@ -7814,7 +7817,7 @@ static int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
 }
 
 /* The sum over the samples of the mean load of the search's GPUs, squared, at their usual pace. */
-static int64_t eplb_p_mean_squares(const eplb_p_layer *l, const eplb_p_search *s)
+EPLB_P int64_t eplb_p_mean_squares(const eplb_p_layer *l, const eplb_p_search *s)
 {
     int64_t squares = 0;
     int32_t t, i;
@@ -7829,13 +7832,13 @@ static int64_t eplb_p_mean_squares(const eplb_p_layer *l, const eplb_p_search *s
 
 /* A fall in the objective that counts: with one sample 2^-30 of the mean GPU load squared, with several, whose noise
    is far larger, 2^-14. */
-static int64_t eplb_p_enough(const eplb_p_layer *l, int64_t mean_squares)
+EPLB_P int64_t eplb_p_enough(const eplb_p_layer *l, int64_t mean_squares)
 {
     return mean_squares >> (l->num_counting == 1 ? 30 : 14);
 }
 
 /* Where GPUs are not alike: the search numbers the slots that are used. */
-static void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t gpu, i, n = 0;
 
@@ -7868,7 +7871,7 @@ static void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const 
 }
 
 /* What the search has made of them. */
-static void eplb_p_close_odd_node(const eplb_p_search *s, eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_close_odd_node(const eplb_p_search *s, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t gpu, i, n = 0;
 
@@ -7881,7 +7884,7 @@ static void eplb_p_close_odd_node(const eplb_p_search *s, eplb_p_layer *l, const
 }
 
 /* The search's view of a node of the layer. */
-static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, const eplb_p_node_part *part)
 {
     s->num_samples  = l->num_counting;
     s->grains       = l->grains;
@@ -7894,7 +7897,7 @@ static void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, const eplb_p_nod
     s->enough       = eplb_p_enough(l, eplb_p_mean_squares(l, s));
 }
 
-static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
+EPLB_P void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 {
     int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l, s) : 0;
     int32_t node;
@@ -7913,7 +7916,7 @@ static void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 /* -------------------------------------------------------------------------------------- finish */
 
 /* Slots within each GPU heaviest first, then by expert; those that hold something are the first ones. */
-static void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
+EPLB_P void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
 {
     int32_t room = l->shape->gpu_slots, gpu, first, i, e;
 
@@ -7932,7 +7935,7 @@ static void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
 }
 
 /* Ranks by slot, once slots stand elsewhere than they were packed. */
-static void eplb_p_number_replicas(eplb_p_layer *l)
+EPLB_P void eplb_p_number_replicas(eplb_p_layer *l)
 {
     int32_t i, e;
 
@@ -7947,7 +7950,7 @@ static void eplb_p_number_replicas(eplb_p_layer *l)
 }
 
 /* Whether log2phy is wide enough for the layer in hand. */
-static eplb_result eplb_p_check_width(const eplb_p_layer *l, const eplb_plan *plan, eplb_diagnosis *why)
+EPLB_P eplb_result eplb_p_check_width(const eplb_p_layer *l, const eplb_plan *plan, eplb_diagnosis *why)
 {
     if (!plan->log2phy || plan->log2phy_width >= l->most_replicas) return EPLB_OK;
     if (why) {
@@ -7959,7 +7962,7 @@ static eplb_result eplb_p_check_width(const eplb_p_layer *l, const eplb_plan *pl
 
 /* What is numbered by the layer's slots, in the caller's: of each GPU the first ones; nothing in those that may not be
    used. */
-static void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t *from)
+EPLB_P void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t *from)
 {
     const eplb_p_cluster *c = &l->cluster;
     int32_t i;
@@ -7974,7 +7977,7 @@ static void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t
 }
 
 /* log2phy [E, width] = the slots that hold something, as the caller numbers them. */
-static void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t width)
+EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t width)
 {
     int32_t gpu, i, slot = 0, end = l->shape->num_replicas, above = 0; /* by so much the caller's number is */
 
@@ -7991,7 +7994,7 @@ static void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t wi
 }
 
 /* The layer in hand -> the caller's plan. */
-static void eplb_p_store_layer(const eplb_p_layer *l, const eplb_plan *plan)
+EPLB_P void eplb_p_store_layer(const eplb_p_layer *l, const eplb_plan *plan)
 {
     size_t experts = (size_t)l->shape->num_experts, slots = (size_t)l->shape->num_replicas;
     size_t first_expert = (size_t)l->index * experts, first_slot = (size_t)l->index * slots, i;
@@ -8037,7 +8040,7 @@ EPLB_P_APART void eplb_p_place_homes_of_layer(eplb_p_planner *p)
     if (p->layer.start) eplb_p_fill_ids(p->layer.start, EPLB_P_EMPTY, 0, p->layer.cluster.num_slots);
 }
 
-static void eplb_p_place_groups(eplb_p_planner *p)
+EPLB_P void eplb_p_place_groups(eplb_p_planner *p)
 {
     if (p->layer.shape->odd) {
         eplb_p_place_homes_of_layer(p);
@@ -8053,7 +8056,7 @@ static void eplb_p_place_groups(eplb_p_planner *p)
 
 /* The cap on replicas before the search in a node where GPUs are not alike: where experts are to be apart, the GPUs that
    have slots, but no less than it takes to fill those. */
-static int32_t eplb_p_odd_cap(const eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P int32_t eplb_p_odd_cap(const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     int32_t cap = l->shape->options.max_replicas, gpus = 0, gpu, least = (part->num_slots - 1) / part->num_experts + 1;
 
@@ -8065,7 +8068,7 @@ static int32_t eplb_p_odd_cap(const eplb_p_layer *l, const eplb_p_node_part *par
 /* The cap on replicas before the search, by the loads of a node's experts. Exact shares make more of two experts with
    two replicas than of one with three, as each ties two more GPUs together: so none has more than one beyond what
    all can have, unless its load is that of more GPUs. */
-static int32_t eplb_p_cap_start(const eplb_p_layer *l, const eplb_p_node_part *part)
+EPLB_P int32_t eplb_p_cap_start(const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const eplb_p_shape *shape = l->shape;
     const float *load = l->mlog_load + part->first_expert;
@@ -8084,7 +8087,7 @@ static int32_t eplb_p_cap_start(const eplb_p_layer *l, const eplb_p_node_part *p
 }
 
 /* To survive a loss, experts have two replicas before any has three. */
-static int32_t eplb_p_first_twice(const eplb_p_layer *l, const eplb_p_replicas *r)
+EPLB_P int32_t eplb_p_first_twice(const eplb_p_layer *l, const eplb_p_replicas *r)
 {
     int32_t i, single = 0;
 
@@ -8094,7 +8097,7 @@ static int32_t eplb_p_first_twice(const eplb_p_layer *l, const eplb_p_replicas *
 }
 
 /* Replicas to slots, slots to the GPUs of a node, which are alike. */
-static void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_p_node_part *part, uint32_t row)
+EPLB_P void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_p_node_part *part, uint32_t row)
 {
     const eplb_options *o = &p->layer.shape->options;
 
@@ -8128,7 +8131,7 @@ EPLB_P_APART void eplb_p_place_unlike(eplb_p_planner *p, const eplb_p_node_part 
 }
 
 /* The experts of node k. Where nodes are not alike, what places them is carved for each. */
-static void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
+EPLB_P void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
 {
     eplb_p_node_part part = eplb_p_node_part_of(&p->layer, k);
     uint32_t row = (uint32_t)p->layer.index * (uint32_t)p->layer.shape->num_nodes + (uint32_t)k;
@@ -8158,7 +8161,7 @@ EPLB_P_APART void eplb_p_place_as_vllm(eplb_p_planner *p)
 }
 
 /* Layer `index` from loads to its plan. */
-static void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const float *weight, int32_t index)
+EPLB_P void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const float *weight, int32_t index)
 {
     const eplb_p_shape *shape = p->layer.shape;
     int32_t k;
@@ -8246,7 +8249,7 @@ typedef struct eplb_p_bounder {
     int32_t  *twin;           /* [N] the node before that is the same but for its number; -1 = none is */
 } eplb_p_bounder;
 
-static void eplb_p_carve_places(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_bounder *b)
+EPLB_P void eplb_p_carve_places(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_bounder *b)
 {
     size_t N = (size_t)shape->num_nodes, most = 3 * (size_t)shape->num_living + N + 2;
 
@@ -8264,7 +8267,7 @@ static void eplb_p_carve_places(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     b->twin     = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
 }
 
-static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_bounder b = EPLB_ZERO_INIT;
     size_t homes = (size_t)shape->num_nodes + (shape->odd ? 1 : 0);
@@ -8285,7 +8288,7 @@ static eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
     return b;
 }
 
-static eplb_p_place eplb_p_alike_place(int32_t num_gpus, int32_t num_slots)
+EPLB_P eplb_p_place eplb_p_alike_place(int32_t num_gpus, int32_t num_slots)
 {
     eplb_p_place p = EPLB_ZERO_INIT;
     p.num_gpus  = num_gpus;
@@ -8296,7 +8299,7 @@ static eplb_p_place eplb_p_alike_place(int32_t num_gpus, int32_t num_slots)
 }
 
 /* One GPU more. Until all are there, what is summed is that of each, from 1 on, in order. */
-static void eplb_p_add_gpu(eplb_p_place *p, int32_t slots, double speed)
+EPLB_P void eplb_p_add_gpu(eplb_p_place *p, int32_t slots, double speed)
 {
     int32_t i;
 
@@ -8315,7 +8318,7 @@ static void eplb_p_add_gpu(eplb_p_place *p, int32_t slots, double speed)
     p->loose[i] = speed;
 }
 
-static void eplb_p_sum_place(eplb_p_place *p)
+EPLB_P void eplb_p_sum_place(eplb_p_place *p)
 {
     int32_t i;
 
@@ -8332,7 +8335,7 @@ static void eplb_p_sum_place(eplb_p_place *p)
 }
 
 /* One node by the policy, or two; num_nodes: all. Its arrays are there. */
-static void eplb_p_fill_place(eplb_p_place *p, const eplb_p_shape *shape, int32_t first, int32_t second)
+EPLB_P void eplb_p_fill_place(eplb_p_place *p, const eplb_p_shape *shape, int32_t first, int32_t second)
 {
     int32_t gpu, all = first == shape->num_nodes || shape->num_nodes == 1;
 
@@ -8346,7 +8349,7 @@ static void eplb_p_fill_place(eplb_p_place *p, const eplb_p_shape *shape, int32_
     eplb_p_sum_place(p);
 }
 
-static int eplb_p_are_twins(const eplb_p_place *p, const eplb_p_place *q)
+EPLB_P int eplb_p_are_twins(const eplb_p_place *p, const eplb_p_place *q)
 {
     int32_t i;
 
@@ -8359,7 +8362,7 @@ static int eplb_p_are_twins(const eplb_p_place *p, const eplb_p_place *q)
 }
 
 /* The room of homes: as many groups as have slots for all their experts, and those that then are left over. */
-static void eplb_p_list_rooms(eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P void eplb_p_list_rooms(eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     int32_t N = shape->num_nodes, K = shape->num_groups, size = shape->group_size, node, slack = -shape->num_experts;
     int64_t rooms = 0;
@@ -8382,7 +8385,7 @@ static void eplb_p_list_rooms(eplb_p_bounder *b, const eplb_p_shape *shape)
 }
 
 /* All that is so for all layers. */
-static void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     int32_t node, N = shape->num_nodes, at = 0;
 
@@ -8407,18 +8410,18 @@ static void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
     eplb_p_list_rooms(b, shape);
 }
 
-static const eplb_p_place *eplb_p_node_place(const eplb_p_bounder *b, int32_t node)
+EPLB_P const eplb_p_place *eplb_p_node_place(const eplb_p_bounder *b, int32_t node)
 {
     return b->place ? &b->place[node] : &b->alike[0];
 }
 
-static const eplb_p_place *eplb_p_whole_place(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P const eplb_p_place *eplb_p_whole_place(const eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     return b->place ? &b->place[shape->num_nodes] : &b->alike[1];
 }
 
 /* The most usable slots of what may be lost at once: a GPU of a place, or a node. */
-static int32_t eplb_p_most_at_once(const eplb_p_shape *shape, const eplb_p_place *at)
+EPLB_P int32_t eplb_p_most_at_once(const eplb_p_shape *shape, const eplb_p_place *at)
 {
     int32_t gpu, node = -1, slots = 0, most = 0;
 
@@ -8435,7 +8438,7 @@ static int32_t eplb_p_most_at_once(const eplb_p_shape *shape, const eplb_p_place
 /* Replicas of an expert at most, where so many are on a place. Those to survive a loss are two of as many experts as
    have slots for two, so that none is a third before all have a second, unless a GPU, or node, has more slots than
    there are experts to be on it, or slots are locked. */
-static int32_t eplb_p_cap_on(const eplb_p_shape *shape, const eplb_p_place *at, int32_t num_log)
+EPLB_P int32_t eplb_p_cap_on(const eplb_p_shape *shape, const eplb_p_place *at, int32_t num_log)
 {
     int32_t cap = shape->options.max_replicas;
 
@@ -8445,7 +8448,7 @@ static int32_t eplb_p_cap_on(const eplb_p_shape *shape, const eplb_p_place *at, 
 
 /* The parts are so small that to round down to them is nothing beside what rounding to float32 may do, and so
    large that sums of them fit; the largest sum is the total, of loads that are no larger than 2^41. */
-static double eplb_p_bounder_part(double total)
+EPLB_P double eplb_p_bounder_part(double total)
 {
     double part = 1.0;
 
@@ -8455,7 +8458,7 @@ static double eplb_p_bounder_part(double total)
 }
 
 /* What the heaviest GPU cannot be lighter than with D'Hondt's replicas. */
-static double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
+EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
 {
     const eplb_p_replicas *r = &b->replicas;
     double peak;
@@ -8481,7 +8484,7 @@ static double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
    of f or more, or it has counts c, and with them the replicas of least_peak. Let x be the heaviest of these. If its
    expert is at its cap, no plan has it lighter. If not, bids only fall, so each that got a slot, f among them, is at
    least x, and any plan has a replica of x or more. */
-static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
+EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
                                     int32_t num_phy, const eplb_p_place *place, int32_t max_replicas, double least)
 {
     eplb_p_replicas *r = &b->replicas;
@@ -8513,7 +8516,7 @@ static double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
 
 /* What GPUs that are not alike take at least when those with the fewest slots for their speed hold the heaviest experts
    in them, as they are: none can hold more in a slot. The others hold the rest. */
-static double eplb_p_crowded_time(const eplb_p_place *place, const float *load, const uint64_t *order, int32_t num_log)
+EPLB_P double eplb_p_crowded_time(const eplb_p_place *place, const float *load, const uint64_t *order, int32_t num_log)
 {
     double rest = 0.0, most = 0.0;
     int32_t q, i = num_log;
@@ -8526,7 +8529,7 @@ static double eplb_p_crowded_time(const eplb_p_place *place, const float *load, 
 }
 
 /* Both, where GPUs are not alike. */
-static double eplb_p_place_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
+EPLB_P double eplb_p_place_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
                                  int32_t num_phy, const eplb_p_place *place, int32_t max_replicas, double least)
 {
     double crowded = place->rooms ? eplb_p_crowded_time(place, load, order, num_log) : 0.0, bound;
@@ -8537,14 +8540,14 @@ static double eplb_p_place_bound(eplb_p_bounder *b, const float *load, const uin
 }
 
 /* Replicas of so many experts on so many slots, at most. */
-static int32_t eplb_p_most_replicas(const eplb_p_shape *shape, int32_t num_log, int32_t slots)
+EPLB_P int32_t eplb_p_most_replicas(const eplb_p_shape *shape, int32_t num_log, int32_t slots)
 {
     int64_t limit = (int64_t)shape->options.max_replicas * num_log;
     return limit > 0 && limit < slots ? (int32_t)limit : slots;
 }
 
 /* Where a node has no slot to spare: the GPU with its heaviest expert has no less than its lightest ones besides. */
-static double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node)
+EPLB_P double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node)
 {
     const eplb_p_place *p = eplb_p_node_place(b, node);
     int32_t i = 0, others = (p->rooms ? p->num_slots - p->rooms[p->num_gpus - 1] : shape->gpu_slots) - 1;
@@ -8562,7 +8565,7 @@ static double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *
 
 /* The same within a node, for the groups that are on it, or the mean of their loads; or anything that is no more than
    that and no less than `enough`. */
-static double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
+EPLB_P double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
                                 double least, double enough)
 {
     const eplb_p_place *place = eplb_p_node_place(b, node);
@@ -8590,7 +8593,7 @@ static double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, co
 
 /* Whether the search is to give up after so many steps, when `top` is the heaviest group that it has come back to. A
    group further up takes at least about as many steps again, so that the search would not end in time. */
-static int eplb_p_is_hopeless(int32_t steps, int32_t top)
+EPLB_P int eplb_p_is_hopeless(int32_t steps, int32_t top)
 {
     int32_t excess = top - EPLB_P_SPLIT_TOP, most = EPLB_P_SPLIT_STEPS;
 
@@ -8600,7 +8603,7 @@ static int eplb_p_is_hopeless(int32_t steps, int32_t top)
 
 /* The node after the group's present one that is worth trying: with room, light enough to stay
    below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
-static int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
+EPLB_P int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
 {
     int32_t node = b->node_of[group] + 1;
 
@@ -8612,7 +8615,7 @@ static int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_shape *sha
     return node;
 }
 
-static void eplb_p_put_group(eplb_p_bounder *b, int32_t group, int32_t node)
+EPLB_P void eplb_p_put_group(eplb_p_bounder *b, int32_t group, int32_t node)
 {
     b->node_of[group] = node;
     b->node_sum[node] += b->group_sum[group];
@@ -8620,13 +8623,13 @@ static void eplb_p_put_group(eplb_p_bounder *b, int32_t group, int32_t node)
     b->node_bound[node] = -1.0;
 }
 
-static void eplb_p_take_group_back(eplb_p_bounder *b, int32_t group)
+EPLB_P void eplb_p_take_group_back(eplb_p_bounder *b, int32_t group)
 {
     b->node_sum[b->node_of[group]] -= b->group_sum[group];
     b->node_fill[b->node_of[group]]--;
 }
 
-static void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     int32_t node;
     for (node = 0; node < shape->num_nodes; node++) {
@@ -8637,7 +8640,7 @@ static void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
 
 /* The node that the bound of a complete split is that of, or the first found to be no better than `best`. What is
    not above `least` need not be known. */
-static int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least,
+EPLB_P int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least,
                                  double best)
 {
     double most = -1.0;
@@ -8654,7 +8657,7 @@ static int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, c
 }
 
 /* The bound of a split to begin with: groups go to the nodes in turn, to and fro, heaviest first. */
-static double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
 {
     int32_t group, n = shape->num_nodes;
 
@@ -8668,7 +8671,7 @@ static double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, c
    more than `least`; 0 when there are too many. No node's sum is below its part of the bound, so a split is given
    up as soon as one of them reaches the best so far; and when a complete split is no better, so is none with the
    same groups on its worst node. */
-static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
 {
     double best = eplb_p_first_split(b, shape, load, least);
     int32_t group, node, last = shape->num_groups - 1, top = last, steps = -last;
@@ -8701,13 +8704,13 @@ static double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
 
 /* The load of the node with the heaviest group is at least that and its lightest company, which sums rounded to
    float32 tell, so that others may be lighter by that. */
-static double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     double heaviest = b->group_sum[0], lightest = b->group_sum[shape->num_groups - 1];
     return (heaviest + (shape->node_groups - 1) * lightest) / shape->node_gpus;
 }
 
-static double eplb_p_group_load(const float *load, int32_t group_size, int32_t group)
+EPLB_P double eplb_p_group_load(const float *load, int32_t group_size, int32_t group)
 {
     double sum = 0.0;
     int32_t i;
@@ -8716,7 +8719,7 @@ static double eplb_p_group_load(const float *load, int32_t group_size, int32_t g
 }
 
 /* order, rank_of, group_sum of the layer; node_of is not in use yet, and holds each group's rank. */
-static void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+EPLB_P void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
 {
     int32_t group, rank, i;
 
@@ -8741,7 +8744,7 @@ static void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, con
    A group's home is a node, or one more number where it is to be split. */
 
 /* Groups that a home must yet be given. */
-static int32_t eplb_p_missing(const eplb_p_bounder *b, int32_t home)
+EPLB_P int32_t eplb_p_missing(const eplb_p_bounder *b, int32_t home)
 {
     int32_t missing = b->fewest[home] - b->node_fill[home];
     return missing > 0 ? missing : 0;
@@ -8750,7 +8753,7 @@ static int32_t eplb_p_missing(const eplb_p_bounder *b, int32_t home)
 /* The home after the group's present one that is worth trying: with room, not the second empty one of those that are
    alike, and light enough to stay below the best split with the groups that it must yet be given. num_homes when none
    is. */
-static int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
+EPLB_P int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
 {
     int32_t home = b->node_of[group] + 1, missing;
     double load;
@@ -8767,14 +8770,14 @@ static int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *sha
 }
 
 /* Whether a group that is split may have its experts on two such nodes, alone; as far as pairs of nodes are few. */
-static int eplb_p_can_halve(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
+EPLB_P int eplb_p_can_halve(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
 {
     if (shape->num_nodes > EPLB_P_SPLIT_NODES || b->left[first] == 0 || b->left[second] == 0) return 0;
     return b->left[first] + b->left[second] >= shape->group_size;
 }
 
 /* What nodes take, at least, that have what is split and whole groups between them. */
-static double eplb_p_shared_time(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
+EPLB_P double eplb_p_shared_time(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
 {
     int32_t N = shape->num_nodes, missing = eplb_p_missing(b, first) + eplb_p_missing(b, second) + eplb_p_missing(b, N);
     double load = b->node_sum[first] + b->node_sum[second] + b->node_sum[N] + b->lightest[missing];
@@ -8782,7 +8785,7 @@ static double eplb_p_shared_time(const eplb_p_bounder *b, const eplb_p_shape *sh
 }
 
 /* The same for all nodes with slots left: where several groups are split, or one over more than two nodes. */
-static double eplb_p_scattered_time(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_scattered_time(const eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     int32_t node, missing = eplb_p_missing(b, shape->num_nodes);
     double load = b->node_sum[shape->num_nodes], speed = 0.0;
@@ -8797,7 +8800,7 @@ static double eplb_p_scattered_time(const eplb_p_bounder *b, const eplb_p_shape 
 }
 
 /* Load of the lightest experts, so many, of the group that is split. */
-static double eplb_p_lightest_split(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t num)
+EPLB_P double eplb_p_lightest_split(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t num)
 {
     double sum = 0.0;
     int32_t i;
@@ -8811,7 +8814,7 @@ static double eplb_p_lightest_split(const eplb_p_bounder *b, const eplb_p_shape 
 }
 
 /* A node's experts of whole groups, or with another node's and what is split those of both, on so many slots. */
-static double eplb_p_listed_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
+EPLB_P double eplb_p_listed_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
                                   int32_t second, int32_t slots, const eplb_p_place *place, double least)
 {
     int32_t i, n = 0;
@@ -8830,7 +8833,7 @@ static double eplb_p_listed_bound(eplb_p_bounder *b, const eplb_p_shape *shape, 
 
 /* One of two nodes that have a group between them, when it has so many of its experts: the lightest, at least, and slots
    for no more. */
-static double eplb_p_half_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
+EPLB_P double eplb_p_half_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
                                 int32_t here, double enough)
 {
     const eplb_p_place *place = &b->place[node];
@@ -8842,7 +8845,7 @@ static double eplb_p_half_bound(eplb_p_bounder *b, const eplb_p_shape *shape, co
 }
 
 /* Both, when each has as many as suits them best. */
-static double eplb_p_parted_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
+EPLB_P double eplb_p_parted_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
                                   int32_t second, double enough)
 {
     int32_t size = shape->group_size, there;
@@ -8860,7 +8863,7 @@ static double eplb_p_parted_bound(eplb_p_bounder *b, const eplb_p_shape *shape, 
 
 /* Two nodes with all their groups, and one that they have between them; or anything that is no more than what they take
    and no less than `enough`. */
-static double eplb_p_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
+EPLB_P double eplb_p_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
                                   int32_t second, double enough)
 {
     eplb_p_place *both = &b->place[shape->num_nodes + 1];
@@ -8877,7 +8880,7 @@ static double eplb_p_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, 
 
 /* What the nodes that have what is split take, at least, in the best case, of all complete splits that this one leads
    to. */
-static double eplb_p_split_time(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_split_time(const eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     double least = DBL_MAX, time;
     int32_t first, second;
@@ -8893,7 +8896,7 @@ static double eplb_p_split_time(const eplb_p_bounder *b, const eplb_p_shape *sha
 }
 
 /* The same of a complete split, where one group is on two nodes; or anything that is no less than `enough`. */
-static double eplb_p_best_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double enough)
+EPLB_P double eplb_p_best_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double enough)
 {
     double least = enough, bound;
     int32_t first, second, any = 0;
@@ -8910,7 +8913,7 @@ static double eplb_p_best_halves_bound(eplb_p_bounder *b, const eplb_p_shape *sh
 }
 
 /* The bound of a complete split, if that is below `best`, and a node that it is that of; or the last group's. */
-static double eplb_p_complete_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least,
+EPLB_P double eplb_p_complete_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least,
                                     double best, int32_t *worst)
 {
     double bound, shared;
@@ -8926,7 +8929,7 @@ static double eplb_p_complete_bound(eplb_p_bounder *b, const eplb_p_shape *shape
 
 /* Where a group goes to begin with where nodes are not alike: to the node that takes least with it; what finds no room
    is to be split. */
-static int32_t eplb_p_first_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group)
+EPLB_P int32_t eplb_p_first_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group)
 {
     int32_t node, best = shape->num_nodes;
     double least = DBL_MAX;
@@ -8942,14 +8945,14 @@ static int32_t eplb_p_first_home(const eplb_p_bounder *b, const eplb_p_shape *sh
     return best;
 }
 
-static void eplb_p_leave_home(eplb_p_bounder *b, int32_t group)
+EPLB_P void eplb_p_leave_home(eplb_p_bounder *b, int32_t group)
 {
     b->node_bound[b->node_of[group]] = -1.0; /* it need not be full again */
     eplb_p_take_group_back(b, group);
 }
 
 /* The bound of a split to begin with. */
-static double eplb_p_first_homes(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_first_homes(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
 {
     int32_t group, home, worst;
 
@@ -8964,7 +8967,7 @@ static double eplb_p_first_homes(eplb_p_bounder *b, const eplb_p_shape *shape, c
 }
 
 /* eplb_p_split_bound where nodes are not alike. */
-static double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
 {
     double best = eplb_p_first_homes(b, shape, load, least), bound;
     int32_t group, home, last = shape->num_groups - 1, top = last, steps = -last;
@@ -9000,7 +9003,7 @@ static double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
 
 /* eplb_p_heaviest_group_bound where nodes are not alike; there it may be split, but of one more group than are one is
    whole. */
-static double eplb_p_whole_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_whole_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     double heavy, least = DBL_MAX;
     int32_t node;
@@ -9016,7 +9019,7 @@ static double eplb_p_whole_group_bound(const eplb_p_bounder *b, const eplb_p_sha
 
 /* Where slots are locked: node_of, node_fill, taken by the experts in these slots, of which no group may be on two
    nodes. */
-static int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
+EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
 {
     const int32_t *previous = shape->options.previous_phy2log + eplb_p_at(layer, shape->num_replicas, 0);
     const uint8_t *locked = shape->locked + eplb_p_at(layer, shape->num_replicas, 0);
@@ -9044,7 +9047,7 @@ static int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape
 
 /* Whether locked slots leave plans with as few split groups, over as few nodes, as without them; as far as that is
    plain to see. Where they do not, what the policy asks for is another thing. */
-static int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
+EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
 {
     int32_t N = shape->num_nodes, size = shape->group_size, node, other, room, halves = 0, halved = 0;
     int64_t rooms = 0;
@@ -9070,10 +9073,10 @@ static int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape
 
 /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
    more, or groups told apart, and all else is in double precision. */
-static double eplb_p_less_rounding(double bound) { return bound * (1.0 - 4 * (double)FLT_EPSILON); }
+EPLB_P double eplb_p_less_rounding(double bound) { return bound * (1.0 - 4 * (double)FLT_EPSILON); }
 
 /* The lower bound of the layer whose mean load this is, in its unit by that of speeds. */
-static double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t layer)
+EPLB_P double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t layer)
 {
     const eplb_p_place *all = eplb_p_whole_place(b, shape);
     double total = 0.0, bound, other;
@@ -9110,7 +9113,7 @@ typedef struct eplb_p_evaluator {
     eplb_p_bounder bounder;
 } eplb_p_evaluator;
 
-static double eplb_p_speed_of_all(const eplb_p_shape *shape)
+EPLB_P double eplb_p_speed_of_all(const eplb_p_shape *shape)
 {
     double speed = 0.0;
     int32_t gpu;
@@ -9122,7 +9125,7 @@ static double eplb_p_speed_of_all(const eplb_p_shape *shape)
 }
 
 /* One that sums loads, and reports nothing. */
-static eplb_p_evaluator eplb_p_carve_sums(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_evaluator eplb_p_carve_sums(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_evaluator v = EPLB_ZERO_INIT;
     v.shape   = shape;
@@ -9133,7 +9136,7 @@ static eplb_p_evaluator eplb_p_carve_sums(eplb_p_arena *a, const eplb_p_shape *s
     return v;
 }
 
-static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_evaluator v = eplb_p_carve_sums(a, shape);
     v.load    = EPLB_P_TAKE(a, float, shape->num_experts);
@@ -9141,19 +9144,19 @@ static eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, const eplb_p_sha
     return v;
 }
 
-static const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_plan *plan, int32_t layer)
+EPLB_P const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_plan *plan, int32_t layer)
 {
     return plan->phy2log + (size_t)layer * (size_t)shape->num_replicas;
 }
 
 /* The slots of a GPU that may be used are gpu * gpu_slots .. end - 1. What is in the others is not there. */
-static int32_t eplb_p_end_usable(const eplb_p_shape *shape, int32_t gpu)
+EPLB_P int32_t eplb_p_end_usable(const eplb_p_shape *shape, int32_t gpu)
 {
     return gpu * shape->gpu_slots + (shape->usable_slots ? shape->usable_slots[gpu] : shape->gpu_slots);
 }
 
 /* count, held of one layer's plan; fails where it is none. */
-static eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy2log)
+EPLB_P eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy2log)
 {
     const eplb_p_shape *shape = v->shape;
     int32_t *count = v->count, num_experts = shape->num_experts, gpu, slot, held = 0, seen = 0; /* stay in registers */
@@ -9177,7 +9180,7 @@ static eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy
 
 /* load [E] = the mean over the samples that hold load, all alike, scaled; rounded once, however many there
    are. Returns the scale, or 0 when there is no load. Share is not in use yet, and holds the sums. */
-static double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *samples,
+EPLB_P double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *samples,
                                     int32_t *num_loaded)
 {
     double scale = (double)eplb_p_samples_scale(samples, v->shape->num_experts);
@@ -9196,14 +9199,14 @@ static double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *s
 }
 
 /* Of an expert's replicas; most have one. */
-static double eplb_p_load_of_each(float load, int32_t count)
+EPLB_P double eplb_p_load_of_each(float load, int32_t count)
 {
     return count == 1 ? (double)load : (double)load / count;
 }
 
 /* Load of each GPU under one sample of one layer's loads: added to gpu_sum; what all carry and the
    maximum, by speed, are added to the report's running totals. */
-static void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const int32_t *phy2log, double *total,
+EPLB_P void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const int32_t *phy2log, double *total,
                               double *sum_of_maxima)
 {
     const eplb_p_shape *shape = v->shape;
@@ -9228,7 +9231,7 @@ static void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const in
 
 /* Mean and heaviest load of a GPU, by speed, in one layer whose replicas are counted, and gpu_sum, which is not: means
    over the samples that hold load; most is no less than mean. */
-static void eplb_p_evaluate_equally(eplb_p_evaluator *v, const eplb_p_samples *samples, const int32_t *phy2log,
+EPLB_P void eplb_p_evaluate_equally(eplb_p_evaluator *v, const eplb_p_samples *samples, const int32_t *phy2log,
                                     double *mean, double *most)
 {
     int32_t num_loaded = 0, t, gpu;
@@ -9251,7 +9254,7 @@ enum { EPLB_P_ABROAD = -2 }; /* of an expert's home: it is on several nodes */
 
 /* Slots whose expert is in an earlier one of the GPU too; and home [E], the node of each expert, one by one as they are
    met. */
-static int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t *phy2log, int32_t *home)
+EPLB_P int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t *phy2log, int32_t *home)
 {
     const eplb_p_shape *shape = v->shape;
     int32_t duplicates = 0, num_gpus = shape->num_gpus, gpu, slot, i; /* copies stay in registers */
@@ -9272,7 +9275,7 @@ static int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t 
     return duplicates;
 }
 
-static int32_t eplb_p_count_split_groups(const eplb_p_shape *shape, const int32_t *home)
+EPLB_P int32_t eplb_p_count_split_groups(const eplb_p_shape *shape, const int32_t *home)
 {
     int32_t split = 0, size = shape->group_size, num = shape->num_experts, e, end;
 
@@ -9286,22 +9289,22 @@ static int32_t eplb_p_count_split_groups(const eplb_p_shape *shape, const int32_
 }
 
 /* Mean over maximum; 1 where there is no load, and never above. */
-static float eplb_p_balancedness(double mean, double most)
+EPLB_P float eplb_p_balancedness(double mean, double most)
 {
     return mean < most ? (float)(mean / most) : 1.0f;
 }
 
 /* A load for a report; the sum of loads near FLT_MAX may lie beyond it. */
-static float eplb_p_reported(double load) { return load < (double)FLT_MAX ? (float)load : FLT_MAX; }
+EPLB_P float eplb_p_reported(double load) { return load < (double)FLT_MAX ? (float)load : FLT_MAX; }
 
 /* The same, rounded down: what no load is below, it is no more than. */
-static float eplb_p_reported_bound(double load)
+EPLB_P float eplb_p_reported_bound(double load)
 {
     float nearest = eplb_p_reported(load);
     return (double)nearest > load ? eplb_p_from_bits(eplb_p_bits(nearest) - 1) : nearest;
 }
 
-static void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_t layer,
+EPLB_P void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_t layer,
                                 const int32_t *phy2log, eplb_layer_report *report)
 {
     eplb_p_samples samples = eplb_p_layer_samples(v->shape, weight, layer);
@@ -9339,7 +9342,7 @@ static void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_
 /* Whether the slots of a layer hold experts, or nothing, and served no fewer than 0 tokens each, nor more of
    one expert than int32_t can count. Where all slots together served no more than that, no expert needs a
    sum of its own. */
-static eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count,
+EPLB_P eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count,
                                             int32_t num_slots, int32_t num_experts)
 {
     int64_t sum = 0;
@@ -9393,7 +9396,7 @@ typedef struct eplb_p_mover {
     int32_t *round;            /* [R] */
 } eplb_p_mover;
 
-static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_mover m = EPLB_ZERO_INIT;
     int32_t E = shape->num_experts, R = shape->num_replicas, G = shape->num_gpus;
@@ -9426,7 +9429,7 @@ static eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     return m;
 }
 
-static void eplb_p_number_gpus(eplb_p_mover *m)
+EPLB_P void eplb_p_number_gpus(eplb_p_mover *m)
 {
     int32_t gpu, i, slot = 0;
 
@@ -9436,21 +9439,21 @@ static void eplb_p_number_gpus(eplb_p_mover *m)
     }
 }
 
-static int eplb_p_keeps(const eplb_p_mover *m, int32_t slot) { return m->old_expert[slot] == m->new_expert[slot]; }
+EPLB_P int eplb_p_keeps(const eplb_p_mover *m, int32_t slot) { return m->old_expert[slot] == m->new_expert[slot]; }
 
-static int eplb_p_is_move(const eplb_p_mover *m, int32_t slot) { return m->sender[slot] != EPLB_P_NONE; }
+EPLB_P int eplb_p_is_move(const eplb_p_mover *m, int32_t slot) { return m->sender[slot] != EPLB_P_NONE; }
 
-static int eplb_p_crosses_nodes(const eplb_p_mover *m, int32_t slot)
+EPLB_P int eplb_p_crosses_nodes(const eplb_p_mover *m, int32_t slot)
 {
     return m->node_of[m->sender[slot]] != m->node_of[m->gpu_of[slot]];
 }
 
 /* Whether a slot is one of the GPU's in hand: it has those below `end`, and lists begin with none of a GPU before it. */
-static int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (uint32_t)end; }
+EPLB_P int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (uint32_t)end; }
 
 /* One slot for each expert that a GPU held: one that keeps it, or else the first. What a slot has that may not be used
    is not there. */
-static void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
+EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 {
     int32_t slot = gpu * m->gpu_slots, end = slot + eplb_p_usable_of(m->shape, gpu), *holder = m->holder, *next = m->next_holder, e, h;
 
@@ -9468,7 +9471,7 @@ static void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 }
 
 /* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
-static void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
+EPLB_P void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 {
     int32_t slot = gpu * m->gpu_slots, last = slot + m->gpu_slots, end = slot + eplb_p_usable_of(m->shape, gpu), e, from;
 
@@ -9492,7 +9495,7 @@ static void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 /* ---------------------------------------------------------------------------- transfers: sources */
 
 /* The first `receivers % senders` holders serve one receiver more, from the end of the list. */
-static void eplb_p_deal_sources(eplb_p_mover *m, int32_t e)
+EPLB_P void eplb_p_deal_sources(eplb_p_mover *m, int32_t e)
 {
     int32_t senders = 1, receivers = 0, each, i, slot, to = m->wanted[e], extra;
 
@@ -9512,7 +9515,7 @@ static void eplb_p_deal_sources(eplb_p_mover *m, int32_t e)
 }
 
 /* The first holder, from this one on, that may serve a slot: one on its node, where there is one. */
-static int32_t eplb_p_next_source(const eplb_p_mover *m, int32_t slot, int32_t holder, int nearby)
+EPLB_P int32_t eplb_p_next_source(const eplb_p_mover *m, int32_t slot, int32_t holder, int nearby)
 {
     int32_t node = m->node_of[m->gpu_of[slot]];
 
@@ -9520,12 +9523,12 @@ static int32_t eplb_p_next_source(const eplb_p_mover *m, int32_t slot, int32_t h
     return holder;
 }
 
-static int eplb_p_has_nearby(const eplb_p_mover *m, int32_t slot)
+EPLB_P int eplb_p_has_nearby(const eplb_p_mover *m, int32_t slot)
 {
     return eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], 1) != EPLB_P_NONE;
 }
 
-static void eplb_p_take_send(eplb_p_mover *m, int32_t slot, int32_t holder)
+EPLB_P void eplb_p_take_send(eplb_p_mover *m, int32_t slot, int32_t holder)
 {
     int32_t gpu = m->gpu_of[holder];
 
@@ -9534,7 +9537,7 @@ static void eplb_p_take_send(eplb_p_mover *m, int32_t slot, int32_t holder)
     m->movable[gpu] = slot;
 }
 
-static void eplb_p_drop_send(eplb_p_mover *m, int32_t slot)
+EPLB_P void eplb_p_drop_send(eplb_p_mover *m, int32_t slot)
 {
     int32_t *at = &m->movable[m->gpu_of[m->from[slot]]];
 
@@ -9543,7 +9546,7 @@ static void eplb_p_drop_send(eplb_p_mover *m, int32_t slot)
 }
 
 /* The holder that has the fewest sends so far; whether there was a choice is remembered. */
-static void eplb_p_pick_source(eplb_p_mover *m, int32_t slot)
+EPLB_P void eplb_p_pick_source(eplb_p_mover *m, int32_t slot)
 {
     int nearby = eplb_p_has_nearby(m, slot);
     int32_t first = eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], nearby), best = first, h;
@@ -9559,7 +9562,7 @@ static void eplb_p_pick_source(eplb_p_mover *m, int32_t slot)
 
 /* Where a chain of sends that begins at the busiest GPU, each taken over by the next GPU, comes to one that is two
    or more below it; EPLB_P_NONE where none does. */
-static int32_t eplb_p_find_less_busy(eplb_p_mover *m, int32_t busiest)
+EPLB_P int32_t eplb_p_find_less_busy(eplb_p_mover *m, int32_t busiest)
 {
     int32_t first = 0, num = 0, slot, h, gpu;
 
@@ -9583,7 +9586,7 @@ static int32_t eplb_p_find_less_busy(eplb_p_mover *m, int32_t busiest)
     return EPLB_P_NONE;
 }
 
-static int32_t eplb_p_most_of(const int32_t *count, int32_t n)
+EPLB_P int32_t eplb_p_most_of(const int32_t *count, int32_t n)
 {
     int32_t i, most = 0;
     for (i = 1; i < n; i++)
@@ -9594,7 +9597,7 @@ static int32_t eplb_p_most_of(const int32_t *count, int32_t n)
 /* Sends go along chains from the busiest GPU until it has none to give away. Then no sources give the busiest GPU
    fewer: all that the GPUs of its chains send can be sent by them alone, and as none of them is two below it, their
    mean is above its sends less one. */
-static void eplb_p_even_sends(eplb_p_mover *m)
+EPLB_P void eplb_p_even_sends(eplb_p_mover *m)
 {
     for (;;) {
         int32_t busiest = eplb_p_most_of(m->sends, m->num_gpus), gpu = eplb_p_find_less_busy(m, busiest);
@@ -9611,7 +9614,7 @@ static void eplb_p_even_sends(eplb_p_mover *m)
 }
 
 /* All that want an expert which only one GPU held get it from there. */
-static void eplb_p_serve_all(eplb_p_mover *m, int32_t holder, int32_t wanted)
+EPLB_P void eplb_p_serve_all(eplb_p_mover *m, int32_t holder, int32_t wanted)
 {
     int32_t *from = m->from, num = 0, slot;
 
@@ -9619,7 +9622,7 @@ static void eplb_p_serve_all(eplb_p_mover *m, int32_t holder, int32_t wanted)
     m->sends[m->gpu_of[holder]] += num;
 }
 
-static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
+EPLB_P void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
 {
     int32_t e, slot, num_experts = m->num_experts;
 
@@ -9637,7 +9640,7 @@ static void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
     if (sources == EPLB_SOURCES_EVEN) eplb_p_even_sends(m);
 }
 
-static void eplb_p_list_changed(eplb_p_mover *m)
+EPLB_P void eplb_p_list_changed(eplb_p_mover *m)
 {
     int32_t *changed = m->changed, *sender = m->sender, *round = m->round, num_slots = m->num_slots, num = 0, slot;
 
@@ -9650,7 +9653,7 @@ static void eplb_p_list_changed(eplb_p_mover *m)
 }
 
 /* sender, sends, gets = what goes over links; nothing has a round yet. */
-static void eplb_p_count_moves(eplb_p_mover *m)
+EPLB_P void eplb_p_count_moves(eplb_p_mover *m)
 {
     const int32_t *gpu_of = m->gpu_of, *at = m->changed, *end;
     int32_t *sends = m->sends, *gets = m->gets, sender, num_moves = 0;
@@ -9671,7 +9674,7 @@ static void eplb_p_count_moves(eplb_p_mover *m)
 }
 
 /* What one layer's slots are filled from. */
-static void eplb_p_source_layer(eplb_p_mover *m, const int32_t *previous_phy2log, const int32_t *phy2log, int32_t sources)
+EPLB_P void eplb_p_source_layer(eplb_p_mover *m, const int32_t *previous_phy2log, const int32_t *phy2log, int32_t sources)
 {
     int32_t gpu;
 
@@ -9710,9 +9713,9 @@ typedef struct eplb_p_rounds {
     int32_t  *fill;       /* [R + 1] moves in a round; when they are stored, transfers before it */
 } eplb_p_rounds;
 
-static int32_t eplb_p_round_words(int32_t num) { return num / 32 + 1; }
+EPLB_P int32_t eplb_p_round_words(int32_t num) { return num / 32 + 1; }
 
-static eplb_p_rounds eplb_p_carve_rounds(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_rounds eplb_p_carve_rounds(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_rounds r = EPLB_ZERO_INIT;
     int32_t R = shape->num_replicas, G = shape->num_gpus;
@@ -9724,7 +9727,7 @@ static eplb_p_rounds eplb_p_carve_rounds(eplb_p_arena *a, const eplb_p_shape *sh
     return r;
 }
 
-static void eplb_p_begin_rounds(eplb_p_rounds *r, int32_t num)
+EPLB_P void eplb_p_begin_rounds(eplb_p_rounds *r, int32_t num)
 {
     size_t i, words;
 
@@ -9735,19 +9738,19 @@ static void eplb_p_begin_rounds(eplb_p_rounds *r, int32_t num)
     eplb_p_fill_ids(r->fill, 0, 0, num + 1);
 }
 
-static uint32_t *eplb_p_busy_of(const eplb_p_rounds *r, int role, int32_t gpu)
+EPLB_P uint32_t *eplb_p_busy_of(const eplb_p_rounds *r, int role, int32_t gpu)
 {
     return r->busy + eplb_p_at(role * r->m->num_gpus + gpu, r->words, 0);
 }
 
-static int eplb_p_is_busy(const uint32_t *busy, int32_t round)
+EPLB_P int eplb_p_is_busy(const uint32_t *busy, int32_t round)
 {
     return (busy[round / 32] >> (round % 32) & 1u) != 0;
 }
 
-static void eplb_p_toggle(uint32_t *busy, int32_t round) { busy[round / 32] ^= (uint32_t)1 << (round % 32); }
+EPLB_P void eplb_p_toggle(uint32_t *busy, int32_t round) { busy[round / 32] ^= (uint32_t)1 << (round % 32); }
 
-static int32_t eplb_p_lowest_bit(uint32_t word)
+EPLB_P int32_t eplb_p_lowest_bit(uint32_t word)
 {
 #if defined(__GNUC__) && __SIZEOF_INT__ >= 4
     return __builtin_ctz(word);
@@ -9763,7 +9766,7 @@ static int32_t eplb_p_lowest_bit(uint32_t word)
 }
 
 /* The first round that is free in both sets. */
-static int32_t eplb_p_free_round(const eplb_p_rounds *r, const uint32_t *a, const uint32_t *b)
+EPLB_P int32_t eplb_p_free_round(const eplb_p_rounds *r, const uint32_t *a, const uint32_t *b)
 {
     uint32_t open;
     int32_t i;
@@ -9776,7 +9779,7 @@ static int32_t eplb_p_free_round(const eplb_p_rounds *r, const uint32_t *a, cons
 }
 
 /* The move of a GPU, in one of its roles, in a round; EPLB_P_NONE where it has none. */
-static int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int32_t round)
+EPLB_P int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int32_t round)
 {
     const eplb_p_mover *m = r->m;
     int32_t slot;
@@ -9790,13 +9793,13 @@ static int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int
     return slot;
 }
 
-static int32_t eplb_p_other_end(const eplb_p_mover *m, int32_t slot, int role)
+EPLB_P int32_t eplb_p_other_end(const eplb_p_mover *m, int32_t slot, int role)
 {
     return role == EPLB_P_SENDS ? m->gpu_of[slot] : m->sender[slot];
 }
 
 /* Exchanges two rounds along the path that begins at a GPU with a move in the first of them. */
-static void eplb_p_exchange_rounds(eplb_p_rounds *r, int role, int32_t gpu, int32_t first, int32_t second)
+EPLB_P void eplb_p_exchange_rounds(eplb_p_rounds *r, int role, int32_t gpu, int32_t first, int32_t second)
 {
     int32_t slot = eplb_p_move_in(r, role, gpu, first), next, a = first, b = second, swap;
 
@@ -9816,7 +9819,7 @@ static void eplb_p_exchange_rounds(eplb_p_rounds *r, int role, int32_t gpu, int3
     eplb_p_toggle(eplb_p_busy_of(r, role, gpu), b);
 }
 
-static void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
+EPLB_P void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
 {
     eplb_p_mover *m = r->m;
     int32_t sender = m->sender[slot], receiver = m->gpu_of[slot];
@@ -9836,7 +9839,7 @@ static void eplb_p_add_move(eplb_p_rounds *r, int32_t slot)
 
 /* Whether a path of moves in two rounds in turn, from a sender that has one in the first but none in the second,
    ends with one in the first. */
-static int eplb_p_has_one_more(const eplb_p_rounds *r, int32_t sender, int32_t first, int32_t second)
+EPLB_P int eplb_p_has_one_more(const eplb_p_rounds *r, int32_t sender, int32_t first, int32_t second)
 {
     int32_t slot, gpu = sender, length = 0, a = first, b = second, swap;
     int role = EPLB_P_SENDS;
@@ -9853,7 +9856,7 @@ static int eplb_p_has_one_more(const eplb_p_rounds *r, int32_t sender, int32_t f
 }
 
 /* One move less in a full round, and one more in another. */
-static void eplb_p_lessen(eplb_p_rounds *r, int32_t full, int32_t other)
+EPLB_P void eplb_p_lessen(eplb_p_rounds *r, int32_t full, int32_t other)
 {
     int32_t gpu;
 
@@ -9868,7 +9871,7 @@ static void eplb_p_lessen(eplb_p_rounds *r, int32_t full, int32_t other)
     r->fill[other]++;
 }
 
-static void eplb_p_limit_rounds(eplb_p_rounds *r, int32_t max_per_round)
+EPLB_P void eplb_p_limit_rounds(eplb_p_rounds *r, int32_t max_per_round)
 {
     int32_t i, full, other = 0;
 
@@ -9882,7 +9885,7 @@ static void eplb_p_limit_rounds(eplb_p_rounds *r, int32_t max_per_round)
     }
 }
 
-static void eplb_p_duplex_rounds(eplb_p_rounds *r, int32_t max_per_round)
+EPLB_P void eplb_p_duplex_rounds(eplb_p_rounds *r, int32_t max_per_round)
 {
     eplb_p_mover *m = r->m;
     int32_t sends = m->sends[eplb_p_most_of(m->sends, m->num_gpus)];
@@ -9899,7 +9902,7 @@ static void eplb_p_duplex_rounds(eplb_p_rounds *r, int32_t max_per_round)
 
 /* All that the sender of this move sends its receiver goes to the first round in which neither occurs; what is too
    much for one, to the next such rounds. */
-static void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_round)
+EPLB_P void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_round)
 {
     eplb_p_mover *m = r->m;
     int32_t sender = m->sender[move], receiver = m->gpu_of[move], round = EPLB_P_NONE, i;
@@ -9920,7 +9923,7 @@ static void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_roun
 }
 
 /* sent = all moves in the order in which their flows are looked at. */
-static void eplb_p_list_moves(eplb_p_rounds *r)
+EPLB_P void eplb_p_list_moves(eplb_p_rounds *r)
 {
     const eplb_p_mover *m = r->m;
     int32_t e, slot, h, n = 0;
@@ -9931,7 +9934,7 @@ static void eplb_p_list_moves(eplb_p_rounds *r)
                 if (m->from[slot] == h) r->sent[n++] = slot;
 }
 
-static void eplb_p_one_peer_rounds(eplb_p_rounds *r, int32_t max_per_round)
+EPLB_P void eplb_p_one_peer_rounds(eplb_p_rounds *r, int32_t max_per_round)
 {
     int32_t i;
 
@@ -9941,7 +9944,7 @@ static void eplb_p_one_peer_rounds(eplb_p_rounds *r, int32_t max_per_round)
         if (r->m->round[r->sent[i]] == EPLB_P_NONE) eplb_p_add_flow(r, r->sent[i], max_per_round);
 }
 
-static void eplb_p_schedule(eplb_p_rounds *r, const eplb_transfer_options *how)
+EPLB_P void eplb_p_schedule(eplb_p_rounds *r, const eplb_transfer_options *how)
 {
     if (how->rounds == EPLB_ROUNDS_ONE_PEER)
         eplb_p_one_peer_rounds(r, how->max_per_round);
@@ -9949,14 +9952,14 @@ static void eplb_p_schedule(eplb_p_rounds *r, const eplb_transfer_options *how)
         eplb_p_duplex_rounds(r, how->max_per_round);
 }
 
-static inline int32_t eplb_p_kind_of(const eplb_p_mover *m, int32_t slot)
+EPLB_P inline int32_t eplb_p_kind_of(const eplb_p_mover *m, int32_t slot)
 {
     if (m->from[slot] == EPLB_P_NONE) return EPLB_TRANSFER_LOST;
     if (!eplb_p_is_move(m, slot)) return EPLB_TRANSFER_SAME_GPU;
     return eplb_p_crosses_nodes(m, slot) ? EPLB_TRANSFER_OTHER_NODE : EPLB_TRANSFER_SAME_NODE;
 }
 
-static inline void eplb_p_set_transfer(eplb_transfer *t, const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
+EPLB_P inline void eplb_p_set_transfer(eplb_transfer *t, const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
 {
     t->kind      = eplb_p_kind_of(m, slot);
     t->expert    = m->new_expert[slot];
@@ -9967,7 +9970,7 @@ static inline void eplb_p_set_transfer(eplb_transfer *t, const eplb_p_mover *m, 
 }
 
 /* One layer's transfers, by round, those without one first, then by slot. Returns the next place. */
-static eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, eplb_transfer *transfer)
+EPLB_P eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, eplb_transfer *transfer)
 {
     const eplb_p_mover *m = r->m;
     int32_t *fill = r->fill, i, slot, round, n = 0, next, num_changed = m->num_changed;
@@ -9987,7 +9990,7 @@ static eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, ep
     return transfer + n;
 }
 
-static size_t eplb_p_count_changed(const int32_t *previous_phy2log, const int32_t *phy2log, size_t num_slots)
+EPLB_P size_t eplb_p_count_changed(const int32_t *previous_phy2log, const int32_t *phy2log, size_t num_slots)
 {
     size_t i, n = 0;
     for (i = 0; i < num_slots; i++) n += phy2log[i] != EPLB_P_EMPTY && phy2log[i] != previous_phy2log[i];
@@ -9995,7 +9998,7 @@ static size_t eplb_p_count_changed(const int32_t *previous_phy2log, const int32_
 }
 
 /* The same over all layers, of the slots that may be used. */
-static size_t eplb_p_count_transfers(const eplb_p_shape *shape, const int32_t *previous_phy2log, const int32_t *phy2log)
+EPLB_P size_t eplb_p_count_transfers(const eplb_p_shape *shape, const int32_t *previous_phy2log, const int32_t *phy2log)
 {
     size_t slots = eplb_p_at(shape->num_layers, shape->num_replicas, 0), at = 0, n = 0;
     int32_t gpu = 0, each = shape->num_replicas / shape->num_gpus;
@@ -10030,7 +10033,7 @@ typedef struct eplb_p_stager {
     size_t   num_steps;
 } eplb_p_stager;
 
-static eplb_p_stager eplb_p_carve_stager(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_stager eplb_p_carve_stager(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_stager s = EPLB_ZERO_INIT;
     int32_t R = shape->num_replicas, G = shape->num_gpus;
@@ -10047,22 +10050,22 @@ static eplb_p_stager eplb_p_carve_stager(eplb_p_arena *a, const eplb_p_shape *sh
     return s;
 }
 
-static int eplb_p_is_filled(const eplb_p_mover *m, int32_t slot) { return m->from[slot] != EPLB_P_STAYS; }
+EPLB_P int eplb_p_is_filled(const eplb_p_mover *m, int32_t slot) { return m->from[slot] != EPLB_P_STAYS; }
 
 /* Whether a slot is filled from what another held before; where its GPU gets an expert twice, from what comes. */
-static int eplb_p_reads_old(const eplb_p_mover *m, int32_t slot)
+EPLB_P int eplb_p_reads_old(const eplb_p_mover *m, int32_t slot)
 {
     return m->from[slot] >= 0 && m->old_expert[m->from[slot]] == m->new_expert[slot];
 }
 
 /* The slot that waits for this one, EPLB_P_NONE where none does. */
-static int32_t eplb_p_waiting(const eplb_p_mover *m, int32_t slot)
+EPLB_P int32_t eplb_p_waiting(const eplb_p_mover *m, int32_t slot)
 {
     return eplb_p_reads_old(m, slot) && eplb_p_is_filled(m, m->from[slot]) ? m->from[slot] : EPLB_P_NONE;
 }
 
 /* The slots of a ring have its length for a height. */
-static void eplb_p_add_ring(eplb_p_stager *s, int32_t first)
+EPLB_P void eplb_p_add_ring(eplb_p_stager *s, int32_t first)
 {
     int32_t slot = first, length = 0;
 
@@ -10072,7 +10075,7 @@ static void eplb_p_add_ring(eplb_p_stager *s, int32_t first)
 }
 
 /* Height -1 - slot: the walk from that slot came here. */
-static void eplb_p_measure_chains(eplb_p_stager *s)
+EPLB_P void eplb_p_measure_chains(eplb_p_stager *s)
 {
     int32_t slot, at, base;
 
@@ -10088,7 +10091,7 @@ static void eplb_p_measure_chains(eplb_p_stager *s)
     }
 }
 
-static void eplb_p_order_chains(eplb_p_stager *s)
+EPLB_P void eplb_p_order_chains(eplb_p_stager *s)
 {
     int32_t R = s->m->num_slots, slot, height, n = 0, next;
 
@@ -10105,7 +10108,7 @@ static void eplb_p_order_chains(eplb_p_stager *s)
     s->num_left = n;
 }
 
-static void eplb_p_begin_steps(eplb_p_stager *s, int32_t layer)
+EPLB_P void eplb_p_begin_steps(eplb_p_stager *s, int32_t layer)
 {
     const eplb_p_mover *m = s->m;
     int32_t slot;
@@ -10122,14 +10125,14 @@ static void eplb_p_begin_steps(eplb_p_stager *s, int32_t layer)
     eplb_p_order_chains(s);
 }
 
-static void eplb_p_add_step(eplb_p_stager *s, eplb_transfer step)
+EPLB_P void eplb_p_add_step(eplb_p_stager *s, eplb_transfer step)
 {
     if (s->step) s->step[s->num_steps] = step;
     s->num_steps++;
 }
 
 /* Sets aside what the first slot of a ring held whose GPU has nothing set aside. Returns whether there is one. */
-static int eplb_p_set_aside(eplb_p_stager *s, int32_t ring, int32_t round)
+EPLB_P int eplb_p_set_aside(eplb_p_stager *s, int32_t ring, int32_t round)
 {
     eplb_p_mover *m = s->m;
     int32_t reader = ring, slot, gpu;
@@ -10154,7 +10157,7 @@ static int eplb_p_set_aside(eplb_p_stager *s, int32_t ring, int32_t round)
     return 1;
 }
 
-static void eplb_p_fill_slot(eplb_p_stager *s, int32_t slot, int32_t round)
+EPLB_P void eplb_p_fill_slot(eplb_p_stager *s, int32_t slot, int32_t round)
 {
     eplb_p_mover *m = s->m;
     eplb_transfer step;
@@ -10171,7 +10174,7 @@ static void eplb_p_fill_slot(eplb_p_stager *s, int32_t slot, int32_t round)
     eplb_p_add_step(s, step);
 }
 
-static int eplb_p_may_fill(const eplb_p_stager *s, int32_t slot)
+EPLB_P int eplb_p_may_fill(const eplb_p_stager *s, int32_t slot)
 {
     const eplb_p_mover *m = s->m;
 
@@ -10180,7 +10183,7 @@ static int eplb_p_may_fill(const eplb_p_stager *s, int32_t slot)
 }
 
 /* What can be done in a round without a link, and what that makes possible. */
-static void eplb_p_step_within(eplb_p_stager *s, int32_t round)
+EPLB_P void eplb_p_step_within(eplb_p_stager *s, int32_t round)
 {
     int32_t i, kept, slot, any = 1;
 
@@ -10201,7 +10204,7 @@ static void eplb_p_step_within(eplb_p_stager *s, int32_t round)
     }
 }
 
-static int eplb_p_may_send(const eplb_p_stager *s, int32_t sender, int32_t receiver, int32_t rounds)
+EPLB_P int eplb_p_may_send(const eplb_p_stager *s, int32_t sender, int32_t receiver, int32_t rounds)
 {
     if (rounds == EPLB_ROUNDS_ONE_PEER && s->to[sender] == receiver) return 1;
     if (s->to[sender] != EPLB_P_NONE || s->by[receiver] != EPLB_P_NONE) return 0;
@@ -10209,7 +10212,7 @@ static int eplb_p_may_send(const eplb_p_stager *s, int32_t sender, int32_t recei
 }
 
 /* What goes over links in a round is chosen before any of it is done. */
-static void eplb_p_step_over(eplb_p_stager *s, int32_t round, const eplb_transfer_options *how)
+EPLB_P void eplb_p_step_over(eplb_p_stager *s, int32_t round, const eplb_transfer_options *how)
 {
     eplb_p_mover *m = s->m;
     int32_t i, n = 0, num_filled = s->place[1], slot;
@@ -10233,7 +10236,7 @@ static void eplb_p_step_over(eplb_p_stager *s, int32_t round, const eplb_transfe
 }
 
 /* One layer's steps. Returns how many GPUs set something aside. */
-static int32_t eplb_p_step_layer(eplb_p_stager *s, int32_t layer, const eplb_transfer_options *how)
+EPLB_P int32_t eplb_p_step_layer(eplb_p_stager *s, int32_t layer, const eplb_transfer_options *how)
 {
     int32_t round, gpu, num_staging = 0;
 
@@ -10279,7 +10282,7 @@ EPLB_API const char *eplb_fault_name(int32_t reason)
     }
 }
 
-static eplb_plan_fault eplb_p_fault(int32_t reason, int32_t slot, int32_t expert, int32_t other)
+EPLB_P eplb_plan_fault eplb_p_fault(int32_t reason, int32_t slot, int32_t expert, int32_t other)
 {
     eplb_plan_fault f;
 
@@ -10293,9 +10296,9 @@ static eplb_plan_fault eplb_p_fault(int32_t reason, int32_t slot, int32_t expert
     return f;
 }
 
-static eplb_plan_fault eplb_p_no_fault(void) { return eplb_p_fault(EPLB_FAULT_NONE, -1, -1, -1); }
+EPLB_P eplb_plan_fault eplb_p_no_fault(void) { return eplb_p_fault(EPLB_FAULT_NONE, -1, -1, -1); }
 
-static eplb_plan_fault eplb_p_find_bad_id(const int32_t *phy2log, int32_t num_slots, int32_t num_experts, int32_t reason)
+EPLB_P eplb_plan_fault eplb_p_find_bad_id(const int32_t *phy2log, int32_t num_slots, int32_t num_experts, int32_t reason)
 {
     int32_t slot;
 
@@ -10306,7 +10309,7 @@ static eplb_plan_fault eplb_p_find_bad_id(const int32_t *phy2log, int32_t num_sl
 }
 
 /* The first slot that is a replica too many. */
-static eplb_plan_fault eplb_p_find_too_many(const eplb_p_mover *m, int32_t max_replicas)
+EPLB_P eplb_plan_fault eplb_p_find_too_many(const eplb_p_mover *m, int32_t max_replicas)
 {
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t *count = m->seen_in, slot, e;
@@ -10322,7 +10325,7 @@ static eplb_plan_fault eplb_p_find_too_many(const eplb_p_mover *m, int32_t max_r
     return f;
 }
 
-static eplb_plan_fault eplb_p_find_missing(const eplb_p_mover *m)
+EPLB_P eplb_plan_fault eplb_p_find_missing(const eplb_p_mover *m)
 {
     int32_t *held = m->seen_in, e, slot;
 
@@ -10336,7 +10339,7 @@ static eplb_plan_fault eplb_p_find_missing(const eplb_p_mover *m)
 
 /* Whether a slot's expert, which is twice on its GPU, may change places with what is on another GPU of these slots that
    is free of it: with nothing, or with an expert that is not on the first GPU, or else twice on its own. */
-static int eplb_p_can_part(const eplb_p_mover *m, int32_t slot, int32_t first, int32_t end)
+EPLB_P int eplb_p_can_part(const eplb_p_mover *m, int32_t slot, int32_t first, int32_t end)
 {
     const int32_t *held = m->new_expert;
     int32_t here = slot - slot % m->gpu_slots, S = m->gpu_slots, gpu, i, j, copies;
@@ -10356,7 +10359,7 @@ static int eplb_p_can_part(const eplb_p_mover *m, int32_t slot, int32_t first, i
 }
 
 /* An expert that a GPU of these slots, a node's, holds twice, and another of its `num` GPUs not at all. */
-static eplb_plan_fault eplb_p_find_twice(const eplb_p_mover *m, int32_t first, int32_t end, int32_t num)
+EPLB_P eplb_plan_fault eplb_p_find_twice(const eplb_p_mover *m, int32_t first, int32_t end, int32_t num)
 {
     int32_t *gpus = m->wanted, slot, e;
 
@@ -10379,13 +10382,13 @@ static eplb_plan_fault eplb_p_find_twice(const eplb_p_mover *m, int32_t first, i
     return eplb_p_no_fault();
 }
 
-static int32_t eplb_p_policy_node(const eplb_p_mover *m, int32_t gpu)
+EPLB_P int32_t eplb_p_policy_node(const eplb_p_mover *m, int32_t gpu)
 {
     return m->shape->num_nodes > 1 ? m->node_of[gpu] : 0;
 }
 
 /* The same of all nodes where they are not alike: on those on which no GPU has more slots than there are experts. */
-static eplb_plan_fault eplb_p_find_twice_on_any(const eplb_p_mover *m, const eplb_p_shape *shape)
+EPLB_P eplb_plan_fault eplb_p_find_twice_on_any(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t gpu, end, num, most, experts, slot, *seen = m->wanted;
@@ -10407,7 +10410,7 @@ static eplb_plan_fault eplb_p_find_twice_on_any(const eplb_p_mover *m, const epl
     return f;
 }
 
-static eplb_plan_fault eplb_p_find_any_twice(const eplb_p_mover *m, const eplb_p_shape *shape)
+EPLB_P eplb_plan_fault eplb_p_find_any_twice(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t first;
@@ -10421,7 +10424,7 @@ static eplb_plan_fault eplb_p_find_any_twice(const eplb_p_mover *m, const eplb_p
 
 /* Where nodes are not alike: an expert on two of them; or a group, as far as all that do not fit whole are not enough of
    an excuse. */
-static eplb_plan_fault eplb_p_find_needless_split(const eplb_p_mover *m, const eplb_p_shape *shape)
+EPLB_P eplb_plan_fault eplb_p_find_needless_split(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
     int32_t *node = m->seen_on, *group = m->holder, *split = m->seen_in, excused = shape->num_groups, slot, e, here, slots;
 
@@ -10449,7 +10452,7 @@ static eplb_plan_fault eplb_p_find_needless_split(const eplb_p_mover *m, const e
     return eplb_p_no_fault();
 }
 
-static eplb_plan_fault eplb_p_find_split_group(const eplb_p_mover *m, const eplb_p_shape *shape)
+EPLB_P eplb_plan_fault eplb_p_find_split_group(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
     int32_t *first_slot = m->holder, slot, e;
 
@@ -10468,7 +10471,7 @@ static eplb_plan_fault eplb_p_find_split_group(const eplb_p_mover *m, const eplb
 }
 
 /* An expert in another slot of its GPU than the one that has lost it. */
-static eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
+EPLB_P eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
 {
     int32_t gpu, slot, end = 0, e;
 
@@ -10492,7 +10495,7 @@ static eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
 }
 
 /* What a move is counted under by a limit: a GPU, a node, or nothing. */
-static int32_t eplb_p_counted_under(const eplb_p_mover *m, int32_t slot, int32_t reason)
+EPLB_P int32_t eplb_p_counted_under(const eplb_p_mover *m, int32_t slot, int32_t reason)
 {
     int32_t sender, receiver;
 
@@ -10509,7 +10512,7 @@ static int32_t eplb_p_counted_under(const eplb_p_mover *m, int32_t slot, int32_t
     }
 }
 
-static eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t reason, int32_t allowed)
+EPLB_P eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t reason, int32_t allowed)
 {
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t *count = m->queue, slot, under, over = EPLB_P_NONE;
@@ -10532,7 +10535,7 @@ static eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t rea
 }
 
 /* The limit that belongs to a reason; -1: there is none. */
-static int32_t eplb_p_limit_of(const eplb_options *o, int32_t reason)
+EPLB_P int32_t eplb_p_limit_of(const eplb_options *o, int32_t reason)
 {
     int32_t limit = o->max_node_moves;
 
@@ -10542,7 +10545,7 @@ static int32_t eplb_p_limit_of(const eplb_options *o, int32_t reason)
     return limit == 0 ? -1 : limit;
 }
 
-static eplb_plan_fault eplb_p_find_many_moves(eplb_p_mover *m, const eplb_options *o)
+EPLB_P eplb_plan_fault eplb_p_find_many_moves(eplb_p_mover *m, const eplb_options *o)
 {
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t reason;
@@ -10555,7 +10558,7 @@ static eplb_plan_fault eplb_p_find_many_moves(eplb_p_mover *m, const eplb_option
 }
 
 /* A layer's slots without those that may not be used. */
-static const int32_t *eplb_p_without_unusable(const eplb_p_mover *m, const int32_t *phy2log, int32_t *masked)
+EPLB_P const int32_t *eplb_p_without_unusable(const eplb_p_mover *m, const int32_t *phy2log, int32_t *masked)
 {
     int32_t gpu, i, slot = 0;
 
@@ -10566,7 +10569,7 @@ static const int32_t *eplb_p_without_unusable(const eplb_p_mover *m, const int32
     return masked;
 }
 
-static eplb_plan_fault eplb_p_find_unusable(const eplb_p_mover *m, const int32_t *phy2log)
+EPLB_P eplb_plan_fault eplb_p_find_unusable(const eplb_p_mover *m, const int32_t *phy2log)
 {
     int32_t slot;
 
@@ -10576,7 +10579,7 @@ static eplb_plan_fault eplb_p_find_unusable(const eplb_p_mover *m, const int32_t
 }
 
 /* Locked: not 0 for the layer's slots that keep what they have. */
-static eplb_plan_fault eplb_p_find_unlocked(const eplb_p_mover *m, const uint8_t *locked)
+EPLB_P eplb_plan_fault eplb_p_find_unlocked(const eplb_p_mover *m, const uint8_t *locked)
 {
     int32_t slot;
 
@@ -10588,7 +10591,7 @@ static eplb_plan_fault eplb_p_find_unlocked(const eplb_p_mover *m, const uint8_t
 
 /* problem.survive: the first slot of an expert whose replicas are all lost at once, or that has one where another has
    three. */
-static eplb_plan_fault eplb_p_find_mortal(const eplb_p_mover *m, const eplb_p_shape *shape)
+EPLB_P eplb_plan_fault eplb_p_find_mortal(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t *count = m->wanted, *domain = m->seen_on, *first = m->seen_in, *most = m->queue, slot, e, here, pass;
@@ -10621,7 +10624,7 @@ static eplb_plan_fault eplb_p_find_mortal(const eplb_p_mover *m, const eplb_p_sh
 }
 
 /* The first fault of one layer's plan; masked is memory for two. */
-static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_shape *shape, const int32_t *previous_phy2log,
+EPLB_P eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_shape *shape, const int32_t *previous_phy2log,
                                                const int32_t *phy2log, const uint8_t *locked, int32_t *masked)
 {
     eplb_plan_fault f = eplb_p_no_fault();
@@ -10650,7 +10653,7 @@ static eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_sha
 
 /* Experts of a layer, so many from first on, that no slot of a GPU that is left holds. Returns the number of those
    lost before and here; they are stored where lost is not NULL. */
-static size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, const uint8_t *gpu_lost, int32_t layer,
+EPLB_P size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, const uint8_t *gpu_lost, int32_t layer,
                                int32_t first, eplb_lost_expert *lost, size_t num_lost)
 {
     uint32_t seen[EPLB_P_SEEN_AT_ONCE / 32] = {0};
@@ -10792,9 +10795,9 @@ EPLB_P_HD int32_t eplb_p_end_of(const eplb_p_gpus *gpus, int32_t gpu)
 }
 
 /* Slots that may be used stand together in so many runs: the GPUs', or all GPUs'. */
-static int32_t eplb_p_num_runs(const eplb_p_sharer *s) { return s->gpus.usable_slots ? s->num_gpus : 1; }
+EPLB_P int32_t eplb_p_num_runs(const eplb_p_sharer *s) { return s->gpus.usable_slots ? s->num_gpus : 1; }
 
-static int32_t eplb_p_run_end(const eplb_p_sharer *s, int32_t run)
+EPLB_P int32_t eplb_p_run_end(const eplb_p_sharer *s, int32_t run)
 {
     return eplb_p_end_of(&s->gpus, s->gpus.usable_slots ? run : s->num_gpus - 1);
 }
@@ -10805,7 +10808,7 @@ EPLB_P_HD_LARGE int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n 
 EPLB_P_HD_LARGE int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
 
 /* Whether all slots of a layer that may be used hold an expert that there is, or nothing. */
-static int eplb_p_names_experts(const eplb_p_sharer *s, const int32_t *phy2log)
+EPLB_P int eplb_p_names_experts(const eplb_p_sharer *s, const int32_t *phy2log)
 {
     int32_t run, slot, all = 1;
 
@@ -10818,7 +10821,7 @@ static int eplb_p_names_experts(const eplb_p_sharer *s, const int32_t *phy2log)
 }
 
 /* held [E] = whether an expert is in a slot that may be used. */
-static void eplb_p_mark_held(const eplb_p_sharer *s, const int32_t *phy2log, int32_t *held)
+EPLB_P void eplb_p_mark_held(const eplb_p_sharer *s, const int32_t *phy2log, int32_t *held)
 {
     int32_t e, run, slot;
 
@@ -10831,7 +10834,7 @@ static void eplb_p_mark_held(const eplb_p_sharer *s, const int32_t *phy2log, int
 }
 
 /* One layer's plan and counts: ids that are there, a slot for each expert that has tokens, and sums that fit. */
-static eplb_result eplb_p_check_layer_counts(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count)
+EPLB_P eplb_result eplb_p_check_layer_counts(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count)
 {
     int32_t *held = s->num_homes, e, any = 0, homeless = 0;
     int64_t sum = 0;
@@ -10849,7 +10852,7 @@ static eplb_result eplb_p_check_layer_counts(eplb_p_sharer *s, const int32_t *ph
 }
 
 /* num_homes, and home: of an expert on one GPU, that GPU. */
-static void eplb_p_find_homes(eplb_p_sharer *s, const int32_t *phy2log)
+EPLB_P void eplb_p_find_homes(eplb_p_sharer *s, const int32_t *phy2log)
 {
     int32_t *num_homes = s->num_homes, *home = s->home; /* copies stay in registers */
     int32_t num_gpus = s->num_gpus, e, gpu;
@@ -10874,7 +10877,7 @@ static void eplb_p_find_homes(eplb_p_sharer *s, const int32_t *phy2log)
 }
 
 /* What the heaviest GPU has at least, by what lives on one GPU only. */
-static void eplb_p_bound_most(eplb_p_sharer *s, int32_t sum)
+EPLB_P void eplb_p_bound_most(eplb_p_sharer *s, int32_t sum)
 {
     int32_t gpu;
 
@@ -10898,7 +10901,7 @@ typedef struct eplb_p_moment {
     int64_t speed;
 } eplb_p_moment;
 
-static eplb_p_moment eplb_p_moment_of(const eplb_p_sharer *s, int32_t gpu, int32_t tokens)
+EPLB_P eplb_p_moment eplb_p_moment_of(const eplb_p_sharer *s, int32_t gpu, int32_t tokens)
 {
     eplb_p_moment m;
     m.tokens = tokens;
@@ -10906,21 +10909,21 @@ static eplb_p_moment eplb_p_moment_of(const eplb_p_sharer *s, int32_t gpu, int32
     return m;
 }
 
-static int eplb_p_is_before(eplb_p_moment a, eplb_p_moment b)
+EPLB_P int eplb_p_is_before(eplb_p_moment a, eplb_p_moment b)
 {
     int64_t a_time = a.tokens * b.speed, b_time = b.tokens * a.speed;
     return a_time < b_time || (a_time == b_time && a.speed > b.speed);
 }
 
 /* The digits of a load, as a number, and what power of two they are multiples of. */
-static uint64_t eplb_p_load_digits(uint32_t bits) { return bits >> 23 ? (bits & 0x7FFFFFu) | 0x800000u : bits; }
-static int32_t eplb_p_load_power(uint32_t bits) { return bits >> 23 ? (int32_t)(bits >> 23) : 1; }
+EPLB_P uint64_t eplb_p_load_digits(uint32_t bits) { return bits >> 23 ? (bits & 0x7FFFFFu) | 0x800000u : bits; }
+EPLB_P int32_t eplb_p_load_power(uint32_t bits) { return bits >> 23 ? (int32_t)(bits >> 23) : 1; }
 
 enum { EPLB_P_SPEED_BITS = 31 };
 
 /* The power of two by which speeds are divided to be whole numbers: the greatest that divides them all. Where the
    fastest would have too many bits then, as it may from 128 times the slowest on, it has as many as there may be. */
-static int32_t eplb_p_speed_power(const eplb_p_sharer *s)
+EPLB_P int32_t eplb_p_speed_power(const eplb_p_sharer *s)
 {
     int32_t gpu, power, least = INT32_MAX, most = 0;
 
@@ -10937,7 +10940,7 @@ static int32_t eplb_p_speed_power(const eplb_p_sharer *s)
 }
 
 /* speed; what comes to less than 1 counts as 1. */
-static void eplb_p_scale_speeds(eplb_p_sharer *s)
+EPLB_P void eplb_p_scale_speeds(eplb_p_sharer *s)
 {
     int32_t gpu, power;
 
@@ -10953,7 +10956,7 @@ static void eplb_p_scale_speeds(eplb_p_sharer *s)
 }
 
 /* num_living, speed: what solving begins with, each time after scratch has been of other use. */
-static void eplb_p_ready_gpus(eplb_p_sharer *s)
+EPLB_P void eplb_p_ready_gpus(eplb_p_sharer *s)
 {
     int32_t gpu;
 
@@ -10963,7 +10966,7 @@ static void eplb_p_ready_gpus(eplb_p_sharer *s)
 }
 
 /* The latest moment by what lives on one GPU only, whose are then full_home and least_most. */
-static void eplb_p_bound_longest(eplb_p_sharer *s)
+EPLB_P void eplb_p_bound_longest(eplb_p_sharer *s)
 {
     int32_t gpu, last = -1;
 
@@ -10978,7 +10981,7 @@ static void eplb_p_bound_longest(eplb_p_sharer *s)
 }
 
 /* Load of what lives on one GPU only. Links for the rest, with equal shares, as a plan was made for. */
-static void eplb_p_spread_experts(eplb_p_sharer *s, const int32_t *count)
+EPLB_P void eplb_p_spread_experts(eplb_p_sharer *s, const int32_t *count)
 {
     int32_t e, gpu, i, link = 0, spread = 0, sum = 0;
 
@@ -11010,7 +11013,7 @@ static void eplb_p_spread_experts(eplb_p_sharer *s, const int32_t *count)
 }
 
 /* link_gpu, slot_link, the links of each GPU, and their load. */
-static void eplb_p_link_gpus(eplb_p_sharer *s, const int32_t *phy2log)
+EPLB_P void eplb_p_link_gpus(eplb_p_sharer *s, const int32_t *phy2log)
 {
     const eplb_p_gpus gpus = s->gpus;
     int32_t e, gpu, slot, end, n = 0;
@@ -11097,7 +11100,7 @@ EPLB_P_HD_LARGE void eplb_p_pour_anew(eplb_p_sharer *s, int32_t spread)
 }
 
 /* The same up to a common time, where speeds differ: sum / speeds. */
-static void eplb_p_pour_by_speed(eplb_p_sharer *s, int32_t spread)
+EPLB_P void eplb_p_pour_by_speed(eplb_p_sharer *s, int32_t spread)
 {
     int32_t first = s->first_link[spread], end = s->first_link[spread + 1], rest = 0, num = 0, before, i;
     int64_t sum = INT32_MAX, speeds = 1;
@@ -11139,7 +11142,7 @@ static void eplb_p_pour_by_speed(eplb_p_sharer *s, int32_t spread)
    than it costs, by measurement. Any number is right. */
 EPLB_P_HD_LARGE int32_t eplb_p_num_sweeps(int32_t how) { return how == EPLB_SHARE_FAIR ? 8 : 3; }
 
-static void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
+EPLB_P void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
 {
     int32_t sweep, spread;
 
@@ -11467,7 +11470,7 @@ EPLB_P_HD_LARGE void eplb_p_share_fairly(eplb_p_sharer *s)
    have, and the limit 0. A cut gives the least moment by which its GPUs are done with as many tokens as are theirs. */
 
 /* Tokens that a GPU is done with by a moment, or just before. */
-static int32_t eplb_p_done_by(const eplb_p_sharer *s, int32_t gpu, eplb_p_moment m, int just_before)
+EPLB_P int32_t eplb_p_done_by(const eplb_p_sharer *s, int32_t gpu, eplb_p_moment m, int just_before)
 {
     int64_t speed = s->speed[gpu], product = m.tokens * speed, tokens = product / m.speed;
 
@@ -11477,13 +11480,13 @@ static int32_t eplb_p_done_by(const eplb_p_sharer *s, int32_t gpu, eplb_p_moment
 }
 
 /* Which of two GPUs is done first with a token more than gpu_at says. */
-static int eplb_p_is_next(const eplb_p_sharer *s, int32_t a, int32_t b)
+EPLB_P int eplb_p_is_next(const eplb_p_sharer *s, int32_t a, int32_t b)
 {
     return eplb_p_is_before(eplb_p_moment_of(s, a, s->gpu_at[a] + 1), eplb_p_moment_of(s, b, s->gpu_at[b] + 1));
 }
 
 /* In a heap of n GPUs, in reached, whose top is the next. */
-static void eplb_p_sink_next(eplb_p_sharer *s, int32_t at, int32_t n)
+EPLB_P void eplb_p_sink_next(eplb_p_sharer *s, int32_t at, int32_t n)
 {
     int32_t *heap = s->reached, sinking = heap[at];
 
@@ -11500,7 +11503,7 @@ static void eplb_p_sink_next(eplb_p_sharer *s, int32_t at, int32_t n)
 /* The first moment by which members first .. end - 1 are done with as many tokens as they have together. All are done
    with all but one at a time that they share, give or take what is less than a token each; from there on they go one
    by one. */
-static eplb_p_moment eplb_p_least_moment(eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P eplb_p_moment eplb_p_least_moment(eplb_p_sharer *s, int32_t first, int32_t end)
 {
     eplb_p_moment at = {0, 1};
     int64_t left = eplb_p_region_sum(s, first, end), all_but_one = left - 1, speeds = 0;
@@ -11522,7 +11525,7 @@ static eplb_p_moment eplb_p_least_moment(eplb_p_sharer *s, int32_t first, int32_
 }
 
 /* eplb_p_level_region, so that all are done by a moment, or just before. */
-static int32_t eplb_p_level_by(eplb_p_sharer *s, int32_t first, int32_t end, eplb_p_moment m, int just_before)
+EPLB_P int32_t eplb_p_level_by(eplb_p_sharer *s, int32_t first, int32_t end, eplb_p_moment m, int just_before)
 {
     int32_t num_reached, i;
 
@@ -11533,7 +11536,7 @@ static int32_t eplb_p_level_by(eplb_p_sharer *s, int32_t first, int32_t end, epl
 }
 
 /* As eplb_p_share_least_max. */
-static void eplb_p_share_least_longest(eplb_p_sharer *s)
+EPLB_P void eplb_p_share_least_longest(eplb_p_sharer *s)
 {
     int32_t end = eplb_p_gather_members(s), cut;
     eplb_p_moment limit = eplb_p_moment_of(s, s->full_home, s->least_most), even = eplb_p_least_moment(s, 0, end);
@@ -11554,7 +11557,7 @@ static void eplb_p_share_least_longest(eplb_p_sharer *s)
 }
 
 /* Whether no GPU of a region would be done with a token more before another one is with what it has. */
-static int eplb_p_is_timely(const eplb_p_sharer *s, int32_t first, int32_t end)
+EPLB_P int eplb_p_is_timely(const eplb_p_sharer *s, int32_t first, int32_t end)
 {
     eplb_p_moment latest = {0, 1}, next = {INT32_MAX, 1}, m;
     int32_t i;
@@ -11569,7 +11572,7 @@ static int eplb_p_is_timely(const eplb_p_sharer *s, int32_t first, int32_t end)
     return !eplb_p_is_before(next, latest);
 }
 
-static int eplb_p_are_full(const eplb_p_sharer *s, int32_t first, int32_t end, eplb_p_moment m)
+EPLB_P int eplb_p_are_full(const eplb_p_sharer *s, int32_t first, int32_t end, eplb_p_moment m)
 {
     int32_t i;
     for (i = first; i < end; i++)
@@ -11579,7 +11582,7 @@ static int eplb_p_are_full(const eplb_p_sharer *s, int32_t first, int32_t end, e
 
 /* As eplb_p_level_mean. Only GPUs of one speed have a token at that very moment, and it is all the same which of them
    do. */
-static int32_t eplb_p_level_moment(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
+EPLB_P int32_t eplb_p_level_moment(eplb_p_sharer *s, int32_t first, int32_t end, int32_t *cut)
 {
     eplb_p_moment m = eplb_p_least_moment(s, first, end);
     int32_t done = end - first;
@@ -11598,7 +11601,7 @@ static int32_t eplb_p_level_moment(eplb_p_sharer *s, int32_t first, int32_t end,
 }
 
 /* As eplb_p_share_fairly. */
-static void eplb_p_share_timely(eplb_p_sharer *s)
+EPLB_P void eplb_p_share_timely(eplb_p_sharer *s)
 {
     int32_t first = 0, depth = 1, cut;
 
@@ -11616,7 +11619,7 @@ static void eplb_p_share_timely(eplb_p_sharer *s)
 }
 
 /* The GPU that takes longest, by its tokens and its speed; the first of several. */
-static int32_t eplb_p_last_gpu(const eplb_p_sharer *s)
+EPLB_P int32_t eplb_p_last_gpu(const eplb_p_sharer *s)
 {
     int32_t gpu, last = s->full_home; /* which is one that has slots */
 
@@ -11633,7 +11636,7 @@ static int32_t eplb_p_last_gpu(const eplb_p_sharer *s)
 /* ----------------------------------------------------------------------------- shares: a layer */
 
 /* All that is to be known of one layer, with tokens where they are a good start. */
-static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t how)
+EPLB_P void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t how)
 {
     eplb_p_find_homes(s, phy2log);
     eplb_p_spread_experts(s, count);
@@ -11641,7 +11644,7 @@ static void eplb_p_link_layer(eplb_p_sharer *s, const int32_t *phy2log, const in
     eplb_p_fill(s, eplb_p_num_sweeps(how));
 }
 
-static void eplb_p_solve_shares(eplb_p_sharer *s, int32_t how)
+EPLB_P void eplb_p_solve_shares(eplb_p_sharer *s, int32_t how)
 {
     int fair = how == EPLB_SHARE_FAIR;
 
@@ -11663,13 +11666,13 @@ EPLB_P_HD_LARGE int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
     return eplb_p_team_most(most);
 }
 
-static int32_t eplb_p_tokens_of_last(const eplb_p_sharer *s)
+EPLB_P int32_t eplb_p_tokens_of_last(const eplb_p_sharer *s)
 {
     return s->speed ? s->load[eplb_p_last_gpu(s)] : eplb_p_most_tokens(s);
 }
 
 /* Members are the GPUs that have slots. Returns their number. */
-static int32_t eplb_p_gather_living(eplb_p_sharer *s)
+EPLB_P int32_t eplb_p_gather_living(eplb_p_sharer *s)
 {
     int32_t gpu, n = 0;
     for (gpu = 0; gpu < s->num_gpus; gpu++)
@@ -11678,7 +11681,7 @@ static int32_t eplb_p_gather_living(eplb_p_sharer *s)
 }
 
 /* proving [G] and tokens: a set of GPUs that are not done with theirs any sooner. Returns their number. */
-static int32_t eplb_p_prove(eplb_p_sharer *s, uint8_t *proving, int32_t *tokens)
+EPLB_P int32_t eplb_p_prove(eplb_p_sharer *s, uint8_t *proving, int32_t *tokens)
 {
     int32_t gpu, i;
 
@@ -11697,7 +11700,7 @@ static int32_t eplb_p_prove(eplb_p_sharer *s, uint8_t *proving, int32_t *tokens)
 
 /* Slots of an expert on one GPU share what stands in each of them evenly. home and num_homes are not in use any
    more, and count those slots. */
-static void eplb_p_part_doubles(eplb_p_sharer *s, int32_t gpu, const int32_t *held, int32_t *served)
+EPLB_P void eplb_p_part_doubles(eplb_p_sharer *s, int32_t gpu, const int32_t *held, int32_t *served)
 {
     int32_t first = eplb_p_begin_of(&s->gpus, gpu), end = eplb_p_end_of(&s->gpus, gpu), i;
 
@@ -11710,7 +11713,7 @@ static void eplb_p_part_doubles(eplb_p_sharer *s, int32_t gpu, const int32_t *he
             served[i] = eplb_p_even_share(served[i], s->num_homes[held[i]], s->home[held[i]]++);
 }
 
-static void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t *slot_count)
+EPLB_P void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t *slot_count)
 {
     int32_t num_slots = s->num_gpus * s->gpu_slots, run, slot, i;
 
@@ -11736,7 +11739,7 @@ typedef struct eplb_p_token_scale {
 } eplb_p_token_scale;
 
 /* A load as a whole number, beside the heaviest, which is 2^30 or more; what is less than 1 is cut off. */
-static uint64_t eplb_p_scaled_digits(eplb_p_token_scale scale, const float *load)
+EPLB_P uint64_t eplb_p_scaled_digits(eplb_p_token_scale scale, const float *load)
 {
     uint32_t bits = eplb_p_bits_at(load) & ~EPLB_P_SIGN;
     int32_t down = scale.power - eplb_p_load_power(bits);
@@ -11744,7 +11747,7 @@ static uint64_t eplb_p_scaled_digits(eplb_p_token_scale scale, const float *load
 }
 
 /* count [E] = loads as whole tokens, whose sum is returned: just under 2^31, or 0 where there is no load. */
-static int32_t eplb_p_count_tokens(const float *load, int32_t n, int32_t *count)
+EPLB_P int32_t eplb_p_count_tokens(const float *load, int32_t n, int32_t *count)
 {
     eplb_p_token_scale scale;
     uint32_t lightest, heaviest;
@@ -11765,7 +11768,7 @@ static int32_t eplb_p_count_tokens(const float *load, int32_t n, int32_t *count)
 }
 
 /* Whether every expert is in a slot, and nobody else. */
-static int eplb_p_is_whole_plan(eplb_p_sharer *s, const int32_t *phy2log)
+EPLB_P int eplb_p_is_whole_plan(eplb_p_sharer *s, const int32_t *phy2log)
 {
     int32_t e;
 
@@ -11776,7 +11779,7 @@ static int eplb_p_is_whole_plan(eplb_p_sharer *s, const int32_t *phy2log)
     return 1;
 }
 
-static eplb_p_sharer eplb_p_carve_shape_sharer(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_sharer eplb_p_carve_shape_sharer(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_problem p = EPLB_ZERO_INIT;
     eplb_p_sharer s;
@@ -11792,7 +11795,7 @@ static eplb_p_sharer eplb_p_carve_shape_sharer(eplb_p_arena *a, const eplb_p_sha
 }
 
 /* A sum of loads by that of speeds, which where all are as fast count 1 each: no GPU takes less than the mean. */
-static double eplb_p_mean_time(const eplb_p_sharer *s, double sum)
+EPLB_P double eplb_p_mean_time(const eplb_p_sharer *s, double sum)
 {
     double speeds = 0.0;
     int32_t gpu;
@@ -11804,7 +11807,7 @@ static double eplb_p_mean_time(const eplb_p_sharer *s, double sum)
 }
 
 /* A sum of loads, of so many tokens, is shared out: what the last GPU has of it, by its speed. */
-static double eplb_p_time_of_last(const eplb_p_sharer *s, double sum, int32_t tokens)
+EPLB_P double eplb_p_time_of_last(const eplb_p_sharer *s, double sum, int32_t tokens)
 {
     double last = eplb_p_tokens_of_last(s), time = sum * (last / tokens);
     return s->speed ? time / (double)s->gpus.speed[eplb_p_last_gpu(s)] : time;
@@ -11812,7 +11815,7 @@ static double eplb_p_time_of_last(const eplb_p_sharer *s, double sum, int32_t to
 
 /* Mean and heaviest load of a GPU in one layer, by its speed; means over the samples that hold load; most is no less
    than mean. Where the search will note the spread experts it has reached, their tokens are counted before it. */
-static void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samples, const int32_t *phy2log,
+EPLB_P void eplb_p_evaluate_exactly(eplb_p_sharer *s, const eplb_p_samples *samples, const int32_t *phy2log,
                                     double *mean, double *most)
 {
     int32_t *count = s->reached_spread, num_loaded = 0, t, e;
@@ -11849,7 +11852,7 @@ typedef struct eplb_p_judge {
     int32_t *plan;  /* [R] as the caller numbers slots; where GPUs are not alike */
 } eplb_p_judge;
 
-static eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_judge j = EPLB_ZERO_INIT;
     j.sharer = eplb_p_carve_shape_sharer(a, shape);
@@ -11860,7 +11863,7 @@ static eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shap
 
 /* How long the last GPU takes: in tokens, or, where speeds differ, in 2^-EPLB_P_PACE_BITS of what the
    slowest takes for a token. */
-static int64_t eplb_p_longest(const eplb_p_sharer *s)
+EPLB_P int64_t eplb_p_longest(const eplb_p_sharer *s)
 {
     int64_t product, speed, slowest = INT32_MAX;
     int32_t last, gpu;
@@ -11876,7 +11879,7 @@ static int64_t eplb_p_longest(const eplb_p_sharer *s)
 
 /* The heaviest GPU of each sample, where shares are exact, summed by what the samples count for: grains have been
    multiplied by the root of that, and are once more. */
-static int64_t eplb_p_exact_score(eplb_p_judge *j, const eplb_p_layer *l, const int32_t *phy2log)
+EPLB_P int64_t eplb_p_exact_score(eplb_p_judge *j, const eplb_p_layer *l, const int32_t *phy2log)
 {
     int64_t score = 0;
     int32_t t, e;
@@ -11894,7 +11897,7 @@ static int64_t eplb_p_exact_score(eplb_p_judge *j, const eplb_p_layer *l, const 
 }
 
 /* Where the search has made the layer's plan worse on the samples, it is taken back. */
-static void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_judge *judge)
+EPLB_P void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_judge *judge)
 {
     eplb_p_layer *l = &p->layer;
     int32_t i, kept;
@@ -11940,7 +11943,7 @@ EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_pr
     return d;
 }
 
-static eplb_p_dealer eplb_p_carve_shape_dealer(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_dealer eplb_p_carve_shape_dealer(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_problem p = EPLB_ZERO_INIT;
     eplb_p_dealer d;
@@ -11956,14 +11959,14 @@ static eplb_p_dealer eplb_p_carve_shape_dealer(eplb_p_arena *a, const eplb_p_sha
 }
 
 /* Who is in a slot: nobody, where it may not be used. */
-static int32_t eplb_p_dealt_expert(const eplb_p_dealer *d, const int32_t *phy2log, int32_t slot)
+EPLB_P int32_t eplb_p_dealt_expert(const eplb_p_dealer *d, const int32_t *phy2log, int32_t slot)
 {
     if (d->usable_slots && slot % d->gpu_slots >= d->usable_slots[slot / d->gpu_slots]) return EPLB_P_EMPTY;
     return phy2log[slot];
 }
 
 /* One layer's shares are of its plan, and each expert's sum to what waits for it. */
-static eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
+EPLB_P eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
                                               const int32_t *slot_count)
 {
     int64_t waiting = 0, shared = 0;
@@ -11996,7 +11999,7 @@ static eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *p
     return EPLB_OK;
 }
 
-static void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
+EPLB_P void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
 {
     int32_t e, slot, n = 0;
 
@@ -12053,7 +12056,7 @@ EPLB_P_HD_LARGE void eplb_p_deal_expert(eplb_p_dealer *d, int32_t e, int32_t *qu
 }
 
 /* The same within nodes of any size. */
-static void eplb_p_deal_on_nodes(eplb_p_dealer *d, int32_t e, int32_t *quota)
+EPLB_P void eplb_p_deal_on_nodes(eplb_p_dealer *d, int32_t e, int32_t *quota)
 {
     const int32_t *slot = d->expert_slot + d->first_slot[e], *node_of = d->node_of;
     int32_t i, next;
@@ -12067,14 +12070,14 @@ static void eplb_p_deal_on_nodes(eplb_p_dealer *d, int32_t e, int32_t *quota)
     }
 }
 
-static void eplb_p_deal_expert_oddly(eplb_p_dealer *d, int32_t e, int32_t *quota)
+EPLB_P void eplb_p_deal_expert_oddly(eplb_p_dealer *d, int32_t e, int32_t *quota)
 {
     eplb_p_deal_within(d, e, 1, quota);
     eplb_p_deal_on_nodes(d, e, quota);
     eplb_p_deal_within(d, e, d->num_gpus, quota);
 }
 
-static void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
+EPLB_P void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const int32_t *source_count,
                               const int32_t *slot_count, int32_t *quota)
 {
     int32_t e, gpu, slot;
@@ -12106,7 +12109,7 @@ typedef struct eplb_p_weigher {
     eplb_p_sharer    exact;
 } eplb_p_weigher;
 
-static eplb_p_weigher eplb_p_carve_weigher(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_weigher eplb_p_carve_weigher(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_weigher w = EPLB_ZERO_INIT;
     w.mover = eplb_p_carve_mover(a, shape);
@@ -12116,7 +12119,7 @@ static eplb_p_weigher eplb_p_carve_weigher(eplb_p_arena *a, const eplb_p_shape *
 }
 
 /* Load of the heaviest GPU under a plan in which every expert is in a slot. */
-static float eplb_p_heaviest_load(eplb_p_weigher *w, const eplb_p_samples *samples, const int32_t *phy2log,
+EPLB_P float eplb_p_heaviest_load(eplb_p_weigher *w, const eplb_p_samples *samples, const int32_t *phy2log,
                                   float *balancedness)
 {
     double mean, most;
@@ -12131,7 +12134,7 @@ static float eplb_p_heaviest_load(eplb_p_weigher *w, const eplb_p_samples *sampl
     return eplb_p_reported(most);
 }
 
-static int32_t eplb_p_count_unheld(const eplb_p_mover *m)
+EPLB_P int32_t eplb_p_count_unheld(const eplb_p_mover *m)
 {
     int32_t e, num = 0;
     for (e = 0; e < m->num_experts; e++) num += m->holder[e] == EPLB_P_NONE;
@@ -12139,13 +12142,13 @@ static int32_t eplb_p_count_unheld(const eplb_p_mover *m)
 }
 
 /* 1 - after / before, of the heaviest GPU's loads. */
-static float eplb_p_relative_gain(float balancedness_before, float balancedness_after)
+EPLB_P float eplb_p_relative_gain(float balancedness_before, float balancedness_after)
 {
     return eplb_p_div(eplb_p_sub(balancedness_after, balancedness_before), balancedness_after);
 }
 
 /* (before - after) / mean / moves: before / mean is what balancedness is the inverse of. */
-static float eplb_p_gain_per_move(float gain, float balancedness_before, int32_t moves)
+EPLB_P float eplb_p_gain_per_move(float gain, float balancedness_before, int32_t moves)
 {
     if (moves == 0 && gain > 0.0f) return FLT_MAX;
     gain = eplb_p_div(gain, balancedness_before);
@@ -12153,13 +12156,13 @@ static float eplb_p_gain_per_move(float gain, float balancedness_before, int32_t
 }
 
 /* Whether a layer's plan in force has fallen far enough since it was put in force. */
-static int eplb_p_has_fallen(const eplb_switch_options *how, int32_t layer, float balancedness)
+EPLB_P int eplb_p_has_fallen(const eplb_switch_options *how, int32_t layer, float balancedness)
 {
     return !how->in_force_score || eplb_p_sub(how->in_force_score[layer], balancedness) > how->hysteresis;
 }
 
 /* All of a layer's switch, but for what all layers may move together. */
-static void eplb_p_weigh_layer_switch(eplb_p_weigher *w, const eplb_p_samples *samples,
+EPLB_P void eplb_p_weigh_layer_switch(eplb_p_weigher *w, const eplb_p_samples *samples,
                                       const int32_t *previous_phy2log, const int32_t *phy2log, int32_t layer,
                                       eplb_switch *s)
 {
@@ -12180,14 +12183,14 @@ static void eplb_p_weigh_layer_switch(eplb_p_weigher *w, const eplb_p_samples *s
     s->pays = gain > 0.0f && gain >= w->how->threshold && eplb_p_has_fallen(w->how, layer, balancedness);
 }
 
-static int eplb_p_gains_more(const eplb_switch *a, const eplb_switch *b)
+EPLB_P int eplb_p_gains_more(const eplb_switch *a, const eplb_switch *b)
 {
     if (a->gain_per_move > b->gain_per_move) return 1;
     return !(b->gain_per_move > a->gain_per_move) && a->layer < b->layer;
 }
 
 /* In a heap whose top goes last: what stands at `at` sinks below all that go behind it. */
-static void eplb_p_sink_switch(eplb_switch *s, int32_t at, int32_t n)
+EPLB_P void eplb_p_sink_switch(eplb_switch *s, int32_t at, int32_t n)
 {
     eplb_switch sinking = s[at];
 
@@ -12202,7 +12205,7 @@ static void eplb_p_sink_switch(eplb_switch *s, int32_t at, int32_t n)
 }
 
 /* By heap, as scratch has no room for all layers. */
-static void eplb_p_order_switches(eplb_switch *s, int32_t n)
+EPLB_P void eplb_p_order_switches(eplb_switch *s, int32_t n)
 {
     eplb_switch last;
     int32_t i;
@@ -12217,7 +12220,7 @@ static void eplb_p_order_switches(eplb_switch *s, int32_t n)
 }
 
 /* Of the layers that pay, in order, those that find no room for their moves do not. */
-static void eplb_p_limit_switches(eplb_switch *s, int32_t n, int64_t max_moves)
+EPLB_P void eplb_p_limit_switches(eplb_switch *s, int32_t n, int64_t max_moves)
 {
     int64_t moves = 0, most = max_moves == 0 ? INT64_MAX : max_moves < 0 ? 0 : max_moves;
     int32_t i;
@@ -12286,16 +12289,16 @@ typedef struct eplb_p_keeper {
 #define EPLB_P_UNREACHED INT64_MAX
 
 /* Most plans have a value or two for each slot. */
-static size_t eplb_p_most_values(const eplb_p_shape *shape) { return 2 * (size_t)shape->num_replicas; }
+EPLB_P size_t eplb_p_most_values(const eplb_p_shape *shape) { return 2 * (size_t)shape->num_replicas; }
 
 /* [-1, E): of experts, and of an empty slot's. */
-static int32_t *eplb_p_take_from_empty(eplb_p_arena *a, int32_t num_experts)
+EPLB_P int32_t *eplb_p_take_from_empty(eplb_p_arena *a, int32_t num_experts)
 {
     int32_t *of = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)num_experts + 1);
     return of ? of + 1 : NULL;
 }
 
-static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_keeper k = EPLB_ZERO_INIT;
     int32_t E = shape->num_experts, R = shape->num_replicas, G = shape->num_gpus, N = shape->num_nodes;
@@ -12326,7 +12329,7 @@ static eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *sh
     return k;
 }
 
-static void eplb_p_list_held(eplb_p_keeper *k)
+EPLB_P void eplb_p_list_held(eplb_p_keeper *k)
 {
     int32_t *holder = k->holder, gpu, e, slot = 0, end = 0, num = 0;
     eplb_p_held *held = k->held;
@@ -12350,7 +12353,7 @@ static void eplb_p_list_held(eplb_p_keeper *k)
 
 /* column, value from place `first` on; returns the end of them. An expert that is not new to a GPU outweighs any number
    of slots that stay as they are. */
-static int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, const int32_t *end, int32_t first)
+EPLB_P int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, const int32_t *end, int32_t first)
 {
     const int32_t *at;
     int32_t num = first, h, copy, *place, *seen = k->seen;
@@ -12375,7 +12378,7 @@ static int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, con
     return num;
 }
 
-static eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
+EPLB_P eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
 {
     int32_t first = k->num_stored, i;
     int32_t end = eplb_p_work_out_values(k, k->new_slot + eplb_p_first_of(k->layer, gpu),
@@ -12395,7 +12398,7 @@ static eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
     return values;
 }
 
-static eplb_p_values eplb_p_values_of(eplb_p_keeper *k, int32_t row)
+EPLB_P eplb_p_values eplb_p_values_of(eplb_p_keeper *k, int32_t row)
 {
     eplb_p_values values;
     int32_t gpu = k->first_row + row;
@@ -12407,11 +12410,11 @@ static eplb_p_values eplb_p_values_of(eplb_p_keeper *k, int32_t row)
     return values;
 }
 
-static int eplb_p_has_locks(const eplb_p_layer *l, int32_t gpu) { return l->num_locked[gpu] + l->num_shut[gpu] > 0; }
+EPLB_P int eplb_p_has_locks(const eplb_p_layer *l, int32_t gpu) { return l->num_locked[gpu] + l->num_shut[gpu] > 0; }
 
 /* Whether a GPU of the plan, or all of a node's, may go where another is: they have as many slots, are as fast, are lost
    with the same node where that counts, and nothing is locked on them. */
-static int eplb_p_are_alike(const eplb_p_keeper *k, int32_t gpu, int32_t other)
+EPLB_P int eplb_p_are_alike(const eplb_p_keeper *k, int32_t gpu, int32_t other)
 {
     const eplb_p_cluster *c = &k->layer->cluster;
 
@@ -12421,7 +12424,7 @@ static int eplb_p_are_alike(const eplb_p_keeper *k, int32_t gpu, int32_t other)
     return eplb_p_slots_on(c, gpu) == eplb_p_slots_on(c, other) && (!c->pace || c->pace[gpu] == c->pace[other]);
 }
 
-static int eplb_p_are_alike_nodes(const eplb_p_keeper *k, int32_t node, int32_t other)
+EPLB_P int eplb_p_are_alike_nodes(const eplb_p_keeper *k, int32_t node, int32_t other)
 {
     int32_t first = eplb_p_first_gpu_of(k->layer, node), other_first = eplb_p_first_gpu_of(k->layer, other);
     int32_t n = eplb_p_first_gpu_of(k->layer, node + 1) - first, gpu;
@@ -12433,7 +12436,7 @@ static int eplb_p_are_alike_nodes(const eplb_p_keeper *k, int32_t node, int32_t 
 }
 
 /* The same of a row and a column. */
-static int eplb_p_may_seat(const eplb_p_keeper *k, int32_t row, int32_t column)
+EPLB_P int eplb_p_may_seat(const eplb_p_keeper *k, int32_t row, int32_t column)
 {
     if (!k->shape->odd) return 1;
     if (k->among_nodes) return eplb_p_are_alike_nodes(k, row, column);
@@ -12441,7 +12444,7 @@ static int eplb_p_may_seat(const eplb_p_keeper *k, int32_t row, int32_t column)
 }
 
 /* A row takes the column of most value to it, a free one if one of those is, the first of them on ties. */
-static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
+EPLB_P void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
 {
     eplb_p_values values = eplb_p_values_of(k, row);
     int32_t best = EPLB_P_NONE, first_column = k->first_column, n = k->n, *row_of = k->row_of, i, j;
@@ -12462,7 +12465,7 @@ static void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
 
 /* Ways go on from a row, the one of column `at`, or the first: no farther, if the row may go without a column, or to all
    columns of which it has value. Those that are longer than one that ends need not be followed. */
-static void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int64_t far)
+EPLB_P void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int64_t far)
 {
     eplb_p_values values = eplb_p_values_of(k, row);
     int64_t distance, *known = k->distance;
@@ -12490,7 +12493,7 @@ static void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int6
 }
 
 /* The nearest of the columns reached from place `num_settled` on, the first on ties, goes to that place. */
-static int32_t eplb_p_settle_column(eplb_p_keeper *k, int32_t num_settled)
+EPLB_P int32_t eplb_p_settle_column(eplb_p_keeper *k, int32_t num_settled)
 {
     int32_t nearest = num_settled, i, j;
 
@@ -12504,7 +12507,7 @@ static int32_t eplb_p_settle_column(eplb_p_keeper *k, int32_t num_settled)
 
 /* Row `row` gets a column, at the beginning of the shortest way (Dijkstra 1959) on which each column's row moves on to
    the next. The prices of all that is nearer than its end change so that it costs nothing. */
-static void eplb_p_assign_row(eplb_p_keeper *k, int32_t row)
+EPLB_P void eplb_p_assign_row(eplb_p_keeper *k, int32_t row)
 {
     int32_t num_settled = 0, at = EPLB_P_NONE, i, j;
 
@@ -12531,7 +12534,7 @@ static void eplb_p_assign_row(eplb_p_keeper *k, int32_t row)
 
 /* row_of [n] of the assignment of most value, which is returned: the sum of the prices. Rows without price may go
    without a column. */
-static int64_t eplb_p_assign(eplb_p_keeper *k)
+EPLB_P int64_t eplb_p_assign(eplb_p_keeper *k)
 {
     int64_t value = 0;
     int32_t row, j;
@@ -12548,7 +12551,7 @@ static int64_t eplb_p_assign(eplb_p_keeper *k)
     return value;
 }
 
-static int64_t eplb_p_assign_gpus(eplb_p_keeper *k, int32_t from, int32_t to)
+EPLB_P int64_t eplb_p_assign_gpus(eplb_p_keeper *k, int32_t from, int32_t to)
 {
     k->first_row    = eplb_p_first_gpu_of(k->layer, from);
     k->first_column = eplb_p_first_gpu_of(k->layer, to);
@@ -12558,7 +12561,7 @@ static int64_t eplb_p_assign_gpus(eplb_p_keeper *k, int32_t from, int32_t to)
 }
 
 /* Rows that have no column get those that are free, in order. */
-static void eplb_p_seat_all(eplb_p_keeper *k)
+EPLB_P void eplb_p_seat_all(eplb_p_keeper *k)
 {
     int32_t row, j;
 
@@ -12575,7 +12578,7 @@ static void eplb_p_seat_all(eplb_p_keeper *k)
 }
 
 /* node_row: groups stay together on their way to another node. */
-static void eplb_p_assign_nodes(eplb_p_keeper *k)
+EPLB_P void eplb_p_assign_nodes(eplb_p_keeper *k)
 {
     int32_t N = k->shape->num_nodes, from, to;
 
@@ -12595,7 +12598,7 @@ static void eplb_p_assign_nodes(eplb_p_keeper *k)
 
 /* The slots of the new plan's GPU go to a GPU of the plan in force: those that keep their expert first, the others in
    order to what is left. */
-static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
+EPLB_P void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 {
     int32_t first = eplb_p_first_of(k->layer, to), room = eplb_p_first_of(k->layer, to + 1) - first, num = 0, i, e, stays;
     const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + eplb_p_first_of(k->layer, from);
@@ -12627,7 +12630,7 @@ static void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 }
 
 /* The plans of a layer. */
-static void eplb_p_open_keeper(eplb_p_keeper *k, const eplb_p_layer *l, const int32_t *old_slot)
+EPLB_P void eplb_p_open_keeper(eplb_p_keeper *k, const eplb_p_layer *l, const int32_t *old_slot)
 {
     EPLB_ASSERT(k->holder != NULL && k->node_row != NULL); /* the keeper has been carved */
     k->layer    = l;
@@ -12637,7 +12640,7 @@ static void eplb_p_open_keeper(eplb_p_keeper *k, const eplb_p_layer *l, const in
 }
 
 /* phy2log of the layer, its GPUs where they bring the fewest new experts. */
-static void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
+EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
 {
     int32_t N = k->shape->num_nodes, to, j;
 
@@ -12659,7 +12662,7 @@ static void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *
 /* As vLLM keeps them: GPUs stay where they are. On each, slot by slot, the first copy of what the slot holds that is not
    taken yet stays in it; what is not taken goes to the other slots, both in order. Among copies those that are left are
    the last, so they are put in place from the end. */
-static void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
+EPLB_P void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
 {
     int32_t room = k->shape->gpu_slots, first = gpu * room, num = 0, i, e, stays;
     const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + first;
@@ -12682,7 +12685,7 @@ static void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
     }
 }
 
-static void eplb_p_keep_as_vllm(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
+EPLB_P void eplb_p_keep_as_vllm(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
 {
     int32_t gpu;
 
@@ -12717,7 +12720,7 @@ typedef struct eplb_p_follower {
     int32_t *group_node;  /* [K] node of a group; -1: nobody holds any of its experts */
 } eplb_p_follower;
 
-static eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shape)
+EPLB_P eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_moves m = EPLB_ZERO_INIT;
     int32_t G = shape->num_living, N = shape->link_nodes;
@@ -12739,7 +12742,7 @@ static eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shap
 }
 
 /* A shape of one node, in which an empty slot holds one expert more. */
-static eplb_p_shape eplb_p_flat_shape(const eplb_p_shape *shape)
+EPLB_P eplb_p_shape eplb_p_flat_shape(const eplb_p_shape *shape)
 {
     eplb_p_shape flat = *shape;
 
@@ -12753,7 +12756,7 @@ static eplb_p_shape eplb_p_flat_shape(const eplb_p_shape *shape)
     return flat;
 }
 
-static void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_follower *f)
+EPLB_P void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_follower *f)
 {
     eplb_p_shape flat = eplb_p_flat_shape(shape);
 
@@ -12776,7 +12779,7 @@ static void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, ep
 /* few moves: what there is to begin with */
 
 /* holder, next_holder of the plan in force: of a GPU's slots with an expert the first. */
-static void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
+EPLB_P void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
 {
     eplb_p_moves *m = &f->moves;
     int32_t slot;
@@ -12793,7 +12796,7 @@ static void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
 }
 
 /* free_of, holder of the plan in force. */
-static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
+EPLB_P void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
 {
     eplb_p_moves *m = &f->moves;
     int32_t E = f->shape->num_experts, gpu, slot, e;
@@ -12817,7 +12820,7 @@ static void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
 
 /* The same where nodes are not alike: the experts of a group may be on several, but each is on one. Those that nobody
    holds go where their group is, if there is a slot left for them there, or else where there are the most. */
-static int32_t eplb_p_find_expert_nodes(eplb_p_follower *f, const int32_t *old_slot)
+EPLB_P int32_t eplb_p_find_expert_nodes(eplb_p_follower *f, const int32_t *old_slot)
 {
     const eplb_p_shape *shape = f->shape;
     const eplb_p_cluster *c = &f->layer->cluster;
@@ -12868,7 +12871,7 @@ static int32_t eplb_p_find_expert_nodes(eplb_p_follower *f, const int32_t *old_s
 
 /* Where the groups are in the plan in force, or why that is no plan by the policy: the first slot with an expert whose
    group is on another node already, or is one more than the node has slots for; -1 when there is none. */
-static int32_t eplb_p_find_group_nodes(eplb_p_follower *f, const int32_t *old_slot)
+EPLB_P int32_t eplb_p_find_group_nodes(eplb_p_follower *f, const int32_t *old_slot)
 {
     const eplb_p_shape *shape = f->shape;
     int32_t slot, e, g, node, i;
@@ -12896,14 +12899,14 @@ static int32_t eplb_p_find_group_nodes(eplb_p_follower *f, const int32_t *old_sl
     return -1;
 }
 
-static int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old_slot)
+EPLB_P int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old_slot)
 {
     return f->shape->odd ? eplb_p_find_expert_nodes(f, old_slot) : eplb_p_find_group_nodes(f, old_slot);
 }
 
 /* A slot for an expert that is lost: the first empty one on its node, or else the first of those whose expert has
    the most replicas. */
-static int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
+EPLB_P int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
 {
     int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), best = -1, i;
 
@@ -12917,7 +12920,7 @@ static int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
 }
 
 /* What has moved, by what is in the slots. */
-static void eplb_p_count_moves_made(eplb_p_follower *f)
+EPLB_P void eplb_p_count_moves_made(eplb_p_follower *f)
 {
     eplb_p_search *s = &f->search;
     eplb_p_moves *m = &f->moves;
@@ -12941,7 +12944,7 @@ static void eplb_p_count_moves_made(eplb_p_follower *f)
 }
 
 /* What is in the slots is counted and weighed. */
-static void eplb_p_weigh_plan(eplb_p_follower *f)
+EPLB_P void eplb_p_weigh_plan(eplb_p_follower *f)
 {
     eplb_p_search *s = &f->search;
     int32_t i;
@@ -12954,11 +12957,11 @@ static void eplb_p_weigh_plan(eplb_p_follower *f)
     eplb_p_count_moves_made(f);
 }
 
-static int64_t eplb_p_at_most(float x, int64_t most) { return x < eplb_p_float_of(most) ? (int64_t)x : most; }
+EPLB_P int64_t eplb_p_at_most(float x, int64_t most) { return x < eplb_p_float_of(most) ? (int64_t)x : most; }
 
 /* What a move costs, in what is compared. Two GPUs that are above and below the mean by that price lower the heavier
    one by it when they become alike, and the sum of squares by twice its square. */
-static void eplb_p_price_moves(eplb_p_follower *f, const eplb_p_layer *l)
+EPLB_P void eplb_p_price_moves(eplb_p_follower *f, const eplb_p_layer *l)
 {
     float cost = f->shape->options.move_cost;
     int64_t mean = 0, sum;
@@ -12978,7 +12981,7 @@ static void eplb_p_price_moves(eplb_p_follower *f, const eplb_p_layer *l)
 }
 
 /* Where GPUs are not alike, the search and its moves ask the cluster. */
-static void eplb_p_follow_cluster(eplb_p_follower *f, const eplb_p_cluster *c)
+EPLB_P void eplb_p_follow_cluster(eplb_p_follower *f, const eplb_p_cluster *c)
 {
     int32_t gpu;
 
@@ -12996,7 +12999,7 @@ static void eplb_p_follow_cluster(eplb_p_follower *f, const eplb_p_cluster *c)
 }
 
 /* Whether no GPU has more slots than its node has experts. */
-static int eplb_p_homes_can_be_apart(const eplb_p_follower *f)
+EPLB_P int eplb_p_homes_can_be_apart(const eplb_p_follower *f)
 {
     const eplb_p_cluster *c = &f->layer->cluster;
     int32_t gpu;
@@ -13007,7 +13010,7 @@ static int eplb_p_homes_can_be_apart(const eplb_p_follower *f)
 }
 
 /* The search's view of the whole layer. */
-static void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
+EPLB_P void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
 {
     eplb_p_search *s = &f->search;
     int32_t i;
@@ -13034,7 +13037,7 @@ static void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int3
     eplb_p_price_moves(f, l);
 }
 
-static void eplb_p_take_plan(eplb_p_follower *f, const int32_t *phy2log)
+EPLB_P void eplb_p_take_plan(eplb_p_follower *f, const int32_t *phy2log)
 {
     int32_t i;
     for (i = 0; i < f->search.num_slots; i++)
@@ -13042,7 +13045,7 @@ static void eplb_p_take_plan(eplb_p_follower *f, const int32_t *phy2log)
 }
 
 /* The plan in force, but that lost experts are somewhere. */
-static void eplb_p_take_plan_in_force(eplb_p_follower *f, const int32_t *old_slot)
+EPLB_P void eplb_p_take_plan_in_force(eplb_p_follower *f, const int32_t *old_slot)
 {
     int32_t i, e, *count = f->search.count;
 
@@ -13061,7 +13064,7 @@ static void eplb_p_take_plan_in_force(eplb_p_follower *f, const int32_t *old_slo
 /* few moves: the search */
 
 /* The heaviest GPU of each sample, summed by what the samples count for; shares are equal. */
-static int64_t eplb_p_equal_score(const eplb_p_search *s, const int32_t *factor)
+EPLB_P int64_t eplb_p_equal_score(const eplb_p_search *s, const int32_t *factor)
 {
     int64_t score = 0;
     int32_t t, gpu;
@@ -13077,13 +13080,13 @@ static int64_t eplb_p_equal_score(const eplb_p_search *s, const int32_t *factor)
     return score;
 }
 
-static void eplb_p_show_plan(const eplb_p_follower *f, const int32_t *slot, int32_t *phy2log)
+EPLB_P void eplb_p_show_plan(const eplb_p_follower *f, const int32_t *slot, int32_t *phy2log)
 {
     int32_t i;
     for (i = 0; i < f->search.num_slots; i++) phy2log[i] = slot[i] == f->search.nobody ? EPLB_P_EMPTY : slot[i];
 }
 
-static int64_t eplb_p_follow_score(eplb_p_follower *f, const eplb_p_layer *l)
+EPLB_P int64_t eplb_p_follow_score(eplb_p_follower *f, const eplb_p_layer *l)
 {
     int64_t price = f->score_cost * f->moves.num;
 
@@ -13093,7 +13096,7 @@ static int64_t eplb_p_follow_score(eplb_p_follower *f, const eplb_p_layer *l)
 }
 
 /* The plan at hand is remembered if it is the best so far. */
-static void eplb_p_remember(eplb_p_follower *f, const eplb_p_layer *l)
+EPLB_P void eplb_p_remember(eplb_p_follower *f, const eplb_p_layer *l)
 {
     int64_t score = eplb_p_follow_score(f, l);
 
@@ -13102,7 +13105,7 @@ static void eplb_p_remember(eplb_p_follower *f, const eplb_p_layer *l)
     eplb_p_copy_ids(f->best, f->slot, f->search.num_slots);
 }
 
-static void eplb_p_recall(eplb_p_follower *f)
+EPLB_P void eplb_p_recall(eplb_p_follower *f)
 {
     eplb_p_copy_ids(f->slot, f->best, f->search.num_slots);
     eplb_p_weigh_plan(f);
@@ -13112,7 +13115,7 @@ static void eplb_p_recall(eplb_p_follower *f)
    halved is what counts. Returns that, or enough when there is none. A pair of GPUs stands in the frontier by what its
    best swap gains, four times, once that is known, and until then by what bounds it: those that stand below the best
    found so far need not be looked at (Minoux 1978). */
-static int64_t eplb_p_find_steepest_swap(eplb_p_search *s, eplb_p_move *best)
+EPLB_P int64_t eplb_p_find_steepest_swap(eplb_p_search *s, eplb_p_move *best)
 {
     int64_t most = s->enough, gain;
 
@@ -13131,7 +13134,7 @@ static int64_t eplb_p_find_steepest_swap(eplb_p_search *s, eplb_p_move *best)
 }
 
 /* Do the swap or replace that lowers the sum of squares most for each expert moved. */
-static int eplb_p_move_steepest(eplb_p_search *s)
+EPLB_P int eplb_p_move_steepest(eplb_p_search *s)
 {
     eplb_p_move best = {-1, -1, -1};
     int64_t most = eplb_p_find_steepest_swap(s, &best);
@@ -13144,13 +13147,13 @@ static int eplb_p_move_steepest(eplb_p_search *s)
 }
 
 /* Whether a plan with as many moves as the one at hand can be better than the best, were it even. */
-static int eplb_p_may_still_pay(const eplb_p_follower *f)
+EPLB_P int eplb_p_may_still_pay(const eplb_p_follower *f)
 {
     return f->least_score + f->score_cost * f->moves.num < f->best_score;
 }
 
 /* Exact shares: moves of one slot after the other, first those that lower the objective much, then the others. */
-static void eplb_p_search_nearby_exact(eplb_p_follower *f, const eplb_p_layer *l)
+EPLB_P void eplb_p_search_nearby_exact(eplb_p_follower *f, const eplb_p_layer *l)
 {
     eplb_p_search *s = &f->search;
     int64_t enough = eplb_p_exact_enough(s), least = f->mean_squares / 4;
@@ -13163,7 +13166,7 @@ static void eplb_p_search_nearby_exact(eplb_p_follower *f, const eplb_p_layer *l
 }
 
 /* From the plan at hand to the best one found within what is allowed. */
-static void eplb_p_search_nearby(eplb_p_follower *f, const eplb_p_layer *l)
+EPLB_P void eplb_p_search_nearby(eplb_p_follower *f, const eplb_p_layer *l)
 {
     eplb_p_search *s = &f->search;
 
@@ -13181,7 +13184,7 @@ static void eplb_p_search_nearby(eplb_p_follower *f, const eplb_p_layer *l)
 }
 
 /* A second replica for an expert that has one: in an empty slot, or in place of the third of another. */
-static void eplb_p_replicate_single(eplb_p_search *s, int32_t e)
+EPLB_P void eplb_p_replicate_single(eplb_p_search *s, int32_t e)
 {
     eplb_p_move move = {-1, -1, -1};
     int32_t i;
@@ -13197,7 +13200,7 @@ static void eplb_p_replicate_single(eplb_p_search *s, int32_t e)
 }
 
 /* An expert all of whose replicas would be lost together: one of them changes places with that of another. */
-static void eplb_p_free_confined(eplb_p_search *s, int32_t e)
+EPLB_P void eplb_p_free_confined(eplb_p_search *s, int32_t e)
 {
     eplb_p_move move = {-1, -1, -1};
     int32_t i, j;
@@ -13215,7 +13218,7 @@ static void eplb_p_free_confined(eplb_p_search *s, int32_t e)
 }
 
 /* The plan in force, after a loss: as far as the limits allow, experts survive another one. */
-static void eplb_p_restore_survival(eplb_p_search *s)
+EPLB_P void eplb_p_restore_survival(eplb_p_search *s)
 {
     int32_t e;
 
@@ -13230,7 +13233,7 @@ static void eplb_p_restore_survival(eplb_p_search *s)
 
 /* phy2log of the layer: a plan near the one in force, or the one that is there, made without it, if that is within
    what is allowed and better. */
-static void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
+EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
 {
     int64_t fresh_score;
 
@@ -13255,7 +13258,7 @@ static void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
 /* ---------------------------------------------------------------------------- the plan in force */
 
 /* The layer's plan goes where the fewest experts are new. */
-static void eplb_p_keep_plan(eplb_p_planner *p, const int32_t *old_slot)
+EPLB_P void eplb_p_keep_plan(eplb_p_planner *p, const int32_t *old_slot)
 {
     eplb_p_arena a = p->room;
     eplb_p_keeper k = eplb_p_carve_keeper(&a, p->layer.shape);
@@ -13268,7 +13271,7 @@ static void eplb_p_keep_plan(eplb_p_planner *p, const int32_t *old_slot)
 }
 
 /* Where moves are few: a plan nearby. */
-static void eplb_p_follow_plan(eplb_p_planner *p, const int32_t *old_slot)
+EPLB_P void eplb_p_follow_plan(eplb_p_planner *p, const int32_t *old_slot)
 {
     eplb_p_arena a = p->room;
     eplb_p_follower f;
@@ -13279,7 +13282,7 @@ static void eplb_p_follow_plan(eplb_p_planner *p, const int32_t *old_slot)
 }
 
 /* Slots that keep their expert stay in their places, once it is known what each GPU is to hold. */
-static void eplb_p_keep_places(eplb_p_planner *p, const int32_t *old_slot)
+EPLB_P void eplb_p_keep_places(eplb_p_planner *p, const int32_t *old_slot)
 {
     eplb_p_arena a = p->room;
     eplb_p_keeper k = eplb_p_carve_keeper(&a, p->layer.shape);
@@ -13292,7 +13295,7 @@ static void eplb_p_keep_places(eplb_p_planner *p, const int32_t *old_slot)
 }
 
 /* The layer's plan, made without the one in force, becomes one that follows it. */
-static void eplb_p_heed_plan_in_force(eplb_p_planner *p)
+EPLB_P void eplb_p_heed_plan_in_force(eplb_p_planner *p)
 {
     const eplb_p_shape *shape = p->layer.shape;
     const int32_t *old_slot = shape->options.previous_phy2log;
@@ -13330,7 +13333,7 @@ typedef struct eplb_p_call {
     eplb_p_shape        shape;
 } eplb_p_call;
 
-static eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_options *options,
+EPLB_P eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_options *options,
                                   const float *weight, const eplb_plan *plan, void *scratch,
                                   size_t scratch_bytes)
 {
@@ -13360,7 +13363,7 @@ typedef struct eplb_p_planning {
 } eplb_p_planning;
 
 /* The phases of a plan in force are measured. */
-static void eplb_p_carve_in_force(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p)
+EPLB_P void eplb_p_carve_in_force(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p)
 {
     eplb_p_follower f;
 
@@ -13373,7 +13376,7 @@ static void eplb_p_carve_in_force(eplb_p_arena *a, const eplb_p_shape *shape, ep
 
 /* What places groups, and the experts of a node: of the only one that there is, where all are alike, or measured for the
    largest. */
-static void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p)
+EPLB_P void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p)
 {
     eplb_p_node_part part = EPLB_ZERO_INIT;
     size_t bytes;
@@ -13394,7 +13397,7 @@ static void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, epl
     if (bytes > p->node_bytes) p->node_bytes = bytes;
 }
 
-static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planning *all)
+EPLB_P void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planning *all)
 {
     eplb_p_planner *p = &all->planner;
 
@@ -13422,7 +13425,7 @@ static void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
 }
 
 /* Scratch that suffices for planning and for evaluating alike. */
-static eplb_p_arena eplb_p_measure(const eplb_p_shape *shape, eplb_p_planning *all)
+EPLB_P eplb_p_arena eplb_p_measure(const eplb_p_shape *shape, eplb_p_planning *all)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
 
@@ -13449,7 +13452,7 @@ static eplb_result eplb_p_check_call(eplb_p_call *c, eplb_p_planning *all)
 }
 
 /* A slot as the caller numbers it; -1: it is none. */
-static int32_t eplb_p_callers_slot(const eplb_p_layer *l, int32_t slot)
+EPLB_P int32_t eplb_p_callers_slot(const eplb_p_layer *l, int32_t slot)
 {
     int32_t gpu;
 
@@ -13461,7 +13464,7 @@ static int32_t eplb_p_callers_slot(const eplb_p_layer *l, int32_t slot)
 
 /* The first slot at fault in a layer of the plan in force: it names no such expert, or where moves are few, does not
    keep to the policy; -1 when there is none. */
-static int32_t eplb_p_find_fault_in_force(eplb_p_planner *p, const int32_t *old_slot, int32_t layer)
+EPLB_P int32_t eplb_p_find_fault_in_force(eplb_p_planner *p, const int32_t *old_slot, int32_t layer)
 {
     const eplb_p_shape *shape = p->layer.shape;
     eplb_p_arena a = p->room;
@@ -13481,7 +13484,7 @@ static int32_t eplb_p_find_fault_in_force(eplb_p_planner *p, const int32_t *old_
 
 /* The same of what is locked: more replicas than an expert may have, or, by the policy, on two nodes; num_usable where
    too few slots are not locked for the experts that have none. */
-static int32_t eplb_p_find_locked_fault(eplb_p_layer *l)
+EPLB_P int32_t eplb_p_find_locked_fault(eplb_p_layer *l)
 {
     int32_t *count = l->logcnt, *node = l->mlog2log, cap = l->shape->options.max_replicas, slot, e, here, room = 0;
 
@@ -13498,7 +13501,7 @@ static int32_t eplb_p_find_locked_fault(eplb_p_layer *l)
     return room < 0 ? l->cluster.num_slots : -1;
 }
 
-static eplb_result eplb_p_check_locked(const eplb_p_call *c, eplb_p_layer *l)
+EPLB_P eplb_result eplb_p_check_locked(const eplb_p_call *c, eplb_p_layer *l)
 {
     int32_t layer, slot;
 
@@ -13513,7 +13516,7 @@ static eplb_result eplb_p_check_locked(const eplb_p_call *c, eplb_p_layer *l)
     return EPLB_OK;
 }
 
-static eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, eplb_p_planner *p)
+EPLB_P eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, eplb_p_planner *p)
 {
     const eplb_p_shape *s = &c->shape;
     int32_t layer, slot;
@@ -13554,7 +13557,7 @@ static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planning *all)
 }
 
 /* Layer `index` from loads to its plan. */
-static void eplb_p_plan_in_hand(eplb_p_planning *all, const float *weight, int32_t index)
+EPLB_P void eplb_p_plan_in_hand(eplb_p_planning *all, const float *weight, int32_t index)
 {
     eplb_p_layer *l = &all->planner.layer;
 
@@ -13833,7 +13836,7 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
 /* ---------------------------------------------------------------------------------- transfers */
 
 /* The mover, and behind it what gives its moves rounds or steps. */
-static eplb_p_mover eplb_p_carve_moving(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_rounds *rounds,
+EPLB_P eplb_p_mover eplb_p_carve_moving(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_rounds *rounds,
                                         eplb_p_stager *stager)
 {
     eplb_p_mover m = eplb_p_carve_mover(a, shape);
@@ -13845,7 +13848,7 @@ static eplb_p_mover eplb_p_carve_moving(eplb_p_arena *a, const eplb_p_shape *sha
     return m;
 }
 
-static eplb_result eplb_p_resolve_slots(const eplb_problem *problem, eplb_p_shape *shape)
+EPLB_P eplb_result eplb_p_resolve_slots(const eplb_problem *problem, eplb_p_shape *shape)
 {
     eplb_result r;
 
@@ -13855,7 +13858,7 @@ static eplb_result eplb_p_resolve_slots(const eplb_problem *problem, eplb_p_shap
     return eplb_p_array_fits(shape->num_layers, shape->num_replicas, 1) ? EPLB_OK : EPLB_ERR_OVERFLOW;
 }
 
-static eplb_p_arena eplb_p_measure_moving(const eplb_p_shape *shape)
+EPLB_P eplb_p_arena eplb_p_measure_moving(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
     eplb_p_rounds rounds;
@@ -13877,20 +13880,20 @@ EPLB_API eplb_result eplb_transfers_scratch_size(const eplb_problem *problem, si
     return eplb_p_tell_bytes(&measured, bytes);
 }
 
-static eplb_result eplb_p_check_moving_scratch(const eplb_p_shape *shape, const void *scratch, size_t scratch_bytes)
+EPLB_P eplb_result eplb_p_check_moving_scratch(const eplb_p_shape *shape, const void *scratch, size_t scratch_bytes)
 {
     eplb_p_arena measured = eplb_p_measure_moving(shape);
     return eplb_p_check_scratch(&measured, scratch, scratch_bytes, NULL);
 }
 
-static eplb_result eplb_p_check_transfer_options(const eplb_transfer_options *how)
+EPLB_P eplb_result eplb_p_check_transfer_options(const eplb_transfer_options *how)
 {
     if (!eplb_p_is_one_of(how->sources, EPLB_NUM_SOURCES)) return EPLB_ERR_OPTION;
     if (!eplb_p_is_one_of(how->rounds, EPLB_NUM_ROUNDS)) return EPLB_ERR_OPTION;
     return how->max_per_round < 0 ? EPLB_ERR_OPTION : EPLB_OK;
 }
 
-static eplb_result eplb_p_check_ids(const int32_t *phy2log, size_t num_slots, int32_t num_experts)
+EPLB_P eplb_result eplb_p_check_ids(const int32_t *phy2log, size_t num_slots, int32_t num_experts)
 {
     uint32_t id, most = 0;
     size_t i;
@@ -13903,7 +13906,7 @@ static eplb_result eplb_p_check_ids(const int32_t *phy2log, size_t num_slots, in
 }
 
 /* What can be wrong with a call for transfers or steps, but for its scratch and capacity. */
-static eplb_result eplb_p_check_moving(const eplb_problem *problem, const int32_t *previous_phy2log,
+EPLB_P eplb_result eplb_p_check_moving(const eplb_problem *problem, const int32_t *previous_phy2log,
                                        const int32_t *phy2log, const eplb_transfer_options *how, eplb_p_shape *shape)
 {
     size_t slots;
@@ -13917,7 +13920,7 @@ static eplb_result eplb_p_check_moving(const eplb_problem *problem, const int32_
     return r != EPLB_OK ? r : eplb_p_check_ids(phy2log, slots, shape->num_experts);
 }
 
-static eplb_transfer_options eplb_p_transfer_options_of(const eplb_transfer_options *how)
+EPLB_P eplb_transfer_options eplb_p_transfer_options_of(const eplb_transfer_options *how)
 {
     eplb_transfer_options zeroed = EPLB_ZERO_INIT;
     return how ? *how : zeroed;
@@ -13963,7 +13966,7 @@ EPLB_API eplb_result eplb_transfers(const eplb_problem *problem, const int32_t *
 }
 
 /* The steps of all layers, counted, or stored as well. */
-static size_t eplb_p_step_layers(eplb_p_stager *s, const eplb_p_shape *shape, const int32_t *previous_phy2log,
+EPLB_P size_t eplb_p_step_layers(eplb_p_stager *s, const eplb_p_shape *shape, const int32_t *previous_phy2log,
                                  const int32_t *phy2log, const eplb_transfer_options *how, eplb_transfer *step,
                                  int32_t *num_staging)
 {
@@ -14040,7 +14043,7 @@ EPLB_API eplb_result eplb_check_plan(const eplb_problem *problem, const eplb_opt
 
 /* ------------------------------------------------------------------------- what a switch gains */
 
-static eplb_result eplb_p_resolve_switch(const eplb_problem *problem, eplb_p_shape *shape)
+EPLB_P eplb_result eplb_p_resolve_switch(const eplb_problem *problem, eplb_p_shape *shape)
 {
     eplb_result r = eplb_p_resolve_slots(problem, shape);
 
@@ -14049,7 +14052,7 @@ static eplb_result eplb_p_resolve_switch(const eplb_problem *problem, eplb_p_sha
     return eplb_p_array_fits(shape->num_samples, shape->num_layers, shape->num_experts) ? EPLB_OK : EPLB_ERR_OVERFLOW;
 }
 
-static eplb_p_arena eplb_p_measure_weigher(const eplb_p_shape *shape)
+EPLB_P eplb_p_arena eplb_p_measure_weigher(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
 
@@ -14069,7 +14072,7 @@ EPLB_API eplb_result eplb_weigh_switch_scratch_size(const eplb_problem *problem,
     return eplb_p_tell_bytes(&measured, bytes);
 }
 
-static eplb_result eplb_p_check_switch_options(const eplb_switch_options *how, int32_t num_layers)
+EPLB_P eplb_result eplb_p_check_switch_options(const eplb_switch_options *how, int32_t num_layers)
 {
     int32_t layer;
 
@@ -14082,7 +14085,7 @@ static eplb_result eplb_p_check_switch_options(const eplb_switch_options *how, i
 }
 
 /* What can be wrong with loads and plans. */
-static eplb_result eplb_p_check_weighed(eplb_p_weigher *w, const eplb_p_shape *shape, const float *weight,
+EPLB_P eplb_result eplb_p_check_weighed(eplb_p_weigher *w, const eplb_p_shape *shape, const float *weight,
                                         const int32_t *previous_phy2log, const int32_t *phy2log)
 {
     int32_t layer;
@@ -14131,7 +14134,7 @@ EPLB_API eplb_result eplb_weigh_switch(const eplb_problem *problem, const float 
     return EPLB_OK;
 }
 
-static size_t eplb_p_lost_in_layers(const eplb_p_shape *shape, const int32_t *phy2log, const uint8_t *gpu_lost,
+EPLB_P size_t eplb_p_lost_in_layers(const eplb_p_shape *shape, const int32_t *phy2log, const uint8_t *gpu_lost,
                                     eplb_lost_expert *lost)
 {
     size_t num = 0;
@@ -14169,7 +14172,7 @@ EPLB_API eplb_result eplb_lost_experts(const eplb_problem *problem, const int32_
 /* ------------------------------------------------------------------------------------- shares */
 
 /* What of a problem is read for shares, counts as they are and the cluster. */
-static eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s)
+EPLB_P eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s)
 {
     eplb_result r;
 
@@ -14190,7 +14193,7 @@ static eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s
     return eplb_p_array_fits(p->num_layers, p->num_gpus, p->num_replicas) ? EPLB_OK : EPLB_ERR_OVERFLOW;
 }
 
-static eplb_p_arena eplb_p_measure_sharing(const eplb_p_shape *shape)
+EPLB_P eplb_p_arena eplb_p_measure_sharing(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
 
@@ -14212,7 +14215,7 @@ EPLB_API eplb_result eplb_share_scratch_size(const eplb_problem *problem, size_t
     return eplb_p_tell_bytes(&measured, bytes);
 }
 
-static eplb_result eplb_p_check_share_scratch(const eplb_problem *problem, eplb_p_shape *shape, const void *scratch,
+EPLB_P eplb_result eplb_p_check_share_scratch(const eplb_problem *problem, eplb_p_shape *shape, const void *scratch,
                                               size_t bytes)
 {
     eplb_p_arena measured;
@@ -14224,7 +14227,7 @@ static eplb_result eplb_p_check_share_scratch(const eplb_problem *problem, eplb_
 }
 
 /* All layers are found right, and a sharer for them is laid out. */
-static eplb_result eplb_p_open_sharer(eplb_p_sharer *s, const eplb_problem *problem, const int32_t *phy2log,
+EPLB_P eplb_result eplb_p_open_sharer(eplb_p_sharer *s, const eplb_problem *problem, const int32_t *phy2log,
                                       const int32_t *count, void *scratch, size_t scratch_bytes)
 {
     eplb_p_shape shape = EPLB_ZERO_INIT;
@@ -14315,7 +14318,7 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
     return EPLB_OK;
 }
 
-static eplb_result eplb_p_check_evaluated(eplb_p_sharer *s, const eplb_problem *p, const int32_t *phy2log,
+EPLB_P eplb_result eplb_p_check_evaluated(eplb_p_sharer *s, const eplb_problem *p, const int32_t *phy2log,
                                           const float *weight)
 {
     int32_t num_samples = p->num_samples ? p->num_samples : 1, layer;
@@ -14366,7 +14369,7 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
    calls  the ground, and the check of loads */
 
 /* The layout of a window's memory. A row of all layers was checked to fit size_t. */
-static eplb_window eplb_p_carve_window(eplb_p_arena *a, int32_t num_layers, int32_t num_experts,
+EPLB_P eplb_window eplb_p_carve_window(eplb_p_arena *a, int32_t num_layers, int32_t num_experts,
                                        int32_t capacity)
 {
     eplb_window w = EPLB_ZERO_INIT;
@@ -14393,7 +14396,7 @@ EPLB_API eplb_result eplb_window_size(int32_t num_layers, int32_t num_experts, i
 }
 
 /* Whether a decay is in (0, 1], by its bits: NaN and all negative numbers lie above 1's. */
-static int eplb_p_is_decay(const float *decay)
+EPLB_P int eplb_p_is_decay(const float *decay)
 {
     uint32_t bits = eplb_p_bits_at(decay);
     return bits > 0 && bits <= eplb_p_bits(1.0f);
@@ -14421,7 +14424,7 @@ EPLB_API eplb_result eplb_window_init(eplb_window *window, int32_t num_layers, i
 
 /* Whether a window is as eplb_window_init and the pushes leave it: until it is full, its samples are
    in the first rows. */
-static eplb_result eplb_p_check_window(const eplb_window *w)
+EPLB_P eplb_result eplb_p_check_window(const eplb_window *w)
 {
     if (!w || !w->weight || !w->sample_weight) return EPLB_ERR_NULL;
     if (w->num_layers < 1 || w->num_experts < 1 || w->capacity < 1) return EPLB_ERR_COUNT;
@@ -14432,19 +14435,19 @@ static eplb_result eplb_p_check_window(const eplb_window *w)
 }
 
 /* Loads in a sample. */
-static size_t eplb_p_row_size(const eplb_window *w)
+EPLB_P size_t eplb_p_row_size(const eplb_window *w)
 {
     return (size_t)w->num_layers * (size_t)w->num_experts;
 }
 
 /* The row that the next sample goes to. */
-static float *eplb_p_next_row(const eplb_window *w)
+EPLB_P float *eplb_p_next_row(const eplb_window *w)
 {
     return w->weight + (size_t)w->next * eplb_p_row_size(w);
 }
 
 /* That row has been filled: its sample is the newest, and all others are a step older. */
-static void eplb_p_add_row(eplb_window *w)
+EPLB_P void eplb_p_add_row(eplb_window *w)
 {
     int32_t t;
 
