@@ -2817,8 +2817,8 @@ EPLB_P float eplb_p_grain(float largest, int32_t num_counting, int32_t paced)
 {
     float limit = (float)((uint32_t)1 << eplb_p_grain_bits(num_counting, paced)), grain = 1.0f;
 
-    while (largest * grain > limit) grain *= 0.5f;
-    while (largest * grain * 2.0f <= limit) grain *= 2.0f;
+    while (eplb_p_mul(largest, grain) > limit) grain = eplb_p_mul(grain, 0.5f);
+    while (eplb_p_mul(eplb_p_mul(largest, grain), 2.0f) <= limit) grain = eplb_p_mul(grain, 2.0f);
     return grain;
 }
 
@@ -4581,8 +4581,8 @@ EPLB_P void eplb_p_rank_homes(eplb_p_homes *h)
 
     EPLB_ASSERT(h->load != NULL);
     for (e = 0; e < l->shape->num_experts; e++) most = l->load[e] > most ? l->load[e] : most;
-    while (eplb_p_mul(most, unit) < 536870912.0f) unit *= 2.0f; /* 2^29 */
-    while (eplb_p_mul(most, unit) > 1073741824.0f) unit *= 0.5f;
+    while (eplb_p_mul(most, unit) < 536870912.0f) unit = eplb_p_mul(unit, 2.0f); /* 2^29 */
+    while (eplb_p_mul(most, unit) > 1073741824.0f) unit = eplb_p_mul(unit, 0.5f);
     h->unit = unit;
     for (group = 0; group < l->shape->num_groups; group++) {
         eplb_p_rank_group(h, group);
@@ -6699,7 +6699,7 @@ EPLB_P float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
 #endif
     for (; t < n; t++) {
         float off = (float)(difference[t] - (u[t] - v[t]) - (u[t] - v[t]));
-        sum += off * off;
+        sum = eplb_p_add(sum, eplb_p_mul(off, off));
     }
     return sum;
 }
@@ -6724,7 +6724,7 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
         most /= pace;
     }
     squares *= EPLB_P_ROUGHLY;
-    limit = squares - 4.0f * (float)most;
+    limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
         int32_t total = s->total[slot[i]];
@@ -6740,7 +6740,7 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
             if (s->moves) gain -= s->moves->squares_cost / pace * eplb_p_swap_moves(s, i, j) / 2;
             if (gain <= most) continue;
             most         = gain;
-            limit        = squares - 4.0f * (float)most;
+            limit        = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
             best->slot   = i;
             best->other  = j;
             best->expert = -1;
