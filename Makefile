@@ -175,7 +175,7 @@ $(BUILD)/tests/emulated_eplb_cuda.o: eplb_cuda.cu eplb_cuda.h eplb.h $(wildcard 
 $(BUILD)/tests/test_emulated: tests/test_emulated.cpp $(BUILD)/tests/emulated_runtime.o tests/support/test.h
 	$(EMULATED) -o $@ $< $(BUILD)/tests/emulated_runtime.o
 
-$(BUILD)/tests/test_cuda $(BUILD)/tests/test_cuda_chain $(BUILD)/tests/test_cuda_share: $(BUILD)/tests/%: tests/%.cpp $(EMULATED_CUDA) $(SUPPORT)
+$(BUILD)/tests/test_cuda $(BUILD)/tests/test_cuda_chain $(BUILD)/tests/test_cuda_share $(BUILD)/tests/test_cuda_alone: $(BUILD)/tests/%: tests/%.cpp $(EMULATED_CUDA) $(SUPPORT)
 	$(EMULATED) -o $@ $< $(EMULATED_CUDA)
 
 $(BUILD)/tests/fuzz_cuda: tests/fuzz/fuzz_cuda.c $(BUILD)/tests/replay.o $(LIBRARY) $(EMULATED_CUDA) $(FUZZ_SUPPORT)
@@ -284,7 +284,7 @@ CUDA      = $(NVCC) -std=c++17 -O2 -I. -Xcompiler -Wall,-Wextra $(if $(WERROR),-
             $(CUDA_CODE)
 CUDA_LIB  := $(BUILD)/cuda/libeplb_cuda.a
 CUDA_ALL  := $(CUDA_LIB) $(BUILD)/cuda/eplb_cuda.ptx $(BUILD)/cuda/test_cuda $(BUILD)/cuda/test_cuda_share \
-             $(BUILD)/cuda/cuda_graph $(BUILD)/cuda/bench_cuda
+             $(BUILD)/cuda/test_cuda_alone $(BUILD)/cuda/cuda_graph $(BUILD)/cuda/bench_cuda
 
 ifneq ($(shell command -v $(NVCC)),)
 cuda: $(CUDA_ALL)
@@ -297,6 +297,7 @@ endif
 test-cuda: cuda
 	$(BUILD)/cuda/test_cuda
 	$(BUILD)/cuda/test_cuda_share
+	$(BUILD)/cuda/test_cuda_alone
 	$(BUILD)/cuda/cuda_graph
 
 # Both plan the same loads; without PyTorch the library is timed alone.
@@ -334,7 +335,7 @@ $(CUDA_LIB): $(BUILD)/cuda/eplb_cuda.o
 $(BUILD)/cuda/eplb_cuda.ptx: eplb_cuda.cu eplb_cuda.h eplb.h | $(BUILD)/cuda
 	$(NVCC) -std=c++17 -O2 -I. -arch=compute_$(lastword $(CUDA_ARCHS)) -ptx -o $@ $<
 
-$(BUILD)/cuda/test_cuda $(BUILD)/cuda/test_cuda_share: $(BUILD)/cuda/%: tests/%.cpp $(CUDA_LIB) $(SUPPORT)
+$(BUILD)/cuda/test_cuda $(BUILD)/cuda/test_cuda_share $(BUILD)/cuda/test_cuda_alone: $(BUILD)/cuda/%: tests/%.cpp $(CUDA_LIB) $(SUPPORT)
 	$(CUDA) -Itests/support -o $@ $< $(CUDA_LIB)
 
 $(BUILD)/cuda/cuda_graph: examples/cuda_graph.cu $(CUDA_LIB)

@@ -1030,6 +1030,7 @@ EPLB_P_HD float eplb_p_sub(float a, float b) { return __fsub_rn(a, b); }
 EPLB_P_HD float eplb_p_mul(float a, float b) { return __fmul_rn(a, b); }
 EPLB_P_HD float eplb_p_div(float a, float b) { return __fdiv_rn(a, b); }
 EPLB_P_HD float eplb_p_float_of(int64_t x) { return __ll2float_rn(x); }
+EPLB_P_HD double eplb_p_times(double a, double b) { return __dmul_rn(a, b); } /* reports are sums of doubles */
 #else
 EPLB_P_HD float eplb_p_rounded(float x)
 {
@@ -1038,8 +1039,14 @@ EPLB_P_HD float eplb_p_rounded(float x)
 }
 #if defined(__GNUC__) && defined(__x86_64__) && !defined(__FMA__) && !defined(__FMA4__)
 EPLB_P_HD float eplb_p_mul(float a, float b) { return a * b; } /* there is nothing to fuse with */
+EPLB_P_HD double eplb_p_times(double a, double b) { return a * b; }
 #else
 EPLB_P_HD float eplb_p_mul(float a, float b) { return eplb_p_rounded(a * b); }
+EPLB_P_HD double eplb_p_times(double a, double b)
+{
+    volatile double once = a * b;
+    return once;
+}
 #endif
 #if FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16
 EPLB_P_HD float eplb_p_add(float a, float b) { return a + b; }
@@ -2448,11 +2455,13 @@ EPLB_P size_t eplb_p_sample_stride(const eplb_p_shape *shape)
     return (size_t)shape->num_layers * (size_t)shape->num_experts;
 }
 
+/* weight: NULL where there is no sample, so that a layer is planned as if its load were even. */
 EPLB_P eplb_p_samples eplb_p_layer_samples(const eplb_p_shape *shape, const float *weight, int32_t layer)
 {
-    eplb_p_samples samples;
+    eplb_p_samples samples = EPLB_ZERO_INIT;
     int32_t t;
 
+    if (!weight) return samples;
     samples.load     = eplb_p_layer_weight(shape, weight, layer);
     samples.stride   = eplb_p_sample_stride(shape);
     samples.num      = shape->num_samples;
@@ -7976,7 +7985,7 @@ EPLB_P void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t
         eplb_p_copy_ids(to + eplb_p_at(c->gpu[i], l->shape->gpu_slots, 0), from + c->first_slot[i], eplb_p_slots_on(c, i));
 }
 
-/* log2phy [E, width] = the slots that hold something, as the caller numbers them. */
+/* log2phy [E, width] = the slots that hold something, as the caller numbers them, as far as they fit. */
 EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t width)
 {
     int32_t gpu, i, slot = 0, end = l->shape->num_replicas, above = 0; /* by so much the caller's number is */
@@ -7987,7 +7996,7 @@ EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t wi
             above = l->cluster.gpu[gpu] * l->shape->gpu_slots - l->cluster.first_slot[gpu];
         }
         for (i = slot; i < end; i++)
-            if (l->phy2log[i] != EPLB_P_EMPTY)
+            if (l->phy2log[i] != EPLB_P_EMPTY && (size_t)l->phyrank[i] < width)
                 log2phy[(size_t)l->phy2log[i] * width + (size_t)l->phyrank[i]] = i + above;
         slot = end;
     }
@@ -8452,8 +8461,9 @@ EPLB_P double eplb_p_bounder_part(double total)
 {
     double part = 1.0;
 
-    while (total * part > 4503599627370496.0) part *= 0.5; /* 2^52 */
-    while (total * part > 0.0 && total * part < 2251799813685248.0) part *= 2.0;
+    while (eplb_p_times(total, part) > 4503599627370496.0) part = eplb_p_times(part, 0.5); /* 2^52 */
+    while (eplb_p_times(total, part) > 0.0 && eplb_p_times(total, part) < 2251799813685248.0)
+        part = eplb_p_times(part, 2.0);
     return part;
 }
 
@@ -8466,7 +8476,7 @@ EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
 
     for (k = r->num_log - 1; k >= 0; k--) { /* most have one replica: these are in order */
         int32_t e = eplb_p_index(r->order[k]);
-        uint64_t share = (uint64_t)((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT) * b->part);
+        uint64_t share = (uint64_t)eplb_p_times((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT), b->part);
         for (i = 0; i < r->count[e]; i++) b->share[at++] = share;
     }
     if (place->rooms) {
@@ -8707,7 +8717,7 @@ EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
 EPLB_P double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     double heaviest = b->group_sum[0], lightest = b->group_sum[shape->num_groups - 1];
-    return (heaviest + (shape->node_groups - 1) * lightest) / shape->node_gpus;
+    return (heaviest + eplb_p_times(shape->node_groups - 1, lightest)) / shape->node_gpus;
 }
 
 EPLB_P double eplb_p_group_load(const float *load, int32_t group_size, int32_t group)
@@ -8972,7 +8982,7 @@ EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
     double best = eplb_p_first_homes(b, shape, load, least), bound;
     int32_t group, home, last = shape->num_groups - 1, top = last, steps = -last;
 
-    least *= 1.0 + EPLB_P_SPLIT_NEAR;
+    least = eplb_p_times(least, 1.0 + EPLB_P_SPLIT_NEAR);
     for (group = last; group >= 0; group--) eplb_p_leave_home(b, group);
     b->node_of[0] = -1;
     for (group = 0; group >= 0 && best > least;) {
@@ -9073,7 +9083,7 @@ EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape
 
 /* Less what rounding may have added: loads are rounded to float32 once, replicas divided in it once
    more, or groups told apart, and all else is in double precision. */
-EPLB_P double eplb_p_less_rounding(double bound) { return bound * (1.0 - 4 * (double)FLT_EPSILON); }
+EPLB_P double eplb_p_less_rounding(double bound) { return eplb_p_times(bound, 1.0 - 4 * (double)FLT_EPSILON); }
 
 /* The lower bound of the layer whose mean load this is, in its unit by that of speeds. */
 EPLB_P double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t layer)
@@ -9194,7 +9204,7 @@ EPLB_P double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *s
         ++*num_loaded;
     }
     for (e = 0; e < v->shape->num_experts; e++)
-        v->load[e] = *num_loaded ? (float)(v->share[e] / *num_loaded * scale) : 0.0f;
+        v->load[e] = *num_loaded ? (float)eplb_p_times(v->share[e] / *num_loaded, scale) : 0.0f;
     return scale;
 }
 

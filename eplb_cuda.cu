@@ -1,7 +1,7 @@
 /* eplb_cuda.cu - the kernels behind eplb_cuda.h, and their launches.
 
    The order is that of eplb.h, in which a layer's load flows: loads, replicate, finish, pack (initial, refine,
-   candidates), a node in one block, shares, calls. What decides where an expert goes is computed by functions of
+   candidates), a node in one block, shares, a layer by one thread, calls. What decides where an expert goes is computed by functions of
    eplb.h.
 
      kernel     a block does                  from                     to
@@ -11,6 +11,9 @@
      replicate  one node of one layer         load, group_order        slot_load, slot_expert, slot_rank
      share      one layer                     phy2log, count           slot_count
      sources    one layer                     phy2log, source_count    quota
+     alone      one layer, by one thread      weight                   the plan, of all that the others do not know
+     evaluate   one layer, by one thread      weight, phy2log          the report
+     cluster    what is in its argument       the host                 scratch
 
    Where a node of a layer fits a block, plan does it all, or, where several candidates pack its slots, all but
    that. Else layers, pack of groups onto nodes, which writes group_order, replicate, and pack of slots onto GPUs, which
@@ -20,34 +23,42 @@
 
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
+#define EPLB_NO_SIMD           /* nvcc has none, and so the emulation runs what a GPU does */
 #define EPLB_SCRATCH_ALIGN 256 /* of blocks in scratch, for coalesced access */
 #include <cuda_runtime.h>
 
-/* The team that levels a layer's shares in eplb.h is a warp; on the host nobody calls these. */
-#define EPLB_P_TEAM 32
+/* The team that levels a layer's shares in eplb.h is a warp, or the only thread of a block that plans a layer by one;
+   on the host nobody calls these. */
+#define EPLB_P_TEAM eplb_p_team()
 #if defined(__CUDA_ARCH__) || !defined(__CUDACC__)
 #define EPLB_P_BY_WARP(by_warp, by_one) by_warp
 #else
 #define EPLB_P_BY_WARP(by_warp, by_one) by_one
 #endif
 #define EPLB_P_TEAM_FUNCTION static __host__ __device__ __forceinline__
+EPLB_P_TEAM_FUNCTION int eplb_p_team() { return EPLB_P_BY_WARP(blockDim.x == 1 ? 1 : 32, 1); }
 EPLB_P_TEAM_FUNCTION int eplb_p_team_lane() { return EPLB_P_BY_WARP((int)threadIdx.x % 32, 0); }
-EPLB_P_TEAM_FUNCTION void eplb_p_team_wait() { EPLB_P_BY_WARP(__syncwarp(), (void)0); }
+EPLB_P_TEAM_FUNCTION void eplb_p_team_wait()
+{
+    if (eplb_p_team() > 1) EPLB_P_BY_WARP(__syncwarp(), (void)0);
+}
 EPLB_P_TEAM_FUNCTION int eplb_p_team_first(int x)
 {
-    return EPLB_P_BY_WARP((int)__shfl_sync(0xFFFFFFFFu, (unsigned)x, 0), x);
+    return eplb_p_team() == 1 ? x : EPLB_P_BY_WARP((int)__shfl_sync(0xFFFFFFFFu, (unsigned)x, 0), x);
 }
 EPLB_P_TEAM_FUNCTION int eplb_p_team_sum(int x)
 {
-    return EPLB_P_BY_WARP((int)__reduce_add_sync(0xFFFFFFFFu, (unsigned)x), x);
+    return eplb_p_team() == 1 ? x : EPLB_P_BY_WARP((int)__reduce_add_sync(0xFFFFFFFFu, (unsigned)x), x);
 }
 EPLB_P_TEAM_FUNCTION int eplb_p_team_most(int x) /* by unsigned numbers in the order of signed ones */
 {
+    if (eplb_p_team() == 1) return x;
     return EPLB_P_BY_WARP((int)(__reduce_max_sync(0xFFFFFFFFu, (unsigned)x ^ 0x80000000u) ^ 0x80000000u), x);
 }
 EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
 {
-    unsigned all = EPLB_P_BY_WARP(__ballot_sync(0xFFFFFFFFu, is_true), (unsigned)is_true);
+    unsigned all = (unsigned)is_true;
+    if (eplb_p_team() > 1) all = EPLB_P_BY_WARP(__ballot_sync(0xFFFFFFFFu, is_true), all);
     *num = EPLB_P_BY_WARP(__popc(all), (int)all);
     return EPLB_P_BY_WARP(__popc(all & ((1u << eplb_p_team_lane()) - 1)), 0);
 }
@@ -68,7 +79,9 @@ enum : int32_t {
     kShortRound   = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
     kSteps        = 16,   /* of which there are so many then */
     kPairLanes    = 8,    /* threads that look for a swap of one pair of packs in PAIR_SCAN and L2 */
-    kMostNodes    = 16    /* that pack all groups of their layer, each for itself */
+    kMostNodes    = 16,   /* that pack all groups of their layer, each for itself */
+    kInFlight     = 256,  /* layers that are done at once by a thread each, at most; others wait for their scratch */
+    kWords        = 896   /* that a kernel's argument, of 4 KiB at most, holds beside a few others */
 };
 
 static constexpr uint32_t kAllLanes  = 0xFFFFFFFFu;
@@ -2408,6 +2421,137 @@ static __global__ void __launch_bounds__(kShareThreads, 1)
     eplb_p_deal_by_block(d, c.workers, source_count, quota);
 }
 
+/* ---------------------------------------------------------------------- a layer by one thread
+
+   What the kernels above do not know (effort, a plan in force, GPUs that are not alike, reports) is done by the CPU's
+   own functions, which nvcc makes for the GPU too: each layer by the only thread of a block, in scratch of its own. So
+   there is one function for each decision. Layers beyond those in flight take their turn in the same scratch. */
+
+/* The argument of both kernels. What a shape points at is in device memory. */
+struct eplb_p_cuda_alone {
+    eplb_p_shape shape;
+    eplb_p_shape fresh; /* the same with no plan in force, and so nothing locked */
+    const float *weight;
+    eplb_plan    plan;
+    eplb_layer_report *report;
+    float         *gpu_load;
+    int32_t       *layer_status;
+    uint32_t      *cluster; /* [3, G] slots that may be used, speed, node of each GPU; NULL where GPUs are alike */
+    unsigned char *scratch; /* [in_flight, layer_bytes] */
+    size_t         layer_bytes;
+    int32_t        in_flight;
+};
+
+/* What is wrong with the samples of a layer, as eplb_rebalance would say. */
+static __device__ eplb_result eplb_p_check_samples_alone(const eplb_p_cuda_alone &c, int32_t layer)
+{
+    eplb_result r = eplb_p_check_sample_weight(&c.shape, NULL);
+    if (r != EPLB_OK) return r;
+    return eplb_p_check_loads(c.weight, c.shape.num_samples, c.shape.num_layers, c.shape.num_experts, layer, 1, NULL);
+}
+
+/* The same of its plan in force, and of what is locked in it. */
+static __device__ eplb_result eplb_p_check_in_force_alone(eplb_p_planner *p, int32_t layer)
+{
+    const eplb_p_shape *shape = p->layer.shape;
+    const int32_t *old_slot = shape->options.previous_phy2log;
+
+    if (!old_slot) return EPLB_OK;
+    if (eplb_p_find_fault_in_force(p, old_slot + eplb_p_at(layer, shape->num_replicas, 0), layer) >= 0)
+        return EPLB_ERR_PLAN;
+    if (!p->layer.locked) return EPLB_OK;
+    eplb_p_number_locked(&p->layer, layer);
+    return eplb_p_find_locked_fault(&p->layer) >= 0 ? EPLB_ERR_PLAN : EPLB_OK;
+}
+
+static __device__ void eplb_p_open_alone(const eplb_p_shape &shape, unsigned char *scratch, eplb_p_planning *all)
+{
+    eplb_p_arena a = eplb_p_arena_at(scratch);
+    eplb_p_planning none = EPLB_ZERO_INIT;
+
+    *all = none;
+    eplb_p_carve_planning(&a, &shape, all);
+    eplb_p_number_cluster(&all->planner.layer.cluster, &shape);
+}
+
+/* Loads that are none are taken for even ones, and a plan in force that is none for none. */
+static __device__ void eplb_p_plan_alone(const eplb_p_cuda_alone &c, unsigned char *scratch, int32_t layer)
+{
+    eplb_p_planning all;
+    eplb_result samples = eplb_p_check_samples_alone(c, layer), in_force, width;
+
+    eplb_p_open_alone(c.shape, scratch, &all);
+    in_force = eplb_p_check_in_force_alone(&all.planner, layer);
+    if (in_force != EPLB_OK) eplb_p_open_alone(c.fresh, scratch, &all);
+    eplb_p_plan_in_hand(&all, samples == EPLB_OK ? c.weight : NULL, layer);
+    width = eplb_p_check_width(&all.planner.layer, &c.plan, NULL);
+    eplb_p_store_layer(&all.planner.layer, &c.plan);
+    if (!c.plan.layer_status) return;
+    c.plan.layer_status[layer] = samples != EPLB_OK ? samples : in_force != EPLB_OK ? in_force : width;
+}
+
+/* Where block b works. */
+static __device__ unsigned char *eplb_p_scratch_of_block(const eplb_p_cuda_alone &c)
+{
+    return c.scratch + (size_t)blockIdx.x * c.layer_bytes;
+}
+
+/* Block b does layer b, and each that is a multiple of in_flight on. */
+static __global__ void __launch_bounds__(1)
+    eplb_p_alone_kernel(const __grid_constant__ eplb_p_cuda_alone c)
+{
+    int32_t layer;
+    for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
+        eplb_p_plan_alone(c, eplb_p_scratch_of_block(c), layer);
+}
+
+static __device__ void eplb_p_store_gpu_loads(const eplb_p_cuda_alone &c, const eplb_p_evaluator &v, int32_t layer,
+                                              int is_none)
+{
+    int32_t gpu;
+    if (!c.gpu_load) return;
+    for (gpu = 0; gpu < c.shape.num_gpus; gpu++)
+        c.gpu_load[eplb_p_at(layer, c.shape.num_gpus, gpu)] = is_none ? 0.0f : eplb_p_reported(v.gpu_sum[gpu]);
+}
+
+static __device__ void eplb_p_evaluate_alone(const eplb_p_cuda_alone &c, unsigned char *scratch, int32_t layer)
+{
+    const int32_t *phy2log = eplb_p_layer_slots(&c.shape, &c.plan, layer);
+    eplb_p_arena a = eplb_p_arena_at(scratch);
+    eplb_p_evaluator v = eplb_p_carve_evaluator(&a, &c.shape);
+    eplb_layer_report report = EPLB_ZERO_INIT;
+    eplb_result result = eplb_p_check_samples_alone(c, layer);
+
+    eplb_p_list_places(&v.bounder, &c.shape);
+    if (result == EPLB_OK) result = eplb_p_count_replicas(&v, phy2log);
+    if (result == EPLB_OK) eplb_p_report_layer(&v, c.weight, layer, phy2log, &report);
+    c.report[layer] = report;
+    eplb_p_store_gpu_loads(c, v, layer, result != EPLB_OK);
+    if (c.layer_status) c.layer_status[layer] = result;
+}
+
+static __global__ void __launch_bounds__(1)
+    eplb_p_evaluate_kernel(const __grid_constant__ eplb_p_cuda_alone c)
+{
+    int32_t layer;
+    for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
+        eplb_p_evaluate_alone(c, eplb_p_scratch_of_block(c), layer);
+}
+
+/* Words of the caller's host memory on their way to the device's, without a copy: as a kernel's argument. */
+struct eplb_p_cuda_words {
+    uint32_t *to;
+    int32_t   num;
+    uint32_t  word[kWords];
+};
+
+static __global__ void __launch_bounds__(kShareThreads)
+    eplb_p_cluster_kernel(const __grid_constant__ eplb_p_cuda_words c)
+{
+    int32_t i;
+    for (i = eplb_p_thread(); i < c.num; i += eplb_p_threads()) c.to[i] = c.word[i];
+}
+
 /* --------------------------------------------------------------------------------------- calls */
 
 /* Whether a packing is within the kernels' limits; also fills it in. */
@@ -2424,21 +2568,34 @@ static eplb_result eplb_p_plan_packing(eplb_p_cuda_packing *packing, const eplb_
     return rows > INT32_MAX / packing->candidates ? EPLB_ERR_DEVICE_SHAPE : EPLB_OK;
 }
 
-/* The arguments of the kernels but for the caller's pointers, and whether the call can be done at all. */
-static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_options *options, eplb_p_cuda_call *c)
+/* All but the sample_weight, which is on the device and checked there. */
+static eplb_result eplb_p_resolve_for_device(const eplb_problem *problem, const eplb_options *options,
+                                             eplb_p_shape *shape)
 {
-    eplb_p_shape *shape = &c->shape;
     eplb_options host_options = EPLB_ZERO_INIT;
     eplb_result r;
 
     if (options) host_options = *options;
-    host_options.sample_weight = NULL; /* on the device, where it is checked */
+    host_options.sample_weight = NULL;
     r = eplb_p_resolve(problem, options ? &host_options : NULL, shape, NULL);
-    if (r != EPLB_OK) return r;
-    if (shape->options.effort > 0 || shape->options.shares != EPLB_PLAN_FOR_EQUAL) return EPLB_ERR_OPTION;
-    if (shape->options.previous_phy2log || shape->odd) return EPLB_ERR_OPTION; /* a cluster as it is is the CPU's to plan for */
-    if (shape->options.engine != EPLB_ENGINE_NONE) return EPLB_ERR_OPTION;     /* and as others plan it plans alone */
     if (options) shape->options.sample_weight = options->sample_weight;
+    return r;
+}
+
+/* Whether it takes what only the CPU's own functions know. */
+static bool eplb_p_is_alone(const eplb_p_shape *shape)
+{
+    const eplb_options *o = &shape->options;
+    return o->effort > 0 || o->previous_phy2log || o->engine != EPLB_ENGINE_NONE || shape->odd;
+}
+
+/* The arguments of the kernels but for the caller's pointers, and whether the call can be done at all. */
+static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_options *options, eplb_p_cuda_call *c)
+{
+    eplb_p_shape *shape = &c->shape;
+    eplb_result r = eplb_p_resolve_for_device(problem, options, shape);
+
+    if (r != EPLB_OK || eplb_p_is_alone(shape)) return r;
     if (shape->options.replication != EPLB_REPLICATE_HYBRID) shape->options.fixup_steps = 0;
 
     c->by_dhondt = shape->node_slots;
@@ -2575,6 +2732,212 @@ static eplb_result eplb_p_launch_packing(const eplb_p_cuda_call *call, int32_t a
     return eplb_p_launch(eplb_p_pack_kernel, blocks, threads, shared, &c, stream);
 }
 
+/* The caller's pointers, checked as eplb_rebalance does and in its order. */
+static eplb_result eplb_p_check_attached(const eplb_p_arena *measured, const eplb_p_shape *shape, const float *weight,
+                                         const eplb_plan *plan, void *scratch, size_t scratch_bytes)
+{
+    eplb_result r = eplb_p_check_scratch(measured, scratch, scratch_bytes, NULL);
+    if (r != EPLB_OK) return r;
+    if (!weight || !plan || !plan->phy2log) return EPLB_ERR_NULL;
+    if (plan->log2phy && plan->log2phy_width > 0 &&
+        !eplb_p_array_fits(shape->num_layers, shape->num_experts, plan->log2phy_width))
+        return EPLB_ERR_OVERFLOW;
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_attach(eplb_p_cuda_call *c, const float *weight, const eplb_plan *plan,
+                                 void *scratch, size_t scratch_bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_result r;
+
+    eplb_p_carve_call(&a, c);
+    r = eplb_p_check_attached(&a, &c->shape, weight, plan, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(scratch);
+    eplb_p_carve_call(&a, c);
+    c->weight = weight;
+    c->plan   = *plan;
+    return EPLB_OK;
+}
+
+/* calls: a layer by one thread */
+
+static size_t eplb_p_planning_bytes(const eplb_p_shape *shape)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_p_planning all = EPLB_ZERO_INIT;
+    eplb_p_carve_planning(&a, shape, &all);
+    return a.overflowed ? 0 : a.peak;
+}
+
+static size_t eplb_p_evaluating_bytes(const eplb_p_shape *shape)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_p_carve_evaluator(&a, shape);
+    return a.overflowed ? 0 : a.peak;
+}
+
+/* The shapes, and how much each layer needs; its shape is known. */
+static eplb_result eplb_p_open_alone_call(const eplb_problem *problem, const eplb_options *options,
+                                          eplb_p_cuda_alone *c)
+{
+    eplb_problem free_problem = *problem;
+    eplb_options free_options = c->shape.options;
+    size_t fresh_bytes;
+    eplb_result r;
+
+    free_problem.locked = NULL;
+    free_options.previous_phy2log = NULL;
+    r = eplb_p_resolve_for_device(&free_problem, options ? &free_options : NULL, &c->fresh);
+    if (r != EPLB_OK) return r;
+    c->layer_bytes = eplb_p_planning_bytes(&c->shape);
+    fresh_bytes    = eplb_p_planning_bytes(&c->fresh);
+    if (c->layer_bytes == 0 || fresh_bytes == 0) return EPLB_ERR_OVERFLOW;
+    if (fresh_bytes > c->layer_bytes) c->layer_bytes = fresh_bytes;
+    c->in_flight = eplb_p_least(c->shape.num_layers, kInFlight);
+    return EPLB_OK;
+}
+
+static eplb_result eplb_p_open_evaluating_call(const eplb_problem *problem, const eplb_options *options,
+                                               eplb_p_cuda_alone *c)
+{
+    eplb_result r = eplb_p_resolve_for_device(problem, options, &c->shape);
+    if (r != EPLB_OK) return r;
+    c->layer_bytes = eplb_p_evaluating_bytes(&c->shape);
+    c->in_flight   = eplb_p_least(c->shape.num_layers, kInFlight);
+    return c->layer_bytes == 0 ? EPLB_ERR_OVERFLOW : EPLB_OK;
+}
+
+/* The only place that knows how its scratch is laid out. */
+static void eplb_p_carve_alone(eplb_p_arena *a, eplb_p_cuda_alone *c)
+{
+    const eplb_p_shape *s = &c->shape;
+
+    c->cluster = NULL;
+    if (s->usable_slots || s->speed || s->node_of)
+        c->cluster = (uint32_t *)eplb_p_take(a, s->num_gpus, 3 * sizeof(uint32_t));
+    c->scratch = (unsigned char *)eplb_p_take(a, c->in_flight, c->layer_bytes);
+}
+
+static eplb_result eplb_p_attach_alone(eplb_p_cuda_alone *c, const float *weight, const eplb_plan *plan,
+                                       void *scratch, size_t scratch_bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_result r;
+
+    eplb_p_carve_alone(&a, c);
+    r = eplb_p_check_attached(&a, &c->shape, weight, plan, scratch, scratch_bytes);
+    if (r != EPLB_OK) return r;
+    a = eplb_p_arena_at(scratch);
+    eplb_p_carve_alone(&a, c);
+    c->weight = weight;
+    c->plan   = *plan;
+    if (c->plan.log2phy_width < 0) c->plan.log2phy_width = 0; /* as narrow as can be */
+    return EPLB_OK;
+}
+
+/* Word i of what eplb_p_cuda_alone.cluster is on the device. */
+static uint32_t eplb_p_cluster_word(const eplb_p_shape *s, int32_t i)
+{
+    int32_t gpu = i % s->num_gpus;
+    float speed = s->speed ? s->speed[gpu] : 1.0f;
+
+    if (i / s->num_gpus == 0) return (uint32_t)eplb_p_usable_of(s, gpu);
+    return i / s->num_gpus == 1 ? eplb_p_bits(speed) : (uint32_t)eplb_p_node_of(s, gpu);
+}
+
+static void eplb_p_point_at_cluster(eplb_p_shape *s, uint32_t *cluster)
+{
+    if (s->usable_slots) s->usable_slots = (const int32_t *)cluster;
+    if (s->speed) s->speed = (const float *)(cluster + s->num_gpus);
+    if (s->node_of) s->node_of = (const int32_t *)(cluster + 2 * (size_t)s->num_gpus);
+}
+
+/* What the shapes point at goes to scratch. */
+static eplb_result eplb_p_send_cluster(eplb_p_cuda_alone *c, cudaStream_t stream)
+{
+    int32_t all = 3 * c->shape.num_gpus, first, i;
+    eplb_result r = EPLB_OK;
+
+    if (!c->cluster) return EPLB_OK;
+    for (first = 0; first < all && r == EPLB_OK; first += kWords) {
+        eplb_p_cuda_words w = EPLB_ZERO_INIT;
+        w.to  = c->cluster + first;
+        w.num = eplb_p_least(all - first, kWords);
+        for (i = 0; i < w.num; i++) w.word[i] = eplb_p_cluster_word(&c->shape, first + i);
+        r = eplb_p_launch(eplb_p_cluster_kernel, 1, kShareThreads, 0, &w, stream);
+    }
+    eplb_p_point_at_cluster(&c->shape, c->cluster);
+    eplb_p_point_at_cluster(&c->fresh, c->cluster);
+    return r;
+}
+
+static eplb_result eplb_p_rebalance_alone(const eplb_problem *problem, const eplb_options *options,
+                                          const eplb_p_shape *shape, const float *weight, const eplb_plan *plan,
+                                          void *scratch, size_t scratch_bytes, cudaStream_t stream)
+{
+    eplb_p_cuda_alone c = EPLB_ZERO_INIT;
+    eplb_result r;
+
+    c.shape = *shape;
+    r = eplb_p_open_alone_call(problem, options, &c);
+    if (r == EPLB_OK) r = eplb_p_attach_alone(&c, weight, plan, scratch, scratch_bytes);
+    if (r == EPLB_OK) r = eplb_p_send_cluster(&c, stream);
+    return r == EPLB_OK ? eplb_p_launch(eplb_p_alone_kernel, c.in_flight, 1, 0, &c, stream) : r;
+}
+
+/* Bytes of such a call's scratch. */
+static eplb_result eplb_p_tell_alone(eplb_p_cuda_alone *c, size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_arena_at(NULL);
+    eplb_p_carve_alone(&a, c);
+    return eplb_p_tell_bytes(&a, bytes);
+}
+
+extern "C" eplb_result eplb_cuda_evaluate_scratch_size(const eplb_problem *problem, const eplb_options *options,
+                                                       size_t *bytes)
+{
+    eplb_p_cuda_alone c = EPLB_ZERO_INIT;
+    eplb_result r = eplb_p_open_evaluating_call(problem, options, &c);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    return r == EPLB_OK ? eplb_p_tell_alone(&c, bytes) : r;
+}
+
+extern "C" eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const eplb_options *options,
+                                          const float *weight, const eplb_plan *plan, eplb_layer_report *report,
+                                          float *gpu_load, int32_t *layer_status, void *scratch,
+                                          size_t scratch_bytes, cudaStream_t stream)
+{
+    eplb_p_cuda_alone c = EPLB_ZERO_INIT;
+    eplb_plan slots = EPLB_ZERO_INIT;
+    eplb_result r = eplb_p_open_evaluating_call(problem, options, &c);
+
+    if (plan) slots.phy2log = plan->phy2log;
+    if (r == EPLB_OK) r = eplb_p_attach_alone(&c, weight, &slots, scratch, scratch_bytes);
+    if (r == EPLB_OK && !report) r = EPLB_ERR_NULL;
+    if (r == EPLB_OK) r = eplb_p_send_cluster(&c, stream);
+    if (r != EPLB_OK) return r;
+    c.report       = report;
+    c.gpu_load     = gpu_load;
+    c.layer_status = layer_status;
+    return eplb_p_launch(eplb_p_evaluate_kernel, c.in_flight, 1, 0, &c, stream);
+}
+
+/* calls: a plan */
+
+static eplb_result eplb_p_alone_scratch_size(const eplb_problem *problem, const eplb_options *options,
+                                             const eplb_p_shape *shape, size_t *bytes)
+{
+    eplb_p_cuda_alone c = EPLB_ZERO_INIT;
+    eplb_result r;
+
+    c.shape = *shape;
+    r = eplb_p_open_alone_call(problem, options, &c);
+    return r == EPLB_OK ? eplb_p_tell_alone(&c, bytes) : r;
+}
+
 extern "C" eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_options *options,
                                               size_t *bytes)
 {
@@ -2584,31 +2947,9 @@ extern "C" eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const
 
     if (!bytes) return EPLB_ERR_NULL;
     if (r != EPLB_OK) return r;
+    if (eplb_p_is_alone(&c.shape)) return eplb_p_alone_scratch_size(problem, options, &c.shape, bytes);
     eplb_p_carve_call(&a, &c);
-    if (a.overflowed) return EPLB_ERR_OVERFLOW;
-    *bytes = eplb_p_arena_bytes(&a);
-    return EPLB_OK;
-}
-
-/* The caller's pointers, checked as eplb_rebalance does and in its order. */
-static eplb_result eplb_p_attach(eplb_p_cuda_call *c, const float *weight, const eplb_plan *plan,
-                                 void *scratch, size_t scratch_bytes)
-{
-    eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_result r;
-
-    eplb_p_carve_call(&a, c);
-    r = eplb_p_check_scratch(&a, scratch, scratch_bytes, NULL);
-    if (r != EPLB_OK) return r;
-    if (!weight || !plan || !plan->phy2log) return EPLB_ERR_NULL;
-    if (plan->log2phy && plan->log2phy_width > 0 &&
-        !eplb_p_array_fits(c->shape.num_layers, c->shape.num_experts, plan->log2phy_width))
-        return EPLB_ERR_OVERFLOW;
-    a = eplb_p_arena_at(scratch);
-    eplb_p_carve_call(&a, c);
-    c->weight = weight;
-    c->plan   = *plan;
-    return EPLB_OK;
+    return eplb_p_tell_bytes(&a, bytes);
 }
 
 extern "C" eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options *options,
@@ -2618,6 +2959,8 @@ extern "C" eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const ep
     eplb_p_cuda_call c = EPLB_ZERO_INIT;
     eplb_result r = eplb_p_plan_call(problem, options, &c);
 
+    if (r == EPLB_OK && eplb_p_is_alone(&c.shape))
+        return eplb_p_rebalance_alone(problem, options, &c.shape, weight, plan, scratch, scratch_bytes, stream);
     if (r == EPLB_OK) r = eplb_p_attach(&c, weight, plan, scratch, scratch_bytes);
     if (r != EPLB_OK) return r;
     if (eplb_p_fits_blocks(&c)) {

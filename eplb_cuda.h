@@ -18,8 +18,9 @@
                    its size follows from problem and options alone, not from the current device, and its
                    contents mean nothing before and after. Shared memory stays within 48 KiB.
      Stream        One kernel for a plan where one candidate packs and there are 16 nodes at most, two where several
-                   candidates pack slots, else up to four; one for shares, one for their sources; all in the given
-                   stream. No other stream, no event, no synchronisation, no attribute of a function or the
+                   candidates pack slots, else up to four; one for shares, one for their sources, one for what a thread
+                   does for each layer (see below), and before that one for every 298 GPUs where they are not alike; all
+                   in the given stream. No other stream, no event, no synchronisation, no attribute of a function or the
                    device is touched.
      Graphs        A call may be captured; a replay works on whatever loads or counts are there by then.
                    Shapes, options and pointers are those of the capture.
@@ -27,11 +28,15 @@
                    something is decided.
      Threads       Reentrant, with a scratch for each call in flight.
 
+   A LAYER BY ONE THREAD
+     The published presets are planned by blocks of threads. All else is done by the CPU's own functions, each layer
+     by one thread, up to 256 layers at once: effort (presets DEFAULT and BEST, and so options NULL), preset VLLM, plans
+     from a plan in force, clusters whose GPUs are not alike (gpu_slots, gpu_speed, gpu_node, locked, survive), and reports. It
+     takes much longer than on a CPU's core for a layer, and is there so that nothing has to leave the device.
+
    NOT ON THE GPU
-     The search of options.effort: presets DEFAULT and BEST, and so options NULL, which stands for DEFAULT,
-     a plan in force, options.engine (preset VLLM), and clusters whose GPUs are not alike (gpu_slots, gpu_speed,
-     gpu_node, locked, survive) are refused with EPLB_ERR_OPTION. eplb_diagnose, eplb_evaluate, eplb_share_proof and
-     eplb_evaluate_shares read host memory. */
+     eplb_diagnose, eplb_share_proof, eplb_evaluate_shares, eplb_transfers and what else reads host memory; shares of
+     clusters whose GPUs are not alike. */
 
 #ifndef EPLB_CUDA_H
 #define EPLB_CUDA_H
@@ -40,8 +45,8 @@
 
 #include "eplb.h"
 
-/* The largest packings: slots of a node onto its GPUs, groups onto nodes. Experts have no limit of their
-   own, since a node has a slot for each of its experts. */
+/* The largest packings by blocks of threads: slots of a node onto its GPUs, groups onto nodes. Experts have no limit of
+   their own, since a node has a slot for each of its experts. */
 #define EPLB_CUDA_MAX_ITEMS 2048 /* slots of a node; groups */
 #define EPLB_CUDA_MAX_PACKS 1024 /* GPUs of a node; nodes */
 
@@ -51,36 +56,72 @@ extern "C" {
 
 /* eplb_cuda_scratch_size - bytes of device memory for eplb_cuda_rebalance.
    in      problem, options  as there
-   out     bytes             at least 1; grows with the layers and, with more than one, the candidates
+   out     bytes             at least 1; grows with the layers and, with more than one, the candidates; of a layer by one
+                             thread eplb_scratch_size's, aligned to 256, for each layer up to 256
    returns EPLB_OK, or what is wrong with problem or options as eplb_cuda_rebalance
    device  not asked: no kernel, and no other call of the runtime */
 eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_options *options, size_t *bytes);
 
 /* eplb_cuda_rebalance - plan all layers, on the device.
-   in      problem  host memory, read during the call only
-           options  host memory, likewise; effort 0, shares 0, engine 0, previous_phy2log NULL;
-                    sample_weight is a device pointer [T] or NULL
+   in      problem  host memory, read during the call only, and so are gpu_slots, gpu_speed and gpu_node; locked is a
+                    device pointer [L, R] or NULL
+           options  host memory, likewise; NULL = EPLB_PRESET_DEFAULT; sample_weight [T] and previous_phy2log [L, R]
+                    are device pointers or NULL; the latter may be plan.phy2log itself
            weight   device [T, L, E], as for eplb_rebalance
    out     plan     the struct in host memory, its pointers in device memory; any but phy2log may be NULL
            plan.layer_status  [L] EPLB_OK, or what the device found:
              EPLB_ERR_NAN, _INFINITE, _NEGATIVE  the layer's first bad load, by sample, then expert;
              EPLB_ERR_OPTION  a bad options.sample_weight, in all layers: each of these layers is planned
                               as if its load were even, so that what follows reads a valid plan;
+             EPLB_ERR_PLAN    what eplb_rebalance says of the plan in force, or of what is locked: the layer is
+                              planned as if there were neither, nor limits;
              EPLB_ERR_WIDTH   log2phy_width is too narrow for the layer: log2phy holds the slots that fit,
                               the rest of the plan is complete
    scratch device memory, bytes from eplb_cuda_scratch_size, any address; overlaps neither input nor output
    stream  all work is ordered in it
-   returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION (also effort > 0, shares, engine, a plan in force), _COUNT, _DIVIDE,
-           _TOO_FEW, _MAX_REPLICAS, _OVERFLOW, _SCRATCH_SIZE, EPLB_ERR_DEVICE_SHAPE (beyond
-           EPLB_CUDA_MAX_ITEMS or _PACKS, or more than 2^31 - 1 blocks): nothing was enqueued.
+   returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS,
+           _OVERFLOW, _SCRATCH_SIZE, of problem.gpu_speed _NAN, _INFINITE, _NEGATIVE, and where blocks of threads
+           plan EPLB_ERR_DEVICE_SHAPE (beyond EPLB_CUDA_MAX_ITEMS or _PACKS, or more than 2^31 - 1 blocks): nothing was
+           enqueued.
            EPLB_ERR_CUDA: a launch failed; its error was taken off the runtime's record. It may stem from
            earlier work, as faults of this call's kernels show at a later call
    capturable  yes: kernels with arguments by value, nothing else
-   cost    the dependent chain of a layer: rounds of LPT that give each GPU a slot, R / G of them unless loads are
-           very uneven, and rounds that give spare slots, as many as an expert has replicas */
+   cost    by blocks of threads the dependent chain of a layer: rounds of LPT that give each GPU a slot, R / G of them
+           unless loads are very uneven, and rounds that give spare slots, as many as an expert has replicas; by one
+           thread all that eplb_rebalance does for a layer, one step after the other */
 eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options *options, const float *weight,
                                 const eplb_plan *plan, void *scratch, size_t scratch_bytes,
                                 cudaStream_t stream);
+
+/* eplb_cuda_evaluate_scratch_size - bytes of device memory for eplb_cuda_evaluate.
+   in      problem, options  as there
+   out     bytes             at least 1; grows with the layers, up to 256 of them
+   returns EPLB_OK, or what is wrong with problem or options as eplb_cuda_evaluate
+   device  not asked: no kernel, and no other call of the runtime */
+eplb_result eplb_cuda_evaluate_scratch_size(const eplb_problem *problem, const eplb_options *options, size_t *bytes);
+
+/* eplb_cuda_evaluate - eplb_evaluate on the device: the same report of any plan, so that a graph can decide by it.
+   in      problem   host memory, read during the call only, its arrays but locked too; locked [L, R] device memory
+           options   host memory, likewise; sample_weight and previous_phy2log are device pointers; NULL =
+                     EPLB_PRESET_DEFAULT
+           weight    device [T, L, E]
+           plan      the struct in host memory; only phy2log is read, device [L, R]
+   out     report    device [L]; all 0 in a layer that is refused
+           gpu_load  device [L, G] or NULL; likewise
+           layer_status  device [L] or NULL: EPLB_OK, or why the layer is refused: EPLB_ERR_OPTION (a bad
+                     options.sample_weight, in all layers), _NAN, _INFINITE, _NEGATIVE (its first bad load), _PLAN
+   scratch device memory, bytes from eplb_cuda_evaluate_scratch_size, any address; overlaps neither input nor output
+   stream  all work is ordered in it
+   returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW,
+           _SCRATCH_SIZE, and of problem.gpu_speed _NAN, _INFINITE, _NEGATIVE: nothing was enqueued. EPLB_ERR_CUDA as for
+           eplb_cuda_rebalance
+   capturable  yes: one kernel with its argument by value, and before it, where GPUs are not alike, one for every 298 of them
+   cost    a layer as eplb_evaluate, by one thread; up to 256 layers at once
+   threads reentrant, with a scratch for each call in flight
+   source  as eplb_evaluate: its own functions */
+eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const eplb_options *options, const float *weight,
+                               const eplb_plan *plan, eplb_layer_report *report, float *gpu_load,
+                               int32_t *layer_status, void *scratch, size_t scratch_bytes, cudaStream_t stream);
 
 /* eplb_cuda_share_scratch_size - bytes of device memory for eplb_cuda_share and eplb_cuda_share_sources.
    in      problem  as for eplb_share_scratch_size

@@ -1,4 +1,4 @@
-# test_cuda_sources.sh - the GPU companion as others meet it: its header is plain C, its object adds five
+# test_cuda_sources.sh - the GPU companion as others meet it: its header is plain C, its object adds seven
 # names to a program, its example runs (on the emulation, and so it prints what a GPU would).
 . tests/check/check.sh
 CC=${CC:-cc}
@@ -20,8 +20,8 @@ check 'beside a static copy of eplb.h too' \
     $CC -std=c99 $strict -DEPLB_STATIC -DEPLB_IMPLEMENTATION -c -o "$TMP/header.o" "$TMP/header.c"
 
 object=$BUILD/tests/emulated_eplb_cuda.o
-check 'five functions are public' \
-    sh -c "test \"\$(nm -g --defined-only '$object' | awk '\$2 == \"T\" { printf \"%s \", \$3 }')\" = 'eplb_cuda_rebalance eplb_cuda_scratch_size eplb_cuda_share eplb_cuda_share_scratch_size eplb_cuda_share_sources '"
+check 'seven functions are public' \
+    sh -c "test \"\$(nm -g --defined-only '$object' | awk '\$2 == \"T\" { printf \"%s \", \$3 }')\" = 'eplb_cuda_evaluate eplb_cuda_evaluate_scratch_size eplb_cuda_rebalance eplb_cuda_scratch_size eplb_cuda_share eplb_cuda_share_scratch_size eplb_cuda_share_sources '"
 check 'nothing is writable' sh -c "! nm '$object' | grep -v ' [a-zA-Z] _*\(DW\|asan\|odr\|ubsan\)' | grep -E ' [dDbBC] '"
 
 prints() { # program, the line that it must print
