@@ -274,7 +274,7 @@ static void device_done_reports(const device_reports &r)
 }
 
 /* Whether the reports on the device are the CPU's, of the plan that is there. */
-static void check_reports(const device_case &d, const device_reports &r, const eplb_problem &problem,
+static void check_reports(const device_reports &r, const eplb_problem &problem,
                           const eplb_options &options, const float *weight, const int32_t *phy2log, const char *what)
 {
     size_t             L = static_cast<size_t>(problem.num_layers), G = static_cast<size_t>(problem.num_gpus);
@@ -282,7 +282,6 @@ static void check_reports(const device_case &d, const device_reports &r, const e
     float             *gpu_load = static_cast<float *>(test_alloc(L * G * sizeof(float)));
     float             *own_load = static_cast<float *>(test_alloc(G * sizeof(float)));
     int32_t           *status = plan_ints(L);
-    (void)d;
     device_fetch(found, r.report);
     device_fetch(gpu_load, r.gpu_load);
     device_fetch(status, r.status);
@@ -313,7 +312,7 @@ static void check_evaluate(const device_case &d, const eplb_problem &problem, co
     CHECK(result == EPLB_OK, "%s: %s", what, eplb_result_name(result));
     must(cudaDeviceSynchronize());
     device_fetch(phy2log, d.phy2log);
-    check_reports(d, r, problem, options, weight, phy2log, what);
+    check_reports(r, problem, options, weight, phy2log, what);
     device_done_reports(r);
     free(phy2log);
 }
@@ -648,7 +647,7 @@ static void test_capture(void)
         device_set(captured.weight, weight);
         must(cudaGraphLaunch(exec, stream));
         must(cudaStreamSynchronize(stream));
-        check_reports(captured, r, problem, options, weight, in_force, "replay");
+        check_reports(r, problem, options, weight, in_force, "replay");
         check_plan(captured, problem, options, weight, "replay");
         int32_t *now = plan_ints(slots);
         device_fetch(now, captured.phy2log);
@@ -666,6 +665,55 @@ static void test_capture(void)
     free(in_force);
 }
 
+/* A cluster is read during the call only: what is replayed is of the cluster that was captured. */
+static void test_captured_cluster(void)
+{
+    eplb_problem    problem = problem_of(3, 12, 24, 4, 2, 8), captured;
+    eplb_options    options = preset_options(EPLB_PRESET_DEFAULT);
+    float          *weight = lognormal_loads(8, num_loads(problem));
+    int32_t         slots[] = {3, 3, 1, 3, 2, 3, 3, 3}, nodes[] = {0, 0, 0, 1, 1, 1, 1, 1}, other_slots[8], other_nodes[8];
+    float           speeds[] = {1.0f, 1.0f, 2.0f, 1.0f, 1.5f, 1.0f, 1.0f, 1.0f}, other_speeds[8];
+    int32_t        *phy2log = plan_ints(plan_slots(&problem));
+    cudaStream_t    stream;
+    cudaGraph_t     graph;
+    cudaGraphExec_t exec;
+    problem.gpu_slots = slots;
+    problem.gpu_speed = speeds;
+    problem.gpu_node = nodes;
+    device_case    d = device_make(problem, options, weight, 13, 1);
+    device_reports r = device_make_reports(d);
+    captured = problem;
+    memcpy(other_slots, slots, sizeof slots);
+    memcpy(other_speeds, speeds, sizeof speeds);
+    memcpy(other_nodes, nodes, sizeof nodes);
+    d.problem.gpu_slots = other_slots;
+    d.problem.gpu_speed = other_speeds;
+    d.problem.gpu_node = other_nodes;
+    must(cudaStreamCreate(&stream));
+    must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+    CHECK(device_enqueue(d, stream) == EPLB_OK, "capture of plans");
+    CHECK(device_enqueue_reports(d, r, stream) == EPLB_OK, "capture of reports");
+    must(cudaStreamEndCapture(stream, &graph));
+    must(cudaGraphInstantiate(&exec, graph, 0));
+    for (int32_t g = 0; g < 8; g++) {
+        other_slots[g] = 3;
+        other_speeds[g] = 4.0f;
+        other_nodes[g] = g / 4;
+    }
+    must(cudaGraphLaunch(exec, stream));
+    must(cudaStreamSynchronize(stream));
+    check_plan(d, captured, options, weight, "captured cluster");
+    device_fetch(phy2log, d.phy2log);
+    check_reports(r, captured, options, weight, phy2log, "captured cluster");
+    must(cudaGraphExecDestroy(exec));
+    must(cudaGraphDestroy(graph));
+    must(cudaStreamDestroy(stream));
+    device_done_reports(r);
+    device_done(d);
+    free(phy2log);
+    free(weight);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : static_cast<uint64_t>(NUM_RANDOM);
@@ -680,6 +728,7 @@ int main(int argc, char **argv)
     test_refused();
     test_scratch_size();
     test_capture();
+    test_captured_cluster();
     CHECK(num_refused_reports > 0, "no report was refused");
     printf("%ld layers planned, %ld from a plan in force that is none; %ld reports, %ld refused\n", num_planned,
            num_bad_in_force, num_reports, num_refused_reports);

@@ -7,7 +7,9 @@
      stream  one eplb_cuda_rebalance between two events in an idle stream
      graph   the same captured, a replay between two events
      back    replays back to back, each one's share of the time: what the device is busy
-   All but back are medians. The floor is the chain of dependent LPT steps alone, by one warp for each
+   All but back are medians, of fewer calls where one takes long. Presets with effort, which a thread plans for each
+   layer, are left out where the CPU takes more than SLOW_LAYER for one; default_16 is DEFAULT for 16 samples.
+   evaluate is eplb_cuda_evaluate of the last plan made, held to eplb_evaluate's reports. The floor is the chain of dependent LPT steps alone, by one warp for each
    node of each layer: a minimum over the warp, a vote, an addition. Every plan is held to the CPU's.
    Then the same for exact shares of whole tokens under DEEPSEEK's plan, least_max and fair, and for their sources.
    --write leaves loads and DEEPSEEK's plans for pytorch_gpu.py, which times the same in PyTorch. */
@@ -20,7 +22,9 @@
 #include <algorithm>
 #include <chrono>
 
-enum { REPS = 101, CPU_REPS = 5, MAX_BLOCK = 32 };
+enum { REPS = 101, CPU_REPS = 5, MAX_BLOCK = 32, SAMPLES = 16 };
+
+static const float SLOW_LAYER = 5000.0f, LONGEST = 2000000.0f; /* microseconds: of a layer, of the calls for a median */
 
 static void must(cudaError_t error)
 {
@@ -83,10 +87,10 @@ template <class Run> static float time_once(cudaStream_t stream, cudaEvent_t sta
 }
 
 template <class Run>
-static float time_median(cudaStream_t stream, cudaEvent_t start, cudaEvent_t end, Run run)
+static float time_median(cudaStream_t stream, cudaEvent_t start, cudaEvent_t end, Run run, int reps = REPS)
 {
     std::vector<float> times;
-    for (int i = 0; i < REPS; i++)
+    for (int i = 0; i < reps; i++)
         times.push_back(time_once(stream, start, end, run));
     return median(times);
 }
@@ -110,9 +114,9 @@ static bench_run make_run(const bench_shape &shape)
            E = static_cast<size_t>(shape.E);
     r.shape = shape;
     r.problem = shape_problem(shape);
-    r.load = lognormal_loads(L * E);
-    r.d_load = device<float>(L * E);
-    must(cudaMemcpy(r.d_load, r.load.data(), L * E * sizeof(float), cudaMemcpyHostToDevice));
+    r.load = lognormal_loads(SAMPLES * L * E); /* most rows are of the first sample */
+    r.d_load = device<float>(r.load.size());
+    must(cudaMemcpy(r.d_load, r.load.data(), r.load.size() * sizeof(float), cudaMemcpyHostToDevice));
     r.d_plan.phy2log = device<int32_t>(L * R);
     r.d_plan.phyrank = device<int32_t>(L * R);
     r.d_plan.logcnt = device<int32_t>(L * E);
@@ -172,18 +176,19 @@ template <class Run> static device_times time_call(const bench_run &r, Run call)
     device_times    us;
     cudaGraph_t     graph;
     cudaGraphExec_t exec;
-    call();
+    float           first = time_once(r.stream, r.start, r.end, call);
+    int             reps = first * REPS <= LONGEST ? REPS : static_cast<int>(LONGEST / first) | 1;
     must(cudaStreamBeginCapture(r.stream, cudaStreamCaptureModeGlobal));
     call();
     must(cudaStreamEndCapture(r.stream, &graph));
     must(cudaGraphInstantiate(&exec, graph, 0));
     auto replay = [&] { must(cudaGraphLaunch(exec, r.stream)); };
-    us.stream = time_median(r.stream, r.start, r.end, call);
-    us.graph = time_median(r.stream, r.start, r.end, replay);
+    us.stream = time_median(r.stream, r.start, r.end, call, reps);
+    us.graph = time_median(r.stream, r.start, r.end, replay, reps);
     us.back = time_once(r.stream, r.start, r.end, [&] {
-        for (int i = 0; i < REPS; i++)
+        for (int i = 0; i < reps; i++)
             replay();
-    }) / REPS;
+    }) / static_cast<float>(reps);
     must(cudaGraphExecDestroy(exec));
     must(cudaGraphDestroy(graph));
     return us;
@@ -203,16 +208,18 @@ static void write_file(const std::string &path, const void *data, size_t bytes)
     }
 }
 
-static void bench_preset(const bench_run &r, int32_t preset, const char *folder)
+static void bench_preset(const bench_run &r, int32_t preset, const char *name, const char *folder)
 {
     eplb_options         options = {};
     size_t               bytes, slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R);
     std::vector<int32_t> expected, found(slots);
     must(eplb_options_preset(preset, &options));
-    if (options.effort > 0 || options.engine != EPLB_ENGINE_NONE)
-        return;
     options.policy = r.shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
     float cpu = plan_on_cpu(r, options, &expected);
+    if (options.effort > 0 && cpu > SLOW_LAYER * static_cast<float>(r.shape.L)) {
+        printf("  %-14s %10.1f  left out: long\n", name, cpu);
+        return;
+    }
 
     must(eplb_cuda_scratch_size(&r.problem, &options, &bytes));
     unsigned char *scratch = device<unsigned char>(bytes);
@@ -221,16 +228,68 @@ static void bench_preset(const bench_run &r, int32_t preset, const char *folder)
     });
     must(cudaMemcpy(found.data(), r.d_plan.phy2log, slots * sizeof(int32_t), cudaMemcpyDeviceToHost));
     if (found != expected) {
-        fprintf(stderr, "bench_cuda: %s differs from the CPU\n", eplb_preset_name(preset));
+        fprintf(stderr, "bench_cuda: %s differs from the CPU\n", name);
         exit(1);
     }
-    print_times(eplb_preset_name(preset), cpu, us);
+    print_times(name, cpu, us);
     if (folder && preset == EPLB_PRESET_DEEPSEEK) {
         std::string base = std::string(folder) + "/" + r.shape.name;
-        write_file(base + ".loads", r.load.data(), r.load.size() * sizeof(float));
+        write_file(base + ".loads", r.load.data(), r.load.size() / SAMPLES * sizeof(float));
         write_file(base + ".plan", found.data(), slots * sizeof(int32_t));
     }
     must(cudaFree(scratch));
+}
+
+static std::vector<int32_t> fetched(const int32_t *from, size_t n)
+{
+    std::vector<int32_t> copy(n);
+    must(cudaMemcpy(copy.data(), from, n * sizeof(int32_t), cudaMemcpyDeviceToHost));
+    return copy;
+}
+
+template <class Run> static float time_on_cpu(Run run)
+{
+    std::vector<float> times;
+    for (int i = 0; i < CPU_REPS; i++) {
+        auto start = std::chrono::steady_clock::now();
+        run();
+        times.push_back(
+            std::chrono::duration<float, std::micro>(std::chrono::steady_clock::now() - start).count());
+    }
+    return median(times);
+}
+
+/* ------------------------------------------------------------------------------------- evaluate */
+
+static void bench_evaluate(const bench_run &r)
+{
+    size_t       L = static_cast<size_t>(r.shape.L), slots = L * static_cast<size_t>(r.shape.R), bytes, d_bytes;
+    eplb_options options = {};
+    eplb_plan    plan = {};
+    options.policy = r.shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
+    must(eplb_scratch_size(&r.problem, &options, &bytes));
+    must(eplb_cuda_evaluate_scratch_size(&r.problem, &options, &d_bytes));
+    std::vector<unsigned char>     scratch(bytes);
+    std::vector<int32_t>           phy2log = fetched(r.d_plan.phy2log, slots);
+    std::vector<eplb_layer_report> report(L), found(L);
+    plan.phy2log = phy2log.data();
+    float cpu = time_on_cpu([&] {
+        must(eplb_evaluate(&r.problem, &options, r.load.data(), &plan, report.data(), NULL, scratch.data(), bytes));
+    });
+    eplb_layer_report *d_report = device<eplb_layer_report>(L);
+    unsigned char     *d_scratch = device<unsigned char>(d_bytes);
+    device_times us = time_call(r, [&] {
+        must(eplb_cuda_evaluate(&r.problem, &options, r.d_load, &r.d_plan, d_report, NULL, NULL, d_scratch, d_bytes,
+                                r.stream));
+    });
+    must(cudaMemcpy(found.data(), d_report, L * sizeof found[0], cudaMemcpyDeviceToHost));
+    if (memcmp(found.data(), report.data(), L * sizeof found[0]) != 0) {
+        fprintf(stderr, "bench_cuda: reports differ from the CPU\n");
+        exit(1);
+    }
+    print_times("evaluate", cpu, us);
+    must(cudaFree(d_report));
+    must(cudaFree(d_scratch));
 }
 
 /* --------------------------------------------------------------------------------------- shares */
@@ -244,7 +303,7 @@ struct bench_shares { /* of one shape: on the host, and the same on the device *
    of an expert wait on all GPUs, about as many on each. */
 static void count_tokens(const bench_run &r, bench_shares *s)
 {
-    size_t   E = static_cast<size_t>(r.shape.E), G = static_cast<size_t>(r.shape.G), experts = r.load.size();
+    size_t   E = static_cast<size_t>(r.shape.E), G = static_cast<size_t>(r.shape.G), experts = r.load.size() / SAMPLES;
     uint64_t state = 2;
     s->count.resize(experts);
     s->source.resize(experts * G);
@@ -264,30 +323,11 @@ static void count_tokens(const bench_run &r, bench_shares *s)
     }
 }
 
-static std::vector<int32_t> fetched(const int32_t *from, size_t n)
-{
-    std::vector<int32_t> copy(n);
-    must(cudaMemcpy(copy.data(), from, n * sizeof(int32_t), cudaMemcpyDeviceToHost));
-    return copy;
-}
-
 static int32_t *sent(const std::vector<int32_t> &from)
 {
     int32_t *copy = device<int32_t>(from.size());
     must(cudaMemcpy(copy, from.data(), from.size() * sizeof(int32_t), cudaMemcpyHostToDevice));
     return copy;
-}
-
-template <class Run> static float time_on_cpu(Run run)
-{
-    std::vector<float> times;
-    for (int i = 0; i < CPU_REPS; i++) {
-        auto start = std::chrono::steady_clock::now();
-        run();
-        times.push_back(
-            std::chrono::duration<float, std::micro>(std::chrono::steady_clock::now() - start).count());
-    }
-    return median(times);
 }
 
 static void must_equal(const std::vector<int32_t> &expected, const int32_t *found, const char *what)
@@ -386,7 +426,11 @@ int main(int argc, char **argv)
         printf("\n%s, floor %.1f us\n  %-14s %10s %10s %10s %10s %8s\n", shape.name, measure_floor(r),
                "preset", "cpu us", "stream us", "graph us", "back us", "times");
         for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++)
-            bench_preset(r, preset, folder);
+            bench_preset(r, preset, eplb_preset_name(preset), folder);
+        r.problem.num_samples = SAMPLES;
+        bench_preset(r, EPLB_PRESET_DEFAULT, "default_16", NULL);
+        r.problem.num_samples = 1;
+        bench_evaluate(r);
         bench_share_calls(r);
         free_run(r);
     }

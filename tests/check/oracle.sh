@@ -13,8 +13,10 @@ gate oracle-plain gcc oracle plain -O2
 
 # The emulated kernels.
 oracle_cuda() { # CXXFLAGS
-    make -s "BUILD=$WORK" CXX=g++ "CXXFLAGS=$1" "$WORK/tests/test_cuda" "$WORK/tests/test_cuda_share"
+    make -s "BUILD=$WORK" CXX=g++ "CXXFLAGS=$1" "$WORK/tests/test_cuda" "$WORK/tests/test_cuda_share" \
+        "$WORK/tests/test_cuda_alone"
     "$WORK/tests/test_cuda" tests/golden/plans.txt $CUDA_PROBLEMS
     "$WORK/tests/test_cuda_share" $CUDA_PROBLEMS
+    "$WORK/tests/test_cuda_alone" $CUDA_PROBLEMS
 }
 gate oracle-cuda g++ oracle_cuda -O2
