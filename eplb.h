@@ -14607,7 +14607,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
             eplb_transfers, eplb_transfers_in_place, eplb_check_plan, eplb_lost_experts, eplb_weigh_switch. Counts of
             what the enums name, EPLB_NUM_*. Results EPLB_ERR_CAPACITY and EPLB_ERR_SHARES. Clusters as they are:
             problem.gpu_slots, gpu_speed, gpu_node, locked, survive; report.num_split_groups. Preset VLLM and
-            options.engine.
+            options.engine. On the GPU all that options say, and eplb_cuda_evaluate.
           Changed: in a report mean_load is rounded down, lower_bound is tighter on many shapes and never below it, and
             both are of the samples that hold load; a plan that is read may have empty slots, -1. A window is left
             as it is by a sample without load.

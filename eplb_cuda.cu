@@ -1,8 +1,8 @@
 /* eplb_cuda.cu - the kernels behind eplb_cuda.h, and their launches.
 
    The order is that of eplb.h, in which a layer's load flows: loads, replicate, finish, pack (initial, refine,
-   candidates), a node in one block, shares, a layer by one thread, calls. What decides where an expert goes is computed by functions of
-   eplb.h.
+   candidates), a node in one block, shares, a layer by one thread, calls. What decides where an expert goes is computed
+   by functions of eplb.h.
 
      kernel     a block does                  from                     to
      plan       one node of one layer         weight                   the plan; or as replicate
@@ -2496,9 +2496,9 @@ static __device__ unsigned char *eplb_p_scratch_of_block(const eplb_p_cuda_alone
     return c.scratch + (size_t)blockIdx.x * c.layer_bytes;
 }
 
-/* Block b does layer b, and each that is a multiple of in_flight on. */
-static __global__ void __launch_bounds__(1)
-    eplb_p_alone_kernel(const __grid_constant__ eplb_p_cuda_alone c)
+/* Block b does layer b, and each that is a multiple of in_flight on. Told that a block has one thread, ptxas gives it
+   fewer registers than it can use. */
+static __global__ void eplb_p_alone_kernel(const __grid_constant__ eplb_p_cuda_alone c)
 {
     int32_t layer;
     for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
@@ -2530,8 +2530,7 @@ static __device__ void eplb_p_evaluate_alone(const eplb_p_cuda_alone &c, unsigne
     if (c.layer_status) c.layer_status[layer] = result;
 }
 
-static __global__ void __launch_bounds__(1)
-    eplb_p_evaluate_kernel(const __grid_constant__ eplb_p_cuda_alone c)
+static __global__ void eplb_p_evaluate_kernel(const __grid_constant__ eplb_p_cuda_alone c)
 {
     int32_t layer;
     for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)

@@ -56,8 +56,8 @@ extern "C" {
 
 /* eplb_cuda_scratch_size - bytes of device memory for eplb_cuda_rebalance.
    in      problem, options  as there
-   out     bytes             at least 1; grows with the layers and, with more than one, the candidates; of a layer by one
-                             thread eplb_scratch_size's, aligned to 256, for each layer up to 256
+   out     bytes             at least 1; grows with the layers and, with more than one, the candidates; where a thread
+                             plans a layer, what the CPU plans one in, aligned to 256, for each layer up to 256
    returns EPLB_OK, or what is wrong with problem or options as eplb_cuda_rebalance
    device  not asked: no kernel, and no other call of the runtime */
 eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_options *options, size_t *bytes);
@@ -113,9 +113,9 @@ eplb_result eplb_cuda_evaluate_scratch_size(const eplb_problem *problem, const e
    scratch device memory, bytes from eplb_cuda_evaluate_scratch_size, any address; overlaps neither input nor output
    stream  all work is ordered in it
    returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW,
-           _SCRATCH_SIZE, and of problem.gpu_speed _NAN, _INFINITE, _NEGATIVE: nothing was enqueued. EPLB_ERR_CUDA as for
-           eplb_cuda_rebalance
-   capturable  yes: one kernel with its argument by value, and before it, where GPUs are not alike, one for every 298 of them
+           _SCRATCH_SIZE, and of problem.gpu_speed _NAN, _INFINITE, _NEGATIVE: nothing was enqueued.
+           EPLB_ERR_CUDA as for eplb_cuda_rebalance
+   capturable  yes: one kernel with its argument by value, and before it, where GPUs are not alike, one for every 298
    cost    a layer as eplb_evaluate, by one thread; up to 256 layers at once
    threads reentrant, with a scratch for each call in flight
    source  as eplb_evaluate: its own functions */

@@ -1,5 +1,5 @@
-/* test_cuda_alone.cpp - what the GPU does by the CPU's own functions, a layer by one thread: plans with effort, from a plan
-   in force, for clusters as they are; and reports of plans. All are the CPU's in every number.
+/* test_cuda_alone.cpp - what the GPU does by the CPU's own functions, a layer by one thread: plans with effort, from a
+   plan in force, for clusters as they are; and reports of plans. All are the CPU's in every number.
 
    The same source runs on the emulation (make test) and on a GPU (make cuda builds it by nvcc).
    usage: test_cuda_alone [random problems of each kind] */
@@ -292,7 +292,8 @@ static void check_reports(const device_reports &r, const eplb_problem &problem,
                                             own_load);
         CHECK(status[layer] == result, "%s: layer %d is %s", what, (int)layer, eplb_result_name(status[layer]));
         CHECK(same_report(found[layer], expected), "%s: report of layer %d", what, (int)layer);
-        CHECK(memcmp(own_load, gpu_load + layer * G, G * sizeof(float)) == 0, "%s: loads of layer %d", what, (int)layer);
+        CHECK(memcmp(own_load, gpu_load + layer * G, G * sizeof(float)) == 0, "%s: loads of layer %d", what,
+              (int)layer);
         num_reports += result == EPLB_OK;
         num_refused_reports += result != EPLB_OK;
     }

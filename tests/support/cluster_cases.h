@@ -1,5 +1,6 @@
-/* cluster_cases.h - random problems of clusters as they are: GPUs that are dead, have fewer slots, or are slower, nodes of
-   any size, slots that are locked, and a plan in force. Include after eplb.h, test.h, planning.h and random_problem.h. */
+/* cluster_cases.h - random problems of clusters as they are: GPUs that are dead, have fewer slots, or are slower, nodes
+   of any size, slots that are locked, and a plan in force. Include after eplb.h, test.h, planning.h and
+   random_problem.h. */
 #ifndef CLUSTER_CASES_H
 #define CLUSTER_CASES_H
 
