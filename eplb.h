@@ -3759,7 +3759,11 @@ EPLB_P inline void eplb_p_consider_lighter(const eplb_p_packs *p, const eplb_p_f
     uint32_t settled = eplb_p_settled_up_to(f, heavy);
     const uint64_t *packs = p->by_load;
 
-    if (settled && settled == f->now - 2) first = 0, j = 2, packs = f->last;
+    if (settled && settled == f->now - 2) { /* with all but those that the last swap changed */
+        packs = f->last;
+        first = 0;
+        j     = 2;
+    }
     while (j-- > first) {
         int32_t light = eplb_p_index(packs[j]);
         if (!eplb_p_may_go_before(p, eplb_p_difference(p, heavy, light), by, best)) break; /* nor those before j */
@@ -8476,7 +8480,8 @@ EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
 
     for (k = r->num_log - 1; k >= 0; k--) { /* most have one replica: these are in order */
         int32_t e = eplb_p_index(r->order[k]);
-        uint64_t share = (uint64_t)eplb_p_times((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT), b->part);
+        double parts = eplb_p_times((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT), b->part);
+        uint64_t share = (uint64_t)parts;
         for (i = 0; i < r->count[e]; i++) b->share[at++] = share;
     }
     if (place->rooms) {
@@ -9762,7 +9767,7 @@ EPLB_P void eplb_p_toggle(uint32_t *busy, int32_t round) { busy[round / 32] ^= (
 
 EPLB_P int32_t eplb_p_lowest_bit(uint32_t word)
 {
-#if defined(__GNUC__) && __SIZEOF_INT__ >= 4
+#if defined(__GNUC__) && !defined(__CUDACC__) && __SIZEOF_INT__ >= 4
     return __builtin_ctz(word);
 #else
     int32_t n = 0, half;
