@@ -3318,6 +3318,7 @@ EPLB_P void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int
     uint32_t word[4] = {0, 0, 0, 0};
     int32_t i;
 
+    EPLB_ASSERT(p->perturbed != NULL && p->own_order != NULL);
     for (i = 0; i < p->packs.n; i++) {
         if (i % 4 == 0) eplb_p_draw(seed, stage, p->row, c, (uint32_t)i / 4, word);
         p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i % 4], p->how, c);
@@ -4648,8 +4649,11 @@ EPLB_P void eplb_p_list_bids(eplb_p_homes *h)
     for (e = 0; e < shape->num_experts; e++) {
         float load = eplb_p_float_of(eplb_p_whole_load(h, e));
         h->bids[e] = 0;
-        for (k = 1, bid = load; bid > share && n < h->most_bids; bid = eplb_p_div(load, (float)++k))
+        bid        = load;
+        for (k = 2; bid > share && n < h->most_bids; k++) {
             h->key[n++] = eplb_p_heavy_first(bid, e);
+            bid         = eplb_p_div(load, (float)k);
+        }
     }
     eplb_p_sort(h->key, h->spare, n);
     h->num_bids = n;
@@ -5632,7 +5636,7 @@ EPLB_P float eplb_p_block_sum(const float *x, int32_t n)
 /* Halves of whole eights, each by itself, down to blocks. */
 EPLB_P float eplb_p_pairwise_sum(const float *x, int32_t n)
 {
-    float left[32], sum;
+    float left[32] = {0.0f}, sum;
     int32_t right[32], depth = 0; /* of halves that are being summed: the left one's sum, and numbers of the right one, 0
                                      once it is its turn */
 
@@ -5680,11 +5684,13 @@ EPLB_P void eplb_p_vllm_groups(eplb_p_vllm *v, eplb_p_layer *l)
     const eplb_p_shape *shape = l->shape;
     int32_t size = shape->group_size, group, i;
 
+    EPLB_ASSERT(v->items.key != NULL);
     for (group = 0; group < shape->num_groups; group++) {
         if (shape->node_groups == 1)
             eplb_p_order_group(l, group, group);
         else
-            v->items.key[group] = eplb_p_vllm_key(eplb_p_wide_bid(eplb_p_pairwise_sum(l->load + group * size, size), 1));
+            v->items.key[group] =
+                eplb_p_vllm_key(eplb_p_wide_bid(eplb_p_pairwise_sum(l->load + eplb_p_at(group, size, 0), size), 1));
     }
     if (shape->node_groups == 1) return;
     eplb_p_start_contest(&v->items, shape->num_groups);
@@ -12841,6 +12847,7 @@ EPLB_P int32_t eplb_p_find_expert_nodes(eplb_p_follower *f, const int32_t *old_s
     const eplb_p_cluster *c = &f->layer->cluster;
     int32_t *home = f->moves.home, *left = f->node_groups, slot, e, node, best, first;
 
+    EPLB_ASSERT(home != NULL && left != NULL);
     eplb_p_fill_ids(home, EPLB_P_NONE, 0, shape->num_experts);
     eplb_p_fill_ids(f->group_node, EPLB_P_NONE, 0, shape->num_groups);
     eplb_p_fill_ids(f->node_experts, 0, 0, shape->num_nodes);

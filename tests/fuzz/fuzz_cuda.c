@@ -1,10 +1,19 @@
 /* fuzz_cuda.c - differential: valid problems, whose plans from the GPU's kernels, emulated, have to be
-   those of the naive oracle. */
+   those of the naive oracle; of an engine, which it does not know, those of the CPU. */
 #include "eplb_cuda.h"
 #include "test.h"
 #include "oracle.h"
 #include "planning.h"
 #include "fuzz.h"
+
+static void plan_on_cpu(const eplb_problem *p, const eplb_options *o, const float *weight, const eplb_plan *plan)
+{
+    size_t bytes = 0;
+    FUZZ_HOLDS(eplb_scratch_size(p, o, &bytes) == EPLB_OK);
+    void *scratch = test_alloc(bytes);
+    FUZZ_HOLDS(eplb_rebalance(p, o, weight, plan, scratch, bytes) == EPLB_OK);
+    free(scratch);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -19,14 +28,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     o.effort = 0; /* the search is on neither */
     emulated_seed(order);
-    if (o.engine != EPLB_ENGINE_NONE)
-        FUZZ_HOLDS(eplb_cuda_scratch_size(&p, &o, &bytes) == EPLB_ERR_OPTION);
-    o.engine = EPLB_ENGINE_NONE;
     FUZZ_HOLDS(eplb_cuda_scratch_size(&p, &o, &bytes) == EPLB_OK);
     fuzz_memory scratch = fuzz_scratch(&in, bytes);
     FUZZ_HOLDS(eplb_cuda_rebalance(&p, &o, weight, &plan, scratch.at, bytes, NULL) == EPLB_OK);
     FUZZ_HOLDS(cudaDeviceSynchronize() == cudaSuccess);
-    oracle_rebalance(&p, &o, weight, &naive);
+    if (o.engine == EPLB_ENGINE_NONE)
+        oracle_rebalance(&p, &o, weight, &naive);
+    else
+        plan_on_cpu(&p, &o, weight, &naive);
     FUZZ_HOLDS(plan_difference(&p, &plan, &naive) == NULL);
     free(scratch.block);
     free(weight);
