@@ -10,6 +10,7 @@
 #include "random_problem.h"
 #include "golden.h"
 #include "device.h"
+#include "device_plan.h"
 
 #include <float.h>
 #include <math.h>
@@ -23,23 +24,17 @@ enum { NUM_RANDOM = 20000, NUM_EXTREME = 2000 };
 /* --------------------------------------------------------------------------------- one problem */
 
 /* A problem on the device: everything a call needs, and its plan. */
-struct device_problem {
+struct device_problem : device_plan {
     eplb_problem problem;
     eplb_options options; /* its sample_weight on the device */
-    device_block weight, sample_weight, scratch, phy2log, phyrank, logcnt, log2phy, status;
-    eplb_plan    plan;
+    device_block weight, sample_weight, scratch;
 };
-
-static size_t num_samples(const eplb_problem &problem)
-{
-    return problem.num_samples ? static_cast<size_t>(problem.num_samples) : 1;
-}
 
 static device_problem device_make(const eplb_problem &problem, const eplb_options &options,
                                   const float *weight, int32_t width, size_t scratch_offset)
 {
     device_problem d;
-    size_t         bytes = 1, samples = num_samples(problem), L = static_cast<size_t>(problem.num_layers);
+    size_t         bytes = 1, samples = num_samples(problem);
     d.problem = problem;
     d.options = options;
     d.weight = device_copy(weight, samples * plan_experts(&problem) * sizeof(float));
@@ -50,26 +45,15 @@ static device_problem device_make(const eplb_problem &problem, const eplb_option
     eplb_result r = eplb_cuda_scratch_size(&problem, &d.options, &bytes);
     CHECK(r == EPLB_OK && bytes >= 1, "scratch size: %s", eplb_result_name(r));
     d.scratch = device_alloc(bytes, scratch_offset);
-    d.phy2log = device_alloc(plan_slots(&problem) * sizeof(int32_t), 0);
-    d.phyrank = device_alloc(plan_slots(&problem) * sizeof(int32_t), 0);
-    d.logcnt = device_alloc(plan_experts(&problem) * sizeof(int32_t), 0);
-    d.log2phy = device_alloc(plan_experts(&problem) * static_cast<size_t>(width) * sizeof(int32_t), 0);
-    d.status = device_alloc(L * sizeof(int32_t), 0);
-    d.plan.phy2log = device_ints(d.phy2log);
-    d.plan.phyrank = device_ints(d.phyrank);
-    d.plan.logcnt = device_ints(d.logcnt);
-    d.plan.log2phy = device_ints(d.log2phy);
-    d.plan.log2phy_width = width;
-    d.plan.layer_status = device_ints(d.status);
+    static_cast<device_plan &>(d) = device_make_plan(problem, width);
     return d;
 }
 
 static void device_done(const device_problem &d)
 {
-    const device_block *all[] = {&d.weight, &d.sample_weight, &d.scratch, &d.phy2log,
-                                 &d.phyrank, &d.logcnt, &d.log2phy, &d.status};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        CHECK(device_free(*all[i]), "block %d was written beside", (int)i);
+    const device_block *all[] = {&d.weight, &d.sample_weight, &d.scratch};
+    device_done_blocks(all, sizeof all / sizeof *all);
+    device_done_plan(d);
 }
 
 /* Enqueues the plan; nothing but launches may happen. */
@@ -89,28 +73,6 @@ static eplb_result device_enqueue(const device_problem &d, cudaStream_t stream)
     CHECK(r != EPLB_OK || emulated_last_stream() == stream, "in another stream");
 #endif
     return r;
-}
-
-static void device_fetch_plan(const device_problem &d, const eplb_plan *to)
-{
-    device_fetch(to->phy2log, d.phy2log);
-    device_fetch(to->phyrank, d.phyrank);
-    device_fetch(to->logcnt, d.logcnt);
-    device_fetch(to->log2phy, d.log2phy);
-    device_fetch(to->layer_status, d.status);
-}
-
-static eplb_plan plan_with_status(const eplb_problem &problem, int32_t width)
-{
-    eplb_plan plan = plan_alloc(&problem, width);
-    plan.layer_status = plan_ints(static_cast<size_t>(problem.num_layers));
-    return plan;
-}
-
-static void plan_free_all(eplb_plan *plan)
-{
-    free(plan->layer_status);
-    plan_free(plan);
 }
 
 /* Whether the plan on the device is the CPU's for these loads, each layer marked as well. */

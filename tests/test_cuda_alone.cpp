@@ -13,6 +13,7 @@
 #include "follow_cases.h"
 #include "cluster_cases.h"
 #include "device.h"
+#include "device_plan.h"
 
 #ifdef EMULATED_CUDA
 enum { NUM_RANDOM = 1000 }; /* a few seconds */
@@ -24,17 +25,11 @@ static long num_planned, num_bad_in_force, num_reports, num_refused_reports;
 
 /* ---------------------------------------------------------------------------------- on the device */
 
-struct device_case {
+struct device_case : device_plan {
     eplb_problem problem; /* locked on the device */
     eplb_options options; /* sample_weight, previous_phy2log on the device */
-    device_block weight, sample_weight, previous, locked, scratch, phy2log, phyrank, logcnt, log2phy, status;
-    eplb_plan    plan;
+    device_block weight, sample_weight, previous, locked, scratch;
 };
-
-static size_t num_samples(const eplb_problem &problem)
-{
-    return problem.num_samples ? static_cast<size_t>(problem.num_samples) : 1;
-}
 
 static size_t num_loads(const eplb_problem &problem)
 {
@@ -63,26 +58,15 @@ static device_case device_make(const eplb_problem &problem, const eplb_options &
     eplb_result r = eplb_cuda_scratch_size(&d.problem, &d.options, &bytes);
     CHECK(r == EPLB_OK && bytes >= 1, "scratch size: %s", eplb_result_name(r));
     d.scratch = device_alloc(bytes, scratch_offset);
-    d.phy2log = device_alloc(slots * sizeof(int32_t), 0);
-    d.phyrank = device_alloc(slots * sizeof(int32_t), 0);
-    d.logcnt = device_alloc(plan_experts(&problem) * sizeof(int32_t), 0);
-    d.log2phy = device_alloc(plan_experts(&problem) * static_cast<size_t>(width) * sizeof(int32_t), 0);
-    d.status = device_alloc(static_cast<size_t>(problem.num_layers) * sizeof(int32_t), 0);
-    d.plan.phy2log = device_ints(d.phy2log);
-    d.plan.phyrank = device_ints(d.phyrank);
-    d.plan.logcnt = device_ints(d.logcnt);
-    d.plan.log2phy = device_ints(d.log2phy);
-    d.plan.log2phy_width = width;
-    d.plan.layer_status = device_ints(d.status);
+    static_cast<device_plan &>(d) = device_make_plan(problem, width);
     return d;
 }
 
 static void device_done(const device_case &d)
 {
-    const device_block *all[] = {&d.weight,  &d.sample_weight, &d.previous, &d.locked,  &d.scratch,
-                                 &d.phy2log, &d.phyrank,       &d.logcnt,   &d.log2phy, &d.status};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        CHECK(device_free(*all[i]), "block %d was written beside", (int)i);
+    const device_block *all[] = {&d.weight, &d.sample_weight, &d.previous, &d.locked, &d.scratch};
+    device_done_blocks(all, sizeof all / sizeof *all);
+    device_done_plan(d);
 }
 
 static const float *device_weight(const device_case &d)
@@ -102,28 +86,6 @@ static eplb_result device_enqueue(const device_case &d, cudaStream_t stream)
     CHECK(r == EPLB_OK || emulated_calls().launches == before.launches, "nothing was enqueued");
 #endif
     return r;
-}
-
-static void device_fetch_plan(const device_case &d, const eplb_plan *to)
-{
-    device_fetch(to->phy2log, d.phy2log);
-    device_fetch(to->phyrank, d.phyrank);
-    device_fetch(to->logcnt, d.logcnt);
-    device_fetch(to->log2phy, d.log2phy);
-    device_fetch(to->layer_status, d.status);
-}
-
-static eplb_plan plan_with_status(const eplb_problem &problem, int32_t width)
-{
-    eplb_plan plan = plan_alloc(&problem, width);
-    plan.layer_status = plan_ints(static_cast<size_t>(problem.num_layers));
-    return plan;
-}
-
-static void plan_free_all(eplb_plan *plan)
-{
-    free(plan->layer_status);
-    plan_free(plan);
 }
 
 /* ------------------------------------------------------------------------------------ on the CPU */
