@@ -2744,22 +2744,6 @@ static eplb_result eplb_p_check_attached(const eplb_p_arena *measured, const epl
     return EPLB_OK;
 }
 
-static eplb_result eplb_p_attach(eplb_p_cuda_call *c, const float *weight, const eplb_plan *plan,
-                                 void *scratch, size_t scratch_bytes)
-{
-    eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_result r;
-
-    eplb_p_carve_call(&a, c);
-    r = eplb_p_check_attached(&a, &c->shape, weight, plan, scratch, scratch_bytes);
-    if (r != EPLB_OK) return r;
-    a = eplb_p_arena_at(scratch);
-    eplb_p_carve_call(&a, c);
-    c->weight = weight;
-    c->plan   = *plan;
-    return EPLB_OK;
-}
-
 /* calls: a layer by one thread */
 
 static size_t eplb_p_planning_bytes(const eplb_p_shape *shape)
@@ -2809,7 +2793,7 @@ static eplb_result eplb_p_open_evaluating_call(const eplb_problem *problem, cons
 }
 
 /* The only place that knows how its scratch is laid out. */
-static void eplb_p_carve_alone(eplb_p_arena *a, eplb_p_cuda_alone *c)
+static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_alone *c)
 {
     const eplb_p_shape *s = &c->shape;
 
@@ -2819,20 +2803,21 @@ static void eplb_p_carve_alone(eplb_p_arena *a, eplb_p_cuda_alone *c)
     c->scratch = (unsigned char *)eplb_p_take(a, c->in_flight, c->layer_bytes);
 }
 
-static eplb_result eplb_p_attach_alone(eplb_p_cuda_alone *c, const float *weight, const eplb_plan *plan,
-                                       void *scratch, size_t scratch_bytes)
+/* Of either kind of call. */
+template <typename Call>
+static eplb_result eplb_p_attach(Call *c, const float *weight, const eplb_plan *plan,
+                                 void *scratch, size_t scratch_bytes)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
     eplb_result r;
 
-    eplb_p_carve_alone(&a, c);
+    eplb_p_carve_call(&a, c);
     r = eplb_p_check_attached(&a, &c->shape, weight, plan, scratch, scratch_bytes);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
-    eplb_p_carve_alone(&a, c);
+    eplb_p_carve_call(&a, c);
     c->weight = weight;
     c->plan   = *plan;
-    if (c->plan.log2phy_width < 0) c->plan.log2phy_width = 0; /* as narrow as can be */
     return EPLB_OK;
 }
 
@@ -2881,7 +2866,8 @@ static eplb_result eplb_p_rebalance_alone(const eplb_problem *problem, const epl
 
     c.shape = *shape;
     r = eplb_p_open_alone_call(problem, options, &c);
-    if (r == EPLB_OK) r = eplb_p_attach_alone(&c, weight, plan, scratch, scratch_bytes);
+    if (r == EPLB_OK) r = eplb_p_attach(&c, weight, plan, scratch, scratch_bytes);
+    if (c.plan.log2phy_width < 0) c.plan.log2phy_width = 0; /* as narrow as can be */
     if (r == EPLB_OK) r = eplb_p_send_cluster(&c, stream);
     return r == EPLB_OK ? eplb_p_launch(eplb_p_alone_kernel, c.in_flight, 1, 0, &c, stream) : r;
 }
@@ -2890,7 +2876,7 @@ static eplb_result eplb_p_rebalance_alone(const eplb_problem *problem, const epl
 static eplb_result eplb_p_tell_alone(eplb_p_cuda_alone *c, size_t *bytes)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
-    eplb_p_carve_alone(&a, c);
+    eplb_p_carve_call(&a, c);
     return eplb_p_tell_bytes(&a, bytes);
 }
 
@@ -2914,7 +2900,7 @@ extern "C" eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const epl
     eplb_result r = eplb_p_open_evaluating_call(problem, options, &c);
 
     if (plan) slots.phy2log = plan->phy2log;
-    if (r == EPLB_OK) r = eplb_p_attach_alone(&c, weight, &slots, scratch, scratch_bytes);
+    if (r == EPLB_OK) r = eplb_p_attach(&c, weight, &slots, scratch, scratch_bytes);
     if (r == EPLB_OK && !report) r = EPLB_ERR_NULL;
     if (r == EPLB_OK) r = eplb_p_send_cluster(&c, stream);
     if (r != EPLB_OK) return r;
