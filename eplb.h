@@ -4369,11 +4369,11 @@ EPLB_P eplb_p_unlike_swap eplb_p_find_unlike(eplb_p_unlike *u)
 {
     eplb_p_packs *p = &u->packer.packs;
     eplb_p_unlike_swap best = EPLB_ZERO_INIT;
-    int32_t refine = u->packer.how->refine, m = p->m, tried = m, i, j;
+    int32_t refine = u->packer.how->refine, heavy_packs = u->packer.how->heavy_packs, m = p->m, tried = m, i, j;
 
     eplb_p_sort_loads(u->time, p->by_load, u->packer.spare, m);
     if (refine == EPLB_REFINE_MAX_MIN || refine == EPLB_REFINE_MAX_TO_ANY) tried = 1;
-    if (refine == EPLB_REFINE_PAIR_SCAN && u->packer.how->heavy_packs > 0 && u->packer.how->heavy_packs < m) tried = u->packer.how->heavy_packs;
+    if (refine == EPLB_REFINE_PAIR_SCAN && heavy_packs > 0 && heavy_packs < m) tried = heavy_packs;
     for (i = 0; i < tried; i++) {
         int32_t heavy = eplb_p_by_load(p, i);
         for (j = m - 1; j > i; j--) {
@@ -4943,17 +4943,19 @@ EPLB_P void eplb_p_choose_halves(eplb_p_homes *h, int32_t group, int32_t need)
     }
 }
 
-/* met, kept: of the bids on the nodes that were chosen, and of the group's own, as many are met as there are slots. Returns
-   how many slots are left over. */
-EPLB_P int32_t eplb_p_meet_bids(eplb_p_homes *h, int32_t group, int32_t spare)
+/* met, kept: of the bids on the nodes that were chosen, and of the group's own, as many are met as there are slots to
+   spare. Returns how many of these are left over. */
+EPLB_P int32_t eplb_p_meet_bids(eplb_p_homes *h, int32_t group)
 {
-    int32_t size = h->layer->shape->group_size, i;
+    int32_t N = h->layer->shape->num_nodes, size = h->layer->shape->group_size, spare = -h->num_keys, node, i;
 
     eplb_p_fill_ids(h->met, 0, 0, h->layer->shape->num_experts);
-    eplb_p_fill_ids(h->kept, 0, 0, h->layer->shape->num_nodes);
+    eplb_p_fill_ids(h->kept, 0, 0, N);
+    for (node = 0; node < N; node++) spare += h->chosen[node] ? h->left[node] : 0;
     for (i = 0; i < h->num_bids && spare > 0; i++) {
-        int32_t e = h->bidder[i], node = eplb_p_bidder_node(h, e), whole = e / size != group || h->home[e] >= 0;
-        if (whole && (node == h->layer->shape->num_nodes || !h->chosen[node])) continue;
+        int32_t e = h->bidder[i], whole = e / size != group || h->home[e] >= 0;
+        node = eplb_p_bidder_node(h, e);
+        if (whole && (node == N || !h->chosen[node])) continue;
         if (whole) h->kept[node]++;
         h->met[e]++;
         spare--;
@@ -4962,19 +4964,15 @@ EPLB_P int32_t eplb_p_meet_bids(eplb_p_homes *h, int32_t group, int32_t spare)
 }
 
 /* room: how many of a split group's experts each of its nodes gets at most, or slots that are kept for them. What slots
-   are then left over, for more replicas, are shared between these nodes by the slots that they have. */
-EPLB_P void eplb_p_share_out_room(eplb_p_homes *h, int32_t group)
+   are left over, for more replicas, are shared between these nodes by the slots that they have. */
+EPLB_P void eplb_p_share_out_room(eplb_p_homes *h, int32_t spare)
 {
-    int32_t N = h->layer->shape->num_nodes, spare = -h->num_keys, node, kept;
+    int32_t N = h->layer->shape->num_nodes, node, kept;
     int64_t slots = 0;
 
+    for (node = 0; node < N; node++) slots += h->chosen[node] ? h->node_slots[node] : 0;
     for (node = 0; node < N; node++) {
         h->room[node] = h->chosen[node] ? h->left[node] : 0;
-        spare += h->room[node];
-        slots += h->chosen[node] ? h->node_slots[node] : 0;
-    }
-    spare = eplb_p_meet_bids(h, group, spare);
-    for (node = 0; node < N; node++) {
         if (!h->chosen[node]) continue;
         kept = h->kept[node] + (int32_t)((int64_t)spare * h->node_slots[node] / slots);
         if (kept > h->room[node] - 1) kept = h->room[node] - 1; /* each gets one at least */
@@ -5146,14 +5144,15 @@ EPLB_P void eplb_p_list_halves(eplb_p_homes *h, int32_t group)
    the best that is found, the first on ties, or the first that is no slower than `enough`. */
 EPLB_P void eplb_p_split_group(eplb_p_homes *h, int32_t group, float enough)
 {
-    int32_t i, start, best = -1;
+    int32_t spare, i, start, best = -1;
     float least = FLT_MAX;
 
     eplb_p_list_halves(h, group);
     eplb_p_choose_halves(h, group, h->num_keys);
+    spare = eplb_p_meet_bids(h, group);
     for (start = -1; start <= EPLB_P_HALF_STARTS && h->num_keys > 0; start++) {
         float time;
-        eplb_p_share_out_room(h, group);
+        eplb_p_share_out_room(h, spare);
         eplb_p_place_halves(h, start < EPLB_P_HALF_STARTS ? start : best);
         time = eplb_p_even_halves(h);
         if (start == EPLB_P_HALF_STARTS || !(time > enough)) return;
@@ -6330,9 +6329,10 @@ EPLB_P int32_t eplb_p_replace_moves(eplb_p_search *s, int32_t i, int32_t e)
 
 /* improve: what a move may do
 
-   What forbids one stands here, but for the limits on moves, which stand before. A swap brings an expert to either slot. A replace takes a replica of the one
-   away, and multiplies the other, which it puts into the slot. Where experts are apart, one is twice on a GPU only
-   if it is on every GPU that it may be on. An empty slot may be anywhere, and filled. */
+   What forbids one stands here, but for the limits on moves, which stand before. A swap brings an expert to either
+   slot. A replace takes a replica of the one away, and multiplies the other, which it puts into the slot. Where experts
+   are apart, one is twice on a GPU only if it is on every GPU that it may be on. An empty slot may be anywhere, and
+   filled. */
 
 /* How many GPUs an expert may be on. */
 EPLB_P int32_t eplb_p_gpus_for(const eplb_p_search *s, int32_t e)
