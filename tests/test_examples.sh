@@ -66,7 +66,7 @@ check 'the benchmark times exact shares' bench_table 15 --shares
 check 'both ways, and the baseline' has_column 9 least_max fair baseline
 check 'the benchmark times what a rebalance takes' bench_table 16 --transfers
 check 'each part, and all together' has_column 9 plan follow transfers_duplex transfers_one_peer all_duplex all_one_peer
-check 'the benchmark fits how time grows' bench_table 13 --fits
+check 'the benchmark fits how time grows' bench_table 13 --fits --limit 60 # else what is slow is left out, and a line is not fitted
 check 'it does so along four sizes' has_column 1 E R/E G L
 check 'the benchmark sets the header beside itself' same_plans
 echo 'not C' >"$TMP/broken.h"
