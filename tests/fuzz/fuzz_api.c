@@ -393,7 +393,8 @@ static void fuzz_counts(fuzz_input *in)
     for (size_t i = 0; i < slots; i++) {
         phy2log[i] = derailed && fuzz_one_in(in, 16) ? fuzz_any_int(in) : fuzz_range(in, 0, p.num_experts - 1);
         served[i] = wild ? fuzz_any_int(in) & (fuzz_one_in(in, 64) ? -1 : INT32_MAX) : fuzz_byte(in);
-        total += served[i];
+        if (phy2log[i] != -1) /* an empty slot's tokens are no expert's */
+            total += served[i];
     }
     plan.phy2log = phy2log;
     if (eplb_logical_counts(&p, &plan, served, count) == EPLB_OK) {
