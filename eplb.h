@@ -4502,11 +4502,15 @@ EPLB_P void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
    one GPU bid for the slots that a node has to spare, with what each replica would still hold, as D'Hondt has it: of
    all bids on a node as many are met as there are slots, the heaviest first, and the next is the heaviest replica. */
 
+#define EPLB_P_EVEN_ENOUGH 1.00048828125f /* 1 + 2^-11: the search within nodes does not do much better */
+
 typedef struct eplb_p_homes {
     const eplb_p_layer *layer;
     int64_t  *load;      /* [K] of each group, in whole numbers */
     int64_t  *heaviest;  /* [E] load of a group's i + 1 heaviest experts */
     int32_t  *node;      /* [K] node of each group; N: it is to be split */
+    int32_t  *best_node; /* [K] the same of the most even way that was tried */
+    int64_t  *ahead;     /* [K + 1] load of the first i groups that are tried in all ways */
     int32_t   last_split;/* the group that was the last to be put there */
     int32_t   num_keys;
     uint64_t *key, *spare; /* [max(E, most_bids)] for sorting */
@@ -4514,14 +4518,19 @@ typedef struct eplb_p_homes {
     float    *node_speed;/* [N] */
     float    *slowness;  /* [N] what a node takes for a load of 1 */
     float    *fastest;   /* [N] speed of the fastest GPU */
+    float    *limit;     /* [N] load with which a node would not be slower than in a way that is worth while */
+    float     slack;     /* by what all of these loads are more than there is */
+    int32_t   in_halves; /* whether one group is split, and two nodes have room for it */
     float     unit;      /* of load: what it is multiplied by */
     int32_t  *node_slots;/* [N] */
     int32_t  *left;      /* [N] experts that can still have their home there */
+    int32_t  *rooms;     /* [N] and whole groups, while all ways are tried */
     int32_t  *fill;      /* [N + 1] groups that are there, or are to be split */
     int32_t  *room;      /* [N] experts of a group to be split that may go there */
     int32_t  *chosen;    /* [N] whether experts of a group to be split go there */
     int32_t  *home;      /* [E] node of each expert that is locked, or of a group that was split; -1: its group's */
     int32_t  *bound;     /* [K] node that a group has to be on, as experts of it are locked there; -1: none; N: several */
+    float     enough;    /* what is as even as can be, if that is known; else 0 */
     int32_t   most_bids, num_bids;
     float    *bid;       /* [most_bids] bids that are more than a GPU should hold, heaviest first */
     int32_t  *bidder;    /* [most_bids] whose */
@@ -4541,14 +4550,18 @@ EPLB_P eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
     h.load       = EPLB_P_TAKE(a, int64_t, K);
     h.heaviest   = EPLB_P_TAKE(a, int64_t, E);
     h.node       = EPLB_P_TAKE(a, int32_t, K);
+    h.best_node  = EPLB_P_TAKE(a, int32_t, K);
+    h.ahead      = EPLB_P_TAKE_ROWS(a, int64_t, 1, (size_t)K + 1);
     h.key        = EPLB_P_TAKE(a, uint64_t, keys);
     h.spare      = EPLB_P_TAKE(a, uint64_t, keys);
     h.node_load  = EPLB_P_TAKE_ROWS(a, int64_t, 1, (size_t)N + 1);
     h.node_speed = EPLB_P_TAKE(a, float, N);
     h.slowness   = EPLB_P_TAKE(a, float, N);
     h.fastest    = EPLB_P_TAKE(a, float, N);
+    h.limit      = EPLB_P_TAKE(a, float, N);
     h.node_slots = EPLB_P_TAKE(a, int32_t, N);
     h.left       = EPLB_P_TAKE(a, int32_t, N);
+    h.rooms      = EPLB_P_TAKE(a, int32_t, N);
     h.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)N + 1);
     h.room       = EPLB_P_TAKE(a, int32_t, N);
     h.chosen     = EPLB_P_TAKE(a, int32_t, N);
@@ -4571,36 +4584,28 @@ EPLB_P int64_t eplb_p_whole_load(const eplb_p_homes *h, int32_t e)
     return (int64_t)whole;
 }
 
-/* heaviest. */
-EPLB_P void eplb_p_rank_group(eplb_p_homes *h, int32_t group)
-{
-    const float *load = h->layer->load;
-    int32_t size = h->layer->shape->group_size, first = group * size, i;
-    int64_t sum = 0;
-
-    for (i = 0; i < size; i++) h->key[i] = eplb_p_heavy_first(load[first + i], first + i);
-    eplb_p_sort(h->key, h->spare, size);
-    for (i = 0; i < size; i++) {
-        sum += eplb_p_whole_load(h, eplb_p_index(h->key[i]));
-        h->heaviest[first + i] = sum;
-    }
-}
-
 /* unit, load, heaviest. */
 EPLB_P void eplb_p_rank_homes(eplb_p_homes *h)
 {
     const eplb_p_layer *l = h->layer;
-    int32_t size = l->shape->group_size, group, e;
-    float most = 0.0f, unit = 1.0f; /* loads are above 2^-41 */
+    int32_t size = l->shape->group_size, *ranked = h->node, group, i; /* node is not in use yet */
+    float most, unit = 1.0f; /* loads are above 2^-41 */
 
     EPLB_ASSERT(h->load != NULL);
-    for (e = 0; e < l->shape->num_experts; e++) most = l->load[e] > most ? l->load[e] : most;
+    eplb_p_sort_loads(l->load, h->key, h->spare, l->shape->num_experts);
+    most = l->load[eplb_p_index(h->key[0])];
     while (eplb_p_mul(most, unit) < 536870912.0f) unit = eplb_p_mul(unit, 2.0f); /* 2^29 */
     while (eplb_p_mul(most, unit) > 1073741824.0f) unit = eplb_p_mul(unit, 0.5f);
     h->unit = unit;
     for (group = 0; group < l->shape->num_groups; group++) {
-        eplb_p_rank_group(h, group);
-        h->load[group] = h->heaviest[eplb_p_at(group, size, size - 1)];
+        h->load[group] = 0;
+        ranked[group]  = 0;
+    }
+    for (i = 0; i < l->shape->num_experts; i++) {
+        int32_t e = eplb_p_index(h->key[i]);
+        group = e / size;
+        h->load[group] += eplb_p_whole_load(h, e);
+        h->heaviest[eplb_p_at(group, size, ranked[group]++)] = h->load[group];
     }
 }
 
@@ -4919,6 +4924,152 @@ EPLB_P eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
     return best;
 }
 
+/* homes: whole groups, in all ways
+
+   Few groups go to few nodes in so few ways that all of them can be tried, one group after the other, heaviest first, but
+   for those that are known not to be much better than the most even one by now. In some a node takes too long, if only
+   with the lightest groups that it may yet get. In others nodes take too little, even with the heaviest: what all could
+   hold until a better way's slowest node is done is not much more than there is, and only the two that a split group goes
+   to are filled up with it. */
+
+#define EPLB_P_MOST_WAYS 1024 /* groups that are put somewhere, in all */
+
+/* The most even way by now, and what its slowest node takes -> best_node, limit, slack. */
+EPLB_P void eplb_p_note_way(eplb_p_homes *h, float slowest)
+{
+    int32_t K = h->layer->shape->num_groups, i;
+    float time = eplb_p_div(slowest, EPLB_P_EVEN_ENOUGH), limits = 0.0f;
+    int64_t load = 0;
+
+    for (i = 0; i < K; i++) load += h->load[i];
+    for (i = 0; i < h->layer->shape->num_nodes; i++) {
+        h->limit[i] = eplb_p_mul(time, h->node_speed[i]);
+        limits      = eplb_p_add(limits, h->limit[i]);
+    }
+    h->slack = h->in_halves ? eplb_p_sub(limits, eplb_p_float_of(load)) : FLT_MAX;
+    eplb_p_copy_ids(h->best_node, h->node, K);
+}
+
+/* Whether a node is empty, and no different from an empty one before it. */
+EPLB_P int eplb_p_has_twin(const eplb_p_homes *h, int32_t node)
+{
+    int32_t other;
+
+    for (other = h->fill[node] == 0 ? node - 1 : -1; other >= 0; other--)
+        if (h->fill[other] == 0 && h->left[other] == h->left[node] &&
+            eplb_p_bits(h->node_speed[other]) == eplb_p_bits(h->node_speed[node]) &&
+            eplb_p_bits(h->fastest[other]) == eplb_p_bits(h->fastest[node])) return 1;
+    return 0;
+}
+
+/* The next place to try for a group, after the one where it was; N: it is to be split; N + 1: there is none. Nodes get all
+   groups that they have room for, of so many in all, as others are split. */
+EPLB_P int32_t eplb_p_next_way(const eplb_p_homes *h, int32_t group, int32_t num_tried, int32_t num_split)
+{
+    int32_t N = h->layer->shape->num_nodes, node = h->node[group];
+    int64_t load;
+
+    while (++node < N) {
+        if (h->rooms[node] == 0) continue;
+        load = h->node_load[node] + h->load[group];
+        load += h->ahead[num_tried] - h->ahead[num_tried - (h->rooms[node] - 1)];
+        if (!(eplb_p_float_of(load) > h->limit[node]) && !eplb_p_has_twin(h, node)) return node;
+    }
+    return node == N && h->fill[N] < num_split ? N : N + 1;
+}
+
+/* Whether all nodes but two would be left with too little, though they got the heaviest groups from `next` on. */
+EPLB_P int eplb_p_leaves_too_much(const eplb_p_homes *h, int32_t next)
+{
+    float most = 0.0f, second = 0.0f, sum = 0.0f, room, lesser;
+    int32_t node;
+
+    for (node = 0; node < h->layer->shape->num_nodes; node++) {
+        int64_t load = h->node_load[node] + h->ahead[next + h->rooms[node]] - h->ahead[next];
+        room = eplb_p_sub(h->limit[node], eplb_p_float_of(load));
+        if (!(room > 0.0f)) continue;
+        lesser = room > most ? most : room;
+        if (room > most) most = room;
+        sum = eplb_p_add(sum, lesser > second ? second : lesser);
+        if (lesser > second) second = lesser;
+    }
+    return sum > h->slack;
+}
+
+EPLB_P void eplb_p_put_way(eplb_p_homes *h, int32_t group, int32_t node, int32_t sign)
+{
+    eplb_p_put_home(h, group, node, sign);
+    if (node < h->layer->shape->num_nodes) h->rooms[node] -= sign;
+}
+
+/* The groups that are not bound are taken away -> key, ahead, heaviest first; rooms. Returns how many there are. */
+EPLB_P int32_t eplb_p_clear_ways(eplb_p_homes *h)
+{
+    int32_t i, group, n = 0;
+
+    h->ahead[0] = 0;
+    for (i = 0; i < h->layer->shape->num_groups; i++) {
+        group = eplb_p_index(h->key[i]);
+        if (h->bound[group] >= 0) continue;
+        eplb_p_put_home(h, group, h->node[group], -1);
+        h->node[group]  = EPLB_P_EMPTY;
+        h->ahead[n + 1] = h->ahead[n] + h->load[group];
+        h->key[n++]     = h->key[i];
+    }
+    for (i = 0; i < h->layer->shape->num_nodes; i++) h->rooms[i] = h->left[i] / h->layer->shape->group_size;
+    return n;
+}
+
+/* The groups that were taken away go where they are in the most even way. */
+EPLB_P void eplb_p_restore_way(eplb_p_homes *h, int32_t n)
+{
+    int32_t i, group;
+
+    for (i = 0; i < n; i++) {
+        group = eplb_p_index(h->key[i]);
+        if (h->node[group] >= 0) eplb_p_put_home(h, group, h->node[group], -1);
+    }
+    for (i = 0; i < n; i++) {
+        group = eplb_p_index(h->key[i]);
+        eplb_p_put_home(h, group, h->best_node[group], 1);
+    }
+}
+
+/* From groups on nodes, and to be split, this even, to the most even way. Returns whether no better one was left out. */
+EPLB_P int eplb_p_try_all_ways(eplb_p_homes *h, eplb_p_evenness *best)
+{
+    int32_t N = h->layer->shape->num_nodes, num_split = h->fill[N], n, most, steps = 0, at = 0, first, second;
+
+    (void)eplb_p_best_pair(h, h->last_split, FLT_MAX, &first, &second);
+    h->in_halves = num_split == 1 && first >= 0;
+    eplb_p_note_way(h, best->slowest);
+    n    = eplb_p_clear_ways(h);
+    most = h->fill[N] < num_split ? EPLB_P_MOST_WAYS : 0; /* where those that are split are bound, rooms may stay empty */
+    while (at >= 0 && steps < most) {
+        int32_t group = eplb_p_index(h->key[at]), node;
+        if (h->node[group] >= 0) eplb_p_put_way(h, group, h->node[group], -1);
+        node = eplb_p_next_way(h, group, n, num_split);
+        if (node > N) {
+            h->node[group] = EPLB_P_EMPTY;
+            at--;
+            continue;
+        }
+        eplb_p_put_way(h, group, node, 1);
+        steps++;
+        if (eplb_p_leaves_too_much(h, at + 1)) continue;
+        if (at + 1 < n) {
+            at++;
+        } else {
+            eplb_p_evenness now = eplb_p_weigh_evenness(h, best->slowest);
+            if (!eplb_p_is_more_even(&now, best)) continue;
+            *best = now;
+            eplb_p_note_way(h, now.slowest);
+        }
+    }
+    eplb_p_restore_way(h, n);
+    return steps < most;
+}
+
 /* homes: groups that are split */
 
 /* The nodes that so many experts of a group to be split go to: of two that have room enough left the pair that takes
@@ -5180,38 +5331,42 @@ EPLB_P float eplb_p_split_groups(eplb_p_homes *h, float enough)
 
 /* homes: several beginnings */
 
-#define EPLB_P_EVEN_ENOUGH 1.00048828125f /* 1 + 2^-11: the search within nodes does not do much better */
-
-/* node of every group, home of experts of those that are split, where `last` is placed after the others. What the slowest
-   node takes; or FLT_MAX, and none is split, where that is known not to be less than `least`. */
+/* node of every group, home of experts of those that are split, where `last` is placed after the others; or, -1, in all
+   ways, if they are few. What the slowest node takes; or FLT_MAX, and none is split, where that is known not to be less
+   than `least`. */
 EPLB_P float eplb_p_try_homes(eplb_p_homes *h, int32_t last, float least)
 {
+    int32_t N = h->layer->shape->num_nodes, all;
     eplb_p_evenness e;
+    float enough;
 
     eplb_p_bind_homes(h);
     eplb_p_place_homes(h, last);
     e = eplb_p_even_homes(h);
-    if (h->fill[h->layer->shape->num_nodes] == 0) return e.slowest;
-    return e.slowest < least ? eplb_p_split_groups(h, eplb_p_mul(e.slowest, EPLB_P_EVEN_ENOUGH)) : FLT_MAX;
+    if (h->fill[N] == 0) return e.slowest;
+    all    = last < 0 && eplb_p_try_all_ways(h, &e);
+    enough = eplb_p_mul(e.slowest, EPLB_P_EVEN_ENOUGH);
+    if (last < 0) h->enough = all ? enough : 0.0f;
+    return e.slowest < least ? eplb_p_split_groups(h, enough) : FLT_MAX;
 }
 
 #define EPLB_P_HOME_STARTS 32
 
-/* The best of several beginnings, in each of which another group comes last; the first on ties. Where nothing is split a
-   beginning is as good as another. */
+/* The best of several beginnings, in each of which another group comes last, as far as they are needed; the first on ties.
+   Where nothing is split a beginning is as good as another. */
 EPLB_P void eplb_p_search_homes(eplb_p_homes *h)
 {
     int32_t K = h->layer->shape->num_groups, starts = K < EPLB_P_HOME_STARTS ? K : EPLB_P_HOME_STARTS, last, best = -1;
     float least = eplb_p_try_homes(h, -1, FLT_MAX), time;
 
     if (h->fill[h->layer->shape->num_nodes] == 0) return;
-    for (last = 0; last < starts; last++) {
+    for (last = 0; last < starts && least > h->enough; last++) {
         time = eplb_p_try_homes(h, last, least);
         if (!(time < least)) continue;
         least = time;
         best  = last;
     }
-    if (best < starts - 1) (void)eplb_p_try_homes(h, best, FLT_MAX);
+    if (best < last - 1) (void)eplb_p_try_homes(h, best, FLT_MAX);
 }
 
 /* home of every expert. */
@@ -5231,17 +5386,16 @@ EPLB_P void eplb_p_find_expert_homes(eplb_p_homes *h)
 /* home -> first_expert, mlog2log, mlog_load: by node, then by index. */
 EPLB_P void eplb_p_order_homes(const int32_t *home, eplb_p_layer *l)
 {
-    int32_t N = l->shape->num_nodes, e, node, n = 0;
+    int32_t *first = l->first_expert, N = l->shape->num_nodes, node, e, n = 0;
 
-    for (node = 0; node < N; node++) {
-        l->first_expert[node] = n;
-        for (e = 0; e < l->shape->num_experts; e++) {
-            if (home[e] != node) continue;
-            l->mlog2log[n]    = e;
-            l->mlog_load[n++] = l->size[e];
-        }
+    eplb_p_fill_ids(first, 0, 0, N + 1);
+    for (e = 0; e < l->shape->num_experts; e++) first[home[e]]++;
+    for (node = 0; node <= N; node++) first[node] = n += first[node]; /* where a node's experts end */
+    for (e = l->shape->num_experts - 1; e >= 0; e--) {
+        n = --first[home[e]];
+        l->mlog2log[n]  = e;
+        l->mlog_load[n] = l->size[e];
     }
-    l->first_expert[N] = n;
 }
 
 /* Slots that are used on GPUs first .. end - 1, no more than that: fewer on those that use the most. */
