@@ -4511,7 +4511,7 @@ typedef struct eplb_p_homes {
     int32_t  *node;      /* [K] node of each group; N: it is to be split */
     int32_t  *best_node; /* [K] the same of the most even way that was tried */
     int64_t  *ahead;     /* [K + 1] load of the first i groups that are tried in all ways */
-    int32_t   last_split;/* the group that was the last to be put there */
+    int32_t   last_split, best_split; /* the group that was the last to be put there, and of the most even way */
     int32_t   num_keys;
     uint64_t *key, *spare; /* [max(E, most_bids)] for sorting */
     int64_t  *node_load; /* [N + 1] */
@@ -4908,7 +4908,7 @@ EPLB_P eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
         idle++;
         if (h->bound[a] >= 0) continue;
         for (b = 0; b < K + N; b++) {
-            int32_t was = h->node[a];
+            int32_t was = h->node[a], split = h->last_split;
             if (was != best.first && was != best.second && was != N && best.first != N) break;
             if (!eplb_p_may_change_homes(h, a, b, best.slowest)) continue;
             eplb_p_change_homes(h, a, b);
@@ -4918,6 +4918,7 @@ EPLB_P eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
                 idle = 0;
             } else {
                 eplb_p_change_homes(h, a, b < K ? b : K + was);
+                h->last_split = split;
             }
         }
     }
@@ -4934,7 +4935,7 @@ EPLB_P eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
 
 #define EPLB_P_MOST_WAYS 1024 /* groups that are put somewhere, in all */
 
-/* The most even way by now, and what its slowest node takes -> best_node, limit, slack. */
+/* The most even way by now, and what its slowest node takes -> best_node, best_split, limit, slack. */
 EPLB_P void eplb_p_note_way(eplb_p_homes *h, float slowest)
 {
     int32_t K = h->layer->shape->num_groups, i;
@@ -4947,6 +4948,7 @@ EPLB_P void eplb_p_note_way(eplb_p_homes *h, float slowest)
         limits      = eplb_p_add(limits, h->limit[i]);
     }
     h->slack = h->in_halves ? eplb_p_sub(limits, eplb_p_float_of(load)) : FLT_MAX;
+    h->best_split = h->last_split;
     eplb_p_copy_ids(h->best_node, h->node, K);
 }
 
@@ -5033,6 +5035,7 @@ EPLB_P void eplb_p_restore_way(eplb_p_homes *h, int32_t n)
         group = eplb_p_index(h->key[i]);
         eplb_p_put_home(h, group, h->best_node[group], 1);
     }
+    h->last_split = h->best_split;
 }
 
 /* From groups on nodes, and to be split, this even, to the most even way. Returns whether no better one was left out. */
@@ -14743,6 +14746,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_SPLIT_NODES
 #undef EPLB_P_EVEN_ENOUGH
 #undef EPLB_P_HALF_STARTS
+#undef EPLB_P_MOST_WAYS
 #undef EPLB_P_HOME_STARTS
 #undef EPLB_P_PACE_BITS
 #undef EPLB_P_SPLIT_TOP
