@@ -6,15 +6,21 @@
 #define CLUSTER_HASH_H
 
 /* Random cases 1 .. that many, of which some have too few slots and count for nothing. */
-#define HASH_CLUSTERS          {100, 400, 1500}
-#define HASH_CLUSTERS_EXPECTED {UINT64_C(0x456feadd24511dd1), UINT64_C(0x62c25ad82cd6b0bd), UINT64_C(0xc4dc2641ae077e00)}
+#define HASH_CLUSTERS  \
+    {                  \
+        100, 400, 1500 \
+    }
+#define HASH_CLUSTERS_EXPECTED                                                                   \
+    {                                                                                            \
+        UINT64_C(0x456feadd24511dd1), UINT64_C(0x62c25ad82cd6b0bd), UINT64_C(0xc4dc2641ae077e00) \
+    }
 
 /* What eplb_evaluate says of the plan, and fair shares of the first sample's loads, which are whole. */
 static inline uint64_t hash_cluster_use(uint64_t hash, cluster_case *c, uint64_t seed)
 {
     eplb_layer_report report[MOST_LAYERS];
-    size_t            bytes = 0, share_bytes = 0, L = (size_t)c->p.num_layers;
-    int32_t           field[8 * MOST_LAYERS], count[MOST_LAYERS * MOST_EXPERTS];
+    size_t bytes = 0, share_bytes = 0, L = (size_t)c->p.num_layers;
+    int32_t field[8 * MOST_LAYERS], count[MOST_LAYERS * MOST_EXPERTS];
     CHECK(eplb_scratch_size(&c->p, &c->o, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     CHECK(eplb_share_scratch_size(&c->p, &share_bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     bytes = bytes > share_bytes ? bytes : share_bytes;
@@ -23,8 +29,7 @@ static inline uint64_t hash_cluster_use(uint64_t hash, cluster_case *c, uint64_t
           (unsigned long long)seed);
     memcpy(field, report, L * sizeof *report); /* eight fields of 4 bytes each */
     hash = hash_ints(hash, field, 8 * L);
-    for (size_t i = 0; i < plan_experts(&c->p); i++)
-        count[i] = (int32_t)c->load[i];
+    for (size_t i = 0; i < plan_experts(&c->p); i++) count[i] = (int32_t)c->load[i];
     CHECK(eplb_share(&c->p, c->phy2log, count, EPLB_SHARE_FAIR, c->there, NULL, scratch, bytes) == EPLB_OK, "seed %llu",
           (unsigned long long)seed);
     free(scratch);
@@ -36,15 +41,13 @@ static inline uint64_t hash_clusters(uint64_t hash, uint64_t first, uint64_t las
 {
     static cluster_case c;
     for (uint64_t seed = first; seed <= last; seed++) {
-        if (!draw_case(&c, seed))
-            continue;
+        if (!draw_case(&c, seed)) continue;
         hash_fill(seed, c.load, (size_t)c.p.num_samples * plan_experts(&c.p));
         int32_t result = plan_with_library(&c.p, &c.o, c.load, &c.plan);
         CHECK(result == EPLB_OK || (result == EPLB_ERR_PLAN && c.p.locked), "seed %llu: %s", (unsigned long long)seed,
               eplb_result_name(result));
         hash = hash_ints(hash, &result, 1);
-        if (result != EPLB_OK)
-            continue;
+        if (result != EPLB_OK) continue;
         hash = hash_ints(hash, c.phy2log, plan_slots(&c.p));
         hash = hash_ints(hash, c.phyrank, plan_slots(&c.p));
         hash = hash_ints(hash, c.logcnt, plan_experts(&c.p));
