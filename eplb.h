@@ -4473,12 +4473,13 @@ EPLB_P void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
 
 typedef struct eplb_p_homes {
     const eplb_p_layer *layer;
-    int64_t *load;                  /* [K] of each group, in whole numbers */
-    int64_t *heaviest;              /* [E] load of a group's i + 1 heaviest experts */
-    int32_t *node;                  /* [K] node of each group; N: it is to be split */
-    int32_t *best_node;             /* [K] the same of the most even way that was tried */
-    int64_t *ahead;                 /* [K + 1] load of the first i groups that are tried in all ways */
-    int32_t last_split, best_split; /* the group that was the last to be put there, and of the most even way */
+    int64_t *load;      /* [K] of each group, in whole numbers */
+    int64_t *heaviest;  /* [E] load of a group's i + 1 heaviest experts */
+    int32_t *node;      /* [K] node of each group; N: it is to be split */
+    int32_t *best_node; /* [K] and best_split: the same of the most even way that was tried */
+    int64_t *ahead;     /* [K + 1] load of the first i groups that are tried in all ways */
+    int32_t last_split; /* the group that was the last to be put there */
+    int32_t best_split;
     int32_t num_keys;
     uint64_t *key, *spare; /* [max(E, most_bids)] for sorting */
     int64_t *node_load;    /* [N + 1] */
@@ -5004,7 +5005,7 @@ EPLB_P void eplb_p_restore_way(eplb_p_homes *h, int32_t n)
     h->last_split = h->best_split;
 }
 
-/* From groups on nodes, and to be split, this even, to the most even way. Returns whether no better one was left out. */
+/* From groups on nodes, and to be split, so even, to the most even way. Returns whether no much better one is left out. */
 EPLB_P int eplb_p_try_all_ways(eplb_p_homes *h, eplb_p_evenness *best)
 {
     int32_t N = h->layer->shape->num_nodes, num_split = h->fill[N], n, most, steps = 0, at = 0, first, second;
@@ -5013,8 +5014,7 @@ EPLB_P int eplb_p_try_all_ways(eplb_p_homes *h, eplb_p_evenness *best)
     h->in_halves = num_split == 1 && first >= 0;
     eplb_p_note_way(h, best->slowest);
     n = eplb_p_clear_ways(h);
-    most =
-        h->fill[N] < num_split ? EPLB_P_MOST_WAYS : 0; /* where those that are split are bound, rooms may stay empty */
+    most = h->fill[N] < num_split ? EPLB_P_MOST_WAYS : 0; /* if only bound ones are split, rooms may stay empty */
     while (at >= 0 && steps < most) {
         int32_t group = eplb_p_index(h->key[at]), node;
         if (h->node[group] >= 0) eplb_p_put_way(h, group, h->node[group], -1);
@@ -5358,7 +5358,10 @@ EPLB_P void eplb_p_order_homes(const int32_t *home, eplb_p_layer *l)
 
     eplb_p_fill_ids(first, 0, 0, N + 1);
     for (e = 0; e < l->shape->num_experts; e++) first[home[e]]++;
-    for (node = 0; node <= N; node++) first[node] = n += first[node]; /* where a node's experts end */
+    for (node = 0; node <= N; node++) {
+        n += first[node];
+        first[node] = n; /* where its experts end */
+    }
     for (e = l->shape->num_experts - 1; e >= 0; e--) {
         n = --first[home[e]];
         l->mlog2log[n] = e;

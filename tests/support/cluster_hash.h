@@ -12,7 +12,7 @@
     }
 #define HASH_CLUSTERS_EXPECTED                                                                   \
     {                                                                                            \
-        UINT64_C(0x456feadd24511dd1), UINT64_C(0x62c25ad82cd6b0bd), UINT64_C(0xc4dc2641ae077e00) \
+        UINT64_C(0x456feadd24511dd1), UINT64_C(0x62c25ad82cd6b0bd), UINT64_C(0xe76a527dfbd21c3a) \
     }
 
 /* What eplb_evaluate says of the plan, and fair shares of the first sample's loads, which are whole. */
