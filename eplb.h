@@ -13488,6 +13488,9 @@ EPLB_P void eplb_p_carve_in_force(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->follow_bytes = eplb_p_end_phase(a, &p->shared);
 }
 
+/* Homes are measured, in a frame of its own as they are seldom needed. */
+EPLB_P_APART void eplb_p_measure_homes(eplb_p_arena *a, const eplb_p_layer *l) { (void)eplb_p_carve_homes(a, l); }
+
 /* What places groups, and the experts of a node: of the only one that there is, where all are alike, or measured for the
    largest. */
 EPLB_P void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p)
@@ -13495,7 +13498,7 @@ EPLB_P void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, epl
     eplb_p_node_part part = EPLB_ZERO_INIT;
     size_t bytes;
 
-    if (shape->odd) (void)eplb_p_carve_homes(a, &p->layer);
+    if (shape->odd) eplb_p_measure_homes(a, &p->layer);
     else p->groups = eplb_p_carve_groups(a, shape);
     p->groups_bytes = eplb_p_end_phase(a, &p->shared);
     part.num_experts = shape->node_experts;
