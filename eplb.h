@@ -12835,6 +12835,8 @@ typedef struct eplb_p_follower {
     int64_t score_cost;    /* of a move */
     int64_t mean_squares;  /* sum over the samples of the mean load, squared */
     int64_t least_score;   /* of any plan, but for its moves: the mean load is its heaviest GPU's */
+    int64_t most_score;    /* that of the plan to begin with */
+    int32_t refills;       /* many slots are empty in the plan in force */
     int32_t *node_groups;  /* [N] groups on a node */
     int32_t *node_experts; /* [N] experts whose home it is; where nodes are not alike */
     int32_t *domain;       /* [G] of the search; likewise */
@@ -13156,6 +13158,7 @@ EPLB_P void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int3
     (void)eplb_p_find_homes_in_force(f, old_slot);
     if (f->shape->odd) s->apart = s->apart && eplb_p_homes_can_be_apart(f);
     eplb_p_price_moves(f, l);
+    f->refills = 0;
 }
 
 EPLB_P void eplb_p_take_plan(eplb_p_follower *f, const int32_t *phy2log)
@@ -13179,6 +13182,42 @@ EPLB_P void eplb_p_take_plan_in_force(eplb_p_follower *f, const int32_t *old_slo
         count[e]++;
         f->slot[i] = e;
     }
+}
+
+/* What a GPU takes, summed over the samples by what these count for. */
+EPLB_P int64_t eplb_p_gpu_score(const eplb_p_follower *f, int32_t gpu)
+{
+    const eplb_p_search *s = &f->search;
+    int64_t sum = 0;
+    int32_t t;
+
+    for (t = 0; t < s->num_samples; t++) sum += eplb_p_time(s, gpu, eplb_p_load_of(s, gpu)[t]) * f->layer->factor[t];
+    return sum;
+}
+
+#define EPLB_P_FEW_EMPTY 32 /* one in so many slots */
+#define EPLB_P_LITTLE    8  /* what is an eighth less than the mean */
+
+/* Many slots are empty, and a GPU that has some takes little: it has come back, or joins, or has given something to one
+   that did. What can be gained there is worth more than moves. They have no price then, and the search goes on as long as
+   the heaviest GPU is no heavier than it was: there are many that are as heavy, and the heaviest one becomes lighter when
+   the last of them has given something away. */
+EPLB_P void eplb_p_find_refills(eplb_p_follower *f)
+{
+    const eplb_p_search *s = &f->search;
+    int32_t gpu, i, empty = 0, little = 0;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        int32_t here = 0;
+        for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) here += s->slot[i] == s->nobody;
+        empty += here;
+        little += here > 0 && eplb_p_gpu_score(f, gpu) < f->least_score - f->least_score / EPLB_P_LITTLE;
+    }
+    f->refills = little > 0 && empty > s->num_slots / EPLB_P_FEW_EMPTY;
+    if (!f->refills) return;
+    f->score_cost = 0;
+    f->moves.squares_cost = 0;
+    f->moves.peak_cost = 0;
 }
 
 /* few moves: the search */
@@ -13220,7 +13259,7 @@ EPLB_P void eplb_p_remember(eplb_p_follower *f, const eplb_p_layer *l)
 {
     int64_t score = eplb_p_follow_score(f, l);
 
-    if (f->moves.over > 0 || score >= f->best_score) return;
+    if (f->moves.over > 0 || (f->refills ? score > f->most_score : score >= f->best_score)) return;
     f->best_score = score;
     eplb_p_copy_ids(f->best, f->slot, f->search.num_slots);
 }
@@ -13350,6 +13389,147 @@ EPLB_P void eplb_p_restore_survival(eplb_p_search *s)
     }
 }
 
+/* few moves: nodes that hold little
+
+   Groups stay on their nodes, so that one that has come back empty, or joins, would stay empty. While a node takes little
+   it gets one group after the other, each from the node that makes both most even, with all its replicas; as far as the
+   limits allow, and as no GPU then takes longer than the slowest did. */
+
+/* What the GPUs of a node take, on average; or as long as can be where it has none. */
+EPLB_P int64_t eplb_p_node_time(const eplb_p_follower *f, int32_t node)
+{
+    int32_t first = eplb_p_first_gpu_of(f->layer, node), end = eplb_p_first_gpu_of(f->layer, node + 1), gpu;
+    int64_t sum = 0;
+
+    if (first == end) return INT64_MAX;
+    for (gpu = first; gpu < end; gpu++) sum += eplb_p_gpu_score(f, gpu) / (end - first);
+    return sum;
+}
+
+/* What a group adds to that. */
+EPLB_P int64_t eplb_p_group_time(const eplb_p_follower *f, int32_t group, int32_t node)
+{
+    const eplb_p_search *s = &f->search;
+    int32_t gpus = eplb_p_first_gpu_of(f->layer, node + 1) - eplb_p_first_gpu_of(f->layer, node), size, e, t;
+    int64_t sum = 0;
+
+    size = f->shape->group_size;
+    for (e = group * size; e < (group + 1) * size; e++)
+        for (t = 0; t < s->num_samples; t++)
+            sum += (int64_t)eplb_p_grains_of(s, e)[t] * s->usual_pace / gpus * f->layer->factor[t];
+    return sum;
+}
+
+/* By how much less something is off when x comes to it, or goes. */
+EPLB_P int64_t eplb_p_less_off(int64_t off, int64_t x) { return x < off ? x : off - (x - off); }
+
+/* The group that is to come to a node: that by which it and the node that the group leaves come nearest to the mean, the
+   first on ties; -1: none. Those that were tried are no more. */
+EPLB_P int32_t eplb_p_find_newcomer(const eplb_p_follower *f, int32_t node)
+{
+    int64_t lacks = f->least_score - eplb_p_node_time(f, node), most = 0, gain, here, time;
+    int32_t group, best = -1;
+
+    for (group = 0; group < f->shape->num_groups; group++) {
+        int32_t from = f->group_node[group];
+        if (from == node || from < 0) continue;
+        time = eplb_p_group_time(f, group, node);
+        gain = eplb_p_less_off(eplb_p_node_time(f, from) - f->least_score, time);
+        here = eplb_p_less_off(lacks, time);
+        if (here < gain) gain = here;
+        if (gain <= most) continue;
+        most = gain;
+        best = group;
+    }
+    return best;
+}
+
+/* An empty slot for an expert: the last one of the GPU of the node that takes least, of those that do not hold it, the
+   first on ties; -1: there is none. */
+EPLB_P int32_t eplb_p_find_empty_slot(const eplb_p_follower *f, int32_t e, int32_t node)
+{
+    const eplb_p_search *s = &f->search;
+    int32_t gpu, i, best = -1;
+    int64_t least = INT64_MAX, time;
+
+    for (gpu = eplb_p_first_gpu_of(f->layer, node); gpu < eplb_p_first_gpu_of(f->layer, node + 1); gpu++) {
+        int32_t empty = -1;
+        for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
+            if (s->slot[i] == s->nobody && !eplb_p_is_pinned(s, i)) empty = i;
+        time = eplb_p_gpu_score(f, gpu);
+        if (empty < 0 || eplb_p_holds(s, gpu, e) || time >= least) continue;
+        least = time;
+        best = empty;
+    }
+    return best;
+}
+
+/* The slots of a group on the node where it is are emptied for others on `node`. Returns whether that could be. */
+EPLB_P int eplb_p_bring_group(eplb_p_follower *f, int32_t group, int32_t from, int32_t node)
+{
+    int32_t size = f->shape->group_size, end, i, e, to;
+    eplb_p_move move = {-1, -1, -1};
+
+    for (e = group * size; e < (group + 1) * size; e++) {
+        if (f->moves.home[e] != from) return 0; /* it is split */
+        f->moves.home[e] = node;
+    }
+    end = eplb_p_first_slot(&f->search, eplb_p_first_gpu_of(f->layer, from + 1));
+    for (i = eplb_p_first_slot(&f->search, eplb_p_first_gpu_of(f->layer, from)); i < end; i++) {
+        e = f->slot[i];
+        if (e == f->search.nobody || e / size != group) continue;
+        to = eplb_p_is_pinned(&f->search, i) ? -1 : eplb_p_find_empty_slot(f, e, node);
+        if (to < 0) return 0;
+        move.slot = i;
+        move.other = to;
+        eplb_p_do_move(&f->search, &move);
+        f->search.num_done = 0; /* there is no way back but to the best */
+    }
+    return 1;
+}
+
+/* The node that takes least, if that is little and a quarter of its slots is empty; or else -1. */
+EPLB_P int32_t eplb_p_find_little(const eplb_p_follower *f)
+{
+    const eplb_p_search *s = &f->search;
+    int64_t least = f->least_score - f->least_score / EPLB_P_LITTLE, time;
+    int32_t node, best = -1, empty = 0, first, end, i;
+
+    for (node = 0; node < f->shape->num_nodes; node++) {
+        time = eplb_p_node_time(f, node);
+        if (time >= least) continue;
+        least = time;
+        best = node;
+    }
+    if (best < 0) return -1;
+    first = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, best));
+    end = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, best + 1));
+    for (i = first; i < end; i++) empty += s->slot[i] == s->nobody;
+    return empty > (end - first) / 4 ? best : -1;
+}
+
+/* The plan in force, and groups that come to nodes that hold little. A group is tried once: group_node is -1 then. */
+EPLB_P void eplb_p_fill_nodes(eplb_p_follower *f, const eplb_p_layer *l)
+{
+    int64_t slowest = eplb_p_follow_score(f, l);
+    int32_t size = f->shape->group_size, node, group, from, e;
+
+    for (node = eplb_p_find_little(f); node >= 0; node = eplb_p_find_little(f)) {
+        group = eplb_p_find_newcomer(f, node);
+        if (group < 0) return;
+        from = f->group_node[group];
+        f->group_node[group] = EPLB_P_NONE;
+        eplb_p_copy_ids(f->best, f->slot, f->search.num_slots);
+        if (eplb_p_bring_group(f, group, from, node)) {
+            eplb_p_weigh_plan(f);
+            if (f->moves.over == 0 && eplb_p_follow_score(f, l) <= slowest) continue;
+        }
+        for (e = group * size; e < (group + 1) * size; e++)
+            if (f->moves.home[e] == node) f->moves.home[e] = from;
+        eplb_p_recall(f);
+    }
+}
+
 /* phy2log of the layer: a plan near the one in force, or the one that is there, made without it, if that is within
    what is allowed and better. */
 EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
@@ -13357,15 +13537,20 @@ EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
     int64_t fresh_score;
 
     eplb_p_open_follower(f, l, old_slot);
+    eplb_p_take_plan_in_force(f, old_slot);
+    eplb_p_weigh_plan(f);
+    eplb_p_find_refills(f);
     eplb_p_take_plan(f, l->phy2log);
     eplb_p_weigh_plan(f);
     fresh_score = f->moves.over > 0 ? INT64_MAX : eplb_p_follow_score(f, l);
 
     eplb_p_take_plan_in_force(f, old_slot);
     eplb_p_weigh_plan(f);
+    if (f->refills && f->shape->num_nodes > 1 && f->shape->options.max_moves >= 0) eplb_p_fill_nodes(f, l);
     if (f->search.domain && f->shape->options.max_moves >= 0) eplb_p_restore_survival(&f->search);
-    f->best_score = INT64_MAX;
+    f->best_score = f->most_score = INT64_MAX;
     eplb_p_remember(f, l);
+    f->most_score = f->best_score;
     if (f->shape->options.max_moves < 0) fresh_score = INT64_MAX;
     else eplb_p_search_nearby(f, l);
     if (fresh_score < f->best_score) return;
@@ -14670,6 +14855,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_EVEN_ENOUGH
 #undef EPLB_P_HALF_STARTS
 #undef EPLB_P_MOST_WAYS
+#undef EPLB_P_FEW_EMPTY
+#undef EPLB_P_LITTLE
 #undef EPLB_P_HOME_STARTS
 #undef EPLB_P_PACE_BITS
 #undef EPLB_P_SPLIT_TOP
