@@ -304,7 +304,9 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      max_gpu_moves;  /* into one GPU in a layer, and out of one; 0 = no limit */
     int32_t      max_pair_moves; /* from one GPU to one other in a layer; 0 = no limit */
     int32_t      max_node_moves; /* into one node from others in a layer, and out of it to others; 0 = no limit */
-    float        move_cost;      /* moves must lower the heaviest GPU's load by this each, in mean GPU loads, >= 0 */
+    float        move_cost;      /* moves must lower the heaviest GPU's load by this each, in mean GPU loads, >= 0; not
+                                    while more than one slot in 32 is empty in the plan in force, and a GPU that has some
+                                    takes an eighth less than the mean, or less: one that joins, or is back */
 
     int32_t      engine;         /* EPLB_ENGINE_* */
 } eplb_options;
@@ -396,7 +398,9 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
                     first stays, as vLLM does it). With them the search begins with the plan in force, and no plan has a
                     higher sum of heaviest GPU and price than staying has, but for experts that are lost, which
                     are placed all the same; slots may stay empty, -1 (phyrank -1), and groups stay on their
-                    nodes unless the plan made without the one in force is within the limits and better.
+                    nodes unless the plan made without the one in force is within the limits and better, or a node is
+                    back, or joins: while a quarter of its slots is empty, and it takes an eighth less than the mean,
+                    whole groups come to it as far as the limits allow. Plan after plan it fills up.
                     On a cluster as it is (see eplb_problem): slots that may not be used are -1. What counts as a
                     GPU's load is what it takes: its load by its speed. LPT gives the next item to the GPU whose
                     load / speed would be least after it, of equals the lowest; where all speeds are alike to the

@@ -292,15 +292,6 @@ static void test_reasons(const follow_case *c, const int32_t *phy2log)
           FOLLOW_FORMAT ": %s, though the plan in force has no fault", FOLLOW_ARGS(c), eplb_fault_name(reason));
 }
 
-/* What a plan is not to be worse by than staying: where many slots are empty moves may have no price. */
-static double score_to_keep(const follow_case *c, int32_t layer, const int32_t *phy2log)
-{
-    eplb_options free_of_price = c->r.options;
-    int32_t R = c->r.problem.num_replicas, empty = plan_copies(c->previous + (ptrdiff_t)layer * R, R, -1);
-    if (empty > R / 32) free_of_price.move_cost = 0.0f;
-    return follow_score(&c->r.problem, &free_of_price, c->r.weight, layer, c->previous, phy2log);
-}
-
 /* Where nobody's experts are lost, staying has a score. */
 static void test_limited_layer(const follow_case *c, const int32_t *phy2log, int32_t layer)
 {
@@ -316,7 +307,8 @@ static void test_limited_layer(const follow_case *c, const int32_t *phy2log, int
     CHECK(!fault, FOLLOW_FORMAT ", layer %d: %s", FOLLOW_ARGS(c), (int)layer, fault);
     if (fault) return;
     if (follow_has_all(p, l.before)) {
-        double score = score_to_keep(c, layer, phy2log), staying = score_to_keep(c, layer, c->previous);
+        double score = follow_score_to_keep(p, o, c->r.weight, layer, c->previous, phy2log);
+        double staying = follow_score_to_keep(p, o, c->r.weight, layer, c->previous, c->previous);
         CHECK(score <= staying * 1.00001, FOLLOW_FORMAT ", layer %d: score %.9g, of staying %.9g", FOLLOW_ARGS(c),
               (int)layer, score, staying);
     }

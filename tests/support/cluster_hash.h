@@ -12,7 +12,7 @@
     }
 #define HASH_CLUSTERS_EXPECTED                                                                   \
     {                                                                                            \
-        UINT64_C(0x456feadd24511dd1), UINT64_C(0x62c25ad82cd6b0bd), UINT64_C(0xe76a527dfbd21c3a) \
+        UINT64_C(0xe9b98495634faea6), UINT64_C(0x0a2c16d5456f75d2), UINT64_C(0xd8ec6d016b2a830d) \
     }
 
 /* What eplb_evaluate says of the plan, and fair shares of the first sample's loads, which are whole. */

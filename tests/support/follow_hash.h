@@ -10,7 +10,7 @@
     }
 #define HASH_FOLLOWED_EXPECTED                                                                   \
     {                                                                                            \
-        UINT64_C(0xcb4819ddf72b6ff2), UINT64_C(0x7de001d5118fedd8), UINT64_C(0xf02a1c282b7b500e) \
+        UINT64_C(0x178c738d7193212c), UINT64_C(0xf7de7d0ea3a12373), UINT64_C(0x1b76e591d0395c89) \
     }
 
 /* A plan in force that cannot be followed counts by its error. */
