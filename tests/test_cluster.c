@@ -446,7 +446,7 @@ static void check_far_nodes(int32_t survive, int32_t max_node_moves)
 
 /* -------------------------------------------------------------------------- a node that comes back */
 
-enum { BACK_NODES = 4, BACK_GPUS = 16, BACK_GROUPS = 16, BACK_EXPERTS = 64, BACK_SLOTS = 96 };
+enum { BACK_NODES = 4, BACK_GPUS = 16, BACK_EXPERTS = 64, BACK_SLOTS = 96 }; /* slots and experts, at most */
 
 static int32_t back_plan(const eplb_problem *p, const eplb_options *o, const float *load, int32_t *phy2log,
                          float *max_load)
@@ -464,9 +464,9 @@ static int32_t back_plan(const eplb_problem *p, const eplb_options *o, const flo
     return report.num_split_groups;
 }
 
-static int32_t back_held(const int32_t *phy2log, int32_t node)
+static int32_t back_held(const eplb_problem *p, const int32_t *phy2log, int32_t node)
 {
-    int32_t each = BACK_SLOTS / BACK_NODES;
+    int32_t each = p->num_replicas / BACK_NODES;
     return each - plan_copies(phy2log + node * each, each, -1);
 }
 
@@ -478,15 +478,18 @@ static double back_check(uint64_t seed, int32_t policy)
     uint64_t state = seed;
     eplb_problem p = EPLB_ZERO_INIT;
     eplb_options o;
-    int32_t slots[BACK_GPUS], plans[2][BACK_SLOTS], node = test_range(&state, 0, BACK_NODES - 1), held = 0, steps = 24;
+    int32_t tight = seed % 3 == 0, S = tight ? 4 : 6, slots[BACK_GPUS], plans[2][BACK_SLOTS],
+            node = test_range(&state, 0, BACK_NODES - 1), held = 0, steps = 24;
     float load[BACK_EXPERTS], before, first, now = 0;
-    for (int32_t e = 0; e < BACK_EXPERTS; e++) load[e] = 0.25f + random_load(&state, LOAD_LOGNORMAL);
-    for (int32_t g = 0; g < BACK_GPUS; g++)
-        slots[g] = g / (BACK_GPUS / BACK_NODES) == node ? 0 : BACK_SLOTS / BACK_GPUS;
+    for (int32_t e = 0; e < BACK_EXPERTS; e++) {
+        load[e] = 0.25f + random_load(&state, LOAD_LOGNORMAL);
+        if (test_range(&state, 0, 9) == 0) load[e] *= 8.0f; /* as much as a GPU has otherwise */
+    }
+    for (int32_t g = 0; g < BACK_GPUS; g++) slots[g] = g / (BACK_GPUS / BACK_NODES) == node ? 0 : S;
     p.num_layers = 1;
-    p.num_experts = BACK_EXPERTS;
-    p.num_replicas = BACK_SLOTS;
-    p.num_groups = BACK_GROUPS;
+    p.num_experts = tight ? 48 : BACK_EXPERTS;
+    p.num_replicas = tight ? 64 : BACK_SLOTS; /* three nodes have as many slots as there are experts, if tight */
+    p.num_groups = p.num_experts / 4;
     p.num_nodes = BACK_NODES;
     p.num_gpus = BACK_GPUS;
     p.gpu_slots = slots;
@@ -494,7 +497,7 @@ static double back_check(uint64_t seed, int32_t policy)
     o.policy = policy;
     (void)back_plan(&p, &o, load, plans[0], &before);
     first = before;
-    for (int32_t g = 0; g < BACK_GPUS; g++) slots[g] = BACK_SLOTS / BACK_GPUS;
+    for (int32_t g = 0; g < BACK_GPUS; g++) slots[g] = S;
     o.max_moves = test_range(&state, 8, 16);
     o.max_gpu_moves = test_range(&state, 0, 1) ? 0 : test_range(&state, 3, 6);
     o.max_node_moves = test_range(&state, 0, 1) ? 0 : test_range(&state, 8, 12);
@@ -513,12 +516,12 @@ static double back_check(uint64_t seed, int32_t policy)
         CHECK(now <= before * 1.00001f, "seed %llu, step %d: %g, and was %g", (unsigned long long)seed, (int)step,
               (double)now, (double)before);
         if (step == 0)
-            CHECK(back_held(new_plan, node) > 0, "seed %llu: nothing comes to node %d", (unsigned long long)seed,
+            CHECK(back_held(&p, new_plan, node) > 0, "seed %llu: nothing comes to node %d", (unsigned long long)seed,
                   (int)node);
         before = now;
-        held = back_held(new_plan, node);
+        held = back_held(&p, new_plan, node);
     }
-    CHECK(held >= BACK_SLOTS / BACK_NODES / 2, "seed %llu: node %d holds %d", (unsigned long long)seed, (int)node,
+    CHECK(held >= p.num_replicas / BACK_NODES / 4, "seed %llu: node %d holds %d", (unsigned long long)seed, (int)node,
           (int)held);
     return (double)first / (double)now;
 }
