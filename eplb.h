@@ -12840,6 +12840,7 @@ typedef struct eplb_p_follower {
     int64_t least_score;   /* of any plan, but for its moves: the mean load is its heaviest GPU's */
     int64_t most_score;    /* that of the plan to begin with */
     int32_t refills;       /* many slots are empty in the plan in force */
+    int64_t *node_time;    /* [N] what the GPUs of a node take, on average */
     int32_t *node_groups;  /* [N] groups on a node */
     int32_t *node_experts; /* [N] experts whose home it is; where nodes are not alike */
     int32_t *domain;       /* [G] of the search; likewise */
@@ -12893,6 +12894,7 @@ EPLB_P void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, ep
     f->slot = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     f->plan = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     f->best = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f->node_time = EPLB_P_TAKE(a, int64_t, shape->num_nodes);
     f->node_groups = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
     f->group_node = EPLB_P_TAKE(a, int32_t, shape->num_groups);
     f->node_experts = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_nodes) : NULL;
@@ -13398,15 +13400,17 @@ EPLB_P void eplb_p_restore_survival(eplb_p_search *s)
    it gets one group after the other, each from the node that makes both most even, with all its replicas; as far as the
    limits allow, and as no GPU then takes longer than the slowest did. */
 
-/* What the GPUs of a node take, on average; or as long as can be where it has none. */
-EPLB_P int64_t eplb_p_node_time(const eplb_p_follower *f, int32_t node)
+/* node_time, or as long as can be where a node has no GPU. */
+EPLB_P void eplb_p_time_nodes(const eplb_p_follower *f)
 {
-    int32_t first = eplb_p_first_gpu_of(f->layer, node), end = eplb_p_first_gpu_of(f->layer, node + 1), gpu;
-    int64_t sum = 0;
+    int32_t node, first, end, gpu;
 
-    if (first == end) return INT64_MAX;
-    for (gpu = first; gpu < end; gpu++) sum += eplb_p_gpu_score(f, gpu) / (end - first);
-    return sum;
+    for (node = 0; node < f->shape->num_nodes; node++) {
+        first = eplb_p_first_gpu_of(f->layer, node);
+        end = eplb_p_first_gpu_of(f->layer, node + 1);
+        f->node_time[node] = first == end ? INT64_MAX : 0;
+        for (gpu = first; gpu < end; gpu++) f->node_time[node] += eplb_p_gpu_score(f, gpu) / (end - first);
+    }
 }
 
 /* What a group adds to that. */
@@ -13423,6 +13427,17 @@ EPLB_P int64_t eplb_p_group_time(const eplb_p_follower *f, int32_t group, int32_
     return sum;
 }
 
+/* Whether all of a group is on the node where its first expert is. */
+EPLB_P int eplb_p_is_whole(const eplb_p_follower *f, int32_t group)
+{
+    const int32_t *home = f->moves.home + group * f->shape->group_size;
+    int32_t i;
+
+    for (i = 0; i < f->shape->group_size; i++)
+        if (home[i] != f->group_node[group]) return 0;
+    return 1;
+}
+
 /* By how much less something is off when x comes to it, or goes. */
 EPLB_P int64_t eplb_p_less_off(int64_t off, int64_t x) { return x < off ? x : off - (x - off); }
 
@@ -13430,14 +13445,14 @@ EPLB_P int64_t eplb_p_less_off(int64_t off, int64_t x) { return x < off ? x : of
    first on ties; -1: none. Those that were tried are no more. */
 EPLB_P int32_t eplb_p_find_newcomer(const eplb_p_follower *f, int32_t node)
 {
-    int64_t lacks = f->least_score - eplb_p_node_time(f, node), most = 0, gain, here, time;
+    int64_t lacks = f->least_score - f->node_time[node], most = 0, gain, here, time;
     int32_t group, best = -1;
 
     for (group = 0; group < f->shape->num_groups; group++) {
         int32_t from = f->group_node[group];
-        if (from == node || from < 0) continue;
+        if (from == node || from < 0 || !eplb_p_is_whole(f, group)) continue;
         time = eplb_p_group_time(f, group, node);
-        gain = eplb_p_less_off(eplb_p_node_time(f, from) - f->least_score, time);
+        gain = eplb_p_less_off(f->node_time[from] - f->least_score, time);
         here = eplb_p_less_off(lacks, time);
         if (here < gain) gain = here;
         if (gain <= most) continue;
@@ -13473,10 +13488,7 @@ EPLB_P int eplb_p_bring_group(eplb_p_follower *f, int32_t group, int32_t from, i
     int32_t size = f->shape->group_size, end, i, e, to;
     eplb_p_move move = {-1, -1, -1};
 
-    for (e = group * size; e < (group + 1) * size; e++) {
-        if (f->moves.home[e] != from) return 0; /* it is split */
-        f->moves.home[e] = node;
-    }
+    eplb_p_fill_ids(f->moves.home + group * size, node, 0, size);
     end = eplb_p_first_slot(&f->search, eplb_p_first_gpu_of(f->layer, from + 1));
     for (i = eplb_p_first_slot(&f->search, eplb_p_first_gpu_of(f->layer, from)); i < end; i++) {
         e = f->slot[i];
@@ -13491,17 +13503,17 @@ EPLB_P int eplb_p_bring_group(eplb_p_follower *f, int32_t group, int32_t from, i
     return 1;
 }
 
-/* The node that takes least, if that is little and a quarter of its slots is empty; or else -1. */
+/* node_time; and the node that takes least, if that is little and a quarter of its slots is empty, or else -1. */
 EPLB_P int32_t eplb_p_find_little(const eplb_p_follower *f)
 {
     const eplb_p_search *s = &f->search;
-    int64_t least = f->least_score - f->least_score / EPLB_P_LITTLE, time;
+    int64_t least = f->least_score - f->least_score / EPLB_P_LITTLE;
     int32_t node, best = -1, empty = 0, first, end, i;
 
+    eplb_p_time_nodes(f);
     for (node = 0; node < f->shape->num_nodes; node++) {
-        time = eplb_p_node_time(f, node);
-        if (time >= least) continue;
-        least = time;
+        if (f->node_time[node] >= least) continue;
+        least = f->node_time[node];
         best = node;
     }
     if (best < 0) return -1;
@@ -13515,7 +13527,7 @@ EPLB_P int32_t eplb_p_find_little(const eplb_p_follower *f)
 EPLB_P void eplb_p_fill_nodes(eplb_p_follower *f, const eplb_p_layer *l)
 {
     int64_t slowest = eplb_p_follow_score(f, l);
-    int32_t size = f->shape->group_size, node, group, from, e;
+    int32_t size = f->shape->group_size, node, group, from;
 
     for (node = eplb_p_find_little(f); node >= 0; node = eplb_p_find_little(f)) {
         group = eplb_p_find_newcomer(f, node);
@@ -13527,8 +13539,7 @@ EPLB_P void eplb_p_fill_nodes(eplb_p_follower *f, const eplb_p_layer *l)
             eplb_p_weigh_plan(f);
             if (f->moves.over == 0 && eplb_p_follow_score(f, l) <= slowest) continue;
         }
-        for (e = group * size; e < (group + 1) * size; e++)
-            if (f->moves.home[e] == node) f->moves.home[e] = from;
+        eplb_p_fill_ids(f->moves.home + group * size, from, 0, size);
         eplb_p_recall(f);
     }
 }
