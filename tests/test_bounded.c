@@ -25,19 +25,16 @@ static float draw(uint64_t *state, int kind, int32_t e)
 }
 
 /* What one search may look at in a node, the move at hand included, and parting duplicates before it. */
-static int64_t most_steps(int64_t E, int64_t R)
-{
-    return (1 << 20) + 64 * E * R + 2 * E * R + R * R;
-}
+static int64_t most_steps(int64_t E, int64_t R) { return (1 << 20) + 64 * E * R + 2 * E * R + R * R; }
 
 static int64_t count_steps(int32_t E, int32_t R, int32_t G, int32_t T, int kind, int32_t preset)
 {
-    uint64_t          state = (uint64_t)kind + 1;
-    float            *weight = (float *)test_alloc((size_t)E * (size_t)T * sizeof *weight);
-    eplb_problem      problem = EPLB_ZERO_INIT;
-    eplb_options      options;
+    uint64_t state = (uint64_t)kind + 1;
+    float *weight = (float *)test_alloc((size_t)E * (size_t)T * sizeof *weight);
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_options options;
     eplb_layer_report packed, improved;
-    size_t            bytes, bytes_packed;
+    size_t bytes, bytes_packed;
     problem.num_layers = 1;
     problem.num_experts = E;
     problem.num_replicas = R;
@@ -60,13 +57,12 @@ static int64_t count_steps(int32_t E, int32_t R, int32_t G, int32_t T, int kind,
     looked_at = 0;
     CHECK(eplb_rebalance(&problem, &options, weight, &plan, scratch, bytes) == EPLB_OK, "improve");
     int64_t steps = looked_at;
-    CHECK(eplb_evaluate(&problem, &options, weight, &plan, &improved, NULL, scratch, bytes) == EPLB_OK,
-          "improve");
-    CHECK(steps <= most_steps(E, R), "E %d R %d G %d T %d loads %d %s: %lld steps, of %lld", (int)E, (int)R,
-          (int)G, (int)T, kind, eplb_preset_name(preset), (long long)steps, (long long)most_steps(E, R));
+    CHECK(eplb_evaluate(&problem, &options, weight, &plan, &improved, NULL, scratch, bytes) == EPLB_OK, "improve");
+    CHECK(steps <= most_steps(E, R), "E %d R %d G %d T %d loads %d %s: %lld steps, of %lld", (int)E, (int)R, (int)G,
+          (int)T, kind, eplb_preset_name(preset), (long long)steps, (long long)most_steps(E, R));
     if (R > E * G && T == 1) /* where nothing has to be parted */
-        CHECK(improved.max_load <= packed.max_load * 1.000001f, "E %d R %d G %d loads %d: %g, packed %g",
-              (int)E, (int)R, (int)G, kind, (double)improved.max_load, (double)packed.max_load);
+        CHECK(improved.max_load <= packed.max_load * 1.000001f, "E %d R %d G %d loads %d: %g, packed %g", (int)E,
+              (int)R, (int)G, kind, (double)improved.max_load, (double)packed.max_load);
     free(weight);
     free(scratch);
     plan_free(&plan);
@@ -83,8 +79,8 @@ static void test_slots(int32_t E, int32_t G, int32_t last)
                 int64_t steps = count_steps(E, S * G, G, T, kind, EPLB_PRESET_DEFAULT);
                 most = steps > most ? steps : most;
             }
-    printf("  %d experts, %d GPUs, up to %d slots: %lld pairs looked at, at most\n", (int)E, (int)G,
-           (int)(last * G), (long long)most);
+    printf("  %d experts, %d GPUs, up to %d slots: %lld pairs looked at, at most\n", (int)E, (int)G, (int)(last * G),
+           (long long)most);
 }
 
 int main(void)

@@ -11,7 +11,7 @@ enum { MOST_EXPERTS = 10, MOST_SLOTS = 14, MOST_GPUS = 4 };
 
 typedef struct small_layer {
     eplb_problem problem;
-    float        load[MOST_EXPERTS];
+    float load[MOST_EXPERTS];
 } small_layer;
 
 static float small_load(uint64_t *state, int kind)
@@ -27,19 +27,18 @@ static float small_load(uint64_t *state, int kind)
 static small_layer small_layer_make(uint64_t seed)
 {
     small_layer layer = EPLB_ZERO_INIT;
-    uint64_t    state = seed;
-    int32_t     S, G;
+    uint64_t state = seed;
+    int32_t S, G;
     do {
         G = test_range(&state, 2, MOST_GPUS);
         S = test_range(&state, 2, MOST_SLOTS / G);
         layer.problem.num_experts = test_range(&state, 6, MOST_EXPERTS);
     } while (S * G < layer.problem.num_experts);
-    layer.problem.num_layers   = 1;
+    layer.problem.num_layers = 1;
     layer.problem.num_replicas = S * G;
-    layer.problem.num_gpus     = G;
+    layer.problem.num_gpus = G;
     int kind = test_range(&state, 0, 3);
-    for (int32_t e = 0; e < layer.problem.num_experts; e++)
-        layer.load[e] = small_load(&state, kind);
+    for (int32_t e = 0; e < layer.problem.num_experts; e++) layer.load[e] = small_load(&state, kind);
     return layer;
 }
 
@@ -66,13 +65,14 @@ static int keeps_rule(const eplb_problem *p, const int32_t *phy2log)
 static float heaviest(const small_layer *layer, const eplb_options *options, int *kept)
 {
     static unsigned char scratch[EPLB_SCRATCH_BOUND(MOST_EXPERTS, MOST_SLOTS, MOST_GPUS)];
-    int32_t           phy2log[MOST_SLOTS];
-    eplb_plan         plan = EPLB_ZERO_INIT;
+    int32_t phy2log[MOST_SLOTS];
+    eplb_plan plan = EPLB_ZERO_INIT;
     eplb_layer_report report;
     plan.phy2log = phy2log;
     CHECK(eplb_rebalance(&layer->problem, options, layer->load, &plan, scratch, sizeof scratch) == EPLB_OK, "plan");
-    CHECK(eplb_evaluate(&layer->problem, options, layer->load, &plan, &report, NULL, scratch, sizeof scratch) ==
-          EPLB_OK, "evaluate");
+    CHECK(eplb_evaluate(&layer->problem, options, layer->load, &plan, &report, NULL, scratch, sizeof scratch)
+              == EPLB_OK,
+          "evaluate");
     *kept = keeps_rule(&layer->problem, phy2log);
     return report.max_load;
 }
@@ -81,7 +81,7 @@ static int is_behind(const small_layer *layer, float load)
 {
     for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
         eplb_options options;
-        int          kept;
+        int kept;
         eplb_options_preset(preset, &options);
         if (options.effort == 0 && heaviest(layer, &options, &kept) * 1.000001f < load && kept) return 1;
     }
@@ -92,12 +92,12 @@ int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 3000;
-    int      behind = 0;
+    int behind = 0;
 
     for (uint64_t seed = first; seed < first + count; seed++) {
-        small_layer  layer = small_layer_make(seed);
+        small_layer layer = small_layer_make(seed);
         eplb_options options;
-        int          kept, any;
+        int kept, any;
         eplb_options_preset(EPLB_PRESET_DEFAULT, &options);
         float load = heaviest(&layer, &options, &kept);
         CHECK(kept || layer.problem.num_replicas / layer.problem.num_gpus > layer.problem.num_experts,
@@ -105,8 +105,8 @@ int main(int argc, char **argv)
         behind += is_behind(&layer, load);
         options.allow_duplicates = 1;
         float loose = heaviest(&layer, &options, &any);
-        CHECK(loose <= load * 1.000001f, "seed %llu: %g with leave for duplicates, %g without", (unsigned long long)seed,
-              (double)loose, (double)load);
+        CHECK(loose <= load * 1.000001f, "seed %llu: %g with leave for duplicates, %g without",
+              (unsigned long long)seed, (double)loose, (double)load);
     }
     printf("  behind some published preset in %d of %llu\n", behind, (unsigned long long)count);
     CHECK((uint64_t)behind * 100 <= count, "%d of %llu", behind, (unsigned long long)count); /* 0.4 in 100 */

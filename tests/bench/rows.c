@@ -18,7 +18,7 @@ enum { EQUAL, BY_ROW, IN_ORDER, TWO_REPLICAS, NUM_ROW_WAYS };
 enum { NUM_ROWS = 5, TRACE_STEPS = 16, MOST_ROUNDS = 8 };
 
 static const char *const row_way_names[NUM_ROW_WAYS] = {"equal", "by row", "GPUs in order", "two replicas"};
-static const int         rows_of_a_rank[NUM_ROWS] = {8, 16, 32, 64, 128};
+static const int rows_of_a_rank[NUM_ROWS] = {8, 16, 32, 64, 128};
 
 typedef struct row_score {
     double mean, most;
@@ -26,13 +26,13 @@ typedef struct row_score {
 
 typedef struct rows_run { /* everything for one shape */
     const traffic *loads;
-    eplb_problem   problem; /* of a layer of one step */
-    double        *part;    /* [G + 1, G] of an expert's tokens that one of so many replicas serves, by its rank */
-    int32_t       *phy2log; /* [R] */
-    int32_t       *moved;   /* [R] */
-    int32_t       *count, *rank; /* [E] */
-    double        *gpu;     /* [G] */
-    row_score      own[NUM_ROW_WAYS], next[NUM_ROW_WAYS];
+    eplb_problem problem;  /* of a layer of one step */
+    double *part;          /* [G + 1, G] of an expert's tokens that one of so many replicas serves, by its rank */
+    int32_t *phy2log;      /* [R] */
+    int32_t *moved;        /* [R] */
+    int32_t *count, *rank; /* [E] */
+    double *gpu;           /* [G] */
+    row_score own[NUM_ROW_WAYS], next[NUM_ROW_WAYS];
 } rows_run;
 
 /* By so many rows of a rank's batch; 0: equal shares. */
@@ -41,22 +41,19 @@ static void share_by_rows(rows_run *run, int rows)
     uint32_t G = (uint32_t)run->problem.num_gpus;
     for (uint32_t count = 1; count <= G; count++) {
         double *part = run->part + (size_t)count * G;
-        for (uint32_t rank = 0; rank < count; rank++)
-            part[rank] = rows ? 0.0 : 1.0 / count;
-        for (int row = 0; row < rows; row++)
-            part[(uint32_t)row * UINT32_C(2654435769) % count] += 1.0 / rows;
+        for (uint32_t rank = 0; rank < count; rank++) part[rank] = rows ? 0.0 : 1.0 / count;
+        for (int row = 0; row < rows; row++) part[(uint32_t)row * UINT32_C(2654435769) % count] += 1.0 / rows;
     }
 }
 
 static row_score score_load(rows_run *run, const int32_t *phy2log, const float *load)
 {
-    int32_t   R = run->problem.num_replicas, G = run->problem.num_gpus, E = run->problem.num_experts;
+    int32_t R = run->problem.num_replicas, G = run->problem.num_gpus, E = run->problem.num_experts;
     row_score score = {0.0, 0.0};
     memset(run->count, 0, (size_t)E * sizeof *run->count);
     memset(run->rank, 0, (size_t)E * sizeof *run->rank);
     memset(run->gpu, 0, (size_t)G * sizeof *run->gpu);
-    for (int32_t slot = 0; slot < R; slot++)
-        run->count[phy2log[slot]]++;
+    for (int32_t slot = 0; slot < R; slot++) run->count[phy2log[slot]]++;
     for (int32_t slot = 0; slot < R; slot++) {
         int32_t e = phy2log[slot];
         run->gpu[slot / (R / G)] += (double)load[e] * run->part[run->count[e] * G + run->rank[e]++];
@@ -71,8 +68,7 @@ static row_score score_load(rows_run *run, const int32_t *phy2log, const float *
 static double squares(const rows_run *run)
 {
     double sum = 0.0;
-    for (int32_t g = 0; g < run->problem.num_gpus; g++)
-        sum += run->gpu[g] * run->gpu[g];
+    for (int32_t g = 0; g < run->problem.num_gpus; g++) sum += run->gpu[g] * run->gpu[g];
     return sum;
 }
 
@@ -89,16 +85,17 @@ static void swap_gpus(const rows_run *run, int32_t *phy2log, int32_t a, int32_t 
 static void order_gpus(rows_run *run, int32_t *phy2log, const float *load)
 {
     double most = score_load(run, phy2log, load).most, least = squares(run);
-    int    changed = 1;
+    int changed = 1;
     for (int round = 0; changed && round < MOST_ROUNDS; round++) {
         changed = 0;
         for (int32_t a = 0; a < run->problem.num_gpus; a++)
             for (int32_t b = a + 1; b < run->problem.num_gpus; b++) {
                 swap_gpus(run, phy2log, a, b);
                 double now_most = score_load(run, phy2log, load).most, now_squares = squares(run);
-                if (now_most < most * (1 - 1e-9) || (now_most < most * (1 + 1e-9) && now_squares < least * (1 - 1e-9))) {
-                    most    = now_most;
-                    least   = now_squares;
+                if (now_most < most * (1 - 1e-9)
+                    || (now_most < most * (1 + 1e-9) && now_squares < least * (1 - 1e-9))) {
+                    most = now_most;
+                    least = now_squares;
                     changed = 1;
                 } else {
                     swap_gpus(run, phy2log, a, b);
@@ -114,19 +111,17 @@ static void plan_layer(rows_run *run, const float *step, int32_t max_replicas)
 {
     eplb_problem problem = run->problem;
     eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
-    eplb_plan    plan = {run->phy2log, NULL, NULL, NULL, 0, NULL};
-    size_t       bytes = 0, E = (size_t)problem.num_experts;
-    float       *weight = (float *)allocate((size_t)run->loads->steps * E, sizeof *weight);
-    problem.num_samples  = run->loads->steps;
+    eplb_plan plan = {run->phy2log, NULL, NULL, NULL, 0, NULL};
+    size_t bytes = 0, E = (size_t)problem.num_experts;
+    float *weight = (float *)allocate((size_t)run->loads->steps * E, sizeof *weight);
+    problem.num_samples = run->loads->steps;
     options.max_replicas = max_replicas;
     for (size_t t = 0; t < (size_t)run->loads->steps; t++)
         memcpy(weight + t * E, step + t * traffic_size(run->loads), E * sizeof *weight);
     eplb_result r = eplb_scratch_size(&problem, &options, &bytes);
-    void       *scratch = allocate(bytes, 1);
-    if (r == EPLB_OK)
-        r = eplb_rebalance(&problem, &options, weight, &plan, scratch, bytes);
-    if (r != EPLB_OK)
-        fail("eplb_rebalance", eplb_result_name(r));
+    void *scratch = allocate(bytes, 1);
+    if (r == EPLB_OK) r = eplb_rebalance(&problem, &options, weight, &plan, scratch, bytes);
+    if (r != EPLB_OK) fail("eplb_rebalance", eplb_result_name(r));
     free(scratch);
     free(weight);
 }
@@ -146,8 +141,8 @@ static void score_way(rows_run *run, int way, const int32_t *phy2log, const floa
 
 static void measure_layer(rows_run *run, int rows, int w, int32_t layer)
 {
-    size_t       n = traffic_size(run->loads), first = (size_t)layer * (size_t)run->problem.num_experts;
-    size_t       steps = (size_t)run->loads->steps, slots = (size_t)run->problem.num_replicas;
+    size_t n = traffic_size(run->loads), first = (size_t)layer * (size_t)run->problem.num_experts;
+    size_t steps = (size_t)run->loads->steps, slots = (size_t)run->problem.num_replicas;
     const float *window = run->loads->window + (size_t)w * n + first;
     const float *step = run->loads->step + (size_t)w * steps * n + first, *next = step + steps * n;
     plan_layer(run, step, 0);
@@ -180,21 +175,20 @@ static void measure_shape(const traffic *loads, int32_t num_replicas, int32_t nu
 {
     rows_run run;
     memset(&run, 0, sizeof run);
-    run.loads                = loads;
-    run.problem.num_layers   = 1;
-    run.problem.num_experts  = loads->num_experts;
+    run.loads = loads;
+    run.problem.num_layers = 1;
+    run.problem.num_experts = loads->num_experts;
     run.problem.num_replicas = num_replicas;
-    run.problem.num_gpus     = num_gpus;
+    run.problem.num_gpus = num_gpus;
     run.phy2log = (int32_t *)allocate((size_t)num_replicas, sizeof(int32_t));
-    run.moved   = (int32_t *)allocate((size_t)num_replicas, sizeof(int32_t));
-    run.count   = (int32_t *)allocate((size_t)loads->num_experts, sizeof(int32_t));
-    run.rank    = (int32_t *)allocate((size_t)loads->num_experts, sizeof(int32_t));
-    run.gpu     = (double *)allocate((size_t)num_gpus, sizeof(double));
-    run.part    = (double *)allocate(((size_t)num_gpus + 1) * (size_t)num_gpus, sizeof(double));
+    run.moved = (int32_t *)allocate((size_t)num_replicas, sizeof(int32_t));
+    run.count = (int32_t *)allocate((size_t)loads->num_experts, sizeof(int32_t));
+    run.rank = (int32_t *)allocate((size_t)loads->num_experts, sizeof(int32_t));
+    run.gpu = (double *)allocate((size_t)num_gpus, sizeof(double));
+    run.part = (double *)allocate(((size_t)num_gpus + 1) * (size_t)num_gpus, sizeof(double));
     printf("\n%s, %d experts, %d slots, %d GPUs: own window, next window\n     rows ", loads->name,
            (int)loads->num_experts, (int)num_replicas, (int)num_gpus);
-    for (int way = 0; way < NUM_ROW_WAYS; way++)
-        printf("%16s", row_way_names[way]);
+    for (int way = 0; way < NUM_ROW_WAYS; way++) printf("%16s", row_way_names[way]);
     printf("\n");
     for (int i = 0; i < NUM_ROWS; i++) {
         memset(run.own, 0, sizeof run.own);
@@ -215,8 +209,7 @@ static void measure_shape(const traffic *loads, int32_t num_replicas, int32_t nu
 void measure_rows(const migration_settings *set)
 {
     traffic loads;
-    if (set->csv)
-        fprintf(set->csv, "loads,experts,slots,gpus,rows,way,own,next\n");
+    if (set->csv) fprintf(set->csv, "loads,experts,slots,gpus,rows,way,own,next\n");
     if (set->trace) {
         loads = read_traffic(set->trace, TRACE_STEPS);
         measure_shape(&loads, loads.num_experts / 4 * 5, 8, set->csv);
@@ -225,7 +218,6 @@ void measure_rows(const migration_settings *set)
     }
     loads = steady_traffic(set->quick ? 1 : 8, 256, set->quick ? 2 : 9, set->seed);
     measure_shape(&loads, 288, 32, set->csv);
-    if (!set->quick)
-        measure_shape(&loads, 320, 64, set->csv);
+    if (!set->quick) measure_shape(&loads, 320, 64, set->csv);
     close_traffic(&loads);
 }

@@ -4,15 +4,21 @@
 #define FOLLOW_HASH_H
 
 /* Random problems 1 .. that many, without limits and with them. */
-#define HASH_FOLLOWED          {60, 240, 800}
-#define HASH_FOLLOWED_EXPECTED {UINT64_C(0xcb4819ddf72b6ff2), UINT64_C(0x7de001d5118fedd8), UINT64_C(0xf02a1c282b7b500e)}
+#define HASH_FOLLOWED \
+    {                 \
+        60, 240, 800  \
+    }
+#define HASH_FOLLOWED_EXPECTED                                                                   \
+    {                                                                                            \
+        UINT64_C(0xcb4819ddf72b6ff2), UINT64_C(0x7de001d5118fedd8), UINT64_C(0xf02a1c282b7b500e) \
+    }
 
 /* A plan in force that cannot be followed counts by its error. */
 static inline uint64_t hash_follow_case(uint64_t hash, const follow_case *c)
 {
     const eplb_problem *p = &c->r.problem;
-    eplb_plan           plan = plan_alloc(p, plan_full_width(p));
-    int32_t             result = plan_with_library(p, &c->r.options, c->r.weight, &plan);
+    eplb_plan plan = plan_alloc(p, plan_full_width(p));
+    int32_t result = plan_with_library(p, &c->r.options, c->r.weight, &plan);
     hash = hash_ints(hash, &result, 1);
     if (result == EPLB_OK) {
         hash = hash_ints(hash, plan.phy2log, plan_slots(p));
