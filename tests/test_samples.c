@@ -96,16 +96,16 @@ static void check_case(uint64_t seed)
     random_problem_free(&r);
 }
 
-/* Samples are planned for as so many copies of each, the last ones first, some with other signs of their zeros and some
-   behind a step without load. Weights and numbers of copies are powers of two, and the loads of several samples
-   whole numbers, so that all sums are exact. */
+/* Samples are planned for as so many copies of each in another unit, the last ones first, some with other signs of their
+   zeros and some behind a step without load. Units, weights and numbers of copies are powers of two, and the loads of
+   several samples whole numbers, so that all sums are exact. */
 static void check_copies(uint64_t seed)
 {
     random_problem r = random_problem_make(seed);
     uint64_t state = seed ^ UINT64_C(0xC0B1E5);
     eplb_problem few = r.problem, many;
     size_t row = plan_experts(&few);
-    float few_weight[3], many_weight[2 * 3 * 8], *load, *more;
+    float unit = random_power((float)test_range(&state, -8, 8)), few_weight[3], many_weight[2 * 3 * 8], *load, *more;
     few.num_samples = test_range(&state, 1, 3);
     if (r.options.effort == 0) r.options.effort = test_range(&state, 1, 6);
     r.options.shares = test_range(&state, 0, 3) == 0 ? EPLB_PLAN_FOR_EXACT : EPLB_PLAN_FOR_EQUAL;
@@ -126,7 +126,7 @@ static void check_copies(uint64_t seed)
             }
             float *to = more + (size_t)many.num_samples * row;
             memcpy(to, load + (size_t)from * row, row * sizeof *more);
-            for (size_t i = 0; copy % 2 == 1 && i < row; i++) to[i] = to[i] > 0.0f ? to[i] : -to[i];
+            for (size_t i = 0; i < row; i++) to[i] = to[i] > 0.0f ? to[i] * unit : copy % 2 == 1 ? -to[i] : to[i];
             many_weight[many.num_samples++] = weight;
         }
     }
