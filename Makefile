@@ -249,7 +249,7 @@ $(BUILD)/bench/against.o: tests/bench/side.h
 $(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against shares transfers baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm -ldl
 
-MIGRATION = migration curve service traffic plot
+MIGRATION = migration curve service rows traffic plot
 $(patsubst %,$(BUILD)/bench/%.o,$(MIGRATION)): tests/bench/migration.h
 
 $(BUILD)/bench/migration: $(patsubst %,$(BUILD)/bench/%.o,$(MIGRATION) common heading baseline)

@@ -355,8 +355,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 
 /* ---------------------------------------------------------------------------------- rebalance */
 
-/* With effort, more samples than this are planned for as so many: neighbours that count for little are merged to
-   their weighted mean, and their weights add. */
+/* With effort, more samples than this are planned for as so many, once equal neighbours count as one: neighbours that
+   count for little are merged to their weighted mean, and their weights add. */
 #define EPLB_MOST_SAMPLES 128
 
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
@@ -386,7 +386,8 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
                     by options.sample_weight (more than EPLB_MOST_SAMPLES that count are merged to so
                     many, in the order given); without effort it is for their weighted mean. In each
                     layer, samples that hold no load there count for nothing: with or without them the
-                    plan is the same. A layer whose load is all zero is planned as if its load were
+                    plan is the same. With effort, samples that are equal in a layer and follow one another
+                    there count as one, their weights added. A layer whose load is all zero is planned as if its load were
                     even. A layer whose largest load is not within 2^-40 .. 2^41 is first scaled by a
                     power of two.
    out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index. From a plan in
@@ -2754,16 +2755,38 @@ EPLB_P float eplb_p_square_factor(float share)
     return (float)root * (1.0f / EPLB_P_WHOLE);
 }
 
+/* Whether two samples hold the same n loads. */
+EPLB_P int eplb_p_equal_samples(const eplb_p_samples *s, int32_t t, int32_t u, int32_t n)
+{
+    int32_t i = 0;
+    while (i < n && eplb_p_bits(eplb_p_sample_load(s, t, i)) == eplb_p_bits(eplb_p_sample_load(s, u, i))) i++;
+    return i == n;
+}
+
+/* The next sample that counts, from *t on, and those after it that are equal to it: they count as one. Returns for how
+   much, 0 where there is none; *first is the one, and *t is past them all. */
+EPLB_P float eplb_p_next_sample(const eplb_p_samples *s, int32_t n, int32_t *t, int32_t *first)
+{
+    float weight = 0.0f;
+
+    for (; *t < s->num; ++*t) {
+        if (!eplb_p_counts(s, *t, n)) continue;
+        if (!(weight > 0.0f)) *first = *t;
+        else if (!eplb_p_equal_samples(s, *first, *t, n)) break;
+        weight = eplb_p_add(weight, eplb_p_sample_share(s, *t));
+    }
+    return weight;
+}
+
 /* Into how many the samples that count are merged, where neighbours are as long as they count for no more
    than `most` together. */
 EPLB_P int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_experts, float most)
 {
-    float weight = 0.0f;
-    int32_t merged = 0, t;
+    float weight = 0.0f, share;
+    int32_t merged = 0, t = 0, first = 0;
 
-    for (t = 0; t < samples->num; t++) {
-        float share = eplb_p_sample_share(samples, t), more = eplb_p_add(weight, share);
-        if (!eplb_p_counts(samples, t, num_experts)) continue;
+    while ((share = eplb_p_next_sample(samples, num_experts, &t, &first)) > 0.0f) {
+        float more = eplb_p_add(weight, share);
         if (merged == 0 || more > most) {
             merged++;
             more = share;
@@ -2792,14 +2815,12 @@ EPLB_P float eplb_p_merging(const eplb_p_samples *samples, int32_t num_experts)
    Returns what they count for together. */
 EPLB_P float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples, float scale, float most, int32_t *t)
 {
-    int32_t num_experts = l->shape->num_experts, merged = 0, e;
-    float weight = 0.0f;
+    int32_t num_experts = l->shape->num_experts, merged = 0, next = *t, first = 0, e;
+    float weight = 0.0f, share;
 
-    for (; *t < samples->num; ++*t) {
-        const float *load = samples->load + (size_t)*t * samples->stride;
-        float share = eplb_p_sample_share(samples, *t), more = eplb_p_add(weight, share);
-        float factor = eplb_p_mul(share, scale);
-        if (!eplb_p_counts(samples, *t, num_experts)) continue;
+    while ((share = eplb_p_next_sample(samples, num_experts, &next, &first)) > 0.0f) {
+        const float *load = samples->load + (size_t)first * samples->stride;
+        float more = eplb_p_add(weight, share), factor = eplb_p_mul(share, scale);
         if (merged > 0 && more > most) break;
         if (merged == 0) eplb_p_scale_loads(l->size, load, scale, num_experts);
         if (merged == 1) eplb_p_scale_loads(l->size, l->size, weight, num_experts);
@@ -2808,6 +2829,7 @@ EPLB_P float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples
                 l->size[e] = eplb_p_add(l->size[e], eplb_p_mul(eplb_p_unsigned(&load[e]), factor));
         weight = more;
         merged++;
+        *t = next;
     }
     if (merged > 1)
         for (e = 0; e < num_experts; e++) l->size[e] = eplb_p_div(l->size[e], weight);
@@ -2833,12 +2855,15 @@ EPLB_P void eplb_p_weigh_evenly(eplb_p_layer *l)
 
     l->num_counting = 1;
     if (l->factor) l->factor[0] = (int32_t)EPLB_P_WHOLE;
-    for (e = 0; e < l->shape->num_experts; e++) l->grains[e] = (int32_t)grain;
+    for (e = 0; e < l->shape->num_experts; e++) {
+        l->size[e] = 1.0f;
+        l->grains[e] = (int32_t)grain;
+    }
 }
 
 /* num_counting, grains of the layer: the loads of the samples that count, or of what they are merged to, times
    a power of two. The first time round their weights are found, then the largest sum of loads, by which the
-   grain is chosen, then the grains. Size serves for the sample at hand. */
+   grain is chosen, then the grains. Size serves for the sample at hand, and is that of the last. */
 EPLB_P void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, float scale)
 {
     int32_t num_experts = l->shape->num_experts, pass, k, t, e;
@@ -2872,13 +2897,14 @@ EPLB_P void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, 
 
 /* size [E] = the length of each expert's load vector, which is its load where there is one sample:
    replicas and slots are first shared out by it, so that an expert of unsteady load counts for more
-   than a steady one of the same mean. */
+   than a steady one of the same mean. One sample is what size has by now, and it alone is the mean: that of
+   several equal ones is off by its rounding. */
 EPLB_P void eplb_p_size_experts(eplb_p_layer *l)
 {
     int32_t e, t;
 
     if (l->num_counting == 1) {
-        if (l->size != l->load) eplb_p_copy_loads(l->size, l->load, l->shape->num_experts);
+        if (l->size != l->load) eplb_p_copy_loads(l->load, l->size, l->shape->num_experts);
         return;
     }
     for (e = 0; e < l->shape->num_experts; e++) {
@@ -14525,8 +14551,9 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 
    0.2.0  Plans (plan version 2): those with effort, DEFAULT's and BEST's, are others, and most are made sooner; the ten
             published presets' are what they were. With effort groups go to nodes by L2, the search is bounded by the
-            shape, samples without load count for nothing, more than EPLB_MOST_SAMPLES are merged, and where a GPU has
-            more slots than its node has experts an expert may be twice on it.
+            shape, samples without load count for nothing, equal ones in a row count as one, more than
+            EPLB_MOST_SAMPLES are merged, and where a GPU has more slots than its node has experts an expert may be twice
+            on it.
           Added: exact shares of a step's tokens: eplb_share, eplb_share_proof, eplb_share_sources,
             eplb_evaluate_shares; on the GPU eplb_cuda_share, eplb_cuda_share_sources; plans made for them:
             options.shares. From a plan to the next: options.previous_phy2log, its limits on moves and their price;
