@@ -99,7 +99,7 @@
 #define EPLB_VERSION_PATCH  0
 #define EPLB_VERSION_NUMBER (EPLB_VERSION_MAJOR * 10000 + EPLB_VERSION_MINOR * 100 + EPLB_VERSION_PATCH)
 #define EPLB_VERSION_STRING "0.2.0"
-#define EPLB_PLAN_VERSION   2 /* rises when any plan changes for the same arguments */
+#define EPLB_PLAN_VERSION   3 /* rises when any plan changes for the same arguments */
 
 /* ------------------------------------------------------------------------------------ linkage */
 
@@ -279,7 +279,9 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      effort;        /* how hard each node's plan is improved, replica counts and placement
                                    jointly: 0 leaves it as packed, 1 is one local search; with one sample
                                    each further one is a kick that disturbs the plan and another search
-                                   (several in small nodes), while something is left to gain */
+                                   (several in small nodes), while something is left to gain. In a node of at
+                                   most 16 slots whose GPUs are alike all plans are tried before any kick, which
+                                   nearly always ends with the best there is */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
                                    its node is free of it (and, where GPUs have unlike numbers of slots, holds
                                    something that is not on the first); 1 = it may be where that is better still, as it
@@ -416,7 +418,8 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
            O(R G), and a swap O(R^2)); a swap takes O(G)
            and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort looks
            at 2^20 + 64 E R pairs (of slots, of GPUs, of a slot and an expert; in a node) and what the
-           move at hand takes, at most, each in O(T), whatever the loads; tests/bench/README.md has measured times. Slots
+           move at hand takes, at most, each in O(T), whatever the loads, of which 2^16 at most are for trying
+           all plans of a node of few slots; tests/bench/README.md has measured times. Slots
            are kept in O(R + G R) and, for each GPU that is not where it is valued most, O(G (G + R / G)) at
            most; under the hierarchical policy for each two nodes. With limits or price the layer is planned
            twice, and the second search is on all nodes at once
@@ -5762,8 +5765,9 @@ EPLB_P void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
 
    With one sample the incumbent is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
    found in a line of all replicas by their loads; where there is none, a replace is. When both are exhausted a
-   kick disturbs the plan, and what follows stays if the heaviest GPU has become lighter, or is taken back. It
-   ends as soon as the heaviest GPU is as light as the bound proves that it can be, but for 1 / EPLB_P_CLOSE.
+   kick disturbs the plan, and what follows stays if the heaviest GPU has become lighter, or is taken back. Where
+   slots are few all plans are tried instead, but for those that cannot be better. It ends as soon as the heaviest
+   GPU is as light as the bound proves that it can be, but for 1 / EPLB_P_CLOSE, or where slots are few, for rounding.
 
    With many samples the objective is the sum over samples and GPUs of load squared, which carries the mean,
    the variance and the covariance of the loads: swaps of the two GPUs that differ most first, and replaces
@@ -5798,6 +5802,14 @@ typedef struct eplb_p_moves {
     int64_t   squares_cost;/* of a move, in what the sum of squares falls by */
     int64_t   peak_cost;   /* and in what the peak of one sample does */
 } eplb_p_moves;
+
+/* Where one replica goes, in a plan that is tried. */
+typedef struct eplb_p_trial {
+    int32_t rank;       /* of its expert by load: 0 is the heaviest */
+    int32_t count, nth; /* replicas of that expert in the plan, and which of them this is */
+    int32_t share;      /* load of each */
+    int32_t gpu;
+} eplb_p_trial;
 
 typedef struct eplb_p_search {
     /* The node, or the whole layer where moves are few. */
@@ -5855,6 +5867,12 @@ typedef struct eplb_p_search {
     int32_t  *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
     float    *promise;    /* [num_gpus] and how far: the most that is between this one and a later one */
 
+    /* Few slots: the plan that is tried. */
+    eplb_p_trial *trial;    /* [slots] of its replicas; NULL: slots are not few */
+    int32_t  *trial_expert; /* [num_experts] by rank */
+    int32_t  *trial_load;   /* [num_gpus] of the replicas that have come */
+    int32_t  *trial_used;   /* [num_gpus] slots that these are in */
+
     /* Where GPUs are not alike: slot, first_slot, gpu_of, pace, start of a part. */
     int32_t  *odd_slot, *odd_first_slot, *odd_gpu, *odd_pace, *odd_start, *odd_domain;
     uint8_t  *odd_pinned;
@@ -5876,8 +5894,8 @@ typedef struct eplb_p_search {
     int32_t  *is_stirred; /* [E] */
     int32_t   num_reached, num_stirred;
 
-    eplb_p_overlay shared; /* what lowers the peak, keys included, what lowers the squares, and exact shares */
-    size_t peak_bytes, squares_bytes, exact_bytes;
+    eplb_p_overlay shared; /* what lowers the peak, keys included, what lowers the squares, trials, and exact shares */
+    size_t peak_bytes, squares_bytes, trial_bytes, exact_bytes;
 } eplb_p_search;
 
 EPLB_P void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_experts)
@@ -5905,7 +5923,9 @@ EPLB_P void eplb_p_carve_odd(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_
     s->odd_domain     = shape->survive != EPLB_SURVIVE_NONE ? EPLB_P_TAKE(a, int32_t, s->num_gpus) : NULL;
 }
 
-/* What lowers the peak, what lowers the squares and what is for exact shares are never in use at once. */
+#define EPLB_P_FEW_SLOTS 16 /* of a node whose GPUs are alike, so that all plans are tried */
+
+/* What lowers the peak, what lowers the squares, trials and what is for exact shares are never in use at once. */
 EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
 {
     eplb_p_search none = EPLB_ZERO_INIT;
@@ -5953,6 +5973,14 @@ EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     s->far      = EPLB_P_TAKE(a, int32_t, s->num_gpus);
     s->promise  = EPLB_P_TAKE(a, float, s->num_gpus);
     s->squares_bytes = eplb_p_end_phase(a, &s->shared);
+
+    if (!shape->odd && shape->node_slots <= EPLB_P_FEW_SLOTS) {
+        s->trial        = EPLB_P_TAKE(a, eplb_p_trial, s->num_slots);
+        s->trial_expert = EPLB_P_TAKE(a, int32_t, s->num_experts);
+        s->trial_load   = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+        s->trial_used   = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    }
+    s->trial_bytes = eplb_p_end_phase(a, &s->shared);
 
     if (shape->exact) eplb_p_carve_exact(a, s, shape->num_experts);
     s->exact_bytes = eplb_p_end_phase(a, &s->shared);
@@ -7207,6 +7235,164 @@ EPLB_P void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t k
     }
 }
 
+/* improve: few slots
+
+   Branch and bound: where slots are few all plans are tried, replica by replica, the experts by their loads, the
+   heaviest first, each with one replica first and then with more. What cannot end below the incumbent is not gone
+   into; nor what is a plan that is tried anyway but for the names of its GPUs or replicas: replicas of an expert go
+   to GPUs in ascending order, and of GPUs that are alike so far to the first. */
+
+#define EPLB_P_MOST_TRIES 65536 /* GPUs looked at; not by effort, lest more of it lead to other kicks and a worse plan */
+
+/* trial_expert, and a node without any plan. Returns the load of the experts, but for what dividing it may lose. */
+EPLB_P int64_t eplb_p_clear_trials(eplb_p_search *s)
+{
+    int64_t sum = -(int64_t)s->num_slots;
+    int32_t i, at;
+
+    eplb_p_enter_phase(&s->shared, s->trial_bytes);
+    for (i = 0; i < s->num_experts; i++) {
+        int32_t e = s->expert[i];
+        sum += s->grains[e];
+        for (at = i; at > 0 && s->grains[s->trial_expert[at - 1]] < s->grains[e]; at--)
+            s->trial_expert[at] = s->trial_expert[at - 1];
+        s->trial_expert[at] = e;
+    }
+    for (i = 0; i < s->num_gpus; i++) s->trial_load[i] = s->trial_used[i] = 0;
+    return sum;
+}
+
+/* Trial i is for the first of so many replicas of its expert, before any GPU. */
+EPLB_P void eplb_p_start_trial(eplb_p_search *s, int32_t i, int32_t count)
+{
+    eplb_p_trial *at = &s->trial[i];
+
+    at->count = count;
+    at->nth   = 0;
+    at->share = s->grains[s->trial_expert[at->rank]] / count;
+    at->gpu   = -1;
+}
+
+/* Trial i is for the replica after that of the one before: of the same expert, whose replicas go to GPUs in ascending
+   order, or of the next. The last expert has a replica in each slot that is left. */
+EPLB_P void eplb_p_open_trial(eplb_p_search *s, int32_t i)
+{
+    eplb_p_trial *at = &s->trial[i];
+
+    at->rank = 0;
+    if (i > 0) {
+        *at = s->trial[i - 1];
+        at->nth++;
+        if (at->nth < at->count) {
+            at->gpu -= !s->apart || at->count > s->num_gpus; /* it may be on the same GPU again */
+            return;
+        }
+        at->rank++;
+    }
+    eplb_p_start_trial(s, i, at->rank + 1 < s->num_experts ? 1 : s->num_slots - i);
+}
+
+/* Whether trial i's replica may go to its GPU, and leaves that below the limit. */
+EPLB_P int eplb_p_may_try(const eplb_p_search *s, int32_t i, int64_t limit)
+{
+    const eplb_p_trial *at = &s->trial[i];
+    int32_t gpu = at->gpu, before = at->nth > 0 ? s->trial[i - 1].gpu : -1, other;
+
+    if (s->trial_used[gpu] == s->gpu_slots || s->trial_load[gpu] + at->share >= limit) return 0;
+    if (s->apart && at->count > s->num_gpus) /* it must be on every GPU */
+        return gpu <= before + 1 && s->num_gpus - gpu <= at->count - at->nth;
+    for (other = before + 1; other < gpu; other++)
+        if (s->trial_load[other] == s->trial_load[gpu] && s->trial_used[other] == s->trial_used[gpu]) return 0;
+    return 1;
+}
+
+/* The next GPU for trial i's replica, of an expert's first one with more replicas when there is none; 0 at the end. */
+EPLB_P int eplb_p_next_trial(eplb_p_search *s, int32_t i, int64_t limit)
+{
+    eplb_p_trial *at = &s->trial[i];
+    int32_t behind = s->num_experts - at->rank - 1; /* experts that still need a slot */
+
+    while (!eplb_p_at_cap(at->count - 1, s->max_replicas)) {
+        for (at->gpu++; at->gpu < s->num_gpus; at->gpu++) {
+            eplb_p_take_steps(s, 1, 1);
+            if (eplb_p_may_try(s, i, limit)) return 1;
+        }
+        if (at->nth > 0 || at->count + behind >= s->num_slots - i) return 0;
+        eplb_p_start_trial(s, i, at->count + 1);
+    }
+    return 0;
+}
+
+/* Trial i's replica comes to its GPU, by 1, or leaves it, by -1. */
+EPLB_P void eplb_p_put_trial(eplb_p_search *s, int32_t i, int32_t by)
+{
+    const eplb_p_trial *at = &s->trial[i];
+    s->trial_load[at->gpu] += by * at->share;
+    s->trial_used[at->gpu] += by;
+}
+
+/* The most that a replica after trial i can weigh. */
+EPLB_P int64_t eplb_p_most_after(const eplb_p_search *s, int32_t i)
+{
+    const eplb_p_trial *at = &s->trial[i];
+    int64_t share = at->nth + 1 < at->count ? at->share : 0;
+    int64_t next = at->rank + 1 < s->num_experts ? s->grains[s->trial_expert[at->rank + 1]] : 0;
+    return share > next ? share : next;
+}
+
+/* Whether all load can be below the limit, once the replicas up to trial i are where they are: a GPU gets no more than
+   its slots that are left can bring. */
+EPLB_P int eplb_p_load_fits(const eplb_p_search *s, int32_t i, int64_t load, int64_t limit)
+{
+    int64_t most = eplb_p_most_after(s, i), fits;
+    int32_t gpu;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        fits = s->trial_load[gpu] + (s->gpu_slots - s->trial_used[gpu]) * most;
+        load -= fits < limit ? fits : limit - 1;
+    }
+    return load <= 0;
+}
+
+/* The plan that is tried is the incumbent; only slot and count are right after it. Returns its peak. */
+EPLB_P int64_t eplb_p_keep_trials(eplb_p_search *s)
+{
+    int32_t peak = 0, slot = 0, gpu, i;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (s->trial_load[gpu] > peak) peak = s->trial_load[gpu];
+        for (i = 0; i < s->num_slots; i++)
+            if (s->trial[i].gpu == gpu) s->slot[slot++] = s->trial_expert[s->trial[i].rank];
+    }
+    for (i = 0; i < s->num_slots; i++) s->count[s->trial_expert[s->trial[i].rank]] = s->trial[i].count;
+    return peak;
+}
+
+/* From an incumbent of this peak on. Whether all plans were tried, or the bar was reached. */
+EPLB_P_APART int eplb_p_try_all(eplb_p_search *s, int64_t *best)
+{
+    int64_t load = eplb_p_clear_trials(s), left = s->steps > EPLB_P_MOST_TRIES ? s->steps - EPLB_P_MOST_TRIES : 0;
+    int32_t i = 0;
+
+    eplb_p_open_trial(s, 0);
+    while (i >= 0 && *best > s->close) {
+        if (s->steps <= left) return 0;
+        if (!eplb_p_next_trial(s, i, *best)) {
+            if (--i >= 0) eplb_p_put_trial(s, i, -1);
+            continue;
+        }
+        eplb_p_put_trial(s, i, 1);
+        if (i + 1 == s->num_slots) {
+            *best = eplb_p_keep_trials(s);
+        } else if (eplb_p_load_fits(s, i, load, *best)) {
+            eplb_p_open_trial(s, ++i);
+            continue;
+        }
+        eplb_p_put_trial(s, i, -1);
+    }
+    return 1;
+}
+
 /* improve: one sample */
 
 /* So far above the bar, in parts of it, it is not grains that are left but wrong counts of replicas, for which
@@ -7247,6 +7433,11 @@ EPLB_P void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
         eplb_p_line_up_slots(s);
         eplb_p_lower_peaks(s);
         best = eplb_p_keep_better(s, best);
+    }
+    if (s->trial && kicks > 0 && best > s->close) {
+        if (eplb_p_try_all(s, &best)) kicks = 0;
+        eplb_p_measure_node(s);
+        eplb_p_line_up_slots(s);
     }
     for (kick = 1; kick - 1 < kicks && s->steps > 0 && best > s->close; kick++) {
         eplb_p_kick(s, seed, row, kick);
@@ -7769,7 +7960,8 @@ EPLB_P void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
     if (s->aside && eplb_p_objective(s) > loose) eplb_p_exchange_plans(s);
 }
 
-/* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
+/* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. Where all plans can be tried, a
+   grain for each division is. */
 #define EPLB_P_CLOSE 4096
 
 /* With one sample: what the heaviest GPU of a node cannot be lighter than if that is above `least`, by the counts
@@ -7921,7 +8113,7 @@ EPLB_P void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
     int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l, s) : 0;
     int32_t node;
 
-    s->close = target + target / EPLB_P_CLOSE;
+    s->close = target + (s->trial ? s->num_slots : target / EPLB_P_CLOSE);
     for (node = 0; node < l->shape->num_nodes; node++) {
         eplb_p_node_part part = eplb_p_node_part_of(l, node);
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
@@ -14579,6 +14771,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_TRIES
 #undef EPLB_P_SPREAD
 #undef EPLB_P_SMALL
+#undef EPLB_P_FEW_SLOTS
+#undef EPLB_P_MOST_TRIES
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
@@ -14609,10 +14803,10 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
    Before 1.0 a minor version may ask something of its users; a patch version does not. The numbers of results and
    presets never change.
 
-   0.2.0  Plans (plan version 2): those with effort, DEFAULT's and BEST's, are others, and most are made sooner; the ten
+   0.2.0  Plans (plan version 3): those with effort, DEFAULT's and BEST's, are others, and most are made sooner; the ten
             published presets' are what they were. With effort groups go to nodes by L2, the search is bounded by the
             shape, samples without load count for nothing, more than EPLB_MOST_SAMPLES are merged, and where a GPU has
-            more slots than its node has experts an expert may be twice on it.
+            more slots than its node has experts an expert may be twice on it. In nodes of few slots all plans are tried.
           Added: exact shares of a step's tokens: eplb_share, eplb_share_proof, eplb_share_sources,
             eplb_evaluate_shares; on the GPU eplb_cuda_share, eplb_cuda_share_sources; plans made for them:
             options.shares. From a plan to the next: options.previous_phy2log, its limits on moves and their price;
