@@ -46,12 +46,13 @@ static void fuzz_plans(fuzz_input *in)
 static void fuzz_searches(fuzz_input *in)
 {
     eplb_problem p = fuzz_problem(in);
+    p.num_layers = 1; /* the naive search is slow */
     eplb_options o = fuzz_options(in, &p);
     float       *weight = fuzz_loads(in, fuzz_samples(&p) * plan_experts(&p), fuzz_usual_loads(in));
 
     o.engine = EPLB_ENGINE_NONE;
     o.shares = EPLB_PLAN_FOR_EQUAL;
-    o.effort = fuzz_range(in, 1, 40);
+    o.effort = fuzz_range(in, 1, 8);
     FUZZ_HOLDS(plain_searches_naively(&p, &o, weight));
     free(weight);
 }
