@@ -92,6 +92,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* clang-format off */
+
 /* ------------------------------------------------------------------------------------ version */
 
 #define EPLB_VERSION_MAJOR  0
@@ -936,6 +938,8 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
 EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int32_t *phy2log, const float *weight,
                                           float *balancedness, float *max_load, void *scratch, size_t scratch_bytes);
 
+/* clang-format on */
+
 #ifdef __cplusplus
 }
 #endif
@@ -1143,10 +1147,7 @@ EPLB_P_HD float eplb_p_swap_fall(float d, float D) { return eplb_p_mul(d, eplb_p
 EPLB_P_HD float eplb_p_largest_fall(float D) { return D * D * 0.2500005f; }
 
 /* Whether such a fall is worth a swap. */
-EPLB_P_HD int eplb_p_fall_counts(float fall, float tiny)
-{
-    return eplb_p_add(fall, fall) > eplb_p_mul(tiny, tiny);
-}
+EPLB_P_HD int eplb_p_fall_counts(float fall, float tiny) { return eplb_p_add(fall, fall) > eplb_p_mul(tiny, tiny); }
 
 /* What an expert's other replicas come to carry more when one of `count` is taken away. */
 EPLB_P_HD float eplb_p_rise(float load, int32_t count)
@@ -1180,18 +1181,16 @@ EPLB_P uint64_t eplb_p_wide_bid(float load, int32_t count)
     uint64_t divisor = (uint64_t)count, dividend = bits & 0x7FFFFF, high, low;
 
     if (bits == 0) return 0;
-    if (bits >> 23)
-        dividend |= 0x800000;
-    else
-        exponent++; /* a denormal float's is that of the least normal one */
+    if (bits >> 23) dividend |= 0x800000;
+    else exponent++; /* a denormal float's is that of the least normal one */
     for (; dividend < 0x800000; exponent--) dividend *= 2;
     dividend <<= 39;
     high = dividend / divisor;
     dividend = dividend % divisor << 32;
-    low  = dividend / divisor;
+    low = dividend / divisor;
     for (; high >> 62 == 0; exponent--) {
         high = high << 1 | low >> 31;
-        low  = low << 1 & UINT32_MAX;
+        low = low << 1 & UINT32_MAX;
     }
     return eplb_p_round_wide(high | (low != 0 || dividend % divisor != 0), exponent);
 }
@@ -1203,7 +1202,7 @@ EPLB_P uint64_t eplb_p_wide_sum(uint64_t a, uint64_t b)
 
     if (less == 0) return more;
     less = (less & (EPLB_P_WIDE_HIDDEN - 1)) | EPLB_P_WIDE_HIDDEN;
-    sum  = (more & (EPLB_P_WIDE_HIDDEN - 1)) | EPLB_P_WIDE_HIDDEN;
+    sum = (more & (EPLB_P_WIDE_HIDDEN - 1)) | EPLB_P_WIDE_HIDDEN;
     less <<= 9;
     sum <<= 9;
     if (shift > 62) shift = 62; /* nothing but the lowest bit is left of it, as with more */
@@ -1240,10 +1239,7 @@ static inline eplb_p_vector eplb_p_vector_or_doubtful(eplb_p_vector doubtful, ep
     return _mm_or_ps(doubtful, _mm_or_ps(a, _mm_castsi128_ps(infinite))); /* its sign is what counts */
 }
 static inline int eplb_p_vector_any(eplb_p_vector doubtful) { return _mm_movemask_ps(doubtful) != 0; }
-static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a)
-{
-    return _mm_andnot_ps(_mm_set1_ps(-0.0f), a);
-}
+static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), a); }
 static inline float eplb_p_vector_smallest(eplb_p_vector a)
 {
     a = _mm_min_ps(a, _mm_movehl_ps(a, a));
@@ -1270,7 +1266,7 @@ static inline eplb_p_squares eplb_p_no_squares(void) { return _mm_setzero_si128(
 static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints a)
 {
     __m128i sign = _mm_srai_epi32(a, 31), odd;
-    a   = _mm_sub_epi32(_mm_xor_si128(a, sign), sign);
+    a = _mm_sub_epi32(_mm_xor_si128(a, sign), sign);
     odd = _mm_srli_epi64(a, 32);
     return _mm_add_epi64(sums, _mm_add_epi64(_mm_mul_epu32(a, a), _mm_mul_epu32(odd, odd)));
 }
@@ -1310,10 +1306,7 @@ static inline eplb_p_vector eplb_p_vector_or_doubtful(eplb_p_vector doubtful, ep
     uint32x4_t is_doubtful = vcgeq_u32(vreinterpretq_u32_f32(a), vdupq_n_u32(EPLB_P_INFINITY));
     return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(doubtful), is_doubtful));
 }
-static inline int eplb_p_vector_any(eplb_p_vector doubtful)
-{
-    return vmaxvq_u32(vreinterpretq_u32_f32(doubtful)) != 0;
-}
+static inline int eplb_p_vector_any(eplb_p_vector doubtful) { return vmaxvq_u32(vreinterpretq_u32_f32(doubtful)) != 0; }
 static inline eplb_p_vector eplb_p_vector_abs(eplb_p_vector a) { return vabsq_f32(a); }
 static inline float eplb_p_vector_smallest(eplb_p_vector a) { return vminvq_f32(a); }
 static inline float eplb_p_vector_largest(eplb_p_vector a) { return vmaxvq_f32(a); }
@@ -1418,9 +1411,9 @@ EPLB_P_HD size_t eplb_p_at(int32_t row, int32_t width, int32_t column)
 
 typedef struct eplb_p_arena {
     unsigned char *base; /* NULL: measure only */
-    size_t         used; /* bytes carved so far, a multiple of EPLB_SCRATCH_ALIGN */
-    size_t         peak; /* the most there ever were, over rewinds */
-    int            overflowed;
+    size_t used;         /* bytes carved so far, a multiple of EPLB_SCRATCH_ALIGN */
+    size_t peak;         /* the most there ever were, over rewinds */
+    int overflowed;
 } eplb_p_arena;
 
 #define EPLB_P_SLACK ((size_t)EPLB_SCRATCH_ALIGN - 1) /* what aligning any address may cost */
@@ -1449,8 +1442,8 @@ EPLB_P_HD_LARGE void *eplb_p_take(eplb_p_arena *a, int32_t count, size_t size)
     return a->base ? (void *)(a->base + start) : NULL;
 }
 
-#define EPLB_P_TAKE(arena, type, count) ((type *)eplb_p_take(arena, count, sizeof(type)))
-#define EPLB_P_TAKE_ROWS(arena, type, rows, width) /* [rows, width] */                              \
+#define EPLB_P_TAKE(arena, type, count)            ((type *)eplb_p_take(arena, count, sizeof(type)))
+#define EPLB_P_TAKE_ROWS(arena, type, rows, width) /* [rows, width] */ \
     ((type *)eplb_p_take(arena, rows, sizeof(type) * (size_t)(width)))
 
 /* Blocks taken since the mark are done with: what follows may lie over them. */
@@ -1591,8 +1584,7 @@ EPLB_P_HD float eplb_p_perturbed(float load, uint32_t word, const eplb_packing *
 
 /* Merge two runs of ascending keys. Which run the next key comes from is a coin toss, so it is worked
    out without a branch, which would be mispredicted every other time. */
-EPLB_P void eplb_p_merge(const uint64_t *left, size_t num_left, const uint64_t *right, size_t num_right,
-                         uint64_t *to)
+EPLB_P void eplb_p_merge(const uint64_t *left, size_t num_left, const uint64_t *right, size_t num_right, uint64_t *to)
 {
     const uint64_t *left_end = left + num_left, *right_end = right + num_right;
 
@@ -1621,7 +1613,7 @@ EPLB_P void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
         }
         swap = from;
         from = to;
-        to   = swap;
+        to = swap;
     }
     if (from != key)
         for (i = 0; i < count; i++) key[i] = from[i];
@@ -1629,7 +1621,7 @@ EPLB_P void eplb_p_sort(uint64_t *key, uint64_t *spare, int32_t n)
 
 enum {
     EPLB_P_DIGITS_FROM = 24, /* fewer items are cheaper to merge */
-    EPLB_P_DIGIT_BITS  = 8   /* of the widest digit */
+    EPLB_P_DIGIT_BITS = 8    /* of the widest digit */
 };
 
 /* The narrowest digit whose two passes leave few of n items out of place. */
@@ -1641,10 +1633,10 @@ EPLB_P void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_value
     uint32_t next_low = 0, next_high = 0, num_low, num_high;
     int32_t i;
     for (i = 0; i < num_values; i++) {
-        num_low  = low[i];
+        num_low = low[i];
         num_high = high[i];
-        low[i]   = (uint16_t)next_low;
-        high[i]  = (uint16_t)next_high;
+        low[i] = (uint16_t)next_low;
+        high[i] = (uint16_t)next_high;
         next_low += num_low;
         next_high += num_high;
     }
@@ -1678,17 +1670,17 @@ EPLB_P void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, 
     if (n >= EPLB_P_VECTOR) {
         eplb_p_vector least = eplb_p_vector_abs(eplb_p_vector_at(load)), most = least, more;
         for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
-            more  = eplb_p_vector_abs(eplb_p_vector_at(load + i));
+            more = eplb_p_vector_abs(eplb_p_vector_at(load + i));
             least = eplb_p_vector_min(least, more);
-            most  = eplb_p_vector_max(most, more);
+            most = eplb_p_vector_max(most, more);
         }
-        low  = eplb_p_bits(eplb_p_vector_smallest(least));
+        low = eplb_p_bits(eplb_p_vector_smallest(least));
         high = eplb_p_bits(eplb_p_vector_largest(most));
     }
 #endif
     for (; i < n; i++) {
         bits = eplb_p_bits_at(&load[i]) & ~EPLB_P_SIGN;
-        low  = bits < low ? bits : low;
+        low = bits < low ? bits : low;
         high = bits > high ? bits : high;
     }
     *lightest = low;
@@ -1763,17 +1755,17 @@ EPLB_P uint64_t eplb_p_tournament_replay(uint64_t *tree, int32_t n, int32_t leaf
 
 /* The same of keys that leave no room for an index, so that a node says who has won: the lower one on ties. */
 typedef struct eplb_p_contest {
-    uint64_t *key;    /* [n] */
-    int32_t  *winner; /* [2 n] winner[1] of all */
-    int32_t   n;
+    uint64_t *key;   /* [n] */
+    int32_t *winner; /* [2 n] winner[1] of all */
+    int32_t n;
 } eplb_p_contest;
 
 EPLB_P eplb_p_contest eplb_p_carve_contest(eplb_p_arena *a, int32_t n)
 {
     eplb_p_contest c;
-    c.key    = EPLB_P_TAKE(a, uint64_t, n);
+    c.key = EPLB_P_TAKE(a, uint64_t, n);
     c.winner = EPLB_P_TAKE_ROWS(a, int32_t, n, 2);
-    c.n      = n;
+    c.n = n;
     return c;
 }
 
@@ -1825,30 +1817,31 @@ EPLB_P int eplb_p_has_bit(const uint32_t *row, int32_t e) { return (row[(uint32_
 
 /* ------------------------------------------------------------------------------------ results */
 
-#define EPLB_P_NAME(result) case result: return #result;
+#define EPLB_P_NAME(result) \
+    case result: return #result;
 
 EPLB_API const char *eplb_result_name(eplb_result r)
 {
     switch (r) { /* literals, as a table of pointers would need relocating */
-    EPLB_P_NAME(EPLB_OK)
-    EPLB_P_NAME(EPLB_ERR_NULL)
-    EPLB_P_NAME(EPLB_ERR_OPTION)
-    EPLB_P_NAME(EPLB_ERR_COUNT)
-    EPLB_P_NAME(EPLB_ERR_LAYER_RANGE)
-    EPLB_P_NAME(EPLB_ERR_DIVIDE)
-    EPLB_P_NAME(EPLB_ERR_TOO_FEW)
-    EPLB_P_NAME(EPLB_ERR_MAX_REPLICAS)
-    EPLB_P_NAME(EPLB_ERR_OVERFLOW)
-    EPLB_P_NAME(EPLB_ERR_SCRATCH_SIZE)
-    EPLB_P_NAME(EPLB_ERR_WIDTH)
-    EPLB_P_NAME(EPLB_ERR_CAPACITY)
-    EPLB_P_NAME(EPLB_ERR_NAN)
-    EPLB_P_NAME(EPLB_ERR_INFINITE)
-    EPLB_P_NAME(EPLB_ERR_NEGATIVE)
-    EPLB_P_NAME(EPLB_ERR_PLAN)
-    EPLB_P_NAME(EPLB_ERR_SHARES)
-    EPLB_P_NAME(EPLB_ERR_CUDA)
-    EPLB_P_NAME(EPLB_ERR_DEVICE_SHAPE)
+        EPLB_P_NAME(EPLB_OK)
+        EPLB_P_NAME(EPLB_ERR_NULL)
+        EPLB_P_NAME(EPLB_ERR_OPTION)
+        EPLB_P_NAME(EPLB_ERR_COUNT)
+        EPLB_P_NAME(EPLB_ERR_LAYER_RANGE)
+        EPLB_P_NAME(EPLB_ERR_DIVIDE)
+        EPLB_P_NAME(EPLB_ERR_TOO_FEW)
+        EPLB_P_NAME(EPLB_ERR_MAX_REPLICAS)
+        EPLB_P_NAME(EPLB_ERR_OVERFLOW)
+        EPLB_P_NAME(EPLB_ERR_SCRATCH_SIZE)
+        EPLB_P_NAME(EPLB_ERR_WIDTH)
+        EPLB_P_NAME(EPLB_ERR_CAPACITY)
+        EPLB_P_NAME(EPLB_ERR_NAN)
+        EPLB_P_NAME(EPLB_ERR_INFINITE)
+        EPLB_P_NAME(EPLB_ERR_NEGATIVE)
+        EPLB_P_NAME(EPLB_ERR_PLAN)
+        EPLB_P_NAME(EPLB_ERR_SHARES)
+        EPLB_P_NAME(EPLB_ERR_CUDA)
+        EPLB_P_NAME(EPLB_ERR_DEVICE_SHAPE)
     default: return "unknown eplb_result";
     }
 }
@@ -1858,7 +1851,7 @@ EPLB_P eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const ch
 {
     if (why) {
         why->result = result;
-        why->field  = field;
+        why->field = field;
     }
     return result;
 }
@@ -1868,6 +1861,7 @@ EPLB_P eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const ch
 /* The presets, a row each: their names; how items are packed first; the refinement and the swaps of groups,
    then of slots; heaviest packs tried, candidates, their noise and its scale, selection; effort; replication
    and fix-up steps; the engine. All but refinements and swaps is the same for groups and for slots. */
+/* clang-format off */
 #define EPLB_P_PRESETS(row) \
     row(DEFAULT,      "default",      LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,  33, DHONDT,  0, NONE) \
     row(DEEPSEEK,     "deepseek",     LPT,    NONE,         0, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0, NONE) \
@@ -1883,19 +1877,20 @@ EPLB_P eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const ch
     row(BEST,         "best",         LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD, 257, DHONDT,  0, NONE) \
     row(VLLM,         "vllm",         LPT,    NONE,         0, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,   0, DHONDT,  0, VLLM)
 
-typedef struct eplb_p_preset {
-    eplb_packing packing; /* of slots onto GPUs */
-    int32_t      group_refine, group_swaps, effort, replication, fixup_steps, engine;
-} eplb_p_preset;
-
 #define EPLB_P_PRESET_ROW(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates,  \
                           noise, scale, select, effort, replication, fixup, engine)                        \
     {{EPLB_INIT_##init, EPLB_REFINE_##refine, swaps, heavy, candidates, EPLB_NOISE_##noise, scale,          \
       EPLB_SELECT_##select},                                                                                \
      EPLB_REFINE_##group_refine, group_swaps, effort, EPLB_REPLICATE_##replication, fixup, EPLB_ENGINE_##engine},
+/* clang-format on */
 
-#define EPLB_P_PRESET_NAME(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates, \
-                           noise, scale, select, effort, replication, fixup, engine)                       \
+typedef struct eplb_p_preset {
+    eplb_packing packing; /* of slots onto GPUs */
+    int32_t group_refine, group_swaps, effort, replication, fixup_steps, engine;
+} eplb_p_preset;
+
+#define EPLB_P_PRESET_NAME(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates, noise, \
+                           scale, select, effort, replication, fixup, engine)                                      \
     case EPLB_PRESET_##number: return name;
 
 static const eplb_p_preset eplb_p_presets[EPLB_NUM_PRESETS] = {EPLB_P_PRESETS(EPLB_P_PRESET_ROW)};
@@ -1903,7 +1898,7 @@ static const eplb_p_preset eplb_p_presets[EPLB_NUM_PRESETS] = {EPLB_P_PRESETS(EP
 EPLB_API const char *eplb_preset_name(int32_t preset)
 {
     switch (preset) {
-    EPLB_P_PRESETS(EPLB_P_PRESET_NAME)
+        EPLB_P_PRESETS(EPLB_P_PRESET_NAME)
     default: return NULL;
     }
 }
@@ -1916,21 +1911,21 @@ EPLB_API eplb_result eplb_options_preset(int32_t preset, eplb_options *options)
     if (!options) return EPLB_ERR_NULL;
     if (!eplb_p_is_one_of(preset, EPLB_NUM_PRESETS)) return EPLB_ERR_OPTION;
     row = &eplb_p_presets[preset];
-    o.gpu_packing   = row->packing;
+    o.gpu_packing = row->packing;
     o.group_packing = row->packing;
-    o.group_packing.refine    = row->group_refine;
+    o.group_packing.refine = row->group_refine;
     o.group_packing.max_swaps = row->group_swaps;
     o.replication = row->replication;
     o.fixup_steps = row->fixup_steps;
-    o.effort      = row->effort;
-    o.engine      = row->engine;
+    o.effort = row->effort;
+    o.engine = row->engine;
     *options = o;
     return EPLB_OK;
 }
 
 /* The name of a field of one of the two packings; two literals, so that no table of pointers needs
    relocating. */
-#define EPLB_P_PACKING_FIELD(stage, name)                                                          \
+#define EPLB_P_PACKING_FIELD(stage, name) \
     ((stage) == EPLB_P_DRAW_GROUPS ? "options.group_packing." name : "options.gpu_packing." name)
 
 EPLB_P eplb_result eplb_p_check_packing(const eplb_packing *how, int stage, eplb_diagnosis *why)
@@ -2010,17 +2005,14 @@ EPLB_P eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *w
 {
     eplb_result r;
 
-    if (!eplb_p_is_one_of(o->policy, EPLB_NUM_POLICIES))
-        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.policy");
+    if (!eplb_p_is_one_of(o->policy, EPLB_NUM_POLICIES)) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.policy");
     if (!eplb_p_is_one_of(o->replication, EPLB_NUM_REPLICATIONS))
         return eplb_p_fail(why, EPLB_ERR_OPTION, "options.replication");
     if (o->fixup_steps < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.fixup_steps");
     if (o->max_replicas < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.max_replicas");
     if (o->effort < 0) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.effort");
-    if (!eplb_p_within(o->allow_duplicates, 0, 1))
-        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
-    if (!eplb_p_is_one_of(o->shares, EPLB_NUM_PLAN_FORS))
-        return eplb_p_fail(why, EPLB_ERR_OPTION, "options.shares");
+    if (!eplb_p_within(o->allow_duplicates, 0, 1)) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.allow_duplicates");
+    if (!eplb_p_is_one_of(o->shares, EPLB_NUM_PLAN_FORS)) return eplb_p_fail(why, EPLB_ERR_OPTION, "options.shares");
     r = eplb_p_check_moves(o, why);
     if (r == EPLB_OK) r = eplb_p_check_packing(&o->group_packing, EPLB_P_DRAW_GROUPS, why);
     if (r == EPLB_OK) r = eplb_p_check_packing(&o->gpu_packing, EPLB_P_DRAW_GPUS, why);
@@ -2059,8 +2051,8 @@ EPLB_P eplb_result eplb_p_check_loads(const float *weight, int32_t num_samples, 
                 if (r == EPLB_OK) continue;
                 if (why) {
                     why->sample = t;
-                    why->layer  = row;
-                    why->item   = i;
+                    why->layer = row;
+                    why->item = i;
                 }
                 return eplb_p_fail(why, r, "weight");
             }
@@ -2103,13 +2095,13 @@ typedef struct eplb_p_shape {
 
     /* A cluster as it is; NULL where all GPUs are alike, or no slot is locked. */
     const int32_t *usable_slots; /* [G] of each GPU, the first ones */
-    const float   *speed;        /* [G] */
+    const float *speed;          /* [G] */
     const int32_t *node_of;      /* [G] whatever the policy */
     const uint8_t *locked;       /* [L, R] */
-    int32_t        survive;
-    int32_t        num_usable;   /* slots, over all GPUs */
-    int32_t        num_living;   /* GPUs that have any */
-    int32_t        odd;          /* whether any of these is not as for equal GPUs: then sizes of a node above are those
+    int32_t survive;
+    int32_t num_usable; /* slots, over all GPUs */
+    int32_t num_living; /* GPUs that have any */
+    int32_t odd;        /* whether any of these is not as for equal GPUs: then sizes of a node above are those
                                     of the largest that there could be */
 } eplb_p_shape;
 
@@ -2156,8 +2148,8 @@ EPLB_P eplb_result eplb_p_resolve_usable_slots(const eplb_problem *p, eplb_p_sha
     int32_t each = s->num_replicas / s->num_gpus, gpu, sum = 0, living = 0;
 
     s->usable_slots = NULL;
-    s->num_usable   = s->num_replicas;
-    s->num_living   = s->num_gpus;
+    s->num_usable = s->num_replicas;
+    s->num_living = s->num_gpus;
     if (!p->gpu_slots) return EPLB_OK;
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         if (!eplb_p_within(p->gpu_slots[gpu], 0, each))
@@ -2168,8 +2160,8 @@ EPLB_P eplb_result eplb_p_resolve_usable_slots(const eplb_problem *p, eplb_p_sha
     if (sum < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.gpu_slots");
     if (sum == s->num_replicas) return EPLB_OK;
     s->usable_slots = p->gpu_slots;
-    s->num_usable   = sum;
-    s->num_living   = living;
+    s->num_usable = sum;
+    s->num_living = living;
     return EPLB_OK;
 }
 
@@ -2216,7 +2208,7 @@ EPLB_P eplb_result eplb_p_resolve_cluster(const eplb_problem *p, eplb_p_shape *s
 {
     eplb_result r = eplb_p_resolve_nodes(p, s, why);
 
-    s->locked  = p->locked;
+    s->locked = p->locked;
     s->survive = p->survive;
     if (r == EPLB_OK && !eplb_p_is_one_of(p->survive, EPLB_NUM_SURVIVES))
         r = eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
@@ -2236,13 +2228,13 @@ EPLB_P eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s,
     if (p->num_nodes < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_nodes");
     if (p->num_gpus < 1) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_gpus");
     if (p->num_samples < 0) return eplb_p_fail(why, EPLB_ERR_COUNT, "problem.num_samples");
-    s->num_layers   = p->num_layers;
-    s->num_experts  = p->num_experts;
+    s->num_layers = p->num_layers;
+    s->num_experts = p->num_experts;
     s->num_replicas = p->num_replicas;
-    s->num_groups   = p->num_groups ? p->num_groups : 1;
-    s->num_nodes    = p->num_nodes ? p->num_nodes : 1;
-    s->num_gpus     = p->num_gpus;
-    s->num_samples  = p->num_samples ? p->num_samples : 1;
+    s->num_groups = p->num_groups ? p->num_groups : 1;
+    s->num_nodes = p->num_nodes ? p->num_nodes : 1;
+    s->num_gpus = p->num_gpus;
+    s->num_samples = p->num_samples ? p->num_samples : 1;
     if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
     if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
     s->link_nodes = s->num_nodes;
@@ -2262,18 +2254,18 @@ EPLB_P eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
     EPLB_ASSERT(s->num_nodes > 0);
     if (eplb_p_is_global(s)) {
         s->num_groups = 1;
-        s->num_nodes  = 1;
+        s->num_nodes = 1;
     }
     if (s->survive == EPLB_SURVIVE_NODE && s->num_nodes > 1)
         return eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
     if ((s->num_groups % s->num_nodes != 0 && !s->usable_slots && !s->node_of) || s->num_experts % s->num_groups != 0)
         return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_groups");
-    s->gpu_slots    = s->num_replicas / s->num_gpus;
-    s->group_size   = s->num_experts / s->num_groups;
-    s->node_groups  = s->odd ? s->num_groups : s->num_groups / s->num_nodes;
+    s->gpu_slots = s->num_replicas / s->num_gpus;
+    s->group_size = s->num_experts / s->num_groups;
+    s->node_groups = s->odd ? s->num_groups : s->num_groups / s->num_nodes;
     s->node_experts = s->odd ? s->num_experts : s->num_experts / s->num_nodes;
-    s->node_gpus    = s->odd ? s->num_living : s->num_gpus / s->num_nodes;
-    s->node_slots   = s->node_gpus * s->gpu_slots;
+    s->node_gpus = s->odd ? s->num_living : s->num_gpus / s->num_nodes;
+    s->node_slots = s->node_gpus * s->gpu_slots;
     return EPLB_OK;
 }
 
@@ -2309,8 +2301,8 @@ static eplb_result eplb_p_resolve(const eplb_problem *problem, const eplb_option
     if (r == EPLB_OK && s->locked && !s->options.previous_phy2log)
         r = eplb_p_fail(why, EPLB_ERR_NULL, "options.previous_phy2log");
     if (r != EPLB_OK) return r;
-    if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts) ||
-        !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
+    if (!eplb_p_array_fits(s->num_samples, s->num_layers, s->num_experts)
+        || !eplb_p_array_fits(s->num_layers, s->num_replicas, 1))
         return eplb_p_fail(why, EPLB_ERR_OVERFLOW, "problem");
     return eplb_p_check_sample_weight(s, why);
 }
@@ -2341,11 +2333,11 @@ EPLB_P_HD float eplb_p_scale(uint32_t largest)
 }
 
 typedef struct eplb_p_samples { /* the loads of one layer */
-    const float *load;     /* [n] of the first sample; later ones lie stride elements on */
-    size_t       stride;
-    int32_t      num;
-    const float *weight;   /* [num] what each sample counts for; NULL: all alike */
-    float        heaviest; /* the largest of these weights of a sample that holds load */
+    const float *load;          /* [n] of the first sample; later ones lie stride elements on */
+    size_t stride;
+    int32_t num;
+    const float *weight; /* [num] what each sample counts for; NULL: all alike */
+    float heaviest;      /* the largest of these weights of a sample that holds load */
 } eplb_p_samples;
 
 /* One row of loads by itself. */
@@ -2353,7 +2345,7 @@ EPLB_P eplb_p_samples eplb_p_one_sample(const float *load)
 {
     eplb_p_samples s = EPLB_ZERO_INIT;
     s.load = load;
-    s.num  = 1;
+    s.num = 1;
     return s;
 }
 
@@ -2383,10 +2375,7 @@ EPLB_P int eplb_p_counts(const eplb_p_samples *s, int32_t t, int32_t n)
 }
 
 /* A load without its sign, since -0 would sort behind everything. */
-EPLB_P_HD float eplb_p_unsigned(const float *load)
-{
-    return eplb_p_from_bits(eplb_p_bits_at(load) & ~EPLB_P_SIGN);
-}
+EPLB_P_HD float eplb_p_unsigned(const float *load) { return eplb_p_from_bits(eplb_p_bits_at(load) & ~EPLB_P_SIGN); }
 
 EPLB_P_HD float eplb_p_sample_load(const eplb_p_samples *s, int32_t t, int32_t i)
 {
@@ -2435,11 +2424,9 @@ EPLB_P float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
         float share = eplb_p_sample_share(s, t), factor = eplb_p_mul(share, scale);
         const float *more = s->load + (size_t)t * s->stride;
         if (!eplb_p_counts(s, t, n)) continue;
-        if (counted++ == 0)
-            eplb_p_scale_loads(load, more, factor, n);
+        if (counted++ == 0) eplb_p_scale_loads(load, more, factor, n);
         else
-            for (i = 0; i < n; i++)
-                load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_unsigned(&more[i]), factor));
+            for (i = 0; i < n; i++) load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_unsigned(&more[i]), factor));
         count = eplb_p_add(count, share);
     }
     if (counted > 1)
@@ -2465,10 +2452,10 @@ EPLB_P eplb_p_samples eplb_p_layer_samples(const eplb_p_shape *shape, const floa
     int32_t t;
 
     if (!weight) return samples;
-    samples.load     = eplb_p_layer_weight(shape, weight, layer);
-    samples.stride   = eplb_p_sample_stride(shape);
-    samples.num      = shape->num_samples;
-    samples.weight   = shape->options.sample_weight;
+    samples.load = eplb_p_layer_weight(shape, weight, layer);
+    samples.stride = eplb_p_sample_stride(shape);
+    samples.num = shape->num_samples;
+    samples.weight = shape->options.sample_weight;
     samples.heaviest = 0.0f;
     if (!samples.weight) return samples;
     for (t = 0; t < samples.num; t++)
@@ -2486,14 +2473,14 @@ EPLB_P eplb_p_samples eplb_p_layer_samples(const eplb_p_shape *shape, const floa
 #define EPLB_P_PACE_BITS 13 /* of the slowest GPU's pace */
 
 typedef struct eplb_p_cluster {
-    int32_t  num_gpus, num_slots;
+    int32_t num_gpus, num_slots;
     int32_t *gpu;        /* [num_gpus] as the caller numbers it; NULL, as all that follows, where all are alike */
     int32_t *first_slot; /* [num_gpus + 1] */
     int32_t *gpu_of;     /* [num_slots] whose a slot is */
     int32_t *first_gpu;  /* [N + 1] of each node, by the policy */
     int32_t *node;       /* [num_gpus] by the policy */
     int32_t *link_node;  /* [num_gpus] whatever the policy */
-    float   *speed;      /* [num_gpus] NULL: all are as fast */
+    float *speed;        /* [num_gpus] NULL: all are as fast */
     int32_t *pace;       /* [num_gpus] its inverse, in whole numbers; likewise */
 } eplb_p_cluster;
 
@@ -2501,17 +2488,17 @@ EPLB_P eplb_p_cluster eplb_p_carve_cluster(eplb_p_arena *a, const eplb_p_shape *
 {
     eplb_p_cluster c = EPLB_ZERO_INIT;
 
-    c.num_gpus  = shape->num_living;
+    c.num_gpus = shape->num_living;
     c.num_slots = shape->num_usable;
     if (!shape->odd) return c;
-    c.gpu        = EPLB_P_TAKE(a, int32_t, c.num_gpus);
+    c.gpu = EPLB_P_TAKE(a, int32_t, c.num_gpus);
     c.first_slot = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)c.num_gpus + 1);
-    c.gpu_of     = EPLB_P_TAKE(a, int32_t, c.num_slots);
-    c.first_gpu  = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->num_nodes + 1);
-    c.node       = EPLB_P_TAKE(a, int32_t, c.num_gpus);
-    c.link_node  = EPLB_P_TAKE(a, int32_t, c.num_gpus);
-    c.speed      = shape->speed ? EPLB_P_TAKE(a, float, c.num_gpus) : NULL;
-    c.pace       = shape->speed ? EPLB_P_TAKE(a, int32_t, c.num_gpus) : NULL;
+    c.gpu_of = EPLB_P_TAKE(a, int32_t, c.num_slots);
+    c.first_gpu = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->num_nodes + 1);
+    c.node = EPLB_P_TAKE(a, int32_t, c.num_gpus);
+    c.link_node = EPLB_P_TAKE(a, int32_t, c.num_gpus);
+    c.speed = shape->speed ? EPLB_P_TAKE(a, float, c.num_gpus) : NULL;
+    c.pace = shape->speed ? EPLB_P_TAKE(a, int32_t, c.num_gpus) : NULL;
     return c;
 }
 
@@ -2527,7 +2514,7 @@ EPLB_P void eplb_p_time_gpus(eplb_p_cluster *c, const float *speed)
     }
     for (i = 0; i < c->num_gpus; i++) {
         float pace = eplb_p_mul(eplb_p_div(slowest, c->speed[i]), most); /* at most that */
-        pace       = eplb_p_add(pace, 0.5f);
+        pace = eplb_p_add(pace, 0.5f);
         c->pace[i] = pace > 1.5f ? (int32_t)pace : 1;
     }
 }
@@ -2546,9 +2533,9 @@ EPLB_P void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
         if (slots == 0) continue;
         node = shape->num_nodes > 1 ? eplb_p_node_of(shape, gpu) : 0;
         while (last < node) c->first_gpu[++last] = n;
-        c->gpu[n]        = gpu;
-        c->node[n]       = node;
-        c->link_node[n]  = eplb_p_node_of(shape, gpu);
+        c->gpu[n] = gpu;
+        c->node[n] = node;
+        c->link_node[n] = eplb_p_node_of(shape, gpu);
         c->first_slot[n] = slot;
         eplb_p_fill_ids(c->gpu_of + slot, n, 0, slots);
         slot += slots;
@@ -2559,7 +2546,10 @@ EPLB_P void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
     if (c->speed) eplb_p_time_gpus(c, shape->speed);
 }
 
-EPLB_P int32_t eplb_p_slots_on(const eplb_p_cluster *c, int32_t gpu) { return c->first_slot[gpu + 1] - c->first_slot[gpu]; }
+EPLB_P int32_t eplb_p_slots_on(const eplb_p_cluster *c, int32_t gpu)
+{
+    return c->first_slot[gpu + 1] - c->first_slot[gpu];
+}
 
 /* loads: grains */
 
@@ -2567,35 +2557,35 @@ EPLB_P int32_t eplb_p_slots_on(const eplb_p_cluster *c, int32_t gpu) { return c-
    group in the node, place in the group. */
 typedef struct eplb_p_layer {
     const eplb_p_shape *shape;
-    int32_t  index;
+    int32_t index;
 
     /* loads */
-    int32_t  num_counting;  /* samples that count, or what they are merged to; 1 at least */
-    float   *load;          /* [E] mean over the samples */
-    float   *size;          /* [E] what replicas and slots are shared out by; load, where not improved */
-    int32_t *grains;        /* [E, num_counting] the samples in the integers of improve, when there is effort */
-    int32_t *factor;        /* [num_counting] by what each was multiplied, in EPLB_P_WHOLE; for
+    int32_t num_counting; /* samples that count, or what they are merged to; 1 at least */
+    float *load;          /* [E] mean over the samples */
+    float *size;          /* [E] what replicas and slots are shared out by; load, where not improved */
+    int32_t *grains;      /* [E, num_counting] the samples in the integers of improve, when there is effort */
+    int32_t *factor;      /* [num_counting] by what each was multiplied, in EPLB_P_WHOLE; for
                                exact shares, and where moves are few */
 
     /* groups to nodes */
-    int32_t *mlog2log;      /* [E] */
-    float   *mlog_load;     /* [E] size in that order */
+    int32_t *mlog2log; /* [E] */
+    float *mlog_load;  /* [E] size in that order */
 
     /* slots to GPUs, and improve */
-    int32_t *phy2log;       /* [R] */
-    int32_t *phyrank;       /* [R] */
-    int32_t *logcnt;        /* [E] */
-    int32_t  most_replicas; /* the largest of them */
-    int32_t *start;         /* [R] phy2log before the search; for exact shares */
+    int32_t *phy2log;      /* [R] */
+    int32_t *phyrank;      /* [R] */
+    int32_t *logcnt;       /* [E] */
+    int32_t most_replicas; /* the largest of them */
+    int32_t *start;        /* [R] phy2log before the search; for exact shares */
 
     /* where GPUs are not alike */
     eplb_p_cluster cluster;
-    int32_t *first_expert;  /* [N + 1] of each node in mlog2log */
-    int32_t *used;          /* [G] slots of each GPU that hold something: more would be replicas that may not be */
-    int32_t *old_slot;      /* [R] the plan in force, as slots are numbered here */
-    uint8_t *locked;        /* [R] whether a slot keeps what it has; NULL: none does */
-    int32_t *num_locked;    /* [G] slots of a GPU that keep an expert */
-    int32_t *num_shut;      /* [G] and that stay empty */
+    int32_t *first_expert; /* [N + 1] of each node in mlog2log */
+    int32_t *used;         /* [G] slots of each GPU that hold something: more would be replicas that may not be */
+    int32_t *old_slot;     /* [R] the plan in force, as slots are numbered here */
+    uint8_t *locked;       /* [R] whether a slot keeps what it has; NULL: none does */
+    int32_t *num_locked;   /* [G] slots of a GPU that keep an expert */
+    int32_t *num_shut;     /* [G] and that stay empty */
 } eplb_p_layer;
 
 /* How many samples the search is given of so many: beyond that neighbours are merged. */
@@ -2610,26 +2600,26 @@ EPLB_P eplb_p_layer eplb_p_carve_layer(eplb_p_arena *a, const eplb_p_shape *shap
     int improved = shape->options.effort > 0;
     int32_t kept = eplb_p_kept_samples(shape->num_samples), nobody = shape->follows; /* is an expert more */
 
-    l.shape     = shape;
-    l.load      = EPLB_P_TAKE(a, float, shape->num_experts);
-    l.size      = improved && shape->num_samples > 1 ? EPLB_P_TAKE(a, float, shape->num_experts) : l.load;
-    l.grains    = improved ? EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts + nobody, kept) : NULL;
-    l.mlog2log  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    l.shape = shape;
+    l.load = EPLB_P_TAKE(a, float, shape->num_experts);
+    l.size = improved && shape->num_samples > 1 ? EPLB_P_TAKE(a, float, shape->num_experts) : l.load;
+    l.grains = improved ? EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts + nobody, kept) : NULL;
+    l.mlog2log = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     l.mlog_load = EPLB_P_TAKE(a, float, shape->num_experts);
-    l.phy2log   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
-    l.phyrank   = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
-    l.logcnt    = EPLB_P_TAKE(a, int32_t, shape->num_experts + nobody);
-    l.factor    = shape->exact || shape->follows ? EPLB_P_TAKE(a, int32_t, kept) : NULL;
-    l.start     = shape->exact ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
-    l.cluster   = eplb_p_carve_cluster(a, shape);
+    l.phy2log = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    l.phyrank = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    l.logcnt = EPLB_P_TAKE(a, int32_t, shape->num_experts + nobody);
+    l.factor = shape->exact || shape->follows ? EPLB_P_TAKE(a, int32_t, kept) : NULL;
+    l.start = shape->exact ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
+    l.cluster = eplb_p_carve_cluster(a, shape);
     if (!shape->odd) return l;
     l.first_expert = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->num_nodes + 1);
-    l.used         = EPLB_P_TAKE(a, int32_t, l.cluster.num_gpus);
-    l.old_slot     = shape->options.previous_phy2log ? EPLB_P_TAKE(a, int32_t, l.cluster.num_slots) : NULL;
+    l.used = EPLB_P_TAKE(a, int32_t, l.cluster.num_gpus);
+    l.old_slot = shape->options.previous_phy2log ? EPLB_P_TAKE(a, int32_t, l.cluster.num_slots) : NULL;
     if (!shape->locked) return l;
-    l.locked     = EPLB_P_TAKE(a, uint8_t, l.cluster.num_slots);
+    l.locked = EPLB_P_TAKE(a, uint8_t, l.cluster.num_slots);
     l.num_locked = EPLB_P_TAKE(a, int32_t, l.cluster.num_gpus);
-    l.num_shut   = EPLB_P_TAKE(a, int32_t, l.cluster.num_gpus);
+    l.num_shut = EPLB_P_TAKE(a, int32_t, l.cluster.num_gpus);
     return l;
 }
 
@@ -2647,21 +2637,21 @@ EPLB_P eplb_p_node_part eplb_p_node_part_of(const eplb_p_layer *l, int32_t node)
     eplb_p_node_part part;
     int32_t gpu;
 
-    part.num_experts  = shape->node_experts;
-    part.num_gpus     = shape->node_gpus;
-    part.num_slots    = shape->node_slots;
-    part.gpu_slots    = shape->gpu_slots;
+    part.num_experts = shape->node_experts;
+    part.num_gpus = shape->node_gpus;
+    part.num_slots = shape->node_slots;
+    part.gpu_slots = shape->gpu_slots;
     part.first_expert = node * shape->node_experts;
-    part.first_gpu    = node * shape->node_gpus;
-    part.first_slot   = node * shape->node_slots;
+    part.first_gpu = node * shape->node_gpus;
+    part.first_slot = node * shape->node_slots;
     if (!shape->odd) return part;
     part.first_expert = l->first_expert[node];
-    part.num_experts  = l->first_expert[node + 1] - part.first_expert;
-    part.first_gpu    = l->cluster.first_gpu[node];
-    part.num_gpus     = l->cluster.first_gpu[node + 1] - part.first_gpu;
-    part.first_slot   = l->cluster.first_slot[part.first_gpu];
-    part.num_slots    = 0;
-    part.gpu_slots    = part.num_gpus > 0 ? l->used[part.first_gpu] : 0;
+    part.num_experts = l->first_expert[node + 1] - part.first_expert;
+    part.first_gpu = l->cluster.first_gpu[node];
+    part.num_gpus = l->cluster.first_gpu[node + 1] - part.first_gpu;
+    part.first_slot = l->cluster.first_slot[part.first_gpu];
+    part.num_slots = 0;
+    part.gpu_slots = part.num_gpus > 0 ? l->used[part.first_gpu] : 0;
     for (gpu = part.first_gpu; gpu < part.first_gpu + part.num_gpus; gpu++) {
         part.num_slots += l->used[gpu];
         if (l->used[gpu] != part.gpu_slots || l->used[gpu] != eplb_p_slots_on(&l->cluster, gpu)) part.gpu_slots = 0;
@@ -2715,7 +2705,8 @@ EPLB_P void eplb_p_number_locked(eplb_p_layer *l, int32_t index)
         for (slot = c->first_slot[gpu]; slot < c->first_slot[gpu + 1]; slot++) {
             l->locked[slot] = locked[slot - c->first_slot[gpu]] != 0;
             if (!l->locked[slot]) continue;
-            if (l->old_slot[slot] == EPLB_P_EMPTY) l->num_shut[gpu]++; else l->num_locked[gpu]++;
+            if (l->old_slot[slot] == EPLB_P_EMPTY) l->num_shut[gpu]++;
+            else l->num_locked[gpu]++;
         }
     }
 }
@@ -2788,18 +2779,15 @@ EPLB_P float eplb_p_merging(const eplb_p_samples *samples, int32_t num_experts)
     if (eplb_p_num_merged(samples, num_experts, 0.0f) <= EPLB_MOST_SAMPLES) return 0.0f;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (eplb_p_num_merged(samples, num_experts, eplb_p_from_bits(middle)) <= EPLB_MOST_SAMPLES)
-            high = middle;
-        else
-            low = middle;
+        if (eplb_p_num_merged(samples, num_experts, eplb_p_from_bits(middle)) <= EPLB_MOST_SAMPLES) high = middle;
+        else low = middle;
     }
     return eplb_p_from_bits(high);
 }
 
 /* The next samples that count, from *t on, merged to one: size [E] = the weighted mean of their loads, scaled.
    Returns what they count for together. */
-EPLB_P float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples, float scale, float most,
-                                  int32_t *t)
+EPLB_P float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples, float scale, float most, int32_t *t)
 {
     int32_t num_experts = l->shape->num_experts, merged = 0, e;
     float weight = 0.0f;
@@ -2894,7 +2882,7 @@ EPLB_P void eplb_p_size_experts(eplb_p_layer *l)
         const int32_t *grains = l->grains + (size_t)e * (size_t)l->num_counting;
         uint64_t squares = 0;
         for (t = 0; t < l->num_counting; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
-        squares      = eplb_p_root(squares);
+        squares = eplb_p_root(squares);
         l->size[e] = (float)squares;
     }
 }
@@ -2905,7 +2893,7 @@ EPLB_P void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t ind
     eplb_p_samples samples = eplb_p_layer_samples(l->shape, weight, index);
     float scale = eplb_p_mean_load(&samples, l->shape->num_experts, l->load);
 
-    l->index         = index;
+    l->index = index;
     l->most_replicas = 1;
     if (l->shape->options.effort == 0) return;
     eplb_p_weigh_grains(l, &samples, scale);
@@ -2917,43 +2905,40 @@ EPLB_P void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t ind
 /* The replicas of num_log experts on num_phy slots. Slot e < num_log holds expert e's first replica;
    the others are spare. */
 typedef struct eplb_p_replicas {
-    int32_t      num_log, num_spare;
+    int32_t num_log, num_spare;
 
     /* The experts; the caller's to set. */
-    const float    *load;  /* [num_log] */
+    const float *load;     /* [num_log] */
     const uint64_t *order; /* [num_log] by their loads, heaviest first; NULL: not known */
-    const int32_t  *least; /* [num_log] replicas that an expert has in any case, above 1 too; NULL: 1 */
-    int32_t         first_twice; /* so many of the spare slots go to experts that have one replica only */
+    const int32_t *least;  /* [num_log] replicas that an expert has in any case, above 1 too; NULL: 1 */
+    int32_t first_twice;   /* so many of the spare slots go to experts that have one replica only */
 
-    int32_t     *count;  /* [num_log] replicas of each expert */
-    int32_t     *expert; /* [num_spare] expert of each spare slot */
-    int32_t     *rank;   /* [num_spare] which replica of its expert */
-    int32_t     *leaf;   /* [num_log] of each bidder */
-    float       *next;   /* [num_log] what each bidder bids after its next slot */
-    uint64_t    *bids;   /* [2, bidders] tournament of their bids for the next slot, highest first */
-    int32_t      num_bidders;
-    size_t       bids_from; /* where in scratch they lie */
+    int32_t *count;  /* [num_log] replicas of each expert */
+    int32_t *expert; /* [num_spare] expert of each spare slot */
+    int32_t *rank;   /* [num_spare] which replica of its expert */
+    int32_t *leaf;   /* [num_log] of each bidder */
+    float *next;     /* [num_log] what each bidder bids after its next slot */
+    uint64_t *bids;  /* [2, bidders] tournament of their bids for the next slot, highest first */
+    int32_t num_bidders;
+    size_t bids_from; /* where in scratch they lie */
 } eplb_p_replicas;
 
 EPLB_P eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, int32_t num_phy)
 {
     eplb_p_replicas r = EPLB_ZERO_INIT;
-    r.num_log   = num_log;
+    r.num_log = num_log;
     r.num_spare = num_phy - num_log;
-    r.count     = EPLB_P_TAKE(a, int32_t, num_log);
-    r.expert    = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, and leaf behind rank, so that */
-    r.rank      = EPLB_P_TAKE(a, int32_t, num_phy); /* fewer experts never need more scratch */
-    r.next      = a->base ? (float *)(void *)(r.expert + r.num_spare) : NULL;
-    r.leaf      = a->base ? r.rank + r.num_spare : NULL;
+    r.count = EPLB_P_TAKE(a, int32_t, num_log);
+    r.expert = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, and leaf behind rank, so that */
+    r.rank = EPLB_P_TAKE(a, int32_t, num_phy);   /* fewer experts never need more scratch */
+    r.next = a->base ? (float *)(void *)(r.expert + r.num_spare) : NULL;
+    r.leaf = a->base ? r.rank + r.num_spare : NULL;
     r.bids_from = a->used;
-    r.bids      = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
+    r.bids = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
 }
 
-EPLB_P_HD int eplb_p_at_cap(int32_t count, int32_t max_replicas)
-{
-    return max_replicas > 0 && count >= max_replicas;
-}
+EPLB_P_HD int eplb_p_at_cap(int32_t count, int32_t max_replicas) { return max_replicas > 0 && count >= max_replicas; }
 
 /* An expert's key in the tournament for the next slot: behind all others once it is at its cap. */
 EPLB_P uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, int32_t max_replicas)
@@ -2980,15 +2965,14 @@ EPLB_P void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replica
     for (i = 0; i < r->num_bidders; i++) {
         int32_t e = r->order ? eplb_p_index(r->order[i]) : i;
         r->bids[r->num_bidders + i] = eplb_p_bid_key(r, e, method, max_replicas);
-        r->next[e]                  = eplb_p_bid(r->load[e], r->count[e] + 1, method);
+        r->next[e] = eplb_p_bid(r->load[e], r->count[e] + 1, method);
     }
     eplb_p_tournament_start(r->bids, r->num_bidders);
 }
 
 /* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid. Its next bid is there
    already, so that nothing waits for the division. */
-EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t last, int method,
-                              int32_t max_replicas)
+EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t last, int method, int32_t max_replicas)
 {
     eplb_p_replicas r = *replicas; /* a copy's pointers stay in registers */
     uint64_t highest, key;
@@ -2998,19 +2982,18 @@ EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t 
     eplb_p_open_bids(&r, method, max_replicas);
     for (slot = first, highest = r.bids[1]; slot < last; slot++) {
         EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
-        e   = eplb_p_index(highest);
+        e = eplb_p_index(highest);
         key = eplb_p_heavy_first(r.next[e], e);
         r.expert[slot] = e;
-        r.rank[slot]   = r.count[e]++;
+        r.rank[slot] = r.count[e]++;
         if (eplb_p_at_cap(r.count[e], max_replicas)) key = EPLB_P_LAST;
-        highest   = eplb_p_tournament_replay(r.bids, r.num_bidders, r.leaf[e], key);
+        highest = eplb_p_tournament_replay(r.bids, r.num_bidders, r.leaf[e], key);
         r.next[e] = eplb_p_bid(r.load[e], r.count[e] + 1, method);
     }
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`. */
-EPLB_P int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, int32_t changed, int32_t extra,
-                                       float *heaviest)
+EPLB_P int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, int32_t changed, int32_t extra, float *heaviest)
 {
     int32_t e, at = 0;
 
@@ -3058,7 +3041,7 @@ EPLB_P int eplb_p_fixup(eplb_p_replicas *r, int32_t max_replicas)
     }
     for (slot = 0; r->expert[slot] != donor || r->rank[slot] != r->count[donor]; slot++) {}
     r->expert[slot] = receiver;
-    r->rank[slot]   = r->count[receiver]++;
+    r->rank[slot] = r->count[receiver]++;
     return 1;
 }
 
@@ -3068,15 +3051,12 @@ EPLB_P int32_t eplb_p_last_tenth(int32_t spare, int32_t replication)
     return replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
 }
 
-EPLB_P void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fixup_steps,
-                             int32_t max_replicas)
+EPLB_P void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fixup_steps, int32_t max_replicas)
 {
     int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), step;
 
-    if (r->least)
-        eplb_p_copy_ids(r->count, r->least, r->num_log);
-    else
-        eplb_p_fill_ids(r->count, 1, 0, r->num_log);
+    if (r->least) eplb_p_copy_ids(r->count, r->least, r->num_log);
+    else eplb_p_fill_ids(r->count, 1, 0, r->num_log);
     eplb_p_invite(r);
     eplb_p_give_slots(r, 0, r->first_twice, EPLB_P_DHONDT, 2);
     if (spare - tenth < r->first_twice) tenth = spare - r->first_twice;
@@ -3123,12 +3103,12 @@ EPLB_P uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_s
 /* GPUs that replicas may be on, and what any plan has to reckon with there. */
 typedef struct eplb_p_place {
     int32_t num_gpus, num_slots;
-    double  speed;     /* of all together; 1 each where all are alike */
-    double  fastest;   /* speed of one */
-    int32_t *rooms;    /* [num_gpus + 1] slots of the i roomiest together; NULL: all GPUs are alike */
-    double  *speeds;   /* [num_gpus + 1] speed of the i fastest together */
-    int32_t *tight;    /* [num_gpus + 1] slots of the i with the fewest for their speed together */
-    double  *loose;    /* [num_gpus + 1] speed of the others together */
+    double speed;   /* of all together; 1 each where all are alike */
+    double fastest; /* speed of one */
+    int32_t *rooms; /* [num_gpus + 1] slots of the i roomiest together; NULL: all GPUs are alike */
+    double *speeds; /* [num_gpus + 1] speed of the i fastest together */
+    int32_t *tight; /* [num_gpus + 1] slots of the i with the fewest for their speed together */
+    double *loose;  /* [num_gpus + 1] speed of the others together */
 } eplb_p_place;
 
 /* The same for n replicas, as many as there are slots or fewer, on GPUs that are not alike: the least that the slowest
@@ -3197,25 +3177,25 @@ typedef struct eplb_p_packs {
     int32_t n, m, room; /* items, packs, items in each pack */
     int32_t stride;     /* loads in the row of a pack: whole vectors */
 
-    const float    *weight; /* [n] true loads of the items */
-    const uint64_t *order;  /* [n] items by their perturbed load */
-    int32_t *pack_of; /* [n] pack of each item */
-    int32_t *rank;    /* [n] how many items its pack had before it, as LPT came by it */
-    int32_t *fill;    /* [m] how many items there are so far, or where the next one goes */
-    float   *load;    /* [m] sum of their true loads in that order */
-    float    tiny;    /* a difference of loads below it counts as none */
+    const float *weight;   /* [n] true loads of the items */
+    const uint64_t *order; /* [n] items by their perturbed load */
+    int32_t *pack_of;      /* [n] pack of each item */
+    int32_t *rank;         /* [n] how many items its pack had before it, as LPT came by it */
+    int32_t *fill;         /* [m] how many items there are so far, or where the next one goes */
+    float *load;           /* [m] sum of their true loads in that order */
+    float tiny;            /* a difference of loads below it counts as none */
 
     /* For swaps. */
-    int32_t  *held;      /* [m, room] positions in each pack, ascending */
-    float    *held_load; /* [m, stride] their true loads, and up to the next row what is too heavy to swap */
-    uint64_t *by_load;   /* [m] packs, heaviest first */
+    int32_t *held;     /* [m, room] positions in each pack, ascending */
+    float *held_load;  /* [m, stride] their true loads, and up to the next row what is too heavy to swap */
+    uint64_t *by_load; /* [m] packs, heaviest first */
 } eplb_p_packs;
 
 /* Of two packs, the one that goes before their others. */
 typedef struct eplb_p_swap {
     int32_t heavy, light; /* packs */
-    float   gain;         /* 0: none helps */
-    float   worth;        /* its gain or its fall, whichever swaps are chosen by */
+    float gain;           /* 0: none helps */
+    float worth;          /* its gain or its fall, whichever swaps are chosen by */
 } eplb_p_swap;
 
 /* What is known of swaps that are not done yet. It saves time: without it the same swaps are found. */
@@ -3223,17 +3203,17 @@ typedef struct eplb_p_frontier {
     /* Of each pack's pairs with lighter ones; NULL where few pairs are searched. A stamp is 2 s where the pack was
        looked at with all of them after s - 1 swaps, and 2 s + 1 where the next swap changed it. So a pair is settled
        where the heavier one's stamp is even and the lighter one's is no larger. */
-    uint32_t    *stamp;   /* [m] */
-    uint32_t     now;     /* 2 s */
-    uint64_t     last[2]; /* packs that the last swap changed, heaviest first */
+    uint32_t *stamp;      /* [m] */
+    uint32_t now;         /* 2 s */
+    uint64_t last[2];     /* packs that the last swap changed, heaviest first */
     eplb_p_swap *promise; /* [m] the best swap of each; where its gain is 0 that is not known, or there is none, and
                              it is worth no more than this; for L2 */
 
-    const uint64_t *line;           /* [n] items by their true load */
-    int32_t        *place;          /* [n] where each of them stands there */
-    float          *line_load;      /* [n + EPLB_P_VECTOR] these loads, and of some lighter than any; NULL where few
+    const uint64_t *line;  /* [n] items by their true load */
+    int32_t *place;        /* [n] where each of them stands there */
+    float *line_load;      /* [n + EPLB_P_VECTOR] these loads, and of some lighter than any; NULL where few
                                        pairs are searched, or packs are small */
-    float          *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
+    float *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
 } eplb_p_frontier;
 
 typedef struct eplb_p_packer {
@@ -3248,13 +3228,13 @@ typedef struct eplb_p_packer {
     /* Of the packing as a whole. */
     uint64_t *true_order; /* [n] items by their load, heaviest first */
     uint64_t *spare;      /* [n] for sorting, and for LPT */
-    float     best_score;
+    float best_score;
 
     /* Of the candidate at hand. */
     uint64_t *own_order; /* [n] items by their perturbed load; NULL where there is one candidate */
-    float    *perturbed; /* [n] */
-    int32_t  *own_packs; /* [n] pack of each item */
-    eplb_p_packs    packs;
+    float *perturbed;    /* [n] */
+    int32_t *own_packs;  /* [n] pack of each item */
+    eplb_p_packs packs;
     eplb_p_frontier frontier;
 } eplb_p_packer;
 
@@ -3271,11 +3251,11 @@ EPLB_P void eplb_p_carve_refinement(eplb_p_arena *a, const eplb_packing *how, ep
 {
     if (how->refine == EPLB_REFINE_NONE) return;
     p->held_load = EPLB_P_TAKE_ROWS(a, float, p->m, p->stride);
-    p->by_load   = EPLB_P_TAKE(a, uint64_t, p->m);
+    p->by_load = EPLB_P_TAKE(a, uint64_t, p->m);
     if (how->refine == EPLB_REFINE_L2) f->promise = EPLB_P_TAKE(a, eplb_p_swap, p->m);
     if (eplb_p_searches_all_pairs(how)) {
-        f->stamp          = EPLB_P_TAKE(a, uint32_t, p->m);
-        f->line_load      = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
+        f->stamp = EPLB_P_TAKE(a, uint32_t, p->m);
+        f->line_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
         f->line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
         if (p->room < EPLB_P_LINE_ROOM) f->line_load = NULL; /* taken, lest more packs need less scratch */
     }
@@ -3288,18 +3268,18 @@ EPLB_P eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
     eplb_p_overlay over;
 
     packer.how = how;
-    p->n       = n;
-    p->m       = m;
-    p->room    = n / m;
-    p->stride  = (p->room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
+    p->n = n;
+    p->m = m;
+    p->room = n / m;
+    p->stride = (p->room - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR + EPLB_P_VECTOR;
     packer.true_order = EPLB_P_TAKE(a, uint64_t, n);
-    packer.spare      = EPLB_P_TAKE(a, uint64_t, n);
+    packer.spare = EPLB_P_TAKE(a, uint64_t, n);
     p->held = (int32_t *)(void *)packer.spare; /* keys are sorted, and packs compete, before items are held */
     p->fill = EPLB_P_TAKE(a, int32_t, m);
     p->load = EPLB_P_TAKE(a, float, m);
     if (how->num_candidates > 1) {
         packer.own_order = EPLB_P_TAKE(a, uint64_t, n);
-        over             = eplb_p_open_overlay(a); /* an order is made before items are packed by it */
+        over = eplb_p_open_overlay(a); /* an order is made before items are packed by it */
         packer.perturbed = EPLB_P_TAKE(a, float, n);
         (void)eplb_p_end_phase(a, &over);
         packer.own_packs = EPLB_P_TAKE(a, int32_t, n);
@@ -3330,10 +3310,7 @@ EPLB_P void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int
     p->packs.order = p->own_order;
 }
 
-EPLB_P int32_t eplb_p_item_at(const eplb_p_packs *p, int32_t position)
-{
-    return eplb_p_index(p->order[position]);
-}
+EPLB_P int32_t eplb_p_item_at(const eplb_p_packs *p, int32_t position) { return eplb_p_index(p->order[position]); }
 
 /* pack: initial, LPT in rounds
 
@@ -3384,8 +3361,7 @@ static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
     for (pack = 0; pack < m; pack += EPLB_P_VECTOR) {
         eplb_p_ints own = eplb_p_ints_bits(load + pack), less = eplb_p_ints_add(own, eplb_p_ints_of(-1));
         eplb_p_ints before = eplb_p_ints_of(m - 1);
-        for (i = 0; i < pack; i += EPLB_P_VECTOR)
-            before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), own);
+        for (i = 0; i < pack; i += EPLB_P_VECTOR) before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), own);
         for (i += EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
             before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), less);
         eplb_p_ints_to(rank + pack, eplb_p_but_for_block(before, own));
@@ -3407,14 +3383,14 @@ static inline float eplb_p_deal(eplb_p_packs *p, int32_t position, int32_t pack)
 {
     int32_t item = eplb_p_item_at(p, position);
     p->pack_of[item] = pack;
-    p->rank[item]    = p->fill[pack];
+    p->rank[item] = p->fill[pack];
     return p->weight[item];
 }
 
 /* Each pack is given the item of its rank, as if all were served: with [m] = its load with that. Returns the
    least of these; heaviest = the largest load of a pack without. */
-static inline float eplb_p_deal_round(eplb_p_packs *p, int32_t position, const float *load,
-                                      const int32_t *rank, float *with, float *heaviest)
+static inline float eplb_p_deal_round(eplb_p_packs *p, int32_t position, const float *load, const int32_t *rank,
+                                      float *with, float *heaviest)
 {
     eplb_p_vector least = eplb_p_vector_of(FLT_MAX), most = eplb_p_vector_of(0.0f);
     int32_t pack;
@@ -3426,7 +3402,7 @@ static inline float eplb_p_deal_round(eplb_p_packs *p, int32_t position, const f
                                                        eplb_p_deal(p, position + rank[pack + 2], pack + 2),
                                                        eplb_p_deal(p, position + rank[pack + 3], pack + 3)));
         least = eplb_p_vector_min(least, sum);
-        most  = eplb_p_vector_max(most, own);
+        most = eplb_p_vector_max(most, own);
         eplb_p_vector_to(with + pack, sum);
     }
     *heaviest = eplb_p_vector_largest(most);
@@ -3442,7 +3418,7 @@ static int32_t eplb_p_serve(eplb_p_packs *p, float x, float *load, const float *
         if (!(load[pack] < x)) continue;
         served++;
         p->load[pack] = with[pack];
-        load[pack]    = ++p->fill[pack] < p->room ? with[pack] : eplb_p_from_bits(EPLB_P_INFINITY);
+        load[pack] = ++p->fill[pack] < p->room ? with[pack] : eplb_p_from_bits(EPLB_P_INFINITY);
     }
     return served;
 }
@@ -3457,10 +3433,8 @@ static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int
     if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_COUNTED && p.room < EPLB_P_SORTED_ROOM)) return position;
     eplb_p_copy_loads(load, p.load, p.m);
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
-        if (p.m <= EPLB_P_MOST_COUNTED)
-            eplb_p_rank_packs(load, p.m, rank);
-        else
-            eplb_p_rank_by_sorting(load, p.m, rank, with, spare + 2 * (size_t)p.m);
+        if (p.m <= EPLB_P_MOST_COUNTED) eplb_p_rank_packs(load, p.m, rank);
+        else eplb_p_rank_by_sorting(load, p.m, rank, with, spare + 2 * (size_t)p.m);
         x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
         most_filled++;
         if (heaviest < x && most_filled < p.room) {
@@ -3490,8 +3464,8 @@ EPLB_P int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int
 EPLB_P inline uint64_t eplb_p_put(eplb_p_packs *p, int32_t item, int32_t pack, float load)
 {
     p->pack_of[item] = pack;
-    p->load[pack]    = load;
-    p->rank[item]    = p->fill[pack];
+    p->load[pack] = load;
+    p->rank[item] = p->fill[pack];
     return ++p->fill[pack] < p->room ? eplb_p_light_first(load, pack) : EPLB_P_LAST;
 }
 
@@ -3523,7 +3497,7 @@ EPLB_P void eplb_p_lpt_steps(const eplb_p_packs *packs, uint64_t *spare, int32_t
     for (lightest = spare[1]; position < p.n; position++) {
         int32_t item = eplb_p_item_at(&p, position);
         float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p.weight[item]);
-        pack     = eplb_p_index(lightest);
+        pack = eplb_p_index(lightest);
         lightest = eplb_p_tournament_replay(spare, p.m, pack, eplb_p_put(&p, item, pack, load));
     }
 }
@@ -3548,7 +3522,7 @@ EPLB_P void eplb_p_pack_zigzag(eplb_p_packs *p)
     for (position = 0; position < p->n; position++) {
         int32_t pack = eplb_p_zigzag(position, p->m), item = eplb_p_item_at(p, position);
         p->pack_of[item] = pack;
-        p->load[pack]    = eplb_p_add(p->load[pack], p->weight[item]);
+        p->load[pack] = eplb_p_add(p->load[pack], p->weight[item]);
     }
 }
 
@@ -3575,10 +3549,8 @@ EPLB_P void eplb_p_pack_initially(eplb_p_packer *packer)
         p->fill[pack] = 0;
         p->load[pack] = 0.0f;
     }
-    if (packer->how->init == EPLB_INIT_LPT)
-        eplb_p_pack_lpt(p, packer->spare);
-    else
-        eplb_p_pack_zigzag(p);
+    if (packer->how->init == EPLB_INIT_LPT) eplb_p_pack_lpt(p, packer->spare);
+    else eplb_p_pack_zigzag(p);
     if (!eplb_p_is_plain_lpt(packer->how)) p->tiny = eplb_p_tiny(p->load, p->m);
 }
 
@@ -3600,8 +3572,7 @@ EPLB_P float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t lig
 /* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
    heavier the pack of the former is. With vectors, num_v is a whole number of them. Differences, minima
    and maxima are rounded alike or exact, so all ways to find it give the same. */
-EPLB_P inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load,
-                                        int32_t num_v, float D)
+EPLB_P inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load, int32_t num_v, float D)
 {
     int32_t u, v;
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
@@ -3652,16 +3623,10 @@ EPLB_P float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t ligh
 }
 
 /* The pack at a place of the order by load, heaviest first. */
-EPLB_P int32_t eplb_p_by_load(const eplb_p_packs *p, int32_t place)
-{
-    return eplb_p_index(p->by_load[place]);
-}
+EPLB_P int32_t eplb_p_by_load(const eplb_p_packs *p, int32_t place) { return eplb_p_index(p->by_load[place]); }
 
 /* What the order by load goes by. */
-EPLB_P uint64_t eplb_p_load_key(const eplb_p_packs *p, int32_t pack)
-{
-    return eplb_p_heavy_first(p->load[pack], pack);
-}
+EPLB_P uint64_t eplb_p_load_key(const eplb_p_packs *p, int32_t pack) { return eplb_p_heavy_first(p->load[pack], pack); }
 
 EPLB_P int32_t eplb_p_position(const eplb_p_packs *p, int32_t pack, int32_t place)
 {
@@ -3692,11 +3657,12 @@ EPLB_P int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_swap *swap, co
     eplb_p_places at, best_at;
     int32_t u, best_u;
 
-    if (swap->worth > best->worth || swap->worth < best->worth || !(best->gain > 0.0f)) return swap->worth > best->worth;
-    at      = eplb_p_find_places(p, swap);
+    if (swap->worth > best->worth || swap->worth < best->worth || !(best->gain > 0.0f))
+        return swap->worth > best->worth;
+    at = eplb_p_find_places(p, swap);
     best_at = eplb_p_find_places(p, best);
-    u       = eplb_p_position(p, swap->heavy, at.u);
-    best_u  = eplb_p_position(p, best->heavy, best_at.u);
+    u = eplb_p_position(p, swap->heavy, at.u);
+    best_u = eplb_p_position(p, best->heavy, best_at.u);
     if (u != best_u) return u < best_u;
     return eplb_p_position(p, swap->light, at.v) < eplb_p_position(p, best->light, best_at.v);
 }
@@ -3726,7 +3692,7 @@ EPLB_P inline void eplb_p_consider(const eplb_p_packs *p, int32_t heavy, int32_t
     if (!(gain > 0.0f) || worth < best->worth) return; /* as nearly always */
     swap.heavy = heavy;
     swap.light = light;
-    swap.gain  = gain;
+    swap.gain = gain;
     swap.worth = worth;
     if (eplb_p_goes_before(p, &swap, best)) *best = swap;
 }
@@ -3750,7 +3716,7 @@ EPLB_P void eplb_p_forget(eplb_p_frontier *f, int32_t pack)
 {
     if (f->stamp) f->stamp[pack] = f->now + 1;
     if (!f->promise) return;
-    f->promise[pack].gain  = 0.0f;
+    f->promise[pack].gain = 0.0f;
     f->promise[pack].worth = EPLB_P_ANY_WORTH;
 }
 
@@ -3766,7 +3732,7 @@ EPLB_P inline void eplb_p_consider_lighter(const eplb_p_packs *p, const eplb_p_f
     if (settled && settled == f->now - 2) { /* with all but those that the last swap changed */
         packs = f->last;
         first = 0;
-        j     = 2;
+        j = 2;
     }
     while (j-- > first) {
         int32_t light = eplb_p_index(packs[j]);
@@ -3783,7 +3749,7 @@ EPLB_P inline void eplb_p_consider_lighter(const eplb_p_packs *p, const eplb_p_f
    in about the time that it takes to search two packs for a swap. */
 
 #define EPLB_P_FEW_OFFERS EPLB_P_VECTOR
-#define EPLB_P_LEAST eplb_p_from_bits(1) /* the smallest that helps */
+#define EPLB_P_LEAST      eplb_p_from_bits(1) /* the smallest that helps */
 
 /* A swap of an item u with one behind it in the line. */
 typedef struct eplb_p_offer {
@@ -3816,23 +3782,20 @@ EPLB_P int eplb_p_has_few_offers(const eplb_p_packs *p, const eplb_p_frontier *f
     int32_t at, last;
 
     if (!f->line_load) return 0;
-    at   = eplb_p_line_place(p, f, eplb_p_position(p, pack, p->room / 2));
+    at = eplb_p_line_place(p, f, eplb_p_position(p, pack, p->room / 2));
     last = at + EPLB_P_FEW_OFFERS;
-    return last >= p->n ||
-           !(eplb_p_sub(f->line_load[at], f->line_load[last]) < eplb_p_above_lightest(p, pack));
+    return last >= p->n || !(eplb_p_sub(f->line_load[at], f->line_load[last]) < eplb_p_above_lightest(p, pack));
 }
 
 /* Whether the item at a place of the line is worth enough for u, whose pack has this load. */
-EPLB_P inline int eplb_p_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by,
-                                  float enough)
+EPLB_P inline int eplb_p_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by, float enough)
 {
     float d = eplb_p_sub(u, f->line_load[at]), D = eplb_p_sub(load, f->line_pack_load[at]);
     return (by == EPLB_P_BY_FALL ? eplb_p_swap_fall(d, D) : eplb_p_swap_gain(d, D)) >= enough;
 }
 
 /* Whether one of the EPLB_P_VECTOR items from there on is. */
-EPLB_P inline int eplb_p_any_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by,
-                                      float enough)
+EPLB_P inline int eplb_p_any_is_worth(const eplb_p_frontier *f, float u, float load, int32_t at, int by, float enough)
 {
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     eplb_p_vector d = eplb_p_vector_sub(eplb_p_vector_of(u), eplb_p_vector_at(f->line_load + at));
@@ -3874,8 +3837,7 @@ EPLB_P inline int eplb_p_next_offer(const eplb_p_packs *p, const eplb_p_frontier
 EPLB_P int eplb_p_has_no_offer(const eplb_p_packs *p, const eplb_p_frontier *f, int32_t pack)
 {
     eplb_p_offer offer = EPLB_ZERO_INIT; /* before all */
-    return eplb_p_has_few_offers(p, f, pack) &&
-           !eplb_p_next_offer(p, f, pack, EPLB_P_BY_GAIN, EPLB_P_LEAST, &offer);
+    return eplb_p_has_few_offers(p, f, pack) && !eplb_p_next_offer(p, f, pack, EPLB_P_BY_GAIN, EPLB_P_LEAST, &offer);
 }
 
 /* What the line offers to a pack. */
@@ -4001,14 +3963,14 @@ EPLB_P void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_
     float *held_load = p->held_load + eplb_p_at(pack, p->stride, 0), sum = 0.0f;
 
     for (; place > 0 && held[place - 1] > position; place--) {
-        held[place]      = held[place - 1];
+        held[place] = held[place - 1];
         held_load[place] = held_load[place - 1];
     }
     for (; place + 1 < p->room && held[place + 1] < position; place++) {
-        held[place]      = held[place + 1];
+        held[place] = held[place + 1];
         held_load[place] = held_load[place + 1];
     }
-    held[place]      = position;
+    held[place] = position;
     held_load[place] = load;
     for (i = 0; i < p->room; i++) sum = eplb_p_add(sum, held_load[i]);
     p->load[pack] = sum;
@@ -4055,12 +4017,12 @@ EPLB_P void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
     if (!f->line_load) return;
     for (at = 0; at < p->n; at++) {
         int32_t item = eplb_p_index(f->line[at]);
-        f->line_load[at]      = p->weight[item];
+        f->line_load[at] = p->weight[item];
         f->line_pack_load[at] = p->load[p->pack_of[item]];
-        f->place[item]        = at;
+        f->place[item] = at;
     }
     for (; at < p->n + EPLB_P_VECTOR; at++) {
-        f->line_load[at]      = -EPLB_P_NO_ITEM;
+        f->line_load[at] = -EPLB_P_NO_ITEM;
         f->line_pack_load[at] = 0.0f;
     }
 }
@@ -4111,14 +4073,13 @@ EPLB_P void eplb_p_refine(eplb_p_packer *packer)
 
 /* How good a candidate is: the smaller, the better. Also whether it is so even that no other need
    be tried. */
-EPLB_P_HD float eplb_p_candidate_score(const float *pack_load, int32_t m, int32_t select, float tiny,
-                                       int *is_even)
+EPLB_P_HD float eplb_p_candidate_score(const float *pack_load, int32_t m, int32_t select, float tiny, int *is_even)
 {
     float largest = pack_load[0], smallest = pack_load[0], mean, sum = 0.0f;
     int32_t pack;
 
     for (pack = 1; pack < m; pack++) {
-        largest  = pack_load[pack] > largest ? pack_load[pack] : largest;
+        largest = pack_load[pack] > largest ? pack_load[pack] : largest;
         smallest = pack_load[pack] < smallest ? pack_load[pack] : smallest;
     }
     *is_even = eplb_p_sub(largest, smallest) < tiny;
@@ -4174,11 +4135,11 @@ EPLB_P void eplb_p_start_packing(eplb_p_packer *packer)
 {
     eplb_p_packs *p = &packer->packs;
 
-    p->weight  = packer->weight;
-    p->order   = packer->true_order;
+    p->weight = packer->weight;
+    p->order = packer->true_order;
     p->pack_of = packer->own_packs ? packer->own_packs : packer->pack_index;
-    p->rank    = packer->rank_in_pack;
-    packer->frontier.line  = packer->true_order;
+    p->rank = packer->rank_in_pack;
+    packer->frontier.line = packer->true_order;
     packer->frontier.place = p->held + p->n; /* spare has room for both */
 }
 
@@ -4210,9 +4171,9 @@ EPLB_P void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
 typedef struct eplb_p_unlike {
     eplb_p_packer packer; /* n need not be a multiple of m, and room, held, rank are not used */
     const int32_t *room;  /* [m] items for each pack; as many as there are items, or more */
-    const float   *speed; /* [m] NULL: all 1 */
-    float   *fixed;       /* [m] load that is there already */
-    float   *time;        /* [m] what each pack takes */
+    const float *speed;   /* [m] NULL: all 1 */
+    float *fixed;         /* [m] load that is there already */
+    float *time;          /* [m] what each pack takes */
     int32_t *first;       /* [m + 1] of its items in held */
     int32_t *held;        /* [n] positions, by pack, ascending */
 } eplb_p_unlike;
@@ -4224,21 +4185,21 @@ EPLB_P eplb_p_unlike eplb_p_carve_unlike(eplb_p_arena *a, int32_t n, int32_t m, 
     eplb_p_packer *packer = &u.packer;
     eplb_p_packs *p = &packer->packs;
 
-    packer->how        = how;
+    packer->how = how;
     packer->true_order = EPLB_P_TAKE(a, uint64_t, n);
-    packer->spare      = EPLB_P_TAKE(a, uint64_t, n > m ? n : m);
-    packer->own_order  = EPLB_P_TAKE(a, uint64_t, n);
-    packer->perturbed  = EPLB_P_TAKE(a, float, n);
-    p->n       = n;
-    p->m       = m;
+    packer->spare = EPLB_P_TAKE(a, uint64_t, n > m ? n : m);
+    packer->own_order = EPLB_P_TAKE(a, uint64_t, n);
+    packer->perturbed = EPLB_P_TAKE(a, float, n);
+    p->n = n;
+    p->m = m;
     p->pack_of = EPLB_P_TAKE(a, int32_t, n);
-    p->fill    = EPLB_P_TAKE(a, int32_t, m);
-    p->load    = EPLB_P_TAKE(a, float, m);
+    p->fill = EPLB_P_TAKE(a, int32_t, m);
+    p->load = EPLB_P_TAKE(a, float, m);
     p->by_load = EPLB_P_TAKE(a, uint64_t, m);
-    u.fixed    = EPLB_P_TAKE(a, float, m);
-    u.time     = EPLB_P_TAKE(a, float, m);
-    u.first    = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)m + 1);
-    u.held     = EPLB_P_TAKE(a, int32_t, n);
+    u.fixed = EPLB_P_TAKE(a, float, m);
+    u.time = EPLB_P_TAKE(a, float, m);
+    u.first = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)m + 1);
+    u.held = EPLB_P_TAKE(a, int32_t, n);
     return u;
 }
 
@@ -4261,7 +4222,7 @@ EPLB_P int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
         now = u->speed ? eplb_p_time_with(u, pack, eplb_p_add(pack_load[pack], load)) : time[pack];
         if (!(now < least)) continue;
         least = now;
-        best  = pack;
+        best = pack;
     }
     return best;
 }
@@ -4271,7 +4232,9 @@ EPLB_P int32_t eplb_p_next_in_zigzag(const eplb_p_unlike *u, int32_t *turn)
 {
     int32_t pack;
 
-    do pack = eplb_p_zigzag((*turn)++, u->packer.packs.m); while (u->packer.packs.fill[pack] >= u->room[pack]);
+    do {
+        pack = eplb_p_zigzag((*turn)++, u->packer.packs.m);
+    } while (u->packer.packs.fill[pack] >= u->room[pack]);
     return pack;
 }
 
@@ -4281,16 +4244,17 @@ EPLB_P void eplb_p_pack_unlike_initially(eplb_p_unlike *u)
     int32_t pack, position, turn = 0;
 
     for (pack = 0; pack < p->m; pack++) {
-        p->fill[pack]      = 0;
+        p->fill[pack] = 0;
         p->load[pack] = u->fixed[pack];
-        u->time[pack]      = eplb_p_time_with(u, pack, u->fixed[pack]);
+        u->time[pack] = eplb_p_time_with(u, pack, u->fixed[pack]);
     }
     for (position = 0; position < p->n; position++) {
         int32_t item = eplb_p_item_at(p, position);
-        pack = u->packer.how->init == EPLB_INIT_LPT ? eplb_p_quickest(u, p->weight[item]) : eplb_p_next_in_zigzag(u, &turn);
-        p->pack_of[item]   = pack;
+        pack = u->packer.how->init == EPLB_INIT_LPT ? eplb_p_quickest(u, p->weight[item])
+                                                    : eplb_p_next_in_zigzag(u, &turn);
+        p->pack_of[item] = pack;
         p->load[pack] = eplb_p_add(p->load[pack], p->weight[item]);
-        u->time[pack]      = eplb_p_time_with(u, pack, p->load[pack]);
+        u->time[pack] = eplb_p_time_with(u, pack, p->load[pack]);
         p->fill[pack]++;
     }
     p->tiny = eplb_p_tiny(u->time, p->m);
@@ -4321,12 +4285,12 @@ EPLB_P void eplb_p_time_afresh(eplb_p_unlike *u, int32_t pack)
     for (i = u->first[pack]; i < u->first[pack + 1]; i++)
         sum = eplb_p_add(sum, p->weight[eplb_p_item_at(p, u->held[i])]);
     p->load[pack] = sum;
-    u->time[pack]      = eplb_p_time_with(u, pack, sum);
+    u->time[pack] = eplb_p_time_with(u, pack, sum);
 }
 
 typedef struct eplb_p_unlike_swap {
     int32_t heavy, light, u, v; /* packs, and places in held */
-    float   worth;              /* what it gains, or for L2 what the sum of squares over speeds falls by, halved; 0: none */
+    float worth; /* what it gains, or for L2 what the sum of squares over speeds falls by, halved; 0: none */
 } eplb_p_unlike_swap;
 
 /* What a swap that moves d from a pack to one that takes less is worth. */
@@ -4354,14 +4318,17 @@ EPLB_P void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_
     for (i = u->first[heavy]; i < u->first[heavy + 1]; i++) {
         float load = p->weight[eplb_p_item_at(p, u->held[i])];
         for (j = u->first[light]; j < u->first[light + 1]; j++) {
-            float worth = eplb_p_unlike_worth(u, heavy, light, eplb_p_sub(load, p->weight[eplb_p_item_at(p, u->held[j])]));
+            float worth =
+                eplb_p_unlike_worth(u, heavy, light, eplb_p_sub(load, p->weight[eplb_p_item_at(p, u->held[j])]));
             if (!(worth > 0.0f) || worth < best->worth) continue;
-            if (!(worth > best->worth) && (u->held[i] > u->held[best->u] ||
-                                           (u->held[i] == u->held[best->u] && u->held[j] >= u->held[best->v]))) continue;
+            if (!(worth > best->worth)
+                && (u->held[i] > u->held[best->u]
+                    || (u->held[i] == u->held[best->u] && u->held[j] >= u->held[best->v])))
+                continue;
             best->heavy = heavy;
             best->light = light;
-            best->u     = i;
-            best->v     = j;
+            best->u = i;
+            best->v = j;
             best->worth = worth;
         }
     }
@@ -4431,7 +4398,7 @@ EPLB_P void eplb_p_pack_unlike(eplb_p_unlike *u, uint64_t seed, int stage)
     int32_t candidates = packer->how->num_candidates, c;
 
     packer->packs.weight = packer->weight;
-    packer->packs.order  = packer->true_order;
+    packer->packs.order = packer->true_order;
     for (c = 0; c == 0 || c < candidates; c++) {
         if (c > 0) eplb_p_perturb_order(packer, seed, stage, c);
         eplb_p_pack_unlike_initially(u);
@@ -4443,21 +4410,21 @@ EPLB_P void eplb_p_pack_unlike(eplb_p_unlike *u, uint64_t seed, int stage)
 /* -------------------------------------------------------------- groups to nodes, slots to GPUs */
 
 typedef struct eplb_p_groups { /* the groups of one layer on their way to nodes */
-    float   *load; /* [K] */
-    int32_t *node; /* [K] */
-    int32_t *rank; /* [K] place of a group among those of its node */
+    float *load;               /* [K] */
+    int32_t *node;             /* [K] */
+    int32_t *rank;             /* [K] place of a group among those of its node */
     eplb_p_packer packer;
 } eplb_p_groups;
 
 EPLB_P eplb_p_groups eplb_p_carve_groups(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_groups g;
-    g.load   = EPLB_P_TAKE(a, float, shape->num_groups);
-    g.node   = EPLB_P_TAKE(a, int32_t, shape->num_groups);
-    g.rank   = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    g.load = EPLB_P_TAKE(a, float, shape->num_groups);
+    g.node = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    g.rank = EPLB_P_TAKE(a, int32_t, shape->num_groups);
     g.packer = eplb_p_carve_packer(a, shape->num_groups, shape->num_nodes, &shape->options.group_packing);
-    g.packer.weight       = g.load;
-    g.packer.pack_index   = g.node;
+    g.packer.weight = g.load;
+    g.packer.pack_index = g.node;
     g.packer.rank_in_pack = g.rank;
     return g;
 }
@@ -4507,30 +4474,30 @@ EPLB_P void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
 
 typedef struct eplb_p_homes {
     const eplb_p_layer *layer;
-    int64_t  *load;      /* [K] of each group, in whole numbers */
-    int64_t  *heaviest;  /* [E] load of a group's i + 1 heaviest experts */
-    int32_t  *node;      /* [K] node of each group; N: it is to be split */
-    int32_t   last_split;/* the group that was the last to be put there */
-    int32_t   num_keys;
+    int64_t *load;      /* [K] of each group, in whole numbers */
+    int64_t *heaviest;  /* [E] load of a group's i + 1 heaviest experts */
+    int32_t *node;      /* [K] node of each group; N: it is to be split */
+    int32_t last_split; /* the group that was the last to be put there */
+    int32_t num_keys;
     uint64_t *key, *spare; /* [max(E, most_bids)] for sorting */
-    int64_t  *node_load; /* [N + 1] */
-    float    *node_speed;/* [N] */
-    float    *slowness;  /* [N] what a node takes for a load of 1 */
-    float    *fastest;   /* [N] speed of the fastest GPU */
-    float     unit;      /* of load: what it is multiplied by */
-    int32_t  *node_slots;/* [N] */
-    int32_t  *left;      /* [N] experts that can still have their home there */
-    int32_t  *fill;      /* [N + 1] groups that are there, or are to be split */
-    int32_t  *room;      /* [N] experts of a group to be split that may go there */
-    int32_t  *chosen;    /* [N] whether experts of a group to be split go there */
-    int32_t  *home;      /* [E] node of each expert that is locked, or of a group that was split; -1: its group's */
-    int32_t  *bound;     /* [K] node that a group has to be on, as experts of it are locked there; -1: none; N: several */
-    int32_t   most_bids, num_bids;
-    float    *bid;       /* [most_bids] bids that are more than a GPU should hold, heaviest first */
-    int32_t  *bidder;    /* [most_bids] whose */
-    int32_t  *bids;      /* [E] how many each expert has made */
-    int32_t  *met;       /* [E] slots that are kept for each bidder on the nodes that were chosen */
-    int32_t  *kept;      /* [N] and on each of these nodes */
+    int64_t *node_load;    /* [N + 1] */
+    float *node_speed;     /* [N] */
+    float *slowness;       /* [N] what a node takes for a load of 1 */
+    float *fastest;        /* [N] speed of the fastest GPU */
+    float unit;            /* of load: what it is multiplied by */
+    int32_t *node_slots;   /* [N] */
+    int32_t *left;         /* [N] experts that can still have their home there */
+    int32_t *fill;         /* [N + 1] groups that are there, or are to be split */
+    int32_t *room;         /* [N] experts of a group to be split that may go there */
+    int32_t *chosen;       /* [N] whether experts of a group to be split go there */
+    int32_t *home;         /* [E] node of each expert that is locked, or of a group that was split; -1: its group's */
+    int32_t *bound; /* [K] node that a group has to be on, as experts of it are locked there; -1: none; N: several */
+    int32_t most_bids, num_bids;
+    float *bid;      /* [most_bids] bids that are more than a GPU should hold, heaviest first */
+    int32_t *bidder; /* [most_bids] whose */
+    int32_t *bids;   /* [E] how many each expert has made */
+    int32_t *met;    /* [E] slots that are kept for each bidder on the nodes that were chosen */
+    int32_t *kept;   /* [N] and on each of these nodes */
 } eplb_p_homes;
 
 EPLB_P eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
@@ -4539,29 +4506,29 @@ EPLB_P eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
     int32_t K = l->shape->num_groups, N = l->shape->num_nodes, E = l->shape->num_experts;
     int32_t bids = l->shape->num_living + l->shape->num_living / 7, keys = E > bids ? E : bids;
 
-    h.layer      = l;
-    h.most_bids  = bids;
-    h.load       = EPLB_P_TAKE(a, int64_t, K);
-    h.heaviest   = EPLB_P_TAKE(a, int64_t, E);
-    h.node       = EPLB_P_TAKE(a, int32_t, K);
-    h.key        = EPLB_P_TAKE(a, uint64_t, keys);
-    h.spare      = EPLB_P_TAKE(a, uint64_t, keys);
-    h.node_load  = EPLB_P_TAKE_ROWS(a, int64_t, 1, (size_t)N + 1);
+    h.layer = l;
+    h.most_bids = bids;
+    h.load = EPLB_P_TAKE(a, int64_t, K);
+    h.heaviest = EPLB_P_TAKE(a, int64_t, E);
+    h.node = EPLB_P_TAKE(a, int32_t, K);
+    h.key = EPLB_P_TAKE(a, uint64_t, keys);
+    h.spare = EPLB_P_TAKE(a, uint64_t, keys);
+    h.node_load = EPLB_P_TAKE_ROWS(a, int64_t, 1, (size_t)N + 1);
     h.node_speed = EPLB_P_TAKE(a, float, N);
-    h.slowness   = EPLB_P_TAKE(a, float, N);
-    h.fastest    = EPLB_P_TAKE(a, float, N);
+    h.slowness = EPLB_P_TAKE(a, float, N);
+    h.fastest = EPLB_P_TAKE(a, float, N);
     h.node_slots = EPLB_P_TAKE(a, int32_t, N);
-    h.left       = EPLB_P_TAKE(a, int32_t, N);
-    h.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)N + 1);
-    h.room       = EPLB_P_TAKE(a, int32_t, N);
-    h.chosen     = EPLB_P_TAKE(a, int32_t, N);
-    h.home       = EPLB_P_TAKE(a, int32_t, E);
-    h.bound      = EPLB_P_TAKE(a, int32_t, K);
-    h.bid        = EPLB_P_TAKE(a, float, bids);
-    h.bidder     = EPLB_P_TAKE(a, int32_t, bids);
-    h.bids       = EPLB_P_TAKE(a, int32_t, E);
-    h.met        = EPLB_P_TAKE(a, int32_t, E);
-    h.kept       = EPLB_P_TAKE(a, int32_t, N);
+    h.left = EPLB_P_TAKE(a, int32_t, N);
+    h.fill = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)N + 1);
+    h.room = EPLB_P_TAKE(a, int32_t, N);
+    h.chosen = EPLB_P_TAKE(a, int32_t, N);
+    h.home = EPLB_P_TAKE(a, int32_t, E);
+    h.bound = EPLB_P_TAKE(a, int32_t, K);
+    h.bid = EPLB_P_TAKE(a, float, bids);
+    h.bidder = EPLB_P_TAKE(a, int32_t, bids);
+    h.bids = EPLB_P_TAKE(a, int32_t, E);
+    h.met = EPLB_P_TAKE(a, int32_t, E);
+    h.kept = EPLB_P_TAKE(a, int32_t, N);
     return h;
 }
 
@@ -4652,17 +4619,17 @@ EPLB_P void eplb_p_list_bids(eplb_p_homes *h)
     for (e = 0; e < shape->num_experts; e++) {
         float load = eplb_p_float_of(eplb_p_whole_load(h, e));
         h->bids[e] = 0;
-        bid        = load;
+        bid = load;
         for (k = 2; bid > share && n < h->most_bids; k++) {
             h->key[n++] = eplb_p_heavy_first(bid, e);
-            bid         = eplb_p_div(load, (float)k);
+            bid = eplb_p_div(load, (float)k);
         }
     }
     eplb_p_sort(h->key, h->spare, n);
     h->num_bids = n;
     for (i = 0; i < n; i++) {
         h->bidder[i] = e = eplb_p_index(h->key[i]);
-        h->bid[i]    = eplb_p_div(eplb_p_float_of(eplb_p_whole_load(h, e)), (float)++h->bids[e]);
+        h->bid[i] = eplb_p_div(eplb_p_float_of(eplb_p_whole_load(h, e)), (float)++h->bids[e]);
     }
 }
 
@@ -4717,7 +4684,7 @@ EPLB_P float eplb_p_time_of_halves(const eplb_p_homes *h, int32_t a, int32_t b, 
     float top, other, replica;
 
     if (both > most) return both;
-    top   = eplb_p_time_of_top(h, a, b, group);
+    top = eplb_p_time_of_top(h, a, b, group);
     other = eplb_p_time_of_top(h, b, a, group);
     if (other < top) top = other;
     if (top > both) both = top;
@@ -4740,8 +4707,8 @@ EPLB_P float eplb_p_best_pair(const eplb_p_homes *h, int32_t group, float most, 
             if (h->left[a] < 1 || h->left[b] < 1 || h->left[a] + h->left[b] < size) continue;
             time = eplb_p_time_of_halves(h, a, b, group, least < most ? least : most);
             if (!(time < least)) continue;
-            least   = time;
-            *first  = a;
+            least = time;
+            *first = a;
             *second = b;
         }
     }
@@ -4802,12 +4769,12 @@ EPLB_P void eplb_p_bind_homes(eplb_p_homes *h)
     for (slot = 0; slot < l->cluster.num_slots && l->locked; slot++) {
         if (!l->locked[slot]) continue;
         node = l->cluster.node[l->cluster.gpu_of[slot]];
-        e    = l->old_slot[slot];
+        e = l->old_slot[slot];
         h->left[node]--;
         if (e == EPLB_P_EMPTY || h->home[e] == node) continue;
         h->home[e] = node;
         h->left[node]++;
-        bound  = &h->bound[e / l->shape->group_size];
+        bound = &h->bound[e / l->shape->group_size];
         *bound = *bound == EPLB_P_EMPTY || *bound == node ? node : l->shape->num_nodes;
     }
 }
@@ -4818,10 +4785,8 @@ EPLB_P void eplb_p_put_home(eplb_p_homes *h, int32_t group, int32_t node, int32_
     h->node[group] = node;
     h->node_load[node] += sign * h->load[group];
     h->fill[node] += sign;
-    if (node < h->layer->shape->num_nodes)
-        h->left[node] -= sign * h->layer->shape->group_size;
-    else if (sign > 0)
-        h->last_split = group;
+    if (node < h->layer->shape->num_nodes) h->left[node] -= sign * h->layer->shape->group_size;
+    else if (sign > 0) h->last_split = group;
 }
 
 /* Whether a whole group has room on a node, and may be there. */
@@ -4841,7 +4806,7 @@ EPLB_P int32_t eplb_p_best_home(const eplb_p_homes *h, int32_t group)
         time = eplb_p_home_time(h, node, h->node_load[node] + h->load[group]);
         if (best < N && !(time < least)) continue;
         least = time;
-        best  = node;
+        best = node;
     }
     return best;
 }
@@ -4854,7 +4819,7 @@ EPLB_P void eplb_p_place_homes(eplb_p_homes *h, int32_t last)
 
     for (node = 0; node <= N; node++) {
         h->node_load[node] = 0;
-        h->fill[node]      = 0;
+        h->fill[node] = 0;
     }
     for (i = 0; i < K; i++) h->key[i] = eplb_p_heavy_first(eplb_p_float_of(h->load[i]), i);
     eplb_p_sort(h->key, h->spare, K);
@@ -4891,8 +4856,8 @@ EPLB_P int eplb_p_may_change_homes(const eplb_p_homes *h, int32_t group, int32_t
 
     if (from == to || (other < K && h->bound[other] >= 0)) return 0;
     if (other >= K && (from == N || !eplb_p_fits_home(h, group, to))) return 0;
-    return (to == N || !(eplb_p_home_time(h, to, h->node_load[to] + d) > slowest)) &&
-           (from == N || !(eplb_p_home_time(h, from, h->node_load[from] - d) > slowest));
+    return (to == N || !(eplb_p_home_time(h, to, h->node_load[to] + d) > slowest))
+           && (from == N || !(eplb_p_home_time(h, from, h->node_load[from] - d) > slowest));
 }
 
 /* The first change that makes the nodes more even is done, one after the other in turn, until none does. It is one of a
@@ -5003,7 +4968,7 @@ EPLB_P int32_t eplb_p_best_half(const eplb_p_homes *h, int64_t load, int32_t roo
         time = eplb_p_home_time(h, node, h->node_load[node] + load);
         if (best >= 0 && !(time < least)) continue;
         least = time;
-        best  = node;
+        best = node;
     }
     return best;
 }
@@ -5029,7 +4994,7 @@ EPLB_P void eplb_p_place_halves(eplb_p_homes *h, int32_t turned)
 typedef struct eplb_p_half_move { /* an expert of a split group goes to another node */
     int32_t expert, node;
     int32_t other; /* one that comes back for it; -1: none */
-    float   gain;  /* what the slower of the two nodes takes less; 0: there is none */
+    float gain;    /* what the slower of the two nodes takes less; 0: there is none */
 } eplb_p_half_move;
 
 EPLB_P void eplb_p_consider_half(const eplb_p_homes *h, int32_t e, int32_t node, int32_t other, eplb_p_half_move *best)
@@ -5044,9 +5009,9 @@ EPLB_P void eplb_p_consider_half(const eplb_p_homes *h, int32_t e, int32_t node,
     if (time > after) after = time;
     if (!(eplb_p_sub(before, after) > best->gain)) return;
     best->expert = e;
-    best->node   = node;
-    best->other  = other;
-    best->gain   = eplb_p_sub(before, after);
+    best->node = node;
+    best->other = other;
+    best->gain = eplb_p_sub(before, after);
 }
 
 /* The slowest of the nodes that were chosen, the first on ties. */
@@ -5058,7 +5023,7 @@ EPLB_P int32_t eplb_p_slowest_half(const eplb_p_homes *h)
     for (node = 0; node < h->layer->shape->num_nodes; node++) {
         float time = eplb_p_home_time(h, node, h->node_load[node]);
         if (!h->chosen[node] || !(time > most)) continue;
-        most    = time;
+        most = time;
         slowest = node;
     }
     return slowest;
@@ -5132,10 +5097,8 @@ EPLB_P void eplb_p_list_halves(eplb_p_homes *h, int32_t group)
     int32_t size = h->layer->shape->group_size, e, n = 0;
 
     for (e = group * size; e < (group + 1) * size; e++) {
-        if (h->home[e] >= 0)
-            eplb_p_put_half(h, e, h->home[e], 1);
-        else
-            h->key[n++] = eplb_p_heavy_first(h->layer->load[e], e);
+        if (h->home[e] >= 0) eplb_p_put_half(h, e, h->home[e], 1);
+        else h->key[n++] = eplb_p_heavy_first(h->layer->load[e], e);
     }
     eplb_p_sort(h->key, h->spare, n);
     h->num_keys = n;
@@ -5161,7 +5124,7 @@ EPLB_P void eplb_p_split_group(eplb_p_homes *h, int32_t group, float enough)
         if (start == EPLB_P_HALF_STARTS || !(time > enough)) return;
         if (time < least) {
             least = time;
-            best  = start;
+            best = start;
         }
         for (i = 0; i < h->num_keys; i++) {
             int32_t e = eplb_p_index(h->key[i]);
@@ -5212,7 +5175,7 @@ EPLB_P void eplb_p_search_homes(eplb_p_homes *h)
         time = eplb_p_try_homes(h, last, least);
         if (!(time < least)) continue;
         least = time;
-        best  = last;
+        best = last;
     }
     if (best < starts - 1) (void)eplb_p_try_homes(h, best, FLT_MAX);
 }
@@ -5240,7 +5203,7 @@ EPLB_P void eplb_p_order_homes(const int32_t *home, eplb_p_layer *l)
         l->first_expert[node] = n;
         for (e = 0; e < l->shape->num_experts; e++) {
             if (home[e] != node) continue;
-            l->mlog2log[n]    = e;
+            l->mlog2log[n] = e;
             l->mlog_load[n++] = l->size[e];
         }
     }
@@ -5275,10 +5238,10 @@ EPLB_P void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
     int32_t experts = l->first_expert[node + 1] - l->first_expert[node], cap = l->shape->options.max_replicas;
     int64_t limit, locked;
 
-    for (gpu = first; gpu < end; gpu++)
-        l->used[gpu] = eplb_p_slots_on(c, gpu) - (l->locked ? l->num_shut[gpu] : 0);
+    for (gpu = first; gpu < end; gpu++) l->used[gpu] = eplb_p_slots_on(c, gpu) - (l->locked ? l->num_shut[gpu] : 0);
     for (gpu = first; gpu < end && survive != EPLB_SURVIVE_NONE && !l->locked; gpu = next) {
-        for (next = gpu + 1; survive == EPLB_SURVIVE_NODE && next < end && c->link_node[next] == c->link_node[gpu];) next++;
+        for (next = gpu + 1; survive == EPLB_SURVIVE_NODE && next < end && c->link_node[next] == c->link_node[gpu];)
+            next++;
         eplb_p_limit_gpus(l, gpu, next, experts);
     }
     if (experts == 0) eplb_p_limit_gpus(l, first, end, 0);
@@ -5291,9 +5254,9 @@ EPLB_P void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
    than to sort all slots. */
 #define EPLB_P_FEW_SPARE 4
 
-typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs */
+typedef struct eplb_p_node {  /* the experts of one node on their way to its GPUs */
     eplb_p_replicas replicas; /* by the experts' place in mlog */
-    float   *slot_load;       /* [node_slots] */
+    float *slot_load;         /* [node_slots] */
     int32_t *slot_gpu;        /* [node_slots] GPU of the node that a slot is packed on */
     int32_t *slot_rank;       /* [node_slots] and its place there */
     eplb_p_packer packer;
@@ -5302,18 +5265,18 @@ typedef struct eplb_p_node { /* the experts of one node on their way to its GPUs
 EPLB_P eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_node_part *part, const eplb_packing *how)
 {
     eplb_p_node n;
-    n.replicas  = eplb_p_carve_replicas(a, part->num_experts, part->num_slots);
+    n.replicas = eplb_p_carve_replicas(a, part->num_experts, part->num_slots);
     eplb_p_rewind(a, n.replicas.bids_from); /* they are done with once the slots are given */
     n.slot_load = EPLB_P_TAKE(a, float, part->num_slots);
-    n.slot_gpu  = EPLB_P_TAKE(a, int32_t, part->num_slots);
+    n.slot_gpu = EPLB_P_TAKE(a, int32_t, part->num_slots);
     n.slot_rank = EPLB_P_TAKE(a, int32_t, part->num_slots);
-    n.packer    = eplb_p_carve_packer(a, part->num_slots, part->num_gpus, how);
-    n.packer.weight       = n.slot_load;
-    n.packer.pack_index   = n.slot_gpu;
+    n.packer = eplb_p_carve_packer(a, part->num_slots, part->num_gpus, how);
+    n.packer.weight = n.slot_load;
+    n.packer.pack_index = n.slot_gpu;
     n.packer.rank_in_pack = n.slot_rank;
     if (a->base && n.replicas.num_spare <= n.replicas.num_log / EPLB_P_FEW_SPARE) {
         n.replicas.order = n.packer.true_order + n.replicas.num_spare;
-        n.replicas.bids  = n.packer.spare; /* not over that order */
+        n.replicas.bids = n.packer.spare; /* not over that order */
     }
     return n;
 }
@@ -5338,7 +5301,7 @@ EPLB_P void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_node
     for (i = 0; i < r->num_spare; i++) {
         int32_t e = r->expert[i];
         n->slot_load[r->num_log + i] = eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT);
-        n->slot_load[e]              = n->slot_load[r->num_log + i];
+        n->slot_load[e] = n->slot_load[r->num_log + i];
         if (r->count[e] > l->most_replicas) l->most_replicas = r->count[e];
     }
 }
@@ -5379,7 +5342,7 @@ EPLB_P void eplb_p_order_slots(eplb_p_node *n)
             order[end] = r->order[next];
             end += r->count[eplb_p_index(r->order[next])] == 1;
         }
-        e        = eplb_p_index(replicated[i]);
+        e = eplb_p_index(replicated[i]);
         first[e] = end;
         end += r->count[e];
     }
@@ -5424,7 +5387,7 @@ typedef struct eplb_p_mixed { /* the experts of one node on their way there */
     int32_t *least;       /* [num_experts] replicas that an expert has in any case: those that are locked, or one */
     int32_t *place;       /* [E] of an expert among the node's */
     int32_t *item_expert; /* [num_slots] of each replica that is not locked, first ones by expert, then spare ones */
-    float   *slot_load;   /* [num_slots] */
+    float *slot_load;     /* [num_slots] */
     int32_t *slot_gpu;    /* [num_slots] */
     int32_t *room;        /* [num_gpus] */
     int32_t *fill;        /* [num_gpus] slots of a GPU that hold something by now */
@@ -5435,18 +5398,18 @@ EPLB_P eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, c
 {
     eplb_p_mixed m;
 
-    m.replicas    = eplb_p_carve_replicas(a, part->num_experts, part->num_slots);
-    m.least       = EPLB_P_TAKE(a, int32_t, part->num_experts);
-    m.place       = EPLB_P_TAKE(a, int32_t, l->shape->num_experts);
+    m.replicas = eplb_p_carve_replicas(a, part->num_experts, part->num_slots);
+    m.least = EPLB_P_TAKE(a, int32_t, part->num_experts);
+    m.place = EPLB_P_TAKE(a, int32_t, l->shape->num_experts);
     m.item_expert = EPLB_P_TAKE(a, int32_t, part->num_slots);
-    m.slot_load   = EPLB_P_TAKE(a, float, part->num_slots);
-    m.slot_gpu    = EPLB_P_TAKE(a, int32_t, part->num_slots);
-    m.room        = EPLB_P_TAKE(a, int32_t, part->num_gpus);
-    m.fill      = EPLB_P_TAKE(a, int32_t, part->num_gpus);
-    m.unlike    = eplb_p_carve_unlike(a, part->num_slots, part->num_gpus, &l->shape->options.gpu_packing);
-    m.unlike.room              = m.room;
-    m.unlike.speed             = l->cluster.speed ? l->cluster.speed + part->first_gpu : NULL;
-    m.unlike.packer.weight     = m.slot_load;
+    m.slot_load = EPLB_P_TAKE(a, float, part->num_slots);
+    m.slot_gpu = EPLB_P_TAKE(a, int32_t, part->num_slots);
+    m.room = EPLB_P_TAKE(a, int32_t, part->num_gpus);
+    m.fill = EPLB_P_TAKE(a, int32_t, part->num_gpus);
+    m.unlike = eplb_p_carve_unlike(a, part->num_slots, part->num_gpus, &l->shape->options.gpu_packing);
+    m.unlike.room = m.room;
+    m.unlike.speed = l->cluster.speed ? l->cluster.speed + part->first_gpu : NULL;
+    m.unlike.packer.weight = m.slot_load;
     m.unlike.packer.pack_index = m.slot_gpu;
     return m;
 }
@@ -5467,7 +5430,7 @@ EPLB_P void eplb_p_count_locked(eplb_p_mixed *m, const eplb_p_layer *l, const ep
         if (m->least[i] == 0) m->least[i] = 1;
         spare -= m->least[i];
     }
-    m->replicas.least     = m->least;
+    m->replicas.least = m->least;
     m->replicas.num_spare = spare;
 }
 
@@ -5486,8 +5449,8 @@ EPLB_P void eplb_p_list_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_nod
         locked[i] = 0;
     }
     for (gpu = 0; gpu < part->num_gpus; gpu++) {
-        m->room[gpu]         = l->used[part->first_gpu + gpu] - (l->locked ? l->num_locked[part->first_gpu + gpu] : 0);
-        m->fill[gpu]         = 0;
+        m->room[gpu] = l->used[part->first_gpu + gpu] - (l->locked ? l->num_locked[part->first_gpu + gpu] : 0);
+        m->fill[gpu] = 0;
         m->unlike.fixed[gpu] = 0.0f;
         for (i = eplb_p_slot_at(l, part, gpu, 0); i < eplb_p_slot_at(l, part, gpu + 1, 0); i++) {
             if (!eplb_p_keeps_expert(l, i)) continue;
@@ -5563,7 +5526,7 @@ EPLB_P int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t fir
         off = off < 0.0f ? -off : off;
         if (best >= 0 && !(off < least)) continue;
         least = off;
-        best  = j;
+        best = j;
     }
     return best;
 }
@@ -5612,9 +5575,9 @@ EPLB_P eplb_p_vllm eplb_p_carve_vllm(eplb_p_arena *a, const eplb_p_shape *shape)
 
     v.items = eplb_p_carve_contest(a, shape->num_groups > shape->node_slots ? shape->num_groups : shape->node_slots);
     v.packs = eplb_p_carve_contest(a, packs);
-    v.fill  = EPLB_P_TAKE(a, int32_t, packs);
+    v.fill = EPLB_P_TAKE(a, int32_t, packs);
     v.count = EPLB_P_TAKE(a, int32_t, shape->node_experts);
-    v.item  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    v.item = EPLB_P_TAKE(a, int32_t, shape->node_slots);
     return v;
 }
 
@@ -5639,7 +5602,8 @@ EPLB_P float eplb_p_block_sum(const float *x, int32_t n)
 EPLB_P float eplb_p_pairwise_sum(const float *x, int32_t n)
 {
     float left[32] = {0.0f}, sum;
-    int32_t right[32], depth = 0; /* of halves that are being summed: the left one's sum, and numbers of the right one, 0
+    int32_t right[32],
+        depth = 0; /* of halves that are being summed: the left one's sum, and numbers of the right one, 0
                                      once it is its turn */
 
     for (;;) {
@@ -5651,8 +5615,8 @@ EPLB_P float eplb_p_pairwise_sum(const float *x, int32_t n)
         x += n;
         for (; depth > 0 && right[depth - 1] == 0; depth--) sum = eplb_p_add(left[depth - 1], sum);
         if (depth == 0) return sum;
-        left[depth - 1]  = sum;
-        n                = right[depth - 1];
+        left[depth - 1] = sum;
+        n = right[depth - 1];
         right[depth - 1] = 0;
     }
 }
@@ -5666,7 +5630,7 @@ EPLB_P void eplb_p_empty_packs(eplb_p_vllm *v, int32_t num_packs)
 
     for (pack = 0; pack < num_packs; pack++) {
         v->packs.key[pack] = 0;
-        v->fill[pack]      = 0;
+        v->fill[pack] = 0;
     }
     eplb_p_start_contest(&v->packs, num_packs);
 }
@@ -5688,8 +5652,7 @@ EPLB_P void eplb_p_vllm_groups(eplb_p_vllm *v, eplb_p_layer *l)
 
     EPLB_ASSERT(v->items.key != NULL);
     for (group = 0; group < shape->num_groups; group++) {
-        if (shape->node_groups == 1)
-            eplb_p_order_group(l, group, group);
+        if (shape->node_groups == 1) eplb_p_order_group(l, group, group);
         else
             v->items.key[group] =
                 eplb_p_vllm_key(eplb_p_wide_bid(eplb_p_pairwise_sum(l->load + eplb_p_at(group, size, 0), size), 1));
@@ -5711,8 +5674,8 @@ EPLB_P void eplb_p_vllm_replicate(eplb_p_vllm *v, const eplb_p_layer *l, const e
     int32_t cap = l->shape->options.max_replicas, i, e;
 
     for (e = 0; e < part->num_experts; e++) {
-        v->count[e]     = 1;
-        v->item[e]      = e;
+        v->count[e] = 1;
+        v->item[e] = e;
         v->items.key[e] = eplb_p_vllm_key(eplb_p_wide_bid(load[e], 1)); /* with a cap of 1 no slot is spare */
     }
     eplb_p_start_contest(&v->items, part->num_experts);
@@ -5720,8 +5683,9 @@ EPLB_P void eplb_p_vllm_replicate(eplb_p_vllm *v, const eplb_p_layer *l, const e
         e = v->items.winner[1];
         v->item[i] = e;
         v->count[e]++;
-        eplb_p_replay(&v->items, eplb_p_at_cap(v->count[e], cap) ? EPLB_P_LAST
-                                                                 : eplb_p_vllm_key(eplb_p_wide_bid(load[e], v->count[e])));
+        eplb_p_replay(&v->items, eplb_p_at_cap(v->count[e], cap)
+                                     ? EPLB_P_LAST
+                                     : eplb_p_vllm_key(eplb_p_wide_bid(load[e], v->count[e])));
     }
 }
 
@@ -5732,12 +5696,12 @@ EPLB_P void eplb_p_vllm_pack(eplb_p_vllm *v, const eplb_p_layer *l, const eplb_p
     int32_t *slot = l->phy2log + part->first_slot, n = part->num_slots, room = part->gpu_slots, i, next, place;
 
     for (i = 0; i < n; i++)
-        v->items.key[i] = i < part->num_experts ? eplb_p_vllm_key(eplb_p_wide_bid(load[i], v->count[i]))
-                                                : v->items.key[v->item[i]];
+        v->items.key[i] =
+            i < part->num_experts ? eplb_p_vllm_key(eplb_p_wide_bid(load[i], v->count[i])) : v->items.key[v->item[i]];
     eplb_p_start_contest(&v->items, n);
     eplb_p_empty_packs(v, part->num_gpus);
     for (i = 0; i < n; i++) {
-        next  = v->items.winner[1];
+        next = v->items.winner[1];
         place = eplb_p_take_place(v, room, eplb_p_vllm_key(v->items.key[next]));
         slot[room > 1 ? place : next] = l->mlog2log[part->first_expert + v->item[next]];
         eplb_p_replay(&v->items, EPLB_P_LAST);
@@ -5786,21 +5750,21 @@ typedef struct eplb_p_move {
    expert is chosen later, so all who may are counted as if they did: the limits hold whoever is chosen. */
 typedef struct eplb_p_moves {
     const eplb_options *allowed;
-    int32_t  num_gpus, link_gpus; /* on a node, whatever the policy */
+    int32_t num_gpus, link_gpus;     /* on a node, whatever the policy */
     const int32_t *link_node, *node; /* [G] of each GPU, whatever the policy, and by it; NULL: nodes are alike */
-    const int32_t *first_gpu;     /* [N + 1] of a node by the policy; likewise */
-    int32_t  words;        /* in a row of bits */
-    uint32_t *free_of;     /* [G, words] a bit for each expert that costs the GPU nothing: it held it, or nobody did */
-    int32_t  *holder;      /* [E] a slot of the first GPU that held the expert; next_holder leads to one on the next */
-    int32_t  *next_holder; /* [R] */
-    int32_t  *home;        /* [E] the node on which an expert stays, by the policy */
-    int32_t   num;
-    int32_t  *into, *out;  /* [G] */
-    int32_t  *pair;        /* [G, G] from one GPU to another; NULL: there is no limit */
-    int32_t  *node_into, *node_out; /* [N] */
-    int64_t   over;        /* by how much all of these exceed what is allowed */
-    int64_t   squares_cost;/* of a move, in what the sum of squares falls by */
-    int64_t   peak_cost;   /* and in what the peak of one sample does */
+    const int32_t *first_gpu;        /* [N + 1] of a node by the policy; likewise */
+    int32_t words;                   /* in a row of bits */
+    uint32_t *free_of;    /* [G, words] a bit for each expert that costs the GPU nothing: it held it, or nobody did */
+    int32_t *holder;      /* [E] a slot of the first GPU that held the expert; next_holder leads to one on the next */
+    int32_t *next_holder; /* [R] */
+    int32_t *home;        /* [E] the node on which an expert stays, by the policy */
+    int32_t num;
+    int32_t *into, *out;           /* [G] */
+    int32_t *pair;                 /* [G, G] from one GPU to another; NULL: there is no limit */
+    int32_t *node_into, *node_out; /* [N] */
+    int64_t over;                  /* by how much all of these exceed what is allowed */
+    int64_t squares_cost;          /* of a move, in what the sum of squares falls by */
+    int64_t peak_cost;             /* and in what the peak of one sample does */
 } eplb_p_moves;
 
 /* Where one replica goes, in a plan that is tried. */
@@ -5814,85 +5778,85 @@ typedef struct eplb_p_trial {
 typedef struct eplb_p_search {
     /* The node, or the whole layer where moves are few. */
     int32_t num_gpus, num_slots, num_experts, num_samples;
-    int32_t node_gpus;      /* GPUs that an expert may be on */
-    int32_t gpu_slots;      /* asked by the four questions below alone */
+    int32_t node_gpus;         /* GPUs that an expert may be on */
+    int32_t gpu_slots;         /* asked by the four questions below alone */
     const int32_t *first_slot; /* [num_gpus + 1] of each GPU; NULL: all have gpu_slots */
-    const int32_t *gpu_of;  /* [num_slots] whose a slot is; NULL likewise */
-    const int32_t *pace;    /* [num_gpus] how long a GPU takes for a grain of load; NULL: 1 */
-    const uint8_t *pinned;  /* [num_slots] not 0 for slots that keep what they have; NULL: none does */
-    const int32_t *domain;  /* [num_gpus] what is lost together, where an expert with two replicas is to survive a loss;
+    const int32_t *gpu_of;     /* [num_slots] whose a slot is; NULL likewise */
+    const int32_t *pace;       /* [num_gpus] how long a GPU takes for a grain of load; NULL: 1 */
+    const uint8_t *pinned;     /* [num_slots] not 0 for slots that keep what they have; NULL: none does */
+    const int32_t *domain; /* [num_gpus] what is lost together, where an expert with two replicas is to survive a loss;
                                NULL: nothing need */
     int32_t usual_pace, least_pace; /* their mean, and the least */
-    int32_t max_replicas;   /* 0: no cap */
-    int32_t apart;          /* no expert comes to be twice on a GPU while another is free of it */
-    const int32_t *expert;  /* [num_experts] the node's experts */
-    const int32_t *grains;  /* [E, T] load of each expert */
+    int32_t max_replicas;           /* 0: no cap */
+    int32_t apart;                  /* no expert comes to be twice on a GPU while another is free of it */
+    const int32_t *expert;          /* [num_experts] the node's experts */
+    const int32_t *grains;          /* [E, T] load of each expert */
 
     /* Its plan. */
-    int32_t  *slot;     /* [num_slots] expert in each slot; part of the layer's phy2log */
-    int32_t  *count;    /* [E] replicas of each expert; the layer's logcnt */
-    int32_t  *share;    /* [E, T] load of one replica: grains / count */
-    int32_t  *more;     /* [E, T] load of one replica, were there one more */
-    int32_t  *gpu_load; /* [num_gpus, T] */
-    int32_t  *gpu_total;/* [num_gpus] its sum over the samples */
-    uint32_t *holds;    /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
-    uint32_t *twice;    /* [num_gpus, words] and whether it does so in more than one slot */
-    int32_t   words;    /* in a row of E bits */
-    int64_t   steps;    /* left of EPLB_P_MOST_STEPS */
-    eplb_p_moves *moves;/* what has moved since the plan in force; NULL: nobody minds */
-    int32_t   nobody;   /* what an empty slot holds: an expert without load; -1: there are none */
+    int32_t *slot;       /* [num_slots] expert in each slot; part of the layer's phy2log */
+    int32_t *count;      /* [E] replicas of each expert; the layer's logcnt */
+    int32_t *share;      /* [E, T] load of one replica: grains / count */
+    int32_t *more;       /* [E, T] load of one replica, were there one more */
+    int32_t *gpu_load;   /* [num_gpus, T] */
+    int32_t *gpu_total;  /* [num_gpus] its sum over the samples */
+    uint32_t *holds;     /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
+    uint32_t *twice;     /* [num_gpus, words] and whether it does so in more than one slot */
+    int32_t words;       /* in a row of E bits */
+    int64_t steps;       /* left of EPLB_P_MOST_STEPS */
+    eplb_p_moves *moves; /* what has moved since the plan in force; NULL: nobody minds */
+    int32_t nobody;      /* what an empty slot holds: an expert without load; -1: there are none */
 
     /* One sample: the bar to reach, and the way back. */
-    int64_t   close;    /* a heaviest GPU of no more than this is close enough to the bound */
-    eplb_p_move *done;  /* [slots] moves since the best plan so far, by which they are taken back */
-    int32_t   num_done;
+    int64_t close;     /* a heaviest GPU of no more than this is close enough to the bound */
+    eplb_p_move *done; /* [slots] moves since the best plan so far, by which they are taken back */
+    int32_t num_done;
 
     /* Lowering the peak: the replicas in a line, the heaviest first. */
-    int32_t   lined_up;  /* whether these hold, rather than those below, which take the same memory */
-    int32_t  *line;      /* [slots] load of the replica at each place */
-    int32_t  *line_slot; /* [slots] the slot that it is in */
-    int32_t  *line_gpu;  /* [slots] and its GPU */
-    int32_t  *place;     /* [slots] where in the line the replica of a slot stands */
+    int32_t lined_up;   /* whether these hold, rather than those below, which take the same memory */
+    int32_t *line;      /* [slots] load of the replica at each place */
+    int32_t *line_slot; /* [slots] the slot that it is in */
+    int32_t *line_gpu;  /* [slots] and its GPU */
+    int32_t *place;     /* [slots] where in the line the replica of a slot stands */
 
     /* Lowering the squares: pairs of GPUs. */
-    int64_t   enough;     /* what the objective must fall by for a move to count */
-    int32_t  *total;      /* [E] of share: its sum over the samples */
-    int32_t  *difference; /* [T] of two GPUs' loads */
-    int64_t  *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one, less what
+    int64_t enough;      /* what the objective must fall by for a move to count */
+    int32_t *total;      /* [E] of share: its sum over the samples */
+    int32_t *difference; /* [T] of two GPUs' loads */
+    int64_t *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one, less what
                              it would put on a GPU without load */
-    int32_t  *arriving;   /* [E] its load, summed over the samples */
-    int64_t  *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
-    float    *between;    /* of each pair of GPUs: square of how far apart their loads are; 0 once the pair is
+    int32_t *arriving;   /* [E] its load, summed over the samples */
+    int64_t *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
+    float *between;      /* of each pair of GPUs: square of how far apart their loads are; 0 once the pair is
                              settled, that is, was found to have no swap left and has not changed since */
-    int32_t  *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
-    float    *promise;    /* [num_gpus] and how far: the most that is between this one and a later one */
+    int32_t *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
+    float *promise;      /* [num_gpus] and how far: the most that is between this one and a later one */
 
     /* Few slots: the plan that is tried. */
-    eplb_p_trial *trial;    /* [slots] of its replicas; NULL: slots are not few */
-    int32_t  *trial_expert; /* [num_experts] by rank */
-    int32_t  *trial_load;   /* [num_gpus] of the replicas that have come */
-    int32_t  *trial_used;   /* [num_gpus] slots that these are in */
+    eplb_p_trial *trial;   /* [slots] of its replicas; NULL: slots are not few */
+    int32_t *trial_expert; /* [num_experts] by rank */
+    int32_t *trial_load;   /* [num_gpus] of the replicas that have come */
+    int32_t *trial_used;   /* [num_gpus] slots that these are in */
 
     /* Where GPUs are not alike: slot, first_slot, gpu_of, pace, start of a part. */
-    int32_t  *odd_slot, *odd_first_slot, *odd_gpu, *odd_pace, *odd_start, *odd_domain;
-    uint8_t  *odd_pinned;
+    int32_t *odd_slot, *odd_first_slot, *odd_gpu, *odd_pace, *odd_start, *odd_domain;
+    uint8_t *odd_pinned;
 
-    int32_t  *aside;       /* [slots] a plan that is not in hand; NULL unless there are two */
+    int32_t *aside;        /* [slots] a plan that is not in hand; NULL unless there are two */
     uint64_t *key, *spare; /* [slots] for sorting: the line before the search, slots of a GPU after it */
 
     /* Exact shares: the search itself is for them, and gpu_load is what they make of the plan. */
-    int32_t   exact;
-    int32_t  *start;      /* [slots] the plan before it */
-    int32_t  *tokens;     /* [slots, T] that each slot serves */
-    int32_t  *home;       /* [E] a slot of each expert */
-    int32_t  *next;       /* [slots] the next slot of the same expert, the first after the last */
-    int32_t  *reached;    /* [num_gpus] GPUs whose load a move changes, in the order in which it spreads */
-    int32_t  *is_reached; /* [num_gpus] */
-    int32_t  *was_load;   /* [num_gpus, T] of those, before it */
-    int32_t  *was_tokens; /* [slots, T] and of their slots */
-    int32_t  *stirred;    /* [E] experts with several replicas that one of those holds */
-    int32_t  *is_stirred; /* [E] */
-    int32_t   num_reached, num_stirred;
+    int32_t exact;
+    int32_t *start;      /* [slots] the plan before it */
+    int32_t *tokens;     /* [slots, T] that each slot serves */
+    int32_t *home;       /* [E] a slot of each expert */
+    int32_t *next;       /* [slots] the next slot of the same expert, the first after the last */
+    int32_t *reached;    /* [num_gpus] GPUs whose load a move changes, in the order in which it spreads */
+    int32_t *is_reached; /* [num_gpus] */
+    int32_t *was_load;   /* [num_gpus, T] of those, before it */
+    int32_t *was_tokens; /* [slots, T] and of their slots */
+    int32_t *stirred;    /* [E] experts with several replicas that one of those holds */
+    int32_t *is_stirred; /* [E] */
+    int32_t num_reached, num_stirred;
 
     eplb_p_overlay shared; /* what lowers the peak, keys included, what lowers the squares, trials, and exact shares */
     size_t peak_bytes, squares_bytes, trial_bytes, exact_bytes;
@@ -5900,27 +5864,27 @@ typedef struct eplb_p_search {
 
 EPLB_P void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_experts)
 {
-    s->exact      = 1;
-    s->tokens     = EPLB_P_TAKE_ROWS(a, int32_t, s->num_slots, s->num_samples);
-    s->home       = EPLB_P_TAKE(a, int32_t, num_experts);
-    s->next       = EPLB_P_TAKE(a, int32_t, s->num_slots);
-    s->reached    = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->exact = 1;
+    s->tokens = EPLB_P_TAKE_ROWS(a, int32_t, s->num_slots, s->num_samples);
+    s->home = EPLB_P_TAKE(a, int32_t, num_experts);
+    s->next = EPLB_P_TAKE(a, int32_t, s->num_slots);
+    s->reached = EPLB_P_TAKE(a, int32_t, s->num_gpus);
     s->is_reached = EPLB_P_TAKE(a, int32_t, s->num_gpus);
-    s->was_load   = EPLB_P_TAKE_ROWS(a, int32_t, s->num_gpus, s->num_samples);
+    s->was_load = EPLB_P_TAKE_ROWS(a, int32_t, s->num_gpus, s->num_samples);
     s->was_tokens = EPLB_P_TAKE_ROWS(a, int32_t, s->num_slots, s->num_samples);
-    s->stirred    = EPLB_P_TAKE(a, int32_t, num_experts);
+    s->stirred = EPLB_P_TAKE(a, int32_t, num_experts);
     s->is_stirred = EPLB_P_TAKE(a, int32_t, num_experts);
 }
 
 EPLB_P void eplb_p_carve_odd(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
 {
-    s->odd_slot       = EPLB_P_TAKE(a, int32_t, s->num_slots);
+    s->odd_slot = EPLB_P_TAKE(a, int32_t, s->num_slots);
     s->odd_first_slot = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)s->num_gpus + 1);
-    s->odd_gpu        = EPLB_P_TAKE(a, int32_t, s->num_slots);
-    s->odd_pace       = shape->speed ? EPLB_P_TAKE(a, int32_t, s->num_gpus) : NULL;
-    s->odd_start      = shape->exact ? EPLB_P_TAKE(a, int32_t, s->num_slots) : NULL;
-    s->odd_pinned     = shape->locked ? EPLB_P_TAKE(a, uint8_t, s->num_slots) : NULL;
-    s->odd_domain     = shape->survive != EPLB_SURVIVE_NONE ? EPLB_P_TAKE(a, int32_t, s->num_gpus) : NULL;
+    s->odd_gpu = EPLB_P_TAKE(a, int32_t, s->num_slots);
+    s->odd_pace = shape->speed ? EPLB_P_TAKE(a, int32_t, s->num_gpus) : NULL;
+    s->odd_start = shape->exact ? EPLB_P_TAKE(a, int32_t, s->num_slots) : NULL;
+    s->odd_pinned = shape->locked ? EPLB_P_TAKE(a, uint8_t, s->num_slots) : NULL;
+    s->odd_domain = shape->survive != EPLB_SURVIVE_NONE ? EPLB_P_TAKE(a, int32_t, s->num_gpus) : NULL;
 }
 
 #define EPLB_P_FEW_SLOTS 16 /* of a node whose GPUs are alike, so that all plans are tried */
@@ -5932,53 +5896,53 @@ EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     eplb_p_overlay keys; /* from which line_slot is made first, and the rest of the line from that */
 
     *s = none;
-    s->num_gpus    = shape->node_gpus;
-    s->node_gpus   = shape->node_gpus;
-    s->usual_pace  = s->least_pace = 1;
-    s->nobody      = -1;
-    s->num_slots   = shape->node_slots;
-    s->gpu_slots   = shape->gpu_slots;
+    s->num_gpus = shape->node_gpus;
+    s->node_gpus = shape->node_gpus;
+    s->usual_pace = s->least_pace = 1;
+    s->nobody = -1;
+    s->num_slots = shape->node_slots;
+    s->gpu_slots = shape->gpu_slots;
     s->num_experts = shape->node_experts;
     s->num_samples = eplb_p_kept_samples(shape->num_samples);
-    s->words       = (int32_t)eplb_p_bit_words(shape->num_experts);
-    s->share       = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s->num_samples);
-    s->more        = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s->num_samples);
-    s->gpu_load    = EPLB_P_TAKE_ROWS(a, int32_t, s->num_gpus, s->num_samples);
-    s->gpu_total   = EPLB_P_TAKE(a, int32_t, s->num_gpus);
-    s->holds       = EPLB_P_TAKE_ROWS(a, uint32_t, s->num_gpus, s->words);
-    s->twice       = EPLB_P_TAKE_ROWS(a, uint32_t, s->num_gpus, s->words);
-    s->difference  = EPLB_P_TAKE(a, int32_t, s->num_samples);
-    s->done        = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
-    s->aside       = shape->apart && shape->options.allow_duplicates ? EPLB_P_TAKE(a, int32_t, shape->node_slots) : NULL;
+    s->words = (int32_t)eplb_p_bit_words(shape->num_experts);
+    s->share = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s->num_samples);
+    s->more = EPLB_P_TAKE_ROWS(a, int32_t, shape->num_experts, s->num_samples);
+    s->gpu_load = EPLB_P_TAKE_ROWS(a, int32_t, s->num_gpus, s->num_samples);
+    s->gpu_total = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->holds = EPLB_P_TAKE_ROWS(a, uint32_t, s->num_gpus, s->words);
+    s->twice = EPLB_P_TAKE_ROWS(a, uint32_t, s->num_gpus, s->words);
+    s->difference = EPLB_P_TAKE(a, int32_t, s->num_samples);
+    s->done = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
+    s->aside = shape->apart && shape->options.allow_duplicates ? EPLB_P_TAKE(a, int32_t, shape->node_slots) : NULL;
     if (shape->odd) eplb_p_carve_odd(a, shape, s);
 
-    s->shared    = eplb_p_open_overlay(a);
+    s->shared = eplb_p_open_overlay(a);
     s->line_slot = EPLB_P_TAKE(a, int32_t, shape->node_slots);
-    keys        = eplb_p_open_overlay(a);
-    s->line      = EPLB_P_TAKE(a, int32_t, shape->node_slots);
-    s->line_gpu  = EPLB_P_TAKE(a, int32_t, shape->node_slots);
-    s->place     = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    keys = eplb_p_open_overlay(a);
+    s->line = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    s->line_gpu = EPLB_P_TAKE(a, int32_t, shape->node_slots);
+    s->place = EPLB_P_TAKE(a, int32_t, shape->node_slots);
     (void)eplb_p_end_phase(a, &keys);
-    s->key       = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
-    s->spare     = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    s->key = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    s->spare = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
     (void)eplb_p_end_phase(a, &keys);
     eplb_p_close_overlay(a, &keys);
     s->peak_bytes = eplb_p_end_phase(a, &s->shared);
 
-    s->total    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    s->relief   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s->total = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    s->relief = EPLB_P_TAKE(a, int64_t, shape->num_experts);
     s->arriving = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    s->burden   = EPLB_P_TAKE(a, int64_t, shape->num_experts);
-    s->between  = EPLB_P_TAKE_ROWS(a, float, s->num_gpus, s->num_gpus / 2 + 1); /* of which G (G - 1) / 2 are used */
-    s->far      = EPLB_P_TAKE(a, int32_t, s->num_gpus);
-    s->promise  = EPLB_P_TAKE(a, float, s->num_gpus);
+    s->burden = EPLB_P_TAKE(a, int64_t, shape->num_experts);
+    s->between = EPLB_P_TAKE_ROWS(a, float, s->num_gpus, s->num_gpus / 2 + 1); /* of which G (G - 1) / 2 are used */
+    s->far = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+    s->promise = EPLB_P_TAKE(a, float, s->num_gpus);
     s->squares_bytes = eplb_p_end_phase(a, &s->shared);
 
     if (!shape->odd && shape->node_slots <= EPLB_P_FEW_SLOTS) {
-        s->trial        = EPLB_P_TAKE(a, eplb_p_trial, s->num_slots);
+        s->trial = EPLB_P_TAKE(a, eplb_p_trial, s->num_slots);
         s->trial_expert = EPLB_P_TAKE(a, int32_t, s->num_experts);
-        s->trial_load   = EPLB_P_TAKE(a, int32_t, s->num_gpus);
-        s->trial_used   = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+        s->trial_load = EPLB_P_TAKE(a, int32_t, s->num_gpus);
+        s->trial_used = EPLB_P_TAKE(a, int32_t, s->num_gpus);
     }
     s->trial_bytes = eplb_p_end_phase(a, &s->shared);
 
@@ -6045,7 +6009,7 @@ EPLB_P void eplb_p_set_pace(eplb_p_search *s, const int32_t *pace)
     int64_t sum = 0;
     int32_t gpu;
 
-    s->pace       = pace;
+    s->pace = pace;
     s->least_pace = s->usual_pace = 1;
     if (!pace) return;
     s->least_pace = pace[0];
@@ -6131,7 +6095,7 @@ EPLB_P void eplb_p_share_out(eplb_p_search *s, int32_t e)
     int32_t *share = eplb_p_share_of(s, e), *more = eplb_p_more_of(s, e), t;
     for (t = 0; t < s->num_samples; t++) {
         share[t] = eplb_p_grains_of(s, e)[t] / s->count[e];
-        more[t]  = eplb_p_grains_of(s, e)[t] / (s->count[e] + 1);
+        more[t] = eplb_p_grains_of(s, e)[t] / (s->count[e] + 1);
     }
     if (!s->lined_up) s->total[e] = eplb_p_total(share, s->num_samples);
 }
@@ -6223,7 +6187,7 @@ EPLB_P int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
         time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
         if (time <= most) continue;
         most = time;
-        at   = gpu;
+        at = gpu;
     }
     return at;
 }
@@ -6316,8 +6280,8 @@ EPLB_P int eplb_p_fits_limits(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
     eplb_p_move move;
     int fits;
 
-    move.slot   = i;
-    move.other  = j;
+    move.slot = i;
+    move.other = j;
     move.expert = e;
     eplb_p_count_changes(s, &move, 1);
     fits = s->moves->over <= 0;
@@ -6410,8 +6374,8 @@ EPLB_P int eplb_p_may_come(const eplb_p_search *s, int32_t i, int32_t from)
 
     if (eplb_p_is_pinned(s, from)) return 0;
     if (s->domain && !eplb_p_survives(s, e, eplb_p_gpu_of(s, i), eplb_p_gpu_of(s, from))) return 0;
-    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || eplb_p_holds_twice(s, eplb_p_gpu_of(s, from), e) ||
-           e == s->nobody;
+    return !s->apart || !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) || eplb_p_holds_twice(s, eplb_p_gpu_of(s, from), e)
+           || e == s->nobody;
 }
 
 /* An expert with more replicas than there are GPUs is on every one of them, and must stay there. */
@@ -6419,8 +6383,9 @@ EPLB_P int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
 {
     int32_t u = s->slot[i];
     if (eplb_p_is_pinned(s, i)) return 0;
-    return s->count[u] > 1 && (!s->apart || s->count[u] <= eplb_p_gpus_for(s, u) || u == s->nobody ||
-                               eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
+    return s->count[u] > 1
+           && (!s->apart || s->count[u] <= eplb_p_gpus_for(s, u) || u == s->nobody
+               || eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
 }
 
 EPLB_P int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
@@ -6430,16 +6395,16 @@ EPLB_P int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
 
 EPLB_P int eplb_p_may_swap(eplb_p_search *s, int32_t i, int32_t j)
 {
-    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_come(s, i, j) && eplb_p_may_come(s, j, i) &&
-           eplb_p_swap_moves(s, i, j) != EPLB_P_FORBIDDEN;
+    return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_come(s, i, j) && eplb_p_may_come(s, j, i)
+           && eplb_p_swap_moves(s, i, j) != EPLB_P_FORBIDDEN;
 }
 
 /* Whether e may come to slot i, whose expert may be taken away. */
 EPLB_P int eplb_p_may_replace(eplb_p_search *s, int32_t i, int32_t e)
 {
     if (s->domain && !eplb_p_survive_replace(s, i, e)) return 0;
-    return e != s->slot[i] && eplb_p_may_multiply(s, e) && eplb_p_may_put(s, i, e) &&
-           eplb_p_replace_moves(s, i, e) != EPLB_P_FORBIDDEN;
+    return e != s->slot[i] && eplb_p_may_multiply(s, e) && eplb_p_may_put(s, i, e)
+           && eplb_p_replace_moves(s, i, e) != EPLB_P_FORBIDDEN;
 }
 
 /* improve: moves */
@@ -6448,12 +6413,12 @@ EPLB_P int eplb_p_may_replace(eplb_p_search *s, int32_t i, int32_t e)
 EPLB_P void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
 {
     int32_t at_i = s->place[i], at_j = s->place[j];
-    s->place[i]        = at_j;
-    s->place[j]        = at_i;
+    s->place[i] = at_j;
+    s->place[j] = at_i;
     s->line_slot[at_i] = j;
     s->line_slot[at_j] = i;
-    s->line_gpu[at_i]  = eplb_p_gpu_of(s, j);
-    s->line_gpu[at_j]  = eplb_p_gpu_of(s, i);
+    s->line_gpu[at_i] = eplb_p_gpu_of(s, j);
+    s->line_gpu[at_j] = eplb_p_gpu_of(s, i);
 }
 
 /* The experts of two slots change places. */
@@ -6474,21 +6439,18 @@ EPLB_P void eplb_p_move_in_line(eplb_p_search *s, int32_t slot)
     int32_t load = *eplb_p_share_of(s, s->slot[slot]);
 
     for (;; at = from) {
-        if (at > 0 && s->line[at - 1] < load)
-            from = at - 1;
-        else if (at < last && s->line[at + 1] > load)
-            from = at + 1;
-        else
-            break;
-        s->line[at]      = s->line[from];
+        if (at > 0 && s->line[at - 1] < load) from = at - 1;
+        else if (at < last && s->line[at + 1] > load) from = at + 1;
+        else break;
+        s->line[at] = s->line[from];
         s->line_slot[at] = s->line_slot[from];
-        s->line_gpu[at]  = s->line_gpu[from];
+        s->line_gpu[at] = s->line_gpu[from];
         s->place[s->line_slot[at]] = at;
     }
-    s->line[at]      = load;
+    s->line[at] = load;
     s->line_slot[at] = slot;
-    s->line_gpu[at]  = eplb_p_gpu_of(s, slot);
-    s->place[slot]   = at;
+    s->line_gpu[at] = eplb_p_gpu_of(s, slot);
+    s->place[slot] = at;
 }
 
 /* Slot i holds e in place of its expert. */
@@ -6525,10 +6487,8 @@ EPLB_P void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
         back->expert = s->slot[move->slot];
     }
     if (s->moves) eplb_p_count_changes(s, move, 1);
-    if (move->other >= 0)
-        eplb_p_swap_slots(s, move->slot, move->other);
-    else
-        eplb_p_replace_expert(s, move->slot, move->expert);
+    if (move->other >= 0) eplb_p_swap_slots(s, move->slot, move->other);
+    else eplb_p_replace_expert(s, move->slot, move->expert);
 }
 
 /* The best plan so far is there again. */
@@ -6537,10 +6497,8 @@ EPLB_P void eplb_p_take_back(eplb_p_search *s)
     while (s->num_done > 0) {
         const eplb_p_move *back = &s->done[--s->num_done];
         if (s->moves) eplb_p_count_changes(s, back, 1);
-        if (back->other >= 0)
-            eplb_p_swap_slots(s, back->slot, back->other);
-        else
-            eplb_p_replace_expert(s, back->slot, back->expert);
+        if (back->other >= 0) eplb_p_swap_slots(s, back->slot, back->other);
+        else eplb_p_replace_expert(s, back->slot, back->expert);
     }
 }
 
@@ -6550,14 +6508,13 @@ EPLB_P int32_t eplb_p_less_share(const eplb_p_search *s, int32_t e, int32_t t)
 }
 
 /* Load of a GPU in sample t once slot i holds e in place of u. */
-EPLB_P int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e,
-                                 int32_t u_copies, int32_t e_copies)
+EPLB_P int32_t eplb_p_load_after(const eplb_p_search *s, int32_t gpu, int32_t t, int32_t i, int32_t e, int32_t u_copies,
+                                 int32_t e_copies)
 {
     int32_t u = s->slot[i], here = gpu == eplb_p_gpu_of(s, i);
     /* What goes is taken away first, so that the sum stays within what a layer's grains fit. */
-    return eplb_p_load_of(s, gpu)[t] - u_copies * eplb_p_share_of(s, u)[t] -
-           e_copies * eplb_p_share_of(s, e)[t] + (u_copies - here) * eplb_p_less_share(s, u, t) +
-           (e_copies + here) * eplb_p_more_of(s, e)[t];
+    return eplb_p_load_of(s, gpu)[t] - u_copies * eplb_p_share_of(s, u)[t] - e_copies * eplb_p_share_of(s, e)[t]
+           + (u_copies - here) * eplb_p_less_share(s, u, t) + (e_copies + here) * eplb_p_more_of(s, e)[t];
 }
 
 /* improve: duplicates */
@@ -6609,7 +6566,7 @@ EPLB_P int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
                                        s->num_samples);
             gain *= eplb_p_pair_pace(s, gpu, other);
             if (best_j >= 0 && gain <= best) continue;
-            best   = gain;
+            best = gain;
             best_j = j;
         }
     }
@@ -6653,7 +6610,7 @@ EPLB_P void eplb_p_find_far(eplb_p_search *s, int32_t a)
     const float *between = eplb_p_pair_at(s, a, a + 1);
     int32_t at = eplb_p_first_largest(between, pairs);
 
-    s->far[a]     = a + 1 + at;
+    s->far[a] = a + 1 + at;
     s->promise[a] = pairs > 0 ? between[at] : 0.0f;
 }
 
@@ -6701,7 +6658,7 @@ EPLB_P void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
             eplb_p_find_far(s, other);
         } else if (now >= s->promise[other] && (now > s->promise[other] || gpu < s->far[other])) {
             s->promise[other] = now;
-            s->far[other]     = gpu;
+            s->far[other] = gpu;
         }
     }
 }
@@ -6786,10 +6743,10 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
             if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
             if (s->moves) gain -= s->moves->squares_cost / pace * eplb_p_swap_moves(s, i, j) / 2;
             if (gain <= most) continue;
-            most         = gain;
-            limit        = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
-            best->slot   = i;
-            best->other  = j;
+            most = gain;
+            limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
+            best->slot = i;
+            best->other = j;
             best->expert = -1;
         }
     }
@@ -6844,8 +6801,8 @@ EPLB_P int64_t eplb_p_risk(const eplb_p_search *s, int32_t e, int32_t count)
 EPLB_P int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t e)
 {
     int32_t u = s->slot[i], gpu, t;
-    int64_t fall = eplb_p_risk(s, u, s->count[u]) - eplb_p_risk(s, u, s->count[u] - 1) +
-                   eplb_p_risk(s, e, s->count[e]) - eplb_p_risk(s, e, s->count[e] + 1);
+    int64_t fall = eplb_p_risk(s, u, s->count[u]) - eplb_p_risk(s, u, s->count[u] - 1) + eplb_p_risk(s, e, s->count[e])
+                   - eplb_p_risk(s, e, s->count[e] + 1);
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         int32_t u_copies = eplb_p_copies(s, gpu, u), e_copies = eplb_p_copies(s, gpu, e);
@@ -6853,7 +6810,7 @@ EPLB_P int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t
         if (u_copies == 0 && e_copies == 0) continue;
         for (t = 0; t < s->num_samples; t++) {
             int64_t before = eplb_p_load_of(s, gpu)[t];
-            int64_t after  = eplb_p_load_after(s, gpu, t, i, e, u_copies, e_copies);
+            int64_t after = eplb_p_load_after(s, gpu, t, i, e, u_copies, e_copies);
             lower += before * before - after * after;
         }
         fall += lower * eplb_p_pace_of(s, gpu);
@@ -6951,14 +6908,14 @@ EPLB_P int64_t eplb_p_find_best_replace(eplb_p_search *s, int64_t most, eplb_p_m
         int32_t receiver = -1;
         if (!eplb_p_may_take_away(s, i)) continue;
         removal = eplb_p_removal_cost(s, i);
-        left    = eplb_p_least_left(s, i);
+        left = eplb_p_least_left(s, i);
         eplb_p_take_steps(s, 1, s->num_experts);
         for (k = 0; k < s->num_experts; k++) {
             int32_t e = s->expert[k];
             if (s->relief[e] - removal - 2 * left * s->arriving[e] <= enough) continue;
             gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
             if (gain <= enough || !eplb_p_may_replace(s, i, e)) continue;
-            enough   = gain;
+            enough = gain;
             receiver = e;
         }
         if (receiver < 0) continue;
@@ -6967,9 +6924,9 @@ EPLB_P int64_t eplb_p_find_best_replace(eplb_p_search *s, int64_t most, eplb_p_m
         gain = eplb_p_replace_squares(s, i, receiver);
         if (s->moves) gain -= s->moves->squares_cost * eplb_p_replace_moves(s, i, receiver);
         if (gain <= most) continue;
-        most         = gain;
-        best->slot   = i;
-        best->other  = -1;
+        most = gain;
+        best->slot = i;
+        best->other = -1;
         best->expert = receiver;
     }
     return most;
@@ -7031,15 +6988,14 @@ EPLB_P void eplb_p_line_up_slots(eplb_p_search *s)
     int32_t n = s->num_slots, at;
 
     eplb_p_enter_phase(&s->shared, s->peak_bytes);
-    for (at = 0; at < n; at++)
-        s->key[at] = (uint64_t)(uint32_t)~*eplb_p_share_of(s, s->slot[at]) << 32 | (uint32_t)at;
+    for (at = 0; at < n; at++) s->key[at] = (uint64_t)(uint32_t) ~*eplb_p_share_of(s, s->slot[at]) << 32 | (uint32_t)at;
     eplb_p_sort(s->key, s->spare, n);
     for (at = 0; at < n; at++) s->line_slot[at] = eplb_p_index(s->key[at]);
     for (at = 0; at < n; at++) {
         int32_t slot = s->line_slot[at];
-        s->line[at]     = *eplb_p_share_of(s, s->slot[slot]);
+        s->line[at] = *eplb_p_share_of(s, s->slot[slot]);
         s->line_gpu[at] = eplb_p_gpu_of(s, slot);
-        s->place[slot]  = at;
+        s->place[slot] = at;
     }
     s->lined_up = 1;
 }
@@ -7051,10 +7007,8 @@ EPLB_P int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
 
     while (low < high) {
         int32_t middle = low + (high - low) / 2;
-        if (s->line[middle] < load)
-            high = middle;
-        else
-            low = middle + 1;
+        if (s->line[middle] < load) high = middle;
+        else low = middle + 1;
     }
     return low;
 }
@@ -7080,7 +7034,7 @@ EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightes
         int32_t u = line[s->place[i]], first = eplb_p_first_lighter(s, u - least + 1);
         for (at = first; at < n && u - line[at] <= room; at++) {
             int32_t d = u - line[at], other = s->line_gpu[at];
-            after       = load - d;
+            after = load - d;
             other_after = gpu_load[other] + d;
             if (pace) {
                 after *= pace[heavy];
@@ -7090,10 +7044,10 @@ EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightes
             if (after >= peak || !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
             if (s->moves) after += s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
             if (after >= peak) continue;
-            peak        = after;
-            least       = load - eplb_p_load_before(s, heavy, peak);
-            room        = eplb_p_most_room(s, peak, lightest);
-            best->slot  = i;
+            peak = after;
+            least = load - eplb_p_load_before(s, heavy, peak);
+            room = eplb_p_most_room(s, peak, lightest);
+            best->slot = i;
             best->other = s->line_slot[at];
         }
         eplb_p_take_steps(s, 1, at - first + 1);
@@ -7110,8 +7064,7 @@ EPLB_P int64_t eplb_p_time_after(const eplb_p_search *s, int32_t gpu, int32_t i,
 /* The longest time among the GPUs that a replace touches: those that hold the expert of slot i, and
    those that hold e. Given up as soon as it reaches the limit, which it does soonest on the GPU that is
    heaviest now. */
-EPLB_P int64_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy,
-                                         int64_t limit)
+EPLB_P int64_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int32_t e, int32_t heavy, int64_t limit)
 {
     int64_t peak = eplb_p_time_after(s, heavy, i, e), time;
     int32_t u = s->slot[i], gpu;
@@ -7147,9 +7100,9 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
             after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
             if (s->moves) after += s->moves->peak_cost * eplb_p_replace_moves(s, i, e);
             if (after >= peak) continue;
-            peak         = after;
-            best->slot   = i;
-            best->other  = -1;
+            peak = after;
+            best->slot = i;
+            best->other = -1;
             best->expert = e;
         }
     }
@@ -7168,7 +7121,7 @@ EPLB_P int eplb_p_lower_peak(eplb_p_search *s)
         time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
         if (time < lightest) lightest = time;
         if (time <= peak) continue;
-        peak  = time;
+        peak = time;
         heavy = gpu;
     }
     eplb_p_take_steps(s, 1, s->num_gpus);
@@ -7219,12 +7172,10 @@ EPLB_P void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t k
     for (i = 0; i < num_moves && eplb_p_may_go_on(s); i++) {
         eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, i, word);
         move.slot = (int32_t)(word[0] % slots);
-        if (i == 0)
-            move.slot = eplb_p_first_slot(s, heavy) +
-                        (int32_t)(word[0] % (uint32_t)eplb_p_num_slots(s, heavy));
+        if (i == 0) move.slot = eplb_p_first_slot(s, heavy) + (int32_t)(word[0] % (uint32_t)eplb_p_num_slots(s, heavy));
         if (replaces) {
-            move.other  = -1;
-            move.slot   = eplb_p_next_donor(s, move.slot);
+            move.other = -1;
+            move.slot = eplb_p_next_donor(s, move.slot);
             move.expert = s->slot[word[1] % slots];
             if (move.slot < 0 || !eplb_p_may_replace(s, move.slot, move.expert)) continue;
         } else {
@@ -7242,7 +7193,8 @@ EPLB_P void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t k
    into; nor what is a plan that is tried anyway but for the names of its GPUs or replicas: replicas of an expert go
    to GPUs in ascending order, and of GPUs that are alike so far to the first. */
 
-#define EPLB_P_MOST_TRIES 65536 /* GPUs looked at; not by effort, lest more of it lead to other kicks and a worse plan */
+/* GPUs looked at, at most, whatever the effort: more of it may not lead to other kicks, and a worse plan. */
+#define EPLB_P_MOST_TRIES 65536
 
 /* trial_expert, and a node without any plan. Returns the load of the experts, but for what dividing it may lose. */
 EPLB_P int64_t eplb_p_clear_trials(eplb_p_search *s)
@@ -7268,9 +7220,9 @@ EPLB_P void eplb_p_start_trial(eplb_p_search *s, int32_t i, int32_t count)
     eplb_p_trial *at = &s->trial[i];
 
     at->count = count;
-    at->nth   = 0;
+    at->nth = 0;
     at->share = s->grains[s->trial_expert[at->rank]] / count;
-    at->gpu   = -1;
+    at->gpu = -1;
 }
 
 /* Trial i is for the replica after that of the one before: of the same expert, whose replicas go to GPUs in ascending
@@ -7485,8 +7437,8 @@ EPLB_P void eplb_p_leave_ring(eplb_p_search *s, int32_t slot)
 /* Slot holds e, whose replicas `after` is one of. */
 EPLB_P void eplb_p_join_ring(eplb_p_search *s, int32_t slot, int32_t e, int32_t after)
 {
-    s->slot[slot]  = e;
-    s->next[slot]  = s->next[after];
+    s->slot[slot] = e;
+    s->next[slot] = s->next[after];
     s->next[after] = slot;
 }
 
@@ -7744,19 +7696,15 @@ EPLB_P int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move, int64_t le
     if (s->moves) eplb_p_count_changes(s, move, 1);
     eplb_p_touch_gpu(s, eplb_p_gpu_of(s, i));
     eplb_p_touch_gpu(s, eplb_p_gpu_of(s, other));
-    if (is_swap)
-        eplb_p_trade_slots(s, i, other);
-    else
-        eplb_p_give_slot(s, i, move->expert);
+    if (is_swap) eplb_p_trade_slots(s, i, other);
+    else eplb_p_give_slot(s, i, move->expert);
     better = eplb_p_settle_loads(s) > least;
     if (better) {
         eplb_p_list_holdings(s, eplb_p_gpu_of(s, i));
         if (is_swap) eplb_p_list_holdings(s, eplb_p_gpu_of(s, other));
     } else {
-        if (is_swap)
-            eplb_p_trade_slots(s, i, other);
-        else
-            eplb_p_take_slot_back(s, i, u, before);
+        if (is_swap) eplb_p_trade_slots(s, i, other);
+        else eplb_p_take_slot_back(s, i, u, before);
         eplb_p_unsettle_loads(s);
         if (s->moves) eplb_p_count_changes(s, move, -1);
     }
@@ -7770,8 +7718,8 @@ EPLB_P int eplb_p_try_move(eplb_p_search *s, const eplb_p_move *move, int64_t le
 /* The moves of a slot that promise most, the first on ties. */
 typedef struct eplb_p_tries {
     eplb_p_move move[EPLB_P_TRIES];
-    int64_t     promise[EPLB_P_TRIES];
-    int32_t     num;
+    int64_t promise[EPLB_P_TRIES];
+    int32_t num;
 } eplb_p_tries;
 
 EPLB_P void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot, int32_t other, int32_t expert)
@@ -7781,11 +7729,11 @@ EPLB_P void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot
     if (tries->num == EPLB_P_TRIES && at == EPLB_P_TRIES - 1 && tries->promise[at] >= promise) return;
     for (; at > 0 && tries->promise[at - 1] < promise; at--) {
         tries->promise[at] = tries->promise[at - 1];
-        tries->move[at]    = tries->move[at - 1];
+        tries->move[at] = tries->move[at - 1];
     }
-    tries->promise[at]     = promise;
-    tries->move[at].slot   = slot;
-    tries->move[at].other  = other;
+    tries->promise[at] = promise;
+    tries->move[at].slot = slot;
+    tries->move[at].other = other;
     tries->move[at].expert = expert;
 }
 
@@ -7877,7 +7825,7 @@ EPLB_P void eplb_p_improve_exact(eplb_p_search *s)
     int32_t max_replicas = s->max_replicas, slot = 0, idle = 0;
 
     eplb_p_copy_ids(s->start, s->slot, s->num_slots);
-    s->num_done     = 0;
+    s->num_done = 0;
     s->max_replicas = eplb_p_most_count(s);
     eplb_p_lower_squares(s);
     s->max_replicas = max_replicas;
@@ -7910,12 +7858,9 @@ EPLB_P void eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t
     if (s->num_samples == 1 && !s->exact) eplb_p_line_up_slots(s);
     if (s->apart) eplb_p_part_duplicates(s);
     s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
-    if (s->exact)
-        eplb_p_improve_exact(s);
-    else if (s->num_samples == 1)
-        eplb_p_improve_one_sample(s, o->effort, o->seed, row);
-    else
-        eplb_p_lower_squares(s);
+    if (s->exact) eplb_p_improve_exact(s);
+    else if (s->num_samples == 1) eplb_p_improve_one_sample(s, o->effort, o->seed, row);
+    else eplb_p_lower_squares(s);
     if (s->apart && s->first_slot) eplb_p_part_duplicates(s); /* what had no partner may have found one */
 }
 
@@ -7928,7 +7873,7 @@ EPLB_P void eplb_p_exchange_plans(eplb_p_search *s)
     for (i = 0; i < s->num_slots; i++) {
         int32_t e = s->aside[i];
         s->aside[i] = s->slot[i];
-        s->slot[i]  = e;
+        s->slot[i] = e;
         s->count[e]++;
     }
 }
@@ -7966,7 +7911,8 @@ EPLB_P void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
 
 /* With one sample: what the heaviest GPU of a node cannot be lighter than if that is above `least`, by the counts
    that it has before the search; see bounds. */
-EPLB_P int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_node_part *part, int64_t least)
+EPLB_P int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_node_part *part,
+                                    int64_t least)
 {
     const int32_t *expert = l->mlog2log + part->first_expert;
     int64_t fewer = INT64_MAX, peak;
@@ -8055,7 +8001,7 @@ EPLB_P void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const 
 
     EPLB_ASSERT(s->odd_slot != NULL && s->odd_first_slot != NULL && s->odd_gpu != NULL); /* taken, as they are odd */
     s->num_experts = part->num_experts;
-    s->num_gpus    = 0;
+    s->num_gpus = 0;
     for (gpu = 0; gpu < part->num_gpus; gpu++) {
         int32_t used = l->used[part->first_gpu + gpu];
         if (used == 0) continue;
@@ -8063,21 +8009,21 @@ EPLB_P void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const 
         if (s->odd_pace) s->odd_pace[s->num_gpus] = l->cluster.pace[part->first_gpu + gpu];
         if (s->odd_domain) s->odd_domain[s->num_gpus] = eplb_p_domain_of(l, eplb_p_slot_at(l, part, gpu, 0));
         for (i = 0; i < used; i++, n++) {
-            s->odd_gpu[n]  = s->num_gpus;
+            s->odd_gpu[n] = s->num_gpus;
             s->odd_slot[n] = l->phy2log[eplb_p_slot_at(l, part, gpu, i)];
             if (s->odd_pinned) s->odd_pinned[n] = i < l->num_locked[part->first_gpu + gpu];
         }
         s->num_gpus++;
     }
     s->odd_first_slot[s->num_gpus] = n;
-    s->num_slots  = n;
-    s->node_gpus  = s->num_gpus;
-    s->slot       = s->odd_slot;
-    s->start      = s->odd_start;
+    s->num_slots = n;
+    s->node_gpus = s->num_gpus;
+    s->slot = s->odd_slot;
+    s->start = s->odd_start;
     s->first_slot = s->odd_first_slot;
-    s->gpu_of     = s->odd_gpu;
-    s->pinned     = s->odd_pinned;
-    s->domain     = s->odd_domain;
+    s->gpu_of = s->odd_gpu;
+    s->pinned = s->odd_pinned;
+    s->domain = s->odd_domain;
     eplb_p_set_pace(s, s->odd_pace);
 }
 
@@ -8097,15 +8043,15 @@ EPLB_P void eplb_p_close_odd_node(const eplb_p_search *s, eplb_p_layer *l, const
 /* The search's view of a node of the layer. */
 EPLB_P void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, const eplb_p_node_part *part)
 {
-    s->num_samples  = l->num_counting;
-    s->grains       = l->grains;
-    s->count        = l->logcnt;
+    s->num_samples = l->num_counting;
+    s->grains = l->grains;
+    s->count = l->logcnt;
     s->max_replicas = l->shape->options.max_replicas;
-    s->expert       = l->mlog2log + part->first_expert;
-    s->slot         = l->phy2log + part->first_slot;
-    s->start        = s->exact ? l->start + part->first_slot : NULL;
+    s->expert = l->mlog2log + part->first_expert;
+    s->slot = l->phy2log + part->first_slot;
+    s->start = s->exact ? l->start + part->first_slot : NULL;
     if (l->shape->odd) eplb_p_open_odd_node(s, l, part);
-    s->enough       = eplb_p_enough(l, eplb_p_mean_squares(l, s));
+    s->enough = eplb_p_enough(l, eplb_p_mean_squares(l, s));
 }
 
 EPLB_P void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
@@ -8165,7 +8111,7 @@ EPLB_P eplb_result eplb_p_check_width(const eplb_p_layer *l, const eplb_plan *pl
 {
     if (!plan->log2phy || plan->log2phy_width >= l->most_replicas) return EPLB_OK;
     if (why) {
-        why->layer        = l->index;
+        why->layer = l->index;
         why->width_needed = l->most_replicas;
     }
     return eplb_p_fail(why, EPLB_ERR_WIDTH, "plan.log2phy_width");
@@ -8184,7 +8130,8 @@ EPLB_P void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t
     }
     eplb_p_fill_ids(to, EPLB_P_EMPTY, 0, l->shape->num_replicas);
     for (i = 0; i < c->num_gpus; i++)
-        eplb_p_copy_ids(to + eplb_p_at(c->gpu[i], l->shape->gpu_slots, 0), from + c->first_slot[i], eplb_p_slots_on(c, i));
+        eplb_p_copy_ids(to + eplb_p_at(c->gpu[i], l->shape->gpu_slots, 0), from + c->first_slot[i],
+                        eplb_p_slots_on(c, i));
 }
 
 /* log2phy [E, width] = the slots that hold something, as the caller numbers them, as far as they fit. */
@@ -8194,7 +8141,7 @@ EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t wi
 
     for (gpu = 0; gpu < (l->shape->odd ? l->cluster.num_gpus : 1); gpu++) {
         if (l->shape->odd) {
-            end   = l->cluster.first_slot[gpu + 1];
+            end = l->cluster.first_slot[gpu + 1];
             above = l->cluster.gpu[gpu] * l->shape->gpu_slots - l->cluster.first_slot[gpu];
         }
         for (i = slot; i < end; i++)
@@ -8225,11 +8172,11 @@ EPLB_P void eplb_p_store_layer(const eplb_p_layer *l, const eplb_plan *plan)
 /* ------------------------------------------------------------------------------------- a layer */
 
 typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goes through */
-    eplb_p_layer  layer;
+    eplb_p_layer layer;
     eplb_p_groups groups;
-    eplb_p_node   node;
+    eplb_p_node node;
 
-    eplb_p_arena   room;   /* where the phases begin: those of a plan in force are carved when it is their turn */
+    eplb_p_arena room;     /* where the phases begin: those of a plan in force are carved when it is their turn */
     eplb_p_overlay shared; /* groups, node, the search, its judge, what keeps slots, what follows: in this order */
     size_t groups_bytes, node_bytes, search_bytes, judge_bytes, keep_bytes, follow_bytes;
 } eplb_p_planner;
@@ -8312,7 +8259,7 @@ EPLB_P void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_
 {
     const eplb_options *o = &p->layer.shape->options;
 
-    node->packer.row    = row;
+    node->packer.row = row;
     node->replicas.load = p->layer.mlog_load + part->first_expert;
     node->replicas.first_twice = eplb_p_first_twice(&p->layer, &node->replicas);
     eplb_p_order_node(node);
@@ -8331,7 +8278,7 @@ EPLB_P_APART void eplb_p_place_unlike(eplb_p_planner *p, const eplb_p_node_part 
     eplb_p_mixed mixed = eplb_p_carve_mixed(&a, &p->layer, part), *m = &mixed;
 
     m->unlike.packer.row = row;
-    m->replicas.load     = p->layer.mlog_load + part->first_expert;
+    m->replicas.load = p->layer.mlog_load + part->first_expert;
     eplb_p_count_locked(m, &p->layer, part);
     m->replicas.first_twice = eplb_p_first_twice(&p->layer, &m->replicas);
     eplb_p_replicate(&m->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, part));
@@ -8421,80 +8368,80 @@ EPLB_P void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
    names those that are split too; nodes have the load of their whole groups, and the nodes that hold what is split
    have that and their whole groups between them. */
 
-#define EPLB_P_SPLIT_STEPS 16384 /* groups placed before the search for the best split gives up */
-#define EPLB_P_SPLIT_FEW   512   /* and the fewest, after the first descent */
-#define EPLB_P_SPLIT_LEAF  24    /* what a complete split counts for */
-#define EPLB_P_SPLIT_TOP   4     /* the groups of which all are to be tried */
-#define EPLB_P_SPLIT_NODES 128   /* the most of which all pairs are to be tried for a group that is split */
+#define EPLB_P_SPLIT_STEPS 16384         /* groups placed before the search for the best split gives up */
+#define EPLB_P_SPLIT_FEW   512           /* and the fewest, after the first descent */
+#define EPLB_P_SPLIT_LEAF  24            /* what a complete split counts for */
+#define EPLB_P_SPLIT_TOP   4             /* the groups of which all are to be tried */
+#define EPLB_P_SPLIT_NODES 128           /* the most of which all pairs are to be tried for a group that is split */
 #define EPLB_P_SPLIT_NEAR  (1.0 / 16384) /* where nodes are not alike: what the best split need not be told apart by */
 
 typedef struct eplb_p_bounder {
     eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
     uint64_t *share;          /* [R] load of each replica, in parts */
     uint64_t *spare;          /* [R] */
-    double   part;            /* what loads are multiplied by to make parts: a power of two */
+    double part;              /* what loads are multiplied by to make parts: a power of two */
     uint64_t *order;          /* [E] all experts, heaviest first */
-    int32_t  *rank_of;        /* [E] the group of each in that order */
+    int32_t *rank_of;         /* [E] the group of each in that order */
     uint64_t *node_order;     /* [node_experts] one node's experts, heaviest first */
-    float    *node_load;      /* [node_experts] and their loads */
-    double   *group_sum;      /* [K] heaviest first; groups are known by this rank */
-    double   *node_sum;       /* [N] load of the groups put on each node so far */
-    double   *node_bound;     /* [N] what its heaviest GPU cannot be lighter than; < 0 = not yet known */
-    int32_t  *node_fill;      /* [N] number of its groups */
-    int32_t  *node_of;        /* [K] where each group is; -1 = not yet tried */
+    float *node_load;         /* [node_experts] and their loads */
+    double *group_sum;        /* [K] heaviest first; groups are known by this rank */
+    double *node_sum;         /* [N] load of the groups put on each node so far */
+    double *node_bound;       /* [N] what its heaviest GPU cannot be lighter than; < 0 = not yet known */
+    int32_t *node_fill;       /* [N] number of its groups */
+    int32_t *node_of;         /* [K] where each group is; -1 = not yet tried */
     eplb_p_place alike[2];    /* where GPUs are alike: a node, and the cluster */
 
     /* where they are not */
-    int32_t   num_homes;      /* where a group may be: N, or where some must be split N + 1, the last being to be so */
-    int32_t   num_split;      /* groups that are split */
-    int32_t   pair_steps;     /* what it counts for to look at all pairs of nodes, in groups placed */
-    eplb_p_place *place;      /* [N + 2] each node, the cluster, and two nodes; NULL: they are */
-    int32_t  *rooms, *tight;  /* theirs */
-    double   *speeds, *loose;
-    double   *lightest;       /* [K + 1] load of the i lightest groups together */
-    int32_t  *room;           /* [N + 1] groups that a home holds at most, */
-    int32_t  *fewest;         /* [N + 1] and at least */
-    int32_t  *left;           /* [N] where groups are split: slots that no whole group needs, */
-    int32_t  *needed;         /* [N] and those of them that what is split needs, wherever else it goes */
-    int32_t  *taken;          /* [N] locked slots that hold nothing, or an expert that is in another of the node, too */
-    int32_t  *twin;           /* [N] the node before that is the same but for its number; -1 = none is */
+    int32_t num_homes;      /* where a group may be: N, or where some must be split N + 1, the last being to be so */
+    int32_t num_split;      /* groups that are split */
+    int32_t pair_steps;     /* what it counts for to look at all pairs of nodes, in groups placed */
+    eplb_p_place *place;    /* [N + 2] each node, the cluster, and two nodes; NULL: they are */
+    int32_t *rooms, *tight; /* theirs */
+    double *speeds, *loose;
+    double *lightest; /* [K + 1] load of the i lightest groups together */
+    int32_t *room;    /* [N + 1] groups that a home holds at most, */
+    int32_t *fewest;  /* [N + 1] and at least */
+    int32_t *left;    /* [N] where groups are split: slots that no whole group needs, */
+    int32_t *needed;  /* [N] and those of them that what is split needs, wherever else it goes */
+    int32_t *taken;   /* [N] locked slots that hold nothing, or an expert that is in another of the node, too */
+    int32_t *twin;    /* [N] the node before that is the same but for its number; -1 = none is */
 } eplb_p_bounder;
 
 EPLB_P void eplb_p_carve_places(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_bounder *b)
 {
     size_t N = (size_t)shape->num_nodes, most = 3 * (size_t)shape->num_living + N + 2;
 
-    b->place    = EPLB_P_TAKE_ROWS(a, eplb_p_place, 1, N + 2);
-    b->rooms    = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
-    b->speeds   = EPLB_P_TAKE_ROWS(a, double, 1, most);
-    b->tight    = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
-    b->loose    = EPLB_P_TAKE_ROWS(a, double, 1, most);
+    b->place = EPLB_P_TAKE_ROWS(a, eplb_p_place, 1, N + 2);
+    b->rooms = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
+    b->speeds = EPLB_P_TAKE_ROWS(a, double, 1, most);
+    b->tight = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
+    b->loose = EPLB_P_TAKE_ROWS(a, double, 1, most);
     b->lightest = EPLB_P_TAKE_ROWS(a, double, 1, (size_t)shape->num_groups + 1);
-    b->room     = EPLB_P_TAKE_ROWS(a, int32_t, 1, N + 1);
-    b->fewest   = EPLB_P_TAKE_ROWS(a, int32_t, 1, N + 1);
-    b->left     = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
-    b->needed   = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
-    b->taken    = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
-    b->twin     = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b->room = EPLB_P_TAKE_ROWS(a, int32_t, 1, N + 1);
+    b->fewest = EPLB_P_TAKE_ROWS(a, int32_t, 1, N + 1);
+    b->left = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b->needed = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b->taken = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    b->twin = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
 }
 
 EPLB_P eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_bounder b = EPLB_ZERO_INIT;
     size_t homes = (size_t)shape->num_nodes + (shape->odd ? 1 : 0);
-    b.replicas   = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
-    b.share      = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
-    b.spare      = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
-    b.part       = 1.0;
-    b.order      = EPLB_P_TAKE(a, uint64_t, shape->num_experts);
-    b.rank_of    = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    b.replicas = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
+    b.share = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
+    b.spare = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
+    b.part = 1.0;
+    b.order = EPLB_P_TAKE(a, uint64_t, shape->num_experts);
+    b.rank_of = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     b.node_order = EPLB_P_TAKE(a, uint64_t, shape->node_experts);
-    b.node_load  = EPLB_P_TAKE(a, float, shape->node_experts);
-    b.group_sum  = EPLB_P_TAKE(a, double, shape->num_groups);
-    b.node_sum   = EPLB_P_TAKE_ROWS(a, double, 1, homes);
+    b.node_load = EPLB_P_TAKE(a, float, shape->node_experts);
+    b.group_sum = EPLB_P_TAKE(a, double, shape->num_groups);
+    b.node_sum = EPLB_P_TAKE_ROWS(a, double, 1, homes);
     b.node_bound = EPLB_P_TAKE_ROWS(a, double, 1, homes);
-    b.node_fill  = EPLB_P_TAKE_ROWS(a, int32_t, 1, homes);
-    b.node_of    = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    b.node_fill = EPLB_P_TAKE_ROWS(a, int32_t, 1, homes);
+    b.node_of = EPLB_P_TAKE(a, int32_t, shape->num_groups);
     if (shape->odd) eplb_p_carve_places(a, shape, &b);
     return b;
 }
@@ -8502,10 +8449,10 @@ EPLB_P eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
 EPLB_P eplb_p_place eplb_p_alike_place(int32_t num_gpus, int32_t num_slots)
 {
     eplb_p_place p = EPLB_ZERO_INIT;
-    p.num_gpus  = num_gpus;
+    p.num_gpus = num_gpus;
     p.num_slots = num_slots;
-    p.speed     = num_gpus;
-    p.fastest   = 1.0;
+    p.speed = num_gpus;
+    p.fastest = 1.0;
     return p;
 }
 
@@ -8515,7 +8462,7 @@ EPLB_P void eplb_p_add_gpu(eplb_p_place *p, int32_t slots, double speed)
     int32_t i;
 
     p->num_slots += slots;
-    p->speed     += speed;
+    p->speed += speed;
     if (speed > p->fastest) p->fastest = speed;
     for (i = ++p->num_gpus; i > 1 && p->rooms[i - 1] < slots; i--) p->rooms[i] = p->rooms[i - 1];
     p->rooms[i] = slots;
@@ -8533,7 +8480,7 @@ EPLB_P void eplb_p_sum_place(eplb_p_place *p)
 {
     int32_t i;
 
-    p->rooms[0]  = p->tight[0] = 0;
+    p->rooms[0] = p->tight[0] = 0;
     p->speeds[0] = 0.0;
     for (i = 1; i <= p->num_gpus; i++) {
         p->rooms[i] += p->rooms[i - 1];
@@ -8551,7 +8498,7 @@ EPLB_P void eplb_p_fill_place(eplb_p_place *p, const eplb_p_shape *shape, int32_
     int32_t gpu, all = first == shape->num_nodes || shape->num_nodes == 1;
 
     p->num_gpus = p->num_slots = 0;
-    p->speed    = p->fastest = 0.0;
+    p->speed = p->fastest = 0.0;
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
         int32_t node = eplb_p_node_of(shape, gpu), slots = eplb_p_usable_of(shape, gpu);
         if (slots == 0 || !(all || node == first || node == second)) continue;
@@ -8585,8 +8532,8 @@ EPLB_P void eplb_p_list_rooms(eplb_p_bounder *b, const eplb_p_shape *shape)
         slack += b->place[node].num_slots;
     }
     b->num_split = rooms < K ? K - (int32_t)rooms : 0;
-    b->num_homes  = N + (b->num_split > 0);
-    b->room[N]    = b->fewest[N] = b->num_split;
+    b->num_homes = N + (b->num_split > 0);
+    b->room[N] = b->fewest[N] = b->num_split;
     b->pair_steps = N > EPLB_P_SPLIT_NODES ? 0 : N * N / 128;
     for (node = 0; node < N; node++) {
         int64_t few = K - (rooms - b->room[node]); /* were all others full */
@@ -8600,15 +8547,15 @@ EPLB_P void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     int32_t node, N = shape->num_nodes, at = 0;
 
-    b->alike[0]  = eplb_p_alike_place(shape->node_gpus, shape->node_slots);
-    b->alike[1]  = eplb_p_alike_place(shape->num_gpus, shape->num_replicas);
+    b->alike[0] = eplb_p_alike_place(shape->node_gpus, shape->node_slots);
+    b->alike[1] = eplb_p_alike_place(shape->num_gpus, shape->num_replicas);
     if (!b->place) return;
     for (node = 0; node <= N + 1; node++) {
         eplb_p_place *p = &b->place[node];
-        p->rooms  = b->rooms + at;
-        p->tight  = b->tight + at;
+        p->rooms = b->rooms + at;
+        p->tight = b->tight + at;
         p->speeds = b->speeds + at;
-        p->loose  = b->loose + at;
+        p->loose = b->loose + at;
         if (node > N) break; /* not known yet */
         eplb_p_fill_place(p, shape, node, node);
         at += p->num_gpus + 1;
@@ -8704,10 +8651,10 @@ EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
     double fewer = DBL_MAX, bound = 0.0, peak;
     int32_t i, count = 2;
 
-    r->num_log   = num_log;
+    r->num_log = num_log;
     r->num_spare = num_phy - num_log;
-    r->load      = load;
-    r->order     = order;
+    r->load = load;
+    r->order = order;
     eplb_p_replicate(r, EPLB_REPLICATE_DHONDT, 0, max_replicas);
     for (i = 0; i < num_log && count > 1; i++) { /* counts only fall, and a lighter one of one replica is no matter */
         int32_t e = eplb_p_index(order[i]);
@@ -8795,7 +8742,7 @@ EPLB_P double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, co
     }
     for (i = 0; n < experts; i++) {
         if (node_of[rank_of[i]] != node) continue;
-        b->node_load[n]  = load[eplb_p_index(b->order[i])];
+        b->node_load[n] = load[eplb_p_index(b->order[i])];
         b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
         n++;
     }
@@ -8846,7 +8793,7 @@ EPLB_P void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
 {
     int32_t node;
     for (node = 0; node < shape->num_nodes; node++) {
-        b->node_sum[node]  = 0.0;
+        b->node_sum[node] = 0.0;
         b->node_fill[node] = 0;
     }
 }
@@ -8862,7 +8809,7 @@ EPLB_P int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, c
     for (node = 0; node < shape->num_nodes && most < best; node++) {
         if (b->node_bound[node] < 0.0) b->node_bound[node] = eplb_p_node_bound(b, shape, load, node, least, best);
         if (b->node_bound[node] > most) {
-            most  = b->node_bound[node];
+            most = b->node_bound[node];
             worst = node;
         }
     }
@@ -8943,13 +8890,12 @@ EPLB_P void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, con
     for (rank = 0; rank < shape->num_groups; rank++) {
         group = eplb_p_index(b->share[rank]);
         b->group_sum[rank] = eplb_p_group_load(load, shape->group_size, group);
-        b->node_of[group]  = rank;
+        b->node_of[group] = rank;
     }
     if (b->place) b->lightest[0] = 0.0;
     for (i = 0; b->place && i < shape->num_groups; i++)
         b->lightest[i + 1] = b->lightest[i] + b->group_sum[shape->num_groups - 1 - i];
-    for (i = 0; i < shape->num_experts; i++)
-        b->rank_of[i] = b->node_of[eplb_p_index(b->order[i]) / shape->group_size];
+    for (i = 0; i < shape->num_experts; i++) b->rank_of[i] = b->node_of[eplb_p_index(b->order[i]) / shape->group_size];
 }
 
 /* bounds: nodes that are not alike
@@ -8976,7 +8922,7 @@ EPLB_P int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *sha
         if (home == shape->num_nodes) return home; /* to be split */
         if (b->twin[home] >= 0 && b->node_fill[b->twin[home]] == 0) continue;
         missing = eplb_p_missing(b, home);
-        load    = b->node_sum[home] + b->group_sum[group] + (missing > 1 ? b->lightest[missing - 1] : 0.0);
+        load = b->node_sum[home] + b->group_sum[group] + (missing > 1 ? b->lightest[missing - 1] : 0.0);
         if (load / b->place[home].speed < best) return home;
     }
     return home;
@@ -9035,7 +8981,7 @@ EPLB_P double eplb_p_listed_bound(eplb_p_bounder *b, const eplb_p_shape *shape, 
     for (i = 0; i < shape->num_experts; i++) {
         int32_t node = b->node_of[b->rank_of[i]];
         if (node != first && (first == second || (node != second && node != shape->num_nodes))) continue;
-        b->node_load[n]  = load[eplb_p_index(b->order[i])];
+        b->node_load[n] = load[eplb_p_index(b->order[i])];
         b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
         n++;
     }
@@ -9117,7 +9063,7 @@ EPLB_P double eplb_p_best_halves_bound(eplb_p_bounder *b, const eplb_p_shape *sh
     for (first = 0; b->num_split == 1 && first < shape->num_nodes; first++) {
         for (second = first + 1; second < shape->num_nodes; second++) {
             if (!eplb_p_can_halve(b, shape, first, second)) continue;
-            any   = 1;
+            any = 1;
             bound = eplb_p_halves_bound(b, shape, load, first, second, least);
             if (bound < least) least = bound;
         }
@@ -9132,7 +9078,7 @@ EPLB_P double eplb_p_complete_bound(eplb_p_bounder *b, const eplb_p_shape *shape
     double bound, shared;
 
     *worst = eplb_p_worst_node(b, shape, load, least, best);
-    bound  = b->node_bound[*worst];
+    bound = b->node_bound[*worst];
     if (b->num_split == 0 || bound >= best) return bound;
     shared = eplb_p_best_halves_bound(b, shape, load, best);
     if (shared <= bound) return bound;
@@ -9153,7 +9099,7 @@ EPLB_P int32_t eplb_p_first_home(const eplb_p_bounder *b, const eplb_p_shape *sh
         time = (b->node_sum[node] + b->group_sum[group]) / b->place[node].speed;
         if (time >= least) continue;
         least = time;
-        best  = node;
+        best = node;
     }
     return best;
 }
@@ -9170,12 +9116,11 @@ EPLB_P double eplb_p_first_homes(eplb_p_bounder *b, const eplb_p_shape *shape, c
     int32_t group, home, worst;
 
     for (home = 0; home < b->num_homes; home++) {
-        b->node_sum[home]   = 0.0;
-        b->node_fill[home]  = 0;
+        b->node_sum[home] = 0.0;
+        b->node_fill[home] = 0;
         b->node_bound[home] = -1.0;
     }
-    for (group = 0; group < shape->num_groups; group++)
-        eplb_p_put_group(b, group, eplb_p_first_home(b, shape, group));
+    for (group = 0; group < shape->num_groups; group++) eplb_p_put_group(b, group, eplb_p_first_home(b, shape, group));
     return eplb_p_complete_bound(b, shape, load, least, DBL_MAX, &worst);
 }
 
@@ -9244,7 +9189,7 @@ EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape
     eplb_p_fill_ids(b->taken, 0, 0, shape->num_nodes);
     for (slot = 0; slot < shape->num_replicas; slot++) {
         if (!locked[slot] || slot % shape->gpu_slots >= eplb_p_usable_of(shape, slot / shape->gpu_slots)) continue;
-        e    = previous[slot];
+        e = previous[slot];
         node = eplb_p_node_of(shape, slot / shape->gpu_slots);
         if (!eplb_p_within(e, 0, shape->num_experts - 1) || home[e] == node) {
             b->taken[node]++;
@@ -9276,8 +9221,8 @@ EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape
         for (other = node + 1; other < N; other++) {
             if (!eplb_p_can_halve(b, shape, node, other)) continue;
             halves = 1;
-            if (b->taken[node] < b->left[node] && b->taken[other] < b->left[other] &&
-                b->left[node] + b->left[other] - b->taken[node] - b->taken[other] >= size)
+            if (b->taken[node] < b->left[node] && b->taken[other] < b->left[other]
+                && b->left[node] + b->left[other] - b->taken[node] - b->taken[other] >= size)
                 halved = 1;
         }
     }
@@ -9297,7 +9242,7 @@ EPLB_P double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
 
     eplb_p_rank_groups(b, shape, load);
     for (group = 0; group < shape->num_groups; group++) total += b->group_sum[group];
-    bound   = total / all->speed;
+    bound = total / all->speed;
     b->part = eplb_p_bounder_part(total);
     if (shape->num_nodes == 1) cap = eplb_p_cap_on(shape, all, shape->num_experts);
     other = eplb_p_place_bound(b, load, b->order, shape->num_experts, all->num_slots, all, cap, bound);
@@ -9317,12 +9262,12 @@ EPLB_P double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
 
 typedef struct eplb_p_evaluator {
     const eplb_p_shape *shape;
-    float   *load;    /* [E] mean over the samples that hold load, scaled */
-    int32_t *count;   /* [E] replicas of each expert in the plan */
-    int32_t  held;    /* slots that hold an expert */
-    double  *share;   /* [E] load of each replica in one sample */
-    double  *gpu_sum; /* [G] load of each GPU, over the samples */
-    double   speed;   /* of all GPUs with slots together; where all are as fast, how many there are */
+    float *load;     /* [E] mean over the samples that hold load, scaled */
+    int32_t *count;  /* [E] replicas of each expert in the plan */
+    int32_t held;    /* slots that hold an expert */
+    double *share;   /* [E] load of each replica in one sample */
+    double *gpu_sum; /* [G] load of each GPU, over the samples */
+    double speed;    /* of all GPUs with slots together; where all are as fast, how many there are */
     eplb_p_bounder bounder;
 } eplb_p_evaluator;
 
@@ -9341,18 +9286,18 @@ EPLB_P double eplb_p_speed_of_all(const eplb_p_shape *shape)
 EPLB_P eplb_p_evaluator eplb_p_carve_sums(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_evaluator v = EPLB_ZERO_INIT;
-    v.shape   = shape;
-    v.count   = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    v.share   = EPLB_P_TAKE(a, double, shape->num_experts);
+    v.shape = shape;
+    v.count = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    v.share = EPLB_P_TAKE(a, double, shape->num_experts);
     v.gpu_sum = EPLB_P_TAKE(a, double, shape->num_gpus);
-    v.speed   = eplb_p_speed_of_all(shape);
+    v.speed = eplb_p_speed_of_all(shape);
     return v;
 }
 
 EPLB_P eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_evaluator v = eplb_p_carve_sums(a, shape);
-    v.load    = EPLB_P_TAKE(a, float, shape->num_experts);
+    v.load = EPLB_P_TAKE(a, float, shape->num_experts);
     v.bounder = eplb_p_carve_bounder(a, shape);
     return v;
 }
@@ -9393,8 +9338,7 @@ EPLB_P eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy
 
 /* load [E] = the mean over the samples that hold load, all alike, scaled; rounded once, however many there
    are. Returns the scale, or 0 when there is no load. Share is not in use yet, and holds the sums. */
-EPLB_P double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *samples,
-                                    int32_t *num_loaded)
+EPLB_P double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *samples, int32_t *num_loaded)
 {
     double scale = (double)eplb_p_samples_scale(samples, v->shape->num_experts);
     int32_t t, e;
@@ -9502,10 +9446,7 @@ EPLB_P int32_t eplb_p_count_split_groups(const eplb_p_shape *shape, const int32_
 }
 
 /* Mean over maximum; 1 where there is no load, and never above. */
-EPLB_P float eplb_p_balancedness(double mean, double most)
-{
-    return mean < most ? (float)(mean / most) : 1.0f;
-}
+EPLB_P float eplb_p_balancedness(double mean, double most) { return mean < most ? (float)(mean / most) : 1.0f; }
 
 /* A load for a report; the sum of loads near FLT_MAX may lie beyond it. */
 EPLB_P float eplb_p_reported(double load) { return load < (double)FLT_MAX ? (float)load : FLT_MAX; }
@@ -9517,8 +9458,8 @@ EPLB_P float eplb_p_reported_bound(double load)
     return (double)nearest > load ? eplb_p_from_bits(eplb_p_bits(nearest) - 1) : nearest;
 }
 
-EPLB_P void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_t layer,
-                                const int32_t *phy2log, eplb_layer_report *report)
+EPLB_P void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_t layer, const int32_t *phy2log,
+                                eplb_layer_report *report)
 {
     eplb_p_samples samples = eplb_p_layer_samples(v->shape, weight, layer);
     double mean, most, bound, scale, heaviest_replica = 0.0;
@@ -9534,29 +9475,28 @@ EPLB_P void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_
         if (each > heaviest_replica) heaviest_replica = each;
         if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
     }
-    report->num_duplicates   = eplb_p_count_duplicates(v, phy2log, v->bounder.rank_of); /* which is not in use yet */
+    report->num_duplicates = eplb_p_count_duplicates(v, phy2log, v->bounder.rank_of); /* which is not in use yet */
     report->num_split_groups = eplb_p_count_split_groups(v->shape, v->bounder.rank_of);
-    report->max_load         = 0.0f;
-    report->mean_load        = 0.0f;
-    report->balancedness     = 1.0f;
-    report->lower_bound      = 0.0f;
+    report->max_load = 0.0f;
+    report->mean_load = 0.0f;
+    report->balancedness = 1.0f;
+    report->lower_bound = 0.0f;
     report->replica_balancedness = 1.0f;
     if (num_loaded == 0) return;
 
     bound = eplb_p_lower_bound(&v->bounder, v->shape, v->load, layer) / scale; /* exact: a power of two */
-    report->max_load     = eplb_p_reported(most);
-    report->mean_load    = eplb_p_reported_bound(mean);
+    report->max_load = eplb_p_reported(most);
+    report->mean_load = eplb_p_reported_bound(mean);
     report->balancedness = eplb_p_balancedness(mean, most);
-    report->lower_bound  = eplb_p_reported_bound(bound > mean ? bound : mean);
-    report->replica_balancedness =
-        eplb_p_balancedness(mean / ((double)v->held / v->speed), heaviest_replica / scale);
+    report->lower_bound = eplb_p_reported_bound(bound > mean ? bound : mean);
+    report->replica_balancedness = eplb_p_balancedness(mean / ((double)v->held / v->speed), heaviest_replica / scale);
 }
 
 /* Whether the slots of a layer hold experts, or nothing, and served no fewer than 0 tokens each, nor more of
    one expert than int32_t can count. Where all slots together served no more than that, no expert needs a
    sum of its own. */
-EPLB_P eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count,
-                                            int32_t num_slots, int32_t num_experts)
+EPLB_P eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_t *slot_count, int32_t num_slots,
+                                            int32_t num_experts)
 {
     int64_t sum = 0;
     int32_t e, slot;
@@ -9588,25 +9528,25 @@ typedef struct eplb_p_mover {
     const eplb_p_shape *shape; /* of it only what a cluster is */
     int32_t num_experts, num_slots, num_gpus, gpu_slots;
     const int32_t *old_expert, *new_expert; /* [R] the plans of the layer at hand */
-    int32_t *gpu_of;      /* [R] GPU of a slot */
-    int32_t *node_of;     /* [G] node of a GPU */
-    int32_t *seen_on;     /* [E] while a plan is checked: the GPU last found to have the expert */
-    int32_t *seen_in;     /* [E] and in which slot */
+    int32_t *gpu_of;                        /* [R] GPU of a slot */
+    int32_t *node_of;                       /* [G] node of a GPU */
+    int32_t *seen_on;                       /* [E] while a plan is checked: the GPU last found to have the expert */
+    int32_t *seen_in;                       /* [E] and in which slot */
     int32_t *holder;      /* [E] a slot on the first GPU that held the expert; next_holder leads to one on the next */
     int32_t *next_holder; /* [R] */
     int32_t *wanted;      /* [E] the slot of the first GPU that is to get the expert; likewise */
     int32_t *next_wanted; /* [R] */
     int32_t *from;        /* [R] a slot of the plan in force, or of the new one: see eplb_transfer */
     int32_t *sender;      /* [R] the GPU that a slot is filled from over a link; EPLB_P_NONE where it is not */
-    int32_t  num_changed, num_moves;
-    int32_t *changed;          /* [R] slots that do not stay, in order */
-    int32_t *sends, *gets;     /* [G] moves out of a GPU, and into it */
-    int32_t *movable;          /* [G] of its sends the first that another GPU could do; next_movable leads on */
-    int32_t *next_movable;     /* [R] the memory of round, which nothing has while sources are chosen */
-    int32_t *reached, *over;   /* [G] the send by which a chain comes to a GPU, and the slot it would take over with */
-    int32_t  num_counts;       /* max(G, N) */
-    int32_t *queue;            /* [num_counts] GPUs in turn; where a plan is checked, what is counted by GPU or node */
-    int32_t *round;            /* [R] */
+    int32_t num_changed, num_moves;
+    int32_t *changed;        /* [R] slots that do not stay, in order */
+    int32_t *sends, *gets;   /* [G] moves out of a GPU, and into it */
+    int32_t *movable;        /* [G] of its sends the first that another GPU could do; next_movable leads on */
+    int32_t *next_movable;   /* [R] the memory of round, which nothing has while sources are chosen */
+    int32_t *reached, *over; /* [G] the send by which a chain comes to a GPU, and the slot it would take over with */
+    int32_t num_counts;      /* max(G, N) */
+    int32_t *queue;          /* [num_counts] GPUs in turn; where a plan is checked, what is counted by GPU or node */
+    int32_t *round;          /* [R] */
 } eplb_p_mover;
 
 EPLB_P eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shape)
@@ -9614,30 +9554,30 @@ EPLB_P eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     eplb_p_mover m = EPLB_ZERO_INIT;
     int32_t E = shape->num_experts, R = shape->num_replicas, G = shape->num_gpus;
 
-    m.shape        = shape;
-    m.num_experts  = E;
-    m.num_slots    = R;
-    m.num_gpus     = G;
-    m.gpu_slots    = R / G;
-    m.gpu_of       = EPLB_P_TAKE(a, int32_t, R);
-    m.node_of      = EPLB_P_TAKE(a, int32_t, G);
-    m.seen_on      = EPLB_P_TAKE(a, int32_t, E);
-    m.seen_in      = EPLB_P_TAKE(a, int32_t, E);
-    m.holder       = EPLB_P_TAKE(a, int32_t, E);
-    m.next_holder  = EPLB_P_TAKE(a, int32_t, R);
-    m.wanted       = EPLB_P_TAKE(a, int32_t, E);
-    m.next_wanted  = EPLB_P_TAKE(a, int32_t, R);
-    m.from         = EPLB_P_TAKE(a, int32_t, R);
-    m.sender       = EPLB_P_TAKE(a, int32_t, R);
-    m.sends        = EPLB_P_TAKE(a, int32_t, G);
-    m.gets         = EPLB_P_TAKE(a, int32_t, G);
-    m.movable      = EPLB_P_TAKE(a, int32_t, G);
-    m.reached      = EPLB_P_TAKE(a, int32_t, G);
-    m.over         = EPLB_P_TAKE(a, int32_t, G);
-    m.num_counts   = G > shape->link_nodes ? G : shape->link_nodes;
-    m.queue        = EPLB_P_TAKE(a, int32_t, m.num_counts);
-    m.round        = EPLB_P_TAKE(a, int32_t, R);
-    m.changed      = EPLB_P_TAKE(a, int32_t, R);
+    m.shape = shape;
+    m.num_experts = E;
+    m.num_slots = R;
+    m.num_gpus = G;
+    m.gpu_slots = R / G;
+    m.gpu_of = EPLB_P_TAKE(a, int32_t, R);
+    m.node_of = EPLB_P_TAKE(a, int32_t, G);
+    m.seen_on = EPLB_P_TAKE(a, int32_t, E);
+    m.seen_in = EPLB_P_TAKE(a, int32_t, E);
+    m.holder = EPLB_P_TAKE(a, int32_t, E);
+    m.next_holder = EPLB_P_TAKE(a, int32_t, R);
+    m.wanted = EPLB_P_TAKE(a, int32_t, E);
+    m.next_wanted = EPLB_P_TAKE(a, int32_t, R);
+    m.from = EPLB_P_TAKE(a, int32_t, R);
+    m.sender = EPLB_P_TAKE(a, int32_t, R);
+    m.sends = EPLB_P_TAKE(a, int32_t, G);
+    m.gets = EPLB_P_TAKE(a, int32_t, G);
+    m.movable = EPLB_P_TAKE(a, int32_t, G);
+    m.reached = EPLB_P_TAKE(a, int32_t, G);
+    m.over = EPLB_P_TAKE(a, int32_t, G);
+    m.num_counts = G > shape->link_nodes ? G : shape->link_nodes;
+    m.queue = EPLB_P_TAKE(a, int32_t, m.num_counts);
+    m.round = EPLB_P_TAKE(a, int32_t, R);
+    m.changed = EPLB_P_TAKE(a, int32_t, R);
     m.next_movable = m.round;
     return m;
 }
@@ -9668,7 +9608,8 @@ EPLB_P int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (
    is not there. */
 EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = gpu * m->gpu_slots, end = slot + eplb_p_usable_of(m->shape, gpu), *holder = m->holder, *next = m->next_holder, e, h;
+    int32_t slot = gpu * m->gpu_slots, end = slot + eplb_p_usable_of(m->shape, gpu), *holder = m->holder,
+            *next = m->next_holder, e, h;
 
     for (; slot < end; slot++) {
         e = m->old_expert[slot];
@@ -9679,14 +9620,15 @@ EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
             h = next[h];
         }
         next[slot] = h;
-        holder[e]  = slot;
+        holder[e] = slot;
     }
 }
 
 /* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
 EPLB_P void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = gpu * m->gpu_slots, last = slot + m->gpu_slots, end = slot + eplb_p_usable_of(m->shape, gpu), e, from;
+    int32_t slot = gpu * m->gpu_slots, last = slot + m->gpu_slots, end = slot + eplb_p_usable_of(m->shape, gpu), e,
+            from;
 
     for (; slot < end; slot++) {
         e = m->new_expert[slot];
@@ -9767,10 +9709,8 @@ EPLB_P void eplb_p_pick_source(eplb_p_mover *m, int32_t slot)
     for (h = first; h != EPLB_P_NONE; h = eplb_p_next_source(m, slot, m->next_holder[h], nearby))
         if (m->sends[m->gpu_of[h]] < m->sends[m->gpu_of[best]]) best = h;
     m->sends[m->gpu_of[best]]++;
-    if (eplb_p_next_source(m, slot, m->next_holder[first], nearby) == EPLB_P_NONE)
-        m->from[slot] = best;
-    else
-        eplb_p_take_send(m, slot, best);
+    if (eplb_p_next_source(m, slot, m->next_holder[first], nearby) == EPLB_P_NONE) m->from[slot] = best;
+    else eplb_p_take_send(m, slot, best);
 }
 
 /* Where a chain of sends that begins at the busiest GPU, each taken over by the next GPU, comes to one that is two
@@ -9843,10 +9783,8 @@ EPLB_P void eplb_p_choose_sources(eplb_p_mover *m, int32_t sources)
     eplb_p_fill_ids(m->movable, EPLB_P_NONE, 0, m->num_gpus);
     for (e = 0; e < num_experts; e++) {
         if ((m->holder[e] | m->wanted[e]) < 0) continue; /* EPLB_P_NONE */
-        if (m->next_holder[m->holder[e]] == EPLB_P_NONE)
-            eplb_p_serve_all(m, m->holder[e], m->wanted[e]);
-        else if (sources == EPLB_SOURCES_DEALT)
-            eplb_p_deal_sources(m, e);
+        if (m->next_holder[m->holder[e]] == EPLB_P_NONE) eplb_p_serve_all(m, m->holder[e], m->wanted[e]);
+        else if (sources == EPLB_SOURCES_DEALT) eplb_p_deal_sources(m, e);
         else
             for (slot = m->wanted[e]; slot != EPLB_P_NONE; slot = m->next_wanted[slot]) eplb_p_pick_source(m, slot);
     }
@@ -9887,7 +9825,8 @@ EPLB_P void eplb_p_count_moves(eplb_p_mover *m)
 }
 
 /* What one layer's slots are filled from. */
-EPLB_P void eplb_p_source_layer(eplb_p_mover *m, const int32_t *previous_phy2log, const int32_t *phy2log, int32_t sources)
+EPLB_P void eplb_p_source_layer(eplb_p_mover *m, const int32_t *previous_phy2log, const int32_t *phy2log,
+                                int32_t sources)
 {
     int32_t gpu;
 
@@ -9919,11 +9858,11 @@ enum { EPLB_P_SENDS, EPLB_P_GETS, EPLB_P_ROLES };
 
 typedef struct eplb_p_rounds {
     eplb_p_mover *m;
-    int32_t   num, words; /* rounds, and words of a set of them */
-    uint32_t *busy;       /* [roles, G, words] sets of rounds; what is done in one role, or in any under SENDS */
-    int32_t  *last_sent;  /* [G] the last of a GPU's sends that has a round; sent leads to the others */
-    int32_t  *sent;       /* [R] for flows instead: moves by expert, then sender, then receiver */
-    int32_t  *fill;       /* [R + 1] moves in a round; when they are stored, transfers before it */
+    int32_t num, words; /* rounds, and words of a set of them */
+    uint32_t *busy;     /* [roles, G, words] sets of rounds; what is done in one role, or in any under SENDS */
+    int32_t *last_sent; /* [G] the last of a GPU's sends that has a round; sent leads to the others */
+    int32_t *sent;      /* [R] for flows instead: moves by expert, then sender, then receiver */
+    int32_t *fill;      /* [R + 1] moves in a round; when they are stored, transfers before it */
 } eplb_p_rounds;
 
 EPLB_P int32_t eplb_p_round_words(int32_t num) { return num / 32 + 1; }
@@ -9933,10 +9872,10 @@ EPLB_P eplb_p_rounds eplb_p_carve_rounds(eplb_p_arena *a, const eplb_p_shape *sh
     eplb_p_rounds r = EPLB_ZERO_INIT;
     int32_t R = shape->num_replicas, G = shape->num_gpus;
 
-    r.busy       = EPLB_P_TAKE_ROWS(a, uint32_t, G, EPLB_P_ROLES * (size_t)eplb_p_round_words(R));
-    r.last_sent  = EPLB_P_TAKE(a, int32_t, G);
-    r.sent       = EPLB_P_TAKE(a, int32_t, R);
-    r.fill       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)R + 1);
+    r.busy = EPLB_P_TAKE_ROWS(a, uint32_t, G, EPLB_P_ROLES * (size_t)eplb_p_round_words(R));
+    r.last_sent = EPLB_P_TAKE(a, int32_t, G);
+    r.sent = EPLB_P_TAKE(a, int32_t, R);
+    r.fill = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)R + 1);
     return r;
 }
 
@@ -9944,9 +9883,9 @@ EPLB_P void eplb_p_begin_rounds(eplb_p_rounds *r, int32_t num)
 {
     size_t i, words;
 
-    r->num   = num;
+    r->num = num;
     r->words = eplb_p_round_words(num);
-    words    = EPLB_P_ROLES * (size_t)r->m->num_gpus * (size_t)r->words;
+    words = EPLB_P_ROLES * (size_t)r->m->num_gpus * (size_t)r->words;
     for (i = 0; i < words; i++) r->busy[i] = 0;
     eplb_p_fill_ids(r->fill, 0, 0, num + 1);
 }
@@ -9956,10 +9895,7 @@ EPLB_P uint32_t *eplb_p_busy_of(const eplb_p_rounds *r, int role, int32_t gpu)
     return r->busy + eplb_p_at(role * r->m->num_gpus + gpu, r->words, 0);
 }
 
-EPLB_P int eplb_p_is_busy(const uint32_t *busy, int32_t round)
-{
-    return (busy[round / 32] >> (round % 32) & 1u) != 0;
-}
+EPLB_P int eplb_p_is_busy(const uint32_t *busy, int32_t round) { return (busy[round / 32] >> (round % 32) & 1u) != 0; }
 
 EPLB_P void eplb_p_toggle(uint32_t *busy, int32_t round) { busy[round / 32] ^= (uint32_t)1 << (round % 32); }
 
@@ -10019,14 +9955,14 @@ EPLB_P void eplb_p_exchange_rounds(eplb_p_rounds *r, int role, int32_t gpu, int3
     eplb_p_toggle(eplb_p_busy_of(r, role, gpu), a);
     eplb_p_toggle(eplb_p_busy_of(r, role, gpu), b);
     while (slot != EPLB_P_NONE) {
-        gpu  = eplb_p_other_end(r->m, slot, role);
+        gpu = eplb_p_other_end(r->m, slot, role);
         role = EPLB_P_SENDS + EPLB_P_GETS - role;
         next = eplb_p_move_in(r, role, gpu, b); /* before there are two */
         r->m->round[slot] = b;
         slot = next;
         swap = a;
-        a    = b;
-        b    = swap;
+        a = b;
+        b = swap;
     }
     eplb_p_toggle(eplb_p_busy_of(r, role, gpu), a);
     eplb_p_toggle(eplb_p_busy_of(r, role, gpu), b);
@@ -10058,11 +9994,11 @@ EPLB_P int eplb_p_has_one_more(const eplb_p_rounds *r, int32_t sender, int32_t f
     int role = EPLB_P_SENDS;
 
     while ((slot = eplb_p_move_in(r, role, gpu, a)) != EPLB_P_NONE) {
-        gpu  = eplb_p_other_end(r->m, slot, role);
+        gpu = eplb_p_other_end(r->m, slot, role);
         role = EPLB_P_SENDS + EPLB_P_GETS - role;
         swap = a;
-        a    = b;
-        b    = swap;
+        a = b;
+        b = swap;
         length++;
     }
     return length % 2 == 1;
@@ -10125,8 +10061,9 @@ EPLB_P void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_roun
         if (m->sender[i] != sender) continue;
         if (round == EPLB_P_NONE || r->fill[round] == max_per_round) {
             if (round == EPLB_P_NONE) round = eplb_p_free_round(r, a, b);
-            while (eplb_p_is_busy(a, round) || eplb_p_is_busy(b, round) ||
-                   (max_per_round > 0 && r->fill[round] == max_per_round)) round++;
+            while (eplb_p_is_busy(a, round) || eplb_p_is_busy(b, round)
+                   || (max_per_round > 0 && r->fill[round] == max_per_round))
+                round++;
             eplb_p_toggle(a, round);
             eplb_p_toggle(b, round);
         }
@@ -10159,10 +10096,8 @@ EPLB_P void eplb_p_one_peer_rounds(eplb_p_rounds *r, int32_t max_per_round)
 
 EPLB_P void eplb_p_schedule(eplb_p_rounds *r, const eplb_transfer_options *how)
 {
-    if (how->rounds == EPLB_ROUNDS_ONE_PEER)
-        eplb_p_one_peer_rounds(r, how->max_per_round);
-    else
-        eplb_p_duplex_rounds(r, how->max_per_round);
+    if (how->rounds == EPLB_ROUNDS_ONE_PEER) eplb_p_one_peer_rounds(r, how->max_per_round);
+    else eplb_p_duplex_rounds(r, how->max_per_round);
 }
 
 EPLB_P inline int32_t eplb_p_kind_of(const eplb_p_mover *m, int32_t slot)
@@ -10172,14 +10107,15 @@ EPLB_P inline int32_t eplb_p_kind_of(const eplb_p_mover *m, int32_t slot)
     return eplb_p_crosses_nodes(m, slot) ? EPLB_TRANSFER_OTHER_NODE : EPLB_TRANSFER_SAME_NODE;
 }
 
-EPLB_P inline void eplb_p_set_transfer(eplb_transfer *t, const eplb_p_mover *m, int32_t layer, int32_t slot, int32_t round)
+EPLB_P inline void eplb_p_set_transfer(eplb_transfer *t, const eplb_p_mover *m, int32_t layer, int32_t slot,
+                                       int32_t round)
 {
-    t->kind      = eplb_p_kind_of(m, slot);
-    t->expert    = m->new_expert[slot];
+    t->kind = eplb_p_kind_of(m, slot);
+    t->expert = m->new_expert[slot];
     t->from_slot = m->from[slot];
-    t->layer     = layer;
-    t->to_slot   = slot;
-    t->round     = round;
+    t->layer = layer;
+    t->to_slot = slot;
+    t->round = round;
 }
 
 /* One layer's transfers, by round, those without one first, then by slot. Returns the next place. */
@@ -10196,7 +10132,7 @@ EPLB_P eplb_transfer *eplb_p_store_transfers(eplb_p_rounds *r, int32_t layer, ep
         n = next;
     }
     for (i = 0; i < num_changed; i++) {
-        slot  = m->changed[i];
+        slot = m->changed[i];
         round = m->round[slot];
         eplb_p_set_transfer(&transfer[fill[round + 1]++], m, layer, slot, round);
     }
@@ -10233,17 +10169,17 @@ EPLB_P size_t eplb_p_count_transfers(const eplb_p_shape *shape, const int32_t *p
 typedef struct eplb_p_stager {
     eplb_p_mover *m;
     int32_t layer;
-    int32_t *readers;   /* [R] slots still to be filled from what this one held before */
-    int32_t *aside;     /* [R] whether what a slot is filled from was set aside */
-    int32_t *height;    /* [R] slots of the chain that wait for each other from this one on */
-    int32_t *order;     /* [R] slots to be filled, the longest chains first */
-    int32_t *place;     /* [R + 1] */
-    int32_t *ring;      /* [R] a slot of each ring that nothing is set aside of */
-    int32_t  num_rings, num_left;
-    int32_t *staged;    /* [G] slot that waits for what the GPU has set aside */
-    int32_t *to, *by;   /* [G] the GPU that one sends to in this round, and gets from */
+    int32_t *readers; /* [R] slots still to be filled from what this one held before */
+    int32_t *aside;   /* [R] whether what a slot is filled from was set aside */
+    int32_t *height;  /* [R] slots of the chain that wait for each other from this one on */
+    int32_t *order;   /* [R] slots to be filled, the longest chains first */
+    int32_t *place;   /* [R + 1] */
+    int32_t *ring;    /* [R] a slot of each ring that nothing is set aside of */
+    int32_t num_rings, num_left;
+    int32_t *staged;     /* [G] slot that waits for what the GPU has set aside */
+    int32_t *to, *by;    /* [G] the GPU that one sends to in this round, and gets from */
     eplb_transfer *step; /* NULL: steps are counted */
-    size_t   num_steps;
+    size_t num_steps;
 } eplb_p_stager;
 
 EPLB_P eplb_p_stager eplb_p_carve_stager(eplb_p_arena *a, const eplb_p_shape *shape)
@@ -10252,14 +10188,14 @@ EPLB_P eplb_p_stager eplb_p_carve_stager(eplb_p_arena *a, const eplb_p_shape *sh
     int32_t R = shape->num_replicas, G = shape->num_gpus;
 
     s.readers = EPLB_P_TAKE(a, int32_t, R);
-    s.aside   = EPLB_P_TAKE(a, int32_t, R);
-    s.height  = EPLB_P_TAKE(a, int32_t, R);
-    s.order   = EPLB_P_TAKE(a, int32_t, R);
-    s.place   = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)R + 1);
-    s.ring    = EPLB_P_TAKE(a, int32_t, R);
-    s.staged  = EPLB_P_TAKE(a, int32_t, G);
-    s.to      = EPLB_P_TAKE(a, int32_t, G);
-    s.by      = EPLB_P_TAKE(a, int32_t, G);
+    s.aside = EPLB_P_TAKE(a, int32_t, R);
+    s.height = EPLB_P_TAKE(a, int32_t, R);
+    s.order = EPLB_P_TAKE(a, int32_t, R);
+    s.place = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)R + 1);
+    s.ring = EPLB_P_TAKE(a, int32_t, R);
+    s.staged = EPLB_P_TAKE(a, int32_t, G);
+    s.to = EPLB_P_TAKE(a, int32_t, G);
+    s.by = EPLB_P_TAKE(a, int32_t, G);
     return s;
 }
 
@@ -10283,8 +10219,12 @@ EPLB_P void eplb_p_add_ring(eplb_p_stager *s, int32_t first)
     int32_t slot = first, length = 0;
 
     s->ring[s->num_rings++] = first;
-    do length++; while ((slot = s->m->from[slot]) != first);
-    do s->height[slot] = length; while ((slot = s->m->from[slot]) != first);
+    do {
+        length++;
+    } while ((slot = s->m->from[slot]) != first);
+    do {
+        s->height[slot] = length;
+    } while ((slot = s->m->from[slot]) != first);
 }
 
 /* Height -1 - slot: the walk from that slot came here. */
@@ -10296,7 +10236,8 @@ EPLB_P void eplb_p_measure_chains(eplb_p_stager *s)
     eplb_p_fill_ids(s->height, 0, 0, s->m->num_slots);
     for (slot = 0; slot < s->m->num_slots; slot++) {
         if (!eplb_p_is_filled(s->m, slot)) continue;
-        for (at = slot; at != EPLB_P_NONE && s->height[at] == 0; at = eplb_p_waiting(s->m, at)) s->height[at] = -1 - slot;
+        for (at = slot; at != EPLB_P_NONE && s->height[at] == 0; at = eplb_p_waiting(s->m, at))
+            s->height[at] = -1 - slot;
         if (at != EPLB_P_NONE && s->height[at] == -1 - slot) eplb_p_add_ring(s, at);
         base = at == EPLB_P_NONE ? 0 : s->height[at];
         for (at = slot; at != EPLB_P_NONE && s->height[at] < 0; at = eplb_p_waiting(s->m, at)) base++;
@@ -10353,17 +10294,17 @@ EPLB_P int eplb_p_set_aside(eplb_p_stager *s, int32_t ring, int32_t round)
 
     do {
         slot = m->from[reader];
-        gpu  = m->gpu_of[slot];
+        gpu = m->gpu_of[slot];
         if (s->staged[gpu] == EPLB_P_NONE) break;
         reader = slot;
     } while (reader != ring);
     if (s->staged[gpu] != EPLB_P_NONE) return 0;
 
     eplb_p_set_transfer(&step, m, s->layer, reader, round);
-    step.kind    = EPLB_TRANSFER_SAME_GPU;
+    step.kind = EPLB_TRANSFER_SAME_GPU;
     step.to_slot = m->num_slots + gpu;
     eplb_p_add_step(s, step);
-    s->staged[gpu]   = reader;
+    s->staged[gpu] = reader;
     s->aside[reader] = 1;
     s->readers[slot]--;
     m->reached[gpu] = 1;
@@ -10403,10 +10344,8 @@ EPLB_P void eplb_p_step_within(eplb_p_stager *s, int32_t round)
     while (any) {
         any = 0;
         for (i = kept = 0; i < s->num_rings; i++) {
-            if (eplb_p_set_aside(s, s->ring[i], round))
-                any = 1;
-            else
-                s->ring[kept++] = s->ring[i];
+            if (eplb_p_set_aside(s, s->ring[i], round)) any = 1;
+            else s->ring[kept++] = s->ring[i];
         }
         s->num_rings = kept;
         for (slot = 0; slot < s->m->num_slots; slot++) {
@@ -10465,6 +10404,7 @@ EPLB_P int32_t eplb_p_step_layer(eplb_p_stager *s, int32_t layer, const eplb_tra
 /* ---------------------------------------------------------------------------- check of a plan */
 
 /* The reasons, a row each: number and name. */
+/* clang-format off */
 #define EPLB_P_FAULTS(row)                  \
     row(NONE,           "none")             \
     row(PREVIOUS_ID,    "previous_id")      \
@@ -10484,13 +10424,15 @@ EPLB_P int32_t eplb_p_step_layer(eplb_p_stager *s, int32_t layer, const eplb_tra
     row(LOCKED,         "locked")           \
     row(DIES,           "dies")             \
     row(SINGLE,         "single")
+/* clang-format on */
 
-#define EPLB_P_FAULT_NAME(number, name) case EPLB_FAULT_##number: return name;
+#define EPLB_P_FAULT_NAME(number, name) \
+    case EPLB_FAULT_##number: return name;
 
 EPLB_API const char *eplb_fault_name(int32_t reason)
 {
     switch (reason) {
-    EPLB_P_FAULTS(EPLB_P_FAULT_NAME)
+        EPLB_P_FAULTS(EPLB_P_FAULT_NAME)
     default: return NULL;
     }
 }
@@ -10499,19 +10441,20 @@ EPLB_P eplb_plan_fault eplb_p_fault(int32_t reason, int32_t slot, int32_t expert
 {
     eplb_plan_fault f;
 
-    f.reason  = reason;
-    f.layer   = -1;
-    f.slot    = slot;
-    f.expert  = expert;
-    f.other   = other;
-    f.count   = -1;
+    f.reason = reason;
+    f.layer = -1;
+    f.slot = slot;
+    f.expert = expert;
+    f.other = other;
+    f.count = -1;
     f.allowed = -1;
     return f;
 }
 
 EPLB_P eplb_plan_fault eplb_p_no_fault(void) { return eplb_p_fault(EPLB_FAULT_NONE, -1, -1, -1); }
 
-EPLB_P eplb_plan_fault eplb_p_find_bad_id(const int32_t *phy2log, int32_t num_slots, int32_t num_experts, int32_t reason)
+EPLB_P eplb_plan_fault eplb_p_find_bad_id(const int32_t *phy2log, int32_t num_slots, int32_t num_experts,
+                                          int32_t reason)
 {
     int32_t slot;
 
@@ -10607,7 +10550,8 @@ EPLB_P eplb_plan_fault eplb_p_find_twice_on_any(const eplb_p_mover *m, const epl
     int32_t gpu, end, num, most, experts, slot, *seen = m->wanted;
 
     for (gpu = 0; gpu < m->num_gpus && f.reason == EPLB_FAULT_NONE; gpu = end) {
-        for (end = gpu, num = most = 0; end < m->num_gpus && eplb_p_policy_node(m, end) == eplb_p_policy_node(m, gpu); end++) {
+        for (end = gpu, num = most = 0; end < m->num_gpus && eplb_p_policy_node(m, end) == eplb_p_policy_node(m, gpu);
+             end++) {
             int32_t slots = eplb_p_usable_of(shape, end);
             num += slots > 0;
             most = slots > most ? slots : most;
@@ -10639,7 +10583,8 @@ EPLB_P eplb_plan_fault eplb_p_find_any_twice(const eplb_p_mover *m, const eplb_p
    an excuse. */
 EPLB_P eplb_plan_fault eplb_p_find_needless_split(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
-    int32_t *node = m->seen_on, *group = m->holder, *split = m->seen_in, excused = shape->num_groups, slot, e, here, slots;
+    int32_t *node = m->seen_on, *group = m->holder, *split = m->seen_in, excused = shape->num_groups, slot, e, here,
+            slots;
 
     for (here = 0; here < shape->num_nodes; here++) {
         for (slot = 0, slots = 0; slot < m->num_gpus; slot++)
@@ -10651,7 +10596,7 @@ EPLB_P eplb_plan_fault eplb_p_find_needless_split(const eplb_p_mover *m, const e
     eplb_p_fill_ids(group, EPLB_P_NONE, 0, shape->num_groups);
     eplb_p_fill_ids(split, 0, 0, shape->num_groups);
     for (slot = 0; slot < m->num_slots; slot++) {
-        e    = m->new_expert[slot];
+        e = m->new_expert[slot];
         here = m->node_of[m->gpu_of[slot]];
         if (e == EPLB_P_EMPTY) continue;
         if (node[e] == EPLB_P_NONE) node[e] = here;
@@ -10713,7 +10658,7 @@ EPLB_P int32_t eplb_p_counted_under(const eplb_p_mover *m, int32_t slot, int32_t
     int32_t sender, receiver;
 
     if (!eplb_p_is_move(m, slot)) return EPLB_P_NONE;
-    sender   = m->sender[slot];
+    sender = m->sender[slot];
     receiver = m->gpu_of[slot];
     switch (reason) {
     case EPLB_FAULT_MOVES: return 0;
@@ -10738,11 +10683,11 @@ EPLB_P eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t rea
         }
         under = eplb_p_counted_under(m, slot, reason);
         if (under == EPLB_P_NONE || ++count[under] <= allowed || over != EPLB_P_NONE) continue;
-        f    = eplb_p_fault(reason, slot, m->new_expert[slot], -1);
+        f = eplb_p_fault(reason, slot, m->new_expert[slot], -1);
         over = under;
     }
     if (over == EPLB_P_NONE) return f;
-    f.count   = count[over];
+    f.count = count[over];
     f.allowed = allowed;
     return f;
 }
@@ -10810,14 +10755,15 @@ EPLB_P eplb_plan_fault eplb_p_find_mortal(const eplb_p_mover *m, const eplb_p_sh
     int32_t *count = m->wanted, *domain = m->seen_on, *first = m->seen_in, *most = m->queue, slot, e, here, pass;
 
     eplb_p_fill_ids(count, 0, 0, m->num_experts);
-    eplb_p_fill_ids(most, EPLB_P_NONE, 0, shape->num_nodes); /* of each node's experts, the one with the most replicas */
+    eplb_p_fill_ids(most, EPLB_P_NONE, 0,
+                    shape->num_nodes); /* of each node's experts, the one with the most replicas */
     for (slot = 0; slot < m->num_slots; slot++) {
         e = m->new_expert[slot];
         if (e == EPLB_P_EMPTY) continue;
         here = shape->survive == EPLB_SURVIVE_NODE ? m->node_of[m->gpu_of[slot]] : m->gpu_of[slot];
         if (count[e]++ == 0) {
             domain[e] = here;
-            first[e]  = slot;
+            first[e] = slot;
         } else if (domain[e] != here) {
             domain[e] = EPLB_P_NONE;
         }
@@ -10837,8 +10783,9 @@ EPLB_P eplb_plan_fault eplb_p_find_mortal(const eplb_p_mover *m, const eplb_p_sh
 }
 
 /* The first fault of one layer's plan; masked is memory for two. */
-EPLB_P eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_shape *shape, const int32_t *previous_phy2log,
-                                               const int32_t *phy2log, const uint8_t *locked, int32_t *masked)
+EPLB_P eplb_plan_fault eplb_p_check_layer_plan(eplb_p_mover *m, const eplb_p_shape *shape,
+                                               const int32_t *previous_phy2log, const int32_t *phy2log,
+                                               const uint8_t *locked, int32_t *masked)
 {
     eplb_plan_fault f = eplb_p_no_fault();
 
@@ -10882,7 +10829,7 @@ EPLB_P size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, co
     for (i = 0; i < EPLB_P_SEEN_AT_ONCE && i < s->num_experts - first; i++) {
         if (seen[i / 32] >> (i % 32) & 1u) continue;
         if (lost) {
-            lost[num_lost].layer  = layer;
+            lost[num_lost].layer = layer;
             lost[num_lost].expert = first + i;
         }
         num_lost++;
@@ -10913,35 +10860,35 @@ EPLB_P size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, co
 typedef struct eplb_p_gpus {
     const int32_t *first_slot;   /* [G + 1] their slots one after the other; NULL: room for each, of which there are */
     const int32_t *usable_slots; /* [G] slots, the first ones; NULL: all */
-    int32_t        room;
-    const float   *speed;        /* [G] NULL: all are as fast */
+    int32_t room;
+    const float *speed; /* [G] NULL: all are as fast */
 } eplb_p_gpus;
 
 typedef struct eplb_p_sharer {
     int32_t num_experts, num_gpus, gpu_slots;
     eplb_p_gpus gpus;
-    int32_t  num_living; /* GPUs that have slots */
-    int32_t *speed;      /* [G] theirs, in whole numbers, and 0 for others; NULL: all are as fast */
+    int32_t num_living; /* GPUs that have slots */
+    int32_t *speed;     /* [G] theirs, in whole numbers, and 0 for others; NULL: all are as fast */
 
     /* What lives where, from eplb_p_link_layer. */
-    int32_t *num_homes;  /* [E] GPUs that an expert lives on */
-    int32_t *home;       /* [E] the last of them that was met */
-    int32_t *next_link;  /* [E] of a spread expert; EPLB_P_NO_LINK for others */
-    int32_t *slot_link;  /* [R] likewise; slots of an expert on one GPU have one link */
-    int32_t *link_gpu;   /* [R] links of a spread expert stand together, by GPU */
-    int32_t *link_spread;/* [R] which of the spread experts */
-    int32_t *tokens;     /* [R] that each link serves */
-    int32_t *first_link; /* [R] of each spread expert, and behind the last */
-    int32_t *gpu_link;   /* [R] links of GPU g are gpu_first[g] .. gpu_end[g] - 1 of these */
+    int32_t *num_homes;           /* [E] GPUs that an expert lives on */
+    int32_t *home;                /* [E] the last of them that was met */
+    int32_t *next_link;           /* [E] of a spread expert; EPLB_P_NO_LINK for others */
+    int32_t *slot_link;           /* [R] likewise; slots of an expert on one GPU have one link */
+    int32_t *link_gpu;            /* [R] links of a spread expert stand together, by GPU */
+    int32_t *link_spread;         /* [R] which of the spread experts */
+    int32_t *tokens;              /* [R] that each link serves */
+    int32_t *first_link;          /* [R] of each spread expert, and behind the last */
+    int32_t *gpu_link;            /* [R] links of GPU g are gpu_first[g] .. gpu_end[g] - 1 of these */
     int32_t *gpu_first, *gpu_end; /* [G] */
-    int32_t  num_spread;
+    int32_t num_spread;
     int32_t *doubled_gpu; /* [G] GPUs on which some expert has several slots */
-    int32_t  num_doubled;
+    int32_t num_doubled;
 
     int32_t *load;       /* [G] tokens of each GPU */
-    int32_t  least_most; /* what the heaviest GPU has at least: the mean, and what lives on one GPU only */
-    int32_t  full_home;  /* the GPU that it is for, -1 where it is the mean */
-    int32_t  num_proving; /* from eplb_p_share_least_max */
+    int32_t least_most;  /* what the heaviest GPU has at least: the mean, and what lives on one GPU only */
+    int32_t full_home;   /* the GPU that it is for, -1 where it is the mean */
+    int32_t num_proving; /* from eplb_p_share_least_max */
 
     /* The region being levelled: members first .. end - 1, by index, whose level is EPLB_P_UNSEEN between
        searches; other GPUs are EPLB_P_OUTSIDE. */
@@ -10949,11 +10896,11 @@ typedef struct eplb_p_sharer {
     int32_t *region_end; /* [G] of the region, and of those that wait behind it */
 
     /* One search: steps from the GPUs above the limit. */
-    int32_t *level;         /* [G] */
-    int32_t *spread_level;  /* [R] that of the GPU it was reached from */
-    int32_t *reached;       /* [G] in the order of the search */
-    int32_t *reached_spread;/* [R] */
-    int32_t  num_reached, num_reached_spread, num_sources;
+    int32_t *level;          /* [G] */
+    int32_t *spread_level;   /* [R] that of the GPU it was reached from */
+    int32_t *reached;        /* [G] in the order of the search */
+    int32_t *reached_spread; /* [R] */
+    int32_t num_reached, num_reached_spread, num_sources;
     int32_t *gpu_at, *spread_at;    /* [G], [R] the link that a chain tries next */
     int32_t *chain_from, *chain_to; /* [G] links that a chain leaves a GPU by, and enters the next by */
 } eplb_p_sharer;
@@ -10965,34 +10912,34 @@ enum { EPLB_P_UNSEEN = -1, EPLB_P_OUTSIDE = -2 };
 EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
 {
     eplb_p_sharer s = EPLB_ZERO_INIT;
-    s.num_experts    = p->num_experts;
-    s.num_gpus       = p->num_gpus;
-    s.gpu_slots      = p->num_replicas / p->num_gpus;
-    s.num_living     = p->num_gpus;
-    s.gpus.room      = s.gpu_slots;
-    s.num_homes      = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    s.home           = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    s.next_link      = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    s.slot_link      = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.link_gpu       = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.link_spread    = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.tokens         = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.first_link     = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.gpu_link       = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.gpu_first      = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.gpu_end        = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.doubled_gpu    = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.load           = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.member         = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.region_end     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.level          = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.spread_level   = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.reached        = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.num_experts = p->num_experts;
+    s.num_gpus = p->num_gpus;
+    s.gpu_slots = p->num_replicas / p->num_gpus;
+    s.num_living = p->num_gpus;
+    s.gpus.room = s.gpu_slots;
+    s.num_homes = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    s.home = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    s.next_link = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    s.slot_link = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.link_gpu = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.link_spread = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.tokens = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.first_link = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.gpu_link = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.gpu_first = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.gpu_end = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.doubled_gpu = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.load = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.member = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.region_end = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.level = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.spread_level = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.reached = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     s.reached_spread = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.gpu_at         = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.spread_at      = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.chain_from     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.chain_to       = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.gpu_at = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.spread_at = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    s.chain_from = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.chain_to = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     return s;
 }
 
@@ -11018,7 +10965,10 @@ EPLB_P int32_t eplb_p_run_end(const eplb_p_sharer *s, int32_t run)
 EPLB_P_HD_LARGE int32_t eplb_p_mean_up(int32_t sum, int32_t n) { return sum / n + (sum % n > 0); }
 
 /* What part i of n gets of tokens that are shared out evenly: the first ones get one more. */
-EPLB_P_HD_LARGE int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i) { return tokens / n + (i < tokens % n); }
+EPLB_P_HD_LARGE int32_t eplb_p_even_share(int32_t tokens, int32_t n, int32_t i)
+{
+    return tokens / n + (i < tokens % n);
+}
 
 /* Whether all slots of a layer that may be used hold an expert that there is, or nothing. */
 EPLB_P int eplb_p_names_experts(const eplb_p_sharer *s, const int32_t *phy2log)
@@ -11073,7 +11023,7 @@ EPLB_P void eplb_p_find_homes(eplb_p_sharer *s, const int32_t *phy2log)
     s->num_doubled = 0;
     for (e = 0; e < s->num_experts; e++) {
         num_homes[e] = 0;
-        home[e]      = -1;
+        home[e] = -1;
     }
     for (gpu = 0; gpu < num_gpus; gpu++) {
         const int32_t *slot = phy2log + eplb_p_begin_of(&s->gpus, gpu), *end = phy2log + eplb_p_end_of(&s->gpus, gpu);
@@ -11095,11 +11045,11 @@ EPLB_P void eplb_p_bound_most(eplb_p_sharer *s, int32_t sum)
     int32_t gpu;
 
     s->least_most = eplb_p_mean_up(sum, s->num_living);
-    s->full_home  = -1;
+    s->full_home = -1;
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         if (s->load[gpu] <= s->least_most) continue;
         s->least_most = s->load[gpu];
-        s->full_home  = gpu;
+        s->full_home = gpu;
     }
 }
 
@@ -11118,7 +11068,7 @@ EPLB_P eplb_p_moment eplb_p_moment_of(const eplb_p_sharer *s, int32_t gpu, int32
 {
     eplb_p_moment m;
     m.tokens = tokens;
-    m.speed  = s->speed[gpu];
+    m.speed = s->speed[gpu];
     return m;
 }
 
@@ -11163,7 +11113,8 @@ EPLB_P void eplb_p_scale_speeds(eplb_p_sharer *s)
         int32_t up = eplb_p_load_power(bits) - power;
         s->speed[gpu] = 0;
         if (eplb_p_end_of(&s->gpus, gpu) == eplb_p_begin_of(&s->gpus, gpu)) continue;
-        if (up > -24) s->speed[gpu] = (int32_t)(up < 0 ? eplb_p_load_digits(bits) >> -up : eplb_p_load_digits(bits) << up);
+        if (up > -24)
+            s->speed[gpu] = (int32_t)(up < 0 ? eplb_p_load_digits(bits) >> -up : eplb_p_load_digits(bits) << up);
         if (s->speed[gpu] == 0) s->speed[gpu] = 1;
     }
 }
@@ -11185,11 +11136,12 @@ EPLB_P void eplb_p_bound_longest(eplb_p_sharer *s)
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         if (s->speed[gpu] == 0) continue;
-        if (last < 0 || eplb_p_is_before(eplb_p_moment_of(s, last, s->load[last]), eplb_p_moment_of(s, gpu, s->load[gpu])))
+        if (last < 0
+            || eplb_p_is_before(eplb_p_moment_of(s, last, s->load[last]), eplb_p_moment_of(s, gpu, s->load[gpu])))
             last = gpu;
     }
     EPLB_ASSERT(last >= 0); /* some GPU has slots */
-    s->full_home  = last;
+    s->full_home = last;
     s->least_most = s->load[last];
 }
 
@@ -11207,22 +11159,20 @@ EPLB_P void eplb_p_spread_experts(eplb_p_sharer *s, const int32_t *count)
             s->load[s->home[e]] += count[e];
             continue;
         }
-        s->home[e]              = -1;
-        s->next_link[e]         = link;
+        s->home[e] = -1;
+        s->next_link[e] = link;
         s->spread_level[spread] = EPLB_P_UNSEEN;
-        s->first_link[spread]   = link;
+        s->first_link[spread] = link;
         for (i = 0; i < s->num_homes[e]; i++, link++) {
             s->link_spread[link] = spread;
-            s->tokens[link]      = eplb_p_even_share(count[e], s->num_homes[e], i);
+            s->tokens[link] = eplb_p_even_share(count[e], s->num_homes[e], i);
         }
         spread++;
     }
     if (spread > 0) s->first_link[spread] = link;
     s->num_spread = spread;
-    if (s->speed)
-        eplb_p_bound_longest(s);
-    else
-        eplb_p_bound_most(s, sum);
+    if (s->speed) eplb_p_bound_longest(s);
+    else eplb_p_bound_most(s, sum);
 }
 
 /* link_gpu, slot_link, the links of each GPU, and their load. */
@@ -11259,7 +11209,7 @@ EPLB_P_HD_LARGE void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count
     do { /* GPUs above the level take nothing; without them it is lower */
         int32_t sum = count;
         before = num;
-        num    = 0;
+        num = 0;
         for (i = first; i < end; i++) {
             if (s->load[s->link_gpu[i]] > level) continue;
             sum += s->load[s->link_gpu[i]];
@@ -11267,7 +11217,7 @@ EPLB_P_HD_LARGE void eplb_p_pour(eplb_p_sharer *s, int32_t spread, int32_t count
         }
         if (num == before) break;
         level = sum / num;
-        rest  = sum % num;
+        rest = sum % num;
     } while (num > 1);
     for (i = first; i < end; i++) {
         int32_t *load = &s->load[s->link_gpu[i]], above = *load > level;
@@ -11306,10 +11256,8 @@ EPLB_P_HD_LARGE int32_t eplb_p_take_up(eplb_p_sharer *s, int32_t spread)
 
 EPLB_P_HD_LARGE void eplb_p_pour_anew(eplb_p_sharer *s, int32_t spread)
 {
-    if (s->first_link[spread + 1] - s->first_link[spread] == 2)
-        eplb_p_pour_two(s, spread);
-    else
-        eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
+    if (s->first_link[spread + 1] - s->first_link[spread] == 2) eplb_p_pour_two(s, spread);
+    else eplb_p_pour(s, spread, eplb_p_take_up(s, spread));
 }
 
 /* The same up to a common time, where speeds differ: sum / speeds. */
@@ -11325,7 +11273,7 @@ EPLB_P void eplb_p_pour_by_speed(eplb_p_sharer *s, int32_t spread)
     do { /* as in eplb_p_pour */
         int64_t all = rest, all_speeds = 0;
         before = num;
-        num    = 0;
+        num = 0;
         for (i = first; i < end; i++) {
             int32_t gpu = s->link_gpu[i];
             if (s->load[gpu] > sum * s->speed[gpu] / speeds) continue;
@@ -11334,7 +11282,7 @@ EPLB_P void eplb_p_pour_by_speed(eplb_p_sharer *s, int32_t spread)
             num++;
         }
         if (num == before) break;
-        sum    = all;
+        sum = all;
         speeds = all_speeds;
     } while (num > 1);
     for (i = first; i < end; i++) {
@@ -11390,7 +11338,7 @@ EPLB_P_HD int32_t eplb_p_team_rank(int is_true, int32_t *num)
 /* at: how many were reached before it. */
 EPLB_P_HD_LARGE void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t at, int32_t gpu, int32_t level)
 {
-    s->level[gpu]  = level;
+    s->level[gpu] = level;
     s->gpu_at[gpu] = s->gpu_first[gpu];
     s->reached[at] = gpu;
 }
@@ -11401,7 +11349,7 @@ EPLB_P_HD_LARGE int eplb_p_reach_spread(eplb_p_sharer *s, int32_t spread, int32_
     int32_t i, found = 0;
 
     s->spread_level[spread] = level;
-    s->spread_at[spread]    = s->first_link[spread];
+    s->spread_at[spread] = s->first_link[spread];
     s->reached_spread[s->num_reached_spread++] = spread;
     for (i = s->first_link[spread]; i < s->first_link[spread + 1]; i++) {
         int32_t gpu = s->link_gpu[i];
@@ -11451,7 +11399,7 @@ EPLB_P_HD_LARGE int eplb_p_search_room(eplb_p_sharer *s, int32_t first, int32_t 
 
     eplb_p_reach_sources(s, first, end, limit);
     if (eplb_p_team_lane() == 0) found = eplb_p_search_steps(s, limit);
-    s->num_reached        = eplb_p_team_first(s->num_reached);
+    s->num_reached = eplb_p_team_first(s->num_reached);
     s->num_reached_spread = eplb_p_team_first(s->num_reached_spread);
     eplb_p_team_wait();
     return eplb_p_team_first(found) != 0;
@@ -11477,7 +11425,7 @@ EPLB_P_HD_LARGE int eplb_p_find_step(eplb_p_sharer *s, int32_t gpu, int32_t *fro
         for (; s->spread_at[spread] < s->first_link[spread + 1]; s->spread_at[spread]++) {
             if (s->level[s->link_gpu[s->spread_at[spread]]] != s->level[gpu] + 1) continue;
             *from = link;
-            *to   = s->spread_at[spread];
+            *to = s->spread_at[spread];
             return 1;
         }
     }
@@ -11708,7 +11656,7 @@ EPLB_P void eplb_p_sink_next(eplb_p_sharer *s, int32_t at, int32_t n)
         if (n - child > 1 && eplb_p_is_next(s, heap[child + 1], heap[child])) child++;
         if (!eplb_p_is_next(s, heap[child], sinking)) break;
         heap[at] = heap[child];
-        at       = child;
+        at = child;
     }
     heap[at] = sinking;
 }
@@ -11839,7 +11787,7 @@ EPLB_P int32_t eplb_p_last_gpu(const eplb_p_sharer *s)
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         int64_t time, longest;
         if (s->speed[gpu] == 0) continue;
-        time    = (int64_t)s->load[gpu] * s->speed[last];
+        time = (int64_t)s->load[gpu] * s->speed[last];
         longest = (int64_t)s->load[last] * s->speed[gpu];
         if (time > longest || (time == longest && gpu < last)) last = gpu;
     }
@@ -11861,14 +11809,10 @@ EPLB_P void eplb_p_solve_shares(eplb_p_sharer *s, int32_t how)
 {
     int fair = how == EPLB_SHARE_FAIR;
 
-    if (s->speed && fair)
-        eplb_p_share_timely(s);
-    else if (s->speed)
-        eplb_p_share_least_longest(s);
-    else if (fair)
-        eplb_p_share_fairly(s);
-    else
-        eplb_p_share_least_max(s);
+    if (s->speed && fair) eplb_p_share_timely(s);
+    else if (s->speed) eplb_p_share_least_longest(s);
+    else if (fair) eplb_p_share_fairly(s);
+    else eplb_p_share_least_max(s);
 }
 
 EPLB_P_HD_LARGE int32_t eplb_p_most_tokens(const eplb_p_sharer *s)
@@ -11904,7 +11848,7 @@ EPLB_P int32_t eplb_p_prove(eplb_p_sharer *s, uint8_t *proving, int32_t *tokens)
         s->num_proving = eplb_p_gather_living(s);
     } else if (s->num_proving == 0) {
         s->num_proving = 1;
-        s->member[0]   = s->full_home;
+        s->member[0] = s->full_home;
     }
     for (i = 0; i < s->num_proving; i++) proving[s->member[i]] = 1;
     *tokens = eplb_p_region_sum(s, 0, s->num_proving);
@@ -11934,10 +11878,8 @@ EPLB_P void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const 
         int32_t first = eplb_p_begin_of(&s->gpus, run), end = eplb_p_run_end(s, run);
         for (; slot < first; slot++) slot_count[slot] = 0;
         for (; slot < end; slot++) {
-            if (s->slot_link[slot] != EPLB_P_NO_LINK)
-                slot_count[slot] = s->tokens[s->slot_link[slot]];
-            else
-                slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : count[phy2log[slot]];
+            if (s->slot_link[slot] != EPLB_P_NO_LINK) slot_count[slot] = s->tokens[s->slot_link[slot]];
+            else slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : count[phy2log[slot]];
         }
     }
     for (; slot < num_slots; slot++) slot_count[slot] = 0;
@@ -11997,13 +11939,13 @@ EPLB_P eplb_p_sharer eplb_p_carve_shape_sharer(eplb_p_arena *a, const eplb_p_sha
     eplb_problem p = EPLB_ZERO_INIT;
     eplb_p_sharer s;
 
-    p.num_experts  = shape->num_experts;
+    p.num_experts = shape->num_experts;
     p.num_replicas = shape->num_replicas;
-    p.num_gpus     = shape->num_gpus;
+    p.num_gpus = shape->num_gpus;
     s = eplb_p_carve_sharer(a, &p);
     s.gpus.usable_slots = shape->usable_slots;
-    s.gpus.speed        = shape->speed;
-    s.speed             = shape->speed ? EPLB_P_TAKE(a, int32_t, shape->num_gpus) : NULL;
+    s.gpus.speed = shape->speed;
+    s.speed = shape->speed ? EPLB_P_TAKE(a, int32_t, shape->num_gpus) : NULL;
     return s;
 }
 
@@ -12069,8 +12011,8 @@ EPLB_P eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shap
 {
     eplb_p_judge j = EPLB_ZERO_INIT;
     j.sharer = eplb_p_carve_shape_sharer(a, shape);
-    j.count  = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    j.plan   = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
+    j.count = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    j.plan = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
     return j;
 }
 
@@ -12084,8 +12026,8 @@ EPLB_P int64_t eplb_p_longest(const eplb_p_sharer *s)
     if (!s->speed) return eplb_p_most_tokens(s);
     for (gpu = 0; gpu < s->num_gpus; gpu++)
         if (s->speed[gpu] > 0 && s->speed[gpu] < slowest) slowest = s->speed[gpu];
-    last    = eplb_p_last_gpu(s);
-    speed   = s->speed[last];
+    last = eplb_p_last_gpu(s);
+    speed = s->speed[last];
     product = s->load[last] * slowest;
     return (product / speed << EPLB_P_PACE_BITS) + (product % speed << EPLB_P_PACE_BITS) / speed;
 }
@@ -12131,12 +12073,12 @@ EPLB_P void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_
 /* ---------------------------------------------------------------------------- shares: sources */
 
 typedef struct eplb_p_dealer { /* of one layer */
-    int32_t  num_experts, num_slots, num_gpus, node_gpus, gpu_slots;
-    int32_t *first_slot; /* [E] of each expert in expert_slot */
-    int32_t *num_copies; /* [E] slots of each expert; while checking, how many more tokens wait than are shared out */
+    int32_t num_experts, num_slots, num_gpus, node_gpus, gpu_slots;
+    int32_t *first_slot;  /* [E] of each expert in expert_slot */
+    int32_t *num_copies;  /* [E] slots of each expert; while checking, how many more tokens wait than are shared out */
     int32_t *expert_slot; /* [R] slots by expert, then by index */
-    int32_t *room;       /* [R] tokens that a slot has yet to get */
-    int32_t *waiting;    /* [G] tokens of one expert that have yet to be sent */
+    int32_t *room;        /* [R] tokens that a slot has yet to get */
+    int32_t *waiting;     /* [G] tokens of one expert that have yet to be sent */
     const int32_t *usable_slots, *node_of; /* [G] as in eplb_p_shape */
 } eplb_p_dealer;
 
@@ -12144,15 +12086,15 @@ EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_pr
 {
     eplb_p_dealer d = EPLB_ZERO_INIT;
     d.num_experts = p->num_experts;
-    d.num_slots   = p->num_replicas;
-    d.num_gpus    = p->num_gpus;
-    d.node_gpus   = p->num_gpus / (p->num_nodes ? p->num_nodes : 1);
-    d.gpu_slots   = p->num_replicas / p->num_gpus;
-    d.first_slot  = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    d.num_copies  = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    d.num_slots = p->num_replicas;
+    d.num_gpus = p->num_gpus;
+    d.node_gpus = p->num_gpus / (p->num_nodes ? p->num_nodes : 1);
+    d.gpu_slots = p->num_replicas / p->num_gpus;
+    d.first_slot = EPLB_P_TAKE(a, int32_t, p->num_experts);
+    d.num_copies = EPLB_P_TAKE(a, int32_t, p->num_experts);
     d.expert_slot = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    d.room        = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    d.waiting     = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    d.room = EPLB_P_TAKE(a, int32_t, p->num_replicas);
+    d.waiting = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     return d;
 }
 
@@ -12161,13 +12103,13 @@ EPLB_P eplb_p_dealer eplb_p_carve_shape_dealer(eplb_p_arena *a, const eplb_p_sha
     eplb_problem p = EPLB_ZERO_INIT;
     eplb_p_dealer d;
 
-    p.num_experts  = shape->num_experts;
+    p.num_experts = shape->num_experts;
     p.num_replicas = shape->num_replicas;
-    p.num_nodes    = shape->num_nodes;
-    p.num_gpus     = shape->num_gpus;
+    p.num_nodes = shape->num_nodes;
+    p.num_gpus = shape->num_gpus;
     d = eplb_p_carve_dealer(a, &p);
     d.usable_slots = shape->usable_slots;
-    d.node_of      = shape->node_of;
+    d.node_of = shape->node_of;
     return d;
 }
 
@@ -12301,12 +12243,9 @@ EPLB_P void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const in
         for (slot = 0; slot < d->num_slots; slot++) quota[eplb_p_at(gpu, d->num_slots, slot)] = 0;
     for (e = 0; e < d->num_experts; e++) {
         if (d->num_copies[e] == 0) continue;
-        for (gpu = 0; gpu < d->num_gpus; gpu++)
-            d->waiting[gpu] = source_count[eplb_p_at(gpu, d->num_experts, e)];
-        if (d->node_of)
-            eplb_p_deal_expert_oddly(d, e, quota);
-        else
-            eplb_p_deal_expert(d, e, quota);
+        for (gpu = 0; gpu < d->num_gpus; gpu++) d->waiting[gpu] = source_count[eplb_p_at(gpu, d->num_experts, e)];
+        if (d->node_of) eplb_p_deal_expert_oddly(d, e, quota);
+        else eplb_p_deal_expert(d, e, quota);
     }
 }
 
@@ -12317,9 +12256,9 @@ EPLB_P void eplb_p_deal_layer(eplb_p_dealer *d, const int32_t *phy2log, const in
 
 typedef struct eplb_p_weigher {
     const eplb_switch_options *how;
-    eplb_p_mover     mover;
+    eplb_p_mover mover;
     eplb_p_evaluator equal;
-    eplb_p_sharer    exact;
+    eplb_p_sharer exact;
 } eplb_p_weigher;
 
 EPLB_P eplb_p_weigher eplb_p_carve_weigher(eplb_p_arena *a, const eplb_p_shape *shape)
@@ -12375,23 +12314,22 @@ EPLB_P int eplb_p_has_fallen(const eplb_switch_options *how, int32_t layer, floa
 }
 
 /* All of a layer's switch, but for what all layers may move together. */
-EPLB_P void eplb_p_weigh_layer_switch(eplb_p_weigher *w, const eplb_p_samples *samples,
-                                      const int32_t *previous_phy2log, const int32_t *phy2log, int32_t layer,
-                                      eplb_switch *s)
+EPLB_P void eplb_p_weigh_layer_switch(eplb_p_weigher *w, const eplb_p_samples *samples, const int32_t *previous_phy2log,
+                                      const int32_t *phy2log, int32_t layer, eplb_switch *s)
 {
     float balancedness, gain;
 
     eplb_p_source_layer(&w->mover, previous_phy2log, phy2log, EPLB_SOURCES_DEALT); /* any: moves are the same */
     s->layer = layer;
     s->moves = w->mover.num_moves;
-    s->lost  = eplb_p_count_unheld(&w->mover);
+    s->lost = eplb_p_count_unheld(&w->mover);
     s->after = eplb_p_heaviest_load(w, samples, phy2log, &s->balancedness);
-    s->before        = FLT_MAX;
+    s->before = FLT_MAX;
     s->gain_per_move = FLT_MAX;
-    s->pays          = 1;
+    s->pays = 1;
     if (s->lost > 0) return;
-    s->before        = eplb_p_heaviest_load(w, samples, previous_phy2log, &balancedness);
-    gain             = eplb_p_relative_gain(balancedness, s->balancedness);
+    s->before = eplb_p_heaviest_load(w, samples, previous_phy2log, &balancedness);
+    gain = eplb_p_relative_gain(balancedness, s->balancedness);
     s->gain_per_move = eplb_p_gain_per_move(gain, balancedness, s->moves);
     s->pays = gain > 0.0f && gain >= w->how->threshold && eplb_p_has_fallen(w->how, layer, balancedness);
 }
@@ -12412,7 +12350,7 @@ EPLB_P void eplb_p_sink_switch(eplb_switch *s, int32_t at, int32_t n)
         if (n - child > 1 && eplb_p_gains_more(&s[child], &s[child + 1])) child++;
         if (!eplb_p_gains_more(&sinking, &s[child])) break;
         s[at] = s[child];
-        at    = child;
+        at = child;
     }
     s[at] = sinking;
 }
@@ -12459,8 +12397,8 @@ typedef struct eplb_p_values { /* of a row: all columns of which it has any */
 } eplb_p_values;
 
 typedef struct eplb_p_held { /* an expert by a GPU of the plan in force */
-    int32_t gpu, copies; /* in how many slots */
-    int32_t next;        /* the same expert, on another GPU; -1: there is no other */
+    int32_t gpu, copies;     /* in how many slots */
+    int32_t next;            /* the same expert, on another GPU; -1: there is no other */
 } eplb_p_held;
 
 typedef struct eplb_p_keeper {
@@ -12476,27 +12414,27 @@ typedef struct eplb_p_keeper {
 
     /* Values of the new plan's GPUs with those of the plan in force, one GPU's after the other's. Of a GPU whose values
        find no room they are worked out behind the others each time. */
-    int32_t *first_value;    /* [G] EPLB_P_NONE: found no room, or not worked out yet */
-    int32_t *num_values;     /* [G] */
-    int32_t *column;         /* [most_values + G] */
-    int64_t *value;          /* [most_values + G] */
-    int32_t *place;          /* [G] the last of a column among the values */
-    int32_t  num_stored;
+    int32_t *first_value; /* [G] EPLB_P_NONE: found no room, or not worked out yet */
+    int32_t *num_values;  /* [G] */
+    int32_t *column;      /* [most_values + G] */
+    int64_t *value;       /* [most_values + G] */
+    int32_t *place;       /* [G] the last of a column among the values */
+    int32_t num_stored;
 
     /* The assignment in hand, of n rows to n columns: GPUs of a node of each plan, or nodes. */
-    int32_t  n, first_row, first_column, among_nodes;
+    int32_t n, first_row, first_column, among_nodes;
     int64_t *row_price, *column_price; /* [n] */
-    int32_t *row_of;         /* [n] the row assigned to a column; -1: none is */
-    int32_t *assigned;       /* [n] rows that have a column */
-    int32_t *reached;        /* [n] assigned columns that a way leads to: first those to which none is shorter */
-    int64_t *distance;       /* [n] its length, the sum of what prices are above values */
-    int32_t *through;        /* [n] the column before this one on it; -1: none is */
-    int32_t  num_reached;
-    int64_t  shortest;       /* of the ways that end: at a free column, or where a row may go without one */
-    int32_t  end;            /* the last column of it whose row moves; -1: none does */
-    int64_t *node_value;     /* [N, N] */
-    int32_t *node;           /* [N] 0, 1, .. */
-    int32_t *node_row;       /* [N] the new plan's node that goes to a node */
+    int32_t *row_of;                   /* [n] the row assigned to a column; -1: none is */
+    int32_t *assigned;                 /* [n] rows that have a column */
+    int32_t *reached;  /* [n] assigned columns that a way leads to: first those to which none is shorter */
+    int64_t *distance; /* [n] its length, the sum of what prices are above values */
+    int32_t *through;  /* [n] the column before this one on it; -1: none is */
+    int32_t num_reached;
+    int64_t shortest;    /* of the ways that end: at a free column, or where a row may go without one */
+    int32_t end;         /* the last column of it whose row moves; -1: none does */
+    int64_t *node_value; /* [N, N] */
+    int32_t *node;       /* [N] 0, 1, .. */
+    int32_t *node_row;   /* [N] the new plan's node that goes to a node */
 } eplb_p_keeper;
 
 #define EPLB_P_UNREACHED INT64_MAX
@@ -12518,27 +12456,27 @@ EPLB_P eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *sh
     int32_t n = shape->node_gpus > N ? shape->node_gpus : N;
     size_t most = eplb_p_most_values(shape) + (size_t)G;
 
-    k.shape        = shape;
-    k.holder       = eplb_p_take_from_empty(a, E);
-    k.held         = EPLB_P_TAKE(a, eplb_p_held, R);
-    k.seen         = eplb_p_take_from_empty(a, E);
-    k.arranged     = EPLB_P_TAKE(a, int32_t, R);
-    k.vacant       = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->gpu_slots + 1);
-    k.first_value  = EPLB_P_TAKE(a, int32_t, G);
-    k.num_values   = EPLB_P_TAKE(a, int32_t, G);
-    k.column       = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
-    k.value        = EPLB_P_TAKE_ROWS(a, int64_t, 1, most);
-    k.place        = EPLB_P_TAKE(a, int32_t, G);
-    k.row_price    = EPLB_P_TAKE(a, int64_t, n);
+    k.shape = shape;
+    k.holder = eplb_p_take_from_empty(a, E);
+    k.held = EPLB_P_TAKE(a, eplb_p_held, R);
+    k.seen = eplb_p_take_from_empty(a, E);
+    k.arranged = EPLB_P_TAKE(a, int32_t, R);
+    k.vacant = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->gpu_slots + 1);
+    k.first_value = EPLB_P_TAKE(a, int32_t, G);
+    k.num_values = EPLB_P_TAKE(a, int32_t, G);
+    k.column = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
+    k.value = EPLB_P_TAKE_ROWS(a, int64_t, 1, most);
+    k.place = EPLB_P_TAKE(a, int32_t, G);
+    k.row_price = EPLB_P_TAKE(a, int64_t, n);
     k.column_price = EPLB_P_TAKE(a, int64_t, n);
-    k.row_of       = EPLB_P_TAKE(a, int32_t, n);
-    k.assigned     = EPLB_P_TAKE(a, int32_t, n);
-    k.reached      = EPLB_P_TAKE(a, int32_t, n);
-    k.distance     = EPLB_P_TAKE(a, int64_t, n);
-    k.through      = EPLB_P_TAKE(a, int32_t, n);
-    k.node_value   = EPLB_P_TAKE_ROWS(a, int64_t, N, N);
-    k.node         = EPLB_P_TAKE(a, int32_t, N);
-    k.node_row     = EPLB_P_TAKE(a, int32_t, N);
+    k.row_of = EPLB_P_TAKE(a, int32_t, n);
+    k.assigned = EPLB_P_TAKE(a, int32_t, n);
+    k.reached = EPLB_P_TAKE(a, int32_t, n);
+    k.distance = EPLB_P_TAKE(a, int64_t, n);
+    k.through = EPLB_P_TAKE(a, int32_t, n);
+    k.node_value = EPLB_P_TAKE_ROWS(a, int64_t, N, N);
+    k.node = EPLB_P_TAKE(a, int32_t, N);
+    k.node_row = EPLB_P_TAKE(a, int32_t, N);
     return k;
 }
 
@@ -12556,9 +12494,9 @@ EPLB_P void eplb_p_list_held(eplb_p_keeper *k)
                 held[holder[e]].copies++;
                 continue;
             }
-            held[num].gpu    = gpu;
+            held[num].gpu = gpu;
             held[num].copies = 1;
-            held[num].next   = holder[e];
+            held[num].next = holder[e];
             holder[e] = num++;
         }
     }
@@ -12581,7 +12519,7 @@ EPLB_P int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, con
             place = k->place + held->gpu;
             if (*place < first) {
                 *place = num;
-                k->column[num]  = held->gpu;
+                k->column[num] = held->gpu;
                 k->value[num++] = 0;
             }
             k->value[*place] += copy == 0 ? found : kept;
@@ -12599,12 +12537,12 @@ EPLB_P eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
     eplb_p_values values;
 
     values.column = k->column + first;
-    values.value  = k->value + first;
-    values.num    = end - first;
+    values.value = k->value + first;
+    values.num = end - first;
     if ((size_t)end <= eplb_p_most_values(k->shape)) {
         k->first_value[gpu] = first;
-        k->num_values[gpu]  = values.num;
-        k->num_stored       = end;
+        k->num_values[gpu] = values.num;
+        k->num_stored = end;
     } else {
         for (i = first; i < end; i++) k->place[k->column[i]] = EPLB_P_NONE;
     }
@@ -12618,8 +12556,8 @@ EPLB_P eplb_p_values eplb_p_values_of(eplb_p_keeper *k, int32_t row)
 
     if (!k->among_nodes && k->first_value[gpu] < 0) return eplb_p_value_gpu(k, gpu);
     values.column = k->among_nodes ? k->node : k->column + k->first_value[gpu];
-    values.value  = k->among_nodes ? k->node_value + eplb_p_at(row, k->n, 0) : k->value + k->first_value[gpu];
-    values.num    = k->among_nodes ? k->n : k->num_values[gpu];
+    values.value = k->among_nodes ? k->node_value + eplb_p_at(row, k->n, 0) : k->value + k->first_value[gpu];
+    values.num = k->among_nodes ? k->n : k->num_values[gpu];
     return values;
 }
 
@@ -12672,7 +12610,7 @@ EPLB_P void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
     }
     if (most == 0) best = EPLB_P_NONE;
     k->row_price[row] = most;
-    k->assigned[row]  = best >= 0;
+    k->assigned[row] = best >= 0;
     if (best >= 0) k->row_of[best] = row;
 }
 
@@ -12687,7 +12625,7 @@ EPLB_P void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int6
     far += k->row_price[row];
     if (far < k->shortest) {
         k->shortest = far;
-        k->end      = at;
+        k->end = at;
     }
     for (i = 0; i < values.num; i++) {
         j = values.column[i] - first_column;
@@ -12697,7 +12635,7 @@ EPLB_P void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int6
         k->through[j] = at;
         if (k->row_of[j] < 0) {
             k->shortest = distance;
-            k->end      = j;
+            k->end = j;
             continue;
         }
         if (known[j] == EPLB_P_UNREACHED) k->reached[k->num_reached++] = j;
@@ -12725,7 +12663,7 @@ EPLB_P void eplb_p_assign_row(eplb_p_keeper *k, int32_t row)
     int32_t num_settled = 0, at = EPLB_P_NONE, i, j;
 
     k->num_reached = 0;
-    k->shortest    = EPLB_P_UNREACHED;
+    k->shortest = EPLB_P_UNREACHED;
     eplb_p_reach_columns(k, row, at, 0);
     while (num_settled < k->num_reached) {
         at = eplb_p_settle_column(k, num_settled);
@@ -12754,7 +12692,7 @@ EPLB_P int64_t eplb_p_assign(eplb_p_keeper *k)
 
     for (j = 0; j < k->n; j++) {
         k->column_price[j] = 0;
-        k->row_of[j]   = EPLB_P_NONE;
+        k->row_of[j] = EPLB_P_NONE;
         k->distance[j] = EPLB_P_UNREACHED;
     }
     for (row = 0; row < k->n; row++) eplb_p_seat_row(k, row);
@@ -12766,10 +12704,10 @@ EPLB_P int64_t eplb_p_assign(eplb_p_keeper *k)
 
 EPLB_P int64_t eplb_p_assign_gpus(eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    k->first_row    = eplb_p_first_gpu_of(k->layer, from);
+    k->first_row = eplb_p_first_gpu_of(k->layer, from);
     k->first_column = eplb_p_first_gpu_of(k->layer, to);
-    k->n            = eplb_p_first_gpu_of(k->layer, from + 1) - k->first_row;
-    k->among_nodes  = 0;
+    k->n = eplb_p_first_gpu_of(k->layer, from + 1) - k->first_row;
+    k->among_nodes = 0;
     return eplb_p_assign(k);
 }
 
@@ -12785,7 +12723,7 @@ EPLB_P void eplb_p_seat_all(eplb_p_keeper *k)
         if (k->row_of[j] >= 0) continue;
         if (k->shape->odd) row = 0;
         while (k->assigned[row] || !eplb_p_may_seat(k, row, j)) row++;
-        k->row_of[j]     = row;
+        k->row_of[j] = row;
         k->assigned[row] = 1;
     }
 }
@@ -12801,9 +12739,9 @@ EPLB_P void eplb_p_assign_nodes(eplb_p_keeper *k)
             k->node_value[eplb_p_at(from, N, to)] =
                 !k->shape->odd || eplb_p_are_alike_nodes(k, from, to) ? eplb_p_assign_gpus(k, from, to) : 0;
     }
-    k->n            = N;
+    k->n = N;
     k->first_column = 0;
-    k->among_nodes  = 1;
+    k->among_nodes = 1;
     (void)eplb_p_assign(k);
     eplb_p_seat_all(k);
     eplb_p_copy_ids(k->node_row, k->row_of, N);
@@ -12813,7 +12751,8 @@ EPLB_P void eplb_p_assign_nodes(eplb_p_keeper *k)
    order to what is left. */
 EPLB_P void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    int32_t first = eplb_p_first_of(k->layer, to), room = eplb_p_first_of(k->layer, to + 1) - first, num = 0, i, e, stays;
+    int32_t first = eplb_p_first_of(k->layer, to), room = eplb_p_first_of(k->layer, to + 1) - first, num = 0, i, e,
+            stays;
     const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + eplb_p_first_of(k->layer, from);
     int32_t *arranged = k->arranged + first, *seen = k->seen, *vacant = k->vacant;
     const uint8_t *locked = k->layer->locked ? k->layer->locked + first : NULL;
@@ -12846,7 +12785,7 @@ EPLB_P void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 EPLB_P void eplb_p_open_keeper(eplb_p_keeper *k, const eplb_p_layer *l, const int32_t *old_slot)
 {
     EPLB_ASSERT(k->holder != NULL && k->node_row != NULL); /* the keeper has been carved */
-    k->layer    = l;
+    k->layer = l;
     k->old_slot = old_slot;
     k->new_slot = l->phy2log;
     eplb_p_fill_ids(k->seen - 1, 0, 0, k->shape->num_experts + 1);
@@ -12861,7 +12800,7 @@ EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *
     eplb_p_list_held(k);
     eplb_p_fill_ids(k->first_value, EPLB_P_NONE, 0, k->shape->num_living);
     eplb_p_fill_ids(k->place, EPLB_P_NONE, 0, k->shape->num_living);
-    k->num_stored  = 0;
+    k->num_stored = 0;
     k->node_row[0] = 0;
     if (N > 1) eplb_p_assign_nodes(k);
     for (to = 0; to < N; to++) {
@@ -12883,10 +12822,10 @@ EPLB_P void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
 
     for (i = 0; i < room; i++) seen[new_slot[i]]++;
     for (i = 0; i < room; i++) {
-        e     = old_slot[i];
+        e = old_slot[i];
         stays = seen[e] > 0;
         seen[e] -= stays;
-        arranged[i]    = e;
+        arranged[i] = e;
         k->vacant[num] = i;
         num += 1 - stays;
     }
@@ -12916,21 +12855,21 @@ EPLB_P void eplb_p_keep_as_vllm(eplb_p_keeper *k, eplb_p_layer *l, const int32_t
 typedef struct eplb_p_follower {
     const eplb_p_shape *shape;
     const eplb_p_layer *layer;
-    eplb_p_moves  moves;
+    eplb_p_moves moves;
     eplb_p_search search; /* of all nodes as if they were one */
-    eplb_p_judge  judge;  /* where shares are exact */
+    eplb_p_judge judge;   /* where shares are exact */
     int32_t *expert;      /* [E + 1] all, and nobody */
     int32_t *slot;        /* [R] the plan at hand */
     int32_t *plan;        /* [R] the same, with empty slots as the caller has them */
     int32_t *best;        /* [R] that of the least score so far */
-    int64_t  best_score;
-    int64_t  score_cost;  /* of a move */
-    int64_t  mean_squares;/* sum over the samples of the mean load, squared */
-    int64_t  least_score; /* of any plan, but for its moves: the mean load is its heaviest GPU's */
-    int32_t *node_groups; /* [N] groups on a node */
-    int32_t *node_experts;/* [N] experts whose home it is; where nodes are not alike */
-    int32_t *domain;      /* [G] of the search; likewise */
-    int32_t *group_node;  /* [K] node of a group; -1: nobody holds any of its experts */
+    int64_t best_score;
+    int64_t score_cost;    /* of a move */
+    int64_t mean_squares;  /* sum over the samples of the mean load, squared */
+    int64_t least_score;   /* of any plan, but for its moves: the mean load is its heaviest GPU's */
+    int32_t *node_groups;  /* [N] groups on a node */
+    int32_t *node_experts; /* [N] experts whose home it is; where nodes are not alike */
+    int32_t *domain;       /* [G] of the search; likewise */
+    int32_t *group_node;   /* [K] node of a group; -1: nobody holds any of its experts */
 } eplb_p_follower;
 
 EPLB_P eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shape)
@@ -12938,19 +12877,19 @@ EPLB_P eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shap
     eplb_p_moves m = EPLB_ZERO_INIT;
     int32_t G = shape->num_living, N = shape->link_nodes;
 
-    m.allowed     = &shape->options;
-    m.num_gpus    = G;
-    m.link_gpus   = shape->num_gpus / N;
-    m.words       = (int32_t)eplb_p_bit_words(shape->num_experts + 1);
-    m.free_of     = EPLB_P_TAKE_ROWS(a, uint32_t, G, m.words);
-    m.holder      = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    m.allowed = &shape->options;
+    m.num_gpus = G;
+    m.link_gpus = shape->num_gpus / N;
+    m.words = (int32_t)eplb_p_bit_words(shape->num_experts + 1);
+    m.free_of = EPLB_P_TAKE_ROWS(a, uint32_t, G, m.words);
+    m.holder = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     m.next_holder = EPLB_P_TAKE(a, int32_t, shape->num_usable);
-    m.home        = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    m.into        = EPLB_P_TAKE(a, int32_t, G);
-    m.out         = EPLB_P_TAKE(a, int32_t, G);
-    m.node_into   = EPLB_P_TAKE(a, int32_t, N);
-    m.node_out    = EPLB_P_TAKE(a, int32_t, N);
-    m.pair        = shape->options.max_pair_moves > 0 ? EPLB_P_TAKE_ROWS(a, int32_t, G, G) : NULL;
+    m.home = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    m.into = EPLB_P_TAKE(a, int32_t, G);
+    m.out = EPLB_P_TAKE(a, int32_t, G);
+    m.node_into = EPLB_P_TAKE(a, int32_t, N);
+    m.node_out = EPLB_P_TAKE(a, int32_t, N);
+    m.pair = shape->options.max_pair_moves > 0 ? EPLB_P_TAKE_ROWS(a, int32_t, G, G) : NULL;
     return m;
 }
 
@@ -12959,13 +12898,13 @@ EPLB_P eplb_p_shape eplb_p_flat_shape(const eplb_p_shape *shape)
 {
     eplb_p_shape flat = *shape;
 
-    flat.num_experts  = shape->num_experts + 1;
+    flat.num_experts = shape->num_experts + 1;
     flat.node_experts = shape->num_experts;
-    flat.node_slots   = shape->num_usable;
-    flat.node_gpus    = shape->num_living;
-    flat.num_nodes    = 1;
-    flat.apart        = 0; /* no plan is put aside */
-    flat.odd          = 0; /* whose a slot is is asked of the cluster */
+    flat.node_slots = shape->num_usable;
+    flat.node_gpus = shape->num_living;
+    flat.num_nodes = 1;
+    flat.apart = 0; /* no plan is put aside */
+    flat.odd = 0;   /* whose a slot is is asked of the cluster */
     return flat;
 }
 
@@ -12973,19 +12912,19 @@ EPLB_P void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, ep
 {
     eplb_p_shape flat = eplb_p_flat_shape(shape);
 
-    f->shape       = shape;
-    f->moves       = eplb_p_carve_moves(a, shape);
+    f->shape = shape;
+    f->moves = eplb_p_carve_moves(a, shape);
     eplb_p_carve_search(a, &flat, &f->search);
-    f->expert      = EPLB_P_TAKE(a, int32_t, flat.num_experts);
-    f->slot        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
-    f->plan        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
-    f->best        = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f->expert = EPLB_P_TAKE(a, int32_t, flat.num_experts);
+    f->slot = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f->plan = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f->best = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     f->node_groups = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
-    f->group_node  = EPLB_P_TAKE(a, int32_t, shape->num_groups);
+    f->group_node = EPLB_P_TAKE(a, int32_t, shape->num_groups);
     f->node_experts = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_nodes) : NULL;
-    f->domain       = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_living) : NULL;
+    f->domain = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_living) : NULL;
     if (shape->exact) f->judge = eplb_p_carve_judge(a, shape);
-    f->search.nobody    = shape->num_experts;
+    f->search.nobody = shape->num_experts;
     f->search.node_gpus = shape->node_gpus;
 }
 
@@ -13002,7 +12941,7 @@ EPLB_P void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
         int32_t *first, here;
         if (old_slot[slot] == EPLB_P_EMPTY) continue;
         first = &m->holder[old_slot[slot]];
-        here  = *first >= 0 && eplb_p_gpu_at(f->layer, *first) == eplb_p_gpu_at(f->layer, slot);
+        here = *first >= 0 && eplb_p_gpu_at(f->layer, *first) == eplb_p_gpu_at(f->layer, slot);
         m->next_holder[slot] = here ? m->next_holder[*first] : *first;
         *first = slot;
     }
@@ -13046,13 +12985,11 @@ EPLB_P int32_t eplb_p_find_expert_nodes(eplb_p_follower *f, const int32_t *old_s
     for (node = 0; node < shape->num_nodes; node++)
         left[node] = c->first_slot[c->first_gpu[node + 1]] - c->first_slot[c->first_gpu[node]];
     for (slot = 0; slot < shape->num_usable && f->layer->locked; slot++) { /* what is locked once more takes room too */
-        e    = old_slot[slot];
+        e = old_slot[slot];
         node = c->node[c->gpu_of[slot]];
         if (!f->layer->locked[slot]) continue;
-        if (e != EPLB_P_EMPTY && home[e] < 0)
-            home[e] = node;
-        else
-            left[node]--;
+        if (e != EPLB_P_EMPTY && home[e] < 0) home[e] = node;
+        else left[node]--;
     }
     for (e = 0; e < shape->num_experts; e++) {
         if (home[e] < 0) continue;
@@ -13060,7 +12997,7 @@ EPLB_P int32_t eplb_p_find_expert_nodes(eplb_p_follower *f, const int32_t *old_s
         if (f->group_node[e / shape->group_size] < 0) f->group_node[e / shape->group_size] = home[e];
     }
     for (slot = 0; slot < shape->num_usable; slot++) {
-        e    = old_slot[slot];
+        e = old_slot[slot];
         node = c->node[c->gpu_of[slot]];
         if (e == EPLB_P_EMPTY || home[e] == node) continue;
         if (home[e] >= 0) return slot;
@@ -13095,7 +13032,7 @@ EPLB_P int32_t eplb_p_find_group_nodes(eplb_p_follower *f, const int32_t *old_sl
     eplb_p_fill_ids(f->node_groups, 0, 0, shape->num_nodes);
     for (slot = 0; slot < shape->num_replicas; slot++) {
         if (old_slot[slot] == EPLB_P_EMPTY) continue;
-        g    = old_slot[slot] / shape->group_size;
+        g = old_slot[slot] / shape->group_size;
         node = slot / shape->node_slots;
         if (f->group_node[g] == node) continue;
         if (f->group_node[g] >= 0 || ++f->node_groups[node] > shape->node_slots / shape->group_size) return slot;
@@ -13122,7 +13059,8 @@ EPLB_P int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old
    the most replicas. */
 EPLB_P int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
 {
-    int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), best = -1, i;
+    int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), best = -1,
+            i;
 
     for (i = first; i < eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
         if (eplb_p_is_pinned(&f->search, i)) continue;
@@ -13141,7 +13079,7 @@ EPLB_P void eplb_p_count_moves_made(eplb_p_follower *f)
     int32_t G = f->moves.num_gpus, N = f->shape->link_nodes, gpu, i, before;
 
     EPLB_ASSERT(m->into != NULL && m->out != NULL && m->node_into != NULL && m->node_out != NULL);
-    m->num  = 0;
+    m->num = 0;
     m->over = 0;
     eplb_p_fill_ids(m->into, 0, 0, G);
     eplb_p_fill_ids(m->out, 0, 0, G);
@@ -13187,7 +13125,7 @@ EPLB_P void eplb_p_price_moves(eplb_p_follower *f, const eplb_p_layer *l)
     }
     f->mean_squares = eplb_p_mean_squares(l, &f->search);
     f->least_score = mean;
-    f->score_cost  = eplb_p_at_most(eplb_p_mul(eplb_p_float_of(mean), cost), INT64_MAX / 4 / f->search.num_slots);
+    f->score_cost = eplb_p_at_most(eplb_p_mul(eplb_p_float_of(mean), cost), INT64_MAX / 4 / f->search.num_slots);
     f->moves.squares_cost = eplb_p_at_most(
         eplb_p_mul(eplb_p_mul(eplb_p_mul(cost, cost), 2.0f), eplb_p_float_of(f->mean_squares)), INT64_MAX / 16);
     f->moves.peak_cost = f->score_cost / (int64_t)EPLB_P_WHOLE;
@@ -13200,12 +13138,12 @@ EPLB_P void eplb_p_follow_cluster(eplb_p_follower *f, const eplb_p_cluster *c)
     int32_t gpu;
 
     f->search.first_slot = c->first_slot;
-    f->search.gpu_of     = c->gpu_of;
-    f->moves.link_node   = c->link_node;
-    f->moves.node        = c->node;
-    f->moves.first_gpu   = c->first_gpu;
-    f->search.pinned     = f->layer->locked;
-    f->search.domain     = NULL;
+    f->search.gpu_of = c->gpu_of;
+    f->moves.link_node = c->link_node;
+    f->moves.node = c->node;
+    f->moves.first_gpu = c->first_gpu;
+    f->search.pinned = f->layer->locked;
+    f->search.domain = NULL;
     eplb_p_set_pace(&f->search, c->pace);
     if (f->shape->survive == EPLB_SURVIVE_NONE) return;
     for (gpu = 0; gpu < c->num_gpus; gpu++) f->domain[gpu] = eplb_p_domain_of(f->layer, c->first_slot[gpu]);
@@ -13229,18 +13167,18 @@ EPLB_P void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int3
     eplb_p_search *s = &f->search;
     int32_t i;
 
-    f->layer        = l;
-    s->num_samples  = l->num_counting;
-    s->grains       = l->grains;
-    s->count        = l->logcnt;
+    f->layer = l;
+    s->num_samples = l->num_counting;
+    s->grains = l->grains;
+    s->count = l->logcnt;
     s->max_replicas = f->shape->options.max_replicas;
-    s->apart        = f->shape->apart && !f->shape->options.allow_duplicates;
-    s->expert       = f->expert;
-    s->slot         = f->slot;
-    s->moves        = &f->moves;
-    s->num_done     = 0;
-    s->close        = 0;
-    s->steps        = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
+    s->apart = f->shape->apart && !f->shape->options.allow_duplicates;
+    s->expert = f->expert;
+    s->slot = f->slot;
+    s->moves = &f->moves;
+    s->num_done = 0;
+    s->close = 0;
+    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
     EPLB_ASSERT(f->expert != NULL && f->slot != NULL && f->best != NULL && l->factor != NULL); /* all has been carved */
     for (i = 0; i <= s->num_experts; i++) f->expert[i] = i;
     for (i = 0; i < l->num_counting; i++) l->grains[eplb_p_at(s->nobody, l->num_counting, i)] = 0;
@@ -13254,8 +13192,7 @@ EPLB_P void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int3
 EPLB_P void eplb_p_take_plan(eplb_p_follower *f, const int32_t *phy2log)
 {
     int32_t i;
-    for (i = 0; i < f->search.num_slots; i++)
-        f->slot[i] = phy2log[i] == EPLB_P_EMPTY ? f->search.nobody : phy2log[i];
+    for (i = 0; i < f->search.num_slots; i++) f->slot[i] = phy2log[i] == EPLB_P_EMPTY ? f->search.nobody : phy2log[i];
 }
 
 /* The plan in force, but that lost experts are somewhere. */
@@ -13342,7 +13279,7 @@ EPLB_P int64_t eplb_p_find_steepest_swap(eplb_p_search *s, eplb_p_move *best)
         eplb_p_take_steps(s, 1, s->num_gpus);
         eplb_p_find_far(s, a);
         if (gain <= most) continue;
-        most  = gain;
+        most = gain;
         *best = move;
     }
 }
@@ -13405,8 +13342,9 @@ EPLB_P void eplb_p_replicate_single(eplb_p_search *s, int32_t e)
 
     for (i = 0; i < s->num_slots; i++) {
         int32_t u = s->slot[i];
-        if ((u != s->nobody && s->count[u] < 3) || !eplb_p_may_take_away(s, i) || !eplb_p_may_replace(s, i, e)) continue;
-        move.slot   = i;
+        if ((u != s->nobody && s->count[u] < 3) || !eplb_p_may_take_away(s, i) || !eplb_p_may_replace(s, i, e))
+            continue;
+        move.slot = i;
         move.expert = e;
         eplb_p_do_move(s, &move);
         return;
@@ -13423,7 +13361,7 @@ EPLB_P void eplb_p_free_confined(eplb_p_search *s, int32_t e)
         if (s->slot[i] != e) continue;
         for (j = 0; j < s->num_slots; j++) {
             if (s->slot[j] == e || !eplb_p_may_swap(s, i, j)) continue;
-            move.slot  = i;
+            move.slot = i;
             move.other = j;
             eplb_p_do_move(s, &move);
             return;
@@ -13437,10 +13375,8 @@ EPLB_P void eplb_p_restore_survival(eplb_p_search *s)
     int32_t e;
 
     for (e = 0; e < s->num_experts; e++) {
-        if (s->count[e] == 1)
-            eplb_p_replicate_single(s, e);
-        else if (!eplb_p_survives(s, e, -1, -1))
-            eplb_p_free_confined(s, e);
+        if (s->count[e] == 1) eplb_p_replicate_single(s, e);
+        else if (!eplb_p_survives(s, e, -1, -1)) eplb_p_free_confined(s, e);
         s->num_done = 0; /* there is no way back but to the best */
     }
 }
@@ -13461,10 +13397,8 @@ EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
     if (f->search.domain && f->shape->options.max_moves >= 0) eplb_p_restore_survival(&f->search);
     f->best_score = INT64_MAX;
     eplb_p_remember(f, l);
-    if (f->shape->options.max_moves < 0)
-        fresh_score = INT64_MAX;
-    else
-        eplb_p_search_nearby(f, l);
+    if (f->shape->options.max_moves < 0) fresh_score = INT64_MAX;
+    else eplb_p_search_nearby(f, l);
     if (fresh_score < f->best_score) return;
     eplb_p_show_plan(f, f->best, l->phy2log);
 }
@@ -13478,10 +13412,8 @@ EPLB_P void eplb_p_keep_plan(eplb_p_planner *p, const int32_t *old_slot)
     eplb_p_keeper k = eplb_p_carve_keeper(&a, p->layer.shape);
 
     eplb_p_enter_phase(&p->shared, p->keep_bytes);
-    if (p->layer.shape->as_vllm)
-        eplb_p_keep_as_vllm(&k, &p->layer, old_slot);
-    else
-        eplb_p_keep_slots(&k, &p->layer, old_slot);
+    if (p->layer.shape->as_vllm) eplb_p_keep_as_vllm(&k, &p->layer, old_slot);
+    else eplb_p_keep_slots(&k, &p->layer, old_slot);
 }
 
 /* Where moves are few: a plan nearby. */
@@ -13538,27 +13470,26 @@ EPLB_P void eplb_p_heed_plan_in_force(eplb_p_planner *p)
 typedef struct eplb_p_call {
     const eplb_problem *problem;
     const eplb_options *options;
-    const float        *weight;
-    const eplb_plan    *plan;
-    void               *scratch;
-    size_t              scratch_bytes;
-    int32_t             first_layer, num_layers;
-    eplb_diagnosis     *why;   /* NULL: nobody asks */
-    eplb_p_shape        shape;
+    const float *weight;
+    const eplb_plan *plan;
+    void *scratch;
+    size_t scratch_bytes;
+    int32_t first_layer, num_layers;
+    eplb_diagnosis *why; /* NULL: nobody asks */
+    eplb_p_shape shape;
 } eplb_p_call;
 
-EPLB_P eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_options *options,
-                                  const float *weight, const eplb_plan *plan, void *scratch,
-                                  size_t scratch_bytes)
+EPLB_P eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_options *options, const float *weight,
+                                  const eplb_plan *plan, void *scratch, size_t scratch_bytes)
 {
     eplb_p_call c = EPLB_ZERO_INIT;
-    c.problem       = problem;
-    c.options       = options;
-    c.weight        = weight;
-    c.plan          = plan;
-    c.scratch       = scratch;
+    c.problem = problem;
+    c.options = options;
+    c.weight = weight;
+    c.plan = plan;
+    c.scratch = scratch;
     c.scratch_bytes = scratch_bytes;
-    c.num_layers    = problem ? problem->num_layers : 0;
+    c.num_layers = problem ? problem->num_layers : 0;
     return c;
 }
 
@@ -13571,9 +13502,9 @@ EPLB_P eplb_p_call eplb_p_call_of(const eplb_problem *problem, const eplb_option
            | keeper   where there is a plan in force
            | follower where moves are few */
 typedef struct eplb_p_planning {
-    eplb_p_planner  planner;
-    eplb_p_search   search;
-    eplb_p_judge    judge;
+    eplb_p_planner planner;
+    eplb_p_search search;
+    eplb_p_judge judge;
 } eplb_p_planning;
 
 /* The phases of a plan in force are measured. */
@@ -13595,16 +13526,14 @@ EPLB_P void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, epl
     eplb_p_node_part part = EPLB_ZERO_INIT;
     size_t bytes;
 
-    if (shape->odd)
-        (void)eplb_p_carve_homes(a, &p->layer);
-    else
-        p->groups = eplb_p_carve_groups(a, shape);
-    p->groups_bytes  = eplb_p_end_phase(a, &p->shared);
+    if (shape->odd) (void)eplb_p_carve_homes(a, &p->layer);
+    else p->groups = eplb_p_carve_groups(a, shape);
+    p->groups_bytes = eplb_p_end_phase(a, &p->shared);
     part.num_experts = shape->node_experts;
-    part.num_gpus    = shape->node_gpus;
-    part.num_slots   = shape->node_slots;
-    p->node          = eplb_p_carve_node(a, &part, &shape->options.gpu_packing);
-    p->node_bytes    = eplb_p_end_phase(a, &p->shared);
+    part.num_gpus = shape->node_gpus;
+    part.num_slots = shape->node_slots;
+    p->node = eplb_p_carve_node(a, &part, &shape->options.gpu_packing);
+    p->node_bytes = eplb_p_end_phase(a, &p->shared);
     if (!shape->odd) return;
     (void)eplb_p_carve_mixed(a, &p->layer, &part);
     bytes = eplb_p_end_phase(a, &p->shared);
@@ -13615,9 +13544,9 @@ EPLB_P void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
 {
     eplb_p_planner *p = &all->planner;
 
-    p->layer        = eplb_p_carve_layer(a, shape);
-    p->shared       = eplb_p_open_overlay(a);
-    p->room         = *a;
+    p->layer = eplb_p_carve_layer(a, shape);
+    p->shared = eplb_p_open_overlay(a);
+    p->room = *a;
     if (shape->as_vllm) {
         (void)eplb_p_carve_vllm(a, shape);
         p->node_bytes = eplb_p_end_phase(a, &p->shared);
@@ -13630,7 +13559,7 @@ EPLB_P void eplb_p_carve_planning(eplb_p_arena *a, const eplb_p_shape *shape, ep
         p->search_bytes = eplb_p_end_phase(a, &p->shared);
     }
     if (shape->exact) {
-        all->judge     = eplb_p_carve_judge(a, shape);
+        all->judge = eplb_p_carve_judge(a, shape);
         p->judge_bytes = eplb_p_end_phase(a, &p->shared);
     }
     p->keep_bytes = p->follow_bytes = 0;
@@ -13691,7 +13620,7 @@ EPLB_P int32_t eplb_p_find_fault_in_force(eplb_p_planner *p, const int32_t *old_
     eplb_p_enter_phase(&p->shared, p->follow_bytes);
     f.layer = &p->layer;
     eplb_p_number_locked(&p->layer, layer);
-    slot    = eplb_p_find_homes_in_force(&f, eplb_p_number_old_slots(&p->layer, old_slot));
+    slot = eplb_p_find_homes_in_force(&f, eplb_p_number_old_slots(&p->layer, old_slot));
     eplb_p_leave_phases(&p->shared);
     return eplb_p_callers_slot(&p->layer, slot);
 }
@@ -13706,7 +13635,7 @@ EPLB_P int32_t eplb_p_find_locked_fault(eplb_p_layer *l)
     for (slot = 0; slot < l->cluster.num_slots; slot++) {
         room += !l->locked[slot];
         if (!eplb_p_keeps_expert(l, slot)) continue;
-        e    = l->old_slot[slot];
+        e = l->old_slot[slot];
         here = l->cluster.node[l->cluster.gpu_of[slot]];
         if (count[e]++ == 0) node[e] = here;
         if (node[e] != here || (cap > 0 && count[e] > cap)) return slot;
@@ -13741,7 +13670,7 @@ EPLB_P eplb_result eplb_p_check_plan_in_force(const eplb_p_call *c, eplb_p_plann
         if (slot < 0) continue;
         if (c->why) {
             c->why->layer = layer;
-            c->why->item  = slot;
+            c->why->item = slot;
         }
         return eplb_p_fail(c->why, EPLB_ERR_PLAN, "options.previous_phy2log");
     }
@@ -13756,13 +13685,13 @@ static eplb_result eplb_p_prepare(eplb_p_call *c, eplb_p_planning *all)
     eplb_result r = eplb_p_check_call(c, all);
 
     if (r != EPLB_OK) return r;
-    if (c->plan->log2phy && c->plan->log2phy_width > 0 &&
-        !eplb_p_array_fits(s->num_layers, s->num_experts, c->plan->log2phy_width))
+    if (c->plan->log2phy && c->plan->log2phy_width > 0
+        && !eplb_p_array_fits(s->num_layers, s->num_experts, c->plan->log2phy_width))
         return eplb_p_fail(c->why, EPLB_ERR_OVERFLOW, "plan.log2phy_width");
     if (c->first_layer < 0 || c->num_layers < 0 || c->first_layer > s->num_layers - c->num_layers)
         return eplb_p_fail(c->why, EPLB_ERR_LAYER_RANGE, "first_layer, num_layers");
-    r = eplb_p_check_loads(c->weight, s->num_samples, s->num_layers, s->num_experts, c->first_layer,
-                           c->num_layers, c->why);
+    r = eplb_p_check_loads(c->weight, s->num_samples, s->num_layers, s->num_experts, c->first_layer, c->num_layers,
+                           c->why);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(c->scratch);
     eplb_p_carve_planning(&a, s, all);
@@ -13782,8 +13711,7 @@ EPLB_P void eplb_p_plan_in_hand(eplb_p_planning *all, const float *weight, int32
         eplb_p_number_replicas(l);
 }
 
-EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options,
-                                       size_t *bytes)
+EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_options *options, size_t *bytes)
 {
     eplb_p_shape shape = EPLB_ZERO_INIT;
     eplb_p_planning all;
@@ -13806,7 +13734,7 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
     eplb_result r;
 
     call.first_layer = first_layer;
-    call.num_layers  = num_layers;
+    call.num_layers = num_layers;
     r = eplb_p_prepare(&call, &all);
     if (r != EPLB_OK) return r;
     for (layer = first_layer; r == EPLB_OK && layer < first_layer + num_layers; layer++) {
@@ -13817,17 +13745,16 @@ EPLB_API eplb_result eplb_rebalance_layers(const eplb_problem *problem, const ep
     return r;
 }
 
-EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options,
-                                    const float *weight, const eplb_plan *plan, void *scratch,
-                                    size_t scratch_bytes)
+EPLB_API eplb_result eplb_rebalance(const eplb_problem *problem, const eplb_options *options, const float *weight,
+                                    const eplb_plan *plan, void *scratch, size_t scratch_bytes)
 {
     return eplb_rebalance_layers(problem, options, weight, plan, scratch, scratch_bytes, 0,
                                  problem ? problem->num_layers : 0);
 }
 
-EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_options *options,
-                                   const float *weight, const eplb_plan *plan, void *scratch,
-                                   size_t scratch_bytes, eplb_diagnosis *diagnosis)
+EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_options *options, const float *weight,
+                                   const eplb_plan *plan, void *scratch, size_t scratch_bytes,
+                                   eplb_diagnosis *diagnosis)
 {
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
     eplb_p_planning all = EPLB_ZERO_INIT;
@@ -13835,11 +13762,11 @@ EPLB_API eplb_result eplb_diagnose(const eplb_problem *problem, const eplb_optio
     eplb_result r;
 
     if (!diagnosis) return EPLB_ERR_NULL;
-    diagnosis->result       = EPLB_OK;
-    diagnosis->field        = "";
-    diagnosis->layer        = -1;
-    diagnosis->sample       = -1;
-    diagnosis->item         = -1;
+    diagnosis->result = EPLB_OK;
+    diagnosis->field = "";
+    diagnosis->layer = -1;
+    diagnosis->sample = -1;
+    diagnosis->item = -1;
     diagnosis->width_needed = 0;
     diagnosis->bytes_needed = 0;
 
@@ -13868,8 +13795,8 @@ static eplb_result eplb_p_resolve_packing(int32_t num_items, int32_t num_packs, 
     return eplb_p_check_packing(resolved, EPLB_P_DRAW_GPUS, NULL);
 }
 
-EPLB_API eplb_result eplb_packing_scratch_size(int32_t num_items, int32_t num_packs,
-                                               const eplb_packing *how, size_t *bytes)
+EPLB_API eplb_result eplb_packing_scratch_size(int32_t num_items, int32_t num_packs, const eplb_packing *how,
+                                               size_t *bytes)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
     eplb_packing resolved = EPLB_ZERO_INIT;
@@ -13884,10 +13811,9 @@ EPLB_API eplb_result eplb_packing_scratch_size(int32_t num_items, int32_t num_pa
     return eplb_p_tell_bytes(&a, bytes);
 }
 
-EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows, int32_t num_items,
-                                           int32_t num_packs, const eplb_packing *how, uint64_t seed,
-                                           int32_t *pack_index, int32_t *rank_in_pack, void *scratch,
-                                           size_t scratch_bytes)
+EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows, int32_t num_items, int32_t num_packs,
+                                           const eplb_packing *how, uint64_t seed, int32_t *pack_index,
+                                           int32_t *rank_in_pack, void *scratch, size_t scratch_bytes)
 {
     eplb_p_arena a;
     eplb_p_packer packer;
@@ -13907,17 +13833,17 @@ EPLB_API eplb_result eplb_balanced_packing(const float *weight, int32_t num_rows
     r = eplb_p_check_loads(weight, 1, num_rows, num_items, 0, num_rows, NULL);
     if (r != EPLB_OK) return r;
 
-    a             = eplb_p_arena_at(scratch);
-    packer        = eplb_p_carve_packer(&a, num_items, num_packs, &resolved);
-    load          = EPLB_P_TAKE(&a, float, num_items);
+    a = eplb_p_arena_at(scratch);
+    packer = eplb_p_carve_packer(&a, num_items, num_packs, &resolved);
+    load = EPLB_P_TAKE(&a, float, num_items);
     rank_unwanted = EPLB_P_TAKE(&a, int32_t, num_items);
     for (row = 0; row < num_rows; row++) {
         size_t at = (size_t)row * (size_t)num_items;
         eplb_p_samples sample = eplb_p_one_sample(weight + at);
         eplb_p_mean_load(&sample, num_items, load);
-        packer.weight       = load;
-        packer.row          = (uint32_t)row;
-        packer.pack_index   = pack_index + at;
+        packer.weight = load;
+        packer.row = (uint32_t)row;
+        packer.pack_index = pack_index + at;
         packer.rank_in_pack = rank_in_pack ? rank_in_pack + at : rank_unwanted;
         eplb_p_order_items(&packer);
         eplb_p_pack(&packer, seed, EPLB_P_DRAW_GPUS);
@@ -13937,10 +13863,9 @@ EPLB_API eplb_result eplb_replicate_scratch_size(int32_t num_log, int32_t num_ph
     return eplb_p_tell_bytes(&a, bytes);
 }
 
-EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_rows, int32_t num_log,
-                                            int32_t num_phy, int32_t replication, int32_t fixup_steps,
-                                            int32_t *phy2log, int32_t *rank, int32_t *logcnt,
-                                            void *scratch, size_t scratch_bytes)
+EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_rows, int32_t num_log, int32_t num_phy,
+                                            int32_t replication, int32_t fixup_steps, int32_t *phy2log, int32_t *rank,
+                                            int32_t *logcnt, void *scratch, size_t scratch_bytes)
 {
     eplb_p_arena a;
     eplb_p_replicas replicas;
@@ -13960,9 +13885,9 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
     r = eplb_p_check_loads(weight, 1, num_rows, num_log, 0, num_rows, NULL);
     if (r != EPLB_OK) return r;
 
-    a        = eplb_p_arena_at(scratch);
+    a = eplb_p_arena_at(scratch);
     replicas = eplb_p_carve_replicas(&a, num_log, num_phy);
-    load     = EPLB_P_TAKE(&a, float, num_log);
+    load = EPLB_P_TAKE(&a, float, num_log);
     replicas.load = load;
     for (row = 0; row < num_rows; row++) {
         size_t phy = (size_t)row * (size_t)num_phy, log = (size_t)row * (size_t)num_log;
@@ -13981,20 +13906,19 @@ EPLB_API eplb_result eplb_replicate_experts(const float *weight, int32_t num_row
 
 /* ------------------------------------------------------------------------ a plan that is there */
 
-EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb_plan *plan,
-                                         const int32_t *slot_count, int32_t *count)
+EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb_plan *plan, const int32_t *slot_count,
+                                         int32_t *count)
 {
     size_t layers, experts, slots, layer, i;
 
     if (!problem || !plan || !plan->phy2log || !slot_count || !count) return EPLB_ERR_NULL;
-    if (problem->num_layers < 1 || problem->num_experts < 1 || problem->num_replicas < 1)
-        return EPLB_ERR_COUNT;
+    if (problem->num_layers < 1 || problem->num_experts < 1 || problem->num_replicas < 1) return EPLB_ERR_COUNT;
     if (problem->num_replicas < problem->num_experts) return EPLB_ERR_TOO_FEW;
     if (!eplb_p_array_fits(problem->num_layers, problem->num_replicas, 1)) return EPLB_ERR_OVERFLOW;
 
-    layers  = (size_t)problem->num_layers;
+    layers = (size_t)problem->num_layers;
     experts = (size_t)problem->num_experts;
-    slots   = (size_t)problem->num_replicas;
+    slots = (size_t)problem->num_replicas;
     for (layer = 0; layer < layers; layer++) {
         eplb_result r = eplb_p_check_slot_counts(plan->phy2log + layer * slots, slot_count + layer * slots,
                                                  problem->num_replicas, problem->num_experts);
@@ -14011,9 +13935,8 @@ EPLB_API eplb_result eplb_logical_counts(const eplb_problem *problem, const eplb
     return EPLB_OK;
 }
 
-EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options,
-                                   const float *weight, const eplb_plan *plan,
-                                   eplb_layer_report *report, float *gpu_load, void *scratch,
+EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_options *options, const float *weight,
+                                   const eplb_plan *plan, eplb_layer_report *report, float *gpu_load, void *scratch,
                                    size_t scratch_bytes)
 {
     eplb_p_call call = eplb_p_call_of(problem, options, weight, plan, scratch, scratch_bytes);
@@ -14113,7 +14036,7 @@ EPLB_P eplb_result eplb_p_check_ids(const int32_t *phy2log, size_t num_slots, in
     size_t i;
 
     for (i = 0; i < num_slots; i++) {
-        id   = (uint32_t)phy2log[i] + 1u; /* EPLB_P_EMPTY comes to 0 */
+        id = (uint32_t)phy2log[i] + 1u; /* EPLB_P_EMPTY comes to 0 */
         most = id > most ? id : most;
     }
     return most > (uint32_t)num_experts ? EPLB_ERR_PLAN : EPLB_OK;
@@ -14186,7 +14109,7 @@ EPLB_P size_t eplb_p_step_layers(eplb_p_stager *s, const eplb_p_shape *shape, co
 {
     int32_t layer, staging;
 
-    s->step      = step;
+    s->step = step;
     s->num_steps = 0;
     for (layer = 0; layer < shape->num_layers; layer++) {
         size_t slots = eplb_p_at(layer, shape->num_replicas, 0);
@@ -14307,15 +14230,17 @@ EPLB_P eplb_result eplb_p_check_weighed(eplb_p_weigher *w, const eplb_p_shape *s
                                        shape->num_layers, NULL);
 
     if (r == EPLB_OK)
-        r = eplb_p_check_ids(previous_phy2log, eplb_p_at(shape->num_layers, shape->num_replicas, 0), shape->num_experts);
+        r = eplb_p_check_ids(previous_phy2log, eplb_p_at(shape->num_layers, shape->num_replicas, 0),
+                             shape->num_experts);
     for (layer = 0; layer < shape->num_layers && r == EPLB_OK; layer++)
         r = eplb_p_count_replicas(&w->equal, phy2log + eplb_p_at(layer, shape->num_replicas, 0));
     return r;
 }
 
-EPLB_API eplb_result eplb_weigh_switch(const eplb_problem *problem, const float *weight, const int32_t *previous_phy2log,
-                                       const int32_t *phy2log, const eplb_switch_options *how, eplb_switch *layers,
-                                       void *scratch, size_t scratch_bytes)
+EPLB_API eplb_result eplb_weigh_switch(const eplb_problem *problem, const float *weight,
+                                       const int32_t *previous_phy2log, const int32_t *phy2log,
+                                       const eplb_switch_options *how, eplb_switch *layers, void *scratch,
+                                       size_t scratch_bytes)
 {
     eplb_switch_options zeroed = EPLB_ZERO_INIT;
     eplb_p_shape shape = EPLB_ZERO_INIT;
@@ -14395,11 +14320,11 @@ EPLB_P eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s
         return EPLB_ERR_COUNT;
     if (p->num_replicas < p->num_experts) return EPLB_ERR_TOO_FEW;
     if (p->num_replicas % p->num_gpus != 0) return EPLB_ERR_DIVIDE;
-    s->num_layers   = p->num_layers;
-    s->num_experts  = p->num_experts;
+    s->num_layers = p->num_layers;
+    s->num_experts = p->num_experts;
     s->num_replicas = p->num_replicas;
-    s->num_nodes    = p->num_nodes ? p->num_nodes : 1;
-    s->num_gpus     = p->num_gpus;
+    s->num_nodes = p->num_nodes ? p->num_nodes : 1;
+    s->num_gpus = p->num_gpus;
     r = eplb_p_resolve_nodes(p, s, NULL);
     if (r == EPLB_OK) r = eplb_p_resolve_usable_slots(p, s, NULL);
     if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, NULL);
@@ -14450,7 +14375,7 @@ EPLB_P eplb_result eplb_p_open_sharer(eplb_p_sharer *s, const eplb_problem *prob
     eplb_result r = eplb_p_check_share_scratch(problem, &shape, scratch, scratch_bytes);
 
     if (r != EPLB_OK) return r;
-    a  = eplb_p_arena_at(scratch);
+    a = eplb_p_arena_at(scratch);
     *s = eplb_p_carve_shape_sharer(&a, &shape);
     if (!s->num_homes) return EPLB_ERR_NULL; /* it is not, but analysers do not see that scratch was measured */
     eplb_p_ready_gpus(s);
@@ -14460,9 +14385,8 @@ EPLB_P eplb_result eplb_p_open_sharer(eplb_p_sharer *s, const eplb_problem *prob
     return r;
 }
 
-EPLB_API eplb_result eplb_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
-                                int32_t how, int32_t *slot_count, int32_t *most, void *scratch,
-                                size_t scratch_bytes)
+EPLB_API eplb_result eplb_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count, int32_t how,
+                                int32_t *slot_count, int32_t *most, void *scratch, size_t scratch_bytes)
 {
     eplb_p_sharer s;
     int32_t layer;
@@ -14517,11 +14441,11 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
     if (!problem || !phy2log || !source_count || !slot_count || !quota) return EPLB_ERR_NULL;
     r = eplb_p_check_share_scratch(problem, &shape, scratch, scratch_bytes);
     if (r != EPLB_OK) return r;
-    a       = eplb_p_arena_at(scratch);
-    d       = eplb_p_carve_shape_dealer(&a, &shape);
-    slots   = (size_t)problem->num_replicas;
+    a = eplb_p_arena_at(scratch);
+    d = eplb_p_carve_shape_dealer(&a, &shape);
+    slots = (size_t)problem->num_replicas;
     sources = eplb_p_at(problem->num_gpus, problem->num_experts, 0);
-    quotas  = eplb_p_at(problem->num_gpus, problem->num_replicas, 0);
+    quotas = eplb_p_at(problem->num_gpus, problem->num_replicas, 0);
     for (layer = 0; layer < problem->num_layers && r == EPLB_OK; layer++)
         r = eplb_p_check_layer_sources(&d, phy2log + (size_t)layer * slots, source_count + (size_t)layer * sources,
                                        slot_count + (size_t)layer * slots);
@@ -14558,7 +14482,7 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
     if (problem->num_samples < 0) return EPLB_ERR_COUNT;
     r = eplb_p_check_share_scratch(problem, &shape, scratch, scratch_bytes);
     if (r != EPLB_OK) return r;
-    samples.num    = problem->num_samples ? problem->num_samples : 1;
+    samples.num = problem->num_samples ? problem->num_samples : 1;
     samples.stride = eplb_p_at(problem->num_layers, problem->num_experts, 0);
     if (!eplb_p_array_fits(samples.num, problem->num_layers, problem->num_experts)) return EPLB_ERR_OVERFLOW;
     a = eplb_p_arena_at(scratch);
@@ -14583,22 +14507,20 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
    calls  the ground, and the check of loads */
 
 /* The layout of a window's memory. A row of all layers was checked to fit size_t. */
-EPLB_P eplb_window eplb_p_carve_window(eplb_p_arena *a, int32_t num_layers, int32_t num_experts,
-                                       int32_t capacity)
+EPLB_P eplb_window eplb_p_carve_window(eplb_p_arena *a, int32_t num_layers, int32_t num_experts, int32_t capacity)
 {
     eplb_window w = EPLB_ZERO_INIT;
     size_t row_bytes = (size_t)num_layers * (size_t)num_experts * sizeof(float);
 
-    w.num_layers    = num_layers;
-    w.num_experts   = num_experts;
-    w.capacity      = capacity;
-    w.weight        = (float *)eplb_p_take(a, capacity, row_bytes);
+    w.num_layers = num_layers;
+    w.num_experts = num_experts;
+    w.capacity = capacity;
+    w.weight = (float *)eplb_p_take(a, capacity, row_bytes);
     w.sample_weight = EPLB_P_TAKE(a, float, capacity);
     return w;
 }
 
-EPLB_API eplb_result eplb_window_size(int32_t num_layers, int32_t num_experts, int32_t capacity,
-                                      size_t *bytes)
+EPLB_API eplb_result eplb_window_size(int32_t num_layers, int32_t num_experts, int32_t capacity, size_t *bytes)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
 
@@ -14616,8 +14538,8 @@ EPLB_P int eplb_p_is_decay(const float *decay)
     return bits > 0 && bits <= eplb_p_bits(1.0f);
 }
 
-EPLB_API eplb_result eplb_window_init(eplb_window *window, int32_t num_layers, int32_t num_experts,
-                                      int32_t capacity, float decay, void *memory, size_t bytes)
+EPLB_API eplb_result eplb_window_init(eplb_window *window, int32_t num_layers, int32_t num_experts, int32_t capacity,
+                                      float decay, void *memory, size_t bytes)
 {
     eplb_p_arena a;
     size_t needed;
@@ -14649,16 +14571,10 @@ EPLB_P eplb_result eplb_p_check_window(const eplb_window *w)
 }
 
 /* Loads in a sample. */
-EPLB_P size_t eplb_p_row_size(const eplb_window *w)
-{
-    return (size_t)w->num_layers * (size_t)w->num_experts;
-}
+EPLB_P size_t eplb_p_row_size(const eplb_window *w) { return (size_t)w->num_layers * (size_t)w->num_experts; }
 
 /* The row that the next sample goes to. */
-EPLB_P float *eplb_p_next_row(const eplb_window *w)
-{
-    return w->weight + (size_t)w->next * eplb_p_row_size(w);
-}
+EPLB_P float *eplb_p_next_row(const eplb_window *w) { return w->weight + (size_t)w->next * eplb_p_row_size(w); }
 
 /* That row has been filled: its sample is the newest, and all others are a step older. */
 EPLB_P void eplb_p_add_row(eplb_window *w)
@@ -14712,15 +14628,15 @@ EPLB_API eplb_result eplb_window_push_counts(eplb_window *window, const int32_t 
     return EPLB_OK;
 }
 
-EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *problem,
-                                      eplb_options *options, const float **weight)
+EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *problem, eplb_options *options,
+                                      const float **weight)
 {
     eplb_result r = eplb_p_check_window(window);
 
     if (r != EPLB_OK) return r;
     if (!problem || !weight) return EPLB_ERR_NULL;
     if (window->num_samples == 0) return EPLB_ERR_COUNT;
-    problem->num_layers  = window->num_layers;
+    problem->num_layers = window->num_layers;
     problem->num_experts = window->num_experts;
     problem->num_samples = window->num_samples;
     if (options) options->sample_weight = window->sample_weight;

@@ -66,29 +66,29 @@ EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
 #include "eplb_cuda.h"
 
 enum : int32_t {
-    kWarp         = 32,
-    kMaxThreads   = 768,  /* of a block that plans */
-    kMaxWarps     = kMaxThreads / kWarp,
-    kShareThreads = 256,  /* of one that shares */
-    kShareWarps   = kShareThreads / kWarp,
-    kManyBlocks   = 1024, /* from so many candidates on the GPU is full, and small blocks waste less of it
+    kWarp = 32,
+    kMaxThreads = 768, /* of a block that plans */
+    kMaxWarps = kMaxThreads / kWarp,
+    kShareThreads = 256, /* of one that shares */
+    kShareWarps = kShareThreads / kWarp,
+    kManyBlocks = 1024, /* from so many candidates on the GPU is full, and small blocks waste less of it
                              while one warp packs */
-    kFewThreads   = 64,   /* of a block then */
-    kRun          = 64,   /* keys that are sorted by counting, before runs of them are merged */
-    kMostTooMany  = 256,  /* bids of a last round of an auction beyond the slots there are */
-    kShortRound   = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
-    kSteps        = 16,   /* of which there are so many then */
-    kPairLanes    = 8,    /* threads that look for a swap of one pair of packs in PAIR_SCAN and L2 */
-    kMostNodes    = 16,   /* that pack all groups of their layer, each for itself */
-    kInFlight     = 256,  /* layers that are done at once by a thread each, at most; others wait for their scratch */
-    kWords        = 896   /* that a kernel's argument, of 4 KiB at most, holds beside a few others */
+    kFewThreads = 64,   /* of a block then */
+    kRun = 64,          /* keys that are sorted by counting, before runs of them are merged */
+    kMostTooMany = 256, /* bids of a last round of an auction beyond the slots there are */
+    kShortRound = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
+    kSteps = 16,        /* of which there are so many then */
+    kPairLanes = 8,     /* threads that look for a swap of one pair of packs in PAIR_SCAN and L2 */
+    kMostNodes = 16,    /* that pack all groups of their layer, each for itself */
+    kInFlight = 256,    /* layers that are done at once by a thread each, at most; others wait for their scratch */
+    kWords = 896        /* that a kernel's argument, of 4 KiB at most, holds beside a few others */
 };
 
-static constexpr uint32_t kAllLanes  = 0xFFFFFFFFu;
-static constexpr uint32_t kNone      = 0xFFFFFFFFu; /* behind every load's bits and every index */
-static constexpr uint32_t kInfinite  = 0x7F800000u; /* the bits above those of all finite loads */
+static constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
+static constexpr uint32_t kNone = 0xFFFFFFFFu;     /* behind every load's bits and every index */
+static constexpr uint32_t kInfinite = 0x7F800000u; /* the bits above those of all finite loads */
 static constexpr uint32_t kMinusZero = 0x80000000u;
-static constexpr uint64_t kLast      = ~(uint64_t)0; /* a key behind every other */
+static constexpr uint64_t kLast = ~(uint64_t)0; /* a key behind every other */
 
 static_assert(EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1 && EPLB_NUM_INITS == EPLB_INIT_ZIGZAG + 1,
               "the kernels know every way to pack");
@@ -101,19 +101,19 @@ static_assert((14 + 6) * EPLB_CUDA_MAX_ITEMS + 6 * EPLB_CUDA_MAX_PACKS + 2048 <=
 
 /* How a candidate came out. */
 struct eplb_p_standing {
-    float   score;
+    float score;
     int32_t is_even;
 };
 
 /* One of the two packings, over all rows: a row is a layer (groups) or a node of a layer (GPUs). */
 struct eplb_p_cuda_packing {
     eplb_packing how;
-    int32_t      stage; /* EPLB_P_DRAW_* */
-    int32_t      n, m, rows, candidates;
-    const float *load;          /* [rows, n] of the items */
-    uint16_t    *placed;        /* [rows, candidates, n] item at each place, pack by pack */
-    eplb_p_standing *standing;  /* [rows, candidates] */
-    int32_t     *done;          /* [rows] candidates */
+    int32_t stage; /* EPLB_P_DRAW_* */
+    int32_t n, m, rows, candidates;
+    const float *load;         /* [rows, n] of the items */
+    uint16_t *placed;          /* [rows, candidates, n] item at each place, pack by pack */
+    eplb_p_standing *standing; /* [rows, candidates] */
+    int32_t *done;             /* [rows] candidates */
 };
 
 /* The argument of every kernel that plans. */
@@ -127,12 +127,12 @@ struct eplb_p_cuda_call {
     eplb_p_cuda_packing groups, gpus;
 
     /* in scratch, for a plan by several kernels */
-    float    *load;        /* [L, E] mean over the samples, scaled */
-    float    *group_load;  /* [L, K] */
+    float *load;           /* [L, E] mean over the samples, scaled */
+    float *group_load;     /* [L, K] */
     uint16_t *group_order; /* [L, K] groups in the order of mlog; NULL: as they are */
-    float    *slot_load;   /* [L, R] of each slot, node by node, in the order in which slots are given */
-    int32_t  *slot_expert; /* [L, R] */
-    int32_t  *slot_rank;   /* [L, R] which replica of its expert */
+    float *slot_load;      /* [L, R] of each slot, node by node, in the order in which slots are given */
+    int32_t *slot_expert;  /* [L, R] */
+    int32_t *slot_rank;    /* [L, R] which replica of its expert */
 };
 
 /* ----------------------------------------------------------------------------- warps and blocks */
@@ -168,7 +168,7 @@ static __device__ __forceinline__ int32_t eplb_p_lanes_before(uint32_t vote)
    tell its next one while others still read. Whatever is told is also a barrier. */
 struct eplb_p_board {
     uint64_t *told; /* [2, kMaxWarps] */
-    int32_t   turn; /* the same in all threads */
+    int32_t turn;   /* the same in all threads */
 };
 
 static __device__ __forceinline__ eplb_p_board eplb_p_board_at(uint64_t *told)
@@ -205,7 +205,7 @@ static __device__ int32_t eplb_p_sum_of_block(eplb_p_board &b, int32_t x)
                                       (uint32_t)eplb_p_tell(b, __reduce_add_sync(kAllLanes, (uint32_t)x), 0));
 }
 
-struct eplb_p_scan { /* of a number in each thread */
+struct eplb_p_scan {       /* of a number in each thread */
     int32_t before, total; /* the sum over the threads before this one, and over all */
 };
 
@@ -238,7 +238,7 @@ static __device__ eplb_p_part eplb_p_part_of(int32_t n)
     int64_t first = (int64_t)each * eplb_p_thread();
     eplb_p_part part;
     part.first = first < n ? (int32_t)first : n;
-    part.end   = each < n - part.first ? part.first + each : n;
+    part.end = each < n - part.first ? part.first + each : n;
     return part;
 }
 
@@ -268,8 +268,8 @@ struct eplb_p_sorted {
 static __device__ __forceinline__ int32_t eplb_p_count_before(uint4 four, uint32_t mine, bool lower_index)
 {
     uint32_t least = lower_index ? mine : mine + 1;
-    return (int32_t)(four.x >= least) + (int32_t)(four.y >= least) + (int32_t)(four.z >= least) +
-           (int32_t)(four.w >= least);
+    return (int32_t)(four.x >= least) + (int32_t)(four.y >= least) + (int32_t)(four.z >= least)
+           + (int32_t)(four.w >= least);
 }
 
 /* How many keys of its run go before key i. Those of other warps are read four at a time, in the same order by
@@ -310,11 +310,9 @@ static __device__ void eplb_p_merge_runs_by_block(const eplb_p_sorted &from, con
         int32_t first = i & ~(2 * run - 1), second = eplb_p_least(first + run, n), place;
         int32_t end = eplb_p_least(second + run, n);
         uint32_t key = from.key[i];
-        if (i < second)
-            place = i + eplb_p_num_at_least(from.key + second, end - second, key + 1);
-        else
-            place = i - run + eplb_p_num_at_least(from.key + first, run, key);
-        to.key[place]   = key;
+        if (i < second) place = i + eplb_p_num_at_least(from.key + second, end - second, key + 1);
+        else place = i - run + eplb_p_num_at_least(from.key + first, run, key);
+        to.key[place] = key;
         to.index[place] = from.index[i];
     }
     __syncthreads();
@@ -331,7 +329,7 @@ static __device__ void eplb_p_sort_by_block(const uint32_t *key, int32_t n, cons
     run <<= merges % 2;
     for (i = eplb_p_thread(); i < n; i += eplb_p_threads()) {
         int32_t place = i / run * run + eplb_p_rank_in_run(key, run, n, i);
-        sorted.key[place]   = key[i];
+        sorted.key[place] = key[i];
         sorted.index[place] = (uint16_t)i;
     }
     __syncthreads();
@@ -346,17 +344,17 @@ static __device__ void eplb_p_sort_by_block(const uint32_t *key, int32_t n, cons
 static __device__ eplb_p_samples eplb_p_samples_of(const eplb_p_cuda_call &c, int32_t layer)
 {
     eplb_p_samples s;
-    s.load     = c.weight + eplb_p_at(layer, c.shape.num_experts, 0);
-    s.stride   = (size_t)c.shape.num_layers * (size_t)c.shape.num_experts;
-    s.num      = c.shape.num_samples;
-    s.weight   = c.shape.options.sample_weight;
+    s.load = c.weight + eplb_p_at(layer, c.shape.num_experts, 0);
+    s.stride = (size_t)c.shape.num_layers * (size_t)c.shape.num_experts;
+    s.num = c.shape.num_samples;
+    s.weight = c.shape.options.sample_weight;
     s.heaviest = 0.0f;
     return s;
 }
 
 /* The bits of the largest load of the samples that count, or of all: kInfinite or more when one of them is bad. */
-static __device__ uint32_t eplb_p_largest_load_by_block(const eplb_p_cuda_call &c, const eplb_p_samples &s,
-                                                        bool of_all, eplb_p_board &board)
+static __device__ uint32_t eplb_p_largest_load_by_block(const eplb_p_cuda_call &c, const eplb_p_samples &s, bool of_all,
+                                                        eplb_p_board &board)
 {
     uint32_t largest = 0;
     int32_t t, e;
@@ -394,10 +392,8 @@ static __device__ bool eplb_p_weights_are_bad_by_block(const eplb_p_samples &s, 
     int32_t t;
 
     for (t = eplb_p_thread(); t < s.num; t += eplb_p_threads()) {
-        if (eplb_p_check_load(&s.weight[t]) != EPLB_OK)
-            found = BAD;
-        else if (s.weight[t] > 0.0f && found == ZERO)
-            found = COUNTING;
+        if (eplb_p_check_load(&s.weight[t]) != EPLB_OK) found = BAD;
+        else if (s.weight[t] > 0.0f && found == ZERO) found = COUNTING;
     }
     return eplb_p_most_of_block(board, found) != COUNTING;
 }
@@ -435,8 +431,8 @@ static __device__ float eplb_p_count_samples_by_block(const eplb_p_cuda_call &c,
 /* How a layer's samples become one load for each expert. */
 struct eplb_p_cuda_mean {
     eplb_result result; /* what is wrong with them, as eplb_rebalance would say */
-    float       scale;  /* 0: every load is 1, as they hold none, or bad ones */
-    float       count;  /* of samples */
+    float scale;        /* 0: every load is 1, as they hold none, or bad ones */
+    float count;        /* of samples */
 };
 
 static __device__ eplb_p_cuda_mean eplb_p_judge_layer_by_block(const eplb_p_cuda_call &c, eplb_p_samples *s,
@@ -509,8 +505,8 @@ static __device__ void eplb_p_sum_groups_by_block(const eplb_p_cuda_call &c, con
 
 /* The replicas of a node's experts, in shared memory. */
 struct eplb_p_cuda_replicas {
-    int32_t   num_log, num_phy;
-    float    *load;   /* [num_log] */
+    int32_t num_log, num_phy;
+    float *load;      /* [num_log] */
     uint16_t *count;  /* [num_log] */
     uint16_t *expert; /* [num_phy - num_log] of each spare slot */
     uint16_t *rank;   /* [num_phy - num_log] which replica of its expert it is */
@@ -522,42 +518,42 @@ EPLB_P_HD void eplb_p_carve_cuda_replicas(unsigned char *base, size_t *used, int
     int32_t spare = num_phy - num_log;
     r->num_log = num_log;
     r->num_phy = num_phy;
-    r->load    = (float *)eplb_p_take_shared(base, used, num_log, sizeof(float));
-    r->count   = (uint16_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint16_t));
-    r->expert  = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
-    r->rank    = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
+    r->load = (float *)eplb_p_take_shared(base, used, num_log, sizeof(float));
+    r->count = (uint16_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint16_t));
+    r->expert = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
+    r->rank = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
 }
 
 /* Spare slots go to the highest bids. An expert's bids fall with each slot that it gets. So of all experts' next
    `depth` bids those above whatever follows them are the next ones, and are taken in one round; sorting tells their
    order at the end. A thread bids for its part of the experts. */
 struct eplb_p_cuda_auction {
-    int32_t   method, max_replicas;
-    int32_t   depth;      /* doubled while that seems to take no more bids than there are slots */
-    int32_t   per_thread; /* experts */
-    uint32_t *bid;        /* [num_log] the next one of each expert */
-    uint32_t *too_many;   /* [num_log] bids of each expert that were taken for no slot */
-    int32_t   room;       /* for bids that are taken: a last round may take more than there are slots */
-    int32_t   taken;      /* the same in all threads */
-    uint16_t *expert;     /* [room] of each bid taken */
-    uint16_t *rank;       /* [room] */
+    int32_t method, max_replicas;
+    int32_t depth;              /* doubled while that seems to take no more bids than there are slots */
+    int32_t per_thread;         /* experts */
+    uint32_t *bid;              /* [num_log] the next one of each expert */
+    uint32_t *too_many;         /* [num_log] bids of each expert that were taken for no slot */
+    int32_t room;               /* for bids that are taken: a last round may take more than there are slots */
+    int32_t taken;              /* the same in all threads */
+    uint16_t *expert;           /* [room] of each bid taken */
+    uint16_t *rank;             /* [room] */
     eplb_p_sorted bids, sorted; /* [room, up to a whole warp] */
 };
 
 EPLB_P_HD void eplb_p_carve_sorted(unsigned char *base, size_t *used, int32_t n, eplb_p_sorted *s)
 {
-    s->key   = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(uint32_t));
+    s->key = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(uint32_t));
     s->index = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
 }
 
 EPLB_P_HD void eplb_p_carve_auction(unsigned char *base, size_t *used, int32_t num_log, int32_t num_phy,
                                     eplb_p_cuda_auction *a)
 {
-    a->room     = num_phy - num_log + eplb_p_least(num_log, kMostTooMany);
-    a->bid      = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
+    a->room = num_phy - num_log + eplb_p_least(num_log, kMostTooMany);
+    a->bid = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
     a->too_many = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
-    a->expert   = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
-    a->rank     = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
+    a->expert = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
+    a->rank = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
     eplb_p_carve_sorted(base, used, a->room, &a->bids);
     eplb_p_carve_sorted(base, used, a->room, &a->sorted);
 }
@@ -571,19 +567,19 @@ static __device__ uint32_t eplb_p_bid_bits(const eplb_p_cuda_replicas &r, const 
     return eplb_p_bits(eplb_p_bid(r.load[e], count, a.method)) + 1;
 }
 
-static __device__ void eplb_p_open_auction_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
-                                                    int method, int32_t max_replicas)
+static __device__ void eplb_p_open_auction_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a, int method,
+                                                    int32_t max_replicas)
 {
     eplb_p_part own = eplb_p_part_of(r.num_log);
     int32_t e;
 
-    a->method       = method;
+    a->method = method;
     a->max_replicas = max_replicas;
-    a->depth        = 1;
-    a->per_thread   = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
-    a->taken        = 0;
+    a->depth = 1;
+    a->per_thread = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
+    a->taken = 0;
     for (e = own.first; e < own.end; e++) {
-        a->bid[e]      = eplb_p_bid_bits(r, *a, e, 0);
+        a->bid[e] = eplb_p_bid_bits(r, *a, e, 0);
         a->too_many[e] = 0;
     }
 }
@@ -628,9 +624,9 @@ static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cu
     for (e = own.first; e < own.end; e++)
         for (more = 0; more < a->depth && at < end && a->bid[e] > floor; more++, at++) {
             a->bids.key[at] = a->bid[e];
-            a->expert[at]   = (uint16_t)e;
-            a->rank[at]     = r.count[e]++;
-            a->bid[e]       = eplb_p_bid_bits(r, *a, e, 0);
+            a->expert[at] = (uint16_t)e;
+            a->rank[at] = r.count[e]++;
+            a->bid[e] = eplb_p_bid_bits(r, *a, e, 0);
         }
     a->taken = end;
 }
@@ -645,12 +641,9 @@ static __device__ uint32_t eplb_p_raised_floor_by_block(const eplb_p_cuda_replic
     while (top - floor > 1) {
         uint32_t middle = floor + (top - floor) / 2;
         int32_t above = eplb_p_scan_bids_by_block(r, a, middle, board).total;
-        if (above > a.room - a.taken)
-            floor = middle;
-        else if (above == 0)
-            top = middle;
-        else
-            return middle;
+        if (above > a.room - a.taken) floor = middle;
+        else if (above == 0) top = middle;
+        else return middle;
     }
     return floor;
 }
@@ -666,15 +659,15 @@ static __device__ void eplb_p_auction_round_by_block(const eplb_p_cuda_replicas 
     if (scan.total > left && a->depth > 1) {
         a->depth = 1;
         floor = eplb_p_highest_bid_by_block(r, *a, 1, board);
-        scan  = eplb_p_scan_bids_by_block(r, *a, floor, board);
+        scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
     }
     if (scan.total == 0) {
         floor = eplb_p_highest_bid_by_block(r, *a, 0, board) - 1;
-        scan  = eplb_p_scan_bids_by_block(r, *a, floor, board);
-        left  = 1;
+        scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
+        left = 1;
     } else if (scan.total > left) {
         floor = eplb_p_raised_floor_by_block(r, *a, floor, board);
-        scan  = eplb_p_scan_bids_by_block(r, *a, floor, board);
+        scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
     }
     eplb_p_take_bids(r, a, floor, scan, eplb_p_least(scan.total, left));
 }
@@ -697,7 +690,7 @@ static __device__ void eplb_p_settle_bids_by_block(const eplb_p_cuda_replicas &r
             continue;
         }
         r.expert[first + i] = a.expert[bid];
-        r.rank[first + i]   = a.rank[bid];
+        r.rank[first + i] = a.rank[bid];
     }
     __syncthreads();
     if (a.taken == last - first) return;
@@ -706,9 +699,8 @@ static __device__ void eplb_p_settle_bids_by_block(const eplb_p_cuda_replicas &r
 }
 
 /* Spare slots first .. last-1 are given. Ends with a barrier. */
-static __device__ void eplb_p_give_slots_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
-                                                  int32_t first, int32_t last, int method, int32_t max_replicas,
-                                                  eplb_p_board &board)
+static __device__ void eplb_p_give_slots_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a, int32_t first,
+                                                  int32_t last, int method, int32_t max_replicas, eplb_p_board &board)
 {
     int32_t before;
 
@@ -724,8 +716,7 @@ static __device__ void eplb_p_give_slots_by_block(const eplb_p_cuda_replicas &r,
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`, as
    eplb_p_heavy_first would have it. By one warp. */
-static __device__ uint64_t eplb_p_heaviest_by_warp(const eplb_p_cuda_replicas &r, int32_t changed,
-                                                   int32_t extra)
+static __device__ uint64_t eplb_p_heaviest_by_warp(const eplb_p_cuda_replicas &r, int32_t changed, int32_t extra)
 {
     uint64_t heaviest = kLast;
     int32_t e;
@@ -755,14 +746,14 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
     __syncwarp();
     after = eplb_p_heaviest_by_warp(r, receiver, 1);
     __syncwarp();
-    if (after >> 32 <= before >> 32) { /* no lighter: heavier loads have smaller keys */
+    if (after >> 32 <= before >> 32) {            /* no lighter: heavier loads have smaller keys */
         if (eplb_p_lane() == 0) r.count[donor]++; /* and there is no further step */
         return false;
     }
     for (slot = eplb_p_lane(); slot < r.num_phy - r.num_log; slot += kWarp) {
         if (r.expert[slot] != donor || r.rank[slot] != r.count[donor]) continue;
         r.expert[slot] = (uint16_t)receiver; /* there is one such slot, a spare one as its rank is not 0 */
-        r.rank[slot]   = r.count[receiver];
+        r.rank[slot] = r.count[receiver];
     }
     __syncwarp();
     if (eplb_p_lane() == 0) r.count[receiver]++;
@@ -860,45 +851,45 @@ static __device__ void eplb_p_store_slot(const eplb_p_cuda_call &c, int32_t laye
 
 struct eplb_p_cuda_candidate {
     int32_t n, m, room;
-    uint32_t *key;       /* [n, up to a whole warp, and one more] bits of what the items are ordered by */
-    float    *held_load; /* [m, room] true load at each place; where key was */
-    float    *load;      /* [n, up to a whole warp] true load at each position */
-    float    *pack_load; /* [m, up to a whole warp] sum of held_load in its order */
-    float    *tiny;      /* [1] a difference of pack loads below it counts as none */
-    uint16_t *order;     /* [n] item at each position */
-    uint16_t *held;      /* [m, room] position at each place */
-    uint16_t *place;     /* [n] place of each position */
-    uint16_t *fill;      /* [m] LPT: items in each pack */
-    uint16_t *by_load;   /* [m] PAIR_SCAN, L2: packs, heaviest first; where fill was */
-    uint64_t *best;      /* [m, m] PAIR_SCAN, L2: the best swap of each pair a < b; NULL where there is no room */
+    uint32_t *key;     /* [n, up to a whole warp, and one more] bits of what the items are ordered by */
+    float *held_load;  /* [m, room] true load at each place; where key was */
+    float *load;       /* [n, up to a whole warp] true load at each position */
+    float *pack_load;  /* [m, up to a whole warp] sum of held_load in its order */
+    float *tiny;       /* [1] a difference of pack loads below it counts as none */
+    uint16_t *order;   /* [n] item at each position */
+    uint16_t *held;    /* [m, room] position at each place */
+    uint16_t *place;   /* [n] place of each position */
+    uint16_t *fill;    /* [m] LPT: items in each pack */
+    uint16_t *by_load; /* [m] PAIR_SCAN, L2: packs, heaviest first; where fill was */
+    uint64_t *best;    /* [m, m] PAIR_SCAN, L2: the best swap of each pair a < b; NULL where there is no room */
 };
 
 /* Whether refining looks at all pairs of packs again and again. */
 EPLB_P_HD bool eplb_p_looks_at_pairs(const eplb_packing &how, int32_t m)
 {
-    return how.refine == EPLB_REFINE_L2 ||
-           (how.refine == EPLB_REFINE_PAIR_SCAN && (how.heavy_packs == 0 || how.heavy_packs > m / 4));
+    return how.refine == EPLB_REFINE_L2
+           || (how.refine == EPLB_REFINE_PAIR_SCAN && (how.heavy_packs == 0 || how.heavy_packs > m / 4));
 }
 
-EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t n, int32_t m,
-                                      const eplb_packing &how, eplb_p_cuda_candidate *p)
+EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t n, int32_t m, const eplb_packing &how,
+                                      eplb_p_cuda_candidate *p)
 {
     bool keeps_best;
 
-    p->n         = n;
-    p->m         = m;
-    p->room      = n / m;
-    p->key       = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n) + kWarp, sizeof(uint32_t));
+    p->n = n;
+    p->m = m;
+    p->room = n / m;
+    p->key = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n) + kWarp, sizeof(uint32_t));
     p->held_load = (float *)p->key;
-    p->load      = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(float));
+    p->load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(float));
     p->pack_load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(m), sizeof(float));
-    p->tiny      = (float *)eplb_p_take_shared(base, used, 1, sizeof(float));
-    p->order     = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
-    p->held      = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
-    p->place     = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
-    p->fill      = (uint16_t *)eplb_p_take_shared(base, used, m, sizeof(uint16_t));
-    p->by_load   = p->fill;
-    keeps_best   = eplb_p_looks_at_pairs(how, m) && *used + sizeof(uint64_t) * (size_t)m * (size_t)m <= kMaxShared;
+    p->tiny = (float *)eplb_p_take_shared(base, used, 1, sizeof(float));
+    p->order = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
+    p->held = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
+    p->place = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
+    p->fill = (uint16_t *)eplb_p_take_shared(base, used, m, sizeof(uint16_t));
+    p->by_load = p->fill;
+    keeps_best = eplb_p_looks_at_pairs(how, m) && *used + sizeof(uint64_t) * (size_t)m * (size_t)m <= kMaxShared;
     p->best = keeps_best ? (uint64_t *)eplb_p_take_shared(base, used, m * m, sizeof(uint64_t)) : NULL;
 }
 
@@ -945,8 +936,8 @@ static __device__ void eplb_p_order_by_block(const eplb_p_cuda_candidate &p)
 
 /* A pack of a warp, as its lane fills it. */
 struct eplb_p_cuda_pack {
-    uint32_t bits;      /* of its load; kInfinite once it has no room */
-    int32_t  next, end; /* places */
+    uint32_t bits;     /* of its load; kInfinite once it has no room */
+    int32_t next, end; /* places */
 };
 
 /* The bits of a pack's load once it has the item at a position. */
@@ -995,7 +986,7 @@ static __device__ int32_t eplb_p_lpt_round_by_warp(const eplb_p_cuda_candidate &
     if (eplb_p_lane() < whole) row[eplb_p_lane()] = pack->bits;
     __syncwarp();
     place = eplb_p_place_of_pack(row, whole, pack->bits);
-    mine  = position + place;
+    mine = position + place;
     least = __reduce_min_sync(kAllLanes, eplb_p_bits_with(p, pack->bits, pack->end - pack->next, mine));
     takes = pack->next < pack->end && mine < p.n && (place == 0 || pack->bits < least);
     if (takes) eplb_p_take_item(p, pack, mine);
@@ -1003,8 +994,7 @@ static __device__ int32_t eplb_p_lpt_round_by_warp(const eplb_p_cuda_candidate &
 }
 
 /* The lightest pack, the lower one on ties, takes the item. */
-static __device__ void eplb_p_lpt_step_by_warp(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack,
-                                               int32_t position)
+static __device__ void eplb_p_lpt_step_by_warp(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack, int32_t position)
 {
     uint32_t least = __reduce_min_sync(kAllLanes, pack->bits);
     uint32_t lightest = __ballot_sync(kAllLanes, pack->bits == least);
@@ -1078,15 +1068,13 @@ static __device__ int32_t eplb_p_lpt_round_by_block(const eplb_p_cuda_candidate 
     return eplb_p_sum_of_block(board, taken);
 }
 
-static __device__ void eplb_p_lpt_step_by_block(const eplb_p_cuda_candidate &p, int32_t position,
-                                                eplb_p_board &board)
+static __device__ void eplb_p_lpt_step_by_block(const eplb_p_cuda_candidate &p, int32_t position, eplb_p_board &board)
 {
     uint64_t lightest = kLast;
     int32_t pack;
 
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
-        if (p.fill[pack] < p.room)
-            lightest = eplb_p_smaller(lightest, eplb_p_light_first(p.pack_load[pack], pack));
+        if (p.fill[pack] < p.room) lightest = eplb_p_smaller(lightest, eplb_p_light_first(p.pack_load[pack], pack));
     pack = eplb_p_index(eplb_p_least_of_block(board, lightest));
     if (pack % eplb_p_threads() == eplb_p_thread()) eplb_p_put_item(p, pack, position);
 }
@@ -1097,7 +1085,7 @@ static __device__ void eplb_p_lpt_by_block(const eplb_p_cuda_candidate &p, eplb_
 
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads()) {
         p.pack_load[pack] = 0.0f;
-        p.fill[pack]      = 0;
+        p.fill[pack] = 0;
     }
     while (position < p.n) {
         int32_t taken = eplb_p_lpt_round_by_block(p, position, board);
@@ -1130,7 +1118,7 @@ static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate 
     int32_t i;
 
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
-        p.held_load[i]     = p.load[p.held[i]];
+        p.held_load[i] = p.load[p.held[i]];
         p.place[p.held[i]] = (uint16_t)i;
     }
     eplb_p_end_keys((uint32_t *)p.pack_load, p.m);
@@ -1200,7 +1188,7 @@ static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, i
         int32_t u = heavy * p.room + walk.u, v = light * p.room + walk.v;
         float gain = eplb_p_gain_at(p, u, v, D);
         if (!(gain > most)) continue;
-        most   = gain;
+        most = gain;
         best_u = u;
         best_v = v;
     }
@@ -1210,7 +1198,7 @@ static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, i
 /* How a block and its warps look for swaps. */
 struct eplb_p_cuda_search {
     eplb_p_cuda_walk of_warp, of_pair; /* by all lanes of a warp, and by kPairLanes of them */
-    int32_t heavy, light; /* packs that the swap before this one was of; -1: there was none */
+    int32_t heavy, light;              /* packs that the swap before this one was of; -1: there was none */
 };
 
 /* The best swap of two packs, by one warp. */
@@ -1268,7 +1256,7 @@ static __device__ uint64_t eplb_p_pair_min(uint64_t key)
     if (__ballot_sync(lanes, key != kLast) == 0) return kLast;
     for (step = 1; step < kPairLanes; step *= 2) {
         uint32_t high = __shfl_sync(lanes, (uint32_t)(key >> 32), eplb_p_lane() ^ step);
-        uint32_t low  = __shfl_sync(lanes, (uint32_t)key, eplb_p_lane() ^ step);
+        uint32_t low = __shfl_sync(lanes, (uint32_t)key, eplb_p_lane() ^ step);
         key = eplb_p_smaller(key, (uint64_t)high << 32 | low);
     }
     return key;
@@ -1305,10 +1293,8 @@ static __device__ void eplb_p_renew_pairs_by_block(const eplb_p_cuda_candidate &
         for (number = first; number < p.m * p.m; number += step) {
             a = number / p.m;
             b = number % p.m;
-            if (a < b)
-                eplb_p_renew_pair(p, search, a, b, by_fall);
-            else if (eplb_p_thread() % kPairLanes == 0)
-                p.best[number] = kLast;
+            if (a < b) eplb_p_renew_pair(p, search, a, b, by_fall);
+            else if (eplb_p_thread() % kPairLanes == 0) p.best[number] = kLast;
         }
     else
         for (number = first; number < 2 * p.m; number += step) {
@@ -1334,9 +1320,8 @@ static __device__ bool eplb_p_some_swap_helps(const eplb_p_cuda_candidate &p, in
 /* Pairs are numbered in the order in which they are tried: number i * m + m-1-j is the i-th heaviest pack
    and the j-th. A round gives one to each kPairLanes threads. As long as none is found, the block confers
    after twice as many rounds as before: mostly one of the first pairs has a swap, else likely none. */
-static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p,
-                                                     const eplb_p_cuda_search &search, int32_t heavy_packs,
-                                                     eplb_p_board &board)
+static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                     int32_t heavy_packs, eplb_p_board &board)
 {
     int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, last = tried * p.m;
     int32_t round = eplb_p_threads() / kPairLanes, rounds = 1, start, end, number, i, j;
@@ -1445,7 +1430,7 @@ static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, co
     __syncthreads();
     heavy = p.by_load[0];
     light = p.by_load[p.m - 1];
-    best  = eplb_p_by_fall(eplb_p_heavier_by(p, heavy, light), eplb_p_best_swap_by_warp(p, search, heavy, light));
+    best = eplb_p_by_fall(eplb_p_heavier_by(p, heavy, light), eplb_p_best_swap_by_warp(p, search, heavy, light));
     num_heavy = eplb_p_num_promising_by_warp(p, true, best);
     num_light = eplb_p_num_promising_by_warp(p, false, best);
     for (i = eplb_p_warp(); i < num_heavy; i += eplb_p_warps())
@@ -1498,7 +1483,7 @@ static __device__ void eplb_p_move_up_by_warp(const eplb_p_cuda_candidate &p, in
         float load = moves ? p.held_load[into + step] : 0.0f;
         __syncwarp(); /* all have read */
         if (moves) {
-            p.held[into]      = (uint16_t)position;
+            p.held[into] = (uint16_t)position;
             p.held_load[into] = load;
             p.place[position] = (uint16_t)into;
         }
@@ -1516,8 +1501,8 @@ static __device__ void eplb_p_exchange_by_warp(const eplb_p_cuda_candidate &p, i
     to = first + (int32_t)__reduce_add_sync(kAllLanes, (uint32_t)before);
     eplb_p_move_up_by_warp(p, at, to);
     if (eplb_p_lane() != 0) return;
-    p.held[to]        = (uint16_t)position;
-    p.held_load[to]   = p.load[position];
+    p.held[to] = (uint16_t)position;
+    p.held_load[to] = p.load[position];
     p.place[position] = (uint16_t)to;
     p.pack_load[pack] = eplb_p_sum_pack(p, pack);
 }
@@ -1558,12 +1543,9 @@ static __device__ void eplb_p_pack_by_block(const eplb_p_cuda_candidate &p, cons
         for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) p.load[i] = item_load[p.order[i]];
         __syncthreads();
     }
-    if (how->init == EPLB_INIT_ZIGZAG)
-        eplb_p_zigzag_by_block(p);
-    else if (p.m > kWarp)
-        eplb_p_lpt_by_block(p, board);
-    else if (eplb_p_warp() == 0)
-        eplb_p_lpt_by_warp(p);
+    if (how->init == EPLB_INIT_ZIGZAG) eplb_p_zigzag_by_block(p);
+    else if (p.m > kWarp) eplb_p_lpt_by_block(p, board);
+    else if (eplb_p_warp() == 0) eplb_p_lpt_by_warp(p);
     __syncthreads();
     if (how->refine == EPLB_REFINE_NONE && packing.candidates == 1) return;
     eplb_p_index_places_by_block(p, how->init);
@@ -1606,7 +1588,7 @@ static __device__ void eplb_p_leave_candidate_by_block(const eplb_p_cuda_packing
         packing.placed[eplb_p_at((int32_t)blockIdx.x, packing.n, i)] = (uint16_t)eplb_p_item_at_place(p, i);
     if (eplb_p_thread() == 0) {
         int is_even;
-        standing->score   = eplb_p_candidate_score(p.pack_load, p.m, packing.how.select, *p.tiny, &is_even);
+        standing->score = eplb_p_candidate_score(p.pack_load, p.m, packing.how.select, *p.tiny, &is_even);
         standing->is_even = is_even;
     }
 }
@@ -1626,8 +1608,7 @@ static __device__ bool eplb_p_is_last_by_block(const eplb_p_cuda_packing &packin
 
 /* The candidate that stays: the first with the smallest score, of those up to the first even one, with
    which the search would have ended. */
-static __device__ int32_t eplb_p_select_by_block(const eplb_p_cuda_packing &packing, int32_t row,
-                                                 eplb_p_board &board)
+static __device__ int32_t eplb_p_select_by_block(const eplb_p_cuda_packing &packing, int32_t row, eplb_p_board &board)
 {
     const eplb_p_standing *standing = packing.standing + eplb_p_at(row, packing.candidates, 0);
     uint64_t even = kLast, best = kLast;
@@ -1644,14 +1625,14 @@ static __device__ int32_t eplb_p_select_by_block(const eplb_p_cuda_packing &pack
 /* The packs of the one that stays; within a pack, an item's place is the number of heavier ones. The block's own
    candidate gives way to them. */
 static __device__ void eplb_p_finish_row_by_block(const eplb_p_cuda_call &c, const eplb_p_cuda_packing &packing,
-                                                  const eplb_p_cuda_candidate &p, int32_t row,
-                                                  const float *item_load, eplb_p_board &board)
+                                                  const eplb_p_cuda_candidate &p, int32_t row, const float *item_load,
+                                                  eplb_p_board &board)
 {
     int32_t candidate = eplb_p_select_by_block(packing, row, board), i, other;
     const uint16_t *placed = packing.placed + eplb_p_at(row, packing.candidates, candidate) * (size_t)p.n;
 
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
-        p.held[i]      = placed[i];
+        p.held[i] = placed[i];
         p.held_load[i] = item_load[placed[i]];
     }
     __syncthreads();
@@ -1664,8 +1645,7 @@ static __device__ void eplb_p_finish_row_by_block(const eplb_p_cuda_call &c, con
     }
 }
 
-static __global__ void __launch_bounds__(kMaxThreads, 1)
-    eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     const eplb_p_cuda_packing &packing = c.at_groups ? c.groups : c.gpus;
     int32_t row = (int32_t)blockIdx.x / packing.candidates, candidate = (int32_t)blockIdx.x % packing.candidates, i;
@@ -1698,10 +1678,10 @@ struct eplb_p_cuda_node {
     uint64_t *told;  /* the board */
     uint16_t *group; /* [node_groups] in the order of mlog */
     eplb_p_cuda_replicas replicas;
-    float    *load;       /* [E] */
-    float    *group_load; /* [K] */
+    float *load;       /* [E] */
+    float *group_load; /* [K] */
     eplb_p_cuda_candidate groups;
-    eplb_p_cuda_auction   auction;
+    eplb_p_cuda_auction auction;
     eplb_p_cuda_candidate gpus;
 };
 
@@ -1712,7 +1692,7 @@ EPLB_P_HD size_t eplb_p_carve_replicating(unsigned char *base, const eplb_p_shap
 {
     size_t used = 0;
 
-    node->told  = eplb_p_take_board(base, &used);
+    node->told = eplb_p_take_board(base, &used);
     node->group = (uint16_t *)eplb_p_take_shared(base, &used, shape.node_groups, sizeof(uint16_t));
     eplb_p_carve_cuda_replicas(base, &used, shape.node_experts, shape.node_slots, &node->replicas);
     *behind = used;
@@ -1725,10 +1705,9 @@ EPLB_P_HD size_t eplb_p_carve_cuda_node(unsigned char *base, const eplb_p_shape 
     size_t behind, used, most = eplb_p_carve_replicating(base, shape, node, &behind);
 
     used = behind;
-    node->load       = (float *)eplb_p_take_shared(base, &used, shape.num_experts, sizeof(float));
+    node->load = (float *)eplb_p_take_shared(base, &used, shape.num_experts, sizeof(float));
     node->group_load = (float *)eplb_p_take_shared(base, &used, shape.num_groups, sizeof(float));
-    eplb_p_carve_candidate(base, &used, shape.num_groups, shape.num_nodes, shape.options.group_packing,
-                           &node->groups);
+    eplb_p_carve_candidate(base, &used, shape.num_groups, shape.num_nodes, shape.options.group_packing, &node->groups);
     most = eplb_p_most_bytes(most, used);
     used = behind;
     eplb_p_carve_candidate(base, &used, shape.node_slots, shape.node_gpus, shape.options.gpu_packing, &node->gpus);
@@ -1759,15 +1738,14 @@ static __device__ void eplb_p_find_groups_by_block(const eplb_p_cuda_call &c, co
 }
 
 /* A node's experts in the order of mlog, one slot each; and what the plan says of them. */
-static __device__ void eplb_p_replicate_groups_by_block(const eplb_p_cuda_call &c, int32_t layer,
-                                                        const uint16_t *group, const float *load,
-                                                        const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
-                                                        eplb_p_board &board)
+static __device__ void eplb_p_replicate_groups_by_block(const eplb_p_cuda_call &c, int32_t layer, const uint16_t *group,
+                                                        const float *load, const eplb_p_cuda_replicas &r,
+                                                        eplb_p_cuda_auction *a, eplb_p_board &board)
 {
     int32_t i;
 
     for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads()) {
-        r.load[i]  = load[eplb_p_expert_at(c, group, i)];
+        r.load[i] = load[eplb_p_expert_at(c, group, i)];
         r.count[i] = 1;
     }
     __syncthreads();
@@ -1815,15 +1793,14 @@ static __device__ void eplb_p_leave_slots_by_block(const eplb_p_cuda_call &c, co
 
     for (i = eplb_p_thread(); i < node.replicas.num_phy; i += eplb_p_threads()) {
         int32_t place = eplb_p_expert_of_slot(node.replicas, i);
-        c.slot_load[first + (size_t)i]   = eplb_p_load_of_slot(node.replicas, i);
+        c.slot_load[first + (size_t)i] = eplb_p_load_of_slot(node.replicas, i);
         c.slot_expert[first + (size_t)i] = eplb_p_expert_at(c, node.group, place);
-        c.slot_rank[first + (size_t)i]   = eplb_p_rank_of_slot(node.replicas, i);
+        c.slot_rank[first + (size_t)i] = eplb_p_rank_of_slot(node.replicas, i);
     }
 }
 
 /* From weight to plan, or, where several candidates pack, to slots: block b does node b % N of layer b / N. */
-static __global__ void __launch_bounds__(kMaxThreads, 1)
-    eplb_p_plan_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_plan_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes, i;
     int32_t group_size = c.shape.group_size;
@@ -1832,7 +1809,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     eplb_result result;
 
     eplb_p_carve_cuda_node(eplb_p_shared, c.shape, &node);
-    board  = eplb_p_board_at(node.told);
+    board = eplb_p_board_at(node.told);
     result = eplb_p_load_layer_by_block(c, layer, node.load, board);
     if (c.plan.layer_status && number == 0 && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
     eplb_p_find_groups_by_block(c, node, number, board);
@@ -1840,10 +1817,8 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
         eplb_p_open_rows_by_block(c, layer, node.group[i] * group_size, group_size);
     eplb_p_replicate_groups_by_block(c, layer, node.group, node.load, node.replicas, &node.auction, board);
     eplb_p_none_is_done_by_block(c.gpus, (int32_t)blockIdx.x, 1);
-    if (c.gpus.candidates == 1)
-        eplb_p_place_slots_by_block(c, layer, number, node, board);
-    else
-        eplb_p_leave_slots_by_block(c, node);
+    if (c.gpus.candidates == 1) eplb_p_place_slots_by_block(c, layer, number, node, board);
+    else eplb_p_leave_slots_by_block(c, node);
 }
 
 /* The first of several kernels. Block b does layer b. */
@@ -1891,14 +1866,14 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
 
 /* The argument of both kernels of shares. */
 struct eplb_p_cuda_shares {
-    eplb_problem   problem;
-    int32_t        how;
+    eplb_problem problem;
+    int32_t how;
     const int32_t *phy2log, *count, *source_count; /* count or source_count */
-    int32_t       *slot_count, *most, *quota, *layer_status;
-    const int32_t *given;       /* [L, R] shares, for their sources */
-    unsigned char *scratch;     /* NULL: a layer's state is in shared memory */
-    size_t         layer_bytes; /* of its state */
-    int32_t        workers;     /* experts whose tokens are sent at the same time */
+    int32_t *slot_count, *most, *quota, *layer_status;
+    const int32_t *given;   /* [L, R] shares, for their sources */
+    unsigned char *scratch; /* NULL: a layer's state is in shared memory */
+    size_t layer_bytes;     /* of its state */
+    int32_t workers;        /* experts whose tokens are sent at the same time */
 };
 
 static constexpr int64_t kTooMany = (int64_t)INT32_MAX + 1;
@@ -1973,7 +1948,7 @@ static __device__ void eplb_p_find_homes_by_block(const eplb_p_sharer &s, const 
 
     for (i = eplb_p_thread(); i < s.num_experts; i += eplb_p_threads()) {
         s.num_homes[i] = 0;
-        s.home[i]      = -1;
+        s.home[i] = -1;
     }
     for (i = eplb_p_thread(); i < s.num_gpus; i += eplb_p_threads()) s.load[i] = 0;
     __syncthreads();
@@ -1998,15 +1973,12 @@ static __device__ eplb_result eplb_p_check_counts_by_block(const eplb_p_sharer &
     for (i = eplb_p_thread(); i < s.num_gpus * s.gpu_slots; i += eplb_p_threads())
         if (!eplb_p_within(phy2log[i], EPLB_P_EMPTY, s.num_experts - 1)) wrong = NO_EXPERT;
     for (i = eplb_p_thread(); i < s.num_experts; i += eplb_p_threads()) {
-        if (count[i] < 0)
-            wrong = eplb_p_smaller(wrong, NEGATIVE);
-        else if (count[i] > 0 && s.num_homes[i] == 0)
-            wrong = eplb_p_smaller(wrong, HOMELESS);
-        else
-            tokens += count[i];
+        if (count[i] < 0) wrong = eplb_p_smaller(wrong, NEGATIVE);
+        else if (count[i] > 0 && s.num_homes[i] == 0) wrong = eplb_p_smaller(wrong, HOMELESS);
+        else tokens += count[i];
     }
     wrong = eplb_p_block_min(wrong, reduce);
-    *sum  = eplb_p_block_sum(tokens, reduce);
+    *sum = eplb_p_block_sum(tokens, reduce);
     if (wrong != NOTHING) return wrong == NEGATIVE ? EPLB_ERR_NEGATIVE : EPLB_ERR_PLAN;
     return *sum <= INT32_MAX ? EPLB_OK : EPLB_ERR_OVERFLOW;
 }
@@ -2024,7 +1996,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
         links += is_spread ? s.num_homes[e] : 0;
         spreads += is_spread;
     }
-    links   = eplb_p_block_scan(links, &num_links, reduce);
+    links = eplb_p_block_scan(links, &num_links, reduce);
     spreads = eplb_p_block_scan(spreads, &s.num_spread, reduce);
     for (e = mine.first; e < mine.end; e++) {
         if (s.next_link[e] == EPLB_P_NO_LINK) {
@@ -2032,10 +2004,10 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
             continue;
         }
         s.next_link[e] = s.home[e] = s.first_link[spreads] = links;
-        s.spread_level[spreads]    = EPLB_P_UNSEEN;
+        s.spread_level[spreads] = EPLB_P_UNSEEN;
         for (i = 0; i < s.num_homes[e]; i++, links++) {
             s.link_spread[links] = spreads;
-            s.tokens[links]      = eplb_p_even_share(count[e], s.num_homes[e], i);
+            s.tokens[links] = eplb_p_even_share(count[e], s.num_homes[e], i);
         }
         spreads++;
     }
@@ -2093,9 +2065,9 @@ static __device__ void eplb_p_link_by_block(const eplb_p_sharer &s, const int32_
 /* Fill by a warp. On each GPU the experts take turns in their order, sweep by sweep; an expert whose turn it is on
    all of its GPUs pours, and others do so at the same time elsewhere. */
 struct eplb_p_turns {
-    int32_t *turn;     /* [R] of each link on its GPU */
-    int32_t *poured;   /* [G] turns that are over */
-    int32_t *sweep;    /* [R] of each spread expert, the next one */
+    int32_t *turn;   /* [R] of each link on its GPU */
+    int32_t *poured; /* [G] turns that are over */
+    int32_t *sweep;  /* [R] of each spread expert, the next one */
 };
 
 static __device__ eplb_p_turns eplb_p_find_turns(const eplb_p_sharer &s)
@@ -2179,10 +2151,8 @@ static __device__ void eplb_p_refuse_layer(int32_t *out, size_t n)
 
 static __device__ void eplb_p_solve_layer(eplb_p_sharer *s, int32_t how)
 {
-    if (how == EPLB_SHARE_FAIR)
-        eplb_p_share_fairly(s);
-    else
-        eplb_p_share_least_max(s);
+    if (how == EPLB_SHARE_FAIR) eplb_p_share_fairly(s);
+    else eplb_p_share_least_max(s);
 }
 
 /* Where a layer's state is, 256 bytes aligned or not: the arena sees to that. */
@@ -2236,17 +2206,17 @@ struct eplb_p_cuda_dealer {
     eplb_p_dealer of_layer;
     int32_t *spread;  /* [E] experts in several slots */
     int32_t *waiting; /* [workers, row] */
-    int32_t  row;     /* odd, so that workers look at different banks of shared memory */
-    int32_t  num_spread;
+    int32_t row;      /* odd, so that workers look at different banks of shared memory */
+    int32_t num_spread;
 };
 
 EPLB_P_HD eplb_p_cuda_dealer eplb_p_carve_cuda_dealer(eplb_p_arena *a, const eplb_problem *problem, int32_t workers)
 {
     eplb_p_cuda_dealer d = EPLB_ZERO_INIT;
     d.of_layer = eplb_p_carve_dealer(a, problem);
-    d.row      = problem->num_gpus | 1;
-    d.spread   = (int32_t *)eplb_p_take(a, problem->num_experts, sizeof(int32_t));
-    d.waiting  = (int32_t *)eplb_p_take(a, workers, sizeof(int32_t) * (size_t)d.row);
+    d.row = problem->num_gpus | 1;
+    d.spread = (int32_t *)eplb_p_take(a, problem->num_experts, sizeof(int32_t));
+    d.waiting = (int32_t *)eplb_p_take(a, workers, sizeof(int32_t) * (size_t)d.row);
     return d;
 }
 
@@ -2284,8 +2254,7 @@ static __device__ eplb_result eplb_p_check_given_by_block(const eplb_p_dealer &d
     for (slot = eplb_p_thread(); slot < d.num_slots && first == kLast; slot += eplb_p_threads()) {
         if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, d.num_experts - 1))
             first = (uint64_t)slot << 8 | (uint64_t)-EPLB_ERR_PLAN;
-        else if (given[slot] < 0)
-            first = (uint64_t)slot << 8 | (uint64_t)-EPLB_ERR_NEGATIVE;
+        else if (given[slot] < 0) first = (uint64_t)slot << 8 | (uint64_t)-EPLB_ERR_NEGATIVE;
     }
     first = eplb_p_block_min(first, reduce);
     if (first != kLast) end = (int64_t)(first >> 8);
@@ -2333,7 +2302,7 @@ static __device__ void eplb_p_sort_slots_by_block(eplb_p_cuda_dealer *all, const
         slots += d.first_slot[e];
         spreads += d.first_slot[e] > 1;
     }
-    slots   = eplb_p_block_scan(slots, &num_slots, reduce);
+    slots = eplb_p_block_scan(slots, &num_slots, reduce);
     spreads = eplb_p_block_scan(spreads, &all->num_spread, reduce);
     for (e = mine.first; e < mine.end; e++) {
         int32_t copies = d.first_slot[e];
@@ -2374,8 +2343,8 @@ static __device__ void eplb_p_deal_single_slots(const eplb_p_dealer &d, const in
 }
 
 /* So many experts at once, a thread each. */
-static __device__ void eplb_p_deal_by_block(const eplb_p_cuda_dealer &all, int32_t workers,
-                                            const int32_t *source_count, int32_t *quota)
+static __device__ void eplb_p_deal_by_block(const eplb_p_cuda_dealer &all, int32_t workers, const int32_t *source_count,
+                                            int32_t *quota)
 {
     eplb_p_dealer d = all.of_layer;
     int32_t first, worker, gpu;
@@ -2432,14 +2401,14 @@ struct eplb_p_cuda_alone {
     eplb_p_shape shape;
     eplb_p_shape fresh; /* the same with no plan in force, and so nothing locked */
     const float *weight;
-    eplb_plan    plan;
+    eplb_plan plan;
     eplb_layer_report *report;
-    float         *gpu_load;
-    int32_t       *layer_status;
-    uint32_t      *cluster; /* [3, G] slots that may be used, speed, node of each GPU; NULL where GPUs are alike */
+    float *gpu_load;
+    int32_t *layer_status;
+    uint32_t *cluster;      /* [3, G] slots that may be used, speed, node of each GPU; NULL where GPUs are alike */
     unsigned char *scratch; /* [in_flight, layer_bytes] */
-    size_t         layer_bytes;
-    int32_t        in_flight;
+    size_t layer_bytes;
+    int32_t in_flight;
 };
 
 /* What is wrong with the samples of a layer, as eplb_rebalance would say. */
@@ -2540,8 +2509,8 @@ static __global__ void eplb_p_evaluate_kernel(const __grid_constant__ eplb_p_cud
 /* Words of the caller's host memory on their way to the device's, without a copy: as a kernel's argument. */
 struct eplb_p_cuda_words {
     uint32_t *to;
-    int32_t   num;
-    uint32_t  word[kWords];
+    int32_t num;
+    uint32_t word[kWords];
 };
 
 static __global__ void __launch_bounds__(kShareThreads)
@@ -2557,11 +2526,11 @@ static __global__ void __launch_bounds__(kShareThreads)
 static eplb_result eplb_p_plan_packing(eplb_p_cuda_packing *packing, const eplb_packing *how, int32_t stage,
                                        int64_t rows, int32_t n, int32_t m)
 {
-    packing->how        = *how;
-    packing->stage      = stage;
-    packing->n          = n;
-    packing->m          = m;
-    packing->rows       = (int32_t)rows;
+    packing->how = *how;
+    packing->stage = stage;
+    packing->n = n;
+    packing->m = m;
+    packing->rows = (int32_t)rows;
     packing->candidates = how->num_candidates > 1 && n > m ? how->num_candidates : 1;
     if (n > EPLB_CUDA_MAX_ITEMS || m > EPLB_CUDA_MAX_PACKS) return EPLB_ERR_DEVICE_SHAPE;
     return rows > INT32_MAX / packing->candidates ? EPLB_ERR_DEVICE_SHAPE : EPLB_OK;
@@ -2605,17 +2574,15 @@ static eplb_result eplb_p_plan_call(const eplb_problem *problem, const eplb_opti
                                 shape->num_groups, shape->num_nodes);
     if (r != EPLB_OK) return r;
     return eplb_p_plan_packing(&c->gpus, &shape->options.gpu_packing, EPLB_P_DRAW_GPUS,
-                               (int64_t)shape->num_layers * shape->num_nodes, shape->node_slots,
-                               shape->node_gpus);
+                               (int64_t)shape->num_layers * shape->num_nodes, shape->node_slots, shape->node_gpus);
 }
 
 static void eplb_p_carve_cuda_packing(eplb_p_arena *a, eplb_p_cuda_packing *packing)
 {
     if (packing->candidates == 1) return;
-    packing->placed = (uint16_t *)eplb_p_take(a, packing->rows * packing->candidates,
-                                              sizeof(uint16_t) * (size_t)packing->n);
-    packing->standing = (eplb_p_standing *)eplb_p_take(a, packing->rows * packing->candidates,
-                                                       sizeof(eplb_p_standing));
+    packing->placed =
+        (uint16_t *)eplb_p_take(a, packing->rows * packing->candidates, sizeof(uint16_t) * (size_t)packing->n);
+    packing->standing = (eplb_p_standing *)eplb_p_take(a, packing->rows * packing->candidates, sizeof(eplb_p_standing));
     packing->done = (int32_t *)eplb_p_take(a, packing->rows, sizeof(int32_t));
 }
 
@@ -2626,14 +2593,14 @@ static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_call *c)
     size_t experts = (size_t)shape->num_experts, slots = (size_t)shape->num_replicas;
     size_t groups = (size_t)shape->num_groups;
 
-    c->load        = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * experts);
-    c->slot_load   = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * slots);
+    c->load = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * experts);
+    c->slot_load = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * slots);
     c->slot_expert = (int32_t *)eplb_p_take(a, shape->num_layers, sizeof(int32_t) * slots);
-    c->slot_rank   = (int32_t *)eplb_p_take(a, shape->num_layers, sizeof(int32_t) * slots);
-    c->gpus.load   = c->slot_load;
+    c->slot_rank = (int32_t *)eplb_p_take(a, shape->num_layers, sizeof(int32_t) * slots);
+    c->gpus.load = c->slot_load;
     eplb_p_carve_cuda_packing(a, &c->gpus);
     if (!c->packs_groups) return;
-    c->group_load  = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * groups);
+    c->group_load = (float *)eplb_p_take(a, shape->num_layers, sizeof(float) * groups);
     c->group_order = (uint16_t *)eplb_p_take(a, shape->num_layers, sizeof(uint16_t) * groups);
     c->groups.load = c->group_load;
     eplb_p_carve_cuda_packing(a, &c->groups);
@@ -2652,8 +2619,8 @@ static eplb_result eplb_p_launch(void (*kernel)(Call), int32_t blocks, int32_t t
     Call copy = *call;
     void *arguments[1] = {&copy};
 
-    if (cudaLaunchKernel(kernel, dim3((unsigned)blocks), dim3((unsigned)threads), arguments, shared_bytes,
-                         stream) == cudaSuccess)
+    if (cudaLaunchKernel(kernel, dim3((unsigned)blocks), dim3((unsigned)threads), arguments, shared_bytes, stream)
+        == cudaSuccess)
         return EPLB_OK;
     cudaGetLastError(); /* reported here, so it need not be found a second time */
     return EPLB_ERR_CUDA;
@@ -2694,8 +2661,8 @@ static eplb_result eplb_p_launch_plan(const eplb_p_cuda_call *c, cudaStream_t st
     int32_t threads = c->gpus.candidates == 1 ? eplb_p_threads_for_packing(&c->gpus)
                                               : eplb_p_threads_for(c->shape.node_slots, kMaxThreads);
     eplb_p_cuda_node node;
-    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, threads,
-                         eplb_p_carve_cuda_node(NULL, c->shape, &node), c, stream);
+    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, threads, eplb_p_carve_cuda_node(NULL, c->shape, &node), c,
+                         stream);
 }
 
 static eplb_result eplb_p_launch_layers(const eplb_p_cuda_call *c, cudaStream_t stream)
@@ -2710,8 +2677,8 @@ static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_call *c, cudaStream
 {
     eplb_p_cuda_node node;
     size_t behind, shared = eplb_p_carve_replicating(NULL, c->shape, &node, &behind);
-    return eplb_p_launch(eplb_p_replicate_kernel, c->gpus.rows,
-                         eplb_p_threads_for(c->shape.node_slots, kMaxThreads), shared, c, stream);
+    return eplb_p_launch(eplb_p_replicate_kernel, c->gpus.rows, eplb_p_threads_for(c->shape.node_slots, kMaxThreads),
+                         shared, c, stream);
 }
 
 /* All candidates of one of the two packings, and the choice among them. */
@@ -2719,8 +2686,8 @@ static eplb_result eplb_p_launch_packing(const eplb_p_cuda_call *call, int32_t a
 {
     const eplb_p_cuda_packing *packing = at_groups ? &call->groups : &call->gpus;
     int32_t blocks = packing->rows * packing->candidates;
-    int32_t threads = blocks < kManyBlocks ? eplb_p_threads_for_packing(packing)
-                                           : eplb_p_threads_for(packing->n, kFewThreads);
+    int32_t threads =
+        blocks < kManyBlocks ? eplb_p_threads_for_packing(packing) : eplb_p_threads_for(packing->n, kFewThreads);
     eplb_p_cuda_call c = *call;
     eplb_p_cuda_candidate candidate;
     size_t shared = 0;
@@ -2738,8 +2705,8 @@ static eplb_result eplb_p_check_attached(const eplb_p_arena *measured, const epl
     eplb_result r = eplb_p_check_scratch(measured, scratch, scratch_bytes, NULL);
     if (r != EPLB_OK) return r;
     if (!weight || !plan || !plan->phy2log) return EPLB_ERR_NULL;
-    if (plan->log2phy && plan->log2phy_width > 0 &&
-        !eplb_p_array_fits(shape->num_layers, shape->num_experts, plan->log2phy_width))
+    if (plan->log2phy && plan->log2phy_width > 0
+        && !eplb_p_array_fits(shape->num_layers, shape->num_experts, plan->log2phy_width))
         return EPLB_ERR_OVERFLOW;
     return EPLB_OK;
 }
@@ -2775,7 +2742,7 @@ static eplb_result eplb_p_open_alone_call(const eplb_problem *problem, const epl
     r = eplb_p_resolve_for_device(&free_problem, options ? &free_options : NULL, &c->fresh);
     if (r != EPLB_OK) return r;
     c->layer_bytes = eplb_p_planning_bytes(&c->shape);
-    fresh_bytes    = eplb_p_planning_bytes(&c->fresh);
+    fresh_bytes = eplb_p_planning_bytes(&c->fresh);
     if (c->layer_bytes == 0 || fresh_bytes == 0) return EPLB_ERR_OVERFLOW;
     if (fresh_bytes > c->layer_bytes) c->layer_bytes = fresh_bytes;
     c->in_flight = eplb_p_least(c->shape.num_layers, kInFlight);
@@ -2788,7 +2755,7 @@ static eplb_result eplb_p_open_evaluating_call(const eplb_problem *problem, cons
     eplb_result r = eplb_p_resolve_for_device(problem, options, &c->shape);
     if (r != EPLB_OK) return r;
     c->layer_bytes = eplb_p_evaluating_bytes(&c->shape);
-    c->in_flight   = eplb_p_least(c->shape.num_layers, kInFlight);
+    c->in_flight = eplb_p_least(c->shape.num_layers, kInFlight);
     return c->layer_bytes == 0 ? EPLB_ERR_OVERFLOW : EPLB_OK;
 }
 
@@ -2805,8 +2772,8 @@ static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_alone *c)
 
 /* Of either kind of call. */
 template <typename Call>
-static eplb_result eplb_p_attach(Call *c, const float *weight, const eplb_plan *plan,
-                                 void *scratch, size_t scratch_bytes)
+static eplb_result eplb_p_attach(Call *c, const float *weight, const eplb_plan *plan, void *scratch,
+                                 size_t scratch_bytes)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
     eplb_result r;
@@ -2817,7 +2784,7 @@ static eplb_result eplb_p_attach(Call *c, const float *weight, const eplb_plan *
     a = eplb_p_arena_at(scratch);
     eplb_p_carve_call(&a, c);
     c->weight = weight;
-    c->plan   = *plan;
+    c->plan = *plan;
     return EPLB_OK;
 }
 
@@ -2847,7 +2814,7 @@ static eplb_result eplb_p_send_cluster(eplb_p_cuda_alone *c, cudaStream_t stream
     if (!c->cluster) return EPLB_OK;
     for (first = 0; first < all && r == EPLB_OK; first += kWords) {
         eplb_p_cuda_words w = EPLB_ZERO_INIT;
-        w.to  = c->cluster + first;
+        w.to = c->cluster + first;
         w.num = eplb_p_least(all - first, kWords);
         for (i = 0; i < w.num; i++) w.word[i] = eplb_p_cluster_word(&c->shape, first + i);
         r = eplb_p_launch(eplb_p_cluster_kernel, 1, kShareThreads, 0, &w, stream);
@@ -2890,10 +2857,10 @@ extern "C" eplb_result eplb_cuda_evaluate_scratch_size(const eplb_problem *probl
     return r == EPLB_OK ? eplb_p_tell_alone(&c, bytes) : r;
 }
 
-extern "C" eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const eplb_options *options,
-                                          const float *weight, const eplb_plan *plan, eplb_layer_report *report,
-                                          float *gpu_load, int32_t *layer_status, void *scratch,
-                                          size_t scratch_bytes, cudaStream_t stream)
+extern "C" eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const eplb_options *options, const float *weight,
+                                          const eplb_plan *plan, eplb_layer_report *report, float *gpu_load,
+                                          int32_t *layer_status, void *scratch, size_t scratch_bytes,
+                                          cudaStream_t stream)
 {
     eplb_p_cuda_alone c = EPLB_ZERO_INIT;
     eplb_plan slots = EPLB_ZERO_INIT;
@@ -2904,8 +2871,8 @@ extern "C" eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const epl
     if (r == EPLB_OK && !report) r = EPLB_ERR_NULL;
     if (r == EPLB_OK) r = eplb_p_send_cluster(&c, stream);
     if (r != EPLB_OK) return r;
-    c.report       = report;
-    c.gpu_load     = gpu_load;
+    c.report = report;
+    c.gpu_load = gpu_load;
     c.layer_status = layer_status;
     return eplb_p_launch(eplb_p_evaluate_kernel, c.in_flight, 1, 0, &c, stream);
 }
@@ -2923,8 +2890,7 @@ static eplb_result eplb_p_alone_scratch_size(const eplb_problem *problem, const 
     return r == EPLB_OK ? eplb_p_tell_alone(&c, bytes) : r;
 }
 
-extern "C" eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_options *options,
-                                              size_t *bytes)
+extern "C" eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_options *options, size_t *bytes)
 {
     eplb_p_cuda_call c = EPLB_ZERO_INIT;
     eplb_p_arena a = eplb_p_arena_at(NULL);
@@ -2974,10 +2940,8 @@ static size_t eplb_p_share_bytes(const eplb_problem *problem, int32_t workers)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
 
-    if (workers > 0)
-        eplb_p_carve_cuda_dealer(&a, problem, workers);
-    else
-        eplb_p_carve_sharer(&a, problem);
+    if (workers > 0) eplb_p_carve_cuda_dealer(&a, problem, workers);
+    else eplb_p_carve_sharer(&a, problem);
     return a.overflowed ? 0 : eplb_p_arena_bytes(&a);
 }
 
@@ -3013,11 +2977,11 @@ static eplb_result eplb_p_open_shares(eplb_p_cuda_shares *c, const eplb_problem 
     if (!scratch) return EPLB_ERR_NULL;
     if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
     bytes = eplb_p_share_bytes(problem, workers);
-    c->problem     = *problem;
-    c->workers     = workers;
+    c->problem = *problem;
+    c->workers = workers;
     c->layer_bytes = eplb_p_layer_in_scratch(bytes);
-    c->scratch     = c->layer_bytes > 0 ? (unsigned char *)scratch : NULL;
-    *shared        = kReduceBytes + (c->scratch ? 0 : bytes);
+    c->scratch = c->layer_bytes > 0 ? (unsigned char *)scratch : NULL;
+    *shared = kReduceBytes + (c->scratch ? 0 : bytes);
     return EPLB_OK;
 }
 
@@ -3033,11 +2997,11 @@ extern "C" eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_
     if (!eplb_p_is_one_of(how, EPLB_NUM_SHARES)) return EPLB_ERR_OPTION;
     r = eplb_p_open_shares(&c, problem, 0, scratch, scratch_bytes, &shared);
     if (r != EPLB_OK) return r;
-    c.how          = how;
-    c.phy2log      = phy2log;
-    c.count        = count;
-    c.slot_count   = slot_count;
-    c.most         = most;
+    c.how = how;
+    c.phy2log = phy2log;
+    c.count = count;
+    c.slot_count = slot_count;
+    c.most = most;
     c.layer_status = layer_status;
     return eplb_p_launch(eplb_p_share_kernel, problem->num_layers,
                          eplb_p_threads_for(problem->num_replicas, kShareThreads), shared, &c, stream);
@@ -3055,10 +3019,10 @@ extern "C" eplb_result eplb_cuda_share_sources(const eplb_problem *problem, cons
     if (!problem || !phy2log || !source_count || !slot_count || !quota) return EPLB_ERR_NULL;
     r = eplb_p_open_shares(&c, problem, eplb_p_num_workers(problem), scratch, scratch_bytes, &shared);
     if (r != EPLB_OK) return r;
-    c.phy2log      = phy2log;
+    c.phy2log = phy2log;
     c.source_count = source_count;
-    c.given        = slot_count;
-    c.quota        = quota;
+    c.given = slot_count;
+    c.quota = quota;
     c.layer_status = layer_status;
     return eplb_p_launch(eplb_p_sources_kernel, problem->num_layers, kShareThreads, shared, &c, stream);
 }

@@ -90,8 +90,7 @@ eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_optio
            unless loads are very uneven, and rounds that give spare slots, as many as an expert has replicas; by one
            thread all that eplb_rebalance does for a layer, one step after the other */
 eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options *options, const float *weight,
-                                const eplb_plan *plan, void *scratch, size_t scratch_bytes,
-                                cudaStream_t stream);
+                                const eplb_plan *plan, void *scratch, size_t scratch_bytes, cudaStream_t stream);
 
 /* eplb_cuda_evaluate_scratch_size - bytes of device memory for eplb_cuda_evaluate.
    in      problem, options  as there
@@ -120,8 +119,8 @@ eplb_result eplb_cuda_evaluate_scratch_size(const eplb_problem *problem, const e
    threads reentrant, with a scratch for each call in flight
    source  as eplb_evaluate: its own functions */
 eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const eplb_options *options, const float *weight,
-                               const eplb_plan *plan, eplb_layer_report *report, float *gpu_load,
-                               int32_t *layer_status, void *scratch, size_t scratch_bytes, cudaStream_t stream);
+                               const eplb_plan *plan, eplb_layer_report *report, float *gpu_load, int32_t *layer_status,
+                               void *scratch, size_t scratch_bytes, cudaStream_t stream);
 
 /* eplb_cuda_share_scratch_size - bytes of device memory for eplb_cuda_share and eplb_cuda_share_sources.
    in      problem  as for eplb_share_scratch_size
@@ -168,10 +167,9 @@ eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_t *phy2log,
    ties    eplb_share_sources': lower GPUs to lower slots
    cost    a block a layer, O(G (E + R)) by all its threads; the chain is that of an expert's GPUs and slots, for every
            256 experts in several slots */
-eplb_result eplb_cuda_share_sources(const eplb_problem *problem, const int32_t *phy2log,
-                                    const int32_t *source_count, const int32_t *slot_count, int32_t *quota,
-                                    int32_t *layer_status, void *scratch, size_t scratch_bytes,
-                                    cudaStream_t stream);
+eplb_result eplb_cuda_share_sources(const eplb_problem *problem, const int32_t *phy2log, const int32_t *source_count,
+                                    const int32_t *slot_count, int32_t *quota, int32_t *layer_status, void *scratch,
+                                    size_t scratch_bytes, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

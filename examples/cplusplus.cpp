@@ -31,7 +31,7 @@ static Plan rebalance(const eplb_problem &problem, const eplb_options &options, 
 
     eplb_plan plan = EPLB_ZERO_INIT;
     plan.phy2log = p.phy2log.data();
-    plan.logcnt  = p.logcnt.data();
+    plan.logcnt = p.logcnt.data();
     check(eplb_rebalance(&problem, &options, load.data(), &plan, scratch.data(), bytes));
     check(eplb_evaluate(&problem, &options, load.data(), &plan, p.report.data(), nullptr, scratch.data(), bytes));
     return p;
@@ -40,10 +40,10 @@ static Plan rebalance(const eplb_problem &problem, const eplb_options &options, 
 int main()
 {
     eplb_problem problem = EPLB_ZERO_INIT;
-    problem.num_layers   = 1;
-    problem.num_experts  = 8;
+    problem.num_layers = 1;
+    problem.num_experts = 8;
     problem.num_replicas = 16;
-    problem.num_gpus     = 8;
+    problem.num_gpus = 8;
     const std::vector<float> load = {600, 560, 120, 120, 20, 10, 10, 10};
 
     try {

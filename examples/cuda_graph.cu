@@ -9,13 +9,13 @@
 enum { EXPERTS = 16, SLOTS = 24, GPUS = 8, WIDTH = SLOTS - EXPERTS + 1, TOKENS = 4096, THREADS = 128 };
 enum { WAITING = TOKENS / GPUS, GPU_SLOTS = SLOTS / GPUS }; /* on each GPU, tokens and slots */
 
-struct tokens { /* what the kernels of this program work on; they take it by value */
-    int32_t *expert; /* [TOKENS] that the router picked; GPU by GPU */
-    float   *load;   /* [EXPERTS] tokens of each expert, for the plan */
+struct tokens {                    /* what the kernels of this program work on; they take it by value */
+    int32_t *expert;               /* [TOKENS] that the router picked; GPU by GPU */
+    float *load;                   /* [EXPERTS] tokens of each expert, for the plan */
     int32_t *count, *source_count; /* [EXPERTS], [GPUS, EXPERTS] the same, for shares */
     int32_t *slot_count, *quota;   /* [SLOTS], [GPUS, SLOTS] */
-    int32_t *served; /* [SLOTS] tokens that were sent there */
-    int32_t *logcnt, *log2phy; /* of the plan */
+    int32_t *served;               /* [SLOTS] tokens that were sent there */
+    int32_t *logcnt, *log2phy;     /* of the plan */
 };
 
 static void must(cudaError_t error)
@@ -73,16 +73,18 @@ int main(void)
     eplb_options options = EPLB_ZERO_INIT; /* the reference: preset DEEPSEEK */
     eplb_plan plan = EPLB_ZERO_INIT;
     size_t for_plan, for_shares;
-    tokens t = {device<int32_t>(TOKENS),  device<float>(EXPERTS),        device<int32_t>(EXPERTS),
-                device<int32_t>(GPUS * EXPERTS), device<int32_t>(SLOTS), device<int32_t>(GPUS * SLOTS),
-                device<int32_t>(SLOTS),   device<int32_t>(EXPERTS),      device<int32_t>(EXPERTS * WIDTH)};
+    tokens t = {device<int32_t>(TOKENS),         device<float>(EXPERTS),   device<int32_t>(EXPERTS),
+                device<int32_t>(GPUS * EXPERTS), device<int32_t>(SLOTS),   device<int32_t>(GPUS * SLOTS),
+                device<int32_t>(SLOTS),          device<int32_t>(EXPERTS), device<int32_t>(EXPERTS * WIDTH)};
     plan.phy2log = device<int32_t>(SLOTS), plan.logcnt = t.logcnt;
     plan.log2phy = t.log2phy, plan.log2phy_width = WIDTH;
     must(eplb_cuda_scratch_size(&problem, &options, &for_plan));
     must(eplb_cuda_share_scratch_size(&problem, &for_shares));
     void *scratch = device<char>((int)for_plan), *share_scratch = device<char>((int)for_shares);
 
-    cudaStream_t stream; cudaGraph_t graph; cudaGraphExec_t exec;
+    cudaStream_t stream;
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
     must(cudaStreamCreate(&stream)), must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
     launch(count_tokens, 1, t, stream);
     must(eplb_cuda_rebalance(&problem, &options, t.load, &plan, scratch, for_plan, stream));

@@ -11,7 +11,8 @@ enum { LAYERS = 4, EXPERTS = 256, GPUS = 64, NODES = 8, SLOTS = 5, REPLICAS = GP
 enum { STEPS = 48, EVERY = 4, TOKENS = 40000, MEMORY = 1 << 20 };
 
 static float popular[LAYERS][EXPERTS], load[LAYERS][EXPERTS];
-static int32_t in_force[LAYERS][REPLICAS], fresh[LAYERS][REPLICAS], slot_count[LAYERS][REPLICAS], count[LAYERS][EXPERTS];
+static int32_t in_force[LAYERS][REPLICAS], fresh[LAYERS][REPLICAS], slot_count[LAYERS][REPLICAS],
+    count[LAYERS][EXPERTS];
 static int32_t gpu_slots[GPUS];
 static float gpu_speed[GPUS];
 static eplb_transfer transfer[LAYERS * REPLICAS];
@@ -32,7 +33,7 @@ static void drift(int step)
         for (int e = 0; e < EXPERTS; e++) {
             float now = 0.1f + uniform() * uniform();
             popular[l][e] = step == 0 ? now : 0.97f * popular[l][e] + 0.03f * now;
-            load[l][e]    = popular[l][e] * (0.95f + 0.1f * uniform());
+            load[l][e] = popular[l][e] * (0.95f + 0.1f * uniform());
             sum += load[l][e];
         }
         for (int e = 0; e < EXPERTS; e++) count[l][e] = (int32_t)(TOKENS * load[l][e] / sum);
@@ -44,13 +45,17 @@ static const char *happen(int step)
 {
     for (int g = 0; g < GPUS; g++) {
         int comes = (step == 24 && (g == 17 || g / 8 == 3)) || (step == 36 && g >= 62);
-        int dies  = (step == 8 && g == 17) || (step == 16 && g / 8 == 3);
+        int dies = (step == 8 && g == 17) || (step == 16 && g / 8 == 3);
         if (comes) gpu_slots[g] = SLOTS;
         if (dies) gpu_slots[g] = 0;
         for (int i = g * SLOTS; (comes || dies) && i < (g + 1) * SLOTS; i++)
             for (int l = 0; l < LAYERS; l++) in_force[l][i] = -1;
     }
-    return step == 8 ? "GPU 17 dies" : step == 16 ? "node 3 dies" : step == 24 ? "both are back" : step == 36 ? "two more" : "";
+    return step == 8    ? "GPU 17 dies"
+           : step == 16 ? "node 3 dies"
+           : step == 24 ? "both are back"
+           : step == 36 ? "two more"
+                        : "";
 }
 
 /* A plan near the one in force, and what has to be sent for it. */
@@ -66,9 +71,9 @@ static void follow(const eplb_problem *p, const char *event, int step)
     plan.phy2log = fresh[0];
     if (step > 0) {
         o.previous_phy2log = in_force[0];
-        o.max_moves        = *event ? 24 : 8; /* in a layer; what is lost has to be loaded in any case */
-        o.max_gpu_moves    = 4;
-        o.move_cost        = 0.001f;
+        o.max_moves = *event ? 24 : 8; /* in a layer; what is lost has to be loaded in any case */
+        o.max_gpu_moves = 4;
+        o.move_cost = 0.001f;
     }
     if (eplb_rebalance(p, &o, load[0], &plan, scratch, sizeof scratch) != EPLB_OK) printf("no plan\n");
     if (step > 0)
@@ -80,7 +85,8 @@ static void follow(const eplb_problem *p, const char *event, int step)
     memcpy(in_force, fresh, sizeof fresh);
     eplb_evaluate(p, &o, load[0], &plan, report, NULL, scratch, sizeof scratch);
     for (int l = 0; l < LAYERS; l++) least = report[l].balancedness < least ? report[l].balancedness : least;
-    printf("%4d  %-13s  %7.4f  %6.1f  %6.1f\n", step, event, (double)least, (double)moves / LAYERS, (double)lost / LAYERS);
+    printf("%4d  %-13s  %7.4f  %6.1f  %6.1f\n", step, event, (double)least, (double)moves / LAYERS,
+           (double)lost / LAYERS);
 }
 
 int main(void)
@@ -97,7 +103,8 @@ int main(void)
         const char *event = happen(step);
         drift(step);
         if (step % EVERY == 0) follow(&p, event, step);
-        if (eplb_share(&p, in_force[0], count[0], EPLB_SHARE_FAIR, slot_count[0], NULL, scratch, sizeof scratch) != EPLB_OK)
+        if (eplb_share(&p, in_force[0], count[0], EPLB_SHARE_FAIR, slot_count[0], NULL, scratch, sizeof scratch)
+            != EPLB_OK)
             wrong++; /* as when an expert is nowhere */
         for (int l = 0; l < LAYERS; l++)
             for (int i = 0; i < REPLICAS; i++) {

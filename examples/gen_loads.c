@@ -45,10 +45,7 @@ static uint64_t next_random(uint64_t *state)
 }
 
 /* Uniform in (0, 1), never 0: its logarithm is taken. */
-static double uniform(uint64_t *state)
-{
-    return ((double)(next_random(state) >> 11) + 0.5) / 9007199254740992.0;
-}
+static double uniform(uint64_t *state) { return ((double)(next_random(state) >> 11) + 0.5) / 9007199254740992.0; }
 
 /* Standard normal (Box and Muller 1958). */
 static double normal(uint64_t *state)
@@ -60,14 +57,12 @@ static double normal(uint64_t *state)
 /* What stays of a layer from step to step: one log load per expert. */
 static void draw_layer(uint64_t *random, double *log_load, long num_experts)
 {
-    double block   = 0;
-    long   hottest = 0;
+    double block = 0;
+    long hottest = 0;
     for (long e = 0; e < num_experts; e++) {
-        if (e % BLOCK_SIZE == 0)
-            block = BLOCK_SD * normal(random);
+        if (e % BLOCK_SIZE == 0) block = BLOCK_SD * normal(random);
         log_load[e] = BODY_SD * normal(random) + block;
-        if (log_load[e] > log_load[hottest])
-            hottest = e;
+        if (log_load[e] > log_load[hottest]) hottest = e;
     }
     log_load[hottest] += HOT_MAX * uniform(random);
 }
@@ -77,8 +72,7 @@ static void draw_layer(uint64_t *random, double *log_load, long num_experts)
 static void advance_drift(uint64_t *random, double *drift, long num_experts, double sd, double memory)
 {
     double fresh = sd * sqrt(1 - memory * memory);
-    for (long e = 0; e < num_experts; e++)
-        drift[e] = memory * drift[e] + fresh * normal(random);
+    for (long e = 0; e < num_experts; e++) drift[e] = memory * drift[e] + fresh * normal(random);
 }
 
 /* A layer routes the same number of tokens in every step: the row is scaled to it. */
@@ -86,12 +80,10 @@ static void print_row(long step, long layer, const double *log_load, const doubl
                       long num_experts)
 {
     double sum = 0;
-    for (long e = 0; e < num_experts; e++)
-        sum += exp(log_load[e] + drift[e] + slow[e]);
+    for (long e = 0; e < num_experts; e++) sum += exp(log_load[e] + drift[e] + slow[e]);
     double scale = (double)TOKENS_PER_EXPERT * (double)num_experts / sum;
     printf("%ld,%ld", step, layer);
-    for (long e = 0; e < num_experts; e++)
-        printf(",%.0f", floor(exp(log_load[e] + drift[e] + slow[e]) * scale + 0.5));
+    for (long e = 0; e < num_experts; e++) printf(",%.0f", floor(exp(log_load[e] + drift[e] + slow[e]) * scale + 0.5));
     printf("\n");
 }
 
@@ -99,23 +91,21 @@ static void print_head(long num_layers, long num_experts, long num_steps, unsign
 {
     printf("# synthetic expert loads in whole tokens; shaped like published loads of DeepSeek-V3 and R1\n");
     printf("# gen_loads --layers %ld --experts %ld --steps %ld --seed %llu", num_layers, num_experts, num_steps, seed);
-    if (wander > 0)
-        printf(" --wander %ld", wander);
+    if (wander > 0) printf(" --wander %ld", wander);
     printf("\n");
     printf("step,layer");
-    for (long e = 0; e < num_experts; e++)
-        printf(",e%ld", e);
+    for (long e = 0; e < num_experts; e++) printf(",e%ld", e);
     printf("\n");
 }
 
 static int generate(long num_layers, long num_experts, long num_steps, unsigned long long seed, long wander)
 {
-    size_t    cells    = (size_t)num_layers * (size_t)num_experts; /* at most 1e9: main */
-    double   *log_load = (double *)calloc(cells, sizeof(double));  /* [L, E] */
-    double   *drift    = (double *)calloc(cells, sizeof(double));  /* [L, E] */
-    double   *slow     = (double *)calloc(cells, sizeof(double));  /* [L, E] */
-    uint64_t *random   = (uint64_t *)calloc((size_t)num_layers, sizeof(uint64_t));
-    int       status   = log_load && drift && slow && random ? 0 : 1;
+    size_t cells = (size_t)num_layers * (size_t)num_experts;    /* at most 1e9: main */
+    double *log_load = (double *)calloc(cells, sizeof(double)); /* [L, E] */
+    double *drift = (double *)calloc(cells, sizeof(double));    /* [L, E] */
+    double *slow = (double *)calloc(cells, sizeof(double));     /* [L, E] */
+    uint64_t *random = (uint64_t *)calloc((size_t)num_layers, sizeof(uint64_t));
+    int status = log_load && drift && slow && random ? 0 : 1;
     if (status) {
         fprintf(stderr, "gen_loads: out of memory\n");
     } else {
@@ -130,8 +120,7 @@ static int generate(long num_layers, long num_experts, long num_steps, unsigned 
                     draw_layer(&random[l], log_load + row, num_experts);
                 }
                 advance_drift(&random[l], drift + row, num_experts, DRIFT_SD, t == 0 ? 0 : DRIFT_MEMORY);
-                if (wander > 0)
-                    advance_drift(&random[l], slow + row, num_experts, WANDER_SD, t == 0 ? 0 : memory);
+                if (wander > 0) advance_drift(&random[l], slow + row, num_experts, WANDER_SD, t == 0 ? 0 : memory);
                 print_row(t, l, log_load + row, drift + row, slow + row, num_experts);
             }
         }
@@ -147,11 +136,10 @@ static int generate(long num_layers, long num_experts, long num_steps, unsigned 
 static unsigned long long parse_count(const char *option, const char *text, unsigned long long lowest,
                                       unsigned long long highest)
 {
-    char              *end   = NULL;
+    char *end = NULL;
     unsigned long long value = 0;
     errno = 0;
-    if (text && *text >= '0' && *text <= '9')
-        value = strtoull(text, &end, 10);
+    if (text && *text >= '0' && *text <= '9') value = strtoull(text, &end, 10);
     if (!end || *end || errno || value < lowest || value > highest) {
         fprintf(stderr, "gen_loads: %s needs a whole number from %llu to %llu\n", option, lowest, highest);
         exit(2);
@@ -161,7 +149,7 @@ static unsigned long long parse_count(const char *option, const char *text, unsi
 
 int main(int argc, char **argv)
 {
-    long               num_layers = 58, num_experts = 256, num_steps = 1, wander = 0;
+    long num_layers = 58, num_experts = 256, num_steps = 1, wander = 0;
     unsigned long long seed = 3;
     for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -176,7 +164,8 @@ int main(int argc, char **argv)
         } else if (strcmp(argv[i], "--wander") == 0) {
             wander = (long)parse_count(argv[i], value, 0, 1000000);
         } else {
-            fprintf(stderr, "usage: gen_loads [--layers L] [--experts E] [--steps T] [--seed N] [--wander STEPS] > FILE\n");
+            fprintf(stderr,
+                    "usage: gen_loads [--layers L] [--experts E] [--steps T] [--seed N] [--wander STEPS] > FILE\n");
             return 2;
         }
     }

@@ -8,8 +8,7 @@ enum { LAYERS = 2, EXPERTS = 12, REPLICAS = 16, GPUS = 8 };
 
 /* Tokens routed to each expert in each layer. */
 static const float load[LAYERS * EXPERTS] = {
-    90, 132, 40,  61, 104, 165, 39,  4,   73,  56, 183, 86,
-    20, 107, 104, 64, 19,  197, 187, 157, 172, 86, 16,  27,
+    90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86, 20, 107, 104, 64, 19, 197, 187, 157, 172, 86, 16, 27,
 };
 
 int main(void)
@@ -22,13 +21,13 @@ int main(void)
     eplb_result r;
     int layer, slot;
 
-    problem.num_layers   = LAYERS;
-    problem.num_experts  = EXPERTS;
+    problem.num_layers = LAYERS;
+    problem.num_experts = EXPERTS;
     problem.num_replicas = REPLICAS;
-    problem.num_groups   = 4; /* experts 0-2, 3-5, 6-8, 9-11: a group stays on one node */
-    problem.num_nodes    = 2;
-    problem.num_gpus     = GPUS;
-    plan.phy2log         = phy2log;
+    problem.num_groups = 4; /* experts 0-2, 3-5, 6-8, 9-11: a group stays on one node */
+    problem.num_nodes = 2;
+    problem.num_gpus = GPUS;
+    plan.phy2log = phy2log;
 
     r = eplb_rebalance(&problem, NULL, load, &plan, scratch, sizeof scratch);
     if (r == EPLB_OK) r = eplb_evaluate(&problem, NULL, load, &plan, report, NULL, scratch, sizeof scratch);

@@ -47,7 +47,7 @@ static void gather(int32_t *all, int32_t num, int32_t width)
 {
     static int start[MOST_RANKS], length[MOST_RANKS];
     for (int r = 0; r < num_ranks; r++) {
-        start[r]  = first_of(num, r) * width;
+        start[r] = first_of(num, r) * width;
         length[r] = first_of(num, r + 1) * width - start[r];
     }
     MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, length, start, MPI_INT32_T, MPI_COMM_WORLD);
@@ -121,7 +121,8 @@ static uint64_t serve_step(int32_t *phy2log)
         quotas = hash(quotas, quota, (int64_t)gpus * replicas);
     }
     if (rank == 0)
-        printf("a step later: balancedness %.4f with equal shares, %.4f with exact ones; %.1f %% of tokens stay on a GPU\n",
+        printf("a step later: balancedness %.4f with equal shares, %.4f with exact ones; %.1f %% of tokens stay on a "
+               "GPU\n",
                mean / equal, mean / exact, 100 * kept / (mean * gpus));
     free(source_count), free(quota), free(slot_count), free(count), free(load);
     return quotas;
@@ -150,7 +151,8 @@ static void plan_together(const float *load, const eplb_plan *plan)
     ms[1] = 1e3 * (MPI_Wtime() - began);
     MPI_Allreduce(MPI_IN_PLACE, ms, 2, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
     if (rank == 0)
-        printf("%d ranks plan %d layers of %d experts: %.2f ms of a core for the busiest, all have the plan after %.2f ms\n",
+        printf("%d ranks plan %d layers of %d experts: %.2f ms of a core for the busiest, all have the plan after %.2f "
+               "ms\n",
                num_ranks, (int)problem.num_layers, (int)problem.num_experts, ms[0], ms[1]);
 }
 

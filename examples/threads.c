@@ -22,8 +22,8 @@ typedef struct job {
 static void *plan_some_layers(void *argument)
 {
     job *j = argument;
-    j->result = eplb_rebalance_layers(j->problem, NULL, j->load, j->plan, j->scratch, sizeof j->scratch,
-                                      j->first_layer, j->num_layers);
+    j->result = eplb_rebalance_layers(j->problem, NULL, j->load, j->plan, j->scratch, sizeof j->scratch, j->first_layer,
+                                      j->num_layers);
     return NULL;
 }
 
@@ -37,20 +37,20 @@ int main(void)
     eplb_plan plan = EPLB_ZERO_INIT;
     int i;
 
-    problem.num_layers   = LAYERS;
-    problem.num_experts  = EXPERTS;
+    problem.num_layers = LAYERS;
+    problem.num_experts = EXPERTS;
     problem.num_replicas = REPLICAS;
-    problem.num_gpus     = GPUS;
+    problem.num_gpus = GPUS;
     for (i = 0; i < LAYERS * EXPERTS; i++) load[i] = (float)(1 + (i * 7919) % 1009); /* any load will do */
 
     plan.phy2log = apart;
     for (i = 0; i < THREADS; i++) {
         int32_t first = LAYERS * i / THREADS, next = LAYERS * (i + 1) / THREADS;
-        jobs[i].problem     = &problem;
-        jobs[i].load        = load;
-        jobs[i].plan        = &plan;
+        jobs[i].problem = &problem;
+        jobs[i].load = load;
+        jobs[i].plan = &plan;
         jobs[i].first_layer = first;
-        jobs[i].num_layers  = next - first;
+        jobs[i].num_layers = next - first;
         if (pthread_create(&thread[i], NULL, plan_some_layers, &jobs[i]) != 0) return 1;
     }
     for (i = 0; i < THREADS; i++) {
@@ -61,6 +61,7 @@ int main(void)
 
     plan.phy2log = together;
     if (eplb_rebalance(&problem, NULL, load, &plan, jobs[0].scratch, sizeof jobs[0].scratch) != EPLB_OK) return 1;
-    printf("the plan is %s as from one call\n", memcmp(together, apart, sizeof apart) == 0 ? "the same" : "NOT the same");
+    printf("the plan is %s as from one call\n",
+           memcmp(together, apart, sizeof apart) == 0 ? "the same" : "NOT the same");
     return memcmp(together, apart, sizeof apart) != 0;
 }

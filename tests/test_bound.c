@@ -13,9 +13,9 @@
 
 /* A layer of whole loads, and the policy and the cap for it. */
 typedef struct layer {
-    eplb_problem  problem;
-    eplb_options  options; /* DEFAULT's, but for policy and cap */
-    int32_t       load[EXACT_EXPERTS];
+    eplb_problem problem;
+    eplb_options options; /* DEFAULT's, but for policy and cap */
+    int32_t load[EXACT_EXPERTS];
     exact_problem exact;
 } layer;
 
@@ -23,8 +23,7 @@ typedef struct layer {
 static int32_t draw_load(uint64_t *rng, double steepness)
 {
     double normal = -6;
-    for (int i = 0; i < 12; i++)
-        normal += (double)(test_next(rng) >> 11) * 0x1p-53;
+    for (int i = 0; i < 12; i++) normal += (double)(test_next(rng) >> 11) * 0x1p-53;
     double load = 100 * exp(steepness * normal);
     return load < 100000 ? (int32_t)load : 100000;
 }
@@ -32,8 +31,7 @@ static int32_t draw_load(uint64_t *rng, double steepness)
 static void draw_loads(uint64_t *rng, layer *l)
 {
     double steepness = 0.5 * test_range(rng, 1, 4);
-    for (int e = 0; e < l->problem.num_experts; e++)
-        l->load[e] = draw_load(rng, steepness);
+    for (int e = 0; e < l->problem.num_experts; e++) l->load[e] = draw_load(rng, steepness);
     l->load[0]++; /* so that there is some load */
 }
 
@@ -62,8 +60,7 @@ static layer draw_layer(uint64_t *rng, int32_t spare)
     for (;;) {
         int32_t gpus = test_range(rng, 2, 4), slots = gpus * test_range(rng, 2, 7);
         int32_t experts = spare < 0 ? test_range(rng, 6, 10) : slots - spare;
-        if (slots > 14 || experts < 6 || experts > 10 || experts > slots)
-            continue;
+        if (slots > 14 || experts < 6 || experts > 10 || experts > slots) continue;
         layer l = make_layer(experts, slots, gpus, 1, 1);
         draw_loads(rng, &l);
         return l;
@@ -77,8 +74,7 @@ static layer draw_layer_on_nodes(uint64_t *rng)
         int32_t nodes = test_range(rng, 2, 3), gpus = nodes * test_range(rng, 1, 3);
         int32_t groups = nodes * test_range(rng, 1, 3);
         int32_t experts = groups * test_range(rng, 1, 5), slots = gpus * test_range(rng, 1, 5);
-        if (slots > 14 || gpus > 6 || experts < 4 || experts > EXACT_EXPERTS || experts > slots)
-            continue;
+        if (slots > 14 || gpus > 6 || experts < 4 || experts > EXACT_EXPERTS || experts > slots) continue;
         layer l = make_layer(experts, slots, gpus, groups, nodes);
         draw_loads(rng, &l);
         return l;
@@ -96,15 +92,14 @@ static double optimum(layer *l, int rule)
 /* What eplb_evaluate says of the plan that DEFAULT makes. */
 static eplb_layer_report plan_and_report(const layer *l)
 {
-    float   weight[EXACT_EXPERTS];
+    float weight[EXACT_EXPERTS];
     int32_t phy2log[EXACT_SLOTS];
-    size_t  bytes = 0;
+    size_t bytes = 0;
 
     eplb_layer_report report = EPLB_ZERO_INIT;
-    eplb_plan         plan = EPLB_ZERO_INIT;
+    eplb_plan plan = EPLB_ZERO_INIT;
     plan.phy2log = phy2log;
-    for (int e = 0; e < l->problem.num_experts; e++)
-        weight[e] = (float)l->load[e];
+    for (int e = 0; e < l->problem.num_experts; e++) weight[e] = (float)l->load[e];
     CHECK(eplb_scratch_size(&l->problem, &l->options, &bytes) == EPLB_OK, "E %d", (int)l->problem.num_experts);
     void *scratch = test_alloc(bytes);
     CHECK(eplb_rebalance(&l->problem, &l->options, weight, &plan, scratch, bytes) == EPLB_OK, "E %d R %d",
@@ -116,14 +111,14 @@ static eplb_layer_report plan_and_report(const layer *l)
 }
 
 #define LAYER_FORMAT "case %d: E %d R %d G %d K %d N %d cap %d: "
-#define LAYER_ARGS(i, l)                                                                           \
-    i, (int)(l)->problem.num_experts, (int)(l)->problem.num_replicas, (int)(l)->problem.num_gpus,  \
+#define LAYER_ARGS(i, l)                                                                          \
+    i, (int)(l)->problem.num_experts, (int)(l)->problem.num_replicas, (int)(l)->problem.num_gpus, \
         (int)(l)->problem.num_groups, (int)(l)->problem.num_nodes, (int)(l)->options.max_replicas
 
 /* Percent by which the optimum is above the bound, which must be no more than any plan reaches at all. */
 static double check_bound(layer *l, int i)
 {
-    double            best = optimum(l, EXACT_EMPTY);
+    double best = optimum(l, EXACT_EMPTY);
     eplb_layer_report report = plan_and_report(l);
     CHECK((double)report.lower_bound <= best, LAYER_FORMAT "bound %.9g, optimum %.17g", LAYER_ARGS(i, l),
           (double)report.lower_bound, best);
@@ -135,9 +130,9 @@ static double check_bound(layer *l, int i)
 static void test_known_layer(void)
 {
     static const int32_t load[] = {16, 45, 31, 15, 23, 100, 19, 24, 52};
-    layer                l = make_layer(9, 9, 3, 1, 1);
+    layer l = make_layer(9, 9, 3, 1, 1);
     memcpy(l.load, load, sizeof load);
-    double            best = optimum(&l, EXACT_EMPTY);
+    double best = optimum(&l, EXACT_EMPTY);
     eplb_layer_report report = plan_and_report(&l);
     CHECK(fabs(best - 131) < 1e-9, "%.9g", best);
     CHECK(report.lower_bound <= 131 && report.lower_bound > 130.999f, "%.9g", (double)report.lower_bound);
@@ -148,14 +143,13 @@ static void test_known_layer(void)
 static void test_few_spare_slots(void)
 {
     static const double most[] = {0.38, 1.12, 1.23, 0.86, 0.41};
-    uint64_t            rng = 1;
+    uint64_t rng = 1;
     for (int32_t spare = 0; spare < 5; spare++) {
         double sum = 0;
-        int    cases = 1200;
+        int cases = 1200;
         for (int i = 0; i < cases; i++) {
             layer l = draw_layer(&rng, spare);
-            if (test_range(&rng, 0, 3) == 0)
-                l.options.max_replicas = test_range(&rng, spare ? 2 : 1, 3);
+            if (test_range(&rng, 0, 3) == 0) l.options.max_replicas = test_range(&rng, spare ? 2 : 1, 3);
             sum += check_bound(&l, i);
         }
         printf("bound, %d spare slots: %d layers, optimum %.3f %% above it on average\n", (int)spare, cases,
@@ -167,8 +161,8 @@ static void test_few_spare_slots(void)
 static void test_nodes(void)
 {
     uint64_t rng = 2;
-    double   sum = 0;
-    int      cases = 3000;
+    double sum = 0;
+    int cases = 3000;
     for (int i = 0; i < cases; i++) {
         layer l = draw_layer_on_nodes(&rng);
         sum += check_bound(&l, i);
@@ -181,10 +175,10 @@ static void test_nodes(void)
 static void test_default(void)
 {
     uint64_t rng = 3;
-    double   sum = 0, worst = 0;
-    int      cases = 600, above = 0;
+    double sum = 0, worst = 0;
+    int cases = 600, above = 0;
     for (int i = 0; i < cases; i++) {
-        layer  l = draw_layer(&rng, -1);
+        layer l = draw_layer(&rng, -1);
         double best = optimum(&l, EXACT_APART), gap = 100 * ((double)plan_and_report(&l).max_load / best - 1);
         CHECK(gap > -1e-4, LAYER_FORMAT "%.6f %% below the optimum", LAYER_ARGS(i, &l), -gap);
         sum += gap;

@@ -15,12 +15,11 @@ static long seen[EPLB_NUM_FAULTS];
 
 static eplb_result check_with_library(const check_case *c, eplb_plan_fault *fault)
 {
-    size_t      bytes = 0;
+    size_t bytes = 0;
     eplb_result result = eplb_transfers_scratch_size(&c->problem, &bytes);
-    void       *scratch = test_alloc(bytes);
+    void *scratch = test_alloc(bytes);
     test_forget(scratch, bytes);
-    if (result == EPLB_OK)
-        result = eplb_check_plan(&c->problem, &c->options, c->plan, fault, scratch, bytes);
+    if (result == EPLB_OK) result = eplb_check_plan(&c->problem, &c->options, c->plan, fault, scratch, bytes);
     free(scratch);
     return result;
 }
@@ -28,7 +27,7 @@ static eplb_result check_with_library(const check_case *c, eplb_plan_fault *faul
 static void test_random(uint64_t first, uint64_t count)
 {
     for (uint64_t seed = first; seed < first + count; seed++) {
-        check_case      c = check_case_make(seed);
+        check_case c = check_case_make(seed);
         eplb_plan_fault want = check_expected(&c), got;
         memset(&got, 0xee, sizeof got);
         eplb_result result = check_with_library(&c, &got);
@@ -36,9 +35,9 @@ static void test_random(uint64_t first, uint64_t count)
               (unsigned long long)seed, eplb_result_name(result));
         CHECK(memcmp(&got, &want, sizeof got) == 0,
               "seed %llu: %s, layer %d slot %d expert %d other %d count %d of %d; not %s, %d %d %d %d %d of %d",
-              (unsigned long long)seed, eplb_fault_name(got.reason), got.layer, got.slot, got.expert, got.other, got.count,
-              got.allowed, eplb_fault_name(want.reason), want.layer, want.slot, want.expert, want.other, want.count,
-              want.allowed);
+              (unsigned long long)seed, eplb_fault_name(got.reason), got.layer, got.slot, got.expert, got.other,
+              got.count, got.allowed, eplb_fault_name(want.reason), want.layer, want.slot, want.expert, want.other,
+              want.count, want.allowed);
         seen[want.reason]++;
         check_case_free(&c);
     }
@@ -48,18 +47,20 @@ static void test_random(uint64_t first, uint64_t count)
 static void test_planned(void)
 {
     for (uint64_t seed = 1; seed <= NUM_PLANNED; seed++) {
-        random_problem  r = random_problem_make(seed);
-        eplb_plan       plan = plan_alloc(&r.problem, plan_full_width(&r.problem));
+        random_problem r = random_problem_make(seed);
+        eplb_plan plan = plan_alloc(&r.problem, plan_full_width(&r.problem));
         eplb_plan_fault fault;
-        check_case      c = {seed, r.problem, r.options, NULL, NULL};
+        check_case c = {seed, r.problem, r.options, NULL, NULL};
         CHECK(plan_with_library(&r.problem, &r.options, r.weight, &plan) == EPLB_OK, RANDOM_FORMAT, RANDOM_ARGS(&r));
         c.plan = plan.phy2log;
         eplb_result result = check_with_library(&c, &fault);
-        CHECK(result == EPLB_OK, RANDOM_FORMAT ": %s, slot %d", RANDOM_ARGS(&r), eplb_fault_name(fault.reason), fault.slot);
+        CHECK(result == EPLB_OK, RANDOM_FORMAT ": %s, slot %d", RANDOM_ARGS(&r), eplb_fault_name(fault.reason),
+              fault.slot);
         c.options.previous_phy2log = plan.phy2log; /* and nothing moves to where it is */
         c.options.max_moves = c.options.effort > 0 ? -1 : 0;
         result = check_with_library(&c, &fault);
-        CHECK(result == EPLB_OK, RANDOM_FORMAT ": %s, slot %d", RANDOM_ARGS(&r), eplb_fault_name(fault.reason), fault.slot);
+        CHECK(result == EPLB_OK, RANDOM_FORMAT ": %s, slot %d", RANDOM_ARGS(&r), eplb_fault_name(fault.reason),
+              fault.slot);
         plan_free(&plan);
         random_problem_free(&r);
     }
@@ -77,12 +78,12 @@ static void test_names(void)
 
 static void test_errors(void)
 {
-    eplb_problem    p = EPLB_ZERO_INIT;
-    eplb_options    o;
-    int32_t         plan[4] = {0, 1, 2, 0};
+    eplb_problem p = EPLB_ZERO_INIT;
+    eplb_options o;
+    int32_t plan[4] = {0, 1, 2, 0};
     eplb_plan_fault fault;
-    unsigned char   scratch[4096];
-    size_t          bytes = 0;
+    unsigned char scratch[4096];
+    size_t bytes = 0;
     p.num_layers = 1;
     p.num_experts = 3;
     p.num_replicas = 4;
@@ -103,8 +104,10 @@ static void test_errors(void)
     o.policy = EPLB_POLICY_AUTO;
     for (int32_t i = 0; i < 4; i++) {
         eplb_options bad = o;
-        *(i == 0 ? &bad.max_moves : i == 1 ? &bad.max_gpu_moves : i == 2 ? &bad.max_pair_moves : &bad.max_node_moves) =
-            i == 0 ? -2 : -1;
+        *(i == 0   ? &bad.max_moves
+          : i == 1 ? &bad.max_gpu_moves
+          : i == 2 ? &bad.max_pair_moves
+                   : &bad.max_node_moves) = i == 0 ? -2 : -1;
         CHECK(eplb_check_plan(&p, &bad, plan, &fault, scratch, bytes) == EPLB_ERR_OPTION, "limit %d", i);
     }
     CHECK(fault.reason == (int32_t)0xeeeeeeee && fault.allowed == (int32_t)0xeeeeeeee, "fault was written");

@@ -17,8 +17,8 @@ enum { NUM_PROBLEMS = 1200, GUARD = 16 };
 static int follows(const cluster_case *c)
 {
     const eplb_options *o = &c->o;
-    return o->previous_phy2log && ((o->max_moves | o->max_gpu_moves | o->max_pair_moves | o->max_node_moves) != 0 ||
-                                   o->move_cost > 0.0f);
+    return o->previous_phy2log
+           && ((o->max_moves | o->max_gpu_moves | o->max_pair_moves | o->max_node_moves) != 0 || o->move_cost > 0.0f);
 }
 
 /* -------------------------------------------------------------------------------- any plan */
@@ -34,28 +34,23 @@ static void check_groups(const cluster_case *c, const int32_t *phy2log, uint64_t
 {
     int32_t K = c->p.num_groups, gs = c->p.num_experts / K, S = c->p.num_replicas / c->p.num_gpus;
     int32_t slots[MOST_NODES] = {0}, fit = 0, split = 0, home[MOST_EXPERTS];
-    for (int32_t g = 0; g < c->p.num_gpus; g++)
-        slots[node_of(c, g)] += usable(c, g);
-    for (int32_t n = 0; n < c->p.num_nodes; n++)
-        fit += slots[n] / gs;
-    for (int32_t e = 0; e < c->p.num_experts; e++)
-        home[e] = -1;
+    for (int32_t g = 0; g < c->p.num_gpus; g++) slots[node_of(c, g)] += usable(c, g);
+    for (int32_t n = 0; n < c->p.num_nodes; n++) fit += slots[n] / gs;
+    for (int32_t e = 0; e < c->p.num_experts; e++) home[e] = -1;
     for (int32_t i = 0; i < c->p.num_replicas; i++) {
         int32_t e = phy2log[i], n = node_of(c, i / S);
-        if (e < 0)
-            continue;
+        if (e < 0) continue;
         CHECK(home[e] < 0 || home[e] == n, "seed %llu: expert %d on nodes %d and %d", (unsigned long long)seed, (int)e,
               (int)home[e], (int)n);
         home[e] = n;
     }
     for (int32_t k = 0; k < K; k++) {
         int32_t different = 0;
-        for (int32_t i = 1; i < gs; i++)
-            different |= home[k * gs + i] != home[k * gs];
+        for (int32_t i = 1; i < gs; i++) different |= home[k * gs + i] != home[k * gs];
         split += different;
     }
-    CHECK(follows(c) || c->p.locked || split <= (fit < K ? K - fit : 0), "seed %llu: %d groups split, %d of %d fit", (unsigned long long)seed, (int)split,
-          (int)fit, (int)K);
+    CHECK(follows(c) || c->p.locked || split <= (fit < K ? K - fit : 0), "seed %llu: %d groups split, %d of %d fit",
+          (unsigned long long)seed, (int)split, (int)fit, (int)K);
 }
 
 /* The loss of any GPU, or node, leaves a replica of every expert that has two; and none has three before all have two,
@@ -69,33 +64,33 @@ static void check_survival(const cluster_case *c, const int32_t *phy2log, const 
         for (int32_t i = 0; i < c->p.num_replicas; i++) {
             int32_t here = c->p.survive == EPLB_SURVIVE_NODE ? node_of(c, i / S) : i / S;
             slots += here == d && i % S < usable(c, i / S);
-            if (phy2log[i] >= 0 && here != d)
-                left[phy2log[i]]++;
+            if (phy2log[i] >= 0 && here != d) left[phy2log[i]]++;
         }
         room += slots < E ? slots : E;
         for (int32_t e = 0; e < E; e++)
-            CHECK(count[e] < 2 || left[e] > 0, "seed %llu: expert %d dies with %d", (unsigned long long)seed, (int)e, (int)d);
+            CHECK(count[e] < 2 || left[e] > 0, "seed %llu: expert %d dies with %d", (unsigned long long)seed, (int)e,
+                  (int)d);
     }
     for (int32_t e = 0; e < E; e++) {
         most = count[e] > most ? count[e] : most;
         least = count[e] < least ? count[e] : least;
         twice += count[e] > 1;
     }
-    if (is_hierarchical(c))
-        return; /* so for each node, and that is not asked here */
-    CHECK(least > 1 || most < 3, "seed %llu: %d replicas of one expert, %d of another", (unsigned long long)seed, (int)most,
-          (int)least);
+    if (is_hierarchical(c)) return; /* so for each node, and that is not asked here */
+    CHECK(least > 1 || most < 3, "seed %llu: %d replicas of one expert, %d of another", (unsigned long long)seed,
+          (int)most, (int)least);
     if (c->o.max_replicas != 1)
-        CHECK(twice == E || twice == room, "seed %llu: %d of %d experts twice, with room for %d", (unsigned long long)seed,
-              (int)twice, (int)E, (int)room);
+        CHECK(twice == E || twice == room, "seed %llu: %d of %d experts twice, with room for %d",
+              (unsigned long long)seed, (int)twice, (int)E, (int)room);
 }
 
 static void check_plan(const cluster_case *c, uint64_t seed)
 {
-    int32_t S = c->p.num_replicas / c->p.num_gpus, E = c->p.num_experts, R = c->p.num_replicas, W = c->plan.log2phy_width;
+    int32_t S = c->p.num_replicas / c->p.num_gpus, E = c->p.num_experts, R = c->p.num_replicas,
+            W = c->plan.log2phy_width;
     for (int32_t l = 0; l < c->p.num_layers; l++) {
         const int32_t *phy2log = c->phy2log + l * R, *phyrank = c->phyrank + l * R;
-        int32_t        count[MOST_EXPERTS] = {0}, empty = 0;
+        int32_t count[MOST_EXPERTS] = {0}, empty = 0;
         for (int32_t i = 0; i < R; i++) {
             int32_t e = phy2log[i];
             if (i % S >= usable(c, i / S)) {
@@ -107,21 +102,20 @@ static void check_plan(const cluster_case *c, uint64_t seed)
                 empty++;
                 continue;
             }
-            CHECK(c->log2phy[(l * E + e) * W + phyrank[i]] == i, "seed %llu: log2phy of slot %d", (unsigned long long)seed,
-                  (int)i);
+            CHECK(c->log2phy[(l * E + e) * W + phyrank[i]] == i, "seed %llu: log2phy of slot %d",
+                  (unsigned long long)seed, (int)i);
             count[e]++;
         }
         for (int32_t e = 0; e < E; e++) {
             CHECK(count[e] >= 1 && count[e] == c->logcnt[l * E + e], "seed %llu: expert %d has %d replicas",
                   (unsigned long long)seed, (int)e, (int)count[e]);
-            CHECK(c->o.max_replicas == 0 || follows(c) || count[e] <= c->o.max_replicas, "seed %llu: too many", (unsigned long long)seed);
+            CHECK(c->o.max_replicas == 0 || follows(c) || count[e] <= c->o.max_replicas, "seed %llu: too many",
+                  (unsigned long long)seed);
         }
-        if (c->p.survive && !follows(c) && !c->p.locked)
-            check_survival(c, phy2log, count, seed);
+        if (c->p.survive && !follows(c) && !c->p.locked) check_survival(c, phy2log, count, seed);
         if (!is_hierarchical(c) && c->o.max_replicas == 0 && !follows(c) && !c->p.locked && !c->p.survive)
             CHECK(empty == 0, "seed %llu: %d slots stay empty", (unsigned long long)seed, (int)empty);
-        if (is_hierarchical(c))
-            check_groups(c, phy2log, seed);
+        if (is_hierarchical(c)) check_groups(c, phy2log, seed);
     }
 }
 
@@ -131,23 +125,19 @@ static void check_plan(const cluster_case *c, uint64_t seed)
 static double slowest(const cluster_case *c, int32_t layer, const int32_t *slots)
 {
     int32_t E = c->p.num_experts, G = c->p.num_gpus, S = c->p.num_replicas / G, count[MOST_EXPERTS] = {0}, num = 0;
-    double  sum = 0;
+    double sum = 0;
     for (int32_t i = 0; i < c->p.num_replicas; i++)
-        if (slots[i] >= 0)
-            count[slots[i]]++;
+        if (slots[i] >= 0) count[slots[i]]++;
     for (int32_t e = 0; e < E; e++)
-        if (count[e] == 0)
-            return 0;
+        if (count[e] == 0) return 0;
     for (int32_t t = 0; t < c->p.num_samples; t++) {
         const float *load = c->load + ((size_t)t * (size_t)c->p.num_layers + (size_t)layer) * (size_t)E;
-        double       most = 0, all = 0;
-        for (int32_t e = 0; e < E; e++)
-            all += load[e];
+        double most = 0, all = 0;
+        for (int32_t e = 0; e < E; e++) all += load[e];
         for (int32_t g = 0; g < G; g++) {
             double time = 0;
             for (int32_t i = g * S; i < (g + 1) * S; i++)
-                if (slots[i] >= 0)
-                    time += (double)load[slots[i]] / count[slots[i]] / (double)speed_of(c, g);
+                if (slots[i] >= 0) time += (double)load[slots[i]] / count[slots[i]] / (double)speed_of(c, g);
             most = time > most ? time : most;
         }
         num += all > 0;
@@ -159,13 +149,13 @@ static double slowest(const cluster_case *c, int32_t layer, const int32_t *slots
 /* Limits hold whoever sends; experts that stay on a GPU stay in their slots; without loss nothing gets worse. */
 static void check_following(const cluster_case *c, uint64_t seed)
 {
-    int32_t    R = c->p.num_replicas, S = R / c->p.num_gpus;
+    int32_t R = c->p.num_replicas, S = R / c->p.num_gpus;
     follow_use use;
     for (int32_t l = 0; l < c->p.num_layers; l++) {
-        follow_layer   f = follow_layer_of(&c->p, &c->o, l, c->there, c->phy2log);
-        const char    *fault;
+        follow_layer f = follow_layer_of(&c->p, &c->o, l, c->there, c->phy2log);
+        const char *fault;
         const uint8_t *locked = c->p.locked ? c->locked + l * R : NULL;
-        double         stay = slowest(c, l, f.before), now = slowest(c, l, f.after);
+        double stay = slowest(c, l, f.before), now = slowest(c, l, f.after);
         follow_use_all(&f, &use);
         fault = follow_use_fault(&use, &c->o);
         CHECK(!fault, "seed %llu: %s", (unsigned long long)seed, fault);
@@ -175,11 +165,12 @@ static void check_following(const cluster_case *c, uint64_t seed)
                   (unsigned long long)seed, (int)i, (int)e, (int)f.after[i]);
             if (e < 0 || f.after[i] == e || plan_copies(f.after + here, S, e) < plan_copies(f.before + here, S, e))
                 continue;
-            CHECK(locked != NULL, "seed %llu: expert %d stays, but not in slot %d", (unsigned long long)seed, (int)e, (int)i);
+            CHECK(locked != NULL, "seed %llu: expert %d stays, but not in slot %d", (unsigned long long)seed, (int)e,
+                  (int)i);
         }
         if (follows(c) && stay > 0 && !c->p.survive && c->o.shares == EPLB_PLAN_FOR_EQUAL)
-            CHECK(now <= stay * (c->p.gpu_speed ? 1.0005 : 1.00001), "seed %llu: %g, and was %g", (unsigned long long)seed, now,
-                  stay);
+            CHECK(now <= stay * (c->p.gpu_speed ? 1.0005 : 1.00001), "seed %llu: %g, and was %g",
+                  (unsigned long long)seed, now, stay);
     }
 }
 
@@ -190,12 +181,12 @@ static void check_following(const cluster_case *c, uint64_t seed)
 static void check_naive_lpt(uint64_t seed)
 {
     static cluster_case c;
-    if (!draw_case(&c, seed))
-        return;
+    if (!draw_case(&c, seed)) return;
     int32_t E = c.p.num_experts, G = c.p.num_gpus, S = c.p.num_replicas / G, n = all_usable(&c), alike = 1, single = 1;
-    int32_t count[MOST_EXPERTS], expert[MOST_GPUS * MOST_SLOTS], taken[MOST_GPUS * MOST_SLOTS] = {0}, fill[MOST_GPUS] = {0};
-    float   gpu_load[MOST_GPUS] = {0}, load[MOST_EXPERTS];
-    size_t  bytes = 0;
+    int32_t count[MOST_EXPERTS], expert[MOST_GPUS * MOST_SLOTS], taken[MOST_GPUS * MOST_SLOTS] = {0},
+                                                                                   fill[MOST_GPUS] = {0};
+    float gpu_load[MOST_GPUS] = {0}, load[MOST_EXPERTS];
+    size_t bytes = 0;
     c.p.survive = EPLB_SURVIVE_NONE;
     c.p.locked = NULL;
     c.p.num_layers = c.p.num_samples = 1;
@@ -210,14 +201,12 @@ static void check_naive_lpt(uint64_t seed)
     for (int32_t i = E; i < n; i++) {
         int32_t best = 0;
         for (int32_t e = 1; e < E; e++)
-            if (load[e] / (float)count[e] > load[best] / (float)count[best])
-                best = e;
+            if (load[e] / (float)count[e] > load[best] / (float)count[best]) best = e;
         expert[i] = best;
         count[best]++;
     }
     for (int32_t g = 0, first = -1; g < G; g++) {
-        if (usable(&c, g) == 0)
-            continue;
+        if (usable(&c, g) == 0) continue;
         alike &= first < 0 || !(speed_of(&c, g) < speed_of(&c, first) || speed_of(&c, g) > speed_of(&c, first));
         first = g;
     }
@@ -226,24 +215,24 @@ static void check_naive_lpt(uint64_t seed)
     void *scratch = test_alloc(bytes);
     CHECK(eplb_rebalance(&c.p, &c.o, load, &c.plan, scratch, bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     free(scratch);
-    for (int32_t g = 0; g < G; g++)
-        single &= usable(&c, g) <= 1;
+    for (int32_t g = 0; g < G; g++) single &= usable(&c, g) <= 1;
     for (int32_t g = 0, k = 0; g < G && single; g++)
         if (usable(&c, g) == 1)
             CHECK(c.phy2log[g * S] == expert[k++], "seed %llu: GPU %d", (unsigned long long)seed, (int)g);
     for (int32_t k = 0; k < n && !single; k++) {
         int32_t heaviest = -1, best = -1;
-        float   w, least = 0;
+        float w, least = 0;
         for (int32_t i = 0; i < n; i++)
-            if (!taken[i] && (heaviest < 0 || load[expert[i]] / (float)count[expert[i]] >
-                                                  load[expert[heaviest]] / (float)count[expert[heaviest]]))
+            if (!taken[i]
+                && (heaviest < 0
+                    || load[expert[i]] / (float)count[expert[i]]
+                           > load[expert[heaviest]] / (float)count[expert[heaviest]]))
                 heaviest = i;
         w = load[expert[heaviest]] / (float)count[expert[heaviest]];
         taken[heaviest] = 1;
         for (int32_t g = 0; g < G; g++) {
             float time = alike ? gpu_load[g] : (gpu_load[g] + w) / speed_of(&c, g);
-            if (fill[g] >= usable(&c, g) || (best >= 0 && !(time < least)))
-                continue;
+            if (fill[g] >= usable(&c, g) || (best >= 0 && !(time < least))) continue;
             least = time;
             best = g;
         }
@@ -259,10 +248,9 @@ static void check_naive_lpt(uint64_t seed)
 static void check_alike(uint64_t seed)
 {
     static cluster_case c;
-    static int32_t      plain[MOST_LAYERS * MOST_GPUS * MOST_SLOTS];
-    size_t              bytes = 0, same = 0;
-    if (!draw_case(&c, seed) || c.p.num_gpus % c.p.num_nodes != 0)
-        return;
+    static int32_t plain[MOST_LAYERS * MOST_GPUS * MOST_SLOTS];
+    size_t bytes = 0, same = 0;
+    if (!draw_case(&c, seed) || c.p.num_gpus % c.p.num_nodes != 0) return;
     c.p.gpu_slots = c.p.gpu_node = NULL;
     c.p.gpu_speed = NULL;
     c.p.locked = NULL;
@@ -271,7 +259,8 @@ static void check_alike(uint64_t seed)
     c.o.move_cost = 0.0f; /* the plan in force may not be one for these nodes */
     CHECK(eplb_scratch_size(&c.p, &c.o, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     void *scratch = test_alloc(bytes);
-    CHECK(eplb_rebalance(&c.p, &c.o, c.load, &c.plan, scratch, bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
+    CHECK(eplb_rebalance(&c.p, &c.o, c.load, &c.plan, scratch, bytes) == EPLB_OK, "seed %llu",
+          (unsigned long long)seed);
     memcpy(plain, c.phy2log, sizeof plain);
     for (int32_t g = 0; g < c.p.num_gpus; g++) {
         c.slots[g] = c.p.num_replicas / c.p.num_gpus;
@@ -282,7 +271,8 @@ static void check_alike(uint64_t seed)
     c.p.gpu_speed = c.speed;
     c.p.gpu_node = c.node;
     CHECK(eplb_scratch_size(&c.p, &c.o, &same) == EPLB_OK && same == bytes, "seed %llu", (unsigned long long)seed);
-    CHECK(eplb_rebalance(&c.p, &c.o, c.load, &c.plan, scratch, bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
+    CHECK(eplb_rebalance(&c.p, &c.o, c.load, &c.plan, scratch, bytes) == EPLB_OK, "seed %llu",
+          (unsigned long long)seed);
     free(scratch);
     for (int32_t i = 0; i < c.p.num_layers * c.p.num_replicas; i++)
         CHECK(c.phy2log[i] == plain[i], "seed %llu: slot %d", (unsigned long long)seed, (int)i);
@@ -292,22 +282,21 @@ static void check_alike(uint64_t seed)
 static void check_partition(uint64_t seed)
 {
     static cluster_case c, one;
-    size_t              bytes = 0;
-    if (!draw_case(&c, seed) || c.p.num_layers < 2)
-        return;
+    size_t bytes = 0;
+    if (!draw_case(&c, seed) || c.p.num_layers < 2) return;
     one = c;
     one.plan.phy2log = one.phy2log;
     one.plan.phyrank = NULL;
     one.plan.logcnt = one.plan.log2phy = NULL;
     CHECK(eplb_scratch_size(&c.p, &c.o, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
-    void       *scratch = test_alloc(bytes);
+    void *scratch = test_alloc(bytes);
     eplb_result r = eplb_rebalance(&c.p, &c.o, c.load, &c.plan, scratch, bytes);
     for (int32_t l = c.p.num_layers - 1; l >= 0 && r == EPLB_OK; l--)
         CHECK(eplb_rebalance_layers(&c.p, &c.o, c.load, &one.plan, scratch, bytes, l, 1) == EPLB_OK, "seed %llu",
               (unsigned long long)seed);
     free(scratch);
-    CHECK(r != EPLB_OK || memcmp(c.phy2log, one.phy2log,
-                                 sizeof(int32_t) * (size_t)(c.p.num_layers * c.p.num_replicas)) == 0,
+    CHECK(r != EPLB_OK
+              || memcmp(c.phy2log, one.phy2log, sizeof(int32_t) * (size_t)(c.p.num_layers * c.p.num_replicas)) == 0,
           "seed %llu", (unsigned long long)seed);
 }
 
@@ -321,12 +310,13 @@ static long seen[EPLB_NUM_FAULTS];
 static eplb_plan_fault check_of(const cluster_case *c, uint64_t seed)
 {
     eplb_plan_fault fault;
-    size_t          bytes = 0;
+    size_t bytes = 0;
     CHECK(eplb_transfers_scratch_size(&c->p, &bytes) == EPLB_OK, "seed %llu", (unsigned long long)seed);
-    void       *scratch = test_alloc(bytes);
+    void *scratch = test_alloc(bytes);
     eplb_result r = eplb_check_plan(&c->p, &c->o, c->phy2log, &fault, scratch, bytes);
     free(scratch);
-    CHECK(r == (fault.reason ? EPLB_ERR_PLAN : EPLB_OK), "seed %llu: %s", (unsigned long long)seed, eplb_result_name(r));
+    CHECK(r == (fault.reason ? EPLB_ERR_PLAN : EPLB_OK), "seed %llu: %s", (unsigned long long)seed,
+          eplb_result_name(r));
     seen[fault.reason]++;
     return fault;
 }
@@ -334,15 +324,13 @@ static eplb_plan_fault check_of(const cluster_case *c, uint64_t seed)
 static void check_checks(cluster_case *c, uint64_t seed)
 {
     eplb_plan_fault f = check_of(c, seed);
-    int32_t         R = c->p.num_replicas, S = R / c->p.num_gpus, n = c->p.num_layers * R;
+    int32_t R = c->p.num_replicas, S = R / c->p.num_gpus, n = c->p.num_layers * R;
     if (!follows(c) && !c->p.locked)
         CHECK(f.reason == EPLB_FAULT_NONE, "seed %llu: %s, slot %d, expert %d, other %d", (unsigned long long)seed,
               eplb_fault_name(f.reason), (int)f.slot, (int)f.expert, (int)f.other);
-    if (f.reason != EPLB_FAULT_NONE)
-        return;
+    if (f.reason != EPLB_FAULT_NONE) return;
     for (int32_t i = n - 1; i >= 0; i--) { /* an expert where none may be: the first layer's first such slot is told */
-        if (i % S < usable(c, i % R / S))
-            continue;
+        if (i % S < usable(c, i % R / S)) continue;
         c->phy2log[i] = i % c->p.num_experts;
         f = check_of(c, seed);
         CHECK(f.reason == EPLB_FAULT_UNUSABLE && f.layer == i / R && f.slot == i % R && f.expert == c->phy2log[i],
@@ -351,8 +339,7 @@ static void check_checks(cluster_case *c, uint64_t seed)
     }
     for (int32_t i = 0; i < n && c->p.locked && c->o.max_moves >= 0; i++) { /* two slots of a GPU change places */
         int32_t e = c->phy2log[i], j = i % S > 0 ? i - 1 : i;
-        if (!c->locked[i] || i % S >= usable(c, i % R / S) || c->phy2log[j] == e)
-            continue;
+        if (!c->locked[i] || i % S >= usable(c, i % R / S) || c->phy2log[j] == e) continue;
         c->phy2log[i] = c->phy2log[j];
         c->phy2log[j] = e;
         f = check_of(c, seed);
@@ -367,19 +354,18 @@ static void check_checks(cluster_case *c, uint64_t seed)
 static void check_mortal(cluster_case *c, uint64_t seed)
 {
     int32_t R = c->p.num_replicas, S = R / c->p.num_gpus, i, j;
-    if (c->p.survive != EPLB_SURVIVE_GPU || c->o.previous_phy2log || check_of(c, seed).reason || is_hierarchical(c) || c->o.effort > 0)
+    if (c->p.survive != EPLB_SURVIVE_GPU || c->o.previous_phy2log || check_of(c, seed).reason || is_hierarchical(c)
+        || c->o.effort > 0)
         return;
-    for (i = 0; i < R; i++) { /* the partner of a pair comes to slot i's GPU, in place of an expert with a third replica */
+    for (i = 0; i < R;
+         i++) { /* the partner of a pair comes to slot i's GPU, in place of an expert with a third replica */
         int32_t e = c->phy2log[i];
-        if (e < 0 || c->logcnt[e] != 2)
-            continue;
+        if (e < 0 || c->logcnt[e] != 2) continue;
         for (j = i - i % S; j < i - i % S + S; j++) {
             int32_t x = c->phy2log[j], partner = 0;
             while (c->phy2log[partner] != e || partner / S == i / S)
-                if (++partner == R)
-                    break;
-            if (partner == R || x < 0 || x == e || c->logcnt[x] > 1)
-                continue;
+                if (++partner == R) break;
+            if (partner == R || x < 0 || x == e || c->logcnt[x] > 1) continue;
             c->phy2log[j] = e;
             c->phy2log[partner] = x;
             eplb_plan_fault f = check_of(c, seed);
@@ -396,25 +382,23 @@ static long too_much_locked;
 
 static void run_case(cluster_case *c, uint64_t seed)
 {
-    size_t      bytes = 0;
-    eplb_result r     = eplb_scratch_size(&c->p, &c->o, &bytes);
+    size_t bytes = 0;
+    eplb_result r = eplb_scratch_size(&c->p, &c->o, &bytes);
     CHECK(r == EPLB_OK, "seed %llu: %s", (unsigned long long)seed, eplb_result_name(r));
-    if (r != EPLB_OK)
-        return;
+    if (r != EPLB_OK) return;
     unsigned char *scratch = (unsigned char *)test_alloc(bytes + GUARD + 1) + 1;
     memset(scratch + bytes, 0x5A, GUARD);
     test_forget(scratch, bytes);
     r = eplb_rebalance(&c->p, &c->o, c->load, &c->plan, scratch, bytes);
     too_much_locked += r == EPLB_ERR_PLAN && c->p.locked;
-    CHECK(r == EPLB_OK || (r == EPLB_ERR_PLAN && c->p.locked), "seed %llu: %s", (unsigned long long)seed, eplb_result_name(r));
+    CHECK(r == EPLB_OK || (r == EPLB_ERR_PLAN && c->p.locked), "seed %llu: %s", (unsigned long long)seed,
+          eplb_result_name(r));
     for (int i = 0; i < GUARD; i++)
         CHECK(scratch[bytes + (size_t)i] == 0x5A, "seed %llu: beyond scratch", (unsigned long long)seed);
     free(scratch - 1);
-    if (r != EPLB_OK)
-        return;
+    if (r != EPLB_OK) return;
     check_plan(c, seed);
-    if (c->o.previous_phy2log)
-        check_following(c, seed);
+    if (c->o.previous_phy2log) check_following(c, seed);
     check_mortal(c, seed);
     check_checks(c, seed);
 }
@@ -424,12 +408,12 @@ static void check_far_nodes(int32_t survive, int32_t max_node_moves)
 {
     static const int32_t near_by[4] = {0, 1, 2, 3}, far_off[4] = {0, 333, 500, 999};
     static const int32_t before[8] = {3, 3, 2, 2, 1, 1, 0, 0}, after[8] = {0, 0, 1, 1, 2, 2, 3, 3};
-    static const float   load[4] = {1, 2, 3, 4};
-    eplb_problem         p = EPLB_ZERO_INIT;
-    eplb_options         o;
-    eplb_plan            plan = EPLB_ZERO_INIT;
-    eplb_plan_fault      fault[2];
-    int32_t              planned[2][8];
+    static const float load[4] = {1, 2, 3, 4};
+    eplb_problem p = EPLB_ZERO_INIT;
+    eplb_options o;
+    eplb_plan plan = EPLB_ZERO_INIT;
+    eplb_plan_fault fault[2];
+    int32_t planned[2][8];
     p.num_layers = 1;
     p.num_experts = 4;
     p.num_replicas = 8;
@@ -445,38 +429,37 @@ static void check_far_nodes(int32_t survive, int32_t max_node_moves)
         p.num_nodes = i ? 1000 : 4;
         p.gpu_node = i ? far_off : near_by;
         plan.phy2log = planned[i];
-        CHECK(eplb_scratch_size(&p, &o, &bytes) == EPLB_OK && eplb_transfers_scratch_size(&p, &check_bytes) == EPLB_OK, "far");
+        CHECK(eplb_scratch_size(&p, &o, &bytes) == EPLB_OK && eplb_transfers_scratch_size(&p, &check_bytes) == EPLB_OK,
+              "far");
         void *scratch = test_alloc(bytes), *check = test_alloc(check_bytes);
         CHECK(eplb_rebalance(&p, &o, load, &plan, scratch, bytes) == EPLB_OK, "far nodes");
         (void)eplb_check_plan(&p, &o, after, &fault[i], check, check_bytes);
         free(scratch);
         free(check);
     }
-    CHECK(memcmp(planned[0], planned[1], sizeof planned[0]) == 0, "survive %d: far nodes are planned otherwise", (int)survive);
+    CHECK(memcmp(planned[0], planned[1], sizeof planned[0]) == 0, "survive %d: far nodes are planned otherwise",
+          (int)survive);
     CHECK(fault[0].reason == fault[1].reason && fault[0].slot == fault[1].slot && fault[0].count == fault[1].count,
-          "survive %d: %s is %s on far nodes", (int)survive, eplb_fault_name(fault[0].reason), eplb_fault_name(fault[1].reason));
+          "survive %d: %s is %s on far nodes", (int)survive, eplb_fault_name(fault[0].reason),
+          eplb_fault_name(fault[1].reason));
 }
 
 int main(int argc, char **argv)
 {
     static cluster_case c;
-    uint64_t first = argc > 2 ? strtoull(argv[1], NULL, 0) : 1, count = argc > 2 ? strtoull(argv[2], NULL, 0) : NUM_PROBLEMS;
-    long     drawn = 0;
+    uint64_t first = argc > 2 ? strtoull(argv[1], NULL, 0) : 1,
+             count = argc > 2 ? strtoull(argv[2], NULL, 0) : NUM_PROBLEMS;
+    long drawn = 0;
     for (uint64_t seed = first; seed < first + count; seed++) {
-        if (!draw_case(&c, seed))
-            continue;
+        if (!draw_case(&c, seed)) continue;
         drawn++;
         run_case(&c, seed);
-        if (seed % 3 == 0)
-            check_naive_lpt(seed);
-        if (seed % 3 == 1)
-            check_alike(seed);
-        if (seed % 3 == 2)
-            check_partition(seed);
+        if (seed % 3 == 0) check_naive_lpt(seed);
+        if (seed % 3 == 1) check_alike(seed);
+        if (seed % 3 == 2) check_partition(seed);
     }
     for (int32_t survive = 0; survive <= EPLB_SURVIVE_NODE; survive++)
-        for (int32_t most = 0; most < 3; most++)
-            check_far_nodes(survive, most);
+        for (int32_t most = 0; most < 3; most++) check_far_nodes(survive, most);
     printf("%ld clusters, in %ld more is locked than can be\n", drawn, too_much_locked);
     for (int32_t reason = EPLB_FAULT_UNUSABLE; reason <= EPLB_FAULT_DIES; reason++)
         CHECK(argc > 2 || seen[reason] > 8, "%s: only %ld cases", eplb_fault_name(reason), seen[reason]);

@@ -30,18 +30,16 @@ struct device_problem : device_plan {
     device_block weight, sample_weight, scratch;
 };
 
-static device_problem device_make(const eplb_problem &problem, const eplb_options &options,
-                                  const float *weight, int32_t width, size_t scratch_offset)
+static device_problem device_make(const eplb_problem &problem, const eplb_options &options, const float *weight,
+                                  int32_t width, size_t scratch_offset)
 {
     device_problem d;
-    size_t         bytes = 1, samples = num_samples(problem);
+    size_t bytes = 1, samples = num_samples(problem);
     d.problem = problem;
     d.options = options;
     d.weight = device_copy(weight, samples * plan_experts(&problem) * sizeof(float));
-    d.sample_weight = device_copy(options.sample_weight ? options.sample_weight : weight,
-                                  samples * sizeof(float));
-    if (options.sample_weight)
-        d.options.sample_weight = static_cast<const float *>(device_at(d.sample_weight));
+    d.sample_weight = device_copy(options.sample_weight ? options.sample_weight : weight, samples * sizeof(float));
+    if (options.sample_weight) d.options.sample_weight = static_cast<const float *>(device_at(d.sample_weight));
     eplb_result r = eplb_cuda_scratch_size(&problem, &d.options, &bytes);
     CHECK(r == EPLB_OK && bytes >= 1, "scratch size: %s", eplb_result_name(r));
     d.scratch = device_alloc(bytes, scratch_offset);
@@ -62,22 +60,19 @@ static eplb_result device_enqueue(const device_problem &d, cudaStream_t stream)
 #ifdef EMULATED_CUDA
     emulated_counts before = emulated_calls();
 #endif
-    eplb_result r = eplb_cuda_rebalance(&d.problem, &d.options,
-                                        static_cast<const float *>(device_at(d.weight)), &d.plan,
-                                        device_at(d.scratch), d.scratch.bytes, stream);
+    eplb_result r = eplb_cuda_rebalance(&d.problem, &d.options, static_cast<const float *>(device_at(d.weight)),
+                                        &d.plan, device_at(d.scratch), d.scratch.bytes, stream);
 #ifdef EMULATED_CUDA
     emulated_counts after = emulated_calls();
     CHECK(after.others == before.others, "the runtime was asked for more than launches");
-    CHECK(r != EPLB_OK || (after.launches > before.launches && after.launches <= before.launches + 4),
-          "launches");
+    CHECK(r != EPLB_OK || (after.launches > before.launches && after.launches <= before.launches + 4), "launches");
     CHECK(r != EPLB_OK || emulated_last_stream() == stream, "in another stream");
 #endif
     return r;
 }
 
 /* Whether the plan on the device is the CPU's for these loads, each layer marked as well. */
-static void check_plan(const device_problem &d, const eplb_options &host_options, const float *weight,
-                       const char *what)
+static void check_plan(const device_problem &d, const eplb_options &host_options, const float *weight, const char *what)
 {
     eplb_plan expected = plan_with_status(d.problem, d.plan.log2phy_width);
     eplb_plan found = plan_with_status(d.problem, d.plan.log2phy_width);
@@ -87,18 +82,18 @@ static void check_plan(const device_problem &d, const eplb_options &host_options
     const char *difference = plan_difference(&d.problem, &expected, &found);
     CHECK(!difference, "%s: %s differs", what, difference);
     for (int32_t layer = 0; layer < d.problem.num_layers; layer++)
-        CHECK(found.layer_status[layer] == EPLB_OK && expected.layer_status[layer] == EPLB_OK, "%s: layer %d",
-              what, (int)layer);
+        CHECK(found.layer_status[layer] == EPLB_OK && expected.layer_status[layer] == EPLB_OK, "%s: layer %d", what,
+              (int)layer);
     plan_free_all(&expected);
     plan_free_all(&found);
 }
 
 /* Plans on both and compares. */
-static void check_same(const eplb_problem &problem, const eplb_options &options, const float *weight,
-                       int32_t width, size_t scratch_offset, const char *what)
+static void check_same(const eplb_problem &problem, const eplb_options &options, const float *weight, int32_t width,
+                       size_t scratch_offset, const char *what)
 {
     device_problem d = device_make(problem, options, weight, width, scratch_offset);
-    eplb_result    r = device_enqueue(d, NULL);
+    eplb_result r = device_enqueue(d, NULL);
     CHECK(r == EPLB_OK, "%s: %s", what, eplb_result_name(r));
     must(cudaDeviceSynchronize());
     check_plan(d, options, weight, what);
@@ -120,29 +115,25 @@ static eplb_options preset_options(int32_t preset)
 static void test_golden_shapes(const char *path)
 {
     FILE *file = fopen(path, "r");
-    char  word[64], what[160];
-    int   cases = 0;
+    char word[64], what[160];
+    int cases = 0;
     CHECK(file != NULL, "cannot open %s", path);
     while (file && golden_word(file, word)) {
-        if (strcmp(word, "case") != 0)
-            continue;
+        if (strcmp(word, "case") != 0) continue;
         golden_case c = golden_read_case(file);
         cases++;
         for (int32_t preset = 0; preset < NUM_ON_DEVICE; preset++) {
-            for (int32_t policy = EPLB_POLICY_AUTO; policy <= EPLB_POLICY_GLOBAL;
-                 policy += EPLB_POLICY_GLOBAL) {
+            for (int32_t policy = EPLB_POLICY_AUTO; policy <= EPLB_POLICY_GLOBAL; policy += EPLB_POLICY_GLOBAL) {
                 eplb_options options = preset_options(preset);
                 options.policy = policy;
                 options.seed = golden_seed;
-                snprintf(what, sizeof what, "%s, %s, policy %d", c.name, eplb_preset_name(preset),
-                         (int)policy);
+                snprintf(what, sizeof what, "%s, %s, policy %d", c.name, eplb_preset_name(preset), (int)policy);
                 check_same(c.problem, options, c.weight, plan_full_width(&c.problem), 0, what);
             }
         }
         free(c.weight);
     }
-    if (file)
-        fclose(file);
+    if (file) fclose(file);
     CHECK(cases == 15, "%d cases", cases);
 }
 
@@ -151,8 +142,7 @@ static float *random_sample_weight(uint64_t *state, const eplb_problem &problem)
 {
     size_t samples = num_samples(problem);
     float *weight = static_cast<float *>(test_alloc(samples * sizeof(float)));
-    for (size_t t = 0; t < samples; t++)
-        weight[t] = test_range(state, 0, 3) ? random_unit(state) + 0.001f : 0.0f;
+    for (size_t t = 0; t < samples; t++) weight[t] = test_range(state, 0, 3) ? random_unit(state) + 0.001f : 0.0f;
     weight[test_range(state, 0, static_cast<int32_t>(samples) - 1)] = 0.5f;
     return weight;
 }
@@ -162,8 +152,8 @@ static void test_random_problems(uint64_t count)
     char what[240];
     for (uint64_t seed = 1; seed <= count; seed++) {
         random_problem r = random_problem_make(seed);
-        uint64_t       state = seed;
-        float         *sample_weight = random_sample_weight(&state, r.problem);
+        uint64_t state = seed;
+        float *sample_weight = random_sample_weight(&state, r.problem);
         r.options.effort = 0;
         r.options.sample_weight = test_range(&state, 0, 1) ? sample_weight : NULL;
         snprintf(what, sizeof what, RANDOM_FORMAT, RANDOM_ARGS(&r));
@@ -180,17 +170,15 @@ static void test_extreme_loads(void)
 {
     static const float values[] = {0.0f, -0.0f, 1.4012985e-45f, 1e-40f, FLT_MIN, 1e-20f,
                                    1.0f, 3.0f,  1e20f,          1e38f,  FLT_MAX};
-    char               what[240];
+    char what[240];
     for (uint64_t seed = 1; seed <= NUM_EXTREME; seed++) {
         random_problem r = random_problem_make(seed + 1000000);
-        uint64_t       state = seed;
-        int32_t        first = test_range(&state, 0, 9), last = test_range(&state, first + 1, 10);
-        size_t         loads = num_samples(r.problem) * plan_experts(&r.problem);
-        for (size_t i = 0; i < loads; i++)
-            r.weight[i] = values[test_range(&state, first, last)];
+        uint64_t state = seed;
+        int32_t first = test_range(&state, 0, 9), last = test_range(&state, first + 1, 10);
+        size_t loads = num_samples(r.problem) * plan_experts(&r.problem);
+        for (size_t i = 0; i < loads; i++) r.weight[i] = values[test_range(&state, first, last)];
         r.options.effort = 0;
-        snprintf(what, sizeof what, RANDOM_FORMAT ", values %d to %d", RANDOM_ARGS(&r), (int)first,
-                 (int)last);
+        snprintf(what, sizeof what, RANDOM_FORMAT ", values %d to %d", RANDOM_ARGS(&r), (int)first, (int)last);
         check_same(r.problem, r.options, r.weight, plan_full_width(&r.problem), 0, what);
         random_problem_free(&r);
     }
@@ -215,36 +203,32 @@ static eplb_problem problem_of(const shape &s)
 static float *lognormal_loads(uint64_t seed, size_t count)
 {
     float *weight = static_cast<float *>(test_alloc(count * sizeof(float)));
-    for (size_t i = 0; i < count; i++)
-        weight[i] = random_lognormal(&seed);
+    for (size_t i = 0; i < count; i++) weight[i] = random_lognormal(&seed);
     return weight;
 }
 
 /* Every width of lanes, the ends of the limits, and the shapes in use. */
 static void test_large_shapes(void)
 {
-    static const shape shapes[] = {
-        {1, 256, 288, 8, 4, 32},     {2, 256, 288, 1, 1, 32},    {1, 256, 320, 1, 1, 64},
-        {1, 512, 640, 1, 1, 320},    {1, 512, 576, 8, 1, 96},    {1, 1024, 2048, 1, 1, 1024},
-        {1, 1024, 2048, 1, 1, 16},   {1, 2048, 2048, 1, 1, 2},   {1, 512, 2048, 1, 1, 512},
-        {1, 2048, 4096, 2048, 2, 4}, {1, 64, 2048, 64, 64, 1024}};
-    static const int32_t presets[] = {EPLB_PRESET_DEEPSEEK, EPLB_PRESET_ZIGZAG, EPLB_PRESET_SWAP_MAX_MIN,
-                                      EPLB_PRESET_HYBRID, EPLB_PRESET_MULTI_START, EPLB_PRESET_SWAP_MAX_ANY,
-                                      EPLB_PRESET_L2, EPLB_PRESET_HILL_CLIMB};
+    static const shape shapes[] = {{1, 256, 288, 8, 4, 32},     {2, 256, 288, 1, 1, 32},    {1, 256, 320, 1, 1, 64},
+                                   {1, 512, 640, 1, 1, 320},    {1, 512, 576, 8, 1, 96},    {1, 1024, 2048, 1, 1, 1024},
+                                   {1, 1024, 2048, 1, 1, 16},   {1, 2048, 2048, 1, 1, 2},   {1, 512, 2048, 1, 1, 512},
+                                   {1, 2048, 4096, 2048, 2, 4}, {1, 64, 2048, 64, 64, 1024}};
+    static const int32_t presets[] = {EPLB_PRESET_DEEPSEEK, EPLB_PRESET_ZIGZAG,      EPLB_PRESET_SWAP_MAX_MIN,
+                                      EPLB_PRESET_HYBRID,   EPLB_PRESET_MULTI_START, EPLB_PRESET_SWAP_MAX_ANY,
+                                      EPLB_PRESET_L2,       EPLB_PRESET_HILL_CLIMB};
     char what[160];
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const shape &s = shapes[i];
         eplb_problem problem = problem_of(s);
-        float       *weight = lognormal_loads(i, plan_experts(&problem));
+        float *weight = lognormal_loads(i, plan_experts(&problem));
         for (size_t j = 0; j < sizeof presets / sizeof *presets; j++) {
             eplb_options options = preset_options(presets[j]);
-            options.gpu_packing.max_swaps = options.gpu_packing.max_swaps < 4 ? options.gpu_packing.max_swaps
-                                                                              : 4;
+            options.gpu_packing.max_swaps = options.gpu_packing.max_swaps < 4 ? options.gpu_packing.max_swaps : 4;
             options.group_packing.max_swaps = options.gpu_packing.max_swaps;
-            snprintf(what, sizeof what, "%s on %d slots of %d GPUs", eplb_preset_name(presets[j]), (int)s.R,
-                     (int)s.G);
-            check_same(problem, options, weight,
-                       16 < plan_full_width(&problem) ? plan_full_width(&problem) : 16, 0, what);
+            snprintf(what, sizeof what, "%s on %d slots of %d GPUs", eplb_preset_name(presets[j]), (int)s.R, (int)s.G);
+            check_same(problem, options, weight, 16 < plan_full_width(&problem) ? plan_full_width(&problem) : 16, 0,
+                       what);
         }
         free(weight);
     }
@@ -254,11 +238,11 @@ static void test_large_shapes(void)
 static void test_widths(void)
 {
     static const int32_t packs[] = {1, 2, 31, 32, 33, 127, 128, 129, 383, 384, 385, 1023, 1024};
-    char                 what[80];
+    char what[80];
     for (size_t i = 0; i < sizeof packs / sizeof *packs; i++) {
-        shape        s = {1, packs[i], 2 * packs[i], 1, 1, packs[i]};
+        shape s = {1, packs[i], 2 * packs[i], 1, 1, packs[i]};
         eplb_problem problem = problem_of(s);
-        float       *weight = lognormal_loads(i, plan_experts(&problem));
+        float *weight = lognormal_loads(i, plan_experts(&problem));
         snprintf(what, sizeof what, "%d GPUs", (int)packs[i]);
         check_same(problem, preset_options(EPLB_PRESET_DEEPSEEK), weight, plan_full_width(&problem), 0, what);
         free(weight);
@@ -269,19 +253,18 @@ static void test_widths(void)
    given by Sainte-Lague leave it several short. */
 static void test_fixups(void)
 {
-    int  repaired = 0;
+    int repaired = 0;
     char what[80];
     for (uint64_t seed = 1; seed <= 150; seed++) {
-        uint64_t     state = seed;
-        int32_t      experts = test_range(&state, 10, 40), each = test_range(&state, 2, 10);
-        shape        s = {2, experts, experts * each, 1, 1, experts};
+        uint64_t state = seed;
+        int32_t experts = test_range(&state, 10, 40), each = test_range(&state, 2, 10);
+        shape s = {2, experts, experts * each, 1, 1, experts};
         eplb_problem problem = problem_of(s);
         eplb_options options = preset_options(EPLB_PRESET_HYBRID);
-        float       *weight = lognormal_loads(seed, plan_experts(&problem));
+        float *weight = lognormal_loads(seed, plan_experts(&problem));
         eplb_plan one = plan_alloc(&problem, plan_full_width(&problem)),
                   all = plan_alloc(&problem, plan_full_width(&problem));
-        for (int32_t i = 0; i < 2 * experts; i++)
-            weight[i] = i % experts == 3 ? 1000.0f : 100.0f * random_unit(&state);
+        for (int32_t i = 0; i < 2 * experts; i++) weight[i] = i % experts == 3 ? 1000.0f : 100.0f * random_unit(&state);
         CHECK(plan_with_library(&problem, &options, weight, &one) == EPLB_OK, "one step");
         options.fixup_steps = 30;
         CHECK(plan_with_library(&problem, &options, weight, &all) == EPLB_OK, "30 steps");
@@ -301,28 +284,26 @@ static const shape small_shape = {5, 12, 16, 4, 2, 8};
 
 static void test_bad_loads(void)
 {
-    static const uint32_t bad_bits[] = {0x7FC00000u, 0xFF800001u, 0x7F800000u,
-                                        0xFF800000u, 0xBF800000u, 0x80000001u};
-    static const eplb_result results[] = {EPLB_ERR_NAN, EPLB_ERR_NAN, EPLB_ERR_INFINITE,
+    static const uint32_t bad_bits[] = {0x7FC00000u, 0xFF800001u, 0x7F800000u, 0xFF800000u, 0xBF800000u, 0x80000001u};
+    static const eplb_result results[] = {EPLB_ERR_NAN,      EPLB_ERR_NAN,      EPLB_ERR_INFINITE,
                                           EPLB_ERR_INFINITE, EPLB_ERR_NEGATIVE, EPLB_ERR_NEGATIVE};
     eplb_problem problem = problem_of(small_shape);
     problem.num_samples = 3;
     size_t E = 12, L = 5;
     for (uint64_t round = 0; round < 60; round++) {
-        uint64_t     state = round;
+        uint64_t state = round;
         size_t first = static_cast<size_t>(test_range(&state, 0, 5)),
                layer = static_cast<size_t>(test_range(&state, 0, 4));
         eplb_options options = preset_options(static_cast<int32_t>(round) % NUM_ON_DEVICE);
-        float       *weight = lognormal_loads(round, 3 * L * E), *even = lognormal_loads(round, 3 * L * E);
+        float *weight = lognormal_loads(round, 3 * L * E), *even = lognormal_loads(round, 3 * L * E);
         for (size_t t = 0; t < 3; t++)
-            for (size_t e = 0; e < E; e++)
-                even[(t * L + layer) * E + e] = 1.0f;
+            for (size_t e = 0; e < E; e++) even[(t * L + layer) * E + e] = 1.0f;
         /* A second bad load, later by sample though earlier by expert, is not the one that is named. */
         float *at = weight + (1 * L + layer) * E + 7, *later = weight + (2 * L + layer) * E + 3;
         memcpy(at, &bad_bits[first], sizeof *at);
         memcpy(later, &bad_bits[(first + 2) % 6], sizeof *later);
         device_problem d = device_make(problem, options, weight, 5, 0);
-        eplb_plan      expected = plan_with_status(problem, 5), found = plan_with_status(problem, 5);
+        eplb_plan expected = plan_with_status(problem, 5), found = plan_with_status(problem, 5);
         CHECK(device_enqueue(d, NULL) == EPLB_OK, "bad loads are found later");
         must(cudaDeviceSynchronize());
         device_fetch_plan(d, &found);
@@ -332,8 +313,7 @@ static void test_bad_loads(void)
         for (size_t l = 0; l < L; l++)
             CHECK(found.layer_status[l] == (l == layer ? results[first] : EPLB_OK), "round %d, layer %d: %s",
                   (int)round, (int)l, eplb_result_name(found.layer_status[l]));
-        CHECK(plan_with_library(&problem, &options, weight, &expected) == results[first],
-              "the CPU names another");
+        CHECK(plan_with_library(&problem, &options, weight, &expected) == results[first], "the CPU names another");
         device_done(d);
         plan_free_all(&expected);
         plan_free_all(&found);
@@ -344,18 +324,16 @@ static void test_bad_loads(void)
 
 static void test_bad_sample_weights(void)
 {
-    static const float bad[][3] = {
-        {1.0f, -1.0f, 1.0f}, {0.0f, 0.0f, -0.0f}, {INFINITY, 1.0f, 1.0f}, {1.0f, 1.0f, NAN}};
-    eplb_problem       problem = problem_of(small_shape);
+    static const float bad[][3] = {{1.0f, -1.0f, 1.0f}, {0.0f, 0.0f, -0.0f}, {INFINITY, 1.0f, 1.0f}, {1.0f, 1.0f, NAN}};
+    eplb_problem problem = problem_of(small_shape);
     problem.num_samples = 3;
     float *weight = lognormal_loads(1, 3 * 5 * 12), *even = lognormal_loads(1, 3 * 5 * 12);
-    for (size_t i = 0; i < 3 * 5 * 12; i++)
-        even[i] = 1.0f;
+    for (size_t i = 0; i < 3 * 5 * 12; i++) even[i] = 1.0f;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         eplb_options options = preset_options(EPLB_PRESET_DEEPSEEK), host_options = options;
         options.sample_weight = bad[i];
         device_problem d = device_make(problem, options, weight, 5, 0);
-        eplb_plan      expected = plan_with_status(problem, 5), found = plan_with_status(problem, 5);
+        eplb_plan expected = plan_with_status(problem, 5), found = plan_with_status(problem, 5);
         CHECK(device_enqueue(d, NULL) == EPLB_OK, "found later");
         must(cudaDeviceSynchronize());
         device_fetch_plan(d, &found);
@@ -376,21 +354,20 @@ static void test_narrow_width(void)
 {
     eplb_problem problem = problem_of(small_shape);
     eplb_options options = preset_options(EPLB_PRESET_DEEPSEEK);
-    float       *weight = lognormal_loads(3, 5 * 12);
+    float *weight = lognormal_loads(3, 5 * 12);
     for (size_t e = 0; e < 12; e++)
         weight[2 * 12 + e] = e == 4 ? 1000.0f : 1.0f; /* layer 2 wants three replicas of one expert */
     for (int32_t width = 0; width <= 3; width++) {
-        int32_t        room = width ? width : 1, narrow = 0;
+        int32_t room = width ? width : 1, narrow = 0;
         device_problem d = device_make(problem, options, weight, room, 0);
-        eplb_plan      wide = plan_with_status(problem, 5), found = plan_with_status(problem, room);
+        eplb_plan wide = plan_with_status(problem, 5), found = plan_with_status(problem, room);
         d.plan.log2phy_width = width;
         CHECK(device_enqueue(d, NULL) == EPLB_OK, "found later");
         must(cudaDeviceSynchronize());
         device_fetch_plan(d, &found);
         CHECK(plan_with_library(&problem, &options, weight, &wide) == EPLB_OK, "wide");
-        CHECK(plan_same_ints(wide.phy2log, found.phy2log, 5 * 16) &&
-                  plan_same_ints(wide.phyrank, found.phyrank, 5 * 16) &&
-                  plan_same_ints(wide.logcnt, found.logcnt, 5 * 12),
+        CHECK(plan_same_ints(wide.phy2log, found.phy2log, 5 * 16) && plan_same_ints(wide.phyrank, found.phyrank, 5 * 16)
+                  && plan_same_ints(wide.logcnt, found.logcnt, 5 * 12),
               "width %d: the rest is complete", (int)width);
         for (size_t l = 0; l < 5; l++) {
             int32_t most = 0;
@@ -401,13 +378,10 @@ static void test_narrow_width(void)
                           "width %d", (int)width);
             }
             narrow += most > width;
-            CHECK(found.layer_status[l] == (most > width ? EPLB_ERR_WIDTH : EPLB_OK),
-                  "width %d, layer %d: %s", (int)width, (int)l, eplb_result_name(found.layer_status[l]));
+            CHECK(found.layer_status[l] == (most > width ? EPLB_ERR_WIDTH : EPLB_OK), "width %d, layer %d: %s",
+                  (int)width, (int)l, eplb_result_name(found.layer_status[l]));
         }
-        CHECK(width == 0   ? narrow == 5
-              : width == 2 ? narrow >= 1
-                           : 1,
-              "width %d: %d layers", (int)width, (int)narrow);
+        CHECK(width == 0 ? narrow == 5 : width == 2 ? narrow >= 1 : 1, "width %d: %d layers", (int)width, (int)narrow);
         device_done(d);
         plan_free_all(&wide);
         plan_free_all(&found);
@@ -418,7 +392,7 @@ static void test_narrow_width(void)
 /* A call with what the CPU refuses or the kernels are not made for: one error, and nothing happens. */
 static void check_refused(const device_problem &d, eplb_result want, const char *what)
 {
-    eplb_plan   found = plan_with_status(d.problem, d.plan.log2phy_width);
+    eplb_plan found = plan_with_status(d.problem, d.plan.log2phy_width);
     eplb_result r = device_enqueue(d, NULL);
     CHECK(r == want, "%s: %s, not %s", what, eplb_result_name(r), eplb_result_name(want));
     must(cudaDeviceSynchronize());
@@ -432,10 +406,10 @@ static void check_size_refused(const shape &s, int32_t candidates, eplb_result w
 {
     eplb_problem problem = problem_of(s);
     eplb_options options = preset_options(EPLB_PRESET_DEEPSEEK);
-    size_t       bytes = 4711;
-    float        weight = 1.0f;
-    int32_t      phy2log = 0;
-    eplb_plan    plan = EPLB_ZERO_INIT;
+    size_t bytes = 4711;
+    float weight = 1.0f;
+    int32_t phy2log = 0;
+    eplb_plan plan = EPLB_ZERO_INIT;
     options.gpu_packing.num_candidates = candidates;
     plan.phy2log = &phy2log;
     eplb_result r = eplb_cuda_scratch_size(&problem, &options, &bytes);
@@ -459,11 +433,11 @@ static void test_shapes_beyond(void)
 
 static void test_refused(void)
 {
-    eplb_problem   problem = problem_of(small_shape);
-    eplb_options   options = preset_options(EPLB_PRESET_ENSEMBLE);
-    float         *weight = lognormal_loads(5, 5 * 12);
+    eplb_problem problem = problem_of(small_shape);
+    eplb_options options = preset_options(EPLB_PRESET_ENSEMBLE);
+    float *weight = lognormal_loads(5, 5 * 12);
     device_problem good = device_make(problem, options, weight, 5, 0), d = good;
-    size_t         bytes = 4711;
+    size_t bytes = 4711;
 
     d.options.effort = -1;
     check_refused(d, EPLB_ERR_OPTION, "effort");
@@ -478,30 +452,25 @@ static void test_refused(void)
     d = good, d.problem.num_gpus = 7;
     check_refused(d, EPLB_ERR_DIVIDE, "GPUs that do not divide");
     d = good, d.problem.num_experts = 0;
-    CHECK(eplb_cuda_scratch_size(&d.problem, &d.options, &bytes) == EPLB_ERR_COUNT && bytes == 4711,
-          "no experts");
+    CHECK(eplb_cuda_scratch_size(&d.problem, &d.options, &bytes) == EPLB_ERR_COUNT && bytes == 4711, "no experts");
     d = good, d.plan.phy2log = NULL;
     check_refused(d, EPLB_ERR_NULL, "phy2log");
     d = good, d.plan.log2phy_width = INT32_MAX;
-    d.problem.num_layers = 1 << 29, d.options = preset_options(EPLB_PRESET_DEEPSEEK),
-    d.scratch.bytes = SIZE_MAX;
-    CHECK(eplb_cuda_rebalance(&d.problem, &d.options, d.options.sample_weight, &d.plan, device_at(d.scratch),
-                              SIZE_MAX, NULL) == EPLB_ERR_NULL,
+    d.problem.num_layers = 1 << 29, d.options = preset_options(EPLB_PRESET_DEEPSEEK), d.scratch.bytes = SIZE_MAX;
+    CHECK(eplb_cuda_rebalance(&d.problem, &d.options, d.options.sample_weight, &d.plan, device_at(d.scratch), SIZE_MAX,
+                              NULL)
+              == EPLB_ERR_NULL,
           "weight");
     CHECK(device_enqueue(d, NULL) == EPLB_ERR_OVERFLOW, "log2phy that does not fit memory");
 
     const float *w = static_cast<const float *>(device_at(good.weight));
-    void        *scratch = device_at(good.scratch);
+    void *scratch = device_at(good.scratch);
     bytes = good.scratch.bytes;
-    CHECK(eplb_cuda_rebalance(NULL, &good.options, w, &good.plan, scratch, bytes, NULL) == EPLB_ERR_NULL,
-          "problem");
-    CHECK(eplb_cuda_rebalance(&problem, &good.options, NULL, &good.plan, scratch, bytes, NULL) ==
-              EPLB_ERR_NULL,
+    CHECK(eplb_cuda_rebalance(NULL, &good.options, w, &good.plan, scratch, bytes, NULL) == EPLB_ERR_NULL, "problem");
+    CHECK(eplb_cuda_rebalance(&problem, &good.options, NULL, &good.plan, scratch, bytes, NULL) == EPLB_ERR_NULL,
           "weight");
-    CHECK(eplb_cuda_rebalance(&problem, &good.options, w, NULL, scratch, bytes, NULL) == EPLB_ERR_NULL,
-          "plan");
-    CHECK(eplb_cuda_rebalance(&problem, &good.options, w, &good.plan, NULL, bytes, NULL) == EPLB_ERR_NULL,
-          "scratch");
+    CHECK(eplb_cuda_rebalance(&problem, &good.options, w, NULL, scratch, bytes, NULL) == EPLB_ERR_NULL, "plan");
+    CHECK(eplb_cuda_rebalance(&problem, &good.options, w, &good.plan, NULL, bytes, NULL) == EPLB_ERR_NULL, "scratch");
     CHECK(eplb_cuda_scratch_size(&problem, &good.options, NULL) == EPLB_ERR_NULL, "bytes");
     CHECK(eplb_cuda_scratch_size(NULL, &good.options, &bytes) == EPLB_ERR_NULL, "problem");
 
@@ -523,9 +492,9 @@ static void test_refused(void)
 static void test_left_out(void)
 {
     for (int mask = 0; mask < 16; mask++) {
-        eplb_problem   problem = problem_of(small_shape);
-        eplb_options   options = preset_options(mask % 2 ? EPLB_PRESET_DEEPSEEK : EPLB_PRESET_MULTI_START);
-        float         *weight = lognormal_loads(9, 5 * 12);
+        eplb_problem problem = problem_of(small_shape);
+        eplb_options options = preset_options(mask % 2 ? EPLB_PRESET_DEEPSEEK : EPLB_PRESET_MULTI_START);
+        float *weight = lognormal_loads(9, 5 * 12);
         device_problem d = device_make(problem, options, weight, 5, 0);
         eplb_plan all = d.plan, expected = plan_with_status(problem, 5), found = plan_with_status(problem, 5);
         d.plan.phyrank = mask & 1 ? all.phyrank : NULL;
@@ -554,7 +523,7 @@ static void test_scratch_size(void)
 {
     eplb_problem problem = problem_of(small_shape);
     eplb_options options = preset_options(EPLB_PRESET_DEEPSEEK);
-    size_t       small, more;
+    size_t small, more;
     CHECK(eplb_cuda_scratch_size(&problem, &options, &small) == EPLB_OK && small >= 1, "small");
     problem.num_layers *= 10;
     CHECK(eplb_cuda_scratch_size(&problem, &options, &more) == EPLB_OK && more > small, "layers");
@@ -566,16 +535,15 @@ static void test_scratch_size(void)
 /* Captured once, replayed with other loads, each time the plan of those loads; in a stream of its own. */
 static void test_capture(void)
 {
-    static const int32_t presets[] = {EPLB_PRESET_DEEPSEEK, EPLB_PRESET_ENSEMBLE, EPLB_PRESET_HYBRID,
-                                      EPLB_PRESET_L2};
+    static const int32_t presets[] = {EPLB_PRESET_DEEPSEEK, EPLB_PRESET_ENSEMBLE, EPLB_PRESET_HYBRID, EPLB_PRESET_L2};
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
-        eplb_problem    problem = problem_of(small_shape);
-        eplb_options    options = preset_options(presets[i]);
-        size_t          loads = plan_experts(&problem);
-        float          *weight = lognormal_loads(1, loads);
-        device_problem  d = device_make(problem, options, weight, 5, 13);
-        cudaStream_t    stream;
-        cudaGraph_t     graph;
+        eplb_problem problem = problem_of(small_shape);
+        eplb_options options = preset_options(presets[i]);
+        size_t loads = plan_experts(&problem);
+        float *weight = lognormal_loads(1, loads);
+        device_problem d = device_make(problem, options, weight, 5, 13);
+        cudaStream_t stream;
+        cudaGraph_t graph;
         cudaGraphExec_t exec;
         must(cudaStreamCreate(&stream));
         CHECK(device_enqueue(d, stream) == EPLB_OK, "stream");

@@ -31,30 +31,24 @@ struct device_case : device_plan {
     device_block weight, sample_weight, previous, locked, scratch;
 };
 
-static size_t num_loads(const eplb_problem &problem)
-{
-    return num_samples(problem) * plan_experts(&problem);
-}
+static size_t num_loads(const eplb_problem &problem) { return num_samples(problem) * plan_experts(&problem); }
 
 static device_case device_make(const eplb_problem &problem, const eplb_options &options, const float *weight,
                                int32_t width, size_t scratch_offset)
 {
     device_case d;
-    size_t      bytes = 0, slots = plan_slots(&problem);
+    size_t bytes = 0, slots = plan_slots(&problem);
     d.problem = problem;
     d.options = options;
     d.weight = device_copy(weight, num_loads(problem) * sizeof(float));
-    d.sample_weight = device_copy(options.sample_weight ? options.sample_weight : weight,
-                                  num_samples(problem) * sizeof(float));
-    if (options.sample_weight)
-        d.options.sample_weight = static_cast<const float *>(device_at(d.sample_weight));
-    d.previous = options.previous_phy2log ? device_copy(options.previous_phy2log, slots * sizeof(int32_t))
-                                          : device_alloc(1, 0);
-    if (options.previous_phy2log)
-        d.options.previous_phy2log = device_ints(d.previous);
+    d.sample_weight =
+        device_copy(options.sample_weight ? options.sample_weight : weight, num_samples(problem) * sizeof(float));
+    if (options.sample_weight) d.options.sample_weight = static_cast<const float *>(device_at(d.sample_weight));
+    d.previous =
+        options.previous_phy2log ? device_copy(options.previous_phy2log, slots * sizeof(int32_t)) : device_alloc(1, 0);
+    if (options.previous_phy2log) d.options.previous_phy2log = device_ints(d.previous);
     d.locked = problem.locked ? device_copy(problem.locked, slots) : device_alloc(1, 0);
-    if (problem.locked)
-        d.problem.locked = static_cast<const uint8_t *>(device_at(d.locked));
+    if (problem.locked) d.problem.locked = static_cast<const uint8_t *>(device_at(d.locked));
     eplb_result r = eplb_cuda_scratch_size(&d.problem, &d.options, &bytes);
     CHECK(r == EPLB_OK && bytes >= 1, "scratch size: %s", eplb_result_name(r));
     d.scratch = device_alloc(bytes, scratch_offset);
@@ -69,10 +63,7 @@ static void device_done(const device_case &d)
     device_done_plan(d);
 }
 
-static const float *device_weight(const device_case &d)
-{
-    return static_cast<const float *>(device_at(d.weight));
-}
+static const float *device_weight(const device_case &d) { return static_cast<const float *>(device_at(d.weight)); }
 
 static eplb_result device_enqueue(const device_case &d, cudaStream_t stream)
 {
@@ -93,10 +84,9 @@ static eplb_result device_enqueue(const device_case &d, cudaStream_t stream)
 static eplb_result plan_layer(const eplb_problem &problem, const eplb_options &options, const float *weight,
                               const eplb_plan *plan, int32_t layer)
 {
-    size_t      bytes = 0;
+    size_t bytes = 0;
     eplb_result r = eplb_scratch_size(&problem, &options, &bytes);
-    if (r != EPLB_OK)
-        return r;
+    if (r != EPLB_OK) return r;
     void *scratch = test_alloc(bytes);
     r = eplb_rebalance_layers(&problem, &options, weight, plan, scratch, bytes, layer, 1);
     free(scratch);
@@ -119,9 +109,8 @@ static eplb_result expect_layer(const eplb_problem &problem, const eplb_options 
 {
     eplb_problem free_problem = problem;
     eplb_options free_options = options;
-    eplb_result  r = plan_layer(problem, options, weight, plan, layer);
-    if (r == EPLB_OK)
-        return r;
+    eplb_result r = plan_layer(problem, options, weight, plan, layer);
+    if (r == EPLB_OK) return r;
     if (r == EPLB_ERR_PLAN) {
         free_problem.locked = NULL;
         free_options.previous_phy2log = NULL;
@@ -160,10 +149,10 @@ static bool same_bits(float a, float b) { return memcmp(&a, &b, sizeof a) == 0; 
 
 static bool same_report(const eplb_layer_report &a, const eplb_layer_report &b)
 {
-    return same_bits(a.max_load, b.max_load) && same_bits(a.mean_load, b.mean_load) &&
-           same_bits(a.balancedness, b.balancedness) && same_bits(a.lower_bound, b.lower_bound) &&
-           same_bits(a.replica_balancedness, b.replica_balancedness) && a.max_logcnt == b.max_logcnt &&
-           a.num_duplicates == b.num_duplicates && a.num_split_groups == b.num_split_groups;
+    return same_bits(a.max_load, b.max_load) && same_bits(a.mean_load, b.mean_load)
+           && same_bits(a.balancedness, b.balancedness) && same_bits(a.lower_bound, b.lower_bound)
+           && same_bits(a.replica_balancedness, b.replica_balancedness) && a.max_logcnt == b.max_logcnt
+           && a.num_duplicates == b.num_duplicates && a.num_split_groups == b.num_split_groups;
 }
 
 /* eplb_evaluate of one layer by itself; its own result. */
@@ -172,16 +161,14 @@ static eplb_result evaluate_layer(const eplb_problem &problem, const eplb_option
 {
     eplb_problem one = problem;
     eplb_options own = options;
-    eplb_plan    plan = EPLB_ZERO_INIT;
-    size_t       E = static_cast<size_t>(problem.num_experts), bytes = 0, at = static_cast<size_t>(layer);
-    size_t       first_slot = at * static_cast<size_t>(problem.num_replicas);
-    float       *load = static_cast<float *>(test_alloc(num_samples(problem) * E * sizeof(float)));
-    int32_t     *slots = plan_ints(static_cast<size_t>(problem.num_replicas));
+    eplb_plan plan = EPLB_ZERO_INIT;
+    size_t E = static_cast<size_t>(problem.num_experts), bytes = 0, at = static_cast<size_t>(layer);
+    size_t first_slot = at * static_cast<size_t>(problem.num_replicas);
+    float *load = static_cast<float *>(test_alloc(num_samples(problem) * E * sizeof(float)));
+    int32_t *slots = plan_ints(static_cast<size_t>(problem.num_replicas));
     one.num_layers = 1;
-    if (problem.locked)
-        one.locked = problem.locked + first_slot;
-    if (options.previous_phy2log)
-        own.previous_phy2log = options.previous_phy2log + first_slot;
+    if (problem.locked) one.locked = problem.locked + first_slot;
+    if (options.previous_phy2log) own.previous_phy2log = options.previous_phy2log + first_slot;
     for (size_t t = 0; t < num_samples(problem); t++)
         memcpy(load + t * E, weight + (t * static_cast<size_t>(problem.num_layers) + at) * E, E * sizeof(float));
     memcpy(slots, phy2log + first_slot, static_cast<size_t>(problem.num_replicas) * sizeof(int32_t));
@@ -204,8 +191,8 @@ struct device_reports {
 static device_reports device_make_reports(const device_case &d)
 {
     device_reports r;
-    size_t         bytes = 0, L = static_cast<size_t>(d.problem.num_layers);
-    eplb_result    result = eplb_cuda_evaluate_scratch_size(&d.problem, &d.options, &bytes);
+    size_t bytes = 0, L = static_cast<size_t>(d.problem.num_layers);
+    eplb_result result = eplb_cuda_evaluate_scratch_size(&d.problem, &d.options, &bytes);
     CHECK(result == EPLB_OK && bytes >= 1, "scratch size: %s", eplb_result_name(result));
     r.report = device_alloc(L * sizeof(eplb_layer_report), 0);
     r.gpu_load = device_alloc(L * static_cast<size_t>(d.problem.num_gpus) * sizeof(float), 0);
@@ -236,22 +223,22 @@ static void device_done_reports(const device_reports &r)
 }
 
 /* Whether the reports on the device are the CPU's, of the plan that is there. */
-static void check_reports(const device_reports &r, const eplb_problem &problem,
-                          const eplb_options &options, const float *weight, const int32_t *phy2log, const char *what)
+static void check_reports(const device_reports &r, const eplb_problem &problem, const eplb_options &options,
+                          const float *weight, const int32_t *phy2log, const char *what)
 {
-    size_t             L = static_cast<size_t>(problem.num_layers), G = static_cast<size_t>(problem.num_gpus);
+    size_t L = static_cast<size_t>(problem.num_layers), G = static_cast<size_t>(problem.num_gpus);
     eplb_layer_report *found = static_cast<eplb_layer_report *>(test_alloc(L * sizeof *found));
-    float             *gpu_load = static_cast<float *>(test_alloc(L * G * sizeof(float)));
-    float             *own_load = static_cast<float *>(test_alloc(G * sizeof(float)));
-    int32_t           *status = plan_ints(L);
+    float *gpu_load = static_cast<float *>(test_alloc(L * G * sizeof(float)));
+    float *own_load = static_cast<float *>(test_alloc(G * sizeof(float)));
+    int32_t *status = plan_ints(L);
     device_fetch(found, r.report);
     device_fetch(gpu_load, r.gpu_load);
     device_fetch(status, r.status);
     for (size_t layer = 0; layer < L; layer++) {
         eplb_layer_report expected = EPLB_ZERO_INIT;
         memset(own_load, 0, G * sizeof(float));
-        eplb_result result = evaluate_layer(problem, options, weight, phy2log, static_cast<int32_t>(layer), &expected,
-                                            own_load);
+        eplb_result result =
+            evaluate_layer(problem, options, weight, phy2log, static_cast<int32_t>(layer), &expected, own_load);
         CHECK(status[layer] == result, "%s: layer %d is %s", what, (int)layer, eplb_result_name(status[layer]));
         CHECK(same_report(found[layer], expected), "%s: report of layer %d", what, (int)layer);
         CHECK(memcmp(own_load, gpu_load + layer * G, G * sizeof(float)) == 0, "%s: loads of layer %d", what,
@@ -270,8 +257,8 @@ static void check_evaluate(const device_case &d, const eplb_problem &problem, co
                            const float *weight, const char *what)
 {
     device_reports r = device_make_reports(d);
-    int32_t       *phy2log = plan_ints(plan_slots(&problem));
-    eplb_result    result = device_enqueue_reports(d, r, NULL);
+    int32_t *phy2log = plan_ints(plan_slots(&problem));
+    eplb_result result = device_enqueue_reports(d, r, NULL);
     CHECK(result == EPLB_OK, "%s: %s", what, eplb_result_name(result));
     must(cudaDeviceSynchronize());
     device_fetch(phy2log, d.phy2log);
@@ -284,9 +271,9 @@ static void check_evaluate(const device_case &d, const eplb_problem &problem, co
 static void check_same(const eplb_problem &problem, const eplb_options &options, const float *weight, uint64_t seed,
                        const char *what)
 {
-    uint64_t    state = seed ^ UINT64_C(0x616c6f6e65);
-    size_t      slots = plan_slots(&problem);
-    int32_t    *changed = plan_ints(slots);
+    uint64_t state = seed ^ UINT64_C(0x616c6f6e65);
+    size_t slots = plan_slots(&problem);
+    int32_t *changed = plan_ints(slots);
     device_case d = device_make(problem, options, weight, plan_full_width(&problem),
                                 static_cast<size_t>(test_range(&state, 0, 255)));
     emulated_seed(seed);
@@ -314,9 +301,9 @@ static void test_effort(uint64_t count)
     char what[240];
     for (uint64_t seed = 1; seed <= count; seed++) {
         random_problem r = random_problem_make(seed + 7000);
-        uint64_t       state = seed;
-        int32_t        T = seed % 4 == 0 ? 16 : r.problem.num_samples ? r.problem.num_samples : 1;
-        float         *sample_weight = static_cast<float *>(test_alloc(static_cast<size_t>(T) * sizeof(float)));
+        uint64_t state = seed;
+        int32_t T = seed % 4 == 0 ? 16 : r.problem.num_samples ? r.problem.num_samples : 1;
+        float *sample_weight = static_cast<float *>(test_alloc(static_cast<size_t>(T) * sizeof(float)));
         if (T == 16) {
             r.problem.num_samples = T;
             free(r.weight);
@@ -325,12 +312,9 @@ static void test_effort(uint64_t count)
         for (int32_t t = 0; t < T; t++)
             sample_weight[t] = test_range(&state, 0, 3) ? random_unit(&state) + 0.001f : 0.0f;
         sample_weight[test_range(&state, 0, T - 1)] = 0.5f;
-        if (r.options.effort == 0)
-            r.options.effort = test_range(&state, 1, 40);
-        if (test_range(&state, 0, 1))
-            r.options.sample_weight = sample_weight;
-        if (test_range(&state, 0, 7) == 0)
-            r.options.shares = EPLB_PLAN_FOR_EXACT;
+        if (r.options.effort == 0) r.options.effort = test_range(&state, 1, 40);
+        if (test_range(&state, 0, 1)) r.options.sample_weight = sample_weight;
+        if (test_range(&state, 0, 7) == 0) r.options.shares = EPLB_PLAN_FOR_EXACT;
         snprintf(what, sizeof what, RANDOM_FORMAT " effort %d", RANDOM_ARGS(&r), (int)r.options.effort);
         check_same(r.problem, r.options, r.weight, seed, what);
         free(sample_weight);
@@ -355,7 +339,7 @@ static void test_clusters(uint64_t count)
     long odd = 0;
     for (uint64_t seed = 1; seed <= count; seed++) {
         cluster_case *c = static_cast<cluster_case *>(test_alloc(sizeof *c));
-        size_t        bytes;
+        size_t bytes;
         if (draw_case(c, seed) && eplb_scratch_size(&c->p, &c->o, &bytes) == EPLB_OK) {
             snprintf(what, sizeof what, "cluster, seed %d", (int)seed);
             check_same(c->p, c->o, c->load, seed, what);
@@ -383,8 +367,7 @@ static eplb_problem problem_of(int32_t L, int32_t E, int32_t R, int32_t K, int32
 static float *lognormal_loads(uint64_t seed, size_t count)
 {
     float *weight = static_cast<float *>(test_alloc(count * sizeof(float)));
-    for (size_t i = 0; i < count; i++)
-        weight[i] = random_lognormal(&seed);
+    for (size_t i = 0; i < count; i++) weight[i] = random_lognormal(&seed);
     return weight;
 }
 
@@ -415,8 +398,7 @@ static void test_shapes(void)
     check_shape(problem_of(600, 4, 8, 1, 1, 4), EPLB_PRESET_DEFAULT, "600 layers");
 
     int32_t *slots = plan_ints(400);
-    for (int32_t g = 0; g < 400; g++)
-        slots[g] = g % 7 ? 2 : 1;
+    for (int32_t g = 0; g < 400; g++) slots[g] = g % 7 ? 2 : 1;
     problem = problem_of(2, 500, 800, 1, 1, 400);
     problem.gpu_slots = slots;
     check_shape(problem, EPLB_PRESET_DEEPSEEK, "400 GPUs");
@@ -428,9 +410,9 @@ static void test_no_options(void)
 {
     eplb_problem problem = problem_of(2, 12, 16, 4, 2, 8);
     eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
-    float       *weight = lognormal_loads(3, num_loads(problem));
-    device_case  d = device_make(problem, options, weight, 5, 0);
-    size_t       bytes = 0;
+    float *weight = lognormal_loads(3, num_loads(problem));
+    device_case d = device_make(problem, options, weight, 5, 0);
+    size_t bytes = 0;
     CHECK(eplb_cuda_scratch_size(&problem, NULL, &bytes) == EPLB_OK && bytes == d.scratch.bytes, "bytes");
     CHECK(eplb_cuda_rebalance(&problem, NULL, device_weight(d), &d.plan, device_at(d.scratch), bytes, NULL) == EPLB_OK,
           "NULL");
@@ -448,7 +430,7 @@ static void test_bad_input(void)
         eplb_problem problem = problem_of(4, 12, 16, 4, 2, 8);
         eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
         problem.num_samples = 3;
-        float   *weight = lognormal_loads(5, num_loads(problem)), sample_weight[3] = {1.0f, 2.0f, 3.0f};
+        float *weight = lognormal_loads(5, num_loads(problem)), sample_weight[3] = {1.0f, 2.0f, 3.0f};
         int32_t *previous = plan_ints(plan_slots(&problem));
         uint8_t *locked = static_cast<uint8_t *>(test_alloc(plan_slots(&problem)));
         for (int32_t i = 0; i < 4 * 16; i++) {
@@ -459,12 +441,10 @@ static void test_bad_input(void)
         options.previous_phy2log = what & 4 ? previous : NULL;
         for (int i = 0; i < 3; i++)
             memcpy(&weight[static_cast<size_t>(i) * (4 * 12 + 12) + 7], &bad_bits[i], sizeof(float));
-        if (what & 1)
-            sample_weight[1] = -1.0f;
-        if (what & 2)
-            problem.locked = what & 4 ? locked : NULL;
-        previous[3] = 12;       /* with a bad load */
-        previous[3 * 16] = -2;  /* with good ones */
+        if (what & 1) sample_weight[1] = -1.0f;
+        if (what & 2) problem.locked = what & 4 ? locked : NULL;
+        previous[3] = 12;      /* with a bad load */
+        previous[3 * 16] = -2; /* with good ones */
         check_same(problem, options, weight, 5, "bad input");
         free(weight);
         free(previous);
@@ -479,24 +459,25 @@ static void test_narrow_width(void)
     for (int32_t width = -1; width <= 3; width++) {
         eplb_problem problem = problem_of(3, 12, 24, 1, 1, 8);
         eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
-        float       *weight = lognormal_loads(17, num_loads(problem));
-        int32_t      room = width > 0 ? width : 0;
-        device_case  d = device_make(problem, options, weight, room ? room : 1, 0);
-        eplb_plan    whole = plan_with_status(problem, 13), found = plan_with_status(problem, room ? room : 1);
+        float *weight = lognormal_loads(17, num_loads(problem));
+        int32_t room = width > 0 ? width : 0;
+        device_case d = device_make(problem, options, weight, room ? room : 1, 0);
+        eplb_plan whole = plan_with_status(problem, 13), found = plan_with_status(problem, room ? room : 1);
         d.plan.log2phy_width = width;
         CHECK(device_enqueue(d, NULL) == EPLB_OK, "width %d", (int)width);
         must(cudaDeviceSynchronize());
         device_fetch_plan(d, &found);
         CHECK(plan_with_library(&problem, &options, weight, &whole) == EPLB_OK, "width 13");
-        CHECK(plan_same_ints(whole.phy2log, found.phy2log, 3 * 24) && plan_same_ints(whole.logcnt, found.logcnt, 3 * 12) &&
-                  plan_same_ints(whole.phyrank, found.phyrank, 3 * 24),
+        CHECK(plan_same_ints(whole.phy2log, found.phy2log, 3 * 24) && plan_same_ints(whole.logcnt, found.logcnt, 3 * 12)
+                  && plan_same_ints(whole.phyrank, found.phyrank, 3 * 24),
               "width %d", (int)width);
         for (int32_t layer = 0; layer < 3; layer++) {
             int narrow = 0;
             for (int32_t e = layer * 12; e < layer * 12 + 12; e++) {
                 narrow |= whole.logcnt[e] > width;
                 for (int32_t i = 0; i < room; i++)
-                    CHECK(found.log2phy[e * room + i] == whole.log2phy[e * 13 + i], "width %d, expert %d", (int)width, (int)e);
+                    CHECK(found.log2phy[e * room + i] == whole.log2phy[e * 13 + i], "width %d, expert %d", (int)width,
+                          (int)e);
             }
             CHECK(found.layer_status[layer] == (narrow ? EPLB_ERR_WIDTH : EPLB_OK), "width %d", (int)width);
         }
@@ -509,12 +490,12 @@ static void test_narrow_width(void)
 
 static void test_refused(void)
 {
-    eplb_problem   problem = problem_of(3, 12, 16, 4, 2, 8);
-    eplb_options   options = preset_options(EPLB_PRESET_BEST), bad;
-    float         *weight = lognormal_loads(5, num_loads(problem));
-    device_case    d = device_make(problem, options, weight, 5, 0), other;
+    eplb_problem problem = problem_of(3, 12, 16, 4, 2, 8);
+    eplb_options options = preset_options(EPLB_PRESET_BEST), bad;
+    float *weight = lognormal_loads(5, num_loads(problem));
+    device_case d = device_make(problem, options, weight, 5, 0), other;
     device_reports r = device_make_reports(d);
-    size_t         bytes = 4711;
+    size_t bytes = 4711;
 
     other = d, other.scratch.bytes--;
     CHECK(device_enqueue(other, NULL) == EPLB_ERR_SCRATCH_SIZE, "short scratch");
@@ -534,14 +515,23 @@ static void test_refused(void)
     other = d, other.problem.num_gpus = 7;
     CHECK(device_enqueue_reports(other, r, NULL) == EPLB_ERR_DIVIDE, "reports, 7 GPUs");
     CHECK(eplb_cuda_evaluate(&problem, &options, NULL, &d.plan, static_cast<eplb_layer_report *>(device_at(r.report)),
-                             NULL, NULL, device_at(r.scratch), r.scratch.bytes, NULL) == EPLB_ERR_NULL, "no weight");
-    CHECK(eplb_cuda_evaluate(&problem, &options, device_weight(d), NULL, static_cast<eplb_layer_report *>(device_at(r.report)),
-                             NULL, NULL, device_at(r.scratch), r.scratch.bytes, NULL) == EPLB_ERR_NULL, "no plan");
+                             NULL, NULL, device_at(r.scratch), r.scratch.bytes, NULL)
+              == EPLB_ERR_NULL,
+          "no weight");
+    CHECK(eplb_cuda_evaluate(&problem, &options, device_weight(d), NULL,
+                             static_cast<eplb_layer_report *>(device_at(r.report)), NULL, NULL, device_at(r.scratch),
+                             r.scratch.bytes, NULL)
+              == EPLB_ERR_NULL,
+          "no plan");
     CHECK(eplb_cuda_evaluate(&problem, &options, device_weight(d), &d.plan, NULL, NULL, NULL, device_at(r.scratch),
-                             r.scratch.bytes, NULL) == EPLB_ERR_NULL, "no report");
+                             r.scratch.bytes, NULL)
+              == EPLB_ERR_NULL,
+          "no report");
     CHECK(eplb_cuda_evaluate(&problem, &options, device_weight(d), &d.plan,
                              static_cast<eplb_layer_report *>(device_at(r.report)), NULL, NULL, device_at(r.scratch),
-                             r.scratch.bytes - 1, NULL) == EPLB_ERR_SCRATCH_SIZE, "short scratch of reports");
+                             r.scratch.bytes - 1, NULL)
+              == EPLB_ERR_SCRATCH_SIZE,
+          "short scratch of reports");
     bad = options, bad.policy = 77;
     CHECK(eplb_cuda_evaluate_scratch_size(&problem, &bad, &bytes) == EPLB_ERR_OPTION && bytes == 4711, "policy");
     CHECK(eplb_cuda_evaluate_scratch_size(&problem, &options, NULL) == EPLB_ERR_NULL, "bytes");
@@ -549,7 +539,9 @@ static void test_refused(void)
 #ifdef EMULATED_CUDA
     emulated_fail_launch(0);
     CHECK(eplb_cuda_rebalance(&d.problem, &d.options, device_weight(d), &d.plan, device_at(d.scratch), d.scratch.bytes,
-                              NULL) == EPLB_ERR_CUDA, "a launch");
+                              NULL)
+              == EPLB_ERR_CUDA,
+          "a launch");
     CHECK(cudaGetLastError() == cudaSuccess, "the error was taken off the record");
 #endif
     device_done_reports(r);
@@ -562,7 +554,7 @@ static void test_scratch_size(void)
 {
     eplb_problem problem = problem_of(1, 12, 16, 4, 2, 8);
     eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
-    size_t       one = 0, many = 0, most = 0;
+    size_t one = 0, many = 0, most = 0;
     CHECK(eplb_cuda_scratch_size(&problem, &options, &one) == EPLB_OK, "one layer");
     problem.num_layers = 256;
     CHECK(eplb_cuda_scratch_size(&problem, &options, &many) == EPLB_OK && many <= 256 * one, "256 layers");
@@ -576,21 +568,20 @@ static void test_scratch_size(void)
    are there, from the plan that is there. */
 static void test_capture(void)
 {
-    eplb_problem    problem = problem_of(5, 12, 16, 4, 2, 8);
-    eplb_options    options = preset_options(EPLB_PRESET_DEFAULT);
-    size_t          loads = num_loads(problem), slots = plan_slots(&problem);
-    float          *weight = lognormal_loads(1, loads);
-    int32_t        *in_force = plan_ints(slots);
-    cudaStream_t    stream;
-    cudaGraph_t     graph;
+    eplb_problem problem = problem_of(5, 12, 16, 4, 2, 8);
+    eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
+    size_t loads = num_loads(problem), slots = plan_slots(&problem);
+    float *weight = lognormal_loads(1, loads);
+    int32_t *in_force = plan_ints(slots);
+    cudaStream_t stream;
+    cudaGraph_t graph;
     cudaGraphExec_t exec;
-    long            moved = 0;
-    for (size_t i = 0; i < slots; i++)
-        in_force[i] = static_cast<int32_t>(i % 16 % 12);
+    long moved = 0;
+    for (size_t i = 0; i < slots; i++) in_force[i] = static_cast<int32_t>(i % 16 % 12);
     options.previous_phy2log = in_force;
     options.policy = EPLB_POLICY_GLOBAL;
     options.max_moves = 3;
-    device_case    d = device_make(problem, options, weight, 5, 13);
+    device_case d = device_make(problem, options, weight, 5, 13);
     device_reports r = device_make_reports(d);
     d.options.previous_phy2log = d.plan.phy2log;
     must(cudaStreamCreate(&stream));
@@ -631,19 +622,19 @@ static void test_capture(void)
 /* A cluster is read during the call only: what is replayed is of the cluster that was captured. */
 static void test_captured_cluster(void)
 {
-    eplb_problem    problem = problem_of(3, 12, 24, 4, 2, 8), captured;
-    eplb_options    options = preset_options(EPLB_PRESET_DEFAULT);
-    float          *weight = lognormal_loads(8, num_loads(problem));
-    int32_t         slots[] = {3, 3, 1, 3, 2, 3, 3, 3}, nodes[] = {0, 0, 0, 1, 1, 1, 1, 1}, other_slots[8], other_nodes[8];
-    float           speeds[] = {1.0f, 1.0f, 2.0f, 1.0f, 1.5f, 1.0f, 1.0f, 1.0f}, other_speeds[8];
-    int32_t        *phy2log = plan_ints(plan_slots(&problem));
-    cudaStream_t    stream;
-    cudaGraph_t     graph;
+    eplb_problem problem = problem_of(3, 12, 24, 4, 2, 8), captured;
+    eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
+    float *weight = lognormal_loads(8, num_loads(problem));
+    int32_t slots[] = {3, 3, 1, 3, 2, 3, 3, 3}, nodes[] = {0, 0, 0, 1, 1, 1, 1, 1}, other_slots[8], other_nodes[8];
+    float speeds[] = {1.0f, 1.0f, 2.0f, 1.0f, 1.5f, 1.0f, 1.0f, 1.0f}, other_speeds[8];
+    int32_t *phy2log = plan_ints(plan_slots(&problem));
+    cudaStream_t stream;
+    cudaGraph_t graph;
     cudaGraphExec_t exec;
     problem.gpu_slots = slots;
     problem.gpu_speed = speeds;
     problem.gpu_node = nodes;
-    device_case    d = device_make(problem, options, weight, 13, 1);
+    device_case d = device_make(problem, options, weight, 13, 1);
     device_reports r = device_make_reports(d);
     captured = problem;
     memcpy(other_slots, slots, sizeof slots);

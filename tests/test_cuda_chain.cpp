@@ -46,8 +46,7 @@
 static int32_t merges(int32_t n)
 {
     int32_t num = 0;
-    while (64 << num < n)
-        num++;
+    while (64 << num < n) num++;
     return num / 2 * 2;
 }
 
@@ -56,8 +55,7 @@ static int32_t threads_of(int32_t slots) { return slots < 768 ? (slots + 31) / 3
 static int32_t digits(int32_t n)
 {
     int32_t num = 0;
-    while (n >> num > 0)
-        num++;
+    while (n >> num > 0) num++;
     return num;
 }
 
@@ -95,11 +93,11 @@ static long chain_of_any_loads(const shape &s)
 /* The chain of DEEPSEEK for these loads of one layer. */
 static long chain_of(const shape &s, const float *load)
 {
-    eplb_problem   problem = EPLB_ZERO_INIT;
-    eplb_options   options = EPLB_ZERO_INIT;
-    eplb_plan      plan = EPLB_ZERO_INIT;
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_options options = EPLB_ZERO_INIT;
+    eplb_plan plan = EPLB_ZERO_INIT;
     emulated_chain chains[EMULATED_MAX_CHAINS] = {{0, 0}};
-    size_t         bytes = 0;
+    size_t bytes = 0;
     problem.num_layers = problem.num_groups = problem.num_nodes = 1;
     problem.num_experts = s.E;
     problem.num_replicas = s.R;
@@ -117,24 +115,20 @@ static long chain_of(const shape &s, const float *load)
     return chains[0].barriers + chains[0].warp_functions;
 }
 
-static float next_unit(uint64_t *state)
-{
-    return static_cast<float>(test_next(state) >> 40) / 16777216.0f;
-}
+static float next_unit(uint64_t *state) { return static_cast<float>(test_next(state) >> 40) / 16777216.0f; }
 
-static const shape shapes[] = {{256, 512, 32}, {256, 256, 32},  {64, 128, 16},    {64, 256, 32},   {32, 256, 16},
-                               {48, 96, 8},    {256, 768, 64},  {512, 1024, 128}, {512, 2048, 512}, {1024, 2048, 512},
-                               {40, 200, 20},  {1024, 1024, 64}};
+static const shape shapes[] = {{256, 512, 32},   {256, 256, 32},    {64, 128, 16},  {64, 256, 32},
+                               {32, 256, 16},    {48, 96, 8},       {256, 768, 64}, {512, 1024, 128},
+                               {512, 2048, 512}, {1024, 2048, 512}, {40, 200, 20},  {1024, 1024, 64}};
 
 static void test_even_loads(void)
 {
     static float load[2048];
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const shape &s = shapes[i];
-        uint64_t     state = i;
-        float        spread = 1.0f / static_cast<float>(s.R / s.E) - 0.01f;
-        for (int32_t e = 0; e < s.E; e++)
-            load[e] = 1.0f + spread * next_unit(&state);
+        uint64_t state = i;
+        float spread = 1.0f / static_cast<float>(s.R / s.E) - 0.01f;
+        for (int32_t e = 0; e < s.E; e++) load[e] = 1.0f + spread * next_unit(&state);
         long chain = chain_of(s, load), bound = chain_of_even_loads(s);
         CHECK(chain <= bound, "%d on %d slots of %d GPUs: %ld, not %ld", (int)s.E, (int)s.R, (int)s.G, chain, bound);
         CHECK(s.R > 2 * s.E || chain >= bound - 6, "%d on %d slots of %d GPUs: %ld, though %ld is proved", (int)s.E,
@@ -146,11 +140,11 @@ static void test_even_loads(void)
 static void test_any_loads(void)
 {
     static const shape few[] = {{256, 288, 32}, {256, 320, 64}, {64, 80, 8}, {128, 384, 16}, {100, 300, 100}};
-    static float       load[256];
+    static float load[256];
     for (size_t i = 0; i < sizeof few / sizeof *few; i++)
         for (uint64_t kind = 0; kind < 8; kind++) {
             const shape &s = few[i];
-            uint64_t     state = kind;
+            uint64_t state = kind;
             for (int32_t e = 0; e < s.E; e++) {
                 double u = static_cast<double>(next_unit(&state));
                 load[e] = static_cast<float>(kind == 0   ? 1.0
@@ -169,15 +163,14 @@ static void test_any_loads(void)
 static void test_usual_loads(void)
 {
     static const shape usual[] = {{256, 288, 32}, {256, 320, 64}};
-    static const long  most[] = {95, 140};
-    static float       load[256];
+    static const long most[] = {95, 140};
+    static float load[256];
     for (size_t i = 0; i < 2; i++)
         for (uint64_t seed = 0; seed < 10; seed++) {
             uint64_t state = seed;
             for (int32_t e = 0; e < usual[i].E; e++) {
                 double sum = 0.0;
-                for (int j = 0; j < 12; j++)
-                    sum += static_cast<double>(next_unit(&state));
+                for (int j = 0; j < 12; j++) sum += static_cast<double>(next_unit(&state));
                 load[e] = static_cast<float>(exp(sum - 6.0));
             }
             long chain = chain_of(usual[i], load);

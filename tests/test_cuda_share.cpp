@@ -19,15 +19,12 @@ enum { NUM_RANDOM = 20000, NUM_WIDE = 1000 };
 
 /* A case on the device: everything both calls need, and what they write. */
 struct device_shares {
-    share_case   host;
-    int32_t     *source_count; /* [L, G, E] */
+    share_case host;
+    int32_t *source_count; /* [L, G, E] */
     device_block phy2log, count, source, given, slot_count, most, quota, status, scratch;
 };
 
-static size_t num_layers(const share_case &c)
-{
-    return static_cast<size_t>(c.problem.num_layers);
-}
+static size_t num_layers(const share_case &c) { return static_cast<size_t>(c.problem.num_layers); }
 
 static size_t num_quotas(const share_case &c)
 {
@@ -43,8 +40,8 @@ static size_t num_sources(const share_case &c)
 static device_shares device_make(const share_case &c, size_t scratch_offset)
 {
     device_shares d;
-    size_t        bytes = 0, slots = plan_slots(&c.problem) * sizeof(int32_t);
-    uint64_t      state = c.seed + 1;
+    size_t bytes = 0, slots = plan_slots(&c.problem) * sizeof(int32_t);
+    uint64_t state = c.seed + 1;
     d.host = c;
     d.source_count = share_random_sources(&state, &c);
     CHECK(eplb_cuda_share_scratch_size(&c.problem, &bytes) == EPLB_OK && bytes >= 1, "scratch size");
@@ -73,15 +70,15 @@ static void device_done(device_shares *d)
 static eplb_result device_share(const device_shares &d, int32_t how, cudaStream_t stream)
 {
     return eplb_cuda_share(&d.host.problem, device_ints(d.phy2log), device_ints(d.count), how,
-                           device_ints(d.slot_count), device_ints(d.most), device_ints(d.status),
-                           device_at(d.scratch), d.scratch.bytes, stream);
+                           device_ints(d.slot_count), device_ints(d.most), device_ints(d.status), device_at(d.scratch),
+                           d.scratch.bytes, stream);
 }
 
 static eplb_result device_sources(const device_shares &d, cudaStream_t stream)
 {
-    return eplb_cuda_share_sources(&d.host.problem, device_ints(d.phy2log), device_ints(d.source),
-                                   device_ints(d.given), device_ints(d.quota), device_ints(d.status),
-                                   device_at(d.scratch), d.scratch.bytes, stream);
+    return eplb_cuda_share_sources(&d.host.problem, device_ints(d.phy2log), device_ints(d.source), device_ints(d.given),
+                                   device_ints(d.quota), device_ints(d.status), device_at(d.scratch), d.scratch.bytes,
+                                   stream);
 }
 
 /* One layer of a case, by itself. */
@@ -99,10 +96,9 @@ static void expect_shares(const share_case &c, int32_t how, int32_t *slot_count,
 {
     for (ptrdiff_t l = 0; l < c.problem.num_layers; l++) {
         share_case one = layer_of(c, l);
-        int32_t   *slots = slot_count + l * c.problem.num_replicas;
+        int32_t *slots = slot_count + l * c.problem.num_replicas;
         status[l] = share_with_library(&one, how, slots, most + l);
-        if (status[l] == EPLB_OK)
-            continue;
+        if (status[l] == EPLB_OK) continue;
         most[l] = 0;
         memset(slots, 0, static_cast<size_t>(c.problem.num_replicas) * sizeof(int32_t));
     }
@@ -115,8 +111,7 @@ static void expect_quotas(const share_case &c, const int32_t *source, const int3
     for (ptrdiff_t l = 0; l < c.problem.num_layers; l++) {
         share_case one = layer_of(c, l);
         status[l] = share_sources_with_library(&one, source + l * G * E, given + l * R, quota + l * G * R);
-        if (status[l] != EPLB_OK)
-            memset(quota + l * G * R, 0, static_cast<size_t>(G * R) * sizeof(int32_t));
+        if (status[l] != EPLB_OK) memset(quota + l * G * R, 0, static_cast<size_t>(G * R) * sizeof(int32_t));
     }
 }
 
@@ -133,8 +128,8 @@ static bool device_same(const device_block &found, const int32_t *expected, size
 static void check_shares(const device_shares &d, int32_t how, const char *what)
 {
     const share_case &c = d.host;
-    size_t            slots = plan_slots(&c.problem), L = num_layers(c);
-    int32_t          *slot_count = plan_ints(slots), *most = plan_ints(L), *status = plan_ints(L);
+    size_t slots = plan_slots(&c.problem), L = num_layers(c);
+    int32_t *slot_count = plan_ints(slots), *most = plan_ints(L), *status = plan_ints(L);
     expect_shares(c, how, slot_count, most, status);
     CHECK(device_same(d.status, status, L), "%s %d: status", what, static_cast<int>(c.seed));
     CHECK(device_same(d.slot_count, slot_count, slots), "%s %d: shares", what, static_cast<int>(c.seed));
@@ -148,7 +143,7 @@ static void check_shares(const device_shares &d, int32_t how, const char *what)
 static void check_quotas(const device_shares &d, const int32_t *given, const char *what)
 {
     const share_case &c = d.host;
-    int32_t          *quota = plan_ints(num_quotas(c)), *status = plan_ints(num_layers(c));
+    int32_t *quota = plan_ints(num_quotas(c)), *status = plan_ints(num_layers(c));
     expect_quotas(c, d.source_count, given, quota, status);
     CHECK(device_same(d.status, status, num_layers(c)), "%s %d: status of sources", what, static_cast<int>(c.seed));
     CHECK(device_same(d.quota, quota, num_quotas(c)), "%s %d: quotas", what, static_cast<int>(c.seed));
@@ -198,9 +193,8 @@ static void test_wide_cases(uint64_t count)
 static share_case large_case(uint64_t seed, int32_t L, int32_t E, int32_t R, int32_t N, int32_t G)
 {
     share_case c = share_case_alloc(seed, L, E, R, N, G);
-    uint64_t   state = seed;
-    for (ptrdiff_t l = 0; l < L; l++)
-        share_fill_plan(&state, &c.problem, c.phy2log + l * R);
+    uint64_t state = seed;
+    for (ptrdiff_t l = 0; l < L; l++) share_fill_plan(&state, &c.problem, c.phy2log + l * R);
     for (ptrdiff_t i = 0; i < static_cast<ptrdiff_t>(L) * E; i++)
         c.count[i] = share_random_count(&state, SHARE_SOME_TOKENS, E);
     return c;
@@ -209,13 +203,13 @@ static share_case large_case(uint64_t seed, int32_t L, int32_t E, int32_t R, int
 /* In shared memory, just so, and in scratch; few slots on many GPUs, and many on one. */
 static void test_shapes(void)
 {
-    static const int32_t shapes[][5] = {{3, 256, 288, 4, 32},   {2, 256, 320, 8, 64},    {1, 512, 640, 1, 320},
-                                        {2, 512, 640, 1, 128},  {2, 1024, 2048, 8, 512}, {1, 300, 1200, 1, 300},
-                                        {1, 64, 4096, 16, 16},  {1, 1000, 1000, 1, 1},   {2, 1, 64, 1, 64},
+    static const int32_t shapes[][5] = {{3, 256, 288, 4, 32},    {2, 256, 320, 8, 64},    {1, 512, 640, 1, 320},
+                                        {2, 512, 640, 1, 128},   {2, 1024, 2048, 8, 512}, {1, 300, 1200, 1, 300},
+                                        {1, 64, 4096, 16, 16},   {1, 1000, 1000, 1, 1},   {2, 1, 64, 1, 64},
                                         {1, 2048, 2048, 1, 2048}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const int32_t *s = shapes[i];
-        device_shares  d = device_make(large_case(i + 1, s[0], s[1], s[2], s[3], s[4]), i);
+        device_shares d = device_make(large_case(i + 1, s[0], s[1], s[2], s[3], s[4]), i);
         check_case(d, "shape");
         device_done(&d);
     }
@@ -225,9 +219,8 @@ static void test_shapes(void)
 static void test_most_tokens(void)
 {
     share_case c = large_case(13, 3, 5, 8, 2, 4);
-    int32_t    status[3] = {1, 1, 1};
-    for (ptrdiff_t i = 0; i < 3 * 5; i++)
-        c.count[i] = INT32_MAX / 5 + (i % 5 == 4 ? INT32_MAX % 5 : 0);
+    int32_t status[3] = {1, 1, 1};
+    for (ptrdiff_t i = 0; i < 3 * 5; i++) c.count[i] = INT32_MAX / 5 + (i % 5 == 4 ? INT32_MAX % 5 : 0);
     device_shares d = device_make(c, 5);
     check_case(d, "most tokens");
     device_fetch(status, d.status);
@@ -239,7 +232,7 @@ static void test_most_tokens(void)
 static void test_scratch_size(void)
 {
     eplb_problem small = EPLB_ZERO_INIT, large = EPLB_ZERO_INIT;
-    size_t       bytes = 0, more = 0;
+    size_t bytes = 0, more = 0;
     small.num_layers = 58, small.num_experts = 256, small.num_replicas = 288, small.num_gpus = 32;
     large.num_layers = 1, large.num_experts = 1024, large.num_replicas = 2048, large.num_gpus = 512;
     CHECK(eplb_cuda_share_scratch_size(&small, &bytes) == EPLB_OK && bytes == 1, "%d bytes", static_cast<int>(bytes));
@@ -253,26 +246,19 @@ static void test_scratch_size(void)
 enum { BAD_L = 4 };
 
 /* Layers of a case with all experts in slots; 5 experts, 8 slots, 4 GPUs. */
-static device_shares small_shares(uint64_t seed)
-{
-    return device_make(large_case(seed, BAD_L, 5, 8, 2, 4), 3);
-}
+static device_shares small_shares(uint64_t seed) { return device_make(large_case(seed, BAD_L, 5, 8, 2, 4), 3); }
 
 /* Each layer but the third is spoilt, in all ways, two ways at once among them. */
 static void test_bad_counts(void)
 {
     for (int fault = 0; fault < 8; fault++) {
         device_shares d = small_shares(7);
-        int32_t      *phy2log = d.host.phy2log, *count = d.host.count;
+        int32_t *phy2log = d.host.phy2log, *count = d.host.count;
         for (ptrdiff_t l = 0; l < BAD_L; l++) {
-            if (l == 2)
-                continue;
-            if (fault == 0 || fault == 5)
-                phy2log[l * 8 + 7] = 5;
-            if (fault == 1)
-                phy2log[l * 8] = -2;
-            if (fault == 2 || fault == 5 || fault == 6)
-                count[l * 5 + 4] = -1;
+            if (l == 2) continue;
+            if (fault == 0 || fault == 5) phy2log[l * 8 + 7] = 5;
+            if (fault == 1) phy2log[l * 8] = -2;
+            if (fault == 2 || fault == 5 || fault == 6) count[l * 5 + 4] = -1;
             for (ptrdiff_t slot = 0; slot < 8 && (fault == 3 || fault == 6); slot++)
                 phy2log[l * 8 + slot] = phy2log[l * 8 + slot] == 1 ? -1 : phy2log[l * 8 + slot];
             count[l * 5 + 1] = fault == 3 || fault == 6 ? 1 : count[l * 5 + 1];
@@ -313,8 +299,8 @@ static void test_spoilt_counts(void)
     int32_t seen[3] = {0, 0, 0};
     for (uint64_t seed = 1; seed <= 300; seed++) {
         device_shares d = device_make(seed % 8 ? share_case_make(seed, 8, 4) : share_case_make(seed, 128, 6), 0);
-        int32_t      *status = plan_ints(num_layers(d.host));
-        uint64_t      state = seed;
+        int32_t *status = plan_ints(num_layers(d.host));
+        uint64_t state = seed;
         spoil_counts(&state, &d.host);
         device_set(d.phy2log, d.host.phy2log);
         device_set(d.count, d.host.count);
@@ -332,15 +318,14 @@ static void test_spoilt_counts(void)
         free(status);
         device_done(&d);
     }
-    for (int i = 0; i < 3; i++)
-        CHECK(seen[i] > 0, "status %d was never seen", i);
+    for (int i = 0; i < 3; i++) CHECK(seen[i] > 0, "status %d was never seen", i);
 }
 
 /* Spoils something of what eplb_cuda_share_sources reads, one to three times. */
 static void spoil_sources(uint64_t *state, device_shares *d, int32_t *given)
 {
     share_case *c = &d->host;
-    int32_t     E = c->problem.num_experts;
+    int32_t E = c->problem.num_experts;
     for (int times = test_range(state, 1, 3); times > 0; times--) {
         int32_t slot = test_range(state, 0, static_cast<int32_t>(plan_slots(&c->problem)) - 1);
         int32_t source = test_range(state, 0, static_cast<int32_t>(num_sources(*c)) - 1);
@@ -362,9 +347,9 @@ static void test_bad_sources(void)
     int32_t seen[4] = {0, 0, 0, 0};
     for (uint64_t seed = 1; seed <= 300; seed++) {
         device_shares d = device_make(seed % 8 ? share_case_make(seed, 8, 4) : share_case_make(seed, 128, 6), 0);
-        size_t        slots = plan_slots(&d.host.problem), L = num_layers(d.host);
-        int32_t      *given = plan_ints(slots), *status = plan_ints(L);
-        uint64_t      state = seed;
+        size_t slots = plan_slots(&d.host.problem), L = num_layers(d.host);
+        int32_t *given = plan_ints(slots), *status = plan_ints(L);
+        uint64_t state = seed;
         CHECK(share_with_library(&d.host, EPLB_SHARE_FAIR, given, NULL) == EPLB_OK, "seed %d", static_cast<int>(seed));
         spoil_sources(&state, &d, given);
         device_set(d.phy2log, d.host.phy2log);
@@ -384,8 +369,7 @@ static void test_bad_sources(void)
         free(status);
         device_done(&d);
     }
-    for (int i = 0; i < 4; i++)
-        CHECK(seen[i] > 0, "status %d was never seen", i);
+    for (int i = 0; i < 4; i++) CHECK(seen[i] > 0, "status %d was never seen", i);
 }
 
 /* A call that is refused enqueues nothing. */
@@ -396,17 +380,18 @@ static void check_refused(const eplb_problem *p, const device_shares &d, size_t 
     CHECK(eplb_cuda_share(p, plan, device_ints(d.count), 0, out, NULL, NULL, device_at(d.scratch), bytes, NULL) == want,
           "%s", what);
     CHECK(eplb_cuda_share_sources(p, plan, device_ints(d.source), device_ints(d.given), device_ints(d.quota), NULL,
-                                  device_at(d.scratch), bytes, NULL) == want,
+                                  device_at(d.scratch), bytes, NULL)
+              == want,
           "sources: %s", what);
 }
 
 static void test_refused(void)
 {
     device_shares d = small_shares(9);
-    eplb_problem  p = d.host.problem;
-    int32_t      *plan = device_ints(d.phy2log), *count = device_ints(d.count), *out = device_ints(d.slot_count);
-    void         *scratch = device_at(d.scratch);
-    size_t        bytes = 4711;
+    eplb_problem p = d.host.problem;
+    int32_t *plan = device_ints(d.phy2log), *count = device_ints(d.count), *out = device_ints(d.slot_count);
+    void *scratch = device_at(d.scratch);
+    size_t bytes = 4711;
     check_refused(NULL, d, d.scratch.bytes, EPLB_ERR_NULL, "problem");
     check_refused(&p, d, d.scratch.bytes - 1, EPLB_ERR_SCRATCH_SIZE, "short scratch");
     p.num_experts = 9;
@@ -416,7 +401,7 @@ static void test_refused(void)
     p = d.host.problem, p.num_layers = 0;
     check_refused(&p, d, d.scratch.bytes, EPLB_ERR_COUNT, "layers");
     CHECK(eplb_cuda_share_scratch_size(&p, &bytes) == EPLB_ERR_COUNT && bytes == 4711, "layers");
-    float   speed[4] = {1, 1, 2, 1};
+    float speed[4] = {1, 1, 2, 1};
     int32_t node[4] = {0, 0, 0, 1}, slots[4] = {2, 2, 0, 2};
     p = d.host.problem, p.gpu_speed = speed;
     check_refused(&p, d, d.scratch.bytes, EPLB_ERR_OPTION, "speeds that differ");
@@ -448,8 +433,8 @@ static void test_refused(void)
     CHECK(eplb_cuda_share(&p, plan, count, 1, out, NULL, NULL, scratch, d.scratch.bytes, NULL) == EPLB_OK, "no most");
     must(cudaDeviceSynchronize());
     int32_t *expected = plan_ints(plan_slots(&p));
-    CHECK(share_with_library(&d.host, 1, expected, NULL) == EPLB_OK &&
-              device_same(d.slot_count, expected, plan_slots(&p)),
+    CHECK(share_with_library(&d.host, 1, expected, NULL) == EPLB_OK
+              && device_same(d.slot_count, expected, plan_slots(&p)),
           "shares without most and status");
     free(expected);
     device_done(&d);
@@ -458,17 +443,18 @@ static void test_refused(void)
 /* Both calls captured once, the second with what the first leaves, and replayed with other counts. */
 static void test_capture(void)
 {
-    device_shares   d = small_shares(11);
-    int32_t        *given = plan_ints(plan_slots(&d.host.problem));
-    cudaStream_t    stream;
-    cudaGraph_t     graph;
+    device_shares d = small_shares(11);
+    int32_t *given = plan_ints(plan_slots(&d.host.problem));
+    cudaStream_t stream;
+    cudaGraph_t graph;
     cudaGraphExec_t exec;
     must(cudaStreamCreate(&stream));
     must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
     CHECK(device_share(d, EPLB_SHARE_FAIR, stream) == EPLB_OK, "captured");
     CHECK(eplb_cuda_share_sources(&d.host.problem, device_ints(d.phy2log), device_ints(d.source),
                                   device_ints(d.slot_count), device_ints(d.quota), NULL, device_at(d.scratch),
-                                  d.scratch.bytes, stream) == EPLB_OK,
+                                  d.scratch.bytes, stream)
+              == EPLB_OK,
           "captured");
     must(cudaStreamEndCapture(stream, &graph));
     must(cudaGraphInstantiate(&exec, graph, 0));

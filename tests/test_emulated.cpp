@@ -6,7 +6,7 @@
 
 struct job {
     unsigned *out;
-    int       what;
+    int what;
 };
 
 static unsigned *shared_words() { return reinterpret_cast<unsigned *>(eplb_p_shared); }
@@ -17,9 +17,9 @@ enum { NUM_RESULTS = 6 };
 
 __global__ void functions_of_a_warp(job j)
 {
-    unsigned  thread = threadIdx.x, lane = thread % 32;
+    unsigned thread = threadIdx.x, lane = thread % 32;
     unsigned *out = j.out + (blockIdx.x * blockDim.x + thread) * NUM_RESULTS;
-    unsigned  odd_lanes = 0xAAAAAAAAu, mine = lane % 2 ? odd_lanes : ~odd_lanes;
+    unsigned odd_lanes = 0xAAAAAAAAu, mine = lane % 2 ? odd_lanes : ~odd_lanes;
 
     out[0] = __ballot_sync(0xFFFFFFFFu, lane % 3 == 0);
     out[1] = __reduce_min_sync(0xFFFFFFFFu, 100 + (lane * 7) % 32);
@@ -31,10 +31,9 @@ __global__ void functions_of_a_warp(job j)
     out[5] = shared_words()[blockDim.x - 1 - thread];
 }
 
-static cudaError_t run(void (*kernel)(job), unsigned *out, int what, unsigned grid, unsigned block,
-                       cudaStream_t stream)
+static cudaError_t run(void (*kernel)(job), unsigned *out, int what, unsigned grid, unsigned block, cudaStream_t stream)
 {
-    job   j = {out, what};
+    job j = {out, what};
     void *arguments[1] = {&j};
     return cudaLaunchKernel(kernel, dim3(grid), dim3(block), arguments, 4096, stream);
 }
@@ -43,15 +42,14 @@ static void test_functions_of_a_warp(void)
 {
     enum { GRID = 3, BLOCK = 96 };
     unsigned out[GRID * BLOCK * NUM_RESULTS], thirds = 0;
-    for (unsigned lane = 0; lane < 32; lane += 3)
-        thirds |= 1u << lane;
+    for (unsigned lane = 0; lane < 32; lane += 3) thirds |= 1u << lane;
     for (uint64_t seed = 1; seed <= 20; seed++) {
         emulated_seed(seed);
         memset(out, 0, sizeof out);
         CHECK(run(functions_of_a_warp, out, 0, GRID, BLOCK, NULL) == cudaSuccess, "%s", emulated_complaint());
         for (unsigned i = 0; i < GRID * BLOCK; i++) {
             const unsigned *o = out + i * NUM_RESULTS;
-            unsigned        lane = i % 32, next = (lane + 1) % 32;
+            unsigned lane = i % 32, next = (lane + 1) % 32;
             CHECK(o[0] == thirds && o[1] == 100 && o[2] == 30 + lane % 2 && o[3] == 31 * 16, "thread %u", i);
             CHECK(o[4] == next * next && o[5] == BLOCK - 1 - i % BLOCK, "thread %u", i);
         }
@@ -64,12 +62,10 @@ static void test_functions_of_a_warp(void)
 __global__ void sum_of_all(job j)
 {
     shared_words()[threadIdx.x] = 1;
-    if (j.what)
-        __syncthreads();
+    if (j.what) __syncthreads();
     if (threadIdx.x == 0) {
         *j.out = 0;
-        for (unsigned i = 0; i < blockDim.x; i++)
-            *j.out += shared_words()[i] == 1;
+        for (unsigned i = 0; i < blockDim.x; i++) *j.out += shared_words()[i] == 1;
     }
 }
 
@@ -80,25 +76,19 @@ __global__ void shift_in_a_warp(job j)
     shared_words()[lane] = lane;
     __syncwarp();
     next = shared_words()[(lane + 1) % 32];
-    if (j.what)
-        __syncwarp();
+    if (j.what) __syncwarp();
     shared_words()[lane] = next;
     __syncwarp();
-    if (shared_words()[lane] != (lane + 1) % 32)
-        *j.out = 0;
+    if (shared_words()[lane] != (lane + 1) % 32) *j.out = 0;
 }
 
 /* The other warps have much to do before they read what thread 0 wrote at once. */
 __global__ void late_readers(job j)
 {
-    if (threadIdx.x == 0)
-        shared_words()[0] = 4711;
-    if (j.what)
-        __syncthreads();
-    for (int i = 0; threadIdx.x >= 32 && i < 20; i++)
-        __syncwarp();
-    if (shared_words()[0] != 4711)
-        *j.out = 0;
+    if (threadIdx.x == 0) shared_words()[0] = 4711;
+    if (j.what) __syncthreads();
+    for (int i = 0; threadIdx.x >= 32 && i < 20; i++) __syncwarp();
+    if (shared_words()[0] != 4711) *j.out = 0;
 }
 
 static void test_races_show(void (*kernel)(job), unsigned block, unsigned right)
@@ -107,8 +97,7 @@ static void test_races_show(void (*kernel)(job), unsigned block, unsigned right)
     for (uint64_t seed = 1; seed <= 50; seed++) {
         unsigned out = 32;
         emulated_seed(seed);
-        CHECK(run(kernel, &out, 1, 1, block, NULL) == cudaSuccess && out == right, "seed %d: %u", (int)seed,
-              out);
+        CHECK(run(kernel, &out, 1, 1, block, NULL) == cudaSuccess && out == right, "seed %d: %u", (int)seed, out);
         out = 32;
         emulated_seed(seed);
         CHECK(run(kernel, &out, 0, 1, block, NULL) == cudaSuccess, "%s", emulated_complaint());
@@ -134,32 +123,25 @@ __global__ void misuse(job j)
     unsigned lane = threadIdx.x % 32;
     switch (j.what) {
     case HALF_AT_BARRIER:
-        if (threadIdx.x < blockDim.x / 2)
-            __syncthreads();
+        if (threadIdx.x < blockDim.x / 2) __syncthreads();
         break;
     case ONE_RETURNS:
-        if (lane == 5)
-            return;
+        if (lane == 5) return;
         __syncwarp();
         break;
     case OUTSIDE_ITS_MASK: __ballot_sync(0xFFFFFFFEu, 1); break;
     case TWO_MASKS: __reduce_min_sync(lane < 16 ? 0xFFFFFFFFu : 0x7FFFFFFFu, lane); break;
     case TWO_FUNCTIONS:
-        if (lane == 3)
-            __reduce_min_sync(0xFFFFFFFFu, lane);
-        else
-            __reduce_max_sync(0xFFFFFFFFu, lane);
+        if (lane == 3) __reduce_min_sync(0xFFFFFFFFu, lane);
+        else __reduce_max_sync(0xFFFFFFFFu, lane);
         break;
     case BARRIER_AND_WARP:
-        if (lane == 3)
-            __syncthreads();
-        else
-            __syncwarp();
+        if (lane == 3) __syncthreads();
+        else __syncwarp();
         break;
     case LANES_THAT_ARE_NOT: __syncwarp(); break;
     case FROM_OUTSIDE:
-        if (lane < 16)
-            __shfl_sync(0xFFFFu, lane, 20);
+        if (lane < 16) __shfl_sync(0xFFFFu, lane, 20);
         break;
     default: break;
     }
@@ -172,24 +154,18 @@ static void test_misuse_is_found(void)
         for (uint64_t seed = 1; seed <= 10; seed++) {
             unsigned out = 0;
             emulated_seed(seed);
-            CHECK(run(misuse, &out, what, 2, what == LANES_THAT_ARE_NOT ? 40 : 64, NULL) ==
-                      cudaErrorLaunchFailure,
+            CHECK(run(misuse, &out, what, 2, what == LANES_THAT_ARE_NOT ? 40 : 64, NULL) == cudaErrorLaunchFailure,
                   "misuse %d", what);
-            CHECK(cudaGetLastError() == cudaErrorLaunchFailure && cudaGetLastError() == cudaSuccess, "%d",
-                  what);
+            CHECK(cudaGetLastError() == cudaErrorLaunchFailure && cudaGetLastError() == cudaSuccess, "%d", what);
             CHECK(emulated_complaint()[0] != 0, "misuse %d", what);
         }
     }
     unsigned out = 0;
-    CHECK(run(misuse, &out, NUM_MISUSES, 2, 64, NULL) == cudaSuccess && out == 1,
-          "the next launch is well again");
+    CHECK(run(misuse, &out, NUM_MISUSES, 2, 64, NULL) == cudaSuccess && out == 1, "the next launch is well again");
 }
 
 /* Writes the order in which the threads ran. */
-__global__ void order_of_threads(job j)
-{
-    j.out[1 + atomicAdd(j.out, 1u)] = threadIdx.x;
-}
+__global__ void order_of_threads(job j) { j.out[1 + atomicAdd(j.out, 1u)] = threadIdx.x; }
 
 static void test_orders(void)
 {
@@ -206,35 +182,30 @@ static void test_orders(void)
 /* Shared memory holds garbage before a block, not what the block before left. */
 __global__ void look_at_shared(job j)
 {
-    if (shared_words()[threadIdx.x] == 4711)
-        *j.out = 1;
+    if (shared_words()[threadIdx.x] == 4711) *j.out = 1;
     shared_words()[threadIdx.x] = 4711;
 }
 
 __global__ void add_one(job j)
 {
-    if (threadIdx.x == 0)
-        *j.out += static_cast<unsigned>(j.what);
+    if (threadIdx.x == 0) *j.out += static_cast<unsigned>(j.what);
 }
 
 /* Chains are counted along what waits for what: here that of the second warp, then, after the barrier, the first's. */
 __global__ void wait_in_turns(job j)
 {
     bool first = threadIdx.x < 32;
-    for (int i = 0; i < (first ? 3 : 5); i++)
-        __syncwarp();
-    if (threadIdx.x % 32 < 16)
-        __syncwarp(0xFFFFu); /* half of each warp */
+    for (int i = 0; i < (first ? 3 : 5); i++) __syncwarp();
+    if (threadIdx.x % 32 < 16) __syncwarp(0xFFFFu); /* half of each warp */
     __syncthreads();
-    for (unsigned i = 0; first && i < 7 + blockIdx.x; i++)
-        __ballot_sync(0xFFFFFFFFu, 1);
+    for (unsigned i = 0; first && i < 7 + blockIdx.x; i++) __ballot_sync(0xFFFFFFFFu, 1);
     *j.out = 1;
 }
 
 static void test_chains(void)
 {
     emulated_chain chains[EMULATED_MAX_CHAINS];
-    unsigned       out = 0;
+    unsigned out = 0;
     emulated_chains(chains);
     CHECK(emulated_chains(chains) == 0, "none since");
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -252,14 +223,13 @@ static void test_chains(void)
 
 static void test_capture(void)
 {
-    unsigned        out = 0;
-    cudaStream_t    stream;
-    cudaGraph_t     graph;
+    unsigned out = 0;
+    cudaStream_t stream;
+    cudaGraph_t graph;
     cudaGraphExec_t exec;
     cudaStreamCreate(&stream);
     CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal) == cudaSuccess, "begin");
-    for (int what = 1; what <= 3; what++)
-        CHECK(run(add_one, &out, what, 1, 32, stream) == cudaSuccess, "capture");
+    for (int what = 1; what <= 3; what++) CHECK(run(add_one, &out, what, 1, 32, stream) == cudaSuccess, "capture");
     CHECK(cudaStreamSynchronize(stream) != cudaSuccess, "no waiting for what is captured");
     CHECK(cudaStreamEndCapture(stream, &graph) == cudaSuccess && out == 0, "captured, not run");
     CHECK(cudaGraphInstantiate(&exec, graph, 0) == cudaSuccess, "instantiate");

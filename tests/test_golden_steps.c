@@ -11,9 +11,9 @@ enum { MOST = 48, MOST_GPUS = 8, MOST_SHAPES = 8, MOST_TEXT = 1 << 18 };
 
 typedef struct shape {
     const char *name;
-    int32_t     E, R, K, N, G, max_moves;
-    int32_t     slots[MOST_GPUS]; /* slots[0] 0: all of them */
-    float       speed[MOST_GPUS]; /* speed[0] 0: all alike */
+    int32_t E, R, K, N, G, max_moves;
+    int32_t slots[MOST_GPUS]; /* slots[0] 0: all of them */
+    float speed[MOST_GPUS];   /* speed[0] 0: all alike */
 } shape;
 
 static const shape shapes[MOST_SHAPES] = {
@@ -28,8 +28,8 @@ static const shape shapes[MOST_SHAPES] = {
 };
 
 typedef struct text {
-    char   *at;
-    size_t  used;
+    char *at;
+    size_t used;
 } text;
 
 static void say(text *t, const char *format, ...)
@@ -45,8 +45,7 @@ static void say(text *t, const char *format, ...)
 static void say_row(text *t, const char *name, const int32_t *value, int32_t n)
 {
     say(t, "%s", name);
-    for (int32_t i = 0; i < n; i++)
-        say(t, " %d", (int)value[i]);
+    for (int32_t i = 0; i < n; i++) say(t, " %d", (int)value[i]);
     say(t, "\n");
 }
 
@@ -54,7 +53,8 @@ static void say_transfers(text *t, const char *name, const eplb_transfer *x, siz
 {
     say(t, "%s %d\n", name, (int)n);
     for (size_t i = 0; i < n; i++)
-        say(t, "%d %d %d %d %d\n", (int)x[i].expert, (int)x[i].from_slot, (int)x[i].to_slot, (int)x[i].kind, (int)x[i].round);
+        say(t, "%d %d %d %d %d\n", (int)x[i].expert, (int)x[i].from_slot, (int)x[i].to_slot, (int)x[i].kind,
+            (int)x[i].round);
 }
 
 /* Loads of which a few are heavy, in whole numbers; -> [E] also as float. */
@@ -62,8 +62,7 @@ static void draw(uint64_t *state, int32_t n, int32_t *whole, float *load)
 {
     for (int32_t i = 0; i < n; i++) {
         whole[i] = test_range(state, 1, 40);
-        if (test_range(state, 0, 5) == 0)
-            whole[i] *= test_range(state, 2, 6);
+        if (test_range(state, 0, 5) == 0) whole[i] *= test_range(state, 2, 6);
         load[i] = (float)whole[i];
     }
 }
@@ -74,11 +73,11 @@ typedef struct plans {
 
 static void say_plans(text *t, const shape *s, eplb_problem *p, uint64_t *state, plans *plan)
 {
-    int32_t      whole[MOST];
-    float        load[MOST];
+    int32_t whole[MOST];
+    float load[MOST];
     eplb_options o;
-    eplb_plan    out = EPLB_ZERO_INIT;
-    size_t       bytes = 0;
+    eplb_plan out = EPLB_ZERO_INIT;
+    size_t bytes = 0;
     draw(state, s->E, whole, load);
     say_row(t, "weight", whole, s->E);
     eplb_options_preset(EPLB_PRESET_DEEPSEEK, &o);
@@ -105,20 +104,23 @@ static void say_plans(text *t, const shape *s, eplb_problem *p, uint64_t *state,
 
 static void say_moves(text *t, const shape *s, const eplb_problem *p, const plans *plan)
 {
-    eplb_transfer         x[2 * MOST];
+    eplb_transfer x[2 * MOST];
     eplb_transfer_options how = EPLB_ZERO_INIT;
-    size_t                n = 0, bytes = 0;
-    int32_t               staging = 0;
+    size_t n = 0, bytes = 0;
+    int32_t staging = 0;
     CHECK(eplb_transfers_scratch_size(p, &bytes) == EPLB_OK, "%s", s->name);
     void *scratch = test_alloc(bytes);
-    CHECK(eplb_transfers(p, plan->before, plan->after, &how, x, 2 * MOST, &n, scratch, bytes) == EPLB_OK, "%s", s->name);
+    CHECK(eplb_transfers(p, plan->before, plan->after, &how, x, 2 * MOST, &n, scratch, bytes) == EPLB_OK, "%s",
+          s->name);
     say_transfers(t, "duplex", x, n);
-    CHECK(eplb_transfers_in_place(p, plan->before, plan->after, &how, x, 2 * MOST, &n, &staging, scratch, bytes) == EPLB_OK,
+    CHECK(eplb_transfers_in_place(p, plan->before, plan->after, &how, x, 2 * MOST, &n, &staging, scratch, bytes)
+              == EPLB_OK,
           "%s", s->name);
     say_transfers(t, "in_place", x, n);
     how.sources = EPLB_SOURCES_DEALT;
     how.rounds = EPLB_ROUNDS_ONE_PEER;
-    CHECK(eplb_transfers(p, plan->before, plan->after, &how, x, 2 * MOST, &n, scratch, bytes) == EPLB_OK, "%s", s->name);
+    CHECK(eplb_transfers(p, plan->before, plan->after, &how, x, 2 * MOST, &n, scratch, bytes) == EPLB_OK, "%s",
+          s->name);
     say_transfers(t, "one_peer", x, n);
     free(scratch);
 }
@@ -126,7 +128,7 @@ static void say_moves(text *t, const shape *s, const eplb_problem *p, const plan
 static void say_shares(text *t, const shape *s, const eplb_problem *p, uint64_t *state, const plans *plan)
 {
     int32_t waits[MOST_GPUS * MOST], count[MOST] = {0}, share[MOST], most = 0, quota[MOST_GPUS * MOST];
-    size_t  bytes = 0;
+    size_t bytes = 0;
     for (int32_t i = 0; i < s->G * s->E; i++) {
         waits[i] = test_range(state, 0, 3) ? test_range(state, 0, 9) : 0;
         count[i % s->E] += waits[i];
@@ -134,24 +136,23 @@ static void say_shares(text *t, const shape *s, const eplb_problem *p, uint64_t 
     CHECK(eplb_share_scratch_size(p, &bytes) == EPLB_OK, "%s", s->name);
     void *scratch = test_alloc(bytes);
     say_row(t, "count", count, s->E);
-    CHECK(eplb_share(p, plan->after, count, EPLB_SHARE_LEAST_MAX, share, &most, scratch, bytes) == EPLB_OK, "%s", s->name);
+    CHECK(eplb_share(p, plan->after, count, EPLB_SHARE_LEAST_MAX, share, &most, scratch, bytes) == EPLB_OK, "%s",
+          s->name);
     say_row(t, "least_max", share, s->R);
     say_row(t, "most", &most, 1);
     CHECK(eplb_share(p, plan->after, count, EPLB_SHARE_FAIR, share, &most, scratch, bytes) == EPLB_OK, "%s", s->name);
     say_row(t, "fair", share, s->R);
     CHECK(eplb_share_sources(p, plan->after, waits, share, quota, scratch, bytes) == EPLB_OK, "%s", s->name);
-    for (int32_t g = 0; g < s->G; g++)
-        say_row(t, "waits", waits + g * s->E, s->E);
-    for (int32_t g = 0; g < s->G; g++)
-        say_row(t, "quota", quota + g * s->R, s->R);
+    for (int32_t g = 0; g < s->G; g++) say_row(t, "waits", waits + g * s->E, s->E);
+    for (int32_t g = 0; g < s->G; g++) say_row(t, "quota", quota + g * s->R, s->R);
     free(scratch);
 }
 
 static void say_case(text *t, const shape *s, uint64_t seed)
 {
     eplb_problem p = EPLB_ZERO_INIT;
-    plans        plan;
-    uint64_t     state = seed;
+    plans plan;
+    uint64_t state = seed;
     p.num_layers = 1;
     p.num_experts = s->E;
     p.num_replicas = s->R;
@@ -159,8 +160,7 @@ static void say_case(text *t, const shape *s, uint64_t seed)
     p.num_nodes = s->N;
     p.num_gpus = s->G;
     say(t, "case %s %d %d %d %d %d\n", s->name, (int)s->E, (int)s->R, (int)s->K, (int)s->N, (int)s->G);
-    if (s->slots[0])
-        say_row(t, "gpu_slots", s->slots, s->G);
+    if (s->slots[0]) say_row(t, "gpu_slots", s->slots, s->G);
     for (int32_t g = 0; g < s->G && s->speed[0] > 0.0f; g++)
         say(t, "%s%g%s", g ? " " : "gpu_speed ", (double)s->speed[g], g + 1 < s->G ? "" : "\n");
     say_row(t, "max_moves", &s->max_moves, 1);
@@ -173,11 +173,10 @@ static void say_case(text *t, const shape *s, uint64_t seed)
 static void compare(const char *path, const char *here)
 {
     static char there[MOST_TEXT];
-    FILE       *file = fopen(path, "rb");
-    size_t      n = file ? fread(there, 1, sizeof there - 1, file) : 0;
+    FILE *file = fopen(path, "rb");
+    size_t n = file ? fread(there, 1, sizeof there - 1, file) : 0;
     CHECK(file != NULL, "%s cannot be read", path);
-    if (!file)
-        return;
+    if (!file) return;
     fclose(file);
     there[n] = 0;
     const char *a = here, *b = there;
@@ -192,11 +191,10 @@ static void compare(const char *path, const char *here)
 int main(int argc, char **argv)
 {
     static char room[MOST_TEXT];
-    text        t = {room, 0};
-    int         writes = argc > 2 && strcmp(argv[1], "--write") == 0;
+    text t = {room, 0};
+    int writes = argc > 2 && strcmp(argv[1], "--write") == 0;
     say(&t, "# eplb golden steps, 1\n");
-    for (int32_t i = 0; i < 2 * MOST_SHAPES; i++)
-        say_case(&t, &shapes[i / 2], (uint64_t)i + 1);
+    for (int32_t i = 0; i < 2 * MOST_SHAPES; i++) say_case(&t, &shapes[i / 2], (uint64_t)i + 1);
     if (writes) {
         FILE *file = fopen(argv[2], "wb");
         CHECK(file && fwrite(room, 1, t.used, file) == t.used && fclose(file) == 0, "%s cannot be written", argv[2]);

@@ -10,10 +10,7 @@
 
 #include <math.h>
 
-static int32_t smaller(int32_t a, int32_t b)
-{
-    return a < b ? a : b;
-}
+static int32_t smaller(int32_t a, int32_t b) { return a < b ? a : b; }
 
 static eplb_options preset_options(int32_t preset)
 {
@@ -26,11 +23,11 @@ static eplb_options preset_options(int32_t preset)
 static void plan_and_report(const eplb_problem *problem, const eplb_options *options, const float *weight,
                             int32_t *phy2log, eplb_layer_report *report)
 {
-    size_t    bytes = 0;
+    size_t bytes = 0;
     eplb_plan plan = EPLB_ZERO_INIT;
     plan.phy2log = phy2log;
     CHECK(eplb_scratch_size(problem, options, &bytes) == EPLB_OK, "E %d", (int)problem->num_experts);
-    void       *scratch = test_alloc(bytes);
+    void *scratch = test_alloc(bytes);
     eplb_result result = eplb_rebalance(problem, options, weight, &plan, scratch, bytes);
     CHECK(result == EPLB_OK, "rebalance: %s", eplb_result_name(result));
     result = eplb_evaluate(problem, options, weight, &plan, report, NULL, scratch, bytes);
@@ -44,10 +41,10 @@ static void plan_and_report(const eplb_problem *problem, const eplb_options *opt
 static void test_hard_case(void)
 {
     static const float weight[8] = {600, 560, 120, 120, 20, 10, 10, 10};
-    eplb_problem      problem = EPLB_ZERO_INIT;
-    eplb_options      options = preset_options(EPLB_PRESET_DEFAULT);
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
     eplb_layer_report report;
-    int32_t           phy2log[16];
+    int32_t phy2log[16];
     problem.num_layers = 1;
     problem.num_experts = 8;
     problem.num_replicas = 16;
@@ -73,18 +70,18 @@ enum { MODEL_LAYERS = 58, MODEL_EXPERTS = 256, MODEL_MOST_SLOTS = 320, SEEDS_PER
 
 typedef struct gap_bar {
     int32_t num_replicas, num_groups, num_nodes, num_gpus;
-    double  sd;  /* of the logarithm of the loads */
-    double  gap; /* percent by which the heaviest GPU may exceed the bound, mean over the layers */
+    double sd;  /* of the logarithm of the loads */
+    double gap; /* percent by which the heaviest GPU may exceed the bound, mean over the layers */
 } gap_bar;
 
 static double model_gap(const gap_bar *bar, uint64_t seed)
 {
-    static float             weight[MODEL_LAYERS * MODEL_EXPERTS];
-    static int32_t           phy2log[MODEL_LAYERS * MODEL_MOST_SLOTS];
+    static float weight[MODEL_LAYERS * MODEL_EXPERTS];
+    static int32_t phy2log[MODEL_LAYERS * MODEL_MOST_SLOTS];
     static eplb_layer_report report[MODEL_LAYERS];
     eplb_problem problem = EPLB_ZERO_INIT;
     eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
-    double       sum = 0;
+    double sum = 0;
     problem.num_layers = MODEL_LAYERS;
     problem.num_experts = MODEL_EXPERTS;
     problem.num_replicas = bar->num_replicas;
@@ -103,12 +100,9 @@ static double model_gap(const gap_bar *bar, uint64_t seed)
 static void test_gaps(void)
 {
     static const gap_bar bars[] = {
-        {288, 1, 1, 32, 0.5, 0.05}, {288, 1, 1, 32, 0.7, 0.05},
-        {288, 1, 1, 32, 1.0, 0.05}, {288, 1, 1, 32, 1.5, 0.05},
-        {288, 8, 4, 32, 0.5, 0.1},  {288, 8, 4, 32, 0.7, 0.1},
-        {288, 8, 4, 32, 1.0, 0.1},  {288, 8, 4, 32, 1.5, 0.2},
-        {320, 8, 8, 64, 0.5, 0.2},  {320, 8, 8, 64, 1.0, 0.3},
-        {320, 8, 8, 64, 1.5, 1.5},
+        {288, 1, 1, 32, 0.5, 0.05}, {288, 1, 1, 32, 0.7, 0.05}, {288, 1, 1, 32, 1.0, 0.05}, {288, 1, 1, 32, 1.5, 0.05},
+        {288, 8, 4, 32, 0.5, 0.1},  {288, 8, 4, 32, 0.7, 0.1},  {288, 8, 4, 32, 1.0, 0.1},  {288, 8, 4, 32, 1.5, 0.2},
+        {320, 8, 8, 64, 0.5, 0.2},  {320, 8, 8, 64, 1.0, 0.3},  {320, 8, 8, 64, 1.5, 1.5},
     };
     for (size_t i = 0; i < sizeof bars / sizeof bars[0]; i++) {
         const gap_bar *bar = &bars[i];
@@ -127,9 +121,9 @@ static void test_gaps(void)
 static double planted_gap(const eplb_problem *problem, int32_t preset, const float *weight)
 {
     enum { MOST_SLOTS = 72 };
-    int32_t           phy2log[MOST_SLOTS];
+    int32_t phy2log[MOST_SLOTS];
     eplb_layer_report report;
-    eplb_options      options = preset_options(preset);
+    eplb_options options = preset_options(preset);
     plan_and_report(problem, &options, weight, phy2log, &report);
     return 100 * ((double)report.max_load / (double)report.lower_bound - 1);
 }
@@ -140,7 +134,7 @@ static double planted_gap(const eplb_problem *problem, int32_t preset, const flo
 static void test_planted(void)
 {
     enum { E = 64, NUM_SEEDS = 20 };
-    double       least_reference = 100, least_swapped = 100, most = 0;
+    double least_reference = 100, least_swapped = 100, most = 0;
     eplb_problem problem = EPLB_ZERO_INIT;
     problem.num_layers = 1;
     problem.num_experts = E;
@@ -148,10 +142,9 @@ static void test_planted(void)
     problem.num_gpus = 8;
     for (uint64_t seed = 1; seed <= NUM_SEEDS; seed++) {
         uint64_t state = seed;
-        float    weight[E], light = 0;
+        float weight[E], light = 0;
         draw_lognormal(&state, 0.7, weight, E);
-        for (int e = 2; e < E; e++)
-            light += weight[e];
+        for (int e = 2; e < E; e++) light += weight[e];
         weight[0] = 3.24f * light / (8 - 3.24f - 2.415f);
         weight[1] = 2.415f * light / (8 - 3.24f - 2.415f);
         double reference = planted_gap(&problem, EPLB_PRESET_DEEPSEEK, weight);
@@ -163,8 +156,8 @@ static void test_planted(void)
         least_swapped = swapped < least_swapped ? swapped : least_swapped;
         most = gap > most ? gap : most;
     }
-    printf("  planted: reference %.2f %% or more, with swaps %.2f %% or more, here %.2f %% or less\n",
-           least_reference, least_swapped, most);
+    printf("  planted: reference %.2f %% or more, with swaps %.2f %% or more, here %.2f %% or less\n", least_reference,
+           least_swapped, most);
 }
 
 /* ------------------------------------------------------------------------------------ one layer */
@@ -173,19 +166,16 @@ enum { MOST_SAMPLES = 9 };
 
 /* A layer of a problem as the policy sees it, with a plan, in double precision. */
 typedef struct layer_view {
-    int32_t        num_experts, num_gpus;
-    int32_t        num_samples, sample[MOST_SAMPLES]; /* those that hold load in the layer: T of this view */
-    int32_t        num_nodes, node_gpus, gpu_slots; /* one node under the global policy */
-    const int32_t *phy2log;       /* [R] */
-    double        *sample_weight; /* [T] beside the heaviest */
-    double        *share;         /* [T, E] load of one replica */
-    double        *gpu_load;      /* [T, G] */
+    int32_t num_experts, num_gpus;
+    int32_t num_samples, sample[MOST_SAMPLES]; /* those that hold load in the layer: T of this view */
+    int32_t num_nodes, node_gpus, gpu_slots;   /* one node under the global policy */
+    const int32_t *phy2log;                    /* [R] */
+    double *sample_weight;                     /* [T] beside the heaviest */
+    double *share;                             /* [T, E] load of one replica */
+    double *gpu_load;                          /* [T, G] */
 } layer_view;
 
-static int32_t problem_samples(const eplb_problem *problem)
-{
-    return problem->num_samples ? problem->num_samples : 1;
-}
+static int32_t problem_samples(const eplb_problem *problem) { return problem->num_samples ? problem->num_samples : 1; }
 
 static int32_t nodes_under_policy(const eplb_problem *problem, int32_t policy)
 {
@@ -196,10 +186,9 @@ static int32_t nodes_under_policy(const eplb_problem *problem, int32_t policy)
 
 static double *doubles(int32_t rows, int32_t width)
 {
-    size_t  count = (size_t)rows * (size_t)width;
+    size_t count = (size_t)rows * (size_t)width;
     double *a = (double *)test_alloc(count * sizeof(double));
-    for (size_t i = 0; i < count; i++)
-        a[i] = 0;
+    for (size_t i = 0; i < count; i++) a[i] = 0;
     return a;
 }
 
@@ -213,17 +202,16 @@ static int holds_load(const random_problem *r, int32_t sample, int32_t layer)
 {
     const float *load = layer_load(r, sample, layer);
     for (int32_t e = 0; e < r->problem.num_experts; e++)
-        if (load[e] > 0)
-            return 1;
+        if (load[e] > 0) return 1;
     return 0;
 }
 
 static layer_view view_layer(const random_problem *r, const int32_t *phy2log, int32_t layer)
 {
     const eplb_problem *p = &r->problem;
-    const float        *weight = r->options.sample_weight;
-    layer_view          v;
-    float               heaviest = 0;
+    const float *weight = r->options.sample_weight;
+    layer_view v;
+    float heaviest = 0;
     v.num_experts = p->num_experts;
     v.num_gpus = p->num_gpus;
     v.num_samples = 0;
@@ -235,11 +223,10 @@ static layer_view view_layer(const random_problem *r, const int32_t *phy2log, in
     v.share = doubles(problem_samples(p), v.num_experts);
     v.gpu_load = doubles(problem_samples(p), v.num_gpus);
     for (int32_t t = 0; weight && t < problem_samples(p); t++)
-        if (weight[t] > heaviest && holds_load(r, t, layer))
-            heaviest = weight[t];
+        if (weight[t] > heaviest && holds_load(r, t, layer)) heaviest = weight[t];
     for (int32_t t = 0; t < problem_samples(p); t++) {
         const float *load = layer_load(r, t, layer);
-        double      *share = v.share + v.num_samples * v.num_experts;
+        double *share = v.share + v.num_samples * v.num_experts;
         if (!holds_load(r, t, layer) || (heaviest > 0 && (double)weight[t] / (double)heaviest < 0x1p-30))
             continue; /* what counts for less is not seen */
         v.sample[v.num_samples] = t;
@@ -282,8 +269,7 @@ static int32_t view_duplicates(const layer_view *v)
 {
     int32_t duplicates = v->num_gpus * v->gpu_slots;
     for (int32_t gpu = 0; gpu < v->num_gpus; gpu++)
-        for (int32_t e = 0; e < v->num_experts; e++)
-            duplicates -= copies_on(v, gpu, e) > 0;
+        for (int32_t e = 0; e < v->num_experts; e++) duplicates -= copies_on(v, gpu, e) > 0;
     return duplicates;
 }
 
@@ -293,10 +279,8 @@ static int32_t view_avoidable_duplicates(const layer_view *v)
     int32_t avoidable = 0;
     for (int32_t i = 0; i < v->num_gpus * v->gpu_slots; i++) {
         int32_t gpu = i / v->gpu_slots, first = gpu - gpu % v->node_gpus, is_free = 0;
-        if (copies_on(v, gpu, v->phy2log[i]) < 2)
-            continue;
-        for (int32_t g = first; g < first + v->node_gpus; g++)
-            is_free |= copies_on(v, g, v->phy2log[i]) == 0;
+        if (copies_on(v, gpu, v->phy2log[i]) < 2) continue;
+        for (int32_t g = first; g < first + v->node_gpus; g++) is_free |= copies_on(v, g, v->phy2log[i]) == 0;
         avoidable += is_free;
     }
     return avoidable;
@@ -304,22 +288,20 @@ static int32_t view_avoidable_duplicates(const layer_view *v)
 
 /* ----------------------------------------------------------------------------- random problems */
 
-
 /* A random problem with effort, and one time in three with more samples: the same experts under loads
    that vary about a mean of their own, counting differently. */
 typedef struct improve_case {
     random_problem r;
-    float          sample_weight[MOST_SAMPLES];
+    float sample_weight[MOST_SAMPLES];
 } improve_case;
 
 static void draw_samples(uint64_t *state, random_problem *r)
 {
     int32_t T = test_range(state, 2, MOST_SAMPLES), rows = r->problem.num_layers, E = r->problem.num_experts;
-    size_t  n = (size_t)rows * (size_t)E;
-    float  *mean = random_loads(state, rows, E);
-    float  *weight = (float *)test_alloc((size_t)T * n * sizeof(float));
-    for (size_t i = 0; i < (size_t)T * n; i++)
-        weight[i] = mean[i % n] * (0.25f + random_unit(state));
+    size_t n = (size_t)rows * (size_t)E;
+    float *mean = random_loads(state, rows, E);
+    float *weight = (float *)test_alloc((size_t)T * n * sizeof(float));
+    for (size_t i = 0; i < (size_t)T * n; i++) weight[i] = mean[i % n] * (0.25f + random_unit(state));
     free(mean);
     free(r->weight);
     r->weight = weight;
@@ -342,22 +324,20 @@ static void case_make(improve_case *c, uint64_t seed)
     c->r = random_problem_make(seed);
     c->r.options.effort = test_range(&state, 1, 20);
     c->r.options.allow_duplicates = test_range(&state, 0, 2) == 0;
-    if (test_range(&state, 0, 2) == 0)
-        draw_samples(&state, &c->r);
-    if (test_range(&state, 0, 1))
-        draw_sample_weights(&state, c);
+    if (test_range(&state, 0, 2) == 0) draw_samples(&state, &c->r);
+    if (test_range(&state, 0, 1)) draw_sample_weights(&state, c);
 }
 
 /* A problem's plan and its figures. */
 typedef struct planned {
-    eplb_plan          plan;
+    eplb_plan plan;
     eplb_layer_report *report; /* [L] */
 } planned;
 
 static planned plan_case(const random_problem *r, const eplb_options *options)
 {
-    planned     p;
-    size_t      bytes = 0;
+    planned p;
+    size_t bytes = 0;
     eplb_result result;
     p.plan = plan_alloc(&r->problem, plan_full_width(&r->problem));
     p.report = (eplb_layer_report *)test_alloc((size_t)r->problem.num_layers * sizeof *p.report);
@@ -381,36 +361,32 @@ static void planned_free(planned *p)
 
 static void check_counts(const random_problem *r, const planned *p, int32_t layer)
 {
-    size_t  E = (size_t)r->problem.num_experts, R = (size_t)r->problem.num_replicas;
+    size_t E = (size_t)r->problem.num_experts, R = (size_t)r->problem.num_replicas;
     int32_t cap = r->options.max_replicas;
     for (size_t e = 0; e < E; e++) {
         int32_t count = p->plan.logcnt[(size_t)layer * E + e];
         int32_t copies = plan_copies(p->plan.phy2log + (size_t)layer * R, (int32_t)R, (int32_t)e);
         CHECK(count >= 1 && count == copies && (cap == 0 || count <= cap),
-              RANDOM_FORMAT ": layer %d: expert %d counts %d, has %d, cap %d", RANDOM_ARGS(r), (int)layer,
-              (int)e, (int)count, (int)copies, (int)cap);
+              RANDOM_FORMAT ": layer %d: expert %d counts %d, has %d, cap %d", RANDOM_ARGS(r), (int)layer, (int)e,
+              (int)count, (int)copies, (int)cap);
     }
 }
 
 /* Groups stay whole, and each node has equally many. */
 static void check_groups(const random_problem *r, const layer_view *v)
 {
-    int32_t  K = v->num_nodes > 1 ? r->problem.num_groups : 1, node_slots = v->node_gpus * v->gpu_slots;
+    int32_t K = v->num_nodes > 1 ? r->problem.num_groups : 1, node_slots = v->node_gpus * v->gpu_slots;
     int32_t *seen = plan_ints((size_t)v->num_nodes * (size_t)K);
     for (int32_t i = 0; i < v->num_nodes * node_slots; i++)
         seen[i / node_slots * K + v->phy2log[i] / (v->num_experts / K)] = 1;
     for (int32_t node = 0; node < v->num_nodes; node++)
-        CHECK(plan_copies(seen + node * K, K, 1) == K / v->num_nodes,
-              RANDOM_FORMAT ": node %d has parts of %d groups", RANDOM_ARGS(r), (int)node,
-              (int)plan_copies(seen + node * K, K, 1));
+        CHECK(plan_copies(seen + node * K, K, 1) == K / v->num_nodes, RANDOM_FORMAT ": node %d has parts of %d groups",
+              RANDOM_ARGS(r), (int)node, (int)plan_copies(seen + node * K, K, 1));
     free(seen);
 }
 
 /* Whether no expert need be twice on a GPU, as it must where there are more slots than that leaves room for. */
-static int could_keep_apart(const layer_view *v)
-{
-    return v->gpu_slots <= v->num_experts / v->num_nodes;
-}
+static int could_keep_apart(const layer_view *v) { return v->gpu_slots <= v->num_experts / v->num_nodes; }
 
 static int kept_apart(const random_problem *r, const layer_view *v)
 {
@@ -420,11 +396,10 @@ static int kept_apart(const random_problem *r, const layer_view *v)
 static void check_duplicates(const random_problem *r, const planned *p, const layer_view *v, int32_t layer)
 {
     int32_t avoidable = view_avoidable_duplicates(v);
-    CHECK(p->report[layer].num_duplicates == view_duplicates(v), RANDOM_FORMAT ": layer %d: %d, not %d",
-          RANDOM_ARGS(r), (int)layer, (int)p->report[layer].num_duplicates, (int)view_duplicates(v));
-    CHECK(!kept_apart(r, v) || avoidable == 0,
-          RANDOM_FORMAT ": layer %d: %d slots beside a replica of their expert", RANDOM_ARGS(r), (int)layer,
-          (int)avoidable);
+    CHECK(p->report[layer].num_duplicates == view_duplicates(v), RANDOM_FORMAT ": layer %d: %d, not %d", RANDOM_ARGS(r),
+          (int)layer, (int)p->report[layer].num_duplicates, (int)view_duplicates(v));
+    CHECK(!kept_apart(r, v) || avoidable == 0, RANDOM_FORMAT ": layer %d: %d slots beside a replica of their expert",
+          RANDOM_ARGS(r), (int)layer, (int)avoidable);
 }
 
 /* ------------------------------------------------------------------------------------ never worse */
@@ -434,7 +409,7 @@ static void check_duplicates(const random_problem *r, const planned *p, const la
 static eplb_options start_options(const random_problem *r)
 {
     eplb_options options = r->options;
-    int32_t      N = nodes_under_policy(&r->problem, options.policy), node_gpus = r->problem.num_gpus / N;
+    int32_t N = nodes_under_policy(&r->problem, options.policy), node_gpus = r->problem.num_gpus / N;
     options.effort = 0;
     if (r->problem.num_replicas / r->problem.num_gpus <= r->problem.num_experts / N)
         options.max_replicas = options.max_replicas ? smaller(options.max_replicas, node_gpus) : node_gpus;
@@ -445,7 +420,7 @@ static eplb_options start_options(const random_problem *r)
 static void check_never_worse(const random_problem *r, const planned *p)
 {
     eplb_options options = start_options(r);
-    planned      start = plan_case(r, &options);
+    planned start = plan_case(r, &options);
     for (int32_t layer = 0; layer < r->problem.num_layers; layer++) {
         layer_view v = view_layer(r, start.plan.phy2log, layer);
         if (!kept_apart(r, &v) || view_avoidable_duplicates(&v) == 0)
@@ -480,7 +455,7 @@ static double most_above_reference(const layer_view *v)
     return node_slots < 16 || v->gpu_slots > node_experts ? 1.1 : 1.02;
 }
 
-static long   compared_layers, layers_above; /* with the reference; those whose squares are above its */
+static long compared_layers, layers_above; /* with the reference; those whose squares are above its */
 static double most_above;
 
 /* With several samples, all alike, the start cannot be had from outside, so the plan is compared with
@@ -496,11 +471,11 @@ static void check_reference(const random_problem *r, const planned *p)
     for (int32_t layer = 0; layer < r->problem.num_layers; layer++) {
         layer_view a = view_layer(r, p->plan.phy2log, layer);
         layer_view b = view_layer(r, reference.plan.phy2log, layer);
-        double     squares = view_squares(&a), reference_squares = view_squares(&b);
+        double squares = view_squares(&a), reference_squares = view_squares(&b);
         if (reference_squares > 0 && (options.allow_duplicates || view_avoidable_duplicates(&b) == 0)) {
             double ratio = squares / reference_squares;
-            CHECK(ratio <= most_above_reference(&a), RANDOM_FORMAT ": layer %d: %g of the reference",
-                  RANDOM_ARGS(r), (int)layer, ratio);
+            CHECK(ratio <= most_above_reference(&a), RANDOM_FORMAT ": layer %d: %g of the reference", RANDOM_ARGS(r),
+                  (int)layer, ratio);
             compared_layers++;
             layers_above += ratio > 1.000001;
             most_above = ratio > most_above ? ratio : most_above;
@@ -524,14 +499,12 @@ static void check_reference(const random_problem *r, const planned *p)
 static double load_error(const random_problem *r, const layer_view *v, int32_t layer)
 {
     int32_t E = v->num_experts, sample_bits = 0;
-    double  largest = 0;
-    while ((1 << sample_bits) < v->num_samples)
-        sample_bits++;
+    double largest = 0;
+    while ((1 << sample_bits) < v->num_samples) sample_bits++;
     for (int32_t t = 0; t < v->num_samples; t++) {
         const float *load = layer_load(r, v->sample[t], layer);
-        double       sum = 0;
-        for (int32_t e = 0; e < E; e++)
-            sum += (double)load[e] * sqrt(v->sample_weight[t]);
+        double sum = 0;
+        for (int32_t e = 0; e < E; e++) sum += (double)load[e] * sqrt(v->sample_weight[t]);
         largest = sum > largest ? sum : largest;
     }
     double integers = ldexp(1, 29 - sample_bits);
@@ -542,11 +515,11 @@ static double load_error(const random_problem *r, const layer_view *v, int32_t l
 static double swap_fall(const layer_view *v, int32_t i, int32_t j, double error)
 {
     int32_t a = i / v->gpu_slots, b = j / v->gpu_slots;
-    double  fall = 0;
+    double fall = 0;
     for (int32_t t = 0; t < v->num_samples; t++) {
         const double *share = v->share + t * v->num_experts, *load = v->gpu_load + t * v->num_gpus;
-        double        d = share[v->phy2log[i]] - share[v->phy2log[j]], rest = load[a] - load[b] - d;
-        double        weight = v->sample_weight[t], root = sqrt(weight);
+        double d = share[v->phy2log[i]] - share[v->phy2log[j]], rest = load[a] - load[b] - d;
+        double weight = v->sample_weight[t], root = sqrt(weight);
         fall += 2 * (weight * d * rest - (root * (fabs(d) + fabs(rest)) + error) * error);
     }
     return fall;
@@ -554,8 +527,7 @@ static double swap_fall(const layer_view *v, int32_t i, int32_t j, double error)
 
 static int keeps_apart(const layer_view *v, int32_t i, int32_t j)
 {
-    return copies_on(v, i / v->gpu_slots, v->phy2log[j]) == 0
-           && copies_on(v, j / v->gpu_slots, v->phy2log[i]) == 0;
+    return copies_on(v, i / v->gpu_slots, v->phy2log[j]) == 0 && copies_on(v, j / v->gpu_slots, v->phy2log[i]) == 0;
 }
 
 /* With several samples the search ends where no swap is left, but for those that make duplicates: even where these
@@ -564,7 +536,7 @@ static int keeps_apart(const layer_view *v, int32_t i, int32_t j)
 static void check_swaps(const random_problem *r, const layer_view *v, int32_t layer, int32_t node)
 {
     int32_t first = node * v->node_gpus * v->gpu_slots, last = first + v->node_gpus * v->gpu_slots;
-    double  left = 0, most = 0, error = load_error(r, v, layer);
+    double left = 0, most = 0, error = load_error(r, v, layer);
     for (int32_t t = 0; t < v->num_samples; t++) {
         double mean = 0;
         for (int32_t gpu = node * v->node_gpus; gpu < (node + 1) * v->node_gpus; gpu++)
@@ -574,11 +546,10 @@ static void check_swaps(const random_problem *r, const layer_view *v, int32_t la
     for (int32_t i = first; i < last; i++)
         for (int32_t j = i - i % v->gpu_slots + v->gpu_slots; j < last; j++) {
             double fall = swap_fall(v, i, j, error);
-            if (fall > most && (!could_keep_apart(v) || keeps_apart(v, i, j)))
-                most = fall;
+            if (fall > most && (!could_keep_apart(v) || keeps_apart(v, i, j))) most = fall;
         }
-    CHECK(most <= left, RANDOM_FORMAT ": layer %d, node %d: a swap is left that gains %g; %g may be",
-          RANDOM_ARGS(r), (int)layer, (int)node, most, left);
+    CHECK(most <= left, RANDOM_FORMAT ": layer %d, node %d: a swap is left that gains %g; %g may be", RANDOM_ARGS(r),
+          (int)layer, (int)node, most, left);
 }
 
 /* --------------------------------------------------------------------------------- sample weights */
@@ -597,12 +568,11 @@ static void check_same_plan(const random_problem *r, const eplb_plan *plan, cons
 /* Sample weights count relative to each other, and none at all are all alike. */
 static void check_sample_weights(const random_problem *r, const eplb_plan *plan)
 {
-    float        changed[MOST_SAMPLES];
+    float changed[MOST_SAMPLES];
     const float *weight = r->options.sample_weight;
     eplb_options options = r->options;
     options.sample_weight = changed;
-    for (int t = 0; t < MOST_SAMPLES; t++)
-        changed[t] = weight ? 4 * weight[t] : 1;
+    for (int t = 0; t < MOST_SAMPLES; t++) changed[t] = weight ? 4 * weight[t] : 1;
     check_same_plan(r, plan, &options, "sample weights");
 }
 
@@ -613,14 +583,13 @@ static void check_case(uint64_t seed)
     improve_case c;
     case_make(&c, seed);
     const random_problem *r = &c.r;
-    planned               p = plan_case(r, &r->options);
+    planned p = plan_case(r, &r->options);
     for (int32_t layer = 0; layer < r->problem.num_layers; layer++) {
         layer_view v = view_layer(r, p.plan.phy2log, layer);
         check_counts(r, &p, layer);
         check_groups(r, &v);
         check_duplicates(r, &p, &v, layer);
-        for (int32_t node = 0; node < v.num_nodes && v.num_samples > 1; node++)
-            check_swaps(r, &v, layer, node);
+        for (int32_t node = 0; node < v.num_nodes && v.num_samples > 1; node++) check_swaps(r, &v, layer, node);
         view_free(&v);
     }
     check_sample_weights(r, &p.plan);
@@ -639,13 +608,13 @@ static void check_case(uint64_t seed)
 static void test_faint_sample(void)
 {
     enum { E = 64, R = 80, T = 40 };
-    static float      weight[T * E];
-    float             sample_weight[T];
-    int32_t           phy2log[R];
+    static float weight[T * E];
+    float sample_weight[T];
+    int32_t phy2log[R];
     eplb_layer_report packed, improved;
-    uint64_t          state = 1;
-    eplb_problem      problem = EPLB_ZERO_INIT;
-    eplb_options      options = preset_options(EPLB_PRESET_DEFAULT);
+    uint64_t state = 1;
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
     problem.num_layers = 1;
     problem.num_experts = E;
     problem.num_replicas = R;
@@ -653,8 +622,7 @@ static void test_faint_sample(void)
     problem.num_samples = T;
     draw_lognormal(&state, 1.0, weight, E);
     sample_weight[T - 1] = 1;
-    for (int t = T - 1; t > 0; t--)
-        sample_weight[t - 1] = 0.5f * sample_weight[t];
+    for (int t = T - 1; t > 0; t--) sample_weight[t - 1] = 0.5f * sample_weight[t];
     options.sample_weight = sample_weight;
     plan_and_report(&problem, &options, weight, phy2log, &improved);
     options.effort = 0;
@@ -668,32 +636,29 @@ static void test_faint_sample(void)
 static void test_unseen_sample(void)
 {
     enum { E = 12, R = 16, T = 2 };
-    float             weight[T * E] = {0}, sample_weight[T] = {1e-20f, 1};
-    int32_t           without[R], with[R];
+    float weight[T * E] = {0}, sample_weight[T] = {1e-20f, 1};
+    int32_t without[R], with[R];
     eplb_layer_report report;
-    eplb_problem      problem = EPLB_ZERO_INIT;
-    eplb_options      options = preset_options(EPLB_PRESET_DEFAULT);
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
     problem.num_layers = 1;
     problem.num_experts = E;
     problem.num_replicas = R;
     problem.num_gpus = 4;
     problem.num_samples = T;
     options.sample_weight = sample_weight;
-    for (int e = 0; e < E; e++)
-        weight[E + e] = (float)(e + 1) * 1e-6f;
+    for (int e = 0; e < E; e++) weight[E + e] = (float)(e + 1) * 1e-6f;
     plan_and_report(&problem, &options, weight, without, &report);
-    for (int e = 0; e < E; e++)
-        weight[e] = 1e38f;
+    for (int e = 0; e < E; e++) weight[e] = 1e38f;
     plan_and_report(&problem, &options, weight, with, &report);
     CHECK(memcmp(with, without, sizeof with) == 0, "another plan");
 }
 
 static void test_random(uint64_t first, uint64_t count)
 {
-    for (uint64_t i = 0; i < count; i++)
-        check_case(first + i);
-    printf("  several samples: %ld of %ld layers above the reference, by a factor of %.4f at most\n",
-           layers_above, compared_layers, most_above);
+    for (uint64_t i = 0; i < count; i++) check_case(first + i);
+    printf("  several samples: %ld of %ld layers above the reference, by a factor of %.4f at most\n", layers_above,
+           compared_layers, most_above);
     CHECK(layers_above * 50 <= compared_layers, "%ld of %ld", layers_above, compared_layers);
 }
 
@@ -712,11 +677,11 @@ static float float_of_bits(uint32_t bits)
 static void check_refused(const eplb_options *options, const char *field, int32_t sample)
 {
     static unsigned char scratch[EPLB_SCRATCH_BOUND_SAMPLES(ERROR_E, ERROR_R, 4, ERROR_T)];
-    static float         weight[ERROR_T * ERROR_E];
-    eplb_problem         problem = EPLB_ZERO_INIT;
-    eplb_layer_report    report;
-    eplb_diagnosis       why;
-    size_t               bytes = 77;
+    static float weight[ERROR_T * ERROR_E];
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_layer_report report;
+    eplb_diagnosis why;
+    size_t bytes = 77;
     problem.num_layers = 1;
     problem.num_experts = ERROR_E;
     problem.num_replicas = ERROR_R;
@@ -724,8 +689,7 @@ static void check_refused(const eplb_options *options, const char *field, int32_
     problem.num_samples = ERROR_T;
     eplb_plan plan = plan_alloc(&problem, plan_full_width(&problem));
     CHECK(eplb_scratch_size(&problem, options, &bytes) == EPLB_ERR_OPTION && bytes == 77, "%s", field);
-    CHECK(eplb_rebalance(&problem, options, weight, &plan, scratch, sizeof scratch) == EPLB_ERR_OPTION, "%s",
-          field);
+    CHECK(eplb_rebalance(&problem, options, weight, &plan, scratch, sizeof scratch) == EPLB_ERR_OPTION, "%s", field);
     CHECK(eplb_diagnose(&problem, options, weight, &plan, scratch, sizeof scratch, &why) == EPLB_ERR_OPTION
               && why.result == EPLB_ERR_OPTION,
           "%s", field);
@@ -735,11 +699,9 @@ static void check_refused(const eplb_options *options, const char *field, int32_
               && plan_is_unwritten(plan.logcnt, ERROR_E)
               && plan_is_unwritten(plan.log2phy, ERROR_E * (size_t)plan.log2phy_width),
           "%s", field);
-    for (int i = 0; i < ERROR_R; i++)
-        plan.phy2log[i] = i % ERROR_E;
+    for (int i = 0; i < ERROR_R; i++) plan.phy2log[i] = i % ERROR_E;
     report.max_logcnt = PLAN_UNWRITTEN;
-    CHECK(eplb_evaluate(&problem, options, weight, &plan, &report, NULL, scratch, sizeof scratch)
-                  == EPLB_ERR_OPTION
+    CHECK(eplb_evaluate(&problem, options, weight, &plan, &report, NULL, scratch, sizeof scratch) == EPLB_ERR_OPTION
               && report.max_logcnt == PLAN_UNWRITTEN,
           "%s", field);
     plan_free(&plan);
@@ -750,17 +712,15 @@ static void test_errors(void)
     const float bad[] = {float_of_bits(0x7FC00000u), float_of_bits(0xFFC00000u), float_of_bits(0x7F800001u),
                          float_of_bits(0x7F800000u), float_of_bits(0xFF800000u), -1.0f,
                          float_of_bits(0x80000001u)};
-    float        sample_weight[ERROR_T];
+    float sample_weight[ERROR_T];
     eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
     options.sample_weight = sample_weight;
     for (int32_t i = 0; i < (int32_t)(sizeof bad / sizeof bad[0]) * ERROR_T; i++) {
-        for (int t = 0; t < ERROR_T; t++)
-            sample_weight[t] = 1;
+        for (int t = 0; t < ERROR_T; t++) sample_weight[t] = 1;
         sample_weight[i % ERROR_T] = bad[i / ERROR_T];
         check_refused(&options, "options.sample_weight", i % ERROR_T);
     }
-    for (int t = 0; t < ERROR_T; t++)
-        sample_weight[t] = t == 1 ? -0.0f : 0.0f;
+    for (int t = 0; t < ERROR_T; t++) sample_weight[t] = t == 1 ? -0.0f : 0.0f;
     check_refused(&options, "options.sample_weight", -1);
 
     options = preset_options(EPLB_PRESET_DEFAULT);
@@ -782,22 +742,22 @@ static void check_scratch(const eplb_problem *problem, const eplb_options *optio
 {
     enum { MOST_OFFSET = 71 };
     static const size_t offsets[] = {0, 1, 4, 8, 31, 63, MOST_OFFSET};
-    static const int    fills[] = {0x00, 0xFF, 0x7F, 0x80, 0x5A};
-    size_t              bytes = 0;
-    int32_t             width = plan_full_width(problem);
-    eplb_plan           plan = plan_alloc(problem, width);
+    static const int fills[] = {0x00, 0xFF, 0x7F, 0x80, 0x5A};
+    size_t bytes = 0;
+    int32_t width = plan_full_width(problem);
+    eplb_plan plan = plan_alloc(problem, width);
     CHECK(eplb_scratch_size(problem, options, &bytes) == EPLB_OK, "T %d", (int)problem->num_samples);
     CHECK(plan_with_library(problem, options, weight, &plan) == EPLB_OK, "T %d", (int)problem->num_samples);
     unsigned char *block = (unsigned char *)test_alloc(bytes + MOST_OFFSET);
     for (size_t i = 0; i < sizeof offsets / sizeof offsets[0] * (sizeof fills / sizeof fills[0]); i++) {
-        size_t    offset = offsets[i % (sizeof offsets / sizeof offsets[0])];
-        int       fill = fills[i / (sizeof offsets / sizeof offsets[0])];
+        size_t offset = offsets[i % (sizeof offsets / sizeof offsets[0])];
+        int fill = fills[i / (sizeof offsets / sizeof offsets[0])];
         eplb_plan other = plan_alloc(problem, width);
         memset(block, fill, bytes + MOST_OFFSET);
         eplb_result result = eplb_rebalance(problem, options, weight, &other, block + offset, bytes);
         const char *difference = plan_difference(problem, &plan, &other);
-        CHECK(result == EPLB_OK && difference == NULL, "T %d, offset %d, filled with %d: %s",
-              (int)problem->num_samples, (int)offset, fill, difference);
+        CHECK(result == EPLB_OK && difference == NULL, "T %d, offset %d, filled with %d: %s", (int)problem->num_samples,
+              (int)offset, fill, difference);
         plan_free(&other);
     }
     free(block);
@@ -808,10 +768,10 @@ static void test_scratch_address(void)
 {
     enum { L = 2, E = 48, MOST_T = 7 };
     static const int32_t samples[] = {1, MOST_T};
-    static float         weight[MOST_T * L * E];
-    uint64_t             state = 1;
-    eplb_problem         problem = EPLB_ZERO_INIT;
-    eplb_options         options = preset_options(EPLB_PRESET_DEFAULT);
+    static float weight[MOST_T * L * E];
+    uint64_t state = 1;
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
     draw_lognormal(&state, 1.0, weight, MOST_T * L * E);
     problem.num_layers = L;
     problem.num_experts = E;
@@ -828,14 +788,14 @@ static void test_scratch_address(void)
 /* Scratch of a shape, which the constant bound is not below. */
 static size_t check_scratch_bound(const eplb_problem *problem, const eplb_options *options)
 {
-    size_t      bytes = 0, bound = EPLB_SCRATCH_BOUND_SAMPLES(problem->num_experts, problem->num_replicas,
-                                                         problem->num_gpus, problem->num_samples);
+    size_t bytes = 0, bound = EPLB_SCRATCH_BOUND_SAMPLES(problem->num_experts, problem->num_replicas, problem->num_gpus,
+                                                         problem->num_samples);
     eplb_result result = eplb_scratch_size(problem, options, &bytes);
     CHECK(result == EPLB_OK && bytes >= 1 && bytes <= bound,
-          "E %d R %d K %d N %d G %d T %d policy %d effort %d: %s: %d bytes, bound %d",
-          (int)problem->num_experts, (int)problem->num_replicas, (int)problem->num_groups,
-          (int)problem->num_nodes, (int)problem->num_gpus, (int)problem->num_samples, (int)options->policy,
-          (int)options->effort, eplb_result_name(result), (int)bytes, (int)bound);
+          "E %d R %d K %d N %d G %d T %d policy %d effort %d: %s: %d bytes, bound %d", (int)problem->num_experts,
+          (int)problem->num_replicas, (int)problem->num_groups, (int)problem->num_nodes, (int)problem->num_gpus,
+          (int)problem->num_samples, (int)options->policy, (int)options->effort, eplb_result_name(result), (int)bytes,
+          (int)bound);
     return bytes;
 }
 
@@ -847,8 +807,8 @@ static void test_scratch_bound(void)
     for (int i = 0; i < 243 * 2; i++) { /* all of these, without and with effort */
         eplb_problem problem = EPLB_ZERO_INIT;
         eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
-        int32_t      N = nodes[i / 9 % 3], K = N * groups_per_node[i / 3 % 3];
-        size_t       before = 0;
+        int32_t N = nodes[i / 9 % 3], K = N * groups_per_node[i / 3 % 3];
+        size_t before = 0;
         problem.num_layers = 1;
         problem.num_nodes = N;
         problem.num_groups = K;
@@ -863,8 +823,8 @@ static void test_scratch_bound(void)
             check_scratch_bound(&problem, &options);
             options.policy = EPLB_POLICY_AUTO;
             size_t bytes = check_scratch_bound(&problem, &options);
-            CHECK(bytes >= before, "E %d R %d T %d: %d bytes", (int)problem.num_experts,
-                  (int)problem.num_replicas, (int)problem.num_samples, (int)bytes);
+            CHECK(bytes >= before, "E %d R %d T %d: %d bytes", (int)problem.num_experts, (int)problem.num_replicas,
+                  (int)problem.num_samples, (int)bytes);
             before = bytes;
         }
     }

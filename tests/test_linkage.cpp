@@ -3,7 +3,8 @@
 #include "linkage.h"
 #include "test.h"
 
-namespace private_copy {
+namespace private_copy
+{
 void plan_by_cpp_copy(int32_t phy2log[32]);
 }
 

@@ -12,15 +12,15 @@ enum { MOST_LAYERS = 5, MOST_SAMPLES = 12 };
 
 /* The plan and the reports of one call each. */
 typedef struct outcome {
-    eplb_plan          plan;
+    eplb_plan plan;
     eplb_layer_report *report;
-    float             *gpu_load;
+    float *gpu_load;
 } outcome;
 
 static outcome outcome_make(const eplb_problem *problem, const eplb_options *options, const float *weight)
 {
     outcome o;
-    size_t  bytes = 0, layers = (size_t)problem->num_layers;
+    size_t bytes = 0, layers = (size_t)problem->num_layers;
     o.plan = plan_alloc(problem, plan_full_width(problem));
     o.report = (eplb_layer_report *)test_alloc(layers * sizeof *o.report);
     o.gpu_load = (float *)test_alloc(layers * (size_t)problem->num_gpus * sizeof *o.gpu_load);
@@ -46,8 +46,7 @@ static float *draw_samples(uint64_t *state, const eplb_problem *problem)
     size_t L = (size_t)problem->num_layers, E = (size_t)problem->num_experts;
     float *weight = random_loads(state, problem->num_samples * problem->num_layers, problem->num_experts);
     for (size_t row = 0; row < (size_t)problem->num_samples * L; row++)
-        if (test_range(state, 0, 3) == 0)
-            memset(weight + row * E, 0, E * sizeof *weight);
+        if (test_range(state, 0, 3) == 0) memset(weight + row * E, 0, E * sizeof *weight);
     weight[0] += 1.0f;
     return weight;
 }
@@ -55,11 +54,11 @@ static float *draw_samples(uint64_t *state, const eplb_problem *problem)
 static void check_case(uint64_t seed)
 {
     random_problem r = random_problem_make(seed);
-    uint64_t       state = seed ^ UINT64_C(0xC0FFEE);
-    eplb_problem   few = r.problem, many;
-    size_t         row = (size_t)few.num_layers * (size_t)few.num_experts;
-    float          few_weight[4], many_weight[MOST_SAMPLES];
-    int            weighted = test_range(&state, 0, 1);
+    uint64_t state = seed ^ UINT64_C(0xC0FFEE);
+    eplb_problem few = r.problem, many;
+    size_t row = (size_t)few.num_layers * (size_t)few.num_experts;
+    float few_weight[4], many_weight[MOST_SAMPLES];
+    int weighted = test_range(&state, 0, 1);
     few.num_samples = test_range(&state, 1, 4);
     float *load = draw_samples(&state, &few);
     float *more = (float *)test_alloc(MOST_SAMPLES * row * sizeof *more);
@@ -70,8 +69,7 @@ static void check_case(uint64_t seed)
             many_weight[many.num_samples] = random_unit(&state) * 4.0f;
             memset(more + (size_t)many.num_samples++ * row, 0, row * sizeof *more);
         }
-        if (t == few.num_samples)
-            break;
+        if (t == few.num_samples) break;
         few_weight[t] = t == 0 || test_range(&state, 0, 3) ? random_unit(&state) + 0.001f : 0.0f;
         many_weight[many.num_samples] = few_weight[t];
         memcpy(more + (size_t)many.num_samples++ * row, load + (size_t)t * row, row * sizeof *more);
@@ -79,17 +77,17 @@ static void check_case(uint64_t seed)
     r.options.sample_weight = weighted ? few_weight : NULL;
     outcome a = outcome_make(&few, &r.options, load);
     r.options.sample_weight = weighted ? many_weight : NULL;
-    outcome     b = outcome_make(&many, &r.options, more);
+    outcome b = outcome_make(&many, &r.options, more);
     const char *where = plan_difference(&few, &a.plan, &b.plan);
     CHECK(where == NULL, RANDOM_FORMAT ", %d samples, then %d: %s", RANDOM_ARGS(&r), (int)few.num_samples,
           (int)many.num_samples, where);
-    CHECK(memcmp(a.report, b.report, (size_t)few.num_layers * sizeof *a.report) == 0,
-          RANDOM_FORMAT ": the report", RANDOM_ARGS(&r));
+    CHECK(memcmp(a.report, b.report, (size_t)few.num_layers * sizeof *a.report) == 0, RANDOM_FORMAT ": the report",
+          RANDOM_ARGS(&r));
     CHECK(memcmp(a.gpu_load, b.gpu_load, (size_t)few.num_layers * (size_t)few.num_gpus * sizeof(float)) == 0,
           RANDOM_FORMAT ": loads of GPUs", RANDOM_ARGS(&r));
     for (int32_t layer = 0; layer < few.num_layers; layer++)
-        CHECK(a.report[layer].lower_bound >= a.report[layer].mean_load, RANDOM_FORMAT ": layer %d",
-              RANDOM_ARGS(&r), (int)layer);
+        CHECK(a.report[layer].lower_bound >= a.report[layer].mean_load, RANDOM_FORMAT ": layer %d", RANDOM_ARGS(&r),
+              (int)layer);
     outcome_free(&a);
     outcome_free(&b);
     free(load);
@@ -102,7 +100,7 @@ static void test_ring_not_yet_full(void)
 {
     enum { E = 4, T = 200 };
     static float weight[T * E] = {10, 11, 12, 30, 9, 13, 11, 28};
-    float        sample_weight[T], age = 1.0f;
+    float sample_weight[T], age = 1.0f;
     eplb_problem problem = EPLB_ZERO_INIT;
     eplb_options options;
     problem.num_layers = 1;
@@ -110,8 +108,7 @@ static void test_ring_not_yet_full(void)
     problem.num_replicas = 5;
     problem.num_gpus = 1;
     problem.num_samples = 2;
-    for (int t = T; t-- > 0; age *= 0.5f)
-        sample_weight[t] = age;
+    for (int t = T; t-- > 0; age *= 0.5f) sample_weight[t] = age;
     for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
         CHECK(eplb_options_preset(preset, &options) == EPLB_OK, "%d", (int)preset);
         options.sample_weight = sample_weight + T - 2;
@@ -133,11 +130,11 @@ static void test_ring_not_yet_full(void)
 static void test_long_windows(void)
 {
     enum { E = 24, R = 32, LONG = 1000 };
-    float       *weight = (float *)test_alloc(2 * LONG * E * sizeof *weight);
-    float       *sample_weight = (float *)test_alloc(2 * LONG * sizeof *sample_weight);
-    float       *spread = weight + LONG * E;
-    uint64_t     state = 3;
-    size_t       of_most, of_long;
+    float *weight = (float *)test_alloc(2 * LONG * E * sizeof *weight);
+    float *sample_weight = (float *)test_alloc(2 * LONG * sizeof *sample_weight);
+    float *spread = weight + LONG * E;
+    uint64_t state = 3;
+    size_t of_most, of_long;
     eplb_problem problem = EPLB_ZERO_INIT;
     eplb_options options;
     problem.num_layers = 1;
@@ -149,13 +146,11 @@ static void test_long_windows(void)
     CHECK(eplb_scratch_size(&problem, &options, &of_most) == EPLB_OK, "size");
     problem.num_samples = LONG;
     CHECK(eplb_scratch_size(&problem, &options, &of_long) == EPLB_OK, "size");
-    CHECK(of_long == of_most && of_long <= EPLB_SCRATCH_BOUND_SAMPLES(E, R, 8, LONG), "%d bytes, then %d",
-          (int)of_most, (int)of_long);
+    CHECK(of_long == of_most && of_long <= EPLB_SCRATCH_BOUND_SAMPLES(E, R, 8, LONG), "%d bytes, then %d", (int)of_most,
+          (int)of_long);
 
-    for (int i = 0; i < LONG * E; i++)
-        weight[i] = random_lognormal(&state);
-    for (int t = 0; t < LONG; t++)
-        sample_weight[t] = 0.25f + random_unit(&state);
+    for (int i = 0; i < LONG * E; i++) weight[i] = random_lognormal(&state);
+    for (int t = 0; t < LONG; t++) sample_weight[t] = 0.25f + random_unit(&state);
     options.sample_weight = sample_weight;
     problem.num_samples = LONG / 2;
     outcome dense = outcome_make(&problem, &options, weight);
@@ -172,8 +167,7 @@ static void test_long_windows(void)
     outcome_free(&dense);
     outcome_free(&sparse);
 
-    for (int t = 0; t < LONG; t++)
-        sample_weight[t] = t == LONG - 1 ? 1.0f : 1e-10f;
+    for (int t = 0; t < LONG; t++) sample_weight[t] = t == LONG - 1 ? 1.0f : 1e-10f;
     options.sample_weight = sample_weight;
     problem.num_samples = LONG;
     outcome with = outcome_make(&problem, &options, weight);
@@ -191,8 +185,8 @@ static void test_long_windows(void)
 static void test_bound_of_many_samples(void)
 {
     enum { E = 16, R = 16, T = 100000 };
-    float       *weight = (float *)test_alloc((size_t)E * T * sizeof *weight);
-    uint64_t     state = 1;
+    float *weight = (float *)test_alloc((size_t)E * T * sizeof *weight);
+    uint64_t state = 1;
     eplb_problem problem = EPLB_ZERO_INIT;
     eplb_options options;
     problem.num_layers = 1;
@@ -200,13 +194,11 @@ static void test_bound_of_many_samples(void)
     problem.num_replicas = R;
     problem.num_gpus = R; /* the heaviest expert is the bound */
     problem.num_samples = T;
-    for (int i = 0; i < E * T; i++)
-        weight[i] = random_lognormal(&state) + (i % E == 5 ? 3.0f : 0.0f);
+    for (int i = 0; i < E * T; i++) weight[i] = random_lognormal(&state) + (i % E == 5 ? 3.0f : 0.0f);
     CHECK(eplb_options_preset(EPLB_PRESET_DEEPSEEK, &options) == EPLB_OK, "preset");
     outcome o = outcome_make(&problem, &options, weight);
-    double  heaviest = 0;
-    for (int t = 0; t < T; t++)
-        heaviest += (double)weight[t * E + 5] / T;
+    double heaviest = 0;
+    for (int t = 0; t < T; t++) heaviest += (double)weight[t * E + 5] / T;
     CHECK((double)o.report[0].lower_bound >= heaviest * (1 - 1e-6), "bound %.9g, heaviest expert %.9g",
           (double)o.report[0].lower_bound, heaviest);
     CHECK((double)o.report[0].lower_bound <= heaviest, "bound %.9g, heaviest expert %.9g",
@@ -218,11 +210,10 @@ static void test_bound_of_many_samples(void)
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    int      count = argc > 2 ? atoi(argv[2]) : 3000;
+    int count = argc > 2 ? atoi(argv[2]) : 3000;
     test_ring_not_yet_full();
     test_bound_of_many_samples();
     test_long_windows();
-    for (int i = 0; i < count; i++)
-        check_case(seed + (uint64_t)i);
+    for (int i = 0; i < count; i++) check_case(seed + (uint64_t)i);
     return test_report("test_samples");
 }

@@ -11,8 +11,8 @@
 static void check_problem(uint64_t seed)
 {
     random_problem r = random_problem_make(seed);
-    uint64_t       state = seed;
-    int32_t        layer = -1, node = -1;
+    uint64_t state = seed;
+    int32_t layer = -1, node = -1;
     r.options.effort = test_range(&state, 1, 12);
     r.options.allow_duplicates = test_range(&state, 0, 3) == 0;
     CHECK(search_same(&r.problem, &r.options, r.weight, &layer, &node), "seed %llu, layer %d, node %d: another plan",
@@ -24,7 +24,6 @@ int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 2000;
-    for (uint64_t seed = first; seed < first + count; seed++)
-        check_problem(seed);
+    for (uint64_t seed = first; seed < first + count; seed++) check_problem(seed);
     return test_report("test_search");
 }

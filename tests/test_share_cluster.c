@@ -15,13 +15,13 @@ enum { MOST_GPUS = 12, MOST_EXPERTS = 48, MOST_NODES = 5 };
 
 typedef struct cluster { /* one layer of a plan on a cluster */
     share_case c;        /* phy2log has anything in slots that may not be used */
-    int32_t   *seen;     /* [R] the plan with nothing there */
-    int32_t    slots[MOST_GPUS], node[MOST_GPUS];
-    float      speed[MOST_GPUS];
+    int32_t *seen;       /* [R] the plan with nothing there */
+    int32_t slots[MOST_GPUS], node[MOST_GPUS];
+    float speed[MOST_GPUS];
 } cluster;
 
-#define CASE_FORMAT    "seed %llu: E %d R %d G %d"
-#define CASE_ARGS(of)                                                                                           \
+#define CASE_FORMAT "seed %llu: E %d R %d G %d"
+#define CASE_ARGS(of)                                                                                      \
     (unsigned long long)(of)->c.seed, (int)(of)->c.problem.num_experts, (int)(of)->c.problem.num_replicas, \
         (int)(of)->c.problem.num_gpus
 
@@ -30,7 +30,7 @@ typedef struct cluster { /* one layer of a plan on a cluster */
 /* -1, 0, 1 as a * b is less than, equal to or more than c * d. */
 static int compare_products(double a, double b, double c, double d)
 {
-    volatile double ab = a * b, cd = c * d; /* rounded to doubles, whatever registers hold */
+    volatile double ab = a * b, cd = c * d;                     /* rounded to doubles, whatever registers hold */
     double x = ab - cd, more = fma(a, b, -ab) - fma(c, d, -cd); /* where the products differ, they tell */
     return x > 0 ? 1 : x < 0 ? -1 : (more > 0) - (more < 0);
 }
@@ -54,10 +54,8 @@ static int64_t done_before(const cluster *c, int32_t g, int64_t tokens, int32_t 
     int64_t low = -1, high = INT64_C(1) << 31;
     while (high - low > 1) {
         int64_t middle = low + (high - low) / 2;
-        if (compare_times(c, middle, g, tokens, h) < 0)
-            low = middle;
-        else
-            high = middle;
+        if (compare_times(c, middle, g, tokens, h) < 0) low = middle;
+        else high = middle;
     }
     return low;
 }
@@ -67,9 +65,10 @@ static int32_t last_gpu(const cluster *c, const int32_t *shares)
 {
     int32_t last = -1;
     for (int32_t g = 0; g < c->c.problem.num_gpus; g++) {
-        if (slots_of(c, g) == 0)
-            continue;
-        if (last < 0 || compare_times(c, share_load(&c->c.problem, shares, g), g, share_load(&c->c.problem, shares, last), last) > 0)
+        if (slots_of(c, g) == 0) continue;
+        if (last < 0
+            || compare_times(c, share_load(&c->c.problem, shares, g), g, share_load(&c->c.problem, shares, last), last)
+                   > 0)
             last = g;
     }
     return last;
@@ -85,7 +84,9 @@ static float draw_speed(uint64_t *state, int kind)
     case 1: return few[test_range(state, 0, 3)];
     case 2: return (float)test_range(state, 1, 4);
     case 3: return 0.25f + (float)test_range(state, 0, 1 << 24) / (float)(1 << 24); /* any digits */
-    default: return (float)test_range(state, 1 << 22, (1 << 25) - 1) * few[test_range(state, 4, 5)]; /* up to 96 times others */
+    default:
+        return (float)test_range(state, 1 << 22, (1 << 25) - 1)
+               * few[test_range(state, 4, 5)]; /* up to 96 times others */
     }
 }
 
@@ -97,8 +98,7 @@ static int32_t draw_slots(uint64_t *state, int32_t *slots, int32_t G, int32_t S)
         slots[g] = how == 0 ? S : test_range(state, 0, 4) == 0 ? 0 : how == 1 ? S : test_range(state, 0, S);
         sum += slots[g];
     }
-    if (sum == 0)
-        sum = slots[test_range(state, 0, G - 1)] = S;
+    if (sum == 0) sum = slots[test_range(state, 0, G - 1)] = S;
     return sum;
 }
 
@@ -106,8 +106,7 @@ static void draw_nodes(uint64_t *state, cluster *c)
 {
     int32_t G = c->c.problem.num_gpus, N = test_range(state, 1, MOST_NODES);
     for (int32_t g = 0, n = 0; g < G; g++) {
-        while (n < N - 1 && test_range(state, 0, 2) == 0)
-            n++;
+        while (n < N - 1 && test_range(state, 0, 2) == 0) n++;
         c->node[g] = n;
     }
     c->c.problem.num_nodes = N;
@@ -126,7 +125,9 @@ static void draw_plan(uint64_t *state, cluster *c, int32_t usable)
     for (int32_t slot = 0; slot < c->c.problem.num_replicas; slot++) {
         int is_usable = slot % S < c->slots[slot / S];
         c->seen[slot] = is_usable ? held[n++] : -1;
-        c->c.phy2log[slot] = is_usable ? c->seen[slot] : test_range(state, 0, 1) ? test_range(state, 0, E - 1) : 7654321;
+        c->c.phy2log[slot] = is_usable                 ? c->seen[slot]
+                             : test_range(state, 0, 1) ? test_range(state, 0, E - 1)
+                                                       : 7654321;
     }
 }
 
@@ -134,20 +135,18 @@ static void draw_plan(uint64_t *state, cluster *c, int32_t usable)
 static cluster cluster_make(uint64_t seed, int32_t most_gpus, int32_t most_slots, int kind)
 {
     uint64_t state = seed + 4242;
-    int32_t  G = test_range(&state, 1, most_gpus), S = test_range(&state, 1, most_slots), slots[MOST_GPUS];
-    int32_t  usable = draw_slots(&state, slots, G, S), speeds = test_range(&state, 0, 5);
-    int32_t  E = test_range(&state, usable < 3 ? 1 : usable / 3, usable);
-    cluster  c;
+    int32_t G = test_range(&state, 1, most_gpus), S = test_range(&state, 1, most_slots), slots[MOST_GPUS];
+    int32_t usable = draw_slots(&state, slots, G, S), speeds = test_range(&state, 0, 5);
+    int32_t E = test_range(&state, usable < 3 ? 1 : usable / 3, usable);
+    cluster c;
     memset(&c, 0, sizeof c);
     c.c = share_case_alloc(seed, 1, E, G * S, 1, G);
     c.seen = plan_ints((size_t)(G * S));
     memcpy(c.slots, slots, sizeof slots);
     draw_nodes(&state, &c);
-    for (int32_t g = 0; g < G; g++)
-        c.speed[g] = speeds < 5 ? draw_speed(&state, speeds) : 1;
+    for (int32_t g = 0; g < G; g++) c.speed[g] = speeds < 5 ? draw_speed(&state, speeds) : 1;
     draw_plan(&state, &c, usable);
-    for (int32_t e = 0; e < E; e++)
-        c.c.count[e] = share_random_count(&state, kind, E);
+    for (int32_t e = 0; e < E; e++) c.c.count[e] = share_random_count(&state, kind, E);
     return c;
 }
 
@@ -174,9 +173,9 @@ typedef struct time_of { /* one GPU's */
 
 typedef struct all_splits {
     const cluster *c;
-    int64_t        load[MOST_GPUS];
-    time_of        best[MOST_GPUS]; /* latest first */
-    int            any;
+    int64_t load[MOST_GPUS];
+    time_of best[MOST_GPUS]; /* latest first */
+    int any;
 } all_splits;
 
 static void sort_times(const cluster *c, const int64_t *load, time_of *sorted)
@@ -205,16 +204,13 @@ static void try_splits(all_splits *s, int32_t e, int32_t gpu, int32_t left)
     if (e == p->num_experts) {
         time_of sorted[MOST_GPUS];
         sort_times(s->c, s->load, sorted);
-        if (!s->any || compare_sorted(s->c, sorted, s->best) < 0)
-            memcpy(s->best, sorted, sizeof sorted);
+        if (!s->any || compare_sorted(s->c, sorted, s->best) < 0) memcpy(s->best, sorted, sizeof sorted);
         s->any = 1;
     } else if (gpu == p->num_gpus) {
-        if (left == 0)
-            try_splits(s, e + 1, 0, e + 1 < p->num_experts ? s->c->c.count[e + 1] : 0);
+        if (left == 0) try_splits(s, e + 1, 0, e + 1 < p->num_experts ? s->c->c.count[e + 1] : 0);
     } else {
         int32_t most = share_lives_on(p, s->c->seen, e, gpu) ? left : 0, behind = 0;
-        for (int32_t other = gpu + 1; other < p->num_gpus; other++)
-            behind |= share_lives_on(p, s->c->seen, e, other);
+        for (int32_t other = gpu + 1; other < p->num_gpus; other++) behind |= share_lives_on(p, s->c->seen, e, other);
         for (int32_t here = behind ? 0 : most; here <= most; here++) {
             s->load[gpu] += here;
             try_splits(s, e, gpu + 1, left - here);
@@ -228,10 +224,8 @@ static double num_splits(const cluster *c)
     double ways = 1;
     for (int32_t e = 0; e < c->c.problem.num_experts; e++) {
         int32_t homes = 0;
-        for (int32_t g = 0; g < c->c.problem.num_gpus; g++)
-            homes += share_lives_on(&c->c.problem, c->seen, e, g);
-        for (int32_t i = 1; i < homes; i++)
-            ways *= ((double)c->c.count[e] + i) / i;
+        for (int32_t g = 0; g < c->c.problem.num_gpus; g++) homes += share_lives_on(&c->c.problem, c->seen, e, g);
+        for (int32_t i = 1; i < homes; i++) ways *= ((double)c->c.count[e] + i) / i;
     }
     return ways;
 }
@@ -240,16 +234,14 @@ static double num_splits(const cluster *c)
 static int check_by_splits(const cluster *c, const int32_t *least, const int32_t *fair)
 {
     all_splits s = {c, {0}, {{0, 0}}, 0};
-    time_of    sorted[MOST_GPUS];
-    int64_t    load[MOST_GPUS];
-    int32_t    last = last_gpu(c, least);
-    if (num_splits(c) > 1500)
-        return 0;
+    time_of sorted[MOST_GPUS];
+    int64_t load[MOST_GPUS];
+    int32_t last = last_gpu(c, least);
+    if (num_splits(c) > 1500) return 0;
     try_splits(&s, 0, 0, c->c.count[0]);
     CHECK(compare_times(c, share_load(&c->c.problem, least, last), last, s.best[0].tokens, s.best[0].gpu) == 0,
           CASE_FORMAT ", GPU %d could be done sooner", CASE_ARGS(c), (int)last);
-    for (int32_t g = 0; g < c->c.problem.num_gpus; g++)
-        load[g] = share_load(&c->c.problem, fair, g);
+    for (int32_t g = 0; g < c->c.problem.num_gpus; g++) load[g] = share_load(&c->c.problem, fair, g);
     sort_times(c, load, sorted);
     CHECK(compare_sorted(c, sorted, s.best) == 0, CASE_FORMAT ", not the fairest", CASE_ARGS(c));
     return 1;
@@ -259,8 +251,8 @@ static int check_by_splits(const cluster *c, const int32_t *least, const int32_t
 
 typedef struct flow {
     const cluster *c;
-    int64_t        served[MOST_EXPERTS][MOST_GPUS], room[MOST_GPUS];
-    int            visited[MOST_GPUS];
+    int64_t served[MOST_EXPERTS][MOST_GPUS], room[MOST_GPUS];
+    int visited[MOST_GPUS];
 } flow;
 
 /* Tokens of e, at most so many, for a GPU with room, whatever others have to make place. Returns how many. */
@@ -268,22 +260,19 @@ static int64_t push_tokens(flow *f, int32_t e, int64_t tokens)
 {
     for (int32_t g = 0; g < f->c->c.problem.num_gpus; g++) {
         int64_t pushed = 0;
-        if (f->visited[g] || !share_lives_on(&f->c->c.problem, f->c->seen, e, g))
-            continue;
+        if (f->visited[g] || !share_lives_on(&f->c->c.problem, f->c->seen, e, g)) continue;
         f->visited[g] = 1;
         if (f->room[g] > 0) {
             pushed = tokens < f->room[g] ? tokens : f->room[g];
             f->room[g] -= pushed;
         }
         for (int32_t other = 0; other < f->c->c.problem.num_experts && pushed == 0; other++) {
-            if (other == e || f->served[other][g] == 0)
-                continue;
+            if (other == e || f->served[other][g] == 0) continue;
             pushed = push_tokens(f, other, tokens < f->served[other][g] ? tokens : f->served[other][g]);
             f->served[other][g] -= pushed;
         }
         f->served[e][g] += pushed;
-        if (pushed > 0)
-            return pushed;
+        if (pushed > 0) return pushed;
     }
     return 0;
 }
@@ -302,8 +291,7 @@ static int all_fit(const cluster *c, const int64_t *room)
             pushed = push_tokens(&f, e, left);
             left -= pushed;
         }
-        if (left > 0)
-            return 0;
+        if (left > 0) return 0;
     }
     return 1;
 }
@@ -313,10 +301,8 @@ static void check_least(const cluster *c, const int32_t *shares)
 {
     int32_t last = last_gpu(c, shares);
     int64_t room[MOST_GPUS] = {0}, tokens = share_load(&c->c.problem, shares, last);
-    if (tokens == 0)
-        return;
-    for (int32_t g = 0; g < c->c.problem.num_gpus; g++)
-        room[g] = done_before(c, g, tokens, last);
+    if (tokens == 0) return;
+    for (int32_t g = 0; g < c->c.problem.num_gpus; g++) room[g] = done_before(c, g, tokens, last);
     CHECK(!all_fit(c, room), CASE_FORMAT ", all can be done before GPU %d is with %lld", CASE_ARGS(c), (int)last,
           (long long)tokens);
 }
@@ -324,19 +310,19 @@ static void check_least(const cluster *c, const int32_t *shares)
 static void check_proof(const cluster *c, const int32_t *shares)
 {
     const eplb_problem *p = &c->c.problem;
-    size_t              bytes = 0;
-    uint8_t             proving[MOST_GPUS];
-    int32_t             num, tokens, last = last_gpu(c, shares), size = 0;
-    int64_t             done = 0, most = share_load(p, shares, last);
-    eplb_result         result;
-    void               *scratch = share_scratch(p, &bytes, &result);
-    CHECK(result == EPLB_OK && eplb_share_proof(p, c->c.phy2log, c->c.count, proving, &num, &tokens, scratch, bytes) == EPLB_OK,
+    size_t bytes = 0;
+    uint8_t proving[MOST_GPUS];
+    int32_t num, tokens, last = last_gpu(c, shares), size = 0;
+    int64_t done = 0, most = share_load(p, shares, last);
+    eplb_result result;
+    void *scratch = share_scratch(p, &bytes, &result);
+    CHECK(result == EPLB_OK
+              && eplb_share_proof(p, c->c.phy2log, c->c.count, proving, &num, &tokens, scratch, bytes) == EPLB_OK,
           CASE_FORMAT, CASE_ARGS(c));
     for (int32_t g = 0; g < p->num_gpus; g++) {
         CHECK(!proving[g] || slots_of(c, g) > 0, CASE_FORMAT ", GPU %d proves nothing", CASE_ARGS(c), (int)g);
         size += proving[g];
-        if (proving[g] && most > 0)
-            done += done_before(c, g, most, last);
+        if (proving[g] && most > 0) done += done_before(c, g, most, last);
     }
     CHECK(size == num && size > 0 && share_only_on(p, c->seen, c->c.count, proving) == tokens,
           CASE_FORMAT ", a set of %d with %d", CASE_ARGS(c), (int)num, (int)tokens);
@@ -353,16 +339,15 @@ static int is_fairer(const cluster *c, int64_t x, int32_t g, int64_t y, int32_t 
 {
     int later = compare_times(c, x, g, y, h) >= 0, then = compare_times(c, x - 1, g, y + 1, h) >= 0;
     int order = compare_times(c, then ? x - 1 : y + 1, then ? g : h, later ? x : y, later ? g : h);
-    if (order == 0)
-        order = compare_times(c, then ? y + 1 : x - 1, then ? h : g, later ? y : x, later ? h : g);
+    if (order == 0) order = compare_times(c, then ? y + 1 : x - 1, then ? h : g, later ? y : x, later ? h : g);
     return order < 0;
 }
 
 static void check_exchanges(const cluster *c, const int32_t *fair)
 {
-    static uint8_t      can[MOST_GPUS * MOST_GPUS];
+    static uint8_t can[MOST_GPUS * MOST_GPUS];
     const eplb_problem *p = &c->c.problem;
-    int32_t             G = p->num_gpus;
+    int32_t G = p->num_gpus;
     share_find_moves(p, c->seen, fair, can);
     for (int32_t g = 0; g < G; g++) {
         for (int32_t h = 0; h < G; h++) {
@@ -378,7 +363,7 @@ static void check_exchanges(const cluster *c, const int32_t *fair)
 static int check_case(const cluster *c)
 {
     const eplb_problem *p = &c->c.problem;
-    int32_t            *shares[2] = {plan_ints(plan_slots(p)), plan_ints(plan_slots(p))}, most[2], few;
+    int32_t *shares[2] = {plan_ints(plan_slots(p)), plan_ints(plan_slots(p))}, most[2], few;
     for (int32_t how = 0; how < 2; how++) {
         eplb_result result = share_with_library(&c->c, how, shares[how], &most[how]);
         CHECK(result == EPLB_OK, CASE_FORMAT ": %s", CASE_ARGS(c), eplb_result_name(result));
@@ -414,10 +399,9 @@ static void test_ties(uint64_t num_cases)
 {
     int enumerated = 0;
     for (uint64_t seed = 1; seed <= num_cases; seed++) {
-        cluster  c = cluster_make(seed + 900000, 4, 3, SHARE_FEW_TOKENS);
+        cluster c = cluster_make(seed + 900000, 4, 3, SHARE_FEW_TOKENS);
         uint64_t state = seed;
-        for (int32_t g = 0; g < c.c.problem.num_gpus; g++)
-            c.speed[g] = (float)(1 << test_range(&state, 0, 2));
+        for (int32_t g = 0; g < c.c.problem.num_gpus; g++) c.speed[g] = (float)(1 << test_range(&state, 0, 2));
         cluster_point(&c);
         enumerated += check_case(&c);
         cluster_free(&c);
@@ -432,7 +416,7 @@ static void test_many_tokens(void)
     for (size_t i = 0; i < sizeof speeds / sizeof *speeds; i++) {
         for (int32_t kind = 0; kind < 3; kind++) {
             static const int32_t plan[6] = {0, 1, 0, 2, 0, 1};
-            cluster              c = {share_case_alloc(0, 1, 3, 6, 1, 3), plan_ints(6), {2, 2, 2}, {0, 0, 0}, {0}};
+            cluster c = {share_case_alloc(0, 1, 3, 6, 1, 3), plan_ints(6), {2, 2, 2}, {0, 0, 0}, {0}};
             memcpy(c.speed, speeds[i], sizeof speeds[i]);
             memcpy(c.seen, plan, sizeof plan);
             memcpy(c.c.phy2log, plan, sizeof plan);
@@ -450,10 +434,10 @@ static void test_many_tokens(void)
 static void test_far_apart(void)
 {
     for (uint64_t seed = 1; seed <= 500; seed++) {
-        cluster  c = cluster_make(seed, 6, 4, SHARE_MANY_TOKENS);
+        cluster c = cluster_make(seed, 6, 4, SHARE_MANY_TOKENS);
         uint64_t state = seed;
         int32_t *shares = plan_ints(plan_slots(&c.c.problem)), last;
-        int64_t  room[MOST_GPUS] = {0}, tokens;
+        int64_t room[MOST_GPUS] = {0}, tokens;
         for (int32_t g = 0; g < c.c.problem.num_gpus; g++)
             c.speed[g] = draw_speed(&state, 3) * (test_range(&state, 0, 1) ? 800 : 1);
         cluster_point(&c);
@@ -475,10 +459,9 @@ static void test_far_apart(void)
 static void test_extreme_speeds(void)
 {
     static const float speeds[4] = {1.2e-38f, 1, 3.4e38f, 2.5f};
-    cluster            c = {share_case_alloc(0, 1, 2, 8, 1, 4), plan_ints(8), {2, 2, 2, 2}, {0, 0, 0, 0}, {0}};
-    int32_t            shares[8], most;
-    for (int32_t slot = 0; slot < 8; slot++)
-        c.seen[slot] = c.c.phy2log[slot] = slot % 2;
+    cluster c = {share_case_alloc(0, 1, 2, 8, 1, 4), plan_ints(8), {2, 2, 2, 2}, {0, 0, 0, 0}, {0}};
+    int32_t shares[8], most;
+    for (int32_t slot = 0; slot < 8; slot++) c.seen[slot] = c.c.phy2log[slot] = slot % 2;
     memcpy(c.speed, speeds, sizeof speeds);
     c.c.problem.gpu_speed = c.speed;
     c.c.count[0] = INT32_MAX - 5;
@@ -498,14 +481,13 @@ static void test_extreme_speeds(void)
 static void test_what_does_not_count(void)
 {
     for (uint64_t seed = 1; seed <= 400; seed++) {
-        cluster  c = cluster_make(seed, MOST_GPUS, 4, (int)(seed % 3));
-        size_t   slots = plan_slots(&c.c.problem);
+        cluster c = cluster_make(seed, MOST_GPUS, 4, (int)(seed % 3));
+        size_t slots = plan_slots(&c.c.problem);
         int32_t *shares = plan_ints(slots), *again = plan_ints(slots), most, most_again, how = (int32_t)(seed / 3 % 2);
         cluster_point(&c);
         CHECK(share_with_library(&c.c, how, shares, &most) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c));
         memcpy(c.c.phy2log, c.seen, slots * sizeof *c.seen);
-        for (int32_t g = 0; g < c.c.problem.num_gpus; g++)
-            c.speed[g] = c.slots[g] ? c.speed[g] * 0.125f : 77.7f;
+        for (int32_t g = 0; g < c.c.problem.num_gpus; g++) c.speed[g] = c.slots[g] ? c.speed[g] * 0.125f : 77.7f;
         CHECK(share_with_library(&c.c, how, again, &most_again) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c));
         CHECK(most == most_again && plan_same_ints(shares, again, slots), CASE_FORMAT ", not the same", CASE_ARGS(&c));
         free(shares);
@@ -519,10 +501,10 @@ static void test_alike(void)
 {
     for (uint64_t seed = 1; seed <= 400; seed++) {
         share_case plain = share_case_make(seed, MOST_GPUS, 5), told = plain;
-        size_t     slots = plan_slots(&plain.problem), L = (size_t)plain.problem.num_layers, bytes = 0, more = 0;
-        int32_t    G = plain.problem.num_gpus, usable[MOST_GPUS], node[MOST_GPUS], how = (int32_t)(seed % 2);
-        float      speed[MOST_GPUS];
-        int32_t   *shares[2] = {plan_ints(slots), plan_ints(slots)}, *most[2] = {plan_ints(L), plan_ints(L)};
+        size_t slots = plan_slots(&plain.problem), L = (size_t)plain.problem.num_layers, bytes = 0, more = 0;
+        int32_t G = plain.problem.num_gpus, usable[MOST_GPUS], node[MOST_GPUS], how = (int32_t)(seed % 2);
+        float speed[MOST_GPUS];
+        int32_t *shares[2] = {plan_ints(slots), plan_ints(slots)}, *most[2] = {plan_ints(L), plan_ints(L)};
         for (int32_t g = 0; g < G; g++) {
             usable[g] = plain.problem.num_replicas / G;
             node[g] = g / (G / plain.problem.num_nodes);
@@ -533,11 +515,12 @@ static void test_alike(void)
         told.problem.gpu_speed = speed;
         CHECK(share_with_library(&plain, how, shares[0], most[0]) == EPLB_OK, "seed %llu", (unsigned long long)seed);
         CHECK(share_with_library(&told, how, shares[1], most[1]) == EPLB_OK, "seed %llu", (unsigned long long)seed);
-        CHECK(plan_same_ints(shares[0], shares[1], slots) && plan_same_ints(most[0], most[1], L), "seed %llu: not the same",
-              (unsigned long long)seed);
+        CHECK(plan_same_ints(shares[0], shares[1], slots) && plan_same_ints(most[0], most[1], L),
+              "seed %llu: not the same", (unsigned long long)seed);
         eplb_share_scratch_size(&plain.problem, &bytes);
         eplb_share_scratch_size(&told.problem, &more);
-        CHECK(bytes == more && bytes > 0, "seed %llu: %d bytes, not %d", (unsigned long long)seed, (int)more, (int)bytes);
+        CHECK(bytes == more && bytes > 0, "seed %llu: %d bytes, not %d", (unsigned long long)seed, (int)more,
+              (int)bytes);
         speed[0] = 0.4f; /* where there are others: at most a number more for each GPU */
         eplb_share_scratch_size(&told.problem, &more);
         CHECK(more >= bytes && more - bytes < 4 * (size_t)G + EPLB_SCRATCH_ALIGN, "seed %llu: %d bytes more",
@@ -554,18 +537,17 @@ static void test_alike(void)
 static void test_compact(void)
 {
     for (uint64_t seed = 1; seed <= 400; seed++) {
-        cluster       c = cluster_make(seed, MOST_GPUS, 4, (int)(seed % 3));
-        int32_t       R = c.c.problem.num_replicas, G = c.c.problem.num_gpus, first[MOST_GPUS + 1] = {0}, n = 0;
-        int32_t      *plan = plan_ints((size_t)R), *shares = plan_ints((size_t)R), *full = plan_ints((size_t)R), most, last;
-        float         speed[MOST_GPUS], slowest = FLT_MAX;
-        eplb_p_shape  shape = EPLB_ZERO_INIT;
-        eplb_p_arena  a = eplb_p_arena_at(NULL);
+        cluster c = cluster_make(seed, MOST_GPUS, 4, (int)(seed % 3));
+        int32_t R = c.c.problem.num_replicas, G = c.c.problem.num_gpus, first[MOST_GPUS + 1] = {0}, n = 0;
+        int32_t *plan = plan_ints((size_t)R), *shares = plan_ints((size_t)R), *full = plan_ints((size_t)R), most, last;
+        float speed[MOST_GPUS], slowest = FLT_MAX;
+        eplb_p_shape shape = EPLB_ZERO_INIT;
+        eplb_p_arena a = eplb_p_arena_at(NULL);
         cluster_point(&c);
         CHECK(share_with_library(&c.c, EPLB_SHARE_LEAST_MAX, full, &most) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c));
         last = last_gpu(&c, full);
         for (int32_t g = 0; g < G; g++) {
-            if (c.slots[g] == 0)
-                continue;
+            if (c.slots[g] == 0) continue;
             memcpy(plan + first[n], c.seen + g * (R / G), (size_t)c.slots[g] * sizeof *plan);
             slowest = c.speed[g] < slowest ? c.speed[g] : slowest;
             speed[n] = c.speed[g];
@@ -574,7 +556,7 @@ static void test_compact(void)
         }
         CHECK(eplb_p_resolve_sharing(&c.c.problem, &shape) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c));
         eplb_p_carve_shape_sharer(&a, &shape);
-        void         *scratch = test_alloc(eplb_p_arena_bytes(&a));
+        void *scratch = test_alloc(eplb_p_arena_bytes(&a));
         eplb_p_sharer s;
         a = eplb_p_arena_at(scratch);
         s = eplb_p_carve_shape_sharer(&a, &shape);
@@ -589,12 +571,12 @@ static void test_compact(void)
         CHECK(eplb_p_tokens_of_last(&s) == most, CASE_FORMAT ", most %d", CASE_ARGS(&c), (int)most);
         n = 0;
         for (int32_t slot = 0; slot < R; slot++)
-            CHECK(slot % (R / G) >= c.slots[slot / (R / G)] || shares[n++] == full[slot], CASE_FORMAT ", slot %d", CASE_ARGS(&c),
-                  (int)slot);
+            CHECK(slot % (R / G) >= c.slots[slot / (R / G)] || shares[n++] == full[slot], CASE_FORMAT ", slot %d",
+                  CASE_ARGS(&c), (int)slot);
         if (shape.speed) {
             double time = (double)eplb_p_longest(&s), units = (double)most * 8192;
-            CHECK(compare_products(time, (double)c.speed[last], units, (double)slowest) <= 0 &&
-                      compare_products(time + 1, (double)c.speed[last], units, (double)slowest) > 0,
+            CHECK(compare_products(time, (double)c.speed[last], units, (double)slowest) <= 0
+                      && compare_products(time + 1, (double)c.speed[last], units, (double)slowest) > 0,
                   CASE_FORMAT ", a time of %.17g", CASE_ARGS(&c), time);
         } else {
             CHECK(eplb_p_longest(&s) == most, CASE_FORMAT ", %d tokens", CASE_ARGS(&c), (int)most);
@@ -619,35 +601,34 @@ static void check_quota(const cluster *c, int32_t e, const int32_t *source, cons
     for (int32_t g = 0; g < G; g++) {
         int64_t sent = 0, served = share_served(&c->c.problem, c->seen, shares, e, g);
         for (int32_t slot = 0; slot < R; slot++) {
-            if (c->seen[slot] != e)
-                continue;
+            if (c->seen[slot] != e) continue;
             sent += quota[g * R + slot];
             own += slot / S == g ? quota[g * R + slot] : 0;
             near += c->node[slot / S] == c->node[g] ? quota[g * R + slot] : 0;
         }
-        CHECK(sent == source[g * E + e], CASE_FORMAT ", expert %d: %lld leave GPU %d", CASE_ARGS(c), (int)e, (long long)sent, (int)g);
+        CHECK(sent == source[g * E + e], CASE_FORMAT ", expert %d: %lld leave GPU %d", CASE_ARGS(c), (int)e,
+              (long long)sent, (int)g);
         most_own += smaller(source[g * E + e], served);
         waiting[c->node[g]] += source[g * E + e];
         room[c->node[g]] += served;
     }
-    for (int32_t n = 0; n < MOST_NODES; n++)
-        most_near += smaller(waiting[n], room[n]);
-    CHECK(own == most_own && near == most_near, CASE_FORMAT ", expert %d keeps %lld and %lld, not %lld and %lld", CASE_ARGS(c),
-          (int)e, (long long)own, (long long)near, (long long)most_own, (long long)most_near);
+    for (int32_t n = 0; n < MOST_NODES; n++) most_near += smaller(waiting[n], room[n]);
+    CHECK(own == most_own && near == most_near, CASE_FORMAT ", expert %d keeps %lld and %lld, not %lld and %lld",
+          CASE_ARGS(c), (int)e, (long long)own, (long long)near, (long long)most_own, (long long)most_near);
 }
 
 static void test_sources(uint64_t num_cases)
 {
     for (uint64_t seed = 1; seed <= num_cases; seed++) {
-        cluster  c = cluster_make(seed, seed % 2 ? 4 : MOST_GPUS, 4, (int)(seed % 3));
-        int32_t  G = c.c.problem.num_gpus, R = c.c.problem.num_replicas, S = R / G;
+        cluster c = cluster_make(seed, seed % 2 ? 4 : MOST_GPUS, 4, (int)(seed % 3));
+        int32_t G = c.c.problem.num_gpus, R = c.c.problem.num_replicas, S = R / G;
         uint64_t state = seed;
         cluster_point(&c);
-        int32_t *source = share_random_sources(&state, &c.c), *shares = plan_ints((size_t)R), *quota = plan_ints((size_t)(G * R));
+        int32_t *source = share_random_sources(&state, &c.c), *shares = plan_ints((size_t)R),
+                *quota = plan_ints((size_t)(G * R));
         CHECK(share_with_library(&c.c, EPLB_SHARE_LEAST_MAX, shares, NULL) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c));
         CHECK(share_sources_with_library(&c.c, source, shares, quota) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c));
-        for (int32_t e = 0; e < c.c.problem.num_experts; e++)
-            check_quota(&c, e, source, shares, quota);
+        for (int32_t e = 0; e < c.c.problem.num_experts; e++) check_quota(&c, e, source, shares, quota);
         for (int32_t slot = 0; slot < R; slot++) {
             int64_t sum = 0;
             for (int32_t g = 0; g < G; g++) {
@@ -691,15 +672,11 @@ static double all_speeds(const cluster *c)
 static double plain_most(const cluster *c, share_case *tokens, const float *load)
 {
     int32_t *shares = plan_ints(plan_slots(&c->c.problem)), most, E = c->c.problem.num_experts;
-    double   sum = 0, factor = 1, time;
-    for (int32_t e = 0; e < E; e++)
-        sum += (double)load[e];
-    while (sum * factor >= 2147483648.0)
-        factor /= 2;
-    while (sum > 0 && sum * factor * 2 < 2147483648.0)
-        factor *= 2;
-    for (int32_t e = 0; e < E; e++)
-        tokens->count[e] = (int32_t)floor((double)load[e] * factor);
+    double sum = 0, factor = 1, time;
+    for (int32_t e = 0; e < E; e++) sum += (double)load[e];
+    while (sum * factor >= 2147483648.0) factor /= 2;
+    while (sum > 0 && sum * factor * 2 < 2147483648.0) factor *= 2;
+    for (int32_t e = 0; e < E; e++) tokens->count[e] = (int32_t)floor((double)load[e] * factor);
     CHECK(share_with_library(tokens, EPLB_SHARE_LEAST_MAX, shares, &most) == EPLB_OK, CASE_FORMAT, CASE_ARGS(c));
     time = most / factor / (are_alike(c) ? 1 : (double)c->speed[last_gpu(c, shares)]);
     free(shares);
@@ -709,13 +686,13 @@ static double plain_most(const cluster *c, share_case *tokens, const float *load
 static void test_evaluate(uint64_t num_cases)
 {
     for (uint64_t seed = 1; seed <= num_cases; seed++) {
-        cluster     c = cluster_make(seed, MOST_GPUS, 4, SHARE_SOME_TOKENS);
-        int32_t     E = c.c.problem.num_experts, T = 1 + (int32_t)(seed % 3), loaded = 0;
-        share_case  tokens = share_case_alloc(0, 1, E, c.c.problem.num_replicas, 1, c.c.problem.num_gpus);
-        float       weight[3 * MOST_EXPERTS], balancedness, max_load;
-        double      mean = 0, most = 0;
-        uint64_t    state = seed;
-        size_t      bytes = 0;
+        cluster c = cluster_make(seed, MOST_GPUS, 4, SHARE_SOME_TOKENS);
+        int32_t E = c.c.problem.num_experts, T = 1 + (int32_t)(seed % 3), loaded = 0;
+        share_case tokens = share_case_alloc(0, 1, E, c.c.problem.num_replicas, 1, c.c.problem.num_gpus);
+        float weight[3 * MOST_EXPERTS], balancedness, max_load;
+        double mean = 0, most = 0;
+        uint64_t state = seed;
+        size_t bytes = 0;
         eplb_result result;
         cluster_point(&c);
         c.c.problem.num_samples = T;
@@ -732,12 +709,14 @@ static void test_evaluate(uint64_t num_cases)
             loaded += sum > 0;
         }
         void *scratch = share_scratch(&c.c.problem, &bytes, &result);
-        CHECK(result == EPLB_OK && eplb_evaluate_shares(&c.c.problem, c.c.phy2log, weight, &balancedness, &max_load, scratch,
-                                                        bytes) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c));
+        CHECK(result == EPLB_OK
+                  && eplb_evaluate_shares(&c.c.problem, c.c.phy2log, weight, &balancedness, &max_load, scratch, bytes)
+                         == EPLB_OK,
+              CASE_FORMAT, CASE_ARGS(&c));
         CHECK(loaded == 0 || is_near((double)max_load, most / loaded), CASE_FORMAT ", %.9g, not %.9g", CASE_ARGS(&c),
               (double)max_load, most / loaded);
-        CHECK(loaded == 0 || (is_near((double)balancedness, mean / most) && balancedness <= 1), CASE_FORMAT ", %.9g, not %.9g",
-              CASE_ARGS(&c), (double)balancedness, mean / most);
+        CHECK(loaded == 0 || (is_near((double)balancedness, mean / most) && balancedness <= 1),
+              CASE_FORMAT ", %.9g, not %.9g", CASE_ARGS(&c), (double)balancedness, mean / most);
         free(scratch);
         share_case_free(&tokens);
         cluster_free(&c);
@@ -747,21 +726,21 @@ static void test_evaluate(uint64_t num_cases)
 /* -------------------------------------------------------------------------------------- errors */
 
 /* Every call on a cluster, of which one thing is wrong. Nothing may be written. */
-static void expect(const eplb_problem *p, const int32_t *plan, const int32_t *count, eplb_result expected, const char *what)
+static void expect(const eplb_problem *p, const int32_t *plan, const int32_t *count, eplb_result expected,
+                   const char *what)
 {
     static const int32_t source[4 * 3] = {4, 0, 0, 0, 5, 0, 0, 0, 6}, shares[8] = {4, 0, 0, 5, 6, 0, 0, 0};
-    static const float   weight[3] = {4, 5, 6};
-    int32_t              out[4 * 8], most = PLAN_UNWRITTEN, unwritten = 1;
-    uint8_t              proving[4] = {77, 77, 77, 77};
-    float                balancedness = 77;
-    uint64_t             scratch[256];
-    size_t               bytes = 77;
-    eplb_result          size = eplb_share_scratch_size(p, &bytes), result[4];
+    static const float weight[3] = {4, 5, 6};
+    int32_t out[4 * 8], most = PLAN_UNWRITTEN, unwritten = 1;
+    uint8_t proving[4] = {77, 77, 77, 77};
+    float balancedness = 77;
+    uint64_t scratch[256];
+    size_t bytes = 77;
+    eplb_result size = eplb_share_scratch_size(p, &bytes), result[4];
 
     CHECK(expected == EPLB_ERR_PLAN || expected == EPLB_ERR_SHARES || size == expected, "%s: size: %s", what,
           eplb_result_name(size));
-    for (int i = 0; i < 4 * 8; i++)
-        out[i] = PLAN_UNWRITTEN;
+    for (int i = 0; i < 4 * 8; i++) out[i] = PLAN_UNWRITTEN;
     bytes = sizeof scratch;
     result[0] = eplb_share(p, plan, count, EPLB_SHARE_FAIR, out, &most, scratch, bytes);
     unwritten &= result[0] == EPLB_OK || plan_is_unwritten(out, 4 * 8);
@@ -779,10 +758,11 @@ static void expect(const eplb_problem *p, const int32_t *plan, const int32_t *co
 
 static void test_errors(void)
 {
-    static const float   denormal = 1e-40f, bad[] = {0, -1, (float)NAN, (float)INFINITY};
+    static const float denormal = 1e-40f, bad[] = {0, -1, (float)NAN, (float)INFINITY};
     static const int32_t whys[] = {EPLB_ERR_COUNT, EPLB_ERR_NEGATIVE, EPLB_ERR_NAN, EPLB_ERR_INFINITE};
-    int32_t      plan[8] = {0, 2, 1, 1, 2, -1, 99, -5}, count[3] = {4, 5, 6}, slots[4] = {1, 2, 2, 0}, node[4] = {0, 0, 2, 2};
-    float        speed[4] = {1, 2, 1, 3};
+    int32_t plan[8] = {0, 2, 1, 1, 2, -1, 99, -5}, count[3] = {4, 5, 6}, slots[4] = {1, 2, 2, 0},
+            node[4] = {0, 0, 2, 2};
+    float speed[4] = {1, 2, 1, 3};
     eplb_problem p = EPLB_ZERO_INIT, good;
     p.num_layers = 1, p.num_experts = 3, p.num_replicas = 8, p.num_gpus = 4, p.num_nodes = 3;
     p.gpu_slots = slots, p.gpu_speed = speed, p.gpu_node = node;
@@ -793,7 +773,8 @@ static void test_errors(void)
     p = good;
     slots[3] = 3, expect(&p, plan, count, EPLB_ERR_COUNT, "more slots than there are"), slots[3] = 0;
     slots[0] = -1, expect(&p, plan, count, EPLB_ERR_COUNT, "fewer than none"), slots[0] = 1;
-    slots[0] = slots[1] = 0, expect(&p, plan, count, EPLB_ERR_TOO_FEW, "two slots for three experts"), slots[0] = 1, slots[1] = 2;
+    slots[0] = slots[1] = 0, expect(&p, plan, count, EPLB_ERR_TOO_FEW, "two slots for three experts"), slots[0] = 1,
+    slots[1] = 2;
     node[1] = 3, expect(&p, plan, count, EPLB_ERR_COUNT, "a node beyond the last"), node[1] = 0;
     node[3] = 1, expect(&p, plan, count, EPLB_ERR_COUNT, "nodes out of order"), node[3] = 2;
     p.gpu_node = NULL, expect(&p, plan, count, EPLB_ERR_DIVIDE, "three nodes of four GPUs"), p.gpu_node = node;

@@ -31,24 +31,24 @@ static double of_bits(uint64_t bits)
 static float any_load(uint64_t *state)
 {
     static const uint32_t masks[] = {0x7FFFFFFF, 0x7FFFFFFF, 0x7FFF0000, 0x7F800001, 0x007FFFFF, 0};
-    float    x;
+    float x;
     uint32_t bits = (uint32_t)test_next(state) & masks[test_range(state, 0, 5)];
-    if (bits >= 0x7F800000)
-        bits &= 0x3FFFFFFF;
+    if (bits >= 0x7F800000) bits &= 0x3FFFFFFF;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
 static int32_t any_count(uint64_t *state)
 {
-    return test_range(state, 0, 3) ? test_range(state, 1, 40) : (int32_t)(test_next(state) >> test_range(state, 33, 62)) | 1;
+    return test_range(state, 0, 3) ? test_range(state, 1, 40)
+                                   : (int32_t)(test_next(state) >> test_range(state, 33, 62)) | 1;
 }
 
 /* A double a few binary places from another, whose sum with it may lie between two. */
 static uint64_t near_double(uint64_t *state, uint64_t bits)
 {
     uint64_t mantissa = test_next(state) >> 12, mask = ~(((uint64_t)1 << test_range(state, 0, 52)) - 1);
-    int64_t  exponent = (int64_t)(bits >> 52) + test_range(state, -70, 70);
+    int64_t exponent = (int64_t)(bits >> 52) + test_range(state, -70, 70);
     return (uint64_t)(exponent < 800 ? 800 : exponent) << 52 | (mantissa & mask);
 }
 
@@ -56,13 +56,13 @@ static void test_arithmetic(void)
 {
     uint64_t state = 1;
     for (int i = 0; i < 200000; i++) {
-        float    load = any_load(&state);
-        int32_t  count = any_count(&state);
+        float load = any_load(&state);
+        int32_t count = any_count(&state);
         uint64_t each = eplb_p_wide_bid(load, count), other = near_double(&state, each);
-        double   divided = (double)load / count, sum = of_bits(each) + of_bits(other);
+        double divided = (double)load / count, sum = of_bits(each) + of_bits(other);
         CHECK(each == bits_of(divided), "%.9g / %d is %a", (double)load, (int)count, divided);
-        CHECK(eplb_p_wide_sum(each, other) == bits_of(sum) && eplb_p_wide_sum(other, each) == bits_of(sum), "%a + %a is %a",
-              of_bits(each), of_bits(other), sum);
+        CHECK(eplb_p_wide_sum(each, other) == bits_of(sum) && eplb_p_wide_sum(other, each) == bits_of(sum),
+              "%a + %a is %a", of_bits(each), of_bits(other), sum);
     }
     CHECK(eplb_p_wide_sum(0, 0) == 0, "0 + 0");
 }
@@ -71,9 +71,8 @@ static void test_sums(void)
 {
     enum { MOST = 3000 };
     uint64_t state = 2;
-    float    x[MOST];
-    for (int32_t i = 0; i < MOST; i++)
-        x[i] = random_lognormal(&state);
+    float x[MOST];
+    for (int32_t i = 0; i < MOST; i++) x[i] = random_lognormal(&state);
     for (int32_t n = 1; n <= MOST; n += n < 1200 ? 1 : 97)
         CHECK(eplb_p_bits(eplb_p_pairwise_sum(x, n)) == eplb_p_bits(vllm_sum(x, n)), "%d numbers", (int)n);
 }
@@ -84,16 +83,15 @@ static void test_sums(void)
 static int is_free_of_ties(const eplb_problem *problem, const eplb_options *options, const float *load,
                            const int32_t *phy2log)
 {
-    int32_t  E = problem->num_experts, K, N, size, ties = 0;
+    int32_t E = problem->num_experts, K, N, size, ties = 0;
     int32_t *count = oracle_ints(E);
     oracle_resolve_policy(problem, options->policy, &K, &N);
     size = E / K;
-    for (int32_t i = 0; i < problem->num_replicas; i++)
-        count[phy2log[i]]++;
+    for (int32_t i = 0; i < problem->num_replicas; i++) count[phy2log[i]]++;
     for (int32_t a = 0; a < E; a++)
         for (int32_t b = a + 1; b < E; b++)
-            ties += (double)load[a] * count[b] >= (double)load[b] * count[a] &&
-                    (double)load[a] * count[b] <= (double)load[b] * count[a]; /* exact */
+            ties += (double)load[a] * count[b] >= (double)load[b] * count[a]
+                    && (double)load[a] * count[b] <= (double)load[b] * count[a]; /* exact */
     for (int32_t a = 0; a < K; a++)
         for (int32_t b = a + 1; b < K; b++)
             ties += eplb_p_bits(vllm_sum(load + a * size, size)) == eplb_p_bits(vllm_sum(load + b * size, size));
@@ -104,17 +102,15 @@ static int is_free_of_ties(const eplb_problem *problem, const eplb_options *opti
 /* A plan in force that is near: some slots of a plan have changed places, others hold any expert, or nothing. */
 static int32_t *draw_plan_in_force(uint64_t *state, const eplb_problem *problem, const int32_t *phy2log)
 {
-    int32_t  R = problem->num_replicas, often = test_range(state, 1, 8);
+    int32_t R = problem->num_replicas, often = test_range(state, 1, 8);
     int32_t *before = plan_ints(plan_slots(problem));
     memcpy(before, phy2log, plan_slots(problem) * sizeof *before);
     for (int32_t i = 0; i < problem->num_layers * R; i++) {
         int32_t layer = i / R * R, other = layer + test_range(state, 0, R - 1), expert = before[i];
-        if (test_range(state, 0, often) > 0)
-            continue;
+        if (test_range(state, 0, often) > 0) continue;
         before[i] = before[other];
         before[other] = expert;
-        if (test_range(state, 0, 2) == 0)
-            before[i] = test_range(state, -1, problem->num_experts - 1);
+        if (test_range(state, 0, 2) == 0) before[i] = test_range(state, -1, problem->num_experts - 1);
     }
     return before;
 }
@@ -122,7 +118,7 @@ static int32_t *draw_plan_in_force(uint64_t *state, const eplb_problem *problem,
 static random_problem vllm_problem(uint64_t seed)
 {
     random_problem r = random_problem_make(seed);
-    int32_t        policy = r.options.policy, cap = r.options.max_replicas;
+    int32_t policy = r.options.policy, cap = r.options.max_replicas;
     CHECK(eplb_options_preset(EPLB_PRESET_VLLM, &r.options) == EPLB_OK, "preset");
     r.options.policy = policy;
     r.options.max_replicas = cap;
@@ -132,13 +128,13 @@ static random_problem vllm_problem(uint64_t seed)
 /* Whether the problem was without ties. */
 static int check_as_vllm(uint64_t seed)
 {
-    uint64_t       state = ~seed;
+    uint64_t state = ~seed;
     random_problem r = vllm_problem(seed);
-    size_t         layers = (size_t)(r.problem.num_samples ? r.problem.num_samples : 1) * (size_t)r.problem.num_layers;
-    eplb_plan      expected = plan_alloc(&r.problem, plan_full_width(&r.problem));
-    eplb_plan      plan = plan_alloc(&r.problem, plan_full_width(&r.problem));
-    int32_t       *before = NULL, free_of_ties = 1;
-    float         *load = oracle_floats(r.problem.num_experts);
+    size_t layers = (size_t)(r.problem.num_samples ? r.problem.num_samples : 1) * (size_t)r.problem.num_layers;
+    eplb_plan expected = plan_alloc(&r.problem, plan_full_width(&r.problem));
+    eplb_plan plan = plan_alloc(&r.problem, plan_full_width(&r.problem));
+    int32_t *before = NULL, free_of_ties = 1;
+    float *load = oracle_floats(r.problem.num_experts);
     for (size_t i = 0; i < layers * (size_t)r.problem.num_experts && seed % 3; i++)
         r.weight[i] = random_lognormal(&state);
     vllm_rebalance(&r.problem, &r.options, r.weight, &expected);
@@ -151,7 +147,8 @@ static int check_as_vllm(uint64_t seed)
     CHECK(result == EPLB_OK, RANDOM_FORMAT ": %s", RANDOM_ARGS(&r), eplb_result_name(result));
     for (int32_t l = 0; l < r.problem.num_layers; l++) {
         oracle_layer_load(&r.problem, r.weight, l, load);
-        free_of_ties &= is_free_of_ties(&r.problem, &r.options, load, expected.phy2log + (ptrdiff_t)l * r.problem.num_replicas);
+        free_of_ties &=
+            is_free_of_ties(&r.problem, &r.options, load, expected.phy2log + (ptrdiff_t)l * r.problem.num_replicas);
     }
     const char *difference = plan_difference(&r.problem, &plan, &expected);
     CHECK(difference == NULL, RANDOM_FORMAT ": %s", RANDOM_ARGS(&r), difference);
@@ -174,12 +171,12 @@ static int check_as_vllm(uint64_t seed)
 /* One GPU: the first copy stays, so that the second is the one that goes on. */
 static void test_copies(void)
 {
-    static const float   load[3] = {5, 3, 2};
+    static const float load[3] = {5, 3, 2};
     static const int32_t before[4] = {0, 2, 2, 1}, kept[4] = {0, 2, 0, 1};
     eplb_problem problem = {1, 3, 4, 1, 1, 1, 1, ALIKE};
     eplb_options options;
-    int32_t      phy2log[4];
-    eplb_plan    plan = EPLB_ZERO_INIT;
+    int32_t phy2log[4];
+    eplb_plan plan = EPLB_ZERO_INIT;
     plan.phy2log = phy2log;
     eplb_options_preset(EPLB_PRESET_VLLM, &options);
     options.previous_phy2log = before;
@@ -191,15 +188,15 @@ static void test_copies(void)
 static void test_cluster_as_it_is(void)
 {
     static const int32_t slots[4] = {3, 4, 0, 4};
-    static const float   speed[4] = {1, 2, 1, 1};
+    static const float speed[4] = {1, 2, 1, 1};
     for (uint64_t seed = 1; seed <= 100; seed++) {
-        uint64_t     state = seed;
-        eplb_problem problem = {2, 9, 16, 3, 1, 4, 1, slots, seed % 2 ? speed : NULL, NULL, NULL, (int32_t)seed % 3 / 2};
-        float       *load = random_loads(&state, 2, 9);
-        int32_t     *before = plan_ints(32);
-        eplb_plan    plan[2];
-        for (int32_t i = 0; i < 32; i++)
-            before[i] = test_range(&state, -1, 8);
+        uint64_t state = seed;
+        eplb_problem problem = {
+            2, 9, 16, 3, 1, 4, 1, slots, seed % 2 ? speed : NULL, NULL, NULL, (int32_t)seed % 3 / 2};
+        float *load = random_loads(&state, 2, 9);
+        int32_t *before = plan_ints(32);
+        eplb_plan plan[2];
+        for (int32_t i = 0; i < 32; i++) before[i] = test_range(&state, -1, 8);
         for (int i = 0; i < 2; i++) {
             eplb_options options;
             eplb_options_preset(i ? EPLB_PRESET_DEEPSEEK : EPLB_PRESET_VLLM, &options);
@@ -220,10 +217,10 @@ static void test_cluster_as_it_is(void)
 static void expect_refused(const eplb_options *options, const char *field)
 {
     static const float load[4] = {4, 3, 2, 1};
-    eplb_problem   problem = {1, 4, 6, 1, 1, 2, 1, ALIKE};
-    eplb_plan      plan = plan_alloc(&problem, plan_full_width(&problem));
+    eplb_problem problem = {1, 4, 6, 1, 1, 2, 1, ALIKE};
+    eplb_plan plan = plan_alloc(&problem, plan_full_width(&problem));
     eplb_diagnosis why;
-    size_t         bytes = 0;
+    size_t bytes = 0;
     CHECK(eplb_scratch_size(&problem, options, &bytes) == EPLB_ERR_OPTION && bytes == 0, "%s", field);
     CHECK(eplb_diagnose(&problem, options, load, &plan, NULL, 0, &why) == EPLB_ERR_OPTION, "%s", field);
     CHECK(strcmp(why.field, field) == 0, "%s, not %s", why.field, field);
@@ -253,7 +250,7 @@ int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 3000;
-    int      without_ties = 0;
+    int without_ties = 0;
     test_sums();
     test_copies();
     test_cluster_as_it_is();
@@ -263,8 +260,7 @@ int main(int argc, char **argv)
         return test_report("test_vllm");
     }
     test_arithmetic();
-    for (uint64_t i = 0; i < count; i++)
-        without_ties += check_as_vllm(first + i);
+    for (uint64_t i = 0; i < count; i++) without_ties += check_as_vllm(first + i);
     printf("  %d of %d problems without ties\n", without_ties, (int)count);
     CHECK(argc > 1 || without_ties >= 1000, "%d", without_ties);
     return test_report("test_vllm");

@@ -16,15 +16,12 @@ enum { GUARD = 64, SIZE_IS_64_BITS = sizeof(size_t) > 4 };
 
 /* A window in memory of its own that starts at any address and has guards on both sides. */
 typedef struct guarded_window {
-    eplb_window    window;
+    eplb_window window;
     unsigned char *block;
-    size_t         front, bytes; /* guard and offset before the memory; the memory */
+    size_t front, bytes; /* guard and offset before the memory; the memory */
 } guarded_window;
 
-static unsigned char pattern(size_t i)
-{
-    return (unsigned char)(i * 37 + (i >> 8) * 11 + 5);
-}
+static unsigned char pattern(size_t i) { return (unsigned char)(i * 37 + (i >> 8) * 11 + 5); }
 
 static guarded_window window_make(int32_t L, int32_t E, int32_t capacity, float decay, size_t offset)
 {
@@ -34,8 +31,7 @@ static guarded_window window_make(int32_t L, int32_t E, int32_t capacity, float 
     CHECK(r == EPLB_OK, "size of %d %d %d: %s", (int)L, (int)E, (int)capacity, eplb_result_name(r));
     g.front = GUARD + offset;
     g.block = (unsigned char *)test_alloc(g.front + g.bytes + GUARD);
-    for (size_t i = 0; i < g.front + g.bytes + GUARD; i++)
-        g.block[i] = pattern(i);
+    for (size_t i = 0; i < g.front + g.bytes + GUARD; i++) g.block[i] = pattern(i);
     r = eplb_window_init(&g.window, L, E, capacity, decay, g.block + g.front, g.bytes);
     CHECK(r == EPLB_OK, "window of %d %d %d: %s", (int)L, (int)E, (int)capacity, eplb_result_name(r));
     return g;
@@ -44,11 +40,9 @@ static guarded_window window_make(int32_t L, int32_t E, int32_t capacity, float 
 static int window_guards_hold(const guarded_window *g)
 {
     for (size_t i = 0; i < g->front; i++)
-        if (g->block[i] != pattern(i))
-            return 0;
+        if (g->block[i] != pattern(i)) return 0;
     for (size_t i = g->front + g->bytes; i < g->front + g->bytes + GUARD; i++)
-        if (g->block[i] != pattern(i))
-            return 0;
+        if (g->block[i] != pattern(i)) return 0;
     return 1;
 }
 
@@ -61,15 +55,14 @@ static void window_free(guarded_window *g)
 /* All that was ever pushed, oldest first; each holds load. */
 typedef struct history {
     int32_t L, E, num;
-    float  *weight; /* [num, L, E] */
+    float *weight; /* [num, L, E] */
 } history;
 
 static history history_make(uint64_t *state, int32_t L, int32_t E, int32_t num)
 {
     history h = {L, E, num, NULL};
     h.weight = random_loads(state, num * L, E);
-    for (int32_t i = 0; i < num; i++)
-        h.weight[(size_t)i * (size_t)L * (size_t)E] += 1.0f;
+    for (int32_t i = 0; i < num; i++) h.weight[(size_t)i * (size_t)L * (size_t)E] += 1.0f;
     return h;
 }
 
@@ -82,8 +75,7 @@ static const float *history_row(const history *h, int32_t i)
 static float aged(float decay, int32_t age)
 {
     volatile float weight = 1.0f;
-    for (int32_t i = 0; i < age; i++)
-        weight = weight * decay;
+    for (int32_t i = 0; i < age; i++) weight = weight * decay;
     return weight;
 }
 
@@ -92,12 +84,11 @@ static float aged(float decay, int32_t age)
 static int32_t history_view(const history *h, int32_t pushed, int32_t capacity, float decay, float *weight,
                             float *sample_weight)
 {
-    size_t  row_size = (size_t)h->L * (size_t)h->E;
+    size_t row_size = (size_t)h->L * (size_t)h->E;
     int32_t T = pushed < capacity ? pushed : capacity;
     for (int32_t r = 0; r < T; r++) {
         int32_t last = pushed - 1;
-        while (last % capacity != r)
-            last--;
+        while (last % capacity != r) last--;
         memcpy(weight + (size_t)r * row_size, history_row(h, last), row_size * sizeof(float));
         sample_weight[r] = aged(decay, pushed - 1 - last);
     }
@@ -107,8 +98,7 @@ static int32_t history_view(const history *h, int32_t pushed, int32_t capacity, 
 static int same_floats(const float *a, const float *b, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (!(a[i] >= b[i] && a[i] <= b[i]))
-            return 0;
+        if (!(a[i] >= b[i] && a[i] <= b[i])) return 0;
     return 1;
 }
 
@@ -135,15 +125,15 @@ static float random_decay(uint64_t *state)
 /* After each push the window shows the same as the list, and a view leaves all else in its outputs. */
 static void test_ring(uint64_t seed)
 {
-    uint64_t       state = seed;
-    int32_t        L = test_range(&state, 1, 3), E = test_range(&state, 1, 9);
-    int32_t        capacity = test_range(&state, 1, 6), num = test_range(&state, 1, 20);
-    float          given = random_decay(&state), decay = given > 0.0f ? given : 1.0f;
-    size_t         row_size = (size_t)L * (size_t)E;
-    history        h = history_make(&state, L, E, num);
+    uint64_t state = seed;
+    int32_t L = test_range(&state, 1, 3), E = test_range(&state, 1, 9);
+    int32_t capacity = test_range(&state, 1, 6), num = test_range(&state, 1, 20);
+    float given = random_decay(&state), decay = given > 0.0f ? given : 1.0f;
+    size_t row_size = (size_t)L * (size_t)E;
+    history h = history_make(&state, L, E, num);
     guarded_window g = window_make(L, E, capacity, given, (size_t)test_range(&state, 0, 80));
-    float         *weight = (float *)test_alloc((size_t)capacity * row_size * sizeof(float));
-    float         *sample_weight = (float *)test_alloc((size_t)capacity * sizeof(float));
+    float *weight = (float *)test_alloc((size_t)capacity * row_size * sizeof(float));
+    float *sample_weight = (float *)test_alloc((size_t)capacity * sizeof(float));
     CHECK(g.window.num_samples == 0 && g.window.next == 0, "seed %llu: new", (unsigned long long)seed);
 
     for (int32_t pushed = 1; pushed <= num; pushed++) {
@@ -159,11 +149,10 @@ static void test_ring(uint64_t seed)
               eplb_result_name(view));
 
         int32_t T = history_view(&h, pushed, capacity, decay, weight, sample_weight);
-        CHECK(g.window.num_samples == T && g.window.next == pushed % capacity, RING_FORMAT ": next %d",
-              RING_ARGS, (int)g.window.next);
+        CHECK(g.window.num_samples == T && g.window.next == pushed % capacity, RING_FORMAT ": next %d", RING_ARGS,
+              (int)g.window.next);
         CHECK(same_floats(seen, weight, (size_t)T * row_size), RING_FORMAT ": the samples", RING_ARGS);
-        CHECK(same_floats(options.sample_weight, sample_weight, (size_t)T), RING_FORMAT ": their weights",
-              RING_ARGS);
+        CHECK(same_floats(options.sample_weight, sample_weight, (size_t)T), RING_FORMAT ": their weights", RING_ARGS);
 
         other_fields.num_layers = L;
         other_fields.num_experts = E;
@@ -184,24 +173,24 @@ static void test_any_address(void)
 {
     enum { L = 2, E = 5, CAPACITY = 3, NUM = 5 };
     uint64_t state = 1;
-    history  h = history_make(&state, L, E, NUM);
-    float    weight[CAPACITY * L * E], sample_weight[CAPACITY];
+    history h = history_make(&state, L, E, NUM);
+    float weight[CAPACITY * L * E], sample_weight[CAPACITY];
     history_view(&h, NUM, CAPACITY, 0.75f, weight, sample_weight);
     for (size_t offset = 0; offset < 2 * EPLB_SCRATCH_ALIGN; offset++) {
         guarded_window g = window_make(L, E, CAPACITY, 0.75f, offset);
         unsigned char *memory = g.block + g.front;
-        eplb_problem   problem;
-        eplb_options   options;
-        const float   *seen;
+        eplb_problem problem;
+        eplb_options options;
+        const float *seen;
         spoil_view(&problem, &options, &seen);
         for (int32_t i = 0; i < NUM; i++)
             CHECK(eplb_window_push(&g.window, history_row(&h, i)) == EPLB_OK, "offset %d", (int)offset);
         CHECK(eplb_window_view(&g.window, &problem, &options, &seen) == EPLB_OK, "offset %d", (int)offset);
-        CHECK(same_floats(seen, weight, CAPACITY * L * E) &&
-                  same_floats(options.sample_weight, sample_weight, CAPACITY),
+        CHECK(same_floats(seen, weight, CAPACITY * L * E)
+                  && same_floats(options.sample_weight, sample_weight, CAPACITY),
               "offset %d", (int)offset);
-        CHECK((const unsigned char *)seen >= memory &&
-                  (const unsigned char *)(options.sample_weight + CAPACITY) <= memory + g.bytes,
+        CHECK((const unsigned char *)seen >= memory
+                  && (const unsigned char *)(options.sample_weight + CAPACITY) <= memory + g.bytes,
               "offset %d: outside the memory", (int)offset);
         window_free(&g);
     }
@@ -214,18 +203,15 @@ static void test_decay(void)
 {
     enum { CAPACITY = 160 };
     static const float decays[] = {0.5f, 0.9786f, 0.999f, 0.3f};
-    const float        load = 1.0f;
+    const float load = 1.0f;
     for (size_t d = 0; d < sizeof decays / sizeof decays[0]; d++) {
         guarded_window g = window_make(1, 1, CAPACITY, decays[d], 3);
-        for (int32_t i = 0; i < CAPACITY; i++)
-            CHECK(eplb_window_push(&g.window, &load) == EPLB_OK, "push %d", (int)i);
+        for (int32_t i = 0; i < CAPACITY; i++) CHECK(eplb_window_push(&g.window, &load) == EPLB_OK, "push %d", (int)i);
         for (int32_t age = 0; age < CAPACITY; age++) {
             double seen = (double)g.window.sample_weight[CAPACITY - 1 - age];
             double exact = pow((double)decays[d], age);
-            if (d == 0)
-                CHECK(fabs(seen - (age < 150 ? exact : 0.0)) <= 0.0, "age %d: %g", (int)age, seen);
-            else
-                CHECK(fabs(seen - exact) <= exact * age * 6e-8 + 1.5e-45 * age, "age %d: %g", (int)age, seen);
+            if (d == 0) CHECK(fabs(seen - (age < 150 ? exact : 0.0)) <= 0.0, "age %d: %g", (int)age, seen);
+            else CHECK(fabs(seen - exact) <= exact * age * 6e-8 + 1.5e-45 * age, "age %d: %g", (int)age, seen);
         }
         window_free(&g);
     }
@@ -235,33 +221,27 @@ static void test_decay(void)
    one that has had no other, which is empty. */
 static void test_idle_samples(uint64_t seed)
 {
-    uint64_t       state = seed;
-    int32_t        L = test_range(&state, 1, 3), E = test_range(&state, 1, 9), num = test_range(&state, 0, 9);
-    int32_t        capacity = test_range(&state, 1, 6);
-    float          decay = random_decay(&state), *idle = random_loads(&state, L, E);
+    uint64_t state = seed;
+    int32_t L = test_range(&state, 1, 3), E = test_range(&state, 1, 9), num = test_range(&state, 0, 9);
+    int32_t capacity = test_range(&state, 1, 6);
+    float decay = random_decay(&state), *idle = random_loads(&state, L, E);
     static const int32_t idle_count[3 * 9];
-    history        h = history_make(&state, L, E, num);
+    history h = history_make(&state, L, E, num);
     guarded_window busy = window_make(L, E, capacity, decay, 0), both = window_make(L, E, capacity, decay, 0);
-    for (int32_t i = 0; i < L * E; i++)
-        idle[i] = i % 2 ? -0.0f : 0.0f;
+    for (int32_t i = 0; i < L * E; i++) idle[i] = i % 2 ? -0.0f : 0.0f;
     for (int32_t i = 0; i <= num; i++) {
         for (int32_t idles = test_range(&state, 0, 300); idles > 0; idles--)
-            CHECK((idles % 2 ? eplb_window_push(&both.window, idle)
-                             : eplb_window_push_counts(&both.window, idle_count)) == EPLB_OK,
+            CHECK((idles % 2 ? eplb_window_push(&both.window, idle) : eplb_window_push_counts(&both.window, idle_count))
+                      == EPLB_OK,
                   "seed %llu", (unsigned long long)seed);
-        if (i == num)
-            break;
-        CHECK(eplb_window_push(&busy.window, history_row(&h, i)) == EPLB_OK, "seed %llu",
-              (unsigned long long)seed);
-        CHECK(eplb_window_push(&both.window, history_row(&h, i)) == EPLB_OK, "seed %llu",
-              (unsigned long long)seed);
+        if (i == num) break;
+        CHECK(eplb_window_push(&busy.window, history_row(&h, i)) == EPLB_OK, "seed %llu", (unsigned long long)seed);
+        CHECK(eplb_window_push(&both.window, history_row(&h, i)) == EPLB_OK, "seed %llu", (unsigned long long)seed);
     }
     CHECK(both.window.num_samples == busy.window.num_samples && both.window.next == busy.window.next,
           "seed %llu: %d samples", (unsigned long long)seed, (int)both.window.num_samples);
-    CHECK(same_floats(both.window.weight, busy.window.weight,
-                      (size_t)busy.window.num_samples * (size_t)L * (size_t)E) &&
-              same_floats(both.window.sample_weight, busy.window.sample_weight,
-                          (size_t)busy.window.num_samples),
+    CHECK(same_floats(both.window.weight, busy.window.weight, (size_t)busy.window.num_samples * (size_t)L * (size_t)E)
+              && same_floats(both.window.sample_weight, busy.window.sample_weight, (size_t)busy.window.num_samples),
           "seed %llu: other samples or weights", (unsigned long long)seed);
     free(idle);
     free(h.weight);
@@ -272,16 +252,14 @@ static void test_idle_samples(uint64_t seed)
 /* Starting afresh, by init or by the two fields, forgets all samples. */
 static void test_starting_afresh(void)
 {
-    const float    old[2] = {1.0f, 2.0f}, new_load[2] = {7.0f, 8.0f};
-    const float    newest = 1.0f;
+    const float old[2] = {1.0f, 2.0f}, new_load[2] = {7.0f, 8.0f};
+    const float newest = 1.0f;
     guarded_window g = window_make(1, 2, 3, 0.5f, 0);
     for (int by_init = 0; by_init < 2; by_init++) {
         while (g.window.num_samples < 3 || g.window.next != 1)
             CHECK(eplb_window_push(&g.window, old) == EPLB_OK, "push");
-        if (by_init)
-            CHECK(eplb_window_init(&g.window, 1, 2, 3, 0.5f, g.block + g.front, g.bytes) == EPLB_OK, "init");
-        else
-            g.window.num_samples = g.window.next = 0;
+        if (by_init) CHECK(eplb_window_init(&g.window, 1, 2, 3, 0.5f, g.block + g.front, g.bytes) == EPLB_OK, "init");
+        else g.window.num_samples = g.window.next = 0;
         CHECK(eplb_window_push(&g.window, new_load) == EPLB_OK, "afresh, by init %d", by_init);
         CHECK(g.window.num_samples == 1 && g.window.next == 1, "afresh, by init %d", by_init);
         CHECK(same_floats(g.window.weight, new_load, 2) && same_floats(g.window.sample_weight, &newest, 1),
@@ -296,23 +274,20 @@ static void test_starting_afresh(void)
 static float nearest_float(int32_t count)
 {
     uint32_t kept = (uint32_t)count, lost = 0, power = 0;
-    while (kept >> power >= 1u << 24)
-        power++;
+    while (kept >> power >= 1u << 24) power++;
     lost = kept & ((1u << power) - 1);
     kept >>= power;
-    if (power > 0 && (lost > 1u << (power - 1) || (lost == 1u << (power - 1) && (kept & 1))))
-        kept++;
+    if (power > 0 && (lost > 1u << (power - 1) || (lost == 1u << (power - 1) && (kept & 1)))) kept++;
     return ldexpf((float)kept, (int)power);
 }
 
 static void test_counts(void)
 {
-    static const int32_t count[] = {0, 1, 16777215, 16777216, 16777217, 16777218, 16777219, 33554434,
-                                    33554435, 2147483583, 2147483584, INT32_MAX};
-    static const float   nearest[] = {0.0f, 1.0f, 16777215.0f, 16777216.0f, 16777216.0f, 16777218.0f,
-                                      16777220.0f, 33554432.0f, 33554436.0f, 2147483520.0f, 2147483648.0f,
-                                      2147483648.0f};
-    static const float   half_and_one[] = {0.5f, 1.0f};
+    static const int32_t count[] = {0,        1,        16777215, 16777216,   16777217,   16777218,
+                                    16777219, 33554434, 33554435, 2147483583, 2147483584, INT32_MAX};
+    static const float nearest[] = {0.0f,        1.0f,        16777215.0f, 16777216.0f,   16777216.0f,   16777218.0f,
+                                    16777220.0f, 33554432.0f, 33554436.0f, 2147483520.0f, 2147483648.0f, 2147483648.0f};
+    static const float half_and_one[] = {0.5f, 1.0f};
     enum { N = sizeof count / sizeof count[0], MANY = 1000 };
     guarded_window g = window_make(2, N / 2, 2, 0.5f, 1);
     CHECK(eplb_window_push_counts(&g.window, count) == EPLB_OK, "counts");
@@ -320,23 +295,21 @@ static void test_counts(void)
     for (int i = 0; i < N; i++) {
         CHECK(same_floats(&g.window.weight[i], &nearest[i], 1), "%d gives %.9g", (int)count[i],
               (double)g.window.weight[i]);
-        CHECK(same_floats(&g.window.weight[N + i], &nearest[i], 1), "%d gives %.9g in the second row",
-              (int)count[i], (double)g.window.weight[N + i]);
+        CHECK(same_floats(&g.window.weight[N + i], &nearest[i], 1), "%d gives %.9g in the second row", (int)count[i],
+              (double)g.window.weight[N + i]);
     }
     CHECK(g.window.num_samples == 2 && g.window.next == 0, "next %d", (int)g.window.next);
     CHECK(same_floats(g.window.sample_weight, half_and_one, 2), "%g", (double)g.window.sample_weight[0]);
     window_free(&g);
 
     uint64_t state = 2;
-    int32_t  many[MANY];
-    for (int i = 0; i < MANY; i++)
-        many[i] = (int32_t)(test_next(&state) >> 33) >> test_range(&state, 0, 8);
+    int32_t many[MANY];
+    for (int i = 0; i < MANY; i++) many[i] = (int32_t)(test_next(&state) >> 33) >> test_range(&state, 0, 8);
     g = window_make(1, MANY, 1, 0.0f, 0);
     CHECK(eplb_window_push_counts(&g.window, many) == EPLB_OK, "many counts");
     for (int i = 0; i < MANY; i++) {
         float want = nearest_float(many[i]);
-        CHECK(same_floats(&g.window.weight[i], &want, 1), "%d gives %.9g", (int)many[i],
-              (double)g.window.weight[i]);
+        CHECK(same_floats(&g.window.weight[i], &want, 1), "%d gives %.9g", (int)many[i], (double)g.window.weight[i]);
     }
     window_free(&g);
 }
@@ -347,30 +320,29 @@ static void test_counts(void)
 static void test_view_plans(uint64_t seed)
 {
     random_problem r = random_problem_make(seed);
-    uint64_t       state = seed ^ UINT64_C(0x5A5A5A5A);
-    int32_t        L = r.problem.num_layers, E = r.problem.num_experts;
-    int32_t        capacity = test_range(&state, 1, 5), num = test_range(&state, 1, 9);
-    float          given = random_decay(&state), decay = given > 0.0f ? given : 1.0f;
-    size_t         row_size = (size_t)L * (size_t)E;
-    history        h = history_make(&state, L, E, num);
+    uint64_t state = seed ^ UINT64_C(0x5A5A5A5A);
+    int32_t L = r.problem.num_layers, E = r.problem.num_experts;
+    int32_t capacity = test_range(&state, 1, 5), num = test_range(&state, 1, 9);
+    float given = random_decay(&state), decay = given > 0.0f ? given : 1.0f;
+    size_t row_size = (size_t)L * (size_t)E;
+    history h = history_make(&state, L, E, num);
     guarded_window g = window_make(L, E, capacity, given, 5);
-    float         *weight = (float *)test_alloc((size_t)capacity * row_size * sizeof(float));
-    float         *sample_weight = (float *)test_alloc((size_t)capacity * sizeof(float));
-    eplb_problem   by_hand = r.problem, viewed = r.problem;
-    eplb_options   options_by_hand = r.options, options_viewed = r.options;
-    const float   *seen = NULL;
+    float *weight = (float *)test_alloc((size_t)capacity * row_size * sizeof(float));
+    float *sample_weight = (float *)test_alloc((size_t)capacity * sizeof(float));
+    eplb_problem by_hand = r.problem, viewed = r.problem;
+    eplb_options options_by_hand = r.options, options_viewed = r.options;
+    const float *seen = NULL;
 
     for (int32_t i = 0; i < num; i++)
         CHECK(eplb_window_push(&g.window, history_row(&h, i)) == EPLB_OK, RANDOM_FORMAT, RANDOM_ARGS(&r));
     by_hand.num_samples = history_view(&h, num, capacity, decay, weight, sample_weight);
     options_by_hand.sample_weight = sample_weight;
     viewed.num_layers = viewed.num_experts = viewed.num_samples = -1;
-    CHECK(eplb_window_view(&g.window, &viewed, &options_viewed, &seen) == EPLB_OK, RANDOM_FORMAT,
-          RANDOM_ARGS(&r));
+    CHECK(eplb_window_view(&g.window, &viewed, &options_viewed, &seen) == EPLB_OK, RANDOM_FORMAT, RANDOM_ARGS(&r));
     CHECK(memcmp(&viewed, &by_hand, sizeof viewed) == 0, RANDOM_FORMAT ": other fields", RANDOM_ARGS(&r));
 
-    eplb_plan   a = plan_alloc(&by_hand, plan_full_width(&by_hand));
-    eplb_plan   b = plan_alloc(&by_hand, plan_full_width(&by_hand));
+    eplb_plan a = plan_alloc(&by_hand, plan_full_width(&by_hand));
+    eplb_plan b = plan_alloc(&by_hand, plan_full_width(&by_hand));
     eplb_result ra = plan_with_library(&by_hand, &options_by_hand, weight, &a);
     eplb_result rb = plan_with_library(&viewed, &options_viewed, seen, &b);
     CHECK(ra == EPLB_OK && rb == EPLB_OK, RANDOM_FORMAT ": %s, %s", RANDOM_ARGS(&r), eplb_result_name(ra),
@@ -391,12 +363,12 @@ static void test_view_plans(uint64_t seed)
 static void test_decay_reaches_the_plan(void)
 {
     enum { L = 4, E = 12, NUM = 5, CAPACITY = 3 };
-    uint64_t       state = 7;
+    uint64_t state = 7;
     guarded_window g = window_make(L, E, CAPACITY, 1e-30f, 0);
-    eplb_problem   problem = EPLB_ZERO_INIT;
-    eplb_options   options, plain;
-    float          load[L * E];
-    const float   *seen = NULL;
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_options options, plain;
+    float load[L * E];
+    const float *seen = NULL;
     problem.num_layers = L;
     problem.num_experts = E;
     problem.num_replicas = 16;
@@ -407,8 +379,7 @@ static void test_decay_reaches_the_plan(void)
     eplb_plan newest = plan_alloc(&problem, 5), whole = plan_alloc(&problem, 5);
     eplb_plan even = plan_alloc(&problem, 5);
     for (int i = 0; i < NUM; i++) {
-        for (int j = 0; j < L * E; j++)
-            load[j] = (float)test_range(&state, 1, 1000);
+        for (int j = 0; j < L * E; j++) load[j] = (float)test_range(&state, 1, 1000);
         CHECK(eplb_window_push(&g.window, load) == EPLB_OK, "push %d", i);
     }
     CHECK(plan_with_library(&problem, &plain, load, &newest) == EPLB_OK, "the newest alone");
@@ -428,10 +399,10 @@ static void test_decay_reaches_the_plan(void)
 
 typedef struct served { /* tokens by slot under some plan */
     eplb_problem problem;
-    eplb_plan    plan;
-    int32_t     *slot_count; /* [L, R] */
-    int32_t     *count;      /* [L, E] */
-    int64_t     *naive;      /* [L, E] */
+    eplb_plan plan;
+    int32_t *slot_count; /* [L, R] */
+    int32_t *count;      /* [L, E] */
+    int64_t *naive;      /* [L, E] */
 } served;
 
 /* Any map of slots to experts, with some experts in no slot and some slots empty; now and then many
@@ -443,7 +414,7 @@ static served served_make(uint64_t *state)
     s.problem.num_layers = test_range(state, 1, 4);
     s.problem.num_experts = test_range(state, 1, 20);
     s.problem.num_replicas = s.problem.num_experts + test_range(state, 0, 20);
-    size_t  slots = plan_slots(&s.problem), experts = plan_experts(&s.problem);
+    size_t slots = plan_slots(&s.problem), experts = plan_experts(&s.problem);
     int32_t kind = test_range(state, 0, 3);
     int32_t most = kind == 0 ? INT32_MAX / 4 - 1 : kind == 1 ? INT32_MAX / 20 : 5000;
     s.plan.phy2log = plan_ints(slots);
@@ -455,7 +426,7 @@ static served served_make(uint64_t *state)
         s.slot_count[i] = test_range(state, 0, 3) ? test_range(state, 0, most) : 0;
     }
     for (size_t i = 0; i < experts; i++) {
-        size_t  layer = i / (size_t)s.problem.num_experts, R = (size_t)s.problem.num_replicas;
+        size_t layer = i / (size_t)s.problem.num_experts, R = (size_t)s.problem.num_replicas;
         int32_t expert = (int32_t)(i % (size_t)s.problem.num_experts);
         s.naive[i] = 0;
         for (size_t slot = layer * R; slot < layer * R + R; slot++)
@@ -475,19 +446,17 @@ static void served_free(served *s)
 /* 1 when the sums fit, 0 when one does not. */
 static int test_logical_counts(uint64_t seed)
 {
-    uint64_t    state = seed;
-    served      s = served_make(&state);
-    size_t      experts = plan_experts(&s.problem);
-    int         fits = 1, equal = 1;
+    uint64_t state = seed;
+    served s = served_make(&state);
+    size_t experts = plan_experts(&s.problem);
+    int fits = 1, equal = 1;
     eplb_result r = eplb_logical_counts(&s.problem, &s.plan, s.slot_count, s.count);
     for (size_t i = 0; i < experts; i++) {
         fits &= s.naive[i] <= INT32_MAX;
         equal &= s.count[i] == s.naive[i];
     }
-    CHECK(r == (fits ? EPLB_OK : EPLB_ERR_OVERFLOW), "seed %llu: %s", (unsigned long long)seed,
-          eplb_result_name(r));
-    CHECK(fits ? equal : plan_is_unwritten(s.count, experts), "seed %llu: the sums",
-          (unsigned long long)seed);
+    CHECK(r == (fits ? EPLB_OK : EPLB_ERR_OVERFLOW), "seed %llu: %s", (unsigned long long)seed, eplb_result_name(r));
+    CHECK(fits ? equal : plan_is_unwritten(s.count, experts), "seed %llu: the sums", (unsigned long long)seed);
     served_free(&s);
     return fits;
 }
@@ -495,18 +464,15 @@ static int test_logical_counts(uint64_t seed)
 /* One fault in a random place is found, whatever stands after it, and nothing is written. */
 static void test_bad_served(uint64_t seed)
 {
-    uint64_t    state = seed;
-    served      s = served_make(&state);
-    int32_t     slots = (int32_t)plan_slots(&s.problem), at = test_range(&state, 0, slots - 1);
-    size_t      experts = plan_experts(&s.problem);
-    int         bad_plan = test_range(&state, 0, 1), low = test_range(&state, 0, 1);
+    uint64_t state = seed;
+    served s = served_make(&state);
+    int32_t slots = (int32_t)plan_slots(&s.problem), at = test_range(&state, 0, slots - 1);
+    size_t experts = plan_experts(&s.problem);
+    int bad_plan = test_range(&state, 0, 1), low = test_range(&state, 0, 1);
     eplb_result want = bad_plan ? EPLB_ERR_PLAN : EPLB_ERR_NEGATIVE;
-    for (int32_t i = 0; i < slots; i++)
-        s.slot_count[i] /= 100; /* no sum overflows */
-    if (bad_plan)
-        s.plan.phy2log[at] = low ? (test_range(&state, 0, 1) ? -2 : INT32_MIN) : s.problem.num_experts;
-    else
-        s.slot_count[at] = low ? INT32_MIN : -1;
+    for (int32_t i = 0; i < slots; i++) s.slot_count[i] /= 100; /* no sum overflows */
+    if (bad_plan) s.plan.phy2log[at] = low ? (test_range(&state, 0, 1) ? -2 : INT32_MIN) : s.problem.num_experts;
+    else s.slot_count[at] = low ? INT32_MIN : -1;
     eplb_result r = eplb_logical_counts(&s.problem, &s.plan, s.slot_count, s.count);
     CHECK(r == want, "seed %llu slot %d: %s", (unsigned long long)seed, (int)at, eplb_result_name(r));
     CHECK(plan_is_unwritten(s.count, experts), "seed %llu slot %d", (unsigned long long)seed, (int)at);
@@ -518,14 +484,14 @@ static void test_bad_served(uint64_t seed)
 static void test_count_limits(void)
 {
     enum { L = 3, E = 3, R = 6, LARGE = INT32_MAX };
-    static const int32_t good[L * R] = {LARGE, 0, LARGE, 0, 0, LARGE, /* the layer has 3 * (2^31 - 1) */
-                                        LARGE - 1, 1, 5, 0, LARGE, 0,
-                                        LARGE / 2, LARGE / 2 + 1, LARGE - 7, 3, 4, 0};
+    static const int32_t good[L * R] = {
+        LARGE,     0, LARGE, 0, 0,     LARGE, /* the layer has 3 * (2^31 - 1) */
+        LARGE - 1, 1, 5,     0, LARGE, 0,     LARGE / 2, LARGE / 2 + 1, LARGE - 7, 3, 4, 0};
     static const int32_t sum[L * E] = {LARGE, LARGE, LARGE, LARGE, 5, LARGE, LARGE, LARGE, 0};
-    int32_t              phy2log[L * R] = {0, 0, 1, 1, 1, 2, 0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 1, 2};
-    int32_t              slot_count[L * R], count[L * E];
-    eplb_problem         problem = EPLB_ZERO_INIT;
-    eplb_plan            plan = EPLB_ZERO_INIT;
+    int32_t phy2log[L * R] = {0, 0, 1, 1, 1, 2, 0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 1, 2};
+    int32_t slot_count[L * R], count[L * E];
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_plan plan = EPLB_ZERO_INIT;
     problem.num_layers = L;
     problem.num_experts = E;
     problem.num_replicas = R;
@@ -535,8 +501,7 @@ static void test_count_limits(void)
 
     for (int i = 0; i < L * R; i++) { /* one more in any slot of a full expert */
         int at = i / R * E + phy2log[i], full = sum[at] == LARGE;
-        if (good[i] == LARGE)
-            continue;
+        if (good[i] == LARGE) continue;
         memcpy(slot_count, good, sizeof good);
         memset(count, 0x33, sizeof count);
         slot_count[i]++;
@@ -557,24 +522,21 @@ static void test_count_limits(void)
 static void test_whole_way(uint64_t seed)
 {
     random_problem r = random_problem_make(seed);
-    uint64_t       state = seed;
-    size_t         slots = plan_slots(&r.problem), experts = plan_experts(&r.problem);
-    eplb_plan      plan = plan_alloc(&r.problem, plan_full_width(&r.problem));
-    int32_t       *slot_count = plan_ints(slots), *count = plan_ints(experts), *tokens = plan_ints(experts);
+    uint64_t state = seed;
+    size_t slots = plan_slots(&r.problem), experts = plan_experts(&r.problem);
+    eplb_plan plan = plan_alloc(&r.problem, plan_full_width(&r.problem));
+    int32_t *slot_count = plan_ints(slots), *count = plan_ints(experts), *tokens = plan_ints(experts);
     guarded_window g = window_make(r.problem.num_layers, r.problem.num_experts, 1, 0.0f, 0);
-    CHECK(plan_with_library(&r.problem, &r.options, r.weight, &plan) == EPLB_OK, RANDOM_FORMAT,
-          RANDOM_ARGS(&r));
-    for (size_t i = 0; i < slots; i++)
-        slot_count[i] = 0;
+    CHECK(plan_with_library(&r.problem, &r.options, r.weight, &plan) == EPLB_OK, RANDOM_FORMAT, RANDOM_ARGS(&r));
+    for (size_t i = 0; i < slots; i++) slot_count[i] = 0;
     for (size_t i = 0; i < experts; i++) {
-        size_t   layer = i / (size_t)r.problem.num_experts * (size_t)r.problem.num_replicas;
+        size_t layer = i / (size_t)r.problem.num_experts * (size_t)r.problem.num_replicas;
         int32_t *slot = plan.log2phy + i * (size_t)plan.log2phy_width;
         tokens[i] = test_range(&state, 0, 9);
         for (int32_t t = 0; t < tokens[i]; t++)
             slot_count[layer + (size_t)slot[test_range(&state, 0, plan.logcnt[i] - 1)]]++;
     }
-    CHECK(eplb_logical_counts(&r.problem, &plan, slot_count, count) == EPLB_OK, RANDOM_FORMAT,
-          RANDOM_ARGS(&r));
+    CHECK(eplb_logical_counts(&r.problem, &plan, slot_count, count) == EPLB_OK, RANDOM_FORMAT, RANDOM_ARGS(&r));
     CHECK(plan_same_ints(count, tokens, experts), RANDOM_FORMAT ": tokens", RANDOM_ARGS(&r));
     CHECK(eplb_window_push_counts(&g.window, count) == EPLB_OK, RANDOM_FORMAT, RANDOM_ARGS(&r));
     for (size_t i = 0; i < experts; i++) {
@@ -597,27 +559,25 @@ static void check_monotone(int32_t layers, int32_t experts, int32_t capacity)
     size_t bytes = 0, smaller = 0;
     CHECK(eplb_window_size(layers, experts, capacity, &bytes) == EPLB_OK, "size");
     for (int which = 0; which < 3; which++) {
-        eplb_result r = eplb_window_size(layers - (which == 0), experts - (which == 1),
-                                         capacity - (which == 2), &smaller);
-        CHECK(r == EPLB_OK ? smaller <= bytes : r == EPLB_ERR_COUNT, "%d %d %d: %lu", (int)layers,
-              (int)experts, (int)capacity, (unsigned long)smaller);
+        eplb_result r =
+            eplb_window_size(layers - (which == 0), experts - (which == 1), capacity - (which == 2), &smaller);
+        CHECK(r == EPLB_OK ? smaller <= bytes : r == EPLB_ERR_COUNT, "%d %d %d: %lu", (int)layers, (int)experts,
+              (int)capacity, (unsigned long)smaller);
     }
 }
 
 static void test_sizes(void)
 {
     static const int32_t bad[] = {0, -1, INT32_MIN};
-    size_t               bytes = 77;
+    size_t bytes = 77;
     for (int i = 0; i < 3; i++)
-        CHECK(eplb_window_size(bad[i], 1, 1, &bytes) == EPLB_ERR_COUNT &&
-                  eplb_window_size(1, bad[i], 1, &bytes) == EPLB_ERR_COUNT &&
-                  eplb_window_size(1, 1, bad[i], &bytes) == EPLB_ERR_COUNT && bytes == 77,
+        CHECK(eplb_window_size(bad[i], 1, 1, &bytes) == EPLB_ERR_COUNT
+                  && eplb_window_size(1, bad[i], 1, &bytes) == EPLB_ERR_COUNT
+                  && eplb_window_size(1, 1, bad[i], &bytes) == EPLB_ERR_COUNT && bytes == 77,
               "count %d", (int)bad[i]);
     CHECK(eplb_window_size(1, 1, 1, NULL) == EPLB_ERR_NULL, "nowhere to put the size");
-    CHECK(eplb_window_size(INT32_MAX, INT32_MAX, INT32_MAX, &bytes) == EPLB_ERR_OVERFLOW && bytes == 77,
-          "2^95 bytes");
-    CHECK(eplb_window_size(INT32_MAX, INT32_MAX, 2, &bytes) == EPLB_ERR_OVERFLOW && bytes == 77,
-          "2^65 bytes");
+    CHECK(eplb_window_size(INT32_MAX, INT32_MAX, INT32_MAX, &bytes) == EPLB_ERR_OVERFLOW && bytes == 77, "2^95 bytes");
+    CHECK(eplb_window_size(INT32_MAX, INT32_MAX, 2, &bytes) == EPLB_ERR_OVERFLOW && bytes == 77, "2^65 bytes");
     eplb_result r = eplb_window_size(INT32_MAX, INT32_MAX, 1, &bytes); /* 2^64 - 2^34 and a little */
     CHECK(r == (SIZE_IS_64_BITS ? EPLB_OK : EPLB_ERR_OVERFLOW), "%s", eplb_result_name(r));
     r = eplb_window_size(32768, 32768, 1, &bytes); /* 2^32 */
@@ -628,8 +588,8 @@ static void test_sizes(void)
         for (int32_t experts = 1; experts <= 256; experts += 51)
             for (int32_t capacity = 1; capacity <= 64; capacity += 9) {
                 size_t arrays = ((size_t)layers * (size_t)experts + 1) * (size_t)capacity * sizeof(float);
-                CHECK(eplb_window_size(layers, experts, capacity, &bytes) == EPLB_OK && bytes >= arrays &&
-                          bytes <= arrays + 3 * EPLB_SCRATCH_ALIGN,
+                CHECK(eplb_window_size(layers, experts, capacity, &bytes) == EPLB_OK && bytes >= arrays
+                          && bytes <= arrays + 3 * EPLB_SCRATCH_ALIGN,
                       "%d %d %d: %lu", (int)layers, (int)experts, (int)capacity, (unsigned long)bytes);
                 check_monotone(layers, experts, capacity);
             }
@@ -642,37 +602,35 @@ enum { L = 2, E = 3, R = 4, CAPACITY = 3, MEMORY = 1024 };
 /* All that the functions write, with guards between, in one block that is compared as a whole. */
 typedef struct world {
     unsigned char guard0[GUARD];
-    eplb_window   window; /* of two samples in memory */
+    eplb_window window; /* of two samples in memory */
     unsigned char guard1[GUARD];
     unsigned char memory[MEMORY];
     unsigned char guard2[GUARD];
-    eplb_window   other; /* not yet a window */
+    eplb_window other; /* not yet a window */
     unsigned char guard3[GUARD];
     unsigned char other_memory[MEMORY];
     unsigned char guard4[GUARD];
-    eplb_problem  problem;
-    eplb_options  options;
-    const float  *weight;
+    eplb_problem problem;
+    eplb_options options;
+    const float *weight;
     unsigned char guard5[GUARD];
-    int32_t       count[L * E];
+    int32_t count[L * E];
     unsigned char guard6[GUARD];
 } world;
 
-static world  now, before;
-static float  load[L * E] = {1, 2, 3, 4, 5, 6};
+static world now, before;
+static float load[L * E] = {1, 2, 3, 4, 5, 6};
 static size_t window_bytes;
 
 static void renew_world(void)
 {
     unsigned char *bytes = (unsigned char *)&now;
-    for (size_t i = 0; i < sizeof now; i++)
-        bytes[i] = pattern(i);
+    for (size_t i = 0; i < sizeof now; i++) bytes[i] = pattern(i);
     CHECK(eplb_window_size(L, E, CAPACITY, &window_bytes) == EPLB_OK && window_bytes < MEMORY, "%lu bytes",
           (unsigned long)window_bytes);
     eplb_result r = eplb_window_init(&now.window, L, E, CAPACITY, 0.5f, now.memory + 1, window_bytes);
     CHECK(r == EPLB_OK, "%s", eplb_result_name(r));
-    for (int i = 0; i < 2; i++)
-        CHECK(eplb_window_push(&now.window, load) == EPLB_OK, "push %d", i);
+    for (int i = 0; i < 2; i++) CHECK(eplb_window_push(&now.window, load) == EPLB_OK, "push %d", i);
     memcpy(&before, &now, sizeof now);
 }
 
@@ -699,8 +657,7 @@ static void test_init_errors(void)
 {
     static const uint32_t bad_decay[] = {0xBF800000u, 0x80000001u, 0x3F800001u, 0x40000000u, 0x7F800000u,
                                          0xFF800000u, 0x7FC00000u, 0xFFC00000u, 0x7F800001u};
-    static const uint32_t good_decay[] = {0u,          0x80000000u, 1u,         0x00800000u,
-                                          0x3F000000u, 0x3F7FFFFFu, 0x3F800000u};
+    static const uint32_t good_decay[] = {0u, 0x80000000u, 1u, 0x00800000u, 0x3F000000u, 0x3F7FFFFFu, 0x3F800000u};
     renew_world();
     refused("window NULL", eplb_window_init(NULL, L, E, 1, 1, now.other_memory, MEMORY), EPLB_ERR_NULL);
     refused("memory NULL", eplb_window_init(&now.other, L, E, 1, 1, NULL, MEMORY), EPLB_ERR_NULL);
@@ -737,7 +694,10 @@ static eplb_result spoil_window(eplb_window *w, int how)
     case 7: w->num_samples = -1; return EPLB_ERR_COUNT;
     case 8: w->num_samples = CAPACITY + 1; return EPLB_ERR_COUNT;
     case 9: w->next = -1; return EPLB_ERR_COUNT;
-    case 10: w->next = CAPACITY; w->num_samples = CAPACITY; return EPLB_ERR_COUNT;
+    case 10:
+        w->next = CAPACITY;
+        w->num_samples = CAPACITY;
+        return EPLB_ERR_COUNT;
     case 11: w->next = 0; return EPLB_ERR_COUNT; /* a third row that was never filled */
     case 12: w->decay = 0.0f; return EPLB_ERR_OPTION;
     case 13: w->decay = 1.5f; return EPLB_ERR_OPTION;
@@ -753,8 +713,7 @@ static void test_spoilt_windows(void)
     for (int how = 0;; how++) {
         renew_world();
         eplb_result want = spoil_window(&now.window, how);
-        if (want == EPLB_OK)
-            break;
+        if (want == EPLB_OK) break;
         memcpy(&before, &now, sizeof now);
         refused("push", eplb_window_push(&now.window, load), want);
         refused("push_counts", eplb_window_push_counts(&now.window, count), want);
@@ -765,12 +724,11 @@ static void test_spoilt_windows(void)
 static void test_push_errors(void)
 {
     static const struct {
-        uint32_t    bits;
+        uint32_t bits;
         eplb_result want;
     } bad[] = {
-        {0x7FC00000u, EPLB_ERR_NAN},      {0xFFC00001u, EPLB_ERR_NAN},
-        {0x7F800001u, EPLB_ERR_NAN},      {0x7F800000u, EPLB_ERR_INFINITE},
-        {0xFF800000u, EPLB_ERR_INFINITE}, {0xBF800000u, EPLB_ERR_NEGATIVE},
+        {0x7FC00000u, EPLB_ERR_NAN},      {0xFFC00001u, EPLB_ERR_NAN},      {0x7F800001u, EPLB_ERR_NAN},
+        {0x7F800000u, EPLB_ERR_INFINITE}, {0xFF800000u, EPLB_ERR_INFINITE}, {0xBF800000u, EPLB_ERR_NEGATIVE},
         {0x80000001u, EPLB_ERR_NEGATIVE},
     };
     renew_world();
@@ -793,8 +751,7 @@ static void test_push_errors(void)
         refused("lowest count", eplb_window_push_counts(&now.window, spoilt), EPLB_ERR_NEGATIVE);
     }
     float zeros[L * E];
-    for (int i = 0; i < L * E; i++)
-        zeros[i] = -0.0f;
+    for (int i = 0; i < L * E; i++) zeros[i] = -0.0f;
     CHECK(eplb_window_push(&now.window, zeros) == EPLB_OK, "-0 counts as 0");
 }
 
@@ -811,10 +768,10 @@ static void test_view_errors(void)
 
 static void test_logical_counts_errors(void)
 {
-    int32_t      phy2log[L * R] = {0, 1, 2, 0, 2, 1, 0, 1}, slot_count[L * R] = {1, 2, 3, 4, 5, 6, 7, 8};
-    const int    alone[L * R] = {0, 1, 1, 0, 1, 0, 1, 0}; /* slots whose expert is in no other */
+    int32_t phy2log[L * R] = {0, 1, 2, 0, 2, 1, 0, 1}, slot_count[L * R] = {1, 2, 3, 4, 5, 6, 7, 8};
+    const int alone[L * R] = {0, 1, 1, 0, 1, 0, 1, 0}; /* slots whose expert is in no other */
     eplb_problem good = EPLB_ZERO_INIT, bad;
-    eplb_plan    plan = EPLB_ZERO_INIT, no_plan = EPLB_ZERO_INIT;
+    eplb_plan plan = EPLB_ZERO_INIT, no_plan = EPLB_ZERO_INIT;
     good.num_layers = L;
     good.num_experts = E;
     good.num_replicas = R;
@@ -862,7 +819,7 @@ static void test_logical_counts_errors(void)
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    int      count = argc > 2 ? atoi(argv[2]) : 300, fitted = 0;
+    int count = argc > 2 ? atoi(argv[2]) : 300, fitted = 0;
 
     test_sizes();
     test_any_address();

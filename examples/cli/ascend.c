@@ -23,8 +23,8 @@ static void ascend_check_place(map_reader *r, const char *what, int32_t place)
 static int32_t ascend_add_device(map_reader *r, int32_t device)
 {
     text_place place = r->scan.at;
-    size_t     first = r->num_slots;
-    bool       found = false;
+    size_t first = r->num_slots;
+    bool found = false;
     while (map_next(r) == JSON_NAME) {
         bool is_id = map_has(r, "device_id"), is_list = map_has(r, "device_expert");
         if (is_id) {
@@ -36,28 +36,23 @@ static int32_t ascend_add_device(map_reader *r, int32_t device)
             json_skip(&r->scan, value);
             continue;
         }
-        if (value != JSON_ARRAY || found)
-            text_fail(r->scan.at, "an array should begin here: the experts of a device");
+        if (value != JSON_ARRAY || found) text_fail(r->scan.at, "an array should begin here: the experts of a device");
         found = true;
-        for (value = map_next(r); value != JSON_ARRAY_END; value = map_next(r))
-            map_add_slot(r, value);
+        for (value = map_next(r); value != JSON_ARRAY_END; value = map_next(r)) map_add_slot(r, value);
     }
-    if (r->num_slots == first)
-        text_fail(place, "a device without \"device_expert\"");
+    if (r->num_slots == first) text_fail(place, "a device without \"device_expert\"");
     return (int32_t)(r->num_slots - first);
 }
 
 /* The devices of a layer, each with as many experts. */
 static void ascend_add_devices(map_reader *r)
 {
-    size_t  first   = r->num_slots;
+    size_t first = r->num_slots;
     int32_t devices = 0, each = 0;
-    if (map_next(r) != JSON_ARRAY)
-        text_fail(r->scan.at, "an array should begin here: the devices of a layer");
+    if (map_next(r) != JSON_ARRAY) text_fail(r->scan.at, "an array should begin here: the devices of a layer");
     for (json_event event = map_next(r); event != JSON_ARRAY_END; event = map_next(r)) {
         text_place place = r->scan.at;
-        if (event != JSON_OBJECT)
-            text_fail(place, "an object should begin here: a device with its \"device_expert\"");
+        if (event != JSON_OBJECT) text_fail(place, "an object should begin here: a device with its \"device_expert\"");
         int32_t here = ascend_add_device(r, devices);
         if (devices++ > 0 && here != each)
             text_fail(place, "a device of %d experts; those above have %d", (int)here, (int)each);
@@ -71,22 +66,18 @@ static void ascend_add_devices(map_reader *r)
 
 static void ascend_add_layer(map_reader *r)
 {
-    text_place place  = r->scan.at, at = place;
-    int32_t    before = r->map.num_layers;
-    int64_t    count  = -1;
+    text_place place = r->scan.at, at = place;
+    int32_t before = r->map.num_layers;
+    int64_t count = -1;
     while (map_next(r) == JSON_NAME) {
-        if (map_has(r, "layer_id"))
-            ascend_check_place(r, "layer", before);
-        else if (map_has(r, "device_list") && r->map.num_layers == before)
-            ascend_add_devices(r);
+        if (map_has(r, "layer_id")) ascend_check_place(r, "layer", before);
+        else if (map_has(r, "device_list") && r->map.num_layers == before) ascend_add_devices(r);
         else if (map_has(r, "device_count")) {
             count = map_integer(r, map_next(r), 1, INT32_MAX, "is no number of devices");
-            at    = r->scan.at;
-        } else
-            json_skip(&r->scan, map_next(r));
+            at = r->scan.at;
+        } else json_skip(&r->scan, map_next(r));
     }
-    if (r->map.num_layers == before)
-        text_fail(place, "a layer without \"device_list\"");
+    if (r->map.num_layers == before) text_fail(place, "a layer without \"device_list\"");
     if (count >= 0 && count != r->map.num_gpus)
         text_fail(at, "device_count is %lld, but device_list has %d", (long long)count, (int)r->map.num_gpus);
 }
@@ -107,20 +98,16 @@ plan_map ascend_read(source from)
     map_reader r = map_begin(from);
     (void)map_next(&r);
     text_place place = r.scan.at, at = place;
-    int64_t    count = -1;
+    int64_t count = -1;
     while (map_next(&r) == JSON_NAME) {
-        if (map_has(&r, "layer_list"))
-            ascend_add_layers(&r);
+        if (map_has(&r, "layer_list")) ascend_add_layers(&r);
         else if (map_has(&r, "moe_layer_count")) {
             count = map_integer(&r, map_next(&r), 1, INT32_MAX, "is no number of layers");
-            at    = r.scan.at;
-        } else
-            json_skip(&r.scan, map_next(&r));
+            at = r.scan.at;
+        } else json_skip(&r.scan, map_next(&r));
     }
-    if (r.map.num_layers == 0)
-        text_fail(place, "a plan without layers in \"layer_list\"");
-    if (count < 0)
-        text_fail(place, "a plan without \"moe_layer_count\", which vllm-ascend 0.23 reads first");
+    if (r.map.num_layers == 0) text_fail(place, "a plan without layers in \"layer_list\"");
+    if (count < 0) text_fail(place, "a plan without \"moe_layer_count\", which vllm-ascend 0.23 reads first");
     if (count != r.map.num_layers)
         text_fail(at, "moe_layer_count is %lld, but layer_list has %d", (long long)count, (int)r.map.num_layers);
     return map_end(&r);

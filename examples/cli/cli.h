@@ -96,7 +96,7 @@ number_list list_numbers(const int64_t *number, int32_t count);
 
 typedef struct nearest { /* of names, the one that a word was meant to be, perhaps; NULL: none is near */
     const char *name;
-    size_t      away;
+    size_t away;
 } nearest;
 
 /* Takes the name if begin .. end is nearer to it than to the one found. */
@@ -108,22 +108,22 @@ double half_to_the(double x);
 /* -------------------------------------------------------------------------------- arguments.c */
 
 typedef struct arguments { /* what main was given; `at` is the one looked at */
-    int    count;
+    int count;
     char **text;
-    int    at;
+    int at;
 } arguments;
 
-typedef struct reading { /* how files are read */
-    const char *axes;                  /* a letter for each dimension; NULL: by how many there are */
-    const char *key;                   /* of the array in a file of several, or NULL */
-    int32_t     num_experts;           /* where the file only has ids of them; 0: the largest id + 1 */
-    bool        has_steps;             /* whether only some were asked for */
-    int64_t     first_step, last_step; /* which */
-    const char *map;                   /* path of the plan in force, or NULL */
-    const char *dead;                  /* GPUs whose slots hold nothing, whatever a plan says, in words; NULL: none */
-    int32_t     gpus;                  /* of plans; 0: not known */
-    const struct file_format *format;       /* of the loads; NULL: as their first bytes say */
-    bool        unnamed_ids;           /* rows of CSV without a header are a layer and an expert each */
+typedef struct reading {              /* how files are read */
+    const char *axes;                 /* a letter for each dimension; NULL: by how many there are */
+    const char *key;                  /* of the array in a file of several, or NULL */
+    int32_t num_experts;              /* where the file only has ids of them; 0: the largest id + 1 */
+    bool has_steps;                   /* whether only some were asked for */
+    int64_t first_step, last_step;    /* which */
+    const char *map;                  /* path of the plan in force, or NULL */
+    const char *dead;                 /* GPUs whose slots hold nothing, whatever a plan says, in words; NULL: none */
+    int32_t gpus;                     /* of plans; 0: not known */
+    const struct file_format *format; /* of the loads; NULL: as their first bytes say */
+    bool unnamed_ids;                 /* rows of CSV without a header are a layer and an expert each */
 } reading;
 
 enum { SHARES_EQUAL, SHARES_EXACT, SHARES_ROWS, NUM_SHARES }; /* how an expert's replicas share its load; ROWS: vLLM */
@@ -131,60 +131,65 @@ enum { BALANCE_VLLM, BALANCE_SGLANG, NUM_BALANCES };          /* balancedness as
 
 typedef struct move_limits { /* as eplb_options has them */
     int32_t moves, gpu_moves, pair_moves, node_moves;
-    float   cost;
+    float cost;
 } move_limits;
 
-typedef struct cluster { /* GPUs that are not alike; all NULL where they are */
+typedef struct cluster {                             /* GPUs that are not alike; all NULL where they are */
     const char *slots_list, *speed_list, *node_list; /* as given: numbers, or @FILE */
-    int32_t    *slots, *node; /* [gpus]; slots INT32_MAX: as many as there are on each GPU */
-    float      *speed;        /* [gpus] */
-    int32_t     survive;      /* EPLB_SURVIVE_* */
+    int32_t *slots, *node;                           /* [gpus]; slots INT32_MAX: as many as there are on each GPU */
+    float *speed;                                    /* [gpus] */
+    int32_t survive;                                 /* EPLB_SURVIVE_* */
 } cluster;
 
 enum {
-    COMMAND_PLAN = 1, COMMAND_SCORE = 2, COMMAND_REPLAY = 4, COMMAND_TRANSFERS = 8, COMMAND_CHECK = 16, COMMAND_CONVERT = 32
+    COMMAND_PLAN = 1,
+    COMMAND_SCORE = 2,
+    COMMAND_REPLAY = 4,
+    COMMAND_TRANSFERS = 8,
+    COMMAND_CHECK = 16,
+    COMMAND_CONVERT = 32
 };
 
 enum { MOST_WRITES = 8 };
 
 typedef struct write_request { /* what --write asks for */
     const struct file_format *as;
-    const char               *path;
+    const char *path;
 } write_request;
 
-typedef struct settings { /* what a command was asked for */
-    const char **inputs; /* paths, - is standard input; at least one */
-    const char *json, *csv, *svg;        /* output paths, NULL = none */
-    write_request write[MOST_WRITES];    /* plan and convert, [num_writes] */
-    int         num_writes;
-    const char *previous;                /* path of the plan in force, or NULL */
+typedef struct settings {             /* what a command was asked for */
+    const char **inputs;              /* paths, - is standard input; at least one */
+    const char *json, *csv, *svg;     /* output paths, NULL = none */
+    write_request write[MOST_WRITES]; /* plan and convert, [num_writes] */
+    int num_writes;
+    const char *previous;                       /* path of the plan in force, or NULL */
     const char *transfers_json, *transfers_csv; /* plan: output paths, NULL = none */
-    const char *layers;                  /* the layers asked for, in words; NULL: all */
-    int64_t     first_layer, last_layer; /* them, as the file numbers them */
-    int64_t     show;                    /* layer to draw, -1: none */
-    uint64_t    seed;
-    double      half_life;               /* in samples; 0 = all count alike */
-    reading     reading;
-    int         command;                 /* COMMAND_* */
-    int32_t     num_inputs;
-    int32_t     replicas, gpus, nodes, groups, max_replicas;
-    int32_t     policy;
-    int32_t     preset[EPLB_NUM_PRESETS];
-    int32_t     num_presets;             /* 1 for plan */
-    int32_t     effort;                  /* -1: as the preset has it */
-    int32_t     plan_for;                /* EPLB_PLAN_FOR_* */
-    int32_t     window, history;         /* replay, in samples; history 0: as long as the window */
-    int32_t     every;                   /* replay: windows that a plan is in force for; 0: to the end */
-    cluster     cluster;
+    const char *layers;                         /* the layers asked for, in words; NULL: all */
+    int64_t first_layer, last_layer;            /* them, as the file numbers them */
+    int64_t show;                               /* layer to draw, -1: none */
+    uint64_t seed;
+    double half_life; /* in samples; 0 = all count alike */
+    reading reading;
+    int command; /* COMMAND_* */
+    int32_t num_inputs;
+    int32_t replicas, gpus, nodes, groups, max_replicas;
+    int32_t policy;
+    int32_t preset[EPLB_NUM_PRESETS];
+    int32_t num_presets;     /* 1 for plan */
+    int32_t effort;          /* -1: as the preset has it */
+    int32_t plan_for;        /* EPLB_PLAN_FOR_* */
+    int32_t window, history; /* replay, in samples; history 0: as long as the window */
+    int32_t every;           /* replay: windows that a plan is in force for; 0: to the end */
+    cluster cluster;
     move_limits limits;
-    eplb_transfer_options how;           /* transfers */
-    bool        shares[NUM_SHARES];      /* which to score under */
-    int32_t     rows;                    /* tokens of a rank in a step, for SHARES_ROWS */
-    bool        balances[NUM_BALANCES];  /* score: which to print, too */
-    bool        adrs;                    /* score: as the ADRS task does */
-    bool        from_previous;           /* replay: plans start from the ones before, with limits or without */
-    bool        in_place;
-    bool        quiet;
+    eplb_transfer_options how;   /* transfers */
+    bool shares[NUM_SHARES];     /* which to score under */
+    int32_t rows;                /* tokens of a rank in a step, for SHARES_ROWS */
+    bool balances[NUM_BALANCES]; /* score: which to print, too */
+    bool adrs;                   /* score: as the ADRS task does */
+    bool from_previous;          /* replay: plans start from the ones before, with limits or without */
+    bool in_place;
+    bool quiet;
 } settings;
 
 /* What the command's arguments ask for; ends the program when they are wrong. */
@@ -202,7 +207,7 @@ void take_cluster(const settings *s, eplb_problem *q);
 
 /* How many slots of a GPU may be used, the first ones, and whether this one may. */
 int32_t usable_slots(const eplb_problem *q, int32_t gpu);
-bool    may_use(const eplb_problem *q, int32_t slot);
+bool may_use(const eplb_problem *q, int32_t slot);
 /* As --shares and --balancedness have them. */
 extern const char *const SHARE_NAMES[NUM_SHARES], *const BALANCE_NAMES[NUM_BALANCES];
 
@@ -215,13 +220,13 @@ const char *policy_name(int32_t policy);
 /* ----------------------------------------------------------------------------------- source.c */
 
 typedef struct source { /* a file that can be read from any of its bytes on */
-    const char *name;        /* for messages */
-    FILE       *file;
-    uint64_t    begin, size; /* the part of the file that counts; places are counted from begin */
-    uint64_t    after;       /* the place after the buffer's bytes */
-    char       *buffer;
-    size_t      next, filled; /* bytes in the buffer: the next one, and how many there are */
-    size_t      ahead;        /* bytes to fill it with: few after going elsewhere, then more and more */
+    const char *name;   /* for messages */
+    FILE *file;
+    uint64_t begin, size; /* the part of the file that counts; places are counted from begin */
+    uint64_t after;       /* the place after the buffer's bytes */
+    char *buffer;
+    size_t next, filled; /* bytes in the buffer: the next one, and how many there are */
+    size_t ahead;        /* bytes to fill it with: few after going elsewhere, then more and more */
 } source;
 
 /* Opens a file; - is standard input. What cannot be gone back in is first copied to a temporary file. Ends
@@ -237,7 +242,7 @@ FILE *source_temporary(const char *name);
 void source_close(source *s);
 
 /* Goes to a place, and gives it. */
-void     source_seek(source *s, uint64_t place);
+void source_seek(source *s, uint64_t place);
 uint64_t source_at(const source *s);
 
 /* The next bytes, fewer at the end. */
@@ -261,7 +266,7 @@ static inline int source_get(source *s)
 
 typedef struct text_place { /* in a file of text, from 1 */
     const char *name;
-    size_t      line, column;
+    size_t line, column;
 } text_place;
 
 typedef struct text_field { /* without the blanks around it */
@@ -285,12 +290,12 @@ bool field_is_not_finite(const text_field *field);
 float text_load(text_place at, const text_field *field);
 
 typedef struct text_lines { /* a file of text, line by line */
-    source      from;
-    uint64_t    place;       /* where the line begins */
-    size_t      line;        /* its number, from 1; 0 before the first */
-    char       *begin, *end; /* its bytes, without the end of line, and a 0 */
-    size_t      room;
-    const char *next_field;  /* NULL when the line has no more */
+    source from;
+    uint64_t place;    /* where the line begins */
+    size_t line;       /* its number, from 1; 0 before the first */
+    char *begin, *end; /* its bytes, without the end of line, and a 0 */
+    size_t room;
+    const char *next_field; /* NULL when the line has no more */
 } text_lines;
 
 /* Goes to the next line, and after a seek to the one with the number given; false at the end. */
@@ -315,28 +320,31 @@ quote plain_name(const char *path);
 
 /* ------------------------------------------------------------------------------------- scan.c */
 
-typedef enum json_event { /* what a value is made of */
-    JSON_END,             /* nothing more: the value has ended */
-    JSON_ARRAY, JSON_ARRAY_END, JSON_OBJECT, JSON_OBJECT_END,
-    JSON_NAME,            /* of what comes next in an object */
-    JSON_STRING,
-    JSON_WORD,            /* a number, true, false, null, or what is none of them */
-    JSON_MISSING          /* a comma, or the end of an array or object, stands where a value should */
+typedef enum json_event {           /* what a value is made of */
+                          JSON_END, /* nothing more: the value has ended */
+                          JSON_ARRAY,
+                          JSON_ARRAY_END,
+                          JSON_OBJECT,
+                          JSON_OBJECT_END,
+                          JSON_NAME, /* of what comes next in an object */
+                          JSON_STRING,
+                          JSON_WORD,   /* a number, true, false, null, or what is none of them */
+                          JSON_MISSING /* a comma, or the end of an array or object, stands where a value should */
 } json_event;
 
 enum { JSON_DEPTH = 64, JSON_TOKEN = 1 << 10 }; /* arrays and objects in each other; bytes of a name or word */
 
 typedef struct json_scan { /* a file of JSON, value by value */
-    source   from;
-    size_t   line;              /* the one being read, from 1 */
-    uint64_t line_place;        /* where it begins */
-    uint64_t place;             /* where what was read last begins, */
-    text_place at;              /* and for messages */
-    int      depth;             /* arrays and objects that are open */
-    bool     object[JSON_DEPTH];
-    int      state;             /* what may come next */
-    char     token[JSON_TOKEN]; /* the name, word or string, and a 0 */
-    size_t   length;
+    source from;
+    size_t line;         /* the one being read, from 1 */
+    uint64_t line_place; /* where it begins */
+    uint64_t place;      /* where what was read last begins, */
+    text_place at;       /* and for messages */
+    int depth;           /* arrays and objects that are open */
+    bool object[JSON_DEPTH];
+    int state;              /* what may come next */
+    char token[JSON_TOKEN]; /* the name, word or string, and a 0 */
+    size_t length;
 } json_scan;
 
 /* From here on, a value may come; json_go does the same at a place seen before. */
@@ -364,16 +372,16 @@ enum { MAX_AXES = 8 };
    S slots of a GPU, P slots of all GPUs; K the experts that a token went to, whose numbers are ids, and N
    tokens. */
 typedef struct axes {
-    int     num_dims;
-    char    letter[MAX_AXES];
-    int64_t dim[MAX_AXES];    /* elements along each dimension */
-    size_t  stride[MAX_AXES]; /* how much further a place is for the next one along it; 0 for T */
-    int     sample_axis;      /* the dimension T, -1: there is one sample */
+    int num_dims;
+    char letter[MAX_AXES];
+    int64_t dim[MAX_AXES];                  /* elements along each dimension */
+    size_t stride[MAX_AXES];                /* how much further a place is for the next one along it; 0 for T */
+    int sample_axis;                        /* the dimension T, -1: there is one sample */
     int32_t num_samples, num_layers, width; /* width: experts or slots; when routed, 0 */
-    bool    by_slot;          /* E is P, or G and S */
-    bool    routed;           /* numbers are ids of experts, -1 is none, and each counts one */
-    bool    fortran;          /* the first index varies fastest */
-    bool    in_order;         /* a sample's elements stand together in the file, samples in order */
+    bool by_slot;                           /* E is P, or G and S */
+    bool routed;                            /* numbers are ids of experts, -1 is none, and each counts one */
+    bool fortran;                           /* the first index varies fastest */
+    bool in_order;                          /* a sample's elements stand together in the file, samples in order */
 } axes;
 
 /* The axes of an array in a file of this name, after --axes or by its number of dimensions; ends the program
@@ -396,30 +404,30 @@ void axes_next(const axes *a, int64_t index[MAX_AXES]);
 
 /* The sample of an element, and its place in it: layer * width + column. When routed, the place of expert 0. */
 int32_t axes_sample(const axes *a, const int64_t index[MAX_AXES]);
-size_t  axes_place(const axes *a, const int64_t index[MAX_AXES]);
+size_t axes_place(const axes *a, const int64_t index[MAX_AXES]);
 
 /* ----------------------------------------------------------------------------------- tally.c */
 
 typedef struct tally { /* samples that are being added up, one after the other */
     const char *name;
-    axes        shape;
-    int32_t     first, count, room; /* those held now, and how many could be */
-    int32_t     num_wanted;         /* samples that may be asked for */
-    size_t      sample_size;        /* num_layers * width */
-    double     *sum;                /* [room, num_layers, width] */
+    axes shape;
+    int32_t first, count, room; /* those held now, and how many could be */
+    int32_t num_wanted;         /* samples that may be asked for */
+    size_t sample_size;         /* num_layers * width */
+    double *sum;                /* [room, num_layers, width] */
 } tally;
 
 typedef struct tally_run { /* elements that follow each other in the file along one dimension */
-    size_t  length;
+    size_t length;
     int32_t sample;
-    bool    along_samples; /* each is of the next sample */
-    size_t  place, stride; /* in a sample: of the first one, and from one to the next */
+    bool along_samples;   /* each is of the next sample */
+    size_t place, stride; /* in a sample: of the first one, and from one to the next */
 } tally_run;
 
 /* Room for one sample where they are in order, else for as many as fit in some megabytes. The name is for
    messages. */
 tally tally_open(const char *name, const axes *shape, const reading *how);
-void  tally_close(tally *b);
+void tally_close(tally *b);
 
 /* False when the sample is held already; otherwise holds those from it on that there is room for, all 0. */
 bool tally_begin(tally *b, int32_t sample);
@@ -448,12 +456,12 @@ const char *id_wrong(int64_t id, int32_t num_experts);
 /* --------------------------------------------------------------------------------- columns.c */
 
 typedef struct columns { /* of CSV, by its header and --axes; letters are those of --axes */
-    int     num_ids;
-    char    id[4];       /* the first columns, which identify a row: T step, L layer, G rank; E and P an id */
-    char    row;         /* without such: what the rows are, in order; else 0 */
-    char    column;      /* what the other columns are; C: one of counts of the expert; 0: there are none */
-    size_t  num_columns; /* the other ones */
-    int64_t first;       /* the number in the name of the first of them; -1: they have no names */
+    int num_ids;
+    char id[4];         /* the first columns, which identify a row: T step, L layer, G rank; E and P an id */
+    char row;           /* without such: what the rows are, in order; else 0 */
+    char column;        /* what the other columns are; C: one of counts of the expert; 0: there are none */
+    size_t num_columns; /* the other ones */
+    int64_t first;      /* the number in the name of the first of them; -1: they have no names */
 } columns;
 
 /* Whether the line is a header; sets what the columns are, and leaves the line at its beginning. Ends the
@@ -469,16 +477,16 @@ char columns_id(const char *begin, const char *end);
 /* ----------------------------------------------------------------------------------- reader.c */
 
 typedef struct reader reader;
-typedef struct feed   feed;
+typedef struct feed feed;
 
 /* One file: its samples, one at a time. Each reader's own struct starts with this one. */
 struct reader {
-    const char *name;    /* for messages */
-    int32_t     num_samples, num_layers, width; /* width: experts, or slots of all GPUs where by_slot */
-    bool        by_slot; /* the numbers are of slots */
-    bool        by_ids;  /* width is the largest id + 1, for want of --experts */
-    int64_t    *step;    /* [num_samples] as the file numbers them, ascending; NULL: 0, 1, .. */
-    int64_t    *layer;   /* [num_layers] as the file numbers them, ascending; NULL: 0, 1, .. */
+    const char *name;                       /* for messages */
+    int32_t num_samples, num_layers, width; /* width: experts, or slots of all GPUs where by_slot */
+    bool by_slot;                           /* the numbers are of slots */
+    bool by_ids;                            /* width is the largest id + 1, for want of --experts */
+    int64_t *step;                          /* [num_samples] as the file numbers them, ascending; NULL: 0, 1, .. */
+    int64_t *layer;                         /* [num_layers] as the file numbers them, ascending; NULL: 0, 1, .. */
 
     /* Gives a sample, [num_layers, width], finite and >= 0; ends the program when it is wrong. Samples are
        asked for in ascending order, some left out. */
@@ -523,18 +531,18 @@ void foreign_refuse_member(const source *from, const char *member);
 
 typedef struct plan_map { /* a plan that is in force, or one for each step */
     const char *name;     /* of its file, for messages */
-    int32_t  num_layers, num_replicas;
-    int32_t  num_experts; /* 0: the file does not say */
-    int32_t  num_gpus;    /* the same */
-    int32_t  num_steps;   /* plans, of which the last is in force; 1 mostly */
-    int64_t *layer;       /* [num_layers] ascending; NULL: the file does not number them */
-    int32_t *phy2log;     /* [num_steps, num_layers, num_replicas] the expert of each slot; -1: the slot is empty */
+    int32_t num_layers, num_replicas;
+    int32_t num_experts; /* 0: the file does not say */
+    int32_t num_gpus;    /* the same */
+    int32_t num_steps;   /* plans, of which the last is in force; 1 mostly */
+    int64_t *layer;      /* [num_layers] ascending; NULL: the file does not number them */
+    int32_t *phy2log;    /* [num_steps, num_layers, num_replicas] the expert of each slot; -1: the slot is empty */
 } plan_map;
 
 /* Ends the program when the file is wrong; --dead are then empty. Map_of closes the source. */
 plan_map map_read(const char *path, const reading *how);
 plan_map map_of(source from);
-void     map_free(plan_map *m);
+void map_free(plan_map *m);
 
 /* The experts in the slots of layer[i], where layer [num_layers] are those of the loads; ends the program when
    the plan does not have it. The same in the plan of a step. */
@@ -557,18 +565,18 @@ int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num
 
 typedef struct map_reader { /* a plan in JSON, while it is read */
     json_scan scan;
-    plan_map  map;
-    size_t    num_slots, slots_room; /* in map.phy2log, those of all layers */
-    size_t    layers_room;
+    plan_map map;
+    size_t num_slots, slots_room; /* in map.phy2log, those of all layers */
+    size_t layers_room;
 } map_reader;
 
 /* At the first value of the file, which it takes over; and at its end, which gives the plan. */
 map_reader map_begin(source from);
-plan_map   map_end(map_reader *r);
+plan_map map_end(map_reader *r);
 
 /* The next part of the plan, which misses nothing; whether the name, string or word read last is this one. */
 json_event map_next(map_reader *r);
-bool       map_has(const map_reader *r, const char *text);
+bool map_has(const map_reader *r, const char *text);
 
 /* The value, which is a whole number within these bounds; else what is wrong with it. */
 int64_t map_integer(map_reader *r, json_event event, int64_t lowest, int64_t highest, const char *wrong);
@@ -587,27 +595,27 @@ void map_add_arrays(map_reader *r, int most_dims);
 
 enum { FORMAT_PLAN = 1, FORMAT_LOADS = 2 };
 
-enum { /* what a format can hold beside experts in slots, or loads */
-    HOLDS_EMPTY  = 1,  /* slots without an expert */
-    HOLDS_TWICE  = 2,  /* an expert in two slots of a GPU */
-    HOLDS_LAYERS = 4,  /* the numbers of layers */
-    HOLDS_STEPS  = 8,  /* a plan for each step, or several samples */
-    HOLDS_GPUS   = 16, /* which slots are on one GPU, for which it has to be known */
-    HOLDS_PARTS  = 32, /* loads that are not whole */
-    HOLDS_ROWS   = 64  /* a row for each number of a layer, whether the plan has it or not */
+enum {                   /* what a format can hold beside experts in slots, or loads */
+       HOLDS_EMPTY = 1,  /* slots without an expert */
+       HOLDS_TWICE = 2,  /* an expert in two slots of a GPU */
+       HOLDS_LAYERS = 4, /* the numbers of layers */
+       HOLDS_STEPS = 8,  /* a plan for each step, or several samples */
+       HOLDS_GPUS = 16,  /* which slots are on one GPU, for which it has to be known */
+       HOLDS_PARTS = 32, /* loads that are not whole */
+       HOLDS_ROWS = 64   /* a row for each number of a layer, whether the plan has it or not */
 };
 
 typedef struct file_format file_format;
 struct file_format {
     const char *name;
-    int         kind, holds;
-    const char *key;    /* the name in its outermost object that tells it, or NULL */
-    const char *what;   /* for people: its layout, and whose it is */
-    bool      (*is)(source *from); /* whether a file is of it; NULL: the key tells */
-    plan_map  (*read_plan)(source from);
-    reader   *(*open)(source from, const reading *how);
-    void      (*write_plan)(FILE *out, const plan_map *m);
-    void      (*write_loads)(FILE *out, feed *from);
+    int kind, holds;
+    const char *key;          /* the name in its outermost object that tells it, or NULL */
+    const char *what;         /* for people: its layout, and whose it is */
+    bool (*is)(source *from); /* whether a file is of it; NULL: the key tells */
+    plan_map (*read_plan)(source from);
+    reader *(*open)(source from, const reading *how);
+    void (*write_plan)(FILE *out, const plan_map *m);
+    void (*write_loads)(FILE *out, feed *from);
 };
 
 /* The format of this name and kind, or of any kind; ends the program with what was meant when there is none. */
@@ -624,9 +632,9 @@ void check_held_loads(const file_format *f, feed *from);
 void print_formats(FILE *out);
 
 /* What the table is made of, each in its room. */
-bool     npy_begins(source *from);
-bool     bare_begins(source *from);
-bool     trtllm_begins(source *from);
+bool npy_begins(source *from);
+bool bare_begins(source *from);
+bool trtllm_begins(source *from);
 plan_map npy_map(source from);
 plan_map bare_read(source from);
 plan_map eplb_read(source from);
@@ -634,25 +642,25 @@ plan_map results_read(source from);
 plan_map sglang_read(source from);
 plan_map ascend_read(source from);
 plan_map trtllm_read(source from);
-void     npy_write_plan(FILE *out, const plan_map *m);
-void     npy_write_header(FILE *out, const char *descr, const int64_t *dim, int num_dims);
-void     npy_write_item(FILE *out, uint32_t bits);
-void     bare_write(FILE *out, const plan_map *m);
-void     eplb_write(FILE *out, const plan_map *m);
-void     results_write(FILE *out, const plan_map *m);
-void     sglang_write(FILE *out, const plan_map *m);
-void     ascend_write(FILE *out, const plan_map *m);
-void     trtllm_write(FILE *out, const plan_map *m);
-reader  *sglang_open(source from, const reading *how);
-reader  *vllm_open_routed(source from, const reading *how);
-reader  *megatron_open(source from, const reading *how);
-reader  *llama_open(source from, const reading *how);
-reader  *adrs_open(source from, const reading *how);
-void     loads_write_csv(FILE *out, feed *from);
-void     loads_write_npy(FILE *out, feed *from);
-void     sglang_write_counts(FILE *out, feed *from);
-void     llama_write(FILE *out, feed *from);
-void     adrs_write(FILE *out, feed *from);
+void npy_write_plan(FILE *out, const plan_map *m);
+void npy_write_header(FILE *out, const char *descr, const int64_t *dim, int num_dims);
+void npy_write_item(FILE *out, uint32_t bits);
+void bare_write(FILE *out, const plan_map *m);
+void eplb_write(FILE *out, const plan_map *m);
+void results_write(FILE *out, const plan_map *m);
+void sglang_write(FILE *out, const plan_map *m);
+void ascend_write(FILE *out, const plan_map *m);
+void trtllm_write(FILE *out, const plan_map *m);
+reader *sglang_open(source from, const reading *how);
+reader *vllm_open_routed(source from, const reading *how);
+reader *megatron_open(source from, const reading *how);
+reader *llama_open(source from, const reading *how);
+reader *adrs_open(source from, const reading *how);
+void loads_write_csv(FILE *out, feed *from);
+void loads_write_npy(FILE *out, feed *from);
+void sglang_write_counts(FILE *out, feed *from);
+void llama_write(FILE *out, feed *from);
+void adrs_write(FILE *out, feed *from);
 
 /* Loads as JSON, [[..],[..]]. */
 void write_rows(FILE *out, const float *load, int32_t num_rows, int32_t num_columns);
@@ -660,16 +668,16 @@ void write_rows(FILE *out, const float *load, int32_t num_rows, int32_t num_colu
 /* ------------------------------------------------------------------------------------- feed.c */
 
 struct feed { /* the samples of all input files, as loads of experts */
-    int32_t   num_samples, num_layers, num_experts;
-    int64_t  *step, *layer;   /* [num_samples], [num_layers] as the files number them, ascending; not NULL */
-    int32_t   num_readers;
-    reader  **reader;
-    int32_t  *first;     /* [num_readers] the sample of each that is sample 0 here */
-    int32_t   width;     /* of a layer in sum */
-    float    *one;       /* [num_layers, width] of one reader */
-    double   *sum;       /* [num_layers, width] of all of them; NULL: one gives what is asked for */
-    plan_map  map;       /* where the readers are by slot, else empty */
-    double   *expert;    /* [num_experts] of one layer */
+    int32_t num_samples, num_layers, num_experts;
+    int64_t *step, *layer; /* [num_samples], [num_layers] as the files number them, ascending; not NULL */
+    int32_t num_readers;
+    reader **reader;
+    int32_t *first; /* [num_readers] the sample of each that is sample 0 here */
+    int32_t width;  /* of a layer in sum */
+    float *one;     /* [num_layers, width] of one reader */
+    double *sum;    /* [num_layers, width] of all of them; NULL: one gives what is asked for */
+    plan_map map;   /* where the readers are by slot, else empty */
+    double *expert; /* [num_experts] of one layer */
 };
 
 /* Opens the input files and selects the steps; ends the program when the files do not agree. */
@@ -683,10 +691,10 @@ void feed_read(feed *f, int32_t sample, float *load);
 void feed_close(feed *f);
 
 typedef struct loads { /* samples in memory */
-    int32_t  num_samples, num_layers, num_experts;
-    float   *weight; /* [T, L, E], finite, >= 0 */
-    int64_t *step;   /* [T] as the file numbers them */
-    int64_t *layer;  /* [L] */
+    int32_t num_samples, num_layers, num_experts;
+    float *weight;  /* [T, L, E], finite, >= 0 */
+    int64_t *step;  /* [T] as the file numbers them */
+    int64_t *layer; /* [L] */
 } loads;
 
 /* The plan that --map names, to compare with; NULL: none. That by which slots were counted may have another
@@ -695,13 +703,13 @@ const plan_map *map_in_force(const settings *s, const feed *from, plan_map *own)
 
 /* All samples. */
 loads read_all(feed *f);
-void  free_loads(loads *table);
+void free_loads(loads *table);
 
 /* The rest of a source, and a 0: for readers that hold a file as a whole. */
 typedef struct whole_file {
     const char *name;
-    char       *bytes;
-    size_t      size;
+    char *bytes;
+    size_t size;
 } whole_file;
 whole_file source_whole(source *s);
 
@@ -709,17 +717,17 @@ enum { MIN_DIMS = 2, MAX_DIMS = 3 }; /* of its array: [L, E] or [T, L, E] */
 
 typedef struct text_reader { /* of such a file */
     const whole_file *from;
-    const char  *line_begin;
-    size_t       line;  /* 1-based */
-    float       *value; /* the loads in the order of the file */
-    size_t       num_values, values_room;
+    const char *line_begin;
+    size_t line;  /* 1-based */
+    float *value; /* the loads in the order of the file */
+    size_t num_values, values_room;
 } text_reader;
 
-text_place  text_at(const text_reader *r, size_t line, const char *at);
+text_place text_at(const text_reader *r, size_t line, const char *at);
 const char *text_begin(const whole_file *from);
-void        text_add_load(text_reader *r, const text_field *field);
-loads       text_table(const text_reader *r, size_t num_samples, size_t num_layers, size_t num_experts);
-reader     *held_table(const char *name, loads table);
+void text_add_load(text_reader *r, const text_field *field);
+loads text_table(const text_reader *r, size_t num_samples, size_t num_layers, size_t num_experts);
+reader *held_table(const char *name, loads table);
 
 /* ---------------------------------------------------------------------------------- problem.c */
 
@@ -743,8 +751,7 @@ void check_scored(const settings *s, const feed *from, const plan_map *map);
 void check_slots(const settings *s, const plan_map *map, int32_t num_experts);
 
 /* Ends the program, in the words of the command line, unless the library's result is EPLB_OK. */
-void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight,
-                  eplb_result result);
+void check_result(const eplb_problem *problem, const eplb_options *options, const float *weight, eplb_result result);
 
 /* The name of the policy that EPLB_POLICY_AUTO comes to. */
 const char *policy_used(const eplb_problem *problem, int32_t policy);
@@ -753,30 +760,30 @@ const char *policy_used(const eplb_problem *problem, int32_t policy);
 
 typedef struct two_plans { /* of the same layers */
     eplb_problem problem;
-    const char  *before_file, *after_file; /* for people */
-    quote        before_name, after_name;  /* for files */
-    int64_t     *layer;          /* [L] their numbers */
-    int32_t     *before, *after; /* [L, R]; before is NULL where check has none */
+    const char *before_file, *after_file; /* for people */
+    quote before_name, after_name;        /* for files */
+    int64_t *layer;                       /* [L] their numbers */
+    int32_t *before, *after;              /* [L, R]; before is NULL where check has none */
 } two_plans;
 
 typedef struct moving { /* transfers, or steps in place */
-    two_plans      plans;
+    two_plans plans;
     eplb_transfer *transfer; /* [num] */
-    size_t         num;
-    int32_t       *num_staging; /* [L] of steps */
+    size_t num;
+    int32_t *num_staging; /* [L] of steps */
 } moving;
 
 typedef struct move_totals { /* of one layer, or all */
-    int32_t changed;     /* slots with another expert than before, or none */
-    int32_t moves;       /* experts that a GPU gets over a link */
+    int32_t changed;         /* slots with another expert than before, or none */
+    int32_t moves;           /* experts that a GPU gets over a link */
     int32_t kind[EPLB_NUM_TRANSFERS], rounds, num_staging;
     int32_t most_sends, most_gets; /* of a GPU, over links */
 } move_totals;
 
 /* Of the two plans asked for; or of these, which become its own. */
-moving      make_moving(const settings *s);
-moving      moving_between(two_plans plans, const eplb_transfer_options *how, bool in_place);
-void        free_moving(moving *m);
+moving make_moving(const settings *s);
+moving moving_between(two_plans plans, const eplb_transfer_options *how, bool in_place);
+void free_moving(moving *m);
 move_totals total_of_moves(const moving *m, int32_t layer);
 
 /* Whether an expert comes to a GPU that did not hold it, over a link. */
@@ -789,58 +796,58 @@ const char *transfer_kind_name(int32_t kind);
 int32_t gpu_of_slot(const eplb_problem *q, int32_t slot);
 
 typedef struct checking { /* whether a plan may be put in force */
-    two_plans       plans;
+    two_plans plans;
     eplb_plan_fault fault; /* with the number of the layer among them */
 } checking;
 
 checking make_checking(const settings *s);
-void     free_checking(checking *c);
+void free_checking(checking *c);
 
 /* ------------------------------------------------------------------------------------- plan.c */
 
 typedef struct layer_result {
     eplb_layer_report before, after; /* the plan in force, or experts in order; the new plan */
-    double            microseconds;  /* of planning */
-    int32_t           num_empty;     /* slots without an expert, in a plan that is scored */
-    double            most[NUM_SHARES]; /* the heaviest GPU's load under other shares than equal ones, where asked for */
-    int32_t           changed, moves; /* of a plan that starts from another, as in move_totals */
+    double microseconds;             /* of planning */
+    int32_t num_empty;               /* slots without an expert, in a plan that is scored */
+    double most[NUM_SHARES];         /* the heaviest GPU's load under other shares than equal ones, where asked for */
+    int32_t changed, moves;          /* of a plan that starts from another, as in move_totals */
 } layer_result;
 
-typedef struct planning { /* a problem, its plan and what there is to say of it */
-    bool          scored;                  /* the plan was made elsewhere, and there is none before it */
-    bool          shares[NUM_SHARES];      /* under which it is scored, equal ones always */
-    bool          balances[NUM_BALANCES];  /* those asked for, */
-    double        balance[NUM_BALANCES][NUM_SHARES]; /* under these shares */
-    quote         name;                    /* of the plan that was made elsewhere: before, or the scored one */
-    eplb_problem  problem;
-    eplb_options  options;
-    float        *sample_weight;           /* [T] in options, or NULL */
-    int32_t       first_layer, num_layers; /* what was planned, counted from 0 */
-    const int64_t *layer;                  /* [num_layers] as the file numbers them */
-    eplb_plan     plan;                    /* whole arrays, filled for these layers */
-    int32_t      *previous;                /* [L, R] the plan that it starts from, or NULL; */
-    quote         previous_name;           /* its name, */
-    moving        moving;                  /* and what has to be sent from it, for these layers */
-    layer_result *result;                  /* [num_layers] */
-    float        *gpu_before, *gpu_after;  /* [num_layers, G] */
-    int32_t      *list_start, *list;       /* [E], [R] for write_log2phy */
-    float        *weight;                  /* [T, E] of the layer at hand */
-    void         *scratch;
-    size_t        scratch_bytes;
+typedef struct planning {                     /* a problem, its plan and what there is to say of it */
+    bool scored;                              /* the plan was made elsewhere, and there is none before it */
+    bool shares[NUM_SHARES];                  /* under which it is scored, equal ones always */
+    bool balances[NUM_BALANCES];              /* those asked for, */
+    double balance[NUM_BALANCES][NUM_SHARES]; /* under these shares */
+    quote name;                               /* of the plan that was made elsewhere: before, or the scored one */
+    eplb_problem problem;
+    eplb_options options;
+    float *sample_weight;            /* [T] in options, or NULL */
+    int32_t first_layer, num_layers; /* what was planned, counted from 0 */
+    const int64_t *layer;            /* [num_layers] as the file numbers them */
+    eplb_plan plan;                  /* whole arrays, filled for these layers */
+    int32_t *previous;               /* [L, R] the plan that it starts from, or NULL; */
+    quote previous_name;             /* its name, */
+    moving moving;                   /* and what has to be sent from it, for these layers */
+    layer_result *result;            /* [num_layers] */
+    float *gpu_before, *gpu_after;   /* [num_layers, G] */
+    int32_t *list_start, *list;      /* [E], [R] for write_log2phy */
+    float *weight;                   /* [T, E] of the layer at hand */
+    void *scratch;
+    size_t scratch_bytes;
 } planning;
 
 /* Over layers: sums of loads, of slots and of time. */
 typedef struct plan_totals {
-    double    mean, before, after, bound, microseconds;
-    double    most[NUM_SHARES]; /* of equal ones, as after */
-    int32_t   max_replicas;
+    double mean, before, after, bound, microseconds;
+    double most[NUM_SHARES]; /* of equal ones, as after */
+    int32_t max_replicas;
     long long duplicates, empty, changed, moves;
 } plan_totals;
 
 /* Plans the layers asked for on all samples, and scores them under the plan in force, if not NULL, and under
    the new one. */
-planning    make_plan(const settings *s, feed *from, const plan_map *map);
-void        free_planning(planning *p);
+planning make_plan(const settings *s, feed *from, const plan_map *map);
+void free_planning(planning *p);
 plan_totals total_of_plan(const planning *p, int32_t first, int32_t end); /* over these layers */
 
 /* What plans and scores begin with: all that does not depend on the loads themselves. Previous is NULL where there is
@@ -864,26 +871,26 @@ double load_share(double load, double larger);
 
 /* ----------------------------------------------------------------------------------- shares.c */
 
-typedef struct exact_shares { /* room to share a layer's tokens in one sample */
-    eplb_problem one;         /* of one layer and sample */
-    int32_t     *count, *slot_count; /* [E], [R] */
-    void        *scratch;
-    size_t       scratch_bytes;
+typedef struct exact_shares {    /* room to share a layer's tokens in one sample */
+    eplb_problem one;            /* of one layer and sample */
+    int32_t *count, *slot_count; /* [E], [R] */
+    void *scratch;
+    size_t scratch_bytes;
 } exact_shares;
 
 typedef struct share_ways {
-    bool         wanted[NUM_SHARES];
-    eplb_problem one;         /* of one layer and sample */
+    bool wanted[NUM_SHARES];
+    eplb_problem one; /* of one layer and sample */
     exact_shares exact;
-    int32_t      rows;
-    int32_t    **hits;        /* [R + 1] of a number of replicas: how many rows each gets; NULL: not yet counted */
-    int32_t     *replicas, *rank; /* [E] of a layer's experts, and how many of them have been met */
-    double      *gpu;         /* [G] */
+    int32_t rows;
+    int32_t **hits;           /* [R + 1] of a number of replicas: how many rows each gets; NULL: not yet counted */
+    int32_t *replicas, *rank; /* [E] of a layer's experts, and how many of them have been met */
+    double *gpu;              /* [G] */
 } share_ways;
 
 /* By --shares and --rows, for plans of this problem. */
 share_ways make_share_ways(const settings *s, const eplb_problem *problem, const eplb_options *options);
-void       free_share_ways(share_ways *w);
+void free_share_ways(share_ways *w);
 
 /* The load of a layer's heaviest GPU in a sample. EXACT: whole tokens are shared as eplb_share does; loads that are none,
    or are too many, are shared as eplb_evaluate_shares does, which brings their sum just under 2^31 by a power of two.
@@ -892,7 +899,8 @@ void       free_share_ways(share_ways *w);
 double share_heaviest(share_ways *w, int way, const int32_t *phy2log, const float *load);
 
 /* The mean of that over the samples with load, `stride` apart. */
-double share_layer(share_ways *w, int way, const int32_t *phy2log, const float *load, size_t stride, int32_t num_samples);
+double share_layer(share_ways *w, int way, const int32_t *phy2log, const float *load, size_t stride,
+                   int32_t num_samples);
 
 /* How many of `rows` rows vLLM sends to each of an expert's replicas, [num_replicas]. */
 void count_row_hits(int32_t rows, int32_t num_replicas, int32_t *hits);
@@ -904,11 +912,11 @@ planning make_score(const settings *s, feed *from, const plan_map *map);
 
 /* ------------------------------------------------------------------------------------- adrs.c */
 
-typedef struct adrs_score { /* of a plan, or of plans in time */
-    double  per_slot, per_gpu; /* balancedness, mean over the workloads; 0 where a rule is broken */
-    int32_t num_workloads;     /* that were scored */
-    char    wrong[160];        /* the rule, and where; "": none */
-    quote   name;
+typedef struct adrs_score {   /* of a plan, or of plans in time */
+    double per_slot, per_gpu; /* balancedness, mean over the workloads; 0 where a rule is broken */
+    int32_t num_workloads;    /* that were scored */
+    char wrong[160];          /* the rule, and where; "": none */
+    quote name;
 } adrs_score;
 
 adrs_score make_adrs_score(const settings *s, feed *from, const plan_map *map);
@@ -919,66 +927,66 @@ typedef struct score { /* of a plan on a window, summed over layers; mean over t
     double mean, most; /* load of a GPU, and of the most loaded one in each sample */
 } score;
 
-typedef struct trial { /* one plan, when a window has ended */
-    score  own[NUM_SHARES], next[NUM_SHARES]; /* those asked for */
-    double microseconds; /* of planning all layers, where the plan was made then, */
-    double moves;        /* what it moved, mean of a layer, */
-    double changed;      /* and the share of slots that it changed; NaN: there was none before it */
+typedef struct trial {                       /* one plan, when a window has ended */
+    score own[NUM_SHARES], next[NUM_SHARES]; /* those asked for */
+    double microseconds;                     /* of planning all layers, where the plan was made then, */
+    double moves;                            /* what it moved, mean of a layer, */
+    double changed;                          /* and the share of slots that it changed; NaN: there was none before it */
 } trial;
 
 typedef struct replay {
-    feed        *from;
-    bool         in_force;                      /* whether series 0 is a plan that stays in force */
-    eplb_problem problem;                       /* num_samples differs from call to call */
-    int32_t      window;                        /* samples in each, those without load too */
-    int32_t      num_windows, num_idle;         /* in the trace; those without load, which are left out */
-    bool         shares[NUM_SHARES];            /* those asked for, */
-    int32_t      num_shares;                    /* and their number */
-    int32_t      every;                         /* windows with load that a plan is in force for; 0: all */
-    int32_t      num_plans;                     /* of each series: windows with load that have a next one */
-    int32_t     *plan_window;                   /* [num_plans] the window at whose end a plan was made, or kept */
-    int32_t     *age;                           /* [num_plans] windows with load since it was made */
-    bool         follows;                       /* plans start from the ones before */
-    int32_t      history;                       /* samples with load that a plan is made from; fewer at first */
-    int32_t      num_series;
-    const char  *name[1 + EPLB_NUM_PRESETS];
+    feed *from;
+    bool in_force;                 /* whether series 0 is a plan that stays in force */
+    eplb_problem problem;          /* num_samples differs from call to call */
+    int32_t window;                /* samples in each, those without load too */
+    int32_t num_windows, num_idle; /* in the trace; those without load, which are left out */
+    bool shares[NUM_SHARES];       /* those asked for, */
+    int32_t num_shares;            /* and their number */
+    int32_t every;                 /* windows with load that a plan is in force for; 0: all */
+    int32_t num_plans;             /* of each series: windows with load that have a next one */
+    int32_t *plan_window;          /* [num_plans] the window at whose end a plan was made, or kept */
+    int32_t *age;                  /* [num_plans] windows with load since it was made */
+    bool follows;                  /* plans start from the ones before */
+    int32_t history;               /* samples with load that a plan is made from; fewer at first */
+    int32_t num_series;
+    const char *name[1 + EPLB_NUM_PRESETS];
     eplb_options options[1 + EPLB_NUM_PRESETS]; /* of each series; 0: those that the bound is under */
     eplb_options scoring;                       /* those with a bound that costs little */
-    float       *sample_weight;                 /* [history] or NULL */
-    float       *sample;                        /* [history + window, L, E] the last ones with load */
-    int32_t      num_held, num_own;             /* of them; those of the window at hand, which are the last */
-    int32_t     *phy2log;                       /* [num_series, L, R] the last plans */
-    int32_t     *before;                        /* [L, R] the one that a plan starts from */
-    trial       *trial;                         /* [num_plans, num_series] */
-    double      *bound;                         /* [num_plans] of score.most on the next window */
+    float *sample_weight;                       /* [history] or NULL */
+    float *sample;                              /* [history + window, L, E] the last ones with load */
+    int32_t num_held, num_own;                  /* of them; those of the window at hand, which are the last */
+    int32_t *phy2log;                           /* [num_series, L, R] the last plans */
+    int32_t *before;                            /* [L, R] the one that a plan starts from */
+    trial *trial;                               /* [num_plans, num_series] */
+    double *bound;                              /* [num_plans] of score.most on the next window */
     eplb_layer_report *report;                  /* [L] of score_plan */
-    share_ways   ways;
-    void        *scratch;
-    size_t       scratch_bytes;
+    share_ways ways;
+    void *scratch;
+    size_t scratch_bytes;
 } replay;
 
 /* Play_trace reads the trace, and makes and scores all plans of a replay. Series 0 is a plan that stays in
    force, or with NULL the experts in order. */
 replay make_replay(const settings *s, feed *from, const plan_map *map);
-void   play_trace(replay *r);
-void   free_replay(replay *r);
+void play_trace(replay *r);
+void free_replay(replay *r);
 
 /* Plan i of a series; and a series' loads summed, the median of its times, and the mean of what its plans moved. */
 const trial *trial_of(const replay *r, int32_t i, int32_t series);
-trial        total_of_series(const replay *r, int32_t series);
+trial total_of_series(const replay *r, int32_t series);
 
 /* What pictures show: a line for each series under each of the shares asked for, equal ones first, and a last one
    for the bound; a point for each plan, or where plans are kept, for each age. */
 int32_t replay_num_lines(const replay *r);
 int32_t line_series(const replay *r, int32_t line);
 int32_t line_shares(const replay *r, int32_t line);
-bool    line_is_first(const replay *r, int32_t line); /* of its series */
+bool line_is_first(const replay *r, int32_t line); /* of its series */
 int32_t replay_num_points(const replay *r);
-double  replay_point(const replay *r, int32_t line, int32_t point);
-double  replay_line_total(const replay *r, int32_t line);
+double replay_point(const replay *r, int32_t line, int32_t point);
+double replay_line_total(const replay *r, int32_t line);
 
 /* The share of slots that a line's plan changed; NaN: there was none before it. */
-double  replay_changed(const replay *r, int32_t line, int32_t point);
+double replay_changed(const replay *r, int32_t line, int32_t point);
 
 /* Balancedness by a score, and the best that any plan could have: on the window after plan i, and on all. */
 double score_balancedness(score s);

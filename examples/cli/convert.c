@@ -4,11 +4,9 @@
 
 static void convert_plan(const settings *s)
 {
-    if (s->num_inputs != 1)
-        fail(STATUS_INPUT, "convert takes one plan, not %d files", (int)s->num_inputs);
+    if (s->num_inputs != 1) fail(STATUS_INPUT, "convert takes one plan, not %d files", (int)s->num_inputs);
     plan_map map = map_read(s->inputs[0], &s->reading);
-    if (!map.num_gpus)
-        map.num_gpus = s->gpus;
+    if (!map.num_gpus) map.num_gpus = s->gpus;
     if (s->reading.num_experts) {
         if (map_count_experts(&map) > s->reading.num_experts)
             fail(STATUS_INPUT, "%s has %d experts, but --experts is %d", map.name, (int)map_count_experts(&map),

@@ -9,23 +9,26 @@ enum { FOREIGN_BYTES = 512, FOREIGN_NAME = 128 }; /* looked at; of a file's name
 
 typedef struct foreign_start {
     const char *bytes;
-    size_t      count, at; /* of these bytes, and where they stand */
+    size_t count, at; /* of these bytes, and where they stand */
     const char *what;
     const char *before, *after; /* the command that converts it, around the file's name */
 } foreign_start;
 
 #define PYTHON(text) "python3 -c \"" text
-#define FROM_TORCH                                                                                          \
-    PYTHON("import torch, numpy; x = torch.load('"), "', map_location='cpu'); x = x if isinstance(x, dict) "\
-    "else {'loads': torch.stack(x) if isinstance(x, list) else x}; numpy.savez('loads.npz', **{str(k): "    \
-    "v.detach().double().numpy() for k, v in x.items() if torch.is_tensor(v)})\" writes loads.npz"
-#define FROM_PICKLE                                                                                           \
-    PYTHON("import pickle, numpy; numpy.save('loads.npy', numpy.asarray(pickle.load(open('"), "', "           \
-    "'rb'))))\" writes loads.npy, if it is one of yours: a pickle may run any program"
-#define FROM_FRAME(read)                                                                                      \
+#define FROM_TORCH                                                                                           \
+    PYTHON("import torch, numpy; x = torch.load('"),                                                         \
+        "', map_location='cpu'); x = x if isinstance(x, dict) "                                              \
+        "else {'loads': torch.stack(x) if isinstance(x, list) else x}; numpy.savez('loads.npz', **{str(k): " \
+        "v.detach().double().numpy() for k, v in x.items() if torch.is_tensor(v)})\" writes loads.npz"
+#define FROM_PICKLE                                                                           \
+    PYTHON("import pickle, numpy; numpy.save('loads.npy', numpy.asarray(pickle.load(open('"), \
+        "', "                                                                                 \
+        "'rb'))))\" writes loads.npy, if it is one of yours: a pickle may run any program"
+#define FROM_FRAME(read) \
     PYTHON("import pandas; pandas." read "('"), "').to_csv('loads.csv', index=False)\" writes loads.csv"
 #define START(bytes, at) bytes, sizeof(bytes) - 1, at
 
+/* clang-format off */
 static const foreign_start FOREIGN[] = {
     {START("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 0), "a file of torch.save", FROM_TORCH},
     {START("ustar", 257), "a tar archive, such as early versions of torch.save wrote", FROM_TORCH},
@@ -47,26 +50,33 @@ static const foreign_start FOREIGN[] = {
     {START("\xff\xfe", 0), "text in UTF-16", "iconv -f UTF-16 -t UTF-8 '", "' | eplb plan - reads it"},
     {START("\xfe\xff", 0), "text in UTF-16", "iconv -f UTF-16 -t UTF-8 '", "' | eplb plan - reads it"},
 };
+/* clang-format on */
 
-static const foreign_start FOREIGN_PICKLE      = {NULL, 0, 0, "a Python pickle", FROM_PICKLE};
+static const foreign_start FOREIGN_PICKLE = {NULL, 0, 0, "a Python pickle", FROM_PICKLE};
 static const foreign_start FOREIGN_SAFETENSORS = {
-    NULL, 0, 0, "a safetensors file",
+    NULL,
+    0,
+    0,
+    "a safetensors file",
     PYTHON("import numpy; from safetensors.numpy import load_file; numpy.savez('loads.npz', **load_file('"),
     "'))\" writes loads.npz"};
 static const foreign_start FOREIGN_TORCH = {NULL, 0, 0, "a file of torch.save", FROM_TORCH};
 static const foreign_start FOREIGN_EXCEL = {
-    NULL, 0, 0, "an Excel file", PYTHON("import pandas; pandas.read_excel('"),
+    NULL,
+    0,
+    0,
+    "an Excel file",
+    PYTHON("import pandas; pandas.read_excel('"),
     "', header=None).to_csv('loads.csv', header=False, index=False)\" writes loads.csv"};
 
 /* Whether a file's name can stand between quotes in a command. */
 static bool foreign_can_quote(const char *name)
 {
     static const char OTHERS[] = "_./-+=,@%:~ ";
-    size_t            n        = 0;
+    size_t n = 0;
     for (; name[n]; n++) {
         char c = name[n];
-        if (!is_digit(c) && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !strchr(OTHERS, c))
-            return false;
+        if (!is_digit(c) && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !strchr(OTHERS, c)) return false;
     }
     return n < FOREIGN_NAME;
 }
@@ -81,11 +91,9 @@ static void foreign_fail(const source *from, const foreign_start *is)
 static bool foreign_is_pickle(const unsigned char *start, size_t n)
 {
     static const char *const OLD[] = {"cnumpy", "ccopy_reg", "(lp", "(dp", "cpandas"};
-    if (n >= 2 && start[0] == 0x80 && start[1] >= 2 && start[1] <= 5)
-        return true;
+    if (n >= 2 && start[0] == 0x80 && start[1] >= 2 && start[1] <= 5) return true;
     for (size_t i = 0; i < sizeof OLD / sizeof *OLD; i++) {
-        if (n >= strlen(OLD[i]) && memcmp(start, OLD[i], strlen(OLD[i])) == 0)
-            return true;
+        if (n >= strlen(OLD[i]) && memcmp(start, OLD[i], strlen(OLD[i])) == 0) return true;
     }
     return false;
 }
@@ -94,8 +102,7 @@ static bool foreign_is_pickle(const unsigned char *start, size_t n)
 static bool foreign_is_safetensors(const unsigned char *start, size_t n, uint64_t size)
 {
     uint64_t length = 0;
-    for (int i = 8; n > 8 && i-- > 0;)
-        length = length << 8 | start[i];
+    for (int i = 8; n > 8 && i-- > 0;) length = length << 8 | start[i];
     return n > 8 && length > 1 && length <= size - 8 && start[8] == '{';
 }
 
@@ -107,20 +114,15 @@ void foreign_refuse(source *from)
     source_seek(from, 0);
     for (size_t i = 0; i < sizeof FOREIGN / sizeof *FOREIGN; i++) {
         const foreign_start *f = &FOREIGN[i];
-        if (n >= f->at + f->count && memcmp(start + f->at, f->bytes, f->count) == 0)
-            foreign_fail(from, f);
+        if (n >= f->at + f->count && memcmp(start + f->at, f->bytes, f->count) == 0) foreign_fail(from, f);
     }
-    if (foreign_is_pickle(start, n))
-        foreign_fail(from, &FOREIGN_PICKLE);
-    if (foreign_is_safetensors(start, n, from->size))
-        foreign_fail(from, &FOREIGN_SAFETENSORS);
+    if (foreign_is_pickle(start, n)) foreign_fail(from, &FOREIGN_PICKLE);
+    if (foreign_is_safetensors(start, n, from->size)) foreign_fail(from, &FOREIGN_SAFETENSORS);
 }
 
 void foreign_refuse_member(const source *from, const char *member)
 {
     size_t n = strlen(member);
-    if (n >= 8 && strcmp(member + n - 8, "data.pkl") == 0)
-        foreign_fail(from, &FOREIGN_TORCH);
-    if (strncmp(member, "xl/", 3) == 0)
-        foreign_fail(from, &FOREIGN_EXCEL);
+    if (n >= 8 && strcmp(member + n - 8, "data.pkl") == 0) foreign_fail(from, &FOREIGN_TORCH);
+    if (strncmp(member, "xl/", 3) == 0) foreign_fail(from, &FOREIGN_EXCEL);
 }

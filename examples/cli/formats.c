@@ -7,10 +7,11 @@
 #include <string.h>
 
 enum {
-    FORMAT_LOOK   = 1 << 12, /* bytes that are looked through for the names of loads */
-    FORMAT_LAYERS = 1 << 12  /* more than any model has */
+    FORMAT_LOOK = 1 << 12,  /* bytes that are looked through for the names of loads */
+    FORMAT_LAYERS = 1 << 12 /* more than any model has */
 };
 
+/* clang-format off */
 static const file_format FORMATS[] = {
     {"eplb", FORMAT_PLAN, HOLDS_EMPTY | HOLDS_TWICE | HOLDS_LAYERS, "format",
      "this program's JSON; that of `plan --json` has figures, too", NULL, eplb_read, NULL, eplb_write, NULL},
@@ -42,6 +43,7 @@ static const file_format FORMATS[] = {
     {"adrs", FORMAT_LOADS, HOLDS_STEPS | HOLDS_PARTS, "load_history",
      "JSON: load_history of the ADRS task", NULL, NULL, adrs_open, NULL, adrs_write},
 };
+/* clang-format on */
 enum { NUM_FORMATS = sizeof FORMATS / sizeof *FORMATS };
 
 const file_format *format_named(const char *option, const char *begin, const char *end, int kind)
@@ -49,14 +51,13 @@ const file_format *format_named(const char *option, const char *begin, const cha
     nearest found = {NULL, 0};
     for (int i = 0; i < NUM_FORMATS; i++) {
         const file_format *f = &FORMATS[i];
-        if (!(f->kind & kind))
-            continue;
-        if (strlen(f->name) == (size_t)(end - begin) && memcmp(f->name, begin, strlen(f->name)) == 0)
-            return f;
+        if (!(f->kind & kind)) continue;
+        if (strlen(f->name) == (size_t)(end - begin) && memcmp(f->name, begin, strlen(f->name)) == 0) return f;
         take_nearest(&found, begin, end, f->name);
     }
     if (found.name)
-        fail(STATUS_INPUT, "%s: there is no format '%s'; did you mean '%s'?", option, quoted(begin, end).text, found.name);
+        fail(STATUS_INPUT, "%s: there is no format '%s'; did you mean '%s'?", option, quoted(begin, end).text,
+             found.name);
     fail(STATUS_INPUT, "%s: there is no format '%s'; try 'eplb formats'", option, quoted(begin, end).text);
 }
 
@@ -66,8 +67,7 @@ const file_format *format_named(const char *option, const char *begin, const cha
 static const file_format *format_with_key(const json_scan *s, int kind)
 {
     for (int i = 0; i < NUM_FORMATS; i++) {
-        if ((FORMATS[i].kind & kind) && FORMATS[i].key && strcmp(FORMATS[i].key, s->token) == 0)
-            return &FORMATS[i];
+        if ((FORMATS[i].kind & kind) && FORMATS[i].key && strcmp(FORMATS[i].key, s->token) == 0) return &FORMATS[i];
     }
     return NULL;
 }
@@ -76,23 +76,20 @@ static const file_format *format_with_key(const json_scan *s, int kind)
    a list. */
 static const file_format *format_by_key(source *from, int kind, uint64_t bytes)
 {
-    json_scan     s;
+    json_scan s;
     const file_format *found = NULL;
     memset(&s, 0, sizeof s);
     text_skip_mark(from);
-    s.from       = *from;
-    s.line       = 1;
+    s.from = *from;
+    s.line = 1;
     s.line_place = source_at(from);
     json_begin(&s);
     int list = json_peek(&s) == '[' ? 1 : 0;
-    if (list)
-        (void)json_next(&s);
+    if (list) (void)json_next(&s);
     if (json_peek(&s) == '{' && json_next(&s) == JSON_OBJECT) {
         for (json_event e = json_next(&s); !found && s.depth > list && s.place < bytes; e = json_next(&s)) {
-            if (e == JSON_MISSING)
-                break; /* which its reader says better */
-            if (e == JSON_NAME && s.depth == list + 1)
-                found = format_with_key(&s, kind);
+            if (e == JSON_MISSING) break; /* which its reader says better */
+            if (e == JSON_NAME && s.depth == list + 1) found = format_with_key(&s, kind);
         }
     }
     *from = s.from;
@@ -115,15 +112,13 @@ static int format_first_byte(source *from)
 
 const file_format *format_of_plan(source *from)
 {
-    if (!npy_begins(from))
-        foreign_refuse(from);
+    if (!npy_begins(from)) foreign_refuse(from);
     if (format_first_byte(from) == '{') {
         const file_format *f = format_by_key(from, FORMAT_PLAN, UINT64_MAX);
         return f ? f : &FORMATS[0]; /* which says what is missing */
     }
     for (int i = 0; i < NUM_FORMATS; i++) {
-        if (FORMATS[i].kind == FORMAT_PLAN && FORMATS[i].is && FORMATS[i].is(from))
-            return &FORMATS[i];
+        if (FORMATS[i].kind == FORMAT_PLAN && FORMATS[i].is && FORMATS[i].is(from)) return &FORMATS[i];
     }
     return NULL;
 }
@@ -143,8 +138,7 @@ static int64_t find_twice(const plan_map *m)
     for (size_t i = 0; slots > 0 && i < (size_t)m->num_layers * (size_t)m->num_replicas; i++) {
         size_t first = i - i % (size_t)slots;
         for (size_t k = first; k < i; k++) {
-            if (m->phy2log[k] == m->phy2log[i])
-                return (int64_t)i;
+            if (m->phy2log[k] == m->phy2log[i]) return (int64_t)i;
         }
     }
     return -1;
@@ -153,8 +147,7 @@ static int64_t find_twice(const plan_map *m)
 static int64_t find_empty(const plan_map *m)
 {
     for (size_t i = 0; i < (size_t)m->num_layers * (size_t)m->num_replicas; i++) {
-        if (m->phy2log[i] < 0)
-            return (int64_t)i;
+        if (m->phy2log[i] < 0) return (int64_t)i;
     }
     return -1;
 }
@@ -169,10 +162,9 @@ static void refuse_slot(const file_format *f, const plan_map *m, int64_t at, con
 void check_held_plan(const file_format *f, const plan_map *m)
 {
     if (m->num_steps > 1 && !(f->holds & HOLDS_STEPS))
-        fail(STATUS_INPUT, "%s: %d plans, one after the other, of which format %s can hold one", m->name, (int)m->num_steps,
-             f->name);
-    if (!(f->holds & HOLDS_EMPTY) && find_empty(m) >= 0)
-        refuse_slot(f, m, find_empty(m), "is empty");
+        fail(STATUS_INPUT, "%s: %d plans, one after the other, of which format %s can hold one", m->name,
+             (int)m->num_steps, f->name);
+    if (!(f->holds & HOLDS_EMPTY) && find_empty(m) >= 0) refuse_slot(f, m, find_empty(m), "is empty");
     if ((f->holds & HOLDS_GPUS) && !m->num_gpus)
         fail(STATUS_INPUT, "format %s has a list for each GPU: it needs --gpus; try 'eplb --help'", f->name);
     if (m->num_gpus && m->num_replicas % m->num_gpus != 0)
@@ -192,13 +184,13 @@ void check_held_plan(const file_format *f, const plan_map *m)
 static bool loads_are_whole(feed *from)
 {
     size_t count = (size_t)from->num_layers * (size_t)from->num_experts;
-    float *load  = (float *)allocate(count, sizeof *load);
-    bool   whole = true;
+    float *load = (float *)allocate(count, sizeof *load);
+    bool whole = true;
     for (int32_t t = 0; t < from->num_samples; t++) {
         feed_read(from, t, load);
         for (size_t i = 0; i < count; i++)
-            whole = whole && load[i] <= (float)(1 << 24) && load[i] >= (float)(int32_t)load[i] &&
-                    load[i] <= (float)(int32_t)load[i];
+            whole = whole && load[i] <= (float)(1 << 24) && load[i] >= (float)(int32_t)load[i]
+                    && load[i] <= (float)(int32_t)load[i];
     }
     free(load);
     return whole;
@@ -209,7 +201,8 @@ void check_held_loads(const file_format *f, feed *from)
     if (!loads_are_whole(from) && !(f->holds & HOLDS_PARTS))
         fail(STATUS_INPUT, "format %s counts events: it cannot hold loads that are not whole, or above 2^24", f->name);
     if (from->num_samples > 1 && !(f->holds & HOLDS_STEPS))
-        fail(STATUS_INPUT, "%d samples, of which format %s can hold one; --steps picks one", (int)from->num_samples, f->name);
+        fail(STATUS_INPUT, "%d samples, of which format %s can hold one; --steps picks one", (int)from->num_samples,
+             f->name);
     if (!(f->holds & HOLDS_LAYERS) && from->layer[from->num_layers - 1] != from->num_layers - 1)
         note("format %s does not number layers: %s become rows 0-%d", f->name,
              list_numbers(from->layer, from->num_layers).text, (int)from->num_layers - 1);
@@ -219,10 +212,13 @@ void print_formats(FILE *out)
 {
     fprintf(out, "%-16s %-6s %-6s %s\n", "format", "of", "", "what it is");
     for (int i = 0; i < NUM_FORMATS; i++) {
-        const file_format *f      = &FORMATS[i];
-        bool          reads  = f->read_plan || f->open, writes = f->write_plan || f->write_loads;
+        const file_format *f = &FORMATS[i];
+        bool reads = f->read_plan || f->open, writes = f->write_plan || f->write_loads;
         fprintf(out, "%-16s %-6s %-6s %s\n", f->name, f->kind == FORMAT_PLAN ? "plans" : "loads",
-                reads && writes ? "in,out" : reads ? "in" : "out", f->what);
+                reads && writes ? "in,out"
+                : reads         ? "in"
+                                : "out",
+                f->what);
     }
     fprintf(out, "in: a file of it is told by what stands in it, loads by --format, too. out: --write NAME=FILE, of\n"
                  "plan and convert. Loads are also CSV, JSON and NumPy of any axes: see `eplb --help`.\n");

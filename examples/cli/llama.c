@@ -7,10 +7,9 @@
 
 reader *llama_open(source from, const reading *how)
 {
-    reading own     = *how;
+    reading own = *how;
     own.unnamed_ids = true;
-    if (how->axes)
-        fail(STATUS_INPUT, "--axes %s: format llama has a layer and an expert in each row", how->axes);
+    if (how->axes) fail(STATUS_INPUT, "--axes %s: format llama has a layer and an expert in each row", how->axes);
     return csv_open(from, &own);
 }
 
@@ -18,7 +17,7 @@ reader *llama_open(source from, const reading *how)
 void llama_write(FILE *out, feed *from)
 {
     size_t count = (size_t)from->num_layers * (size_t)from->num_experts;
-    float *load  = (float *)allocate(count, sizeof *load);
+    float *load = (float *)allocate(count, sizeof *load);
     feed_read(from, 0, load);
     fprintf(out, "layer,expert\n");
     for (size_t i = 0; i < count; i++) {

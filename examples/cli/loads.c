@@ -5,10 +5,7 @@
 #include <string.h>
 
 /* As much of a number as float32 has. */
-static void write_load(FILE *out, float load)
-{
-    fprintf(out, "%.9g", (double)load);
-}
+static void write_load(FILE *out, float load) { fprintf(out, "%.9g", (double)load); }
 
 void write_rows(FILE *out, const float *load, int32_t num_rows, int32_t num_columns)
 {
@@ -25,16 +22,14 @@ void write_rows(FILE *out, const float *load, int32_t num_rows, int32_t num_colu
 
 void loads_write_csv(FILE *out, feed *from)
 {
-    size_t E    = (size_t)from->num_experts;
+    size_t E = (size_t)from->num_experts;
     float *load = (float *)allocate((size_t)from->num_layers, E * sizeof *load);
     fprintf(out, "step,layer");
-    for (size_t e = 0; e < E; e++)
-        fprintf(out, ",e%zu", e);
+    for (size_t e = 0; e < E; e++) fprintf(out, ",e%zu", e);
     for (int32_t t = 0; t < from->num_samples; t++) {
         feed_read(from, t, load);
         for (size_t i = 0; i < (size_t)from->num_layers * E; i++) {
-            if (i % E == 0)
-                fprintf(out, "\n%lld,%lld", (long long)from->step[t], (long long)from->layer[i / E]);
+            if (i % E == 0) fprintf(out, "\n%lld,%lld", (long long)from->step[t], (long long)from->layer[i / E]);
             fprintf(out, ",");
             write_load(out, load[i]);
         }
@@ -46,8 +41,8 @@ void loads_write_csv(FILE *out, feed *from)
 void loads_write_npy(FILE *out, feed *from)
 {
     int64_t dim[3] = {from->num_samples, from->num_layers, from->num_experts};
-    size_t  count  = (size_t)from->num_layers * (size_t)from->num_experts;
-    float  *load   = (float *)allocate(count, sizeof *load);
+    size_t count = (size_t)from->num_layers * (size_t)from->num_experts;
+    float *load = (float *)allocate(count, sizeof *load);
     npy_write_header(out, "<f4", dim, 3);
     for (int32_t t = 0; t < from->num_samples; t++) {
         feed_read(from, t, load);

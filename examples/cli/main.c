@@ -21,10 +21,7 @@
 #include <string.h>
 
 /* Where tables go: a plan or picture on standard output stands alone. */
-static FILE *table_output(const settings *s)
-{
-    return any_to_stdout(s) ? stderr : stdout;
-}
+static FILE *table_output(const settings *s) { return any_to_stdout(s) ? stderr : stdout; }
 
 static void free_settings(settings *s)
 {
@@ -35,9 +32,9 @@ static void free_settings(settings *s)
 /* score --adrs. */
 static int run_adrs(settings *s)
 {
-    feed       from = feed_open(s);
-    plan_map   map  = map_read(s->reading.map, &s->reading);
-    adrs_score a    = make_adrs_score(s, &from, &map);
+    feed from = feed_open(s);
+    plan_map map = map_read(s->reading.map, &s->reading);
+    adrs_score a = make_adrs_score(s, &from, &map);
     doubt_map(&from, NULL);
     write_adrs(&a, s);
     print_adrs(table_output(s), &a);
@@ -51,22 +48,19 @@ static int run_adrs(settings *s)
 static int run_plan(arguments *a, int command)
 {
     settings s = parse_arguments(a, command);
-    if (s.adrs)
-        return run_adrs(&s);
-    feed            from = feed_open(&s);
-    plan_map        own;
-    const plan_map *map  = map_in_force(&s, &from, &own);
-    planning        p    = command == COMMAND_SCORE ? make_score(&s, &from, map) : make_plan(&s, &from, map);
-    FILE           *out  = table_output(&s);
+    if (s.adrs) return run_adrs(&s);
+    feed from = feed_open(&s);
+    plan_map own;
+    const plan_map *map = map_in_force(&s, &from, &own);
+    planning p = command == COMMAND_SCORE ? make_score(&s, &from, map) : make_plan(&s, &from, map);
+    FILE *out = table_output(&s);
     doubt_shape(&s, &from);
     doubt_map(&from, map);
     write_plan(&p, &s);
-    if (!s.quiet)
-        print_summary(out, &p, &s);
+    if (!s.quiet) print_summary(out, &p, &s);
     print_table(out, &p, s.quiet);
     print_balances(out, &p);
-    if (s.show >= 0)
-        print_bars(out, &p, s.show);
+    if (s.show >= 0) print_bars(out, &p, s.show);
     free_planning(&p);
     map_free(&own);
     feed_close(&from);
@@ -76,12 +70,12 @@ static int run_plan(arguments *a, int command)
 
 static int run_replay(arguments *a)
 {
-    settings        s    = parse_arguments(a, COMMAND_REPLAY);
-    feed            from = feed_open(&s);
-    plan_map        own;
-    const plan_map *map  = map_in_force(&s, &from, &own);
-    replay          r    = make_replay(&s, &from, map);
-    FILE           *out  = table_output(&s);
+    settings s = parse_arguments(a, COMMAND_REPLAY);
+    feed from = feed_open(&s);
+    plan_map own;
+    const plan_map *map = map_in_force(&s, &from, &own);
+    replay r = make_replay(&s, &from, map);
+    FILE *out = table_output(&s);
     play_trace(&r);
     doubt_shape(&s, &from);
     doubt_map(&from, map);
@@ -101,7 +95,7 @@ static int run_replay(arguments *a)
 static int run_transfers(arguments *a)
 {
     settings s = parse_arguments(a, COMMAND_TRANSFERS);
-    moving   m = make_moving(&s);
+    moving m = make_moving(&s);
     write_moves(&m, &s);
     print_moves(table_output(&s), &m, &s);
     free_moving(&m);
@@ -113,10 +107,9 @@ static int run_check(arguments *a)
 {
     settings s = parse_arguments(a, COMMAND_CHECK);
     checking c = make_checking(&s);
-    bool     fine = c.fault.reason == EPLB_FAULT_NONE;
+    bool fine = c.fault.reason == EPLB_FAULT_NONE;
     write_check(&c, &s);
-    if (!s.quiet)
-        print_check(table_output(&s), &c);
+    if (!s.quiet) print_check(table_output(&s), &c);
     free_checking(&c);
     free_settings(&s);
     return fine ? STATUS_OK : STATUS_FAULT;
@@ -141,48 +134,41 @@ static const char *name_of(const char *const *names, int32_t num_names, int32_t 
 
 static void print_preset(const char *name, const eplb_options *options)
 {
-    static const char *const INITS[]        = {"LPT", "zigzag"};
-    static const char *const REFINEMENTS[]  = {"none", "max-min", "pair-scan", "max-to-any", "L2"};
-    static const char *const NOISES[]       = {"centred", "ramp"};
-    static const char *const SELECTIONS[]   = {"max load", "spread", "variance"};
+    static const char *const INITS[] = {"LPT", "zigzag"};
+    static const char *const REFINEMENTS[] = {"none", "max-min", "pair-scan", "max-to-any", "L2"};
+    static const char *const NOISES[] = {"centred", "ramp"};
+    static const char *const SELECTIONS[] = {"max load", "spread", "variance"};
     static const char *const REPLICATIONS[] = {"D'Hondt", "hybrid"};
-    const eplb_packing      *gpu = &options->gpu_packing, *group = &options->group_packing;
+    const eplb_packing *gpu = &options->gpu_packing, *group = &options->group_packing;
     bool scan = gpu->refine == EPLB_REFINE_PAIR_SCAN, several = gpu->num_candidates > 1;
     bool two_refine = group->refine != gpu->refine, two_swaps = group->max_swaps != gpu->max_swaps;
     char heavy[16] = "all", refine[48], swaps[32] = "-", candidates[16] = "1";
     char noise[48] = "-", effort[16] = "-", fixup[32] = "";
-    if (gpu->heavy_packs > 0)
-        snprintf(heavy, sizeof heavy, "%d", (int)gpu->heavy_packs);
+    if (gpu->heavy_packs > 0) snprintf(heavy, sizeof heavy, "%d", (int)gpu->heavy_packs);
     snprintf(refine, sizeof refine, "%s%s%s%s%s%s", two_refine ? NAME_OF(REFINEMENTS, group->refine) : "",
              two_refine ? ", " : "", NAME_OF(REFINEMENTS, gpu->refine), scan ? "(" : "", scan ? heavy : "",
              scan ? ")" : "");
-    if (two_refine || two_swaps)
-        snprintf(swaps, sizeof swaps, "%d, %d", (int)group->max_swaps, (int)gpu->max_swaps);
-    else if (gpu->refine != EPLB_REFINE_NONE)
-        snprintf(swaps, sizeof swaps, "%d", (int)gpu->max_swaps);
+    if (two_refine || two_swaps) snprintf(swaps, sizeof swaps, "%d, %d", (int)group->max_swaps, (int)gpu->max_swaps);
+    else if (gpu->refine != EPLB_REFINE_NONE) snprintf(swaps, sizeof swaps, "%d", (int)gpu->max_swaps);
     if (several) {
         snprintf(candidates, sizeof candidates, "%d", (int)gpu->num_candidates);
         snprintf(noise, sizeof noise, "%s %g", NAME_OF(NOISES, gpu->noise), (double)gpu->noise_scale);
     }
-    if (options->effort > 0)
-        snprintf(effort, sizeof effort, "%d", (int)options->effort);
-    if (options->fixup_steps > 0)
-        snprintf(fixup, sizeof fixup, ", fix-up %d", (int)options->fixup_steps);
-    if (options->engine == EPLB_ENGINE_VLLM)
-        snprintf(fixup, sizeof fixup, ", as vLLM");
+    if (options->effort > 0) snprintf(effort, sizeof effort, "%d", (int)options->effort);
+    if (options->fixup_steps > 0) snprintf(fixup, sizeof fixup, ", fix-up %d", (int)options->fixup_steps);
+    if (options->engine == EPLB_ENGINE_VLLM) snprintf(fixup, sizeof fixup, ", as vLLM");
     printf(PRESET_ROW, name, NAME_OF(INITS, gpu->init), refine, swaps, candidates, noise,
-           several ? NAME_OF(SELECTIONS, gpu->select) : "-", effort,
-           NAME_OF(REPLICATIONS, options->replication), fixup);
+           several ? NAME_OF(SELECTIONS, gpu->select) : "-", effort, NAME_OF(REPLICATIONS, options->replication),
+           fixup);
 }
 
 static int run_presets(void)
 {
-    printf(PRESET_ROW, "preset", "initial", "refinement", "swaps", "candidates", "noise", "selection",
-           "effort", "replication", "");
+    printf(PRESET_ROW, "preset", "initial", "refinement", "swaps", "candidates", "noise", "selection", "effort",
+           "replication", "");
     for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
         eplb_options options;
-        if (eplb_options_preset(preset, &options) == EPLB_OK)
-            print_preset(eplb_preset_name(preset), &options);
+        if (eplb_options_preset(preset, &options) == EPLB_OK) print_preset(eplb_preset_name(preset), &options);
     }
     printf("Where there are two, the first is of groups to nodes, the second of replicas to GPUs.\n"
            "Effort: searches that improve the plan.\n"
@@ -407,44 +393,32 @@ static int run_help(void)
 /* The command that was meant, if one is near; else NULL. */
 static const char *nearest_command(const char *text)
 {
-    static const char *const COMMANDS[] = {"plan", "score", "replay", "transfers", "check", "convert",
-                                           "presets", "formats", "help", "--help", "--version"};
-    nearest                  found      = {NULL, 0};
+    static const char *const COMMANDS[] = {"plan",    "score",   "replay", "transfers", "check",    "convert",
+                                           "presets", "formats", "help",   "--help",    "--version"};
+    nearest found = {NULL, 0};
     for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++)
         take_nearest(&found, text, text + strlen(text), COMMANDS[i]);
     return found.name;
 }
 
-static bool is_help(const char *text)
-{
-    return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0;
-}
+static bool is_help(const char *text) { return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0; }
 
 static int run_command(const char *command, arguments *a)
 {
-    if (is_help(command) || strcmp(command, "help") == 0)
-        return run_help();
+    if (is_help(command) || strcmp(command, "help") == 0) return run_help();
     for (int i = a->at; i < a->count && strcmp(a->text[i], "--") != 0; i++) {
-        if (is_help(a->text[i]))
-            return run_help();
+        if (is_help(a->text[i])) return run_help();
     }
-    if (strcmp(command, "plan") == 0)
-        return run_plan(a, COMMAND_PLAN);
-    if (strcmp(command, "score") == 0)
-        return run_plan(a, COMMAND_SCORE);
-    if (strcmp(command, "replay") == 0)
-        return run_replay(a);
-    if (strcmp(command, "transfers") == 0)
-        return run_transfers(a);
-    if (strcmp(command, "check") == 0)
-        return run_check(a);
-    if (strcmp(command, "convert") == 0)
-        return run_convert(a);
+    if (strcmp(command, "plan") == 0) return run_plan(a, COMMAND_PLAN);
+    if (strcmp(command, "score") == 0) return run_plan(a, COMMAND_SCORE);
+    if (strcmp(command, "replay") == 0) return run_replay(a);
+    if (strcmp(command, "transfers") == 0) return run_transfers(a);
+    if (strcmp(command, "check") == 0) return run_check(a);
+    if (strcmp(command, "convert") == 0) return run_convert(a);
     bool lists = strcmp(command, "presets") == 0 || strcmp(command, "formats") == 0;
     if (a->at < a->count && (lists || strcmp(command, "--version") == 0))
         fail(STATUS_INPUT, "unexpected '%s' after %s; try 'eplb --help'", a->text[a->at], command);
-    if (strcmp(command, "presets") == 0)
-        return run_presets();
+    if (strcmp(command, "presets") == 0) return run_presets();
     if (strcmp(command, "formats") == 0) {
         print_formats(stdout);
         return STATUS_OK;
@@ -466,7 +440,6 @@ int main(int argc, char **argv)
         return STATUS_INPUT;
     }
     int status = run_command(argv[1], &a);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        fail(STATUS_OUTPUT, "standard output: %s", strerror(errno));
+    if (fflush(stdout) != 0 || ferror(stdout)) fail(STATUS_OUTPUT, "standard output: %s", strerror(errno));
     return status;
 }

@@ -13,10 +13,10 @@ map_reader map_begin(source from)
     map_reader r;
     memset(&r, 0, sizeof r);
     text_skip_mark(&from);
-    r.map.name        = from.name;
-    r.map.num_steps   = 1;
-    r.scan.from       = from;
-    r.scan.line       = 1;
+    r.map.name = from.name;
+    r.map.num_steps = 1;
+    r.scan.from = from;
+    r.scan.line = 1;
     r.scan.line_place = source_at(&from);
     json_begin(&r.scan);
     return r;
@@ -24,8 +24,7 @@ map_reader map_begin(source from)
 
 plan_map map_end(map_reader *r)
 {
-    if (json_peek(&r->scan) >= 0)
-        text_fail(r->scan.at, "the file goes on after its plan");
+    if (json_peek(&r->scan) >= 0) text_fail(r->scan.at, "the file goes on after its plan");
     source_close(&r->scan.from);
     return r->map;
 }
@@ -33,37 +32,31 @@ plan_map map_end(map_reader *r)
 json_event map_next(map_reader *r)
 {
     json_event event = json_next(&r->scan);
-    if (event == JSON_MISSING)
-        text_fail(r->scan.at, "a value is missing here");
+    if (event == JSON_MISSING) text_fail(r->scan.at, "a value is missing here");
     return event;
 }
 
-bool map_has(const map_reader *r, const char *text)
-{
-    return strcmp(r->scan.token, text) == 0;
-}
+bool map_has(const map_reader *r, const char *text) { return strcmp(r->scan.token, text) == 0; }
 
 int64_t map_integer(map_reader *r, json_event event, int64_t lowest, int64_t highest, const char *wrong)
 {
     const char *token = r->scan.token, *end = token + r->scan.length;
-    int64_t     value = 0;
+    int64_t value = 0;
     if (event != JSON_WORD)
         text_fail(r->scan.at, "%s where a number should be",
                   event == JSON_STRING  ? "a string"
                   : event == JSON_ARRAY ? "an array"
                                         : "an object");
     bool whole = json_has_number(token, end) && parse_integer(token, end, &value);
-    if (!whole || value < lowest || value > highest)
-        text_fail(r->scan.at, "'%s' %s", quoted(token, end).text, wrong);
+    if (!whole || value < lowest || value > highest) text_fail(r->scan.at, "'%s' %s", quoted(token, end).text, wrong);
     return value;
 }
 
 void map_add_slot(map_reader *r, json_event event)
 {
-    int64_t     expert = map_integer(r, event, INT64_MIN, INT64_MAX, "is not a whole number");
-    const char *wrong  = id_wrong(expert, 0);
-    if (wrong)
-        text_fail(r->scan.at, "'%s' %s", quoted(r->scan.token, r->scan.token + r->scan.length).text, wrong);
+    int64_t expert = map_integer(r, event, INT64_MIN, INT64_MAX, "is not a whole number");
+    const char *wrong = id_wrong(expert, 0);
+    if (wrong) text_fail(r->scan.at, "'%s' %s", quoted(r->scan.token, r->scan.token + r->scan.length).text, wrong);
     if (r->num_slots == r->slots_room)
         r->map.phy2log = (int32_t *)grow(r->map.phy2log, &r->slots_room, sizeof(int32_t));
     r->map.phy2log[r->num_slots++] = (int32_t)expert;
@@ -71,8 +64,7 @@ void map_add_slot(map_reader *r, json_event event)
 
 void map_end_layer(map_reader *r, size_t count)
 {
-    if (count == 0)
-        text_fail(r->scan.at, "a layer without slots");
+    if (count == 0) text_fail(r->scan.at, "a layer without slots");
     if (r->map.num_layers > 0 && count != (size_t)r->map.num_replicas)
         text_fail(r->scan.at, "a layer of %zu slots; those above have %d", count, (int)r->map.num_replicas);
     if (count > INT32_MAX || r->map.num_layers == INT32_MAX)
@@ -84,8 +76,7 @@ void map_end_layer(map_reader *r, size_t count)
 void map_add_layer(map_reader *r, json_event event)
 {
     size_t before = r->num_slots;
-    for (; event != JSON_ARRAY_END; event = map_next(r))
-        map_add_slot(r, event);
+    for (; event != JSON_ARRAY_END; event = map_next(r)) map_add_slot(r, event);
     map_end_layer(r, r->num_slots - before);
 }
 
@@ -110,8 +101,7 @@ static const char *shape_of_plans(int most_dims)
 static void map_end_step(map_reader *r, int32_t first, int32_t per_step)
 {
     int32_t layers = r->map.num_layers - first;
-    if (layers == 0)
-        text_fail(r->scan.at, "a step without layers");
+    if (layers == 0) text_fail(r->scan.at, "a step without layers");
     if (first > 0 && layers != per_step)
         text_fail(r->scan.at, "a step of %d layer%s; those above have %d", (int)layers, layers == 1 ? "" : "s",
                   (int)per_step);
@@ -119,29 +109,25 @@ static void map_end_step(map_reader *r, int32_t first, int32_t per_step)
 
 void map_add_arrays(map_reader *r, int most_dims)
 {
-    int        outside = r->scan.depth - 1, dims = 1;
-    int32_t    first = 0, per_step = 0; /* layer of the step at hand; layers of each */
+    int outside = r->scan.depth - 1, dims = 1;
+    int32_t first = 0, per_step = 0; /* layer of the step at hand; layers of each */
     json_event event = map_next(r);
-    for (; event == JSON_ARRAY && dims < most_dims; dims++)
-        event = map_next(r);
-    if (event == JSON_ARRAY)
-        text_fail(r->scan.at, "an array for an expert: %s", shape_of_plans(most_dims));
+    for (; event == JSON_ARRAY && dims < most_dims; dims++) event = map_next(r);
+    if (event == JSON_ARRAY) text_fail(r->scan.at, "an array for an expert: %s", shape_of_plans(most_dims));
     map_add_layer(r, event);
     while (r->scan.depth > outside) {
-        event      = map_next(r);
+        event = map_next(r);
         int inside = r->scan.depth - outside;
         if (event != JSON_ARRAY && event != JSON_ARRAY_END)
             text_fail(r->scan.at, "an array should begin here: %s", shape_of_plans(most_dims));
-        if (event == JSON_ARRAY && inside == dims)
-            map_add_layer(r, map_next(r));
-        if (event == JSON_ARRAY || inside != 1 || dims < 3)
-            continue;
+        if (event == JSON_ARRAY && inside == dims) map_add_layer(r, map_next(r));
+        if (event == JSON_ARRAY || inside != 1 || dims < 3) continue;
         map_end_step(r, first, per_step);
         per_step = r->map.num_layers - first;
-        first    = r->map.num_layers;
+        first = r->map.num_layers;
     }
     if (per_step > 0) { /* of plans in time */
-        r->map.num_steps  = r->map.num_layers / per_step;
+        r->map.num_steps = r->map.num_layers / per_step;
         r->map.num_layers = per_step;
     }
 }
@@ -155,7 +141,7 @@ plan_map map_of(source from)
         map_reader r = map_begin(from);
         (void)json_peek(&r.scan);
         text_fail(r.scan.at, "no plan begins here: it is JSON that `plan --json` wrote, arrays of experts in JSON or "
-                  ".npy, or a plan of an engine; `eplb formats` lists them");
+                             ".npy, or a plan of an engine; `eplb formats` lists them");
     }
     return f->read_plan(from);
 }
@@ -166,15 +152,15 @@ void mark_numbers(const char *option, const char *list, bool *marked, int32_t co
     const char *begin = list, *end;
     do {
         int64_t first = 0, last;
-        end              = begin + strcspn(begin, ",");
+        end = begin + strcspn(begin, ",");
         const char *dash = (const char *)memchr(begin, '-', (size_t)(end - begin));
-        bool        fine = parse_integer(begin, dash ? dash : end, &first);
-        last             = first;
-        fine             = fine && (!dash || parse_integer(dash + 1, end, &last));
+        bool fine = parse_integer(begin, dash ? dash : end, &first);
+        last = first;
+        fine = fine && (!dash || parse_integer(dash + 1, end, &last));
         if (!fine || first < 0 || last < first || last >= count)
-            fail(STATUS_INPUT, "%s needs numbers of GPUs below %d, such as 3 or 0,4-7, not '%s'", option, (int)count, list);
-        for (int64_t i = first; i <= last; i++)
-            marked[i] = true;
+            fail(STATUS_INPUT, "%s needs numbers of GPUs below %d, such as 3 or 0,4-7, not '%s'", option, (int)count,
+                 list);
+        for (int64_t i = first; i <= last; i++) marked[i] = true;
         begin = end + 1;
     } while (*end == ',');
 }
@@ -185,8 +171,7 @@ static bool holds_zeros(const plan_map *m, int32_t slots, int32_t gpu)
     for (size_t row = 0; row < (size_t)m->num_steps * (size_t)m->num_layers; row++) {
         const int32_t *slot = m->phy2log + row * (size_t)m->num_replicas + (size_t)gpu * (size_t)slots;
         for (int32_t i = 0; i < slots; i++) {
-            if (slot[i] != 0)
-                return false;
+            if (slot[i] != 0) return false;
         }
     }
     return true;
@@ -198,7 +183,8 @@ static void doubt_zeros(const plan_map *m, int32_t slots, int32_t gpus)
 {
     for (int32_t gpu = 0; gpu < gpus && slots > 1 && m->num_layers > 1; gpu++) {
         if (holds_zeros(m, slots, gpu))
-            note("%s: all slots of GPU %d hold expert 0, as those of a dead rank do in SGLang's plans: if it is dead, say "
+            note("%s: all slots of GPU %d hold expert 0, as those of a dead rank do in SGLang's plans: if it is dead, "
+                 "say "
                  "so with --dead %d",
                  m->name, (int)gpu, (int)gpu);
     }
@@ -208,8 +194,7 @@ static void doubt_zeros(const plan_map *m, int32_t slots, int32_t gpus)
 static void take_dead(plan_map *m, const reading *how)
 {
     int32_t gpus = m->num_gpus ? m->num_gpus : how->gpus;
-    if (how->dead && !gpus)
-        fail(STATUS_INPUT, "--dead needs --gpus; try 'eplb --help'");
+    if (how->dead && !gpus) fail(STATUS_INPUT, "--dead needs --gpus; try 'eplb --help'");
     int32_t slots = gpus ? m->num_replicas / gpus : 0;
     if (slots == 0 || m->num_replicas % gpus != 0) /* which others find, who need it */
         return;
@@ -221,8 +206,7 @@ static void take_dead(plan_map *m, const reading *how)
     mark_numbers("--dead", how->dead, dead, gpus);
     for (size_t row = 0; row < (size_t)m->num_steps * (size_t)m->num_layers; row++) {
         for (int32_t slot = 0; slot < m->num_replicas; slot++) {
-            if (dead[slot / slots])
-                m->phy2log[row * (size_t)m->num_replicas + (size_t)slot] = -1;
+            if (dead[slot / slots]) m->phy2log[row * (size_t)m->num_replicas + (size_t)slot] = -1;
         }
     }
     free(dead);
@@ -254,15 +238,13 @@ int32_t map_count_experts(const plan_map *m)
 const plan_map *map_in_force(const settings *s, const feed *from, plan_map *own)
 {
     memset(own, 0, sizeof *own);
-    if (!s->reading.map)
-        return NULL;
+    if (!s->reading.map) return NULL;
     const plan_map *m = &from->map;
     if (!m->phy2log) {
         *own = map_read(s->reading.map, &s->reading);
-        m    = own;
+        m = own;
     }
-    if (!s->replicas || m->num_replicas == s->replicas)
-        return m;
+    if (!s->replicas || m->num_replicas == s->replicas) return m;
     if (m == own || s->command == COMMAND_SCORE)
         fail(STATUS_INPUT, "%s: %d slots in a layer, but --replicas is %d", m->name, (int)m->num_replicas,
              (int)s->replicas);
@@ -292,8 +274,7 @@ int32_t *map_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layer
     return map_slots_at(m, m->num_steps - 1, layer, num_layers, i);
 }
 
-int32_t *map_known_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i,
-                            int32_t num_experts)
+int32_t *map_known_slots_of(const plan_map *m, const int64_t *layer, int32_t num_layers, int32_t i, int32_t num_experts)
 {
     int32_t *phy2log = map_slots_of(m, layer, num_layers, i);
     for (int32_t slot = 0; slot < m->num_replicas; slot++) {
@@ -306,14 +287,12 @@ int32_t *map_known_slots_of(const plan_map *m, const int64_t *layer, int32_t num
 
 int32_t first_missing(const eplb_problem *q, const int32_t *phy2log)
 {
-    bool   *seen = (bool *)allocate((size_t)q->num_experts, sizeof(bool));
-    int32_t e    = 0;
+    bool *seen = (bool *)allocate((size_t)q->num_experts, sizeof(bool));
+    int32_t e = 0;
     for (int32_t slot = 0; slot < q->num_replicas; slot++) {
-        if (phy2log[slot] >= 0 && may_use(q, slot))
-            seen[phy2log[slot]] = true;
+        if (phy2log[slot] >= 0 && may_use(q, slot)) seen[phy2log[slot]] = true;
     }
-    while (e < q->num_experts && seen[e])
-        e++;
+    while (e < q->num_experts && seen[e]) e++;
     free(seen);
     return e < q->num_experts ? e : -1;
 }
@@ -322,12 +301,11 @@ int32_t *map_whole_slots_of(const plan_map *m, const int64_t *layer, int32_t num
                             const eplb_problem *q)
 {
     int32_t *phy2log = map_known_slots_of(m, layer, num_layers, i, q->num_experts);
-    int32_t  missing = first_missing(q, phy2log);
+    int32_t missing = first_missing(q, phy2log);
     if (missing >= 0)
         fail(STATUS_INPUT, "%s: layer %lld: no slot%s holds expert %d%s", m->name, (long long)layer[i],
              q->gpu_slots ? " that may be used" : "", (int)missing,
-             q->num_experts == m->num_replicas
-                 ? "; if the loads are counts of slots, say so with --axes (such as LP)"
-                 : "");
+             q->num_experts == m->num_replicas ? "; if the loads are counts of slots, say so with --axes (such as LP)"
+                                               : "");
     return phy2log;
 }

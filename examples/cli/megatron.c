@@ -13,56 +13,54 @@
 #include <string.h>
 
 typedef struct megatron_record {
-    int64_t  step, layer;
+    int64_t step, layer;
     uint64_t place, line_place;
-    size_t   line;
+    size_t line;
 } megatron_record;
 
 typedef struct megatron_reader {
-    reader           base;
-    json_scan        scan;
-    reading          how;
-    const char      *block;    /* that is read */
-    megatron_record *record;   /* by step, then place */
-    size_t           num_records, room, num_others; /* lines of other blocks */
-    size_t          *start;    /* [num_samples + 1] the first record of each sample */
-    int64_t          most_id;
-    double          *sum;      /* [num_layers, width]; NULL while opening */
+    reader base;
+    json_scan scan;
+    reading how;
+    const char *block;                    /* that is read */
+    megatron_record *record;              /* by step, then place */
+    size_t num_records, room, num_others; /* lines of other blocks */
+    size_t *start;                        /* [num_samples + 1] the first record of each sample */
+    int64_t most_id;
+    double *sum; /* [num_layers, width]; NULL while opening */
 } megatron_reader;
 
 typedef struct megatron_line { /* what a line says; -1: it does not */
     int64_t step, layer, num_tokens, topk;
-    int64_t rows, columns;     /* of top_indices */
-    int64_t most_id;           /* in them */
-    bool    other;             /* it is of another block */
+    int64_t rows, columns; /* of top_indices */
+    int64_t most_id;       /* in them */
+    bool other;            /* it is of another block */
 } megatron_line;
 
 static int64_t megatron_number(megatron_reader *r, json_event e, const char *name)
 {
-    const json_scan *s     = &r->scan;
-    int64_t          value = 0;
-    if (e != JSON_WORD || !json_has_number(s->token, s->token + s->length) ||
-        !parse_integer(s->token, s->token + s->length, &value) || value < 0 || value > INT32_MAX)
-        text_fail(s->at, "'%s' is no %s, which is a whole number from 0 on", quoted(s->token, s->token + s->length).text,
-                  name);
+    const json_scan *s = &r->scan;
+    int64_t value = 0;
+    if (e != JSON_WORD || !json_has_number(s->token, s->token + s->length)
+        || !parse_integer(s->token, s->token + s->length, &value) || value < 0 || value > INT32_MAX)
+        text_fail(s->at, "'%s' is no %s, which is a whole number from 0 on",
+                  quoted(s->token, s->token + s->length).text, name);
     return value;
 }
 
 /* The experts of a token, whose array has begun; counts them from `at` on, unless NULL. Returns how many. */
 static int64_t megatron_token(megatron_reader *r, megatron_line *line, double *at)
 {
-    json_scan *s     = &r->scan;
-    int64_t    count = 0;
+    json_scan *s = &r->scan;
+    int64_t count = 0;
     for (json_event e = json_next(s); e != JSON_ARRAY_END; e = json_next(s), count++) {
-        int64_t     id    = -1;
+        int64_t id = -1;
         const char *begin = s->token, *end = begin + s->length;
-        bool        whole = e == JSON_WORD && json_has_number(begin, end) && parse_integer(begin, end, &id);
+        bool whole = e == JSON_WORD && json_has_number(begin, end) && parse_integer(begin, end, &id);
         const char *wrong = whole ? id_wrong(id, r->how.num_experts) : "is no id of an expert";
-        if (wrong)
-            text_fail(s->at, "'%s' %s", quoted(begin, end).text, wrong);
+        if (wrong) text_fail(s->at, "'%s' %s", quoted(begin, end).text, wrong);
         line->most_id = id > line->most_id ? id : line->most_id;
-        if (at && id >= 0 && id < r->base.width)
-            at[id] += 1;
+        if (at && id >= 0 && id < r->base.width) at[id] += 1;
     }
     return count;
 }
@@ -75,12 +73,12 @@ static void megatron_tokens(megatron_reader *r, megatron_line *line, double *at)
         text_fail(s->at, "an array should begin here: the experts of each token, once");
     line->rows = 0;
     for (json_event e = json_next(s); e != JSON_ARRAY_END; e = json_next(s), line->rows++) {
-        if (e != JSON_ARRAY)
-            text_fail(s->at, "an array should begin here: the experts of a token");
+        if (e != JSON_ARRAY) text_fail(s->at, "an array should begin here: the experts of a token");
         text_place place = s->at;
-        int64_t    count = megatron_token(r, line, at);
+        int64_t count = megatron_token(r, line, at);
         if (line->rows > 0 && count != line->columns)
-            text_fail(place, "a token of %lld experts; those above have %lld", (long long)count, (long long)line->columns);
+            text_fail(place, "a token of %lld experts; those above have %lld", (long long)count,
+                      (long long)line->columns);
         line->columns = count;
     }
 }
@@ -88,17 +86,16 @@ static void megatron_tokens(megatron_reader *r, megatron_line *line, double *at)
 /* Takes the line that begins here; counts its tokens from `at` on, unless NULL. */
 static megatron_line megatron_read_line(megatron_reader *r, double *at)
 {
-    json_scan    *s    = &r->scan;
+    json_scan *s = &r->scan;
     megatron_line line = {-1, -1, -1, -1, -1, 0, -1, false};
-    if (json_next(s) != JSON_OBJECT)
-        text_fail(s->at, "an object should begin here: a layer of a step");
+    if (json_next(s) != JSON_OBJECT) text_fail(s->at, "an object should begin here: a layer of a step");
     while (json_next(s) == JSON_NAME) {
-        const char *name  = s->token;
-        int64_t    *where = strcmp(name, "step") == 0         ? &line.step
-                            : strcmp(name, "layer") == 0      ? &line.layer
-                            : strcmp(name, "num_tokens") == 0 ? &line.num_tokens
-                            : strcmp(name, "topk") == 0       ? &line.topk
-                                                              : NULL;
+        const char *name = s->token;
+        int64_t *where = strcmp(name, "step") == 0         ? &line.step
+                         : strcmp(name, "layer") == 0      ? &line.layer
+                         : strcmp(name, "num_tokens") == 0 ? &line.num_tokens
+                         : strcmp(name, "topk") == 0       ? &line.topk
+                                                           : NULL;
         bool block = strcmp(name, "block") == 0, tokens = strcmp(name, "top_indices") == 0;
         if (tokens) {
             megatron_tokens(r, &line, at);
@@ -107,10 +104,8 @@ static megatron_line megatron_read_line(megatron_reader *r, double *at)
         json_event e = json_next(s);
         if (where)
             *where = megatron_number(r, e, where == &line.step ? "step" : where == &line.layer ? "layer" : "count");
-        else if (block && e == JSON_STRING)
-            line.other = strcmp(s->token, r->block) != 0;
-        else
-            json_skip(s, e);
+        else if (block && e == JSON_STRING) line.other = strcmp(s->token, r->block) != 0;
+        else json_skip(s, e);
     }
     return line;
 }
@@ -119,8 +114,7 @@ static megatron_line megatron_read_line(megatron_reader *r, double *at)
 static void megatron_check_line(text_place at, const megatron_line *l)
 {
     const char *missing = l->step < 0 ? "step" : l->layer < 0 ? "layer" : l->rows < 0 ? "top_indices" : NULL;
-    if (missing)
-        text_fail(at, "a line without \"%s\"", missing);
+    if (missing) text_fail(at, "a line without \"%s\"", missing);
     if (l->num_tokens >= 0 && l->num_tokens != l->rows)
         text_fail(at, "num_tokens is %lld, but top_indices has %lld", (long long)l->num_tokens, (long long)l->rows);
     if (l->topk >= 0 && l->rows > 0 && l->topk != l->columns)
@@ -131,11 +125,11 @@ static void megatron_note_lines(megatron_reader *r)
 {
     json_scan *s = &r->scan;
     text_skip_mark(&s->from);
-    s->line       = 1;
+    s->line = 1;
     s->line_place = source_at(&s->from);
     for (int c = json_peek(s); c >= 0; c = json_peek(s)) {
         megatron_record record = {0, 0, s->place, s->line_place, s->line};
-        text_place      at     = s->at;
+        text_place at = s->at;
         json_begin(s);
         megatron_line line = megatron_read_line(r, NULL);
         megatron_check_line(at, &line);
@@ -143,11 +137,10 @@ static void megatron_note_lines(megatron_reader *r)
             r->num_others++;
             continue;
         }
-        r->most_id   = line.most_id > r->most_id ? line.most_id : r->most_id;
-        record.step  = line.step;
+        r->most_id = line.most_id > r->most_id ? line.most_id : r->most_id;
+        record.step = line.step;
         record.layer = line.layer;
-        if (r->num_records == r->room)
-            r->record = (megatron_record *)grow(r->record, &r->room, sizeof *r->record);
+        if (r->num_records == r->room) r->record = (megatron_record *)grow(r->record, &r->room, sizeof *r->record);
         r->record[r->num_records++] = record;
         progress_show("reading byte", (size_t)s->place, (size_t)s->from.size);
     }
@@ -162,8 +155,7 @@ static void megatron_note_lines(megatron_reader *r)
 static int megatron_compare(const void *left, const void *right)
 {
     const megatron_record *a = (const megatron_record *)left, *b = (const megatron_record *)right;
-    if (a->step != b->step)
-        return a->step < b->step ? -1 : 1;
+    if (a->step != b->step) return a->step < b->step ? -1 : 1;
     return a->place < b->place ? -1 : a->place > b->place;
 }
 
@@ -176,44 +168,41 @@ static int megatron_compare_numbers(const void *left, const void *right)
 /* The samples, by step, and the layers that any of them has. */
 static void megatron_set_shape(megatron_reader *r)
 {
-    size_t   n     = r->num_records, steps = 0, layers = 0;
+    size_t n = r->num_records, steps = 0, layers = 0;
     int64_t *layer = (int64_t *)allocate(n, sizeof *layer);
     qsort(r->record, n, sizeof *r->record, megatron_compare);
-    r->start     = (size_t *)allocate(n + 1, sizeof *r->start);
+    r->start = (size_t *)allocate(n + 1, sizeof *r->start);
     r->base.step = (int64_t *)allocate(n, sizeof *r->base.step);
     for (size_t i = 0; i < n; i++) {
         layer[i] = r->record[i].layer;
-        if (i > 0 && r->record[i].step == r->record[i - 1].step)
-            continue;
+        if (i > 0 && r->record[i].step == r->record[i - 1].step) continue;
         r->base.step[steps] = r->record[i].step;
-        r->start[steps++]   = i;
+        r->start[steps++] = i;
     }
     r->start[steps] = n;
     qsort(layer, n, sizeof *layer, megatron_compare_numbers);
     for (size_t i = 0; i < n; i++) {
-        if (layers == 0 || layer[layers - 1] != layer[i])
-            layer[layers++] = layer[i];
+        if (layers == 0 || layer[layers - 1] != layer[i]) layer[layers++] = layer[i];
     }
     if (steps > INT32_MAX || layers > INT32_MAX)
         fail(STATUS_INPUT, "%s: more steps or layers than 2147483647", r->base.name);
-    r->base.layer       = layer;
+    r->base.layer = layer;
     r->base.num_samples = (int32_t)steps;
-    r->base.num_layers  = (int32_t)layers;
+    r->base.num_layers = (int32_t)layers;
 }
 
 static void megatron_read(reader *base, int32_t sample, float *load)
 {
-    megatron_reader *r     = (megatron_reader *)base;
-    size_t           count = (size_t)base->num_layers * (size_t)base->width;
+    megatron_reader *r = (megatron_reader *)base;
+    size_t count = (size_t)base->num_layers * (size_t)base->width;
     memset(r->sum, 0, count * sizeof *r->sum);
     for (size_t i = r->start[sample]; i < r->start[sample + 1]; i++) {
         const megatron_record *record = &r->record[i];
-        int32_t                layer  = find_number(base->layer, base->num_layers, record->layer);
+        int32_t layer = find_number(base->layer, base->num_layers, record->layer);
         json_go(&r->scan, record->place, record->line, record->line_place);
         (void)megatron_read_line(r, r->sum + (size_t)layer * (size_t)base->width);
     }
-    for (size_t i = 0; i < count; i++)
-        load[i] = (float)r->sum[i];
+    for (size_t i = 0; i < count; i++) load[i] = (float)r->sum[i];
 }
 
 static void megatron_close(reader *base)
@@ -231,22 +220,21 @@ static void megatron_close(reader *base)
 reader *megatron_open(source from, const reading *how)
 {
     megatron_reader *r = (megatron_reader *)allocate(1, sizeof *r);
-    r->scan.from       = from;
-    r->how             = *how;
-    r->block           = how->key ? how->key : "decoder";
-    r->most_id         = -1;
-    r->base.name       = from.name;
-    r->base.read       = megatron_read;
-    r->base.close      = megatron_close;
+    r->scan.from = from;
+    r->how = *how;
+    r->block = how->key ? how->key : "decoder";
+    r->most_id = -1;
+    r->base.name = from.name;
+    r->base.read = megatron_read;
+    r->base.close = megatron_close;
     megatron_note_lines(r);
     megatron_set_shape(r);
     if (r->most_id < 0 && !how->num_experts)
         fail(STATUS_INPUT, "%s: no token was routed to an expert; --experts should say how many there are", from.name);
-    r->base.width  = how->num_experts ? how->num_experts : (int32_t)(r->most_id + 1);
+    r->base.width = how->num_experts ? how->num_experts : (int32_t)(r->most_id + 1);
     r->base.by_ids = !how->num_experts;
     size_t count;
-    if (!multiply_fits((size_t)r->base.num_layers, (size_t)r->base.width, &count))
-        fail(STATUS_OUTPUT, "out of memory");
+    if (!multiply_fits((size_t)r->base.num_layers, (size_t)r->base.width, &count)) fail(STATUS_OUTPUT, "out of memory");
     r->sum = (double *)allocate(count, sizeof *r->sum);
     return &r->base;
 }

@@ -11,8 +11,7 @@ static int32_t highest_id(const plan_map *m)
 {
     int32_t highest = 0;
     for (size_t i = 0; i < (size_t)m->num_layers * (size_t)m->num_replicas; i++) {
-        if (m->phy2log[i] > highest)
-            highest = m->phy2log[i];
+        if (m->phy2log[i] > highest) highest = m->phy2log[i];
     }
     return highest;
 }
@@ -21,8 +20,7 @@ static int32_t highest_id(const plan_map *m)
 static int32_t num_experts_of(const settings *s, const plan_map *before, const plan_map *after)
 {
     int32_t a = before ? highest_id(before) : 0, b = highest_id(after), most = a > b ? a : b;
-    if (s->reading.num_experts)
-        return s->reading.num_experts;
+    if (s->reading.num_experts) return s->reading.num_experts;
     if (after->num_experts || (before && before->num_experts))
         return after->num_experts ? after->num_experts : before->num_experts;
     return most < INT32_MAX ? most + 1 : most;
@@ -32,13 +30,12 @@ static int32_t num_experts_of(const settings *s, const plan_map *before, const p
 static void check_same_shape(const plan_map *before, const plan_map *after)
 {
     if (before->num_replicas != after->num_replicas)
-        fail(STATUS_INPUT, "%s: %d slots in a layer, but %s has %d", after->name, (int)after->num_replicas, before->name,
-             (int)before->num_replicas);
+        fail(STATUS_INPUT, "%s: %d slots in a layer, but %s has %d", after->name, (int)after->num_replicas,
+             before->name, (int)before->num_replicas);
     bool same = before->num_layers == after->num_layers && !before->layer == !after->layer;
     for (int32_t i = 0; same && before->layer && i < before->num_layers; i++)
         same = before->layer[i] == after->layer[i];
-    if (same)
-        return;
+    if (same) return;
     if (before->layer && after->layer)
         fail(STATUS_INPUT, "%s: layers %s, but %s has %s", after->name,
              list_numbers(after->layer, after->num_layers).text, before->name,
@@ -50,7 +47,7 @@ static void check_same_shape(const plan_map *before, const plan_map *after)
 
 static int32_t *take_slots(const plan_map *m)
 {
-    size_t   count = (size_t)m->num_layers * (size_t)m->num_replicas;
+    size_t count = (size_t)m->num_layers * (size_t)m->num_replicas;
     int32_t *slots = (int32_t *)allocate(count, sizeof *slots);
     memcpy(slots, m->phy2log, count * sizeof *slots);
     return slots;
@@ -61,26 +58,25 @@ static two_plans plans_of(const settings *s, const plan_map *before, const plan_
 {
     two_plans p;
     memset(&p, 0, sizeof p);
-    p.problem.num_layers   = after->num_layers;
-    p.problem.num_experts  = num_experts_of(s, before, after);
+    p.problem.num_layers = after->num_layers;
+    p.problem.num_experts = num_experts_of(s, before, after);
     p.problem.num_replicas = after->num_replicas;
-    p.problem.num_groups   = s->groups;
-    p.problem.num_nodes    = s->nodes;
-    p.problem.num_gpus     = s->gpus;
-    p.problem.num_samples  = 1;
+    p.problem.num_groups = s->groups;
+    p.problem.num_nodes = s->nodes;
+    p.problem.num_gpus = s->gpus;
+    p.problem.num_samples = 1;
     check_slots(s, after, p.problem.num_experts);
     take_cluster(s, &p.problem);
-    p.after_file           = after->name;
-    p.after_name           = plain_name(after->name);
-    p.after                = take_slots(after);
-    p.layer                = (int64_t *)allocate((size_t)after->num_layers, sizeof *p.layer);
-    for (int32_t i = 0; i < after->num_layers; i++)
-        p.layer[i] = after->layer ? after->layer[i] : i;
+    p.after_file = after->name;
+    p.after_name = plain_name(after->name);
+    p.after = take_slots(after);
+    p.layer = (int64_t *)allocate((size_t)after->num_layers, sizeof *p.layer);
+    for (int32_t i = 0; i < after->num_layers; i++) p.layer[i] = after->layer ? after->layer[i] : i;
     if (before) {
         check_same_shape(before, after);
         p.before_file = before->name;
         p.before_name = plain_name(before->name);
-        p.before      = take_slots(before);
+        p.before = take_slots(before);
     }
     return p;
 }
@@ -89,8 +85,7 @@ static two_plans read_plans(const settings *s, const char *before_path, const ch
 {
     plan_map before, after = map_read(after_path, &s->reading);
     memset(&before, 0, sizeof before);
-    if (before_path)
-        before = map_read(before_path, &s->reading);
+    if (before_path) before = map_read(before_path, &s->reading);
     two_plans p = plans_of(s, before_path ? &before : NULL, &after);
     map_free(&before);
     map_free(&after);
@@ -137,19 +132,19 @@ moving moving_between(two_plans plans, const eplb_transfer_options *how, bool in
     moving m;
     size_t bytes, room;
     memset(&m, 0, sizeof m);
-    m.plans                 = plans;
-    const eplb_problem *q   = &m.plans.problem;
-    eplb_options        any = EPLB_ZERO_INIT;
-    any.policy              = EPLB_POLICY_GLOBAL;
+    m.plans = plans;
+    const eplb_problem *q = &m.plans.problem;
+    eplb_options any = EPLB_ZERO_INIT;
+    any.policy = EPLB_POLICY_GLOBAL;
     void *scratch = scratch_for(q, &bytes);
-    room          = (size_t)q->num_layers * (size_t)q->num_replicas * (in_place ? 2 : 1); /* a ring has two slots */
-    m.transfer    = (eplb_transfer *)allocate(room, sizeof *m.transfer);
+    room = (size_t)q->num_layers * (size_t)q->num_replicas * (in_place ? 2 : 1); /* a ring has two slots */
+    m.transfer = (eplb_transfer *)allocate(room, sizeof *m.transfer);
     m.num_staging = (int32_t *)allocate((size_t)q->num_layers, sizeof *m.num_staging);
     check_result(q, &any, NULL,
-                 in_place ? eplb_transfers_in_place(q, m.plans.before, m.plans.after, how, m.transfer, room, &m.num,
-                                                    m.num_staging, scratch, bytes)
-                          : eplb_transfers(q, m.plans.before, m.plans.after, how, m.transfer, room, &m.num, scratch,
-                                           bytes));
+                 in_place
+                     ? eplb_transfers_in_place(q, m.plans.before, m.plans.after, how, m.transfer, room, &m.num,
+                                               m.num_staging, scratch, bytes)
+                     : eplb_transfers(q, m.plans.before, m.plans.after, how, m.transfer, room, &m.num, scratch, bytes));
     free(scratch);
     return m;
 }
@@ -179,27 +174,24 @@ bool is_move(const eplb_transfer *t)
 
 move_totals total_of_moves(const moving *m, int32_t layer)
 {
-    int32_t    *sends = (int32_t *)allocate((size_t)m->plans.problem.num_gpus * 2, sizeof *sends);
-    int32_t    *gets  = sends + m->plans.problem.num_gpus;
-    size_t      R     = (size_t)m->plans.problem.num_replicas, first = (size_t)layer * R;
+    int32_t *sends = (int32_t *)allocate((size_t)m->plans.problem.num_gpus * 2, sizeof *sends);
+    int32_t *gets = sends + m->plans.problem.num_gpus;
+    size_t R = (size_t)m->plans.problem.num_replicas, first = (size_t)layer * R;
     move_totals t;
     memset(&t, 0, sizeof t);
-    for (size_t slot = first; slot < first + R; slot++)
-        t.changed += m->plans.before[slot] != m->plans.after[slot];
+    for (size_t slot = first; slot < first + R; slot++) t.changed += m->plans.before[slot] != m->plans.after[slot];
     t.num_staging = m->num_staging[layer];
     for (size_t i = 0; i < m->num; i++) {
         const eplb_transfer *one = &m->transfer[i];
-        if (one->layer != layer)
-            continue;
+        if (one->layer != layer) continue;
         t.kind[one->kind]++;
         t.rounds = one->round >= t.rounds ? one->round + 1 : t.rounds;
-        if (!is_move(one))
-            continue;
+        if (!is_move(one)) continue;
         t.moves++;
         int32_t sent = ++sends[gpu_of_slot(&m->plans.problem, one->from_slot)];
-        int32_t got  = ++gets[gpu_of_slot(&m->plans.problem, one->to_slot)];
+        int32_t got = ++gets[gpu_of_slot(&m->plans.problem, one->to_slot)];
         t.most_sends = sent > t.most_sends ? sent : t.most_sends;
-        t.most_gets  = got > t.most_gets ? got : t.most_gets;
+        t.most_gets = got > t.most_gets ? got : t.most_gets;
     }
     free(sends);
     return t;
@@ -209,22 +201,18 @@ move_totals total_of_moves(const moving *m, int32_t layer)
 
 checking make_checking(const settings *s)
 {
-    checking     c;
-    size_t       bytes;
+    checking c;
+    size_t bytes;
     eplb_options options = make_options(s, s->preset[0]);
     memset(&c, 0, sizeof c);
     take_limits(s, s->preset[0], &options);
-    c.plans                  = read_plans(s, s->previous, s->inputs[0]);
+    c.plans = read_plans(s, s->previous, s->inputs[0]);
     options.previous_phy2log = c.plans.before;
-    void       *scratch = scratch_for(&c.plans.problem, &bytes);
-    eplb_result result  = eplb_check_plan(&c.plans.problem, &options, c.plans.after, &c.fault, scratch, bytes);
-    if (result != EPLB_ERR_PLAN)
-        check_result(&c.plans.problem, &options, NULL, result);
+    void *scratch = scratch_for(&c.plans.problem, &bytes);
+    eplb_result result = eplb_check_plan(&c.plans.problem, &options, c.plans.after, &c.fault, scratch, bytes);
+    if (result != EPLB_ERR_PLAN) check_result(&c.plans.problem, &options, NULL, result);
     free(scratch);
     return c;
 }
 
-void free_checking(checking *c)
-{
-    free_plans(&c->plans);
-}
+void free_checking(checking *c) { free_plans(&c->plans); }

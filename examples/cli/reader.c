@@ -8,10 +8,8 @@
    no text starts with those of .npy or .npz, and no CSV with a bracket after white space. */
 reader *reader_open_any(source from, const reading *how)
 {
-    if (npy_begins(&from))
-        return npy_open(from, how);
-    if (npz_begins(&from))
-        return npz_open(from, how);
+    if (npy_begins(&from)) return npy_open(from, how);
+    if (npz_begins(&from)) return npz_open(from, how);
     foreign_refuse(&from);
     text_skip_mark(&from);
     int first = source_peek(&from);
@@ -27,16 +25,14 @@ reader *reader_open_any(source from, const reading *how)
 reader *reader_open(source from, const reading *how)
 {
     const file_format *f = how->format;
-    if (!f && !how->axes && !how->key && !npy_begins(&from) && !npz_begins(&from))
-        f = format_of_loads(&from);
+    if (!f && !how->axes && !how->key && !npy_begins(&from) && !npz_begins(&from)) f = format_of_loads(&from);
     return f ? f->open(from, how) : reader_open_any(from, how);
 }
 
 bool holds_load(const float *sample, size_t count)
 {
     size_t i = 0;
-    while (i < count && !(sample[i] > 0))
-        i++;
+    while (i < count && !(sample[i] > 0)) i++;
     return i < count;
 }
 
@@ -47,8 +43,8 @@ typedef struct held_reader {
 
 static void held_read(reader *base, int32_t sample, float *load)
 {
-    const held_reader *r     = (const held_reader *)base;
-    size_t             count = (size_t)base->num_layers * (size_t)base->width;
+    const held_reader *r = (const held_reader *)base;
+    size_t count = (size_t)base->num_layers * (size_t)base->width;
     memcpy(load, r->load + (size_t)sample * count, count * sizeof *load);
 }
 
@@ -64,10 +60,10 @@ static void held_close(reader *base)
 reader *held_open(reader as, float *load)
 {
     held_reader *r = (held_reader *)allocate(1, sizeof *r);
-    r->base        = as;
-    r->base.read   = held_read;
-    r->base.close  = held_close;
-    r->load        = load;
+    r->base = as;
+    r->base.read = held_read;
+    r->base.close = held_close;
+    r->load = load;
     return &r->base;
 }
 
@@ -75,10 +71,10 @@ reader *held_table(const char *name, loads table)
 {
     reader as;
     memset(&as, 0, sizeof as);
-    as.name        = name;
+    as.name = name;
     as.num_samples = table.num_samples;
-    as.num_layers  = table.num_layers;
-    as.width       = table.num_experts;
-    as.step        = table.step;
+    as.num_layers = table.num_layers;
+    as.width = table.num_experts;
+    as.step = table.step;
     return held_open(as, table.weight);
 }

@@ -17,7 +17,7 @@ void json_begin(json_scan *s)
 void json_go(json_scan *s, uint64_t place, size_t line, uint64_t line_place)
 {
     source_seek(&s->from, place);
-    s->line       = line;
+    s->line = line;
     s->line_place = line_place;
     json_begin(s);
 }
@@ -33,9 +33,9 @@ int json_peek(json_scan *s)
         }
         c = source_peek(&s->from);
     }
-    s->place     = source_at(&s->from);
-    s->at.name   = s->from.name;
-    s->at.line   = s->line;
+    s->place = source_at(&s->from);
+    s->at.name = s->from.name;
+    s->at.line = s->line;
     s->at.column = (size_t)(s->place - s->line_place) + 1;
     return c;
 }
@@ -44,7 +44,7 @@ int json_peek(json_scan *s)
 static void json_fail_here(json_scan *s, const char *what)
 {
     text_place here = s->at;
-    here.column     = (size_t)(source_at(&s->from) - s->line_place) + 1;
+    here.column = (size_t)(source_at(&s->from) - s->line_place) + 1;
     text_fail(here, "%s", what);
 }
 
@@ -52,15 +52,14 @@ static void json_fail_here(json_scan *s, const char *what)
 
 static void json_keep(json_scan *s, char c)
 {
-    if (s->length + 1 < JSON_TOKEN)
-        s->token[s->length++] = c;
+    if (s->length + 1 < JSON_TOKEN) s->token[s->length++] = c;
 }
 
 /* Most bytes are digits, which are told first. */
 static bool json_ends_word(int c)
 {
-    return (c < '0' || c > '9') && (c < 0 || c == ',' || c == ']' || c == '[' || c == '{' || c == '}' ||
-                                    (c <= ' ' && is_space((char)c)));
+    return (c < '0' || c > '9')
+           && (c < 0 || c == ',' || c == ']' || c == '[' || c == '{' || c == '}' || (c <= ' ' && is_space((char)c)));
 }
 
 static json_event json_word(json_scan *s)
@@ -89,15 +88,12 @@ static void json_unicode(json_scan *s)
     unsigned code = 0;
     for (int i = 0; i < 4; i++) {
         int digit = hexadecimal_digit(source_peek(&s->from));
-        if (digit < 0)
-            json_fail_here(s, "four hexadecimal digits should follow \\u");
+        if (digit < 0) json_fail_here(s, "four hexadecimal digits should follow \\u");
         code = code * 16 + (unsigned)digit;
         (void)source_get(&s->from);
     }
-    if (code >= 0x800)
-        json_keep(s, (char)(0xE0 | code >> 12));
-    if (code >= 0x80)
-        json_keep(s, (char)(code >= 0x800 ? 0x80 | (code >> 6 & 0x3F) : 0xC0 | code >> 6));
+    if (code >= 0x800) json_keep(s, (char)(0xE0 | code >> 12));
+    if (code >= 0x80) json_keep(s, (char)(code >= 0x800 ? 0x80 | (code >> 6 & 0x3F) : 0xC0 | code >> 6));
     json_keep(s, (char)(code >= 0x80 ? 0x80 | (code & 0x3F) : code ? code : '?')); /* a 0 ends a token */
 }
 
@@ -105,14 +101,11 @@ static void json_unicode(json_scan *s)
 static void json_escape(json_scan *s)
 {
     static const char ESCAPES[] = "\"\\/bfnrt", MEANT[] = "\"\\/\b\f\n\r\t";
-    int               c     = source_get(&s->from);
-    const char       *known = c > 0 ? strchr(ESCAPES, c) : NULL;
-    if (known)
-        json_keep(s, MEANT[known - ESCAPES]);
-    else if (c == 'u')
-        json_unicode(s);
-    else
-        text_fail(s->at, "the string has a backslash before what needs none");
+    int c = source_get(&s->from);
+    const char *known = c > 0 ? strchr(ESCAPES, c) : NULL;
+    if (known) json_keep(s, MEANT[known - ESCAPES]);
+    else if (c == 'u') json_unicode(s);
+    else text_fail(s->at, "the string has a backslash before what needs none");
 }
 
 /* Of a string longer than a token the rest is not kept. */
@@ -120,14 +113,10 @@ static void json_string(json_scan *s)
 {
     (void)source_get(&s->from);
     for (int c = source_get(&s->from); c != '"'; c = source_get(&s->from)) {
-        if (c < 0 || c == '\n')
-            text_fail(s->at, "the %s ends within this string", c < 0 ? "file" : "line");
-        if (c < ' ')
-            text_fail(s->at, "a control character stands in this string");
-        if (c == '\\')
-            json_escape(s);
-        else
-            json_keep(s, (char)c);
+        if (c < 0 || c == '\n') text_fail(s->at, "the %s ends within this string", c < 0 ? "file" : "line");
+        if (c < ' ') text_fail(s->at, "a control character stands in this string");
+        if (c == '\\') json_escape(s);
+        else json_keep(s, (char)c);
     }
     s->token[s->length] = '\0';
 }
@@ -136,11 +125,10 @@ static void json_string(json_scan *s)
 
 static json_event json_open_level(json_scan *s, bool object)
 {
-    if (s->depth == JSON_DEPTH)
-        text_fail(s->at, "more than %d arrays and objects in each other", JSON_DEPTH);
+    if (s->depth == JSON_DEPTH) text_fail(s->at, "more than %d arrays and objects in each other", JSON_DEPTH);
     (void)source_get(&s->from);
     s->object[s->depth++] = object;
-    s->state              = object ? JSON_AT_MEMBER : JSON_AT_ITEM;
+    s->state = object ? JSON_AT_MEMBER : JSON_AT_ITEM;
     return object ? JSON_OBJECT : JSON_ARRAY;
 }
 
@@ -154,51 +142,41 @@ static json_event json_close_level(json_scan *s)
 
 static json_event json_value(json_scan *s, int c)
 {
-    if (c == ',' || c == ']' || c == '}')
-        return JSON_MISSING;
-    if (c == '[' || c == '{')
-        return json_open_level(s, c == '{');
+    if (c == ',' || c == ']' || c == '}') return JSON_MISSING;
+    if (c == '[' || c == '{') return json_open_level(s, c == '{');
     s->state = JSON_AT_COMMA;
-    if (c != '"')
-        return json_word(s);
+    if (c != '"') return json_word(s);
     json_string(s);
     return JSON_STRING;
 }
 
 static json_event json_name(json_scan *s, int c)
 {
-    if (c != '"')
-        text_fail(s->at, "a name between quotes should stand here");
+    if (c != '"') text_fail(s->at, "a name between quotes should stand here");
     json_string(s);
     text_place at = s->at;
-    if (json_peek(s) != ':')
-        text_fail(s->at, "':' should stand here");
+    if (json_peek(s) != ':') text_fail(s->at, "':' should stand here");
     (void)source_get(&s->from);
-    s->at    = at;
+    s->at = at;
     s->state = JSON_AT_VALUE;
     return JSON_NAME;
 }
 
 json_event json_next(json_scan *s)
 {
-    if (s->depth == 0 && s->state == JSON_AT_COMMA)
-        return JSON_END;
-    int  c       = json_peek(s);
-    bool object  = s->depth > 0 && s->object[s->depth - 1];
+    if (s->depth == 0 && s->state == JSON_AT_COMMA) return JSON_END;
+    int c = json_peek(s);
+    bool object = s->depth > 0 && s->object[s->depth - 1];
     bool may_end = s->state == JSON_AT_COMMA || s->state == JSON_AT_ITEM || s->state == JSON_AT_MEMBER;
-    s->length    = 0;
-    if (c < 0)
-        text_fail(s->at, "the file ends within an %s", object ? "object" : "array");
-    if (may_end && c == (object ? '}' : ']'))
-        return json_close_level(s);
+    s->length = 0;
+    if (c < 0) text_fail(s->at, "the file ends within an %s", object ? "object" : "array");
+    if (may_end && c == (object ? '}' : ']')) return json_close_level(s);
     if (s->state == JSON_AT_COMMA) {
-        if (c != ',')
-            text_fail(s->at, "',' or '%c' should stand here", object ? '}' : ']');
+        if (c != ',') text_fail(s->at, "',' or '%c' should stand here", object ? '}' : ']');
         (void)source_get(&s->from);
         s->state = object ? JSON_AT_NAME : JSON_AT_VALUE;
-        c        = json_peek(s);
-        if (c < 0)
-            text_fail(s->at, "the file ends within an %s", object ? "object" : "array");
+        c = json_peek(s);
+        if (c < 0) text_fail(s->at, "the file ends within an %s", object ? "object" : "array");
     }
     return s->state == JSON_AT_NAME || s->state == JSON_AT_MEMBER ? json_name(s, c) : json_value(s, c);
 }
@@ -206,20 +184,16 @@ json_event json_next(json_scan *s)
 void json_skip(json_scan *s, json_event began)
 {
     int outside = s->depth - 1;
-    if (began == JSON_MISSING)
-        text_fail(s->at, "a value is missing here");
-    if (began != JSON_ARRAY && began != JSON_OBJECT)
-        return;
+    if (began == JSON_MISSING) text_fail(s->at, "a value is missing here");
+    if (began != JSON_ARRAY && began != JSON_OBJECT) return;
     while (s->depth > outside) {
-        if (json_next(s) == JSON_MISSING)
-            text_fail(s->at, "a value is missing here");
+        if (json_next(s) == JSON_MISSING) text_fail(s->at, "a value is missing here");
     }
 }
 
 bool json_has_number(const char *begin, const char *end)
 {
     const char *digits = begin + (*begin == '-' ? 1 : 0);
-    const char *point  = (const char *)memchr(digits, '.', (size_t)(end - digits));
-    return is_digit(digits[0]) && (digits[0] != '0' || !is_digit(digits[1])) &&
-           (!point || is_digit(point[1]));
+    const char *point = (const char *)memchr(digits, '.', (size_t)(end - digits));
+    return is_digit(digits[0]) && (digits[0] != '0' || !is_digit(digits[1])) && (!point || is_digit(point[1]));
 }

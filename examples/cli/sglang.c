@@ -17,11 +17,11 @@
 static void sglang_check_name(map_reader *r)
 {
     if (!map_has(r, "physical_to_logical_map"))
-        text_fail(r->scan.at, "'%s' beside physical_to_logical_map: SGLang 0.5.23 takes each other name for an argument "
+        text_fail(r->scan.at,
+                  "'%s' beside physical_to_logical_map: SGLang 0.5.23 takes each other name for an argument "
                   "that it does not have",
                   quoted(r->scan.token, r->scan.token + r->scan.length).text);
-    if (r->map.num_layers > 0)
-        text_fail(r->scan.at, "physical_to_logical_map stands there twice");
+    if (r->map.num_layers > 0) text_fail(r->scan.at, "physical_to_logical_map stands there twice");
 }
 
 plan_map sglang_read(source from)
@@ -31,17 +31,17 @@ plan_map sglang_read(source from)
     text_place place = r.scan.at;
     while (map_next(&r) == JSON_NAME) {
         sglang_check_name(&r);
-        if (map_next(&r) != JSON_ARRAY)
-            text_fail(r.scan.at, "an array should begin here: [layers, slots]");
+        if (map_next(&r) != JSON_ARRAY) text_fail(r.scan.at, "an array should begin here: [layers, slots]");
         map_add_arrays(&r, 2);
     }
-    if (r.map.num_layers == 0)
-        text_fail(place, "a plan without physical_to_logical_map");
+    if (r.map.num_layers == 0) text_fail(place, "a plan without physical_to_logical_map");
     for (size_t i = 0; i < r.num_slots; i++) {
         size_t R = (size_t)r.map.num_replicas;
         if (r.map.phy2log[i] < 0)
-            fail(STATUS_INPUT, "%s: layer %zu, slot %zu: -1, but SGLang has no empty slots: it would take it for the last "
-                 "expert", from.name, i / R, i % R);
+            fail(STATUS_INPUT,
+                 "%s: layer %zu, slot %zu: -1, but SGLang has no empty slots: it would take it for the last "
+                 "expert",
+                 from.name, i / R, i % R);
     }
     return map_end(&r);
 }
@@ -57,7 +57,7 @@ static void sglang_write_layer(FILE *out, const int32_t *phy2log, int32_t num_re
 void sglang_write(FILE *out, const plan_map *m)
 {
     int64_t last = m->layer ? m->layer[m->num_layers - 1] : m->num_layers - 1;
-    int32_t row  = 0;
+    int32_t row = 0;
     fprintf(out, "{\"physical_to_logical_map\":[\n");
     for (int64_t layer = 0; layer <= last; layer++) {
         bool there = !m->layer || m->layer[row] == layer;
@@ -72,8 +72,8 @@ void sglang_write(FILE *out, const plan_map *m)
 /* --------------------------------------------------------------------------------------- loads */
 
 typedef struct ring_reader { /* the rows of another reader that hold load */
-    reader   base;
-    reader  *all;
+    reader base;
+    reader *all;
     int32_t *row; /* [num_samples] */
 } ring_reader;
 
@@ -96,14 +96,13 @@ static void ring_close(reader *base)
 static bool ring_find_rows(ring_reader *r)
 {
     size_t count = (size_t)r->all->num_layers * (size_t)r->all->width;
-    float *load  = (float *)allocate(count, sizeof *load);
-    bool   gap   = false;
+    float *load = (float *)allocate(count, sizeof *load);
+    bool gap = false;
     r->base.num_samples = 0;
     for (int32_t t = 0; t < r->all->num_samples; t++) {
         r->all->read(r->all, t, load);
-        if (!holds_load(load, count))
-            continue;
-        gap                           = gap || r->base.num_samples < t;
+        if (!holds_load(load, count)) continue;
+        gap = gap || r->base.num_samples < t;
         r->base.step[r->base.num_samples] = r->all->step ? r->all->step[t] : t;
         r->row[r->base.num_samples++] = t;
     }
@@ -113,23 +112,21 @@ static bool ring_find_rows(ring_reader *r)
 
 reader *sglang_open(source from, const reading *how)
 {
-    ring_reader *r     = (ring_reader *)allocate(1, sizeof *r);
-    reading      own   = *how;
-    int          first = source_peek(&from);
-    if (!how->key && (first == '{' || npz_begins(&from)))
-        own.key = "logical_count";
-    r->all       = reader_open_any(from, &own);
-    r->base      = *r->all;
-    r->row       = (int32_t *)allocate((size_t)r->all->num_samples, sizeof *r->row);
+    ring_reader *r = (ring_reader *)allocate(1, sizeof *r);
+    reading own = *how;
+    int first = source_peek(&from);
+    if (!how->key && (first == '{' || npz_begins(&from))) own.key = "logical_count";
+    r->all = reader_open_any(from, &own);
+    r->base = *r->all;
+    r->row = (int32_t *)allocate((size_t)r->all->num_samples, sizeof *r->row);
     r->base.step = (int64_t *)allocate((size_t)r->all->num_samples, sizeof *r->base.step);
-    bool gap     = ring_find_rows(r);
-    if (r->base.num_samples == 0)
-        fail(STATUS_INPUT, "%s: no row holds load", r->base.name);
+    bool gap = ring_find_rows(r);
+    if (r->base.num_samples == 0) fail(STATUS_INPUT, "%s: no row holds load", r->base.name);
     if (r->base.num_samples < r->all->num_samples)
         note("%s: %d of %d rows hold no load and are left out%s", r->base.name,
              (int)(r->all->num_samples - r->base.num_samples), (int)r->all->num_samples,
              gap ? "; as some stand before others that do, the order of the rows in time is not known" : "");
-    r->base.read  = ring_read;
+    r->base.read = ring_read;
     r->base.close = ring_close;
     return &r->base;
 }

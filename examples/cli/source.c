@@ -9,10 +9,7 @@
 enum { SOURCE_BYTES = 1 << 16, SOURCE_FEW = 1 << 12 }; /* of the buffer, and of it after going elsewhere */
 
 /* What the system says is wrong. */
-static const char *source_error(void)
-{
-    return strerror(errno ? errno : EIO);
-}
+static const char *source_error(void) { return strerror(errno ? errno : EIO); }
 
 source source_of(const char *name, FILE *file, uint64_t begin, uint64_t size)
 {
@@ -25,44 +22,38 @@ source source_of(const char *name, FILE *file, uint64_t begin, uint64_t size)
 FILE *source_temporary(const char *name)
 {
     FILE *file = tmpfile();
-    if (!file)
-        fail(STATUS_OUTPUT, "%s: no temporary file to hold it: %s", name, strerror(errno));
+    if (!file) fail(STATUS_OUTPUT, "%s: no temporary file to hold it: %s", name, strerror(errno));
     return file;
 }
 
 /* The rest of a file that may be a pipe, in a temporary file; *size becomes its bytes. */
 static FILE *source_copy(const char *name, FILE *from, uint64_t *size)
 {
-    char  *block = (char *)allocate(SOURCE_BYTES, 1);
-    FILE  *copy  = source_temporary(name);
+    char *block = (char *)allocate(SOURCE_BYTES, 1);
+    FILE *copy = source_temporary(name);
     size_t bytes = 0;
     for (*size = 0; !feof(from); *size += bytes) {
         bytes = fread(block, 1, SOURCE_BYTES, from);
-        if (ferror(from))
-            fail(STATUS_INPUT, "%s: %s", name, source_error());
-        if (fwrite(block, 1, bytes, copy) != bytes)
-            fail(STATUS_OUTPUT, "%s: %s", name, source_error());
+        if (ferror(from)) fail(STATUS_INPUT, "%s: %s", name, source_error());
+        if (fwrite(block, 1, bytes, copy) != bytes) fail(STATUS_OUTPUT, "%s: %s", name, source_error());
     }
-    if (fflush(copy) != 0)
-        fail(STATUS_OUTPUT, "%s: %s", name, source_error());
+    if (fflush(copy) != 0) fail(STATUS_OUTPUT, "%s: %s", name, source_error());
     free(block);
     return copy;
 }
 
 source source_open(const char *path)
 {
-    bool        from_stdin = strcmp(path, "-") == 0;
-    const char *name       = from_stdin ? "<stdin>" : path;
-    FILE       *file       = from_stdin ? stdin : fopen(path, "rb");
-    uint64_t    size       = 0;
+    bool from_stdin = strcmp(path, "-") == 0;
+    const char *name = from_stdin ? "<stdin>" : path;
+    FILE *file = from_stdin ? stdin : fopen(path, "rb");
+    uint64_t size = 0;
     struct stat about;
-    if (!file)
-        fail(STATUS_INPUT, "%s: %s", name, source_error());
+    if (!file) fail(STATUS_INPUT, "%s: %s", name, source_error());
     if (!from_stdin && fstat(fileno(file), &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0)
         return source_of(name, file, 0, (uint64_t)about.st_size);
     FILE *copy = source_copy(name, file, &size);
-    if (!from_stdin)
-        fclose(file);
+    if (!from_stdin) fclose(file);
     return source_of(name, copy, 0, size);
 }
 
@@ -79,33 +70,27 @@ void source_seek(source *s, uint64_t place)
         return;
     }
     s->after = place;
-    s->next  = s->filled = 0;
+    s->next = s->filled = 0;
     s->ahead = SOURCE_FEW;
 }
 
-uint64_t source_at(const source *s)
-{
-    return s->after - (s->filled - s->next);
-}
+uint64_t source_at(const source *s) { return s->after - (s->filled - s->next); }
 
 /* The file may have been read from by another source, so each time its position is set. */
 bool source_fill(source *s)
 {
-    if (s->after >= s->size)
-        return false;
-    uint64_t left  = s->size - s->after;
-    size_t   bytes = left < s->ahead ? (size_t)left : s->ahead;
-    s->ahead       = s->ahead < SOURCE_BYTES ? s->ahead * 2 : SOURCE_BYTES;
-    errno          = 0;
+    if (s->after >= s->size) return false;
+    uint64_t left = s->size - s->after;
+    size_t bytes = left < s->ahead ? (size_t)left : s->ahead;
+    s->ahead = s->ahead < SOURCE_BYTES ? s->ahead * 2 : SOURCE_BYTES;
+    errno = 0;
     if (fseeko(s->file, (off_t)(s->begin + s->after), SEEK_SET) != 0)
         fail(STATUS_INPUT, "%s: %s", s->name, source_error());
-    s->next   = 0;
+    s->next = 0;
     s->filled = fread(s->buffer, 1, bytes, s->file);
     s->after += s->filled;
-    if (ferror(s->file))
-        fail(STATUS_INPUT, "%s: %s", s->name, source_error());
-    if (s->filled < bytes)
-        fail(STATUS_INPUT, "%s: the file became shorter while it was read", s->name);
+    if (ferror(s->file)) fail(STATUS_INPUT, "%s: %s", s->name, source_error());
+    if (s->filled < bytes) fail(STATUS_INPUT, "%s: the file became shorter while it was read", s->name);
     return true;
 }
 
@@ -114,7 +99,7 @@ size_t source_read(source *s, void *to, size_t bytes)
     size_t done = 0;
     while (done < bytes && (s->next < s->filled || source_fill(s))) {
         size_t here = s->filled - s->next;
-        here        = here < bytes - done ? here : bytes - done;
+        here = here < bytes - done ? here : bytes - done;
         memcpy((char *)to + done, s->buffer + s->next, here);
         s->next += here;
         done += here;

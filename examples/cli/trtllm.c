@@ -20,9 +20,9 @@ static const char TRTLLM_KEY[] = "initial_global_assignments";
 
 typedef struct trtllm_reader {
     text_lines text;
-    const char *at;     /* in the line */
-    map_reader  map;    /* its JSON is not used */
-    int64_t     num_slots; /* as the file says; -1: it does not */
+    const char *at;    /* in the line */
+    map_reader map;    /* its JSON is not used */
+    int64_t num_slots; /* as the file says; -1: it does not */
 } trtllm_reader;
 
 static void trtllm_fail(const trtllm_reader *r, const char *wrong)
@@ -32,19 +32,16 @@ static void trtllm_fail(const trtllm_reader *r, const char *wrong)
 
 static void trtllm_skip_blanks(trtllm_reader *r)
 {
-    while (is_blank(*r->at))
-        r->at++;
+    while (is_blank(*r->at)) r->at++;
 }
 
 /* Cuts a comment and the blanks before it off the line. */
 static void trtllm_trim(text_lines *t)
 {
     for (char *c = t->begin; c < t->end; c++) {
-        if (*c == '#' && (c == t->begin || is_blank(c[-1])))
-            t->end = c;
+        if (*c == '#' && (c == t->begin || is_blank(c[-1]))) t->end = c;
     }
-    while (t->end > t->begin && is_blank(t->end[-1]))
-        t->end--;
+    while (t->end > t->begin && is_blank(t->end[-1])) t->end--;
     *t->end = '\0';
 }
 
@@ -54,25 +51,19 @@ static bool trtllm_next_line(trtllm_reader *r)
     while (text_next_line(&r->text)) {
         trtllm_trim(&r->text);
         r->at = r->text.begin;
-        while (*r->at == ' ')
-            r->at++;
-        if (r->at < r->text.end && strncmp(r->text.begin, "---", 3) != 0)
-            return true;
+        while (*r->at == ' ') r->at++;
+        if (r->at < r->text.end && strncmp(r->text.begin, "---", 3) != 0) return true;
     }
     return false;
 }
 
-static long trtllm_indent(const trtllm_reader *r)
-{
-    return (long)(strspn(r->text.begin, " "));
-}
+static long trtllm_indent(const trtllm_reader *r) { return (long)(strspn(r->text.begin, " ")); }
 
 /* Whether the line begins with this name and a colon; goes past them and blanks. */
 static bool trtllm_accept(trtllm_reader *r, const char *name)
 {
     size_t n = strlen(name);
-    if (strncmp(r->at, name, n) != 0 || r->at[n] != ':')
-        return false;
+    if (strncmp(r->at, name, n) != 0 || r->at[n] != ':') return false;
     r->at += n + 1;
     trtllm_skip_blanks(r);
     return true;
@@ -81,10 +72,9 @@ static bool trtllm_accept(trtllm_reader *r, const char *name)
 /* A whole number in digits, which ends before `after` or any of these. */
 static int64_t trtllm_integer(trtllm_reader *r, const char *ends, const char *what)
 {
-    size_t  n     = strcspn(r->at, ends);
+    size_t n = strcspn(r->at, ends);
     int64_t value = 0;
-    while (n > 0 && is_blank(r->at[n - 1]))
-        n--;
+    while (n > 0 && is_blank(r->at[n - 1])) n--;
     if (!parse_integer(r->at, r->at + n, &value) || value < 0 || value > INT32_MAX)
         text_fail(text_here(&r->text, r->at), "'%s' is %s", quoted(r->at, r->at + n).text, what);
     r->at += n;
@@ -94,11 +84,10 @@ static int64_t trtllm_integer(trtllm_reader *r, const char *ends, const char *wh
 
 static void trtllm_add_expert(trtllm_reader *r, const char *ends)
 {
-    text_place  place  = text_here(&r->text, r->at);
-    int64_t     expert = trtllm_integer(r, ends, "no id of an expert");
-    const char *wrong  = id_wrong(expert, 0);
-    if (wrong)
-        text_fail(place, "expert %lld %s", (long long)expert, wrong);
+    text_place place = text_here(&r->text, r->at);
+    int64_t expert = trtllm_integer(r, ends, "no id of an expert");
+    const char *wrong = id_wrong(expert, 0);
+    if (wrong) text_fail(place, "expert %lld %s", (long long)expert, wrong);
     if (r->map.num_slots == r->map.slots_room)
         r->map.map.phy2log = (int32_t *)grow(r->map.map.phy2log, &r->map.slots_room, sizeof(int32_t));
     r->map.map.phy2log[r->map.num_slots++] = (int32_t)expert;
@@ -112,24 +101,18 @@ static bool trtllm_add_flow(trtllm_reader *r)
     trtllm_skip_blanks(r);
     while (*r->at != ']') {
         if (r->at == r->text.end) {
-            if (!trtllm_next_line(r))
-                trtllm_fail(r, "the file ends within a list");
+            if (!trtllm_next_line(r)) trtllm_fail(r, "the file ends within a list");
             continue;
         }
-        if (after_expert && *r->at != ',')
-            trtllm_fail(r, "',' or ']' should stand here");
-        if (!after_expert && *r->at == ',')
-            trtllm_fail(r, "an expert is missing here");
-        if (after_expert)
-            r->at++;
-        else
-            trtllm_add_expert(r, ",] ");
+        if (after_expert && *r->at != ',') trtllm_fail(r, "',' or ']' should stand here");
+        if (!after_expert && *r->at == ',') trtllm_fail(r, "an expert is missing here");
+        if (after_expert) r->at++;
+        else trtllm_add_expert(r, ",] ");
         after_expert = !after_expert;
         trtllm_skip_blanks(r);
     }
     r->at++;
-    if (r->at < r->text.end)
-        trtllm_fail(r, "the line goes on after its list");
+    if (r->at < r->text.end) trtllm_fail(r, "the line goes on after its list");
     return trtllm_next_line(r);
 }
 
@@ -141,8 +124,7 @@ static bool trtllm_add_block(trtllm_reader *r, long indent)
         r->at++;
         trtllm_skip_blanks(r);
         trtllm_add_expert(r, " ");
-        if (r->at < r->text.end)
-            trtllm_fail(r, "the line goes on after its number");
+        if (r->at < r->text.end) trtllm_fail(r, "the line goes on after its number");
         more = trtllm_next_line(r);
     }
     return more;
@@ -157,19 +139,14 @@ static bool trtllm_add_layers(trtllm_reader *r)
     bool more = trtllm_next_line(r);
     for (indent = more ? trtllm_indent(r) : 0; more && trtllm_indent(r) > outer;) {
         text_place place = text_here(&r->text, r->at);
-        size_t     first = r->map.num_slots;
-        if (trtllm_indent(r) != indent)
-            trtllm_fail(r, "a layer should stand below the one before it");
+        size_t first = r->map.num_slots;
+        if (trtllm_indent(r) != indent) trtllm_fail(r, "a layer should stand below the one before it");
         int64_t layer = trtllm_integer(r, ":", "no number of a layer");
-        if (*r->at++ != ':')
-            text_fail(place, "a layer should stand here, such as 3: [0, 1, 2]");
+        if (*r->at++ != ':') text_fail(place, "a layer should stand here, such as 3: [0, 1, 2]");
         trtllm_skip_blanks(r);
-        if (*r->at == '[')
-            more = trtllm_add_flow(r);
-        else if (r->at == r->text.end)
-            more = trtllm_add_block(r, indent);
-        else
-            trtllm_fail(r, "a list should begin here");
+        if (*r->at == '[') more = trtllm_add_flow(r);
+        else if (r->at == r->text.end) more = trtllm_add_block(r, indent);
+        else trtllm_fail(r, "a list should begin here");
         r->map.scan.at = place;
         map_end_layer(&r->map, r->map.num_slots - first);
         map_number_layer(&r->map, layer, place);
@@ -180,11 +157,10 @@ static bool trtllm_add_layers(trtllm_reader *r)
 bool trtllm_begins(source *from)
 {
     trtllm_reader r;
-    bool          found = false;
+    bool found = false;
     memset(&r, 0, sizeof r);
     r.text.from = *from;
-    while (!found && trtllm_next_line(&r))
-        found = trtllm_accept(&r, TRTLLM_KEY);
+    while (!found && trtllm_next_line(&r)) found = trtllm_accept(&r, TRTLLM_KEY);
     free(r.text.begin);
     *from = r.text.from;
     source_seek(from, 0);
@@ -195,24 +171,23 @@ plan_map trtllm_read(source from)
 {
     trtllm_reader r;
     memset(&r, 0, sizeof r);
-    r.text.from         = from;
-    r.num_slots         = -1;
-    r.map.map.name      = from.name;
+    r.text.from = from;
+    r.num_slots = -1;
+    r.map.map.name = from.name;
     r.map.map.num_steps = 1;
-    text_place place    = {from.name, 1, 1};
+    text_place place = {from.name, 1, 1};
     for (bool more = trtllm_next_line(&r); more;) {
         if (strncmp(r.at, TRTLLM_KEY, sizeof TRTLLM_KEY - 1) == 0 && r.map.map.num_layers == 0) {
             more = trtllm_add_layers(&r);
             continue;
         }
         if (trtllm_accept(&r, "num_slots")) {
-            place       = text_here(&r.text, r.at);
+            place = text_here(&r.text, r.at);
             r.num_slots = trtllm_integer(&r, " ", "no number of slots");
         }
         more = trtllm_next_line(&r);
     }
-    if (r.map.map.num_layers == 0)
-        text_fail(place, "a plan without layers after %s", TRTLLM_KEY);
+    if (r.map.map.num_layers == 0) text_fail(place, "a plan without layers after %s", TRTLLM_KEY);
     if (r.num_slots >= 0 && r.num_slots != r.map.map.num_replicas)
         text_fail(place, "num_slots is %lld, but layers have %d", (long long)r.num_slots, (int)r.map.map.num_replicas);
     free(r.text.begin);

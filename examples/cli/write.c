@@ -14,18 +14,15 @@
 
 static void write_list(FILE *out, const int32_t *value, int32_t count)
 {
-    for (int32_t i = 0; i < count; i++)
-        fprintf(out, "%s%d", i ? "," : "[", (int)value[i]);
+    for (int32_t i = 0; i < count; i++) fprintf(out, "%s%d", i ? "," : "[", (int)value[i]);
     fprintf(out, "]");
 }
 
 /* JSON has no infinity: sums of the very largest loads are null. */
 static void write_real(FILE *out, const char *key, float value)
 {
-    if (isfinite(value))
-        fprintf(out, ",\"%s\":%.9g", key, (double)value);
-    else
-        fprintf(out, ",\"%s\":null", key);
+    if (isfinite(value)) fprintf(out, ",\"%s\":%.9g", key, (double)value);
+    else fprintf(out, ",\"%s\":null", key);
 }
 
 /* The slots of each expert by rank. They are gathered in one array, an expert's from list_start on. */
@@ -38,8 +35,7 @@ static void write_log2phy(FILE *out, const planning *p, const int32_t *phy2log, 
         start += logcnt[e];
     }
     for (int32_t i = 0; i < p->problem.num_replicas; i++) {
-        if (phy2log[i] >= 0)
-            p->list[p->list_start[phy2log[i]] + phyrank[i]] = i;
+        if (phy2log[i] >= 0) p->list[p->list_start[phy2log[i]] + phyrank[i]] = i;
     }
     for (int32_t e = 0; e < p->problem.num_experts; e++) {
         fprintf(out, "%s", e ? "," : "[");
@@ -50,12 +46,12 @@ static void write_log2phy(FILE *out, const planning *p, const int32_t *phy2log, 
 
 static void write_json_layer(FILE *out, const planning *p, int32_t i)
 {
-    const eplb_problem *q       = &p->problem;
-    const layer_result *r       = &p->result[i];
-    size_t              layer   = (size_t)(p->first_layer + i);
-    const int32_t      *phy2log = p->plan.phy2log + layer * (size_t)q->num_replicas;
-    const int32_t      *phyrank = p->plan.phyrank + layer * (size_t)q->num_replicas;
-    const int32_t      *logcnt  = p->plan.logcnt + layer * (size_t)q->num_experts;
+    const eplb_problem *q = &p->problem;
+    const layer_result *r = &p->result[i];
+    size_t layer = (size_t)(p->first_layer + i);
+    const int32_t *phy2log = p->plan.phy2log + layer * (size_t)q->num_replicas;
+    const int32_t *phyrank = p->plan.phyrank + layer * (size_t)q->num_replicas;
+    const int32_t *logcnt = p->plan.logcnt + layer * (size_t)q->num_experts;
     fprintf(out, "{\"layer\":%lld", (long long)p->layer[i]);
     write_real(out, "balancedness_before", r->before.balancedness);
     write_real(out, "balancedness", r->after.balancedness);
@@ -79,11 +75,9 @@ static void write_json_layer(FILE *out, const planning *p, int32_t i)
 /* A member with a number for each GPU, where there are any. */
 static void write_of_gpus(FILE *out, const char *name, const int32_t *number, int32_t gpus)
 {
-    if (!number)
-        return;
+    if (!number) return;
     fprintf(out, ",\"%s\":[", name);
-    for (int32_t g = 0; g < gpus; g++)
-        fprintf(out, "%s%d", g ? "," : "", (int)number[g]);
+    for (int32_t g = 0; g < gpus; g++) fprintf(out, "%s%d", g ? "," : "", (int)number[g]);
     fprintf(out, "]");
 }
 
@@ -91,14 +85,13 @@ static void write_problem(FILE *out, const eplb_problem *q)
 {
     fprintf(out, "\"problem\":{\"num_layers\":%d,\"num_experts\":%d,\"num_replicas\":%d,\"num_groups\":%d,",
             (int)q->num_layers, (int)q->num_experts, (int)q->num_replicas, (int)q->num_groups);
-    fprintf(out, "\"num_nodes\":%d,\"num_gpus\":%d,\"num_samples\":%d", (int)q->num_nodes,
-            (int)q->num_gpus, (int)q->num_samples);
+    fprintf(out, "\"num_nodes\":%d,\"num_gpus\":%d,\"num_samples\":%d", (int)q->num_nodes, (int)q->num_gpus,
+            (int)q->num_samples);
     write_of_gpus(out, "gpu_slots", q->gpu_slots, q->num_gpus);
     write_of_gpus(out, "gpu_node", q->gpu_node, q->num_gpus);
     for (int32_t g = 0; q->gpu_speed && g < q->num_gpus; g++)
         fprintf(out, "%s%.9g%s", g ? "," : ",\"gpu_speed\":[", (double)q->gpu_speed[g], g + 1 < q->num_gpus ? "" : "]");
-    if (q->survive)
-        fprintf(out, ",\"survive\":\"%s\"", q->survive == EPLB_SURVIVE_GPU ? "gpu" : "node");
+    if (q->survive) fprintf(out, ",\"survive\":\"%s\"", q->survive == EPLB_SURVIVE_GPU ? "gpu" : "node");
     fprintf(out, "},\n");
 }
 
@@ -115,17 +108,16 @@ static void write_previous(FILE *out, const planning *p)
 /* A layer stands on one line, so that plans can be compared with diff. */
 static void write_json(FILE *out, const planning *p, const settings *s)
 {
-    const eplb_problem *q    = &p->problem;
-    const char         *mark = p->options.seed > UINT64_C(1) << 53 ? "\"" : ""; /* JSON numbers are doubles */
+    const eplb_problem *q = &p->problem;
+    const char *mark = p->options.seed > UINT64_C(1) << 53 ? "\"" : ""; /* JSON numbers are doubles */
     fprintf(out, "{\"format\":\"eplb-plan\",\"version\":1,\"library\":\"%s\",\"plan_version\":%d,\n",
             EPLB_VERSION_STRING, EPLB_PLAN_VERSION);
     write_problem(out, q);
     fprintf(out, "\"options\":{\"preset\":\"%s\",\"policy\":\"%s\",\"max_replicas\":%d,",
             eplb_preset_name(s->preset[0]), policy_used(q, p->options.policy), (int)p->options.max_replicas);
-    fprintf(out, "\"effort\":%d,\"half_life\":%.17g,\"seed\":%s%llu%s},\n", (int)p->options.effort,
-            s->half_life, mark, (unsigned long long)p->options.seed, mark);
-    if (p->previous)
-        write_previous(out, p);
+    fprintf(out, "\"effort\":%d,\"half_life\":%.17g,\"seed\":%s%llu%s},\n", (int)p->options.effort, s->half_life, mark,
+            (unsigned long long)p->options.seed, mark);
+    if (p->previous) write_previous(out, p);
     fprintf(out, "\"before\":\"%s\",\n\"layers\":[\n", p->name.text);
     for (int32_t i = 0; i < p->num_layers; i++) {
         write_json_layer(out, p, i);
@@ -137,8 +129,8 @@ static void write_json(FILE *out, const planning *p, const settings *s)
 /* Where experts come over a link, [L, R]; to be freed. */
 static bool *mark_moves(const moving *m)
 {
-    size_t R     = (size_t)m->plans.problem.num_replicas;
-    bool  *moved = (bool *)allocate((size_t)m->plans.problem.num_layers * R, sizeof(bool));
+    size_t R = (size_t)m->plans.problem.num_replicas;
+    bool *moved = (bool *)allocate((size_t)m->plans.problem.num_layers * R, sizeof(bool));
     for (size_t i = 0; i < m->num; i++)
         moved[(size_t)m->transfer[i].layer * R + (size_t)m->transfer[i].to_slot] = is_move(&m->transfer[i]);
     return moved;
@@ -149,17 +141,16 @@ static void write_csv(FILE *out, const planning *p)
     int32_t R = p->problem.num_replicas, slots_per_gpu = R / p->problem.num_gpus;
     int32_t gpus_per_node = p->problem.num_gpus / p->problem.num_nodes;
     const two_plans *plans = &p->moving.plans;
-    bool            *moved = p->previous ? mark_moves(&p->moving) : NULL;
+    bool *moved = p->previous ? mark_moves(&p->moving) : NULL;
     fprintf(out, "layer,slot,node,gpu,expert,replica%s\n", p->previous ? ",changed,moved" : "");
     for (int32_t i = 0; i < p->num_layers; i++) {
         for (int32_t slot = 0; slot < R; slot++) {
-            size_t  at  = (size_t)(p->first_layer + i) * (size_t)R + (size_t)slot;
+            size_t at = (size_t)(p->first_layer + i) * (size_t)R + (size_t)slot;
             int32_t gpu = slot / slots_per_gpu;
-            fprintf(out, "%lld,%d,%d,%d,%d,%d", (long long)p->layer[i], (int)slot,
-                    (int)(gpu / gpus_per_node), (int)gpu, (int)p->plan.phy2log[at], (int)p->plan.phyrank[at]);
+            fprintf(out, "%lld,%d,%d,%d,%d,%d", (long long)p->layer[i], (int)slot, (int)(gpu / gpus_per_node), (int)gpu,
+                    (int)p->plan.phy2log[at], (int)p->plan.phyrank[at]);
             size_t own = (size_t)i * (size_t)R + (size_t)slot;
-            if (p->previous)
-                fprintf(out, ",%d,%d", plans->before[own] != plans->after[own], moved[own]);
+            if (p->previous) fprintf(out, ",%d,%d", plans->before[own] != plans->after[own], moved[own]);
             fprintf(out, "\n");
         }
     }
@@ -188,12 +179,10 @@ static void write_balances(FILE *out, const planning *p)
 {
     const char *before = "\"engines\":{";
     for (int b = 0; b < NUM_BALANCES; b++) {
-        if (!p->balances[b])
-            continue;
+        if (!p->balances[b]) continue;
         fprintf(out, "%s\"%s\":{\"equal\":%.9g", before, BALANCE_NAMES[b], p->balance[b][SHARES_EQUAL]);
         for (int way = SHARES_EQUAL + 1; way < NUM_SHARES; way++) {
-            if (p->shares[way])
-                write_real(out, SHARE_NAMES[way], (float)p->balance[b][way]);
+            if (p->shares[way]) write_real(out, SHARE_NAMES[way], (float)p->balance[b][way]);
         }
         fprintf(out, "}");
         before = ",";
@@ -206,8 +195,8 @@ static void write_score_json(FILE *out, const planning *p)
     plan_totals all = total_of_plan(p, 0, p->num_layers);
     fprintf(out, "{\"format\":\"eplb-score\",\"version\":1,\"library\":\"%s\",\n", EPLB_VERSION_STRING);
     write_problem(out, &p->problem);
-    fprintf(out, "\"options\":{\"policy\":\"%s\",\"max_replicas\":%d},\n",
-            policy_used(&p->problem, p->options.policy), (int)p->options.max_replicas);
+    fprintf(out, "\"options\":{\"policy\":\"%s\",\"max_replicas\":%d},\n", policy_used(&p->problem, p->options.policy),
+            (int)p->options.max_replicas);
     write_balances(out, p);
     fprintf(out, "\"plan\":\"%s\",\n\"layers\":[\n", p->name.text);
     for (int32_t i = 0; i < p->num_layers; i++) {
@@ -225,8 +214,8 @@ static void write_score_json(FILE *out, const planning *p)
     write_real(out, "balancedness", (float)load_share(all.mean, all.after));
     write_shared(out, p, 0, p->num_layers);
     write_real(out, "bound", (float)load_share(all.mean, all.bound));
-    fprintf(out, ",\"max_replicas\":%d,\"duplicates\":%lld,\"empty\":%lld}}\n", (int)all.max_replicas,
-            all.duplicates, all.empty);
+    fprintf(out, ",\"max_replicas\":%d,\"duplicates\":%lld,\"empty\":%lld}}\n", (int)all.max_replicas, all.duplicates,
+            all.empty);
 }
 
 static void write_score_csv(FILE *out, const planning *p)
@@ -237,8 +226,7 @@ static void write_score_csv(FILE *out, const planning *p)
         const eplb_layer_report *r = &p->result[i].after;
         fprintf(out, "%lld,%.9g,", (long long)p->layer[i], (double)r->balancedness);
         for (int way = SHARES_EQUAL + 1; way < NUM_SHARES; way++) {
-            if (p->shares[way])
-                fprintf(out, "%.9g,", shared_balancedness(p, way, i, i + 1));
+            if (p->shares[way]) fprintf(out, "%.9g,", shared_balancedness(p, way, i, i + 1));
         }
         fprintf(out, "%.9g,%.9g,%.9g,%.9g,%d,%d,%d\n", load_share((double)r->mean_load, (double)r->lower_bound),
                 (double)r->max_load, (double)r->mean_load, (double)r->lower_bound, (int)r->max_logcnt,
@@ -253,24 +241,20 @@ static void write_replay_csv(FILE *out, const replay *r)
 {
     fprintf(out, "window,first_step,%spreset,%s%s%sbound,%smicroseconds\n", r->every != 1 ? "age," : "",
             r->shares[SHARES_EQUAL] ? "own,next," : "", r->shares[SHARES_EXACT] ? "exact_own,exact_next," : "",
-            r->shares[SHARES_ROWS] ? "vllm_own,vllm_next," : "",
-            r->follows ? "moves,changed_share," : "");
+            r->shares[SHARES_ROWS] ? "vllm_own,vllm_next," : "", r->follows ? "moves,changed_share," : "");
     for (int32_t i = 0; i < r->num_plans; i++) {
         for (int32_t series = 0; series < r->num_series; series++) {
             const trial *t = trial_of(r, i, series);
             fprintf(out, "%d,%lld,", (int)r->plan_window[i], replay_first_step(r, i));
-            if (r->every != 1)
-                fprintf(out, "%d,", (int)r->age[i]);
+            if (r->every != 1) fprintf(out, "%d,", (int)r->age[i]);
             fprintf(out, "%s,", r->name[series]);
             for (int shares = 0; shares < NUM_SHARES; shares++) {
                 if (r->shares[shares])
                     fprintf(out, "%.9g,%.9g,", score_balancedness(t->own[shares]), score_balancedness(t->next[shares]));
             }
             fprintf(out, "%.9g,", replay_next_bound(r, i));
-            if (r->follows && isnan(t->changed))
-                fprintf(out, ",,");
-            else if (r->follows)
-                fprintf(out, "%.9g,%.9g,", t->moves, t->changed);
+            if (r->follows && isnan(t->changed)) fprintf(out, ",,");
+            else if (r->follows) fprintf(out, "%.9g,%.9g,", t->moves, t->changed);
             fprintf(out, "%.1f\n", t->microseconds);
         }
     }
@@ -298,8 +282,7 @@ static void write_moves_json(FILE *out, const moving *m, const settings *s)
     for (int32_t i = 0; i < m->plans.problem.num_layers; i++) {
         move_totals t = total_of_moves(m, i);
         fprintf(out, "{\"layer\":%lld,\"rounds\":%d,", (long long)m->plans.layer[i], (int)t.rounds);
-        if (s->in_place)
-            fprintf(out, "\"staging\":%d,", (int)t.num_staging);
+        if (s->in_place) fprintf(out, "\"staging\":%d,", (int)t.num_staging);
         fprintf(out, "\"transfers\":[");
         for (size_t first = next; next < m->num && m->transfer[next].layer == i; next++) {
             fprintf(out, "%s", next > first ? "," : "");
@@ -325,10 +308,8 @@ static void write_moves_csv(FILE *out, const moving *m)
 /* What does not apply is null. */
 static void write_field(FILE *out, const char *key, long long value)
 {
-    if (value < 0)
-        fprintf(out, ",\"%s\":null", key);
-    else
-        fprintf(out, ",\"%s\":%lld", key, value);
+    if (value < 0) fprintf(out, ",\"%s\":null", key);
+    else fprintf(out, ",\"%s\":%lld", key, value);
 }
 
 static long long fault_layer(const checking *c)
@@ -342,10 +323,8 @@ static void write_check_json(FILE *out, const checking *c)
     fprintf(out, "{\"format\":\"eplb-check\",\"version\":1,\"library\":\"%s\",\n", EPLB_VERSION_STRING);
     write_problem(out, &c->plans.problem);
     fprintf(out, "\"plan\":\"%s\",\"previous\":", c->plans.after_name.text);
-    if (c->plans.before)
-        fprintf(out, "\"%s\",\n", c->plans.before_name.text);
-    else
-        fprintf(out, "null,\n");
+    if (c->plans.before) fprintf(out, "\"%s\",\n", c->plans.before_name.text);
+    else fprintf(out, "null,\n");
     fprintf(out, "\"reason\":\"%s\"", eplb_fault_name(f->reason));
     write_field(out, "layer", fault_layer(c));
     write_field(out, "slot", f->slot);
@@ -366,24 +345,20 @@ static void write_check_csv(FILE *out, const checking *c)
 /* ------------------------------------------------------------------------------- output files */
 
 typedef struct output { /* a file that appears whole or not at all */
-    const char *path;      /* as given; NULL: not wanted */
-    FILE       *file;      /* NULL when not open */
-    char       *target;    /* path with links followed */
-    char       *temporary; /* beside target, takes its name in the end; NULL when written in place */
-    int         error;     /* errno of what failed first, 0 = nothing */
+    const char *path;   /* as given; NULL: not wanted */
+    FILE *file;         /* NULL when not open */
+    char *target;       /* path with links followed */
+    char *temporary;    /* beside target, takes its name in the end; NULL when written in place */
+    int error;          /* errno of what failed first, 0 = nothing */
 } output;
 
-bool to_stdout(const char *path)
-{
-    return path && strcmp(path, "-") == 0;
-}
+bool to_stdout(const char *path) { return path && strcmp(path, "-") == 0; }
 
 bool any_to_stdout(const settings *s)
 {
-    bool any = to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) || to_stdout(s->transfers_json) ||
-               to_stdout(s->transfers_csv);
-    for (int i = 0; i < s->num_writes; i++)
-        any = any || to_stdout(s->write[i].path);
+    bool any = to_stdout(s->json) || to_stdout(s->csv) || to_stdout(s->svg) || to_stdout(s->transfers_json)
+               || to_stdout(s->transfers_csv);
+    for (int i = 0; i < s->num_writes; i++) any = any || to_stdout(s->write[i].path);
     return any;
 }
 
@@ -396,10 +371,9 @@ static bool output_failed(output *o)
 /* Opens a file beside the target, which takes its name in the end; the mode is the target's where there is one. */
 static int open_beside(output *o, const struct stat *there)
 {
-    size_t room      = strlen(o->target) + 32;
-    char  *temporary = (char *)malloc(room);
-    if (!temporary)
-        return -1;
+    size_t room = strlen(o->target) + 32;
+    char *temporary = (char *)malloc(room);
+    if (!temporary) return -1;
     snprintf(temporary, room, "%s.%ld.tmp", o->target, (long)getpid());
     int file = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (file < 0) {
@@ -407,8 +381,7 @@ static int open_beside(output *o, const struct stat *there)
         return -1;
     }
     o->temporary = temporary; /* ours from here on, to rename or remove */
-    if (there)
-        (void)fchmod(file, there->st_mode & 07777);
+    if (there) (void)fchmod(file, there->st_mode & 07777);
     return file;
 }
 
@@ -420,15 +393,12 @@ static bool output_open(output *o)
         o->file = o->path ? stdout : NULL;
         return true;
     }
-    o->target   = realpath(o->path, NULL);
+    o->target = realpath(o->path, NULL);
     bool exists = o->target && stat(o->target, &about) == 0;
-    if (!o->target && !(o->target = strdup(o->path)))
-        return output_failed(o);
-    if (exists && access(o->target, W_OK) != 0)
-        return output_failed(o);
+    if (!o->target && !(o->target = strdup(o->path))) return output_failed(o);
+    if (exists && access(o->target, W_OK) != 0) return output_failed(o);
     int file = exists && !S_ISREG(about.st_mode) ? open(o->target, O_WRONLY) : open_beside(o, exists ? &about : NULL);
-    if (file < 0)
-        return output_failed(o);
+    if (file < 0) return output_failed(o);
     if (!(o->file = fdopen(file, "wb"))) {
         (void)output_failed(o);
         close(file);
@@ -442,17 +412,15 @@ static bool output_close(output *o)
     if (!o->file || o->file == stdout) /* main flushes standard output */
         return true;
     bool written = fflush(o->file) == 0 && !ferror(o->file);
-    if (!written)
-        (void)output_failed(o);
+    if (!written) (void)output_failed(o);
     bool closed = fclose(o->file) == 0;
-    o->file     = NULL;
+    o->file = NULL;
     return written && (closed || output_failed(o));
 }
 
 static bool output_commit(output *o)
 {
-    if (o->temporary && rename(o->temporary, o->target) != 0)
-        return output_failed(o);
+    if (o->temporary && rename(o->temporary, o->target) != 0) return output_failed(o);
     free(o->temporary);
     o->temporary = NULL;
     return true;
@@ -461,8 +429,7 @@ static bool output_commit(output *o)
 static void output_discard(output *o)
 {
     (void)output_close(o);
-    if (o->temporary)
-        unlink(o->temporary);
+    if (o->temporary) unlink(o->temporary);
     free(o->temporary);
     free(o->target);
 }
@@ -470,8 +437,7 @@ static void output_discard(output *o)
 static bool outputs_open(output *o, int count)
 {
     for (int i = 0; i < count; i++) {
-        if (!output_open(&o[i]))
-            return false;
+        if (!output_open(&o[i])) return false;
     }
     return true;
 }
@@ -480,18 +446,13 @@ static bool outputs_open(output *o, int count)
    program when one could not be opened or written. */
 static void outputs_close(output *o, int count, bool ok)
 {
-    for (int i = 0; i < count && ok; i++)
-        ok = output_close(&o[i]);
-    for (int i = 0; i < count && ok; i++)
-        ok = output_commit(&o[i]);
+    for (int i = 0; i < count && ok; i++) ok = output_close(&o[i]);
+    for (int i = 0; i < count && ok; i++) ok = output_commit(&o[i]);
     int wrong = 0;
-    while (wrong < count - 1 && !o[wrong].error)
-        wrong++;
+    while (wrong < count - 1 && !o[wrong].error) wrong++;
     output failed = o[wrong];
-    for (int i = 0; i < count; i++)
-        output_discard(&o[i]);
-    if (!ok)
-        fail(STATUS_OUTPUT, "%s: %s", failed.path, strerror(failed.error));
+    for (int i = 0; i < count; i++) output_discard(&o[i]);
+    if (!ok) fail(STATUS_OUTPUT, "%s: %s", failed.path, strerror(failed.error));
 }
 
 /* A plan of some layers, as one that was read. */
@@ -499,14 +460,14 @@ static plan_map map_of_planning(const planning *p)
 {
     plan_map m;
     memset(&m, 0, sizeof m);
-    m.name         = "the plan";
-    m.num_layers   = p->num_layers;
+    m.name = "the plan";
+    m.num_layers = p->num_layers;
     m.num_replicas = p->problem.num_replicas;
-    m.num_experts  = p->problem.num_experts;
-    m.num_gpus     = p->problem.num_gpus;
-    m.num_steps    = 1;
-    m.layer        = (int64_t *)allocate((size_t)p->num_layers, sizeof *m.layer);
-    m.phy2log      = (int32_t *)allocate((size_t)p->num_layers * (size_t)m.num_replicas, sizeof *m.phy2log);
+    m.num_experts = p->problem.num_experts;
+    m.num_gpus = p->problem.num_gpus;
+    m.num_steps = 1;
+    m.layer = (int64_t *)allocate((size_t)p->num_layers, sizeof *m.layer);
+    m.phy2log = (int32_t *)allocate((size_t)p->num_layers * (size_t)m.num_replicas, sizeof *m.phy2log);
     memcpy(m.layer, p->layer, (size_t)p->num_layers * sizeof *m.layer);
     memcpy(m.phy2log, p->plan.phy2log + (size_t)p->first_layer * (size_t)m.num_replicas,
            (size_t)p->num_layers * (size_t)m.num_replicas * sizeof *m.phy2log);
@@ -516,8 +477,7 @@ static plan_map map_of_planning(const planning *p)
 /* The files of --write, which stand behind `before` others. */
 static void outputs_of_writes(output *file, int before, const settings *s)
 {
-    for (int i = 0; i < s->num_writes; i++)
-        file[before + i] = (output){s->write[i].path, NULL, NULL, NULL, 0};
+    for (int i = 0; i < s->num_writes; i++) file[before + i] = (output){s->write[i].path, NULL, NULL, NULL, 0};
 }
 
 void write_plan(const planning *p, const settings *s)
@@ -529,28 +489,18 @@ void write_plan(const planning *p, const settings *s)
                                       {s->transfers_json, NULL, NULL, NULL, 0},
                                       {s->transfers_csv, NULL, NULL, NULL, 0}};
     plan_map map = {0};
-    if (s->num_writes)
-        map = map_of_planning(p);
-    for (int i = 0; i < s->num_writes; i++)
-        check_held_plan(s->write[i].as, &map);
+    if (s->num_writes) map = map_of_planning(p);
+    for (int i = 0; i < s->num_writes; i++) check_held_plan(s->write[i].as, &map);
     outputs_of_writes(file, OWN, s);
     bool ok = outputs_open(file, OWN + s->num_writes);
-    if (ok && s->json && p->scored)
-        write_score_json(file[0].file, p);
-    else if (ok && s->json)
-        write_json(file[0].file, p, s);
-    if (ok && s->csv && p->scored)
-        write_score_csv(file[1].file, p);
-    else if (ok && s->csv)
-        write_csv(file[1].file, p);
-    if (ok && s->svg)
-        draw_heat_map(file[2].file, p, s);
-    if (ok && s->transfers_json)
-        write_moves_json(file[3].file, &p->moving, s);
-    if (ok && s->transfers_csv)
-        write_moves_csv(file[4].file, &p->moving);
-    for (int i = 0; ok && i < s->num_writes; i++)
-        s->write[i].as->write_plan(file[OWN + i].file, &map);
+    if (ok && s->json && p->scored) write_score_json(file[0].file, p);
+    else if (ok && s->json) write_json(file[0].file, p, s);
+    if (ok && s->csv && p->scored) write_score_csv(file[1].file, p);
+    else if (ok && s->csv) write_csv(file[1].file, p);
+    if (ok && s->svg) draw_heat_map(file[2].file, p, s);
+    if (ok && s->transfers_json) write_moves_json(file[3].file, &p->moving, s);
+    if (ok && s->transfers_csv) write_moves_csv(file[4].file, &p->moving);
+    for (int i = 0; ok && i < s->num_writes; i++) s->write[i].as->write_plan(file[OWN + i].file, &map);
     outputs_close(file, OWN + s->num_writes, ok);
     map_free(&map);
 }
@@ -558,35 +508,29 @@ void write_plan(const planning *p, const settings *s)
 void write_map(const plan_map *m, const settings *s)
 {
     output file[MOST_WRITES];
-    for (int i = 0; i < s->num_writes; i++)
-        check_held_plan(s->write[i].as, m);
+    for (int i = 0; i < s->num_writes; i++) check_held_plan(s->write[i].as, m);
     outputs_of_writes(file, 0, s);
     bool ok = outputs_open(file, s->num_writes);
-    for (int i = 0; ok && i < s->num_writes; i++)
-        s->write[i].as->write_plan(file[i].file, m);
+    for (int i = 0; ok && i < s->num_writes; i++) s->write[i].as->write_plan(file[i].file, m);
     outputs_close(file, s->num_writes, ok);
 }
 
 void write_feed(feed *from, const settings *s)
 {
     output file[MOST_WRITES];
-    for (int i = 0; i < s->num_writes; i++)
-        check_held_loads(s->write[i].as, from);
+    for (int i = 0; i < s->num_writes; i++) check_held_loads(s->write[i].as, from);
     outputs_of_writes(file, 0, s);
     bool ok = outputs_open(file, s->num_writes);
-    for (int i = 0; ok && i < s->num_writes; i++)
-        s->write[i].as->write_loads(file[i].file, from);
+    for (int i = 0; ok && i < s->num_writes; i++) s->write[i].as->write_loads(file[i].file, from);
     outputs_close(file, s->num_writes, ok);
 }
 
 void write_replay(const replay *r, const settings *s)
 {
     output file[2] = {{s->csv, NULL, NULL, NULL, 0}, {s->svg, NULL, NULL, NULL, 0}};
-    bool   ok      = outputs_open(file, 2);
-    if (ok && s->csv)
-        write_replay_csv(file[0].file, r);
-    if (ok && s->svg)
-        draw_chart(file[1].file, r, s);
+    bool ok = outputs_open(file, 2);
+    if (ok && s->csv) write_replay_csv(file[0].file, r);
+    if (ok && s->svg) draw_chart(file[1].file, r, s);
     outputs_close(file, 2, ok);
 }
 
@@ -604,30 +548,25 @@ static void write_adrs_json(FILE *out, const adrs_score *a)
 void write_adrs(const adrs_score *a, const settings *s)
 {
     output file[1] = {{s->json, NULL, NULL, NULL, 0}};
-    bool   ok      = outputs_open(file, 1);
-    if (ok && s->json)
-        write_adrs_json(file[0].file, a);
+    bool ok = outputs_open(file, 1);
+    if (ok && s->json) write_adrs_json(file[0].file, a);
     outputs_close(file, 1, ok);
 }
 
 void write_moves(const moving *m, const settings *s)
 {
     output file[2] = {{s->json, NULL, NULL, NULL, 0}, {s->csv, NULL, NULL, NULL, 0}};
-    bool   ok      = outputs_open(file, 2);
-    if (ok && s->json)
-        write_moves_json(file[0].file, m, s);
-    if (ok && s->csv)
-        write_moves_csv(file[1].file, m);
+    bool ok = outputs_open(file, 2);
+    if (ok && s->json) write_moves_json(file[0].file, m, s);
+    if (ok && s->csv) write_moves_csv(file[1].file, m);
     outputs_close(file, 2, ok);
 }
 
 void write_check(const checking *c, const settings *s)
 {
     output file[2] = {{s->json, NULL, NULL, NULL, 0}, {s->csv, NULL, NULL, NULL, 0}};
-    bool   ok      = outputs_open(file, 2);
-    if (ok && s->json)
-        write_check_json(file[0].file, c);
-    if (ok && s->csv)
-        write_check_csv(file[1].file, c);
+    bool ok = outputs_open(file, 2);
+    if (ok && s->json) write_check_json(file[0].file, c);
+    if (ok && s->csv) write_check_csv(file[1].file, c);
     outputs_close(file, 2, ok);
 }

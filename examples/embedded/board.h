@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-void board_put(const char *text);   /* the board's */
-void put_number(uint32_t number);   /* the program's */
-int  main(void);
+void board_put(const char *text); /* the board's */
+void put_number(uint32_t number); /* the program's */
+int main(void);
 
 #endif

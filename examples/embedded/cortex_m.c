@@ -12,14 +12,14 @@ enum { SYS_WRITE0 = 0x04, SYS_EXIT = 0x18 };
 #define EXIT_DONE   0x20026u /* an application came to its end */
 #define EXIT_FAILED 0x20024u /* it could not */
 #define PAINT       0xE91BE91Bu
-#define MARGIN      16       /* words under the stack pointer that the painting loop itself may use */
+#define MARGIN      16 /* words under the stack pointer that the painting loop itself may use */
 
 /* Of the linker script. */
 extern uint32_t data_begin[], data_end[], data_image[], bss_begin[], bss_end[], stack_bottom[], stack_top[];
 
 static void semihosting(uint32_t call, const void *argument)
 {
-    register uint32_t    r0 __asm__("r0") = call;
+    register uint32_t r0 __asm__("r0") = call;
     register const void *r1 __asm__("r1") = argument;
     __asm__ volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
 }
@@ -64,6 +64,6 @@ static void fault(void)
 
 /* The first stack pointer, the start, and the faults. */
 __attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-    stack_top, (const void *)reset, (const void *)fault, (const void *)fault,
+    stack_top,           (const void *)reset, (const void *)fault, (const void *)fault,
     (const void *)fault, (const void *)fault, (const void *)fault,
 };

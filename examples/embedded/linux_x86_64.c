@@ -35,7 +35,7 @@ void start(void)
     __asm__ volatile("mov %%rsp, %0" : "=r"(here));
     for (at = here - PAINTED; at < here - MARGIN; at++) *(volatile uint32_t *)at = PAINT;
     status = main();
-    at     = here - PAINTED;
+    at = here - PAINTED;
     while (at < here && *(volatile uint32_t *)at == PAINT) at++;
     board_put("stack ");
     put_number((uint32_t)(here - at) * sizeof *at);

@@ -11,18 +11,17 @@ enum { LAYERS = 2, EXPERTS = 12, REPLICAS = 16, GPUS = 8 };
 enum { MORE_EXPERTS = 64, MORE_REPLICAS = 80, MORE_GPUS = 8 };
 
 static const float load[LAYERS * EXPERTS] = {
-    90, 132, 40,  61, 104, 165, 39,  4,   73,  56, 183, 86,
-    20, 107, 104, 64, 19,  197, 187, 157, 172, 86, 16,  27,
+    90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86, 20, 107, 104, 64, 19, 197, 187, 157, 172, 86, 16, 27,
 };
 
-static unsigned char     arena[EPLB_SCRATCH_BOUND(MORE_EXPERTS, MORE_REPLICAS, MORE_GPUS)];
-static int32_t           slots[MORE_REPLICAS];
-static float             more_load[MORE_EXPERTS];
+static unsigned char arena[EPLB_SCRATCH_BOUND(MORE_EXPERTS, MORE_REPLICAS, MORE_GPUS)];
+static int32_t slots[MORE_REPLICAS];
+static float more_load[MORE_EXPERTS];
 static eplb_layer_report report[LAYERS];
 
 void put_number(uint32_t number)
 {
-    char  digits[11];
+    char digits[11];
     char *at = &digits[10];
 
     *at = '\0';
@@ -79,20 +78,20 @@ int main(void)
     eplb_problem problem = EPLB_ZERO_INIT;
     int i;
 
-    problem.num_layers   = LAYERS;
-    problem.num_experts  = EXPERTS;
+    problem.num_layers = LAYERS;
+    problem.num_experts = EXPERTS;
     problem.num_replicas = REPLICAS;
-    problem.num_groups   = 4;
-    problem.num_nodes    = 2;
-    problem.num_gpus     = GPUS;
+    problem.num_groups = 4;
+    problem.num_nodes = 2;
+    problem.num_gpus = GPUS;
     if (plan_and_put(&problem, load) != 0) return 1;
 
     for (i = 0; i < MORE_EXPERTS; i++) more_load[i] = (float)(1 + (i * 7919) % 1009); /* any load will do */
-    problem.num_layers   = 1;
-    problem.num_experts  = MORE_EXPERTS;
+    problem.num_layers = 1;
+    problem.num_experts = MORE_EXPERTS;
     problem.num_replicas = MORE_REPLICAS;
-    problem.num_groups   = 1;
-    problem.num_nodes    = 1;
-    problem.num_gpus     = MORE_GPUS;
+    problem.num_groups = 1;
+    problem.num_nodes = 1;
+    problem.num_gpus = MORE_GPUS;
     return plan_and_put(&problem, more_load);
 }

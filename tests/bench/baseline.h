@@ -28,7 +28,7 @@ typedef struct baseline_arrays { /* as in eplb_plan; none may be NULL */
     int32_t *phyrank;            /* [L, R] */
     int32_t *logcnt;             /* [L, E] */
     int32_t *log2phy;            /* [L, E, log2phy_width] */
-    int32_t  log2phy_width;      /* at least R - E + 1 */
+    int32_t log2phy_width;       /* at least R - E + 1 */
 } baseline_arrays;
 
 /* baseline_plan - plan all layers, with one group and one node for the global policy.

@@ -32,10 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MAX_PLANNERS  = 16,
-    QUICK_REPS    = 3
-};
+enum { MAX_PLANNERS = 16, QUICK_REPS = 3 };
 
 #define QUICK_LIMIT 0.05 /* seconds for one repetition of one planner */
 
@@ -61,35 +58,34 @@ static const double charted_sds[] = {1.0, 1.5};
 enum { NUM_CHARTED_SDS = sizeof charted_sds / sizeof *charted_sds };
 
 typedef struct bench_planner {
-    char         name[16];
-    int          is_baseline;
+    char name[16];
+    int is_baseline;
     eplb_options options;
 } bench_planner;
 
 typedef struct bench_curve { /* over effort; 0 where the effort was skipped */
     const bench_shape *shape;
-    double             sd;
-    double             gap[NUM_EFFORTS];
-    double             time[NUM_EFFORTS]; /* over the baseline's */
+    double sd;
+    double gap[NUM_EFFORTS];
+    double time[NUM_EFFORTS]; /* over the baseline's */
 } bench_curve;
 
 typedef struct bench_run { /* everything for one shape */
-    bench_case         at;
-    double             sd;   /* of the loads */
-    float             *mean; /* [L, E] over the samples; the baseline plans on it */
-    bench_planner      planner[MAX_PLANNERS];
-    int                num_planners; /* the last one is the baseline */
-    int                skipped[MAX_PLANNERS];
-    bench_quality      quality[MAX_PLANNERS];
-    bench_times        times[MAX_PLANNERS]; /* of one repetition */
+    bench_case at;
+    double sd;   /* of the loads */
+    float *mean; /* [L, E] over the samples; the baseline plans on it */
+    bench_planner planner[MAX_PLANNERS];
+    int num_planners; /* the last one is the baseline */
+    int skipped[MAX_PLANNERS];
+    bench_quality quality[MAX_PLANNERS];
+    bench_times times[MAX_PLANNERS]; /* of one repetition */
 } bench_run;
 
 static void fill_mean(float *mean, const float *load, size_t n, int num_samples)
 {
     for (size_t i = 0; i < n; i++) {
         double sum = 0.0;
-        for (size_t t = 0; t < (size_t)num_samples; t++)
-            sum += (double)load[t * n + i];
+        for (size_t t = 0; t < (size_t)num_samples; t++) sum += (double)load[t * n + i];
         mean[i] = (float)(sum / num_samples);
     }
 }
@@ -98,8 +94,7 @@ static void fill_mean(float *mean, const float *load, size_t n, int num_samples)
 
 static bench_planner *add_planner(bench_run *run)
 {
-    if (run->num_planners == MAX_PLANNERS)
-        fail("planners", "too many");
+    if (run->num_planners == MAX_PLANNERS) fail("planners", "too many");
     return &run->planner[run->num_planners++];
 }
 
@@ -117,7 +112,7 @@ static void add_efforts(bench_run *run)
     for (int i = 0; i < NUM_EFFORTS; i++) {
         bench_planner *planner = add_planner(run);
         snprintf(planner->name, sizeof planner->name, "effort %d", efforts[i]);
-        planner->options        = preset_options(EPLB_PRESET_DEFAULT);
+        planner->options = preset_options(EPLB_PRESET_DEFAULT);
         planner->options.effort = efforts[i];
     }
 }
@@ -133,15 +128,14 @@ static void add_baseline(bench_run *run)
 static void plan_layers(const bench_run *run, const bench_planner *planner, int32_t num_layers)
 {
     const eplb_plan *plan = &run->at.plan;
-    baseline_shape   shape = run->at.shape;
-    baseline_arrays  out = {plan->phy2log, plan->phyrank, plan->logcnt, plan->log2phy, plan->log2phy_width};
+    baseline_shape shape = run->at.shape;
+    baseline_arrays out = {plan->phy2log, plan->phyrank, plan->logcnt, plan->log2phy, plan->log2phy_width};
     if (!planner->is_baseline) {
         plan_case(&run->at, planner->name, &planner->options, num_layers);
         return;
     }
     shape.num_layers = num_layers;
-    if (baseline_plan(&shape, run->mean, &out) != 0)
-        fail(planner->name, "ran out of memory");
+    if (baseline_plan(&shape, run->mean, &out) != 0) fail(planner->name, "ran out of memory");
 }
 
 static double time_layers(const bench_run *run, const bench_planner *planner, int32_t num_layers)
@@ -155,36 +149,31 @@ static double time_layers(const bench_run *run, const bench_planner *planner, in
 static const char *layer_fault(const bench_run *run, ptrdiff_t l)
 {
     const baseline_shape *is = &run->at.shape;
-    const eplb_plan      *plan = &run->at.plan;
-    ptrdiff_t             experts = is->num_experts, width = plan->log2phy_width;
+    const eplb_plan *plan = &run->at.plan;
+    ptrdiff_t experts = is->num_experts, width = plan->log2phy_width;
 
     const int32_t *phy2log = plan->phy2log + l * is->num_replicas;
     const int32_t *phyrank = plan->phyrank + l * is->num_replicas;
-    const int32_t *logcnt  = plan->logcnt + l * experts;
+    const int32_t *logcnt = plan->logcnt + l * experts;
     const int32_t *log2phy = plan->log2phy + l * experts * width;
-    int32_t        group_size = is->num_experts / is->num_groups, total = 0;
-    int32_t        slots_per_node = is->num_replicas / is->num_nodes;
+    int32_t group_size = is->num_experts / is->num_groups, total = 0;
+    int32_t slots_per_node = is->num_replicas / is->num_nodes;
 
     for (ptrdiff_t e = 0; e < experts; e++) {
-        if (logcnt[e] < 1 || logcnt[e] > width)
-            return "an expert has no slot";
+        if (logcnt[e] < 1 || logcnt[e] > width) return "an expert has no slot";
         total += logcnt[e];
         for (ptrdiff_t i = logcnt[e]; i < width; i++) {
-            if (log2phy[e * width + i] != -1)
-                return "log2phy is not padded";
+            if (log2phy[e * width + i] != -1) return "log2phy is not padded";
         }
     }
-    if (total != is->num_replicas)
-        return "the counts do not add up";
+    if (total != is->num_replicas) return "the counts do not add up";
     for (int32_t s = 0; s < is->num_replicas; s++) {
         int32_t e = phy2log[s];
-        if (e < 0 || e >= is->num_experts)
-            return "a slot holds no expert";
+        if (e < 0 || e >= is->num_experts) return "a slot holds no expert";
         if (phyrank[s] < 0 || phyrank[s] >= logcnt[e] || log2phy[e * width + phyrank[s]] != s)
             return "log2phy is not the inverse of phy2log";
         int32_t first = e / group_size * group_size; /* its first slot tells the group's node */
-        if (log2phy[first * width] / slots_per_node != s / slots_per_node)
-            return "a group is on two nodes";
+        if (log2phy[first * width] / slots_per_node != s / slots_per_node) return "a group is on two nodes";
     }
     return NULL;
 }
@@ -196,8 +185,7 @@ static void judge(bench_run *run, int p)
     plan_layers(run, planner, run->at.shape.num_layers);
     for (ptrdiff_t l = 0; l < run->at.shape.num_layers; l++) {
         const char *fault = layer_fault(run, l);
-        if (fault)
-            fail(planner->name, fault);
+        if (fault) fail(planner->name, fault);
     }
     run->quality[p] = judge_case(&run->at, &planner->options);
 }
@@ -208,12 +196,11 @@ static void judge(bench_run *run, int p)
 static void prepare(bench_run *run, const baseline_shape *shape, int num_samples, double sd)
 {
     size_t layers = (size_t)shape->num_layers, experts = (size_t)shape->num_experts;
-    run->at     = open_case(shape, num_samples, sd);
-    run->sd     = sd;
-    run->mean   = (float *)allocate(layers * experts, sizeof(float));
+    run->at = open_case(shape, num_samples, sd);
+    run->sd = sd;
+    run->mean = (float *)allocate(layers * experts, sizeof(float));
     fill_mean(run->mean, run->at.weight, layers * experts, num_samples);
-    for (int p = 0; p < run->num_planners; p++)
-        make_room(&run->at, &run->planner[p].options);
+    for (int p = 0; p < run->num_planners; p++) make_room(&run->at, &run->planner[p].options);
 }
 
 static void release(bench_run *run)
@@ -241,48 +228,43 @@ static int32_t probe(bench_run *run, double limit)
     return width;
 }
 
-static void print_row(const bench_run *run, const bench_shape *shape, const bench_settings *set,
-                      const char *name, const bench_times *times, const bench_quality *quality)
+static void print_row(const bench_run *run, const bench_shape *shape, const bench_settings *set, const char *name,
+                      const bench_times *times, const bench_quality *quality)
 {
     const baseline_shape *is = &run->at.shape;
-    double                us = 1e6 / is->num_layers;
-    double                ratio = times->median / run->times[run->num_planners - 1].median;
-    printf("%-13s %10.2f %10.2f %10.2f %9.4f %7.3f%% %9.3f\n", name, times->median * us, times->q1 * us,
-           times->q3 * us, quality->balancedness, quality->gap * 100, ratio);
-    if (!set->csv)
-        return;
+    double us = 1e6 / is->num_layers;
+    double ratio = times->median / run->times[run->num_planners - 1].median;
+    printf("%-13s %10.2f %10.2f %10.2f %9.4f %7.3f%% %9.3f\n", name, times->median * us, times->q1 * us, times->q3 * us,
+           quality->balancedness, quality->gap * 100, ratio);
+    if (!set->csv) return;
     fprintf(set->csv, "%s,%d,%d,%d,%d,%d,%d,%d,%g,%s,%d,%.3f,%.3f,%.3f,%.6f,%.6f,%.4f\n", shape->name,
-            (int)is->num_layers, (int)is->num_experts, (int)is->num_replicas, (int)is->num_groups,
-            (int)is->num_nodes, (int)is->num_gpus, set->samples, run->sd, name, set->reps,
-            times->median * us, times->q1 * us, times->q3 * us, quality->balancedness, quality->gap, ratio);
+            (int)is->num_layers, (int)is->num_experts, (int)is->num_replicas, (int)is->num_groups, (int)is->num_nodes,
+            (int)is->num_gpus, set->samples, run->sd, name, set->reps, times->median * us, times->q1 * us,
+            times->q3 * us, quality->balancedness, quality->gap, ratio);
 }
 
 /* The reference in PyTorch gives DEEPSEEK's plans, so it is as good as that. */
 static void bench_torch(bench_run *run, const bench_shape *shape, const bench_settings *set)
 {
     bench_times *times = (bench_times *)allocate(1, sizeof *times);
-    const char  *missing = "its plan is deepseek's, which is skipped";
+    const char *missing = "its plan is deepseek's, which is skipped";
     if (!run->skipped[EPLB_PRESET_DEEPSEEK]) {
         plan_layers(run, &run->planner[EPLB_PRESET_DEEPSEEK], run->at.shape.num_layers);
         missing = time_torch(&run->at, set->reps, times);
     }
-    if (missing)
-        printf("%-13s skipped: %s\n", "torch", missing);
-    else
-        print_row(run, shape, set, "torch", times, &run->quality[EPLB_PRESET_DEEPSEEK]);
+    if (missing) printf("%-13s skipped: %s\n", "torch", missing);
+    else print_row(run, shape, set, "torch", times, &run->quality[EPLB_PRESET_DEEPSEEK]);
     free(times);
 }
 
 static void print_results(bench_run *run, const bench_shape *shape, const bench_settings *set)
 {
-    printf("%-13s %10s %10s %10s %9s %8s %9s\n", "planner", "us/layer", "quartile 1", "quartile 3",
-           "balance", "gap", "vs base");
+    printf("%-13s %10s %10s %10s %9s %8s %9s\n", "planner", "us/layer", "quartile 1", "quartile 3", "balance", "gap",
+           "vs base");
     for (int p = 0; p < run->num_planners; p++) {
-        if (!run->skipped[p])
-            print_row(run, shape, set, run->planner[p].name, &run->times[p], &run->quality[p]);
+        if (!run->skipped[p]) print_row(run, shape, set, run->planner[p].name, &run->times[p], &run->quality[p]);
     }
-    if (set->torch)
-        bench_torch(run, shape, set);
+    if (set->torch) bench_torch(run, shape, set);
     printf("\n");
 }
 
@@ -294,18 +276,15 @@ static void bench_one(bench_run *run, const bench_shape *shape, double sd, const
     prepare(run, &is, set->samples, sd);
     run->at.plan.log2phy_width = probe(run, set->limit);
     for (int p = 0; p < run->num_planners; p++) {
-        if (!run->skipped[p])
-            judge(run, p);
+        if (!run->skipped[p]) judge(run, p);
     }
     for (int rep = 0; rep < set->reps; rep++) {
         for (int i = 0; i < run->num_planners; i++) {
             int p = (i + rep) % run->num_planners; /* nobody always follows the same one */
-            if (!run->skipped[p])
-                run->times[p].seconds[rep] = time_layers(run, &run->planner[p], is.num_layers);
+            if (!run->skipped[p]) run->times[p].seconds[rep] = time_layers(run, &run->planner[p], is.num_layers);
         }
     }
-    for (int p = 0; p < run->num_planners; p++)
-        finish_times(&run->times[p], set->reps);
+    for (int p = 0; p < run->num_planners; p++) finish_times(&run->times[p], set->reps);
     print_results(run, shape, set);
     release(run);
 }
@@ -322,14 +301,14 @@ static void bench_presets(const bench_shape *shape, double sd, const bench_setti
 static bench_curve bench_efforts(const bench_shape *shape, double sd, const bench_settings *set)
 {
     bench_curve curve;
-    bench_run  *run = (bench_run *)allocate(1, sizeof *run);
+    bench_run *run = (bench_run *)allocate(1, sizeof *run);
     add_efforts(run);
     add_baseline(run);
     bench_one(run, shape, sd, set);
     curve.shape = shape;
-    curve.sd    = sd;
+    curve.sd = sd;
     for (int i = 0; i < NUM_EFFORTS; i++) { /* a skipped planner has neither gap nor time */
-        curve.gap[i]  = run->quality[i].gap;
+        curve.gap[i] = run->quality[i].gap;
         curve.time[i] = run->times[i].median / run->times[run->num_planners - 1].median;
     }
     free(run);
@@ -341,13 +320,13 @@ static bench_curve bench_efforts(const bench_shape *shape, double sd, const benc
    Two panels over one axis of effort: the gap above, the time below. Lengths are in pixels. */
 
 enum {
-    MAX_CURVES   = 6,
-    CHART_WIDTH  = 900,
+    MAX_CURVES = 6,
+    CHART_WIDTH = 900,
     CHART_HEIGHT = 520,
-    PANEL_LEFT   = 58,
-    PANEL_RIGHT  = 700,
-    PANEL_INSET  = 16, /* from a panel's sides to the first and last effort */
-    LEGEND_LEFT  = 720
+    PANEL_LEFT = 58,
+    PANEL_RIGHT = 700,
+    PANEL_INSET = 16, /* from a panel's sides to the first and last effort */
+    LEGEND_LEFT = 720
 };
 
 #define LEAST_GAP 0.001 /* percent; smaller gaps are drawn as this one, as a logarithm cannot show 0 */
@@ -358,23 +337,22 @@ static const char *const curve_dashes[NUM_CHARTED_SDS] = {"none", "5 3"};
 
 typedef struct chart_panel {
     const char *title;
-    int         is_time; /* else gap */
-    double      top, bottom;
-    int         first_tick, last_tick;
+    int is_time; /* else gap */
+    double top, bottom;
+    int first_tick, last_tick;
 } chart_panel;
 
 /* Tick k of a logarithmic axis: .., 0.1, 0.2, 0.5, 1, 2, 5, 10, ..; k = 0 is 1. */
 static double tick_value(int k)
 {
     static const double digit[] = {1, 2, 5};
-    int                 place = (k % 3 + 3) % 3;
+    int place = (k % 3 + 3) % 3;
     return digit[place] * pow(10, (k - place) / 3);
 }
 
 static double panel_value(const chart_panel *panel, const bench_curve *curve, int i)
 {
-    if (panel->is_time)
-        return curve->time[i];
+    if (panel->is_time) return curve->time[i];
     return curve->gap[i] * 100 > LEAST_GAP ? curve->gap[i] * 100 : LEAST_GAP;
 }
 
@@ -387,20 +365,16 @@ static void fit_ticks(chart_panel *panel, const bench_curve *curves, int num_cur
     for (int c = 0; c < num_curves; c++) {
         for (int i = 0; i < NUM_EFFORTS; i++) {
             double value = panel_value(panel, &curves[c], i);
-            if (!is_measured(&curves[c], i))
-                continue;
+            if (!is_measured(&curves[c], i)) continue;
             least = value < least ? value : least;
-            most  = value > most ? value : most;
+            most = value > most ? value : most;
         }
     }
-    if (most == 0)
-        fail("the chart", "nothing was measured");
+    if (most == 0) fail("the chart", "nothing was measured");
     panel->first_tick = 3 * (int)floor(log10(least));
-    while (tick_value(panel->first_tick + 1) <= least)
-        panel->first_tick++;
+    while (tick_value(panel->first_tick + 1) <= least) panel->first_tick++;
     panel->last_tick = panel->first_tick + 1;
-    while (tick_value(panel->last_tick) < most)
-        panel->last_tick++;
+    while (tick_value(panel->last_tick) < most) panel->last_tick++;
 }
 
 static double chart_y(const chart_panel *panel, double value)
@@ -451,22 +425,22 @@ static void draw_preset(FILE *svg, const chart_panel *panel, int32_t preset, con
 {
     double x = chart_x(preset_options(preset).effort);
     draw_line(svg, x, panel->top, x, panel->bottom, "stroke=\"" GREY "\" stroke-dasharray=\"2 3\"");
-    if (!panel->is_time)
-        draw_text(svg, x - 5, panel->top + 12, "end", "fill=\"" GREY "\"", name);
+    if (!panel->is_time) draw_text(svg, x - 5, panel->top + 12, "end", "fill=\"" GREY "\"", name);
 }
 
 static void draw_dot(FILE *svg, double x, double y, int c)
 {
     const char *colour = curve_colours[c / NUM_CHARTED_SDS];
     const char *inside = c % NUM_CHARTED_SDS == 0 ? colour : "#ffffff";
-    fprintf(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" stroke-width=\"1.5\" stroke=\"%s\" fill=\"%s\"/>\n",
-            x, y, colour, inside);
+    fprintf(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" stroke-width=\"1.5\" stroke=\"%s\" fill=\"%s\"/>\n", x, y,
+            colour, inside);
 }
 
 static void open_curve(FILE *svg, int c)
 {
-    fprintf(svg, "<polyline fill=\"none\" stroke-width=\"1.8\" stroke=\"%s\" "
-                 "stroke-dasharray=\"%s\" points=\"",
+    fprintf(svg,
+            "<polyline fill=\"none\" stroke-width=\"1.8\" stroke=\"%s\" "
+            "stroke-dasharray=\"%s\" points=\"",
             curve_colours[c / NUM_CHARTED_SDS], curve_dashes[c % NUM_CHARTED_SDS]);
 }
 
@@ -479,17 +453,16 @@ static void draw_curve(FILE *svg, const chart_panel *panel, const bench_curve *c
     }
     fprintf(svg, "\"/>\n");
     for (int i = 0; i < NUM_EFFORTS; i++) {
-        if (is_measured(curve, i))
-            draw_dot(svg, chart_x(efforts[i]), chart_y(panel, panel_value(panel, curve, i)), c);
+        if (is_measured(curve, i)) draw_dot(svg, chart_x(efforts[i]), chart_y(panel, panel_value(panel, curve, i)), c);
     }
 }
 
 static void draw_legend(FILE *svg, const chart_panel *panel, const bench_curve *curves, int num_curves)
 {
-    static const char *const notes[] = {"experts x slots x GPUs", "_g: global policy",
-                                        "_h: hierarchical policy", "sd: of the loads' logarithm"};
+    static const char *const notes[] = {"experts x slots x GPUs", "_g: global policy", "_h: hierarchical policy",
+                                        "sd: of the loads' logarithm"};
     double y = panel->top + 8;
-    char   label[64];
+    char label[64];
     for (int c = 0; c < num_curves; c++, y += 21) {
         open_curve(svg, c);
         fprintf(svg, "%d,%.1f %d,%.1f\"/>\n", LEGEND_LEFT, y, LEGEND_LEFT + 30, y);
@@ -508,8 +481,9 @@ static void draw_chart(FILE *svg, const bench_curve *curves, int num_curves)
         {"Heaviest GPU above the lower bound, percent (mean over the layers)", 0, 66, 308, 0, 0},
         {"Time of a layer, as a multiple of the straightforward planner's", 1, 358, 474, 0, 0},
     };
-    fprintf(svg, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-                 "font-family=\"sans-serif\" font-size=\"12\" fill=\"#222222\">\n",
+    fprintf(svg,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
+            "font-family=\"sans-serif\" font-size=\"12\" fill=\"#222222\">\n",
             CHART_WIDTH, CHART_HEIGHT, CHART_WIDTH, CHART_HEIGHT);
     fprintf(svg, "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", CHART_WIDTH, CHART_HEIGHT);
     draw_text(svg, PANEL_LEFT, 30, "start", "font-size=\"18\"", "Gap to the lower bound over effort");
@@ -518,8 +492,7 @@ static void draw_chart(FILE *svg, const bench_curve *curves, int num_curves)
         draw_axes(svg, &panels[p]);
         draw_preset(svg, &panels[p], EPLB_PRESET_DEFAULT, "DEFAULT");
         draw_preset(svg, &panels[p], EPLB_PRESET_BEST, "BEST");
-        for (int c = 0; c < num_curves; c++)
-            draw_curve(svg, &panels[p], &curves[c], c);
+        for (int c = 0; c < num_curves; c++) draw_curve(svg, &panels[p], &curves[c], c);
     }
     draw_legend(svg, &panels[0], curves, num_curves);
     draw_text(svg, (PANEL_LEFT + PANEL_RIGHT) / 2.0, CHART_HEIGHT - 9, "middle", "font-weight=\"bold\"",
@@ -535,8 +508,7 @@ static void usage(void)
                     "             | --shares | --transfers | --against HEADER [--samples T] [--sd X,..]\n"
                     "             [--quick] [--shape NAME] [--csv FILE] [--reps N] [--limit SECONDS]\n"
                     "shapes:");
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        fprintf(stderr, " %s", shapes[i].name);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) fprintf(stderr, " %s", shapes[i].name);
     fprintf(stderr, "\n");
     exit(2);
 }
@@ -544,8 +516,7 @@ static void usage(void)
 static FILE *open_output(const char *path)
 {
     FILE *f = fopen(path, "w");
-    if (!f)
-        fail(path, "cannot be written");
+    if (!f) fail(path, "cannot be written");
     return f;
 }
 
@@ -554,7 +525,7 @@ static int read_switch(bench_settings *set, const char *option)
 {
     if (strcmp(option, "--quick") == 0) {
         set->quick = 1;
-        set->reps  = QUICK_REPS;
+        set->reps = QUICK_REPS;
         set->limit = QUICK_LIMIT;
     } else if (strcmp(option, "--stages") == 0) {
         set->mode = BENCH_STAGES;
@@ -578,12 +549,9 @@ static int read_sds(double *sd, const char *list)
     for (int n = 0; n < MAX_SDS; list++) {
         char *end;
         sd[n] = strtod(list, &end);
-        if (end == list || !(sd[n++] >= 0))
-            return 0;
-        if (*end == '\0')
-            return n;
-        if (*end != ',')
-            return 0;
+        if (end == list || !(sd[n++] >= 0)) return 0;
+        if (*end == '\0') return n;
+        if (*end != ',') return 0;
         list = end;
     }
     return 0;
@@ -591,16 +559,11 @@ static int read_sds(double *sd, const char *list)
 
 static const char *csv_head(int mode)
 {
-    if (mode == BENCH_STAGES)
-        return stages_csv_head;
-    if (mode == BENCH_FITS)
-        return fits_csv_head;
-    if (mode == BENCH_AGAINST)
-        return against_csv_head;
-    if (mode == BENCH_SHARES)
-        return shares_csv_head;
-    if (mode == BENCH_TRANSFERS)
-        return transfers_csv_head;
+    if (mode == BENCH_STAGES) return stages_csv_head;
+    if (mode == BENCH_FITS) return fits_csv_head;
+    if (mode == BENCH_AGAINST) return against_csv_head;
+    if (mode == BENCH_SHARES) return shares_csv_head;
+    if (mode == BENCH_TRANSFERS) return transfers_csv_head;
     return "shape,layers,experts,replicas,groups,nodes,gpus,samples,sd,planner,repetitions,"
            "us_per_layer,us_per_layer_q1,us_per_layer_q3,balancedness,gap,time_vs_baseline\n";
 }
@@ -608,7 +571,7 @@ static const char *csv_head(int mode)
 static bench_settings read_arguments(int argc, char **argv)
 {
     bench_settings set = {BENCH_PRESETS, NULL, NULL, NULL, NULL, 2.0, 1, {1.0}, 1, 11, 0, 0};
-    const char    *csv_path = NULL, *chart_path = NULL;
+    const char *csv_path = NULL, *chart_path = NULL;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (read_switch(&set, argv[i])) {
@@ -626,44 +589,36 @@ static bench_settings read_arguments(int argc, char **argv)
         } else if (strcmp(argv[i], "--sd") == 0) {
             set.num_sds = read_sds(set.sd, value);
         } else if (strcmp(argv[i], "--against") == 0) {
-            set.mode  = BENCH_AGAINST;
+            set.mode = BENCH_AGAINST;
             set.other = value;
         } else if (strcmp(argv[i], "--effort") == 0) {
-            set.mode   = BENCH_EFFORTS;
+            set.mode = BENCH_EFFORTS;
             chart_path = value;
         } else {
             usage();
         }
         i++;
     }
-    if (set.reps < 1 || set.reps > MAX_REPS || !(set.limit > 0))
-        usage();
-    if (set.samples < 1 || set.samples > MAX_SAMPLES || set.num_sds < 1)
-        usage();
-    if (set.mode != BENCH_PRESETS && set.mode != BENCH_AGAINST &&
-        (set.samples != 1 || set.num_sds != 1 || set.sd[0] != 1.0))
+    if (set.reps < 1 || set.reps > MAX_REPS || !(set.limit > 0)) usage();
+    if (set.samples < 1 || set.samples > MAX_SAMPLES || set.num_sds < 1) usage();
+    if (set.mode != BENCH_PRESETS && set.mode != BENCH_AGAINST
+        && (set.samples != 1 || set.num_sds != 1 || set.sd[0] != 1.0))
         usage(); /* with several samples all effort above 1 is the same */
-    if (set.torch && (set.mode != BENCH_PRESETS || set.samples != 1))
-        usage();
-    if (set.mode == BENCH_FITS && set.only_shape)
-        usage();
-    if (set.other && (set.mode != BENCH_AGAINST || !*set.other))
-        usage();
+    if (set.torch && (set.mode != BENCH_PRESETS || set.samples != 1)) usage();
+    if (set.mode == BENCH_FITS && set.only_shape) usage();
+    if (set.other && (set.mode != BENCH_AGAINST || !*set.other)) usage();
     if (csv_path) {
         set.csv = open_output(csv_path);
         fputs(csv_head(set.mode), set.csv);
     }
-    if (set.mode == BENCH_EFFORTS)
-        set.chart = open_output(chart_path);
+    if (set.mode == BENCH_EFFORTS) set.chart = open_output(chart_path);
     return set;
 }
 
 static int wanted(const bench_shape *shape, const bench_settings *set)
 {
-    if (set->only_shape)
-        return strcmp(set->only_shape, shape->name) == 0;
-    if (set->mode == BENCH_EFFORTS)
-        return shape->charted;
+    if (set->only_shape) return strcmp(set->only_shape, shape->name) == 0;
+    if (set->mode == BENCH_EFFORTS) return shape->charted;
     return !set->quick || shape->is.num_experts <= QUICK_EXPERTS;
 }
 
@@ -671,44 +626,32 @@ static int wanted(const bench_shape *shape, const bench_settings *set)
 static void bench_shapes(const bench_settings *set)
 {
     bench_sides *sides = set->mode == BENCH_AGAINST ? open_sides(set->other) : NULL;
-    bench_curve  curves[MAX_CURVES];
-    int          matched = 0, num_curves = 0;
+    bench_curve curves[MAX_CURVES];
+    int matched = 0, num_curves = 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        if (!wanted(&shapes[i], set))
-            continue;
+        if (!wanted(&shapes[i], set)) continue;
         matched = 1;
-        for (int k = 0; set->mode == BENCH_PRESETS && k < set->num_sds; k++)
-            bench_presets(&shapes[i], set->sd[k], set);
+        for (int k = 0; set->mode == BENCH_PRESETS && k < set->num_sds; k++) bench_presets(&shapes[i], set->sd[k], set);
         for (int k = 0; set->mode == BENCH_AGAINST && k < set->num_sds; k++)
             bench_against(sides, &shapes[i], set->sd[k], set);
-        if (set->mode == BENCH_STAGES)
-            bench_stages(&shapes[i], set);
-        if (set->mode == BENCH_SHARES)
-            bench_shares(&shapes[i], set);
-        if (set->mode == BENCH_TRANSFERS)
-            bench_transfers(&shapes[i], set);
+        if (set->mode == BENCH_STAGES) bench_stages(&shapes[i], set);
+        if (set->mode == BENCH_SHARES) bench_shares(&shapes[i], set);
+        if (set->mode == BENCH_TRANSFERS) bench_transfers(&shapes[i], set);
         for (int k = 0; set->mode == BENCH_EFFORTS && k < NUM_CHARTED_SDS && num_curves < MAX_CURVES; k++)
             curves[num_curves++] = bench_efforts(&shapes[i], charted_sds[k], set);
     }
-    if (!matched)
-        usage();
-    if (set->mode == BENCH_EFFORTS)
-        draw_chart(set->chart, curves, num_curves);
-    if (sides)
-        close_sides(sides);
+    if (!matched) usage();
+    if (set->mode == BENCH_EFFORTS) draw_chart(set->chart, curves, num_curves);
+    if (sides) close_sides(sides);
 }
 
 int main(int argc, char **argv)
 {
     bench_settings set = read_arguments(argc, argv);
     print_heading();
-    if (set.mode == BENCH_FITS)
-        bench_fits(&set);
-    else
-        bench_shapes(&set);
-    if (set.csv && fclose(set.csv) != 0)
-        fail("the CSV file", "cannot be written");
-    if (set.chart && fclose(set.chart) != 0)
-        fail("the chart", "cannot be written");
+    if (set.mode == BENCH_FITS) bench_fits(&set);
+    else bench_shapes(&set);
+    if (set.csv && fclose(set.csv) != 0) fail("the CSV file", "cannot be written");
+    if (set.chart && fclose(set.chart) != 0) fail("the chart", "cannot be written");
     return 0;
 }

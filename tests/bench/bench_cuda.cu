@@ -28,16 +28,14 @@ static const float SLOW_LAYER = 5000.0f, LONGEST = 2000000.0f; /* microseconds: 
 
 static void must(cudaError_t error)
 {
-    if (error == cudaSuccess)
-        return;
+    if (error == cudaSuccess) return;
     fprintf(stderr, "bench_cuda: %s\n", cudaGetErrorString(error));
     exit(1);
 }
 
 static void must(eplb_result result)
 {
-    if (result == EPLB_OK)
-        return;
+    if (result == EPLB_OK) return;
     fprintf(stderr, "bench_cuda: %s\n", eplb_result_name(result));
     exit(1);
 }
@@ -59,7 +57,7 @@ static float median(std::vector<float> times)
 
 struct chain_arguments {
     uint32_t *out;
-    int32_t   steps;
+    int32_t steps;
 };
 
 static __global__ void chain(chain_arguments a)
@@ -67,8 +65,7 @@ static __global__ void chain(chain_arguments a)
     uint32_t bits = threadIdx.x;
     for (int32_t i = 0; i < a.steps; i++) {
         uint32_t least = __reduce_min_sync(0xFFFFFFFFu, bits);
-        if (__ffs(static_cast<int>(__ballot_sync(0xFFFFFFFFu, bits == least))) - 1 ==
-            static_cast<int>(threadIdx.x))
+        if (__ffs(static_cast<int>(__ballot_sync(0xFFFFFFFFu, bits == least))) - 1 == static_cast<int>(threadIdx.x))
             bits = __float_as_uint(__fadd_rn(__uint_as_float(bits), 1.0f));
     }
     a.out[blockIdx.x * MAX_BLOCK + threadIdx.x] = bits;
@@ -90,28 +87,26 @@ template <class Run>
 static float time_median(cudaStream_t stream, cudaEvent_t start, cudaEvent_t end, Run run, int reps = REPS)
 {
     std::vector<float> times;
-    for (int i = 0; i < reps; i++)
-        times.push_back(time_once(stream, start, end, run));
+    for (int i = 0; i < reps; i++) times.push_back(time_once(stream, start, end, run));
     return median(times);
 }
 
 /* --------------------------------------------------------------------------------------- one shape */
 
 struct bench_run {
-    bench_shape        shape;
-    eplb_problem       problem;
+    bench_shape shape;
+    eplb_problem problem;
     std::vector<float> load;
-    float             *d_load;
-    eplb_plan          d_plan;
-    cudaStream_t       stream;
-    cudaEvent_t        start, end;
+    float *d_load;
+    eplb_plan d_plan;
+    cudaStream_t stream;
+    cudaEvent_t start, end;
 };
 
 static bench_run make_run(const bench_shape &shape)
 {
     bench_run r = {};
-    size_t L = static_cast<size_t>(shape.L), R = static_cast<size_t>(shape.R),
-           E = static_cast<size_t>(shape.E);
+    size_t L = static_cast<size_t>(shape.L), R = static_cast<size_t>(shape.R), E = static_cast<size_t>(shape.E);
     r.shape = shape;
     r.problem = shape_problem(shape);
     r.load = lognormal_loads(SAMPLES * L * E); /* most rows are of the first sample */
@@ -143,12 +138,12 @@ static void free_run(const bench_run &r)
 /* The CPU's plan, all four arrays of it; microseconds of the median. */
 static float plan_on_cpu(const bench_run &r, const eplb_options &options, std::vector<int32_t> *phy2log)
 {
-    size_t                     slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R), bytes;
-    size_t                     experts = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.E);
-    std::vector<int32_t>       phyrank(slots), logcnt(experts);
-    std::vector<int32_t>       log2phy(experts * static_cast<size_t>(r.d_plan.log2phy_width));
-    std::vector<float>         times;
-    eplb_plan                  plan = {};
+    size_t slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R), bytes;
+    size_t experts = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.E);
+    std::vector<int32_t> phyrank(slots), logcnt(experts);
+    std::vector<int32_t> log2phy(experts * static_cast<size_t>(r.d_plan.log2phy_width));
+    std::vector<float> times;
+    eplb_plan plan = {};
     phy2log->resize(slots);
     plan.phy2log = phy2log->data();
     plan.phyrank = phyrank.data();
@@ -160,8 +155,7 @@ static float plan_on_cpu(const bench_run &r, const eplb_options &options, std::v
     for (int i = 0; i < CPU_REPS; i++) {
         auto start = std::chrono::steady_clock::now();
         must(eplb_rebalance(&r.problem, &options, r.load.data(), &plan, scratch.data(), bytes));
-        times.push_back(
-            std::chrono::duration<float, std::micro>(std::chrono::steady_clock::now() - start).count());
+        times.push_back(std::chrono::duration<float, std::micro>(std::chrono::steady_clock::now() - start).count());
     }
     return median(times);
 }
@@ -173,11 +167,11 @@ struct device_times {
 /* One call in an idle stream, as a graph, and graphs back to back. */
 template <class Run> static device_times time_call(const bench_run &r, Run call)
 {
-    device_times    us;
-    cudaGraph_t     graph;
+    device_times us;
+    cudaGraph_t graph;
     cudaGraphExec_t exec;
-    float           first = time_once(r.stream, r.start, r.end, call);
-    int             reps = first * REPS <= LONGEST ? REPS : static_cast<int>(LONGEST / first) | 1;
+    float first = time_once(r.stream, r.start, r.end, call);
+    int reps = first * REPS <= LONGEST ? REPS : static_cast<int>(LONGEST / first) | 1;
     must(cudaStreamBeginCapture(r.stream, cudaStreamCaptureModeGlobal));
     call();
     must(cudaStreamEndCapture(r.stream, &graph));
@@ -185,10 +179,11 @@ template <class Run> static device_times time_call(const bench_run &r, Run call)
     auto replay = [&] { must(cudaGraphLaunch(exec, r.stream)); };
     us.stream = time_median(r.stream, r.start, r.end, call, reps);
     us.graph = time_median(r.stream, r.start, r.end, replay, reps);
-    us.back = time_once(r.stream, r.start, r.end, [&] {
-        for (int i = 0; i < reps; i++)
-            replay();
-    }) / static_cast<float>(reps);
+    us.back = time_once(r.stream, r.start, r.end,
+                        [&] {
+                            for (int i = 0; i < reps; i++) replay();
+                        })
+              / static_cast<float>(reps);
     must(cudaGraphExecDestroy(exec));
     must(cudaGraphDestroy(graph));
     return us;
@@ -210,8 +205,8 @@ static void write_file(const std::string &path, const void *data, size_t bytes)
 
 static void bench_preset(const bench_run &r, int32_t preset, const char *name, const char *folder)
 {
-    eplb_options         options = {};
-    size_t               bytes, slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R);
+    eplb_options options = {};
+    size_t bytes, slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R);
     std::vector<int32_t> expected, found(slots);
     must(eplb_options_preset(preset, &options));
     options.policy = r.shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
@@ -223,9 +218,8 @@ static void bench_preset(const bench_run &r, int32_t preset, const char *name, c
 
     must(eplb_cuda_scratch_size(&r.problem, &options, &bytes));
     unsigned char *scratch = device<unsigned char>(bytes);
-    device_times us = time_call(r, [&] {
-        must(eplb_cuda_rebalance(&r.problem, &options, r.d_load, &r.d_plan, scratch, bytes, r.stream));
-    });
+    device_times us = time_call(
+        r, [&] { must(eplb_cuda_rebalance(&r.problem, &options, r.d_load, &r.d_plan, scratch, bytes, r.stream)); });
     must(cudaMemcpy(found.data(), r.d_plan.phy2log, slots * sizeof(int32_t), cudaMemcpyDeviceToHost));
     if (found != expected) {
         fprintf(stderr, "bench_cuda: %s differs from the CPU\n", name);
@@ -253,8 +247,7 @@ template <class Run> static float time_on_cpu(Run run)
     for (int i = 0; i < CPU_REPS; i++) {
         auto start = std::chrono::steady_clock::now();
         run();
-        times.push_back(
-            std::chrono::duration<float, std::micro>(std::chrono::steady_clock::now() - start).count());
+        times.push_back(std::chrono::duration<float, std::micro>(std::chrono::steady_clock::now() - start).count());
     }
     return median(times);
 }
@@ -263,21 +256,21 @@ template <class Run> static float time_on_cpu(Run run)
 
 static void bench_evaluate(const bench_run &r)
 {
-    size_t       L = static_cast<size_t>(r.shape.L), slots = L * static_cast<size_t>(r.shape.R), bytes, d_bytes;
+    size_t L = static_cast<size_t>(r.shape.L), slots = L * static_cast<size_t>(r.shape.R), bytes, d_bytes;
     eplb_options options = {};
-    eplb_plan    plan = {};
+    eplb_plan plan = {};
     options.policy = r.shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
     must(eplb_scratch_size(&r.problem, &options, &bytes));
     must(eplb_cuda_evaluate_scratch_size(&r.problem, &options, &d_bytes));
-    std::vector<unsigned char>     scratch(bytes);
-    std::vector<int32_t>           phy2log = fetched(r.d_plan.phy2log, slots);
+    std::vector<unsigned char> scratch(bytes);
+    std::vector<int32_t> phy2log = fetched(r.d_plan.phy2log, slots);
     std::vector<eplb_layer_report> report(L), found(L);
     plan.phy2log = phy2log.data();
     float cpu = time_on_cpu([&] {
         must(eplb_evaluate(&r.problem, &options, r.load.data(), &plan, report.data(), NULL, scratch.data(), bytes));
     });
     eplb_layer_report *d_report = device<eplb_layer_report>(L);
-    unsigned char     *d_scratch = device<unsigned char>(d_bytes);
+    unsigned char *d_scratch = device<unsigned char>(d_bytes);
     device_times us = time_call(r, [&] {
         must(eplb_cuda_evaluate(&r.problem, &options, r.d_load, &r.d_plan, d_report, NULL, NULL, d_scratch, d_bytes,
                                 r.stream));
@@ -303,16 +296,15 @@ struct bench_shares { /* of one shape: on the host, and the same on the device *
    of an expert wait on all GPUs, about as many on each. */
 static void count_tokens(const bench_run &r, bench_shares *s)
 {
-    size_t   E = static_cast<size_t>(r.shape.E), G = static_cast<size_t>(r.shape.G), experts = r.load.size() / SAMPLES;
+    size_t E = static_cast<size_t>(r.shape.E), G = static_cast<size_t>(r.shape.G), experts = r.load.size() / SAMPLES;
     uint64_t state = 2;
     s->count.resize(experts);
     s->source.resize(experts * G);
     for (size_t layer = 0; layer < experts; layer += E) {
         double sum = 0.0;
-        for (size_t e = layer; e < layer + E; e++)
-            sum += static_cast<double>(r.load[e]);
+        for (size_t e = layer; e < layer + E; e++) sum += static_cast<double>(r.load[e]);
         for (size_t e = layer; e < layer + E; e++) {
-            double  step = std::exp2(2.0 * next_uniform(&state) - 1.0) * static_cast<double>(r.load[e]);
+            double step = std::exp2(2.0 * next_uniform(&state) - 1.0) * static_cast<double>(r.load[e]);
             int32_t n = static_cast<int32_t>(256.0 * static_cast<double>(E) * step / sum);
             s->count[e] = n;
             for (size_t gpu = 0; gpu < G; gpu++) {
@@ -332,8 +324,7 @@ static int32_t *sent(const std::vector<int32_t> &from)
 
 static void must_equal(const std::vector<int32_t> &expected, const int32_t *found, const char *what)
 {
-    if (fetched(found, expected.size()) == expected)
-        return;
+    if (fetched(found, expected.size()) == expected) return;
     fprintf(stderr, "bench_cuda: %s differ from the CPU\n", what);
     exit(1);
 }
@@ -344,7 +335,7 @@ static void time_shares(const bench_run &r, bench_shares *s)
     must(eplb_share_scratch_size(&r.problem, &bytes));
     must(eplb_cuda_share_scratch_size(&r.problem, &d_bytes));
     std::vector<unsigned char> scratch(bytes);
-    unsigned char             *d_scratch = device<unsigned char>(d_bytes);
+    unsigned char *d_scratch = device<unsigned char>(d_bytes);
     for (int32_t how = 0; how < EPLB_NUM_SHARES; how++) {
         float cpu = time_on_cpu([&] {
             must(eplb_share(&r.problem, s->phy2log.data(), s->count.data(), how, s->slot_count.data(), NULL,
@@ -358,8 +349,8 @@ static void time_shares(const bench_run &r, bench_shares *s)
         print_times(how == EPLB_SHARE_FAIR ? "fair" : "least_max", cpu, us);
     }
     float cpu = time_on_cpu([&] {
-        must(eplb_share_sources(&r.problem, s->phy2log.data(), s->source.data(), s->slot_count.data(),
-                                s->quota.data(), scratch.data(), bytes));
+        must(eplb_share_sources(&r.problem, s->phy2log.data(), s->source.data(), s->slot_count.data(), s->quota.data(),
+                                scratch.data(), bytes));
     });
     device_times us = time_call(r, [&] {
         must(eplb_cuda_share_sources(&r.problem, s->d_phy2log, s->d_source, s->d_slot_count, s->d_quota, NULL,
@@ -372,7 +363,7 @@ static void time_shares(const bench_run &r, bench_shares *s)
 
 static void bench_share_calls(const bench_run &r)
 {
-    size_t       slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R);
+    size_t slots = static_cast<size_t>(r.shape.L) * static_cast<size_t>(r.shape.R);
     bench_shares s;
     eplb_options deepseek = {};
     must(eplb_options_preset(EPLB_PRESET_DEEPSEEK, &deepseek));
@@ -387,18 +378,16 @@ static void bench_share_calls(const bench_run &r)
     s.d_slot_count = device<int32_t>(slots);
     s.d_quota = device<int32_t>(s.quota.size());
     time_shares(r, &s);
-    for (int32_t *p : {s.d_phy2log, s.d_count, s.d_source, s.d_slot_count, s.d_quota})
-        must(cudaFree(p));
+    for (int32_t *p : {s.d_phy2log, s.d_count, s.d_source, s.d_slot_count, s.d_quota}) must(cudaFree(p));
 }
 
 static float measure_floor(const bench_run &r)
 {
-    int32_t         rows = r.shape.L * r.shape.N;
+    int32_t rows = r.shape.L * r.shape.N;
     chain_arguments a = {device<uint32_t>(static_cast<size_t>(rows) * MAX_BLOCK), r.shape.R / r.shape.N};
-    void           *arguments[1] = {&a};
+    void *arguments[1] = {&a};
     float us = time_median(r.stream, r.start, r.end, [&] {
-        must(cudaLaunchKernel(chain, dim3(static_cast<unsigned>(rows)), dim3(MAX_BLOCK), arguments, 0,
-                              r.stream));
+        must(cudaLaunchKernel(chain, dim3(static_cast<unsigned>(rows)), dim3(MAX_BLOCK), arguments, 0, r.stream));
     });
     must(cudaFree(a.out));
     return us;
@@ -406,25 +395,21 @@ static float measure_floor(const bench_run &r)
 
 int main(int argc, char **argv)
 {
-    const char    *folder = NULL;
-    int32_t        layers = 0;
+    const char *folder = NULL;
+    int32_t layers = 0;
     cudaDeviceProp device_is;
     for (int i = 1; i < argc; i += 2) {
-        if (i + 1 < argc && strcmp(argv[i], "--layers") == 0)
-            layers = atoi(argv[i + 1]);
-        else if (i + 1 < argc && strcmp(argv[i], "--write") == 0)
-            folder = argv[i + 1];
-        else
-            return fprintf(stderr, "usage: bench_cuda [--layers L] [--write FOLDER]\n"), 2;
+        if (i + 1 < argc && strcmp(argv[i], "--layers") == 0) layers = atoi(argv[i + 1]);
+        else if (i + 1 < argc && strcmp(argv[i], "--write") == 0) folder = argv[i + 1];
+        else return fprintf(stderr, "usage: bench_cuda [--layers L] [--write FOLDER]\n"), 2;
     }
     must(cudaGetDeviceProperties(&device_is, 0));
     printf("%s\n", device_is.name);
     for (bench_shape shape : bench_shapes) {
-        if (layers > 0)
-            shape.L = layers;
+        if (layers > 0) shape.L = layers;
         bench_run r = make_run(shape);
-        printf("\n%s, floor %.1f us\n  %-14s %10s %10s %10s %10s %8s\n", shape.name, measure_floor(r),
-               "preset", "cpu us", "stream us", "graph us", "back us", "times");
+        printf("\n%s, floor %.1f us\n  %-14s %10s %10s %10s %10s %8s\n", shape.name, measure_floor(r), "preset",
+               "cpu us", "stream us", "graph us", "back us", "times");
         for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++)
             bench_preset(r, preset, eplb_preset_name(preset), folder);
         r.problem.num_samples = SAMPLES;

@@ -16,14 +16,13 @@
 
 static void must(bool is_well, const char *what)
 {
-    if (is_well)
-        return;
+    if (is_well) return;
     fprintf(stderr, "chains: %s\n", what);
     exit(1);
 }
 
 struct total {
-    int  launches;
+    int launches;
     long barriers, functions;
 };
 
@@ -31,9 +30,9 @@ struct total {
 static std::map<std::string, total> read_totals(const char *path)
 {
     std::map<std::string, total> totals;
-    char                         line[512], shape[64], preset[64];
-    total                        t;
-    FILE                        *file = fopen(path, "r");
+    char line[512], shape[64], preset[64];
+    total t;
+    FILE *file = fopen(path, "r");
     must(file != NULL, "cannot read the file to stand beside");
     while (fgets(line, sizeof line, file))
         if (sscanf(line, "%63s %63s %d %ld %ld", shape, preset, &t.launches, &t.barriers, &t.functions) == 5)
@@ -48,11 +47,10 @@ static std::vector<emulated_chain> run_call(const eplb_problem &problem, const e
 {
     size_t slots = static_cast<size_t>(problem.num_layers) * static_cast<size_t>(problem.num_replicas), bytes;
     size_t experts = static_cast<size_t>(problem.num_layers) * static_cast<size_t>(problem.num_experts);
-    int32_t              width = problem.num_replicas - problem.num_experts + 1;
-    std::vector<int32_t> phy2log(slots), phyrank(slots), logcnt(experts),
-        log2phy(experts * static_cast<size_t>(width));
+    int32_t width = problem.num_replicas - problem.num_experts + 1;
+    std::vector<int32_t> phy2log(slots), phyrank(slots), logcnt(experts), log2phy(experts * static_cast<size_t>(width));
     std::vector<emulated_chain> chains(EMULATED_MAX_CHAINS);
-    eplb_plan                   plan = {};
+    eplb_plan plan = {};
     plan.phy2log = phy2log.data();
     plan.phyrank = phyrank.data();
     plan.logcnt = logcnt.data();
@@ -72,13 +70,11 @@ static void print_preset(const bench_shape &shape, int32_t preset, const std::ma
 {
     eplb_problem problem = shape_problem(shape);
     eplb_options options = {};
-    total        t = {0, 0, 0};
+    total t = {0, 0, 0};
     must(eplb_options_preset(preset, &options) == EPLB_OK, "preset");
-    if (options.effort > 0 || options.engine != EPLB_ENGINE_NONE)
-        return;
+    if (options.effort > 0 || options.engine != EPLB_ENGINE_NONE) return;
     options.policy = shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
-    std::vector<float> load =
-        lognormal_loads(static_cast<size_t>(shape.L) * static_cast<size_t>(shape.E));
+    std::vector<float> load = lognormal_loads(static_cast<size_t>(shape.L) * static_cast<size_t>(shape.E));
     std::vector<emulated_chain> chains = run_call(problem, options, load);
     for (const emulated_chain &chain : chains) {
         t.launches++;
@@ -90,8 +86,7 @@ static void print_preset(const bench_shape &shape, int32_t preset, const std::ma
     if (other != beside.end())
         printf(" | %8d %8ld %9ld", other->second.launches, other->second.barriers, other->second.functions);
     printf("   ");
-    for (const emulated_chain &chain : chains)
-        printf(" %ld+%ld", chain.barriers, chain.warp_functions);
+    for (const emulated_chain &chain : chains) printf(" %ld+%ld", chain.barriers, chain.warp_functions);
     printf("\n");
     fflush(stdout);
 }
@@ -99,21 +94,17 @@ static void print_preset(const bench_shape &shape, int32_t preset, const std::ma
 int main(int argc, char **argv)
 {
     std::map<std::string, total> beside;
-    int32_t                      layers = 4;
+    int32_t layers = 4;
     for (int i = 1; i < argc; i += 2) {
-        if (i + 1 < argc && strcmp(argv[i], "--layers") == 0)
-            layers = atoi(argv[i + 1]);
-        else if (i + 1 < argc && strcmp(argv[i], "--beside") == 0)
-            beside = read_totals(argv[i + 1]);
-        else
-            return fprintf(stderr, "usage: chains [--layers L] [--beside FILE]\n"), 2;
+        if (i + 1 < argc && strcmp(argv[i], "--layers") == 0) layers = atoi(argv[i + 1]);
+        else if (i + 1 < argc && strcmp(argv[i], "--beside") == 0) beside = read_totals(argv[i + 1]);
+        else return fprintf(stderr, "usage: chains [--layers L] [--beside FILE]\n"), 2;
     }
     printf("%-20s %-14s %8s %8s %9s%s\n", "shape", "preset", "launches", "barriers", "functions",
            beside.empty() ? "" : " | the other's: launches, barriers, functions");
     for (bench_shape shape : bench_shapes) {
         shape.L = layers;
-        for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++)
-            print_preset(shape, preset, beside);
+        for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) print_preset(shape, preset, beside);
     }
     return 0;
 }

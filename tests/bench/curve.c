@@ -18,18 +18,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STAYS, FRESH, FRESH_SAMPLES, FRESH_DEEPSEEK, RELABELLED, RELABELLED_SAMPLES, RELABELLED_DEEPSEEK, PRICE,
-       PRICE_SAMPLES, MOVES, GPU_MOVES, GPU_MOVES_PRICE, NUM_SERIES };
+enum {
+    STAYS,
+    FRESH,
+    FRESH_SAMPLES,
+    FRESH_DEEPSEEK,
+    RELABELLED,
+    RELABELLED_SAMPLES,
+    RELABELLED_DEEPSEEK,
+    PRICE,
+    PRICE_SAMPLES,
+    MOVES,
+    GPU_MOVES,
+    GPU_MOVES_PRICE,
+    NUM_SERIES
+};
 enum { ON_SUM, ON_STEPS, ON_SUM_EXACT, NUM_SCORES };
 enum { MAX_WINDOWS = 4096, MAX_POINTS = 80, MAX_VALUES = 12 };
 
 typedef struct curve_series {
     const char *name;
-    int         preset, follows, on_samples, is_curve;
-    const char *colour; /* "" = not drawn */
-    double      value[MAX_VALUES]; /* up to the first 0, but for the first */
+    int preset, follows, on_samples, is_curve;
+    const char *colour;       /* "" = not drawn */
+    double value[MAX_VALUES]; /* up to the first 0, but for the first */
 } curve_series;
 
+/* clang-format off */
 static const curve_series series[NUM_SERIES] = {
     {"stays", EPLB_PRESET_DEFAULT, 0, 0, 0, "#555555", {0}},
     {"fresh", EPLB_PRESET_DEFAULT, 0, 0, 0, "#0072b2", {0}},
@@ -46,37 +60,38 @@ static const curve_series series[NUM_SERIES] = {
     {"moves of a GPU", EPLB_PRESET_DEFAULT, 1, 0, 1, "#cc79a7", {1, 2, 3, 4}},
     {"one of a GPU by price", EPLB_PRESET_DEFAULT, 1, 0, 1, "", {0.04, 0.02, 0.01, 0.005, 0.0025}},
 };
+/* clang-format on */
 
 typedef struct curve_score { /* on a window */
     double mean[NUM_SCORES], most[NUM_SCORES];
 } curve_score;
 
 typedef struct curve_point {
-    int         series;
-    double      value;
+    int series;
+    double value;
     curve_score all;
-    double      changed, moves;             /* of all slots of all plans */
-    double     *window_changed;             /* [num_windows] by the plan made after it */
-    double     *window_balance[NUM_SCORES]; /* [num_windows] on the one after it */
+    double changed, moves;              /* of all slots of all plans */
+    double *window_changed;             /* [num_windows] by the plan made after it */
+    double *window_balance[NUM_SCORES]; /* [num_windows] on the one after it */
 } curve_point;
 
 typedef struct curve_shape {
     eplb_problem problem; /* the loads' own counts aside */
-    double       bar_changed, bar_below;
+    double bar_changed, bar_below;
 } curve_shape;
 
 typedef struct curve_run { /* everything for one kind of traffic */
-    const traffic     *loads;
-    eplb_problem       problem;
-    curve_shape        shape;
-    int32_t           *first, *phy2log, *before; /* [L, R] */
-    eplb_transfer     *transfer;                 /* [L R] */
-    eplb_layer_report *report;                   /* [L] */
-    float             *balance, *most;           /* [L] */
-    void              *scratch;
-    size_t             scratch_bytes;
-    int                num_points;
-    curve_point        point[MAX_POINTS];
+    const traffic *loads;
+    eplb_problem problem;
+    curve_shape shape;
+    int32_t *first, *phy2log, *before; /* [L, R] */
+    eplb_transfer *transfer;           /* [L R] */
+    eplb_layer_report *report;         /* [L] */
+    float *balance, *most;             /* [L] */
+    void *scratch;
+    size_t scratch_bytes;
+    int num_points;
+    curve_point point[MAX_POINTS];
 } curve_run;
 
 static size_t num_slots(const curve_run *run)
@@ -89,14 +104,11 @@ static size_t num_slots(const curve_run *run)
 static eplb_options options_of(const curve_run *run, int s, double value)
 {
     eplb_options options = preset_options(series[s].preset);
-    if (series[s].follows)
-        options.previous_phy2log = run->before;
-    if (s == PRICE || s == PRICE_SAMPLES || s == GPU_MOVES_PRICE)
-        options.move_cost = (float)value;
-    if (s == MOVES)
-        options.max_moves = (int32_t)value;
+    if (series[s].follows) options.previous_phy2log = run->before;
+    if (s == PRICE || s == PRICE_SAMPLES || s == GPU_MOVES_PRICE) options.move_cost = (float)value;
+    if (s == MOVES) options.max_moves = (int32_t)value;
     if (s == GPU_MOVES || s == GPU_MOVES_PRICE) {
-        options.max_gpu_moves  = s == GPU_MOVES ? (int32_t)value : 1;
+        options.max_gpu_moves = s == GPU_MOVES ? (int32_t)value : 1;
         options.max_pair_moves = 1;
     }
     return options;
@@ -105,16 +117,15 @@ static eplb_options options_of(const curve_run *run, int s, double value)
 static void make_room_for(curve_run *run, const eplb_problem *problem, const eplb_options *options)
 {
     size_t planning = 0, moving = 0, sharing = 0;
-    if (eplb_scratch_size(problem, options, &planning) != EPLB_OK ||
-        eplb_transfers_scratch_size(problem, &moving) != EPLB_OK ||
-        eplb_share_scratch_size(problem, &sharing) != EPLB_OK)
+    if (eplb_scratch_size(problem, options, &planning) != EPLB_OK
+        || eplb_transfers_scratch_size(problem, &moving) != EPLB_OK
+        || eplb_share_scratch_size(problem, &sharing) != EPLB_OK)
         fail("the curve", "scratch cannot be measured");
     planning = planning > moving ? planning : moving;
     planning = planning > sharing ? planning : sharing;
-    if (planning <= run->scratch_bytes)
-        return;
+    if (planning <= run->scratch_bytes) return;
     free(run->scratch);
-    run->scratch       = allocate(planning, 1);
+    run->scratch = allocate(planning, 1);
     run->scratch_bytes = planning;
 }
 
@@ -122,7 +133,7 @@ static void make_room_for(curve_run *run, const eplb_problem *problem, const epl
 static const float *window_loads(const curve_run *run, int w, int on_steps, eplb_problem *problem)
 {
     size_t n = traffic_size(run->loads);
-    *problem             = run->problem;
+    *problem = run->problem;
     problem->num_samples = on_steps ? run->loads->steps : 1;
     return on_steps ? run->loads->step + (size_t)w * (size_t)run->loads->steps * n : run->loads->window + (size_t)w * n;
 }
@@ -131,12 +142,11 @@ static void plan_window(curve_run *run, const eplb_options *options, int w, int 
 {
     eplb_problem problem;
     const float *weight = window_loads(run, w, on_samples, &problem);
-    eplb_plan    plan = {run->phy2log, NULL, NULL, NULL, 0, NULL};
-    eplb_result  r;
+    eplb_plan plan = {run->phy2log, NULL, NULL, NULL, 0, NULL};
+    eplb_result r;
     make_room_for(run, &problem, options);
     r = eplb_rebalance(&problem, options, weight, &plan, run->scratch, run->scratch_bytes);
-    if (r != EPLB_OK)
-        fail("eplb_rebalance", eplb_result_name(r));
+    if (r != EPLB_OK) fail("eplb_rebalance", eplb_result_name(r));
 }
 
 /* --------------------------------------------------------------------------------------- scores */
@@ -146,12 +156,12 @@ static void count_changes(curve_run *run, curve_point *point, int w)
     size_t num = 0, changed = 0, moves = 0, slots = num_slots(run);
     double plans = run->loads->num_windows - 2;
     if (eplb_transfers(&run->problem, run->before, run->phy2log, NULL, run->transfer, slots, &num, run->scratch,
-                       run->scratch_bytes) != EPLB_OK)
+                       run->scratch_bytes)
+        != EPLB_OK)
         fail("eplb_transfers", "refused a plan");
     for (size_t i = 0; i < num; i++)
         moves += run->transfer[i].kind == EPLB_TRANSFER_SAME_NODE || run->transfer[i].kind == EPLB_TRANSFER_OTHER_NODE;
-    for (size_t slot = 0; slot < slots; slot++)
-        changed += run->before[slot] != run->phy2log[slot];
+    for (size_t slot = 0; slot < slots; slot++) changed += run->before[slot] != run->phy2log[slot];
     point->window_changed[w] = (double)changed / (double)slots;
     point->changed += (double)changed / (double)slots / plans;
     point->moves += (double)moves / (double)slots / plans;
@@ -162,9 +172,10 @@ static void score_equal(curve_run *run, curve_score *score, int w, int on_steps)
     eplb_problem problem;
     eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
     const float *weight = window_loads(run, w, on_steps, &problem);
-    eplb_plan    plan = {run->phy2log, NULL, NULL, NULL, 0, NULL};
+    eplb_plan plan = {run->phy2log, NULL, NULL, NULL, 0, NULL};
     make_room_for(run, &problem, &options);
-    if (eplb_evaluate(&problem, &options, weight, &plan, run->report, NULL, run->scratch, run->scratch_bytes) != EPLB_OK)
+    if (eplb_evaluate(&problem, &options, weight, &plan, run->report, NULL, run->scratch, run->scratch_bytes)
+        != EPLB_OK)
         fail("eplb_evaluate", "refused a plan");
     for (ptrdiff_t l = 0; l < problem.num_layers; l++) {
         score->mean[on_steps ? ON_STEPS : ON_SUM] += (double)run->report[l].mean_load;
@@ -177,8 +188,8 @@ static void score_exact(curve_run *run, curve_score *score, int w)
 {
     eplb_problem problem;
     const float *weight = window_loads(run, w, 0, &problem);
-    if (eplb_evaluate_shares(&problem, run->phy2log, weight, run->balance, run->most, run->scratch,
-                             run->scratch_bytes) != EPLB_OK)
+    if (eplb_evaluate_shares(&problem, run->phy2log, weight, run->balance, run->most, run->scratch, run->scratch_bytes)
+        != EPLB_OK)
         fail("eplb_evaluate_shares", "refused a plan");
     for (ptrdiff_t l = 0; l < problem.num_layers; l++) {
         score->mean[ON_SUM_EXACT] += (double)run->report[l].mean_load;
@@ -209,18 +220,16 @@ static void measure_point(curve_run *run, int s, double value)
 {
     curve_point *point = &run->point[run->num_points++];
     eplb_options options = options_of(run, s, value);
-    size_t       windows = (size_t)run->loads->num_windows, bytes = num_slots(run) * sizeof(int32_t);
+    size_t windows = (size_t)run->loads->num_windows, bytes = num_slots(run) * sizeof(int32_t);
 
-    point->series         = s;
-    point->value          = value;
+    point->series = s;
+    point->value = value;
     point->window_changed = (double *)allocate(windows, sizeof(double));
-    for (int k = 0; k < NUM_SCORES; k++)
-        point->window_balance[k] = (double *)allocate(windows, sizeof(double));
+    for (int k = 0; k < NUM_SCORES; k++) point->window_balance[k] = (double *)allocate(windows, sizeof(double));
     memcpy(run->phy2log, run->first, bytes);
     for (int w = 1; w < run->loads->num_windows - 1; w++) {
         memcpy(run->before, run->phy2log, bytes);
-        if (s != STAYS)
-            plan_window(run, &options, w, series[s].on_samples);
+        if (s != STAYS) plan_window(run, &options, w, series[s].on_samples);
         count_changes(run, point, w);
         score_next(run, point, w);
     }
@@ -231,13 +240,11 @@ static void measure_point(curve_run *run, int s, double value)
 static void print_point(const curve_run *run, const curve_point *point, FILE *csv)
 {
     const curve_series *s = &series[point->series];
-    char                value[32] = "";
-    if (s->is_curve)
-        snprintf(value, sizeof value, "%g", point->value);
+    char value[32] = "";
+    if (s->is_curve) snprintf(value, sizeof value, "%g", point->value);
     printf("%-27s %8s %8.2f%% %8.2f%%  %8.4f %8.4f %8.4f\n", s->name, value, point->changed * 100, point->moves * 100,
            balance_of(point, ON_SUM), balance_of(point, ON_STEPS), balance_of(point, ON_SUM_EXACT));
-    if (!csv)
-        return;
+    if (!csv) return;
     fprintf(csv, "%s,%s,%s,all,%.6f,%.6f,%.6f,%.6f,%.6f\n", run->loads->name, s->name, value, point->changed,
             point->moves, balance_of(point, ON_SUM), balance_of(point, ON_STEPS), balance_of(point, ON_SUM_EXACT));
     for (int w = 1; w < run->loads->num_windows - 1; w++)
@@ -260,11 +267,11 @@ static const curve_point *find_point(const curve_run *run, int s, double value)
 static void print_bar(const curve_run *run, int s)
 {
     const curve_point *best = NULL, *fresh = find_point(run, FRESH, 0);
-    double             least = balance_of(fresh, ON_SUM) - run->shape.bar_below;
+    double least = balance_of(fresh, ON_SUM) - run->shape.bar_below;
     for (int i = 0; i < run->num_points; i++) {
         const curve_point *point = &run->point[i];
-        if (point->series == s && point->changed <= run->shape.bar_changed &&
-            (!best || balance_of(point, ON_SUM) > balance_of(best, ON_SUM)))
+        if (point->series == s && point->changed <= run->shape.bar_changed
+            && (!best || balance_of(point, ON_SUM) > balance_of(best, ON_SUM)))
             best = point;
     }
     if (best)
@@ -281,9 +288,9 @@ static void print_windows(const curve_run *run)
 {
     const curve_point *fresh = find_point(run, FRESH, 0), *one = find_point(run, GPU_MOVES, 1);
     const curve_point *stays = find_point(run, STAYS, 0);
-    if (!one)
-        return;
-    printf("one move into and out of each GPU, one a pair, window by window:\nwindow changed   stays   moves   fresh\n");
+    if (!one) return;
+    printf(
+        "one move into and out of each GPU, one a pair, window by window:\nwindow changed   stays   moves   fresh\n");
     for (int w = 1; w < run->loads->num_windows - 1; w++)
         printf("%6d %6.2f%%  %.4f  %.4f  %.4f\n", w, one->window_changed[w] * 100, stays->window_balance[ON_SUM][w],
                one->window_balance[ON_SUM][w], fresh->window_balance[ON_SUM][w]);
@@ -293,21 +300,28 @@ static void print_windows(const curve_run *run)
 
    For each kind of traffic, left the curves, right window by window. */
 
-enum { PANEL_TOP = 96, PANEL_HEIGHT = 300, PANEL_STEP = 400, CURVE_LEFT = 70, CURVE_WIDTH = 560, TIME_LEFT = 730,
-       TIME_WIDTH = 320, PICTURE_WIDTH = 1080 };
+enum {
+    PANEL_TOP = 96,
+    PANEL_HEIGHT = 300,
+    PANEL_STEP = 400,
+    CURVE_LEFT = 70,
+    CURVE_WIDTH = 560,
+    TIME_LEFT = 730,
+    TIME_WIDTH = 320,
+    PICTURE_WIDTH = 1080
+};
 
 static const double changed_ticks[] = {0, 1, 2, 5, 10, 20, 30, 50, 75, 100};
 enum { NUM_CHANGED_TICKS = sizeof changed_ticks / sizeof *changed_ticks };
 
 static void fit_panel(plot *p, const curve_run *run)
 {
-    p->low  = 1.0;
+    p->low = 1.0;
     p->high = 0.0;
     for (int i = 0; i < run->num_points; i++) {
         double y = balance_of(&run->point[i], ON_SUM);
-        if (!*series[run->point[i].series].colour)
-            continue;
-        p->low  = y < p->low ? y : p->low;
+        if (!*series[run->point[i].series].colour) continue;
+        p->low = y < p->low ? y : p->low;
         p->high = y > p->high ? y : p->high;
     }
     p->low -= 0.05 * (p->high - p->low) + 0.001;
@@ -326,18 +340,15 @@ static void draw_bar(FILE *svg, const plot *p, const curve_run *run)
 static void draw_series(FILE *svg, const plot *p, const curve_run *run, int s)
 {
     double x[MAX_VALUES], y[MAX_VALUES];
-    int    n = 0;
+    int n = 0;
     for (int i = 0; i < run->num_points && n < MAX_VALUES; i++) {
-        if (run->point[i].series != s)
-            continue;
+        if (run->point[i].series != s) continue;
         x[n] = run->point[i].changed * 100;
         y[n] = balance_of(&run->point[i], ON_SUM);
         n++;
     }
-    if (n > 1)
-        plot_curve(svg, p, x, y, n, series[s].colour, "none");
-    for (int i = 0; i < n; i++)
-        plot_mark(svg, plot_x(p, x[i]), plot_y(p, y[i]), series[s].colour, series[s].is_curve);
+    if (n > 1) plot_curve(svg, p, x, y, n, series[s].colour, "none");
+    for (int i = 0; i < n; i++) plot_mark(svg, plot_x(p, x[i]), plot_y(p, y[i]), series[s].colour, series[s].is_curve);
     if (s == STAYS || s == FRESH || s == RELABELLED)
         plot_text(svg, plot_x(p, x[0]) + (s == STAYS ? 10 : -9), plot_y(p, y[0]) + 4, s == STAYS ? "start" : "end",
                   "font-size=\"11\" fill=\"#555555\"", series[s].name);
@@ -346,16 +357,15 @@ static void draw_series(FILE *svg, const plot *p, const curve_run *run, int s)
 static void draw_windows(FILE *svg, const curve_run *run, int row)
 {
     static const int drawn[] = {STAYS, GPU_MOVES, PRICE, FRESH};
-    int              n = run->loads->num_windows - 2;
-    double           x[MAX_WINDOWS], ticks[3] = {1, (n + 1) / 2, n};
-    plot             p = {TIME_LEFT, PANEL_TOP + row * PANEL_STEP, TIME_WIDTH, PANEL_HEIGHT, 1, n, 1, 0, 0};
-    for (int i = 0; i < n; i++)
-        x[i] = i + 1;
+    int n = run->loads->num_windows - 2;
+    double x[MAX_WINDOWS], ticks[3] = {1, (n + 1) / 2, n};
+    plot p = {TIME_LEFT, PANEL_TOP + row * PANEL_STEP, TIME_WIDTH, PANEL_HEIGHT, 1, n, 1, 0, 0};
+    for (int i = 0; i < n; i++) x[i] = i + 1;
     for (int k = 0; k < 4; k++) {
         const curve_point *point = find_point(run, drawn[k], drawn[k] == GPU_MOVES ? 1 : drawn[k] == PRICE ? 0.01 : 0);
         for (int i = 1; point && i <= n; i++) {
             double y = point->window_balance[ON_SUM][i];
-            p.low  = y < p.low ? y : p.low;
+            p.low = y < p.low ? y : p.low;
             p.high = y > p.high ? y : p.high;
         }
     }
@@ -372,20 +382,20 @@ static void draw_windows(FILE *svg, const curve_run *run, int row)
 /* Of what was measured: curves, and below them what rings are of that have no name beside them. */
 static void draw_legend(FILE *svg, const plot *p, const curve_run *run)
 {
-    static const struct { int series; const char *text; } rings[] = {
-        {FRESH, "DEFAULT"}, {FRESH_SAMPLES, "DEFAULT on samples"}, {FRESH_DEEPSEEK, "DEEPSEEK"}};
+    static const struct {
+        int series;
+        const char *text;
+    } rings[] = {{FRESH, "DEFAULT"}, {FRESH_SAMPLES, "DEFAULT on samples"}, {FRESH_DEEPSEEK, "DEEPSEEK"}};
     double x = p->left + p->width - 196, y = p->top + p->height - 122;
     for (int s = 0; s < NUM_SERIES; s++) {
-        if (!series[s].is_curve || !*series[s].colour || !find_point(run, s, series[s].value[0]))
-            continue;
+        if (!series[s].is_curve || !*series[s].colour || !find_point(run, s, series[s].value[0])) continue;
         fprintf(svg, "<path d=\"M%.1f %.1fh26\" stroke-width=\"1.8\" stroke=\"%s\"/>\n", x, y - 4, series[s].colour);
         plot_mark(svg, x + 13, y - 4, series[s].colour, 1);
         plot_text(svg, x + 34, y, "start", "", series[s].name);
         y += 18;
     }
     for (size_t i = 0; i < sizeof rings / sizeof *rings; i++) {
-        if (!find_point(run, rings[i].series, 0))
-            continue;
+        if (!find_point(run, rings[i].series, 0)) continue;
         plot_mark(svg, x + 13, y - 4, series[rings[i].series].colour, 0);
         plot_text(svg, x + 34, y, "start", "", rings[i].text);
         y += 18;
@@ -404,8 +414,7 @@ static void draw_run(FILE *svg, const curve_run *run, int row)
     plot_vertical_axis(svg, &p, title);
     plot_horizontal_axis(svg, &p, changed_ticks, NUM_CHANGED_TICKS, "slots that change, percent");
     for (int s = 0; s < NUM_SERIES; s++) {
-        if (*series[s].colour)
-            draw_series(svg, &p, run, s);
+        if (*series[s].colour) draw_series(svg, &p, run, s);
     }
     draw_legend(svg, &p, run);
     draw_windows(svg, run, row);
@@ -415,24 +424,23 @@ static void draw_run(FILE *svg, const curve_run *run, int row)
 
 static curve_run *open_run(const traffic *loads, const curve_shape *shape)
 {
-    curve_run   *run = (curve_run *)allocate(1, sizeof *run);
+    curve_run *run = (curve_run *)allocate(1, sizeof *run);
     eplb_options fresh = preset_options(EPLB_PRESET_DEFAULT);
-    size_t       layers = (size_t)loads->num_layers, slots = layers * (size_t)shape->problem.num_replicas;
+    size_t layers = (size_t)loads->num_layers, slots = layers * (size_t)shape->problem.num_replicas;
 
-    run->loads               = loads;
-    run->shape               = *shape;
-    run->problem             = shape->problem;
-    run->problem.num_layers  = loads->num_layers;
+    run->loads = loads;
+    run->shape = *shape;
+    run->problem = shape->problem;
+    run->problem.num_layers = loads->num_layers;
     run->problem.num_experts = loads->num_experts;
-    run->first               = (int32_t *)allocate(slots, sizeof(int32_t));
-    run->phy2log             = (int32_t *)allocate(slots, sizeof(int32_t));
-    run->before              = (int32_t *)allocate(slots, sizeof(int32_t));
-    run->transfer            = (eplb_transfer *)allocate(slots, sizeof(eplb_transfer));
-    run->report              = (eplb_layer_report *)allocate(layers, sizeof(eplb_layer_report));
-    run->balance             = (float *)allocate(layers, sizeof(float));
-    run->most                = (float *)allocate(layers, sizeof(float));
-    if (loads->num_windows > MAX_WINDOWS)
-        fail(loads->name, "too many windows");
+    run->first = (int32_t *)allocate(slots, sizeof(int32_t));
+    run->phy2log = (int32_t *)allocate(slots, sizeof(int32_t));
+    run->before = (int32_t *)allocate(slots, sizeof(int32_t));
+    run->transfer = (eplb_transfer *)allocate(slots, sizeof(eplb_transfer));
+    run->report = (eplb_layer_report *)allocate(layers, sizeof(eplb_layer_report));
+    run->balance = (float *)allocate(layers, sizeof(float));
+    run->most = (float *)allocate(layers, sizeof(float));
+    if (loads->num_windows > MAX_WINDOWS) fail(loads->name, "too many windows");
     plan_window(run, &fresh, 0, 0);
     memcpy(run->first, run->phy2log, slots * sizeof(int32_t));
     return run;
@@ -442,8 +450,7 @@ static void close_run(curve_run *run)
 {
     for (int i = 0; i < run->num_points; i++) {
         free(run->point[i].window_changed);
-        for (int k = 0; k < NUM_SCORES; k++)
-            free(run->point[i].window_balance[k]);
+        for (int k = 0; k < NUM_SCORES; k++) free(run->point[i].window_balance[k]);
     }
     free(run->first);
     free(run->phy2log);
@@ -458,11 +465,9 @@ static void close_run(curve_run *run)
 
 static void measure_series(curve_run *run, int s, const migration_settings *set)
 {
-    if (series[s].on_samples && run->loads->steps == 1)
-        return;
+    if (series[s].on_samples && run->loads->steps == 1) return;
     for (int i = 0; i < MAX_VALUES && (i == 0 || series[s].value[i] > 0); i++) {
-        if (set->quick && i > 1)
-            break;
+        if (set->quick && i > 1) break;
         measure_point(run, s, series[s].value[i]);
         print_point(run, &run->point[run->num_points - 1], set->csv);
         fflush(stdout);
@@ -476,16 +481,14 @@ static void measure_traffic(const traffic *loads, const curve_shape *shape, cons
            (int)loads->num_experts, (int)run->problem.num_replicas, (int)run->problem.num_gpus, loads->num_windows,
            loads->steps);
     printf("%-27s %8s %9s %9s  %8s %8s %8s\n", "planner", "value", "changed", "moves", "sum", "steps", "exact");
-    for (int s = 0; s < NUM_SERIES; s++)
-        measure_series(run, s, set);
+    for (int s = 0; s < NUM_SERIES; s++) measure_series(run, s, set);
     print_bar(run, PRICE);
     print_bar(run, PRICE_SAMPLES);
     print_bar(run, MOVES);
     print_bar(run, GPU_MOVES);
     print_windows(run);
     printf("\n");
-    if (set->svg)
-        draw_run(set->svg, run, row);
+    if (set->svg) draw_run(set->svg, run, row);
     close_run(run);
 }
 
@@ -493,10 +496,9 @@ void measure_curve(const migration_settings *set)
 {
     static const curve_shape small = {{0, 0, 80, 1, 1, 8, 1, NULL, NULL, NULL, NULL, 0}, 0.05, 0.003};
     static const curve_shape large = {{0, 0, 288, 1, 1, 32, 1, NULL, NULL, NULL, NULL, 0}, 0.08, 0.005};
-    traffic                  generated = steady_traffic(set->quick ? 2 : 58, 256, 12, set->seed);
+    traffic generated = steady_traffic(set->quick ? 2 : 58, 256, 12, set->seed);
 
-    if (set->csv)
-        fputs("traffic,planner,value,window,changed,moves,on_sum,on_steps,on_sum_exact\n", set->csv);
+    if (set->csv) fputs("traffic,planner,value,window,changed,moves,on_sum,on_steps,on_sum_exact\n", set->csv);
     if (set->svg)
         open_picture(set->svg, PICTURE_WIDTH, PANEL_TOP + PANEL_STEP * (set->trace ? 2 : 1) - 40,
                      "What a plan gains by changing slots");
@@ -506,7 +508,6 @@ void measure_curve(const migration_settings *set)
         close_traffic(&recorded);
     }
     measure_traffic(&generated, &large, set, set->trace != NULL);
-    if (set->svg)
-        close_picture(set->svg);
+    if (set->svg) close_picture(set->svg);
     close_traffic(&generated);
 }

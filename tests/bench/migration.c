@@ -22,15 +22,13 @@ static void usage(void)
 static FILE *open_output(const char *path)
 {
     FILE *f = fopen(path, "w");
-    if (!f)
-        fail(path, "cannot be written");
+    if (!f) fail(path, "cannot be written");
     return f;
 }
 
 static void close_output(FILE *f)
 {
-    if (f && fclose(f) != 0)
-        fail("a file", "cannot be written");
+    if (f && fclose(f) != 0) fail("a file", "cannot be written");
 }
 
 static migration_settings read_arguments(int argc, char **argv)
@@ -39,24 +37,17 @@ static migration_settings read_arguments(int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--quick") == 0) {
-            set.quick      = 1;
+            set.quick = 1;
             set.iterations = QUICK_ITERATIONS;
             continue;
         }
-        if (!*value)
-            usage();
-        if (strcmp(argv[i], "--trace") == 0)
-            set.trace = value;
-        else if (strcmp(argv[i], "--svg") == 0)
-            set.svg = open_output(value);
-        else if (strcmp(argv[i], "--csv") == 0)
-            set.csv = open_output(value);
-        else if (strcmp(argv[i], "--seed") == 0)
-            set.seed = strtoull(value, NULL, 10);
-        else if (strcmp(argv[i], "--iterations") == 0)
-            set.iterations = atoi(value);
-        else
-            usage();
+        if (!*value) usage();
+        if (strcmp(argv[i], "--trace") == 0) set.trace = value;
+        else if (strcmp(argv[i], "--svg") == 0) set.svg = open_output(value);
+        else if (strcmp(argv[i], "--csv") == 0) set.csv = open_output(value);
+        else if (strcmp(argv[i], "--seed") == 0) set.seed = strtoull(value, NULL, 10);
+        else if (strcmp(argv[i], "--iterations") == 0) set.iterations = atoi(value);
+        else usage();
         i++;
     }
     return set;
@@ -64,15 +55,13 @@ static migration_settings read_arguments(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    int                is_curve = argc > 1 && strcmp(argv[1], "curve") == 0;
+    int is_curve = argc > 1 && strcmp(argv[1], "curve") == 0;
     migration_settings set = read_arguments(argc, argv);
     if (!is_curve && (argc < 2 || strcmp(argv[1], "service") != 0 || set.trace || set.svg || set.iterations < 1))
         usage();
     print_heading();
-    if (is_curve)
-        measure_curve(&set);
-    else
-        measure_service(&set);
+    if (is_curve) measure_curve(&set);
+    else measure_service(&set);
     close_output(set.csv);
     close_output(set.svg);
     return 0;

@@ -9,17 +9,15 @@ enum { MOST_TICKS = 8 };
 
 void open_picture(FILE *svg, int width, int height, const char *title)
 {
-    fprintf(svg, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-                 "font-family=\"sans-serif\" font-size=\"12\" fill=\"#222222\">\n",
+    fprintf(svg,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
+            "font-family=\"sans-serif\" font-size=\"12\" fill=\"#222222\">\n",
             width, height, width, height);
     fprintf(svg, "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", width, height);
     plot_text(svg, width / 2.0, 28, "middle", "font-size=\"18\" font-weight=\"bold\"", title);
 }
 
-void close_picture(FILE *svg)
-{
-    fprintf(svg, "</svg>\n");
-}
+void close_picture(FILE *svg) { fprintf(svg, "</svg>\n"); }
 
 double plot_x(const plot *p, double x)
 {
@@ -28,10 +26,7 @@ double plot_x(const plot *p, double x)
     return p->left + part * p->width;
 }
 
-double plot_y(const plot *p, double y)
-{
-    return p->top + p->height * (p->high - y) / (p->high - p->low);
-}
+double plot_y(const plot *p, double y) { return p->top + p->height * (p->high - y) / (p->high - p->low); }
 
 void plot_text(FILE *svg, double x, double y, const char *anchor, const char *style, const char *text)
 {
@@ -49,15 +44,14 @@ static double tick_step(double span)
     static const double digit[] = {1, 2, 5};
     for (int i = 0;; i++) {
         double step = 0.001 * digit[i % 3] * pow(10, i / 3);
-        if (span / step <= MOST_TICKS)
-            return step;
+        if (span / step <= MOST_TICKS) return step;
     }
 }
 
 void plot_vertical_axis(FILE *svg, const plot *p, const char *title)
 {
     double step = tick_step(p->high - p->low);
-    char   label[32];
+    char label[32];
     for (double k = ceil(p->low / step - 1e-9); k * step <= p->high + 1e-9; k++) {
         double y = plot_y(p, k * step);
         plot_rule(svg, p->left, y, p->left + p->width, y, "stroke=\"#e4e4e4\"");
@@ -70,7 +64,7 @@ void plot_vertical_axis(FILE *svg, const plot *p, const char *title)
 void plot_horizontal_axis(FILE *svg, const plot *p, const double *ticks, int num_ticks, const char *title)
 {
     double bottom = p->top + p->height;
-    char   label[32];
+    char label[32];
     for (int i = 0; i < num_ticks; i++) {
         double x = plot_x(p, ticks[i]);
         plot_rule(svg, x, bottom, x, bottom + 4, "stroke=\"" GREY "\"");
@@ -86,8 +80,7 @@ void plot_curve(FILE *svg, const plot *p, const double *x, const double *y, int 
 {
     fprintf(svg, "<polyline fill=\"none\" stroke-width=\"1.8\" stroke=\"%s\" stroke-dasharray=\"%s\" points=\"", colour,
             dashes);
-    for (int i = 0; i < n; i++)
-        fprintf(svg, "%s%.1f,%.1f", i ? " " : "", plot_x(p, x[i]), plot_y(p, y[i]));
+    for (int i = 0; i < n; i++) fprintf(svg, "%s%.1f,%.1f", i ? " " : "", plot_x(p, x[i]), plot_y(p, y[i]));
     fprintf(svg, "\"/>\n");
 }
 

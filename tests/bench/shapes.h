@@ -12,13 +12,13 @@
 
 struct bench_shape {
     const char *name; /* _g: global policy, _h: hierarchical */
-    int32_t     L, E, R, K, N, G;
+    int32_t L, E, R, K, N, G;
 };
 
 static const bench_shape bench_shapes[] = {
-    {"58x256x288x32_g", 58, 256, 288, 1, 1, 32},    {"58x256x288x32_h", 58, 256, 288, 8, 4, 32},
-    {"58x256x320x64_g", 58, 256, 320, 1, 1, 64},    {"94x512x576x96_h", 94, 512, 576, 8, 4, 96},
-    {"94x512x640x320_g", 94, 512, 640, 1, 1, 320},  {"16x1024x2048x512_g", 16, 1024, 2048, 1, 1, 512},
+    {"58x256x288x32_g", 58, 256, 288, 1, 1, 32},   {"58x256x288x32_h", 58, 256, 288, 8, 4, 32},
+    {"58x256x320x64_g", 58, 256, 320, 1, 1, 64},   {"94x512x576x96_h", 94, 512, 576, 8, 4, 96},
+    {"94x512x640x320_g", 94, 512, 640, 1, 1, 320}, {"16x1024x2048x512_g", 16, 1024, 2048, 1, 1, 512},
 };
 
 static inline eplb_problem shape_problem(const bench_shape &shape)
@@ -46,7 +46,7 @@ static inline double next_uniform(uint64_t *state)
 static inline std::vector<float> lognormal_loads(size_t count)
 {
     std::vector<float> load(count);
-    uint64_t           state = 1;
+    uint64_t state = 1;
     for (size_t i = 0; i < count; i++) {
         double radius = std::sqrt(-2.0 * std::log(next_uniform(&state)));
         load[i] = static_cast<float>(std::exp(radius * std::cos(6.283185307179586 * next_uniform(&state))));

@@ -14,9 +14,8 @@
    out     plan           every array is filled in; NULL where only scratch_bytes is wanted
            scratch_bytes  in: of scratch; out, where plan is NULL: what it takes
    returns an eplb_result */
-typedef int32_t side_function(int32_t preset, const baseline_shape *shape, int32_t num_samples,
-                              int32_t num_layers, const float *weight, const baseline_arrays *plan,
-                              void *scratch, size_t *scratch_bytes);
+typedef int32_t side_function(int32_t preset, const baseline_shape *shape, int32_t num_samples, int32_t num_layers,
+                              const float *weight, const baseline_arrays *plan, void *scratch, size_t *scratch_bytes);
 side_function side_plan;
 
 #endif

@@ -20,27 +20,23 @@
 
 enum {
     ROUTED_TOKENS = 32768, /* of a layer in an iteration: 4096 tokens, 8 experts each */
-    BLOCK         = 32,    /* neighbours that share an effect */
-    WINDOW        = 100,   /* iterations that DRIFT_MEMORY is about */
-    HELD          = 20,    /* iterations in which drift stays as it is */
-    CHANGE        = 1500
+    BLOCK = 32,            /* neighbours that share an effect */
+    WINDOW = 100,          /* iterations that DRIFT_MEMORY is about */
+    HELD = 20,             /* iterations in which drift stays as it is */
+    CHANGE = 1500
 };
 
-#define BLOCK_SD 0.24
-#define TOPIC_SD 0.50 /* what changes with the traffic; with BLOCK_SD and LASTING_SD, LOAD_SD */
+#define BLOCK_SD   0.24
+#define TOPIC_SD   0.50 /* what changes with the traffic; with BLOCK_SD and LASTING_SD, LOAD_SD */
 #define LASTING_SD 0.39
-#define HOT_MOST 0.60 /* what the hottest expert of a layer has on top, at most */
+#define HOT_MOST   0.60 /* what the hottest expert of a layer has on top, at most */
 
-size_t traffic_size(const traffic *t)
-{
-    return (size_t)t->num_layers * (size_t)t->num_experts;
-}
+size_t traffic_size(const traffic *t) { return (size_t)t->num_layers * (size_t)t->num_experts; }
 
 static void advance_drift(double *drift, size_t n, double memory, uint64_t *random)
 {
     double fresh = DRIFT_SD * sqrt(1.0 - memory * memory);
-    for (size_t i = 0; i < n; i++)
-        drift[i] = memory * drift[i] + fresh * next_normal(random);
+    for (size_t i = 0; i < n; i++) drift[i] = memory * drift[i] + fresh * next_normal(random);
 }
 
 /* ----------------------------------------------------------------------------------- a trace's file */
@@ -54,11 +50,9 @@ static int read_numbers(const char *line, double *number, int most)
     while (n < most) {
         char *end;
         number[n] = strtod(line, &end);
-        if (end == line)
-            return n;
+        if (end == line) return n;
         n++;
-        if (*end != ',')
-            return n;
+        if (*end != ',') return n;
         line = end + 1;
     }
     return n;
@@ -67,23 +61,20 @@ static int read_numbers(const char *line, double *number, int most)
 /* Rows as they stand: layers in order, steps in order. Returns the number of rows and sets num_experts. */
 static size_t read_rows(FILE *f, float **load, int32_t *num_experts, int32_t *num_layers)
 {
-    char   *line = (char *)allocate(MAX_LINE, 1);
+    char *line = (char *)allocate(MAX_LINE, 1);
     double *number = (double *)allocate(MAX_LINE, sizeof *number);
-    size_t  rows = 0, room = 0;
+    size_t rows = 0, room = 0;
     while (fgets(line, MAX_LINE, f)) {
         int n = read_numbers(line, number, MAX_LINE);
-        if (n < 3)
-            continue;
+        if (n < 3) continue;
         *num_experts = n - 2;
-        *num_layers  = (int32_t)number[1] < *num_layers ? *num_layers : (int32_t)number[1] + 1;
+        *num_layers = (int32_t)number[1] < *num_layers ? *num_layers : (int32_t)number[1] + 1;
         if (rows == room) {
-            room  = room ? 2 * room : 1024;
+            room = room ? 2 * room : 1024;
             *load = (float *)realloc(*load, room * (size_t)*num_experts * sizeof(float));
-            if (!*load)
-                fail("memory", "ran out");
+            if (!*load) fail("memory", "ran out");
         }
-        for (int e = 0; e < *num_experts; e++)
-            (*load)[rows * (size_t)*num_experts + (size_t)e] = (float)number[2 + e];
+        for (int e = 0; e < *num_experts; e++) (*load)[rows * (size_t)*num_experts + (size_t)e] = (float)number[2 + e];
         rows++;
     }
     free(line);
@@ -96,25 +87,21 @@ static void sum_windows(traffic *t)
     size_t n = traffic_size(t);
     t->window = (float *)allocate((size_t)t->num_windows * n, sizeof(float));
     for (size_t step = 0; step < (size_t)t->num_windows * (size_t)t->steps; step++) {
-        for (size_t i = 0; i < n; i++)
-            t->window[step / (size_t)t->steps * n + i] += t->step[step * n + i];
+        for (size_t i = 0; i < n; i++) t->window[step / (size_t)t->steps * n + i] += t->step[step * n + i];
     }
 }
 
 traffic read_traffic(const char *path, int steps)
 {
     traffic t = {"trace", 0, 0, 0, steps, NULL, NULL};
-    FILE   *f = fopen(path, "r");
-    size_t  rows;
-    if (!f)
-        fail(path, "cannot be read");
+    FILE *f = fopen(path, "r");
+    size_t rows;
+    if (!f) fail(path, "cannot be read");
     rows = read_rows(f, &t.step, &t.num_experts, &t.num_layers);
     fclose(f);
-    if (rows == 0 || rows % (size_t)t.num_layers != 0)
-        fail(path, "is no trace: a row for each step and layer");
+    if (rows == 0 || rows % (size_t)t.num_layers != 0) fail(path, "is no trace: a row for each step and layer");
     t.num_windows = (int)(rows / (size_t)t.num_layers) / steps;
-    if (t.num_windows < 3)
-        fail(path, "has fewer than three windows");
+    if (t.num_windows < 3) fail(path, "has fewer than three windows");
     sum_windows(&t);
     return t;
 }
@@ -122,15 +109,13 @@ traffic read_traffic(const char *path, int steps)
 traffic steady_traffic(int32_t num_layers, int32_t num_experts, int num_windows, uint64_t seed)
 {
     traffic t = {"generated", num_layers, num_experts, num_windows, 1, NULL, NULL};
-    size_t  n = traffic_size(&t);
+    size_t n = traffic_size(&t);
     double *base = (double *)allocate(n, sizeof *base), *drift = (double *)allocate(n, sizeof *drift);
     t.step = (float *)allocate((size_t)num_windows * n, sizeof(float));
-    for (size_t i = 0; i < n; i++)
-        base[i] = LOAD_SD * next_normal(&seed);
+    for (size_t i = 0; i < n; i++) base[i] = LOAD_SD * next_normal(&seed);
     for (size_t w = 0; w < (size_t)num_windows; w++) {
         advance_drift(drift, n, w == 0 ? 0.0 : DRIFT_MEMORY, &seed);
-        for (size_t i = 0; i < n; i++)
-            t.step[w * n + i] = (float)exp(base[i] + drift[i]);
+        for (size_t i = 0; i < n; i++) t.step[w * n + i] = (float)exp(base[i] + drift[i]);
     }
     free(base);
     free(drift);
@@ -152,12 +137,11 @@ static void draw_lasting(chat *c)
     double block = 0.0;
     for (size_t layer = 0; layer < (size_t)c->num_layers; layer++) {
         double *lasting = c->lasting + layer * (size_t)c->num_experts;
-        size_t  hottest = 0;
+        size_t hottest = 0;
         for (size_t e = 0; e < (size_t)c->num_experts; e++) {
-            if (e % BLOCK == 0)
-                block = BLOCK_SD * next_normal(&c->random);
+            if (e % BLOCK == 0) block = BLOCK_SD * next_normal(&c->random);
             lasting[e] = block + LASTING_SD * next_normal(&c->random);
-            hottest    = lasting[e] > lasting[hottest] ? e : hottest;
+            hottest = lasting[e] > lasting[hottest] ? e : hottest;
         }
         lasting[hottest] += HOT_MOST * next_uniform(&c->random);
     }
@@ -165,12 +149,12 @@ static void draw_lasting(chat *c)
 
 chat open_chat(int32_t num_layers, int32_t num_experts, uint64_t seed)
 {
-    chat   c = {num_layers, num_experts, seed, 0, NULL, NULL, NULL, NULL};
+    chat c = {num_layers, num_experts, seed, 0, NULL, NULL, NULL, NULL};
     size_t n = (size_t)num_layers * (size_t)num_experts;
     c.lasting = (double *)allocate(n, sizeof(double));
-    c.topic   = (double *)allocate(n, sizeof(double));
-    c.drift   = (double *)allocate(n, sizeof(double));
-    c.mean    = (double *)allocate(n, sizeof(double));
+    c.topic = (double *)allocate(n, sizeof(double));
+    c.drift = (double *)allocate(n, sizeof(double));
+    c.mean = (double *)allocate(n, sizeof(double));
     draw_lasting(&c);
     advance_drift(c.drift, n, 0.0, &c.random);
     return c;
@@ -193,8 +177,7 @@ static void expect_tokens(chat *c)
             c->mean[i] = exp(c->lasting[i] + c->topic[i] + c->drift[i]);
             sum += c->mean[i];
         }
-        for (size_t i = first; i < first + experts; i++)
-            c->mean[i] *= ROUTED_TOKENS / sum;
+        for (size_t i = first; i < first + experts; i++) c->mean[i] *= ROUTED_TOKENS / sum;
     }
 }
 
@@ -202,8 +185,7 @@ void next_iteration(chat *c, int32_t *count)
 {
     size_t n = (size_t)c->num_layers * (size_t)c->num_experts;
     if (c->iteration % CHANGE == 0) {
-        for (size_t i = 0; i < n; i++)
-            c->topic[i] = TOPIC_SD * next_normal(&c->random);
+        for (size_t i = 0; i < n; i++) c->topic[i] = TOPIC_SD * next_normal(&c->random);
     }
     if (c->iteration % HELD == 0) {
         advance_drift(c->drift, n, pow(DRIFT_MEMORY, (double)HELD / WINDOW), &c->random);

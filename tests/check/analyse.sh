@@ -37,3 +37,15 @@ analyse_clang() {
     done
 }
 gate analyse-clang-tidy clang-tidy analyse_clang
+
+# All C is laid out as .clang-format says, by the version that says it: others differ in places.
+FORMAT_VERSION=14
+c_files() {
+    echo eplb.h eplb_cuda.h eplb_cuda.cu
+    find examples tests -name '*.[ch]' -o -name '*.cpp' -o -name '*.cu'
+}
+analyse_format() {
+    clang-format --version | grep -q "version $FORMAT_VERSION\." || skip "clang-format is not version $FORMAT_VERSION"
+    clang-format --dry-run -Werror $(c_files)
+}
+gate analyse-format clang-format analyse_format

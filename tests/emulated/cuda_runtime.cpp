@@ -28,7 +28,8 @@
 alignas(256) unsigned char eplb_p_shared[EMULATED_SHARED_BYTES];
 emulated_indices emulated_now;
 
-namespace {
+namespace
+{
 
 enum { WARP = 32, MAX_WARPS = EMULATED_MAX_THREADS / WARP };
 const size_t kStackBytes = 128 * 1024; /* the sanitizers' frames are large */
@@ -47,57 +48,57 @@ typedef jmp_buf jump_mark;
 #define JUMP(mark) _longjmp(mark, 1)
 #endif
 
-struct fibre { /* a thread of a block; it outlives the block and serves the next */
-    jump_mark  at;    /* where it waits */
+struct fibre {        /* a thread of a block; it outlives the block and serves the next */
+    jump_mark at;     /* where it waits */
     ucontext_t first; /* how it is entered for the first time */
-    void      *stack;
-    bool       entered;
-    void      *fake_stack; /* AddressSanitizer's */
+    void *stack;
+    bool entered;
+    void *fake_stack; /* AddressSanitizer's */
 };
 
 struct lane_state { /* what other threads look at, apart from the bulk of a fibre */
     fibre_state state;
-    unsigned    value, from, result; /* of the function of its warp */
-    long        waited; /* barriers and functions of warps, one after the other, on the longest way here */
+    unsigned value, from, result; /* of the function of its warp */
+    long waited;                  /* barriers and functions of warps, one after the other, on the longest way here */
 };
 
 /* Lanes that wait for one another. Lanes of one warp may be in several, such as its two halves. */
 struct gathering {
     emulated_operation operation;
-    unsigned           mask, arrived;
+    unsigned mask, arrived;
 };
 
 struct engine {
-    fibre  thread[EMULATED_MAX_THREADS];
+    fibre thread[EMULATED_MAX_THREADS];
     lane_state lane[EMULATED_MAX_THREADS];
-    fibre  host; /* the launch itself */
+    fibre host; /* the launch itself */
     gathering warp[MAX_WARPS][WARP];
-    int    num_gathering[MAX_WARPS];
+    int num_gathering[MAX_WARPS];
     unsigned ready[MAX_WARPS]; /* lanes that can run */
-    int    num_ready, num_threads, num_at_barrier, num_finished;
-    bool   starves;    /* see next_fibre */
+    int num_ready, num_threads, num_at_barrier, num_finished;
+    bool starves; /* see next_fibre */
     unsigned first_choice;
-    int    current; /* thread that runs */
-    long   barriers;
+    int current; /* thread that runs */
+    long barriers;
     unsigned block_x;
     uint64_t random;
     std::function<void()> *kernel;
-    bool   failed;
+    bool failed;
 };
 
-engine         e;
-char           complaint[256];
+engine e;
+char complaint[256];
 emulated_counts calls;
-emulated_chain  chains[EMULATED_MAX_CHAINS]; /* of the last launches that ran */
-int             num_chains;
-uint64_t       seed = 1;
-int            launches_until_failure = -1;
-cudaError_t    last_error = cudaSuccess;
-cudaStream_t   last_stream;
+emulated_chain chains[EMULATED_MAX_CHAINS]; /* of the last launches that ran */
+int num_chains;
+uint64_t seed = 1;
+int launches_until_failure = -1;
+cudaError_t last_error = cudaSuccess;
+cudaStream_t last_stream;
 
 #if defined(EMULATED_ASAN)
 const void *host_bottom; /* the host's own stack */
-size_t      host_bytes;
+size_t host_bytes;
 #endif
 
 /* splitmix64 (Steele, Lea, Flood 2014). */
@@ -115,8 +116,7 @@ void fibre_main();
 
 __attribute__((noinline, no_sanitize_address)) void enter_fibre(fibre *to)
 {
-    if (to->entered)
-        JUMP(to->at);
+    if (to->entered) JUMP(to->at);
     to->entered = true;
     setcontext(&to->first);
 }
@@ -124,14 +124,12 @@ __attribute__((noinline, no_sanitize_address)) void enter_fibre(fibre *to)
 /* From one fibre to another. */
 __attribute__((no_sanitize_address)) void switch_fibre(fibre *from, fibre *to)
 {
-    if (from == to)
-        return;
+    if (from == to) return;
 #if defined(EMULATED_ASAN)
     __sanitizer_start_switch_fiber(&from->fake_stack, to == &e.host ? host_bottom : to->stack,
                                    to == &e.host ? host_bytes : kStackBytes);
 #endif
-    if (MARK(from->at) == 0)
-        enter_fibre(to);
+    if (MARK(from->at) == 0) enter_fibre(to);
 #if defined(EMULATED_ASAN)
     __sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);
 #endif
@@ -149,14 +147,11 @@ void make_ready(int thread)
 fibre *next_fibre()
 {
     unsigned choice = e.starves ? e.first_choice : static_cast<unsigned>(next_random() >> 33);
-    unsigned num_warps = static_cast<unsigned>(e.num_threads + WARP - 1) / WARP,
-             warp = choice / WARP % num_warps;
+    unsigned num_warps = static_cast<unsigned>(e.num_threads + WARP - 1) / WARP, warp = choice / WARP % num_warps;
     unsigned lane = choice % WARP;
 
-    if (e.num_ready == 0 || e.failed)
-        return &e.host;
-    while (!e.ready[warp])
-        warp = warp + 1 < num_warps ? warp + 1 : 0;
+    if (e.num_ready == 0 || e.failed) return &e.host;
+    while (!e.ready[warp]) warp = warp + 1 < num_warps ? warp + 1 : 0;
     unsigned from_lane = e.ready[warp] >> lane;
     lane = from_lane ? lane + static_cast<unsigned>(__builtin_ctz(from_lane))
                      : static_cast<unsigned>(__builtin_ctz(e.ready[warp]));
@@ -184,7 +179,7 @@ void fibre_main()
 {
 #if defined(EMULATED_ASAN)
     const void *from_bottom;
-    size_t      from_bytes;
+    size_t from_bytes;
     __sanitizer_finish_switch_fiber(NULL, &from_bottom, &from_bytes);
     if (!host_bottom) { /* the first fibre ever is entered from the host */
         host_bottom = from_bottom;
@@ -206,8 +201,7 @@ void prepare_fibre(int thread)
     size_t shift = static_cast<size_t>(thread % 64) * 64;
     if (!f->stack) {
         f->stack = mmap(NULL, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (f->stack == MAP_FAILED)
-            abort();
+        if (f->stack == MAP_FAILED) abort();
     }
     if (!f->entered) {
         getcontext(&f->first);
@@ -261,11 +255,9 @@ bool run_block(unsigned block, size_t shared_bytes)
         e.lane[i].waited = 0;
     }
     switch_fibre(&e.host, next_fibre());
-    if (!e.failed && e.num_finished == e.num_threads)
-        return true;
+    if (!e.failed && e.num_finished == e.num_threads) return true;
     for (int i = 0; i < e.num_threads && !e.failed; i++)
-        if (e.lane[i].state != FINISHED)
-            fail(why_stuck(e.lane[i].state), i);
+        if (e.lane[i].state != FINISHED) fail(why_stuck(e.lane[i].state), i);
     for (int i = 0; i < e.num_threads; i++) /* what they were at is given up */
         e.thread[i].entered = false;
     return false;
@@ -276,8 +268,7 @@ bool run_block(unsigned block, size_t shared_bytes)
 void keep_longer(emulated_chain *longest)
 {
     for (int i = 0; i < e.num_threads; i++) {
-        if (e.lane[i].waited <= longest->barriers + longest->warp_functions)
-            continue;
+        if (e.lane[i].waited <= longest->barriers + longest->warp_functions) continue;
         longest->barriers = e.barriers;
         longest->warp_functions = e.lane[i].waited - e.barriers;
     }
@@ -285,7 +276,7 @@ void keep_longer(emulated_chain *longest)
 
 bool run_kernel(std::function<void()> kernel, dim3 grid, dim3 block, size_t shared_bytes)
 {
-    unsigned       start, step;
+    unsigned start, step;
     emulated_chain longest = {0, 0};
 
     e.random = seed++ * UINT64_C(0x9E3779B97F4A7C15);
@@ -298,12 +289,10 @@ bool run_kernel(std::function<void()> kernel, dim3 grid, dim3 block, size_t shar
     step = next_random() % 2 ? 1 : grid.x - 1;
     for (unsigned i = 0, at = start; i < grid.x;
          i++, at = static_cast<unsigned>((static_cast<uint64_t>(at) + step) % grid.x)) {
-        if (!run_block(at, shared_bytes))
-            return false;
+        if (!run_block(at, shared_bytes)) return false;
         keep_longer(&longest);
     }
-    if (num_chains < EMULATED_MAX_CHAINS)
-        chains[num_chains++] = longest;
+    if (num_chains < EMULATED_MAX_CHAINS) chains[num_chains++] = longest;
     return true;
 }
 
@@ -320,23 +309,20 @@ unsigned combined(emulated_operation operation, unsigned a, unsigned b)
 void complete(const gathering &g, int first_thread)
 {
     lane_state *lanes = e.lane + first_thread;
-    unsigned    result = 0;
-    long        waited = 0;
+    unsigned result = 0;
+    long waited = 0;
 
     for (unsigned left = g.mask; left; left &= left - 1) {
         int lane = __builtin_ctz(left);
         waited = lanes[lane].waited > waited ? lanes[lane].waited : waited;
-        if (g.operation == EMULATED_BALLOT)
-            result |= lanes[lane].value << lane;
-        else
-            result = left == g.mask ? lanes[lane].value : combined(g.operation, result, lanes[lane].value);
+        if (g.operation == EMULATED_BALLOT) result |= lanes[lane].value << lane;
+        else result = left == g.mask ? lanes[lane].value : combined(g.operation, result, lanes[lane].value);
     }
     for (unsigned left = g.mask; left; left &= left - 1) {
         int lane = __builtin_ctz(left);
         lanes[lane].waited = waited + 1;
         lanes[lane].result = g.operation == EMULATED_SHUFFLE ? lanes[lanes[lane].from].value : result;
-        if (first_thread + lane != e.current)
-            make_ready(first_thread + lane);
+        if (first_thread + lane != e.current) make_ready(first_thread + lane);
     }
 }
 
@@ -344,8 +330,7 @@ void complete(const gathering &g, int first_thread)
 gathering *find_gathering(int warp, emulated_operation operation, unsigned mask)
 {
     for (int i = 0; i < e.num_gathering[warp]; i++)
-        if (e.warp[warp][i].mask == mask && e.warp[warp][i].operation == operation)
-            return &e.warp[warp][i];
+        if (e.warp[warp][i].mask == mask && e.warp[warp][i].operation == operation) return &e.warp[warp][i];
     gathering *g = &e.warp[warp][e.num_gathering[warp]++];
     g->operation = operation;
     g->mask = mask;
@@ -357,20 +342,18 @@ gathering *find_gathering(int warp, emulated_operation operation, unsigned mask)
 
 unsigned emulated_warp(emulated_operation operation, unsigned mask, unsigned value, unsigned from)
 {
-    int         self = e.current, lane = self % WARP, first_thread = self - lane;
+    int self = e.current, lane = self % WARP, first_thread = self - lane;
     lane_state &f = e.lane[self];
 
     f.value = value;
     f.from = from;
     f.state = IN_WARP;
-    if (!(mask >> lane & 1))
-        fail("calls a function of its warp with a mask that leaves it out", self);
+    if (!(mask >> lane & 1)) fail("calls a function of its warp with a mask that leaves it out", self);
     else if (e.num_threads - first_thread < WARP && mask >> (e.num_threads - first_thread) != 0)
         fail("names lanes that the block does not have", self);
     else if (operation == EMULATED_SHUFFLE && !(mask >> from & 1))
         fail("reads from a lane that its mask leaves out", self);
-    if (e.failed)
-        wait(); /* for ever */
+    if (e.failed) wait(); /* for ever */
     gathering *g = find_gathering(self / WARP, operation, mask);
     g->arrived |= 1u << lane;
     if (g->arrived == mask) {
@@ -391,15 +374,13 @@ void __syncthreads()
         return;
     }
     long waited = 0;
-    for (int i = 0; i < e.num_threads; i++)
-        waited = e.lane[i].waited > waited ? e.lane[i].waited : waited;
+    for (int i = 0; i < e.num_threads; i++) waited = e.lane[i].waited > waited ? e.lane[i].waited : waited;
     e.barriers++;
     e.num_at_barrier = 0;
     e.lane[e.current].state = READY;
     for (int i = 0; i < e.num_threads; i++) {
         e.lane[i].waited = waited + 1;
-        if (i != e.current)
-            make_ready(i);
+        if (i != e.current) make_ready(i);
     }
 }
 
@@ -407,8 +388,8 @@ void __syncthreads()
 
 struct launch {
     std::function<void()> kernel;
-    dim3                  grid, block;
-    size_t                shared_bytes;
+    dim3 grid, block;
+    size_t shared_bytes;
 };
 
 struct emulated_graph {
@@ -416,7 +397,7 @@ struct emulated_graph {
 };
 
 struct emulated_stream {
-    bool                capturing;
+    bool capturing;
     std::vector<launch> captured;
 };
 
@@ -428,8 +409,7 @@ static cudaError_t failed(cudaError_t error)
 
 static cudaError_t run(const launch &l)
 {
-    return run_kernel(l.kernel, l.grid, l.block, l.shared_bytes) ? cudaSuccess
-                                                                 : failed(cudaErrorLaunchFailure);
+    return run_kernel(l.kernel, l.grid, l.block, l.shared_bytes) ? cudaSuccess : failed(cudaErrorLaunchFailure);
 }
 
 cudaError_t emulated_launch(std::function<void()> kernel, dim3 grid, dim3 block, size_t shared_bytes,
@@ -439,13 +419,11 @@ cudaError_t emulated_launch(std::function<void()> kernel, dim3 grid, dim3 block,
 
     calls.launches++;
     last_stream = stream;
-    if (grid.x < 1 || grid.x > 0x7FFFFFFFu || grid.y != 1 || grid.z != 1 || block.y != 1 || block.z != 1 ||
-        block.x < 1 || block.x > EMULATED_MAX_THREADS || shared_bytes > EMULATED_SHARED_BYTES)
+    if (grid.x < 1 || grid.x > 0x7FFFFFFFu || grid.y != 1 || grid.z != 1 || block.y != 1 || block.z != 1 || block.x < 1
+        || block.x > EMULATED_MAX_THREADS || shared_bytes > EMULATED_SHARED_BYTES)
         return failed(cudaErrorInvalidValue);
-    if (launches_until_failure >= 0 && launches_until_failure-- == 0)
-        return failed(cudaErrorLaunchFailure);
-    if (!stream || !stream->capturing)
-        return run(l);
+    if (launches_until_failure >= 0 && launches_until_failure-- == 0) return failed(cudaErrorLaunchFailure);
+    if (!stream || !stream->capturing) return run(l);
     stream->captured.push_back(l);
     return cudaSuccess;
 }
@@ -479,8 +457,7 @@ cudaError_t cudaDeviceSynchronize(void)
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode)
 {
     calls.others++;
-    if (!stream || stream->capturing)
-        return failed(cudaErrorStreamCaptureUnsupported);
+    if (!stream || stream->capturing) return failed(cudaErrorStreamCaptureUnsupported);
     stream->capturing = true;
     return cudaSuccess;
 }
@@ -488,8 +465,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
     calls.others++;
-    if (!stream || !stream->capturing)
-        return failed(cudaErrorStreamCaptureUnsupported);
+    if (!stream || !stream->capturing) return failed(cudaErrorStreamCaptureUnsupported);
     *graph = new emulated_graph();
     (*graph)->launches.swap(stream->captured);
     stream->capturing = false;
@@ -506,12 +482,10 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsig
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
     calls.others++;
-    if (stream && stream->capturing)
-        return failed(cudaErrorStreamCaptureUnsupported);
+    if (stream && stream->capturing) return failed(cudaErrorStreamCaptureUnsupported);
     for (size_t i = 0; i < exec->launches.size(); i++) {
         cudaError_t error = run(exec->launches[i]);
-        if (error != cudaSuccess)
-            return error;
+        if (error != cudaSuccess) return error;
     }
     return cudaSuccess;
 }
@@ -536,8 +510,7 @@ cudaError_t cudaMalloc(void **pointer, size_t bytes)
 {
     calls.others++;
     *pointer = malloc(bytes ? bytes : 1);
-    if (!*pointer)
-        abort();
+    if (!*pointer) abort();
     memset(*pointer, 0xA5, bytes);
     return cudaSuccess;
 }

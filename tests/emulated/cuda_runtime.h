@@ -50,14 +50,7 @@ extern emulated_indices emulated_now; /* of the thread that runs */
 #define blockDim  (emulated_now.block_dim)
 #define gridDim   (emulated_now.grid_dim)
 
-enum emulated_operation {
-    EMULATED_SYNC,
-    EMULATED_BALLOT,
-    EMULATED_MIN,
-    EMULATED_MAX,
-    EMULATED_ADD,
-    EMULATED_SHUFFLE
-};
+enum emulated_operation { EMULATED_SYNC, EMULATED_BALLOT, EMULATED_MIN, EMULATED_MAX, EMULATED_ADD, EMULATED_SHUFFLE };
 
 /* One function of a warp: waits for all lanes of the mask; from is the lane that a shuffle reads. */
 unsigned emulated_warp(emulated_operation operation, unsigned mask, unsigned value, unsigned from);
@@ -72,20 +65,11 @@ inline unsigned __ballot_sync(unsigned mask, int predicate)
     return emulated_warp(EMULATED_BALLOT, mask, predicate != 0, 0);
 }
 
-inline unsigned __reduce_min_sync(unsigned mask, unsigned value)
-{
-    return emulated_warp(EMULATED_MIN, mask, value, 0);
-}
+inline unsigned __reduce_min_sync(unsigned mask, unsigned value) { return emulated_warp(EMULATED_MIN, mask, value, 0); }
 
-inline unsigned __reduce_max_sync(unsigned mask, unsigned value)
-{
-    return emulated_warp(EMULATED_MAX, mask, value, 0);
-}
+inline unsigned __reduce_max_sync(unsigned mask, unsigned value) { return emulated_warp(EMULATED_MAX, mask, value, 0); }
 
-inline unsigned __reduce_add_sync(unsigned mask, unsigned value)
-{
-    return emulated_warp(EMULATED_ADD, mask, value, 0);
-}
+inline unsigned __reduce_add_sync(unsigned mask, unsigned value) { return emulated_warp(EMULATED_ADD, mask, value, 0); }
 
 inline unsigned __shfl_sync(unsigned mask, unsigned value, int from)
 {
@@ -99,8 +83,7 @@ inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int atomicCAS(int *at, int expected, int desired)
 {
     int old = *at;
-    if (old == expected)
-        *at = desired;
+    if (old == expected) *at = desired;
     return old;
 }
 
@@ -114,8 +97,7 @@ template <class T> T atomicAdd(T *at, T more)
 template <class T> T atomicMax(T *at, T other)
 {
     T old = *at;
-    if (other > old)
-        *at = other;
+    if (other > old) *at = other;
     return old;
 }
 
@@ -124,8 +106,8 @@ cudaError_t emulated_launch(std::function<void()> kernel, dim3 grid, dim3 block,
 
 /* A kernel takes one struct by value, of which the launch keeps a copy. */
 template <class Arguments>
-cudaError_t cudaLaunchKernel(void (*kernel)(Arguments), dim3 grid, dim3 block, void **arguments,
-                             size_t shared_bytes, cudaStream_t stream)
+cudaError_t cudaLaunchKernel(void (*kernel)(Arguments), dim3 grid, dim3 block, void **arguments, size_t shared_bytes,
+                             cudaStream_t stream)
 {
     Arguments copy = *static_cast<const Arguments *>(arguments[0]);
     return emulated_launch([kernel, copy] { kernel(copy); }, grid, block, shared_bytes, stream);

@@ -17,15 +17,15 @@ extern "C" {
 #endif
 
 typedef enum cudaError {
-    cudaSuccess             = 0,
-    cudaErrorInvalidValue   = 1,
-    cudaErrorLaunchFailure  = 719,
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorLaunchFailure = 719,
     cudaErrorStreamCaptureUnsupported = 900
 } cudaError_t;
 
 typedef struct emulated_stream *cudaStream_t;
-typedef struct emulated_graph  *cudaGraph_t;
-typedef struct emulated_graph  *cudaGraphExec_t;
+typedef struct emulated_graph *cudaGraph_t;
+typedef struct emulated_graph *cudaGraphExec_t;
 
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal = 0 };
@@ -66,10 +66,10 @@ enum { EMULATED_MAX_CHAINS = 16 };
 emulated_counts emulated_calls(void);
 int emulated_chains(emulated_chain *longest); /* [EMULATED_MAX_CHAINS] the longest chain of a block, for each launch
                                                  since the last call of this; returns how many */
-cudaStream_t    emulated_last_stream(void);         /* that of the last launch */
-void            emulated_seed(uint64_t seed);       /* another order of threads and blocks from here on */
-void emulated_fail_launch(int after); /* that many launches succeed, the next one fails; -1: none */
-const char *emulated_complaint(void); /* what the last kernel that failed did wrong; "" if none did */
+cudaStream_t emulated_last_stream(void);      /* that of the last launch */
+void emulated_seed(uint64_t seed);            /* another order of threads and blocks from here on */
+void emulated_fail_launch(int after);         /* that many launches succeed, the next one fails; -1: none */
+const char *emulated_complaint(void);         /* what the last kernel that failed did wrong; "" if none did */
 
 #ifdef __cplusplus
 }

@@ -19,25 +19,19 @@ static void fuzz_fill_previous(fuzz_input *in, const eplb_problem *p, int wrong,
     for (int32_t i = 0; i < p->num_replicas; i++) {
         int32_t first = p->num_experts % N == 0 ? i / R * E : 0, count = p->num_experts % N == 0 ? E : p->num_experts;
         slots[i] = first + (i % R < count && fuzz_one_in(in, 2) ? i % R : fuzz_range(in, 0, count - 1));
-        if (any == 0 && fuzz_one_in(in, 8))
-            slots[i] = fuzz_range(in, 0, p->num_experts - 1);
-        if (empty == 0 && fuzz_one_in(in, 4))
-            slots[i] = -1;
-        if (wrong && fuzz_one_in(in, 40))
-            slots[i] = fuzz_any_int(in);
+        if (any == 0 && fuzz_one_in(in, 8)) slots[i] = fuzz_range(in, 0, p->num_experts - 1);
+        if (empty == 0 && fuzz_one_in(in, 4)) slots[i] = -1;
+        if (wrong && fuzz_one_in(in, 40)) slots[i] = fuzz_any_int(in);
     }
 }
 
-static int32_t fuzz_limit(fuzz_input *in, int32_t lowest)
-{
-    return fuzz_one_in(in, 3) ? fuzz_range(in, lowest, 6) : 0;
-}
+static int32_t fuzz_limit(fuzz_input *in, int32_t lowest) { return fuzz_one_in(in, 3) ? fuzz_range(in, lowest, 6) : 0; }
 
 static follow_case fuzz_follow_case(fuzz_input *in)
 {
-    follow_case   c;
+    follow_case c;
     eplb_problem *p = &c.r.problem;
-    int           wrong = fuzz_one_in(in, 8), limits = fuzz_one_in(in, 2);
+    int wrong = fuzz_one_in(in, 8), limits = fuzz_one_in(in, 2);
     memset(&c, 0, sizeof c);
     *p = fuzz_problem(in);
     c.r.options = fuzz_options(in, p);
@@ -55,8 +49,7 @@ static follow_case fuzz_follow_case(fuzz_input *in)
         c.r.options.move_cost = fuzz_one_in(in, 3) ? (float)fuzz_range(in, 0, 255) / 1024.0f : 0.0f;
         c.r.options.effort += c.r.options.effort == 0;
     }
-    if (c.r.options.effort > 0 && fuzz_one_in(in, 5))
-        c.r.options.shares = EPLB_PLAN_FOR_EXACT;
+    if (c.r.options.effort > 0 && fuzz_one_in(in, 5)) c.r.options.shares = EPLB_PLAN_FOR_EXACT;
     return c;
 }
 
@@ -73,9 +66,9 @@ static eplb_result fuzz_plan(fuzz_input *in, const follow_case *c, const eplb_op
 /* slot -1: any may be named */
 static void fuzz_refused(fuzz_input *in, const follow_case *c, int32_t layer, int32_t slot)
 {
-    eplb_plan      plan = plan_alloc(&c->r.problem, plan_full_width(&c->r.problem));
+    eplb_plan plan = plan_alloc(&c->r.problem, plan_full_width(&c->r.problem));
     eplb_diagnosis d;
-    size_t         bytes = 0;
+    size_t bytes = 0;
     FUZZ_HOLDS(fuzz_plan(in, c, &c->r.options, &plan) == EPLB_ERR_PLAN);
     FUZZ_HOLDS(plan_is_unwritten(plan.phy2log, plan_slots(&c->r.problem)));
     FUZZ_HOLDS(plan_is_unwritten(plan.logcnt, plan_experts(&c->r.problem)));
@@ -90,8 +83,8 @@ static void fuzz_refused(fuzz_input *in, const follow_case *c, int32_t layer, in
 static void fuzz_free(fuzz_input *in, const follow_case *c, const eplb_plan *plan)
 {
     const eplb_problem *p = &c->r.problem;
-    eplb_plan           fresh = plan_alloc(p, plan_full_width(p));
-    eplb_options        none = c->r.options;
+    eplb_plan fresh = plan_alloc(p, plan_full_width(p));
+    eplb_options none = c->r.options;
     none.previous_phy2log = NULL;
     FUZZ_HOLDS(fuzz_plan(in, c, &none, &fresh) == EPLB_OK);
     for (int32_t layer = 0; layer < p->num_layers; layer++) {
@@ -105,23 +98,23 @@ static void fuzz_limited(fuzz_input *in, const follow_case *c, const eplb_plan *
 {
     const eplb_problem *p = &c->r.problem;
     const eplb_options *o = &c->r.options;
-    eplb_plan           stay = plan_alloc(p, plan_full_width(p));
-    eplb_options        none = *o;
+    eplb_plan stay = plan_alloc(p, plan_full_width(p));
+    eplb_options none = *o;
     none.max_moves = -1;
     none.max_gpu_moves = none.max_pair_moves = none.max_node_moves = 0;
     FUZZ_HOLDS(fuzz_plan(in, c, &none, &stay) == EPLB_OK);
     for (int32_t layer = 0; layer < p->num_layers; layer++) {
         follow_layer l = follow_layer_of(p, o, layer, c->previous, plan->phy2log);
         follow_layer staying = follow_layer_of(p, o, layer, c->previous, stay.phy2log);
-        follow_use   use;
+        follow_use use;
         follow_use_all(&l, &use);
         FUZZ_HOLDS(!follow_coverage_fault(&l) && !follow_use_fault(&use, o) && !follow_kept_fault(&l));
         FUZZ_HOLDS(follow_split_slot(&l, l.after) < 0);
         FUZZ_HOLDS(!follow_coverage_fault(&staying) && !follow_stays_fault(&staying));
         FUZZ_HOLDS(o->max_moves >= 0 || !follow_stays_fault(&l));
         if (follow_has_all(p, l.before))
-            FUZZ_HOLDS(follow_score(p, o, c->r.weight, layer, c->previous, plan->phy2log) <=
-                       follow_score(p, o, c->r.weight, layer, c->previous, c->previous) * 1.00001);
+            FUZZ_HOLDS(follow_score(p, o, c->r.weight, layer, c->previous, plan->phy2log)
+                       <= follow_score(p, o, c->r.weight, layer, c->previous, c->previous) * 1.00001);
     }
     plan_free(&stay);
 }
@@ -130,9 +123,9 @@ static void fuzz_limited(fuzz_input *in, const follow_case *c, const eplb_plan *
 static void fuzz_again(fuzz_input *in, const follow_case *c, const eplb_plan *plan)
 {
     const eplb_problem *p = &c->r.problem;
-    eplb_plan           other = plan_alloc(p, plan_full_width(p));
-    eplb_options        o = c->r.options;
-    size_t              bytes = 0;
+    eplb_plan other = plan_alloc(p, plan_full_width(p));
+    eplb_options o = c->r.options;
+    size_t bytes = 0;
     FUZZ_HOLDS(eplb_scratch_size(p, &o, &bytes) == EPLB_OK);
     fuzz_memory scratch = fuzz_scratch(in, bytes);
     memcpy(other.phy2log, c->previous, plan_slots(p) * sizeof(int32_t));
@@ -147,11 +140,11 @@ static void fuzz_again(fuzz_input *in, const follow_case *c, const eplb_plan *pl
 static void fuzz_pays(fuzz_input *in, const follow_case *c, const eplb_plan *plan)
 {
     const eplb_problem *p = &c->r.problem;
-    size_t              L = (size_t)p->num_layers, bytes = 0;
-    eplb_layer_report  *report = (eplb_layer_report *)test_alloc(L * sizeof *report);
-    eplb_switch        *s = (eplb_switch *)test_alloc(L * sizeof *s);
+    size_t L = (size_t)p->num_layers, bytes = 0;
+    eplb_layer_report *report = (eplb_layer_report *)test_alloc(L * sizeof *report);
+    eplb_switch *s = (eplb_switch *)test_alloc(L * sizeof *s);
     eplb_switch_options how = EPLB_ZERO_INIT;
-    int64_t             moves = 0;
+    int64_t moves = 0;
     how.max_moves = fuzz_range(in, -1, 30);
     FUZZ_HOLDS(eplb_weigh_switch_scratch_size(p, &bytes) == EPLB_OK);
     fuzz_memory scratch = fuzz_scratch(in, bytes);
@@ -164,8 +157,8 @@ static void fuzz_pays(fuzz_input *in, const follow_case *c, const eplb_plan *pla
     for (size_t i = 0; i < L; i++) {
         FUZZ_HOLDS(s[i].layer >= 0 && s[i].layer < p->num_layers && s[i].moves >= 0 && s[i].lost >= 0);
         FUZZ_HOLDS(s[i].after == report[s[i].layer].max_load && s[i].balancedness == report[s[i].layer].balancedness);
-        FUZZ_HOLDS(i == 0 || s[i - 1].gain_per_move > s[i].gain_per_move ||
-                   (s[i - 1].gain_per_move == s[i].gain_per_move && s[i - 1].layer < s[i].layer));
+        FUZZ_HOLDS(i == 0 || s[i - 1].gain_per_move > s[i].gain_per_move
+                   || (s[i - 1].gain_per_move == s[i].gain_per_move && s[i - 1].layer < s[i].layer));
         FUZZ_HOLDS(s[i].lost == 0 || (s[i].pays && s[i].before == FLT_MAX && s[i].gain_per_move == FLT_MAX));
         FUZZ_HOLDS(!s[i].pays || (s[i].gain_per_move > 0 && s[i].after <= s[i].before));
         moves += s[i].pays ? s[i].moves : 0;
@@ -177,19 +170,17 @@ static void fuzz_pays(fuzz_input *in, const follow_case *c, const eplb_plan *pla
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    fuzz_input  in = fuzz_begin(data, size);
+    fuzz_input in = fuzz_begin(data, size);
     follow_case c = fuzz_follow_case(&in);
-    int32_t     layer = 0, slot = -1;
-    eplb_plan   plan = plan_alloc(&c.r.problem, plan_full_width(&c.r.problem));
+    int32_t layer = 0, slot = -1;
+    eplb_plan plan = plan_alloc(&c.r.problem, plan_full_width(&c.r.problem));
     if (follow_is_refused(&c, &layer, &slot)) {
         fuzz_refused(&in, &c, layer, slot);
     } else {
         FUZZ_HOLDS(fuzz_plan(&in, &c, &c.r.options, &plan) == EPLB_OK);
         FUZZ_HOLDS(!follow_ranks_fault(&c.r.problem, &plan));
-        if (follow_minds_moves(&c.r.options))
-            fuzz_limited(&in, &c, &plan);
-        else
-            fuzz_free(&in, &c, &plan);
+        if (follow_minds_moves(&c.r.options)) fuzz_limited(&in, &c, &plan);
+        else fuzz_free(&in, &c, &plan);
         fuzz_again(&in, &c, &plan);
         fuzz_pays(&in, &c, &plan);
     }

@@ -13,9 +13,8 @@ static void replay_file(const char *path)
 {
     FILE *file = fopen(path, "rb");
     CHECK(file != NULL, "cannot open %s", path);
-    if (!file)
-        return;
-    size_t   room = 1 << 20, size;
+    if (!file) return;
+    size_t room = 1 << 20, size;
     uint8_t *data = (uint8_t *)test_alloc(room);
     size = fread(data, 1, room, file);
     fclose(file);
@@ -35,8 +34,7 @@ static void replay(const char *path)
     }
     for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
         char file[1024];
-        if (entry->d_name[0] == '.')
-            continue;
+        if (entry->d_name[0] == '.') continue;
         snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
         replay_file(file);
     }
@@ -46,14 +44,10 @@ static void replay(const char *path)
 int main(int argc, char **argv)
 {
     const char *slash = strrchr(argv[0], '/'), *name = slash ? slash + 1 : argv[0];
-    char        corpus[256];
-    if (strncmp(name, "fuzz_", 5) == 0)
-        snprintf(corpus, sizeof corpus, "tests/fuzz/corpus/%s", name + 5);
-    else
-        snprintf(corpus, sizeof corpus, "tests/fuzz/corpus");
-    if (argc == 1)
-        replay(corpus);
-    for (int i = 1; i < argc; i++)
-        replay(argv[i]);
+    char corpus[256];
+    if (strncmp(name, "fuzz_", 5) == 0) snprintf(corpus, sizeof corpus, "tests/fuzz/corpus/%s", name + 5);
+    else snprintf(corpus, sizeof corpus, "tests/fuzz/corpus");
+    if (argc == 1) replay(corpus);
+    for (int i = 1; i < argc; i++) replay(argv[i]);
     return test_report(name);
 }

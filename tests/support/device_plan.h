@@ -5,7 +5,7 @@
 
 struct device_plan { /* the arrays of a plan, each between guards */
     device_block phy2log, phyrank, logcnt, log2phy, status;
-    eplb_plan    plan;
+    eplb_plan plan;
 };
 
 static inline size_t num_samples(const eplb_problem &problem)
@@ -42,8 +42,7 @@ static inline void device_fetch_plan(const device_plan &d, const eplb_plan *to)
 /* Frees blocks, and holds that nothing was written beside them. */
 static inline void device_done_blocks(const device_block *const *blocks, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        CHECK(device_free(*blocks[i]), "block %d was written beside", (int)i);
+    for (size_t i = 0; i < count; i++) CHECK(device_free(*blocks[i]), "block %d was written beside", (int)i);
 }
 
 static inline void device_done_plan(const device_plan &d)

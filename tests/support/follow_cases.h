@@ -4,9 +4,9 @@
 #define FOLLOW_CASES_H
 
 typedef struct follow_case {
-    random_problem r;        /* its options are those that tests plan with */
-    int32_t       *previous; /* [L, R] which options name */
-    float         *sample_weight;
+    random_problem r;  /* its options are those that tests plan with */
+    int32_t *previous; /* [L, R] which options name */
+    float *sample_weight;
 } follow_case;
 
 enum { FOLLOW_FREE, FOLLOW_LIMITED }; /* what moves cost: nothing, or options have effort and limits or a price */
@@ -21,9 +21,9 @@ enum {
     FOLLOW_NUM_KINDS
 };
 
-#define FOLLOW_FORMAT  RANDOM_FORMAT ", effort %d shares %d limits %d %d %d %d price %g"
-#define FOLLOW_ARGS(c)                                                                                       \
-    RANDOM_ARGS(&(c)->r), (int)(c)->r.options.effort, (int)(c)->r.options.shares, (int)(c)->r.options.max_moves, \
+#define FOLLOW_FORMAT RANDOM_FORMAT ", effort %d shares %d limits %d %d %d %d price %g"
+#define FOLLOW_ARGS(c)                                                                                             \
+    RANDOM_ARGS(&(c)->r), (int)(c)->r.options.effort, (int)(c)->r.options.shares, (int)(c)->r.options.max_moves,   \
         (int)(c)->r.options.max_gpu_moves, (int)(c)->r.options.max_pair_moves, (int)(c)->r.options.max_node_moves, \
         (double)(c)->r.options.move_cost
 
@@ -42,13 +42,12 @@ static inline void follow_deal(uint64_t *state, const follow_layer *l, int32_t *
 {
     int32_t R = l->p->num_replicas / l->N, E = l->p->num_experts / l->N, size = l->p->num_experts / l->K;
     int32_t empty = test_range(state, 0, 2), *group = plan_ints((size_t)l->K);
-    for (int32_t k = 0; k < l->K; k++)
-        group[k] = k;
+    for (int32_t k = 0; k < l->K; k++) group[k] = k;
     follow_shuffle(state, group, l->K);
     for (int32_t node = 0; node < l->N; node++) {
         for (int32_t i = 0; i < R; i++) {
             int32_t e = i < E ? i : test_range(state, 0, E - 1);
-            int     spare = i >= E && empty == 0 && test_range(state, 0, 1);
+            int spare = i >= E && empty == 0 && test_range(state, 0, 1);
             slots[node * R + i] = spare ? -1 : group[node * (l->K / l->N) + e / size] * size + e % size;
         }
         follow_shuffle(state, slots + node * R, R);
@@ -61,8 +60,7 @@ static inline void follow_lose(uint64_t *state, const eplb_problem *p, int32_t *
     int32_t S = follow_gpu_slots(p), whole = test_range(state, 0, 1);
     for (int32_t times = test_range(state, 1, 3); times > 0; times--) {
         int32_t slot = test_range(state, 0, p->num_replicas - 1);
-        for (int32_t i = whole ? slot / S * S : slot; i < (whole ? slot / S * S + S : slot + 1); i++)
-            slots[i] = -1;
+        for (int32_t i = whole ? slot / S * S : slot; i < (whole ? slot / S * S + S : slot + 1); i++) slots[i] = -1;
     }
 }
 
@@ -72,10 +70,10 @@ static inline void follow_crowd(uint64_t *state, const follow_layer *l, int32_t 
     int32_t R = l->p->num_replicas / l->N, size = l->p->num_experts / l->K, k = test_range(state, 0, l->K - 1);
     int32_t node = test_range(state, 0, l->N - 1);
     for (int32_t i = 0; i < l->p->num_replicas; i++)
-        if (slots[i] >= 0 && slots[i] / size == k)
-            slots[i] = -1;
+        if (slots[i] >= 0 && slots[i] / size == k) slots[i] = -1;
     for (int32_t times = test_range(state, 0, 2); times > 0; times--) {
-        int32_t e = k * size + test_range(state, 0, size - 1); /* drawn first: C leaves the order open in one statement */
+        int32_t e =
+            k * size + test_range(state, 0, size - 1); /* drawn first: C leaves the order open in one statement */
         slots[node * R + test_range(state, 0, R - 1)] = e;
     }
 }
@@ -88,8 +86,7 @@ static inline void follow_change(uint64_t *state, const follow_layer *l, int32_t
         int32_t node = test_range(state, 0, l->N - 1), a = node * R + test_range(state, 0, R - 1);
         int32_t b = node * R + test_range(state, 0, R - 1), held = slots[a], how = test_range(state, 0, 4);
         slots[a] = how == 0 ? -1 : slots[b];
-        if (how > 1)
-            slots[b] = held;
+        if (how > 1) slots[b] = held;
     }
 }
 
@@ -112,18 +109,12 @@ static inline void follow_reorder(uint64_t *state, const follow_layer *l, int32_
 static inline void follow_draw_layer(uint64_t *state, const follow_layer *l, int moves_matter, int32_t *slots)
 {
     int32_t kind = test_range(state, 0, FOLLOW_NUM_KINDS - 1);
-    if (kind >= FOLLOW_ANY && (moves_matter || test_range(state, 0, 1)) && test_range(state, 0, 9))
-        kind = FOLLOW_DEALT;
-    if (kind == FOLLOW_OTHER)
-        follow_change(state, l, slots);
-    if (kind == FOLLOW_SAME)
-        follow_reorder(state, l, slots);
-    if (kind == FOLLOW_DEALT || kind == FOLLOW_LOST)
-        follow_deal(state, l, slots);
-    if (kind == FOLLOW_LOST)
-        follow_lose(state, l->p, slots);
-    if (kind == FOLLOW_LOST && test_range(state, 0, 3) == 0)
-        follow_crowd(state, l, slots);
+    if (kind >= FOLLOW_ANY && (moves_matter || test_range(state, 0, 1)) && test_range(state, 0, 9)) kind = FOLLOW_DEALT;
+    if (kind == FOLLOW_OTHER) follow_change(state, l, slots);
+    if (kind == FOLLOW_SAME) follow_reorder(state, l, slots);
+    if (kind == FOLLOW_DEALT || kind == FOLLOW_LOST) follow_deal(state, l, slots);
+    if (kind == FOLLOW_LOST) follow_lose(state, l->p, slots);
+    if (kind == FOLLOW_LOST && test_range(state, 0, 3) == 0) follow_crowd(state, l, slots);
     for (int32_t i = 0; i < l->p->num_replicas && kind >= FOLLOW_ANY; i++)
         slots[i] = kind == FOLLOW_NOTHING ? -1 : test_range(state, -1, l->p->num_experts - 1);
 }
@@ -144,27 +135,22 @@ static inline void follow_draw_limits(uint64_t *state, const eplb_problem *p, ep
         o->max_pair_moves = follow_limit(state, follow_gpu_slots(p));
         o->max_node_moves = follow_limit(state, p->num_replicas);
         o->move_cost = test_range(state, 0, 2) ? 0.0f : (float)test_range(state, 1, 64) / 1024.0f;
-        if (test_range(state, 0, 30) == 0)
-            o->move_cost = (float)test_range(state, 1, 1000);
-    } while (!(o->move_cost > 0.0f) && o->max_moves == 0 && o->max_gpu_moves == 0 && o->max_pair_moves == 0 &&
-             o->max_node_moves == 0);
+        if (test_range(state, 0, 30) == 0) o->move_cost = (float)test_range(state, 1, 1000);
+    } while (!(o->move_cost > 0.0f) && o->max_moves == 0 && o->max_gpu_moves == 0 && o->max_pair_moves == 0
+             && o->max_node_moves == 0);
 }
 
 /* Samples that count differently, or exact shares, where there is effort. */
 static inline void follow_draw_effort(uint64_t *state, int what, follow_case *c)
 {
     eplb_options *o = &c->r.options;
-    int32_t       T = c->r.problem.num_samples ? c->r.problem.num_samples : 1;
-    if (what == FOLLOW_LIMITED && o->effort == 0)
-        o->effort = test_range(state, 1, 4);
-    if (what == FOLLOW_LIMITED)
-        follow_draw_limits(state, &c->r.problem, o);
-    if (o->effort > 0 && test_range(state, 0, 5) == 0)
-        o->shares = EPLB_PLAN_FOR_EXACT;
+    int32_t T = c->r.problem.num_samples ? c->r.problem.num_samples : 1;
+    if (what == FOLLOW_LIMITED && o->effort == 0) o->effort = test_range(state, 1, 4);
+    if (what == FOLLOW_LIMITED) follow_draw_limits(state, &c->r.problem, o);
+    if (o->effort > 0 && test_range(state, 0, 5) == 0) o->shares = EPLB_PLAN_FOR_EXACT;
     if (o->shares != EPLB_PLAN_FOR_EXACT && test_range(state, 0, 1)) {
         c->sample_weight = (float *)test_alloc((size_t)T * sizeof(float));
-        for (int32_t t = 0; t < T; t++)
-            c->sample_weight[t] = (float)test_range(state, 1, 8);
+        for (int32_t t = 0; t < T; t++) c->sample_weight[t] = (float)test_range(state, 1, 8);
         o->sample_weight = c->sample_weight;
     }
 }
@@ -172,11 +158,11 @@ static inline void follow_draw_effort(uint64_t *state, int what, follow_case *c)
 /* The problem of a seed; loads may have been filled anew. */
 static inline follow_case follow_case_of(random_problem r, int what)
 {
-    follow_case  c = {r, plan_ints(plan_slots(&r.problem)), NULL};
-    uint64_t     state = r.seed ^ UINT64_C(0x666f6c6c6f77);
+    follow_case c = {r, plan_ints(plan_slots(&r.problem)), NULL};
+    uint64_t state = r.seed ^ UINT64_C(0x666f6c6c6f77);
     eplb_options other;
-    eplb_plan    plan = EPLB_ZERO_INIT;
-    int32_t      preset = test_range(&state, 0, 7) ? test_range(&state, 1, EPLB_PRESET_L2) : EPLB_PRESET_DEFAULT;
+    eplb_plan plan = EPLB_ZERO_INIT;
+    int32_t preset = test_range(&state, 0, 7) ? test_range(&state, 1, EPLB_PRESET_L2) : EPLB_PRESET_DEFAULT;
     CHECK(eplb_options_preset(preset, &other) == EPLB_OK, "preset %d", (int)preset);
     other.policy = r.options.policy;
     other.max_replicas = test_range(&state, 0, 3) ? r.options.max_replicas : 0;
@@ -207,8 +193,8 @@ static inline void follow_case_free(follow_case *c)
 /* Whether options limit moves, or have a price for them. */
 static inline int follow_minds_moves(const eplb_options *o)
 {
-    return o->max_moves != 0 || o->max_gpu_moves != 0 || o->max_pair_moves != 0 || o->max_node_moves != 0 ||
-           o->move_cost > 0.0f;
+    return o->max_moves != 0 || o->max_gpu_moves != 0 || o->max_pair_moves != 0 || o->max_node_moves != 0
+           || o->move_cost > 0.0f;
 }
 
 /* What is wrong with the plan in force in a layer: a slot that names no such expert; or, where moves matter, a group on
@@ -217,18 +203,17 @@ static inline int follow_is_wrong(const follow_case *c, int32_t layer, int32_t *
 {
     follow_layer l = follow_layer_of(&c->r.problem, &c->r.options, layer, c->previous, c->previous);
     for (*slot = 0; *slot < c->r.problem.num_replicas; ++*slot)
-        if (l.before[*slot] < -1 || l.before[*slot] >= c->r.problem.num_experts)
-            return 1;
+        if (l.before[*slot] < -1 || l.before[*slot] >= c->r.problem.num_experts) return 1;
     *slot = -1;
-    return follow_minds_moves(&c->r.options) && (follow_split_slot(&l, l.before) >= 0 || !follow_groups_fit(&l, l.before));
+    return follow_minds_moves(&c->r.options)
+           && (follow_split_slot(&l, l.before) >= 0 || !follow_groups_fit(&l, l.before));
 }
 
 /* The first layer with a plan in force that is refused. */
 static inline int follow_is_refused(const follow_case *c, int32_t *layer, int32_t *slot)
 {
     for (*layer = 0; *layer < c->r.problem.num_layers; ++*layer)
-        if (follow_is_wrong(c, *layer, slot))
-            return 1;
+        if (follow_is_wrong(c, *layer, slot)) return 1;
     return 0;
 }
 

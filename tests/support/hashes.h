@@ -32,21 +32,20 @@ static inline void check_hash(const hash_row *row, int size)
     for (int s = HASH_FEW; s <= size; s++) {
         hash = row->continued(hash, done + 1, row->last[s]);
         done = row->last[s];
-        CHECK(hash == row->expected[s], "%016llx of %d cases, see %s_hash.h", (unsigned long long)hash, (int)done, row->of);
+        CHECK(hash == row->expected[s], "%016llx of %d cases, see %s_hash.h", (unsigned long long)hash, (int)done,
+              row->of);
     }
     printf("  %s hash %016llx of %d cases\n", row->of, (unsigned long long)hash, (int)done);
 }
 
 static inline void check_hashes(int size)
 {
-    static const hash_row rows[] = {
-        {"plan", hash_random_problems, HASH_PROBLEMS, HASH_EXPECTED},
-        {"share", hash_shares, HASH_SHARES, HASH_SHARES_EXPECTED},
-        {"transfer", hash_transfers, HASH_TRANSFERS, HASH_TRANSFERS_EXPECTED},
-        {"follow", hash_follow, HASH_FOLLOWED, HASH_FOLLOWED_EXPECTED},
-        {"switch", hash_switches, HASH_SWITCHES, HASH_SWITCHES_EXPECTED}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        check_hash(&rows[i], size);
+    static const hash_row rows[] = {{"plan", hash_random_problems, HASH_PROBLEMS, HASH_EXPECTED},
+                                    {"share", hash_shares, HASH_SHARES, HASH_SHARES_EXPECTED},
+                                    {"transfer", hash_transfers, HASH_TRANSFERS, HASH_TRANSFERS_EXPECTED},
+                                    {"follow", hash_follow, HASH_FOLLOWED, HASH_FOLLOWED_EXPECTED},
+                                    {"switch", hash_switches, HASH_SWITCHES, HASH_SWITCHES_EXPECTED}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) check_hash(&rows[i], size);
     CHECK(EPLB_PLAN_VERSION == HASH_PLAN_VERSION, "a new plan version needs new hashes");
 }
 

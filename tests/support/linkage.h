@@ -24,13 +24,13 @@ static inline void linkage_plan(int32_t phy2log[32])
     eplb_plan plan = EPLB_ZERO_INIT;
     int32_t i;
 
-    problem.num_layers   = 2;
-    problem.num_experts  = 12;
+    problem.num_layers = 2;
+    problem.num_experts = 12;
     problem.num_replicas = 16;
-    problem.num_groups   = 4;
-    problem.num_nodes    = 2;
-    problem.num_gpus     = 8;
-    plan.phy2log         = phy2log;
+    problem.num_groups = 4;
+    problem.num_nodes = 2;
+    problem.num_gpus = 8;
+    plan.phy2log = phy2log;
     for (i = 0; i < 32; i++) phy2log[i] = -1;
     if (eplb_rebalance(&problem, NULL, load, &plan, scratch, sizeof scratch) != EPLB_OK) phy2log[0] = -2;
 }

@@ -3,7 +3,8 @@
 #define EPLB_IMPLEMENTATION
 #include "linkage.h"
 
-namespace private_copy {
+namespace private_copy
+{
 void plan_by_cpp_copy(int32_t phy2log[32]);
 void plan_by_cpp_copy(int32_t phy2log[32]) { linkage_plan(phy2log); }
-}
+} // namespace private_copy

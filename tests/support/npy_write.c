@@ -15,7 +15,7 @@
 enum { MAX_NUMBERS = 1 << 20, MAX_LINE = 1 << 20, MAX_DIMS = 10 };
 
 static double number[MAX_NUMBERS]; /* the last index varies fastest */
-static char   line[MAX_LINE];
+static char line[MAX_LINE];
 
 /* Fills number[] from standard input; returns how many there are, and sets rows and columns of the last one. */
 static size_t read_rows(size_t *num_rows, size_t *num_columns)
@@ -33,19 +33,17 @@ static size_t read_rows(size_t *num_rows, size_t *num_columns)
 
 static void write_bytes(uint64_t bits, int count, int big_endian)
 {
-    for (int i = 0; i < count; i++)
-        putchar((int)(bits >> 8 * (big_endian ? count - 1 - i : i) & 255));
+    for (int i = 0; i < count; i++) putchar((int)(bits >> 8 * (big_endian ? count - 1 - i : i) & 255));
 }
 
 /* Half precision, of a number that it has: it is not rounded, but cut off. */
 static uint64_t half_of(double value)
 {
-    float    single = (float)value;
+    float single = (float)value;
     uint32_t bits, exponent;
     memcpy(&bits, &single, sizeof bits);
     exponent = bits >> 23 & 255;
-    if (exponent == 255)
-        return (bits >> 16 & 0x8000) | 0x7C00 | (bits & 0x7FFFFF ? 1 : 0);
+    if (exponent == 255) return (bits >> 16 & 0x8000) | 0x7C00 | (bits & 0x7FFFFF ? 1 : 0);
     if (exponent < 113) /* below 2^-14: a multiple of 2^-24 */
         return (bits >> 16 & 0x8000) | (uint64_t)(value < 0 ? -value * (1 << 24) : value * (1 << 24));
     return (bits >> 16 & 0x8000) | (exponent - 112) << 10 | (bits >> 13 & 0x3FF);
@@ -53,10 +51,10 @@ static uint64_t half_of(double value)
 
 static void write_number(double value, const char *descr)
 {
-    const uint16_t one         = 1;
-    int            big_machine = *(const unsigned char *)&one == 0;
-    int            count       = descr[2] - '0';
-    uint64_t       bits        = 0;
+    const uint16_t one = 1;
+    int big_machine = *(const unsigned char *)&one == 0;
+    int count = descr[2] - '0';
+    uint64_t bits = 0;
     if (descr[1] == 'u') {
         bits = (uint64_t)value;
     } else if (descr[1] == 'i') {
@@ -66,7 +64,7 @@ static void write_number(double value, const char *descr)
     } else if (count == 2) {
         bits = half_of(value);
     } else {
-        float    single = (float)value;
+        float single = (float)value;
         uint32_t low;
         memcpy(&low, &single, sizeof low);
         bits = low;
@@ -77,10 +75,10 @@ static void write_number(double value, const char *descr)
 /* Version 1 gives the header's length in 2 bytes, later ones in 4; the data start at a multiple of 64. */
 static void write_header(const char *descr, int fortran, int major, const char *shape)
 {
-    char   text[512];
-    int    length_bytes = major == 1 ? 2 : 4;
-    size_t used = (size_t)snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }",
-                                   descr, fortran ? "True" : "False", shape);
+    char text[512];
+    int length_bytes = major == 1 ? 2 : 4;
+    size_t used = (size_t)snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }", descr,
+                                   fortran ? "True" : "False", shape);
     size_t total = (8 + (size_t)length_bytes + used + 1 + 63) / 64 * 64;
     printf("\x93NUMPY%c%c", major, 0);
     write_bytes(total - 8 - (size_t)length_bytes, length_bytes, 0);
@@ -103,8 +101,7 @@ static size_t write_shape(char *text, size_t bytes, const size_t *dim, int num_d
 static size_t from_fortran(size_t i, const size_t *dim, int num_dims)
 {
     size_t from = 0, stride = 1;
-    for (int d = 1; d < num_dims; d++)
-        stride *= dim[d];
+    for (int d = 1; d < num_dims; d++) stride *= dim[d];
     for (int d = 0; d < num_dims; d++) {
         from += i % dim[d] * stride;
         i /= dim[d];
@@ -120,21 +117,21 @@ int main(int argc, char **argv)
         return 2;
     }
     size_t dim[MAX_DIMS], num_rows = 0, num_columns = 0;
-    int    fortran = argv[2][0] == 'F', num_dims = 0;
-    size_t given   = read_rows(&num_rows, &num_columns);
-    char  *text    = argc > 4 ? argv[4] : NULL;
+    int fortran = argv[2][0] == 'F', num_dims = 0;
+    size_t given = read_rows(&num_rows, &num_columns);
+    char *text = argc > 4 ? argv[4] : NULL;
     while (text && *text && num_dims < MAX_DIMS) {
         dim[num_dims++] = strtoul(text, &text, 10);
         text += *text == 'x';
     }
     if (num_dims < 2 && !(argc > 4 && strchr(argv[4], 'x'))) {
         size_t samples = num_dims ? dim[0] : 1;
-        num_dims       = argc > 4 ? 3 : 2;
-        dim[0]              = samples;
-        dim[num_dims - 2]   = num_rows / (samples ? samples : 1);
-        dim[num_dims - 1]   = num_columns;
+        num_dims = argc > 4 ? 3 : 2;
+        dim[0] = samples;
+        dim[num_dims - 2] = num_rows / (samples ? samples : 1);
+        dim[num_dims - 1] = num_columns;
     }
-    char   shape[256];
+    char shape[256];
     size_t count = write_shape(shape, sizeof shape, dim, num_dims);
     write_header(argv[1], fortran, atoi(argv[3]), shape);
     for (size_t i = 0; i < count; i++)

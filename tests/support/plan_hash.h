@@ -11,8 +11,7 @@
 /* FNV-1a over the integers of an array. */
 static inline uint64_t hash_ints(uint64_t hash, const int32_t *a, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        hash = (hash ^ (uint32_t)a[i]) * UINT64_C(1099511628211);
+    for (size_t i = 0; i < count; i++) hash = (hash ^ (uint32_t)a[i]) * UINT64_C(1099511628211);
     return hash;
 }
 
@@ -22,7 +21,7 @@ static inline uint64_t hash_presets(uint64_t hash, const eplb_problem *problem, 
 {
     for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) {
         eplb_options options;
-        eplb_plan    plan = plan_alloc(problem, plan_full_width(problem));
+        eplb_plan plan = plan_alloc(problem, plan_full_width(problem));
         CHECK(eplb_options_preset(preset, &options) == EPLB_OK, "preset %d", (int)preset);
         options.policy = base->policy;
         options.max_replicas = base->max_replicas;
@@ -42,16 +41,13 @@ static inline uint64_t hash_presets(uint64_t hash, const eplb_problem *problem, 
 static inline void hash_fill_loads(random_problem *r)
 {
     uint64_t state = r->seed;
-    size_t   T = r->problem.num_samples ? (size_t)r->problem.num_samples : 1;
-    int      kind = test_range(&state, 0, 2);
+    size_t T = r->problem.num_samples ? (size_t)r->problem.num_samples : 1;
+    int kind = test_range(&state, 0, 2);
     for (size_t i = 0; i < T * plan_experts(&r->problem); i++) {
         int32_t load = test_range(&state, 0, (1 << 24) - 1);
-        if (kind == 0)
-            load %= 7;
-        else if (kind == 1)
-            load >>= test_range(&state, 8, 14);
-        else
-            load >>= test_range(&state, 0, 20);
+        if (kind == 0) load %= 7;
+        else if (kind == 1) load >>= test_range(&state, 8, 14);
+        else load >>= test_range(&state, 0, 20);
         r->weight[i] = (float)load;
     }
 }
@@ -59,8 +55,14 @@ static inline void hash_fill_loads(random_problem *r)
 /* The plans of random problems 1 .. that many, as hashes.h has them: few, some and all. When they change on purpose,
    EPLB_PLAN_VERSION rises and they follow. */
 enum { HASH_PLAN_VERSION = 3 };
-#define HASH_PROBLEMS {100, 400, 1500}
-#define HASH_EXPECTED {UINT64_C(0x7450e91701397222), UINT64_C(0xb8bc36ee44da1ed9), UINT64_C(0xf084c2194870dadb)}
+#define HASH_PROBLEMS  \
+    {                  \
+        100, 400, 1500 \
+    }
+#define HASH_EXPECTED                                                                            \
+    {                                                                                            \
+        UINT64_C(0x7450e91701397222), UINT64_C(0xb8bc36ee44da1ed9), UINT64_C(0xf084c2194870dadb) \
+    }
 
 /* The hash goes on over problems first .. last. */
 static inline uint64_t hash_random_problems(uint64_t hash, uint64_t first, uint64_t last)

@@ -9,8 +9,7 @@ enum { PLAN_UNWRITTEN = -77 };
 static inline int32_t *plan_ints(size_t count)
 {
     int32_t *p = (int32_t *)test_alloc(count * sizeof(int32_t));
-    for (size_t i = 0; i < count; i++)
-        p[i] = PLAN_UNWRITTEN;
+    for (size_t i = 0; i < count; i++) p[i] = PLAN_UNWRITTEN;
     return p;
 }
 
@@ -53,8 +52,7 @@ static inline void plan_free(eplb_plan *plan)
 static inline int plan_is_unwritten(const int32_t *a, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (a[i] != PLAN_UNWRITTEN)
-            return 0;
+        if (a[i] != PLAN_UNWRITTEN) return 0;
     return 1;
 }
 
@@ -67,23 +65,17 @@ static inline int plan_same_ints(const int32_t *a, const int32_t *b, size_t coun
 static inline int32_t plan_copies(const int32_t *slots, int32_t count, int32_t expert)
 {
     int32_t copies = 0;
-    for (int32_t i = 0; i < count; i++)
-        copies += slots[i] == expert;
+    for (int32_t i = 0; i < count; i++) copies += slots[i] == expert;
     return copies;
 }
 
 /* The first array in which two plans of the same width differ, by name; NULL when they are equal. */
-static inline const char *plan_difference(const eplb_problem *problem, const eplb_plan *a,
-                                          const eplb_plan *b)
+static inline const char *plan_difference(const eplb_problem *problem, const eplb_plan *a, const eplb_plan *b)
 {
-    if (!plan_same_ints(a->phy2log, b->phy2log, plan_slots(problem)))
-        return "phy2log";
-    if (!plan_same_ints(a->phyrank, b->phyrank, plan_slots(problem)))
-        return "phyrank";
-    if (!plan_same_ints(a->logcnt, b->logcnt, plan_experts(problem)))
-        return "logcnt";
-    if (!plan_same_ints(a->log2phy, b->log2phy, plan_experts(problem) * (size_t)a->log2phy_width))
-        return "log2phy";
+    if (!plan_same_ints(a->phy2log, b->phy2log, plan_slots(problem))) return "phy2log";
+    if (!plan_same_ints(a->phyrank, b->phyrank, plan_slots(problem))) return "phyrank";
+    if (!plan_same_ints(a->logcnt, b->logcnt, plan_experts(problem))) return "logcnt";
+    if (!plan_same_ints(a->log2phy, b->log2phy, plan_experts(problem) * (size_t)a->log2phy_width)) return "log2phy";
     return NULL;
 }
 
@@ -91,10 +83,9 @@ static inline const char *plan_difference(const eplb_problem *problem, const epl
 static inline eplb_result plan_with_library(const eplb_problem *problem, const eplb_options *options,
                                             const float *weight, const eplb_plan *plan)
 {
-    size_t      bytes = 0;
+    size_t bytes = 0;
     eplb_result result = eplb_scratch_size(problem, options, &bytes);
-    if (result != EPLB_OK)
-        return result;
+    if (result != EPLB_OK) return result;
     void *scratch = test_alloc(bytes);
     test_forget(scratch, bytes);
     result = eplb_rebalance(problem, options, weight, plan, scratch, bytes);

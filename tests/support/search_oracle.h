@@ -15,21 +15,21 @@ typedef struct naive_move { /* slots that change places; other -1: an expert com
 } naive_move;
 
 typedef struct naive {
-    int32_t        G, S, T, slots, experts, cap, apart;
+    int32_t G, S, T, slots, experts, cap, apart;
     const int32_t *expert; /* [experts] */
     const int32_t *grains; /* [E, T] */
-    int32_t       *slot;   /* [slots] */
-    int32_t       *count;  /* [E] */
-    char          *settled; /* [G, G] */
-    int64_t        enough;
-    naive_move    *done; /* [slots] one sample: moves since the best plan */
-    int32_t        num_done;
-    int32_t       *line; /* [slots] one sample: slots by the loads of their replicas, heaviest first; NULL: not in use */
-    int64_t       *line_load; /* [slots] */
-    int64_t        close;
-    int            few;   /* whether slots are few enough to try all plans */
-    int64_t        tries; /* left of these */
-    int            cut;   /* whether there were too few */
+    int32_t *slot;         /* [slots] */
+    int32_t *count;        /* [E] */
+    char *settled;         /* [G, G] */
+    int64_t enough;
+    naive_move *done; /* [slots] one sample: moves since the best plan */
+    int32_t num_done;
+    int32_t *line;      /* [slots] one sample: slots by the loads of their replicas, heaviest first; NULL: not in use */
+    int64_t *line_load; /* [slots] */
+    int64_t close;
+    int few;       /* whether slots are few enough to try all plans */
+    int64_t tries; /* left of these */
+    int cut;       /* whether there were too few */
 } naive;
 
 static int64_t share(const naive *n, int32_t e, int32_t t, int32_t more)
@@ -40,16 +40,14 @@ static int64_t share(const naive *n, int32_t e, int32_t t, int32_t more)
 static int64_t load(const naive *n, int32_t gpu, int32_t t)
 {
     int64_t sum = 0;
-    for (int32_t i = gpu * n->S; i < (gpu + 1) * n->S; i++)
-        sum += share(n, n->slot[i], t, 0);
+    for (int32_t i = gpu * n->S; i < (gpu + 1) * n->S; i++) sum += share(n, n->slot[i], t, 0);
     return sum;
 }
 
 static int32_t copies(const naive *n, int32_t gpu, int32_t e)
 {
     int32_t found = 0;
-    for (int32_t i = gpu * n->S; i < (gpu + 1) * n->S; i++)
-        found += n->slot[i] == e;
+    for (int32_t i = gpu * n->S; i < (gpu + 1) * n->S; i++) found += n->slot[i] == e;
     return found;
 }
 
@@ -57,8 +55,7 @@ static int64_t objective(const naive *n)
 {
     int64_t sum = 0;
     for (int32_t gpu = 0; gpu < n->G; gpu++)
-        for (int32_t t = 0; t < n->T; t++)
-            sum += load(n, gpu, t) * load(n, gpu, t);
+        for (int32_t t = 0; t < n->T; t++) sum += load(n, gpu, t) * load(n, gpu, t);
     return sum;
 }
 
@@ -67,8 +64,7 @@ static int64_t objective(const naive *n)
 static float between(const naive *n, int32_t a, int32_t b)
 {
     int64_t sum = 0;
-    for (int32_t t = 0; t < n->T; t++)
-        sum += (load(n, a, t) - load(n, b, t)) * (load(n, a, t) - load(n, b, t));
+    for (int32_t t = 0; t < n->T; t++) sum += (load(n, a, t) - load(n, b, t)) * (load(n, a, t) - load(n, b, t));
     volatile float rounded = (float)sum;
     return rounded;
 }
@@ -82,8 +78,8 @@ static float farthest(const naive *n, int32_t *a, int32_t *b)
             float distance = n->settled[i * n->G + j] ? 0.0f : between(n, i, j);
             if (distance <= most) continue;
             most = distance;
-            *a   = i;
-            *b   = j;
+            *a = i;
+            *b = j;
         }
     return most;
 }
@@ -106,8 +102,7 @@ static int64_t swap_gain(const naive *n, int32_t i, int32_t j)
 
 static void open_pairs(naive *n, int32_t gpu)
 {
-    for (int32_t other = 0; other < n->G; other++)
-        n->settled[gpu * n->G + other] = n->settled[other * n->G + gpu] = 0;
+    for (int32_t other = 0; other < n->G; other++) n->settled[gpu * n->G + other] = n->settled[other * n->G + gpu] = 0;
 }
 
 /* ------------------------------------------------------------------------------------------ moves */
@@ -115,8 +110,7 @@ static void open_pairs(naive *n, int32_t gpu)
 static int32_t place_of(const naive *n, int32_t slot)
 {
     int32_t at = 0;
-    while (n->line[at] != slot)
-        at++;
+    while (n->line[at] != slot) at++;
     return at;
 }
 
@@ -126,16 +120,13 @@ static void walk(naive *n, int32_t slot)
     int32_t at = place_of(n, slot), step = 0;
     int64_t now = share(n, n->slot[slot], 0, 0);
     for (;; at += step) {
-        if (at > 0 && n->line_load[at - 1] < now)
-            step = -1;
-        else if (at + 1 < n->slots && n->line_load[at + 1] > now)
-            step = 1;
-        else
-            break;
-        n->line[at]      = n->line[at + step];
+        if (at > 0 && n->line_load[at - 1] < now) step = -1;
+        else if (at + 1 < n->slots && n->line_load[at + 1] > now) step = 1;
+        else break;
+        n->line[at] = n->line[at + step];
         n->line_load[at] = n->line_load[at + step];
     }
-    n->line[at]      = slot;
+    n->line[at] = slot;
     n->line_load[at] = now;
 }
 
@@ -173,20 +164,16 @@ static void do_move(naive *n, naive_move move)
         n->done[n->num_done] = move;
         n->done[n->num_done++].expert = n->slot[move.slot];
     }
-    if (move.other >= 0)
-        swap_slots(n, move.slot, move.other);
-    else
-        replace(n, move.slot, move.expert);
+    if (move.other >= 0) swap_slots(n, move.slot, move.other);
+    else replace(n, move.slot, move.expert);
 }
 
 static void take_back(naive *n)
 {
     while (n->num_done > 0) {
         naive_move back = n->done[--n->num_done];
-        if (back.other >= 0)
-            swap_slots(n, back.slot, back.other);
-        else
-            replace(n, back.slot, back.expert);
+        if (back.other >= 0) swap_slots(n, back.slot, back.other);
+        else replace(n, back.slot, back.expert);
     }
 }
 
@@ -205,7 +192,7 @@ static int swap_pair(naive *n, int32_t a, int32_t b)
         for (int32_t j = b * n->S; j < (b + 1) * n->S; j++) {
             int64_t gain = swap_gain(n, i, j);
             if (gain <= most || !may_swap(n, i, j)) continue;
-            most   = gain;
+            most = gain;
             best_i = i;
             best_j = j;
         }
@@ -240,8 +227,7 @@ static int64_t rough_fall(const naive *n, int32_t i, int32_t e)
         for (int32_t k = 0; k < n->slots; k++) {
             int64_t there = load(n, k / n->S, t);
             if (n->slot[k] == e) fall += square_fall(there, there - share(n, e, t, 0) + share(n, e, t, 1));
-            if (n->slot[k] == u && k != i)
-                fall += square_fall(there, there - share(n, u, t, 0) + share(n, u, t, -1));
+            if (n->slot[k] == u && k != i) fall += square_fall(there, there - share(n, u, t, 0) + share(n, u, t, -1));
         }
         fall += square_fall(here, left) + square_fall(left, left + share(n, e, t, 1));
     }
@@ -281,11 +267,11 @@ static int replace_best(naive *n)
         for (int32_t k = 0; k < n->experts; k++) {
             int32_t e = n->expert[k];
             if (!may_replace(n, i, e) || rough_fall(n, i, e) <= most) continue;
-            most     = rough_fall(n, i, e);
+            most = rough_fall(n, i, e);
             receiver = e;
         }
         if (receiver < 0 || exact_fall(n, i, receiver) <= best) continue;
-        best   = exact_fall(n, i, receiver);
+        best = exact_fall(n, i, receiver);
         best_i = i;
         best_e = receiver;
     }
@@ -319,8 +305,7 @@ static int32_t heaviest_gpu(const naive *n)
 static int64_t lightest_load(const naive *n)
 {
     int64_t least = load(n, 0, 0);
-    for (int32_t gpu = 1; gpu < n->G; gpu++)
-        least = load(n, gpu, 0) < least ? load(n, gpu, 0) : least;
+    for (int32_t gpu = 1; gpu < n->G; gpu++) least = load(n, gpu, 0) < least ? load(n, gpu, 0) : least;
     return least;
 }
 
@@ -331,10 +316,10 @@ static void line_up(naive *n, int32_t *line)
         int32_t to = at;
         int64_t now = share(n, n->slot[at], 0, 0);
         for (; to > 0 && n->line_load[to - 1] < now; to--) {
-            n->line[to]      = n->line[to - 1];
+            n->line[to] = n->line[to - 1];
             n->line_load[to] = n->line_load[to - 1];
         }
-        n->line[to]      = at;
+        n->line[to] = at;
         n->line_load[to] = now;
     }
 }
@@ -351,8 +336,8 @@ static int64_t find_swap(const naive *n, int32_t heavy, naive_move *best)
             int64_t d = share(n, n->slot[i], 0, 0) - share(n, n->slot[j], 0, 0);
             int64_t after = larger(load(n, heavy, 0) - d, load(n, j / n->S, 0) + d);
             if (j / n->S == heavy || after >= peak || !may_swap(n, i, j)) continue;
-            peak        = after;
-            best->slot  = i;
+            peak = after;
+            best->slot = i;
             best->other = j;
         }
     return peak;
@@ -387,7 +372,7 @@ static int64_t find_replace(naive *n, int32_t heavy, naive_move *best)
             if (!may_replace(n, i, e) || left + share(n, e, 0, 1) >= peak) continue;
             int64_t after = peak_after(n, i, e, heavy);
             if (after >= peak) continue;
-            peak  = after;
+            peak = after;
             *best = (naive_move){i, -1, e};
         }
     }
@@ -397,8 +382,8 @@ static int64_t find_replace(naive *n, int32_t heavy, naive_move *best)
 static void lower_peaks(naive *n)
 {
     while (may_go_on(n)) {
-        int32_t    heavy = heaviest_gpu(n);
-        int64_t    peak = load(n, heavy, 0);
+        int32_t heavy = heaviest_gpu(n);
+        int64_t peak = load(n, heavy, 0);
         naive_move best = {0, 0, 0};
         if (peak <= n->close || (find_swap(n, heavy, &best) >= peak && find_replace(n, heavy, &best) >= peak)) return;
         do_move(n, best);
@@ -425,13 +410,13 @@ static void kick_once(naive *n, uint64_t seed, uint32_t row, int32_t kick)
 {
     int32_t heavy = heaviest_gpu(n), replaces = kick % (n->slots <= 32 ? 2 : 4) == 1;
     for (uint32_t i = 0; i < 1 + (uint32_t)kick % 3 && may_go_on(n); i++) {
-        uint32_t   word[4];
+        uint32_t word[4];
         naive_move move = {0, -1, 0};
         eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, i, word);
         move.slot = (int32_t)(word[0] % (uint32_t)n->slots);
         if (i == 0) move.slot = heavy * n->S + (int32_t)(word[0] % (uint32_t)n->S);
         if (replaces) {
-            move.slot   = next_donor(n, move.slot);
+            move.slot = next_donor(n, move.slot);
             move.expert = n->slot[word[1] % (uint32_t)n->slots];
             if (move.slot >= 0 && may_replace(n, move.slot, move.expert)) do_move(n, move);
         } else {
@@ -468,16 +453,14 @@ static int64_t trial_load(const naive *n, const naive_trial *trial, int32_t gpu)
 static int32_t trial_used(const naive_trial *trial, int32_t gpu)
 {
     int32_t used = 0;
-    for (int32_t i = 0; i < trial->num; i++)
-        used += trial->gpu[i] == gpu;
+    for (int32_t i = 0; i < trial->num; i++) used += trial->gpu[i] == gpu;
     return used;
 }
 
 static int64_t trial_peak(const naive *n, const naive_trial *trial)
 {
     int64_t peak = 0;
-    for (int32_t gpu = 0; gpu < n->G; gpu++)
-        peak = larger(peak, trial_load(n, trial, gpu));
+    for (int32_t gpu = 0; gpu < n->G; gpu++) peak = larger(peak, trial_load(n, trial, gpu));
     return peak;
 }
 
@@ -488,7 +471,8 @@ static int is_first_alike(const naive *n, const naive_trial *trial, int32_t e, i
     for (int32_t i = 0; i < trial->num; i++)
         if (trial->expert[i] == e) from = trial->gpu[i] + 1;
     for (; from < gpu; from++)
-        if (trial_load(n, trial, from) == trial_load(n, trial, gpu) && trial_used(trial, from) == trial_used(trial, gpu))
+        if (trial_load(n, trial, from) == trial_load(n, trial, gpu)
+            && trial_used(trial, from) == trial_used(trial, gpu))
             return 0;
     return 1;
 }
@@ -507,8 +491,7 @@ static int may_try(const naive *n, const naive_trial *trial, int32_t e, int32_t 
 static int rest_fits(const naive *n, const naive_trial *trial, int64_t most, int64_t peak)
 {
     int64_t all = 0, room = 0;
-    for (int32_t k = 0; k < n->experts; k++)
-        all += n->grains[n->expert[k]];
+    for (int32_t k = 0; k < n->experts; k++) all += n->grains[n->expert[k]];
     for (int32_t gpu = 0; gpu < n->G; gpu++) {
         int64_t fits = trial_load(n, trial, gpu) + (n->S - trial_used(trial, gpu)) * most;
         room += fits < peak ? fits : peak - 1;
@@ -522,8 +505,7 @@ static void keep_trial(naive *n, const naive_trial *trial)
     for (int32_t gpu = 0; gpu < n->G; gpu++)
         for (int32_t i = 0; i < trial->num; i++)
             if (trial->gpu[i] == gpu) n->slot[slot++] = trial->expert[i];
-    for (int32_t i = 0; i < trial->num; i++)
-        n->count[trial->expert[i]] = trial->count[i];
+    for (int32_t i = 0; i < trial->num; i++) n->count[trial->expert[i]] = trial->count[i];
 }
 
 static int is_over(naive *n, int64_t peak)
@@ -538,24 +520,23 @@ static void try_expert(naive *n, naive_trial *trial, const int32_t *rank, int64_
 static void try_replica(naive *n, naive_trial *trial, const int32_t *rank, int32_t count, int32_t nth, int64_t *peak)
 {
     int32_t e = *rank, i = trial->num, before = nth > 0 ? trial->gpu[i - 1] : -1;
-    int64_t share = n->grains[e] / count, most = larger(nth + 1 < count ? share : 0, rank[1] < 0 ? 0 : n->grains[rank[1]]);
+    int64_t share = n->grains[e] / count,
+            most = larger(nth + 1 < count ? share : 0, rank[1] < 0 ? 0 : n->grains[rank[1]]);
     if (nth > 0 && is_over(n, *peak)) return;
     for (int32_t gpu = nth == 0 ? 0 : n->apart && count <= n->G ? before + 1 : before; gpu < n->G; gpu++) {
         n->tries--;
         if (!may_try(n, trial, e, count, nth, gpu, before)) continue;
         if (trial_load(n, trial, gpu) + share >= *peak) continue;
-        trial->num       = i + 1;
+        trial->num = i + 1;
         trial->expert[i] = e;
-        trial->count[i]  = count;
-        trial->gpu[i]    = gpu;
+        trial->count[i] = count;
+        trial->gpu[i] = gpu;
         if (i + 1 == n->slots) {
             keep_trial(n, trial);
             *peak = trial_peak(n, trial);
         } else if (rest_fits(n, trial, most, *peak)) {
-            if (nth + 1 < count)
-                try_replica(n, trial, rank, count, nth + 1, peak);
-            else
-                try_expert(n, trial, rank + 1, peak);
+            if (nth + 1 < count) try_replica(n, trial, rank, count, nth + 1, peak);
+            else try_expert(n, trial, rank + 1, peak);
         }
         trial->num = i;
         if (is_over(n, *peak)) return;
@@ -566,8 +547,7 @@ static void try_replica(naive *n, naive_trial *trial, const int32_t *rank, int32
 static void try_expert(naive *n, naive_trial *trial, const int32_t *rank, int64_t *peak)
 {
     int32_t most = n->slots - trial->num, least = rank[1] < 0 ? most : 1;
-    for (int32_t k = 1; rank[k] >= 0; k++)
-        most--;
+    for (int32_t k = 1; rank[k] >= 0; k++) most--;
     if (n->cap > 0 && most > n->cap) most = n->cap;
     if (is_over(n, *peak)) return;
     for (int32_t count = least; count <= most && !n->cut && *peak > n->close; count++)
@@ -581,8 +561,7 @@ static void rank_experts(const naive *n, int32_t *rank)
         int32_t next = -1;
         for (int32_t k = 0; k < n->experts; k++) {
             int taken = 0;
-            for (int32_t i = 0; i < at; i++)
-                taken |= rank[i] == n->expert[k];
+            for (int32_t i = 0; i < at; i++) taken |= rank[i] == n->expert[k];
             if (!taken && (next < 0 || n->grains[n->expert[k]] > n->grains[next])) next = n->expert[k];
         }
         rank[at] = next;
@@ -594,10 +573,10 @@ static void rank_experts(const naive *n, int32_t *rank)
 static int try_all(naive *n, int64_t *peak)
 {
     naive_trial trial = EPLB_ZERO_INIT;
-    int32_t     rank[SEARCH_FEW_SLOTS + 1];
+    int32_t rank[SEARCH_FEW_SLOTS + 1];
     rank_experts(n, rank);
     n->tries = SEARCH_TRIES;
-    n->cut   = 0;
+    n->cut = 0;
     try_expert(n, &trial, rank, peak);
     return !n->cut;
 }
@@ -609,10 +588,9 @@ static void lower_peak_by_kicks(naive *n, int32_t *line, int32_t effort, uint64_
     int32_t kicks = (effort - 1) * (1 + 64 / n->slots);
     int64_t best = load(n, heaviest_gpu(n), 0);
     n->line_load = (int64_t *)malloc((size_t)n->slots * sizeof *n->line_load);
-    n->done      = (naive_move *)malloc((size_t)n->slots * sizeof *n->done);
-    n->line      = line;
-    for (int32_t at = 0; at < n->slots; at++)
-        n->line_load[at] = share(n, n->slot[line[at]], 0, 0);
+    n->done = (naive_move *)malloc((size_t)n->slots * sizeof *n->done);
+    n->line = line;
+    for (int32_t at = 0; at < n->slots; at++) n->line_load[at] = share(n, n->slot[line[at]], 0, 0);
     lower_peaks(n);
     best = keep_better(n, best);
     if (best > n->close + n->close / 128) {
@@ -640,26 +618,26 @@ static void lower_peak_by_kicks(naive *n, int32_t *line, int32_t effort, uint64_
 /* Whether the search makes of a node what the naive one does, from the same plan. */
 static int search_same_node(eplb_p_search *s, const eplb_options *o, int32_t layer, int32_t node)
 {
-    int      same;
+    int same;
     uint32_t row = (uint32_t)layer * 100 + (uint32_t)node;
-    size_t   slots = (size_t)s->num_slots, experts = (size_t)s->words * 32;
-    naive    n = EPLB_ZERO_INIT;
+    size_t slots = (size_t)s->num_slots, experts = (size_t)s->words * 32;
+    naive n = EPLB_ZERO_INIT;
     int32_t *slot = (int32_t *)malloc(slots * sizeof(int32_t)), *count = (int32_t *)malloc(experts * sizeof(int32_t));
     int32_t *line = (int32_t *)malloc(slots * sizeof(int32_t));
-    n.G       = s->num_gpus;
-    n.S       = s->gpu_slots;
-    n.T       = s->num_samples;
-    n.slots   = s->num_slots;
+    n.G = s->num_gpus;
+    n.S = s->gpu_slots;
+    n.T = s->num_samples;
+    n.slots = s->num_slots;
     n.experts = s->num_experts;
-    n.cap     = s->max_replicas;
-    n.apart   = s->apart;
-    n.expert  = s->expert;
-    n.grains  = s->grains;
-    n.enough  = s->enough;
-    n.close   = s->close;
-    n.few     = s->trial != NULL;
-    n.slot    = slot;
-    n.count   = count;
+    n.cap = s->max_replicas;
+    n.apart = s->apart;
+    n.expert = s->expert;
+    n.grains = s->grains;
+    n.enough = s->enough;
+    n.close = s->close;
+    n.few = s->trial != NULL;
+    n.slot = slot;
+    n.count = count;
     n.settled = (char *)malloc((size_t)n.G * (size_t)n.G);
 
     eplb_p_measure_node(s);
@@ -667,8 +645,7 @@ static int search_same_node(eplb_p_search *s, const eplb_options *o, int32_t lay
     if (s->apart) eplb_p_part_duplicates(s);
     memcpy(slot, s->slot, slots * sizeof(int32_t));
     if (n.T == 1) memcpy(line, s->line_slot, slots * sizeof(int32_t));
-    for (int32_t i = 0; i < s->num_experts; i++)
-        count[s->expert[i]] = s->count[s->expert[i]];
+    for (int32_t i = 0; i < s->num_experts; i++) count[s->expert[i]] = s->count[s->expert[i]];
     s->steps = INT64_MAX;
     if (n.T > 1) {
         eplb_p_lower_squares(s);
@@ -690,31 +667,30 @@ static int search_same_node(eplb_p_search *s, const eplb_options *o, int32_t lay
 static int search_same(const eplb_problem *p, const eplb_options *o, const float *weight, int32_t *bad_layer,
                        int32_t *bad_node)
 {
-    eplb_plan       plan = plan_alloc(p, plan_full_width(p));
+    eplb_plan plan = plan_alloc(p, plan_full_width(p));
     eplb_p_planning all;
     eplb_p_planner *planner = &all.planner;
-    eplb_p_search  *s = &all.search;
-    size_t          bytes = 0;
-    int             same = eplb_scratch_size(p, o, &bytes) == EPLB_OK;
-    void           *scratch = malloc(bytes);
-    eplb_p_call     call = eplb_p_call_of(p, o, weight, &plan, scratch, bytes);
+    eplb_p_search *s = &all.search;
+    size_t bytes = 0;
+    int same = eplb_scratch_size(p, o, &bytes) == EPLB_OK;
+    void *scratch = malloc(bytes);
+    eplb_p_call call = eplb_p_call_of(p, o, weight, &plan, scratch, bytes);
 
     same = same && eplb_p_prepare(&call, &all) == EPLB_OK;
     for (int32_t layer = 0; same && layer < p->num_layers; layer++) {
         eplb_p_layer *l = &planner->layer;
         eplb_p_weigh_layer(l, weight, layer);
         eplb_p_place_groups(planner);
-        for (int32_t k = 0; k < call.shape.num_nodes; k++)
-            eplb_p_place_experts(planner, k);
+        for (int32_t k = 0; k < call.shape.num_nodes; k++) eplb_p_place_experts(planner, k);
         eplb_p_enter_phase(&planner->shared, planner->search_bytes);
         s->close = l->num_counting == 1 ? eplb_p_layer_target(l, s) : 0;
         for (int32_t k = 0; same && k < call.shape.num_nodes; k++) {
             eplb_p_node_part part = eplb_p_node_part_of(l, k);
             eplb_p_open_node(s, l, &part);
-            s->apart   = call.shape.apart && !o->allow_duplicates;
-            same       = search_same_node(s, o, layer, k);
+            s->apart = call.shape.apart && !o->allow_duplicates;
+            same = search_same_node(s, o, layer, k);
             *bad_layer = layer;
-            *bad_node  = k;
+            *bad_node = k;
         }
         eplb_p_leave_phases(&planner->shared);
     }

@@ -4,10 +4,10 @@
 #define SHARE_CASES_H
 
 typedef struct share_case {
-    uint64_t     seed;
+    uint64_t seed;
     eplb_problem problem;
-    int32_t     *phy2log; /* [L, R]: anything a plan may be, with empty slots and experts twice on a GPU */
-    int32_t     *count;   /* [L, E] */
+    int32_t *phy2log; /* [L, R]: anything a plan may be, with empty slots and experts twice on a GPU */
+    int32_t *count;   /* [L, E] */
 } share_case;
 
 enum { SHARE_FEW_TOKENS, SHARE_SOME_TOKENS, SHARE_MANY_TOKENS, SHARE_NUM_KINDS };
@@ -17,8 +17,7 @@ static inline int32_t share_random_count(uint64_t *state, int kind, int32_t num_
 {
     int32_t most = kind == SHARE_FEW_TOKENS ? 4 : kind == SHARE_SOME_TOKENS ? 1000 : (INT32_MAX - 1) / num_experts;
     int32_t odd = test_range(state, 0, 7);
-    if (odd == 0)
-        return 0;
+    if (odd == 0) return 0;
     return test_range(state, 0, odd == 1 ? most : most / 3);
 }
 
@@ -26,8 +25,7 @@ static inline int32_t share_random_count(uint64_t *state, int kind, int32_t num_
 static inline void share_fill_plan(uint64_t *state, const eplb_problem *p, int32_t *phy2log)
 {
     int32_t R = p->num_replicas, E = p->num_experts, empty = test_range(state, 0, 2);
-    for (int32_t slot = 0; slot < R; slot++)
-        phy2log[slot] = slot < E ? slot : test_range(state, 0, E - 1);
+    for (int32_t slot = 0; slot < R; slot++) phy2log[slot] = slot < E ? slot : test_range(state, 0, E - 1);
     for (int32_t slot = R - 1; slot > 0; slot--) {
         int32_t other = test_range(state, 0, slot), held = phy2log[slot];
         phy2log[slot] = phy2log[other];
@@ -57,16 +55,15 @@ static inline share_case share_case_alloc(uint64_t seed, int32_t L, int32_t E, i
 static inline share_case share_case_make(uint64_t seed, int32_t most_gpus, int32_t most_slots)
 {
     uint64_t state = seed;
-    int32_t  N = test_range(&state, 1, 4), G = N * test_range(&state, 1, most_gpus / N);
-    int32_t  R = G * test_range(&state, 1, most_slots), kind = test_range(&state, 0, SHARE_NUM_KINDS - 1);
-    int32_t  E = test_range(&state, R < 3 ? 1 : R / 3, R);
+    int32_t N = test_range(&state, 1, 4), G = N * test_range(&state, 1, most_gpus / N);
+    int32_t R = G * test_range(&state, 1, most_slots), kind = test_range(&state, 0, SHARE_NUM_KINDS - 1);
+    int32_t E = test_range(&state, R < 3 ? 1 : R / 3, R);
     share_case c = share_case_alloc(seed, test_range(&state, 1, 3), E, R, N, G);
     for (ptrdiff_t l = 0; l < c.problem.num_layers; l++) {
         share_fill_plan(&state, &c.problem, c.phy2log + l * R);
         for (ptrdiff_t e = 0; e < E; e++) {
             c.count[l * E + e] = share_random_count(&state, kind, E);
-            if (plan_copies(c.phy2log + l * R, R, (int32_t)e) == 0)
-                c.count[l * E + e] = 0;
+            if (plan_copies(c.phy2log + l * R, R, (int32_t)e) == 0) c.count[l * E + e] = 0;
         }
     }
     return c;
@@ -82,8 +79,7 @@ static inline void share_case_free(share_case *c)
 static inline void *share_scratch(const eplb_problem *problem, size_t *bytes, eplb_result *result)
 {
     *result = eplb_share_scratch_size(problem, bytes);
-    if (*result != EPLB_OK)
-        return NULL;
+    if (*result != EPLB_OK) return NULL;
     void *scratch = test_alloc(*bytes);
     test_forget(scratch, *bytes);
     return scratch;
@@ -91,11 +87,10 @@ static inline void *share_scratch(const eplb_problem *problem, size_t *bytes, ep
 
 static inline eplb_result share_with_library(const share_case *c, int32_t how, int32_t *slot_count, int32_t *most)
 {
-    size_t      bytes = 0;
+    size_t bytes = 0;
     eplb_result result;
-    void       *scratch = share_scratch(&c->problem, &bytes, &result);
-    if (scratch)
-        result = eplb_share(&c->problem, c->phy2log, c->count, how, slot_count, most, scratch, bytes);
+    void *scratch = share_scratch(&c->problem, &bytes, &result);
+    if (scratch) result = eplb_share(&c->problem, c->phy2log, c->count, how, slot_count, most, scratch, bytes);
     free(scratch);
     return result;
 }
@@ -103,11 +98,10 @@ static inline eplb_result share_with_library(const share_case *c, int32_t how, i
 static inline eplb_result share_sources_with_library(const share_case *c, const int32_t *source_count,
                                                      const int32_t *slot_count, int32_t *quota)
 {
-    size_t      bytes = 0;
+    size_t bytes = 0;
     eplb_result result;
-    void       *scratch = share_scratch(&c->problem, &bytes, &result);
-    if (scratch)
-        result = eplb_share_sources(&c->problem, c->phy2log, source_count, slot_count, quota, scratch, bytes);
+    void *scratch = share_scratch(&c->problem, &bytes, &result);
+    if (scratch) result = eplb_share_sources(&c->problem, c->phy2log, source_count, slot_count, quota, scratch, bytes);
     free(scratch);
     return result;
 }
@@ -116,10 +110,10 @@ static inline eplb_result share_sources_with_library(const share_case *c, const 
 static inline int32_t *share_random_sources(uint64_t *state, const share_case *c)
 {
     ptrdiff_t G = c->problem.num_gpus, E = c->problem.num_experts;
-    int32_t  *source = plan_ints(plan_experts(&c->problem) * (size_t)G);
+    int32_t *source = plan_ints(plan_experts(&c->problem) * (size_t)G);
     for (ptrdiff_t i = 0; i < c->problem.num_layers * E; i++) {
         ptrdiff_t layer = i / E, e = i % E;
-        int32_t   left = c->count[i];
+        int32_t left = c->count[i];
         for (ptrdiff_t gpu = 0; gpu < G; gpu++) {
             int32_t most = left / (int32_t)(G - gpu) < left / 2 ? 2 * (left / (int32_t)(G - gpu)) : left;
             int32_t here = gpu == G - 1 ? left : test_range(state, 0, 3) ? test_range(state, 0, most) : 0;
@@ -144,8 +138,7 @@ static inline int64_t share_load(const eplb_problem *p, const int32_t *slot_coun
 {
     int32_t S = p->num_replicas / p->num_gpus;
     int64_t load = 0;
-    for (ptrdiff_t slot = (ptrdiff_t)gpu * S; slot < (ptrdiff_t)(gpu + 1) * S; slot++)
-        load += slot_count[slot];
+    for (ptrdiff_t slot = (ptrdiff_t)gpu * S; slot < (ptrdiff_t)(gpu + 1) * S; slot++) load += slot_count[slot];
     return load;
 }
 
@@ -167,8 +160,7 @@ static inline int64_t share_only_on(const eplb_problem *p, const int32_t *phy2lo
     int64_t tokens = 0;
     for (int32_t e = 0; e < p->num_experts; e++) {
         int elsewhere = 0;
-        for (int32_t gpu = 0; gpu < p->num_gpus; gpu++)
-            elsewhere |= !marked[gpu] && share_lives_on(p, phy2log, e, gpu);
+        for (int32_t gpu = 0; gpu < p->num_gpus; gpu++) elsewhere |= !marked[gpu] && share_lives_on(p, phy2log, e, gpu);
         tokens += elsewhere ? 0 : count[e];
     }
     return tokens;
@@ -177,7 +169,8 @@ static inline int64_t share_only_on(const eplb_problem *p, const int32_t *phy2lo
 enum { SHARE_MOST_GPUS = 64 };
 
 /* can [g, h]: whether one token can move from GPU g to GPU h, by any chain of experts. */
-static inline void share_find_moves(const eplb_problem *p, const int32_t *phy2log, const int32_t *slot_count, uint8_t *can)
+static inline void share_find_moves(const eplb_problem *p, const int32_t *phy2log, const int32_t *slot_count,
+                                    uint8_t *can)
 {
     int32_t G = p->num_gpus;
     for (int32_t g = 0; g < G; g++) {
@@ -189,8 +182,7 @@ static inline void share_find_moves(const eplb_problem *p, const int32_t *phy2lo
     }
     for (int32_t via = 0; via < G; via++) {
         for (int32_t g = 0; g < G; g++)
-            for (int32_t h = 0; h < G; h++)
-                can[g * G + h] |= can[g * G + via] & can[via * G + h];
+            for (int32_t h = 0; h < G; h++) can[g * G + h] |= can[g * G + via] & can[via * G + h];
     }
 }
 
@@ -199,12 +191,11 @@ static inline void share_find_moves(const eplb_problem *p, const int32_t *phy2lo
 static inline int32_t share_unfair_gpu(const eplb_problem *p, const int32_t *phy2log, const int32_t *slot_count)
 {
     static uint8_t can[SHARE_MOST_GPUS * SHARE_MOST_GPUS];
-    int32_t        G = p->num_gpus;
+    int32_t G = p->num_gpus;
     share_find_moves(p, phy2log, slot_count, can);
     for (int32_t g = 0; g < G; g++) {
         for (int32_t h = 0; h < G; h++)
-            if (can[g * G + h] && share_load(p, slot_count, g) > share_load(p, slot_count, h) + 1)
-                return g;
+            if (can[g * G + h] && share_load(p, slot_count, g) > share_load(p, slot_count, h) + 1) return g;
     }
     return -1;
 }
@@ -217,16 +208,12 @@ static inline const char *share_fault(const eplb_problem *p, const int32_t *phy2
     int32_t S = p->num_replicas / p->num_gpus;
     for (int32_t e = 0; e < p->num_experts; e++) {
         int64_t sum = 0;
-        for (int32_t slot = 0; slot < p->num_replicas; slot++)
-            sum += phy2log[slot] == e ? slot_count[slot] : 0;
-        if (sum != count[e])
-            return "an expert's shares do not sum to its tokens";
+        for (int32_t slot = 0; slot < p->num_replicas; slot++) sum += phy2log[slot] == e ? slot_count[slot] : 0;
+        if (sum != count[e]) return "an expert's shares do not sum to its tokens";
     }
     for (int32_t slot = 0; slot < p->num_replicas; slot++) {
-        if (slot_count[slot] < 0)
-            return "a share is negative";
-        if (phy2log[slot] == -1 && slot_count[slot] != 0)
-            return "an empty slot has a share";
+        if (slot_count[slot] < 0) return "a share is negative";
+        if (phy2log[slot] == -1 && slot_count[slot] != 0) return "an empty slot has a share";
         for (int32_t other = slot + 1; phy2log[slot] != -1 && other < (slot / S + 1) * S; other++) {
             int32_t more = slot_count[slot] - slot_count[other];
             if (phy2log[other] == phy2log[slot] && more != 0 && more != 1)

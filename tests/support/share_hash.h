@@ -4,12 +4,18 @@
 #define SHARE_HASH_H
 
 /* The shares of random cases 1 .. that many, both ways, and the quotas by GPU of origin. */
-#define HASH_SHARES          {100, 400, 1500}
-#define HASH_SHARES_EXPECTED {UINT64_C(0x450e0a72d32559b3), UINT64_C(0xe7e12f0d5528b08f), UINT64_C(0xbc0502ddd5784887)}
+#define HASH_SHARES    \
+    {                  \
+        100, 400, 1500 \
+    }
+#define HASH_SHARES_EXPECTED                                                                     \
+    {                                                                                            \
+        UINT64_C(0x450e0a72d32559b3), UINT64_C(0xe7e12f0d5528b08f), UINT64_C(0xbc0502ddd5784887) \
+    }
 
 static inline uint64_t hash_share_case(uint64_t hash, const share_case *c)
 {
-    size_t   L = (size_t)c->problem.num_layers, quotas = plan_slots(&c->problem) * (size_t)c->problem.num_gpus;
+    size_t L = (size_t)c->problem.num_layers, quotas = plan_slots(&c->problem) * (size_t)c->problem.num_gpus;
     uint64_t state = c->seed;
     int32_t *shares = plan_ints(plan_slots(&c->problem)), *most = plan_ints(L), *quota = plan_ints(quotas);
     int32_t *source = share_random_sources(&state, c);

@@ -6,26 +6,29 @@
 enum { SWITCH_MOST_LAYERS = 150 };
 
 typedef struct switch_case {
-    uint64_t            seed;
-    eplb_problem        problem;
-    float              *weight, score[SWITCH_MOST_LAYERS];
-    int32_t            *before, *after;
+    uint64_t seed;
+    eplb_problem problem;
+    float *weight, score[SWITCH_MOST_LAYERS];
+    int32_t *before, *after;
     eplb_switch_options how;
 } switch_case;
 
-#define SWITCH_FORMAT "seed %llu: L %d E %d R %d N %d G %d T %d, shares %d threshold %g hysteresis %g scores %d moves %lld"
-#define SWITCH_ARGS(c)                                                                                            \
-    (unsigned long long)(c)->seed, (int)(c)->problem.num_layers, (int)(c)->problem.num_experts,                    \
-        (int)(c)->problem.num_replicas, (int)(c)->problem.num_nodes, (int)(c)->problem.num_gpus,                   \
-        (int)(c)->problem.num_samples, (int)(c)->how.shares, (double)(c)->how.threshold,                           \
-        (double)(c)->how.hysteresis, (c)->how.in_force_score != NULL, (long long)(c)->how.max_moves
+#define SWITCH_FORMAT \
+    "seed %llu: L %d E %d R %d N %d G %d T %d, shares %d threshold %g hysteresis %g scores %d moves %lld"
+#define SWITCH_ARGS(c)                                                                                                \
+    (unsigned long long)(c)->seed, (int)(c)->problem.num_layers, (int)(c)->problem.num_experts,                       \
+        (int)(c)->problem.num_replicas, (int)(c)->problem.num_nodes, (int)(c)->problem.num_gpus,                      \
+        (int)(c)->problem.num_samples, (int)(c)->how.shares, (double)(c)->how.threshold, (double)(c)->how.hysteresis, \
+        (c)->how.in_force_score != NULL, (long long)(c)->how.max_moves
 
 /* Every expert once, other slots by chance; some of them empty. */
 static inline void switch_draw_plan(uint64_t *state, const eplb_problem *p, int32_t *slots)
 {
     int32_t empty = test_range(state, 0, 2) == 0;
     for (int32_t i = 0; i < p->num_replicas; i++)
-        slots[i] = i < p->num_experts ? i : empty && test_range(state, 0, 1) ? -1 : test_range(state, 0, p->num_experts - 1);
+        slots[i] = i < p->num_experts                 ? i
+                   : empty && test_range(state, 0, 1) ? -1
+                                                      : test_range(state, 0, p->num_experts - 1);
     transfer_shuffle(state, slots, p->num_replicas);
 }
 
@@ -35,18 +38,15 @@ static inline void switch_draw_layer(uint64_t *state, const eplb_problem *p, int
 {
     int32_t R = p->num_replicas, S = R / p->num_gpus, kind = test_range(state, 0, 4);
     switch_draw_plan(state, p, after);
-    if (kind == 0)
-        switch_draw_plan(state, p, before);
+    if (kind == 0) switch_draw_plan(state, p, before);
     else
-        for (int32_t i = 0; i < R; i++)
-            before[i] = after[(i + (kind == 2 ? S : 0)) % R];
+        for (int32_t i = 0; i < R; i++) before[i] = after[(i + (kind == 2 ? S : 0)) % R];
     for (int32_t changes = kind == 1 ? test_range(state, 1, 3) : 0; changes > 0; changes--) {
         int32_t slot = test_range(state, 0, R - 1);
         before[slot] = test_range(state, -1, p->num_experts - 1); /* some are lost by that */
     }
     for (int32_t i = 0; i < R && kind == 4; i++)
-        if (after[i] >= 0 && plan_copies(after, R, after[i]) > 1 && test_range(state, 0, 1))
-            after[i] = -1;
+        if (after[i] >= 0 && plan_copies(after, R, after[i]) > 1 && test_range(state, 0, 1)) after[i] = -1;
 }
 
 /* Whole numbers, or as many of another unit, so that they are the same from every compiler: a few values, tokens, or of
@@ -54,7 +54,7 @@ static inline void switch_draw_layer(uint64_t *state, const eplb_problem *p, int
 static inline void switch_draw_loads(uint64_t *state, float *load, int32_t count)
 {
     int32_t kind = test_range(state, 0, 7), power = test_range(state, -40, 40);
-    float   unit = test_range(state, 0, 1) ? random_power((float)power) : 1.0f;
+    float unit = test_range(state, 0, 1) ? random_power((float)power) : 1.0f;
     for (int32_t e = 0; e < count; e++) {
         int32_t value = test_range(state, 0, kind < 3 ? 3 : 4095);
         load[e] = unit * (float)(kind == 0 ? 0 : kind > 5 ? 1 << value % 21 : value);
@@ -63,8 +63,8 @@ static inline void switch_draw_loads(uint64_t *state, float *load, int32_t count
 
 static inline switch_case switch_case_make(uint64_t seed)
 {
-    uint64_t      state = seed;
-    switch_case   c;
+    uint64_t state = seed;
+    switch_case c;
     eplb_problem *p = &c.problem;
     memset(&c, 0, sizeof c);
     c.seed = seed;
@@ -85,8 +85,7 @@ static inline switch_case switch_case_make(uint64_t seed)
     c.how.shares = test_range(&state, 0, 1) ? EPLB_PLAN_FOR_EXACT : EPLB_PLAN_FOR_EQUAL;
     c.how.threshold = test_range(&state, 0, 1) ? 0.0f : 0.5f * random_unit(&state);
     c.how.hysteresis = test_range(&state, 0, 1) ? 0.0f : 0.5f * random_unit(&state);
-    for (int32_t l = 0; l < p->num_layers; l++)
-        c.score[l] = random_unit(&state);
+    for (int32_t l = 0; l < p->num_layers; l++) c.score[l] = random_unit(&state);
     c.how.max_moves = test_range(&state, 0, 2) ? test_range(&state, -1, 2 * p->num_replicas) : 0;
     return c;
 }
@@ -100,9 +99,9 @@ static inline void switch_case_free(switch_case *c)
 
 static inline eplb_result switch_with_library(const switch_case *c, eplb_switch *layers)
 {
-    size_t      bytes = 0;
+    size_t bytes = 0;
     eplb_result result = eplb_weigh_switch_scratch_size(&c->problem, &bytes);
-    void       *scratch = test_alloc(bytes);
+    void *scratch = test_alloc(bytes);
     test_forget(scratch, bytes);
     if (result == EPLB_OK)
         result = eplb_weigh_switch(&c->problem, c->weight, c->before, c->after, &c->how, layers, scratch, bytes);

@@ -3,16 +3,22 @@
 #ifndef SWITCH_HASH_H
 #define SWITCH_HASH_H
 
-#define HASH_SWITCHES          {100, 400, 1500}
-#define HASH_SWITCHES_EXPECTED {UINT64_C(0x44df8dcdcf2834e6), UINT64_C(0xded6aedcad56c4b4), UINT64_C(0x14da763d96199b8a)}
+#define HASH_SWITCHES  \
+    {                  \
+        100, 400, 1500 \
+    }
+#define HASH_SWITCHES_EXPECTED                                                                   \
+    {                                                                                            \
+        UINT64_C(0x44df8dcdcf2834e6), UINT64_C(0xded6aedcad56c4b4), UINT64_C(0x14da763d96199b8a) \
+    }
 
 static inline uint64_t hash_switches(uint64_t hash, uint64_t first, uint64_t last)
 {
     static eplb_switch s[SWITCH_MOST_LAYERS];
     for (uint64_t seed = first; seed <= last; seed++) {
         switch_case c = switch_case_make(seed);
-        size_t      L = (size_t)c.problem.num_layers;
-        int32_t     field[8 * SWITCH_MOST_LAYERS];
+        size_t L = (size_t)c.problem.num_layers;
+        int32_t field[8 * SWITCH_MOST_LAYERS];
         c.how.in_force_score = seed % 2 ? c.score : NULL;
         CHECK(switch_with_library(&c, s) == EPLB_OK, SWITCH_FORMAT, SWITCH_ARGS(&c));
         memcpy(field, s, L * sizeof *s); /* eight fields of 4 bytes each */

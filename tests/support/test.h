@@ -14,17 +14,17 @@
 
 static long test_passed, test_failed;
 
-#define CHECK(holds, ...)                                                                          \
-    do {                                                                                           \
-        if (holds) {                                                                               \
-            test_passed++;                                                                         \
-        } else {                                                                                   \
-            if (test_failed++ < 20) {                                                              \
-                printf("%s:%d: %s: ", __FILE__, __LINE__, #holds);                                 \
-                printf(__VA_ARGS__);                                                               \
-                printf("\n");                                                                      \
-            }                                                                                      \
-        }                                                                                          \
+#define CHECK(holds, ...)                                          \
+    do {                                                           \
+        if (holds) {                                               \
+            test_passed++;                                         \
+        } else {                                                   \
+            if (test_failed++ < 20) {                              \
+                printf("%s:%d: %s: ", __FILE__, __LINE__, #holds); \
+                printf(__VA_ARGS__);                               \
+                printf("\n");                                      \
+            }                                                      \
+        }                                                          \
     } while (0)
 
 static inline int test_report(const char *name)

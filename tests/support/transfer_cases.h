@@ -4,17 +4,17 @@
 #define TRANSFER_CASES_H
 
 typedef struct transfer_case {
-    uint64_t              seed;
-    eplb_problem          problem;
-    int32_t              *before, *after; /* [L, R]: anything a plan may be */
+    uint64_t seed;
+    eplb_problem problem;
+    int32_t *before, *after; /* [L, R]: anything a plan may be */
     eplb_transfer_options how;
 } transfer_case;
 
 enum { TRANSFER_MOST_GPUS = 64, TRANSFER_MOST_SLOTS = 512 };
 
-#define TRANSFER_FORMAT  "seed %llu, layer %d: E %d R %d N %d G %d, how %d %d %d"
-#define TRANSFER_ARGS(c, l)                                                                                  \
-    (unsigned long long)(c)->seed, (int)(l), (int)(c)->problem.num_experts, (int)(c)->problem.num_replicas,  \
+#define TRANSFER_FORMAT "seed %llu, layer %d: E %d R %d N %d G %d, how %d %d %d"
+#define TRANSFER_ARGS(c, l)                                                                                   \
+    (unsigned long long)(c)->seed, (int)(l), (int)(c)->problem.num_experts, (int)(c)->problem.num_replicas,   \
         (int)(c)->problem.num_nodes, (int)(c)->problem.num_gpus, (int)(c)->how.sources, (int)(c)->how.rounds, \
         (int)(c)->how.max_per_round
 
@@ -33,8 +33,7 @@ static inline void transfer_shuffle(uint64_t *state, int32_t *slots, int32_t cou
 
 static inline void transfer_draw_slots(uint64_t *state, int32_t *slots, int32_t count, int32_t lowest, int32_t highest)
 {
-    for (int32_t i = 0; i < count; i++)
-        slots[i] = test_range(state, lowest, highest);
+    for (int32_t i = 0; i < count; i++) slots[i] = test_range(state, lowest, highest);
 }
 
 /* One layer of both plans: with duplicates, empty slots, rings, and experts that nobody holds, or has to. */
@@ -44,17 +43,13 @@ static inline void transfer_draw_layer(uint64_t *state, const eplb_problem *p, i
     int32_t lowest = test_range(state, -1, 0), few = test_range(state, 0, E < 4 ? E - 1 : 3), shift;
     transfer_draw_slots(state, before, R, lowest, kind == PLANS_OF_FEW ? few : E - 1);
     if (kind == PLANS_SHUFFLED || kind == PLANS_ROTATED)
-        for (int32_t i = 0; i < R; i++)
-            before[i] = i % E;
+        for (int32_t i = 0; i < R; i++) before[i] = i % E;
     shift = test_range(state, 0, R - 1);
-    for (int32_t i = 0; i < R; i++)
-        after[i] = before[(i + (kind == PLANS_ROTATED ? shift : 0)) % R];
+    for (int32_t i = 0; i < R; i++) after[i] = before[(i + (kind == PLANS_ROTATED ? shift : 0)) % R];
     if (kind == PLANS_UNRELATED || kind == PLANS_OF_FEW)
         transfer_draw_slots(state, after, R, test_range(state, -1, 0), E - 1);
-    if (kind == PLANS_SHUFFLED)
-        transfer_shuffle(state, after, R);
-    if (kind == PLANS_NEAR)
-        transfer_draw_slots(state, after + test_range(state, 0, R - 1), 1, lowest, E - 1);
+    if (kind == PLANS_SHUFFLED) transfer_shuffle(state, after, R);
+    if (kind == PLANS_NEAR) transfer_draw_slots(state, after + test_range(state, 0, R - 1), 1, lowest, E - 1);
 }
 
 static inline transfer_case transfer_case_alloc(uint64_t seed, int32_t L, int32_t E, int32_t R, int32_t N, int32_t G)
@@ -73,10 +68,9 @@ static inline transfer_case transfer_case_alloc(uint64_t seed, int32_t L, int32_
 static inline transfer_case transfer_case_make(uint64_t seed, int32_t most_gpus, int32_t most_slots)
 {
     uint64_t state = seed;
-    int32_t  N = test_range(&state, 1, most_gpus < 4 ? most_gpus : 4), G = N * test_range(&state, 1, most_gpus / N);
-    int32_t  R = G * test_range(&state, 1, most_slots), E = test_range(&state, 1, R);
-    if (test_range(&state, 0, 1))
-        E = test_range(&state, (R + 1) / 2, R);
+    int32_t N = test_range(&state, 1, most_gpus < 4 ? most_gpus : 4), G = N * test_range(&state, 1, most_gpus / N);
+    int32_t R = G * test_range(&state, 1, most_slots), E = test_range(&state, 1, R);
+    if (test_range(&state, 0, 1)) E = test_range(&state, (R + 1) / 2, R);
     transfer_case c = transfer_case_alloc(seed, test_range(&state, 1, 3), E, R, N, G);
     c.how.sources = test_range(&state, 0, EPLB_NUM_SOURCES - 1);
     c.how.rounds = test_range(&state, 0, EPLB_NUM_ROUNDS - 1);
@@ -94,42 +88,47 @@ static inline void transfer_case_free(transfer_case *c)
 
 typedef struct transfer_list {
     eplb_transfer *at;
-    size_t         count;
+    size_t count;
 } transfer_list;
 
 /* With an array and scratch of exactly the size; ends the program where that is refused. */
 static inline transfer_list transfer_with_library(const transfer_case *c)
 {
     transfer_list list = {NULL, 0};
-    size_t        bytes = 0, again = 0;
-    int           fine = eplb_transfers_scratch_size(&c->problem, &bytes) == EPLB_OK &&
-               eplb_transfers(&c->problem, c->before, c->after, &c->how, NULL, 0, &list.count, NULL, 0) == EPLB_OK;
+    size_t bytes = 0, again = 0;
+    int fine = eplb_transfers_scratch_size(&c->problem, &bytes) == EPLB_OK
+               && eplb_transfers(&c->problem, c->before, c->after, &c->how, NULL, 0, &list.count, NULL, 0) == EPLB_OK;
     void *scratch = test_alloc(bytes);
     test_forget(scratch, bytes);
     list.at = (eplb_transfer *)test_alloc(list.count * sizeof *list.at);
-    fine = fine && eplb_transfers(&c->problem, c->before, c->after, &c->how, list.at, list.count, &again, scratch, bytes)
-                       == EPLB_OK && again == list.count;
+    fine = fine
+           && eplb_transfers(&c->problem, c->before, c->after, &c->how, list.at, list.count, &again, scratch, bytes)
+                  == EPLB_OK
+           && again == list.count;
     free(scratch);
-    if (!fine)
-        exit(99);
+    if (!fine) exit(99);
     return list;
 }
 
 static inline transfer_list steps_with_library(const transfer_case *c, int32_t *num_staging)
 {
     transfer_list list = {NULL, 0};
-    size_t        bytes = 0, again = 0;
-    int           fine = eplb_transfers_scratch_size(&c->problem, &bytes) == EPLB_OK;
-    void         *scratch = test_alloc(bytes);
+    size_t bytes = 0, again = 0;
+    int fine = eplb_transfers_scratch_size(&c->problem, &bytes) == EPLB_OK;
+    void *scratch = test_alloc(bytes);
     test_forget(scratch, bytes);
-    fine = fine && eplb_transfers_in_place(&c->problem, c->before, c->after, &c->how, NULL, 0, &list.count, NULL, scratch,
-                                           bytes) == EPLB_OK;
+    fine = fine
+           && eplb_transfers_in_place(&c->problem, c->before, c->after, &c->how, NULL, 0, &list.count, NULL, scratch,
+                                      bytes)
+                  == EPLB_OK;
     list.at = (eplb_transfer *)test_alloc(list.count * sizeof *list.at);
-    fine = fine && eplb_transfers_in_place(&c->problem, c->before, c->after, &c->how, list.at, list.count, &again,
-                                           num_staging, scratch, bytes) == EPLB_OK && again == list.count;
+    fine = fine
+           && eplb_transfers_in_place(&c->problem, c->before, c->after, &c->how, list.at, list.count, &again,
+                                      num_staging, scratch, bytes)
+                  == EPLB_OK
+           && again == list.count;
     free(scratch);
-    if (!fine)
-        exit(99);
+    if (!fine) exit(99);
     return list;
 }
 
@@ -156,11 +155,9 @@ static inline int32_t transfer_held_in(const eplb_problem *p, const int32_t *bef
 {
     int32_t S = p->num_replicas / p->num_gpus, lowest = -1;
     for (int32_t slot = (gpu + 1) * S - 1; slot >= gpu * S; slot--)
-        if (before[slot] == expert)
-            lowest = slot;
+        if (before[slot] == expert) lowest = slot;
     for (int32_t slot = gpu * S; slot < (gpu + 1) * S; slot++)
-        if (before[slot] == expert && after[slot] == expert)
-            return slot;
+        if (before[slot] == expert && after[slot] == expert) return slot;
     return lowest;
 }
 
@@ -170,12 +167,11 @@ static inline const char *transfer_fault(const eplb_problem *p, const int32_t *b
 {
     int32_t S = p->num_replicas / p->num_gpus, gpu = transfer_gpu(p, t->to_slot), first = gpu * S, near = 0, any = 0;
     int32_t here = transfer_held_in(p, before, after, gpu, t->expert), from;
-    if (t->expert != after[t->to_slot])
-        return "another expert than the plan's";
+    if (t->expert != after[t->to_slot]) return "another expert than the plan's";
     if (here >= 0)
-        return t->kind == EPLB_TRANSFER_SAME_GPU && t->from_slot == here && t->round == -1 ? NULL : "not from its own GPU";
-    while (after[first] != t->expert)
-        first++;
+        return t->kind == EPLB_TRANSFER_SAME_GPU && t->from_slot == here && t->round == -1 ? NULL
+                                                                                           : "not from its own GPU";
+    while (after[first] != t->expert) first++;
     if (first < t->to_slot)
         return t->kind == EPLB_TRANSFER_SAME_GPU && t->from_slot == first && t->round == -1 ? NULL : "comes twice";
     for (int32_t other = 0; other < p->num_gpus; other++) {
@@ -183,13 +179,10 @@ static inline const char *transfer_fault(const eplb_problem *p, const int32_t *b
         any |= held;
         near |= held && transfer_node(p, other) == transfer_node(p, gpu);
     }
-    if (!any)
-        return t->kind == EPLB_TRANSFER_LOST && t->from_slot == -1 && t->round == -1 ? NULL : "lost, but comes";
-    if (!transfer_is_link(t) || t->from_slot < 0 || t->round < 0)
-        return "no link, though it is held";
+    if (!any) return t->kind == EPLB_TRANSFER_LOST && t->from_slot == -1 && t->round == -1 ? NULL : "lost, but comes";
+    if (!transfer_is_link(t) || t->from_slot < 0 || t->round < 0) return "no link, though it is held";
     from = transfer_gpu(p, t->from_slot);
-    if (t->from_slot != transfer_held_in(p, before, after, from, t->expert))
-        return "read from the wrong slot";
+    if (t->from_slot != transfer_held_in(p, before, after, from, t->expert)) return "read from the wrong slot";
     if ((t->kind == EPLB_TRANSFER_SAME_NODE) != (transfer_node(p, from) == transfer_node(p, gpu)))
         return "the wrong kind of link";
     if (c->how.sources == EPLB_SOURCES_EVEN && near && t->kind != EPLB_TRANSFER_SAME_NODE)
@@ -200,36 +193,34 @@ static inline const char *transfer_fault(const eplb_problem *p, const int32_t *b
 /* A layer's transfers one by one: each slot that needs one has one, in order. */
 static inline const char *transfers_fault(const transfer_case *c, int32_t layer, const eplb_transfer *t, size_t count)
 {
-    int32_t        R = c->problem.num_replicas;
+    int32_t R = c->problem.num_replicas;
     const int32_t *before = c->before + (ptrdiff_t)layer * R, *after = c->after + (ptrdiff_t)layer * R;
-    size_t         needed = 0;
-    for (int32_t slot = 0; slot < R; slot++)
-        needed += after[slot] != -1 && after[slot] != before[slot];
-    if (needed != count)
-        return "not as many as slots that need one";
+    size_t needed = 0;
+    for (int32_t slot = 0; slot < R; slot++) needed += after[slot] != -1 && after[slot] != before[slot];
+    if (needed != count) return "not as many as slots that need one";
     for (size_t i = 0; i < count; i++) {
-        if (t[i].to_slot < 0 || t[i].to_slot >= R || after[t[i].to_slot] == -1 || after[t[i].to_slot] == before[t[i].to_slot])
+        if (t[i].to_slot < 0 || t[i].to_slot >= R || after[t[i].to_slot] == -1
+            || after[t[i].to_slot] == before[t[i].to_slot])
             return "for a slot that needs none";
-        if (i > 0 && (t[i].round < t[i - 1].round || (t[i].round == t[i - 1].round && t[i].to_slot <= t[i - 1].to_slot)))
+        if (i > 0
+            && (t[i].round < t[i - 1].round || (t[i].round == t[i - 1].round && t[i].to_slot <= t[i - 1].to_slot)))
             return "out of order";
         const char *fault = transfer_fault(&c->problem, before, after, c, &t[i]);
-        if (fault)
-            return fault;
+        if (fault) return fault;
     }
     return NULL; /* in order within rounds: and a slot has its expert from one place, so none is there twice */
 }
 
 /* ------------------------------------------------------------------------------------- rounds */
 
-typedef struct round_use { /* of one round */
+typedef struct round_use {                                         /* of one round */
     int32_t to[TRANSFER_MOST_GPUS], by[TRANSFER_MOST_GPUS], count; /* GPU sent to, got from; -1: none */
 } round_use;
 
 static inline round_use round_use_none(void)
 {
     round_use use;
-    for (int32_t gpu = 0; gpu < TRANSFER_MOST_GPUS; gpu++)
-        use.to[gpu] = use.by[gpu] = -1;
+    for (int32_t gpu = 0; gpu < TRANSFER_MOST_GPUS; gpu++) use.to[gpu] = use.by[gpu] = -1;
     use.count = 0;
     return use;
 }
@@ -240,11 +231,10 @@ static inline const char *round_use_fault(round_use *use, const eplb_transfer_op
     int flow = use->to[from] == to && use->by[to] == from;
     if (how->rounds == EPLB_ROUNDS_DUPLEX && (use->to[from] != -1 || use->by[to] != -1))
         return "a GPU sends or gets twice in a round";
-    if (how->rounds == EPLB_ROUNDS_ONE_PEER && !flow &&
-        (use->to[from] != -1 || use->by[from] != -1 || use->to[to] != -1 || use->by[to] != -1))
+    if (how->rounds == EPLB_ROUNDS_ONE_PEER && !flow
+        && (use->to[from] != -1 || use->by[from] != -1 || use->to[to] != -1 || use->by[to] != -1))
         return "a GPU talks with two in a round";
-    if (++use->count > how->max_per_round && how->max_per_round > 0)
-        return "too many in a round";
+    if (++use->count > how->max_per_round && how->max_per_round > 0) return "too many in a round";
     use->to[from] = to;
     use->by[to] = from;
     return NULL;
@@ -254,28 +244,23 @@ static inline const char *round_use_fault(round_use *use, const eplb_transfer_op
    max_per_round need. */
 static inline const char *rounds_fault(const transfer_case *c, const eplb_transfer *t, size_t count)
 {
-    int32_t   sends[TRANSFER_MOST_GPUS] = {0}, gets[TRANSFER_MOST_GPUS] = {0}, links = 0, needed = 0, round = -1;
+    int32_t sends[TRANSFER_MOST_GPUS] = {0}, gets[TRANSFER_MOST_GPUS] = {0}, links = 0, needed = 0, round = -1;
     round_use use = round_use_none();
     for (size_t i = 0; i < count; i++) {
-        if (!transfer_is_link(&t[i]))
-            continue;
+        if (!transfer_is_link(&t[i])) continue;
         int32_t from = transfer_gpu(&c->problem, t[i].from_slot), to = transfer_gpu(&c->problem, t[i].to_slot);
-        if (t[i].round > round + 1)
-            return "a round is empty";
-        if (t[i].round > round)
-            use = round_use_none();
+        if (t[i].round > round + 1) return "a round is empty";
+        if (t[i].round > round) use = round_use_none();
         round = t[i].round;
         const char *fault = round_use_fault(&use, &c->how, from, to);
-        if (fault)
-            return fault;
+        if (fault) return fault;
         links++;
         needed = ++sends[from] > needed ? sends[from] : needed;
         needed = ++gets[to] > needed ? gets[to] : needed;
     }
     if (c->how.max_per_round > 0 && needed < (links + c->how.max_per_round - 1) / c->how.max_per_round)
         needed = (links + c->how.max_per_round - 1) / c->how.max_per_round;
-    if (c->how.rounds == EPLB_ROUNDS_DUPLEX && round + 1 != needed)
-        return "not as many rounds as are needed";
+    if (c->how.rounds == EPLB_ROUNDS_DUPLEX && round + 1 != needed) return "not as many rounds as are needed";
     return NULL;
 }
 
@@ -286,17 +271,16 @@ static inline const char *rounds_fault(const transfer_case *c, const eplb_transf
 static inline const char *steps_fault(const transfer_case *c, int32_t layer, const eplb_transfer *t, size_t count,
                                       int32_t num_staging, size_t *num_aside)
 {
-    int32_t        R = c->problem.num_replicas, G = c->problem.num_gpus, used = 0, last = -1;
+    int32_t R = c->problem.num_replicas, G = c->problem.num_gpus, used = 0, last = -1;
     const int32_t *before = c->before + (ptrdiff_t)layer * R, *after = c->after + (ptrdiff_t)layer * R;
-    int32_t       *held = plan_ints((size_t)(R + G)), *next = plan_ints((size_t)(R + G));
-    unsigned char  staged[TRANSFER_MOST_GPUS] = {0}, waits[TRANSFER_MOST_GPUS] = {0};
-    const char    *fault = NULL;
+    int32_t *held = plan_ints((size_t)(R + G)), *next = plan_ints((size_t)(R + G));
+    unsigned char staged[TRANSFER_MOST_GPUS] = {0}, waits[TRANSFER_MOST_GPUS] = {0};
+    const char *fault = NULL;
     memcpy(held, before, (size_t)R * sizeof *held);
     *num_aside = 0;
     for (size_t i = 0, end; i < count && !fault; i = end) {
         round_use use = round_use_none();
-        if (t[i].round < last || t[i].round > last + 1)
-            fault = "rounds do not follow each other";
+        if (t[i].round < last || t[i].round > last + 1) fault = "rounds do not follow each other";
         last = t[i].round;
         for (end = i; end < count && t[end].round == last && !transfer_is_link(&t[end]); end++) {
             const eplb_transfer *s = &t[end];
@@ -307,8 +291,7 @@ static inline const char *steps_fault(const transfer_case *c, int32_t layer, con
                 staged[gpu] = waits[gpu] = 1;
                 ++*num_aside;
             }
-            if (s->from_slot >= R)
-                waits[s->from_slot - R] = 0;
+            if (s->from_slot >= R) waits[s->from_slot - R] = 0;
             if (s->kind == EPLB_TRANSFER_SAME_GPU && held[s->from_slot] != s->expert)
                 fault = "a copy finds another expert";
             held[s->to_slot] = s->expert;
@@ -317,14 +300,10 @@ static inline const char *steps_fault(const transfer_case *c, int32_t layer, con
         for (; end < count && t[end].round == last && !fault; end++) {
             const eplb_transfer *s = &t[end];
             int32_t from = s->from_slot >= R ? s->from_slot - R : transfer_gpu(&c->problem, s->from_slot);
-            if (!transfer_is_link(s) || s->to_slot >= R)
-                fault = "copies come before links";
-            else if (held[s->from_slot] != s->expert)
-                fault = "a link finds another expert";
-            else
-                fault = round_use_fault(&use, &c->how, from, transfer_gpu(&c->problem, s->to_slot));
-            if (s->from_slot >= R)
-                waits[s->from_slot - R] = 0;
+            if (!transfer_is_link(s) || s->to_slot >= R) fault = "copies come before links";
+            else if (held[s->from_slot] != s->expert) fault = "a link finds another expert";
+            else fault = round_use_fault(&use, &c->how, from, transfer_gpu(&c->problem, s->to_slot));
+            if (s->from_slot >= R) waits[s->from_slot - R] = 0;
             next[s->to_slot] = s->expert;
             for (size_t j = i; j < count && t[j].round == last; j++)
                 if (transfer_is_link(&t[j]) && t[j].from_slot == s->to_slot)
@@ -333,12 +312,9 @@ static inline const char *steps_fault(const transfer_case *c, int32_t layer, con
         memcpy(held, next, (size_t)(R + G) * sizeof *held);
     }
     for (int32_t slot = 0; slot < R && !fault; slot++)
-        if (held[slot] != (after[slot] == -1 ? before[slot] : after[slot]))
-            fault = "not the plan's expert in the end";
-    for (int32_t gpu = 0; gpu < G; gpu++)
-        used += staged[gpu];
-    if (!fault && used != num_staging)
-        fault = "num_staging is not the GPUs that stage";
+        if (held[slot] != (after[slot] == -1 ? before[slot] : after[slot])) fault = "not the plan's expert in the end";
+    for (int32_t gpu = 0; gpu < G; gpu++) used += staged[gpu];
+    if (!fault && used != num_staging) fault = "num_staging is not the GPUs that stage";
     free(held);
     free(next);
     return fault;
@@ -348,8 +324,7 @@ static inline const char *steps_fault(const transfer_case *c, int32_t layer, con
 static inline size_t transfer_layer(const transfer_list *list, int32_t layer)
 {
     size_t i = 0;
-    while (i < list->count && list->at[i].layer < layer)
-        i++;
+    while (i < list->count && list->at[i].layer < layer) i++;
     return i;
 }
 

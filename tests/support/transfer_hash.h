@@ -4,14 +4,20 @@
 #define TRANSFER_HASH_H
 
 /* The transfers and the steps in place of random cases 1 .. that many, which are of all sources and rounds. */
-#define HASH_TRANSFERS          {100, 400, 1500}
-#define HASH_TRANSFERS_EXPECTED {UINT64_C(0x2e01aff4f16ccb2a), UINT64_C(0x6bc9cd3d4c4beb9c), UINT64_C(0x8ef8b5f96b591776)}
+#define HASH_TRANSFERS \
+    {                  \
+        100, 400, 1500 \
+    }
+#define HASH_TRANSFERS_EXPECTED                                                                  \
+    {                                                                                            \
+        UINT64_C(0x2e01aff4f16ccb2a), UINT64_C(0x6bc9cd3d4c4beb9c), UINT64_C(0x8ef8b5f96b591776) \
+    }
 
 static inline uint64_t hash_transfer_list(uint64_t hash, const transfer_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
         const eplb_transfer *t = &list->at[i];
-        int32_t              field[6];
+        int32_t field[6];
         field[0] = t->layer;
         field[1] = t->expert;
         field[2] = t->from_slot;
@@ -27,7 +33,7 @@ static inline uint64_t hash_transfers(uint64_t hash, uint64_t first, uint64_t la
 {
     for (uint64_t seed = first; seed <= last; seed++) {
         transfer_case c = transfer_case_make(seed, seed % 8 == 0 ? TRANSFER_MOST_GPUS : 12, 8);
-        int32_t      *num_staging = plan_ints((size_t)c.problem.num_layers);
+        int32_t *num_staging = plan_ints((size_t)c.problem.num_layers);
         transfer_list list = transfer_with_library(&c), steps = steps_with_library(&c, num_staging);
         hash = hash_transfer_list(hash, &list);
         hash = hash_transfer_list(hash, &steps);

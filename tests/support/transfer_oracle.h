@@ -11,11 +11,11 @@ typedef struct oracle_move {
 
 typedef struct oracle_moves {
     oracle_move at[TRANSFER_MOST_SLOTS];
-    int32_t     count;
+    int32_t count;
 } oracle_moves;
 
-static inline int32_t oracle_gpus_with(const eplb_problem *p, const int32_t *slots, int32_t expert, const int32_t *without,
-                                       int32_t *gpu)
+static inline int32_t oracle_gpus_with(const eplb_problem *p, const int32_t *slots, int32_t expert,
+                                       const int32_t *without, int32_t *gpu)
 {
     int32_t S = p->num_replicas / p->num_gpus, count = 0;
     for (int32_t g = 0; g < p->num_gpus; g++)
@@ -40,14 +40,11 @@ static inline void oracle_deal(const eplb_problem *p, const int32_t *before, con
     for (int32_t e = 0; e < p->num_experts; e++) {
         int32_t senders = oracle_gpus_with(p, before, e, NULL, sender);
         int32_t receivers = oracle_gpus_with(p, after, e, before, receiver);
-        if (senders == 0)
-            continue;
+        if (senders == 0) continue;
         int32_t q = receivers / senders, m = receivers % senders;
         for (int32_t i = 0; i < senders; i++) {
-            for (int32_t j = i * q; j < i * q + q; j++)
-                oracle_add_move(moves, e, sender[i], receiver[j]);
-            if (i < m)
-                oracle_add_move(moves, e, sender[i], receiver[q * senders + i]);
+            for (int32_t j = i * q; j < i * q + q; j++) oracle_add_move(moves, e, sender[i], receiver[j]);
+            if (i < m) oracle_add_move(moves, e, sender[i], receiver[q * senders + i]);
         }
     }
 }
@@ -57,9 +54,8 @@ static inline void oracle_one_peer(oracle_moves *moves)
 {
     for (int32_t i = 0; i < moves->count; i++) {
         oracle_move *m = &moves->at[i];
-        int32_t      round = 0, free = 0;
-        if (m->round >= 0)
-            continue;
+        int32_t round = 0, free = 0;
+        if (m->round >= 0) continue;
         while (!free) {
             free = 1;
             for (int32_t j = 0; j < moves->count; j++) {
@@ -70,18 +66,15 @@ static inline void oracle_one_peer(oracle_moves *moves)
             round += !free;
         }
         for (int32_t j = i; j < moves->count; j++)
-            if (moves->at[j].from == m->from && moves->at[j].to == m->to)
-                moves->at[j].round = round;
+            if (moves->at[j].from == m->from && moves->at[j].to == m->to) moves->at[j].round = round;
     }
 }
 
 static inline int oracle_walk_order(const void *a, const void *b)
 {
     const oracle_move *x = (const oracle_move *)a, *y = (const oracle_move *)b;
-    if (x->expert != y->expert)
-        return x->expert < y->expert ? -1 : 1;
-    if (x->from != y->from)
-        return x->from < y->from ? -1 : 1;
+    if (x->expert != y->expert) return x->expert < y->expert ? -1 : 1;
+    if (x->from != y->from) return x->from < y->from ? -1 : 1;
     return (x->to > y->to) - (x->to < y->to);
 }
 
@@ -90,8 +83,7 @@ static inline void oracle_moves_of(const eplb_problem *p, const eplb_transfer *t
 {
     moves->count = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!transfer_is_link(&t[i]))
-            continue;
+        if (!transfer_is_link(&t[i])) continue;
         oracle_add_move(moves, t[i].expert, transfer_gpu(p, t[i].from_slot), transfer_gpu(p, t[i].to_slot));
         moves->at[moves->count - 1].round = t[i].round;
     }

@@ -14,19 +14,18 @@ enum { MAX_BYTES = 1 << 26, MAX_MEMBERS = 64, MAX_STORED = 65535 };
 
 typedef struct member {
     const char *name;
-    size_t      size, packed, place;
-    uint32_t    crc;
+    size_t size, packed, place;
+    uint32_t crc;
 } member;
 
 static unsigned char content[MAX_BYTES];
-static member        members[MAX_MEMBERS];
-static size_t        written;
-static int           deflate, wide, method, flags;
+static member members[MAX_MEMBERS];
+static size_t written;
+static int deflate, wide, method, flags;
 
 static void put(uint64_t value, int bytes)
 {
-    for (int i = 0; i < bytes; i++)
-        putchar(i < 8 ? (int)(value >> 8 * i & 255) : 0);
+    for (int i = 0; i < bytes; i++) putchar(i < 8 ? (int)(value >> 8 * i & 255) : 0);
     written += (size_t)bytes;
 }
 
@@ -41,16 +40,12 @@ static uint32_t crc_of(const unsigned char *bytes, size_t count)
     uint32_t crc = 0xFFFFFFFF;
     for (size_t i = 0; i < count; i++) {
         crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc & 1 ? crc >> 1 ^ 0xEDB88320 : crc >> 1;
+        for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ 0xEDB88320 : crc >> 1;
     }
     return ~crc;
 }
 
-static size_t blocks_of(size_t size)
-{
-    return size ? (size + MAX_STORED - 1) / MAX_STORED : 1;
-}
+static size_t blocks_of(size_t size) { return size ? (size + MAX_STORED - 1) / MAX_STORED : 1; }
 
 /* Blocks of type 0: whether it is the last one, its length, that inverted, its bytes. */
 static void put_deflated(size_t size)
@@ -120,43 +115,36 @@ static void put_end(int count, size_t place)
 
 int main(int argc, char **argv)
 {
-    uint32_t crc_added  = 0;
-    size_t   size_added = 0;
-    int      count      = 0, i = 1;
+    uint32_t crc_added = 0;
+    size_t size_added = 0;
+    int count = 0, i = 1;
     for (method = -1; i < argc && argv[i][0] == '-'; i++) {
         char option = argv[i][1];
         deflate |= option == 'd';
         wide |= option == '6';
         flags |= option == 'e';
-        if (option == 'c')
-            crc_added = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (option == 's')
-            size_added = (size_t)strtol(argv[++i], NULL, 10);
-        else if (option == 'm')
-            method = atoi(argv[++i]);
+        if (option == 'c') crc_added = (uint32_t)strtoul(argv[++i], NULL, 10);
+        else if (option == 's') size_added = (size_t)strtol(argv[++i], NULL, 10);
+        else if (option == 'm') method = atoi(argv[++i]);
     }
     method = method >= 0 ? method : deflate ? 8 : 0;
     for (; i + 1 < argc && count < MAX_MEMBERS; i += 2) {
-        member *m    = &members[count++];
-        FILE   *file = fopen(argv[i + 1], "rb");
-        if (!file)
-            return 2;
+        member *m = &members[count++];
+        FILE *file = fopen(argv[i + 1], "rb");
+        if (!file) return 2;
         size_t bytes = fread(content, 1, MAX_BYTES, file);
         fclose(file);
-        m->name   = argv[i];
-        m->size   = bytes + size_added;
+        m->name = argv[i];
+        m->size = bytes + size_added;
         m->packed = deflate ? bytes + 5 * blocks_of(bytes) : bytes;
-        m->place  = written;
-        m->crc    = crc_of(content, bytes) + crc_added;
+        m->place = written;
+        m->crc = crc_of(content, bytes) + crc_added;
         put_head(m, 0);
-        if (deflate)
-            put_deflated(bytes);
-        else
-            put_bytes(content, bytes);
+        if (deflate) put_deflated(bytes);
+        else put_bytes(content, bytes);
     }
     size_t directory = written;
-    for (int k = 0; k < count; k++)
-        put_head(&members[k], 1);
+    for (int k = 0; k < count; k++) put_head(&members[k], 1);
     put_end(count, directory);
     return fflush(stdout) != 0;
 }

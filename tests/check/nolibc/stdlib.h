@@ -3,6 +3,6 @@
 #define NOLIBC_STDLIB_H
 #include <stddef.h>
 void *malloc(size_t bytes);
-void  free(void *block);
-void  exit(int status);
+void free(void *block);
+void exit(int status);
 #endif
