@@ -5768,11 +5768,18 @@ typedef struct eplb_p_moves {
 } eplb_p_moves;
 
 /* Where one replica goes, in a plan that is tried. */
-typedef struct eplb_p_trial {
+typedef struct eplb_p_choice {
     int32_t rank;       /* of its expert by load: 0 is the heaviest */
     int32_t count, nth; /* replicas of that expert in the plan, and which of them this is */
     int32_t share;      /* load of each */
     int32_t gpu;
+} eplb_p_choice;
+
+/* A plan that is tried: a row for each slot, as there are no more experts or GPUs. */
+typedef struct eplb_p_trial {
+    eplb_p_choice choice; /* where replica i goes */
+    int32_t expert;       /* whose rank is i */
+    int32_t load, used;   /* of GPU i: of the replicas that have come, and their slots */
 } eplb_p_trial;
 
 typedef struct eplb_p_search {
@@ -5812,11 +5819,12 @@ typedef struct eplb_p_search {
     int32_t num_done;
 
     /* Lowering the peak: the replicas in a line, the heaviest first. */
-    int32_t lined_up;   /* whether these hold, rather than those below, which take the same memory */
-    int32_t *line;      /* [slots] load of the replica at each place */
-    int32_t *line_slot; /* [slots] the slot that it is in */
-    int32_t *line_gpu;  /* [slots] and its GPU */
-    int32_t *place;     /* [slots] where in the line the replica of a slot stands */
+    int32_t lined_up;    /* whether these hold, rather than those below, which take the same memory */
+    int32_t *line;       /* [slots] load of the replica at each place */
+    int32_t *line_slot;  /* [slots] the slot that it is in */
+    int32_t *line_gpu;   /* [slots] and its GPU */
+    int32_t *place;      /* [slots] where in the line the replica of a slot stands */
+    eplb_p_trial *trial; /* [slots] where the line was, while all plans are tried; NULL: slots are not few */
 
     /* Lowering the squares: pairs of GPUs. */
     int64_t enough;      /* what the objective must fall by for a move to count */
@@ -5830,12 +5838,6 @@ typedef struct eplb_p_search {
                              settled, that is, was found to have no swap left and has not changed since */
     int32_t *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
     float *promise;      /* [num_gpus] and how far: the most that is between this one and a later one */
-
-    /* Few slots: the plan that is tried. */
-    eplb_p_trial *trial;   /* [slots] of its replicas; NULL: slots are not few */
-    int32_t *trial_expert; /* [num_experts] by rank */
-    int32_t *trial_load;   /* [num_gpus] of the replicas that have come */
-    int32_t *trial_used;   /* [num_gpus] slots that these are in */
 
     /* Where GPUs are not alike: slot, first_slot, gpu_of, pace, start of a part. */
     int32_t *odd_slot, *odd_first_slot, *odd_gpu, *odd_pace, *odd_start, *odd_domain;
@@ -5858,8 +5860,8 @@ typedef struct eplb_p_search {
     int32_t *is_stirred; /* [E] */
     int32_t num_reached, num_stirred;
 
-    eplb_p_overlay shared; /* what lowers the peak, keys included, what lowers the squares, trials, and exact shares */
-    size_t peak_bytes, squares_bytes, trial_bytes, exact_bytes;
+    eplb_p_overlay shared; /* what lowers the peak, keys included, what lowers the squares, and exact shares */
+    size_t peak_bytes, squares_bytes, exact_bytes;
 } eplb_p_search;
 
 EPLB_P void eplb_p_carve_exact(eplb_p_arena *a, eplb_p_search *s, int32_t num_experts)
@@ -5889,11 +5891,11 @@ EPLB_P void eplb_p_carve_odd(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_
 
 #define EPLB_P_FEW_SLOTS 16 /* of a node whose GPUs are alike, so that all plans are tried */
 
-/* What lowers the peak, what lowers the squares, trials and what is for exact shares are never in use at once. */
+/* What lowers the peak, what lowers the squares and what is for exact shares are never in use at once. */
 EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
 {
     eplb_p_search none = EPLB_ZERO_INIT;
-    eplb_p_overlay keys; /* from which line_slot is made first, and the rest of the line from that */
+    eplb_p_overlay keys; /* from which line_slot is made first, and the rest of the line from that; or trials */
 
     *s = none;
     s->num_gpus = shape->node_gpus;
@@ -5926,6 +5928,9 @@ EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     s->key = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
     s->spare = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
     (void)eplb_p_end_phase(a, &keys);
+    if (!shape->odd && shape->node_slots <= EPLB_P_FEW_SLOTS)
+        s->trial = EPLB_P_TAKE(a, eplb_p_trial, shape->node_slots);
+    (void)eplb_p_end_phase(a, &keys);
     eplb_p_close_overlay(a, &keys);
     s->peak_bytes = eplb_p_end_phase(a, &s->shared);
 
@@ -5937,14 +5942,6 @@ EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     s->far = EPLB_P_TAKE(a, int32_t, s->num_gpus);
     s->promise = EPLB_P_TAKE(a, float, s->num_gpus);
     s->squares_bytes = eplb_p_end_phase(a, &s->shared);
-
-    if (!shape->odd && shape->node_slots <= EPLB_P_FEW_SLOTS) {
-        s->trial = EPLB_P_TAKE(a, eplb_p_trial, s->num_slots);
-        s->trial_expert = EPLB_P_TAKE(a, int32_t, s->num_experts);
-        s->trial_load = EPLB_P_TAKE(a, int32_t, s->num_gpus);
-        s->trial_used = EPLB_P_TAKE(a, int32_t, s->num_gpus);
-    }
-    s->trial_bytes = eplb_p_end_phase(a, &s->shared);
 
     if (shape->exact) eplb_p_carve_exact(a, s, shape->num_experts);
     s->exact_bytes = eplb_p_end_phase(a, &s->shared);
@@ -7196,44 +7193,44 @@ EPLB_P void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t k
 /* GPUs looked at, at most, whatever the effort: more of it may not lead to other kicks, and a worse plan. */
 #define EPLB_P_MOST_TRIES 65536
 
-/* trial_expert, and a node without any plan. Returns the load of the experts, but for what dividing it may lose. */
-EPLB_P int64_t eplb_p_clear_trials(eplb_p_search *s)
+/* The experts by rank, and nothing on any GPU. Returns the load of the experts, but for what dividing it may lose. */
+EPLB_P int64_t eplb_p_clear_trial(eplb_p_search *s)
 {
     int64_t sum = -(int64_t)s->num_slots;
     int32_t i, at;
 
-    eplb_p_enter_phase(&s->shared, s->trial_bytes);
+    eplb_p_enter_phase(&s->shared, s->peak_bytes);
     for (i = 0; i < s->num_experts; i++) {
         int32_t e = s->expert[i];
         sum += s->grains[e];
-        for (at = i; at > 0 && s->grains[s->trial_expert[at - 1]] < s->grains[e]; at--)
-            s->trial_expert[at] = s->trial_expert[at - 1];
-        s->trial_expert[at] = e;
+        for (at = i; at > 0 && s->grains[s->trial[at - 1].expert] < s->grains[e]; at--)
+            s->trial[at].expert = s->trial[at - 1].expert;
+        s->trial[at].expert = e;
     }
-    for (i = 0; i < s->num_gpus; i++) s->trial_load[i] = s->trial_used[i] = 0;
+    for (i = 0; i < s->num_gpus; i++) s->trial[i].load = s->trial[i].used = 0;
     return sum;
 }
 
-/* Trial i is for the first of so many replicas of its expert, before any GPU. */
-EPLB_P void eplb_p_start_trial(eplb_p_search *s, int32_t i, int32_t count)
+/* Choice i is for the first of so many replicas of its expert, before any GPU. */
+EPLB_P void eplb_p_start_choice(eplb_p_search *s, int32_t i, int32_t count)
 {
-    eplb_p_trial *at = &s->trial[i];
+    eplb_p_choice *at = &s->trial[i].choice;
 
     at->count = count;
     at->nth = 0;
-    at->share = s->grains[s->trial_expert[at->rank]] / count;
+    at->share = s->grains[s->trial[at->rank].expert] / count;
     at->gpu = -1;
 }
 
-/* Trial i is for the replica after that of the one before: of the same expert, whose replicas go to GPUs in ascending
+/* Choice i is for the replica after that of the one before: of the same expert, whose replicas go to GPUs in ascending
    order, or of the next. The last expert has a replica in each slot that is left. */
-EPLB_P void eplb_p_open_trial(eplb_p_search *s, int32_t i)
+EPLB_P void eplb_p_open_choice(eplb_p_search *s, int32_t i)
 {
-    eplb_p_trial *at = &s->trial[i];
+    eplb_p_choice *at = &s->trial[i].choice;
 
     at->rank = 0;
     if (i > 0) {
-        *at = s->trial[i - 1];
+        *at = s->trial[i - 1].choice;
         at->nth++;
         if (at->nth < at->count) {
             at->gpu -= !s->apart || at->count > s->num_gpus; /* it may be on the same GPU again */
@@ -7241,27 +7238,27 @@ EPLB_P void eplb_p_open_trial(eplb_p_search *s, int32_t i)
         }
         at->rank++;
     }
-    eplb_p_start_trial(s, i, at->rank + 1 < s->num_experts ? 1 : s->num_slots - i);
+    eplb_p_start_choice(s, i, at->rank + 1 < s->num_experts ? 1 : s->num_slots - i);
 }
 
-/* Whether trial i's replica may go to its GPU, and leaves that below the limit. */
+/* Whether choice i's replica may go to its GPU, and leaves that below the limit. */
 EPLB_P int eplb_p_may_try(const eplb_p_search *s, int32_t i, int64_t limit)
 {
-    const eplb_p_trial *at = &s->trial[i];
-    int32_t gpu = at->gpu, before = at->nth > 0 ? s->trial[i - 1].gpu : -1, other;
+    const eplb_p_choice *at = &s->trial[i].choice;
+    int32_t gpu = at->gpu, before = at->nth > 0 ? s->trial[i - 1].choice.gpu : -1, other;
 
-    if (s->trial_used[gpu] == s->gpu_slots || s->trial_load[gpu] + at->share >= limit) return 0;
+    if (s->trial[gpu].used == s->gpu_slots || s->trial[gpu].load + at->share >= limit) return 0;
     if (s->apart && at->count > s->num_gpus) /* it must be on every GPU */
         return gpu <= before + 1 && s->num_gpus - gpu <= at->count - at->nth;
     for (other = before + 1; other < gpu; other++)
-        if (s->trial_load[other] == s->trial_load[gpu] && s->trial_used[other] == s->trial_used[gpu]) return 0;
+        if (s->trial[other].load == s->trial[gpu].load && s->trial[other].used == s->trial[gpu].used) return 0;
     return 1;
 }
 
-/* The next GPU for trial i's replica, of an expert's first one with more replicas when there is none; 0 at the end. */
-EPLB_P int eplb_p_next_trial(eplb_p_search *s, int32_t i, int64_t limit)
+/* The next GPU for choice i's replica, of an expert's first one with more replicas when there is none; 0 at the end. */
+EPLB_P int eplb_p_next_choice(eplb_p_search *s, int32_t i, int64_t limit)
 {
-    eplb_p_trial *at = &s->trial[i];
+    eplb_p_choice *at = &s->trial[i].choice;
     int32_t behind = s->num_experts - at->rank - 1; /* experts that still need a slot */
 
     while (!eplb_p_at_cap(at->count - 1, s->max_replicas)) {
@@ -7270,29 +7267,29 @@ EPLB_P int eplb_p_next_trial(eplb_p_search *s, int32_t i, int64_t limit)
             if (eplb_p_may_try(s, i, limit)) return 1;
         }
         if (at->nth > 0 || at->count + behind >= s->num_slots - i) return 0;
-        eplb_p_start_trial(s, i, at->count + 1);
+        eplb_p_start_choice(s, i, at->count + 1);
     }
     return 0;
 }
 
-/* Trial i's replica comes to its GPU, by 1, or leaves it, by -1. */
-EPLB_P void eplb_p_put_trial(eplb_p_search *s, int32_t i, int32_t by)
+/* Choice i's replica comes to its GPU, by 1, or leaves it, by -1. */
+EPLB_P void eplb_p_put_choice(eplb_p_search *s, int32_t i, int32_t by)
 {
-    const eplb_p_trial *at = &s->trial[i];
-    s->trial_load[at->gpu] += by * at->share;
-    s->trial_used[at->gpu] += by;
+    const eplb_p_choice *at = &s->trial[i].choice;
+    s->trial[at->gpu].load += by * at->share;
+    s->trial[at->gpu].used += by;
 }
 
-/* The most that a replica after trial i can weigh. */
+/* The most that a replica after choice i can weigh. */
 EPLB_P int64_t eplb_p_most_after(const eplb_p_search *s, int32_t i)
 {
-    const eplb_p_trial *at = &s->trial[i];
+    const eplb_p_choice *at = &s->trial[i].choice;
     int64_t share = at->nth + 1 < at->count ? at->share : 0;
-    int64_t next = at->rank + 1 < s->num_experts ? s->grains[s->trial_expert[at->rank + 1]] : 0;
+    int64_t next = at->rank + 1 < s->num_experts ? s->grains[s->trial[at->rank + 1].expert] : 0;
     return share > next ? share : next;
 }
 
-/* Whether all load can be below the limit, once the replicas up to trial i are where they are: a GPU gets no more than
+/* Whether all load can be below the limit, once the replicas up to choice i are where they are: a GPU gets no more than
    its slots that are left can bring. */
 EPLB_P int eplb_p_load_fits(const eplb_p_search *s, int32_t i, int64_t load, int64_t limit)
 {
@@ -7300,47 +7297,50 @@ EPLB_P int eplb_p_load_fits(const eplb_p_search *s, int32_t i, int64_t load, int
     int32_t gpu;
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        fits = s->trial_load[gpu] + (s->gpu_slots - s->trial_used[gpu]) * most;
+        fits = s->trial[gpu].load + (s->gpu_slots - s->trial[gpu].used) * most;
         load -= fits < limit ? fits : limit - 1;
     }
     return load <= 0;
 }
 
 /* The plan that is tried is the incumbent; only slot and count are right after it. Returns its peak. */
-EPLB_P int64_t eplb_p_keep_trials(eplb_p_search *s)
+EPLB_P int64_t eplb_p_keep_trial(eplb_p_search *s)
 {
     int32_t peak = 0, slot = 0, gpu, i;
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        if (s->trial_load[gpu] > peak) peak = s->trial_load[gpu];
-        for (i = 0; i < s->num_slots; i++)
-            if (s->trial[i].gpu == gpu) s->slot[slot++] = s->trial_expert[s->trial[i].rank];
+        if (s->trial[gpu].load > peak) peak = s->trial[gpu].load;
+        for (i = 0; i < s->num_slots; i++) {
+            const eplb_p_choice *at = &s->trial[i].choice;
+            if (at->gpu != gpu) continue;
+            s->slot[slot] = s->trial[at->rank].expert;
+            s->count[s->slot[slot++]] = at->count;
+        }
     }
-    for (i = 0; i < s->num_slots; i++) s->count[s->trial_expert[s->trial[i].rank]] = s->trial[i].count;
     return peak;
 }
 
 /* From an incumbent of this peak on. Whether all plans were tried, or the bar was reached. */
 EPLB_P_APART int eplb_p_try_all(eplb_p_search *s, int64_t *best)
 {
-    int64_t load = eplb_p_clear_trials(s), left = s->steps > EPLB_P_MOST_TRIES ? s->steps - EPLB_P_MOST_TRIES : 0;
+    int64_t load = eplb_p_clear_trial(s), left = s->steps > EPLB_P_MOST_TRIES ? s->steps - EPLB_P_MOST_TRIES : 0;
     int32_t i = 0;
 
-    eplb_p_open_trial(s, 0);
+    eplb_p_open_choice(s, 0);
     while (i >= 0 && *best > s->close) {
         if (s->steps <= left) return 0;
-        if (!eplb_p_next_trial(s, i, *best)) {
-            if (--i >= 0) eplb_p_put_trial(s, i, -1);
+        if (!eplb_p_next_choice(s, i, *best)) {
+            if (--i >= 0) eplb_p_put_choice(s, i, -1);
             continue;
         }
-        eplb_p_put_trial(s, i, 1);
+        eplb_p_put_choice(s, i, 1);
         if (i + 1 == s->num_slots) {
-            *best = eplb_p_keep_trials(s);
+            *best = eplb_p_keep_trial(s);
         } else if (eplb_p_load_fits(s, i, load, *best)) {
-            eplb_p_open_trial(s, ++i);
+            eplb_p_open_choice(s, ++i);
             continue;
         }
-        eplb_p_put_trial(s, i, -1);
+        eplb_p_put_choice(s, i, -1);
     }
     return 1;
 }
