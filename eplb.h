@@ -6705,10 +6705,21 @@ EPLB_P float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
     return sum;
 }
 
+/* The totals of vectors of n numbers are off by no more than this, if the sum of squares is no more than so much: the
+   root of n times it (Cauchy and Schwarz). One of Heron's steps, which ends above, from a guess by half the exponent. */
+EPLB_P int32_t eplb_p_total_within(float squares, int32_t n)
+{
+    float x = eplb_p_mul((float)n, squares), root;
+
+    if (!(x > 0.0f)) return 0;
+    root = eplb_p_from_bits((eplb_p_bits(x) >> 1) + 0x1FC00000u);
+    root = eplb_p_mul(0.5f, eplb_p_add(root, eplb_p_div(x, root)));
+    return root < 2147483648.0f ? (int32_t)root : INT32_MAX;
+}
+
 /* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
    first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square that is told roughly by all
-   samples, and before that by the total alone, which is at most the root of T times it (Cauchy and Schwarz). Only
-   what may be the best by both is worked out exactly. */
+   samples, and before that by the total alone. Only what may be the best by both is worked out exactly. */
 EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, float squares, int64_t most,
                                      eplb_p_move *best)
 {
@@ -6717,6 +6728,7 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     int32_t difference = eplb_p_take_difference(s, a, b);
     const int32_t *slot = s->slot, *D = s->difference;
     int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j;
+    uint32_t within, from;
 
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     if (pace > 1) {
@@ -6726,14 +6738,12 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     }
     squares *= EPLB_P_ROUGHLY;
     limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
+    within = (uint32_t)eplb_p_total_within(limit, n);
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
-        int32_t total = s->total[slot[i]];
-        float reach = (float)n * limit, off;
+        from = (uint32_t)difference - 2 * (uint32_t)s->total[slot[i]] + within; /* D - 2 u, from where on 2 v is near */
         for (j = first; j < end; j++) {
-            int32_t d = total - s->total[slot[j]];
-            off = (float)(difference - d - d);
-            if (off * off > reach) continue;
+            if (from + 2 * (uint32_t)s->total[slot[j]] > 2 * within) continue;
             v = eplb_p_share_of(s, slot[j]);
             if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
             gain = eplb_p_swap_squares(u, v, D, n);
@@ -6742,6 +6752,7 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
             if (gain <= most) continue;
             most = gain;
             limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
+            within = (uint32_t)eplb_p_total_within(limit, n);
             best->slot = i;
             best->other = j;
             best->expert = -1;
@@ -7324,21 +7335,19 @@ EPLB_P int64_t eplb_p_keep_trial(eplb_p_search *s)
 EPLB_P_APART int eplb_p_try_all(eplb_p_search *s, int64_t *best)
 {
     int64_t load = eplb_p_clear_trial(s), left = s->steps > EPLB_P_MOST_TRIES ? s->steps - EPLB_P_MOST_TRIES : 0;
-    int32_t i = 0;
+    int32_t i = -1, deeper = 1;
 
-    eplb_p_open_choice(s, 0);
-    while (i >= 0 && *best > s->close) {
+    while (*best > s->close) {
+        if (deeper) eplb_p_open_choice(s, ++i);
         if (s->steps <= left) return 0;
-        if (!eplb_p_next_choice(s, i, *best)) {
-            if (--i >= 0) eplb_p_put_choice(s, i, -1);
-            continue;
-        }
-        eplb_p_put_choice(s, i, 1);
-        if (i + 1 == s->num_slots) {
-            *best = eplb_p_keep_trial(s);
-        } else if (eplb_p_load_fits(s, i, load, *best)) {
-            eplb_p_open_choice(s, ++i);
-            continue;
+        deeper = eplb_p_next_choice(s, i, *best);
+        if (deeper) {
+            eplb_p_put_choice(s, i, 1);
+            deeper = i + 1 < s->num_slots && eplb_p_load_fits(s, i, load, *best);
+            if (deeper) continue;
+            if (i + 1 == s->num_slots) *best = eplb_p_keep_trial(s);
+        } else if (--i < 0) {
+            return 1;
         }
         eplb_p_put_choice(s, i, -1);
     }
