@@ -6727,8 +6727,7 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     int64_t gain, found = 0, pace = eplb_p_pair_pace(s, a, b);
     int32_t difference = eplb_p_take_difference(s, a, b);
     const int32_t *slot = s->slot, *D = s->difference;
-    int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j;
-    uint32_t within, from;
+    int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j, within, off;
 
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     if (pace > 1) {
@@ -6738,12 +6737,13 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     }
     squares *= EPLB_P_ROUGHLY;
     limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
-    within = (uint32_t)eplb_p_total_within(limit, n);
+    within = eplb_p_total_within(limit, n);
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
-        from = (uint32_t)difference - 2 * (uint32_t)s->total[slot[i]] + within; /* D - 2 u, from where on 2 v is near */
+        int32_t rest = difference - 2 * s->total[slot[i]];
         for (j = first; j < end; j++) {
-            if (from + 2 * (uint32_t)s->total[slot[j]] > 2 * within) continue;
+            off = rest + 2 * s->total[slot[j]];
+            if (off > within || off < -within) continue;
             v = eplb_p_share_of(s, slot[j]);
             if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
             gain = eplb_p_swap_squares(u, v, D, n);
@@ -6752,7 +6752,7 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
             if (gain <= most) continue;
             most = gain;
             limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
-            within = (uint32_t)eplb_p_total_within(limit, n);
+            within = eplb_p_total_within(limit, n);
             best->slot = i;
             best->other = j;
             best->expert = -1;
