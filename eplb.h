@@ -2102,15 +2102,21 @@ typedef struct eplb_p_shape {
     int32_t num_usable; /* slots, over all GPUs */
     int32_t num_living; /* GPUs that have any */
     int32_t odd;        /* whether any of these is not as for equal GPUs: then sizes of a node above are those
-                                    of the largest that there could be */
+                           of the largest that there could be */
 } eplb_p_shape;
 
-/* Slots of a GPU that may be used, whatever stands in the others; and its node, whatever the policy. */
+/* Slots of a GPU that may be used: from gpu * gpu_slots on, up to end_usable. What is in the others is not there. */
 EPLB_P int32_t eplb_p_usable_of(const eplb_p_shape *s, int32_t gpu)
 {
-    return s->usable_slots ? s->usable_slots[gpu] : s->num_replicas / s->num_gpus;
+    return s->usable_slots ? s->usable_slots[gpu] : s->gpu_slots;
 }
 
+EPLB_P int32_t eplb_p_end_usable(const eplb_p_shape *s, int32_t gpu)
+{
+    return gpu * s->gpu_slots + eplb_p_usable_of(s, gpu);
+}
+
+/* A GPU's node, whatever the policy. */
 EPLB_P int32_t eplb_p_node_of(const eplb_p_shape *s, int32_t gpu)
 {
     return s->node_of ? s->node_of[gpu] : gpu / (s->num_gpus / s->link_nodes);
@@ -2145,14 +2151,14 @@ EPLB_P eplb_result eplb_p_fail_at(eplb_diagnosis *why, eplb_result result, const
 /* usable_slots, num_usable. */
 EPLB_P eplb_result eplb_p_resolve_usable_slots(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
-    int32_t each = s->num_replicas / s->num_gpus, gpu, sum = 0, living = 0;
+    int32_t gpu, sum = 0, living = 0;
 
     s->usable_slots = NULL;
     s->num_usable = s->num_replicas;
     s->num_living = s->num_gpus;
     if (!p->gpu_slots) return EPLB_OK;
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        if (!eplb_p_within(p->gpu_slots[gpu], 0, each))
+        if (!eplb_p_within(p->gpu_slots[gpu], 0, s->gpu_slots))
             return eplb_p_fail_at(why, EPLB_ERR_COUNT, "problem.gpu_slots", gpu);
         sum += p->gpu_slots[gpu];
         living += p->gpu_slots[gpu] > 0;
@@ -2237,6 +2243,7 @@ EPLB_P eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s,
     s->num_samples = p->num_samples ? p->num_samples : 1;
     if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
     if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
+    s->gpu_slots = s->num_replicas / s->num_gpus;
     s->link_nodes = s->num_nodes;
     return eplb_p_resolve_cluster(p, s, why);
 }
@@ -2260,7 +2267,6 @@ EPLB_P eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
         return eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
     if ((s->num_groups % s->num_nodes != 0 && !s->usable_slots && !s->node_of) || s->num_experts % s->num_groups != 0)
         return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_groups");
-    s->gpu_slots = s->num_replicas / s->num_gpus;
     s->group_size = s->num_experts / s->num_groups;
     s->node_groups = s->odd ? s->num_groups : s->num_groups / s->num_nodes;
     s->node_experts = s->odd ? s->num_experts : s->num_experts / s->num_nodes;
@@ -2565,7 +2571,7 @@ typedef struct eplb_p_layer {
     float *size;          /* [E] what replicas and slots are shared out by; load, where not improved */
     int32_t *grains;      /* [E, num_counting] the samples in the integers of improve, when there is effort */
     int32_t *factor;      /* [num_counting] by what each was multiplied, in EPLB_P_WHOLE; for
-                               exact shares, and where moves are few */
+                             exact shares, and where moves are few */
 
     /* groups to nodes */
     int32_t *mlog2log; /* [E] */
@@ -3212,7 +3218,7 @@ typedef struct eplb_p_frontier {
     const uint64_t *line;  /* [n] items by their true load */
     int32_t *place;        /* [n] where each of them stands there */
     float *line_load;      /* [n + EPLB_P_VECTOR] these loads, and of some lighter than any; NULL where few
-                                       pairs are searched, or packs are small */
+                              pairs are searched, or packs are small */
     float *line_pack_load; /* [n + EPLB_P_VECTOR] loads of the packs that hold them */
 } eplb_p_frontier;
 
@@ -5604,7 +5610,7 @@ EPLB_P float eplb_p_pairwise_sum(const float *x, int32_t n)
     float left[32] = {0.0f}, sum;
     int32_t right[32],
         depth = 0; /* of halves that are being summed: the left one's sum, and numbers of the right one, 0
-                                     once it is its turn */
+                      once it is its turn */
 
     for (;;) {
         for (; n > EPLB_P_BLOCK; depth++) {
@@ -5792,7 +5798,7 @@ typedef struct eplb_p_search {
     const int32_t *pace;       /* [num_gpus] how long a GPU takes for a grain of load; NULL: 1 */
     const uint8_t *pinned;     /* [num_slots] not 0 for slots that keep what they have; NULL: none does */
     const int32_t *domain; /* [num_gpus] what is lost together, where an expert with two replicas is to survive a loss;
-                               NULL: nothing need */
+                              NULL: nothing need */
     int32_t usual_pace, least_pace; /* their mean, and the least */
     int32_t max_replicas;           /* 0: no cap */
     int32_t apart;                  /* no expert comes to be twice on a GPU while another is free of it */
@@ -5831,11 +5837,11 @@ typedef struct eplb_p_search {
     int32_t *total;      /* [E] of share: its sum over the samples */
     int32_t *difference; /* [T] of two GPUs' loads */
     int64_t *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one, less what
-                             it would put on a GPU without load */
+                            it would put on a GPU without load */
     int32_t *arriving;   /* [E] its load, summed over the samples */
     int64_t *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
     float *between;      /* of each pair of GPUs: square of how far apart their loads are; 0 once the pair is
-                             settled, that is, was found to have no swap left and has not changed since */
+                            settled, that is, was found to have no swap left and has not changed since */
     int32_t *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
     float *promise;      /* [num_gpus] and how far: the most that is between this one and a later one */
 
@@ -9197,7 +9203,7 @@ EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape
     eplb_p_fill_ids(b->node_of, -1, 0, shape->num_groups);
     eplb_p_fill_ids(b->taken, 0, 0, shape->num_nodes);
     for (slot = 0; slot < shape->num_replicas; slot++) {
-        if (!locked[slot] || slot % shape->gpu_slots >= eplb_p_usable_of(shape, slot / shape->gpu_slots)) continue;
+        if (!locked[slot] || slot >= eplb_p_end_usable(shape, slot / shape->gpu_slots)) continue;
         e = previous[slot];
         node = eplb_p_node_of(shape, slot / shape->gpu_slots);
         if (!eplb_p_within(e, 0, shape->num_experts - 1) || home[e] == node) {
@@ -9314,12 +9320,6 @@ EPLB_P eplb_p_evaluator eplb_p_carve_evaluator(eplb_p_arena *a, const eplb_p_sha
 EPLB_P const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_plan *plan, int32_t layer)
 {
     return plan->phy2log + (size_t)layer * (size_t)shape->num_replicas;
-}
-
-/* The slots of a GPU that may be used are gpu * gpu_slots .. end - 1. What is in the others is not there. */
-EPLB_P int32_t eplb_p_end_usable(const eplb_p_shape *shape, int32_t gpu)
-{
-    return gpu * shape->gpu_slots + (shape->usable_slots ? shape->usable_slots[gpu] : shape->gpu_slots);
 }
 
 /* count, held of one layer's plan; fails where it is none. */
@@ -9567,7 +9567,7 @@ EPLB_P eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     m.num_experts = E;
     m.num_slots = R;
     m.num_gpus = G;
-    m.gpu_slots = R / G;
+    m.gpu_slots = shape->gpu_slots;
     m.gpu_of = EPLB_P_TAKE(a, int32_t, R);
     m.node_of = EPLB_P_TAKE(a, int32_t, G);
     m.seen_on = EPLB_P_TAKE(a, int32_t, E);
@@ -9617,7 +9617,7 @@ EPLB_P int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (
    is not there. */
 EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = gpu * m->gpu_slots, end = slot + eplb_p_usable_of(m->shape, gpu), *holder = m->holder,
+    int32_t slot = gpu * m->gpu_slots, end = eplb_p_end_usable(m->shape, gpu), *holder = m->holder,
             *next = m->next_holder, e, h;
 
     for (; slot < end; slot++) {
@@ -9636,8 +9636,7 @@ EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 /* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
 EPLB_P void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = gpu * m->gpu_slots, last = slot + m->gpu_slots, end = slot + eplb_p_usable_of(m->shape, gpu), e,
-            from;
+    int32_t slot = gpu * m->gpu_slots, last = slot + m->gpu_slots, end = eplb_p_end_usable(m->shape, gpu), e, from;
 
     for (; slot < end; slot++) {
         e = m->new_expert[slot];
@@ -10159,10 +10158,10 @@ EPLB_P size_t eplb_p_count_changed(const int32_t *previous_phy2log, const int32_
 EPLB_P size_t eplb_p_count_transfers(const eplb_p_shape *shape, const int32_t *previous_phy2log, const int32_t *phy2log)
 {
     size_t slots = eplb_p_at(shape->num_layers, shape->num_replicas, 0), at = 0, n = 0;
-    int32_t gpu = 0, each = shape->num_replicas / shape->num_gpus;
+    int32_t gpu = 0;
 
     if (!shape->usable_slots) return eplb_p_count_changed(previous_phy2log, phy2log, slots);
-    for (; at < slots; at += (size_t)each, gpu = gpu + 1 < shape->num_gpus ? gpu + 1 : 0)
+    for (; at < slots; at += (size_t)shape->gpu_slots, gpu = gpu + 1 < shape->num_gpus ? gpu + 1 : 0)
         n += eplb_p_count_changed(previous_phy2log + at, phy2log + at, (size_t)shape->usable_slots[gpu]);
     return n;
 }
@@ -10512,7 +10511,7 @@ EPLB_P int eplb_p_can_part(const eplb_p_mover *m, int32_t slot, int32_t first, i
     for (gpu = first; gpu < end; gpu += S) {
         for (i = gpu; i < gpu + S && held[i] != held[slot]; i++) {}
         if (i < gpu + S) continue;
-        for (i = gpu; i < gpu + eplb_p_usable_of(m->shape, gpu / S); i++) {
+        for (i = gpu; i < eplb_p_end_usable(m->shape, gpu / S); i++) {
             if (held[i] == EPLB_P_EMPTY) return 1;
             for (j = here; j < here + S && held[j] != held[i]; j++) {}
             if (j == here + S) return 1;
@@ -10826,11 +10825,11 @@ EPLB_P size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, co
                                int32_t first, eplb_lost_expert *lost, size_t num_lost)
 {
     uint32_t seen[EPLB_P_SEEN_AT_ONCE / 32] = {0};
-    int32_t slot, i, gpu, gpu_slots = s->num_replicas / s->num_gpus;
+    int32_t slot, i, gpu;
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         if (gpu_lost && gpu_lost[gpu]) continue;
-        for (slot = gpu * gpu_slots; slot < gpu * gpu_slots + eplb_p_usable_of(s, gpu); slot++) {
+        for (slot = gpu * s->gpu_slots; slot < eplb_p_end_usable(s, gpu); slot++) {
             i = phy2log[slot] - first;
             if (eplb_p_within(i, 0, EPLB_P_SEEN_AT_ONCE - 1)) seen[i / 32] |= (uint32_t)1 << (i % 32);
         }
@@ -14194,7 +14193,6 @@ EPLB_P eplb_result eplb_p_resolve_switch(const eplb_problem *problem, eplb_p_sha
     eplb_result r = eplb_p_resolve_slots(problem, shape);
 
     if (r != EPLB_OK) return r;
-    shape->gpu_slots = shape->num_replicas / shape->num_gpus;
     return eplb_p_array_fits(shape->num_samples, shape->num_layers, shape->num_experts) ? EPLB_OK : EPLB_ERR_OVERFLOW;
 }
 
@@ -14334,6 +14332,7 @@ EPLB_P eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s
     s->num_replicas = p->num_replicas;
     s->num_nodes = p->num_nodes ? p->num_nodes : 1;
     s->num_gpus = p->num_gpus;
+    s->gpu_slots = p->num_replicas / p->num_gpus;
     r = eplb_p_resolve_nodes(p, s, NULL);
     if (r == EPLB_OK) r = eplb_p_resolve_usable_slots(p, s, NULL);
     if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, NULL);

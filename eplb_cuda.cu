@@ -72,7 +72,7 @@ enum : int32_t {
     kShareThreads = 256, /* of one that shares */
     kShareWarps = kShareThreads / kWarp,
     kManyBlocks = 1024, /* from so many candidates on the GPU is full, and small blocks waste less of it
-                             while one warp packs */
+                           while one warp packs */
     kFewThreads = 64,   /* of a block then */
     kRun = 64,          /* keys that are sorted by counting, before runs of them are merged */
     kMostTooMany = 256, /* bids of a last round of an auction beyond the slots there are */
