@@ -6746,9 +6746,9 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     within = eplb_p_total_within(limit, n);
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
-        int32_t rest = difference - 2 * s->total[slot[i]];
+        int32_t total = s->total[slot[i]], rest = difference - total - total;
         for (j = first; j < end; j++) {
-            off = rest + 2 * s->total[slot[j]];
+            off = rest + s->total[slot[j]] + s->total[slot[j]];
             if (off > within || off < -within) continue;
             v = eplb_p_share_of(s, slot[j]);
             if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
