@@ -10,7 +10,7 @@
     }
 #define HASH_FOLLOWED_EXPECTED                                                                   \
     {                                                                                            \
-        UINT64_C(0xcb4819ddf72b6ff2), UINT64_C(0x7de001d5118fedd8), UINT64_C(0xf02a1c282b7b500e) \
+        UINT64_C(0xf4e4bc92f1f0f9b3), UINT64_C(0x649e39ef434bc34d), UINT64_C(0x3262a89697c03b6a) \
     }
 
 /* A plan in force that cannot be followed counts by its error. */
