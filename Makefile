@@ -175,8 +175,8 @@ $(BUILD)/tests/emulated_eplb_cuda.o: eplb_cuda.cu eplb_cuda.h eplb.h $(wildcard 
 $(BUILD)/tests/test_emulated: tests/test_emulated.cpp $(BUILD)/tests/emulated_runtime.o tests/support/test.h
 	$(EMULATED) -o $@ $< $(BUILD)/tests/emulated_runtime.o
 
-$(BUILD)/tests/test_cuda $(BUILD)/tests/test_cuda_chain $(BUILD)/tests/test_cuda_share $(BUILD)/tests/test_cuda_alone: $(BUILD)/tests/%: tests/%.cpp $(EMULATED_CUDA) $(SUPPORT)
-	$(EMULATED) -o $@ $< $(EMULATED_CUDA)
+$(BUILD)/tests/test_cuda $(BUILD)/tests/test_cuda_chain $(BUILD)/tests/test_cuda_share $(BUILD)/tests/test_cuda_alone: $(BUILD)/tests/%: tests/%.cpp $(EMULATED_CUDA) $(LIBRARY) $(SUPPORT)
+	$(EMULATED) -o $@ $< $(EMULATED_CUDA) $(LIBRARY)
 
 $(BUILD)/tests/fuzz_cuda: tests/fuzz/fuzz_cuda.c $(BUILD)/tests/replay.o $(LIBRARY) $(EMULATED_CUDA) $(FUZZ_SUPPORT)
 	$(TEST_C) -Itests/emulated -c -o $(BUILD)/tests/fuzz_cuda.o $<
@@ -249,7 +249,7 @@ $(BUILD)/bench/against.o: tests/bench/side.h
 $(BUILD)/bench/bench: $(patsubst %,$(BUILD)/bench/%.o,bench heading common stages fits torch against shares transfers baseline)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lm -ldl
 
-MIGRATION = migration curve service traffic plot
+MIGRATION = migration curve service rows traffic plot
 $(patsubst %,$(BUILD)/bench/%.o,$(MIGRATION)): tests/bench/migration.h
 
 $(BUILD)/bench/migration: $(patsubst %,$(BUILD)/bench/%.o,$(MIGRATION) common heading baseline)
@@ -331,16 +331,19 @@ $(BUILD)/cuda:
 	mkdir -p $@
 
 $(BUILD)/cuda/eplb_cuda.o: eplb_cuda.cu eplb_cuda.h eplb.h | $(BUILD)/cuda
-	$(CUDA) -Xptxas -v -c -o $@ $< 2> $(BUILD)/cuda/ptxas.log || { cat $(BUILD)/cuda/ptxas.log; exit 1; }
+	rm -rf $(BUILD)/cuda/kept && mkdir $(BUILD)/cuda/kept
+	$(CUDA) --keep --keep-dir $(BUILD)/cuda/kept -Xptxas -v -c -o $@ $< 2> $(BUILD)/cuda/ptxas.log || \
+	    { cat $(BUILD)/cuda/ptxas.log; exit 1; }
 
 $(CUDA_LIB): $(BUILD)/cuda/eplb_cuda.o
 	rm -f $@ && ar rcs $@ $<
 
-$(BUILD)/cuda/eplb_cuda.ptx: eplb_cuda.cu eplb_cuda.h eplb.h | $(BUILD)/cuda
-	$(NVCC) -std=c++17 -O2 -I. -arch=compute_$(lastword $(CUDA_ARCHS)) -ptx -o $@ $<
+# What came of it on the way to the last architecture's code: nvcc names it after that where there are several.
+$(BUILD)/cuda/eplb_cuda.ptx: $(BUILD)/cuda/eplb_cuda.o
+	cp $(BUILD)/cuda/kept/eplb_cuda.$(if $(word 2,$(CUDA_ARCHS)),compute_$(lastword $(CUDA_ARCHS)).)ptx $@
 
-$(BUILD)/cuda/test_cuda $(BUILD)/cuda/test_cuda_share $(BUILD)/cuda/test_cuda_alone: $(BUILD)/cuda/%: tests/%.cpp $(CUDA_LIB) $(SUPPORT)
-	$(CUDA) -Itests/support -o $@ $< $(CUDA_LIB)
+$(BUILD)/cuda/test_cuda $(BUILD)/cuda/test_cuda_share $(BUILD)/cuda/test_cuda_alone: $(BUILD)/cuda/%: tests/%.cpp $(CUDA_LIB) $(LIBRARY) $(SUPPORT)
+	$(CUDA) -Itests/support -o $@ $< $(CUDA_LIB) $(LIBRARY)
 
 $(BUILD)/cuda/cuda_graph: examples/cuda_graph.cu $(CUDA_LIB)
 	$(CUDA) -o $@ $< $(CUDA_LIB)

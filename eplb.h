@@ -101,7 +101,7 @@
 #define EPLB_VERSION_PATCH  0
 #define EPLB_VERSION_NUMBER (EPLB_VERSION_MAJOR * 10000 + EPLB_VERSION_MINOR * 100 + EPLB_VERSION_PATCH)
 #define EPLB_VERSION_STRING "0.2.0"
-#define EPLB_PLAN_VERSION   2 /* rises when any plan changes for the same arguments */
+#define EPLB_PLAN_VERSION   3 /* rises when any plan changes for the same arguments */
 
 /* ------------------------------------------------------------------------------------ linkage */
 
@@ -281,7 +281,9 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      effort;        /* how hard each node's plan is improved, replica counts and placement
                                    jointly: 0 leaves it as packed, 1 is one local search; with one sample
                                    each further one is a kick that disturbs the plan and another search
-                                   (several in small nodes), while something is left to gain */
+                                   (several in small nodes), while something is left to gain. In a node of at
+                                   most 16 slots whose GPUs are alike all plans are tried before any kick, which
+                                   nearly always ends with the best there is */
     int32_t      allow_duplicates; /* improve: 0 = an expert is never twice on a GPU while another GPU of
                                    its node is free of it (and, where GPUs have unlike numbers of slots, holds
                                    something that is not on the first); 1 = it may be where that is better still, as it
@@ -357,8 +359,8 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 
 /* ---------------------------------------------------------------------------------- rebalance */
 
-/* With effort, more samples than this are planned for as so many: neighbours that count for little are merged to
-   their weighted mean, and their weights add. */
+/* With effort, more samples than this are planned for as so many, once equal neighbours count as one: neighbours that
+   count for little are merged to their weighted mean, and their weights add. */
 #define EPLB_MOST_SAMPLES 128
 
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
@@ -388,7 +390,8 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
                     by options.sample_weight (more than EPLB_MOST_SAMPLES that count are merged to so
                     many, in the order given); without effort it is for their weighted mean. In each
                     layer, samples that hold no load there count for nothing: with or without them the
-                    plan is the same. A layer whose load is all zero is planned as if its load were
+                    plan is the same. With effort, samples that are equal in a layer and follow one another
+                    there count as one, their weights added. A layer whose load is all zero is planned as if its load were
                     even. A layer whose largest load is not within 2^-40 .. 2^41 is first scaled by a
                     power of two.
    out     plan     see eplb_plan; within a GPU slots stand heaviest first, then by lower index. From a plan in
@@ -422,7 +425,8 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
            O(R G), and a swap O(R^2)); a swap takes O(G)
            and a search over pairs of slots, S * S for each pair of GPUs that it looks at. Effort looks
            at 2^20 + 64 E R pairs (of slots, of GPUs, of a slot and an expert; in a node) and what the
-           move at hand takes, at most, each in O(T), whatever the loads; tests/bench/README.md has measured times. Slots
+           move at hand takes, at most, each in O(T), whatever the loads, of which 2^16 at most are for trying
+           all plans of a node of few slots; tests/bench/README.md has measured times. Slots
            are kept in O(R + G R) and, for each GPU that is not where it is valued most, O(G (G + R / G)) at
            most; under the hierarchical policy for each two nodes. With limits or price the layer is planned
            twice, and the second search is on all nodes at once
@@ -2758,16 +2762,38 @@ EPLB_P float eplb_p_square_factor(float share)
     return (float)root * (1.0f / EPLB_P_WHOLE);
 }
 
+/* Whether two samples hold the same n loads. */
+EPLB_P int eplb_p_equal_samples(const eplb_p_samples *s, int32_t t, int32_t u, int32_t n)
+{
+    int32_t i = 0;
+    while (i < n && eplb_p_bits(eplb_p_sample_load(s, t, i)) == eplb_p_bits(eplb_p_sample_load(s, u, i))) i++;
+    return i == n;
+}
+
+/* The next sample that counts, from *t on, and those after it that are equal to it: they count as one. Returns for how
+   much, 0 where there is none; *first is the one, and *t is past them all. */
+EPLB_P float eplb_p_next_sample(const eplb_p_samples *s, int32_t n, int32_t *t, int32_t *first)
+{
+    float weight = 0.0f;
+
+    for (; *t < s->num; ++*t) {
+        if (!eplb_p_counts(s, *t, n)) continue;
+        if (!(weight > 0.0f)) *first = *t;
+        else if (!eplb_p_equal_samples(s, *first, *t, n)) break;
+        weight = eplb_p_add(weight, eplb_p_sample_share(s, *t));
+    }
+    return weight;
+}
+
 /* Into how many the samples that count are merged, where neighbours are as long as they count for no more
    than `most` together. */
 EPLB_P int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_experts, float most)
 {
-    float weight = 0.0f;
-    int32_t merged = 0, t;
+    float weight = 0.0f, share;
+    int32_t merged = 0, t = 0, first = 0;
 
-    for (t = 0; t < samples->num; t++) {
-        float share = eplb_p_sample_share(samples, t), more = eplb_p_add(weight, share);
-        if (!eplb_p_counts(samples, t, num_experts)) continue;
+    while ((share = eplb_p_next_sample(samples, num_experts, &t, &first)) > 0.0f) {
+        float more = eplb_p_add(weight, share);
         if (merged == 0 || more > most) {
             merged++;
             more = share;
@@ -2796,14 +2822,12 @@ EPLB_P float eplb_p_merging(const eplb_p_samples *samples, int32_t num_experts)
    Returns what they count for together. */
 EPLB_P float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples, float scale, float most, int32_t *t)
 {
-    int32_t num_experts = l->shape->num_experts, merged = 0, e;
-    float weight = 0.0f;
+    int32_t num_experts = l->shape->num_experts, merged = 0, next = *t, first = 0, e;
+    float weight = 0.0f, share;
 
-    for (; *t < samples->num; ++*t) {
-        const float *load = samples->load + (size_t)*t * samples->stride;
-        float share = eplb_p_sample_share(samples, *t), more = eplb_p_add(weight, share);
-        float factor = eplb_p_mul(share, scale);
-        if (!eplb_p_counts(samples, *t, num_experts)) continue;
+    while ((share = eplb_p_next_sample(samples, num_experts, &next, &first)) > 0.0f) {
+        const float *load = samples->load + (size_t)first * samples->stride;
+        float more = eplb_p_add(weight, share), factor = eplb_p_mul(share, scale);
         if (merged > 0 && more > most) break;
         if (merged == 0) eplb_p_scale_loads(l->size, load, scale, num_experts);
         if (merged == 1) eplb_p_scale_loads(l->size, l->size, weight, num_experts);
@@ -2812,6 +2836,7 @@ EPLB_P float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples
                 l->size[e] = eplb_p_add(l->size[e], eplb_p_mul(eplb_p_unsigned(&load[e]), factor));
         weight = more;
         merged++;
+        *t = next;
     }
     if (merged > 1)
         for (e = 0; e < num_experts; e++) l->size[e] = eplb_p_div(l->size[e], weight);
@@ -2837,12 +2862,15 @@ EPLB_P void eplb_p_weigh_evenly(eplb_p_layer *l)
 
     l->num_counting = 1;
     if (l->factor) l->factor[0] = (int32_t)EPLB_P_WHOLE;
-    for (e = 0; e < l->shape->num_experts; e++) l->grains[e] = (int32_t)grain;
+    for (e = 0; e < l->shape->num_experts; e++) {
+        l->size[e] = 1.0f;
+        l->grains[e] = (int32_t)grain;
+    }
 }
 
 /* num_counting, grains of the layer: the loads of the samples that count, or of what they are merged to, times
    a power of two. The first time round their weights are found, then the largest sum of loads, by which the
-   grain is chosen, then the grains. Size serves for the sample at hand. */
+   grain is chosen, then the grains. Size serves for the sample at hand, and is that of the last. */
 EPLB_P void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, float scale)
 {
     int32_t num_experts = l->shape->num_experts, pass, k, t, e;
@@ -2876,13 +2904,14 @@ EPLB_P void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, 
 
 /* size [E] = the length of each expert's load vector, which is its load where there is one sample:
    replicas and slots are first shared out by it, so that an expert of unsteady load counts for more
-   than a steady one of the same mean. */
+   than a steady one of the same mean. One sample is what size has by now, and it alone is the mean: that of
+   several equal ones is off by its rounding. */
 EPLB_P void eplb_p_size_experts(eplb_p_layer *l)
 {
     int32_t e, t;
 
     if (l->num_counting == 1) {
-        if (l->size != l->load) eplb_p_copy_loads(l->size, l->load, l->shape->num_experts);
+        if (l->size != l->load) eplb_p_copy_loads(l->load, l->size, l->shape->num_experts);
         return;
     }
     for (e = 0; e < l->shape->num_experts; e++) {
@@ -5898,8 +5927,9 @@ EPLB_P void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
 
    With one sample the incumbent is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
    found in a line of all replicas by their loads; where there is none, a replace is. When both are exhausted a
-   kick disturbs the plan, and what follows stays if the heaviest GPU has become lighter, or is taken back. It
-   ends as soon as the heaviest GPU is as light as the bound proves that it can be, but for 1 / EPLB_P_CLOSE.
+   kick disturbs the plan, and what follows stays if the heaviest GPU has become lighter, or is taken back. Where
+   slots are few all plans are tried instead, but for those that cannot be better. It ends as soon as the heaviest
+   GPU is as light as the bound proves that it can be, but for 1 / EPLB_P_CLOSE, or where slots are few, for rounding.
 
    With many samples the objective is the sum over samples and GPUs of load squared, which carries the mean,
    the variance and the covariance of the loads: swaps of the two GPUs that differ most first, and replaces
@@ -5934,6 +5964,21 @@ typedef struct eplb_p_moves {
     int64_t squares_cost;          /* of a move, in what the sum of squares falls by */
     int64_t peak_cost;             /* and in what the peak of one sample does */
 } eplb_p_moves;
+
+/* Where one replica goes, in a plan that is tried. */
+typedef struct eplb_p_choice {
+    int32_t rank;       /* of its expert by load: 0 is the heaviest */
+    int32_t count, nth; /* replicas of that expert in the plan, and which of them this is */
+    int32_t share;      /* load of each */
+    int32_t gpu;
+} eplb_p_choice;
+
+/* A plan that is tried: a row for each slot, as there are no more experts or GPUs. */
+typedef struct eplb_p_trial {
+    eplb_p_choice choice; /* where replica i goes */
+    int32_t expert;       /* whose rank is i */
+    int32_t load, used;   /* of GPU i: of the replicas that have come, and their slots */
+} eplb_p_trial;
 
 typedef struct eplb_p_search {
     /* The node, or the whole layer where moves are few. */
@@ -5972,11 +6017,12 @@ typedef struct eplb_p_search {
     int32_t num_done;
 
     /* Lowering the peak: the replicas in a line, the heaviest first. */
-    int32_t lined_up;   /* whether these hold, rather than those below, which take the same memory */
-    int32_t *line;      /* [slots] load of the replica at each place */
-    int32_t *line_slot; /* [slots] the slot that it is in */
-    int32_t *line_gpu;  /* [slots] and its GPU */
-    int32_t *place;     /* [slots] where in the line the replica of a slot stands */
+    int32_t lined_up;    /* whether these hold, rather than those below, which take the same memory */
+    int32_t *line;       /* [slots] load of the replica at each place */
+    int32_t *line_slot;  /* [slots] the slot that it is in */
+    int32_t *line_gpu;   /* [slots] and its GPU */
+    int32_t *place;      /* [slots] where in the line the replica of a slot stands */
+    eplb_p_trial *trial; /* [slots] where the line was, while all plans are tried; NULL: slots are not few */
 
     /* Lowering the squares: pairs of GPUs. */
     int64_t enough;      /* what the objective must fall by for a move to count */
@@ -6041,11 +6087,13 @@ EPLB_P void eplb_p_carve_odd(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_
     s->odd_domain = shape->survive != EPLB_SURVIVE_NONE ? EPLB_P_TAKE(a, int32_t, s->num_gpus) : NULL;
 }
 
+#define EPLB_P_FEW_SLOTS 16 /* of a node whose GPUs are alike, so that all plans are tried */
+
 /* What lowers the peak, what lowers the squares and what is for exact shares are never in use at once. */
 EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_search *s)
 {
     eplb_p_search none = EPLB_ZERO_INIT;
-    eplb_p_overlay keys; /* from which line_slot is made first, and the rest of the line from that */
+    eplb_p_overlay keys; /* from which line_slot is made first, and the rest of the line from that; or trials */
 
     *s = none;
     s->num_gpus = shape->node_gpus;
@@ -6077,6 +6125,9 @@ EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     (void)eplb_p_end_phase(a, &keys);
     s->key = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
     s->spare = EPLB_P_TAKE(a, uint64_t, shape->node_slots);
+    (void)eplb_p_end_phase(a, &keys);
+    if (!shape->odd && shape->node_slots <= EPLB_P_FEW_SLOTS)
+        s->trial = EPLB_P_TAKE(a, eplb_p_trial, shape->node_slots);
     (void)eplb_p_end_phase(a, &keys);
     eplb_p_close_overlay(a, &keys);
     s->peak_bytes = eplb_p_end_phase(a, &s->shared);
@@ -6852,10 +6903,21 @@ EPLB_P float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
     return sum;
 }
 
+/* The totals of vectors of n numbers are off by no more than this, if the sum of squares is no more than so much: the
+   root of n times it (Cauchy and Schwarz). One of Heron's steps, which ends above, from a guess by half the exponent. */
+EPLB_P int32_t eplb_p_total_within(float squares, int32_t n)
+{
+    float x = eplb_p_mul((float)n, squares), root;
+
+    if (!(x > 0.0f)) return 0;
+    root = eplb_p_from_bits((eplb_p_bits(x) >> 1) + 0x1FC00000u);
+    root = eplb_p_mul(0.5f, eplb_p_add(root, eplb_p_div(x, root)));
+    return root < 2147483648.0f ? (int32_t)root : INT32_MAX;
+}
+
 /* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
    first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square that is told roughly by all
-   samples, and before that by the total alone, which is at most the root of T times it (Cauchy and Schwarz). Only
-   what may be the best by both is worked out exactly. */
+   samples, and before that by the total alone. Only what may be the best by both is worked out exactly. */
 EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, float squares, int64_t most,
                                      eplb_p_move *best)
 {
@@ -6863,7 +6925,7 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     int64_t gain, found = 0, pace = eplb_p_pair_pace(s, a, b);
     int32_t difference = eplb_p_take_difference(s, a, b);
     const int32_t *slot = s->slot, *D = s->difference;
-    int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j;
+    int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j, within, off;
 
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     if (pace > 1) {
@@ -6873,14 +6935,13 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     }
     squares *= EPLB_P_ROUGHLY;
     limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
+    within = eplb_p_total_within(limit, n);
     for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
         const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
-        int32_t total = s->total[slot[i]];
-        float reach = (float)n * limit, off;
+        int32_t total = s->total[slot[i]], rest = difference - total - total;
         for (j = first; j < end; j++) {
-            int32_t d = total - s->total[slot[j]];
-            off = (float)(difference - d - d);
-            if (off * off > reach) continue;
+            off = rest + s->total[slot[j]] + s->total[slot[j]];
+            if (off > within || off < -within) continue;
             v = eplb_p_share_of(s, slot[j]);
             if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
             gain = eplb_p_swap_squares(u, v, D, n);
@@ -6889,6 +6950,7 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
             if (gain <= most) continue;
             most = gain;
             limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
+            within = eplb_p_total_within(limit, n);
             best->slot = i;
             best->other = j;
             best->expert = -1;
@@ -7330,6 +7392,166 @@ EPLB_P void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t k
     }
 }
 
+/* improve: few slots
+
+   Branch and bound: where slots are few all plans are tried, replica by replica, the experts by their loads, the
+   heaviest first, each with one replica first and then with more. What cannot end below the incumbent is not gone
+   into; nor what is a plan that is tried anyway but for the names of its GPUs or replicas: replicas of an expert go
+   to GPUs in ascending order, and of GPUs that are alike so far to the first. */
+
+/* GPUs looked at, at most, whatever the effort: more of it may not lead to other kicks, and a worse plan. */
+#define EPLB_P_MOST_TRIES 65536
+
+/* The experts by rank, and nothing on any GPU. Returns the load of the experts, but for what dividing it may lose. */
+EPLB_P int64_t eplb_p_clear_trial(eplb_p_search *s)
+{
+    int64_t sum = -(int64_t)s->num_slots;
+    int32_t i, at;
+
+    eplb_p_enter_phase(&s->shared, s->peak_bytes);
+    for (i = 0; i < s->num_experts; i++) {
+        int32_t e = s->expert[i];
+        sum += s->grains[e];
+        for (at = i; at > 0 && s->grains[s->trial[at - 1].expert] < s->grains[e]; at--)
+            s->trial[at].expert = s->trial[at - 1].expert;
+        s->trial[at].expert = e;
+    }
+    for (i = 0; i < s->num_gpus; i++) s->trial[i].load = s->trial[i].used = 0;
+    return sum;
+}
+
+/* Choice i is for the first of so many replicas of its expert, before any GPU. */
+EPLB_P void eplb_p_start_choice(eplb_p_search *s, int32_t i, int32_t count)
+{
+    eplb_p_choice *at = &s->trial[i].choice;
+
+    at->count = count;
+    at->nth = 0;
+    at->share = s->grains[s->trial[at->rank].expert] / count;
+    at->gpu = -1;
+}
+
+/* Choice i is for the replica after that of the one before: of the same expert, whose replicas go to GPUs in ascending
+   order, or of the next. The last expert has a replica in each slot that is left. */
+EPLB_P void eplb_p_open_choice(eplb_p_search *s, int32_t i)
+{
+    eplb_p_choice *at = &s->trial[i].choice;
+
+    at->rank = 0;
+    if (i > 0) {
+        *at = s->trial[i - 1].choice;
+        at->nth++;
+        if (at->nth < at->count) {
+            at->gpu -= !s->apart || at->count > s->num_gpus; /* it may be on the same GPU again */
+            return;
+        }
+        at->rank++;
+    }
+    eplb_p_start_choice(s, i, at->rank + 1 < s->num_experts ? 1 : s->num_slots - i);
+}
+
+/* Whether choice i's replica may go to its GPU, and leaves that below the limit. */
+EPLB_P int eplb_p_may_try(const eplb_p_search *s, int32_t i, int64_t limit)
+{
+    const eplb_p_choice *at = &s->trial[i].choice;
+    int32_t gpu = at->gpu, before = at->nth > 0 ? s->trial[i - 1].choice.gpu : -1, other;
+
+    if (s->trial[gpu].used == s->gpu_slots || s->trial[gpu].load + at->share >= limit) return 0;
+    if (s->apart && at->count > s->num_gpus) /* it must be on every GPU */
+        return gpu <= before + 1 && s->num_gpus - gpu <= at->count - at->nth;
+    for (other = before + 1; other < gpu; other++)
+        if (s->trial[other].load == s->trial[gpu].load && s->trial[other].used == s->trial[gpu].used) return 0;
+    return 1;
+}
+
+/* The next GPU for choice i's replica, of an expert's first one with more replicas when there is none; 0 at the end. */
+EPLB_P int eplb_p_next_choice(eplb_p_search *s, int32_t i, int64_t limit)
+{
+    eplb_p_choice *at = &s->trial[i].choice;
+    int32_t behind = s->num_experts - at->rank - 1; /* experts that still need a slot */
+
+    while (!eplb_p_at_cap(at->count - 1, s->max_replicas)) {
+        for (at->gpu++; at->gpu < s->num_gpus; at->gpu++) {
+            eplb_p_take_steps(s, 1, 1);
+            if (eplb_p_may_try(s, i, limit)) return 1;
+        }
+        if (at->nth > 0 || at->count + behind >= s->num_slots - i) return 0;
+        eplb_p_start_choice(s, i, at->count + 1);
+    }
+    return 0;
+}
+
+/* Choice i's replica comes to its GPU, by 1, or leaves it, by -1. */
+EPLB_P void eplb_p_put_choice(eplb_p_search *s, int32_t i, int32_t by)
+{
+    const eplb_p_choice *at = &s->trial[i].choice;
+    s->trial[at->gpu].load += by * at->share;
+    s->trial[at->gpu].used += by;
+}
+
+/* The most that a replica after choice i can weigh. */
+EPLB_P int64_t eplb_p_most_after(const eplb_p_search *s, int32_t i)
+{
+    const eplb_p_choice *at = &s->trial[i].choice;
+    int64_t share = at->nth + 1 < at->count ? at->share : 0;
+    int64_t next = at->rank + 1 < s->num_experts ? s->grains[s->trial[at->rank + 1].expert] : 0;
+    return share > next ? share : next;
+}
+
+/* Whether all load can be below the limit, once the replicas up to choice i are where they are: a GPU gets no more than
+   its slots that are left can bring. */
+EPLB_P int eplb_p_load_fits(const eplb_p_search *s, int32_t i, int64_t load, int64_t limit)
+{
+    int64_t most = eplb_p_most_after(s, i), fits;
+    int32_t gpu;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        fits = s->trial[gpu].load + (s->gpu_slots - s->trial[gpu].used) * most;
+        load -= fits < limit ? fits : limit - 1;
+    }
+    return load <= 0;
+}
+
+/* The plan that is tried is the incumbent; only slot and count are right after it. Returns its peak. */
+EPLB_P int64_t eplb_p_keep_trial(eplb_p_search *s)
+{
+    int32_t peak = 0, slot = 0, gpu, i;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        if (s->trial[gpu].load > peak) peak = s->trial[gpu].load;
+        for (i = 0; i < s->num_slots; i++) {
+            const eplb_p_choice *at = &s->trial[i].choice;
+            if (at->gpu != gpu) continue;
+            s->slot[slot] = s->trial[at->rank].expert;
+            s->count[s->slot[slot++]] = at->count;
+        }
+    }
+    return peak;
+}
+
+/* From an incumbent of this peak on. Whether all plans were tried, or the bar was reached. */
+EPLB_P_APART int eplb_p_try_all(eplb_p_search *s, int64_t *best)
+{
+    int64_t load = eplb_p_clear_trial(s), left = s->steps > EPLB_P_MOST_TRIES ? s->steps - EPLB_P_MOST_TRIES : 0;
+    int32_t i = -1, deeper = 1;
+
+    while (*best > s->close) {
+        if (deeper) eplb_p_open_choice(s, ++i);
+        if (s->steps <= left) return 0;
+        deeper = eplb_p_next_choice(s, i, *best);
+        if (deeper) {
+            eplb_p_put_choice(s, i, 1);
+            deeper = i + 1 < s->num_slots && eplb_p_load_fits(s, i, load, *best);
+            if (deeper) continue;
+            if (i + 1 == s->num_slots) *best = eplb_p_keep_trial(s);
+        } else if (--i < 0) {
+            return 1;
+        }
+        eplb_p_put_choice(s, i, -1);
+    }
+    return 1;
+}
+
 /* improve: one sample */
 
 /* So far above the bar, in parts of it, it is not grains that are left but wrong counts of replicas, for which
@@ -7370,6 +7592,11 @@ EPLB_P void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
         eplb_p_line_up_slots(s);
         eplb_p_lower_peaks(s);
         best = eplb_p_keep_better(s, best);
+    }
+    if (s->trial && kicks > 0 && best > s->close) {
+        if (eplb_p_try_all(s, &best)) kicks = 0;
+        eplb_p_measure_node(s);
+        eplb_p_line_up_slots(s);
     }
     for (kick = 1; kick - 1 < kicks && s->steps > 0 && best > s->close; kick++) {
         eplb_p_kick(s, seed, row, kick);
@@ -7885,7 +8112,8 @@ EPLB_P void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
     if (s->aside && eplb_p_objective(s) > loose) eplb_p_exchange_plans(s);
 }
 
-/* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. */
+/* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. Where all plans can be tried, a
+   grain for each division is. */
 #define EPLB_P_CLOSE 4096
 
 /* With one sample: what the heaviest GPU of a node cannot be lighter than if that is above `least`, by the counts
@@ -8038,7 +8266,7 @@ EPLB_P void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
     int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l, s) : 0;
     int32_t node;
 
-    s->close = target + target / EPLB_P_CLOSE;
+    s->close = target + (s->trial ? s->num_slots : target / EPLB_P_CLOSE);
     for (node = 0; node < l->shape->num_nodes; node++) {
         eplb_p_node_part part = eplb_p_node_part_of(l, node);
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
@@ -14858,6 +15086,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_TRIES
 #undef EPLB_P_SPREAD
 #undef EPLB_P_SMALL
+#undef EPLB_P_FEW_SLOTS
+#undef EPLB_P_MOST_TRIES
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
 #undef EPLB_P_FAINT
@@ -14891,10 +15121,11 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
    Before 1.0 a minor version may ask something of its users; a patch version does not. The numbers of results and
    presets never change.
 
-   0.2.0  Plans (plan version 2): those with effort, DEFAULT's and BEST's, are others, and most are made sooner; the ten
+   0.2.0  Plans (plan version 3): those with effort, DEFAULT's and BEST's, are others, and most are made sooner; the ten
             published presets' are what they were. With effort groups go to nodes by L2, the search is bounded by the
-            shape, samples without load count for nothing, more than EPLB_MOST_SAMPLES are merged, and where a GPU has
-            more slots than its node has experts an expert may be twice on it.
+            shape, samples without load count for nothing, equal ones in a row count as one, more than
+            EPLB_MOST_SAMPLES are merged, and where a GPU has more slots than its node has experts an expert may be twice
+            on it. In nodes of few slots all plans are tried.
           Added: exact shares of a step's tokens: eplb_share, eplb_share_proof, eplb_share_sources,
             eplb_evaluate_shares; on the GPU eplb_cuda_share, eplb_cuda_share_sources; plans made for them:
             options.shares. From a plan to the next: options.previous_phy2log, its limits on moves and their price;

@@ -83,9 +83,52 @@ static void test_slots(int32_t E, int32_t G, int32_t last)
            (long long)most);
 }
 
+/* Trying all plans of few slots, without an incumbent to begin with. Whether they were more than may be tried. */
+static int count_tries(int kind)
+{
+    float weight[12];
+    uint64_t state = (uint64_t)kind + 1;
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_p_planning all;
+    eplb_p_search *s = &all.search;
+    size_t bytes = 0;
+    problem.num_layers = 1;
+    problem.num_experts = 12;
+    problem.num_replicas = 16;
+    problem.num_gpus = 4;
+    for (int32_t e = 0; e < 12; e++) weight[e] = draw(&state, kind, e);
+    eplb_plan plan = plan_alloc(&problem, 16);
+    CHECK(eplb_scratch_size(&problem, NULL, &bytes) == EPLB_OK, "size");
+    void *scratch = test_alloc(bytes);
+    eplb_p_call call = eplb_p_call_of(&problem, NULL, weight, &plan, scratch, bytes);
+    CHECK(eplb_p_prepare(&call, &all) == EPLB_OK, "prepare");
+
+    eplb_p_layer *l = &all.planner.layer;
+    int64_t best = INT32_MAX;
+    eplb_p_weigh_layer(l, weight, 0);
+    eplb_p_place_groups(&all.planner);
+    eplb_p_place_experts(&all.planner, 0);
+    eplb_p_node_part part = eplb_p_node_part_of(l, 0);
+    eplb_p_enter_phase(&all.planner.shared, all.planner.search_bytes);
+    eplb_p_open_node(s, l, &part);
+    s->apart = 1;
+    s->close = 0;
+    s->steps = INT64_MAX;
+    looked_at = 0;
+    int tried_all = eplb_p_try_all(s, &best);
+    CHECK(looked_at <= (1 << 16) + 16 * 4, "loads %d: %lld GPUs looked at", kind, (long long)looked_at);
+    CHECK(tried_all || looked_at >= 1 << 16, "loads %d: given up after %lld", kind, (long long)looked_at);
+    eplb_p_leave_phases(&all.planner.shared);
+    free(scratch);
+    plan_free(&plan);
+    return !tried_all;
+}
+
 int main(void)
 {
+    int given_up = 0;
     test_slots(4, 2, 2000);
+    test_slots(10, 4, 4);
     test_slots(16, 8, 300);
     test_slots(64, 16, 300);
     test_slots(256, 36, 260);
@@ -95,6 +138,8 @@ int main(void)
         count_steps(128, 256, 128, 1, kind, EPLB_PRESET_BEST);
         count_steps(256, 36000, 36, 1, kind, EPLB_PRESET_DEFAULT);
     }
+    for (int kind = 0; kind < NUM_LOADS; kind++) given_up += count_tries(kind);
+    CHECK(given_up > 0, "all plans were tried");
     CHECK(looked_at_in_all > 0, "nothing was counted");
     return test_report("test_bounded");
 }

@@ -3,8 +3,6 @@
 
    The same source runs on the emulation (make test) and on a GPU (make cuda builds it by nvcc).
    usage: test_cuda_alone [random problems of each kind] */
-#define EPLB_STATIC
-#define EPLB_IMPLEMENTATION
 #include "eplb_cuda.h"
 #include "test.h"
 #include "planning.h"
@@ -312,6 +310,11 @@ static void test_effort(uint64_t count)
         for (int32_t t = 0; t < T; t++)
             sample_weight[t] = test_range(&state, 0, 3) ? random_unit(&state) + 0.001f : 0.0f;
         sample_weight[test_range(&state, 0, T - 1)] = 0.5f;
+        for (int32_t t = 1; seed % 3 == 0 && t < T; t++) {
+            size_t row = plan_experts(&r.problem), at = static_cast<size_t>(t) * row;
+            if (test_range(&state, 0, 1))
+                memcpy(r.weight + at, r.weight + at - row, row * sizeof(float)); /* they count as one */
+        }
         if (r.options.effort == 0) r.options.effort = test_range(&state, 1, 40);
         if (test_range(&state, 0, 1)) r.options.sample_weight = sample_weight;
         if (test_range(&state, 0, 7) == 0) r.options.shares = EPLB_PLAN_FOR_EXACT;

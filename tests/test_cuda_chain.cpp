@@ -37,8 +37,6 @@
      LPT          a round that gives fewer than 5 items gives 1 or more, and 16 steps follow. */
 #include "test.h"
 
-#define EPLB_STATIC
-#define EPLB_IMPLEMENTATION
 #include "eplb_cuda.h"
 
 #include <math.h>

@@ -3,8 +3,6 @@
 
    The same source runs on the emulation (make test) and on a GPU (make cuda builds it by nvcc).
    usage: test_cuda_share [random cases [wide ones]] */
-#define EPLB_STATIC
-#define EPLB_IMPLEMENTATION
 #include "eplb_cuda.h"
 #include "test.h"
 #include "planning.h"

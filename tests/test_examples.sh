@@ -87,5 +87,7 @@ migration_curve() { # of a trace too, with a picture
 check 'the benchmark of migration draws its curve' migration_curve
 check 'it has the points and curves' has_column 2 stays fresh relabelled price moves 'moves of a GPU'
 check 'it scores a whole service' migration_table 12 service
+check 'it tells what rows cost' migration_table 8 rows
+check 'and what helps' has_column 6 equal 'by row' 'GPUs in order' 'two replicas'
 check 'the benchmark knows no samples but for presets' refuses --quick --fits --samples 2
 report test_examples

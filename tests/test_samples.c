@@ -1,6 +1,7 @@
 /* test_samples.c - samples without load count for nothing: any number of them, put in anywhere and with
    any weight, leave each preset's plan and each figure of a report as they are, bit for bit, whichever
-   layers hold no load in the other samples.
+   layers hold no load in the other samples. With effort, samples that are equal and follow one another count as one:
+   the plan is that of one of each, its weight the sum of theirs.
 
    usage: test_samples [SEED [COUNT]]: random case i has seed SEED + i */
 #include "eplb.h"
@@ -95,6 +96,136 @@ static void check_case(uint64_t seed)
     random_problem_free(&r);
 }
 
+/* Samples are planned for as so many copies of each in another unit, the last ones first, some with other signs of their
+   zeros and some behind a step without load. Units, weights and numbers of copies are powers of two, and the loads of
+   several samples whole numbers, so that all sums are exact. */
+static void check_copies(uint64_t seed)
+{
+    random_problem r = random_problem_make(seed);
+    uint64_t state = seed ^ UINT64_C(0xC0B1E5);
+    eplb_problem few = r.problem, many;
+    size_t row = plan_experts(&few);
+    float unit = random_power((float)test_range(&state, -8, 8)), few_weight[3], many_weight[2 * 3 * 8], *load, *more;
+    few.num_samples = test_range(&state, 1, 3);
+    if (r.options.effort == 0) r.options.effort = test_range(&state, 1, 6);
+    r.options.shares = test_range(&state, 0, 3) == 0 ? EPLB_PLAN_FOR_EXACT : EPLB_PLAN_FOR_EQUAL;
+    load = random_loads(&state, few.num_samples * few.num_layers, few.num_experts);
+    for (size_t i = 0; few.num_samples > 1 && i < (size_t)few.num_samples * row; i++)
+        load[i] = (float)test_range(&state, 0, 20);
+    more = (float *)test_alloc(2 * 3 * 8 * row * sizeof *more);
+    many = few;
+    many.num_samples = 0;
+    for (int32_t t = 0; t < few.num_samples; t++) {
+        int32_t copies = 1 << test_range(&state, 0, 3), from = few.num_samples - 1 - t;
+        float weight = 0.25f * (float)(1 << test_range(&state, 0, 3));
+        few_weight[from] = weight * (float)copies;
+        for (int32_t copy = 0; copy < copies; copy++) {
+            if (test_range(&state, 0, 3) == 0) {
+                many_weight[many.num_samples] = 1.0f;
+                memset(more + (size_t)many.num_samples++ * row, 0, row * sizeof *more);
+            }
+            float *to = more + (size_t)many.num_samples * row;
+            memcpy(to, load + (size_t)from * row, row * sizeof *more);
+            for (size_t i = 0; i < row; i++) to[i] = to[i] > 0.0f ? to[i] * unit : copy % 2 == 1 ? -to[i] : to[i];
+            many_weight[many.num_samples++] = weight;
+        }
+    }
+    r.options.sample_weight = few_weight;
+    outcome a = outcome_make(&few, &r.options, load);
+    r.options.sample_weight = many_weight;
+    outcome b = outcome_make(&many, &r.options, more);
+    const char *where = plan_difference(&few, &a.plan, &b.plan);
+    CHECK(where == NULL, RANDOM_FORMAT ", %d samples, then %d: %s", RANDOM_ARGS(&r), (int)few.num_samples,
+          (int)many.num_samples, where);
+    outcome_free(&a);
+    outcome_free(&b);
+    free(load);
+    free(more);
+    random_problem_free(&r);
+}
+
+/* Plateaus: in each sample a few experts are equally heavy, so that no replica lowers its maximum by itself. Others are
+   light, expert 0 the lightest; from sample to sample they stay as they are, or change places. */
+enum { PLATEAU_LIGHT = 64, PLATEAU_GPUS = 8, PLATEAU_SAMPLES = 8, PLATEAU_MOST = PLATEAU_LIGHT + 8 };
+
+typedef struct plateau {
+    int32_t num_heavy, num_spare, num_samples;
+    float factor;
+    int turned; /* whether the light ones change places */
+} plateau;
+
+static int is_heavy(const plateau *p, int32_t e) { return e % 9 == 4 && e / 9 < p->num_heavy; }
+
+static void plateau_loads(const plateau *p, float *load)
+{
+    for (int32_t t = 0; t < p->num_samples; t++)
+        for (int32_t e = 0, light = 0; e < PLATEAU_LIGHT + p->num_heavy; e++) {
+            int32_t place =
+                is_heavy(p, e) || light == 0 || !p->turned ? light : 1 + (light + 5 * t) % (PLATEAU_LIGHT - 1);
+            *load++ = p->factor * (float)(is_heavy(p, e) ? 1000 : 1 + place);
+            light += !is_heavy(p, e);
+        }
+}
+
+/* Each further replica goes to the expert whose loads per replica, over all samples, have the largest sum of squares;
+   the first on ties. */
+static void naive_replicas(const plateau *p, const float *load, int32_t *count)
+{
+    double squares[PLATEAU_MOST] = {0};
+    int32_t E = PLATEAU_LIGHT + p->num_heavy;
+    for (int32_t i = 0; i < p->num_samples * E; i++) squares[i % E] += (double)load[i] * (double)load[i];
+    for (int32_t e = 0; e < E; e++) count[e] = 1;
+    for (int32_t spare = p->num_spare; spare > 0; spare--) {
+        int32_t best = 0;
+        for (int32_t e = 1; e < E; e++)
+            if (squares[e] / (count[e] * count[e]) > squares[best] / (count[best] * count[best])) best = e;
+        count[best]++;
+    }
+}
+
+static void plan_plateau(const plateau *p, int32_t preset, const float *load, int32_t *count)
+{
+    eplb_problem problem = EPLB_ZERO_INIT;
+    eplb_options options;
+    problem.num_layers = 1;
+    problem.num_experts = PLATEAU_LIGHT + p->num_heavy;
+    problem.num_replicas = problem.num_experts + p->num_spare;
+    problem.num_gpus = PLATEAU_GPUS;
+    problem.num_samples = p->num_samples;
+    CHECK(eplb_options_preset(preset, &options) == EPLB_OK, "preset");
+    outcome o = outcome_make(&problem, &options, load);
+    memcpy(count, o.plan.logcnt, (size_t)problem.num_experts * sizeof *count);
+    outcome_free(&o);
+}
+
+/* As many replicas of heavy experts as GPUs, or twice as many, so that none is better off with fewer: the counts are
+   those of the naive rule, and no light expert has a second replica. */
+static void check_plateau(const plateau *p, int32_t preset)
+{
+    static float load[PLATEAU_SAMPLES * PLATEAU_MOST];
+    int32_t expected[PLATEAU_MOST], count[PLATEAU_MOST];
+    plateau_loads(p, load);
+    naive_replicas(p, load, expected);
+    plan_plateau(p, preset, load, count);
+    for (int32_t e = 0; e < PLATEAU_LIGHT + p->num_heavy; e++)
+        CHECK(count[e] == expected[e] && (count[e] == 1 || is_heavy(p, e)),
+              "%s, %d heavy, %d spare, %d samples, times %g, turned %d: expert %d has %d replicas, not %d",
+              eplb_preset_name(preset), (int)p->num_heavy, (int)p->num_spare, (int)p->num_samples, (double)p->factor,
+              p->turned, (int)e, (int)count[e], (int)expected[e]);
+}
+
+static void test_plateaus(void)
+{
+    static const float factors[] = {1.0f, 100.0f, 1000000.0f};
+    for (int32_t preset = EPLB_PRESET_DEFAULT; preset <= EPLB_PRESET_BEST; preset += EPLB_PRESET_BEST)
+        for (int32_t heavy = 2; heavy <= 8; heavy *= 2)
+            for (int32_t T = 1; T <= PLATEAU_SAMPLES; T *= 2)
+                for (int i = 0; i < 3 * 2 * 2; i++) {
+                    plateau p = {heavy, (1 + i / 6) * PLATEAU_GPUS - heavy, T, factors[i % 3], i / 3 % 2};
+                    check_plateau(&p, preset);
+                }
+}
+
 /* A ring of which all but the first two steps are still empty, under a half-life. */
 static void test_ring_not_yet_full(void)
 {
@@ -126,11 +257,12 @@ static void test_ring_not_yet_full(void)
 }
 
 /* A long window: its scratch is that of EPLB_MOST_SAMPLES; idle steps between the others, whatever they would
-   count for, change nothing in what is merged; and where all but the newest vanish, it is the newest alone. */
+   count for, change nothing in what is merged; where each of few enough steps comes eight times, none is merged with
+   another; and where all but the newest vanish, it is the newest alone. */
 static void test_long_windows(void)
 {
     enum { E = 24, R = 32, LONG = 1000 };
-    float *weight = (float *)test_alloc(2 * LONG * E * sizeof *weight);
+    float *weight = (float *)test_alloc(3 * LONG * E * sizeof *weight);
     float *sample_weight = (float *)test_alloc(2 * LONG * sizeof *sample_weight);
     float *spread = weight + LONG * E;
     uint64_t state = 3;
@@ -167,8 +299,18 @@ static void test_long_windows(void)
     outcome_free(&dense);
     outcome_free(&sparse);
 
-    for (int t = 0; t < LONG; t++) sample_weight[t] = t == LONG - 1 ? 1.0f : 1e-10f;
+    for (int i = 0; i < LONG * E; i++) spread[i] = (float)(int32_t)(8.0f * weight[i / (8 * E) * E + i % E]);
+    for (int t = 0; t < LONG / 8; t++) memcpy(spread + (LONG + t) * E, spread + 8 * t * E, E * sizeof *spread);
+    options.sample_weight = NULL;
+    outcome eightfold = outcome_make(&problem, &options, spread);
+    problem.num_samples = LONG / 8;
+    outcome once = outcome_make(&problem, &options, spread + LONG * E);
+    CHECK(plan_difference(&problem, &eightfold.plan, &once.plan) == NULL, "each eight times");
+    outcome_free(&eightfold);
+    outcome_free(&once);
+
     options.sample_weight = sample_weight;
+    for (int t = 0; t < LONG; t++) sample_weight[t] = t == LONG - 1 ? 1.0f : 1e-10f;
     problem.num_samples = LONG;
     outcome with = outcome_make(&problem, &options, weight);
     options.sample_weight = NULL;
@@ -214,6 +356,8 @@ int main(int argc, char **argv)
     test_ring_not_yet_full();
     test_bound_of_many_samples();
     test_long_windows();
+    test_plateaus();
     for (int i = 0; i < count; i++) check_case(seed + (uint64_t)i);
+    for (int i = 0; i < count; i++) check_copies(seed + (uint64_t)i);
     return test_report("test_samples");
 }

@@ -2,7 +2,8 @@
 
      migration curve [--trace FILE] [--svg FILE]   balancedness over slots changed: curve.c
      migration service [--iterations N]            the score of a whole service: service.c
-   and with both [--csv FILE] [--seed N] [--quick]. What the host's part of a rebalance takes is a mode of the other
+     migration rows [--trace FILE]                 what it costs that an engine shares by row: rows.c
+   and with each [--csv FILE] [--seed N] [--quick]. What the host's part of a rebalance takes is a mode of the other
    benchmark: bench --transfers. */
 #define EPLB_IMPLEMENTATION
 #include "migration.h"
@@ -15,7 +16,8 @@ enum { ITERATIONS = 6000, QUICK_ITERATIONS = 600 };
 static void usage(void)
 {
     fprintf(stderr, "usage: migration curve [--trace FILE] [--svg FILE] [--csv FILE] [--seed N] [--quick]\n"
-                    "       migration service [--iterations N] [--csv FILE] [--seed N] [--quick]\n");
+                    "       migration service [--iterations N] [--csv FILE] [--seed N] [--quick]\n"
+                    "       migration rows [--trace FILE] [--csv FILE] [--seed N] [--quick]\n");
     exit(2);
 }
 
@@ -55,13 +57,15 @@ static migration_settings read_arguments(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    int is_curve = argc > 1 && strcmp(argv[1], "curve") == 0;
+    const char *mode = argc > 1 ? argv[1] : "";
+    int is_curve = strcmp(mode, "curve") == 0, is_service = strcmp(mode, "service") == 0;
     migration_settings set = read_arguments(argc, argv);
-    if (!is_curve && (argc < 2 || strcmp(argv[1], "service") != 0 || set.trace || set.svg || set.iterations < 1))
-        usage();
+    if (!is_curve && !is_service && strcmp(mode, "rows") != 0) usage();
+    if ((!is_curve && set.svg) || (is_service && (set.trace || set.iterations < 1))) usage();
     print_heading();
     if (is_curve) measure_curve(&set);
-    else measure_service(&set);
+    else if (is_service) measure_service(&set);
+    else measure_rows(&set);
     close_output(set.csv);
     close_output(set.svg);
     return 0;

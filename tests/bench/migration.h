@@ -1,5 +1,5 @@
-/* migration.h - what the parts of the benchmark of migration share; migration.c is the program, curve.c and service.c
-   its modes, traffic.c the loads, plot.c draws. The clock, memory and the rest are the other benchmark's. */
+/* migration.h - what the parts of the benchmark of migration share; migration.c is the program, curve.c, service.c and
+   rows.c its modes, traffic.c the loads, plot.c draws. The clock, memory and the rest are the other benchmark's. */
 #ifndef MIGRATION_H
 #define MIGRATION_H
 
@@ -77,5 +77,6 @@ void plot_mark(FILE *svg, double x, double y, const char *colour, int filled);
 
 void measure_curve(const migration_settings *set);
 void measure_service(const migration_settings *set);
+void measure_rows(const migration_settings *set);
 
 #endif

@@ -20,7 +20,7 @@ fuzz_objects() { # sets objects
     mkdir -p "$objects"
     exec 9>"$objects/lock"
     flock 9
-    if [ -z "$(find "$objects/made" -newer eplb.h -newer tests/fuzz/plain.c -newer tests/check/fuzz.sh 2>/dev/null)" ]; then
+    if [ -z "$(find "$objects/made" -newer eplb.h -newer tests/fuzz/plain.c -newer tests/support/search_oracle.h -newer tests/check/fuzz.sh 2>/dev/null)" ]; then
         clang -std=c99 $SANITIZE -I. -DEPLB_IMPLEMENTATION= -c -o "$objects/eplb.o" -x c eplb.h
         clang -std=c99 $SANITIZE -I. -Itests/support -c -o "$objects/plain.o" tests/fuzz/plain.c
         touch "$objects/made"

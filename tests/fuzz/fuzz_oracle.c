@@ -1,5 +1,5 @@
-/* fuzz_oracle.c - differential: valid problems, whose plans have to be those of the naive oracle, and
-   with effort those of the library without vector instructions. */
+/* fuzz_oracle.c - differential: valid problems, whose plans have to be those of the naive oracle, and with effort
+   those of the library without vector instructions, whose search has to be the naive one. */
 #include "eplb.h"
 #include "test.h"
 #include "oracle.h"
@@ -39,6 +39,20 @@ static void fuzz_plans(fuzz_input *in)
     free(weight);
     plan_free(&plan);
     plan_free(&other);
+}
+
+static void fuzz_searches(fuzz_input *in)
+{
+    eplb_problem p = fuzz_problem(in);
+    p.num_layers = 1; /* the naive search is slow */
+    eplb_options o = fuzz_options(in, &p);
+    float *weight = fuzz_loads(in, fuzz_samples(&p) * plan_experts(&p), fuzz_usual_loads(in));
+
+    o.engine = EPLB_ENGINE_NONE;
+    o.shares = EPLB_PLAN_FOR_EQUAL;
+    o.effort = fuzz_range(in, 1, 8);
+    FUZZ_HOLDS(plain_searches_naively(&p, &o, weight));
+    free(weight);
 }
 
 static void fuzz_packings(fuzz_input *in)
@@ -97,6 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     switch (fuzz_range(&in, 0, 7)) {
     case 0: fuzz_packings(&in); break;
     case 1: fuzz_replication(&in); break;
+    case 2: fuzz_searches(&in); break;
+    case 3: fuzz_searches(&in); break;
     default: fuzz_plans(&in); break;
     }
     return 0;

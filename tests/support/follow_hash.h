@@ -10,7 +10,7 @@
     }
 #define HASH_FOLLOWED_EXPECTED                                                                   \
     {                                                                                            \
-        UINT64_C(0x178c738d7193212c), UINT64_C(0xf7de7d0ea3a12373), UINT64_C(0x1b76e591d0395c89) \
+        UINT64_C(0x8bca16526b845999), UINT64_C(0xa4dfc75fd4276f6a), UINT64_C(0x0133934f39dd63a8) \
     }
 
 /* A plan in force that cannot be followed counts by its error. */
