@@ -306,7 +306,9 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      max_gpu_moves;  /* into one GPU in a layer, and out of one; 0 = no limit */
     int32_t      max_pair_moves; /* from one GPU to one other in a layer; 0 = no limit */
     int32_t      max_node_moves; /* into one node from others in a layer, and out of it to others; 0 = no limit */
-    float        move_cost;      /* moves must lower the heaviest GPU's load by this each, in mean GPU loads, >= 0 */
+    float        move_cost;      /* moves must lower the heaviest GPU's load by this each, in mean GPU loads, >= 0; not
+                                    while more than one slot in 32 is empty in the plan in force, and a GPU that has some
+                                    takes an eighth less than the mean, or less: one that joins, or is back */
 
     int32_t      engine;         /* EPLB_ENGINE_* */
 } eplb_options;
@@ -399,7 +401,9 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
                     first stays, as vLLM does it). With them the search begins with the plan in force, and no plan has a
                     higher sum of heaviest GPU and price than staying has, but for experts that are lost, which
                     are placed all the same; slots may stay empty, -1 (phyrank -1), and groups stay on their
-                    nodes unless the plan made without the one in force is within the limits and better.
+                    nodes unless the plan made without the one in force is within the limits and better, or a node is
+                    back, or joins: while a quarter of its slots is empty, and it takes an eighth less than the mean,
+                    whole groups come to it as far as the limits allow. Plan after plan it fills up.
                     On a cluster as it is (see eplb_problem): slots that may not be used are -1. What counts as a
                     GPU's load is what it takes: its load by its speed. LPT gives the next item to the GPU whose
                     load / speed would be least after it, of equals the lowest; where all speeds are alike to the
@@ -4504,26 +4508,36 @@ EPLB_P void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
    one GPU bid for the slots that a node has to spare, with what each replica would still hold, as D'Hondt has it: of
    all bids on a node as many are met as there are slots, the heaviest first, and the next is the heaviest replica. */
 
+#define EPLB_P_EVEN_ENOUGH 1.00048828125f /* 1 + 2^-11: the search within nodes does not do much better */
+
 typedef struct eplb_p_homes {
     const eplb_p_layer *layer;
     int64_t *load;      /* [K] of each group, in whole numbers */
     int64_t *heaviest;  /* [E] load of a group's i + 1 heaviest experts */
     int32_t *node;      /* [K] node of each group; N: it is to be split */
+    int32_t *best_node; /* [K] and best_split: the same of the most even way that was tried */
+    int64_t *ahead;     /* [K + 1] load of the first i groups that are tried in all ways */
     int32_t last_split; /* the group that was the last to be put there */
+    int32_t best_split;
     int32_t num_keys;
     uint64_t *key, *spare; /* [max(E, most_bids)] for sorting */
     int64_t *node_load;    /* [N + 1] */
     float *node_speed;     /* [N] */
     float *slowness;       /* [N] what a node takes for a load of 1 */
     float *fastest;        /* [N] speed of the fastest GPU */
+    float *limit;          /* [N] load with which a node would not be slower than in a way that is worth while */
+    float slack;           /* by what all of these loads are more than there is */
+    int32_t in_halves;     /* whether one group is split, and two nodes have room for it */
     float unit;            /* of load: what it is multiplied by */
     int32_t *node_slots;   /* [N] */
     int32_t *left;         /* [N] experts that can still have their home there */
+    int32_t *rooms;        /* [N] and whole groups, while all ways are tried */
     int32_t *fill;         /* [N + 1] groups that are there, or are to be split */
     int32_t *room;         /* [N] experts of a group to be split that may go there */
     int32_t *chosen;       /* [N] whether experts of a group to be split go there */
     int32_t *home;         /* [E] node of each expert that is locked, or of a group that was split; -1: its group's */
     int32_t *bound; /* [K] node that a group has to be on, as experts of it are locked there; -1: none; N: several */
+    float enough;   /* what is as even as can be, if that is known; else 0 */
     int32_t most_bids, num_bids;
     float *bid;      /* [most_bids] bids that are more than a GPU should hold, heaviest first */
     int32_t *bidder; /* [most_bids] whose */
@@ -4543,14 +4557,18 @@ EPLB_P eplb_p_homes eplb_p_carve_homes(eplb_p_arena *a, const eplb_p_layer *l)
     h.load = EPLB_P_TAKE(a, int64_t, K);
     h.heaviest = EPLB_P_TAKE(a, int64_t, E);
     h.node = EPLB_P_TAKE(a, int32_t, K);
+    h.best_node = EPLB_P_TAKE(a, int32_t, K);
+    h.ahead = EPLB_P_TAKE_ROWS(a, int64_t, 1, (size_t)K + 1);
     h.key = EPLB_P_TAKE(a, uint64_t, keys);
     h.spare = EPLB_P_TAKE(a, uint64_t, keys);
     h.node_load = EPLB_P_TAKE_ROWS(a, int64_t, 1, (size_t)N + 1);
     h.node_speed = EPLB_P_TAKE(a, float, N);
     h.slowness = EPLB_P_TAKE(a, float, N);
     h.fastest = EPLB_P_TAKE(a, float, N);
+    h.limit = EPLB_P_TAKE(a, float, N);
     h.node_slots = EPLB_P_TAKE(a, int32_t, N);
     h.left = EPLB_P_TAKE(a, int32_t, N);
+    h.rooms = EPLB_P_TAKE(a, int32_t, N);
     h.fill = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)N + 1);
     h.room = EPLB_P_TAKE(a, int32_t, N);
     h.chosen = EPLB_P_TAKE(a, int32_t, N);
@@ -4573,36 +4591,28 @@ EPLB_P int64_t eplb_p_whole_load(const eplb_p_homes *h, int32_t e)
     return (int64_t)whole;
 }
 
-/* heaviest. */
-EPLB_P void eplb_p_rank_group(eplb_p_homes *h, int32_t group)
-{
-    const float *load = h->layer->load;
-    int32_t size = h->layer->shape->group_size, first = group * size, i;
-    int64_t sum = 0;
-
-    for (i = 0; i < size; i++) h->key[i] = eplb_p_heavy_first(load[first + i], first + i);
-    eplb_p_sort(h->key, h->spare, size);
-    for (i = 0; i < size; i++) {
-        sum += eplb_p_whole_load(h, eplb_p_index(h->key[i]));
-        h->heaviest[first + i] = sum;
-    }
-}
-
 /* unit, load, heaviest. */
 EPLB_P void eplb_p_rank_homes(eplb_p_homes *h)
 {
     const eplb_p_layer *l = h->layer;
-    int32_t size = l->shape->group_size, group, e;
-    float most = 0.0f, unit = 1.0f; /* loads are above 2^-41 */
+    int32_t size = l->shape->group_size, *ranked = h->node, group, i; /* node is not in use yet */
+    float most, unit = 1.0f;                                          /* loads are above 2^-41 */
 
     EPLB_ASSERT(h->load != NULL);
-    for (e = 0; e < l->shape->num_experts; e++) most = l->load[e] > most ? l->load[e] : most;
+    eplb_p_sort_loads(l->load, h->key, h->spare, l->shape->num_experts);
+    most = l->load[eplb_p_index(h->key[0])];
     while (eplb_p_mul(most, unit) < 536870912.0f) unit = eplb_p_mul(unit, 2.0f); /* 2^29 */
     while (eplb_p_mul(most, unit) > 1073741824.0f) unit = eplb_p_mul(unit, 0.5f);
     h->unit = unit;
     for (group = 0; group < l->shape->num_groups; group++) {
-        eplb_p_rank_group(h, group);
-        h->load[group] = h->heaviest[eplb_p_at(group, size, size - 1)];
+        h->load[group] = 0;
+        ranked[group] = 0;
+    }
+    for (i = 0; i < l->shape->num_experts; i++) {
+        int32_t e = eplb_p_index(h->key[i]);
+        group = e / size;
+        h->load[group] += eplb_p_whole_load(h, e);
+        h->heaviest[eplb_p_at(group, size, ranked[group]++)] = h->load[group];
     }
 }
 
@@ -4903,7 +4913,7 @@ EPLB_P eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
         idle++;
         if (h->bound[a] >= 0) continue;
         for (b = 0; b < K + N; b++) {
-            int32_t was = h->node[a];
+            int32_t was = h->node[a], split = h->last_split;
             if (was != best.first && was != best.second && was != N && best.first != N) break;
             if (!eplb_p_may_change_homes(h, a, b, best.slowest)) continue;
             eplb_p_change_homes(h, a, b);
@@ -4913,10 +4923,160 @@ EPLB_P eplb_p_evenness eplb_p_even_homes(eplb_p_homes *h)
                 idle = 0;
             } else {
                 eplb_p_change_homes(h, a, b < K ? b : K + was);
+                h->last_split = split;
             }
         }
     }
     return best;
+}
+
+/* homes: whole groups, in all ways
+
+   Few groups go to few nodes in so few ways that all of them can be tried, one group after the other, heaviest first, but
+   for those that are known not to be much better than the most even one by now. In some a node takes too long, if only
+   with the lightest groups that it may yet get. In others nodes take too little, even with the heaviest: what all could
+   hold until a better way's slowest node is done is not much more than there is, and only the two that a split group goes
+   to are filled up with it. */
+
+#define EPLB_P_MOST_WAYS 1024 /* groups that are put somewhere, in all */
+
+/* The most even way by now, and what its slowest node takes -> best_node, best_split, limit, slack. */
+EPLB_P void eplb_p_note_way(eplb_p_homes *h, float slowest)
+{
+    int32_t K = h->layer->shape->num_groups, i;
+    float time = eplb_p_div(slowest, EPLB_P_EVEN_ENOUGH), limits = 0.0f;
+    int64_t load = 0;
+
+    for (i = 0; i < K; i++) load += h->load[i];
+    for (i = 0; i < h->layer->shape->num_nodes; i++) {
+        h->limit[i] = eplb_p_mul(time, h->node_speed[i]);
+        limits = eplb_p_add(limits, h->limit[i]);
+    }
+    h->slack = h->in_halves ? eplb_p_sub(limits, eplb_p_float_of(load)) : FLT_MAX;
+    h->best_split = h->last_split;
+    eplb_p_copy_ids(h->best_node, h->node, K);
+}
+
+/* Whether a node is empty, and no different from an empty one before it. */
+EPLB_P int eplb_p_has_twin(const eplb_p_homes *h, int32_t node)
+{
+    int32_t other;
+
+    for (other = h->fill[node] == 0 ? node - 1 : -1; other >= 0; other--)
+        if (h->fill[other] == 0 && h->left[other] == h->left[node]
+            && eplb_p_bits(h->node_speed[other]) == eplb_p_bits(h->node_speed[node])
+            && eplb_p_bits(h->fastest[other]) == eplb_p_bits(h->fastest[node]))
+            return 1;
+    return 0;
+}
+
+/* The next place to try for a group, after the one where it was; N: it is to be split; N + 1: there is none. Nodes get all
+   groups that they have room for, of so many in all, as others are split. */
+EPLB_P int32_t eplb_p_next_way(const eplb_p_homes *h, int32_t group, int32_t num_tried, int32_t num_split)
+{
+    int32_t N = h->layer->shape->num_nodes, node = h->node[group];
+    int64_t load;
+
+    while (++node < N) {
+        if (h->rooms[node] == 0) continue;
+        load = h->node_load[node] + h->load[group];
+        load += h->ahead[num_tried] - h->ahead[num_tried - (h->rooms[node] - 1)];
+        if (!(eplb_p_float_of(load) > h->limit[node]) && !eplb_p_has_twin(h, node)) return node;
+    }
+    return node == N && h->fill[N] < num_split ? N : N + 1;
+}
+
+/* Whether all nodes but two would be left with too little, though they got the heaviest groups from `next` on. */
+EPLB_P int eplb_p_leaves_too_much(const eplb_p_homes *h, int32_t next)
+{
+    float most = 0.0f, second = 0.0f, sum = 0.0f, room, lesser;
+    int32_t node;
+
+    for (node = 0; node < h->layer->shape->num_nodes; node++) {
+        int64_t load = h->node_load[node] + h->ahead[next + h->rooms[node]] - h->ahead[next];
+        room = eplb_p_sub(h->limit[node], eplb_p_float_of(load));
+        if (!(room > 0.0f)) continue;
+        lesser = room > most ? most : room;
+        if (room > most) most = room;
+        sum = eplb_p_add(sum, lesser > second ? second : lesser);
+        if (lesser > second) second = lesser;
+    }
+    return sum > h->slack;
+}
+
+EPLB_P void eplb_p_put_way(eplb_p_homes *h, int32_t group, int32_t node, int32_t sign)
+{
+    eplb_p_put_home(h, group, node, sign);
+    if (node < h->layer->shape->num_nodes) h->rooms[node] -= sign;
+}
+
+/* The groups that are not bound are taken away -> key, ahead, heaviest first; rooms. Returns how many there are. */
+EPLB_P int32_t eplb_p_clear_ways(eplb_p_homes *h)
+{
+    int32_t i, group, n = 0;
+
+    h->ahead[0] = 0;
+    for (i = 0; i < h->layer->shape->num_groups; i++) {
+        group = eplb_p_index(h->key[i]);
+        if (h->bound[group] >= 0) continue;
+        eplb_p_put_home(h, group, h->node[group], -1);
+        h->node[group] = EPLB_P_EMPTY;
+        h->ahead[n + 1] = h->ahead[n] + h->load[group];
+        h->key[n++] = h->key[i];
+    }
+    for (i = 0; i < h->layer->shape->num_nodes; i++) h->rooms[i] = h->left[i] / h->layer->shape->group_size;
+    return n;
+}
+
+/* The groups that were taken away go where they are in the most even way. */
+EPLB_P void eplb_p_restore_way(eplb_p_homes *h, int32_t n)
+{
+    int32_t i, group;
+
+    for (i = 0; i < n; i++) {
+        group = eplb_p_index(h->key[i]);
+        if (h->node[group] >= 0) eplb_p_put_home(h, group, h->node[group], -1);
+    }
+    for (i = 0; i < n; i++) {
+        group = eplb_p_index(h->key[i]);
+        eplb_p_put_home(h, group, h->best_node[group], 1);
+    }
+    h->last_split = h->best_split;
+}
+
+/* From groups on nodes, and to be split, so even, to the most even way. Returns whether no much better one is left out. */
+EPLB_P int eplb_p_try_all_ways(eplb_p_homes *h, eplb_p_evenness *best)
+{
+    int32_t N = h->layer->shape->num_nodes, num_split = h->fill[N], n, most, steps = 0, at = 0, first, second;
+
+    (void)eplb_p_best_pair(h, h->last_split, FLT_MAX, &first, &second);
+    h->in_halves = num_split == 1 && first >= 0;
+    eplb_p_note_way(h, best->slowest);
+    n = eplb_p_clear_ways(h);
+    most = h->fill[N] < num_split ? EPLB_P_MOST_WAYS : 0; /* if only bound ones are split, rooms may stay empty */
+    while (at >= 0 && steps < most) {
+        int32_t group = eplb_p_index(h->key[at]), node;
+        if (h->node[group] >= 0) eplb_p_put_way(h, group, h->node[group], -1);
+        node = eplb_p_next_way(h, group, n, num_split);
+        if (node > N) {
+            h->node[group] = EPLB_P_EMPTY;
+            at--;
+            continue;
+        }
+        eplb_p_put_way(h, group, node, 1);
+        steps++;
+        if (eplb_p_leaves_too_much(h, at + 1)) continue;
+        if (at + 1 < n) {
+            at++;
+        } else {
+            eplb_p_evenness now = eplb_p_weigh_evenness(h, best->slowest);
+            if (!eplb_p_is_more_even(&now, best)) continue;
+            *best = now;
+            eplb_p_note_way(h, now.slowest);
+        }
+    }
+    eplb_p_restore_way(h, n);
+    return steps < most;
 }
 
 /* homes: groups that are split */
@@ -5178,38 +5338,42 @@ EPLB_P float eplb_p_split_groups(eplb_p_homes *h, float enough)
 
 /* homes: several beginnings */
 
-#define EPLB_P_EVEN_ENOUGH 1.00048828125f /* 1 + 2^-11: the search within nodes does not do much better */
-
-/* node of every group, home of experts of those that are split, where `last` is placed after the others. What the slowest
-   node takes; or FLT_MAX, and none is split, where that is known not to be less than `least`. */
+/* node of every group, home of experts of those that are split, where `last` is placed after the others; or, -1, in all
+   ways, if they are few. What the slowest node takes; or FLT_MAX, and none is split, where that is known not to be less
+   than `least`. */
 EPLB_P float eplb_p_try_homes(eplb_p_homes *h, int32_t last, float least)
 {
+    int32_t N = h->layer->shape->num_nodes, all;
     eplb_p_evenness e;
+    float enough;
 
     eplb_p_bind_homes(h);
     eplb_p_place_homes(h, last);
     e = eplb_p_even_homes(h);
-    if (h->fill[h->layer->shape->num_nodes] == 0) return e.slowest;
-    return e.slowest < least ? eplb_p_split_groups(h, eplb_p_mul(e.slowest, EPLB_P_EVEN_ENOUGH)) : FLT_MAX;
+    if (h->fill[N] == 0) return e.slowest;
+    all = last < 0 && eplb_p_try_all_ways(h, &e);
+    enough = eplb_p_mul(e.slowest, EPLB_P_EVEN_ENOUGH);
+    if (last < 0) h->enough = all ? enough : 0.0f;
+    return e.slowest < least ? eplb_p_split_groups(h, enough) : FLT_MAX;
 }
 
 #define EPLB_P_HOME_STARTS 32
 
-/* The best of several beginnings, in each of which another group comes last; the first on ties. Where nothing is split a
-   beginning is as good as another. */
+/* The best of several beginnings, in each of which another group comes last, as far as they are needed; the first on ties.
+   Where nothing is split a beginning is as good as another. */
 EPLB_P void eplb_p_search_homes(eplb_p_homes *h)
 {
     int32_t K = h->layer->shape->num_groups, starts = K < EPLB_P_HOME_STARTS ? K : EPLB_P_HOME_STARTS, last, best = -1;
     float least = eplb_p_try_homes(h, -1, FLT_MAX), time;
 
     if (h->fill[h->layer->shape->num_nodes] == 0) return;
-    for (last = 0; last < starts; last++) {
+    for (last = 0; last < starts && least > h->enough; last++) {
         time = eplb_p_try_homes(h, last, least);
         if (!(time < least)) continue;
         least = time;
         best = last;
     }
-    if (best < starts - 1) (void)eplb_p_try_homes(h, best, FLT_MAX);
+    if (best < last - 1) (void)eplb_p_try_homes(h, best, FLT_MAX);
 }
 
 /* home of every expert. */
@@ -5229,17 +5393,19 @@ EPLB_P void eplb_p_find_expert_homes(eplb_p_homes *h)
 /* home -> first_expert, mlog2log, mlog_load: by node, then by index. */
 EPLB_P void eplb_p_order_homes(const int32_t *home, eplb_p_layer *l)
 {
-    int32_t N = l->shape->num_nodes, e, node, n = 0;
+    int32_t *first = l->first_expert, N = l->shape->num_nodes, node, e, n = 0;
 
-    for (node = 0; node < N; node++) {
-        l->first_expert[node] = n;
-        for (e = 0; e < l->shape->num_experts; e++) {
-            if (home[e] != node) continue;
-            l->mlog2log[n] = e;
-            l->mlog_load[n++] = l->size[e];
-        }
+    eplb_p_fill_ids(first, 0, 0, N + 1);
+    for (e = 0; e < l->shape->num_experts; e++) first[home[e]]++;
+    for (node = 0; node <= N; node++) {
+        n += first[node];
+        first[node] = n; /* where its experts end */
     }
-    l->first_expert[N] = n;
+    for (e = l->shape->num_experts - 1; e >= 0; e--) {
+        n = --first[home[e]];
+        l->mlog2log[n] = e;
+        l->mlog_load[n] = l->size[e];
+    }
 }
 
 /* Slots that are used on GPUs first .. end - 1, no more than that: fewer on those that use the most. */
@@ -12900,6 +13066,9 @@ typedef struct eplb_p_follower {
     int64_t score_cost;    /* of a move */
     int64_t mean_squares;  /* sum over the samples of the mean load, squared */
     int64_t least_score;   /* of any plan, but for its moves: the mean load is its heaviest GPU's */
+    int64_t most_score;    /* that of the plan to begin with */
+    int32_t refills;       /* many slots are empty in the plan in force */
+    int64_t *node_time;    /* [N] what the GPUs of a node take, on average */
     int32_t *node_groups;  /* [N] groups on a node */
     int32_t *node_experts; /* [N] experts whose home it is; where nodes are not alike */
     int32_t *domain;       /* [G] of the search; likewise */
@@ -12953,6 +13122,7 @@ EPLB_P void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, ep
     f->slot = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     f->plan = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     f->best = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    f->node_time = EPLB_P_TAKE(a, int64_t, shape->num_nodes);
     f->node_groups = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
     f->group_node = EPLB_P_TAKE(a, int32_t, shape->num_groups);
     f->node_experts = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_nodes) : NULL;
@@ -13221,6 +13391,7 @@ EPLB_P void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int3
     (void)eplb_p_find_homes_in_force(f, old_slot);
     if (f->shape->odd) s->apart = s->apart && eplb_p_homes_can_be_apart(f);
     eplb_p_price_moves(f, l);
+    f->refills = 0;
 }
 
 EPLB_P void eplb_p_take_plan(eplb_p_follower *f, const int32_t *phy2log)
@@ -13244,6 +13415,42 @@ EPLB_P void eplb_p_take_plan_in_force(eplb_p_follower *f, const int32_t *old_slo
         count[e]++;
         f->slot[i] = e;
     }
+}
+
+/* What a GPU takes, summed over the samples by what these count for. */
+EPLB_P int64_t eplb_p_gpu_score(const eplb_p_follower *f, int32_t gpu)
+{
+    const eplb_p_search *s = &f->search;
+    int64_t sum = 0;
+    int32_t t;
+
+    for (t = 0; t < s->num_samples; t++) sum += eplb_p_time(s, gpu, eplb_p_load_of(s, gpu)[t]) * f->layer->factor[t];
+    return sum;
+}
+
+#define EPLB_P_FEW_EMPTY 32 /* one in so many slots */
+#define EPLB_P_LITTLE    8  /* what is an eighth less than the mean */
+
+/* Many slots are empty, and a GPU that has some takes little: it has come back, or joins, or has given something to one
+   that did. What can be gained there is worth more than moves. They have no price then, and the search goes on as long as
+   the heaviest GPU is no heavier than it was: there are many that are as heavy, and the heaviest one becomes lighter when
+   the last of them has given something away. */
+EPLB_P void eplb_p_find_refills(eplb_p_follower *f)
+{
+    const eplb_p_search *s = &f->search;
+    int32_t gpu, i, empty = 0, little = 0;
+
+    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        int32_t here = 0;
+        for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) here += s->slot[i] == s->nobody;
+        empty += here;
+        little += here > 0 && eplb_p_gpu_score(f, gpu) < f->least_score - f->least_score / EPLB_P_LITTLE;
+    }
+    f->refills = little > 0 && empty > s->num_slots / EPLB_P_FEW_EMPTY;
+    if (!f->refills) return;
+    f->score_cost = 0;
+    f->moves.squares_cost = 0;
+    f->moves.peak_cost = 0;
 }
 
 /* few moves: the search */
@@ -13285,7 +13492,7 @@ EPLB_P void eplb_p_remember(eplb_p_follower *f, const eplb_p_layer *l)
 {
     int64_t score = eplb_p_follow_score(f, l);
 
-    if (f->moves.over > 0 || score >= f->best_score) return;
+    if (f->moves.over > 0 || (f->refills ? score > f->most_score : score >= f->best_score)) return;
     f->best_score = score;
     eplb_p_copy_ids(f->best, f->slot, f->search.num_slots);
 }
@@ -13415,6 +13622,156 @@ EPLB_P void eplb_p_restore_survival(eplb_p_search *s)
     }
 }
 
+/* few moves: nodes that hold little
+
+   Groups stay on their nodes, so that one that has come back empty, or joins, would stay empty. While a node takes little
+   it gets one group after the other, each from the node that makes both most even, with all its replicas; as far as the
+   limits allow, and as no GPU then takes longer than the slowest did. */
+
+/* node_time, or as long as can be where a node has no GPU. */
+EPLB_P void eplb_p_time_nodes(const eplb_p_follower *f)
+{
+    int32_t node, first, end, gpu;
+
+    for (node = 0; node < f->shape->num_nodes; node++) {
+        first = eplb_p_first_gpu_of(f->layer, node);
+        end = eplb_p_first_gpu_of(f->layer, node + 1);
+        f->node_time[node] = first == end ? INT64_MAX : 0;
+        for (gpu = first; gpu < end; gpu++) f->node_time[node] += eplb_p_gpu_score(f, gpu) / (end - first);
+    }
+}
+
+/* What a group adds to that. */
+EPLB_P int64_t eplb_p_group_time(const eplb_p_follower *f, int32_t group, int32_t node)
+{
+    const eplb_p_search *s = &f->search;
+    int32_t gpus = eplb_p_first_gpu_of(f->layer, node + 1) - eplb_p_first_gpu_of(f->layer, node), size, e, t;
+    int64_t sum = 0;
+
+    size = f->shape->group_size;
+    for (e = group * size; e < (group + 1) * size; e++)
+        for (t = 0; t < s->num_samples; t++)
+            sum += (int64_t)eplb_p_grains_of(s, e)[t] * s->usual_pace / gpus * f->layer->factor[t];
+    return sum;
+}
+
+/* Whether all of a group is on the node where its first expert is. */
+EPLB_P int eplb_p_is_whole(const eplb_p_follower *f, int32_t group)
+{
+    const int32_t *home = f->moves.home + group * f->shape->group_size;
+    int32_t i;
+
+    for (i = 0; i < f->shape->group_size; i++)
+        if (home[i] != f->group_node[group]) return 0;
+    return 1;
+}
+
+/* By how much less something is off when x comes to it, or goes. */
+EPLB_P int64_t eplb_p_less_off(int64_t off, int64_t x) { return x < off ? x : off - (x - off); }
+
+/* The group that is to come to a node: that by which it and the node that the group leaves come nearest to the mean, the
+   first on ties; -1: none. Those that were tried are no more. */
+EPLB_P int32_t eplb_p_find_newcomer(const eplb_p_follower *f, int32_t node)
+{
+    int64_t lacks = f->least_score - f->node_time[node], most = 0, gain, here, time;
+    int32_t group, best = -1;
+
+    for (group = 0; group < f->shape->num_groups; group++) {
+        int32_t from = f->group_node[group];
+        if (from == node || from < 0 || !eplb_p_is_whole(f, group)) continue;
+        time = eplb_p_group_time(f, group, node);
+        gain = eplb_p_less_off(f->node_time[from] - f->least_score, time);
+        here = eplb_p_less_off(lacks, time);
+        if (here < gain) gain = here;
+        if (gain <= most) continue;
+        most = gain;
+        best = group;
+    }
+    return best;
+}
+
+/* An empty slot for an expert: the last one of the GPU of the node that takes least, of those that do not hold it, the
+   first on ties; -1: there is none. */
+EPLB_P int32_t eplb_p_find_empty_slot(const eplb_p_follower *f, int32_t e, int32_t node)
+{
+    const eplb_p_search *s = &f->search;
+    int32_t gpu, i, best = -1;
+    int64_t least = INT64_MAX, time;
+
+    for (gpu = eplb_p_first_gpu_of(f->layer, node); gpu < eplb_p_first_gpu_of(f->layer, node + 1); gpu++) {
+        int32_t empty = -1;
+        for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
+            if (s->slot[i] == s->nobody && !eplb_p_is_pinned(s, i)) empty = i;
+        time = eplb_p_gpu_score(f, gpu);
+        if (empty < 0 || eplb_p_holds(s, gpu, e) || time >= least) continue;
+        least = time;
+        best = empty;
+    }
+    return best;
+}
+
+/* The slots of a group on the node where it is are emptied for others on `node`. Returns whether that could be. */
+EPLB_P int eplb_p_bring_group(eplb_p_follower *f, int32_t group, int32_t from, int32_t node)
+{
+    int32_t size = f->shape->group_size, end, i, e, to;
+    eplb_p_move move = {-1, -1, -1};
+
+    eplb_p_fill_ids(f->moves.home + group * size, node, 0, size);
+    end = eplb_p_first_slot(&f->search, eplb_p_first_gpu_of(f->layer, from + 1));
+    for (i = eplb_p_first_slot(&f->search, eplb_p_first_gpu_of(f->layer, from)); i < end; i++) {
+        e = f->slot[i];
+        if (e == f->search.nobody || e / size != group) continue;
+        to = eplb_p_is_pinned(&f->search, i) ? -1 : eplb_p_find_empty_slot(f, e, node);
+        if (to < 0) return 0;
+        move.slot = i;
+        move.other = to;
+        eplb_p_do_move(&f->search, &move);
+        f->search.num_done = 0; /* there is no way back but to the best */
+    }
+    return 1;
+}
+
+/* node_time; and the node that takes least, if that is little and a quarter of its slots is empty, or else -1. */
+EPLB_P int32_t eplb_p_find_little(const eplb_p_follower *f)
+{
+    const eplb_p_search *s = &f->search;
+    int64_t least = f->least_score - f->least_score / EPLB_P_LITTLE;
+    int32_t node, best = -1, empty = 0, first, end, i;
+
+    eplb_p_time_nodes(f);
+    for (node = 0; node < f->shape->num_nodes; node++) {
+        if (f->node_time[node] >= least) continue;
+        least = f->node_time[node];
+        best = node;
+    }
+    if (best < 0) return -1;
+    first = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, best));
+    end = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, best + 1));
+    for (i = first; i < end; i++) empty += s->slot[i] == s->nobody;
+    return empty > (end - first) / 4 ? best : -1;
+}
+
+/* The plan in force, and groups that come to nodes that hold little. A group is tried once: group_node is -1 then. */
+EPLB_P void eplb_p_fill_nodes(eplb_p_follower *f, const eplb_p_layer *l)
+{
+    int64_t slowest = eplb_p_follow_score(f, l);
+    int32_t size = f->shape->group_size, node, group, from;
+
+    for (node = eplb_p_find_little(f); node >= 0; node = eplb_p_find_little(f)) {
+        group = eplb_p_find_newcomer(f, node);
+        if (group < 0) return;
+        from = f->group_node[group];
+        f->group_node[group] = EPLB_P_NONE;
+        eplb_p_copy_ids(f->best, f->slot, f->search.num_slots);
+        if (eplb_p_bring_group(f, group, from, node)) {
+            eplb_p_weigh_plan(f);
+            if (f->moves.over == 0 && eplb_p_follow_score(f, l) <= slowest) continue;
+        }
+        eplb_p_fill_ids(f->moves.home + group * size, from, 0, size);
+        eplb_p_recall(f);
+    }
+}
+
 /* phy2log of the layer: a plan near the one in force, or the one that is there, made without it, if that is within
    what is allowed and better. */
 EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
@@ -13422,15 +13779,20 @@ EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
     int64_t fresh_score;
 
     eplb_p_open_follower(f, l, old_slot);
+    eplb_p_take_plan_in_force(f, old_slot);
+    eplb_p_weigh_plan(f);
+    eplb_p_find_refills(f);
     eplb_p_take_plan(f, l->phy2log);
     eplb_p_weigh_plan(f);
     fresh_score = f->moves.over > 0 ? INT64_MAX : eplb_p_follow_score(f, l);
 
     eplb_p_take_plan_in_force(f, old_slot);
     eplb_p_weigh_plan(f);
+    if (f->refills && f->shape->num_nodes > 1 && f->shape->options.max_moves >= 0) eplb_p_fill_nodes(f, l);
     if (f->search.domain && f->shape->options.max_moves >= 0) eplb_p_restore_survival(&f->search);
-    f->best_score = INT64_MAX;
+    f->best_score = f->most_score = INT64_MAX;
     eplb_p_remember(f, l);
+    f->most_score = f->best_score;
     if (f->shape->options.max_moves < 0) fresh_score = INT64_MAX;
     else eplb_p_search_nearby(f, l);
     if (fresh_score < f->best_score) return;
@@ -13553,6 +13915,9 @@ EPLB_P void eplb_p_carve_in_force(eplb_p_arena *a, const eplb_p_shape *shape, ep
     p->follow_bytes = eplb_p_end_phase(a, &p->shared);
 }
 
+/* Homes are measured, in a frame of its own as they are seldom needed. */
+EPLB_P_APART void eplb_p_measure_homes(eplb_p_arena *a, const eplb_p_layer *l) { (void)eplb_p_carve_homes(a, l); }
+
 /* What places groups, and the experts of a node: of the only one that there is, where all are alike, or measured for the
    largest. */
 EPLB_P void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, eplb_p_planner *p)
@@ -13560,7 +13925,7 @@ EPLB_P void eplb_p_carve_placing(eplb_p_arena *a, const eplb_p_shape *shape, epl
     eplb_p_node_part part = EPLB_ZERO_INIT;
     size_t bytes;
 
-    if (shape->odd) (void)eplb_p_carve_homes(a, &p->layer);
+    if (shape->odd) eplb_p_measure_homes(a, &p->layer);
     else p->groups = eplb_p_carve_groups(a, shape);
     p->groups_bytes = eplb_p_end_phase(a, &p->shared);
     part.num_experts = shape->node_experts;
@@ -14733,6 +15098,9 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_SPLIT_NODES
 #undef EPLB_P_EVEN_ENOUGH
 #undef EPLB_P_HALF_STARTS
+#undef EPLB_P_MOST_WAYS
+#undef EPLB_P_FEW_EMPTY
+#undef EPLB_P_LITTLE
 #undef EPLB_P_HOME_STARTS
 #undef EPLB_P_PACE_BITS
 #undef EPLB_P_SPLIT_TOP

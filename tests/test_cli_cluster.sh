@@ -39,6 +39,41 @@ check 'a plan from the one in force' eplb plan "$@" --previous "$TMP/plan.json" 
 check 'its transfers' eplb transfers "$TMP/plan.json" "$TMP/next.json" --gpus 8 --dead 5 --quiet
 check 'its score' eplb score "$TMP/loads.csv" --map "$TMP/next.json" --gpus 8 --dead 5 --quiet
 
+# Nodes with slots for six whole groups of eight: how many groups of four experts, on GPUs of six slots and nodes of
+# two GPUs, are on several nodes, from the plan itself, and in how many layers.
+split_groups() {
+    sed -n 's/.*"phy2log":\[\([^]]*\)\].*/\1/p' "$TMP/plan.json" | awk -F, '{
+        split("", home); split("", apart)
+        for (i = 1; i <= NF; i++) if ($i >= 0) {
+            k = int($i / 4); n = int((i - 1) / 12)
+            if (k in home && home[k] != n) apart[k] = 1
+            home[k] = n
+        }
+        for (k in apart) split_here[NR]++
+        for (k in apart) all++
+    } END { for (l in split_here) layers++; printf "%d groups with experts on several nodes, in %d layers\n", all, layers }'
+}
+
+says_split_groups() {
+    split_groups >"$TMP/want"
+    tail -n 1 "$TMP/out" | cmp - "$TMP/want" &&
+        test "$(grep -o '"split_groups":[0-9]*' "$TMP/plan.json" | awk -F: '{ n += $2 } END { print n }')" = "$(cut -d ' ' -f 1 "$TMP/want")"
+}
+
+odd() {
+    eplb "$@" --gpus 8 --nodes 4 --groups 8 --gpu-slots 6,5,3,0,6,5,6,5 >"$TMP/out"
+}
+
+check 'nodes without slots for all groups' odd plan "$TMP/loads.csv" --replicas 48 --json "$TMP/plan.json"
+check 'where some are split, and the plan says how many' says_split_groups
+check 'of which there are some' grep -q '^[3-9] groups with experts on several nodes, in 3 layers$' "$TMP/out"
+check 'in total, too' odd plan "$TMP/loads.csv" --replicas 48 --quiet
+check 'as many' says_split_groups
+check 'and in a score' odd score "$TMP/loads.csv" --map "$TMP/plan.json"
+check 'as many again' says_split_groups
+check 'whole groups' eplb plan "$@" --nodes 4 --groups 8 --json "$TMP/plan.json"
+check 'are not told of' test -z "$(eplb plan "$@" --nodes 4 --groups 8 | grep several; grep split_groups "$TMP/plan.json")"
+
 check 'too few slots' refuses \
     'eplb: 30 slots may be used, fewer than the 32 experts of a layer; 7 on each of 5 GPUs would do, which is --replicas 56' \
     plan "$@" --dead 0-2

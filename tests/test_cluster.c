@@ -444,6 +444,100 @@ static void check_far_nodes(int32_t survive, int32_t max_node_moves)
           eplb_fault_name(fault[1].reason));
 }
 
+/* -------------------------------------------------------------------------- a node that comes back */
+
+enum { BACK_NODES = 4, BACK_GPUS = 16, BACK_EXPERTS = 64, BACK_SLOTS = 96 }; /* slots and experts, at most */
+
+static int32_t back_plan(const eplb_problem *p, const eplb_options *o, const float *load, int32_t *phy2log,
+                         float *max_load)
+{
+    eplb_layer_report report;
+    eplb_plan plan = EPLB_ZERO_INIT;
+    size_t bytes = 0;
+    plan.phy2log = phy2log;
+    CHECK(eplb_scratch_size(p, o, &bytes) == EPLB_OK, "a node comes back");
+    void *scratch = test_alloc(bytes);
+    CHECK(eplb_rebalance(p, o, load, &plan, scratch, bytes) == EPLB_OK, "a node comes back");
+    CHECK(eplb_evaluate(p, o, load, &plan, &report, NULL, scratch, bytes) == EPLB_OK, "a node comes back");
+    free(scratch);
+    *max_load = report.max_load;
+    return report.num_split_groups;
+}
+
+static int32_t back_held(const eplb_problem *p, const int32_t *phy2log, int32_t node)
+{
+    int32_t each = p->num_replicas / BACK_NODES;
+    return each - plan_copies(phy2log + node * each, each, -1);
+}
+
+/* The plan of a cluster without a node, and then plans with it, each from the one before under limits: no limit is broken
+   and no group split, no plan is worse than the one before, and in the end the node does its part. Returns by how much
+   balancedness rose. */
+static double back_check(uint64_t seed, int32_t policy)
+{
+    uint64_t state = seed;
+    eplb_problem p = EPLB_ZERO_INIT;
+    eplb_options o;
+    int32_t tight = seed % 3 == 0, S = tight ? 4 : 6, slots[BACK_GPUS], plans[2][BACK_SLOTS],
+            node = test_range(&state, 0, BACK_NODES - 1), held = 0, steps = 24;
+    float load[BACK_EXPERTS], before, first, now = 0;
+    for (int32_t e = 0; e < BACK_EXPERTS; e++) {
+        load[e] = 0.25f + random_load(&state, LOAD_LOGNORMAL);
+        if (test_range(&state, 0, 9) == 0) load[e] *= 8.0f; /* as much as a GPU has otherwise */
+    }
+    for (int32_t g = 0; g < BACK_GPUS; g++) slots[g] = g / (BACK_GPUS / BACK_NODES) == node ? 0 : S;
+    p.num_layers = 1;
+    p.num_experts = tight ? 48 : BACK_EXPERTS;
+    p.num_replicas = tight ? 64 : BACK_SLOTS; /* three nodes have as many slots as there are experts, if tight */
+    p.num_groups = p.num_experts / 4;
+    p.num_nodes = BACK_NODES;
+    p.num_gpus = BACK_GPUS;
+    p.gpu_slots = slots;
+    CHECK(eplb_options_preset(EPLB_PRESET_DEFAULT, &o) == EPLB_OK, "options");
+    o.policy = policy;
+    (void)back_plan(&p, &o, load, plans[0], &before);
+    first = before;
+    for (int32_t g = 0; g < BACK_GPUS; g++) slots[g] = S;
+    o.max_moves = test_range(&state, 8, 16);
+    o.max_gpu_moves = test_range(&state, 0, 1) ? 0 : test_range(&state, 3, 6);
+    o.max_node_moves = test_range(&state, 0, 1) ? 0 : test_range(&state, 8, 12);
+    o.move_cost = test_range(&state, 0, 1) ? 0.0f : 0.001f;
+    for (int32_t step = 0; step < steps; step++) {
+        const int32_t *old = plans[step % 2];
+        int32_t *new_plan = plans[(step + 1) % 2];
+        o.previous_phy2log = old;
+        CHECK(back_plan(&p, &o, load, new_plan, &now) == 0, "seed %llu, step %d: a group is split",
+              (unsigned long long)seed, (int)step);
+        follow_layer f = follow_layer_of(&p, &o, 0, old, new_plan);
+        follow_use use;
+        follow_use_all(&f, &use);
+        const char *fault = follow_use_fault(&use, &o);
+        CHECK(!fault, "seed %llu, step %d: %s", (unsigned long long)seed, (int)step, fault);
+        CHECK(now <= before * 1.00001f, "seed %llu, step %d: %g, and was %g", (unsigned long long)seed, (int)step,
+              (double)now, (double)before);
+        if (step == 0)
+            CHECK(back_held(&p, new_plan, node) > 0, "seed %llu: nothing comes to node %d", (unsigned long long)seed,
+                  (int)node);
+        before = now;
+        held = back_held(&p, new_plan, node);
+    }
+    CHECK(held >= p.num_replicas / BACK_NODES / 4, "seed %llu: node %d holds %d", (unsigned long long)seed, (int)node,
+          (int)held);
+    return (double)first / (double)now;
+}
+
+static void check_back(uint64_t seeds)
+{
+    double rise[2] = {0, 0};
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        rise[0] += back_check(seed, EPLB_POLICY_HIERARCHICAL);
+        rise[1] += back_check(seed, EPLB_POLICY_GLOBAL);
+    }
+    printf("a node comes back: balancedness rises by %.3f with groups, by %.3f without\n", rise[0] / (double)seeds,
+           rise[1] / (double)seeds);
+    CHECK(rise[0] > 1.15 * (double)seeds && rise[1] > 1.2 * (double)seeds, "too little");
+}
+
 int main(int argc, char **argv)
 {
     static cluster_case c;
@@ -460,6 +554,7 @@ int main(int argc, char **argv)
     }
     for (int32_t survive = 0; survive <= EPLB_SURVIVE_NODE; survive++)
         for (int32_t most = 0; most < 3; most++) check_far_nodes(survive, most);
+    check_back(argc > 2 ? 20 : 60);
     printf("%ld clusters, in %ld more is locked than can be\n", drawn, too_much_locked);
     for (int32_t reason = EPLB_FAULT_UNUSABLE; reason <= EPLB_FAULT_DIES; reason++)
         CHECK(argc > 2 || seen[reason] > 8, "%s: only %ld cases", eplb_fault_name(reason), seen[reason]);

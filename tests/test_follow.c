@@ -307,8 +307,8 @@ static void test_limited_layer(const follow_case *c, const int32_t *phy2log, int
     CHECK(!fault, FOLLOW_FORMAT ", layer %d: %s", FOLLOW_ARGS(c), (int)layer, fault);
     if (fault) return;
     if (follow_has_all(p, l.before)) {
-        double score = follow_score(p, o, c->r.weight, layer, c->previous, phy2log);
-        double staying = follow_score(p, o, c->r.weight, layer, c->previous, c->previous);
+        double score = follow_score_to_keep(p, o, c->r.weight, layer, c->previous, phy2log);
+        double staying = follow_score_to_keep(p, o, c->r.weight, layer, c->previous, c->previous);
         CHECK(score <= staying * 1.00001, FOLLOW_FORMAT ", layer %d: score %.9g, of staying %.9g", FOLLOW_ARGS(c),
               (int)layer, score, staying);
     }

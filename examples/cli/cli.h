@@ -841,7 +841,8 @@ typedef struct plan_totals {
     double mean, before, after, bound, microseconds;
     double most[NUM_SHARES]; /* of equal ones, as after */
     int32_t max_replicas;
-    long long duplicates, empty, changed, moves;
+    long long duplicates, empty, changed, moves, split_groups;
+    int32_t num_split; /* layers that have any */
 } plan_totals;
 
 /* Plans the layers asked for on all samples, and scores them under the plan in force, if not NULL, and under

@@ -202,6 +202,8 @@ static const char HELP_COMMANDS[] =
     "  moves          with --previous: experts that a GPU gets and did not hold; those that no GPU held\n"
     "                 any more do not count\n"
     "  time us        what planning took, in microseconds\n"
+    "and below, where there are any, groups whose experts are on several nodes, under the hierarchical\n"
+    "policy: as few as can be where the slots of nodes do not do for whole ones.\n"
     "\n"
     "score plans nothing. It prints the balancedness of the plan of --map, the same figures, and:\n"
     "  empty          slots without an expert\n"

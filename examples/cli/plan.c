@@ -279,6 +279,8 @@ plan_totals total_of_plan(const planning *p, int32_t first, int32_t end)
         total.bound += (double)r->after.lower_bound;
         total.microseconds += r->microseconds;
         total.duplicates += r->after.num_duplicates;
+        total.split_groups += r->after.num_split_groups;
+        total.num_split += r->after.num_split_groups > 0;
         total.empty += r->num_empty;
         total.changed += r->changed;
         total.moves += r->moves;

@@ -27,6 +27,14 @@ static void print_row(FILE *out, const planning *p, const char *label, double be
     fprintf(out, "  %9.1f\n", t->microseconds);
 }
 
+/* Where nodes cannot hold whole groups; nothing where they do. */
+static void print_split_groups(FILE *out, const plan_totals *all)
+{
+    if (all->split_groups == 0) return;
+    fprintf(out, "%lld group%s with experts on several nodes, in %d layer%s\n", all->split_groups,
+            all->split_groups == 1 ? "" : "s", (int)all->num_split, all->num_split == 1 ? "" : "s");
+}
+
 /* One row a layer and one for all, in which each load is the sum over the layers. */
 void print_table(FILE *out, const planning *p, bool only_total)
 {
@@ -53,6 +61,7 @@ void print_table(FILE *out, const planning *p, bool only_total)
         print_row(out, p, label, (double)r->before.balancedness, (double)r->after.balancedness, &one);
     }
     print_row(out, p, "total", load_share(all.mean, all.before), load_share(all.mean, all.after), &all);
+    print_split_groups(out, &all);
 }
 
 /* A row for each of those asked for, a column a way to share. */

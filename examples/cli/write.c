@@ -44,6 +44,12 @@ static void write_log2phy(FILE *out, const planning *p, const int32_t *phy2log, 
     fprintf(out, "]");
 }
 
+/* A member where there are any, which is seldom. */
+static void write_split_groups(FILE *out, long long num)
+{
+    if (num > 0) fprintf(out, ",\"split_groups\":%lld", num);
+}
+
 static void write_json_layer(FILE *out, const planning *p, int32_t i)
 {
     const eplb_problem *q = &p->problem;
@@ -59,6 +65,7 @@ static void write_json_layer(FILE *out, const planning *p, int32_t i)
     write_real(out, "mean_load", r->after.mean_load);
     write_real(out, "lower_bound", r->after.lower_bound);
     fprintf(out, ",\"duplicates\":%d", (int)r->after.num_duplicates);
+    write_split_groups(out, r->after.num_split_groups);
     if (p->previous)
         fprintf(out, ",\"empty\":%d,\"changed\":%d,\"moves\":%d", (int)r->num_empty, (int)r->changed, (int)r->moves);
     fprintf(out, ",\"phy2log\":");
@@ -207,6 +214,7 @@ static void write_score_json(FILE *out, const planning *p)
         write_real(out, "max_load", r->max_load);
         write_real(out, "mean_load", r->mean_load);
         write_real(out, "lower_bound", r->lower_bound);
+        write_split_groups(out, r->num_split_groups);
         fprintf(out, ",\"max_replicas\":%d,\"duplicates\":%d,\"empty\":%d}%s\n", (int)r->max_logcnt,
                 (int)r->num_duplicates, (int)p->result[i].num_empty, i + 1 < p->num_layers ? "," : "");
     }
@@ -214,6 +222,7 @@ static void write_score_json(FILE *out, const planning *p)
     write_real(out, "balancedness", (float)load_share(all.mean, all.after));
     write_shared(out, p, 0, p->num_layers);
     write_real(out, "bound", (float)load_share(all.mean, all.bound));
+    write_split_groups(out, all.split_groups);
     fprintf(out, ",\"max_replicas\":%d,\"duplicates\":%lld,\"empty\":%lld}}\n", (int)all.max_replicas, all.duplicates,
             all.empty);
 }

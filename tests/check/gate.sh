@@ -123,7 +123,7 @@ LIBRARIES=-lm # what programs are linked with besides
 # in planning and evaluating: each of the latter reaches all that there is only without them.
 SOME_TESTS='test_errors test_bound test_share test_exact test_golden test_window test_plan_hash test_evaluate test_oracle
     test_properties test_improve test_samples test_search test_small test_transfers test_check_plan test_follow test_switch
-    test_cluster test_share_cluster test_bound_cluster test_vllm'
+    test_cluster test_share_cluster test_bound_cluster test_homes test_vllm'
 VECTOR_TESTS='test_cluster test_golden test_window test_plan_hash test_oracle test_properties test_improve test_samples test_search'
 
 # Fewer problems than in make test where they have a number of them.

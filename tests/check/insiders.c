@@ -12,3 +12,6 @@
 #define main test_vllm_main
 #include "../test_vllm.c"
 #undef main
+#define main test_homes_main
+#include "../test_homes.c"
+#undef main

@@ -113,8 +113,8 @@ static void fuzz_limited(fuzz_input *in, const follow_case *c, const eplb_plan *
         FUZZ_HOLDS(!follow_coverage_fault(&staying) && !follow_stays_fault(&staying));
         FUZZ_HOLDS(o->max_moves >= 0 || !follow_stays_fault(&l));
         if (follow_has_all(p, l.before))
-            FUZZ_HOLDS(follow_score(p, o, c->r.weight, layer, c->previous, plan->phy2log)
-                       <= follow_score(p, o, c->r.weight, layer, c->previous, c->previous) * 1.00001);
+            FUZZ_HOLDS(follow_score_to_keep(p, o, c->r.weight, layer, c->previous, plan->phy2log)
+                       <= follow_score_to_keep(p, o, c->r.weight, layer, c->previous, c->previous) * 1.00001);
     }
     plan_free(&stay);
 }

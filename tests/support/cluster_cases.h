@@ -74,7 +74,8 @@ static inline void draw_cluster(cluster_case *c, uint64_t *state)
     }
 }
 
-/* A plan in force: of the whole cluster, when it was so, for other loads; some slots are empty. */
+/* A plan in force: of the whole cluster, when it was so, for other loads, whole numbers that are the same from every
+   compiler; some slots are empty. */
 static inline void draw_plan_in_force(cluster_case *c, uint64_t *state)
 {
     eplb_problem p = c->p;
@@ -89,7 +90,10 @@ static inline void draw_plan_in_force(cluster_case *c, uint64_t *state)
     eplb_options_preset(EPLB_PRESET_DEEPSEEK, &o);
     o.policy = c->o.policy;
     o.max_replicas = 0;
-    for (int32_t i = 0; i < p.num_layers * p.num_experts; i++) load[i] = random_load(state, LOAD_LOGNORMAL);
+    for (int32_t i = 0; i < p.num_layers * p.num_experts; i++) {
+        int32_t size = test_range(state, 0, 8);
+        load[i] = (float)test_range(state, 1, 1 << 2 * size);
+    }
     plan.phy2log = c->before;
     CHECK(eplb_scratch_size(&p, &o, &bytes) == EPLB_OK, "the whole cluster");
     void *scratch = test_alloc(bytes);

@@ -10,7 +10,7 @@
     }
 #define HASH_FOLLOWED_EXPECTED                                                                   \
     {                                                                                            \
-        UINT64_C(0xf4e4bc92f1f0f9b3), UINT64_C(0x649e39ef434bc34d), UINT64_C(0x3262a89697c03b6a) \
+        UINT64_C(0x8bca16526b845999), UINT64_C(0xa4dfc75fd4276f6a), UINT64_C(0x0133934f39dd63a8) \
     }
 
 /* A plan in force that cannot be followed counts by its error. */

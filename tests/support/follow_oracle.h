@@ -525,4 +525,14 @@ static inline double follow_score(const eplb_problem *p, const eplb_options *o, 
     return heaviest + (double)o->move_cost * loads.mean * follow_count_moves(&l);
 }
 
+/* By what a plan is not to be worse than staying: where many slots are empty moves may have no price. */
+static inline double follow_score_to_keep(const eplb_problem *p, const eplb_options *o, const float *weight,
+                                          int32_t layer, const int32_t *previous, const int32_t *phy2log)
+{
+    eplb_options free_of_price = *o;
+    int32_t R = p->num_replicas;
+    if (plan_copies(previous + (ptrdiff_t)layer * R, R, -1) > R / 32) free_of_price.move_cost = 0.0f;
+    return follow_score(p, &free_of_price, weight, layer, previous, phy2log);
+}
+
 #endif

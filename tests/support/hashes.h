@@ -1,5 +1,6 @@
 /* hashes.h - all numbers that must be the same from every compiler, on every processor and at every optimisation level:
-   over plans of every preset, exact shares, transfers, plans made from the plan in force and what switches gain.
+   over plans of every preset, exact shares, transfers, plans made from the plan in force, what switches gain, and
+   clusters whose GPUs are not alike.
    Include after eplb.h and test.h. */
 #ifndef HASHES_H
 #define HASHES_H
@@ -11,11 +12,13 @@
 #include "follow_oracle.h"
 #include "follow_cases.h"
 #include "switch_cases.h"
+#include "cluster_cases.h"
 #include "plan_hash.h"
 #include "share_hash.h"
 #include "transfer_hash.h"
 #include "follow_hash.h"
 #include "switch_hash.h"
+#include "cluster_hash.h"
 
 enum { HASH_FEW, HASH_SOME, HASH_ALL, HASH_NUM_SIZES };
 
@@ -44,7 +47,8 @@ static inline void check_hashes(int size)
                                     {"share", hash_shares, HASH_SHARES, HASH_SHARES_EXPECTED},
                                     {"transfer", hash_transfers, HASH_TRANSFERS, HASH_TRANSFERS_EXPECTED},
                                     {"follow", hash_follow, HASH_FOLLOWED, HASH_FOLLOWED_EXPECTED},
-                                    {"switch", hash_switches, HASH_SWITCHES, HASH_SWITCHES_EXPECTED}};
+                                    {"switch", hash_switches, HASH_SWITCHES, HASH_SWITCHES_EXPECTED},
+                                    {"cluster", hash_clusters, HASH_CLUSTERS, HASH_CLUSTERS_EXPECTED}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) check_hash(&rows[i], size);
     CHECK(EPLB_PLAN_VERSION == HASH_PLAN_VERSION, "a new plan version needs new hashes");
 }

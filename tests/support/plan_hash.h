@@ -38,18 +38,23 @@ static inline uint64_t hash_presets(uint64_t hash, const eplb_problem *problem, 
 }
 
 /* Few values with many ties, token counts, or magnitudes far apart: all exact in float32. */
+static inline void hash_fill(uint64_t seed, float *load, size_t count)
+{
+    uint64_t state = seed;
+    int kind = test_range(&state, 0, 2);
+    for (size_t i = 0; i < count; i++) {
+        int32_t value = test_range(&state, 0, (1 << 24) - 1);
+        if (kind == 0) value %= 7;
+        else if (kind == 1) value >>= test_range(&state, 8, 14);
+        else value >>= test_range(&state, 0, 20);
+        load[i] = (float)value;
+    }
+}
+
 static inline void hash_fill_loads(random_problem *r)
 {
-    uint64_t state = r->seed;
     size_t T = r->problem.num_samples ? (size_t)r->problem.num_samples : 1;
-    int kind = test_range(&state, 0, 2);
-    for (size_t i = 0; i < T * plan_experts(&r->problem); i++) {
-        int32_t load = test_range(&state, 0, (1 << 24) - 1);
-        if (kind == 0) load %= 7;
-        else if (kind == 1) load >>= test_range(&state, 8, 14);
-        else load >>= test_range(&state, 0, 20);
-        r->weight[i] = (float)load;
-    }
+    hash_fill(r->seed, r->weight, T * plan_experts(&r->problem));
 }
 
 /* The plans of random problems 1 .. that many, as hashes.h has them: few, some and all. When they change on purpose,
