@@ -13658,7 +13658,7 @@ EPLB_P int64_t eplb_p_group_time(const eplb_p_follower *f, int32_t group, int32_
 /* Whether all of a group is on the node where its first expert is. */
 EPLB_P int eplb_p_is_whole(const eplb_p_follower *f, int32_t group)
 {
-    const int32_t *home = f->moves.home + group * f->shape->group_size;
+    const int32_t *home = f->moves.home + eplb_p_at(group, f->shape->group_size, 0);
     int32_t i;
 
     for (i = 0; i < f->shape->group_size; i++)
@@ -13716,7 +13716,7 @@ EPLB_P int eplb_p_bring_group(eplb_p_follower *f, int32_t group, int32_t from, i
     int32_t size = f->shape->group_size, end, i, e, to;
     eplb_p_move move = {-1, -1, -1};
 
-    eplb_p_fill_ids(f->moves.home + group * size, node, 0, size);
+    eplb_p_fill_ids(f->moves.home + eplb_p_at(group, size, 0), node, 0, size);
     end = eplb_p_first_slot(&f->search, eplb_p_first_gpu_of(f->layer, from + 1));
     for (i = eplb_p_first_slot(&f->search, eplb_p_first_gpu_of(f->layer, from)); i < end; i++) {
         e = f->slot[i];
@@ -13767,7 +13767,7 @@ EPLB_P void eplb_p_fill_nodes(eplb_p_follower *f, const eplb_p_layer *l)
             eplb_p_weigh_plan(f);
             if (f->moves.over == 0 && eplb_p_follow_score(f, l) <= slowest) continue;
         }
-        eplb_p_fill_ids(f->moves.home + group * size, from, 0, size);
+        eplb_p_fill_ids(f->moves.home + eplb_p_at(group, size, 0), from, 0, size);
         eplb_p_recall(f);
     }
 }
