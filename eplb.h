@@ -6916,8 +6916,9 @@ EPLB_P int32_t eplb_p_total_within(float squares, int32_t n)
 }
 
 /* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
-   first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square that is told roughly by all
-   samples, and before that by the total alone. Only what may be the best by both is worked out exactly. */
+   first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square
+   that is told roughly by all samples, and before that by the total alone. Only what may be the best by both is worked
+   out exactly. */
 EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, float squares, int64_t most,
                                      eplb_p_move *best)
 {
@@ -15138,10 +15139,11 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
             as it is by a sample without load.
           Removed: EPLB_SIDES and EPLB_NO_DISPATCH; nothing is planned side by side or asked about the processor.
           To upgrade: compile all files that include this one anew, since eplb_problem, eplb_options and
-            eplb_layer_report are longer; and zero what is not filled by eplb_options_preset, problems above all. Define neither removed macro: they do nothing. Plans that were stored stay
-            good; those with effort are not made again by this version, so compare hashes under one
-            EPLB_PLAN_VERSION. EPLB_SCRATCH_BOUND grows with the new header by itself; with a plan in force or
-            EPLB_PLAN_FOR_EXACT ask eplb_scratch_size. Who sets limits or a price meets -1 in plans.
+            eplb_layer_report are longer; and zero what is not filled by eplb_options_preset, problems above all.
+            Define neither removed macro: they do nothing. Plans that were stored stay good; those with effort are not
+            made again by this version, so compare hashes under one EPLB_PLAN_VERSION. EPLB_SCRATCH_BOUND grows with the
+            new header by itself; with a plan in force or EPLB_PLAN_FOR_EXACT ask eplb_scratch_size. Who sets limits or a
+            price meets -1 in plans.
    0.1.0  The pipeline, on the CPU and (eplb_cuda.h) on the GPU: both policies, ten published presets,
           reports with a proved lower bound;
           improve: joint search over counts and placement, for one sample and for many; windows.

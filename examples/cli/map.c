@@ -177,8 +177,8 @@ static bool holds_zeros(const plan_map *m, int32_t slots, int32_t gpu)
     return true;
 }
 
-/* One layer, or slot, may well be so. SGLang 0.5.23's elasticity_aware fills a dead rank's slots with expert 0, which none of its tokens goes to: who reads
-   such a plan without knowing which ranks are dead takes these slots for replicas. */
+/* One layer, or slot, may well be so. SGLang 0.5.23's elasticity_aware fills a dead rank's slots with expert 0, which none
+   of its tokens goes to: who reads such a plan without knowing which ranks are dead takes these slots for replicas. */
 static void doubt_zeros(const plan_map *m, int32_t slots, int32_t gpus)
 {
     for (int32_t gpu = 0; gpu < gpus && slots > 1 && m->num_layers > 1; gpu++) {
