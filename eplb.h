@@ -2110,7 +2110,11 @@ typedef struct eplb_p_shape {
                            of the largest that there could be */
 } eplb_p_shape;
 
-/* Slots of a GPU that may be used: from gpu * gpu_slots on, up to end_usable. What is in the others is not there. */
+/* The first slot of a GPU, or where its last ends at gpu + 1; and the GPU that a slot is on. */
+EPLB_P int32_t eplb_p_first_of_gpu(const eplb_p_shape *s, int32_t gpu) { return gpu * s->gpu_slots; }
+EPLB_P int32_t eplb_p_gpu_of_slot(const eplb_p_shape *s, int32_t slot) { return slot / s->gpu_slots; }
+
+/* Slots of a GPU that may be used: from its first on, up to end_usable. What is in the others is not there. */
 EPLB_P int32_t eplb_p_usable_of(const eplb_p_shape *s, int32_t gpu)
 {
     return s->usable_slots ? s->usable_slots[gpu] : s->gpu_slots;
@@ -2118,7 +2122,7 @@ EPLB_P int32_t eplb_p_usable_of(const eplb_p_shape *s, int32_t gpu)
 
 EPLB_P int32_t eplb_p_end_usable(const eplb_p_shape *s, int32_t gpu)
 {
-    return gpu * s->gpu_slots + eplb_p_usable_of(s, gpu);
+    return eplb_p_first_of_gpu(s, gpu) + eplb_p_usable_of(s, gpu);
 }
 
 /* A GPU's node, whatever the policy. */
@@ -2674,12 +2678,12 @@ EPLB_P eplb_p_node_part eplb_p_node_part_of(const eplb_p_layer *l, int32_t node)
 /* The slots of a GPU are first .. end - 1, where end is the first of the next one. */
 EPLB_P int32_t eplb_p_first_of(const eplb_p_layer *l, int32_t gpu)
 {
-    return l->shape->odd ? l->cluster.first_slot[gpu] : gpu * l->shape->gpu_slots;
+    return l->shape->odd ? l->cluster.first_slot[gpu] : eplb_p_first_of_gpu(l->shape, gpu);
 }
 
 EPLB_P int32_t eplb_p_gpu_at(const eplb_p_layer *l, int32_t slot)
 {
-    return l->shape->odd ? l->cluster.gpu_of[slot] : slot / l->shape->gpu_slots;
+    return l->shape->odd ? l->cluster.gpu_of[slot] : eplb_p_gpu_of_slot(l->shape, slot);
 }
 
 /* And the GPUs of a node. */
@@ -2696,7 +2700,7 @@ EPLB_P const int32_t *eplb_p_number_old_slots(eplb_p_layer *l, const int32_t *ol
 
     if (!l->shape->odd) return old_slot;
     for (i = 0; i < c->num_gpus; i++)
-        eplb_p_copy_ids(l->old_slot + c->first_slot[i], old_slot + eplb_p_at(c->gpu[i], l->shape->gpu_slots, 0),
+        eplb_p_copy_ids(l->old_slot + c->first_slot[i], old_slot + eplb_p_first_of_gpu(l->shape, c->gpu[i]),
                         eplb_p_slots_on(c, i));
     return l->old_slot;
 }
@@ -2711,7 +2715,7 @@ EPLB_P void eplb_p_number_locked(eplb_p_layer *l, int32_t index)
     if (!l->locked) return;
     (void)eplb_p_number_old_slots(l, l->shape->options.previous_phy2log + first);
     for (gpu = 0; gpu < c->num_gpus; gpu++) {
-        const uint8_t *locked = l->shape->locked + first + eplb_p_at(c->gpu[gpu], l->shape->gpu_slots, 0);
+        const uint8_t *locked = l->shape->locked + first + eplb_p_first_of_gpu(l->shape, c->gpu[gpu]);
         l->num_locked[gpu] = l->num_shut[gpu] = 0;
         for (slot = c->first_slot[gpu]; slot < c->first_slot[gpu + 1]; slot++) {
             l->locked[slot] = locked[slot - c->first_slot[gpu]] != 0;
@@ -8338,8 +8342,7 @@ EPLB_P void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t
     }
     eplb_p_fill_ids(to, EPLB_P_EMPTY, 0, l->shape->num_replicas);
     for (i = 0; i < c->num_gpus; i++)
-        eplb_p_copy_ids(to + eplb_p_at(c->gpu[i], l->shape->gpu_slots, 0), from + c->first_slot[i],
-                        eplb_p_slots_on(c, i));
+        eplb_p_copy_ids(to + eplb_p_first_of_gpu(l->shape, c->gpu[i]), from + c->first_slot[i], eplb_p_slots_on(c, i));
 }
 
 /* log2phy [E, width] = the slots that hold something, as the caller numbers them, as far as they fit. */
@@ -8350,7 +8353,7 @@ EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t wi
     for (gpu = 0; gpu < (l->shape->odd ? l->cluster.num_gpus : 1); gpu++) {
         if (l->shape->odd) {
             end = l->cluster.first_slot[gpu + 1];
-            above = l->cluster.gpu[gpu] * l->shape->gpu_slots - l->cluster.first_slot[gpu];
+            above = eplb_p_first_of_gpu(l->shape, l->cluster.gpu[gpu]) - l->cluster.first_slot[gpu];
         }
         for (i = slot; i < end; i++)
             if (l->phy2log[i] != EPLB_P_EMPTY && (size_t)l->phyrank[i] < width)
@@ -9396,9 +9399,9 @@ EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape
     eplb_p_fill_ids(b->node_of, -1, 0, shape->num_groups);
     eplb_p_fill_ids(b->taken, 0, 0, shape->num_nodes);
     for (slot = 0; slot < shape->num_replicas; slot++) {
-        if (!locked[slot] || slot >= eplb_p_end_usable(shape, slot / shape->gpu_slots)) continue;
+        if (!locked[slot] || slot >= eplb_p_end_usable(shape, eplb_p_gpu_of_slot(shape, slot))) continue;
         e = previous[slot];
-        node = eplb_p_node_of(shape, slot / shape->gpu_slots);
+        node = eplb_p_node_of(shape, eplb_p_gpu_of_slot(shape, slot));
         if (!eplb_p_within(e, 0, shape->num_experts - 1) || home[e] == node) {
             b->taken[node]++;
             continue;
@@ -9524,7 +9527,7 @@ EPLB_P eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy
     eplb_p_fill_ids(count, 0, 0, num_experts);
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
         int32_t end = eplb_p_end_usable(shape, gpu);
-        for (slot = gpu * shape->gpu_slots; slot < end; slot++) {
+        for (slot = eplb_p_first_of_gpu(shape, gpu); slot < end; slot++) {
             int32_t e = phy2log[slot];
             if (eplb_p_within(e, 0, num_experts - 1)) {
                 seen += count[e]++ == 0;
@@ -9579,7 +9582,7 @@ EPLB_P void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const in
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
         int32_t end = eplb_p_end_usable(shape, gpu);
         double sum = 0.0;
-        for (slot = gpu * shape->gpu_slots; slot < end; slot++)
+        for (slot = eplb_p_first_of_gpu(shape, gpu); slot < end; slot++)
             if (phy2log[slot] != EPLB_P_EMPTY) sum += v->share[phy2log[slot]];
         v->gpu_sum[gpu] += sum;
         if (shape->speed) sum /= (double)shape->speed[gpu];
@@ -9621,7 +9624,7 @@ EPLB_P int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t 
 
     eplb_p_fill_ids(home, -1, 0, shape->num_experts);
     for (gpu = 0; gpu < num_gpus; gpu++) {
-        int32_t first = gpu * shape->gpu_slots, end = eplb_p_end_usable(shape, gpu);
+        int32_t first = eplb_p_first_of_gpu(shape, gpu), end = eplb_p_end_usable(shape, gpu);
         int32_t node = shape->node_of ? shape->node_of[gpu] : gpu / link_gpus;
         for (slot = first; slot < end; slot++) {
             int32_t e = phy2log[slot];
@@ -9728,7 +9731,7 @@ EPLB_P eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_
 
 typedef struct eplb_p_mover {
     const eplb_p_shape *shape; /* of it only what a cluster is */
-    int32_t num_experts, num_slots, num_gpus, gpu_slots;
+    int32_t num_experts, num_slots, num_gpus;
     const int32_t *old_expert, *new_expert; /* [R] the plans of the layer at hand */
     int32_t *gpu_of;                        /* [R] GPU of a slot */
     int32_t *node_of;                       /* [G] node of a GPU */
@@ -9760,7 +9763,6 @@ EPLB_P eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
     m.num_experts = E;
     m.num_slots = R;
     m.num_gpus = G;
-    m.gpu_slots = shape->gpu_slots;
     m.gpu_of = EPLB_P_TAKE(a, int32_t, R);
     m.node_of = EPLB_P_TAKE(a, int32_t, G);
     m.seen_on = EPLB_P_TAKE(a, int32_t, E);
@@ -9786,11 +9788,11 @@ EPLB_P eplb_p_mover eplb_p_carve_mover(eplb_p_arena *a, const eplb_p_shape *shap
 
 EPLB_P void eplb_p_number_gpus(eplb_p_mover *m)
 {
-    int32_t gpu, i, slot = 0;
+    int32_t gpu, slot = 0;
 
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         m->node_of[gpu] = eplb_p_node_of(m->shape, gpu);
-        for (i = 0; i < m->gpu_slots; i++) m->gpu_of[slot++] = gpu;
+        while (slot < eplb_p_first_of_gpu(m->shape, gpu + 1)) m->gpu_of[slot++] = gpu;
     }
 }
 
@@ -9810,7 +9812,7 @@ EPLB_P int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (
    is not there. */
 EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = gpu * m->gpu_slots, end = eplb_p_end_usable(m->shape, gpu), *holder = m->holder,
+    int32_t slot = eplb_p_first_of_gpu(m->shape, gpu), end = eplb_p_end_usable(m->shape, gpu), *holder = m->holder,
             *next = m->next_holder, e, h;
 
     for (; slot < end; slot++) {
@@ -9829,7 +9831,8 @@ EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 /* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
 EPLB_P void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = gpu * m->gpu_slots, last = slot + m->gpu_slots, end = eplb_p_end_usable(m->shape, gpu), e, from;
+    int32_t slot = eplb_p_first_of_gpu(m->shape, gpu), last = eplb_p_first_of_gpu(m->shape, gpu + 1),
+            end = eplb_p_end_usable(m->shape, gpu), e, from;
 
     for (; slot < end; slot++) {
         e = m->new_expert[slot];
@@ -10136,7 +10139,7 @@ EPLB_P int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int
 
     if (!eplb_p_is_busy(eplb_p_busy_of(r, role, gpu), round)) return EPLB_P_NONE;
     if (role == EPLB_P_GETS) {
-        for (slot = gpu * m->gpu_slots; m->round[slot] != round; slot++) {}
+        for (slot = eplb_p_first_of_gpu(m->shape, gpu); m->round[slot] != round; slot++) {}
         return slot;
     }
     for (slot = r->last_sent[gpu]; m->round[slot] != round; slot = r->sent[slot]) {}
@@ -10258,7 +10261,7 @@ EPLB_P void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_roun
     int32_t sender = m->sender[move], receiver = m->gpu_of[move], round = EPLB_P_NONE, i;
     uint32_t *a = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *b = eplb_p_busy_of(r, EPLB_P_SENDS, receiver);
 
-    for (i = receiver * m->gpu_slots; i < (receiver + 1) * m->gpu_slots; i++) {
+    for (i = eplb_p_first_of_gpu(m->shape, receiver); i < eplb_p_first_of_gpu(m->shape, receiver + 1); i++) {
         if (m->sender[i] != sender) continue;
         if (round == EPLB_P_NONE || r->fill[round] == max_per_round) {
             if (round == EPLB_P_NONE) round = eplb_p_free_round(r, a, b);
@@ -10694,22 +10697,28 @@ EPLB_P eplb_plan_fault eplb_p_find_missing(const eplb_p_mover *m)
     return eplb_p_no_fault();
 }
 
+/* In how many of a GPU's slots an expert is to be. */
+EPLB_P int32_t eplb_p_copies_on(const eplb_p_mover *m, int32_t gpu, int32_t e)
+{
+    int32_t slot, copies = 0;
+
+    for (slot = eplb_p_first_of_gpu(m->shape, gpu); slot < eplb_p_first_of_gpu(m->shape, gpu + 1); slot++)
+        copies += m->new_expert[slot] == e;
+    return copies;
+}
+
 /* Whether a slot's expert, which is twice on its GPU, may change places with what is on another GPU of these slots that
    is free of it: with nothing, or with an expert that is not on the first GPU, or else twice on its own. */
 EPLB_P int eplb_p_can_part(const eplb_p_mover *m, int32_t slot, int32_t first, int32_t end)
 {
     const int32_t *held = m->new_expert;
-    int32_t here = slot - slot % m->gpu_slots, S = m->gpu_slots, gpu, i, j, copies;
+    int32_t own = m->gpu_of[slot], gpu, i;
 
-    for (gpu = first; gpu < end; gpu += S) {
-        for (i = gpu; i < gpu + S && held[i] != held[slot]; i++) {}
-        if (i < gpu + S) continue;
-        for (i = gpu; i < eplb_p_end_usable(m->shape, gpu / S); i++) {
-            if (held[i] == EPLB_P_EMPTY) return 1;
-            for (j = here; j < here + S && held[j] != held[i]; j++) {}
-            if (j == here + S) return 1;
-            for (j = gpu, copies = 0; j < gpu + S; j++) copies += held[j] == held[i];
-            if (copies > 1) return 1;
+    for (gpu = m->gpu_of[first]; gpu < m->num_gpus && eplb_p_first_of_gpu(m->shape, gpu) < end; gpu++) {
+        if (eplb_p_copies_on(m, gpu, held[slot]) > 0) continue;
+        for (i = eplb_p_first_of_gpu(m->shape, gpu); i < eplb_p_end_usable(m->shape, gpu); i++) {
+            if (held[i] == EPLB_P_EMPTY || eplb_p_copies_on(m, own, held[i]) == 0) return 1;
+            if (eplb_p_copies_on(m, gpu, held[i]) > 1) return 1;
         }
     }
     return 0;
@@ -10748,7 +10757,7 @@ EPLB_P int32_t eplb_p_policy_node(const eplb_p_mover *m, int32_t gpu)
 EPLB_P eplb_plan_fault eplb_p_find_twice_on_any(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
     eplb_plan_fault f = eplb_p_no_fault();
-    int32_t gpu, end, num, most, experts, slot, *seen = m->wanted;
+    int32_t gpu, end, num, most, experts, first, last, slot, *seen = m->wanted;
 
     for (gpu = 0; gpu < m->num_gpus && f.reason == EPLB_FAULT_NONE; gpu = end) {
         for (end = gpu, num = most = 0; end < m->num_gpus && eplb_p_policy_node(m, end) == eplb_p_policy_node(m, gpu);
@@ -10758,12 +10767,14 @@ EPLB_P eplb_plan_fault eplb_p_find_twice_on_any(const eplb_p_mover *m, const epl
             most = slots > most ? slots : most;
         }
         eplb_p_fill_ids(seen, 0, 0, m->num_experts);
-        for (slot = gpu * m->gpu_slots, experts = 0; slot < end * m->gpu_slots; slot++) {
+        first = eplb_p_first_of_gpu(shape, gpu);
+        last = eplb_p_first_of_gpu(shape, end);
+        for (slot = first, experts = 0; slot < last; slot++) {
             if (m->new_expert[slot] == EPLB_P_EMPTY || seen[m->new_expert[slot]]) continue;
             seen[m->new_expert[slot]] = 1;
             experts++;
         }
-        if (most <= experts) f = eplb_p_find_twice(m, gpu * m->gpu_slots, end * m->gpu_slots, num);
+        if (most <= experts) f = eplb_p_find_twice(m, first, last, num);
     }
     return f;
 }
@@ -10837,7 +10848,7 @@ EPLB_P eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
     eplb_p_fill_ids(m->seen_on, EPLB_P_NONE, 0, m->num_experts);
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         int32_t first = end;
-        end += m->gpu_slots;
+        end = eplb_p_first_of_gpu(m->shape, gpu + 1);
         for (slot = first; slot < end; slot++) {
             e = m->old_expert[slot];
             if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot) || m->seen_on[e] == gpu) continue;
@@ -10878,7 +10889,7 @@ EPLB_P eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t rea
 
     eplb_p_fill_ids(count, 0, 0, m->num_counts);
     for (slot = 0; slot < m->num_slots; slot++) {
-        if (reason == EPLB_FAULT_PAIR_MOVES && slot % m->gpu_slots == 0) {
+        if (reason == EPLB_FAULT_PAIR_MOVES && slot == eplb_p_first_of_gpu(m->shape, m->gpu_of[slot])) {
             if (over != EPLB_P_NONE) break;
             eplb_p_fill_ids(count, 0, 0, m->num_counts);
         }
@@ -10919,12 +10930,12 @@ EPLB_P eplb_plan_fault eplb_p_find_many_moves(eplb_p_mover *m, const eplb_option
 /* A layer's slots without those that may not be used. */
 EPLB_P const int32_t *eplb_p_without_unusable(const eplb_p_mover *m, const int32_t *phy2log, int32_t *masked)
 {
-    int32_t gpu, i, slot = 0;
+    int32_t gpu, slot = 0;
 
     if (!phy2log || !m->shape->usable_slots) return phy2log;
     for (gpu = 0; gpu < m->num_gpus; gpu++)
-        for (i = 0; i < m->gpu_slots; i++, slot++)
-            masked[slot] = i < m->shape->usable_slots[gpu] ? phy2log[slot] : EPLB_P_EMPTY;
+        for (; slot < eplb_p_first_of_gpu(m->shape, gpu + 1); slot++)
+            masked[slot] = slot < eplb_p_end_usable(m->shape, gpu) ? phy2log[slot] : EPLB_P_EMPTY;
     return masked;
 }
 
@@ -11022,7 +11033,7 @@ EPLB_P size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, co
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         if (gpu_lost && gpu_lost[gpu]) continue;
-        for (slot = gpu * s->gpu_slots; slot < eplb_p_end_usable(s, gpu); slot++) {
+        for (slot = eplb_p_first_of_gpu(s, gpu); slot < eplb_p_end_usable(s, gpu); slot++) {
             i = phy2log[slot] - first;
             if (eplb_p_within(i, 0, EPLB_P_SEEN_AT_ONCE - 1)) seen[i / 32] |= (uint32_t)1 << (i % 32);
         }
@@ -14002,7 +14013,7 @@ EPLB_P int32_t eplb_p_callers_slot(const eplb_p_layer *l, int32_t slot)
     if (!l->shape->odd || slot < 0) return slot;
     if (slot == l->cluster.num_slots) return -1;
     gpu = l->cluster.gpu_of[slot];
-    return l->cluster.gpu[gpu] * l->shape->gpu_slots + slot - l->cluster.first_slot[gpu];
+    return eplb_p_first_of_gpu(l->shape, l->cluster.gpu[gpu]) + slot - l->cluster.first_slot[gpu];
 }
 
 /* The first slot at fault in a layer of the plan in force: it names no such expert, or where moves are few, does not
