@@ -139,15 +139,27 @@ FUZZ_SUPPORT := $(wildcard tests/fuzz/*.h) $(SUPPORT) eplb.h
 TEST_C        = $(C) -Itests/support
 TEST_CPP      = $(CPP) -Itests/support
 
-# What knows the public interface only is linked with one copy of the library; what looks inside has its own.
+# What knows the public interface only is linked with one copy of the library; what looks inside with another, which these
+# tests have in common. The one that counts the library's steps has its own.
 LIBRARY  = $(BUILD)/tests/eplb.o
-INSIDERS := $(shell grep -l '^.define EPLB_IMPLEMENTATION' tests/*.c)
+INSIDE   = $(BUILD)/tests/inside.o
+INSIDERS := $(shell sed -n 's/^.define main \(.*\)_main/\1/p' tests/check/insiders.c)
 
 $(LIBRARY): eplb.h | $(BUILD)/tests
 	$(C) -DEPLB_IMPLEMENTATION= -c -o $@ -x c $<
 
 $(BUILD)/tests/%: tests/%.c $(LIBRARY) $(SUPPORT)
-	$(TEST_C) -o $@ $< $(if $(filter $<,$(INSIDERS)),,$(LIBRARY)) -lm
+	$(TEST_C) -o $@ $< $(LIBRARY) -lm
+
+$(INSIDE): tests/check/insiders.c $(patsubst %,tests/%.c,$(INSIDERS)) $(SUPPORT) eplb.h | $(BUILD)/tests
+	$(TEST_C) -c -o $@ $<
+
+$(patsubst %,$(BUILD)/tests/%,$(INSIDERS)): $(BUILD)/tests/%: $(INSIDE)
+	printf 'int $*_main(int argc, char **argv);\nint main(int argc, char **argv) { return $*_main(argc, argv); }\n' > $@.main.c
+	$(TEST_C) -o $@ $@.main.c $(INSIDE) -lm
+
+$(BUILD)/tests/test_bounded: tests/test_bounded.c $(SUPPORT) eplb.h | $(BUILD)/tests
+	$(TEST_C) -o $@ $< -lm
 
 # The same as machines without vector instructions have it; for make check-oracle.
 $(BUILD)/tests/plain_oracle: tests/test_oracle.c eplb.h $(SUPPORT) | $(BUILD)/tests

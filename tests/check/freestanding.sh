@@ -103,6 +103,7 @@ sizes() {
     printf '%-12s %-4s %8s %8s %8s %8s\n' target level code planner frame stack
     for level in -Os -O2; do
         for target in cortex-m0 cortex-m4f x86-64; do
+            [ "$SIZES" = all ] || [ "$target$level" = cortex-m4f-Os ] || continue
             case $target in
             cortex-m0) prefix=arm-none-eabi- board=microbit options="-mthumb $CORTEX_M0" ;;
             cortex-m4f) prefix=arm-none-eabi- board=mps2-an386 options="-mthumb $CORTEX_M4F" ;;
@@ -110,10 +111,7 @@ sizes() {
             esac
             code=$(code_bytes "$prefix" $options $level)
             frame=$(largest_frame)
-            planner=-
-            if [ "$SIZES" = all ] || [ "$target$level" = cortex-m4f-Os ]; then
-                planner=$(planner_bytes "$prefix" $options $level)
-            fi
+            planner=$(planner_bytes "$prefix" $options $level)
             stack=-
             if [ "$SIZES" = all ]; then
                 if [ "$board" ]; then

@@ -73,8 +73,12 @@ for march in native x86-64-v2 x86-64-v3 x86-64-v4; do
     gate "plan-$march-clang" clang plan_march clang "$march"
 done
 
-gate plan-lto-gcc   gcc            one_plan '' some gcc -O2 -flto
-gate plan-lto-clang 'clang ld.lld' one_plan '' some clang -O2 -flto -fuse-ld=lld
+plan_lto() { # compiler and options
+    build_one_plan "$@" -std=c99 -O2 -flto
+    run_one_plan '' some "$@" -std=c99 -O2 -flto
+}
+gate plan-lto-gcc   gcc            plan_lto gcc
+gate plan-lto-clang 'clang ld.lld' plan_lto clang -fuse-ld=lld
 
 # In C++, where the header is compiled by other rules.
 plan_cxx() {

@@ -71,8 +71,8 @@ sanitize_valgrind() {
     done
     memcheck='valgrind --quiet --error-exitcode=9 --leak-check=full'
     $memcheck "$WORK/minimal"
-    $memcheck "$WORK/test_oracle" 1 200
-    $memcheck "$WORK/test_properties" 1 10
+    $memcheck "$WORK/test_oracle" 1 100
+    $memcheck "$WORK/test_properties" 1 5
     $memcheck "$WORK/test_errors"
     $memcheck "$WORK/test_window"
 }

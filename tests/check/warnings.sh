@@ -125,8 +125,9 @@ warnings_targets() {
 gate warnings-targets clang warnings_targets
 
 # Static copies in C and C++ and one extern implementation in one program, with the compilers mixed.
+# Unoptimised, so that no call that a linker must resolve is inlined; make test has them optimised.
 linkage() { # C compiler, C++ compiler
-    make -s "BUILD=$WORK" "CC=$1" "CXX=$2" "$WORK/tests/test_linkage"
+    make -s "BUILD=$WORK" "CC=$1" "CXX=$2" CFLAGS=-O0 CXXFLAGS=-O0 "$WORK/tests/test_linkage"
     "$WORK/tests/test_linkage"
 }
 gate linkage-gcc   'gcc g++'       linkage gcc g++
