@@ -7246,7 +7246,7 @@ EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightes
         for (at = first; at < n && u - line[at] <= room; at++) {
             int32_t d = u - line[at], other = s->line_gpu[at];
             after = load - d;
-            other_after = gpu_load[other] + d;
+            other_after = (int64_t)gpu_load[other] + d; /* the heaviest itself may stand there */
             if (pace) {
                 after *= pace[heavy];
                 other_after *= pace[other];
