@@ -37,12 +37,17 @@ plans_of() { # likewise
 }
 
 one_plan() { # run environment, how many problems, compiler and options
-    run_env=$1
-    size=$2
-    compiler=$3
-    shift 3
+    build_and_plan plans_of "$@"
+}
+
+build_and_plan() { # plans_of or run_one_plan, and as for one_plan
+    plan_by=$1
+    run_env=$2
+    size=$3
+    compiler=$4
+    shift 4
     build_one_plan "$compiler" -std=c99 "$@"
-    plans_of "$run_env" "$size" "$compiler" -std=c99 "$@"
+    "$plan_by" "$run_env" "$size" "$compiler" -std=c99 "$@"
 }
 
 # Whether products and sums may be fused says nothing where no instruction does it; plan_march has that.
@@ -62,23 +67,17 @@ runs_here() { # -march name: glibc's dynamic linker knows what the machine has
     [ "$1" = native ] || /lib64/ld-linux-x86-64.so.2 --help | grep -q "$1 (supported"
 }
 plan_march() { # compiler, processor
-    processor=$2
-    runs_here "$processor" || skip "the machine is no $processor"
-    set -- "$1" -std=c99 -O3 "-march=$processor" -ffp-contract=fast
-    build_one_plan "$@"
-    if [ "$processor" = native ]; then plans_of '' some "$@"; else run_one_plan '' some "$@"; fi
+    runs_here "$2" || skip "the machine is no $2"
+    case $2 in native) how=plans_of ;; *) how=run_one_plan ;; esac
+    build_and_plan $how '' some "$1" -O3 "-march=$2" -ffp-contract=fast
 }
 for march in native x86-64-v2 x86-64-v3 x86-64-v4; do
     gate "plan-$march-gcc"   gcc   plan_march gcc "$march"
     gate "plan-$march-clang" clang plan_march clang "$march"
 done
 
-plan_lto() { # compiler and options
-    build_one_plan "$@" -std=c99 -O2 -flto
-    run_one_plan '' some "$@" -std=c99 -O2 -flto
-}
-gate plan-lto-gcc   gcc            plan_lto gcc
-gate plan-lto-clang 'clang ld.lld' plan_lto clang -fuse-ld=lld
+gate plan-lto-gcc   gcc            build_and_plan run_one_plan '' some gcc -O2 -flto
+gate plan-lto-clang 'clang ld.lld' build_and_plan run_one_plan '' some clang -O2 -flto -fuse-ld=lld
 
 # In C++, where the header is compiled by other rules.
 plan_cxx() {
