@@ -13443,6 +13443,15 @@ EPLB_P int64_t eplb_p_gpu_score(const eplb_p_follower *f, int32_t gpu)
 #define EPLB_P_FEW_EMPTY 32 /* one in so many slots */
 #define EPLB_P_LITTLE    8  /* what is an eighth less than the mean */
 
+/* How many slots are empty, of those from first on. */
+EPLB_P int32_t eplb_p_num_empty(const eplb_p_search *s, int32_t first, int32_t end)
+{
+    int32_t empty = 0, i;
+
+    for (i = first; i < end; i++) empty += s->slot[i] == s->nobody;
+    return empty;
+}
+
 /* Many slots are empty, and a GPU that has some takes little: it has come back, or joins, or has given something to one
    that did. What can be gained there is worth more than moves. They have no price then, and the search goes on as long as
    the heaviest GPU is no heavier than it was: there are many that are as heavy, and the heaviest one becomes lighter when
@@ -13450,15 +13459,14 @@ EPLB_P int64_t eplb_p_gpu_score(const eplb_p_follower *f, int32_t gpu)
 EPLB_P void eplb_p_find_refills(eplb_p_follower *f)
 {
     const eplb_p_search *s = &f->search;
-    int32_t gpu, i, empty = 0, little = 0;
+    int64_t little = f->least_score - f->least_score / EPLB_P_LITTLE;
+    int32_t gpu;
 
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        int32_t here = 0;
-        for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) here += s->slot[i] == s->nobody;
-        empty += here;
-        little += here > 0 && eplb_p_gpu_score(f, gpu) < f->least_score - f->least_score / EPLB_P_LITTLE;
-    }
-    f->refills = little > 0 && empty > s->num_slots / EPLB_P_FEW_EMPTY;
+    if (eplb_p_num_empty(s, 0, s->num_slots) <= s->num_slots / EPLB_P_FEW_EMPTY) return;
+    eplb_p_weigh_plan(f);
+    for (gpu = 0; gpu < s->num_gpus && !f->refills; gpu++)
+        f->refills = eplb_p_num_empty(s, eplb_p_first_slot(s, gpu), eplb_p_end_slot(s, gpu)) > 0
+                     && eplb_p_gpu_score(f, gpu) < little;
     if (!f->refills) return;
     f->score_cost = 0;
     f->moves.squares_cost = 0;
@@ -13748,7 +13756,7 @@ EPLB_P int32_t eplb_p_find_little(const eplb_p_follower *f)
 {
     const eplb_p_search *s = &f->search;
     int64_t least = f->least_score - f->least_score / EPLB_P_LITTLE;
-    int32_t node, best = -1, empty = 0, first, end, i;
+    int32_t node, best = -1, first, end;
 
     eplb_p_time_nodes(f);
     for (node = 0; node < f->shape->num_nodes; node++) {
@@ -13759,8 +13767,7 @@ EPLB_P int32_t eplb_p_find_little(const eplb_p_follower *f)
     if (best < 0) return -1;
     first = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, best));
     end = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, best + 1));
-    for (i = first; i < end; i++) empty += s->slot[i] == s->nobody;
-    return empty > (end - first) / 4 ? best : -1;
+    return eplb_p_num_empty(s, first, end) > (end - first) / 4 ? best : -1;
 }
 
 /* The plan in force, and groups that come to nodes that hold little. A group is tried once: group_node is -1 then. */
@@ -13792,7 +13799,6 @@ EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
 
     eplb_p_open_follower(f, l, old_slot);
     eplb_p_take_plan_in_force(f, old_slot);
-    eplb_p_weigh_plan(f);
     eplb_p_find_refills(f);
     eplb_p_take_plan(f, l->phy2log);
     eplb_p_weigh_plan(f);
