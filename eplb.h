@@ -1961,9 +1961,65 @@ EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
     return EPLB_OK;
 }
 
+#define EPLB_P_NONE (-1) /* no GPU, no node, no slot: nobody */
+
+/* Limits on moves, a row each: its number, the options' field, the least that this may be, and the fault of a plan
+   with more moves. */
+/* clang-format off */
+#define EPLB_P_LIMITS(row)                                     \
+    row(ALL,      max_moves,      -1, EPLB_FAULT_MOVES)         \
+    row(GPU_IN,   max_gpu_moves,   0, EPLB_FAULT_GPU_MOVES_IN)  \
+    row(GPU_OUT,  max_gpu_moves,   0, EPLB_FAULT_GPU_MOVES_OUT) \
+    row(PAIR,     max_pair_moves,  0, EPLB_FAULT_PAIR_MOVES)    \
+    row(NODE_IN,  max_node_moves,  0, EPLB_FAULT_NODE_MOVES_IN) \
+    row(NODE_OUT, max_node_moves,  0, EPLB_FAULT_NODE_MOVES_OUT)
+/* clang-format on */
+
+#define EPLB_P_LIMIT_NUMBER(limit, field, least, fault) EPLB_P_LIMIT_##limit,
+#define EPLB_P_LIMIT_FIELD(limit, field, least, fault) \
+    case EPLB_P_LIMIT_##limit:                         \
+        return o->field;
+#define EPLB_P_LIMIT_CHECK(limit, field, least, fault) \
+    if (o->field < (least)) return "options." #field;
+
+enum { EPLB_P_LIMITS(EPLB_P_LIMIT_NUMBER) EPLB_P_NUM_LIMITS };
+
+/* What options say: 0 any number of moves, -1 none. */
+EPLB_P int32_t eplb_p_limit_of(const eplb_options *o, int32_t limit)
+{
+    switch (limit) {
+        EPLB_P_LIMITS(EPLB_P_LIMIT_FIELD)
+    default: return 0;
+    }
+}
+
+EPLB_P int32_t eplb_p_most_moves(const eplb_options *o, int32_t limit)
+{
+    int32_t most = eplb_p_limit_of(o, limit);
+
+    return most > 0 ? most : 0;
+}
+
+/* What a limit counts a move under: a GPU, a node, or nothing. Pairs are counted for each receiver apart. */
+EPLB_P int32_t eplb_p_counted_under(int32_t limit, int32_t sender, int32_t receiver, int32_t sender_node,
+                                    int32_t receiver_node)
+{
+    switch (limit) {
+    case EPLB_P_LIMIT_ALL: return 0;
+    case EPLB_P_LIMIT_GPU_IN: return receiver;
+    case EPLB_P_LIMIT_GPU_OUT:
+    case EPLB_P_LIMIT_PAIR: return sender;
+    case EPLB_P_LIMIT_NODE_IN: return sender_node != receiver_node ? receiver_node : EPLB_P_NONE;
+    default: return sender_node != receiver_node ? sender_node : EPLB_P_NONE;
+    }
+}
+
 EPLB_P int eplb_p_has_limits(const eplb_options *o)
 {
-    return o->max_moves != 0 || o->max_gpu_moves != 0 || o->max_pair_moves != 0 || o->max_node_moves != 0;
+    int32_t limit, any = 0;
+
+    for (limit = 0; limit < EPLB_P_NUM_LIMITS; limit++) any |= eplb_p_limit_of(o, limit);
+    return any != 0;
 }
 
 /* Whether moves are few or have a price: there is nobody to weigh them without effort. */
@@ -1972,16 +2028,18 @@ EPLB_P int eplb_p_minds_moves(const eplb_options *o)
     return eplb_p_has_limits(o) || (eplb_p_bits_at(&o->move_cost) & ~EPLB_P_SIGN) != 0;
 }
 
+/* The field about moves that cannot be as it is; NULL: none. */
+EPLB_P const char *eplb_p_find_bad_moves(const eplb_options *o)
+{
+    EPLB_P_LIMITS(EPLB_P_LIMIT_CHECK)
+    if (eplb_p_check_load(&o->move_cost) != EPLB_OK) return "options.move_cost";
+    return eplb_p_minds_moves(o) && o->effort == 0 ? "options.effort" : NULL;
+}
+
 EPLB_P eplb_result eplb_p_check_moves(const eplb_options *o, eplb_diagnosis *why)
 {
-    const char *field = NULL;
+    const char *field = eplb_p_find_bad_moves(o);
 
-    if (eplb_p_minds_moves(o) && o->effort == 0) field = "options.effort";
-    if (eplb_p_check_load(&o->move_cost) != EPLB_OK) field = "options.move_cost";
-    if (o->max_node_moves < 0) field = "options.max_node_moves";
-    if (o->max_pair_moves < 0) field = "options.max_pair_moves";
-    if (o->max_gpu_moves < 0) field = "options.max_gpu_moves";
-    if (o->max_moves < -1) field = "options.max_moves";
     return field ? eplb_p_fail(why, EPLB_ERR_OPTION, field) : EPLB_OK;
 }
 
@@ -5948,6 +6006,13 @@ typedef struct eplb_p_move {
     int32_t expert;      /* in place of the one that is there */
 } eplb_p_move;
 
+/* A limit on moves. */
+typedef struct eplb_p_limit {
+    int32_t kind, most; /* EPLB_P_LIMIT_*; how many may be under each */
+    int32_t *count;     /* [num_counts], of pairs [G, num_counts]: moves by what they are counted under */
+    int32_t last;       /* under which the move at hand was counted before */
+} eplb_p_limit;
+
 /* What has moved since the plan in force, in the whole layer, against what is allowed and what it costs. Who sends an
    expert is chosen later, so all who may are counted as if they did: the limits hold whoever is chosen. */
 typedef struct eplb_p_moves {
@@ -5960,13 +6025,14 @@ typedef struct eplb_p_moves {
     int32_t *holder;      /* [E] a slot of the first GPU that held the expert; next_holder leads to one on the next */
     int32_t *next_holder; /* [R] */
     int32_t *home;        /* [E] the node on which an expert stays, by the policy */
-    int32_t num;
-    int32_t *into, *out;           /* [G] */
-    int32_t *pair;                 /* [G, G] from one GPU to another; NULL: there is no limit */
-    int32_t *node_into, *node_out; /* [N] */
-    int64_t over;                  /* by how much all of these exceed what is allowed */
-    int64_t squares_cost;          /* of a move, in what the sum of squares falls by */
-    int64_t peak_cost;             /* and in what the peak of one sample does */
+    int32_t num;          /* moves */
+    int32_t num_counts;   /* of a limit, of pairs for each receiver: G, or N if that is more */
+    int32_t num_limits;
+    int32_t counts_apart; /* some limit is on GPUs or nodes */
+    eplb_p_limit limit[EPLB_P_NUM_LIMITS];
+    int64_t over;         /* by how much all counts exceed what is allowed */
+    int64_t squares_cost; /* of a move, in what the sum of squares falls by */
+    int64_t peak_cost;    /* and in what the peak of one sample does */
 } eplb_p_moves;
 
 /* Where one replica goes, in a plan that is tried. */
@@ -6398,22 +6464,35 @@ EPLB_P int32_t eplb_p_node_at(const eplb_p_moves *m, int32_t gpu)
     return m->link_node ? m->link_node[gpu] : gpu / m->link_gpus;
 }
 
-/* One of the counts of moves rises or falls by one. */
-EPLB_P void eplb_p_tally(eplb_p_moves *m, int32_t *count, int32_t allowed, int32_t by)
+/* Moves by what a limit counts them under, into this GPU. */
+EPLB_P int32_t *eplb_p_counts_of(const eplb_p_moves *m, const eplb_p_limit *limit, int32_t gpu)
 {
-    int32_t most = allowed > 0 ? allowed : 0;
-
-    *count += by;
-    if (allowed == 0) return;
-    if (by > 0 ? *count > most : *count >= most) m->over += by;
+    return limit->count + (limit->kind == EPLB_P_LIMIT_PAIR ? eplb_p_at(gpu, m->num_counts, 0) : 0);
 }
 
-/* Of those who held the expert the first, from this one on, who may send it to a GPU. */
-EPLB_P int32_t eplb_p_next_sender(const eplb_p_search *s, int32_t holder, int32_t gpu, int nearby)
+/* A move from a GPU to another is made or undone: each limit counts it once under each GPU or node, whoever of it may
+   send. */
+EPLB_P void eplb_p_tally(eplb_p_moves *m, int32_t sender, int32_t receiver, int32_t by)
+{
+    int32_t from = eplb_p_node_at(m, sender), to = eplb_p_node_at(m, receiver), i;
+
+    for (i = 0; i < m->num_limits; i++) {
+        eplb_p_limit *limit = &m->limit[i];
+        int32_t under = eplb_p_counted_under(limit->kind, sender, receiver, from, to), *count;
+        if (under == limit->last) continue;
+        limit->last = under;
+        count = eplb_p_counts_of(m, limit, receiver) + under;
+        *count += by;
+        if (by > 0 ? *count > limit->most : *count >= limit->most) m->over += by;
+    }
+}
+
+/* Of those who held the expert the first, from this one on, that is on a node; EPLB_P_NONE: on any. */
+EPLB_P int32_t eplb_p_next_sender(const eplb_p_search *s, int32_t holder, int32_t node)
 {
     const eplb_p_moves *m = s->moves;
 
-    while (nearby && holder >= 0 && eplb_p_node_at(m, eplb_p_gpu_of(s, holder)) != eplb_p_node_at(m, gpu))
+    while (node != EPLB_P_NONE && holder >= 0 && eplb_p_node_at(m, eplb_p_gpu_of(s, holder)) != node)
         holder = m->next_holder[holder];
     return holder;
 }
@@ -6422,21 +6501,13 @@ EPLB_P int32_t eplb_p_next_sender(const eplb_p_search *s, int32_t holder, int32_
 EPLB_P void eplb_p_count_move(eplb_p_search *s, int32_t gpu, int32_t e, int32_t by)
 {
     eplb_p_moves *m = s->moves;
-    const eplb_options *o = m->allowed;
-    int nearby = eplb_p_next_sender(s, m->holder[e], gpu, 1) >= 0;
-    int32_t holder = eplb_p_next_sender(s, m->holder[e], gpu, nearby), last = -1;
+    int32_t node = eplb_p_node_at(m, gpu), first = eplb_p_next_sender(s, m->holder[e], node), i;
+    int32_t from = first >= 0 ? node : EPLB_P_NONE, holder = first >= 0 ? first : m->holder[e];
 
-    eplb_p_tally(m, &m->num, o->max_moves, by);
-    eplb_p_tally(m, &m->into[gpu], o->max_gpu_moves, by);
-    if (!nearby) eplb_p_tally(m, &m->node_into[eplb_p_node_at(m, gpu)], o->max_node_moves, by);
-    for (; holder >= 0; holder = eplb_p_next_sender(s, m->next_holder[holder], gpu, nearby)) {
-        int32_t sender = eplb_p_gpu_of(s, holder), node = eplb_p_node_at(m, sender);
-        eplb_p_tally(m, &m->out[sender], o->max_gpu_moves, by);
-        if (m->pair) eplb_p_tally(m, &m->pair[eplb_p_at(sender, m->num_gpus, gpu)], o->max_pair_moves, by);
-        if (nearby || node == last) continue;
-        eplb_p_tally(m, &m->node_out[node], o->max_node_moves, by);
-        last = node;
-    }
+    m->num += by;
+    for (i = 0; i < m->num_limits; i++) m->limit[i].last = EPLB_P_NONE;
+    for (; holder >= 0 && m->num_limits > 0; holder = eplb_p_next_sender(s, m->next_holder[holder], from))
+        eplb_p_tally(m, eplb_p_gpu_of(s, holder), gpu, by);
 }
 
 EPLB_P int eplb_p_is_free(const eplb_p_search *s, int32_t gpu, int32_t e)
@@ -6503,8 +6574,7 @@ EPLB_P int32_t eplb_p_moves_by(eplb_p_search *s, int32_t i, int32_t e, int32_t j
     by = eplb_p_makes_move(s, gpu, e) - eplb_p_undoes_move(s, gpu, i);
     if (j >= 0) by += eplb_p_makes_move(s, other, s->slot[i]) - eplb_p_undoes_move(s, other, j);
     if (by > 0 && o->max_moves != 0 && m->num + by > o->max_moves) return EPLB_P_FORBIDDEN;
-    if ((o->max_gpu_moves | o->max_pair_moves | o->max_node_moves) != 0 && !eplb_p_fits_limits(s, i, e, j))
-        return EPLB_P_FORBIDDEN;
+    if (m->counts_apart && !eplb_p_fits_limits(s, i, e, j)) return EPLB_P_FORBIDDEN;
     return by;
 }
 
@@ -9724,9 +9794,8 @@ EPLB_P eplb_result eplb_p_check_slot_counts(const int32_t *phy2log, const int32_
 /* ---------------------------------------------------------------------------------- transfers
 
    Which of a plan's slots have to be filled, and from where. A slot stands for the transfer that fills it: from
-   [slot] is where its expert comes from. */
+   [slot] is where its expert comes from; EPLB_P_NONE: nobody holds it. */
 
-#define EPLB_P_NONE  (-1) /* no GPU, no slot: in from, nobody holds the expert */
 #define EPLB_P_STAYS (-2) /* in from: the slot is empty, or keeps its expert */
 
 typedef struct eplb_p_mover {
@@ -10864,66 +10933,59 @@ EPLB_P eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
     return eplb_p_no_fault();
 }
 
-/* What a move is counted under by a limit: a GPU, a node, or nothing. */
-EPLB_P int32_t eplb_p_counted_under(const eplb_p_mover *m, int32_t slot, int32_t reason)
-{
-    int32_t sender, receiver;
+#define EPLB_P_LIMIT_FAULT(limit, field, least, fault) \
+    case EPLB_P_LIMIT_##limit: return fault;
 
-    if (!eplb_p_is_move(m, slot)) return EPLB_P_NONE;
-    sender = m->sender[slot];
-    receiver = m->gpu_of[slot];
-    switch (reason) {
-    case EPLB_FAULT_MOVES: return 0;
-    case EPLB_FAULT_GPU_MOVES_IN: return receiver;
-    case EPLB_FAULT_GPU_MOVES_OUT:
-    case EPLB_FAULT_PAIR_MOVES: return sender; /* for pairs counted for each receiver afresh */
-    case EPLB_FAULT_NODE_MOVES_IN: return eplb_p_crosses_nodes(m, slot) ? m->node_of[receiver] : EPLB_P_NONE;
-    default: return eplb_p_crosses_nodes(m, slot) ? m->node_of[sender] : EPLB_P_NONE;
+/* Of a plan that is over a limit. */
+EPLB_P int32_t eplb_p_fault_of(int32_t limit)
+{
+    switch (limit) {
+        EPLB_P_LIMITS(EPLB_P_LIMIT_FAULT)
+    default: return EPLB_FAULT_NONE;
     }
 }
 
-EPLB_P eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t reason, int32_t allowed)
+/* What the move into a slot, if one is, is counted under. */
+EPLB_P int32_t eplb_p_slot_counted_under(const eplb_p_mover *m, int32_t limit, int32_t slot)
+{
+    int32_t sender, receiver = m->gpu_of[slot];
+
+    if (!eplb_p_is_move(m, slot)) return EPLB_P_NONE;
+    sender = m->sender[slot];
+    return eplb_p_counted_under(limit, sender, receiver, m->node_of[sender], m->node_of[receiver]);
+}
+
+EPLB_P eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t limit, int32_t most)
 {
     eplb_plan_fault f = eplb_p_no_fault();
     int32_t *count = m->queue, slot, under, over = EPLB_P_NONE;
 
     eplb_p_fill_ids(count, 0, 0, m->num_counts);
     for (slot = 0; slot < m->num_slots; slot++) {
-        if (reason == EPLB_FAULT_PAIR_MOVES && slot == eplb_p_first_of_gpu(m->shape, m->gpu_of[slot])) {
+        if (limit == EPLB_P_LIMIT_PAIR && slot == eplb_p_first_of_gpu(m->shape, m->gpu_of[slot])) {
             if (over != EPLB_P_NONE) break;
             eplb_p_fill_ids(count, 0, 0, m->num_counts);
         }
-        under = eplb_p_counted_under(m, slot, reason);
-        if (under == EPLB_P_NONE || ++count[under] <= allowed || over != EPLB_P_NONE) continue;
-        f = eplb_p_fault(reason, slot, m->new_expert[slot], -1);
+        under = eplb_p_slot_counted_under(m, limit, slot);
+        if (under == EPLB_P_NONE || ++count[under] <= most || over != EPLB_P_NONE) continue;
+        f = eplb_p_fault(eplb_p_fault_of(limit), slot, m->new_expert[slot], -1);
         over = under;
     }
     if (over == EPLB_P_NONE) return f;
     f.count = count[over];
-    f.allowed = allowed;
+    f.allowed = most;
     return f;
-}
-
-/* The limit that belongs to a reason; -1: there is none. */
-EPLB_P int32_t eplb_p_limit_of(const eplb_options *o, int32_t reason)
-{
-    int32_t limit = o->max_node_moves;
-
-    if (reason == EPLB_FAULT_MOVES) return o->max_moves < 0 ? 0 : o->max_moves == 0 ? -1 : o->max_moves;
-    if (reason == EPLB_FAULT_GPU_MOVES_IN || reason == EPLB_FAULT_GPU_MOVES_OUT) limit = o->max_gpu_moves;
-    if (reason == EPLB_FAULT_PAIR_MOVES) limit = o->max_pair_moves;
-    return limit == 0 ? -1 : limit;
 }
 
 EPLB_P eplb_plan_fault eplb_p_find_many_moves(eplb_p_mover *m, const eplb_options *o)
 {
     eplb_plan_fault f = eplb_p_no_fault();
-    int32_t reason;
+    int32_t limit;
 
     if (!eplb_p_has_limits(o)) return f;
     eplb_p_source_layer(m, m->old_expert, m->new_expert, EPLB_SOURCES_EVEN);
-    for (reason = EPLB_FAULT_MOVES; reason <= EPLB_FAULT_NODE_MOVES_OUT && f.reason == EPLB_FAULT_NONE; reason++)
-        if (eplb_p_limit_of(o, reason) >= 0) f = eplb_p_find_over_limit(m, reason, eplb_p_limit_of(o, reason));
+    for (limit = 0; limit < EPLB_P_NUM_LIMITS && f.reason == EPLB_FAULT_NONE; limit++)
+        if (eplb_p_limit_of(o, limit) != 0) f = eplb_p_find_over_limit(m, limit, eplb_p_most_moves(o, limit));
     return f;
 }
 
@@ -13090,7 +13152,7 @@ typedef struct eplb_p_follower {
 EPLB_P eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_moves m = EPLB_ZERO_INIT;
-    int32_t G = shape->num_living, N = shape->link_nodes;
+    int32_t G = shape->num_living, N = shape->link_nodes, kind;
 
     m.allowed = &shape->options;
     m.num_gpus = G;
@@ -13100,11 +13162,16 @@ EPLB_P eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shap
     m.holder = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     m.next_holder = EPLB_P_TAKE(a, int32_t, shape->num_usable);
     m.home = EPLB_P_TAKE(a, int32_t, shape->num_experts);
-    m.into = EPLB_P_TAKE(a, int32_t, G);
-    m.out = EPLB_P_TAKE(a, int32_t, G);
-    m.node_into = EPLB_P_TAKE(a, int32_t, N);
-    m.node_out = EPLB_P_TAKE(a, int32_t, N);
-    m.pair = shape->options.max_pair_moves > 0 ? EPLB_P_TAKE_ROWS(a, int32_t, G, G) : NULL;
+    m.num_counts = G > N ? G : N;
+    for (kind = 0; kind < EPLB_P_NUM_LIMITS; kind++) {
+        eplb_p_limit *limit = &m.limit[m.num_limits];
+        if (eplb_p_limit_of(m.allowed, kind) == 0) continue;
+        limit->kind = kind;
+        limit->most = eplb_p_most_moves(m.allowed, kind);
+        limit->count = EPLB_P_TAKE_ROWS(a, int32_t, kind == EPLB_P_LIMIT_PAIR ? G : 1, m.num_counts);
+        m.num_limits++;
+        m.counts_apart |= kind != EPLB_P_LIMIT_ALL;
+    }
     return m;
 }
 
@@ -13292,16 +13359,13 @@ EPLB_P void eplb_p_count_moves_made(eplb_p_follower *f)
 {
     eplb_p_search *s = &f->search;
     eplb_p_moves *m = &f->moves;
-    int32_t G = f->moves.num_gpus, N = f->shape->link_nodes, gpu, i, before;
+    int32_t gpu, i, before;
 
-    EPLB_ASSERT(m->into != NULL && m->out != NULL && m->node_into != NULL && m->node_out != NULL);
     m->num = 0;
     m->over = 0;
-    eplb_p_fill_ids(m->into, 0, 0, G);
-    eplb_p_fill_ids(m->out, 0, 0, G);
-    eplb_p_fill_ids(m->node_into, 0, 0, N);
-    eplb_p_fill_ids(m->node_out, 0, 0, N);
-    for (gpu = 0; m->pair && gpu < G; gpu++) eplb_p_fill_ids(m->pair + eplb_p_at(gpu, G, 0), 0, 0, G);
+    for (i = 0; i < m->num_limits; i++)
+        for (gpu = 0; gpu < (m->limit[i].kind == EPLB_P_LIMIT_PAIR ? m->num_gpus : 1); gpu++)
+            eplb_p_fill_ids(eplb_p_counts_of(m, &m->limit[i], gpu), 0, 0, m->num_counts);
     for (i = 0; i < s->num_slots; i++) {
         gpu = eplb_p_gpu_of(s, i);
         if (eplb_p_is_free(s, gpu, s->slot[i])) continue;
@@ -15126,6 +15190,11 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_UNREACHED
 #undef EPLB_P_STAYS
 #undef EPLB_P_FAULTS
+#undef EPLB_P_LIMITS
+#undef EPLB_P_LIMIT_NUMBER
+#undef EPLB_P_LIMIT_FIELD
+#undef EPLB_P_LIMIT_CHECK
+#undef EPLB_P_LIMIT_FAULT
 #undef EPLB_P_FAULT_NAME
 #undef EPLB_P_SEEN_AT_ONCE
 

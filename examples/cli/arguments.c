@@ -364,14 +364,12 @@ static bool parse_scoring_option(arguments *a, settings *s)
 static bool parse_moves_option(arguments *a, settings *s)
 {
     const char *value;
+    for (int i = 0; i < NUM_LIMITS; i++) {
+        if (!(value = option_value(a, LIMITS[i].option))) continue;
+        s->limits.most[i] = parse_count(LIMITS[i].option, value, LIMITS[i].least);
+        return true;
+    }
     if ((value = option_value(a, "--previous"))) s->previous = value;
-    else if ((value = option_value(a, "--max-moves"))) s->limits.moves = parse_count("--max-moves", value, -1);
-    else if ((value = option_value(a, "--max-gpu-moves")))
-        s->limits.gpu_moves = parse_count("--max-gpu-moves", value, 0);
-    else if ((value = option_value(a, "--max-pair-moves")))
-        s->limits.pair_moves = parse_count("--max-pair-moves", value, 0);
-    else if ((value = option_value(a, "--max-node-moves")))
-        s->limits.node_moves = parse_count("--max-node-moves", value, 0);
     else if ((value = option_value(a, "--move-cost"))) s->limits.cost = parse_move_cost(value);
     else if ((value = option_value(a, "--sources")))
         s->how.sources = parse_name("--sources", value, SOURCE_NAMES, EPLB_NUM_SOURCES);

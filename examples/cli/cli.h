@@ -129,8 +129,10 @@ typedef struct reading {              /* how files are read */
 enum { SHARES_EQUAL, SHARES_EXACT, SHARES_ROWS, NUM_SHARES }; /* how an expert's replicas share its load; ROWS: vLLM */
 enum { BALANCE_VLLM, BALANCE_SGLANG, NUM_BALANCES };          /* balancedness as engines have it */
 
+enum { NUM_LIMITS = 4 }; /* on moves */
+
 typedef struct move_limits { /* as eplb_options has them */
-    int32_t moves, gpu_moves, pair_moves, node_moves;
+    int32_t most[NUM_LIMITS];
     float cost;
 } move_limits;
 
@@ -213,6 +215,13 @@ extern const char *const SHARE_NAMES[NUM_SHARES], *const BALANCE_NAMES[NUM_BALAN
 
 /* As --sources and --rounds have them. */
 extern const char *const SOURCE_NAMES[EPLB_NUM_SOURCES], *const ROUND_NAMES[EPLB_NUM_ROUNDS];
+
+/* The limits on moves. */
+extern const struct limit_field {
+    const char *option, *words, *key; /* of the command line, of what is printed, and of the file */
+    size_t offset;                    /* in eplb_options */
+    int least;
+} LIMITS[NUM_LIMITS];
 
 /* As --policy has it. */
 const char *policy_name(int32_t policy);

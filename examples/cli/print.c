@@ -112,16 +112,8 @@ static void print_half_life(FILE *out, const settings *s)
 void print_limits(FILE *out, const settings *s)
 {
     const move_limits *l = &s->limits;
-    const struct {
-        const char *name;
-        int32_t limit;
-    } limits[] = {{"max moves", l->moves},
-                  {"max GPU moves", l->gpu_moves},
-                  {"max pair moves", l->pair_moves},
-                  {"max node moves", l->node_moves}};
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        if (limits[i].limit) fprintf(out, ", %s %d", limits[i].name, limits[i].limit < 0 ? 0 : (int)limits[i].limit);
-    }
+    for (int i = 0; i < NUM_LIMITS; i++)
+        if (l->most[i]) fprintf(out, ", %s %d", LIMITS[i].words, l->most[i] < 0 ? 0 : (int)l->most[i]);
     if (l->cost > 0) fprintf(out, ", move cost %g", (double)l->cost);
 }
 

@@ -2,6 +2,7 @@
    wrong with them, in the words of the command line and with what would do instead. */
 #include "cli.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,15 +32,19 @@ eplb_options make_options(const settings *s, int32_t preset)
     return options;
 }
 
+/* clang-format off */
+const struct limit_field LIMITS[NUM_LIMITS] = {
+    {"--max-moves",      "max moves",      "max_moves",      offsetof(eplb_options, max_moves),      -1},
+    {"--max-gpu-moves",  "max GPU moves",  "max_gpu_moves",  offsetof(eplb_options, max_gpu_moves),  0},
+    {"--max-pair-moves", "max pair moves", "max_pair_moves", offsetof(eplb_options, max_pair_moves), 0},
+    {"--max-node-moves", "max node moves", "max_node_moves", offsetof(eplb_options, max_node_moves), 0}};
+/* clang-format on */
+
 const char *limit_named(const settings *s)
 {
-    const move_limits *l = &s->limits;
-    return l->moves        ? "--max-moves"
-           : l->gpu_moves  ? "--max-gpu-moves"
-           : l->pair_moves ? "--max-pair-moves"
-           : l->node_moves ? "--max-node-moves"
-           : l->cost > 0   ? "--move-cost"
-                           : NULL;
+    for (int i = 0; i < NUM_LIMITS; i++)
+        if (s->limits.most[i]) return LIMITS[i].option;
+    return s->limits.cost > 0 ? "--move-cost" : NULL;
 }
 
 void take_limits(const settings *s, int32_t preset, eplb_options *options)
@@ -49,10 +54,8 @@ void take_limits(const settings *s, int32_t preset, eplb_options *options)
     if (name && options->effort == 0)
         fail(STATUS_INPUT, "%s needs effort, and preset '%s' makes none; with --effort 1 %s would", name,
              eplb_preset_name(preset), options->engine == EPLB_ENGINE_NONE ? "it" : "'deepseek'");
-    options->max_moves = s->limits.moves;
-    options->max_gpu_moves = s->limits.gpu_moves;
-    options->max_pair_moves = s->limits.pair_moves;
-    options->max_node_moves = s->limits.node_moves;
+    for (int i = 0; i < NUM_LIMITS; i++)
+        memcpy((char *)options + LIMITS[i].offset, &s->limits.most[i], sizeof s->limits.most[i]);
     options->move_cost = s->limits.cost;
 }
 

@@ -103,13 +103,11 @@ static void write_problem(FILE *out, const eplb_problem *q)
 }
 
 /* What the plan started from, and what it could move. */
-static void write_previous(FILE *out, const planning *p)
+static void write_previous(FILE *out, const planning *p, const settings *s)
 {
-    const eplb_options *o = &p->options;
-    fprintf(out, "\"previous\":\"%s\",\"limits\":{\"max_moves\":%d,\"max_gpu_moves\":%d,", p->previous_name.text,
-            (int)o->max_moves, (int)o->max_gpu_moves);
-    fprintf(out, "\"max_pair_moves\":%d,\"max_node_moves\":%d,\"move_cost\":%.9g},\n", (int)o->max_pair_moves,
-            (int)o->max_node_moves, (double)o->move_cost);
+    fprintf(out, "\"previous\":\"%s\",\"limits\":{", p->previous_name.text);
+    for (int i = 0; i < NUM_LIMITS; i++) fprintf(out, "\"%s\":%d,", LIMITS[i].key, (int)s->limits.most[i]);
+    fprintf(out, "\"move_cost\":%.9g},\n", (double)s->limits.cost);
 }
 
 /* A layer stands on one line, so that plans can be compared with diff. */
@@ -124,7 +122,7 @@ static void write_json(FILE *out, const planning *p, const settings *s)
             eplb_preset_name(s->preset[0]), policy_used(q, p->options.policy), (int)p->options.max_replicas);
     fprintf(out, "\"effort\":%d,\"half_life\":%.17g,\"seed\":%s%llu%s},\n", (int)p->options.effort, s->half_life, mark,
             (unsigned long long)p->options.seed, mark);
-    if (p->previous) write_previous(out, p);
+    if (p->previous) write_previous(out, p, s);
     fprintf(out, "\"before\":\"%s\",\n\"layers\":[\n", p->name.text);
     for (int32_t i = 0; i < p->num_layers; i++) {
         write_json_layer(out, p, i);
