@@ -65,10 +65,10 @@ static inline uint64_t test_next(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* Uniform in lo .. hi, both included. */
+/* Uniform in lo .. hi, both included: there may be more numbers than an int32_t has room for. */
 static inline int32_t test_range(uint64_t *state, int32_t lo, int32_t hi)
 {
-    return lo + (int32_t)(test_next(state) % (uint64_t)(hi - lo + 1));
+    return (int32_t)(lo + (int64_t)(test_next(state) % (uint64_t)((int64_t)hi - lo + 1)));
 }
 
 #endif
