@@ -1,6 +1,7 @@
 # run.sh BUILD PROGRAM.. - run the test programs and the test scripts, JOBS at once, and print a summary line
 # for each and at the end "N passed, N failed" over all of them. RUN_ENV stands before each program (an emulator,
-# say). A test that ends without its summary line counts as a failure, so a crash cannot pass.
+# say); SCRIPTS are all scripts unless set. A test that ends without its summary line counts as a failure, so a crash
+# cannot pass.
 build=$1
 shift
 passed=0
@@ -35,7 +36,7 @@ fi
 
 rm -rf "$build/run"
 mkdir -p "$build/run"
-set -- "$@" tests/test_*.sh
+set -- "$@" ${SCRIPTS:-tests/test_*.sh}
 printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-1}" sh tests/run.sh "$build" --one
 for test in "$@"; do
     name=$(basename "$test" .sh)

@@ -32,7 +32,7 @@ build_for_linux() { # compiler, level
 
 freestanding_linux() { # compiler
     [ "$(uname -m)" = x86_64 ] || skip 'the machine is no x86-64'
-    for level in -O0 -O2 -Os; do
+    for level in -O0 -O2; do
         build_for_linux "$1" "$level"
         "$WORK/plan" >"$WORK/plan.out"
         as_on_host "$WORK/plan.out"

@@ -53,7 +53,7 @@ build_and_plan() { # plans_of or run_one_plan, and as for one_plan
 # Whether products and sums may be fused says nothing where no instruction does it; plan_march has that.
 levels() { # compiler
     build_one_plan "$1" -std=c99 -O1
-    for level in -O0 -O1 -Os '-O2 -DEPLB_SCRATCH_ALIGN=8'; do
+    for level in -O0 -Os '-O1 -DEPLB_SCRATCH_ALIGN=8'; do
         run_one_plan '' some "$1" -std=c99 $level
     done
     plans_of '' some "$1" -std=c99 -O3
@@ -62,7 +62,8 @@ levels() { # compiler
 gate plan-levels-gcc   gcc   levels gcc
 gate plan-levels-clang clang levels clang
 
-# Processors that have an instruction for a * b + c, and compilers that may use it as they like.
+# Processors that have an instruction for a * b + c, the least of them and this one, and compilers that may use it as they
+# like.
 runs_here() { # -march name: glibc's dynamic linker knows what the machine has
     [ "$1" = native ] || /lib64/ld-linux-x86-64.so.2 --help | grep -q "$1 (supported"
 }
@@ -71,7 +72,7 @@ plan_march() { # compiler, processor
     case $2 in native) how=plans_of ;; *) how=run_one_plan ;; esac
     build_and_plan $how '' some "$1" -O3 "-march=$2" -ffp-contract=fast
 }
-for march in native x86-64-v2 x86-64-v3 x86-64-v4; do
+for march in native x86-64-v3; do
     gate "plan-$march-gcc"   gcc   plan_march gcc "$march"
     gate "plan-$march-clang" clang plan_march clang "$march"
 done
@@ -90,7 +91,7 @@ plan_cxx() {
 gate plan-c++ 'g++ clang++' plan_cxx
 
 gate plan-tcc  tcc      one_plan '' some tcc -Wall -Werror
-gate plan-musl musl-gcc one_plan '' some musl-gcc -static -O2
+gate plan-musl musl-gcc build_and_plan run_one_plan '' some musl-gcc -static -O2 # gcc, with another libc
 
 # Other processors, emulated. Static programs, so that no libraries of theirs need be found at run time.
 I686=i686-linux-gnu-gcc
@@ -112,13 +113,14 @@ emulated() { # name, emulator, compiler and options
     shift 2
     gate "plan-$name" "$1 $emulator" one_plan "$emulator" some "$@" -static
 }
-emulated aarch64 aarch64 aarch64-linux-gnu-gcc -O2
 emulated armhf   arm     arm-linux-gnueabihf-gcc -O2
 emulated riscv64 riscv64 riscv64-linux-gnu-gcc -O2
 emulated ppc64   ppc64   powerpc64-linux-gnu-gcc -O2
 emulated s390x   s390x   s390x-linux-gnu-gcc -O2
 # What contracts by default and has the instruction for it.
 emulated aarch64-fused aarch64 aarch64-linux-gnu-gcc -O3 -ffp-contract=fast
+gate plan-aarch64 'aarch64-linux-gnu-gcc qemu-aarch64-static' \
+    build_and_plan run_one_plan qemu-aarch64-static some aarch64-linux-gnu-gcc -O2 -static
 
 # WebAssembly without a libc: a module with one function, which node calls.
 NOLIBC=tests/check/nolibc
