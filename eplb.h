@@ -4432,30 +4432,76 @@ EPLB_P void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_
     }
 }
 
-/* The swap that the refinement does next, of packs in order of what they take; by its rule for packs that are alike. */
-EPLB_P eplb_p_unlike_swap eplb_p_find_unlike(eplb_p_unlike *u)
-{
-    eplb_p_packs *p = &u->packer.packs;
-    eplb_p_unlike_swap best = EPLB_ZERO_INIT;
-    int32_t refine = u->packer.how->refine, heavy_packs = u->packer.how->heavy_packs, m = p->m, tried = m, i, j;
+/* The refinements' rules, as for packs that are alike, over packs in order of what they take: the slowest is the first,
+   and is tried against the quickest first. */
 
-    eplb_p_sort_loads(u->time, p->by_load, u->packer.spare, m);
-    if (refine == EPLB_REFINE_MAX_MIN || refine == EPLB_REFINE_MAX_TO_ANY) tried = 1;
-    if (refine == EPLB_REFINE_PAIR_SCAN && heavy_packs > 0 && heavy_packs < m) tried = heavy_packs;
+/* The best swap of the packs at two places of the order, if it is better than the best so far. */
+EPLB_P void eplb_p_consider_places(const eplb_p_unlike *u, int32_t i, int32_t j, eplb_p_unlike_swap *best)
+{
+    const eplb_p_packs *p = &u->packer.packs;
+
+    eplb_p_consider_unlike(u, eplb_p_by_load(p, i), eplb_p_by_load(p, j), best);
+}
+
+EPLB_P float eplb_p_time_apart(const eplb_p_unlike *u, int32_t i, int32_t j)
+{
+    const eplb_p_packs *p = &u->packer.packs;
+
+    return eplb_p_sub(u->time[eplb_p_by_load(p, i)], u->time[eplb_p_by_load(p, j)]);
+}
+
+/* Of equally quick packs the first. */
+EPLB_P void eplb_p_next_unlike_max_min(const eplb_p_unlike *u, eplb_p_unlike_swap *best)
+{
+    int32_t quickest = u->packer.packs.m - 1;
+
+    while (quickest > 1 && !(eplb_p_time_apart(u, quickest - 1, quickest) > 0.0f)) quickest--;
+    if (quickest < 1 || eplb_p_time_apart(u, 0, quickest) < u->packer.packs.tiny) return;
+    eplb_p_consider_places(u, 0, quickest, best);
+}
+
+EPLB_P void eplb_p_next_unlike_pair_scan(const eplb_p_unlike *u, eplb_p_unlike_swap *best)
+{
+    int32_t m = u->packer.packs.m, heavy_packs = u->packer.how->heavy_packs, i, j;
+    int32_t tried = heavy_packs > 0 && heavy_packs < m ? heavy_packs : m;
+
     for (i = 0; i < tried; i++) {
-        int32_t heavy = eplb_p_by_load(p, i);
-        for (j = m - 1; j > i; j--) {
-            int32_t light = eplb_p_by_load(p, j);
-            if (refine == EPLB_REFINE_MAX_MIN) /* of equally light packs the first */
-                while (j > 1 && !(u->time[eplb_p_by_load(p, j - 1)] > u->time[light])) light = eplb_p_by_load(p, --j);
-            if (refine <= EPLB_REFINE_PAIR_SCAN && eplb_p_sub(u->time[heavy], u->time[light]) < p->tiny) break;
-            eplb_p_consider_unlike(u, heavy, light, &best);
-            if (refine == EPLB_REFINE_MAX_MIN) return best;
-            if (refine == EPLB_REFINE_PAIR_SCAN && best.worth > 0.0f) return best;
+        for (j = m - 1; j > i && !(eplb_p_time_apart(u, i, j) < u->packer.packs.tiny); j--) {
+            eplb_p_consider_places(u, i, j, best);
+            if (best->worth > 0.0f) return;
         }
     }
-    if (refine == EPLB_REFINE_MAX_TO_ANY && !(best.worth > p->tiny)) best.worth = 0.0f;
-    if (refine == EPLB_REFINE_L2 && !eplb_p_fall_counts(best.worth, p->tiny)) best.worth = 0.0f;
+}
+
+EPLB_P void eplb_p_next_unlike_max_to_any(const eplb_p_unlike *u, eplb_p_unlike_swap *best)
+{
+    int32_t j;
+
+    for (j = u->packer.packs.m - 1; j > 0; j--) eplb_p_consider_places(u, 0, j, best);
+    if (!(best->worth > u->packer.packs.tiny)) best->worth = 0.0f;
+}
+
+EPLB_P void eplb_p_next_unlike_l2(const eplb_p_unlike *u, eplb_p_unlike_swap *best)
+{
+    int32_t m = u->packer.packs.m, i, j;
+
+    for (i = 0; i < m; i++)
+        for (j = m - 1; j > i; j--) eplb_p_consider_places(u, i, j, best);
+    if (!eplb_p_fall_counts(best->worth, u->packer.packs.tiny)) best->worth = 0.0f;
+}
+
+EPLB_P eplb_p_unlike_swap eplb_p_next_unlike(eplb_p_unlike *u)
+{
+    eplb_p_unlike_swap best = EPLB_ZERO_INIT;
+
+    eplb_p_sort_loads(u->time, u->packer.packs.by_load, u->packer.spare, u->packer.packs.m);
+    switch (u->packer.how->refine) {
+    case EPLB_REFINE_MAX_MIN: eplb_p_next_unlike_max_min(u, &best); break;
+    case EPLB_REFINE_PAIR_SCAN: eplb_p_next_unlike_pair_scan(u, &best); break;
+    case EPLB_REFINE_MAX_TO_ANY: eplb_p_next_unlike_max_to_any(u, &best); break;
+    case EPLB_REFINE_L2: eplb_p_next_unlike_l2(u, &best); break;
+    default: break;
+    }
     return best;
 }
 
@@ -4479,7 +4525,7 @@ EPLB_P void eplb_p_refine_unlike(eplb_p_unlike *u)
     if (how->refine == EPLB_REFINE_NONE) return;
     eplb_p_hold_unlike(u);
     for (swaps = 0; swaps < how->max_swaps; swaps++) {
-        eplb_p_unlike_swap best = eplb_p_find_unlike(u);
+        eplb_p_unlike_swap best = eplb_p_next_unlike(u);
         int32_t u_position, v_position;
         if (!(best.worth > 0.0f)) return;
         u_position = u->held[best.u];
