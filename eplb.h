@@ -1976,9 +1976,7 @@ EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
 /* clang-format on */
 
 #define EPLB_P_LIMIT_NUMBER(limit, field, least, fault) EPLB_P_LIMIT_##limit,
-#define EPLB_P_LIMIT_FIELD(limit, field, least, fault) \
-    case EPLB_P_LIMIT_##limit:                         \
-        return o->field;
+#define EPLB_P_LIMIT_FIELD(limit, field, least, fault)  o->field,
 #define EPLB_P_LIMIT_CHECK(limit, field, least, fault) \
     if (o->field < (least)) return "options." #field;
 
@@ -1987,10 +1985,9 @@ enum { EPLB_P_LIMITS(EPLB_P_LIMIT_NUMBER) EPLB_P_NUM_LIMITS };
 /* What options say: 0 any number of moves, -1 none. */
 EPLB_P int32_t eplb_p_limit_of(const eplb_options *o, int32_t limit)
 {
-    switch (limit) {
-        EPLB_P_LIMITS(EPLB_P_LIMIT_FIELD)
-    default: return 0;
-    }
+    const int32_t limits[] = {EPLB_P_LIMITS(EPLB_P_LIMIT_FIELD)};
+
+    return limits[limit];
 }
 
 EPLB_P int32_t eplb_p_most_moves(const eplb_options *o, int32_t limit)
@@ -10979,16 +10976,14 @@ EPLB_P eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
     return eplb_p_no_fault();
 }
 
-#define EPLB_P_LIMIT_FAULT(limit, field, least, fault) \
-    case EPLB_P_LIMIT_##limit: return fault;
+#define EPLB_P_LIMIT_FAULT(limit, field, least, fault) fault,
 
 /* Of a plan that is over a limit. */
 EPLB_P int32_t eplb_p_fault_of(int32_t limit)
 {
-    switch (limit) {
-        EPLB_P_LIMITS(EPLB_P_LIMIT_FAULT)
-    default: return EPLB_FAULT_NONE;
-    }
+    const int32_t faults[] = {EPLB_P_LIMITS(EPLB_P_LIMIT_FAULT)};
+
+    return faults[limit];
 }
 
 /* What the move into a slot, if one is, is counted under. */
