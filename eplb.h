@@ -1282,11 +1282,19 @@ static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
     return each[0] + each[1];
 }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
-static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
-static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+static inline int32_t eplb_p_ints_sum(eplb_p_ints a)
 {
-    return _mm_add_epi32(count, _mm_cmpgt_epi32(a, b)); /* which is -1 where it holds */
+    a = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(a, _mm_shuffle_epi32(a, 0xB1)));
 }
+static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
+static inline eplb_p_ints eplb_p_ints_digits(eplb_p_ints a, int32_t shift, int32_t digit)
+{
+    __m128i high, low = _mm_srl_epi32(a, _mm_cvtsi32_si128(shift));
+    high = _mm_slli_epi32(_mm_srl_epi32(low, _mm_cvtsi32_si128(digit)), 16);
+    return _mm_or_si128(high, _mm_and_si128(low, _mm_set1_epi32((1 << digit) - 1)));
+}
+static inline eplb_p_ints eplb_p_ints_above(eplb_p_ints a, eplb_p_ints b) { return _mm_cmpgt_epi32(a, b); } /* -1 */
 #elif defined(EPLB_P_NEON)
 typedef float32x4_t eplb_p_vector;
 static inline eplb_p_vector eplb_p_vector_of(float x) { return vdupq_n_f32(x); }
@@ -1332,10 +1340,17 @@ static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints
 }
 static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
+static inline int32_t eplb_p_ints_sum(eplb_p_ints a) { return vaddvq_s32(a); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
-static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+static inline eplb_p_ints eplb_p_ints_digits(eplb_p_ints a, int32_t shift, int32_t digit)
 {
-    return vaddq_s32(count, vreinterpretq_s32_u32(vcgtq_s32(a, b))); /* which is -1 where it holds */
+    int32x4_t high, low = vshlq_s32(a, vdupq_n_s32(-shift)); /* no sign is set */
+    high = vshlq_n_s32(vshlq_s32(low, vdupq_n_s32(-digit)), 16);
+    return vorrq_s32(high, vandq_s32(low, vdupq_n_s32((1 << digit) - 1)));
+}
+static inline eplb_p_ints eplb_p_ints_above(eplb_p_ints a, eplb_p_ints b)
+{
+    return vreinterpretq_s32_u32(vcgtq_s32(a, b)); /* -1 where it holds */
 }
 #endif
 
@@ -1632,21 +1647,6 @@ enum {
 /* The narrowest digit whose two passes leave few of n items out of place. */
 EPLB_P int32_t eplb_p_digit_bits(int32_t n) { return n < 128 ? 5 : n < 512 ? 7 : EPLB_P_DIGIT_BITS; }
 
-/* Turn the counts of two digits' values into where the items of each value start. */
-EPLB_P void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_values)
-{
-    uint32_t next_low = 0, next_high = 0, num_low, num_high;
-    int32_t i;
-    for (i = 0; i < num_values; i++) {
-        num_low = low[i];
-        num_high = high[i];
-        low[i] = (uint16_t)next_low;
-        high[i] = (uint16_t)next_high;
-        next_low += num_low;
-        next_high += num_high;
-    }
-}
-
 /* Move each key down to where it belongs, if that takes few steps. Returns whether it did. */
 EPLB_P int eplb_p_insert_few(uint64_t *key, int32_t n)
 {
@@ -1692,33 +1692,52 @@ EPLB_P void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, 
     *heaviest = high;
 }
 
-/* Sort by the two highest digits of how far a load's bits are below the heaviest's, in two stable passes
-   that count, place and move, so that among equals the order of the indices stays. Were the range too
-   narrow, digits would repeat, and the order be put right afterwards. */
-EPLB_P void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
+/* digits [n] = the two highest digits of how far each load's bits are below the heaviest's, the high one in the upper
+   half. Were the range too narrow, digits would repeat. */
+EPLB_P void eplb_p_find_digits(const float *load, uint32_t *digits, int32_t n, int32_t digit)
 {
-    uint16_t high[1 << EPLB_P_DIGIT_BITS], low[1 << EPLB_P_DIGIT_BITS];
-    int32_t digit = eplb_p_digit_bits(n), num_values = 1 << digit, shift = 0, i;
-    uint32_t bottom, top, below, mask = (uint32_t)num_values - 1;
+    int32_t shift = 0, i = 0;
+    uint32_t bottom, top, below, mask = ((uint32_t)1 << digit) - 1;
 
     eplb_p_load_range(load, n, &bottom, &top);
     while ((top - bottom) >> shift >> 2 * digit) shift++;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
+        eplb_p_ints four = eplb_p_ints_sub(eplb_p_ints_of((int32_t)top), eplb_p_ints_bits(load + i));
+        eplb_p_ints_to((int32_t *)(void *)(digits + i), eplb_p_ints_digits(four, shift, digit));
+    }
+#endif
+    for (; i < n; i++) {
+        below = (top - eplb_p_bits_at(&load[i])) >> shift;
+        digits[i] = (below & mask) | below >> digit << 16;
+    }
+}
 
-    for (i = 0; i < num_values; i++) low[i] = 0;
-    for (i = 0; i < num_values; i++) high[i] = 0;
+/* Sort by two digits, in two stable passes that count, place and move, so that among equals the order of the indices
+   stays. */
+EPLB_P void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
+{
+    uint32_t
+        start[1 << EPLB_P_DIGIT_BITS]; /* of items whose low digit is this; and whose high one, in the upper half */
+    uint32_t *digits = (uint32_t *)(void *)spare, *by_low = digits + n, next = 0, num;
+    int32_t digit = eplb_p_digit_bits(n), num_values = 1 << digit, i, item;
+
+    eplb_p_find_digits(load, digits, n, digit);
+    for (i = 0; i < num_values; i++) start[i] = 0;
     for (i = 0; i < n; i++) {
-        below = (top - eplb_p_bits_at(&load[i])) >> shift;
-        low[below & mask]++;
-        high[below >> digit]++;
+        start[digits[i] & UINT16_MAX]++;
+        start[digits[i] >> 16] += (uint32_t)1 << 16;
     }
-    eplb_p_place_digits(low, high, num_values);
-    for (i = 0; i < n; i++) {
-        below = (top - eplb_p_bits_at(&load[i])) >> shift;
-        spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
+    for (i = 0; i < num_values; i++) {
+        num = start[i];
+        start[i] = next;
+        next += num;
     }
+    for (i = 0; i < n; i++) by_low[start[digits[i] & UINT16_MAX]++ & UINT16_MAX] = (uint32_t)i;
     for (i = 0; i < n; i++) {
-        below = (top - ~(uint32_t)(spare[i] >> 32)) >> shift >> digit; /* whose upper half is ~bits */
-        key[high[below]++] = spare[i];
+        item = (int32_t)by_low[i];
+        key[start[digits[item] >> 16] >> 16] = eplb_p_heavy_first(load[item], item);
+        start[digits[item] >> 16] += (uint32_t)1 << 16;
     }
 }
 
@@ -2942,24 +2961,25 @@ EPLB_P void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t ind
 
 /* ---------------------------------------------------------------------------------- replicate */
 
+#define EPLB_P_HEAVY_STEPS 12 /* in which the heaviest experts are told from the others, or not quite */
+
 /* The replicas of num_log experts on num_phy slots. Slot e < num_log holds expert e's first replica;
    the others are spare. */
 typedef struct eplb_p_replicas {
     int32_t num_log, num_spare;
 
     /* The experts; the caller's to set. */
-    const float *load;     /* [num_log] */
-    const uint64_t *order; /* [num_log] by their loads, heaviest first; NULL: not known */
-    const int32_t *least;  /* [num_log] replicas that an expert has in any case, above 1 too; NULL: 1 */
-    int32_t first_twice;   /* so many of the spare slots go to experts that have one replica only */
+    const float *load;    /* [num_log] */
+    const int32_t *least; /* [num_log] replicas that an expert has in any case, above 1 too; NULL: 1 */
+    int32_t first_twice;  /* so many of the spare slots go to experts that have one replica only */
 
     int32_t *count;  /* [num_log] replicas of each expert */
     int32_t *expert; /* [num_spare] expert of each spare slot */
     int32_t *rank;   /* [num_spare] which replica of its expert */
-    int32_t *leaf;   /* [num_log] of each bidder */
-    float *next;     /* [num_log] what each bidder bids after its next slot */
-    uint64_t *bids;  /* [2, bidders] tournament of their bids for the next slot, highest first */
     int32_t num_bidders;
+    int32_t *bidder;  /* [num_bidders] experts that may get spare slots, ascending */
+    float *next;      /* [num_bidders] what each bids after its next slot */
+    uint64_t *bids;   /* [2, num_bidders] tournament of their bids for the next slot, highest first */
     size_t bids_from; /* where in scratch they lie */
 } eplb_p_replicas;
 
@@ -2969,10 +2989,10 @@ EPLB_P eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     r.num_log = num_log;
     r.num_spare = num_phy - num_log;
     r.count = EPLB_P_TAKE(a, int32_t, num_log);
-    r.expert = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, and leaf behind rank, so that */
-    r.rank = EPLB_P_TAKE(a, int32_t, num_phy);   /* fewer experts never need more scratch */
+    r.expert = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, and bidder behind rank, so */
+    r.rank = EPLB_P_TAKE(a, int32_t, num_phy);   /* that fewer experts never need more scratch */
     r.next = a->base ? (float *)(void *)(r.expert + r.num_spare) : NULL;
-    r.leaf = a->base ? r.rank + r.num_spare : NULL;
+    r.bidder = a->base ? r.rank + r.num_spare : NULL;
     r.bids_from = a->used;
     r.bids = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
@@ -2980,22 +3000,58 @@ EPLB_P eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
 
 EPLB_P_HD int eplb_p_at_cap(int32_t count, int32_t max_replicas) { return max_replicas > 0 && count >= max_replicas; }
 
-/* An expert's key in the tournament for the next slot: behind all others once it is at its cap. */
-EPLB_P uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, int32_t max_replicas)
+/* How many of n loads have these bits or more. */
+EPLB_P int32_t eplb_p_count_from(const float *load, int32_t n, uint32_t bits)
 {
-    if (eplb_p_at_cap(r->count[e], max_replicas)) return EPLB_P_LAST;
-    return eplb_p_heavy_first(eplb_p_bid(r->load[e], r->count[e], method), e);
+    int32_t num = 0, i = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_ints less = eplb_p_ints_of((int32_t)bits - 1), above = eplb_p_ints_of(0); /* turned into -1 */
+    for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR)
+        above = eplb_p_ints_add(above, eplb_p_ints_above(eplb_p_ints_bits(load + i), less));
+    num = -eplb_p_ints_sum(above);
+#endif
+    for (; i < n; i++) num += eplb_p_bits_at(&load[i]) >= bits;
+    return num;
 }
 
-/* The experts that may get spare slots: of S spare slots, those among the S heaviest. Before each is given,
-   fewer than S are; so one of these experts has got none yet, and its bid, its load, stands before that of any
+/* The bits of a load that `few` of n or more have, but few others if loads are not all alike. */
+EPLB_P uint32_t eplb_p_heavy_bits(const float *load, int32_t n, int32_t few)
+{
+    uint32_t low, high, middle;
+    int32_t step, num;
+
+    eplb_p_load_range(load, n, &low, &high);
+    for (step = 0; step < EPLB_P_HEAVY_STEPS; step++) {
+        middle = low + (high - low) / 2;
+        num = eplb_p_count_from(load, n, middle);
+        if (num >= few) low = middle;
+        else high = middle;
+        if (num >= few && num <= 2 * few) break;
+    }
+    return low;
+}
+
+/* The experts that may get spare slots: of S spare slots, those among the S heaviest, and some more. Before each is
+   given, fewer than S are; so one of the heaviest has got none yet, and its bid, its load, stands before that of any
    that is not among them. */
 EPLB_P void eplb_p_invite(eplb_p_replicas *r)
 {
-    int32_t i;
+    int32_t all = r->least || r->num_spare >= r->num_log, num = 0, e;
+    uint32_t bits = all ? 0 : eplb_p_heavy_bits(r->load, r->num_log, r->num_spare);
 
-    r->num_bidders = r->order && r->num_spare < r->num_log ? r->num_spare : r->num_log;
-    for (i = 0; i < r->num_bidders; i++) r->leaf[r->order ? eplb_p_index(r->order[i]) : i] = i;
+    for (e = 0; e < r->num_log; e++) { /* without a branch, as it would be mispredicted */
+        r->bidder[num] = e;
+        num += eplb_p_bits_at(&r->load[e]) >= bits;
+    }
+    r->num_bidders = num;
+}
+
+/* A bidder's key in the tournament for the next slot: behind all others once its expert is at its cap. */
+EPLB_P uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t i, int method, int32_t max_replicas)
+{
+    int32_t e = r->bidder[i];
+    if (eplb_p_at_cap(r->count[e], max_replicas)) return EPLB_P_LAST;
+    return eplb_p_heavy_first(eplb_p_bid(r->load[e], r->count[e], method), i);
 }
 
 /* Their bids to begin with. */
@@ -3003,9 +3059,9 @@ EPLB_P void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replica
 {
     int32_t i;
     for (i = 0; i < r->num_bidders; i++) {
-        int32_t e = r->order ? eplb_p_index(r->order[i]) : i;
-        r->bids[r->num_bidders + i] = eplb_p_bid_key(r, e, method, max_replicas);
-        r->next[e] = eplb_p_bid(r->load[e], r->count[e] + 1, method);
+        int32_t e = r->bidder[i];
+        r->bids[r->num_bidders + i] = eplb_p_bid_key(r, i, method, max_replicas);
+        r->next[i] = eplb_p_bid(r->load[e], r->count[e] + 1, method);
     }
     eplb_p_tournament_start(r->bids, r->num_bidders);
 }
@@ -3016,19 +3072,20 @@ EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t 
 {
     eplb_p_replicas r = *replicas; /* a copy's pointers stay in registers */
     uint64_t highest, key;
-    int32_t slot, e;
+    int32_t slot, i, e;
 
     if (first == last) return;
     eplb_p_open_bids(&r, method, max_replicas);
     for (slot = first, highest = r.bids[1]; slot < last; slot++) {
         EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
-        e = eplb_p_index(highest);
-        key = eplb_p_heavy_first(r.next[e], e);
+        i = eplb_p_index(highest);
+        e = r.bidder[i];
+        key = eplb_p_heavy_first(r.next[i], i);
         r.expert[slot] = e;
         r.rank[slot] = r.count[e]++;
         if (eplb_p_at_cap(r.count[e], max_replicas)) key = EPLB_P_LAST;
-        highest = eplb_p_tournament_replay(r.bids, r.num_bidders, r.leaf[e], key);
-        r.next[e] = eplb_p_bid(r.load[e], r.count[e] + 1, method);
+        highest = eplb_p_tournament_replay(r.bids, r.num_bidders, i, key);
+        r.next[i] = eplb_p_bid(r.load[e], r.count[e] + 1, method);
     }
 }
 
@@ -3367,44 +3424,47 @@ EPLB_P int32_t eplb_p_item_at(const eplb_p_packs *p, int32_t position) { return 
 #define EPLB_P_MOST_COUNTED 64 /* packs; more are ranked sooner by sorting */
 #define EPLB_P_SORTED_ROOM  4  /* of packs, from which on there is room to sort them in n keys */
 
-/* Two blocks of packs are compared by turning the one so that each of its packs meets each of the other. What
-   stands behind a pack also comes after it where they are equal: there it is compared with what is 1 less. Within
-   a block that holds for what has not come round from its start. */
-static const int32_t eplb_p_not_come_round[2 * EPLB_P_VECTOR] = {-1, -1, -1, -1, 0, 0, 0, 0};
+/* Within a block a pack stands before those that have come round from its start, so that it comes before them where
+   they are equal: they are compared with what is 1 more. */
+static const int32_t eplb_p_come_round[2 * EPLB_P_VECTOR] = {0, 0, 0, 0, 1, 1, 1, 1};
 
-/* rank, but for those of these four that are above each of own. */
-static inline eplb_p_ints eplb_p_but_for_four(eplb_p_ints rank, eplb_p_ints four, eplb_p_ints own)
+/* How many of these four come before each, turned into -1. */
+static inline eplb_p_ints eplb_p_before_in_block(eplb_p_ints own)
 {
-    eplb_p_ints second = eplb_p_ints_turned(four), third = eplb_p_ints_turned(second);
-    rank = eplb_p_ints_but_above(rank, four, own);
-    rank = eplb_p_ints_but_above(rank, second, own);
-    rank = eplb_p_ints_but_above(rank, third, own);
-    return eplb_p_ints_but_above(rank, eplb_p_ints_turned(third), own);
-}
-
-/* The same for the four themselves. */
-static inline eplb_p_ints eplb_p_but_for_block(eplb_p_ints rank, eplb_p_ints own)
-{
-    const int32_t *less = eplb_p_not_come_round;
+    const int32_t *more = eplb_p_come_round;
     eplb_p_ints second = eplb_p_ints_turned(own), third = eplb_p_ints_turned(second);
-    rank = eplb_p_ints_but_above(rank, second, eplb_p_ints_add(own, eplb_p_ints_at(less + 1)));
-    rank = eplb_p_ints_but_above(rank, third, eplb_p_ints_add(own, eplb_p_ints_at(less + 2)));
-    return eplb_p_ints_but_above(rank, eplb_p_ints_turned(third), eplb_p_ints_add(own, eplb_p_ints_at(less + 3)));
+    eplb_p_ints before = eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 1)), second);
+    before = eplb_p_ints_add(before, eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 2)), third));
+    own = eplb_p_ints_add(own, eplb_p_ints_at(more + 3));
+    return eplb_p_ints_add(before, eplb_p_ints_above(own, eplb_p_ints_turned(third)));
 }
 
-/* rank [m] = how many packs come before each, by the bits of their loads, then by index: all but those that come
-   after, and itself. */
+/* rank [m] = how many packs come before each, by the bits of their loads, then by index. Two blocks of packs are compared
+   by turning the later one, so that each of its packs meets each of the other once: the one comes before the other. */
 static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
 {
     int32_t pack, i;
 
     for (pack = 0; pack < m; pack += EPLB_P_VECTOR) {
-        eplb_p_ints own = eplb_p_ints_bits(load + pack), less = eplb_p_ints_add(own, eplb_p_ints_of(-1));
-        eplb_p_ints before = eplb_p_ints_of(m - 1);
-        for (i = 0; i < pack; i += EPLB_P_VECTOR) before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), own);
-        for (i += EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
-            before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), less);
-        eplb_p_ints_to(rank + pack, eplb_p_but_for_block(before, own));
+        eplb_p_ints own = eplb_p_ints_bits(load + pack), second = eplb_p_ints_turned(own);
+        eplb_p_ints third = eplb_p_ints_turned(second), fourth = eplb_p_ints_turned(third);
+        eplb_p_ints sum = eplb_p_ints_of(0), sum2 = sum, sum3 = sum, sum4 = sum;
+        for (i = 0; i < pack; i += EPLB_P_VECTOR) {
+            eplb_p_ints other = eplb_p_ints_bits(load + i), heavier = eplb_p_ints_above(other, own);
+            eplb_p_ints heavier2 = eplb_p_ints_above(other, second), heavier3 = eplb_p_ints_above(other, third);
+            eplb_p_ints heavier4 = eplb_p_ints_above(other, fourth), before = eplb_p_ints_at(rank + i);
+            sum = eplb_p_ints_add(sum, heavier);
+            sum2 = eplb_p_ints_add(sum2, heavier2);
+            sum3 = eplb_p_ints_add(sum3, heavier3);
+            sum4 = eplb_p_ints_add(sum4, heavier4);
+            heavier = eplb_p_ints_add(eplb_p_ints_add(heavier, heavier2), eplb_p_ints_add(heavier3, heavier4));
+            eplb_p_ints_to(rank + i, eplb_p_ints_sub(before, heavier));
+        }
+        sum3 = eplb_p_ints_add(sum3, eplb_p_ints_turned(sum2));
+        sum4 = eplb_p_ints_add(sum4, eplb_p_ints_turned(sum3));
+        sum = eplb_p_ints_add(sum, eplb_p_ints_turned(sum4)); /* -1 for each heavier one of those before the block */
+        sum = eplb_p_ints_sub(sum, eplb_p_before_in_block(own));
+        eplb_p_ints_to(rank + pack, eplb_p_ints_add(sum, eplb_p_ints_of(pack)));
     }
 }
 
@@ -5452,10 +5512,6 @@ EPLB_P void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
     if (cap > 0) eplb_p_limit_gpus(l, first, end, l->locked && locked > limit ? locked : limit);
 }
 
-/* With more spare slots than one for so many experts it takes longer to merge them into the order of the experts
-   than to sort all slots. */
-#define EPLB_P_FEW_SPARE 4
-
 typedef struct eplb_p_node {  /* the experts of one node on their way to its GPUs */
     eplb_p_replicas replicas; /* by the experts' place in mlog */
     float *slot_load;         /* [node_slots] */
@@ -5476,18 +5532,7 @@ EPLB_P eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_node_part *pa
     n.packer.weight = n.slot_load;
     n.packer.pack_index = n.slot_gpu;
     n.packer.rank_in_pack = n.slot_rank;
-    if (a->base && n.replicas.num_spare <= n.replicas.num_log / EPLB_P_FEW_SPARE) {
-        n.replicas.order = n.packer.true_order + n.replicas.num_spare;
-        n.replicas.bids = n.packer.spare; /* not over that order */
-    }
     return n;
-}
-
-/* load of the node's experts -> their order, where the last slots' will be; if that is asked for. */
-EPLB_P void eplb_p_order_node(eplb_p_node *n)
-{
-    const eplb_p_replicas *r = &n->replicas;
-    if (r->order) eplb_p_sort_loads(r->load, n->packer.true_order + r->num_spare, n->packer.spare, r->num_log);
 }
 
 /* replicas -> logcnt, slot_load of a node. Slot i holds expert i, who shares its load with the spare slots
@@ -5506,56 +5551,6 @@ EPLB_P void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_node
         n->slot_load[e] = n->slot_load[r->num_log + i];
         if (r->count[e] > l->most_replicas) l->most_replicas = r->count[e];
     }
-}
-
-/* The experts that have spare slots, by the load of their replicas, heaviest first. Returns how many. */
-EPLB_P int32_t eplb_p_order_replicated(const eplb_p_node *n, uint64_t *key)
-{
-    const eplb_p_replicas *r = &n->replicas;
-    int32_t num = 0, i;
-
-    for (i = 0; i < r->num_spare; i++) { /* without a branch, as it would be mispredicted */
-        key[num] = eplb_p_heavy_first(n->slot_load[r->expert[i]], r->expert[i]);
-        num += r->rank[i] == 1;
-    }
-    if (!eplb_p_insert_few(key, num)) eplb_p_sort(key, key + num, num);
-    return num;
-}
-
-/* order of the experts, slot_load -> order of the slots. What has spare slots leaves its place in the order of
-   the experts for one further back, with them. All of these places are before that of the first slot of some
-   lighter expert, so the order is made where the experts' lies, S places before it, and once the last replicas
-   have found their place what follows has stood in its own from the start: S replicas more are before it. Only
-   among equals may they stand otherwise than by slot, which is put right. */
-EPLB_P void eplb_p_order_slots(eplb_p_node *n)
-{
-    const eplb_p_replicas *r = &n->replicas;
-    uint64_t *order = n->packer.true_order, *replicated = n->packer.spare;
-    int32_t *first = n->slot_gpu; /* place of each such expert's slots; free until slots are packed */
-    int32_t num, next = 0, end = 0, e, i;
-
-    if (!r->order) {
-        eplb_p_order_items(&n->packer);
-        return;
-    }
-    num = eplb_p_order_replicated(n, replicated);
-    for (i = 0; i < num; i++) {
-        for (; next < r->num_log && r->order[next] <= replicated[i]; next++) {
-            order[end] = r->order[next];
-            end += r->count[eplb_p_index(r->order[next])] == 1;
-        }
-        e = eplb_p_index(replicated[i]);
-        first[e] = end;
-        end += r->count[e];
-    }
-    EPLB_ASSERT(end == (num > 0 ? next + r->num_spare : 0));
-    for (i = 0; i < num; i++) order[first[eplb_p_index(replicated[i])]] = replicated[i];
-    for (i = 0; i < r->num_spare; i++) {
-        e = r->expert[i];
-        order[first[e] + r->rank[i]] = eplb_p_heavy_first(n->slot_load[e], r->num_log + i);
-    }
-    while (num > 0 && end < r->num_log + r->num_spare && order[end] >> 32 == replicated[num - 1] >> 32) end++;
-    if (!eplb_p_insert_few(order, end)) eplb_p_sort(order, replicated, end);
 }
 
 /* slot_gpu, slot_rank -> a node's part of the layer's plan. What does not change is read once, as no compiler can
@@ -8345,7 +8340,8 @@ EPLB_P void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t
         eplb_p_copy_ids(to + eplb_p_first_of_gpu(l->shape, c->gpu[i]), from + c->first_slot[i], eplb_p_slots_on(c, i));
 }
 
-/* log2phy [E, width] = the slots that hold something, as the caller numbers them, as far as they fit. */
+/* log2phy [E, width] = the slots that hold something, as the caller numbers them, as far as they fit: by their rank, which
+   is -1 where they hold nothing. */
 EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t width)
 {
     int32_t gpu, i, slot = 0, end = l->shape->num_replicas, above = 0; /* by so much the caller's number is */
@@ -8355,9 +8351,10 @@ EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t wi
             end = l->cluster.first_slot[gpu + 1];
             above = eplb_p_first_of_gpu(l->shape, l->cluster.gpu[gpu]) - l->cluster.first_slot[gpu];
         }
-        for (i = slot; i < end; i++)
-            if (l->phy2log[i] != EPLB_P_EMPTY && (size_t)l->phyrank[i] < width)
-                log2phy[(size_t)l->phy2log[i] * width + (size_t)l->phyrank[i]] = i + above;
+        for (i = slot; i < end; i++) {
+            size_t rank = (size_t)l->phyrank[i];
+            if (rank < width) log2phy[(size_t)l->phy2log[i] * width + rank] = i + above;
+        }
         slot = end;
     }
 }
@@ -8473,10 +8470,9 @@ EPLB_P void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_
     node->packer.row = row;
     node->replicas.load = p->layer.mlog_load + part->first_expert;
     node->replicas.first_twice = eplb_p_first_twice(&p->layer, &node->replicas);
-    eplb_p_order_node(node);
     eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, part));
     eplb_p_share_load(node, &p->layer, part);
-    eplb_p_order_slots(node);
+    eplb_p_order_items(&node->packer);
     eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
     eplb_p_place_slots(node, &p->layer, part);
 }
@@ -8828,14 +8824,14 @@ EPLB_P double eplb_p_bounder_part(double total)
 }
 
 /* What the heaviest GPU cannot be lighter than with D'Hondt's replicas. */
-EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
+EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const uint64_t *order, const eplb_p_place *place)
 {
     const eplb_p_replicas *r = &b->replicas;
     double peak;
     int32_t i, k, at = 0;
 
     for (k = r->num_log - 1; k >= 0; k--) { /* most have one replica: these are in order */
-        int32_t e = eplb_p_index(r->order[k]);
+        int32_t e = eplb_p_index(order[k]);
         double parts = eplb_p_times((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT), b->part);
         uint64_t share = (uint64_t)parts;
         for (i = 0; i < r->count[e]; i++) b->share[at++] = share;
@@ -8865,7 +8861,6 @@ EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
     r->num_log = num_log;
     r->num_spare = num_phy - num_log;
     r->load = load;
-    r->order = order;
     eplb_p_replicate(r, EPLB_REPLICATE_DHONDT, 0, max_replicas);
     for (i = 0; i < num_log && count > 1; i++) { /* counts only fall, and a lighter one of one replica is no matter */
         int32_t e = eplb_p_index(order[i]);
@@ -8878,7 +8873,7 @@ EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
     bound /= place->fastest;
     fewer /= place->fastest;
     if (fewer > bound && fewer > least) {
-        peak = eplb_p_dhondt_peak(b, place);
+        peak = eplb_p_dhondt_peak(b, order, place);
         if (peak > fewer) peak = fewer;
         if (peak > bound) bound = peak;
     }
@@ -15068,7 +15063,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_NO_ITEM
 #undef EPLB_P_MOST_COUNTED
 #undef EPLB_P_SORTED_ROOM
-#undef EPLB_P_FEW_SPARE
+#undef EPLB_P_HEAVY_STEPS
 #undef EPLB_P_BLOCK
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS
