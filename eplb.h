@@ -1282,11 +1282,6 @@ static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
     return each[0] + each[1];
 }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
-static inline int32_t eplb_p_ints_sum(eplb_p_ints a)
-{
-    a = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0x4E));
-    return _mm_cvtsi128_si32(_mm_add_epi32(a, _mm_shuffle_epi32(a, 0xB1)));
-}
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
 static inline eplb_p_ints eplb_p_ints_digits(eplb_p_ints a, int32_t shift, int32_t digit)
 {
@@ -1340,7 +1335,6 @@ static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints
 }
 static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
-static inline int32_t eplb_p_ints_sum(eplb_p_ints a) { return vaddvq_s32(a); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
 static inline eplb_p_ints eplb_p_ints_digits(eplb_p_ints a, int32_t shift, int32_t digit)
 {
@@ -1696,11 +1690,12 @@ EPLB_P void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, 
    half. Were the range too narrow, digits would repeat. */
 EPLB_P void eplb_p_find_digits(const float *load, uint32_t *digits, int32_t n, int32_t digit)
 {
-    int32_t shift = 0, i = 0;
+    int32_t shift, i = 0;
     uint32_t bottom, top, below, mask = ((uint32_t)1 << digit) - 1;
 
     eplb_p_load_range(load, n, &bottom, &top);
-    while ((top - bottom) >> shift >> 2 * digit) shift++;
+    shift = (int32_t)(eplb_p_bits((float)(top - bottom)) >> 23) - 126 - 2 * digit; /* bits that are too many */
+    if (shift < 0) shift = 0;
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
         eplb_p_ints four = eplb_p_ints_sub(eplb_p_ints_of((int32_t)top), eplb_p_ints_bits(load + i));
@@ -2961,8 +2956,6 @@ EPLB_P void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t ind
 
 /* ---------------------------------------------------------------------------------- replicate */
 
-#define EPLB_P_HEAVY_STEPS 12 /* in which the heaviest experts are told from the others, or not quite */
-
 /* The replicas of num_log experts on num_phy slots. Slot e < num_log holds expert e's first replica;
    the others are spare. */
 typedef struct eplb_p_replicas {
@@ -2973,13 +2966,11 @@ typedef struct eplb_p_replicas {
     const int32_t *least; /* [num_log] replicas that an expert has in any case, above 1 too; NULL: 1 */
     int32_t first_twice;  /* so many of the spare slots go to experts that have one replica only */
 
-    int32_t *count;  /* [num_log] replicas of each expert */
-    int32_t *expert; /* [num_spare] expert of each spare slot */
-    int32_t *rank;   /* [num_spare] which replica of its expert */
-    int32_t num_bidders;
-    int32_t *bidder;  /* [num_bidders] experts that may get spare slots, ascending */
-    float *next;      /* [num_bidders] what each bids after its next slot */
-    uint64_t *bids;   /* [2, num_bidders] tournament of their bids for the next slot, highest first */
+    int32_t *count;   /* [num_log] replicas of each expert */
+    int32_t *expert;  /* [num_spare] expert of each spare slot */
+    int32_t *rank;    /* [num_spare] which replica of its expert */
+    float *next;      /* [num_log] what each bids after its next slot */
+    uint64_t *bids;   /* [2, num_log] tournament of their bids for the next slot, highest first */
     size_t bids_from; /* where in scratch they lie */
 } eplb_p_replicas;
 
@@ -2989,10 +2980,9 @@ EPLB_P eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     r.num_log = num_log;
     r.num_spare = num_phy - num_log;
     r.count = EPLB_P_TAKE(a, int32_t, num_log);
-    r.expert = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, and bidder behind rank, so */
-    r.rank = EPLB_P_TAKE(a, int32_t, num_phy);   /* that fewer experts never need more scratch */
+    r.expert = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, so that fewer */
+    r.rank = EPLB_P_TAKE(a, int32_t, num_phy);   /* experts never need more scratch */
     r.next = a->base ? (float *)(void *)(r.expert + r.num_spare) : NULL;
-    r.bidder = a->base ? r.rank + r.num_spare : NULL;
     r.bids_from = a->used;
     r.bids = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
@@ -3000,70 +2990,29 @@ EPLB_P eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
 
 EPLB_P_HD int eplb_p_at_cap(int32_t count, int32_t max_replicas) { return max_replicas > 0 && count >= max_replicas; }
 
-/* How many of n loads have these bits or more. */
-EPLB_P int32_t eplb_p_count_from(const float *load, int32_t n, uint32_t bits)
+/* An expert's key in the tournament for the next slot: behind all others once it is at its cap. */
+EPLB_P uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, int32_t max_replicas)
 {
-    int32_t num = 0, i = 0;
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_ints less = eplb_p_ints_of((int32_t)bits - 1), above = eplb_p_ints_of(0); /* turned into -1 */
-    for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR)
-        above = eplb_p_ints_add(above, eplb_p_ints_above(eplb_p_ints_bits(load + i), less));
-    num = -eplb_p_ints_sum(above);
-#endif
-    for (; i < n; i++) num += eplb_p_bits_at(&load[i]) >= bits;
-    return num;
-}
-
-/* The bits of a load that `few` of n or more have, but few others if loads are not all alike. */
-EPLB_P uint32_t eplb_p_heavy_bits(const float *load, int32_t n, int32_t few)
-{
-    uint32_t low, high, middle;
-    int32_t step, num;
-
-    eplb_p_load_range(load, n, &low, &high);
-    for (step = 0; step < EPLB_P_HEAVY_STEPS; step++) {
-        middle = low + (high - low) / 2;
-        num = eplb_p_count_from(load, n, middle);
-        if (num >= few) low = middle;
-        else high = middle;
-        if (num >= few && num <= 2 * few) break;
-    }
-    return low;
-}
-
-/* The experts that may get spare slots: of S spare slots, those among the S heaviest, and some more. Before each is
-   given, fewer than S are; so one of the heaviest has got none yet, and its bid, its load, stands before that of any
-   that is not among them. */
-EPLB_P void eplb_p_invite(eplb_p_replicas *r)
-{
-    int32_t all = r->least || r->num_spare >= r->num_log, num = 0, e;
-    uint32_t bits = all ? 0 : eplb_p_heavy_bits(r->load, r->num_log, r->num_spare);
-
-    for (e = 0; e < r->num_log; e++) { /* without a branch, as it would be mispredicted */
-        r->bidder[num] = e;
-        num += eplb_p_bits_at(&r->load[e]) >= bits;
-    }
-    r->num_bidders = num;
-}
-
-/* A bidder's key in the tournament for the next slot: behind all others once its expert is at its cap. */
-EPLB_P uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t i, int method, int32_t max_replicas)
-{
-    int32_t e = r->bidder[i];
     if (eplb_p_at_cap(r->count[e], max_replicas)) return EPLB_P_LAST;
-    return eplb_p_heavy_first(eplb_p_bid(r->load[e], r->count[e], method), i);
+    return eplb_p_heavy_first(eplb_p_bid(r->load[e], r->count[e], method), e);
 }
 
-/* Their bids to begin with. */
-EPLB_P void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replicas)
+/* What all bid to begin with. By D'Hondt one that has one replica bids its load, and half of it next. */
+EPLB_P void eplb_p_open_bids(const eplb_p_replicas *r, int32_t given, int method, int32_t max_replicas)
 {
-    int32_t i;
-    for (i = 0; i < r->num_bidders; i++) {
-        int32_t e = r->bidder[i];
-        r->bids[r->num_bidders + i] = eplb_p_bid_key(r, i, method, max_replicas);
-        r->next[i] = eplb_p_bid(r->load[e], r->count[e] + 1, method);
+    uint64_t *key = r->bids + r->num_log;
+    int32_t e;
+
+    if (given == 0 && !r->least && method == EPLB_P_DHONDT) {
+        for (e = 0; e < r->num_log; e++) key[e] = eplb_p_heavy_first(r->load[e], e);
+        eplb_p_scale_loads(r->next, r->load, 0.5f, r->num_log);
+    } else {
+        for (e = 0; e < r->num_log; e++) {
+            key[e] = eplb_p_bid_key(r, e, method, max_replicas);
+            r->next[e] = eplb_p_bid(r->load[e], r->count[e] + 1, method);
+        }
     }
-    eplb_p_tournament_start(r->bids, r->num_bidders);
+    eplb_p_tournament_start(r->bids, r->num_log);
 }
 
 /* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid. Its next bid is there
@@ -3072,20 +3021,19 @@ EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t 
 {
     eplb_p_replicas r = *replicas; /* a copy's pointers stay in registers */
     uint64_t highest, key;
-    int32_t slot, i, e;
+    int32_t slot, e;
 
     if (first == last) return;
-    eplb_p_open_bids(&r, method, max_replicas);
+    eplb_p_open_bids(&r, first, method, max_replicas);
     for (slot = first, highest = r.bids[1]; slot < last; slot++) {
         EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
-        i = eplb_p_index(highest);
-        e = r.bidder[i];
-        key = eplb_p_heavy_first(r.next[i], i);
+        e = eplb_p_index(highest);
+        key = eplb_p_heavy_first(r.next[e], e);
         r.expert[slot] = e;
         r.rank[slot] = r.count[e]++;
         if (eplb_p_at_cap(r.count[e], max_replicas)) key = EPLB_P_LAST;
-        highest = eplb_p_tournament_replay(r.bids, r.num_bidders, i, key);
-        r.next[i] = eplb_p_bid(r.load[e], r.count[e] + 1, method);
+        highest = eplb_p_tournament_replay(r.bids, r.num_log, e, key);
+        r.next[e] = eplb_p_bid(r.load[e], r.count[e] + 1, method);
     }
 }
 
@@ -3154,7 +3102,6 @@ EPLB_P void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
 
     if (r->least) eplb_p_copy_ids(r->count, r->least, r->num_log);
     else eplb_p_fill_ids(r->count, 1, 0, r->num_log);
-    eplb_p_invite(r);
     eplb_p_give_slots(r, 0, r->first_twice, EPLB_P_DHONDT, 2);
     if (spare - tenth < r->first_twice) tenth = spare - r->first_twice;
     eplb_p_give_slots(r, r->first_twice, spare - tenth, EPLB_P_DHONDT, max_replicas);
@@ -15063,7 +15010,6 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_NO_ITEM
 #undef EPLB_P_MOST_COUNTED
 #undef EPLB_P_SORTED_ROOM
-#undef EPLB_P_HEAVY_STEPS
 #undef EPLB_P_BLOCK
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS

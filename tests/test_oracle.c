@@ -184,22 +184,6 @@ static void check_worth_as_much(void)
     check_packing_of(0, weight, 1, 63, 21, &how);
 }
 
-/* Who is asked for bids: enough, of whatever loads, and no more than twice that where loads are spread out. */
-static void check_heavy_bits(uint64_t seed)
-{
-    uint64_t state = ~seed;
-    int32_t n = test_range(&state, 2, 300), few = test_range(&state, 1, n - 1), num = 0;
-    float *load = random_loads(&state, 1, n);
-    if (seed % 5 == 0) crowd(&state, load, n);
-    for (int32_t i = 0; i < n; i++) load[i] = seed % 2 ? fabsf(load[i]) : random_lognormal(&state);
-    uint32_t bits = eplb_p_heavy_bits(load, n, few);
-    for (int32_t i = 0; i < n; i++) num += eplb_p_bits(load[i]) >= bits;
-    CHECK(num == eplb_p_count_from(load, n, bits), "heavy seed %llu", (unsigned long long)seed);
-    CHECK(num >= few && (seed % 2 || num <= 2 * few), "heavy seed %llu: %d, and %d of %d were to be",
-          (unsigned long long)seed, (int)num, (int)few, (int)n);
-    free(load);
-}
-
 static void check_replication(uint64_t seed)
 {
     uint64_t state = ~seed;
@@ -340,7 +324,6 @@ int main(int argc, char **argv)
         if ((first + i) % 40 == 0) check_rounds((first + i) / 40);
         if ((first + i) % 400 == 0) /* the oracle is slow with these */
             check_many_packs((first + i) / 400);
-        check_heavy_bits(first + i);
         check_replication(first + i);
     }
     return test_report("test_oracle");
