@@ -1290,6 +1290,20 @@ static inline eplb_p_ints eplb_p_ints_digits(eplb_p_ints a, int32_t shift, int32
     return _mm_or_si128(high, _mm_and_si128(low, _mm_set1_epi32((1 << digit) - 1)));
 }
 static inline eplb_p_ints eplb_p_ints_above(eplb_p_ints a, eplb_p_ints b) { return _mm_cmpgt_epi32(a, b); } /* -1 */
+static inline void eplb_p_philox_in_vector(uint64_t key, const uint32_t counter[4], uint32_t out[4]) /* as below */
+{
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)counter), product, keys, steps, factors;
+    int round;
+    keys = _mm_setr_epi32((int32_t)(uint32_t)key, 0, (int32_t)(uint32_t)(key >> 32), 0);
+    steps = _mm_setr_epi32((int32_t)0x9E3779B9u, 0, (int32_t)0xBB67AE85u, 0);
+    factors = _mm_setr_epi32((int32_t)0xD2511F53u, 0, (int32_t)0xCD9E8D57u, 0);
+    for (round = 0; round < 10; round++) {
+        product = _mm_mul_epu32(x, factors); /* halves of a, low one first, and of b */
+        x = _mm_xor_si128(_mm_shuffle_epi32(product, 0x1B), _mm_xor_si128(_mm_srli_epi64(x, 32), keys));
+        keys = _mm_add_epi32(keys, steps);
+    }
+    _mm_storeu_si128((__m128i *)(void *)out, x);
+}
 #elif defined(EPLB_P_NEON)
 typedef float32x4_t eplb_p_vector;
 static inline eplb_p_vector eplb_p_vector_of(float x) { return vdupq_n_f32(x); }
@@ -1545,6 +1559,9 @@ EPLB_P int eplb_p_array_fits(int32_t a, int32_t b, int32_t c)
    no state in between, so any item's number can be had by any thread. */
 EPLB_P_HD void eplb_p_philox(uint64_t key, const uint32_t counter[4], uint32_t out[4])
 {
+#if defined(EPLB_P_SSE2)
+    eplb_p_philox_in_vector(key, counter, out);
+#else
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3];
     int round;
@@ -1562,6 +1579,7 @@ EPLB_P_HD void eplb_p_philox(uint64_t key, const uint32_t counter[4], uint32_t o
     out[1] = x1;
     out[2] = x2;
     out[3] = x3;
+#endif
 }
 
 /* What random words are for: no two of these share any. */
@@ -1578,18 +1596,21 @@ EPLB_P_HD void eplb_p_draw(uint64_t seed, int stage, uint32_t row, int32_t c, ui
     eplb_p_philox(seed, counter, word);
 }
 
-/* The load by which candidate c > 0 orders an item, from a random word of its own. */
-EPLB_P_HD float eplb_p_perturbed(float load, uint32_t word, const eplb_packing *how, int32_t c)
+/* How much noise candidate c > 0 is given. */
+EPLB_P_HD float eplb_p_noise_of(const eplb_packing *how, int32_t c)
 {
-    float u = (float)(word >> 8) * (1.0f / 16777216.0f); /* exact: 24 bits */
+    if (how->noise == EPLB_NOISE_CENTRED) return how->noise_scale;
+    return eplb_p_div(eplb_p_mul(how->noise_scale, (float)c), (float)(how->num_candidates - 1));
+}
 
-    if (how->noise == EPLB_NOISE_CENTRED) {
-        float base = eplb_p_sub(1.0f, eplb_p_mul(how->noise_scale, 0.5f));
-        return eplb_p_mul(load, eplb_p_add(base, eplb_p_mul(how->noise_scale, u)));
-    } else {
-        float scale = eplb_p_div(eplb_p_mul(how->noise_scale, (float)c), (float)(how->num_candidates - 1));
-        return eplb_p_add(load, eplb_p_mul(eplb_p_mul(u, load), scale));
-    }
+/* The load by which it orders an item, from a random word of its own. */
+EPLB_P_HD float eplb_p_perturbed(float load, uint32_t word, int32_t noise, float scale)
+{
+    float u = (float)(int32_t)(word >> 8) * (1.0f / 16777216.0f), base; /* exact: 24 bits */
+
+    if (noise != EPLB_NOISE_CENTRED) return eplb_p_add(load, eplb_p_mul(eplb_p_mul(u, load), scale));
+    base = eplb_p_sub(1.0f, eplb_p_mul(scale, 0.5f));
+    return eplb_p_mul(load, eplb_p_add(base, eplb_p_mul(scale, u)));
 }
 
 /* ------------------------------------------------------------------------------------ sorting
@@ -3342,15 +3363,17 @@ EPLB_P void eplb_p_order_items(eplb_p_packer *p)
 /* The order of candidate c > 0. Item i draws word i of the packing. */
 EPLB_P void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int32_t c)
 {
-    uint32_t word[4] = {0, 0, 0, 0};
-    int32_t i;
+    float scale = eplb_p_noise_of(p->how, c);
+    uint32_t word[4];
+    int32_t n = p->packs.n, noise = p->how->noise, first, i;
 
     EPLB_ASSERT(p->perturbed != NULL && p->own_order != NULL);
-    for (i = 0; i < p->packs.n; i++) {
-        if (i % 4 == 0) eplb_p_draw(seed, stage, p->row, c, (uint32_t)i / 4, word);
-        p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i % 4], p->how, c);
+    for (first = 0; first < n; first += 4) {
+        eplb_p_draw(seed, stage, p->row, c, (uint32_t)first / 4, word);
+        for (i = first; i < first + 4 && i < n; i++)
+            p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i - first], noise, scale);
     }
-    eplb_p_sort_loads(p->perturbed, p->own_order, p->spare, p->packs.n);
+    eplb_p_sort_loads(p->perturbed, p->own_order, p->spare, n);
     p->packs.order = p->own_order;
 }
 
@@ -3617,22 +3640,25 @@ EPLB_P float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t lig
 }
 
 /* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
-   heavier the pack of the former is. With vectors, num_v is a whole number of them. Differences, minima
+   heavier the pack of the former is. With vectors, num_v is a whole number of them, and two items are taken at a time:
+   so behind an odd last one of num_u stands one that is too heavy, or the only one. Differences, minima
    and maxima are rounded alike or exact, so all ways to find it give the same. */
 EPLB_P inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load, int32_t num_v, float D)
 {
     int32_t u, v;
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_vector most = eplb_p_vector_of(0.0f), Ds = eplb_p_vector_of(D);
+    eplb_p_vector most = eplb_p_vector_of(0.0f), Ds = eplb_p_vector_of(D), most2 = most;
 
-    for (u = 0; u < num_u; u++) {
-        eplb_p_vector us = eplb_p_vector_of(u_load[u]);
+    for (u = 0; u < num_u; u += 2) {
+        eplb_p_vector us = eplb_p_vector_of(u_load[u]), us2 = eplb_p_vector_of(u_load[num_u > 1 ? u + 1 : u]);
         for (v = 0; v < num_v; v += EPLB_P_VECTOR) {
-            eplb_p_vector d = eplb_p_vector_sub(us, eplb_p_vector_at(v_load + v));
+            eplb_p_vector vs = eplb_p_vector_at(v_load + v), d = eplb_p_vector_sub(us, vs);
+            eplb_p_vector d2 = eplb_p_vector_sub(us2, vs);
             most = eplb_p_vector_max(most, eplb_p_vector_min(d, eplb_p_vector_sub(Ds, d)));
+            most2 = eplb_p_vector_max(most2, eplb_p_vector_min(d2, eplb_p_vector_sub(Ds, d2)));
         }
     }
-    return eplb_p_vector_largest(most);
+    return eplb_p_vector_largest(eplb_p_vector_max(most, most2));
 #else
     float largest = 0.0f;
 

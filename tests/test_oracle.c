@@ -45,7 +45,7 @@ static void check_noise(uint64_t seed)
     counter[3] = (uint32_t)place.stage;
     how.num_candidates = test_range(&state, candidate + 1, 70);
     oracle_philox(seed, counter, word);
-    float key = eplb_p_perturbed(w, word[item % 4], &how, candidate);
+    float key = eplb_p_perturbed(w, word[item % 4], how.noise, eplb_p_noise_of(&how, candidate));
     float expected = oracle_key(&how, &place, candidate, item, w);
     CHECK(memcmp(&key, &expected, sizeof key) == 0, "noise seed %llu: %.9g for %.9g", (unsigned long long)seed,
           (double)key, (double)expected);
