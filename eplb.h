@@ -4052,9 +4052,13 @@ EPLB_P void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_
 /* A key in by_load changes: move it to where it belongs. */
 EPLB_P void eplb_p_reorder(eplb_p_packs *p, uint64_t from, uint64_t to)
 {
-    int32_t at = 0;
+    int32_t at = 0, more = p->m, half;
 
-    while (p->by_load[at] != from) at++;
+    while (more > 1) { /* without a branch, as it would be mispredicted */
+        half = more / 2;
+        at += p->by_load[at + half] <= from ? half : 0;
+        more -= half;
+    }
     for (; at > 0 && p->by_load[at - 1] > to; at--) p->by_load[at] = p->by_load[at - 1];
     for (; at + 1 < p->m && p->by_load[at + 1] < to; at++) p->by_load[at] = p->by_load[at + 1];
     p->by_load[at] = to;
