@@ -6891,6 +6891,36 @@ EPLB_P int32_t eplb_p_total_within(float squares, int32_t n)
     return root < 2147483648.0f ? (int32_t)root : INT32_MAX;
 }
 
+#define EPLB_P_SWAPS_AT_ONCE 16
+
+typedef struct eplb_p_even_swaps {                                         /* some of the swaps of two GPUs */
+    int32_t i, j;                                                    /* slots whose swap comes after them */
+    int32_t num, slot[EPLB_P_SWAPS_AT_ONCE], other[EPLB_P_SWAPS_AT_ONCE]; /* they themselves */
+} eplb_p_even_swaps;
+
+/* The next swaps whose D - 2 d, in total, is within so much of 0. Which these are nobody can foretell, so that a branch
+   on it would be mispredicted. Returns whether there are any. */
+EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, int32_t a, int32_t b, int32_t difference, int32_t within,
+                            eplb_p_even_swaps *near)
+{
+    uint32_t most = 2 * (uint32_t)within, least = (uint32_t)difference + (uint32_t)within, off;
+    int32_t i = near->i, j = near->j, end = eplb_p_end_slot(s, b), num = 0;
+
+    for (; i < eplb_p_end_slot(s, a); i++, j = eplb_p_first_slot(s, b)) {
+        off = least - 2 * (uint32_t)s->total[s->slot[i]];
+        for (; j < end && num < EPLB_P_SWAPS_AT_ONCE; j++) {
+            near->slot[num] = i;
+            near->other[num] = j;
+            num += off + 2 * (uint32_t)s->total[s->slot[j]] <= most;
+        }
+        if (num == EPLB_P_SWAPS_AT_ONCE) break;
+    }
+    near->i = i;
+    near->j = j;
+    near->num = num;
+    return num > 0;
+}
+
 /* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
    first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square
    that is told roughly by all samples, and before that by the total alone. Only what may be the best by both is worked
@@ -6900,10 +6930,11 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
 {
     float limit;
     int64_t gain, found = 0, pace = eplb_p_pair_pace(s, a, b);
-    int32_t difference = eplb_p_take_difference(s, a, b);
-    const int32_t *slot = s->slot, *D = s->difference;
-    int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j, within, off;
+    int32_t difference = eplb_p_take_difference(s, a, b), n = s->num_samples, k, within;
+    eplb_p_even_swaps near;
 
+    near.i = eplb_p_first_slot(s, a);
+    near.j = eplb_p_first_slot(s, b);
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     if (pace > 1) {
         squares /= (float)pace;
@@ -6913,15 +6944,12 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     squares *= EPLB_P_ROUGHLY;
     limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
     within = eplb_p_total_within(limit, n);
-    for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
-        const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
-        int32_t total = s->total[slot[i]], rest = difference - total - total;
-        for (j = first; j < end; j++) {
-            off = rest + s->total[slot[j]] + s->total[slot[j]];
-            if (off > within || off < -within) continue;
-            v = eplb_p_share_of(s, slot[j]);
-            if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
-            gain = eplb_p_swap_squares(u, v, D, n);
+    while (eplb_p_find_even_swaps(s, a, b, difference, within, &near)) {
+        for (k = 0; k < near.num; k++) {
+            int32_t i = near.slot[k], j = near.other[k];
+            const int32_t *u = eplb_p_share_of(s, s->slot[i]), *v = eplb_p_share_of(s, s->slot[j]);
+            if (eplb_p_rough_squares(s->difference, u, v, n) > limit) continue;
+            gain = eplb_p_swap_squares(u, v, s->difference, n);
             if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
             if (s->moves) gain -= s->moves->squares_cost / pace * eplb_p_swap_moves(s, i, j) / 2;
             if (gain <= most) continue;
