@@ -1290,6 +1290,14 @@ static inline eplb_p_ints eplb_p_ints_digits(eplb_p_ints a, int32_t shift, int32
     return _mm_or_si128(high, _mm_and_si128(low, _mm_set1_epi32((1 << digit) - 1)));
 }
 static inline eplb_p_ints eplb_p_ints_above(eplb_p_ints a, eplb_p_ints b) { return _mm_cmpgt_epi32(a, b); } /* -1 */
+static inline eplb_p_ints eplb_p_vector_above(eplb_p_vector a, eplb_p_vector b)
+{
+    return _mm_castps_si128(_mm_cmpgt_ps(a, b));
+}
+static inline eplb_p_ints eplb_p_ints_chosen(eplb_p_ints first, eplb_p_ints a, eplb_p_ints b)
+{
+    return _mm_or_si128(_mm_and_si128(first, a), _mm_andnot_si128(first, b));
+}
 static inline void eplb_p_philox_in_vector(uint64_t key, const uint32_t counter[4], uint32_t out[4]) /* as below */
 {
     __m128i x = _mm_loadu_si128((const __m128i *)(const void *)counter), product, keys, steps, factors;
@@ -1360,27 +1368,46 @@ static inline eplb_p_ints eplb_p_ints_above(eplb_p_ints a, eplb_p_ints b)
 {
     return vreinterpretq_s32_u32(vcgtq_s32(a, b)); /* -1 where it holds */
 }
+static inline eplb_p_ints eplb_p_vector_above(eplb_p_vector a, eplb_p_vector b)
+{
+    return vreinterpretq_s32_u32(vcgtq_f32(a, b));
+}
+static inline eplb_p_ints eplb_p_ints_chosen(eplb_p_ints first, eplb_p_ints a, eplb_p_ints b)
+{
+    return vbslq_s32(vreinterpretq_u32_s32(first), a, b);
+}
 #endif
 
-/* Where the largest of n >= 0 numbers is, the first on ties. */
+/* Where the largest of n >= 0 numbers is, the first on ties. In vectors each lane knows the first of its own, and the last
+   vector takes up again what is no whole one by itself. */
 EPLB_P int32_t eplb_p_first_largest(const float *x, int32_t n)
 {
-    float largest = n > 0 ? x[0] : 0.0f;
-    int32_t i = 0;
+    int32_t at = 0, i;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    static const int32_t lane[EPLB_P_VECTOR] = {0, 1, 2, 3};
+    int32_t first[EPLB_P_VECTOR];
+    eplb_p_vector most, here;
+    eplb_p_ints where = eplb_p_ints_at(lane), is_more;
 
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_vector most = eplb_p_vector_of(largest);
-    for (; i + EPLB_P_VECTOR <= n; i += EPLB_P_VECTOR) most = eplb_p_vector_max(most, eplb_p_vector_at(x + i));
-    largest = eplb_p_vector_largest(most);
+    if (n >= EPLB_P_VECTOR) {
+        most = eplb_p_vector_at(x);
+        for (i = EPLB_P_VECTOR; i < n; i += EPLB_P_VECTOR) {
+            int32_t from = i < n - EPLB_P_VECTOR ? i : n - EPLB_P_VECTOR;
+            here = eplb_p_vector_at(x + from);
+            is_more = eplb_p_vector_above(here, most);
+            most = eplb_p_vector_max(most, here);
+            where = eplb_p_ints_chosen(is_more, eplb_p_ints_add(eplb_p_ints_of(from), eplb_p_ints_at(lane)), where);
+        }
+        is_more = eplb_p_vector_above(eplb_p_vector_of(eplb_p_vector_largest(most)), most);
+        eplb_p_ints_to(first, eplb_p_ints_chosen(is_more, eplb_p_ints_of(n), where));
+        at = first[0] < first[1] ? first[0] : first[1];
+        i = first[2] < first[3] ? first[2] : first[3];
+        return at < i ? at : i;
+    }
 #endif
-    for (; i < n; i++) largest = x[i] > largest ? x[i] : largest;
-    i = 0;
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    most = eplb_p_vector_of(largest);
-    while (i + EPLB_P_VECTOR <= n && !eplb_p_vector_any_at_least(eplb_p_vector_at(x + i), most)) i += EPLB_P_VECTOR;
-#endif
-    while (i < n - 1 && x[i] < largest) i++;
-    return i;
+    for (i = 1; i < n; i++)
+        if (x[i] > x[at]) at = i;
+    return at;
 }
 
 /* Copies between arrays that do not overlap, which a compiler that cannot see this would do one by one. */
@@ -6893,15 +6920,15 @@ EPLB_P int32_t eplb_p_total_within(float squares, int32_t n)
 
 #define EPLB_P_SWAPS_AT_ONCE 16
 
-typedef struct eplb_p_even_swaps {                                         /* some of the swaps of two GPUs */
-    int32_t i, j;                                                    /* slots whose swap comes after them */
+typedef struct eplb_p_even_swaps {                                        /* some of the swaps of two GPUs */
+    int32_t i, j;                                                         /* slots whose swap comes after them */
     int32_t num, slot[EPLB_P_SWAPS_AT_ONCE], other[EPLB_P_SWAPS_AT_ONCE]; /* they themselves */
 } eplb_p_even_swaps;
 
 /* The next swaps whose D - 2 d, in total, is within so much of 0. Which these are nobody can foretell, so that a branch
    on it would be mispredicted. Returns whether there are any. */
 EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, int32_t a, int32_t b, int32_t difference, int32_t within,
-                            eplb_p_even_swaps *near)
+                                  eplb_p_even_swaps *near)
 {
     uint32_t most = 2 * (uint32_t)within, least = (uint32_t)difference + (uint32_t)within, off;
     int32_t i = near->i, j = near->j, end = eplb_p_end_slot(s, b), num = 0;
