@@ -1283,9 +1283,34 @@ static inline int64_t eplb_p_squares_sum(eplb_p_squares sums)
 }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return _mm_add_epi32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return _mm_shuffle_epi32(a, 0x39); }
-static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+static inline eplb_p_ints eplb_p_ints_digits(eplb_p_ints a, int32_t shift, int32_t digit)
 {
-    return _mm_add_epi32(count, _mm_cmpgt_epi32(a, b)); /* which is -1 where it holds */
+    __m128i high, low = _mm_srl_epi32(a, _mm_cvtsi32_si128(shift));
+    high = _mm_slli_epi32(_mm_srl_epi32(low, _mm_cvtsi32_si128(digit)), 16);
+    return _mm_or_si128(high, _mm_and_si128(low, _mm_set1_epi32((1 << digit) - 1)));
+}
+static inline eplb_p_ints eplb_p_ints_above(eplb_p_ints a, eplb_p_ints b) { return _mm_cmpgt_epi32(a, b); } /* -1 */
+static inline eplb_p_ints eplb_p_vector_above(eplb_p_vector a, eplb_p_vector b)
+{
+    return _mm_castps_si128(_mm_cmpgt_ps(a, b));
+}
+static inline eplb_p_ints eplb_p_ints_chosen(eplb_p_ints first, eplb_p_ints a, eplb_p_ints b)
+{
+    return _mm_or_si128(_mm_and_si128(first, a), _mm_andnot_si128(first, b));
+}
+static inline void eplb_p_philox_in_vector(uint64_t key, const uint32_t counter[4], uint32_t out[4]) /* as below */
+{
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)counter), product, keys, steps, factors;
+    int round;
+    keys = _mm_setr_epi32((int32_t)(uint32_t)key, 0, (int32_t)(uint32_t)(key >> 32), 0);
+    steps = _mm_setr_epi32((int32_t)0x9E3779B9u, 0, (int32_t)0xBB67AE85u, 0);
+    factors = _mm_setr_epi32((int32_t)0xD2511F53u, 0, (int32_t)0xCD9E8D57u, 0);
+    for (round = 0; round < 10; round++) {
+        product = _mm_mul_epu32(x, factors); /* halves of a, low one first, and of b */
+        x = _mm_xor_si128(_mm_shuffle_epi32(product, 0x1B), _mm_xor_si128(_mm_srli_epi64(x, 32), keys));
+        keys = _mm_add_epi32(keys, steps);
+    }
+    _mm_storeu_si128((__m128i *)(void *)out, x);
 }
 #elif defined(EPLB_P_NEON)
 typedef float32x4_t eplb_p_vector;
@@ -1333,31 +1358,56 @@ static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints
 static inline int64_t eplb_p_squares_sum(eplb_p_squares sums) { return (int64_t)vaddvq_u64(sums); }
 static inline eplb_p_ints eplb_p_ints_add(eplb_p_ints a, eplb_p_ints b) { return vaddq_s32(a, b); }
 static inline eplb_p_ints eplb_p_ints_turned(eplb_p_ints a) { return vextq_s32(a, a, 1); }
-static inline eplb_p_ints eplb_p_ints_but_above(eplb_p_ints count, eplb_p_ints a, eplb_p_ints b)
+static inline eplb_p_ints eplb_p_ints_digits(eplb_p_ints a, int32_t shift, int32_t digit)
 {
-    return vaddq_s32(count, vreinterpretq_s32_u32(vcgtq_s32(a, b))); /* which is -1 where it holds */
+    int32x4_t high, low = vshlq_s32(a, vdupq_n_s32(-shift)); /* no sign is set */
+    high = vshlq_n_s32(vshlq_s32(low, vdupq_n_s32(-digit)), 16);
+    return vorrq_s32(high, vandq_s32(low, vdupq_n_s32((1 << digit) - 1)));
+}
+static inline eplb_p_ints eplb_p_ints_above(eplb_p_ints a, eplb_p_ints b)
+{
+    return vreinterpretq_s32_u32(vcgtq_s32(a, b)); /* -1 where it holds */
+}
+static inline eplb_p_ints eplb_p_vector_above(eplb_p_vector a, eplb_p_vector b)
+{
+    return vreinterpretq_s32_u32(vcgtq_f32(a, b));
+}
+static inline eplb_p_ints eplb_p_ints_chosen(eplb_p_ints first, eplb_p_ints a, eplb_p_ints b)
+{
+    return vbslq_s32(vreinterpretq_u32_s32(first), a, b);
 }
 #endif
 
-/* Where the largest of n >= 0 numbers is, the first on ties. */
+/* Where the largest of n >= 0 numbers is, the first on ties. In vectors each lane knows the first of its own, and the last
+   vector takes up again what is no whole one by itself. */
 EPLB_P int32_t eplb_p_first_largest(const float *x, int32_t n)
 {
-    float largest = n > 0 ? x[0] : 0.0f;
-    int32_t i = 0;
+    int32_t at = 0, i;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    static const int32_t lane[EPLB_P_VECTOR] = {0, 1, 2, 3};
+    int32_t first[EPLB_P_VECTOR];
+    eplb_p_vector most, here;
+    eplb_p_ints where = eplb_p_ints_at(lane), is_more;
 
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_vector most = eplb_p_vector_of(largest);
-    for (; i + EPLB_P_VECTOR <= n; i += EPLB_P_VECTOR) most = eplb_p_vector_max(most, eplb_p_vector_at(x + i));
-    largest = eplb_p_vector_largest(most);
+    if (n >= EPLB_P_VECTOR) {
+        most = eplb_p_vector_at(x);
+        for (i = EPLB_P_VECTOR; i < n; i += EPLB_P_VECTOR) {
+            int32_t from = i < n - EPLB_P_VECTOR ? i : n - EPLB_P_VECTOR;
+            here = eplb_p_vector_at(x + from);
+            is_more = eplb_p_vector_above(here, most);
+            most = eplb_p_vector_max(most, here);
+            where = eplb_p_ints_chosen(is_more, eplb_p_ints_add(eplb_p_ints_of(from), eplb_p_ints_at(lane)), where);
+        }
+        is_more = eplb_p_vector_above(eplb_p_vector_of(eplb_p_vector_largest(most)), most);
+        eplb_p_ints_to(first, eplb_p_ints_chosen(is_more, eplb_p_ints_of(n), where));
+        at = first[0] < first[1] ? first[0] : first[1];
+        i = first[2] < first[3] ? first[2] : first[3];
+        return at < i ? at : i;
+    }
 #endif
-    for (; i < n; i++) largest = x[i] > largest ? x[i] : largest;
-    i = 0;
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    most = eplb_p_vector_of(largest);
-    while (i + EPLB_P_VECTOR <= n && !eplb_p_vector_any_at_least(eplb_p_vector_at(x + i), most)) i += EPLB_P_VECTOR;
-#endif
-    while (i < n - 1 && x[i] < largest) i++;
-    return i;
+    for (i = 1; i < n; i++)
+        if (x[i] > x[at]) at = i;
+    return at;
 }
 
 /* Copies between arrays that do not overlap, which a compiler that cannot see this would do one by one. */
@@ -1536,6 +1586,9 @@ EPLB_P int eplb_p_array_fits(int32_t a, int32_t b, int32_t c)
    no state in between, so any item's number can be had by any thread. */
 EPLB_P_HD void eplb_p_philox(uint64_t key, const uint32_t counter[4], uint32_t out[4])
 {
+#if defined(EPLB_P_SSE2)
+    eplb_p_philox_in_vector(key, counter, out);
+#else
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3];
     int round;
@@ -1553,6 +1606,7 @@ EPLB_P_HD void eplb_p_philox(uint64_t key, const uint32_t counter[4], uint32_t o
     out[1] = x1;
     out[2] = x2;
     out[3] = x3;
+#endif
 }
 
 /* What random words are for: no two of these share any. */
@@ -1569,18 +1623,21 @@ EPLB_P_HD void eplb_p_draw(uint64_t seed, int stage, uint32_t row, int32_t c, ui
     eplb_p_philox(seed, counter, word);
 }
 
-/* The load by which candidate c > 0 orders an item, from a random word of its own. */
-EPLB_P_HD float eplb_p_perturbed(float load, uint32_t word, const eplb_packing *how, int32_t c)
+/* How much noise candidate c > 0 is given. */
+EPLB_P_HD float eplb_p_noise_of(const eplb_packing *how, int32_t c)
 {
-    float u = (float)(word >> 8) * (1.0f / 16777216.0f); /* exact: 24 bits */
+    if (how->noise == EPLB_NOISE_CENTRED) return how->noise_scale;
+    return eplb_p_div(eplb_p_mul(how->noise_scale, (float)c), (float)(how->num_candidates - 1));
+}
 
-    if (how->noise == EPLB_NOISE_CENTRED) {
-        float base = eplb_p_sub(1.0f, eplb_p_mul(how->noise_scale, 0.5f));
-        return eplb_p_mul(load, eplb_p_add(base, eplb_p_mul(how->noise_scale, u)));
-    } else {
-        float scale = eplb_p_div(eplb_p_mul(how->noise_scale, (float)c), (float)(how->num_candidates - 1));
-        return eplb_p_add(load, eplb_p_mul(eplb_p_mul(u, load), scale));
-    }
+/* The load by which it orders an item, from a random word of its own. */
+EPLB_P_HD float eplb_p_perturbed(float load, uint32_t word, int32_t noise, float scale)
+{
+    float u = (float)(int32_t)(word >> 8) * (1.0f / 16777216.0f), base; /* exact: 24 bits */
+
+    if (noise != EPLB_NOISE_CENTRED) return eplb_p_add(load, eplb_p_mul(eplb_p_mul(u, load), scale));
+    base = eplb_p_sub(1.0f, eplb_p_mul(scale, 0.5f));
+    return eplb_p_mul(load, eplb_p_add(base, eplb_p_mul(scale, u)));
 }
 
 /* ------------------------------------------------------------------------------------ sorting
@@ -1632,21 +1689,6 @@ enum {
 /* The narrowest digit whose two passes leave few of n items out of place. */
 EPLB_P int32_t eplb_p_digit_bits(int32_t n) { return n < 128 ? 5 : n < 512 ? 7 : EPLB_P_DIGIT_BITS; }
 
-/* Turn the counts of two digits' values into where the items of each value start. */
-EPLB_P void eplb_p_place_digits(uint16_t *low, uint16_t *high, int32_t num_values)
-{
-    uint32_t next_low = 0, next_high = 0, num_low, num_high;
-    int32_t i;
-    for (i = 0; i < num_values; i++) {
-        num_low = low[i];
-        num_high = high[i];
-        low[i] = (uint16_t)next_low;
-        high[i] = (uint16_t)next_high;
-        next_low += num_low;
-        next_high += num_high;
-    }
-}
-
 /* Move each key down to where it belongs, if that takes few steps. Returns whether it did. */
 EPLB_P int eplb_p_insert_few(uint64_t *key, int32_t n)
 {
@@ -1692,33 +1734,53 @@ EPLB_P void eplb_p_load_range(const float *load, int32_t n, uint32_t *lightest, 
     *heaviest = high;
 }
 
-/* Sort by the two highest digits of how far a load's bits are below the heaviest's, in two stable passes
-   that count, place and move, so that among equals the order of the indices stays. Were the range too
-   narrow, digits would repeat, and the order be put right afterwards. */
-EPLB_P void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
+/* digits [n] = the two highest digits of how far each load's bits are below the heaviest's, the high one in the upper
+   half. Were the range too narrow, digits would repeat. */
+EPLB_P void eplb_p_find_digits(const float *load, uint32_t *digits, int32_t n, int32_t digit)
 {
-    uint16_t high[1 << EPLB_P_DIGIT_BITS], low[1 << EPLB_P_DIGIT_BITS];
-    int32_t digit = eplb_p_digit_bits(n), num_values = 1 << digit, shift = 0, i;
-    uint32_t bottom, top, below, mask = (uint32_t)num_values - 1;
+    int32_t shift, i = 0;
+    uint32_t bottom, top, below, mask = ((uint32_t)1 << digit) - 1;
 
     eplb_p_load_range(load, n, &bottom, &top);
-    while ((top - bottom) >> shift >> 2 * digit) shift++;
+    shift = (int32_t)(eplb_p_bits((float)(top - bottom)) >> 23) - 126 - 2 * digit; /* bits that are too many */
+    if (shift < 0) shift = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
+        eplb_p_ints four = eplb_p_ints_sub(eplb_p_ints_of((int32_t)top), eplb_p_ints_bits(load + i));
+        eplb_p_ints_to((int32_t *)(void *)(digits + i), eplb_p_ints_digits(four, shift, digit));
+    }
+#endif
+    for (; i < n; i++) {
+        below = (top - eplb_p_bits_at(&load[i])) >> shift;
+        digits[i] = (below & mask) | below >> digit << 16;
+    }
+}
 
-    for (i = 0; i < num_values; i++) low[i] = 0;
-    for (i = 0; i < num_values; i++) high[i] = 0;
+/* Sort by two digits, in two stable passes that count, place and move, so that among equals the order of the indices
+   stays. */
+EPLB_P void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
+{
+    uint32_t
+        start[1 << EPLB_P_DIGIT_BITS]; /* of items whose low digit is this; and whose high one, in the upper half */
+    uint32_t *digits = (uint32_t *)(void *)spare, *by_low = digits + n, next = 0, num;
+    int32_t digit = eplb_p_digit_bits(n), num_values = 1 << digit, i, item;
+
+    eplb_p_find_digits(load, digits, n, digit);
+    for (i = 0; i < num_values; i++) start[i] = 0;
     for (i = 0; i < n; i++) {
-        below = (top - eplb_p_bits_at(&load[i])) >> shift;
-        low[below & mask]++;
-        high[below >> digit]++;
+        start[digits[i] & UINT16_MAX]++;
+        start[digits[i] >> 16] += (uint32_t)1 << 16;
     }
-    eplb_p_place_digits(low, high, num_values);
-    for (i = 0; i < n; i++) {
-        below = (top - eplb_p_bits_at(&load[i])) >> shift;
-        spare[low[below & mask]++] = eplb_p_heavy_first(load[i], i);
+    for (i = 0; i < num_values; i++) {
+        num = start[i];
+        start[i] = next;
+        next += num;
     }
+    for (i = 0; i < n; i++) by_low[start[digits[i] & UINT16_MAX]++ & UINT16_MAX] = (uint32_t)i;
     for (i = 0; i < n; i++) {
-        below = (top - ~(uint32_t)(spare[i] >> 32)) >> shift >> digit; /* whose upper half is ~bits */
-        key[high[below]++] = spare[i];
+        item = (int32_t)by_low[i];
+        key[start[digits[item] >> 16] >> 16] = eplb_p_heavy_first(load[item], item);
+        start[digits[item] >> 16] += (uint32_t)1 << 16;
     }
 }
 
@@ -3003,18 +3065,15 @@ typedef struct eplb_p_replicas {
     int32_t num_log, num_spare;
 
     /* The experts; the caller's to set. */
-    const float *load;     /* [num_log] */
-    const uint64_t *order; /* [num_log] by their loads, heaviest first; NULL: not known */
-    const int32_t *least;  /* [num_log] replicas that an expert has in any case, above 1 too; NULL: 1 */
-    int32_t first_twice;   /* so many of the spare slots go to experts that have one replica only */
+    const float *load;    /* [num_log] */
+    const int32_t *least; /* [num_log] replicas that an expert has in any case, above 1 too; NULL: 1 */
+    int32_t first_twice;  /* so many of the spare slots go to experts that have one replica only */
 
-    int32_t *count;  /* [num_log] replicas of each expert */
-    int32_t *expert; /* [num_spare] expert of each spare slot */
-    int32_t *rank;   /* [num_spare] which replica of its expert */
-    int32_t *leaf;   /* [num_log] of each bidder */
-    float *next;     /* [num_log] what each bidder bids after its next slot */
-    uint64_t *bids;  /* [2, bidders] tournament of their bids for the next slot, highest first */
-    int32_t num_bidders;
+    int32_t *count;   /* [num_log] replicas of each expert */
+    int32_t *expert;  /* [num_spare] expert of each spare slot */
+    int32_t *rank;    /* [num_spare] which replica of its expert */
+    float *next;      /* [num_log] what each bids after its next slot */
+    uint64_t *bids;   /* [2, num_log] tournament of their bids for the next slot, highest first */
     size_t bids_from; /* where in scratch they lie */
 } eplb_p_replicas;
 
@@ -3024,10 +3083,9 @@ EPLB_P eplb_p_replicas eplb_p_carve_replicas(eplb_p_arena *a, int32_t num_log, i
     r.num_log = num_log;
     r.num_spare = num_phy - num_log;
     r.count = EPLB_P_TAKE(a, int32_t, num_log);
-    r.expert = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, and leaf behind rank, so that */
-    r.rank = EPLB_P_TAKE(a, int32_t, num_phy);   /* fewer experts never need more scratch */
+    r.expert = EPLB_P_TAKE(a, int32_t, num_phy); /* next lies behind it, so that fewer */
+    r.rank = EPLB_P_TAKE(a, int32_t, num_phy);   /* experts never need more scratch */
     r.next = a->base ? (float *)(void *)(r.expert + r.num_spare) : NULL;
-    r.leaf = a->base ? r.rank + r.num_spare : NULL;
     r.bids_from = a->used;
     r.bids = EPLB_P_TAKE_ROWS(a, uint64_t, num_log, 2);
     return r;
@@ -3042,27 +3100,22 @@ EPLB_P uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, 
     return eplb_p_heavy_first(eplb_p_bid(r->load[e], r->count[e], method), e);
 }
 
-/* The experts that may get spare slots: of S spare slots, those among the S heaviest. Before each is given,
-   fewer than S are; so one of these experts has got none yet, and its bid, its load, stands before that of any
-   that is not among them. */
-EPLB_P void eplb_p_invite(eplb_p_replicas *r)
+/* What all bid to begin with. By D'Hondt one that has one replica bids its load, and half of it next. */
+EPLB_P void eplb_p_open_bids(const eplb_p_replicas *r, int32_t given, int method, int32_t max_replicas)
 {
-    int32_t i;
+    uint64_t *key = r->bids + r->num_log;
+    int32_t e;
 
-    r->num_bidders = r->order && r->num_spare < r->num_log ? r->num_spare : r->num_log;
-    for (i = 0; i < r->num_bidders; i++) r->leaf[r->order ? eplb_p_index(r->order[i]) : i] = i;
-}
-
-/* Their bids to begin with. */
-EPLB_P void eplb_p_open_bids(eplb_p_replicas *r, int method, int32_t max_replicas)
-{
-    int32_t i;
-    for (i = 0; i < r->num_bidders; i++) {
-        int32_t e = r->order ? eplb_p_index(r->order[i]) : i;
-        r->bids[r->num_bidders + i] = eplb_p_bid_key(r, e, method, max_replicas);
-        r->next[e] = eplb_p_bid(r->load[e], r->count[e] + 1, method);
+    if (given == 0 && !r->least && method == EPLB_P_DHONDT) {
+        for (e = 0; e < r->num_log; e++) key[e] = eplb_p_heavy_first(r->load[e], e);
+        eplb_p_scale_loads(r->next, r->load, 0.5f, r->num_log);
+    } else {
+        for (e = 0; e < r->num_log; e++) {
+            key[e] = eplb_p_bid_key(r, e, method, max_replicas);
+            r->next[e] = eplb_p_bid(r->load[e], r->count[e] + 1, method);
+        }
     }
-    eplb_p_tournament_start(r->bids, r->num_bidders);
+    eplb_p_tournament_start(r->bids, r->num_log);
 }
 
 /* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid. Its next bid is there
@@ -3074,7 +3127,7 @@ EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t 
     int32_t slot, e;
 
     if (first == last) return;
-    eplb_p_open_bids(&r, method, max_replicas);
+    eplb_p_open_bids(&r, first, method, max_replicas);
     for (slot = first, highest = r.bids[1]; slot < last; slot++) {
         EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
         e = eplb_p_index(highest);
@@ -3082,7 +3135,7 @@ EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t 
         r.expert[slot] = e;
         r.rank[slot] = r.count[e]++;
         if (eplb_p_at_cap(r.count[e], max_replicas)) key = EPLB_P_LAST;
-        highest = eplb_p_tournament_replay(r.bids, r.num_bidders, r.leaf[e], key);
+        highest = eplb_p_tournament_replay(r.bids, r.num_log, e, key);
         r.next[e] = eplb_p_bid(r.load[e], r.count[e] + 1, method);
     }
 }
@@ -3152,7 +3205,6 @@ EPLB_P void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
 
     if (r->least) eplb_p_copy_ids(r->count, r->least, r->num_log);
     else eplb_p_fill_ids(r->count, 1, 0, r->num_log);
-    eplb_p_invite(r);
     eplb_p_give_slots(r, 0, r->first_twice, EPLB_P_DHONDT, 2);
     if (spare - tenth < r->first_twice) tenth = spare - r->first_twice;
     eplb_p_give_slots(r, r->first_twice, spare - tenth, EPLB_P_DHONDT, max_replicas);
@@ -3393,15 +3445,17 @@ EPLB_P void eplb_p_order_items(eplb_p_packer *p)
 /* The order of candidate c > 0. Item i draws word i of the packing. */
 EPLB_P void eplb_p_perturb_order(eplb_p_packer *p, uint64_t seed, int stage, int32_t c)
 {
-    uint32_t word[4] = {0, 0, 0, 0};
-    int32_t i;
+    float scale = eplb_p_noise_of(p->how, c);
+    uint32_t word[4];
+    int32_t n = p->packs.n, noise = p->how->noise, first, i;
 
     EPLB_ASSERT(p->perturbed != NULL && p->own_order != NULL);
-    for (i = 0; i < p->packs.n; i++) {
-        if (i % 4 == 0) eplb_p_draw(seed, stage, p->row, c, (uint32_t)i / 4, word);
-        p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i % 4], p->how, c);
+    for (first = 0; first < n; first += 4) {
+        eplb_p_draw(seed, stage, p->row, c, (uint32_t)first / 4, word);
+        for (i = first; i < first + 4 && i < n; i++)
+            p->perturbed[i] = eplb_p_perturbed(p->weight[i], word[i - first], noise, scale);
     }
-    eplb_p_sort_loads(p->perturbed, p->own_order, p->spare, p->packs.n);
+    eplb_p_sort_loads(p->perturbed, p->own_order, p->spare, n);
     p->packs.order = p->own_order;
 }
 
@@ -3422,44 +3476,47 @@ EPLB_P int32_t eplb_p_item_at(const eplb_p_packs *p, int32_t position) { return 
 #define EPLB_P_MOST_COUNTED 64 /* packs; more are ranked sooner by sorting */
 #define EPLB_P_SORTED_ROOM  4  /* of packs, from which on there is room to sort them in n keys */
 
-/* Two blocks of packs are compared by turning the one so that each of its packs meets each of the other. What
-   stands behind a pack also comes after it where they are equal: there it is compared with what is 1 less. Within
-   a block that holds for what has not come round from its start. */
-static const int32_t eplb_p_not_come_round[2 * EPLB_P_VECTOR] = {-1, -1, -1, -1, 0, 0, 0, 0};
+/* Within a block a pack stands before those that have come round from its start, so that it comes before them where
+   they are equal: they are compared with what is 1 more. */
+static const int32_t eplb_p_come_round[2 * EPLB_P_VECTOR] = {0, 0, 0, 0, 1, 1, 1, 1};
 
-/* rank, but for those of these four that are above each of own. */
-static inline eplb_p_ints eplb_p_but_for_four(eplb_p_ints rank, eplb_p_ints four, eplb_p_ints own)
+/* How many of these four come before each, turned into -1. */
+static inline eplb_p_ints eplb_p_before_in_block(eplb_p_ints own)
 {
-    eplb_p_ints second = eplb_p_ints_turned(four), third = eplb_p_ints_turned(second);
-    rank = eplb_p_ints_but_above(rank, four, own);
-    rank = eplb_p_ints_but_above(rank, second, own);
-    rank = eplb_p_ints_but_above(rank, third, own);
-    return eplb_p_ints_but_above(rank, eplb_p_ints_turned(third), own);
-}
-
-/* The same for the four themselves. */
-static inline eplb_p_ints eplb_p_but_for_block(eplb_p_ints rank, eplb_p_ints own)
-{
-    const int32_t *less = eplb_p_not_come_round;
+    const int32_t *more = eplb_p_come_round;
     eplb_p_ints second = eplb_p_ints_turned(own), third = eplb_p_ints_turned(second);
-    rank = eplb_p_ints_but_above(rank, second, eplb_p_ints_add(own, eplb_p_ints_at(less + 1)));
-    rank = eplb_p_ints_but_above(rank, third, eplb_p_ints_add(own, eplb_p_ints_at(less + 2)));
-    return eplb_p_ints_but_above(rank, eplb_p_ints_turned(third), eplb_p_ints_add(own, eplb_p_ints_at(less + 3)));
+    eplb_p_ints before = eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 1)), second);
+    before = eplb_p_ints_add(before, eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 2)), third));
+    own = eplb_p_ints_add(own, eplb_p_ints_at(more + 3));
+    return eplb_p_ints_add(before, eplb_p_ints_above(own, eplb_p_ints_turned(third)));
 }
 
-/* rank [m] = how many packs come before each, by the bits of their loads, then by index: all but those that come
-   after, and itself. */
+/* rank [m] = how many packs come before each, by the bits of their loads, then by index. Two blocks of packs are compared
+   by turning the later one, so that each of its packs meets each of the other once: the one comes before the other. */
 static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
 {
     int32_t pack, i;
 
     for (pack = 0; pack < m; pack += EPLB_P_VECTOR) {
-        eplb_p_ints own = eplb_p_ints_bits(load + pack), less = eplb_p_ints_add(own, eplb_p_ints_of(-1));
-        eplb_p_ints before = eplb_p_ints_of(m - 1);
-        for (i = 0; i < pack; i += EPLB_P_VECTOR) before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), own);
-        for (i += EPLB_P_VECTOR; i < m; i += EPLB_P_VECTOR)
-            before = eplb_p_but_for_four(before, eplb_p_ints_bits(load + i), less);
-        eplb_p_ints_to(rank + pack, eplb_p_but_for_block(before, own));
+        eplb_p_ints own = eplb_p_ints_bits(load + pack), second = eplb_p_ints_turned(own);
+        eplb_p_ints third = eplb_p_ints_turned(second), fourth = eplb_p_ints_turned(third);
+        eplb_p_ints sum = eplb_p_ints_of(0), sum2 = sum, sum3 = sum, sum4 = sum;
+        for (i = 0; i < pack; i += EPLB_P_VECTOR) {
+            eplb_p_ints other = eplb_p_ints_bits(load + i), heavier = eplb_p_ints_above(other, own);
+            eplb_p_ints heavier2 = eplb_p_ints_above(other, second), heavier3 = eplb_p_ints_above(other, third);
+            eplb_p_ints heavier4 = eplb_p_ints_above(other, fourth), before = eplb_p_ints_at(rank + i);
+            sum = eplb_p_ints_add(sum, heavier);
+            sum2 = eplb_p_ints_add(sum2, heavier2);
+            sum3 = eplb_p_ints_add(sum3, heavier3);
+            sum4 = eplb_p_ints_add(sum4, heavier4);
+            heavier = eplb_p_ints_add(eplb_p_ints_add(heavier, heavier2), eplb_p_ints_add(heavier3, heavier4));
+            eplb_p_ints_to(rank + i, eplb_p_ints_sub(before, heavier));
+        }
+        sum3 = eplb_p_ints_add(sum3, eplb_p_ints_turned(sum2));
+        sum4 = eplb_p_ints_add(sum4, eplb_p_ints_turned(sum3));
+        sum = eplb_p_ints_add(sum, eplb_p_ints_turned(sum4)); /* -1 for each heavier one of those before the block */
+        sum = eplb_p_ints_sub(sum, eplb_p_before_in_block(own));
+        eplb_p_ints_to(rank + pack, eplb_p_ints_add(sum, eplb_p_ints_of(pack)));
     }
 }
 
@@ -3665,22 +3722,25 @@ EPLB_P float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t lig
 }
 
 /* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
-   heavier the pack of the former is. With vectors, num_v is a whole number of them. Differences, minima
+   heavier the pack of the former is. With vectors, num_v is a whole number of them, and two items are taken at a time:
+   so behind an odd last one of num_u stands one that is too heavy, or the only one. Differences, minima
    and maxima are rounded alike or exact, so all ways to find it give the same. */
 EPLB_P inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load, int32_t num_v, float D)
 {
     int32_t u, v;
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_vector most = eplb_p_vector_of(0.0f), Ds = eplb_p_vector_of(D);
+    eplb_p_vector most = eplb_p_vector_of(0.0f), Ds = eplb_p_vector_of(D), most2 = most;
 
-    for (u = 0; u < num_u; u++) {
-        eplb_p_vector us = eplb_p_vector_of(u_load[u]);
+    for (u = 0; u < num_u; u += 2) {
+        eplb_p_vector us = eplb_p_vector_of(u_load[u]), us2 = eplb_p_vector_of(u_load[num_u > 1 ? u + 1 : u]);
         for (v = 0; v < num_v; v += EPLB_P_VECTOR) {
-            eplb_p_vector d = eplb_p_vector_sub(us, eplb_p_vector_at(v_load + v));
+            eplb_p_vector vs = eplb_p_vector_at(v_load + v), d = eplb_p_vector_sub(us, vs);
+            eplb_p_vector d2 = eplb_p_vector_sub(us2, vs);
             most = eplb_p_vector_max(most, eplb_p_vector_min(d, eplb_p_vector_sub(Ds, d)));
+            most2 = eplb_p_vector_max(most2, eplb_p_vector_min(d2, eplb_p_vector_sub(Ds, d2)));
         }
     }
-    return eplb_p_vector_largest(most);
+    return eplb_p_vector_largest(eplb_p_vector_max(most, most2));
 #else
     float largest = 0.0f;
 
@@ -4074,9 +4134,13 @@ EPLB_P void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_
 /* A key in by_load changes: move it to where it belongs. */
 EPLB_P void eplb_p_reorder(eplb_p_packs *p, uint64_t from, uint64_t to)
 {
-    int32_t at = 0;
+    int32_t at = 0, more = p->m, half;
 
-    while (p->by_load[at] != from) at++;
+    while (more > 1) { /* without a branch, as it would be mispredicted */
+        half = more / 2;
+        at += p->by_load[at + half] <= from ? half : 0;
+        more -= half;
+    }
     for (; at > 0 && p->by_load[at - 1] > to; at--) p->by_load[at] = p->by_load[at - 1];
     for (; at + 1 < p->m && p->by_load[at + 1] < to; at++) p->by_load[at] = p->by_load[at + 1];
     p->by_load[at] = to;
@@ -5553,10 +5617,6 @@ EPLB_P void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
     if (cap > 0) eplb_p_limit_gpus(l, first, end, l->locked && locked > limit ? locked : limit);
 }
 
-/* With more spare slots than one for so many experts it takes longer to merge them into the order of the experts
-   than to sort all slots. */
-#define EPLB_P_FEW_SPARE 4
-
 typedef struct eplb_p_node {  /* the experts of one node on their way to its GPUs */
     eplb_p_replicas replicas; /* by the experts' place in mlog */
     float *slot_load;         /* [node_slots] */
@@ -5577,18 +5637,7 @@ EPLB_P eplb_p_node eplb_p_carve_node(eplb_p_arena *a, const eplb_p_node_part *pa
     n.packer.weight = n.slot_load;
     n.packer.pack_index = n.slot_gpu;
     n.packer.rank_in_pack = n.slot_rank;
-    if (a->base && n.replicas.num_spare <= n.replicas.num_log / EPLB_P_FEW_SPARE) {
-        n.replicas.order = n.packer.true_order + n.replicas.num_spare;
-        n.replicas.bids = n.packer.spare; /* not over that order */
-    }
     return n;
-}
-
-/* load of the node's experts -> their order, where the last slots' will be; if that is asked for. */
-EPLB_P void eplb_p_order_node(eplb_p_node *n)
-{
-    const eplb_p_replicas *r = &n->replicas;
-    if (r->order) eplb_p_sort_loads(r->load, n->packer.true_order + r->num_spare, n->packer.spare, r->num_log);
 }
 
 /* replicas -> logcnt, slot_load of a node. Slot i holds expert i, who shares its load with the spare slots
@@ -5607,56 +5656,6 @@ EPLB_P void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_node
         n->slot_load[e] = n->slot_load[r->num_log + i];
         if (r->count[e] > l->most_replicas) l->most_replicas = r->count[e];
     }
-}
-
-/* The experts that have spare slots, by the load of their replicas, heaviest first. Returns how many. */
-EPLB_P int32_t eplb_p_order_replicated(const eplb_p_node *n, uint64_t *key)
-{
-    const eplb_p_replicas *r = &n->replicas;
-    int32_t num = 0, i;
-
-    for (i = 0; i < r->num_spare; i++) { /* without a branch, as it would be mispredicted */
-        key[num] = eplb_p_heavy_first(n->slot_load[r->expert[i]], r->expert[i]);
-        num += r->rank[i] == 1;
-    }
-    if (!eplb_p_insert_few(key, num)) eplb_p_sort(key, key + num, num);
-    return num;
-}
-
-/* order of the experts, slot_load -> order of the slots. What has spare slots leaves its place in the order of
-   the experts for one further back, with them. All of these places are before that of the first slot of some
-   lighter expert, so the order is made where the experts' lies, S places before it, and once the last replicas
-   have found their place what follows has stood in its own from the start: S replicas more are before it. Only
-   among equals may they stand otherwise than by slot, which is put right. */
-EPLB_P void eplb_p_order_slots(eplb_p_node *n)
-{
-    const eplb_p_replicas *r = &n->replicas;
-    uint64_t *order = n->packer.true_order, *replicated = n->packer.spare;
-    int32_t *first = n->slot_gpu; /* place of each such expert's slots; free until slots are packed */
-    int32_t num, next = 0, end = 0, e, i;
-
-    if (!r->order) {
-        eplb_p_order_items(&n->packer);
-        return;
-    }
-    num = eplb_p_order_replicated(n, replicated);
-    for (i = 0; i < num; i++) {
-        for (; next < r->num_log && r->order[next] <= replicated[i]; next++) {
-            order[end] = r->order[next];
-            end += r->count[eplb_p_index(r->order[next])] == 1;
-        }
-        e = eplb_p_index(replicated[i]);
-        first[e] = end;
-        end += r->count[e];
-    }
-    EPLB_ASSERT(end == (num > 0 ? next + r->num_spare : 0));
-    for (i = 0; i < num; i++) order[first[eplb_p_index(replicated[i])]] = replicated[i];
-    for (i = 0; i < r->num_spare; i++) {
-        e = r->expert[i];
-        order[first[e] + r->rank[i]] = eplb_p_heavy_first(n->slot_load[e], r->num_log + i);
-    }
-    while (num > 0 && end < r->num_log + r->num_spare && order[end] >> 32 == replicated[num - 1] >> 32) end++;
-    if (!eplb_p_insert_few(order, end)) eplb_p_sort(order, replicated, end);
 }
 
 /* slot_gpu, slot_rank -> a node's part of the layer's plan. What does not change is read once, as no compiler can
@@ -7032,6 +7031,36 @@ EPLB_P int32_t eplb_p_total_within(float squares, int32_t n)
     return root < 2147483648.0f ? (int32_t)root : INT32_MAX;
 }
 
+#define EPLB_P_SWAPS_AT_ONCE 16
+
+typedef struct eplb_p_even_swaps {                                        /* some of the swaps of two GPUs */
+    int32_t i, j;                                                         /* slots whose swap comes after them */
+    int32_t num, slot[EPLB_P_SWAPS_AT_ONCE], other[EPLB_P_SWAPS_AT_ONCE]; /* they themselves */
+} eplb_p_even_swaps;
+
+/* The next swaps whose D - 2 d, in total, is within so much of 0. Which these are nobody can foretell, so that a branch
+   on it would be mispredicted. Returns whether there are any. */
+EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, int32_t a, int32_t b, int32_t difference, int32_t within,
+                                  eplb_p_even_swaps *near)
+{
+    uint32_t most = 2 * (uint32_t)within, least = (uint32_t)difference + (uint32_t)within, off;
+    int32_t i = near->i, j = near->j, end = eplb_p_end_slot(s, b), num = 0;
+
+    for (; i < eplb_p_end_slot(s, a); i++, j = eplb_p_first_slot(s, b)) {
+        off = least - 2 * (uint32_t)s->total[s->slot[i]];
+        for (; j < end && num < EPLB_P_SWAPS_AT_ONCE; j++) {
+            near->slot[num] = i;
+            near->other[num] = j;
+            num += off + 2 * (uint32_t)s->total[s->slot[j]] <= most;
+        }
+        if (num == EPLB_P_SWAPS_AT_ONCE) break;
+    }
+    near->i = i;
+    near->j = j;
+    near->num = num;
+    return num > 0;
+}
+
 /* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
    first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square
    that is told roughly by all samples, and before that by the total alone. Only what may be the best by both is worked
@@ -7041,10 +7070,11 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
 {
     float limit;
     int64_t gain, found = 0, pace = eplb_p_pair_pace(s, a, b);
-    int32_t difference = eplb_p_take_difference(s, a, b);
-    const int32_t *slot = s->slot, *D = s->difference;
-    int32_t first = eplb_p_first_slot(s, b), end = eplb_p_end_slot(s, b), n = s->num_samples, i, j, within, off;
+    int32_t difference = eplb_p_take_difference(s, a, b), n = s->num_samples, k, within;
+    eplb_p_even_swaps near;
 
+    near.i = eplb_p_first_slot(s, a);
+    near.j = eplb_p_first_slot(s, b);
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     if (pace > 1) {
         squares /= (float)pace;
@@ -7054,15 +7084,12 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     squares *= EPLB_P_ROUGHLY;
     limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
     within = eplb_p_total_within(limit, n);
-    for (i = eplb_p_first_slot(s, a); i < eplb_p_end_slot(s, a); i++) {
-        const int32_t *u = eplb_p_share_of(s, slot[i]), *v;
-        int32_t total = s->total[slot[i]], rest = difference - total - total;
-        for (j = first; j < end; j++) {
-            off = rest + s->total[slot[j]] + s->total[slot[j]];
-            if (off > within || off < -within) continue;
-            v = eplb_p_share_of(s, slot[j]);
-            if (eplb_p_rough_squares(D, u, v, n) > limit) continue;
-            gain = eplb_p_swap_squares(u, v, D, n);
+    while (eplb_p_find_even_swaps(s, a, b, difference, within, &near)) {
+        for (k = 0; k < near.num; k++) {
+            int32_t i = near.slot[k], j = near.other[k];
+            const int32_t *u = eplb_p_share_of(s, s->slot[i]), *v = eplb_p_share_of(s, s->slot[j]);
+            if (eplb_p_rough_squares(s->difference, u, v, n) > limit) continue;
+            gain = eplb_p_swap_squares(u, v, s->difference, n);
             if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
             if (s->moves) gain -= s->moves->squares_cost / pace * eplb_p_swap_moves(s, i, j) / 2;
             if (gain <= most) continue;
@@ -8458,7 +8485,8 @@ EPLB_P void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t
         eplb_p_copy_ids(to + eplb_p_first_of_gpu(l->shape, c->gpu[i]), from + c->first_slot[i], eplb_p_slots_on(c, i));
 }
 
-/* log2phy [E, width] = the slots that hold something, as the caller numbers them, as far as they fit. */
+/* log2phy [E, width] = the slots that hold something, as the caller numbers them, as far as they fit: by their rank, which
+   is -1 where they hold nothing. */
 EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t width)
 {
     int32_t gpu, i, slot = 0, end = l->shape->num_replicas, above = 0; /* by so much the caller's number is */
@@ -8468,9 +8496,10 @@ EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t wi
             end = l->cluster.first_slot[gpu + 1];
             above = eplb_p_first_of_gpu(l->shape, l->cluster.gpu[gpu]) - l->cluster.first_slot[gpu];
         }
-        for (i = slot; i < end; i++)
-            if (l->phy2log[i] != EPLB_P_EMPTY && (size_t)l->phyrank[i] < width)
-                log2phy[(size_t)l->phy2log[i] * width + (size_t)l->phyrank[i]] = i + above;
+        for (i = slot; i < end; i++) {
+            size_t rank = (size_t)l->phyrank[i];
+            if (rank < width) log2phy[(size_t)l->phy2log[i] * width + rank] = i + above;
+        }
         slot = end;
     }
 }
@@ -8586,10 +8615,9 @@ EPLB_P void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_
     node->packer.row = row;
     node->replicas.load = p->layer.mlog_load + part->first_expert;
     node->replicas.first_twice = eplb_p_first_twice(&p->layer, &node->replicas);
-    eplb_p_order_node(node);
     eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, part));
     eplb_p_share_load(node, &p->layer, part);
-    eplb_p_order_slots(node);
+    eplb_p_order_items(&node->packer);
     eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
     eplb_p_place_slots(node, &p->layer, part);
 }
@@ -8941,14 +8969,14 @@ EPLB_P double eplb_p_bounder_part(double total)
 }
 
 /* What the heaviest GPU cannot be lighter than with D'Hondt's replicas. */
-EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const eplb_p_place *place)
+EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const uint64_t *order, const eplb_p_place *place)
 {
     const eplb_p_replicas *r = &b->replicas;
     double peak;
     int32_t i, k, at = 0;
 
     for (k = r->num_log - 1; k >= 0; k--) { /* most have one replica: these are in order */
-        int32_t e = eplb_p_index(r->order[k]);
+        int32_t e = eplb_p_index(order[k]);
         double parts = eplb_p_times((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT), b->part);
         uint64_t share = (uint64_t)parts;
         for (i = 0; i < r->count[e]; i++) b->share[at++] = share;
@@ -8978,7 +9006,6 @@ EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
     r->num_log = num_log;
     r->num_spare = num_phy - num_log;
     r->load = load;
-    r->order = order;
     eplb_p_replicate(r, EPLB_REPLICATE_DHONDT, 0, max_replicas);
     for (i = 0; i < num_log && count > 1; i++) { /* counts only fall, and a lighter one of one replica is no matter */
         int32_t e = eplb_p_index(order[i]);
@@ -8991,7 +9018,7 @@ EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
     bound /= place->fastest;
     fewer /= place->fastest;
     if (fewer > bound && fewer > least) {
-        peak = eplb_p_dhondt_peak(b, place);
+        peak = eplb_p_dhondt_peak(b, order, place);
         if (peak > fewer) peak = fewer;
         if (peak > bound) bound = peak;
     }
@@ -15173,7 +15200,6 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_NO_ITEM
 #undef EPLB_P_MOST_COUNTED
 #undef EPLB_P_SORTED_ROOM
-#undef EPLB_P_FEW_SPARE
 #undef EPLB_P_BLOCK
 #undef EPLB_P_LINE_ROOM
 #undef EPLB_P_FEW_OFFERS

@@ -907,6 +907,7 @@ static __device__ void eplb_p_make_keys_by_block(const eplb_p_cuda_candidate &p,
                                                  const float *item_load, uint64_t seed, int32_t row, int32_t stage,
                                                  int32_t candidate)
 {
+    float scale = candidate > 0 ? eplb_p_noise_of(how, candidate) : 0.0f;
     uint32_t word[4] = {0, 0, 0, 0};
     int32_t quad, i;
 
@@ -915,7 +916,7 @@ static __device__ void eplb_p_make_keys_by_block(const eplb_p_cuda_candidate &p,
         for (i = 0; i < 4; i++) {
             int32_t item = 4 * quad + i;
             if (item >= p.n) break;
-            p.key[item] = eplb_p_bits(candidate > 0 ? eplb_p_perturbed(item_load[item], word[i], how, candidate)
+            p.key[item] = eplb_p_bits(candidate > 0 ? eplb_p_perturbed(item_load[item], word[i], how->noise, scale)
                                                     : item_load[item]);
         }
     }

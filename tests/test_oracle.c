@@ -45,7 +45,7 @@ static void check_noise(uint64_t seed)
     counter[3] = (uint32_t)place.stage;
     how.num_candidates = test_range(&state, candidate + 1, 70);
     oracle_philox(seed, counter, word);
-    float key = eplb_p_perturbed(w, word[item % 4], &how, candidate);
+    float key = eplb_p_perturbed(w, word[item % 4], how.noise, eplb_p_noise_of(&how, candidate));
     float expected = oracle_key(&how, &place, candidate, item, w);
     CHECK(memcmp(&key, &expected, sizeof key) == 0, "noise seed %llu: %.9g for %.9g", (unsigned long long)seed,
           (double)key, (double)expected);
@@ -187,7 +187,7 @@ static void check_worth_as_much(void)
 static void check_replication(uint64_t seed)
 {
     uint64_t state = ~seed;
-    int32_t rows = test_range(&state, 1, 3), num_log = test_range(&state, 1, 20);
+    int32_t rows = test_range(&state, 1, 3), num_log = test_range(&state, 1, seed % 4 ? 20 : 200);
     int32_t num_phy = num_log + test_range(&state, 0, 40);
     int32_t replication = test_range(&state, 0, EPLB_NUM_REPLICATIONS - 1);
     int32_t fixup_steps = test_range(&state, 0, 4);
@@ -314,6 +314,7 @@ int main(int argc, char **argv)
     check_philox();
     check_moves_before_copies();
     check_worth_as_much();
+    check_order(first, UINT16_MAX);
     check_order(first, 70000);
     for (uint64_t i = 0; i < count; i++) {
         check_rebalance(first + i);

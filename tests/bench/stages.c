@@ -22,10 +22,9 @@ enum { /* in the order of the work */
        STAGE_CHECK,
        STAGE_WEIGH,
        STAGE_GROUPS,
-       STAGE_SORT,
        STAGE_REPLICATE,
        STAGE_SHARE,
-       STAGE_ORDER,
+       STAGE_SORT,
        STAGE_PERTURB,
        STAGE_PACK,
        STAGE_REFINE,
@@ -49,11 +48,10 @@ static const struct {
     {"check loads", 0},                      /* and arguments */
     {"weigh", UP_TO(STAGE_CHECK)},           /* the mean over samples, scaled where need be */
     {"groups to nodes", UP_TO(STAGE_WEIGH)}, /* under the global policy only the order of experts */
-    {"sort", UP_TO(STAGE_GROUPS)},           /* the experts, where there are few spare slots */
-    {"replicate", UP_TO(STAGE_SORT)},
+    {"replicate", UP_TO(STAGE_GROUPS)},
     {"share loads", UP_TO(STAGE_REPLICATE)}, /* experts and replicas to slots with loads */
-    {"order slots", UP_TO(STAGE_SHARE)},     /* from that of the experts, or sorted */
-    {"perturb", UP_TO(STAGE_ORDER)},         /* the orders of later candidates: noise and sort */
+    {"sort", UP_TO(STAGE_SHARE)},            /* these slots */
+    {"perturb", UP_TO(STAGE_SORT)},          /* the orders of later candidates: noise and sort */
     {"pack", UP_TO(STAGE_PERTURB)},          /* LPT */
     {"refine", UP_TO(STAGE_PACK)},
     {"select", UP_TO(STAGE_PACK)},
@@ -69,7 +67,7 @@ enum { NUM_STAGED = sizeof staged_presets / sizeof *staged_presets };
 /* From one thing timed to the next, among the stages and the whole: far enough that the whole, which comes
    after the stages, does not find the plan in the cache that its last stage had to fetch. A prime that does
    not divide their number, so that all come in turn. */
-enum { STRIDE = 7 };
+enum { STRIDE = 5 };
 typedef char stride_reaches_all[(NUM_STAGES + 1) % STRIDE != 0 ? 1 : -1];
 
 const char stages_csv_head[] = "shape,layers,experts,replicas,groups,nodes,gpus,preset,stage,repetitions,"
@@ -120,11 +118,9 @@ static void place_experts(unsigned todo, eplb_p_planner *p, int32_t k)
     eplb_p_enter_phase(&p->shared, p->node_bytes);
     node->packer.row = (uint32_t)p->layer.index * (uint32_t)shape->num_nodes + (uint32_t)k;
     node->replicas.load = p->layer.mlog_load + part.first_expert;
-    eplb_p_order_node(node);
-    if (does(todo, STAGE_REPLICATE))
-        eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, &part));
+    eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, &part));
     if (does(todo, STAGE_SHARE)) eplb_p_share_load(node, &p->layer, &part);
-    if (does(todo, STAGE_ORDER)) eplb_p_order_slots(node);
+    if (does(todo, STAGE_SORT)) eplb_p_order_items(&node->packer);
     if (does(todo, STAGE_PACK) && shape->gpu_slots == 1) eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
     else if (does(todo, STAGE_PACK)) pack_slots(todo, &node->packer, o->seed);
     if (does(todo, STAGE_PLACE)) eplb_p_place_slots(node, &p->layer, &part);
@@ -135,7 +131,7 @@ static void plan_layer(unsigned todo, const bench_case *c, eplb_p_planner *p, in
 {
     eplb_p_weigh_layer(&p->layer, c->weight, layer);
     if (does(todo, STAGE_GROUPS)) eplb_p_place_groups(p);
-    for (int32_t k = 0; k < p->layer.shape->num_nodes && does(todo, STAGE_SORT); k++) place_experts(todo, p, k);
+    for (int32_t k = 0; k < p->layer.shape->num_nodes && does(todo, STAGE_REPLICATE); k++) place_experts(todo, p, k);
     eplb_p_leave_phases(&p->shared);
     if (does(todo, STAGE_STORE) && eplb_p_check_width(&p->layer, &c->plan, NULL) == EPLB_OK)
         eplb_p_store_layer(&p->layer, &c->plan);
