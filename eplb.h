@@ -7041,23 +7041,23 @@ typedef struct eplb_p_even_swaps {                                        /* som
 /* The next swaps whose D - 2 d, in total, is within so much of 0. Which these are nobody can foretell, so that a branch
    on it would be mispredicted. Returns whether there are any. */
 EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, int32_t a, int32_t b, int32_t difference, int32_t within,
-                                  eplb_p_even_swaps *near)
+                                  eplb_p_even_swaps *some)
 {
     uint32_t most = 2 * (uint32_t)within, least = (uint32_t)difference + (uint32_t)within, off;
-    int32_t i = near->i, j = near->j, end = eplb_p_end_slot(s, b), num = 0;
+    int32_t i = some->i, j = some->j, end = eplb_p_end_slot(s, b), num = 0;
 
     for (; i < eplb_p_end_slot(s, a); i++, j = eplb_p_first_slot(s, b)) {
         off = least - 2 * (uint32_t)s->total[s->slot[i]];
         for (; j < end && num < EPLB_P_SWAPS_AT_ONCE; j++) {
-            near->slot[num] = i;
-            near->other[num] = j;
+            some->slot[num] = i;
+            some->other[num] = j;
             num += off + 2 * (uint32_t)s->total[s->slot[j]] <= most;
         }
         if (num == EPLB_P_SWAPS_AT_ONCE) break;
     }
-    near->i = i;
-    near->j = j;
-    near->num = num;
+    some->i = i;
+    some->j = j;
+    some->num = num;
     return num > 0;
 }
 
@@ -7071,10 +7071,10 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     float limit;
     int64_t gain, found = 0, pace = eplb_p_pair_pace(s, a, b);
     int32_t difference = eplb_p_take_difference(s, a, b), n = s->num_samples, k, within;
-    eplb_p_even_swaps near;
+    eplb_p_even_swaps some;
 
-    near.i = eplb_p_first_slot(s, a);
-    near.j = eplb_p_first_slot(s, b);
+    some.i = eplb_p_first_slot(s, a);
+    some.j = eplb_p_first_slot(s, b);
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     if (pace > 1) {
         squares /= (float)pace;
@@ -7084,9 +7084,9 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     squares *= EPLB_P_ROUGHLY;
     limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
     within = eplb_p_total_within(limit, n);
-    while (eplb_p_find_even_swaps(s, a, b, difference, within, &near)) {
-        for (k = 0; k < near.num; k++) {
-            int32_t i = near.slot[k], j = near.other[k];
+    while (eplb_p_find_even_swaps(s, a, b, difference, within, &some)) {
+        for (k = 0; k < some.num; k++) {
+            int32_t i = some.slot[k], j = some.other[k];
             const int32_t *u = eplb_p_share_of(s, s->slot[i]), *v = eplb_p_share_of(s, s->slot[j]);
             if (eplb_p_rough_squares(s->difference, u, v, n) > limit) continue;
             gain = eplb_p_swap_squares(u, v, s->difference, n);
