@@ -136,6 +136,19 @@ static float round_load(uint64_t *state, int kind, int32_t i, int32_t n)
     }
 }
 
+/* The first of the largest, where many are alike; and nothing behind the last is looked at. */
+static void check_first_largest(uint64_t seed)
+{
+    uint64_t state = ~seed;
+    int32_t n = test_range(&state, 0, 40), first = 0, kinds = test_range(&state, 1, 12);
+    float *x = (float *)test_alloc((size_t)(n + 1) * sizeof *x);
+    for (int32_t i = 0; i < n; i++) x[i] = (float)test_range(&state, 0, kinds);
+    x[n] = 100.0f;
+    for (int32_t i = 0; i < n; i++) first = x[i] > x[first] ? i : first;
+    CHECK(eplb_p_first_largest(x, n) == first, "largest seed %llu: of %d", (unsigned long long)seed, (int)n);
+    free(x);
+}
+
 /* LPT by itself, with as many packs as are ranked in each way: few, in vectors and not, many, too many. */
 static void check_rounds(uint64_t seed)
 {
@@ -324,6 +337,7 @@ int main(int argc, char **argv)
         if ((first + i) % 40 == 0) check_rounds((first + i) / 40);
         if ((first + i) % 400 == 0) /* the oracle is slow with these */
             check_many_packs((first + i) / 400);
+        check_first_largest(first + i);
         check_replication(first + i);
     }
     return test_report("test_oracle");
