@@ -4529,7 +4529,8 @@ typedef struct eplb_p_homes {
     int64_t *load;      /* [K] of each group, in whole numbers */
     int64_t *heaviest;  /* [E] load of a group's i + 1 heaviest experts */
     int32_t *node;      /* [K] node of each group; N: it is to be split */
-    int32_t *best_node; /* [K] and best_split: the same of the most even way that was tried */
+    int32_t *best_node; /* [K] and best_split: the same of the most even way that was tried; then where groups were when
+                           some were split last */
     int64_t *ahead;     /* [K + 1] load of the first i groups that are tried in all ways */
     int32_t last_split; /* the group that was the last to be put there */
     int32_t best_split;
@@ -4703,18 +4704,21 @@ EPLB_P float eplb_p_home_time(const eplb_p_homes *h, int32_t node, int64_t load)
 }
 
 /* What a node, or two, take for the heaviest replica there, where so many slots are to spare; also of another group than
-   those that are there, or -1 for none. 0 where all bids are met. */
-EPLB_P float eplb_p_replica_time(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group, int32_t spare)
+   those that are there, or -1 for none. `known`, where that is no more, as were all bids there. */
+EPLB_P float eplb_p_replica_time(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group, int32_t spare, float known)
 {
     int32_t size = h->layer->shape->group_size, i;
+    float fastest = h->fastest[a] > h->fastest[b] ? h->fastest[a] : h->fastest[b], time;
 
-    if (h->num_bids <= spare) return 0.0f;
+    if (h->num_bids <= spare || !(eplb_p_div(h->bid[spare], fastest) > known)) return known;
     for (i = 0; i < h->num_bids; i++) {
         int32_t e = h->bidder[i], node = eplb_p_bidder_node(h, e);
         if (node != a && node != b && e / size != group) continue;
-        if (spare-- == 0) return eplb_p_div(h->bid[i], h->fastest[a] > h->fastest[b] ? h->fastest[a] : h->fastest[b]);
+        if (spare-- > 0) continue;
+        time = eplb_p_div(h->bid[i], fastest);
+        return time > known ? time : known;
     }
-    return 0.0f;
+    return known;
 }
 
 /* What the slower of two nodes takes at least with a group split between them, its heaviest expert on the first: what is
@@ -4737,15 +4741,14 @@ EPLB_P float eplb_p_time_of_halves(const eplb_p_homes *h, int32_t a, int32_t b, 
 {
     float both = eplb_p_div(eplb_p_float_of(h->node_load[a] + h->node_load[b] + h->load[group]),
                             eplb_p_add(h->node_speed[a], h->node_speed[b]));
-    float top, other, replica;
+    float top, other;
 
     if (both > most) return both;
     top = eplb_p_time_of_top(h, a, b, group);
     other = eplb_p_time_of_top(h, b, a, group);
     if (other < top) top = other;
     if (top > both) both = top;
-    replica = eplb_p_replica_time(h, a, b, group, h->left[a] + h->left[b] - h->layer->shape->group_size);
-    return replica > both ? replica : both;
+    return eplb_p_replica_time(h, a, b, group, h->left[a] + h->left[b] - h->layer->shape->group_size, both);
 }
 
 /* The two nodes with room enough for a group that take least with it split between them, the first on ties; -1 where no
@@ -4791,11 +4794,11 @@ EPLB_P eplb_p_evenness eplb_p_weigh_evenness(const eplb_p_homes *h, float most)
 
     if (h->node_load[N] > 0) e.slowest = eplb_p_best_pair(h, h->last_split, most, &e.first, &e.second);
     if (e.first < 0) e.first = e.second = N;
-    for (node = 0; node < N; node++) {
+    for (node = 0; node < N && !(e.slowest > most); node++) {
         float time = eplb_p_home_time(h, node, h->node_load[node]);
-        float replica = eplb_p_replica_time(h, node, node, -1, h->left[node]);
+        if (h->node_slots[node] == 0) continue;
         e.sum = eplb_p_add(e.sum, eplb_p_mul(eplb_p_float_of(h->node_load[node]), time));
-        if (replica > time) time = replica;
+        time = eplb_p_replica_time(h, node, node, -1, h->left[node], time > e.slowest ? time : e.slowest);
         if (!(time > e.slowest)) continue;
         e.slowest = time;
         e.first = e.second = node;
@@ -5352,6 +5355,15 @@ EPLB_P float eplb_p_split_groups(eplb_p_homes *h, float enough)
 
 /* homes: several beginnings */
 
+/* Whether groups are as they were when some were split last. */
+EPLB_P int eplb_p_is_split_way(const eplb_p_homes *h)
+{
+    int32_t group = 0;
+
+    while (group < h->layer->shape->num_groups && h->node[group] == h->best_node[group]) group++;
+    return group == h->layer->shape->num_groups;
+}
+
 /* node of every group, home of experts of those that are split, where `last` is placed after the others; or, -1, in all
    ways, if they are few. What the slowest node takes; or FLT_MAX, and none is split, where that is known not to be less
    than `least`. */
@@ -5368,7 +5380,9 @@ EPLB_P float eplb_p_try_homes(eplb_p_homes *h, int32_t last, float least)
     all = last < 0 && eplb_p_try_all_ways(h, &e);
     enough = eplb_p_mul(e.slowest, EPLB_P_EVEN_ENOUGH);
     if (last < 0) h->enough = all ? enough : 0.0f;
-    return e.slowest < least ? eplb_p_split_groups(h, enough) : FLT_MAX;
+    if (!(e.slowest < least) || (least < FLT_MAX && eplb_p_is_split_way(h))) return FLT_MAX;
+    eplb_p_copy_ids(h->best_node, h->node, h->layer->shape->num_groups);
+    return eplb_p_split_groups(h, enough);
 }
 
 #define EPLB_P_HOME_STARTS 32
