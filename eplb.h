@@ -13759,12 +13759,13 @@ EPLB_P int32_t eplb_p_find_berth(const eplb_p_follower *f, int32_t e, int32_t no
     return s->count[f->slot[i]] > least && !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) ? i : -1;
 }
 
-/* Experts first .. end - 1 leave their slots on the node where they are for others on `node`: a group for empty ones, one
-   expert for a berth. Returns whether that could be. */
+/* Experts first .. end - 1 leave their slots on the node where they are for others on `node`: a whole group for empty ones,
+   else for berths. Returns whether that could be. */
 EPLB_P int eplb_p_bring_experts(eplb_p_follower *f, int32_t first, int32_t end, int32_t from, int32_t node)
 {
     eplb_p_search *s = &f->search;
     int32_t last = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, from + 1)), i, e, to;
+    int whole = end - first == f->shape->group_size;
     eplb_p_move come = {-1, -1, -1}, go = {-1, -1, -1};
 
     eplb_p_fill_ids(f->moves.home + first, node, 0, end - first);
@@ -13772,7 +13773,7 @@ EPLB_P int eplb_p_bring_experts(eplb_p_follower *f, int32_t first, int32_t end, 
     for (i = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, from)); i < last; i++) {
         e = f->slot[i];
         if (!eplb_p_within(e, first, end - 1)) continue;
-        to = end - first > 1 ? eplb_p_find_empty_slot(f, e, node) : eplb_p_find_berth(f, e, node);
+        to = whole ? eplb_p_find_empty_slot(f, e, node) : eplb_p_find_berth(f, e, node);
         if (to < 0 || eplb_p_is_pinned(s, i)) return 0;
         come.slot = to;
         come.expert = e;
