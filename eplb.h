@@ -403,7 +403,10 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
                     are placed all the same; slots may stay empty, -1 (phyrank -1), and groups stay on their
                     nodes unless the plan made without the one in force is within the limits and better, or a node is
                     back, or joins: while a quarter of its slots is empty, and it takes an eighth less than the mean,
-                    whole groups come to it as far as the limits allow. Plan after plan it fills up.
+                    whole groups come to it as far as the limits allow. Plan after plan it fills up. A group that is split
+                    in the plan in force, as it was where it fitted nowhere whole, is made whole expert by expert
+                    where it fits again, as far as the limits allow and no GPU takes longer than the slowest did; these
+                    moves have no price.
                     On a cluster as it is (see eplb_problem): slots that may not be used are -1. What counts as a
                     GPU's load is what it takes: its load by its speed. LPT gives the next item to the GPU whose
                     load / speed would be least after it, of equals the lowest; where all speeds are alike to the
@@ -416,10 +419,10 @@ EPLB_API eplb_result eplb_scratch_size(const eplb_problem *problem, const eplb_o
    scratch bytes from eplb_scratch_size; any address; overlaps neither input nor output
    returns EPLB_OK; EPLB_ERR_NULL, _OPTION, _COUNT, _DIVIDE, _TOO_FEW, _MAX_REPLICAS, _OVERFLOW,
            _SCRATCH_SIZE, _NAN, _INFINITE, _NEGATIVE, _PLAN (a slot of the plan in force names no such expert,
-           or with limits or price, a group is on two nodes, or a node has more groups than slots for them, or where
-           nodes are not alike, an expert is on two; of locked slots an expert has more than max_replicas, or is on two
-           nodes under the hierarchical policy, or they leave too few others for the experts that have none) with
-           nothing written; _WIDTH with the layers before the one in question complete. eplb_diagnose says more.
+           or with limits or price, an expert is on two nodes under the hierarchical policy; of locked slots an
+           expert has more than max_replicas, or is on two nodes under the hierarchical policy, or they leave too few
+           others for the experts that have none) with nothing written; _WIDTH with the layers before the one in
+           question complete. eplb_diagnose says more.
    ties    always to the lower index: of experts, slots, packs, candidates
    cost    a layer takes O(E log E + R log R) per candidate without refinement (where a node's GPUs are not alike
            O(R G), and a swap O(R^2)); a swap takes O(G)
@@ -611,7 +614,8 @@ typedef struct eplb_layer_report { /* loads in the caller's unit, FLT_MAX at mos
            plan      only phy2log is read; the plan may come from anywhere and need not keep to the
                      policy, which only lower_bound is about; -1 is an empty slot
    out     report    [L]; where not all groups fit nodes, lower_bound is that of plans that split as few as
-                     possible, and one alone over two nodes if two have the slots for it
+                     possible, and one alone over two nodes if two have the slots for it. A plan that splits more, as
+                     one from the plan in force may still, can be below it
            gpu_load  [L, G] or NULL: load of each GPU, not divided by speed, mean over the samples; 0 of a dead one
    scratch bytes from eplb_scratch_size for the same problem and options; any address
    returns EPLB_OK, or an error with nothing written: those of eplb_rebalance but _WIDTH, and
@@ -731,8 +735,9 @@ enum { /* eplb_plan_fault.reason */
                                        something that it could change places with, though options has effort without
                                        allow_duplicates, GPUs no more slots than their node has experts, and the loss of
                                        a node need not be survived */
-    EPLB_FAULT_GROUP          = 6,  /* hierarchical policy: experts of a group are on two nodes; where nodes are not alike,
-                                       of more groups than do not fit whole, or as locked slots demand; or an expert is */
+    EPLB_FAULT_GROUP          = 6,  /* hierarchical policy: experts of a group are on two nodes, of more groups than do not
+                                       fit whole, or with limits or price are not whole in the plan in force, or as
+                                       locked slots demand; or an expert is */
     EPLB_FAULT_NOT_KEPT       = 7,  /* an expert stays on a GPU, but is put in another slot of it */
     EPLB_FAULT_MOVES          = 8,  /* more moves than max_moves */
     EPLB_FAULT_GPU_MOVES_IN   = 9,  /* more moves into a GPU than max_gpu_moves, */
@@ -2803,6 +2808,11 @@ EPLB_P int32_t eplb_p_gpu_at(const eplb_p_layer *l, int32_t slot)
     return l->shape->odd ? l->cluster.gpu_of[slot] : eplb_p_gpu_of_slot(l->shape, slot);
 }
 
+EPLB_P int32_t eplb_p_node_at_slot(const eplb_p_layer *l, int32_t slot)
+{
+    return l->shape->odd ? l->cluster.node[l->cluster.gpu_of[slot]] : slot / l->shape->node_slots;
+}
+
 /* And the GPUs of a node. */
 EPLB_P int32_t eplb_p_first_gpu_of(const eplb_p_layer *l, int32_t node)
 {
@@ -4684,7 +4694,8 @@ typedef struct eplb_p_homes {
     int64_t *load;      /* [K] of each group, in whole numbers */
     int64_t *heaviest;  /* [E] load of a group's i + 1 heaviest experts */
     int32_t *node;      /* [K] node of each group; N: it is to be split */
-    int32_t *best_node; /* [K] and best_split: the same of the most even way that was tried */
+    int32_t *best_node; /* [K] and best_split: the same of the most even way that was tried; then where groups were when
+                           some were split last */
     int64_t *ahead;     /* [K + 1] load of the first i groups that are tried in all ways */
     int32_t last_split; /* the group that was the last to be put there */
     int32_t best_split;
@@ -4858,18 +4869,21 @@ EPLB_P float eplb_p_home_time(const eplb_p_homes *h, int32_t node, int64_t load)
 }
 
 /* What a node, or two, take for the heaviest replica there, where so many slots are to spare; also of another group than
-   those that are there, or -1 for none. 0 where all bids are met. */
-EPLB_P float eplb_p_replica_time(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group, int32_t spare)
+   those that are there, or -1 for none. `known`, where that is no more, as were all bids there. */
+EPLB_P float eplb_p_replica_time(const eplb_p_homes *h, int32_t a, int32_t b, int32_t group, int32_t spare, float known)
 {
     int32_t size = h->layer->shape->group_size, i;
+    float fastest = h->fastest[a] > h->fastest[b] ? h->fastest[a] : h->fastest[b], time;
 
-    if (h->num_bids <= spare) return 0.0f;
+    if (h->num_bids <= spare || !(eplb_p_div(h->bid[spare], fastest) > known)) return known;
     for (i = 0; i < h->num_bids; i++) {
         int32_t e = h->bidder[i], node = eplb_p_bidder_node(h, e);
         if (node != a && node != b && e / size != group) continue;
-        if (spare-- == 0) return eplb_p_div(h->bid[i], h->fastest[a] > h->fastest[b] ? h->fastest[a] : h->fastest[b]);
+        if (spare-- > 0) continue;
+        time = eplb_p_div(h->bid[i], fastest);
+        return time > known ? time : known;
     }
-    return 0.0f;
+    return known;
 }
 
 /* What the slower of two nodes takes at least with a group split between them, its heaviest expert on the first: what is
@@ -4892,15 +4906,14 @@ EPLB_P float eplb_p_time_of_halves(const eplb_p_homes *h, int32_t a, int32_t b, 
 {
     float both = eplb_p_div(eplb_p_float_of(h->node_load[a] + h->node_load[b] + h->load[group]),
                             eplb_p_add(h->node_speed[a], h->node_speed[b]));
-    float top, other, replica;
+    float top, other;
 
     if (both > most) return both;
     top = eplb_p_time_of_top(h, a, b, group);
     other = eplb_p_time_of_top(h, b, a, group);
     if (other < top) top = other;
     if (top > both) both = top;
-    replica = eplb_p_replica_time(h, a, b, group, h->left[a] + h->left[b] - h->layer->shape->group_size);
-    return replica > both ? replica : both;
+    return eplb_p_replica_time(h, a, b, group, h->left[a] + h->left[b] - h->layer->shape->group_size, both);
 }
 
 /* The two nodes with room enough for a group that take least with it split between them, the first on ties; -1 where no
@@ -4946,11 +4959,11 @@ EPLB_P eplb_p_evenness eplb_p_weigh_evenness(const eplb_p_homes *h, float most)
 
     if (h->node_load[N] > 0) e.slowest = eplb_p_best_pair(h, h->last_split, most, &e.first, &e.second);
     if (e.first < 0) e.first = e.second = N;
-    for (node = 0; node < N; node++) {
+    for (node = 0; node < N && !(e.slowest > most); node++) {
         float time = eplb_p_home_time(h, node, h->node_load[node]);
-        float replica = eplb_p_replica_time(h, node, node, -1, h->left[node]);
+        if (h->node_slots[node] == 0) continue;
         e.sum = eplb_p_add(e.sum, eplb_p_mul(eplb_p_float_of(h->node_load[node]), time));
-        if (replica > time) time = replica;
+        time = eplb_p_replica_time(h, node, node, -1, h->left[node], time > e.slowest ? time : e.slowest);
         if (!(time > e.slowest)) continue;
         e.slowest = time;
         e.first = e.second = node;
@@ -5507,6 +5520,15 @@ EPLB_P float eplb_p_split_groups(eplb_p_homes *h, float enough)
 
 /* homes: several beginnings */
 
+/* Whether groups are as they were when some were split last. */
+EPLB_P int eplb_p_is_split_way(const eplb_p_homes *h)
+{
+    int32_t group = 0;
+
+    while (group < h->layer->shape->num_groups && h->node[group] == h->best_node[group]) group++;
+    return group == h->layer->shape->num_groups;
+}
+
 /* node of every group, home of experts of those that are split, where `last` is placed after the others; or, -1, in all
    ways, if they are few. What the slowest node takes; or FLT_MAX, and none is split, where that is known not to be less
    than `least`. */
@@ -5523,7 +5545,9 @@ EPLB_P float eplb_p_try_homes(eplb_p_homes *h, int32_t last, float least)
     all = last < 0 && eplb_p_try_all_ways(h, &e);
     enough = eplb_p_mul(e.slowest, EPLB_P_EVEN_ENOUGH);
     if (last < 0) h->enough = all ? enough : 0.0f;
-    return e.slowest < least ? eplb_p_split_groups(h, enough) : FLT_MAX;
+    if (!(e.slowest < least) || (least < FLT_MAX && eplb_p_is_split_way(h))) return FLT_MAX;
+    eplb_p_copy_ids(h->best_node, h->node, h->layer->shape->num_groups);
+    return eplb_p_split_groups(h, enough);
 }
 
 #define EPLB_P_HOME_STARTS 32
@@ -10930,51 +10954,60 @@ EPLB_P eplb_plan_fault eplb_p_find_any_twice(const eplb_p_mover *m, const eplb_p
     return f;
 }
 
-/* Where nodes are not alike: an expert on two of them; or a group, as far as all that do not fit whole are not enough of
-   an excuse. */
-EPLB_P eplb_plan_fault eplb_p_find_needless_split(const eplb_p_mover *m, const eplb_p_shape *shape)
+/* Groups that the plan in force does not have whole on a node. */
+EPLB_P int32_t eplb_p_count_broken(const eplb_p_mover *m, const eplb_p_shape *shape)
 {
-    int32_t *node = m->seen_on, *group = m->holder, *split = m->seen_in, excused = shape->num_groups, slot, e, here,
-            slots;
+    int32_t *home = m->seen_on, broken = 0, slot, e, end, here, wrong;
 
-    for (here = 0; here < shape->num_nodes; here++) {
-        for (slot = 0, slots = 0; slot < m->num_gpus; slot++)
-            if (m->node_of[slot] == here) slots += eplb_p_usable_of(shape, slot);
+    eplb_p_fill_ids(home, EPLB_P_NONE, 0, m->num_experts);
+    for (slot = 0; slot < m->num_slots; slot++) {
+        e = m->old_expert[slot];
+        here = m->node_of[m->gpu_of[slot]];
+        if (e != EPLB_P_EMPTY && home[e] != here) home[e] = home[e] == EPLB_P_NONE ? here : EPLB_P_ABROAD;
+    }
+    for (e = 0; e < m->num_experts; e = end) {
+        int32_t first = home[e];
+        for (end = e + shape->group_size, wrong = 0; e < end; e++) wrong |= home[e] < 0 || home[e] != first;
+        broken += wrong;
+    }
+    return broken;
+}
+
+/* How many groups may be split: those that do not fit whole; or where moves are few as many as are; what is locked may
+   split any. */
+EPLB_P int32_t eplb_p_count_excused(const eplb_p_mover *m, const eplb_p_shape *shape)
+{
+    int32_t excused = shape->num_groups, broken = shape->follows ? eplb_p_count_broken(m, shape) : 0, node, gpu, slots;
+
+    if (shape->locked) return excused;
+    for (node = 0; node < shape->num_nodes; node++) {
+        for (gpu = 0, slots = 0; gpu < m->num_gpus; gpu++)
+            if (m->node_of[gpu] == node) slots += eplb_p_usable_of(shape, gpu);
         excused -= slots / shape->group_size;
     }
-    if (shape->locked) excused = shape->num_groups;
-    eplb_p_fill_ids(node, EPLB_P_NONE, 0, m->num_experts);
-    eplb_p_fill_ids(group, EPLB_P_NONE, 0, shape->num_groups);
+    return excused > broken ? excused : broken;
+}
+
+/* A group on two nodes that has no excuse, or an expert. */
+EPLB_P eplb_plan_fault eplb_p_find_split_group(const eplb_p_mover *m, const eplb_p_shape *shape)
+{
+    int32_t *first = m->seen_on, *first_of_group = m->holder, *split = m->seen_in, excused, slot, e, g, here;
+
+    if (shape->num_nodes == 1) return eplb_p_no_fault();
+    excused = eplb_p_count_excused(m, shape);
+    eplb_p_fill_ids(first, EPLB_P_NONE, 0, m->num_experts);
+    eplb_p_fill_ids(first_of_group, EPLB_P_NONE, 0, shape->num_groups);
     eplb_p_fill_ids(split, 0, 0, shape->num_groups);
     for (slot = 0; slot < m->num_slots; slot++) {
         e = m->new_expert[slot];
         here = m->node_of[m->gpu_of[slot]];
         if (e == EPLB_P_EMPTY) continue;
-        if (node[e] == EPLB_P_NONE) node[e] = here;
-        if (node[e] != here) return eplb_p_fault(EPLB_FAULT_GROUP, slot, e, -1);
-        e /= shape->group_size;
-        if (group[e] == EPLB_P_NONE) group[e] = slot;
-        if (m->node_of[m->gpu_of[group[e]]] == here || split[e]) continue;
-        split[e] = 1;
-        if (--excused < 0) return eplb_p_fault(EPLB_FAULT_GROUP, slot, m->new_expert[slot], group[e]);
-    }
-    return eplb_p_no_fault();
-}
-
-EPLB_P eplb_plan_fault eplb_p_find_split_group(const eplb_p_mover *m, const eplb_p_shape *shape)
-{
-    int32_t *first_slot = m->holder, slot, e;
-
-    if (shape->odd) return shape->num_nodes > 1 ? eplb_p_find_needless_split(m, shape) : eplb_p_no_fault();
-    eplb_p_fill_ids(first_slot, EPLB_P_NONE, 0, shape->num_groups);
-    for (slot = 0; slot < m->num_slots; slot++) {
-        int32_t *first;
-        e = m->new_expert[slot];
-        if (e == EPLB_P_EMPTY) continue;
-        first = &first_slot[e / shape->group_size];
-        if (*first == EPLB_P_NONE) *first = slot;
-        if (*first / shape->node_slots != slot / shape->node_slots)
-            return eplb_p_fault(EPLB_FAULT_GROUP, slot, e, *first);
+        g = e / shape->group_size;
+        if (first[e] == EPLB_P_NONE) first[e] = slot;
+        if (first_of_group[g] == EPLB_P_NONE) first_of_group[g] = slot;
+        if (m->node_of[m->gpu_of[first_of_group[g]]] != here && !split[g]++ && --excused < 0)
+            return eplb_p_fault(EPLB_FAULT_GROUP, slot, e, first_of_group[g]);
+        if (m->node_of[m->gpu_of[first[e]]] != here) return eplb_p_fault(EPLB_FAULT_GROUP, slot, e, first[e]);
     }
     return eplb_p_no_fault();
 }
@@ -13211,9 +13244,9 @@ typedef struct eplb_p_follower {
     int64_t most_score;    /* that of the plan to begin with */
     int32_t refills;       /* many slots are empty in the plan in force */
     int64_t *node_time;    /* [N] what the GPUs of a node take, on average */
-    int32_t *node_groups;  /* [N] groups on a node */
-    int32_t *node_experts; /* [N] experts whose home it is; where nodes are not alike */
-    int32_t *domain;       /* [G] of the search; likewise */
+    int32_t *node_room;    /* [N] experts that can still have their home on a node */
+    int32_t *node_experts; /* [N] those whose home it is */
+    int32_t *domain;       /* [G] of the search; where GPUs are not alike */
     int32_t *group_node;   /* [K] node of a group; -1: nobody holds any of its experts */
 } eplb_p_follower;
 
@@ -13270,9 +13303,9 @@ EPLB_P void eplb_p_carve_follower(eplb_p_arena *a, const eplb_p_shape *shape, ep
     f->plan = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     f->best = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
     f->node_time = EPLB_P_TAKE(a, int64_t, shape->num_nodes);
-    f->node_groups = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    f->node_room = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
+    f->node_experts = EPLB_P_TAKE(a, int32_t, shape->num_nodes);
     f->group_node = EPLB_P_TAKE(a, int32_t, shape->num_groups);
-    f->node_experts = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_nodes) : NULL;
     f->domain = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_living) : NULL;
     if (shape->exact) f->judge = eplb_p_carve_judge(a, shape);
     f->search.nobody = shape->num_experts;
@@ -13321,89 +13354,74 @@ EPLB_P void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
             m->free_of[eplb_p_at(gpu, m->words, e / 32)] |= eplb_p_bit_of(e);
 }
 
-/* The same where nodes are not alike: the experts of a group may be on several, but each is on one. Those that nobody
-   holds go where their group is, if there is a slot left for them there, or else where there are the most. */
-EPLB_P int32_t eplb_p_find_expert_nodes(eplb_p_follower *f, const int32_t *old_slot)
+/* The home of an expert is known. */
+EPLB_P void eplb_p_note_home(eplb_p_follower *f, int32_t e, int32_t node)
+{
+    int32_t *group_node = &f->group_node[e / f->shape->group_size];
+
+    f->moves.home[e] = node;
+    f->node_room[node]--;
+    f->node_experts[node]++;
+    if (*group_node < 0) *group_node = node;
+}
+
+/* home of experts that are locked; what is locked once more takes room, too. */
+EPLB_P void eplb_p_note_locked_homes(eplb_p_follower *f, const int32_t *old_slot)
+{
+    int32_t *home = f->moves.home, slot, e;
+
+    for (slot = 0; slot < f->shape->num_usable; slot++) {
+        e = old_slot[slot];
+        if (!f->layer->locked[slot]) continue;
+        if (e != EPLB_P_EMPTY && home[e] < 0) home[e] = eplb_p_node_at_slot(f->layer, slot);
+        else f->node_room[eplb_p_node_at_slot(f->layer, slot)]--;
+    }
+    for (e = 0; e < f->shape->num_experts; e++)
+        if (home[e] >= 0) eplb_p_note_home(f, e, home[e]);
+}
+
+/* Where there is the most room for an expert that nobody holds, the first on ties. */
+EPLB_P int32_t eplb_p_roomiest_node(const eplb_p_follower *f)
+{
+    int32_t node, best = 0;
+
+    for (node = 1; node < f->shape->num_nodes; node++)
+        if (f->node_room[node] > f->node_room[best]) best = node;
+    return best;
+}
+
+/* Where the experts are in the plan in force, each on one node, though a group may be on several; or the first slot whose
+   expert is on another node already; -1 when there is none. Those that nobody holds go where their group is, if there is
+   a slot left for them there, or else where there are the most; last those of groups of which nobody holds any. */
+EPLB_P int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old_slot)
 {
     const eplb_p_shape *shape = f->shape;
-    const eplb_p_cluster *c = &f->layer->cluster;
-    int32_t *home = f->moves.home, *left = f->node_groups, slot, e, node, best, first;
+    int32_t *home = f->moves.home, slot, e, node, lost;
 
-    EPLB_ASSERT(home != NULL && left != NULL);
+    EPLB_ASSERT(home != NULL && f->group_node != NULL && f->node_room != NULL && f->node_experts != NULL);
     eplb_p_fill_ids(home, EPLB_P_NONE, 0, shape->num_experts);
     eplb_p_fill_ids(f->group_node, EPLB_P_NONE, 0, shape->num_groups);
     eplb_p_fill_ids(f->node_experts, 0, 0, shape->num_nodes);
     for (node = 0; node < shape->num_nodes; node++)
-        left[node] = c->first_slot[c->first_gpu[node + 1]] - c->first_slot[c->first_gpu[node]];
-    for (slot = 0; slot < shape->num_usable && f->layer->locked; slot++) { /* what is locked once more takes room too */
-        e = old_slot[slot];
-        node = c->node[c->gpu_of[slot]];
-        if (!f->layer->locked[slot]) continue;
-        if (e != EPLB_P_EMPTY && home[e] < 0) home[e] = node;
-        else left[node]--;
-    }
-    for (e = 0; e < shape->num_experts; e++) {
-        if (home[e] < 0) continue;
-        left[home[e]]--;
-        if (f->group_node[e / shape->group_size] < 0) f->group_node[e / shape->group_size] = home[e];
-    }
+        f->node_room[node] = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1))
+                             - eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node));
+    if (f->layer->locked) eplb_p_note_locked_homes(f, old_slot);
     for (slot = 0; slot < shape->num_usable; slot++) {
         e = old_slot[slot];
-        node = c->node[c->gpu_of[slot]];
+        node = eplb_p_node_at_slot(f->layer, slot);
         if (e == EPLB_P_EMPTY || home[e] == node) continue;
         if (home[e] >= 0) return slot;
-        home[e] = node;
-        left[node]--;
-        if (f->group_node[e / shape->group_size] < 0) f->group_node[e / shape->group_size] = node;
+        eplb_p_note_home(f, e, node);
     }
-    for (e = 0; e < shape->num_experts; e++) {
-        if (home[e] < 0) {
-            first = f->group_node[e / shape->group_size];
-            for (node = 1, best = 0; node < shape->num_nodes; node++)
-                if (left[node] > left[best]) best = node;
-            if (first >= 0 && left[first] > 0) best = first;
-            home[e] = best;
-            left[best]--;
-            if (first < 0) f->group_node[e / shape->group_size] = best;
+    for (lost = 0; lost < 2; lost++) {
+        for (e = 0; e < shape->num_experts; e++) {
+            node = f->group_node[e / shape->group_size];
+            if (home[e] >= 0 || (node < 0 && !lost)) continue;
+            if (node < 0 || f->node_room[node] <= 0) node = eplb_p_roomiest_node(f);
+            eplb_p_note_home(f, e, node);
         }
-        f->node_experts[home[e]]++;
     }
     return -1;
-}
-
-/* Where the groups are in the plan in force, or why that is no plan by the policy: the first slot with an expert whose
-   group is on another node already, or is one more than the node has slots for; -1 when there is none. */
-EPLB_P int32_t eplb_p_find_group_nodes(eplb_p_follower *f, const int32_t *old_slot)
-{
-    const eplb_p_shape *shape = f->shape;
-    int32_t slot, e, g, node, i;
-
-    EPLB_ASSERT(f->group_node != NULL && f->node_groups != NULL && f->moves.home != NULL); /* all has been carved */
-    eplb_p_fill_ids(f->group_node, EPLB_P_NONE, 0, shape->num_groups);
-    eplb_p_fill_ids(f->node_groups, 0, 0, shape->num_nodes);
-    for (slot = 0; slot < shape->num_replicas; slot++) {
-        if (old_slot[slot] == EPLB_P_EMPTY) continue;
-        g = old_slot[slot] / shape->group_size;
-        node = slot / shape->node_slots;
-        if (f->group_node[g] == node) continue;
-        if (f->group_node[g] >= 0 || ++f->node_groups[node] > shape->node_slots / shape->group_size) return slot;
-        f->group_node[g] = node;
-    }
-    for (g = 0; g < shape->num_groups; g++) { /* a group that is lost goes where there are the fewest */
-        if (f->group_node[g] >= 0) continue;
-        node = 0;
-        for (i = 1; i < shape->num_nodes; i++)
-            if (f->node_groups[i] < f->node_groups[node]) node = i;
-        f->group_node[g] = node;
-        f->node_groups[node]++;
-    }
-    for (e = 0; e < shape->num_experts; e++) f->moves.home[e] = f->group_node[e / shape->group_size];
-    return -1;
-}
-
-EPLB_P int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old_slot)
-{
-    return f->shape->odd ? eplb_p_find_expert_nodes(f, old_slot) : eplb_p_find_group_nodes(f, old_slot);
 }
 
 /* A slot for an expert that is lost: the first empty one on its node, or else the first of those whose expert has
@@ -13862,25 +13880,57 @@ EPLB_P int32_t eplb_p_find_empty_slot(const eplb_p_follower *f, int32_t e, int32
     return best;
 }
 
-/* The slots of a group on the node where it is are emptied for others on `node`. Returns whether that could be. */
-EPLB_P int eplb_p_bring_group(eplb_p_follower *f, int32_t group, int32_t from, int32_t node)
+/* The same; or where none is empty, one in place of another replica: the first of those whose expert has the most. */
+EPLB_P int32_t eplb_p_find_berth(const eplb_p_follower *f, int32_t e, int32_t node)
 {
-    int32_t size = f->shape->group_size, end, i, e, to;
-    eplb_p_move move = {-1, -1, -1};
+    const eplb_p_search *s = &f->search;
+    int32_t i = eplb_p_find_empty_slot(f, e, node), least = 1 + (s->domain != NULL);
 
-    eplb_p_fill_ids(f->moves.home + eplb_p_at(group, size, 0), node, 0, size);
-    end = eplb_p_first_slot(&f->search, eplb_p_first_gpu_of(f->layer, from + 1));
-    for (i = eplb_p_first_slot(&f->search, eplb_p_first_gpu_of(f->layer, from)); i < end; i++) {
+    if (i >= 0) return i;
+    i = eplb_p_find_room(f, e);
+    return s->count[f->slot[i]] > least && !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) ? i : -1;
+}
+
+/* Experts first .. end - 1 leave their slots on the node where they are for others on `node`: a whole group for empty ones,
+   else for berths. Returns whether that could be. */
+EPLB_P int eplb_p_bring_experts(eplb_p_follower *f, int32_t first, int32_t end, int32_t from, int32_t node)
+{
+    eplb_p_search *s = &f->search;
+    int32_t last = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, from + 1)), i, e, to;
+    int whole = end - first == f->shape->group_size;
+    eplb_p_move come = {-1, -1, -1}, go = {-1, -1, -1};
+
+    eplb_p_fill_ids(f->moves.home + first, node, 0, end - first);
+    go.expert = s->nobody;
+    for (i = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, from)); i < last; i++) {
         e = f->slot[i];
-        if (e == f->search.nobody || e / size != group) continue;
-        to = eplb_p_is_pinned(&f->search, i) ? -1 : eplb_p_find_empty_slot(f, e, node);
-        if (to < 0) return 0;
-        move.slot = i;
-        move.other = to;
-        eplb_p_do_move(&f->search, &move);
-        f->search.num_done = 0; /* there is no way back but to the best */
+        if (!eplb_p_within(e, first, end - 1)) continue;
+        to = whole ? eplb_p_find_empty_slot(f, e, node) : eplb_p_find_berth(f, e, node);
+        if (to < 0 || eplb_p_is_pinned(s, i)) return 0;
+        come.slot = to;
+        come.expert = e;
+        go.slot = i;
+        eplb_p_do_move(s, &come);
+        eplb_p_do_move(s, &go);
+        s->num_done = 0; /* there is no way back but to the best */
     }
     return 1;
+}
+
+/* The same as far as the limits allow, and no GPU takes longer than the slowest did to begin with. Returns whether they
+   came. */
+EPLB_P int eplb_p_bring(eplb_p_follower *f, int32_t first, int32_t end, int32_t node)
+{
+    int32_t from = f->moves.home[first];
+
+    eplb_p_copy_ids(f->best, f->slot, f->search.num_slots);
+    if (eplb_p_bring_experts(f, first, end, from, node)) {
+        eplb_p_weigh_plan(f);
+        if (f->moves.over == 0 && eplb_p_follow_score(f, f->layer) <= f->most_score) return 1;
+    }
+    eplb_p_fill_ids(f->moves.home + first, from, 0, end - first);
+    eplb_p_recall(f);
+    return 0;
 }
 
 /* node_time; and the node that takes least, if that is little and a quarter of its slots is empty, or else -1. */
@@ -13903,24 +13953,59 @@ EPLB_P int32_t eplb_p_find_little(const eplb_p_follower *f)
 }
 
 /* The plan in force, and groups that come to nodes that hold little. A group is tried once: group_node is -1 then. */
-EPLB_P void eplb_p_fill_nodes(eplb_p_follower *f, const eplb_p_layer *l)
+EPLB_P void eplb_p_fill_nodes(eplb_p_follower *f)
 {
-    int64_t slowest = eplb_p_follow_score(f, l);
-    int32_t size = f->shape->group_size, node, group, from;
+    int32_t size = f->shape->group_size, node, group;
 
+    f->most_score = eplb_p_follow_score(f, f->layer);
     for (node = eplb_p_find_little(f); node >= 0; node = eplb_p_find_little(f)) {
         group = eplb_p_find_newcomer(f, node);
         if (group < 0) return;
-        from = f->group_node[group];
         f->group_node[group] = EPLB_P_NONE;
-        eplb_p_copy_ids(f->best, f->slot, f->search.num_slots);
-        if (eplb_p_bring_group(f, group, from, node)) {
-            eplb_p_weigh_plan(f);
-            if (f->moves.over == 0 && eplb_p_follow_score(f, l) <= slowest) continue;
-        }
-        eplb_p_fill_ids(f->moves.home + eplb_p_at(group, size, 0), from, 0, size);
-        eplb_p_recall(f);
+        (void)eplb_p_bring(f, group * size, (group + 1) * size, node);
     }
+}
+
+/* few moves: groups that are split
+
+   As they had to be while nodes had too few slots. Where one has enough again an expert after the other comes to those of
+   its group, whatever the price of moves is, as far as the limits allow, and as no GPU then takes longer than the slowest
+   did. */
+
+/* Where a group is to be whole: of the nodes that have room for all of it the one with most of its experts, the first on
+   ties; -1: there is none. */
+EPLB_P int32_t eplb_p_find_hearth(const eplb_p_follower *f, int32_t group)
+{
+    int32_t size = f->shape->group_size, most = -1, best = -1, node, here, i;
+    const int32_t *home = f->moves.home + eplb_p_at(group, size, 0);
+
+    for (node = 0; node < f->shape->num_nodes; node++) {
+        for (i = 0, here = 0; i < size; i++) here += home[i] == node;
+        if (here <= most || f->node_room[node] + here < size) continue;
+        most = here;
+        best = node;
+    }
+    return best;
+}
+
+/* The plan in force, and experts that come to their groups. */
+EPLB_P void eplb_p_join_groups(eplb_p_follower *f)
+{
+    int64_t cost = f->score_cost;
+    int32_t *home = f->moves.home, node = -1, e, from;
+
+    f->score_cost = 0;
+    f->most_score = eplb_p_follow_score(f, f->layer);
+    for (e = 0; e < f->shape->num_experts; e++) {
+        if (e % f->shape->group_size == 0) node = eplb_p_find_hearth(f, e / f->shape->group_size);
+        if (node < 0) continue;
+        f->group_node[e / f->shape->group_size] = node;
+        from = home[e];
+        if (from == node || !eplb_p_bring(f, e, e + 1, node)) continue;
+        f->node_room[from]++;
+        f->node_room[node]--;
+    }
+    f->score_cost = cost;
 }
 
 /* phy2log of the layer: a plan near the one in force, or the one that is there, made without it, if that is within
@@ -13938,7 +14023,10 @@ EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
 
     eplb_p_take_plan_in_force(f, old_slot);
     eplb_p_weigh_plan(f);
-    if (f->refills && f->shape->num_nodes > 1 && f->shape->options.max_moves >= 0) eplb_p_fill_nodes(f, l);
+    if (f->shape->num_nodes > 1 && f->shape->options.max_moves >= 0) {
+        eplb_p_join_groups(f);
+        if (f->refills) eplb_p_fill_nodes(f);
+    }
     if (f->search.domain && f->shape->options.max_moves >= 0) eplb_p_restore_survival(&f->search);
     f->best_score = f->most_score = INT64_MAX;
     eplb_p_remember(f, l);

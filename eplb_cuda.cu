@@ -13,11 +13,12 @@
      sources    one layer                     phy2log, source_count    quota
      alone      one layer, by one thread      weight                   the plan, of all that the others do not know
      evaluate   one layer, by one thread      weight, phy2log          the report
+     .._alone   one layer, by one thread      as share, and sources    as these, where GPUs are not alike
      cluster    what is in its argument       the host                 scratch
 
    Where a node of a layer fits a block, plan does it all, or, where several candidates pack its slots, all but
    that. Else layers, pack of groups onto nodes, which writes group_order, replicate, and pack of slots onto GPUs, which
-   writes the plan. Shares are calls of their own, of one kernel each. Each kernel takes one struct by value.
+   writes the plan. Shares are calls of their own, of one kernel each where GPUs are alike. Each kernel takes one struct by value.
    Functions are named by who works: _by_block is called by all threads of a block, _by_warp by those of a warp, all
    others by each thread for itself. */
 
@@ -1865,16 +1866,20 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
    warp, each when those before it on its GPUs have; levelling is the CPU's own code, by the same warp, of which one
    lane searches and pushes. Sums of whole numbers are the same in any order, so atomic ones are. */
 
-/* The argument of both kernels of shares. */
+/* The argument of the kernels of shares. */
 struct eplb_p_cuda_shares {
     eplb_problem problem;
+    eplb_p_shape shape; /* where GPUs are not alike, as is what follows; what it points at is in device memory */
+    uint32_t *cluster;  /* as in eplb_p_cuda_alone */
+    int32_t in_flight;  /* 0: GPUs are alike */
     int32_t how;
     const int32_t *phy2log, *count, *source_count; /* count or source_count */
     int32_t *slot_count, *most, *quota, *layer_status;
-    const int32_t *given;   /* [L, R] shares, for their sources */
-    unsigned char *scratch; /* NULL: a layer's state is in shared memory */
-    size_t layer_bytes;     /* of its state */
-    int32_t workers;        /* experts whose tokens are sent at the same time */
+    const int32_t *given; /* [L, R] shares, for their sources */
+    unsigned char
+        *scratch;       /* [L, layer_bytes], or [in_flight, layer_bytes]; NULL: a layer's state is in shared memory */
+    size_t layer_bytes; /* of its state */
+    int32_t workers;    /* experts whose tokens are sent at the same time */
 };
 
 static constexpr int64_t kTooMany = (int64_t)INT32_MAX + 1;
@@ -2397,7 +2402,7 @@ static __global__ void __launch_bounds__(kShareThreads, 1)
    own functions, which nvcc makes for the GPU too: each layer by the only thread of a block, in scratch of its own. So
    there is one function for each decision. Layers beyond those in flight take their turn in the same scratch. */
 
-/* The argument of both kernels. What a shape points at is in device memory. */
+/* The argument of those that plan and report. What a shape points at is in device memory. */
 struct eplb_p_cuda_alone {
     eplb_p_shape shape;
     eplb_p_shape fresh; /* the same with no plan in force, and so nothing locked */
@@ -2461,7 +2466,7 @@ static __device__ void eplb_p_plan_alone(const eplb_p_cuda_alone &c, unsigned ch
 }
 
 /* Where block b works. */
-static __device__ unsigned char *eplb_p_scratch_of_block(const eplb_p_cuda_alone &c)
+template <class Call> static __device__ unsigned char *eplb_p_scratch_of_block(const Call &c)
 {
     return c.scratch + (size_t)blockIdx.x * c.layer_bytes;
 }
@@ -2505,6 +2510,59 @@ static __global__ void eplb_p_evaluate_kernel(const __grid_constant__ eplb_p_cud
     int32_t layer;
     for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
         eplb_p_evaluate_alone(c, eplb_p_scratch_of_block(c), layer);
+}
+
+static __device__ void eplb_p_share_alone(const eplb_p_cuda_shares &c, unsigned char *scratch, int32_t layer)
+{
+    const int32_t *phy2log = c.phy2log + eplb_p_at(layer, c.problem.num_replicas, 0);
+    const int32_t *count = c.count + eplb_p_at(layer, c.problem.num_experts, 0);
+    int32_t *slot_count = c.slot_count + eplb_p_at(layer, c.problem.num_replicas, 0);
+    eplb_p_arena a = eplb_p_arena_at(scratch);
+    eplb_p_sharer s = eplb_p_carve_shape_sharer(&a, &c.shape);
+    eplb_result result;
+
+    eplb_p_ready_gpus(&s);
+    result = eplb_p_check_layer_counts(&s, phy2log, count);
+    if (c.layer_status) c.layer_status[layer] = result;
+    if (result == EPLB_OK) {
+        eplb_p_link_layer(&s, phy2log, count, c.how);
+        eplb_p_solve_shares(&s, c.how);
+        eplb_p_store_shares(&s, phy2log, count, slot_count);
+    } else {
+        eplb_p_refuse_layer(slot_count, (size_t)c.problem.num_replicas);
+    }
+    if (c.most) c.most[layer] = result == EPLB_OK ? eplb_p_tokens_of_last(&s) : 0;
+}
+
+static __global__ void eplb_p_share_alone_kernel(const __grid_constant__ eplb_p_cuda_shares c)
+{
+    int32_t layer;
+    for (layer = (int32_t)blockIdx.x; layer < c.problem.num_layers; layer += c.in_flight)
+        eplb_p_share_alone(c, eplb_p_scratch_of_block(c), layer);
+}
+
+static __device__ void eplb_p_deal_alone(const eplb_p_cuda_shares &c, unsigned char *scratch, int32_t layer)
+{
+    size_t sources = eplb_p_at(c.problem.num_gpus, c.problem.num_experts, 0);
+    size_t quotas = eplb_p_at(c.problem.num_gpus, c.problem.num_replicas, 0);
+    const int32_t *phy2log = c.phy2log + eplb_p_at(layer, c.problem.num_replicas, 0);
+    const int32_t *source_count = c.source_count + (size_t)layer * sources;
+    const int32_t *given = c.given + eplb_p_at(layer, c.problem.num_replicas, 0);
+    int32_t *quota = c.quota + (size_t)layer * quotas;
+    eplb_p_arena a = eplb_p_arena_at(scratch);
+    eplb_p_dealer d = eplb_p_carve_shape_dealer(&a, &c.shape);
+    eplb_result result = eplb_p_check_layer_sources(&d, phy2log, source_count, given);
+
+    if (c.layer_status) c.layer_status[layer] = result;
+    if (result == EPLB_OK) eplb_p_deal_layer(&d, phy2log, source_count, given, quota);
+    else eplb_p_refuse_layer(quota, quotas);
+}
+
+static __global__ void eplb_p_sources_alone_kernel(const __grid_constant__ eplb_p_cuda_shares c)
+{
+    int32_t layer;
+    for (layer = (int32_t)blockIdx.x; layer < c.problem.num_layers; layer += c.in_flight)
+        eplb_p_deal_alone(c, eplb_p_scratch_of_block(c), layer);
 }
 
 /* Words of the caller's host memory on their way to the device's, without a copy: as a kernel's argument. */
@@ -2796,7 +2854,8 @@ static uint32_t eplb_p_cluster_word(const eplb_p_shape *s, int32_t i)
     float speed = s->speed ? s->speed[gpu] : 1.0f;
 
     if (i / s->num_gpus == 0) return (uint32_t)eplb_p_usable_of(s, gpu);
-    return i / s->num_gpus == 1 ? eplb_p_bits(speed) : (uint32_t)eplb_p_node_of(s, gpu);
+    if (i / s->num_gpus == 1) return eplb_p_bits(speed);
+    return s->node_of ? (uint32_t)s->node_of[gpu] : 0; /* without it nobody asks */
 }
 
 static void eplb_p_point_at_cluster(eplb_p_shape *s, uint32_t *cluster)
@@ -2806,8 +2865,8 @@ static void eplb_p_point_at_cluster(eplb_p_shape *s, uint32_t *cluster)
     if (s->node_of) s->node_of = (const int32_t *)(cluster + 2 * (size_t)s->num_gpus);
 }
 
-/* What the shapes point at goes to scratch. */
-static eplb_result eplb_p_send_cluster(eplb_p_cuda_alone *c, cudaStream_t stream)
+/* What the shape of a call points at goes to its scratch. */
+template <class Call> static eplb_result eplb_p_send_cluster(Call *c, cudaStream_t stream)
 {
     int32_t all = 3 * c->shape.num_gpus, first, i;
     eplb_result r = EPLB_OK;
@@ -2821,7 +2880,6 @@ static eplb_result eplb_p_send_cluster(eplb_p_cuda_alone *c, cudaStream_t stream
         r = eplb_p_launch(eplb_p_cluster_kernel, 1, kShareThreads, 0, &w, stream);
     }
     eplb_p_point_at_cluster(&c->shape, c->cluster);
-    eplb_p_point_at_cluster(&c->fresh, c->cluster);
     return r;
 }
 
@@ -2837,6 +2895,7 @@ static eplb_result eplb_p_rebalance_alone(const eplb_problem *problem, const epl
     if (r == EPLB_OK) r = eplb_p_attach(&c, weight, plan, scratch, scratch_bytes);
     if (c.plan.log2phy_width < 0) c.plan.log2phy_width = 0; /* as narrow as can be */
     if (r == EPLB_OK) r = eplb_p_send_cluster(&c, stream);
+    if (c.cluster) eplb_p_point_at_cluster(&c.fresh, c.cluster);
     return r == EPLB_OK ? eplb_p_launch(eplb_p_alone_kernel, c.in_flight, 1, 0, &c, stream) : r;
 }
 
@@ -2948,16 +3007,34 @@ static size_t eplb_p_share_bytes(const eplb_problem *problem, int32_t workers)
 
 static size_t eplb_p_layer_in_scratch(size_t bytes) { return kReduceBytes + bytes <= kMaxShared ? 0 : bytes; }
 
-extern "C" eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *bytes)
+/* Where GPUs are not alike: the only place that knows how scratch is laid out. */
+static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_shares *c)
 {
-    eplb_p_shape shape = EPLB_ZERO_INIT;
-    eplb_result r = eplb_p_resolve_sharing(problem, &shape);
+    c->cluster = (uint32_t *)eplb_p_take(a, c->shape.num_gpus, 3 * sizeof(uint32_t));
+    c->scratch = (unsigned char *)eplb_p_take(a, c->in_flight, c->layer_bytes);
+}
+
+/* How much a layer needs, which is then one thread's and what eplb_share needs; and all in flight. */
+static eplb_result eplb_p_measure_shares_alone(eplb_p_cuda_shares *c, size_t *bytes)
+{
+    eplb_p_arena a = eplb_p_measure_sharing(&c->shape);
+    eplb_result r = eplb_p_tell_bytes(&a, &c->layer_bytes);
+
+    if (r != EPLB_OK) return r;
+    c->in_flight = eplb_p_least(c->shape.num_layers, kInFlight);
+    a = eplb_p_arena_at(NULL);
+    eplb_p_carve_call(&a, c);
+    return eplb_p_tell_bytes(&a, bytes);
+}
+
+static eplb_result eplb_p_measure_shares(eplb_p_cuda_shares *c, const eplb_problem *problem, size_t *bytes)
+{
+    const eplb_p_shape *shape = &c->shape;
+    eplb_result r = eplb_p_resolve_sharing(problem, &c->shape);
     size_t sharer, dealer, layer;
 
-    if (!bytes) return EPLB_ERR_NULL;
-    if (r == EPLB_OK && (shape.usable_slots || shape.speed || shape.node_of)) r = EPLB_ERR_OPTION; /* as in planning */
     if (r != EPLB_OK) return r;
-    if (shape.usable_slots || shape.speed || shape.node_of) return EPLB_ERR_OPTION; /* GPUs are not alike */
+    if (shape->usable_slots || shape->speed || shape->node_of) return eplb_p_measure_shares_alone(c, bytes);
     sharer = eplb_p_share_bytes(problem, 0);
     dealer = eplb_p_share_bytes(problem, eplb_p_num_workers(problem));
     if (sharer == 0 || dealer == 0) return EPLB_ERR_OVERFLOW;
@@ -2967,23 +3044,47 @@ extern "C" eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem,
     return EPLB_OK;
 }
 
+extern "C" eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *bytes)
+{
+    eplb_p_cuda_shares c = EPLB_ZERO_INIT;
+    size_t needed;
+    eplb_result r = eplb_p_measure_shares(&c, problem, &needed);
+
+    if (!bytes) return EPLB_ERR_NULL;
+    if (r == EPLB_OK) *bytes = needed;
+    return r;
+}
+
 /* What both calls check, and where the state of their layers is to be. */
 static eplb_result eplb_p_open_shares(eplb_p_cuda_shares *c, const eplb_problem *problem, int32_t workers,
                                       void *scratch, size_t scratch_bytes, size_t *shared)
 {
     size_t needed = 0, bytes;
-    eplb_result r = eplb_cuda_share_scratch_size(problem, &needed);
+    eplb_p_arena a = eplb_p_arena_at(scratch);
+    eplb_result r = eplb_p_measure_shares(c, problem, &needed);
 
     if (r != EPLB_OK) return r;
     if (!scratch) return EPLB_ERR_NULL;
     if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
-    bytes = eplb_p_share_bytes(problem, workers);
     c->problem = *problem;
     c->workers = workers;
+    if (c->in_flight > 0) { /* GPUs are not alike */
+        eplb_p_carve_call(&a, c);
+        return EPLB_OK;
+    }
+    bytes = eplb_p_share_bytes(problem, workers);
     c->layer_bytes = eplb_p_layer_in_scratch(bytes);
     c->scratch = c->layer_bytes > 0 ? (unsigned char *)scratch : NULL;
     *shared = kReduceBytes + (c->scratch ? 0 : bytes);
     return EPLB_OK;
+}
+
+/* Each layer by one thread. */
+static eplb_result eplb_p_launch_shares_alone(eplb_p_cuda_shares *c, void (*kernel)(eplb_p_cuda_shares),
+                                              cudaStream_t stream)
+{
+    eplb_result r = eplb_p_send_cluster(c, stream);
+    return r == EPLB_OK ? eplb_p_launch(kernel, c->in_flight, 1, 0, c, stream) : r;
 }
 
 extern "C" eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count,
@@ -3004,6 +3105,7 @@ extern "C" eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_
     c.slot_count = slot_count;
     c.most = most;
     c.layer_status = layer_status;
+    if (c.in_flight > 0) return eplb_p_launch_shares_alone(&c, eplb_p_share_alone_kernel, stream);
     return eplb_p_launch(eplb_p_share_kernel, problem->num_layers,
                          eplb_p_threads_for(problem->num_replicas, kShareThreads), shared, &c, stream);
 }
@@ -3025,5 +3127,6 @@ extern "C" eplb_result eplb_cuda_share_sources(const eplb_problem *problem, cons
     c.given = slot_count;
     c.quota = quota;
     c.layer_status = layer_status;
+    if (c.in_flight > 0) return eplb_p_launch_shares_alone(&c, eplb_p_sources_alone_kernel, stream);
     return eplb_p_launch(eplb_p_sources_kernel, problem->num_layers, kShareThreads, shared, &c, stream);
 }

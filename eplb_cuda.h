@@ -31,12 +31,12 @@
    A LAYER BY ONE THREAD
      The published presets are planned by blocks of threads. All else is done by the CPU's own functions, each layer
      by one thread, up to 256 layers at once: effort (presets DEFAULT and BEST, and so options NULL), preset VLLM, plans
-     from a plan in force, clusters whose GPUs are not alike (gpu_slots, gpu_speed, gpu_node, locked, survive), and reports. It
+     from a plan in force, clusters whose GPUs are not alike (gpu_slots, gpu_speed, gpu_node, locked, survive), also their
+     shares and sources, and reports. It
      takes much longer than on a CPU's core for a layer, and is there so that nothing has to leave the device.
 
    NOT ON THE GPU
-     eplb_diagnose, eplb_share_proof, eplb_evaluate_shares, eplb_transfers and what else reads host memory; shares of
-     clusters whose GPUs are not alike. */
+     eplb_diagnose, eplb_share_proof, eplb_evaluate_shares, eplb_transfers and what else reads host memory. */
 
 #ifndef EPLB_CUDA_H
 #define EPLB_CUDA_H
@@ -124,13 +124,14 @@ eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const eplb_options *
 
 /* eplb_cuda_share_scratch_size - bytes of device memory for eplb_cuda_share and eplb_cuda_share_sources.
    in      problem  as for eplb_share_scratch_size
-   out     bytes    1 where the state of a layer fits shared memory; otherwise it grows with the layers
-   returns as eplb_share_scratch_size; and EPLB_ERR_OPTION where GPUs or nodes are not alike, which is the CPU's alone
+   out     bytes    1 where GPUs and nodes are alike and the state of a layer fits shared memory; otherwise it grows with
+                    the layers, where they are not alike up to 256
+   returns as eplb_share_scratch_size
    device  not asked: no kernel, and no other call of the runtime */
 eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *bytes);
 
 /* eplb_cuda_share - eplb_share on the device: the same shares, of any number of layers, by one kernel.
-   in      problem       host memory, read during the call only
+   in      problem       host memory, read during the call only, and so are gpu_slots, gpu_speed and gpu_node
            phy2log       device [L, R] the plan in force, -1 = empty, as for eplb_share
            count         device [L, E] tokens of each expert, as there
            how           EPLB_SHARE_*
@@ -141,13 +142,13 @@ eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem, size_t *by
    scratch device memory, bytes from eplb_cuda_share_scratch_size, any address; overlaps neither input nor output
    stream  all work is ordered in it
    returns EPLB_OK: the work is enqueued. EPLB_ERR_NULL, _OPTION, _COUNT, _TOO_FEW, _DIVIDE, _OVERFLOW,
-           _SCRATCH_SIZE: nothing was enqueued; _OPTION is also for gpu_slots, gpu_speed and gpu_node that say that
-           GPUs or nodes are not alike. EPLB_ERR_CUDA as for eplb_cuda_rebalance
-   capturable  yes: one kernel with its argument by value; a replay reads the plan and the counts that are there
-           by then
+           _SCRATCH_SIZE, and of speeds _NAN, _INFINITE, _NEGATIVE: nothing was enqueued. EPLB_ERR_CUDA as for
+           eplb_cuda_rebalance
+   capturable  yes: one kernel with its argument by value, and before it, where GPUs are not alike, one for every 298 of
+           them; a replay reads the plan and the counts that are there by then
    ties    eplb_share's: all searches go in its order
    cost    a block a layer. Reading, linking and storing by all its threads; the chain is that of a layer's pours
-           and searches, by a warp and by a lane
+           and searches, by a warp and by a lane. Where GPUs are not alike a layer is done by one thread
    threads reentrant, with a scratch for each call in flight
    source  as eplb_share; its own code levels, by a warp */
 eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_t *phy2log, const int32_t *count, int32_t how,
@@ -155,7 +156,7 @@ eplb_result eplb_cuda_share(const eplb_problem *problem, const int32_t *phy2log,
                             size_t scratch_bytes, cudaStream_t stream);
 
 /* eplb_cuda_share_sources - eplb_share_sources on the device: the same quotas, by one kernel.
-   in      problem       host memory, read during the call only
+   in      problem       host memory, as there
            phy2log       device [L, R] the plan in force, -1 = empty
            source_count  device [L, G, E] tokens for each expert that wait on each GPU, as for eplb_share_sources
            slot_count    device [L, R] shares, such as eplb_cuda_share's before it in the stream

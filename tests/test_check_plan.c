@@ -9,7 +9,7 @@
 #include "transfer_cases.h"
 #include "plan_check.h"
 
-enum { NUM_CASES = 200000, NUM_PLANNED = 400 };
+enum { NUM_CASES = 250000, NUM_PLANNED = 400 };
 
 static long seen[EPLB_NUM_FAULTS];
 

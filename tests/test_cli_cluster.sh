@@ -71,6 +71,20 @@ check 'in total, too' odd plan "$TMP/loads.csv" --replicas 48 --quiet
 check 'as many' says_split_groups
 check 'and in a score' odd score "$TMP/loads.csv" --map "$TMP/plan.json"
 check 'as many again' says_split_groups
+
+# Once all GPUs are back: nodes had slots for seven whole groups.
+back() {
+    eplb "$@" --gpus 8 --nodes 4 --groups 8 >"$TMP/out"
+}
+check 'a plan for fewer slots' back plan "$TMP/loads.csv" --replicas 48 --gpu-slots 6,5,4,3,6,5,6,5 --json "$TMP/odd.json"
+check 'where some are split' grep -q '^3 groups with experts on several nodes, in 3 layers$' "$TMP/out"
+check 'few moves from there' back plan "$TMP/loads.csv" --replicas 48 --previous "$TMP/odd.json" --max-moves 1 \
+    --json "$TMP/plan.json"
+check 'leave some split' says_split_groups
+check 'which the check excuses' back check "$TMP/plan.json" --previous "$TMP/odd.json" --max-moves 1
+back check "$TMP/plan.json"
+check 'and only with the plan in force' grep -q '(group)$' "$TMP/out"
+check 'without limits none is' test -z "$(eplb plan "$@" --nodes 4 --groups 8 --previous "$TMP/odd.json" | grep several)"
 check 'whole groups' eplb plan "$@" --nodes 4 --groups 8 --json "$TMP/plan.json"
 check 'are not told of' test -z "$(eplb plan "$@" --nodes 4 --groups 8 | grep several; grep split_groups "$TMP/plan.json")"
 

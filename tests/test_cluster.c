@@ -538,6 +538,122 @@ static void check_back(uint64_t seeds)
     CHECK(rise[0] > 1.15 * (double)seeds && rise[1] > 1.2 * (double)seeds, "too little");
 }
 
+/* ------------------------------------------------------------------------------ days of a cluster */
+
+enum { DAY_PLANS = 8, DAYS = 5 };
+
+typedef struct days_case {
+    uint64_t seed, state;
+    eplb_problem p;
+    eplb_options o; /* limits, and a price */
+    int32_t slots[BACK_GPUS], plans[2][BACK_SLOTS], there[BACK_SLOTS];
+    float load[BACK_EXPERTS];
+} days_case;
+
+static long days_split, days_joined; /* days of a whole cluster that begin with split groups; and that end with none */
+
+/* Nodes of which one cannot hold its groups once a GPU of it is gone. */
+static void days_draw(days_case *d, uint64_t seed)
+{
+    memset(d, 0, sizeof *d);
+    d->seed = d->state = seed;
+    d->p.num_layers = 1;
+    d->p.num_experts = BACK_EXPERTS;
+    d->p.num_replicas = test_range(&d->state, 5, 6) * BACK_GPUS;
+    d->p.num_groups = test_range(&d->state, 1, 2) * BACK_NODES;
+    d->p.num_nodes = BACK_NODES;
+    d->p.num_gpus = BACK_GPUS;
+    for (int32_t e = 0; e < BACK_EXPERTS; e++) d->load[e] = 0.25f + random_load(&d->state, LOAD_LOGNORMAL);
+    CHECK(eplb_options_preset(EPLB_PRESET_DEFAULT, &d->o) == EPLB_OK, "options");
+    d->o.policy = EPLB_POLICY_HIERARCHICAL;
+    d->o.max_moves = test_range(&d->state, 0, 2) ? test_range(&d->state, 1, 12) : 0;
+    d->o.max_gpu_moves = test_range(&d->state, 0, 2) ? 0 : test_range(&d->state, 1, 3);
+    d->o.max_pair_moves = test_range(&d->state, 0, 3) ? 0 : test_range(&d->state, 1, 2);
+    d->o.max_node_moves = test_range(&d->state, 0, 2) ? 0 : test_range(&d->state, 1, 6);
+    d->o.move_cost = 0.01f;
+}
+
+/* Every other day all is whole, and else some GPUs are gone, or half of their slots, as long as there is room for all
+   experts. Returns whether all is. */
+static int days_begin(days_case *d, int32_t day)
+{
+    int32_t S = d->p.num_replicas / BACK_GPUS, left = d->p.num_replicas;
+    for (int32_t g = 0; g < BACK_GPUS; g++) d->slots[g] = S;
+    d->p.gpu_slots = d->slots;
+    for (int32_t times = day % 2 ? 0 : test_range(&d->state, 1, 4); times > 0; times--) {
+        int32_t g = test_range(&d->state, 0, BACK_GPUS - 1), stay = test_range(&d->state, 0, 3) ? 0 : S / 2;
+        if (left - d->slots[g] + stay < BACK_EXPERTS) continue;
+        left += stay - d->slots[g];
+        d->slots[g] = stay;
+    }
+    return day % 2;
+}
+
+static void days_check(days_case *d, int32_t plan, const int32_t *old, const int32_t *now)
+{
+    int32_t S = d->p.num_replicas / BACK_GPUS;
+    follow_use use;
+    eplb_plan_fault f;
+    size_t bytes = 0;
+    for (int32_t i = 0; i < d->p.num_replicas; i++) d->there[i] = i % S < d->slots[i / S] ? old[i] : -1;
+    follow_layer l = follow_layer_of(&d->p, &d->o, 0, d->there, now);
+    follow_use_all(&l, &use);
+    const char *fault = follow_coverage_fault(&l);
+    if (!fault) fault = follow_use_fault(&use, &d->o);
+    if (!fault) fault = follow_kept_fault(&l);
+    if (!fault && follow_torn_slot(&l, now) >= 0) fault = "an expert is on two nodes";
+    CHECK(!fault, "seed %llu, plan %d: %s", (unsigned long long)d->seed, (int)plan, fault);
+    eplb_options check = d->o;
+    check.allow_duplicates = 1; /* nodes may come to have fewer experts than GPUs have slots */
+    CHECK(eplb_transfers_scratch_size(&d->p, &bytes) == EPLB_OK, "scratch");
+    void *scratch = test_alloc(bytes);
+    CHECK(eplb_check_plan(&d->p, &check, now, &f, scratch, bytes) == EPLB_OK, "seed %llu, plan %d: %s, slot %d",
+          (unsigned long long)d->seed, (int)plan, eplb_fault_name(f.reason), (int)f.slot);
+    free(scratch);
+}
+
+/* A plan from the one before, under limits: it is never refused, and its check finds nothing. While all is whole groups
+   come together: none is split that was not, and in the end, with no limits, none is at all. */
+static void days_run(days_case *d)
+{
+    int32_t plan = 0, split, was = 0, begun = 0;
+    float max_load;
+    days_begin(d, 1);
+    (void)back_plan(&d->p, &d->o, d->load, d->plans[0], &max_load);
+    for (int32_t day = 0; day < DAYS; day++) {
+        int whole = days_begin(d, day);
+        for (int32_t i = 0; i < DAY_PLANS; i++, plan++) {
+            d->o.previous_phy2log = d->plans[plan % 2];
+            split = back_plan(&d->p, &d->o, d->load, d->plans[(plan + 1) % 2], &max_load);
+            days_check(d, plan, d->plans[plan % 2], d->plans[(plan + 1) % 2]);
+            CHECK(!whole || split <= was, "seed %llu, plan %d: %d groups are split, and %d were",
+                  (unsigned long long)d->seed, (int)plan, (int)split, (int)was);
+            if (i == 0) begun = was;
+            was = split;
+        }
+        days_split += whole && begun > 0;
+        days_joined += whole && begun > 0 && was == 0;
+    }
+    days_begin(d, 1);
+    d->o.previous_phy2log = d->plans[plan % 2];
+    d->o.max_moves = d->o.max_gpu_moves = d->o.max_pair_moves = d->o.max_node_moves = 0;
+    d->o.move_cost = 0.0f;
+    CHECK(back_plan(&d->p, &d->o, d->load, d->plans[(plan + 1) % 2], &max_load) == 0,
+          "seed %llu: groups are split without need", (unsigned long long)d->seed);
+}
+
+static void check_days(uint64_t seeds)
+{
+    static days_case d;
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        days_draw(&d, seed);
+        days_run(&d);
+    }
+    printf("days that begin with groups that need not be split: %ld, and %ld of them end with none\n", days_split,
+           days_joined);
+    CHECK(days_joined > days_split / 2 && days_split > (long)seeds / 2, "too few come together");
+}
+
 int main(int argc, char **argv)
 {
     static cluster_case c;
@@ -555,6 +671,7 @@ int main(int argc, char **argv)
     for (int32_t survive = 0; survive <= EPLB_SURVIVE_NODE; survive++)
         for (int32_t most = 0; most < 3; most++) check_far_nodes(survive, most);
     check_back(argc > 2 ? 20 : 60);
+    check_days(argc > 2 ? 20 : 60);
     printf("%ld clusters, in %ld more is locked than can be\n", drawn, too_much_locked);
     for (int32_t reason = EPLB_FAULT_UNUSABLE; reason <= EPLB_FAULT_DIES; reason++)
         CHECK(argc > 2 || seen[reason] > 8, "%s: only %ld cases", eplb_fault_name(reason), seen[reason]);

@@ -187,6 +187,57 @@ static void test_wide_cases(uint64_t count)
     }
 }
 
+static void spoil_counts(uint64_t *state, share_case *c);
+
+/* GPUs that are dead, have fewer slots or are slower, nodes of any size: some of these, or all. */
+struct odd_gpus {
+    int32_t slots[128], node[128];
+    float speed[128];
+};
+
+static void make_odd(uint64_t seed, odd_gpus *odd, eplb_problem *p)
+{
+    uint64_t state = seed ^ 0x6f6464;
+    int32_t what = test_range(&state, 1, 7), S = p->num_replicas / p->num_gpus, N = p->num_nodes ? p->num_nodes : 1;
+    int32_t left = p->num_replicas, node = 0;
+    for (int32_t g = 0; g < p->num_gpus; g++) {
+        odd->slots[g] = test_range(&state, 0, 3) ? S : test_range(&state, 0, 1) ? 0 : test_range(&state, 0, S);
+        if (left - S + odd->slots[g] < p->num_experts) odd->slots[g] = S;
+        left -= S - odd->slots[g];
+        odd->speed[g] = 0.25f * static_cast<float>(test_range(&state, 1, 8));
+        if (node < N - 1 && test_range(&state, 0, 2) == 0) node++;
+        odd->node[g] = node;
+    }
+    if (what & 1) p->gpu_slots = odd->slots;
+    if (what & 2) p->gpu_speed = odd->speed;
+    if ((what & 4) || p->num_gpus % N != 0) p->gpu_node = odd->node;
+}
+
+/* Layers of which some are refused, as experts with tokens are in no slot that may be used. */
+static void test_odd_cases(uint64_t count)
+{
+    int32_t seen[2] = {0, 0};
+    for (uint64_t seed = 1; seed <= count; seed++) {
+        odd_gpus odd;
+        share_case c = share_case_make(seed, seed % 8 ? 12 : 128, seed % 3 ? 6 : 12);
+        uint64_t state = seed;
+        make_odd(seed, &odd, &c.problem);
+        device_shares d = device_make(c, seed % 64);
+        int32_t *status = plan_ints(num_layers(c));
+        emulated_seed(seed);
+        check_case(d, "odd");
+        device_fetch(status, d.status);
+        for (size_t l = 0; l < num_layers(c); l++) seen[status[l] != EPLB_OK]++;
+        spoil_counts(&state, &d.host);
+        device_set(d.phy2log, d.host.phy2log);
+        device_set(d.count, d.host.count);
+        check_case(d, "odd and spoilt");
+        free(status);
+        device_done(&d);
+    }
+    CHECK(seen[0] > 50 && seen[1] > 50, "%d layers are shared, %d refused", seen[0], seen[1]);
+}
+
 /* Every expert has a slot, and tokens of one magnitude but for a few. */
 static share_case large_case(uint64_t seed, int32_t L, int32_t E, int32_t R, int32_t N, int32_t G)
 {
@@ -402,13 +453,17 @@ static void test_refused(void)
     float speed[4] = {1, 1, 2, 1};
     int32_t node[4] = {0, 0, 0, 1}, slots[4] = {2, 2, 0, 2};
     p = d.host.problem, p.gpu_speed = speed;
-    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_OPTION, "speeds that differ");
-    speed[2] = 1;
+    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_SCRATCH_SIZE, "speeds that differ need more");
+    speed[3] = 0;
+    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_COUNT, "a speed that is none");
+    speed[2] = speed[3] = 1;
     CHECK(eplb_cuda_share_scratch_size(&p, &bytes) == EPLB_OK && bytes == d.scratch.bytes, "speeds that do not");
     p = d.host.problem, p.gpu_slots = slots;
-    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_OPTION, "a dead GPU");
+    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_SCRATCH_SIZE, "a dead GPU");
+    slots[1] = 3;
+    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_COUNT, "more slots than there are");
     p = d.host.problem, p.num_nodes = 2, p.gpu_node = node;
-    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_OPTION, "nodes that differ");
+    check_refused(&p, d, d.scratch.bytes, EPLB_ERR_SCRATCH_SIZE, "nodes that differ");
     p = d.host.problem;
     CHECK(eplb_cuda_share_scratch_size(&p, NULL) == EPLB_ERR_NULL, "bytes");
     CHECK(eplb_cuda_share_scratch_size(NULL, &bytes) == EPLB_ERR_NULL, "problem");
@@ -481,6 +536,7 @@ int main(int argc, char **argv)
 {
     test_random_cases(argc > 1 ? strtoull(argv[1], NULL, 10) : static_cast<uint64_t>(NUM_RANDOM));
     test_wide_cases(argc > 2 ? strtoull(argv[2], NULL, 10) : static_cast<uint64_t>(NUM_WIDE));
+    test_odd_cases(argc > 1 ? strtoull(argv[1], NULL, 10) : static_cast<uint64_t>(NUM_RANDOM));
     test_shapes();
     test_most_tokens();
     test_scratch_size();

@@ -224,10 +224,11 @@ static void test_free(uint64_t first, uint64_t count)
 /* -------------------------------------------------------------------------------------- with limits */
 
 static long num_planned, num_refused, num_moved, num_stayed, num_bound;
+static long num_split, num_joined; /* groups: in the plan in force, and of these whole again */
 static double sum_ratio;
 static long num_ratios;
 
-/* A group on two nodes, or more on one than fit. */
+/* An expert on two nodes, or one that there is not. */
 static void test_refused(const follow_case *c, int32_t layer)
 {
     guarded_plan g = guarded_alloc(&c->r.problem);
@@ -303,6 +304,7 @@ static void test_limited_layer(const follow_case *c, const int32_t *phy2log, int
     const char *fault = follow_coverage_fault(&l);
     if (!fault) fault = follow_use_fault(&use, o);
     if (!fault) fault = follow_kept_fault(&l);
+    if (!fault) fault = follow_groups_fault(&l);
     if (!fault && o->max_moves < 0) fault = follow_stays_fault(&l);
     CHECK(!fault, FOLLOW_FORMAT ", layer %d: %s", FOLLOW_ARGS(c), (int)layer, fault);
     if (fault) return;
@@ -315,6 +317,11 @@ static void test_limited_layer(const follow_case *c, const int32_t *phy2log, int
     num_moved += use.moves > 0;
     num_stayed += use.moves == 0;
     num_bound += o->max_moves > 0 && use.moves == o->max_moves;
+    for (int32_t k = 0; k < l.K; k++) {
+        int split = follow_is_split(&l, l.before, k);
+        num_split += split;
+        num_joined += split && follow_is_whole(&l, l.after, k);
+    }
 }
 
 /* With limits that do not bind the plan is as good as a fresh one. */
@@ -383,9 +390,9 @@ static void test_limited(uint64_t first, uint64_t count)
         follow_case_free(&c);
     }
     printf("  limits: %ld planned, %ld refused; layers: %ld move, %ld do not, %ld at max_moves; generous: %.4f of "
-           "fresh\n",
+           "fresh; of %ld groups that were split %ld are whole\n",
            num_planned, num_refused, num_moved, num_stayed, num_bound,
-           num_ratios ? sum_ratio / (double)num_ratios : 0.0);
+           num_ratios ? sum_ratio / (double)num_ratios : 0.0, num_split, num_joined);
 }
 
 int main(int argc, char **argv)
@@ -403,6 +410,8 @@ int main(int argc, char **argv)
     test_free(first, num_free);
     test_limited(first, num_limited);
     if (count == 0)
-        CHECK(num_refused >= 20 && num_moved >= 1000 && num_stayed >= 1000 && num_bound >= 100, "too few of a kind");
+        CHECK(num_refused >= 20 && num_moved >= 1000 && num_stayed >= 1000 && num_bound >= 100 && num_split >= 1000
+                  && num_joined >= 300,
+              "too few of a kind");
     return test_report("test_follow");
 }

@@ -112,11 +112,11 @@ eplb_layer_report evaluate_layer(const planning *p, int32_t *phy2log, float *gpu
     return report;
 }
 
-/* The first slot with an expert of the group of this slot's. */
-static int32_t slot_of_group(const planning *p, const int32_t *phy2log, int32_t slot)
+/* The first slot that may be used with this slot's expert. */
+static int32_t slot_of_expert(const planning *p, const int32_t *phy2log, int32_t slot)
 {
-    int32_t experts = p->problem.num_experts / p->problem.num_groups, first = 0;
-    while (phy2log[first] < 0 || phy2log[first] / experts != phy2log[slot] / experts) first++;
+    int32_t each = p->problem.num_replicas / p->problem.num_gpus, first = 0;
+    while (phy2log[first] != phy2log[slot] || first % each >= usable_slots(&p->problem, first / each)) first++;
     return first;
 }
 
@@ -124,7 +124,6 @@ static int32_t slot_of_group(const planning *p, const int32_t *phy2log, int32_t 
    wrong does not keep to the policy. */
 static void check_planned(const planning *p, const float *weight, eplb_result result)
 {
-    static const char MAY[] = "with --policy global, or without limits, that may be";
     eplb_diagnosis why = {EPLB_OK, "", -1, -1, -1, 0, 0};
     if (result == EPLB_ERR_PLAN)
         (void)eplb_diagnose(&p->problem, &p->options, weight, &p->plan, p->scratch, p->scratch_bytes, &why);
@@ -132,17 +131,12 @@ static void check_planned(const planning *p, const float *weight, eplb_result re
         check_result(&p->problem, &p->options, weight, result);
         return;
     }
-    const char *name = p->previous_name.text;
     const int32_t *phy2log = p->previous + (size_t)why.layer * (size_t)p->problem.num_replicas;
-    long long layer = (long long)p->layer[why.layer - p->first_layer];
-    int32_t first = slot_of_group(p, phy2log, why.item);
-    if (first == why.item)
-        fail(STATUS_INPUT, "%s: layer %lld, slot %d: expert %d is of one group more than its node has slots for; %s",
-             name, layer, (int)why.item, (int)phy2log[why.item], MAY);
     fail(STATUS_INPUT,
-         "%s: layer %lld, slot %d: expert %d is on another node than its group, which slot %d has an "
-         "expert of; %s",
-         name, layer, (int)why.item, (int)phy2log[why.item], (int)first, MAY);
+         "%s: layer %lld, slot %d: expert %d is on another node than in slot %d; with --policy global, or without "
+         "limits, that may be",
+         p->previous_name.text, (long long)p->layer[why.layer - p->first_layer], (int)why.item, (int)phy2log[why.item],
+         (int)slot_of_expert(p, phy2log, why.item));
 }
 
 /* Plans one layer, and scores it before and after. */

@@ -27,7 +27,7 @@ check 'ptxas has something to say' grep -q 'Used .* registers' "$BUILD/ptxas.log
 check 'nothing spills' sh -c "! grep -E '[1-9][0-9]* bytes spill' '$BUILD/ptxas.log'"
 # What one thread does with the CPU's functions has their structs on its stack, of which they bound the depth.
 stacks() { # most bytes where a layer is done by one thread; elsewhere none
-    awk -v most="$1" '/Function properties for/ { alone = /eplb_p_(alone|evaluate)_kernel/ }
+    awk -v most="$1" '/Function properties for/ { alone = /eplb_p_([a-z]*_?alone|evaluate)_kernel/ }
                       / bytes (stack frame|lmem)/ && $1 > (alone ? most : 0) { print; found = 1 }
                       END { exit found }' "$BUILD/ptxas.log"
 }

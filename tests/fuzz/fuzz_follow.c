@@ -25,9 +25,34 @@ static void fuzz_fill_previous(fuzz_input *in, const eplb_problem *p, int wrong,
     }
 }
 
+/* The plan of a time when GPUs were dead, as it was made then: groups that fitted nowhere whole are split, and by the
+   policy nothing is wrong with it. Returns whether there is one, as there was room for all experts. */
+static int fuzz_fill_from_less(fuzz_input *in, const follow_case *c)
+{
+    eplb_problem p = c->r.problem;
+    eplb_options o = c->r.options;
+    eplb_plan plan = EPLB_ZERO_INIT;
+    size_t bytes = 0;
+    int32_t slots[64], S = p.num_replicas / p.num_gpus, sum = 0;
+    for (int32_t g = 0; g < p.num_gpus; g++) {
+        slots[g] = fuzz_one_in(in, 3) ? fuzz_range(in, 0, S) : S;
+        sum += slots[g];
+    }
+    if (sum < p.num_experts) return 0;
+    p.gpu_slots = slots;
+    o.previous_phy2log = NULL;
+    o.max_replicas = 0;
+    plan.phy2log = c->previous;
+    FUZZ_HOLDS(eplb_scratch_size(&p, &o, &bytes) == EPLB_OK);
+    fuzz_memory scratch = fuzz_scratch(in, bytes);
+    FUZZ_HOLDS(eplb_rebalance(&p, &o, c->r.weight, &plan, scratch.at, bytes) == EPLB_OK);
+    free(scratch.block);
+    return 1;
+}
+
 static int32_t fuzz_limit(fuzz_input *in, int32_t lowest) { return fuzz_one_in(in, 3) ? fuzz_range(in, lowest, 6) : 0; }
 
-static follow_case fuzz_follow_case(fuzz_input *in)
+static follow_case fuzz_follow_case(fuzz_input *in, int *from_less)
 {
     follow_case c;
     eplb_problem *p = &c.r.problem;
@@ -40,7 +65,6 @@ static follow_case fuzz_follow_case(fuzz_input *in)
     c.previous = plan_ints(plan_slots(p));
     for (int32_t layer = 0; layer < p->num_layers; layer++)
         fuzz_fill_previous(in, p, wrong, c.previous + layer * p->num_replicas);
-    c.r.options.previous_phy2log = c.previous;
     if (limits) {
         c.r.options.max_moves = fuzz_limit(in, -1);
         c.r.options.max_gpu_moves = fuzz_limit(in, 0);
@@ -50,6 +74,8 @@ static follow_case fuzz_follow_case(fuzz_input *in)
         c.r.options.effort += c.r.options.effort == 0;
     }
     if (c.r.options.effort > 0 && fuzz_one_in(in, 5)) c.r.options.shares = EPLB_PLAN_FOR_EXACT;
+    if (fuzz_one_in(in, 4)) *from_less = fuzz_fill_from_less(in, &c);
+    c.r.options.previous_phy2log = c.previous;
     return c;
 }
 
@@ -109,7 +135,7 @@ static void fuzz_limited(fuzz_input *in, const follow_case *c, const eplb_plan *
         follow_use use;
         follow_use_all(&l, &use);
         FUZZ_HOLDS(!follow_coverage_fault(&l) && !follow_use_fault(&use, o) && !follow_kept_fault(&l));
-        FUZZ_HOLDS(follow_split_slot(&l, l.after) < 0);
+        FUZZ_HOLDS(!follow_groups_fault(&l));
         FUZZ_HOLDS(!follow_coverage_fault(&staying) && !follow_stays_fault(&staying));
         FUZZ_HOLDS(o->max_moves >= 0 || !follow_stays_fault(&l));
         if (follow_has_all(p, l.before))
@@ -171,10 +197,12 @@ static void fuzz_pays(fuzz_input *in, const follow_case *c, const eplb_plan *pla
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_input in = fuzz_begin(data, size);
-    follow_case c = fuzz_follow_case(&in);
+    int from_less = 0;
+    follow_case c = fuzz_follow_case(&in, &from_less);
     int32_t layer = 0, slot = -1;
     eplb_plan plan = plan_alloc(&c.r.problem, plan_full_width(&c.r.problem));
     if (follow_is_refused(&c, &layer, &slot)) {
+        FUZZ_HOLDS(!from_less);
         fuzz_refused(&in, &c, layer, slot);
     } else {
         FUZZ_HOLDS(fuzz_plan(&in, &c, &c.r.options, &plan) == EPLB_OK);

@@ -1,5 +1,5 @@
 /* follow_cases.h - random problems with a plan in force: another preset's, one that was changed by chance, one of which
-   GPUs are lost, or anything; and how the tests plan from it. Include after random_problem.h and follow_oracle.h. */
+   GPUs are lost or groups are split, or anything; and how the tests plan from it. Include after random_problem.h and follow_oracle.h. */
 #ifndef FOLLOW_CASES_H
 #define FOLLOW_CASES_H
 
@@ -105,6 +105,16 @@ static inline void follow_reorder(uint64_t *state, const follow_layer *l, int32_
     }
 }
 
+/* Experts change places with others, all replicas of the one with all of the other's, so that groups are on several nodes,
+   but no expert is. */
+static inline void follow_split(uint64_t *state, const follow_layer *l, int32_t *slots)
+{
+    for (int32_t times = test_range(state, 1, 6); times > 0; times--) {
+        int32_t a = test_range(state, 0, l->p->num_experts - 1), b = test_range(state, 0, l->p->num_experts - 1);
+        for (int32_t i = 0; i < l->p->num_replicas; i++) slots[i] = slots[i] == a ? b : slots[i] == b ? a : slots[i];
+    }
+}
+
 /* slots hold another preset's plan. */
 static inline void follow_draw_layer(uint64_t *state, const follow_layer *l, int moves_matter, int32_t *slots)
 {
@@ -115,6 +125,7 @@ static inline void follow_draw_layer(uint64_t *state, const follow_layer *l, int
     if (kind == FOLLOW_DEALT || kind == FOLLOW_LOST) follow_deal(state, l, slots);
     if (kind == FOLLOW_LOST) follow_lose(state, l->p, slots);
     if (kind == FOLLOW_LOST && test_range(state, 0, 3) == 0) follow_crowd(state, l, slots);
+    if (kind < FOLLOW_ANY && test_range(state, 0, 4) == 0) follow_split(state, l, slots);
     for (int32_t i = 0; i < l->p->num_replicas && kind >= FOLLOW_ANY; i++)
         slots[i] = kind == FOLLOW_NOTHING ? -1 : test_range(state, -1, l->p->num_experts - 1);
 }
@@ -197,16 +208,15 @@ static inline int follow_minds_moves(const eplb_options *o)
            || o->move_cost > 0.0f;
 }
 
-/* What is wrong with the plan in force in a layer: a slot that names no such expert; or, where moves matter, a group on
-   two nodes, or more groups on one than fit, for which slot is -1. */
+/* What is wrong with the plan in force in a layer: a slot that names no such expert; or, where moves matter, an expert that
+   is on another node in a lower slot. */
 static inline int follow_is_wrong(const follow_case *c, int32_t layer, int32_t *slot)
 {
     follow_layer l = follow_layer_of(&c->r.problem, &c->r.options, layer, c->previous, c->previous);
     for (*slot = 0; *slot < c->r.problem.num_replicas; ++*slot)
         if (l.before[*slot] < -1 || l.before[*slot] >= c->r.problem.num_experts) return 1;
-    *slot = -1;
-    return follow_minds_moves(&c->r.options)
-           && (follow_split_slot(&l, l.before) >= 0 || !follow_groups_fit(&l, l.before));
+    *slot = follow_minds_moves(&c->r.options) ? follow_torn_slot(&l, l.before) : -1;
+    return *slot >= 0;
 }
 
 /* The first layer with a plan in force that is refused. */

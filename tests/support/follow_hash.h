@@ -10,7 +10,7 @@
     }
 #define HASH_FOLLOWED_EXPECTED                                                                   \
     {                                                                                            \
-        UINT64_C(0x8bca16526b845999), UINT64_C(0xa4dfc75fd4276f6a), UINT64_C(0x0133934f39dd63a8) \
+        UINT64_C(0x04be3cad834a7128), UINT64_C(0xfc4daff49e02a165), UINT64_C(0x1bf65c78b93a673a) \
     }
 
 /* A plan in force that cannot be followed counts by its error. */

@@ -345,38 +345,84 @@ static inline const char *follow_coverage_fault(const follow_layer *l)
     return follow_has_all(l->p, l->after) ? NULL : "an expert is in no slot";
 }
 
-/* Whether a slot's group is on another node, too. */
-static inline int follow_is_split_slot(const follow_layer *l, const int32_t *slots, int32_t slot)
+/* The node of a slot, as the policy has them. */
+static inline int32_t follow_slot_node(const follow_layer *l, int32_t slot)
 {
-    int32_t size = l->p->num_experts / l->K, node_slots = l->p->num_replicas / l->N, split = 0;
-    for (int32_t i = 0; i < l->p->num_replicas && slots[slot] >= 0; i++)
-        split |= slots[i] >= 0 && slots[i] / size == slots[slot] / size && i / node_slots != slot / node_slots;
-    return split;
+    return l->N > 1 ? follow_node(l->p, slot / follow_gpu_slots(l->p)) : 0;
 }
 
-/* The lowest such slot; -1: there is none. */
-static inline int32_t follow_split_slot(const follow_layer *l, const int32_t *slots)
+/* The lowest slot whose expert is in a lower one on another node; -1: there is none. */
+static inline int32_t follow_torn_slot(const follow_layer *l, const int32_t *slots)
 {
     for (int32_t i = 0; i < l->p->num_replicas; i++)
-        if (follow_is_split_slot(l, slots, i)) return i;
+        for (int32_t j = 0; j < i; j++)
+            if (slots[i] >= 0 && slots[j] == slots[i] && follow_slot_node(l, i) != follow_slot_node(l, j)) return i;
     return -1;
 }
 
-/* Whether the groups of which a node holds any fit into its slots; those that nobody holds then fit, too. */
+/* The node of an expert that is on one; -1: it is nowhere. */
+static inline int32_t follow_home(const follow_layer *l, const int32_t *slots, int32_t expert)
+{
+    for (int32_t i = 0; i < l->p->num_replicas; i++)
+        if (slots[i] == expert) return follow_slot_node(l, i);
+    return -1;
+}
+
+/* Whether experts of a group are on several nodes. */
+static inline int follow_is_split(const follow_layer *l, const int32_t *slots, int32_t group)
+{
+    int32_t size = l->p->num_experts / l->K, first = -1, split = 0;
+    for (int32_t e = group * size; e < (group + 1) * size; e++) {
+        int32_t home = follow_home(l, slots, e);
+        split |= home >= 0 && first >= 0 && home != first;
+        first = home >= 0 ? home : first;
+    }
+    return split;
+}
+
+/* Whether a node holds all of a group. */
+static inline int follow_is_whole(const follow_layer *l, const int32_t *slots, int32_t group)
+{
+    int32_t size = l->p->num_experts / l->K, whole = !follow_is_split(l, slots, group);
+    for (int32_t e = group * size; e < (group + 1) * size; e++) whole &= follow_home(l, slots, e) >= 0;
+    return whole;
+}
+
+/* Whether no group is split, and nodes have slots for all of those of which they hold any; what nobody holds then fits,
+   too. */
 static inline int follow_groups_fit(const follow_layer *l, const int32_t *slots)
 {
-    int32_t size = l->p->num_experts / l->K, node_slots = l->p->num_replicas / l->N;
+    int32_t size = l->p->num_experts / l->K, fit = 1;
     for (int32_t node = 0; node < l->N; node++) {
         int32_t groups = 0;
         for (int32_t k = 0; k < l->K; k++) {
             int any = 0;
-            for (int32_t e = k * size; e < (k + 1) * size; e++)
-                any |= plan_copies(slots + node * node_slots, node_slots, e) > 0;
+            for (int32_t e = k * size; e < (k + 1) * size; e++) any |= follow_home(l, slots, e) == node;
             groups += any;
+            fit &= !follow_is_split(l, slots, k);
         }
-        if (groups * size > node_slots) return 0;
+        fit &= groups * size <= l->p->num_replicas / l->N;
     }
-    return 1;
+    return fit;
+}
+
+/* Experts are on one node each; no group is split if none need be; one that a node held is on one node; and of a group
+   that stays split experts stay where they are, but for those that come to one node, and those that nobody held. */
+static inline const char *follow_groups_fault(const follow_layer *l)
+{
+    int32_t size = l->p->num_experts / l->K, fit = follow_groups_fit(l, l->before);
+    if (follow_torn_slot(l, l->after) >= 0) return "an expert is on two nodes";
+    for (int32_t k = 0; k < l->K; k++) {
+        if (!follow_is_split(l, l->after, k)) continue;
+        if (fit || follow_is_whole(l, l->before, k)) return "a group is split without need";
+        for (int32_t e = k * size, to = -1; e < (k + 1) * size; e++) {
+            int32_t was = follow_home(l, l->before, e), is = follow_home(l, l->after, e);
+            if (was < 0 || was == is) continue;
+            if (to >= 0 && is != to) return "experts of a group that is split go to several nodes";
+            to = is;
+        }
+    }
+    return NULL;
 }
 
 /* The plan in force, but that each expert that nobody holds has one slot: an empty one, or of an expert that has more. */
@@ -514,6 +560,16 @@ static inline double follow_exact_heaviest(const eplb_problem *p, const float *w
     return fine ? (double)heaviest : -1.0;
 }
 
+/* Replicas of experts whose group was not whole on a node, and that come to another one: their moves have no price. */
+static inline int32_t follow_count_homecomings(const follow_layer *l)
+{
+    int32_t size = l->p->num_experts / l->K, moves = 0;
+    for (int32_t e = 0; e < l->p->num_experts; e++)
+        if (!follow_is_whole(l, l->before, e / size) && follow_home(l, l->before, e) != follow_home(l, l->after, e))
+            moves += plan_copies(l->before, l->p->num_replicas, e);
+    return moves;
+}
+
 /* The heaviest GPU, and the price of the moves. */
 static inline double follow_score(const eplb_problem *p, const eplb_options *o, const float *weight, int32_t layer,
                                   const int32_t *before, const int32_t *after)
@@ -522,7 +578,7 @@ static inline double follow_score(const eplb_problem *p, const eplb_options *o, 
     follow_loads loads = follow_loads_of(p, o, weight, layer, l.after);
     double heaviest = loads.heaviest;
     if (o->shares == EPLB_PLAN_FOR_EXACT) heaviest = follow_exact_heaviest(p, weight, layer, l.after);
-    return heaviest + (double)o->move_cost * loads.mean * follow_count_moves(&l);
+    return heaviest + (double)o->move_cost * loads.mean * (follow_count_moves(&l) - follow_count_homecomings(&l));
 }
 
 /* By what a plan is not to be worse than staying: where many slots are empty moves may have no price. */

@@ -39,6 +39,16 @@ static inline void check_change_plan(uint64_t *state, const check_case *c, int32
     }
 }
 
+/* Two experts change places in all slots of both plans, so that groups are split. */
+static inline void check_split(uint64_t *state, const check_case *c, int32_t *previous, int32_t *plan)
+{
+    int32_t E = c->problem.num_experts, a = test_range(state, 0, E - 1), b = test_range(state, 0, E - 1);
+    for (int32_t i = 0; i < c->problem.num_replicas; i++) {
+        previous[i] = previous[i] == a ? b : previous[i] == b ? a : previous[i];
+        plan[i] = plan[i] == a ? b : plan[i] == b ? a : plan[i];
+    }
+}
+
 static inline void check_spoil(uint64_t *state, const check_case *c, int32_t *plan)
 {
     int32_t slot = test_range(state, 0, c->problem.num_replicas - 1), E = c->problem.num_experts;
@@ -89,6 +99,8 @@ static inline check_case check_case_make(uint64_t seed)
             if (spoil && test_range(&state, 0, 9) == 0) check_spoil(&state, &c, c.previous + l * R);
             if (test_range(&state, 0, 7) == 0) check_draw_plan(&state, &c.problem, plan);
             check_change_plan(&state, &c, plan);
+            for (int32_t times = test_range(&state, -5, 2); times > 0; times--)
+                check_split(&state, &c, c.previous + l * R, plan);
         }
         if (spoil) check_spoil(&state, &c, plan);
     }
@@ -161,15 +173,58 @@ static inline eplb_plan_fault check_twice(const check_layer *l)
     return check_none();
 }
 
+/* The first slot with an expert of a group, or with a certain one. */
+static inline int32_t check_first(const check_layer *l, const int32_t *slots, int32_t group, int32_t expert)
+{
+    int32_t size = l->c->problem.num_experts / l->K, first = 0;
+    while (slots[first] < 0 || (expert < 0 ? slots[first] / size != group : slots[first] != expert)) first++;
+    return first;
+}
+
+/* Whether a group has experts on another node than its first slot, in slots up to this one. */
+static inline int check_is_split(const check_layer *l, int32_t group, int32_t slot)
+{
+    int32_t size = l->c->problem.num_experts / l->K, node_slots = l->c->problem.num_replicas / l->N;
+    for (int32_t i = 0; i <= slot; i++)
+        if (l->after[i] >= 0 && l->after[i] / size == group
+            && check_first(l, l->after, group, -1) / node_slots != i / node_slots)
+            return 1;
+    return 0;
+}
+
+/* With limits as many groups may be split as are not whole on a node in the plan in force. */
+static inline int32_t check_excused(const check_layer *l)
+{
+    const eplb_options *o = &l->c->options;
+    const eplb_problem *p = &l->c->problem;
+    int32_t size = p->num_experts / l->K, node_slots = p->num_replicas / l->N, broken = 0;
+    if (!l->before || (o->max_moves | o->max_gpu_moves | o->max_pair_moves | o->max_node_moves) == 0) return 0;
+    for (int32_t k = 0; k < l->K; k++) {
+        int32_t whole = 0;
+        for (int32_t node = 0; node < l->N; node++) {
+            int32_t all = 1;
+            for (int32_t e = k * size; e < (k + 1) * size; e++)
+                all &= plan_copies(l->before + node * node_slots, node_slots, e) > 0;
+            for (int32_t i = 0; i < p->num_replicas; i++)
+                all &= l->before[i] < 0 || l->before[i] / size != k || i / node_slots == node;
+            whole |= all;
+        }
+        broken += !whole;
+    }
+    return broken;
+}
+
 static inline eplb_plan_fault check_group(const check_layer *l)
 {
     const eplb_problem *p = &l->c->problem;
-    int32_t size = p->num_experts / l->K, node_slots = p->num_replicas / l->N;
+    int32_t size = p->num_experts / l->K, node_slots = p->num_replicas / l->N, excused = check_excused(l);
     for (int32_t i = 0; i < p->num_replicas; i++) {
-        int32_t first = 0;
-        while (l->after[i] >= 0 && (l->after[first] < 0 || l->after[first] / size != l->after[i] / size)) first++;
-        if (l->after[i] >= 0 && first / node_slots != i / node_slots)
-            return check_fault(EPLB_FAULT_GROUP, i, l->after[i], first);
+        int32_t e = l->after[i], split = 0;
+        if (e < 0) continue;
+        for (int32_t k = 0; k < l->K; k++) split += check_is_split(l, k, i);
+        if (split > excused) return check_fault(EPLB_FAULT_GROUP, i, e, check_first(l, l->after, e / size, -1));
+        if (check_first(l, l->after, -1, e) / node_slots != i / node_slots)
+            return check_fault(EPLB_FAULT_GROUP, i, e, check_first(l, l->after, -1, e));
     }
     return check_none();
 }
