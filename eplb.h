@@ -6343,6 +6343,7 @@ EPLB_P void eplb_p_set_pace(eplb_p_search *s, const int32_t *pace)
     s->pace = pace;
     s->least_pace = s->usual_pace = 1;
     if (!pace) return;
+    EPLB_ASSERT(s->num_gpus > 0); /* a part of a layer has some */
     s->least_pace = pace[0];
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         sum += pace[gpu];
@@ -8355,6 +8356,7 @@ EPLB_P int64_t eplb_p_mean_squares(const eplb_p_layer *l, const eplb_p_search *s
     int64_t squares = 0;
     int32_t t, i;
 
+    EPLB_ASSERT(s->num_gpus > 0);
     for (t = 0; t < l->num_counting; t++) {
         int64_t sum = 0;
         for (i = 0; i < s->num_experts; i++) sum += l->grains[eplb_p_at(s->expert[i], l->num_counting, t)];
