@@ -10266,7 +10266,11 @@ EPLB_P uint32_t *eplb_p_busy_of(const eplb_p_rounds *r, int role, int32_t gpu)
 
 EPLB_P int eplb_p_is_busy(const uint32_t *busy, int32_t round) { return (busy[round / 32] >> (round % 32) & 1u) != 0; }
 
-EPLB_P void eplb_p_toggle(uint32_t *busy, int32_t round) { busy[round / 32] ^= (uint32_t)1 << (round % 32); }
+EPLB_P void eplb_p_toggle(uint32_t *busy, int32_t round)
+{
+    EPLB_ASSERT(round >= 0);
+    busy[round / 32] ^= (uint32_t)1 << (round % 32);
+}
 
 EPLB_P int32_t eplb_p_lowest_bit(uint32_t word)
 {
