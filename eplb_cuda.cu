@@ -78,7 +78,11 @@ enum : int32_t {
     kMostTooMany = 256, /* bids of a last round of an auction beyond the slots there are */
     kShortRound = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
     kSteps = 16,        /* of which there are so many then */
-    kPairLanes = 8,     /* threads that look for a swap of one pair of packs in PAIR_SCAN and L2 */
+    kHalf = kWarp / 2,  /* lanes that exchange an item of one of two packs */
+    kFewHeavy = 4,      /* packs that PAIR_SCAN tries, as far as which they need not be in order */
+    kPackBits = 10,     /* of a pack's number, */
+    kPackMask = (1 << kPackBits) - 1,
+    kTurnShift = 32 + kPackBits, /* behind which, and behind the bits of its load, is whose turn it is */
     kMostNodes = 16,    /* that pack all groups of their layer, each for itself */
     kInFlight = 256,    /* layers that are done at once by a thread each, at most; others wait for their scratch */
     kWords = 896        /* that a kernel's argument, of 4 KiB at most, holds beside a few others */
@@ -96,6 +100,7 @@ static_assert(EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1 && EPLB_NUM_INITS == EP
 /* What a block may have without asking for more. An item takes 14 bytes in a candidate, a pack 6, and an expert with a
    slot of its own 6 more; 2048 cover what does not grow. */
 static constexpr size_t kMaxShared = 48 * 1024;
+static_assert(EPLB_CUDA_MAX_PACKS <= 1 << kPackBits, "packs have numbers");
 static_assert((14 + 6) * EPLB_CUDA_MAX_ITEMS + 6 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared,
               "shapes fit shared memory");
 
@@ -851,11 +856,13 @@ static __device__ void eplb_p_store_slot(const eplb_p_cuda_call &c, int32_t laye
 
 struct eplb_p_cuda_candidate {
     int32_t n, m, room;
+    uint32_t of_room;  /* 2^32 / room, rounded up; room being more than 1 */
     uint32_t *key;     /* [n, up to a whole warp, and one more] bits of what the items are ordered by */
     float *held_load;  /* [m, room] true load at each place; where key was */
     float *load;       /* [n, up to a whole warp] true load at each position */
     float *pack_load;  /* [m, up to a whole warp] sum of held_load in its order */
     float *tiny;       /* [1] a difference of pack loads below it counts as none */
+    uint16_t *swapped; /* [2] packs of the last swap */
     uint16_t *order;   /* [n] item at each position */
     uint16_t *held;    /* [m, room] position at each place */
     uint16_t *place;   /* [n] place of each position */
@@ -879,11 +886,13 @@ EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t
     p->n = n;
     p->m = m;
     p->room = n / m;
+    p->of_room = kNone / (uint32_t)p->room + 1;
     p->key = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n) + kWarp, sizeof(uint32_t));
     p->held_load = (float *)p->key;
     p->load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(float));
     p->pack_load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(m), sizeof(float));
     p->tiny = (float *)eplb_p_take_shared(base, used, 1, sizeof(float));
+    p->swapped = (uint16_t *)eplb_p_take_shared(base, used, 2, sizeof(uint16_t));
     p->order = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
     p->held = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
     p->place = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
@@ -891,6 +900,12 @@ EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t
     p->by_load = p->fill;
     keeps_best = eplb_p_looks_at_pairs(how, m) && *used + sizeof(uint64_t) * (size_t)m * (size_t)m <= kMaxShared;
     p->best = keeps_best ? (uint64_t *)eplb_p_take_shared(base, used, m * m, sizeof(uint64_t)) : NULL;
+}
+
+/* The pack of a place, by a product: place / 2^32 of what of_room is rounded up by is below a half. */
+static __device__ __forceinline__ int32_t eplb_p_pack_of(const eplb_p_cuda_candidate &p, int32_t place)
+{
+    return (int32_t)((uint64_t)(uint32_t)place * p.of_room >> 32);
 }
 
 /* pack: initial */
@@ -1134,7 +1149,8 @@ static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate 
 /* pack: refine
 
    A swap is a key, eplb_p_heavy_first of what it is worth and its two positions: so the smallest key is
-   the swap that goes before all others, kLast is none, and any way to find the smallest will do. */
+   the swap that goes before all others, kLast is none, and any way to find the smallest will do. All warps look for
+   it; warp 0 alone, once all have told what they found, makes it, while the others wait and read nothing of it. */
 
 static __device__ uint64_t eplb_p_swap_key(const eplb_p_cuda_candidate &p, float worth, int32_t u, int32_t v)
 {
@@ -1143,91 +1159,94 @@ static __device__ uint64_t eplb_p_swap_key(const eplb_p_cuda_candidate &p, float
 
 static __device__ float eplb_p_key_worth(uint64_t swap) { return eplb_p_from_bits(~(uint32_t)(swap >> 32)); }
 
-/* The gain of the swap of places u and v, where D is by how much the pack of u is heavier. */
-static __device__ float eplb_p_gain_at(const eplb_p_cuda_candidate &p, int32_t u, int32_t v, float D)
-{
-    return eplb_p_swap_gain(eplb_p_sub(p.held_load[u], p.held_load[v]), D);
-}
-
 static __device__ float eplb_p_heavier_by(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light)
 {
     return eplb_p_sub(p.pack_load[heavy], p.pack_load[light]);
 }
 
-/* How a lane of several goes through the swaps of two packs: those of items u and v, counted within their packs. */
-struct eplb_p_cuda_walk {
-    int32_t u, v;           /* the first */
-    int32_t step_u, step_v; /* to the next, with a step of u more where v leaves its pack */
+/* A pack's place in the order of packs, the heaviest first. */
+static __device__ uint64_t eplb_p_pack_key(const eplb_p_cuda_candidate &p, int32_t pack)
+{
+    return eplb_p_heavy_first(p.pack_load[pack], pack);
+}
+
+/* By how much a pack is heavier than that of a place, and the most that any of its items gains there. */
+struct eplb_p_cuda_exchange {
+    float most; /* 0: none gains */
+    int32_t u;  /* the first place in the pack that gains so much */
 };
 
-static __device__ eplb_p_cuda_walk eplb_p_walk_of(const eplb_p_cuda_candidate &p, int32_t lanes)
+/* It goes through a pack's positions in ascending order, so the first of equal ones stays; without a branch, since
+   nothing in it waits for what was before. */
+static __device__ __forceinline__ eplb_p_cuda_exchange eplb_p_best_for_place(const eplb_p_cuda_candidate &p,
+                                                                             int32_t heavy, int32_t v, float D)
 {
-    int32_t lane = eplb_p_thread() % lanes;
-    eplb_p_cuda_walk walk = {lane / p.room, lane % p.room, lanes / p.room, lanes % p.room};
-    return walk;
-}
+    eplb_p_cuda_exchange best = {0.0f, heavy * p.room};
+    int32_t end = (heavy + 1) * p.room, u;
+    float load = p.held_load[v];
 
-static __device__ __forceinline__ void eplb_p_walk_on(eplb_p_cuda_walk *walk, int32_t room)
-{
-    walk->u += walk->step_u;
-    walk->v += walk->step_v;
-    if (walk->v < room) return;
-    walk->v -= room;
-    walk->u++;
-}
-
-/* The best of a lane's swaps of two packs. It goes through their positions in ascending order, so the first of equal
-   ones stays. */
-static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
-                                               eplb_p_cuda_walk walk)
-{
-    float D = eplb_p_heavier_by(p, heavy, light), most = 0.0f;
-    int32_t best_u = 0, best_v = 0;
-
-    for (; walk.u < p.room; eplb_p_walk_on(&walk, p.room)) {
-        int32_t u = heavy * p.room + walk.u, v = light * p.room + walk.v;
-        float gain = eplb_p_gain_at(p, u, v, D);
-        if (!(gain > most)) continue;
-        most = gain;
-        best_u = u;
-        best_v = v;
+#pragma unroll 4
+    for (u = heavy * p.room; u < end; u++) {
+        float gain = eplb_p_swap_gain(eplb_p_sub(p.held_load[u], load), D);
+        best.u = gain > best.most ? u : best.u;
+        best.most = gain > best.most ? gain : best.most;
     }
-    return most > 0.0f ? eplb_p_swap_key(p, most, best_u, best_v) : kLast;
+    return best;
 }
 
-/* How a block and its warps look for swaps. */
-struct eplb_p_cuda_search {
-    eplb_p_cuda_walk of_warp, of_pair; /* by all lanes of a warp, and by kPairLanes of them */
-    int32_t heavy, light;              /* packs that the swap before this one was of; -1: there was none */
-};
+static __device__ uint64_t eplb_p_key_for_place(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t v, float D)
+{
+    eplb_p_cuda_exchange best = eplb_p_best_for_place(p, heavy, v, D);
+    return best.most > 0.0f ? eplb_p_swap_key(p, best.most, best.u, v) : kLast;
+}
+
+/* The best of some of the swaps of two packs: those with places first, first + step, .. of the lighter. */
+static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
+                                               int32_t first, int32_t step)
+{
+    float D = eplb_p_heavier_by(p, heavy, light);
+    uint64_t best = kLast;
+    int32_t v;
+
+    for (v = first; v < p.room; v += step)
+        best = eplb_p_smaller(best, eplb_p_key_for_place(p, heavy, light * p.room + v, D));
+    return best;
+}
 
 /* The best swap of two packs, by one warp. */
-static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
-                                                    int32_t heavy, int32_t light)
+static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light)
 {
-    return eplb_p_warp_min(eplb_p_best_swap_of(p, heavy, light, search.of_warp));
+    return eplb_p_warp_min(eplb_p_best_swap_of(p, heavy, light, eplb_p_lane(), kWarp));
 }
 
-/* The heaviest or the lightest pack, the lower index on ties. */
-static __device__ int32_t eplb_p_extreme_pack_by_warp(const eplb_p_cuda_candidate &p, bool heaviest)
+/* The first pack in order whose key is not below `from`, and its key. */
+static __device__ uint64_t eplb_p_heaviest_pack_by_warp(const eplb_p_cuda_candidate &p, uint64_t from)
 {
     uint64_t first = kLast;
     int32_t pack;
 
     for (pack = eplb_p_lane(); pack < p.m; pack += kWarp) {
-        float load = p.pack_load[pack];
-        uint64_t key = heaviest ? eplb_p_heavy_first(load, pack) : eplb_p_light_first(load, pack);
-        first = eplb_p_smaller(first, key);
+        uint64_t key = eplb_p_pack_key(p, pack);
+        if (key >= from) first = eplb_p_smaller(first, key);
     }
+    return eplb_p_warp_min(first);
+}
+
+static __device__ int32_t eplb_p_lightest_pack_by_warp(const eplb_p_cuda_candidate &p)
+{
+    uint64_t first = kLast;
+    int32_t pack;
+
+    for (pack = eplb_p_lane(); pack < p.m; pack += kWarp)
+        first = eplb_p_smaller(first, eplb_p_light_first(p.pack_load[pack], pack));
     return eplb_p_index(eplb_p_warp_min(first));
 }
 
-/* Each warp finds the same, which costs less than telling the others. */
-static __device__ uint64_t eplb_p_max_min_by_warps(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search)
+static __device__ uint64_t eplb_p_max_min_by_warp(const eplb_p_cuda_candidate &p)
 {
-    int32_t heavy = eplb_p_extreme_pack_by_warp(p, true), light = eplb_p_extreme_pack_by_warp(p, false);
+    int32_t heavy = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), light = eplb_p_lightest_pack_by_warp(p);
     if (eplb_p_heavier_by(p, heavy, light) < *p.tiny) return kLast;
-    return eplb_p_best_swap_by_warp(p, search, heavy, light);
+    return eplb_p_best_swap_by_warp(p, heavy, light);
 }
 
 /* by_load, after the next barrier: by counting for each pack those before it. */
@@ -1247,141 +1266,223 @@ static __device__ uint64_t eplb_p_by_fall(float D, uint64_t swap)
     return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_key_worth(swap), D), eplb_p_index(swap));
 }
 
-/* The smallest key of the kPairLanes lanes that this one is of, in all of them. Mostly none has any, or but one. */
-static __device__ uint64_t eplb_p_pair_min(uint64_t key)
+/* Where there is room for it, the best swap of every pair is kept: a swap changes those of two packs only. A pair is
+   looked at by as many lanes as a pack has places, of which the first gets what all find. */
+
+/* The lanes of a warp in teams of that many, which all take part in whatever warps do. */
+struct eplb_p_cuda_team {
+    int32_t number, teams; /* of the block; number is -1 for lanes left over */
+    int32_t lane, lanes;   /* within the team */
+};
+
+static __device__ eplb_p_cuda_team eplb_p_team_of(int32_t lanes)
 {
-    uint32_t lanes = ((1u << kPairLanes) - 1) << eplb_p_lane() / kPairLanes * kPairLanes;
+    eplb_p_cuda_team team;
+    int32_t per_warp, in_warp;
+
+    team.lanes = eplb_p_least(lanes, kWarp);
+    per_warp = kWarp / team.lanes;
+    in_warp = eplb_p_lane() / team.lanes;
+    team.lane = eplb_p_lane() % team.lanes;
+    team.number = in_warp < per_warp ? eplb_p_warp() * per_warp + in_warp : -1;
+    team.teams = eplb_p_warps() * per_warp;
+    return team;
+}
+
+/* The smallest key of a team, in its first lane. Mostly none has any, or each lane has. */
+static __device__ uint64_t eplb_p_team_min(const eplb_p_cuda_team &team, uint64_t key)
+{
     int32_t step;
 
-    if (__ballot_sync(lanes, key != kLast) == 0) return kLast;
-    for (step = 1; step < kPairLanes; step *= 2) {
-        uint32_t high = __shfl_sync(lanes, (uint32_t)(key >> 32), eplb_p_lane() ^ step);
-        uint32_t low = __shfl_sync(lanes, (uint32_t)key, eplb_p_lane() ^ step);
-        key = eplb_p_smaller(key, (uint64_t)high << 32 | low);
+    if (__ballot_sync(kAllLanes, key != kLast) == 0) return kLast;
+    for (step = 1; step < team.lanes; step *= 2) {
+        uint32_t high = __shfl_sync(kAllLanes, (uint32_t)(key >> 32), eplb_p_lane() + step);
+        uint32_t low = __shfl_sync(kAllLanes, (uint32_t)key, eplb_p_lane() + step);
+        if (team.lane + step < team.lanes) key = eplb_p_smaller(key, (uint64_t)high << 32 | low);
     }
     return key;
 }
 
-/* Where there is room for it, the best swap of every pair is kept: a swap changes those of two packs only. */
+/* How a block looks for swaps. */
+struct eplb_p_cuda_search {
+    eplb_p_cuda_team team;
+    int32_t heavy, light; /* packs that the swap before this one was of; -1: there was none */
+};
 
 static __device__ int32_t eplb_p_pair_number(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
 {
     return a < b ? a * p.m + b : b * p.m + a;
 }
 
-/* By kPairLanes threads: the swap that gains most; where `by_fall`, with what the squares fall by it. */
-static __device__ void eplb_p_renew_pair(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search, int32_t a,
-                                         int32_t b, bool by_fall)
+/* What goes before all others among pairs with a swap: by what it falls the swap itself, else the heavier pack. */
+static __device__ uint64_t eplb_p_pair_key(const eplb_p_cuda_candidate &p, int32_t a, int32_t b, uint64_t swap,
+                                           bool by_fall)
+{
+    if (by_fall || swap == kLast) return swap;
+    return eplb_p_smaller(eplb_p_pack_key(p, a), eplb_p_pack_key(p, b));
+}
+
+/* By a team, whose first lane keeps the swap that gains most, where `by_fall` with what the squares fall by it, and
+   gets the pair's key. All lanes of a warp call it at once; a == b is no pair. */
+static __device__ uint64_t eplb_p_renew_pair(const eplb_p_cuda_candidate &p, const eplb_p_cuda_team &team, int32_t a,
+                                             int32_t b, bool by_fall)
 {
     bool a_is_light = p.pack_load[b] > p.pack_load[a];
     int32_t heavy = a_is_light ? b : a, light = a_is_light ? a : b;
     float D = eplb_p_heavier_by(p, heavy, light);
-    uint64_t swap = eplb_p_pair_min(eplb_p_best_swap_of(p, heavy, light, search.of_pair));
+    bool counts = a != b && (by_fall || D >= *p.tiny);
+    uint64_t swap = counts ? eplb_p_best_swap_of(p, heavy, light, team.lane, team.lanes) : kLast;
 
-    if (eplb_p_thread() % kPairLanes > 0) return;
+    swap = eplb_p_team_min(team, swap);
+    if (team.lane > 0 || a == b) return kLast;
     if (by_fall) swap = eplb_p_by_fall(D, swap);
-    p.best[eplb_p_pair_number(p, a, b)] = by_fall || D >= *p.tiny ? swap : kLast;
+    p.best[eplb_p_pair_number(p, a, b)] = swap;
+    return eplb_p_pair_key(p, a, b, swap, by_fall);
 }
 
-/* Those that the last swap changed, or, before any, all. Ends with a barrier. */
-static __device__ void eplb_p_renew_pairs_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
-                                                   bool by_fall)
+/* Those that the last swap changed, or, before any, all. Returns the smallest key of those that the thread renews. */
+static __device__ uint64_t eplb_p_renew_pairs_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                       bool by_fall)
 {
-    int32_t step = eplb_p_threads() / kPairLanes, first = eplb_p_thread() / kPairLanes, number, a, b;
+    bool is_first = search.heavy < 0;
+    int32_t pairs = is_first ? p.m * p.m : 2 * p.m, start, number, a, b;
+    uint64_t key = kLast;
 
-    if (search.heavy < 0)
-        for (number = first; number < p.m * p.m; number += step) {
+    for (start = 0; start < pairs; start += search.team.teams) {
+        number = search.team.number < 0 ? pairs : start + search.team.number;
+        a = b = 0;
+        if (number < pairs && is_first) {
             a = number / p.m;
             b = number % p.m;
-            if (a < b) eplb_p_renew_pair(p, search, a, b, by_fall);
-            else if (eplb_p_thread() % kPairLanes == 0) p.best[number] = kLast;
-        }
-    else
-        for (number = first; number < 2 * p.m; number += step) {
+            if (a > b) b = a;
+        } else if (number < pairs) {
             a = number < p.m ? search.heavy : search.light;
             b = number < p.m ? number : number - p.m;
-            if (a != b && (number < p.m || b != search.heavy)) eplb_p_renew_pair(p, search, a, b, by_fall);
+            if (number >= p.m && b == search.heavy) b = a;
         }
-    __syncthreads();
-}
-
-/* Whether any of a lane's swaps of two packs helps. */
-static __device__ bool eplb_p_some_swap_helps(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
-                                              eplb_p_cuda_walk walk)
-{
-    float D = eplb_p_heavier_by(p, heavy, light);
-
-    if (D < *p.tiny) return false;
-    for (; walk.u < p.room; eplb_p_walk_on(&walk, p.room))
-        if (eplb_p_gain_at(p, heavy * p.room + walk.u, light * p.room + walk.v, D) > 0.0f) return true;
-    return false;
-}
-
-/* Pairs are numbered in the order in which they are tried: number i * m + m-1-j is the i-th heaviest pack
-   and the j-th. A round gives one to each kPairLanes threads. As long as none is found, the block confers
-   after twice as many rounds as before: mostly one of the first pairs has a swap, else likely none. */
-static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
-                                                     int32_t heavy_packs, eplb_p_board &board)
-{
-    int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, last = tried * p.m;
-    int32_t round = eplb_p_threads() / kPairLanes, rounds = 1, start, end, number, i, j;
-
-    eplb_p_order_packs_by_block(p);
-    __syncthreads();
-    for (start = 0, end = round; start < last; start = end, end += rounds * round) {
-        uint64_t found = kLast;
-        rounds *= 2;
-        for (number = start + eplb_p_thread() / kPairLanes; number < end && number < last; number += round) {
-            i = number / p.m;
-            j = p.m - 1 - number % p.m;
-            if (j <= i || !eplb_p_some_swap_helps(p, p.by_load[i], p.by_load[j], search.of_pair)) continue;
-            found = (uint64_t)number;
-            break;
-        }
-        found = eplb_p_least_of_block(board, found);
-        if (found == kLast) continue;
-        i = (int32_t)found / p.m;
-        j = p.m - 1 - (int32_t)found % p.m;
-        return eplb_p_best_swap_by_warp(p, search, p.by_load[i], p.by_load[j]);
+        key = eplb_p_smaller(key, eplb_p_renew_pair(p, search.team, a, b, by_fall));
     }
-    return kLast;
+    return key;
 }
 
-/* The same, where the best swaps of all pairs are kept. */
+/* The smallest key of all pairs, those that the last swap changed being renewed. */
+static __device__ uint64_t eplb_p_first_pair_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                      bool by_fall, eplb_p_board &board)
+{
+    uint64_t key = eplb_p_renew_pairs_by_block(p, search, by_fall);
+    int32_t a, b;
+
+    if (search.heavy >= 0)
+        for (a = eplb_p_warp(); a < p.m; a += eplb_p_warps())
+            for (b = eplb_p_lane(); b < p.m; b += kWarp) {
+                if (b <= a || a == search.heavy || a == search.light || b == search.heavy || b == search.light)
+                    continue;
+                key = eplb_p_smaller(key, eplb_p_pair_key(p, a, b, p.best[a * p.m + b], by_fall));
+            }
+    return eplb_p_least_of_block(board, key);
+}
+
+/* How many packs are before one in order. */
+static __device__ int32_t eplb_p_packs_before_by_warp(const eplb_p_cuda_candidate &p, uint64_t key)
+{
+    int32_t before = 0, pack;
+    for (pack = eplb_p_lane(); pack < p.m; pack += kWarp) before += eplb_p_pack_key(p, pack) < key;
+    return (int32_t)__reduce_add_sync(kAllLanes, (uint32_t)before);
+}
+
+/* The kept swap of a pack with the last in order of those behind it that have one with it; there is one. */
+static __device__ uint64_t eplb_p_kept_with_lightest_by_warp(const eplb_p_cuda_candidate &p, uint64_t heavy_key)
+{
+    int32_t heavy = eplb_p_index(heavy_key), b;
+    uint64_t last = kLast;
+
+    for (b = eplb_p_lane(); b < p.m; b += kWarp) {
+        uint64_t key = eplb_p_pack_key(p, b);
+        if (key > heavy_key && p.best[eplb_p_pair_number(p, heavy, b)] != kLast) last = eplb_p_smaller(last, ~key);
+    }
+    return p.best[eplb_p_pair_number(p, heavy, eplb_p_index(~eplb_p_warp_min(last)))];
+}
+
+/* PAIR_SCAN tries the heaviest pack with the lightest first, then with heavier ones, then the next heaviest. */
+
+static __device__ int32_t eplb_p_packs_tried(const eplb_p_cuda_candidate &p, int32_t heavy_packs)
+{
+    return heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m;
+}
+
+/* Where the best swaps of all pairs are kept. In warps other than the first, any key for some swap. */
 static __device__ uint64_t eplb_p_kept_pair_scan_by_block(const eplb_p_cuda_candidate &p,
                                                           const eplb_p_cuda_search &search, int32_t heavy_packs,
                                                           eplb_p_board &board)
 {
-    int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, number, i, j;
-    uint64_t found = kLast;
+    uint64_t found = eplb_p_first_pair_by_block(p, search, false, board);
+    int32_t tried = eplb_p_packs_tried(p, heavy_packs);
 
-    eplb_p_order_packs_by_block(p);
-    eplb_p_renew_pairs_by_block(p, search, false);
-    for (number = eplb_p_thread(); number < tried * p.m && found == kLast; number += eplb_p_threads()) {
-        i = number / p.m;
-        j = p.m - 1 - number % p.m;
-        if (j > i && p.best[eplb_p_pair_number(p, p.by_load[i], p.by_load[j])] != kLast) found = (uint64_t)number;
-    }
-    found = eplb_p_least_of_block(board, found);
     if (found == kLast) return kLast;
-    i = (int32_t)found / p.m;
-    j = p.m - 1 - (int32_t)found % p.m;
-    return p.best[eplb_p_pair_number(p, p.by_load[i], p.by_load[j])];
+    if (tried < p.m) {
+        bool is_tried = eplb_p_packs_before_by_warp(p, found) < tried;
+        __syncthreads(); /* all have read */
+        if (!is_tried) return kLast;
+    }
+    return eplb_p_warp() == 0 ? eplb_p_kept_with_lightest_by_warp(p, found) : 0;
+}
+
+/* Of the swaps with a pack that help, the key of the lightest pack; those before it in order are not looked at. Thread
+   t tries places t, t + threads, .. */
+static __device__ uint64_t eplb_p_lightest_that_helps(const eplb_p_cuda_candidate &p, uint64_t heavy_key, uint64_t turn)
+{
+    int32_t heavy = eplb_p_index(heavy_key), v;
+    uint64_t first = kLast;
+
+    for (v = eplb_p_thread(); v < p.n; v += eplb_p_threads()) {
+        int32_t light = eplb_p_pack_of(p, v);
+        float D = eplb_p_heavier_by(p, heavy, light);
+        if (eplb_p_pack_key(p, light) <= heavy_key || D < *p.tiny) continue;
+        if (eplb_p_best_for_place(p, heavy, v, D).most > 0.0f)
+            first = eplb_p_smaller(first, turn << kTurnShift | (uint64_t)eplb_p_bits(p.pack_load[light]) << kPackBits
+                                              | (uint64_t)(kPackMask - light));
+    }
+    return first;
+}
+
+/* The heaviest pack alone first, and as long as there is none then twice as many as before: mostly one of the first has
+   a swap, else likely none. In warps other than the first, any key for some swap. */
+static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p, int32_t heavy_packs,
+                                                     eplb_p_board &board)
+{
+    int32_t tried = eplb_p_packs_tried(p, heavy_packs), first = 0, num = 1, i;
+    bool is_ordered = tried > kFewHeavy;
+    uint64_t heavy_key = 0, found;
+
+    if (is_ordered) {
+        eplb_p_order_packs_by_block(p);
+        __syncthreads();
+    }
+    for (; first < tried; first += num, num *= is_ordered ? 2 : 1) {
+        found = kLast;
+        for (i = first; i < first + num && i < tried; i++) {
+            heavy_key = is_ordered ? eplb_p_pack_key(p, p.by_load[i])
+                                   : eplb_p_heaviest_pack_by_warp(p, i > 0 ? heavy_key + 1 : 0);
+            found = eplb_p_smaller(found, eplb_p_lightest_that_helps(p, heavy_key, (uint64_t)i));
+        }
+        found = eplb_p_least_of_block(board, found);
+        if (found == kLast) continue;
+        if (eplb_p_warp() > 0) return 0;
+        if (is_ordered) heavy_key = eplb_p_pack_key(p, p.by_load[found >> kTurnShift]);
+        return eplb_p_best_swap_by_warp(p, eplb_p_index(heavy_key), kPackMask - (int32_t)(found & kPackMask));
+    }
+    return kLast;
 }
 
 /* Thread t tries places t, t + threads, .. of other packs with every item of the heaviest. */
 static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidate &p, eplb_p_board &board)
 {
-    int32_t heavy = eplb_p_extreme_pack_by_warp(p, true), u, v;
+    int32_t heavy = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), v;
     uint64_t best = kLast;
 
     for (v = eplb_p_thread(); v < p.n; v += eplb_p_threads()) {
-        float D = eplb_p_heavier_by(p, heavy, v / p.room);
-        if (!(D > 0.0f)) continue; /* the heaviest itself, or as heavy */
-        for (u = heavy * p.room; u < (heavy + 1) * p.room; u++) {
-            float gain = eplb_p_gain_at(p, u, v, D);
-            if (gain > 0.0f) best = eplb_p_smaller(best, eplb_p_swap_key(p, gain, u, v));
-        }
+        float D = eplb_p_heavier_by(p, heavy, eplb_p_pack_of(p, v)); /* not above 0: itself, or as heavy */
+        if (D > 0.0f) best = eplb_p_smaller(best, eplb_p_key_for_place(p, heavy, v, D));
     }
     best = eplb_p_least_of_block(board, best);
     return best != kLast && eplb_p_key_worth(best) > *p.tiny ? best : kLast;
@@ -1416,69 +1517,64 @@ static __device__ uint64_t eplb_p_if_it_counts(const eplb_p_cuda_candidate &p, u
     return by_fall != kLast && eplb_p_fall_counts(eplb_p_key_worth(by_fall), *p.tiny) ? by_fall : kLast;
 }
 
-/* The heaviest and the lightest pack first, for most other pairs cannot fall as far as those two do: some of the
-   heaviest with some of the lightest are left, a row to a warp and a pair to a lane. The best swap of a pair is the
-   one that gains most, also where others fall as far. */
-static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
-                                              eplb_p_board &board)
+/* Some of the heaviest packs with some of the lightest, a row to a warp and a pair to a lane, where they may fall as
+   far as the best so far. The best swap of a pair is the one that gains most, also where others fall as far. */
+static __device__ uint64_t eplb_p_l2_of_rows_by_block(const eplb_p_cuda_candidate &p, int32_t num_heavy,
+                                                      int32_t num_light, uint64_t best, eplb_p_board &board)
 {
-    const eplb_p_cuda_walk alone = {0, 0, 0, 1};
-    int32_t heavy, light, num_heavy, num_light, i, j;
+    int32_t i, j;
+
+    for (i = eplb_p_warp(); i < num_heavy; i += eplb_p_warps())
+        for (j = p.m - 1 - eplb_p_lane(); j > i && j >= p.m - num_light; j -= kWarp) {
+            int32_t heavy = p.by_load[i], light = p.by_load[j];
+            float D = eplb_p_heavier_by(p, heavy, light);
+            if (!eplb_p_may_fall_further(D, best)) continue;
+            best = eplb_p_smaller(best, eplb_p_by_fall(D, eplb_p_best_swap_of(p, heavy, light, 0, 1)));
+        }
+    return eplb_p_least_of_block(board, best);
+}
+
+/* A few of the heaviest and of the lightest packs first, for most other pairs cannot fall as far as the best of
+   those. */
+static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, eplb_p_board &board)
+{
     uint64_t best;
 
     eplb_p_order_packs_by_block(p);
     __syncthreads();
-    heavy = p.by_load[0];
-    light = p.by_load[p.m - 1];
-    best = eplb_p_by_fall(eplb_p_heavier_by(p, heavy, light), eplb_p_best_swap_by_warp(p, search, heavy, light));
-    num_heavy = eplb_p_num_promising_by_warp(p, true, best);
-    num_light = eplb_p_num_promising_by_warp(p, false, best);
-    for (i = eplb_p_warp(); i < num_heavy; i += eplb_p_warps())
-        for (j = p.m - 1 - eplb_p_lane(); j > i && j >= p.m - num_light; j -= kWarp) {
-            float D = eplb_p_heavier_by(p, p.by_load[i], p.by_load[j]);
-            if (!eplb_p_may_fall_further(D, best)) continue;
-            best = eplb_p_smaller(best, eplb_p_by_fall(D, eplb_p_best_swap_of(p, p.by_load[i], p.by_load[j], alone)));
-        }
-    return eplb_p_if_it_counts(p, eplb_p_least_of_block(board, best));
+    best = eplb_p_l2_of_rows_by_block(p, eplb_p_least(p.m, eplb_p_warps()), eplb_p_least(p.m, kWarp), kLast, board);
+    best = eplb_p_l2_of_rows_by_block(p, eplb_p_num_promising_by_warp(p, true, best),
+                                      eplb_p_num_promising_by_warp(p, false, best), best, board);
+    return eplb_p_if_it_counts(p, best);
 }
 
-/* The same, where the best swaps of all pairs are kept. */
-static __device__ uint64_t eplb_p_kept_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
-                                                   eplb_p_board &board)
-{
-    uint64_t best = kLast;
-    int32_t number;
-
-    eplb_p_renew_pairs_by_block(p, search, true);
-    for (number = eplb_p_thread(); number < p.m * p.m; number += eplb_p_threads())
-        best = eplb_p_smaller(best, p.best[number]);
-    return eplb_p_if_it_counts(p, eplb_p_least_of_block(board, best));
-}
-
-/* The next swap, the same in all threads of the block. */
+/* The next swap, the same in all warps, or in warp 0 alone and any key in the others; the block's last barrier is
+   behind whatever others than warp 0 read. */
 static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
                                                      const eplb_p_cuda_search &search, eplb_p_board &board)
 {
     switch (how->refine) {
-    case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warps(p, search);
     case EPLB_REFINE_PAIR_SCAN:
         if (p.best) return eplb_p_kept_pair_scan_by_block(p, search, how->heavy_packs, board);
-        return eplb_p_pair_scan_by_block(p, search, how->heavy_packs, board);
+        return eplb_p_pair_scan_by_block(p, how->heavy_packs, board);
     case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p, board);
     case EPLB_REFINE_L2:
-        return p.best ? eplb_p_kept_l2_by_block(p, search, board) : eplb_p_l2_by_block(p, search, board);
+        if (p.best) return eplb_p_if_it_counts(p, eplb_p_first_pair_by_block(p, search, true, board));
+        return eplb_p_l2_by_block(p, board);
     default: return kLast;
     }
 }
 
-/* What stands between two places of a pack, the latter included, moves up by one towards the former. */
-static __device__ void eplb_p_move_up_by_warp(const eplb_p_cuda_candidate &p, int32_t at, int32_t to)
-{
-    int32_t step = to < at ? -1 : 1, left = (to - at) * step;
+/* Both halves of a warp exchange an item at once, each in a pack of its own. */
 
-    for (; left > 0; left -= kWarp, at += step * kWarp) {
-        int32_t into = at + step * eplb_p_lane();
-        bool moves = eplb_p_lane() < left;
+/* What stands between two places of a pack, the latter included, moves up by one towards the former. */
+static __device__ void eplb_p_move_up_by_halves(const eplb_p_cuda_candidate &p, int32_t at, int32_t to)
+{
+    int32_t step = to < at ? -1 : 1, left = (to - at) * step, done;
+
+    for (done = 0; done < p.room - 1; done += kHalf) {
+        int32_t moved = done + eplb_p_lane() % kHalf, into = at + step * moved;
+        bool moves = moved < left;
         int32_t position = moves ? p.held[into + step] : 0;
         float load = moves ? p.held_load[into + step] : 0.0f;
         __syncwarp(); /* all have read */
@@ -1491,43 +1587,65 @@ static __device__ void eplb_p_move_up_by_warp(const eplb_p_cuda_candidate &p, in
     }
 }
 
-/* What stands at a place gives way to another position: the pack's list stays ascending, and its load is
-   summed afresh. By one warp. */
-static __device__ void eplb_p_exchange_by_warp(const eplb_p_cuda_candidate &p, int32_t at, int32_t position)
+/* What stands at a place gives way to another position: the pack's list stays ascending, and its load is summed
+   afresh. The halves' sums are told in one, below and above 2^16. */
+static __device__ void eplb_p_exchange_by_halves(const eplb_p_cuda_candidate &p, int32_t at, int32_t position)
 {
-    int32_t pack = at / p.room, first = pack * p.room, before = 0, to, i;
+    int32_t pack = eplb_p_pack_of(p, at), first = pack * p.room, half = eplb_p_lane() / kHalf, to, i;
+    uint32_t before = 0;
 
-    for (i = first + eplb_p_lane(); i < first + p.room; i += kWarp) before += i != at && p.held[i] < position;
-    to = first + (int32_t)__reduce_add_sync(kAllLanes, (uint32_t)before);
-    eplb_p_move_up_by_warp(p, at, to);
-    if (eplb_p_lane() != 0) return;
+    for (i = first + eplb_p_lane() % kHalf; i < first + p.room; i += kHalf) before += i != at && p.held[i] < position;
+    before = __reduce_add_sync(kAllLanes, before << 16 * half);
+    to = first + (int32_t)(before >> 16 * half & 0xFFFF);
+    eplb_p_move_up_by_halves(p, at, to);
+    if (eplb_p_lane() % kHalf > 0) return;
     p.held[to] = (uint16_t)position;
     p.held_load[to] = p.load[position];
     p.place[position] = (uint16_t)to;
     p.pack_load[pack] = eplb_p_sum_pack(p, pack);
+    p.swapped[half] = (uint16_t)pack;
 }
 
+static __device__ void eplb_p_swap_by_warp(const eplb_p_cuda_candidate &p, uint64_t swap)
+{
+    int32_t u_position = eplb_p_index(swap) >> 16, v_position = eplb_p_index(swap) & 0xFFFF;
+    int32_t u = p.place[u_position], v = p.place[v_position];
+    bool of_u = eplb_p_lane() < kHalf;
+
+    __syncwarp(); /* all have read */
+    eplb_p_exchange_by_halves(p, of_u ? u : v, of_u ? v_position : u_position);
+}
+
+/* MAX_MIN looks at two packs only, for which a warp suffices. */
+static __device__ void eplb_p_refine_by_warp(const eplb_p_cuda_candidate &p, int32_t max_swaps)
+{
+    int32_t swaps;
+
+    for (swaps = 0; swaps < max_swaps; swaps++) {
+        uint64_t swap = eplb_p_max_min_by_warp(p);
+        if (swap == kLast) return;
+        eplb_p_swap_by_warp(p, swap);
+        __syncwarp();
+    }
+}
+
+/* Ends with a barrier. */
 static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
                                               eplb_p_board &board)
 {
-    eplb_p_cuda_search search = {eplb_p_walk_of(p, kWarp), eplb_p_walk_of(p, kPairLanes), -1, -1};
-    int32_t second = eplb_p_warps() > 1, swaps;
+    eplb_p_cuda_search search = {eplb_p_team_of(p.room), -1, -1};
+    int32_t swaps;
 
-    for (swaps = 0; swaps < how->max_swaps; swaps++) {
+    if (how->refine == EPLB_REFINE_MAX_MIN && eplb_p_warp() == 0) eplb_p_refine_by_warp(p, how->max_swaps);
+    for (swaps = 0; how->refine != EPLB_REFINE_MAX_MIN && swaps < how->max_swaps; swaps++) {
         uint64_t swap = eplb_p_find_swap_by_block(p, how, search, board);
-        int32_t u_position, v_position, u, v;
-        if (swap == kLast) return;
-        u_position = eplb_p_index(swap) >> 16;
-        v_position = eplb_p_index(swap) & 0xFFFF;
-        u = p.place[u_position];
-        v = p.place[v_position];
-        search.heavy = u / p.room;
-        search.light = v / p.room;
-        __syncthreads(); /* all have read */
-        if (eplb_p_warp() == 0) eplb_p_exchange_by_warp(p, u, v_position);
-        if (eplb_p_warp() == second) eplb_p_exchange_by_warp(p, v, u_position);
+        if (swap == kLast) break;
+        if (eplb_p_warp() == 0) eplb_p_swap_by_warp(p, swap);
         __syncthreads();
+        search.heavy = p.swapped[0];
+        search.light = p.swapped[1];
     }
+    __syncthreads();
 }
 
 /* From keys to packs, of two items or more each; after it, barrier included, held says which positions are in which
@@ -2643,16 +2761,16 @@ static bool eplb_p_fits_blocks(const eplb_p_cuda_call *c)
 }
 
 /* Threads that have something to do with a packing: for its items, or for the pairs of packs that are looked at for
-   each swap: those of two packs where the best swaps are kept, those of the heaviest ones, or nearly all. */
+   each swap: those of two packs where the best swaps are kept, else, by L2, any number. */
 static int32_t eplb_p_threads_for_packing(const eplb_p_cuda_packing *packing)
 {
     const eplb_packing *how = &packing->how;
-    int32_t items = eplb_p_threads_for(packing->n, kMaxThreads), packs = 2, pairs;
+    int32_t items = eplb_p_threads_for(packing->n, kMaxThreads), per_warp, pairs;
 
-    if (how->refine != EPLB_REFINE_PAIR_SCAN && how->refine != EPLB_REFINE_L2) return items;
-    if (!eplb_p_looks_at_pairs(*how, packing->m)) packs = how->heavy_packs;
-    if (packing->m > kMaxThreads / kPairLanes) return kMaxThreads;
-    pairs = eplb_p_threads_for(eplb_p_least(packs, packing->m) * packing->m * kPairLanes, kMaxThreads);
+    if (!eplb_p_looks_at_pairs(*how, packing->m)) return items;
+    per_warp = kWarp / eplb_p_least(packing->n / packing->m, kWarp);
+    if (packing->m > kMaxThreads / kWarp * per_warp) return kMaxThreads;
+    pairs = eplb_p_threads_for((2 * packing->m + per_warp - 1) / per_warp * kWarp, kMaxThreads);
     return pairs > items ? pairs : items;
 }
 
