@@ -83,9 +83,9 @@ enum : int32_t {
     kPackBits = 10,     /* of a pack's number, */
     kPackMask = (1 << kPackBits) - 1,
     kTurnShift = 32 + kPackBits, /* behind which, and behind the bits of its load, is whose turn it is */
-    kMostNodes = 16,    /* that pack all groups of their layer, each for itself */
-    kInFlight = 256,    /* layers that are done at once by a thread each, at most; others wait for their scratch */
-    kWords = 896        /* that a kernel's argument, of 4 KiB at most, holds beside a few others */
+    kMostNodes = 16,             /* that pack all groups of their layer, each for itself */
+    kInFlight = 256, /* layers that are done at once by a thread each, at most; others wait for their scratch */
+    kWords = 896     /* that a kernel's argument, of 4 KiB at most, holds beside a few others */
 };
 
 static constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
@@ -99,7 +99,7 @@ static_assert(EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1 && EPLB_NUM_INITS == EP
 
 /* What a block may have without asking for more. An item takes 14 bytes in a candidate, a pack 6, and an expert with a
    slot of its own 6 more; 2048 cover what does not grow. */
-static constexpr size_t kMaxShared = 48 * 1024;
+static constexpr uint32_t kMaxShared = 48 * 1024;
 static_assert(EPLB_CUDA_MAX_PACKS <= 1 << kPackBits, "packs have numbers");
 static_assert((14 + 6) * EPLB_CUDA_MAX_ITEMS + 6 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared,
               "shapes fit shared memory");
@@ -115,6 +115,8 @@ struct eplb_p_cuda_packing {
     eplb_packing how;
     int32_t stage; /* EPLB_P_DRAW_* */
     int32_t n, m, rows, candidates;
+    int32_t room;              /* n / m */
+    uint32_t of_room;          /* 2^32 / room, rounded up; room being more than 1 */
     const float *load;         /* [rows, n] of the items */
     uint16_t *placed;          /* [rows, candidates, n] item at each place, pack by pack */
     eplb_p_standing *standing; /* [rows, candidates] */
@@ -146,9 +148,9 @@ extern __shared__ __align__(16) unsigned char eplb_p_shared[];
 
 static __device__ __forceinline__ int32_t eplb_p_thread() { return (int32_t)threadIdx.x; }
 static __device__ __forceinline__ int32_t eplb_p_threads() { return (int32_t)blockDim.x; }
-static __device__ __forceinline__ int32_t eplb_p_lane() { return (int32_t)threadIdx.x % kWarp; }
-static __device__ __forceinline__ int32_t eplb_p_warp() { return (int32_t)threadIdx.x / kWarp; }
-static __device__ __forceinline__ int32_t eplb_p_warps() { return (int32_t)blockDim.x / kWarp; }
+static __device__ __forceinline__ int32_t eplb_p_lane() { return (int32_t)(threadIdx.x % kWarp); }
+static __device__ __forceinline__ int32_t eplb_p_warp() { return (int32_t)(threadIdx.x / kWarp); }
+static __device__ __forceinline__ int32_t eplb_p_warps() { return (int32_t)(blockDim.x / kWarp); }
 
 EPLB_P_HD int32_t eplb_p_least(int32_t a, int32_t b) { return a < b ? a : b; }
 EPLB_P_HD int32_t eplb_p_whole_warps(int32_t n) { return (n + kWarp - 1) / kWarp * kWarp; }
@@ -221,6 +223,7 @@ static __device__ eplb_p_scan eplb_p_scan_of_block(eplb_p_board &b, int32_t x, i
     uint32_t told;
     int32_t digit;
 
+#pragma unroll 1
     for (digit = 0; most >> digit > 0; digit++) {
         uint32_t vote = __ballot_sync(kAllLanes, x >> digit & 1);
         s.before += eplb_p_lanes_before(vote) << digit;
@@ -249,14 +252,14 @@ static __device__ eplb_p_part eplb_p_part_of(int32_t n)
 
 /* The next block of shared memory, for count elements of the given size, aligned to 16; used is in
    bytes. Without a base it only counts. */
-EPLB_P_HD void *eplb_p_take_shared(unsigned char *base, size_t *used, int32_t count, size_t size)
+EPLB_P_HD void *eplb_p_take_shared(unsigned char *base, uint32_t *used, int32_t count, uint32_t size)
 {
     void *block = base ? base + *used : NULL;
-    *used += ((size_t)count * size + 15) & ~(size_t)15;
+    *used += ((uint32_t)count * size + 15) & ~15u;
     return block;
 }
 
-EPLB_P_HD uint64_t *eplb_p_take_board(unsigned char *base, size_t *used)
+EPLB_P_HD uint64_t *eplb_p_take_board(unsigned char *base, uint32_t *used)
 {
     return (uint64_t *)eplb_p_take_shared(base, used, 2 * kMaxWarps, sizeof(uint64_t));
 }
@@ -286,8 +289,11 @@ static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t run, i
     int32_t end = eplb_p_least(first + run, eplb_p_whole_warps(n));
     uint32_t mine = key[i];
 
+#pragma unroll 1
     for (j = first / 4; j < own / 4; j++) rank += eplb_p_count_before(fours[j], mine, true);
+#pragma unroll 1
     for (j = own; j < own + kWarp; j++) rank += key[j] >= mine + (uint32_t)(j >= i);
+#pragma unroll 1
     for (j = (own + kWarp) / 4; j < end / 4; j++) rank += eplb_p_count_before(fours[j], mine, false);
     return rank;
 }
@@ -296,6 +302,7 @@ static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t run, i
 static __device__ int32_t eplb_p_num_at_least(const uint32_t *key, int32_t n, uint32_t least)
 {
     int32_t found = 0;
+#pragma unroll 1
     while (n > 0) {
         int32_t half = (n + 1) / 2;
         bool all = key[found + half - 1] >= least;
@@ -311,6 +318,7 @@ static __device__ void eplb_p_merge_runs_by_block(const eplb_p_sorted &from, con
 {
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < n; i += eplb_p_threads()) {
         int32_t first = i & ~(2 * run - 1), second = eplb_p_least(first + run, n), place;
         int32_t end = eplb_p_least(second + run, n);
@@ -330,14 +338,17 @@ static __device__ void eplb_p_sort_by_block(const uint32_t *key, int32_t n, cons
 {
     int32_t run = kRun, merges = 0, i;
 
+#pragma unroll 1
     while (run << merges < n) merges++;
     run <<= merges % 2;
+#pragma unroll 1
     for (i = eplb_p_thread(); i < n; i += eplb_p_threads()) {
         int32_t place = i / run * run + eplb_p_rank_in_run(key, run, n, i);
         sorted.key[place] = key[i];
         sorted.index[place] = (uint16_t)i;
     }
     __syncthreads();
+#pragma unroll 1
     for (; run < n; run *= 4) {
         eplb_p_merge_runs_by_block(sorted, between, run, n);
         eplb_p_merge_runs_by_block(between, sorted, 2 * run, n);
@@ -364,8 +375,10 @@ static __device__ uint32_t eplb_p_largest_load_by_block(const eplb_p_cuda_call &
     uint32_t largest = 0;
     int32_t t, e;
 
+#pragma unroll 1
     for (t = 0; t < s.num; t++) {
         if (!of_all && !(eplb_p_sample_share(&s, t) > 0.0f)) continue;
+#pragma unroll 1
         for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads()) {
             uint32_t bits = eplb_p_bits_at(&s.load[(size_t)t * s.stride + (size_t)e]);
             if (bits > largest && bits != kMinusZero) largest = bits;
@@ -380,6 +393,7 @@ static __device__ eplb_result eplb_p_first_bad_load_by_block(const eplb_p_cuda_c
 {
     uint64_t experts = (uint64_t)c.shape.num_experts, first = kLast, i;
 
+#pragma unroll 1
     for (i = (uint64_t)eplb_p_thread(); i < (uint64_t)s.num * experts; i += (uint64_t)eplb_p_threads()) {
         eplb_result r = eplb_p_check_load(&s.load[i / experts * s.stride + i % experts]);
         if (r == EPLB_OK) continue;
@@ -396,6 +410,7 @@ static __device__ bool eplb_p_weights_are_bad_by_block(const eplb_p_samples &s, 
     uint32_t found = ZERO;
     int32_t t;
 
+#pragma unroll 1
     for (t = eplb_p_thread(); t < s.num; t += eplb_p_threads()) {
         if (eplb_p_check_load(&s.weight[t]) != EPLB_OK) found = BAD;
         else if (s.weight[t] > 0.0f && found == ZERO) found = COUNTING;
@@ -410,7 +425,9 @@ static __device__ float eplb_p_heaviest_sample_by_block(const eplb_p_cuda_call &
     uint32_t heaviest = 0;
     int32_t t, e;
 
+#pragma unroll 1
     for (t = 0; t < s.num; t++)
+#pragma unroll 1
         for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
             if (s.weight[t] > eplb_p_from_bits(heaviest) && eplb_p_sample_load(&s, t, e) > 0.0f)
                 heaviest = eplb_p_bits_at(&s.weight[t]);
@@ -424,8 +441,10 @@ static __device__ float eplb_p_count_samples_by_block(const eplb_p_cuda_call &c,
     float count = 0.0f;
     int32_t t, e;
 
+#pragma unroll 1
     for (t = 0; t < s.num; t++) {
         uint32_t holds_load = 0;
+#pragma unroll 1
         for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
             holds_load |= eplb_p_sample_load(&s, t, e) > 0.0f;
         if (eplb_p_most_of_block(board, holds_load)) count = eplb_p_add(count, eplb_p_sample_share(&s, t));
@@ -471,6 +490,7 @@ static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, const epl
     int32_t t;
 
     if (!(mean.scale > 0.0f)) return 1.0f;
+#pragma unroll 1
     for (t = 0; t < s.num; t++) {
         float factor = eplb_p_mul(eplb_p_sample_share(&s, t), mean.scale);
         load = eplb_p_add(load, eplb_p_mul(eplb_p_sample_load(&s, t, e), factor));
@@ -486,6 +506,7 @@ static __device__ eplb_result eplb_p_load_layer_by_block(const eplb_p_cuda_call 
     eplb_p_cuda_mean mean = eplb_p_judge_layer_by_block(c, &s, board);
     int32_t e;
 
+#pragma unroll 1
     for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
         load[e] = eplb_p_mean_of_expert(s, mean, e);
     __syncthreads();
@@ -495,8 +516,10 @@ static __device__ eplb_result eplb_p_load_layer_by_block(const eplb_p_cuda_call 
 static __device__ void eplb_p_sum_groups_by_block(const eplb_p_cuda_call &c, const float *load, float *group_load)
 {
     int32_t group, i;
+#pragma unroll 1
     for (group = eplb_p_thread(); group < c.shape.num_groups; group += eplb_p_threads()) {
         float sum = 0.0f;
+#pragma unroll 1
         for (i = 0; i < c.shape.group_size; i++) sum = eplb_p_add(sum, load[group * c.shape.group_size + i]);
         group_load[group] = sum;
     }
@@ -517,7 +540,7 @@ struct eplb_p_cuda_replicas {
     uint16_t *rank;   /* [num_phy - num_log] which replica of its expert it is */
 };
 
-EPLB_P_HD void eplb_p_carve_cuda_replicas(unsigned char *base, size_t *used, int32_t num_log, int32_t num_phy,
+EPLB_P_HD void eplb_p_carve_cuda_replicas(unsigned char *base, uint32_t *used, int32_t num_log, int32_t num_phy,
                                           eplb_p_cuda_replicas *r)
 {
     int32_t spare = num_phy - num_log;
@@ -545,13 +568,13 @@ struct eplb_p_cuda_auction {
     eplb_p_sorted bids, sorted; /* [room, up to a whole warp] */
 };
 
-EPLB_P_HD void eplb_p_carve_sorted(unsigned char *base, size_t *used, int32_t n, eplb_p_sorted *s)
+EPLB_P_HD void eplb_p_carve_sorted(unsigned char *base, uint32_t *used, int32_t n, eplb_p_sorted *s)
 {
     s->key = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(uint32_t));
     s->index = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
 }
 
-EPLB_P_HD void eplb_p_carve_auction(unsigned char *base, size_t *used, int32_t num_log, int32_t num_phy,
+EPLB_P_HD void eplb_p_carve_auction(unsigned char *base, uint32_t *used, int32_t num_log, int32_t num_phy,
                                     eplb_p_cuda_auction *a)
 {
     a->room = num_phy - num_log + eplb_p_least(num_log, kMostTooMany);
@@ -583,6 +606,7 @@ static __device__ void eplb_p_open_auction_by_block(const eplb_p_cuda_replicas &
     a->depth = 1;
     a->per_thread = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
     a->taken = 0;
+#pragma unroll 1
     for (e = own.first; e < own.end; e++) {
         a->bid[e] = eplb_p_bid_bits(r, *a, e, 0);
         a->too_many[e] = 0;
@@ -597,6 +621,7 @@ static __device__ uint32_t eplb_p_highest_bid_by_block(const eplb_p_cuda_replica
     uint32_t highest = 0;
     int32_t e;
 
+#pragma unroll 1
     for (e = own.first; e < own.end; e++) {
         uint32_t bid = more ? eplb_p_bid_bits(r, a, e, more) : a.bid[e];
         highest = bid > highest ? bid : highest;
@@ -611,8 +636,10 @@ static __device__ eplb_p_scan eplb_p_scan_bids_by_block(const eplb_p_cuda_replic
     eplb_p_part own = eplb_p_part_of(r.num_log);
     int32_t above = 0, e, more;
 
+#pragma unroll 1
     for (e = own.first; e < own.end; e++) {
         if (a.bid[e] <= floor) continue;
+#pragma unroll 1
         for (more = 1; more < a.depth && eplb_p_bid_bits(r, a, e, more) > floor; more++) {}
         above += more;
     }
@@ -626,7 +653,9 @@ static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cu
     eplb_p_part own = eplb_p_part_of(r.num_log);
     int32_t at = a->taken + scan.before, end = a->taken + limit, e, more;
 
+#pragma unroll 1
     for (e = own.first; e < own.end; e++)
+#pragma unroll 1
         for (more = 0; more < a->depth && at < end && a->bid[e] > floor; more++, at++) {
             a->bids.key[at] = a->bid[e];
             a->expert[at] = (uint16_t)e;
@@ -643,6 +672,7 @@ static __device__ uint32_t eplb_p_raised_floor_by_block(const eplb_p_cuda_replic
 {
     uint32_t top = eplb_p_highest_bid_by_block(r, a, 0, board);
 
+#pragma unroll 1
     while (top - floor > 1) {
         uint32_t middle = floor + (top - floor) / 2;
         int32_t above = eplb_p_scan_bids_by_block(r, a, middle, board).total;
@@ -653,24 +683,25 @@ static __device__ uint32_t eplb_p_raised_floor_by_block(const eplb_p_cuda_replic
     return floor;
 }
 
-/* One round. Where the highest bid is followed by as high ones, its lowest expert alone is sure to be the next. */
+/* One round: of depth 1 where a deeper one would take too many. Where the highest bid is followed by as high ones, its
+   lowest expert alone is sure to be the next. */
 static __device__ void eplb_p_auction_round_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
                                                      eplb_p_board &board)
 {
-    int32_t left = a->room - a->taken;
-    uint32_t floor = eplb_p_highest_bid_by_block(r, *a, a->depth, board);
-    eplb_p_scan scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
+    int32_t left = a->room - a->taken, more = a->depth;
+    uint32_t floor;
+    eplb_p_scan scan;
 
-    if (scan.total > left && a->depth > 1) {
-        a->depth = 1;
-        floor = eplb_p_highest_bid_by_block(r, *a, 1, board);
+#pragma unroll 1
+    for (;;) {
+        floor = eplb_p_highest_bid_by_block(r, *a, more, board) - (uint32_t)(more == 0);
         scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
+        if (more > 1 && scan.total > left) a->depth = more = 1;
+        else if (scan.total == 0) more = 0;
+        else break;
     }
-    if (scan.total == 0) {
-        floor = eplb_p_highest_bid_by_block(r, *a, 0, board) - 1;
-        scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
-        left = 1;
-    } else if (scan.total > left) {
+    if (more == 0) left = 1;
+    else if (scan.total > left) {
         floor = eplb_p_raised_floor_by_block(r, *a, floor, board);
         scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
     }
@@ -685,9 +716,11 @@ static __device__ void eplb_p_settle_bids_by_block(const eplb_p_cuda_replicas &r
     eplb_p_part own = eplb_p_part_of(r.num_log);
     int32_t i;
 
+#pragma unroll 1
     for (i = a.taken + eplb_p_thread(); i < eplb_p_whole_warps(a.taken); i += eplb_p_threads()) a.bids.key[i] = 0;
     __syncthreads();
     eplb_p_sort_by_block(a.bids.key, a.taken, a.sorted, a.bids);
+#pragma unroll 1
     for (i = eplb_p_thread(); i < a.taken; i += eplb_p_threads()) {
         int32_t bid = a.sorted.index[i];
         if (i >= last - first) {
@@ -699,6 +732,7 @@ static __device__ void eplb_p_settle_bids_by_block(const eplb_p_cuda_replicas &r
     }
     __syncthreads();
     if (a.taken == last - first) return;
+#pragma unroll 1
     for (i = own.first; i < own.end; i++) r.count[i] = (uint16_t)(r.count[i] - a.too_many[i]);
     __syncthreads();
 }
@@ -711,6 +745,7 @@ static __device__ void eplb_p_give_slots_by_block(const eplb_p_cuda_replicas &r,
 
     if (first >= last) return;
     eplb_p_open_auction_by_block(r, a, method, max_replicas);
+#pragma unroll 1
     while (a->taken < last - first) {
         before = a->taken;
         eplb_p_auction_round_by_block(r, a, board);
@@ -726,6 +761,7 @@ static __device__ uint64_t eplb_p_heaviest_by_warp(const eplb_p_cuda_replicas &r
     uint64_t heaviest = kLast;
     int32_t e;
 
+#pragma unroll 1
     for (e = eplb_p_lane(); e < r.num_log; e += kWarp) {
         float each = eplb_p_bid(r.load[e], r.count[e] + (e == changed ? extra : 0), EPLB_P_DHONDT);
         heaviest = eplb_p_smaller(heaviest, eplb_p_heavy_first(each, e));
@@ -740,6 +776,7 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
     int32_t receiver = eplb_p_index(before), donor, e, slot;
 
     if (eplb_p_at_cap(r.count[receiver], max_replicas)) return false;
+#pragma unroll 1
     for (e = eplb_p_lane(); e < r.num_log; e += kWarp)
         if (e != receiver && r.count[e] > 1)
             least = eplb_p_smaller(least, eplb_p_light_first(eplb_p_rise(r.load[e], r.count[e]), e));
@@ -755,6 +792,7 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
         if (eplb_p_lane() == 0) r.count[donor]++; /* and there is no further step */
         return false;
     }
+#pragma unroll 1
     for (slot = eplb_p_lane(); slot < r.num_phy - r.num_log; slot += kWarp) {
         if (r.expert[slot] != donor || r.rank[slot] != r.count[donor]) continue;
         r.expert[slot] = (uint16_t)receiver; /* there is one such slot, a spare one as its rank is not 0 */
@@ -777,6 +815,7 @@ static __device__ void eplb_p_replicate_by_block(const eplb_p_cuda_call &c, cons
     eplb_p_give_slots_by_block(r, a, by_dhondt, spare, EPLB_P_SAINTE_LAGUE, o.max_replicas, board);
     if (o.fixup_steps == 0) return;
     if (eplb_p_warp() == 0)
+#pragma unroll 1
         for (step = 0; step < o.fixup_steps && eplb_p_fixup_by_warp(r, o.max_replicas); step++) {}
     __syncthreads();
 }
@@ -814,6 +853,7 @@ static __device__ void eplb_p_blank_by_block(int32_t *to, size_t n)
     size_t head = (16 - (size_t)((uintptr_t)to % 16)) % 16 / sizeof(int32_t), i;
 
     if (head > n) head = n;
+#pragma unroll 1
     for (i = (size_t)eplb_p_thread(); i < (n - head) / 4; i += (size_t)eplb_p_threads())
         ((uint4 *)(to + head))[i] = blank;
     i = (size_t)eplb_p_thread(); /* at most three at each end */
@@ -856,7 +896,7 @@ static __device__ void eplb_p_store_slot(const eplb_p_cuda_call &c, int32_t laye
 
 struct eplb_p_cuda_candidate {
     int32_t n, m, room;
-    uint32_t of_room;  /* 2^32 / room, rounded up; room being more than 1 */
+    uint32_t of_room;  /* as in the packing */
     uint32_t *key;     /* [n, up to a whole warp, and one more] bits of what the items are ordered by */
     float *held_load;  /* [m, room] true load at each place; where key was */
     float *load;       /* [n, up to a whole warp] true load at each position */
@@ -878,15 +918,16 @@ EPLB_P_HD bool eplb_p_looks_at_pairs(const eplb_packing &how, int32_t m)
            || (how.refine == EPLB_REFINE_PAIR_SCAN && (how.heavy_packs == 0 || how.heavy_packs > m / 4));
 }
 
-EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t n, int32_t m, const eplb_packing &how,
+EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, uint32_t *used, const eplb_p_cuda_packing &packing,
                                       eplb_p_cuda_candidate *p)
 {
+    int32_t n = packing.n, m = packing.m;
     bool keeps_best;
 
     p->n = n;
     p->m = m;
-    p->room = n / m;
-    p->of_room = kNone / (uint32_t)p->room + 1;
+    p->room = packing.room;
+    p->of_room = packing.of_room;
     p->key = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n) + kWarp, sizeof(uint32_t));
     p->held_load = (float *)p->key;
     p->load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(float));
@@ -898,7 +939,7 @@ EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t
     p->place = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
     p->fill = (uint16_t *)eplb_p_take_shared(base, used, m, sizeof(uint16_t));
     p->by_load = p->fill;
-    keeps_best = eplb_p_looks_at_pairs(how, m) && *used + sizeof(uint64_t) * (size_t)m * (size_t)m <= kMaxShared;
+    keeps_best = eplb_p_looks_at_pairs(packing.how, m) && *used + sizeof(uint64_t) * (uint32_t)(m * m) <= kMaxShared;
     p->best = keeps_best ? (uint64_t *)eplb_p_take_shared(base, used, m * m, sizeof(uint64_t)) : NULL;
 }
 
@@ -925,9 +966,11 @@ static __device__ void eplb_p_make_keys_by_block(const eplb_p_cuda_candidate &p,
     uint32_t word[4] = {0, 0, 0, 0};
     int32_t quad, i;
 
+#pragma unroll 1
     for (quad = eplb_p_thread(); 4 * quad < p.n; quad += eplb_p_threads()) {
         if (candidate > 0) eplb_p_draw(seed, stage, (uint32_t)row, candidate, (uint32_t)quad, word);
-        for (i = 0; i < 4; i++) {
+#pragma unroll
+        for (i = 0; i < 4; i++) { /* of registers */
             int32_t item = 4 * quad + i;
             if (item >= p.n) break;
             p.key[item] = eplb_p_bits(candidate > 0 ? eplb_p_perturbed(item_load[item], word[i], how, candidate)
@@ -972,15 +1015,15 @@ static __device__ void eplb_p_take_item(const eplb_p_cuda_candidate &p, eplb_p_c
     if (pack->next == pack->end) p.pack_load[eplb_p_lane()] = load;
 }
 
-/* How many packs go before this lane's, of up to kWarp of a warp, that is, its place in their order. Lanes
-   read all loads four at a time; the first `whole` are there. */
-static __device__ int32_t eplb_p_place_of_pack(const uint32_t *bits, int32_t whole, uint32_t mine)
+/* How many packs go before this lane's, of a warp's, that is, its place in their order. Lanes read all loads four at a
+   time. */
+static __device__ int32_t eplb_p_place_of_pack(const uint32_t *bits, uint32_t mine)
 {
     const uint4 *fours = (const uint4 *)bits;
     int32_t lane = eplb_p_lane(), place = 0, j;
 
-#pragma unroll 8
-    for (j = 0; j < whole / 4; j++) {
+#pragma unroll
+    for (j = 0; j < kWarp / 4; j++) {
         uint4 four = fours[j];
         place += four.x < mine + (uint32_t)(4 * j < lane);
         place += four.y < mine + (uint32_t)(4 * j + 1 < lane);
@@ -994,13 +1037,13 @@ static __device__ int32_t eplb_p_place_of_pack(const uint32_t *bits, int32_t who
 static __device__ int32_t eplb_p_lpt_round_by_warp(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack,
                                                    int32_t position, uint32_t *row)
 {
-    int32_t whole = (p.m + 3) / 4 * 4, place, mine;
+    int32_t place, mine;
     uint32_t least;
     bool takes;
 
-    if (eplb_p_lane() < whole) row[eplb_p_lane()] = pack->bits;
+    row[eplb_p_lane()] = pack->bits;
     __syncwarp();
-    place = eplb_p_place_of_pack(row, whole, pack->bits);
+    place = eplb_p_place_of_pack(row, pack->bits);
     mine = position + place;
     least = __reduce_min_sync(kAllLanes, eplb_p_bits_with(p, pack->bits, pack->end - pack->next, mine));
     takes = pack->next < pack->end && mine < p.n && (place == 0 || pack->bits < least);
@@ -1023,11 +1066,13 @@ static __device__ void eplb_p_lpt_by_warp(const eplb_p_cuda_candidate &p)
     bool is_pack = lane < p.m;
     eplb_p_cuda_pack pack = {is_pack ? 0 : (uint32_t)kInfinite, lane * p.room, is_pack ? (lane + 1) * p.room : 0};
 
+#pragma unroll 1
     while (position < p.n) {
         int32_t taken = eplb_p_lpt_round_by_warp(p, &pack, position, p.key + row);
-        row = row ? 0 : (p.m + 3) / 4 * 4; /* by turns, as others may still read */
+        row ^= kWarp; /* by turns, as others may still read */
         position += taken;
         if (taken >= kShortRound) continue;
+#pragma unroll 1
         for (end = eplb_p_least(position + kSteps, p.n); position < end; position++)
             eplb_p_lpt_step_by_warp(p, &pack, position);
     }
@@ -1052,6 +1097,7 @@ static __device__ eplb_p_sorted eplb_p_order_lightest_by_block(const eplb_p_cuda
     eplb_p_sorted sorted = {keys + eplb_p_whole_warps(p.m), p.place + p.m}, between = {keys, p.place};
     int32_t pack;
 
+#pragma unroll 1
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
         keys[pack] = kInfinite - eplb_p_bits_of_pack(p, pack);
     eplb_p_end_keys(keys, p.m);
@@ -1067,12 +1113,14 @@ static __device__ int32_t eplb_p_lpt_round_by_block(const eplb_p_cuda_candidate 
     int32_t num = eplb_p_least(p.m, p.n - position), taken = 0, place;
     uint32_t least = kInfinite;
 
+#pragma unroll 1
     for (place = eplb_p_thread(); place < num; place += eplb_p_threads()) {
         int32_t pack = packs.index[place];
         uint32_t bits = eplb_p_bits_with(p, eplb_p_bits_of_pack(p, pack), p.room - p.fill[pack], position + place);
         least = bits < least ? bits : least;
     }
     least = ~eplb_p_most_of_block(board, ~least);
+#pragma unroll 1
     for (place = eplb_p_thread(); place < num; place += eplb_p_threads()) {
         int32_t pack = packs.index[place];
         uint32_t bits = eplb_p_bits_of_pack(p, pack);
@@ -1088,6 +1136,7 @@ static __device__ void eplb_p_lpt_step_by_block(const eplb_p_cuda_candidate &p, 
     uint64_t lightest = kLast;
     int32_t pack;
 
+#pragma unroll 1
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
         if (p.fill[pack] < p.room) lightest = eplb_p_smaller(lightest, eplb_p_light_first(p.pack_load[pack], pack));
     pack = eplb_p_index(eplb_p_least_of_block(board, lightest));
@@ -1098,14 +1147,17 @@ static __device__ void eplb_p_lpt_by_block(const eplb_p_cuda_candidate &p, eplb_
 {
     int32_t position = 0, pack, end;
 
+#pragma unroll 1
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads()) {
         p.pack_load[pack] = 0.0f;
         p.fill[pack] = 0;
     }
+#pragma unroll 1
     while (position < p.n) {
         int32_t taken = eplb_p_lpt_round_by_block(p, position, board);
         position += taken;
         if (taken >= kShortRound) continue;
+#pragma unroll 1
         for (end = eplb_p_least(position + kSteps, p.n); position < end; position++)
             eplb_p_lpt_step_by_block(p, position, board);
     }
@@ -1115,6 +1167,7 @@ static __device__ float eplb_p_sum_pack(const eplb_p_cuda_candidate &p, int32_t 
 {
     float sum = 0.0f;
     int32_t r;
+#pragma unroll 1
     for (r = 0; r < p.room; r++) sum = eplb_p_add(sum, p.held_load[pack * p.room + r]);
     return sum;
 }
@@ -1123,6 +1176,7 @@ static __device__ float eplb_p_sum_pack(const eplb_p_cuda_candidate &p, int32_t 
 static __device__ void eplb_p_zigzag_by_block(const eplb_p_cuda_candidate &p)
 {
     int32_t position;
+#pragma unroll 1
     for (position = eplb_p_thread(); position < p.n; position += eplb_p_threads())
         p.held[eplb_p_zigzag(position, p.m) * p.room + position / p.m] = (uint16_t)position;
 }
@@ -1132,6 +1186,7 @@ static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate 
 {
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
         p.held_load[i] = p.load[p.held[i]];
         p.place[p.held[i]] = (uint16_t)i;
@@ -1139,6 +1194,7 @@ static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate 
     eplb_p_end_keys((uint32_t *)p.pack_load, p.m);
     __syncthreads();
     if (init == EPLB_INIT_ZIGZAG) {
+#pragma unroll 1
         for (i = eplb_p_thread(); i < p.m; i += eplb_p_threads()) p.pack_load[i] = eplb_p_sum_pack(p, i);
         __syncthreads();
     }
@@ -1208,6 +1264,7 @@ static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, i
     uint64_t best = kLast;
     int32_t v;
 
+#pragma unroll 1
     for (v = first; v < p.room; v += step)
         best = eplb_p_smaller(best, eplb_p_key_for_place(p, heavy, light * p.room + v, D));
     return best;
@@ -1225,6 +1282,7 @@ static __device__ uint64_t eplb_p_heaviest_pack_by_warp(const eplb_p_cuda_candid
     uint64_t first = kLast;
     int32_t pack;
 
+#pragma unroll 1
     for (pack = eplb_p_lane(); pack < p.m; pack += kWarp) {
         uint64_t key = eplb_p_pack_key(p, pack);
         if (key >= from) first = eplb_p_smaller(first, key);
@@ -1237,6 +1295,7 @@ static __device__ int32_t eplb_p_lightest_pack_by_warp(const eplb_p_cuda_candida
     uint64_t first = kLast;
     int32_t pack;
 
+#pragma unroll 1
     for (pack = eplb_p_lane(); pack < p.m; pack += kWarp)
         first = eplb_p_smaller(first, eplb_p_light_first(p.pack_load[pack], pack));
     return eplb_p_index(eplb_p_warp_min(first));
@@ -1255,6 +1314,7 @@ static __device__ void eplb_p_order_packs_by_block(const eplb_p_cuda_candidate &
     const uint32_t *bits = (const uint32_t *)p.pack_load;
     int32_t pack;
 
+#pragma unroll 1
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
         p.by_load[eplb_p_rank_in_run(bits, eplb_p_whole_warps(p.m), p.m, pack)] = (uint16_t)pack;
 }
@@ -1295,6 +1355,7 @@ static __device__ uint64_t eplb_p_team_min(const eplb_p_cuda_team &team, uint64_
     int32_t step;
 
     if (__ballot_sync(kAllLanes, key != kLast) == 0) return kLast;
+#pragma unroll 1
     for (step = 1; step < team.lanes; step *= 2) {
         uint32_t high = __shfl_sync(kAllLanes, (uint32_t)(key >> 32), eplb_p_lane() + step);
         uint32_t low = __shfl_sync(kAllLanes, (uint32_t)key, eplb_p_lane() + step);
@@ -1348,6 +1409,7 @@ static __device__ uint64_t eplb_p_renew_pairs_by_block(const eplb_p_cuda_candida
     int32_t pairs = is_first ? p.m * p.m : 2 * p.m, start, number, a, b;
     uint64_t key = kLast;
 
+#pragma unroll 1
     for (start = 0; start < pairs; start += search.team.teams) {
         number = search.team.number < 0 ? pairs : start + search.team.number;
         a = b = 0;
@@ -1373,7 +1435,9 @@ static __device__ uint64_t eplb_p_first_pair_by_block(const eplb_p_cuda_candidat
     int32_t a, b;
 
     if (search.heavy >= 0)
+#pragma unroll 1
         for (a = eplb_p_warp(); a < p.m; a += eplb_p_warps())
+#pragma unroll 1
             for (b = eplb_p_lane(); b < p.m; b += kWarp) {
                 if (b <= a || a == search.heavy || a == search.light || b == search.heavy || b == search.light)
                     continue;
@@ -1386,6 +1450,7 @@ static __device__ uint64_t eplb_p_first_pair_by_block(const eplb_p_cuda_candidat
 static __device__ int32_t eplb_p_packs_before_by_warp(const eplb_p_cuda_candidate &p, uint64_t key)
 {
     int32_t before = 0, pack;
+#pragma unroll 1
     for (pack = eplb_p_lane(); pack < p.m; pack += kWarp) before += eplb_p_pack_key(p, pack) < key;
     return (int32_t)__reduce_add_sync(kAllLanes, (uint32_t)before);
 }
@@ -1396,6 +1461,7 @@ static __device__ uint64_t eplb_p_kept_with_lightest_by_warp(const eplb_p_cuda_c
     int32_t heavy = eplb_p_index(heavy_key), b;
     uint64_t last = kLast;
 
+#pragma unroll 1
     for (b = eplb_p_lane(); b < p.m; b += kWarp) {
         uint64_t key = eplb_p_pack_key(p, b);
         if (key > heavy_key && p.best[eplb_p_pair_number(p, heavy, b)] != kLast) last = eplb_p_smaller(last, ~key);
@@ -1434,6 +1500,7 @@ static __device__ uint64_t eplb_p_lightest_that_helps(const eplb_p_cuda_candidat
     int32_t heavy = eplb_p_index(heavy_key), v;
     uint64_t first = kLast;
 
+#pragma unroll 1
     for (v = eplb_p_thread(); v < p.n; v += eplb_p_threads()) {
         int32_t light = eplb_p_pack_of(p, v);
         float D = eplb_p_heavier_by(p, heavy, light);
@@ -1458,8 +1525,10 @@ static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate
         eplb_p_order_packs_by_block(p);
         __syncthreads();
     }
+#pragma unroll 1
     for (; first < tried; first += num, num *= is_ordered ? 2 : 1) {
         found = kLast;
+#pragma unroll 1
         for (i = first; i < first + num && i < tried; i++) {
             heavy_key = is_ordered ? eplb_p_pack_key(p, p.by_load[i])
                                    : eplb_p_heaviest_pack_by_warp(p, i > 0 ? heavy_key + 1 : 0);
@@ -1480,6 +1549,7 @@ static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidat
     int32_t heavy = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), v;
     uint64_t best = kLast;
 
+#pragma unroll 1
     for (v = eplb_p_thread(); v < p.n; v += eplb_p_threads()) {
         float D = eplb_p_heavier_by(p, heavy, eplb_p_pack_of(p, v)); /* not above 0: itself, or as heavy */
         if (D > 0.0f) best = eplb_p_smaller(best, eplb_p_key_for_place(p, heavy, v, D));
@@ -1500,6 +1570,7 @@ static __device__ int32_t eplb_p_num_promising_by_warp(const eplb_p_cuda_candida
     int32_t heaviest = p.by_load[0], lightest = p.by_load[p.m - 1], start, i;
     uint32_t vote = kAllLanes;
 
+#pragma unroll 1
     for (start = 0; start < p.m && vote == kAllLanes; start += kWarp) {
         bool may = false;
         i = start + eplb_p_lane();
@@ -1524,7 +1595,9 @@ static __device__ uint64_t eplb_p_l2_of_rows_by_block(const eplb_p_cuda_candidat
 {
     int32_t i, j;
 
+#pragma unroll 1
     for (i = eplb_p_warp(); i < num_heavy; i += eplb_p_warps())
+#pragma unroll 1
         for (j = p.m - 1 - eplb_p_lane(); j > i && j >= p.m - num_light; j -= kWarp) {
             int32_t heavy = p.by_load[i], light = p.by_load[j];
             float D = eplb_p_heavier_by(p, heavy, light);
@@ -1572,6 +1645,7 @@ static __device__ void eplb_p_move_up_by_halves(const eplb_p_cuda_candidate &p, 
 {
     int32_t step = to < at ? -1 : 1, left = (to - at) * step, done;
 
+#pragma unroll 1
     for (done = 0; done < p.room - 1; done += kHalf) {
         int32_t moved = done + eplb_p_lane() % kHalf, into = at + step * moved;
         bool moves = moved < left;
@@ -1594,6 +1668,7 @@ static __device__ void eplb_p_exchange_by_halves(const eplb_p_cuda_candidate &p,
     int32_t pack = eplb_p_pack_of(p, at), first = pack * p.room, half = eplb_p_lane() / kHalf, to, i;
     uint32_t before = 0;
 
+#pragma unroll 1
     for (i = first + eplb_p_lane() % kHalf; i < first + p.room; i += kHalf) before += i != at && p.held[i] < position;
     before = __reduce_add_sync(kAllLanes, before << 16 * half);
     to = first + (int32_t)(before >> 16 * half & 0xFFFF);
@@ -1621,6 +1696,7 @@ static __device__ void eplb_p_refine_by_warp(const eplb_p_cuda_candidate &p, int
 {
     int32_t swaps;
 
+#pragma unroll 1
     for (swaps = 0; swaps < max_swaps; swaps++) {
         uint64_t swap = eplb_p_max_min_by_warp(p);
         if (swap == kLast) return;
@@ -1637,6 +1713,7 @@ static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, co
     int32_t swaps;
 
     if (how->refine == EPLB_REFINE_MAX_MIN && eplb_p_warp() == 0) eplb_p_refine_by_warp(p, how->max_swaps);
+#pragma unroll 1
     for (swaps = 0; how->refine != EPLB_REFINE_MAX_MIN && swaps < how->max_swaps; swaps++) {
         uint64_t swap = eplb_p_find_swap_by_block(p, how, search, board);
         if (swap == kLast) break;
@@ -1658,6 +1735,7 @@ static __device__ void eplb_p_pack_by_block(const eplb_p_cuda_candidate &p, cons
 
     eplb_p_order_by_block(p);
     if (item_load) {
+#pragma unroll 1
         for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) p.load[i] = item_load[p.order[i]];
         __syncthreads();
     }
@@ -1702,6 +1780,7 @@ static __device__ void eplb_p_leave_candidate_by_block(const eplb_p_cuda_packing
     eplb_p_standing *standing = &packing.standing[blockIdx.x];
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
         packing.placed[eplb_p_at((int32_t)blockIdx.x, packing.n, i)] = (uint16_t)eplb_p_item_at_place(p, i);
     if (eplb_p_thread() == 0) {
@@ -1732,9 +1811,11 @@ static __device__ int32_t eplb_p_select_by_block(const eplb_p_cuda_packing &pack
     uint64_t even = kLast, best = kLast;
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < packing.candidates; i += eplb_p_threads())
         if (standing[i].is_even) even = eplb_p_smaller(even, (uint64_t)i);
     even = eplb_p_least_of_block(board, even);
+#pragma unroll 1
     for (i = eplb_p_thread(); i < packing.candidates && (uint64_t)i <= even; i += eplb_p_threads())
         best = eplb_p_smaller(best, eplb_p_light_first(standing[i].score, i));
     return eplb_p_index(eplb_p_least_of_block(board, best));
@@ -1749,14 +1830,17 @@ static __device__ void eplb_p_finish_row_by_block(const eplb_p_cuda_call &c, con
     int32_t candidate = eplb_p_select_by_block(packing, row, board), i, other;
     const uint16_t *placed = packing.placed + eplb_p_at(row, packing.candidates, candidate) * (size_t)p.n;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
         p.held[i] = placed[i];
         p.held_load[i] = item_load[placed[i]];
     }
     __syncthreads();
+#pragma unroll 1
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
         int32_t first = i / p.room * p.room, place = first;
         uint64_t key = eplb_p_heavy_first(p.held_load[i], p.held[i]);
+#pragma unroll 1
         for (other = first; other < first + p.room; other++)
             place += eplb_p_heavy_first(p.held_load[other], p.held[other]) < key;
         eplb_p_finish_item(c, row, place, p.held[i]);
@@ -1770,15 +1854,16 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(cons
     const float *item_load = packing.load + eplb_p_at(row, packing.n, 0);
     eplb_p_cuda_candidate p;
     eplb_p_board board;
-    size_t used = 0;
+    uint32_t used = 0;
 
     board = eplb_p_board_at(eplb_p_take_board(eplb_p_shared, &used));
-    eplb_p_carve_candidate(eplb_p_shared, &used, packing.n, packing.m, packing.how, &p);
+    eplb_p_carve_candidate(eplb_p_shared, &used, packing, &p);
     if (p.room > 1) {
         eplb_p_make_keys_by_block(p, &packing.how, item_load, c.shape.options.seed, row, packing.stage, candidate);
         eplb_p_pack_by_block(p, packing, candidate > 0 ? item_load : NULL, board);
     }
     if (packing.candidates == 1) {
+#pragma unroll 1
         for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
             eplb_p_finish_item(c, row, i, eplb_p_item_at_place(p, i)); /* the candidate's order is the true one */
         return;
@@ -1798,61 +1883,44 @@ struct eplb_p_cuda_node {
     eplb_p_cuda_replicas replicas;
     float *load;       /* [E] */
     float *group_load; /* [K] */
-    eplb_p_cuda_candidate groups;
     eplb_p_cuda_auction auction;
-    eplb_p_cuda_candidate gpus;
+    uint32_t behind, behind_layer; /* bytes: where slots are packed, and where groups are */
 };
 
-EPLB_P_HD size_t eplb_p_most_bytes(size_t a, size_t b) { return a > b ? a : b; }
+EPLB_P_HD uint32_t eplb_p_most_bytes(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-EPLB_P_HD size_t eplb_p_carve_replicating(unsigned char *base, const eplb_p_shape &shape, eplb_p_cuda_node *node,
-                                          size_t *behind)
+/* Without what packs. */
+EPLB_P_HD uint32_t eplb_p_carve_cuda_node(unsigned char *base, const eplb_p_shape &shape, eplb_p_cuda_node *node)
 {
-    size_t used = 0;
+    uint32_t used = 0;
 
     node->told = eplb_p_take_board(base, &used);
     node->group = (uint16_t *)eplb_p_take_shared(base, &used, shape.node_groups, sizeof(uint16_t));
     eplb_p_carve_cuda_replicas(base, &used, shape.node_experts, shape.node_slots, &node->replicas);
-    *behind = used;
+    node->behind = used;
+    node->behind_layer = used;
+    node->load = (float *)eplb_p_take_shared(base, &node->behind_layer, shape.num_experts, sizeof(float));
+    node->group_load = (float *)eplb_p_take_shared(base, &node->behind_layer, shape.num_groups, sizeof(float));
     eplb_p_carve_auction(base, &used, shape.node_experts, shape.node_slots, &node->auction);
     return used;
 }
 
-EPLB_P_HD size_t eplb_p_carve_cuda_node(unsigned char *base, const eplb_p_shape &shape, eplb_p_cuda_node *node)
+/* With it, and its layer. */
+static uint32_t eplb_p_plan_bytes(const eplb_p_cuda_call &c)
 {
-    size_t behind, used, most = eplb_p_carve_replicating(base, shape, node, &behind);
+    eplb_p_cuda_candidate candidate;
+    eplb_p_cuda_node node;
+    uint32_t most = eplb_p_carve_cuda_node(NULL, c.shape, &node);
 
-    used = behind;
-    node->load = (float *)eplb_p_take_shared(base, &used, shape.num_experts, sizeof(float));
-    node->group_load = (float *)eplb_p_take_shared(base, &used, shape.num_groups, sizeof(float));
-    eplb_p_carve_candidate(base, &used, shape.num_groups, shape.num_nodes, shape.options.group_packing, &node->groups);
-    most = eplb_p_most_bytes(most, used);
-    used = behind;
-    eplb_p_carve_candidate(base, &used, shape.node_slots, shape.node_gpus, shape.options.gpu_packing, &node->gpus);
-    return eplb_p_most_bytes(most, used);
+    eplb_p_carve_candidate(NULL, &node.behind, c.gpus, &candidate);
+    if (c.packs_groups) eplb_p_carve_candidate(NULL, &node.behind_layer, c.groups, &candidate);
+    return eplb_p_most_bytes(most, eplb_p_most_bytes(node.behind, node.behind_layer));
 }
 
 /* The expert at a place of a node's mlog. */
 static __device__ int32_t eplb_p_expert_at(const eplb_p_cuda_call &c, const uint16_t *group, int32_t place)
 {
     return group[place / c.shape.group_size] * c.shape.group_size + place % c.shape.group_size;
-}
-
-/* The groups of a node. Each of a layer's blocks packs them all, for that is sooner done than told. */
-static __device__ void eplb_p_find_groups_by_block(const eplb_p_cuda_call &c, const eplb_p_cuda_node &node,
-                                                   int32_t number, eplb_p_board &board)
-{
-    const eplb_p_cuda_candidate &p = node.groups;
-    int32_t first = number * c.shape.node_groups, i;
-
-    if (c.packs_groups) {
-        eplb_p_sum_groups_by_block(c, node.load, node.group_load);
-        eplb_p_make_keys_by_block(p, &c.groups.how, node.group_load, 0, 0, 0, 0);
-        eplb_p_pack_by_block(p, c.groups, NULL, board);
-    }
-    for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads())
-        node.group[i] = (uint16_t)(c.packs_groups ? eplb_p_item_at_place(p, first + i) : first + i);
-    __syncthreads();
 }
 
 /* A node's experts in the order of mlog, one slot each; and what the plan says of them. */
@@ -1862,36 +1930,16 @@ static __device__ void eplb_p_replicate_groups_by_block(const eplb_p_cuda_call &
 {
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads()) {
         r.load[i] = load[eplb_p_expert_at(c, group, i)];
         r.count[i] = 1;
     }
     __syncthreads();
     eplb_p_replicate_by_block(c, r, a, board);
+#pragma unroll 1
     for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads())
         eplb_p_store_count(c, layer, eplb_p_expert_at(c, group, i), r.count[i]);
-}
-
-/* A node's slots onto its GPUs. */
-static __device__ void eplb_p_place_slots_by_block(const eplb_p_cuda_call &c, int32_t layer, int32_t number,
-                                                   const eplb_p_cuda_node &node, eplb_p_board &board)
-{
-    const eplb_p_cuda_candidate &p = node.gpus;
-    int32_t first_slot = number * c.shape.node_slots, i;
-
-    if (p.room > 1) {
-        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
-            p.key[i] = eplb_p_bits(eplb_p_load_of_slot(node.replicas, i));
-        eplb_p_end_keys(p.key, p.n);
-        __syncthreads();
-        eplb_p_pack_by_block(p, c.gpus, NULL, board);
-    }
-    for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
-        int32_t slot = eplb_p_item_at_place(p, i);
-        eplb_p_store_slot(c, layer, first_slot + i,
-                          eplb_p_expert_at(c, node.group, eplb_p_expert_of_slot(node.replicas, slot)),
-                          eplb_p_rank_of_slot(node.replicas, slot));
-    }
 }
 
 /* Before the candidates of some rows are packed. */
@@ -1900,6 +1948,7 @@ static __device__ void eplb_p_none_is_done_by_block(const eplb_p_cuda_packing &p
 {
     int32_t i;
     if (packing.candidates <= 1) return;
+#pragma unroll 1
     for (i = eplb_p_thread(); i < num_rows; i += eplb_p_threads()) packing.done[first_row + i] = 0;
 }
 
@@ -1909,6 +1958,7 @@ static __device__ void eplb_p_leave_slots_by_block(const eplb_p_cuda_call &c, co
     size_t first = eplb_p_at((int32_t)blockIdx.x, c.shape.node_slots, 0);
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < node.replicas.num_phy; i += eplb_p_threads()) {
         int32_t place = eplb_p_expert_of_slot(node.replicas, i);
         c.slot_load[first + (size_t)i] = eplb_p_load_of_slot(node.replicas, i);
@@ -1917,26 +1967,85 @@ static __device__ void eplb_p_leave_slots_by_block(const eplb_p_cuda_call &c, co
     }
 }
 
-/* From weight to plan, or, where several candidates pack, to slots: block b does node b % N of layer b / N. */
+/* The loads of what is packed next, and all that is planned before. Ends with a barrier. */
+static __device__ void eplb_p_open_packing_by_block(const eplb_p_cuda_call &c, int32_t layer, bool at_groups,
+                                                    const eplb_p_cuda_candidate &p, eplb_p_cuda_node *node,
+                                                    eplb_p_board &board)
+{
+    int32_t i;
+
+    if (at_groups) {
+        eplb_p_sum_groups_by_block(c, node->load, node->group_load);
+#pragma unroll 1
+        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) p.key[i] = eplb_p_bits(node->group_load[i]);
+    } else {
+#pragma unroll 1
+        for (i = 0; i < c.shape.node_groups; i++)
+            eplb_p_open_rows_by_block(c, layer, node->group[i] * c.shape.group_size, c.shape.group_size);
+        eplb_p_replicate_groups_by_block(c, layer, node->group, node->load, node->replicas, &node->auction, board);
+        if (c.gpus.candidates > 1) return;
+#pragma unroll 1
+        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
+            p.key[i] = eplb_p_bits(eplb_p_load_of_slot(node->replicas, i));
+    }
+    eplb_p_end_keys(p.key, p.n);
+    __syncthreads();
+}
+
+/* The groups of a node, or its slots on their GPUs. */
+static __device__ void eplb_p_close_packing_by_block(const eplb_p_cuda_call &c, int32_t layer, int32_t number,
+                                                     bool at_groups, const eplb_p_cuda_candidate &p,
+                                                     const eplb_p_cuda_node &node)
+{
+    int32_t first_group = number * c.shape.node_groups, first_slot = number * c.shape.node_slots, i;
+
+    if (at_groups) {
+#pragma unroll 1
+        for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads())
+            node.group[i] = (uint16_t)eplb_p_item_at_place(p, first_group + i);
+        __syncthreads();
+        return;
+    }
+#pragma unroll 1
+    for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
+        int32_t slot = eplb_p_item_at_place(p, i);
+        eplb_p_store_slot(c, layer, first_slot + i,
+                          eplb_p_expert_at(c, node.group, eplb_p_expert_of_slot(node.replicas, slot)),
+                          eplb_p_rank_of_slot(node.replicas, slot));
+    }
+}
+
+/* From weight to plan, or, where several candidates pack, to slots: block b does node b % N of layer b / N. Each of a
+   layer's blocks packs all its groups, for that is sooner done than told; by the code that then packs its slots, as a
+   GPU waits for code that it has not run yet. */
 static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_plan_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
-    int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes, i;
-    int32_t group_size = c.shape.group_size;
+    int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes;
+    int32_t at_groups, i;
     eplb_p_cuda_node node;
     eplb_p_board board;
     eplb_result result;
 
     eplb_p_carve_cuda_node(eplb_p_shared, c.shape, &node);
     board = eplb_p_board_at(node.told);
+#pragma unroll 1
+    for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads())
+        node.group[i] = (uint16_t)(number * c.shape.node_groups + i); /* unless they are packed */
     result = eplb_p_load_layer_by_block(c, layer, node.load, board);
     if (c.plan.layer_status && number == 0 && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
-    eplb_p_find_groups_by_block(c, node, number, board);
-    for (i = 0; i < c.shape.node_groups; i++)
-        eplb_p_open_rows_by_block(c, layer, node.group[i] * group_size, group_size);
-    eplb_p_replicate_groups_by_block(c, layer, node.group, node.load, node.replicas, &node.auction, board);
     eplb_p_none_is_done_by_block(c.gpus, (int32_t)blockIdx.x, 1);
-    if (c.gpus.candidates == 1) eplb_p_place_slots_by_block(c, layer, number, node, board);
-    else eplb_p_leave_slots_by_block(c, node);
+#pragma unroll 1
+    for (at_groups = c.packs_groups; at_groups >= 0; at_groups--) {
+        const eplb_p_cuda_packing &packing = at_groups ? c.groups : c.gpus;
+        uint32_t used = at_groups ? node.behind_layer : node.behind;
+        eplb_p_cuda_candidate p;
+        eplb_p_carve_candidate(eplb_p_shared, &used, packing, &p);
+        eplb_p_open_packing_by_block(c, layer, at_groups, p, &node, board);
+        if (!at_groups && packing.candidates > 1) break;
+        if (p.room > 1) eplb_p_pack_by_block(p, packing, NULL, board);
+        eplb_p_close_packing_by_block(c, layer, number, at_groups, p, node);
+    }
+    if (c.gpus.candidates > 1) eplb_p_leave_slots_by_block(c, node);
 }
 
 /* The first of several kernels. Block b does layer b. */
@@ -1962,10 +2071,10 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes, i;
     eplb_p_cuda_node node;
     eplb_p_board board;
-    size_t behind;
 
-    eplb_p_carve_replicating(eplb_p_shared, c.shape, &node, &behind);
+    eplb_p_carve_cuda_node(eplb_p_shared, c.shape, &node);
     board = eplb_p_board_at(node.told);
+#pragma unroll 1
     for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads()) {
         int32_t at = number * c.shape.node_groups + i;
         node.group[i] = c.packs_groups ? c.group_order[eplb_p_at(layer, c.shape.num_groups, at)] : (uint16_t)at;
@@ -2006,6 +2115,7 @@ static __device__ uint64_t eplb_p_block_min(uint64_t key, uint64_t *reduce)
     if (eplb_p_threads() == kWarp) return key;
     if (eplb_p_lane() == 0) reduce[eplb_p_warp()] = key;
     __syncthreads();
+#pragma unroll 1
     for (warp = 0; warp < eplb_p_threads() / kWarp; warp++) key = eplb_p_smaller(key, reduce[warp]);
     __syncthreads();
     return key;
@@ -2027,6 +2137,7 @@ static __device__ int64_t eplb_p_block_sum(int64_t x, uint64_t *reduce)
 
     if (eplb_p_lane() == 0) reduce[eplb_p_warp()] = ((uint64_t)high << 24) + low;
     __syncthreads();
+#pragma unroll 1
     for (warp = 0; warp < eplb_p_threads() / kWarp; warp++) sum += (int64_t)reduce[warp];
     __syncthreads();
     return sum;
@@ -2037,6 +2148,7 @@ static __device__ int32_t eplb_p_block_scan(int32_t x, int32_t *total, uint64_t 
 {
     int32_t upto = x, before = 0, step, warp;
 
+#pragma unroll 1
     for (step = 1; step < kWarp; step *= 2) {
         int32_t other = (int32_t)__shfl_sync(kAllLanes, (uint32_t)upto, eplb_p_lane() - step);
         if (eplb_p_lane() >= step) upto += other;
@@ -2044,6 +2156,7 @@ static __device__ int32_t eplb_p_block_scan(int32_t x, int32_t *total, uint64_t 
     if (eplb_p_lane() == kWarp - 1) reduce[eplb_p_warp()] = (uint64_t)upto;
     __syncthreads();
     *total = 0;
+#pragma unroll 1
     for (warp = 0; warp < eplb_p_threads() / kWarp; warp++) {
         if (warp < eplb_p_warp()) before += (int32_t)reduce[warp];
         *total += (int32_t)reduce[warp];
@@ -2056,6 +2169,7 @@ static __device__ int32_t eplb_p_block_scan(int32_t x, int32_t *total, uint64_t 
 static __device__ bool eplb_p_is_first_on_gpu(const int32_t *phy2log, int32_t slot, int32_t gpu_slots)
 {
     int32_t other = slot / gpu_slots * gpu_slots;
+#pragma unroll 1
     while (phy2log[other] != phy2log[slot]) other++;
     return other == slot;
 }
@@ -2064,12 +2178,15 @@ static __device__ void eplb_p_find_homes_by_block(const eplb_p_sharer &s, const 
 {
     int32_t num_slots = s.num_gpus * s.gpu_slots, i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_experts; i += eplb_p_threads()) {
         s.num_homes[i] = 0;
         s.home[i] = -1;
     }
+#pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_gpus; i += eplb_p_threads()) s.load[i] = 0;
     __syncthreads();
+#pragma unroll 1
     for (i = eplb_p_thread(); i < num_slots; i += eplb_p_threads()) {
         int32_t e = phy2log[i];
         if (!eplb_p_within(e, 0, s.num_experts - 1) || !eplb_p_is_first_on_gpu(phy2log, i, s.gpu_slots)) continue;
@@ -2088,8 +2205,10 @@ static __device__ eplb_result eplb_p_check_counts_by_block(const eplb_p_sharer &
     int64_t tokens = 0;
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_gpus * s.gpu_slots; i += eplb_p_threads())
         if (!eplb_p_within(phy2log[i], EPLB_P_EMPTY, s.num_experts - 1)) wrong = NO_EXPERT;
+#pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_experts; i += eplb_p_threads()) {
         if (count[i] < 0) wrong = eplb_p_smaller(wrong, NEGATIVE);
         else if (count[i] > 0 && s.num_homes[i] == 0) wrong = eplb_p_smaller(wrong, HOMELESS);
@@ -2108,6 +2227,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
     int32_t links = 0, spreads = 0, num_links, e, i;
     uint32_t full = 0;
 
+#pragma unroll 1
     for (e = mine.first; e < mine.end; e++) {
         bool is_spread = count[e] > 0 && s.num_homes[e] > 1;
         s.next_link[e] = is_spread ? 0 : EPLB_P_NO_LINK;
@@ -2116,6 +2236,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
     }
     links = eplb_p_block_scan(links, &num_links, reduce);
     spreads = eplb_p_block_scan(spreads, &s.num_spread, reduce);
+#pragma unroll 1
     for (e = mine.first; e < mine.end; e++) {
         if (s.next_link[e] == EPLB_P_NO_LINK) {
             if (count[e] > 0) atomicAdd(&s.load[s.home[e]], count[e]);
@@ -2123,6 +2244,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
         }
         s.next_link[e] = s.home[e] = s.first_link[spreads] = links;
         s.spread_level[spreads] = EPLB_P_UNSEEN;
+#pragma unroll 1
         for (i = 0; i < s.num_homes[e]; i++, links++) {
             s.link_spread[links] = spreads;
             s.tokens[links] = eplb_p_even_share(count[e], s.num_homes[e], i);
@@ -2131,6 +2253,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
     }
     if (eplb_p_thread() == 0 && s.num_spread > 0) s.first_link[s.num_spread] = num_links;
     __syncthreads();
+#pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_gpus; i += eplb_p_threads())
         if ((uint32_t)s.load[i] > full) full = (uint32_t)s.load[i];
     s.least_most = (int32_t)eplb_p_block_max_bits(full, reduce);
@@ -2141,6 +2264,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
 static __device__ int32_t eplb_p_rank_among(const int32_t *all, int32_t n, int32_t one)
 {
     int32_t rank = 0, i;
+#pragma unroll 1
     for (i = 0; i < n; i++) rank += all[i] < one;
     return rank;
 }
@@ -2151,6 +2275,7 @@ static __device__ void eplb_p_link_by_block(const eplb_p_sharer &s, const int32_
     eplb_p_part mine = eplb_p_part_of(s.num_gpus * s.gpu_slots);
     int32_t at = 0, num_links, slot, e;
 
+#pragma unroll 1
     for (slot = mine.first; slot < mine.end; slot++) {
         e = phy2log[slot];
         s.slot_link[slot] = EPLB_P_NO_LINK;
@@ -2161,6 +2286,7 @@ static __device__ void eplb_p_link_by_block(const eplb_p_sharer &s, const int32_
         at++;
     }
     at = eplb_p_block_scan(at, &num_links, reduce);
+#pragma unroll 1
     for (slot = mine.first; slot < mine.end; slot++) {
         int32_t gpu = slot / s.gpu_slots, link;
         bool is_first = s.slot_link[slot] != EPLB_P_NO_LINK;
@@ -2193,11 +2319,15 @@ static __device__ eplb_p_turns eplb_p_find_turns(const eplb_p_sharer &s)
     eplb_p_turns t = {s.reached_spread, s.reached, s.spread_at};
     int32_t gpu, spread, i, other;
 
+#pragma unroll 1
     for (spread = eplb_p_thread(); spread < s.num_spread; spread += eplb_p_threads()) t.sweep[spread] = 0;
+#pragma unroll 1
     for (gpu = eplb_p_thread(); gpu < s.num_gpus; gpu += eplb_p_threads()) {
         t.poured[gpu] = 0;
+#pragma unroll 1
         for (i = s.gpu_first[gpu]; i < s.gpu_end[gpu]; i++) {
             int32_t before = 0, link = s.gpu_link[i];
+#pragma unroll 1
             for (other = s.gpu_first[gpu]; other < s.gpu_end[gpu]; other++)
                 before += s.link_spread[s.gpu_link[other]] < s.link_spread[link];
             t.turn[link] = before;
@@ -2211,6 +2341,7 @@ static __device__ bool eplb_p_is_its_turn(const eplb_p_sharer &s, const eplb_p_t
     bool is_it = true;
     int32_t i;
 
+#pragma unroll 1
     for (i = s.first_link[spread]; i < s.first_link[spread + 1]; i++) {
         int32_t gpu = s.link_gpu[i];
         is_it &= t.poured[gpu] == t.sweep[spread] * (s.gpu_end[gpu] - s.gpu_first[gpu]) + t.turn[i];
@@ -2224,6 +2355,7 @@ static __device__ void eplb_p_take_turn(eplb_p_sharer *s, const eplb_p_turns &t,
 
     eplb_p_pour_anew(s, spread);
     t.sweep[spread]++;
+#pragma unroll 1
     for (i = s->first_link[spread]; i < s->first_link[spread + 1]; i++) t.poured[s->link_gpu[i]]++;
 }
 
@@ -2232,8 +2364,10 @@ static __device__ void eplb_p_fill_by_warp(eplb_p_sharer *s, const eplb_p_turns 
     bool waits = true;
     int32_t first;
 
+#pragma unroll 1
     while (__ballot_sync(kAllLanes, waits)) {
         waits = false;
+#pragma unroll 1
         for (first = 0; first < s->num_spread; first += kWarp) {
             int32_t spread = first + eplb_p_lane();
             bool goes_on = spread < s->num_spread && t.sweep[spread] < num_sweeps;
@@ -2253,6 +2387,7 @@ static __device__ int32_t eplb_p_share_of_slot(const eplb_p_sharer &s, const int
     int32_t first = slot / s.gpu_slots * s.gpu_slots, copies = 0, rank = 0, other;
     int32_t served = s.slot_link[slot] != EPLB_P_NO_LINK ? s.tokens[s.slot_link[slot]] : count[phy2log[slot]];
 
+#pragma unroll 1
     for (other = first; other < first + s.gpu_slots; other++) {
         copies += phy2log[other] == phy2log[slot];
         rank += phy2log[other] == phy2log[slot] && other < slot;
@@ -2264,6 +2399,7 @@ static __device__ int32_t eplb_p_share_of_slot(const eplb_p_sharer &s, const int
 static __device__ void eplb_p_refuse_layer(int32_t *out, size_t n)
 {
     size_t i;
+#pragma unroll 1
     for (i = (size_t)eplb_p_thread(); i < n; i += (size_t)eplb_p_threads()) out[i] = 0;
 }
 
@@ -2313,6 +2449,7 @@ static __global__ void __launch_bounds__(kShareThreads, 1)
         if (eplb_p_lane() == 0 && c.most) c.most[layer] = most;
     }
     __syncthreads();
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < num_slots; slot += eplb_p_threads())
         slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : eplb_p_share_of_slot(s, phy2log, count, slot);
 }
@@ -2346,16 +2483,21 @@ static __device__ eplb_result eplb_p_check_waiting_by_block(const eplb_p_dealer 
     int64_t tokens = 0;
     int32_t gpu, e;
 
+#pragma unroll 1
     for (e = eplb_p_thread(); e < d.num_experts; e += eplb_p_threads()) d.num_copies[e] = d.first_slot[e] = 0;
+#pragma unroll 1
     for (i = (uint64_t)eplb_p_thread(); i < n && negative == kLast; i += (uint64_t)eplb_p_threads())
         if (source_count[i] < 0) negative = i;
     negative = eplb_p_block_min(negative, reduce);
+#pragma unroll 1
     for (i = (uint64_t)eplb_p_thread(); i < n && i < negative; i += (uint64_t)eplb_p_threads())
         tokens += source_count[i];
     *sum = eplb_p_block_sum(tokens, reduce);
     if (*sum > INT32_MAX) return EPLB_ERR_OVERFLOW;
     if (negative != kLast) return EPLB_ERR_NEGATIVE;
+#pragma unroll 1
     for (e = eplb_p_thread(); e < d.num_experts; e += eplb_p_threads())
+#pragma unroll 1
         for (gpu = 0; gpu < d.num_gpus; gpu++) d.num_copies[e] += source_count[eplb_p_at(gpu, d.num_experts, e)];
     __syncthreads();
     return EPLB_OK;
@@ -2369,6 +2511,7 @@ static __device__ eplb_result eplb_p_check_given_by_block(const eplb_p_dealer &d
     int64_t shared = 0, end = d.num_slots;
     int32_t slot;
 
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < d.num_slots && first == kLast; slot += eplb_p_threads()) {
         if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, d.num_experts - 1))
             first = (uint64_t)slot << 8 | (uint64_t)-EPLB_ERR_PLAN;
@@ -2376,6 +2519,7 @@ static __device__ eplb_result eplb_p_check_given_by_block(const eplb_p_dealer &d
     }
     first = eplb_p_block_min(first, reduce);
     if (first != kLast) end = (int64_t)(first >> 8);
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < end; slot += eplb_p_threads()) {
         shared += given[slot];
         if (phy2log[slot] == EPLB_P_EMPTY) continue;
@@ -2397,9 +2541,11 @@ static __device__ eplb_result eplb_p_check_sources_by_block(const eplb_p_dealer 
 
     if (r == EPLB_OK) r = eplb_p_check_given_by_block(d, phy2log, given, waiting, reduce);
     if (r != EPLB_OK) return r;
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads())
         if (phy2log[slot] != EPLB_P_EMPTY) atomicAdd(&d.num_copies[phy2log[slot]], -given[slot]);
     __syncthreads();
+#pragma unroll 1
     for (e = eplb_p_thread(); e < d.num_experts && first == kLast; e += eplb_p_threads()) {
         if (d.num_copies[e] == 0) continue;
         r = d.num_copies[e] > 0 && d.first_slot[e] == 0 ? EPLB_ERR_PLAN : EPLB_ERR_SHARES;
@@ -2416,12 +2562,14 @@ static __device__ void eplb_p_sort_slots_by_block(eplb_p_cuda_dealer *all, const
     eplb_p_part mine = eplb_p_part_of(d.num_experts);
     int32_t slots = 0, spreads = 0, num_slots, e, slot, i;
 
+#pragma unroll 1
     for (e = mine.first; e < mine.end; e++) {
         slots += d.first_slot[e];
         spreads += d.first_slot[e] > 1;
     }
     slots = eplb_p_block_scan(slots, &num_slots, reduce);
     spreads = eplb_p_block_scan(spreads, &all->num_spread, reduce);
+#pragma unroll 1
     for (e = mine.first; e < mine.end; e++) {
         int32_t copies = d.first_slot[e];
         if (copies > 1) all->spread[spreads++] = e;
@@ -2430,10 +2578,12 @@ static __device__ void eplb_p_sort_slots_by_block(eplb_p_cuda_dealer *all, const
         slots += copies;
     }
     __syncthreads();
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads())
         if (phy2log[slot] != EPLB_P_EMPTY)
             d.room[d.first_slot[phy2log[slot]] + atomicAdd(&d.num_copies[phy2log[slot]], 1)] = slot;
     __syncthreads();
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads()) {
         e = phy2log[slot];
         if (e == EPLB_P_EMPTY) continue;
@@ -2449,9 +2599,12 @@ static __device__ void eplb_p_deal_single_slots(const eplb_p_dealer &d, const in
 {
     int32_t gpu, slot;
 
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads()) d.room[slot] = given[slot];
+#pragma unroll 1
     for (gpu = eplb_p_warp(); gpu < d.num_gpus; gpu += eplb_p_threads() / kWarp) {
         const int32_t *waits = source_count + eplb_p_at(gpu, d.num_experts, 0);
+#pragma unroll 1
         for (slot = eplb_p_lane(); slot < d.num_slots; slot += kWarp) {
             int32_t e = phy2log[slot];
             bool is_single = e != EPLB_P_EMPTY && d.num_copies[e] == 1;
@@ -2467,9 +2620,12 @@ static __device__ void eplb_p_deal_by_block(const eplb_p_cuda_dealer &all, int32
     eplb_p_dealer d = all.of_layer;
     int32_t first, worker, gpu;
 
+#pragma unroll 1
     for (first = 0; first < all.num_spread; first += workers) {
         int32_t num = all.num_spread - first < workers ? all.num_spread - first : workers;
+#pragma unroll 1
         for (gpu = eplb_p_warp(); gpu < d.num_gpus; gpu += eplb_p_threads() / kWarp)
+#pragma unroll 1
             for (worker = eplb_p_lane(); worker < num; worker += kWarp)
                 all.waiting[eplb_p_at(worker, all.row, gpu)] =
                     source_count[eplb_p_at(gpu, d.num_experts, all.spread[first + worker])];
@@ -2588,6 +2744,7 @@ static __device__ unsigned char *eplb_p_scratch_of_block(const eplb_p_cuda_alone
 static __global__ void eplb_p_alone_kernel(const __grid_constant__ eplb_p_cuda_alone c)
 {
     int32_t layer;
+#pragma unroll 1
     for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
         eplb_p_plan_alone(c, eplb_p_scratch_of_block(c), layer);
 }
@@ -2597,6 +2754,7 @@ static __device__ void eplb_p_store_gpu_loads(const eplb_p_cuda_alone &c, const 
 {
     int32_t gpu;
     if (!c.gpu_load) return;
+#pragma unroll 1
     for (gpu = 0; gpu < c.shape.num_gpus; gpu++)
         c.gpu_load[eplb_p_at(layer, c.shape.num_gpus, gpu)] = is_none ? 0.0f : eplb_p_reported(v.gpu_sum[gpu]);
 }
@@ -2620,6 +2778,7 @@ static __device__ void eplb_p_evaluate_alone(const eplb_p_cuda_alone &c, unsigne
 static __global__ void eplb_p_evaluate_kernel(const __grid_constant__ eplb_p_cuda_alone c)
 {
     int32_t layer;
+#pragma unroll 1
     for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
         eplb_p_evaluate_alone(c, eplb_p_scratch_of_block(c), layer);
 }
@@ -2635,6 +2794,7 @@ static __global__ void __launch_bounds__(kShareThreads)
     eplb_p_cluster_kernel(const __grid_constant__ eplb_p_cuda_words c)
 {
     int32_t i;
+#pragma unroll 1
     for (i = eplb_p_thread(); i < c.num; i += eplb_p_threads()) c.to[i] = c.word[i];
 }
 
@@ -2648,6 +2808,8 @@ static eplb_result eplb_p_plan_packing(eplb_p_cuda_packing *packing, const eplb_
     packing->stage = stage;
     packing->n = n;
     packing->m = m;
+    packing->room = n / m;
+    packing->of_room = kNone / (uint32_t)packing->room + 1;
     packing->rows = (int32_t)rows;
     packing->candidates = how->num_candidates > 1 && n > m ? how->num_candidates : 1;
     if (n > EPLB_CUDA_MAX_ITEMS || m > EPLB_CUDA_MAX_PACKS) return EPLB_ERR_DEVICE_SHAPE;
@@ -2751,13 +2913,12 @@ static bool eplb_p_fits_blocks(const eplb_p_cuda_call *c)
 {
     const eplb_p_shape *shape = &c->shape;
     int32_t widest = shape->node_slots - shape->node_experts + 1, cap = shape->options.max_replicas;
-    eplb_p_cuda_node node;
 
     if (cap > 0 && widest > cap) widest = cap;
     if (c->packs_groups && c->groups.candidates > 1) return false;
     if (shape->num_nodes > kMostNodes) return false;
     if (shape->num_nodes > 1 && c->plan.log2phy && c->plan.log2phy_width < widest) return false;
-    return eplb_p_carve_cuda_node(NULL, *shape, &node) <= kMaxShared;
+    return eplb_p_plan_bytes(*c) <= kMaxShared;
 }
 
 /* Threads that have something to do with a packing: for its items, or for the pairs of packs that are looked at for
@@ -2778,14 +2939,12 @@ static eplb_result eplb_p_launch_plan(const eplb_p_cuda_call *c, cudaStream_t st
 {
     int32_t threads = c->gpus.candidates == 1 ? eplb_p_threads_for_packing(&c->gpus)
                                               : eplb_p_threads_for(c->shape.node_slots, kMaxThreads);
-    eplb_p_cuda_node node;
-    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, threads, eplb_p_carve_cuda_node(NULL, c->shape, &node), c,
-                         stream);
+    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, threads, eplb_p_plan_bytes(*c), c, stream);
 }
 
 static eplb_result eplb_p_launch_layers(const eplb_p_cuda_call *c, cudaStream_t stream)
 {
-    size_t shared = 0;
+    uint32_t shared = 0;
     eplb_p_take_board(NULL, &shared);
     return eplb_p_launch(eplb_p_layers_kernel, c->shape.num_layers,
                          eplb_p_threads_for(c->shape.num_experts, kMaxThreads), shared, c, stream);
@@ -2794,7 +2953,7 @@ static eplb_result eplb_p_launch_layers(const eplb_p_cuda_call *c, cudaStream_t 
 static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_call *c, cudaStream_t stream)
 {
     eplb_p_cuda_node node;
-    size_t behind, shared = eplb_p_carve_replicating(NULL, c->shape, &node, &behind);
+    uint32_t shared = eplb_p_carve_cuda_node(NULL, c->shape, &node);
     return eplb_p_launch(eplb_p_replicate_kernel, c->gpus.rows, eplb_p_threads_for(c->shape.node_slots, kMaxThreads),
                          shared, c, stream);
 }
@@ -2808,11 +2967,11 @@ static eplb_result eplb_p_launch_packing(const eplb_p_cuda_call *call, int32_t a
         blocks < kManyBlocks ? eplb_p_threads_for_packing(packing) : eplb_p_threads_for(packing->n, kFewThreads);
     eplb_p_cuda_call c = *call;
     eplb_p_cuda_candidate candidate;
-    size_t shared = 0;
+    uint32_t shared = 0;
 
     c.at_groups = at_groups;
     eplb_p_take_board(NULL, &shared);
-    eplb_p_carve_candidate(NULL, &shared, packing->n, packing->m, packing->how, &candidate);
+    eplb_p_carve_candidate(NULL, &shared, *packing, &candidate);
     return eplb_p_launch(eplb_p_pack_kernel, blocks, threads, shared, &c, stream);
 }
 
