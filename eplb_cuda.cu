@@ -97,12 +97,11 @@ static constexpr uint64_t kLast = ~(uint64_t)0; /* a key behind every other */
 static_assert(EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1 && EPLB_NUM_INITS == EPLB_INIT_ZIGZAG + 1,
               "the kernels know every way to pack");
 
-/* What a block may have without asking for more. An item takes 14 bytes in a candidate, a pack 6, and an expert with a
-   slot of its own 6 more; 2048 cover what does not grow. */
+/* What a block may have without asking for more. An item takes 14 bytes in a candidate, a pack 18 at most; 2048 cover
+   what does not grow. Where the experts of a node do not fit beside that, packing is a kernel of its own. */
 static constexpr uint32_t kMaxShared = 48 * 1024;
 static_assert(EPLB_CUDA_MAX_PACKS <= 1 << kPackBits, "packs have numbers");
-static_assert((14 + 6) * EPLB_CUDA_MAX_ITEMS + 6 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared,
-              "shapes fit shared memory");
+static_assert(14 * EPLB_CUDA_MAX_ITEMS + 18 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared, "shapes fit shared memory");
 
 /* How a candidate came out. */
 struct eplb_p_standing {
@@ -907,7 +906,10 @@ struct eplb_p_cuda_candidate {
     uint16_t *held;    /* [m, room] position at each place */
     uint16_t *place;   /* [n] place of each position */
     uint16_t *fill;    /* [m] LPT: items in each pack */
-    uint16_t *by_load; /* [m] PAIR_SCAN, L2: packs, heaviest first; where fill was */
+    uint16_t *by_load; /* [m] PAIR_SCAN: packs, heaviest first; where fill was */
+    uint16_t *partner; /* [m] L2: the lighter pack of each one's best_of; where fill was */
+    uint64_t *best_of; /* [m] L2 without best: the best swap of each pack with a lighter one */
+    float *rest;       /* [m] with it: what a swap with other packs than the partner falls at most */
     uint64_t *best;    /* [m, m] PAIR_SCAN, L2: the best swap of each pair a < b; NULL where there is no room */
 };
 
@@ -938,9 +940,12 @@ EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, uint32_t *used, const
     p->held = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
     p->place = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
     p->fill = (uint16_t *)eplb_p_take_shared(base, used, m, sizeof(uint16_t));
-    p->by_load = p->fill;
+    p->by_load = p->partner = p->fill;
     keeps_best = eplb_p_looks_at_pairs(packing.how, m) && *used + sizeof(uint64_t) * (uint32_t)(m * m) <= kMaxShared;
     p->best = keeps_best ? (uint64_t *)eplb_p_take_shared(base, used, m * m, sizeof(uint64_t)) : NULL;
+    keeps_best = packing.how.refine == EPLB_REFINE_L2 && !keeps_best;
+    p->best_of = keeps_best ? (uint64_t *)eplb_p_take_shared(base, used, m, sizeof(uint64_t)) : NULL;
+    p->rest = keeps_best ? (float *)eplb_p_take_shared(base, used, m, sizeof(float)) : NULL;
 }
 
 /* The pack of a place, by a product: place / 2^32 of what of_room is rounded up by is below a half. */
@@ -1558,67 +1563,147 @@ static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidat
     return best != kLast && eplb_p_key_worth(best) > *p.tiny ? best : kLast;
 }
 
-/* Whether packs that differ by D may have a swap that falls as far as the best one so far. */
-static __device__ bool eplb_p_may_fall_further(float D, uint64_t best)
-{
-    return D > 0.0f && (best == kLast || !(eplb_p_largest_fall(D) < eplb_p_key_worth(best)));
-}
-
-/* How many of the heaviest packs may have such a swap with the lightest, or of the lightest with the heaviest. */
-static __device__ int32_t eplb_p_num_promising_by_warp(const eplb_p_cuda_candidate &p, bool of_heaviest, uint64_t best)
-{
-    int32_t heaviest = p.by_load[0], lightest = p.by_load[p.m - 1], start, i;
-    uint32_t vote = kAllLanes;
-
-#pragma unroll 1
-    for (start = 0; start < p.m && vote == kAllLanes; start += kWarp) {
-        bool may = false;
-        i = start + eplb_p_lane();
-        if (i < p.m)
-            may = eplb_p_may_fall_further(of_heaviest ? eplb_p_heavier_by(p, p.by_load[i], lightest)
-                                                      : eplb_p_heavier_by(p, heaviest, p.by_load[p.m - 1 - i]),
-                                          best);
-        vote = __ballot_sync(kAllLanes, may);
-    }
-    return start - kWarp + __popc(vote);
-}
-
 static __device__ uint64_t eplb_p_if_it_counts(const eplb_p_cuda_candidate &p, uint64_t by_fall)
 {
     return by_fall != kLast && eplb_p_fall_counts(eplb_p_key_worth(by_fall), *p.tiny) ? by_fall : kLast;
 }
 
-/* Some of the heaviest packs with some of the lightest, a row to a warp and a pair to a lane, where they may fall as
-   far as the best so far. The best swap of a pair is the one that gains most, also where others fall as far. */
-static __device__ uint64_t eplb_p_l2_of_rows_by_block(const eplb_p_cuda_candidate &p, int32_t num_heavy,
-                                                      int32_t num_light, uint64_t best, eplb_p_board &board)
-{
-    int32_t i, j;
+/* Elsewhere the best swap of each pack with a lighter one is kept, its partner in it, and how far it may fall at most
+   with any other. A pack whose partner changes has no swap any more; it is its own partner then, and is looked at again
+   once it may have the best of all. A warp looks after packs here and there, since those that lose their swaps are often
+   neighbours. */
 
-#pragma unroll 1
-    for (i = eplb_p_warp(); i < num_heavy; i += eplb_p_warps())
-#pragma unroll 1
-        for (j = p.m - 1 - eplb_p_lane(); j > i && j >= p.m - num_light; j -= kWarp) {
-            int32_t heavy = p.by_load[i], light = p.by_load[j];
-            float D = eplb_p_heavier_by(p, heavy, light);
-            if (!eplb_p_may_fall_further(D, best)) continue;
-            best = eplb_p_smaller(best, eplb_p_by_fall(D, eplb_p_best_swap_of(p, heavy, light, 0, 1)));
-        }
-    return eplb_p_least_of_block(board, best);
+/* The best swap of a pack with a lighter one, by its fall; the best of a pair is the one that gains most, also where
+   others fall as far. kLast where it cannot fall as far as would count, or the other is no lighter. */
+static __device__ uint64_t eplb_p_fall_with(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light, float enough)
+{
+    float D = eplb_p_heavier_by(p, heavy, light);
+    if (!(D > 0.0f) || eplb_p_largest_fall(D) < enough) return kLast;
+    return eplb_p_by_fall(D, eplb_p_best_swap_of(p, heavy, light, 0, 1));
 }
 
-/* A few of the heaviest and of the lightest packs first, for most other pairs cannot fall as far as the best of
-   those. */
-static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, eplb_p_board &board)
+static __device__ float eplb_p_larger(float a, float b) { return a > b ? a : b; }
+
+static __device__ int32_t eplb_p_own_pack(int32_t first, int32_t lane)
 {
+    return first + lane * eplb_p_warps() + eplb_p_warp();
+}
+
+/* What a pack keeps once two have changed, or, at first, so that these two are looked at. Returns the best swap that is
+   known of it. */
+static __device__ uint64_t eplb_p_keep_fall(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &changed,
+                                            bool is_first, int32_t own)
+{
+    int32_t partner = is_first || own == changed.heavy || own == changed.light ? own : p.partner[own];
+    float rest = is_first ? eplb_p_largest_fall(eplb_p_heavier_by(p, own, changed.light)) : eplb_p_from_bits(kInfinite);
+    uint64_t kept = kLast, with_heavy, with_light, best, second;
+
+    if (!is_first && own != changed.heavy && own != changed.light) rest = p.rest[own];
+    if (partner == changed.heavy || partner == changed.light) partner = own;
+    if (partner != own) kept = p.best_of[own];
+    with_heavy = eplb_p_fall_with(p, own, changed.heavy, rest);
+    with_light = eplb_p_fall_with(p, own, changed.light, rest);
+    best = eplb_p_smaller(with_heavy, with_light);
+    second = with_heavy < with_light ? with_light : with_heavy;
+    if (best < kept && (partner != own || eplb_p_key_worth(best) > rest)) {
+        partner = with_heavy < with_light ? changed.heavy : changed.light;
+        second = eplb_p_smaller(second, kept);
+        kept = best;
+    } else second = best;
+    p.best_of[own] = kept;
+    p.partner[own] = (uint16_t)partner;
+    p.rest[own] = eplb_p_larger(rest, eplb_p_key_worth(second));
+    return eplb_p_smaller(kept, best);
+}
+
+/* Those of all packs; and, as they promise most, of all with the lightest, and of the heaviest with all. */
+static __device__ uint64_t eplb_p_keep_falls(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &changed,
+                                             int32_t heaviest, int32_t lightest, bool is_first)
+{
+    uint64_t best = kLast;
+    int32_t first;
+
+#pragma unroll 1
+    for (first = 0; first < p.m; first += eplb_p_threads()) {
+        int32_t own = eplb_p_own_pack(first, eplb_p_lane());
+        if (own >= p.m) continue;
+        best = eplb_p_smaller(best, eplb_p_keep_fall(p, changed, is_first, own));
+        best = eplb_p_smaller(best, eplb_p_fall_with(p, own, lightest, eplb_p_key_worth(best)));
+        best = eplb_p_smaller(best, eplb_p_fall_with(p, heaviest, own, eplb_p_key_worth(best)));
+    }
+    return best;
+}
+
+/* The best swap of a pack with any lighter one, a lane to each, where it falls as far as is enough. */
+static __device__ uint64_t eplb_p_renew_fall_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy, float enough)
+{
+    uint64_t best = kLast, least;
+    int32_t partner = heavy, light;
+    float rest = enough;
+
+#pragma unroll 1
+    for (light = eplb_p_lane(); light < p.m; light += kWarp) {
+        uint64_t swap = eplb_p_fall_with(p, heavy, light, rest);
+        rest = eplb_p_larger(rest, eplb_p_key_worth(swap < best ? best : swap));
+        partner = swap < best ? light : partner;
+        best = eplb_p_smaller(best, swap);
+    }
+    least = eplb_p_warp_min(best);
+    if (best != least) rest = eplb_p_larger(rest, eplb_p_key_worth(best));
+    rest = eplb_p_from_bits(__reduce_max_sync(kAllLanes, eplb_p_bits(rest)));
+    if (eplb_p_key_worth(least) < enough) partner = heavy;
+    if (best == least && (least != kLast || eplb_p_lane() == 0)) {
+        p.best_of[heavy] = least;
+        p.partner[heavy] = (uint16_t)partner;
+        p.rest[heavy] = rest;
+    }
+    return least;
+}
+
+/* What a pack's swaps may fall at most. */
+static __device__ float eplb_p_reach(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t lightest)
+{
+    return eplb_p_largest_fall(eplb_p_heavier_by(p, heavy, lightest));
+}
+
+/* Those of packs that have none and may have the best of all. Where the lightest pack promises not much more than
+   that, few others promise as much, and only they are looked at; else it pays to know the best of all of them. */
+static __device__ uint64_t eplb_p_renew_falls_by_warps(const eplb_p_cuda_candidate &p, int32_t lightest, uint64_t best)
+{
+    uint32_t vote;
+    int32_t first;
+
+#pragma unroll 1
+    for (first = 0; first < p.m; first += eplb_p_threads()) {
+        int32_t own = eplb_p_own_pack(first, eplb_p_lane());
+        float most = eplb_p_key_worth(best);
+        bool may = own < p.m && p.partner[own] == own && p.rest[own] > 0.0f && !(p.rest[own] < most)
+                   && !(eplb_p_reach(p, own, lightest) < most);
+#pragma unroll 1
+        for (vote = __ballot_sync(kAllLanes, may); vote; vote &= vote - 1) {
+            own = eplb_p_own_pack(first, __ffs((int)vote) - 1);
+            most = eplb_p_key_worth(best);
+            if (eplb_p_reach(p, own, lightest) > 4.0f * most) most = 0.0f;
+            best = eplb_p_smaller(best, eplb_p_renew_fall_by_warp(p, own, most));
+        }
+    }
+    return best;
+}
+
+static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                              eplb_p_board &board)
+{
+    int32_t heaviest = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), lightest = eplb_p_lightest_pack_by_warp(p);
+    eplb_p_cuda_search changed = search;
+    bool is_first = search.heavy < 0;
     uint64_t best;
 
-    eplb_p_order_packs_by_block(p);
-    __syncthreads();
-    best = eplb_p_l2_of_rows_by_block(p, eplb_p_least(p.m, eplb_p_warps()), eplb_p_least(p.m, kWarp), kLast, board);
-    best = eplb_p_l2_of_rows_by_block(p, eplb_p_num_promising_by_warp(p, true, best),
-                                      eplb_p_num_promising_by_warp(p, false, best), best, board);
-    return eplb_p_if_it_counts(p, best);
+    if (is_first) {
+        changed.heavy = heaviest;
+        changed.light = lightest;
+    }
+    best = eplb_p_least_of_block(board, eplb_p_keep_falls(p, changed, heaviest, lightest, is_first));
+    return eplb_p_least_of_block(board, eplb_p_renew_falls_by_warps(p, lightest, best));
 }
 
 /* The next swap, the same in all warps, or in warp 0 alone and any key in the others; the block's last barrier is
@@ -1632,8 +1717,8 @@ static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate
         return eplb_p_pair_scan_by_block(p, how->heavy_packs, board);
     case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p, board);
     case EPLB_REFINE_L2:
-        if (p.best) return eplb_p_if_it_counts(p, eplb_p_first_pair_by_block(p, search, true, board));
-        return eplb_p_l2_by_block(p, board);
+        return eplb_p_if_it_counts(p, p.best ? eplb_p_first_pair_by_block(p, search, true, board)
+                                             : eplb_p_l2_by_block(p, search, board));
     default: return kLast;
     }
 }
