@@ -271,29 +271,34 @@ struct eplb_p_sorted {
     uint16_t *index;
 };
 
-/* How many of four keys go before `mine`, all of a lower index (at least as large) or all of a higher one. */
-static __device__ __forceinline__ int32_t eplb_p_count_before(uint4 four, uint32_t mine, bool lower_index)
-{
-    uint32_t least = lower_index ? mine : mine + 1;
-    return (int32_t)(four.x >= least) + (int32_t)(four.y >= least) + (int32_t)(four.z >= least)
-           + (int32_t)(four.w >= least);
-}
-
-/* How many keys of its run go before key i. Those of other warps are read four at a time, in the same order by
-   all lanes; zeros fill up the last warp, and go behind. */
-static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t run, int32_t n, int32_t i)
+/* How many of as many keys as a warp has lanes are at least so large, from the one of this lane on one more large. All
+   are read four at a time, in the same order by all lanes. */
+static __device__ __forceinline__ int32_t eplb_p_count_before(const uint32_t *key, uint32_t least, int32_t lane)
 {
     const uint4 *fours = (const uint4 *)key;
-    int32_t first = i / run * run, own = i / kWarp * kWarp, rank = 0, j;
-    int32_t end = eplb_p_least(first + run, eplb_p_whole_warps(n));
+    int32_t before = 0, j;
+
+#pragma unroll
+    for (j = 0; j < kWarp; j += 4) {
+        uint4 four = fours[j / 4];
+        before += four.x >= least + (uint32_t)(j >= lane);
+        before += four.y >= least + (uint32_t)(j + 1 >= lane);
+        before += four.z >= least + (uint32_t)(j + 2 >= lane);
+        before += four.w >= least + (uint32_t)(j + 3 >= lane);
+    }
+    return before;
+}
+
+/* How many of keys first .. end - 1, whole warps of them, go before key i; zeros fill up the last, and go behind. */
+static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t first, int32_t end, int32_t i)
+{
+    int32_t own = i / kWarp * kWarp, rank, j;
     uint32_t mine = key[i];
 
+    rank = eplb_p_count_before(key + own, mine, i - own);
 #pragma unroll 1
-    for (j = first / 4; j < own / 4; j++) rank += eplb_p_count_before(fours[j], mine, true);
-#pragma unroll 1
-    for (j = own; j < own + kWarp; j++) rank += key[j] >= mine + (uint32_t)(j >= i);
-#pragma unroll 1
-    for (j = (own + kWarp) / 4; j < end / 4; j++) rank += eplb_p_count_before(fours[j], mine, false);
+    for (j = first; j < end; j += kWarp)
+        if (j != own) rank += eplb_p_count_before(key + j, mine + (uint32_t)(j > own), kWarp);
     return rank;
 }
 
@@ -342,7 +347,8 @@ static __device__ void eplb_p_sort_by_block(const uint32_t *key, int32_t n, cons
     run <<= merges % 2;
 #pragma unroll 1
     for (i = eplb_p_thread(); i < n; i += eplb_p_threads()) {
-        int32_t place = i / run * run + eplb_p_rank_in_run(key, run, n, i);
+        int32_t first = i & -run, end = eplb_p_least(first + run, eplb_p_whole_warps(n));
+        int32_t place = first + eplb_p_rank_in_run(key, first, end, i);
         sorted.key[place] = key[i];
         sorted.index[place] = (uint16_t)i;
     }
@@ -808,10 +814,12 @@ static __device__ void eplb_p_replicate_by_block(const eplb_p_cuda_call &c, cons
                                                  eplb_p_cuda_auction *a, eplb_p_board &board)
 {
     const eplb_options &o = c.shape.options;
-    int32_t spare = r.num_phy - r.num_log, by_dhondt = c.by_dhondt - r.num_log, step;
+    int32_t spare = r.num_phy - r.num_log, by_dhondt = c.by_dhondt - r.num_log, later, step;
 
-    eplb_p_give_slots_by_block(r, a, 0, by_dhondt, EPLB_P_DHONDT, o.max_replicas, board);
-    eplb_p_give_slots_by_block(r, a, by_dhondt, spare, EPLB_P_SAINTE_LAGUE, o.max_replicas, board);
+#pragma unroll 1
+    for (later = 0; later < 2; later++)
+        eplb_p_give_slots_by_block(r, a, later ? by_dhondt : 0, later ? spare : by_dhondt,
+                                   later ? EPLB_P_SAINTE_LAGUE : EPLB_P_DHONDT, o.max_replicas, board);
     if (o.fixup_steps == 0) return;
     if (eplb_p_warp() == 0)
 #pragma unroll 1
@@ -1172,7 +1180,7 @@ static __device__ float eplb_p_sum_pack(const eplb_p_cuda_candidate &p, int32_t 
 {
     float sum = 0.0f;
     int32_t r;
-#pragma unroll 1
+#pragma unroll 4
     for (r = 0; r < p.room; r++) sum = eplb_p_add(sum, p.held_load[pack * p.room + r]);
     return sum;
 }
@@ -1321,7 +1329,7 @@ static __device__ void eplb_p_order_packs_by_block(const eplb_p_cuda_candidate &
 
 #pragma unroll 1
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
-        p.by_load[eplb_p_rank_in_run(bits, eplb_p_whole_warps(p.m), p.m, pack)] = (uint16_t)pack;
+        p.by_load[eplb_p_rank_in_run(bits, 0, eplb_p_whole_warps(p.m), pack)] = (uint16_t)pack;
 }
 
 /* The best swap of a pair whose packs differ by D, by the fall in squares that it is worth. */

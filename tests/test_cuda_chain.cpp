@@ -94,7 +94,7 @@ static long chain_of(const shape &s, const float *load)
     eplb_problem problem = EPLB_ZERO_INIT;
     eplb_options options = EPLB_ZERO_INIT;
     eplb_plan plan = EPLB_ZERO_INIT;
-    emulated_chain chains[EMULATED_MAX_CHAINS] = {{0, 0}};
+    emulated_chain chains[EMULATED_MAX_CHAINS] = {{0, 0, 0}};
     size_t bytes = 0;
     problem.num_layers = problem.num_groups = problem.num_nodes = 1;
     problem.num_experts = s.E;
