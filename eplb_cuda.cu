@@ -249,18 +249,19 @@ static __device__ eplb_p_part eplb_p_part_of(int32_t n)
     return part;
 }
 
-/* The next block of shared memory, for count elements of the given size, aligned to 16; used is in
-   bytes. Without a base it only counts. */
-EPLB_P_HD void *eplb_p_take_shared(unsigned char *base, uint32_t *used, int32_t count, uint32_t size)
+/* The next block of shared memory, for count elements of the given size, aligned to 16; used is in bytes. On the host
+   it only counts. */
+EPLB_P_HD void *eplb_p_take_shared(uint32_t *used, int32_t count, uint32_t size)
 {
-    void *block = base ? base + *used : NULL;
+    uint32_t at = *used;
     *used += ((uint32_t)count * size + 15) & ~15u;
-    return block;
+    (void)at;
+    return EPLB_P_BY_WARP(eplb_p_shared + at, NULL);
 }
 
-EPLB_P_HD uint64_t *eplb_p_take_board(unsigned char *base, uint32_t *used)
+EPLB_P_HD uint64_t *eplb_p_take_board(uint32_t *used)
 {
-    return (uint64_t *)eplb_p_take_shared(base, used, 2 * kMaxWarps, sizeof(uint64_t));
+    return (uint64_t *)eplb_p_take_shared(used, 2 * kMaxWarps, sizeof(uint64_t));
 }
 
 /* --------------------------------------------------------------------------------------- order */
@@ -545,16 +546,15 @@ struct eplb_p_cuda_replicas {
     uint16_t *rank;   /* [num_phy - num_log] which replica of its expert it is */
 };
 
-EPLB_P_HD void eplb_p_carve_cuda_replicas(unsigned char *base, uint32_t *used, int32_t num_log, int32_t num_phy,
-                                          eplb_p_cuda_replicas *r)
+EPLB_P_HD void eplb_p_carve_cuda_replicas(uint32_t *used, int32_t num_log, int32_t num_phy, eplb_p_cuda_replicas *r)
 {
     int32_t spare = num_phy - num_log;
     r->num_log = num_log;
     r->num_phy = num_phy;
-    r->load = (float *)eplb_p_take_shared(base, used, num_log, sizeof(float));
-    r->count = (uint16_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint16_t));
-    r->expert = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
-    r->rank = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
+    r->load = (float *)eplb_p_take_shared(used, num_log, sizeof(float));
+    r->count = (uint16_t *)eplb_p_take_shared(used, num_log, sizeof(uint16_t));
+    r->expert = (uint16_t *)eplb_p_take_shared(used, spare, sizeof(uint16_t));
+    r->rank = (uint16_t *)eplb_p_take_shared(used, spare, sizeof(uint16_t));
 }
 
 /* Spare slots go to the highest bids. An expert's bids fall with each slot that it gets. So of all experts' next
@@ -573,22 +573,21 @@ struct eplb_p_cuda_auction {
     eplb_p_sorted bids, sorted; /* [room, up to a whole warp] */
 };
 
-EPLB_P_HD void eplb_p_carve_sorted(unsigned char *base, uint32_t *used, int32_t n, eplb_p_sorted *s)
+EPLB_P_HD void eplb_p_carve_sorted(uint32_t *used, int32_t n, eplb_p_sorted *s)
 {
-    s->key = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(uint32_t));
-    s->index = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
+    s->key = (uint32_t *)eplb_p_take_shared(used, eplb_p_whole_warps(n), sizeof(uint32_t));
+    s->index = (uint16_t *)eplb_p_take_shared(used, n, sizeof(uint16_t));
 }
 
-EPLB_P_HD void eplb_p_carve_auction(unsigned char *base, uint32_t *used, int32_t num_log, int32_t num_phy,
-                                    eplb_p_cuda_auction *a)
+EPLB_P_HD void eplb_p_carve_auction(uint32_t *used, int32_t num_log, int32_t num_phy, eplb_p_cuda_auction *a)
 {
     a->room = num_phy - num_log + eplb_p_least(num_log, kMostTooMany);
-    a->bid = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
-    a->too_many = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
-    a->expert = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
-    a->rank = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
-    eplb_p_carve_sorted(base, used, a->room, &a->bids);
-    eplb_p_carve_sorted(base, used, a->room, &a->sorted);
+    a->bid = (uint32_t *)eplb_p_take_shared(used, num_log, sizeof(uint32_t));
+    a->too_many = (uint32_t *)eplb_p_take_shared(used, num_log, sizeof(uint32_t));
+    a->expert = (uint16_t *)eplb_p_take_shared(used, a->room, sizeof(uint16_t));
+    a->rank = (uint16_t *)eplb_p_take_shared(used, a->room, sizeof(uint16_t));
+    eplb_p_carve_sorted(used, a->room, &a->bids);
+    eplb_p_carve_sorted(used, a->room, &a->sorted);
 }
 
 /* What an expert bids once it has so many slots more, as an integer of the same order: 0 at its cap. */
@@ -928,8 +927,7 @@ EPLB_P_HD bool eplb_p_looks_at_pairs(const eplb_packing &how, int32_t m)
            || (how.refine == EPLB_REFINE_PAIR_SCAN && (how.heavy_packs == 0 || how.heavy_packs > m / 4));
 }
 
-EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, uint32_t *used, const eplb_p_cuda_packing &packing,
-                                      eplb_p_cuda_candidate *p)
+EPLB_P_HD void eplb_p_carve_candidate(uint32_t *used, const eplb_p_cuda_packing &packing, eplb_p_cuda_candidate *p)
 {
     int32_t n = packing.n, m = packing.m;
     bool keeps_best;
@@ -938,22 +936,22 @@ EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, uint32_t *used, const
     p->m = m;
     p->room = packing.room;
     p->of_room = packing.of_room;
-    p->key = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n) + kWarp, sizeof(uint32_t));
+    p->key = (uint32_t *)eplb_p_take_shared(used, eplb_p_whole_warps(n) + kWarp, sizeof(uint32_t));
     p->held_load = (float *)p->key;
-    p->load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(float));
-    p->pack_load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(m), sizeof(float));
-    p->tiny = (float *)eplb_p_take_shared(base, used, 1, sizeof(float));
-    p->swapped = (uint16_t *)eplb_p_take_shared(base, used, 2, sizeof(uint16_t));
-    p->order = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
-    p->held = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
-    p->place = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
-    p->fill = (uint16_t *)eplb_p_take_shared(base, used, m, sizeof(uint16_t));
+    p->load = (float *)eplb_p_take_shared(used, eplb_p_whole_warps(n), sizeof(float));
+    p->pack_load = (float *)eplb_p_take_shared(used, eplb_p_whole_warps(m), sizeof(float));
+    p->tiny = (float *)eplb_p_take_shared(used, 1, sizeof(float));
+    p->swapped = (uint16_t *)eplb_p_take_shared(used, 2, sizeof(uint16_t));
+    p->order = (uint16_t *)eplb_p_take_shared(used, n, sizeof(uint16_t));
+    p->held = (uint16_t *)eplb_p_take_shared(used, n, sizeof(uint16_t));
+    p->place = (uint16_t *)eplb_p_take_shared(used, n, sizeof(uint16_t));
+    p->fill = (uint16_t *)eplb_p_take_shared(used, m, sizeof(uint16_t));
     p->by_load = p->partner = p->fill;
     keeps_best = eplb_p_looks_at_pairs(packing.how, m) && *used + sizeof(uint64_t) * (uint32_t)(m * m) <= kMaxShared;
-    p->best = keeps_best ? (uint64_t *)eplb_p_take_shared(base, used, m * m, sizeof(uint64_t)) : NULL;
+    p->best = keeps_best ? (uint64_t *)eplb_p_take_shared(used, m * m, sizeof(uint64_t)) : NULL;
     keeps_best = packing.how.refine == EPLB_REFINE_L2 && !keeps_best;
-    p->best_of = keeps_best ? (uint64_t *)eplb_p_take_shared(base, used, m, sizeof(uint64_t)) : NULL;
-    p->rest = keeps_best ? (float *)eplb_p_take_shared(base, used, m, sizeof(float)) : NULL;
+    p->best_of = keeps_best ? (uint64_t *)eplb_p_take_shared(used, m, sizeof(uint64_t)) : NULL;
+    p->rest = keeps_best ? (float *)eplb_p_take_shared(used, m, sizeof(float)) : NULL;
 }
 
 /* The pack of a place, by a product: place / 2^32 of what of_room is rounded up by is below a half. */
@@ -1949,8 +1947,8 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(cons
     eplb_p_board board;
     uint32_t used = 0;
 
-    board = eplb_p_board_at(eplb_p_take_board(eplb_p_shared, &used));
-    eplb_p_carve_candidate(eplb_p_shared, &used, packing, &p);
+    board = eplb_p_board_at(eplb_p_take_board(&used));
+    eplb_p_carve_candidate(&used, packing, &p);
     if (p.room > 1) {
         eplb_p_make_keys_by_block(p, &packing.how, item_load, c.shape.options.seed, row, packing.stage, candidate);
         eplb_p_pack_by_block(p, packing, candidate > 0 ? item_load : NULL, board);
@@ -1983,18 +1981,18 @@ struct eplb_p_cuda_node {
 EPLB_P_HD uint32_t eplb_p_most_bytes(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 /* Without what packs. */
-EPLB_P_HD uint32_t eplb_p_carve_cuda_node(unsigned char *base, const eplb_p_shape &shape, eplb_p_cuda_node *node)
+EPLB_P_HD uint32_t eplb_p_carve_cuda_node(const eplb_p_shape &shape, eplb_p_cuda_node *node)
 {
     uint32_t used = 0;
 
-    node->told = eplb_p_take_board(base, &used);
-    node->group = (uint16_t *)eplb_p_take_shared(base, &used, shape.node_groups, sizeof(uint16_t));
-    eplb_p_carve_cuda_replicas(base, &used, shape.node_experts, shape.node_slots, &node->replicas);
+    node->told = eplb_p_take_board(&used);
+    node->group = (uint16_t *)eplb_p_take_shared(&used, shape.node_groups, sizeof(uint16_t));
+    eplb_p_carve_cuda_replicas(&used, shape.node_experts, shape.node_slots, &node->replicas);
     node->behind = used;
     node->behind_layer = used;
-    node->load = (float *)eplb_p_take_shared(base, &node->behind_layer, shape.num_experts, sizeof(float));
-    node->group_load = (float *)eplb_p_take_shared(base, &node->behind_layer, shape.num_groups, sizeof(float));
-    eplb_p_carve_auction(base, &used, shape.node_experts, shape.node_slots, &node->auction);
+    node->load = (float *)eplb_p_take_shared(&node->behind_layer, shape.num_experts, sizeof(float));
+    node->group_load = (float *)eplb_p_take_shared(&node->behind_layer, shape.num_groups, sizeof(float));
+    eplb_p_carve_auction(&used, shape.node_experts, shape.node_slots, &node->auction);
     return used;
 }
 
@@ -2003,10 +2001,10 @@ static uint32_t eplb_p_plan_bytes(const eplb_p_cuda_call &c)
 {
     eplb_p_cuda_candidate candidate;
     eplb_p_cuda_node node;
-    uint32_t most = eplb_p_carve_cuda_node(NULL, c.shape, &node);
+    uint32_t most = eplb_p_carve_cuda_node(c.shape, &node);
 
-    eplb_p_carve_candidate(NULL, &node.behind, c.gpus, &candidate);
-    if (c.packs_groups) eplb_p_carve_candidate(NULL, &node.behind_layer, c.groups, &candidate);
+    eplb_p_carve_candidate(&node.behind, c.gpus, &candidate);
+    if (c.packs_groups) eplb_p_carve_candidate(&node.behind_layer, c.groups, &candidate);
     return eplb_p_most_bytes(most, eplb_p_most_bytes(node.behind, node.behind_layer));
 }
 
@@ -2119,7 +2117,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_plan_kernel(cons
     eplb_p_board board;
     eplb_result result;
 
-    eplb_p_carve_cuda_node(eplb_p_shared, c.shape, &node);
+    eplb_p_carve_cuda_node(c.shape, &node);
     board = eplb_p_board_at(node.told);
 #pragma unroll 1
     for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads())
@@ -2132,7 +2130,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_plan_kernel(cons
         const eplb_p_cuda_packing &packing = at_groups ? c.groups : c.gpus;
         uint32_t used = at_groups ? node.behind_layer : node.behind;
         eplb_p_cuda_candidate p;
-        eplb_p_carve_candidate(eplb_p_shared, &used, packing, &p);
+        eplb_p_carve_candidate(&used, packing, &p);
         eplb_p_open_packing_by_block(c, layer, at_groups, p, &node, board);
         if (!at_groups && packing.candidates > 1) break;
         if (p.room > 1) eplb_p_pack_by_block(p, packing, NULL, board);
@@ -2165,7 +2163,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     eplb_p_cuda_node node;
     eplb_p_board board;
 
-    eplb_p_carve_cuda_node(eplb_p_shared, c.shape, &node);
+    eplb_p_carve_cuda_node(c.shape, &node);
     board = eplb_p_board_at(node.told);
 #pragma unroll 1
     for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads()) {
@@ -3038,7 +3036,7 @@ static eplb_result eplb_p_launch_plan(const eplb_p_cuda_call *c, cudaStream_t st
 static eplb_result eplb_p_launch_layers(const eplb_p_cuda_call *c, cudaStream_t stream)
 {
     uint32_t shared = 0;
-    eplb_p_take_board(NULL, &shared);
+    eplb_p_take_board(&shared);
     return eplb_p_launch(eplb_p_layers_kernel, c->shape.num_layers,
                          eplb_p_threads_for(c->shape.num_experts, kMaxThreads), shared, c, stream);
 }
@@ -3046,7 +3044,7 @@ static eplb_result eplb_p_launch_layers(const eplb_p_cuda_call *c, cudaStream_t 
 static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_call *c, cudaStream_t stream)
 {
     eplb_p_cuda_node node;
-    uint32_t shared = eplb_p_carve_cuda_node(NULL, c->shape, &node);
+    uint32_t shared = eplb_p_carve_cuda_node(c->shape, &node);
     return eplb_p_launch(eplb_p_replicate_kernel, c->gpus.rows, eplb_p_threads_for(c->shape.node_slots, kMaxThreads),
                          shared, c, stream);
 }
@@ -3063,8 +3061,8 @@ static eplb_result eplb_p_launch_packing(const eplb_p_cuda_call *call, int32_t a
     uint32_t shared = 0;
 
     c.at_groups = at_groups;
-    eplb_p_take_board(NULL, &shared);
-    eplb_p_carve_candidate(NULL, &shared, *packing, &candidate);
+    eplb_p_take_board(&shared);
+    eplb_p_carve_candidate(&shared, *packing, &candidate);
     return eplb_p_launch(eplb_p_pack_kernel, blocks, threads, shared, &c, stream);
 }
 
