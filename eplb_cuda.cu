@@ -80,6 +80,7 @@ enum : int32_t {
     kSteps = 16,        /* of which there are so many then */
     kHalf = kWarp / 2,  /* lanes that exchange an item of one of two packs */
     kFewHeavy = 4,      /* packs that PAIR_SCAN tries, as far as which they need not be in order */
+    kWarpItems = 128,   /* among which a warp finds a swap sooner than all warps tell one another theirs */
     kPackBits = 10,     /* of a pack's number, */
     kPackMask = (1 << kPackBits) - 1,
     kTurnShift = 32 + kPackBits, /* behind which, and behind the bits of its load, is whose turn it is */
@@ -920,11 +921,17 @@ struct eplb_p_cuda_candidate {
     uint64_t *best;    /* [m, m] PAIR_SCAN, L2: the best swap of each pair a < b; NULL where there is no room */
 };
 
-/* Whether refining looks at all pairs of packs again and again. */
+/* By PAIR_SCAN. */
+EPLB_P_HD int32_t eplb_p_packs_tried(int32_t m, int32_t heavy_packs)
+{
+    return heavy_packs > 0 && heavy_packs < m ? heavy_packs : m;
+}
+
+/* Whether refining looks at most pairs of packs again and again. */
 EPLB_P_HD bool eplb_p_looks_at_pairs(const eplb_packing &how, int32_t m)
 {
     return how.refine == EPLB_REFINE_L2
-           || (how.refine == EPLB_REFINE_PAIR_SCAN && (how.heavy_packs == 0 || how.heavy_packs > m / 4));
+           || (how.refine == EPLB_REFINE_PAIR_SCAN && eplb_p_packs_tried(m, how.heavy_packs) > kFewHeavy);
 }
 
 EPLB_P_HD void eplb_p_carve_candidate(uint32_t *used, const eplb_p_cuda_packing &packing, eplb_p_cuda_candidate *p)
@@ -1377,9 +1384,15 @@ static __device__ uint64_t eplb_p_team_min(const eplb_p_cuda_team &team, uint64_
 
 /* How a block looks for swaps. */
 struct eplb_p_cuda_search {
+    int32_t threads; /* that do: the block's, or those of its first warp */
     eplb_p_cuda_team team;
     int32_t heavy, light; /* packs that the swap before this one was of; -1: there was none */
 };
+
+static __device__ uint64_t eplb_p_least_of_search(const eplb_p_cuda_search &search, eplb_p_board &board, uint64_t key)
+{
+    return search.threads > kWarp ? eplb_p_least_of_block(board, key) : eplb_p_warp_min(key);
+}
 
 static __device__ int32_t eplb_p_pair_number(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
 {
@@ -1482,18 +1495,13 @@ static __device__ uint64_t eplb_p_kept_with_lightest_by_warp(const eplb_p_cuda_c
 
 /* PAIR_SCAN tries the heaviest pack with the lightest first, then with heavier ones, then the next heaviest. */
 
-static __device__ int32_t eplb_p_packs_tried(const eplb_p_cuda_candidate &p, int32_t heavy_packs)
-{
-    return heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m;
-}
-
 /* Where the best swaps of all pairs are kept. In warps other than the first, any key for some swap. */
 static __device__ uint64_t eplb_p_kept_pair_scan_by_block(const eplb_p_cuda_candidate &p,
                                                           const eplb_p_cuda_search &search, int32_t heavy_packs,
                                                           eplb_p_board &board)
 {
     uint64_t found = eplb_p_first_pair_by_block(p, search, false, board);
-    int32_t tried = eplb_p_packs_tried(p, heavy_packs);
+    int32_t tried = eplb_p_packs_tried(p.m, heavy_packs);
 
     if (found == kLast) return kLast;
     if (tried < p.m) {
@@ -1506,13 +1514,14 @@ static __device__ uint64_t eplb_p_kept_pair_scan_by_block(const eplb_p_cuda_cand
 
 /* Of the swaps with a pack that help, the key of the lightest pack; those before it in order are not looked at. Thread
    t tries places t, t + threads, .. */
-static __device__ uint64_t eplb_p_lightest_that_helps(const eplb_p_cuda_candidate &p, uint64_t heavy_key, uint64_t turn)
+static __device__ uint64_t eplb_p_lightest_that_helps(const eplb_p_cuda_candidate &p, int32_t threads,
+                                                      uint64_t heavy_key, uint64_t turn)
 {
     int32_t heavy = eplb_p_index(heavy_key), v;
     uint64_t first = kLast;
 
 #pragma unroll 1
-    for (v = eplb_p_thread(); v < p.n; v += eplb_p_threads()) {
+    for (v = eplb_p_thread(); v < p.n; v += threads) {
         int32_t light = eplb_p_pack_of(p, v);
         float D = eplb_p_heavier_by(p, heavy, light);
         if (eplb_p_pack_key(p, light) <= heavy_key || D < *p.tiny) continue;
@@ -1525,10 +1534,10 @@ static __device__ uint64_t eplb_p_lightest_that_helps(const eplb_p_cuda_candidat
 
 /* The heaviest pack alone first, and as long as there is none then twice as many as before: mostly one of the first has
    a swap, else likely none. In warps other than the first, any key for some swap. */
-static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p, int32_t heavy_packs,
-                                                     eplb_p_board &board)
+static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                     int32_t heavy_packs, eplb_p_board &board)
 {
-    int32_t tried = eplb_p_packs_tried(p, heavy_packs), first = 0, num = 1, i;
+    int32_t tried = eplb_p_packs_tried(p.m, heavy_packs), first = 0, num = 1, i;
     bool is_ordered = tried > kFewHeavy;
     uint64_t heavy_key = 0, found;
 
@@ -1543,9 +1552,9 @@ static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate
         for (i = first; i < first + num && i < tried; i++) {
             heavy_key = is_ordered ? eplb_p_pack_key(p, p.by_load[i])
                                    : eplb_p_heaviest_pack_by_warp(p, i > 0 ? heavy_key + 1 : 0);
-            found = eplb_p_smaller(found, eplb_p_lightest_that_helps(p, heavy_key, (uint64_t)i));
+            found = eplb_p_smaller(found, eplb_p_lightest_that_helps(p, search.threads, heavy_key, (uint64_t)i));
         }
-        found = eplb_p_least_of_block(board, found);
+        found = eplb_p_least_of_search(search, board, found);
         if (found == kLast) continue;
         if (eplb_p_warp() > 0) return 0;
         if (is_ordered) heavy_key = eplb_p_pack_key(p, p.by_load[found >> kTurnShift]);
@@ -1555,17 +1564,18 @@ static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate
 }
 
 /* Thread t tries places t, t + threads, .. of other packs with every item of the heaviest. */
-static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidate &p, eplb_p_board &board)
+static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                      eplb_p_board &board)
 {
     int32_t heavy = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), v;
     uint64_t best = kLast;
 
 #pragma unroll 1
-    for (v = eplb_p_thread(); v < p.n; v += eplb_p_threads()) {
+    for (v = eplb_p_thread(); v < p.n; v += search.threads) {
         float D = eplb_p_heavier_by(p, heavy, eplb_p_pack_of(p, v)); /* not above 0: itself, or as heavy */
         if (D > 0.0f) best = eplb_p_smaller(best, eplb_p_key_for_place(p, heavy, v, D));
     }
-    best = eplb_p_least_of_block(board, best);
+    best = eplb_p_least_of_search(search, board, best);
     return best != kLast && eplb_p_key_worth(best) > *p.tiny ? best : kLast;
 }
 
@@ -1718,10 +1728,11 @@ static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate
                                                      const eplb_p_cuda_search &search, eplb_p_board &board)
 {
     switch (how->refine) {
+    case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warp(p);
     case EPLB_REFINE_PAIR_SCAN:
         if (p.best) return eplb_p_kept_pair_scan_by_block(p, search, how->heavy_packs, board);
-        return eplb_p_pair_scan_by_block(p, how->heavy_packs, board);
-    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p, board);
+        return eplb_p_pair_scan_by_block(p, search, how->heavy_packs, board);
+    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p, search, board);
     case EPLB_REFINE_L2:
         return eplb_p_if_it_counts(p, p.best ? eplb_p_first_pair_by_block(p, search, true, board)
                                              : eplb_p_l2_by_block(p, search, board));
@@ -1782,34 +1793,28 @@ static __device__ void eplb_p_swap_by_warp(const eplb_p_cuda_candidate &p, uint6
     eplb_p_exchange_by_halves(p, of_u ? u : v, of_u ? v_position : u_position);
 }
 
-/* MAX_MIN looks at two packs only, for which a warp suffices. */
-static __device__ void eplb_p_refine_by_warp(const eplb_p_cuda_candidate &p, int32_t max_swaps)
+/* MAX_MIN looks at two packs only; others at a few items each time, or many. */
+static __device__ bool eplb_p_suits_a_warp(const eplb_p_cuda_candidate &p, const eplb_packing *how)
 {
-    int32_t swaps;
-
-#pragma unroll 1
-    for (swaps = 0; swaps < max_swaps; swaps++) {
-        uint64_t swap = eplb_p_max_min_by_warp(p);
-        if (swap == kLast) return;
-        eplb_p_swap_by_warp(p, swap);
-        __syncwarp();
-    }
+    if (how->refine == EPLB_REFINE_MAX_MIN) return true;
+    return p.n <= kWarpItems && how->refine != EPLB_REFINE_L2 && !eplb_p_looks_at_pairs(*how, p.m);
 }
 
 /* Ends with a barrier. */
 static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
                                               eplb_p_board &board)
 {
-    eplb_p_cuda_search search = {eplb_p_team_of(p.room), -1, -1};
+    eplb_p_cuda_search search = {eplb_p_threads(), eplb_p_team_of(p.room), -1, -1};
     int32_t swaps;
 
-    if (how->refine == EPLB_REFINE_MAX_MIN && eplb_p_warp() == 0) eplb_p_refine_by_warp(p, how->max_swaps);
+    if (eplb_p_suits_a_warp(p, how)) search.threads = kWarp;
 #pragma unroll 1
-    for (swaps = 0; how->refine != EPLB_REFINE_MAX_MIN && swaps < how->max_swaps; swaps++) {
+    for (swaps = 0; swaps < how->max_swaps && eplb_p_thread() < search.threads; swaps++) {
         uint64_t swap = eplb_p_find_swap_by_block(p, how, search, board);
         if (swap == kLast) break;
         if (eplb_p_warp() == 0) eplb_p_swap_by_warp(p, swap);
-        __syncthreads();
+        if (search.threads > kWarp) __syncthreads();
+        else __syncwarp();
         search.heavy = p.swapped[0];
         search.light = p.swapped[1];
     }
