@@ -204,7 +204,8 @@ static void test_swaps(void)
                 {EPLB_REFINE_PAIR_SCAN, 0, 21}};
     static const shape s = {256, 288, 32};
     static float load[256];
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        int swapped = 0;
         for (uint64_t seed = 0; seed < 3; seed++) {
             eplb_packing packing = EPLB_ZERO_INIT;
             uint64_t state = seed;
@@ -217,8 +218,10 @@ static void test_swaps(void)
             long more = chain_of_packing(s, load, packing);
             long bound = (packing.max_swaps - 1) * ways[i].most;
             CHECK(more <= few + bound, "way %d: %ld, not %ld", (int)i, more - few, bound);
-            CHECK(more > few || seed > 0, "way %d: no more swaps", (int)i);
+            swapped += more > few;
         }
+        CHECK(swapped > 0, "way %d: no more swaps", (int)i);
+    }
 }
 
 int main(void)
