@@ -18,6 +18,8 @@
    Where a node of a layer fits a block, plan does it all, or, where several candidates pack its slots, all but
    that. Else layers, pack of groups onto nodes, which writes group_order, replicate, and pack of slots onto GPUs, which
    writes the plan. Shares are calls of their own, of one kernel each. Each kernel takes one struct by value.
+   Loops are not unrolled but where many trips do not wait for one another: most have few, which nvcc would divide to
+   count, and a GPU waits for code that it has not run yet.
    Functions are named by who works: _by_block is called by all threads of a block, _by_warp by those of a warp, all
    others by each thread for itself. */
 
