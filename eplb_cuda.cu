@@ -1697,6 +1697,7 @@ static __device__ uint64_t eplb_p_renew_falls_by_warps(const eplb_p_cuda_candida
         float most = eplb_p_key_worth(best);
         bool may = own < p.m && p.partner[own] == own && p.rest[own] > 0.0f && !(p.rest[own] < most)
                    && !(eplb_p_reach(p, own, lightest) < most);
+        __syncwarp(); /* all have read */
 #pragma unroll 1
         for (vote = __ballot_sync(kAllLanes, may); vote; vote &= vote - 1) {
             own = eplb_p_own_pack(first, __ffs((int)vote) - 1);
