@@ -1,5 +1,5 @@
-/* test_cuda_chain.cpp - how long threads wait for one another while DEEPSEEK plans: its chain of barriers and functions
-   of warps, as tests/emulated counts it, is held to what a proof allows for the shape.
+/* test_cuda_chain.cpp - how long threads wait for one another while DEEPSEEK plans and others swap: the chain of barriers
+   and functions of warps, as tests/emulated counts it, is held to what a proof allows.
 
    One kernel; N = 1, E experts, R slots, k = R - E of them spare, G GPUs, S = R / G, T = threads. With
      merges(n)  of a sort of n keys: runs of 64 or 128 are merged in pairs, an even number of times: so 0 up to 128
