@@ -18,7 +18,9 @@
 
    Where a node of a layer fits a block, plan does it all, or, where several candidates pack its slots, all but
    that. Else layers, pack of groups onto nodes, which writes group_order, replicate, and pack of slots onto GPUs, which
-   writes the plan. Shares are calls of their own, of one kernel each where GPUs are alike. Each kernel takes one struct by value.
+   writes the plan. Shares are calls of their own, of one kernel each where GPUs are alike. Each kernel takes one struct
+   by value. Loops are not unrolled but where many trips do not wait for one another: most have few, which nvcc would
+   divide to count, and a GPU waits for code that it has not run yet.
    Functions are named by who works: _by_block is called by all threads of a block, _by_warp by those of a warp, all
    others by each thread for itself. */
 
@@ -79,10 +81,15 @@ enum : int32_t {
     kMostTooMany = 256, /* bids of a last round of an auction beyond the slots there are */
     kShortRound = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
     kSteps = 16,        /* of which there are so many then */
-    kPairLanes = 8,     /* threads that look for a swap of one pair of packs in PAIR_SCAN and L2 */
-    kMostNodes = 16,    /* that pack all groups of their layer, each for itself */
-    kInFlight = 256,    /* layers that are done at once by a thread each, at most; others wait for their scratch */
-    kWords = 896        /* that a kernel's argument, of 4 KiB at most, holds beside a few others */
+    kHalf = kWarp / 2,  /* lanes that exchange an item of one of two packs */
+    kFewHeavy = 4,      /* packs that PAIR_SCAN tries, as far as which they need not be in order */
+    kWarpItems = 128,   /* among which a warp finds a swap sooner than all warps tell one another theirs */
+    kPackBits = 10,     /* of a pack's number, */
+    kPackMask = (1 << kPackBits) - 1,
+    kTurnShift = 32 + kPackBits, /* behind which, and behind the bits of its load, is whose turn it is */
+    kMostNodes = 16,             /* that pack all groups of their layer, each for itself */
+    kInFlight = 256, /* layers that are done at once by a thread each, at most; others wait for their scratch */
+    kWords = 896     /* that a kernel's argument, of 4 KiB at most, holds beside a few others */
 };
 
 static constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
@@ -94,11 +101,11 @@ static constexpr uint64_t kLast = ~(uint64_t)0; /* a key behind every other */
 static_assert(EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1 && EPLB_NUM_INITS == EPLB_INIT_ZIGZAG + 1,
               "the kernels know every way to pack");
 
-/* What a block may have without asking for more. An item takes 14 bytes in a candidate, a pack 6, and an expert with a
-   slot of its own 6 more; 2048 cover what does not grow. */
-static constexpr size_t kMaxShared = 48 * 1024;
-static_assert((14 + 6) * EPLB_CUDA_MAX_ITEMS + 6 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared,
-              "shapes fit shared memory");
+/* What a block may have without asking for more. An item takes 14 bytes in a candidate, a pack 18 at most; 2048 cover
+   what does not grow. Where the experts of a node do not fit beside that, packing is a kernel of its own. */
+static constexpr uint32_t kMaxShared = 48 * 1024;
+static_assert(EPLB_CUDA_MAX_PACKS <= 1 << kPackBits, "packs have numbers");
+static_assert(14 * EPLB_CUDA_MAX_ITEMS + 18 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared, "shapes fit shared memory");
 
 /* How a candidate came out. */
 struct eplb_p_standing {
@@ -111,6 +118,8 @@ struct eplb_p_cuda_packing {
     eplb_packing how;
     int32_t stage; /* EPLB_P_DRAW_* */
     int32_t n, m, rows, candidates;
+    int32_t room;              /* n / m */
+    uint32_t of_room;          /* 2^32 / room, rounded up; room being more than 1 */
     const float *load;         /* [rows, n] of the items */
     uint16_t *placed;          /* [rows, candidates, n] item at each place, pack by pack */
     eplb_p_standing *standing; /* [rows, candidates] */
@@ -142,9 +151,9 @@ extern __shared__ __align__(16) unsigned char eplb_p_shared[];
 
 static __device__ __forceinline__ int32_t eplb_p_thread() { return (int32_t)threadIdx.x; }
 static __device__ __forceinline__ int32_t eplb_p_threads() { return (int32_t)blockDim.x; }
-static __device__ __forceinline__ int32_t eplb_p_lane() { return (int32_t)threadIdx.x % kWarp; }
-static __device__ __forceinline__ int32_t eplb_p_warp() { return (int32_t)threadIdx.x / kWarp; }
-static __device__ __forceinline__ int32_t eplb_p_warps() { return (int32_t)blockDim.x / kWarp; }
+static __device__ __forceinline__ int32_t eplb_p_lane() { return (int32_t)(threadIdx.x % kWarp); }
+static __device__ __forceinline__ int32_t eplb_p_warp() { return (int32_t)(threadIdx.x / kWarp); }
+static __device__ __forceinline__ int32_t eplb_p_warps() { return (int32_t)(blockDim.x / kWarp); }
 
 EPLB_P_HD int32_t eplb_p_least(int32_t a, int32_t b) { return a < b ? a : b; }
 EPLB_P_HD int32_t eplb_p_whole_warps(int32_t n) { return (n + kWarp - 1) / kWarp * kWarp; }
@@ -217,6 +226,7 @@ static __device__ eplb_p_scan eplb_p_scan_of_block(eplb_p_board &b, int32_t x, i
     uint32_t told;
     int32_t digit;
 
+#pragma unroll 1
     for (digit = 0; most >> digit > 0; digit++) {
         uint32_t vote = __ballot_sync(kAllLanes, x >> digit & 1);
         s.before += eplb_p_lanes_before(vote) << digit;
@@ -243,18 +253,19 @@ static __device__ eplb_p_part eplb_p_part_of(int32_t n)
     return part;
 }
 
-/* The next block of shared memory, for count elements of the given size, aligned to 16; used is in
-   bytes. Without a base it only counts. */
-EPLB_P_HD void *eplb_p_take_shared(unsigned char *base, size_t *used, int32_t count, size_t size)
+/* The next block of shared memory, for count elements of the given size, aligned to 16; used is in bytes. On the host
+   it only counts. */
+EPLB_P_HD void *eplb_p_take_shared(uint32_t *used, int32_t count, uint32_t size)
 {
-    void *block = base ? base + *used : NULL;
-    *used += ((size_t)count * size + 15) & ~(size_t)15;
-    return block;
+    uint32_t at = *used;
+    *used += ((uint32_t)count * size + 15) & ~15u;
+    (void)at;
+    return EPLB_P_BY_WARP(eplb_p_shared + at, NULL);
 }
 
-EPLB_P_HD uint64_t *eplb_p_take_board(unsigned char *base, size_t *used)
+EPLB_P_HD uint64_t *eplb_p_take_board(uint32_t *used)
 {
-    return (uint64_t *)eplb_p_take_shared(base, used, 2 * kMaxWarps, sizeof(uint64_t));
+    return (uint64_t *)eplb_p_take_shared(used, 2 * kMaxWarps, sizeof(uint64_t));
 }
 
 /* --------------------------------------------------------------------------------------- order */
@@ -265,26 +276,34 @@ struct eplb_p_sorted {
     uint16_t *index;
 };
 
-/* How many of four keys go before `mine`, all of a lower index (at least as large) or all of a higher one. */
-static __device__ __forceinline__ int32_t eplb_p_count_before(uint4 four, uint32_t mine, bool lower_index)
-{
-    uint32_t least = lower_index ? mine : mine + 1;
-    return (int32_t)(four.x >= least) + (int32_t)(four.y >= least) + (int32_t)(four.z >= least)
-           + (int32_t)(four.w >= least);
-}
-
-/* How many keys of its run go before key i. Those of other warps are read four at a time, in the same order by
-   all lanes; zeros fill up the last warp, and go behind. */
-static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t run, int32_t n, int32_t i)
+/* How many of as many keys as a warp has lanes are at least so large, from the one of this lane on one more large. All
+   are read four at a time, in the same order by all lanes. */
+static __device__ __forceinline__ int32_t eplb_p_count_before(const uint32_t *key, uint32_t least, int32_t lane)
 {
     const uint4 *fours = (const uint4 *)key;
-    int32_t first = i / run * run, own = i / kWarp * kWarp, rank = 0, j;
-    int32_t end = eplb_p_least(first + run, eplb_p_whole_warps(n));
+    int32_t before = 0, j;
+
+#pragma unroll
+    for (j = 0; j < kWarp; j += 4) {
+        uint4 four = fours[j / 4];
+        before += four.x >= least + (uint32_t)(j >= lane);
+        before += four.y >= least + (uint32_t)(j + 1 >= lane);
+        before += four.z >= least + (uint32_t)(j + 2 >= lane);
+        before += four.w >= least + (uint32_t)(j + 3 >= lane);
+    }
+    return before;
+}
+
+/* How many of keys first .. end - 1, whole warps of them, go before key i; zeros fill up the last, and go behind. */
+static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t first, int32_t end, int32_t i)
+{
+    int32_t own = i / kWarp * kWarp, rank, j;
     uint32_t mine = key[i];
 
-    for (j = first / 4; j < own / 4; j++) rank += eplb_p_count_before(fours[j], mine, true);
-    for (j = own; j < own + kWarp; j++) rank += key[j] >= mine + (uint32_t)(j >= i);
-    for (j = (own + kWarp) / 4; j < end / 4; j++) rank += eplb_p_count_before(fours[j], mine, false);
+    rank = eplb_p_count_before(key + own, mine, i - own);
+#pragma unroll 1
+    for (j = first; j < end; j += kWarp)
+        if (j != own) rank += eplb_p_count_before(key + j, mine + (uint32_t)(j > own), kWarp);
     return rank;
 }
 
@@ -292,6 +311,7 @@ static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t run, i
 static __device__ int32_t eplb_p_num_at_least(const uint32_t *key, int32_t n, uint32_t least)
 {
     int32_t found = 0;
+#pragma unroll 1
     while (n > 0) {
         int32_t half = (n + 1) / 2;
         bool all = key[found + half - 1] >= least;
@@ -307,6 +327,7 @@ static __device__ void eplb_p_merge_runs_by_block(const eplb_p_sorted &from, con
 {
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < n; i += eplb_p_threads()) {
         int32_t first = i & ~(2 * run - 1), second = eplb_p_least(first + run, n), place;
         int32_t end = eplb_p_least(second + run, n);
@@ -326,14 +347,18 @@ static __device__ void eplb_p_sort_by_block(const uint32_t *key, int32_t n, cons
 {
     int32_t run = kRun, merges = 0, i;
 
+#pragma unroll 1
     while (run << merges < n) merges++;
     run <<= merges % 2;
+#pragma unroll 1
     for (i = eplb_p_thread(); i < n; i += eplb_p_threads()) {
-        int32_t place = i / run * run + eplb_p_rank_in_run(key, run, n, i);
+        int32_t first = i & -run, end = eplb_p_least(first + run, eplb_p_whole_warps(n));
+        int32_t place = first + eplb_p_rank_in_run(key, first, end, i);
         sorted.key[place] = key[i];
         sorted.index[place] = (uint16_t)i;
     }
     __syncthreads();
+#pragma unroll 1
     for (; run < n; run *= 4) {
         eplb_p_merge_runs_by_block(sorted, between, run, n);
         eplb_p_merge_runs_by_block(between, sorted, 2 * run, n);
@@ -360,8 +385,10 @@ static __device__ uint32_t eplb_p_largest_load_by_block(const eplb_p_cuda_call &
     uint32_t largest = 0;
     int32_t t, e;
 
+#pragma unroll 1
     for (t = 0; t < s.num; t++) {
         if (!of_all && !(eplb_p_sample_share(&s, t) > 0.0f)) continue;
+#pragma unroll 1
         for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads()) {
             uint32_t bits = eplb_p_bits_at(&s.load[(size_t)t * s.stride + (size_t)e]);
             if (bits > largest && bits != kMinusZero) largest = bits;
@@ -376,6 +403,7 @@ static __device__ eplb_result eplb_p_first_bad_load_by_block(const eplb_p_cuda_c
 {
     uint64_t experts = (uint64_t)c.shape.num_experts, first = kLast, i;
 
+#pragma unroll 1
     for (i = (uint64_t)eplb_p_thread(); i < (uint64_t)s.num * experts; i += (uint64_t)eplb_p_threads()) {
         eplb_result r = eplb_p_check_load(&s.load[i / experts * s.stride + i % experts]);
         if (r == EPLB_OK) continue;
@@ -392,6 +420,7 @@ static __device__ bool eplb_p_weights_are_bad_by_block(const eplb_p_samples &s, 
     uint32_t found = ZERO;
     int32_t t;
 
+#pragma unroll 1
     for (t = eplb_p_thread(); t < s.num; t += eplb_p_threads()) {
         if (eplb_p_check_load(&s.weight[t]) != EPLB_OK) found = BAD;
         else if (s.weight[t] > 0.0f && found == ZERO) found = COUNTING;
@@ -406,7 +435,9 @@ static __device__ float eplb_p_heaviest_sample_by_block(const eplb_p_cuda_call &
     uint32_t heaviest = 0;
     int32_t t, e;
 
+#pragma unroll 1
     for (t = 0; t < s.num; t++)
+#pragma unroll 1
         for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
             if (s.weight[t] > eplb_p_from_bits(heaviest) && eplb_p_sample_load(&s, t, e) > 0.0f)
                 heaviest = eplb_p_bits_at(&s.weight[t]);
@@ -420,8 +451,10 @@ static __device__ float eplb_p_count_samples_by_block(const eplb_p_cuda_call &c,
     float count = 0.0f;
     int32_t t, e;
 
+#pragma unroll 1
     for (t = 0; t < s.num; t++) {
         uint32_t holds_load = 0;
+#pragma unroll 1
         for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
             holds_load |= eplb_p_sample_load(&s, t, e) > 0.0f;
         if (eplb_p_most_of_block(board, holds_load)) count = eplb_p_add(count, eplb_p_sample_share(&s, t));
@@ -467,6 +500,7 @@ static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, const epl
     int32_t t;
 
     if (!(mean.scale > 0.0f)) return 1.0f;
+#pragma unroll 1
     for (t = 0; t < s.num; t++) {
         float factor = eplb_p_mul(eplb_p_sample_share(&s, t), mean.scale);
         load = eplb_p_add(load, eplb_p_mul(eplb_p_sample_load(&s, t, e), factor));
@@ -482,6 +516,7 @@ static __device__ eplb_result eplb_p_load_layer_by_block(const eplb_p_cuda_call 
     eplb_p_cuda_mean mean = eplb_p_judge_layer_by_block(c, &s, board);
     int32_t e;
 
+#pragma unroll 1
     for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
         load[e] = eplb_p_mean_of_expert(s, mean, e);
     __syncthreads();
@@ -491,8 +526,10 @@ static __device__ eplb_result eplb_p_load_layer_by_block(const eplb_p_cuda_call 
 static __device__ void eplb_p_sum_groups_by_block(const eplb_p_cuda_call &c, const float *load, float *group_load)
 {
     int32_t group, i;
+#pragma unroll 1
     for (group = eplb_p_thread(); group < c.shape.num_groups; group += eplb_p_threads()) {
         float sum = 0.0f;
+#pragma unroll 1
         for (i = 0; i < c.shape.group_size; i++) sum = eplb_p_add(sum, load[group * c.shape.group_size + i]);
         group_load[group] = sum;
     }
@@ -513,16 +550,15 @@ struct eplb_p_cuda_replicas {
     uint16_t *rank;   /* [num_phy - num_log] which replica of its expert it is */
 };
 
-EPLB_P_HD void eplb_p_carve_cuda_replicas(unsigned char *base, size_t *used, int32_t num_log, int32_t num_phy,
-                                          eplb_p_cuda_replicas *r)
+EPLB_P_HD void eplb_p_carve_cuda_replicas(uint32_t *used, int32_t num_log, int32_t num_phy, eplb_p_cuda_replicas *r)
 {
     int32_t spare = num_phy - num_log;
     r->num_log = num_log;
     r->num_phy = num_phy;
-    r->load = (float *)eplb_p_take_shared(base, used, num_log, sizeof(float));
-    r->count = (uint16_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint16_t));
-    r->expert = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
-    r->rank = (uint16_t *)eplb_p_take_shared(base, used, spare, sizeof(uint16_t));
+    r->load = (float *)eplb_p_take_shared(used, num_log, sizeof(float));
+    r->count = (uint16_t *)eplb_p_take_shared(used, num_log, sizeof(uint16_t));
+    r->expert = (uint16_t *)eplb_p_take_shared(used, spare, sizeof(uint16_t));
+    r->rank = (uint16_t *)eplb_p_take_shared(used, spare, sizeof(uint16_t));
 }
 
 /* Spare slots go to the highest bids. An expert's bids fall with each slot that it gets. So of all experts' next
@@ -541,22 +577,21 @@ struct eplb_p_cuda_auction {
     eplb_p_sorted bids, sorted; /* [room, up to a whole warp] */
 };
 
-EPLB_P_HD void eplb_p_carve_sorted(unsigned char *base, size_t *used, int32_t n, eplb_p_sorted *s)
+EPLB_P_HD void eplb_p_carve_sorted(uint32_t *used, int32_t n, eplb_p_sorted *s)
 {
-    s->key = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(uint32_t));
-    s->index = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
+    s->key = (uint32_t *)eplb_p_take_shared(used, eplb_p_whole_warps(n), sizeof(uint32_t));
+    s->index = (uint16_t *)eplb_p_take_shared(used, n, sizeof(uint16_t));
 }
 
-EPLB_P_HD void eplb_p_carve_auction(unsigned char *base, size_t *used, int32_t num_log, int32_t num_phy,
-                                    eplb_p_cuda_auction *a)
+EPLB_P_HD void eplb_p_carve_auction(uint32_t *used, int32_t num_log, int32_t num_phy, eplb_p_cuda_auction *a)
 {
     a->room = num_phy - num_log + eplb_p_least(num_log, kMostTooMany);
-    a->bid = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
-    a->too_many = (uint32_t *)eplb_p_take_shared(base, used, num_log, sizeof(uint32_t));
-    a->expert = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
-    a->rank = (uint16_t *)eplb_p_take_shared(base, used, a->room, sizeof(uint16_t));
-    eplb_p_carve_sorted(base, used, a->room, &a->bids);
-    eplb_p_carve_sorted(base, used, a->room, &a->sorted);
+    a->bid = (uint32_t *)eplb_p_take_shared(used, num_log, sizeof(uint32_t));
+    a->too_many = (uint32_t *)eplb_p_take_shared(used, num_log, sizeof(uint32_t));
+    a->expert = (uint16_t *)eplb_p_take_shared(used, a->room, sizeof(uint16_t));
+    a->rank = (uint16_t *)eplb_p_take_shared(used, a->room, sizeof(uint16_t));
+    eplb_p_carve_sorted(used, a->room, &a->bids);
+    eplb_p_carve_sorted(used, a->room, &a->sorted);
 }
 
 /* What an expert bids once it has so many slots more, as an integer of the same order: 0 at its cap. */
@@ -579,6 +614,7 @@ static __device__ void eplb_p_open_auction_by_block(const eplb_p_cuda_replicas &
     a->depth = 1;
     a->per_thread = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
     a->taken = 0;
+#pragma unroll 1
     for (e = own.first; e < own.end; e++) {
         a->bid[e] = eplb_p_bid_bits(r, *a, e, 0);
         a->too_many[e] = 0;
@@ -593,6 +629,7 @@ static __device__ uint32_t eplb_p_highest_bid_by_block(const eplb_p_cuda_replica
     uint32_t highest = 0;
     int32_t e;
 
+#pragma unroll 1
     for (e = own.first; e < own.end; e++) {
         uint32_t bid = more ? eplb_p_bid_bits(r, a, e, more) : a.bid[e];
         highest = bid > highest ? bid : highest;
@@ -607,8 +644,10 @@ static __device__ eplb_p_scan eplb_p_scan_bids_by_block(const eplb_p_cuda_replic
     eplb_p_part own = eplb_p_part_of(r.num_log);
     int32_t above = 0, e, more;
 
+#pragma unroll 1
     for (e = own.first; e < own.end; e++) {
         if (a.bid[e] <= floor) continue;
+#pragma unroll 1
         for (more = 1; more < a.depth && eplb_p_bid_bits(r, a, e, more) > floor; more++) {}
         above += more;
     }
@@ -622,7 +661,9 @@ static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cu
     eplb_p_part own = eplb_p_part_of(r.num_log);
     int32_t at = a->taken + scan.before, end = a->taken + limit, e, more;
 
+#pragma unroll 1
     for (e = own.first; e < own.end; e++)
+#pragma unroll 1
         for (more = 0; more < a->depth && at < end && a->bid[e] > floor; more++, at++) {
             a->bids.key[at] = a->bid[e];
             a->expert[at] = (uint16_t)e;
@@ -639,6 +680,7 @@ static __device__ uint32_t eplb_p_raised_floor_by_block(const eplb_p_cuda_replic
 {
     uint32_t top = eplb_p_highest_bid_by_block(r, a, 0, board);
 
+#pragma unroll 1
     while (top - floor > 1) {
         uint32_t middle = floor + (top - floor) / 2;
         int32_t above = eplb_p_scan_bids_by_block(r, a, middle, board).total;
@@ -649,24 +691,25 @@ static __device__ uint32_t eplb_p_raised_floor_by_block(const eplb_p_cuda_replic
     return floor;
 }
 
-/* One round. Where the highest bid is followed by as high ones, its lowest expert alone is sure to be the next. */
+/* One round: of depth 1 where a deeper one would take too many. Where the highest bid is followed by as high ones, its
+   lowest expert alone is sure to be the next. */
 static __device__ void eplb_p_auction_round_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
                                                      eplb_p_board &board)
 {
-    int32_t left = a->room - a->taken;
-    uint32_t floor = eplb_p_highest_bid_by_block(r, *a, a->depth, board);
-    eplb_p_scan scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
+    int32_t left = a->room - a->taken, more = a->depth;
+    uint32_t floor;
+    eplb_p_scan scan;
 
-    if (scan.total > left && a->depth > 1) {
-        a->depth = 1;
-        floor = eplb_p_highest_bid_by_block(r, *a, 1, board);
+#pragma unroll 1
+    for (;;) {
+        floor = eplb_p_highest_bid_by_block(r, *a, more, board) - (uint32_t)(more == 0);
         scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
+        if (more > 1 && scan.total > left) a->depth = more = 1;
+        else if (scan.total == 0) more = 0;
+        else break;
     }
-    if (scan.total == 0) {
-        floor = eplb_p_highest_bid_by_block(r, *a, 0, board) - 1;
-        scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
-        left = 1;
-    } else if (scan.total > left) {
+    if (more == 0) left = 1;
+    else if (scan.total > left) {
         floor = eplb_p_raised_floor_by_block(r, *a, floor, board);
         scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
     }
@@ -681,9 +724,11 @@ static __device__ void eplb_p_settle_bids_by_block(const eplb_p_cuda_replicas &r
     eplb_p_part own = eplb_p_part_of(r.num_log);
     int32_t i;
 
+#pragma unroll 1
     for (i = a.taken + eplb_p_thread(); i < eplb_p_whole_warps(a.taken); i += eplb_p_threads()) a.bids.key[i] = 0;
     __syncthreads();
     eplb_p_sort_by_block(a.bids.key, a.taken, a.sorted, a.bids);
+#pragma unroll 1
     for (i = eplb_p_thread(); i < a.taken; i += eplb_p_threads()) {
         int32_t bid = a.sorted.index[i];
         if (i >= last - first) {
@@ -695,6 +740,7 @@ static __device__ void eplb_p_settle_bids_by_block(const eplb_p_cuda_replicas &r
     }
     __syncthreads();
     if (a.taken == last - first) return;
+#pragma unroll 1
     for (i = own.first; i < own.end; i++) r.count[i] = (uint16_t)(r.count[i] - a.too_many[i]);
     __syncthreads();
 }
@@ -707,6 +753,7 @@ static __device__ void eplb_p_give_slots_by_block(const eplb_p_cuda_replicas &r,
 
     if (first >= last) return;
     eplb_p_open_auction_by_block(r, a, method, max_replicas);
+#pragma unroll 1
     while (a->taken < last - first) {
         before = a->taken;
         eplb_p_auction_round_by_block(r, a, board);
@@ -722,6 +769,7 @@ static __device__ uint64_t eplb_p_heaviest_by_warp(const eplb_p_cuda_replicas &r
     uint64_t heaviest = kLast;
     int32_t e;
 
+#pragma unroll 1
     for (e = eplb_p_lane(); e < r.num_log; e += kWarp) {
         float each = eplb_p_bid(r.load[e], r.count[e] + (e == changed ? extra : 0), EPLB_P_DHONDT);
         heaviest = eplb_p_smaller(heaviest, eplb_p_heavy_first(each, e));
@@ -736,6 +784,7 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
     int32_t receiver = eplb_p_index(before), donor, e, slot;
 
     if (eplb_p_at_cap(r.count[receiver], max_replicas)) return false;
+#pragma unroll 1
     for (e = eplb_p_lane(); e < r.num_log; e += kWarp)
         if (e != receiver && r.count[e] > 1)
             least = eplb_p_smaller(least, eplb_p_light_first(eplb_p_rise(r.load[e], r.count[e]), e));
@@ -751,6 +800,7 @@ static __device__ bool eplb_p_fixup_by_warp(const eplb_p_cuda_replicas &r, int32
         if (eplb_p_lane() == 0) r.count[donor]++; /* and there is no further step */
         return false;
     }
+#pragma unroll 1
     for (slot = eplb_p_lane(); slot < r.num_phy - r.num_log; slot += kWarp) {
         if (r.expert[slot] != donor || r.rank[slot] != r.count[donor]) continue;
         r.expert[slot] = (uint16_t)receiver; /* there is one such slot, a spare one as its rank is not 0 */
@@ -767,12 +817,15 @@ static __device__ void eplb_p_replicate_by_block(const eplb_p_cuda_call &c, cons
                                                  eplb_p_cuda_auction *a, eplb_p_board &board)
 {
     const eplb_options &o = c.shape.options;
-    int32_t spare = r.num_phy - r.num_log, by_dhondt = c.by_dhondt - r.num_log, step;
+    int32_t spare = r.num_phy - r.num_log, by_dhondt = c.by_dhondt - r.num_log, later, step;
 
-    eplb_p_give_slots_by_block(r, a, 0, by_dhondt, EPLB_P_DHONDT, o.max_replicas, board);
-    eplb_p_give_slots_by_block(r, a, by_dhondt, spare, EPLB_P_SAINTE_LAGUE, o.max_replicas, board);
+#pragma unroll 1
+    for (later = 0; later < 2; later++)
+        eplb_p_give_slots_by_block(r, a, later ? by_dhondt : 0, later ? spare : by_dhondt,
+                                   later ? EPLB_P_SAINTE_LAGUE : EPLB_P_DHONDT, o.max_replicas, board);
     if (o.fixup_steps == 0) return;
     if (eplb_p_warp() == 0)
+#pragma unroll 1
         for (step = 0; step < o.fixup_steps && eplb_p_fixup_by_warp(r, o.max_replicas); step++) {}
     __syncthreads();
 }
@@ -810,6 +863,7 @@ static __device__ void eplb_p_blank_by_block(int32_t *to, size_t n)
     size_t head = (16 - (size_t)((uintptr_t)to % 16)) % 16 / sizeof(int32_t), i;
 
     if (head > n) head = n;
+#pragma unroll 1
     for (i = (size_t)eplb_p_thread(); i < (n - head) / 4; i += (size_t)eplb_p_threads())
         ((uint4 *)(to + head))[i] = blank;
     i = (size_t)eplb_p_thread(); /* at most three at each end */
@@ -852,46 +906,68 @@ static __device__ void eplb_p_store_slot(const eplb_p_cuda_call &c, int32_t laye
 
 struct eplb_p_cuda_candidate {
     int32_t n, m, room;
+    uint32_t of_room;  /* as in the packing */
     uint32_t *key;     /* [n, up to a whole warp, and one more] bits of what the items are ordered by */
     float *held_load;  /* [m, room] true load at each place; where key was */
     float *load;       /* [n, up to a whole warp] true load at each position */
     float *pack_load;  /* [m, up to a whole warp] sum of held_load in its order */
     float *tiny;       /* [1] a difference of pack loads below it counts as none */
+    uint16_t *swapped; /* [2] packs of the last swap */
     uint16_t *order;   /* [n] item at each position */
     uint16_t *held;    /* [m, room] position at each place */
     uint16_t *place;   /* [n] place of each position */
     uint16_t *fill;    /* [m] LPT: items in each pack */
-    uint16_t *by_load; /* [m] PAIR_SCAN, L2: packs, heaviest first; where fill was */
+    uint16_t *by_load; /* [m] PAIR_SCAN: packs, heaviest first; where fill was */
+    uint16_t *partner; /* [m] L2: the lighter pack of each one's best_of; where fill was */
+    uint64_t *best_of; /* [m] L2 without best: the best swap of each pack with a lighter one */
+    float *rest;       /* [m] with it: what a swap with other packs than the partner falls at most */
     uint64_t *best;    /* [m, m] PAIR_SCAN, L2: the best swap of each pair a < b; NULL where there is no room */
 };
 
-/* Whether refining looks at all pairs of packs again and again. */
+/* By PAIR_SCAN. */
+EPLB_P_HD int32_t eplb_p_packs_tried(int32_t m, int32_t heavy_packs)
+{
+    return heavy_packs > 0 && heavy_packs < m ? heavy_packs : m;
+}
+
+/* Whether refining looks at most pairs of packs again and again. */
 EPLB_P_HD bool eplb_p_looks_at_pairs(const eplb_packing &how, int32_t m)
 {
     return how.refine == EPLB_REFINE_L2
-           || (how.refine == EPLB_REFINE_PAIR_SCAN && (how.heavy_packs == 0 || how.heavy_packs > m / 4));
+           || (how.refine == EPLB_REFINE_PAIR_SCAN && eplb_p_packs_tried(m, how.heavy_packs) > kFewHeavy);
 }
 
-EPLB_P_HD void eplb_p_carve_candidate(unsigned char *base, size_t *used, int32_t n, int32_t m, const eplb_packing &how,
-                                      eplb_p_cuda_candidate *p)
+EPLB_P_HD void eplb_p_carve_candidate(uint32_t *used, const eplb_p_cuda_packing &packing, eplb_p_cuda_candidate *p)
 {
+    int32_t n = packing.n, m = packing.m;
     bool keeps_best;
 
     p->n = n;
     p->m = m;
-    p->room = n / m;
-    p->key = (uint32_t *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n) + kWarp, sizeof(uint32_t));
+    p->room = packing.room;
+    p->of_room = packing.of_room;
+    p->key = (uint32_t *)eplb_p_take_shared(used, eplb_p_whole_warps(n) + kWarp, sizeof(uint32_t));
     p->held_load = (float *)p->key;
-    p->load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(n), sizeof(float));
-    p->pack_load = (float *)eplb_p_take_shared(base, used, eplb_p_whole_warps(m), sizeof(float));
-    p->tiny = (float *)eplb_p_take_shared(base, used, 1, sizeof(float));
-    p->order = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
-    p->held = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
-    p->place = (uint16_t *)eplb_p_take_shared(base, used, n, sizeof(uint16_t));
-    p->fill = (uint16_t *)eplb_p_take_shared(base, used, m, sizeof(uint16_t));
-    p->by_load = p->fill;
-    keeps_best = eplb_p_looks_at_pairs(how, m) && *used + sizeof(uint64_t) * (size_t)m * (size_t)m <= kMaxShared;
-    p->best = keeps_best ? (uint64_t *)eplb_p_take_shared(base, used, m * m, sizeof(uint64_t)) : NULL;
+    p->load = (float *)eplb_p_take_shared(used, eplb_p_whole_warps(n), sizeof(float));
+    p->pack_load = (float *)eplb_p_take_shared(used, eplb_p_whole_warps(m), sizeof(float));
+    p->tiny = (float *)eplb_p_take_shared(used, 1, sizeof(float));
+    p->swapped = (uint16_t *)eplb_p_take_shared(used, 2, sizeof(uint16_t));
+    p->order = (uint16_t *)eplb_p_take_shared(used, n, sizeof(uint16_t));
+    p->held = (uint16_t *)eplb_p_take_shared(used, n, sizeof(uint16_t));
+    p->place = (uint16_t *)eplb_p_take_shared(used, n, sizeof(uint16_t));
+    p->fill = (uint16_t *)eplb_p_take_shared(used, m, sizeof(uint16_t));
+    p->by_load = p->partner = p->fill;
+    keeps_best = eplb_p_looks_at_pairs(packing.how, m) && *used + sizeof(uint64_t) * (uint32_t)(m * m) <= kMaxShared;
+    p->best = keeps_best ? (uint64_t *)eplb_p_take_shared(used, m * m, sizeof(uint64_t)) : NULL;
+    keeps_best = packing.how.refine == EPLB_REFINE_L2 && !keeps_best;
+    p->best_of = keeps_best ? (uint64_t *)eplb_p_take_shared(used, m, sizeof(uint64_t)) : NULL;
+    p->rest = keeps_best ? (float *)eplb_p_take_shared(used, m, sizeof(float)) : NULL;
+}
+
+/* The pack of a place, by a product: place / 2^32 of what of_room is rounded up by is below a half. */
+static __device__ __forceinline__ int32_t eplb_p_pack_of(const eplb_p_cuda_candidate &p, int32_t place)
+{
+    return (int32_t)((uint64_t)(uint32_t)place * p.of_room >> 32);
 }
 
 /* pack: initial */
@@ -912,9 +988,11 @@ static __device__ void eplb_p_make_keys_by_block(const eplb_p_cuda_candidate &p,
     uint32_t word[4] = {0, 0, 0, 0};
     int32_t quad, i;
 
+#pragma unroll 1
     for (quad = eplb_p_thread(); 4 * quad < p.n; quad += eplb_p_threads()) {
         if (candidate > 0) eplb_p_draw(seed, stage, (uint32_t)row, candidate, (uint32_t)quad, word);
-        for (i = 0; i < 4; i++) {
+#pragma unroll
+        for (i = 0; i < 4; i++) { /* of registers */
             int32_t item = 4 * quad + i;
             if (item >= p.n) break;
             p.key[item] = eplb_p_bits(candidate > 0 ? eplb_p_perturbed(item_load[item], word[i], how->noise, scale)
@@ -959,15 +1037,15 @@ static __device__ void eplb_p_take_item(const eplb_p_cuda_candidate &p, eplb_p_c
     if (pack->next == pack->end) p.pack_load[eplb_p_lane()] = load;
 }
 
-/* How many packs go before this lane's, of up to kWarp of a warp, that is, its place in their order. Lanes
-   read all loads four at a time; the first `whole` are there. */
-static __device__ int32_t eplb_p_place_of_pack(const uint32_t *bits, int32_t whole, uint32_t mine)
+/* How many packs go before this lane's, of a warp's, that is, its place in their order. Lanes read all loads four at a
+   time. */
+static __device__ int32_t eplb_p_place_of_pack(const uint32_t *bits, uint32_t mine)
 {
     const uint4 *fours = (const uint4 *)bits;
     int32_t lane = eplb_p_lane(), place = 0, j;
 
-#pragma unroll 8
-    for (j = 0; j < whole / 4; j++) {
+#pragma unroll
+    for (j = 0; j < kWarp / 4; j++) {
         uint4 four = fours[j];
         place += four.x < mine + (uint32_t)(4 * j < lane);
         place += four.y < mine + (uint32_t)(4 * j + 1 < lane);
@@ -981,13 +1059,13 @@ static __device__ int32_t eplb_p_place_of_pack(const uint32_t *bits, int32_t who
 static __device__ int32_t eplb_p_lpt_round_by_warp(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack,
                                                    int32_t position, uint32_t *row)
 {
-    int32_t whole = (p.m + 3) / 4 * 4, place, mine;
+    int32_t place, mine;
     uint32_t least;
     bool takes;
 
-    if (eplb_p_lane() < whole) row[eplb_p_lane()] = pack->bits;
+    row[eplb_p_lane()] = pack->bits;
     __syncwarp();
-    place = eplb_p_place_of_pack(row, whole, pack->bits);
+    place = eplb_p_place_of_pack(row, pack->bits);
     mine = position + place;
     least = __reduce_min_sync(kAllLanes, eplb_p_bits_with(p, pack->bits, pack->end - pack->next, mine));
     takes = pack->next < pack->end && mine < p.n && (place == 0 || pack->bits < least);
@@ -1010,11 +1088,13 @@ static __device__ void eplb_p_lpt_by_warp(const eplb_p_cuda_candidate &p)
     bool is_pack = lane < p.m;
     eplb_p_cuda_pack pack = {is_pack ? 0 : (uint32_t)kInfinite, lane * p.room, is_pack ? (lane + 1) * p.room : 0};
 
+#pragma unroll 1
     while (position < p.n) {
         int32_t taken = eplb_p_lpt_round_by_warp(p, &pack, position, p.key + row);
-        row = row ? 0 : (p.m + 3) / 4 * 4; /* by turns, as others may still read */
+        row ^= kWarp; /* by turns, as others may still read */
         position += taken;
         if (taken >= kShortRound) continue;
+#pragma unroll 1
         for (end = eplb_p_least(position + kSteps, p.n); position < end; position++)
             eplb_p_lpt_step_by_warp(p, &pack, position);
     }
@@ -1039,6 +1119,7 @@ static __device__ eplb_p_sorted eplb_p_order_lightest_by_block(const eplb_p_cuda
     eplb_p_sorted sorted = {keys + eplb_p_whole_warps(p.m), p.place + p.m}, between = {keys, p.place};
     int32_t pack;
 
+#pragma unroll 1
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
         keys[pack] = kInfinite - eplb_p_bits_of_pack(p, pack);
     eplb_p_end_keys(keys, p.m);
@@ -1054,12 +1135,14 @@ static __device__ int32_t eplb_p_lpt_round_by_block(const eplb_p_cuda_candidate 
     int32_t num = eplb_p_least(p.m, p.n - position), taken = 0, place;
     uint32_t least = kInfinite;
 
+#pragma unroll 1
     for (place = eplb_p_thread(); place < num; place += eplb_p_threads()) {
         int32_t pack = packs.index[place];
         uint32_t bits = eplb_p_bits_with(p, eplb_p_bits_of_pack(p, pack), p.room - p.fill[pack], position + place);
         least = bits < least ? bits : least;
     }
     least = ~eplb_p_most_of_block(board, ~least);
+#pragma unroll 1
     for (place = eplb_p_thread(); place < num; place += eplb_p_threads()) {
         int32_t pack = packs.index[place];
         uint32_t bits = eplb_p_bits_of_pack(p, pack);
@@ -1075,6 +1158,7 @@ static __device__ void eplb_p_lpt_step_by_block(const eplb_p_cuda_candidate &p, 
     uint64_t lightest = kLast;
     int32_t pack;
 
+#pragma unroll 1
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
         if (p.fill[pack] < p.room) lightest = eplb_p_smaller(lightest, eplb_p_light_first(p.pack_load[pack], pack));
     pack = eplb_p_index(eplb_p_least_of_block(board, lightest));
@@ -1085,14 +1169,17 @@ static __device__ void eplb_p_lpt_by_block(const eplb_p_cuda_candidate &p, eplb_
 {
     int32_t position = 0, pack, end;
 
+#pragma unroll 1
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads()) {
         p.pack_load[pack] = 0.0f;
         p.fill[pack] = 0;
     }
+#pragma unroll 1
     while (position < p.n) {
         int32_t taken = eplb_p_lpt_round_by_block(p, position, board);
         position += taken;
         if (taken >= kShortRound) continue;
+#pragma unroll 1
         for (end = eplb_p_least(position + kSteps, p.n); position < end; position++)
             eplb_p_lpt_step_by_block(p, position, board);
     }
@@ -1102,6 +1189,7 @@ static __device__ float eplb_p_sum_pack(const eplb_p_cuda_candidate &p, int32_t 
 {
     float sum = 0.0f;
     int32_t r;
+#pragma unroll 4
     for (r = 0; r < p.room; r++) sum = eplb_p_add(sum, p.held_load[pack * p.room + r]);
     return sum;
 }
@@ -1110,6 +1198,7 @@ static __device__ float eplb_p_sum_pack(const eplb_p_cuda_candidate &p, int32_t 
 static __device__ void eplb_p_zigzag_by_block(const eplb_p_cuda_candidate &p)
 {
     int32_t position;
+#pragma unroll 1
     for (position = eplb_p_thread(); position < p.n; position += eplb_p_threads())
         p.held[eplb_p_zigzag(position, p.m) * p.room + position / p.m] = (uint16_t)position;
 }
@@ -1119,6 +1208,7 @@ static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate 
 {
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
         p.held_load[i] = p.load[p.held[i]];
         p.place[p.held[i]] = (uint16_t)i;
@@ -1126,6 +1216,7 @@ static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate 
     eplb_p_end_keys((uint32_t *)p.pack_load, p.m);
     __syncthreads();
     if (init == EPLB_INIT_ZIGZAG) {
+#pragma unroll 1
         for (i = eplb_p_thread(); i < p.m; i += eplb_p_threads()) p.pack_load[i] = eplb_p_sum_pack(p, i);
         __syncthreads();
     }
@@ -1136,7 +1227,8 @@ static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate 
 /* pack: refine
 
    A swap is a key, eplb_p_heavy_first of what it is worth and its two positions: so the smallest key is
-   the swap that goes before all others, kLast is none, and any way to find the smallest will do. */
+   the swap that goes before all others, kLast is none, and any way to find the smallest will do. All warps look for
+   it; warp 0 alone, once all have told what they found, makes it, while the others wait and read nothing of it. */
 
 static __device__ uint64_t eplb_p_swap_key(const eplb_p_cuda_candidate &p, float worth, int32_t u, int32_t v)
 {
@@ -1145,91 +1237,97 @@ static __device__ uint64_t eplb_p_swap_key(const eplb_p_cuda_candidate &p, float
 
 static __device__ float eplb_p_key_worth(uint64_t swap) { return eplb_p_from_bits(~(uint32_t)(swap >> 32)); }
 
-/* The gain of the swap of places u and v, where D is by how much the pack of u is heavier. */
-static __device__ float eplb_p_gain_at(const eplb_p_cuda_candidate &p, int32_t u, int32_t v, float D)
-{
-    return eplb_p_swap_gain(eplb_p_sub(p.held_load[u], p.held_load[v]), D);
-}
-
 static __device__ float eplb_p_heavier_by(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light)
 {
     return eplb_p_sub(p.pack_load[heavy], p.pack_load[light]);
 }
 
-/* How a lane of several goes through the swaps of two packs: those of items u and v, counted within their packs. */
-struct eplb_p_cuda_walk {
-    int32_t u, v;           /* the first */
-    int32_t step_u, step_v; /* to the next, with a step of u more where v leaves its pack */
+/* A pack's place in the order of packs, the heaviest first. */
+static __device__ uint64_t eplb_p_pack_key(const eplb_p_cuda_candidate &p, int32_t pack)
+{
+    return eplb_p_heavy_first(p.pack_load[pack], pack);
+}
+
+/* By how much a pack is heavier than that of a place, and the most that any of its items gains there. */
+struct eplb_p_cuda_exchange {
+    float most; /* 0: none gains */
+    int32_t u;  /* the first place in the pack that gains so much */
 };
 
-static __device__ eplb_p_cuda_walk eplb_p_walk_of(const eplb_p_cuda_candidate &p, int32_t lanes)
+/* It goes through a pack's positions in ascending order, so the first of equal ones stays; without a branch, since
+   nothing in it waits for what was before. */
+static __device__ __forceinline__ eplb_p_cuda_exchange eplb_p_best_for_place(const eplb_p_cuda_candidate &p,
+                                                                             int32_t heavy, int32_t v, float D)
 {
-    int32_t lane = eplb_p_thread() % lanes;
-    eplb_p_cuda_walk walk = {lane / p.room, lane % p.room, lanes / p.room, lanes % p.room};
-    return walk;
-}
+    eplb_p_cuda_exchange best = {0.0f, heavy * p.room};
+    int32_t end = (heavy + 1) * p.room, u;
+    float load = p.held_load[v];
 
-static __device__ __forceinline__ void eplb_p_walk_on(eplb_p_cuda_walk *walk, int32_t room)
-{
-    walk->u += walk->step_u;
-    walk->v += walk->step_v;
-    if (walk->v < room) return;
-    walk->v -= room;
-    walk->u++;
-}
-
-/* The best of a lane's swaps of two packs. It goes through their positions in ascending order, so the first of equal
-   ones stays. */
-static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
-                                               eplb_p_cuda_walk walk)
-{
-    float D = eplb_p_heavier_by(p, heavy, light), most = 0.0f;
-    int32_t best_u = 0, best_v = 0;
-
-    for (; walk.u < p.room; eplb_p_walk_on(&walk, p.room)) {
-        int32_t u = heavy * p.room + walk.u, v = light * p.room + walk.v;
-        float gain = eplb_p_gain_at(p, u, v, D);
-        if (!(gain > most)) continue;
-        most = gain;
-        best_u = u;
-        best_v = v;
+#pragma unroll 4
+    for (u = heavy * p.room; u < end; u++) {
+        float gain = eplb_p_swap_gain(eplb_p_sub(p.held_load[u], load), D);
+        best.u = gain > best.most ? u : best.u;
+        best.most = gain > best.most ? gain : best.most;
     }
-    return most > 0.0f ? eplb_p_swap_key(p, most, best_u, best_v) : kLast;
+    return best;
 }
 
-/* How a block and its warps look for swaps. */
-struct eplb_p_cuda_search {
-    eplb_p_cuda_walk of_warp, of_pair; /* by all lanes of a warp, and by kPairLanes of them */
-    int32_t heavy, light;              /* packs that the swap before this one was of; -1: there was none */
-};
+static __device__ uint64_t eplb_p_key_for_place(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t v, float D)
+{
+    eplb_p_cuda_exchange best = eplb_p_best_for_place(p, heavy, v, D);
+    return best.most > 0.0f ? eplb_p_swap_key(p, best.most, best.u, v) : kLast;
+}
+
+/* The best of some of the swaps of two packs: those with places first, first + step, .. of the lighter. */
+static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
+                                               int32_t first, int32_t step)
+{
+    float D = eplb_p_heavier_by(p, heavy, light);
+    uint64_t best = kLast;
+    int32_t v;
+
+#pragma unroll 1
+    for (v = first; v < p.room; v += step)
+        best = eplb_p_smaller(best, eplb_p_key_for_place(p, heavy, light * p.room + v, D));
+    return best;
+}
 
 /* The best swap of two packs, by one warp. */
-static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
-                                                    int32_t heavy, int32_t light)
+static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light)
 {
-    return eplb_p_warp_min(eplb_p_best_swap_of(p, heavy, light, search.of_warp));
+    return eplb_p_warp_min(eplb_p_best_swap_of(p, heavy, light, eplb_p_lane(), kWarp));
 }
 
-/* The heaviest or the lightest pack, the lower index on ties. */
-static __device__ int32_t eplb_p_extreme_pack_by_warp(const eplb_p_cuda_candidate &p, bool heaviest)
+/* The first pack in order whose key is not below `from`, and its key. */
+static __device__ uint64_t eplb_p_heaviest_pack_by_warp(const eplb_p_cuda_candidate &p, uint64_t from)
 {
     uint64_t first = kLast;
     int32_t pack;
 
+#pragma unroll 1
     for (pack = eplb_p_lane(); pack < p.m; pack += kWarp) {
-        float load = p.pack_load[pack];
-        uint64_t key = heaviest ? eplb_p_heavy_first(load, pack) : eplb_p_light_first(load, pack);
-        first = eplb_p_smaller(first, key);
+        uint64_t key = eplb_p_pack_key(p, pack);
+        if (key >= from) first = eplb_p_smaller(first, key);
     }
+    return eplb_p_warp_min(first);
+}
+
+static __device__ int32_t eplb_p_lightest_pack_by_warp(const eplb_p_cuda_candidate &p)
+{
+    uint64_t first = kLast;
+    int32_t pack;
+
+#pragma unroll 1
+    for (pack = eplb_p_lane(); pack < p.m; pack += kWarp)
+        first = eplb_p_smaller(first, eplb_p_light_first(p.pack_load[pack], pack));
     return eplb_p_index(eplb_p_warp_min(first));
 }
 
-/* Each warp finds the same, which costs less than telling the others. */
-static __device__ uint64_t eplb_p_max_min_by_warps(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search)
+static __device__ uint64_t eplb_p_max_min_by_warp(const eplb_p_cuda_candidate &p)
 {
-    int32_t heavy = eplb_p_extreme_pack_by_warp(p, true), light = eplb_p_extreme_pack_by_warp(p, false);
+    int32_t heavy = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), light = eplb_p_lightest_pack_by_warp(p);
     if (eplb_p_heavier_by(p, heavy, light) < *p.tiny) return kLast;
-    return eplb_p_best_swap_by_warp(p, search, heavy, light);
+    return eplb_p_best_swap_by_warp(p, heavy, light);
 }
 
 /* by_load, after the next barrier: by counting for each pack those before it. */
@@ -1238,8 +1336,9 @@ static __device__ void eplb_p_order_packs_by_block(const eplb_p_cuda_candidate &
     const uint32_t *bits = (const uint32_t *)p.pack_load;
     int32_t pack;
 
+#pragma unroll 1
     for (pack = eplb_p_thread(); pack < p.m; pack += eplb_p_threads())
-        p.by_load[eplb_p_rank_in_run(bits, eplb_p_whole_warps(p.m), p.m, pack)] = (uint16_t)pack;
+        p.by_load[eplb_p_rank_in_run(bits, 0, eplb_p_whole_warps(p.m), pack)] = (uint16_t)pack;
 }
 
 /* The best swap of a pair whose packs differ by D, by the fall in squares that it is worth. */
@@ -1249,168 +1348,239 @@ static __device__ uint64_t eplb_p_by_fall(float D, uint64_t swap)
     return eplb_p_heavy_first(eplb_p_swap_fall(eplb_p_key_worth(swap), D), eplb_p_index(swap));
 }
 
-/* The smallest key of the kPairLanes lanes that this one is of, in all of them. Mostly none has any, or but one. */
-static __device__ uint64_t eplb_p_pair_min(uint64_t key)
+/* Where there is room for it, the best swap of every pair is kept: a swap changes those of two packs only. A pair is
+   looked at by as many lanes as a pack has places, of which the first gets what all find. */
+
+/* The lanes of a warp in teams of that many, which all take part in whatever warps do. */
+struct eplb_p_cuda_team {
+    int32_t number, teams; /* of the block; number is -1 for lanes left over */
+    int32_t lane, lanes;   /* within the team */
+};
+
+static __device__ eplb_p_cuda_team eplb_p_team_of(int32_t lanes)
 {
-    uint32_t lanes = ((1u << kPairLanes) - 1) << eplb_p_lane() / kPairLanes * kPairLanes;
+    eplb_p_cuda_team team;
+    int32_t per_warp, in_warp;
+
+    team.lanes = eplb_p_least(lanes, kWarp);
+    per_warp = kWarp / team.lanes;
+    in_warp = eplb_p_lane() / team.lanes;
+    team.lane = eplb_p_lane() % team.lanes;
+    team.number = in_warp < per_warp ? eplb_p_warp() * per_warp + in_warp : -1;
+    team.teams = eplb_p_warps() * per_warp;
+    return team;
+}
+
+/* The smallest key of a team, in its first lane. Mostly none has any, or each lane has. */
+static __device__ uint64_t eplb_p_team_min(const eplb_p_cuda_team &team, uint64_t key)
+{
     int32_t step;
 
-    if (__ballot_sync(lanes, key != kLast) == 0) return kLast;
-    for (step = 1; step < kPairLanes; step *= 2) {
-        uint32_t high = __shfl_sync(lanes, (uint32_t)(key >> 32), eplb_p_lane() ^ step);
-        uint32_t low = __shfl_sync(lanes, (uint32_t)key, eplb_p_lane() ^ step);
-        key = eplb_p_smaller(key, (uint64_t)high << 32 | low);
+    if (__ballot_sync(kAllLanes, key != kLast) == 0) return kLast;
+#pragma unroll 1
+    for (step = 1; step < team.lanes; step *= 2) {
+        uint32_t high = __shfl_sync(kAllLanes, (uint32_t)(key >> 32), eplb_p_lane() + step);
+        uint32_t low = __shfl_sync(kAllLanes, (uint32_t)key, eplb_p_lane() + step);
+        if (team.lane + step < team.lanes) key = eplb_p_smaller(key, (uint64_t)high << 32 | low);
     }
     return key;
 }
 
-/* Where there is room for it, the best swap of every pair is kept: a swap changes those of two packs only. */
+/* How a block looks for swaps. */
+struct eplb_p_cuda_search {
+    int32_t threads; /* that do: the block's, or those of its first warp */
+    eplb_p_cuda_team team;
+    int32_t heavy, light; /* packs that the swap before this one was of; -1: there was none */
+};
+
+static __device__ uint64_t eplb_p_least_of_search(const eplb_p_cuda_search &search, eplb_p_board &board, uint64_t key)
+{
+    return search.threads > kWarp ? eplb_p_least_of_block(board, key) : eplb_p_warp_min(key);
+}
 
 static __device__ int32_t eplb_p_pair_number(const eplb_p_cuda_candidate &p, int32_t a, int32_t b)
 {
     return a < b ? a * p.m + b : b * p.m + a;
 }
 
-/* By kPairLanes threads: the swap that gains most; where `by_fall`, with what the squares fall by it. */
-static __device__ void eplb_p_renew_pair(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search, int32_t a,
-                                         int32_t b, bool by_fall)
+/* What goes before all others among pairs with a swap: by what it falls the swap itself, else the heavier pack. */
+static __device__ uint64_t eplb_p_pair_key(const eplb_p_cuda_candidate &p, int32_t a, int32_t b, uint64_t swap,
+                                           bool by_fall)
+{
+    if (by_fall || swap == kLast) return swap;
+    return eplb_p_smaller(eplb_p_pack_key(p, a), eplb_p_pack_key(p, b));
+}
+
+/* By a team, whose first lane keeps the swap that gains most, where `by_fall` with what the squares fall by it, and
+   gets the pair's key. All lanes of a warp call it at once; a == b is no pair. */
+static __device__ uint64_t eplb_p_renew_pair(const eplb_p_cuda_candidate &p, const eplb_p_cuda_team &team, int32_t a,
+                                             int32_t b, bool by_fall)
 {
     bool a_is_light = p.pack_load[b] > p.pack_load[a];
     int32_t heavy = a_is_light ? b : a, light = a_is_light ? a : b;
     float D = eplb_p_heavier_by(p, heavy, light);
-    uint64_t swap = eplb_p_pair_min(eplb_p_best_swap_of(p, heavy, light, search.of_pair));
+    bool counts = a != b && (by_fall || D >= *p.tiny);
+    uint64_t swap = counts ? eplb_p_best_swap_of(p, heavy, light, team.lane, team.lanes) : kLast;
 
-    if (eplb_p_thread() % kPairLanes > 0) return;
+    swap = eplb_p_team_min(team, swap);
+    if (team.lane > 0 || a == b) return kLast;
     if (by_fall) swap = eplb_p_by_fall(D, swap);
-    p.best[eplb_p_pair_number(p, a, b)] = by_fall || D >= *p.tiny ? swap : kLast;
+    p.best[eplb_p_pair_number(p, a, b)] = swap;
+    return eplb_p_pair_key(p, a, b, swap, by_fall);
 }
 
-/* Those that the last swap changed, or, before any, all. Ends with a barrier. */
-static __device__ void eplb_p_renew_pairs_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
-                                                   bool by_fall)
+/* Those that the last swap changed, or, before any, all. Returns the smallest key of those that the thread renews. */
+static __device__ uint64_t eplb_p_renew_pairs_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                       bool by_fall)
 {
-    int32_t step = eplb_p_threads() / kPairLanes, first = eplb_p_thread() / kPairLanes, number, a, b;
+    bool is_first = search.heavy < 0;
+    int32_t pairs = is_first ? p.m * p.m : 2 * p.m, start, number, a, b;
+    uint64_t key = kLast;
 
-    if (search.heavy < 0)
-        for (number = first; number < p.m * p.m; number += step) {
+#pragma unroll 1
+    for (start = 0; start < pairs; start += search.team.teams) {
+        number = search.team.number < 0 ? pairs : start + search.team.number;
+        a = b = 0;
+        if (number < pairs && is_first) {
             a = number / p.m;
             b = number % p.m;
-            if (a < b) eplb_p_renew_pair(p, search, a, b, by_fall);
-            else if (eplb_p_thread() % kPairLanes == 0) p.best[number] = kLast;
-        }
-    else
-        for (number = first; number < 2 * p.m; number += step) {
+            if (a > b) b = a;
+        } else if (number < pairs) {
             a = number < p.m ? search.heavy : search.light;
             b = number < p.m ? number : number - p.m;
-            if (a != b && (number < p.m || b != search.heavy)) eplb_p_renew_pair(p, search, a, b, by_fall);
+            if (number >= p.m && b == search.heavy) b = a;
         }
-    __syncthreads();
-}
-
-/* Whether any of a lane's swaps of two packs helps. */
-static __device__ bool eplb_p_some_swap_helps(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light,
-                                              eplb_p_cuda_walk walk)
-{
-    float D = eplb_p_heavier_by(p, heavy, light);
-
-    if (D < *p.tiny) return false;
-    for (; walk.u < p.room; eplb_p_walk_on(&walk, p.room))
-        if (eplb_p_gain_at(p, heavy * p.room + walk.u, light * p.room + walk.v, D) > 0.0f) return true;
-    return false;
-}
-
-/* Pairs are numbered in the order in which they are tried: number i * m + m-1-j is the i-th heaviest pack
-   and the j-th. A round gives one to each kPairLanes threads. As long as none is found, the block confers
-   after twice as many rounds as before: mostly one of the first pairs has a swap, else likely none. */
-static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
-                                                     int32_t heavy_packs, eplb_p_board &board)
-{
-    int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, last = tried * p.m;
-    int32_t round = eplb_p_threads() / kPairLanes, rounds = 1, start, end, number, i, j;
-
-    eplb_p_order_packs_by_block(p);
-    __syncthreads();
-    for (start = 0, end = round; start < last; start = end, end += rounds * round) {
-        uint64_t found = kLast;
-        rounds *= 2;
-        for (number = start + eplb_p_thread() / kPairLanes; number < end && number < last; number += round) {
-            i = number / p.m;
-            j = p.m - 1 - number % p.m;
-            if (j <= i || !eplb_p_some_swap_helps(p, p.by_load[i], p.by_load[j], search.of_pair)) continue;
-            found = (uint64_t)number;
-            break;
-        }
-        found = eplb_p_least_of_block(board, found);
-        if (found == kLast) continue;
-        i = (int32_t)found / p.m;
-        j = p.m - 1 - (int32_t)found % p.m;
-        return eplb_p_best_swap_by_warp(p, search, p.by_load[i], p.by_load[j]);
+        key = eplb_p_smaller(key, eplb_p_renew_pair(p, search.team, a, b, by_fall));
     }
-    return kLast;
+    return key;
 }
 
-/* The same, where the best swaps of all pairs are kept. */
+/* The smallest key of all pairs, those that the last swap changed being renewed. */
+static __device__ uint64_t eplb_p_first_pair_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                      bool by_fall, eplb_p_board &board)
+{
+    uint64_t key = eplb_p_renew_pairs_by_block(p, search, by_fall);
+    int32_t a, b;
+
+    if (search.heavy >= 0)
+#pragma unroll 1
+        for (a = eplb_p_warp(); a < p.m; a += eplb_p_warps())
+#pragma unroll 1
+            for (b = eplb_p_lane(); b < p.m; b += kWarp) {
+                if (b <= a || a == search.heavy || a == search.light || b == search.heavy || b == search.light)
+                    continue;
+                key = eplb_p_smaller(key, eplb_p_pair_key(p, a, b, p.best[a * p.m + b], by_fall));
+            }
+    return eplb_p_least_of_block(board, key);
+}
+
+/* How many packs are before one in order. */
+static __device__ int32_t eplb_p_packs_before_by_warp(const eplb_p_cuda_candidate &p, uint64_t key)
+{
+    int32_t before = 0, pack;
+#pragma unroll 1
+    for (pack = eplb_p_lane(); pack < p.m; pack += kWarp) before += eplb_p_pack_key(p, pack) < key;
+    return (int32_t)__reduce_add_sync(kAllLanes, (uint32_t)before);
+}
+
+/* The kept swap of a pack with the last in order of those behind it that have one with it; there is one. */
+static __device__ uint64_t eplb_p_kept_with_lightest_by_warp(const eplb_p_cuda_candidate &p, uint64_t heavy_key)
+{
+    int32_t heavy = eplb_p_index(heavy_key), b;
+    uint64_t last = kLast;
+
+#pragma unroll 1
+    for (b = eplb_p_lane(); b < p.m; b += kWarp) {
+        uint64_t key = eplb_p_pack_key(p, b);
+        if (key > heavy_key && p.best[eplb_p_pair_number(p, heavy, b)] != kLast) last = eplb_p_smaller(last, ~key);
+    }
+    return p.best[eplb_p_pair_number(p, heavy, eplb_p_index(~eplb_p_warp_min(last)))];
+}
+
+/* PAIR_SCAN tries the heaviest pack with the lightest first, then with heavier ones, then the next heaviest. */
+
+/* Where the best swaps of all pairs are kept. In warps other than the first, any key for some swap. */
 static __device__ uint64_t eplb_p_kept_pair_scan_by_block(const eplb_p_cuda_candidate &p,
                                                           const eplb_p_cuda_search &search, int32_t heavy_packs,
                                                           eplb_p_board &board)
 {
-    int32_t tried = heavy_packs > 0 && heavy_packs < p.m ? heavy_packs : p.m, number, i, j;
-    uint64_t found = kLast;
+    uint64_t found = eplb_p_first_pair_by_block(p, search, false, board);
+    int32_t tried = eplb_p_packs_tried(p.m, heavy_packs);
 
-    eplb_p_order_packs_by_block(p);
-    eplb_p_renew_pairs_by_block(p, search, false);
-    for (number = eplb_p_thread(); number < tried * p.m && found == kLast; number += eplb_p_threads()) {
-        i = number / p.m;
-        j = p.m - 1 - number % p.m;
-        if (j > i && p.best[eplb_p_pair_number(p, p.by_load[i], p.by_load[j])] != kLast) found = (uint64_t)number;
-    }
-    found = eplb_p_least_of_block(board, found);
     if (found == kLast) return kLast;
-    i = (int32_t)found / p.m;
-    j = p.m - 1 - (int32_t)found % p.m;
-    return p.best[eplb_p_pair_number(p, p.by_load[i], p.by_load[j])];
+    if (tried < p.m) {
+        bool is_tried = eplb_p_packs_before_by_warp(p, found) < tried;
+        __syncthreads(); /* all have read */
+        if (!is_tried) return kLast;
+    }
+    return eplb_p_warp() == 0 ? eplb_p_kept_with_lightest_by_warp(p, found) : 0;
+}
+
+/* Of the swaps with a pack that help, the key of the lightest pack; those before it in order are not looked at. Thread
+   t tries places t, t + threads, .. */
+static __device__ uint64_t eplb_p_lightest_that_helps(const eplb_p_cuda_candidate &p, int32_t threads,
+                                                      uint64_t heavy_key, uint64_t turn)
+{
+    int32_t heavy = eplb_p_index(heavy_key), v;
+    uint64_t first = kLast;
+
+#pragma unroll 1
+    for (v = eplb_p_thread(); v < p.n; v += threads) {
+        int32_t light = eplb_p_pack_of(p, v);
+        float D = eplb_p_heavier_by(p, heavy, light);
+        if (eplb_p_pack_key(p, light) <= heavy_key || D < *p.tiny) continue;
+        if (eplb_p_best_for_place(p, heavy, v, D).most > 0.0f)
+            first = eplb_p_smaller(first, turn << kTurnShift | (uint64_t)eplb_p_bits(p.pack_load[light]) << kPackBits
+                                              | (uint64_t)(kPackMask - light));
+    }
+    return first;
+}
+
+/* The heaviest pack alone first, and as long as there is none then twice as many as before: mostly one of the first has
+   a swap, else likely none. In warps other than the first, any key for some swap. */
+static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                     int32_t heavy_packs, eplb_p_board &board)
+{
+    int32_t tried = eplb_p_packs_tried(p.m, heavy_packs), first = 0, num = 1, i;
+    bool is_ordered = tried > kFewHeavy;
+    uint64_t heavy_key = 0, found;
+
+    if (is_ordered) {
+        eplb_p_order_packs_by_block(p);
+        __syncthreads();
+    }
+#pragma unroll 1
+    for (; first < tried; first += num, num *= is_ordered ? 2 : 1) {
+        found = kLast;
+#pragma unroll 1
+        for (i = first; i < first + num && i < tried; i++) {
+            heavy_key = is_ordered ? eplb_p_pack_key(p, p.by_load[i])
+                                   : eplb_p_heaviest_pack_by_warp(p, i > 0 ? heavy_key + 1 : 0);
+            found = eplb_p_smaller(found, eplb_p_lightest_that_helps(p, search.threads, heavy_key, (uint64_t)i));
+        }
+        found = eplb_p_least_of_search(search, board, found);
+        if (found == kLast) continue;
+        if (eplb_p_warp() > 0) return 0;
+        if (is_ordered) heavy_key = eplb_p_pack_key(p, p.by_load[found >> kTurnShift]);
+        return eplb_p_best_swap_by_warp(p, eplb_p_index(heavy_key), kPackMask - (int32_t)(found & kPackMask));
+    }
+    return kLast;
 }
 
 /* Thread t tries places t, t + threads, .. of other packs with every item of the heaviest. */
-static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidate &p, eplb_p_board &board)
+static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                                      eplb_p_board &board)
 {
-    int32_t heavy = eplb_p_extreme_pack_by_warp(p, true), u, v;
+    int32_t heavy = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), v;
     uint64_t best = kLast;
 
-    for (v = eplb_p_thread(); v < p.n; v += eplb_p_threads()) {
-        float D = eplb_p_heavier_by(p, heavy, v / p.room);
-        if (!(D > 0.0f)) continue; /* the heaviest itself, or as heavy */
-        for (u = heavy * p.room; u < (heavy + 1) * p.room; u++) {
-            float gain = eplb_p_gain_at(p, u, v, D);
-            if (gain > 0.0f) best = eplb_p_smaller(best, eplb_p_swap_key(p, gain, u, v));
-        }
+#pragma unroll 1
+    for (v = eplb_p_thread(); v < p.n; v += search.threads) {
+        float D = eplb_p_heavier_by(p, heavy, eplb_p_pack_of(p, v)); /* not above 0: itself, or as heavy */
+        if (D > 0.0f) best = eplb_p_smaller(best, eplb_p_key_for_place(p, heavy, v, D));
     }
-    best = eplb_p_least_of_block(board, best);
+    best = eplb_p_least_of_search(search, board, best);
     return best != kLast && eplb_p_key_worth(best) > *p.tiny ? best : kLast;
-}
-
-/* Whether packs that differ by D may have a swap that falls as far as the best one so far. */
-static __device__ bool eplb_p_may_fall_further(float D, uint64_t best)
-{
-    return D > 0.0f && (best == kLast || !(eplb_p_largest_fall(D) < eplb_p_key_worth(best)));
-}
-
-/* How many of the heaviest packs may have such a swap with the lightest, or of the lightest with the heaviest. */
-static __device__ int32_t eplb_p_num_promising_by_warp(const eplb_p_cuda_candidate &p, bool of_heaviest, uint64_t best)
-{
-    int32_t heaviest = p.by_load[0], lightest = p.by_load[p.m - 1], start, i;
-    uint32_t vote = kAllLanes;
-
-    for (start = 0; start < p.m && vote == kAllLanes; start += kWarp) {
-        bool may = false;
-        i = start + eplb_p_lane();
-        if (i < p.m)
-            may = eplb_p_may_fall_further(of_heaviest ? eplb_p_heavier_by(p, p.by_load[i], lightest)
-                                                      : eplb_p_heavier_by(p, heaviest, p.by_load[p.m - 1 - i]),
-                                          best);
-        vote = __ballot_sync(kAllLanes, may);
-    }
-    return start - kWarp + __popc(vote);
 }
 
 static __device__ uint64_t eplb_p_if_it_counts(const eplb_p_cuda_candidate &p, uint64_t by_fall)
@@ -1418,69 +1588,174 @@ static __device__ uint64_t eplb_p_if_it_counts(const eplb_p_cuda_candidate &p, u
     return by_fall != kLast && eplb_p_fall_counts(eplb_p_key_worth(by_fall), *p.tiny) ? by_fall : kLast;
 }
 
-/* The heaviest and the lightest pack first, for most other pairs cannot fall as far as those two do: some of the
-   heaviest with some of the lightest are left, a row to a warp and a pair to a lane. The best swap of a pair is the
-   one that gains most, also where others fall as far. */
+/* Elsewhere the best swap of each pack with a lighter one is kept, its partner in it, and how far it may fall at most
+   with any other. A pack whose partner changes has no swap any more; it is its own partner then, and is looked at again
+   once it may have the best of all. A warp looks after packs here and there, since those that lose their swaps are often
+   neighbours. */
+
+/* The best swap of a pack with a lighter one, by its fall; the best of a pair is the one that gains most, also where
+   others fall as far. kLast where it cannot fall as far as would count, or the other is no lighter. */
+static __device__ uint64_t eplb_p_fall_with(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light, float enough)
+{
+    float D = eplb_p_heavier_by(p, heavy, light);
+    if (!(D > 0.0f) || eplb_p_largest_fall(D) < enough) return kLast;
+    return eplb_p_by_fall(D, eplb_p_best_swap_of(p, heavy, light, 0, 1));
+}
+
+static __device__ float eplb_p_larger(float a, float b) { return a > b ? a : b; }
+
+static __device__ int32_t eplb_p_own_pack(int32_t first, int32_t lane)
+{
+    return first + lane * eplb_p_warps() + eplb_p_warp();
+}
+
+/* What a pack keeps once two have changed, or, at first, so that these two are looked at. Returns the best swap that is
+   known of it. */
+static __device__ uint64_t eplb_p_keep_fall(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &changed,
+                                            bool is_first, int32_t own)
+{
+    int32_t partner = is_first || own == changed.heavy || own == changed.light ? own : p.partner[own];
+    float rest = is_first ? eplb_p_largest_fall(eplb_p_heavier_by(p, own, changed.light)) : eplb_p_from_bits(kInfinite);
+    uint64_t kept = kLast, with_heavy, with_light, best, second;
+
+    if (!is_first && own != changed.heavy && own != changed.light) rest = p.rest[own];
+    if (partner == changed.heavy || partner == changed.light) partner = own;
+    if (partner != own) kept = p.best_of[own];
+    with_heavy = eplb_p_fall_with(p, own, changed.heavy, rest);
+    with_light = eplb_p_fall_with(p, own, changed.light, rest);
+    best = eplb_p_smaller(with_heavy, with_light);
+    second = with_heavy < with_light ? with_light : with_heavy;
+    if (best < kept && (partner != own || eplb_p_key_worth(best) > rest)) {
+        partner = with_heavy < with_light ? changed.heavy : changed.light;
+        second = eplb_p_smaller(second, kept);
+        kept = best;
+    } else second = best;
+    p.best_of[own] = kept;
+    p.partner[own] = (uint16_t)partner;
+    p.rest[own] = eplb_p_larger(rest, eplb_p_key_worth(second));
+    return eplb_p_smaller(kept, best);
+}
+
+/* Those of all packs; and, as they promise most, of all with the lightest, and of the heaviest with all. */
+static __device__ uint64_t eplb_p_keep_falls(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &changed,
+                                             int32_t heaviest, int32_t lightest, bool is_first)
+{
+    uint64_t best = kLast;
+    int32_t first;
+
+#pragma unroll 1
+    for (first = 0; first < p.m; first += eplb_p_threads()) {
+        int32_t own = eplb_p_own_pack(first, eplb_p_lane());
+        if (own >= p.m) continue;
+        best = eplb_p_smaller(best, eplb_p_keep_fall(p, changed, is_first, own));
+        best = eplb_p_smaller(best, eplb_p_fall_with(p, own, lightest, eplb_p_key_worth(best)));
+        best = eplb_p_smaller(best, eplb_p_fall_with(p, heaviest, own, eplb_p_key_worth(best)));
+    }
+    return best;
+}
+
+/* The best swap of a pack with any lighter one, a lane to each, where it falls as far as is enough. */
+static __device__ uint64_t eplb_p_renew_fall_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy, float enough)
+{
+    uint64_t best = kLast, least;
+    int32_t partner = heavy, light;
+    float rest = enough;
+
+#pragma unroll 1
+    for (light = eplb_p_lane(); light < p.m; light += kWarp) {
+        uint64_t swap = eplb_p_fall_with(p, heavy, light, rest);
+        rest = eplb_p_larger(rest, eplb_p_key_worth(swap < best ? best : swap));
+        partner = swap < best ? light : partner;
+        best = eplb_p_smaller(best, swap);
+    }
+    least = eplb_p_warp_min(best);
+    if (best != least) rest = eplb_p_larger(rest, eplb_p_key_worth(best));
+    rest = eplb_p_from_bits(__reduce_max_sync(kAllLanes, eplb_p_bits(rest)));
+    if (eplb_p_key_worth(least) < enough) partner = heavy;
+    if (best == least && (least != kLast || eplb_p_lane() == 0)) {
+        p.best_of[heavy] = least;
+        p.partner[heavy] = (uint16_t)partner;
+        p.rest[heavy] = rest;
+    }
+    return least;
+}
+
+/* What a pack's swaps may fall at most. */
+static __device__ float eplb_p_reach(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t lightest)
+{
+    return eplb_p_largest_fall(eplb_p_heavier_by(p, heavy, lightest));
+}
+
+/* Those of packs that have none and may have the best of all. Where the lightest pack promises not much more than
+   that, few others promise as much, and only they are looked at; else it pays to know the best of all of them. */
+static __device__ uint64_t eplb_p_renew_falls_by_warps(const eplb_p_cuda_candidate &p, int32_t lightest, uint64_t best)
+{
+    uint32_t vote;
+    int32_t first;
+
+#pragma unroll 1
+    for (first = 0; first < p.m; first += eplb_p_threads()) {
+        int32_t own = eplb_p_own_pack(first, eplb_p_lane());
+        float most = eplb_p_key_worth(best);
+        bool may = own < p.m && p.partner[own] == own && p.rest[own] > 0.0f && !(p.rest[own] < most)
+                   && !(eplb_p_reach(p, own, lightest) < most);
+        __syncwarp(); /* all have read */
+#pragma unroll 1
+        for (vote = __ballot_sync(kAllLanes, may); vote; vote &= vote - 1) {
+            own = eplb_p_own_pack(first, __ffs((int)vote) - 1);
+            most = eplb_p_key_worth(best);
+            if (eplb_p_reach(p, own, lightest) > 4.0f * most) most = 0.0f;
+            best = eplb_p_smaller(best, eplb_p_renew_fall_by_warp(p, own, most));
+        }
+    }
+    return best;
+}
+
 static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
                                               eplb_p_board &board)
 {
-    const eplb_p_cuda_walk alone = {0, 0, 0, 1};
-    int32_t heavy, light, num_heavy, num_light, i, j;
+    int32_t heaviest = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), lightest = eplb_p_lightest_pack_by_warp(p);
+    eplb_p_cuda_search changed = search;
+    bool is_first = search.heavy < 0;
     uint64_t best;
 
-    eplb_p_order_packs_by_block(p);
-    __syncthreads();
-    heavy = p.by_load[0];
-    light = p.by_load[p.m - 1];
-    best = eplb_p_by_fall(eplb_p_heavier_by(p, heavy, light), eplb_p_best_swap_by_warp(p, search, heavy, light));
-    num_heavy = eplb_p_num_promising_by_warp(p, true, best);
-    num_light = eplb_p_num_promising_by_warp(p, false, best);
-    for (i = eplb_p_warp(); i < num_heavy; i += eplb_p_warps())
-        for (j = p.m - 1 - eplb_p_lane(); j > i && j >= p.m - num_light; j -= kWarp) {
-            float D = eplb_p_heavier_by(p, p.by_load[i], p.by_load[j]);
-            if (!eplb_p_may_fall_further(D, best)) continue;
-            best = eplb_p_smaller(best, eplb_p_by_fall(D, eplb_p_best_swap_of(p, p.by_load[i], p.by_load[j], alone)));
-        }
-    return eplb_p_if_it_counts(p, eplb_p_least_of_block(board, best));
+    if (is_first) {
+        changed.heavy = heaviest;
+        changed.light = lightest;
+    }
+    best = eplb_p_least_of_block(board, eplb_p_keep_falls(p, changed, heaviest, lightest, is_first));
+    return eplb_p_least_of_block(board, eplb_p_renew_falls_by_warps(p, lightest, best));
 }
 
-/* The same, where the best swaps of all pairs are kept. */
-static __device__ uint64_t eplb_p_kept_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
-                                                   eplb_p_board &board)
-{
-    uint64_t best = kLast;
-    int32_t number;
-
-    eplb_p_renew_pairs_by_block(p, search, true);
-    for (number = eplb_p_thread(); number < p.m * p.m; number += eplb_p_threads())
-        best = eplb_p_smaller(best, p.best[number]);
-    return eplb_p_if_it_counts(p, eplb_p_least_of_block(board, best));
-}
-
-/* The next swap, the same in all threads of the block. */
+/* The next swap, the same in all warps, or in warp 0 alone and any key in the others; the block's last barrier is
+   behind whatever others than warp 0 read. */
 static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
                                                      const eplb_p_cuda_search &search, eplb_p_board &board)
 {
     switch (how->refine) {
-    case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warps(p, search);
+    case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warp(p);
     case EPLB_REFINE_PAIR_SCAN:
         if (p.best) return eplb_p_kept_pair_scan_by_block(p, search, how->heavy_packs, board);
         return eplb_p_pair_scan_by_block(p, search, how->heavy_packs, board);
-    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p, board);
+    case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p, search, board);
     case EPLB_REFINE_L2:
-        return p.best ? eplb_p_kept_l2_by_block(p, search, board) : eplb_p_l2_by_block(p, search, board);
+        return eplb_p_if_it_counts(p, p.best ? eplb_p_first_pair_by_block(p, search, true, board)
+                                             : eplb_p_l2_by_block(p, search, board));
     default: return kLast;
     }
 }
 
-/* What stands between two places of a pack, the latter included, moves up by one towards the former. */
-static __device__ void eplb_p_move_up_by_warp(const eplb_p_cuda_candidate &p, int32_t at, int32_t to)
-{
-    int32_t step = to < at ? -1 : 1, left = (to - at) * step;
+/* Both halves of a warp exchange an item at once, each in a pack of its own. */
 
-    for (; left > 0; left -= kWarp, at += step * kWarp) {
-        int32_t into = at + step * eplb_p_lane();
-        bool moves = eplb_p_lane() < left;
+/* What stands between two places of a pack, the latter included, moves up by one towards the former. */
+static __device__ void eplb_p_move_up_by_halves(const eplb_p_cuda_candidate &p, int32_t at, int32_t to)
+{
+    int32_t step = to < at ? -1 : 1, left = (to - at) * step, done;
+
+#pragma unroll 1
+    for (done = 0; done < p.room - 1; done += kHalf) {
+        int32_t moved = done + eplb_p_lane() % kHalf, into = at + step * moved;
+        bool moves = moved < left;
         int32_t position = moves ? p.held[into + step] : 0;
         float load = moves ? p.held_load[into + step] : 0.0f;
         __syncwarp(); /* all have read */
@@ -1493,43 +1768,62 @@ static __device__ void eplb_p_move_up_by_warp(const eplb_p_cuda_candidate &p, in
     }
 }
 
-/* What stands at a place gives way to another position: the pack's list stays ascending, and its load is
-   summed afresh. By one warp. */
-static __device__ void eplb_p_exchange_by_warp(const eplb_p_cuda_candidate &p, int32_t at, int32_t position)
+/* What stands at a place gives way to another position: the pack's list stays ascending, and its load is summed
+   afresh. The halves' sums are told in one, below and above 2^16. */
+static __device__ void eplb_p_exchange_by_halves(const eplb_p_cuda_candidate &p, int32_t at, int32_t position)
 {
-    int32_t pack = at / p.room, first = pack * p.room, before = 0, to, i;
+    int32_t pack = eplb_p_pack_of(p, at), first = pack * p.room, half = eplb_p_lane() / kHalf, to, i;
+    uint32_t before = 0;
 
-    for (i = first + eplb_p_lane(); i < first + p.room; i += kWarp) before += i != at && p.held[i] < position;
-    to = first + (int32_t)__reduce_add_sync(kAllLanes, (uint32_t)before);
-    eplb_p_move_up_by_warp(p, at, to);
-    if (eplb_p_lane() != 0) return;
+#pragma unroll 1
+    for (i = first + eplb_p_lane() % kHalf; i < first + p.room; i += kHalf) before += i != at && p.held[i] < position;
+    before = __reduce_add_sync(kAllLanes, before << 16 * half);
+    to = first + (int32_t)(before >> 16 * half & 0xFFFF);
+    eplb_p_move_up_by_halves(p, at, to);
+    if (eplb_p_lane() % kHalf > 0) return;
     p.held[to] = (uint16_t)position;
     p.held_load[to] = p.load[position];
     p.place[position] = (uint16_t)to;
     p.pack_load[pack] = eplb_p_sum_pack(p, pack);
+    p.swapped[half] = (uint16_t)pack;
 }
 
+static __device__ void eplb_p_swap_by_warp(const eplb_p_cuda_candidate &p, uint64_t swap)
+{
+    int32_t u_position = eplb_p_index(swap) >> 16, v_position = eplb_p_index(swap) & 0xFFFF;
+    int32_t u = p.place[u_position], v = p.place[v_position];
+    bool of_u = eplb_p_lane() < kHalf;
+
+    __syncwarp(); /* all have read */
+    eplb_p_exchange_by_halves(p, of_u ? u : v, of_u ? v_position : u_position);
+}
+
+/* MAX_MIN looks at two packs only; others at a few items each time, or many. */
+static __device__ bool eplb_p_suits_a_warp(const eplb_p_cuda_candidate &p, const eplb_packing *how)
+{
+    if (how->refine == EPLB_REFINE_MAX_MIN) return true;
+    return p.n <= kWarpItems && how->refine != EPLB_REFINE_L2 && !eplb_p_looks_at_pairs(*how, p.m);
+}
+
+/* Ends with a barrier. */
 static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
                                               eplb_p_board &board)
 {
-    eplb_p_cuda_search search = {eplb_p_walk_of(p, kWarp), eplb_p_walk_of(p, kPairLanes), -1, -1};
-    int32_t second = eplb_p_warps() > 1, swaps;
+    eplb_p_cuda_search search = {eplb_p_threads(), eplb_p_team_of(p.room), -1, -1};
+    int32_t swaps;
 
-    for (swaps = 0; swaps < how->max_swaps; swaps++) {
+    if (eplb_p_suits_a_warp(p, how)) search.threads = kWarp;
+#pragma unroll 1
+    for (swaps = 0; swaps < how->max_swaps && eplb_p_thread() < search.threads; swaps++) {
         uint64_t swap = eplb_p_find_swap_by_block(p, how, search, board);
-        int32_t u_position, v_position, u, v;
-        if (swap == kLast) return;
-        u_position = eplb_p_index(swap) >> 16;
-        v_position = eplb_p_index(swap) & 0xFFFF;
-        u = p.place[u_position];
-        v = p.place[v_position];
-        search.heavy = u / p.room;
-        search.light = v / p.room;
-        __syncthreads(); /* all have read */
-        if (eplb_p_warp() == 0) eplb_p_exchange_by_warp(p, u, v_position);
-        if (eplb_p_warp() == second) eplb_p_exchange_by_warp(p, v, u_position);
-        __syncthreads();
+        if (swap == kLast) break;
+        if (eplb_p_warp() == 0) eplb_p_swap_by_warp(p, swap);
+        if (search.threads > kWarp) __syncthreads();
+        else __syncwarp();
+        search.heavy = p.swapped[0];
+        search.light = p.swapped[1];
     }
+    __syncthreads();
 }
 
 /* From keys to packs, of two items or more each; after it, barrier included, held says which positions are in which
@@ -1542,6 +1836,7 @@ static __device__ void eplb_p_pack_by_block(const eplb_p_cuda_candidate &p, cons
 
     eplb_p_order_by_block(p);
     if (item_load) {
+#pragma unroll 1
         for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) p.load[i] = item_load[p.order[i]];
         __syncthreads();
     }
@@ -1586,6 +1881,7 @@ static __device__ void eplb_p_leave_candidate_by_block(const eplb_p_cuda_packing
     eplb_p_standing *standing = &packing.standing[blockIdx.x];
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
         packing.placed[eplb_p_at((int32_t)blockIdx.x, packing.n, i)] = (uint16_t)eplb_p_item_at_place(p, i);
     if (eplb_p_thread() == 0) {
@@ -1616,9 +1912,11 @@ static __device__ int32_t eplb_p_select_by_block(const eplb_p_cuda_packing &pack
     uint64_t even = kLast, best = kLast;
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < packing.candidates; i += eplb_p_threads())
         if (standing[i].is_even) even = eplb_p_smaller(even, (uint64_t)i);
     even = eplb_p_least_of_block(board, even);
+#pragma unroll 1
     for (i = eplb_p_thread(); i < packing.candidates && (uint64_t)i <= even; i += eplb_p_threads())
         best = eplb_p_smaller(best, eplb_p_light_first(standing[i].score, i));
     return eplb_p_index(eplb_p_least_of_block(board, best));
@@ -1633,14 +1931,17 @@ static __device__ void eplb_p_finish_row_by_block(const eplb_p_cuda_call &c, con
     int32_t candidate = eplb_p_select_by_block(packing, row, board), i, other;
     const uint16_t *placed = packing.placed + eplb_p_at(row, packing.candidates, candidate) * (size_t)p.n;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
         p.held[i] = placed[i];
         p.held_load[i] = item_load[placed[i]];
     }
     __syncthreads();
+#pragma unroll 1
     for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
         int32_t first = i / p.room * p.room, place = first;
         uint64_t key = eplb_p_heavy_first(p.held_load[i], p.held[i]);
+#pragma unroll 1
         for (other = first; other < first + p.room; other++)
             place += eplb_p_heavy_first(p.held_load[other], p.held[other]) < key;
         eplb_p_finish_item(c, row, place, p.held[i]);
@@ -1654,15 +1955,16 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(cons
     const float *item_load = packing.load + eplb_p_at(row, packing.n, 0);
     eplb_p_cuda_candidate p;
     eplb_p_board board;
-    size_t used = 0;
+    uint32_t used = 0;
 
-    board = eplb_p_board_at(eplb_p_take_board(eplb_p_shared, &used));
-    eplb_p_carve_candidate(eplb_p_shared, &used, packing.n, packing.m, packing.how, &p);
+    board = eplb_p_board_at(eplb_p_take_board(&used));
+    eplb_p_carve_candidate(&used, packing, &p);
     if (p.room > 1) {
         eplb_p_make_keys_by_block(p, &packing.how, item_load, c.shape.options.seed, row, packing.stage, candidate);
         eplb_p_pack_by_block(p, packing, candidate > 0 ? item_load : NULL, board);
     }
     if (packing.candidates == 1) {
+#pragma unroll 1
         for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
             eplb_p_finish_item(c, row, i, eplb_p_item_at_place(p, i)); /* the candidate's order is the true one */
         return;
@@ -1682,61 +1984,44 @@ struct eplb_p_cuda_node {
     eplb_p_cuda_replicas replicas;
     float *load;       /* [E] */
     float *group_load; /* [K] */
-    eplb_p_cuda_candidate groups;
     eplb_p_cuda_auction auction;
-    eplb_p_cuda_candidate gpus;
+    uint32_t behind, behind_layer; /* bytes: where slots are packed, and where groups are */
 };
 
-EPLB_P_HD size_t eplb_p_most_bytes(size_t a, size_t b) { return a > b ? a : b; }
+EPLB_P_HD uint32_t eplb_p_most_bytes(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-EPLB_P_HD size_t eplb_p_carve_replicating(unsigned char *base, const eplb_p_shape &shape, eplb_p_cuda_node *node,
-                                          size_t *behind)
+/* Without what packs. */
+EPLB_P_HD uint32_t eplb_p_carve_cuda_node(const eplb_p_shape &shape, eplb_p_cuda_node *node)
 {
-    size_t used = 0;
+    uint32_t used = 0;
 
-    node->told = eplb_p_take_board(base, &used);
-    node->group = (uint16_t *)eplb_p_take_shared(base, &used, shape.node_groups, sizeof(uint16_t));
-    eplb_p_carve_cuda_replicas(base, &used, shape.node_experts, shape.node_slots, &node->replicas);
-    *behind = used;
-    eplb_p_carve_auction(base, &used, shape.node_experts, shape.node_slots, &node->auction);
+    node->told = eplb_p_take_board(&used);
+    node->group = (uint16_t *)eplb_p_take_shared(&used, shape.node_groups, sizeof(uint16_t));
+    eplb_p_carve_cuda_replicas(&used, shape.node_experts, shape.node_slots, &node->replicas);
+    node->behind = used;
+    node->behind_layer = used;
+    node->load = (float *)eplb_p_take_shared(&node->behind_layer, shape.num_experts, sizeof(float));
+    node->group_load = (float *)eplb_p_take_shared(&node->behind_layer, shape.num_groups, sizeof(float));
+    eplb_p_carve_auction(&used, shape.node_experts, shape.node_slots, &node->auction);
     return used;
 }
 
-EPLB_P_HD size_t eplb_p_carve_cuda_node(unsigned char *base, const eplb_p_shape &shape, eplb_p_cuda_node *node)
+/* With it, and its layer. */
+static uint32_t eplb_p_plan_bytes(const eplb_p_cuda_call &c)
 {
-    size_t behind, used, most = eplb_p_carve_replicating(base, shape, node, &behind);
+    eplb_p_cuda_candidate candidate;
+    eplb_p_cuda_node node;
+    uint32_t most = eplb_p_carve_cuda_node(c.shape, &node);
 
-    used = behind;
-    node->load = (float *)eplb_p_take_shared(base, &used, shape.num_experts, sizeof(float));
-    node->group_load = (float *)eplb_p_take_shared(base, &used, shape.num_groups, sizeof(float));
-    eplb_p_carve_candidate(base, &used, shape.num_groups, shape.num_nodes, shape.options.group_packing, &node->groups);
-    most = eplb_p_most_bytes(most, used);
-    used = behind;
-    eplb_p_carve_candidate(base, &used, shape.node_slots, shape.node_gpus, shape.options.gpu_packing, &node->gpus);
-    return eplb_p_most_bytes(most, used);
+    eplb_p_carve_candidate(&node.behind, c.gpus, &candidate);
+    if (c.packs_groups) eplb_p_carve_candidate(&node.behind_layer, c.groups, &candidate);
+    return eplb_p_most_bytes(most, eplb_p_most_bytes(node.behind, node.behind_layer));
 }
 
 /* The expert at a place of a node's mlog. */
 static __device__ int32_t eplb_p_expert_at(const eplb_p_cuda_call &c, const uint16_t *group, int32_t place)
 {
     return group[place / c.shape.group_size] * c.shape.group_size + place % c.shape.group_size;
-}
-
-/* The groups of a node. Each of a layer's blocks packs them all, for that is sooner done than told. */
-static __device__ void eplb_p_find_groups_by_block(const eplb_p_cuda_call &c, const eplb_p_cuda_node &node,
-                                                   int32_t number, eplb_p_board &board)
-{
-    const eplb_p_cuda_candidate &p = node.groups;
-    int32_t first = number * c.shape.node_groups, i;
-
-    if (c.packs_groups) {
-        eplb_p_sum_groups_by_block(c, node.load, node.group_load);
-        eplb_p_make_keys_by_block(p, &c.groups.how, node.group_load, 0, 0, 0, 0);
-        eplb_p_pack_by_block(p, c.groups, NULL, board);
-    }
-    for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads())
-        node.group[i] = (uint16_t)(c.packs_groups ? eplb_p_item_at_place(p, first + i) : first + i);
-    __syncthreads();
 }
 
 /* A node's experts in the order of mlog, one slot each; and what the plan says of them. */
@@ -1746,36 +2031,16 @@ static __device__ void eplb_p_replicate_groups_by_block(const eplb_p_cuda_call &
 {
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads()) {
         r.load[i] = load[eplb_p_expert_at(c, group, i)];
         r.count[i] = 1;
     }
     __syncthreads();
     eplb_p_replicate_by_block(c, r, a, board);
+#pragma unroll 1
     for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads())
         eplb_p_store_count(c, layer, eplb_p_expert_at(c, group, i), r.count[i]);
-}
-
-/* A node's slots onto its GPUs. */
-static __device__ void eplb_p_place_slots_by_block(const eplb_p_cuda_call &c, int32_t layer, int32_t number,
-                                                   const eplb_p_cuda_node &node, eplb_p_board &board)
-{
-    const eplb_p_cuda_candidate &p = node.gpus;
-    int32_t first_slot = number * c.shape.node_slots, i;
-
-    if (p.room > 1) {
-        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
-            p.key[i] = eplb_p_bits(eplb_p_load_of_slot(node.replicas, i));
-        eplb_p_end_keys(p.key, p.n);
-        __syncthreads();
-        eplb_p_pack_by_block(p, c.gpus, NULL, board);
-    }
-    for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
-        int32_t slot = eplb_p_item_at_place(p, i);
-        eplb_p_store_slot(c, layer, first_slot + i,
-                          eplb_p_expert_at(c, node.group, eplb_p_expert_of_slot(node.replicas, slot)),
-                          eplb_p_rank_of_slot(node.replicas, slot));
-    }
 }
 
 /* Before the candidates of some rows are packed. */
@@ -1784,6 +2049,7 @@ static __device__ void eplb_p_none_is_done_by_block(const eplb_p_cuda_packing &p
 {
     int32_t i;
     if (packing.candidates <= 1) return;
+#pragma unroll 1
     for (i = eplb_p_thread(); i < num_rows; i += eplb_p_threads()) packing.done[first_row + i] = 0;
 }
 
@@ -1793,6 +2059,7 @@ static __device__ void eplb_p_leave_slots_by_block(const eplb_p_cuda_call &c, co
     size_t first = eplb_p_at((int32_t)blockIdx.x, c.shape.node_slots, 0);
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < node.replicas.num_phy; i += eplb_p_threads()) {
         int32_t place = eplb_p_expert_of_slot(node.replicas, i);
         c.slot_load[first + (size_t)i] = eplb_p_load_of_slot(node.replicas, i);
@@ -1801,26 +2068,85 @@ static __device__ void eplb_p_leave_slots_by_block(const eplb_p_cuda_call &c, co
     }
 }
 
-/* From weight to plan, or, where several candidates pack, to slots: block b does node b % N of layer b / N. */
+/* The loads of what is packed next, and all that is planned before. Ends with a barrier. */
+static __device__ void eplb_p_open_packing_by_block(const eplb_p_cuda_call &c, int32_t layer, bool at_groups,
+                                                    const eplb_p_cuda_candidate &p, eplb_p_cuda_node *node,
+                                                    eplb_p_board &board)
+{
+    int32_t i;
+
+    if (at_groups) {
+        eplb_p_sum_groups_by_block(c, node->load, node->group_load);
+#pragma unroll 1
+        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) p.key[i] = eplb_p_bits(node->group_load[i]);
+    } else {
+#pragma unroll 1
+        for (i = 0; i < c.shape.node_groups; i++)
+            eplb_p_open_rows_by_block(c, layer, node->group[i] * c.shape.group_size, c.shape.group_size);
+        eplb_p_replicate_groups_by_block(c, layer, node->group, node->load, node->replicas, &node->auction, board);
+        if (c.gpus.candidates > 1) return;
+#pragma unroll 1
+        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
+            p.key[i] = eplb_p_bits(eplb_p_load_of_slot(node->replicas, i));
+    }
+    eplb_p_end_keys(p.key, p.n);
+    __syncthreads();
+}
+
+/* The groups of a node, or its slots on their GPUs. */
+static __device__ void eplb_p_close_packing_by_block(const eplb_p_cuda_call &c, int32_t layer, int32_t number,
+                                                     bool at_groups, const eplb_p_cuda_candidate &p,
+                                                     const eplb_p_cuda_node &node)
+{
+    int32_t first_group = number * c.shape.node_groups, first_slot = number * c.shape.node_slots, i;
+
+    if (at_groups) {
+#pragma unroll 1
+        for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads())
+            node.group[i] = (uint16_t)eplb_p_item_at_place(p, first_group + i);
+        __syncthreads();
+        return;
+    }
+#pragma unroll 1
+    for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) {
+        int32_t slot = eplb_p_item_at_place(p, i);
+        eplb_p_store_slot(c, layer, first_slot + i,
+                          eplb_p_expert_at(c, node.group, eplb_p_expert_of_slot(node.replicas, slot)),
+                          eplb_p_rank_of_slot(node.replicas, slot));
+    }
+}
+
+/* From weight to plan, or, where several candidates pack, to slots: block b does node b % N of layer b / N. Each of a
+   layer's blocks packs all its groups, for that is sooner done than told; by the code that then packs its slots, as a
+   GPU waits for code that it has not run yet. */
 static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_plan_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
-    int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes, i;
-    int32_t group_size = c.shape.group_size;
+    int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes;
+    int32_t at_groups, i;
     eplb_p_cuda_node node;
     eplb_p_board board;
     eplb_result result;
 
-    eplb_p_carve_cuda_node(eplb_p_shared, c.shape, &node);
+    eplb_p_carve_cuda_node(c.shape, &node);
     board = eplb_p_board_at(node.told);
+#pragma unroll 1
+    for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads())
+        node.group[i] = (uint16_t)(number * c.shape.node_groups + i); /* unless they are packed */
     result = eplb_p_load_layer_by_block(c, layer, node.load, board);
     if (c.plan.layer_status && number == 0 && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
-    eplb_p_find_groups_by_block(c, node, number, board);
-    for (i = 0; i < c.shape.node_groups; i++)
-        eplb_p_open_rows_by_block(c, layer, node.group[i] * group_size, group_size);
-    eplb_p_replicate_groups_by_block(c, layer, node.group, node.load, node.replicas, &node.auction, board);
     eplb_p_none_is_done_by_block(c.gpus, (int32_t)blockIdx.x, 1);
-    if (c.gpus.candidates == 1) eplb_p_place_slots_by_block(c, layer, number, node, board);
-    else eplb_p_leave_slots_by_block(c, node);
+#pragma unroll 1
+    for (at_groups = c.packs_groups; at_groups >= 0; at_groups--) {
+        const eplb_p_cuda_packing &packing = at_groups ? c.groups : c.gpus;
+        uint32_t used = at_groups ? node.behind_layer : node.behind;
+        eplb_p_cuda_candidate p;
+        eplb_p_carve_candidate(&used, packing, &p);
+        eplb_p_open_packing_by_block(c, layer, at_groups, p, &node, board);
+        if (!at_groups && packing.candidates > 1) break;
+        if (p.room > 1) eplb_p_pack_by_block(p, packing, NULL, board);
+        eplb_p_close_packing_by_block(c, layer, number, at_groups, p, node);
+    }
+    if (c.gpus.candidates > 1) eplb_p_leave_slots_by_block(c, node);
 }
 
 /* The first of several kernels. Block b does layer b. */
@@ -1846,10 +2172,10 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes, i;
     eplb_p_cuda_node node;
     eplb_p_board board;
-    size_t behind;
 
-    eplb_p_carve_replicating(eplb_p_shared, c.shape, &node, &behind);
+    eplb_p_carve_cuda_node(c.shape, &node);
     board = eplb_p_board_at(node.told);
+#pragma unroll 1
     for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads()) {
         int32_t at = number * c.shape.node_groups + i;
         node.group[i] = c.packs_groups ? c.group_order[eplb_p_at(layer, c.shape.num_groups, at)] : (uint16_t)at;
@@ -1894,6 +2220,7 @@ static __device__ uint64_t eplb_p_block_min(uint64_t key, uint64_t *reduce)
     if (eplb_p_threads() == kWarp) return key;
     if (eplb_p_lane() == 0) reduce[eplb_p_warp()] = key;
     __syncthreads();
+#pragma unroll 1
     for (warp = 0; warp < eplb_p_threads() / kWarp; warp++) key = eplb_p_smaller(key, reduce[warp]);
     __syncthreads();
     return key;
@@ -1915,6 +2242,7 @@ static __device__ int64_t eplb_p_block_sum(int64_t x, uint64_t *reduce)
 
     if (eplb_p_lane() == 0) reduce[eplb_p_warp()] = ((uint64_t)high << 24) + low;
     __syncthreads();
+#pragma unroll 1
     for (warp = 0; warp < eplb_p_threads() / kWarp; warp++) sum += (int64_t)reduce[warp];
     __syncthreads();
     return sum;
@@ -1925,6 +2253,7 @@ static __device__ int32_t eplb_p_block_scan(int32_t x, int32_t *total, uint64_t 
 {
     int32_t upto = x, before = 0, step, warp;
 
+#pragma unroll 1
     for (step = 1; step < kWarp; step *= 2) {
         int32_t other = (int32_t)__shfl_sync(kAllLanes, (uint32_t)upto, eplb_p_lane() - step);
         if (eplb_p_lane() >= step) upto += other;
@@ -1932,6 +2261,7 @@ static __device__ int32_t eplb_p_block_scan(int32_t x, int32_t *total, uint64_t 
     if (eplb_p_lane() == kWarp - 1) reduce[eplb_p_warp()] = (uint64_t)upto;
     __syncthreads();
     *total = 0;
+#pragma unroll 1
     for (warp = 0; warp < eplb_p_threads() / kWarp; warp++) {
         if (warp < eplb_p_warp()) before += (int32_t)reduce[warp];
         *total += (int32_t)reduce[warp];
@@ -1944,6 +2274,7 @@ static __device__ int32_t eplb_p_block_scan(int32_t x, int32_t *total, uint64_t 
 static __device__ bool eplb_p_is_first_on_gpu(const int32_t *phy2log, int32_t slot, int32_t gpu_slots)
 {
     int32_t other = slot / gpu_slots * gpu_slots;
+#pragma unroll 1
     while (phy2log[other] != phy2log[slot]) other++;
     return other == slot;
 }
@@ -1952,12 +2283,15 @@ static __device__ void eplb_p_find_homes_by_block(const eplb_p_sharer &s, const 
 {
     int32_t num_slots = s.num_gpus * s.gpu_slots, i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_experts; i += eplb_p_threads()) {
         s.num_homes[i] = 0;
         s.home[i] = -1;
     }
+#pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_gpus; i += eplb_p_threads()) s.load[i] = 0;
     __syncthreads();
+#pragma unroll 1
     for (i = eplb_p_thread(); i < num_slots; i += eplb_p_threads()) {
         int32_t e = phy2log[i];
         if (!eplb_p_within(e, 0, s.num_experts - 1) || !eplb_p_is_first_on_gpu(phy2log, i, s.gpu_slots)) continue;
@@ -1976,8 +2310,10 @@ static __device__ eplb_result eplb_p_check_counts_by_block(const eplb_p_sharer &
     int64_t tokens = 0;
     int32_t i;
 
+#pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_gpus * s.gpu_slots; i += eplb_p_threads())
         if (!eplb_p_within(phy2log[i], EPLB_P_EMPTY, s.num_experts - 1)) wrong = NO_EXPERT;
+#pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_experts; i += eplb_p_threads()) {
         if (count[i] < 0) wrong = eplb_p_smaller(wrong, NEGATIVE);
         else if (count[i] > 0 && s.num_homes[i] == 0) wrong = eplb_p_smaller(wrong, HOMELESS);
@@ -1996,6 +2332,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
     int32_t links = 0, spreads = 0, num_links, e, i;
     uint32_t full = 0;
 
+#pragma unroll 1
     for (e = mine.first; e < mine.end; e++) {
         bool is_spread = count[e] > 0 && s.num_homes[e] > 1;
         s.next_link[e] = is_spread ? 0 : EPLB_P_NO_LINK;
@@ -2004,6 +2341,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
     }
     links = eplb_p_block_scan(links, &num_links, reduce);
     spreads = eplb_p_block_scan(spreads, &s.num_spread, reduce);
+#pragma unroll 1
     for (e = mine.first; e < mine.end; e++) {
         if (s.next_link[e] == EPLB_P_NO_LINK) {
             if (count[e] > 0) atomicAdd(&s.load[s.home[e]], count[e]);
@@ -2011,6 +2349,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
         }
         s.next_link[e] = s.home[e] = s.first_link[spreads] = links;
         s.spread_level[spreads] = EPLB_P_UNSEEN;
+#pragma unroll 1
         for (i = 0; i < s.num_homes[e]; i++, links++) {
             s.link_spread[links] = spreads;
             s.tokens[links] = eplb_p_even_share(count[e], s.num_homes[e], i);
@@ -2019,6 +2358,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
     }
     if (eplb_p_thread() == 0 && s.num_spread > 0) s.first_link[s.num_spread] = num_links;
     __syncthreads();
+#pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_gpus; i += eplb_p_threads())
         if ((uint32_t)s.load[i] > full) full = (uint32_t)s.load[i];
     s.least_most = (int32_t)eplb_p_block_max_bits(full, reduce);
@@ -2029,6 +2369,7 @@ static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *c
 static __device__ int32_t eplb_p_rank_among(const int32_t *all, int32_t n, int32_t one)
 {
     int32_t rank = 0, i;
+#pragma unroll 1
     for (i = 0; i < n; i++) rank += all[i] < one;
     return rank;
 }
@@ -2039,6 +2380,7 @@ static __device__ void eplb_p_link_by_block(const eplb_p_sharer &s, const int32_
     eplb_p_part mine = eplb_p_part_of(s.num_gpus * s.gpu_slots);
     int32_t at = 0, num_links, slot, e;
 
+#pragma unroll 1
     for (slot = mine.first; slot < mine.end; slot++) {
         e = phy2log[slot];
         s.slot_link[slot] = EPLB_P_NO_LINK;
@@ -2049,6 +2391,7 @@ static __device__ void eplb_p_link_by_block(const eplb_p_sharer &s, const int32_
         at++;
     }
     at = eplb_p_block_scan(at, &num_links, reduce);
+#pragma unroll 1
     for (slot = mine.first; slot < mine.end; slot++) {
         int32_t gpu = slot / s.gpu_slots, link;
         bool is_first = s.slot_link[slot] != EPLB_P_NO_LINK;
@@ -2081,11 +2424,15 @@ static __device__ eplb_p_turns eplb_p_find_turns(const eplb_p_sharer &s)
     eplb_p_turns t = {s.reached_spread, s.reached, s.spread_at};
     int32_t gpu, spread, i, other;
 
+#pragma unroll 1
     for (spread = eplb_p_thread(); spread < s.num_spread; spread += eplb_p_threads()) t.sweep[spread] = 0;
+#pragma unroll 1
     for (gpu = eplb_p_thread(); gpu < s.num_gpus; gpu += eplb_p_threads()) {
         t.poured[gpu] = 0;
+#pragma unroll 1
         for (i = s.gpu_first[gpu]; i < s.gpu_end[gpu]; i++) {
             int32_t before = 0, link = s.gpu_link[i];
+#pragma unroll 1
             for (other = s.gpu_first[gpu]; other < s.gpu_end[gpu]; other++)
                 before += s.link_spread[s.gpu_link[other]] < s.link_spread[link];
             t.turn[link] = before;
@@ -2099,6 +2446,7 @@ static __device__ bool eplb_p_is_its_turn(const eplb_p_sharer &s, const eplb_p_t
     bool is_it = true;
     int32_t i;
 
+#pragma unroll 1
     for (i = s.first_link[spread]; i < s.first_link[spread + 1]; i++) {
         int32_t gpu = s.link_gpu[i];
         is_it &= t.poured[gpu] == t.sweep[spread] * (s.gpu_end[gpu] - s.gpu_first[gpu]) + t.turn[i];
@@ -2112,6 +2460,7 @@ static __device__ void eplb_p_take_turn(eplb_p_sharer *s, const eplb_p_turns &t,
 
     eplb_p_pour_anew(s, spread);
     t.sweep[spread]++;
+#pragma unroll 1
     for (i = s->first_link[spread]; i < s->first_link[spread + 1]; i++) t.poured[s->link_gpu[i]]++;
 }
 
@@ -2120,8 +2469,10 @@ static __device__ void eplb_p_fill_by_warp(eplb_p_sharer *s, const eplb_p_turns 
     bool waits = true;
     int32_t first;
 
+#pragma unroll 1
     while (__ballot_sync(kAllLanes, waits)) {
         waits = false;
+#pragma unroll 1
         for (first = 0; first < s->num_spread; first += kWarp) {
             int32_t spread = first + eplb_p_lane();
             bool goes_on = spread < s->num_spread && t.sweep[spread] < num_sweeps;
@@ -2141,6 +2492,7 @@ static __device__ int32_t eplb_p_share_of_slot(const eplb_p_sharer &s, const int
     int32_t first = slot / s.gpu_slots * s.gpu_slots, copies = 0, rank = 0, other;
     int32_t served = s.slot_link[slot] != EPLB_P_NO_LINK ? s.tokens[s.slot_link[slot]] : count[phy2log[slot]];
 
+#pragma unroll 1
     for (other = first; other < first + s.gpu_slots; other++) {
         copies += phy2log[other] == phy2log[slot];
         rank += phy2log[other] == phy2log[slot] && other < slot;
@@ -2152,6 +2504,7 @@ static __device__ int32_t eplb_p_share_of_slot(const eplb_p_sharer &s, const int
 static __device__ void eplb_p_refuse_layer(int32_t *out, size_t n)
 {
     size_t i;
+#pragma unroll 1
     for (i = (size_t)eplb_p_thread(); i < n; i += (size_t)eplb_p_threads()) out[i] = 0;
 }
 
@@ -2201,6 +2554,7 @@ static __global__ void __launch_bounds__(kShareThreads, 1)
         if (eplb_p_lane() == 0 && c.most) c.most[layer] = most;
     }
     __syncthreads();
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < num_slots; slot += eplb_p_threads())
         slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : eplb_p_share_of_slot(s, phy2log, count, slot);
 }
@@ -2234,16 +2588,21 @@ static __device__ eplb_result eplb_p_check_waiting_by_block(const eplb_p_dealer 
     int64_t tokens = 0;
     int32_t gpu, e;
 
+#pragma unroll 1
     for (e = eplb_p_thread(); e < d.num_experts; e += eplb_p_threads()) d.num_copies[e] = d.first_slot[e] = 0;
+#pragma unroll 1
     for (i = (uint64_t)eplb_p_thread(); i < n && negative == kLast; i += (uint64_t)eplb_p_threads())
         if (source_count[i] < 0) negative = i;
     negative = eplb_p_block_min(negative, reduce);
+#pragma unroll 1
     for (i = (uint64_t)eplb_p_thread(); i < n && i < negative; i += (uint64_t)eplb_p_threads())
         tokens += source_count[i];
     *sum = eplb_p_block_sum(tokens, reduce);
     if (*sum > INT32_MAX) return EPLB_ERR_OVERFLOW;
     if (negative != kLast) return EPLB_ERR_NEGATIVE;
+#pragma unroll 1
     for (e = eplb_p_thread(); e < d.num_experts; e += eplb_p_threads())
+#pragma unroll 1
         for (gpu = 0; gpu < d.num_gpus; gpu++) d.num_copies[e] += source_count[eplb_p_at(gpu, d.num_experts, e)];
     __syncthreads();
     return EPLB_OK;
@@ -2257,6 +2616,7 @@ static __device__ eplb_result eplb_p_check_given_by_block(const eplb_p_dealer &d
     int64_t shared = 0, end = d.num_slots;
     int32_t slot;
 
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < d.num_slots && first == kLast; slot += eplb_p_threads()) {
         if (!eplb_p_within(phy2log[slot], EPLB_P_EMPTY, d.num_experts - 1))
             first = (uint64_t)slot << 8 | (uint64_t)-EPLB_ERR_PLAN;
@@ -2264,6 +2624,7 @@ static __device__ eplb_result eplb_p_check_given_by_block(const eplb_p_dealer &d
     }
     first = eplb_p_block_min(first, reduce);
     if (first != kLast) end = (int64_t)(first >> 8);
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < end; slot += eplb_p_threads()) {
         shared += given[slot];
         if (phy2log[slot] == EPLB_P_EMPTY) continue;
@@ -2285,9 +2646,11 @@ static __device__ eplb_result eplb_p_check_sources_by_block(const eplb_p_dealer 
 
     if (r == EPLB_OK) r = eplb_p_check_given_by_block(d, phy2log, given, waiting, reduce);
     if (r != EPLB_OK) return r;
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads())
         if (phy2log[slot] != EPLB_P_EMPTY) atomicAdd(&d.num_copies[phy2log[slot]], -given[slot]);
     __syncthreads();
+#pragma unroll 1
     for (e = eplb_p_thread(); e < d.num_experts && first == kLast; e += eplb_p_threads()) {
         if (d.num_copies[e] == 0) continue;
         r = d.num_copies[e] > 0 && d.first_slot[e] == 0 ? EPLB_ERR_PLAN : EPLB_ERR_SHARES;
@@ -2304,12 +2667,14 @@ static __device__ void eplb_p_sort_slots_by_block(eplb_p_cuda_dealer *all, const
     eplb_p_part mine = eplb_p_part_of(d.num_experts);
     int32_t slots = 0, spreads = 0, num_slots, e, slot, i;
 
+#pragma unroll 1
     for (e = mine.first; e < mine.end; e++) {
         slots += d.first_slot[e];
         spreads += d.first_slot[e] > 1;
     }
     slots = eplb_p_block_scan(slots, &num_slots, reduce);
     spreads = eplb_p_block_scan(spreads, &all->num_spread, reduce);
+#pragma unroll 1
     for (e = mine.first; e < mine.end; e++) {
         int32_t copies = d.first_slot[e];
         if (copies > 1) all->spread[spreads++] = e;
@@ -2318,10 +2683,12 @@ static __device__ void eplb_p_sort_slots_by_block(eplb_p_cuda_dealer *all, const
         slots += copies;
     }
     __syncthreads();
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads())
         if (phy2log[slot] != EPLB_P_EMPTY)
             d.room[d.first_slot[phy2log[slot]] + atomicAdd(&d.num_copies[phy2log[slot]], 1)] = slot;
     __syncthreads();
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads()) {
         e = phy2log[slot];
         if (e == EPLB_P_EMPTY) continue;
@@ -2337,9 +2704,12 @@ static __device__ void eplb_p_deal_single_slots(const eplb_p_dealer &d, const in
 {
     int32_t gpu, slot;
 
+#pragma unroll 1
     for (slot = eplb_p_thread(); slot < d.num_slots; slot += eplb_p_threads()) d.room[slot] = given[slot];
+#pragma unroll 1
     for (gpu = eplb_p_warp(); gpu < d.num_gpus; gpu += eplb_p_threads() / kWarp) {
         const int32_t *waits = source_count + eplb_p_at(gpu, d.num_experts, 0);
+#pragma unroll 1
         for (slot = eplb_p_lane(); slot < d.num_slots; slot += kWarp) {
             int32_t e = phy2log[slot];
             bool is_single = e != EPLB_P_EMPTY && d.num_copies[e] == 1;
@@ -2355,9 +2725,12 @@ static __device__ void eplb_p_deal_by_block(const eplb_p_cuda_dealer &all, int32
     eplb_p_dealer d = all.of_layer;
     int32_t first, worker, gpu;
 
+#pragma unroll 1
     for (first = 0; first < all.num_spread; first += workers) {
         int32_t num = all.num_spread - first < workers ? all.num_spread - first : workers;
+#pragma unroll 1
         for (gpu = eplb_p_warp(); gpu < d.num_gpus; gpu += eplb_p_threads() / kWarp)
+#pragma unroll 1
             for (worker = eplb_p_lane(); worker < num; worker += kWarp)
                 all.waiting[eplb_p_at(worker, all.row, gpu)] =
                     source_count[eplb_p_at(gpu, d.num_experts, all.spread[first + worker])];
@@ -2476,6 +2849,7 @@ template <class Call> static __device__ unsigned char *eplb_p_scratch_of_block(c
 static __global__ void eplb_p_alone_kernel(const __grid_constant__ eplb_p_cuda_alone c)
 {
     int32_t layer;
+#pragma unroll 1
     for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
         eplb_p_plan_alone(c, eplb_p_scratch_of_block(c), layer);
 }
@@ -2485,6 +2859,7 @@ static __device__ void eplb_p_store_gpu_loads(const eplb_p_cuda_alone &c, const 
 {
     int32_t gpu;
     if (!c.gpu_load) return;
+#pragma unroll 1
     for (gpu = 0; gpu < c.shape.num_gpus; gpu++)
         c.gpu_load[eplb_p_at(layer, c.shape.num_gpus, gpu)] = is_none ? 0.0f : eplb_p_reported(v.gpu_sum[gpu]);
 }
@@ -2508,6 +2883,7 @@ static __device__ void eplb_p_evaluate_alone(const eplb_p_cuda_alone &c, unsigne
 static __global__ void eplb_p_evaluate_kernel(const __grid_constant__ eplb_p_cuda_alone c)
 {
     int32_t layer;
+#pragma unroll 1
     for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
         eplb_p_evaluate_alone(c, eplb_p_scratch_of_block(c), layer);
 }
@@ -2576,6 +2952,7 @@ static __global__ void __launch_bounds__(kShareThreads)
     eplb_p_cluster_kernel(const __grid_constant__ eplb_p_cuda_words c)
 {
     int32_t i;
+#pragma unroll 1
     for (i = eplb_p_thread(); i < c.num; i += eplb_p_threads()) c.to[i] = c.word[i];
 }
 
@@ -2589,6 +2966,8 @@ static eplb_result eplb_p_plan_packing(eplb_p_cuda_packing *packing, const eplb_
     packing->stage = stage;
     packing->n = n;
     packing->m = m;
+    packing->room = n / m;
+    packing->of_room = kNone / (uint32_t)packing->room + 1;
     packing->rows = (int32_t)rows;
     packing->candidates = how->num_candidates > 1 && n > m ? how->num_candidates : 1;
     if (n > EPLB_CUDA_MAX_ITEMS || m > EPLB_CUDA_MAX_PACKS) return EPLB_ERR_DEVICE_SHAPE;
@@ -2692,26 +3071,25 @@ static bool eplb_p_fits_blocks(const eplb_p_cuda_call *c)
 {
     const eplb_p_shape *shape = &c->shape;
     int32_t widest = shape->node_slots - shape->node_experts + 1, cap = shape->options.max_replicas;
-    eplb_p_cuda_node node;
 
     if (cap > 0 && widest > cap) widest = cap;
     if (c->packs_groups && c->groups.candidates > 1) return false;
     if (shape->num_nodes > kMostNodes) return false;
     if (shape->num_nodes > 1 && c->plan.log2phy && c->plan.log2phy_width < widest) return false;
-    return eplb_p_carve_cuda_node(NULL, *shape, &node) <= kMaxShared;
+    return eplb_p_plan_bytes(*c) <= kMaxShared;
 }
 
 /* Threads that have something to do with a packing: for its items, or for the pairs of packs that are looked at for
-   each swap: those of two packs where the best swaps are kept, those of the heaviest ones, or nearly all. */
+   each swap: those of two packs where the best swaps are kept, else, by L2, any number. */
 static int32_t eplb_p_threads_for_packing(const eplb_p_cuda_packing *packing)
 {
     const eplb_packing *how = &packing->how;
-    int32_t items = eplb_p_threads_for(packing->n, kMaxThreads), packs = 2, pairs;
+    int32_t items = eplb_p_threads_for(packing->n, kMaxThreads), per_warp, pairs;
 
-    if (how->refine != EPLB_REFINE_PAIR_SCAN && how->refine != EPLB_REFINE_L2) return items;
-    if (!eplb_p_looks_at_pairs(*how, packing->m)) packs = how->heavy_packs;
-    if (packing->m > kMaxThreads / kPairLanes) return kMaxThreads;
-    pairs = eplb_p_threads_for(eplb_p_least(packs, packing->m) * packing->m * kPairLanes, kMaxThreads);
+    if (!eplb_p_looks_at_pairs(*how, packing->m)) return items;
+    per_warp = kWarp / eplb_p_least(packing->n / packing->m, kWarp);
+    if (packing->m > kMaxThreads / kWarp * per_warp) return kMaxThreads;
+    pairs = eplb_p_threads_for((2 * packing->m + per_warp - 1) / per_warp * kWarp, kMaxThreads);
     return pairs > items ? pairs : items;
 }
 
@@ -2719,15 +3097,13 @@ static eplb_result eplb_p_launch_plan(const eplb_p_cuda_call *c, cudaStream_t st
 {
     int32_t threads = c->gpus.candidates == 1 ? eplb_p_threads_for_packing(&c->gpus)
                                               : eplb_p_threads_for(c->shape.node_slots, kMaxThreads);
-    eplb_p_cuda_node node;
-    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, threads, eplb_p_carve_cuda_node(NULL, c->shape, &node), c,
-                         stream);
+    return eplb_p_launch(eplb_p_plan_kernel, c->gpus.rows, threads, eplb_p_plan_bytes(*c), c, stream);
 }
 
 static eplb_result eplb_p_launch_layers(const eplb_p_cuda_call *c, cudaStream_t stream)
 {
-    size_t shared = 0;
-    eplb_p_take_board(NULL, &shared);
+    uint32_t shared = 0;
+    eplb_p_take_board(&shared);
     return eplb_p_launch(eplb_p_layers_kernel, c->shape.num_layers,
                          eplb_p_threads_for(c->shape.num_experts, kMaxThreads), shared, c, stream);
 }
@@ -2735,7 +3111,7 @@ static eplb_result eplb_p_launch_layers(const eplb_p_cuda_call *c, cudaStream_t 
 static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_call *c, cudaStream_t stream)
 {
     eplb_p_cuda_node node;
-    size_t behind, shared = eplb_p_carve_replicating(NULL, c->shape, &node, &behind);
+    uint32_t shared = eplb_p_carve_cuda_node(c->shape, &node);
     return eplb_p_launch(eplb_p_replicate_kernel, c->gpus.rows, eplb_p_threads_for(c->shape.node_slots, kMaxThreads),
                          shared, c, stream);
 }
@@ -2749,11 +3125,11 @@ static eplb_result eplb_p_launch_packing(const eplb_p_cuda_call *call, int32_t a
         blocks < kManyBlocks ? eplb_p_threads_for_packing(packing) : eplb_p_threads_for(packing->n, kFewThreads);
     eplb_p_cuda_call c = *call;
     eplb_p_cuda_candidate candidate;
-    size_t shared = 0;
+    uint32_t shared = 0;
 
     c.at_groups = at_groups;
-    eplb_p_take_board(NULL, &shared);
-    eplb_p_carve_candidate(NULL, &shared, packing->n, packing->m, packing->how, &candidate);
+    eplb_p_take_board(&shared);
+    eplb_p_carve_candidate(&shared, *packing, &candidate);
     return eplb_p_launch(eplb_p_pack_kernel, blocks, threads, shared, &c, stream);
 }
 

@@ -14,9 +14,9 @@
 #include <math.h>
 
 #ifdef EMULATED_CUDA
-enum { NUM_RANDOM = 300, NUM_EXTREME = 400 }; /* a fraction of a minute */
+enum { NUM_RANDOM = 300, NUM_EXTREME = 400, NUM_SWAPS = 50 }; /* a fraction of a minute */
 #else
-enum { NUM_RANDOM = 20000, NUM_EXTREME = 2000 };
+enum { NUM_RANDOM = 20000, NUM_EXTREME = 2000, NUM_SWAPS = 600 };
 #endif
 
 /* --------------------------------------------------------------------------------- one problem */
@@ -243,6 +243,48 @@ static void test_widths(void)
         float *weight = lognormal_loads(i, plan_experts(&problem));
         snprintf(what, sizeof what, "%d GPUs", (int)packs[i]);
         check_same(problem, preset_options(EPLB_PRESET_DEEPSEEK), weight, plan_full_width(&problem), 0, what);
+        free(weight);
+    }
+}
+
+/* Loads for swaps of every kind to look for: lognormal ones, many that tie, a few giants that no swap can help, one
+   pack far lighter than all, nearly even ones. */
+static float swap_load(uint64_t *state, int32_t kind, int32_t e)
+{
+    float u = random_unit(state);
+    switch (kind) {
+    case 0: return random_lognormal(state);
+    case 1: return static_cast<float>(1 + test_range(state, 0, 5));
+    case 2: return test_range(state, 0, 9) == 0 ? 50.0f + u : 1.0f + u;
+    case 3: return e < 4 ? 0.001f * u : 3.0f + u;
+    default: return 1.0f + 0.01f * u;
+    }
+}
+
+/* Swaps on more packs than there is room to keep the best of every pair, and on fewer; until none is left, and by
+   several candidates. */
+static void test_swaps(void)
+{
+    static const int32_t refines[] = {EPLB_REFINE_L2, EPLB_REFINE_PAIR_SCAN, EPLB_REFINE_MAX_TO_ANY,
+                                      EPLB_REFINE_MAX_MIN};
+    char what[80];
+    for (uint64_t seed = 1; seed <= NUM_SWAPS; seed++) {
+        uint64_t state = seed;
+        int32_t kind = static_cast<int32_t>(seed % 5), room = test_range(&state, 2, seed % 7 == 0 ? 40 : 5);
+        int32_t gpus = seed % 3 == 0 ? test_range(&state, 2, 60) : test_range(&state, 70, 140);
+        if (gpus * room > 1024) gpus = 1024 / room;
+        shape s = {1, gpus * room - test_range(&state, 0, gpus), gpus * room, 1, 1, gpus};
+        eplb_problem problem = problem_of(s);
+        eplb_options options = preset_options(EPLB_PRESET_L2);
+        float *weight = static_cast<float *>(test_alloc(plan_experts(&problem) * sizeof(float)));
+        for (int32_t e = 0; e < s.E; e++) weight[e] = swap_load(&state, kind, e);
+        options.gpu_packing.refine = refines[seed / 2 % 4];
+        options.gpu_packing.max_swaps = 150;
+        options.gpu_packing.heavy_packs = test_range(&state, 0, 8);
+        options.gpu_packing.num_candidates = seed % 4 == 0 ? 3 : 1;
+        options.gpu_packing.noise_scale = 0.05f;
+        snprintf(what, sizeof what, "swaps, seed %d", (int)seed);
+        check_same(problem, options, weight, plan_full_width(&problem), 0, what);
         free(weight);
     }
 }
@@ -577,6 +619,7 @@ int main(int argc, char **argv)
     test_extreme_loads();
     test_large_shapes();
     test_widths();
+    test_swaps();
     test_fixups();
     test_bad_loads();
     test_bad_sample_weights();

@@ -4,8 +4,10 @@
 
    For each preset and shape of bench_cuda, over a few layers of lognormal loads, sd 1: launches of a call, and the
    longest chain of a block of each, summed over the launches: barriers, and functions of a warp (shuffles, votes,
-   reductions, __syncwarp) as tests/emulated counts them. Then the launches one by one, barriers + functions.
-   FILE is another version's output; its launches, barriers and functions stand beside. */
+   reductions, __syncwarp) as tests/emulated counts them; and steps, the basic blocks of code as the host's compiler
+   makes it (trace-pc) on the way through a block that has the most. Then the launches one by one, barriers + functions
+   + steps. Presets that take SLOW times as many steps for a layer of another shape are left out.
+   FILE is another version's output; its launches, barriers, functions and steps stand beside. */
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
 #include "eplb_cuda.h"
@@ -21,9 +23,12 @@ static void must(bool is_well, const char *what)
     exit(1);
 }
 
+/* Called at each basic block of eplb_cuda.cu. */
+extern "C" void __sanitizer_cov_trace_pc(void) { emulated_step(); }
+
 struct total {
     int launches;
-    long barriers, functions;
+    long barriers, functions, steps;
 };
 
 /* The totals of another version, by shape and preset. */
@@ -35,13 +40,14 @@ static std::map<std::string, total> read_totals(const char *path)
     FILE *file = fopen(path, "r");
     must(file != NULL, "cannot read the file to stand beside");
     while (fgets(line, sizeof line, file))
-        if (sscanf(line, "%63s %63s %d %ld %ld", shape, preset, &t.launches, &t.barriers, &t.functions) == 5)
+        if (sscanf(line, "%63s %63s %d %ld %ld %ld", shape, preset, &t.launches, &t.barriers, &t.functions, &t.steps)
+            == 6)
             totals[std::string(shape) + " " + preset] = t;
     fclose(file);
     return totals;
 }
 
-/* One call, and the chains of its launches. */
+/* One call, and the chains of its launches; none where the version refuses it. */
 static std::vector<emulated_chain> run_call(const eplb_problem &problem, const eplb_options &options,
                                             const std::vector<float> &load)
 {
@@ -56,7 +62,7 @@ static std::vector<emulated_chain> run_call(const eplb_problem &problem, const e
     plan.logcnt = logcnt.data();
     plan.log2phy = log2phy.data();
     plan.log2phy_width = width;
-    must(eplb_cuda_scratch_size(&problem, &options, &bytes) == EPLB_OK, "scratch");
+    if (eplb_cuda_scratch_size(&problem, &options, &bytes) != EPLB_OK) return std::vector<emulated_chain>();
     std::vector<unsigned char> scratch(bytes);
     emulated_seed(1);
     emulated_chains(chains.data());
@@ -70,23 +76,27 @@ static void print_preset(const bench_shape &shape, int32_t preset, const std::ma
 {
     eplb_problem problem = shape_problem(shape);
     eplb_options options = {};
-    total t = {0, 0, 0};
+    total t = {0, 0, 0, 0};
     must(eplb_options_preset(preset, &options) == EPLB_OK, "preset");
-    if (options.effort > 0 || options.engine != EPLB_ENGINE_NONE) return;
     options.policy = shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
     std::vector<float> load = lognormal_loads(static_cast<size_t>(shape.L) * static_cast<size_t>(shape.E));
     std::vector<emulated_chain> chains = run_call(problem, options, load);
+    if (chains.empty()) return;
     for (const emulated_chain &chain : chains) {
         t.launches++;
         t.barriers += chain.barriers;
         t.functions += chain.warp_functions;
+        t.steps += chain.steps;
     }
-    printf("%-20s %-14s %8d %8ld %9ld", shape.name, eplb_preset_name(preset), t.launches, t.barriers, t.functions);
+    printf("%-20s %-14s %8d %8ld %9ld %9ld", shape.name, eplb_preset_name(preset), t.launches, t.barriers, t.functions,
+           t.steps);
     auto other = beside.find(std::string(shape.name) + " " + eplb_preset_name(preset));
     if (other != beside.end())
-        printf(" | %8d %8ld %9ld", other->second.launches, other->second.barriers, other->second.functions);
+        printf(" | %8d %8ld %9ld %9ld", other->second.launches, other->second.barriers, other->second.functions,
+               other->second.steps);
     printf("   ");
-    for (const emulated_chain &chain : chains) printf(" %ld+%ld", chain.barriers, chain.warp_functions);
+    for (const emulated_chain &chain : chains)
+        printf(" %ld+%ld+%ld", chain.barriers, chain.warp_functions, chain.steps);
     printf("\n");
     fflush(stdout);
 }
@@ -100,8 +110,8 @@ int main(int argc, char **argv)
         else if (i + 1 < argc && strcmp(argv[i], "--beside") == 0) beside = read_totals(argv[i + 1]);
         else return fprintf(stderr, "usage: chains [--layers L] [--beside FILE]\n"), 2;
     }
-    printf("%-20s %-14s %8s %8s %9s%s\n", "shape", "preset", "launches", "barriers", "functions",
-           beside.empty() ? "" : " | the other's: launches, barriers, functions");
+    printf("%-20s %-14s %8s %8s %9s %9s%s\n", "shape", "preset", "launches", "barriers", "functions", "steps",
+           beside.empty() ? "" : " | the other's: launches, barriers, functions, steps");
     for (bench_shape shape : bench_shapes) {
         shape.L = layers;
         for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) print_preset(shape, preset, beside);

@@ -60,6 +60,7 @@ struct lane_state { /* what other threads look at, apart from the bulk of a fibr
     fibre_state state;
     unsigned value, from, result; /* of the function of its warp */
     long waited;                  /* barriers and functions of warps, one after the other, on the longest way here */
+    long steps;                   /* the same of steps */
 };
 
 /* Lanes that wait for one another. Lanes of one warp may be in several, such as its two halves. */
@@ -252,7 +253,7 @@ bool run_block(unsigned block, size_t shared_bytes)
     for (int i = 0; i < e.num_threads; i++) {
         prepare_fibre(i);
         make_ready(i);
-        e.lane[i].waited = 0;
+        e.lane[i].waited = e.lane[i].steps = 0;
     }
     switch_fibre(&e.host, next_fibre());
     if (!e.failed && e.num_finished == e.num_threads) return true;
@@ -268,6 +269,7 @@ bool run_block(unsigned block, size_t shared_bytes)
 void keep_longer(emulated_chain *longest)
 {
     for (int i = 0; i < e.num_threads; i++) {
+        if (e.lane[i].steps > longest->steps) longest->steps = e.lane[i].steps;
         if (e.lane[i].waited <= longest->barriers + longest->warp_functions) continue;
         longest->barriers = e.barriers;
         longest->warp_functions = e.lane[i].waited - e.barriers;
@@ -277,7 +279,7 @@ void keep_longer(emulated_chain *longest)
 bool run_kernel(std::function<void()> kernel, dim3 grid, dim3 block, size_t shared_bytes)
 {
     unsigned start, step;
-    emulated_chain longest = {0, 0};
+    emulated_chain longest = {0, 0, 0};
 
     e.random = seed++ * UINT64_C(0x9E3779B97F4A7C15);
     e.kernel = &kernel;
@@ -310,17 +312,19 @@ void complete(const gathering &g, int first_thread)
 {
     lane_state *lanes = e.lane + first_thread;
     unsigned result = 0;
-    long waited = 0;
+    long waited = 0, steps = 0;
 
     for (unsigned left = g.mask; left; left &= left - 1) {
         int lane = __builtin_ctz(left);
         waited = lanes[lane].waited > waited ? lanes[lane].waited : waited;
+        steps = lanes[lane].steps > steps ? lanes[lane].steps : steps;
         if (g.operation == EMULATED_BALLOT) result |= lanes[lane].value << lane;
         else result = left == g.mask ? lanes[lane].value : combined(g.operation, result, lanes[lane].value);
     }
     for (unsigned left = g.mask; left; left &= left - 1) {
         int lane = __builtin_ctz(left);
         lanes[lane].waited = waited + 1;
+        lanes[lane].steps = steps;
         lanes[lane].result = g.operation == EMULATED_SHUFFLE ? lanes[lanes[lane].from].value : result;
         if (first_thread + lane != e.current) make_ready(first_thread + lane);
     }
@@ -373,13 +377,17 @@ void __syncthreads()
         wait();
         return;
     }
-    long waited = 0;
-    for (int i = 0; i < e.num_threads; i++) waited = e.lane[i].waited > waited ? e.lane[i].waited : waited;
+    long waited = 0, steps = 0;
+    for (int i = 0; i < e.num_threads; i++) {
+        waited = e.lane[i].waited > waited ? e.lane[i].waited : waited;
+        steps = e.lane[i].steps > steps ? e.lane[i].steps : steps;
+    }
     e.barriers++;
     e.num_at_barrier = 0;
     e.lane[e.current].state = READY;
     for (int i = 0; i < e.num_threads; i++) {
         e.lane[i].waited = waited + 1;
+        e.lane[i].steps = steps;
         if (i != e.current) make_ready(i);
     }
 }
@@ -563,6 +571,7 @@ int emulated_chains(emulated_chain *longest)
     num_chains = 0;
     return num;
 }
+void emulated_step(void) { e.lane[e.current].steps++; }
 cudaStream_t emulated_last_stream(void) { return last_stream; }
 void emulated_seed(uint64_t s) { seed = s; }
 void emulated_fail_launch(int after) { launches_until_failure = after; }

@@ -59,6 +59,7 @@ typedef struct emulated_counts {
 typedef struct emulated_chain {
     long barriers;       /* __syncthreads */
     long warp_functions; /* shuffles, votes, reductions, __syncwarp */
+    long steps;          /* on the way that has the most of them: what emulated_step has counted */
 } emulated_chain;
 
 enum { EMULATED_MAX_CHAINS = 16 };
@@ -66,6 +67,7 @@ enum { EMULATED_MAX_CHAINS = 16 };
 emulated_counts emulated_calls(void);
 int emulated_chains(emulated_chain *longest); /* [EMULATED_MAX_CHAINS] the longest chain of a block, for each launch
                                                  since the last call of this; returns how many */
+void emulated_step(void);                     /* one more step of the thread that runs */
 cudaStream_t emulated_last_stream(void);      /* that of the last launch */
 void emulated_seed(uint64_t seed);            /* another order of threads and blocks from here on */
 void emulated_fail_launch(int after);         /* that many launches succeed, the next one fails; -1: none */
