@@ -1231,6 +1231,7 @@ static inline void eplb_p_vector_to(float *to, eplb_p_vector a) { _mm_storeu_ps(
 static inline eplb_p_vector eplb_p_vector_set(float a, float b, float c, float d) { return _mm_setr_ps(a, b, c, d); }
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return _mm_sub_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return _mm_mul_ps(a, b); }
+static inline eplb_p_vector eplb_p_vector_div(eplb_p_vector a, eplb_p_vector b) { return _mm_div_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return _mm_min_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return _mm_max_ps(a, b); }
 static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return _mm_add_ps(a, b); }
@@ -1328,6 +1329,7 @@ static inline eplb_p_vector eplb_p_vector_set(float a, float b, float c, float d
 }
 static inline eplb_p_vector eplb_p_vector_sub(eplb_p_vector a, eplb_p_vector b) { return vsubq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_mul(eplb_p_vector a, eplb_p_vector b) { return vmulq_f32(a, b); }
+static inline eplb_p_vector eplb_p_vector_div(eplb_p_vector a, eplb_p_vector b) { return vdivq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_min(eplb_p_vector a, eplb_p_vector b) { return vminq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_max(eplb_p_vector a, eplb_p_vector b) { return vmaxq_f32(a, b); }
 static inline eplb_p_vector eplb_p_vector_add(eplb_p_vector a, eplb_p_vector b) { return vaddq_f32(a, b); }
@@ -4377,6 +4379,29 @@ EPLB_P float eplb_p_time_with(const eplb_p_unlike *u, int32_t pack, float load)
     return u->speed ? eplb_p_div(load, u->speed[pack]) : load;
 }
 
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+/* As below, by negated times: the first of the largest; if that is full, the first with all that is full behind. Packs
+   are not in order yet, so that there is room for their times. */
+static int32_t eplb_p_quickest_of_vectors(const eplb_p_unlike *u, float load)
+{
+    const eplb_p_packs *p = &u->packer.packs;
+    float *time = (float *)(void *)p->by_load;
+    int32_t m = p->m, i, best;
+
+    for (i = 0; i < m; i += EPLB_P_VECTOR) {
+        int32_t at = i < m - EPLB_P_VECTOR ? i : m - EPLB_P_VECTOR;
+        eplb_p_vector with = eplb_p_vector_add(eplb_p_vector_at(p->load + at), eplb_p_vector_of(load));
+        with = eplb_p_vector_sub(eplb_p_vector_of(0.0f), with);
+        eplb_p_vector_to(time + at, eplb_p_vector_div(with, eplb_p_vector_at(u->speed + at)));
+    }
+    best = eplb_p_first_largest(time, m);
+    if (p->fill[best] < u->room[best]) return best;
+    for (i = 0; i < m; i++)
+        if (p->fill[i] >= u->room[i]) time[i] = -FLT_MAX;
+    return eplb_p_first_largest(time, m);
+}
+#endif
+
 /* The pack with room that would take the least with this load more; where speeds are alike the lightest, as by LPT.
    What takes no less without it need not be looked at. */
 EPLB_P int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
@@ -4386,6 +4411,9 @@ EPLB_P int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
     int32_t m = u->packer.packs.m, pack, best = -1;
     float least = FLT_MAX, now;
 
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    if (u->speed && m >= EPLB_P_VECTOR) return eplb_p_quickest_of_vectors(u, load);
+#endif
     for (pack = 0; pack < m; pack++) {
         if (!(time[pack] < least) || fill[pack] >= room[pack]) continue;
         now = u->speed ? eplb_p_time_with(u, pack, eplb_p_add(pack_load[pack], load)) : time[pack];
@@ -7058,18 +7086,17 @@ EPLB_P int32_t eplb_p_total_within(float squares, int32_t n)
 
 #define EPLB_P_SWAPS_AT_ONCE 16
 
-typedef struct eplb_p_even_swaps {                                        /* some of the swaps of two GPUs */
-    int32_t i, j;                                                         /* slots whose swap comes after them */
-    int32_t num, slot[EPLB_P_SWAPS_AT_ONCE], other[EPLB_P_SWAPS_AT_ONCE]; /* they themselves */
+typedef struct eplb_p_even_swaps { /* some of the swaps of two GPUs */
+    int32_t num, slot[EPLB_P_SWAPS_AT_ONCE], other[EPLB_P_SWAPS_AT_ONCE];
 } eplb_p_even_swaps;
 
-/* The next swaps whose D - 2 d, in total, is within so much of 0. Which these are nobody can foretell, so that a branch
-   on it would be mispredicted. Returns whether there are any. */
+/* The swaps from the next one on whose D - 2 d, in total, is within so much of 0; next is then the one after them. Which
+   these are nobody can foretell, so that a branch on it would be mispredicted. Returns whether there are any. */
 EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, int32_t a, int32_t b, int32_t difference, int32_t within,
-                                  eplb_p_even_swaps *some)
+                                  eplb_p_move *next, eplb_p_even_swaps *some)
 {
     uint32_t most = 2 * (uint32_t)within, least = (uint32_t)difference + (uint32_t)within, off;
-    int32_t i = some->i, j = some->j, end = eplb_p_end_slot(s, b), num = 0;
+    int32_t i = next->slot, j = next->other, end = eplb_p_end_slot(s, b), num = 0;
 
     for (; i < eplb_p_end_slot(s, a); i++, j = eplb_p_first_slot(s, b)) {
         off = least - 2 * (uint32_t)s->total[s->slot[i]];
@@ -7080,8 +7107,8 @@ EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, int32_t a, int32_t b, 
         }
         if (num == EPLB_P_SWAPS_AT_ONCE) break;
     }
-    some->i = i;
-    some->j = j;
+    next->slot = i;
+    next->other = j;
     some->num = num;
     return num > 0;
 }
@@ -7096,10 +7123,11 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     float limit;
     int64_t gain, found = 0, pace = eplb_p_pair_pace(s, a, b);
     int32_t difference = eplb_p_take_difference(s, a, b), n = s->num_samples, k, within;
+    eplb_p_move next = EPLB_ZERO_INIT;
     eplb_p_even_swaps some;
 
-    some.i = eplb_p_first_slot(s, a);
-    some.j = eplb_p_first_slot(s, b);
+    next.slot = eplb_p_first_slot(s, a);
+    next.other = eplb_p_first_slot(s, b);
     eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     if (pace > 1) {
         squares /= (float)pace;
@@ -7109,7 +7137,7 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     squares *= EPLB_P_ROUGHLY;
     limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
     within = eplb_p_total_within(limit, n);
-    while (eplb_p_find_even_swaps(s, a, b, difference, within, &some)) {
+    while (eplb_p_find_even_swaps(s, a, b, difference, within, &next, &some)) {
         for (k = 0; k < some.num; k++) {
             int32_t i = some.slot[k], j = some.other[k];
             const int32_t *u = eplb_p_share_of(s, s->slot[i]), *v = eplb_p_share_of(s, s->slot[j]);
