@@ -15384,6 +15384,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_LIMIT_FIELD
 #undef EPLB_P_LIMIT_CHECK
 #undef EPLB_P_LIMIT_FAULT
+#undef EPLB_P_SWAPS_AT_ONCE
 #undef EPLB_P_FAULT_NAME
 #undef EPLB_P_SEEN_AT_ONCE
 
