@@ -1767,8 +1767,7 @@ EPLB_P void eplb_p_find_digits(const float *load, uint32_t *digits, int32_t n, i
    stays. */
 EPLB_P void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
 {
-    uint32_t
-        start[1 << EPLB_P_DIGIT_BITS]; /* of items whose low digit is this; and whose high one, in the upper half */
+    uint32_t start[1 << EPLB_P_DIGIT_BITS]; /* of items with this low digit; upper half: with this high one */
     uint32_t *digits = (uint32_t *)(void *)spare, *by_low = digits + n, next = 0, num;
     int32_t digit = eplb_p_digit_bits(n), num_values = 1 << digit, i, item;
 
@@ -14029,13 +14028,15 @@ EPLB_P void eplb_p_join_groups(eplb_p_follower *f)
     int32_t *home = f->moves.home, node = -1, e, from;
 
     f->score_cost = 0;
-    f->most_score = eplb_p_follow_score(f, f->layer);
+    f->most_score = -1; /* asked for where an expert is away: there is none in most plans */
     for (e = 0; e < f->shape->num_experts; e++) {
         if (e % f->shape->group_size == 0) node = eplb_p_find_hearth(f, e / f->shape->group_size);
         if (node < 0) continue;
         f->group_node[e / f->shape->group_size] = node;
         from = home[e];
-        if (from == node || !eplb_p_bring(f, e, e + 1, node)) continue;
+        if (from == node) continue;
+        if (f->most_score < 0) f->most_score = eplb_p_follow_score(f, f->layer);
+        if (!eplb_p_bring(f, e, e + 1, node)) continue;
         f->node_room[from]++;
         f->node_room[node]--;
     }
