@@ -2201,11 +2201,10 @@ struct eplb_p_cuda_shares {
     int32_t how;
     const int32_t *phy2log, *count, *source_count; /* count or source_count */
     int32_t *slot_count, *most, *quota, *layer_status;
-    const int32_t *given; /* [L, R] shares, for their sources */
-    unsigned char
-        *scratch;       /* [L, layer_bytes], or [in_flight, layer_bytes]; NULL: a layer's state is in shared memory */
-    size_t layer_bytes; /* of its state */
-    int32_t workers;    /* experts whose tokens are sent at the same time */
+    const int32_t *given;   /* [L, R] shares, for their sources */
+    unsigned char *scratch; /* [L or in_flight, layer_bytes]; NULL: a layer's state is in shared memory */
+    size_t layer_bytes;     /* of its state */
+    int32_t workers;        /* experts whose tokens are sent at the same time */
 };
 
 static constexpr int64_t kTooMany = (int64_t)INT32_MAX + 1;

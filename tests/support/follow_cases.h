@@ -1,5 +1,6 @@
 /* follow_cases.h - random problems with a plan in force: another preset's, one that was changed by chance, one of which
-   GPUs are lost or groups are split, or anything; and how the tests plan from it. Include after random_problem.h and follow_oracle.h. */
+   GPUs are lost or groups are split, or anything; and how the tests plan from it. Include after random_problem.h and
+   follow_oracle.h. */
 #ifndef FOLLOW_CASES_H
 #define FOLLOW_CASES_H
 
