@@ -101,7 +101,7 @@
 #define EPLB_VERSION_PATCH  0
 #define EPLB_VERSION_NUMBER (EPLB_VERSION_MAJOR * 10000 + EPLB_VERSION_MINOR * 100 + EPLB_VERSION_PATCH)
 #define EPLB_VERSION_STRING "0.2.0"
-#define EPLB_PLAN_VERSION   3 /* rises when any plan changes for the same arguments */
+#define EPLB_PLAN_VERSION   4 /* rises when any plan changes for the same arguments */
 
 /* ------------------------------------------------------------------------------------ linkage */
 
@@ -361,7 +361,7 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 
 /* With effort, more samples than this are planned for as so many, once equal neighbours count as one: neighbours that
    count for little are merged to their weighted mean, and their weights add. */
-#define EPLB_MOST_SAMPLES 128
+#define EPLB_MOST_SAMPLES 64
 
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
    eplb_evaluate with any options but EPLB_PLAN_FOR_EXACT and a plan in force, of a cluster whose GPUs are alike, as a
@@ -2532,6 +2532,20 @@ EPLB_P void eplb_p_scale_loads(float *to, const float *from, float factor, int32
     for (; i < n; i++) to[i] = eplb_p_mul(eplb_p_unsigned(&from[i]), factor);
 }
 
+/* to [n] += from [n], without signs, times factor. */
+EPLB_P void eplb_p_add_scaled_loads(float *to, const float *from, float factor, int32_t n)
+{
+    int32_t i = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector factors = eplb_p_vector_of(factor);
+    for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
+        volatile eplb_p_vector once = eplb_p_vector_mul(eplb_p_vector_abs(eplb_p_vector_at(from + i)), factors);
+        eplb_p_vector_to(to + i, eplb_p_vector_add(eplb_p_vector_at(to + i), once)); /* not fused */
+    }
+#endif
+    for (; i < n; i++) to[i] = eplb_p_add(to[i], eplb_p_mul(eplb_p_unsigned(&from[i]), factor));
+}
+
 /* The scale of the samples that count; 0 when they hold no load. */
 EPLB_P float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
 {
@@ -2563,8 +2577,7 @@ EPLB_P float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
         const float *more = s->load + (size_t)t * s->stride;
         if (!eplb_p_counts(s, t, n)) continue;
         if (counted++ == 0) eplb_p_scale_loads(load, more, factor, n);
-        else
-            for (i = 0; i < n; i++) load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_unsigned(&more[i]), factor));
+        else eplb_p_add_scaled_loads(load, more, factor, n);
         count = eplb_p_add(count, share);
     }
     if (counted > 1)
@@ -2918,12 +2931,13 @@ EPLB_P float eplb_p_next_sample(const eplb_p_samples *s, int32_t n, int32_t *t, 
 }
 
 /* Into how many the samples that count are merged, where neighbours are as long as they count for no more
-   than `most` together. */
-EPLB_P int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_experts, float most)
+   than `most` together. heaviest: what one of these counts for at most. */
+EPLB_P int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_experts, float most, float *heaviest)
 {
     float weight = 0.0f, share;
     int32_t merged = 0, t = 0, first = 0;
 
+    *heaviest = 0.0f;
     while ((share = eplb_p_next_sample(samples, num_experts, &t, &first)) > 0.0f) {
         float more = eplb_p_add(weight, share);
         if (merged == 0 || more > most) {
@@ -2931,23 +2945,28 @@ EPLB_P int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_expe
             more = share;
         }
         weight = more;
+        if (weight > *heaviest) *heaviest = weight;
     }
     return merged;
 }
 
-/* The least that neighbours may count for together so that few enough are left: those that count for least are
-   merged, and what counts for most stays by itself. Bisection over the bits of floats, which are ordered. */
+#define EPLB_P_MERGING_BITS 16 /* of a mantissa's 23 that make no difference here */
+
+/* The least, but for a part in 128, that neighbours may count for together so that few enough are left: those that count
+   for least are merged, and what counts for most stays by itself. Bisection over the bits of floats, which are ordered. */
 EPLB_P float eplb_p_merging(const eplb_p_samples *samples, int32_t num_experts)
 {
-    uint32_t low = 0, high = eplb_p_bits((float)samples->num);
+    uint32_t low = 0, high = (eplb_p_bits((float)samples->num) >> EPLB_P_MERGING_BITS) + 1;
+    float most = 0.0f, heaviest;
 
-    if (eplb_p_num_merged(samples, num_experts, 0.0f) <= EPLB_MOST_SAMPLES) return 0.0f;
+    if (eplb_p_num_merged(samples, num_experts, most, &heaviest) <= EPLB_MOST_SAMPLES) return most;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (eplb_p_num_merged(samples, num_experts, eplb_p_from_bits(middle)) <= EPLB_MOST_SAMPLES) high = middle;
+        most = eplb_p_from_bits(middle << EPLB_P_MERGING_BITS);
+        if (eplb_p_num_merged(samples, num_experts, most, &heaviest) <= EPLB_MOST_SAMPLES) high = middle;
         else low = middle;
     }
-    return eplb_p_from_bits(high);
+    return eplb_p_from_bits(high << EPLB_P_MERGING_BITS);
 }
 
 /* The next samples that count, from *t on, merged to one: size [E] = the weighted mean of their loads, scaled.
@@ -2963,9 +2982,7 @@ EPLB_P float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples
         if (merged > 0 && more > most) break;
         if (merged == 0) eplb_p_scale_loads(l->size, load, scale, num_experts);
         if (merged == 1) eplb_p_scale_loads(l->size, l->size, weight, num_experts);
-        if (merged > 0)
-            for (e = 0; e < num_experts; e++)
-                l->size[e] = eplb_p_add(l->size[e], eplb_p_mul(eplb_p_unsigned(&load[e]), factor));
+        if (merged > 0) eplb_p_add_scaled_loads(l->size, load, factor, num_experts);
         weight = more;
         merged++;
         *t = next;
@@ -3001,33 +3018,29 @@ EPLB_P void eplb_p_weigh_evenly(eplb_p_layer *l)
 }
 
 /* num_counting, grains of the layer: the loads of the samples that count, or of what they are merged to, times
-   a power of two. The first time round their weights are found, then the largest sum of loads, by which the
-   grain is chosen, then the grains. Size serves for the sample at hand, and is that of the last. */
+   a power of two. The first time round the largest sum of loads is found, by which the grain is chosen, then the
+   grains. Size serves for the sample at hand, and is that of the last. */
 EPLB_P void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, float scale)
 {
     int32_t num_experts = l->shape->num_experts, pass, k, t, e;
-    float heaviest = 0.0f, largest = 0.0f, grain = 1.0f, most = eplb_p_merging(samples, num_experts);
+    float largest = 0.0f, grain = 1.0f, most = eplb_p_merging(samples, num_experts), heaviest;
 
-    l->num_counting = eplb_p_num_merged(samples, num_experts, most);
+    l->num_counting = eplb_p_num_merged(samples, num_experts, most, &heaviest);
     if (l->num_counting == 0 || !(scale > 0.0f)) {
         eplb_p_weigh_evenly(l);
         return;
     }
-    for (pass = 0; pass < 3; pass++) {
-        if (pass == 2) grain = eplb_p_grain(largest, l->num_counting, l->cluster.pace != NULL);
+    for (pass = 0; pass < 2; pass++) {
+        if (pass == 1) grain = eplb_p_grain(largest, l->num_counting, l->cluster.pace != NULL);
         for (k = 0, t = 0; k < l->num_counting; k++) {
-            float weight = eplb_p_merge_samples(l, samples, scale, most, &t), factor, sum = 0.0f;
-            if (pass == 0) {
-                heaviest = weight > heaviest ? weight : heaviest;
-                continue;
-            }
-            factor = eplb_p_square_factor(eplb_p_div(weight, heaviest));
+            float weight = eplb_p_merge_samples(l, samples, scale, most, &t), sum = 0.0f;
+            float factor = eplb_p_square_factor(eplb_p_div(weight, heaviest));
             if (l->factor) l->factor[k] = (int32_t)(factor * EPLB_P_WHOLE);
             for (e = 0; e < num_experts; e++) {
                 float load = eplb_p_mul(l->size[e], factor);
                 sum = eplb_p_add(sum, load);
                 load *= grain; /* a power of two: exact */
-                if (pass == 2) l->grains[eplb_p_at(e, l->num_counting, k)] = (int32_t)load;
+                if (pass == 1) l->grains[eplb_p_at(e, l->num_counting, k)] = (int32_t)load;
             }
             if (sum > largest) largest = sum;
         }
@@ -15359,6 +15372,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_SPREAD
 #undef EPLB_P_SMALL
 #undef EPLB_P_FEW_SLOTS
+#undef EPLB_P_MERGING_BITS
 #undef EPLB_P_MOST_TRIES
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS
@@ -15399,7 +15413,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
    Before 1.0 a minor version may ask something of its users; a patch version does not. The numbers of results and
    presets never change.
 
-   0.2.0  Plans (plan version 3): those with effort, DEFAULT's and BEST's, are others, and most are made sooner; the ten
+   0.2.0  Plans (plan version 4): those with effort, DEFAULT's and BEST's, are others, and most are made sooner; the ten
             published presets' are what they were. With effort groups go to nodes by L2, the search is bounded by the
             shape, samples without load count for nothing, equal ones in a row count as one, more than
             EPLB_MOST_SAMPLES are merged, and where a GPU has more slots than its node has experts an expert may be twice
