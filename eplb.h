@@ -8072,8 +8072,7 @@ EPLB_P_APART int eplb_p_try_all(eplb_p_search *s, int64_t *best)
 EPLB_P int64_t eplb_p_peak(const eplb_p_search *s)
 {
     int64_t lightest;
-    int32_t heavy = eplb_p_heaviest_gpu(s, &lightest);
-    return eplb_p_team_from64(eplb_p_time_of(s, heavy), 0); /* before anyone changes it */
+    return eplb_p_time_of(s, eplb_p_heaviest_gpu(s, &lightest));
 }
 
 /* What was done since the best plan stays if it has become better, and is taken back else. Returns the peak of
