@@ -1306,8 +1306,9 @@ static inline eplb_p_ints eplb_p_ints_chosen(eplb_p_ints first, eplb_p_ints a, e
 }
 static inline void eplb_p_philox_in_vector(uint64_t key, const uint32_t counter[4], uint32_t out[4]) /* as below */
 {
-    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)counter), product, keys, steps, factors;
+    __m128i x, product, keys, steps, factors;
     int round;
+    x = _mm_setr_epi32((int32_t)counter[0], (int32_t)counter[1], (int32_t)counter[2], (int32_t)counter[3]);
     keys = _mm_setr_epi32((int32_t)(uint32_t)key, 0, (int32_t)(uint32_t)(key >> 32), 0);
     steps = _mm_setr_epi32((int32_t)0x9E3779B9u, 0, (int32_t)0xBB67AE85u, 0);
     factors = _mm_setr_epi32((int32_t)0xD2511F53u, 0, (int32_t)0xCD9E8D57u, 0);
@@ -3732,31 +3733,48 @@ EPLB_P float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t lig
     return eplb_p_sub(p->load[heavy], p->load[light]);
 }
 
-/* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
-   heavier the pack of the former is. With vectors, num_v is a whole number of them, and two items are taken at a time:
-   so behind an odd last one of num_u stands one that is too heavy, or the only one. Differences, minima
-   and maxima are rounded alike or exact, so all ways to find it give the same. */
-EPLB_P inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load, int32_t num_v, float D)
+EPLB_P const float *eplb_p_loads_of(const eplb_p_packs *p, int32_t pack)
 {
-    int32_t u, v;
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_vector most = eplb_p_vector_of(0.0f), Ds = eplb_p_vector_of(D), most2 = most;
+    return p->held_load + (size_t)pack * (size_t)p->stride;
+}
 
-    for (u = 0; u < num_u; u += 2) {
-        eplb_p_vector us = eplb_p_vector_of(u_load[u]), us2 = eplb_p_vector_of(u_load[num_u > 1 ? u + 1 : u]);
-        for (v = 0; v < num_v; v += EPLB_P_VECTOR) {
-            eplb_p_vector vs = eplb_p_vector_at(v_load + v), d = eplb_p_vector_sub(us, vs);
-            eplb_p_vector d2 = eplb_p_vector_sub(us2, vs);
-            most = eplb_p_vector_max(most, eplb_p_vector_min(d, eplb_p_vector_sub(Ds, d)));
-            most2 = eplb_p_vector_max(most2, eplb_p_vector_min(d2, eplb_p_vector_sub(Ds, d2)));
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+/* The larger of each of most and the gain of a swap of these u and v. Differences, minima and maxima are rounded alike
+   or exact, so all ways to find a gain give the same. */
+static inline eplb_p_vector eplb_p_more_gain(eplb_p_vector most, eplb_p_vector u, eplb_p_vector v, eplb_p_vector D)
+{
+    eplb_p_vector d = eplb_p_vector_sub(u, v);
+    return eplb_p_vector_max(most, eplb_p_vector_min(d, eplb_p_vector_sub(D, d)));
+}
+#endif
+
+/* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. With vectors, each u meets whole
+   vectors of v, and those v that are left over whole vectors of u. */
+EPLB_P_APART float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
+{
+    const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
+    int32_t room = p->room, u, v;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector most = eplb_p_vector_of(0.0f), most2 = most, Ds = eplb_p_vector_of(D);
+    int32_t whole = room / EPLB_P_VECTOR * EPLB_P_VECTOR;
+
+    for (u = 0; u < room; u += 2) { /* behind an odd last one stands one that is too heavy */
+        eplb_p_vector us = eplb_p_vector_of(u_load[u]), us2 = eplb_p_vector_of(u_load[u + 1]);
+        for (v = 0; v < whole; v += EPLB_P_VECTOR) {
+            eplb_p_vector vs = eplb_p_vector_at(v_load + v);
+            most = eplb_p_more_gain(most, us, vs, Ds);
+            most2 = eplb_p_more_gain(most2, us2, vs, Ds);
         }
     }
+    for (v = whole; v < room; v++)
+        for (u = 0; u < room; u += EPLB_P_VECTOR)
+            most2 = eplb_p_more_gain(most2, eplb_p_vector_at(u_load + u), eplb_p_vector_of(v_load[v]), Ds);
     return eplb_p_vector_largest(eplb_p_vector_max(most, most2));
 #else
     float largest = 0.0f;
 
-    for (u = 0; u < num_u; u++) {
-        for (v = 0; v < num_v; v++) {
+    for (u = 0; u < room; u++) {
+        for (v = 0; v < room; v++) {
             float gain = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
             largest = gain > largest ? gain : largest;
         }
@@ -3765,27 +3783,20 @@ EPLB_P inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, cons
 #endif
 }
 
-/* How many loads of a row are searched: whole vectors, where there are any. */
-EPLB_P int32_t eplb_p_row(const eplb_p_packs *p)
+/* Whether a swap of an item u with one of a row gains so much. */
+EPLB_P inline int eplb_p_gains(const eplb_p_packs *p, float u, const float *v_load, float D, float gain)
 {
+    int32_t v;
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    return p->stride;
+    eplb_p_vector most = eplb_p_vector_of(0.0f);
+    for (v = 0; v < p->stride; v += EPLB_P_VECTOR)
+        most = eplb_p_more_gain(most, eplb_p_vector_of(u), eplb_p_vector_at(v_load + v), eplb_p_vector_of(D));
+    return eplb_p_vector_any_at_least(most, eplb_p_vector_of(gain));
 #else
-    return p->room;
+    for (v = 0; v < p->room; v++)
+        if (eplb_p_swap_gain(eplb_p_sub(u, v_load[v]), D) >= gain) return 1;
+    return 0;
 #endif
-}
-
-EPLB_P const float *eplb_p_loads_of(const eplb_p_packs *p, int32_t pack)
-{
-    return p->held_load + (size_t)pack * (size_t)p->stride;
-}
-
-/* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. */
-EPLB_P float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
-{
-    const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
-
-    return eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
 }
 
 /* The pack at a place of the order by load, heaviest first. */
@@ -3811,7 +3822,7 @@ EPLB_P eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap
     float D = eplb_p_difference(p, swap->heavy, swap->light), gain = swap->gain;
     eplb_p_places at = {0, 0};
 
-    while (at.u + 1 < p->room && eplb_p_largest_gain(&u_load[at.u], 1, v_load, eplb_p_row(p), D) < gain) at.u++;
+    while (at.u + 1 < p->room && !eplb_p_gains(p, u_load[at.u], v_load, D, gain)) at.u++;
     while (at.v + 1 < p->room && eplb_p_swap_gain(eplb_p_sub(u_load[at.u], v_load[at.v]), D) < gain) at.v++;
     return at;
 }
