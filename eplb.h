@@ -1791,12 +1791,81 @@ EPLB_P void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
     }
 }
 
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+#define EPLB_P_MOST_RANKED 64 /* more are sorted sooner by digits; a whole number of vectors */
+
+/* Within a block a number stands before those that have come round from its start, so that it comes before them where
+   they are equal: they are compared with what is 1 more. */
+static const int32_t eplb_p_come_round[2 * EPLB_P_VECTOR] = {0, 0, 0, 0, 1, 1, 1, 1};
+
+/* How many of these four come before each, turned into -1. */
+static inline eplb_p_ints eplb_p_before_in_block(eplb_p_ints own)
+{
+    const int32_t *more = eplb_p_come_round;
+    eplb_p_ints second = eplb_p_ints_turned(own), third = eplb_p_ints_turned(second);
+    eplb_p_ints before = eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 1)), second);
+    before = eplb_p_ints_add(before, eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 2)), third));
+    own = eplb_p_ints_add(own, eplb_p_ints_at(more + 3));
+    return eplb_p_ints_add(before, eplb_p_ints_above(own, eplb_p_ints_turned(third)));
+}
+
+/* rank [n] = how many of n numbers, in whole vectors, come before each, by value, then by index. Two blocks are
+   compared by turning the later one, so that each of its numbers meets each of the other once: the one comes before the
+   other. */
+static void eplb_p_rank(const int32_t *x, int32_t *rank, int32_t n)
+{
+    int32_t at, i;
+
+    for (at = 0; at < n; at += EPLB_P_VECTOR) {
+        eplb_p_ints own = eplb_p_ints_at(x + at), second = eplb_p_ints_turned(own);
+        eplb_p_ints third = eplb_p_ints_turned(second), fourth = eplb_p_ints_turned(third);
+        eplb_p_ints sum = eplb_p_ints_of(0), sum2 = sum, sum3 = sum, sum4 = sum;
+        for (i = 0; i < at; i += EPLB_P_VECTOR) {
+            eplb_p_ints other = eplb_p_ints_at(x + i), larger = eplb_p_ints_above(other, own);
+            eplb_p_ints larger2 = eplb_p_ints_above(other, second), larger3 = eplb_p_ints_above(other, third);
+            eplb_p_ints larger4 = eplb_p_ints_above(other, fourth), before = eplb_p_ints_at(rank + i);
+            sum = eplb_p_ints_add(sum, larger);
+            sum2 = eplb_p_ints_add(sum2, larger2);
+            sum3 = eplb_p_ints_add(sum3, larger3);
+            sum4 = eplb_p_ints_add(sum4, larger4);
+            larger = eplb_p_ints_add(eplb_p_ints_add(larger, larger2), eplb_p_ints_add(larger3, larger4));
+            eplb_p_ints_to(rank + i, eplb_p_ints_sub(before, larger));
+        }
+        sum3 = eplb_p_ints_add(sum3, eplb_p_ints_turned(sum2));
+        sum4 = eplb_p_ints_add(sum4, eplb_p_ints_turned(sum3));
+        sum = eplb_p_ints_add(sum, eplb_p_ints_turned(sum4)); /* -1 for each larger one of those before the block */
+        sum = eplb_p_ints_sub(sum, eplb_p_before_in_block(own));
+        eplb_p_ints_to(rank + at, eplb_p_ints_add(sum, eplb_p_ints_of(at)));
+    }
+}
+
+/* Sort few items by their ranks: the heavier, the nearer to infinity. What fills up the last vector comes last. */
+static void eplb_p_sort_by_ranks(const float *load, uint64_t *key, int32_t n)
+{
+    int32_t below[EPLB_P_MOST_RANKED], rank[EPLB_P_MOST_RANKED], last = (n - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR, i;
+    eplb_p_ints top = eplb_p_ints_of((int32_t)EPLB_P_INFINITY);
+
+    for (i = 0; i < last; i += EPLB_P_VECTOR)
+        eplb_p_ints_to(below + i, eplb_p_ints_sub(top, eplb_p_ints_bits(load + i)));
+    eplb_p_ints_to(below + last, eplb_p_ints_of((int32_t)EPLB_P_INFINITY + 1));
+    for (; i < n; i++) below[i] = (int32_t)(EPLB_P_INFINITY - eplb_p_bits_at(&load[i]));
+    eplb_p_rank(below, rank, last + EPLB_P_VECTOR);
+    for (i = 0; i < n; i++) key[rank[i]] = eplb_p_heavy_first(load[i], i);
+}
+#endif
+
 /* key [n] = the items in descending order of their loads; spare is of the same size. Two digits leave few
    items out of place, unless most loads are nearly, but not quite, the same. */
 EPLB_P void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
 {
     int32_t i;
 
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    if (n <= EPLB_P_MOST_RANKED) {
+        eplb_p_sort_by_ranks(load, key, n);
+        return;
+    }
+#endif
     if (n >= EPLB_P_DIGITS_FROM && n <= (int32_t)UINT16_MAX) /* what a counter holds */
         eplb_p_sort_by_digits(load, key, spare, n);
     else
@@ -3485,54 +3554,9 @@ EPLB_P int32_t eplb_p_item_at(const eplb_p_packs *p, int32_t position) { return 
    are, all are served. Where few are, single steps go on. */
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-#define EPLB_P_MOST_COUNTED 64 /* packs; more are ranked sooner by sorting */
-#define EPLB_P_SORTED_ROOM  4  /* of packs, from which on there is room to sort them in n keys */
+#define EPLB_P_SORTED_ROOM 4 /* of packs, from which on there is room to sort them in n keys */
 
-/* Within a block a pack stands before those that have come round from its start, so that it comes before them where
-   they are equal: they are compared with what is 1 more. */
-static const int32_t eplb_p_come_round[2 * EPLB_P_VECTOR] = {0, 0, 0, 0, 1, 1, 1, 1};
-
-/* How many of these four come before each, turned into -1. */
-static inline eplb_p_ints eplb_p_before_in_block(eplb_p_ints own)
-{
-    const int32_t *more = eplb_p_come_round;
-    eplb_p_ints second = eplb_p_ints_turned(own), third = eplb_p_ints_turned(second);
-    eplb_p_ints before = eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 1)), second);
-    before = eplb_p_ints_add(before, eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 2)), third));
-    own = eplb_p_ints_add(own, eplb_p_ints_at(more + 3));
-    return eplb_p_ints_add(before, eplb_p_ints_above(own, eplb_p_ints_turned(third)));
-}
-
-/* rank [m] = how many packs come before each, by the bits of their loads, then by index. Two blocks of packs are compared
-   by turning the later one, so that each of its packs meets each of the other once: the one comes before the other. */
-static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
-{
-    int32_t pack, i;
-
-    for (pack = 0; pack < m; pack += EPLB_P_VECTOR) {
-        eplb_p_ints own = eplb_p_ints_bits(load + pack), second = eplb_p_ints_turned(own);
-        eplb_p_ints third = eplb_p_ints_turned(second), fourth = eplb_p_ints_turned(third);
-        eplb_p_ints sum = eplb_p_ints_of(0), sum2 = sum, sum3 = sum, sum4 = sum;
-        for (i = 0; i < pack; i += EPLB_P_VECTOR) {
-            eplb_p_ints other = eplb_p_ints_bits(load + i), heavier = eplb_p_ints_above(other, own);
-            eplb_p_ints heavier2 = eplb_p_ints_above(other, second), heavier3 = eplb_p_ints_above(other, third);
-            eplb_p_ints heavier4 = eplb_p_ints_above(other, fourth), before = eplb_p_ints_at(rank + i);
-            sum = eplb_p_ints_add(sum, heavier);
-            sum2 = eplb_p_ints_add(sum2, heavier2);
-            sum3 = eplb_p_ints_add(sum3, heavier3);
-            sum4 = eplb_p_ints_add(sum4, heavier4);
-            heavier = eplb_p_ints_add(eplb_p_ints_add(heavier, heavier2), eplb_p_ints_add(heavier3, heavier4));
-            eplb_p_ints_to(rank + i, eplb_p_ints_sub(before, heavier));
-        }
-        sum3 = eplb_p_ints_add(sum3, eplb_p_ints_turned(sum2));
-        sum4 = eplb_p_ints_add(sum4, eplb_p_ints_turned(sum3));
-        sum = eplb_p_ints_add(sum, eplb_p_ints_turned(sum4)); /* -1 for each heavier one of those before the block */
-        sum = eplb_p_ints_sub(sum, eplb_p_before_in_block(own));
-        eplb_p_ints_to(rank + pack, eplb_p_ints_add(sum, eplb_p_ints_of(pack)));
-    }
-}
-
-/* The same by sorting. What is lighter is further below infinity; key holds 2 m, turned m. */
+/* Ranks of more packs than are ranked. What is lighter is further below infinity; key holds 2 m, turned m. */
 static void eplb_p_rank_by_sorting(const float *load, int32_t m, int32_t *rank, float *turned, uint64_t *key)
 {
     int32_t i;
@@ -3594,10 +3618,10 @@ static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int
     float *load = (float *)(void *)spare, *with = load + p.m, *swap, heaviest, x;
     int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
 
-    if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_COUNTED && p.room < EPLB_P_SORTED_ROOM)) return position;
+    if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_RANKED && p.room < EPLB_P_SORTED_ROOM)) return position;
     eplb_p_copy_loads(load, p.load, p.m);
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
-        if (p.m <= EPLB_P_MOST_COUNTED) eplb_p_rank_packs(load, p.m, rank);
+        if (p.m <= EPLB_P_MOST_RANKED) eplb_p_rank((const int32_t *)(const void *)load, rank, p.m);
         else eplb_p_rank_by_sorting(load, p.m, rank, with, spare + 2 * (size_t)p.m);
         x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
         most_filled++;
@@ -4153,19 +4177,16 @@ EPLB_P void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_
     p->load[pack] = sum;
 }
 
-/* A key in by_load changes: move it to where it belongs. */
+/* A key in by_load changes: move it to where it belongs. It is sought from both ends, as it mostly stands near one. */
 EPLB_P void eplb_p_reorder(eplb_p_packs *p, uint64_t from, uint64_t to)
 {
-    int32_t at = 0, more = p->m, half;
+    uint64_t *first = p->by_load, *last = first + p->m - 1, *at = first, *back = last;
 
-    while (more > 1) { /* without a branch, as it would be mispredicted */
-        half = more / 2;
-        at += p->by_load[at + half] <= from ? half : 0;
-        more -= half;
-    }
-    for (; at > 0 && p->by_load[at - 1] > to; at--) p->by_load[at] = p->by_load[at - 1];
-    for (; at + 1 < p->m && p->by_load[at + 1] < to; at++) p->by_load[at] = p->by_load[at + 1];
-    p->by_load[at] = to;
+    for (; *at != from && *back != from; back--) at++;
+    if (*at != from) at = back;
+    for (; at > first && at[-1] > to; at--) at[0] = at[-1];
+    for (; at < last && at[1] < to; at++) at[0] = at[1];
+    *at = to;
 }
 
 /* The item at a place of a pack's list goes, and one at another position comes. */
@@ -15332,7 +15353,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
 #undef EPLB_P_NO_ITEM
-#undef EPLB_P_MOST_COUNTED
+#undef EPLB_P_MOST_RANKED
 #undef EPLB_P_SORTED_ROOM
 #undef EPLB_P_BLOCK
 #undef EPLB_P_LINE_ROOM
