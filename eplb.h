@@ -3428,7 +3428,7 @@ typedef struct eplb_p_swap {
 
 /* What is known of swaps that are not done yet. It saves time: without it the same swaps are found. */
 typedef struct eplb_p_frontier {
-    /* Of each pack's pairs with lighter ones; NULL where few pairs are searched. A stamp is 2 s where the pack was
+    /* Of each pack's pairs with lighter ones; NULL where no pack is looked at again. A stamp is 2 s where the pack was
        looked at with all of them after s - 1 swaps, and 2 s + 1 where the next swap changed it. So a pair is settled
        where the heavier one's stamp is even and the lighter one's is no larger. */
     uint32_t *stamp;      /* [m] */
@@ -3468,10 +3468,16 @@ typedef struct eplb_p_packer {
 
 #define EPLB_P_LINE_ROOM (2 * EPLB_P_VECTOR) /* smaller packs are searched as fast without a line */
 
-/* Whether each swap is sought among all pairs of packs, so that it pays to keep what is known of them. */
+/* Whether each swap is sought among all pairs of packs, so that a line pays. */
 EPLB_P int eplb_p_searches_all_pairs(const eplb_packing *how)
 {
     return how->refine == EPLB_REFINE_L2 || (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0);
+}
+
+/* Whether a pack may be looked at again that had no swap. */
+EPLB_P int eplb_p_looks_again(const eplb_packing *how)
+{
+    return how->refine == EPLB_REFINE_L2 || (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs != 1);
 }
 
 /* What swaps work on: the packs' rows and their order, and what is known of swaps. */
@@ -3481,8 +3487,8 @@ EPLB_P void eplb_p_carve_refinement(eplb_p_arena *a, const eplb_packing *how, ep
     p->held_load = EPLB_P_TAKE_ROWS(a, float, p->m, p->stride);
     p->by_load = EPLB_P_TAKE(a, uint64_t, p->m);
     if (how->refine == EPLB_REFINE_L2) f->promise = EPLB_P_TAKE(a, eplb_p_swap, p->m);
+    if (eplb_p_looks_again(how)) f->stamp = EPLB_P_TAKE(a, uint32_t, p->m);
     if (eplb_p_searches_all_pairs(how)) {
-        f->stamp = EPLB_P_TAKE(a, uint32_t, p->m);
         f->line_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
         f->line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
         if (p->room < EPLB_P_LINE_ROOM) f->line_load = NULL; /* taken, lest more packs need less scratch */
