@@ -3468,12 +3468,6 @@ typedef struct eplb_p_packer {
 
 #define EPLB_P_LINE_ROOM (2 * EPLB_P_VECTOR) /* smaller packs are searched as fast without a line */
 
-/* Whether each swap is sought among all pairs of packs, so that a line pays. */
-EPLB_P int eplb_p_searches_all_pairs(const eplb_packing *how)
-{
-    return how->refine == EPLB_REFINE_L2 || (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0);
-}
-
 /* Whether a pack may be looked at again that had no swap. */
 EPLB_P int eplb_p_looks_again(const eplb_packing *how)
 {
@@ -3487,8 +3481,9 @@ EPLB_P void eplb_p_carve_refinement(eplb_p_arena *a, const eplb_packing *how, ep
     p->held_load = EPLB_P_TAKE_ROWS(a, float, p->m, p->stride);
     p->by_load = EPLB_P_TAKE(a, uint64_t, p->m);
     if (how->refine == EPLB_REFINE_L2) f->promise = EPLB_P_TAKE(a, eplb_p_swap, p->m);
-    if (eplb_p_looks_again(how)) f->stamp = EPLB_P_TAKE(a, uint32_t, p->m);
-    if (eplb_p_searches_all_pairs(how)) {
+    if (!eplb_p_looks_again(how)) return;
+    f->stamp = EPLB_P_TAKE(a, uint32_t, p->m);
+    if (how->heavy_packs == 0) { /* all pairs are searched */
         f->line_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
         f->line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
         if (p->room < EPLB_P_LINE_ROOM) f->line_load = NULL; /* taken, lest more packs need less scratch */
@@ -3768,25 +3763,23 @@ EPLB_P const float *eplb_p_loads_of(const eplb_p_packs *p, int32_t pack)
     return p->held_load + (size_t)pack * (size_t)p->stride;
 }
 
+/* eplb_p_pack_gain: the largest gain of a swap of two packs whose loads differ by D; 0 when none helps.
+   eplb_p_find_gain: the place in a row of the first item whose swap with an item u gains so much; or how many there are.
+   Differences, minima and maxima are rounded alike or exact, so all ways to find a gain give the same. */
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-/* The larger of each of most and the gain of a swap of these u and v. Differences, minima and maxima are rounded alike
-   or exact, so all ways to find a gain give the same. */
 static inline eplb_p_vector eplb_p_more_gain(eplb_p_vector most, eplb_p_vector u, eplb_p_vector v, eplb_p_vector D)
 {
     eplb_p_vector d = eplb_p_vector_sub(u, v);
     return eplb_p_vector_max(most, eplb_p_vector_min(d, eplb_p_vector_sub(D, d)));
 }
-#endif
 
-/* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. With vectors, each u meets whole
-   vectors of v, and those v that are left over whole vectors of u. */
+/* Each u meets whole vectors of v, and those v that are left over whole vectors of u. Within a caller it would want for
+   registers. */
 EPLB_P_APART float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
-    int32_t room = p->room, u, v;
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     eplb_p_vector most = eplb_p_vector_of(0.0f), most2 = most, Ds = eplb_p_vector_of(D);
-    int32_t whole = room / EPLB_P_VECTOR * EPLB_P_VECTOR;
+    int32_t room = p->room, whole = room / EPLB_P_VECTOR * EPLB_P_VECTOR, u, v;
 
     for (u = 0; u < room; u += 2) { /* behind an odd last one stands one that is too heavy */
         eplb_p_vector us = eplb_p_vector_of(u_load[u]), us2 = eplb_p_vector_of(u_load[u + 1]);
@@ -3800,34 +3793,41 @@ EPLB_P_APART float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_
         for (u = 0; u < room; u += EPLB_P_VECTOR)
             most2 = eplb_p_more_gain(most2, eplb_p_vector_at(u_load + u), eplb_p_vector_of(v_load[v]), Ds);
     return eplb_p_vector_largest(eplb_p_vector_max(most, most2));
-#else
-    float largest = 0.0f;
+}
 
-    for (u = 0; u < room; u++) {
-        for (v = 0; v < room; v++) {
+static inline int32_t eplb_p_find_gain(const eplb_p_packs *p, float u, const float *v_load, float D, float gain)
+{
+    eplb_p_vector most = eplb_p_vector_of(0.0f), us = eplb_p_vector_of(u), Ds = eplb_p_vector_of(D);
+    int32_t v;
+
+    for (v = 0; v < p->stride; v += EPLB_P_VECTOR) most = eplb_p_more_gain(most, us, eplb_p_vector_at(v_load + v), Ds);
+    if (!eplb_p_vector_any_at_least(most, eplb_p_vector_of(gain))) return p->room;
+    for (v = 0; v < p->room && eplb_p_swap_gain(eplb_p_sub(u, v_load[v]), D) < gain;) v++;
+    return v;
+}
+#else
+EPLB_P float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
+{
+    const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
+    float largest = 0.0f;
+    int32_t u, v;
+
+    for (u = 0; u < p->room; u++) {
+        for (v = 0; v < p->room; v++) {
             float gain = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
             largest = gain > largest ? gain : largest;
         }
     }
     return largest;
-#endif
 }
 
-/* Whether a swap of an item u with one of a row gains so much. */
-EPLB_P inline int eplb_p_gains(const eplb_p_packs *p, float u, const float *v_load, float D, float gain)
+EPLB_P int32_t eplb_p_find_gain(const eplb_p_packs *p, float u, const float *v_load, float D, float gain)
 {
-    int32_t v;
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_vector most = eplb_p_vector_of(0.0f);
-    for (v = 0; v < p->stride; v += EPLB_P_VECTOR)
-        most = eplb_p_more_gain(most, eplb_p_vector_of(u), eplb_p_vector_at(v_load + v), eplb_p_vector_of(D));
-    return eplb_p_vector_any_at_least(most, eplb_p_vector_of(gain));
-#else
-    for (v = 0; v < p->room; v++)
-        if (eplb_p_swap_gain(eplb_p_sub(u, v_load[v]), D) >= gain) return 1;
-    return 0;
-#endif
+    int32_t v = 0;
+    while (v < p->room && eplb_p_swap_gain(eplb_p_sub(u, v_load[v]), D) < gain) v++;
+    return v;
 }
+#endif
 
 /* The pack at a place of the order by load, heaviest first. */
 EPLB_P int32_t eplb_p_by_load(const eplb_p_packs *p, int32_t place) { return eplb_p_index(p->by_load[place]); }
@@ -3844,16 +3844,22 @@ typedef struct eplb_p_places {
     int32_t u, v; /* in the lists of the heavy and the light pack; what stands there changes packs */
 } eplb_p_places;
 
-/* Where the largest gain of two packs is: at the first u, and for it the first v. There is one; the bounds are for
-   -ffast-math, under which a gain may not be found again. */
+/* Where the largest gain of two packs is: at the first u, and for it the first v. There is one, but under -ffast-math,
+   where a gain may not be found again. */
 EPLB_P eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap *swap)
 {
     const float *u_load = eplb_p_loads_of(p, swap->heavy), *v_load = eplb_p_loads_of(p, swap->light);
-    float D = eplb_p_difference(p, swap->heavy, swap->light), gain = swap->gain;
+    float D = eplb_p_difference(p, swap->heavy, swap->light);
     eplb_p_places at = {0, 0};
+    int32_t u, v;
 
-    while (at.u + 1 < p->room && !eplb_p_gains(p, u_load[at.u], v_load, D, gain)) at.u++;
-    while (at.v + 1 < p->room && eplb_p_swap_gain(eplb_p_sub(u_load[at.u], v_load[at.v]), D) < gain) at.v++;
+    for (u = 0; u < p->room; u++) {
+        v = eplb_p_find_gain(p, u_load[u], v_load, D, swap->gain);
+        if (v == p->room) continue;
+        at.u = u;
+        at.v = v;
+        break;
+    }
     return at;
 }
 
