@@ -1298,6 +1298,7 @@ static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return _mm_castp
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { _mm_storeu_si128((__m128i *)(void *)to, a); }
 static inline eplb_p_ints eplb_p_ints_sub(eplb_p_ints a, eplb_p_ints b) { return _mm_sub_epi32(a, b); }
 static inline eplb_p_vector eplb_p_vector_of_ints(eplb_p_ints a) { return _mm_cvtepi32_ps(a); }
+static inline eplb_p_vector eplb_p_vector_of_bits(eplb_p_ints a) { return _mm_castsi128_ps(a); }
 typedef __m128i eplb_p_squares; /* two sums of 64 bits */
 static inline eplb_p_squares eplb_p_no_squares(void) { return _mm_setzero_si128(); }
 static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints a)
@@ -1332,8 +1333,9 @@ static inline eplb_p_ints eplb_p_ints_chosen(eplb_p_ints first, eplb_p_ints a, e
 }
 static inline void eplb_p_philox_in_vector(uint64_t key, const uint32_t counter[4], uint32_t out[4]) /* as below */
 {
-    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)counter), product, keys, steps, factors;
+    __m128i x, product, keys, steps, factors;
     int round;
+    x = _mm_setr_epi32((int32_t)counter[0], (int32_t)counter[1], (int32_t)counter[2], (int32_t)counter[3]);
     keys = _mm_setr_epi32((int32_t)(uint32_t)key, 0, (int32_t)(uint32_t)(key >> 32), 0);
     steps = _mm_setr_epi32((int32_t)0x9E3779B9u, 0, (int32_t)0xBB67AE85u, 0);
     factors = _mm_setr_epi32((int32_t)0xD2511F53u, 0, (int32_t)0xCD9E8D57u, 0);
@@ -1381,6 +1383,7 @@ static inline eplb_p_ints eplb_p_ints_bits(const float *from) { return vreinterp
 static inline void eplb_p_ints_to(int32_t *to, eplb_p_ints a) { vst1q_s32(to, a); }
 static inline eplb_p_ints eplb_p_ints_sub(eplb_p_ints a, eplb_p_ints b) { return vsubq_s32(a, b); }
 static inline eplb_p_vector eplb_p_vector_of_ints(eplb_p_ints a) { return vcvtq_f32_s32(a); }
+static inline eplb_p_vector eplb_p_vector_of_bits(eplb_p_ints a) { return vreinterpretq_f32_s32(a); }
 typedef uint64x2_t eplb_p_squares; /* two sums of 64 bits */
 static inline eplb_p_squares eplb_p_no_squares(void) { return vdupq_n_u64(0); }
 static inline eplb_p_squares eplb_p_add_squares(eplb_p_squares sums, eplb_p_ints a)
@@ -1811,12 +1814,82 @@ EPLB_P void eplb_p_sort_by_digits(const float *load, uint64_t *key, uint64_t *sp
     }
 }
 
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+#define EPLB_P_MOST_RANKED 64 /* more are sorted sooner by digits; a whole number of vectors */
+
+/* Within a block a number stands before those that have come round from its start, so that it comes before them where
+   they are equal: they are compared with what is 1 more. */
+static const int32_t eplb_p_come_round[2 * EPLB_P_VECTOR] = {0, 0, 0, 0, 1, 1, 1, 1};
+
+/* How many of these four come before each, turned into -1. */
+static inline eplb_p_ints eplb_p_before_in_block(eplb_p_ints own)
+{
+    const int32_t *more = eplb_p_come_round;
+    eplb_p_ints second = eplb_p_ints_turned(own), third = eplb_p_ints_turned(second);
+    eplb_p_ints before = eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 1)), second);
+    before = eplb_p_ints_add(before, eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 2)), third));
+    own = eplb_p_ints_add(own, eplb_p_ints_at(more + 3));
+    return eplb_p_ints_add(before, eplb_p_ints_above(own, eplb_p_ints_turned(third)));
+}
+
+/* rank [n] = how many of n numbers, in whole vectors, come before each, by their bits, then by index. Two blocks are
+   compared by turning the later one, so that each of its numbers meets each of the other once: the one comes before the
+   other. */
+static void eplb_p_rank(const float *x, int32_t *rank, int32_t n)
+{
+    int32_t at, i;
+
+    for (at = 0; at < n; at += EPLB_P_VECTOR) {
+        eplb_p_ints own = eplb_p_ints_bits(x + at), second = eplb_p_ints_turned(own);
+        eplb_p_ints third = eplb_p_ints_turned(second), fourth = eplb_p_ints_turned(third);
+        eplb_p_ints sum = eplb_p_ints_of(0), sum2 = sum, sum3 = sum, sum4 = sum;
+        for (i = 0; i < at; i += EPLB_P_VECTOR) {
+            eplb_p_ints other = eplb_p_ints_bits(x + i), larger = eplb_p_ints_above(other, own);
+            eplb_p_ints larger2 = eplb_p_ints_above(other, second), larger3 = eplb_p_ints_above(other, third);
+            eplb_p_ints larger4 = eplb_p_ints_above(other, fourth), before = eplb_p_ints_at(rank + i);
+            sum = eplb_p_ints_add(sum, larger);
+            sum2 = eplb_p_ints_add(sum2, larger2);
+            sum3 = eplb_p_ints_add(sum3, larger3);
+            sum4 = eplb_p_ints_add(sum4, larger4);
+            larger = eplb_p_ints_add(eplb_p_ints_add(larger, larger2), eplb_p_ints_add(larger3, larger4));
+            eplb_p_ints_to(rank + i, eplb_p_ints_sub(before, larger));
+        }
+        sum3 = eplb_p_ints_add(sum3, eplb_p_ints_turned(sum2));
+        sum4 = eplb_p_ints_add(sum4, eplb_p_ints_turned(sum3));
+        sum = eplb_p_ints_add(sum, eplb_p_ints_turned(sum4)); /* -1 for each larger one of those before the block */
+        sum = eplb_p_ints_sub(sum, eplb_p_before_in_block(own));
+        eplb_p_ints_to(rank + at, eplb_p_ints_add(sum, eplb_p_ints_of(at)));
+    }
+}
+
+/* Sort few items by their ranks: the heavier, the nearer to infinity. What fills up the last vector comes last. */
+static void eplb_p_sort_by_ranks(const float *load, uint64_t *key, int32_t n)
+{
+    float below[EPLB_P_MOST_RANKED]; /* by its bits */
+    int32_t rank[EPLB_P_MOST_RANKED], last = (n - 1) / EPLB_P_VECTOR * EPLB_P_VECTOR, i;
+    eplb_p_ints top = eplb_p_ints_of((int32_t)EPLB_P_INFINITY);
+
+    for (i = 0; i < last; i += EPLB_P_VECTOR)
+        eplb_p_vector_to(below + i, eplb_p_vector_of_bits(eplb_p_ints_sub(top, eplb_p_ints_bits(load + i))));
+    eplb_p_vector_to(below + last, eplb_p_vector_of_bits(eplb_p_ints_of((int32_t)EPLB_P_INFINITY + 1)));
+    for (; i < n; i++) below[i] = eplb_p_from_bits(EPLB_P_INFINITY - eplb_p_bits_at(&load[i]));
+    eplb_p_rank(below, rank, last + EPLB_P_VECTOR);
+    for (i = 0; i < n; i++) key[rank[i]] = eplb_p_heavy_first(load[i], i);
+}
+#endif
+
 /* key [n] = the items in descending order of their loads; spare is of the same size. Two digits leave few
    items out of place, unless most loads are nearly, but not quite, the same. */
 EPLB_P void eplb_p_sort_loads(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
 {
     int32_t i;
 
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    if (n <= EPLB_P_MOST_RANKED) {
+        eplb_p_sort_by_ranks(load, key, n);
+        return;
+    }
+#endif
     if (n >= EPLB_P_DIGITS_FROM && n <= (int32_t)UINT16_MAX) /* what a counter holds */
         eplb_p_sort_by_digits(load, key, spare, n);
     else
@@ -3468,7 +3541,7 @@ typedef struct eplb_p_swap {
 
 /* What is known of swaps that are not done yet. It saves time: without it the same swaps are found. */
 typedef struct eplb_p_frontier {
-    /* Of each pack's pairs with lighter ones; NULL where few pairs are searched. A stamp is 2 s where the pack was
+    /* Of each pack's pairs with lighter ones; NULL where no pack is looked at again. A stamp is 2 s where the pack was
        looked at with all of them after s - 1 swaps, and 2 s + 1 where the next swap changed it. So a pair is settled
        where the heavier one's stamp is even and the lighter one's is no larger. */
     uint32_t *stamp;      /* [m] */
@@ -3508,10 +3581,10 @@ typedef struct eplb_p_packer {
 
 #define EPLB_P_LINE_ROOM (2 * EPLB_P_VECTOR) /* smaller packs are searched as fast without a line */
 
-/* Whether each swap is sought among all pairs of packs, so that it pays to keep what is known of them. */
-EPLB_P int eplb_p_searches_all_pairs(const eplb_packing *how)
+/* Whether a pack may be looked at again that had no swap. */
+EPLB_P int eplb_p_looks_again(const eplb_packing *how)
 {
-    return how->refine == EPLB_REFINE_L2 || (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs == 0);
+    return how->refine == EPLB_REFINE_L2 || (how->refine == EPLB_REFINE_PAIR_SCAN && how->heavy_packs != 1);
 }
 
 /* What swaps work on: the packs' rows and their order, and what is known of swaps. */
@@ -3521,8 +3594,9 @@ EPLB_P void eplb_p_carve_refinement(eplb_p_arena *a, const eplb_packing *how, ep
     p->held_load = EPLB_P_TAKE_ROWS(a, float, p->m, p->stride);
     p->by_load = EPLB_P_TAKE(a, uint64_t, p->m);
     if (how->refine == EPLB_REFINE_L2) f->promise = EPLB_P_TAKE(a, eplb_p_swap, p->m);
-    if (eplb_p_searches_all_pairs(how)) {
-        f->stamp = EPLB_P_TAKE(a, uint32_t, p->m);
+    if (!eplb_p_looks_again(how)) return;
+    f->stamp = EPLB_P_TAKE(a, uint32_t, p->m);
+    if (how->heavy_packs == 0) { /* all pairs are searched */
         f->line_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
         f->line_pack_load = EPLB_P_TAKE_ROWS(a, float, 1, (size_t)p->n + EPLB_P_VECTOR);
         if (p->room < EPLB_P_LINE_ROOM) f->line_load = NULL; /* taken, lest more packs need less scratch */
@@ -3603,54 +3677,9 @@ EPLB_P int32_t eplb_p_item_at(const eplb_p_packs *p, int32_t position) { return 
    are, all are served. Where few are, single steps go on. */
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-#define EPLB_P_MOST_COUNTED 64 /* packs; more are ranked sooner by sorting */
-#define EPLB_P_SORTED_ROOM  4  /* of packs, from which on there is room to sort them in n keys */
+#define EPLB_P_SORTED_ROOM 4 /* of packs, from which on there is room to sort them in n keys */
 
-/* Within a block a pack stands before those that have come round from its start, so that it comes before them where
-   they are equal: they are compared with what is 1 more. */
-static const int32_t eplb_p_come_round[2 * EPLB_P_VECTOR] = {0, 0, 0, 0, 1, 1, 1, 1};
-
-/* How many of these four come before each, turned into -1. */
-static inline eplb_p_ints eplb_p_before_in_block(eplb_p_ints own)
-{
-    const int32_t *more = eplb_p_come_round;
-    eplb_p_ints second = eplb_p_ints_turned(own), third = eplb_p_ints_turned(second);
-    eplb_p_ints before = eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 1)), second);
-    before = eplb_p_ints_add(before, eplb_p_ints_above(eplb_p_ints_add(own, eplb_p_ints_at(more + 2)), third));
-    own = eplb_p_ints_add(own, eplb_p_ints_at(more + 3));
-    return eplb_p_ints_add(before, eplb_p_ints_above(own, eplb_p_ints_turned(third)));
-}
-
-/* rank [m] = how many packs come before each, by the bits of their loads, then by index. Two blocks of packs are compared
-   by turning the later one, so that each of its packs meets each of the other once: the one comes before the other. */
-static void eplb_p_rank_packs(const float *load, int32_t m, int32_t *rank)
-{
-    int32_t pack, i;
-
-    for (pack = 0; pack < m; pack += EPLB_P_VECTOR) {
-        eplb_p_ints own = eplb_p_ints_bits(load + pack), second = eplb_p_ints_turned(own);
-        eplb_p_ints third = eplb_p_ints_turned(second), fourth = eplb_p_ints_turned(third);
-        eplb_p_ints sum = eplb_p_ints_of(0), sum2 = sum, sum3 = sum, sum4 = sum;
-        for (i = 0; i < pack; i += EPLB_P_VECTOR) {
-            eplb_p_ints other = eplb_p_ints_bits(load + i), heavier = eplb_p_ints_above(other, own);
-            eplb_p_ints heavier2 = eplb_p_ints_above(other, second), heavier3 = eplb_p_ints_above(other, third);
-            eplb_p_ints heavier4 = eplb_p_ints_above(other, fourth), before = eplb_p_ints_at(rank + i);
-            sum = eplb_p_ints_add(sum, heavier);
-            sum2 = eplb_p_ints_add(sum2, heavier2);
-            sum3 = eplb_p_ints_add(sum3, heavier3);
-            sum4 = eplb_p_ints_add(sum4, heavier4);
-            heavier = eplb_p_ints_add(eplb_p_ints_add(heavier, heavier2), eplb_p_ints_add(heavier3, heavier4));
-            eplb_p_ints_to(rank + i, eplb_p_ints_sub(before, heavier));
-        }
-        sum3 = eplb_p_ints_add(sum3, eplb_p_ints_turned(sum2));
-        sum4 = eplb_p_ints_add(sum4, eplb_p_ints_turned(sum3));
-        sum = eplb_p_ints_add(sum, eplb_p_ints_turned(sum4)); /* -1 for each heavier one of those before the block */
-        sum = eplb_p_ints_sub(sum, eplb_p_before_in_block(own));
-        eplb_p_ints_to(rank + pack, eplb_p_ints_add(sum, eplb_p_ints_of(pack)));
-    }
-}
-
-/* The same by sorting. What is lighter is further below infinity; key holds 2 m, turned m. */
+/* Ranks of more packs than are ranked. What is lighter is further below infinity; key holds 2 m, turned m. */
 static void eplb_p_rank_by_sorting(const float *load, int32_t m, int32_t *rank, float *turned, uint64_t *key)
 {
     int32_t i;
@@ -3712,10 +3741,10 @@ static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int
     float *load = (float *)(void *)spare, *with = load + p.m, *swap, heaviest, x;
     int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
 
-    if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_COUNTED && p.room < EPLB_P_SORTED_ROOM)) return position;
+    if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_RANKED && p.room < EPLB_P_SORTED_ROOM)) return position;
     eplb_p_copy_bytes(load, p.load, (size_t)p.m * sizeof *load);
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
-        if (p.m <= EPLB_P_MOST_COUNTED) eplb_p_rank_packs(load, p.m, rank);
+        if (p.m <= EPLB_P_MOST_RANKED) eplb_p_rank(load, rank, p.m);
         else eplb_p_rank_by_sorting(load, p.m, rank, with, spare + 2 * (size_t)p.m);
         x = eplb_p_deal_round(&p, position, load, rank, with, &heaviest);
         most_filled++;
@@ -3851,61 +3880,76 @@ EPLB_P float eplb_p_difference(const eplb_p_packs *p, int32_t heavy, int32_t lig
     return eplb_p_sub(p->load[heavy], p->load[light]);
 }
 
-/* The largest gain of a swap of one of num_u items with one of num_v, 0 when none helps, given how much
-   heavier the pack of the former is. With vectors, num_v is a whole number of them, and two items are taken at a time:
-   so behind an odd last one of num_u stands one that is too heavy, or the only one. Differences, minima
-   and maxima are rounded alike or exact, so all ways to find it give the same. */
-EPLB_P inline float eplb_p_largest_gain(const float *u_load, int32_t num_u, const float *v_load, int32_t num_v, float D)
-{
-    int32_t u, v;
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    eplb_p_vector most = eplb_p_vector_of(0.0f), Ds = eplb_p_vector_of(D), most2 = most;
-
-    for (u = 0; u < num_u; u += 2) {
-        eplb_p_vector us = eplb_p_vector_of(u_load[u]), us2 = eplb_p_vector_of(u_load[num_u > 1 ? u + 1 : u]);
-        for (v = 0; v < num_v; v += EPLB_P_VECTOR) {
-            eplb_p_vector vs = eplb_p_vector_at(v_load + v), d = eplb_p_vector_sub(us, vs);
-            eplb_p_vector d2 = eplb_p_vector_sub(us2, vs);
-            most = eplb_p_vector_max(most, eplb_p_vector_min(d, eplb_p_vector_sub(Ds, d)));
-            most2 = eplb_p_vector_max(most2, eplb_p_vector_min(d2, eplb_p_vector_sub(Ds, d2)));
-        }
-    }
-    return eplb_p_vector_largest(eplb_p_vector_max(most, most2));
-#else
-    float largest = 0.0f;
-
-    for (u = 0; u < num_u; u++) {
-        for (v = 0; v < num_v; v++) {
-            float gain = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
-            largest = gain > largest ? gain : largest;
-        }
-    }
-    return largest;
-#endif
-}
-
-/* How many loads of a row are searched: whole vectors, where there are any. */
-EPLB_P int32_t eplb_p_row(const eplb_p_packs *p)
-{
-#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-    return p->stride;
-#else
-    return p->room;
-#endif
-}
-
 EPLB_P const float *eplb_p_loads_of(const eplb_p_packs *p, int32_t pack)
 {
     return p->held_load + (size_t)pack * (size_t)p->stride;
 }
 
-/* The largest gain of a swap of two packs whose loads differ by D; 0 when none helps. */
+/* eplb_p_pack_gain: the largest gain of a swap of two packs whose loads differ by D; 0 when none helps.
+   eplb_p_find_gain: the place in a row of the first item whose swap with an item u gains so much; or how many there are.
+   Differences, minima and maxima are rounded alike or exact, so all ways to find a gain give the same. */
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+static inline eplb_p_vector eplb_p_more_gain(eplb_p_vector most, eplb_p_vector u, eplb_p_vector v, eplb_p_vector D)
+{
+    eplb_p_vector d = eplb_p_vector_sub(u, v);
+    return eplb_p_vector_max(most, eplb_p_vector_min(d, eplb_p_vector_sub(D, d)));
+}
+
+/* Each u meets whole vectors of v, and those v that are left over whole vectors of u. Within a caller it would want for
+   registers. */
+EPLB_P_APART float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
+{
+    const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
+    eplb_p_vector most = eplb_p_vector_of(0.0f), most2 = most, Ds = eplb_p_vector_of(D);
+    int32_t room = p->room, whole = room / EPLB_P_VECTOR * EPLB_P_VECTOR, u, v;
+
+    for (u = 0; u < room; u += 2) { /* behind an odd last one stands one that is too heavy */
+        eplb_p_vector us = eplb_p_vector_of(u_load[u]), us2 = eplb_p_vector_of(u_load[u + 1]);
+        for (v = 0; v < whole; v += EPLB_P_VECTOR) {
+            eplb_p_vector vs = eplb_p_vector_at(v_load + v);
+            most = eplb_p_more_gain(most, us, vs, Ds);
+            most2 = eplb_p_more_gain(most2, us2, vs, Ds);
+        }
+    }
+    for (v = whole; v < room; v++)
+        for (u = 0; u < room; u += EPLB_P_VECTOR)
+            most2 = eplb_p_more_gain(most2, eplb_p_vector_at(u_load + u), eplb_p_vector_of(v_load[v]), Ds);
+    return eplb_p_vector_largest(eplb_p_vector_max(most, most2));
+}
+
+static inline int32_t eplb_p_find_gain(const eplb_p_packs *p, float u, const float *v_load, float D, float gain)
+{
+    eplb_p_vector most = eplb_p_vector_of(0.0f), us = eplb_p_vector_of(u), Ds = eplb_p_vector_of(D);
+    int32_t v;
+
+    for (v = 0; v < p->stride; v += EPLB_P_VECTOR) most = eplb_p_more_gain(most, us, eplb_p_vector_at(v_load + v), Ds);
+    if (!eplb_p_vector_any_at_least(most, eplb_p_vector_of(gain))) return p->room;
+    for (v = 0; v < p->room && eplb_p_swap_gain(eplb_p_sub(u, v_load[v]), D) < gain;) v++;
+    return v;
+}
+#else
 EPLB_P float eplb_p_pack_gain(const eplb_p_packs *p, int32_t heavy, int32_t light, float D)
 {
     const float *u_load = eplb_p_loads_of(p, heavy), *v_load = eplb_p_loads_of(p, light);
+    float largest = 0.0f;
+    int32_t u, v;
 
-    return eplb_p_largest_gain(u_load, p->room, v_load, eplb_p_row(p), D);
+    for (u = 0; u < p->room; u++) {
+        for (v = 0; v < p->room; v++) {
+            float gain = eplb_p_swap_gain(eplb_p_sub(u_load[u], v_load[v]), D);
+            largest = gain > largest ? gain : largest;
+        }
+    }
+    return largest;
 }
+
+EPLB_P int32_t eplb_p_find_gain(const eplb_p_packs *p, float u, const float *v_load, float D, float gain)
+{
+    int32_t v = 0;
+    while (v < p->room && eplb_p_swap_gain(eplb_p_sub(u, v_load[v]), D) < gain) v++;
+    return v;
+}
+#endif
 
 /* The pack at a place of the order by load, heaviest first. */
 EPLB_P int32_t eplb_p_by_load(const eplb_p_packs *p, int32_t place) { return eplb_p_index(p->by_load[place]); }
@@ -3922,16 +3966,22 @@ typedef struct eplb_p_places {
     int32_t u, v; /* in the lists of the heavy and the light pack; what stands there changes packs */
 } eplb_p_places;
 
-/* Where the largest gain of two packs is: at the first u, and for it the first v. There is one; the bounds are for
-   -ffast-math, under which a gain may not be found again. */
+/* Where the largest gain of two packs is: at the first u, and for it the first v. There is one, but under -ffast-math,
+   where a gain may not be found again. */
 EPLB_P eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap *swap)
 {
     const float *u_load = eplb_p_loads_of(p, swap->heavy), *v_load = eplb_p_loads_of(p, swap->light);
-    float D = eplb_p_difference(p, swap->heavy, swap->light), gain = swap->gain;
+    float D = eplb_p_difference(p, swap->heavy, swap->light);
     eplb_p_places at = {0, 0};
+    int32_t u, v;
 
-    while (at.u + 1 < p->room && eplb_p_largest_gain(&u_load[at.u], 1, v_load, eplb_p_row(p), D) < gain) at.u++;
-    while (at.v + 1 < p->room && eplb_p_swap_gain(eplb_p_sub(u_load[at.u], v_load[at.v]), D) < gain) at.v++;
+    for (u = 0; u < p->room; u++) {
+        v = eplb_p_find_gain(p, u_load[u], v_load, D, swap->gain);
+        if (v == p->room) continue;
+        at.u = u;
+        at.v = v;
+        break;
+    }
     return at;
 }
 
@@ -4261,19 +4311,16 @@ EPLB_P void eplb_p_exchange(eplb_p_packs *p, int32_t pack, int32_t place, int32_
     p->load[pack] = sum;
 }
 
-/* A key in by_load changes: move it to where it belongs. */
+/* A key in by_load changes: move it to where it belongs. It is sought from both ends, as it mostly stands near one. */
 EPLB_P void eplb_p_reorder(eplb_p_packs *p, uint64_t from, uint64_t to)
 {
-    int32_t at = 0, more = p->m, half;
+    uint64_t *first = p->by_load, *last = first + p->m - 1, *at = first, *back = last;
 
-    while (more > 1) { /* without a branch, as it would be mispredicted */
-        half = more / 2;
-        at += p->by_load[at + half] <= from ? half : 0;
-        more -= half;
-    }
-    for (; at > 0 && p->by_load[at - 1] > to; at--) p->by_load[at] = p->by_load[at - 1];
-    for (; at + 1 < p->m && p->by_load[at + 1] < to; at++) p->by_load[at] = p->by_load[at + 1];
-    p->by_load[at] = to;
+    for (; *at != from && *back != from; back--) at++;
+    if (*at != from) at = back;
+    for (; at > first && at[-1] > to; at--) at[0] = at[-1];
+    for (; at < last && at[1] < to; at++) at[0] = at[1];
+    *at = to;
 }
 
 /* The item at a place of a pack's list goes, and one at another position comes. */
@@ -15670,7 +15717,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_VECTOR
 #undef EPLB_P_LAST
 #undef EPLB_P_NO_ITEM
-#undef EPLB_P_MOST_COUNTED
+#undef EPLB_P_MOST_RANKED
 #undef EPLB_P_SORTED_ROOM
 #undef EPLB_P_BLOCK
 #undef EPLB_P_LINE_ROOM
