@@ -6359,7 +6359,7 @@ EPLB_P int64_t eplb_p_time_of(const eplb_p_search *s, int32_t gpu) { return eplb
 /* The most load with which a GPU takes less time than this, which is above 0. */
 EPLB_P int32_t eplb_p_load_before(const eplb_p_search *s, int32_t gpu, int64_t time)
 {
-    return (int32_t)((time - 1) / eplb_p_pace_of(s, gpu));
+    return (int32_t)(s->pace ? (time - 1) / s->pace[gpu] : time - 1);
 }
 
 EPLB_P void eplb_p_set_pace(eplb_p_search *s, const int32_t *pace)
@@ -6535,19 +6535,21 @@ EPLB_P int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
     return copies;
 }
 
-/* One sample: the GPU that takes longest. */
-EPLB_P int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
+/* One sample: the GPU that takes longest, and the least time that one takes. */
+EPLB_P int32_t eplb_p_heaviest_gpu(const eplb_p_search *s, int64_t *lightest)
 {
     const int32_t *pace = s->pace, *load = s->gpu_load;
-    int64_t most = eplb_p_time_of(s, 0), time;
+    int64_t most = eplb_p_time_of(s, 0), least = most, time;
     int32_t gpu, n = s->num_gpus, at = 0;
 
     for (gpu = 1; gpu < n; gpu++) {
         time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
+        if (time < least) least = time;
         if (time <= most) continue;
         most = time;
         at = gpu;
     }
+    *lightest = least;
     return at;
 }
 
@@ -7406,14 +7408,13 @@ EPLB_P void eplb_p_line_up_slots(eplb_p_search *s)
 /* The first place in the line whose replica is lighter than this. */
 EPLB_P int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
 {
-    int32_t low = 0, high = s->num_slots;
+    int32_t first = 0, left = s->num_slots, half;
 
-    while (low < high) {
-        int32_t middle = low + (high - low) / 2;
-        if (s->line[middle] < load) high = middle;
-        else low = middle + 1;
+    for (; left > 1; left -= half) { /* as often whatever is found, which cannot be foretold */
+        half = left / 2;
+        first += s->line[first + half - 1] < load ? 0 : half;
     }
-    return low;
+    return first + (s->line[first] >= load);
 }
 
 /* By how much the load of a GPU may grow, at most, so that it takes less time than the peak, given the least that one
@@ -7488,12 +7489,13 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
     int32_t i, k;
 
     for (i = 0; i < s->num_slots; i++) {
-        int32_t gpu = eplb_p_gpu_of(s, i), on_heavy = gpu == heavy;
+        int32_t gpu = eplb_p_gpu_of(s, i), on_heavy = gpu == heavy, u = s->slot[i];
         int32_t candidates = on_heavy ? s->num_experts : eplb_p_num_slots(s, heavy);
-        int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[gpu] - share;
+        int32_t left = s->gpu_load[gpu] - *eplb_p_share_of(s, u);
+        /* Most experts have one replica. The others of a donor grow, and even on the lightest GPU must stay below the
+           best. */
+        if (s->count[u] == 1 || lightest + eplb_p_growth(s, u, 0) * s->least_pace >= peak) continue;
         if (!eplb_p_may_take_away(s, i)) continue;
-        /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
-        if (lightest + (int64_t)(eplb_p_less_share(s, s->slot[i], 0) - share) * s->least_pace >= peak) continue;
         eplb_p_take_steps(s, 1, candidates);
         for (k = 0; k < candidates; k++) {
             int32_t e = on_heavy ? s->expert[k] : s->slot[eplb_p_first_slot(s, heavy) + k];
@@ -7515,18 +7517,11 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
 /* Do a move that makes the heaviest GPU lighter, if there is one. */
 EPLB_P int eplb_p_lower_peak(eplb_p_search *s)
 {
-    const int32_t *pace = s->pace, *load = s->gpu_load;
-    int32_t heavy = 0, n = s->num_gpus, gpu;
-    int64_t peak = eplb_p_time_of(s, 0), lightest = peak, time;
+    int64_t lightest, peak;
+    int32_t heavy = eplb_p_heaviest_gpu(s, &lightest);
     eplb_p_move best = EPLB_ZERO_INIT;
 
-    for (gpu = 1; gpu < n; gpu++) {
-        time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
-        if (time < lightest) lightest = time;
-        if (time <= peak) continue;
-        peak = time;
-        heavy = gpu;
-    }
+    peak = eplb_p_time_of(s, heavy);
     eplb_p_take_steps(s, 1, s->num_gpus);
     if (peak <= s->close) return 0;
     if (eplb_p_find_swap(s, heavy, lightest, &best) >= peak && eplb_p_find_replace(s, heavy, lightest, &best) >= peak)
@@ -7569,7 +7564,8 @@ EPLB_P int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
 EPLB_P void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
 {
     uint32_t slots = (uint32_t)s->num_slots, num_moves = 1 + (uint32_t)kick % 3, i, word[4];
-    int32_t heavy = eplb_p_heaviest_gpu(s), replaces = kick % (2 * s->num_slots <= EPLB_P_SMALL ? 2 : 4) == 1;
+    int64_t lightest;
+    int32_t heavy = eplb_p_heaviest_gpu(s, &lightest), replaces = kick % (2 * s->num_slots <= EPLB_P_SMALL ? 2 : 4) == 1;
     eplb_p_move move = EPLB_ZERO_INIT;
 
     for (i = 0; i < num_moves && eplb_p_may_go_on(s); i++) {
@@ -7755,7 +7751,11 @@ EPLB_P_APART int eplb_p_try_all(eplb_p_search *s, int64_t *best)
    it takes several moves at once that lower the squares. */
 #define EPLB_P_FAR_OFF 128
 
-EPLB_P int64_t eplb_p_peak(const eplb_p_search *s) { return eplb_p_time_of(s, eplb_p_heaviest_gpu(s)); }
+EPLB_P int64_t eplb_p_peak(const eplb_p_search *s)
+{
+    int64_t lightest;
+    return eplb_p_time_of(s, eplb_p_heaviest_gpu(s, &lightest));
+}
 
 /* What was done since the best plan stays if it has become better, and is taken back else. Returns the peak of
    the best plan. */
