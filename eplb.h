@@ -101,7 +101,7 @@
 #define EPLB_VERSION_PATCH  0
 #define EPLB_VERSION_NUMBER (EPLB_VERSION_MAJOR * 10000 + EPLB_VERSION_MINOR * 100 + EPLB_VERSION_PATCH)
 #define EPLB_VERSION_STRING "0.2.0"
-#define EPLB_PLAN_VERSION   3 /* rises when any plan changes for the same arguments */
+#define EPLB_PLAN_VERSION   4 /* rises when any plan changes for the same arguments */
 
 /* ------------------------------------------------------------------------------------ linkage */
 
@@ -6081,10 +6081,11 @@ EPLB_P void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
    from the one and gives it to the other.
 
    With one sample the incumbent is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
-   found in a line of all replicas by their loads; where there is none, a replace is. When both are exhausted a
-   kick disturbs the plan, and what follows stays if the heaviest GPU has become lighter, or is taken back. Where
-   slots are few all plans are tried instead, but for those that cannot be better. It ends as soon as the heaviest
-   GPU is as light as the bound proves that it can be, but for 1 / EPLB_P_CLOSE, or where slots are few, for rounding.
+   found in a line of all replicas by their loads; where there is none, a double is, two swaps of the same two GPUs at
+   once; where there is none either, a replace. When all are exhausted a kick disturbs the plan, and what follows stays
+   if the heaviest GPU has become lighter, or is taken back. Where slots are few all plans are tried instead, but for
+   those that cannot be better. It ends as soon as the heaviest GPU is as light as the bound proves that it can be, but
+   for 1 / EPLB_P_CLOSE, or where slots are few, for rounding.
 
    With many samples the objective is the sum over samples and GPUs of load squared, which carries the mean,
    the variance and the covariance of the loads: swaps of the two GPUs that differ most first, and replaces
@@ -7431,11 +7432,12 @@ EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightes
 {
     const int32_t *pace = s->pace, *line = s->line, *gpu_load = s->gpu_load; /* copies stay in registers */
     int32_t load = gpu_load[heavy], n = s->num_slots, i, at;
-    int64_t peak = eplb_p_time_of(s, heavy), room = eplb_p_most_room(s, peak, lightest), after, other_after;
-    int32_t least = load - eplb_p_load_before(s, heavy, peak);
+    int64_t peak = eplb_p_time_of(s, heavy), after, other_after;
 
     for (i = eplb_p_first_slot(s, heavy); i < eplb_p_end_slot(s, heavy); i++) {
-        int32_t u = line[s->place[i]], first = eplb_p_first_lighter(s, u - least + 1);
+        int64_t room = eplb_p_most_room(s, peak, lightest);
+        int32_t u = line[s->place[i]], least = load - eplb_p_load_before(s, heavy, peak);
+        int32_t first = eplb_p_first_lighter(s, u - least + 1);
         for (at = first; at < n && u - line[at] <= room; at++) {
             int32_t d = u - line[at], other = s->line_gpu[at];
             after = load - d;
@@ -7449,8 +7451,6 @@ EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightes
             if (s->moves) after += s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
             if (after >= peak) continue;
             peak = after;
-            least = load - eplb_p_load_before(s, heavy, peak);
-            room = eplb_p_most_room(s, peak, lightest);
             best->slot = i;
             best->other = s->line_slot[at];
         }
@@ -7489,13 +7489,15 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
     int32_t i, k;
 
     for (i = 0; i < s->num_slots; i++) {
-        int32_t gpu = eplb_p_gpu_of(s, i), on_heavy = gpu == heavy, u = s->slot[i];
-        int32_t candidates = on_heavy ? s->num_experts : eplb_p_num_slots(s, heavy);
-        int32_t left = s->gpu_load[gpu] - *eplb_p_share_of(s, u);
+        int32_t u = s->slot[i], gpu, on_heavy, candidates, left;
         /* Most experts have one replica. The others of a donor grow, and even on the lightest GPU must stay below the
            best. */
         if (s->count[u] == 1 || lightest + eplb_p_growth(s, u, 0) * s->least_pace >= peak) continue;
         if (!eplb_p_may_take_away(s, i)) continue;
+        gpu = eplb_p_gpu_of(s, i);
+        on_heavy = gpu == heavy;
+        candidates = on_heavy ? s->num_experts : eplb_p_num_slots(s, heavy);
+        left = s->gpu_load[gpu] - *eplb_p_share_of(s, u);
         eplb_p_take_steps(s, 1, candidates);
         for (k = 0; k < candidates; k++) {
             int32_t e = on_heavy ? s->expert[k] : s->slot[eplb_p_first_slot(s, heavy) + k];
@@ -7514,6 +7516,89 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
     return peak;
 }
 
+/* improve: lowering the peak, doubles
+
+   The heaviest GPU gives two replicas for two of another one. With S slots each has S (S - 1) / 2 pairs to give, where a
+   swap has S replicas: so many more ways lead farther down than swaps do. The first double that takes enough will do: to
+   look for the best takes longer than to do another. */
+
+#define EPLB_P_FEW_IN_ROW 16 /* slots of a GPU; one with more has swaps enough */
+#define EPLB_P_TAKEN      4 /* a double takes a quarter, or more, of what is left between the heaviest GPU and the bar */
+
+/* A GPU's replicas in the order of the line, by their places in it. */
+typedef struct eplb_p_gpu_row {
+    int32_t num, place[EPLB_P_FEW_IN_ROW];
+} eplb_p_gpu_row;
+
+EPLB_P void eplb_p_line_up_gpu(const eplb_p_search *s, int32_t gpu, eplb_p_gpu_row *row)
+{
+    int32_t i, at;
+
+    row->num = 0;
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
+        for (at = row->num++; at > 0 && row->place[at - 1] > s->place[i]; at--) row->place[at] = row->place[at - 1];
+        row->place[at] = s->place[i];
+    }
+}
+
+/* The experts of slots i and j, and those of k and l, change places, if they may: i and k are on one GPU. */
+EPLB_P int eplb_p_swap_two(eplb_p_search *s, int32_t i, int32_t j, int32_t k, int32_t l)
+{
+    eplb_p_move move = EPLB_ZERO_INIT;
+
+    if (s->slot[i] == s->slot[k] || s->slot[j] == s->slot[l]) return 0;
+    if (!eplb_p_may_swap(s, i, j) || !eplb_p_may_swap(s, k, l)) return 0;
+    move.slot = i;
+    move.other = j;
+    eplb_p_do_move(s, &move);
+    move.slot = k;
+    move.other = l;
+    eplb_p_do_move(s, &move);
+    return 1;
+}
+
+/* Do the first double by which two of the row's replicas change places with those of slots j and l and are heavier, by
+   `least` and up to `room` more. For each replica of the row only the lightest after it is looked at with which it is
+   heavy enough. */
+EPLB_P int eplb_p_do_double_with(eplb_p_search *s, const eplb_p_gpu_row *row, int32_t j, int32_t l, int32_t least,
+                                 int32_t room)
+{
+    int32_t low = least + s->line[s->place[j]] + s->line[s->place[l]], x = 0, y = row->num - 1;
+    uint32_t off, below;
+
+    for (; x < y; x += 1 - (int32_t)below, y -= (int32_t)below) { /* a branch on it would be mispredicted */
+        int32_t u = row->place[x], v = row->place[y];
+        off = (uint32_t)(s->line[u] + s->line[v] - low);
+        below = off >> 31;
+        if (off > (uint32_t)room) continue;
+        if (eplb_p_swap_two(s, s->line_slot[u], j, s->line_slot[v], l)) return 1;
+    }
+    return 0;
+}
+
+/* Do the first double of the heaviest GPU that takes enough: by the other GPU, then by its two slots. Where moves count
+   there is none: what two swaps may do together is not asked. */
+EPLB_P int eplb_p_do_double(eplb_p_search *s, int32_t heavy)
+{
+    int32_t load = s->gpu_load[heavy], over = load - eplb_p_load_before(s, heavy, s->close + 1);
+    int32_t least = 1 + over / EPLB_P_TAKEN, other, j, l;
+    int64_t limit = eplb_p_time(s, heavy, load - least) + 1; /* both GPUs are to take less */
+    eplb_p_gpu_row row;
+
+    if (s->moves || eplb_p_num_slots(s, heavy) > EPLB_P_FEW_IN_ROW || s->num_done + 1 >= s->num_slots) return 0;
+    eplb_p_line_up_gpu(s, heavy, &row);
+    for (other = 0; other < s->num_gpus && s->steps > 0; other++) {
+        int32_t room = eplb_p_load_before(s, other, limit) - s->gpu_load[other] - least;
+        int32_t end = room < 0 ? 0 : eplb_p_end_slot(s, other);
+        for (j = eplb_p_first_slot(s, other); j < end; j++) {
+            eplb_p_take_steps(s, end - j, row.num);
+            for (l = j + 1; l < end; l++)
+                if (eplb_p_do_double_with(s, &row, j, l, least, room)) return 1;
+        }
+    }
+    return 0;
+}
+
 /* Do a move that makes the heaviest GPU lighter, if there is one. */
 EPLB_P int eplb_p_lower_peak(eplb_p_search *s)
 {
@@ -7524,8 +7609,10 @@ EPLB_P int eplb_p_lower_peak(eplb_p_search *s)
     peak = eplb_p_time_of(s, heavy);
     eplb_p_take_steps(s, 1, s->num_gpus);
     if (peak <= s->close) return 0;
-    if (eplb_p_find_swap(s, heavy, lightest, &best) >= peak && eplb_p_find_replace(s, heavy, lightest, &best) >= peak)
-        return 0;
+    if (eplb_p_find_swap(s, heavy, lightest, &best) >= peak) {
+        if (eplb_p_do_double(s, heavy)) return 1;
+        if (eplb_p_find_replace(s, heavy, lightest, &best) >= peak) return 0;
+    }
     eplb_p_do_move(s, &best);
     return 1;
 }
@@ -7558,25 +7645,26 @@ EPLB_P int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
     return s->line_slot[at > 0 ? at : 0];
 }
 
-/* One to three random moves, the first on the heaviest GPU. Swaps are of replicas near in load, which disturb
-   the plan no more than it takes to leave its valley. Every fourth kick, in the smallest nodes every other
-   one, is of replaces, which take it out of dead ends such as two heavy experts with one replica too many. */
+/* One to three random moves, the first on the heaviest GPU. Swaps are of replicas near in load, which disturb the plan
+   no more than it takes to leave its valley. Every other kick is of replaces, where there are replicas to give: they
+   take it out of dead ends such as two heavy experts with one replica too many. */
 EPLB_P void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
 {
-    uint32_t slots = (uint32_t)s->num_slots, num_moves = 1 + (uint32_t)kick % 3, i, word[4];
     int64_t lightest;
-    int32_t heavy = eplb_p_heaviest_gpu(s, &lightest), replaces = kick % (2 * s->num_slots <= EPLB_P_SMALL ? 2 : 4) == 1;
+    uint32_t slots = (uint32_t)s->num_slots, num_moves = 1 + (uint32_t)kick / 2 % 3, i, word[4];
+    int32_t heavy = eplb_p_heaviest_gpu(s, &lightest), donor;
     eplb_p_move move = EPLB_ZERO_INIT;
 
     for (i = 0; i < num_moves && eplb_p_may_go_on(s); i++) {
         eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, i, word);
         move.slot = (int32_t)(word[0] % slots);
         if (i == 0) move.slot = eplb_p_first_slot(s, heavy) + (int32_t)(word[0] % (uint32_t)eplb_p_num_slots(s, heavy));
-        if (replaces) {
+        donor = kick % 2 == 1 ? eplb_p_next_donor(s, move.slot) : -1;
+        if (donor >= 0) {
+            move.slot = donor;
             move.other = -1;
-            move.slot = eplb_p_next_donor(s, move.slot);
             move.expert = s->slot[word[1] % slots];
-            if (move.slot < 0 || !eplb_p_may_replace(s, move.slot, move.expert)) continue;
+            if (!eplb_p_may_replace(s, donor, move.expert)) continue;
         } else {
             move.other = eplb_p_near(s, move.slot, word[1]);
             if (!eplb_p_may_swap(s, move.slot, move.other)) continue;
@@ -7747,10 +7835,6 @@ EPLB_P_APART int eplb_p_try_all(eplb_p_search *s, int64_t *best)
 
 /* improve: one sample */
 
-/* So far above the bar, in parts of it, it is not grains that are left but wrong counts of replicas, for which
-   it takes several moves at once that lower the squares. */
-#define EPLB_P_FAR_OFF 128
-
 EPLB_P int64_t eplb_p_peak(const eplb_p_search *s)
 {
     int64_t lightest;
@@ -7771,7 +7855,7 @@ EPLB_P int64_t eplb_p_keep_better(eplb_p_search *s, int64_t best)
 /* Kicks of this much effort: the smaller the node, the less one costs, and the more of them there are. */
 EPLB_P int32_t eplb_p_num_kicks(const eplb_p_search *s, int32_t effort)
 {
-    int32_t each = 1 + EPLB_P_SMALL / s->num_slots;
+    int32_t each = s->num_slots < EPLB_P_SMALL ? EPLB_P_SMALL / s->num_slots : 1;
     return effort - 1 <= INT32_MAX / each ? (effort - 1) * each : INT32_MAX;
 }
 
@@ -7783,13 +7867,6 @@ EPLB_P void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
     s->num_done = 0;
     eplb_p_lower_peaks(s);
     best = eplb_p_keep_better(s, best);
-    if (best > s->close + s->close / EPLB_P_FAR_OFF) {
-        eplb_p_measure_node(s);
-        eplb_p_lower_squares(s);
-        eplb_p_line_up_slots(s);
-        eplb_p_lower_peaks(s);
-        best = eplb_p_keep_better(s, best);
-    }
     if (s->trial && kicks > 0 && best > s->close) {
         if (eplb_p_try_all(s, &best)) kicks = 0;
         eplb_p_measure_node(s);
@@ -15350,7 +15427,6 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_SPLIT_LEAF
 #undef EPLB_P_CLOSE
 #undef EPLB_P_NEAR
-#undef EPLB_P_FAR_OFF
 #undef EPLB_P_ROUGHLY
 #undef EPLB_P_WHOLE
 #undef EPLB_P_FAIR_ROUNDS
@@ -15358,6 +15434,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_TRIES
 #undef EPLB_P_SPREAD
 #undef EPLB_P_SMALL
+#undef EPLB_P_FEW_IN_ROW
+#undef EPLB_P_TAKEN
 #undef EPLB_P_FEW_SLOTS
 #undef EPLB_P_MOST_TRIES
 #undef EPLB_P_MOST_STEPS
@@ -15399,7 +15477,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
    Before 1.0 a minor version may ask something of its users; a patch version does not. The numbers of results and
    presets never change.
 
-   0.2.0  Plans (plan version 3): those with effort, DEFAULT's and BEST's, are others, and most are made sooner; the ten
+   0.2.0  Plans (plan version 4): those with effort, DEFAULT's and BEST's, are others, and most are made sooner; the ten
             published presets' are what they were. With effort groups go to nodes by L2, the search is bounded by the
             shape, samples without load count for nothing, equal ones in a row count as one, more than
             EPLB_MOST_SAMPLES are merged, and where a GPU has more slots than its node has experts an expert may be twice
