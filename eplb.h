@@ -361,7 +361,7 @@ typedef struct eplb_plan { /* the caller's memory; any pointer but phy2log may b
 
 /* With effort, more samples than this are planned for as so many, once equal neighbours count as one: neighbours that
    count for little are merged to their weighted mean, and their weights add. */
-#define EPLB_MOST_SAMPLES 128
+#define EPLB_MOST_SAMPLES 64
 
 /* EPLB_SCRATCH_BOUND, EPLB_SCRATCH_BOUND_SAMPLES - bytes of scratch that suffice for eplb_rebalance and
    eplb_evaluate with any options but EPLB_PLAN_FOR_EXACT and a plan in force, of a cluster whose GPUs are alike, as a
@@ -1127,8 +1127,34 @@ EPLB_P_HD uint64_t eplb_p_light_first(float value, int32_t index)
 }
 
 EPLB_P_HD int32_t eplb_p_index(uint64_t key) { return (int32_t)(key & UINT32_MAX); }
+EPLB_P_HD uint64_t eplb_p_smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 #define EPLB_P_LAST UINT64_MAX /* a key behind every other */
+#define EPLB_P_NONE (-1)       /* no item, no GPU, no node, no slot: nobody */
+
+EPLB_P_HD int32_t eplb_p_index_or_none(uint64_t key) { return key == EPLB_P_LAST ? EPLB_P_NONE : eplb_p_index(key); }
+
+/* The same order where values have 64 bits and no key has room for both: what is worth most of all that is looked at by
+   rising index, and among equals the first. */
+typedef struct eplb_p_incumbent {
+    int64_t worth;
+    int32_t index; /* EPLB_P_NONE: nothing was worth more than that */
+} eplb_p_incumbent;
+
+EPLB_P_HD eplb_p_incumbent eplb_p_worth_more_than(int64_t worth)
+{
+    eplb_p_incumbent nothing = EPLB_ZERO_INIT;
+    nothing.worth = worth;
+    nothing.index = EPLB_P_NONE;
+    return nothing;
+}
+
+EPLB_P_HD void eplb_p_challenge(eplb_p_incumbent *best, int64_t worth, int32_t index)
+{
+    if (worth <= best->worth) return;
+    best->worth = worth;
+    best->index = index;
+}
 
 #define EPLB_P_NO_ITEM FLT_MAX /* the load of what fills up a row: too heavy to be swapped for anything */
 
@@ -2029,8 +2055,6 @@ EPLB_P_HD eplb_result eplb_p_check_load(const float *load)
     return EPLB_OK;
 }
 
-#define EPLB_P_NONE (-1) /* no GPU, no node, no slot: nobody */
-
 /* Limits on moves, a row each: its number, the options' field, the least that this may be, and the fault of a plan
    with more moves. */
 /* clang-format off */
@@ -2532,6 +2556,20 @@ EPLB_P void eplb_p_scale_loads(float *to, const float *from, float factor, int32
     for (; i < n; i++) to[i] = eplb_p_mul(eplb_p_unsigned(&from[i]), factor);
 }
 
+/* to [n] += from [n], without signs, times factor. */
+EPLB_P void eplb_p_add_scaled_loads(float *to, const float *from, float factor, int32_t n)
+{
+    int32_t i = 0;
+#if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
+    eplb_p_vector factors = eplb_p_vector_of(factor);
+    for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR) {
+        volatile eplb_p_vector once = eplb_p_vector_mul(eplb_p_vector_abs(eplb_p_vector_at(from + i)), factors);
+        eplb_p_vector_to(to + i, eplb_p_vector_add(eplb_p_vector_at(to + i), once)); /* not fused */
+    }
+#endif
+    for (; i < n; i++) to[i] = eplb_p_add(to[i], eplb_p_mul(eplb_p_unsigned(&from[i]), factor));
+}
+
 /* The scale of the samples that count; 0 when they hold no load. */
 EPLB_P float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
 {
@@ -2563,8 +2601,7 @@ EPLB_P float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
         const float *more = s->load + (size_t)t * s->stride;
         if (!eplb_p_counts(s, t, n)) continue;
         if (counted++ == 0) eplb_p_scale_loads(load, more, factor, n);
-        else
-            for (i = 0; i < n; i++) load[i] = eplb_p_add(load[i], eplb_p_mul(eplb_p_unsigned(&more[i]), factor));
+        else eplb_p_add_scaled_loads(load, more, factor, n);
         count = eplb_p_add(count, share);
     }
     if (counted > 1)
@@ -2918,12 +2955,13 @@ EPLB_P float eplb_p_next_sample(const eplb_p_samples *s, int32_t n, int32_t *t, 
 }
 
 /* Into how many the samples that count are merged, where neighbours are as long as they count for no more
-   than `most` together. */
-EPLB_P int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_experts, float most)
+   than `most` together. heaviest: what one of these counts for at most. */
+EPLB_P int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_experts, float most, float *heaviest)
 {
     float weight = 0.0f, share;
     int32_t merged = 0, t = 0, first = 0;
 
+    *heaviest = 0.0f;
     while ((share = eplb_p_next_sample(samples, num_experts, &t, &first)) > 0.0f) {
         float more = eplb_p_add(weight, share);
         if (merged == 0 || more > most) {
@@ -2931,23 +2969,28 @@ EPLB_P int32_t eplb_p_num_merged(const eplb_p_samples *samples, int32_t num_expe
             more = share;
         }
         weight = more;
+        if (weight > *heaviest) *heaviest = weight;
     }
     return merged;
 }
 
-/* The least that neighbours may count for together so that few enough are left: those that count for least are
-   merged, and what counts for most stays by itself. Bisection over the bits of floats, which are ordered. */
+#define EPLB_P_MERGING_BITS 16 /* of a mantissa's 23 that make no difference here */
+
+/* The least, but for a part in 128, that neighbours may count for together so that few enough are left: those that count
+   for least are merged, and what counts for most stays by itself. Bisection over the bits of floats, which are ordered. */
 EPLB_P float eplb_p_merging(const eplb_p_samples *samples, int32_t num_experts)
 {
-    uint32_t low = 0, high = eplb_p_bits((float)samples->num);
+    uint32_t low = 0, high = (eplb_p_bits((float)samples->num) >> EPLB_P_MERGING_BITS) + 1;
+    float most = 0.0f, heaviest;
 
-    if (eplb_p_num_merged(samples, num_experts, 0.0f) <= EPLB_MOST_SAMPLES) return 0.0f;
+    if (eplb_p_num_merged(samples, num_experts, most, &heaviest) <= EPLB_MOST_SAMPLES) return most;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (eplb_p_num_merged(samples, num_experts, eplb_p_from_bits(middle)) <= EPLB_MOST_SAMPLES) high = middle;
+        most = eplb_p_from_bits(middle << EPLB_P_MERGING_BITS);
+        if (eplb_p_num_merged(samples, num_experts, most, &heaviest) <= EPLB_MOST_SAMPLES) high = middle;
         else low = middle;
     }
-    return eplb_p_from_bits(high);
+    return eplb_p_from_bits(high << EPLB_P_MERGING_BITS);
 }
 
 /* The next samples that count, from *t on, merged to one: size [E] = the weighted mean of their loads, scaled.
@@ -2963,9 +3006,7 @@ EPLB_P float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples
         if (merged > 0 && more > most) break;
         if (merged == 0) eplb_p_scale_loads(l->size, load, scale, num_experts);
         if (merged == 1) eplb_p_scale_loads(l->size, l->size, weight, num_experts);
-        if (merged > 0)
-            for (e = 0; e < num_experts; e++)
-                l->size[e] = eplb_p_add(l->size[e], eplb_p_mul(eplb_p_unsigned(&load[e]), factor));
+        if (merged > 0) eplb_p_add_scaled_loads(l->size, load, factor, num_experts);
         weight = more;
         merged++;
         *t = next;
@@ -3001,33 +3042,29 @@ EPLB_P void eplb_p_weigh_evenly(eplb_p_layer *l)
 }
 
 /* num_counting, grains of the layer: the loads of the samples that count, or of what they are merged to, times
-   a power of two. The first time round their weights are found, then the largest sum of loads, by which the
-   grain is chosen, then the grains. Size serves for the sample at hand, and is that of the last. */
+   a power of two. The first time round the largest sum of loads is found, by which the grain is chosen, then the
+   grains. Size serves for the sample at hand, and is that of the last. */
 EPLB_P void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, float scale)
 {
     int32_t num_experts = l->shape->num_experts, pass, k, t, e;
-    float heaviest = 0.0f, largest = 0.0f, grain = 1.0f, most = eplb_p_merging(samples, num_experts);
+    float largest = 0.0f, grain = 1.0f, most = eplb_p_merging(samples, num_experts), heaviest;
 
-    l->num_counting = eplb_p_num_merged(samples, num_experts, most);
+    l->num_counting = eplb_p_num_merged(samples, num_experts, most, &heaviest);
     if (l->num_counting == 0 || !(scale > 0.0f)) {
         eplb_p_weigh_evenly(l);
         return;
     }
-    for (pass = 0; pass < 3; pass++) {
-        if (pass == 2) grain = eplb_p_grain(largest, l->num_counting, l->cluster.pace != NULL);
+    for (pass = 0; pass < 2; pass++) {
+        if (pass == 1) grain = eplb_p_grain(largest, l->num_counting, l->cluster.pace != NULL);
         for (k = 0, t = 0; k < l->num_counting; k++) {
-            float weight = eplb_p_merge_samples(l, samples, scale, most, &t), factor, sum = 0.0f;
-            if (pass == 0) {
-                heaviest = weight > heaviest ? weight : heaviest;
-                continue;
-            }
-            factor = eplb_p_square_factor(eplb_p_div(weight, heaviest));
+            float weight = eplb_p_merge_samples(l, samples, scale, most, &t), sum = 0.0f;
+            float factor = eplb_p_square_factor(eplb_p_div(weight, heaviest));
             if (l->factor) l->factor[k] = (int32_t)(factor * EPLB_P_WHOLE);
             for (e = 0; e < num_experts; e++) {
                 float load = eplb_p_mul(l->size[e], factor);
                 sum = eplb_p_add(sum, load);
                 load *= grain; /* a power of two: exact */
-                if (pass == 2) l->grains[eplb_p_at(e, l->num_counting, k)] = (int32_t)load;
+                if (pass == 1) l->grains[eplb_p_at(e, l->num_counting, k)] = (int32_t)load;
             }
             if (sum > largest) largest = sum;
         }
@@ -3152,19 +3189,16 @@ EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t 
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`. */
-EPLB_P int32_t eplb_p_heaviest_replica(const eplb_p_replicas *r, int32_t changed, int32_t extra, float *heaviest)
+EPLB_P uint64_t eplb_p_heaviest_replica(const eplb_p_replicas *r, int32_t changed, int32_t extra)
 {
-    int32_t e, at = 0;
+    uint64_t heaviest = EPLB_P_LAST;
+    int32_t e;
 
-    *heaviest = -1.0f;
     for (e = 0; e < r->num_log; e++) {
         float each = eplb_p_bid(r->load[e], r->count[e] + (e == changed ? extra : 0), EPLB_P_DHONDT);
-        if (each > *heaviest) {
-            *heaviest = each;
-            at = e;
-        }
+        heaviest = eplb_p_smaller(heaviest, eplb_p_heavy_first(each, e));
     }
-    return at;
+    return heaviest;
 }
 
 /* Whether an expert keeps as many replicas as it has to have when one goes. */
@@ -3178,23 +3212,18 @@ EPLB_P int eplb_p_may_donate(const eplb_p_replicas *r, int32_t e)
    ones, if that makes the heaviest replica lighter. Returns whether it did. */
 EPLB_P int eplb_p_fixup(eplb_p_replicas *r, int32_t max_replicas)
 {
-    float before, after, least = 0.0f;
-    int32_t receiver = eplb_p_heaviest_replica(r, 0, 0, &before), donor = -1, e, slot;
+    uint64_t before = eplb_p_heaviest_replica(r, 0, 0), after, least = EPLB_P_LAST;
+    int32_t receiver = eplb_p_index(before), donor, e, slot;
 
     if (eplb_p_at_cap(r->count[receiver], max_replicas)) return 0;
-    for (e = 0; e < r->num_log; e++) {
-        float rise;
-        if (e == receiver || !eplb_p_may_donate(r, e)) continue;
-        rise = eplb_p_rise(r->load[e], r->count[e]);
-        if (donor < 0 || rise < least) {
-            least = rise;
-            donor = e;
-        }
-    }
+    for (e = 0; e < r->num_log; e++)
+        if (e != receiver && eplb_p_may_donate(r, e))
+            least = eplb_p_smaller(least, eplb_p_light_first(eplb_p_rise(r->load[e], r->count[e]), e));
+    donor = eplb_p_index_or_none(least);
     if (donor < 0) return 0;
     r->count[donor]--;
-    eplb_p_heaviest_replica(r, receiver, 1, &after);
-    if (!(after < before)) {
+    after = eplb_p_heaviest_replica(r, receiver, 1);
+    if (after >> 32 <= before >> 32) { /* no lighter: heavier ones have smaller keys */
         r->count[donor]++;
         return 0;
     }
@@ -4407,20 +4436,19 @@ EPLB_P int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
 {
     const float *pack_load = u->packer.packs.load, *time = u->time; /* copies stay in registers */
     const int32_t *fill = u->packer.packs.fill, *room = u->room;
-    int32_t m = u->packer.packs.m, pack, best = -1;
-    float least = FLT_MAX, now;
+    int32_t m = u->packer.packs.m, pack;
+    uint64_t best = EPLB_P_LAST;
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     if (u->speed && m >= EPLB_P_VECTOR) return eplb_p_quickest_of_vectors(u, load);
 #endif
     for (pack = 0; pack < m; pack++) {
-        if (!(time[pack] < least) || fill[pack] >= room[pack]) continue;
-        now = u->speed ? eplb_p_time_with(u, pack, eplb_p_add(pack_load[pack], load)) : time[pack];
-        if (!(now < least)) continue;
-        least = now;
-        best = pack;
+        uint64_t key = eplb_p_light_first(time[pack], pack);
+        if (key > best || fill[pack] >= room[pack]) continue;
+        if (u->speed) key = eplb_p_light_first(eplb_p_time_with(u, pack, eplb_p_add(pack_load[pack], load)), pack);
+        best = eplb_p_smaller(best, key);
     }
-    return best;
+    return eplb_p_index_or_none(best);
 }
 
 /* The pack of the next item by zigzag: turns run through all packs, every other one backward; what is full is left out. */
@@ -5049,17 +5077,14 @@ EPLB_P int eplb_p_fits_home(const eplb_p_homes *h, int32_t group, int32_t node)
 /* The node that takes least with a group; N where it has no room on any. */
 EPLB_P int32_t eplb_p_best_home(const eplb_p_homes *h, int32_t group)
 {
-    int32_t N = h->layer->shape->num_nodes, best = N, node;
-    float least = 0.0f, time;
+    int32_t N = h->layer->shape->num_nodes, node;
+    uint64_t best = EPLB_P_LAST;
 
     for (node = 0; node < N; node++) {
-        if (!eplb_p_fits_home(h, group, node)) continue;
-        time = eplb_p_home_time(h, node, h->node_load[node] + h->load[group]);
-        if (best < N && !(time < least)) continue;
-        least = time;
-        best = node;
+        float time = eplb_p_home_time(h, node, h->node_load[node] + h->load[group]);
+        if (eplb_p_fits_home(h, group, node)) best = eplb_p_smaller(best, eplb_p_light_first(time, node));
     }
-    return best;
+    return best == EPLB_P_LAST ? N : eplb_p_index(best);
 }
 
 /* All groups go, in order of their loads, but `last` after the others; first those that are bound to a node. Those that
@@ -5294,7 +5319,7 @@ EPLB_P int eplb_p_try_all_ways(eplb_p_homes *h, eplb_p_evenness *best)
    least with it; or else those with the most room left, the first on ties, as few as suffice. */
 EPLB_P void eplb_p_choose_halves(eplb_p_homes *h, int32_t group, int32_t need)
 {
-    int32_t N = h->layer->shape->num_nodes, first, second, node, best;
+    int32_t N = h->layer->shape->num_nodes, first, second, node;
 
     for (node = 0; node < N; node++) h->chosen[node] = 0;
     if (need == 0) return;
@@ -5304,11 +5329,12 @@ EPLB_P void eplb_p_choose_halves(eplb_p_homes *h, int32_t group, int32_t need)
         return;
     }
     while (need > 0) {
-        for (node = 0, best = -1; node < N; node++)
-            if (!h->chosen[node] && (best < 0 || h->left[node] > h->left[best])) best = node;
-        EPLB_ASSERT(best >= 0 && h->left[best] > 0); /* there is a slot for every expert */
-        h->chosen[best] = 1;
-        need -= h->left[best];
+        eplb_p_incumbent best = eplb_p_worth_more_than(0);
+        for (node = 0; node < N; node++)
+            if (!h->chosen[node]) eplb_p_challenge(&best, h->left[node], node);
+        EPLB_ASSERT(best.index >= 0); /* there is a slot for every expert */
+        h->chosen[best.index] = 1;
+        need -= h->left[best.index];
     }
 }
 
@@ -5361,17 +5387,13 @@ EPLB_P void eplb_p_put_half(eplb_p_homes *h, int32_t e, int32_t node, int32_t si
 /* The node with so much room that would take least with so much load more, but for one; -1 where there is none. */
 EPLB_P int32_t eplb_p_best_half(const eplb_p_homes *h, int64_t load, int32_t room, int32_t but)
 {
-    int32_t best = -1, node;
-    float least = 0.0f, time;
+    uint64_t best = EPLB_P_LAST;
+    int32_t node;
 
-    for (node = 0; node < h->layer->shape->num_nodes; node++) {
-        if (h->room[node] < room || node == but) continue;
-        time = eplb_p_home_time(h, node, h->node_load[node] + load);
-        if (best >= 0 && !(time < least)) continue;
-        least = time;
-        best = node;
-    }
-    return best;
+    for (node = 0; node < h->layer->shape->num_nodes; node++)
+        if (h->room[node] >= room && node != but)
+            best = eplb_p_smaller(best, eplb_p_light_first(eplb_p_home_time(h, node, h->node_load[node] + load), node));
+    return eplb_p_index_or_none(best);
 }
 
 /* The experts in key go, in order, to the node that would take least with them, but number `turned` to the next best. */
@@ -5631,17 +5653,16 @@ EPLB_P void eplb_p_order_homes(const int32_t *home, eplb_p_layer *l)
 /* Slots that are used on GPUs first .. end - 1, no more than that: fewer on those that use the most. */
 EPLB_P void eplb_p_limit_gpus(eplb_p_layer *l, int32_t first, int32_t end, int64_t limit)
 {
-    int32_t gpu, most;
+    int32_t gpu;
     int64_t slots = 0;
 
     for (gpu = first; gpu < end; gpu++) slots += l->used[gpu];
     for (; slots > limit; slots--) {
-        for (gpu = first, most = -1; gpu < end; gpu++) {
-            if (l->locked && l->used[gpu] <= l->num_locked[gpu]) continue;
-            if (most < 0 || l->used[gpu] >= l->used[most]) most = gpu;
-        }
-        if (most < 0) return; /* all that is left is locked */
-        l->used[most]--;
+        eplb_p_incumbent most = eplb_p_worth_more_than(-1);
+        for (gpu = end - 1; gpu >= first; gpu--) /* the last on ties */
+            if (!l->locked || l->used[gpu] > l->num_locked[gpu]) eplb_p_challenge(&most, l->used[gpu], gpu);
+        if (most.index < 0) return; /* all that is left is locked */
+        l->used[most.index]--;
     }
 }
 
@@ -5867,8 +5888,9 @@ EPLB_P int eplb_p_is_placed_lock(const eplb_p_layer *l, int32_t slot)
    expert is not then in one only, and whose load is the nearest, the first on ties; -1 where there is none. */
 EPLB_P int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t first, int32_t end, const int32_t *inside)
 {
-    int32_t domain = eplb_p_domain_of(l, i), best = -1, j;
-    float own = eplb_p_bid(l->load[l->phy2log[i]], l->logcnt[l->phy2log[i]], EPLB_P_DHONDT), least = 0.0f, off;
+    int32_t domain = eplb_p_domain_of(l, i), j;
+    float own = eplb_p_bid(l->load[l->phy2log[i]], l->logcnt[l->phy2log[i]], EPLB_P_DHONDT), off;
+    uint64_t best = EPLB_P_LAST;
 
     for (j = first; j < end; j++) {
         int32_t x = l->phy2log[j];
@@ -5876,12 +5898,9 @@ EPLB_P int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t fir
         if (eplb_p_is_placed_lock(l, j)) continue;
         if (l->logcnt[x] > 1 && inside[x] + 1 == l->logcnt[x]) continue;
         off = eplb_p_sub(own, eplb_p_bid(l->load[x], l->logcnt[x], EPLB_P_DHONDT));
-        off = off < 0.0f ? -off : off;
-        if (best >= 0 && !(off < least)) continue;
-        least = off;
-        best = j;
+        best = eplb_p_smaller(best, eplb_p_light_first(off < 0.0f ? -off : off, j));
     }
-    return best;
+    return eplb_p_index_or_none(best);
 }
 
 EPLB_P void eplb_p_let_survive(eplb_p_layer *l, const eplb_p_node_part *part)
@@ -6360,7 +6379,7 @@ EPLB_P int64_t eplb_p_time_of(const eplb_p_search *s, int32_t gpu) { return eplb
 /* The most load with which a GPU takes less time than this, which is above 0. */
 EPLB_P int32_t eplb_p_load_before(const eplb_p_search *s, int32_t gpu, int64_t time)
 {
-    return (int32_t)(s->pace ? (time - 1) / s->pace[gpu] : time - 1);
+    return (int32_t)((time - 1) / eplb_p_pace_of(s, gpu));
 }
 
 EPLB_P void eplb_p_set_pace(eplb_p_search *s, const int32_t *pace)
@@ -7522,29 +7541,29 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
    swap has S replicas: so many more ways lead farther down than swaps do. The first double that takes enough will do: to
    look for the best takes longer than to do another. */
 
-#define EPLB_P_FEW_IN_ROW 16 /* slots of a GPU; one with more has swaps enough */
+#define EPLB_P_FEW_IN_ROW 16 /* slots of a GPU, for inserting of which few steps do; with more it has swaps enough */
 #define EPLB_P_TAKEN      4 /* a double takes a quarter, or more, of what is left between the heaviest GPU and the bar */
 
 /* A GPU's replicas in the order of the line, by their places in it. */
 typedef struct eplb_p_gpu_row {
-    int32_t num, place[EPLB_P_FEW_IN_ROW];
+    int32_t num;
+    uint64_t place[EPLB_P_FEW_IN_ROW];
 } eplb_p_gpu_row;
 
 EPLB_P void eplb_p_line_up_gpu(const eplb_p_search *s, int32_t gpu, eplb_p_gpu_row *row)
 {
-    int32_t i, at;
+    int32_t i;
 
     row->num = 0;
-    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++) {
-        for (at = row->num++; at > 0 && row->place[at - 1] > s->place[i]; at--) row->place[at] = row->place[at - 1];
-        row->place[at] = s->place[i];
-    }
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
+        row->place[row->num++] = (uint64_t)s->place[i];
+    (void)eplb_p_insert_few(row->place, row->num);
 }
 
 /* The experts of slots i and j, and those of k and l, change places, if they may: i and k are on one GPU. */
 EPLB_P int eplb_p_swap_two(eplb_p_search *s, int32_t i, int32_t j, int32_t k, int32_t l)
 {
-    eplb_p_move move = EPLB_ZERO_INIT;
+    eplb_p_move move;
 
     if (s->slot[i] == s->slot[k] || s->slot[j] == s->slot[l]) return 0;
     if (!eplb_p_may_swap(s, i, j) || !eplb_p_may_swap(s, k, l)) return 0;
@@ -7567,7 +7586,7 @@ EPLB_P int eplb_p_do_double_with(eplb_p_search *s, const eplb_p_gpu_row *row, in
     uint32_t off, below;
 
     for (; x < y; x += 1 - (int32_t)below, y -= (int32_t)below) { /* a branch on it would be mispredicted */
-        int32_t u = row->place[x], v = row->place[y];
+        int32_t u = (int32_t)row->place[x], v = (int32_t)row->place[y];
         off = (uint32_t)(s->line[u] + s->line[v] - low);
         below = off >> 31;
         if (off > (uint32_t)room) continue;
@@ -7855,27 +7874,25 @@ EPLB_P int64_t eplb_p_keep_better(eplb_p_search *s, int64_t best)
 /* Kicks of this much effort: the smaller the node, the less one costs, and the more of them there are. */
 EPLB_P int32_t eplb_p_num_kicks(const eplb_p_search *s, int32_t effort)
 {
-    int32_t each = s->num_slots < EPLB_P_SMALL ? EPLB_P_SMALL / s->num_slots : 1;
-    return effort - 1 <= INT32_MAX / each ? (effort - 1) * each : INT32_MAX;
+    int32_t each = EPLB_P_SMALL / s->num_slots;
+    return each < 2 ? effort - 1 : effort - 1 <= INT32_MAX / each ? (effort - 1) * each : INT32_MAX;
 }
 
+/* Kick 0 is none: it is the first local search. */
 EPLB_P void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
 {
     int64_t best = eplb_p_peak(s);
     int32_t kicks = eplb_p_num_kicks(s, effort), kick;
 
     s->num_done = 0;
-    eplb_p_lower_peaks(s);
-    best = eplb_p_keep_better(s, best);
-    if (s->trial && kicks > 0 && best > s->close) {
+    for (kick = 0; kick - 1 < kicks && s->steps > 0 && best > s->close; kick++) {
+        if (kick > 0) eplb_p_kick(s, seed, row, kick);
+        eplb_p_lower_peaks(s);
+        best = eplb_p_keep_better(s, best);
+        if (kick > 0 || kicks == 0 || !s->trial || best <= s->close) continue;
         if (eplb_p_try_all(s, &best)) kicks = 0;
         eplb_p_measure_node(s);
         eplb_p_line_up_slots(s);
-    }
-    for (kick = 1; kick - 1 < kicks && s->steps > 0 && best > s->close; kick++) {
-        eplb_p_kick(s, seed, row, kick);
-        eplb_p_lower_peaks(s);
-        best = eplb_p_keep_better(s, best);
     }
 }
 
@@ -13493,11 +13510,11 @@ EPLB_P void eplb_p_note_locked_homes(eplb_p_follower *f, const int32_t *old_slot
 /* Where there is the most room for an expert that nobody holds, the first on ties. */
 EPLB_P int32_t eplb_p_roomiest_node(const eplb_p_follower *f)
 {
-    int32_t node, best = 0;
+    eplb_p_incumbent best = eplb_p_worth_more_than(INT64_MIN);
+    int32_t node;
 
-    for (node = 1; node < f->shape->num_nodes; node++)
-        if (f->node_room[node] > f->node_room[best]) best = node;
-    return best;
+    for (node = 0; node < f->shape->num_nodes; node++) eplb_p_challenge(&best, f->node_room[node], node);
+    return best.index;
 }
 
 /* Where the experts are in the plan in force, each on one node, though a group may be on several; or the first slot whose
@@ -13538,16 +13555,16 @@ EPLB_P int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old
    the most replicas. */
 EPLB_P int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
 {
-    int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), best = -1,
-            i;
+    int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), i;
+    eplb_p_incumbent best = eplb_p_worth_more_than(0);
 
     for (i = first; i < eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
         if (eplb_p_is_pinned(&f->search, i)) continue;
         if (f->slot[i] == f->search.nobody) return i;
-        if (best < 0 || f->search.count[f->slot[i]] > f->search.count[f->slot[best]]) best = i;
+        eplb_p_challenge(&best, f->search.count[f->slot[i]], i);
     }
-    EPLB_ASSERT(best >= 0); /* there is room for all experts */
-    return best;
+    EPLB_ASSERT(best.index >= 0); /* there is room for all experts */
+    return best.index;
 }
 
 /* What has moved, by what is in the slots. */
@@ -13953,8 +13970,9 @@ EPLB_P int64_t eplb_p_less_off(int64_t off, int64_t x) { return x < off ? x : of
    first on ties; -1: none. Those that were tried are no more. */
 EPLB_P int32_t eplb_p_find_newcomer(const eplb_p_follower *f, int32_t node)
 {
-    int64_t lacks = f->least_score - f->node_time[node], most = 0, gain, here, time;
-    int32_t group, best = -1;
+    int64_t lacks = f->least_score - f->node_time[node], gain, here, time;
+    eplb_p_incumbent best = eplb_p_worth_more_than(0);
+    int32_t group;
 
     for (group = 0; group < f->shape->num_groups; group++) {
         int32_t from = f->group_node[group];
@@ -13962,12 +13980,9 @@ EPLB_P int32_t eplb_p_find_newcomer(const eplb_p_follower *f, int32_t node)
         time = eplb_p_group_time(f, group, node);
         gain = eplb_p_less_off(f->node_time[from] - f->least_score, time);
         here = eplb_p_less_off(lacks, time);
-        if (here < gain) gain = here;
-        if (gain <= most) continue;
-        most = gain;
-        best = group;
+        eplb_p_challenge(&best, here < gain ? here : gain, group);
     }
-    return best;
+    return best.index;
 }
 
 /* An empty slot for an expert: the last one of the GPU of the node that takes least, of those that do not hold it, the
@@ -13975,19 +13990,16 @@ EPLB_P int32_t eplb_p_find_newcomer(const eplb_p_follower *f, int32_t node)
 EPLB_P int32_t eplb_p_find_empty_slot(const eplb_p_follower *f, int32_t e, int32_t node)
 {
     const eplb_p_search *s = &f->search;
-    int32_t gpu, i, best = -1;
-    int64_t least = INT64_MAX, time;
+    eplb_p_incumbent best = eplb_p_worth_more_than(INT64_MIN);
+    int32_t gpu, i;
 
     for (gpu = eplb_p_first_gpu_of(f->layer, node); gpu < eplb_p_first_gpu_of(f->layer, node + 1); gpu++) {
         int32_t empty = -1;
         for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
             if (s->slot[i] == s->nobody && !eplb_p_is_pinned(s, i)) empty = i;
-        time = eplb_p_gpu_score(f, gpu);
-        if (empty < 0 || eplb_p_holds(s, gpu, e) || time >= least) continue;
-        least = time;
-        best = empty;
+        if (empty >= 0 && !eplb_p_holds(s, gpu, e)) eplb_p_challenge(&best, -eplb_p_gpu_score(f, gpu), empty);
     }
-    return best;
+    return best.index;
 }
 
 /* The same; or where none is empty, one in place of another replica: the first of those whose expert has the most. */
@@ -14047,19 +14059,15 @@ EPLB_P int eplb_p_bring(eplb_p_follower *f, int32_t first, int32_t end, int32_t 
 EPLB_P int32_t eplb_p_find_little(const eplb_p_follower *f)
 {
     const eplb_p_search *s = &f->search;
-    int64_t least = f->least_score - f->least_score / EPLB_P_LITTLE;
-    int32_t node, best = -1, first, end;
+    eplb_p_incumbent best = eplb_p_worth_more_than(f->least_score / EPLB_P_LITTLE - f->least_score);
+    int32_t node, first, end;
 
     eplb_p_time_nodes(f);
-    for (node = 0; node < f->shape->num_nodes; node++) {
-        if (f->node_time[node] >= least) continue;
-        least = f->node_time[node];
-        best = node;
-    }
-    if (best < 0) return -1;
-    first = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, best));
-    end = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, best + 1));
-    return eplb_p_num_empty(s, first, end) > (end - first) / 4 ? best : -1;
+    for (node = 0; node < f->shape->num_nodes; node++) eplb_p_challenge(&best, -f->node_time[node], node);
+    if (best.index < 0) return -1;
+    first = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, best.index));
+    end = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, best.index + 1));
+    return eplb_p_num_empty(s, first, end) > (end - first) / 4 ? best.index : -1;
 }
 
 /* The plan in force, and groups that come to nodes that hold little. A group is tried once: group_node is -1 then. */
@@ -14086,16 +14094,15 @@ EPLB_P void eplb_p_fill_nodes(eplb_p_follower *f)
    ties; -1: there is none. */
 EPLB_P int32_t eplb_p_find_hearth(const eplb_p_follower *f, int32_t group)
 {
-    int32_t size = f->shape->group_size, most = -1, best = -1, node, here, i;
+    int32_t size = f->shape->group_size, node, here, i;
     const int32_t *home = f->moves.home + eplb_p_at(group, size, 0);
+    eplb_p_incumbent best = eplb_p_worth_more_than(-1);
 
     for (node = 0; node < f->shape->num_nodes; node++) {
         for (i = 0, here = 0; i < size; i++) here += home[i] == node;
-        if (here <= most || f->node_room[node] + here < size) continue;
-        most = here;
-        best = node;
+        if (f->node_room[node] + here >= size) eplb_p_challenge(&best, here, node);
     }
-    return best;
+    return best.index;
 }
 
 /* The plan in force, and experts that come to their groups. */
@@ -15437,6 +15444,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_FEW_IN_ROW
 #undef EPLB_P_TAKEN
 #undef EPLB_P_FEW_SLOTS
+#undef EPLB_P_MERGING_BITS
 #undef EPLB_P_MOST_TRIES
 #undef EPLB_P_MOST_STEPS
 #undef EPLB_P_ON_STEPS

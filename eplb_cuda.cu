@@ -157,7 +157,6 @@ static __device__ __forceinline__ int32_t eplb_p_warps() { return (int32_t)(bloc
 
 EPLB_P_HD int32_t eplb_p_least(int32_t a, int32_t b) { return a < b ? a : b; }
 EPLB_P_HD int32_t eplb_p_whole_warps(int32_t n) { return (n + kWarp - 1) / kWarp * kWarp; }
-static __device__ __forceinline__ uint64_t eplb_p_smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* The smallest key of a warp, in all its lanes. */
 static __device__ __forceinline__ uint64_t eplb_p_warp_min(uint64_t key)
