@@ -6251,10 +6251,11 @@ EPLB_P void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
    from the one and gives it to the other.
 
    With one sample the incumbent is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
-   found in a line of all replicas by their loads; where there is none, a replace is. When both are exhausted a
-   kick disturbs the plan, and what follows stays if the heaviest GPU has become lighter, or is taken back. Where
-   slots are few all plans are tried instead, but for those that cannot be better. It ends as soon as the heaviest
-   GPU is as light as the bound proves that it can be, but for 1 / EPLB_P_CLOSE, or where slots are few, for rounding.
+   found in a line of all replicas by their loads; where there is none, a double is, two swaps of the same two GPUs at
+   once; where there is none either, a replace. When all are exhausted a kick disturbs the plan, and what follows stays
+   if the heaviest GPU has become lighter, or is taken back. Where slots are few all plans are tried instead, but for
+   those that cannot be better. It ends as soon as the heaviest GPU is as light as the bound proves that it can be, but
+   for 1 / EPLB_P_CLOSE, or where slots are few, for rounding.
 
    With many samples the objective is the sum over samples and GPUs of load squared, which carries the mean,
    the variance and the covariance of the loads: swaps of the two GPUs that differ most first, and replaces
@@ -7740,14 +7741,13 @@ EPLB_P void eplb_p_line_up_slots(eplb_p_search *s)
 /* The first place in the line whose replica is lighter than this. */
 EPLB_P int32_t eplb_p_first_lighter(const eplb_p_search *s, int32_t load)
 {
-    int32_t low = 0, high = s->num_slots;
+    int32_t first = 0, left = s->num_slots, half;
 
-    while (low < high) {
-        int32_t middle = low + (high - low) / 2;
-        if (s->line[middle] < load) high = middle;
-        else low = middle + 1;
+    for (; left > 1; left -= half) { /* as often whatever is found, which cannot be foretold */
+        half = left / 2;
+        first += s->line[first + half - 1] < load ? 0 : half;
     }
-    return low;
+    return first + (s->line[first] >= load);
 }
 
 /* By how much the load of a GPU may grow, at most, so that it takes less time than the peak, given the least that one
@@ -7766,12 +7766,11 @@ EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lig
     const int32_t *pace = s->pace, *line = s->line, *gpu_load = s->gpu_load; /* copies stay in registers */
     int32_t load = gpu_load[heavy], n = s->num_slots, i, at, slots = eplb_p_num_slots(s, heavy), order = INT32_MAX;
     int32_t each = eplb_p_team_each(slots), part = eplb_p_team_lane() / slots, end = eplb_p_end_slot(s, heavy), lead;
-    int64_t peak = eplb_p_time_of(s, heavy), room = eplb_p_most_room(s, peak, lightest), after, other_after, steps = 0;
-    int64_t all = room;
-    int32_t least = load - eplb_p_load_before(s, heavy, peak);
+    int64_t peak = eplb_p_time_of(s, heavy), all = eplb_p_most_room(s, peak, lightest), after, other_after, steps = 0;
 
     for (i = end - slots + eplb_p_team_lane() % slots; i < end && part < each; i += EPLB_P_TEAM) {
-        int32_t u = line[s->place[i]];
+        int64_t room = eplb_p_most_room(s, peak, lightest);
+        int32_t u = line[s->place[i]], least = load - eplb_p_load_before(s, heavy, peak);
         int32_t first = EPLB_P_TEAM > 1 ? s->place[i] + 1 : eplb_p_first_lighter(s, u - least + 1);
         for (at = first + part; at < n && u - line[at] <= room; at += each) {
             int32_t d = u - line[at], other = s->line_gpu[at];
@@ -7787,8 +7786,6 @@ EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lig
             if (s->moves) after += s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
             if (after >= peak) continue;
             peak = after;
-            least = load - eplb_p_load_before(s, heavy, peak);
-            room = eplb_p_most_room(s, peak, lightest);
             best->slot = i;
             best->other = s->line_slot[at];
             order = (i - end + slots) * n + at;
@@ -7847,14 +7844,16 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
     int32_t i, k, is_unsure = 0, lead;
 
     for (i = eplb_p_team_lane(); i < s->num_slots; i += EPLB_P_TEAM) {
-        int32_t gpu = eplb_p_gpu_of(s, i), on_heavy = gpu == heavy;
-        int32_t candidates = on_heavy ? s->num_experts : eplb_p_num_slots(s, heavy);
-        int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[gpu] - share;
+        int32_t u = s->slot[i], gpu, on_heavy, candidates, left;
         int64_t grown;
-        if (!eplb_p_may_take_away(s, i)) continue;
+        if (s->count[u] == 1) continue; /* as most */
         /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
-        grown = lightest + (int64_t)(eplb_p_less_share(s, s->slot[i], 0) - share) * s->least_pace;
-        if (grown >= peak) continue;
+        grown = lightest + eplb_p_growth(s, u, 0) * s->least_pace;
+        if (grown >= peak || !eplb_p_may_take_away(s, i)) continue;
+        gpu = eplb_p_gpu_of(s, i);
+        on_heavy = gpu == heavy;
+        candidates = on_heavy ? s->num_experts : eplb_p_num_slots(s, heavy);
+        left = s->gpu_load[gpu] - *eplb_p_share_of(s, u);
         steps += candidates;
         for (k = 0; k < candidates; k++) {
             int32_t e = on_heavy ? s->expert[k] : s->slot[eplb_p_first_slot(s, heavy) + k];
@@ -7878,6 +7877,102 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
     return eplb_p_team_from64(peak, lead);
 }
 
+/* improve: lowering the peak, doubles
+
+   The heaviest GPU gives two replicas for two of another one. With S slots each has S (S - 1) / 2 pairs to give, where a
+   swap has S replicas: so many more ways lead farther down than swaps do. The first double that takes enough will do: to
+   look for the best takes longer than to do another. */
+
+#define EPLB_P_FEW_IN_ROW 16 /* slots of a GPU, for inserting of which few steps do; with more it has swaps enough */
+#define EPLB_P_TAKEN      4 /* a double takes a quarter, or more, of what is left between the heaviest GPU and the bar */
+
+/* A GPU's replicas in the order of the line, by their places in it. */
+typedef struct eplb_p_gpu_row {
+    int32_t num;
+    uint64_t place[EPLB_P_FEW_IN_ROW];
+} eplb_p_gpu_row;
+
+EPLB_P void eplb_p_line_up_gpu(const eplb_p_search *s, int32_t gpu, eplb_p_gpu_row *row)
+{
+    int32_t i;
+
+    row->num = 0;
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
+        row->place[row->num++] = (uint64_t)s->place[i];
+    (void)eplb_p_insert_few(row->place, row->num);
+}
+
+/* Whether the experts of slots i and j, and those of k and l, may change places: i and k are on one GPU. */
+EPLB_P int eplb_p_may_swap_two(eplb_p_search *s, int32_t i, int32_t j, int32_t k, int32_t l)
+{
+    if (s->slot[i] == s->slot[k] || s->slot[j] == s->slot[l]) return 0;
+    return eplb_p_may_swap(s, i, j) && eplb_p_may_swap(s, k, l);
+}
+
+/* The first double by which two of the row's replicas change places with those of slots j and l and are heavier, by
+   `least` and up to `room` more. For each replica of the row only the lightest after it is looked at with which it is
+   heavy enough. Returns whether there is one. */
+EPLB_P int eplb_p_find_double_with(eplb_p_search *s, const eplb_p_gpu_row *row, int32_t j, int32_t l, int32_t least,
+                                   int32_t room, eplb_p_move two[2])
+{
+    int32_t low = least + s->line[s->place[j]] + s->line[s->place[l]], x = 0, y = row->num - 1;
+    uint32_t off, below;
+
+    for (; x < y; x += 1 - (int32_t)below, y -= (int32_t)below) { /* a branch on it would be mispredicted */
+        int32_t u = (int32_t)row->place[x], v = (int32_t)row->place[y];
+        off = (uint32_t)(s->line[u] + s->line[v] - low);
+        below = off >> 31;
+        if (off > (uint32_t)room || !eplb_p_may_swap_two(s, s->line_slot[u], j, s->line_slot[v], l)) continue;
+        two[0].slot = s->line_slot[u];
+        two[0].other = j;
+        two[1].slot = s->line_slot[v];
+        two[1].other = l;
+        return 1;
+    }
+    return 0;
+}
+
+/* The first double with another GPU, by its two slots. Both GPUs are to take less time than the limit. */
+EPLB_P int eplb_p_find_double(eplb_p_search *s, const eplb_p_gpu_row *row, int32_t other, int32_t least, int64_t limit,
+                              eplb_p_move two[2], int64_t *steps)
+{
+    int32_t room = eplb_p_load_before(s, other, limit) - s->gpu_load[other] - least;
+    int32_t end = room < 0 ? 0 : eplb_p_end_slot(s, other), j, l;
+
+    for (j = eplb_p_first_slot(s, other); j < end; j++) {
+        *steps += (int64_t)(end - j) * row->num;
+        for (l = j + 1; l < end; l++)
+            if (eplb_p_find_double_with(s, row, j, l, least, room, two)) return 1;
+    }
+    return 0;
+}
+
+/* Do the first double of the heaviest GPU that takes enough: by the other GPU, then by its two slots. Where moves count
+   there is none: what two swaps may do together is not asked. By the team, each lane with a GPU of its own. */
+EPLB_P int eplb_p_do_double(eplb_p_search *s, int32_t heavy)
+{
+    int32_t load = s->gpu_load[heavy], over = load - eplb_p_load_before(s, heavy, s->close + 1);
+    int32_t least = 1 + over / EPLB_P_TAKEN, lane = eplb_p_team_lane(), other, k, lead, found;
+    int64_t limit = eplb_p_time(s, heavy, load - least) + 1;
+    eplb_p_gpu_row row;
+
+    if (s->moves || eplb_p_num_slots(s, heavy) > EPLB_P_FEW_IN_ROW || s->num_done + 1 >= s->num_slots) return 0;
+    eplb_p_line_up_gpu(s, heavy, &row);
+    for (other = lane; other - lane < s->num_gpus && eplb_p_has_steps(s); other += EPLB_P_TEAM) {
+        eplb_p_move two[2] = {EPLB_ZERO_INIT, EPLB_ZERO_INIT};
+        int64_t steps = 0;
+        found = other < s->num_gpus && eplb_p_find_double(s, &row, other, least, limit, two, &steps);
+        eplb_p_take_steps_by_team(s, steps);
+        lead = eplb_p_team_lead(found);
+        for (k = 0; k < 2 && lead < EPLB_P_TEAM; k++) {
+            eplb_p_team_share_move(&two[k], lead);
+            eplb_p_do_move(s, &two[k]);
+        }
+        if (lead < EPLB_P_TEAM) return 1;
+    }
+    return 0;
+}
+
 /* Do a move that makes the heaviest GPU lighter, if there is one. By the team. */
 EPLB_P int eplb_p_lower_peak(eplb_p_search *s)
 {
@@ -7888,8 +7983,10 @@ EPLB_P int eplb_p_lower_peak(eplb_p_search *s)
     peak = eplb_p_time_of(s, heavy);
     if (eplb_p_team_lane() == 0) eplb_p_take_steps(s, 1, s->num_gpus);
     if (peak <= s->close) return 0;
-    if (eplb_p_find_swap(s, heavy, lightest, &best) >= peak && eplb_p_find_replace(s, heavy, lightest, &best) >= peak)
-        return 0;
+    if (eplb_p_find_swap(s, heavy, lightest, &best) >= peak) {
+        if (eplb_p_do_double(s, heavy)) return 1;
+        if (eplb_p_find_replace(s, heavy, lightest, &best) >= peak) return 0;
+    }
     eplb_p_do_move(s, &best);
     return 1;
 }
@@ -7922,26 +8019,26 @@ EPLB_P int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
     return s->line_slot[at > 0 ? at : 0];
 }
 
-/* One to three random moves, the first on the heaviest GPU. Swaps are of replicas near in load, which disturb
-   the plan no more than it takes to leave its valley. Every fourth kick, in the smallest nodes every other
-   one, is of replaces, which take it out of dead ends such as two heavy experts with one replica too many. */
+/* One to three random moves, the first on the heaviest GPU. Swaps are of replicas near in load, which disturb the plan
+   no more than it takes to leave its valley. Every other kick is of replaces, where there are replicas to give: they
+   take it out of dead ends such as two heavy experts with one replica too many. */
 EPLB_P void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
 {
-    uint32_t slots = (uint32_t)s->num_slots, num_moves = 1 + (uint32_t)kick % 3, i, word[4];
     int64_t lightest;
-    int32_t heavy = eplb_p_heaviest_gpu(s, &lightest);
-    int32_t replaces = kick % (2 * s->num_slots <= EPLB_P_SMALL ? 2 : 4) == 1;
+    uint32_t slots = (uint32_t)s->num_slots, num_moves = 1 + (uint32_t)kick / 2 % 3, i, word[4];
+    int32_t heavy = eplb_p_heaviest_gpu(s, &lightest), donor;
     eplb_p_move move = EPLB_ZERO_INIT;
 
     for (i = 0; i < num_moves && eplb_p_may_go_on(s); i++) {
         eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, i, word);
         move.slot = (int32_t)(word[0] % slots);
         if (i == 0) move.slot = eplb_p_first_slot(s, heavy) + (int32_t)(word[0] % (uint32_t)eplb_p_num_slots(s, heavy));
-        if (replaces) {
+        donor = kick % 2 == 1 ? eplb_p_next_donor(s, move.slot) : -1;
+        if (donor >= 0) {
+            move.slot = donor;
             move.other = -1;
-            move.slot = eplb_p_next_donor(s, move.slot);
             move.expert = s->slot[word[1] % slots];
-            if (move.slot < 0 || !eplb_p_may_replace(s, move.slot, move.expert)) continue;
+            if (!eplb_p_may_replace(s, donor, move.expert)) continue;
         } else {
             move.other = eplb_p_near(s, move.slot, word[1]);
             if (!eplb_p_may_swap(s, move.slot, move.other)) continue;
@@ -8112,10 +8209,6 @@ EPLB_P_APART int eplb_p_try_all(eplb_p_search *s, int64_t *best)
 
 /* improve: one sample */
 
-/* So far above the bar, in parts of it, it is not grains that are left but wrong counts of replicas, for which
-   it takes several moves at once that lower the squares. */
-#define EPLB_P_FAR_OFF 128
-
 EPLB_P int64_t eplb_p_peak(const eplb_p_search *s)
 {
     int64_t lightest;
@@ -8137,37 +8230,27 @@ EPLB_P int64_t eplb_p_keep_better(eplb_p_search *s, int64_t best)
 /* Kicks of this much effort: the smaller the node, the less one costs, and the more of them there are. */
 EPLB_P int32_t eplb_p_num_kicks(const eplb_p_search *s, int32_t effort)
 {
-    int32_t each = 1 + EPLB_P_SMALL / s->num_slots;
-    return effort - 1 <= INT32_MAX / each ? (effort - 1) * each : INT32_MAX;
+    int32_t each = EPLB_P_SMALL / s->num_slots;
+    return each < 2 ? effort - 1 : effort - 1 <= INT32_MAX / each ? (effort - 1) * each : INT32_MAX;
 }
 
-/* By the team. */
+/* Kick 0 is none: it is the first local search. By the team. */
 EPLB_P void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
 {
     int64_t best = eplb_p_peak(s);
     int32_t kicks = eplb_p_num_kicks(s, effort), kick, lane = eplb_p_team_lane();
 
     if (lane == 0) s->num_done = 0;
-    eplb_p_lower_peaks(s);
-    best = eplb_p_keep_better(s, best);
-    if (best > s->close + s->close / EPLB_P_FAR_OFF) {
-        eplb_p_measure_node(s);
-        eplb_p_lower_squares(s);
-        eplb_p_line_up_slots(s);
+    for (kick = 0; kick - 1 < kicks && eplb_p_has_steps(s) && best > s->close; kick++) {
+        if (kick > 0) eplb_p_kick(s, seed, row, kick);
         eplb_p_lower_peaks(s);
         best = eplb_p_keep_better(s, best);
-    }
-    if (s->trial && kicks > 0 && best > s->close) {
+        if (kick > 0 || kicks == 0 || !s->trial || best <= s->close) continue;
         if (lane == 0 && eplb_p_try_all(s, &best)) kicks = 0;
         kicks = eplb_p_team_first(kicks);
         best = eplb_p_team_from64(best, 0);
         eplb_p_measure_node(s);
         eplb_p_line_up_slots(s);
-    }
-    for (kick = 1; kick - 1 < kicks && eplb_p_has_steps(s) && best > s->close; kick++) {
-        eplb_p_kick(s, seed, row, kick);
-        eplb_p_lower_peaks(s);
-        best = eplb_p_keep_better(s, best);
     }
 }
 
@@ -15746,7 +15829,6 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_SPLIT_LEAF
 #undef EPLB_P_CLOSE
 #undef EPLB_P_NEAR
-#undef EPLB_P_FAR_OFF
 #undef EPLB_P_ROUGHLY
 #undef EPLB_P_WHOLE
 #undef EPLB_P_FAIR_ROUNDS
@@ -15754,6 +15836,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_TRIES
 #undef EPLB_P_SPREAD
 #undef EPLB_P_SMALL
+#undef EPLB_P_FEW_IN_ROW
+#undef EPLB_P_TAKEN
 #undef EPLB_P_FEW_SLOTS
 #undef EPLB_P_MERGING_BITS
 #undef EPLB_P_MOST_TRIES

@@ -12,7 +12,7 @@
     }
 #define HASH_CLUSTERS_EXPECTED                                                                   \
     {                                                                                            \
-        UINT64_C(0xe9b98495634faea6), UINT64_C(0x529f4463e689fbd8), UINT64_C(0xcacc6e692ecc3a45) \
+        UINT64_C(0x951ed48f8f9bac7f), UINT64_C(0x86487ae6f6ee3506), UINT64_C(0x8a85d6eba73d1cd9) \
     }
 
 /* What eplb_evaluate says of the plan, and fair shares of the first sample's loads, which are whole. */

@@ -10,7 +10,7 @@
     }
 #define HASH_FOLLOWED_EXPECTED                                                                   \
     {                                                                                            \
-        UINT64_C(0x04be3cad834a7128), UINT64_C(0xfc4daff49e02a165), UINT64_C(0x1bf65c78b93a673a) \
+        UINT64_C(0x2cc94b4f7ec27d2a), UINT64_C(0xaa07384f646b405e), UINT64_C(0x80076a4c9be65318) \
     }
 
 /* A plan in force that cannot be followed counts by its error. */

@@ -66,7 +66,7 @@ enum { HASH_PLAN_VERSION = 4 };
     }
 #define HASH_EXPECTED                                                                            \
     {                                                                                            \
-        UINT64_C(0xa1ff3e41facb59c9), UINT64_C(0xe2f00144a44150f5), UINT64_C(0xd0c7b994e7b564b6) \
+        UINT64_C(0x28ac56047ab06507), UINT64_C(0xa3774285e0abc28b), UINT64_C(0x6a8bb03704a7df76) \
     }
 
 /* DEFAULT for a window that is too long to be searched as it is: 65 to 128 steps, the later ones counting for more. */

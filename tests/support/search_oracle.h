@@ -379,15 +379,57 @@ static int64_t find_replace(naive *n, int32_t heavy, naive_move *best)
     return peak;
 }
 
+/* Of the slots of a GPU behind one of them in the line the last one that weighs so much; -1: none does. */
+static int32_t last_behind(const naive *n, int32_t gpu, int32_t i, int64_t least)
+{
+    int32_t last = -1;
+    for (int32_t at = place_of(n, i) + 1; at < n->slots; at++)
+        if (n->line[at] / n->S == gpu && share(n, n->slot[n->line[at]], 0, 0) >= least) last = n->line[at];
+    return last;
+}
+
+/* Two slots of the heaviest GPU, of which the second is the last one in the line with which enough goes, and two of
+   another one: the first by GPU, by its slots, by the line, by which both become lighter by a quarter of what the
+   heaviest is above the bar. */
+static int do_double(naive *n, int32_t heavy)
+{
+    int64_t least = 1 + (load(n, heavy, 0) - n->close) / 4, most = load(n, heavy, 0) - least;
+    if (n->S > 16 || n->num_done + 1 >= n->slots) return 0;
+    for (int32_t j = 0; j < n->slots; j++)
+        for (int32_t l = j + 1; l < n->slots && l / n->S == j / n->S; l++)
+            for (int32_t at = 0; at < n->slots; at++) {
+                int32_t i = n->line[at], *slot = n->slot, k;
+                int64_t come = share(n, slot[j], 0, 0) + share(n, slot[l], 0, 0);
+                if (i / n->S != heavy || j / n->S == heavy) continue;
+                k = last_behind(n, heavy, i, least + come - share(n, slot[i], 0, 0));
+                if (k < 0 || slot[i] == slot[k] || slot[j] == slot[l]) continue;
+                if (load(n, j / n->S, 0) - come + share(n, slot[i], 0, 0) + share(n, slot[k], 0, 0) > most) continue;
+                if (!may_swap(n, i, j) || !may_swap(n, k, l)) continue;
+                do_move(n, (naive_move){i, j, 0});
+                do_move(n, (naive_move){k, l, 0});
+                return 1;
+            }
+    return 0;
+}
+
+/* Do a move, or two, that make the heaviest GPU lighter. */
+static int lower_peak(naive *n)
+{
+    int32_t heavy = heaviest_gpu(n);
+    int64_t peak = load(n, heavy, 0);
+    naive_move best = {0, 0, 0};
+    if (peak <= n->close) return 0;
+    if (find_swap(n, heavy, &best) >= peak) {
+        if (do_double(n, heavy)) return 1;
+        if (find_replace(n, heavy, &best) >= peak) return 0;
+    }
+    do_move(n, best);
+    return 1;
+}
+
 static void lower_peaks(naive *n)
 {
-    while (may_go_on(n)) {
-        int32_t heavy = heaviest_gpu(n);
-        int64_t peak = load(n, heavy, 0);
-        naive_move best = {0, 0, 0};
-        if (peak <= n->close || (find_swap(n, heavy, &best) >= peak && find_replace(n, heavy, &best) >= peak)) return;
-        do_move(n, best);
-    }
+    while (may_go_on(n) && lower_peak(n)) {}
 }
 
 /* From a slot on, around its GPU, the first whose expert has a replica to give. */
@@ -408,17 +450,18 @@ static int32_t near(const naive *n, int32_t i, uint32_t word)
 
 static void kick_once(naive *n, uint64_t seed, uint32_t row, int32_t kick)
 {
-    int32_t heavy = heaviest_gpu(n), replaces = kick % (n->slots <= 32 ? 2 : 4) == 1;
-    for (uint32_t i = 0; i < 1 + (uint32_t)kick % 3 && may_go_on(n); i++) {
+    int32_t heavy = heaviest_gpu(n), donor;
+    for (uint32_t i = 0; i < 1 + (uint32_t)kick / 2 % 3 && may_go_on(n); i++) {
         uint32_t word[4];
         naive_move move = {0, -1, 0};
         eplb_p_draw(seed, EPLB_P_DRAW_KICKS, row, kick, i, word);
         move.slot = (int32_t)(word[0] % (uint32_t)n->slots);
         if (i == 0) move.slot = heavy * n->S + (int32_t)(word[0] % (uint32_t)n->S);
-        if (replaces) {
-            move.slot = next_donor(n, move.slot);
+        donor = kick % 2 == 1 ? next_donor(n, move.slot) : -1;
+        if (donor >= 0) {
+            move.slot = donor;
             move.expert = n->slot[word[1] % (uint32_t)n->slots];
-            if (move.slot >= 0 && may_replace(n, move.slot, move.expert)) do_move(n, move);
+            if (may_replace(n, donor, move.expert)) do_move(n, move);
         } else {
             move.other = near(n, move.slot, word[1]);
             if (may_swap(n, move.slot, move.other)) do_move(n, move);
@@ -585,7 +628,7 @@ static int try_all(naive *n, int64_t *peak)
 
 static void lower_peak_by_kicks(naive *n, int32_t *line, int32_t effort, uint64_t seed, uint32_t row)
 {
-    int32_t kicks = (effort - 1) * (1 + 64 / n->slots);
+    int32_t kicks = (effort - 1) * (n->slots < 64 ? 64 / n->slots : 1);
     int64_t best = load(n, heaviest_gpu(n), 0);
     n->line_load = (int64_t *)malloc((size_t)n->slots * sizeof *n->line_load);
     n->done = (naive_move *)malloc((size_t)n->slots * sizeof *n->done);
@@ -593,13 +636,6 @@ static void lower_peak_by_kicks(naive *n, int32_t *line, int32_t effort, uint64_
     for (int32_t at = 0; at < n->slots; at++) n->line_load[at] = share(n, n->slot[line[at]], 0, 0);
     lower_peaks(n);
     best = keep_better(n, best);
-    if (best > n->close + n->close / 128) {
-        n->line = NULL;
-        lower_squares(n);
-        line_up(n, line);
-        lower_peaks(n);
-        best = keep_better(n, best);
-    }
     if (n->few && effort > 1 && best > n->close) {
         if (try_all(n, &best)) kicks = 0;
         line_up(n, line);
