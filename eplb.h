@@ -1460,11 +1460,6 @@ EPLB_P void eplb_p_copy_ids(int32_t *to, const int32_t *from, int32_t n)
     eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
 }
 
-EPLB_P void eplb_p_copy_loads(float *to, const float *from, int32_t n)
-{
-    eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
-}
-
 /* to [n] = first, first + step, first + 2 step, .. */
 EPLB_P void eplb_p_fill_ids(int32_t *to, int32_t first, int32_t step, int32_t n)
 {
@@ -1974,6 +1969,70 @@ EPLB_P size_t eplb_p_bit_words(int32_t n) { return ((size_t)n + 31) / 32; }
 EPLB_P uint32_t eplb_p_bit_of(int32_t e) { return (uint32_t)1 << ((uint32_t)e % 32); }
 
 EPLB_P int eplb_p_has_bit(const uint32_t *row, int32_t e) { return (row[(uint32_t)e / 32] & eplb_p_bit_of(e)) != 0; }
+
+/* --------------------------------------------------------------------------------------- team
+
+   What goes through many things, each by itself, the lanes of a warp can do together, and in eplb_cuda.cu they do; what
+   depends on what was done before is lane 0's. Elsewhere the team is one thread, and these functions are nothing. What
+   is by the team all its lanes call, and come to the same. What one lane wrote, others read after a wait. */
+
+#if !defined(EPLB_P_TEAM)
+enum { EPLB_P_TEAM = 1 };
+EPLB_P_HD int32_t eplb_p_team_lane(void) { return 0; }
+EPLB_P_HD void eplb_p_team_wait(void) {}
+EPLB_P_HD int32_t eplb_p_team_first(int32_t x) { return x; } /* that of lane 0 */
+EPLB_P_HD int32_t eplb_p_team_sum(int32_t x) { return x; }
+EPLB_P_HD int64_t eplb_p_team_sum64(int64_t x) { return x; } /* of what is not negative */
+EPLB_P_HD int32_t eplb_p_team_most(int32_t x) { return x; }
+EPLB_P_HD void eplb_p_team_add(int64_t *to, int64_t x) { *to += x; } /* several lanes may, to the same */
+
+/* In how many lanes before this one it is true; num: in how many of all. */
+EPLB_P_HD int32_t eplb_p_team_rank(int is_true, int32_t *num)
+{
+    *num = is_true;
+    return 0;
+}
+
+/* How many lanes before this one have the same; is_last: whether none behind it has. */
+EPLB_P_HD int32_t eplb_p_team_equal(int32_t x, int *is_last)
+{
+    (void)x;
+    *is_last = 1;
+    return 0;
+}
+
+/* The first lane in which it is true; EPLB_P_TEAM where it is in none. */
+EPLB_P_HD int32_t eplb_p_team_lead(int is_true) { return !is_true; }
+
+/* The lane that has the least, of equals that which comes first; and what a lane has. */
+EPLB_P_HD int32_t eplb_p_team_least(int64_t x, int32_t order)
+{
+    (void)x;
+    (void)order;
+    return 0;
+}
+
+EPLB_P_HD int32_t eplb_p_team_from(int32_t x, int32_t lane)
+{
+    (void)lane;
+    return x;
+}
+
+EPLB_P_HD int64_t eplb_p_team_from64(int64_t x, int32_t lane)
+{
+    (void)lane;
+    return x;
+}
+
+EPLB_P_HD int32_t eplb_p_team_each(int32_t n) /* lanes for each of n things, 1 at least */
+{
+    (void)n;
+    return 1;
+}
+
+EPLB_P_HD void eplb_p_team_sort(uint64_t *key, uint64_t *spare, int32_t n) { eplb_p_sort(key, spare, n); }
+EPLB_P_HD void eplb_p_team_copy(int32_t *to, const int32_t *from, int32_t n) { eplb_p_copy_ids(to, from, n); }
+#endif
 
 /* =================================================================================================
    B. THE CALL
@@ -2614,7 +2673,7 @@ EPLB_P_HD float eplb_p_sample_load(const eplb_p_samples *s, int32_t t, int32_t i
     return eplb_p_unsigned(&s->load[(size_t)t * s->stride + (size_t)i]);
 }
 
-/* to [n] = from [n], without signs, times factor. */
+/* to [n] = from [n], without signs, times factor. By the team, as all that weighs samples. */
 EPLB_P void eplb_p_scale_loads(float *to, const float *from, float factor, int32_t n)
 {
     int32_t i = 0;
@@ -2623,7 +2682,18 @@ EPLB_P void eplb_p_scale_loads(float *to, const float *from, float factor, int32
     for (; i <= n - EPLB_P_VECTOR; i += EPLB_P_VECTOR)
         eplb_p_vector_to(to + i, eplb_p_vector_mul(eplb_p_vector_abs(eplb_p_vector_at(from + i)), factors));
 #endif
-    for (; i < n; i++) to[i] = eplb_p_mul(eplb_p_unsigned(&from[i]), factor);
+    for (i += eplb_p_team_lane(); i < n; i += EPLB_P_TEAM) to[i] = eplb_p_mul(eplb_p_unsigned(&from[i]), factor);
+    eplb_p_team_wait();
+}
+
+/* The bits of the largest of n loads. */
+EPLB_P uint32_t eplb_p_largest_load(const float *load, int32_t n)
+{
+    int32_t each = (n + EPLB_P_TEAM - 1) / EPLB_P_TEAM, first = each * eplb_p_team_lane();
+    uint32_t lightest, heaviest;
+
+    eplb_p_load_range(load + (first < n ? first : 0), first + each < n ? each : n - first, &lightest, &heaviest);
+    return (uint32_t)eplb_p_team_most((int32_t)heaviest);
 }
 
 /* to [n] += from [n], without signs, times factor. */
@@ -2637,7 +2707,8 @@ EPLB_P void eplb_p_add_scaled_loads(float *to, const float *from, float factor, 
         eplb_p_vector_to(to + i, eplb_p_vector_add(eplb_p_vector_at(to + i), once)); /* not fused */
     }
 #endif
-    for (; i < n; i++) to[i] = eplb_p_add(to[i], eplb_p_mul(eplb_p_unsigned(&from[i]), factor));
+    for (i += eplb_p_team_lane(); i < n; i += EPLB_P_TEAM)
+        to[i] = eplb_p_add(to[i], eplb_p_mul(eplb_p_unsigned(&from[i]), factor));
 }
 
 /* The scale of the samples that count; 0 when they hold no load. */
@@ -2647,9 +2718,9 @@ EPLB_P float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
     int32_t t;
 
     for (t = 0; t < s->num; t++) {
-        uint32_t lightest, heaviest;
+        uint32_t heaviest;
         if (!(eplb_p_sample_share(s, t) > 0.0f)) continue;
-        eplb_p_load_range(s->load + (size_t)t * s->stride, n, &lightest, &heaviest);
+        heaviest = eplb_p_largest_load(s->load + (size_t)t * s->stride, n);
         if (heaviest > largest) largest = heaviest;
     }
     return largest ? eplb_p_scale(largest) : 0.0f;
@@ -2660,12 +2731,10 @@ EPLB_P float eplb_p_samples_scale(const eplb_p_samples *s, int32_t n)
 EPLB_P float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
 {
     float scale = eplb_p_samples_scale(s, n), count = 0.0f;
-    int32_t t, i, counted = 0;
+    int32_t lane = eplb_p_team_lane(), t, i, counted = 0;
 
-    if (!(scale > 0.0f)) {
-        for (i = 0; i < n; i++) load[i] = 1.0f;
-        return 0.0f;
-    }
+    for (i = lane; i < n && !(scale > 0.0f); i += EPLB_P_TEAM) load[i] = 1.0f;
+    if (!(scale > 0.0f)) return 0.0f;
     for (t = 0; t < s->num; t++) {
         float share = eplb_p_sample_share(s, t), factor = eplb_p_mul(share, scale);
         const float *more = s->load + (size_t)t * s->stride;
@@ -2674,8 +2743,7 @@ EPLB_P float eplb_p_mean_load(const eplb_p_samples *s, int32_t n, float *load)
         else eplb_p_add_scaled_loads(load, more, factor, n);
         count = eplb_p_add(count, share);
     }
-    if (counted > 1)
-        for (i = 0; i < n; i++) load[i] = eplb_p_div(load[i], count);
+    for (i = lane; i < n && counted > 1; i += EPLB_P_TEAM) load[i] = eplb_p_div(load[i], count);
     return scale;
 }
 
@@ -3081,8 +3149,9 @@ EPLB_P float eplb_p_merge_samples(eplb_p_layer *l, const eplb_p_samples *samples
         merged++;
         *t = next;
     }
-    if (merged > 1)
-        for (e = 0; e < num_experts; e++) l->size[e] = eplb_p_div(l->size[e], weight);
+    for (e = eplb_p_team_lane(); e < num_experts && merged > 1; e += EPLB_P_TEAM)
+        l->size[e] = eplb_p_div(l->size[e], weight);
+    eplb_p_team_wait();
     return weight;
 }
 
@@ -3101,11 +3170,11 @@ EPLB_P float eplb_p_grain(float largest, int32_t num_counting, int32_t paced)
 EPLB_P void eplb_p_weigh_evenly(eplb_p_layer *l)
 {
     float grain = eplb_p_grain((float)l->shape->num_experts, 1, l->cluster.pace != NULL);
-    int32_t e;
+    int32_t lane = eplb_p_team_lane(), e;
 
-    l->num_counting = 1;
+    if (lane == 0) l->num_counting = 1;
     if (l->factor) l->factor[0] = (int32_t)EPLB_P_WHOLE;
-    for (e = 0; e < l->shape->num_experts; e++) {
+    for (e = lane; e < l->shape->num_experts; e += EPLB_P_TEAM) {
         l->size[e] = 1.0f;
         l->grains[e] = (int32_t)grain;
     }
@@ -3116,27 +3185,29 @@ EPLB_P void eplb_p_weigh_evenly(eplb_p_layer *l)
    grains. Size serves for the sample at hand, and is that of the last. */
 EPLB_P void eplb_p_weigh_grains(eplb_p_layer *l, const eplb_p_samples *samples, float scale)
 {
-    int32_t num_experts = l->shape->num_experts, pass, k, t, e;
+    int32_t num_experts = l->shape->num_experts, pass, k, t, e, n;
     float largest = 0.0f, grain = 1.0f, most = eplb_p_merging(samples, num_experts), heaviest;
 
-    l->num_counting = eplb_p_num_merged(samples, num_experts, most, &heaviest);
-    if (l->num_counting == 0 || !(scale > 0.0f)) {
+    n = eplb_p_num_merged(samples, num_experts, most, &heaviest);
+    if (n == 0 || !(scale > 0.0f)) {
         eplb_p_weigh_evenly(l);
         return;
     }
+    if (eplb_p_team_lane() == 0) l->num_counting = n;
     for (pass = 0; pass < 2; pass++) {
-        if (pass == 1) grain = eplb_p_grain(largest, l->num_counting, l->cluster.pace != NULL);
-        for (k = 0, t = 0; k < l->num_counting; k++) {
+        if (pass == 1) grain = eplb_p_grain(largest, n, l->cluster.pace != NULL);
+        for (k = 0, t = 0; k < n; k++) {
             float weight = eplb_p_merge_samples(l, samples, scale, most, &t), sum = 0.0f;
             float factor = eplb_p_square_factor(eplb_p_div(weight, heaviest));
             if (l->factor) l->factor[k] = (int32_t)(factor * EPLB_P_WHOLE);
-            for (e = 0; e < num_experts; e++) {
+            for (e = 0; e < num_experts && pass == 0; e++) sum = eplb_p_add(sum, eplb_p_mul(l->size[e], factor));
+            for (e = eplb_p_team_lane(); e < num_experts && pass == 1; e += EPLB_P_TEAM) {
                 float load = eplb_p_mul(l->size[e], factor);
-                sum = eplb_p_add(sum, load);
                 load *= grain; /* a power of two: exact */
-                if (pass == 1) l->grains[eplb_p_at(e, l->num_counting, k)] = (int32_t)load;
+                l->grains[eplb_p_at(e, n, k)] = (int32_t)load;
             }
             if (sum > largest) largest = sum;
+            eplb_p_team_wait();
         }
     }
 }
@@ -3149,30 +3220,35 @@ EPLB_P void eplb_p_size_experts(eplb_p_layer *l)
 {
     int32_t e, t;
 
-    if (l->num_counting == 1) {
-        if (l->size != l->load) eplb_p_copy_loads(l->load, l->size, l->shape->num_experts);
-        return;
-    }
-    for (e = 0; e < l->shape->num_experts; e++) {
+    for (e = eplb_p_team_lane(); e < l->shape->num_experts; e += EPLB_P_TEAM) {
         const int32_t *grains = l->grains + (size_t)e * (size_t)l->num_counting;
         uint64_t squares = 0;
+        if (l->num_counting == 1) {
+            l->load[e] = l->size[e];
+            continue;
+        }
         for (t = 0; t < l->num_counting; t++) squares += (uint64_t)((int64_t)grains[t] * grains[t]);
         squares = eplb_p_root(squares);
         l->size[e] = (float)squares;
     }
 }
 
-/* Weight -> the loads of layer `index`. */
+/* Weight -> the loads of layer `index`. By the team. */
 EPLB_P void eplb_p_weigh_layer(eplb_p_layer *l, const float *weight, int32_t index)
 {
     eplb_p_samples samples = eplb_p_layer_samples(l->shape, weight, index);
     float scale = eplb_p_mean_load(&samples, l->shape->num_experts, l->load);
 
-    l->index = index;
-    l->most_replicas = 1;
+    if (eplb_p_team_lane() == 0) {
+        l->index = index;
+        l->most_replicas = 1;
+    }
+    eplb_p_team_wait();
     if (l->shape->options.effort == 0) return;
     eplb_p_weigh_grains(l, &samples, scale);
-    eplb_p_size_experts(l);
+    eplb_p_team_wait();
+    if (l->size != l->load) eplb_p_size_experts(l);
+    eplb_p_team_wait();
 }
 
 /* ---------------------------------------------------------------------------------- replicate */
@@ -3222,18 +3298,19 @@ EPLB_P uint64_t eplb_p_bid_key(const eplb_p_replicas *r, int32_t e, int method, 
 EPLB_P void eplb_p_open_bids(const eplb_p_replicas *r, int32_t given, int method, int32_t max_replicas)
 {
     uint64_t *key = r->bids + r->num_log;
-    int32_t e;
+    int32_t lane = eplb_p_team_lane(), e;
 
     if (given == 0 && !r->least && method == EPLB_P_DHONDT) {
-        for (e = 0; e < r->num_log; e++) key[e] = eplb_p_heavy_first(r->load[e], e);
+        for (e = lane; e < r->num_log; e += EPLB_P_TEAM) key[e] = eplb_p_heavy_first(r->load[e], e);
         eplb_p_scale_loads(r->next, r->load, 0.5f, r->num_log);
     } else {
-        for (e = 0; e < r->num_log; e++) {
+        for (e = lane; e < r->num_log; e += EPLB_P_TEAM) {
             key[e] = eplb_p_bid_key(r, e, method, max_replicas);
             r->next[e] = eplb_p_bid(r->load[e], r->count[e] + 1, method);
         }
     }
-    eplb_p_tournament_start(r->bids, r->num_log);
+    eplb_p_team_wait();
+    if (lane == 0) eplb_p_tournament_start(r->bids, r->num_log);
 }
 
 /* Spare slots first .. last-1 go, one after the other, to the expert with the highest bid. Its next bid is there
@@ -3246,7 +3323,8 @@ EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t 
 
     if (first == last) return;
     eplb_p_open_bids(&r, first, method, max_replicas);
-    for (slot = first, highest = r.bids[1]; slot < last; slot++) {
+    slot = eplb_p_team_lane() == 0 ? first : last; /* one slot after the other */
+    for (highest = slot < last ? r.bids[1] : EPLB_P_LAST; slot < last; slot++) {
         EPLB_ASSERT(highest != EPLB_P_LAST); /* max_replicas was checked to leave room for every slot */
         e = eplb_p_index(highest);
         key = eplb_p_heavy_first(r.next[e], e);
@@ -3256,6 +3334,7 @@ EPLB_P void eplb_p_give_slots(eplb_p_replicas *replicas, int32_t first, int32_t 
         highest = eplb_p_tournament_replay(r.bids, r.num_log, e, key);
         r.next[e] = eplb_p_bid(r.load[e], r.count[e] + 1, method);
     }
+    eplb_p_team_wait();
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`. */
@@ -3309,18 +3388,20 @@ EPLB_P int32_t eplb_p_last_tenth(int32_t spare, int32_t replication)
     return replication == EPLB_REPLICATE_HYBRID ? spare / 10 + (spare % 10 != 0) : 0;
 }
 
+/* By the team. */
 EPLB_P void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fixup_steps, int32_t max_replicas)
 {
-    int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), step;
+    int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), lane = eplb_p_team_lane(), step;
 
-    if (r->least) eplb_p_copy_ids(r->count, r->least, r->num_log);
-    else eplb_p_fill_ids(r->count, 1, 0, r->num_log);
+    for (step = lane; step < r->num_log; step += EPLB_P_TEAM) r->count[step] = r->least ? r->least[step] : 1;
+    eplb_p_team_wait();
     eplb_p_give_slots(r, 0, r->first_twice, EPLB_P_DHONDT, 2);
     if (spare - tenth < r->first_twice) tenth = spare - r->first_twice;
     eplb_p_give_slots(r, r->first_twice, spare - tenth, EPLB_P_DHONDT, max_replicas);
     if (replication != EPLB_REPLICATE_HYBRID) return;
     eplb_p_give_slots(r, spare - tenth, spare, EPLB_P_SAINTE_LAGUE, max_replicas);
-    for (step = 0; step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
+    for (step = 0; lane == 0 && step < fixup_steps && eplb_p_fixup(r, max_replicas); step++) {}
+    eplb_p_team_wait();
 }
 
 /* spare: the sum of the i lightest, but for that of all, which is load[0] then. */
@@ -3550,7 +3631,16 @@ EPLB_P eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
 
 EPLB_P void eplb_p_order_items(eplb_p_packer *p)
 {
-    if (p->packs.room > 1) eplb_p_sort_loads(p->weight, p->true_order, p->spare, p->packs.n);
+    int32_t n = p->packs.n, i;
+
+    if (p->packs.room == 1) return;
+    if (EPLB_P_TEAM > 1) {
+        for (i = eplb_p_team_lane(); i < n; i += EPLB_P_TEAM) p->true_order[i] = eplb_p_heavy_first(p->weight[i], i);
+        eplb_p_team_wait();
+        eplb_p_team_sort(p->true_order, p->spare, n);
+    } else {
+        eplb_p_sort_loads(p->weight, p->true_order, p->spare, n);
+    }
 }
 
 /* The order of candidate c > 0. Item i draws word i of the packing. */
@@ -3649,7 +3739,7 @@ static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int
     int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
 
     if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_RANKED && p.room < EPLB_P_SORTED_ROOM)) return position;
-    eplb_p_copy_loads(load, p.load, p.m);
+    eplb_p_copy_bytes(load, p.load, (size_t)p.m * sizeof *load);
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
         if (p.m <= EPLB_P_MOST_RANKED) eplb_p_rank((const int32_t *)(const void *)load, rank, p.m);
         else eplb_p_rank_by_sorting(load, p.m, rank, with, spare + 2 * (size_t)p.m);
@@ -4405,6 +4495,10 @@ EPLB_P void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
     if (!eplb_p_is_plain_lpt(p->how)) eplb_p_rank_items(p);
 }
 
+#if !defined(EPLB_P_TEAM_PACKS)
+EPLB_P_HD int eplb_p_team_packs(eplb_p_packer *p) { return (void)p, 0; } /* whether it has packed them together */
+#endif
+
 /* pack: unlike packs
 
    Packs of unlike room, or speed, or with something on them from the start. What a pack takes is its load divided by
@@ -4749,7 +4843,7 @@ EPLB_P void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
     int32_t group_size = l->shape->group_size, group, i;
 
     if (l->shape->node_groups == 1) return;
-    for (group = 0; group < l->shape->num_groups; group++) {
+    for (group = eplb_p_team_lane(); group < l->shape->num_groups; group += EPLB_P_TEAM) {
         float sum = 0.0f;
         for (i = 0; i < group_size; i++) sum = eplb_p_add(sum, l->load[group * group_size + i]);
         g->load[group] = sum;
@@ -4759,10 +4853,12 @@ EPLB_P void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
 /* A group's place among those of all nodes -> mlog2log, mlog_load of its experts. */
 EPLB_P void eplb_p_order_group(eplb_p_layer *l, int32_t group, int32_t place)
 {
-    int32_t group_size = l->shape->group_size, first = group * group_size;
+    int32_t group_size = l->shape->group_size, first = group * group_size, i;
 
-    eplb_p_fill_ids(l->mlog2log + eplb_p_at(place, group_size, 0), first, 1, group_size);
-    eplb_p_copy_loads(l->mlog_load + eplb_p_at(place, group_size, 0), l->size + first, group_size);
+    for (i = eplb_p_team_lane(); i < group_size; i += EPLB_P_TEAM) {
+        l->mlog2log[eplb_p_at(place, group_size, i)] = first + i;
+        l->mlog_load[eplb_p_at(place, group_size, i)] = l->size[first + i];
+    }
 }
 
 /* node, rank of the groups -> mlog2log, mlog_load. */
@@ -4772,6 +4868,7 @@ EPLB_P void eplb_p_order_experts(const eplb_p_groups *g, eplb_p_layer *l)
 
     for (group = 0; group < l->shape->num_groups; group++)
         eplb_p_order_group(l, group, g->node[group] * l->shape->node_groups + g->rank[group]);
+    eplb_p_team_wait();
 }
 
 /* groups to nodes that are not alike
@@ -5762,16 +5859,22 @@ EPLB_P void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_node
 {
     const int32_t *mlog2log = l->mlog2log + part->first_expert;
     const eplb_p_replicas *r = &n->replicas;
-    int32_t i, together = l->shape->odd ? 1 : l->shape->group_size; /* experts that stand side by side in both orders */
+    int32_t i, lane = eplb_p_team_lane(), most = 1;
 
-    for (i = 0; i < r->num_log; i += together) eplb_p_copy_ids(l->logcnt + mlog2log[i], r->count + i, together);
-    eplb_p_copy_loads(n->slot_load, r->load, r->num_log);
-    for (i = 0; i < r->num_spare; i++) {
+    for (i = lane; i < r->num_log; i += EPLB_P_TEAM) {
+        l->logcnt[mlog2log[i]] = r->count[i];
+        n->slot_load[i] = r->load[i];
+    }
+    eplb_p_team_wait();
+    for (i = lane; i < r->num_spare; i += EPLB_P_TEAM) {
         int32_t e = r->expert[i];
         n->slot_load[r->num_log + i] = eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT);
-        n->slot_load[e] = n->slot_load[r->num_log + i];
-        if (r->count[e] > l->most_replicas) l->most_replicas = r->count[e];
+        if (r->rank[i] == 1) n->slot_load[e] = n->slot_load[r->num_log + i];
+        if (r->count[e] > most) most = r->count[e];
     }
+    most = eplb_p_team_most(most);
+    if (lane == 0 && most > l->most_replicas) l->most_replicas = most;
+    eplb_p_team_wait();
 }
 
 /* slot_gpu, slot_rank -> a node's part of the layer's plan. What does not change is read once, as no compiler can
@@ -5784,18 +5887,19 @@ EPLB_P void eplb_p_place_slots(const eplb_p_node *n, eplb_p_layer *l, const eplb
     int32_t *phyrank = l->phyrank + part->first_slot;
     int32_t room = part->gpu_slots, num_log = n->replicas.num_log, num_spare = n->replicas.num_spare, i;
 
-    for (i = 0; i < num_log; i++) {
+    for (i = eplb_p_team_lane(); i < num_log; i += EPLB_P_TEAM) {
         int32_t slot = gpu[i] * room + rank[i];
         phy2log[slot] = mlog2log[i];
         phyrank[slot] = 0;
     }
     gpu += num_log;
     rank += num_log;
-    for (i = 0; i < num_spare; i++) {
+    for (i = eplb_p_team_lane(); i < num_spare; i += EPLB_P_TEAM) {
         int32_t slot = gpu[i] * room + rank[i];
         phy2log[slot] = mlog2log[n->replicas.expert[i]];
         phyrank[slot] = n->replicas.rank[i];
     }
+    eplb_p_team_wait();
 }
 
 /* slots to GPUs that are not alike */
@@ -6233,7 +6337,8 @@ typedef struct eplb_p_search {
     uint32_t *holds;     /* [num_gpus, words] a bit for each expert: whether the GPU holds it */
     uint32_t *twice;     /* [num_gpus, words] and whether it does so in more than one slot */
     int32_t words;       /* in a row of E bits */
-    int64_t steps;       /* left of EPLB_P_MOST_STEPS */
+    int64_t steps;       /* left of EPLB_P_MOST_STEPS; lane 0's */
+    int32_t is_unsure;   /* a team may have gone another way than one thread, whose plan it is to be */
     eplb_p_moves *moves; /* what has moved since the plan in force; NULL: nobody minds */
     int32_t nobody;      /* what an empty slot holds: an expert without load; -1: there are none */
 
@@ -6386,6 +6491,31 @@ EPLB_P void eplb_p_take_steps(eplb_p_search *s, int32_t rows, int32_t columns)
     int64_t steps = (int64_t)rows * columns;
     s->steps -= steps;
     EPLB_P_ON_STEPS(steps);
+}
+
+/* What the lanes of a team have taken. They do not know at once what another has found, and so take no fewer than one
+   thread would: a plan for which they suffice is the same. */
+EPLB_P_HD void eplb_p_take_steps_by_team(eplb_p_search *s, int64_t steps)
+{
+    steps = eplb_p_team_sum64(steps);
+    if (eplb_p_team_lane() == 0) s->steps -= steps;
+    EPLB_P_ON_STEPS(steps);
+}
+
+/* By the team. One thread is never in doubt. */
+EPLB_P_HD void eplb_p_doubt(eplb_p_search *s, int32_t is_unsure)
+{
+    if (EPLB_P_TEAM == 1) return;
+    is_unsure = eplb_p_team_most(is_unsure);
+    if (is_unsure && eplb_p_team_lane() == 0) s->is_unsure = 1;
+}
+
+/* A move that one lane has found. */
+EPLB_P_HD void eplb_p_team_share_move(eplb_p_move *move, int32_t lane)
+{
+    move->slot = eplb_p_team_from(move->slot, lane);
+    move->other = eplb_p_team_from(move->other, lane);
+    move->expert = eplb_p_team_from(move->expert, lane);
 }
 
 /* improve: state */
@@ -6579,15 +6709,20 @@ EPLB_P void eplb_p_give_way(eplb_p_search *s, int32_t gpu, int32_t u, int32_t v)
 /* The experts, and nobody, where slots are empty. */
 EPLB_P int32_t eplb_p_num_held(const eplb_p_search *s) { return s->num_experts + (s->nobody >= 0); }
 
-/* All of the plan's part anew, and the totals by which squares are lowered. */
+/* All of the plan's part anew, and the totals by which squares are lowered. By the team. */
 EPLB_P void eplb_p_measure_node(eplb_p_search *s)
 {
-    int32_t i;
+    int32_t lane = eplb_p_team_lane(), i;
 
-    eplb_p_enter_phase(&s->shared, s->squares_bytes);
-    s->lined_up = 0;
-    for (i = 0; i < eplb_p_num_held(s); i++) eplb_p_share_out(s, s->expert[i]);
-    for (i = 0; i < s->num_gpus; i++) eplb_p_weigh_gpu(s, i);
+    if (lane == 0) {
+        eplb_p_enter_phase(&s->shared, s->squares_bytes);
+        s->lined_up = 0;
+    }
+    eplb_p_team_wait();
+    for (i = lane; i < eplb_p_num_held(s); i += EPLB_P_TEAM) eplb_p_share_out(s, s->expert[i]);
+    eplb_p_team_wait();
+    for (i = lane; i < s->num_gpus; i += EPLB_P_TEAM) eplb_p_weigh_gpu(s, i);
+    eplb_p_team_wait();
 }
 
 EPLB_P int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
@@ -6598,20 +6733,22 @@ EPLB_P int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
     return copies;
 }
 
-/* One sample: the GPU that takes longest. */
-EPLB_P int32_t eplb_p_heaviest_gpu(const eplb_p_search *s)
+/* One sample: the GPU that takes longest, the first on ties, and the least time that one takes. By the team. */
+EPLB_P int32_t eplb_p_heaviest_gpu(const eplb_p_search *s, int64_t *lightest)
 {
     const int32_t *pace = s->pace, *load = s->gpu_load;
-    int64_t most = eplb_p_time_of(s, 0), time;
+    int64_t most = -1, least = INT64_MAX, time;
     int32_t gpu, n = s->num_gpus, at = 0;
 
-    for (gpu = 1; gpu < n; gpu++) {
+    for (gpu = eplb_p_team_lane(); gpu < n; gpu += EPLB_P_TEAM) {
         time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
+        if (time < least) least = time;
         if (time <= most) continue;
         most = time;
         at = gpu;
     }
-    return at;
+    *lightest = eplb_p_team_from64(least, eplb_p_team_least(least, 0));
+    return eplb_p_team_from(at, eplb_p_team_least(-most, at));
 }
 
 /* improve: moves from the plan in force */
@@ -6833,7 +6970,7 @@ EPLB_P int eplb_p_may_replace(eplb_p_search *s, int32_t i, int32_t e)
            && eplb_p_replace_moves(s, i, e) != EPLB_P_FORBIDDEN;
 }
 
-/* improve: moves */
+/* improve: moves, by the team */
 
 /* One sample: the replicas of two slots have changed places. */
 EPLB_P void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
@@ -6850,63 +6987,101 @@ EPLB_P void eplb_p_swap_places(eplb_p_search *s, int32_t i, int32_t j)
 /* The experts of two slots change places. */
 EPLB_P void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
 {
-    int32_t u = s->slot[i], v = s->slot[j];
-    s->slot[i] = v;
-    s->slot[j] = u;
-    eplb_p_give_way(s, eplb_p_gpu_of(s, i), u, v);
-    eplb_p_give_way(s, eplb_p_gpu_of(s, j), v, u);
-    if (s->lined_up) eplb_p_swap_places(s, i, j);
+    int32_t u = s->slot[i], v = s->slot[j], lane = eplb_p_team_lane(), k;
+
+    eplb_p_team_wait();
+    if (lane == 0) {
+        s->slot[i] = v;
+        s->slot[j] = u;
+        if (s->lined_up) eplb_p_swap_places(s, i, j);
+    }
+    eplb_p_team_wait();
+    for (k = lane; k < 2; k += EPLB_P_TEAM) eplb_p_give_way(s, eplb_p_gpu_of(s, k ? j : i), k ? v : u, k ? u : v);
+    eplb_p_team_wait();
 }
 
 /* One sample: the load of a slot's replica has changed; it moves to where in the line it belongs. */
 EPLB_P void eplb_p_move_in_line(eplb_p_search *s, int32_t slot)
 {
-    int32_t at = s->place[slot], last = s->num_slots - 1, from;
-    int32_t load = *eplb_p_share_of(s, s->slot[slot]);
+    int32_t at = s->place[slot], load = *eplb_p_share_of(s, s->slot[slot]), lane = eplb_p_team_lane();
+    int32_t step = at > 0 && s->line[at - 1] < load ? -1 : 1, run = 0, lead = EPLB_P_TEAM, k;
 
-    for (;; at = from) {
-        if (at > 0 && s->line[at - 1] < load) from = at - 1;
-        else if (at < last && s->line[at + 1] > load) from = at + 1;
-        else break;
-        s->line[at] = s->line[from];
-        s->line_slot[at] = s->line_slot[from];
-        s->line_gpu[at] = s->line_gpu[from];
-        s->place[s->line_slot[at]] = at;
+    for (; lead == EPLB_P_TEAM && step < 0; run += lead) { /* lighter ones before it, */
+        k = at - 1 - run - lane;
+        lead = eplb_p_team_lead(k < 0 || s->line[k] >= load);
     }
-    s->line[at] = load;
-    s->line_slot[at] = slot;
-    s->line_gpu[at] = eplb_p_gpu_of(s, slot);
-    s->place[slot] = at;
+    for (; lead == EPLB_P_TEAM; run += lead) { /* or heavier ones behind it */
+        k = at + 1 + run + lane;
+        lead = eplb_p_team_lead(k >= s->num_slots || s->line[k] <= load);
+    }
+    for (k = lane; k - lane < run; k += EPLB_P_TEAM) {
+        int32_t to = at + step * k, from = k < run ? to + step : at;
+        int32_t from_load = s->line[from], from_slot = s->line_slot[from], from_gpu = s->line_gpu[from];
+        eplb_p_team_wait();
+        if (k >= run) continue;
+        s->line[to] = from_load;
+        s->line_slot[to] = from_slot;
+        s->line_gpu[to] = from_gpu;
+        s->place[from_slot] = to;
+    }
+    eplb_p_team_wait();
+    if (lane == 0) {
+        at += step * run;
+        s->line[at] = load;
+        s->line_slot[at] = slot;
+        s->line_gpu[at] = eplb_p_gpu_of(s, slot);
+        s->place[slot] = at;
+    }
+    eplb_p_team_wait();
+}
+
+/* The same of all replicas of two experts on a GPU. */
+EPLB_P void eplb_p_move_replicas(eplb_p_search *s, int32_t gpu, int32_t u, int32_t e)
+{
+    int32_t i;
+    for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
+        if (s->slot[i] == u || s->slot[i] == e) eplb_p_move_in_line(s, i);
 }
 
 /* Slot i holds e in place of its expert. */
 EPLB_P void eplb_p_replace_expert(eplb_p_search *s, int32_t i, int32_t e)
 {
-    int32_t u = s->slot[i], gpu, j;
+    int32_t u = s->slot[i], here = eplb_p_gpu_of(s, i), lane = eplb_p_team_lane(), gpu, last, lead;
 
-    s->slot[i] = e;
-    s->count[u]--;
-    s->count[e]++;
-    eplb_p_share_out(s, u);
-    eplb_p_share_out(s, e);
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        if (!eplb_p_holds(s, gpu, u) && !eplb_p_holds(s, gpu, e) && gpu != eplb_p_gpu_of(s, i)) continue;
-        eplb_p_weigh_gpu(s, gpu);
-        if (!s->lined_up) continue;
-        for (j = eplb_p_first_slot(s, gpu); j < eplb_p_end_slot(s, gpu); j++)
-            if (s->slot[j] == u || s->slot[j] == e) eplb_p_move_in_line(s, j);
+    eplb_p_team_wait();
+    if (lane == 0) {
+        s->slot[i] = e;
+        s->count[u]--;
+        s->count[e]++;
+        eplb_p_share_out(s, u);
+        eplb_p_share_out(s, e);
     }
+    eplb_p_team_wait();
+    for (gpu = lane; gpu - lane < s->num_gpus; gpu += EPLB_P_TEAM) {
+        int changes = gpu < s->num_gpus && (eplb_p_holds(s, gpu, u) || eplb_p_holds(s, gpu, e) || gpu == here);
+        if (changes) eplb_p_weigh_gpu(s, gpu);
+        eplb_p_team_wait();
+        for (last = -1; s->lined_up && (lead = eplb_p_team_lead(changes && lane > last)) < EPLB_P_TEAM; last = lead)
+            eplb_p_move_replicas(s, gpu - lane + lead, u, e);
+    }
+}
+
+/* Whether there are steps left: as lane 0 has it. */
+EPLB_P_HD int eplb_p_has_steps(const eplb_p_search *s)
+{
+    return eplb_p_team_first(eplb_p_team_lane() == 0 && s->steps > 0) != 0;
 }
 
 /* Whether one more move can be done, and taken back; with many samples none ever is. */
 EPLB_P int eplb_p_may_go_on(const eplb_p_search *s)
 {
-    return s->steps > 0 && (s->num_samples > 1 || s->num_done < s->num_slots);
+    int is_lead = eplb_p_team_lane() == 0;
+    return eplb_p_team_first(is_lead && s->steps > 0 && (s->num_samples > 1 || s->num_done < s->num_slots)) != 0;
 }
 
 EPLB_P void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
 {
-    if (s->num_samples == 1) {
+    if (s->num_samples == 1 && eplb_p_team_lane() == 0) {
         eplb_p_move *back = &s->done[s->num_done++];
         EPLB_ASSERT(s->num_done <= s->num_slots);
         *back = *move;
@@ -6920,11 +7095,13 @@ EPLB_P void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
 /* The best plan so far is there again. */
 EPLB_P void eplb_p_take_back(eplb_p_search *s)
 {
-    while (s->num_done > 0) {
-        const eplb_p_move *back = &s->done[--s->num_done];
-        if (s->moves) eplb_p_count_changes(s, back, 1);
-        if (back->other >= 0) eplb_p_swap_slots(s, back->slot, back->other);
-        else eplb_p_replace_expert(s, back->slot, back->expert);
+    int32_t n;
+
+    for (n = eplb_p_team_first(eplb_p_team_lane() == 0 ? s->num_done : 0); n > 0; n--) {
+        eplb_p_move back = s->done[n - 1];
+        if (s->moves) eplb_p_count_changes(s, &back, 1);
+        if (back.other >= 0) eplb_p_swap_slots(s, back.slot, back.other);
+        else eplb_p_replace_expert(s, back.slot, back.expert);
     }
 }
 
@@ -6972,6 +7149,20 @@ EPLB_P int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
     return eplb_p_total(difference, n);
 }
 
+/* The same by the team, where GPUs are alike. */
+EPLB_P int32_t eplb_p_take_difference_by_team(eplb_p_search *s, int32_t a, int32_t b)
+{
+    const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
+    int32_t t;
+
+    if (EPLB_P_TEAM > 1) {
+        for (t = eplb_p_team_lane(); t < s->num_samples; t += EPLB_P_TEAM) s->difference[t] = a_load[t] - b_load[t];
+        eplb_p_team_wait();
+        return s->gpu_total[a] - s->gpu_total[b];
+    }
+    return eplb_p_take_difference(s, a, b);
+}
+
 /* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
    there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
 EPLB_P int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
@@ -6999,7 +7190,20 @@ EPLB_P int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
     return best_j;
 }
 
-/* No expert twice on a GPU while another GPU is free of it. Proof: such a GPU holds either an expert
+/* From a slot on, the first whose GPU holds its expert twice, and which may change; num_slots: none. By the team. */
+EPLB_P int32_t eplb_p_next_twice(const eplb_p_search *s, int32_t from)
+{
+    int32_t lane = eplb_p_team_lane(), lead, i;
+
+    for (i = from + lane; i - lane < s->num_slots; i += EPLB_P_TEAM) {
+        lead = eplb_p_team_lead(i < s->num_slots && eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), s->slot[i])
+                                && !eplb_p_is_pinned(s, i));
+        if (lead < EPLB_P_TEAM) return i - lane + lead;
+    }
+    return s->num_slots;
+}
+
+/* By the team: no expert twice on a GPU while another GPU is free of it. Proof: such a GPU holds either an expert
    that the first one lacks, or one of the first one's twice; so there is a partner, and changing
    places with it takes one from the number of duplicates, which ends the rounds. */
 EPLB_P void eplb_p_part_duplicates(eplb_p_search *s)
@@ -7008,9 +7212,9 @@ EPLB_P void eplb_p_part_duplicates(eplb_p_search *s)
 
     do {
         parted = 0;
-        for (i = 0; i < s->num_slots; i++) {
-            if (!eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), s->slot[i]) || eplb_p_is_pinned(s, i)) continue;
-            j = eplb_p_find_part(s, i);
+        for (i = -1; (i = eplb_p_next_twice(s, i + 1)) < s->num_slots;) {
+            j = eplb_p_team_lane() == 0 ? eplb_p_find_part(s, i) : -1;
+            j = eplb_p_team_first(j);
             if (j < 0) continue;
             eplb_p_swap_slots(s, i, j);
             parted = 1;
@@ -7029,15 +7233,46 @@ EPLB_P float *eplb_p_pair_at(const eplb_p_search *s, int32_t a, int32_t b) /* a 
     return s->between + before + (size_t)(b - a - 1);
 }
 
-/* far, promise of GPU a. */
+/* far, promise of GPU a, with which the later GPU at this place makes the pair farthest apart. */
+EPLB_P_HD void eplb_p_note_far(eplb_p_search *s, int32_t a, int32_t at)
+{
+    s->far[a] = a + 1 + at;
+    s->promise[a] = a + 1 < s->num_gpus ? eplb_p_pair_at(s, a, a + 1)[at] : 0.0f;
+}
+
 EPLB_P void eplb_p_find_far(eplb_p_search *s, int32_t a)
 {
-    int32_t pairs = s->num_gpus - a - 1;
-    const float *between = eplb_p_pair_at(s, a, a + 1);
-    int32_t at = eplb_p_first_largest(between, pairs);
+    eplb_p_note_far(s, a, eplb_p_first_largest(eplb_p_pair_at(s, a, a + 1), s->num_gpus - a - 1));
+}
 
-    s->far[a] = a + 1 + at;
-    s->promise[a] = pairs > 0 ? between[at] : 0.0f;
+/* Where the largest of numbers that are not negative stands, the first on ties. By the team. */
+EPLB_P int32_t eplb_p_first_largest_by_team(const float *x, int32_t n)
+{
+    int32_t at = 0, i;
+    float most = -1.0f;
+
+    if (EPLB_P_TEAM > 1) {
+        for (i = eplb_p_team_lane(); i < n; i += EPLB_P_TEAM) {
+            if (x[i] <= most) continue;
+            most = x[i];
+            at = i;
+        }
+        return eplb_p_team_from(at, eplb_p_team_least(most < 0.0f ? 1 : -(int64_t)eplb_p_bits(most), at));
+    }
+    return eplb_p_first_largest(x, n);
+}
+
+EPLB_P void eplb_p_find_far_by_team(eplb_p_search *s, int32_t a)
+{
+    int32_t at;
+
+    if (EPLB_P_TEAM > 1) {
+        at = eplb_p_first_largest_by_team(eplb_p_pair_at(s, a, a + 1), s->num_gpus - a - 1);
+        if (eplb_p_team_lane() == 0) eplb_p_note_far(s, a, at);
+        eplb_p_team_wait();
+    } else {
+        eplb_p_find_far(s, a);
+    }
 }
 
 /* The square of how far apart two loads are. */
@@ -7070,15 +7305,16 @@ EPLB_P float eplb_p_measure_pair(eplb_p_search *s, int32_t a, int32_t b)
     return *eplb_p_pair_at(s, a, b) = squares;
 }
 
-/* The load of a GPU has changed: every pair with it is open again. */
+/* The load of a GPU has changed: every pair with it is open again. By the team, as what follows. */
 EPLB_P void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
 {
-    int32_t other;
+    int32_t lane = eplb_p_team_lane(), other;
 
-    eplb_p_take_steps(s, 1, s->num_gpus);
-    for (other = gpu + 1; other < s->num_gpus; other++) (void)eplb_p_measure_pair(s, gpu, other);
-    eplb_p_find_far(s, gpu);
-    for (other = 0; other < gpu; other++) {
+    if (lane == 0) eplb_p_take_steps(s, 1, s->num_gpus);
+    for (other = gpu + 1 + lane; other < s->num_gpus; other += EPLB_P_TEAM) (void)eplb_p_measure_pair(s, gpu, other);
+    eplb_p_team_wait();
+    eplb_p_find_far_by_team(s, gpu);
+    for (other = lane; other < gpu; other += EPLB_P_TEAM) {
         float now = eplb_p_measure_pair(s, other, gpu);
         if (s->far[other] == gpu) {
             eplb_p_find_far(s, other);
@@ -7087,24 +7323,29 @@ EPLB_P void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
             s->far[other] = gpu;
         }
     }
+    eplb_p_team_wait();
 }
 
 EPLB_P void eplb_p_settle(eplb_p_search *s, int32_t a, int32_t b)
 {
-    *eplb_p_pair_at(s, a, b) = 0.0f;
-    eplb_p_take_steps(s, 1, s->num_gpus);
-    eplb_p_find_far(s, a);
+    if (eplb_p_team_lane() == 0) {
+        *eplb_p_pair_at(s, a, b) = 0.0f;
+        eplb_p_take_steps(s, 1, s->num_gpus);
+    }
+    eplb_p_team_wait();
+    eplb_p_find_far_by_team(s, a);
 }
 
 EPLB_P void eplb_p_open_all(eplb_p_search *s)
 {
-    int32_t a, b;
+    int32_t lane = eplb_p_team_lane(), a, b;
 
-    for (a = 0; a < s->num_gpus; a++) {
-        eplb_p_take_steps(s, 1, s->num_gpus);
-        for (b = a + 1; b < s->num_gpus; b++) (void)eplb_p_measure_pair(s, a, b);
-        eplb_p_find_far(s, a);
-    }
+    if (lane == 0) eplb_p_take_steps(s, s->num_gpus, s->num_gpus);
+    for (a = 0; a < s->num_gpus; a++)
+        for (b = a + 1 + lane; b < s->num_gpus; b += EPLB_P_TEAM) (void)eplb_p_measure_pair(s, a, b);
+    eplb_p_team_wait();
+    for (a = lane; a < s->num_gpus; a += EPLB_P_TEAM) eplb_p_find_far(s, a);
+    eplb_p_team_wait();
 }
 
 /* What is told roughly is off by less than one part in 2^16, however a compiler rounds and orders its sum: each of
@@ -7152,22 +7393,24 @@ typedef struct eplb_p_even_swaps { /* some of the swaps of two GPUs */
     int32_t num, slot[EPLB_P_SWAPS_AT_ONCE], other[EPLB_P_SWAPS_AT_ONCE];
 } eplb_p_even_swaps;
 
-/* The swaps from the next one on whose D - 2 d, in total, is within so much of 0; next is then the one after them. Which
-   these are nobody can foretell, so that a branch on it would be mispredicted. Returns whether there are any. */
+/* A lane's swaps from the next one on whose D - 2 d, in total, is within so much of 0; next is then the one after them.
+   Which these are nobody can foretell, so that a branch on it would be mispredicted. Returns whether there are any. */
 EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, int32_t a, int32_t b, int32_t difference, int32_t within,
                                   eplb_p_move *next, eplb_p_even_swaps *some)
 {
     uint32_t most = 2 * (uint32_t)within, least = (uint32_t)difference + (uint32_t)within, off;
-    int32_t i = next->slot, j = next->other, end = eplb_p_end_slot(s, b), num = 0;
+    int32_t i = next->slot, j = next->other, last = eplb_p_end_slot(s, a), end = eplb_p_end_slot(s, b), num = 0, rows;
 
-    for (; i < eplb_p_end_slot(s, a); i++, j = eplb_p_first_slot(s, b)) {
+    for (; i < last; i += rows) {
         off = least - 2 * (uint32_t)s->total[s->slot[i]];
-        for (; j < end && num < EPLB_P_SWAPS_AT_ONCE; j++) {
+        for (; j < end && num < EPLB_P_SWAPS_AT_ONCE; j += EPLB_P_TEAM) {
             some->slot[num] = i;
             some->other[num] = j;
             num += off + 2 * (uint32_t)s->total[s->slot[j]] <= most;
         }
         if (num == EPLB_P_SWAPS_AT_ONCE) break;
+        rows = EPLB_P_TEAM > 1 ? 1 + (j - end) / eplb_p_num_slots(s, b) : 1;
+        j = EPLB_P_TEAM > 1 ? j - rows * eplb_p_num_slots(s, b) : eplb_p_first_slot(s, b);
     }
     next->slot = i;
     next->other = j;
@@ -7178,19 +7421,19 @@ EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, int32_t a, int32_t b, 
 /* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
    first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square
    that is told roughly by all samples, and before that by the total alone. Only what may be the best by both is worked
-   out exactly. */
+   out exactly. By the team. */
 EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, float squares, int64_t most,
                                      eplb_p_move *best)
 {
     float limit;
     int64_t gain, found = 0, pace = eplb_p_pair_pace(s, a, b);
-    int32_t difference = eplb_p_take_difference(s, a, b), n = s->num_samples, k, within;
+    int32_t difference = eplb_p_take_difference_by_team(s, a, b), n = s->num_samples, k, within, lead;
     eplb_p_move next = EPLB_ZERO_INIT;
     eplb_p_even_swaps some;
 
     next.slot = eplb_p_first_slot(s, a);
-    next.other = eplb_p_first_slot(s, b);
-    eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
+    next.other = eplb_p_first_slot(s, b) + eplb_p_team_lane();
+    if (eplb_p_team_lane() == 0) eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
     if (pace > 1) {
         squares /= (float)pace;
         found = most;
@@ -7216,6 +7459,9 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
             best->expert = -1;
         }
     }
+    lead = eplb_p_team_least(-most, best->slot * eplb_p_num_slots(s, b) + best->other);
+    most = eplb_p_team_from64(most, lead);
+    eplb_p_team_share_move(best, lead);
     return most * pace > found ? most * pace : found;
 }
 
@@ -7235,7 +7481,7 @@ EPLB_P void eplb_p_swap_all(eplb_p_search *s)
     int64_t most = 2 * (int64_t)s->num_slots, swaps = 0;
 
     while (swaps < most && eplb_p_may_go_on(s)) {
-        int32_t a = eplb_p_first_largest(s->promise, s->num_gpus), b = s->far[a];
+        int32_t a = eplb_p_first_largest_by_team(s->promise, s->num_gpus), b = s->far[a];
         if (s->promise[a] <= 4.0f * (float)s->enough) return; /* no swap of theirs gains more than D^2 / 4 */
         if (eplb_p_swap_pair(s, a, b)) {
             eplb_p_reopen(s, a);
@@ -7296,9 +7542,9 @@ EPLB_P int64_t eplb_p_square_growth(int64_t load, int64_t more) { return more * 
 /* relief, burden of each of the node's experts. */
 EPLB_P void eplb_p_find_relief(eplb_p_search *s)
 {
-    int32_t i, t;
+    int32_t lane = eplb_p_team_lane(), i, t;
 
-    for (i = 0; i < eplb_p_num_held(s); i++) {
+    for (i = lane; i < eplb_p_num_held(s); i += EPLB_P_TEAM) {
         int32_t e = s->expert[i];
         const int32_t *more = eplb_p_more_of(s, e);
         s->relief[e] = eplb_p_risk(s, e, s->count[e]) - eplb_p_risk(s, e, s->count[e] + 1);
@@ -7306,7 +7552,8 @@ EPLB_P void eplb_p_find_relief(eplb_p_search *s)
         s->relief[e] -= eplb_p_squares_of(more, s->num_samples) * s->least_pace;
         s->arriving[e] = eplb_p_total(more, s->num_samples);
     }
-    for (i = 0; i < s->num_slots; i++) {
+    eplb_p_team_wait();
+    for (i = lane; i < s->num_slots; i += EPLB_P_TEAM) {
         int32_t e = s->slot[i], gpu = eplb_p_gpu_of(s, i), pace = eplb_p_pace_of(s, gpu);
         const int32_t *load = eplb_p_load_of(s, gpu);
         int64_t lower = 0, grown = 0;
@@ -7314,11 +7561,12 @@ EPLB_P void eplb_p_find_relief(eplb_p_search *s)
             int64_t less = eplb_p_share_of(s, e)[t] - eplb_p_more_of(s, e)[t];
             lower -= eplb_p_square_growth(load[t], -less);
         }
-        s->relief[e] += lower * pace;
+        eplb_p_team_add(&s->relief[e], lower * pace);
         if (s->count[e] == 1) continue;
         for (t = 0; t < s->num_samples; t++) grown += eplb_p_square_growth(load[t], eplb_p_growth(s, e, t));
-        s->burden[e] += grown * pace;
+        eplb_p_team_add(&s->burden[e], grown * pace);
     }
+    eplb_p_team_wait();
 }
 
 /* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. */
@@ -7361,39 +7609,53 @@ EPLB_P int64_t eplb_p_least_left(const eplb_p_search *s, int32_t i)
     return eplb_p_time(s, gpu, least);
 }
 
+/* The replace of slot i that gains most, if that is more than `most`, as if donor and receiver shared no GPU. Returns
+   that gain; the receiver is -1 where there is none. */
+EPLB_P int64_t eplb_p_find_receiver(eplb_p_search *s, int32_t i, int64_t most, int32_t *receiver)
+{
+    int64_t removal = eplb_p_removal_cost(s, i), left = eplb_p_least_left(s, i), gain;
+    int32_t k;
+
+    for (k = 0; k < s->num_experts; k++) {
+        int32_t e = s->expert[k];
+        if (s->relief[e] - removal - 2 * left * s->arriving[e] <= most) continue;
+        gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
+        if (gain <= most || !eplb_p_may_replace(s, i, e)) continue;
+        most = gain;
+        *receiver = e;
+    }
+    return most;
+}
+
 /* The best replace that gains more than `most`; returns its gain, or `most` when there is none. For each slot that can
    give its replica away the receiver is chosen as if donor and receiver shared no GPU; those choices then compete by
-   what they are. */
+   what they are. By the team: each lane's slot in its turn. */
 EPLB_P int64_t eplb_p_find_best_replace(eplb_p_search *s, int64_t most, eplb_p_move *best)
 {
-    int32_t i, k;
+    int32_t lane = eplb_p_team_lane(), i, lead;
 
     eplb_p_find_relief(s);
-    for (i = 0; i < s->num_slots && s->steps > 0; i++) {
-        int64_t removal, enough = most, left, gain;
-        int32_t receiver = -1;
-        if (!eplb_p_may_take_away(s, i)) continue;
-        removal = eplb_p_removal_cost(s, i);
-        left = eplb_p_least_left(s, i);
-        eplb_p_take_steps(s, 1, s->num_experts);
-        for (k = 0; k < s->num_experts; k++) {
-            int32_t e = s->expert[k];
-            if (s->relief[e] - removal - 2 * left * s->arriving[e] <= enough) continue;
-            gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
-            if (gain <= enough || !eplb_p_may_replace(s, i, e)) continue;
-            enough = gain;
-            receiver = e;
+    for (i = lane; i - lane < s->num_slots && eplb_p_has_steps(s); i += EPLB_P_TEAM) {
+        int64_t promise = most, gain = most, steps = 0;
+        eplb_p_move move = EPLB_ZERO_INIT;
+        move.slot = i;
+        move.other = move.expert = -1;
+        if (i < s->num_slots && eplb_p_may_take_away(s, i)) {
+            promise = eplb_p_find_receiver(s, i, most, &move.expert);
+            steps = s->num_experts;
         }
-        if (receiver < 0) continue;
-        eplb_p_take_steps(s, s->count[s->slot[i]] + s->count[receiver] + 1,
-                          s->num_gpus + eplb_p_num_slots(s, eplb_p_gpu_of(s, i)));
-        gain = eplb_p_replace_squares(s, i, receiver);
-        if (s->moves) gain -= s->moves->squares_cost * eplb_p_replace_moves(s, i, receiver);
-        if (gain <= most) continue;
-        most = gain;
-        best->slot = i;
-        best->other = -1;
-        best->expert = receiver;
+        if (move.expert >= 0) {
+            steps += (int64_t)(s->count[s->slot[i]] + s->count[move.expert] + 1)
+                     * (s->num_gpus + eplb_p_num_slots(s, eplb_p_gpu_of(s, i)));
+            gain = eplb_p_replace_squares(s, i, move.expert);
+            if (s->moves) gain -= s->moves->squares_cost * eplb_p_replace_moves(s, i, move.expert);
+        }
+        eplb_p_take_steps_by_team(s, steps);
+        for (lead = -1; (lead = eplb_p_team_lead(lane > lead && promise > most && gain > most)) < EPLB_P_TEAM;) {
+            most = eplb_p_team_from64(gain, lead);
+            *best = move;
+            eplb_p_team_share_move(best, lead);
+        }
     }
     return most;
 }
@@ -7403,6 +7665,7 @@ EPLB_P void eplb_p_do_and_reopen(eplb_p_search *s, const eplb_p_move *move)
 {
     int32_t donor = s->slot[move->slot], gpu;
 
+    eplb_p_team_wait(); /* all have read it */
     eplb_p_do_move(s, move);
     if (move->other >= 0) {
         eplb_p_reopen(s, eplb_p_gpu_of(s, move->slot));
@@ -7448,22 +7711,27 @@ EPLB_P void eplb_p_lower_squares(eplb_p_search *s)
    below the best found so far, of peak b, d must be more than 14 - b and less than b - 10, the lightest GPU: a
    stretch of the line, whose begin is found by bisection, and which becomes the narrower the better b is. */
 
-/* The replicas of the node's slots in order of their loads, equal ones by slot. */
+/* The replicas of the node's slots in order of their loads, equal ones by slot. By the team. */
 EPLB_P void eplb_p_line_up_slots(eplb_p_search *s)
 {
-    int32_t n = s->num_slots, at;
+    int32_t n = s->num_slots, lane = eplb_p_team_lane(), at;
 
-    eplb_p_enter_phase(&s->shared, s->peak_bytes);
-    for (at = 0; at < n; at++) s->key[at] = (uint64_t)(uint32_t) ~*eplb_p_share_of(s, s->slot[at]) << 32 | (uint32_t)at;
-    eplb_p_sort(s->key, s->spare, n);
-    for (at = 0; at < n; at++) s->line_slot[at] = eplb_p_index(s->key[at]);
-    for (at = 0; at < n; at++) {
+    if (lane == 0) eplb_p_enter_phase(&s->shared, s->peak_bytes);
+    eplb_p_team_wait();
+    for (at = lane; at < n; at += EPLB_P_TEAM)
+        s->key[at] = (uint64_t)(uint32_t) ~*eplb_p_share_of(s, s->slot[at]) << 32 | (uint32_t)at;
+    eplb_p_team_wait();
+    eplb_p_team_sort(s->key, s->spare, n);
+    for (at = lane; at < n; at += EPLB_P_TEAM) s->line_slot[at] = eplb_p_index(s->key[at]);
+    eplb_p_team_wait();
+    for (at = lane; at < n; at += EPLB_P_TEAM) {
         int32_t slot = s->line_slot[at];
         s->line[at] = *eplb_p_share_of(s, s->slot[slot]);
         s->line_gpu[at] = eplb_p_gpu_of(s, slot);
         s->place[slot] = at;
     }
-    s->lined_up = 1;
+    if (lane == 0) s->lined_up = 1;
+    eplb_p_team_wait();
 }
 
 /* The first place in the line whose replica is lighter than this. */
@@ -7486,19 +7754,23 @@ EPLB_P int64_t eplb_p_most_room(const eplb_p_search *s, int64_t peak, int64_t li
     return s->pace ? (peak - 1 - lightest) / s->least_pace : peak - 1 - lightest;
 }
 
-/* Of the swaps of the heaviest GPU the one that leaves the heavier of its two GPUs lightest, the first on ties
-   by place in the list of the heaviest, then in the line. Returns that time, or the heaviest's when none
-   lowers it. */
-EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
+/* Of the swaps of the heaviest GPU, of those that may be if it asks, the one that leaves the heavier of its two GPUs
+   lightest, the first on ties by place in the list of the heaviest, then in the line. Returns that time, or the
+   heaviest's when none lowers it. By the team, some lanes for each slot; they pass by what is as heavy, instead of
+   looking for its end. */
+EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, int asks, eplb_p_move *best)
 {
     const int32_t *pace = s->pace, *line = s->line, *gpu_load = s->gpu_load; /* copies stay in registers */
-    int32_t load = gpu_load[heavy], n = s->num_slots, i, at;
-    int64_t peak = eplb_p_time_of(s, heavy), room = eplb_p_most_room(s, peak, lightest), after, other_after;
+    int32_t load = gpu_load[heavy], n = s->num_slots, i, at, slots = eplb_p_num_slots(s, heavy), order = INT32_MAX;
+    int32_t each = eplb_p_team_each(slots), part = eplb_p_team_lane() / slots, end = eplb_p_end_slot(s, heavy), lead;
+    int64_t peak = eplb_p_time_of(s, heavy), room = eplb_p_most_room(s, peak, lightest), after, other_after, steps = 0;
+    int64_t all = room;
     int32_t least = load - eplb_p_load_before(s, heavy, peak);
 
-    for (i = eplb_p_first_slot(s, heavy); i < eplb_p_end_slot(s, heavy); i++) {
-        int32_t u = line[s->place[i]], first = eplb_p_first_lighter(s, u - least + 1);
-        for (at = first; at < n && u - line[at] <= room; at++) {
+    for (i = end - slots + eplb_p_team_lane() % slots; i < end && part < each; i += EPLB_P_TEAM) {
+        int32_t u = line[s->place[i]];
+        int32_t first = EPLB_P_TEAM > 1 ? s->place[i] + 1 : eplb_p_first_lighter(s, u - least + 1);
+        for (at = first + part; at < n && u - line[at] <= room; at += each) {
             int32_t d = u - line[at], other = s->line_gpu[at];
             after = load - d;
             other_after = (int64_t)gpu_load[other] + d; /* the heaviest itself may stand there */
@@ -7507,7 +7779,8 @@ EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightes
                 other_after *= pace[other];
             }
             if (other_after > after) after = other_after;
-            if (after >= peak || !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
+            if (after >= peak) continue;
+            if ((asks || EPLB_P_TEAM == 1) && !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
             if (s->moves) after += s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
             if (after >= peak) continue;
             peak = after;
@@ -7515,10 +7788,28 @@ EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightes
             room = eplb_p_most_room(s, peak, lightest);
             best->slot = i;
             best->other = s->line_slot[at];
+            order = (i - end + slots) * n + at;
         }
-        eplb_p_take_steps(s, 1, at - first + 1);
+        while (EPLB_P_TEAM > 1 && !asks && at < n && u - line[at] <= all)
+            at += each; /* as many as whoever asks may look at */
+        steps += at - first + 1;
     }
-    return peak;
+    eplb_p_take_steps_by_team(s, steps);
+    lead = eplb_p_team_least(peak, order);
+    eplb_p_team_share_move(best, lead);
+    return eplb_p_team_from64(peak, lead);
+}
+
+/* A team asks whether a swap may be when it has the best, which mostly may: asking takes longer than all else. */
+EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
+{
+    int64_t peak;
+
+    if (EPLB_P_TEAM > 1) {
+        peak = eplb_p_look_for_swap(s, heavy, lightest, 0, best);
+        if (peak >= eplb_p_time_of(s, heavy) || eplb_p_may_swap(s, best->slot, best->other)) return peak;
+    }
+    return eplb_p_look_for_swap(s, heavy, lightest, 1, best);
 }
 
 EPLB_P int64_t eplb_p_time_after(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
@@ -7544,53 +7835,55 @@ EPLB_P int64_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int3
 }
 
 /* The replace that leaves the heaviest GPU, and all that it touches, lightest: one that takes a replica from
-   it, or gives one to an expert that is on it. Returns that time, or the heaviest's when none lowers it. */
+   it, or gives one to an expert that is on it. Returns that time, or the heaviest's when none lowers it. By the team,
+   each lane among the donors that are its own: what it finds another may have passed by, had it been told to be below a
+   lower peak; then it is left to one thread. */
 EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
 {
-    int64_t peak = eplb_p_time_of(s, heavy);
-    int32_t i, k;
+    int64_t peak = eplb_p_time_of(s, heavy), steps = 0;
+    int32_t i, k, is_unsure = 0, lead;
 
-    for (i = 0; i < s->num_slots; i++) {
+    for (i = eplb_p_team_lane(); i < s->num_slots; i += EPLB_P_TEAM) {
         int32_t gpu = eplb_p_gpu_of(s, i), on_heavy = gpu == heavy;
         int32_t candidates = on_heavy ? s->num_experts : eplb_p_num_slots(s, heavy);
         int32_t share = *eplb_p_share_of(s, s->slot[i]), left = s->gpu_load[gpu] - share;
+        int64_t grown;
         if (!eplb_p_may_take_away(s, i)) continue;
         /* The donor's other replicas grow, and even on the lightest GPU must stay below the best. */
-        if (lightest + (int64_t)(eplb_p_less_share(s, s->slot[i], 0) - share) * s->least_pace >= peak) continue;
-        eplb_p_take_steps(s, 1, candidates);
+        grown = lightest + (int64_t)(eplb_p_less_share(s, s->slot[i], 0) - share) * s->least_pace;
+        if (grown >= peak) continue;
+        steps += candidates;
         for (k = 0; k < candidates; k++) {
             int32_t e = on_heavy ? s->expert[k] : s->slot[eplb_p_first_slot(s, heavy) + k];
-            int64_t after = eplb_p_time(s, gpu, left + *eplb_p_more_of(s, e));
-            if (after >= peak || !eplb_p_may_replace(s, i, e)) continue;
-            eplb_p_take_steps(s, 1, s->num_gpus);
+            int64_t here = eplb_p_time(s, gpu, left + *eplb_p_more_of(s, e)), after;
+            if (here >= peak || !eplb_p_may_replace(s, i, e)) continue;
+            steps += s->num_gpus;
             after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
             if (s->moves) after += s->moves->peak_cost * eplb_p_replace_moves(s, i, e);
             if (after >= peak) continue;
+            is_unsure |= after < here || after < grown;
             peak = after;
             best->slot = i;
             best->other = -1;
             best->expert = e;
         }
     }
-    return peak;
+    eplb_p_take_steps_by_team(s, steps);
+    eplb_p_doubt(s, is_unsure);
+    lead = eplb_p_team_least(peak, best->slot);
+    eplb_p_team_share_move(best, lead);
+    return eplb_p_team_from64(peak, lead);
 }
 
-/* Do a move that makes the heaviest GPU lighter, if there is one. */
+/* Do a move that makes the heaviest GPU lighter, if there is one. By the team. */
 EPLB_P int eplb_p_lower_peak(eplb_p_search *s)
 {
-    const int32_t *pace = s->pace, *load = s->gpu_load;
-    int32_t heavy = 0, n = s->num_gpus, gpu;
-    int64_t peak = eplb_p_time_of(s, 0), lightest = peak, time;
+    int64_t lightest, peak;
+    int32_t heavy = eplb_p_heaviest_gpu(s, &lightest);
     eplb_p_move best = EPLB_ZERO_INIT;
 
-    for (gpu = 1; gpu < n; gpu++) {
-        time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
-        if (time < lightest) lightest = time;
-        if (time <= peak) continue;
-        peak = time;
-        heavy = gpu;
-    }
-    eplb_p_take_steps(s, 1, s->num_gpus);
+    peak = eplb_p_time_of(s, heavy);
+    if (eplb_p_team_lane() == 0) eplb_p_take_steps(s, 1, s->num_gpus);
     if (peak <= s->close) return 0;
     if (eplb_p_find_swap(s, heavy, lightest, &best) >= peak && eplb_p_find_replace(s, heavy, lightest, &best) >= peak)
         return 0;
@@ -7598,7 +7891,7 @@ EPLB_P int eplb_p_lower_peak(eplb_p_search *s)
     return 1;
 }
 
-/* Moves until none makes the heaviest GPU lighter, or no more of them could be taken back. */
+/* Moves until none makes the heaviest GPU lighter, or no more of them could be taken back. By the team. */
 EPLB_P void eplb_p_lower_peaks(eplb_p_search *s)
 {
     while (eplb_p_may_go_on(s) && eplb_p_lower_peak(s)) {}
@@ -7632,7 +7925,9 @@ EPLB_P int32_t eplb_p_near(const eplb_p_search *s, int32_t i, uint32_t word)
 EPLB_P void eplb_p_kick(eplb_p_search *s, uint64_t seed, uint32_t row, int32_t kick)
 {
     uint32_t slots = (uint32_t)s->num_slots, num_moves = 1 + (uint32_t)kick % 3, i, word[4];
-    int32_t heavy = eplb_p_heaviest_gpu(s), replaces = kick % (2 * s->num_slots <= EPLB_P_SMALL ? 2 : 4) == 1;
+    int64_t lightest;
+    int32_t heavy = eplb_p_heaviest_gpu(s, &lightest);
+    int32_t replaces = kick % (2 * s->num_slots <= EPLB_P_SMALL ? 2 : 4) == 1;
     eplb_p_move move = EPLB_ZERO_INIT;
 
     for (i = 0; i < num_moves && eplb_p_may_go_on(s); i++) {
@@ -7818,16 +8113,21 @@ EPLB_P_APART int eplb_p_try_all(eplb_p_search *s, int64_t *best)
    it takes several moves at once that lower the squares. */
 #define EPLB_P_FAR_OFF 128
 
-EPLB_P int64_t eplb_p_peak(const eplb_p_search *s) { return eplb_p_time_of(s, eplb_p_heaviest_gpu(s)); }
+EPLB_P int64_t eplb_p_peak(const eplb_p_search *s)
+{
+    int64_t lightest;
+    return eplb_p_time_of(s, eplb_p_heaviest_gpu(s, &lightest));
+}
 
 /* What was done since the best plan stays if it has become better, and is taken back else. Returns the peak of
-   the best plan. */
+   the best plan. By the team. */
 EPLB_P int64_t eplb_p_keep_better(eplb_p_search *s, int64_t best)
 {
     int64_t peak = eplb_p_peak(s);
 
     if (peak >= best) eplb_p_take_back(s);
-    s->num_done = 0;
+    if (eplb_p_team_lane() == 0) s->num_done = 0;
+    eplb_p_team_wait();
     return peak < best ? peak : best;
 }
 
@@ -7838,12 +8138,13 @@ EPLB_P int32_t eplb_p_num_kicks(const eplb_p_search *s, int32_t effort)
     return effort - 1 <= INT32_MAX / each ? (effort - 1) * each : INT32_MAX;
 }
 
+/* By the team. */
 EPLB_P void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t seed, uint32_t row)
 {
     int64_t best = eplb_p_peak(s);
-    int32_t kicks = eplb_p_num_kicks(s, effort), kick;
+    int32_t kicks = eplb_p_num_kicks(s, effort), kick, lane = eplb_p_team_lane();
 
-    s->num_done = 0;
+    if (lane == 0) s->num_done = 0;
     eplb_p_lower_peaks(s);
     best = eplb_p_keep_better(s, best);
     if (best > s->close + s->close / EPLB_P_FAR_OFF) {
@@ -7854,11 +8155,13 @@ EPLB_P void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
         best = eplb_p_keep_better(s, best);
     }
     if (s->trial && kicks > 0 && best > s->close) {
-        if (eplb_p_try_all(s, &best)) kicks = 0;
+        if (lane == 0 && eplb_p_try_all(s, &best)) kicks = 0;
+        kicks = eplb_p_team_first(kicks);
+        best = eplb_p_team_from64(best, 0);
         eplb_p_measure_node(s);
         eplb_p_line_up_slots(s);
     }
-    for (kick = 1; kick - 1 < kicks && s->steps > 0 && best > s->close; kick++) {
+    for (kick = 1; kick - 1 < kicks && eplb_p_has_steps(s) && best > s->close; kick++) {
         eplb_p_kick(s, seed, row, kick);
         eplb_p_lower_peaks(s);
         best = eplb_p_keep_better(s, best);
@@ -8318,17 +8621,18 @@ EPLB_P int64_t eplb_p_objective(const eplb_p_search *s)
 }
 
 /* From the plan in the node's slots to one that is never worse, but for duplicates that have to go. Many samples
-   get no kicks: those lower the objective, but not the loads to come. */
+   get no kicks: those lower the objective, but not the loads to come. By the team. */
 EPLB_P void eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t row)
 {
     eplb_p_measure_node(s);
     if (s->num_samples == 1 && !s->exact) eplb_p_line_up_slots(s);
     if (s->apart) eplb_p_part_duplicates(s);
-    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
+    if (eplb_p_team_lane() == 0) s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
     if (s->exact) eplb_p_improve_exact(s);
     else if (s->num_samples == 1) eplb_p_improve_one_sample(s, o->effort, o->seed, row);
     else eplb_p_lower_squares(s);
     if (s->apart && s->first_slot) eplb_p_part_duplicates(s); /* what had no partner may have found one */
+    eplb_p_doubt(s, !eplb_p_has_steps(s));
 }
 
 /* The plan in the slots and the one put aside change places; only slot and count are right after it. */
@@ -8355,21 +8659,27 @@ EPLB_P int eplb_p_can_be_apart(const eplb_p_search *s)
 }
 
 /* Where duplicates are allowed, the better of two plans, so that nobody pays for leave to have them: that without
-   on ties. */
+   on ties. By the team. */
 EPLB_P void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uint32_t row)
 {
+    int32_t lane = eplb_p_team_lane();
     int64_t loose = INT64_MAX;
 
     if (s->aside) {
-        s->apart = 0;
-        eplb_p_copy_ids(s->aside, s->slot, s->num_slots);
+        if (lane == 0) {
+            s->apart = 0;
+            eplb_p_copy_ids(s->aside, s->slot, s->num_slots);
+        }
+        eplb_p_team_wait();
         eplb_p_search_node(s, &shape->options, row);
         loose = eplb_p_objective(s);
-        eplb_p_exchange_plans(s);
+        eplb_p_team_wait();
+        if (lane == 0) eplb_p_exchange_plans(s);
     }
-    s->apart = shape->apart && (!shape->odd || eplb_p_can_be_apart(s));
+    if (lane == 0) s->apart = shape->apart && (!shape->odd || eplb_p_can_be_apart(s));
+    eplb_p_team_wait();
     eplb_p_search_node(s, &shape->options, row);
-    if (s->aside && eplb_p_objective(s) > loose) eplb_p_exchange_plans(s);
+    if (s->aside && eplb_p_objective(s) > loose && lane == 0) eplb_p_exchange_plans(s);
 }
 
 /* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. Where all plans can be tried, a
@@ -8383,43 +8693,53 @@ EPLB_P int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, con
 {
     const int32_t *expert = l->mlog2log + part->first_expert;
     int64_t fewer = INT64_MAX, peak;
-    int32_t i, r, at = 0;
+    int32_t lane = eplb_p_team_lane(), i, r, at = 0;
 
-    for (i = 0; i < part->num_experts; i++) {
+    for (i = lane; i < part->num_experts; i += EPLB_P_TEAM) {
         int32_t count = l->logcnt[expert[i]];
         if (count > 1 && l->grains[expert[i]] / (count - 1) < fewer) fewer = l->grains[expert[i]] / (count - 1);
     }
+    fewer = eplb_p_team_from64(fewer, eplb_p_team_least(fewer, 0));
     if (fewer <= least) return least;
     EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
-    eplb_p_enter_phase(&s->shared, s->peak_bytes);
-    for (i = 0; i < part->num_experts; i++) {
-        int32_t count = l->logcnt[expert[i]];
-        for (r = 0; r < count; r++) s->key[at++] = (uint64_t)(l->grains[expert[i]] / count);
+    if (lane == 0) {
+        eplb_p_enter_phase(&s->shared, s->peak_bytes);
+        for (i = 0; i < part->num_experts; i++) {
+            int32_t count = l->logcnt[expert[i]];
+            for (r = 0; r < count; r++) s->key[at++] = (uint64_t)(l->grains[expert[i]] / count);
+        }
+        peak = (int64_t)eplb_p_least_peak(s->key, s->spare, at, part->num_gpus);
+        if (peak < fewer) fewer = peak;
     }
-    peak = (int64_t)eplb_p_least_peak(s->key, s->spare, at, part->num_gpus);
-    return peak < fewer ? peak : fewer;
+    return eplb_p_team_from64(fewer, 0);
 }
 
 /* The mean of a node's GPUs, and the heaviest of its replicas on the fastest. */
 EPLB_P int64_t eplb_p_part_target(const eplb_p_layer *l, eplb_p_search *s, const eplb_p_node_part *part)
 {
     const int32_t *expert = l->mlog2log + part->first_expert;
-    int64_t target, sum = 0, most = 0;
-    int32_t i;
+    int64_t target, sum = 0, most;
+    int32_t i, heaviest = 0;
 
-    for (i = 0; i < part->num_experts; i++) {
+    for (i = eplb_p_team_lane(); i < part->num_experts; i += EPLB_P_TEAM) {
+        int32_t share = l->grains[expert[i]] / l->logcnt[expert[i]];
         sum += l->grains[expert[i]];
-        if (l->grains[expert[i]] / l->logcnt[expert[i]] > most) most = l->grains[expert[i]] / l->logcnt[expert[i]];
+        if (share > heaviest) heaviest = share;
     }
-    s->num_gpus = part->num_gpus;
-    eplb_p_set_pace(s, l->cluster.pace ? l->cluster.pace + part->first_gpu : NULL);
+    sum = eplb_p_team_sum64(sum);
+    most = eplb_p_team_most(heaviest);
+    if (eplb_p_team_lane() == 0) {
+        s->num_gpus = part->num_gpus;
+        eplb_p_set_pace(s, l->cluster.pace ? l->cluster.pace + part->first_gpu : NULL);
+    }
+    eplb_p_team_wait();
     target = eplb_p_even_time(s, sum);
     most *= s->least_pace;
     return most > target && l->shape->options.replication == EPLB_REPLICATE_DHONDT ? most : target;
 }
 
 /* With one sample: what no plan takes less time than, in grains at a pace: a node's mean, or the heaviest replica in
-   D'Hondt's counts, which the plan to be improved has, or what these can be packed to. */
+   D'Hondt's counts, which the plan to be improved has, or what these can be packed to. By the team, as what it asks. */
 EPLB_P int64_t eplb_p_layer_target(const eplb_p_layer *l, eplb_p_search *s)
 {
     int64_t target = 0, other;
@@ -8449,7 +8769,9 @@ EPLB_P int64_t eplb_p_mean_squares(const eplb_p_layer *l, const eplb_p_search *s
     EPLB_ASSERT(s->num_gpus > 0);
     for (t = 0; t < l->num_counting; t++) {
         int64_t sum = 0;
-        for (i = 0; i < s->num_experts; i++) sum += l->grains[eplb_p_at(s->expert[i], l->num_counting, t)];
+        for (i = eplb_p_team_lane(); i < s->num_experts; i += EPLB_P_TEAM)
+            sum += l->grains[eplb_p_at(s->expert[i], l->num_counting, t)];
+        sum = eplb_p_team_sum64(sum);
         squares += (sum / s->num_gpus) * (sum / s->num_gpus);
     }
     return squares * s->usual_pace;
@@ -8508,26 +8830,34 @@ EPLB_P void eplb_p_close_odd_node(const eplb_p_search *s, eplb_p_layer *l, const
         }
 }
 
-/* The search's view of a node of the layer. */
+/* The search's view of a node of the layer. By the team. */
 EPLB_P void eplb_p_open_node(eplb_p_search *s, eplb_p_layer *l, const eplb_p_node_part *part)
 {
-    s->num_samples = l->num_counting;
-    s->grains = l->grains;
-    s->count = l->logcnt;
-    s->max_replicas = l->shape->options.max_replicas;
-    s->expert = l->mlog2log + part->first_expert;
-    s->slot = l->phy2log + part->first_slot;
-    s->start = s->exact ? l->start + part->first_slot : NULL;
-    if (l->shape->odd) eplb_p_open_odd_node(s, l, part);
-    s->enough = eplb_p_enough(l, eplb_p_mean_squares(l, s));
+    int64_t enough;
+
+    if (eplb_p_team_lane() == 0) {
+        s->num_samples = l->num_counting;
+        s->grains = l->grains;
+        s->count = l->logcnt;
+        s->max_replicas = l->shape->options.max_replicas;
+        s->expert = l->mlog2log + part->first_expert;
+        s->slot = l->phy2log + part->first_slot;
+        s->start = s->exact ? l->start + part->first_slot : NULL;
+        if (l->shape->odd) eplb_p_open_odd_node(s, l, part);
+    }
+    eplb_p_team_wait();
+    enough = eplb_p_enough(l, eplb_p_mean_squares(l, s));
+    if (eplb_p_team_lane() == 0) s->enough = enough;
+    eplb_p_team_wait();
 }
 
+/* By the team. */
 EPLB_P void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
 {
     int64_t target = l->num_counting == 1 ? eplb_p_layer_target(l, s) : 0;
-    int32_t node;
+    int32_t lane = eplb_p_team_lane(), node;
 
-    s->close = target + (s->trial ? s->num_slots : target / EPLB_P_CLOSE);
+    if (lane == 0) s->close = target + (s->trial ? s->num_slots : target / EPLB_P_CLOSE);
     for (node = 0; node < l->shape->num_nodes; node++) {
         eplb_p_node_part part = eplb_p_node_part_of(l, node);
         uint32_t row = (uint32_t)l->index * (uint32_t)l->shape->num_nodes + (uint32_t)node;
@@ -8535,43 +8865,57 @@ EPLB_P void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
         eplb_p_open_node(s, l, &part);
         eplb_p_improve_node(s, l->shape, row);
         if (l->shape->odd) eplb_p_close_odd_node(s, l, &part);
+        eplb_p_team_wait();
     }
 }
 
 /* -------------------------------------------------------------------------------------- finish */
 
-/* Slots within each GPU heaviest first, then by expert; those that hold something are the first ones. */
+/* Slots within each GPU heaviest first, then by expert; those that hold something are the first ones. By the team, as
+   many GPUs at once as keys of a node have room for. */
 EPLB_P void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
 {
-    int32_t room = l->shape->gpu_slots, gpu, first, i, e;
+    int32_t room = l->shape->gpu_slots, lane = eplb_p_team_lane(), gpu, first, i, e;
+    int32_t at_once = EPLB_P_TEAM < l->shape->node_gpus ? EPLB_P_TEAM : l->shape->node_gpus;
+    uint64_t *key = s->key + (lane < at_once ? lane * room : 0), *spare = s->spare + (key - s->key);
 
     EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
-    eplb_p_enter_phase(&s->shared, s->peak_bytes);
-    for (gpu = 0; gpu < l->cluster.num_gpus; gpu++) {
+    if (lane == 0) eplb_p_enter_phase(&s->shared, s->peak_bytes);
+    eplb_p_team_wait();
+    for (gpu = lane; gpu < l->cluster.num_gpus && lane < at_once; gpu += at_once) {
         first = l->shape->odd ? l->cluster.first_slot[gpu] : gpu * room;
         if (l->shape->odd) room = l->used[gpu];
         for (i = 0; i < room; i++) {
             e = l->phy2log[first + i];
-            s->key[i] = eplb_p_heavy_first(eplb_p_bid(l->load[e], l->logcnt[e], EPLB_P_DHONDT), e);
+            key[i] = eplb_p_heavy_first(eplb_p_bid(l->load[e], l->logcnt[e], EPLB_P_DHONDT), e);
         }
-        eplb_p_sort(s->key, s->spare, room);
-        for (i = 0; i < room; i++) l->phy2log[first + i] = eplb_p_index(s->key[i]);
+        eplb_p_sort(key, spare, room);
+        for (i = 0; i < room; i++) l->phy2log[first + i] = eplb_p_index(key[i]);
     }
+    eplb_p_team_wait();
 }
 
-/* Ranks by slot, once slots stand elsewhere than they were packed. */
+/* Ranks by slot, once slots stand elsewhere than they were packed. By the team. */
 EPLB_P void eplb_p_number_replicas(eplb_p_layer *l)
 {
-    int32_t i, e;
+    int32_t lane = eplb_p_team_lane(), n = l->cluster.num_slots, most = 1, i, e, rank;
 
-    for (e = 0; e < l->shape->num_experts; e++) l->logcnt[e] = 0;
-    l->most_replicas = 1;
-    for (i = 0; i < l->cluster.num_slots; i++) {
-        l->phyrank[i] = EPLB_P_EMPTY;
-        if (l->phy2log[i] == EPLB_P_EMPTY) continue;
-        l->phyrank[i] = l->logcnt[l->phy2log[i]]++;
-        if (l->phyrank[i] >= l->most_replicas) l->most_replicas = l->phyrank[i] + 1;
+    for (e = lane; e < l->shape->num_experts; e += EPLB_P_TEAM) l->logcnt[e] = 0;
+    eplb_p_team_wait();
+    for (i = lane; i - lane < n; i += EPLB_P_TEAM) {
+        int is_last;
+        e = i < n ? l->phy2log[i] : EPLB_P_EMPTY;
+        rank = eplb_p_team_equal(e, &is_last);
+        if (i < n) l->phyrank[i] = e == EPLB_P_EMPTY ? EPLB_P_EMPTY : l->logcnt[e] + rank;
+        eplb_p_team_wait(); /* all have read the count */
+        rank = e == EPLB_P_EMPTY ? 0 : l->phyrank[i] + 1;
+        if (is_last && rank > 0) l->logcnt[e] = rank;
+        if (rank > most) most = rank;
+        eplb_p_team_wait();
     }
+    most = eplb_p_team_most(most);
+    if (lane == 0) l->most_replicas = most;
+    eplb_p_team_wait();
 }
 
 /* Whether log2phy is wide enough for the layer in hand. */
@@ -8593,7 +8937,7 @@ EPLB_P void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t
     int32_t i;
 
     if (!l->shape->odd) {
-        eplb_p_copy_ids(to, from, l->shape->num_replicas);
+        eplb_p_team_copy(to, from, l->shape->num_replicas);
         return;
     }
     eplb_p_fill_ids(to, EPLB_P_EMPTY, 0, l->shape->num_replicas);
@@ -8612,7 +8956,7 @@ EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t wi
             end = l->cluster.first_slot[gpu + 1];
             above = eplb_p_first_of_gpu(l->shape, l->cluster.gpu[gpu]) - l->cluster.first_slot[gpu];
         }
-        for (i = slot; i < end; i++) {
+        for (i = slot + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) {
             size_t rank = (size_t)l->phyrank[i];
             if (rank < width) log2phy[(size_t)l->phy2log[i] * width + rank] = i + above;
         }
@@ -8620,7 +8964,7 @@ EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t wi
     }
 }
 
-/* The layer in hand -> the caller's plan. */
+/* The layer in hand -> the caller's plan. By the team. */
 EPLB_P void eplb_p_store_layer(const eplb_p_layer *l, const eplb_plan *plan)
 {
     size_t experts = (size_t)l->shape->num_experts, slots = (size_t)l->shape->num_replicas;
@@ -8628,14 +8972,15 @@ EPLB_P void eplb_p_store_layer(const eplb_p_layer *l, const eplb_plan *plan)
 
     eplb_p_store_slots(l, plan->phy2log + first_slot, l->phy2log);
     if (plan->phyrank) eplb_p_store_slots(l, plan->phyrank + first_slot, l->phyrank);
-    if (plan->logcnt) eplb_p_copy_ids(plan->logcnt + first_expert, l->logcnt, l->shape->num_experts);
+    if (plan->logcnt) eplb_p_team_copy(plan->logcnt + first_expert, l->logcnt, l->shape->num_experts);
     if (plan->log2phy) {
         size_t width = (size_t)plan->log2phy_width;
         int32_t *log2phy = plan->log2phy + first_expert * width;
-        for (i = 0; i < experts * width; i++) log2phy[i] = -1;
+        for (i = (size_t)eplb_p_team_lane(); i < experts * width; i += (size_t)EPLB_P_TEAM) log2phy[i] = -1;
+        eplb_p_team_wait();
         eplb_p_list_slots(l, log2phy, width);
     }
-    if (plan->layer_status) plan->layer_status[l->index] = EPLB_OK;
+    if (plan->layer_status && eplb_p_team_lane() == 0) plan->layer_status[l->index] = EPLB_OK;
 }
 
 /* ------------------------------------------------------------------------------------- a layer */
@@ -8667,17 +9012,22 @@ EPLB_P_APART void eplb_p_place_homes_of_layer(eplb_p_planner *p)
     if (p->layer.start) eplb_p_fill_ids(p->layer.start, EPLB_P_EMPTY, 0, p->layer.cluster.num_slots);
 }
 
+/* By the team. */
 EPLB_P void eplb_p_place_groups(eplb_p_planner *p)
 {
+    int32_t lane = eplb_p_team_lane();
+
     if (p->layer.shape->odd) {
         eplb_p_place_homes_of_layer(p);
         return;
     }
-    eplb_p_enter_phase(&p->shared, p->groups_bytes);
+    if (lane == 0) eplb_p_enter_phase(&p->shared, p->groups_bytes);
     eplb_p_weigh_groups(&p->layer, &p->groups);
-    p->groups.packer.row = (uint32_t)p->layer.index;
+    if (lane == 0) p->groups.packer.row = (uint32_t)p->layer.index;
+    eplb_p_team_wait();
     eplb_p_order_items(&p->groups.packer);
-    eplb_p_pack(&p->groups.packer, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
+    if (lane == 0) eplb_p_pack(&p->groups.packer, p->layer.shape->options.seed, EPLB_P_DRAW_GROUPS);
+    eplb_p_team_wait();
     eplb_p_order_experts(&p->groups, &p->layer);
 }
 
@@ -8723,18 +9073,23 @@ EPLB_P int32_t eplb_p_first_twice(const eplb_p_layer *l, const eplb_p_replicas *
     return single < r->num_spare ? single : r->num_spare;
 }
 
-/* Replicas to slots, slots to the GPUs of a node, which are alike. */
+/* Replicas to slots, slots to the GPUs of a node, which are alike. By the team. */
 EPLB_P void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_p_node_part *part, uint32_t row)
 {
     const eplb_options *o = &p->layer.shape->options;
+    int32_t lane = eplb_p_team_lane();
 
-    node->packer.row = row;
-    node->replicas.load = p->layer.mlog_load + part->first_expert;
-    node->replicas.first_twice = eplb_p_first_twice(&p->layer, &node->replicas);
+    if (lane == 0) {
+        node->packer.row = row;
+        node->replicas.load = p->layer.mlog_load + part->first_expert;
+        node->replicas.first_twice = eplb_p_first_twice(&p->layer, &node->replicas);
+    }
+    eplb_p_team_wait();
     eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, part));
     eplb_p_share_load(node, &p->layer, part);
     eplb_p_order_items(&node->packer);
-    eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
+    if (!eplb_p_team_packs(&node->packer) && lane == 0) eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
+    eplb_p_team_wait();
     eplb_p_place_slots(node, &p->layer, part);
 }
 
@@ -8763,7 +9118,7 @@ EPLB_P void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
     uint32_t row = (uint32_t)p->layer.index * (uint32_t)p->layer.shape->num_nodes + (uint32_t)k;
     eplb_p_arena a = p->room;
 
-    eplb_p_enter_phase(&p->shared, p->node_bytes);
+    if (eplb_p_team_lane() == 0) eplb_p_enter_phase(&p->shared, p->node_bytes);
     if (!p->layer.shape->odd) {
         eplb_p_place_alike(p, &p->node, &part, row);
     } else if (part.num_experts > 0 && part.gpu_slots > 0 && !p->layer.cluster.speed) {
@@ -8802,11 +9157,12 @@ EPLB_P void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
     eplb_p_place_groups(p);
     for (k = 0; k < shape->num_nodes; k++) eplb_p_place_experts(p, k);
     if (shape->options.effort > 0) {
-        eplb_p_enter_phase(&p->shared, p->search_bytes);
+        if (eplb_p_team_lane() == 0) eplb_p_enter_phase(&p->shared, p->search_bytes);
+        eplb_p_team_wait();
         eplb_p_improve_layer(&p->layer, search);
         eplb_p_order_gpus(&p->layer, search);
     }
-    eplb_p_leave_phases(&p->shared);
+    if (eplb_p_team_lane() == 0) eplb_p_leave_phases(&p->shared);
 }
 
 /* =================================================================================================
@@ -11786,25 +12142,8 @@ EPLB_P void eplb_p_fill(eplb_p_sharer *s, int32_t num_sweeps)
 
 /* -------------------------------------------------------------------------- shares: levelling
 
-   What goes through a region member by member, the lanes of a warp can do together, and in eplb_cuda.cu they do; a
-   search and its chains are one lane's, since their order decides. Elsewhere the team is one thread, and these
-   functions are nothing. What one lane wrote, others read after a wait; what is not in memory is the same in all. */
-
-#if !defined(EPLB_P_TEAM)
-enum { EPLB_P_TEAM = 1 };
-EPLB_P_HD int32_t eplb_p_team_lane(void) { return 0; }
-EPLB_P_HD void eplb_p_team_wait(void) {}
-EPLB_P_HD int32_t eplb_p_team_first(int32_t x) { return x; } /* that of lane 0 */
-EPLB_P_HD int32_t eplb_p_team_sum(int32_t x) { return x; }
-EPLB_P_HD int32_t eplb_p_team_most(int32_t x) { return x; }
-
-/* In how many lanes before this one it is true; num: in how many of all. */
-EPLB_P_HD int32_t eplb_p_team_rank(int is_true, int32_t *num)
-{
-    *num = is_true;
-    return 0;
-}
-#endif
+   What goes through a region member by member the team does together; a search and its chains are one lane's, since
+   their order decides. */
 
 /* at: how many were reached before it. */
 EPLB_P_HD_LARGE void eplb_p_reach_gpu(eplb_p_sharer *s, int32_t at, int32_t gpu, int32_t level)
@@ -14431,7 +14770,8 @@ EPLB_P void eplb_p_plan_in_hand(eplb_p_planning *all, const float *weight, int32
 
     eplb_p_plan_layer(&all->planner, &all->search, weight, index);
     if (l->shape->exact) eplb_p_judge_layer(&all->planner, &all->search, &all->judge);
-    eplb_p_heed_plan_in_force(&all->planner);
+    if (eplb_p_team_lane() == 0) eplb_p_heed_plan_in_force(&all->planner);
+    eplb_p_team_wait();
     if (l->shape->options.effort > 0 || l->shape->options.previous_phy2log || l->shape->odd || l->shape->as_vllm)
         eplb_p_number_replicas(l);
 }

@@ -1,8 +1,8 @@
 /* eplb_cuda.cu - the kernels behind eplb_cuda.h, and their launches.
 
    The order is that of eplb.h, in which a layer's load flows: loads, replicate, finish, pack (initial, refine,
-   candidates), a node in one block, shares, a layer by one thread, calls. What decides where an expert goes is computed
-   by functions of eplb.h.
+   candidates), a node in one block, shares, a layer by a warp or a thread, calls. What decides where an expert goes is
+   computed by functions of eplb.h.
 
      kernel     a block does                  from                     to
      plan       one node of one layer         weight                   the plan; or as replicate
@@ -11,7 +11,8 @@
      replicate  one node of one layer         load, group_order        slot_load, slot_expert, slot_rank
      share      one layer                     phy2log, count           slot_count
      sources    one layer                     phy2log, source_count    quota
-     alone      one layer, by one thread      weight                   the plan, of all that the others do not know
+     alone      one layer, by a warp or       weight                   the plan, of all that the others do not know
+                by one thread
      evaluate   one layer, by one thread      weight, phy2log          the report
      .._alone   one layer, by one thread      as share, and sources    as these, where GPUs are not alike
      cluster    what is in its argument       the host                 scratch
@@ -30,9 +31,10 @@
 #define EPLB_SCRATCH_ALIGN 256 /* of blocks in scratch, for coalesced access */
 #include <cuda_runtime.h>
 
-/* The team that levels a layer's shares in eplb.h is a warp, or the only thread of a block that plans a layer by one;
-   on the host nobody calls these. */
+/* The team of eplb.h is a warp, or the only thread of a block that plans a layer by one; on the host nobody calls
+   these. */
 #define EPLB_P_TEAM eplb_p_team()
+#include <stdint.h>
 #if defined(__CUDA_ARCH__) || !defined(__CUDACC__)
 #define EPLB_P_BY_WARP(by_warp, by_one) by_warp
 #else
@@ -53,6 +55,11 @@ EPLB_P_TEAM_FUNCTION int eplb_p_team_sum(int x)
 {
     return eplb_p_team() == 1 ? x : EPLB_P_BY_WARP((int)__reduce_add_sync(0xFFFFFFFFu, (unsigned)x), x);
 }
+EPLB_P_TEAM_FUNCTION int64_t eplb_p_team_sum64(int64_t x) /* by 26 bits, of which 32 times as many fit a word */
+{
+    int low = eplb_p_team_sum((int)(x & 0x3FFFFFF)), high = eplb_p_team_sum((int)(x >> 26));
+    return (int64_t)low + ((int64_t)high << 26);
+}
 EPLB_P_TEAM_FUNCTION int eplb_p_team_most(int x) /* by unsigned numbers in the order of signed ones */
 {
     if (eplb_p_team() == 1) return x;
@@ -65,6 +72,54 @@ EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
     *num = EPLB_P_BY_WARP(__popc(all), (int)all);
     return EPLB_P_BY_WARP(__popc(all & ((1u << eplb_p_team_lane()) - 1)), 0);
 }
+EPLB_P_TEAM_FUNCTION int eplb_p_team_equal(int x, int *is_last)
+{
+    unsigned all = 1;
+    if (eplb_p_team() > 1) all = EPLB_P_BY_WARP(__match_any_sync(0xFFFFFFFFu, (unsigned)x), all);
+    *is_last = all >> eplb_p_team_lane() == 1;
+    return EPLB_P_BY_WARP(__popc(all & ((1u << eplb_p_team_lane()) - 1)), 0);
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_lead(int is_true)
+{
+    unsigned all = (unsigned)is_true;
+    if (eplb_p_team() > 1) all = EPLB_P_BY_WARP(__ballot_sync(0xFFFFFFFFu, is_true), all);
+    return all ? EPLB_P_BY_WARP(__ffs((int)all) - 1, 0) : eplb_p_team();
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_from(int x, int lane)
+{
+    return eplb_p_team() == 1 ? x : EPLB_P_BY_WARP((int)__shfl_sync(0xFFFFFFFFu, (unsigned)x, lane), x);
+}
+EPLB_P_TEAM_FUNCTION int64_t eplb_p_team_from64(int64_t x, int lane)
+{
+    unsigned high = (unsigned)eplb_p_team_from((int)(x >> 32), lane);
+    return (int64_t)((uint64_t)high << 32 | (unsigned)eplb_p_team_from((int)x, lane));
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_least(int64_t x, int order)
+{
+    const int words[3] = {(int)(x >> 32), (int)((unsigned)x ^ 0x80000000u), order};
+    int is_least = 1, i;
+    if (eplb_p_team() == 1) return 0;
+    for (i = 0; i < 3; i++) {
+        int most = eplb_p_team_most(is_least ? ~words[i] : INT32_MIN);
+        is_least = is_least && ~words[i] == most;
+    }
+    return eplb_p_team_lead(is_least);
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_each(int n) { return eplb_p_team() > n ? eplb_p_team() / n : 1; }
+EPLB_P_TEAM_FUNCTION void eplb_p_team_add(int64_t *to, int64_t x)
+{
+    if (eplb_p_team() == 1) *to += x;
+    else EPLB_P_BY_WARP((void)atomicAdd((unsigned long long *)to, (unsigned long long)x), (void)0);
+}
+EPLB_P_TEAM_FUNCTION void eplb_p_team_copy(int *to, const int *from, int n)
+{
+    int i;
+    for (i = eplb_p_team_lane(); i < n; i += eplb_p_team()) to[i] = from[i];
+}
+static __host__ __device__ void eplb_p_team_sort(uint64_t *key, uint64_t *spare, int n);
+#define EPLB_P_TEAM_PACKS
+struct eplb_p_packer;
+static __host__ __device__ int eplb_p_team_packs(eplb_p_packer *p);
 
 #include "eplb_cuda.h"
 
@@ -84,6 +139,7 @@ enum : int32_t {
     kHalf = kWarp / 2,  /* lanes that exchange an item of one of two packs */
     kFewHeavy = 4,      /* packs that PAIR_SCAN tries, as far as which they need not be in order */
     kWarpItems = 128,   /* among which a warp finds a swap sooner than all warps tell one another theirs */
+    kMaxIds = 65535,    /* positions that 16 bits tell apart */
     kPackBits = 10,     /* of a pack's number, */
     kPackMask = (1 << kPackBits) - 1,
     kTurnShift = 32 + kPackBits, /* behind which, and behind the bits of its load, is whose turn it is */
@@ -105,6 +161,11 @@ static_assert(EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1 && EPLB_NUM_INITS == EP
    what does not grow. Where the experts of a node do not fit beside that, packing is a kernel of its own. */
 static constexpr uint32_t kMaxShared = 48 * 1024;
 static_assert(EPLB_CUDA_MAX_PACKS <= 1 << kPackBits, "packs have numbers");
+
+/* What plans a layer by itself, and behind it three rows of a warp, for LPT. */
+static constexpr uint32_t kPlanningBytes = (sizeof(eplb_p_planning) + 15) / 16 * 16;
+static constexpr uint32_t kAloneBytes = kPlanningBytes + 3 * kWarp * sizeof(uint32_t);
+static_assert(kAloneBytes <= kMaxShared, "so does what plans a layer by itself");
 static_assert(14 * EPLB_CUDA_MAX_ITEMS + 18 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared, "shapes fit shared memory");
 
 /* How a candidate came out. */
@@ -1097,6 +1158,40 @@ static __device__ void eplb_p_lpt_by_warp(const eplb_p_cuda_candidate &p)
         for (end = eplb_p_least(position + kSteps, p.n); position < end; position++)
             eplb_p_lpt_step_by_warp(p, &pack, position);
     }
+}
+
+/* A packing of eplb.h by plain LPT onto that many packs: its items by position, and where they are held, lie in spare;
+   what else is asked for, behind what plans a layer. Returns whether it suits. */
+static __host__ __device__ int eplb_p_team_packs(eplb_p_packer *packer)
+{
+#if defined(__CUDA_ARCH__) || !defined(__CUDACC__)
+    const eplb_p_packs &from = packer->packs;
+    eplb_p_cuda_candidate p = {};
+    int32_t i;
+
+    if (eplb_p_team() == 1 || from.m > kWarp || from.room == 1 || from.n > kMaxIds) return 0;
+    if (!eplb_p_is_plain_lpt(packer->how)) return 0;
+    p.n = from.n;
+    p.m = from.m;
+    p.room = from.room;
+    p.key = (uint32_t *)(void *)(eplb_p_shared + kPlanningBytes);
+    p.load = (float *)(void *)packer->spare;
+    p.held = (uint16_t *)(void *)(p.load + p.n);
+    p.pack_load = (float *)(void *)(p.key + 2 * kWarp);
+    for (i = eplb_p_lane(); i < p.n; i += kWarp) p.load[i] = packer->weight[eplb_p_index(packer->true_order[i])];
+    __syncwarp();
+    eplb_p_lpt_by_warp(p);
+    __syncwarp();
+    for (i = eplb_p_lane(); i < p.n; i += kWarp) {
+        int32_t item = eplb_p_index(packer->true_order[p.held[i]]);
+        packer->pack_index[item] = i / p.room;
+        packer->rank_in_pack[item] = i % p.room;
+    }
+    __syncwarp();
+    return 1;
+#else
+    return (void)packer, 0;
+#endif
 }
 
 /* Of any number of packs. Thread t owns packs t, t + threads, .. */
@@ -2767,11 +2862,15 @@ static __global__ void __launch_bounds__(kShareThreads, 1)
     eplb_p_deal_by_block(d, c.workers, source_count, quota);
 }
 
-/* ---------------------------------------------------------------------- a layer by one thread
+/* ----------------------------------------------------------------- a layer by a warp or a thread
 
    What the kernels above do not know (effort, a plan in force, GPUs that are not alike, reports) is done by the CPU's
-   own functions, which nvcc makes for the GPU too: each layer by the only thread of a block, in scratch of its own. So
-   there is one function for each decision. Layers beyond those in flight take their turn in the same scratch. */
+   own functions, which nvcc makes for the GPU too: each layer by the only warp of a block, or by its only thread, in
+   scratch of its own. So there is one function for each decision. Layers beyond those in flight take their turn in the
+   same scratch.
+   The warp is the team of eplb.h, whose struct of what is planned is in shared memory. Where one thread counts its steps
+   and ends when it has taken so many, a warp takes some more, and knows no better than that it has taken enough: where
+   steps run out it leaves the layer to a thread, and where the order in which a thread had looked might decide. */
 
 /* The argument of those that plan and report. What a shape points at is in device memory. */
 struct eplb_p_cuda_alone {
@@ -2783,10 +2882,49 @@ struct eplb_p_cuda_alone {
     float *gpu_load;
     int32_t *layer_status;
     uint32_t *cluster;      /* [3, G] slots that may be used, speed, node of each GPU; NULL where GPUs are alike */
+    int32_t *left;          /* [in_flight] the first layer that a block's warp has left to a thread; NULL: all are */
     unsigned char *scratch; /* [in_flight, layer_bytes] */
     size_t layer_bytes;
     int32_t in_flight;
+    int32_t by_team; /* whether a warp plans a layer, first */
 };
+
+/* Keys in ascending order: runs of a lane's, then two of them merged to one that is twice as long, by the lanes that
+   they are of. Each makes the part of it that stands where its own keys did, and finds by bisection how many of both runs go
+   before. */
+static __host__ __device__ void eplb_p_team_sort(uint64_t *key, uint64_t *spare, int n)
+{
+    int each = (n + eplb_p_team() - 1) / eplb_p_team(), first = eplb_p_least(n, each * eplb_p_team_lane()), run;
+    int end = eplb_p_least(n, first + each);
+    uint64_t *from = key, *to = spare, *swap;
+
+    eplb_p_sort(key + first, spare + first, end - first);
+    eplb_p_team_wait();
+    for (run = each; run < n; run *= 2) {
+        int left = first / (2 * run) * (2 * run), right = eplb_p_least(n, left + run);
+        int last = eplb_p_least(n, left + 2 * run), before = first - left, i, j, low, high, at;
+        low = before > last - right ? before - (last - right) : 0;
+        high = eplb_p_least(before, right - left);
+        while (low < high) { /* of the keys before, so many are of the left run */
+            int middle = (low + high) / 2;
+            if (from[left + middle] < from[right + before - middle - 1]) low = middle + 1;
+            else high = middle;
+        }
+        for (at = first, i = left + low, j = right + before - low; at < end; at++) {
+            int is_left = j >= last || (i < right && from[i] < from[j]);
+            to[at] = from[is_left ? i : j];
+            i += is_left;
+            j += !is_left;
+        }
+        eplb_p_team_wait();
+        swap = from;
+        from = to;
+        to = swap;
+    }
+    if (from == key) return;
+    for (run = first; run < end; run++) key[run] = from[run];
+    eplb_p_team_wait();
+}
 
 /* What is wrong with the samples of a layer, as eplb_rebalance would say. */
 static __device__ eplb_result eplb_p_check_samples_alone(const eplb_p_cuda_alone &c, int32_t layer)
@@ -2820,20 +2958,28 @@ static __device__ void eplb_p_open_alone(const eplb_p_shape &shape, unsigned cha
     eplb_p_number_cluster(&all->planner.layer.cluster, &shape);
 }
 
-/* Loads that are none are taken for even ones, and a plan in force that is none for none. */
-static __device__ void eplb_p_plan_alone(const eplb_p_cuda_alone &c, unsigned char *scratch, int32_t layer)
+/* Loads that are none are taken for even ones, and a plan in force that is none for none. By the team. Returns
+   whether the plan is stored: not one that may not be what one thread makes. */
+static __device__ bool eplb_p_plan_alone(const eplb_p_cuda_alone &c, unsigned char *scratch, int32_t layer)
 {
-    eplb_p_planning all;
-    eplb_result samples = eplb_p_check_samples_alone(c, layer), in_force, width;
+    eplb_p_planning &all = *(eplb_p_planning *)(void *)eplb_p_shared;
+    eplb_result samples = EPLB_OK, in_force = EPLB_OK, width;
 
-    eplb_p_open_alone(c.shape, scratch, &all);
-    in_force = eplb_p_check_in_force_alone(&all.planner, layer);
-    if (in_force != EPLB_OK) eplb_p_open_alone(c.fresh, scratch, &all);
+    if (eplb_p_team_lane() == 0) {
+        samples = eplb_p_check_samples_alone(c, layer);
+        eplb_p_open_alone(c.shape, scratch, &all);
+        in_force = eplb_p_check_in_force_alone(&all.planner, layer);
+        if (in_force != EPLB_OK) eplb_p_open_alone(c.fresh, scratch, &all);
+    }
+    samples = eplb_p_team_first(samples);
+    eplb_p_team_wait();
     eplb_p_plan_in_hand(&all, samples == EPLB_OK ? c.weight : NULL, layer);
+    if (eplb_p_team_first(eplb_p_team_lane() == 0 && all.search.is_unsure)) return false;
     width = eplb_p_check_width(&all.planner.layer, &c.plan, NULL);
     eplb_p_store_layer(&all.planner.layer, &c.plan);
-    if (!c.plan.layer_status) return;
-    c.plan.layer_status[layer] = samples != EPLB_OK ? samples : in_force != EPLB_OK ? in_force : width;
+    if (c.plan.layer_status && eplb_p_team_lane() == 0)
+        c.plan.layer_status[layer] = samples != EPLB_OK ? samples : in_force != EPLB_OK ? in_force : width;
+    return true;
 }
 
 /* Where block b works. */
@@ -2842,14 +2988,18 @@ template <class Call> static __device__ unsigned char *eplb_p_scratch_of_block(c
     return c.scratch + (size_t)blockIdx.x * c.layer_bytes;
 }
 
-/* Block b does layer b, and each that is a multiple of in_flight on. Told that a block has one thread, ptxas gives it
-   fewer registers than it can use. */
+/* Block b does layer b, and each that is a multiple of in_flight on, up to the first whose plan is not stored: a thread
+   goes on there. Told that a block has one thread, ptxas gives it fewer registers than it can use. */
 static __global__ void eplb_p_alone_kernel(const __grid_constant__ eplb_p_cuda_alone c)
 {
-    int32_t layer;
+    int32_t layer = (int32_t)blockIdx.x;
+    if (eplb_p_team() == 1 && c.left) layer = c.left[blockIdx.x];
 #pragma unroll 1
-    for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
-        eplb_p_plan_alone(c, eplb_p_scratch_of_block(c), layer);
+    while (layer < c.shape.num_layers && eplb_p_plan_alone(c, eplb_p_scratch_of_block(c), layer)) {
+        eplb_p_team_wait();
+        layer += c.in_flight;
+    }
+    if (eplb_p_team() > 1 && eplb_p_team_lane() == 0) c.left[blockIdx.x] = layer;
 }
 
 static __device__ void eplb_p_store_gpu_loads(const eplb_p_cuda_alone &c, const eplb_p_evaluator &v, int32_t layer,
@@ -3161,6 +3311,13 @@ static size_t eplb_p_evaluating_bytes(const eplb_p_shape *shape)
     return a.overflowed ? 0 : a.peak;
 }
 
+/* Whether a warp plans a layer: GPUs are alike, no moves limited; what numbers pairs of slots has 31 bits. */
+static bool eplb_p_suits_team(const eplb_p_shape *s)
+{
+    return s->options.effort > 0 && !s->odd && !s->exact && !s->follows && !s->as_vllm
+           && (int64_t)s->num_replicas * (s->gpu_slots + 1) < INT32_MAX;
+}
+
 /* The shapes, and how much each layer needs; its shape is known. */
 static eplb_result eplb_p_open_alone_call(const eplb_problem *problem, const eplb_options *options,
                                           eplb_p_cuda_alone *c)
@@ -3178,6 +3335,7 @@ static eplb_result eplb_p_open_alone_call(const eplb_problem *problem, const epl
     fresh_bytes = eplb_p_planning_bytes(&c->fresh);
     if (c->layer_bytes == 0 || fresh_bytes == 0) return EPLB_ERR_OVERFLOW;
     if (fresh_bytes > c->layer_bytes) c->layer_bytes = fresh_bytes;
+    c->by_team = eplb_p_suits_team(&c->shape);
     c->in_flight = eplb_p_least(c->shape.num_layers, kInFlight);
     return EPLB_OK;
 }
@@ -3197,6 +3355,7 @@ static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_alone *c)
 {
     const eplb_p_shape *s = &c->shape;
 
+    c->left = c->by_team ? (int32_t *)eplb_p_take(a, c->in_flight, sizeof(int32_t)) : NULL;
     c->cluster = NULL;
     if (s->usable_slots || s->speed || s->node_of)
         c->cluster = (uint32_t *)eplb_p_take(a, s->num_gpus, 3 * sizeof(uint32_t));
@@ -3270,7 +3429,8 @@ static eplb_result eplb_p_rebalance_alone(const eplb_problem *problem, const epl
     if (c.plan.log2phy_width < 0) c.plan.log2phy_width = 0; /* as narrow as can be */
     if (r == EPLB_OK) r = eplb_p_send_cluster(&c, stream);
     if (c.cluster) eplb_p_point_at_cluster(&c.fresh, c.cluster);
-    return r == EPLB_OK ? eplb_p_launch(eplb_p_alone_kernel, c.in_flight, 1, 0, &c, stream) : r;
+    if (r == EPLB_OK && c.left) r = eplb_p_launch(eplb_p_alone_kernel, c.in_flight, kWarp, kAloneBytes, &c, stream);
+    return r == EPLB_OK ? eplb_p_launch(eplb_p_alone_kernel, c.in_flight, 1, kAloneBytes, &c, stream) : r;
 }
 
 /* Bytes of such a call's scratch. */

@@ -19,21 +19,23 @@
                    contents mean nothing before and after. Shared memory stays within 48 KiB.
      Stream        One kernel for a plan where one candidate packs and there are 16 nodes at most, two where several
                    candidates pack slots, else up to four; one for shares, one for their sources, one for what a thread
-                   does for each layer (see below), and before that one for every 298 GPUs where they are not alike; all
-                   in the given stream. No other stream, no event, no synchronisation, no attribute of a function or the
-                   device is touched.
+                   does for each layer (see below), and before that one for what a warp does, or one for every 298 GPUs
+                   where they are not alike; all in the given stream. No other stream, no event, no synchronisation, no
+                   attribute of a function or the device is touched.
      Graphs        A call may be captured; a replay works on whatever loads or counts are there by then.
                    Shapes, options and pointers are those of the capture.
      Determinism   The CPU's: no atomic sums but of whole numbers, no fused or approximate arithmetic where
                    something is decided.
      Threads       Reentrant, with a scratch for each call in flight.
 
-   A LAYER BY ONE THREAD
-     The published presets are planned by blocks of threads. All else is done by the CPU's own functions, each layer
-     by one thread, up to 256 layers at once: effort (presets DEFAULT and BEST, and so options NULL), preset VLLM, plans
-     from a plan in force, clusters whose GPUs are not alike (gpu_slots, gpu_speed, gpu_node, locked, survive), also their
-     shares and sources, and reports. It
-     takes much longer than on a CPU's core for a layer, and is there so that nothing has to leave the device.
+   A LAYER BY A WARP, OR BY ONE THREAD
+     The published presets are planned by blocks of threads. All else is done by the CPU's own functions, up to 256
+     layers at once. Effort (presets DEFAULT and BEST, and so options NULL) by a warp for a layer, whose lanes go through
+     experts, slots and GPUs together; where its plan might not be one thread's, which is rare, a thread makes it anew.
+     Each layer by one thread: limits on moves or a price, plans for exact shares, preset VLLM, plans from a plan in force
+     without effort, clusters whose GPUs are not alike (gpu_slots, gpu_speed, gpu_node, locked, survive), also their
+     shares and sources, and reports. That takes much longer than on a CPU's core for a layer, and is there so that
+     nothing has to leave the device.
 
    NOT ON THE GPU
      eplb_diagnose, eplb_share_proof, eplb_evaluate_shares, eplb_transfers and what else reads host memory. */
@@ -56,8 +58,8 @@ extern "C" {
 
 /* eplb_cuda_scratch_size - bytes of device memory for eplb_cuda_rebalance.
    in      problem, options  as there
-   out     bytes             at least 1; grows with the layers and, with more than one, the candidates; where a thread
-                             plans a layer, what the CPU plans one in, aligned to 256, for each layer up to 256
+   out     bytes             at least 1; grows with the layers and, with more than one, the candidates; where a warp or a
+                             thread plans a layer, what the CPU plans one in, aligned to 256, for each layer up to 256
    returns EPLB_OK, or what is wrong with problem or options as eplb_cuda_rebalance
    device  not asked: no kernel, and no other call of the runtime */
 eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_options *options, size_t *bytes);
@@ -87,8 +89,9 @@ eplb_result eplb_cuda_scratch_size(const eplb_problem *problem, const eplb_optio
            earlier work, as faults of this call's kernels show at a later call
    capturable  yes: kernels with arguments by value, nothing else
    cost    by blocks of threads the dependent chain of a layer: rounds of LPT that give each GPU a slot, R / G of them
-           unless loads are very uneven, and rounds that give spare slots, as many as an expert has replicas; by one
-           thread all that eplb_rebalance does for a layer, one step after the other */
+           unless loads are very uneven, and rounds that give spare slots, as many as an expert has replicas; by a
+           warp the moves of a search, one after the other; by one thread all that eplb_rebalance does for a layer, one
+           step after the other */
 eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const eplb_options *options, const float *weight,
                                 const eplb_plan *plan, void *scratch, size_t scratch_bytes, cudaStream_t stream);
 

@@ -671,6 +671,19 @@ static void test_captured_cluster(void)
     free(weight);
 }
 
+/* Searches that end when their steps do: a warp takes more of them than a thread, whose plan it is to be. */
+static void test_out_of_steps(void)
+{
+    eplb_problem problem = problem_of(1, 40, 48, 1, 1, 12);
+    eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
+    options.effort = INT32_MAX;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        float *weight = lognormal_loads(seed, num_loads(problem));
+        check_same(problem, options, weight, seed, "out of steps");
+        free(weight);
+    }
+}
+
 int main(int argc, char **argv)
 {
     uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : static_cast<uint64_t>(NUM_RANDOM);
@@ -679,6 +692,7 @@ int main(int argc, char **argv)
     test_in_force(count, FOLLOW_LIMITED);
     test_clusters(count);
     test_shapes();
+    test_out_of_steps();
     test_no_options();
     test_bad_input();
     test_narrow_width();

@@ -13,7 +13,7 @@ static unsigned *shared_words() { return reinterpret_cast<unsigned *>(eplb_p_sha
 
 /* --------------------------------------------------------------------------------- what is right */
 
-enum { NUM_RESULTS = 6 };
+enum { NUM_RESULTS = 7 };
 
 __global__ void functions_of_a_warp(job j)
 {
@@ -29,6 +29,7 @@ __global__ void functions_of_a_warp(job j)
     shared_words()[thread] = thread;
     __syncthreads();
     out[5] = shared_words()[blockDim.x - 1 - thread];
+    out[6] = __match_any_sync(mine, lane / 2 % 4);
 }
 
 static cudaError_t run(void (*kernel)(job), unsigned *out, int what, unsigned grid, unsigned block, cudaStream_t stream)
@@ -52,6 +53,7 @@ static void test_functions_of_a_warp(void)
             unsigned lane = i % 32, next = (lane + 1) % 32;
             CHECK(o[0] == thirds && o[1] == 100 && o[2] == 30 + lane % 2 && o[3] == 31 * 16, "thread %u", i);
             CHECK(o[4] == next * next && o[5] == BLOCK - 1 - i % BLOCK, "thread %u", i);
+            CHECK(o[6] == 0x01010101u << lane % 8, "thread %u", i);
         }
     }
 }

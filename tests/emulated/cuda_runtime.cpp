@@ -307,6 +307,14 @@ unsigned combined(emulated_operation operation, unsigned a, unsigned b)
     }
 }
 
+unsigned lanes_with(unsigned mask, const lane_state *lanes, unsigned value)
+{
+    unsigned with = 0;
+    for (unsigned left = mask; left; left &= left - 1)
+        if (lanes[__builtin_ctz(left)].value == value) with |= left & -left;
+    return with;
+}
+
 /* All lanes are there: each gets its result, and all but the running one become ready. */
 void complete(const gathering &g, int first_thread)
 {
@@ -326,6 +334,7 @@ void complete(const gathering &g, int first_thread)
         lanes[lane].waited = waited + 1;
         lanes[lane].steps = steps;
         lanes[lane].result = g.operation == EMULATED_SHUFFLE ? lanes[lanes[lane].from].value : result;
+        if (g.operation == EMULATED_MATCH) lanes[lane].result = lanes_with(g.mask, lanes, lanes[lane].value);
         if (first_thread + lane != e.current) make_ready(first_thread + lane);
     }
 }

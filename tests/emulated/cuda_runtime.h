@@ -50,7 +50,15 @@ extern emulated_indices emulated_now; /* of the thread that runs */
 #define blockDim  (emulated_now.block_dim)
 #define gridDim   (emulated_now.grid_dim)
 
-enum emulated_operation { EMULATED_SYNC, EMULATED_BALLOT, EMULATED_MIN, EMULATED_MAX, EMULATED_ADD, EMULATED_SHUFFLE };
+enum emulated_operation {
+    EMULATED_SYNC,
+    EMULATED_BALLOT,
+    EMULATED_MIN,
+    EMULATED_MAX,
+    EMULATED_ADD,
+    EMULATED_SHUFFLE,
+    EMULATED_MATCH
+};
 
 /* One function of a warp: waits for all lanes of the mask; from is the lane that a shuffle reads. */
 unsigned emulated_warp(emulated_operation operation, unsigned mask, unsigned value, unsigned from);
@@ -74,6 +82,11 @@ inline unsigned __reduce_add_sync(unsigned mask, unsigned value) { return emulat
 inline unsigned __shfl_sync(unsigned mask, unsigned value, int from)
 {
     return emulated_warp(EMULATED_SHUFFLE, mask, value, static_cast<unsigned>(from) % 32);
+}
+
+inline unsigned __match_any_sync(unsigned mask, unsigned value)
+{
+    return emulated_warp(EMULATED_MATCH, mask, value, 0);
 }
 
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
