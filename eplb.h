@@ -1462,6 +1462,11 @@ EPLB_P void eplb_p_copy_ids(int32_t *to, const int32_t *from, int32_t n)
     eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
 }
 
+EPLB_P void eplb_p_copy_loads(float *to, const float *from, int32_t n)
+{
+    eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
+}
+
 /* to [n] = first, first + step, first + 2 step, .. */
 EPLB_P void eplb_p_fill_ids(int32_t *to, int32_t first, int32_t step, int32_t n)
 {
@@ -2035,6 +2040,11 @@ EPLB_P_HD int32_t eplb_p_team_each(int32_t n) /* lanes for each of n things, 1 a
 
 EPLB_P_HD void eplb_p_team_sort(uint64_t *key, uint64_t *spare, int32_t n) { eplb_p_sort(key, spare, n); }
 EPLB_P_HD void eplb_p_team_copy(int32_t *to, const int32_t *from, int32_t n) { eplb_p_copy_ids(to, from, n); }
+EPLB_P_HD void eplb_p_team_copy_loads(float *to, const float *from, int32_t n) { eplb_p_copy_loads(to, from, n); }
+EPLB_P_HD void eplb_p_team_fill(int32_t *to, int32_t first, int32_t step, int32_t n)
+{
+    eplb_p_fill_ids(to, first, step, n);
+}
 #endif
 
 /* =================================================================================================
@@ -3396,7 +3406,8 @@ EPLB_P void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
 {
     int32_t spare = r->num_spare, tenth = eplb_p_last_tenth(spare, replication), lane = eplb_p_team_lane(), step;
 
-    for (step = lane; step < r->num_log; step += EPLB_P_TEAM) r->count[step] = r->least ? r->least[step] : 1;
+    if (r->least) eplb_p_team_copy(r->count, r->least, r->num_log);
+    else eplb_p_team_fill(r->count, 1, 0, r->num_log);
     eplb_p_team_wait();
     eplb_p_give_slots(r, 0, r->first_twice, EPLB_P_DHONDT, 2);
     if (spare - tenth < r->first_twice) tenth = spare - r->first_twice;
@@ -3742,7 +3753,7 @@ static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int
     int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
 
     if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_RANKED && p.room < EPLB_P_SORTED_ROOM)) return position;
-    eplb_p_copy_bytes(load, p.load, (size_t)p.m * sizeof *load);
+    eplb_p_copy_loads(load, p.load, p.m);
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
         if (p.m <= EPLB_P_MOST_RANKED) eplb_p_rank(load, rank, p.m);
         else eplb_p_rank_by_sorting(load, p.m, rank, with, spare + 2 * (size_t)p.m);
@@ -4856,12 +4867,10 @@ EPLB_P void eplb_p_weigh_groups(const eplb_p_layer *l, eplb_p_groups *g)
 /* A group's place among those of all nodes -> mlog2log, mlog_load of its experts. */
 EPLB_P void eplb_p_order_group(eplb_p_layer *l, int32_t group, int32_t place)
 {
-    int32_t group_size = l->shape->group_size, first = group * group_size, i;
+    int32_t group_size = l->shape->group_size, first = group * group_size;
 
-    for (i = eplb_p_team_lane(); i < group_size; i += EPLB_P_TEAM) {
-        l->mlog2log[eplb_p_at(place, group_size, i)] = first + i;
-        l->mlog_load[eplb_p_at(place, group_size, i)] = l->size[first + i];
-    }
+    eplb_p_team_fill(l->mlog2log + eplb_p_at(place, group_size, 0), first, 1, group_size);
+    eplb_p_team_copy_loads(l->mlog_load + eplb_p_at(place, group_size, 0), l->size + first, group_size);
 }
 
 /* node, rank of the groups -> mlog2log, mlog_load. */
@@ -5862,12 +5871,11 @@ EPLB_P void eplb_p_share_load(eplb_p_node *n, eplb_p_layer *l, const eplb_p_node
 {
     const int32_t *mlog2log = l->mlog2log + part->first_expert;
     const eplb_p_replicas *r = &n->replicas;
-    int32_t i, lane = eplb_p_team_lane(), most = 1;
+    int32_t i, together = l->shape->odd ? 1 : l->shape->group_size; /* experts that stand side by side in both orders */
+    int32_t lane = eplb_p_team_lane(), most = 1;
 
-    for (i = lane; i < r->num_log; i += EPLB_P_TEAM) {
-        l->logcnt[mlog2log[i]] = r->count[i];
-        n->slot_load[i] = r->load[i];
-    }
+    for (i = 0; i < r->num_log; i += together) eplb_p_team_copy(l->logcnt + mlog2log[i], r->count + i, together);
+    eplb_p_team_copy_loads(n->slot_load, r->load, r->num_log);
     eplb_p_team_wait();
     for (i = lane; i < r->num_spare; i += EPLB_P_TEAM) {
         int32_t e = r->expert[i];

@@ -116,6 +116,16 @@ EPLB_P_TEAM_FUNCTION void eplb_p_team_copy(int *to, const int *from, int n)
     int i;
     for (i = eplb_p_team_lane(); i < n; i += eplb_p_team()) to[i] = from[i];
 }
+EPLB_P_TEAM_FUNCTION void eplb_p_team_copy_loads(float *to, const float *from, int n)
+{
+    int i;
+    for (i = eplb_p_team_lane(); i < n; i += eplb_p_team()) to[i] = from[i];
+}
+EPLB_P_TEAM_FUNCTION void eplb_p_team_fill(int *to, int first, int step, int n)
+{
+    int i;
+    for (i = eplb_p_team_lane(); i < n; i += eplb_p_team()) to[i] = first + i * step;
+}
 static __host__ __device__ void eplb_p_team_sort(uint64_t *key, uint64_t *spare, int n);
 #define EPLB_P_TEAM_PACKS
 struct eplb_p_packer;
