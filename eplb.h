@@ -1462,11 +1462,6 @@ EPLB_P void eplb_p_copy_ids(int32_t *to, const int32_t *from, int32_t n)
     eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
 }
 
-EPLB_P void eplb_p_copy_loads(float *to, const float *from, int32_t n)
-{
-    eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
-}
-
 /* to [n] = first, first + step, first + 2 step, .. */
 EPLB_P void eplb_p_fill_ids(int32_t *to, int32_t first, int32_t step, int32_t n)
 {
@@ -2040,7 +2035,10 @@ EPLB_P_HD int32_t eplb_p_team_each(int32_t n) /* lanes for each of n things, 1 a
 
 EPLB_P_HD void eplb_p_team_sort(uint64_t *key, uint64_t *spare, int32_t n) { eplb_p_sort(key, spare, n); }
 EPLB_P_HD void eplb_p_team_copy(int32_t *to, const int32_t *from, int32_t n) { eplb_p_copy_ids(to, from, n); }
-EPLB_P_HD void eplb_p_team_copy_loads(float *to, const float *from, int32_t n) { eplb_p_copy_loads(to, from, n); }
+EPLB_P_HD void eplb_p_team_copy_loads(float *to, const float *from, int32_t n)
+{
+    eplb_p_copy_bytes(to, from, (size_t)n * sizeof *to);
+}
 EPLB_P_HD void eplb_p_team_fill(int32_t *to, int32_t first, int32_t step, int32_t n)
 {
     eplb_p_fill_ids(to, first, step, n);
@@ -3753,7 +3751,7 @@ static int32_t eplb_p_lpt_rounds(const eplb_p_packs *packs, uint64_t *spare, int
     int32_t *rank = (int32_t *)(void *)(with + p.m), served = p.m, most_filled = 1, pack;
 
     if (p.m % EPLB_P_VECTOR != 0 || (p.m > EPLB_P_MOST_RANKED && p.room < EPLB_P_SORTED_ROOM)) return position;
-    eplb_p_copy_loads(load, p.load, p.m);
+    eplb_p_copy_bytes(load, p.load, (size_t)p.m * sizeof *load);
     for (; served > p.m / 2 && position + p.m <= p.n; position += served) {
         if (p.m <= EPLB_P_MOST_RANKED) eplb_p_rank(load, rank, p.m);
         else eplb_p_rank_by_sorting(load, p.m, rank, with, spare + 2 * (size_t)p.m);
