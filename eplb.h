@@ -7162,11 +7162,11 @@ EPLB_P int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
 /* The same by the team, where GPUs are alike. */
 EPLB_P int32_t eplb_p_take_difference_by_team(eplb_p_search *s, int32_t a, int32_t b)
 {
-    const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
     int32_t t;
 
     if (EPLB_P_TEAM > 1) {
-        for (t = eplb_p_team_lane(); t < s->num_samples; t += EPLB_P_TEAM) s->difference[t] = a_load[t] - b_load[t];
+        for (t = eplb_p_team_lane(); t < s->num_samples; t += EPLB_P_TEAM)
+            s->difference[t] = eplb_p_load_of(s, a)[t] - eplb_p_load_of(s, b)[t];
         eplb_p_team_wait();
         return s->gpu_total[a] - s->gpu_total[b];
     }
@@ -7763,6 +7763,16 @@ EPLB_P int64_t eplb_p_most_room(const eplb_p_search *s, int64_t peak, int64_t li
     return s->pace ? (peak - 1 - lightest) / s->least_pace : peak - 1 - lightest;
 }
 
+/* The first place from this one on, by so many at a time, that is out of reach of a replica of the heaviest GPU whatever
+   has been found: so far may look who asks. */
+EPLB_P int32_t eplb_p_end_of_reach(const eplb_p_search *s, int32_t heavy, int64_t lightest, int32_t u, int32_t at,
+                                   int32_t each)
+{
+    int64_t room = eplb_p_most_room(s, eplb_p_time_of(s, heavy), lightest);
+    while (at < s->num_slots && u - s->line[at] <= room) at += each;
+    return at;
+}
+
 /* Of the swaps of the heaviest GPU, of those that may be if it asks, the one that leaves the heavier of its two GPUs
    lightest, the first on ties by place in the list of the heaviest, then in the line. Returns that time, or the
    heaviest's when none lowers it. By the team, some lanes for each slot; they pass by what is as heavy, instead of
@@ -7772,7 +7782,7 @@ EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lig
     const int32_t *pace = s->pace, *line = s->line, *gpu_load = s->gpu_load; /* copies stay in registers */
     int32_t load = gpu_load[heavy], n = s->num_slots, i, at, slots = eplb_p_num_slots(s, heavy), order = INT32_MAX;
     int32_t each = eplb_p_team_each(slots), part = eplb_p_team_lane() / slots, end = eplb_p_end_slot(s, heavy), lead;
-    int64_t peak = eplb_p_time_of(s, heavy), all = eplb_p_most_room(s, peak, lightest), after, other_after, steps = 0;
+    int64_t peak = eplb_p_time_of(s, heavy), after, other_after, steps = 0;
 
     for (i = end - slots + eplb_p_team_lane() % slots; i < end && part < each; i += EPLB_P_TEAM) {
         int64_t room = eplb_p_most_room(s, peak, lightest);
@@ -7796,8 +7806,7 @@ EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lig
             best->other = s->line_slot[at];
             order = (i - end + slots) * n + at;
         }
-        while (EPLB_P_TEAM > 1 && !asks && at < n && u - line[at] <= all)
-            at += each; /* as many as whoever asks may look at */
+        if (EPLB_P_TEAM > 1 && !asks) at = eplb_p_end_of_reach(s, heavy, lightest, u, at, each);
         steps += at - first + 1;
     }
     eplb_p_take_steps_by_team(s, steps);
@@ -7958,7 +7967,7 @@ EPLB_P int eplb_p_find_double(eplb_p_search *s, const eplb_p_gpu_row *row, int32
 EPLB_P int eplb_p_do_double(eplb_p_search *s, int32_t heavy)
 {
     int32_t load = s->gpu_load[heavy], over = load - eplb_p_load_before(s, heavy, s->close + 1);
-    int32_t least = 1 + over / EPLB_P_TAKEN, lane = eplb_p_team_lane(), other, k, lead, found;
+    int32_t least = 1 + over / EPLB_P_TAKEN, lane = eplb_p_team_lane(), other, k, lead;
     int64_t limit = eplb_p_time(s, heavy, load - least) + 1;
     eplb_p_gpu_row row;
 
@@ -7967,7 +7976,7 @@ EPLB_P int eplb_p_do_double(eplb_p_search *s, int32_t heavy)
     for (other = lane; other - lane < s->num_gpus && eplb_p_has_steps(s); other += EPLB_P_TEAM) {
         eplb_p_move two[2] = {EPLB_ZERO_INIT, EPLB_ZERO_INIT};
         int64_t steps = 0;
-        found = other < s->num_gpus && eplb_p_find_double(s, &row, other, least, limit, two, &steps);
+        int found = other < s->num_gpus && eplb_p_find_double(s, &row, other, least, limit, two, &steps);
         eplb_p_take_steps_by_team(s, steps);
         lead = eplb_p_team_lead(found);
         for (k = 0; k < 2 && lead < EPLB_P_TEAM; k++) {
