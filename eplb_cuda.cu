@@ -75,6 +75,7 @@ EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
 EPLB_P_TEAM_FUNCTION int eplb_p_team_equal(int x, int *is_last)
 {
     unsigned all = 1;
+    (void)x; /* which the host does not ask */
     if (eplb_p_team() > 1) all = EPLB_P_BY_WARP(__match_any_sync(0xFFFFFFFFu, (unsigned)x), all);
     *is_last = all >> eplb_p_team_lane() == 1;
     return EPLB_P_BY_WARP(__popc(all & ((1u << eplb_p_team_lane()) - 1)), 0);
@@ -87,6 +88,7 @@ EPLB_P_TEAM_FUNCTION int eplb_p_team_lead(int is_true)
 }
 EPLB_P_TEAM_FUNCTION int eplb_p_team_from(int x, int lane)
 {
+    (void)lane;
     return eplb_p_team() == 1 ? x : EPLB_P_BY_WARP((int)__shfl_sync(0xFFFFFFFFu, (unsigned)x, lane), x);
 }
 EPLB_P_TEAM_FUNCTION int64_t eplb_p_team_from64(int64_t x, int lane)
