@@ -2,7 +2,7 @@
 # FUZZ_SECONDS each from the kept corpus on. What they find lies in the gate's folder: `fuzz_api FILE`
 # repeats it. With KEEP=1 the corpus becomes the fewest inputs that reach as much as all of them, besides
 # those called found_*, which once showed a mistake.
-: "${FUZZ_SECONDS:=10}" "${KEEP:=0}"
+: "${FUZZ_SECONDS:=8}" "${KEEP:=0}"
 export FUZZ_SECONDS KEEP
 MOST_BYTES=300 # of an input: what is behind them comes from their hash, and readers need no more
 

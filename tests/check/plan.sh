@@ -152,7 +152,7 @@ gate plan-cortex-m4f 'arm-none-eabi-gcc qemu-system-arm' plan_cortex_m mps2-an38
 plan_cuda_emulated() {
     build_library gcc -std=c99 -O2
     for compiler in g++ clang++; do
-        "$compiler" -std=c++17 -O3 -march=native -ffp-contract=fast -I. -Itests/support -Itests/emulated -o "$WORK/test_cuda" \
+        "$compiler" -std=c++17 -O2 -march=native -ffp-contract=fast -I. -Itests/support -Itests/emulated -o "$WORK/test_cuda" \
             tests/test_cuda.cpp tests/emulated/cuda_runtime.cpp "$WORK/eplb.o" -x c++ eplb_cuda.cu
         "$WORK/test_cuda" tests/golden/plans.txt 500
     done

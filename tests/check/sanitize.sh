@@ -12,7 +12,7 @@ build_sanitized() { # compiler and options
 }
 
 sanitize_gcc() {
-    SOME_PROBLEMS=500
+    SOME_PROBLEMS=300
     build_sanitized gcc -std=c99 $ADDRESS
     run_programs "$SOME_TESTS $FUZZ_TARGETS" gcc -std=c99 $ADDRESS
     run_programs "$VECTOR_TESTS" gcc -std=c99 $ADDRESS -DEPLB_NO_SIMD
@@ -29,7 +29,7 @@ sanitize_programs() {
 gate sanitize-programs 'gcc g++' sanitize_programs
 
 sanitize_cuda() {
-    CUDA_PROBLEMS=300
+    CUDA_PROBLEMS=200
     oracle_cuda "$ADDRESS"
 }
 gate sanitize-cuda 'gcc g++' sanitize_cuda
@@ -37,7 +37,7 @@ gate sanitize-cuda 'gcc g++' sanitize_cuda
 # Besides what is undefined, what the language allows but a slip might be: unsigned numbers that wrap, conversions that
 # lose something. The list has the places where that is meant.
 sanitize_clang() {
-    SOME_PROBLEMS=500
+    SOME_PROBLEMS=300
     set -- clang -std=c99 $ADDRESS -fsanitize=float-divide-by-zero,local-bounds,nullability \
         -fsanitize=integer,implicit-conversion -fsanitize-ignorelist=tests/check/integer_meant.txt
     build_sanitized "$@"
@@ -47,7 +47,7 @@ gate sanitize-clang clang sanitize_clang
 
 # Nothing is read that was not written: scratch counts as not written when a call begins.
 sanitize_memory() {
-    SOME_PROBLEMS=300
+    SOME_PROBLEMS=200
     set -- clang -std=c99 -O1 -g1 -fsanitize=memory -fno-sanitize-recover=all
     build_programs "$SOME_TESTS $FUZZ_TARGETS" "$@"
     run_programs "$SOME_TESTS $FUZZ_TARGETS" "$@"
