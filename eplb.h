@@ -8256,6 +8256,7 @@ EPLB_P void eplb_p_improve_one_sample(eplb_p_search *s, int32_t effort, uint64_t
     int32_t kicks = eplb_p_num_kicks(s, effort), kick, lane = eplb_p_team_lane();
 
     if (lane == 0) s->num_done = 0;
+    eplb_p_team_wait();
     for (kick = 0; kick - 1 < kicks && eplb_p_has_steps(s) && best > s->close; kick++) {
         if (kick > 0) eplb_p_kick(s, seed, row, kick);
         eplb_p_lower_peaks(s);
