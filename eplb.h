@@ -1988,6 +1988,12 @@ EPLB_P_HD int32_t eplb_p_team_sum(int32_t x) { return x; }
 EPLB_P_HD int64_t eplb_p_team_sum64(int64_t x) { return x; } /* of what is not negative */
 EPLB_P_HD int32_t eplb_p_team_most(int32_t x) { return x; }
 EPLB_P_HD void eplb_p_team_add(int64_t *to, int64_t x) { *to += x; } /* several lanes may, to the same */
+EPLB_P_HD int32_t eplb_p_team_count(int32_t *to, int32_t x)          /* likewise; returns what was there */
+{
+    int32_t before = *to;
+    *to += x;
+    return before;
+}
 
 /* In how many lanes before this one it is true; num: in how many of all. */
 EPLB_P_HD int32_t eplb_p_team_rank(int is_true, int32_t *num)
@@ -6280,7 +6286,6 @@ typedef struct eplb_p_move {
 typedef struct eplb_p_limit {
     int32_t kind, most; /* EPLB_P_LIMIT_*; how many may be under each */
     int32_t *count;     /* [num_counts], of pairs [G, num_counts]: moves by what they are counted under */
-    int32_t last;       /* under which the move at hand was counted before */
 } eplb_p_limit;
 
 /* What has moved since the plan in force, in the whole layer, against what is allowed and what it costs. Who sends an
@@ -6774,23 +6779,6 @@ EPLB_P int32_t *eplb_p_counts_of(const eplb_p_moves *m, const eplb_p_limit *limi
     return limit->count + (limit->kind == EPLB_P_LIMIT_PAIR ? eplb_p_at(gpu, m->num_counts, 0) : 0);
 }
 
-/* A move from a GPU to another is made or undone: each limit counts it once under each GPU or node, whoever of it may
-   send. */
-EPLB_P void eplb_p_tally(eplb_p_moves *m, int32_t sender, int32_t receiver, int32_t by)
-{
-    int32_t from = eplb_p_node_at(m, sender), to = eplb_p_node_at(m, receiver), i;
-
-    for (i = 0; i < m->num_limits; i++) {
-        eplb_p_limit *limit = &m->limit[i];
-        int32_t under = eplb_p_counted_under(limit->kind, sender, receiver, from, to), *count;
-        if (under == limit->last) continue;
-        limit->last = under;
-        count = eplb_p_counts_of(m, limit, receiver) + under;
-        *count += by;
-        if (by > 0 ? *count > limit->most : *count >= limit->most) m->over += by;
-    }
-}
-
 /* Of those who held the expert the first, from this one on, that is on a node; EPLB_P_NONE: on any. */
 EPLB_P int32_t eplb_p_next_sender(const eplb_p_search *s, int32_t holder, int32_t node)
 {
@@ -6801,17 +6789,44 @@ EPLB_P int32_t eplb_p_next_sender(const eplb_p_search *s, int32_t holder, int32_
     return holder;
 }
 
-/* An expert comes to a GPU that did not have it, or it does not after all. */
-EPLB_P void eplb_p_count_move(eplb_p_search *s, int32_t gpu, int32_t e, int32_t by)
+/* Where those are who may send an expert to a GPU: on its node, or if nobody there held it, on any. */
+EPLB_P int32_t eplb_p_senders_node(const eplb_p_search *s, int32_t gpu, int32_t e)
 {
-    eplb_p_moves *m = s->moves;
-    int32_t node = eplb_p_node_at(m, gpu), first = eplb_p_next_sender(s, m->holder[e], node), i;
-    int32_t from = first >= 0 ? node : EPLB_P_NONE, holder = first >= 0 ? first : m->holder[e];
+    int32_t node = eplb_p_node_at(s->moves, gpu);
+    return eplb_p_next_sender(s, s->moves->holder[e], node) >= 0 ? node : EPLB_P_NONE;
+}
 
-    m->num += by;
-    for (i = 0; i < m->num_limits; i++) m->limit[i].last = EPLB_P_NONE;
-    for (; holder >= 0 && m->num_limits > 0; holder = eplb_p_next_sender(s, m->next_holder[holder], from))
-        eplb_p_tally(m, eplb_p_gpu_of(s, holder), gpu, by);
+/* What a limit counts a move under, for one of those who may send. They come by node, so that what stands for several
+   stands in a row, and is counted once. */
+EPLB_P int32_t eplb_p_under_of(const eplb_p_search *s, const eplb_p_limit *limit, int32_t holder, int32_t receiver)
+{
+    int32_t sender = eplb_p_gpu_of(s, holder);
+    return eplb_p_counted_under(limit->kind, sender, receiver, eplb_p_node_at(s->moves, sender),
+                                eplb_p_node_at(s->moves, receiver));
+}
+
+/* An expert comes to a GPU that did not have it, or it does not after all: each limit counts it once under each GPU or
+   node, whoever of it may send. Returns by how much all counts then exceed what is allowed more than before. Lanes may
+   count at once. */
+EPLB_P int64_t eplb_p_count_move(const eplb_p_search *s, int32_t gpu, int32_t e, int32_t by)
+{
+    const eplb_p_moves *m = s->moves;
+    int32_t node = m->num_limits > 0 ? eplb_p_senders_node(s, gpu, e) : EPLB_P_NONE, i, holder, last, under, before;
+    int64_t over = 0;
+
+    for (i = 0; i < m->num_limits; i++) {
+        const eplb_p_limit *limit = &m->limit[i];
+        last = EPLB_P_NONE;
+        for (holder = eplb_p_next_sender(s, m->holder[e], node); holder >= 0;
+             holder = eplb_p_next_sender(s, m->next_holder[holder], node)) {
+            under = eplb_p_under_of(s, limit, holder, gpu);
+            if (under == last) continue;
+            last = under;
+            before = eplb_p_team_count(eplb_p_counts_of(m, limit, gpu) + under, by);
+            if (by > 0 ? before >= limit->most : before > limit->most) over += by;
+        }
+    }
+    return over;
 }
 
 EPLB_P int eplb_p_is_free(const eplb_p_search *s, int32_t gpu, int32_t e)
@@ -6830,43 +6845,105 @@ EPLB_P int eplb_p_makes_move(const eplb_p_search *s, int32_t gpu, int32_t e)
     return !eplb_p_is_free(s, gpu, e) && !eplb_p_holds(s, gpu, e);
 }
 
-/* The expert of slot i gives way to e, or does not after all; the slots are still as they are. */
-EPLB_P void eplb_p_count_change(eplb_p_search *s, int32_t i, int32_t e, int32_t by)
-{
-    int32_t gpu = eplb_p_gpu_of(s, i);
+typedef struct eplb_p_change {
+    int32_t gpu, expert;
+    int32_t by; /* 1: the expert comes to the GPU, which did not have it; -1: it does not after all */
+} eplb_p_change;
 
-    if (eplb_p_undoes_move(s, gpu, i)) eplb_p_count_move(s, gpu, s->slot[i], -by);
-    if (eplb_p_makes_move(s, gpu, e)) eplb_p_count_move(s, gpu, e, by);
+typedef struct eplb_p_changes { /* of one move, four at most */
+    eplb_p_change of[4];
+    int32_t num, come, go; /* and how many by 1, and by -1 */
+} eplb_p_changes;
+
+EPLB_P void eplb_p_list_change(eplb_p_changes *all, int32_t gpu, int32_t e, int32_t by)
+{
+    eplb_p_change *next = &all->of[all->num];
+
+    next->gpu = gpu;
+    next->expert = e;
+    next->by = by;
+    all->num += by != 0;
+    all->come += by > 0;
+    all->go += by < 0;
+}
+
+/* What changes when slot i holds e, and slot j, if there is one, what i holds; the slots are still as they are. */
+EPLB_P eplb_p_changes eplb_p_changes_of(const eplb_p_search *s, int32_t i, int32_t e, int32_t j)
+{
+    int32_t gpu = eplb_p_gpu_of(s, i), other = j >= 0 ? eplb_p_gpu_of(s, j) : gpu;
+    eplb_p_changes all = EPLB_ZERO_INIT;
+
+    eplb_p_list_change(&all, gpu, s->slot[i], -eplb_p_undoes_move(s, gpu, i));
+    eplb_p_list_change(&all, gpu, e, eplb_p_makes_move(s, gpu, e));
+    if (j < 0) return all;
+    eplb_p_list_change(&all, other, s->slot[j], -eplb_p_undoes_move(s, other, j));
+    eplb_p_list_change(&all, other, s->slot[i], eplb_p_makes_move(s, other, s->slot[i]));
+    return all;
 }
 
 /* A move is to be done, or was not after all; the slots are as they are without it. */
 EPLB_P void eplb_p_count_changes(eplb_p_search *s, const eplb_p_move *move, int32_t by)
 {
-    int32_t i = move->slot, j = move->other;
+    int32_t i = move->slot, j = move->other, k;
+    eplb_p_changes all = eplb_p_changes_of(s, i, j >= 0 ? s->slot[j] : move->expert, j);
 
-    eplb_p_count_change(s, i, j >= 0 ? s->slot[j] : move->expert, by);
-    if (j >= 0) eplb_p_count_change(s, j, s->slot[i], by);
+    s->moves->num += by * (all.come - all.go);
+    for (k = 0; k < all.num; k++)
+        s->moves->over += eplb_p_count_move(s, all.of[k].gpu, all.of[k].expert, by * all.of[k].by);
 }
 
-/* Whether all limits hold if slot i holds e, and slot j, if there is one, what i holds. */
-EPLB_P int eplb_p_fits_limits(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
+/* Whether a limit counts a change under this, for this receiver. */
+EPLB_P int eplb_p_is_counted(const eplb_p_search *s, const eplb_p_limit *limit, const eplb_p_change *change,
+                             int32_t receiver, int32_t under)
 {
-    eplb_p_move move;
-    int fits;
+    int32_t node = eplb_p_senders_node(s, change->gpu, change->expert);
+    int32_t holder = eplb_p_next_sender(s, s->moves->holder[change->expert], node);
 
-    move.slot = i;
-    move.other = j;
-    move.expert = e;
-    eplb_p_count_changes(s, &move, 1);
-    fits = s->moves->over <= 0;
-    eplb_p_count_changes(s, &move, -1);
-    return fits;
+    if (limit->kind == EPLB_P_LIMIT_PAIR && change->gpu != receiver) return 0;
+    while (holder >= 0 && eplb_p_under_of(s, limit, holder, change->gpu) != under)
+        holder = eplb_p_next_sender(s, s->moves->next_holder[holder], node);
+    return holder >= 0;
+}
+
+/* Whether a limit still holds wherever it counts one of the changes, by which an expert comes, once all are made. */
+EPLB_P int eplb_p_fits_limit(const eplb_p_search *s, const eplb_p_limit *limit, const eplb_p_changes *all,
+                             const eplb_p_change *change)
+{
+    const eplb_p_moves *m = s->moves;
+    int32_t node = eplb_p_senders_node(s, change->gpu, change->expert), holder, under, count, k;
+
+    for (holder = eplb_p_next_sender(s, m->holder[change->expert], node); holder >= 0;
+         holder = eplb_p_next_sender(s, m->next_holder[holder], node)) {
+        under = eplb_p_under_of(s, limit, holder, change->gpu);
+        if (under == EPLB_P_NONE) continue;
+        count = eplb_p_counts_of(m, limit, change->gpu)[under];
+        if (count + all->come <= limit->most) continue;
+        if (count + 1 - all->go > limit->most) return 0;
+        for (k = 0; k < all->num; k++)
+            if (eplb_p_is_counted(s, limit, &all->of[k], change->gpu, under)) count += all->of[k].by;
+        if (count > limit->most) return 0;
+    }
+    return 1;
+}
+
+/* Whether all limits hold, as they do now, if slot i holds e, and slot j, if there is one, what i holds. */
+EPLB_P int eplb_p_fits_limits(const eplb_p_search *s, int32_t i, int32_t e, int32_t j)
+{
+    const eplb_p_moves *m = s->moves;
+    eplb_p_changes all = eplb_p_changes_of(s, i, e, j);
+    int32_t k, limit;
+
+    EPLB_ASSERT(m->over == 0);
+    for (k = 0; k < all.num; k++)
+        for (limit = 0; limit < m->num_limits && all.of[k].by > 0; limit++)
+            if (!eplb_p_fits_limit(s, &m->limit[limit], &all, &all.of[k])) return 0;
+    return 1;
 }
 
 #define EPLB_P_FORBIDDEN INT32_MAX
 
 /* By how many moves the plan would then be farther from the one in force. */
-EPLB_P int32_t eplb_p_moves_by(eplb_p_search *s, int32_t i, int32_t e, int32_t j)
+EPLB_P int32_t eplb_p_moves_by(const eplb_p_search *s, int32_t i, int32_t e, int32_t j)
 {
     const eplb_p_moves *m = s->moves;
     const eplb_options *o = m->allowed;
@@ -6882,12 +6959,12 @@ EPLB_P int32_t eplb_p_moves_by(eplb_p_search *s, int32_t i, int32_t e, int32_t j
     return by;
 }
 
-EPLB_P int32_t eplb_p_swap_moves(eplb_p_search *s, int32_t i, int32_t j)
+EPLB_P int32_t eplb_p_swap_moves(const eplb_p_search *s, int32_t i, int32_t j)
 {
     return s->moves ? eplb_p_moves_by(s, i, s->slot[j], j) : 0;
 }
 
-EPLB_P int32_t eplb_p_replace_moves(eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P int32_t eplb_p_replace_moves(const eplb_p_search *s, int32_t i, int32_t e)
 {
     return s->moves ? eplb_p_moves_by(s, i, e, -1) : 0;
 }
@@ -6966,14 +7043,14 @@ EPLB_P int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
     return !eplb_p_at_cap(s->count[e], s->max_replicas);
 }
 
-EPLB_P int eplb_p_may_swap(eplb_p_search *s, int32_t i, int32_t j)
+EPLB_P int eplb_p_may_swap(const eplb_p_search *s, int32_t i, int32_t j)
 {
     return eplb_p_gpu_of(s, i) != eplb_p_gpu_of(s, j) && eplb_p_may_come(s, i, j) && eplb_p_may_come(s, j, i)
            && eplb_p_swap_moves(s, i, j) != EPLB_P_FORBIDDEN;
 }
 
 /* Whether e may come to slot i, whose expert may be taken away. */
-EPLB_P int eplb_p_may_replace(eplb_p_search *s, int32_t i, int32_t e)
+EPLB_P int eplb_p_may_replace(const eplb_p_search *s, int32_t i, int32_t e)
 {
     if (s->domain && !eplb_p_survive_replace(s, i, e)) return 0;
     return e != s->slot[i] && eplb_p_may_multiply(s, e) && eplb_p_may_put(s, i, e)
@@ -13994,7 +14071,9 @@ EPLB_P void eplb_p_count_moves_made(eplb_p_follower *f)
         if (eplb_p_is_free(s, gpu, s->slot[i])) continue;
         before = eplb_p_holds_twice(s, gpu, s->slot[i]) ? eplb_p_first_slot(s, gpu) : i;
         while (s->slot[before] != s->slot[i]) before++;
-        if (before == i) eplb_p_count_move(s, gpu, s->slot[i], 1);
+        if (before != i) continue;
+        m->num++;
+        m->over += eplb_p_count_move(s, gpu, s->slot[i], 1);
     }
 }
 
