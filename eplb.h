@@ -2039,6 +2039,7 @@ EPLB_P_HD int32_t eplb_p_team_each(int32_t n) /* lanes for each of n things, 1 a
     return 1;
 }
 
+EPLB_P_HD void *eplb_p_team_room(void *own) { return own; } /* for what lanes share, that one thread has for its own */
 EPLB_P_HD void eplb_p_team_sort(uint64_t *key, uint64_t *spare, int32_t n) { eplb_p_sort(key, spare, n); }
 EPLB_P_HD void eplb_p_team_copy(int32_t *to, const int32_t *from, int32_t n) { eplb_p_copy_ids(to, from, n); }
 EPLB_P_HD void eplb_p_team_copy_loads(float *to, const float *from, int32_t n)
@@ -6308,6 +6309,8 @@ typedef struct eplb_p_moves {
     int64_t over;         /* by how much all counts exceed what is allowed */
     int64_t squares_cost; /* of a move, in what the sum of squares falls by */
     int64_t peak_cost;    /* and in what the peak of one sample does */
+    int32_t
+        gives_back; /* a team has met a move worth more than what it lowers, as it undoes others that have a price */
 } eplb_p_moves;
 
 /* Where one replica goes, in a plan that is tried. */
@@ -6959,9 +6962,17 @@ EPLB_P int32_t eplb_p_moves_by(const eplb_p_search *s, int32_t i, int32_t e, int
     return by;
 }
 
+/* One thread passes by what lowers less than the best so far, though it may give back more: so the order decides in which
+   moves are looked at, which lanes do not keep. */
+EPLB_P int32_t eplb_p_note_gift(const eplb_p_search *s, int32_t by)
+{
+    if (EPLB_P_TEAM > 1 && by < 0 && s->moves->squares_cost > 0) s->moves->gives_back = 1;
+    return by;
+}
+
 EPLB_P int32_t eplb_p_swap_moves(const eplb_p_search *s, int32_t i, int32_t j)
 {
-    return s->moves ? eplb_p_moves_by(s, i, s->slot[j], j) : 0;
+    return s->moves ? eplb_p_note_gift(s, eplb_p_moves_by(s, i, s->slot[j], j)) : 0;
 }
 
 EPLB_P int32_t eplb_p_replace_moves(const eplb_p_search *s, int32_t i, int32_t e)
@@ -7174,7 +7185,10 @@ EPLB_P void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
         *back = *move;
         back->expert = s->slot[move->slot];
     }
-    if (s->moves) eplb_p_count_changes(s, move, 1);
+    if (s->moves) {
+        eplb_p_team_wait(); /* all have asked whether it may be done */
+        if (eplb_p_team_lane() == 0) eplb_p_count_changes(s, move, 1);
+    }
     if (move->other >= 0) eplb_p_swap_slots(s, move->slot, move->other);
     else eplb_p_replace_expert(s, move->slot, move->expert);
 }
@@ -7186,7 +7200,7 @@ EPLB_P void eplb_p_take_back(eplb_p_search *s)
 
     for (n = eplb_p_team_first(eplb_p_team_lane() == 0 ? s->num_done : 0); n > 0; n--) {
         eplb_p_move back = s->done[n - 1];
-        if (s->moves) eplb_p_count_changes(s, &back, 1);
+        if (s->moves && eplb_p_team_lane() == 0) eplb_p_count_changes(s, &back, 1);
         if (back.other >= 0) eplb_p_swap_slots(s, back.slot, back.other);
         else eplb_p_replace_expert(s, back.slot, back.expert);
     }
@@ -7852,16 +7866,18 @@ EPLB_P int32_t eplb_p_end_of_reach(const eplb_p_search *s, int32_t heavy, int64_
 
 /* Of the swaps of the heaviest GPU, of those that may be if it asks, the one that leaves the heavier of its two GPUs
    lightest, the first on ties by place in the list of the heaviest, then in the line. Returns that time, or the
-   heaviest's when none lowers it. By the team, some lanes for each slot; they pass by what is as heavy, instead of
-   looking for its end. */
-EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, int asks, eplb_p_move *best)
+   heaviest's when none lowers it. By the team, some lanes for each slot, or by lane 0 for all; they pass by what is as
+   heavy, instead of looking for its end. Unsure where the order in which one thread looks may decide. */
+EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, int asks, int32_t lanes,
+                                    eplb_p_move *best, int32_t *is_unsure)
 {
     const int32_t *pace = s->pace, *line = s->line, *gpu_load = s->gpu_load; /* copies stay in registers */
     int32_t load = gpu_load[heavy], n = s->num_slots, i, at, slots = eplb_p_num_slots(s, heavy), order = INT32_MAX;
-    int32_t each = eplb_p_team_each(slots), part = eplb_p_team_lane() / slots, end = eplb_p_end_slot(s, heavy), lead;
+    int32_t each = lanes > 1 ? eplb_p_team_each(slots) : 1, lane = eplb_p_team_lane(), end = eplb_p_end_slot(s, heavy);
+    int32_t part = lane < lanes ? lane / slots : each, lead;
     int64_t peak = eplb_p_time_of(s, heavy), after, other_after, steps = 0;
 
-    for (i = end - slots + eplb_p_team_lane() % slots; i < end && part < each; i += EPLB_P_TEAM) {
+    for (i = end - slots + lane % slots; i < end && part < each; i += lanes) {
         int64_t room = eplb_p_most_room(s, peak, lightest);
         int32_t u = line[s->place[i]], least = load - eplb_p_load_before(s, heavy, peak);
         int32_t first = EPLB_P_TEAM > 1 ? s->place[i] + 1 : eplb_p_first_lighter(s, u - least + 1);
@@ -7876,7 +7892,11 @@ EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lig
             if (other_after > after) after = other_after;
             if (after >= peak) continue;
             if ((asks || EPLB_P_TEAM == 1) && !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
-            if (s->moves) after += s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
+            if (s->moves) {
+                int32_t by = eplb_p_swap_moves(s, i, s->line_slot[at]);
+                *is_unsure |= by < 0;
+                after += s->moves->peak_cost * by;
+            }
             if (after >= peak) continue;
             peak = after;
             best->slot = i;
@@ -7892,16 +7912,21 @@ EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lig
     return eplb_p_team_from64(peak, lead);
 }
 
-/* A team asks whether a swap may be when it has the best, which mostly may: asking takes longer than all else. */
+/* A team asks whether a swap may be when it has the best, which mostly may: asking takes longer than all else. But where
+   moves count it asks as one thread does, of each. */
 EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
 {
     int64_t peak;
+    int32_t is_unsure = 0;
 
-    if (EPLB_P_TEAM > 1) {
-        peak = eplb_p_look_for_swap(s, heavy, lightest, 0, best);
+    if (EPLB_P_TEAM > 1 && !s->moves) {
+        peak = eplb_p_look_for_swap(s, heavy, lightest, 0, EPLB_P_TEAM, best, &is_unsure);
         if (peak >= eplb_p_time_of(s, heavy) || eplb_p_may_swap(s, best->slot, best->other)) return peak;
     }
-    return eplb_p_look_for_swap(s, heavy, lightest, 1, best);
+    peak = eplb_p_look_for_swap(s, heavy, lightest, 1, EPLB_P_TEAM, best, &is_unsure);
+    if (EPLB_P_TEAM > 1 && s->moves && eplb_p_team_most(is_unsure))
+        return eplb_p_look_for_swap(s, heavy, lightest, 1, 1, best, &is_unsure);
+    return peak;
 }
 
 EPLB_P int64_t eplb_p_time_after(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
@@ -7928,14 +7953,15 @@ EPLB_P int64_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int3
 
 /* The replace that leaves the heaviest GPU, and all that it touches, lightest: one that takes a replica from
    it, or gives one to an expert that is on it. Returns that time, or the heaviest's when none lowers it. By the team,
-   each lane among the donors that are its own: what it finds another may have passed by, had it been told to be below a
-   lower peak; then it is left to one thread. */
-EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
+   each lane among the donors that are its own, or by lane 0 for all. Unsure where a lane finds what another may have
+   passed by, had it been told to be below a lower peak. */
+EPLB_P int64_t eplb_p_look_for_replace(eplb_p_search *s, int32_t heavy, int64_t lightest, int32_t lanes,
+                                       eplb_p_move *best, int32_t *is_unsure)
 {
     int64_t peak = eplb_p_time_of(s, heavy), steps = 0;
-    int32_t i, k, is_unsure = 0, lead;
+    int32_t i, k, lead;
 
-    for (i = eplb_p_team_lane(); i < s->num_slots; i += EPLB_P_TEAM) {
+    for (i = eplb_p_team_lane() < lanes ? eplb_p_team_lane() : s->num_slots; i < s->num_slots; i += lanes) {
         int32_t u = s->slot[i], gpu, on_heavy, candidates, left;
         int64_t grown;
         if (s->count[u] == 1) continue; /* as most */
@@ -7953,9 +7979,13 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
             if (here >= peak || !eplb_p_may_replace(s, i, e)) continue;
             steps += s->num_gpus;
             after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
-            if (s->moves) after += s->moves->peak_cost * eplb_p_replace_moves(s, i, e);
+            if (s->moves) {
+                int32_t by = eplb_p_replace_moves(s, i, e);
+                *is_unsure |= by < 0;
+                after += s->moves->peak_cost * by;
+            }
             if (after >= peak) continue;
-            is_unsure |= after < here || after < grown;
+            *is_unsure |= after < here || after < grown;
             peak = after;
             best->slot = i;
             best->other = -1;
@@ -7963,10 +7993,18 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
         }
     }
     eplb_p_take_steps_by_team(s, steps);
-    eplb_p_doubt(s, is_unsure);
     lead = eplb_p_team_least(peak, best->slot);
     eplb_p_team_share_move(best, lead);
     return eplb_p_team_from64(peak, lead);
+}
+
+EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
+{
+    int32_t is_unsure = 0;
+    int64_t peak = eplb_p_look_for_replace(s, heavy, lightest, EPLB_P_TEAM, best, &is_unsure);
+
+    if (EPLB_P_TEAM == 1 || !eplb_p_team_most(is_unsure)) return peak;
+    return eplb_p_look_for_replace(s, heavy, lightest, 1, best, &is_unsure);
 }
 
 /* improve: lowering the peak, doubles
@@ -13474,7 +13512,6 @@ EPLB_P void eplb_p_list_held(eplb_p_keeper *k)
     int32_t *holder = k->holder, gpu, e, slot = 0, end = 0, num = 0;
     eplb_p_held *held = k->held;
 
-    eplb_p_fill_ids(holder - 1, EPLB_P_NONE, 0, k->shape->num_experts + 1);
     for (gpu = 0; gpu < k->shape->num_living; gpu++) {
         for (end = eplb_p_first_of(k->layer, gpu + 1); slot < end; slot++) {
             e = k->old_slot[slot];
@@ -13770,34 +13807,53 @@ EPLB_P void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
     }
 }
 
-/* The plans of a layer. */
-EPLB_P void eplb_p_open_keeper(eplb_p_keeper *k, const eplb_p_layer *l, const int32_t *old_slot)
+/* The keeper of a layer's plans. By the team, as all that has one. */
+EPLB_P void eplb_p_open_keeper(eplb_p_planner *p, eplb_p_keeper *k, const int32_t *old_slot)
 {
+    eplb_p_arena a = p->room;
+
+    if (eplb_p_team_lane() == 0) {
+        *k = eplb_p_carve_keeper(&a, p->layer.shape);
+        eplb_p_enter_phase(&p->shared, p->keep_bytes);
+        k->layer = &p->layer;
+        k->old_slot = old_slot;
+        k->new_slot = p->layer.phy2log;
+    }
+    eplb_p_team_wait();
     EPLB_ASSERT(k->holder != NULL && k->node_row != NULL); /* the keeper has been carved */
-    k->layer = l;
-    k->old_slot = old_slot;
-    k->new_slot = l->phy2log;
-    eplb_p_fill_ids(k->seen - 1, 0, 0, k->shape->num_experts + 1);
+    eplb_p_team_fill(k->seen - 1, 0, 0, k->shape->num_experts + 1);
+    eplb_p_team_wait();
+}
+
+/* A node of the new plan goes to one of the plan in force. */
+EPLB_P void eplb_p_keep_node(eplb_p_keeper *k, int32_t from, int32_t to)
+{
+    int32_t j;
+
+    (void)eplb_p_assign_gpus(k, from, to);
+    eplb_p_seat_all(k);
+    for (j = 0; j < k->n; j++) eplb_p_arrange_gpu(k, k->first_row + k->row_of[j], k->first_column + j);
 }
 
 /* phy2log of the layer, its GPUs where they bring the fewest new experts. */
-EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
+EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l)
 {
-    int32_t N = k->shape->num_nodes, to, j;
+    int32_t N = k->shape->num_nodes, is_lead = eplb_p_team_lane() == 0, to;
 
-    eplb_p_open_keeper(k, l, old_slot);
-    eplb_p_list_held(k);
-    eplb_p_fill_ids(k->first_value, EPLB_P_NONE, 0, k->shape->num_living);
-    eplb_p_fill_ids(k->place, EPLB_P_NONE, 0, k->shape->num_living);
-    k->num_stored = 0;
-    k->node_row[0] = 0;
-    if (N > 1) eplb_p_assign_nodes(k);
-    for (to = 0; to < N; to++) {
-        (void)eplb_p_assign_gpus(k, k->node_row[to], to);
-        eplb_p_seat_all(k);
-        for (j = 0; j < k->n; j++) eplb_p_arrange_gpu(k, k->first_row + k->row_of[j], k->first_column + j);
+    eplb_p_team_fill(k->holder - 1, EPLB_P_NONE, 0, k->shape->num_experts + 1);
+    eplb_p_team_fill(k->first_value, EPLB_P_NONE, 0, k->shape->num_living);
+    eplb_p_team_fill(k->place, EPLB_P_NONE, 0, k->shape->num_living);
+    eplb_p_team_wait();
+    if (is_lead) {
+        eplb_p_list_held(k);
+        k->num_stored = 0;
+        k->node_row[0] = 0;
+        if (N > 1) eplb_p_assign_nodes(k);
+        for (to = 0; to < N; to++) eplb_p_keep_node(k, k->node_row[to], to);
     }
-    eplb_p_copy_ids(l->phy2log, k->arranged, k->shape->num_usable);
+    eplb_p_team_wait();
+    eplb_p_team_copy(l->phy2log, k->arranged, k->shape->num_usable);
+    eplb_p_team_wait();
 }
 
 /* As vLLM keeps them: GPUs stay where they are. On each, slot by slot, the first copy of what the slot holds that is not
@@ -13826,13 +13882,14 @@ EPLB_P void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
     }
 }
 
-EPLB_P void eplb_p_keep_as_vllm(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
+EPLB_P void eplb_p_keep_as_vllm(eplb_p_keeper *k, eplb_p_layer *l)
 {
     int32_t gpu;
 
-    eplb_p_open_keeper(k, l, old_slot);
-    for (gpu = 0; gpu < k->shape->num_gpus; gpu++) eplb_p_arrange_as_vllm(k, gpu);
-    eplb_p_copy_ids(l->phy2log, k->arranged, k->shape->num_replicas);
+    for (gpu = 0; gpu < k->shape->num_gpus && eplb_p_team_lane() == 0; gpu++) eplb_p_arrange_as_vllm(k, gpu);
+    eplb_p_team_wait();
+    eplb_p_team_copy(l->phy2log, k->arranged, k->shape->num_replicas);
+    eplb_p_team_wait();
 }
 
 /* -------------------------------------------------------------------- the plan in force: few moves
@@ -13945,27 +14002,40 @@ EPLB_P void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
     }
 }
 
+/* From an expert on, the first that nobody held; the number of experts where there is none. By the team. */
+EPLB_P int32_t eplb_p_next_lost(const eplb_p_follower *f, int32_t from)
+{
+    int32_t E = f->shape->num_experts, lane = eplb_p_team_lane(), e, lead;
+
+    for (e = from + lane; e - lane < E; e += EPLB_P_TEAM) {
+        lead = eplb_p_team_lead(e < E && f->moves.holder[e] < 0);
+        if (lead < EPLB_P_TEAM) return e - lane + lead;
+    }
+    return E;
+}
+
 /* free_of, holder of the plan in force. */
 EPLB_P void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
 {
     eplb_p_moves *m = &f->moves;
-    int32_t E = f->shape->num_experts, gpu, slot, e;
-    size_t word, words = (size_t)m->words;
+    int32_t E = f->shape->num_experts, lane = eplb_p_team_lane(), gpu, slot, e, word;
 
     EPLB_ASSERT(m->free_of != NULL && m->holder != NULL && m->next_holder != NULL); /* moves have been carved */
-    eplb_p_list_holders(f, old_slot);
-    for (word = 0; word < (size_t)m->num_gpus * words; word++) m->free_of[word] = 0;
-    for (gpu = 0; gpu < m->num_gpus; gpu++) {
+    if (lane == 0) eplb_p_list_holders(f, old_slot);
+    eplb_p_team_wait();
+    for (gpu = lane; gpu < m->num_gpus; gpu += EPLB_P_TEAM) {
         uint32_t *free_of = m->free_of + eplb_p_at(gpu, m->words, 0);
+        for (word = 0; word < m->words; word++) free_of[word] = 0;
         for (slot = eplb_p_first_of(f->layer, gpu); slot < eplb_p_first_of(f->layer, gpu + 1); slot++) {
             e = old_slot[slot] == EPLB_P_EMPTY ? E : old_slot[slot];
             free_of[(uint32_t)e / 32] |= eplb_p_bit_of(e);
         }
         free_of[(uint32_t)E / 32] |= eplb_p_bit_of(E);
     }
-    for (e = 0; e < E; e++)
-        for (gpu = 0; gpu < m->num_gpus && m->holder[e] < 0; gpu++)
+    for (e = -1; (e = eplb_p_next_lost(f, e + 1)) < E;)
+        for (gpu = lane; gpu < m->num_gpus; gpu += EPLB_P_TEAM)
             m->free_of[eplb_p_at(gpu, m->words, e / 32)] |= eplb_p_bit_of(e);
+    eplb_p_team_wait();
 }
 
 /* The home of an expert is known. */
@@ -14054,39 +14124,64 @@ EPLB_P int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
     return best.index;
 }
 
-/* What has moved, by what is in the slots. */
+/* Whether what is in a slot has moved there, and is in no slot of the GPU before it. */
+EPLB_P int eplb_p_has_come(const eplb_p_search *s, int32_t slot)
+{
+    int32_t gpu = eplb_p_gpu_of(s, slot), e = s->slot[slot], first = slot;
+
+    if (eplb_p_is_free(s, gpu, e)) return 0;
+    if (eplb_p_holds_twice(s, gpu, e)) first = eplb_p_first_slot(s, gpu);
+    while (s->slot[first] != e) first++;
+    return first == slot;
+}
+
+/* What has moved, by what is in the slots. By the team. */
 EPLB_P void eplb_p_count_moves_made(eplb_p_follower *f)
 {
     eplb_p_search *s = &f->search;
     eplb_p_moves *m = &f->moves;
-    int32_t gpu, i, before;
+    int32_t lane = eplb_p_team_lane(), num = 0, gpu, i;
+    int64_t over = 0;
 
-    m->num = 0;
-    m->over = 0;
     for (i = 0; i < m->num_limits; i++)
         for (gpu = 0; gpu < (m->limit[i].kind == EPLB_P_LIMIT_PAIR ? m->num_gpus : 1); gpu++)
-            eplb_p_fill_ids(eplb_p_counts_of(m, &m->limit[i], gpu), 0, 0, m->num_counts);
-    for (i = 0; i < s->num_slots; i++) {
-        gpu = eplb_p_gpu_of(s, i);
-        if (eplb_p_is_free(s, gpu, s->slot[i])) continue;
-        before = eplb_p_holds_twice(s, gpu, s->slot[i]) ? eplb_p_first_slot(s, gpu) : i;
-        while (s->slot[before] != s->slot[i]) before++;
-        if (before != i) continue;
-        m->num++;
-        m->over += eplb_p_count_move(s, gpu, s->slot[i], 1);
+            eplb_p_team_fill(eplb_p_counts_of(m, &m->limit[i], gpu), 0, 0, m->num_counts);
+    eplb_p_team_wait();
+    for (i = lane; i < s->num_slots; i += EPLB_P_TEAM) {
+        if (!eplb_p_has_come(s, i)) continue;
+        num++;
+        over += eplb_p_count_move(s, eplb_p_gpu_of(s, i), s->slot[i], 1);
     }
+    num = eplb_p_team_sum(num);
+    over = eplb_p_team_sum64(over);
+    if (lane == 0) {
+        m->num = num;
+        m->over = over;
+    }
+    eplb_p_team_wait();
 }
 
-/* What is in the slots is counted and weighed. */
+/* count of what is in the slots. By the team. */
+EPLB_P void eplb_p_count_held(eplb_p_follower *f)
+{
+    eplb_p_search *s = &f->search;
+    int32_t lane = eplb_p_team_lane(), i;
+
+    EPLB_ASSERT(s->count != NULL && f->slot != NULL);
+    eplb_p_team_fill(s->count, 0, 0, eplb_p_num_held(s));
+    eplb_p_team_wait();
+    for (i = lane; i < s->num_slots; i += EPLB_P_TEAM) (void)eplb_p_team_count(&s->count[f->slot[i]], 1);
+    eplb_p_team_wait();
+}
+
+/* What is in the slots is counted and weighed. By the team, as all that follows but what is said to be lane 0's. */
 EPLB_P void eplb_p_weigh_plan(eplb_p_follower *f)
 {
     eplb_p_search *s = &f->search;
-    int32_t i;
 
-    EPLB_ASSERT(s->count != NULL && s->slot != NULL);
-    eplb_p_fill_ids(s->count, 0, 0, s->num_experts);
-    s->count[s->nobody] = 1; /* one more than there are, so that the last one can be filled as any other */
-    for (i = 0; i < s->num_slots; i++) s->count[s->slot[i]]++;
+    eplb_p_count_held(f);
+    if (eplb_p_team_lane() == 0) s->count[s->nobody]++; /* so that the last empty slot can be filled as any other */
+    eplb_p_team_wait();
     eplb_p_measure_node(s);
     eplb_p_count_moves_made(f);
 }
@@ -14098,14 +14193,16 @@ EPLB_P int64_t eplb_p_at_most(float x, int64_t most) { return x < eplb_p_float_o
 EPLB_P void eplb_p_price_moves(eplb_p_follower *f, const eplb_p_layer *l)
 {
     float cost = f->shape->options.move_cost;
-    int64_t mean = 0, sum;
-    int32_t t, e;
+    int64_t mean = 0, squares = eplb_p_mean_squares(l, &f->search), sum;
+    int32_t lane = eplb_p_team_lane(), t, e;
 
     for (t = 0; t < l->num_counting; t++) {
-        for (sum = 0, e = 0; e < f->search.num_experts; e++) sum += l->grains[eplb_p_at(e, l->num_counting, t)];
-        mean += eplb_p_even_time(&f->search, sum) * l->factor[t];
+        for (sum = 0, e = lane; e < f->search.num_experts; e += EPLB_P_TEAM)
+            sum += l->grains[eplb_p_at(e, l->num_counting, t)];
+        mean += eplb_p_even_time(&f->search, eplb_p_team_sum64(sum)) * l->factor[t];
     }
-    f->mean_squares = eplb_p_mean_squares(l, &f->search);
+    if (lane > 0) return;
+    f->mean_squares = squares;
     f->least_score = mean;
     f->score_cost = eplb_p_at_most(eplb_p_mul(eplb_p_float_of(mean), cost), INT64_MAX / 4 / f->search.num_slots);
     f->moves.squares_cost = eplb_p_at_most(
@@ -14147,35 +14244,41 @@ EPLB_P int eplb_p_homes_can_be_apart(const eplb_p_follower *f)
 EPLB_P void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
 {
     eplb_p_search *s = &f->search;
-    int32_t i;
+    int32_t is_lead = eplb_p_team_lane() == 0, i;
 
-    f->layer = l;
-    s->num_samples = l->num_counting;
-    s->grains = l->grains;
-    s->count = l->logcnt;
-    s->max_replicas = f->shape->options.max_replicas;
-    s->apart = f->shape->apart && !f->shape->options.allow_duplicates;
-    s->expert = f->expert;
-    s->slot = f->slot;
-    s->moves = &f->moves;
-    s->num_done = 0;
-    s->close = 0;
-    s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
     EPLB_ASSERT(f->expert != NULL && f->slot != NULL && f->best != NULL && l->factor != NULL); /* all has been carved */
-    for (i = 0; i <= s->num_experts; i++) f->expert[i] = i;
-    for (i = 0; i < l->num_counting; i++) l->grains[eplb_p_at(s->nobody, l->num_counting, i)] = 0;
-    if (f->shape->odd) eplb_p_follow_cluster(f, &l->cluster);
+    if (is_lead) {
+        f->layer = l;
+        s->num_samples = l->num_counting;
+        s->grains = l->grains;
+        s->count = l->logcnt;
+        s->max_replicas = f->shape->options.max_replicas;
+        s->apart = f->shape->apart && !f->shape->options.allow_duplicates;
+        s->expert = f->expert;
+        s->slot = f->slot;
+        s->moves = &f->moves;
+        s->num_done = 0;
+        s->close = 0;
+        s->steps = EPLB_P_MOST_STEPS(s->num_experts, s->num_slots);
+        f->refills = 0;
+        for (i = 0; i < l->num_counting; i++) l->grains[eplb_p_at(s->nobody, l->num_counting, i)] = 0;
+        if (f->shape->odd) eplb_p_follow_cluster(f, &l->cluster);
+    }
+    eplb_p_team_fill(f->expert, 0, 1, s->num_experts + 1);
+    eplb_p_team_wait();
     eplb_p_list_had(f, old_slot);
-    (void)eplb_p_find_homes_in_force(f, old_slot);
+    if (is_lead) (void)eplb_p_find_homes_in_force(f, old_slot);
     if (f->shape->odd) s->apart = s->apart && eplb_p_homes_can_be_apart(f);
     eplb_p_price_moves(f, l);
-    f->refills = 0;
+    eplb_p_team_wait();
 }
 
 EPLB_P void eplb_p_take_plan(eplb_p_follower *f, const int32_t *phy2log)
 {
     int32_t i;
-    for (i = 0; i < f->search.num_slots; i++) f->slot[i] = phy2log[i] == EPLB_P_EMPTY ? f->search.nobody : phy2log[i];
+    for (i = eplb_p_team_lane(); i < f->search.num_slots; i += EPLB_P_TEAM)
+        f->slot[i] = phy2log[i] == EPLB_P_EMPTY ? f->search.nobody : phy2log[i];
+    eplb_p_team_wait();
 }
 
 /* The plan in force, but that lost experts are somewhere. */
@@ -14184,15 +14287,15 @@ EPLB_P void eplb_p_take_plan_in_force(eplb_p_follower *f, const int32_t *old_slo
     int32_t i, e, *count = f->search.count;
 
     eplb_p_take_plan(f, old_slot);
-    eplb_p_fill_ids(count, 0, 0, f->search.num_experts + 1);
-    for (i = 0; i < f->search.num_slots; i++) count[f->slot[i]]++;
-    for (e = 0; e < f->search.num_experts; e++) {
-        if (f->moves.holder[e] >= 0) continue;
+    eplb_p_count_held(f);
+    for (e = -1; (e = eplb_p_next_lost(f, e + 1)) < f->search.num_experts;) {
+        if (eplb_p_team_lane() > 0) continue;
         i = eplb_p_find_room(f, e);
         count[f->slot[i]]--;
         count[e]++;
         f->slot[i] = e;
     }
+    eplb_p_team_wait();
 }
 
 /* What a GPU takes, summed over the samples by what these count for. */
@@ -14214,8 +14317,8 @@ EPLB_P int32_t eplb_p_num_empty(const eplb_p_search *s, int32_t first, int32_t e
 {
     int32_t empty = 0, i;
 
-    for (i = first; i < end; i++) empty += s->slot[i] == s->nobody;
-    return empty;
+    for (i = first + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) empty += s->slot[i] == s->nobody;
+    return eplb_p_team_sum(empty);
 }
 
 /* Many slots are empty, and a GPU that has some takes little: it has come back, or joins, or has given something to one
@@ -14226,17 +14329,21 @@ EPLB_P void eplb_p_find_refills(eplb_p_follower *f)
 {
     const eplb_p_search *s = &f->search;
     int64_t little = f->least_score - f->least_score / EPLB_P_LITTLE;
-    int32_t gpu;
+    int32_t refills = 0, gpu;
 
     if (eplb_p_num_empty(s, 0, s->num_slots) <= s->num_slots / EPLB_P_FEW_EMPTY) return;
     eplb_p_weigh_plan(f);
-    for (gpu = 0; gpu < s->num_gpus && !f->refills; gpu++)
-        f->refills = eplb_p_num_empty(s, eplb_p_first_slot(s, gpu), eplb_p_end_slot(s, gpu)) > 0
-                     && eplb_p_gpu_score(f, gpu) < little;
-    if (!f->refills) return;
-    f->score_cost = 0;
-    f->moves.squares_cost = 0;
-    f->moves.peak_cost = 0;
+    for (gpu = 0; gpu < s->num_gpus && !refills; gpu++)
+        refills = eplb_p_num_empty(s, eplb_p_first_slot(s, gpu), eplb_p_end_slot(s, gpu)) > 0
+                  && eplb_p_gpu_score(f, gpu) < little;
+    eplb_p_team_wait(); /* all have read what moves cost */
+    if (refills && eplb_p_team_lane() == 0) {
+        f->refills = 1;
+        f->score_cost = 0;
+        f->moves.squares_cost = 0;
+        f->moves.peak_cost = 0;
+    }
+    eplb_p_team_wait();
 }
 
 /* few moves: the search */
@@ -14249,11 +14356,11 @@ EPLB_P int64_t eplb_p_equal_score(const eplb_p_search *s, const int32_t *factor)
 
     for (t = 0; t < s->num_samples; t++) {
         int64_t most = 0;
-        for (gpu = 0; gpu < s->num_gpus; gpu++) {
+        for (gpu = eplb_p_team_lane(); gpu < s->num_gpus; gpu += EPLB_P_TEAM) {
             int64_t time = eplb_p_time(s, gpu, eplb_p_load_of(s, gpu)[t]);
             if (time > most) most = time;
         }
-        score += most * factor[t];
+        score += eplb_p_team_from64(most, eplb_p_team_least(-most, 0)) * factor[t];
     }
     return score;
 }
@@ -14261,7 +14368,9 @@ EPLB_P int64_t eplb_p_equal_score(const eplb_p_search *s, const int32_t *factor)
 EPLB_P void eplb_p_show_plan(const eplb_p_follower *f, const int32_t *slot, int32_t *phy2log)
 {
     int32_t i;
-    for (i = 0; i < f->search.num_slots; i++) phy2log[i] = slot[i] == f->search.nobody ? EPLB_P_EMPTY : slot[i];
+    for (i = eplb_p_team_lane(); i < f->search.num_slots; i += EPLB_P_TEAM)
+        phy2log[i] = slot[i] == f->search.nobody ? EPLB_P_EMPTY : slot[i];
+    eplb_p_team_wait();
 }
 
 EPLB_P int64_t eplb_p_follow_score(eplb_p_follower *f, const eplb_p_layer *l)
@@ -14279,14 +14388,41 @@ EPLB_P void eplb_p_remember(eplb_p_follower *f, const eplb_p_layer *l)
     int64_t score = eplb_p_follow_score(f, l);
 
     if (f->moves.over > 0 || (f->refills ? score > f->most_score : score >= f->best_score)) return;
-    f->best_score = score;
-    eplb_p_copy_ids(f->best, f->slot, f->search.num_slots);
+    eplb_p_team_wait(); /* all have read the score to beat */
+    if (eplb_p_team_lane() == 0) f->best_score = score;
+    eplb_p_team_copy(f->best, f->slot, f->search.num_slots);
+    eplb_p_team_wait();
 }
 
 EPLB_P void eplb_p_recall(eplb_p_follower *f)
 {
-    eplb_p_copy_ids(f->slot, f->best, f->search.num_slots);
+    eplb_p_team_copy(f->slot, f->best, f->search.num_slots);
+    eplb_p_team_wait();
     eplb_p_weigh_plan(f);
+}
+
+/* eplb_p_find_pair_swap by one lane for all, which looks in order. */
+EPLB_P int64_t eplb_p_find_pair_swap_in_order(const eplb_p_search *s, int32_t a, int32_t b, int64_t most,
+                                              eplb_p_move *best)
+{
+    int32_t i, j, end = eplb_p_team_lane() == 0 ? eplb_p_end_slot(s, a) : 0;
+    int64_t gain;
+
+    for (i = eplb_p_first_slot(s, a); i < end; i++) {
+        for (j = eplb_p_first_slot(s, b); j < eplb_p_end_slot(s, b); j++) {
+            gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, s->slot[j]), s->difference,
+                                       s->num_samples);
+            if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
+            gain -= s->moves->squares_cost * eplb_p_swap_moves(s, i, j) / 2;
+            if (gain <= most) continue;
+            most = gain;
+            best->slot = i;
+            best->other = j;
+            best->expert = -1;
+        }
+    }
+    eplb_p_team_share_move(best, 0);
+    return eplb_p_team_from64(most, 0);
 }
 
 /* The swap that lowers the sum of squares most for each expert moved, beyond its price; as two are moved, its gain
@@ -14296,19 +14432,36 @@ EPLB_P void eplb_p_recall(eplb_p_follower *f)
 EPLB_P int64_t eplb_p_find_steepest_swap(eplb_p_search *s, eplb_p_move *best)
 {
     int64_t most = s->enough, gain;
+    int32_t is_lead = eplb_p_team_lane() == 0;
 
     for (;;) {
-        int32_t a = eplb_p_first_largest(s->promise, s->num_gpus), b = s->far[a];
+        int32_t a = eplb_p_first_largest_by_team(s->promise, s->num_gpus), b = s->far[a];
         eplb_p_move move = EPLB_ZERO_INIT;
         if (s->promise[a] <= 4.0f * eplb_p_float_of(most)) return most;
-        gain = eplb_p_find_pair_swap(s, a, b, eplb_p_measure_pair(s, a, b), s->enough, &move);
-        *eplb_p_pair_at(s, a, b) = gain > s->enough ? 4.0f * eplb_p_float_of(gain) : 0.0f;
-        eplb_p_take_steps(s, 1, s->num_gpus);
-        eplb_p_find_far(s, a);
+        if (is_lead) {
+            (void)eplb_p_measure_pair(s, a, b);
+            s->moves->gives_back = 0;
+        }
+        eplb_p_team_wait();
+        gain = eplb_p_find_pair_swap(s, a, b, *eplb_p_pair_at(s, a, b), s->enough, &move);
+        eplb_p_team_wait(); /* all have read how far apart they are */
+        if (EPLB_P_TEAM > 1 && s->moves->gives_back) gain = eplb_p_find_pair_swap_in_order(s, a, b, s->enough, &move);
+        if (is_lead) {
+            *eplb_p_pair_at(s, a, b) = gain > s->enough ? 4.0f * eplb_p_float_of(gain) : 0.0f;
+            eplb_p_take_steps(s, 1, s->num_gpus);
+        }
+        eplb_p_team_wait();
+        eplb_p_find_far_by_team(s, a);
         if (gain <= most) continue;
         most = gain;
         *best = move;
     }
+}
+
+/* There is no way back but to the best. */
+EPLB_P void eplb_p_forget_way_back(eplb_p_search *s)
+{
+    if (eplb_p_team_lane() == 0) s->num_done = 0;
 }
 
 /* Do the swap or replace that lowers the sum of squares most for each expert moved. */
@@ -14320,7 +14473,7 @@ EPLB_P int eplb_p_move_steepest(eplb_p_search *s)
     most = eplb_p_find_best_replace(s, most, &best);
     if (most <= s->enough) return 0;
     eplb_p_do_and_reopen(s, &best);
-    s->num_done = 0; /* there is no way back but to the best */
+    eplb_p_forget_way_back(s);
     return 1;
 }
 
@@ -14353,7 +14506,7 @@ EPLB_P void eplb_p_search_nearby(eplb_p_follower *f, const eplb_p_layer *l)
         return;
     }
     eplb_p_open_all(s);
-    while (s->steps > 0 && eplb_p_may_still_pay(f) && eplb_p_move_steepest(s)) eplb_p_remember(f, l);
+    while (eplb_p_has_steps(s) && eplb_p_may_still_pay(f) && eplb_p_move_steepest(s)) eplb_p_remember(f, l);
     if (s->num_samples > 1) return;
     eplb_p_recall(f);
     eplb_p_line_up_slots(s);
@@ -14404,7 +14557,7 @@ EPLB_P void eplb_p_restore_survival(eplb_p_search *s)
     for (e = 0; e < s->num_experts; e++) {
         if (s->count[e] == 1) eplb_p_replicate_single(s, e);
         else if (!eplb_p_survives(s, e, -1, -1)) eplb_p_free_confined(s, e);
-        s->num_done = 0; /* there is no way back but to the best */
+        eplb_p_forget_way_back(s);
     }
 }
 
@@ -14419,12 +14572,14 @@ EPLB_P void eplb_p_time_nodes(const eplb_p_follower *f)
 {
     int32_t node, first, end, gpu;
 
-    for (node = 0; node < f->shape->num_nodes; node++) {
+    eplb_p_team_wait(); /* all have read it as it was */
+    for (node = eplb_p_team_lane(); node < f->shape->num_nodes; node += EPLB_P_TEAM) {
         first = eplb_p_first_gpu_of(f->layer, node);
         end = eplb_p_first_gpu_of(f->layer, node + 1);
         f->node_time[node] = first == end ? INT64_MAX : 0;
         for (gpu = first; gpu < end; gpu++) f->node_time[node] += eplb_p_gpu_score(f, gpu) / (end - first);
     }
+    eplb_p_team_wait();
 }
 
 /* What a group adds to that. */
@@ -14502,6 +14657,13 @@ EPLB_P int32_t eplb_p_find_berth(const eplb_p_follower *f, int32_t e, int32_t no
     return s->count[f->slot[i]] > least && !eplb_p_holds(s, eplb_p_gpu_of(s, i), e) ? i : -1;
 }
 
+EPLB_P void eplb_p_move_homes(eplb_p_follower *f, int32_t first, int32_t end, int32_t node)
+{
+    eplb_p_team_wait(); /* all have read where they were */
+    eplb_p_team_fill(f->moves.home + first, node, 0, end - first);
+    eplb_p_team_wait();
+}
+
 /* Experts first .. end - 1 leave their slots on the node where they are for others on `node`: a whole group for empty ones,
    else for berths. Returns whether that could be. */
 EPLB_P int eplb_p_bring_experts(eplb_p_follower *f, int32_t first, int32_t end, int32_t from, int32_t node)
@@ -14511,7 +14673,7 @@ EPLB_P int eplb_p_bring_experts(eplb_p_follower *f, int32_t first, int32_t end, 
     int whole = end - first == f->shape->group_size;
     eplb_p_move come = {-1, -1, -1}, go = {-1, -1, -1};
 
-    eplb_p_fill_ids(f->moves.home + first, node, 0, end - first);
+    eplb_p_move_homes(f, first, end, node);
     go.expert = s->nobody;
     for (i = eplb_p_first_slot(s, eplb_p_first_gpu_of(f->layer, from)); i < last; i++) {
         e = f->slot[i];
@@ -14523,7 +14685,7 @@ EPLB_P int eplb_p_bring_experts(eplb_p_follower *f, int32_t first, int32_t end, 
         go.slot = i;
         eplb_p_do_move(s, &come);
         eplb_p_do_move(s, &go);
-        s->num_done = 0; /* there is no way back but to the best */
+        eplb_p_forget_way_back(s);
     }
     return 1;
 }
@@ -14534,12 +14696,12 @@ EPLB_P int eplb_p_bring(eplb_p_follower *f, int32_t first, int32_t end, int32_t 
 {
     int32_t from = f->moves.home[first];
 
-    eplb_p_copy_ids(f->best, f->slot, f->search.num_slots);
+    eplb_p_team_copy(f->best, f->slot, f->search.num_slots);
     if (eplb_p_bring_experts(f, first, end, from, node)) {
         eplb_p_weigh_plan(f);
         if (f->moves.over == 0 && eplb_p_follow_score(f, f->layer) <= f->most_score) return 1;
     }
-    eplb_p_fill_ids(f->moves.home + first, from, 0, end - first);
+    eplb_p_move_homes(f, first, end, from);
     eplb_p_recall(f);
     return 0;
 }
@@ -14562,13 +14724,15 @@ EPLB_P int32_t eplb_p_find_little(const eplb_p_follower *f)
 /* The plan in force, and groups that come to nodes that hold little. A group is tried once: group_node is -1 then. */
 EPLB_P void eplb_p_fill_nodes(eplb_p_follower *f)
 {
-    int32_t size = f->shape->group_size, node, group;
+    int32_t size = f->shape->group_size, is_lead = eplb_p_team_lane() == 0, node, group;
+    int64_t score = eplb_p_follow_score(f, f->layer);
 
-    f->most_score = eplb_p_follow_score(f, f->layer);
+    if (is_lead) f->most_score = score;
     for (node = eplb_p_find_little(f); node >= 0; node = eplb_p_find_little(f)) {
         group = eplb_p_find_newcomer(f, node);
         if (group < 0) return;
-        f->group_node[group] = EPLB_P_NONE;
+        eplb_p_team_wait(); /* all have read whose group it is */
+        if (is_lead) f->group_node[group] = EPLB_P_NONE;
         (void)eplb_p_bring(f, group * size, (group + 1) * size, node);
     }
 }
@@ -14580,46 +14744,65 @@ EPLB_P void eplb_p_fill_nodes(eplb_p_follower *f)
    did. */
 
 /* Where a group is to be whole: of the nodes that have room for all of it the one with most of its experts, the first on
-   ties; -1: there is none. */
-EPLB_P int32_t eplb_p_find_hearth(const eplb_p_follower *f, int32_t group)
+   ties, and how many it has; -1: there is none. */
+EPLB_P eplb_p_incumbent eplb_p_find_hearth(const eplb_p_follower *f, int32_t group)
 {
     int32_t size = f->shape->group_size, node, here, i;
     const int32_t *home = f->moves.home + eplb_p_at(group, size, 0);
     eplb_p_incumbent best = eplb_p_worth_more_than(-1);
 
     for (node = 0; node < f->shape->num_nodes; node++) {
-        for (i = 0, here = 0; i < size; i++) here += home[i] == node;
+        for (i = eplb_p_team_lane(), here = 0; i < size; i += EPLB_P_TEAM) here += home[i] == node;
+        here = eplb_p_team_sum(here);
         if (f->node_room[node] + here >= size) eplb_p_challenge(&best, here, node);
     }
-    return best.index;
+    return best;
+}
+
+/* An expert that is away comes to its group, if it can. */
+EPLB_P void eplb_p_join_group(eplb_p_follower *f, int32_t e, int32_t node)
+{
+    int32_t from = f->moves.home[e], is_lead = eplb_p_team_lane() == 0;
+    int64_t score = f->most_score < 0 ? eplb_p_follow_score(f, f->layer) : f->most_score;
+
+    eplb_p_team_wait(); /* all have read it */
+    if (is_lead) f->most_score = score;
+    if (!eplb_p_bring(f, e, e + 1, node)) return;
+    if (is_lead) {
+        f->node_room[from]++;
+        f->node_room[node]--;
+    }
+    eplb_p_team_wait();
 }
 
 /* The plan in force, and experts that come to their groups. */
 EPLB_P void eplb_p_join_groups(eplb_p_follower *f)
 {
     int64_t cost = f->score_cost;
-    int32_t *home = f->moves.home, node = -1, e, from;
+    int32_t size = f->shape->group_size, is_lead = eplb_p_team_lane() == 0, group, e;
 
-    f->score_cost = 0;
-    f->most_score = -1; /* asked for where an expert is away: there is none in most plans */
-    for (e = 0; e < f->shape->num_experts; e++) {
-        if (e % f->shape->group_size == 0) node = eplb_p_find_hearth(f, e / f->shape->group_size);
-        if (node < 0) continue;
-        f->group_node[e / f->shape->group_size] = node;
-        from = home[e];
-        if (from == node) continue;
-        if (f->most_score < 0) f->most_score = eplb_p_follow_score(f, f->layer);
-        if (!eplb_p_bring(f, e, e + 1, node)) continue;
-        f->node_room[from]++;
-        f->node_room[node]--;
+    eplb_p_team_wait(); /* all have read what a move costs */
+    if (is_lead) {
+        f->score_cost = 0;
+        f->most_score = -1; /* asked for where an expert is away: there is none in most plans */
     }
-    f->score_cost = cost;
+    eplb_p_team_wait();
+    for (group = 0; group < f->shape->num_groups; group++) {
+        eplb_p_incumbent best = eplb_p_find_hearth(f, group);
+        if (best.index < 0) continue;
+        if (is_lead) f->group_node[group] = best.index;
+        for (e = group * size; e < (group + 1) * size && best.worth < size; e++)
+            if (f->moves.home[e] != best.index) eplb_p_join_group(f, e, best.index);
+    }
+    if (is_lead) f->score_cost = cost;
+    eplb_p_team_wait();
 }
 
 /* phy2log of the layer: a plan near the one in force, or the one that is there, made without it, if that is within
    what is allowed and better. */
 EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32_t *old_slot)
 {
+    int32_t is_lead = eplb_p_team_lane() == 0;
     int64_t fresh_score;
 
     eplb_p_open_follower(f, l, old_slot);
@@ -14636,54 +14819,60 @@ EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
         if (f->refills) eplb_p_fill_nodes(f);
     }
     if (f->search.domain && f->shape->options.max_moves >= 0) eplb_p_restore_survival(&f->search);
-    f->best_score = f->most_score = INT64_MAX;
+    if (is_lead) f->best_score = f->most_score = INT64_MAX;
+    eplb_p_team_wait();
     eplb_p_remember(f, l);
-    f->most_score = f->best_score;
+    if (is_lead) f->most_score = f->best_score;
+    eplb_p_team_wait();
     if (f->shape->options.max_moves < 0) fresh_score = INT64_MAX;
     else eplb_p_search_nearby(f, l);
+    eplb_p_doubt(&f->search, !eplb_p_has_steps(&f->search));
     if (fresh_score < f->best_score) return;
     eplb_p_show_plan(f, f->best, l->phy2log);
 }
 
 /* ---------------------------------------------------------------------------- the plan in force */
 
-/* The layer's plan goes where the fewest experts are new. */
+/* The layer's plan goes where the fewest experts are new. By the team, as what follows. */
 EPLB_P void eplb_p_keep_plan(eplb_p_planner *p, const int32_t *old_slot)
 {
-    eplb_p_arena a = p->room;
-    eplb_p_keeper k = eplb_p_carve_keeper(&a, p->layer.shape);
+    eplb_p_keeper own, *k = (eplb_p_keeper *)eplb_p_team_room(&own);
 
-    eplb_p_enter_phase(&p->shared, p->keep_bytes);
-    if (p->layer.shape->as_vllm) eplb_p_keep_as_vllm(&k, &p->layer, old_slot);
-    else eplb_p_keep_slots(&k, &p->layer, old_slot);
+    eplb_p_open_keeper(p, k, old_slot);
+    if (p->layer.shape->as_vllm) eplb_p_keep_as_vllm(k, &p->layer);
+    else eplb_p_keep_slots(k, &p->layer);
 }
 
 /* Where moves are few: a plan nearby. */
-EPLB_P void eplb_p_follow_plan(eplb_p_planner *p, const int32_t *old_slot)
+EPLB_P void eplb_p_follow_plan(eplb_p_planner *p, eplb_p_search *search, const int32_t *old_slot)
 {
     eplb_p_arena a = p->room;
-    eplb_p_follower f;
+    eplb_p_follower own, *f = (eplb_p_follower *)eplb_p_team_room(&own);
 
-    eplb_p_carve_follower(&a, p->layer.shape, &f);
-    eplb_p_enter_phase(&p->shared, p->follow_bytes);
-    eplb_p_follow_layer(&f, &p->layer, old_slot);
+    if (eplb_p_team_lane() == 0) {
+        eplb_p_carve_follower(&a, p->layer.shape, f);
+        eplb_p_enter_phase(&p->shared, p->follow_bytes);
+    }
+    eplb_p_team_wait();
+    eplb_p_follow_layer(f, &p->layer, old_slot);
+    eplb_p_doubt(search, f->search.is_unsure);
 }
 
 /* Slots that keep their expert stay in their places, once it is known what each GPU is to hold. */
 EPLB_P void eplb_p_keep_places(eplb_p_planner *p, const int32_t *old_slot)
 {
-    eplb_p_arena a = p->room;
-    eplb_p_keeper k = eplb_p_carve_keeper(&a, p->layer.shape);
+    eplb_p_keeper own, *k = (eplb_p_keeper *)eplb_p_team_room(&own);
     int32_t gpu;
 
-    eplb_p_enter_phase(&p->shared, p->keep_bytes);
-    eplb_p_open_keeper(&k, &p->layer, old_slot);
-    for (gpu = 0; gpu < p->layer.shape->num_living; gpu++) eplb_p_arrange_gpu(&k, gpu, gpu);
-    eplb_p_copy_ids(p->layer.phy2log, k.arranged, p->layer.shape->num_usable);
+    eplb_p_open_keeper(p, k, old_slot);
+    for (gpu = 0; gpu < p->layer.shape->num_living && eplb_p_team_lane() == 0; gpu++) eplb_p_arrange_gpu(k, gpu, gpu);
+    eplb_p_team_wait();
+    eplb_p_team_copy(p->layer.phy2log, k->arranged, p->layer.shape->num_usable);
+    eplb_p_team_wait();
 }
 
 /* The layer's plan, made without the one in force, becomes one that follows it. */
-EPLB_P void eplb_p_heed_plan_in_force(eplb_p_planner *p)
+EPLB_P void eplb_p_heed_plan_in_force(eplb_p_planner *p, eplb_p_search *search)
 {
     const eplb_p_shape *shape = p->layer.shape;
     const int32_t *old_slot = shape->options.previous_phy2log;
@@ -14692,10 +14881,10 @@ EPLB_P void eplb_p_heed_plan_in_force(eplb_p_planner *p)
     old_slot = eplb_p_number_old_slots(&p->layer, old_slot + eplb_p_at(p->layer.index, shape->num_replicas, 0));
     eplb_p_keep_plan(p, old_slot);
     if (shape->follows) {
-        eplb_p_follow_plan(p, old_slot);
+        eplb_p_follow_plan(p, search, old_slot);
         eplb_p_keep_places(p, old_slot);
     }
-    eplb_p_leave_phases(&p->shared);
+    if (eplb_p_team_lane() == 0) eplb_p_leave_phases(&p->shared);
 }
 
 /* =================================================================================================
@@ -14951,8 +15140,7 @@ EPLB_P void eplb_p_plan_in_hand(eplb_p_planning *all, const float *weight, int32
 
     eplb_p_plan_layer(&all->planner, &all->search, weight, index);
     if (l->shape->exact) eplb_p_judge_layer(&all->planner, &all->search, &all->judge);
-    if (eplb_p_team_lane() == 0) eplb_p_heed_plan_in_force(&all->planner);
-    eplb_p_team_wait();
+    eplb_p_heed_plan_in_force(&all->planner, &all->search);
     if (l->shape->options.effort > 0 || l->shape->options.previous_phy2log || l->shape->odd || l->shape->as_vllm)
         eplb_p_number_replicas(l);
 }

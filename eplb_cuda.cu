@@ -135,6 +135,7 @@ EPLB_P_TEAM_FUNCTION void eplb_p_team_fill(int *to, int first, int step, int n)
     int i;
     for (i = eplb_p_team_lane(); i < n; i += eplb_p_team()) to[i] = first + i * step;
 }
+static __host__ __device__ void *eplb_p_team_room(void *own);
 static __host__ __device__ void eplb_p_team_sort(uint64_t *key, uint64_t *spare, int n);
 #define EPLB_P_TEAM_PACKS
 struct eplb_p_packer;
@@ -181,9 +182,12 @@ static_assert(EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1 && EPLB_NUM_INITS == EP
 static constexpr uint32_t kMaxShared = 48 * 1024;
 static_assert(EPLB_CUDA_MAX_PACKS <= 1 << kPackBits, "packs have numbers");
 
-/* What plans a layer by itself, and behind it three rows of a warp, for LPT. */
+/* What plans a layer by itself, and behind it three rows of a warp, for LPT; or what follows the plan in force. */
 static constexpr uint32_t kPlanningBytes = (sizeof(eplb_p_planning) + 15) / 16 * 16;
-static constexpr uint32_t kAloneBytes = kPlanningBytes + 3 * kWarp * sizeof(uint32_t);
+static constexpr uint32_t kRowsBytes = 3 * kWarp * sizeof(uint32_t);
+static constexpr uint32_t kRoomBytes = sizeof(eplb_p_follower) > kRowsBytes ? sizeof(eplb_p_follower) : kRowsBytes;
+static constexpr uint32_t kAloneBytes = kPlanningBytes + kRoomBytes;
+static_assert(sizeof(eplb_p_keeper) <= kRoomBytes, "what keeps slots has room where what follows has");
 static_assert(kAloneBytes <= kMaxShared, "so does what plans a layer by itself");
 static_assert(14 * EPLB_CUDA_MAX_ITEMS + 18 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared, "shapes fit shared memory");
 
@@ -2908,6 +2912,13 @@ struct eplb_p_cuda_alone {
     int32_t by_team; /* whether a warp plans a layer, first */
 };
 
+/* Behind what plans a layer. */
+static __host__ __device__ void *eplb_p_team_room(void *own)
+{
+    (void)own;
+    return EPLB_P_BY_WARP(eplb_p_shared + kPlanningBytes, own);
+}
+
 /* Keys in ascending order: runs of a lane's, then two of them merged to one that is twice as long, by the lanes that
    they are of. Each makes the part of it that stands where its own keys did, and finds by bisection how many of both runs go
    before. */
@@ -3333,8 +3344,7 @@ static size_t eplb_p_evaluating_bytes(const eplb_p_shape *shape)
 /* Whether a warp plans a layer: GPUs are alike, no moves limited; what numbers pairs of slots has 31 bits. */
 static bool eplb_p_suits_team(const eplb_p_shape *s)
 {
-    return s->options.effort > 0 && !s->odd && !s->exact && !s->follows && !s->as_vllm
-           && (int64_t)s->num_replicas * (s->gpu_slots + 1) < INT32_MAX;
+    return !s->odd && !s->exact && !s->as_vllm && (int64_t)s->num_replicas * (s->gpu_slots + 1) < INT32_MAX;
 }
 
 /* The shapes, and how much each layer needs; its shape is known. */
