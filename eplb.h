@@ -2013,6 +2013,9 @@ EPLB_P_HD int32_t eplb_p_team_equal(int32_t x, int *is_last)
 /* The first lane in which it is true; EPLB_P_TEAM where it is in none. */
 EPLB_P_HD int32_t eplb_p_team_lead(int is_true) { return !is_true; }
 
+/* The n-th of them, from 0; EPLB_P_TEAM where there are not so many. */
+EPLB_P_HD int32_t eplb_p_team_nth(int is_true, int32_t n) { return !is_true || n > 0; }
+
 /* The lane that has the least, of equals that which comes first; and what a lane has. */
 EPLB_P_HD int32_t eplb_p_team_least(int64_t x, int32_t order)
 {
@@ -7049,6 +7052,24 @@ EPLB_P int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
                || eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
 }
 
+/* From a slot on, for each lane one whose replica may be taken away, in order; num_slots where there are no more. The next
+   ones are from *from on then. By the team. */
+EPLB_P int32_t eplb_p_next_donors(const eplb_p_search *s, int32_t *from)
+{
+    int32_t lane = eplb_p_team_lane(), donor = s->num_slots, found = 0, i, num, at;
+
+    while (found < EPLB_P_TEAM && *from < s->num_slots) {
+        i = *from + lane;
+        i = i < s->num_slots && eplb_p_may_take_away(s, i);
+        (void)eplb_p_team_rank(i, &num);
+        at = eplb_p_team_nth(i, lane < found ? 0 : lane - found);
+        if (lane >= found && at < EPLB_P_TEAM) donor = *from + at;
+        *from += found + num <= EPLB_P_TEAM ? EPLB_P_TEAM : eplb_p_team_from(at, EPLB_P_TEAM - 1) + 1;
+        found += num;
+    }
+    return donor;
+}
+
 EPLB_P int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
 {
     return !eplb_p_at_cap(s->count[e], s->max_replicas);
@@ -7733,15 +7754,15 @@ EPLB_P int64_t eplb_p_find_receiver(eplb_p_search *s, int32_t i, int64_t most, i
    what they are. By the team: each lane's slot in its turn. */
 EPLB_P int64_t eplb_p_find_best_replace(eplb_p_search *s, int64_t most, eplb_p_move *best)
 {
-    int32_t lane = eplb_p_team_lane(), i, lead;
+    int32_t lane = eplb_p_team_lane(), from = 0, i, lead;
 
     eplb_p_find_relief(s);
-    for (i = lane; i - lane < s->num_slots && eplb_p_has_steps(s); i += EPLB_P_TEAM) {
+    while (from < s->num_slots && eplb_p_has_steps(s)) {
         int64_t promise = most, gain = most, steps = 0;
         eplb_p_move move = EPLB_ZERO_INIT;
-        move.slot = i;
+        move.slot = i = eplb_p_next_donors(s, &from);
         move.other = move.expert = -1;
-        if (i < s->num_slots && eplb_p_may_take_away(s, i)) {
+        if (i < s->num_slots) {
             promise = eplb_p_find_receiver(s, i, most, &move.expert);
             steps = s->num_experts;
         }

@@ -86,6 +86,13 @@ EPLB_P_TEAM_FUNCTION int eplb_p_team_lead(int is_true)
     if (eplb_p_team() > 1) all = EPLB_P_BY_WARP(__ballot_sync(0xFFFFFFFFu, is_true), all);
     return all ? EPLB_P_BY_WARP(__ffs((int)all) - 1, 0) : eplb_p_team();
 }
+EPLB_P_TEAM_FUNCTION int eplb_p_team_nth(int is_true, int n)
+{
+    unsigned all = (unsigned)is_true;
+    if (eplb_p_team() > 1) all = EPLB_P_BY_WARP(__ballot_sync(0xFFFFFFFFu, is_true), all);
+    for (; n > 0; n--) all &= all - 1;
+    return all ? EPLB_P_BY_WARP(__ffs((int)all) - 1, 0) : eplb_p_team();
+}
 EPLB_P_TEAM_FUNCTION int eplb_p_team_from(int x, int lane)
 {
     (void)lane;
