@@ -13828,17 +13828,13 @@ EPLB_P void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
     }
 }
 
-/* The keeper of a layer's plans. By the team, as all that has one. */
-EPLB_P void eplb_p_open_keeper(eplb_p_planner *p, eplb_p_keeper *k, const int32_t *old_slot)
+/* The plans of a layer. By the team, as what opens a keeper. */
+EPLB_P void eplb_p_open_keeper(eplb_p_keeper *k, const eplb_p_layer *l, const int32_t *old_slot)
 {
-    eplb_p_arena a = p->room;
-
     if (eplb_p_team_lane() == 0) {
-        *k = eplb_p_carve_keeper(&a, p->layer.shape);
-        eplb_p_enter_phase(&p->shared, p->keep_bytes);
-        k->layer = &p->layer;
+        k->layer = l;
         k->old_slot = old_slot;
-        k->new_slot = p->layer.phy2log;
+        k->new_slot = l->phy2log;
     }
     eplb_p_team_wait();
     EPLB_ASSERT(k->holder != NULL && k->node_row != NULL); /* the keeper has been carved */
@@ -13857,10 +13853,11 @@ EPLB_P void eplb_p_keep_node(eplb_p_keeper *k, int32_t from, int32_t to)
 }
 
 /* phy2log of the layer, its GPUs where they bring the fewest new experts. */
-EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l)
+EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
 {
-    int32_t N = k->shape->num_nodes, is_lead = eplb_p_team_lane() == 0, to;
+    int32_t is_lead = eplb_p_team_lane() == 0, to;
 
+    eplb_p_open_keeper(k, l, old_slot);
     eplb_p_team_fill(k->holder - 1, EPLB_P_NONE, 0, k->shape->num_experts + 1);
     eplb_p_team_fill(k->first_value, EPLB_P_NONE, 0, k->shape->num_living);
     eplb_p_team_fill(k->place, EPLB_P_NONE, 0, k->shape->num_living);
@@ -13869,8 +13866,8 @@ EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l)
         eplb_p_list_held(k);
         k->num_stored = 0;
         k->node_row[0] = 0;
-        if (N > 1) eplb_p_assign_nodes(k);
-        for (to = 0; to < N; to++) eplb_p_keep_node(k, k->node_row[to], to);
+        if (k->shape->num_nodes > 1) eplb_p_assign_nodes(k);
+        for (to = 0; to < k->shape->num_nodes; to++) eplb_p_keep_node(k, k->node_row[to], to);
     }
     eplb_p_team_wait();
     eplb_p_team_copy(l->phy2log, k->arranged, k->shape->num_usable);
@@ -13903,10 +13900,11 @@ EPLB_P void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
     }
 }
 
-EPLB_P void eplb_p_keep_as_vllm(eplb_p_keeper *k, eplb_p_layer *l)
+EPLB_P void eplb_p_keep_as_vllm(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
 {
     int32_t gpu;
 
+    eplb_p_open_keeper(k, l, old_slot);
     for (gpu = 0; gpu < k->shape->num_gpus && eplb_p_team_lane() == 0; gpu++) eplb_p_arrange_as_vllm(k, gpu);
     eplb_p_team_wait();
     eplb_p_team_copy(l->phy2log, k->arranged, k->shape->num_replicas);
@@ -14854,14 +14852,24 @@ EPLB_P void eplb_p_follow_layer(eplb_p_follower *f, eplb_p_layer *l, const int32
 
 /* ---------------------------------------------------------------------------- the plan in force */
 
+/* By lane 0: others wait before they look. */
+EPLB_P void eplb_p_enter_keeper(eplb_p_planner *p, eplb_p_keeper *k)
+{
+    eplb_p_arena a = p->room;
+
+    if (eplb_p_team_lane() > 0) return;
+    *k = eplb_p_carve_keeper(&a, p->layer.shape);
+    eplb_p_enter_phase(&p->shared, p->keep_bytes);
+}
+
 /* The layer's plan goes where the fewest experts are new. By the team, as what follows. */
 EPLB_P void eplb_p_keep_plan(eplb_p_planner *p, const int32_t *old_slot)
 {
     eplb_p_keeper own, *k = (eplb_p_keeper *)eplb_p_team_room(&own);
 
-    eplb_p_open_keeper(p, k, old_slot);
-    if (p->layer.shape->as_vllm) eplb_p_keep_as_vllm(k, &p->layer);
-    else eplb_p_keep_slots(k, &p->layer);
+    eplb_p_enter_keeper(p, k);
+    if (p->layer.shape->as_vllm) eplb_p_keep_as_vllm(k, &p->layer, old_slot);
+    else eplb_p_keep_slots(k, &p->layer, old_slot);
 }
 
 /* Where moves are few: a plan nearby. */
@@ -14885,7 +14893,8 @@ EPLB_P void eplb_p_keep_places(eplb_p_planner *p, const int32_t *old_slot)
     eplb_p_keeper own, *k = (eplb_p_keeper *)eplb_p_team_room(&own);
     int32_t gpu;
 
-    eplb_p_open_keeper(p, k, old_slot);
+    eplb_p_enter_keeper(p, k);
+    eplb_p_open_keeper(k, &p->layer, old_slot);
     for (gpu = 0; gpu < p->layer.shape->num_living && eplb_p_team_lane() == 0; gpu++) eplb_p_arrange_gpu(k, gpu, gpu);
     eplb_p_team_wait();
     eplb_p_team_copy(p->layer.phy2log, k->arranged, p->layer.shape->num_usable);
