@@ -6163,18 +6163,38 @@ EPLB_P float eplb_p_pairwise_sum(const float *x, int32_t n)
 /* The key of an item, and back: the heaviest has the least, and none is that of one that is out. */
 EPLB_P uint64_t eplb_p_vllm_key(uint64_t load) { return EPLB_P_WIDE_INFINITY - load; }
 
+/* eplb_p_start_contest by the team, once the keys are there: at each turn the nodes above those that have been played. */
+EPLB_P void eplb_p_start_contest_by_team(eplb_p_contest *c, int32_t n)
+{
+    int32_t played, i;
+
+    eplb_p_team_wait();
+    if (EPLB_P_TEAM == 1) {
+        eplb_p_start_contest(c, n);
+        return;
+    }
+    if (eplb_p_team_lane() == 0) c->n = n;
+    eplb_p_team_fill(c->winner + n, 0, 1, n);
+    for (played = n; played > 1; played = (played + 1) / 2) {
+        eplb_p_team_wait();
+        for (i = (played + 1) / 2 + eplb_p_team_lane(); i < played; i += EPLB_P_TEAM) eplb_p_play(c, (size_t)i);
+    }
+    eplb_p_team_wait();
+}
+
+/* By the team, as all that follows but what is said to be lane 0's. */
 EPLB_P void eplb_p_empty_packs(eplb_p_vllm *v, int32_t num_packs)
 {
     int32_t pack;
 
-    for (pack = 0; pack < num_packs; pack++) {
+    for (pack = eplb_p_team_lane(); pack < num_packs; pack += EPLB_P_TEAM) {
         v->packs.key[pack] = 0;
         v->fill[pack] = 0;
     }
-    eplb_p_start_contest(&v->packs, num_packs);
+    eplb_p_start_contest_by_team(&v->packs, num_packs);
 }
 
-/* The place of the next item, with room for so many in each pack. */
+/* The place of the next item, with room for so many in each pack. Lane 0's. */
 EPLB_P int32_t eplb_p_take_place(eplb_p_vllm *v, int32_t room, uint64_t load)
 {
     int32_t pack = v->packs.winner[1], place = pack * room + v->fill[pack]++;
@@ -6187,22 +6207,23 @@ EPLB_P int32_t eplb_p_take_place(eplb_p_vllm *v, int32_t room, uint64_t load)
 EPLB_P void eplb_p_vllm_groups(eplb_p_vllm *v, eplb_p_layer *l)
 {
     const eplb_p_shape *shape = l->shape;
-    int32_t size = shape->group_size, group, i;
+    int32_t size = shape->group_size, lane = eplb_p_team_lane(), group = 0, place = 0, i;
 
     EPLB_ASSERT(v->items.key != NULL);
-    for (group = 0; group < shape->num_groups; group++) {
-        if (shape->node_groups == 1) eplb_p_order_group(l, group, group);
-        else
-            v->items.key[group] =
-                eplb_p_vllm_key(eplb_p_wide_bid(eplb_p_pairwise_sum(l->load + eplb_p_at(group, size, 0), size), 1));
-    }
+    for (group = 0; group < shape->num_groups && shape->node_groups == 1; group++) eplb_p_order_group(l, group, group);
     if (shape->node_groups == 1) return;
-    eplb_p_start_contest(&v->items, shape->num_groups);
+    for (group = lane; group < shape->num_groups; group += EPLB_P_TEAM)
+        v->items.key[group] =
+            eplb_p_vllm_key(eplb_p_wide_bid(eplb_p_pairwise_sum(l->load + eplb_p_at(group, size, 0), size), 1));
+    eplb_p_start_contest_by_team(&v->items, shape->num_groups);
     eplb_p_empty_packs(v, shape->num_nodes);
     for (i = 0; i < shape->num_groups; i++) {
-        group = v->items.winner[1];
-        eplb_p_order_group(l, group, eplb_p_take_place(v, shape->node_groups, eplb_p_vllm_key(v->items.key[group])));
-        eplb_p_replay(&v->items, EPLB_P_LAST);
+        if (lane == 0) {
+            group = v->items.winner[1];
+            place = eplb_p_take_place(v, shape->node_groups, eplb_p_vllm_key(v->items.key[group]));
+            eplb_p_replay(&v->items, EPLB_P_LAST);
+        }
+        eplb_p_order_group(l, eplb_p_team_first(group), eplb_p_team_first(place));
     }
 }
 
@@ -6210,15 +6231,15 @@ EPLB_P void eplb_p_vllm_groups(eplb_p_vllm *v, eplb_p_layer *l)
 EPLB_P void eplb_p_vllm_replicate(eplb_p_vllm *v, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
     const float *load = l->mlog_load + part->first_expert;
-    int32_t cap = l->shape->options.max_replicas, i, e;
+    int32_t cap = l->shape->options.max_replicas, lane = eplb_p_team_lane(), i, e;
 
-    for (e = 0; e < part->num_experts; e++) {
+    for (e = lane; e < part->num_experts; e += EPLB_P_TEAM) {
         v->count[e] = 1;
         v->item[e] = e;
         v->items.key[e] = eplb_p_vllm_key(eplb_p_wide_bid(load[e], 1)); /* with a cap of 1 no slot is spare */
     }
-    eplb_p_start_contest(&v->items, part->num_experts);
-    for (i = part->num_experts; i < part->num_slots; i++) {
+    eplb_p_start_contest_by_team(&v->items, part->num_experts);
+    for (i = part->num_experts; i < part->num_slots && lane == 0; i++) {
         e = v->items.winner[1];
         v->item[i] = e;
         v->count[e]++;
@@ -6226,6 +6247,7 @@ EPLB_P void eplb_p_vllm_replicate(eplb_p_vllm *v, const eplb_p_layer *l, const e
                                      ? EPLB_P_LAST
                                      : eplb_p_vllm_key(eplb_p_wide_bid(load[e], v->count[e])));
     }
+    eplb_p_team_wait();
 }
 
 /* phy2log of a node: replicas to GPUs, heaviest first. Where each GPU has one, they stay as they come. */
@@ -6233,18 +6255,21 @@ EPLB_P void eplb_p_vllm_pack(eplb_p_vllm *v, const eplb_p_layer *l, const eplb_p
 {
     const float *load = l->mlog_load + part->first_expert;
     int32_t *slot = l->phy2log + part->first_slot, n = part->num_slots, room = part->gpu_slots, i, next, place;
+    int32_t lane = eplb_p_team_lane();
 
-    for (i = 0; i < n; i++)
-        v->items.key[i] =
-            i < part->num_experts ? eplb_p_vllm_key(eplb_p_wide_bid(load[i], v->count[i])) : v->items.key[v->item[i]];
-    eplb_p_start_contest(&v->items, n);
+    for (i = lane; i < part->num_experts; i += EPLB_P_TEAM)
+        v->items.key[i] = eplb_p_vllm_key(eplb_p_wide_bid(load[i], v->count[i]));
+    eplb_p_team_wait();
+    for (i = part->num_experts + lane; i < n; i += EPLB_P_TEAM) v->items.key[i] = v->items.key[v->item[i]];
+    eplb_p_start_contest_by_team(&v->items, n);
     eplb_p_empty_packs(v, part->num_gpus);
-    for (i = 0; i < n; i++) {
+    for (i = 0; i < n && lane == 0; i++) {
         next = v->items.winner[1];
         place = eplb_p_take_place(v, room, eplb_p_vllm_key(v->items.key[next]));
         slot[room > 1 ? place : next] = l->mlog2log[part->first_expert + v->item[next]];
         eplb_p_replay(&v->items, EPLB_P_LAST);
     }
+    eplb_p_team_wait();
 }
 
 /* phy2log of the layer. */
@@ -6253,6 +6278,7 @@ EPLB_P void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
     int32_t node;
 
     eplb_p_vllm_groups(v, l);
+    eplb_p_team_wait();
     for (node = 0; node < l->shape->num_nodes; node++) {
         eplb_p_node_part part = eplb_p_node_part_of(l, node);
         eplb_p_vllm_replicate(v, l, &part);
@@ -9372,11 +9398,15 @@ EPLB_P void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
 EPLB_P_APART void eplb_p_place_as_vllm(eplb_p_planner *p)
 {
     eplb_p_arena a = p->room;
-    eplb_p_vllm v = eplb_p_carve_vllm(&a, p->layer.shape);
+    eplb_p_vllm own, *v = (eplb_p_vllm *)eplb_p_team_room(&own);
 
-    eplb_p_enter_phase(&p->shared, p->node_bytes);
-    eplb_p_plan_as_vllm(&v, &p->layer);
-    eplb_p_leave_phases(&p->shared);
+    if (eplb_p_team_lane() == 0) {
+        *v = eplb_p_carve_vllm(&a, p->layer.shape);
+        eplb_p_enter_phase(&p->shared, p->node_bytes);
+    }
+    eplb_p_team_wait();
+    eplb_p_plan_as_vllm(v, &p->layer);
+    if (eplb_p_team_lane() == 0) eplb_p_leave_phases(&p->shared);
 }
 
 /* Layer `index` from loads to its plan. */

@@ -3348,10 +3348,10 @@ static size_t eplb_p_evaluating_bytes(const eplb_p_shape *shape)
     return a.overflowed ? 0 : a.peak;
 }
 
-/* Whether a warp plans a layer: GPUs are alike, no moves limited; what numbers pairs of slots has 31 bits. */
+/* Whether a warp plans a layer: GPUs are alike, and shares equal; what numbers pairs of slots has 31 bits. */
 static bool eplb_p_suits_team(const eplb_p_shape *s)
 {
-    return !s->odd && !s->exact && !s->as_vllm && (int64_t)s->num_replicas * (s->gpu_slots + 1) < INT32_MAX;
+    return !s->odd && !s->exact && (int64_t)s->num_replicas * (s->gpu_slots + 1) < INT32_MAX;
 }
 
 /* The shapes, and how much each layer needs; its shape is known. */

@@ -1,5 +1,6 @@
-/* test_cuda_alone.cpp - what the GPU does by the CPU's own functions, a layer by one thread: plans with effort, from a
-   plan in force, for clusters as they are; and reports of plans. All are the CPU's in every number.
+/* test_cuda_alone.cpp - what the GPU does by the CPU's own functions, a layer by a warp or by one thread: plans with
+   effort, from a plan in force, as vLLM has them, for clusters as they are; and reports of plans. All are the CPU's in
+   every number.
 
    The same source runs on the emulation (make test) and on a GPU (make cuda builds it by nvcc).
    usage: test_cuda_alone [random problems of each kind] */
@@ -293,6 +294,13 @@ static void check_same(const eplb_problem &problem, const eplb_options &options,
 
 /* -------------------------------------------------------------------------------------- random ones */
 
+static eplb_options preset_options(int32_t preset)
+{
+    eplb_options options = EPLB_ZERO_INIT;
+    CHECK(eplb_options_preset(preset, &options) == EPLB_OK, "preset %d", (int)preset);
+    return options;
+}
+
 /* Effort, samples, weights of samples, shares. */
 static void test_effort(uint64_t count)
 {
@@ -336,6 +344,22 @@ static void test_in_force(uint64_t count, int kind)
     }
 }
 
+/* With a plan in force, or without one. */
+static void test_vllm(uint64_t count)
+{
+    char what[320];
+    for (uint64_t seed = 1; seed <= count; seed++) {
+        follow_case c = follow_case_make(seed + 40000, FOLLOW_FREE);
+        eplb_options options = preset_options(EPLB_PRESET_VLLM);
+        options.policy = c.r.options.policy;
+        options.max_replicas = c.r.options.max_replicas;
+        options.previous_phy2log = seed % 3 ? c.previous : NULL;
+        snprintf(what, sizeof what, FOLLOW_FORMAT " as vLLM", FOLLOW_ARGS(&c));
+        check_same(c.r.problem, options, c.r.weight, seed, what);
+        follow_case_free(&c);
+    }
+}
+
 static void test_clusters(uint64_t count)
 {
     char what[80];
@@ -374,13 +398,6 @@ static float *lognormal_loads(uint64_t seed, size_t count)
     return weight;
 }
 
-static eplb_options preset_options(int32_t preset)
-{
-    eplb_options options = EPLB_ZERO_INIT;
-    CHECK(eplb_options_preset(preset, &options) == EPLB_OK, "preset %d", (int)preset);
-    return options;
-}
-
 static void check_shape(eplb_problem problem, int32_t preset, const char *what)
 {
     float *weight = lognormal_loads(11, num_loads(problem));
@@ -406,6 +423,52 @@ static void test_shapes(void)
     problem.gpu_slots = slots;
     check_shape(problem, EPLB_PRESET_DEEPSEEK, "400 GPUs");
     free(slots);
+}
+
+/* From the plan of other loads: as few moves as may be of each kind, or at a price, which moves that undo others give
+   back; the order in which a warp looks must not show. */
+static void check_shape_in_force(const eplb_problem &problem, const char *what)
+{
+    static const struct {
+        int32_t moves, gpu_moves, pair_moves, node_moves;
+        float price;
+    } cases[] = {{0, 0, 0, 0, 0.0f},        {20, 0, 0, 0, 0.0f},         {0, 2, 1, 0, 0.0f},   {0, 0, 0, 9, 0.0f},
+                 {0, 0, 0, 0, 0.00390625f}, {0, 0, 0, 0, 0.0009765625f}, {30, 3, 0, 0, 0.001f}};
+    eplb_options options = preset_options(EPLB_PRESET_DEEPSEEK);
+    float *before = lognormal_loads(23, num_loads(problem)), *weight = lognormal_loads(24, num_loads(problem));
+    eplb_plan plan = EPLB_ZERO_INIT;
+    plan.phy2log = plan_ints(plan_slots(&problem));
+    CHECK(plan_with_library(&problem, &options, before, &plan) == EPLB_OK, "the plan in force");
+    for (size_t i = 0; i < num_loads(problem); i++) weight[i] = before[i] * (0.75f + 0.25f * weight[i]);
+    options.previous_phy2log = plan.phy2log;
+    check_same(problem, options, weight, 12, what);
+    options = preset_options(EPLB_PRESET_VLLM);
+    options.previous_phy2log = plan.phy2log;
+    check_same(problem, options, weight, 13, what);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        options = preset_options(EPLB_PRESET_DEFAULT);
+        options.previous_phy2log = plan.phy2log;
+        options.max_moves = cases[i].moves;
+        options.max_gpu_moves = cases[i].gpu_moves;
+        options.max_pair_moves = cases[i].pair_moves;
+        options.max_node_moves = cases[i].node_moves;
+        options.move_cost = cases[i].price;
+        check_same(problem, options, weight, 14 + i, what);
+    }
+    free(before);
+    free(weight);
+    free(plan.phy2log);
+}
+
+static void test_shapes_in_force(void)
+{
+    eplb_problem problem = problem_of(2, 256, 288, 8, 4, 32);
+    check_shape_in_force(problem, "256 experts in force, groups");
+    problem = problem_of(1, 256, 288, 1, 1, 32);
+    check_shape_in_force(problem, "256 experts in force");
+    problem.num_samples = 16;
+    check_shape_in_force(problem, "256 experts in force, 16 samples");
+    check_shape_in_force(problem_of(1, 120, 160, 1, 1, 2), "2 GPUs in force");
 }
 
 /* NULL stands for DEFAULT. */
@@ -690,8 +753,10 @@ int main(int argc, char **argv)
     test_effort(count);
     test_in_force(count, FOLLOW_FREE);
     test_in_force(count, FOLLOW_LIMITED);
+    test_vllm(count / 2);
     test_clusters(count);
     test_shapes();
+    test_shapes_in_force();
     test_out_of_steps();
     test_no_options();
     test_bad_input();
