@@ -471,6 +471,32 @@ static void test_shapes_in_force(void)
     check_shape_in_force(problem_of(1, 120, 160, 1, 1, 2), "2 GPUs in force");
 }
 
+/* Many replicas, and moves at a price, which those that undo others give back. */
+static void check_price(uint64_t seed)
+{
+    eplb_problem problem = problem_of(1, 20, 40, 1, 1, 8);
+    eplb_options options = preset_options(EPLB_PRESET_DEFAULT);
+    uint64_t state = seed;
+    float *before = lognormal_loads(seed, 20), *weight = lognormal_loads(seed + 1, 20);
+    eplb_plan plan = EPLB_ZERO_INIT;
+    plan.phy2log = plan_ints(40);
+    CHECK(plan_with_library(&problem, &options, before, &plan) == EPLB_OK, "the plan in force");
+    for (int i = 0; i < 20; i++) weight[i] = before[i] * (0.5f + 0.5f * weight[i]);
+    options.previous_phy2log = plan.phy2log;
+    options.move_cost = random_unit(&state) / static_cast<float>(1 << test_range(&state, 4, 9));
+    check_same(problem, options, weight, seed, "a price");
+    free(before);
+    free(weight);
+    free(plan.phy2log);
+}
+
+/* Of the last one another plan comes of it where a warp's order of looking decides. */
+static void test_price(void)
+{
+    static const uint64_t seeds[] = {1, 2, 3, 1195003585};
+    for (uint64_t seed : seeds) check_price(seed);
+}
+
 /* NULL stands for DEFAULT. */
 static void test_no_options(void)
 {
@@ -757,6 +783,7 @@ int main(int argc, char **argv)
     test_clusters(count);
     test_shapes();
     test_shapes_in_force();
+    test_price();
     test_out_of_steps();
     test_no_options();
     test_bad_input();
