@@ -1126,6 +1126,11 @@ EPLB_P_HD uint64_t eplb_p_light_first(float value, int32_t index)
     return ((uint64_t)eplb_p_bits(value) << 32) | (uint32_t)index;
 }
 
+EPLB_P_HD uint64_t eplb_p_key_of_two(int32_t first, int32_t second)
+{
+    return ((uint64_t)(uint32_t)first << 32) | (uint32_t)second;
+}
+
 EPLB_P_HD int32_t eplb_p_index(uint64_t key) { return (int32_t)(key & UINT32_MAX); }
 EPLB_P_HD uint64_t eplb_p_smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
@@ -1133,6 +1138,10 @@ EPLB_P_HD uint64_t eplb_p_smaller(uint64_t a, uint64_t b) { return a < b ? a : b
 #define EPLB_P_NONE (-1)       /* no item, no GPU, no node, no slot: nobody */
 
 EPLB_P_HD int32_t eplb_p_index_or_none(uint64_t key) { return key == EPLB_P_LAST ? EPLB_P_NONE : eplb_p_index(key); }
+
+/* The value of such a key that is not the last: of the heaviest, or of the lightest first. */
+EPLB_P_HD float eplb_p_value_of_heavy(uint64_t key) { return eplb_p_from_bits(~(uint32_t)(key >> 32)); }
+EPLB_P_HD float eplb_p_value_of_light(uint64_t key) { return eplb_p_from_bits((uint32_t)(key >> 32)); }
 
 /* The same order where values have 64 bits and no key has room for both: what is worth most of all that is looked at by
    rising index, and among equals the first. */
@@ -1149,11 +1158,15 @@ EPLB_P_HD eplb_p_incumbent eplb_p_worth_more_than(int64_t worth)
     return nothing;
 }
 
-EPLB_P_HD void eplb_p_challenge(eplb_p_incumbent *best, int64_t worth, int32_t index)
+EPLB_P_HD int eplb_p_beats(int64_t worth, int64_t best) { return worth > best; }
+
+/* Returns whether it is the best by now. */
+EPLB_P_HD int eplb_p_challenge(eplb_p_incumbent *best, int64_t worth, int32_t index)
 {
-    if (worth <= best->worth) return;
+    if (!eplb_p_beats(worth, best->worth)) return 0;
     best->worth = worth;
     best->index = index;
+    return 1;
 }
 
 #define EPLB_P_NO_ITEM FLT_MAX /* the load of what fills up a row: too heavy to be swapped for anything */
@@ -3578,7 +3591,7 @@ typedef struct eplb_p_packer {
     /* Of the packing as a whole. */
     uint64_t *true_order; /* [n] items by their load, heaviest first */
     uint64_t *spare;      /* [n] for sorting, and for LPT */
-    float best_score;
+    uint64_t best;        /* its score, and which candidate it is */
 
     /* Of the candidate at hand. */
     uint64_t *own_order; /* [n] items by their perturbed load; NULL where there is one candidate */
@@ -3816,7 +3829,7 @@ EPLB_P void eplb_p_lpt_steps(const eplb_p_packs *packs, uint64_t *spare, int32_t
     eplb_p_tournament_start(spare, p.m);
     for (lightest = spare[1]; position < p.n; position++) {
         int32_t item = eplb_p_item_at(&p, position);
-        float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p.weight[item]);
+        float load = eplb_p_add(eplb_p_value_of_light(lightest), p.weight[item]);
         pack = eplb_p_index(lightest);
         lightest = eplb_p_tournament_replay(spare, p.m, pack, eplb_p_put(&p, item, pack, load));
     }
@@ -3994,21 +4007,20 @@ EPLB_P eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap
     return at;
 }
 
-/* A swap's key is what it is worth, its u, its v: whether it goes before the best one so far. Where that one is not
+/* Its u and its v, by position. */
+EPLB_P uint64_t eplb_p_swap_items(const eplb_p_packs *p, const eplb_p_swap *swap)
+{
+    eplb_p_places at = eplb_p_find_places(p, swap);
+    return eplb_p_key_of_two(eplb_p_position(p, swap->heavy, at.u), eplb_p_position(p, swap->light, at.v));
+}
+
+/* A swap's key is what it is worth, then these: whether it goes before the best one so far. Where that one is not
    known, but only that it is worth no more than this, one that is worth as much may not be it. */
 EPLB_P int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_swap *swap, const eplb_p_swap *best)
 {
-    eplb_p_places at, best_at;
-    int32_t u, best_u;
-
     if (swap->worth > best->worth || swap->worth < best->worth || !(best->gain > 0.0f))
         return swap->worth > best->worth;
-    at = eplb_p_find_places(p, swap);
-    best_at = eplb_p_find_places(p, best);
-    u = eplb_p_position(p, swap->heavy, at.u);
-    best_u = eplb_p_position(p, best->heavy, best_at.u);
-    if (u != best_u) return u < best_u;
-    return eplb_p_position(p, swap->light, at.v) < eplb_p_position(p, best->light, best_at.v);
+    return eplb_p_swap_items(p, swap) < eplb_p_swap_items(p, best);
 }
 
 /* What swaps are chosen by: the first pair of packs that has one, or the most that one is worth. */
@@ -4441,18 +4453,16 @@ EPLB_P_HD float eplb_p_candidate_score(const float *pack_load, int32_t m, int32_
     }
 }
 
-/* Keep the candidate if it is the first or better than those before, by what its packs take. Returns whether to stop
-   here. */
+/* Keep the candidate if it is the best by now, by what its packs take. Returns whether to stop here. */
 EPLB_P int eplb_p_select(eplb_p_packer *packer, const float *load, int32_t c)
 {
     const eplb_p_packs *p = &packer->packs;
     int is_even;
     float score = eplb_p_candidate_score(load, p->m, packer->how->select, p->tiny, &is_even);
+    uint64_t key = eplb_p_light_first(score, c), best = c == 0 ? EPLB_P_LAST : packer->best;
 
-    if (c == 0 || score < packer->best_score) {
-        packer->best_score = score;
-        eplb_p_copy_ids(packer->pack_index, p->pack_of, p->n);
-    }
+    packer->best = eplb_p_smaller(key, best);
+    if (packer->best == key) eplb_p_copy_ids(packer->pack_index, p->pack_of, p->n);
     return is_even;
 }
 
@@ -4664,6 +4674,7 @@ EPLB_P void eplb_p_time_afresh(eplb_p_unlike *u, int32_t pack)
 
 typedef struct eplb_p_unlike_swap {
     int32_t heavy, light, u, v; /* packs, and places in held */
+    uint64_t items;             /* and the positions of what is there */
     float worth; /* what it gains, or for L2 what the sum of squares over speeds falls by, halved; 0: none */
 } eplb_p_unlike_swap;
 
@@ -4683,7 +4694,7 @@ EPLB_P float eplb_p_unlike_worth(const eplb_p_unlike *u, int32_t heavy, int32_t 
     return eplb_p_sub(u->time[heavy], heavy_after > light_after ? heavy_after : light_after);
 }
 
-/* The best swap of two packs, the first on ties, if it is better than the best so far; or stands before it, by items. */
+/* The best swap of two packs, if it goes before the best so far: by what it is worth, then by its items. */
 EPLB_P void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_t light, eplb_p_unlike_swap *best)
 {
     const eplb_p_packs *p = &u->packer.packs;
@@ -4692,17 +4703,16 @@ EPLB_P void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_
     for (i = u->first[heavy]; i < u->first[heavy + 1]; i++) {
         float load = p->weight[eplb_p_item_at(p, u->held[i])];
         for (j = u->first[light]; j < u->first[light + 1]; j++) {
+            uint64_t items = eplb_p_key_of_two(u->held[i], u->held[j]);
             float worth =
                 eplb_p_unlike_worth(u, heavy, light, eplb_p_sub(load, p->weight[eplb_p_item_at(p, u->held[j])]));
             if (!(worth > 0.0f) || worth < best->worth) continue;
-            if (!(worth > best->worth)
-                && (u->held[i] > u->held[best->u]
-                    || (u->held[i] == u->held[best->u] && u->held[j] >= u->held[best->v])))
-                continue;
+            if (!(worth > best->worth) && items >= best->items) continue;
             best->heavy = heavy;
             best->light = light;
             best->u = i;
             best->v = j;
+            best->items = items;
             best->worth = worth;
         }
     }
@@ -5130,13 +5140,14 @@ EPLB_P float eplb_p_best_pair(const eplb_p_homes *h, int32_t group, float most, 
     int32_t N = h->layer->shape->num_nodes, size = h->layer->shape->group_size, a, b;
     float least = FLT_MAX, speeds = 0.0f, time;
     int64_t load = h->node_load[N];
+    eplb_p_incumbent best = eplb_p_worth_more_than(-(int64_t)eplb_p_bits(FLT_MAX));
 
     *first = *second = -1;
     for (a = 0; a < N; a++) {
         for (b = a + 1; b < N; b++) {
             if (h->left[a] < 1 || h->left[b] < 1 || h->left[a] + h->left[b] < size) continue;
             time = eplb_p_time_of_halves(h, a, b, group, least < most ? least : most);
-            if (!(time < least)) continue;
+            if (!eplb_p_challenge(&best, -(int64_t)eplb_p_bits(time), a)) continue;
             least = time;
             *first = a;
             *second = b;
@@ -5566,9 +5577,9 @@ EPLB_P void eplb_p_place_halves(eplb_p_homes *h, int32_t turned)
 }
 
 typedef struct eplb_p_half_move { /* an expert of a split group goes to another node */
-    int32_t expert, node;
+    eplb_p_incumbent expert;      /* by the bits of what the slower of the two nodes takes less */
+    int32_t node;
     int32_t other; /* one that comes back for it; -1: none */
-    float gain;    /* what the slower of the two nodes takes less; 0: there is none */
 } eplb_p_half_move;
 
 EPLB_P void eplb_p_consider_half(const eplb_p_homes *h, int32_t e, int32_t node, int32_t other, eplb_p_half_move *best)
@@ -5578,29 +5589,25 @@ EPLB_P void eplb_p_consider_half(const eplb_p_homes *h, int32_t e, int32_t node,
     float before = eplb_p_home_time(h, from, h->node_load[from]), after, time;
 
     after = eplb_p_home_time(h, node, h->node_load[node] + d);
-    if (d <= 0 || !(eplb_p_sub(before, after) > best->gain)) return;
     time = eplb_p_home_time(h, from, h->node_load[from] - d);
     if (time > after) after = time;
-    if (!(eplb_p_sub(before, after) > best->gain)) return;
-    best->expert = e;
+    if (d <= 0 || !(after < before)) return;
+    if (!eplb_p_challenge(&best->expert, eplb_p_bits(eplb_p_sub(before, after)), e)) return;
     best->node = node;
     best->other = other;
-    best->gain = eplb_p_sub(before, after);
 }
 
 /* The slowest of the nodes that were chosen, the first on ties. */
 EPLB_P int32_t eplb_p_slowest_half(const eplb_p_homes *h)
 {
-    int32_t node, slowest = -1;
-    float most = -1.0f;
+    uint64_t slowest = EPLB_P_LAST;
+    int32_t node;
 
     for (node = 0; node < h->layer->shape->num_nodes; node++) {
         float time = eplb_p_home_time(h, node, h->node_load[node]);
-        if (!h->chosen[node] || !(time > most)) continue;
-        most = time;
-        slowest = node;
+        if (h->chosen[node]) slowest = eplb_p_smaller(slowest, eplb_p_heavy_first(time, node));
     }
-    return slowest;
+    return eplb_p_index_or_none(slowest);
 }
 
 /* Moves between two nodes. Two experts change places where what they differ by is next to the load that would make the
@@ -5635,6 +5642,7 @@ EPLB_P eplb_p_half_move eplb_p_find_half(const eplb_p_homes *h)
     eplb_p_half_move best = EPLB_ZERO_INIT;
     int32_t node, slowest = eplb_p_slowest_half(h);
 
+    best.expert = eplb_p_worth_more_than(0);
     for (node = 0; node < h->layer->shape->num_nodes; node++)
         if (h->chosen[node] && node != slowest) eplb_p_consider_halves(h, slowest, node, &best);
     return best;
@@ -5642,10 +5650,10 @@ EPLB_P eplb_p_half_move eplb_p_find_half(const eplb_p_homes *h)
 
 EPLB_P void eplb_p_do_half(eplb_p_homes *h, const eplb_p_half_move *move)
 {
-    int32_t from = h->home[move->expert];
+    int32_t e = move->expert.index, from = h->home[e];
 
-    eplb_p_put_half(h, move->expert, from, -1);
-    eplb_p_put_half(h, move->expert, move->node, 1);
+    eplb_p_put_half(h, e, from, -1);
+    eplb_p_put_half(h, e, move->node, 1);
     if (move->other < 0) return;
     eplb_p_put_half(h, move->other, move->node, -1);
     eplb_p_put_half(h, move->other, from, 1);
@@ -5658,7 +5666,7 @@ EPLB_P float eplb_p_even_halves(eplb_p_homes *h)
 
     for (moves = 0; moves < 4 * h->num_keys; moves++) {
         eplb_p_half_move move = eplb_p_find_half(h);
-        if (!(move.gain > 0.0f)) break;
+        if (move.expert.index < 0) break;
         eplb_p_do_half(h, &move);
     }
     slowest = eplb_p_slowest_half(h);
@@ -5684,8 +5692,8 @@ EPLB_P void eplb_p_list_halves(eplb_p_homes *h, int32_t group)
    the best that is found, the first on ties, or the first that is no slower than `enough`. */
 EPLB_P void eplb_p_split_group(eplb_p_homes *h, int32_t group, float enough)
 {
-    int32_t spare, i, start, best = -1;
-    float least = FLT_MAX;
+    int32_t spare, i, start;
+    uint64_t best = EPLB_P_LAST;
 
     eplb_p_list_halves(h, group);
     eplb_p_choose_halves(h, group, h->num_keys);
@@ -5693,13 +5701,10 @@ EPLB_P void eplb_p_split_group(eplb_p_homes *h, int32_t group, float enough)
     for (start = -1; start <= EPLB_P_HALF_STARTS && h->num_keys > 0; start++) {
         float time;
         eplb_p_share_out_room(h, spare);
-        eplb_p_place_halves(h, start < EPLB_P_HALF_STARTS ? start : best);
+        eplb_p_place_halves(h, start < EPLB_P_HALF_STARTS ? start : eplb_p_index(best) - 1);
         time = eplb_p_even_halves(h);
         if (start == EPLB_P_HALF_STARTS || !(time > enough)) return;
-        if (time < least) {
-            least = time;
-            best = start;
-        }
+        best = eplb_p_smaller(best, eplb_p_light_first(time, 1 + start)); /* the first is -1 */
         for (i = 0; i < h->num_keys; i++) {
             int32_t e = eplb_p_index(h->key[i]);
             eplb_p_put_half(h, e, h->home[e], -1);
@@ -5756,17 +5761,16 @@ EPLB_P float eplb_p_try_homes(eplb_p_homes *h, int32_t last, float least)
    Where nothing is split a beginning is as good as another. */
 EPLB_P void eplb_p_search_homes(eplb_p_homes *h)
 {
-    int32_t K = h->layer->shape->num_groups, starts = K < EPLB_P_HOME_STARTS ? K : EPLB_P_HOME_STARTS, last, best = -1;
-    float least = eplb_p_try_homes(h, -1, FLT_MAX), time;
+    int32_t K = h->layer->shape->num_groups, starts = K < EPLB_P_HOME_STARTS ? K : EPLB_P_HOME_STARTS, tried = 0;
+    float time = eplb_p_try_homes(h, -1, FLT_MAX);
+    uint64_t best = eplb_p_light_first(time, 0);
 
     if (h->fill[h->layer->shape->num_nodes] == 0) return;
-    for (last = 0; last < starts && least > h->enough; last++) {
-        time = eplb_p_try_homes(h, last, least);
-        if (!(time < least)) continue;
-        least = time;
-        best = last;
+    while (tried < starts && eplb_p_value_of_light(best) > h->enough) {
+        time = eplb_p_try_homes(h, tried++, eplb_p_value_of_light(best));
+        best = eplb_p_smaller(best, eplb_p_light_first(time, tried));
     }
-    if (best < last - 1) (void)eplb_p_try_homes(h, best, FLT_MAX);
+    if (eplb_p_index(best) < tried) (void)eplb_p_try_homes(h, eplb_p_index(best) - 1, FLT_MAX);
 }
 
 /* home of every expert. */
@@ -6520,6 +6524,12 @@ EPLB_P_HD void eplb_p_doubt(eplb_p_search *s, int32_t is_unsure)
     if (is_unsure && eplb_p_team_lane() == 0) s->is_unsure = 1;
 }
 
+/* The lane whose incumbent is the best. */
+EPLB_P_HD int32_t eplb_p_team_best(const eplb_p_incumbent *best)
+{
+    return eplb_p_team_least(-best->worth, best->index);
+}
+
 /* A move that one lane has found. */
 EPLB_P_HD void eplb_p_team_share_move(eplb_p_move *move, int32_t lane)
 {
@@ -6747,18 +6757,17 @@ EPLB_P int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
 EPLB_P int32_t eplb_p_heaviest_gpu(const eplb_p_search *s, int64_t *lightest)
 {
     const int32_t *pace = s->pace, *load = s->gpu_load;
-    int64_t most = -1, least = INT64_MAX, time;
-    int32_t gpu, n = s->num_gpus, at = 0;
+    int64_t least = INT64_MAX, time;
+    int32_t gpu, n = s->num_gpus;
+    eplb_p_incumbent heaviest = eplb_p_worth_more_than(-1);
 
     for (gpu = eplb_p_team_lane(); gpu < n; gpu += EPLB_P_TEAM) {
         time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
         if (time < least) least = time;
-        if (time <= most) continue;
-        most = time;
-        at = gpu;
+        eplb_p_challenge(&heaviest, time, gpu);
     }
     *lightest = eplb_p_team_from64(least, eplb_p_team_least(least, 0));
-    return eplb_p_team_from(at, eplb_p_team_least(-most, at));
+    return eplb_p_team_from(heaviest.index, eplb_p_team_best(&heaviest));
 }
 
 /* improve: moves from the plan in force */
@@ -7780,9 +7789,10 @@ EPLB_P int32_t eplb_p_end_of_reach(const eplb_p_search *s, int32_t heavy, int64_
 EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, int asks, eplb_p_move *best)
 {
     const int32_t *pace = s->pace, *line = s->line, *gpu_load = s->gpu_load; /* copies stay in registers */
-    int32_t load = gpu_load[heavy], n = s->num_slots, i, at, slots = eplb_p_num_slots(s, heavy), order = INT32_MAX;
+    int32_t load = gpu_load[heavy], n = s->num_slots, i, at, slots = eplb_p_num_slots(s, heavy);
     int32_t each = eplb_p_team_each(slots), part = eplb_p_team_lane() / slots, end = eplb_p_end_slot(s, heavy), lead;
     int64_t peak = eplb_p_time_of(s, heavy), after, other_after, steps = 0;
+    eplb_p_incumbent found = eplb_p_worth_more_than(-peak); /* by its place in the list, and the other's in the line */
 
     for (i = end - slots + eplb_p_team_lane() % slots; i < end && part < each; i += EPLB_P_TEAM) {
         int64_t room = eplb_p_most_room(s, peak, lightest);
@@ -7797,20 +7807,19 @@ EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lig
                 other_after *= pace[other];
             }
             if (other_after > after) after = other_after;
-            if (after >= peak) continue;
+            if (!eplb_p_beats(-after, found.worth)) continue;
             if ((asks || EPLB_P_TEAM == 1) && !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
             if (s->moves) after += s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
-            if (after >= peak) continue;
+            if (!eplb_p_challenge(&found, -after, (i - end + slots) * n + at)) continue;
             peak = after;
             best->slot = i;
             best->other = s->line_slot[at];
-            order = (i - end + slots) * n + at;
         }
         if (EPLB_P_TEAM > 1 && !asks) at = eplb_p_end_of_reach(s, heavy, lightest, u, at, each);
         steps += at - first + 1;
     }
     eplb_p_take_steps_by_team(s, steps);
-    lead = eplb_p_team_least(peak, order);
+    lead = eplb_p_team_best(&found);
     eplb_p_team_share_move(best, lead);
     return eplb_p_team_from64(peak, lead);
 }
@@ -7857,6 +7866,7 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
 {
     int64_t peak = eplb_p_time_of(s, heavy), steps = 0;
     int32_t i, k, is_unsure = 0, lead;
+    eplb_p_incumbent found = eplb_p_worth_more_than(-peak); /* by its slot */
 
     for (i = eplb_p_team_lane(); i < s->num_slots; i += EPLB_P_TEAM) {
         int32_t u = s->slot[i], gpu, on_heavy, candidates, left;
@@ -7877,7 +7887,7 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
             steps += s->num_gpus;
             after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
             if (s->moves) after += s->moves->peak_cost * eplb_p_replace_moves(s, i, e);
-            if (after >= peak) continue;
+            if (!eplb_p_challenge(&found, -after, i)) continue;
             is_unsure |= after < here || after < grown;
             peak = after;
             best->slot = i;
@@ -7887,7 +7897,7 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
     }
     eplb_p_take_steps_by_team(s, steps);
     eplb_p_doubt(s, is_unsure);
-    lead = eplb_p_team_least(peak, best->slot);
+    lead = eplb_p_team_best(&found);
     eplb_p_team_share_move(best, lead);
     return eplb_p_team_from64(peak, lead);
 }
@@ -8598,8 +8608,8 @@ EPLB_P void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot
 {
     int32_t at = tries->num < EPLB_P_TRIES ? tries->num++ : EPLB_P_TRIES - 1;
 
-    if (tries->num == EPLB_P_TRIES && at == EPLB_P_TRIES - 1 && tries->promise[at] >= promise) return;
-    for (; at > 0 && tries->promise[at - 1] < promise; at--) {
+    if (tries->num == EPLB_P_TRIES && at == EPLB_P_TRIES - 1 && !eplb_p_beats(promise, tries->promise[at])) return;
+    for (; at > 0 && eplb_p_beats(promise, tries->promise[at - 1]); at--) {
         tries->promise[at] = tries->promise[at - 1];
         tries->move[at] = tries->move[at - 1];
     }
@@ -10621,13 +10631,14 @@ EPLB_P void eplb_p_drop_send(eplb_p_mover *m, int32_t slot)
 EPLB_P void eplb_p_pick_source(eplb_p_mover *m, int32_t slot)
 {
     int nearby = eplb_p_has_nearby(m, slot);
-    int32_t first = eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], nearby), best = first, h;
+    int32_t first = eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], nearby), h;
+    eplb_p_incumbent best = eplb_p_worth_more_than(INT64_MIN);
 
     for (h = first; h != EPLB_P_NONE; h = eplb_p_next_source(m, slot, m->next_holder[h], nearby))
-        if (m->sends[m->gpu_of[h]] < m->sends[m->gpu_of[best]]) best = h;
-    m->sends[m->gpu_of[best]]++;
-    if (eplb_p_next_source(m, slot, m->next_holder[first], nearby) == EPLB_P_NONE) m->from[slot] = best;
-    else eplb_p_take_send(m, slot, best);
+        eplb_p_challenge(&best, -(int64_t)m->sends[m->gpu_of[h]], h);
+    m->sends[m->gpu_of[best.index]]++;
+    if (eplb_p_next_source(m, slot, m->next_holder[first], nearby) == EPLB_P_NONE) m->from[slot] = best.index;
+    else eplb_p_take_send(m, slot, best.index);
 }
 
 /* Where a chain of sends that begins at the busiest GPU, each taken over by the next GPU, comes to one that is two
@@ -10658,10 +10669,10 @@ EPLB_P int32_t eplb_p_find_less_busy(eplb_p_mover *m, int32_t busiest)
 
 EPLB_P int32_t eplb_p_most_of(const int32_t *count, int32_t n)
 {
-    int32_t i, most = 0;
-    for (i = 1; i < n; i++)
-        if (count[i] > count[most]) most = i;
-    return most;
+    eplb_p_incumbent most = eplb_p_worth_more_than(-1);
+    int32_t i;
+    for (i = 0; i < n; i++) eplb_p_challenge(&most, count[i], i);
+    return most.index;
 }
 
 /* Sends go along chains from the busiest GPU until it has none to give away. Then no sources give the busiest GPU
