@@ -2387,10 +2387,41 @@ EPLB_P eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void
 
 enum { EPLB_P_EMPTY = -1 }; /* what stands in a slot that holds no expert */
 
+/* Which slots each GPU has, as the caller numbers them, or a layer, or a search: one GPU's after the other's. What asks
+   for it asks the questions below, which alone know. */
+typedef struct eplb_p_gpus {
+    int32_t room;                /* slots of each */
+    const int32_t *first_slot;   /* [G + 1] where they do not all have as many; else NULL */
+    const int32_t *gpu_of;       /* [slots] whose a slot is; NULL likewise */
+    const int32_t *usable_slots; /* [G] slots that may be used, the first ones; NULL: all may */
+} eplb_p_gpus;
+
+EPLB_P_HD int32_t eplb_p_begin_of(const eplb_p_gpus *gpus, int32_t gpu)
+{
+    return gpus->first_slot ? gpus->first_slot[gpu] : gpu * gpus->room;
+}
+
+/* Behind the last that may be used: what is in the others is not there. */
+EPLB_P_HD int32_t eplb_p_end_of(const eplb_p_gpus *gpus, int32_t gpu)
+{
+    return gpus->usable_slots ? eplb_p_begin_of(gpus, gpu) + gpus->usable_slots[gpu] : eplb_p_begin_of(gpus, gpu + 1);
+}
+
+EPLB_P_HD int32_t eplb_p_num_on(const eplb_p_gpus *gpus, int32_t gpu)
+{
+    return eplb_p_end_of(gpus, gpu) - eplb_p_begin_of(gpus, gpu);
+}
+
+EPLB_P_HD int32_t eplb_p_gpu_with(const eplb_p_gpus *gpus, int32_t slot)
+{
+    return gpus->gpu_of ? gpus->gpu_of[slot] : slot / gpus->room;
+}
+
 typedef struct eplb_p_shape {
     int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
     int32_t link_nodes; /* nodes, whatever the policy */
-    int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
+    eplb_p_gpus gpus;   /* as the caller numbers their slots */
+    int32_t group_size, node_groups, node_experts, node_slots, node_gpus;
     int32_t apart;     /* a plan can do without an expert twice on a GPU while another GPU is free of it */
     int32_t exact;     /* improve is for exact shares */
     int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
@@ -2399,31 +2430,15 @@ typedef struct eplb_p_shape {
     eplb_options options;
 
     /* A cluster as it is; NULL where all GPUs are alike, or no slot is locked. */
-    const int32_t *usable_slots; /* [G] of each GPU, the first ones */
-    const float *speed;          /* [G] */
-    const int32_t *node_of;      /* [G] whatever the policy */
-    const uint8_t *locked;       /* [L, R] */
+    const float *speed;     /* [G] */
+    const int32_t *node_of; /* [G] whatever the policy */
+    const uint8_t *locked;  /* [L, R] */
     int32_t survive;
     int32_t num_usable; /* slots, over all GPUs */
     int32_t num_living; /* GPUs that have any */
     int32_t odd;        /* whether any of these is not as for equal GPUs: then sizes of a node above are those
                            of the largest that there could be */
 } eplb_p_shape;
-
-/* The first slot of a GPU, or where its last ends at gpu + 1; and the GPU that a slot is on. */
-EPLB_P int32_t eplb_p_first_of_gpu(const eplb_p_shape *s, int32_t gpu) { return gpu * s->gpu_slots; }
-EPLB_P int32_t eplb_p_gpu_of_slot(const eplb_p_shape *s, int32_t slot) { return slot / s->gpu_slots; }
-
-/* Slots of a GPU that may be used: from its first on, up to end_usable. What is in the others is not there. */
-EPLB_P int32_t eplb_p_usable_of(const eplb_p_shape *s, int32_t gpu)
-{
-    return s->usable_slots ? s->usable_slots[gpu] : s->gpu_slots;
-}
-
-EPLB_P int32_t eplb_p_end_usable(const eplb_p_shape *s, int32_t gpu)
-{
-    return eplb_p_first_of_gpu(s, gpu) + eplb_p_usable_of(s, gpu);
-}
 
 /* A GPU's node, whatever the policy. */
 EPLB_P int32_t eplb_p_node_of(const eplb_p_shape *s, int32_t gpu)
@@ -2457,24 +2472,25 @@ EPLB_P eplb_result eplb_p_fail_at(eplb_diagnosis *why, eplb_result result, const
     return eplb_p_fail(why, result, field);
 }
 
-/* usable_slots, num_usable. */
-EPLB_P eplb_result eplb_p_resolve_usable_slots(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+/* gpus, num_usable, num_living. */
+EPLB_P eplb_result eplb_p_resolve_gpus(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
     int32_t gpu, sum = 0, living = 0;
 
-    s->usable_slots = NULL;
+    s->gpus.room = s->num_replicas / s->num_gpus;
+    s->gpus.first_slot = s->gpus.gpu_of = s->gpus.usable_slots = NULL;
     s->num_usable = s->num_replicas;
     s->num_living = s->num_gpus;
     if (!p->gpu_slots) return EPLB_OK;
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        if (!eplb_p_within(p->gpu_slots[gpu], 0, s->gpu_slots))
+        if (!eplb_p_within(p->gpu_slots[gpu], 0, s->gpus.room))
             return eplb_p_fail_at(why, EPLB_ERR_COUNT, "problem.gpu_slots", gpu);
         sum += p->gpu_slots[gpu];
         living += p->gpu_slots[gpu] > 0;
     }
     if (sum < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.gpu_slots");
     if (sum == s->num_replicas) return EPLB_OK;
-    s->usable_slots = p->gpu_slots;
+    s->gpus.usable_slots = p->gpu_slots;
     s->num_usable = sum;
     s->num_living = living;
     return EPLB_OK;
@@ -2493,7 +2509,7 @@ EPLB_P eplb_result eplb_p_resolve_speed(const eplb_problem *p, eplb_p_shape *s, 
         eplb_result r = eplb_p_check_load(&p->gpu_speed[gpu]);
         if (r == EPLB_OK && eplb_p_bits_at(&p->gpu_speed[gpu]) << 1 >> 24 == 0) r = EPLB_ERR_COUNT; /* 0, or denormal */
         if (r != EPLB_OK) return eplb_p_fail_at(why, r, "problem.gpu_speed", gpu);
-        if (eplb_p_usable_of(s, gpu) == 0) continue;
+        if (eplb_p_num_on(&s->gpus, gpu) == 0) continue;
         if (speed < slowest) slowest = speed;
         if (speed > fastest) fastest = speed;
     }
@@ -2527,9 +2543,9 @@ EPLB_P eplb_result eplb_p_resolve_cluster(const eplb_problem *p, eplb_p_shape *s
     s->survive = p->survive;
     if (r == EPLB_OK && !eplb_p_is_one_of(p->survive, EPLB_NUM_SURVIVES))
         r = eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
-    if (r == EPLB_OK) r = eplb_p_resolve_usable_slots(p, s, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_gpus(p, s, why);
     if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, why);
-    s->odd = r == EPLB_OK && (s->usable_slots || s->speed || s->node_of || s->locked || s->survive);
+    s->odd = r == EPLB_OK && (s->gpus.usable_slots || s->speed || s->node_of || s->locked || s->survive);
     return r;
 }
 
@@ -2552,7 +2568,6 @@ EPLB_P eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s,
     s->num_samples = p->num_samples ? p->num_samples : 1;
     if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
     if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
-    s->gpu_slots = s->num_replicas / s->num_gpus;
     s->link_nodes = s->num_nodes;
     return eplb_p_resolve_cluster(p, s, why);
 }
@@ -2574,13 +2589,14 @@ EPLB_P eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
     }
     if (s->survive == EPLB_SURVIVE_NODE && s->num_nodes > 1)
         return eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
-    if ((s->num_groups % s->num_nodes != 0 && !s->usable_slots && !s->node_of) || s->num_experts % s->num_groups != 0)
+    if ((s->num_groups % s->num_nodes != 0 && !s->gpus.usable_slots && !s->node_of)
+        || s->num_experts % s->num_groups != 0)
         return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_groups");
     s->group_size = s->num_experts / s->num_groups;
     s->node_groups = s->odd ? s->num_groups : s->num_groups / s->num_nodes;
     s->node_experts = s->odd ? s->num_experts : s->num_experts / s->num_nodes;
     s->node_gpus = s->odd ? s->num_living : s->num_gpus / s->num_nodes;
-    s->node_slots = s->node_gpus * s->gpu_slots;
+    s->node_slots = s->node_gpus * s->gpus.room;
     return EPLB_OK;
 }
 
@@ -2594,7 +2610,7 @@ EPLB_P eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
     if (cap > 0 && (int64_t)cap * s->node_experts < (s->odd ? s->num_usable : s->node_slots))
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
     s->exact = s->options.effort > 0 && s->options.shares == EPLB_PLAN_FOR_EXACT;
-    s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts && !(s->exact && s->options.allow_duplicates);
+    s->apart = s->options.effort > 0 && s->gpus.room <= s->node_experts && !(s->exact && s->options.allow_duplicates);
     s->start_cap = s->apart ? eplb_p_tighter_cap(cap, s->node_gpus) : cap;
     s->follows = s->options.previous_phy2log && eplb_p_minds_moves(&s->options);
     s->as_vllm = s->options.engine == EPLB_ENGINE_VLLM && !s->odd;
@@ -2811,9 +2827,10 @@ EPLB_P eplb_p_samples eplb_p_layer_samples(const eplb_p_shape *shape, const floa
 
 typedef struct eplb_p_cluster {
     int32_t num_gpus, num_slots;
+    eplb_p_gpus gpus;    /* their slots */
     int32_t *gpu;        /* [num_gpus] as the caller numbers it; NULL, as all that follows, where all are alike */
-    int32_t *first_slot; /* [num_gpus + 1] */
-    int32_t *gpu_of;     /* [num_slots] whose a slot is */
+    int32_t *first_slot; /* [num_gpus + 1] of gpus */
+    int32_t *gpu_of;     /* [num_slots] likewise */
     int32_t *first_gpu;  /* [N + 1] of each node, by the policy */
     int32_t *node;       /* [num_gpus] by the policy */
     int32_t *link_node;  /* [num_gpus] whatever the policy */
@@ -2827,10 +2844,14 @@ EPLB_P eplb_p_cluster eplb_p_carve_cluster(eplb_p_arena *a, const eplb_p_shape *
 
     c.num_gpus = shape->num_living;
     c.num_slots = shape->num_usable;
+    c.gpus = shape->gpus;
     if (!shape->odd) return c;
     c.gpu = EPLB_P_TAKE(a, int32_t, c.num_gpus);
     c.first_slot = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)c.num_gpus + 1);
     c.gpu_of = EPLB_P_TAKE(a, int32_t, c.num_slots);
+    c.gpus.first_slot = c.first_slot;
+    c.gpus.gpu_of = c.gpu_of;
+    c.gpus.usable_slots = NULL;
     c.first_gpu = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->num_nodes + 1);
     c.node = EPLB_P_TAKE(a, int32_t, c.num_gpus);
     c.link_node = EPLB_P_TAKE(a, int32_t, c.num_gpus);
@@ -2866,7 +2887,7 @@ EPLB_P void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
     EPLB_ASSERT(c->gpu_of != NULL && c->node != NULL);
     c->first_gpu[0] = 0;
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        slots = eplb_p_usable_of(shape, gpu);
+        slots = eplb_p_num_on(&shape->gpus, gpu);
         if (slots == 0) continue;
         node = shape->num_nodes > 1 ? eplb_p_node_of(shape, gpu) : 0;
         while (last < node) c->first_gpu[++last] = n;
@@ -2881,11 +2902,6 @@ EPLB_P void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
     while (last < shape->num_nodes) c->first_gpu[++last] = n;
     c->first_slot[n] = slot;
     if (c->speed) eplb_p_time_gpus(c, shape->speed);
-}
-
-EPLB_P int32_t eplb_p_slots_on(const eplb_p_cluster *c, int32_t gpu)
-{
-    return c->first_slot[gpu + 1] - c->first_slot[gpu];
 }
 
 /* loads: grains */
@@ -2977,7 +2993,7 @@ EPLB_P eplb_p_node_part eplb_p_node_part_of(const eplb_p_layer *l, int32_t node)
     part.num_experts = shape->node_experts;
     part.num_gpus = shape->node_gpus;
     part.num_slots = shape->node_slots;
-    part.gpu_slots = shape->gpu_slots;
+    part.gpu_slots = shape->gpus.room;
     part.first_expert = node * shape->node_experts;
     part.first_gpu = node * shape->node_gpus;
     part.first_slot = node * shape->node_slots;
@@ -2986,34 +3002,25 @@ EPLB_P eplb_p_node_part eplb_p_node_part_of(const eplb_p_layer *l, int32_t node)
     part.num_experts = l->first_expert[node + 1] - part.first_expert;
     part.first_gpu = l->cluster.first_gpu[node];
     part.num_gpus = l->cluster.first_gpu[node + 1] - part.first_gpu;
-    part.first_slot = l->cluster.first_slot[part.first_gpu];
+    part.first_slot = eplb_p_begin_of(&l->cluster.gpus, part.first_gpu);
     part.num_slots = 0;
     part.gpu_slots = part.num_gpus > 0 ? l->used[part.first_gpu] : 0;
     for (gpu = part.first_gpu; gpu < part.first_gpu + part.num_gpus; gpu++) {
         part.num_slots += l->used[gpu];
-        if (l->used[gpu] != part.gpu_slots || l->used[gpu] != eplb_p_slots_on(&l->cluster, gpu)) part.gpu_slots = 0;
+        if (l->used[gpu] != part.gpu_slots || l->used[gpu] != eplb_p_num_on(&l->cluster.gpus, gpu)) part.gpu_slots = 0;
         if (l->locked && l->num_locked[gpu] > 0) part.gpu_slots = 0;
     }
     return part;
 }
 
-/* The slots of a GPU are first .. end - 1, where end is the first of the next one. */
-EPLB_P int32_t eplb_p_first_of(const eplb_p_layer *l, int32_t gpu)
-{
-    return l->shape->odd ? l->cluster.first_slot[gpu] : eplb_p_first_of_gpu(l->shape, gpu);
-}
-
-EPLB_P int32_t eplb_p_gpu_at(const eplb_p_layer *l, int32_t slot)
-{
-    return l->shape->odd ? l->cluster.gpu_of[slot] : eplb_p_gpu_of_slot(l->shape, slot);
-}
-
+/* The node that a slot is on, by the policy. */
 EPLB_P int32_t eplb_p_node_at_slot(const eplb_p_layer *l, int32_t slot)
 {
-    return l->shape->odd ? l->cluster.node[l->cluster.gpu_of[slot]] : slot / l->shape->node_slots;
+    int32_t gpu = eplb_p_gpu_with(&l->cluster.gpus, slot);
+    return l->shape->odd ? l->cluster.node[gpu] : gpu / l->shape->node_gpus;
 }
 
-/* And the GPUs of a node. */
+/* The first GPU of a node, or behind its last at node + 1. */
 EPLB_P int32_t eplb_p_first_gpu_of(const eplb_p_layer *l, int32_t node)
 {
     return l->shape->odd ? l->cluster.first_gpu[node] : node * l->shape->node_gpus;
@@ -3027,8 +3034,8 @@ EPLB_P const int32_t *eplb_p_number_old_slots(eplb_p_layer *l, const int32_t *ol
 
     if (!l->shape->odd) return old_slot;
     for (i = 0; i < c->num_gpus; i++)
-        eplb_p_copy_ids(l->old_slot + c->first_slot[i], old_slot + eplb_p_first_of_gpu(l->shape, c->gpu[i]),
-                        eplb_p_slots_on(c, i));
+        eplb_p_copy_ids(l->old_slot + eplb_p_begin_of(&c->gpus, i),
+                        old_slot + eplb_p_begin_of(&l->shape->gpus, c->gpu[i]), eplb_p_num_on(&c->gpus, i));
     return l->old_slot;
 }
 
@@ -3037,15 +3044,17 @@ EPLB_P void eplb_p_number_locked(eplb_p_layer *l, int32_t index)
 {
     const eplb_p_cluster *c = &l->cluster;
     size_t first = eplb_p_at(index, l->shape->num_replicas, 0);
-    int32_t gpu, slot;
+    int32_t gpu, slot, begin, end;
 
     if (!l->locked) return;
     (void)eplb_p_number_old_slots(l, l->shape->options.previous_phy2log + first);
     for (gpu = 0; gpu < c->num_gpus; gpu++) {
-        const uint8_t *locked = l->shape->locked + first + eplb_p_first_of_gpu(l->shape, c->gpu[gpu]);
+        const uint8_t *locked = l->shape->locked + first + eplb_p_begin_of(&l->shape->gpus, c->gpu[gpu]);
+        begin = eplb_p_begin_of(&c->gpus, gpu);
+        end = eplb_p_end_of(&c->gpus, gpu);
         l->num_locked[gpu] = l->num_shut[gpu] = 0;
-        for (slot = c->first_slot[gpu]; slot < c->first_slot[gpu + 1]; slot++) {
-            l->locked[slot] = locked[slot - c->first_slot[gpu]] != 0;
+        for (slot = begin; slot < end; slot++) {
+            l->locked[slot] = locked[slot - begin] != 0;
             if (!l->locked[slot]) continue;
             if (l->old_slot[slot] == EPLB_P_EMPTY) l->num_shut[gpu]++;
             else l->num_locked[gpu]++;
@@ -3062,8 +3071,7 @@ EPLB_P int eplb_p_keeps_expert(const eplb_p_layer *l, int32_t slot)
 /* Where a slot of a part stands in the layer: the rank-th of one of the part's GPUs. */
 EPLB_P int32_t eplb_p_slot_at(const eplb_p_layer *l, const eplb_p_node_part *part, int32_t gpu, int32_t rank)
 {
-    if (!l->shape->odd) return part->first_slot + gpu * part->gpu_slots + rank;
-    return l->cluster.first_slot[part->first_gpu + gpu] + rank;
+    return eplb_p_begin_of(&l->cluster.gpus, part->first_gpu + gpu) + rank;
 }
 
 /* The largest integer whose square is not above x. */
@@ -5024,7 +5032,7 @@ EPLB_P void eplb_p_weigh_nodes(eplb_p_homes *h)
         h->node_speed[node] = h->fastest[node] = 0.0f;
         for (gpu = c->first_gpu[node]; gpu < c->first_gpu[node + 1]; gpu++) {
             float speed = c->speed ? c->speed[gpu] : 1.0f;
-            h->node_slots[node] += eplb_p_slots_on(c, gpu);
+            h->node_slots[node] += eplb_p_num_on(&c->gpus, gpu);
             h->node_speed[node] = eplb_p_add(h->node_speed[node], speed);
             if (speed > h->fastest[node]) h->fastest[node] = speed;
         }
@@ -5209,7 +5217,7 @@ EPLB_P void eplb_p_bind_homes(eplb_p_homes *h)
     eplb_p_copy_ids(h->left, h->node_slots, l->shape->num_nodes);
     for (slot = 0; slot < l->cluster.num_slots && l->locked; slot++) {
         if (!l->locked[slot]) continue;
-        node = l->cluster.node[l->cluster.gpu_of[slot]];
+        node = l->cluster.node[eplb_p_gpu_with(&l->cluster.gpus, slot)];
         e = l->old_slot[slot];
         h->left[node]--;
         if (e == EPLB_P_EMPTY || h->home[e] == node) continue;
@@ -5832,7 +5840,8 @@ EPLB_P void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
     int32_t experts = l->first_expert[node + 1] - l->first_expert[node], cap = l->shape->options.max_replicas;
     int64_t limit, locked;
 
-    for (gpu = first; gpu < end; gpu++) l->used[gpu] = eplb_p_slots_on(c, gpu) - (l->locked ? l->num_shut[gpu] : 0);
+    for (gpu = first; gpu < end; gpu++)
+        l->used[gpu] = eplb_p_num_on(&c->gpus, gpu) - (l->locked ? l->num_shut[gpu] : 0);
     for (gpu = first; gpu < end && survive != EPLB_SURVIVE_NONE && !l->locked; gpu = next) {
         for (next = gpu + 1; survive == EPLB_SURVIVE_NODE && next < end && c->link_node[next] == c->link_node[gpu];)
             next++;
@@ -5952,7 +5961,8 @@ EPLB_P eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, c
 /* least, place; how many slots are then spare. */
 EPLB_P void eplb_p_count_locked(eplb_p_mixed *m, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
-    int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), i, spare;
+    int32_t first = part->first_slot, end = eplb_p_begin_of(&l->cluster.gpus, part->first_gpu + part->num_gpus), i,
+            spare;
 
     EPLB_ASSERT(m->least != NULL && m->place != NULL);
     for (i = 0; i < part->num_experts; i++) {
@@ -6024,7 +6034,7 @@ EPLB_P void eplb_p_place_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_no
 /* What is lost together: a GPU, or a node. */
 EPLB_P int32_t eplb_p_domain_of(const eplb_p_layer *l, int32_t slot)
 {
-    int32_t gpu = l->cluster.gpu_of[slot];
+    int32_t gpu = eplb_p_gpu_with(&l->cluster.gpus, slot);
     return l->shape->survive == EPLB_SURVIVE_NODE ? l->cluster.link_node[gpu] : gpu;
 }
 
@@ -6041,8 +6051,8 @@ EPLB_P void eplb_p_count_inside(const eplb_p_layer *l, int32_t first, int32_t en
 /* What is locked on a GPU stands in its first slots by now. */
 EPLB_P int eplb_p_is_placed_lock(const eplb_p_layer *l, int32_t slot)
 {
-    int32_t gpu = l->cluster.gpu_of[slot];
-    return l->locked && slot - l->cluster.first_slot[gpu] < l->num_locked[gpu];
+    int32_t gpu = eplb_p_gpu_with(&l->cluster.gpus, slot);
+    return l->locked && slot - eplb_p_begin_of(&l->cluster.gpus, gpu) < l->num_locked[gpu];
 }
 
 /* The slot that slot i's expert, which is in one domain only, may best change places with: one of another domain whose
@@ -6066,7 +6076,8 @@ EPLB_P int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t fir
 
 EPLB_P void eplb_p_let_survive(eplb_p_layer *l, const eplb_p_node_part *part)
 {
-    int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), domain = -1, i, j, e;
+    int32_t first = part->first_slot, end = eplb_p_begin_of(&l->cluster.gpus, part->first_gpu + part->num_gpus),
+            domain = -1, i, j, e;
     int32_t *inside = l->phyrank; /* replicas are numbered later */
 
     for (i = first; i < end; i++) {
@@ -6327,12 +6338,10 @@ typedef struct eplb_p_trial {
 typedef struct eplb_p_search {
     /* The node, or the whole layer where moves are few. */
     int32_t num_gpus, num_slots, num_experts, num_samples;
-    int32_t node_gpus;         /* GPUs that an expert may be on */
-    int32_t gpu_slots;         /* asked by the four questions below alone */
-    const int32_t *first_slot; /* [num_gpus + 1] of each GPU; NULL: all have gpu_slots */
-    const int32_t *gpu_of;     /* [num_slots] whose a slot is; NULL likewise */
-    const int32_t *pace;       /* [num_gpus] how long a GPU takes for a grain of load; NULL: 1 */
-    const uint8_t *pinned;     /* [num_slots] not 0 for slots that keep what they have; NULL: none does */
+    int32_t node_gpus;     /* GPUs that an expert may be on */
+    eplb_p_gpus gpus;      /* their slots, all of which may be used */
+    const int32_t *pace;   /* [num_gpus] how long a GPU takes for a grain of load; NULL: 1 */
+    const uint8_t *pinned; /* [num_slots] not 0 for slots that keep what they have; NULL: none does */
     const int32_t *domain; /* [num_gpus] what is lost together, where an expert with two replicas is to survive a loss;
                               NULL: nothing need */
     int32_t usual_pace, least_pace; /* their mean, and the least */
@@ -6382,7 +6391,7 @@ typedef struct eplb_p_search {
     int32_t *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
     float *promise;      /* [num_gpus] and how far: the most that is between this one and a later one */
 
-    /* Where GPUs are not alike: slot, first_slot, gpu_of, pace, start of a part. */
+    /* Where GPUs are not alike: slot, gpus, pace, start of a part. */
     int32_t *odd_slot, *odd_first_slot, *odd_gpu, *odd_pace, *odd_start, *odd_domain;
     uint8_t *odd_pinned;
 
@@ -6446,7 +6455,7 @@ EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     s->usual_pace = s->least_pace = 1;
     s->nobody = -1;
     s->num_slots = shape->node_slots;
-    s->gpu_slots = shape->gpu_slots;
+    s->gpus = shape->gpus;
     s->num_experts = shape->node_experts;
     s->num_samples = eplb_p_kept_samples(shape->num_samples);
     s->words = (int32_t)eplb_p_bit_words(shape->num_experts);
@@ -6541,10 +6550,7 @@ EPLB_P_HD void eplb_p_team_share_move(eplb_p_move *move, int32_t lane)
 /* improve: state */
 
 /* Which slots a GPU has, how many, and whose one is. */
-EPLB_P int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu)
-{
-    return s->first_slot ? s->first_slot[gpu] : gpu * s->gpu_slots;
-}
+EPLB_P int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_begin_of(&s->gpus, gpu); }
 
 EPLB_P int32_t eplb_p_end_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_first_slot(s, gpu + 1); }
 
@@ -6553,10 +6559,7 @@ EPLB_P int32_t eplb_p_num_slots(const eplb_p_search *s, int32_t gpu)
     return eplb_p_end_slot(s, gpu) - eplb_p_first_slot(s, gpu);
 }
 
-EPLB_P int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot)
-{
-    return s->gpu_of ? s->gpu_of[slot] : slot / s->gpu_slots;
-}
+EPLB_P int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot) { return eplb_p_gpu_with(&s->gpus, slot); }
 
 /* How long a GPU takes: its load, by its speed, in whole numbers. Where speeds differ grains are coarser, so that a
    layer's load at the slowest pace fits, squared too. */
@@ -8136,7 +8139,7 @@ EPLB_P int eplb_p_may_try(const eplb_p_search *s, int32_t i, int64_t limit)
     const eplb_p_choice *at = &s->trial[i].choice;
     int32_t gpu = at->gpu, before = at->nth > 0 ? s->trial[i - 1].choice.gpu : -1, other;
 
-    if (s->trial[gpu].used == s->gpu_slots || s->trial[gpu].load + at->share >= limit) return 0;
+    if (s->trial[gpu].used == eplb_p_num_slots(s, gpu) || s->trial[gpu].load + at->share >= limit) return 0;
     if (s->apart && at->count > s->num_gpus) /* it must be on every GPU */
         return gpu <= before + 1 && s->num_gpus - gpu <= at->count - at->nth;
     for (other = before + 1; other < gpu; other++)
@@ -8186,7 +8189,7 @@ EPLB_P int eplb_p_load_fits(const eplb_p_search *s, int32_t i, int64_t load, int
     int32_t gpu;
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        fits = s->trial[gpu].load + (s->gpu_slots - s->trial[gpu].used) * most;
+        fits = s->trial[gpu].load + (eplb_p_num_slots(s, gpu) - s->trial[gpu].used) * most;
         load -= fits < limit ? fits : limit - 1;
     }
     return load <= 0;
@@ -8743,7 +8746,7 @@ EPLB_P void eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t
     if (s->exact) eplb_p_improve_exact(s);
     else if (s->num_samples == 1) eplb_p_improve_one_sample(s, o->effort, o->seed, row);
     else eplb_p_lower_squares(s);
-    if (s->apart && s->first_slot) eplb_p_part_duplicates(s); /* what had no partner may have found one */
+    if (s->apart && s->gpus.first_slot) eplb_p_part_duplicates(s); /* what had no partner may have found one */
     eplb_p_doubt(s, !eplb_p_has_steps(s));
 }
 
@@ -8922,8 +8925,9 @@ EPLB_P void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const 
     s->node_gpus = s->num_gpus;
     s->slot = s->odd_slot;
     s->start = s->odd_start;
-    s->first_slot = s->odd_first_slot;
-    s->gpu_of = s->odd_gpu;
+    s->gpus.first_slot = s->odd_first_slot;
+    s->gpus.gpu_of = s->odd_gpu;
+    s->gpus.usable_slots = NULL;
     s->pinned = s->odd_pinned;
     s->domain = s->odd_domain;
     eplb_p_set_pace(s, s->odd_pace);
@@ -8987,7 +8991,7 @@ EPLB_P void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
    many GPUs at once as keys of a node have room for. */
 EPLB_P void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
 {
-    int32_t room = l->shape->gpu_slots, lane = eplb_p_team_lane(), gpu, first, i, e;
+    int32_t room = l->shape->gpus.room, lane = eplb_p_team_lane(), gpu, first, i, e;
     int32_t at_once = EPLB_P_TEAM < l->shape->node_gpus ? EPLB_P_TEAM : l->shape->node_gpus;
     uint64_t *key = s->key + (lane < at_once ? lane * room : 0), *spare = s->spare + (key - s->key);
 
@@ -8995,7 +8999,7 @@ EPLB_P void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
     if (lane == 0) eplb_p_enter_phase(&s->shared, s->peak_bytes);
     eplb_p_team_wait();
     for (gpu = lane; gpu < l->cluster.num_gpus && lane < at_once; gpu += at_once) {
-        first = l->shape->odd ? l->cluster.first_slot[gpu] : gpu * room;
+        first = eplb_p_begin_of(&l->cluster.gpus, gpu);
         if (l->shape->odd) room = l->used[gpu];
         for (i = 0; i < room; i++) {
             e = l->phy2log[first + i];
@@ -9054,7 +9058,8 @@ EPLB_P void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t
     }
     eplb_p_fill_ids(to, EPLB_P_EMPTY, 0, l->shape->num_replicas);
     for (i = 0; i < c->num_gpus; i++)
-        eplb_p_copy_ids(to + eplb_p_first_of_gpu(l->shape, c->gpu[i]), from + c->first_slot[i], eplb_p_slots_on(c, i));
+        eplb_p_copy_ids(to + eplb_p_begin_of(&l->shape->gpus, c->gpu[i]), from + eplb_p_begin_of(&c->gpus, i),
+                        eplb_p_num_on(&c->gpus, i));
 }
 
 /* log2phy [E, width] = the slots that hold something, as the caller numbers them, as far as they fit: by their rank, which
@@ -9065,8 +9070,8 @@ EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t wi
 
     for (gpu = 0; gpu < (l->shape->odd ? l->cluster.num_gpus : 1); gpu++) {
         if (l->shape->odd) {
-            end = l->cluster.first_slot[gpu + 1];
-            above = eplb_p_first_of_gpu(l->shape, l->cluster.gpu[gpu]) - l->cluster.first_slot[gpu];
+            end = eplb_p_end_of(&l->cluster.gpus, gpu);
+            above = eplb_p_begin_of(&l->shape->gpus, l->cluster.gpu[gpu]) - slot;
         }
         for (i = slot + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) {
             size_t rank = (size_t)l->phyrank[i];
@@ -9436,7 +9441,7 @@ EPLB_P void eplb_p_fill_place(eplb_p_place *p, const eplb_p_shape *shape, int32_
     p->num_gpus = p->num_slots = 0;
     p->speed = p->fastest = 0.0;
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        int32_t node = eplb_p_node_of(shape, gpu), slots = eplb_p_usable_of(shape, gpu);
+        int32_t node = eplb_p_node_of(shape, gpu), slots = eplb_p_num_on(&shape->gpus, gpu);
         if (slots == 0 || !(all || node == first || node == second)) continue;
         eplb_p_add_gpu(p, slots, eplb_p_speed_of(shape, gpu));
     }
@@ -9523,7 +9528,7 @@ EPLB_P int32_t eplb_p_most_at_once(const eplb_p_shape *shape, const eplb_p_place
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
         if (eplb_p_node_of(shape, gpu) != node) slots = 0;
         node = eplb_p_node_of(shape, gpu);
-        slots += eplb_p_usable_of(shape, gpu);
+        slots += eplb_p_num_on(&shape->gpus, gpu);
         if (slots > most) most = slots;
     }
     return most;
@@ -9645,7 +9650,7 @@ EPLB_P int32_t eplb_p_most_replicas(const eplb_p_shape *shape, int32_t num_log, 
 EPLB_P double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node)
 {
     const eplb_p_place *p = eplb_p_node_place(b, node);
-    int32_t i = 0, others = (p->rooms ? p->num_slots - p->rooms[p->num_gpus - 1] : shape->gpu_slots) - 1;
+    int32_t i = 0, others = (p->rooms ? p->num_slots - p->rooms[p->num_gpus - 1] : p->num_slots / p->num_gpus) - 1;
     double sum;
 
     while (b->node_of[b->rank_of[i]] != node) i++;
@@ -10123,9 +10128,9 @@ EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape
     eplb_p_fill_ids(b->node_of, -1, 0, shape->num_groups);
     eplb_p_fill_ids(b->taken, 0, 0, shape->num_nodes);
     for (slot = 0; slot < shape->num_replicas; slot++) {
-        if (!locked[slot] || slot >= eplb_p_end_usable(shape, eplb_p_gpu_of_slot(shape, slot))) continue;
+        if (!locked[slot] || slot >= eplb_p_end_of(&shape->gpus, eplb_p_gpu_with(&shape->gpus, slot))) continue;
         e = previous[slot];
-        node = eplb_p_node_of(shape, eplb_p_gpu_of_slot(shape, slot));
+        node = eplb_p_node_of(shape, eplb_p_gpu_with(&shape->gpus, slot));
         if (!eplb_p_within(e, 0, shape->num_experts - 1) || home[e] == node) {
             b->taken[node]++;
             continue;
@@ -10213,7 +10218,7 @@ EPLB_P double eplb_p_speed_of_all(const eplb_p_shape *shape)
 
     if (!shape->speed) return shape->num_living;
     for (gpu = 0; gpu < shape->num_gpus; gpu++)
-        if (eplb_p_usable_of(shape, gpu) > 0) speed += eplb_p_speed_of(shape, gpu);
+        if (eplb_p_num_on(&shape->gpus, gpu) > 0) speed += eplb_p_speed_of(shape, gpu);
     return speed;
 }
 
@@ -10250,8 +10255,8 @@ EPLB_P eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy
 
     eplb_p_fill_ids(count, 0, 0, num_experts);
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        int32_t end = eplb_p_end_usable(shape, gpu);
-        for (slot = eplb_p_first_of_gpu(shape, gpu); slot < end; slot++) {
+        int32_t end = eplb_p_end_of(&shape->gpus, gpu);
+        for (slot = eplb_p_begin_of(&shape->gpus, gpu); slot < end; slot++) {
             int32_t e = phy2log[slot];
             if (eplb_p_within(e, 0, num_experts - 1)) {
                 seen += count[e]++ == 0;
@@ -10304,9 +10309,9 @@ EPLB_P void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const in
         *total += (double)weight[e];
     }
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        int32_t end = eplb_p_end_usable(shape, gpu);
+        int32_t end = eplb_p_end_of(&shape->gpus, gpu);
         double sum = 0.0;
-        for (slot = eplb_p_first_of_gpu(shape, gpu); slot < end; slot++)
+        for (slot = eplb_p_begin_of(&shape->gpus, gpu); slot < end; slot++)
             if (phy2log[slot] != EPLB_P_EMPTY) sum += v->share[phy2log[slot]];
         v->gpu_sum[gpu] += sum;
         if (shape->speed) sum /= (double)shape->speed[gpu];
@@ -10348,7 +10353,7 @@ EPLB_P int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t 
 
     eplb_p_fill_ids(home, -1, 0, shape->num_experts);
     for (gpu = 0; gpu < num_gpus; gpu++) {
-        int32_t first = eplb_p_first_of_gpu(shape, gpu), end = eplb_p_end_usable(shape, gpu);
+        int32_t first = eplb_p_begin_of(&shape->gpus, gpu), end = eplb_p_end_of(&shape->gpus, gpu);
         int32_t node = shape->node_of ? shape->node_of[gpu] : gpu / link_gpus;
         for (slot = first; slot < end; slot++) {
             int32_t e = phy2log[slot];
@@ -10515,7 +10520,7 @@ EPLB_P void eplb_p_number_gpus(eplb_p_mover *m)
 
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         m->node_of[gpu] = eplb_p_node_of(m->shape, gpu);
-        while (slot < eplb_p_first_of_gpu(m->shape, gpu + 1)) m->gpu_of[slot++] = gpu;
+        while (slot < eplb_p_begin_of(&m->shape->gpus, gpu + 1)) m->gpu_of[slot++] = gpu;
     }
 }
 
@@ -10535,8 +10540,8 @@ EPLB_P int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (
    is not there. */
 EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = eplb_p_first_of_gpu(m->shape, gpu), end = eplb_p_end_usable(m->shape, gpu), *holder = m->holder,
-            *next = m->next_holder, e, h;
+    int32_t slot = eplb_p_begin_of(&m->shape->gpus, gpu), end = eplb_p_end_of(&m->shape->gpus, gpu),
+            *holder = m->holder, *next = m->next_holder, e, h;
 
     for (; slot < end; slot++) {
         e = m->old_expert[slot];
@@ -10554,8 +10559,8 @@ EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 /* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
 EPLB_P void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = eplb_p_first_of_gpu(m->shape, gpu), last = eplb_p_first_of_gpu(m->shape, gpu + 1),
-            end = eplb_p_end_usable(m->shape, gpu), e, from;
+    int32_t slot = eplb_p_begin_of(&m->shape->gpus, gpu), last = eplb_p_begin_of(&m->shape->gpus, gpu + 1),
+            end = eplb_p_end_of(&m->shape->gpus, gpu), e, from;
 
     for (; slot < end; slot++) {
         e = m->new_expert[slot];
@@ -10867,7 +10872,7 @@ EPLB_P int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int
 
     if (!eplb_p_is_busy(eplb_p_busy_of(r, role, gpu), round)) return EPLB_P_NONE;
     if (role == EPLB_P_GETS) {
-        for (slot = eplb_p_first_of_gpu(m->shape, gpu); m->round[slot] != round; slot++) {}
+        for (slot = eplb_p_begin_of(&m->shape->gpus, gpu); m->round[slot] != round; slot++) {}
         return slot;
     }
     for (slot = r->last_sent[gpu]; m->round[slot] != round; slot = r->sent[slot]) {}
@@ -10989,7 +10994,7 @@ EPLB_P void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_roun
     int32_t sender = m->sender[move], receiver = m->gpu_of[move], round = EPLB_P_NONE, i;
     uint32_t *a = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *b = eplb_p_busy_of(r, EPLB_P_SENDS, receiver);
 
-    for (i = eplb_p_first_of_gpu(m->shape, receiver); i < eplb_p_first_of_gpu(m->shape, receiver + 1); i++) {
+    for (i = eplb_p_begin_of(&m->shape->gpus, receiver); i < eplb_p_begin_of(&m->shape->gpus, receiver + 1); i++) {
         if (m->sender[i] != sender) continue;
         if (round == EPLB_P_NONE || r->fill[round] == max_per_round) {
             if (round == EPLB_P_NONE) round = eplb_p_free_round(r, a, b);
@@ -11081,12 +11086,17 @@ EPLB_P size_t eplb_p_count_changed(const int32_t *previous_phy2log, const int32_
 /* The same over all layers, of the slots that may be used. */
 EPLB_P size_t eplb_p_count_transfers(const eplb_p_shape *shape, const int32_t *previous_phy2log, const int32_t *phy2log)
 {
-    size_t slots = eplb_p_at(shape->num_layers, shape->num_replicas, 0), at = 0, n = 0;
-    int32_t gpu = 0;
+    size_t slots = eplb_p_at(shape->num_layers, shape->num_replicas, 0), first, n = 0;
+    int32_t gpu, layer;
 
-    if (!shape->usable_slots) return eplb_p_count_changed(previous_phy2log, phy2log, slots);
-    for (; at < slots; at += (size_t)shape->gpu_slots, gpu = gpu + 1 < shape->num_gpus ? gpu + 1 : 0)
-        n += eplb_p_count_changed(previous_phy2log + at, phy2log + at, (size_t)shape->usable_slots[gpu]);
+    if (!shape->gpus.usable_slots) return eplb_p_count_changed(previous_phy2log, phy2log, slots);
+    for (layer = 0; layer < shape->num_layers; layer++) {
+        for (gpu = 0; gpu < shape->num_gpus; gpu++) {
+            first = eplb_p_at(layer, shape->num_replicas, eplb_p_begin_of(&shape->gpus, gpu));
+            n += eplb_p_count_changed(previous_phy2log + first, phy2log + first,
+                                      (size_t)eplb_p_num_on(&shape->gpus, gpu));
+        }
+    }
     return n;
 }
 
@@ -11430,7 +11440,7 @@ EPLB_P int32_t eplb_p_copies_on(const eplb_p_mover *m, int32_t gpu, int32_t e)
 {
     int32_t slot, copies = 0;
 
-    for (slot = eplb_p_first_of_gpu(m->shape, gpu); slot < eplb_p_first_of_gpu(m->shape, gpu + 1); slot++)
+    for (slot = eplb_p_begin_of(&m->shape->gpus, gpu); slot < eplb_p_begin_of(&m->shape->gpus, gpu + 1); slot++)
         copies += m->new_expert[slot] == e;
     return copies;
 }
@@ -11442,9 +11452,9 @@ EPLB_P int eplb_p_can_part(const eplb_p_mover *m, int32_t slot, int32_t first, i
     const int32_t *held = m->new_expert;
     int32_t own = m->gpu_of[slot], gpu, i;
 
-    for (gpu = m->gpu_of[first]; gpu < m->num_gpus && eplb_p_first_of_gpu(m->shape, gpu) < end; gpu++) {
+    for (gpu = m->gpu_of[first]; gpu < m->num_gpus && eplb_p_begin_of(&m->shape->gpus, gpu) < end; gpu++) {
         if (eplb_p_copies_on(m, gpu, held[slot]) > 0) continue;
-        for (i = eplb_p_first_of_gpu(m->shape, gpu); i < eplb_p_end_usable(m->shape, gpu); i++) {
+        for (i = eplb_p_begin_of(&m->shape->gpus, gpu); i < eplb_p_end_of(&m->shape->gpus, gpu); i++) {
             if (held[i] == EPLB_P_EMPTY || eplb_p_copies_on(m, own, held[i]) == 0) return 1;
             if (eplb_p_copies_on(m, gpu, held[i]) > 1) return 1;
         }
@@ -11490,13 +11500,13 @@ EPLB_P eplb_plan_fault eplb_p_find_twice_on_any(const eplb_p_mover *m, const epl
     for (gpu = 0; gpu < m->num_gpus && f.reason == EPLB_FAULT_NONE; gpu = end) {
         for (end = gpu, num = most = 0; end < m->num_gpus && eplb_p_policy_node(m, end) == eplb_p_policy_node(m, gpu);
              end++) {
-            int32_t slots = eplb_p_usable_of(shape, end);
+            int32_t slots = eplb_p_num_on(&shape->gpus, end);
             num += slots > 0;
             most = slots > most ? slots : most;
         }
         eplb_p_fill_ids(seen, 0, 0, m->num_experts);
-        first = eplb_p_first_of_gpu(shape, gpu);
-        last = eplb_p_first_of_gpu(shape, end);
+        first = eplb_p_begin_of(&shape->gpus, gpu);
+        last = eplb_p_begin_of(&shape->gpus, end);
         for (slot = first, experts = 0; slot < last; slot++) {
             if (m->new_expert[slot] == EPLB_P_EMPTY || seen[m->new_expert[slot]]) continue;
             seen[m->new_expert[slot]] = 1;
@@ -11547,7 +11557,7 @@ EPLB_P int32_t eplb_p_count_excused(const eplb_p_mover *m, const eplb_p_shape *s
     if (shape->locked) return excused;
     for (node = 0; node < shape->num_nodes; node++) {
         for (gpu = 0, slots = 0; gpu < m->num_gpus; gpu++)
-            if (m->node_of[gpu] == node) slots += eplb_p_usable_of(shape, gpu);
+            if (m->node_of[gpu] == node) slots += eplb_p_num_on(&shape->gpus, gpu);
         excused -= slots / shape->group_size;
     }
     return excused > broken ? excused : broken;
@@ -11585,7 +11595,7 @@ EPLB_P eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
     eplb_p_fill_ids(m->seen_on, EPLB_P_NONE, 0, m->num_experts);
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         int32_t first = end;
-        end = eplb_p_first_of_gpu(m->shape, gpu + 1);
+        end = eplb_p_begin_of(&m->shape->gpus, gpu + 1);
         for (slot = first; slot < end; slot++) {
             e = m->old_expert[slot];
             if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot) || m->seen_on[e] == gpu) continue;
@@ -11628,7 +11638,7 @@ EPLB_P eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t lim
 
     eplb_p_fill_ids(count, 0, 0, m->num_counts);
     for (slot = 0; slot < m->num_slots; slot++) {
-        if (limit == EPLB_P_LIMIT_PAIR && slot == eplb_p_first_of_gpu(m->shape, m->gpu_of[slot])) {
+        if (limit == EPLB_P_LIMIT_PAIR && slot == eplb_p_begin_of(&m->shape->gpus, m->gpu_of[slot])) {
             if (over != EPLB_P_NONE) break;
             eplb_p_fill_ids(count, 0, 0, m->num_counts);
         }
@@ -11660,10 +11670,10 @@ EPLB_P const int32_t *eplb_p_without_unusable(const eplb_p_mover *m, const int32
 {
     int32_t gpu, slot = 0;
 
-    if (!phy2log || !m->shape->usable_slots) return phy2log;
+    if (!phy2log || !m->shape->gpus.usable_slots) return phy2log;
     for (gpu = 0; gpu < m->num_gpus; gpu++)
-        for (; slot < eplb_p_first_of_gpu(m->shape, gpu + 1); slot++)
-            masked[slot] = slot < eplb_p_end_usable(m->shape, gpu) ? phy2log[slot] : EPLB_P_EMPTY;
+        for (; slot < eplb_p_begin_of(&m->shape->gpus, gpu + 1); slot++)
+            masked[slot] = slot < eplb_p_end_of(&m->shape->gpus, gpu) ? phy2log[slot] : EPLB_P_EMPTY;
     return masked;
 }
 
@@ -11761,7 +11771,7 @@ EPLB_P size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, co
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         if (gpu_lost && gpu_lost[gpu]) continue;
-        for (slot = eplb_p_first_of_gpu(s, gpu); slot < eplb_p_end_usable(s, gpu); slot++) {
+        for (slot = eplb_p_begin_of(&s->gpus, gpu); slot < eplb_p_end_of(&s->gpus, gpu); slot++) {
             i = phy2log[slot] - first;
             if (eplb_p_within(i, 0, EPLB_P_SEEN_AT_ONCE - 1)) seen[i / 32] |= (uint32_t)1 << (i % 32);
         }
@@ -11796,19 +11806,12 @@ EPLB_P size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, co
    Where speeds differ, a number of tokens that all may have becomes a time by which all are to be done: by speed.
    Sums are those of tokens of one layer, which fit int32_t. */
 
-/* Where each GPU's slots begin and end, and how fast it is. */
-typedef struct eplb_p_gpus {
-    const int32_t *first_slot;   /* [G + 1] their slots one after the other; NULL: room for each, of which there are */
-    const int32_t *usable_slots; /* [G] slots, the first ones; NULL: all */
-    int32_t room;
-    const float *speed; /* [G] NULL: all are as fast */
-} eplb_p_gpus;
-
 typedef struct eplb_p_sharer {
-    int32_t num_experts, num_gpus, gpu_slots;
+    int32_t num_experts, num_slots, num_gpus;
     eplb_p_gpus gpus;
-    int32_t num_living; /* GPUs that have slots */
-    int32_t *speed;     /* [G] theirs, in whole numbers, and 0 for others; NULL: all are as fast */
+    const float *gpu_speed; /* [G] NULL: all are as fast */
+    int32_t num_living;     /* GPUs that have slots */
+    int32_t *speed;         /* [G] theirs, in whole numbers, and 0 for others; NULL: all are as fast */
 
     /* What lives where, from eplb_p_link_layer. */
     int32_t *num_homes;           /* [E] GPUs that an expert lives on */
@@ -11854,9 +11857,9 @@ EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_pr
     eplb_p_sharer s = EPLB_ZERO_INIT;
     s.num_experts = p->num_experts;
     s.num_gpus = p->num_gpus;
-    s.gpu_slots = p->num_replicas / p->num_gpus;
+    s.num_slots = p->num_replicas;
     s.num_living = p->num_gpus;
-    s.gpus.room = s.gpu_slots;
+    s.gpus.room = p->num_replicas / p->num_gpus;
     s.num_homes = EPLB_P_TAKE(a, int32_t, p->num_experts);
     s.home = EPLB_P_TAKE(a, int32_t, p->num_experts);
     s.next_link = EPLB_P_TAKE(a, int32_t, p->num_experts);
@@ -11881,17 +11884,6 @@ EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_pr
     s.chain_from = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     s.chain_to = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     return s;
-}
-
-EPLB_P_HD int32_t eplb_p_begin_of(const eplb_p_gpus *gpus, int32_t gpu)
-{
-    return gpus->first_slot ? gpus->first_slot[gpu] : gpu * gpus->room;
-}
-
-EPLB_P_HD int32_t eplb_p_end_of(const eplb_p_gpus *gpus, int32_t gpu)
-{
-    if (gpus->first_slot) return gpus->first_slot[gpu + 1];
-    return gpu * gpus->room + (gpus->usable_slots ? gpus->usable_slots[gpu] : gpus->room);
 }
 
 /* Slots that may be used stand together in so many runs: the GPUs', or all GPUs'. */
@@ -12031,7 +12023,7 @@ EPLB_P int32_t eplb_p_speed_power(const eplb_p_sharer *s)
     int32_t gpu, power, least = INT32_MAX, most = 0;
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        uint32_t bits = eplb_p_bits_at(&s->gpus.speed[gpu]);
+        uint32_t bits = eplb_p_bits_at(&s->gpu_speed[gpu]);
         if (eplb_p_end_of(&s->gpus, gpu) == eplb_p_begin_of(&s->gpus, gpu)) continue;
         power = eplb_p_load_power(bits);
         if (power > most) most = power;
@@ -12049,7 +12041,7 @@ EPLB_P void eplb_p_scale_speeds(eplb_p_sharer *s)
 
     power = eplb_p_speed_power(s);
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        uint32_t bits = eplb_p_bits_at(&s->gpus.speed[gpu]);
+        uint32_t bits = eplb_p_bits_at(&s->gpu_speed[gpu]);
         int32_t up = eplb_p_load_power(bits) - power;
         s->speed[gpu] = 0;
         if (eplb_p_end_of(&s->gpus, gpu) == eplb_p_begin_of(&s->gpus, gpu)) continue;
@@ -12065,8 +12057,8 @@ EPLB_P void eplb_p_ready_gpus(eplb_p_sharer *s)
     int32_t gpu;
 
     if (s->gpus.usable_slots) s->num_living = 0;
-    for (gpu = 0; gpu < s->num_gpus && s->gpus.usable_slots; gpu++) s->num_living += s->gpus.usable_slots[gpu] > 0;
-    if (s->gpus.speed) eplb_p_scale_speeds(s);
+    for (gpu = 0; gpu < s->num_gpus && s->gpus.usable_slots; gpu++) s->num_living += eplb_p_num_on(&s->gpus, gpu) > 0;
+    if (s->gpu_speed) eplb_p_scale_speeds(s);
 }
 
 /* The latest moment by what lives on one GPU only, whose are then full_home and least_most. */
@@ -12795,7 +12787,7 @@ EPLB_P void eplb_p_part_doubles(eplb_p_sharer *s, int32_t gpu, const int32_t *he
 
 EPLB_P void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t *slot_count)
 {
-    int32_t num_slots = s->num_gpus * s->gpu_slots, run, slot, i;
+    int32_t run, slot, i;
 
     for (run = 0, slot = 0; run < eplb_p_num_runs(s); run++) {
         int32_t first = eplb_p_begin_of(&s->gpus, run), end = eplb_p_run_end(s, run);
@@ -12805,7 +12797,7 @@ EPLB_P void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const 
             else slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : count[phy2log[slot]];
         }
     }
-    for (; slot < num_slots; slot++) slot_count[slot] = 0;
+    for (; slot < s->num_slots; slot++) slot_count[slot] = 0;
     for (i = 0; i < s->num_doubled; i++) eplb_p_part_doubles(s, s->doubled_gpu[i], phy2log, slot_count);
 }
 
@@ -12866,8 +12858,8 @@ EPLB_P eplb_p_sharer eplb_p_carve_shape_sharer(eplb_p_arena *a, const eplb_p_sha
     p.num_replicas = shape->num_replicas;
     p.num_gpus = shape->num_gpus;
     s = eplb_p_carve_sharer(a, &p);
-    s.gpus.usable_slots = shape->usable_slots;
-    s.gpus.speed = shape->speed;
+    s.gpus = shape->gpus;
+    s.gpu_speed = shape->speed;
     s.speed = shape->speed ? EPLB_P_TAKE(a, int32_t, shape->num_gpus) : NULL;
     return s;
 }
@@ -12880,7 +12872,7 @@ EPLB_P double eplb_p_mean_time(const eplb_p_sharer *s, double sum)
 
     if (!s->speed) return sum / s->num_living;
     for (gpu = 0; gpu < s->num_gpus; gpu++)
-        if (s->speed[gpu] > 0) speeds += (double)s->gpus.speed[gpu];
+        if (s->speed[gpu] > 0) speeds += (double)s->gpu_speed[gpu];
     return sum / speeds;
 }
 
@@ -12888,7 +12880,7 @@ EPLB_P double eplb_p_mean_time(const eplb_p_sharer *s, double sum)
 EPLB_P double eplb_p_time_of_last(const eplb_p_sharer *s, double sum, int32_t tokens)
 {
     double last = eplb_p_tokens_of_last(s), time = sum * (last / tokens);
-    return s->speed ? time / (double)s->gpus.speed[eplb_p_last_gpu(s)] : time;
+    return s->speed ? time / (double)s->gpu_speed[eplb_p_last_gpu(s)] : time;
 }
 
 /* Mean and heaviest load of a GPU in one layer, by its speed; means over the samples that hold load; most is no less
@@ -12996,13 +12988,14 @@ EPLB_P void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_
 /* ---------------------------------------------------------------------------- shares: sources */
 
 typedef struct eplb_p_dealer { /* of one layer */
-    int32_t num_experts, num_slots, num_gpus, node_gpus, gpu_slots;
+    int32_t num_experts, num_slots, num_gpus, node_gpus;
+    eplb_p_gpus gpus;
     int32_t *first_slot;  /* [E] of each expert in expert_slot */
     int32_t *num_copies;  /* [E] slots of each expert; while checking, how many more tokens wait than are shared out */
     int32_t *expert_slot; /* [R] slots by expert, then by index */
     int32_t *room;        /* [R] tokens that a slot has yet to get */
     int32_t *waiting;     /* [G] tokens of one expert that have yet to be sent */
-    const int32_t *usable_slots, *node_of; /* [G] as in eplb_p_shape */
+    const int32_t *node_of; /* [G] as in eplb_p_shape */
 } eplb_p_dealer;
 
 EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
@@ -13012,7 +13005,7 @@ EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_pr
     d.num_slots = p->num_replicas;
     d.num_gpus = p->num_gpus;
     d.node_gpus = p->num_gpus / (p->num_nodes ? p->num_nodes : 1);
-    d.gpu_slots = p->num_replicas / p->num_gpus;
+    d.gpus.room = p->num_replicas / p->num_gpus;
     d.first_slot = EPLB_P_TAKE(a, int32_t, p->num_experts);
     d.num_copies = EPLB_P_TAKE(a, int32_t, p->num_experts);
     d.expert_slot = EPLB_P_TAKE(a, int32_t, p->num_replicas);
@@ -13031,16 +13024,9 @@ EPLB_P eplb_p_dealer eplb_p_carve_shape_dealer(eplb_p_arena *a, const eplb_p_sha
     p.num_nodes = shape->num_nodes;
     p.num_gpus = shape->num_gpus;
     d = eplb_p_carve_dealer(a, &p);
-    d.usable_slots = shape->usable_slots;
+    d.gpus = shape->gpus;
     d.node_of = shape->node_of;
     return d;
-}
-
-/* Who is in a slot: nobody, where it may not be used. */
-EPLB_P int32_t eplb_p_dealt_expert(const eplb_p_dealer *d, const int32_t *phy2log, int32_t slot)
-{
-    if (d->usable_slots && slot % d->gpu_slots >= d->usable_slots[slot / d->gpu_slots]) return EPLB_P_EMPTY;
-    return phy2log[slot];
 }
 
 /* One layer's shares are of its plan, and each expert's sum to what waits for it. */
@@ -13060,8 +13046,9 @@ EPLB_P eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *p
             more[e] += tokens;
         }
     }
-    for (slot = 0; slot < d->num_slots; slot++) {
-        e = eplb_p_dealt_expert(d, phy2log, slot);
+    for (slot = 0, gpu = 0; slot < d->num_slots; slot++) {
+        gpu += slot == eplb_p_begin_of(&d->gpus, gpu + 1);
+        e = slot < eplb_p_end_of(&d->gpus, gpu) ? phy2log[slot] : EPLB_P_EMPTY;
         if (!eplb_p_within(e, EPLB_P_EMPTY, d->num_experts - 1)) return EPLB_ERR_PLAN;
         if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
         shared += slot_count[slot];
@@ -13079,21 +13066,22 @@ EPLB_P eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *p
 
 EPLB_P void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
 {
-    int32_t e, slot, n = 0;
+    int32_t e, gpu, slot, n = 0;
 
     for (e = 0; e < d->num_experts; e++) d->num_copies[e] = 0;
-    for (slot = 0; slot < d->num_slots; slot++) {
-        e = eplb_p_dealt_expert(d, phy2log, slot);
-        if (e != EPLB_P_EMPTY) d->num_copies[e]++;
-    }
+    for (gpu = 0; gpu < d->num_gpus; gpu++)
+        for (slot = eplb_p_begin_of(&d->gpus, gpu); slot < eplb_p_end_of(&d->gpus, gpu); slot++)
+            if (phy2log[slot] != EPLB_P_EMPTY) d->num_copies[phy2log[slot]]++;
     for (e = 0; e < d->num_experts; e++) {
         d->first_slot[e] = n;
         n += d->num_copies[e];
         d->num_copies[e] = 0;
     }
-    for (slot = 0; slot < d->num_slots; slot++) {
-        e = eplb_p_dealt_expert(d, phy2log, slot);
-        if (e != EPLB_P_EMPTY) d->expert_slot[d->first_slot[e] + d->num_copies[e]++] = slot;
+    for (gpu = 0; gpu < d->num_gpus; gpu++) {
+        for (slot = eplb_p_begin_of(&d->gpus, gpu); slot < eplb_p_end_of(&d->gpus, gpu); slot++) {
+            e = phy2log[slot];
+            if (e != EPLB_P_EMPTY) d->expert_slot[d->first_slot[e] + d->num_copies[e]++] = slot;
+        }
     }
 }
 
@@ -13120,8 +13108,9 @@ EPLB_P_HD_LARGE void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t wid
     int32_t i, next;
 
     for (i = 0; i < d->num_copies[e]; i = next) {
-        int32_t place = slot[i] / d->gpu_slots / width;
-        for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots / width == place; next++) {}
+        int32_t place = eplb_p_gpu_with(&d->gpus, slot[i]) / width,
+                end = eplb_p_begin_of(&d->gpus, (place + 1) * width);
+        for (next = i + 1; next < d->num_copies[e] && slot[next] < end; next++) {}
         eplb_p_deal_tokens(d, place * width, (place + 1) * width, slot + i, next - i, quota);
     }
 }
@@ -13140,10 +13129,10 @@ EPLB_P void eplb_p_deal_on_nodes(eplb_p_dealer *d, int32_t e, int32_t *quota)
     int32_t i, next;
 
     for (i = 0; i < d->num_copies[e]; i = next) {
-        int32_t gpu = slot[i] / d->gpu_slots, end = gpu, node = node_of[gpu];
+        int32_t gpu = eplb_p_gpu_with(&d->gpus, slot[i]), end = gpu, node = node_of[gpu];
         while (gpu > 0 && node_of[gpu - 1] == node) gpu--;
         while (end < d->num_gpus && node_of[end] == node) end++;
-        for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots < end; next++) {}
+        for (next = i + 1; next < d->num_copies[e] && slot[next] < eplb_p_begin_of(&d->gpus, end); next++) {}
         eplb_p_deal_tokens(d, gpu, end, slot + i, next - i, quota);
     }
 }
@@ -13384,7 +13373,7 @@ EPLB_P eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *sh
     k.held = EPLB_P_TAKE(a, eplb_p_held, R);
     k.seen = eplb_p_take_from_empty(a, E);
     k.arranged = EPLB_P_TAKE(a, int32_t, R);
-    k.vacant = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->gpu_slots + 1);
+    k.vacant = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->gpus.room + 1);
     k.first_value = EPLB_P_TAKE(a, int32_t, G);
     k.num_values = EPLB_P_TAKE(a, int32_t, G);
     k.column = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
@@ -13410,7 +13399,7 @@ EPLB_P void eplb_p_list_held(eplb_p_keeper *k)
 
     eplb_p_fill_ids(holder - 1, EPLB_P_NONE, 0, k->shape->num_experts + 1);
     for (gpu = 0; gpu < k->shape->num_living; gpu++) {
-        for (end = eplb_p_first_of(k->layer, gpu + 1); slot < end; slot++) {
+        for (end = eplb_p_begin_of(&k->layer->cluster.gpus, gpu + 1); slot < end; slot++) {
             e = k->old_slot[slot];
             if (e == EPLB_P_EMPTY) continue;
             if (holder[e] >= 0 && held[holder[e]].gpu == gpu) {
@@ -13455,8 +13444,8 @@ EPLB_P int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, con
 EPLB_P eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
 {
     int32_t first = k->num_stored, i;
-    int32_t end = eplb_p_work_out_values(k, k->new_slot + eplb_p_first_of(k->layer, gpu),
-                                         k->new_slot + eplb_p_first_of(k->layer, gpu + 1), first);
+    int32_t end = eplb_p_work_out_values(k, k->new_slot + eplb_p_begin_of(&k->layer->cluster.gpus, gpu),
+                                         k->new_slot + eplb_p_begin_of(&k->layer->cluster.gpus, gpu + 1), first);
     eplb_p_values values;
 
     values.column = k->column + first;
@@ -13495,7 +13484,8 @@ EPLB_P int eplb_p_are_alike(const eplb_p_keeper *k, int32_t gpu, int32_t other)
     if (!k->shape->odd || gpu == other) return 1;
     if (k->shape->survive == EPLB_SURVIVE_NODE && c->link_node[gpu] != c->link_node[other]) return 0;
     if (k->layer->locked && (eplb_p_has_locks(k->layer, gpu) || eplb_p_has_locks(k->layer, other))) return 0;
-    return eplb_p_slots_on(c, gpu) == eplb_p_slots_on(c, other) && (!c->pace || c->pace[gpu] == c->pace[other]);
+    return eplb_p_num_on(&c->gpus, gpu) == eplb_p_num_on(&c->gpus, other)
+           && (!c->pace || c->pace[gpu] == c->pace[other]);
 }
 
 EPLB_P int eplb_p_are_alike_nodes(const eplb_p_keeper *k, int32_t node, int32_t other)
@@ -13674,9 +13664,10 @@ EPLB_P void eplb_p_assign_nodes(eplb_p_keeper *k)
    order to what is left. */
 EPLB_P void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    int32_t first = eplb_p_first_of(k->layer, to), room = eplb_p_first_of(k->layer, to + 1) - first, num = 0, i, e,
-            stays;
-    const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + eplb_p_first_of(k->layer, from);
+    int32_t first = eplb_p_begin_of(&k->layer->cluster.gpus, to),
+            room = eplb_p_begin_of(&k->layer->cluster.gpus, to + 1) - first, num = 0, i, e, stays;
+    const int32_t *old_slot = k->old_slot + first,
+                  *new_slot = k->new_slot + eplb_p_begin_of(&k->layer->cluster.gpus, from);
     int32_t *arranged = k->arranged + first, *seen = k->seen, *vacant = k->vacant;
     const uint8_t *locked = k->layer->locked ? k->layer->locked + first : NULL;
 
@@ -13739,7 +13730,8 @@ EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *
    the last, so they are put in place from the end. */
 EPLB_P void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
 {
-    int32_t room = k->shape->gpu_slots, first = gpu * room, num = 0, i, e, stays;
+    int32_t room = eplb_p_num_on(&k->shape->gpus, gpu), first = eplb_p_begin_of(&k->shape->gpus, gpu), num = 0, i, e,
+            stays;
     const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + first;
     int32_t *arranged = k->arranged + first, *seen = k->seen;
 
@@ -13873,7 +13865,8 @@ EPLB_P void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
         int32_t *first, here;
         if (old_slot[slot] == EPLB_P_EMPTY) continue;
         first = &m->holder[old_slot[slot]];
-        here = *first >= 0 && eplb_p_gpu_at(f->layer, *first) == eplb_p_gpu_at(f->layer, slot);
+        here = *first >= 0
+               && eplb_p_gpu_with(&f->layer->cluster.gpus, *first) == eplb_p_gpu_with(&f->layer->cluster.gpus, slot);
         m->next_holder[slot] = here ? m->next_holder[*first] : *first;
         *first = slot;
     }
@@ -13891,7 +13884,8 @@ EPLB_P void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
     for (word = 0; word < (size_t)m->num_gpus * words; word++) m->free_of[word] = 0;
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         uint32_t *free_of = m->free_of + eplb_p_at(gpu, m->words, 0);
-        for (slot = eplb_p_first_of(f->layer, gpu); slot < eplb_p_first_of(f->layer, gpu + 1); slot++) {
+        for (slot = eplb_p_begin_of(&f->layer->cluster.gpus, gpu);
+             slot < eplb_p_begin_of(&f->layer->cluster.gpus, gpu + 1); slot++) {
             e = old_slot[slot] == EPLB_P_EMPTY ? E : old_slot[slot];
             free_of[(uint32_t)e / 32] |= eplb_p_bit_of(e);
         }
@@ -13951,8 +13945,8 @@ EPLB_P int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old
     eplb_p_fill_ids(f->group_node, EPLB_P_NONE, 0, shape->num_groups);
     eplb_p_fill_ids(f->node_experts, 0, 0, shape->num_nodes);
     for (node = 0; node < shape->num_nodes; node++)
-        f->node_room[node] = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1))
-                             - eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node));
+        f->node_room[node] = eplb_p_begin_of(&f->layer->cluster.gpus, eplb_p_first_gpu_of(f->layer, node + 1))
+                             - eplb_p_begin_of(&f->layer->cluster.gpus, eplb_p_first_gpu_of(f->layer, node));
     if (f->layer->locked) eplb_p_note_locked_homes(f, old_slot);
     for (slot = 0; slot < shape->num_usable; slot++) {
         e = old_slot[slot];
@@ -13976,10 +13970,11 @@ EPLB_P int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old
    the most replicas. */
 EPLB_P int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
 {
-    int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), i;
+    int32_t node = f->moves.home[e],
+            first = eplb_p_begin_of(&f->layer->cluster.gpus, eplb_p_first_gpu_of(f->layer, node)), i;
     eplb_p_incumbent best = eplb_p_worth_more_than(0);
 
-    for (i = first; i < eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
+    for (i = first; i < eplb_p_begin_of(&f->layer->cluster.gpus, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
         if (eplb_p_is_pinned(&f->search, i)) continue;
         if (f->slot[i] == f->search.nobody) return i;
         eplb_p_challenge(&best, f->search.count[f->slot[i]], i);
@@ -14051,8 +14046,7 @@ EPLB_P void eplb_p_follow_cluster(eplb_p_follower *f, const eplb_p_cluster *c)
 {
     int32_t gpu;
 
-    f->search.first_slot = c->first_slot;
-    f->search.gpu_of = c->gpu_of;
+    f->search.gpus = c->gpus;
     f->moves.link_node = c->link_node;
     f->moves.node = c->node;
     f->moves.first_gpu = c->first_gpu;
@@ -14060,7 +14054,7 @@ EPLB_P void eplb_p_follow_cluster(eplb_p_follower *f, const eplb_p_cluster *c)
     f->search.domain = NULL;
     eplb_p_set_pace(&f->search, c->pace);
     if (f->shape->survive == EPLB_SURVIVE_NONE) return;
-    for (gpu = 0; gpu < c->num_gpus; gpu++) f->domain[gpu] = eplb_p_domain_of(f->layer, c->first_slot[gpu]);
+    for (gpu = 0; gpu < c->num_gpus; gpu++) f->domain[gpu] = eplb_p_domain_of(f->layer, eplb_p_begin_of(&c->gpus, gpu));
     f->search.domain = f->domain;
 }
 
@@ -14071,7 +14065,7 @@ EPLB_P int eplb_p_homes_can_be_apart(const eplb_p_follower *f)
     int32_t gpu;
 
     for (gpu = 0; gpu < c->num_gpus; gpu++)
-        if (eplb_p_slots_on(c, gpu) > f->node_experts[c->node[gpu]] && f->node_experts[c->node[gpu]] > 0) return 0;
+        if (eplb_p_num_on(&c->gpus, gpu) > f->node_experts[c->node[gpu]] && f->node_experts[c->node[gpu]] > 0) return 0;
     return 1;
 }
 
@@ -14778,8 +14772,8 @@ EPLB_P int32_t eplb_p_callers_slot(const eplb_p_layer *l, int32_t slot)
 
     if (!l->shape->odd || slot < 0) return slot;
     if (slot == l->cluster.num_slots) return -1;
-    gpu = l->cluster.gpu_of[slot];
-    return eplb_p_first_of_gpu(l->shape, l->cluster.gpu[gpu]) + slot - l->cluster.first_slot[gpu];
+    gpu = eplb_p_gpu_with(&l->cluster.gpus, slot);
+    return eplb_p_begin_of(&l->shape->gpus, l->cluster.gpu[gpu]) + slot - eplb_p_begin_of(&l->cluster.gpus, gpu);
 }
 
 /* The first slot at fault in a layer of the plan in force: it names no such expert, or where moves are few, does not
@@ -14813,7 +14807,7 @@ EPLB_P int32_t eplb_p_find_locked_fault(eplb_p_layer *l)
         room += !l->locked[slot];
         if (!eplb_p_keeps_expert(l, slot)) continue;
         e = l->old_slot[slot];
-        here = l->cluster.node[l->cluster.gpu_of[slot]];
+        here = l->cluster.node[eplb_p_gpu_with(&l->cluster.gpus, slot)];
         if (count[e]++ == 0) node[e] = here;
         if (node[e] != here || (cap > 0 && count[e] > cap)) return slot;
     }
@@ -15502,9 +15496,8 @@ EPLB_P eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s
     s->num_replicas = p->num_replicas;
     s->num_nodes = p->num_nodes ? p->num_nodes : 1;
     s->num_gpus = p->num_gpus;
-    s->gpu_slots = p->num_replicas / p->num_gpus;
     r = eplb_p_resolve_nodes(p, s, NULL);
-    if (r == EPLB_OK) r = eplb_p_resolve_usable_slots(p, s, NULL);
+    if (r == EPLB_OK) r = eplb_p_resolve_gpus(p, s, NULL);
     if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, NULL);
     if (r != EPLB_OK) return r;
     return eplb_p_array_fits(p->num_layers, p->num_gpus, p->num_replicas) ? EPLB_OK : EPLB_ERR_OVERFLOW;
