@@ -13066,19 +13066,22 @@ EPLB_P eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *p
 
 EPLB_P void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
 {
-    int32_t e, gpu, slot, n = 0;
+    int32_t e, gpu, slot, end, n = 0;
 
     for (e = 0; e < d->num_experts; e++) d->num_copies[e] = 0;
-    for (gpu = 0; gpu < d->num_gpus; gpu++)
-        for (slot = eplb_p_begin_of(&d->gpus, gpu); slot < eplb_p_end_of(&d->gpus, gpu); slot++)
+    for (gpu = 0; gpu < d->num_gpus; gpu++) {
+        end = eplb_p_end_of(&d->gpus, gpu);
+        for (slot = eplb_p_begin_of(&d->gpus, gpu); slot < end; slot++)
             if (phy2log[slot] != EPLB_P_EMPTY) d->num_copies[phy2log[slot]]++;
+    }
     for (e = 0; e < d->num_experts; e++) {
         d->first_slot[e] = n;
         n += d->num_copies[e];
         d->num_copies[e] = 0;
     }
     for (gpu = 0; gpu < d->num_gpus; gpu++) {
-        for (slot = eplb_p_begin_of(&d->gpus, gpu); slot < eplb_p_end_of(&d->gpus, gpu); slot++) {
+        end = eplb_p_end_of(&d->gpus, gpu);
+        for (slot = eplb_p_begin_of(&d->gpus, gpu); slot < end; slot++) {
             e = phy2log[slot];
             if (e != EPLB_P_EMPTY) d->expert_slot[d->first_slot[e] + d->num_copies[e]++] = slot;
         }
