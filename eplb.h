@@ -9317,6 +9317,8 @@ EPLB_P void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
 #define EPLB_P_SPLIT_NEAR  (1.0 / 16384) /* where nodes are not alike: what the best split need not be told apart by */
 
 typedef struct eplb_p_bounder {
+    const eplb_p_shape *shape;
+    const float *load;        /* [E] of the layer in hand, in its unit */
     eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
     uint64_t *share;          /* [R] load of each replica, in parts */
     uint64_t *spare;          /* [R] */
@@ -9370,6 +9372,7 @@ EPLB_P eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
 {
     eplb_p_bounder b = EPLB_ZERO_INIT;
     size_t homes = (size_t)shape->num_nodes + (shape->odd ? 1 : 0);
+    b.shape = shape;
     b.replicas = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
     b.share = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
     b.spare = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
@@ -9461,8 +9464,9 @@ EPLB_P int eplb_p_are_twins(const eplb_p_place *p, const eplb_p_place *q)
 }
 
 /* The room of homes: as many groups as have slots for all their experts, and those that then are left over. */
-EPLB_P void eplb_p_list_rooms(eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P void eplb_p_list_rooms(eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t N = shape->num_nodes, K = shape->num_groups, size = shape->group_size, node, slack = -shape->num_experts;
     int64_t rooms = 0;
 
@@ -9484,8 +9488,9 @@ EPLB_P void eplb_p_list_rooms(eplb_p_bounder *b, const eplb_p_shape *shape)
 }
 
 /* All that is so for all layers. */
-EPLB_P void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P void eplb_p_list_places(eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t node, N = shape->num_nodes, at = 0;
 
     b->alike[0] = eplb_p_alike_place(shape->node_gpus, shape->node_slots);
@@ -9506,7 +9511,7 @@ EPLB_P void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
         while (twin >= 0 && !eplb_p_are_twins(&b->place[twin], &b->place[node])) twin--;
         b->twin[node] = twin;
     }
-    eplb_p_list_rooms(b, shape);
+    eplb_p_list_rooms(b);
 }
 
 EPLB_P const eplb_p_place *eplb_p_node_place(const eplb_p_bounder *b, int32_t node)
@@ -9514,9 +9519,9 @@ EPLB_P const eplb_p_place *eplb_p_node_place(const eplb_p_bounder *b, int32_t no
     return b->place ? &b->place[node] : &b->alike[0];
 }
 
-EPLB_P const eplb_p_place *eplb_p_whole_place(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P const eplb_p_place *eplb_p_whole_place(const eplb_p_bounder *b)
 {
-    return b->place ? &b->place[shape->num_nodes] : &b->alike[1];
+    return b->place ? &b->place[b->shape->num_nodes] : &b->alike[1];
 }
 
 /* The most usable slots of what may be lost at once: a GPU of a place, or a node. */
@@ -9557,6 +9562,13 @@ EPLB_P double eplb_p_bounder_part(double total)
     return part;
 }
 
+/* Experts that a bound is of, on a place: so many replicas of them. */
+typedef struct eplb_p_listed {
+    const float *load;     /* [num_log] */
+    const uint64_t *order; /* [num_log] heaviest first */
+    int32_t num_log, num_phy, max_replicas;
+} eplb_p_listed;
+
 /* What the heaviest GPU cannot be lighter than with D'Hondt's replicas. */
 EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const uint64_t *order, const eplb_p_place *place)
 {
@@ -9585,29 +9597,28 @@ EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const uint64_t *order, const
    of f or more, or it has counts c, and with them the replicas of least_peak. Let x be the heaviest of these. If its
    expert is at its cap, no plan has it lighter. If not, bids only fall, so each that got a slot, f among them, is at
    least x, and any plan has a replica of x or more. */
-EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
-                                    int32_t num_phy, const eplb_p_place *place, int32_t max_replicas, double least)
+EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const eplb_p_listed *l, const eplb_p_place *place, double least)
 {
     eplb_p_replicas *r = &b->replicas;
     double fewer = DBL_MAX, bound = 0.0, peak;
     int32_t i, count = 2;
 
-    r->num_log = num_log;
-    r->num_spare = num_phy - num_log;
-    r->load = load;
-    eplb_p_replicate(r, EPLB_REPLICATE_DHONDT, 0, max_replicas);
-    for (i = 0; i < num_log && count > 1; i++) { /* counts only fall, and a lighter one of one replica is no matter */
-        int32_t e = eplb_p_index(order[i]);
-        double each = (double)eplb_p_bid(load[e], r->count[e], EPLB_P_DHONDT);
+    r->num_log = l->num_log;
+    r->num_spare = l->num_phy - l->num_log;
+    r->load = l->load;
+    eplb_p_replicate(r, EPLB_REPLICATE_DHONDT, 0, l->max_replicas);
+    for (i = 0; i < l->num_log && count > 1; i++) { /* counts only fall; of one replica a lighter one is no matter */
+        int32_t e = eplb_p_index(l->order[i]);
+        double each = (double)eplb_p_bid(l->load[e], r->count[e], EPLB_P_DHONDT);
         count = r->count[e];
         if (each > bound) bound = each;
-        each = count > 1 ? (double)eplb_p_bid(load[e], count - 1, EPLB_P_DHONDT) : DBL_MAX;
+        each = count > 1 ? (double)eplb_p_bid(l->load[e], count - 1, EPLB_P_DHONDT) : DBL_MAX;
         if (each < fewer) fewer = each;
     }
     bound /= place->fastest;
     fewer /= place->fastest;
     if (fewer > bound && fewer > least) {
-        peak = eplb_p_dhondt_peak(b, order, place);
+        peak = eplb_p_dhondt_peak(b, l->order, place);
         if (peak > fewer) peak = fewer;
         if (peak > bound) bound = peak;
     }
@@ -9616,48 +9627,61 @@ EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
 
 /* What GPUs that are not alike take at least when those with the fewest slots for their speed hold the heaviest experts
    in them, as they are: none can hold more in a slot. The others hold the rest. */
-EPLB_P double eplb_p_crowded_time(const eplb_p_place *place, const float *load, const uint64_t *order, int32_t num_log)
+EPLB_P double eplb_p_crowded_time(const eplb_p_place *place, const eplb_p_listed *l)
 {
     double rest = 0.0, most = 0.0;
-    int32_t q, i = num_log;
+    int32_t q, i = l->num_log;
 
     for (q = place->num_gpus - 1; q >= 0; q--) {
-        while (i > place->tight[q]) rest += (double)load[eplb_p_index(order[--i])];
+        while (i > place->tight[q]) rest += (double)l->load[eplb_p_index(l->order[--i])];
         if (rest / place->loose[q] > most) most = rest / place->loose[q];
     }
     return most;
 }
 
 /* Both, where GPUs are not alike. */
-EPLB_P double eplb_p_place_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
-                                 int32_t num_phy, const eplb_p_place *place, int32_t max_replicas, double least)
+EPLB_P double eplb_p_place_bound(eplb_p_bounder *b, const eplb_p_listed *l, const eplb_p_place *place, double least)
 {
-    double crowded = place->rooms ? eplb_p_crowded_time(place, load, order, num_log) : 0.0, bound;
+    double crowded = place->rooms ? eplb_p_crowded_time(place, l) : 0.0, bound;
 
     if (crowded > least) least = crowded;
-    bound = eplb_p_replicas_bound(b, load, order, num_log, num_phy, place, max_replicas, least);
+    bound = eplb_p_replicas_bound(b, l, place, least);
     return bound > crowded ? bound : crowded;
 }
 
-/* Replicas of so many experts on so many slots, at most. */
-EPLB_P int32_t eplb_p_most_replicas(const eplb_p_shape *shape, int32_t num_log, int32_t slots)
+/* Of the experts in order the next, whose load this is: it is listed as the n-th of a node. */
+EPLB_P void eplb_p_list_expert(eplb_p_bounder *b, int32_t n, float load)
 {
-    int64_t limit = (int64_t)shape->options.max_replicas * num_log;
-    return limit > 0 && limit < slots ? (int32_t)limit : slots;
+    b->node_load[n] = load;
+    b->node_order[n] = eplb_p_heavy_first(load, n);
+}
+
+/* So many of them, on so many slots. */
+EPLB_P eplb_p_listed eplb_p_list_node(const eplb_p_bounder *b, int32_t num_log, int32_t slots, int32_t max_replicas)
+{
+    int64_t limit = (int64_t)b->shape->options.max_replicas * num_log;
+    eplb_p_listed l;
+
+    l.load = b->node_load;
+    l.order = b->node_order;
+    l.num_log = num_log;
+    l.num_phy = limit > 0 && limit < slots ? (int32_t)limit : slots;
+    l.max_replicas = max_replicas;
+    return l;
 }
 
 /* Where a node has no slot to spare: the GPU with its heaviest expert has no less than its lightest ones besides. */
-EPLB_P double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node)
+EPLB_P double eplb_p_company_bound(const eplb_p_bounder *b, int32_t node)
 {
     const eplb_p_place *p = eplb_p_node_place(b, node);
     int32_t i = 0, others = (p->rooms ? p->num_slots - p->rooms[p->num_gpus - 1] : p->num_slots / p->num_gpus) - 1;
     double sum;
 
     while (b->node_of[b->rank_of[i]] != node) i++;
-    sum = (double)load[eplb_p_index(b->order[i])];
-    for (i = shape->num_experts; others > 0;)
+    sum = (double)b->load[eplb_p_index(b->order[i])];
+    for (i = b->shape->num_experts; others > 0;)
         if (b->node_of[b->rank_of[--i]] == node) {
-            sum += (double)load[eplb_p_index(b->order[i])];
+            sum += (double)b->load[eplb_p_index(b->order[i])];
             others--;
         }
     return sum / p->fastest;
@@ -9665,11 +9689,12 @@ EPLB_P double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *
 
 /* The same within a node, for the groups that are on it, or the mean of their loads; or anything that is no more than
    that and no less than `enough`. */
-EPLB_P double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
-                                double least, double enough)
+EPLB_P double eplb_p_node_bound(eplb_p_bounder *b, int32_t node, double least, double enough)
 {
+    const eplb_p_shape *shape = b->shape;
     const eplb_p_place *place = eplb_p_node_place(b, node);
     double mean, bound;
+    eplb_p_listed listed;
     const int32_t *rank_of = b->rank_of, *node_of = b->node_of; /* copies stay in registers */
     int32_t i, n = 0, experts = b->place ? b->node_fill[node] * shape->group_size : shape->node_experts;
     int32_t slots = place->num_slots - (b->place ? b->needed[node] : 0); /* for whole groups */
@@ -9677,17 +9702,15 @@ EPLB_P double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, co
     if (experts == 0) return 0.0;
     mean = b->node_sum[node] / place->speed;
     if (place->num_slots == experts) { /* which is quick to know, and mostly is enough */
-        bound = eplb_p_company_bound(b, shape, load, node);
+        bound = eplb_p_company_bound(b, node);
         if (bound >= enough) return bound;
     }
     for (i = 0; n < experts; i++) {
         if (node_of[rank_of[i]] != node) continue;
-        b->node_load[n] = load[eplb_p_index(b->order[i])];
-        b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
-        n++;
+        eplb_p_list_expert(b, n++, b->load[eplb_p_index(b->order[i])]);
     }
-    bound = eplb_p_place_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(shape, n, slots), place,
-                               eplb_p_cap_on(shape, place, n), mean > least ? mean : least);
+    listed = eplb_p_list_node(b, n, slots, eplb_p_cap_on(shape, place, n));
+    bound = eplb_p_place_bound(b, &listed, place, mean > least ? mean : least);
     return bound > mean ? bound : mean;
 }
 
@@ -9703,8 +9726,9 @@ EPLB_P int eplb_p_is_hopeless(int32_t steps, int32_t top)
 
 /* The node after the group's present one that is worth trying: with room, light enough to stay
    below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
-EPLB_P int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
+EPLB_P int32_t eplb_p_next_node(const eplb_p_bounder *b, int32_t group, double best)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t node = b->node_of[group] + 1;
 
     for (; node < shape->num_nodes; node++) {
@@ -9729,10 +9753,10 @@ EPLB_P void eplb_p_take_group_back(eplb_p_bounder *b, int32_t group)
     b->node_fill[b->node_of[group]]--;
 }
 
-EPLB_P void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P void eplb_p_empty_nodes(eplb_p_bounder *b)
 {
     int32_t node;
-    for (node = 0; node < shape->num_nodes; node++) {
+    for (node = 0; node < b->shape->num_nodes; node++) {
         b->node_sum[node] = 0.0;
         b->node_fill[node] = 0;
     }
@@ -9740,14 +9764,13 @@ EPLB_P void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
 
 /* The node that the bound of a complete split is that of, or the first found to be no better than `best`. What is
    not above `least` need not be known. */
-EPLB_P int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least,
-                                 double best)
+EPLB_P int32_t eplb_p_worst_node(eplb_p_bounder *b, double least, double best)
 {
     double most = -1.0;
     int32_t node, worst = 0;
 
-    for (node = 0; node < shape->num_nodes && most < best; node++) {
-        if (b->node_bound[node] < 0.0) b->node_bound[node] = eplb_p_node_bound(b, shape, load, node, least, best);
+    for (node = 0; node < b->shape->num_nodes && most < best; node++) {
+        if (b->node_bound[node] < 0.0) b->node_bound[node] = eplb_p_node_bound(b, node, least, best);
         if (b->node_bound[node] > most) {
             most = b->node_bound[node];
             worst = node;
@@ -9757,33 +9780,35 @@ EPLB_P int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, c
 }
 
 /* The bound of a split to begin with: groups go to the nodes in turn, to and fro, heaviest first. */
-EPLB_P double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_first_split(eplb_p_bounder *b, double least)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t group, n = shape->num_nodes;
 
-    eplb_p_empty_nodes(b, shape);
+    eplb_p_empty_nodes(b);
     for (group = 0; group < shape->num_groups; group++)
         eplb_p_put_group(b, group, group / n % 2 ? n - 1 - group % n : group % n);
-    return b->node_bound[eplb_p_worst_node(b, shape, load, least, DBL_MAX)];
+    return b->node_bound[eplb_p_worst_node(b, least, DBL_MAX)];
 }
 
 /* The bound of the best split of groups over nodes, by depth-first search over all of them, or less, if that is no
    more than `least`; 0 when there are too many. No node's sum is below its part of the bound, so a split is given
    up as soon as one of them reaches the best so far; and when a complete split is no better, so is none with the
    same groups on its worst node. */
-EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, double least)
 {
-    double best = eplb_p_first_split(b, shape, load, least);
+    const eplb_p_shape *shape = b->shape;
+    double best = eplb_p_first_split(b, least);
     int32_t group, node, last = shape->num_groups - 1, top = last, steps = -last;
 
-    eplb_p_empty_nodes(b, shape);
+    eplb_p_empty_nodes(b);
     b->node_of[0] = -1;
     for (group = 0; group >= 0 && best > least;) {
         if (b->node_of[group] >= 0) { /* all that follows from here was tried */
             eplb_p_take_group_back(b, group);
             if (group < top) top = group;
         }
-        node = eplb_p_next_node(b, shape, group, best);
+        node = eplb_p_next_node(b, group, best);
         if (node == shape->num_nodes) {
             group--;
             continue;
@@ -9794,7 +9819,7 @@ EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
             b->node_of[++group] = -1;
             continue;
         }
-        node = eplb_p_worst_node(b, shape, load, least, best);
+        node = eplb_p_worst_node(b, least, best);
         if (b->node_bound[node] < best) best = b->node_bound[node];
         steps += EPLB_P_SPLIT_LEAF;
         for (; b->node_of[group] != node; group--) eplb_p_take_group_back(b, group);
@@ -9804,8 +9829,9 @@ EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
 
 /* The load of the node with the heaviest group is at least that and its lightest company, which sums rounded to
    float32 tell, so that others may be lighter by that. */
-EPLB_P double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_heaviest_group_bound(const eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     double heaviest = b->group_sum[0], lightest = b->group_sum[shape->num_groups - 1];
     return (heaviest + eplb_p_times(shape->node_groups - 1, lightest)) / shape->node_gpus;
 }
@@ -9819,17 +9845,18 @@ EPLB_P double eplb_p_group_load(const float *load, int32_t group_size, int32_t g
 }
 
 /* order, rank_of, group_sum of the layer; node_of is not in use yet, and holds each group's rank. */
-EPLB_P void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+EPLB_P void eplb_p_rank_groups(eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t group, rank, i;
 
-    eplb_p_sort_loads(load, b->order, b->spare, shape->num_experts);
+    eplb_p_sort_loads(b->load, b->order, b->spare, shape->num_experts);
     for (group = 0; group < shape->num_groups; group++)
-        b->share[group] = eplb_p_heavy_first((float)eplb_p_group_load(load, shape->group_size, group), group);
+        b->share[group] = eplb_p_heavy_first((float)eplb_p_group_load(b->load, shape->group_size, group), group);
     eplb_p_sort(b->share, b->spare, shape->num_groups);
     for (rank = 0; rank < shape->num_groups; rank++) {
         group = eplb_p_index(b->share[rank]);
-        b->group_sum[rank] = eplb_p_group_load(load, shape->group_size, group);
+        b->group_sum[rank] = eplb_p_group_load(b->load, shape->group_size, group);
         b->node_of[group] = rank;
     }
     if (b->place) b->lightest[0] = 0.0;
@@ -9852,14 +9879,14 @@ EPLB_P int32_t eplb_p_missing(const eplb_p_bounder *b, int32_t home)
 /* The home after the group's present one that is worth trying: with room, not the second empty one of those that are
    alike, and light enough to stay below the best split with the groups that it must yet be given. num_homes when none
    is. */
-EPLB_P int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
+EPLB_P int32_t eplb_p_next_home(const eplb_p_bounder *b, int32_t group, double best)
 {
     int32_t home = b->node_of[group] + 1, missing;
     double load;
 
     for (; home < b->num_homes; home++) {
         if (b->node_fill[home] == b->room[home]) continue;
-        if (home == shape->num_nodes) return home; /* to be split */
+        if (home == b->shape->num_nodes) return home; /* to be split */
         if (b->twin[home] >= 0 && b->node_fill[b->twin[home]] == 0) continue;
         missing = eplb_p_missing(b, home);
         load = b->node_sum[home] + b->group_sum[group] + (missing > 1 ? b->lightest[missing - 1] : 0.0);
@@ -9869,23 +9896,26 @@ EPLB_P int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *sha
 }
 
 /* Whether a group that is split may have its experts on two such nodes, alone; as far as pairs of nodes are few. */
-EPLB_P int eplb_p_can_halve(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
+EPLB_P int eplb_p_can_halve(const eplb_p_bounder *b, int32_t first, int32_t second)
 {
+    const eplb_p_shape *shape = b->shape;
     if (shape->num_nodes > EPLB_P_SPLIT_NODES || b->left[first] == 0 || b->left[second] == 0) return 0;
     return b->left[first] + b->left[second] >= shape->group_size;
 }
 
 /* What nodes take, at least, that have what is split and whole groups between them. */
-EPLB_P double eplb_p_shared_time(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
+EPLB_P double eplb_p_shared_time(const eplb_p_bounder *b, int32_t first, int32_t second)
 {
-    int32_t N = shape->num_nodes, missing = eplb_p_missing(b, first) + eplb_p_missing(b, second) + eplb_p_missing(b, N);
+    int32_t N = b->shape->num_nodes,
+            missing = eplb_p_missing(b, first) + eplb_p_missing(b, second) + eplb_p_missing(b, N);
     double load = b->node_sum[first] + b->node_sum[second] + b->node_sum[N] + b->lightest[missing];
     return load / (b->place[first].speed + b->place[second].speed);
 }
 
 /* The same for all nodes with slots left: where several groups are split, or one over more than two nodes. */
-EPLB_P double eplb_p_scattered_time(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_scattered_time(const eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t node, missing = eplb_p_missing(b, shape->num_nodes);
     double load = b->node_sum[shape->num_nodes], speed = 0.0;
 
@@ -9899,61 +9929,60 @@ EPLB_P double eplb_p_scattered_time(const eplb_p_bounder *b, const eplb_p_shape 
 }
 
 /* Load of the lightest experts, so many, of the group that is split. */
-EPLB_P double eplb_p_lightest_split(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t num)
+EPLB_P double eplb_p_lightest_split(const eplb_p_bounder *b, int32_t num)
 {
+    const eplb_p_shape *shape = b->shape;
     double sum = 0.0;
     int32_t i;
 
     for (i = shape->num_experts; num > 0;) {
         if (b->node_of[b->rank_of[--i]] != shape->num_nodes) continue;
-        sum += (double)load[eplb_p_index(b->order[i])];
+        sum += (double)b->load[eplb_p_index(b->order[i])];
         num--;
     }
     return sum;
 }
 
 /* A node's experts of whole groups, or with another node's and what is split those of both, on so many slots. */
-EPLB_P double eplb_p_listed_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
-                                  int32_t second, int32_t slots, const eplb_p_place *place, double least)
+EPLB_P double eplb_p_listed_bound(eplb_p_bounder *b, int32_t first, int32_t second, int32_t slots,
+                                  const eplb_p_place *place, double least)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t i, n = 0;
+    eplb_p_listed listed;
 
     for (i = 0; i < shape->num_experts; i++) {
         int32_t node = b->node_of[b->rank_of[i]];
         if (node != first && (first == second || (node != second && node != shape->num_nodes))) continue;
-        b->node_load[n] = load[eplb_p_index(b->order[i])];
-        b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
-        n++;
+        eplb_p_list_expert(b, n++, b->load[eplb_p_index(b->order[i])]);
     }
     if (n == 0) return 0.0;
-    return eplb_p_place_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(shape, n, slots), place,
-                              shape->options.max_replicas, least);
+    listed = eplb_p_list_node(b, n, slots, shape->options.max_replicas);
+    return eplb_p_place_bound(b, &listed, place, least);
 }
 
 /* One of two nodes that have a group between them, when it has so many of its experts: the lightest, at least, and slots
    for no more. */
-EPLB_P double eplb_p_half_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
-                                int32_t here, double enough)
+EPLB_P double eplb_p_half_bound(eplb_p_bounder *b, int32_t node, int32_t here, double enough)
 {
     const eplb_p_place *place = &b->place[node];
-    double mean = (b->node_sum[node] + eplb_p_lightest_split(b, shape, load, here)) / place->speed, bound;
+    double mean = (b->node_sum[node] + eplb_p_lightest_split(b, here)) / place->speed, bound;
 
     if (mean >= enough) return mean;
-    bound = eplb_p_listed_bound(b, shape, load, node, node, place->num_slots - here, place, mean);
+    bound = eplb_p_listed_bound(b, node, node, place->num_slots - here, place, mean);
     return bound > mean ? bound : mean;
 }
 
 /* Both, when each has as many as suits them best. */
-EPLB_P double eplb_p_parted_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
-                                  int32_t second, double enough)
+EPLB_P double eplb_p_parted_bound(eplb_p_bounder *b, int32_t first, int32_t second, double enough)
 {
-    int32_t size = shape->group_size, there;
+    int32_t size = b->shape->group_size, there;
     double least = enough, bound, other;
 
     for (there = size - b->left[first]; there <= b->left[second]; there++) {
-        bound = eplb_p_half_bound(b, shape, load, first, size - there, least);
+        bound = eplb_p_half_bound(b, first, size - there, least);
         if (bound >= least) continue;
-        other = eplb_p_half_bound(b, shape, load, second, there, least);
+        other = eplb_p_half_bound(b, second, there, least);
         if (other > bound) bound = other;
         if (bound < least) least = bound;
     }
@@ -9962,74 +9991,76 @@ EPLB_P double eplb_p_parted_bound(eplb_p_bounder *b, const eplb_p_shape *shape, 
 
 /* Two nodes with all their groups, and one that they have between them; or anything that is no more than what they take
    and no less than `enough`. */
-EPLB_P double eplb_p_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
-                                  int32_t second, double enough)
+EPLB_P double eplb_p_halves_bound(eplb_p_bounder *b, int32_t first, int32_t second, double enough)
 {
+    const eplb_p_shape *shape = b->shape;
     eplb_p_place *both = &b->place[shape->num_nodes + 1];
-    double bound = eplb_p_shared_time(b, shape, first, second), other;
+    double bound = eplb_p_shared_time(b, first, second), other;
 
     if (bound >= enough) return bound;
     eplb_p_fill_place(both, shape, first, second);
-    other = eplb_p_listed_bound(b, shape, load, first, second, both->num_slots, both, bound);
+    other = eplb_p_listed_bound(b, first, second, both->num_slots, both, bound);
     if (other > bound) bound = other;
     if (bound >= enough) return bound;
-    other = eplb_p_parted_bound(b, shape, load, first, second, enough);
+    other = eplb_p_parted_bound(b, first, second, enough);
     return other > bound ? other : bound;
 }
 
 /* What the nodes that have what is split take, at least, in the best case, of all complete splits that this one leads
    to. */
-EPLB_P double eplb_p_split_time(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_split_time(const eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     double least = DBL_MAX, time;
     int32_t first, second;
 
     for (first = 0; b->num_split == 1 && first < shape->num_nodes; first++) {
         for (second = first + 1; second < shape->num_nodes; second++) {
-            if (!eplb_p_can_halve(b, shape, first, second)) continue;
-            time = eplb_p_shared_time(b, shape, first, second);
+            if (!eplb_p_can_halve(b, first, second)) continue;
+            time = eplb_p_shared_time(b, first, second);
             if (time < least) least = time;
         }
     }
-    return least < DBL_MAX ? least : eplb_p_scattered_time(b, shape);
+    return least < DBL_MAX ? least : eplb_p_scattered_time(b);
 }
 
 /* The same of a complete split, where one group is on two nodes; or anything that is no less than `enough`. */
-EPLB_P double eplb_p_best_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double enough)
+EPLB_P double eplb_p_best_halves_bound(eplb_p_bounder *b, double enough)
 {
+    const eplb_p_shape *shape = b->shape;
     double least = enough, bound;
     int32_t first, second, any = 0;
 
     for (first = 0; b->num_split == 1 && first < shape->num_nodes; first++) {
         for (second = first + 1; second < shape->num_nodes; second++) {
-            if (!eplb_p_can_halve(b, shape, first, second)) continue;
+            if (!eplb_p_can_halve(b, first, second)) continue;
             any = 1;
-            bound = eplb_p_halves_bound(b, shape, load, first, second, least);
+            bound = eplb_p_halves_bound(b, first, second, least);
             if (bound < least) least = bound;
         }
     }
-    return any ? least : eplb_p_scattered_time(b, shape);
+    return any ? least : eplb_p_scattered_time(b);
 }
 
 /* The bound of a complete split, if that is below `best`, and a node that it is that of; or the last group's. */
-EPLB_P double eplb_p_complete_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least,
-                                    double best, int32_t *worst)
+EPLB_P double eplb_p_complete_bound(eplb_p_bounder *b, double least, double best, int32_t *worst)
 {
     double bound, shared;
 
-    *worst = eplb_p_worst_node(b, shape, load, least, best);
+    *worst = eplb_p_worst_node(b, least, best);
     bound = b->node_bound[*worst];
     if (b->num_split == 0 || bound >= best) return bound;
-    shared = eplb_p_best_halves_bound(b, shape, load, best);
+    shared = eplb_p_best_halves_bound(b, best);
     if (shared <= bound) return bound;
-    *worst = b->node_of[shape->num_groups - 1];
+    *worst = b->node_of[b->shape->num_groups - 1];
     return shared;
 }
 
 /* Where a group goes to begin with where nodes are not alike: to the node that takes least with it; what finds no room
    is to be split. */
-EPLB_P int32_t eplb_p_first_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group)
+EPLB_P int32_t eplb_p_first_home(const eplb_p_bounder *b, int32_t group)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t node, best = shape->num_nodes;
     double least = DBL_MAX;
 
@@ -10051,7 +10082,7 @@ EPLB_P void eplb_p_leave_home(eplb_p_bounder *b, int32_t group)
 }
 
 /* The bound of a split to begin with. */
-EPLB_P double eplb_p_first_homes(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_first_homes(eplb_p_bounder *b, double least)
 {
     int32_t group, home, worst;
 
@@ -10060,15 +10091,15 @@ EPLB_P double eplb_p_first_homes(eplb_p_bounder *b, const eplb_p_shape *shape, c
         b->node_fill[home] = 0;
         b->node_bound[home] = -1.0;
     }
-    for (group = 0; group < shape->num_groups; group++) eplb_p_put_group(b, group, eplb_p_first_home(b, shape, group));
-    return eplb_p_complete_bound(b, shape, load, least, DBL_MAX, &worst);
+    for (group = 0; group < b->shape->num_groups; group++) eplb_p_put_group(b, group, eplb_p_first_home(b, group));
+    return eplb_p_complete_bound(b, least, DBL_MAX, &worst);
 }
 
 /* eplb_p_split_bound where nodes are not alike. */
-EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, double least)
 {
-    double best = eplb_p_first_homes(b, shape, load, least), bound;
-    int32_t group, home, last = shape->num_groups - 1, top = last, steps = -last;
+    double best = eplb_p_first_homes(b, least), bound;
+    int32_t group, home, last = b->shape->num_groups - 1, top = last, steps = -last;
 
     least = eplb_p_times(least, 1.0 + EPLB_P_SPLIT_NEAR);
     for (group = last; group >= 0; group--) eplb_p_leave_home(b, group);
@@ -10078,7 +10109,7 @@ EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
             eplb_p_leave_home(b, group);
             if (group < top) top = group;
         }
-        home = eplb_p_next_home(b, shape, group, best);
+        home = eplb_p_next_home(b, group, best);
         if (home == b->num_homes) {
             group--;
             continue;
@@ -10086,12 +10117,12 @@ EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
         steps += 1 + b->pair_steps;
         if (eplb_p_is_hopeless(steps, top)) return 0.0;
         eplb_p_put_group(b, group, home);
-        if (b->num_split > 0 && eplb_p_split_time(b, shape) >= best) continue;
+        if (b->num_split > 0 && eplb_p_split_time(b) >= best) continue;
         if (group < last) {
             b->node_of[++group] = -1;
             continue;
         }
-        bound = eplb_p_complete_bound(b, shape, load, least, best, &home);
+        bound = eplb_p_complete_bound(b, least, best, &home);
         if (bound < best) best = bound;
         steps += EPLB_P_SPLIT_LEAF;
         for (; b->node_of[group] != home; group--) eplb_p_leave_home(b, group);
@@ -10101,8 +10132,9 @@ EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
 
 /* eplb_p_heaviest_group_bound where nodes are not alike; there it may be split, but of one more group than are one is
    whole. */
-EPLB_P double eplb_p_whole_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_whole_group_bound(const eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     double heavy, least = DBL_MAX;
     int32_t node;
 
@@ -10117,13 +10149,14 @@ EPLB_P double eplb_p_whole_group_bound(const eplb_p_bounder *b, const eplb_p_sha
 
 /* Where slots are locked: node_of, node_fill, taken by the experts in these slots, of which no group may be on two
    nodes. */
-EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
+EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, int32_t layer)
 {
+    const eplb_p_shape *shape = b->shape;
     const int32_t *previous = shape->options.previous_phy2log + eplb_p_at(layer, shape->num_replicas, 0);
     const uint8_t *locked = shape->locked + eplb_p_at(layer, shape->num_replicas, 0);
     int32_t *home = b->replicas.count, slot, e, group, node; /* which are not in use yet */
 
-    eplb_p_empty_nodes(b, shape);
+    eplb_p_empty_nodes(b);
     eplb_p_fill_ids(home, -1, 0, shape->num_experts);
     eplb_p_fill_ids(b->node_of, -1, 0, shape->num_groups);
     eplb_p_fill_ids(b->taken, 0, 0, shape->num_nodes);
@@ -10145,12 +10178,13 @@ EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape
 
 /* Whether locked slots leave plans with as few split groups, over as few nodes, as without them; as far as that is
    plain to see. Where they do not, what the policy asks for is another thing. */
-EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
+EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, int32_t layer)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t N = shape->num_nodes, size = shape->group_size, node, other, room, halves = 0, halved = 0;
     int64_t rooms = 0;
 
-    if (!eplb_p_find_locked_homes(b, shape, layer)) return 0;
+    if (!eplb_p_find_locked_homes(b, layer)) return 0;
     for (node = 0; node < N; node++) {
         room = (b->place[node].num_slots - b->taken[node]) / size;
         rooms += room;
@@ -10159,7 +10193,7 @@ EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape
     if (rooms < shape->num_groups - b->num_split) return 0;
     for (node = 0; node < N && b->num_split == 1; node++) {
         for (other = node + 1; other < N; other++) {
-            if (!eplb_p_can_halve(b, shape, node, other)) continue;
+            if (!eplb_p_can_halve(b, node, other)) continue;
             halves = 1;
             if (b->taken[node] < b->left[node] && b->taken[other] < b->left[other]
                 && b->left[node] + b->left[other] - b->taken[node] - b->taken[other] >= size)
@@ -10174,25 +10208,33 @@ EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape
 EPLB_P double eplb_p_less_rounding(double bound) { return eplb_p_times(bound, 1.0 - 4 * (double)FLT_EPSILON); }
 
 /* The lower bound of the layer whose mean load this is, in its unit by that of speeds. */
-EPLB_P double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t layer)
+EPLB_P double eplb_p_lower_bound(eplb_p_bounder *b, const float *load, int32_t layer)
 {
-    const eplb_p_place *all = eplb_p_whole_place(b, shape);
+    const eplb_p_shape *shape = b->shape;
+    const eplb_p_place *all = eplb_p_whole_place(b);
     double total = 0.0, bound, other;
     int32_t group, cap = shape->options.max_replicas;
+    eplb_p_listed listed;
 
-    eplb_p_rank_groups(b, shape, load);
+    b->load = load;
+    eplb_p_rank_groups(b);
     for (group = 0; group < shape->num_groups; group++) total += b->group_sum[group];
     bound = total / all->speed;
     b->part = eplb_p_bounder_part(total);
     if (shape->num_nodes == 1) cap = eplb_p_cap_on(shape, all, shape->num_experts);
-    other = eplb_p_place_bound(b, load, b->order, shape->num_experts, all->num_slots, all, cap, bound);
+    listed.load = load;
+    listed.order = b->order;
+    listed.num_log = shape->num_experts;
+    listed.num_phy = all->num_slots;
+    listed.max_replicas = cap;
+    other = eplb_p_place_bound(b, &listed, all, bound);
     if (other > bound) bound = other;
-    if (shape->num_nodes > 1 && shape->locked && !eplb_p_locks_suit_groups(b, shape, layer))
+    if (shape->num_nodes > 1 && shape->locked && !eplb_p_locks_suit_groups(b, layer))
         return eplb_p_less_rounding(bound);
-    other = b->place ? eplb_p_whole_group_bound(b, shape) : eplb_p_heaviest_group_bound(b, shape);
+    other = b->place ? eplb_p_whole_group_bound(b) : eplb_p_heaviest_group_bound(b);
     if (other > bound) bound = other;
     if (shape->num_nodes > 1) {
-        other = b->place ? eplb_p_homes_bound(b, shape, load, bound) : eplb_p_split_bound(b, shape, load, bound);
+        other = b->place ? eplb_p_homes_bound(b, bound) : eplb_p_split_bound(b, bound);
         if (other > bound) bound = other;
     }
     return eplb_p_less_rounding(bound);
@@ -10418,7 +10460,7 @@ EPLB_P void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_
     report->replica_balancedness = 1.0f;
     if (num_loaded == 0) return;
 
-    bound = eplb_p_lower_bound(&v->bounder, v->shape, v->load, layer) / scale; /* exact: a power of two */
+    bound = eplb_p_lower_bound(&v->bounder, v->load, layer) / scale; /* exact: a power of two */
     report->max_load = eplb_p_reported(most);
     report->mean_load = eplb_p_reported_bound(mean);
     report->balancedness = eplb_p_balancedness(mean, most);
@@ -15128,7 +15170,7 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
     v = eplb_p_carve_evaluator(&a, s);
-    eplb_p_list_places(&v.bounder, s);
+    eplb_p_list_places(&v.bounder);
     for (layer = 0; layer < s->num_layers; layer++) {
         r = eplb_p_count_replicas(&v, eplb_p_layer_slots(s, plan, layer));
         if (r != EPLB_OK) return r;

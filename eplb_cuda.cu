@@ -3032,7 +3032,7 @@ static __device__ void eplb_p_evaluate_alone(const eplb_p_cuda_alone &c, unsigne
     eplb_layer_report report = EPLB_ZERO_INIT;
     eplb_result result = eplb_p_check_samples_alone(c, layer);
 
-    eplb_p_list_places(&v.bounder, &c.shape);
+    eplb_p_list_places(&v.bounder);
     if (result == EPLB_OK) result = eplb_p_count_replicas(&v, phy2log);
     if (result == EPLB_OK) eplb_p_report_layer(&v, c.weight, layer, phy2log, &report);
     c.report[layer] = report;
