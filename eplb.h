@@ -1015,6 +1015,9 @@ extern "C" {
    writes eplb_p_arena, the scratch being carved
    calls  only what stands above, as every storey does */
 
+/* Does not compile unless it is so: a list has been extended where all that goes through it has to follow. */
+#define EPLB_P_HOLDS(name, fact) typedef char eplb_p_holds_##name[(fact) ? 1 : -1]
+
 /* ----------------------------------------------------------------------------------- numerics
 
    Everything that decides where an expert goes is computed by the functions of this section, on
@@ -1126,6 +1129,10 @@ EPLB_P_HD uint64_t eplb_p_light_first(float value, int32_t index)
     return ((uint64_t)eplb_p_bits(value) << 32) | (uint32_t)index;
 }
 
+/* The value of the latter. */
+EPLB_P_HD float eplb_p_value_of_light(uint64_t key) { return eplb_p_from_bits((uint32_t)(key >> 32)); }
+
+/* The same of two indices. */
 EPLB_P_HD uint64_t eplb_p_key_of_two(int32_t first, int32_t second)
 {
     return ((uint64_t)(uint32_t)first << 32) | (uint32_t)second;
@@ -1138,10 +1145,6 @@ EPLB_P_HD uint64_t eplb_p_smaller(uint64_t a, uint64_t b) { return a < b ? a : b
 #define EPLB_P_NONE (-1)       /* no item, no GPU, no node, no slot: nobody */
 
 EPLB_P_HD int32_t eplb_p_index_or_none(uint64_t key) { return key == EPLB_P_LAST ? EPLB_P_NONE : eplb_p_index(key); }
-
-/* The value of such a key that is not the last: of the heaviest, or of the lightest first. */
-EPLB_P_HD float eplb_p_value_of_heavy(uint64_t key) { return eplb_p_from_bits(~(uint32_t)(key >> 32)); }
-EPLB_P_HD float eplb_p_value_of_light(uint64_t key) { return eplb_p_from_bits((uint32_t)(key >> 32)); }
 
 /* The same order where values have 64 bits and no key has room for both: what is worth most of all that is looked at by
    rising index, and among equals the first. */
@@ -2110,9 +2113,9 @@ EPLB_P eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const ch
 
 /* ------------------------------------------------------------------------------------ options */
 
-/* The presets, a row each: their names; how items are packed first; the refinement and the swaps of groups,
-   then of slots; heaviest packs tried, candidates, their noise and its scale, selection; effort; replication
-   and fix-up steps; the engine. All but refinements and swaps is the same for groups and for slots. */
+/* The presets, a row each, in the order of their numbers: their names; how items are packed first; the refinement and
+   the swaps of groups, then of slots; heaviest packs tried, candidates, their noise and its scale, selection; effort;
+   replication and fix-up steps; the engine. All but refinements and swaps is the same for groups and for slots. */
 /* clang-format off */
 #define EPLB_P_PRESETS(row) \
     row(DEFAULT,      "default",      LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,  33, DHONDT,  0, NONE) \
@@ -2141,11 +2144,16 @@ typedef struct eplb_p_preset {
     int32_t group_refine, group_swaps, effort, replication, fixup_steps, engine;
 } eplb_p_preset;
 
-#define EPLB_P_PRESET_NAME(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates, noise, \
-                           scale, select, effort, replication, fixup, engine)                                      \
-    case EPLB_PRESET_##number: return name;
+#define EPLB_P_PRESET_NAME(number, name, ...) \
+    case EPLB_PRESET_##number:                \
+        return name;
+#define EPLB_P_PRESET_PLACE(number, ...)    EPLB_P_PLACE_OF_##number,
+#define EPLB_P_PRESET_IN_PLACE(number, ...) &&(int)EPLB_P_PLACE_OF_##number == (int)EPLB_PRESET_##number
 
 static const eplb_p_preset eplb_p_presets[EPLB_NUM_PRESETS] = {EPLB_P_PRESETS(EPLB_P_PRESET_ROW)};
+
+enum { EPLB_P_PRESETS(EPLB_P_PRESET_PLACE) EPLB_P_NUM_PLACES };
+EPLB_P_HOLDS(presets, (int)EPLB_P_NUM_PLACES == (int)EPLB_NUM_PRESETS EPLB_P_PRESETS(EPLB_P_PRESET_IN_PLACE));
 
 EPLB_API const char *eplb_preset_name(int32_t preset)
 {
@@ -2242,7 +2250,10 @@ EPLB_P int32_t eplb_p_most_moves(const eplb_options *o, int32_t limit)
     return most > 0 ? most : 0;
 }
 
-/* What a limit counts a move under: a GPU, a node, or nothing. Pairs are counted for each receiver apart. */
+EPLB_P_HOLDS(limits, EPLB_P_NUM_LIMITS == EPLB_P_LIMIT_NODE_OUT + 1);
+
+/* What a limit counts a move under: a GPU, a node, or nothing. Pairs are counted for each receiver apart. Of an expert's
+   senders, who come in the order of their slots, those under the same stand together. */
 EPLB_P int32_t eplb_p_counted_under(int32_t limit, int32_t sender, int32_t receiver, int32_t sender_node,
                                     int32_t receiver_node)
 {
@@ -2387,10 +2398,10 @@ EPLB_P eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void
 
 enum { EPLB_P_EMPTY = -1 }; /* what stands in a slot that holds no expert */
 
-/* Which slots each GPU has, as the caller numbers them, or a layer, or a search: one GPU's after the other's. What asks
-   for it asks the questions below, which alone know. */
+/* Which slots each GPU has, as the caller numbers them, or a layer, or a search: one GPU's after the other's, so that a
+   GPU's end where the next one's begin. Whose a slot is, and where a GPU's are, the questions below alone know. */
 typedef struct eplb_p_gpus {
-    int32_t room;                /* slots of each */
+    int32_t room;                /* slots of each, or of the largest */
     const int32_t *first_slot;   /* [G + 1] where they do not all have as many; else NULL */
     const int32_t *gpu_of;       /* [slots] whose a slot is; NULL likewise */
     const int32_t *usable_slots; /* [G] slots that may be used, the first ones; NULL: all may */
@@ -3519,7 +3530,8 @@ EPLB_P double eplb_p_least_time(uint64_t *load, uint64_t *spare, int32_t n, cons
 
    in       weight and true_order of the items, how they are packed
    out      pack_index and rank_in_pack
-   writes   eplb_p_packs, which initial and eplb_p_do_swap alone do; eplb_p_frontier, which next_* and note_* do
+   writes   eplb_p_packs: initial and eplb_p_do_swap, which put items on packs, and what readies it for either;
+            eplb_p_frontier: what opens it, next_* and note_*
 
    Six items in two packs, as LPT has put them; rows of loads have whole vectors, filled up with * that is too heavy
    to be swapped:
@@ -3577,8 +3589,8 @@ typedef struct eplb_p_frontier {
     uint32_t *stamp;      /* [m] */
     uint32_t now;         /* 2 s */
     uint64_t last[2];     /* packs that the last swap changed, heaviest first */
-    eplb_p_swap *promise; /* [m] the best swap of each; where its gain is 0 that is not known, or there is none, and
-                             it is worth no more than this; for L2 */
+    eplb_p_swap *promise; /* [m] the best swap of each; where its gain is 0 there is none, or it is not known, and its
+                             worth is a bound; for L2 */
 
     const uint64_t *line;  /* [n] items by their true load */
     int32_t *place;        /* [n] where each of them stands there */
@@ -4015,15 +4027,15 @@ EPLB_P eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap
     return at;
 }
 
-/* Its u and its v, by position. */
+/* A swap's u and v, by position. */
 EPLB_P uint64_t eplb_p_swap_items(const eplb_p_packs *p, const eplb_p_swap *swap)
 {
     eplb_p_places at = eplb_p_find_places(p, swap);
     return eplb_p_key_of_two(eplb_p_position(p, swap->heavy, at.u), eplb_p_position(p, swap->light, at.v));
 }
 
-/* A swap's key is what it is worth, then these: whether it goes before the best one so far. Where that one is not
-   known, but only that it is worth no more than this, one that is worth as much may not be it. */
+/* A swap's key is what it is worth, then these: whether it goes before the best one so far. Where of that one only a bound
+   of its worth is known, as its gain is 0, one that is worth as much does not. */
 EPLB_P int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_swap *swap, const eplb_p_swap *best)
 {
     if (swap->worth > best->worth || swap->worth < best->worth || !(best->gain > 0.0f))
@@ -4075,13 +4087,13 @@ EPLB_P void eplb_p_note_look(eplb_p_frontier *f, int32_t heavy)
     if (f->stamp) f->stamp[heavy] = f->now;
 }
 
-/* Nothing is known of a pack any more. */
-EPLB_P void eplb_p_forget(eplb_p_frontier *f, int32_t pack)
+/* Nothing is known of a pack's swaps any more, but that none is worth more than this. */
+EPLB_P void eplb_p_forget(eplb_p_frontier *f, int32_t pack, float bound)
 {
     if (f->stamp) f->stamp[pack] = f->now + 1;
     if (!f->promise) return;
     f->promise[pack].gain = 0.0f;
-    f->promise[pack].worth = EPLB_P_ANY_WORTH;
+    f->promise[pack].worth = bound;
 }
 
 /* The i-th heaviest pack with those lighter ones with which it is not settled, lightest first, which soon brings what
@@ -4254,17 +4266,14 @@ EPLB_P eplb_p_swap eplb_p_next_max_to_any(const eplb_p_packs *p, const eplb_p_fr
 }
 
 /* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has a swap that
-   is worth this much. */
+   is worth this much: from 0 on, if it may have one and none is known. */
 EPLB_P void eplb_p_look_at(const eplb_p_packs *p, eplb_p_frontier *f, int32_t i, float enough)
 {
     int32_t heavy = eplb_p_by_load(p, i);
     eplb_p_swap *own = &f->promise[heavy];
 
     if (own->gain > 0.0f && f->stamp[own->light] > f->stamp[heavy]) own->gain = 0.0f; /* its worth is still a bound */
-    if (!(own->gain > 0.0f) && own->worth > 0.0f && !(own->worth < enough)) {
-        eplb_p_forget(f, heavy);
-        own->worth = 0.0f;
-    }
+    if (!(own->gain > 0.0f) && own->worth > 0.0f && !(own->worth < enough)) eplb_p_forget(f, heavy, 0.0f);
     eplb_p_consider_lighter(p, f, i, EPLB_P_BY_FALL, own);
     eplb_p_note_look(f, heavy);
 }
@@ -4288,6 +4297,8 @@ EPLB_P eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
     }
     return eplb_p_fall_counts(best.worth, p->tiny) ? best : eplb_p_no_swap();
 }
+
+EPLB_P_HOLDS(swaps, EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1);
 
 EPLB_P eplb_p_swap eplb_p_next_swap(const eplb_p_packs *p, const eplb_packing *how, eplb_p_frontier *f)
 {
@@ -4378,7 +4389,7 @@ EPLB_P void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
     int32_t pack, at;
 
     f->now = 2; /* no stamp is 0 */
-    for (pack = 0; pack < p->m; pack++) eplb_p_forget(f, pack);
+    for (pack = 0; pack < p->m; pack++) eplb_p_forget(f, pack, EPLB_P_ANY_WORTH);
     if (!f->line_load) return;
     for (at = 0; at < p->n; at++) {
         int32_t item = eplb_p_index(f->line[at]);
@@ -4397,7 +4408,7 @@ EPLB_P void eplb_p_reopen_pack(const eplb_p_packs *p, eplb_p_frontier *f, int32_
 {
     int32_t i;
 
-    eplb_p_forget(f, pack);
+    eplb_p_forget(f, pack, EPLB_P_ANY_WORTH);
     if (!f->line_load) return;
     for (i = 0; i < p->room; i++)
         f->line_pack_load[eplb_p_line_place(p, f, eplb_p_position(p, pack, i))] = p->load[pack];
@@ -4529,7 +4540,7 @@ EPLB_P void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
 EPLB_P_HD int eplb_p_team_packs(eplb_p_packer *p) { return (void)p, 0; } /* whether it has packed them together */
 #endif
 
-/* pack: unlike packs
+/* ------------------------------------------------------------------------ pack: unlike packs
 
    Packs of unlike room, or speed, or with something on them from the start. What a pack takes is its load divided by
    its speed; the heaviest is the one that takes longest, and a swap gains what the longer of the two takes less by. The
@@ -4537,7 +4548,7 @@ EPLB_P_HD int eplb_p_team_packs(eplb_p_packer *p) { return (void)p, 0; } /* whet
 
 typedef struct eplb_p_unlike {
     eplb_p_packer packer; /* n need not be a multiple of m, and room, held, rank are not used */
-    const int32_t *room;  /* [m] items for each pack; as many as there are items, or more */
+    const int32_t *room;  /* [m] items that each pack has room for: all together for n, or more */
     const float *speed;   /* [m] NULL: all 1 */
     float *fixed;         /* [m] load that is there already */
     float *time;          /* [m] what each pack takes */
@@ -4545,7 +4556,7 @@ typedef struct eplb_p_unlike {
     int32_t *held;        /* [n] positions, by pack, ascending */
 } eplb_p_unlike;
 
-/* Sizes are those of items and packs; candidates and orders as for packs that are alike. */
+/* Of the packer's packs by_load is by what they take. */
 EPLB_P eplb_p_unlike eplb_p_carve_unlike(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
 {
     eplb_p_unlike u = EPLB_ZERO_INIT;
@@ -4576,7 +4587,7 @@ EPLB_P float eplb_p_time_with(const eplb_p_unlike *u, int32_t pack, float load)
 }
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-/* As below, by negated times: the first of the largest; if that is full, the first with all that is full behind. Packs
+/* As below, by negated times: the first of the largest; if that is full, the first of the largest that are not. Packs
    are not in order yet, so that there is room for their times. */
 static int32_t eplb_p_quickest_of_vectors(const eplb_p_unlike *u, float load)
 {
@@ -4783,6 +4794,8 @@ EPLB_P void eplb_p_next_unlike_l2(const eplb_p_unlike *u, eplb_p_unlike_swap *be
         for (j = m - 1; j > i; j--) eplb_p_consider_places(u, i, j, best);
     if (!eplb_p_fall_counts(best->worth, u->packer.packs.tiny)) best->worth = 0.0f;
 }
+
+EPLB_P_HOLDS(unlike_swaps, EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1);
 
 EPLB_P eplb_p_unlike_swap eplb_p_next_unlike(eplb_p_unlike *u)
 {
@@ -15878,8 +15891,11 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_WIDE_HIDDEN
 #undef EPLB_P_PACKING_FIELD
 #undef EPLB_P_NAME
+#undef EPLB_P_HOLDS
 #undef EPLB_P_PRESETS
 #undef EPLB_P_PRESET_ROW
+#undef EPLB_P_PRESET_PLACE
+#undef EPLB_P_PRESET_IN_PLACE
 #undef EPLB_P_PRESET_NAME
 #undef EPLB_P_SLACK
 #undef EPLB_P_ASAN
