@@ -6284,7 +6284,7 @@ EPLB_P void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
    on different GPUs change places; replace, the expert of a slot gives way to another, which takes a replica
    from the one and gives it to the other.
 
-   With one sample the incumbent is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
+   With one sample the objective is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
    found in a line of all replicas by their loads; where there is none, a double is, two swaps of the same two GPUs at
    once; where there is none either, a replace. When all are exhausted a kick disturbs the plan, and what follows stays
    if the heaviest GPU has become lighter, or is taken back. Where slots are few all plans are tried instead, but for
@@ -8366,8 +8366,8 @@ EPLB_P uint64_t eplb_p_weigh_samples(eplb_p_search *s)
     return squares >> 30;
 }
 
-/* The tokens of e, all in its home. They are its grains less half of its part of each sample, where its part is the
-   same in all samples by least squares: half of what strays twice as far from it. */
+/* The tokens of e, all in its home: of its grains g in a sample of which its part is p, by least squares over the samples,
+   g - p / 2, or 0. That is half of p + 2 (g - p), which strays from p twice as far as g does. */
 EPLB_P void eplb_p_stray(eplb_p_search *s, int32_t e, uint64_t squares)
 {
     const int32_t *grains = eplb_p_grains_of(s, e), *sample = s->difference;
@@ -8713,11 +8713,12 @@ EPLB_P int eplb_p_move_slot(eplb_p_search *s, int32_t slot, int64_t least)
     return 0;
 }
 
-/* What the objective of exact shares must fall by for a move to count: tokens are halves, their squares quarters. */
+/* What the objective of exact shares must fall by for each expert that a move moves: a quarter of what counts by equal
+   shares, as they leave less to be gained; and of tokens that are halves the squares are quarters. */
 EPLB_P int64_t eplb_p_exact_enough(const eplb_p_search *s) { return s->enough / 16; }
 
 /* Moves of one slot after the other, until none of any slot is found that lowers the objective. What lowers the
-   squares of equal shares is a good start, but for more replicas of an expert than any has. */
+   squares of equal shares is a good start, if it gives no expert more replicas than some have to begin with. */
 EPLB_P void eplb_p_improve_exact(eplb_p_search *s)
 {
     int32_t max_replicas = s->max_replicas, slot = 0, idle = 0;
@@ -8810,7 +8811,7 @@ EPLB_P void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
     if (s->aside && eplb_p_objective(s) > loose && lane == 0) eplb_p_exchange_plans(s);
 }
 
-/* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. Where all plans can be tried, a
+/* One part in 4096 is close enough: the heaviest GPU may be that much above the bound. Where all plans can be tried, a
    grain for each division is. */
 #define EPLB_P_CLOSE 4096
 
