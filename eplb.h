@@ -275,7 +275,7 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      fixup_steps;   /* HYBRID: steps that move one replica from a donor to the expert with the
                                    largest load per replica, each only if it lowers that load; 0 = none */
     int32_t      max_replicas;  /* cap on the replicas of one expert, 0 = none */
-    eplb_packing group_packing; /* groups to nodes */
+    eplb_packing group_packing; /* groups to nodes that are alike; for others eplb_rebalance says how they go */
     eplb_packing gpu_packing;   /* slots to the GPUs of a node */
     uint64_t     seed;          /* of the candidates' noise and of the improvement's kicks */
     int32_t      effort;        /* how hard each node's plan is improved, replica counts and placement
