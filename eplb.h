@@ -13665,6 +13665,45 @@ EPLB_P int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, con
     return num;
 }
 
+#define EPLB_P_FEW_BITS 32 /* slots of a GPU, of which a lane that has no memory to count in keeps a bit each */
+
+/* Of a GPU with few slots the same, by a lane alone, where it has room for so many. Returns the end, or -1. */
+EPLB_P int32_t eplb_p_work_out_few(const eplb_p_keeper *k, const int32_t *slot, int32_t num_slots, int32_t first,
+                                   int32_t most)
+{
+    int32_t num = first, i, j, h, copy, at;
+    int64_t kept = 1, found = (int64_t)k->shape->num_replicas + 1;
+
+    for (i = 0; i < num_slots; i++) {
+        for (j = 0, copy = 0; j < i; j++) copy += slot[j] == slot[i];
+        for (h = k->holder[slot[i]]; h >= 0; h = k->held[h].next) {
+            if (copy >= k->held[h].copies) continue;
+            for (at = first; at < num && k->column[at] != k->held[h].gpu;) at++;
+            if (at == first + most) return -1;
+            if (at == num) k->value[num++] = 0;
+            k->column[at] = k->held[h].gpu;
+            k->value[at] += copy == 0 ? found : kept;
+        }
+    }
+    return num;
+}
+
+/* By a team, before they are asked for: each lane those of its GPUs, which have as much room for them each. */
+EPLB_P void eplb_p_value_gpus_by_team(eplb_p_keeper *k)
+{
+    int32_t room = k->shape->gpus.room, gpu, first, end;
+
+    for (gpu = eplb_p_team_lane(); gpu < k->shape->num_living && room <= EPLB_P_FEW_BITS; gpu += EPLB_P_TEAM) {
+        first = 2 * room * gpu;
+        end = eplb_p_work_out_few(k, k->new_slot + gpu * room, room, first, 2 * room);
+        if (end < 0) continue;
+        k->first_value[gpu] = first;
+        k->num_values[gpu] = end - first;
+    }
+    if (eplb_p_team_lane() == 0 && room <= EPLB_P_FEW_BITS) k->num_stored = (int32_t)eplb_p_most_values(k->shape);
+    eplb_p_team_wait();
+}
+
 EPLB_P eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
 {
     int32_t first = k->num_stored, i;
@@ -13919,52 +13958,6 @@ EPLB_P void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
     }
 }
 
-/* The plans of a layer. By the team, as what opens a keeper. */
-EPLB_P void eplb_p_open_keeper(eplb_p_keeper *k, const eplb_p_layer *l, const int32_t *old_slot)
-{
-    if (eplb_p_team_lane() == 0) {
-        k->layer = l;
-        k->old_slot = old_slot;
-        k->new_slot = l->phy2log;
-    }
-    eplb_p_team_wait();
-    EPLB_ASSERT(k->holder != NULL && k->node_row != NULL); /* the keeper has been carved */
-    eplb_p_team_fill(k->seen - 1, 0, 0, k->shape->num_experts + 1);
-    eplb_p_team_wait();
-}
-
-/* A node of the new plan goes to one of the plan in force. */
-EPLB_P void eplb_p_keep_node(eplb_p_keeper *k, int32_t from, int32_t to)
-{
-    int32_t j;
-
-    (void)eplb_p_assign_gpus(k, from, to);
-    eplb_p_seat_all(k);
-    for (j = 0; j < k->n; j++) eplb_p_arrange_gpu(k, k->first_row + k->row_of[j], k->first_column + j);
-}
-
-/* phy2log of the layer, its GPUs where they bring the fewest new experts. */
-EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
-{
-    int32_t is_lead = eplb_p_team_lane() == 0, to;
-
-    eplb_p_open_keeper(k, l, old_slot);
-    eplb_p_team_fill(k->holder - 1, EPLB_P_NONE, 0, k->shape->num_experts + 1);
-    eplb_p_team_fill(k->first_value, EPLB_P_NONE, 0, k->shape->num_living);
-    eplb_p_team_fill(k->place, EPLB_P_NONE, 0, k->shape->num_living);
-    eplb_p_team_wait();
-    if (is_lead) {
-        eplb_p_list_held(k);
-        k->num_stored = 0;
-        k->node_row[0] = 0;
-        if (k->shape->num_nodes > 1) eplb_p_assign_nodes(k);
-        for (to = 0; to < k->shape->num_nodes; to++) eplb_p_keep_node(k, k->node_row[to], to);
-    }
-    eplb_p_team_wait();
-    eplb_p_team_copy(l->phy2log, k->arranged, k->shape->num_usable);
-    eplb_p_team_wait();
-}
-
 /* As vLLM keeps them: GPUs stay where they are. On each, slot by slot, the first copy of what the slot holds that is not
    taken yet stays in it; what is not taken goes to the other slots, both in order. Among copies those that are left are
    the last, so they are put in place from the end. */
@@ -13992,15 +13985,94 @@ EPLB_P void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
     }
 }
 
-EPLB_P void eplb_p_keep_as_vllm(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
+/* Either where slots are few and none is locked: of copies that stay the last ones are taken, or as vLLM does, the first. */
+EPLB_P void eplb_p_arrange_few(const eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    int32_t gpu;
+    int32_t room = k->shape->gpus.room, i, j, at = 0;
+    const int32_t *old_slot = k->old_slot + to * room, *new_slot = k->new_slot + from * room;
+    int32_t *arranged = k->arranged + to * room, begin = k->shape->as_vllm ? 0 : room - 1, step = begin > 0 ? -1 : 1;
+    uint32_t left = 0;
+
+    for (j = 0; j < room; j++) left |= (uint32_t)(new_slot[j] != EPLB_P_EMPTY) << j;
+    for (i = 0; i < room; i++) {
+        for (j = begin; eplb_p_within(j, 0, room - 1) && (new_slot[j] != old_slot[i] || (left >> j & 1) == 0);)
+            j += step;
+        arranged[i] = eplb_p_within(j, 0, room - 1) ? old_slot[i] : EPLB_P_EMPTY;
+        if (eplb_p_within(j, 0, room - 1)) left &= ~((uint32_t)1 << j);
+    }
+    for (j = 0; j < room; j++) {
+        if ((left >> j & 1) == 0) continue;
+        while (arranged[at] != EPLB_P_EMPTY) at++;
+        arranged[at] = new_slot[j];
+    }
+}
+
+/* GPUs of the new plan, from the first one on, in the order of the rows, or as they are, go to those of the plan in force,
+   from `to` on. By the team, as all that follows but what is said to be lane 0's. */
+EPLB_P void eplb_p_arrange_gpus(eplb_p_keeper *k, const int32_t *row_of, int32_t from, int32_t to, int32_t num)
+{
+    int32_t lane = eplb_p_team_lane(), j;
+    int is_few = EPLB_P_TEAM > 1 && k->shape->gpus.room <= EPLB_P_FEW_BITS;
+
+    eplb_p_team_wait();
+    for (j = lane; j < num && is_few; j += EPLB_P_TEAM) eplb_p_arrange_few(k, from + (row_of ? row_of[j] : j), to + j);
+    for (j = 0; j < num && !is_few && lane == 0; j++) {
+        if (k->shape->as_vllm) eplb_p_arrange_as_vllm(k, to + j);
+        else eplb_p_arrange_gpu(k, from + (row_of ? row_of[j] : j), to + j);
+    }
+    eplb_p_team_wait();
+}
+
+/* The plans of a layer. */
+EPLB_P void eplb_p_open_keeper(eplb_p_keeper *k, const eplb_p_layer *l, const int32_t *old_slot)
+{
+    if (eplb_p_team_lane() == 0) {
+        k->layer = l;
+        k->old_slot = old_slot;
+        k->new_slot = l->phy2log;
+    }
+    eplb_p_team_wait();
+    EPLB_ASSERT(k->holder != NULL && k->node_row != NULL); /* the keeper has been carved */
+    eplb_p_team_fill(k->seen - 1, 0, 0, k->shape->num_experts + 1);
+    eplb_p_team_wait();
+}
+
+/* What is arranged is the layer's plan. */
+EPLB_P void eplb_p_take_arranged(const eplb_p_keeper *k, eplb_p_layer *l)
+{
+    eplb_p_team_copy(l->phy2log, k->arranged, k->shape->num_usable);
+    eplb_p_team_wait();
+}
+
+/* phy2log of the layer, its GPUs where they bring the fewest new experts. */
+EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *old_slot)
+{
+    int32_t is_lead = eplb_p_team_lane() == 0, to;
 
     eplb_p_open_keeper(k, l, old_slot);
-    for (gpu = 0; gpu < k->shape->num_gpus && eplb_p_team_lane() == 0; gpu++) eplb_p_arrange_as_vllm(k, gpu);
+    eplb_p_team_fill(k->holder - 1, EPLB_P_NONE, 0, k->shape->num_experts + 1);
+    eplb_p_team_fill(k->first_value, EPLB_P_NONE, 0, k->shape->num_living);
+    eplb_p_team_fill(k->place, EPLB_P_NONE, 0, k->shape->num_living);
     eplb_p_team_wait();
-    eplb_p_team_copy(l->phy2log, k->arranged, k->shape->num_replicas);
+    if (is_lead) {
+        eplb_p_list_held(k);
+        k->num_stored = 0;
+    }
     eplb_p_team_wait();
+    if (EPLB_P_TEAM > 1) eplb_p_value_gpus_by_team(k);
+    if (is_lead) {
+        k->node_row[0] = 0;
+        if (k->shape->num_nodes > 1) eplb_p_assign_nodes(k);
+    }
+    for (to = 0; to < k->shape->num_nodes; to++) {
+        if (is_lead) {
+            (void)eplb_p_assign_gpus(k, k->node_row[to], to);
+            eplb_p_seat_all(k);
+        }
+        eplb_p_team_wait();
+        eplb_p_arrange_gpus(k, k->row_of, k->first_row, k->first_column, k->n);
+    }
+    eplb_p_take_arranged(k, l);
 }
 
 /* -------------------------------------------------------------------- the plan in force: few moves
@@ -14196,6 +14268,11 @@ EPLB_P int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old
     int32_t *home = f->moves.home, slot, e, node, lost;
 
     EPLB_ASSERT(home != NULL && f->group_node != NULL && f->node_room != NULL && f->node_experts != NULL);
+    if (shape->num_nodes == 1) { /* there is nothing else to ask of it */
+        eplb_p_fill_ids(home, 0, 0, shape->num_experts);
+        f->node_experts[0] = shape->num_experts;
+        return -1;
+    }
     eplb_p_fill_ids(home, EPLB_P_NONE, 0, shape->num_experts);
     eplb_p_fill_ids(f->group_node, EPLB_P_NONE, 0, shape->num_groups);
     eplb_p_fill_ids(f->node_experts, 0, 0, shape->num_nodes);
@@ -14962,8 +15039,7 @@ EPLB_P void eplb_p_keep_plan(eplb_p_planner *p, const int32_t *old_slot)
     eplb_p_keeper own, *k = (eplb_p_keeper *)eplb_p_team_room(&own);
 
     eplb_p_enter_keeper(p, k);
-    if (p->layer.shape->as_vllm) eplb_p_keep_as_vllm(k, &p->layer, old_slot);
-    else eplb_p_keep_slots(k, &p->layer, old_slot);
+    eplb_p_keep_slots(k, &p->layer, old_slot);
 }
 
 /* Where moves are few: a plan nearby. */
@@ -14981,18 +15057,16 @@ EPLB_P void eplb_p_follow_plan(eplb_p_planner *p, eplb_p_search *search, const i
     eplb_p_doubt(search, f->search.is_unsure);
 }
 
-/* Slots that keep their expert stay in their places, once it is known what each GPU is to hold. */
+/* Slots that keep their expert stay in their places, once it is known what each GPU is to hold, as it is from the first by
+   vLLM's plan. */
 EPLB_P void eplb_p_keep_places(eplb_p_planner *p, const int32_t *old_slot)
 {
     eplb_p_keeper own, *k = (eplb_p_keeper *)eplb_p_team_room(&own);
-    int32_t gpu;
 
     eplb_p_enter_keeper(p, k);
     eplb_p_open_keeper(k, &p->layer, old_slot);
-    for (gpu = 0; gpu < p->layer.shape->num_living && eplb_p_team_lane() == 0; gpu++) eplb_p_arrange_gpu(k, gpu, gpu);
-    eplb_p_team_wait();
-    eplb_p_team_copy(p->layer.phy2log, k->arranged, p->layer.shape->num_usable);
-    eplb_p_team_wait();
+    eplb_p_arrange_gpus(k, NULL, 0, 0, p->layer.shape->num_living);
+    eplb_p_take_arranged(k, &p->layer);
 }
 
 /* The layer's plan, made without the one in force, becomes one that follows it. */
@@ -15003,11 +15077,9 @@ EPLB_P void eplb_p_heed_plan_in_force(eplb_p_planner *p, eplb_p_search *search)
 
     if (!old_slot) return;
     old_slot = eplb_p_number_old_slots(&p->layer, old_slot + eplb_p_at(p->layer.index, shape->num_replicas, 0));
-    eplb_p_keep_plan(p, old_slot);
-    if (shape->follows) {
-        eplb_p_follow_plan(p, search, old_slot);
-        eplb_p_keep_places(p, old_slot);
-    }
+    if (!shape->as_vllm) eplb_p_keep_plan(p, old_slot);
+    if (shape->follows) eplb_p_follow_plan(p, search, old_slot);
+    if (shape->follows || shape->as_vllm) eplb_p_keep_places(p, old_slot);
     if (eplb_p_team_lane() == 0) eplb_p_leave_phases(&p->shared);
 }
 
