@@ -6983,7 +6983,8 @@ EPLB_P int eplb_p_fits_limit(const eplb_p_search *s, const eplb_p_limit *limit, 
     return 1;
 }
 
-/* Whether all limits hold, as they do now, if slot i holds e, and slot j, if there is one, what i holds. */
+/* Whether all limits on GPUs and nodes hold, as they do now, if slot i holds e, and slot j, if there is one, what i
+   holds. */
 EPLB_P int eplb_p_fits_limits(const eplb_p_search *s, int32_t i, int32_t e, int32_t j)
 {
     const eplb_p_moves *m = s->moves;
@@ -6993,7 +6994,8 @@ EPLB_P int eplb_p_fits_limits(const eplb_p_search *s, int32_t i, int32_t e, int3
     EPLB_ASSERT(m->over == 0);
     for (k = 0; k < all.num; k++)
         for (limit = 0; limit < m->num_limits && all.of[k].by > 0; limit++)
-            if (!eplb_p_fits_limit(s, &m->limit[limit], &all, &all.of[k])) return 0;
+            if (m->limit[limit].kind != EPLB_P_LIMIT_ALL && !eplb_p_fits_limit(s, &m->limit[limit], &all, &all.of[k]))
+                return 0;
     return 1;
 }
 

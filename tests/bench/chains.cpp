@@ -6,7 +6,8 @@
    longest chain of a block of each, summed over the launches: barriers, and functions of a warp (shuffles, votes,
    reductions, __syncwarp) as tests/emulated counts them; and steps, the basic blocks of code as the host's compiler
    makes it (trace-pc) on the way through a block that has the most. Then the launches one by one, barriers + functions
-   + steps. Presets that take SLOW times as many steps for a layer of another shape are left out.
+   + steps. On up to FEW_GPUS GPUs also from a plan in force, DEFAULT's for loads from which those planned for have
+   strayed, each by itself, lognormally, sd 0.3: with slots kept, and with few moves of each kind.
    FILE is another version's output; its launches, barriers, functions and steps stand beside. */
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
@@ -15,6 +16,8 @@
 #include "shapes.h"
 
 #include <map>
+
+enum { FEW_GPUS = 32 };
 
 static void must(bool is_well, const char *what)
 {
@@ -72,15 +75,10 @@ static std::vector<emulated_chain> run_call(const eplb_problem &problem, const e
     return chains;
 }
 
-static void print_preset(const bench_shape &shape, int32_t preset, const std::map<std::string, total> &beside)
+static void print_chains(const char *shape, const char *what, const std::vector<emulated_chain> &chains,
+                         const std::map<std::string, total> &beside)
 {
-    eplb_problem problem = shape_problem(shape);
-    eplb_options options = {};
     total t = {0, 0, 0, 0};
-    must(eplb_options_preset(preset, &options) == EPLB_OK, "preset");
-    options.policy = shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
-    std::vector<float> load = lognormal_loads(static_cast<size_t>(shape.L) * static_cast<size_t>(shape.E));
-    std::vector<emulated_chain> chains = run_call(problem, options, load);
     if (chains.empty()) return;
     for (const emulated_chain &chain : chains) {
         t.launches++;
@@ -88,9 +86,8 @@ static void print_preset(const bench_shape &shape, int32_t preset, const std::ma
         t.functions += chain.warp_functions;
         t.steps += chain.steps;
     }
-    printf("%-20s %-14s %8d %8ld %9ld %9ld", shape.name, eplb_preset_name(preset), t.launches, t.barriers, t.functions,
-           t.steps);
-    auto other = beside.find(std::string(shape.name) + " " + eplb_preset_name(preset));
+    printf("%-20s %-14s %8d %8ld %9ld %9ld", shape, what, t.launches, t.barriers, t.functions, t.steps);
+    auto other = beside.find(std::string(shape) + " " + what);
     if (other != beside.end())
         printf(" | %8d %8ld %9ld %9ld", other->second.launches, other->second.barriers, other->second.functions,
                other->second.steps);
@@ -99,6 +96,67 @@ static void print_preset(const bench_shape &shape, int32_t preset, const std::ma
         printf(" %ld+%ld+%ld", chain.barriers, chain.warp_functions, chain.steps);
     printf("\n");
     fflush(stdout);
+}
+
+static eplb_options options_of(const bench_shape &shape, int32_t preset)
+{
+    eplb_options options = {};
+    must(eplb_options_preset(preset, &options) == EPLB_OK, "preset");
+    options.policy = shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
+    return options;
+}
+
+static size_t num_loads(const bench_shape &shape)
+{
+    return static_cast<size_t>(shape.L) * static_cast<size_t>(shape.E);
+}
+
+static void print_preset(const bench_shape &shape, int32_t preset, const std::map<std::string, total> &beside)
+{
+    eplb_options options = options_of(shape, preset);
+    print_chains(shape.name, eplb_preset_name(preset),
+                 run_call(shape_problem(shape), options, lognormal_loads(num_loads(shape))), beside);
+}
+
+/* The plan in force. */
+static std::vector<int32_t> plan_before(const bench_shape &shape)
+{
+    eplb_problem problem = shape_problem(shape);
+    eplb_options options = options_of(shape, EPLB_PRESET_DEFAULT);
+    std::vector<int32_t> phy2log(static_cast<size_t>(shape.L) * static_cast<size_t>(shape.R));
+    eplb_plan plan = {};
+    size_t bytes = 0;
+    plan.phy2log = phy2log.data();
+    must(eplb_scratch_size(&problem, &options, &bytes) == EPLB_OK, "scratch size");
+    std::vector<unsigned char> scratch(bytes);
+    must(eplb_rebalance(&problem, &options, lognormal_loads(num_loads(shape)).data(), &plan, scratch.data(), bytes)
+             == EPLB_OK,
+         "the plan in force");
+    return phy2log;
+}
+
+static void print_in_force(const bench_shape &shape, const std::map<std::string, total> &beside)
+{
+    static const struct {
+        const char *name;
+        int32_t preset, moves, gpu_moves;
+        float price;
+    } cases[] = {
+        {"deepseek+kept", EPLB_PRESET_DEEPSEEK, 0, 0, 0.0f}, {"vllm+kept", EPLB_PRESET_VLLM, 0, 0, 0.0f},
+        {"default+kept", EPLB_PRESET_DEFAULT, 0, 0, 0.0f},   {"default+moves", EPLB_PRESET_DEFAULT, 20, 0, 0.0f},
+        {"default+gpu", EPLB_PRESET_DEFAULT, 20, 2, 0.0f},   {"default+price", EPLB_PRESET_DEFAULT, 0, 0, 0.004f}};
+    std::vector<int32_t> in_force = plan_before(shape);
+    std::vector<float> load = lognormal_loads(num_loads(shape));
+    uint64_t state = 77;
+    for (float &x : load) x *= static_cast<float>(std::exp(0.3 * next_normal(&state)));
+    for (const auto &c : cases) {
+        eplb_options options = options_of(shape, c.preset);
+        options.previous_phy2log = in_force.data();
+        options.max_moves = c.moves;
+        options.max_gpu_moves = c.gpu_moves;
+        options.move_cost = c.price;
+        print_chains(shape.name, c.name, run_call(shape_problem(shape), options, load), beside);
+    }
 }
 
 int main(int argc, char **argv)
@@ -115,6 +173,7 @@ int main(int argc, char **argv)
     for (bench_shape shape : bench_shapes) {
         shape.L = layers;
         for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) print_preset(shape, preset, beside);
+        if (shape.G <= FEW_GPUS) print_in_force(shape, beside);
     }
     return 0;
 }

@@ -33,7 +33,7 @@ static inline eplb_problem shape_problem(const bench_shape &shape)
     return problem;
 }
 
-/* splitmix64 (Steele, Lea, Flood 2014) in (0, 1), and from it a normal number by Box and Muller 1958. */
+/* splitmix64 (Steele, Lea, Flood 2014) in (0, 1). */
 static inline double next_uniform(uint64_t *state)
 {
     uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
@@ -43,14 +43,18 @@ static inline double next_uniform(uint64_t *state)
     return (static_cast<double>(z >> 11) + 0.5) / 9007199254740992.0;
 }
 
+/* By Box and Muller 1958. */
+static inline double next_normal(uint64_t *state)
+{
+    double radius = std::sqrt(-2.0 * std::log(next_uniform(state)));
+    return radius * std::cos(6.283185307179586 * next_uniform(state));
+}
+
 static inline std::vector<float> lognormal_loads(size_t count)
 {
     std::vector<float> load(count);
     uint64_t state = 1;
-    for (size_t i = 0; i < count; i++) {
-        double radius = std::sqrt(-2.0 * std::log(next_uniform(&state)));
-        load[i] = static_cast<float>(std::exp(radius * std::cos(6.283185307179586 * next_uniform(&state))));
-    }
+    for (size_t i = 0; i < count; i++) load[i] = static_cast<float>(std::exp(next_normal(&state)));
     return load;
 }
 
