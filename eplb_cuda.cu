@@ -2900,7 +2900,8 @@ static __global__ void __launch_bounds__(kShareThreads, 1)
    same scratch.
    The warp is the team of eplb.h, whose struct of what is planned is in shared memory. Where one thread counts its steps
    and ends when it has taken so many, a warp takes some more, and knows no better than that it has taken enough: where
-   steps run out it leaves the layer to a thread, and where the order in which a thread had looked might decide. */
+   steps run out it leaves the layer to a thread. Where the order in which one thread looks may decide, lane 0 looks once
+   more by itself. */
 
 /* The argument of those that plan and report. What a shape points at is in device memory. */
 struct eplb_p_cuda_alone {
