@@ -2488,6 +2488,7 @@ EPLB_P eplb_result eplb_p_resolve_gpus(const eplb_problem *p, eplb_p_shape *s, e
 {
     int32_t gpu, sum = 0, living = 0;
 
+    if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
     s->gpus.room = s->num_replicas / s->num_gpus;
     s->gpus.first_slot = s->gpus.gpu_of = s->gpus.usable_slots = NULL;
     s->num_usable = s->num_replicas;
@@ -2548,13 +2549,13 @@ EPLB_P eplb_result eplb_p_resolve_nodes(const eplb_problem *p, eplb_p_shape *s, 
 /* The cluster as it is, as far as GPUs are not alike. */
 EPLB_P eplb_result eplb_p_resolve_cluster(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
-    eplb_result r = eplb_p_resolve_nodes(p, s, why);
+    eplb_result r = eplb_p_resolve_gpus(p, s, why);
 
     s->locked = p->locked;
     s->survive = p->survive;
     if (r == EPLB_OK && !eplb_p_is_one_of(p->survive, EPLB_NUM_SURVIVES))
         r = eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
-    if (r == EPLB_OK) r = eplb_p_resolve_gpus(p, s, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_nodes(p, s, why);
     if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, why);
     s->odd = r == EPLB_OK && (s->gpus.usable_slots || s->speed || s->node_of || s->locked || s->survive);
     return r;
@@ -2578,7 +2579,6 @@ EPLB_P eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s,
     s->num_gpus = p->num_gpus;
     s->num_samples = p->num_samples ? p->num_samples : 1;
     if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
-    if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
     s->link_nodes = s->num_nodes;
     return eplb_p_resolve_cluster(p, s, why);
 }
@@ -15549,14 +15549,13 @@ EPLB_P eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s
     if (p->num_layers < 1 || p->num_experts < 1 || p->num_replicas < 1 || p->num_gpus < 1 || p->num_nodes < 0)
         return EPLB_ERR_COUNT;
     if (p->num_replicas < p->num_experts) return EPLB_ERR_TOO_FEW;
-    if (p->num_replicas % p->num_gpus != 0) return EPLB_ERR_DIVIDE;
     s->num_layers = p->num_layers;
     s->num_experts = p->num_experts;
     s->num_replicas = p->num_replicas;
     s->num_nodes = p->num_nodes ? p->num_nodes : 1;
     s->num_gpus = p->num_gpus;
-    r = eplb_p_resolve_nodes(p, s, NULL);
-    if (r == EPLB_OK) r = eplb_p_resolve_gpus(p, s, NULL);
+    r = eplb_p_resolve_gpus(p, s, NULL);
+    if (r == EPLB_OK) r = eplb_p_resolve_nodes(p, s, NULL);
     if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, NULL);
     if (r != EPLB_OK) return r;
     return eplb_p_array_fits(p->num_layers, p->num_gpus, p->num_replicas) ? EPLB_OK : EPLB_ERR_OVERFLOW;
