@@ -1,8 +1,8 @@
 /* chains.cpp - what the kernels' threads wait for one after the other, counted without a GPU.
 
-     chains [--layers L] [--beside FILE]
+     chains [--layers L] [--samples T] [--shape NAME] [--beside FILE]
 
-   For each preset and shape of bench_cuda, over a few layers of lognormal loads, sd 1: launches of a call, and the
+   For each preset and shape of bench_cuda, or for one shape, over a few layers of lognormal loads, sd 1: launches of a call, and the
    longest chain of a block of each, summed over the launches: barriers, and functions of a warp (shuffles, votes,
    reductions, __syncwarp) as tests/emulated counts them; and steps, the basic blocks of code as the host's compiler
    makes it (trace-pc) on the way through a block that has the most. Then the launches one by one, barriers + functions
@@ -72,14 +72,17 @@ static std::vector<emulated_chain> run_call(const eplb_problem &problem, const e
     return chains;
 }
 
-static void print_preset(const bench_shape &shape, int32_t preset, const std::map<std::string, total> &beside)
+static void print_preset(const bench_shape &shape, int32_t preset, int32_t samples,
+                         const std::map<std::string, total> &beside)
 {
     eplb_problem problem = shape_problem(shape);
     eplb_options options = {};
     total t = {0, 0, 0, 0};
     must(eplb_options_preset(preset, &options) == EPLB_OK, "preset");
     options.policy = shape.N > 1 ? EPLB_POLICY_HIERARCHICAL : EPLB_POLICY_GLOBAL;
-    std::vector<float> load = lognormal_loads(static_cast<size_t>(shape.L) * static_cast<size_t>(shape.E));
+    problem.num_samples = samples;
+    std::vector<float> load =
+        lognormal_loads(static_cast<size_t>(samples) * static_cast<size_t>(shape.L) * static_cast<size_t>(shape.E));
     std::vector<emulated_chain> chains = run_call(problem, options, load);
     if (chains.empty()) return;
     for (const emulated_chain &chain : chains) {
@@ -104,17 +107,21 @@ static void print_preset(const bench_shape &shape, int32_t preset, const std::ma
 int main(int argc, char **argv)
 {
     std::map<std::string, total> beside;
-    int32_t layers = 4;
+    std::string only;
+    int32_t layers = 4, samples = 1;
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 < argc && strcmp(argv[i], "--layers") == 0) layers = atoi(argv[i + 1]);
+        else if (i + 1 < argc && strcmp(argv[i], "--samples") == 0) samples = atoi(argv[i + 1]);
+        else if (i + 1 < argc && strcmp(argv[i], "--shape") == 0) only = argv[i + 1];
         else if (i + 1 < argc && strcmp(argv[i], "--beside") == 0) beside = read_totals(argv[i + 1]);
-        else return fprintf(stderr, "usage: chains [--layers L] [--beside FILE]\n"), 2;
+        else return fprintf(stderr, "usage: chains [--layers L] [--samples T] [--shape NAME] [--beside FILE]\n"), 2;
     }
     printf("%-20s %-14s %8s %8s %9s %9s%s\n", "shape", "preset", "launches", "barriers", "functions", "steps",
            beside.empty() ? "" : " | the other's: launches, barriers, functions, steps");
     for (bench_shape shape : bench_shapes) {
+        if (!only.empty() && only != shape.name) continue;
         shape.L = layers;
-        for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) print_preset(shape, preset, beside);
+        for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) print_preset(shape, preset, samples, beside);
     }
     return 0;
 }
