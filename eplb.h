@@ -1996,13 +1996,14 @@ EPLB_P int eplb_p_has_bit(const uint32_t *row, int32_t e) { return (row[(uint32_
    is by the team all its lanes call, and come to the same. What one lane wrote, others read after a wait. */
 
 #if !defined(EPLB_P_TEAM)
-enum { EPLB_P_TEAM = 1 };
+enum { EPLB_P_TEAM = 1, EPLB_P_PARTS = 1 }; /* lanes, and of how many parts a team of several is */
 EPLB_P_HD int32_t eplb_p_team_lane(void) { return 0; }
 EPLB_P_HD void eplb_p_team_wait(void) {}
 EPLB_P_HD int32_t eplb_p_team_first(int32_t x) { return x; } /* that of lane 0 */
 EPLB_P_HD int32_t eplb_p_team_sum(int32_t x) { return x; }
-EPLB_P_HD int64_t eplb_p_team_sum64(int64_t x) { return x; } /* of what is not negative */
+EPLB_P_HD int64_t eplb_p_team_sum64(int64_t x) { return x; }
 EPLB_P_HD int32_t eplb_p_team_most(int32_t x) { return x; }
+EPLB_P_HD int64_t eplb_p_team_most64(int64_t x) { return x; }
 EPLB_P_HD void eplb_p_team_add(int64_t *to, int64_t x) { *to += x; } /* several lanes may, to the same */
 EPLB_P_HD int32_t eplb_p_team_count(int32_t *to, int32_t x)          /* likewise; returns what was there */
 {
@@ -2029,8 +2030,7 @@ EPLB_P_HD int32_t eplb_p_team_equal(int32_t x, int *is_last)
 /* The first lane in which it is true; EPLB_P_TEAM where it is in none. */
 EPLB_P_HD int32_t eplb_p_team_lead(int is_true) { return !is_true; }
 
-/* The n-th of them, from 0; EPLB_P_TEAM where there are not so many. */
-EPLB_P_HD int32_t eplb_p_team_nth(int is_true, int32_t n) { return !is_true || n > 0; }
+EPLB_P_HD int eplb_p_team_any(int is_true) { return is_true; } /* whether it is in a lane of this one's part */
 
 /* The lane that has the least, of equals that which comes first; and what a lane has. */
 EPLB_P_HD int32_t eplb_p_team_least(int64_t x, int32_t order)
@@ -2038,6 +2038,13 @@ EPLB_P_HD int32_t eplb_p_team_least(int64_t x, int32_t order)
     (void)x;
     (void)order;
     return 0;
+}
+
+/* The order, not negative, of the lane that has the most, of equals that which comes first. */
+EPLB_P_HD int32_t eplb_p_team_first_most(int32_t x, int32_t order)
+{
+    (void)x;
+    return order;
 }
 
 EPLB_P_HD int32_t eplb_p_team_from(int32_t x, int32_t lane)
@@ -6431,7 +6438,7 @@ typedef struct eplb_p_search {
     /* Lowering the squares: pairs of GPUs. */
     int64_t enough;      /* what the objective must fall by for a move to count */
     int32_t *total;      /* [E] of share: its sum over the samples */
-    int32_t *difference; /* [T] of two GPUs' loads */
+    int32_t *difference; /* [EPLB_P_PARTS, T] of two GPUs' loads */
     int64_t *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one, less what
                             it would put on a GPU without load */
     int32_t *arriving;   /* [E] its load, summed over the samples */
@@ -6515,7 +6522,7 @@ EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     s->gpu_total = EPLB_P_TAKE(a, int32_t, s->num_gpus);
     s->holds = EPLB_P_TAKE_ROWS(a, uint32_t, s->num_gpus, s->words);
     s->twice = EPLB_P_TAKE_ROWS(a, uint32_t, s->num_gpus, s->words);
-    s->difference = EPLB_P_TAKE(a, int32_t, s->num_samples);
+    s->difference = EPLB_P_TAKE_ROWS(a, int32_t, EPLB_P_PARTS, s->num_samples);
     s->done = EPLB_P_TAKE(a, eplb_p_move, shape->node_slots);
     s->aside = shape->apart && shape->options.allow_duplicates ? EPLB_P_TAKE(a, int32_t, shape->node_slots) : NULL;
     if (shape->odd) eplb_p_carve_odd(a, shape, s);
@@ -6589,6 +6596,15 @@ EPLB_P_HD int32_t eplb_p_team_best(const eplb_p_incumbent *best)
     return eplb_p_team_least(-best->worth, best->index);
 }
 
+/* All lanes come to have that incumbent; they began with the same. */
+EPLB_P_HD void eplb_p_team_share_best(eplb_p_incumbent *best)
+{
+    int64_t most = eplb_p_team_most64(best->worth);
+
+    best->index = ~eplb_p_team_most(best->worth == most ? ~best->index : INT32_MIN);
+    best->worth = most;
+}
+
 /* A move that one lane has found. */
 EPLB_P_HD void eplb_p_team_share_move(eplb_p_move *move, int32_t lane)
 {
@@ -6600,20 +6616,20 @@ EPLB_P_HD void eplb_p_team_share_move(eplb_p_move *move, int32_t lane)
 /* improve: state */
 
 /* Which slots a GPU has, how many, and whose one is. */
-EPLB_P int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_begin_of(&s->gpus, gpu); }
+EPLB_P_HD int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_begin_of(&s->gpus, gpu); }
 
-EPLB_P int32_t eplb_p_end_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_first_slot(s, gpu + 1); }
+EPLB_P_HD int32_t eplb_p_end_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_first_slot(s, gpu + 1); }
 
-EPLB_P int32_t eplb_p_num_slots(const eplb_p_search *s, int32_t gpu)
+EPLB_P_HD int32_t eplb_p_num_slots(const eplb_p_search *s, int32_t gpu)
 {
     return eplb_p_end_slot(s, gpu) - eplb_p_first_slot(s, gpu);
 }
 
-EPLB_P int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot) { return eplb_p_gpu_with(&s->gpus, slot); }
+EPLB_P_HD int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot) { return eplb_p_gpu_with(&s->gpus, slot); }
 
 /* How long a GPU takes: its load, by its speed, in whole numbers. Where speeds differ grains are coarser, so that a
    layer's load at the slowest pace fits, squared too. */
-EPLB_P int32_t eplb_p_pace_of(const eplb_p_search *s, int32_t gpu) { return s->pace ? s->pace[gpu] : 1; }
+EPLB_P_HD int32_t eplb_p_pace_of(const eplb_p_search *s, int32_t gpu) { return s->pace ? s->pace[gpu] : 1; }
 
 EPLB_P int64_t eplb_p_time(const eplb_p_search *s, int32_t gpu, int32_t load)
 {
@@ -6674,22 +6690,22 @@ EPLB_P int32_t eplb_p_pair_pace(const eplb_p_search *s, int32_t a, int32_t b)
     return s->pace ? (s->pace[a] + s->pace[b]) / 2 : 1;
 }
 
-EPLB_P int32_t *eplb_p_share_of(const eplb_p_search *s, int32_t e)
+EPLB_P_HD int32_t *eplb_p_share_of(const eplb_p_search *s, int32_t e)
 {
     return s->share + (size_t)e * (size_t)s->num_samples;
 }
 
-EPLB_P int32_t *eplb_p_more_of(const eplb_p_search *s, int32_t e)
+EPLB_P_HD int32_t *eplb_p_more_of(const eplb_p_search *s, int32_t e)
 {
     return s->more + (size_t)e * (size_t)s->num_samples;
 }
 
-EPLB_P const int32_t *eplb_p_grains_of(const eplb_p_search *s, int32_t e)
+EPLB_P_HD const int32_t *eplb_p_grains_of(const eplb_p_search *s, int32_t e)
 {
     return s->grains + (size_t)e * (size_t)s->num_samples;
 }
 
-EPLB_P int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
+EPLB_P_HD int32_t *eplb_p_load_of(const eplb_p_search *s, int32_t gpu)
 {
     return s->gpu_load + (size_t)gpu * (size_t)s->num_samples;
 }
@@ -6810,17 +6826,18 @@ EPLB_P int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
 EPLB_P int32_t eplb_p_heaviest_gpu(const eplb_p_search *s, int64_t *lightest)
 {
     const int32_t *pace = s->pace, *load = s->gpu_load;
+    eplb_p_incumbent heaviest = eplb_p_worth_more_than(-1);
     int64_t least = INT64_MAX, time;
     int32_t gpu, n = s->num_gpus;
-    eplb_p_incumbent heaviest = eplb_p_worth_more_than(-1);
 
     for (gpu = eplb_p_team_lane(); gpu < n; gpu += EPLB_P_TEAM) {
         time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
         if (time < least) least = time;
-        eplb_p_challenge(&heaviest, time, gpu);
+        (void)eplb_p_challenge(&heaviest, time, gpu);
     }
-    *lightest = eplb_p_team_from64(least, eplb_p_team_least(least, 0));
-    return eplb_p_team_from(heaviest.index, eplb_p_team_best(&heaviest));
+    *lightest = -eplb_p_team_most64(-least);
+    eplb_p_team_share_best(&heaviest);
+    return heaviest.index;
 }
 
 /* improve: moves from the plan in force */
@@ -7105,24 +7122,6 @@ EPLB_P int eplb_p_may_take_away(const eplb_p_search *s, int32_t i)
                || eplb_p_holds_twice(s, eplb_p_gpu_of(s, i), u));
 }
 
-/* From a slot on, for each lane one whose replica may be taken away, in order; num_slots where there are no more. The next
-   ones are from *from on then. By the team. */
-EPLB_P int32_t eplb_p_next_donors(const eplb_p_search *s, int32_t *from)
-{
-    int32_t lane = eplb_p_team_lane(), donor = s->num_slots, found = 0, i, num, at;
-
-    while (found < EPLB_P_TEAM && *from < s->num_slots) {
-        i = *from + lane;
-        i = i < s->num_slots && eplb_p_may_take_away(s, i);
-        (void)eplb_p_team_rank(i, &num);
-        at = eplb_p_team_nth(i, lane < found ? 0 : lane - found);
-        if (lane >= found && at < EPLB_P_TEAM) donor = *from + at;
-        *from += found + num <= EPLB_P_TEAM ? EPLB_P_TEAM : eplb_p_team_from(at, EPLB_P_TEAM - 1) + 1;
-        found += num;
-    }
-    return donor;
-}
-
 EPLB_P int eplb_p_may_multiply(const eplb_p_search *s, int32_t e)
 {
     return !eplb_p_at_cap(s->count[e], s->max_replicas);
@@ -7324,20 +7323,6 @@ EPLB_P int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
     return eplb_p_total(difference, n);
 }
 
-/* The same by the team, where GPUs are alike. */
-EPLB_P int32_t eplb_p_take_difference_by_team(eplb_p_search *s, int32_t a, int32_t b)
-{
-    int32_t t;
-
-    if (EPLB_P_TEAM > 1) {
-        for (t = eplb_p_team_lane(); t < s->num_samples; t += EPLB_P_TEAM)
-            s->difference[t] = eplb_p_load_of(s, a)[t] - eplb_p_load_of(s, b)[t];
-        eplb_p_team_wait();
-        return s->gpu_total[a] - s->gpu_total[b];
-    }
-    return eplb_p_take_difference(s, a, b);
-}
-
 /* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
    there is none. What stands there must not be on slot i's GPU already, unless it is twice on its own. */
 EPLB_P int32_t eplb_p_find_part(eplb_p_search *s, int32_t i)
@@ -7402,7 +7387,7 @@ EPLB_P void eplb_p_part_duplicates(eplb_p_search *s)
 /* The frontier: pairs of GPUs that may have a swap left, by how far apart their loads are. No swap of theirs
    gains more than a quarter of that squared, at their pace, which is what makes both take the same time. */
 
-EPLB_P float *eplb_p_pair_at(const eplb_p_search *s, int32_t a, int32_t b) /* a < b */
+EPLB_P_HD float *eplb_p_pair_at(const eplb_p_search *s, int32_t a, int32_t b) /* a < b */
 {
     size_t before = (size_t)a * (size_t)(2 * s->num_gpus - a - 1) / 2; /* pairs in the rows of earlier GPUs */
     return s->between + before + (size_t)(b - a - 1);
@@ -7423,31 +7408,26 @@ EPLB_P void eplb_p_find_far(eplb_p_search *s, int32_t a)
 /* Where the largest of numbers that are not negative stands, the first on ties. By the team. */
 EPLB_P int32_t eplb_p_first_largest_by_team(const float *x, int32_t n)
 {
-    int32_t at = 0, i;
-    float most = -1.0f;
+    int32_t most = -1, at = 0, i; /* by their bits */
 
-    if (EPLB_P_TEAM > 1) {
-        for (i = eplb_p_team_lane(); i < n; i += EPLB_P_TEAM) {
-            if (x[i] <= most) continue;
-            most = x[i];
-            at = i;
-        }
-        return eplb_p_team_from(at, eplb_p_team_least(most < 0.0f ? 1 : -(int64_t)eplb_p_bits(most), at));
+    if (EPLB_P_TEAM == 1) return eplb_p_first_largest(x, n);
+    for (i = eplb_p_team_lane(); i < n; i += EPLB_P_TEAM) {
+        int32_t bits = (int32_t)eplb_p_bits_at(&x[i]);
+        if (bits > most) at = i;
+        if (bits > most) most = bits;
     }
-    return eplb_p_first_largest(x, n);
+    return eplb_p_team_first_most(most, at);
 }
 
 EPLB_P void eplb_p_find_far_by_team(eplb_p_search *s, int32_t a)
 {
-    int32_t at;
+    int32_t at = eplb_p_first_largest_by_team(eplb_p_pair_at(s, a, a + 1), s->num_gpus - a - 1);
 
-    if (EPLB_P_TEAM > 1) {
-        at = eplb_p_first_largest_by_team(eplb_p_pair_at(s, a, a + 1), s->num_gpus - a - 1);
-        if (eplb_p_team_lane() == 0) eplb_p_note_far(s, a, at);
-        eplb_p_team_wait();
-    } else {
-        eplb_p_find_far(s, a);
+    if (eplb_p_team_lane() == 0) {
+        eplb_p_note_far(s, a, at);
+        eplb_p_take_steps(s, 1, s->num_gpus);
     }
+    eplb_p_team_wait();
 }
 
 /* The square of how far apart two loads are. */
@@ -7483,14 +7463,14 @@ EPLB_P float eplb_p_measure_pair(eplb_p_search *s, int32_t a, int32_t b)
 /* The load of a GPU has changed: every pair with it is open again. By the team, as what follows. */
 EPLB_P void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
 {
-    int32_t lane = eplb_p_team_lane(), other;
+    int32_t other;
 
-    if (lane == 0) eplb_p_take_steps(s, 1, s->num_gpus);
-    for (other = gpu + 1 + lane; other < s->num_gpus; other += EPLB_P_TEAM) (void)eplb_p_measure_pair(s, gpu, other);
-    eplb_p_team_wait();
-    eplb_p_find_far_by_team(s, gpu);
-    for (other = lane; other < gpu; other += EPLB_P_TEAM) {
-        float now = eplb_p_measure_pair(s, other, gpu);
+    for (other = eplb_p_team_lane(); other < s->num_gpus; other += EPLB_P_TEAM) {
+        int32_t is_later = other > gpu;
+        float now;
+        if (other == gpu) continue;
+        now = eplb_p_measure_pair(s, is_later ? gpu : other, is_later ? other : gpu);
+        if (is_later) continue;
         if (s->far[other] == gpu) {
             eplb_p_find_far(s, other);
         } else if (now >= s->promise[other] && (now > s->promise[other] || gpu < s->far[other])) {
@@ -7499,15 +7479,13 @@ EPLB_P void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
         }
     }
     eplb_p_team_wait();
+    eplb_p_find_far_by_team(s, gpu);
 }
 
+/* Two GPUs have no swap left. The lane that looks at their pair next settles it. */
 EPLB_P void eplb_p_settle(eplb_p_search *s, int32_t a, int32_t b)
 {
-    if (eplb_p_team_lane() == 0) {
-        *eplb_p_pair_at(s, a, b) = 0.0f;
-        eplb_p_take_steps(s, 1, s->num_gpus);
-    }
-    eplb_p_team_wait();
+    if (eplb_p_team_lane() == (b - a - 1) % EPLB_P_TEAM) *eplb_p_pair_at(s, a, b) = 0.0f;
     eplb_p_find_far_by_team(s, a);
 }
 
@@ -7527,7 +7505,13 @@ EPLB_P void eplb_p_open_all(eplb_p_search *s)
    at most EPLB_MOST_SAMPLES terms by a few parts in 2^24, and so is their sum. */
 #define EPLB_P_ROUGHLY (1.0f + 1.0f / 16384.0f)
 
-/* The square of D - 2 d over the samples, d = u - v, roughly. */
+/* The square of D - 2 d, d = u - v, in one sample, and over all, roughly. */
+EPLB_P_HD float eplb_p_rough_square(int32_t difference, int32_t u, int32_t v)
+{
+    float off = (float)(difference - (u - v) - (u - v));
+    return eplb_p_mul(off, off);
+}
+
 EPLB_P float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, const int32_t *v, int32_t n)
 {
     float sum = 0.0f;
@@ -7543,10 +7527,7 @@ EPLB_P float eplb_p_rough_squares(const int32_t *difference, const int32_t *u, c
     }
     sum = eplb_p_vector_sum(sums);
 #endif
-    for (; t < n; t++) {
-        float off = (float)(difference[t] - (u[t] - v[t]) - (u[t] - v[t]));
-        sum = eplb_p_add(sum, eplb_p_mul(off, off));
-    }
+    for (; t < n; t++) sum = eplb_p_add(sum, eplb_p_rough_square(difference[t], u[t], v[t]));
     return sum;
 }
 
@@ -7568,24 +7549,63 @@ typedef struct eplb_p_even_swaps { /* some of the swaps of two GPUs */
     int32_t num, slot[EPLB_P_SWAPS_AT_ONCE], other[EPLB_P_SWAPS_AT_ONCE];
 } eplb_p_even_swaps;
 
-/* A lane's swaps from the next one on whose D - 2 d, in total, is within so much of 0; next is then the one after them.
-   Which these are nobody can foretell, so that a branch on it would be mispredicted. Returns whether there are any. */
-EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, int32_t a, int32_t b, int32_t difference, int32_t within,
+/* The best swap of two GPUs so far. */
+typedef struct eplb_p_pair_swap {
+    int32_t a, b;
+    int32_t first, other, slots, others; /* the first slot of each, and how many it has */
+    int32_t pace;
+    float squares;         /* of how far apart they are, and a little more */
+    float limit;           /* of D - 2 d, for a swap to be better */
+    eplb_p_incumbent best; /* its gain, halved, and which of the swaps it is: by slots of a, then of b */
+} eplb_p_pair_swap;
+
+EPLB_P_HD void eplb_p_limit_swap(eplb_p_pair_swap *p)
+{
+    p->limit = eplb_p_sub(p->squares, eplb_p_mul(4.0f, (float)p->best.worth));
+}
+
+/* Two GPUs, whose loads are so far apart, squared, before any swap whose gain, halved, is more than `most`. */
+EPLB_P_HD_LARGE eplb_p_pair_swap eplb_p_open_pair(const eplb_p_search *s, int32_t a, int32_t b, float squares,
+                                                  int64_t most)
+{
+    eplb_p_pair_swap p;
+
+    p.a = a;
+    p.b = b;
+    p.first = eplb_p_first_slot(s, a);
+    p.other = eplb_p_first_slot(s, b);
+    p.slots = eplb_p_num_slots(s, a);
+    p.others = eplb_p_num_slots(s, b);
+    p.pace = 1;
+    p.squares = squares;
+    p.best = eplb_p_worth_more_than(most);
+    if (s->pace) {
+        p.pace = eplb_p_pair_pace(s, a, b);
+        p.squares /= (float)p.pace;
+        p.best.worth /= p.pace;
+    }
+    p.squares *= EPLB_P_ROUGHLY;
+    eplb_p_limit_swap(&p);
+    return p;
+}
+
+/* Swaps from the next one on whose D - 2 d, in total, is within so much of 0; next is then the one after them. Which
+   these are nobody can foretell, so that a branch on it would be mispredicted. Returns whether there are any. */
+EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, const eplb_p_pair_swap *p, int32_t difference, int32_t within,
                                   eplb_p_move *next, eplb_p_even_swaps *some)
 {
     uint32_t most = 2 * (uint32_t)within, least = (uint32_t)difference + (uint32_t)within, off;
-    int32_t i = next->slot, j = next->other, last = eplb_p_end_slot(s, a), end = eplb_p_end_slot(s, b), num = 0, rows;
+    int32_t i = next->slot, j = next->other, last = p->first + p->slots, end = p->other + p->others, num = 0;
 
-    for (; i < last; i += rows) {
+    for (; i < last; i++) {
         off = least - 2 * (uint32_t)s->total[s->slot[i]];
-        for (; j < end && num < EPLB_P_SWAPS_AT_ONCE; j += EPLB_P_TEAM) {
+        for (; j < end && num < EPLB_P_SWAPS_AT_ONCE; j++) {
             some->slot[num] = i;
             some->other[num] = j;
             num += off + 2 * (uint32_t)s->total[s->slot[j]] <= most;
         }
         if (num == EPLB_P_SWAPS_AT_ONCE) break;
-        rows = EPLB_P_TEAM > 1 ? 1 + (j - end) / eplb_p_num_slots(s, b) : 1;
-        j = EPLB_P_TEAM > 1 ? j - rows * eplb_p_num_slots(s, b) : eplb_p_first_slot(s, b);
+        j = p->other;
     }
     next->slot = i;
     next->other = j;
@@ -7593,51 +7613,143 @@ EPLB_P int eplb_p_find_even_swaps(const eplb_p_search *s, int32_t a, int32_t b, 
     return num > 0;
 }
 
-/* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
-   first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is: a square
-   that is told roughly by all samples, and before that by the total alone. Only what may be the best by both is worked
-   out exactly. By the team. */
-EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, float squares, int64_t most,
-                                     eplb_p_move *best)
+/* Whether that of slots i and j is the best by now, exactly. */
+EPLB_P_APART int eplb_p_try_swap(eplb_p_search *s, eplb_p_pair_swap *p, const int32_t *difference, int32_t i, int32_t j)
 {
-    float limit;
-    int64_t gain, found = 0, pace = eplb_p_pair_pace(s, a, b);
-    int32_t difference = eplb_p_take_difference_by_team(s, a, b), n = s->num_samples, k, within, lead;
-    eplb_p_move next = EPLB_ZERO_INIT;
-    eplb_p_even_swaps some;
+    const int32_t *u = eplb_p_share_of(s, s->slot[i]), *v = eplb_p_share_of(s, s->slot[j]);
+    int64_t gain = eplb_p_swap_squares(u, v, difference, s->num_samples);
 
-    next.slot = eplb_p_first_slot(s, a);
-    next.other = eplb_p_first_slot(s, b) + eplb_p_team_lane();
-    if (eplb_p_team_lane() == 0) eplb_p_take_steps(s, eplb_p_num_slots(s, a), eplb_p_num_slots(s, b));
-    if (pace > 1) {
-        squares /= (float)pace;
-        found = most;
-        most /= pace;
-    }
-    squares *= EPLB_P_ROUGHLY;
-    limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
+    if (!eplb_p_beats(gain, p->best.worth) || !eplb_p_may_swap(s, i, j)) return 0;
+    if (s->moves) gain -= s->moves->squares_cost / p->pace * eplb_p_swap_moves(s, i, j) / 2;
+    if (!eplb_p_challenge(&p->best, gain, (i - p->first) * p->others + j - p->other)) return 0;
+    eplb_p_limit_swap(p);
+    return 1;
+}
+
+/* By one thread, to which a swap is told roughly by its total first. */
+EPLB_P_APART void eplb_p_try_swaps(eplb_p_search *s, eplb_p_pair_swap *p)
+{
+    const int32_t *difference = s->difference;
+    float limit = p->limit;
+    int32_t total = eplb_p_take_difference(s, p->a, p->b), n = s->num_samples, within, k;
+    eplb_p_move next = EPLB_ZERO_INIT;
+    eplb_p_even_swaps some = EPLB_ZERO_INIT;
+
+    next.slot = p->first;
+    next.other = p->other;
     within = eplb_p_total_within(limit, n);
-    while (eplb_p_find_even_swaps(s, a, b, difference, within, &next, &some)) {
+    while (eplb_p_find_even_swaps(s, p, total, within, &next, &some)) {
         for (k = 0; k < some.num; k++) {
             int32_t i = some.slot[k], j = some.other[k];
             const int32_t *u = eplb_p_share_of(s, s->slot[i]), *v = eplb_p_share_of(s, s->slot[j]);
-            if (eplb_p_rough_squares(s->difference, u, v, n) > limit) continue;
-            gain = eplb_p_swap_squares(u, v, s->difference, n);
-            if (gain <= most || !eplb_p_may_swap(s, i, j)) continue;
-            if (s->moves) gain -= s->moves->squares_cost / pace * eplb_p_swap_moves(s, i, j) / 2;
-            if (gain <= most) continue;
-            most = gain;
-            limit = eplb_p_sub(squares, eplb_p_mul(4.0f, (float)most));
+            if (eplb_p_rough_squares(difference, u, v, n) > limit || !eplb_p_try_swap(s, p, difference, i, j)) continue;
+            limit = p->limit;
             within = eplb_p_total_within(limit, n);
-            best->slot = i;
-            best->other = j;
-            best->expert = -1;
         }
     }
-    lead = eplb_p_team_least(-most, best->slot * eplb_p_num_slots(s, b) + best->other);
-    most = eplb_p_team_from64(most, lead);
-    eplb_p_team_share_move(best, lead);
-    return most * pace > found ? most * pace : found;
+}
+
+/* How many swaps, and samples of each, a lane looks at at once, so that it waits for memory as for one. */
+#define EPLB_P_SWAPS_BY_LANE   4
+#define EPLB_P_SAMPLES_BY_LANE 4
+
+/* Some lanes share the swaps of two GPUs, where these are alike. The lane's difference [T], in its samples. */
+EPLB_P_HD void eplb_p_take_difference_by_lanes(const eplb_p_search *s, const eplb_p_pair_swap *p, int32_t *difference,
+                                               int32_t lane, int32_t lanes)
+{
+    const int32_t *a_load = eplb_p_load_of(s, p->a), *b_load = eplb_p_load_of(s, p->b);
+    int32_t n = s->num_samples, t;
+    for (t = lane; t < n; t += lanes) difference[t] = a_load[t] - b_load[t];
+}
+
+/* Which of its swaps from the k-th on may be better than the best so far, roughly: a bit for each. */
+EPLB_P_HD_LARGE uint32_t eplb_p_find_near_swaps(const eplb_p_search *s, const eplb_p_pair_swap *p,
+                                                const int32_t *difference, int32_t k, int32_t lanes)
+{
+    const int32_t *u[EPLB_P_SWAPS_BY_LANE], *v[EPLB_P_SWAPS_BY_LANE];
+    float sum[EPLB_P_SWAPS_BY_LANE];
+    int32_t n = s->num_samples, num = p->slots * p->others, c, t, r;
+    uint32_t bits = 0;
+
+    for (c = 0; c < EPLB_P_SWAPS_BY_LANE; c++) {
+        int32_t at = k + c * lanes < num ? k + c * lanes : k;
+        u[c] = eplb_p_share_of(s, s->slot[p->first + at / p->others]);
+        v[c] = eplb_p_share_of(s, s->slot[p->other + at % p->others]);
+        sum[c] = 0.0f;
+    }
+    for (t = 0; t + EPLB_P_SAMPLES_BY_LANE <= n; t += EPLB_P_SAMPLES_BY_LANE)
+        for (c = 0; c < EPLB_P_SWAPS_BY_LANE; c++)
+            for (r = t; r < t + EPLB_P_SAMPLES_BY_LANE; r++)
+                sum[c] = eplb_p_add(sum[c], eplb_p_rough_square(difference[r], u[c][r], v[c][r]));
+    for (; t < n; t++)
+        for (c = 0; c < EPLB_P_SWAPS_BY_LANE; c++)
+            sum[c] = eplb_p_add(sum[c], eplb_p_rough_square(difference[t], u[c][t], v[c][t]));
+    for (c = 0; c < EPLB_P_SWAPS_BY_LANE; c++) bits |= (uint32_t)((k + c * lanes < num) & (sum[c] <= p->limit)) << c;
+    return bits;
+}
+
+EPLB_P_HD_LARGE void eplb_p_try_swaps_by_team(eplb_p_search *s, eplb_p_pair_swap *p)
+{
+    int32_t lane = eplb_p_team_lane(), k, c;
+
+    eplb_p_take_difference_by_lanes(s, p, s->difference, lane, EPLB_P_TEAM);
+    eplb_p_team_wait();
+    for (k = lane; k < p->slots * p->others; k += EPLB_P_SWAPS_BY_LANE * EPLB_P_TEAM) {
+        uint32_t bits = eplb_p_find_near_swaps(s, p, s->difference, k, EPLB_P_TEAM);
+        for (c = k; bits != 0; bits /= 2) {
+            if (bits % 2 != 0)
+                (void)eplb_p_try_swap(s, p, s->difference, p->first + c / p->others, p->other + c % p->others);
+            c += EPLB_P_TEAM;
+        }
+    }
+    eplb_p_team_share_best(&p->best);
+}
+
+/* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
+   first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is. Only what
+   may be the best as far as that is told roughly is worked out exactly. By the team. */
+EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, float squares, int64_t most,
+                                     eplb_p_move *best)
+{
+    eplb_p_pair_swap p = eplb_p_open_pair(s, a, b, squares, most);
+
+    if (eplb_p_team_lane() == 0) eplb_p_take_steps(s, p.slots, p.others);
+    if (EPLB_P_TEAM > 1) eplb_p_try_swaps_by_team(s, &p);
+    else eplb_p_try_swaps(s, &p);
+    if (p.best.index == EPLB_P_NONE) return most;
+    best->slot = p.first + p.best.index / p.others;
+    best->other = p.other + p.best.index % p.others;
+    best->expert = -1;
+    return p.best.worth * p.pace > most ? p.best.worth * p.pace : most;
+}
+
+/* Each part of the team has rows of pairs of its own, and settles the one farthest apart in them, if its loads tell that
+   it has no swap. One thread settles none but the farthest of all, and this one in its turn, unless the pair changes
+   before, and then is open again anyway: so both make the same moves. A team has no price on moves, which could make
+   more of a swap than its loads do. */
+EPLB_P void eplb_p_settle_by_parts(eplb_p_search *s)
+{
+    int32_t lanes = EPLB_P_TEAM / EPLB_P_PARTS, lane = eplb_p_team_lane() % lanes, part = eplb_p_team_lane() / lanes;
+    int32_t *difference = s->difference + eplb_p_at(part, s->num_samples, 0), a = part, is_near = 0, num = 0, k;
+    eplb_p_pair_swap p = EPLB_ZERO_INIT;
+
+    for (k = part; k < s->num_gpus; k += EPLB_P_PARTS)
+        if (s->promise[k] > s->promise[a]) a = k;
+    if (part < s->num_gpus && s->promise[a] > 4.0f * (float)s->enough) {
+        p = eplb_p_open_pair(s, a, s->far[a], s->promise[a], s->enough);
+        num = p.slots * p.others;
+        eplb_p_take_difference_by_lanes(s, &p, difference, lane, lanes);
+    }
+    eplb_p_team_wait();
+    for (k = lane; k < num && !is_near; k += EPLB_P_SWAPS_BY_LANE * lanes)
+        is_near = eplb_p_find_near_swaps(s, &p, difference, k, lanes) != 0;
+    is_near = eplb_p_team_any(is_near);
+    if (lane == 0 && num > 0 && !is_near) {
+        *eplb_p_pair_at(s, p.a, p.b) = 0.0f;
+        eplb_p_find_far(s, p.a);
+    }
+    eplb_p_take_steps_by_team(s, lane == 0 && num > 0 ? num + s->num_gpus : 0);
+    eplb_p_team_wait();
 }
 
 /* Do the best swap of two GPUs, if one helps. */
@@ -7664,6 +7776,7 @@ EPLB_P void eplb_p_swap_all(eplb_p_search *s)
             swaps++;
         } else {
             eplb_p_settle(s, a, b);
+            if (EPLB_P_TEAM > 1) eplb_p_settle_by_parts(s);
         }
     }
 }
@@ -7684,14 +7797,13 @@ EPLB_P int64_t eplb_p_risk(const eplb_p_search *s, int32_t e, int32_t count)
     return sum * s->usual_pace;
 }
 
-/* By what the objective falls when slot i holds e in place of its expert u, exactly. */
+/* By what the objective falls when slot i holds e in place of its expert u, exactly. By the team. */
 EPLB_P int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t e)
 {
     int32_t u = s->slot[i], gpu, t;
-    int64_t fall = eplb_p_risk(s, u, s->count[u]) - eplb_p_risk(s, u, s->count[u] - 1) + eplb_p_risk(s, e, s->count[e])
-                   - eplb_p_risk(s, e, s->count[e] + 1);
+    int64_t fall = 0;
 
-    for (gpu = 0; gpu < s->num_gpus; gpu++) {
+    for (gpu = eplb_p_team_lane(); gpu < s->num_gpus; gpu += EPLB_P_TEAM) {
         int32_t u_copies = eplb_p_copies(s, gpu, u), e_copies = eplb_p_copies(s, gpu, e);
         int64_t lower = 0;
         if (u_copies == 0 && e_copies == 0) continue;
@@ -7702,7 +7814,8 @@ EPLB_P int64_t eplb_p_replace_squares(const eplb_p_search *s, int32_t i, int32_t
         }
         fall += lower * eplb_p_pace_of(s, gpu);
     }
-    return fall;
+    return eplb_p_team_sum64(fall) + eplb_p_risk(s, u, s->count[u]) - eplb_p_risk(s, u, s->count[u] - 1)
+           + eplb_p_risk(s, e, s->count[e]) - eplb_p_risk(s, e, s->count[e] + 1);
 }
 
 /* The load of one replica of e in sample t, were there one less; e has more than one. */
@@ -7744,18 +7857,18 @@ EPLB_P void eplb_p_find_relief(eplb_p_search *s)
     eplb_p_team_wait();
 }
 
-/* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. */
+/* What taking the replica in slot i away costs: it lightens its GPU and weighs on the expert's others. By the team. */
 EPLB_P int64_t eplb_p_removal_cost(const eplb_p_search *s, int32_t i)
 {
     int32_t u = s->slot[i], gpu = eplb_p_gpu_of(s, i), t;
     const int32_t *load = eplb_p_load_of(s, gpu);
     int64_t cost = 0;
 
-    for (t = 0; t < s->num_samples; t++) {
+    for (t = eplb_p_team_lane(); t < s->num_samples; t += EPLB_P_TEAM) {
         cost -= eplb_p_square_growth(load[t], eplb_p_growth(s, u, t));
         cost += eplb_p_square_growth(load[t], -(int64_t)eplb_p_share_of(s, u)[t]);
     }
-    return s->burden[u] + cost * eplb_p_pace_of(s, gpu);
+    return s->burden[u] + eplb_p_team_sum64(cost) * eplb_p_pace_of(s, gpu);
 }
 
 /* What a new replica of e costs in the place of the one in slot i, beyond what it would on a GPU without load, of the
@@ -7772,65 +7885,71 @@ EPLB_P int64_t eplb_p_arrival_cost(const eplb_p_search *s, int32_t i, int32_t e)
     return pace > s->least_pace ? cost + eplb_p_squares_of(more, n) * (pace - s->least_pace) : cost;
 }
 
-/* The least load, over the samples, of slot i's GPU without it; as time. */
+/* The least load, over the samples, of slot i's GPU without it; as time. By the team. */
 EPLB_P int64_t eplb_p_least_left(const eplb_p_search *s, int32_t i)
 {
-    int32_t gpu = eplb_p_gpu_of(s, i);
+    int32_t gpu = eplb_p_gpu_of(s, i), least = INT32_MAX, t;
     const int32_t *load = eplb_p_load_of(s, gpu), *u = eplb_p_share_of(s, s->slot[i]);
-    int32_t least = load[0] - u[0], t;
 
-    for (t = 1; t < s->num_samples; t++)
+    for (t = eplb_p_team_lane(); t < s->num_samples; t += EPLB_P_TEAM)
         if (load[t] - u[t] < least) least = load[t] - u[t];
-    return eplb_p_time(s, gpu, least);
+    return eplb_p_time(s, gpu, -eplb_p_team_most(-least));
 }
 
-/* The replace of slot i that gains most, if that is more than `most`, as if donor and receiver shared no GPU. Returns
-   that gain; the receiver is -1 where there is none. */
-EPLB_P int64_t eplb_p_find_receiver(eplb_p_search *s, int32_t i, int64_t most, int32_t *receiver)
+/* The replace of slot i that gains most, if that is more than `most`, as if donor and receiver shared no GPU. By the
+   team. */
+EPLB_P eplb_p_incumbent eplb_p_find_receiver(eplb_p_search *s, int32_t i, int64_t most)
 {
     int64_t removal = eplb_p_removal_cost(s, i), left = eplb_p_least_left(s, i), gain;
+    eplb_p_incumbent best = eplb_p_worth_more_than(most);
     int32_t k;
 
-    for (k = 0; k < s->num_experts; k++) {
+    for (k = eplb_p_team_lane(); k < s->num_experts; k += EPLB_P_TEAM) {
         int32_t e = s->expert[k];
-        if (s->relief[e] - removal - 2 * left * s->arriving[e] <= most) continue;
+        if (!eplb_p_beats(s->relief[e] - removal - 2 * left * s->arriving[e], best.worth)) continue;
         gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
-        if (gain <= most || !eplb_p_may_replace(s, i, e)) continue;
-        most = gain;
-        *receiver = e;
+        if (eplb_p_beats(gain, best.worth) && eplb_p_may_replace(s, i, e)) (void)eplb_p_challenge(&best, gain, k);
     }
-    return most;
+    eplb_p_team_share_best(&best);
+    return best;
+}
+
+/* From a slot on, the first whose expert may be taken away; num_slots: none. By the team. */
+EPLB_P int32_t eplb_p_next_to_give(const eplb_p_search *s, int32_t from)
+{
+    int32_t lane = eplb_p_team_lane(), lead, i;
+
+    for (i = from + lane; i - lane < s->num_slots; i += EPLB_P_TEAM) {
+        lead = eplb_p_team_lead(i < s->num_slots && eplb_p_may_take_away(s, i));
+        if (lead < EPLB_P_TEAM) return i - lane + lead;
+    }
+    return s->num_slots;
 }
 
 /* The best replace that gains more than `most`; returns its gain, or `most` when there is none. For each slot that can
    give its replica away the receiver is chosen as if donor and receiver shared no GPU; those choices then compete by
-   what they are. By the team: each lane's slot in its turn. */
+   what they are. By the team. */
 EPLB_P int64_t eplb_p_find_best_replace(eplb_p_search *s, int64_t most, eplb_p_move *best)
 {
-    int32_t lane = eplb_p_team_lane(), from = 0, i, lead;
+    int32_t is_lead = eplb_p_team_lane() == 0, i = -1, e;
 
     eplb_p_find_relief(s);
-    while (from < s->num_slots && eplb_p_has_steps(s)) {
-        int64_t promise = most, gain = most, steps = 0;
-        eplb_p_move move = EPLB_ZERO_INIT;
-        move.slot = i = eplb_p_next_donors(s, &from);
-        move.other = move.expert = -1;
-        if (i < s->num_slots) {
-            promise = eplb_p_find_receiver(s, i, most, &move.expert);
-            steps = s->num_experts;
-        }
-        if (move.expert >= 0) {
-            steps += (int64_t)(s->count[s->slot[i]] + s->count[move.expert] + 1)
-                     * (s->num_gpus + eplb_p_num_slots(s, eplb_p_gpu_of(s, i)));
-            gain = eplb_p_replace_squares(s, i, move.expert);
-            if (s->moves) gain -= s->moves->squares_cost * eplb_p_replace_moves(s, i, move.expert);
-        }
-        eplb_p_take_steps_by_team(s, steps);
-        for (lead = -1; (lead = eplb_p_team_lead(lane > lead && promise > most && gain > most)) < EPLB_P_TEAM;) {
-            most = eplb_p_team_from64(gain, lead);
-            *best = move;
-            eplb_p_team_share_move(best, lead);
-        }
+    while ((i = eplb_p_next_to_give(s, i + 1)) < s->num_slots && eplb_p_has_steps(s)) {
+        eplb_p_incumbent receiver = eplb_p_find_receiver(s, i, most);
+        int64_t gain;
+        if (is_lead) eplb_p_take_steps(s, 1, s->num_experts);
+        if (receiver.index == EPLB_P_NONE) continue;
+        e = s->expert[receiver.index];
+        if (is_lead)
+            eplb_p_take_steps(s, s->count[s->slot[i]] + s->count[e] + 1,
+                              s->num_gpus + eplb_p_num_slots(s, eplb_p_gpu_of(s, i)));
+        gain = eplb_p_replace_squares(s, i, e);
+        if (s->moves) gain -= s->moves->squares_cost * eplb_p_replace_moves(s, i, e);
+        if (!eplb_p_beats(gain, most)) continue;
+        most = gain;
+        best->slot = i;
+        best->other = -1;
+        best->expert = e;
     }
     return most;
 }
@@ -16322,6 +16441,8 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_LIMIT_CHECK
 #undef EPLB_P_LIMIT_FAULT
 #undef EPLB_P_SWAPS_AT_ONCE
+#undef EPLB_P_SWAPS_BY_LANE
+#undef EPLB_P_SAMPLES_BY_LANE
 #undef EPLB_P_FAULT_NAME
 #undef EPLB_P_SEEN_AT_ONCE
 

@@ -31,9 +31,10 @@
 #define EPLB_SCRATCH_ALIGN 256 /* of blocks in scratch, for coalesced access */
 #include <cuda_runtime.h>
 
-/* The team of eplb.h is a warp, or the only thread of a block that plans a layer by one; on the host nobody calls
-   these. */
-#define EPLB_P_TEAM eplb_p_team()
+/* The team of eplb.h is a warp, or the only thread of a block that plans a layer by one, which then is the only lane of
+   a mask: a branch would take longer than to ask it. On the host nobody calls these. */
+#define EPLB_P_TEAM  eplb_p_team()
+#define EPLB_P_PARTS 8 /* of a warp */
 #include <stdint.h>
 #if defined(__CUDA_ARCH__) || !defined(__CUDACC__)
 #define EPLB_P_BY_WARP(by_warp, by_one) by_warp
@@ -43,71 +44,77 @@
 #define EPLB_P_TEAM_FUNCTION static __host__ __device__ __forceinline__
 EPLB_P_TEAM_FUNCTION int eplb_p_team() { return EPLB_P_BY_WARP(blockDim.x == 1 ? 1 : 32, 1); }
 EPLB_P_TEAM_FUNCTION int eplb_p_team_lane() { return EPLB_P_BY_WARP((int)threadIdx.x % 32, 0); }
-EPLB_P_TEAM_FUNCTION void eplb_p_team_wait()
-{
-    if (eplb_p_team() > 1) EPLB_P_BY_WARP(__syncwarp(), (void)0);
-}
-EPLB_P_TEAM_FUNCTION int eplb_p_team_first(int x)
-{
-    return eplb_p_team() == 1 ? x : EPLB_P_BY_WARP((int)__shfl_sync(0xFFFFFFFFu, (unsigned)x, 0), x);
-}
-EPLB_P_TEAM_FUNCTION int eplb_p_team_sum(int x)
-{
-    return eplb_p_team() == 1 ? x : EPLB_P_BY_WARP((int)__reduce_add_sync(0xFFFFFFFFu, (unsigned)x), x);
-}
-EPLB_P_TEAM_FUNCTION int64_t eplb_p_team_sum64(int64_t x) /* by 26 bits, of which 32 times as many fit a word */
-{
-    int low = eplb_p_team_sum((int)(x & 0x3FFFFFF)), high = eplb_p_team_sum((int)(x >> 26));
-    return (int64_t)low + ((int64_t)high << 26);
-}
-EPLB_P_TEAM_FUNCTION int eplb_p_team_most(int x) /* by unsigned numbers in the order of signed ones */
-{
-    if (eplb_p_team() == 1) return x;
-    return EPLB_P_BY_WARP((int)(__reduce_max_sync(0xFFFFFFFFu, (unsigned)x ^ 0x80000000u) ^ 0x80000000u), x);
-}
-EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
-{
-    unsigned all = (unsigned)is_true;
-    if (eplb_p_team() > 1) all = EPLB_P_BY_WARP(__ballot_sync(0xFFFFFFFFu, is_true), all);
-    *num = EPLB_P_BY_WARP(__popc(all), (int)all);
-    return EPLB_P_BY_WARP(__popc(all & ((1u << eplb_p_team_lane()) - 1)), 0);
-}
-EPLB_P_TEAM_FUNCTION int eplb_p_team_equal(int x, int *is_last)
-{
-    unsigned all = 1;
-    (void)x; /* which the host does not ask */
-    if (eplb_p_team() > 1) all = EPLB_P_BY_WARP(__match_any_sync(0xFFFFFFFFu, (unsigned)x), all);
-    *is_last = all >> eplb_p_team_lane() == 1;
-    return EPLB_P_BY_WARP(__popc(all & ((1u << eplb_p_team_lane()) - 1)), 0);
-}
-EPLB_P_TEAM_FUNCTION int eplb_p_team_lead(int is_true)
-{
-    unsigned all = (unsigned)is_true;
-    if (eplb_p_team() > 1) all = EPLB_P_BY_WARP(__ballot_sync(0xFFFFFFFFu, is_true), all);
-    return all ? EPLB_P_BY_WARP(__ffs((int)all) - 1, 0) : eplb_p_team();
-}
-EPLB_P_TEAM_FUNCTION int eplb_p_team_nth(int is_true, int n)
-{
-    unsigned all = (unsigned)is_true;
-    if (eplb_p_team() > 1) all = EPLB_P_BY_WARP(__ballot_sync(0xFFFFFFFFu, is_true), all);
-    for (; n > 0; n--) all &= all - 1;
-    return all ? EPLB_P_BY_WARP(__ffs((int)all) - 1, 0) : eplb_p_team();
-}
+EPLB_P_TEAM_FUNCTION unsigned eplb_p_team_mask() { return 0xFFFFFFFFu >> (32 - eplb_p_team()); }
+EPLB_P_TEAM_FUNCTION void eplb_p_team_wait() { EPLB_P_BY_WARP(__syncwarp(eplb_p_team_mask()), (void)0); }
 EPLB_P_TEAM_FUNCTION int eplb_p_team_from(int x, int lane)
 {
     (void)lane;
-    return eplb_p_team() == 1 ? x : EPLB_P_BY_WARP((int)__shfl_sync(0xFFFFFFFFu, (unsigned)x, lane), x);
+    return EPLB_P_BY_WARP((int)__shfl_sync(eplb_p_team_mask(), (unsigned)x, lane), x);
 }
 EPLB_P_TEAM_FUNCTION int64_t eplb_p_team_from64(int64_t x, int lane)
 {
     unsigned high = (unsigned)eplb_p_team_from((int)(x >> 32), lane);
     return (int64_t)((uint64_t)high << 32 | (unsigned)eplb_p_team_from((int)x, lane));
 }
+EPLB_P_TEAM_FUNCTION int eplb_p_team_first(int x) { return eplb_p_team_from(x, 0); }
+EPLB_P_TEAM_FUNCTION int eplb_p_team_sum(int x)
+{
+    return EPLB_P_BY_WARP((int)__reduce_add_sync(eplb_p_team_mask(), (unsigned)x), x);
+}
+EPLB_P_TEAM_FUNCTION int64_t eplb_p_team_sum64(int64_t x) /* by 27 bits, of which 32 times as many fit a word */
+{
+    uint64_t low = (unsigned)eplb_p_team_sum((int)(x & 0x7FFFFFF)), high = (unsigned)eplb_p_team_sum((int)(x >> 54));
+    uint64_t middle = (unsigned)eplb_p_team_sum((int)(x >> 27 & 0x7FFFFFF));
+    return (int64_t)(low + (middle << 27) + (high << 54));
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_most(int x) /* by unsigned numbers in the order of signed ones */
+{
+    return EPLB_P_BY_WARP((int)(__reduce_max_sync(eplb_p_team_mask(), (unsigned)x ^ 0x80000000u) ^ 0x80000000u), x);
+}
+EPLB_P_TEAM_FUNCTION int64_t eplb_p_team_most64(int64_t x)
+{
+    int high = eplb_p_team_most((int)(x >> 32)), low = (int)((unsigned)x ^ 0x80000000u);
+    low = eplb_p_team_most(high == (int)(x >> 32) ? low : INT32_MIN);
+    return (int64_t)((uint64_t)(unsigned)high << 32 | ((unsigned)low ^ 0x80000000u));
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_first_most(int x, int order)
+{
+    int most = eplb_p_team_most(x);
+    return ~eplb_p_team_most(x == most ? ~order : INT32_MIN);
+}
+EPLB_P_TEAM_FUNCTION unsigned eplb_p_team_all(int is_true) /* a bit for each lane in which it is */
+{
+    return EPLB_P_BY_WARP(__ballot_sync(eplb_p_team_mask(), is_true), (unsigned)is_true);
+}
+EPLB_P_TEAM_FUNCTION unsigned eplb_p_team_before() { return (1u << eplb_p_team_lane()) - 1; }
+EPLB_P_TEAM_FUNCTION int eplb_p_team_rank(int is_true, int *num)
+{
+    unsigned all = eplb_p_team_all(is_true);
+    *num = EPLB_P_BY_WARP(__popc(all), (int)all);
+    return EPLB_P_BY_WARP(__popc(all & eplb_p_team_before()), 0);
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_equal(int x, int *is_last)
+{
+    unsigned all = EPLB_P_BY_WARP(__match_any_sync(eplb_p_team_mask(), (unsigned)x), 1);
+    (void)x; /* which the host does not ask */
+    *is_last = all >> eplb_p_team_lane() == 1;
+    return EPLB_P_BY_WARP(__popc(all & eplb_p_team_before()), 0);
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_any(int is_true)
+{
+    const int lanes = 32 / EPLB_P_PARTS, first = eplb_p_team_lane() / lanes * lanes;
+    return (eplb_p_team_all(is_true) >> first & ((1u << lanes) - 1)) != 0;
+}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_lead(int is_true)
+{
+    unsigned all = eplb_p_team_all(is_true);
+    unsigned first = EPLB_P_BY_WARP((unsigned)__ffs((int)all), all) - 1, none = (unsigned)eplb_p_team();
+    return (int)(first < none ? first : none);
+}
 EPLB_P_TEAM_FUNCTION int eplb_p_team_least(int64_t x, int order)
 {
     const int words[3] = {(int)(x >> 32), (int)((unsigned)x ^ 0x80000000u), order};
     int is_least = 1, i;
-    if (eplb_p_team() == 1) return 0;
     for (i = 0; i < 3; i++) {
         int most = eplb_p_team_most(is_least ? ~words[i] : INT32_MIN);
         is_least = is_least && ~words[i] == most;
@@ -117,8 +124,7 @@ EPLB_P_TEAM_FUNCTION int eplb_p_team_least(int64_t x, int order)
 EPLB_P_TEAM_FUNCTION int eplb_p_team_each(int n) { return eplb_p_team() > n ? eplb_p_team() / n : 1; }
 EPLB_P_TEAM_FUNCTION void eplb_p_team_add(int64_t *to, int64_t x)
 {
-    if (eplb_p_team() == 1) *to += x;
-    else EPLB_P_BY_WARP((void)atomicAdd((unsigned long long *)to, (unsigned long long)x), (void)0);
+    EPLB_P_BY_WARP((void)atomicAdd((unsigned long long *)to, (unsigned long long)x), (void)(*to += x));
 }
 EPLB_P_TEAM_FUNCTION int eplb_p_team_count(int *to, int x)
 {

@@ -1,8 +1,8 @@
 /* chains.cpp - what the kernels' threads wait for one after the other, counted without a GPU.
 
-     chains [--layers L] [--beside FILE]
+     chains [--layers L] [--samples T] [--shape NAME] [--beside FILE]
 
-   For each preset and shape of bench_cuda, over a few layers of lognormal loads, sd 1: launches of a call, and the
+   For each preset and shape of bench_cuda, or for one shape, over a few layers of lognormal loads, sd 1: launches of a call, and the
    longest chain of a block of each, summed over the launches: barriers, and functions of a warp (shuffles, votes,
    reductions, __syncwarp) as tests/emulated counts them; and steps, the basic blocks of code as the host's compiler
    makes it (trace-pc) on the way through a block that has the most. Then the launches one by one, barriers + functions
@@ -106,22 +106,30 @@ static eplb_options options_of(const bench_shape &shape, int32_t preset)
     return options;
 }
 
-static size_t num_loads(const bench_shape &shape)
+static size_t num_loads(const bench_shape &shape, int32_t samples)
 {
-    return static_cast<size_t>(shape.L) * static_cast<size_t>(shape.E);
+    return static_cast<size_t>(samples) * static_cast<size_t>(shape.L) * static_cast<size_t>(shape.E);
 }
 
-static void print_preset(const bench_shape &shape, int32_t preset, const std::map<std::string, total> &beside)
+static eplb_problem problem_of(const bench_shape &shape, int32_t samples)
+{
+    eplb_problem problem = shape_problem(shape);
+    problem.num_samples = samples;
+    return problem;
+}
+
+static void print_preset(const bench_shape &shape, int32_t preset, int32_t samples,
+                         const std::map<std::string, total> &beside)
 {
     eplb_options options = options_of(shape, preset);
     print_chains(shape.name, eplb_preset_name(preset),
-                 run_call(shape_problem(shape), options, lognormal_loads(num_loads(shape))), beside);
+                 run_call(problem_of(shape, samples), options, lognormal_loads(num_loads(shape, samples))), beside);
 }
 
 /* The plan in force. */
-static std::vector<int32_t> plan_before(const bench_shape &shape)
+static std::vector<int32_t> plan_before(const bench_shape &shape, int32_t samples)
 {
-    eplb_problem problem = shape_problem(shape);
+    eplb_problem problem = problem_of(shape, samples);
     eplb_options options = options_of(shape, EPLB_PRESET_DEFAULT);
     std::vector<int32_t> phy2log(static_cast<size_t>(shape.L) * static_cast<size_t>(shape.R));
     eplb_plan plan = {};
@@ -129,13 +137,14 @@ static std::vector<int32_t> plan_before(const bench_shape &shape)
     plan.phy2log = phy2log.data();
     must(eplb_scratch_size(&problem, &options, &bytes) == EPLB_OK, "scratch size");
     std::vector<unsigned char> scratch(bytes);
-    must(eplb_rebalance(&problem, &options, lognormal_loads(num_loads(shape)).data(), &plan, scratch.data(), bytes)
+    must(eplb_rebalance(&problem, &options, lognormal_loads(num_loads(shape, samples)).data(), &plan, scratch.data(),
+                        bytes)
              == EPLB_OK,
          "the plan in force");
     return phy2log;
 }
 
-static void print_in_force(const bench_shape &shape, const std::map<std::string, total> &beside)
+static void print_in_force(const bench_shape &shape, int32_t samples, const std::map<std::string, total> &beside)
 {
     static const struct {
         const char *name;
@@ -145,8 +154,8 @@ static void print_in_force(const bench_shape &shape, const std::map<std::string,
         {"deepseek+kept", EPLB_PRESET_DEEPSEEK, 0, 0, 0.0f}, {"vllm+kept", EPLB_PRESET_VLLM, 0, 0, 0.0f},
         {"default+kept", EPLB_PRESET_DEFAULT, 0, 0, 0.0f},   {"default+moves", EPLB_PRESET_DEFAULT, 20, 0, 0.0f},
         {"default+gpu", EPLB_PRESET_DEFAULT, 20, 2, 0.0f},   {"default+price", EPLB_PRESET_DEFAULT, 0, 0, 0.004f}};
-    std::vector<int32_t> in_force = plan_before(shape);
-    std::vector<float> load = lognormal_loads(num_loads(shape));
+    std::vector<int32_t> in_force = plan_before(shape, samples);
+    std::vector<float> load = lognormal_loads(num_loads(shape, samples));
     uint64_t state = 77;
     for (float &x : load) x *= static_cast<float>(std::exp(0.3 * next_normal(&state)));
     for (const auto &c : cases) {
@@ -155,25 +164,29 @@ static void print_in_force(const bench_shape &shape, const std::map<std::string,
         options.max_moves = c.moves;
         options.max_gpu_moves = c.gpu_moves;
         options.move_cost = c.price;
-        print_chains(shape.name, c.name, run_call(shape_problem(shape), options, load), beside);
+        print_chains(shape.name, c.name, run_call(problem_of(shape, samples), options, load), beside);
     }
 }
 
 int main(int argc, char **argv)
 {
     std::map<std::string, total> beside;
-    int32_t layers = 4;
+    std::string only;
+    int32_t layers = 4, samples = 1;
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 < argc && strcmp(argv[i], "--layers") == 0) layers = atoi(argv[i + 1]);
+        else if (i + 1 < argc && strcmp(argv[i], "--samples") == 0) samples = atoi(argv[i + 1]);
+        else if (i + 1 < argc && strcmp(argv[i], "--shape") == 0) only = argv[i + 1];
         else if (i + 1 < argc && strcmp(argv[i], "--beside") == 0) beside = read_totals(argv[i + 1]);
-        else return fprintf(stderr, "usage: chains [--layers L] [--beside FILE]\n"), 2;
+        else return fprintf(stderr, "usage: chains [--layers L] [--samples T] [--shape NAME] [--beside FILE]\n"), 2;
     }
     printf("%-20s %-14s %8s %8s %9s %9s%s\n", "shape", "preset", "launches", "barriers", "functions", "steps",
            beside.empty() ? "" : " | the other's: launches, barriers, functions, steps");
     for (bench_shape shape : bench_shapes) {
+        if (!only.empty() && only != shape.name) continue;
         shape.L = layers;
-        for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) print_preset(shape, preset, beside);
-        if (shape.G <= FEW_GPUS) print_in_force(shape, beside);
+        for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) print_preset(shape, preset, samples, beside);
+        if (shape.G <= FEW_GPUS) print_in_force(shape, samples, beside);
     }
     return 0;
 }

@@ -331,7 +331,7 @@ void complete(const gathering &g, int first_thread)
     }
     for (unsigned left = g.mask; left; left &= left - 1) {
         int lane = __builtin_ctz(left);
-        lanes[lane].waited = waited + 1;
+        lanes[lane].waited = waited + ((g.mask & (g.mask - 1)) != 0); /* a lane by itself waits for none */
         lanes[lane].steps = steps;
         lanes[lane].result = g.operation == EMULATED_SHUFFLE ? lanes[lanes[lane].from].value : result;
         if (g.operation == EMULATED_MATCH) lanes[lane].result = lanes_with(g.mask, lanes, lanes[lane].value);
