@@ -14,9 +14,9 @@
 #include <math.h>
 
 #ifdef EMULATED_CUDA
-enum { NUM_RANDOM = 200, NUM_EXTREME = 200, NUM_SWAPS = 24 }; /* a few seconds */
+enum { NUM_RANDOM = 200, NUM_EXTREME = 200, NUM_SWAPS = 24, EVERY = 0 }; /* a few seconds */
 #else
-enum { NUM_RANDOM = 20000, NUM_EXTREME = 2000, NUM_SWAPS = 600 };
+enum { NUM_RANDOM = 20000, NUM_EXTREME = 2000, NUM_SWAPS = 600, EVERY = 1 };
 #endif
 
 /* --------------------------------------------------------------------------------- one problem */
@@ -110,7 +110,8 @@ static eplb_options preset_options(int32_t preset)
     return options;
 }
 
-static void test_golden_shapes(const char *path)
+/* Every layer of them, or the first of each. */
+static void test_golden_shapes(const char *path, int every)
 {
     FILE *file = fopen(path, "r");
     char word[64], what[160];
@@ -120,6 +121,7 @@ static void test_golden_shapes(const char *path)
         if (strcmp(word, "case") != 0) continue;
         golden_case c = golden_read_case(file);
         cases++;
+        if (!every) c.problem.num_layers = 1;
         int alone = c.problem.num_groups == 1 && c.problem.num_nodes == 1; /* both policies are the global one */
         for (int32_t preset = 0; preset < NUM_ON_DEVICE; preset++) {
             for (int32_t policy = alone ? EPLB_POLICY_GLOBAL : EPLB_POLICY_AUTO; policy <= EPLB_POLICY_GLOBAL;
@@ -207,8 +209,8 @@ static float *lognormal_loads(uint64_t seed, size_t count)
     return weight;
 }
 
-/* Every width of lanes, the ends of the limits, and the shapes in use. */
-static void test_large_shapes(void)
+/* Every width of lanes, the ends of the limits, and the shapes in use: each with every preset, or with every other. */
+static void test_large_shapes(int every)
 {
     static const shape shapes[] = {{1, 256, 288, 8, 4, 32},     {2, 256, 288, 1, 1, 32},    {1, 256, 320, 1, 1, 64},
                                    {1, 512, 640, 1, 1, 320},    {1, 512, 576, 8, 1, 96},    {1, 1024, 2048, 1, 1, 1024},
@@ -223,6 +225,7 @@ static void test_large_shapes(void)
         eplb_problem problem = problem_of(s);
         float *weight = lognormal_loads(i, plan_experts(&problem));
         for (size_t j = 0; j < sizeof presets / sizeof *presets; j++) {
+            if (!every && (i + j) % 2) continue;
             eplb_options options = preset_options(presets[j]);
             options.gpu_packing.max_swaps = options.gpu_packing.max_swaps < 4 ? options.gpu_packing.max_swaps : 4;
             options.group_packing.max_swaps = options.gpu_packing.max_swaps;
@@ -616,12 +619,12 @@ static void test_capture(void)
 
 int main(int argc, char **argv)
 {
-    test_golden_shapes(argc > 1 ? argv[1] : "tests/golden/plans.txt");
+    test_golden_shapes(argc > 1 ? argv[1] : "tests/golden/plans.txt", EVERY || argc > 2);
     uint64_t count =
         argc > 2 ? strtoull(argv[2], NULL, 10) : static_cast<uint64_t>(NUM_RANDOM); /* the others as many more */
     test_random_problems(count);
     test_extreme_loads(NUM_EXTREME * count / NUM_RANDOM);
-    test_large_shapes();
+    test_large_shapes(EVERY || argc > 2);
     test_widths();
     test_swaps(NUM_SWAPS * count / NUM_RANDOM);
     test_fixups();

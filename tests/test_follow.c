@@ -11,7 +11,7 @@
 #include "follow_oracle.h"
 #include "follow_cases.h"
 
-enum { NUM_FREE = 1000, NUM_LIMITED = 1200, NUM_ASSIGNMENTS = 2000, GUARD = 16 };
+enum { NUM_FREE = 1000, NUM_LIMITED = 1000, NUM_ASSIGNMENTS = 2000, GUARD = 16 };
 
 /* Among many random problems one where copies that could stay on one GPU must not outweigh a move to another. */
 enum { COPIES_BESIDE_MOVES = 8089 };

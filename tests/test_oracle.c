@@ -322,7 +322,7 @@ static void check_moves_before_copies(void)
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 800;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 600;
     check_presets();
     check_philox();
     check_moves_before_copies();

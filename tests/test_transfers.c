@@ -9,7 +9,7 @@
 #include "transfer_cases.h"
 #include "transfer_oracle.h"
 
-enum { NUM_CASES = 6000, NUM_SMALL = 4000 };
+enum { NUM_CASES = 4000, NUM_SMALL = 2500 };
 
 /* ------------------------------------------------------------------ the least sends of the busiest */
 
