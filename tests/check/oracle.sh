@@ -6,7 +6,7 @@ CUDA_PROBLEMS=800
 
 oracle() {
     of_make_test test_oracle test_search test_properties test_improve test_samples test_evaluate test_follow \
-        test_check_plan test_transfers test_share test_small test_bound_cluster
+        test_check_plan test_transfers test_share test_small test_cluster test_bound_cluster
     "$BUILD/tests/test_oracle" 1 $ORACLE_PROBLEMS
     "$BUILD/tests/test_search" 1 2000
     "$BUILD/tests/test_properties" 1 4000
@@ -15,9 +15,10 @@ oracle() {
     "$BUILD/tests/test_evaluate" 2 12000
     "$BUILD/tests/test_follow" 1 2500
     "$BUILD/tests/test_check_plan" 1 250000
-    "$BUILD/tests/test_transfers" 1 6000
+    "$BUILD/tests/test_transfers" 1 8000
     "$BUILD/tests/test_share" 2000
     "$BUILD/tests/test_small" 1 3000
+    "$BUILD/tests/test_cluster" 1 2400
     "$BUILD/tests/test_bound_cluster" 1 6000
 }
 gate oracle 'cc flock' oracle
