@@ -275,7 +275,7 @@ typedef struct eplb_options { /* all zero: the reference, preset DEEPSEEK */
     int32_t      fixup_steps;   /* HYBRID: steps that move one replica from a donor to the expert with the
                                    largest load per replica, each only if it lowers that load; 0 = none */
     int32_t      max_replicas;  /* cap on the replicas of one expert, 0 = none */
-    eplb_packing group_packing; /* groups to nodes */
+    eplb_packing group_packing; /* groups to nodes that are alike; for others eplb_rebalance says how they go */
     eplb_packing gpu_packing;   /* slots to the GPUs of a node */
     uint64_t     seed;          /* of the candidates' noise and of the improvement's kicks */
     int32_t      effort;        /* how hard each node's plan is improved, replica counts and placement
@@ -1015,6 +1015,9 @@ extern "C" {
    writes eplb_p_arena, the scratch being carved
    calls  only what stands above, as every storey does */
 
+/* Does not compile unless it is so: a list has been extended where all that goes through it has to follow. */
+#define EPLB_P_HOLDS(name, fact) typedef char eplb_p_holds_##name[(fact) ? 1 : -1]
+
 /* ----------------------------------------------------------------------------------- numerics
 
    Everything that decides where an expert goes is computed by the functions of this section, on
@@ -1126,6 +1129,15 @@ EPLB_P_HD uint64_t eplb_p_light_first(float value, int32_t index)
     return ((uint64_t)eplb_p_bits(value) << 32) | (uint32_t)index;
 }
 
+/* The value of the latter. */
+EPLB_P_HD float eplb_p_value_of_light(uint64_t key) { return eplb_p_from_bits((uint32_t)(key >> 32)); }
+
+/* The same of two indices. */
+EPLB_P_HD uint64_t eplb_p_key_of_two(int32_t first, int32_t second)
+{
+    return ((uint64_t)(uint32_t)first << 32) | (uint32_t)second;
+}
+
 EPLB_P_HD int32_t eplb_p_index(uint64_t key) { return (int32_t)(key & UINT32_MAX); }
 EPLB_P_HD uint64_t eplb_p_smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
@@ -1149,11 +1161,15 @@ EPLB_P_HD eplb_p_incumbent eplb_p_worth_more_than(int64_t worth)
     return nothing;
 }
 
-EPLB_P_HD void eplb_p_challenge(eplb_p_incumbent *best, int64_t worth, int32_t index)
+EPLB_P_HD int eplb_p_beats(int64_t worth, int64_t best) { return worth > best; }
+
+/* Returns whether it is the best by now. */
+EPLB_P_HD int eplb_p_challenge(eplb_p_incumbent *best, int64_t worth, int32_t index)
 {
-    if (worth <= best->worth) return;
+    if (!eplb_p_beats(worth, best->worth)) return 0;
     best->worth = worth;
     best->index = index;
+    return 1;
 }
 
 #define EPLB_P_NO_ITEM FLT_MAX /* the load of what fills up a row: too heavy to be swapped for anything */
@@ -2097,9 +2113,9 @@ EPLB_P eplb_result eplb_p_fail(eplb_diagnosis *why, eplb_result result, const ch
 
 /* ------------------------------------------------------------------------------------ options */
 
-/* The presets, a row each: their names; how items are packed first; the refinement and the swaps of groups,
-   then of slots; heaviest packs tried, candidates, their noise and its scale, selection; effort; replication
-   and fix-up steps; the engine. All but refinements and swaps is the same for groups and for slots. */
+/* The presets, a row each, in the order of their numbers: their names; how items are packed first; the refinement and
+   the swaps of groups, then of slots; heaviest packs tried, candidates, their noise and its scale, selection; effort;
+   replication and fix-up steps; the engine. All but refinements and swaps is the same for groups and for slots. */
 /* clang-format off */
 #define EPLB_P_PRESETS(row) \
     row(DEFAULT,      "default",      LPT,    L2,          50, NONE,         0, 0,  1, CENTRED, 0.0f,  MAX_LOAD,  33, DHONDT,  0, NONE) \
@@ -2128,11 +2144,16 @@ typedef struct eplb_p_preset {
     int32_t group_refine, group_swaps, effort, replication, fixup_steps, engine;
 } eplb_p_preset;
 
-#define EPLB_P_PRESET_NAME(number, name, init, group_refine, group_swaps, refine, swaps, heavy, candidates, noise, \
-                           scale, select, effort, replication, fixup, engine)                                      \
-    case EPLB_PRESET_##number: return name;
+#define EPLB_P_PRESET_NAME(number, name, ...) \
+    case EPLB_PRESET_##number:                \
+        return name;
+#define EPLB_P_PRESET_PLACE(number, ...)    EPLB_P_PLACE_OF_##number,
+#define EPLB_P_PRESET_IN_PLACE(number, ...) &&(int)EPLB_P_PLACE_OF_##number == (int)EPLB_PRESET_##number
 
 static const eplb_p_preset eplb_p_presets[EPLB_NUM_PRESETS] = {EPLB_P_PRESETS(EPLB_P_PRESET_ROW)};
+
+enum { EPLB_P_PRESETS(EPLB_P_PRESET_PLACE) EPLB_P_NUM_PLACES };
+EPLB_P_HOLDS(presets, (int)EPLB_P_NUM_PLACES == (int)EPLB_NUM_PRESETS EPLB_P_PRESETS(EPLB_P_PRESET_IN_PLACE));
 
 EPLB_API const char *eplb_preset_name(int32_t preset)
 {
@@ -2229,7 +2250,10 @@ EPLB_P int32_t eplb_p_most_moves(const eplb_options *o, int32_t limit)
     return most > 0 ? most : 0;
 }
 
-/* What a limit counts a move under: a GPU, a node, or nothing. Pairs are counted for each receiver apart. */
+EPLB_P_HOLDS(limits, EPLB_P_NUM_LIMITS == EPLB_P_LIMIT_NODE_OUT + 1);
+
+/* What a limit counts a move under: a GPU, a node, or nothing. Pairs are counted for each receiver apart. Of an expert's
+   senders, who come in the order of their slots, those under the same stand together. */
 EPLB_P int32_t eplb_p_counted_under(int32_t limit, int32_t sender, int32_t receiver, int32_t sender_node,
                                     int32_t receiver_node)
 {
@@ -2374,10 +2398,41 @@ EPLB_P eplb_result eplb_p_check_scratch(const eplb_p_arena *measured, const void
 
 enum { EPLB_P_EMPTY = -1 }; /* what stands in a slot that holds no expert */
 
+/* Which slots each GPU has, as the caller numbers them, or a layer, or a search: one GPU's after the other's, so that a
+   GPU's end where the next one's begin. Whose a slot is, and where a GPU's are, the questions below alone know. */
+typedef struct eplb_p_gpus {
+    int32_t room;                /* slots of each, or of the largest */
+    const int32_t *first_slot;   /* [G + 1] where they do not all have as many; else NULL */
+    const int32_t *gpu_of;       /* [slots] whose a slot is; NULL likewise */
+    const int32_t *usable_slots; /* [G] slots that may be used, the first ones; NULL: all may */
+} eplb_p_gpus;
+
+EPLB_P_HD int32_t eplb_p_begin_of(const eplb_p_gpus *gpus, int32_t gpu)
+{
+    return gpus->first_slot ? gpus->first_slot[gpu] : gpu * gpus->room;
+}
+
+/* Behind the last that may be used: what is in the others is not there. */
+EPLB_P_HD int32_t eplb_p_end_of(const eplb_p_gpus *gpus, int32_t gpu)
+{
+    return gpus->usable_slots ? eplb_p_begin_of(gpus, gpu) + gpus->usable_slots[gpu] : eplb_p_begin_of(gpus, gpu + 1);
+}
+
+EPLB_P_HD int32_t eplb_p_num_on(const eplb_p_gpus *gpus, int32_t gpu)
+{
+    return eplb_p_end_of(gpus, gpu) - eplb_p_begin_of(gpus, gpu);
+}
+
+EPLB_P_HD int32_t eplb_p_gpu_with(const eplb_p_gpus *gpus, int32_t slot)
+{
+    return gpus->gpu_of ? gpus->gpu_of[slot] : slot / gpus->room;
+}
+
 typedef struct eplb_p_shape {
     int32_t num_layers, num_experts, num_replicas, num_groups, num_nodes, num_gpus, num_samples;
     int32_t link_nodes; /* nodes, whatever the policy */
-    int32_t group_size, node_groups, node_experts, node_slots, node_gpus, gpu_slots;
+    eplb_p_gpus gpus;   /* as the caller numbers their slots */
+    int32_t group_size, node_groups, node_experts, node_slots, node_gpus;
     int32_t apart;     /* a plan can do without an expert twice on a GPU while another GPU is free of it */
     int32_t exact;     /* improve is for exact shares */
     int32_t start_cap; /* cap on replicas before improve: where experts are apart, the GPUs of a node */
@@ -2386,31 +2441,15 @@ typedef struct eplb_p_shape {
     eplb_options options;
 
     /* A cluster as it is; NULL where all GPUs are alike, or no slot is locked. */
-    const int32_t *usable_slots; /* [G] of each GPU, the first ones */
-    const float *speed;          /* [G] */
-    const int32_t *node_of;      /* [G] whatever the policy */
-    const uint8_t *locked;       /* [L, R] */
+    const float *speed;     /* [G] */
+    const int32_t *node_of; /* [G] whatever the policy */
+    const uint8_t *locked;  /* [L, R] */
     int32_t survive;
     int32_t num_usable; /* slots, over all GPUs */
     int32_t num_living; /* GPUs that have any */
     int32_t odd;        /* whether any of these is not as for equal GPUs: then sizes of a node above are those
                            of the largest that there could be */
 } eplb_p_shape;
-
-/* The first slot of a GPU, or where its last ends at gpu + 1; and the GPU that a slot is on. */
-EPLB_P int32_t eplb_p_first_of_gpu(const eplb_p_shape *s, int32_t gpu) { return gpu * s->gpu_slots; }
-EPLB_P int32_t eplb_p_gpu_of_slot(const eplb_p_shape *s, int32_t slot) { return slot / s->gpu_slots; }
-
-/* Slots of a GPU that may be used: from its first on, up to end_usable. What is in the others is not there. */
-EPLB_P int32_t eplb_p_usable_of(const eplb_p_shape *s, int32_t gpu)
-{
-    return s->usable_slots ? s->usable_slots[gpu] : s->gpu_slots;
-}
-
-EPLB_P int32_t eplb_p_end_usable(const eplb_p_shape *s, int32_t gpu)
-{
-    return eplb_p_first_of_gpu(s, gpu) + eplb_p_usable_of(s, gpu);
-}
 
 /* A GPU's node, whatever the policy. */
 EPLB_P int32_t eplb_p_node_of(const eplb_p_shape *s, int32_t gpu)
@@ -2444,24 +2483,25 @@ EPLB_P eplb_result eplb_p_fail_at(eplb_diagnosis *why, eplb_result result, const
     return eplb_p_fail(why, result, field);
 }
 
-/* usable_slots, num_usable. */
-EPLB_P eplb_result eplb_p_resolve_usable_slots(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
+/* gpus, num_usable, num_living. */
+EPLB_P eplb_result eplb_p_resolve_gpus(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
     int32_t gpu, sum = 0, living = 0;
 
-    s->usable_slots = NULL;
+    s->gpus.room = s->num_replicas / s->num_gpus;
+    s->gpus.first_slot = s->gpus.gpu_of = s->gpus.usable_slots = NULL;
     s->num_usable = s->num_replicas;
     s->num_living = s->num_gpus;
     if (!p->gpu_slots) return EPLB_OK;
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        if (!eplb_p_within(p->gpu_slots[gpu], 0, s->gpu_slots))
+        if (!eplb_p_within(p->gpu_slots[gpu], 0, s->gpus.room))
             return eplb_p_fail_at(why, EPLB_ERR_COUNT, "problem.gpu_slots", gpu);
         sum += p->gpu_slots[gpu];
         living += p->gpu_slots[gpu] > 0;
     }
     if (sum < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.gpu_slots");
     if (sum == s->num_replicas) return EPLB_OK;
-    s->usable_slots = p->gpu_slots;
+    s->gpus.usable_slots = p->gpu_slots;
     s->num_usable = sum;
     s->num_living = living;
     return EPLB_OK;
@@ -2480,7 +2520,7 @@ EPLB_P eplb_result eplb_p_resolve_speed(const eplb_problem *p, eplb_p_shape *s, 
         eplb_result r = eplb_p_check_load(&p->gpu_speed[gpu]);
         if (r == EPLB_OK && eplb_p_bits_at(&p->gpu_speed[gpu]) << 1 >> 24 == 0) r = EPLB_ERR_COUNT; /* 0, or denormal */
         if (r != EPLB_OK) return eplb_p_fail_at(why, r, "problem.gpu_speed", gpu);
-        if (eplb_p_usable_of(s, gpu) == 0) continue;
+        if (eplb_p_num_on(&s->gpus, gpu) == 0) continue;
         if (speed < slowest) slowest = speed;
         if (speed > fastest) fastest = speed;
     }
@@ -2514,9 +2554,9 @@ EPLB_P eplb_result eplb_p_resolve_cluster(const eplb_problem *p, eplb_p_shape *s
     s->survive = p->survive;
     if (r == EPLB_OK && !eplb_p_is_one_of(p->survive, EPLB_NUM_SURVIVES))
         r = eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
-    if (r == EPLB_OK) r = eplb_p_resolve_usable_slots(p, s, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_gpus(p, s, why);
     if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, why);
-    s->odd = r == EPLB_OK && (s->usable_slots || s->speed || s->node_of || s->locked || s->survive);
+    s->odd = r == EPLB_OK && (s->gpus.usable_slots || s->speed || s->node_of || s->locked || s->survive);
     return r;
 }
 
@@ -2539,7 +2579,6 @@ EPLB_P eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s,
     s->num_samples = p->num_samples ? p->num_samples : 1;
     if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
     if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
-    s->gpu_slots = s->num_replicas / s->num_gpus;
     s->link_nodes = s->num_nodes;
     return eplb_p_resolve_cluster(p, s, why);
 }
@@ -2561,13 +2600,14 @@ EPLB_P eplb_result eplb_p_resolve_policy(eplb_p_shape *s, eplb_diagnosis *why)
     }
     if (s->survive == EPLB_SURVIVE_NODE && s->num_nodes > 1)
         return eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
-    if ((s->num_groups % s->num_nodes != 0 && !s->usable_slots && !s->node_of) || s->num_experts % s->num_groups != 0)
+    if ((s->num_groups % s->num_nodes != 0 && !s->gpus.usable_slots && !s->node_of)
+        || s->num_experts % s->num_groups != 0)
         return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_groups");
     s->group_size = s->num_experts / s->num_groups;
     s->node_groups = s->odd ? s->num_groups : s->num_groups / s->num_nodes;
     s->node_experts = s->odd ? s->num_experts : s->num_experts / s->num_nodes;
     s->node_gpus = s->odd ? s->num_living : s->num_gpus / s->num_nodes;
-    s->node_slots = s->node_gpus * s->gpu_slots;
+    s->node_slots = s->node_gpus * s->gpus.room;
     return EPLB_OK;
 }
 
@@ -2581,7 +2621,7 @@ EPLB_P eplb_result eplb_p_resolve_caps(eplb_p_shape *s, eplb_diagnosis *why)
     if (cap > 0 && (int64_t)cap * s->node_experts < (s->odd ? s->num_usable : s->node_slots))
         return eplb_p_fail(why, EPLB_ERR_MAX_REPLICAS, "options.max_replicas");
     s->exact = s->options.effort > 0 && s->options.shares == EPLB_PLAN_FOR_EXACT;
-    s->apart = s->options.effort > 0 && s->gpu_slots <= s->node_experts && !(s->exact && s->options.allow_duplicates);
+    s->apart = s->options.effort > 0 && s->gpus.room <= s->node_experts && !(s->exact && s->options.allow_duplicates);
     s->start_cap = s->apart ? eplb_p_tighter_cap(cap, s->node_gpus) : cap;
     s->follows = s->options.previous_phy2log && eplb_p_minds_moves(&s->options);
     s->as_vllm = s->options.engine == EPLB_ENGINE_VLLM && !s->odd;
@@ -2798,9 +2838,10 @@ EPLB_P eplb_p_samples eplb_p_layer_samples(const eplb_p_shape *shape, const floa
 
 typedef struct eplb_p_cluster {
     int32_t num_gpus, num_slots;
+    eplb_p_gpus gpus;    /* their slots */
     int32_t *gpu;        /* [num_gpus] as the caller numbers it; NULL, as all that follows, where all are alike */
-    int32_t *first_slot; /* [num_gpus + 1] */
-    int32_t *gpu_of;     /* [num_slots] whose a slot is */
+    int32_t *first_slot; /* [num_gpus + 1] of gpus */
+    int32_t *gpu_of;     /* [num_slots] likewise */
     int32_t *first_gpu;  /* [N + 1] of each node, by the policy */
     int32_t *node;       /* [num_gpus] by the policy */
     int32_t *link_node;  /* [num_gpus] whatever the policy */
@@ -2814,10 +2855,14 @@ EPLB_P eplb_p_cluster eplb_p_carve_cluster(eplb_p_arena *a, const eplb_p_shape *
 
     c.num_gpus = shape->num_living;
     c.num_slots = shape->num_usable;
+    c.gpus = shape->gpus;
     if (!shape->odd) return c;
     c.gpu = EPLB_P_TAKE(a, int32_t, c.num_gpus);
     c.first_slot = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)c.num_gpus + 1);
     c.gpu_of = EPLB_P_TAKE(a, int32_t, c.num_slots);
+    c.gpus.first_slot = c.first_slot;
+    c.gpus.gpu_of = c.gpu_of;
+    c.gpus.usable_slots = NULL;
     c.first_gpu = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->num_nodes + 1);
     c.node = EPLB_P_TAKE(a, int32_t, c.num_gpus);
     c.link_node = EPLB_P_TAKE(a, int32_t, c.num_gpus);
@@ -2853,7 +2898,7 @@ EPLB_P void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
     EPLB_ASSERT(c->gpu_of != NULL && c->node != NULL);
     c->first_gpu[0] = 0;
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        slots = eplb_p_usable_of(shape, gpu);
+        slots = eplb_p_num_on(&shape->gpus, gpu);
         if (slots == 0) continue;
         node = shape->num_nodes > 1 ? eplb_p_node_of(shape, gpu) : 0;
         while (last < node) c->first_gpu[++last] = n;
@@ -2868,11 +2913,6 @@ EPLB_P void eplb_p_number_cluster(eplb_p_cluster *c, const eplb_p_shape *shape)
     while (last < shape->num_nodes) c->first_gpu[++last] = n;
     c->first_slot[n] = slot;
     if (c->speed) eplb_p_time_gpus(c, shape->speed);
-}
-
-EPLB_P int32_t eplb_p_slots_on(const eplb_p_cluster *c, int32_t gpu)
-{
-    return c->first_slot[gpu + 1] - c->first_slot[gpu];
 }
 
 /* loads: grains */
@@ -2964,7 +3004,7 @@ EPLB_P eplb_p_node_part eplb_p_node_part_of(const eplb_p_layer *l, int32_t node)
     part.num_experts = shape->node_experts;
     part.num_gpus = shape->node_gpus;
     part.num_slots = shape->node_slots;
-    part.gpu_slots = shape->gpu_slots;
+    part.gpu_slots = shape->gpus.room;
     part.first_expert = node * shape->node_experts;
     part.first_gpu = node * shape->node_gpus;
     part.first_slot = node * shape->node_slots;
@@ -2973,34 +3013,25 @@ EPLB_P eplb_p_node_part eplb_p_node_part_of(const eplb_p_layer *l, int32_t node)
     part.num_experts = l->first_expert[node + 1] - part.first_expert;
     part.first_gpu = l->cluster.first_gpu[node];
     part.num_gpus = l->cluster.first_gpu[node + 1] - part.first_gpu;
-    part.first_slot = l->cluster.first_slot[part.first_gpu];
+    part.first_slot = eplb_p_begin_of(&l->cluster.gpus, part.first_gpu);
     part.num_slots = 0;
     part.gpu_slots = part.num_gpus > 0 ? l->used[part.first_gpu] : 0;
     for (gpu = part.first_gpu; gpu < part.first_gpu + part.num_gpus; gpu++) {
         part.num_slots += l->used[gpu];
-        if (l->used[gpu] != part.gpu_slots || l->used[gpu] != eplb_p_slots_on(&l->cluster, gpu)) part.gpu_slots = 0;
+        if (l->used[gpu] != part.gpu_slots || l->used[gpu] != eplb_p_num_on(&l->cluster.gpus, gpu)) part.gpu_slots = 0;
         if (l->locked && l->num_locked[gpu] > 0) part.gpu_slots = 0;
     }
     return part;
 }
 
-/* The slots of a GPU are first .. end - 1, where end is the first of the next one. */
-EPLB_P int32_t eplb_p_first_of(const eplb_p_layer *l, int32_t gpu)
-{
-    return l->shape->odd ? l->cluster.first_slot[gpu] : eplb_p_first_of_gpu(l->shape, gpu);
-}
-
-EPLB_P int32_t eplb_p_gpu_at(const eplb_p_layer *l, int32_t slot)
-{
-    return l->shape->odd ? l->cluster.gpu_of[slot] : eplb_p_gpu_of_slot(l->shape, slot);
-}
-
+/* The node that a slot is on, by the policy. */
 EPLB_P int32_t eplb_p_node_at_slot(const eplb_p_layer *l, int32_t slot)
 {
-    return l->shape->odd ? l->cluster.node[l->cluster.gpu_of[slot]] : slot / l->shape->node_slots;
+    int32_t gpu = eplb_p_gpu_with(&l->cluster.gpus, slot);
+    return l->shape->odd ? l->cluster.node[gpu] : gpu / l->shape->node_gpus;
 }
 
-/* And the GPUs of a node. */
+/* The first GPU of a node, or behind its last at node + 1. */
 EPLB_P int32_t eplb_p_first_gpu_of(const eplb_p_layer *l, int32_t node)
 {
     return l->shape->odd ? l->cluster.first_gpu[node] : node * l->shape->node_gpus;
@@ -3014,8 +3045,8 @@ EPLB_P const int32_t *eplb_p_number_old_slots(eplb_p_layer *l, const int32_t *ol
 
     if (!l->shape->odd) return old_slot;
     for (i = 0; i < c->num_gpus; i++)
-        eplb_p_copy_ids(l->old_slot + c->first_slot[i], old_slot + eplb_p_first_of_gpu(l->shape, c->gpu[i]),
-                        eplb_p_slots_on(c, i));
+        eplb_p_copy_ids(l->old_slot + eplb_p_begin_of(&c->gpus, i),
+                        old_slot + eplb_p_begin_of(&l->shape->gpus, c->gpu[i]), eplb_p_num_on(&c->gpus, i));
     return l->old_slot;
 }
 
@@ -3024,15 +3055,17 @@ EPLB_P void eplb_p_number_locked(eplb_p_layer *l, int32_t index)
 {
     const eplb_p_cluster *c = &l->cluster;
     size_t first = eplb_p_at(index, l->shape->num_replicas, 0);
-    int32_t gpu, slot;
+    int32_t gpu, slot, begin, end;
 
     if (!l->locked) return;
     (void)eplb_p_number_old_slots(l, l->shape->options.previous_phy2log + first);
     for (gpu = 0; gpu < c->num_gpus; gpu++) {
-        const uint8_t *locked = l->shape->locked + first + eplb_p_first_of_gpu(l->shape, c->gpu[gpu]);
+        const uint8_t *locked = l->shape->locked + first + eplb_p_begin_of(&l->shape->gpus, c->gpu[gpu]);
+        begin = eplb_p_begin_of(&c->gpus, gpu);
+        end = eplb_p_end_of(&c->gpus, gpu);
         l->num_locked[gpu] = l->num_shut[gpu] = 0;
-        for (slot = c->first_slot[gpu]; slot < c->first_slot[gpu + 1]; slot++) {
-            l->locked[slot] = locked[slot - c->first_slot[gpu]] != 0;
+        for (slot = begin; slot < end; slot++) {
+            l->locked[slot] = locked[slot - begin] != 0;
             if (!l->locked[slot]) continue;
             if (l->old_slot[slot] == EPLB_P_EMPTY) l->num_shut[gpu]++;
             else l->num_locked[gpu]++;
@@ -3049,8 +3082,7 @@ EPLB_P int eplb_p_keeps_expert(const eplb_p_layer *l, int32_t slot)
 /* Where a slot of a part stands in the layer: the rank-th of one of the part's GPUs. */
 EPLB_P int32_t eplb_p_slot_at(const eplb_p_layer *l, const eplb_p_node_part *part, int32_t gpu, int32_t rank)
 {
-    if (!l->shape->odd) return part->first_slot + gpu * part->gpu_slots + rank;
-    return l->cluster.first_slot[part->first_gpu + gpu] + rank;
+    return eplb_p_begin_of(&l->cluster.gpus, part->first_gpu + gpu) + rank;
 }
 
 /* The largest integer whose square is not above x. */
@@ -3498,7 +3530,8 @@ EPLB_P double eplb_p_least_time(uint64_t *load, uint64_t *spare, int32_t n, cons
 
    in       weight and true_order of the items, how they are packed
    out      pack_index and rank_in_pack
-   writes   eplb_p_packs, which initial and eplb_p_do_swap alone do; eplb_p_frontier, which next_* and note_* do
+   writes   eplb_p_packs: initial and eplb_p_do_swap, which put items on packs, and what readies it for either;
+            eplb_p_frontier: what opens it, next_* and note_*
 
    Six items in two packs, as LPT has put them; rows of loads have whole vectors, filled up with * that is too heavy
    to be swapped:
@@ -3556,8 +3589,8 @@ typedef struct eplb_p_frontier {
     uint32_t *stamp;      /* [m] */
     uint32_t now;         /* 2 s */
     uint64_t last[2];     /* packs that the last swap changed, heaviest first */
-    eplb_p_swap *promise; /* [m] the best swap of each; where its gain is 0 that is not known, or there is none, and
-                             it is worth no more than this; for L2 */
+    eplb_p_swap *promise; /* [m] the best swap of each; where its gain is 0 there is none, or it is not known, and its
+                             worth is a bound; for L2 */
 
     const uint64_t *line;  /* [n] items by their true load */
     int32_t *place;        /* [n] where each of them stands there */
@@ -3578,7 +3611,7 @@ typedef struct eplb_p_packer {
     /* Of the packing as a whole. */
     uint64_t *true_order; /* [n] items by their load, heaviest first */
     uint64_t *spare;      /* [n] for sorting, and for LPT */
-    float best_score;
+    uint64_t best;        /* its score, and which candidate it is */
 
     /* Of the candidate at hand. */
     uint64_t *own_order; /* [n] items by their perturbed load; NULL where there is one candidate */
@@ -3816,7 +3849,7 @@ EPLB_P void eplb_p_lpt_steps(const eplb_p_packs *packs, uint64_t *spare, int32_t
     eplb_p_tournament_start(spare, p.m);
     for (lightest = spare[1]; position < p.n; position++) {
         int32_t item = eplb_p_item_at(&p, position);
-        float load = eplb_p_add(eplb_p_from_bits((uint32_t)(lightest >> 32)), p.weight[item]);
+        float load = eplb_p_add(eplb_p_value_of_light(lightest), p.weight[item]);
         pack = eplb_p_index(lightest);
         lightest = eplb_p_tournament_replay(spare, p.m, pack, eplb_p_put(&p, item, pack, load));
     }
@@ -3994,21 +4027,20 @@ EPLB_P eplb_p_places eplb_p_find_places(const eplb_p_packs *p, const eplb_p_swap
     return at;
 }
 
-/* A swap's key is what it is worth, its u, its v: whether it goes before the best one so far. Where that one is not
-   known, but only that it is worth no more than this, one that is worth as much may not be it. */
+/* A swap's u and v, by position. */
+EPLB_P uint64_t eplb_p_swap_items(const eplb_p_packs *p, const eplb_p_swap *swap)
+{
+    eplb_p_places at = eplb_p_find_places(p, swap);
+    return eplb_p_key_of_two(eplb_p_position(p, swap->heavy, at.u), eplb_p_position(p, swap->light, at.v));
+}
+
+/* A swap's key is what it is worth, then these: whether it goes before the best one so far. Where of that one only a bound
+   of its worth is known, as its gain is 0, one that is worth as much does not. */
 EPLB_P int eplb_p_goes_before(const eplb_p_packs *p, const eplb_p_swap *swap, const eplb_p_swap *best)
 {
-    eplb_p_places at, best_at;
-    int32_t u, best_u;
-
     if (swap->worth > best->worth || swap->worth < best->worth || !(best->gain > 0.0f))
         return swap->worth > best->worth;
-    at = eplb_p_find_places(p, swap);
-    best_at = eplb_p_find_places(p, best);
-    u = eplb_p_position(p, swap->heavy, at.u);
-    best_u = eplb_p_position(p, best->heavy, best_at.u);
-    if (u != best_u) return u < best_u;
-    return eplb_p_position(p, swap->light, at.v) < eplb_p_position(p, best->light, best_at.v);
+    return eplb_p_swap_items(p, swap) < eplb_p_swap_items(p, best);
 }
 
 /* What swaps are chosen by: the first pair of packs that has one, or the most that one is worth. */
@@ -4055,13 +4087,13 @@ EPLB_P void eplb_p_note_look(eplb_p_frontier *f, int32_t heavy)
     if (f->stamp) f->stamp[heavy] = f->now;
 }
 
-/* Nothing is known of a pack any more. */
-EPLB_P void eplb_p_forget(eplb_p_frontier *f, int32_t pack)
+/* Nothing is known of a pack's swaps any more, but that none is worth more than this. */
+EPLB_P void eplb_p_forget(eplb_p_frontier *f, int32_t pack, float bound)
 {
     if (f->stamp) f->stamp[pack] = f->now + 1;
     if (!f->promise) return;
     f->promise[pack].gain = 0.0f;
-    f->promise[pack].worth = EPLB_P_ANY_WORTH;
+    f->promise[pack].worth = bound;
 }
 
 /* The i-th heaviest pack with those lighter ones with which it is not settled, lightest first, which soon brings what
@@ -4234,17 +4266,14 @@ EPLB_P eplb_p_swap eplb_p_next_max_to_any(const eplb_p_packs *p, const eplb_p_fr
 }
 
 /* What is known of the i-th heaviest pack is brought up to date, as far as it takes to say whether it has a swap that
-   is worth this much. */
+   is worth this much: from 0 on, if it may have one and none is known. */
 EPLB_P void eplb_p_look_at(const eplb_p_packs *p, eplb_p_frontier *f, int32_t i, float enough)
 {
     int32_t heavy = eplb_p_by_load(p, i);
     eplb_p_swap *own = &f->promise[heavy];
 
     if (own->gain > 0.0f && f->stamp[own->light] > f->stamp[heavy]) own->gain = 0.0f; /* its worth is still a bound */
-    if (!(own->gain > 0.0f) && own->worth > 0.0f && !(own->worth < enough)) {
-        eplb_p_forget(f, heavy);
-        own->worth = 0.0f;
-    }
+    if (!(own->gain > 0.0f) && own->worth > 0.0f && !(own->worth < enough)) eplb_p_forget(f, heavy, 0.0f);
     eplb_p_consider_lighter(p, f, i, EPLB_P_BY_FALL, own);
     eplb_p_note_look(f, heavy);
 }
@@ -4268,6 +4297,8 @@ EPLB_P eplb_p_swap eplb_p_next_l2(const eplb_p_packs *p, eplb_p_frontier *f)
     }
     return eplb_p_fall_counts(best.worth, p->tiny) ? best : eplb_p_no_swap();
 }
+
+EPLB_P_HOLDS(swaps, EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1);
 
 EPLB_P eplb_p_swap eplb_p_next_swap(const eplb_p_packs *p, const eplb_packing *how, eplb_p_frontier *f)
 {
@@ -4358,7 +4389,7 @@ EPLB_P void eplb_p_open_frontier(const eplb_p_packs *p, eplb_p_frontier *f)
     int32_t pack, at;
 
     f->now = 2; /* no stamp is 0 */
-    for (pack = 0; pack < p->m; pack++) eplb_p_forget(f, pack);
+    for (pack = 0; pack < p->m; pack++) eplb_p_forget(f, pack, EPLB_P_ANY_WORTH);
     if (!f->line_load) return;
     for (at = 0; at < p->n; at++) {
         int32_t item = eplb_p_index(f->line[at]);
@@ -4377,7 +4408,7 @@ EPLB_P void eplb_p_reopen_pack(const eplb_p_packs *p, eplb_p_frontier *f, int32_
 {
     int32_t i;
 
-    eplb_p_forget(f, pack);
+    eplb_p_forget(f, pack, EPLB_P_ANY_WORTH);
     if (!f->line_load) return;
     for (i = 0; i < p->room; i++)
         f->line_pack_load[eplb_p_line_place(p, f, eplb_p_position(p, pack, i))] = p->load[pack];
@@ -4441,18 +4472,16 @@ EPLB_P_HD float eplb_p_candidate_score(const float *pack_load, int32_t m, int32_
     }
 }
 
-/* Keep the candidate if it is the first or better than those before, by what its packs take. Returns whether to stop
-   here. */
+/* Keep the candidate if it is the best by now, by what its packs take. Returns whether to stop here. */
 EPLB_P int eplb_p_select(eplb_p_packer *packer, const float *load, int32_t c)
 {
     const eplb_p_packs *p = &packer->packs;
     int is_even;
     float score = eplb_p_candidate_score(load, p->m, packer->how->select, p->tiny, &is_even);
+    uint64_t key = eplb_p_light_first(score, c), best = c == 0 ? EPLB_P_LAST : packer->best;
 
-    if (c == 0 || score < packer->best_score) {
-        packer->best_score = score;
-        eplb_p_copy_ids(packer->pack_index, p->pack_of, p->n);
-    }
+    packer->best = eplb_p_smaller(key, best);
+    if (packer->best == key) eplb_p_copy_ids(packer->pack_index, p->pack_of, p->n);
     return is_even;
 }
 
@@ -4511,7 +4540,7 @@ EPLB_P void eplb_p_pack(eplb_p_packer *p, uint64_t seed, int stage)
 EPLB_P_HD int eplb_p_team_packs(eplb_p_packer *p) { return (void)p, 0; } /* whether it has packed them together */
 #endif
 
-/* pack: unlike packs
+/* ------------------------------------------------------------------------ pack: unlike packs
 
    Packs of unlike room, or speed, or with something on them from the start. What a pack takes is its load divided by
    its speed; the heaviest is the one that takes longest, and a swap gains what the longer of the two takes less by. The
@@ -4519,7 +4548,7 @@ EPLB_P_HD int eplb_p_team_packs(eplb_p_packer *p) { return (void)p, 0; } /* whet
 
 typedef struct eplb_p_unlike {
     eplb_p_packer packer; /* n need not be a multiple of m, and room, held, rank are not used */
-    const int32_t *room;  /* [m] items for each pack; as many as there are items, or more */
+    const int32_t *room;  /* [m] items that each pack has room for: all together for n, or more */
     const float *speed;   /* [m] NULL: all 1 */
     float *fixed;         /* [m] load that is there already */
     float *time;          /* [m] what each pack takes */
@@ -4527,7 +4556,7 @@ typedef struct eplb_p_unlike {
     int32_t *held;        /* [n] positions, by pack, ascending */
 } eplb_p_unlike;
 
-/* Sizes are those of items and packs; candidates and orders as for packs that are alike. */
+/* Of the packer's packs by_load is by what they take. */
 EPLB_P eplb_p_unlike eplb_p_carve_unlike(eplb_p_arena *a, int32_t n, int32_t m, const eplb_packing *how)
 {
     eplb_p_unlike u = EPLB_ZERO_INIT;
@@ -4558,7 +4587,7 @@ EPLB_P float eplb_p_time_with(const eplb_p_unlike *u, int32_t pack, float load)
 }
 
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
-/* As below, by negated times: the first of the largest; if that is full, the first with all that is full behind. Packs
+/* As below, by negated times: the first of the largest; if that is full, the first of the largest that are not. Packs
    are not in order yet, so that there is room for their times. */
 static int32_t eplb_p_quickest_of_vectors(const eplb_p_unlike *u, float load)
 {
@@ -4664,6 +4693,7 @@ EPLB_P void eplb_p_time_afresh(eplb_p_unlike *u, int32_t pack)
 
 typedef struct eplb_p_unlike_swap {
     int32_t heavy, light, u, v; /* packs, and places in held */
+    uint64_t items;             /* and the positions of what is there */
     float worth; /* what it gains, or for L2 what the sum of squares over speeds falls by, halved; 0: none */
 } eplb_p_unlike_swap;
 
@@ -4683,7 +4713,7 @@ EPLB_P float eplb_p_unlike_worth(const eplb_p_unlike *u, int32_t heavy, int32_t 
     return eplb_p_sub(u->time[heavy], heavy_after > light_after ? heavy_after : light_after);
 }
 
-/* The best swap of two packs, the first on ties, if it is better than the best so far; or stands before it, by items. */
+/* The best swap of two packs, if it goes before the best so far: by what it is worth, then by its items. */
 EPLB_P void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_t light, eplb_p_unlike_swap *best)
 {
     const eplb_p_packs *p = &u->packer.packs;
@@ -4692,17 +4722,16 @@ EPLB_P void eplb_p_consider_unlike(const eplb_p_unlike *u, int32_t heavy, int32_
     for (i = u->first[heavy]; i < u->first[heavy + 1]; i++) {
         float load = p->weight[eplb_p_item_at(p, u->held[i])];
         for (j = u->first[light]; j < u->first[light + 1]; j++) {
+            uint64_t items = eplb_p_key_of_two(u->held[i], u->held[j]);
             float worth =
                 eplb_p_unlike_worth(u, heavy, light, eplb_p_sub(load, p->weight[eplb_p_item_at(p, u->held[j])]));
             if (!(worth > 0.0f) || worth < best->worth) continue;
-            if (!(worth > best->worth)
-                && (u->held[i] > u->held[best->u]
-                    || (u->held[i] == u->held[best->u] && u->held[j] >= u->held[best->v])))
-                continue;
+            if (!(worth > best->worth) && items >= best->items) continue;
             best->heavy = heavy;
             best->light = light;
             best->u = i;
             best->v = j;
+            best->items = items;
             best->worth = worth;
         }
     }
@@ -4765,6 +4794,8 @@ EPLB_P void eplb_p_next_unlike_l2(const eplb_p_unlike *u, eplb_p_unlike_swap *be
         for (j = m - 1; j > i; j--) eplb_p_consider_places(u, i, j, best);
     if (!eplb_p_fall_counts(best->worth, u->packer.packs.tiny)) best->worth = 0.0f;
 }
+
+EPLB_P_HOLDS(unlike_swaps, EPLB_NUM_REFINEMENTS == EPLB_REFINE_L2 + 1);
 
 EPLB_P eplb_p_unlike_swap eplb_p_next_unlike(eplb_p_unlike *u)
 {
@@ -5014,7 +5045,7 @@ EPLB_P void eplb_p_weigh_nodes(eplb_p_homes *h)
         h->node_speed[node] = h->fastest[node] = 0.0f;
         for (gpu = c->first_gpu[node]; gpu < c->first_gpu[node + 1]; gpu++) {
             float speed = c->speed ? c->speed[gpu] : 1.0f;
-            h->node_slots[node] += eplb_p_slots_on(c, gpu);
+            h->node_slots[node] += eplb_p_num_on(&c->gpus, gpu);
             h->node_speed[node] = eplb_p_add(h->node_speed[node], speed);
             if (speed > h->fastest[node]) h->fastest[node] = speed;
         }
@@ -5130,13 +5161,14 @@ EPLB_P float eplb_p_best_pair(const eplb_p_homes *h, int32_t group, float most, 
     int32_t N = h->layer->shape->num_nodes, size = h->layer->shape->group_size, a, b;
     float least = FLT_MAX, speeds = 0.0f, time;
     int64_t load = h->node_load[N];
+    eplb_p_incumbent best = eplb_p_worth_more_than(-(int64_t)eplb_p_bits(FLT_MAX));
 
     *first = *second = -1;
     for (a = 0; a < N; a++) {
         for (b = a + 1; b < N; b++) {
             if (h->left[a] < 1 || h->left[b] < 1 || h->left[a] + h->left[b] < size) continue;
             time = eplb_p_time_of_halves(h, a, b, group, least < most ? least : most);
-            if (!(time < least)) continue;
+            if (!eplb_p_challenge(&best, -(int64_t)eplb_p_bits(time), a)) continue;
             least = time;
             *first = a;
             *second = b;
@@ -5198,7 +5230,7 @@ EPLB_P void eplb_p_bind_homes(eplb_p_homes *h)
     eplb_p_copy_ids(h->left, h->node_slots, l->shape->num_nodes);
     for (slot = 0; slot < l->cluster.num_slots && l->locked; slot++) {
         if (!l->locked[slot]) continue;
-        node = l->cluster.node[l->cluster.gpu_of[slot]];
+        node = l->cluster.node[eplb_p_gpu_with(&l->cluster.gpus, slot)];
         e = l->old_slot[slot];
         h->left[node]--;
         if (e == EPLB_P_EMPTY || h->home[e] == node) continue;
@@ -5566,9 +5598,9 @@ EPLB_P void eplb_p_place_halves(eplb_p_homes *h, int32_t turned)
 }
 
 typedef struct eplb_p_half_move { /* an expert of a split group goes to another node */
-    int32_t expert, node;
+    eplb_p_incumbent expert;      /* by the bits of what the slower of the two nodes takes less */
+    int32_t node;
     int32_t other; /* one that comes back for it; -1: none */
-    float gain;    /* what the slower of the two nodes takes less; 0: there is none */
 } eplb_p_half_move;
 
 EPLB_P void eplb_p_consider_half(const eplb_p_homes *h, int32_t e, int32_t node, int32_t other, eplb_p_half_move *best)
@@ -5578,29 +5610,25 @@ EPLB_P void eplb_p_consider_half(const eplb_p_homes *h, int32_t e, int32_t node,
     float before = eplb_p_home_time(h, from, h->node_load[from]), after, time;
 
     after = eplb_p_home_time(h, node, h->node_load[node] + d);
-    if (d <= 0 || !(eplb_p_sub(before, after) > best->gain)) return;
     time = eplb_p_home_time(h, from, h->node_load[from] - d);
     if (time > after) after = time;
-    if (!(eplb_p_sub(before, after) > best->gain)) return;
-    best->expert = e;
+    if (d <= 0 || !(after < before)) return;
+    if (!eplb_p_challenge(&best->expert, eplb_p_bits(eplb_p_sub(before, after)), e)) return;
     best->node = node;
     best->other = other;
-    best->gain = eplb_p_sub(before, after);
 }
 
 /* The slowest of the nodes that were chosen, the first on ties. */
 EPLB_P int32_t eplb_p_slowest_half(const eplb_p_homes *h)
 {
-    int32_t node, slowest = -1;
-    float most = -1.0f;
+    uint64_t slowest = EPLB_P_LAST;
+    int32_t node;
 
     for (node = 0; node < h->layer->shape->num_nodes; node++) {
         float time = eplb_p_home_time(h, node, h->node_load[node]);
-        if (!h->chosen[node] || !(time > most)) continue;
-        most = time;
-        slowest = node;
+        if (h->chosen[node]) slowest = eplb_p_smaller(slowest, eplb_p_heavy_first(time, node));
     }
-    return slowest;
+    return eplb_p_index_or_none(slowest);
 }
 
 /* Moves between two nodes. Two experts change places where what they differ by is next to the load that would make the
@@ -5635,6 +5663,7 @@ EPLB_P eplb_p_half_move eplb_p_find_half(const eplb_p_homes *h)
     eplb_p_half_move best = EPLB_ZERO_INIT;
     int32_t node, slowest = eplb_p_slowest_half(h);
 
+    best.expert = eplb_p_worth_more_than(0);
     for (node = 0; node < h->layer->shape->num_nodes; node++)
         if (h->chosen[node] && node != slowest) eplb_p_consider_halves(h, slowest, node, &best);
     return best;
@@ -5642,10 +5671,10 @@ EPLB_P eplb_p_half_move eplb_p_find_half(const eplb_p_homes *h)
 
 EPLB_P void eplb_p_do_half(eplb_p_homes *h, const eplb_p_half_move *move)
 {
-    int32_t from = h->home[move->expert];
+    int32_t e = move->expert.index, from = h->home[e];
 
-    eplb_p_put_half(h, move->expert, from, -1);
-    eplb_p_put_half(h, move->expert, move->node, 1);
+    eplb_p_put_half(h, e, from, -1);
+    eplb_p_put_half(h, e, move->node, 1);
     if (move->other < 0) return;
     eplb_p_put_half(h, move->other, move->node, -1);
     eplb_p_put_half(h, move->other, from, 1);
@@ -5658,7 +5687,7 @@ EPLB_P float eplb_p_even_halves(eplb_p_homes *h)
 
     for (moves = 0; moves < 4 * h->num_keys; moves++) {
         eplb_p_half_move move = eplb_p_find_half(h);
-        if (!(move.gain > 0.0f)) break;
+        if (move.expert.index < 0) break;
         eplb_p_do_half(h, &move);
     }
     slowest = eplb_p_slowest_half(h);
@@ -5684,8 +5713,8 @@ EPLB_P void eplb_p_list_halves(eplb_p_homes *h, int32_t group)
    the best that is found, the first on ties, or the first that is no slower than `enough`. */
 EPLB_P void eplb_p_split_group(eplb_p_homes *h, int32_t group, float enough)
 {
-    int32_t spare, i, start, best = -1;
-    float least = FLT_MAX;
+    int32_t spare, i, start;
+    uint64_t best = EPLB_P_LAST;
 
     eplb_p_list_halves(h, group);
     eplb_p_choose_halves(h, group, h->num_keys);
@@ -5693,13 +5722,10 @@ EPLB_P void eplb_p_split_group(eplb_p_homes *h, int32_t group, float enough)
     for (start = -1; start <= EPLB_P_HALF_STARTS && h->num_keys > 0; start++) {
         float time;
         eplb_p_share_out_room(h, spare);
-        eplb_p_place_halves(h, start < EPLB_P_HALF_STARTS ? start : best);
+        eplb_p_place_halves(h, start < EPLB_P_HALF_STARTS ? start : eplb_p_index(best) - 1);
         time = eplb_p_even_halves(h);
         if (start == EPLB_P_HALF_STARTS || !(time > enough)) return;
-        if (time < least) {
-            least = time;
-            best = start;
-        }
+        best = eplb_p_smaller(best, eplb_p_light_first(time, 1 + start)); /* the first is -1 */
         for (i = 0; i < h->num_keys; i++) {
             int32_t e = eplb_p_index(h->key[i]);
             eplb_p_put_half(h, e, h->home[e], -1);
@@ -5756,17 +5782,16 @@ EPLB_P float eplb_p_try_homes(eplb_p_homes *h, int32_t last, float least)
    Where nothing is split a beginning is as good as another. */
 EPLB_P void eplb_p_search_homes(eplb_p_homes *h)
 {
-    int32_t K = h->layer->shape->num_groups, starts = K < EPLB_P_HOME_STARTS ? K : EPLB_P_HOME_STARTS, last, best = -1;
-    float least = eplb_p_try_homes(h, -1, FLT_MAX), time;
+    int32_t K = h->layer->shape->num_groups, starts = K < EPLB_P_HOME_STARTS ? K : EPLB_P_HOME_STARTS, tried = 0;
+    float time = eplb_p_try_homes(h, -1, FLT_MAX);
+    uint64_t best = eplb_p_light_first(time, 0);
 
     if (h->fill[h->layer->shape->num_nodes] == 0) return;
-    for (last = 0; last < starts && least > h->enough; last++) {
-        time = eplb_p_try_homes(h, last, least);
-        if (!(time < least)) continue;
-        least = time;
-        best = last;
+    while (tried < starts && eplb_p_value_of_light(best) > h->enough) {
+        time = eplb_p_try_homes(h, tried++, eplb_p_value_of_light(best));
+        best = eplb_p_smaller(best, eplb_p_light_first(time, tried));
     }
-    if (best < last - 1) (void)eplb_p_try_homes(h, best, FLT_MAX);
+    if (eplb_p_index(best) < tried) (void)eplb_p_try_homes(h, eplb_p_index(best) - 1, FLT_MAX);
 }
 
 /* home of every expert. */
@@ -5828,7 +5853,8 @@ EPLB_P void eplb_p_limit_used(eplb_p_layer *l, int32_t node)
     int32_t experts = l->first_expert[node + 1] - l->first_expert[node], cap = l->shape->options.max_replicas;
     int64_t limit, locked;
 
-    for (gpu = first; gpu < end; gpu++) l->used[gpu] = eplb_p_slots_on(c, gpu) - (l->locked ? l->num_shut[gpu] : 0);
+    for (gpu = first; gpu < end; gpu++)
+        l->used[gpu] = eplb_p_num_on(&c->gpus, gpu) - (l->locked ? l->num_shut[gpu] : 0);
     for (gpu = first; gpu < end && survive != EPLB_SURVIVE_NONE && !l->locked; gpu = next) {
         for (next = gpu + 1; survive == EPLB_SURVIVE_NODE && next < end && c->link_node[next] == c->link_node[gpu];)
             next++;
@@ -5948,7 +5974,8 @@ EPLB_P eplb_p_mixed eplb_p_carve_mixed(eplb_p_arena *a, const eplb_p_layer *l, c
 /* least, place; how many slots are then spare. */
 EPLB_P void eplb_p_count_locked(eplb_p_mixed *m, const eplb_p_layer *l, const eplb_p_node_part *part)
 {
-    int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), i, spare;
+    int32_t first = part->first_slot, end = eplb_p_begin_of(&l->cluster.gpus, part->first_gpu + part->num_gpus), i,
+            spare;
 
     EPLB_ASSERT(m->least != NULL && m->place != NULL);
     for (i = 0; i < part->num_experts; i++) {
@@ -6020,7 +6047,7 @@ EPLB_P void eplb_p_place_mixed(eplb_p_mixed *m, eplb_p_layer *l, const eplb_p_no
 /* What is lost together: a GPU, or a node. */
 EPLB_P int32_t eplb_p_domain_of(const eplb_p_layer *l, int32_t slot)
 {
-    int32_t gpu = l->cluster.gpu_of[slot];
+    int32_t gpu = eplb_p_gpu_with(&l->cluster.gpus, slot);
     return l->shape->survive == EPLB_SURVIVE_NODE ? l->cluster.link_node[gpu] : gpu;
 }
 
@@ -6037,8 +6064,8 @@ EPLB_P void eplb_p_count_inside(const eplb_p_layer *l, int32_t first, int32_t en
 /* What is locked on a GPU stands in its first slots by now. */
 EPLB_P int eplb_p_is_placed_lock(const eplb_p_layer *l, int32_t slot)
 {
-    int32_t gpu = l->cluster.gpu_of[slot];
-    return l->locked && slot - l->cluster.first_slot[gpu] < l->num_locked[gpu];
+    int32_t gpu = eplb_p_gpu_with(&l->cluster.gpus, slot);
+    return l->locked && slot - eplb_p_begin_of(&l->cluster.gpus, gpu) < l->num_locked[gpu];
 }
 
 /* The slot that slot i's expert, which is in one domain only, may best change places with: one of another domain whose
@@ -6062,7 +6089,8 @@ EPLB_P int32_t eplb_p_find_way_out(const eplb_p_layer *l, int32_t i, int32_t fir
 
 EPLB_P void eplb_p_let_survive(eplb_p_layer *l, const eplb_p_node_part *part)
 {
-    int32_t first = part->first_slot, end = eplb_p_first_of(l, part->first_gpu + part->num_gpus), domain = -1, i, j, e;
+    int32_t first = part->first_slot, end = eplb_p_begin_of(&l->cluster.gpus, part->first_gpu + part->num_gpus),
+            domain = -1, i, j, e;
     int32_t *inside = l->phyrank; /* replicas are numbered later */
 
     for (i = first; i < end; i++) {
@@ -6256,7 +6284,7 @@ EPLB_P void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
    on different GPUs change places; replace, the expert of a slot gives way to another, which takes a replica
    from the one and gives it to the other.
 
-   With one sample the incumbent is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
+   With one sample the objective is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
    found in a line of all replicas by their loads; where there is none, a double is, two swaps of the same two GPUs at
    once; where there is none either, a replace. When all are exhausted a kick disturbs the plan, and what follows stays
    if the heaviest GPU has become lighter, or is taken back. Where slots are few all plans are tried instead, but for
@@ -6323,12 +6351,10 @@ typedef struct eplb_p_trial {
 typedef struct eplb_p_search {
     /* The node, or the whole layer where moves are few. */
     int32_t num_gpus, num_slots, num_experts, num_samples;
-    int32_t node_gpus;         /* GPUs that an expert may be on */
-    int32_t gpu_slots;         /* asked by the four questions below alone */
-    const int32_t *first_slot; /* [num_gpus + 1] of each GPU; NULL: all have gpu_slots */
-    const int32_t *gpu_of;     /* [num_slots] whose a slot is; NULL likewise */
-    const int32_t *pace;       /* [num_gpus] how long a GPU takes for a grain of load; NULL: 1 */
-    const uint8_t *pinned;     /* [num_slots] not 0 for slots that keep what they have; NULL: none does */
+    int32_t node_gpus;     /* GPUs that an expert may be on */
+    eplb_p_gpus gpus;      /* their slots, all of which may be used */
+    const int32_t *pace;   /* [num_gpus] how long a GPU takes for a grain of load; NULL: 1 */
+    const uint8_t *pinned; /* [num_slots] not 0 for slots that keep what they have; NULL: none does */
     const int32_t *domain; /* [num_gpus] what is lost together, where an expert with two replicas is to survive a loss;
                               NULL: nothing need */
     int32_t usual_pace, least_pace; /* their mean, and the least */
@@ -6378,7 +6404,7 @@ typedef struct eplb_p_search {
     int32_t *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
     float *promise;      /* [num_gpus] and how far: the most that is between this one and a later one */
 
-    /* Where GPUs are not alike: slot, first_slot, gpu_of, pace, start of a part. */
+    /* Where GPUs are not alike: slot, gpus, pace, start of a part. */
     int32_t *odd_slot, *odd_first_slot, *odd_gpu, *odd_pace, *odd_start, *odd_domain;
     uint8_t *odd_pinned;
 
@@ -6442,7 +6468,7 @@ EPLB_P void eplb_p_carve_search(eplb_p_arena *a, const eplb_p_shape *shape, eplb
     s->usual_pace = s->least_pace = 1;
     s->nobody = -1;
     s->num_slots = shape->node_slots;
-    s->gpu_slots = shape->gpu_slots;
+    s->gpus = shape->gpus;
     s->num_experts = shape->node_experts;
     s->num_samples = eplb_p_kept_samples(shape->num_samples);
     s->words = (int32_t)eplb_p_bit_words(shape->num_experts);
@@ -6520,6 +6546,12 @@ EPLB_P_HD void eplb_p_doubt(eplb_p_search *s, int32_t is_unsure)
     if (is_unsure && eplb_p_team_lane() == 0) s->is_unsure = 1;
 }
 
+/* The lane whose incumbent is the best. */
+EPLB_P_HD int32_t eplb_p_team_best(const eplb_p_incumbent *best)
+{
+    return eplb_p_team_least(-best->worth, best->index);
+}
+
 /* A move that one lane has found. */
 EPLB_P_HD void eplb_p_team_share_move(eplb_p_move *move, int32_t lane)
 {
@@ -6531,10 +6563,7 @@ EPLB_P_HD void eplb_p_team_share_move(eplb_p_move *move, int32_t lane)
 /* improve: state */
 
 /* Which slots a GPU has, how many, and whose one is. */
-EPLB_P int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu)
-{
-    return s->first_slot ? s->first_slot[gpu] : gpu * s->gpu_slots;
-}
+EPLB_P int32_t eplb_p_first_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_begin_of(&s->gpus, gpu); }
 
 EPLB_P int32_t eplb_p_end_slot(const eplb_p_search *s, int32_t gpu) { return eplb_p_first_slot(s, gpu + 1); }
 
@@ -6543,10 +6572,7 @@ EPLB_P int32_t eplb_p_num_slots(const eplb_p_search *s, int32_t gpu)
     return eplb_p_end_slot(s, gpu) - eplb_p_first_slot(s, gpu);
 }
 
-EPLB_P int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot)
-{
-    return s->gpu_of ? s->gpu_of[slot] : slot / s->gpu_slots;
-}
+EPLB_P int32_t eplb_p_gpu_of(const eplb_p_search *s, int32_t slot) { return eplb_p_gpu_with(&s->gpus, slot); }
 
 /* How long a GPU takes: its load, by its speed, in whole numbers. Where speeds differ grains are coarser, so that a
    layer's load at the slowest pace fits, squared too. */
@@ -6747,18 +6773,17 @@ EPLB_P int32_t eplb_p_copies(const eplb_p_search *s, int32_t gpu, int32_t e)
 EPLB_P int32_t eplb_p_heaviest_gpu(const eplb_p_search *s, int64_t *lightest)
 {
     const int32_t *pace = s->pace, *load = s->gpu_load;
-    int64_t most = -1, least = INT64_MAX, time;
-    int32_t gpu, n = s->num_gpus, at = 0;
+    int64_t least = INT64_MAX, time;
+    int32_t gpu, n = s->num_gpus;
+    eplb_p_incumbent heaviest = eplb_p_worth_more_than(-1);
 
     for (gpu = eplb_p_team_lane(); gpu < n; gpu += EPLB_P_TEAM) {
         time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
         if (time < least) least = time;
-        if (time <= most) continue;
-        most = time;
-        at = gpu;
+        eplb_p_challenge(&heaviest, time, gpu);
     }
     *lightest = eplb_p_team_from64(least, eplb_p_team_least(least, 0));
-    return eplb_p_team_from(at, eplb_p_team_least(-most, at));
+    return eplb_p_team_from(heaviest.index, eplb_p_team_best(&heaviest));
 }
 
 /* improve: moves from the plan in force */
@@ -7780,9 +7805,10 @@ EPLB_P int32_t eplb_p_end_of_reach(const eplb_p_search *s, int32_t heavy, int64_
 EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, int asks, eplb_p_move *best)
 {
     const int32_t *pace = s->pace, *line = s->line, *gpu_load = s->gpu_load; /* copies stay in registers */
-    int32_t load = gpu_load[heavy], n = s->num_slots, i, at, slots = eplb_p_num_slots(s, heavy), order = INT32_MAX;
+    int32_t load = gpu_load[heavy], n = s->num_slots, i, at, slots = eplb_p_num_slots(s, heavy);
     int32_t each = eplb_p_team_each(slots), part = eplb_p_team_lane() / slots, end = eplb_p_end_slot(s, heavy), lead;
     int64_t peak = eplb_p_time_of(s, heavy), after, other_after, steps = 0;
+    eplb_p_incumbent found = eplb_p_worth_more_than(-peak); /* by its place in the list, and the other's in the line */
 
     for (i = end - slots + eplb_p_team_lane() % slots; i < end && part < each; i += EPLB_P_TEAM) {
         int64_t room = eplb_p_most_room(s, peak, lightest);
@@ -7797,20 +7823,19 @@ EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lig
                 other_after *= pace[other];
             }
             if (other_after > after) after = other_after;
-            if (after >= peak) continue;
+            if (!eplb_p_beats(-after, found.worth)) continue;
             if ((asks || EPLB_P_TEAM == 1) && !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
             if (s->moves) after += s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
-            if (after >= peak) continue;
+            if (!eplb_p_challenge(&found, -after, (i - end + slots) * n + at)) continue;
             peak = after;
             best->slot = i;
             best->other = s->line_slot[at];
-            order = (i - end + slots) * n + at;
         }
         if (EPLB_P_TEAM > 1 && !asks) at = eplb_p_end_of_reach(s, heavy, lightest, u, at, each);
         steps += at - first + 1;
     }
     eplb_p_take_steps_by_team(s, steps);
-    lead = eplb_p_team_least(peak, order);
+    lead = eplb_p_team_best(&found);
     eplb_p_team_share_move(best, lead);
     return eplb_p_team_from64(peak, lead);
 }
@@ -7857,6 +7882,7 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
 {
     int64_t peak = eplb_p_time_of(s, heavy), steps = 0;
     int32_t i, k, is_unsure = 0, lead;
+    eplb_p_incumbent found = eplb_p_worth_more_than(-peak); /* by its slot */
 
     for (i = eplb_p_team_lane(); i < s->num_slots; i += EPLB_P_TEAM) {
         int32_t u = s->slot[i], gpu, on_heavy, candidates, left;
@@ -7877,7 +7903,7 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
             steps += s->num_gpus;
             after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
             if (s->moves) after += s->moves->peak_cost * eplb_p_replace_moves(s, i, e);
-            if (after >= peak) continue;
+            if (!eplb_p_challenge(&found, -after, i)) continue;
             is_unsure |= after < here || after < grown;
             peak = after;
             best->slot = i;
@@ -7887,7 +7913,7 @@ EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t ligh
     }
     eplb_p_take_steps_by_team(s, steps);
     eplb_p_doubt(s, is_unsure);
-    lead = eplb_p_team_least(peak, best->slot);
+    lead = eplb_p_team_best(&found);
     eplb_p_team_share_move(best, lead);
     return eplb_p_team_from64(peak, lead);
 }
@@ -8126,7 +8152,7 @@ EPLB_P int eplb_p_may_try(const eplb_p_search *s, int32_t i, int64_t limit)
     const eplb_p_choice *at = &s->trial[i].choice;
     int32_t gpu = at->gpu, before = at->nth > 0 ? s->trial[i - 1].choice.gpu : -1, other;
 
-    if (s->trial[gpu].used == s->gpu_slots || s->trial[gpu].load + at->share >= limit) return 0;
+    if (s->trial[gpu].used == eplb_p_num_slots(s, gpu) || s->trial[gpu].load + at->share >= limit) return 0;
     if (s->apart && at->count > s->num_gpus) /* it must be on every GPU */
         return gpu <= before + 1 && s->num_gpus - gpu <= at->count - at->nth;
     for (other = before + 1; other < gpu; other++)
@@ -8176,7 +8202,7 @@ EPLB_P int eplb_p_load_fits(const eplb_p_search *s, int32_t i, int64_t load, int
     int32_t gpu;
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        fits = s->trial[gpu].load + (s->gpu_slots - s->trial[gpu].used) * most;
+        fits = s->trial[gpu].load + (eplb_p_num_slots(s, gpu) - s->trial[gpu].used) * most;
         load -= fits < limit ? fits : limit - 1;
     }
     return load <= 0;
@@ -8340,8 +8366,8 @@ EPLB_P uint64_t eplb_p_weigh_samples(eplb_p_search *s)
     return squares >> 30;
 }
 
-/* The tokens of e, all in its home. They are its grains less half of its part of each sample, where its part is the
-   same in all samples by least squares: half of what strays twice as far from it. */
+/* The tokens of e, all in its home: of its grains g in a sample of which its part is p, by least squares over the samples,
+   g - p / 2, or 0. That is half of p + 2 (g - p), which strays from p twice as far as g does. */
 EPLB_P void eplb_p_stray(eplb_p_search *s, int32_t e, uint64_t squares)
 {
     const int32_t *grains = eplb_p_grains_of(s, e), *sample = s->difference;
@@ -8598,8 +8624,8 @@ EPLB_P void eplb_p_offer_move(eplb_p_tries *tries, int64_t promise, int32_t slot
 {
     int32_t at = tries->num < EPLB_P_TRIES ? tries->num++ : EPLB_P_TRIES - 1;
 
-    if (tries->num == EPLB_P_TRIES && at == EPLB_P_TRIES - 1 && tries->promise[at] >= promise) return;
-    for (; at > 0 && tries->promise[at - 1] < promise; at--) {
+    if (tries->num == EPLB_P_TRIES && at == EPLB_P_TRIES - 1 && !eplb_p_beats(promise, tries->promise[at])) return;
+    for (; at > 0 && eplb_p_beats(promise, tries->promise[at - 1]); at--) {
         tries->promise[at] = tries->promise[at - 1];
         tries->move[at] = tries->move[at - 1];
     }
@@ -8687,11 +8713,12 @@ EPLB_P int eplb_p_move_slot(eplb_p_search *s, int32_t slot, int64_t least)
     return 0;
 }
 
-/* What the objective of exact shares must fall by for a move to count: tokens are halves, their squares quarters. */
+/* What the objective of exact shares must fall by for each expert that a move moves: a quarter of what counts by equal
+   shares, as they leave less to be gained; and of tokens that are halves the squares are quarters. */
 EPLB_P int64_t eplb_p_exact_enough(const eplb_p_search *s) { return s->enough / 16; }
 
 /* Moves of one slot after the other, until none of any slot is found that lowers the objective. What lowers the
-   squares of equal shares is a good start, but for more replicas of an expert than any has. */
+   squares of equal shares is a good start, if it gives no expert more replicas than some have to begin with. */
 EPLB_P void eplb_p_improve_exact(eplb_p_search *s)
 {
     int32_t max_replicas = s->max_replicas, slot = 0, idle = 0;
@@ -8733,7 +8760,7 @@ EPLB_P void eplb_p_search_node(eplb_p_search *s, const eplb_options *o, uint32_t
     if (s->exact) eplb_p_improve_exact(s);
     else if (s->num_samples == 1) eplb_p_improve_one_sample(s, o->effort, o->seed, row);
     else eplb_p_lower_squares(s);
-    if (s->apart && s->first_slot) eplb_p_part_duplicates(s); /* what had no partner may have found one */
+    if (s->apart && s->gpus.first_slot) eplb_p_part_duplicates(s); /* what had no partner may have found one */
     eplb_p_doubt(s, !eplb_p_has_steps(s));
 }
 
@@ -8784,7 +8811,7 @@ EPLB_P void eplb_p_improve_node(eplb_p_search *s, const eplb_p_shape *shape, uin
     if (s->aside && eplb_p_objective(s) > loose && lane == 0) eplb_p_exchange_plans(s);
 }
 
-/* Parts per 4096 are close enough: the heaviest GPU may be that much above the bound. Where all plans can be tried, a
+/* One part in 4096 is close enough: the heaviest GPU may be that much above the bound. Where all plans can be tried, a
    grain for each division is. */
 #define EPLB_P_CLOSE 4096
 
@@ -8912,8 +8939,9 @@ EPLB_P void eplb_p_open_odd_node(eplb_p_search *s, const eplb_p_layer *l, const 
     s->node_gpus = s->num_gpus;
     s->slot = s->odd_slot;
     s->start = s->odd_start;
-    s->first_slot = s->odd_first_slot;
-    s->gpu_of = s->odd_gpu;
+    s->gpus.first_slot = s->odd_first_slot;
+    s->gpus.gpu_of = s->odd_gpu;
+    s->gpus.usable_slots = NULL;
     s->pinned = s->odd_pinned;
     s->domain = s->odd_domain;
     eplb_p_set_pace(s, s->odd_pace);
@@ -8977,7 +9005,7 @@ EPLB_P void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
    many GPUs at once as keys of a node have room for. */
 EPLB_P void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
 {
-    int32_t room = l->shape->gpu_slots, lane = eplb_p_team_lane(), gpu, first, i, e;
+    int32_t room = l->shape->gpus.room, lane = eplb_p_team_lane(), gpu, first, i, e;
     int32_t at_once = EPLB_P_TEAM < l->shape->node_gpus ? EPLB_P_TEAM : l->shape->node_gpus;
     uint64_t *key = s->key + (lane < at_once ? lane * room : 0), *spare = s->spare + (key - s->key);
 
@@ -8985,7 +9013,7 @@ EPLB_P void eplb_p_order_gpus(eplb_p_layer *l, eplb_p_search *s)
     if (lane == 0) eplb_p_enter_phase(&s->shared, s->peak_bytes);
     eplb_p_team_wait();
     for (gpu = lane; gpu < l->cluster.num_gpus && lane < at_once; gpu += at_once) {
-        first = l->shape->odd ? l->cluster.first_slot[gpu] : gpu * room;
+        first = eplb_p_begin_of(&l->cluster.gpus, gpu);
         if (l->shape->odd) room = l->used[gpu];
         for (i = 0; i < room; i++) {
             e = l->phy2log[first + i];
@@ -9044,7 +9072,8 @@ EPLB_P void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t
     }
     eplb_p_fill_ids(to, EPLB_P_EMPTY, 0, l->shape->num_replicas);
     for (i = 0; i < c->num_gpus; i++)
-        eplb_p_copy_ids(to + eplb_p_first_of_gpu(l->shape, c->gpu[i]), from + c->first_slot[i], eplb_p_slots_on(c, i));
+        eplb_p_copy_ids(to + eplb_p_begin_of(&l->shape->gpus, c->gpu[i]), from + eplb_p_begin_of(&c->gpus, i),
+                        eplb_p_num_on(&c->gpus, i));
 }
 
 /* log2phy [E, width] = the slots that hold something, as the caller numbers them, as far as they fit: by their rank, which
@@ -9055,8 +9084,8 @@ EPLB_P void eplb_p_list_slots(const eplb_p_layer *l, int32_t *log2phy, size_t wi
 
     for (gpu = 0; gpu < (l->shape->odd ? l->cluster.num_gpus : 1); gpu++) {
         if (l->shape->odd) {
-            end = l->cluster.first_slot[gpu + 1];
-            above = eplb_p_first_of_gpu(l->shape, l->cluster.gpu[gpu]) - l->cluster.first_slot[gpu];
+            end = eplb_p_end_of(&l->cluster.gpus, gpu);
+            above = eplb_p_begin_of(&l->shape->gpus, l->cluster.gpu[gpu]) - slot;
         }
         for (i = slot + eplb_p_team_lane(); i < end; i += EPLB_P_TEAM) {
             size_t rank = (size_t)l->phyrank[i];
@@ -9302,6 +9331,8 @@ EPLB_P void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
 #define EPLB_P_SPLIT_NEAR  (1.0 / 16384) /* where nodes are not alike: what the best split need not be told apart by */
 
 typedef struct eplb_p_bounder {
+    const eplb_p_shape *shape;
+    const float *load;        /* [E] of the layer in hand, in its unit */
     eplb_p_replicas replicas; /* [E], [R]: of all experts, or of those of one node */
     uint64_t *share;          /* [R] load of each replica, in parts */
     uint64_t *spare;          /* [R] */
@@ -9355,6 +9386,7 @@ EPLB_P eplb_p_bounder eplb_p_carve_bounder(eplb_p_arena *a, const eplb_p_shape *
 {
     eplb_p_bounder b = EPLB_ZERO_INIT;
     size_t homes = (size_t)shape->num_nodes + (shape->odd ? 1 : 0);
+    b.shape = shape;
     b.replicas = eplb_p_carve_replicas(a, shape->num_experts, shape->num_replicas);
     b.share = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
     b.spare = EPLB_P_TAKE(a, uint64_t, shape->num_replicas);
@@ -9426,7 +9458,7 @@ EPLB_P void eplb_p_fill_place(eplb_p_place *p, const eplb_p_shape *shape, int32_
     p->num_gpus = p->num_slots = 0;
     p->speed = p->fastest = 0.0;
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        int32_t node = eplb_p_node_of(shape, gpu), slots = eplb_p_usable_of(shape, gpu);
+        int32_t node = eplb_p_node_of(shape, gpu), slots = eplb_p_num_on(&shape->gpus, gpu);
         if (slots == 0 || !(all || node == first || node == second)) continue;
         eplb_p_add_gpu(p, slots, eplb_p_speed_of(shape, gpu));
     }
@@ -9446,8 +9478,9 @@ EPLB_P int eplb_p_are_twins(const eplb_p_place *p, const eplb_p_place *q)
 }
 
 /* The room of homes: as many groups as have slots for all their experts, and those that then are left over. */
-EPLB_P void eplb_p_list_rooms(eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P void eplb_p_list_rooms(eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t N = shape->num_nodes, K = shape->num_groups, size = shape->group_size, node, slack = -shape->num_experts;
     int64_t rooms = 0;
 
@@ -9469,8 +9502,9 @@ EPLB_P void eplb_p_list_rooms(eplb_p_bounder *b, const eplb_p_shape *shape)
 }
 
 /* All that is so for all layers. */
-EPLB_P void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P void eplb_p_list_places(eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t node, N = shape->num_nodes, at = 0;
 
     b->alike[0] = eplb_p_alike_place(shape->node_gpus, shape->node_slots);
@@ -9491,7 +9525,7 @@ EPLB_P void eplb_p_list_places(eplb_p_bounder *b, const eplb_p_shape *shape)
         while (twin >= 0 && !eplb_p_are_twins(&b->place[twin], &b->place[node])) twin--;
         b->twin[node] = twin;
     }
-    eplb_p_list_rooms(b, shape);
+    eplb_p_list_rooms(b);
 }
 
 EPLB_P const eplb_p_place *eplb_p_node_place(const eplb_p_bounder *b, int32_t node)
@@ -9499,9 +9533,9 @@ EPLB_P const eplb_p_place *eplb_p_node_place(const eplb_p_bounder *b, int32_t no
     return b->place ? &b->place[node] : &b->alike[0];
 }
 
-EPLB_P const eplb_p_place *eplb_p_whole_place(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P const eplb_p_place *eplb_p_whole_place(const eplb_p_bounder *b)
 {
-    return b->place ? &b->place[shape->num_nodes] : &b->alike[1];
+    return b->place ? &b->place[b->shape->num_nodes] : &b->alike[1];
 }
 
 /* The most usable slots of what may be lost at once: a GPU of a place, or a node. */
@@ -9513,7 +9547,7 @@ EPLB_P int32_t eplb_p_most_at_once(const eplb_p_shape *shape, const eplb_p_place
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
         if (eplb_p_node_of(shape, gpu) != node) slots = 0;
         node = eplb_p_node_of(shape, gpu);
-        slots += eplb_p_usable_of(shape, gpu);
+        slots += eplb_p_num_on(&shape->gpus, gpu);
         if (slots > most) most = slots;
     }
     return most;
@@ -9541,6 +9575,13 @@ EPLB_P double eplb_p_bounder_part(double total)
         part = eplb_p_times(part, 2.0);
     return part;
 }
+
+/* Experts that a bound is of, on a place: so many replicas of them. */
+typedef struct eplb_p_listed {
+    const float *load;     /* [num_log] */
+    const uint64_t *order; /* [num_log] heaviest first */
+    int32_t num_log, num_phy, max_replicas;
+} eplb_p_listed;
 
 /* What the heaviest GPU cannot be lighter than with D'Hondt's replicas. */
 EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const uint64_t *order, const eplb_p_place *place)
@@ -9570,29 +9611,28 @@ EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const uint64_t *order, const
    of f or more, or it has counts c, and with them the replicas of least_peak. Let x be the heaviest of these. If its
    expert is at its cap, no plan has it lighter. If not, bids only fall, so each that got a slot, f among them, is at
    least x, and any plan has a replica of x or more. */
-EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
-                                    int32_t num_phy, const eplb_p_place *place, int32_t max_replicas, double least)
+EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const eplb_p_listed *l, const eplb_p_place *place, double least)
 {
     eplb_p_replicas *r = &b->replicas;
     double fewer = DBL_MAX, bound = 0.0, peak;
     int32_t i, count = 2;
 
-    r->num_log = num_log;
-    r->num_spare = num_phy - num_log;
-    r->load = load;
-    eplb_p_replicate(r, EPLB_REPLICATE_DHONDT, 0, max_replicas);
-    for (i = 0; i < num_log && count > 1; i++) { /* counts only fall, and a lighter one of one replica is no matter */
-        int32_t e = eplb_p_index(order[i]);
-        double each = (double)eplb_p_bid(load[e], r->count[e], EPLB_P_DHONDT);
+    r->num_log = l->num_log;
+    r->num_spare = l->num_phy - l->num_log;
+    r->load = l->load;
+    eplb_p_replicate(r, EPLB_REPLICATE_DHONDT, 0, l->max_replicas);
+    for (i = 0; i < l->num_log && count > 1; i++) { /* counts only fall; of one replica a lighter one is no matter */
+        int32_t e = eplb_p_index(l->order[i]);
+        double each = (double)eplb_p_bid(l->load[e], r->count[e], EPLB_P_DHONDT);
         count = r->count[e];
         if (each > bound) bound = each;
-        each = count > 1 ? (double)eplb_p_bid(load[e], count - 1, EPLB_P_DHONDT) : DBL_MAX;
+        each = count > 1 ? (double)eplb_p_bid(l->load[e], count - 1, EPLB_P_DHONDT) : DBL_MAX;
         if (each < fewer) fewer = each;
     }
     bound /= place->fastest;
     fewer /= place->fastest;
     if (fewer > bound && fewer > least) {
-        peak = eplb_p_dhondt_peak(b, order, place);
+        peak = eplb_p_dhondt_peak(b, l->order, place);
         if (peak > fewer) peak = fewer;
         if (peak > bound) bound = peak;
     }
@@ -9601,48 +9641,61 @@ EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const float *load, const 
 
 /* What GPUs that are not alike take at least when those with the fewest slots for their speed hold the heaviest experts
    in them, as they are: none can hold more in a slot. The others hold the rest. */
-EPLB_P double eplb_p_crowded_time(const eplb_p_place *place, const float *load, const uint64_t *order, int32_t num_log)
+EPLB_P double eplb_p_crowded_time(const eplb_p_place *place, const eplb_p_listed *l)
 {
     double rest = 0.0, most = 0.0;
-    int32_t q, i = num_log;
+    int32_t q, i = l->num_log;
 
     for (q = place->num_gpus - 1; q >= 0; q--) {
-        while (i > place->tight[q]) rest += (double)load[eplb_p_index(order[--i])];
+        while (i > place->tight[q]) rest += (double)l->load[eplb_p_index(l->order[--i])];
         if (rest / place->loose[q] > most) most = rest / place->loose[q];
     }
     return most;
 }
 
 /* Both, where GPUs are not alike. */
-EPLB_P double eplb_p_place_bound(eplb_p_bounder *b, const float *load, const uint64_t *order, int32_t num_log,
-                                 int32_t num_phy, const eplb_p_place *place, int32_t max_replicas, double least)
+EPLB_P double eplb_p_place_bound(eplb_p_bounder *b, const eplb_p_listed *l, const eplb_p_place *place, double least)
 {
-    double crowded = place->rooms ? eplb_p_crowded_time(place, load, order, num_log) : 0.0, bound;
+    double crowded = place->rooms ? eplb_p_crowded_time(place, l) : 0.0, bound;
 
     if (crowded > least) least = crowded;
-    bound = eplb_p_replicas_bound(b, load, order, num_log, num_phy, place, max_replicas, least);
+    bound = eplb_p_replicas_bound(b, l, place, least);
     return bound > crowded ? bound : crowded;
 }
 
-/* Replicas of so many experts on so many slots, at most. */
-EPLB_P int32_t eplb_p_most_replicas(const eplb_p_shape *shape, int32_t num_log, int32_t slots)
+/* Of the experts in order the next, whose load this is: it is listed as the n-th of a node. */
+EPLB_P void eplb_p_list_expert(eplb_p_bounder *b, int32_t n, float load)
 {
-    int64_t limit = (int64_t)shape->options.max_replicas * num_log;
-    return limit > 0 && limit < slots ? (int32_t)limit : slots;
+    b->node_load[n] = load;
+    b->node_order[n] = eplb_p_heavy_first(load, n);
+}
+
+/* So many of them, on so many slots. */
+EPLB_P eplb_p_listed eplb_p_list_node(const eplb_p_bounder *b, int32_t num_log, int32_t slots, int32_t max_replicas)
+{
+    int64_t limit = (int64_t)b->shape->options.max_replicas * num_log;
+    eplb_p_listed l;
+
+    l.load = b->node_load;
+    l.order = b->node_order;
+    l.num_log = num_log;
+    l.num_phy = limit > 0 && limit < slots ? (int32_t)limit : slots;
+    l.max_replicas = max_replicas;
+    return l;
 }
 
 /* Where a node has no slot to spare: the GPU with its heaviest expert has no less than its lightest ones besides. */
-EPLB_P double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node)
+EPLB_P double eplb_p_company_bound(const eplb_p_bounder *b, int32_t node)
 {
     const eplb_p_place *p = eplb_p_node_place(b, node);
-    int32_t i = 0, others = (p->rooms ? p->num_slots - p->rooms[p->num_gpus - 1] : shape->gpu_slots) - 1;
+    int32_t i = 0, others = (p->rooms ? p->num_slots - p->rooms[p->num_gpus - 1] : p->num_slots / p->num_gpus) - 1;
     double sum;
 
     while (b->node_of[b->rank_of[i]] != node) i++;
-    sum = (double)load[eplb_p_index(b->order[i])];
-    for (i = shape->num_experts; others > 0;)
+    sum = (double)b->load[eplb_p_index(b->order[i])];
+    for (i = b->shape->num_experts; others > 0;)
         if (b->node_of[b->rank_of[--i]] == node) {
-            sum += (double)load[eplb_p_index(b->order[i])];
+            sum += (double)b->load[eplb_p_index(b->order[i])];
             others--;
         }
     return sum / p->fastest;
@@ -9650,11 +9703,12 @@ EPLB_P double eplb_p_company_bound(const eplb_p_bounder *b, const eplb_p_shape *
 
 /* The same within a node, for the groups that are on it, or the mean of their loads; or anything that is no more than
    that and no less than `enough`. */
-EPLB_P double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
-                                double least, double enough)
+EPLB_P double eplb_p_node_bound(eplb_p_bounder *b, int32_t node, double least, double enough)
 {
+    const eplb_p_shape *shape = b->shape;
     const eplb_p_place *place = eplb_p_node_place(b, node);
     double mean, bound;
+    eplb_p_listed listed;
     const int32_t *rank_of = b->rank_of, *node_of = b->node_of; /* copies stay in registers */
     int32_t i, n = 0, experts = b->place ? b->node_fill[node] * shape->group_size : shape->node_experts;
     int32_t slots = place->num_slots - (b->place ? b->needed[node] : 0); /* for whole groups */
@@ -9662,17 +9716,15 @@ EPLB_P double eplb_p_node_bound(eplb_p_bounder *b, const eplb_p_shape *shape, co
     if (experts == 0) return 0.0;
     mean = b->node_sum[node] / place->speed;
     if (place->num_slots == experts) { /* which is quick to know, and mostly is enough */
-        bound = eplb_p_company_bound(b, shape, load, node);
+        bound = eplb_p_company_bound(b, node);
         if (bound >= enough) return bound;
     }
     for (i = 0; n < experts; i++) {
         if (node_of[rank_of[i]] != node) continue;
-        b->node_load[n] = load[eplb_p_index(b->order[i])];
-        b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
-        n++;
+        eplb_p_list_expert(b, n++, b->load[eplb_p_index(b->order[i])]);
     }
-    bound = eplb_p_place_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(shape, n, slots), place,
-                               eplb_p_cap_on(shape, place, n), mean > least ? mean : least);
+    listed = eplb_p_list_node(b, n, slots, eplb_p_cap_on(shape, place, n));
+    bound = eplb_p_place_bound(b, &listed, place, mean > least ? mean : least);
     return bound > mean ? bound : mean;
 }
 
@@ -9688,8 +9740,9 @@ EPLB_P int eplb_p_is_hopeless(int32_t steps, int32_t top)
 
 /* The node after the group's present one that is worth trying: with room, light enough to stay
    below the best split, and not the second empty one (nodes are alike). num_nodes when none is. */
-EPLB_P int32_t eplb_p_next_node(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
+EPLB_P int32_t eplb_p_next_node(const eplb_p_bounder *b, int32_t group, double best)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t node = b->node_of[group] + 1;
 
     for (; node < shape->num_nodes; node++) {
@@ -9714,10 +9767,10 @@ EPLB_P void eplb_p_take_group_back(eplb_p_bounder *b, int32_t group)
     b->node_fill[b->node_of[group]]--;
 }
 
-EPLB_P void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P void eplb_p_empty_nodes(eplb_p_bounder *b)
 {
     int32_t node;
-    for (node = 0; node < shape->num_nodes; node++) {
+    for (node = 0; node < b->shape->num_nodes; node++) {
         b->node_sum[node] = 0.0;
         b->node_fill[node] = 0;
     }
@@ -9725,14 +9778,13 @@ EPLB_P void eplb_p_empty_nodes(eplb_p_bounder *b, const eplb_p_shape *shape)
 
 /* The node that the bound of a complete split is that of, or the first found to be no better than `best`. What is
    not above `least` need not be known. */
-EPLB_P int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least,
-                                 double best)
+EPLB_P int32_t eplb_p_worst_node(eplb_p_bounder *b, double least, double best)
 {
     double most = -1.0;
     int32_t node, worst = 0;
 
-    for (node = 0; node < shape->num_nodes && most < best; node++) {
-        if (b->node_bound[node] < 0.0) b->node_bound[node] = eplb_p_node_bound(b, shape, load, node, least, best);
+    for (node = 0; node < b->shape->num_nodes && most < best; node++) {
+        if (b->node_bound[node] < 0.0) b->node_bound[node] = eplb_p_node_bound(b, node, least, best);
         if (b->node_bound[node] > most) {
             most = b->node_bound[node];
             worst = node;
@@ -9742,33 +9794,35 @@ EPLB_P int32_t eplb_p_worst_node(eplb_p_bounder *b, const eplb_p_shape *shape, c
 }
 
 /* The bound of a split to begin with: groups go to the nodes in turn, to and fro, heaviest first. */
-EPLB_P double eplb_p_first_split(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_first_split(eplb_p_bounder *b, double least)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t group, n = shape->num_nodes;
 
-    eplb_p_empty_nodes(b, shape);
+    eplb_p_empty_nodes(b);
     for (group = 0; group < shape->num_groups; group++)
         eplb_p_put_group(b, group, group / n % 2 ? n - 1 - group % n : group % n);
-    return b->node_bound[eplb_p_worst_node(b, shape, load, least, DBL_MAX)];
+    return b->node_bound[eplb_p_worst_node(b, least, DBL_MAX)];
 }
 
 /* The bound of the best split of groups over nodes, by depth-first search over all of them, or less, if that is no
    more than `least`; 0 when there are too many. No node's sum is below its part of the bound, so a split is given
    up as soon as one of them reaches the best so far; and when a complete split is no better, so is none with the
    same groups on its worst node. */
-EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, double least)
 {
-    double best = eplb_p_first_split(b, shape, load, least);
+    const eplb_p_shape *shape = b->shape;
+    double best = eplb_p_first_split(b, least);
     int32_t group, node, last = shape->num_groups - 1, top = last, steps = -last;
 
-    eplb_p_empty_nodes(b, shape);
+    eplb_p_empty_nodes(b);
     b->node_of[0] = -1;
     for (group = 0; group >= 0 && best > least;) {
         if (b->node_of[group] >= 0) { /* all that follows from here was tried */
             eplb_p_take_group_back(b, group);
             if (group < top) top = group;
         }
-        node = eplb_p_next_node(b, shape, group, best);
+        node = eplb_p_next_node(b, group, best);
         if (node == shape->num_nodes) {
             group--;
             continue;
@@ -9779,7 +9833,7 @@ EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
             b->node_of[++group] = -1;
             continue;
         }
-        node = eplb_p_worst_node(b, shape, load, least, best);
+        node = eplb_p_worst_node(b, least, best);
         if (b->node_bound[node] < best) best = b->node_bound[node];
         steps += EPLB_P_SPLIT_LEAF;
         for (; b->node_of[group] != node; group--) eplb_p_take_group_back(b, group);
@@ -9789,8 +9843,9 @@ EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
 
 /* The load of the node with the heaviest group is at least that and its lightest company, which sums rounded to
    float32 tell, so that others may be lighter by that. */
-EPLB_P double eplb_p_heaviest_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_heaviest_group_bound(const eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     double heaviest = b->group_sum[0], lightest = b->group_sum[shape->num_groups - 1];
     return (heaviest + eplb_p_times(shape->node_groups - 1, lightest)) / shape->node_gpus;
 }
@@ -9804,17 +9859,18 @@ EPLB_P double eplb_p_group_load(const float *load, int32_t group_size, int32_t g
 }
 
 /* order, rank_of, group_sum of the layer; node_of is not in use yet, and holds each group's rank. */
-EPLB_P void eplb_p_rank_groups(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load)
+EPLB_P void eplb_p_rank_groups(eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t group, rank, i;
 
-    eplb_p_sort_loads(load, b->order, b->spare, shape->num_experts);
+    eplb_p_sort_loads(b->load, b->order, b->spare, shape->num_experts);
     for (group = 0; group < shape->num_groups; group++)
-        b->share[group] = eplb_p_heavy_first((float)eplb_p_group_load(load, shape->group_size, group), group);
+        b->share[group] = eplb_p_heavy_first((float)eplb_p_group_load(b->load, shape->group_size, group), group);
     eplb_p_sort(b->share, b->spare, shape->num_groups);
     for (rank = 0; rank < shape->num_groups; rank++) {
         group = eplb_p_index(b->share[rank]);
-        b->group_sum[rank] = eplb_p_group_load(load, shape->group_size, group);
+        b->group_sum[rank] = eplb_p_group_load(b->load, shape->group_size, group);
         b->node_of[group] = rank;
     }
     if (b->place) b->lightest[0] = 0.0;
@@ -9837,14 +9893,14 @@ EPLB_P int32_t eplb_p_missing(const eplb_p_bounder *b, int32_t home)
 /* The home after the group's present one that is worth trying: with room, not the second empty one of those that are
    alike, and light enough to stay below the best split with the groups that it must yet be given. num_homes when none
    is. */
-EPLB_P int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group, double best)
+EPLB_P int32_t eplb_p_next_home(const eplb_p_bounder *b, int32_t group, double best)
 {
     int32_t home = b->node_of[group] + 1, missing;
     double load;
 
     for (; home < b->num_homes; home++) {
         if (b->node_fill[home] == b->room[home]) continue;
-        if (home == shape->num_nodes) return home; /* to be split */
+        if (home == b->shape->num_nodes) return home; /* to be split */
         if (b->twin[home] >= 0 && b->node_fill[b->twin[home]] == 0) continue;
         missing = eplb_p_missing(b, home);
         load = b->node_sum[home] + b->group_sum[group] + (missing > 1 ? b->lightest[missing - 1] : 0.0);
@@ -9854,23 +9910,26 @@ EPLB_P int32_t eplb_p_next_home(const eplb_p_bounder *b, const eplb_p_shape *sha
 }
 
 /* Whether a group that is split may have its experts on two such nodes, alone; as far as pairs of nodes are few. */
-EPLB_P int eplb_p_can_halve(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
+EPLB_P int eplb_p_can_halve(const eplb_p_bounder *b, int32_t first, int32_t second)
 {
+    const eplb_p_shape *shape = b->shape;
     if (shape->num_nodes > EPLB_P_SPLIT_NODES || b->left[first] == 0 || b->left[second] == 0) return 0;
     return b->left[first] + b->left[second] >= shape->group_size;
 }
 
 /* What nodes take, at least, that have what is split and whole groups between them. */
-EPLB_P double eplb_p_shared_time(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t first, int32_t second)
+EPLB_P double eplb_p_shared_time(const eplb_p_bounder *b, int32_t first, int32_t second)
 {
-    int32_t N = shape->num_nodes, missing = eplb_p_missing(b, first) + eplb_p_missing(b, second) + eplb_p_missing(b, N);
+    int32_t N = b->shape->num_nodes,
+            missing = eplb_p_missing(b, first) + eplb_p_missing(b, second) + eplb_p_missing(b, N);
     double load = b->node_sum[first] + b->node_sum[second] + b->node_sum[N] + b->lightest[missing];
     return load / (b->place[first].speed + b->place[second].speed);
 }
 
 /* The same for all nodes with slots left: where several groups are split, or one over more than two nodes. */
-EPLB_P double eplb_p_scattered_time(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_scattered_time(const eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t node, missing = eplb_p_missing(b, shape->num_nodes);
     double load = b->node_sum[shape->num_nodes], speed = 0.0;
 
@@ -9884,61 +9943,60 @@ EPLB_P double eplb_p_scattered_time(const eplb_p_bounder *b, const eplb_p_shape 
 }
 
 /* Load of the lightest experts, so many, of the group that is split. */
-EPLB_P double eplb_p_lightest_split(const eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t num)
+EPLB_P double eplb_p_lightest_split(const eplb_p_bounder *b, int32_t num)
 {
+    const eplb_p_shape *shape = b->shape;
     double sum = 0.0;
     int32_t i;
 
     for (i = shape->num_experts; num > 0;) {
         if (b->node_of[b->rank_of[--i]] != shape->num_nodes) continue;
-        sum += (double)load[eplb_p_index(b->order[i])];
+        sum += (double)b->load[eplb_p_index(b->order[i])];
         num--;
     }
     return sum;
 }
 
 /* A node's experts of whole groups, or with another node's and what is split those of both, on so many slots. */
-EPLB_P double eplb_p_listed_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
-                                  int32_t second, int32_t slots, const eplb_p_place *place, double least)
+EPLB_P double eplb_p_listed_bound(eplb_p_bounder *b, int32_t first, int32_t second, int32_t slots,
+                                  const eplb_p_place *place, double least)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t i, n = 0;
+    eplb_p_listed listed;
 
     for (i = 0; i < shape->num_experts; i++) {
         int32_t node = b->node_of[b->rank_of[i]];
         if (node != first && (first == second || (node != second && node != shape->num_nodes))) continue;
-        b->node_load[n] = load[eplb_p_index(b->order[i])];
-        b->node_order[n] = eplb_p_heavy_first(b->node_load[n], n);
-        n++;
+        eplb_p_list_expert(b, n++, b->load[eplb_p_index(b->order[i])]);
     }
     if (n == 0) return 0.0;
-    return eplb_p_place_bound(b, b->node_load, b->node_order, n, eplb_p_most_replicas(shape, n, slots), place,
-                              shape->options.max_replicas, least);
+    listed = eplb_p_list_node(b, n, slots, shape->options.max_replicas);
+    return eplb_p_place_bound(b, &listed, place, least);
 }
 
 /* One of two nodes that have a group between them, when it has so many of its experts: the lightest, at least, and slots
    for no more. */
-EPLB_P double eplb_p_half_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t node,
-                                int32_t here, double enough)
+EPLB_P double eplb_p_half_bound(eplb_p_bounder *b, int32_t node, int32_t here, double enough)
 {
     const eplb_p_place *place = &b->place[node];
-    double mean = (b->node_sum[node] + eplb_p_lightest_split(b, shape, load, here)) / place->speed, bound;
+    double mean = (b->node_sum[node] + eplb_p_lightest_split(b, here)) / place->speed, bound;
 
     if (mean >= enough) return mean;
-    bound = eplb_p_listed_bound(b, shape, load, node, node, place->num_slots - here, place, mean);
+    bound = eplb_p_listed_bound(b, node, node, place->num_slots - here, place, mean);
     return bound > mean ? bound : mean;
 }
 
 /* Both, when each has as many as suits them best. */
-EPLB_P double eplb_p_parted_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
-                                  int32_t second, double enough)
+EPLB_P double eplb_p_parted_bound(eplb_p_bounder *b, int32_t first, int32_t second, double enough)
 {
-    int32_t size = shape->group_size, there;
+    int32_t size = b->shape->group_size, there;
     double least = enough, bound, other;
 
     for (there = size - b->left[first]; there <= b->left[second]; there++) {
-        bound = eplb_p_half_bound(b, shape, load, first, size - there, least);
+        bound = eplb_p_half_bound(b, first, size - there, least);
         if (bound >= least) continue;
-        other = eplb_p_half_bound(b, shape, load, second, there, least);
+        other = eplb_p_half_bound(b, second, there, least);
         if (other > bound) bound = other;
         if (bound < least) least = bound;
     }
@@ -9947,74 +10005,76 @@ EPLB_P double eplb_p_parted_bound(eplb_p_bounder *b, const eplb_p_shape *shape, 
 
 /* Two nodes with all their groups, and one that they have between them; or anything that is no more than what they take
    and no less than `enough`. */
-EPLB_P double eplb_p_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t first,
-                                  int32_t second, double enough)
+EPLB_P double eplb_p_halves_bound(eplb_p_bounder *b, int32_t first, int32_t second, double enough)
 {
+    const eplb_p_shape *shape = b->shape;
     eplb_p_place *both = &b->place[shape->num_nodes + 1];
-    double bound = eplb_p_shared_time(b, shape, first, second), other;
+    double bound = eplb_p_shared_time(b, first, second), other;
 
     if (bound >= enough) return bound;
     eplb_p_fill_place(both, shape, first, second);
-    other = eplb_p_listed_bound(b, shape, load, first, second, both->num_slots, both, bound);
+    other = eplb_p_listed_bound(b, first, second, both->num_slots, both, bound);
     if (other > bound) bound = other;
     if (bound >= enough) return bound;
-    other = eplb_p_parted_bound(b, shape, load, first, second, enough);
+    other = eplb_p_parted_bound(b, first, second, enough);
     return other > bound ? other : bound;
 }
 
 /* What the nodes that have what is split take, at least, in the best case, of all complete splits that this one leads
    to. */
-EPLB_P double eplb_p_split_time(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_split_time(const eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     double least = DBL_MAX, time;
     int32_t first, second;
 
     for (first = 0; b->num_split == 1 && first < shape->num_nodes; first++) {
         for (second = first + 1; second < shape->num_nodes; second++) {
-            if (!eplb_p_can_halve(b, shape, first, second)) continue;
-            time = eplb_p_shared_time(b, shape, first, second);
+            if (!eplb_p_can_halve(b, first, second)) continue;
+            time = eplb_p_shared_time(b, first, second);
             if (time < least) least = time;
         }
     }
-    return least < DBL_MAX ? least : eplb_p_scattered_time(b, shape);
+    return least < DBL_MAX ? least : eplb_p_scattered_time(b);
 }
 
 /* The same of a complete split, where one group is on two nodes; or anything that is no less than `enough`. */
-EPLB_P double eplb_p_best_halves_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double enough)
+EPLB_P double eplb_p_best_halves_bound(eplb_p_bounder *b, double enough)
 {
+    const eplb_p_shape *shape = b->shape;
     double least = enough, bound;
     int32_t first, second, any = 0;
 
     for (first = 0; b->num_split == 1 && first < shape->num_nodes; first++) {
         for (second = first + 1; second < shape->num_nodes; second++) {
-            if (!eplb_p_can_halve(b, shape, first, second)) continue;
+            if (!eplb_p_can_halve(b, first, second)) continue;
             any = 1;
-            bound = eplb_p_halves_bound(b, shape, load, first, second, least);
+            bound = eplb_p_halves_bound(b, first, second, least);
             if (bound < least) least = bound;
         }
     }
-    return any ? least : eplb_p_scattered_time(b, shape);
+    return any ? least : eplb_p_scattered_time(b);
 }
 
 /* The bound of a complete split, if that is below `best`, and a node that it is that of; or the last group's. */
-EPLB_P double eplb_p_complete_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least,
-                                    double best, int32_t *worst)
+EPLB_P double eplb_p_complete_bound(eplb_p_bounder *b, double least, double best, int32_t *worst)
 {
     double bound, shared;
 
-    *worst = eplb_p_worst_node(b, shape, load, least, best);
+    *worst = eplb_p_worst_node(b, least, best);
     bound = b->node_bound[*worst];
     if (b->num_split == 0 || bound >= best) return bound;
-    shared = eplb_p_best_halves_bound(b, shape, load, best);
+    shared = eplb_p_best_halves_bound(b, best);
     if (shared <= bound) return bound;
-    *worst = b->node_of[shape->num_groups - 1];
+    *worst = b->node_of[b->shape->num_groups - 1];
     return shared;
 }
 
 /* Where a group goes to begin with where nodes are not alike: to the node that takes least with it; what finds no room
    is to be split. */
-EPLB_P int32_t eplb_p_first_home(const eplb_p_bounder *b, const eplb_p_shape *shape, int32_t group)
+EPLB_P int32_t eplb_p_first_home(const eplb_p_bounder *b, int32_t group)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t node, best = shape->num_nodes;
     double least = DBL_MAX;
 
@@ -10036,7 +10096,7 @@ EPLB_P void eplb_p_leave_home(eplb_p_bounder *b, int32_t group)
 }
 
 /* The bound of a split to begin with. */
-EPLB_P double eplb_p_first_homes(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_first_homes(eplb_p_bounder *b, double least)
 {
     int32_t group, home, worst;
 
@@ -10045,15 +10105,15 @@ EPLB_P double eplb_p_first_homes(eplb_p_bounder *b, const eplb_p_shape *shape, c
         b->node_fill[home] = 0;
         b->node_bound[home] = -1.0;
     }
-    for (group = 0; group < shape->num_groups; group++) eplb_p_put_group(b, group, eplb_p_first_home(b, shape, group));
-    return eplb_p_complete_bound(b, shape, load, least, DBL_MAX, &worst);
+    for (group = 0; group < b->shape->num_groups; group++) eplb_p_put_group(b, group, eplb_p_first_home(b, group));
+    return eplb_p_complete_bound(b, least, DBL_MAX, &worst);
 }
 
 /* eplb_p_split_bound where nodes are not alike. */
-EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, double least)
+EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, double least)
 {
-    double best = eplb_p_first_homes(b, shape, load, least), bound;
-    int32_t group, home, last = shape->num_groups - 1, top = last, steps = -last;
+    double best = eplb_p_first_homes(b, least), bound;
+    int32_t group, home, last = b->shape->num_groups - 1, top = last, steps = -last;
 
     least = eplb_p_times(least, 1.0 + EPLB_P_SPLIT_NEAR);
     for (group = last; group >= 0; group--) eplb_p_leave_home(b, group);
@@ -10063,7 +10123,7 @@ EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
             eplb_p_leave_home(b, group);
             if (group < top) top = group;
         }
-        home = eplb_p_next_home(b, shape, group, best);
+        home = eplb_p_next_home(b, group, best);
         if (home == b->num_homes) {
             group--;
             continue;
@@ -10071,12 +10131,12 @@ EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
         steps += 1 + b->pair_steps;
         if (eplb_p_is_hopeless(steps, top)) return 0.0;
         eplb_p_put_group(b, group, home);
-        if (b->num_split > 0 && eplb_p_split_time(b, shape) >= best) continue;
+        if (b->num_split > 0 && eplb_p_split_time(b) >= best) continue;
         if (group < last) {
             b->node_of[++group] = -1;
             continue;
         }
-        bound = eplb_p_complete_bound(b, shape, load, least, best, &home);
+        bound = eplb_p_complete_bound(b, least, best, &home);
         if (bound < best) best = bound;
         steps += EPLB_P_SPLIT_LEAF;
         for (; b->node_of[group] != home; group--) eplb_p_leave_home(b, group);
@@ -10086,8 +10146,9 @@ EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, const eplb_p_shape *shape, c
 
 /* eplb_p_heaviest_group_bound where nodes are not alike; there it may be split, but of one more group than are one is
    whole. */
-EPLB_P double eplb_p_whole_group_bound(const eplb_p_bounder *b, const eplb_p_shape *shape)
+EPLB_P double eplb_p_whole_group_bound(const eplb_p_bounder *b)
 {
+    const eplb_p_shape *shape = b->shape;
     double heavy, least = DBL_MAX;
     int32_t node;
 
@@ -10102,20 +10163,21 @@ EPLB_P double eplb_p_whole_group_bound(const eplb_p_bounder *b, const eplb_p_sha
 
 /* Where slots are locked: node_of, node_fill, taken by the experts in these slots, of which no group may be on two
    nodes. */
-EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
+EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, int32_t layer)
 {
+    const eplb_p_shape *shape = b->shape;
     const int32_t *previous = shape->options.previous_phy2log + eplb_p_at(layer, shape->num_replicas, 0);
     const uint8_t *locked = shape->locked + eplb_p_at(layer, shape->num_replicas, 0);
     int32_t *home = b->replicas.count, slot, e, group, node; /* which are not in use yet */
 
-    eplb_p_empty_nodes(b, shape);
+    eplb_p_empty_nodes(b);
     eplb_p_fill_ids(home, -1, 0, shape->num_experts);
     eplb_p_fill_ids(b->node_of, -1, 0, shape->num_groups);
     eplb_p_fill_ids(b->taken, 0, 0, shape->num_nodes);
     for (slot = 0; slot < shape->num_replicas; slot++) {
-        if (!locked[slot] || slot >= eplb_p_end_usable(shape, eplb_p_gpu_of_slot(shape, slot))) continue;
+        if (!locked[slot] || slot >= eplb_p_end_of(&shape->gpus, eplb_p_gpu_with(&shape->gpus, slot))) continue;
         e = previous[slot];
-        node = eplb_p_node_of(shape, eplb_p_gpu_of_slot(shape, slot));
+        node = eplb_p_node_of(shape, eplb_p_gpu_with(&shape->gpus, slot));
         if (!eplb_p_within(e, 0, shape->num_experts - 1) || home[e] == node) {
             b->taken[node]++;
             continue;
@@ -10130,12 +10192,13 @@ EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, const eplb_p_shape *shape
 
 /* Whether locked slots leave plans with as few split groups, over as few nodes, as without them; as far as that is
    plain to see. Where they do not, what the policy asks for is another thing. */
-EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape, int32_t layer)
+EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, int32_t layer)
 {
+    const eplb_p_shape *shape = b->shape;
     int32_t N = shape->num_nodes, size = shape->group_size, node, other, room, halves = 0, halved = 0;
     int64_t rooms = 0;
 
-    if (!eplb_p_find_locked_homes(b, shape, layer)) return 0;
+    if (!eplb_p_find_locked_homes(b, layer)) return 0;
     for (node = 0; node < N; node++) {
         room = (b->place[node].num_slots - b->taken[node]) / size;
         rooms += room;
@@ -10144,7 +10207,7 @@ EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape
     if (rooms < shape->num_groups - b->num_split) return 0;
     for (node = 0; node < N && b->num_split == 1; node++) {
         for (other = node + 1; other < N; other++) {
-            if (!eplb_p_can_halve(b, shape, node, other)) continue;
+            if (!eplb_p_can_halve(b, node, other)) continue;
             halves = 1;
             if (b->taken[node] < b->left[node] && b->taken[other] < b->left[other]
                 && b->left[node] + b->left[other] - b->taken[node] - b->taken[other] >= size)
@@ -10159,25 +10222,33 @@ EPLB_P int eplb_p_locks_suit_groups(eplb_p_bounder *b, const eplb_p_shape *shape
 EPLB_P double eplb_p_less_rounding(double bound) { return eplb_p_times(bound, 1.0 - 4 * (double)FLT_EPSILON); }
 
 /* The lower bound of the layer whose mean load this is, in its unit by that of speeds. */
-EPLB_P double eplb_p_lower_bound(eplb_p_bounder *b, const eplb_p_shape *shape, const float *load, int32_t layer)
+EPLB_P double eplb_p_lower_bound(eplb_p_bounder *b, const float *load, int32_t layer)
 {
-    const eplb_p_place *all = eplb_p_whole_place(b, shape);
+    const eplb_p_shape *shape = b->shape;
+    const eplb_p_place *all = eplb_p_whole_place(b);
     double total = 0.0, bound, other;
     int32_t group, cap = shape->options.max_replicas;
+    eplb_p_listed listed;
 
-    eplb_p_rank_groups(b, shape, load);
+    b->load = load;
+    eplb_p_rank_groups(b);
     for (group = 0; group < shape->num_groups; group++) total += b->group_sum[group];
     bound = total / all->speed;
     b->part = eplb_p_bounder_part(total);
     if (shape->num_nodes == 1) cap = eplb_p_cap_on(shape, all, shape->num_experts);
-    other = eplb_p_place_bound(b, load, b->order, shape->num_experts, all->num_slots, all, cap, bound);
+    listed.load = load;
+    listed.order = b->order;
+    listed.num_log = shape->num_experts;
+    listed.num_phy = all->num_slots;
+    listed.max_replicas = cap;
+    other = eplb_p_place_bound(b, &listed, all, bound);
     if (other > bound) bound = other;
-    if (shape->num_nodes > 1 && shape->locked && !eplb_p_locks_suit_groups(b, shape, layer))
+    if (shape->num_nodes > 1 && shape->locked && !eplb_p_locks_suit_groups(b, layer))
         return eplb_p_less_rounding(bound);
-    other = b->place ? eplb_p_whole_group_bound(b, shape) : eplb_p_heaviest_group_bound(b, shape);
+    other = b->place ? eplb_p_whole_group_bound(b) : eplb_p_heaviest_group_bound(b);
     if (other > bound) bound = other;
     if (shape->num_nodes > 1) {
-        other = b->place ? eplb_p_homes_bound(b, shape, load, bound) : eplb_p_split_bound(b, shape, load, bound);
+        other = b->place ? eplb_p_homes_bound(b, bound) : eplb_p_split_bound(b, bound);
         if (other > bound) bound = other;
     }
     return eplb_p_less_rounding(bound);
@@ -10203,7 +10274,7 @@ EPLB_P double eplb_p_speed_of_all(const eplb_p_shape *shape)
 
     if (!shape->speed) return shape->num_living;
     for (gpu = 0; gpu < shape->num_gpus; gpu++)
-        if (eplb_p_usable_of(shape, gpu) > 0) speed += eplb_p_speed_of(shape, gpu);
+        if (eplb_p_num_on(&shape->gpus, gpu) > 0) speed += eplb_p_speed_of(shape, gpu);
     return speed;
 }
 
@@ -10240,8 +10311,8 @@ EPLB_P eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy
 
     eplb_p_fill_ids(count, 0, 0, num_experts);
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        int32_t end = eplb_p_end_usable(shape, gpu);
-        for (slot = eplb_p_first_of_gpu(shape, gpu); slot < end; slot++) {
+        int32_t end = eplb_p_end_of(&shape->gpus, gpu);
+        for (slot = eplb_p_begin_of(&shape->gpus, gpu); slot < end; slot++) {
             int32_t e = phy2log[slot];
             if (eplb_p_within(e, 0, num_experts - 1)) {
                 seen += count[e]++ == 0;
@@ -10294,9 +10365,9 @@ EPLB_P void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const in
         *total += (double)weight[e];
     }
     for (gpu = 0; gpu < shape->num_gpus; gpu++) {
-        int32_t end = eplb_p_end_usable(shape, gpu);
+        int32_t end = eplb_p_end_of(&shape->gpus, gpu);
         double sum = 0.0;
-        for (slot = eplb_p_first_of_gpu(shape, gpu); slot < end; slot++)
+        for (slot = eplb_p_begin_of(&shape->gpus, gpu); slot < end; slot++)
             if (phy2log[slot] != EPLB_P_EMPTY) sum += v->share[phy2log[slot]];
         v->gpu_sum[gpu] += sum;
         if (shape->speed) sum /= (double)shape->speed[gpu];
@@ -10338,7 +10409,7 @@ EPLB_P int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t 
 
     eplb_p_fill_ids(home, -1, 0, shape->num_experts);
     for (gpu = 0; gpu < num_gpus; gpu++) {
-        int32_t first = eplb_p_first_of_gpu(shape, gpu), end = eplb_p_end_usable(shape, gpu);
+        int32_t first = eplb_p_begin_of(&shape->gpus, gpu), end = eplb_p_end_of(&shape->gpus, gpu);
         int32_t node = shape->node_of ? shape->node_of[gpu] : gpu / link_gpus;
         for (slot = first; slot < end; slot++) {
             int32_t e = phy2log[slot];
@@ -10403,7 +10474,7 @@ EPLB_P void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_
     report->replica_balancedness = 1.0f;
     if (num_loaded == 0) return;
 
-    bound = eplb_p_lower_bound(&v->bounder, v->shape, v->load, layer) / scale; /* exact: a power of two */
+    bound = eplb_p_lower_bound(&v->bounder, v->load, layer) / scale; /* exact: a power of two */
     report->max_load = eplb_p_reported(most);
     report->mean_load = eplb_p_reported_bound(mean);
     report->balancedness = eplb_p_balancedness(mean, most);
@@ -10505,7 +10576,7 @@ EPLB_P void eplb_p_number_gpus(eplb_p_mover *m)
 
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         m->node_of[gpu] = eplb_p_node_of(m->shape, gpu);
-        while (slot < eplb_p_first_of_gpu(m->shape, gpu + 1)) m->gpu_of[slot++] = gpu;
+        while (slot < eplb_p_begin_of(&m->shape->gpus, gpu + 1)) m->gpu_of[slot++] = gpu;
     }
 }
 
@@ -10525,8 +10596,8 @@ EPLB_P int eplb_p_is_here(int32_t slot, int32_t end) { return (uint32_t)slot < (
    is not there. */
 EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = eplb_p_first_of_gpu(m->shape, gpu), end = eplb_p_end_usable(m->shape, gpu), *holder = m->holder,
-            *next = m->next_holder, e, h;
+    int32_t slot = eplb_p_begin_of(&m->shape->gpus, gpu), end = eplb_p_end_of(&m->shape->gpus, gpu),
+            *holder = m->holder, *next = m->next_holder, e, h;
 
     for (; slot < end; slot++) {
         e = m->old_expert[slot];
@@ -10544,8 +10615,8 @@ EPLB_P void eplb_p_find_held(eplb_p_mover *m, int32_t gpu)
 /* What a GPU's slots are to be filled from: within the GPU, or from nobody yet. */
 EPLB_P void eplb_p_find_wanted(eplb_p_mover *m, int32_t gpu)
 {
-    int32_t slot = eplb_p_first_of_gpu(m->shape, gpu), last = eplb_p_first_of_gpu(m->shape, gpu + 1),
-            end = eplb_p_end_usable(m->shape, gpu), e, from;
+    int32_t slot = eplb_p_begin_of(&m->shape->gpus, gpu), last = eplb_p_begin_of(&m->shape->gpus, gpu + 1),
+            end = eplb_p_end_of(&m->shape->gpus, gpu), e, from;
 
     for (; slot < end; slot++) {
         e = m->new_expert[slot];
@@ -10621,13 +10692,14 @@ EPLB_P void eplb_p_drop_send(eplb_p_mover *m, int32_t slot)
 EPLB_P void eplb_p_pick_source(eplb_p_mover *m, int32_t slot)
 {
     int nearby = eplb_p_has_nearby(m, slot);
-    int32_t first = eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], nearby), best = first, h;
+    int32_t first = eplb_p_next_source(m, slot, m->holder[m->new_expert[slot]], nearby), h;
+    eplb_p_incumbent best = eplb_p_worth_more_than(INT64_MIN);
 
     for (h = first; h != EPLB_P_NONE; h = eplb_p_next_source(m, slot, m->next_holder[h], nearby))
-        if (m->sends[m->gpu_of[h]] < m->sends[m->gpu_of[best]]) best = h;
-    m->sends[m->gpu_of[best]]++;
-    if (eplb_p_next_source(m, slot, m->next_holder[first], nearby) == EPLB_P_NONE) m->from[slot] = best;
-    else eplb_p_take_send(m, slot, best);
+        eplb_p_challenge(&best, -(int64_t)m->sends[m->gpu_of[h]], h);
+    m->sends[m->gpu_of[best.index]]++;
+    if (eplb_p_next_source(m, slot, m->next_holder[first], nearby) == EPLB_P_NONE) m->from[slot] = best.index;
+    else eplb_p_take_send(m, slot, best.index);
 }
 
 /* Where a chain of sends that begins at the busiest GPU, each taken over by the next GPU, comes to one that is two
@@ -10658,10 +10730,10 @@ EPLB_P int32_t eplb_p_find_less_busy(eplb_p_mover *m, int32_t busiest)
 
 EPLB_P int32_t eplb_p_most_of(const int32_t *count, int32_t n)
 {
-    int32_t i, most = 0;
-    for (i = 1; i < n; i++)
-        if (count[i] > count[most]) most = i;
-    return most;
+    eplb_p_incumbent most = eplb_p_worth_more_than(-1);
+    int32_t i;
+    for (i = 0; i < n; i++) eplb_p_challenge(&most, count[i], i);
+    return most.index;
 }
 
 /* Sends go along chains from the busiest GPU until it has none to give away. Then no sources give the busiest GPU
@@ -10856,7 +10928,7 @@ EPLB_P int32_t eplb_p_move_in(const eplb_p_rounds *r, int role, int32_t gpu, int
 
     if (!eplb_p_is_busy(eplb_p_busy_of(r, role, gpu), round)) return EPLB_P_NONE;
     if (role == EPLB_P_GETS) {
-        for (slot = eplb_p_first_of_gpu(m->shape, gpu); m->round[slot] != round; slot++) {}
+        for (slot = eplb_p_begin_of(&m->shape->gpus, gpu); m->round[slot] != round; slot++) {}
         return slot;
     }
     for (slot = r->last_sent[gpu]; m->round[slot] != round; slot = r->sent[slot]) {}
@@ -10978,7 +11050,7 @@ EPLB_P void eplb_p_add_flow(eplb_p_rounds *r, int32_t move, int32_t max_per_roun
     int32_t sender = m->sender[move], receiver = m->gpu_of[move], round = EPLB_P_NONE, i;
     uint32_t *a = eplb_p_busy_of(r, EPLB_P_SENDS, sender), *b = eplb_p_busy_of(r, EPLB_P_SENDS, receiver);
 
-    for (i = eplb_p_first_of_gpu(m->shape, receiver); i < eplb_p_first_of_gpu(m->shape, receiver + 1); i++) {
+    for (i = eplb_p_begin_of(&m->shape->gpus, receiver); i < eplb_p_begin_of(&m->shape->gpus, receiver + 1); i++) {
         if (m->sender[i] != sender) continue;
         if (round == EPLB_P_NONE || r->fill[round] == max_per_round) {
             if (round == EPLB_P_NONE) round = eplb_p_free_round(r, a, b);
@@ -11070,12 +11142,17 @@ EPLB_P size_t eplb_p_count_changed(const int32_t *previous_phy2log, const int32_
 /* The same over all layers, of the slots that may be used. */
 EPLB_P size_t eplb_p_count_transfers(const eplb_p_shape *shape, const int32_t *previous_phy2log, const int32_t *phy2log)
 {
-    size_t slots = eplb_p_at(shape->num_layers, shape->num_replicas, 0), at = 0, n = 0;
-    int32_t gpu = 0;
+    size_t slots = eplb_p_at(shape->num_layers, shape->num_replicas, 0), first, n = 0;
+    int32_t gpu, layer;
 
-    if (!shape->usable_slots) return eplb_p_count_changed(previous_phy2log, phy2log, slots);
-    for (; at < slots; at += (size_t)shape->gpu_slots, gpu = gpu + 1 < shape->num_gpus ? gpu + 1 : 0)
-        n += eplb_p_count_changed(previous_phy2log + at, phy2log + at, (size_t)shape->usable_slots[gpu]);
+    if (!shape->gpus.usable_slots) return eplb_p_count_changed(previous_phy2log, phy2log, slots);
+    for (layer = 0; layer < shape->num_layers; layer++) {
+        for (gpu = 0; gpu < shape->num_gpus; gpu++) {
+            first = eplb_p_at(layer, shape->num_replicas, eplb_p_begin_of(&shape->gpus, gpu));
+            n += eplb_p_count_changed(previous_phy2log + first, phy2log + first,
+                                      (size_t)eplb_p_num_on(&shape->gpus, gpu));
+        }
+    }
     return n;
 }
 
@@ -11419,7 +11496,7 @@ EPLB_P int32_t eplb_p_copies_on(const eplb_p_mover *m, int32_t gpu, int32_t e)
 {
     int32_t slot, copies = 0;
 
-    for (slot = eplb_p_first_of_gpu(m->shape, gpu); slot < eplb_p_first_of_gpu(m->shape, gpu + 1); slot++)
+    for (slot = eplb_p_begin_of(&m->shape->gpus, gpu); slot < eplb_p_begin_of(&m->shape->gpus, gpu + 1); slot++)
         copies += m->new_expert[slot] == e;
     return copies;
 }
@@ -11431,9 +11508,9 @@ EPLB_P int eplb_p_can_part(const eplb_p_mover *m, int32_t slot, int32_t first, i
     const int32_t *held = m->new_expert;
     int32_t own = m->gpu_of[slot], gpu, i;
 
-    for (gpu = m->gpu_of[first]; gpu < m->num_gpus && eplb_p_first_of_gpu(m->shape, gpu) < end; gpu++) {
+    for (gpu = m->gpu_of[first]; gpu < m->num_gpus && eplb_p_begin_of(&m->shape->gpus, gpu) < end; gpu++) {
         if (eplb_p_copies_on(m, gpu, held[slot]) > 0) continue;
-        for (i = eplb_p_first_of_gpu(m->shape, gpu); i < eplb_p_end_usable(m->shape, gpu); i++) {
+        for (i = eplb_p_begin_of(&m->shape->gpus, gpu); i < eplb_p_end_of(&m->shape->gpus, gpu); i++) {
             if (held[i] == EPLB_P_EMPTY || eplb_p_copies_on(m, own, held[i]) == 0) return 1;
             if (eplb_p_copies_on(m, gpu, held[i]) > 1) return 1;
         }
@@ -11479,13 +11556,13 @@ EPLB_P eplb_plan_fault eplb_p_find_twice_on_any(const eplb_p_mover *m, const epl
     for (gpu = 0; gpu < m->num_gpus && f.reason == EPLB_FAULT_NONE; gpu = end) {
         for (end = gpu, num = most = 0; end < m->num_gpus && eplb_p_policy_node(m, end) == eplb_p_policy_node(m, gpu);
              end++) {
-            int32_t slots = eplb_p_usable_of(shape, end);
+            int32_t slots = eplb_p_num_on(&shape->gpus, end);
             num += slots > 0;
             most = slots > most ? slots : most;
         }
         eplb_p_fill_ids(seen, 0, 0, m->num_experts);
-        first = eplb_p_first_of_gpu(shape, gpu);
-        last = eplb_p_first_of_gpu(shape, end);
+        first = eplb_p_begin_of(&shape->gpus, gpu);
+        last = eplb_p_begin_of(&shape->gpus, end);
         for (slot = first, experts = 0; slot < last; slot++) {
             if (m->new_expert[slot] == EPLB_P_EMPTY || seen[m->new_expert[slot]]) continue;
             seen[m->new_expert[slot]] = 1;
@@ -11536,7 +11613,7 @@ EPLB_P int32_t eplb_p_count_excused(const eplb_p_mover *m, const eplb_p_shape *s
     if (shape->locked) return excused;
     for (node = 0; node < shape->num_nodes; node++) {
         for (gpu = 0, slots = 0; gpu < m->num_gpus; gpu++)
-            if (m->node_of[gpu] == node) slots += eplb_p_usable_of(shape, gpu);
+            if (m->node_of[gpu] == node) slots += eplb_p_num_on(&shape->gpus, gpu);
         excused -= slots / shape->group_size;
     }
     return excused > broken ? excused : broken;
@@ -11574,7 +11651,7 @@ EPLB_P eplb_plan_fault eplb_p_find_not_kept(const eplb_p_mover *m)
     eplb_p_fill_ids(m->seen_on, EPLB_P_NONE, 0, m->num_experts);
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         int32_t first = end;
-        end = eplb_p_first_of_gpu(m->shape, gpu + 1);
+        end = eplb_p_begin_of(&m->shape->gpus, gpu + 1);
         for (slot = first; slot < end; slot++) {
             e = m->old_expert[slot];
             if (e == EPLB_P_EMPTY || eplb_p_keeps(m, slot) || m->seen_on[e] == gpu) continue;
@@ -11617,7 +11694,7 @@ EPLB_P eplb_plan_fault eplb_p_find_over_limit(const eplb_p_mover *m, int32_t lim
 
     eplb_p_fill_ids(count, 0, 0, m->num_counts);
     for (slot = 0; slot < m->num_slots; slot++) {
-        if (limit == EPLB_P_LIMIT_PAIR && slot == eplb_p_first_of_gpu(m->shape, m->gpu_of[slot])) {
+        if (limit == EPLB_P_LIMIT_PAIR && slot == eplb_p_begin_of(&m->shape->gpus, m->gpu_of[slot])) {
             if (over != EPLB_P_NONE) break;
             eplb_p_fill_ids(count, 0, 0, m->num_counts);
         }
@@ -11649,10 +11726,10 @@ EPLB_P const int32_t *eplb_p_without_unusable(const eplb_p_mover *m, const int32
 {
     int32_t gpu, slot = 0;
 
-    if (!phy2log || !m->shape->usable_slots) return phy2log;
+    if (!phy2log || !m->shape->gpus.usable_slots) return phy2log;
     for (gpu = 0; gpu < m->num_gpus; gpu++)
-        for (; slot < eplb_p_first_of_gpu(m->shape, gpu + 1); slot++)
-            masked[slot] = slot < eplb_p_end_usable(m->shape, gpu) ? phy2log[slot] : EPLB_P_EMPTY;
+        for (; slot < eplb_p_begin_of(&m->shape->gpus, gpu + 1); slot++)
+            masked[slot] = slot < eplb_p_end_of(&m->shape->gpus, gpu) ? phy2log[slot] : EPLB_P_EMPTY;
     return masked;
 }
 
@@ -11750,7 +11827,7 @@ EPLB_P size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, co
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
         if (gpu_lost && gpu_lost[gpu]) continue;
-        for (slot = eplb_p_first_of_gpu(s, gpu); slot < eplb_p_end_usable(s, gpu); slot++) {
+        for (slot = eplb_p_begin_of(&s->gpus, gpu); slot < eplb_p_end_of(&s->gpus, gpu); slot++) {
             i = phy2log[slot] - first;
             if (eplb_p_within(i, 0, EPLB_P_SEEN_AT_ONCE - 1)) seen[i / 32] |= (uint32_t)1 << (i % 32);
         }
@@ -11785,19 +11862,12 @@ EPLB_P size_t eplb_p_find_lost(const eplb_p_shape *s, const int32_t *phy2log, co
    Where speeds differ, a number of tokens that all may have becomes a time by which all are to be done: by speed.
    Sums are those of tokens of one layer, which fit int32_t. */
 
-/* Where each GPU's slots begin and end, and how fast it is. */
-typedef struct eplb_p_gpus {
-    const int32_t *first_slot;   /* [G + 1] their slots one after the other; NULL: room for each, of which there are */
-    const int32_t *usable_slots; /* [G] slots, the first ones; NULL: all */
-    int32_t room;
-    const float *speed; /* [G] NULL: all are as fast */
-} eplb_p_gpus;
-
 typedef struct eplb_p_sharer {
-    int32_t num_experts, num_gpus, gpu_slots;
+    int32_t num_experts, num_slots, num_gpus;
     eplb_p_gpus gpus;
-    int32_t num_living; /* GPUs that have slots */
-    int32_t *speed;     /* [G] theirs, in whole numbers, and 0 for others; NULL: all are as fast */
+    const float *gpu_speed; /* [G] NULL: all are as fast */
+    int32_t num_living;     /* GPUs that have slots */
+    int32_t *speed;         /* [G] theirs, in whole numbers, and 0 for others; NULL: all are as fast */
 
     /* What lives where, from eplb_p_link_layer. */
     int32_t *num_homes;           /* [E] GPUs that an expert lives on */
@@ -11843,9 +11913,9 @@ EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_pr
     eplb_p_sharer s = EPLB_ZERO_INIT;
     s.num_experts = p->num_experts;
     s.num_gpus = p->num_gpus;
-    s.gpu_slots = p->num_replicas / p->num_gpus;
+    s.num_slots = p->num_replicas;
     s.num_living = p->num_gpus;
-    s.gpus.room = s.gpu_slots;
+    s.gpus.room = p->num_replicas / p->num_gpus;
     s.num_homes = EPLB_P_TAKE(a, int32_t, p->num_experts);
     s.home = EPLB_P_TAKE(a, int32_t, p->num_experts);
     s.next_link = EPLB_P_TAKE(a, int32_t, p->num_experts);
@@ -11870,17 +11940,6 @@ EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_pr
     s.chain_from = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     s.chain_to = EPLB_P_TAKE(a, int32_t, p->num_gpus);
     return s;
-}
-
-EPLB_P_HD int32_t eplb_p_begin_of(const eplb_p_gpus *gpus, int32_t gpu)
-{
-    return gpus->first_slot ? gpus->first_slot[gpu] : gpu * gpus->room;
-}
-
-EPLB_P_HD int32_t eplb_p_end_of(const eplb_p_gpus *gpus, int32_t gpu)
-{
-    if (gpus->first_slot) return gpus->first_slot[gpu + 1];
-    return gpu * gpus->room + (gpus->usable_slots ? gpus->usable_slots[gpu] : gpus->room);
 }
 
 /* Slots that may be used stand together in so many runs: the GPUs', or all GPUs'. */
@@ -12020,7 +12079,7 @@ EPLB_P int32_t eplb_p_speed_power(const eplb_p_sharer *s)
     int32_t gpu, power, least = INT32_MAX, most = 0;
 
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        uint32_t bits = eplb_p_bits_at(&s->gpus.speed[gpu]);
+        uint32_t bits = eplb_p_bits_at(&s->gpu_speed[gpu]);
         if (eplb_p_end_of(&s->gpus, gpu) == eplb_p_begin_of(&s->gpus, gpu)) continue;
         power = eplb_p_load_power(bits);
         if (power > most) most = power;
@@ -12038,7 +12097,7 @@ EPLB_P void eplb_p_scale_speeds(eplb_p_sharer *s)
 
     power = eplb_p_speed_power(s);
     for (gpu = 0; gpu < s->num_gpus; gpu++) {
-        uint32_t bits = eplb_p_bits_at(&s->gpus.speed[gpu]);
+        uint32_t bits = eplb_p_bits_at(&s->gpu_speed[gpu]);
         int32_t up = eplb_p_load_power(bits) - power;
         s->speed[gpu] = 0;
         if (eplb_p_end_of(&s->gpus, gpu) == eplb_p_begin_of(&s->gpus, gpu)) continue;
@@ -12054,8 +12113,8 @@ EPLB_P void eplb_p_ready_gpus(eplb_p_sharer *s)
     int32_t gpu;
 
     if (s->gpus.usable_slots) s->num_living = 0;
-    for (gpu = 0; gpu < s->num_gpus && s->gpus.usable_slots; gpu++) s->num_living += s->gpus.usable_slots[gpu] > 0;
-    if (s->gpus.speed) eplb_p_scale_speeds(s);
+    for (gpu = 0; gpu < s->num_gpus && s->gpus.usable_slots; gpu++) s->num_living += eplb_p_num_on(&s->gpus, gpu) > 0;
+    if (s->gpu_speed) eplb_p_scale_speeds(s);
 }
 
 /* The latest moment by what lives on one GPU only, whose are then full_home and least_most. */
@@ -12784,7 +12843,7 @@ EPLB_P void eplb_p_part_doubles(eplb_p_sharer *s, int32_t gpu, const int32_t *he
 
 EPLB_P void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const int32_t *count, int32_t *slot_count)
 {
-    int32_t num_slots = s->num_gpus * s->gpu_slots, run, slot, i;
+    int32_t run, slot, i;
 
     for (run = 0, slot = 0; run < eplb_p_num_runs(s); run++) {
         int32_t first = eplb_p_begin_of(&s->gpus, run), end = eplb_p_run_end(s, run);
@@ -12794,7 +12853,7 @@ EPLB_P void eplb_p_store_shares(eplb_p_sharer *s, const int32_t *phy2log, const 
             else slot_count[slot] = phy2log[slot] == EPLB_P_EMPTY ? 0 : count[phy2log[slot]];
         }
     }
-    for (; slot < num_slots; slot++) slot_count[slot] = 0;
+    for (; slot < s->num_slots; slot++) slot_count[slot] = 0;
     for (i = 0; i < s->num_doubled; i++) eplb_p_part_doubles(s, s->doubled_gpu[i], phy2log, slot_count);
 }
 
@@ -12855,8 +12914,8 @@ EPLB_P eplb_p_sharer eplb_p_carve_shape_sharer(eplb_p_arena *a, const eplb_p_sha
     p.num_replicas = shape->num_replicas;
     p.num_gpus = shape->num_gpus;
     s = eplb_p_carve_sharer(a, &p);
-    s.gpus.usable_slots = shape->usable_slots;
-    s.gpus.speed = shape->speed;
+    s.gpus = shape->gpus;
+    s.gpu_speed = shape->speed;
     s.speed = shape->speed ? EPLB_P_TAKE(a, int32_t, shape->num_gpus) : NULL;
     return s;
 }
@@ -12869,7 +12928,7 @@ EPLB_P double eplb_p_mean_time(const eplb_p_sharer *s, double sum)
 
     if (!s->speed) return sum / s->num_living;
     for (gpu = 0; gpu < s->num_gpus; gpu++)
-        if (s->speed[gpu] > 0) speeds += (double)s->gpus.speed[gpu];
+        if (s->speed[gpu] > 0) speeds += (double)s->gpu_speed[gpu];
     return sum / speeds;
 }
 
@@ -12877,7 +12936,7 @@ EPLB_P double eplb_p_mean_time(const eplb_p_sharer *s, double sum)
 EPLB_P double eplb_p_time_of_last(const eplb_p_sharer *s, double sum, int32_t tokens)
 {
     double last = eplb_p_tokens_of_last(s), time = sum * (last / tokens);
-    return s->speed ? time / (double)s->gpus.speed[eplb_p_last_gpu(s)] : time;
+    return s->speed ? time / (double)s->gpu_speed[eplb_p_last_gpu(s)] : time;
 }
 
 /* Mean and heaviest load of a GPU in one layer, by its speed; means over the samples that hold load; most is no less
@@ -12985,13 +13044,14 @@ EPLB_P void eplb_p_judge_layer(eplb_p_planner *p, eplb_p_search *search, eplb_p_
 /* ---------------------------------------------------------------------------- shares: sources */
 
 typedef struct eplb_p_dealer { /* of one layer */
-    int32_t num_experts, num_slots, num_gpus, node_gpus, gpu_slots;
+    int32_t num_experts, num_slots, num_gpus, node_gpus;
+    eplb_p_gpus gpus;
     int32_t *first_slot;  /* [E] of each expert in expert_slot */
     int32_t *num_copies;  /* [E] slots of each expert; while checking, how many more tokens wait than are shared out */
     int32_t *expert_slot; /* [R] slots by expert, then by index */
     int32_t *room;        /* [R] tokens that a slot has yet to get */
     int32_t *waiting;     /* [G] tokens of one expert that have yet to be sent */
-    const int32_t *usable_slots, *node_of; /* [G] as in eplb_p_shape */
+    const int32_t *node_of; /* [G] as in eplb_p_shape */
 } eplb_p_dealer;
 
 EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
@@ -13001,7 +13061,7 @@ EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_pr
     d.num_slots = p->num_replicas;
     d.num_gpus = p->num_gpus;
     d.node_gpus = p->num_gpus / (p->num_nodes ? p->num_nodes : 1);
-    d.gpu_slots = p->num_replicas / p->num_gpus;
+    d.gpus.room = p->num_replicas / p->num_gpus;
     d.first_slot = EPLB_P_TAKE(a, int32_t, p->num_experts);
     d.num_copies = EPLB_P_TAKE(a, int32_t, p->num_experts);
     d.expert_slot = EPLB_P_TAKE(a, int32_t, p->num_replicas);
@@ -13020,16 +13080,9 @@ EPLB_P eplb_p_dealer eplb_p_carve_shape_dealer(eplb_p_arena *a, const eplb_p_sha
     p.num_nodes = shape->num_nodes;
     p.num_gpus = shape->num_gpus;
     d = eplb_p_carve_dealer(a, &p);
-    d.usable_slots = shape->usable_slots;
+    d.gpus = shape->gpus;
     d.node_of = shape->node_of;
     return d;
-}
-
-/* Who is in a slot: nobody, where it may not be used. */
-EPLB_P int32_t eplb_p_dealt_expert(const eplb_p_dealer *d, const int32_t *phy2log, int32_t slot)
-{
-    if (d->usable_slots && slot % d->gpu_slots >= d->usable_slots[slot / d->gpu_slots]) return EPLB_P_EMPTY;
-    return phy2log[slot];
 }
 
 /* One layer's shares are of its plan, and each expert's sum to what waits for it. */
@@ -13049,8 +13102,9 @@ EPLB_P eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *p
             more[e] += tokens;
         }
     }
-    for (slot = 0; slot < d->num_slots; slot++) {
-        e = eplb_p_dealt_expert(d, phy2log, slot);
+    for (slot = 0, gpu = 0; slot < d->num_slots; slot++) {
+        gpu += slot == eplb_p_begin_of(&d->gpus, gpu + 1);
+        e = slot < eplb_p_end_of(&d->gpus, gpu) ? phy2log[slot] : EPLB_P_EMPTY;
         if (!eplb_p_within(e, EPLB_P_EMPTY, d->num_experts - 1)) return EPLB_ERR_PLAN;
         if (slot_count[slot] < 0) return EPLB_ERR_NEGATIVE;
         shared += slot_count[slot];
@@ -13068,21 +13122,25 @@ EPLB_P eplb_result eplb_p_check_layer_sources(eplb_p_dealer *d, const int32_t *p
 
 EPLB_P void eplb_p_sort_slots(eplb_p_dealer *d, const int32_t *phy2log)
 {
-    int32_t e, slot, n = 0;
+    int32_t e, gpu, slot, end, n = 0;
 
     for (e = 0; e < d->num_experts; e++) d->num_copies[e] = 0;
-    for (slot = 0; slot < d->num_slots; slot++) {
-        e = eplb_p_dealt_expert(d, phy2log, slot);
-        if (e != EPLB_P_EMPTY) d->num_copies[e]++;
+    for (gpu = 0; gpu < d->num_gpus; gpu++) {
+        end = eplb_p_end_of(&d->gpus, gpu);
+        for (slot = eplb_p_begin_of(&d->gpus, gpu); slot < end; slot++)
+            if (phy2log[slot] != EPLB_P_EMPTY) d->num_copies[phy2log[slot]]++;
     }
     for (e = 0; e < d->num_experts; e++) {
         d->first_slot[e] = n;
         n += d->num_copies[e];
         d->num_copies[e] = 0;
     }
-    for (slot = 0; slot < d->num_slots; slot++) {
-        e = eplb_p_dealt_expert(d, phy2log, slot);
-        if (e != EPLB_P_EMPTY) d->expert_slot[d->first_slot[e] + d->num_copies[e]++] = slot;
+    for (gpu = 0; gpu < d->num_gpus; gpu++) {
+        end = eplb_p_end_of(&d->gpus, gpu);
+        for (slot = eplb_p_begin_of(&d->gpus, gpu); slot < end; slot++) {
+            e = phy2log[slot];
+            if (e != EPLB_P_EMPTY) d->expert_slot[d->first_slot[e] + d->num_copies[e]++] = slot;
+        }
     }
 }
 
@@ -13109,8 +13167,9 @@ EPLB_P_HD_LARGE void eplb_p_deal_within(eplb_p_dealer *d, int32_t e, int32_t wid
     int32_t i, next;
 
     for (i = 0; i < d->num_copies[e]; i = next) {
-        int32_t place = slot[i] / d->gpu_slots / width;
-        for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots / width == place; next++) {}
+        int32_t place = eplb_p_gpu_with(&d->gpus, slot[i]) / width,
+                end = eplb_p_begin_of(&d->gpus, (place + 1) * width);
+        for (next = i + 1; next < d->num_copies[e] && slot[next] < end; next++) {}
         eplb_p_deal_tokens(d, place * width, (place + 1) * width, slot + i, next - i, quota);
     }
 }
@@ -13129,10 +13188,10 @@ EPLB_P void eplb_p_deal_on_nodes(eplb_p_dealer *d, int32_t e, int32_t *quota)
     int32_t i, next;
 
     for (i = 0; i < d->num_copies[e]; i = next) {
-        int32_t gpu = slot[i] / d->gpu_slots, end = gpu, node = node_of[gpu];
+        int32_t gpu = eplb_p_gpu_with(&d->gpus, slot[i]), end = gpu, node = node_of[gpu];
         while (gpu > 0 && node_of[gpu - 1] == node) gpu--;
         while (end < d->num_gpus && node_of[end] == node) end++;
-        for (next = i + 1; next < d->num_copies[e] && slot[next] / d->gpu_slots < end; next++) {}
+        for (next = i + 1; next < d->num_copies[e] && slot[next] < eplb_p_begin_of(&d->gpus, end); next++) {}
         eplb_p_deal_tokens(d, gpu, end, slot + i, next - i, quota);
     }
 }
@@ -13373,7 +13432,7 @@ EPLB_P eplb_p_keeper eplb_p_carve_keeper(eplb_p_arena *a, const eplb_p_shape *sh
     k.held = EPLB_P_TAKE(a, eplb_p_held, R);
     k.seen = eplb_p_take_from_empty(a, E);
     k.arranged = EPLB_P_TAKE(a, int32_t, R);
-    k.vacant = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->gpu_slots + 1);
+    k.vacant = EPLB_P_TAKE_ROWS(a, int32_t, 1, (size_t)shape->gpus.room + 1);
     k.first_value = EPLB_P_TAKE(a, int32_t, G);
     k.num_values = EPLB_P_TAKE(a, int32_t, G);
     k.column = EPLB_P_TAKE_ROWS(a, int32_t, 1, most);
@@ -13399,7 +13458,7 @@ EPLB_P void eplb_p_list_held(eplb_p_keeper *k)
 
     eplb_p_fill_ids(holder - 1, EPLB_P_NONE, 0, k->shape->num_experts + 1);
     for (gpu = 0; gpu < k->shape->num_living; gpu++) {
-        for (end = eplb_p_first_of(k->layer, gpu + 1); slot < end; slot++) {
+        for (end = eplb_p_begin_of(&k->layer->cluster.gpus, gpu + 1); slot < end; slot++) {
             e = k->old_slot[slot];
             if (e == EPLB_P_EMPTY) continue;
             if (holder[e] >= 0 && held[holder[e]].gpu == gpu) {
@@ -13444,8 +13503,8 @@ EPLB_P int32_t eplb_p_work_out_values(eplb_p_keeper *k, const int32_t *slot, con
 EPLB_P eplb_p_values eplb_p_value_gpu(eplb_p_keeper *k, int32_t gpu)
 {
     int32_t first = k->num_stored, i;
-    int32_t end = eplb_p_work_out_values(k, k->new_slot + eplb_p_first_of(k->layer, gpu),
-                                         k->new_slot + eplb_p_first_of(k->layer, gpu + 1), first);
+    int32_t end = eplb_p_work_out_values(k, k->new_slot + eplb_p_begin_of(&k->layer->cluster.gpus, gpu),
+                                         k->new_slot + eplb_p_begin_of(&k->layer->cluster.gpus, gpu + 1), first);
     eplb_p_values values;
 
     values.column = k->column + first;
@@ -13484,7 +13543,8 @@ EPLB_P int eplb_p_are_alike(const eplb_p_keeper *k, int32_t gpu, int32_t other)
     if (!k->shape->odd || gpu == other) return 1;
     if (k->shape->survive == EPLB_SURVIVE_NODE && c->link_node[gpu] != c->link_node[other]) return 0;
     if (k->layer->locked && (eplb_p_has_locks(k->layer, gpu) || eplb_p_has_locks(k->layer, other))) return 0;
-    return eplb_p_slots_on(c, gpu) == eplb_p_slots_on(c, other) && (!c->pace || c->pace[gpu] == c->pace[other]);
+    return eplb_p_num_on(&c->gpus, gpu) == eplb_p_num_on(&c->gpus, other)
+           && (!c->pace || c->pace[gpu] == c->pace[other]);
 }
 
 EPLB_P int eplb_p_are_alike_nodes(const eplb_p_keeper *k, int32_t node, int32_t other)
@@ -13663,9 +13723,10 @@ EPLB_P void eplb_p_assign_nodes(eplb_p_keeper *k)
    order to what is left. */
 EPLB_P void eplb_p_arrange_gpu(eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    int32_t first = eplb_p_first_of(k->layer, to), room = eplb_p_first_of(k->layer, to + 1) - first, num = 0, i, e,
-            stays;
-    const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + eplb_p_first_of(k->layer, from);
+    int32_t first = eplb_p_begin_of(&k->layer->cluster.gpus, to),
+            room = eplb_p_begin_of(&k->layer->cluster.gpus, to + 1) - first, num = 0, i, e, stays;
+    const int32_t *old_slot = k->old_slot + first,
+                  *new_slot = k->new_slot + eplb_p_begin_of(&k->layer->cluster.gpus, from);
     int32_t *arranged = k->arranged + first, *seen = k->seen, *vacant = k->vacant;
     const uint8_t *locked = k->layer->locked ? k->layer->locked + first : NULL;
 
@@ -13728,7 +13789,8 @@ EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *
    the last, so they are put in place from the end. */
 EPLB_P void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
 {
-    int32_t room = k->shape->gpu_slots, first = gpu * room, num = 0, i, e, stays;
+    int32_t room = eplb_p_num_on(&k->shape->gpus, gpu), first = eplb_p_begin_of(&k->shape->gpus, gpu), num = 0, i, e,
+            stays;
     const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + first;
     int32_t *arranged = k->arranged + first, *seen = k->seen;
 
@@ -13862,7 +13924,8 @@ EPLB_P void eplb_p_list_holders(eplb_p_follower *f, const int32_t *old_slot)
         int32_t *first, here;
         if (old_slot[slot] == EPLB_P_EMPTY) continue;
         first = &m->holder[old_slot[slot]];
-        here = *first >= 0 && eplb_p_gpu_at(f->layer, *first) == eplb_p_gpu_at(f->layer, slot);
+        here = *first >= 0
+               && eplb_p_gpu_with(&f->layer->cluster.gpus, *first) == eplb_p_gpu_with(&f->layer->cluster.gpus, slot);
         m->next_holder[slot] = here ? m->next_holder[*first] : *first;
         *first = slot;
     }
@@ -13880,7 +13943,8 @@ EPLB_P void eplb_p_list_had(eplb_p_follower *f, const int32_t *old_slot)
     for (word = 0; word < (size_t)m->num_gpus * words; word++) m->free_of[word] = 0;
     for (gpu = 0; gpu < m->num_gpus; gpu++) {
         uint32_t *free_of = m->free_of + eplb_p_at(gpu, m->words, 0);
-        for (slot = eplb_p_first_of(f->layer, gpu); slot < eplb_p_first_of(f->layer, gpu + 1); slot++) {
+        for (slot = eplb_p_begin_of(&f->layer->cluster.gpus, gpu);
+             slot < eplb_p_begin_of(&f->layer->cluster.gpus, gpu + 1); slot++) {
             e = old_slot[slot] == EPLB_P_EMPTY ? E : old_slot[slot];
             free_of[(uint32_t)e / 32] |= eplb_p_bit_of(e);
         }
@@ -13940,8 +14004,8 @@ EPLB_P int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old
     eplb_p_fill_ids(f->group_node, EPLB_P_NONE, 0, shape->num_groups);
     eplb_p_fill_ids(f->node_experts, 0, 0, shape->num_nodes);
     for (node = 0; node < shape->num_nodes; node++)
-        f->node_room[node] = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1))
-                             - eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node));
+        f->node_room[node] = eplb_p_begin_of(&f->layer->cluster.gpus, eplb_p_first_gpu_of(f->layer, node + 1))
+                             - eplb_p_begin_of(&f->layer->cluster.gpus, eplb_p_first_gpu_of(f->layer, node));
     if (f->layer->locked) eplb_p_note_locked_homes(f, old_slot);
     for (slot = 0; slot < shape->num_usable; slot++) {
         e = old_slot[slot];
@@ -13965,10 +14029,11 @@ EPLB_P int32_t eplb_p_find_homes_in_force(eplb_p_follower *f, const int32_t *old
    the most replicas. */
 EPLB_P int32_t eplb_p_find_room(const eplb_p_follower *f, int32_t e)
 {
-    int32_t node = f->moves.home[e], first = eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node)), i;
+    int32_t node = f->moves.home[e],
+            first = eplb_p_begin_of(&f->layer->cluster.gpus, eplb_p_first_gpu_of(f->layer, node)), i;
     eplb_p_incumbent best = eplb_p_worth_more_than(0);
 
-    for (i = first; i < eplb_p_first_of(f->layer, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
+    for (i = first; i < eplb_p_begin_of(&f->layer->cluster.gpus, eplb_p_first_gpu_of(f->layer, node + 1)); i++) {
         if (eplb_p_is_pinned(&f->search, i)) continue;
         if (f->slot[i] == f->search.nobody) return i;
         eplb_p_challenge(&best, f->search.count[f->slot[i]], i);
@@ -14040,8 +14105,7 @@ EPLB_P void eplb_p_follow_cluster(eplb_p_follower *f, const eplb_p_cluster *c)
 {
     int32_t gpu;
 
-    f->search.first_slot = c->first_slot;
-    f->search.gpu_of = c->gpu_of;
+    f->search.gpus = c->gpus;
     f->moves.link_node = c->link_node;
     f->moves.node = c->node;
     f->moves.first_gpu = c->first_gpu;
@@ -14049,7 +14113,7 @@ EPLB_P void eplb_p_follow_cluster(eplb_p_follower *f, const eplb_p_cluster *c)
     f->search.domain = NULL;
     eplb_p_set_pace(&f->search, c->pace);
     if (f->shape->survive == EPLB_SURVIVE_NONE) return;
-    for (gpu = 0; gpu < c->num_gpus; gpu++) f->domain[gpu] = eplb_p_domain_of(f->layer, c->first_slot[gpu]);
+    for (gpu = 0; gpu < c->num_gpus; gpu++) f->domain[gpu] = eplb_p_domain_of(f->layer, eplb_p_begin_of(&c->gpus, gpu));
     f->search.domain = f->domain;
 }
 
@@ -14060,7 +14124,7 @@ EPLB_P int eplb_p_homes_can_be_apart(const eplb_p_follower *f)
     int32_t gpu;
 
     for (gpu = 0; gpu < c->num_gpus; gpu++)
-        if (eplb_p_slots_on(c, gpu) > f->node_experts[c->node[gpu]] && f->node_experts[c->node[gpu]] > 0) return 0;
+        if (eplb_p_num_on(&c->gpus, gpu) > f->node_experts[c->node[gpu]] && f->node_experts[c->node[gpu]] > 0) return 0;
     return 1;
 }
 
@@ -14767,8 +14831,8 @@ EPLB_P int32_t eplb_p_callers_slot(const eplb_p_layer *l, int32_t slot)
 
     if (!l->shape->odd || slot < 0) return slot;
     if (slot == l->cluster.num_slots) return -1;
-    gpu = l->cluster.gpu_of[slot];
-    return eplb_p_first_of_gpu(l->shape, l->cluster.gpu[gpu]) + slot - l->cluster.first_slot[gpu];
+    gpu = eplb_p_gpu_with(&l->cluster.gpus, slot);
+    return eplb_p_begin_of(&l->shape->gpus, l->cluster.gpu[gpu]) + slot - eplb_p_begin_of(&l->cluster.gpus, gpu);
 }
 
 /* The first slot at fault in a layer of the plan in force: it names no such expert, or where moves are few, does not
@@ -14802,7 +14866,7 @@ EPLB_P int32_t eplb_p_find_locked_fault(eplb_p_layer *l)
         room += !l->locked[slot];
         if (!eplb_p_keeps_expert(l, slot)) continue;
         e = l->old_slot[slot];
-        here = l->cluster.node[l->cluster.gpu_of[slot]];
+        here = l->cluster.node[eplb_p_gpu_with(&l->cluster.gpus, slot)];
         if (count[e]++ == 0) node[e] = here;
         if (node[e] != here || (cap > 0 && count[e] > cap)) return slot;
     }
@@ -15120,7 +15184,7 @@ EPLB_API eplb_result eplb_evaluate(const eplb_problem *problem, const eplb_optio
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
     v = eplb_p_carve_evaluator(&a, s);
-    eplb_p_list_places(&v.bounder, s);
+    eplb_p_list_places(&v.bounder);
     for (layer = 0; layer < s->num_layers; layer++) {
         r = eplb_p_count_replicas(&v, eplb_p_layer_slots(s, plan, layer));
         if (r != EPLB_OK) return r;
@@ -15491,9 +15555,8 @@ EPLB_P eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s
     s->num_replicas = p->num_replicas;
     s->num_nodes = p->num_nodes ? p->num_nodes : 1;
     s->num_gpus = p->num_gpus;
-    s->gpu_slots = p->num_replicas / p->num_gpus;
     r = eplb_p_resolve_nodes(p, s, NULL);
-    if (r == EPLB_OK) r = eplb_p_resolve_usable_slots(p, s, NULL);
+    if (r == EPLB_OK) r = eplb_p_resolve_gpus(p, s, NULL);
     if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, NULL);
     if (r != EPLB_OK) return r;
     return eplb_p_array_fits(p->num_layers, p->num_gpus, p->num_replicas) ? EPLB_OK : EPLB_ERR_OVERFLOW;
@@ -15829,8 +15892,11 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_WIDE_HIDDEN
 #undef EPLB_P_PACKING_FIELD
 #undef EPLB_P_NAME
+#undef EPLB_P_HOLDS
 #undef EPLB_P_PRESETS
 #undef EPLB_P_PRESET_ROW
+#undef EPLB_P_PRESET_PLACE
+#undef EPLB_P_PRESET_IN_PLACE
 #undef EPLB_P_PRESET_NAME
 #undef EPLB_P_SLACK
 #undef EPLB_P_ASAN

@@ -2376,9 +2376,9 @@ static __device__ int32_t eplb_p_block_scan(int32_t x, int32_t *total, uint64_t 
 }
 
 /* Whether no slot before this one on its GPU holds its expert. */
-static __device__ bool eplb_p_is_first_on_gpu(const int32_t *phy2log, int32_t slot, int32_t gpu_slots)
+static __device__ bool eplb_p_is_first_on_gpu(const eplb_p_gpus &gpus, const int32_t *phy2log, int32_t slot)
 {
-    int32_t other = slot / gpu_slots * gpu_slots;
+    int32_t other = eplb_p_begin_of(&gpus, eplb_p_gpu_with(&gpus, slot));
 #pragma unroll 1
     while (phy2log[other] != phy2log[slot]) other++;
     return other == slot;
@@ -2386,7 +2386,7 @@ static __device__ bool eplb_p_is_first_on_gpu(const int32_t *phy2log, int32_t sl
 
 static __device__ void eplb_p_find_homes_by_block(const eplb_p_sharer &s, const int32_t *phy2log)
 {
-    int32_t num_slots = s.num_gpus * s.gpu_slots, i;
+    int32_t i;
 
 #pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_experts; i += eplb_p_threads()) {
@@ -2397,11 +2397,11 @@ static __device__ void eplb_p_find_homes_by_block(const eplb_p_sharer &s, const 
     for (i = eplb_p_thread(); i < s.num_gpus; i += eplb_p_threads()) s.load[i] = 0;
     __syncthreads();
 #pragma unroll 1
-    for (i = eplb_p_thread(); i < num_slots; i += eplb_p_threads()) {
+    for (i = eplb_p_thread(); i < s.num_slots; i += eplb_p_threads()) {
         int32_t e = phy2log[i];
-        if (!eplb_p_within(e, 0, s.num_experts - 1) || !eplb_p_is_first_on_gpu(phy2log, i, s.gpu_slots)) continue;
+        if (!eplb_p_within(e, 0, s.num_experts - 1) || !eplb_p_is_first_on_gpu(s.gpus, phy2log, i)) continue;
         atomicAdd(&s.num_homes[e], 1);
-        atomicMax(&s.home[e], i / s.gpu_slots);
+        atomicMax(&s.home[e], eplb_p_gpu_with(&s.gpus, i));
     }
     __syncthreads();
 }
@@ -2416,7 +2416,7 @@ static __device__ eplb_result eplb_p_check_counts_by_block(const eplb_p_sharer &
     int32_t i;
 
 #pragma unroll 1
-    for (i = eplb_p_thread(); i < s.num_gpus * s.gpu_slots; i += eplb_p_threads())
+    for (i = eplb_p_thread(); i < s.num_slots; i += eplb_p_threads())
         if (!eplb_p_within(phy2log[i], EPLB_P_EMPTY, s.num_experts - 1)) wrong = NO_EXPERT;
 #pragma unroll 1
     for (i = eplb_p_thread(); i < s.num_experts; i += eplb_p_threads()) {
@@ -2482,7 +2482,7 @@ static __device__ int32_t eplb_p_rank_among(const int32_t *all, int32_t n, int32
 /* eplb_p_link_gpus. Until they are sorted, the GPUs of links are in spread_at. */
 static __device__ void eplb_p_link_by_block(const eplb_p_sharer &s, const int32_t *phy2log, uint64_t *reduce)
 {
-    eplb_p_part mine = eplb_p_part_of(s.num_gpus * s.gpu_slots);
+    eplb_p_part mine = eplb_p_part_of(s.num_slots);
     int32_t at = 0, num_links, slot, e;
 
 #pragma unroll 1
@@ -2490,18 +2490,18 @@ static __device__ void eplb_p_link_by_block(const eplb_p_sharer &s, const int32_
         e = phy2log[slot];
         s.slot_link[slot] = EPLB_P_NO_LINK;
         if (e == EPLB_P_EMPTY || s.next_link[e] == EPLB_P_NO_LINK) continue;
-        if (!eplb_p_is_first_on_gpu(phy2log, slot, s.gpu_slots)) continue;
+        if (!eplb_p_is_first_on_gpu(s.gpus, phy2log, slot)) continue;
         s.slot_link[slot] = 0; /* one is wanted */
-        s.spread_at[atomicAdd(&s.home[e], 1)] = slot / s.gpu_slots;
+        s.spread_at[atomicAdd(&s.home[e], 1)] = eplb_p_gpu_with(&s.gpus, slot);
         at++;
     }
     at = eplb_p_block_scan(at, &num_links, reduce);
 #pragma unroll 1
     for (slot = mine.first; slot < mine.end; slot++) {
-        int32_t gpu = slot / s.gpu_slots, link;
+        int32_t gpu = eplb_p_gpu_with(&s.gpus, slot), link;
         bool is_first = s.slot_link[slot] != EPLB_P_NO_LINK;
         e = phy2log[slot];
-        if (slot % s.gpu_slots == 0) s.gpu_first[gpu] = at;
+        if (slot == eplb_p_begin_of(&s.gpus, gpu)) s.gpu_first[gpu] = at;
         if (e != EPLB_P_EMPTY && s.next_link[e] != EPLB_P_NO_LINK) {
             link = s.next_link[e] + eplb_p_rank_among(s.spread_at + s.next_link[e], s.num_homes[e], gpu);
             s.slot_link[slot] = link;
@@ -2511,7 +2511,7 @@ static __device__ void eplb_p_link_by_block(const eplb_p_sharer &s, const int32_
                 atomicAdd(&s.load[gpu], s.tokens[link]);
             }
         }
-        if ((slot + 1) % s.gpu_slots == 0) s.gpu_end[gpu] = at;
+        if (slot + 1 == eplb_p_end_of(&s.gpus, gpu)) s.gpu_end[gpu] = at;
     }
     __syncthreads();
 }
@@ -2594,11 +2594,11 @@ static __device__ void eplb_p_fill_by_warp(eplb_p_sharer *s, const eplb_p_turns 
 static __device__ int32_t eplb_p_share_of_slot(const eplb_p_sharer &s, const int32_t *phy2log, const int32_t *count,
                                                int32_t slot)
 {
-    int32_t first = slot / s.gpu_slots * s.gpu_slots, copies = 0, rank = 0, other;
+    int32_t gpu = eplb_p_gpu_with(&s.gpus, slot), copies = 0, rank = 0, other;
     int32_t served = s.slot_link[slot] != EPLB_P_NO_LINK ? s.tokens[s.slot_link[slot]] : count[phy2log[slot]];
 
 #pragma unroll 1
-    for (other = first; other < first + s.gpu_slots; other++) {
+    for (other = eplb_p_begin_of(&s.gpus, gpu); other < eplb_p_end_of(&s.gpus, gpu); other++) {
         copies += phy2log[other] == phy2log[slot];
         rank += phy2log[other] == phy2log[slot] && other < slot;
     }
@@ -3032,7 +3032,7 @@ static __device__ void eplb_p_evaluate_alone(const eplb_p_cuda_alone &c, unsigne
     eplb_layer_report report = EPLB_ZERO_INIT;
     eplb_result result = eplb_p_check_samples_alone(c, layer);
 
-    eplb_p_list_places(&v.bounder, &c.shape);
+    eplb_p_list_places(&v.bounder);
     if (result == EPLB_OK) result = eplb_p_count_replicas(&v, phy2log);
     if (result == EPLB_OK) eplb_p_report_layer(&v, c.weight, layer, phy2log, &report);
     c.report[layer] = report;
@@ -3327,7 +3327,7 @@ static size_t eplb_p_evaluating_bytes(const eplb_p_shape *shape)
 static bool eplb_p_suits_team(const eplb_p_shape *s)
 {
     return s->options.effort > 0 && !s->odd && !s->exact && !s->follows && !s->as_vllm
-           && (int64_t)s->num_replicas * (s->gpu_slots + 1) < INT32_MAX;
+           && (int64_t)s->num_replicas * (s->gpus.room + 1) < INT32_MAX;
 }
 
 /* The shapes, and how much each layer needs; its shape is known. */
@@ -3369,7 +3369,7 @@ static void eplb_p_carve_call(eplb_p_arena *a, eplb_p_cuda_alone *c)
 
     c->left = c->by_team ? (int32_t *)eplb_p_take(a, c->in_flight, sizeof(int32_t)) : NULL;
     c->cluster = NULL;
-    if (s->usable_slots || s->speed || s->node_of)
+    if (s->gpus.usable_slots || s->speed || s->node_of)
         c->cluster = (uint32_t *)eplb_p_take(a, s->num_gpus, 3 * sizeof(uint32_t));
     c->scratch = (unsigned char *)eplb_p_take(a, c->in_flight, c->layer_bytes);
 }
@@ -3398,14 +3398,14 @@ static uint32_t eplb_p_cluster_word(const eplb_p_shape *s, int32_t i)
     int32_t gpu = i % s->num_gpus;
     float speed = s->speed ? s->speed[gpu] : 1.0f;
 
-    if (i / s->num_gpus == 0) return (uint32_t)eplb_p_usable_of(s, gpu);
+    if (i / s->num_gpus == 0) return (uint32_t)eplb_p_num_on(&s->gpus, gpu);
     if (i / s->num_gpus == 1) return eplb_p_bits(speed);
     return s->node_of ? (uint32_t)s->node_of[gpu] : 0; /* without it nobody asks */
 }
 
 static void eplb_p_point_at_cluster(eplb_p_shape *s, uint32_t *cluster)
 {
-    if (s->usable_slots) s->usable_slots = (const int32_t *)cluster;
+    if (s->gpus.usable_slots) s->gpus.usable_slots = (const int32_t *)cluster;
     if (s->speed) s->speed = (const float *)(cluster + s->num_gpus);
     if (s->node_of) s->node_of = (const int32_t *)(cluster + 2 * (size_t)s->num_gpus);
 }
@@ -3580,7 +3580,7 @@ static eplb_result eplb_p_measure_shares(eplb_p_cuda_shares *c, const eplb_probl
     size_t sharer, dealer, layer;
 
     if (r != EPLB_OK) return r;
-    if (shape->usable_slots || shape->speed || shape->node_of) return eplb_p_measure_shares_alone(c, bytes);
+    if (shape->gpus.usable_slots || shape->speed || shape->node_of) return eplb_p_measure_shares_alone(c, bytes);
     sharer = eplb_p_share_bytes(problem, 0);
     dealer = eplb_p_share_bytes(problem, eplb_p_num_workers(problem));
     if (sharer == 0 || dealer == 0) return EPLB_ERR_OVERFLOW;

@@ -313,9 +313,10 @@ static void check_moves_before_copies(void)
     shape.num_replicas = shape.num_usable = 20;
     shape.num_gpus = shape.num_living = shape.node_gpus = 4;
     shape.num_nodes = 1;
-    shape.gpu_slots = 5;
+    shape.gpus.room = 5;
     memcpy(after, fresh, sizeof after);
     l.shape = &shape;
+    l.cluster.gpus = shape.gpus;
     l.phy2log = after;
     a = eplb_p_arena_at(NULL);
     (void)eplb_p_carve_keeper(&a, &shape);

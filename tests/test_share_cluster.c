@@ -563,7 +563,8 @@ static void test_compact(void)
         s.num_gpus = s.num_living = n;
         s.gpus.first_slot = first;
         s.gpus.usable_slots = NULL;
-        s.gpus.speed = shape.speed ? speed : NULL;
+        s.num_slots = first[n];
+        s.gpu_speed = shape.speed ? speed : NULL;
         eplb_p_ready_gpus(&s);
         eplb_p_link_layer(&s, plan, c.c.count, EPLB_SHARE_LEAST_MAX);
         eplb_p_solve_shares(&s, EPLB_SHARE_LEAST_MAX);

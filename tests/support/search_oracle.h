@@ -661,7 +661,7 @@ static int search_same_node(eplb_p_search *s, const eplb_options *o, int32_t lay
     int32_t *slot = (int32_t *)malloc(slots * sizeof(int32_t)), *count = (int32_t *)malloc(experts * sizeof(int32_t));
     int32_t *line = (int32_t *)malloc(slots * sizeof(int32_t));
     n.G = s->num_gpus;
-    n.S = s->gpu_slots;
+    n.S = s->gpus.room;
     n.T = s->num_samples;
     n.slots = s->num_slots;
     n.experts = s->num_experts;
