@@ -2488,6 +2488,7 @@ EPLB_P eplb_result eplb_p_resolve_gpus(const eplb_problem *p, eplb_p_shape *s, e
 {
     int32_t gpu, sum = 0, living = 0;
 
+    if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
     s->gpus.room = s->num_replicas / s->num_gpus;
     s->gpus.first_slot = s->gpus.gpu_of = s->gpus.usable_slots = NULL;
     s->num_usable = s->num_replicas;
@@ -2548,13 +2549,13 @@ EPLB_P eplb_result eplb_p_resolve_nodes(const eplb_problem *p, eplb_p_shape *s, 
 /* The cluster as it is, as far as GPUs are not alike. */
 EPLB_P eplb_result eplb_p_resolve_cluster(const eplb_problem *p, eplb_p_shape *s, eplb_diagnosis *why)
 {
-    eplb_result r = eplb_p_resolve_nodes(p, s, why);
+    eplb_result r = eplb_p_resolve_gpus(p, s, why);
 
     s->locked = p->locked;
     s->survive = p->survive;
     if (r == EPLB_OK && !eplb_p_is_one_of(p->survive, EPLB_NUM_SURVIVES))
         r = eplb_p_fail(why, EPLB_ERR_OPTION, "problem.survive");
-    if (r == EPLB_OK) r = eplb_p_resolve_gpus(p, s, why);
+    if (r == EPLB_OK) r = eplb_p_resolve_nodes(p, s, why);
     if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, why);
     s->odd = r == EPLB_OK && (s->gpus.usable_slots || s->speed || s->node_of || s->locked || s->survive);
     return r;
@@ -2578,7 +2579,6 @@ EPLB_P eplb_result eplb_p_resolve_counts(const eplb_problem *p, eplb_p_shape *s,
     s->num_gpus = p->num_gpus;
     s->num_samples = p->num_samples ? p->num_samples : 1;
     if (s->num_replicas < s->num_experts) return eplb_p_fail(why, EPLB_ERR_TOO_FEW, "problem.num_replicas");
-    if (s->num_replicas % s->num_gpus != 0) return eplb_p_fail(why, EPLB_ERR_DIVIDE, "problem.num_replicas");
     s->link_nodes = s->num_nodes;
     return eplb_p_resolve_cluster(p, s, why);
 }
@@ -11908,37 +11908,39 @@ enum { EPLB_P_NO_LINK = -1 };
 enum { EPLB_P_UNSEEN = -1, EPLB_P_OUTSIDE = -2 };
 
 /* A spread expert has two links or more, and no slot more than one: [R] has room for what follows the last. */
-EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_problem *p)
+EPLB_P_HD_LARGE eplb_p_sharer eplb_p_carve_sharer(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_sharer s = EPLB_ZERO_INIT;
-    s.num_experts = p->num_experts;
-    s.num_gpus = p->num_gpus;
-    s.num_slots = p->num_replicas;
-    s.num_living = p->num_gpus;
-    s.gpus.room = p->num_replicas / p->num_gpus;
-    s.num_homes = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    s.home = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    s.next_link = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    s.slot_link = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.link_gpu = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.link_spread = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.tokens = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.first_link = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.gpu_link = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.gpu_first = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.gpu_end = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.doubled_gpu = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.load = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.member = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.region_end = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.level = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.spread_level = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.reached = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.reached_spread = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.gpu_at = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.spread_at = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    s.chain_from = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    s.chain_to = EPLB_P_TAKE(a, int32_t, p->num_gpus);
+    s.num_experts = shape->num_experts;
+    s.num_gpus = shape->num_gpus;
+    s.num_slots = shape->num_replicas;
+    s.num_living = shape->num_gpus;
+    s.gpus = shape->gpus;
+    s.gpu_speed = shape->speed;
+    s.num_homes = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    s.home = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    s.next_link = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    s.slot_link = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    s.link_gpu = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    s.link_spread = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    s.tokens = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    s.first_link = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    s.gpu_link = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    s.gpu_first = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.gpu_end = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.doubled_gpu = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.load = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.member = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.region_end = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.level = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.spread_level = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    s.reached = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.reached_spread = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    s.gpu_at = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.spread_at = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    s.chain_from = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.chain_to = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
+    s.speed = shape->speed ? EPLB_P_TAKE(a, int32_t, shape->num_gpus) : NULL;
     return s;
 }
 
@@ -12905,21 +12907,6 @@ EPLB_P int eplb_p_is_whole_plan(eplb_p_sharer *s, const int32_t *phy2log)
     return 1;
 }
 
-EPLB_P eplb_p_sharer eplb_p_carve_shape_sharer(eplb_p_arena *a, const eplb_p_shape *shape)
-{
-    eplb_problem p = EPLB_ZERO_INIT;
-    eplb_p_sharer s;
-
-    p.num_experts = shape->num_experts;
-    p.num_replicas = shape->num_replicas;
-    p.num_gpus = shape->num_gpus;
-    s = eplb_p_carve_sharer(a, &p);
-    s.gpus = shape->gpus;
-    s.gpu_speed = shape->speed;
-    s.speed = shape->speed ? EPLB_P_TAKE(a, int32_t, shape->num_gpus) : NULL;
-    return s;
-}
-
 /* A sum of loads by that of speeds, which where all are as fast count 1 each: no GPU takes less than the mean. */
 EPLB_P double eplb_p_mean_time(const eplb_p_sharer *s, double sum)
 {
@@ -12981,7 +12968,7 @@ typedef struct eplb_p_judge {
 EPLB_P eplb_p_judge eplb_p_carve_judge(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_judge j = EPLB_ZERO_INIT;
-    j.sharer = eplb_p_carve_shape_sharer(a, shape);
+    j.sharer = eplb_p_carve_sharer(a, shape);
     j.count = EPLB_P_TAKE(a, int32_t, shape->num_experts);
     j.plan = shape->odd ? EPLB_P_TAKE(a, int32_t, shape->num_replicas) : NULL;
     return j;
@@ -13054,34 +13041,20 @@ typedef struct eplb_p_dealer { /* of one layer */
     const int32_t *node_of; /* [G] as in eplb_p_shape */
 } eplb_p_dealer;
 
-EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_problem *p)
+EPLB_P_HD_LARGE eplb_p_dealer eplb_p_carve_dealer(eplb_p_arena *a, const eplb_p_shape *shape)
 {
     eplb_p_dealer d = EPLB_ZERO_INIT;
-    d.num_experts = p->num_experts;
-    d.num_slots = p->num_replicas;
-    d.num_gpus = p->num_gpus;
-    d.node_gpus = p->num_gpus / (p->num_nodes ? p->num_nodes : 1);
-    d.gpus.room = p->num_replicas / p->num_gpus;
-    d.first_slot = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    d.num_copies = EPLB_P_TAKE(a, int32_t, p->num_experts);
-    d.expert_slot = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    d.room = EPLB_P_TAKE(a, int32_t, p->num_replicas);
-    d.waiting = EPLB_P_TAKE(a, int32_t, p->num_gpus);
-    return d;
-}
-
-EPLB_P eplb_p_dealer eplb_p_carve_shape_dealer(eplb_p_arena *a, const eplb_p_shape *shape)
-{
-    eplb_problem p = EPLB_ZERO_INIT;
-    eplb_p_dealer d;
-
-    p.num_experts = shape->num_experts;
-    p.num_replicas = shape->num_replicas;
-    p.num_nodes = shape->num_nodes;
-    p.num_gpus = shape->num_gpus;
-    d = eplb_p_carve_dealer(a, &p);
+    d.num_experts = shape->num_experts;
+    d.num_slots = shape->num_replicas;
+    d.num_gpus = shape->num_gpus;
+    d.node_gpus = shape->num_gpus / shape->num_nodes;
     d.gpus = shape->gpus;
     d.node_of = shape->node_of;
+    d.first_slot = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    d.num_copies = EPLB_P_TAKE(a, int32_t, shape->num_experts);
+    d.expert_slot = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    d.room = EPLB_P_TAKE(a, int32_t, shape->num_replicas);
+    d.waiting = EPLB_P_TAKE(a, int32_t, shape->num_gpus);
     return d;
 }
 
@@ -13237,7 +13210,7 @@ EPLB_P eplb_p_weigher eplb_p_carve_weigher(eplb_p_arena *a, const eplb_p_shape *
     eplb_p_weigher w = EPLB_ZERO_INIT;
     w.mover = eplb_p_carve_mover(a, shape);
     w.equal = eplb_p_carve_sums(a, shape);
-    w.exact = eplb_p_carve_shape_sharer(a, shape);
+    w.exact = eplb_p_carve_sharer(a, shape);
     return w;
 }
 
@@ -15549,14 +15522,13 @@ EPLB_P eplb_result eplb_p_resolve_sharing(const eplb_problem *p, eplb_p_shape *s
     if (p->num_layers < 1 || p->num_experts < 1 || p->num_replicas < 1 || p->num_gpus < 1 || p->num_nodes < 0)
         return EPLB_ERR_COUNT;
     if (p->num_replicas < p->num_experts) return EPLB_ERR_TOO_FEW;
-    if (p->num_replicas % p->num_gpus != 0) return EPLB_ERR_DIVIDE;
     s->num_layers = p->num_layers;
     s->num_experts = p->num_experts;
     s->num_replicas = p->num_replicas;
     s->num_nodes = p->num_nodes ? p->num_nodes : 1;
     s->num_gpus = p->num_gpus;
-    r = eplb_p_resolve_nodes(p, s, NULL);
-    if (r == EPLB_OK) r = eplb_p_resolve_gpus(p, s, NULL);
+    r = eplb_p_resolve_gpus(p, s, NULL);
+    if (r == EPLB_OK) r = eplb_p_resolve_nodes(p, s, NULL);
     if (r == EPLB_OK) r = eplb_p_resolve_speed(p, s, NULL);
     if (r != EPLB_OK) return r;
     return eplb_p_array_fits(p->num_layers, p->num_gpus, p->num_replicas) ? EPLB_OK : EPLB_ERR_OVERFLOW;
@@ -15566,9 +15538,9 @@ EPLB_P eplb_p_arena eplb_p_measure_sharing(const eplb_p_shape *shape)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
 
-    eplb_p_carve_shape_sharer(&a, shape);
+    eplb_p_carve_sharer(&a, shape);
     eplb_p_rewind(&a, 0);
-    eplb_p_carve_shape_dealer(&a, shape);
+    eplb_p_carve_dealer(&a, shape);
     return a;
 }
 
@@ -15606,7 +15578,7 @@ EPLB_P eplb_result eplb_p_open_sharer(eplb_p_sharer *s, const eplb_problem *prob
 
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
-    *s = eplb_p_carve_shape_sharer(&a, &shape);
+    *s = eplb_p_carve_sharer(&a, &shape);
     if (!s->num_homes) return EPLB_ERR_NULL; /* it is not, but analysers do not see that scratch was measured */
     eplb_p_ready_gpus(s);
     for (layer = 0; layer < problem->num_layers && r == EPLB_OK; layer++)
@@ -15672,7 +15644,7 @@ EPLB_API eplb_result eplb_share_sources(const eplb_problem *problem, const int32
     r = eplb_p_check_share_scratch(problem, &shape, scratch, scratch_bytes);
     if (r != EPLB_OK) return r;
     a = eplb_p_arena_at(scratch);
-    d = eplb_p_carve_shape_dealer(&a, &shape);
+    d = eplb_p_carve_dealer(&a, &shape);
     slots = (size_t)problem->num_replicas;
     sources = eplb_p_at(problem->num_gpus, problem->num_experts, 0);
     quotas = eplb_p_at(problem->num_gpus, problem->num_replicas, 0);
@@ -15716,7 +15688,7 @@ EPLB_API eplb_result eplb_evaluate_shares(const eplb_problem *problem, const int
     samples.stride = eplb_p_at(problem->num_layers, problem->num_experts, 0);
     if (!eplb_p_array_fits(samples.num, problem->num_layers, problem->num_experts)) return EPLB_ERR_OVERFLOW;
     a = eplb_p_arena_at(scratch);
-    s = eplb_p_carve_shape_sharer(&a, &shape);
+    s = eplb_p_carve_sharer(&a, &shape);
     r = eplb_p_check_evaluated(&s, problem, phy2log, weight);
     if (r != EPLB_OK) return r;
     for (layer = 0; layer < problem->num_layers; layer++) {

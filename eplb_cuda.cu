@@ -2300,8 +2300,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
 
 /* The argument of the kernels of shares. */
 struct eplb_p_cuda_shares {
-    eplb_problem problem;
-    eplb_p_shape shape; /* where GPUs are not alike, as is what follows; what it points at is in device memory */
+    eplb_p_shape shape; /* what it points at is in device memory */
     uint32_t *cluster;  /* as in eplb_p_cuda_alone */
     int32_t in_flight;  /* 0: GPUs are alike */
     int32_t how;
@@ -2630,12 +2629,12 @@ static __global__ void __launch_bounds__(kShareThreads, 1)
     eplb_p_share_kernel(const __grid_constant__ eplb_p_cuda_shares c)
 {
     uint64_t *reduce = (uint64_t *)eplb_p_shared;
-    int32_t layer = (int32_t)blockIdx.x, slot, num_slots = c.problem.num_replicas, most;
+    int32_t layer = (int32_t)blockIdx.x, slot, num_slots = c.shape.num_replicas, most;
     const int32_t *phy2log = c.phy2log + eplb_p_at(layer, num_slots, 0);
-    const int32_t *count = c.count + eplb_p_at(layer, c.problem.num_experts, 0);
+    const int32_t *count = c.count + eplb_p_at(layer, c.shape.num_experts, 0);
     int32_t *slot_count = c.slot_count + eplb_p_at(layer, num_slots, 0);
     eplb_p_arena a = eplb_p_layer_arena(c, layer);
-    eplb_p_sharer s = eplb_p_carve_sharer(&a, &c.problem);
+    eplb_p_sharer s = eplb_p_carve_sharer(&a, &c.shape);
     eplb_p_turns turns;
     eplb_result result;
     int64_t sum;
@@ -2675,12 +2674,12 @@ struct eplb_p_cuda_dealer {
     int32_t num_spread;
 };
 
-EPLB_P_HD eplb_p_cuda_dealer eplb_p_carve_cuda_dealer(eplb_p_arena *a, const eplb_problem *problem, int32_t workers)
+EPLB_P_HD eplb_p_cuda_dealer eplb_p_carve_cuda_dealer(eplb_p_arena *a, const eplb_p_shape *shape, int32_t workers)
 {
     eplb_p_cuda_dealer d = EPLB_ZERO_INIT;
-    d.of_layer = eplb_p_carve_dealer(a, problem);
-    d.row = problem->num_gpus | 1;
-    d.spread = (int32_t *)eplb_p_take(a, problem->num_experts, sizeof(int32_t));
+    d.of_layer = eplb_p_carve_dealer(a, shape);
+    d.row = shape->num_gpus | 1;
+    d.spread = (int32_t *)eplb_p_take(a, shape->num_experts, sizeof(int32_t));
     d.waiting = (int32_t *)eplb_p_take(a, workers, sizeof(int32_t) * (size_t)d.row);
     return d;
 }
@@ -2853,14 +2852,14 @@ static __global__ void __launch_bounds__(kShareThreads, 1)
 {
     uint64_t *reduce = (uint64_t *)eplb_p_shared;
     int32_t layer = (int32_t)blockIdx.x;
-    size_t slots = (size_t)c.problem.num_replicas;
+    size_t slots = (size_t)c.shape.num_replicas;
     const int32_t *phy2log = c.phy2log + (size_t)layer * slots, *given = c.given + (size_t)layer * slots;
-    size_t sources = eplb_p_at(c.problem.num_gpus, c.problem.num_experts, 0);
-    size_t quotas = eplb_p_at(c.problem.num_gpus, c.problem.num_replicas, 0);
+    size_t sources = eplb_p_at(c.shape.num_gpus, c.shape.num_experts, 0);
+    size_t quotas = eplb_p_at(c.shape.num_gpus, c.shape.num_replicas, 0);
     const int32_t *source_count = c.source_count + (size_t)layer * sources;
     int32_t *quota = c.quota + (size_t)layer * quotas;
     eplb_p_arena a = eplb_p_layer_arena(c, layer);
-    eplb_p_cuda_dealer d = eplb_p_carve_cuda_dealer(&a, &c.problem, c.workers);
+    eplb_p_cuda_dealer d = eplb_p_carve_cuda_dealer(&a, &c.shape, c.workers);
     eplb_result result = eplb_p_check_sources_by_block(d.of_layer, phy2log, source_count, given, reduce);
 
     if (c.layer_status && eplb_p_thread() == 0) c.layer_status[layer] = result;
@@ -3050,11 +3049,11 @@ static __global__ void eplb_p_evaluate_kernel(const __grid_constant__ eplb_p_cud
 
 static __device__ void eplb_p_share_alone(const eplb_p_cuda_shares &c, unsigned char *scratch, int32_t layer)
 {
-    const int32_t *phy2log = c.phy2log + eplb_p_at(layer, c.problem.num_replicas, 0);
-    const int32_t *count = c.count + eplb_p_at(layer, c.problem.num_experts, 0);
-    int32_t *slot_count = c.slot_count + eplb_p_at(layer, c.problem.num_replicas, 0);
+    const int32_t *phy2log = c.phy2log + eplb_p_at(layer, c.shape.num_replicas, 0);
+    const int32_t *count = c.count + eplb_p_at(layer, c.shape.num_experts, 0);
+    int32_t *slot_count = c.slot_count + eplb_p_at(layer, c.shape.num_replicas, 0);
     eplb_p_arena a = eplb_p_arena_at(scratch);
-    eplb_p_sharer s = eplb_p_carve_shape_sharer(&a, &c.shape);
+    eplb_p_sharer s = eplb_p_carve_sharer(&a, &c.shape);
     eplb_result result;
 
     eplb_p_ready_gpus(&s);
@@ -3065,7 +3064,7 @@ static __device__ void eplb_p_share_alone(const eplb_p_cuda_shares &c, unsigned 
         eplb_p_solve_shares(&s, c.how);
         eplb_p_store_shares(&s, phy2log, count, slot_count);
     } else {
-        eplb_p_refuse_layer(slot_count, (size_t)c.problem.num_replicas);
+        eplb_p_refuse_layer(slot_count, (size_t)c.shape.num_replicas);
     }
     if (c.most) c.most[layer] = result == EPLB_OK ? eplb_p_tokens_of_last(&s) : 0;
 }
@@ -3073,20 +3072,20 @@ static __device__ void eplb_p_share_alone(const eplb_p_cuda_shares &c, unsigned 
 static __global__ void eplb_p_share_alone_kernel(const __grid_constant__ eplb_p_cuda_shares c)
 {
     int32_t layer;
-    for (layer = (int32_t)blockIdx.x; layer < c.problem.num_layers; layer += c.in_flight)
+    for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
         eplb_p_share_alone(c, eplb_p_scratch_of_block(c), layer);
 }
 
 static __device__ void eplb_p_deal_alone(const eplb_p_cuda_shares &c, unsigned char *scratch, int32_t layer)
 {
-    size_t sources = eplb_p_at(c.problem.num_gpus, c.problem.num_experts, 0);
-    size_t quotas = eplb_p_at(c.problem.num_gpus, c.problem.num_replicas, 0);
-    const int32_t *phy2log = c.phy2log + eplb_p_at(layer, c.problem.num_replicas, 0);
+    size_t sources = eplb_p_at(c.shape.num_gpus, c.shape.num_experts, 0);
+    size_t quotas = eplb_p_at(c.shape.num_gpus, c.shape.num_replicas, 0);
+    const int32_t *phy2log = c.phy2log + eplb_p_at(layer, c.shape.num_replicas, 0);
     const int32_t *source_count = c.source_count + (size_t)layer * sources;
-    const int32_t *given = c.given + eplb_p_at(layer, c.problem.num_replicas, 0);
+    const int32_t *given = c.given + eplb_p_at(layer, c.shape.num_replicas, 0);
     int32_t *quota = c.quota + (size_t)layer * quotas;
     eplb_p_arena a = eplb_p_arena_at(scratch);
-    eplb_p_dealer d = eplb_p_carve_shape_dealer(&a, &c.shape);
+    eplb_p_dealer d = eplb_p_carve_dealer(&a, &c.shape);
     eplb_result result = eplb_p_check_layer_sources(&d, phy2log, source_count, given);
 
     if (c.layer_status) c.layer_status[layer] = result;
@@ -3097,7 +3096,7 @@ static __device__ void eplb_p_deal_alone(const eplb_p_cuda_shares &c, unsigned c
 static __global__ void eplb_p_sources_alone_kernel(const __grid_constant__ eplb_p_cuda_shares c)
 {
     int32_t layer;
-    for (layer = (int32_t)blockIdx.x; layer < c.problem.num_layers; layer += c.in_flight)
+    for (layer = (int32_t)blockIdx.x; layer < c.shape.num_layers; layer += c.in_flight)
         eplb_p_deal_alone(c, eplb_p_scratch_of_block(c), layer);
 }
 
@@ -3534,20 +3533,20 @@ extern "C" eplb_result eplb_cuda_rebalance(const eplb_problem *problem, const ep
 /* calls: shares */
 
 /* Threads for experts in several slots, of which each has room for what waits for its expert. */
-static int32_t eplb_p_num_workers(const eplb_problem *problem)
+static int32_t eplb_p_num_workers(const eplb_p_shape *shape)
 {
-    int32_t most = problem->num_replicas / 2;
-    if (most > problem->num_experts) most = problem->num_experts;
+    int32_t most = shape->num_replicas / 2;
+    if (most > shape->num_experts) most = shape->num_experts;
     return eplb_p_threads_for(most > 1 ? most : 1, kShareThreads);
 }
 
 /* Bytes of a layer's state: of a sharer, or of a dealer. 0: they overflow. */
-static size_t eplb_p_share_bytes(const eplb_problem *problem, int32_t workers)
+static size_t eplb_p_share_bytes(const eplb_p_shape *shape, int32_t workers)
 {
     eplb_p_arena a = eplb_p_arena_at(NULL);
 
-    if (workers > 0) eplb_p_carve_cuda_dealer(&a, problem, workers);
-    else eplb_p_carve_sharer(&a, problem);
+    if (workers > 0) eplb_p_carve_cuda_dealer(&a, shape, workers);
+    else eplb_p_carve_sharer(&a, shape);
     return a.overflowed ? 0 : eplb_p_arena_bytes(&a);
 }
 
@@ -3581,12 +3580,12 @@ static eplb_result eplb_p_measure_shares(eplb_p_cuda_shares *c, const eplb_probl
 
     if (r != EPLB_OK) return r;
     if (shape->gpus.usable_slots || shape->speed || shape->node_of) return eplb_p_measure_shares_alone(c, bytes);
-    sharer = eplb_p_share_bytes(problem, 0);
-    dealer = eplb_p_share_bytes(problem, eplb_p_num_workers(problem));
+    sharer = eplb_p_share_bytes(shape, 0);
+    dealer = eplb_p_share_bytes(shape, eplb_p_num_workers(shape));
     if (sharer == 0 || dealer == 0) return EPLB_ERR_OVERFLOW;
     layer = eplb_p_layer_in_scratch(sharer > dealer ? sharer : dealer);
-    if (layer > 0 && (size_t)problem->num_layers > SIZE_MAX / layer) return EPLB_ERR_OVERFLOW;
-    *bytes = layer > 0 ? layer * (size_t)problem->num_layers : 1;
+    if (layer > 0 && (size_t)shape->num_layers > SIZE_MAX / layer) return EPLB_ERR_OVERFLOW;
+    *bytes = layer > 0 ? layer * (size_t)shape->num_layers : 1;
     return EPLB_OK;
 }
 
@@ -3601,9 +3600,9 @@ extern "C" eplb_result eplb_cuda_share_scratch_size(const eplb_problem *problem,
     return r;
 }
 
-/* What both calls check, and where the state of their layers is to be. */
-static eplb_result eplb_p_open_shares(eplb_p_cuda_shares *c, const eplb_problem *problem, int32_t workers,
-                                      void *scratch, size_t scratch_bytes, size_t *shared)
+/* What both calls check, and where the state of their layers is to be: of sharers, or of dealers. */
+static eplb_result eplb_p_open_shares(eplb_p_cuda_shares *c, const eplb_problem *problem, int deals, void *scratch,
+                                      size_t scratch_bytes, size_t *shared)
 {
     size_t needed = 0, bytes;
     eplb_p_arena a = eplb_p_arena_at(scratch);
@@ -3612,13 +3611,12 @@ static eplb_result eplb_p_open_shares(eplb_p_cuda_shares *c, const eplb_problem 
     if (r != EPLB_OK) return r;
     if (!scratch) return EPLB_ERR_NULL;
     if (scratch_bytes < needed) return EPLB_ERR_SCRATCH_SIZE;
-    c->problem = *problem;
-    c->workers = workers;
+    c->workers = deals ? eplb_p_num_workers(&c->shape) : 0;
     if (c->in_flight > 0) { /* GPUs are not alike */
         eplb_p_carve_call(&a, c);
         return EPLB_OK;
     }
-    bytes = eplb_p_share_bytes(problem, workers);
+    bytes = eplb_p_share_bytes(&c->shape, c->workers);
     c->layer_bytes = eplb_p_layer_in_scratch(bytes);
     c->scratch = c->layer_bytes > 0 ? (unsigned char *)scratch : NULL;
     *shared = kReduceBytes + (c->scratch ? 0 : bytes);
@@ -3666,7 +3664,7 @@ extern "C" eplb_result eplb_cuda_share_sources(const eplb_problem *problem, cons
     eplb_result r;
 
     if (!problem || !phy2log || !source_count || !slot_count || !quota) return EPLB_ERR_NULL;
-    r = eplb_p_open_shares(&c, problem, eplb_p_num_workers(problem), scratch, scratch_bytes, &shared);
+    r = eplb_p_open_shares(&c, problem, 1, scratch, scratch_bytes, &shared);
     if (r != EPLB_OK) return r;
     c.phy2log = phy2log;
     c.source_count = source_count;

@@ -555,11 +555,11 @@ static void test_compact(void)
             n++;
         }
         CHECK(eplb_p_resolve_sharing(&c.c.problem, &shape) == EPLB_OK, CASE_FORMAT, CASE_ARGS(&c));
-        eplb_p_carve_shape_sharer(&a, &shape);
+        eplb_p_carve_sharer(&a, &shape);
         void *scratch = test_alloc(eplb_p_arena_bytes(&a));
         eplb_p_sharer s;
         a = eplb_p_arena_at(scratch);
-        s = eplb_p_carve_shape_sharer(&a, &shape);
+        s = eplb_p_carve_sharer(&a, &shape);
         s.num_gpus = s.num_living = n;
         s.gpus.first_slot = first;
         s.gpus.usable_slots = NULL;
