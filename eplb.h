@@ -13789,7 +13789,7 @@ EPLB_P void eplb_p_value_gpus_by_team(eplb_p_keeper *k)
 
     for (gpu = eplb_p_team_lane(); gpu < k->shape->num_living && room <= EPLB_P_FEW_BITS; gpu += EPLB_P_TEAM) {
         first = 2 * room * gpu;
-        end = eplb_p_work_out_few(k, k->new_slot + gpu * room, room, first, 2 * room);
+        end = eplb_p_work_out_few(k, k->new_slot + eplb_p_at(gpu, room, 0), room, first, 2 * room);
         if (end < 0) continue;
         k->first_value[gpu] = first;
         k->num_values[gpu] = end - first;
@@ -14083,8 +14083,10 @@ EPLB_P void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
 EPLB_P void eplb_p_arrange_few(const eplb_p_keeper *k, int32_t from, int32_t to)
 {
     int32_t room = k->shape->gpus.room, i, j, at = 0;
-    const int32_t *old_slot = k->old_slot + to * room, *new_slot = k->new_slot + from * room;
-    int32_t *arranged = k->arranged + to * room, begin = k->shape->as_vllm ? 0 : room - 1, step = begin > 0 ? -1 : 1;
+    const int32_t *old_slot = k->old_slot + eplb_p_at(to, room, 0);
+    const int32_t *new_slot = k->new_slot + eplb_p_at(from, room, 0);
+    int32_t *arranged = k->arranged + eplb_p_at(to, room, 0), begin = k->shape->as_vllm ? 0 : room - 1;
+    int32_t step = begin > 0 ? -1 : 1;
     uint32_t left = 0;
 
     for (j = 0; j < room; j++) left |= (uint32_t)(new_slot[j] != EPLB_P_EMPTY) << j;
@@ -16426,6 +16428,7 @@ EPLB_API eplb_result eplb_window_view(const eplb_window *window, eplb_problem *p
 #undef EPLB_P_EVEN_ENOUGH
 #undef EPLB_P_HALF_STARTS
 #undef EPLB_P_MOST_WAYS
+#undef EPLB_P_FEW_BITS
 #undef EPLB_P_FEW_EMPTY
 #undef EPLB_P_LITTLE
 #undef EPLB_P_HOME_STARTS
