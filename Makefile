@@ -219,9 +219,10 @@ RUN_TESTS    = CC="$(CC)" CXX="$(CXX)" CFLAGS="$(CFLAGS)" RUN_ENV="$(RUN_ENV)" H
 test: $(TESTS) $(SCRIPTS_NEED)
 	$(RUN_TESTS) $(TESTS)
 
-# What no other gate of the sanitizers runs: the scripts, and with them all programs.
-TESTS_ELSE = $(patsubst %,$(BUILD)/tests/%,test_linkage test_emulated fuzz_cli fuzz_cuda)
-test-programs: $(TESTS_ELSE) $(SCRIPTS_NEED)
+# What no other gate of the sanitizers runs: the scripts, and with them all programs. The kernels have a gate, the corpora are
+# replayed by the fuzzers, and three copies of the library beside each other are for those gates that link them.
+TESTS_ELSE = $(BUILD)/tests/test_emulated
+test-programs: $(TESTS_ELSE) $(filter-out $(BUILD)/emulated_cuda_graph,$(SCRIPTS_NEED))
 	$(RUN_TESTS) $(TESTS_ELSE)
 
 $(BUILD)/npy_write: tests/support/npy_write.c | $(BUILD)

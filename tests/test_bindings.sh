@@ -1,8 +1,10 @@
 # test_bindings.sh - the programs of examples/README.md in other languages, where their compilers are: they print the plan
 # that the C program prints.
 . tests/check/check.sh
+. tests/support/unoptimised.sh
 ZIG=${ZIG:-zig}
 unset CC
+unoptimised "$TMP/cc"
 
 # The fenced block of the page whose first line is this.
 snippet() { # first line
@@ -21,7 +23,7 @@ snippet '// main.zig' >"$TMP/zig/main.zig"
 check 'build.rs has 20 lines at most' test "$(wc -l <"$TMP/rust/build.rs")" -le 20
 
 rust_prints_plan() {
-    (cd "$TMP/rust" && CARGO_TARGET_DIR="$TMP/target" cargo run --offline --quiet) | grep -x -F "0 [$plan]"
+    (cd "$TMP/rust" && CC="$TMP/cc" CARGO_TARGET_DIR="$TMP/target" cargo run --offline --quiet) | grep -x -F "0 [$plan]"
 }
 zig_prints_plan() {
     (cd "$TMP/zig" && "$ZIG" translate-c eplb.h >eplb.zig && "$ZIG" build-exe main.zig eplb.c -I. -lc && ./main 2>&1) |

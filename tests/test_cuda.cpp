@@ -14,9 +14,9 @@
 #include <math.h>
 
 #ifdef EMULATED_CUDA
-enum { NUM_RANDOM = 300, NUM_EXTREME = 400, NUM_SWAPS = 50 }; /* a fraction of a minute */
+enum { NUM_RANDOM = 200, NUM_EXTREME = 200, NUM_SWAPS = 24, EVERY = 0 }; /* a few seconds */
 #else
-enum { NUM_RANDOM = 20000, NUM_EXTREME = 2000, NUM_SWAPS = 600 };
+enum { NUM_RANDOM = 20000, NUM_EXTREME = 2000, NUM_SWAPS = 600, EVERY = 1 };
 #endif
 
 /* --------------------------------------------------------------------------------- one problem */
@@ -110,7 +110,8 @@ static eplb_options preset_options(int32_t preset)
     return options;
 }
 
-static void test_golden_shapes(const char *path)
+/* Every layer of them, or the first of each. */
+static void test_golden_shapes(const char *path, int every)
 {
     FILE *file = fopen(path, "r");
     char word[64], what[160];
@@ -120,8 +121,11 @@ static void test_golden_shapes(const char *path)
         if (strcmp(word, "case") != 0) continue;
         golden_case c = golden_read_case(file);
         cases++;
+        if (!every) c.problem.num_layers = 1;
+        int alone = c.problem.num_groups == 1 && c.problem.num_nodes == 1; /* both policies are the global one */
         for (int32_t preset = 0; preset < NUM_ON_DEVICE; preset++) {
-            for (int32_t policy = EPLB_POLICY_AUTO; policy <= EPLB_POLICY_GLOBAL; policy += EPLB_POLICY_GLOBAL) {
+            for (int32_t policy = alone ? EPLB_POLICY_GLOBAL : EPLB_POLICY_AUTO; policy <= EPLB_POLICY_GLOBAL;
+                 policy += EPLB_POLICY_GLOBAL) {
                 eplb_options options = preset_options(preset);
                 options.policy = policy;
                 options.seed = golden_seed;
@@ -164,12 +168,12 @@ static void test_random_problems(uint64_t count)
 }
 
 /* Loads at the ends of float32, which are scaled or vanish in sums. */
-static void test_extreme_loads(void)
+static void test_extreme_loads(uint64_t count)
 {
     static const float values[] = {0.0f, -0.0f, 1.4012985e-45f, 1e-40f, FLT_MIN, 1e-20f,
                                    1.0f, 3.0f,  1e20f,          1e38f,  FLT_MAX};
     char what[240];
-    for (uint64_t seed = 1; seed <= NUM_EXTREME; seed++) {
+    for (uint64_t seed = 1; seed <= count; seed++) {
         random_problem r = random_problem_make(seed + 1000000);
         uint64_t state = seed;
         int32_t first = test_range(&state, 0, 9), last = test_range(&state, first + 1, 10);
@@ -205,8 +209,8 @@ static float *lognormal_loads(uint64_t seed, size_t count)
     return weight;
 }
 
-/* Every width of lanes, the ends of the limits, and the shapes in use. */
-static void test_large_shapes(void)
+/* Every width of lanes, the ends of the limits, and the shapes in use: each with every preset, or with every other. */
+static void test_large_shapes(int every)
 {
     static const shape shapes[] = {{1, 256, 288, 8, 4, 32},     {2, 256, 288, 1, 1, 32},    {1, 256, 320, 1, 1, 64},
                                    {1, 512, 640, 1, 1, 320},    {1, 512, 576, 8, 1, 96},    {1, 1024, 2048, 1, 1, 1024},
@@ -221,6 +225,7 @@ static void test_large_shapes(void)
         eplb_problem problem = problem_of(s);
         float *weight = lognormal_loads(i, plan_experts(&problem));
         for (size_t j = 0; j < sizeof presets / sizeof *presets; j++) {
+            if (!every && (i + j) % 2) continue;
             eplb_options options = preset_options(presets[j]);
             options.gpu_packing.max_swaps = options.gpu_packing.max_swaps < 4 ? options.gpu_packing.max_swaps : 4;
             options.group_packing.max_swaps = options.gpu_packing.max_swaps;
@@ -263,12 +268,12 @@ static float swap_load(uint64_t *state, int32_t kind, int32_t e)
 
 /* Swaps on more packs than there is room to keep the best of every pair, and on fewer; until none is left, and by
    several candidates. */
-static void test_swaps(void)
+static void test_swaps(uint64_t count)
 {
     static const int32_t refines[] = {EPLB_REFINE_L2, EPLB_REFINE_PAIR_SCAN, EPLB_REFINE_MAX_TO_ANY,
                                       EPLB_REFINE_MAX_MIN};
     char what[80];
-    for (uint64_t seed = 1; seed <= NUM_SWAPS; seed++) {
+    for (uint64_t seed = 1; seed <= count; seed++) {
         uint64_t state = seed;
         int32_t kind = static_cast<int32_t>(seed % 5), room = test_range(&state, 2, seed % 7 == 0 ? 40 : 5);
         int32_t gpus = seed % 3 == 0 ? test_range(&state, 2, 60) : test_range(&state, 70, 140);
@@ -614,12 +619,14 @@ static void test_capture(void)
 
 int main(int argc, char **argv)
 {
-    test_golden_shapes(argc > 1 ? argv[1] : "tests/golden/plans.txt");
-    test_random_problems(argc > 2 ? strtoull(argv[2], NULL, 10) : static_cast<uint64_t>(NUM_RANDOM));
-    test_extreme_loads();
-    test_large_shapes();
+    test_golden_shapes(argc > 1 ? argv[1] : "tests/golden/plans.txt", EVERY || argc > 2);
+    uint64_t count =
+        argc > 2 ? strtoull(argv[2], NULL, 10) : static_cast<uint64_t>(NUM_RANDOM); /* the others as many more */
+    test_random_problems(count);
+    test_extreme_loads(NUM_EXTREME * count / NUM_RANDOM);
+    test_large_shapes(EVERY || argc > 2);
     test_widths();
-    test_swaps();
+    test_swaps(NUM_SWAPS * count / NUM_RANDOM);
     test_fixups();
     test_bad_loads();
     test_bad_sample_weights();

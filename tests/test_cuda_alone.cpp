@@ -14,7 +14,7 @@
 #include "device_plan.h"
 
 #ifdef EMULATED_CUDA
-enum { NUM_RANDOM = 1000 }; /* a few seconds */
+enum { NUM_RANDOM = 200 }; /* a few seconds */
 #else
 enum { NUM_RANDOM = 4000 };
 #endif

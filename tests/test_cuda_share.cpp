@@ -10,7 +10,7 @@
 #include "share_cases.h"
 
 #ifdef EMULATED_CUDA
-enum { NUM_RANDOM = 400, NUM_WIDE = 12 }; /* a few seconds */
+enum { NUM_RANDOM = 200, NUM_WIDE = 6 }; /* a few seconds */
 #else
 enum { NUM_RANDOM = 20000, NUM_WIDE = 1000 };
 #endif

@@ -1404,7 +1404,7 @@ static void test_agreement(void)
 {
     uint64_t rng = 7;
     long good = 0, bad = 0;
-    for (int round = 0; round < 20000; round++) {
+    for (int round = 0; round < 8000; round++) {
         arguments a = good_arguments();
         for (int spoiled = test_range(&rng, 0, 2); spoiled > 0; spoiled--) {
             const bad_field *option = &bad_options[test_range(&rng, 0, NUM_BAD_OPTIONS - 1)];
@@ -1433,7 +1433,7 @@ static void test_agreement(void)
         CHECK(r == EPLB_OK || r == EPLB_ERR_WIDTH || world_unchanged(), "round %d: %s", round, eplb_result_name(r));
         *(r == EPLB_OK ? &good : &bad) += 1;
     }
-    CHECK(good > 1000 && bad > 1000, "%ld good, %ld bad", good, bad);
+    CHECK(good > 500 && bad > 500, "%ld good, %ld bad", good, bad);
 }
 
 int main(void)

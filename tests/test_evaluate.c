@@ -12,7 +12,7 @@ enum {
     MAX_SAMPLES = 4,
     MAX_LAYERS = 3,
     NUM_FIGURE_CASES = 2000,
-    NUM_EXACT_CASES = 12000
+    NUM_EXACT_CASES = 3000
 };
 
 /* Figures are float32 sums of at most MAX_SLOTS quotients and means over MAX_SAMPLES of them: each

@@ -29,19 +29,16 @@ static small_case make_case(uint64_t seed)
    most, over sets of GPUs, that lives nowhere else, by their number. */
 static double score_of(double (*sum)[T], const int *held)
 {
-    double score = 0;
-    for (int t = 0; t < T; t++) {
-        double most = 0;
-        for (int set = 1; set < 1 << G; set++) {
-            int outside = 0, size = 0;
-            for (int gpu = 0; gpu < G; gpu++) {
-                size += set >> gpu & 1;
-                outside |= set >> gpu & 1 ? 0 : held[gpu];
-            }
-            most = fmax(most, sum[(SETS - 1) & ~outside][t] / size);
+    double score = 0, most[T] = {0};
+    for (int set = 1; set < 1 << G; set++) {
+        int outside = 0, size = 0;
+        for (int gpu = 0; gpu < G; gpu++) {
+            size += set >> gpu & 1;
+            outside |= set >> gpu & 1 ? 0 : held[gpu];
         }
-        score += most;
+        for (int t = 0; t < T; t++) most[t] = fmax(most[t], sum[(SETS - 1) & ~outside][t] / size);
     }
+    for (int t = 0; t < T; t++) score += most[t];
     return score;
 }
 

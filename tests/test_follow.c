@@ -11,7 +11,7 @@
 #include "follow_oracle.h"
 #include "follow_cases.h"
 
-enum { NUM_FREE = 1500, NUM_LIMITED = 2500, NUM_ASSIGNMENTS = 2000, GUARD = 16 };
+enum { NUM_FREE = 1000, NUM_LIMITED = 1000, NUM_ASSIGNMENTS = 2000, GUARD = 16 };
 
 /* Among many random problems one where copies that could stay on one GPU must not outweigh a move to another. */
 enum { COPIES_BESIDE_MOVES = 8089 };
@@ -410,8 +410,8 @@ int main(int argc, char **argv)
     test_free(first, num_free);
     test_limited(first, num_limited);
     if (count == 0)
-        CHECK(num_refused >= 20 && num_moved >= 1000 && num_stayed >= 1000 && num_bound >= 100 && num_split >= 1000
-                  && num_joined >= 300,
+        CHECK(num_refused >= 10 && num_moved >= 500 && num_stayed >= 500 && num_bound >= 50 && num_split >= 300
+                  && num_joined >= 100,
               "too few of a kind");
     return test_report("test_follow");
 }

@@ -833,7 +833,7 @@ static void test_scratch_bound(void)
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 6000;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 2000;
     test_hard_case();
     test_gaps();
     test_planted();

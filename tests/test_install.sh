@@ -4,7 +4,10 @@
 CC=${CC:-cc}
 CXX=${CXX:-c++}
 version=$(sed -n 's/^#define EPLB_VERSION_STRING *"\(.*\)"/\1/p' eplb.h)
+once_sh=$PWD/tests/support/compile_once.sh # the same sources are compiled from many places
+mkdir "$TMP/objects"
 export CMAKE_BUILD_TYPE= CC CXX
+export CMAKE_C_COMPILER_LAUNCHER="sh;$once_sh;$TMP/objects" CMAKE_CXX_COMPILER_LAUNCHER="sh;$once_sh;$TMP/objects"
 CFLAGS_OF_TESTS=$CFLAGS
 unset CFLAGS CXXFLAGS MAKEFLAGS MAKELEVEL DESTDIR PREFIX
 
@@ -48,12 +51,15 @@ check 'and leaves no file' test -z "$(find "$TMP/a stage" -type f -o -name eplb 
 
 # ---------------------------------------------------------------- pkg-config
 
+once() { sh "$once_sh" "$TMP/objects" "$@"; } # compiler and arguments
 compile_with_flags() { # in an empty folder, with the sources of the app and nothing else
     mkdir -p "$TMP/by_flags" && cp examples/cmake/app/*.c* "$TMP/by_flags" && (
         cd "$TMP/by_flags" && flags=$(pkg-config --cflags eplb) &&
-            $CC -std=c99 -c $flags eplb.c &&
-            $CC -std=c99 $flags -o plan_c plan.c eplb.o &&
-            $CXX -std=c++11 $flags -o plan_cpp plan.cpp eplb.o
+            once $CC -std=gnu99 $flags -c -o eplb.o eplb.c &&
+            once $CC -std=gnu99 $flags -c -o plan_c.o plan.c &&
+            once $CXX -std=gnu++11 $flags -c -o plan_cpp.o plan.cpp &&
+            $CC -o plan_c plan_c.o eplb.o &&
+            $CXX -o plan_cpp plan_cpp.o eplb.o
     )
 }
 finds_cuda_source() { test -f "$(pkg-config --variable=cuda_source eplb)"; }
@@ -80,7 +86,7 @@ check 'make dist packs elsewhere' sh -c "umask 077; TZ=Asia/Tokyo LC_ALL=C make 
 check 'the same bytes' cmp "$TMP/here/$archive" "$TMP/there/$archive"
 check 'the archive unpacks' tar -xzf "$TMP/here/$archive" -C "$TMP/unpacked"
 unpacked=$TMP/unpacked/eplb-$version
-check 'to what is here' sh -c "cd '$unpacked' && find . -type f | cut -c 3- | sed 's|.*|cmp \"&\" \"$PWD/&\"|' | sh -e"
+check 'to what is here' sh -c "(cd '$unpacked' && find . -type f -exec sha256sum {} +) | sha256sum --quiet -c"
 check 'with all that make needs' test -f "$unpacked/Makefile" -a -f "$unpacked/tests/run.sh" -a -f "$unpacked/.ci/run"
 check 'what was unpacked packs' make_target -C "$unpacked" dist BUILD=build
 check 'to the same bytes again' cmp "$TMP/here/$archive" "$unpacked/build/$archive"

@@ -520,7 +520,7 @@ static void test_scratch_sizes(void)
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 4000;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1500;
     test_scratch_sizes();
     test_scratch_address();
     for (uint64_t i = 0; i < count; i++) {

@@ -25,11 +25,10 @@ $RUN_ENV "$TMP/quick_start" >"$TMP/printed"
 check 'it prints what the README says' diff "$TMP/expected" "$TMP/printed"
 compiled=$((compiled + 1))
 
-# The n-th C under a heading of examples/README.md, as the body of a function.
+# The n-th C under a heading of examples/README.md, as the body of a function: declarations are all that it needs.
 compiles() { # heading, n, header, what the function is given
     {
         echo '#include <stdlib.h>'
-        [ "$3" != eplb.h ] || echo '#define EPLB_IMPLEMENTATION'
         echo "#include \"$3\""
         echo "void lines($4);"
         echo "void lines($4) {"
@@ -61,14 +60,13 @@ compiled=$((compiled + 1))
 check 'no page has other C' test "$(cat $pages | grep -c '^```c$')" -eq "$compiled"
 
 {
-    echo '#define EPLB_IMPLEMENTATION'
     echo '#include "eplb.h"'
     echo 'static const float load[2 * 12] = {1, 2, 3};'
     echo 'int main(void) {'
     sed -n '/^   QUICK START/,/^   MACROS/p' eplb.h | sed '1d;$d'
     echo 'return r; }'
 } >"$TMP/header.c"
-check "the header's quick start compiles" $CC $strict -o "$TMP/header" "$TMP/header.c"
+check "the header's quick start compiles, beside the C that Rust calls" $CC $strict -o "$TMP/header" "$TMP/header.c" "$TMP/plan.o"
 check 'and succeeds' $RUN_ENV "$TMP/header"
 
 # ---------------------------------------------------------------- links

@@ -352,7 +352,7 @@ static void test_bound_of_many_samples(void)
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    int count = argc > 2 ? atoi(argv[2]) : 3000;
+    int count = argc > 2 ? atoi(argv[2]) : 2000;
     test_ring_not_yet_full();
     test_bound_of_many_samples();
     test_long_windows();

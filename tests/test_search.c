@@ -23,7 +23,7 @@ static void check_problem(uint64_t seed)
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 2000;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 800;
     for (uint64_t seed = first; seed < first + count; seed++) check_problem(seed);
     return test_report("test_search");
 }

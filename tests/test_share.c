@@ -881,7 +881,7 @@ static void test_evaluate_errors(void)
 
 int main(int argc, char **argv)
 {
-    uint64_t num_cases = argc > 1 ? (uint64_t)strtoul(argv[1], NULL, 10) : 2000;
+    uint64_t num_cases = argc > 1 ? (uint64_t)strtoul(argv[1], NULL, 10) : 1200;
     test_small(num_cases);
     test_large();
     test_chain();

@@ -145,7 +145,7 @@ static void check_layer(uint64_t seed, small_gaps *tight, small_gaps *free_to_do
 int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 3000;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 2000;
     small_gaps tight = EPLB_ZERO_INIT, free_to_double = EPLB_ZERO_INIT;
 
     for (uint64_t seed = first; seed < first + count; seed++) check_layer(seed, &tight, &free_to_double);

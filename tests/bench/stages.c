@@ -121,7 +121,7 @@ static void place_experts(unsigned todo, eplb_p_planner *p, int32_t k)
     eplb_p_replicate(&node->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, &part));
     if (does(todo, STAGE_SHARE)) eplb_p_share_load(node, &p->layer, &part);
     if (does(todo, STAGE_SORT)) eplb_p_order_items(&node->packer);
-    if (does(todo, STAGE_PACK) && shape->gpu_slots == 1) eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
+    if (does(todo, STAGE_PACK) && part.gpu_slots == 1) eplb_p_pack(&node->packer, o->seed, EPLB_P_DRAW_GPUS);
     else if (does(todo, STAGE_PACK)) pack_slots(todo, &node->packer, o->seed);
     if (does(todo, STAGE_PLACE)) eplb_p_place_slots(node, &p->layer, &part);
 }

@@ -11,7 +11,7 @@ if printf '#include <zlib.h>\n' | clang -E - >/dev/null 2>&1; then # for deflate
     zlib='-DEPLB_CLI_ZLIB -lz'
 fi
 
-SANITIZE='-g -O2 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all'
+SANITIZE='-g1 -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all'
 
 # The library and its plain copy, which take far longer to compile than a target, for all targets: made by the first
 # gate that comes, while others wait.
@@ -22,7 +22,7 @@ fuzz_objects() { # sets objects
     flock 9
     if [ -z "$(find "$objects/made" -newer eplb.h -newer tests/fuzz/plain.c -newer tests/support/search_oracle.h -newer tests/check/fuzz.sh 2>/dev/null)" ]; then
         clang -std=c99 $SANITIZE -I. -DEPLB_IMPLEMENTATION= -c -o "$objects/eplb.o" -x c eplb.h
-        clang -std=c99 $SANITIZE -I. -Itests/support -c -o "$objects/plain.o" tests/fuzz/plain.c
+        clang -std=c99 $SANITIZE -O0 -I. -Itests/support -c -o "$objects/plain.o" tests/fuzz/plain.c # as in build_programs
         touch "$objects/made"
     fi
     exec 9>&-

@@ -41,6 +41,7 @@ typedef struct cluster_search {
     const cluster_problem *p;
     int node, n, expert[CLUSTER_EXPERTS]; /* those on it, heaviest first */
     int doubles;                          /* that have to have two replicas */
+    int spare;                            /* slots that are left on it, but for one of each expert that is not placed */
     int left[CLUSTER_GPUS], held[CLUSTER_EXPERTS][CLUSTER_GPUS];
     int64_t time[CLUSTER_GPUS];
     cluster_node *out;
@@ -49,7 +50,8 @@ typedef struct cluster_search {
 /* Whether two replicas may be on two GPUs, to survive. */
 static inline int cluster_apart(const cluster_problem *p, int a, int b) { return p->lost_with[a] != p->lost_with[b]; }
 
-/* The most of the experts from `i` on that can have two replicas, with one of each; -1 if not even that. */
+/* The most of the experts from `i` on that can have two replicas, with one of each; -1 if not even that. What is known of
+   so many slots left on each GPU is kept: -2 where nothing is. */
 static inline int cluster_most_doubles(cluster_search *s, int i, int (*known)[625])
 {
     int key = 0, best = -1;
@@ -89,14 +91,17 @@ static inline int cluster_may(const cluster_search *s, int e, int count)
     return 0;
 }
 
-/* The replicas of the i-th expert on GPU g and those after it, when there are `count` on those before. */
+/* The replicas of the i-th expert on GPU g and those after it, when there are `count` on those before. No more are tried
+   than leave a slot for each expert to come. */
 static inline void cluster_spread(cluster_search *s, int i, int g, int count, int doubles)
 {
     const cluster_problem *p = s->p;
     int e = s->expert[i];
     if (g < p->gpus) {
         int most = p->node[g] == s->node ? s->left[g] : 0;
-        for (int h = 0; h <= most; h++) {
+        int64_t least = (int64_t)p->load[e] * CLUSTER_UNIT / (s->spare + 1) * (CLUSTER_SPEEDS / p->speed[g]);
+        for (int h = 0; h <= most && count + h <= s->spare + 1; h++) {
+            if (h > 0 && s->time[g] + h * least >= s->out->best) break; /* however many there are in all */
             s->held[e][g] = h;
             s->left[g] -= h;
             cluster_spread(s, i, g + 1, count + h, doubles);
@@ -113,7 +118,9 @@ static inline void cluster_spread(cluster_search *s, int i, int g, int count, in
         s->time[g] += s->held[e][g] * share * (CLUSTER_SPEEDS / p->speed[g]);
         ends |= s->time[g] >= s->out->best;
     }
+    s->spare -= count - 1;
     if (!ends) cluster_place(s, i + 1, doubles + (count > 1));
+    s->spare += count - 1;
     memcpy(s->time, was, sizeof was);
 }
 
@@ -140,11 +147,36 @@ static inline void cluster_place(cluster_search *s, int i, int doubles)
     memcpy(s->out->held, s->held, sizeof s->held);
 }
 
+/* How many have to have two. */
+static inline int cluster_doubles(cluster_search *s)
+{
+    int known[CLUSTER_EXPERTS][625];
+    if (!s->p->survive) return 0;
+    for (int i = 0; i < CLUSTER_EXPERTS; i++)
+        for (int k = 0; k < 625; k++) known[i][k] = -2;
+    return cluster_most_doubles(s, 0, known);
+}
+
+/* Plans that are hardly worse than even loads are looked for first, then ever worse ones, until there is one: what is
+   known to be too much ends most of the search. */
+static inline void cluster_search_plans(cluster_search *s)
+{
+    int64_t all = 0, speed = 0, even, limit;
+    for (int i = 0; i < s->n; i++) all += (int64_t)s->p->load[s->expert[i]] * CLUSTER_UNIT * CLUSTER_SPEEDS;
+    for (int g = 0; g < s->p->gpus; g++) speed += s->p->node[g] == s->node && s->left[g] > 0 ? s->p->speed[g] : 0;
+    even = speed ? all / speed : all;
+    for (int64_t surplus = even / 16 + 1;; surplus *= 2) {
+        limit = even + surplus <= all ? even + surplus : CLUSTER_NEVER;
+        s->out->best = limit;
+        cluster_place(s, 0, 0);
+        if (s->out->best < limit || limit == CLUSTER_NEVER) return;
+    }
+}
+
 /* The best plan of a set of experts on a node. */
 static inline void cluster_solve_node(const cluster_problem *p, int node, int set, cluster_node *out)
 {
     cluster_search s;
-    int known[CLUSTER_EXPERTS][625];
     memset(&s, 0, sizeof s);
     s.p = p;
     s.node = node;
@@ -157,12 +189,12 @@ static inline void cluster_solve_node(const cluster_problem *p, int node, int se
         s.n++;
     }
     memcpy(s.left, p->room, sizeof s.left);
-    for (int i = 0; i < CLUSTER_EXPERTS; i++)
-        for (int k = 0; k < 625; k++) known[i][k] = -2;
-    s.doubles = p->survive ? cluster_most_doubles(&s, 0, known) : 0;
+    s.spare = -s.n;
+    for (int g = 0; g < p->gpus; g++) s.spare += p->node[g] == node ? p->room[g] : 0;
+    s.doubles = cluster_doubles(&s);
     out->known = 1;
     out->best = CLUSTER_NEVER;
-    if (s.doubles >= 0) cluster_place(&s, 0, 0);
+    if (s.doubles >= 0 && s.spare >= 0) cluster_search_plans(&s);
 }
 
 /* How many groups homes split, and over how many nodes they have these, all together. */
