@@ -6833,7 +6833,7 @@ EPLB_P int32_t eplb_p_heaviest_gpu(const eplb_p_search *s, int64_t *lightest)
     for (gpu = eplb_p_team_lane(); gpu < n; gpu += EPLB_P_TEAM) {
         time = pace ? (int64_t)load[gpu] * pace[gpu] : load[gpu];
         if (time < least) least = time;
-        (void)eplb_p_challenge(&heaviest, time, gpu);
+        eplb_p_challenge(&heaviest, time, gpu);
     }
     *lightest = -eplb_p_team_most64(-least);
     eplb_p_team_share_best(&heaviest);
@@ -7473,7 +7473,7 @@ EPLB_P void eplb_p_reopen(eplb_p_search *s, int32_t gpu)
         if (is_later) continue;
         if (s->far[other] == gpu) {
             eplb_p_find_far(s, other);
-        } else if (now >= s->promise[other] && (now > s->promise[other] || gpu < s->far[other])) {
+        } else if (eplb_p_heavy_first(now, gpu) < eplb_p_heavy_first(s->promise[other], s->far[other])) {
             s->promise[other] = now;
             s->far[other] = gpu;
         }
@@ -7908,7 +7908,7 @@ EPLB_P eplb_p_incumbent eplb_p_find_receiver(eplb_p_search *s, int32_t i, int64_
         int32_t e = s->expert[k];
         if (!eplb_p_beats(s->relief[e] - removal - 2 * left * s->arriving[e], best.worth)) continue;
         gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
-        if (eplb_p_beats(gain, best.worth) && eplb_p_may_replace(s, i, e)) (void)eplb_p_challenge(&best, gain, k);
+        if (eplb_p_beats(gain, best.worth) && eplb_p_may_replace(s, i, e)) eplb_p_challenge(&best, gain, k);
     }
     eplb_p_team_share_best(&best);
     return best;
