@@ -6373,8 +6373,6 @@ typedef struct eplb_p_moves {
     int64_t over;         /* by how much all counts exceed what is allowed */
     int64_t squares_cost; /* of a move, in what the sum of squares falls by */
     int64_t peak_cost;    /* and in what the peak of one sample does */
-    int32_t
-        gives_back; /* a team has met a move worth more than what it lowers, as it undoes others that have a price */
 } eplb_p_moves;
 
 /* Where one replica goes, in a plan that is tried. */
@@ -7035,17 +7033,9 @@ EPLB_P int32_t eplb_p_moves_by(const eplb_p_search *s, int32_t i, int32_t e, int
     return by;
 }
 
-/* One thread passes by what lowers less than the best so far, though it may give back more: so the order decides in which
-   moves are looked at, which lanes do not keep. */
-EPLB_P int32_t eplb_p_note_gift(const eplb_p_search *s, int32_t by)
-{
-    if (EPLB_P_TEAM > 1 && by < 0 && s->moves->squares_cost > 0) s->moves->gives_back = 1;
-    return by;
-}
-
 EPLB_P int32_t eplb_p_swap_moves(const eplb_p_search *s, int32_t i, int32_t j)
 {
-    return s->moves ? eplb_p_note_gift(s, eplb_p_moves_by(s, i, s->slot[j], j)) : 0;
+    return s->moves ? eplb_p_moves_by(s, i, s->slot[j], j) : 0;
 }
 
 EPLB_P int32_t eplb_p_replace_moves(const eplb_p_search *s, int32_t i, int32_t e)
@@ -7557,6 +7547,7 @@ typedef struct eplb_p_pair_swap {
     float squares;         /* of how far apart they are, and a little more */
     float limit;           /* of D - 2 d, for a swap to be better */
     eplb_p_incumbent best; /* its gain, halved, and which of the swaps it is: by slots of a, then of b */
+    int32_t gives_back;    /* whether one was worth more than what it lowers, as it undoes moves that have a price */
 } eplb_p_pair_swap;
 
 EPLB_P_HD void eplb_p_limit_swap(eplb_p_pair_swap *p)
@@ -7579,6 +7570,7 @@ EPLB_P_HD_LARGE eplb_p_pair_swap eplb_p_open_pair(const eplb_p_search *s, int32_
     p.pace = 1;
     p.squares = squares;
     p.best = eplb_p_worth_more_than(most);
+    p.gives_back = 0;
     if (s->pace) {
         p.pace = eplb_p_pair_pace(s, a, b);
         p.squares /= (float)p.pace;
@@ -7620,7 +7612,11 @@ EPLB_P_APART int eplb_p_try_swap(eplb_p_search *s, eplb_p_pair_swap *p, const in
     int64_t gain = eplb_p_swap_squares(u, v, difference, s->num_samples);
 
     if (!eplb_p_beats(gain, p->best.worth) || !eplb_p_may_swap(s, i, j)) return 0;
-    if (s->moves) gain -= s->moves->squares_cost / p->pace * eplb_p_swap_moves(s, i, j) / 2;
+    if (s->moves) {
+        int64_t price = s->moves->squares_cost / p->pace * eplb_p_swap_moves(s, i, j) / 2;
+        p->gives_back |= price < 0;
+        gain -= price;
+    }
     if (!eplb_p_challenge(&p->best, gain, (i - p->first) * p->others + j - p->other)) return 0;
     eplb_p_limit_swap(p);
     return 1;
@@ -7705,6 +7701,19 @@ EPLB_P_HD_LARGE void eplb_p_try_swaps_by_team(eplb_p_search *s, eplb_p_pair_swap
     eplb_p_team_share_best(&p->best);
 }
 
+/* The same by lane 0 alone, in the order of one thread: that passes by what lowers less than the best so far, though it
+   may give back more, so that the order decides. */
+EPLB_P_APART void eplb_p_try_swaps_in_order(eplb_p_search *s, eplb_p_pair_swap *p, int64_t most)
+{
+    int32_t num = eplb_p_team_lane() == 0 ? p->slots * p->others : 0, k;
+
+    p->best = eplb_p_worth_more_than(most);
+    for (k = 0; k < num; k++)
+        (void)eplb_p_try_swap(s, p, s->difference, p->first + k / p->others, p->other + k % p->others);
+    p->best.index = eplb_p_team_first(p->best.index);
+    p->best.worth = eplb_p_team_from64(p->best.worth, 0);
+}
+
 /* Of the swaps of two GPUs, whose loads are so far apart, squared, the best whose gain, halved, is more than `most`, the
    first on ties; returns that gain, or `most` when there is none. It must bring D - 2 d closer to 0 than D is. Only what
    may be the best as far as that is told roughly is worked out exactly. By the team. */
@@ -7716,6 +7725,7 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
     if (eplb_p_team_lane() == 0) eplb_p_take_steps(s, p.slots, p.others);
     if (EPLB_P_TEAM > 1) eplb_p_try_swaps_by_team(s, &p);
     else eplb_p_try_swaps(s, &p);
+    if (EPLB_P_TEAM > 1 && eplb_p_team_most(p.gives_back)) eplb_p_try_swaps_in_order(s, &p, most);
     if (p.best.index == EPLB_P_NONE) return most;
     best->slot = p.first + p.best.index / p.others;
     best->other = p.other + p.best.index % p.others;
@@ -7906,9 +7916,11 @@ EPLB_P eplb_p_incumbent eplb_p_find_receiver(eplb_p_search *s, int32_t i, int64_
 
     for (k = eplb_p_team_lane(); k < s->num_experts; k += EPLB_P_TEAM) {
         int32_t e = s->expert[k];
-        if (!eplb_p_beats(s->relief[e] - removal - 2 * left * s->arriving[e], best.worth)) continue;
+        if (!eplb_p_beats(s->relief[e] - removal - 2 * left * s->arriving[e], most)) continue;
         gain = s->relief[e] - removal - eplb_p_arrival_cost(s, i, e);
-        if (eplb_p_beats(gain, best.worth) && eplb_p_may_replace(s, i, e)) eplb_p_challenge(&best, gain, k);
+        if (!eplb_p_beats(gain, most) || !eplb_p_may_replace(s, i, e)) continue;
+        eplb_p_challenge(&best, gain, k);
+        most = gain;
     }
     eplb_p_team_share_best(&best);
     return best;
@@ -8057,19 +8069,35 @@ EPLB_P int32_t eplb_p_end_of_reach(const eplb_p_search *s, int32_t heavy, int64_
     return at;
 }
 
+/* What is found that lowers the peak. */
+typedef struct eplb_p_look {
+    int64_t peak; /* of the GPUs that it touches, after it; where there is none, the heaviest's time */
+    eplb_p_move move;
+    int32_t is_unsure; /* the order in which one thread looks may decide */
+} eplb_p_look;
+
+/* What the lanes have found together: the best, as each has noted its own. */
+EPLB_P_HD void eplb_p_team_share_look(eplb_p_look *look, const eplb_p_incumbent *found)
+{
+    int32_t lead = eplb_p_team_best(found);
+
+    eplb_p_team_share_move(&look->move, lead);
+    look->peak = eplb_p_team_from64(look->peak, lead);
+    look->is_unsure = eplb_p_team_most(look->is_unsure);
+}
+
 /* Of the swaps of the heaviest GPU, of those that may be if it asks, the one that leaves the heavier of its two GPUs
-   lightest, the first on ties by place in the list of the heaviest, then in the line. Returns that time, or the
-   heaviest's when none lowers it. By the team, some lanes for each slot, or by lane 0 for all; they pass by what is as
-   heavy, instead of looking for its end. Unsure where the order in which one thread looks may decide. */
-EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, int asks, int32_t lanes,
-                                    eplb_p_move *best, int32_t *is_unsure)
+   lightest, the first on ties by place in the list of the heaviest, then in the line. By the team, some lanes for each
+   slot, or by lane 0 for all; they pass by what is as heavy, instead of looking for its end. */
+EPLB_P eplb_p_look eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, int asks, int32_t lanes)
 {
     const int32_t *pace = s->pace, *line = s->line, *gpu_load = s->gpu_load; /* copies stay in registers */
-    int32_t load = gpu_load[heavy], n = s->num_slots, i, at, slots = eplb_p_num_slots(s, heavy), lead;
+    int32_t load = gpu_load[heavy], n = s->num_slots, i, at, slots = eplb_p_num_slots(s, heavy);
     int32_t each = lanes > 1 ? eplb_p_team_each(slots) : 1, lane = eplb_p_team_lane(), end = eplb_p_end_slot(s, heavy);
     int32_t part = lane < lanes ? lane / slots : each;
     int64_t peak = eplb_p_time_of(s, heavy), after, other_after, steps = 0;
     eplb_p_incumbent found = eplb_p_worth_more_than(-peak); /* by its place in the list, and the other's in the line */
+    eplb_p_look look = EPLB_ZERO_INIT;
 
     for (i = end - slots + lane % slots; i < end && part < each; i += lanes) {
         int64_t room = eplb_p_most_room(s, peak, lightest);
@@ -8087,39 +8115,36 @@ EPLB_P int64_t eplb_p_look_for_swap(eplb_p_search *s, int32_t heavy, int64_t lig
             if (!eplb_p_beats(-after, found.worth)) continue;
             if ((asks || EPLB_P_TEAM == 1) && !eplb_p_may_swap(s, i, s->line_slot[at])) continue;
             if (s->moves) {
-                int32_t by = eplb_p_swap_moves(s, i, s->line_slot[at]);
-                *is_unsure |= by < 0;
-                after += s->moves->peak_cost * by;
+                int64_t price = s->moves->peak_cost * eplb_p_swap_moves(s, i, s->line_slot[at]);
+                look.is_unsure |= price < 0;
+                after += price;
             }
             if (!eplb_p_challenge(&found, -after, (i - end + slots) * n + at)) continue;
             peak = after;
-            best->slot = i;
-            best->other = s->line_slot[at];
+            look.move.slot = i;
+            look.move.other = s->line_slot[at];
         }
         if (EPLB_P_TEAM > 1 && !asks) at = eplb_p_end_of_reach(s, heavy, lightest, u, at, each);
         steps += at - first + 1;
     }
     eplb_p_take_steps_by_team(s, steps);
-    lead = eplb_p_team_best(&found);
-    eplb_p_team_share_move(best, lead);
-    return eplb_p_team_from64(peak, lead);
+    look.peak = peak;
+    eplb_p_team_share_look(&look, &found);
+    return look;
 }
 
 /* A team asks whether a swap may be when it has the best, which mostly may: asking takes longer than all else. But where
    moves count it asks as one thread does, of each. */
-EPLB_P int64_t eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
+EPLB_P eplb_p_look eplb_p_find_swap(eplb_p_search *s, int32_t heavy, int64_t lightest)
 {
-    int64_t peak;
-    int32_t is_unsure = 0;
+    eplb_p_look look;
 
     if (EPLB_P_TEAM > 1 && !s->moves) {
-        peak = eplb_p_look_for_swap(s, heavy, lightest, 0, EPLB_P_TEAM, best, &is_unsure);
-        if (peak >= eplb_p_time_of(s, heavy) || eplb_p_may_swap(s, best->slot, best->other)) return peak;
+        look = eplb_p_look_for_swap(s, heavy, lightest, 0, EPLB_P_TEAM);
+        if (look.peak >= eplb_p_time_of(s, heavy) || eplb_p_may_swap(s, look.move.slot, look.move.other)) return look;
     }
-    peak = eplb_p_look_for_swap(s, heavy, lightest, 1, EPLB_P_TEAM, best, &is_unsure);
-    if (EPLB_P_TEAM > 1 && s->moves && eplb_p_team_most(is_unsure))
-        return eplb_p_look_for_swap(s, heavy, lightest, 1, 1, best, &is_unsure);
-    return peak;
+    look = eplb_p_look_for_swap(s, heavy, lightest, 1, EPLB_P_TEAM);
+    return EPLB_P_TEAM > 1 && look.is_unsure ? eplb_p_look_for_swap(s, heavy, lightest, 1, 1) : look;
 }
 
 EPLB_P int64_t eplb_p_time_after(const eplb_p_search *s, int32_t gpu, int32_t i, int32_t e)
@@ -8145,17 +8170,17 @@ EPLB_P int64_t eplb_p_peak_after_replace(const eplb_p_search *s, int32_t i, int3
 }
 
 /* The replace that leaves the heaviest GPU, and all that it touches, lightest: one that takes a replica from
-   it, or gives one to an expert that is on it. Returns that time, or the heaviest's when none lowers it. By the team,
-   each lane among the donors that are its own, or by lane 0 for all. Unsure where a lane finds what another may have
-   passed by, had it been told to be below a lower peak. */
-EPLB_P int64_t eplb_p_look_for_replace(eplb_p_search *s, int32_t heavy, int64_t lightest, int32_t lanes,
-                                       eplb_p_move *best, int32_t *is_unsure)
+   it, or gives one to an expert that is on it. By the team, each lane among the donors that are its own, or by lane 0 for
+   all. A lane passes by what is no better than its own best; of what it finds so, one thread may have passed by some. */
+EPLB_P eplb_p_look eplb_p_look_for_replace(eplb_p_search *s, int32_t heavy, int64_t lightest, int32_t lanes)
 {
     int64_t peak = eplb_p_time_of(s, heavy), steps = 0;
-    int32_t i, k, lead;
+    int32_t i, k, lane = eplb_p_team_lane();
     eplb_p_incumbent found = eplb_p_worth_more_than(-peak); /* by its slot */
+    eplb_p_look look = EPLB_ZERO_INIT;
 
-    for (i = eplb_p_team_lane() < lanes ? eplb_p_team_lane() : s->num_slots; i < s->num_slots; i += lanes) {
+    look.move.other = -1;
+    for (i = lane < lanes ? lane : s->num_slots; i < s->num_slots; i += lanes) {
         int32_t u = s->slot[i], gpu, on_heavy, candidates, left;
         int64_t grown;
         if (s->count[u] == 1) continue; /* as most */
@@ -8174,31 +8199,27 @@ EPLB_P int64_t eplb_p_look_for_replace(eplb_p_search *s, int32_t heavy, int64_t 
             steps += s->num_gpus;
             after = eplb_p_peak_after_replace(s, i, e, heavy, peak);
             if (s->moves) {
-                int32_t by = eplb_p_replace_moves(s, i, e);
-                *is_unsure |= by < 0;
-                after += s->moves->peak_cost * by;
+                int64_t price = s->moves->peak_cost * eplb_p_replace_moves(s, i, e);
+                look.is_unsure |= price < 0;
+                after += price;
             }
             if (!eplb_p_challenge(&found, -after, i)) continue;
-            *is_unsure |= after < here || after < grown;
+            look.is_unsure |= after < here || after < grown;
             peak = after;
-            best->slot = i;
-            best->other = -1;
-            best->expert = e;
+            look.move.slot = i;
+            look.move.expert = e;
         }
     }
     eplb_p_take_steps_by_team(s, steps);
-    lead = eplb_p_team_best(&found);
-    eplb_p_team_share_move(best, lead);
-    return eplb_p_team_from64(peak, lead);
+    look.peak = peak;
+    eplb_p_team_share_look(&look, &found);
+    return look;
 }
 
-EPLB_P int64_t eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t lightest, eplb_p_move *best)
+EPLB_P eplb_p_look eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t lightest)
 {
-    int32_t is_unsure = 0;
-    int64_t peak = eplb_p_look_for_replace(s, heavy, lightest, EPLB_P_TEAM, best, &is_unsure);
-
-    if (EPLB_P_TEAM == 1 || !eplb_p_team_most(is_unsure)) return peak;
-    return eplb_p_look_for_replace(s, heavy, lightest, 1, best, &is_unsure);
+    eplb_p_look look = eplb_p_look_for_replace(s, heavy, lightest, EPLB_P_TEAM);
+    return EPLB_P_TEAM > 1 && look.is_unsure ? eplb_p_look_for_replace(s, heavy, lightest, 1) : look;
 }
 
 /* improve: lowering the peak, doubles
@@ -8302,16 +8323,18 @@ EPLB_P int eplb_p_lower_peak(eplb_p_search *s)
 {
     int64_t lightest, peak;
     int32_t heavy = eplb_p_heaviest_gpu(s, &lightest);
-    eplb_p_move best = EPLB_ZERO_INIT;
+    eplb_p_look look;
 
     peak = eplb_p_time_of(s, heavy);
     if (eplb_p_team_lane() == 0) eplb_p_take_steps(s, 1, s->num_gpus);
     if (peak <= s->close) return 0;
-    if (eplb_p_find_swap(s, heavy, lightest, &best) >= peak) {
+    look = eplb_p_find_swap(s, heavy, lightest);
+    if (look.peak >= peak) {
         if (eplb_p_do_double(s, heavy)) return 1;
-        if (eplb_p_find_replace(s, heavy, lightest, &best) >= peak) return 0;
+        look = eplb_p_find_replace(s, heavy, lightest);
+        if (look.peak >= peak) return 0;
     }
-    eplb_p_do_move(s, &best);
+    eplb_p_do_move(s, &look.move);
     return 1;
 }
 
@@ -14687,30 +14710,6 @@ EPLB_P void eplb_p_recall(eplb_p_follower *f)
     eplb_p_weigh_plan(f);
 }
 
-/* eplb_p_find_pair_swap by lane 0 for all, which looks in order. */
-EPLB_P int64_t eplb_p_find_pair_swap_in_order(const eplb_p_search *s, int32_t a, int32_t b, int64_t most,
-                                              eplb_p_move *best)
-{
-    int32_t end = eplb_p_team_lane() == 0 ? eplb_p_end_slot(s, a) : 0, i, j;
-    eplb_p_incumbent found = eplb_p_worth_more_than(most); /* by its slot on a; of these the first on b */
-    int64_t gain;
-
-    for (i = eplb_p_first_slot(s, a); i < end; i++) {
-        for (j = eplb_p_first_slot(s, b); j < eplb_p_end_slot(s, b); j++) {
-            gain = eplb_p_swap_squares(eplb_p_share_of(s, s->slot[i]), eplb_p_share_of(s, s->slot[j]), s->difference,
-                                       s->num_samples);
-            if (!eplb_p_beats(gain, found.worth) || !eplb_p_may_swap(s, i, j)) continue;
-            gain -= s->moves->squares_cost * eplb_p_swap_moves(s, i, j) / 2;
-            if (!eplb_p_challenge(&found, gain, i)) continue;
-            best->slot = i;
-            best->other = j;
-            best->expert = -1;
-        }
-    }
-    eplb_p_team_share_move(best, 0);
-    return eplb_p_team_from64(found.worth, 0);
-}
-
 /* The swap that lowers the sum of squares most for each expert moved, beyond its price; as two are moved, its gain
    halved is what counts. Returns that, or enough when there is none. A pair of GPUs stands in the frontier by what its
    best swap gains, four times, once that is known, and until then by what bounds it: those that stand below the best
@@ -14724,21 +14723,14 @@ EPLB_P int64_t eplb_p_find_steepest_swap(eplb_p_search *s, eplb_p_move *best)
         int32_t a = eplb_p_first_largest_by_team(s->promise, s->num_gpus), b = s->far[a];
         eplb_p_move move = EPLB_ZERO_INIT;
         if (s->promise[a] <= 4.0f * eplb_p_float_of(most)) return most;
-        if (is_lead) {
-            (void)eplb_p_measure_pair(s, a, b);
-            s->moves->gives_back = 0;
-        }
+        if (is_lead) (void)eplb_p_measure_pair(s, a, b);
         eplb_p_team_wait();
         gain = eplb_p_find_pair_swap(s, a, b, *eplb_p_pair_at(s, a, b), s->enough, &move);
         eplb_p_team_wait(); /* all have read how far apart they are */
-        if (EPLB_P_TEAM > 1 && s->moves->gives_back) gain = eplb_p_find_pair_swap_in_order(s, a, b, s->enough, &move);
-        if (is_lead) {
-            *eplb_p_pair_at(s, a, b) = gain > s->enough ? 4.0f * eplb_p_float_of(gain) : 0.0f;
-            eplb_p_take_steps(s, 1, s->num_gpus);
-        }
+        if (is_lead) *eplb_p_pair_at(s, a, b) = gain > s->enough ? 4.0f * eplb_p_float_of(gain) : 0.0f;
         eplb_p_team_wait();
         eplb_p_find_far_by_team(s, a);
-        if (gain <= most) continue;
+        if (!eplb_p_beats(gain, most)) continue;
         most = gain;
         *best = move;
     }
