@@ -6325,7 +6325,8 @@ EPLB_P void eplb_p_plan_as_vllm(eplb_p_vllm *v, eplb_p_layer *l)
 
    A local search over replica counts and placement at once, in one node at a time. Two moves: swap, two slots
    on different GPUs change places; replace, the expert of a slot gives way to another, which takes a replica
-   from the one and gives it to the other.
+   from the one and gives it to the other. (What the options call a move, an expert that comes to a GPU, is what such a
+   move may bring about; eplb_p_moves counts those.)
 
    With one sample the objective is the heaviest GPU. A swap that leaves both its GPUs lighter than that is
    found in a line of all replicas by their loads; where there is none, a double is, two swaps of the same two GPUs at
@@ -6434,15 +6435,18 @@ typedef struct eplb_p_search {
     eplb_p_trial *trial; /* [slots] where the line was, while all plans are tried; NULL: slots are not few */
 
     /* Lowering the squares: pairs of GPUs. */
-    int64_t enough;      /* what the objective must fall by for a move to count */
+    int64_t enough;      /* half of what the objective must fall by for a move to count; near the plan in force, what it
+                            must fall by for each expert that is moved */
     int32_t *total;      /* [E] of share: its sum over the samples */
     int32_t *difference; /* [EPLB_P_PARTS, T] of two GPUs' loads */
     int64_t *relief;     /* [E] what one more replica of an expert takes off the GPUs that hold one, less what
                             it would put on a GPU without load */
     int32_t *arriving;   /* [E] its load, summed over the samples */
     int64_t *burden;     /* [E] what one less puts on them, were the GPU that loses it among them */
-    float *between;      /* of each pair of GPUs: square of how far apart their loads are; 0 once the pair is
-                            settled, that is, was found to have no swap left and has not changed since */
+    float *between;      /* of each pair of GPUs: a bound on four times what a swap gains, halved: the square of how far
+                            apart their loads are; 0 once the pair is settled, that is, was found to have no swap left
+                            and has not changed since; near the plan in force what its best swap gains, once known,
+                            though a move elsewhere may leave room for a better one */
     int32_t *far;        /* [num_gpus] the later GPU that is farthest apart from this one, the first on ties */
     float *promise;      /* [num_gpus] and how far: the most that is between this one and a later one */
 
@@ -7016,7 +7020,9 @@ EPLB_P int eplb_p_fits_limits(const eplb_p_search *s, int32_t i, int32_t e, int3
 
 #define EPLB_P_FORBIDDEN INT32_MAX
 
-/* By how many moves the plan would then be farther from the one in force. */
+/* By how many moves the plan would then be farther from the one in force; EPLB_P_FORBIDDEN: an expert would leave its
+   node, or a limit would not hold. Of moves that do not lower the objective by themselves nobody asks whether they give
+   back the price of others. */
 EPLB_P int32_t eplb_p_moves_by(const eplb_p_search *s, int32_t i, int32_t e, int32_t j)
 {
     const eplb_p_moves *m = s->moves;
@@ -7045,7 +7051,7 @@ EPLB_P int32_t eplb_p_replace_moves(const eplb_p_search *s, int32_t i, int32_t e
 
 /* improve: what a move may do
 
-   What forbids one stands here, but for the limits on moves, which stand before. A swap brings an expert to either
+   What forbids one stands here, but for the plan in force, its limits and homes, which stand before. A swap brings an expert to either
    slot. A replace takes a replica of the one away, and multiplies the other, which it puts into the slot. Where experts
    are apart, one is twice on a GPU only if it is on every GPU that it may be on. An empty slot may be anywhere, and
    filled. */
@@ -7161,20 +7167,26 @@ EPLB_P void eplb_p_swap_slots(eplb_p_search *s, int32_t i, int32_t j)
     eplb_p_team_wait();
 }
 
-/* One sample: the load of a slot's replica has changed; it moves to where in the line it belongs. */
+/* How many replicas from a place on, before it or behind it, belong on the other side of one of this load. */
+EPLB_P int32_t eplb_p_run_in_line(const eplb_p_search *s, int32_t at, int32_t step, int32_t load)
+{
+    int32_t run = 0, lead, k;
+
+    for (;; run += lead) {
+        k = at + step * (1 + run + eplb_p_team_lane());
+        lead = eplb_p_team_lead(!eplb_p_within(k, 0, s->num_slots - 1)
+                                || (step < 0 ? s->line[k] >= load : s->line[k] <= load));
+        if (lead < EPLB_P_TEAM) return run + lead;
+    }
+}
+
+/* One sample: the load of a slot's replica has changed; it moves to where in the line it belongs, and those between move
+   up, as many at once as there are lanes. */
 EPLB_P void eplb_p_move_in_line(eplb_p_search *s, int32_t slot)
 {
     int32_t at = s->place[slot], load = *eplb_p_share_of(s, s->slot[slot]), lane = eplb_p_team_lane();
-    int32_t step = at > 0 && s->line[at - 1] < load ? -1 : 1, run = 0, lead = EPLB_P_TEAM, k;
+    int32_t step = at > 0 && s->line[at - 1] < load ? -1 : 1, run = eplb_p_run_in_line(s, at, step, load), k;
 
-    for (; lead == EPLB_P_TEAM && step < 0; run += lead) { /* lighter ones before it, */
-        k = at - 1 - run - lane;
-        lead = eplb_p_team_lead(k < 0 || s->line[k] >= load);
-    }
-    for (; lead == EPLB_P_TEAM; run += lead) { /* or heavier ones behind it */
-        k = at + 1 + run + lane;
-        lead = eplb_p_team_lead(k >= s->num_slots || s->line[k] <= load);
-    }
     for (k = lane; k - lane < run; k += EPLB_P_TEAM) {
         int32_t to = at + step * k, from = k < run ? to + step : at;
         int32_t from_load = s->line[from], from_slot = s->line_slot[from], from_gpu = s->line_gpu[from];
@@ -7256,14 +7268,13 @@ EPLB_P void eplb_p_do_move(eplb_p_search *s, const eplb_p_move *move)
     else eplb_p_replace_expert(s, move->slot, move->expert);
 }
 
-/* The best plan so far is there again. */
+/* The best plan so far is there again. Where moves count nobody goes back. */
 EPLB_P void eplb_p_take_back(eplb_p_search *s)
 {
     int32_t n;
 
     for (n = eplb_p_team_first(eplb_p_team_lane() == 0 ? s->num_done : 0); n > 0; n--) {
         eplb_p_move back = s->done[n - 1];
-        if (s->moves && eplb_p_team_lane() == 0) eplb_p_count_changes(s, &back, 1);
         if (back.other >= 0) eplb_p_swap_slots(s, back.slot, back.other);
         else eplb_p_replace_expert(s, back.slot, back.expert);
     }
@@ -7353,9 +7364,10 @@ EPLB_P int32_t eplb_p_next_twice(const eplb_p_search *s, int32_t from)
     return s->num_slots;
 }
 
-/* By the team: no expert twice on a GPU while another GPU is free of it. Proof: such a GPU holds either an expert
-   that the first one lacks, or one of the first one's twice; so there is a partner, and changing
-   places with it takes one from the number of duplicates, which ends the rounds. */
+/* By the team: no expert twice on a GPU while another GPU is free of it. Proof, where GPUs are alike and all may change:
+   such a GPU holds either an expert that the first one lacks, or one of the first one's twice; so there is a partner, and
+   changing places with it takes one from the number of duplicates, which ends the rounds. Elsewhere what has no partner
+   stays. */
 EPLB_P void eplb_p_part_duplicates(eplb_p_search *s)
 {
     int32_t i, j, parted;
@@ -7492,7 +7504,7 @@ EPLB_P void eplb_p_open_all(eplb_p_search *s)
 }
 
 /* What is told roughly is off by less than one part in 2^16, however a compiler rounds and orders its sum: each of
-   at most EPLB_MOST_SAMPLES terms by a few parts in 2^24, and so is their sum. */
+   at most EPLB_MOST_SAMPLES terms by a few parts in 2^24, and so is their sum. This is four times as much. */
 #define EPLB_P_ROUGHLY (1.0f + 1.0f / 16384.0f)
 
 /* The square of D - 2 d, d = u - v, in one sample, and over all, roughly. */
@@ -14198,7 +14210,7 @@ EPLB_P void eplb_p_keep_slots(eplb_p_keeper *k, eplb_p_layer *l, const int32_t *
 
    Where moves are few, or have a price, the search begins with the plan in force, on the whole layer at once, and
    takes the move that gains most for each expert moved. On the way it remembers the plan of the least score: the
-   heaviest GPU, by the mean over the samples, and the price of the moves. */
+   heaviest GPU, by the mean over the samples, and the price of the moves; or while many slots are filled, the last. */
 
 typedef struct eplb_p_follower {
     const eplb_p_shape *shape;
@@ -14209,7 +14221,7 @@ typedef struct eplb_p_follower {
     int32_t *expert;      /* [E + 1] all, and nobody */
     int32_t *slot;        /* [R] the plan at hand */
     int32_t *plan;        /* [R] the same, with empty slots as the caller has them */
-    int32_t *best;        /* [R] that of the least score so far */
+    int32_t *best;        /* [R] the one remembered; also the way back while a group is brought to a node */
     int64_t best_score;
     int64_t score_cost;    /* of a move */
     int64_t mean_squares;  /* sum over the samples of the mean load, squared */
@@ -14220,7 +14232,7 @@ typedef struct eplb_p_follower {
     int32_t *node_room;    /* [N] experts that can still have their home on a node */
     int32_t *node_experts; /* [N] those whose home it is */
     int32_t *domain;       /* [G] of the search; where GPUs are not alike */
-    int32_t *group_node;   /* [K] node of a group; -1: nobody holds any of its experts */
+    int32_t *group_node;   /* [K] node of a group; -1: nobody holds any of its experts, or it is not to move any more */
 } eplb_p_follower;
 
 EPLB_P eplb_p_moves eplb_p_carve_moves(eplb_p_arena *a, const eplb_p_shape *shape)
@@ -14691,7 +14703,8 @@ EPLB_P int64_t eplb_p_follow_score(eplb_p_follower *f, const eplb_p_layer *l)
     return eplb_p_exact_score(&f->judge, l, f->plan) + price;
 }
 
-/* The plan at hand is remembered if it is the best so far. */
+/* The plan at hand is remembered if it is within the limits and the best so far; where many slots are to be filled, if it
+   is no worse than the one to begin with. */
 EPLB_P void eplb_p_remember(eplb_p_follower *f, const eplb_p_layer *l)
 {
     int64_t score = eplb_p_follow_score(f, l);
