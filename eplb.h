@@ -7752,8 +7752,9 @@ EPLB_P int64_t eplb_p_find_pair_swap(eplb_p_search *s, int32_t a, int32_t b, flo
 EPLB_P void eplb_p_settle_by_parts(eplb_p_search *s)
 {
     int32_t lanes = EPLB_P_TEAM / EPLB_P_PARTS, lane = eplb_p_team_lane() % lanes, part = eplb_p_team_lane() / lanes;
-    int32_t *difference = s->difference + eplb_p_at(part, s->num_samples, 0), a = part, is_near = 0, num = 0, k;
+    int32_t *difference = s->difference + eplb_p_at(part, s->num_samples, 0), a = part, num = 0, k;
     eplb_p_pair_swap p = EPLB_ZERO_INIT;
+    int is_near = 0;
 
     for (k = part; k < s->num_gpus; k += EPLB_P_PARTS)
         if (s->promise[k] > s->promise[a]) a = k;

@@ -70,8 +70,8 @@ gate freestanding-cortex-m4f 'arm-none-eabi-gcc qemu-system-arm cc' freestanding
 # Sizes, as tests/README.md has them: code of the whole header, of what eplb_rebalance calls, the largest stack frame that
 # the compiler reports, and the stack that planning and evaluating took. The gate compiles what it holds to a limit, and
 # leaves the stack to those above; `make sizes` has all of it (SIZES=all).
-MOST_CODE=92672  # bytes on a Cortex-M4 at -Os, of all that the header has,
-MOST_PLANNER=64000 # and of what eplb_rebalance calls: a linker leaves out what is not called
+MOST_CODE=95232  # bytes on a Cortex-M4 at -Os, of all that the header has,
+MOST_PLANNER=66048 # and of what eplb_rebalance calls: a linker leaves out what is not called
 : "${SIZES:=held}"
 
 code_bytes() { # prefix of the tools, options
