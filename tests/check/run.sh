@@ -27,7 +27,7 @@ case " $selected" in *' engines'*) . $CHECK/engines.sh ;; esac # only when they 
 case $mode in --list | --one) exit 0 ;; esac
 
 # The longest begin first, so that at the end no core waits for one that began late.
-LONGEST='sanitize-gcc sanitize-programs ptx analyse-clang-tidy sanitize-clang fuzz-api sanitize-cuda coverage
+LONGEST='analyse-gcc sanitize-gcc sanitize-programs ptx analyse-clang-tidy sanitize-clang fuzz-api sanitize-cuda coverage
     plan-levels-clang plan-levels-gcc sanitize-valgrind sanitize-memory plan-cuda-emulated fuzz-cuda oracle tests-i386
     oracle-cuda warnings-gcc'
 in_order() { # the names of gates, a line each
