@@ -6204,13 +6204,10 @@ EPLB_P void eplb_p_start_contest_by_team(eplb_p_contest *c, int32_t n)
     int32_t played, i;
 
     eplb_p_team_wait();
-    if (EPLB_P_TEAM == 1) {
-        eplb_p_start_contest(c, n);
-        return;
-    }
-    if (eplb_p_team_lane() == 0) c->n = n;
-    eplb_p_team_fill(c->winner + n, 0, 1, n);
-    for (played = n; played > 1; played = (played + 1) / 2) {
+    if (EPLB_P_TEAM == 1) eplb_p_start_contest(c, n);
+    if (EPLB_P_TEAM > 1 && eplb_p_team_lane() == 0) c->n = n;
+    if (EPLB_P_TEAM > 1) eplb_p_team_fill(c->winner + n, 0, 1, n);
+    for (played = EPLB_P_TEAM > 1 ? n : 1; played > 1; played = (played + 1) / 2) {
         eplb_p_team_wait();
         for (i = (played + 1) / 2 + eplb_p_team_lane(); i < played; i += EPLB_P_TEAM) eplb_p_play(c, (size_t)i);
     }
@@ -7412,13 +7409,12 @@ EPLB_P int32_t eplb_p_first_largest_by_team(const float *x, int32_t n)
 {
     int32_t most = -1, at = 0, i; /* by their bits */
 
-    if (EPLB_P_TEAM == 1) return eplb_p_first_largest(x, n);
-    for (i = eplb_p_team_lane(); i < n; i += EPLB_P_TEAM) {
+    for (i = eplb_p_team_lane(); EPLB_P_TEAM > 1 && i < n; i += EPLB_P_TEAM) {
         int32_t bits = (int32_t)eplb_p_bits_at(&x[i]);
         if (bits > most) at = i;
         if (bits > most) most = bits;
     }
-    return eplb_p_team_first_most(most, at);
+    return EPLB_P_TEAM > 1 ? eplb_p_team_first_most(most, at) : eplb_p_first_largest(x, n);
 }
 
 EPLB_P void eplb_p_find_far_by_team(eplb_p_search *s, int32_t a)
