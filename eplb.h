@@ -8033,8 +8033,7 @@ EPLB_P void eplb_p_line_up_slots(eplb_p_search *s)
 
     if (lane == 0) eplb_p_enter_phase(&s->shared, s->peak_bytes);
     eplb_p_team_wait();
-    for (at = lane; at < n; at += EPLB_P_TEAM)
-        s->key[at] = (uint64_t)(uint32_t) ~*eplb_p_share_of(s, s->slot[at]) << 32 | (uint32_t)at;
+    for (at = lane; at < n; at += EPLB_P_TEAM) s->key[at] = eplb_p_key_of_two(~*eplb_p_share_of(s, s->slot[at]), at);
     eplb_p_team_wait();
     eplb_p_team_sort(s->key, s->spare, n);
     for (at = lane; at < n; at += EPLB_P_TEAM) s->line_slot[at] = eplb_p_index(s->key[at]);
@@ -13900,20 +13899,17 @@ EPLB_P int eplb_p_may_seat(const eplb_p_keeper *k, int32_t row, int32_t column)
 EPLB_P void eplb_p_seat_row(eplb_p_keeper *k, int32_t row)
 {
     eplb_p_values values = eplb_p_values_of(k, row);
-    int32_t best = EPLB_P_NONE, first_column = k->first_column, n = k->n, *row_of = k->row_of, i, j;
-    int64_t most = 0;
+    int32_t first_column = k->first_column, n = k->n, *row_of = k->row_of, i, j;
+    eplb_p_incumbent best = eplb_p_worth_more_than(1); /* twice the value, and 1 if it is free */
 
     for (i = 0; i < values.num; i++) {
         j = values.column[i] - first_column;
-        if (values.value[i] < most || !eplb_p_within(j, 0, n - 1) || !eplb_p_may_seat(k, row, j)) continue;
-        if (values.value[i] > most) best = EPLB_P_NONE;
-        most = values.value[i];
-        if (best < 0 && row_of[j] < 0) best = j;
+        if (!eplb_p_within(j, 0, n - 1) || !eplb_p_may_seat(k, row, j)) continue;
+        eplb_p_challenge(&best, 2 * values.value[i] + (row_of[j] < 0), j);
     }
-    if (most == 0) best = EPLB_P_NONE;
-    k->row_price[row] = most;
-    k->assigned[row] = best >= 0;
-    if (best >= 0) k->row_of[best] = row;
+    k->row_price[row] = best.worth / 2;
+    k->assigned[row] = best.index >= 0 && best.worth % 2 != 0;
+    if (k->assigned[row]) row_of[best.index] = row;
 }
 
 /* Ways go on from a row, the one of column `at`, or the first: no farther, if the row may go without a column, or to all
@@ -13948,12 +13944,13 @@ EPLB_P void eplb_p_reach_columns(eplb_p_keeper *k, int32_t row, int32_t at, int6
 /* The nearest of the columns reached from place `num_settled` on, the first on ties, goes to that place. */
 EPLB_P int32_t eplb_p_settle_column(eplb_p_keeper *k, int32_t num_settled)
 {
-    int32_t nearest = num_settled, i, j;
+    eplb_p_incumbent nearest = eplb_p_worth_more_than(INT64_MIN);
+    int32_t i, j;
 
-    for (i = num_settled + 1; i < k->num_reached; i++)
-        if (k->distance[k->reached[i]] < k->distance[k->reached[nearest]]) nearest = i;
-    j = k->reached[nearest];
-    k->reached[nearest] = k->reached[num_settled];
+    for (i = num_settled; i < k->num_reached; i++) eplb_p_challenge(&nearest, -k->distance[k->reached[i]], i);
+    EPLB_ASSERT(nearest.index >= num_settled); /* there is one */
+    j = k->reached[nearest.index];
+    k->reached[nearest.index] = k->reached[num_settled];
     k->reached[num_settled] = j;
     return j;
 }
