@@ -7409,12 +7409,15 @@ EPLB_P int32_t eplb_p_first_largest_by_team(const float *x, int32_t n)
 {
     int32_t most = -1, at = 0, i; /* by their bits */
 
-    for (i = eplb_p_team_lane(); EPLB_P_TEAM > 1 && i < n; i += EPLB_P_TEAM) {
-        int32_t bits = (int32_t)eplb_p_bits_at(&x[i]);
-        if (bits > most) at = i;
-        if (bits > most) most = bits;
+    if (EPLB_P_TEAM > 1) {
+        for (i = eplb_p_team_lane(); i < n; i += EPLB_P_TEAM) {
+            int32_t bits = (int32_t)eplb_p_bits_at(&x[i]);
+            if (bits > most) at = i;
+            if (bits > most) most = bits;
+        }
+        return eplb_p_team_first_most(most, at);
     }
-    return EPLB_P_TEAM > 1 ? eplb_p_team_first_most(most, at) : eplb_p_first_largest(x, n);
+    return eplb_p_first_largest(x, n);
 }
 
 EPLB_P void eplb_p_find_far_by_team(eplb_p_search *s, int32_t a)
