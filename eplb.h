@@ -9145,7 +9145,7 @@ EPLB_P int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, con
         int32_t count = l->logcnt[expert[i]];
         if (count > 1 && l->grains[expert[i]] / (count - 1) < fewer) fewer = l->grains[expert[i]] / (count - 1);
     }
-    fewer = eplb_p_team_from64(fewer, eplb_p_team_least(fewer, 0));
+    fewer = -eplb_p_team_most64(-fewer);
     if (fewer <= least) return least;
     EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
     if (lane == 0) {
@@ -14678,7 +14678,7 @@ EPLB_P int64_t eplb_p_equal_score(const eplb_p_search *s, const int32_t *factor)
             int64_t time = eplb_p_time(s, gpu, eplb_p_load_of(s, gpu)[t]);
             if (time > most) most = time;
         }
-        score += eplb_p_team_from64(most, eplb_p_team_least(-most, 0)) * factor[t];
+        score += eplb_p_team_most64(most) * factor[t];
     }
     return score;
 }

@@ -126,13 +126,7 @@ EPLB_P_TEAM_FUNCTION void eplb_p_team_add(int64_t *to, int64_t x)
 {
     EPLB_P_BY_WARP((void)atomicAdd((unsigned long long *)to, (unsigned long long)x), (void)(*to += x));
 }
-EPLB_P_TEAM_FUNCTION int eplb_p_team_count(int *to, int x)
-{
-    int before = *to;
-    if (eplb_p_team() > 1) return EPLB_P_BY_WARP(atomicAdd(to, x), before);
-    *to = before + x;
-    return before;
-}
+EPLB_P_TEAM_FUNCTION int eplb_p_team_count(int *to, int x) { return EPLB_P_BY_WARP(atomicAdd(to, x), (*to += x) - x); }
 EPLB_P_TEAM_FUNCTION void eplb_p_team_copy(int *to, const int *from, int n)
 {
     int i;
