@@ -195,6 +195,7 @@ static constexpr uint32_t kRowsBytes = 3 * kWarp * sizeof(uint32_t);
 static constexpr uint32_t kRoomBytes = sizeof(eplb_p_follower) > kRowsBytes ? sizeof(eplb_p_follower) : kRowsBytes;
 static constexpr uint32_t kAloneBytes = kPlanningBytes + kRoomBytes;
 static_assert(sizeof(eplb_p_keeper) <= kRoomBytes, "what keeps slots has room where what follows has");
+static_assert(sizeof(eplb_p_mixed) <= kRoomBytes, "so has what packs GPUs that are not alike");
 static_assert(kAloneBytes <= kMaxShared, "so does what plans a layer by itself");
 static_assert(14 * EPLB_CUDA_MAX_ITEMS + 18 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared, "shapes fit shared memory");
 
@@ -3348,10 +3349,10 @@ static size_t eplb_p_evaluating_bytes(const eplb_p_shape *shape)
     return a.overflowed ? 0 : a.peak;
 }
 
-/* Whether a warp plans a layer: GPUs are alike, and shares equal; what numbers pairs of slots has 31 bits. */
+/* Whether a warp plans a layer: shares are equal, and what numbers pairs of slots has 31 bits. */
 static bool eplb_p_suits_team(const eplb_p_shape *s)
 {
-    return !s->odd && !s->exact && (int64_t)s->num_replicas * (s->gpus.room + 1) < INT32_MAX;
+    return !s->exact && (int64_t)s->num_replicas * (s->gpus.room + 1) < INT32_MAX;
 }
 
 /* The shapes, and how much each layer needs; its shape is known. */
