@@ -2078,6 +2078,34 @@ EPLB_P_HD void eplb_p_team_fill(int32_t *to, int32_t first, int32_t step, int32_
 }
 #endif
 
+typedef struct eplb_p_run { /* things first .. end - 1 of many that stand in order */
+    int32_t first, end;
+} eplb_p_run;
+
+/* Those of a lane where each takes a run of n. */
+EPLB_P_HD eplb_p_run eplb_p_run_of_lane(int32_t n)
+{
+    int32_t each = (n + EPLB_P_TEAM - 1) / EPLB_P_TEAM;
+    eplb_p_run run;
+
+    run.first = each * eplb_p_team_lane() < n ? each * eplb_p_team_lane() : n;
+    run.end = n - run.first < each ? n : run.first + each;
+    return run;
+}
+
+/* What the lanes before this one have, together. */
+EPLB_P_HD int64_t eplb_p_team_sum_before(int64_t x)
+{
+    int32_t lane = eplb_p_team_lane(), step;
+    int64_t sum = x, more;
+
+    for (step = 1; step < EPLB_P_TEAM; step *= 2) {
+        more = eplb_p_team_from64(sum, lane < step ? lane : lane - step);
+        if (lane >= step) sum += more;
+    }
+    return sum - x;
+}
+
 /* The smallest key of all lanes. */
 EPLB_P_HD uint64_t eplb_p_team_smallest(uint64_t key)
 {
@@ -2764,10 +2792,10 @@ EPLB_P void eplb_p_scale_loads(float *to, const float *from, float factor, int32
 /* The bits of the largest of n loads. */
 EPLB_P uint32_t eplb_p_largest_load(const float *load, int32_t n)
 {
-    int32_t each = (n + EPLB_P_TEAM - 1) / EPLB_P_TEAM, first = each * eplb_p_team_lane();
+    eplb_p_run own = eplb_p_run_of_lane(n);
     uint32_t lightest, heaviest;
 
-    eplb_p_load_range(load + (first < n ? first : 0), first + each < n ? each : n - first, &lightest, &heaviest);
+    eplb_p_load_range(load + own.first, own.end - own.first, &lightest, &heaviest);
     return (uint32_t)eplb_p_team_most((int32_t)heaviest);
 }
 
@@ -3472,29 +3500,38 @@ EPLB_P void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
     eplb_p_team_wait();
 }
 
-/* spare: the sum of the i lightest, but for that of all, which is load[0] then. */
+/* spare: the sum of the i lightest, but for that of all, which is load[0] then. By the team. */
 EPLB_P void eplb_p_sum_lightest(uint64_t *load, uint64_t *spare, int32_t n)
 {
+    eplb_p_run own = eplb_p_run_of_lane(n);
+    int64_t sum = 0;
     int32_t i;
 
-    if (!eplb_p_insert_few(load, n)) eplb_p_sort(load, spare, n);
-    spare[0] = 0;
-    for (i = 1; i < n; i++) spare[i] = spare[i - 1] + load[i - 1];
-    load[0] = spare[n - 1] + load[n - 1];
+    if (EPLB_P_TEAM > 1) eplb_p_team_sort(load, spare, n);
+    else if (!eplb_p_insert_few(load, n)) eplb_p_sort(load, spare, n);
+    for (i = own.first; i < own.end; i++) sum += (int64_t)load[i];
+    sum = eplb_p_team_sum_before(sum);
+    for (i = own.first; i < own.end; i++) {
+        spare[i] = (uint64_t)sum;
+        sum += (int64_t)load[i];
+    }
+    sum = eplb_p_team_from64(sum, EPLB_P_TEAM - 1);
+    if (eplb_p_team_lane() == 0) load[0] = (uint64_t)sum;
+    eplb_p_team_wait();
 }
 
 /* The least that the heaviest GPU can carry when replicas of these loads fill all slots, which are taken up.
    Proof: of the k G + q heaviest, some q GPUs hold (k + 1) q: those that hold most. Did they hold fewer, one of
    them would hold no more than k, and nor would any GPU besides, which makes k G + q - 1 at most. So those q
    carry at least the (k + 1) q lightest of the ones looked at and, as they have q S slots, so many more of the
-   lightest of all; and one of them carries the mean of that, or more. */
+   lightest of all; and one of them carries the mean of that, or more. By the team. */
 EPLB_P uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_slots, int32_t num_gpus)
 {
     int32_t room = num_slots / num_gpus, k, q;
     uint64_t least = 0;
 
     eplb_p_sum_lightest(load, spare, num_slots);
-    for (q = 1; q <= num_gpus; q++) {
+    for (q = 1 + eplb_p_team_lane(); q <= num_gpus; q += EPLB_P_TEAM) {
         uint64_t most = 0;
         for (k = 0; k < room; k++) {
             int32_t above = k * (num_gpus - q), others = q * (room - k - 1);
@@ -3503,7 +3540,7 @@ EPLB_P uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_s
         }
         if (most / (uint64_t)q > least) least = most / (uint64_t)q;
     }
-    return least;
+    return (uint64_t)eplb_p_team_most64((int64_t)least);
 }
 
 /* GPUs that replicas may be on, and what any plan has to reckon with there. */
@@ -7332,18 +7369,24 @@ EPLB_P int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int
     return sum;
 }
 
-/* difference [T] = load of a less load of b. Returns the sum of it. */
-EPLB_P int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
+/* difference [T] = load of a less load of b; of some lanes each writes its samples. */
+EPLB_P_HD void eplb_p_take_difference_by_lanes(const eplb_p_search *s, int32_t a, int32_t b, int32_t *difference,
+                                               int32_t lane, int32_t lanes)
 {
     const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
-    int32_t *difference = s->difference, n = s->num_samples, t;
+    int32_t n = s->num_samples, t;
 
-    if (!s->pace) {
-        for (t = 0; t < n; t++) difference[t] = a_load[t] - b_load[t];
-        return s->gpu_total[a] - s->gpu_total[b];
-    }
-    for (t = 0; t < n; t++) difference[t] = eplb_p_apart(s, a, a_load[t], b, b_load[t]);
-    return eplb_p_total(difference, n);
+    if (s->pace)
+        for (t = lane; t < n; t += lanes) difference[t] = eplb_p_apart(s, a, a_load[t], b, b_load[t]);
+    else
+        for (t = lane; t < n; t += lanes) difference[t] = a_load[t] - b_load[t];
+}
+
+/* By one thread. Returns the sum of it. */
+EPLB_P int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
+{
+    eplb_p_take_difference_by_lanes(s, a, b, s->difference, 0, 1);
+    return s->pace ? eplb_p_total(s->difference, s->num_samples) : s->gpu_total[a] - s->gpu_total[b];
 }
 
 /* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
@@ -7695,16 +7738,8 @@ EPLB_P_APART void eplb_p_try_swaps(eplb_p_search *s, eplb_p_pair_swap *p)
 #define EPLB_P_SWAPS_BY_LANE   4
 #define EPLB_P_SAMPLES_BY_LANE 4
 
-/* Some lanes share the swaps of two GPUs. The lane's difference [T], in its samples. */
-EPLB_P_HD void eplb_p_take_difference_by_lanes(const eplb_p_search *s, const eplb_p_pair_swap *p, int32_t *difference,
-                                               int32_t lane, int32_t lanes)
-{
-    const int32_t *a_load = eplb_p_load_of(s, p->a), *b_load = eplb_p_load_of(s, p->b);
-    int32_t n = s->num_samples, t;
-    for (t = lane; t < n; t += lanes) difference[t] = eplb_p_apart(s, p->a, a_load[t], p->b, b_load[t]);
-}
-
-/* Which of its swaps from the k-th on may be better than the best so far, roughly: a bit for each. */
+/* Some lanes share the swaps of two GPUs. Which of the lane's from the k-th on may be better than the best so far,
+   roughly: a bit for each. */
 EPLB_P_HD_LARGE uint32_t eplb_p_find_near_swaps(const eplb_p_search *s, const eplb_p_pair_swap *p,
                                                 const int32_t *difference, int32_t k, int32_t lanes)
 {
@@ -7734,7 +7769,7 @@ EPLB_P_HD_LARGE void eplb_p_try_swaps_by_team(eplb_p_search *s, eplb_p_pair_swap
 {
     int32_t lane = eplb_p_team_lane(), k, c;
 
-    eplb_p_take_difference_by_lanes(s, p, s->difference, lane, EPLB_P_TEAM);
+    eplb_p_take_difference_by_lanes(s, p->a, p->b, s->difference, lane, EPLB_P_TEAM);
     eplb_p_team_wait();
     for (k = lane; k < p->slots * p->others; k += EPLB_P_SWAPS_BY_LANE * EPLB_P_TEAM) {
         uint32_t bits = eplb_p_find_near_swaps(s, p, s->difference, k, EPLB_P_TEAM);
@@ -7795,7 +7830,7 @@ EPLB_P void eplb_p_settle_by_parts(eplb_p_search *s)
     if (part < s->num_gpus && s->promise[a] > 4.0f * (float)s->enough) {
         p = eplb_p_open_pair(s, a, s->far[a], s->promise[a], s->enough);
         num = p.slots * p.others;
-        eplb_p_take_difference_by_lanes(s, &p, difference, lane, lanes);
+        eplb_p_take_difference_by_lanes(s, p.a, p.b, difference, lane, lanes);
     }
     eplb_p_team_wait();
     for (k = lane; k < num && !is_near; k += EPLB_P_SWAPS_BY_LANE * lanes)
@@ -9173,8 +9208,9 @@ EPLB_P int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, con
                                     int64_t least)
 {
     const int32_t *expert = l->mlog2log + part->first_expert;
+    eplb_p_run own = eplb_p_run_of_lane(part->num_experts);
     int64_t fewer = INT64_MAX, peak;
-    int32_t lane = eplb_p_team_lane(), i, r, at = 0;
+    int32_t lane = eplb_p_team_lane(), num = 0, i, r, at;
 
     for (i = lane; i < part->num_experts; i += EPLB_P_TEAM) {
         int32_t count = l->logcnt[expert[i]];
@@ -9183,16 +9219,17 @@ EPLB_P int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, con
     fewer = -eplb_p_team_most64(-fewer);
     if (fewer <= least) return least;
     EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
-    if (lane == 0) {
-        eplb_p_enter_phase(&s->shared, s->peak_bytes);
-        for (i = 0; i < part->num_experts; i++) {
-            int32_t count = l->logcnt[expert[i]];
-            for (r = 0; r < count; r++) s->key[at++] = (uint64_t)(l->grains[expert[i]] / count);
-        }
-        peak = (int64_t)eplb_p_least_peak(s->key, s->spare, at, part->num_gpus);
-        if (peak < fewer) fewer = peak;
+    if (lane == 0) eplb_p_enter_phase(&s->shared, s->peak_bytes);
+    eplb_p_team_wait();
+    for (i = own.first; i < own.end; i++) num += l->logcnt[expert[i]];
+    at = (int32_t)eplb_p_team_sum_before(num);
+    for (i = own.first; i < own.end; i++) {
+        int32_t count = l->logcnt[expert[i]];
+        for (r = 0; r < count; r++) s->key[at++] = (uint64_t)(l->grains[expert[i]] / count);
     }
-    return eplb_p_team_from64(fewer, 0);
+    eplb_p_team_wait();
+    peak = (int64_t)eplb_p_least_peak(s->key, s->spare, eplb_p_team_most(at), part->num_gpus);
+    return peak < fewer ? peak : fewer;
 }
 
 /* The mean of a node's GPUs, and the heaviest of its replicas on the fastest. */

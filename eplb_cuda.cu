@@ -2932,13 +2932,13 @@ static __host__ __device__ void *eplb_p_team_room(void *own)
    before. */
 static __host__ __device__ void eplb_p_team_sort(uint64_t *key, uint64_t *spare, int n)
 {
-    int each = (n + eplb_p_team() - 1) / eplb_p_team(), first = eplb_p_least(n, each * eplb_p_team_lane()), run;
-    int end = eplb_p_least(n, first + each);
+    eplb_p_run own = eplb_p_run_of_lane(n);
+    int first = own.first, end = own.end, run;
     uint64_t *from = key, *to = spare, *swap;
 
     eplb_p_sort(key + first, spare + first, end - first);
     eplb_p_team_wait();
-    for (run = each; run < n; run *= 2) {
+    for (run = (n + eplb_p_team() - 1) / eplb_p_team(); run < n; run *= 2) {
         int left = first / (2 * run) * (2 * run), right = eplb_p_least(n, left + run);
         int last = eplb_p_least(n, left + 2 * run), before = first - left, i, j, low, high, at;
         low = before > last - right ? before - (last - right) : 0;
