@@ -649,17 +649,13 @@ static __device__ void eplb_p_store_loads_by_block(const eplb_p_cuda_call &c, ep
     l->load = load;
 }
 
-static __device__ void eplb_p_sum_groups_by_block(const eplb_p_cuda_call &c, const float *load, float *group_load)
+static __device__ float eplb_p_load_of_group(const eplb_p_cuda_call &c, const float *load, int32_t group)
 {
-    int32_t group, i;
-#pragma unroll 1
-    for (group = eplb_p_thread(); group < c.shape.num_groups; group += eplb_p_threads()) {
-        float sum = 0.0f;
-#pragma unroll 1
-        for (i = 0; i < c.shape.group_size; i++) sum = eplb_p_add(sum, load[group * c.shape.group_size + i]);
-        group_load[group] = sum;
-    }
-    __syncthreads();
+    float sum = 0.0f;
+    int32_t i;
+#pragma unroll 4
+    for (i = 0; i < c.shape.group_size; i++) sum = eplb_p_add(sum, load[group * c.shape.group_size + i]);
+    return sum;
 }
 
 /* ----------------------------------------------------------------------------------- replicate
@@ -2134,16 +2130,15 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(cons
 /* ------------------------------------------------------------------------------ a node in one block
 
    What a block holds of a node, in shared memory: what is needed until the end, and behind it one after the other the
-   layer with its groups, the auction of slots, and the packing onto GPUs. */
+   packing of groups, the auction of slots, and the packing onto GPUs. */
 
 struct eplb_p_cuda_node {
     uint64_t *told;  /* the board */
     uint16_t *group; /* [node_groups] in the order of mlog */
     eplb_p_cuda_replicas replicas;
-    float *load;       /* [E] */
-    float *group_load; /* [K] */
+    float *load; /* [E] of the layer, where groups are packed */
     eplb_p_cuda_auction auction;
-    uint32_t behind, behind_layer; /* bytes: where slots are packed, and where groups are */
+    uint32_t behind; /* bytes: what comes one after the other begins there */
 };
 
 EPLB_P_HD uint32_t eplb_p_most_bytes(uint32_t a, uint32_t b) { return a > b ? a : b; }
@@ -2156,10 +2151,8 @@ EPLB_P_HD uint32_t eplb_p_carve_cuda_node(const eplb_p_shape &shape, eplb_p_cuda
     node->told = eplb_p_take_board(&used);
     node->group = (uint16_t *)eplb_p_take_shared(&used, shape.node_groups, sizeof(uint16_t));
     eplb_p_carve_cuda_replicas(&used, shape.node_experts, shape.node_slots, &node->replicas);
+    node->load = (float *)eplb_p_take_shared(&used, shape.node_groups > 1 ? shape.num_experts : 0, sizeof(float));
     node->behind = used;
-    node->behind_layer = used;
-    node->load = (float *)eplb_p_take_shared(&node->behind_layer, shape.num_experts, sizeof(float));
-    node->group_load = (float *)eplb_p_take_shared(&node->behind_layer, shape.num_groups, sizeof(float));
     eplb_p_carve_auction(&used, shape.node_experts, shape.node_slots, &node->auction);
     return used;
 }
@@ -2169,11 +2162,13 @@ static uint32_t eplb_p_plan_bytes(const eplb_p_cuda_call &c)
 {
     eplb_p_cuda_candidate candidate;
     eplb_p_cuda_node node;
-    uint32_t most = eplb_p_carve_cuda_node(c.shape, &node);
+    uint32_t most = eplb_p_carve_cuda_node(c.shape, &node), used = node.behind;
 
-    eplb_p_carve_candidate(&node.behind, c.gpus, &candidate);
-    if (c.packs_groups) eplb_p_carve_candidate(&node.behind_layer, c.groups, &candidate);
-    return eplb_p_most_bytes(most, eplb_p_most_bytes(node.behind, node.behind_layer));
+    eplb_p_carve_candidate(&used, c.gpus, &candidate);
+    most = eplb_p_most_bytes(most, used);
+    used = node.behind;
+    if (c.packs_groups) eplb_p_carve_candidate(&used, c.groups, &candidate);
+    return eplb_p_most_bytes(most, used);
 }
 
 /* The expert at a place of a node's mlog. */
@@ -2196,7 +2191,6 @@ static __device__ void eplb_p_replicate_groups_by_block(const eplb_p_cuda_call &
         r.load[i] = eplb_p_load_of_expert(loads, eplb_p_expert_at(c, group, i));
         r.count[i] = 1;
     }
-    if (c.packs_groups) __syncthreads(); /* the auction lies where the loads were */
     eplb_p_replicate_by_block(c, r, a, board);
 #pragma unroll 1
     for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads())
@@ -2237,9 +2231,9 @@ static __device__ void eplb_p_open_packing_by_block(const eplb_p_cuda_call &c, i
 
     if (at_groups) {
         eplb_p_store_loads_by_block(c, loads, node->load);
-        eplb_p_sum_groups_by_block(c, node->load, node->group_load);
 #pragma unroll 1
-        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) p.key[i] = eplb_p_bits(node->group_load[i]);
+        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
+            p.key[i] = eplb_p_bits(eplb_p_load_of_group(c, node->load, i));
     } else {
 #pragma unroll 1
         for (i = 0; i < c.shape.node_groups; i++)
@@ -2299,7 +2293,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_plan_kernel(cons
 #pragma unroll 1
     for (at_groups = c.packs_groups; at_groups >= 0; at_groups--) {
         const eplb_p_cuda_packing &packing = at_groups ? c.groups : c.gpus;
-        uint32_t used = at_groups ? node.behind_layer : node.behind;
+        uint32_t used = node.behind;
         eplb_p_cuda_candidate p;
         eplb_p_carve_candidate(&used, packing, &p);
         eplb_p_open_packing_by_block(c, layer, at_groups, p, &node, &loads, board);
@@ -2314,14 +2308,16 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_plan_kernel(cons
 static __global__ void __launch_bounds__(kMaxThreads, 1)
     eplb_p_layers_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
-    int32_t layer = (int32_t)blockIdx.x;
+    int32_t layer = (int32_t)blockIdx.x, group;
     float *load = c.load + eplb_p_at(layer, c.shape.num_experts, 0);
     eplb_p_board board = eplb_p_board_at((uint64_t *)eplb_p_shared);
     eplb_p_cuda_loads loads = eplb_p_judge_loads_by_block(c, layer, board);
 
     eplb_p_store_loads_by_block(c, &loads, load);
     if (c.plan.layer_status && eplb_p_thread() == 0) c.plan.layer_status[layer] = loads.mean.result;
-    if (c.packs_groups) eplb_p_sum_groups_by_block(c, load, c.group_load + eplb_p_at(layer, c.shape.num_groups, 0));
+#pragma unroll 1
+    for (group = eplb_p_thread(); group < c.shape.num_groups && c.packs_groups; group += eplb_p_threads())
+        c.group_load[eplb_p_at(layer, c.shape.num_groups, group)] = eplb_p_load_of_group(c, load, group);
     eplb_p_open_rows_by_block(c, layer, 0, c.shape.num_experts);
     eplb_p_none_is_done_by_block(c.groups, layer, 1);
     eplb_p_none_is_done_by_block(c.gpus, layer * c.shape.num_nodes, c.shape.num_nodes);
