@@ -367,22 +367,36 @@ struct eplb_p_sorted {
     uint16_t *index;
 };
 
-/* How many of as many keys as a warp has lanes are at least so large, from the one of this lane on one more large. All
-   are read four at a time, in the same order by all lanes. */
-static __device__ __forceinline__ int32_t eplb_p_count_before(const uint32_t *key, uint32_t least, int32_t lane)
+/* How many of as many keys as a warp has lanes, all below 2^31, are larger than one, or, of the first fours of them, not
+   smaller. All are read four at a time, in the same order by all lanes; the sign of a difference tells it, and sums do
+   not wait for one another. */
+static __device__ __forceinline__ int32_t eplb_p_count_larger(const uint32_t *key, uint32_t than, int32_t first_fours)
 {
     const uint4 *fours = (const uint4 *)key;
-    int32_t before = 0, j;
+    uint32_t larger[4] = {0, 0, 0, 0};
+    int32_t j;
 
 #pragma unroll
-    for (j = 0; j < kWarp; j += 4) {
-        uint4 four = fours[j / 4];
-        before += four.x >= least + (uint32_t)(j >= lane);
-        before += four.y >= least + (uint32_t)(j + 1 >= lane);
-        before += four.z >= least + (uint32_t)(j + 2 >= lane);
-        before += four.w >= least + (uint32_t)(j + 3 >= lane);
+    for (j = 0; j < kWarp / 4; j++) {
+        uint4 four = fours[j];
+        uint32_t most = than - (uint32_t)(j < first_fours);
+        larger[0] += (most - four.x) >> 31;
+        larger[1] += (most - four.y) >> 31;
+        larger[2] += (most - four.z) >> 31;
+        larger[3] += (most - four.w) >> 31;
     }
-    return before;
+    return (int32_t)(larger[0] + larger[1] + (larger[2] + larger[3]));
+}
+
+/* How many of them go before the one of this lane: those that are larger, and equal ones before it. */
+static __device__ __forceinline__ int32_t eplb_p_count_before(const uint32_t *key, uint32_t mine, int32_t lane)
+{
+    uint4 own = ((const uint4 *)key)[lane / 4];
+    int32_t equal = lane % 4 > 0 && own.x == mine;
+
+    equal += lane % 4 > 1 && own.y == mine;
+    equal += lane % 4 > 2 && own.z == mine;
+    return eplb_p_count_larger(key, mine, lane / 4) + equal;
 }
 
 /* How many of keys first .. end - 1, whole warps of them, go before key i; zeros fill up the last, and go behind. */
@@ -394,7 +408,7 @@ static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t first,
     rank = eplb_p_count_before(key + own, mine, i - own);
 #pragma unroll 1
     for (j = first; j < end; j += kWarp)
-        if (j != own) rank += eplb_p_count_before(key + j, mine + (uint32_t)(j > own), kWarp);
+        if (j != own) rank += eplb_p_count_larger(key + j, mine - (uint32_t)(j < own), 0);
     return rank;
 }
 
@@ -451,7 +465,7 @@ static __device__ void eplb_p_sort_runs(const uint32_t *key, int32_t run, int32_
     }
 }
 
-/* n keys below kNone, as far as whole warps zeros behind them. Runs are sorted, then merged, twice or four times, by way
+/* n keys below 2^31, as far as whole warps zeros behind them. Runs are sorted, then merged, twice or four times, by way
    of `sorted` and `between`, whose keys may be those that come in; each key is put where it belongs in the end. */
 template <class Put>
 static __device__ void eplb_p_sort_by_block(const uint32_t *key, int32_t n, const eplb_p_sorted &sorted,
@@ -1139,65 +1153,44 @@ struct eplb_p_cuda_pack {
     int32_t next, end; /* places */
 };
 
-/* The bits of a pack's load once it has the item at a position. */
-static __device__ uint32_t eplb_p_bits_with(const eplb_p_cuda_candidate &p, uint32_t bits, int32_t left,
-                                            int32_t position)
+/* The load is the pack's with it. */
+static __device__ void eplb_p_take_item(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack, int32_t position,
+                                        float load)
 {
-    if (left <= 1 || position >= p.n) return kInfinite;
-    return eplb_p_bits(eplb_p_add(eplb_p_from_bits(bits), p.load[position]));
-}
-
-static __device__ void eplb_p_take_item(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack, int32_t position)
-{
-    float load = eplb_p_add(eplb_p_from_bits(pack->bits), p.load[position]);
-
     p.held[pack->next++] = (uint16_t)position;
     pack->bits = pack->next < pack->end ? eplb_p_bits(load) : (uint32_t)kInfinite;
     if (pack->next == pack->end) p.pack_load[eplb_p_lane()] = load;
 }
 
-/* How many packs go before this lane's, of a warp's, that is, its place in their order. Lanes read all loads four at a
-   time. */
-static __device__ int32_t eplb_p_place_of_pack(const uint32_t *bits, uint32_t mine)
-{
-    const uint4 *fours = (const uint4 *)bits;
-    int32_t lane = eplb_p_lane(), place = 0, j;
-
-#pragma unroll
-    for (j = 0; j < kWarp / 4; j++) {
-        uint4 four = fours[j];
-        place += four.x < mine + (uint32_t)(4 * j < lane);
-        place += four.y < mine + (uint32_t)(4 * j + 1 < lane);
-        place += four.z < mine + (uint32_t)(4 * j + 2 < lane);
-        place += four.w < mine + (uint32_t)(4 * j + 3 < lane);
-    }
-    return place;
-}
-
-/* Returns how many items were taken. The row is where the warp tells its loads. */
+/* Returns how many items were taken. The row is where the warp tells its loads, the lightest as the largest key. */
 static __device__ int32_t eplb_p_lpt_round_by_warp(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack,
                                                    int32_t position, uint32_t *row)
 {
+    uint32_t key = kInfinite - pack->bits, least = kInfinite;
     int32_t place, mine;
-    uint32_t least;
+    float load = 0.0f;
     bool takes;
 
-    row[eplb_p_lane()] = pack->bits;
+    row[eplb_p_lane()] = key;
     __syncwarp();
-    place = eplb_p_place_of_pack(row, pack->bits);
+    place = eplb_p_count_before(row, key, eplb_p_lane());
     mine = position + place;
-    least = __reduce_min_sync(kAllLanes, eplb_p_bits_with(p, pack->bits, pack->end - pack->next, mine));
-    takes = pack->next < pack->end && mine < p.n && (place == 0 || pack->bits < least);
-    if (takes) eplb_p_take_item(p, pack, mine);
+    takes = pack->next < pack->end && mine < p.n;
+    if (takes) load = eplb_p_add(eplb_p_from_bits(pack->bits), p.load[mine]);
+    if (takes && pack->next + 1 < pack->end) least = eplb_p_bits(load);
+    least = __reduce_min_sync(kAllLanes, least);
+    takes = takes && (place == 0 || pack->bits < least);
+    if (takes) eplb_p_take_item(p, pack, mine, load);
     return __popc(__ballot_sync(kAllLanes, takes));
 }
 
 /* The lightest pack, the lower one on ties, takes the item. */
 static __device__ void eplb_p_lpt_step_by_warp(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack, int32_t position)
 {
+    float load = eplb_p_add(eplb_p_from_bits(pack->bits), p.load[position]);
     uint32_t least = __reduce_min_sync(kAllLanes, pack->bits);
     uint32_t lightest = __ballot_sync(kAllLanes, pack->bits == least);
-    if (eplb_p_lane() == __ffs((int)lightest) - 1) eplb_p_take_item(p, pack, position);
+    if (eplb_p_lane() == __ffs((int)lightest) - 1) eplb_p_take_item(p, pack, position, load);
 }
 
 /* Of up to kWarp packs, a lane each. */
@@ -1257,6 +1250,14 @@ static __host__ __device__ int eplb_p_team_packs(eplb_p_packer *packer)
 static __device__ uint32_t eplb_p_bits_of_pack(const eplb_p_cuda_candidate &p, int32_t pack)
 {
     return p.fill[pack] < p.room ? eplb_p_bits(p.pack_load[pack]) : (uint32_t)kInfinite;
+}
+
+/* The bits of a pack's load once it has the item at a position. */
+static __device__ uint32_t eplb_p_bits_with(const eplb_p_cuda_candidate &p, uint32_t bits, int32_t left,
+                                            int32_t position)
+{
+    if (left <= 1 || position >= p.n) return kInfinite;
+    return eplb_p_bits(eplb_p_add(eplb_p_from_bits(bits), p.load[position]));
 }
 
 static __device__ void eplb_p_put_item(const eplb_p_cuda_candidate &p, int32_t pack, int32_t position)
