@@ -154,6 +154,8 @@ enum : int32_t {
     kWarp = 32,
     kMaxThreads = 768, /* of a block that plans */
     kMaxWarps = kMaxThreads / kWarp,
+    kPackThreads = 1024, /* that a block which packs could have, so that a thread keeps to 64 registers: three blocks of
+                            288 threads fit an SM then, and a layer's candidates need not wait for others */
     kShareThreads = 256, /* of one that shares */
     kShareWarps = kShareThreads / kWarp,
     kManyBlocks = 1024, /* from so many candidates on the GPU is full, and small blocks waste less of it
@@ -2103,7 +2105,7 @@ static __device__ void eplb_p_finish_row_by_block(const eplb_p_cuda_call &c, con
     }
 }
 
-static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kPackThreads, 1) eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     const eplb_p_cuda_packing &packing = c.at_groups ? c.groups : c.gpus;
     int32_t row = (int32_t)blockIdx.x / packing.candidates, candidate = (int32_t)blockIdx.x % packing.candidates, i;
