@@ -165,6 +165,7 @@ enum : int32_t {
     kMostTooMany = 256, /* bids of a last round of an auction beyond the slots there are */
     kShortRound = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
     kSteps = 16,        /* of which there are so many then */
+    kAtOnce = 8,        /* loads of a pack that are read before the first is added */
     kHalf = kWarp / 2,  /* lanes that exchange an item of one of two packs */
     kFewHeavy = 4,      /* packs that PAIR_SCAN tries, as far as which they need not be in order */
     kWarpItems = 128,   /* among which a warp finds a swap sooner than all warps tell one another theirs */
@@ -1342,12 +1343,20 @@ static __device__ void eplb_p_lpt_by_block(const eplb_p_cuda_candidate &p, eplb_
     }
 }
 
+/* In their order, some at once. Zeros behind the last change nothing; there is room to read what they stand for. */
 static __device__ float eplb_p_sum_pack(const eplb_p_cuda_candidate &p, int32_t pack)
 {
+    const float *load = p.held_load + pack * p.room;
     float sum = 0.0f;
-    int32_t r;
-#pragma unroll 4
-    for (r = 0; r < p.room; r++) sum = eplb_p_add(sum, p.held_load[pack * p.room + r]);
+    int32_t r, i;
+
+#pragma unroll 1
+    for (r = 0; r < p.room; r += kAtOnce)
+#pragma unroll
+        for (i = r; i < r + kAtOnce; i++) {
+            float next = load[i];
+            sum = eplb_p_add(sum, i < p.room ? next : 0.0f);
+        }
     return sum;
 }
 
@@ -1371,8 +1380,8 @@ static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate 
         p.place[p.held[i]] = (uint16_t)i;
     }
     eplb_p_end_keys((uint32_t *)p.pack_load, p.m);
-    __syncthreads();
     if (init == EPLB_INIT_ZIGZAG) {
+        __syncthreads();
 #pragma unroll 1
         for (i = eplb_p_thread(); i < p.m; i += eplb_p_threads()) p.pack_load[i] = eplb_p_sum_pack(p, i);
         __syncthreads();
@@ -1904,6 +1913,21 @@ static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate
 
 /* Both halves of a warp exchange an item at once, each in a pack of its own. */
 
+/* How many of a pack's items but the one at a place go before a position. */
+static __device__ int32_t eplb_p_before_position_by_halves(const eplb_p_cuda_candidate &p, int32_t first, int32_t at,
+                                                           int32_t position)
+{
+    int32_t half = eplb_p_lane() / kHalf, before = 0, done;
+
+#pragma unroll 1
+    for (done = 0; done < p.room; done += kHalf) {
+        int32_t r = done + eplb_p_lane() % kHalf, i = first + r;
+        uint32_t vote = __ballot_sync(kAllLanes, r < p.room && i != at && p.held[i] < position);
+        before += __popc(vote >> kHalf * half & ((1u << kHalf) - 1));
+    }
+    return before;
+}
+
 /* What stands between two places of a pack, the latter included, moves up by one towards the former. */
 static __device__ void eplb_p_move_up_by_halves(const eplb_p_cuda_candidate &p, int32_t at, int32_t to)
 {
@@ -1915,44 +1939,39 @@ static __device__ void eplb_p_move_up_by_halves(const eplb_p_cuda_candidate &p, 
         bool moves = moved < left;
         int32_t position = moves ? p.held[into + step] : 0;
         float load = moves ? p.held_load[into + step] : 0.0f;
-        __syncwarp(); /* all have read */
+        __syncwarp(); /* all have read, also what they read before */
         if (moves) {
             p.held[into] = (uint16_t)position;
             p.held_load[into] = load;
             p.place[position] = (uint16_t)into;
         }
-        __syncwarp();
     }
 }
 
 /* What stands at a place gives way to another position: the pack's list stays ascending, and its load is summed
-   afresh. The halves' sums are told in one, below and above 2^16. */
+   afresh. */
 static __device__ void eplb_p_exchange_by_halves(const eplb_p_cuda_candidate &p, int32_t at, int32_t position)
 {
-    int32_t pack = eplb_p_pack_of(p, at), first = pack * p.room, half = eplb_p_lane() / kHalf, to, i;
-    uint32_t before = 0;
+    int32_t pack = eplb_p_pack_of(p, at), first = pack * p.room;
+    int32_t to = first + eplb_p_before_position_by_halves(p, first, at, position);
+    float load = p.load[position];
 
-#pragma unroll 1
-    for (i = first + eplb_p_lane() % kHalf; i < first + p.room; i += kHalf) before += i != at && p.held[i] < position;
-    before = __reduce_add_sync(kAllLanes, before << 16 * half);
-    to = first + (int32_t)(before >> 16 * half & 0xFFFF);
     eplb_p_move_up_by_halves(p, at, to);
+    __syncwarp();
     if (eplb_p_lane() % kHalf > 0) return;
     p.held[to] = (uint16_t)position;
-    p.held_load[to] = p.load[position];
+    p.held_load[to] = load;
     p.place[position] = (uint16_t)to;
     p.pack_load[pack] = eplb_p_sum_pack(p, pack);
-    p.swapped[half] = (uint16_t)pack;
+    p.swapped[eplb_p_lane() / kHalf] = (uint16_t)pack;
 }
 
 static __device__ void eplb_p_swap_by_warp(const eplb_p_cuda_candidate &p, uint64_t swap)
 {
     int32_t u_position = eplb_p_index(swap) >> 16, v_position = eplb_p_index(swap) & 0xFFFF;
-    int32_t u = p.place[u_position], v = p.place[v_position];
     bool of_u = eplb_p_lane() < kHalf;
 
-    __syncwarp(); /* all have read */
-    eplb_p_exchange_by_halves(p, of_u ? u : v, of_u ? v_position : u_position);
+    eplb_p_exchange_by_halves(p, p.place[of_u ? u_position : v_position], of_u ? v_position : u_position);
 }
 
 /* MAX_MIN looks at two packs only; others at a few items each time, or many. */
