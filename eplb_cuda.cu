@@ -1595,12 +1595,13 @@ static __device__ uint64_t eplb_p_renew_pair(const eplb_p_cuda_candidate &p, con
     return eplb_p_pair_key(p, a, b, swap, by_fall);
 }
 
-/* Those that the last swap changed, or, before any, all. Returns the smallest key of those that the thread renews. */
+/* Those that the last swap changed, or, before any, all: each pack with those that follow it, as if in a ring, up to half
+   way round. Returns the smallest key of those that the thread renews. */
 static __device__ uint64_t eplb_p_renew_pairs_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
                                                        bool by_fall)
 {
     bool is_first = search.heavy < 0;
-    int32_t pairs = is_first ? p.m * p.m : 2 * p.m, start, number, a, b;
+    int32_t pairs = is_first ? p.m * (p.m - 1) / 2 : 2 * p.m, start, number, a, b;
     uint64_t key = kLast;
 
 #pragma unroll 1
@@ -1608,9 +1609,9 @@ static __device__ uint64_t eplb_p_renew_pairs_by_block(const eplb_p_cuda_candida
         number = search.team.number < 0 ? pairs : start + search.team.number;
         a = b = 0;
         if (number < pairs && is_first) {
-            a = number / p.m;
-            b = number % p.m;
-            if (a > b) b = a;
+            a = number % p.m;
+            b = a + 1 + number / p.m;
+            b -= b < p.m ? 0 : p.m;
         } else if (number < pairs) {
             a = number < p.m ? search.heavy : search.light;
             b = number < p.m ? number : number - p.m;
