@@ -35,6 +35,7 @@
    a mask: a branch would take longer than to ask it. On the host nobody calls these. */
 #define EPLB_P_TEAM  eplb_p_team()
 #define EPLB_P_PARTS 8 /* of a warp */
+#include <math.h>
 #include <stdint.h>
 #if defined(__CUDA_ARCH__) || !defined(__CUDACC__)
 #define EPLB_P_BY_WARP(by_warp, by_one) by_warp
@@ -1420,8 +1421,8 @@ struct eplb_p_cuda_exchange {
     int32_t u;  /* the first place in the pack that gains so much */
 };
 
-/* It goes through a pack's positions in ascending order, so the first of equal ones stays; without a branch, since
-   nothing in it waits for what was before. */
+/* It goes through a pack's positions in ascending order, so the first of equal ones stays; without a branch, and what
+   waits for the gain before is a maximum alone. */
 static __device__ __forceinline__ eplb_p_cuda_exchange eplb_p_best_for_place(const eplb_p_cuda_candidate &p,
                                                                              int32_t heavy, int32_t v, float D)
 {
@@ -1433,7 +1434,7 @@ static __device__ __forceinline__ eplb_p_cuda_exchange eplb_p_best_for_place(con
     for (u = heavy * p.room; u < end; u++) {
         float gain = eplb_p_swap_gain(eplb_p_sub(p.held_load[u], load), D);
         best.u = gain > best.most ? u : best.u;
-        best.most = gain > best.most ? gain : best.most;
+        best.most = fmaxf(best.most, gain);
     }
     return best;
 }
