@@ -155,13 +155,12 @@ enum : int32_t {
     kWarp = 32,
     kMaxThreads = 768, /* of a block that plans */
     kMaxWarps = kMaxThreads / kWarp,
-    kPackThreads = 1024, /* that a block which packs could have, so that a thread keeps to 64 registers: three blocks of
-                            288 threads fit an SM then, and a layer's candidates need not wait for others */
+    kPackThreads = 512,  /* of one that packs a candidate, at most: two fit an SM, */
+    kFewThreads = 64,    /* and at least, where it has so much to do */
+    kThreadsOnSm = 1024, /* that fit one if each keeps to 64 registers, */
+    kSms = 128,          /* of about as many */
     kShareThreads = 256, /* of one that shares */
     kShareWarps = kShareThreads / kWarp,
-    kManyBlocks = 1024, /* from so many candidates on the GPU is full, and small blocks waste less of it
-                           while one warp packs */
-    kFewThreads = 64,   /* of a block then */
     kRun = 64,          /* keys that are sorted by counting, before runs of them are merged */
     kMostTooMany = 256, /* bids of a last round of an auction beyond the slots there are */
     kShortRound = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
@@ -2126,7 +2125,8 @@ static __device__ void eplb_p_finish_row_by_block(const eplb_p_cuda_call &c, con
     }
 }
 
-static __global__ void __launch_bounds__(kPackThreads, 1) eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kPackThreads, kThreadsOnSm / kPackThreads)
+    eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     const eplb_p_cuda_packing &packing = c.at_groups ? c.groups : c.gpus;
     int32_t row = (int32_t)blockIdx.x / packing.candidates, candidate = (int32_t)blockIdx.x % packing.candidates, i;
@@ -3360,13 +3360,20 @@ static eplb_result eplb_p_launch_replicate(const eplb_p_cuda_call *c, cudaStream
                          shared, c, stream);
 }
 
+/* Threads for one of so many blocks, that few of them need wait until others are done. */
+static int32_t eplb_p_threads_on_sm(int32_t blocks)
+{
+    int32_t threads = kThreadsOnSm / ((blocks - 1) / kSms + 1) / kWarp * kWarp;
+    if (threads < kFewThreads) return kFewThreads;
+    return eplb_p_least(threads, kPackThreads);
+}
+
 /* All candidates of one of the two packings, and the choice among them. */
 static eplb_result eplb_p_launch_packing(const eplb_p_cuda_call *call, int32_t at_groups, cudaStream_t stream)
 {
     const eplb_p_cuda_packing *packing = at_groups ? &call->groups : &call->gpus;
     int32_t blocks = packing->rows * packing->candidates;
-    int32_t threads =
-        blocks < kManyBlocks ? eplb_p_threads_for_packing(packing) : eplb_p_threads_for(packing->n, kFewThreads);
+    int32_t threads = eplb_p_least(eplb_p_threads_for_packing(packing), eplb_p_threads_on_sm(blocks));
     eplb_p_cuda_call c = *call;
     eplb_p_cuda_candidate candidate;
     uint32_t shared = 0;
