@@ -165,7 +165,7 @@ enum : int32_t {
     kMostTooMany = 256, /* bids of a last round of an auction beyond the slots there are */
     kShortRound = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
     kSteps = 16,        /* of which there are so many then */
-    kAtOnce = 8,        /* loads of a pack that are read before the first is added */
+    kAtOnce = 10,       /* loads of a pack that are read before the first is added: most packs have no more */
     kHalf = kWarp / 2,  /* lanes that exchange an item of one of two packs */
     kFewHeavy = 4,      /* packs that PAIR_SCAN tries, as far as which they need not be in order */
     kWarpItems = 128,   /* among which a warp finds a swap sooner than all warps tell one another theirs */
