@@ -1489,10 +1489,10 @@ static __device__ int32_t eplb_p_lightest_pack_by_warp(const eplb_p_cuda_candida
     return eplb_p_index(eplb_p_warp_min(first));
 }
 
-static __device__ uint64_t eplb_p_max_min_by_warp(const eplb_p_cuda_candidate &p)
+static __device__ uint64_t eplb_p_max_min_by_warp(const eplb_p_cuda_candidate &p, float tiny)
 {
     int32_t heavy = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), light = eplb_p_lightest_pack_by_warp(p);
-    if (eplb_p_heavier_by(p, heavy, light) < *p.tiny) return kLast;
+    if (eplb_p_heavier_by(p, heavy, light) < tiny) return kLast;
     return eplb_p_best_swap_by_warp(p, heavy, light);
 }
 
@@ -1557,6 +1557,7 @@ struct eplb_p_cuda_search {
     int32_t threads; /* that do: the block's, or those of its first warp */
     eplb_p_cuda_team team;
     int32_t heavy, light; /* packs that the swap before this one was of; -1: there was none */
+    float tiny;           /* as the candidate has it */
 };
 
 static __device__ uint64_t eplb_p_least_of_search(const eplb_p_cuda_search &search, eplb_p_board &board, uint64_t key)
@@ -1579,13 +1580,14 @@ static __device__ uint64_t eplb_p_pair_key(const eplb_p_cuda_candidate &p, int32
 
 /* By a team, whose first lane keeps the swap that gains most, where `by_fall` with what the squares fall by it, and
    gets the pair's key. All lanes of a warp call it at once; a == b is no pair. */
-static __device__ uint64_t eplb_p_renew_pair(const eplb_p_cuda_candidate &p, const eplb_p_cuda_team &team, int32_t a,
-                                             int32_t b, bool by_fall)
+static __device__ uint64_t eplb_p_renew_pair(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
+                                             int32_t a, int32_t b, bool by_fall)
 {
+    const eplb_p_cuda_team &team = search.team;
     bool a_is_light = p.pack_load[b] > p.pack_load[a];
     int32_t heavy = a_is_light ? b : a, light = a_is_light ? a : b;
     float D = eplb_p_heavier_by(p, heavy, light);
-    bool counts = a != b && (by_fall || D >= *p.tiny);
+    bool counts = a != b && (by_fall || D >= search.tiny);
     uint64_t swap = counts ? eplb_p_best_swap_of(p, heavy, light, team.lane, team.lanes) : kLast;
 
     swap = eplb_p_team_min(team, swap);
@@ -1617,7 +1619,7 @@ static __device__ uint64_t eplb_p_renew_pairs_by_block(const eplb_p_cuda_candida
             b = number < p.m ? number : number - p.m;
             if (number >= p.m && b == search.heavy) b = a;
         }
-        key = eplb_p_smaller(key, eplb_p_renew_pair(p, search.team, a, b, by_fall));
+        key = eplb_p_smaller(key, eplb_p_renew_pair(p, search, a, b, by_fall));
     }
     return key;
 }
@@ -1685,17 +1687,17 @@ static __device__ uint64_t eplb_p_kept_pair_scan_by_block(const eplb_p_cuda_cand
 
 /* Of the swaps with a pack that help, the key of the lightest pack; those before it in order are not looked at. Thread
    t tries places t, t + threads, .. */
-static __device__ uint64_t eplb_p_lightest_that_helps(const eplb_p_cuda_candidate &p, int32_t threads,
+static __device__ uint64_t eplb_p_lightest_that_helps(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
                                                       uint64_t heavy_key, uint64_t turn)
 {
     int32_t heavy = eplb_p_index(heavy_key), v;
     uint64_t first = kLast;
 
 #pragma unroll 1
-    for (v = eplb_p_thread(); v < p.n; v += threads) {
+    for (v = eplb_p_thread(); v < p.n; v += search.threads) {
         int32_t light = eplb_p_pack_of(p, v);
         float D = eplb_p_heavier_by(p, heavy, light);
-        if (eplb_p_pack_key(p, light) <= heavy_key || D < *p.tiny) continue;
+        if (eplb_p_pack_key(p, light) <= heavy_key || D < search.tiny) continue;
         if (eplb_p_best_for_place(p, heavy, v, D).most > 0.0f)
             first = eplb_p_smaller(first, turn << kTurnShift | (uint64_t)eplb_p_bits(p.pack_load[light]) << kPackBits
                                               | (uint64_t)(kPackMask - light));
@@ -1723,7 +1725,7 @@ static __device__ uint64_t eplb_p_pair_scan_by_block(const eplb_p_cuda_candidate
         for (i = first; i < first + num && i < tried; i++) {
             heavy_key = is_ordered ? eplb_p_pack_key(p, p.by_load[i])
                                    : eplb_p_heaviest_pack_by_warp(p, i > 0 ? heavy_key + 1 : 0);
-            found = eplb_p_smaller(found, eplb_p_lightest_that_helps(p, search.threads, heavy_key, (uint64_t)i));
+            found = eplb_p_smaller(found, eplb_p_lightest_that_helps(p, search, heavy_key, (uint64_t)i));
         }
         found = eplb_p_least_of_search(search, board, found);
         if (found == kLast) continue;
@@ -1747,12 +1749,12 @@ static __device__ uint64_t eplb_p_max_to_any_by_block(const eplb_p_cuda_candidat
         if (D > 0.0f) best = eplb_p_smaller(best, eplb_p_key_for_place(p, heavy, v, D));
     }
     best = eplb_p_least_of_search(search, board, best);
-    return best != kLast && eplb_p_key_worth(best) > *p.tiny ? best : kLast;
+    return best != kLast && eplb_p_key_worth(best) > search.tiny ? best : kLast;
 }
 
-static __device__ uint64_t eplb_p_if_it_counts(const eplb_p_cuda_candidate &p, uint64_t by_fall)
+static __device__ uint64_t eplb_p_if_it_counts(float tiny, uint64_t by_fall)
 {
-    return by_fall != kLast && eplb_p_fall_counts(eplb_p_key_worth(by_fall), *p.tiny) ? by_fall : kLast;
+    return by_fall != kLast && eplb_p_fall_counts(eplb_p_key_worth(by_fall), tiny) ? by_fall : kLast;
 }
 
 /* Elsewhere the best swap of each pack with a lighter one is kept, its partner in it, and how far it may fall at most
@@ -1900,14 +1902,14 @@ static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate
                                                      const eplb_p_cuda_search &search, eplb_p_board &board)
 {
     switch (how->refine) {
-    case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warp(p);
+    case EPLB_REFINE_MAX_MIN: return eplb_p_max_min_by_warp(p, search.tiny);
     case EPLB_REFINE_PAIR_SCAN:
         if (p.best) return eplb_p_kept_pair_scan_by_block(p, search, how->heavy_packs, board);
         return eplb_p_pair_scan_by_block(p, search, how->heavy_packs, board);
     case EPLB_REFINE_MAX_TO_ANY: return eplb_p_max_to_any_by_block(p, search, board);
     case EPLB_REFINE_L2:
-        return eplb_p_if_it_counts(p, p.best ? eplb_p_first_pair_by_block(p, search, true, board)
-                                             : eplb_p_l2_by_block(p, search, board));
+        return eplb_p_if_it_counts(search.tiny, p.best ? eplb_p_first_pair_by_block(p, search, true, board)
+                                                       : eplb_p_l2_by_block(p, search, board));
     default: return kLast;
     }
 }
@@ -1986,7 +1988,7 @@ static __device__ bool eplb_p_suits_a_warp(const eplb_p_cuda_candidate &p, const
 static __device__ void eplb_p_refine_by_block(const eplb_p_cuda_candidate &p, const eplb_packing *how,
                                               eplb_p_board &board)
 {
-    eplb_p_cuda_search search = {eplb_p_threads(), eplb_p_team_of(p.room), -1, -1};
+    eplb_p_cuda_search search = {eplb_p_threads(), eplb_p_team_of(p.room), -1, -1, *p.tiny};
     int32_t swaps;
 
     if (eplb_p_suits_a_warp(p, how)) search.threads = kWarp;
