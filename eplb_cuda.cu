@@ -1420,6 +1420,18 @@ struct eplb_p_cuda_exchange {
     int32_t u;  /* the first place in the pack that gains so much */
 };
 
+static __device__ __forceinline__ void eplb_p_try_exchange(eplb_p_cuda_exchange *best, float gain, int32_t u)
+{
+    best->u = gain > best->most ? u : best->u;
+    best->most = fmaxf(best->most, gain);
+}
+
+static __device__ uint64_t eplb_p_exchange_key(const eplb_p_cuda_candidate &p, const eplb_p_cuda_exchange &best,
+                                               int32_t v)
+{
+    return best.most > 0.0f ? eplb_p_swap_key(p, best.most, best.u, v) : kLast;
+}
+
 /* It goes through a pack's positions in ascending order, so the first of equal ones stays; without a branch, and what
    waits for the gain before is a maximum alone. */
 static __device__ __forceinline__ eplb_p_cuda_exchange eplb_p_best_for_place(const eplb_p_cuda_candidate &p,
@@ -1430,18 +1442,14 @@ static __device__ __forceinline__ eplb_p_cuda_exchange eplb_p_best_for_place(con
     float load = p.held_load[v];
 
 #pragma unroll 4
-    for (u = heavy * p.room; u < end; u++) {
-        float gain = eplb_p_swap_gain(eplb_p_sub(p.held_load[u], load), D);
-        best.u = gain > best.most ? u : best.u;
-        best.most = fmaxf(best.most, gain);
-    }
+    for (u = heavy * p.room; u < end; u++)
+        eplb_p_try_exchange(&best, eplb_p_swap_gain(eplb_p_sub(p.held_load[u], load), D), u);
     return best;
 }
 
 static __device__ uint64_t eplb_p_key_for_place(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t v, float D)
 {
-    eplb_p_cuda_exchange best = eplb_p_best_for_place(p, heavy, v, D);
-    return best.most > 0.0f ? eplb_p_swap_key(p, best.most, best.u, v) : kLast;
+    return eplb_p_exchange_key(p, eplb_p_best_for_place(p, heavy, v, D), v);
 }
 
 /* The best of some of the swaps of two packs: those with places first, first + step, .. of the lighter. */
@@ -1458,10 +1466,30 @@ static __device__ uint64_t eplb_p_best_swap_of(const eplb_p_cuda_candidate &p, i
     return best;
 }
 
-/* The best swap of two packs, by one warp. */
+/* The best swap of two packs, by one warp: of a place of the lighter with some places of the heavier, as many lanes as
+   there are for it. Four are looked at at once, the first of them again where there are no four. */
 static __device__ uint64_t eplb_p_best_swap_by_warp(const eplb_p_cuda_candidate &p, int32_t heavy, int32_t light)
 {
-    return eplb_p_warp_min(eplb_p_best_swap_of(p, heavy, light, eplb_p_lane(), kWarp));
+    int32_t lanes = p.room < kWarp ? eplb_p_pack_of(p, kWarp) : 1, lane = eplb_p_pack_of(p, eplb_p_lane()), r, u, i;
+    int32_t v = light * p.room + eplb_p_lane() - lane * p.room, end = (light + 1) * p.room;
+    float D = eplb_p_heavier_by(p, heavy, light);
+    uint64_t best = kLast;
+
+    if (lane >= lanes) v = end;
+#pragma unroll 1
+    for (; v < end; v += kWarp) {
+        eplb_p_cuda_exchange of_place = {0.0f, 0};
+        float load = p.held_load[v];
+#pragma unroll 1
+        for (r = lane; r < p.room; r += 4 * lanes)
+#pragma unroll
+            for (i = 0; i < 4; i++) {
+                u = heavy * p.room + (r + i * lanes < p.room ? r + i * lanes : r);
+                eplb_p_try_exchange(&of_place, eplb_p_swap_gain(eplb_p_sub(p.held_load[u], load), D), u);
+            }
+        best = eplb_p_smaller(best, eplb_p_exchange_key(p, of_place, v));
+    }
+    return eplb_p_warp_min(best);
 }
 
 /* The first pack in order whose key is not below `from`, and its key. */
