@@ -1506,22 +1506,32 @@ static __device__ uint64_t eplb_p_heaviest_pack_by_warp(const eplb_p_cuda_candid
     return eplb_p_warp_min(first);
 }
 
-static __device__ int32_t eplb_p_lightest_pack_by_warp(const eplb_p_cuda_candidate &p)
+struct eplb_p_cuda_ends { /* of the order of packs */
+    int32_t heaviest, lightest;
+};
+
+static __device__ eplb_p_cuda_ends eplb_p_ends_by_warp(const eplb_p_cuda_candidate &p)
 {
-    uint64_t first = kLast;
+    uint64_t heaviest = kLast, lightest = kLast;
+    eplb_p_cuda_ends ends;
     int32_t pack;
 
 #pragma unroll 1
-    for (pack = eplb_p_lane(); pack < p.m; pack += kWarp)
-        first = eplb_p_smaller(first, eplb_p_light_first(p.pack_load[pack], pack));
-    return eplb_p_index(eplb_p_warp_min(first));
+    for (pack = eplb_p_lane(); pack < p.m; pack += kWarp) {
+        float load = p.pack_load[pack];
+        heaviest = eplb_p_smaller(heaviest, eplb_p_heavy_first(load, pack));
+        lightest = eplb_p_smaller(lightest, eplb_p_light_first(load, pack));
+    }
+    ends.heaviest = eplb_p_index(eplb_p_warp_min(heaviest));
+    ends.lightest = eplb_p_index(eplb_p_warp_min(lightest));
+    return ends;
 }
 
 static __device__ uint64_t eplb_p_max_min_by_warp(const eplb_p_cuda_candidate &p, float tiny)
 {
-    int32_t heavy = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), light = eplb_p_lightest_pack_by_warp(p);
-    if (eplb_p_heavier_by(p, heavy, light) < tiny) return kLast;
-    return eplb_p_best_swap_by_warp(p, heavy, light);
+    eplb_p_cuda_ends ends = eplb_p_ends_by_warp(p);
+    if (eplb_p_heavier_by(p, ends.heaviest, ends.lightest) < tiny) return kLast;
+    return eplb_p_best_swap_by_warp(p, ends.heaviest, ends.lightest);
 }
 
 /* by_load, after the next barrier: by counting for each pack those before it. */
@@ -1835,7 +1845,7 @@ static __device__ uint64_t eplb_p_keep_fall(const eplb_p_cuda_candidate &p, cons
 
 /* Those of all packs; and, as they promise most, of all with the lightest, and of the heaviest with all. */
 static __device__ uint64_t eplb_p_keep_falls(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &changed,
-                                             int32_t heaviest, int32_t lightest, bool is_first)
+                                             const eplb_p_cuda_ends &ends, bool is_first)
 {
     uint64_t best = kLast;
     int32_t first;
@@ -1845,8 +1855,8 @@ static __device__ uint64_t eplb_p_keep_falls(const eplb_p_cuda_candidate &p, con
         int32_t own = eplb_p_own_pack(first, eplb_p_lane());
         if (own >= p.m) continue;
         best = eplb_p_smaller(best, eplb_p_keep_fall(p, changed, is_first, own));
-        best = eplb_p_smaller(best, eplb_p_fall_with(p, own, lightest, eplb_p_key_worth(best)));
-        best = eplb_p_smaller(best, eplb_p_fall_with(p, heaviest, own, eplb_p_key_worth(best)));
+        best = eplb_p_smaller(best, eplb_p_fall_with(p, own, ends.lightest, eplb_p_key_worth(best)));
+        best = eplb_p_smaller(best, eplb_p_fall_with(p, ends.heaviest, own, eplb_p_key_worth(best)));
     }
     return best;
 }
@@ -1911,17 +1921,17 @@ static __device__ uint64_t eplb_p_renew_falls_by_warps(const eplb_p_cuda_candida
 static __device__ uint64_t eplb_p_l2_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
                                               eplb_p_board &board)
 {
-    int32_t heaviest = eplb_p_index(eplb_p_heaviest_pack_by_warp(p, 0)), lightest = eplb_p_lightest_pack_by_warp(p);
+    eplb_p_cuda_ends ends = eplb_p_ends_by_warp(p);
     eplb_p_cuda_search changed = search;
     bool is_first = search.heavy < 0;
     uint64_t best;
 
     if (is_first) {
-        changed.heavy = heaviest;
-        changed.light = lightest;
+        changed.heavy = ends.heaviest;
+        changed.light = ends.lightest;
     }
-    best = eplb_p_least_of_block(board, eplb_p_keep_falls(p, changed, heaviest, lightest, is_first));
-    return eplb_p_least_of_block(board, eplb_p_renew_falls_by_warps(p, lightest, best));
+    best = eplb_p_least_of_block(board, eplb_p_keep_falls(p, changed, ends, is_first));
+    return eplb_p_least_of_block(board, eplb_p_renew_falls_by_warps(p, ends.lightest, best));
 }
 
 /* The next swap, the same in all warps, or in warp 0 alone and any key in the others; the block's last barrier is
