@@ -415,16 +415,16 @@ static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t first,
     return rank;
 }
 
-/* How many of n sorted keys are at least so large. */
-static __device__ int32_t eplb_p_num_at_least(const uint32_t *key, int32_t n, uint32_t least)
+/* How many of n sorted keys are at least so large; behind another key, if there are none, and no more than a power of
+   two, which is halved without waiting for what was read. */
+static __device__ int32_t eplb_p_num_at_least(const uint32_t *key, int32_t n, int32_t most, uint32_t least)
 {
-    int32_t found = 0;
+    int32_t found = 0, step;
 #pragma unroll 1
-    while (n > 0) {
-        int32_t half = (n + 1) / 2;
-        bool all = key[found + half - 1] >= least;
-        found += all ? half : 0;
-        n = all ? n - half : half - 1;
+    for (step = most; step > 0; step >>= 1) {
+        int32_t tried = found + step;
+        bool all = key[eplb_p_least(tried, n) - 1] >= least;
+        found = all && tried <= n ? tried : found;
     }
     return found;
 }
@@ -450,8 +450,8 @@ static __device__ void eplb_p_merge_runs(const eplb_p_sorted &from, int32_t run,
         int32_t first = i & ~(2 * run - 1), second = eplb_p_least(first + run, n), place;
         int32_t end = eplb_p_least(second + run, n);
         uint32_t key = from.key[i];
-        if (i < second) place = i + eplb_p_num_at_least(from.key + second, end - second, key + 1);
-        else place = i - run + eplb_p_num_at_least(from.key + first, run, key);
+        if (i < second) place = i + eplb_p_num_at_least(from.key + second, end - second, run, key + 1);
+        else place = i - run + eplb_p_num_at_least(from.key + first, run, run, key);
         put(place, key, from.index[i]);
     }
 }
