@@ -2078,6 +2078,41 @@ EPLB_P_HD void eplb_p_team_fill(int32_t *to, int32_t first, int32_t step, int32_
 }
 #endif
 
+typedef struct eplb_p_run { /* things first .. end - 1 of many that stand in order */
+    int32_t first, end;
+} eplb_p_run;
+
+/* Those of a lane where each takes a run of n. */
+EPLB_P_HD eplb_p_run eplb_p_run_of_lane(int32_t n)
+{
+    int32_t each = (n + EPLB_P_TEAM - 1) / EPLB_P_TEAM;
+    eplb_p_run run;
+
+    run.first = each * eplb_p_team_lane() < n ? each * eplb_p_team_lane() : n;
+    run.end = n - run.first < each ? n : run.first + each;
+    return run;
+}
+
+/* What the lanes before this one have, together. */
+EPLB_P_HD int64_t eplb_p_team_sum_before(int64_t x)
+{
+    int32_t lane = eplb_p_team_lane(), step;
+    int64_t sum = x, more;
+
+    for (step = 1; step < EPLB_P_TEAM; step *= 2) {
+        more = eplb_p_team_from64(sum, lane < step ? lane : lane - step);
+        if (lane >= step) sum += more;
+    }
+    return sum - x;
+}
+
+/* The smallest key of all lanes. */
+EPLB_P_HD uint64_t eplb_p_team_smallest(uint64_t key)
+{
+    const uint64_t sign = (uint64_t)1 << 63; /* signed numbers are in the order of unsigned ones but for it */
+    return ~((uint64_t)eplb_p_team_most64((int64_t)(~key ^ sign)) ^ sign);
+}
+
 /* =================================================================================================
    B. THE CALL
 
@@ -2757,10 +2792,10 @@ EPLB_P void eplb_p_scale_loads(float *to, const float *from, float factor, int32
 /* The bits of the largest of n loads. */
 EPLB_P uint32_t eplb_p_largest_load(const float *load, int32_t n)
 {
-    int32_t each = (n + EPLB_P_TEAM - 1) / EPLB_P_TEAM, first = each * eplb_p_team_lane();
+    eplb_p_run own = eplb_p_run_of_lane(n);
     uint32_t lightest, heaviest;
 
-    eplb_p_load_range(load + (first < n ? first : 0), first + each < n ? each : n - first, &lightest, &heaviest);
+    eplb_p_load_range(load + own.first, own.end - own.first, &lightest, &heaviest);
     return (uint32_t)eplb_p_team_most((int32_t)heaviest);
 }
 
@@ -3465,29 +3500,38 @@ EPLB_P void eplb_p_replicate(eplb_p_replicas *r, int32_t replication, int32_t fi
     eplb_p_team_wait();
 }
 
-/* spare: the sum of the i lightest, but for that of all, which is load[0] then. */
+/* spare: the sum of the i lightest, but for that of all, which is load[0] then. By the team. */
 EPLB_P void eplb_p_sum_lightest(uint64_t *load, uint64_t *spare, int32_t n)
 {
+    eplb_p_run own = eplb_p_run_of_lane(n);
+    int64_t sum = 0;
     int32_t i;
 
-    if (!eplb_p_insert_few(load, n)) eplb_p_sort(load, spare, n);
-    spare[0] = 0;
-    for (i = 1; i < n; i++) spare[i] = spare[i - 1] + load[i - 1];
-    load[0] = spare[n - 1] + load[n - 1];
+    if (EPLB_P_TEAM > 1) eplb_p_team_sort(load, spare, n);
+    else if (!eplb_p_insert_few(load, n)) eplb_p_sort(load, spare, n);
+    for (i = own.first; i < own.end; i++) sum += (int64_t)load[i];
+    sum = eplb_p_team_sum_before(sum);
+    for (i = own.first; i < own.end; i++) {
+        spare[i] = (uint64_t)sum;
+        sum += (int64_t)load[i];
+    }
+    sum = eplb_p_team_from64(sum, EPLB_P_TEAM - 1);
+    if (eplb_p_team_lane() == 0) load[0] = (uint64_t)sum;
+    eplb_p_team_wait();
 }
 
 /* The least that the heaviest GPU can carry when replicas of these loads fill all slots, which are taken up.
    Proof: of the k G + q heaviest, some q GPUs hold (k + 1) q: those that hold most. Did they hold fewer, one of
    them would hold no more than k, and nor would any GPU besides, which makes k G + q - 1 at most. So those q
    carry at least the (k + 1) q lightest of the ones looked at and, as they have q S slots, so many more of the
-   lightest of all; and one of them carries the mean of that, or more. */
+   lightest of all; and one of them carries the mean of that, or more. By the team. */
 EPLB_P uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_slots, int32_t num_gpus)
 {
     int32_t room = num_slots / num_gpus, k, q;
     uint64_t least = 0;
 
     eplb_p_sum_lightest(load, spare, num_slots);
-    for (q = 1; q <= num_gpus; q++) {
+    for (q = 1 + eplb_p_team_lane(); q <= num_gpus; q += EPLB_P_TEAM) {
         uint64_t most = 0;
         for (k = 0; k < room; k++) {
             int32_t above = k * (num_gpus - q), others = q * (room - k - 1);
@@ -3496,7 +3540,7 @@ EPLB_P uint64_t eplb_p_least_peak(uint64_t *load, uint64_t *spare, int32_t num_s
         }
         if (most / (uint64_t)q > least) least = most / (uint64_t)q;
     }
-    return least;
+    return (uint64_t)eplb_p_team_most64((int64_t)least);
 }
 
 /* GPUs that replicas may be on, and what any plan has to reckon with there. */
@@ -3691,18 +3735,23 @@ EPLB_P eplb_p_packer eplb_p_carve_packer(eplb_p_arena *a, int32_t n, int32_t m, 
 
 /* pack: initial */
 
+/* eplb_p_sort_loads by the team. */
+EPLB_P void eplb_p_order_loads(const float *load, uint64_t *key, uint64_t *spare, int32_t n)
+{
+    int32_t i;
+
+    if (EPLB_P_TEAM > 1) {
+        for (i = eplb_p_team_lane(); i < n; i += EPLB_P_TEAM) key[i] = eplb_p_heavy_first(load[i], i);
+        eplb_p_team_wait();
+        eplb_p_team_sort(key, spare, n);
+    } else {
+        eplb_p_sort_loads(load, key, spare, n);
+    }
+}
+
 EPLB_P void eplb_p_order_items(eplb_p_packer *p)
 {
-    int32_t n = p->packs.n, i;
-
-    if (p->packs.room == 1) return;
-    if (EPLB_P_TEAM > 1) {
-        for (i = eplb_p_team_lane(); i < n; i += EPLB_P_TEAM) p->true_order[i] = eplb_p_heavy_first(p->weight[i], i);
-        eplb_p_team_wait();
-        eplb_p_team_sort(p->true_order, p->spare, n);
-    } else {
-        eplb_p_sort_loads(p->weight, p->true_order, p->spare, n);
-    }
+    if (p->packs.room > 1) eplb_p_order_loads(p->weight, p->true_order, p->spare, p->packs.n);
 }
 
 /* The order of candidate c > 0. Item i draws word i of the packing. */
@@ -4627,7 +4676,7 @@ static int32_t eplb_p_quickest_of_vectors(const eplb_p_unlike *u, float load)
 #endif
 
 /* The pack with room that would take the least with this load more; where speeds are alike the lightest, as by LPT.
-   What takes no less without it need not be looked at. */
+   What takes no less without it need not be looked at. By the team. */
 EPLB_P int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
 {
     const float *pack_load = u->packer.packs.load, *time = u->time; /* copies stay in registers */
@@ -4638,13 +4687,13 @@ EPLB_P int32_t eplb_p_quickest(const eplb_p_unlike *u, float load)
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     if (u->speed && m >= EPLB_P_VECTOR) return eplb_p_quickest_of_vectors(u, load);
 #endif
-    for (pack = 0; pack < m; pack++) {
+    for (pack = eplb_p_team_lane(); pack < m; pack += EPLB_P_TEAM) {
         uint64_t key = eplb_p_light_first(time[pack], pack);
         if (key > best || fill[pack] >= room[pack]) continue;
         if (u->speed) key = eplb_p_light_first(eplb_p_time_with(u, pack, eplb_p_add(pack_load[pack], load)), pack);
         best = eplb_p_smaller(best, key);
     }
-    return eplb_p_index_or_none(best);
+    return eplb_p_index_or_none(eplb_p_team_smallest(best));
 }
 
 /* The pack of the next item by zigzag: turns run through all packs, every other one backward; what is full is left out. */
@@ -4658,26 +4707,31 @@ EPLB_P int32_t eplb_p_next_in_zigzag(const eplb_p_unlike *u, int32_t *turn)
     return pack;
 }
 
+/* By the team. */
 EPLB_P void eplb_p_pack_unlike_initially(eplb_p_unlike *u)
 {
     eplb_p_packs *p = &u->packer.packs;
-    int32_t pack, position, turn = 0;
+    int32_t lane = eplb_p_team_lane(), pack, position, turn = 0;
 
-    for (pack = 0; pack < p->m; pack++) {
+    for (pack = lane; pack < p->m; pack += EPLB_P_TEAM) {
         p->fill[pack] = 0;
         p->load[pack] = u->fixed[pack];
         u->time[pack] = eplb_p_time_with(u, pack, u->fixed[pack]);
     }
     for (position = 0; position < p->n; position++) {
         int32_t item = eplb_p_item_at(p, position);
+        eplb_p_team_wait();
         pack = u->packer.how->init == EPLB_INIT_LPT ? eplb_p_quickest(u, p->weight[item])
                                                     : eplb_p_next_in_zigzag(u, &turn);
+        eplb_p_team_wait(); /* all have read */
+        if (lane != 0) continue;
         p->pack_of[item] = pack;
         p->load[pack] = eplb_p_add(p->load[pack], p->weight[item]);
         u->time[pack] = eplb_p_time_with(u, pack, p->load[pack]);
         p->fill[pack]++;
     }
-    p->tiny = eplb_p_tiny(u->time, p->m);
+    if (lane == 0) p->tiny = eplb_p_tiny(u->time, p->m);
+    eplb_p_team_wait();
 }
 
 /* first, held of the candidate. */
@@ -4859,19 +4913,27 @@ EPLB_P void eplb_p_refine_unlike(eplb_p_unlike *u)
     }
 }
 
-/* pack_index of the best candidate; true_order is there, and what is fixed on each pack. */
+/* pack_index of the best candidate; true_order is there, and what is fixed on each pack. By the team; a candidate's
+   order, and what refines it, is lane 0's. */
 EPLB_P void eplb_p_pack_unlike(eplb_p_unlike *u, uint64_t seed, int stage)
 {
     eplb_p_packer *packer = &u->packer;
-    int32_t candidates = packer->how->num_candidates, c;
+    int32_t candidates = packer->how->num_candidates, lane = eplb_p_team_lane(), c;
+    int done = 0;
 
-    packer->packs.weight = packer->weight;
-    packer->packs.order = packer->true_order;
-    for (c = 0; c == 0 || c < candidates; c++) {
-        if (c > 0) eplb_p_perturb_order(packer, seed, stage, c);
+    if (lane == 0) {
+        packer->packs.weight = packer->weight;
+        packer->packs.order = packer->true_order;
+    }
+    for (c = 0; (c == 0 || c < candidates) && !done; c++) {
+        if (c > 0 && lane == 0) eplb_p_perturb_order(packer, seed, stage, c);
+        eplb_p_team_wait();
         eplb_p_pack_unlike_initially(u);
-        eplb_p_refine_unlike(u);
-        if (eplb_p_select(packer, u->time, c)) return;
+        if (lane == 0) {
+            eplb_p_refine_unlike(u);
+            done = eplb_p_select(packer, u->time, c);
+        }
+        done = eplb_p_team_first(done);
     }
 }
 
@@ -7307,18 +7369,24 @@ EPLB_P int64_t eplb_p_swap_squares(const int32_t *u, const int32_t *v, const int
     return sum;
 }
 
-/* difference [T] = load of a less load of b. Returns the sum of it. */
-EPLB_P int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
+/* difference [T] = load of a less load of b; of some lanes each writes its samples. */
+EPLB_P_HD void eplb_p_take_difference_by_lanes(const eplb_p_search *s, int32_t a, int32_t b, int32_t *difference,
+                                               int32_t lane, int32_t lanes)
 {
     const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
-    int32_t *difference = s->difference, n = s->num_samples, t;
+    int32_t n = s->num_samples, t;
 
-    if (!s->pace) {
-        for (t = 0; t < n; t++) difference[t] = a_load[t] - b_load[t];
-        return s->gpu_total[a] - s->gpu_total[b];
-    }
-    for (t = 0; t < n; t++) difference[t] = eplb_p_apart(s, a, a_load[t], b, b_load[t]);
-    return eplb_p_total(difference, n);
+    if (s->pace)
+        for (t = lane; t < n; t += lanes) difference[t] = eplb_p_apart(s, a, a_load[t], b, b_load[t]);
+    else
+        for (t = lane; t < n; t += lanes) difference[t] = a_load[t] - b_load[t];
+}
+
+/* By one thread. Returns the sum of it. */
+EPLB_P int32_t eplb_p_take_difference(eplb_p_search *s, int32_t a, int32_t b)
+{
+    eplb_p_take_difference_by_lanes(s, a, b, s->difference, 0, 1);
+    return s->pace ? eplb_p_total(s->difference, s->num_samples) : s->gpu_total[a] - s->gpu_total[b];
 }
 
 /* Of the slots on GPUs free of slot i's expert, the one that may best change places with it; -1 when
@@ -7447,18 +7515,28 @@ EPLB_P int64_t eplb_p_squares_apart(const int32_t *a, const int32_t *b, int32_t 
     return squares;
 }
 
-EPLB_P float eplb_p_measure_pair(eplb_p_search *s, int32_t a, int32_t b)
+/* The same where GPUs differ in pace. */
+EPLB_P int64_t eplb_p_paced_squares(const eplb_p_search *s, int32_t a, int32_t b)
 {
-    float squares;
+    const int32_t *a_load = eplb_p_load_of(s, a), *b_load = eplb_p_load_of(s, b);
+    int64_t squares = 0, apart;
+    int32_t t;
 
-    if (s->pace) {
-        (void)eplb_p_take_difference(s, a, b);
-        squares = eplb_p_float_of(eplb_p_squares_of(s->difference, s->num_samples));
-        squares = eplb_p_mul(squares, eplb_p_float_of(eplb_p_pair_pace(s, a, b)));
-    } else {
-        squares = eplb_p_float_of(eplb_p_squares_apart(eplb_p_load_of(s, a), eplb_p_load_of(s, b), s->num_samples));
+    for (t = 0; t < s->num_samples; t++) {
+        apart = eplb_p_apart(s, a, a_load[t], b, b_load[t]);
+        squares += apart * apart;
     }
-    return *eplb_p_pair_at(s, a, b) = squares;
+    return squares;
+}
+
+EPLB_P float eplb_p_measure_pair(const eplb_p_search *s, int32_t a, int32_t b)
+{
+    int64_t squares = s->pace ? eplb_p_paced_squares(s, a, b)
+                              : eplb_p_squares_apart(eplb_p_load_of(s, a), eplb_p_load_of(s, b), s->num_samples);
+    float apart = eplb_p_float_of(squares);
+
+    if (s->pace) apart = eplb_p_mul(apart, eplb_p_float_of(eplb_p_pair_pace(s, a, b)));
+    return *eplb_p_pair_at(s, a, b) = apart;
 }
 
 /* The load of a GPU has changed: every pair with it is open again. By the team, as what follows. */
@@ -7660,16 +7738,8 @@ EPLB_P_APART void eplb_p_try_swaps(eplb_p_search *s, eplb_p_pair_swap *p)
 #define EPLB_P_SWAPS_BY_LANE   4
 #define EPLB_P_SAMPLES_BY_LANE 4
 
-/* Some lanes share the swaps of two GPUs, where these are alike. The lane's difference [T], in its samples. */
-EPLB_P_HD void eplb_p_take_difference_by_lanes(const eplb_p_search *s, const eplb_p_pair_swap *p, int32_t *difference,
-                                               int32_t lane, int32_t lanes)
-{
-    const int32_t *a_load = eplb_p_load_of(s, p->a), *b_load = eplb_p_load_of(s, p->b);
-    int32_t n = s->num_samples, t;
-    for (t = lane; t < n; t += lanes) difference[t] = a_load[t] - b_load[t];
-}
-
-/* Which of its swaps from the k-th on may be better than the best so far, roughly: a bit for each. */
+/* Some lanes share the swaps of two GPUs. Which of the lane's from the k-th on may be better than the best so far,
+   roughly: a bit for each. */
 EPLB_P_HD_LARGE uint32_t eplb_p_find_near_swaps(const eplb_p_search *s, const eplb_p_pair_swap *p,
                                                 const int32_t *difference, int32_t k, int32_t lanes)
 {
@@ -7699,7 +7769,7 @@ EPLB_P_HD_LARGE void eplb_p_try_swaps_by_team(eplb_p_search *s, eplb_p_pair_swap
 {
     int32_t lane = eplb_p_team_lane(), k, c;
 
-    eplb_p_take_difference_by_lanes(s, p, s->difference, lane, EPLB_P_TEAM);
+    eplb_p_take_difference_by_lanes(s, p->a, p->b, s->difference, lane, EPLB_P_TEAM);
     eplb_p_team_wait();
     for (k = lane; k < p->slots * p->others; k += EPLB_P_SWAPS_BY_LANE * EPLB_P_TEAM) {
         uint32_t bits = eplb_p_find_near_swaps(s, p, s->difference, k, EPLB_P_TEAM);
@@ -7760,7 +7830,7 @@ EPLB_P void eplb_p_settle_by_parts(eplb_p_search *s)
     if (part < s->num_gpus && s->promise[a] > 4.0f * (float)s->enough) {
         p = eplb_p_open_pair(s, a, s->far[a], s->promise[a], s->enough);
         num = p.slots * p.others;
-        eplb_p_take_difference_by_lanes(s, &p, difference, lane, lanes);
+        eplb_p_take_difference_by_lanes(s, p.a, p.b, difference, lane, lanes);
     }
     eplb_p_team_wait();
     for (k = lane; k < num && !is_near; k += EPLB_P_SWAPS_BY_LANE * lanes)
@@ -9138,8 +9208,9 @@ EPLB_P int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, con
                                     int64_t least)
 {
     const int32_t *expert = l->mlog2log + part->first_expert;
+    eplb_p_run own = eplb_p_run_of_lane(part->num_experts);
     int64_t fewer = INT64_MAX, peak;
-    int32_t lane = eplb_p_team_lane(), i, r, at = 0;
+    int32_t lane = eplb_p_team_lane(), num = 0, i, r, at;
 
     for (i = lane; i < part->num_experts; i += EPLB_P_TEAM) {
         int32_t count = l->logcnt[expert[i]];
@@ -9148,16 +9219,17 @@ EPLB_P int64_t eplb_p_counts_target(const eplb_p_layer *l, eplb_p_search *s, con
     fewer = -eplb_p_team_most64(-fewer);
     if (fewer <= least) return least;
     EPLB_ASSERT(s->key && s->spare); /* the search was carved, as there is effort */
-    if (lane == 0) {
-        eplb_p_enter_phase(&s->shared, s->peak_bytes);
-        for (i = 0; i < part->num_experts; i++) {
-            int32_t count = l->logcnt[expert[i]];
-            for (r = 0; r < count; r++) s->key[at++] = (uint64_t)(l->grains[expert[i]] / count);
-        }
-        peak = (int64_t)eplb_p_least_peak(s->key, s->spare, at, part->num_gpus);
-        if (peak < fewer) fewer = peak;
+    if (lane == 0) eplb_p_enter_phase(&s->shared, s->peak_bytes);
+    eplb_p_team_wait();
+    for (i = own.first; i < own.end; i++) num += l->logcnt[expert[i]];
+    at = (int32_t)eplb_p_team_sum_before(num);
+    for (i = own.first; i < own.end; i++) {
+        int32_t count = l->logcnt[expert[i]];
+        for (r = 0; r < count; r++) s->key[at++] = (uint64_t)(l->grains[expert[i]] / count);
     }
-    return eplb_p_team_from64(fewer, 0);
+    eplb_p_team_wait();
+    peak = (int64_t)eplb_p_least_peak(s->key, s->spare, eplb_p_team_most(at), part->num_gpus);
+    return peak < fewer ? peak : fewer;
 }
 
 /* The mean of a node's GPUs, and the heaviest of its replicas on the fastest. */
@@ -9311,7 +9383,7 @@ EPLB_P void eplb_p_improve_layer(eplb_p_layer *l, eplb_p_search *s)
         if (part.num_experts == 0) continue;
         eplb_p_open_node(s, l, &part);
         eplb_p_improve_node(s, l->shape, row);
-        if (l->shape->odd) eplb_p_close_odd_node(s, l, &part);
+        if (l->shape->odd && lane == 0) eplb_p_close_odd_node(s, l, &part);
         eplb_p_team_wait();
     }
 }
@@ -9387,8 +9459,9 @@ EPLB_P void eplb_p_store_slots(const eplb_p_layer *l, int32_t *to, const int32_t
         eplb_p_team_copy(to, from, l->shape->num_replicas);
         return;
     }
-    eplb_p_fill_ids(to, EPLB_P_EMPTY, 0, l->shape->num_replicas);
-    for (i = 0; i < c->num_gpus; i++)
+    eplb_p_team_fill(to, EPLB_P_EMPTY, 0, l->shape->num_replicas);
+    eplb_p_team_wait();
+    for (i = eplb_p_team_lane(); i < c->num_gpus; i += EPLB_P_TEAM)
         eplb_p_copy_ids(to + eplb_p_begin_of(&l->shape->gpus, c->gpu[i]), from + eplb_p_begin_of(&c->gpus, i),
                         eplb_p_num_on(&c->gpus, i));
 }
@@ -9443,7 +9516,7 @@ typedef struct eplb_p_planner { /* one layer in hand, and the stages that it goe
     size_t groups_bytes, node_bytes, search_bytes, judge_bytes, keep_bytes, follow_bytes;
 } eplb_p_planner;
 
-/* Where nodes are not alike: each expert to a node, and how many slots that node then uses. */
+/* Where nodes are not alike: each expert to a node, and how many slots that node then uses. By lane 0. */
 EPLB_P_APART void eplb_p_place_homes_of_layer(eplb_p_planner *p)
 {
     eplb_p_arena a = p->room;
@@ -9466,7 +9539,8 @@ EPLB_P void eplb_p_place_groups(eplb_p_planner *p)
     int32_t lane = eplb_p_team_lane();
 
     if (p->layer.shape->odd) {
-        eplb_p_place_homes_of_layer(p);
+        if (lane == 0) eplb_p_place_homes_of_layer(p);
+        eplb_p_team_wait();
         return;
     }
     if (lane == 0) eplb_p_enter_phase(&p->shared, p->groups_bytes);
@@ -9541,22 +9615,29 @@ EPLB_P void eplb_p_place_alike(eplb_p_planner *p, eplb_p_node *node, const eplb_
     eplb_p_place_slots(node, &p->layer, part);
 }
 
-/* The same where they are not. */
+/* The same where they are not. By the team. */
 EPLB_P_APART void eplb_p_place_unlike(eplb_p_planner *p, const eplb_p_node_part *part, uint32_t row)
 {
     const eplb_options *o = &p->layer.shape->options;
     eplb_p_arena a = p->room;
-    eplb_p_mixed mixed = eplb_p_carve_mixed(&a, &p->layer, part), *m = &mixed;
+    eplb_p_mixed own, *m = (eplb_p_mixed *)eplb_p_team_room(&own);
+    int32_t lane = eplb_p_team_lane();
 
-    m->unlike.packer.row = row;
-    m->replicas.load = p->layer.mlog_load + part->first_expert;
-    eplb_p_count_locked(m, &p->layer, part);
-    m->replicas.first_twice = eplb_p_first_twice(&p->layer, &m->replicas);
+    if (lane == 0) {
+        *m = eplb_p_carve_mixed(&a, &p->layer, part);
+        m->unlike.packer.row = row;
+        m->replicas.load = p->layer.mlog_load + part->first_expert;
+        eplb_p_count_locked(m, &p->layer, part);
+        m->replicas.first_twice = eplb_p_first_twice(&p->layer, &m->replicas);
+    }
+    eplb_p_team_wait();
     eplb_p_replicate(&m->replicas, o->replication, o->fixup_steps, eplb_p_cap_start(&p->layer, part));
-    eplb_p_list_mixed(m, &p->layer, part);
-    eplb_p_sort_loads(m->slot_load, m->unlike.packer.true_order, m->unlike.packer.spare, m->unlike.packer.packs.n);
+    if (lane == 0) eplb_p_list_mixed(m, &p->layer, part);
+    eplb_p_team_wait();
+    eplb_p_order_loads(m->slot_load, m->unlike.packer.true_order, m->unlike.packer.spare, m->unlike.packer.packs.n);
     eplb_p_pack_unlike(&m->unlike, o->seed, EPLB_P_DRAW_GPUS);
-    eplb_p_place_mixed(m, &p->layer, part);
+    if (lane == 0) eplb_p_place_mixed(m, &p->layer, part);
+    eplb_p_team_wait();
 }
 
 /* The experts of node k. Where nodes are not alike, what places them is carved for each. */
@@ -9565,17 +9646,19 @@ EPLB_P void eplb_p_place_experts(eplb_p_planner *p, int32_t k)
     eplb_p_node_part part = eplb_p_node_part_of(&p->layer, k);
     uint32_t row = (uint32_t)p->layer.index * (uint32_t)p->layer.shape->num_nodes + (uint32_t)k;
     eplb_p_arena a = p->room;
+    int32_t lane = eplb_p_team_lane();
 
-    if (eplb_p_team_lane() == 0) eplb_p_enter_phase(&p->shared, p->node_bytes);
-    if (!p->layer.shape->odd) {
-        eplb_p_place_alike(p, &p->node, &part, row);
-    } else if (part.num_experts > 0 && part.gpu_slots > 0 && !p->layer.cluster.speed) {
-        p->node = eplb_p_carve_node(&a, &part, &p->layer.shape->options.gpu_packing);
-        eplb_p_place_alike(p, &p->node, &part, row);
-    } else if (part.num_experts > 0) {
+    if (lane == 0) eplb_p_enter_phase(&p->shared, p->node_bytes);
+    if (part.num_experts == 0) return;
+    if (p->layer.shape->odd && (part.gpu_slots == 0 || p->layer.cluster.speed)) {
         eplb_p_place_unlike(p, &part, row);
+    } else {
+        if (p->layer.shape->odd && lane == 0)
+            p->node = eplb_p_carve_node(&a, &part, &p->layer.shape->options.gpu_packing);
+        eplb_p_place_alike(p, &p->node, &part, row);
     }
-    if (p->layer.shape->survive != EPLB_SURVIVE_NONE && part.num_experts > 0) eplb_p_let_survive(&p->layer, &part);
+    if (p->layer.shape->survive != EPLB_SURVIVE_NONE && lane == 0) eplb_p_let_survive(&p->layer, &part);
+    eplb_p_team_wait();
 }
 
 /* Groups and experts. */
@@ -9601,7 +9684,8 @@ EPLB_P void eplb_p_plan_layer(eplb_p_planner *p, eplb_p_search *search, const fl
 
     EPLB_ASSERT(shape != NULL); /* the planner has been carved */
     eplb_p_weigh_layer(&p->layer, weight, index);
-    eplb_p_number_locked(&p->layer, index);
+    if (eplb_p_team_lane() == 0) eplb_p_number_locked(&p->layer, index);
+    eplb_p_team_wait();
     if (shape->as_vllm) {
         eplb_p_place_as_vllm(p);
         return;
@@ -13819,14 +13903,16 @@ EPLB_P int32_t eplb_p_work_out_few(const eplb_p_keeper *k, const int32_t *slot, 
 /* By a team, before they are asked for: each lane those of its GPUs, which have as much room for them each. */
 EPLB_P void eplb_p_value_gpus_by_team(eplb_p_keeper *k)
 {
-    int32_t room = k->shape->gpus.room, gpu, first, end;
+    const eplb_p_gpus *gpus = &k->layer->cluster.gpus;
+    int32_t room = k->shape->gpus.room, gpu, begin, slots, end;
 
     for (gpu = eplb_p_team_lane(); gpu < k->shape->num_living && room <= EPLB_P_FEW_BITS; gpu += EPLB_P_TEAM) {
-        first = 2 * room * gpu;
-        end = eplb_p_work_out_few(k, k->new_slot + eplb_p_at(gpu, room, 0), room, first, 2 * room);
+        begin = eplb_p_begin_of(gpus, gpu);
+        slots = eplb_p_num_on(gpus, gpu);
+        end = eplb_p_work_out_few(k, k->new_slot + begin, slots, 2 * begin, 2 * slots);
         if (end < 0) continue;
-        k->first_value[gpu] = first;
-        k->num_values[gpu] = end - first;
+        k->first_value[gpu] = 2 * begin;
+        k->num_values[gpu] = end - 2 * begin;
     }
     if (eplb_p_team_lane() == 0 && room <= EPLB_P_FEW_BITS) k->num_stored = (int32_t)eplb_p_most_values(k->shape);
     eplb_p_team_wait();
@@ -14114,10 +14200,10 @@ EPLB_P void eplb_p_arrange_as_vllm(eplb_p_keeper *k, int32_t gpu)
 /* Either where slots are few and none is locked: of copies that stay the last ones are taken, or as vLLM does, the first. */
 EPLB_P void eplb_p_arrange_few(const eplb_p_keeper *k, int32_t from, int32_t to)
 {
-    int32_t room = k->shape->gpus.room, i, j, at = 0;
-    const int32_t *old_slot = k->old_slot + eplb_p_at(to, room, 0);
-    const int32_t *new_slot = k->new_slot + eplb_p_at(from, room, 0);
-    int32_t *arranged = k->arranged + eplb_p_at(to, room, 0), begin = k->shape->as_vllm ? 0 : room - 1;
+    const eplb_p_gpus *gpus = &k->layer->cluster.gpus;
+    int32_t first = eplb_p_begin_of(gpus, to), room = eplb_p_num_on(gpus, to), i, j, at = 0;
+    const int32_t *old_slot = k->old_slot + first, *new_slot = k->new_slot + eplb_p_begin_of(gpus, from);
+    int32_t *arranged = k->arranged + first, begin = k->shape->as_vllm ? 0 : room - 1;
     int32_t step = begin > 0 ? -1 : 1;
     uint32_t left = 0;
 
@@ -14140,7 +14226,7 @@ EPLB_P void eplb_p_arrange_few(const eplb_p_keeper *k, int32_t from, int32_t to)
 EPLB_P void eplb_p_arrange_gpus(eplb_p_keeper *k, const int32_t *row_of, int32_t from, int32_t to, int32_t num)
 {
     int32_t lane = eplb_p_team_lane(), j;
-    int is_few = EPLB_P_TEAM > 1 && k->shape->gpus.room <= EPLB_P_FEW_BITS;
+    int is_few = EPLB_P_TEAM > 1 && k->shape->gpus.room <= EPLB_P_FEW_BITS && !k->layer->locked;
 
     eplb_p_team_wait();
     for (j = lane; j < num && is_few; j += EPLB_P_TEAM) eplb_p_arrange_few(k, from + (row_of ? row_of[j] : j), to + j);
@@ -14585,8 +14671,10 @@ EPLB_P void eplb_p_open_follower(eplb_p_follower *f, eplb_p_layer *l, const int3
     eplb_p_team_fill(f->expert, 0, 1, s->num_experts + 1);
     eplb_p_team_wait();
     eplb_p_list_had(f, old_slot);
-    if (is_lead) (void)eplb_p_find_homes_in_force(f, old_slot);
-    if (f->shape->odd) s->apart = s->apart && eplb_p_homes_can_be_apart(f);
+    if (is_lead) {
+        (void)eplb_p_find_homes_in_force(f, old_slot);
+        if (f->shape->odd) s->apart = s->apart && eplb_p_homes_can_be_apart(f);
+    }
     eplb_p_price_moves(f, l);
     eplb_p_team_wait();
 }
@@ -15174,7 +15262,12 @@ EPLB_P void eplb_p_heed_plan_in_force(eplb_p_planner *p, eplb_p_search *search)
     const int32_t *old_slot = shape->options.previous_phy2log;
 
     if (!old_slot) return;
-    old_slot = eplb_p_number_old_slots(&p->layer, old_slot + eplb_p_at(p->layer.index, shape->num_replicas, 0));
+    old_slot += eplb_p_at(p->layer.index, shape->num_replicas, 0);
+    if (shape->odd) {
+        if (eplb_p_team_lane() == 0) (void)eplb_p_number_old_slots(&p->layer, old_slot);
+        old_slot = p->layer.old_slot;
+        eplb_p_team_wait();
+    }
     if (!shape->as_vllm) eplb_p_keep_plan(p, old_slot);
     if (shape->follows) eplb_p_follow_plan(p, search, old_slot);
     if (shape->follows || shape->as_vllm) eplb_p_keep_places(p, old_slot);

@@ -195,6 +195,7 @@ static constexpr uint32_t kRowsBytes = 3 * kWarp * sizeof(uint32_t);
 static constexpr uint32_t kRoomBytes = sizeof(eplb_p_follower) > kRowsBytes ? sizeof(eplb_p_follower) : kRowsBytes;
 static constexpr uint32_t kAloneBytes = kPlanningBytes + kRoomBytes;
 static_assert(sizeof(eplb_p_keeper) <= kRoomBytes, "what keeps slots has room where what follows has");
+static_assert(sizeof(eplb_p_mixed) <= kRoomBytes, "so has what packs GPUs that are not alike");
 static_assert(kAloneBytes <= kMaxShared, "so does what plans a layer by itself");
 static_assert(14 * EPLB_CUDA_MAX_ITEMS + 18 * EPLB_CUDA_MAX_PACKS + 2048 <= kMaxShared, "shapes fit shared memory");
 
@@ -411,9 +412,19 @@ static __device__ int32_t eplb_p_num_at_least(const uint32_t *key, int32_t n, ui
     return found;
 }
 
+/* Where a key that has been sorted goes: among others. */
+struct eplb_p_put_sorted {
+    eplb_p_sorted to;
+    __device__ void operator()(int32_t place, uint32_t key, int32_t index) const
+    {
+        to.key[place] = key;
+        to.index[place] = (uint16_t)index;
+    }
+};
+
 /* Each two neighbouring runs become one: a key goes behind as many more as go before it in the other. */
-static __device__ void eplb_p_merge_runs_by_block(const eplb_p_sorted &from, const eplb_p_sorted &to, int32_t run,
-                                                  int32_t n)
+template <class Put>
+static __device__ void eplb_p_merge_runs(const eplb_p_sorted &from, int32_t run, int32_t n, const Put &put)
 {
     int32_t i;
 
@@ -424,35 +435,48 @@ static __device__ void eplb_p_merge_runs_by_block(const eplb_p_sorted &from, con
         uint32_t key = from.key[i];
         if (i < second) place = i + eplb_p_num_at_least(from.key + second, end - second, key + 1);
         else place = i - run + eplb_p_num_at_least(from.key + first, run, key);
-        to.key[place] = key;
-        to.index[place] = from.index[i];
+        put(place, key, from.index[i]);
     }
-    __syncthreads();
 }
 
-/* n keys below kNone, as far as whole warps zeros behind them. Runs are sorted by counting, then merged, twice or four
-   times, by way of `between`, whose keys may be those that come in. Ends with a barrier. */
-static __device__ void eplb_p_sort_by_block(const uint32_t *key, int32_t n, const eplb_p_sorted &sorted,
-                                            const eplb_p_sorted &between)
+/* Runs of keys are sorted by counting. */
+template <class Put>
+static __device__ void eplb_p_sort_runs(const uint32_t *key, int32_t run, int32_t n, const Put &put)
 {
-    int32_t run = kRun, merges = 0, i;
+    int32_t i;
+#pragma unroll 1
+    for (i = eplb_p_thread(); i < n; i += eplb_p_threads()) {
+        int32_t first = i & -run, end = eplb_p_least(first + run, eplb_p_whole_warps(n));
+        put(first + eplb_p_rank_in_run(key, first, end, i), key[i], i);
+    }
+}
+
+/* n keys below kNone, as far as whole warps zeros behind them. Runs are sorted, then merged, twice or four times, by way
+   of `sorted` and `between`, whose keys may be those that come in; each key is put where it belongs in the end. */
+template <class Put>
+static __device__ void eplb_p_sort_by_block(const uint32_t *key, int32_t n, const eplb_p_sorted &sorted,
+                                            const eplb_p_sorted &between, const Put &put)
+{
+    int32_t run = kRun, merges = 0;
 
 #pragma unroll 1
     while (run << merges < n) merges++;
     run <<= merges % 2;
-#pragma unroll 1
-    for (i = eplb_p_thread(); i < n; i += eplb_p_threads()) {
-        int32_t first = i & -run, end = eplb_p_least(first + run, eplb_p_whole_warps(n));
-        int32_t place = first + eplb_p_rank_in_run(key, first, end, i);
-        sorted.key[place] = key[i];
-        sorted.index[place] = (uint16_t)i;
+    if (run >= n) {
+        eplb_p_sort_runs(key, run, n, put);
+        return;
     }
+    eplb_p_sort_runs(key, run, n, eplb_p_put_sorted{sorted});
     __syncthreads();
 #pragma unroll 1
-    for (; run < n; run *= 4) {
-        eplb_p_merge_runs_by_block(sorted, between, run, n);
-        eplb_p_merge_runs_by_block(between, sorted, 2 * run, n);
+    for (;; run *= 4) {
+        eplb_p_merge_runs(sorted, run, n, eplb_p_put_sorted{between});
+        __syncthreads();
+        if (4 * run >= n) break;
+        eplb_p_merge_runs(between, 2 * run, n, eplb_p_put_sorted{sorted});
+        __syncthreads();
     }
+    eplb_p_merge_runs(between, 2 * run, n, put);
 }
 
 /* --------------------------------------------------------------------------------------- loads */
@@ -583,47 +607,55 @@ static __device__ eplb_p_cuda_mean eplb_p_judge_layer_by_block(const eplb_p_cuda
     return mean;
 }
 
-/* The weighted mean of an expert over the samples, scaled, in the order of eplb_p_mean_load. */
-static __device__ float eplb_p_mean_of_expert(const eplb_p_samples &s, const eplb_p_cuda_mean &mean, int32_t e)
+/* The loads of a layer's experts: told by the samples, once these are judged; or somewhere. */
+struct eplb_p_cuda_loads {
+    const float *load; /* [E] NULL: by the samples */
+    eplb_p_samples samples;
+    eplb_p_cuda_mean mean;
+};
+
+static __device__ eplb_p_cuda_loads eplb_p_judge_loads_by_block(const eplb_p_cuda_call &c, int32_t layer,
+                                                                eplb_p_board &board)
+{
+    eplb_p_cuda_loads l = {NULL, eplb_p_samples_of(c, layer), {EPLB_OK, 0.0f, 1.0f}};
+    l.mean = eplb_p_judge_layer_by_block(c, &l.samples, board);
+    return l;
+}
+
+/* By the samples the weighted mean over them, scaled, in the order of eplb_p_mean_load. */
+static __device__ float eplb_p_load_of_expert(const eplb_p_cuda_loads &l, int32_t e)
 {
     float load = 0.0f;
     int32_t t;
 
-    if (!(mean.scale > 0.0f)) return 1.0f;
+    if (l.load) return l.load[e];
+    if (!(l.mean.scale > 0.0f)) return 1.0f;
 #pragma unroll 1
-    for (t = 0; t < s.num; t++) {
-        float factor = eplb_p_mul(eplb_p_sample_share(&s, t), mean.scale);
-        load = eplb_p_add(load, eplb_p_mul(eplb_p_sample_load(&s, t, e), factor));
+    for (t = 0; t < l.samples.num; t++) {
+        float factor = eplb_p_mul(eplb_p_sample_share(&l.samples, t), l.mean.scale);
+        load = eplb_p_add(load, eplb_p_mul(eplb_p_sample_load(&l.samples, t, e), factor));
     }
-    return s.num > 1 ? eplb_p_div(load, mean.count) : load;
+    return l.samples.num > 1 ? eplb_p_div(load, l.mean.count) : load;
 }
 
-/* One layer: its loads are checked, and become one load for each expert. Ends with a barrier. */
-static __device__ eplb_result eplb_p_load_layer_by_block(const eplb_p_cuda_call &c, int32_t layer, float *load,
-                                                         eplb_p_board &board)
+/* All of them are stored. Ends with a barrier. */
+static __device__ void eplb_p_store_loads_by_block(const eplb_p_cuda_call &c, eplb_p_cuda_loads *l, float *load)
 {
-    eplb_p_samples s = eplb_p_samples_of(c, layer);
-    eplb_p_cuda_mean mean = eplb_p_judge_layer_by_block(c, &s, board);
     int32_t e;
 
 #pragma unroll 1
-    for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads())
-        load[e] = eplb_p_mean_of_expert(s, mean, e);
+    for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads()) load[e] = eplb_p_load_of_expert(*l, e);
     __syncthreads();
-    return mean.result;
+    l->load = load;
 }
 
-static __device__ void eplb_p_sum_groups_by_block(const eplb_p_cuda_call &c, const float *load, float *group_load)
+static __device__ float eplb_p_load_of_group(const eplb_p_cuda_call &c, const float *load, int32_t group)
 {
-    int32_t group, i;
-#pragma unroll 1
-    for (group = eplb_p_thread(); group < c.shape.num_groups; group += eplb_p_threads()) {
-        float sum = 0.0f;
-#pragma unroll 1
-        for (i = 0; i < c.shape.group_size; i++) sum = eplb_p_add(sum, load[group * c.shape.group_size + i]);
-        group_load[group] = sum;
-    }
-    __syncthreads();
+    float sum = 0.0f;
+    int32_t i;
+#pragma unroll 4
+    for (i = 0; i < c.shape.group_size; i++) sum = eplb_p_add(sum, load[group * c.shape.group_size + i]);
+    return sum;
 }
 
 /* ----------------------------------------------------------------------------------- replicate
@@ -659,7 +691,6 @@ struct eplb_p_cuda_auction {
     int32_t depth;              /* doubled while that seems to take no more bids than there are slots */
     int32_t per_thread;         /* experts */
     uint32_t *bid;              /* [num_log] the next one of each expert */
-    uint32_t *too_many;         /* [num_log] bids of each expert that were taken for no slot */
     int32_t room;               /* for bids that are taken: a last round may take more than there are slots */
     int32_t taken;              /* the same in all threads */
     uint16_t *expert;           /* [room] of each bid taken */
@@ -677,7 +708,6 @@ EPLB_P_HD void eplb_p_carve_auction(uint32_t *used, int32_t num_log, int32_t num
 {
     a->room = num_phy - num_log + eplb_p_least(num_log, kMostTooMany);
     a->bid = (uint32_t *)eplb_p_take_shared(used, num_log, sizeof(uint32_t));
-    a->too_many = (uint32_t *)eplb_p_take_shared(used, num_log, sizeof(uint32_t));
     a->expert = (uint16_t *)eplb_p_take_shared(used, a->room, sizeof(uint16_t));
     a->rank = (uint16_t *)eplb_p_take_shared(used, a->room, sizeof(uint16_t));
     eplb_p_carve_sorted(used, a->room, &a->bids);
@@ -697,7 +727,7 @@ static __device__ void eplb_p_open_auction_by_block(const eplb_p_cuda_replicas &
                                                     int32_t max_replicas)
 {
     eplb_p_part own = eplb_p_part_of(r.num_log);
-    int32_t e;
+    int32_t e, i;
 
     a->method = method;
     a->max_replicas = max_replicas;
@@ -705,10 +735,9 @@ static __device__ void eplb_p_open_auction_by_block(const eplb_p_cuda_replicas &
     a->per_thread = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
     a->taken = 0;
 #pragma unroll 1
-    for (e = own.first; e < own.end; e++) {
-        a->bid[e] = eplb_p_bid_bits(r, *a, e, 0);
-        a->too_many[e] = 0;
-    }
+    for (e = own.first; e < own.end; e++) a->bid[e] = eplb_p_bid_bits(r, *a, e, 0);
+#pragma unroll 1
+    for (i = eplb_p_thread(); i < eplb_p_whole_warps(a->room); i += eplb_p_threads()) a->bids.key[i] = 0;
 }
 
 /* The highest bid of those with so many slots more. */
@@ -806,32 +835,30 @@ static __device__ void eplb_p_auction_round_by_block(const eplb_p_cuda_replicas 
     eplb_p_take_bids(r, a, floor, scan, eplb_p_least(scan.total, left));
 }
 
-/* The bids that were taken, the highest first: spare slots first .. last-1 are theirs, and the others are given back.
-   Ends with a barrier. */
+/* A bid that was taken, the highest first: spare slots first .. last-1 are theirs, and the others are given back. */
+struct eplb_p_put_bid {
+    const eplb_p_cuda_replicas &r;
+    const eplb_p_cuda_auction &a;
+    int32_t first, last;
+    __device__ void operator()(int32_t place, uint32_t, int32_t bid) const
+    {
+        int32_t e = a.expert[bid];
+        if (place < last - first) {
+            r.expert[first + place] = (uint16_t)e;
+            r.rank[first + place] = a.rank[bid];
+        } else { /* two counts share a word, and none falls below 1 */
+            atomicAdd((uint32_t *)(void *)r.count + e / 2, 0u - (1u << 16 * (e % 2)));
+        }
+    }
+};
+
+/* Spare slots first .. last-1 are given. Ends with a barrier. */
 static __device__ void eplb_p_settle_bids_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
                                                    int32_t first, int32_t last)
 {
-    eplb_p_part own = eplb_p_part_of(r.num_log);
-    int32_t i;
-
-#pragma unroll 1
-    for (i = a.taken + eplb_p_thread(); i < eplb_p_whole_warps(a.taken); i += eplb_p_threads()) a.bids.key[i] = 0;
+    eplb_p_put_bid put = {r, a, first, last};
     __syncthreads();
-    eplb_p_sort_by_block(a.bids.key, a.taken, a.sorted, a.bids);
-#pragma unroll 1
-    for (i = eplb_p_thread(); i < a.taken; i += eplb_p_threads()) {
-        int32_t bid = a.sorted.index[i];
-        if (i >= last - first) {
-            atomicAdd(&a.too_many[a.expert[bid]], 1u);
-            continue;
-        }
-        r.expert[first + i] = a.expert[bid];
-        r.rank[first + i] = a.rank[bid];
-    }
-    __syncthreads();
-    if (a.taken == last - first) return;
-#pragma unroll 1
-    for (i = own.first; i < own.end; i++) r.count[i] = (uint16_t)(r.count[i] - a.too_many[i]);
+    eplb_p_sort_by_block(a.bids.key, a.taken, a.sorted, a.bids, put);
     __syncthreads();
 }
 
@@ -909,6 +936,7 @@ static __device__ void eplb_p_replicate_by_block(const eplb_p_cuda_call &c, cons
     const eplb_options &o = c.shape.options;
     int32_t spare = r.num_phy - r.num_log, by_dhondt = c.by_dhondt - r.num_log, later, step;
 
+    if (spare == 0) __syncthreads();
 #pragma unroll 1
     for (later = 0; later < 2; later++)
         eplb_p_give_slots_by_block(r, a, later ? by_dhondt : 0, later ? spare : by_dhondt,
@@ -1097,7 +1125,8 @@ static __device__ void eplb_p_make_keys_by_block(const eplb_p_cuda_candidate &p,
 static __device__ void eplb_p_order_by_block(const eplb_p_cuda_candidate &p)
 {
     eplb_p_sorted sorted = {(uint32_t *)p.load, p.order}, between = {p.key, p.held};
-    eplb_p_sort_by_block(p.key, p.n, sorted, between);
+    eplb_p_sort_by_block(p.key, p.n, sorted, between, eplb_p_put_sorted{sorted});
+    __syncthreads();
 }
 
 /* LPT in rounds. In order of load, the lightest pack takes the next item, the second the one after it, and so on, as
@@ -1248,7 +1277,8 @@ static __device__ eplb_p_sorted eplb_p_order_lightest_by_block(const eplb_p_cuda
         keys[pack] = kInfinite - eplb_p_bits_of_pack(p, pack);
     eplb_p_end_keys(keys, p.m);
     __syncthreads();
-    eplb_p_sort_by_block(keys, p.m, sorted, between);
+    eplb_p_sort_by_block(keys, p.m, sorted, between, eplb_p_put_sorted{sorted});
+    __syncthreads();
     return sorted;
 }
 
@@ -2100,16 +2130,15 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(cons
 /* ------------------------------------------------------------------------------ a node in one block
 
    What a block holds of a node, in shared memory: what is needed until the end, and behind it one after the other the
-   layer with its groups, the auction of slots, and the packing onto GPUs. */
+   packing of groups, the auction of slots, and the packing onto GPUs. */
 
 struct eplb_p_cuda_node {
     uint64_t *told;  /* the board */
     uint16_t *group; /* [node_groups] in the order of mlog */
     eplb_p_cuda_replicas replicas;
-    float *load;       /* [E] */
-    float *group_load; /* [K] */
+    float *load; /* [E] of the layer, where groups are packed */
     eplb_p_cuda_auction auction;
-    uint32_t behind, behind_layer; /* bytes: where slots are packed, and where groups are */
+    uint32_t behind; /* bytes: what comes one after the other begins there */
 };
 
 EPLB_P_HD uint32_t eplb_p_most_bytes(uint32_t a, uint32_t b) { return a > b ? a : b; }
@@ -2122,10 +2151,8 @@ EPLB_P_HD uint32_t eplb_p_carve_cuda_node(const eplb_p_shape &shape, eplb_p_cuda
     node->told = eplb_p_take_board(&used);
     node->group = (uint16_t *)eplb_p_take_shared(&used, shape.node_groups, sizeof(uint16_t));
     eplb_p_carve_cuda_replicas(&used, shape.node_experts, shape.node_slots, &node->replicas);
+    node->load = (float *)eplb_p_take_shared(&used, shape.node_groups > 1 ? shape.num_experts : 0, sizeof(float));
     node->behind = used;
-    node->behind_layer = used;
-    node->load = (float *)eplb_p_take_shared(&node->behind_layer, shape.num_experts, sizeof(float));
-    node->group_load = (float *)eplb_p_take_shared(&node->behind_layer, shape.num_groups, sizeof(float));
     eplb_p_carve_auction(&used, shape.node_experts, shape.node_slots, &node->auction);
     return used;
 }
@@ -2135,11 +2162,13 @@ static uint32_t eplb_p_plan_bytes(const eplb_p_cuda_call &c)
 {
     eplb_p_cuda_candidate candidate;
     eplb_p_cuda_node node;
-    uint32_t most = eplb_p_carve_cuda_node(c.shape, &node);
+    uint32_t most = eplb_p_carve_cuda_node(c.shape, &node), used = node.behind;
 
-    eplb_p_carve_candidate(&node.behind, c.gpus, &candidate);
-    if (c.packs_groups) eplb_p_carve_candidate(&node.behind_layer, c.groups, &candidate);
-    return eplb_p_most_bytes(most, eplb_p_most_bytes(node.behind, node.behind_layer));
+    eplb_p_carve_candidate(&used, c.gpus, &candidate);
+    most = eplb_p_most_bytes(most, used);
+    used = node.behind;
+    if (c.packs_groups) eplb_p_carve_candidate(&used, c.groups, &candidate);
+    return eplb_p_most_bytes(most, used);
 }
 
 /* The expert at a place of a node's mlog. */
@@ -2148,19 +2177,20 @@ static __device__ int32_t eplb_p_expert_at(const eplb_p_cuda_call &c, const uint
     return group[place / c.shape.group_size] * c.shape.group_size + place % c.shape.group_size;
 }
 
-/* A node's experts in the order of mlog, one slot each; and what the plan says of them. */
+/* A node's experts in the order of mlog, one slot each; and what the plan says of them. Each thread has the load of the
+   experts that it bids for. */
 static __device__ void eplb_p_replicate_groups_by_block(const eplb_p_cuda_call &c, int32_t layer, const uint16_t *group,
-                                                        const float *load, const eplb_p_cuda_replicas &r,
+                                                        const eplb_p_cuda_loads &loads, const eplb_p_cuda_replicas &r,
                                                         eplb_p_cuda_auction *a, eplb_p_board &board)
 {
+    eplb_p_part own = eplb_p_part_of(r.num_log);
     int32_t i;
 
 #pragma unroll 1
-    for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads()) {
-        r.load[i] = load[eplb_p_expert_at(c, group, i)];
+    for (i = own.first; i < own.end; i++) {
+        r.load[i] = eplb_p_load_of_expert(loads, eplb_p_expert_at(c, group, i));
         r.count[i] = 1;
     }
-    __syncthreads();
     eplb_p_replicate_by_block(c, r, a, board);
 #pragma unroll 1
     for (i = eplb_p_thread(); i < r.num_log; i += eplb_p_threads())
@@ -2195,19 +2225,20 @@ static __device__ void eplb_p_leave_slots_by_block(const eplb_p_cuda_call &c, co
 /* The loads of what is packed next, and all that is planned before. Ends with a barrier. */
 static __device__ void eplb_p_open_packing_by_block(const eplb_p_cuda_call &c, int32_t layer, bool at_groups,
                                                     const eplb_p_cuda_candidate &p, eplb_p_cuda_node *node,
-                                                    eplb_p_board &board)
+                                                    eplb_p_cuda_loads *loads, eplb_p_board &board)
 {
     int32_t i;
 
     if (at_groups) {
-        eplb_p_sum_groups_by_block(c, node->load, node->group_load);
+        eplb_p_store_loads_by_block(c, loads, node->load);
 #pragma unroll 1
-        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads()) p.key[i] = eplb_p_bits(node->group_load[i]);
+        for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
+            p.key[i] = eplb_p_bits(eplb_p_load_of_group(c, node->load, i));
     } else {
 #pragma unroll 1
         for (i = 0; i < c.shape.node_groups; i++)
             eplb_p_open_rows_by_block(c, layer, node->group[i] * c.shape.group_size, c.shape.group_size);
-        eplb_p_replicate_groups_by_block(c, layer, node->group, node->load, node->replicas, &node->auction, board);
+        eplb_p_replicate_groups_by_block(c, layer, node->group, *loads, node->replicas, &node->auction, board);
         if (c.gpus.candidates > 1) return;
 #pragma unroll 1
         for (i = eplb_p_thread(); i < p.n; i += eplb_p_threads())
@@ -2247,25 +2278,25 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_plan_kernel(cons
 {
     int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes;
     int32_t at_groups, i;
+    eplb_p_cuda_loads loads;
     eplb_p_cuda_node node;
     eplb_p_board board;
-    eplb_result result;
 
     eplb_p_carve_cuda_node(c.shape, &node);
     board = eplb_p_board_at(node.told);
 #pragma unroll 1
     for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads())
         node.group[i] = (uint16_t)(number * c.shape.node_groups + i); /* unless they are packed */
-    result = eplb_p_load_layer_by_block(c, layer, node.load, board);
-    if (c.plan.layer_status && number == 0 && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
+    loads = eplb_p_judge_loads_by_block(c, layer, board);             /* a barrier: whose group is a node's is known */
+    if (c.plan.layer_status && number == 0 && eplb_p_thread() == 0) c.plan.layer_status[layer] = loads.mean.result;
     eplb_p_none_is_done_by_block(c.gpus, (int32_t)blockIdx.x, 1);
 #pragma unroll 1
     for (at_groups = c.packs_groups; at_groups >= 0; at_groups--) {
         const eplb_p_cuda_packing &packing = at_groups ? c.groups : c.gpus;
-        uint32_t used = at_groups ? node.behind_layer : node.behind;
+        uint32_t used = node.behind;
         eplb_p_cuda_candidate p;
         eplb_p_carve_candidate(&used, packing, &p);
-        eplb_p_open_packing_by_block(c, layer, at_groups, p, &node, board);
+        eplb_p_open_packing_by_block(c, layer, at_groups, p, &node, &loads, board);
         if (!at_groups && packing.candidates > 1) break;
         if (p.room > 1) eplb_p_pack_by_block(p, packing, NULL, board);
         eplb_p_close_packing_by_block(c, layer, number, at_groups, p, node);
@@ -2277,13 +2308,16 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_plan_kernel(cons
 static __global__ void __launch_bounds__(kMaxThreads, 1)
     eplb_p_layers_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
-    int32_t layer = (int32_t)blockIdx.x;
+    int32_t layer = (int32_t)blockIdx.x, group;
     float *load = c.load + eplb_p_at(layer, c.shape.num_experts, 0);
     eplb_p_board board = eplb_p_board_at((uint64_t *)eplb_p_shared);
-    eplb_result result = eplb_p_load_layer_by_block(c, layer, load, board);
+    eplb_p_cuda_loads loads = eplb_p_judge_loads_by_block(c, layer, board);
 
-    if (c.plan.layer_status && eplb_p_thread() == 0) c.plan.layer_status[layer] = result;
-    if (c.packs_groups) eplb_p_sum_groups_by_block(c, load, c.group_load + eplb_p_at(layer, c.shape.num_groups, 0));
+    eplb_p_store_loads_by_block(c, &loads, load);
+    if (c.plan.layer_status && eplb_p_thread() == 0) c.plan.layer_status[layer] = loads.mean.result;
+#pragma unroll 1
+    for (group = eplb_p_thread(); group < c.shape.num_groups && c.packs_groups; group += eplb_p_threads())
+        c.group_load[eplb_p_at(layer, c.shape.num_groups, group)] = eplb_p_load_of_group(c, load, group);
     eplb_p_open_rows_by_block(c, layer, 0, c.shape.num_experts);
     eplb_p_none_is_done_by_block(c.groups, layer, 1);
     eplb_p_none_is_done_by_block(c.gpus, layer * c.shape.num_nodes, c.shape.num_nodes);
@@ -2294,6 +2328,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
     eplb_p_replicate_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     int32_t layer = (int32_t)blockIdx.x / c.shape.num_nodes, number = (int32_t)blockIdx.x % c.shape.num_nodes, i;
+    eplb_p_cuda_loads loads = {};
     eplb_p_cuda_node node;
     eplb_p_board board;
 
@@ -2305,8 +2340,8 @@ static __global__ void __launch_bounds__(kMaxThreads, 1)
         node.group[i] = c.packs_groups ? c.group_order[eplb_p_at(layer, c.shape.num_groups, at)] : (uint16_t)at;
     }
     __syncthreads();
-    eplb_p_replicate_groups_by_block(c, layer, node.group, c.load + eplb_p_at(layer, c.shape.num_experts, 0),
-                                     node.replicas, &node.auction, board);
+    loads.load = c.load + eplb_p_at(layer, c.shape.num_experts, 0);
+    eplb_p_replicate_groups_by_block(c, layer, node.group, loads, node.replicas, &node.auction, board);
     eplb_p_leave_slots_by_block(c, node);
 }
 
@@ -2931,13 +2966,13 @@ static __host__ __device__ void *eplb_p_team_room(void *own)
    before. */
 static __host__ __device__ void eplb_p_team_sort(uint64_t *key, uint64_t *spare, int n)
 {
-    int each = (n + eplb_p_team() - 1) / eplb_p_team(), first = eplb_p_least(n, each * eplb_p_team_lane()), run;
-    int end = eplb_p_least(n, first + each);
+    eplb_p_run own = eplb_p_run_of_lane(n);
+    int first = own.first, end = own.end, run;
     uint64_t *from = key, *to = spare, *swap;
 
     eplb_p_sort(key + first, spare + first, end - first);
     eplb_p_team_wait();
-    for (run = each; run < n; run *= 2) {
+    for (run = (n + eplb_p_team() - 1) / eplb_p_team(); run < n; run *= 2) {
         int left = first / (2 * run) * (2 * run), right = eplb_p_least(n, left + run);
         int last = eplb_p_least(n, left + 2 * run), before = first - left, i, j, low, high, at;
         low = before > last - right ? before - (last - right) : 0;
@@ -3348,10 +3383,10 @@ static size_t eplb_p_evaluating_bytes(const eplb_p_shape *shape)
     return a.overflowed ? 0 : a.peak;
 }
 
-/* Whether a warp plans a layer: GPUs are alike, and shares equal; what numbers pairs of slots has 31 bits. */
+/* Whether a warp plans a layer: shares are equal, and what numbers pairs of slots has 31 bits. */
 static bool eplb_p_suits_team(const eplb_p_shape *s)
 {
-    return !s->odd && !s->exact && (int64_t)s->num_replicas * (s->gpus.room + 1) < INT32_MAX;
+    return !s->exact && (int64_t)s->num_replicas * (s->gpus.room + 1) < INT32_MAX;
 }
 
 /* The shapes, and how much each layer needs; its shape is known. */

@@ -30,12 +30,12 @@
 
    A LAYER BY A WARP, OR BY ONE THREAD
      The published presets are planned by blocks of threads. All else is done by the CPU's own functions, up to 256
-     layers at once. Effort (presets DEFAULT and BEST, and so options NULL), plans from a plan in force, with limits on
-     moves or a price or without, and preset VLLM by a warp for a layer, whose lanes go through experts, slots and GPUs
-     together; where its plan might not be one thread's, as a search has run out of steps, a thread makes it anew.
-     Each layer by one thread: plans for exact shares, clusters whose GPUs are not alike (gpu_slots, gpu_speed, gpu_node,
-     locked, survive), also their shares and sources, and reports. That takes much longer than on a CPU's core for a
-     layer, and is there so that nothing has to leave the device.
+     layers at once. Effort (presets DEFAULT and BEST, and so options NULL), clusters whose GPUs are not alike (gpu_slots,
+     gpu_speed, gpu_node, locked, survive), plans from a plan in force, with limits on moves or a price or without, and
+     preset VLLM by a warp for a layer, whose lanes go through experts, slots and GPUs together; where its plan might not
+     be one thread's, as a search has run out of steps, a thread makes it anew.
+     Each layer by one thread: plans for exact shares, shares and sources where GPUs are not alike, and reports. That
+     takes much longer than on a CPU's core for a layer, and is there so that nothing has to leave the device.
 
    NOT ON THE GPU
      eplb_diagnose, eplb_share_proof, eplb_evaluate_shares, eplb_transfers and what else reads host memory. */

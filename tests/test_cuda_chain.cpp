@@ -7,10 +7,10 @@
      most = 3, scan = 3 + d   what a block agrees on: a function, a barrier, a function; a vote for each of the d
                 binary digits of the bids that a thread may have above the floor, a barrier, two sums
    the functions below add up, along the kernel:
-     loads        most and a barrier                             4
-     replicate    a barrier                                      1
-       a round    most, scan                                     6 + d
-       the end    a barrier, the sort, two barriers              4 + merges(bids taken)
+     loads        most                                           3
+     replicate    a round: most, scan                            6 + d
+       the end    a barrier, the sort                            2 + merges(bids taken)
+       no slot is spare   a barrier                              1
      keys         a barrier                                      1
      order        the sort                                       1 + merges(R)
      LPT, a round by a warp: its own barrier, a minimum, a vote  3
@@ -81,7 +81,7 @@ static long round_of_lpt(const shape &s) { return s.G <= 32 ? 3 : 8 + merges(s.G
 static long rest_of_chain(const shape &s)
 {
     int32_t taken = s.R - s.E + (s.E < 256 ? s.E : 256);
-    return 4 + 1 + (s.R > s.E ? 4 + merges(taken) : 0) + 1 + 1 + merges(s.R) + 1;
+    return 3 + (s.R > s.E ? 2 + merges(taken) : 1) + 1 + 1 + merges(s.R) + 1;
 }
 
 static long chain_of_even_loads(const shape &s)

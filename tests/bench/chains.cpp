@@ -7,7 +7,8 @@
    reductions, __syncwarp) as tests/emulated counts them; and steps, the basic blocks of code as the host's compiler
    makes it (trace-pc) on the way through a block that has the most. Then the launches one by one, barriers + functions
    + steps. On up to FEW_GPUS GPUs also from a plan in force, DEFAULT's for loads from which those planned for have
-   strayed, each by itself, lognormally, sd 0.3: with slots kept, and with few moves of each kind.
+   strayed, each by itself, lognormally, sd 0.3: with slots kept, and with few moves of each kind; DEFAULT without the last
+   GPU, and where every third GPU has a speed of 0.8, afresh and from that plan; and what a report of it takes.
    FILE is another version's output; its launches, barriers, functions and steps stand beside. */
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
@@ -144,6 +145,15 @@ static std::vector<int32_t> plan_before(const bench_shape &shape, int32_t sample
     return phy2log;
 }
 
+/* Loads for which the plan in force was not made. */
+static std::vector<float> strayed_loads(const bench_shape &shape, int32_t samples)
+{
+    std::vector<float> load = lognormal_loads(num_loads(shape, samples));
+    uint64_t state = 77;
+    for (float &x : load) x *= static_cast<float>(std::exp(0.3 * next_normal(&state)));
+    return load;
+}
+
 static void print_in_force(const bench_shape &shape, int32_t samples, const std::map<std::string, total> &beside)
 {
     static const struct {
@@ -155,9 +165,7 @@ static void print_in_force(const bench_shape &shape, int32_t samples, const std:
         {"default+kept", EPLB_PRESET_DEFAULT, 0, 0, 0.0f},   {"default+moves", EPLB_PRESET_DEFAULT, 20, 0, 0.0f},
         {"default+gpu", EPLB_PRESET_DEFAULT, 20, 2, 0.0f},   {"default+price", EPLB_PRESET_DEFAULT, 0, 0, 0.004f}};
     std::vector<int32_t> in_force = plan_before(shape, samples);
-    std::vector<float> load = lognormal_loads(num_loads(shape, samples));
-    uint64_t state = 77;
-    for (float &x : load) x *= static_cast<float>(std::exp(0.3 * next_normal(&state)));
+    std::vector<float> load = strayed_loads(shape, samples);
     for (const auto &c : cases) {
         eplb_options options = options_of(shape, c.preset);
         options.previous_phy2log = in_force.data();
@@ -166,6 +174,54 @@ static void print_in_force(const bench_shape &shape, int32_t samples, const std:
         options.move_cost = c.price;
         print_chains(shape.name, c.name, run_call(problem_of(shape, samples), options, load), beside);
     }
+}
+
+/* GPUs that are not alike. */
+static void print_unlike(const bench_shape &shape, int32_t samples, const std::map<std::string, total> &beside)
+{
+    static const struct {
+        const char *name;
+        bool is_lost, has_speeds, follows;
+    } cases[] = {{"default+lost", true, false, false},
+                 {"default+speeds", false, true, false},
+                 {"lost+moves", true, false, true},
+                 {"speeds+moves", false, true, true}};
+    std::vector<int32_t> in_force = plan_before(shape, samples);
+    std::vector<int32_t> slots(static_cast<size_t>(shape.G), shape.R / shape.G);
+    std::vector<float> speed(static_cast<size_t>(shape.G), 1.0f);
+    slots.back() = 0;
+    for (size_t gpu = 0; gpu < speed.size(); gpu += 3) speed[gpu] = 0.8f;
+    for (const auto &c : cases) {
+        eplb_problem problem = problem_of(shape, samples);
+        eplb_options options = options_of(shape, EPLB_PRESET_DEFAULT);
+        if (c.is_lost) problem.gpu_slots = slots.data();
+        if (c.has_speeds) problem.gpu_speed = speed.data();
+        if (c.follows) options.previous_phy2log = in_force.data();
+        if (c.follows) options.max_moves = 20;
+        print_chains(shape.name, c.name, run_call(problem, options, strayed_loads(shape, samples)), beside);
+    }
+}
+
+static void print_report(const bench_shape &shape, int32_t samples, const std::map<std::string, total> &beside)
+{
+    eplb_problem problem = problem_of(shape, samples);
+    eplb_options options = options_of(shape, EPLB_PRESET_DEFAULT);
+    std::vector<int32_t> phy2log = plan_before(shape, samples);
+    std::vector<eplb_layer_report> report(static_cast<size_t>(shape.L));
+    std::vector<emulated_chain> chains(EMULATED_MAX_CHAINS);
+    eplb_plan plan = {};
+    size_t bytes = 0;
+    plan.phy2log = phy2log.data();
+    must(eplb_cuda_evaluate_scratch_size(&problem, &options, &bytes) == EPLB_OK, "scratch size");
+    std::vector<unsigned char> scratch(bytes);
+    emulated_seed(1);
+    emulated_chains(chains.data());
+    must(eplb_cuda_evaluate(&problem, &options, strayed_loads(shape, samples).data(), &plan, report.data(), NULL, NULL,
+                            scratch.data(), bytes, NULL)
+             == EPLB_OK,
+         emulated_complaint());
+    chains.resize(static_cast<size_t>(emulated_chains(chains.data())));
+    print_chains(shape.name, "report", chains, beside);
 }
 
 int main(int argc, char **argv)
@@ -186,7 +242,10 @@ int main(int argc, char **argv)
         if (!only.empty() && only != shape.name) continue;
         shape.L = layers;
         for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) print_preset(shape, preset, samples, beside);
-        if (shape.G <= FEW_GPUS) print_in_force(shape, samples, beside);
+        if (shape.G > FEW_GPUS) continue;
+        print_in_force(shape, samples, beside);
+        print_unlike(shape, samples, beside);
+        print_report(shape, samples, beside);
     }
     return 0;
 }
