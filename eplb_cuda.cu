@@ -13,7 +13,7 @@
      sources    one layer                     phy2log, source_count    quota
      alone      one layer, by a warp or       weight                   the plan, of all that the others do not know
                 by one thread
-     evaluate   one layer, by one thread      weight, phy2log          the report
+     evaluate   one layer, by a warp          weight, phy2log          the report
      .._alone   one layer, by one thread      as share, and sources    as these, where GPUs are not alike
      cluster    what is in its argument       the host                 scratch
 
@@ -36,6 +36,7 @@
 #define EPLB_P_TEAM  eplb_p_team()
 #define EPLB_P_PARTS 8 /* of a warp */
 #include <stdint.h>
+#include <string.h>
 #if defined(__CUDA_ARCH__) || !defined(__CUDACC__)
 #define EPLB_P_BY_WARP(by_warp, by_one) by_warp
 #else
@@ -76,6 +77,14 @@ EPLB_P_TEAM_FUNCTION int64_t eplb_p_team_most64(int64_t x)
     int high = eplb_p_team_most((int)(x >> 32)), low = (int)((unsigned)x ^ 0x80000000u);
     low = eplb_p_team_most(high == (int)(x >> 32) ? low : INT32_MIN);
     return (int64_t)((uint64_t)(unsigned)high << 32 | ((unsigned)low ^ 0x80000000u));
+}
+EPLB_P_TEAM_FUNCTION double eplb_p_team_most_double(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = eplb_p_team_most64(bits);
+    memcpy(&x, &bits, sizeof x);
+    return x;
 }
 EPLB_P_TEAM_FUNCTION int eplb_p_team_first_most(int x, int order)
 {
@@ -3083,13 +3092,12 @@ static __device__ bool eplb_p_plan_alone(const eplb_p_cuda_alone &c, unsigned ch
     eplb_p_planning &all = *(eplb_p_planning *)(void *)eplb_p_shared;
     eplb_result samples = EPLB_OK, in_force = EPLB_OK, width;
 
+    samples = eplb_p_check_samples_alone(c, layer);
     if (eplb_p_team_lane() == 0) {
-        samples = eplb_p_check_samples_alone(c, layer);
         eplb_p_open_alone(c.shape, scratch, &all);
         in_force = eplb_p_check_in_force_alone(&all.planner, layer);
         if (in_force != EPLB_OK) eplb_p_open_alone(c.fresh, scratch, &all);
     }
-    samples = eplb_p_team_first(samples);
     eplb_p_team_wait();
     eplb_p_plan_in_hand(&all, samples == EPLB_OK ? c.weight : NULL, layer);
     if (eplb_p_team_first(eplb_p_team_lane() == 0 && all.search.is_unsure)) return false;
@@ -3126,24 +3134,29 @@ static __device__ void eplb_p_store_gpu_loads(const eplb_p_cuda_alone &c, const 
     int32_t gpu;
     if (!c.gpu_load) return;
 #pragma unroll 1
-    for (gpu = 0; gpu < c.shape.num_gpus; gpu++)
+    for (gpu = eplb_p_lane(); gpu < c.shape.num_gpus; gpu += kWarp)
         c.gpu_load[eplb_p_at(layer, c.shape.num_gpus, gpu)] = is_none ? 0.0f : eplb_p_reported(v.gpu_sum[gpu]);
 }
 
 static __device__ void eplb_p_evaluate_alone(const eplb_p_cuda_alone &c, unsigned char *scratch, int32_t layer)
 {
+    eplb_p_evaluator &v = *(eplb_p_evaluator *)(void *)eplb_p_shared;
     const int32_t *phy2log = eplb_p_layer_slots(&c.shape, &c.plan, layer);
     eplb_p_arena a = eplb_p_arena_at(scratch);
-    eplb_p_evaluator v = eplb_p_carve_evaluator(&a, &c.shape);
     eplb_layer_report report = EPLB_ZERO_INIT;
     eplb_result result = eplb_p_check_samples_alone(c, layer);
 
-    eplb_p_list_places(&v.bounder);
+    if (eplb_p_lane() == 0) {
+        v = eplb_p_carve_evaluator(&a, &c.shape);
+        eplb_p_list_places(&v.bounder);
+    }
+    __syncwarp();
     if (result == EPLB_OK) result = eplb_p_count_replicas(&v, phy2log);
     if (result == EPLB_OK) eplb_p_report_layer(&v, c.weight, layer, phy2log, &report);
-    c.report[layer] = report;
     eplb_p_store_gpu_loads(c, v, layer, result != EPLB_OK);
-    if (c.layer_status) c.layer_status[layer] = result;
+    if (eplb_p_lane() == 0) c.report[layer] = report;
+    if (eplb_p_lane() == 0 && c.layer_status) c.layer_status[layer] = result;
+    __syncwarp();
 }
 
 static __global__ void eplb_p_evaluate_kernel(const __grid_constant__ eplb_p_cuda_alone c)
@@ -3585,7 +3598,7 @@ extern "C" eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const epl
     c.report = report;
     c.gpu_load = gpu_load;
     c.layer_status = layer_status;
-    return eplb_p_launch(eplb_p_evaluate_kernel, c.in_flight, 1, 0, &c, stream);
+    return eplb_p_launch(eplb_p_evaluate_kernel, c.in_flight, kWarp, sizeof(eplb_p_evaluator), &c, stream);
 }
 
 /* calls: a plan */
