@@ -35,6 +35,7 @@
    a mask: a branch would take longer than to ask it. On the host nobody calls these. */
 #define EPLB_P_TEAM  eplb_p_team()
 #define EPLB_P_PARTS 8 /* of a warp */
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 #if defined(__CUDA_ARCH__) || !defined(__CUDACC__)
@@ -163,6 +164,8 @@ enum : int32_t {
     kWarp = 32,
     kMaxThreads = 768, /* of a block that plans */
     kMaxWarps = kMaxThreads / kWarp,
+    kPackThreads = 1024, /* that a block which packs could have, so that a thread keeps to 64 registers: three blocks of
+                            288 threads fit an SM then, and a layer's candidates need not wait for others */
     kShareThreads = 256, /* of one that shares */
     kShareWarps = kShareThreads / kWarp,
     kManyBlocks = 1024, /* from so many candidates on the GPU is full, and small blocks waste less of it
@@ -174,6 +177,7 @@ enum : int32_t {
     kFewBids = 3,       /* of an expert, which its thread takes by itself */
     kShortRound = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
     kSteps = 16,        /* of which there are so many then */
+    kAtOnce = 8,        /* loads of a pack that are read before the first is added */
     kHalf = kWarp / 2,  /* lanes that exchange an item of one of two packs */
     kFewHeavy = 4,      /* packs that PAIR_SCAN tries, as far as which they need not be in order */
     kWarpItems = 128,   /* among which a warp finds a swap sooner than all warps tell one another theirs */
@@ -393,22 +397,36 @@ struct eplb_p_sorted {
     uint16_t *index;
 };
 
-/* How many of as many keys as a warp has lanes are at least so large, from the one of this lane on one more large. All
-   are read four at a time, in the same order by all lanes. */
-static __device__ __forceinline__ int32_t eplb_p_count_before(const uint32_t *key, uint32_t least, int32_t lane)
+/* How many of as many keys as a warp has lanes, all below 2^31, are larger than one, or, of the first fours of them, not
+   smaller. All are read four at a time, in the same order by all lanes; the sign of a difference tells it, and sums do
+   not wait for one another. */
+static __device__ __forceinline__ int32_t eplb_p_count_larger(const uint32_t *key, uint32_t than, int32_t first_fours)
 {
     const uint4 *fours = (const uint4 *)key;
-    int32_t before = 0, j;
+    uint32_t larger[4] = {0, 0, 0, 0};
+    int32_t j;
 
 #pragma unroll
-    for (j = 0; j < kWarp; j += 4) {
-        uint4 four = fours[j / 4];
-        before += four.x >= least + (uint32_t)(j >= lane);
-        before += four.y >= least + (uint32_t)(j + 1 >= lane);
-        before += four.z >= least + (uint32_t)(j + 2 >= lane);
-        before += four.w >= least + (uint32_t)(j + 3 >= lane);
+    for (j = 0; j < kWarp / 4; j++) {
+        uint4 four = fours[j];
+        uint32_t most = than - (uint32_t)(j < first_fours);
+        larger[0] += (most - four.x) >> 31;
+        larger[1] += (most - four.y) >> 31;
+        larger[2] += (most - four.z) >> 31;
+        larger[3] += (most - four.w) >> 31;
     }
-    return before;
+    return (int32_t)(larger[0] + larger[1] + (larger[2] + larger[3]));
+}
+
+/* How many of them go before the one of this lane: those that are larger, and equal ones before it. */
+static __device__ __forceinline__ int32_t eplb_p_count_before(const uint32_t *key, uint32_t mine, int32_t lane)
+{
+    uint4 own = ((const uint4 *)key)[lane / 4];
+    int32_t equal = lane % 4 > 0 && own.x == mine;
+
+    equal += lane % 4 > 1 && own.y == mine;
+    equal += lane % 4 > 2 && own.z == mine;
+    return eplb_p_count_larger(key, mine, lane / 4) + equal;
 }
 
 /* How many of keys first .. end - 1, whole warps of them, go before key i; zeros fill up the last, and go behind. */
@@ -420,7 +438,7 @@ static __device__ int32_t eplb_p_rank_in_run(const uint32_t *key, int32_t first,
     rank = eplb_p_count_before(key + own, mine, i - own);
 #pragma unroll 1
     for (j = first; j < end; j += kWarp)
-        if (j != own) rank += eplb_p_count_before(key + j, mine + (uint32_t)(j > own), kWarp);
+        if (j != own) rank += eplb_p_count_larger(key + j, mine - (uint32_t)(j < own), 0);
     return rank;
 }
 
@@ -477,7 +495,7 @@ static __device__ void eplb_p_sort_runs(const uint32_t *key, int32_t run, int32_
     }
 }
 
-/* n keys below kNone, as far as whole warps zeros behind them. Runs are sorted, then merged, twice or four times, by way
+/* n keys below 2^31, as far as whole warps zeros behind them. Runs are sorted, then merged, twice or four times, by way
    of `sorted` and `between`, whose keys may be those that come in; each key is put where it belongs in the end. */
 template <class Put>
 static __device__ void eplb_p_sort_by_block(const uint32_t *key, int32_t n, const eplb_p_sorted &sorted,
@@ -1192,65 +1210,44 @@ struct eplb_p_cuda_pack {
     int32_t next, end; /* places */
 };
 
-/* The bits of a pack's load once it has the item at a position. */
-static __device__ uint32_t eplb_p_bits_with(const eplb_p_cuda_candidate &p, uint32_t bits, int32_t left,
-                                            int32_t position)
+/* The load is the pack's with it. */
+static __device__ void eplb_p_take_item(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack, int32_t position,
+                                        float load)
 {
-    if (left <= 1 || position >= p.n) return kInfinite;
-    return eplb_p_bits(eplb_p_add(eplb_p_from_bits(bits), p.load[position]));
-}
-
-static __device__ void eplb_p_take_item(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack, int32_t position)
-{
-    float load = eplb_p_add(eplb_p_from_bits(pack->bits), p.load[position]);
-
     p.held[pack->next++] = (uint16_t)position;
     pack->bits = pack->next < pack->end ? eplb_p_bits(load) : (uint32_t)kInfinite;
     if (pack->next == pack->end) p.pack_load[eplb_p_lane()] = load;
 }
 
-/* How many packs go before this lane's, of a warp's, that is, its place in their order. Lanes read all loads four at a
-   time. */
-static __device__ int32_t eplb_p_place_of_pack(const uint32_t *bits, uint32_t mine)
-{
-    const uint4 *fours = (const uint4 *)bits;
-    int32_t lane = eplb_p_lane(), place = 0, j;
-
-#pragma unroll
-    for (j = 0; j < kWarp / 4; j++) {
-        uint4 four = fours[j];
-        place += four.x < mine + (uint32_t)(4 * j < lane);
-        place += four.y < mine + (uint32_t)(4 * j + 1 < lane);
-        place += four.z < mine + (uint32_t)(4 * j + 2 < lane);
-        place += four.w < mine + (uint32_t)(4 * j + 3 < lane);
-    }
-    return place;
-}
-
-/* Returns how many items were taken. The row is where the warp tells its loads. */
+/* Returns how many items were taken. The row is where the warp tells its loads, the lightest as the largest key. */
 static __device__ int32_t eplb_p_lpt_round_by_warp(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack,
                                                    int32_t position, uint32_t *row)
 {
+    uint32_t key = kInfinite - pack->bits, least = kInfinite;
     int32_t place, mine;
-    uint32_t least;
+    float load = 0.0f;
     bool takes;
 
-    row[eplb_p_lane()] = pack->bits;
+    row[eplb_p_lane()] = key;
     __syncwarp();
-    place = eplb_p_place_of_pack(row, pack->bits);
+    place = eplb_p_count_before(row, key, eplb_p_lane());
     mine = position + place;
-    least = __reduce_min_sync(kAllLanes, eplb_p_bits_with(p, pack->bits, pack->end - pack->next, mine));
-    takes = pack->next < pack->end && mine < p.n && (place == 0 || pack->bits < least);
-    if (takes) eplb_p_take_item(p, pack, mine);
+    takes = pack->next < pack->end && mine < p.n;
+    if (takes) load = eplb_p_add(eplb_p_from_bits(pack->bits), p.load[mine]);
+    if (takes && pack->next + 1 < pack->end) least = eplb_p_bits(load);
+    least = __reduce_min_sync(kAllLanes, least);
+    takes = takes && (place == 0 || pack->bits < least);
+    if (takes) eplb_p_take_item(p, pack, mine, load);
     return __popc(__ballot_sync(kAllLanes, takes));
 }
 
 /* The lightest pack, the lower one on ties, takes the item. */
 static __device__ void eplb_p_lpt_step_by_warp(const eplb_p_cuda_candidate &p, eplb_p_cuda_pack *pack, int32_t position)
 {
+    float load = eplb_p_add(eplb_p_from_bits(pack->bits), p.load[position]);
     uint32_t least = __reduce_min_sync(kAllLanes, pack->bits);
     uint32_t lightest = __ballot_sync(kAllLanes, pack->bits == least);
-    if (eplb_p_lane() == __ffs((int)lightest) - 1) eplb_p_take_item(p, pack, position);
+    if (eplb_p_lane() == __ffs((int)lightest) - 1) eplb_p_take_item(p, pack, position, load);
 }
 
 /* Of up to kWarp packs, a lane each. */
@@ -1310,6 +1307,14 @@ static __host__ __device__ int eplb_p_team_packs(eplb_p_packer *packer)
 static __device__ uint32_t eplb_p_bits_of_pack(const eplb_p_cuda_candidate &p, int32_t pack)
 {
     return p.fill[pack] < p.room ? eplb_p_bits(p.pack_load[pack]) : (uint32_t)kInfinite;
+}
+
+/* The bits of a pack's load once it has the item at a position. */
+static __device__ uint32_t eplb_p_bits_with(const eplb_p_cuda_candidate &p, uint32_t bits, int32_t left,
+                                            int32_t position)
+{
+    if (left <= 1 || position >= p.n) return kInfinite;
+    return eplb_p_bits(eplb_p_add(eplb_p_from_bits(bits), p.load[position]));
 }
 
 static __device__ void eplb_p_put_item(const eplb_p_cuda_candidate &p, int32_t pack, int32_t position)
@@ -1392,12 +1397,20 @@ static __device__ void eplb_p_lpt_by_block(const eplb_p_cuda_candidate &p, eplb_
     }
 }
 
+/* In their order, some at once. Zeros behind the last change nothing; there is room to read what they stand for. */
 static __device__ float eplb_p_sum_pack(const eplb_p_cuda_candidate &p, int32_t pack)
 {
+    const float *load = p.held_load + pack * p.room;
     float sum = 0.0f;
-    int32_t r;
-#pragma unroll 4
-    for (r = 0; r < p.room; r++) sum = eplb_p_add(sum, p.held_load[pack * p.room + r]);
+    int32_t r, i;
+
+#pragma unroll 1
+    for (r = 0; r < p.room; r += kAtOnce)
+#pragma unroll
+        for (i = r; i < r + kAtOnce; i++) {
+            float next = load[i];
+            sum = eplb_p_add(sum, i < p.room ? next : 0.0f);
+        }
     return sum;
 }
 
@@ -1421,8 +1434,8 @@ static __device__ void eplb_p_index_places_by_block(const eplb_p_cuda_candidate 
         p.place[p.held[i]] = (uint16_t)i;
     }
     eplb_p_end_keys((uint32_t *)p.pack_load, p.m);
-    __syncthreads();
     if (init == EPLB_INIT_ZIGZAG) {
+        __syncthreads();
 #pragma unroll 1
         for (i = eplb_p_thread(); i < p.m; i += eplb_p_threads()) p.pack_load[i] = eplb_p_sum_pack(p, i);
         __syncthreads();
@@ -1461,8 +1474,8 @@ struct eplb_p_cuda_exchange {
     int32_t u;  /* the first place in the pack that gains so much */
 };
 
-/* It goes through a pack's positions in ascending order, so the first of equal ones stays; without a branch, since
-   nothing in it waits for what was before. */
+/* It goes through a pack's positions in ascending order, so the first of equal ones stays; without a branch, and what
+   waits for the gain before is a maximum alone. */
 static __device__ __forceinline__ eplb_p_cuda_exchange eplb_p_best_for_place(const eplb_p_cuda_candidate &p,
                                                                              int32_t heavy, int32_t v, float D)
 {
@@ -1474,7 +1487,7 @@ static __device__ __forceinline__ eplb_p_cuda_exchange eplb_p_best_for_place(con
     for (u = heavy * p.room; u < end; u++) {
         float gain = eplb_p_swap_gain(eplb_p_sub(p.held_load[u], load), D);
         best.u = gain > best.most ? u : best.u;
-        best.most = gain > best.most ? gain : best.most;
+        best.most = fmaxf(best.most, gain);
     }
     return best;
 }
@@ -1636,12 +1649,13 @@ static __device__ uint64_t eplb_p_renew_pair(const eplb_p_cuda_candidate &p, con
     return eplb_p_pair_key(p, a, b, swap, by_fall);
 }
 
-/* Those that the last swap changed, or, before any, all. Returns the smallest key of those that the thread renews. */
+/* Those that the last swap changed, or, before any, all: each pack with those that follow it, as if in a ring, up to half
+   way round. Returns the smallest key of those that the thread renews. */
 static __device__ uint64_t eplb_p_renew_pairs_by_block(const eplb_p_cuda_candidate &p, const eplb_p_cuda_search &search,
                                                        bool by_fall)
 {
     bool is_first = search.heavy < 0;
-    int32_t pairs = is_first ? p.m * p.m : 2 * p.m, start, number, a, b;
+    int32_t pairs = is_first ? p.m * (p.m - 1) / 2 : 2 * p.m, start, number, a, b;
     uint64_t key = kLast;
 
 #pragma unroll 1
@@ -1649,9 +1663,9 @@ static __device__ uint64_t eplb_p_renew_pairs_by_block(const eplb_p_cuda_candida
         number = search.team.number < 0 ? pairs : start + search.team.number;
         a = b = 0;
         if (number < pairs && is_first) {
-            a = number / p.m;
-            b = number % p.m;
-            if (a > b) b = a;
+            a = number % p.m;
+            b = a + 1 + number / p.m;
+            b -= b < p.m ? 0 : p.m;
         } else if (number < pairs) {
             a = number < p.m ? search.heavy : search.light;
             b = number < p.m ? number : number - p.m;
@@ -1954,6 +1968,21 @@ static __device__ uint64_t eplb_p_find_swap_by_block(const eplb_p_cuda_candidate
 
 /* Both halves of a warp exchange an item at once, each in a pack of its own. */
 
+/* How many of a pack's items but the one at a place go before a position. */
+static __device__ int32_t eplb_p_before_position_by_halves(const eplb_p_cuda_candidate &p, int32_t first, int32_t at,
+                                                           int32_t position)
+{
+    int32_t half = eplb_p_lane() / kHalf, before = 0, done;
+
+#pragma unroll 1
+    for (done = 0; done < p.room; done += kHalf) {
+        int32_t r = done + eplb_p_lane() % kHalf, i = first + r;
+        uint32_t vote = __ballot_sync(kAllLanes, r < p.room && i != at && p.held[i] < position);
+        before += __popc(vote >> kHalf * half & ((1u << kHalf) - 1));
+    }
+    return before;
+}
+
 /* What stands between two places of a pack, the latter included, moves up by one towards the former. */
 static __device__ void eplb_p_move_up_by_halves(const eplb_p_cuda_candidate &p, int32_t at, int32_t to)
 {
@@ -1965,44 +1994,39 @@ static __device__ void eplb_p_move_up_by_halves(const eplb_p_cuda_candidate &p, 
         bool moves = moved < left;
         int32_t position = moves ? p.held[into + step] : 0;
         float load = moves ? p.held_load[into + step] : 0.0f;
-        __syncwarp(); /* all have read */
+        __syncwarp(); /* all have read, also what they read before */
         if (moves) {
             p.held[into] = (uint16_t)position;
             p.held_load[into] = load;
             p.place[position] = (uint16_t)into;
         }
-        __syncwarp();
     }
 }
 
 /* What stands at a place gives way to another position: the pack's list stays ascending, and its load is summed
-   afresh. The halves' sums are told in one, below and above 2^16. */
+   afresh. */
 static __device__ void eplb_p_exchange_by_halves(const eplb_p_cuda_candidate &p, int32_t at, int32_t position)
 {
-    int32_t pack = eplb_p_pack_of(p, at), first = pack * p.room, half = eplb_p_lane() / kHalf, to, i;
-    uint32_t before = 0;
+    int32_t pack = eplb_p_pack_of(p, at), first = pack * p.room;
+    int32_t to = first + eplb_p_before_position_by_halves(p, first, at, position);
+    float load = p.load[position];
 
-#pragma unroll 1
-    for (i = first + eplb_p_lane() % kHalf; i < first + p.room; i += kHalf) before += i != at && p.held[i] < position;
-    before = __reduce_add_sync(kAllLanes, before << 16 * half);
-    to = first + (int32_t)(before >> 16 * half & 0xFFFF);
     eplb_p_move_up_by_halves(p, at, to);
+    __syncwarp();
     if (eplb_p_lane() % kHalf > 0) return;
     p.held[to] = (uint16_t)position;
-    p.held_load[to] = p.load[position];
+    p.held_load[to] = load;
     p.place[position] = (uint16_t)to;
     p.pack_load[pack] = eplb_p_sum_pack(p, pack);
-    p.swapped[half] = (uint16_t)pack;
+    p.swapped[eplb_p_lane() / kHalf] = (uint16_t)pack;
 }
 
 static __device__ void eplb_p_swap_by_warp(const eplb_p_cuda_candidate &p, uint64_t swap)
 {
     int32_t u_position = eplb_p_index(swap) >> 16, v_position = eplb_p_index(swap) & 0xFFFF;
-    int32_t u = p.place[u_position], v = p.place[v_position];
     bool of_u = eplb_p_lane() < kHalf;
 
-    __syncwarp(); /* all have read */
-    eplb_p_exchange_by_halves(p, of_u ? u : v, of_u ? v_position : u_position);
+    eplb_p_exchange_by_halves(p, p.place[of_u ? u_position : v_position], of_u ? v_position : u_position);
 }
 
 /* MAX_MIN looks at two packs only; others at a few items each time, or many. */
@@ -2155,7 +2179,7 @@ static __device__ void eplb_p_finish_row_by_block(const eplb_p_cuda_call &c, con
     }
 }
 
-static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
+static __global__ void __launch_bounds__(kPackThreads, 1) eplb_p_pack_kernel(const __grid_constant__ eplb_p_cuda_call c)
 {
     const eplb_p_cuda_packing &packing = c.at_groups ? c.groups : c.gpus;
     int32_t row = (int32_t)blockIdx.x / packing.candidates, candidate = (int32_t)blockIdx.x % packing.candidates, i;
