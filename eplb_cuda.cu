@@ -175,7 +175,7 @@ enum : int32_t {
     kMostTooMany = 256, /* bids of an auction beyond the slots there are */
     kGuesses = 4,       /* of its floor, before it is bisected */
     kFewBids = 3,       /* of an expert, which its thread takes by itself */
-    kShortRound = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
+    kShortRound = 3,    /* items: a round of LPT that gives fewer is worth less than single steps, */
     kSteps = 16,        /* of which there are so many then */
     kAtOnce = 8,        /* loads of a pack that are read before the first is added */
     kHalf = kWarp / 2,  /* lanes that exchange an item of one of two packs */

@@ -38,7 +38,7 @@
    Rounds, whatever the loads:
      replicate    after 4 floors that were guessed the difference of two, of 32 bits at most, is halved each time; then
                   two more, where bids are equal. All lanes take bids of a quarter of those taken, at most.
-     LPT          a round that gives fewer than 5 items gives 1 or more, and 16 steps follow.
+     LPT          a round that gives fewer than 3 items gives 1 or more, and 16 steps follow.
 
    A swap, of 32 packs of 9 places, whatever the loads: a warp's minimum of keys takes 2 functions; all warps' 5, with a
    barrier. To make a swap takes 3 functions, and the barrier or __syncwarp after it.
