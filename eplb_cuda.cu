@@ -174,7 +174,6 @@ enum : int32_t {
     kRun = 64,          /* keys that are sorted by counting, before runs of them are merged */
     kMostTooMany = 256, /* bids of an auction beyond the slots there are */
     kGuesses = 4,       /* of its floor, before it is bisected */
-    kFewBids = 3,       /* of an expert, which its thread takes by itself */
     kShortRound = 3,    /* items: a round of LPT that gives fewer is worth less than single steps, */
     kSteps = 16,        /* of which there are so many then */
     kAtOnce = 8,        /* loads of a pack that are read before the first is added */
@@ -336,15 +335,15 @@ static __device__ float eplb_p_total_of_block(eplb_p_board &b, float x)
     return eplb_p_total_of_warp(eplb_p_from_bits((uint32_t)eplb_p_tell(b, eplb_p_bits(eplb_p_total_of_warp(x)), 0)));
 }
 
-struct eplb_p_scan {       /* of a number in each thread */
-    int32_t before, total; /* the sum over the threads before this one, and over all */
+struct eplb_p_scan {            /* of a number in each thread */
+    int32_t own, before, total; /* it, the sum over the threads before this one, and over all */
 };
 
 /* Of numbers that are not negative; a vote for each binary digit. */
 static __device__ eplb_p_scan eplb_p_scan_of_block(eplb_p_board &b, int32_t x)
 {
     uint32_t told, most = __reduce_max_sync(kAllLanes, (uint32_t)x);
-    eplb_p_scan s = {0, 0};
+    eplb_p_scan s = {x, 0, 0};
     int32_t digit;
 
 #pragma unroll 1
@@ -843,41 +842,44 @@ static __device__ eplb_p_scan eplb_p_scan_bids_by_block(const eplb_p_cuda_replic
     return eplb_p_scan_of_block(board, above);
 }
 
-static __device__ void eplb_p_take_bid(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a, int32_t at,
-                                       int32_t e, int32_t more)
+/* The lane whose run holds the i-th of a warp's things, given where each lane's run begins. */
+static __device__ int32_t eplb_p_lane_with(int32_t begin, int32_t i)
 {
-    a.bids.key[at] = eplb_p_bid_bits(r, a, e, more);
-    a.expert[at] = (uint16_t)e;
-    a.rank[at] = (uint16_t)(r.count[e] + more);
+    int32_t lane = 0, step;
+#pragma unroll
+    for (step = kWarp / 2; step > 0; step /= 2)
+        if ((int32_t)__shfl_sync(kAllLanes, (uint32_t)begin, lane + step) <= i) lane += step;
+    return lane;
 }
 
-/* The first `limit` of those that were scanned last, by expert, are taken. Where few experts of a warp have many, all
-   lanes take those of one of these after the other. */
+/* The first `limit` of those that were scanned last, by expert, are taken: those of a warp's experts, as they come, by its
+   lanes in turn. */
 static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a, const eplb_p_scan &scan,
                                         int32_t limit)
 {
-    int32_t at = a->taken + scan.before, end = a->taken + limit, i, more;
+    int32_t begin = a->taken + scan.before, end = a->taken + limit, e, at, lane, more;
+    int32_t first = (int32_t)__shfl_sync(kAllLanes, (uint32_t)begin, 0);
+    int32_t last = (int32_t)__shfl_sync(kAllLanes, (uint32_t)(begin + scan.own), kWarp - 1);
 
 #pragma unroll 1
-    for (i = 0; i < a->each; i++) {
-        int32_t e = a->own.first + i, bids = e < a->own.end && at < end ? eplb_p_least(a->above[e], end - at) : 0;
-        uint32_t most = __reduce_max_sync(kAllLanes, (uint32_t)bids);
-        uint32_t vote = __ballot_sync(kAllLanes, bids > kFewBids);
-        bool by_all = 2 * (uint32_t)__popc(vote) < most;
+    for (; first < last && first < end; first += kWarp) {
+        at = first + eplb_p_lane();
+        lane = eplb_p_lane_with(begin, at);
+        e = a->each * (eplb_p_thread() - eplb_p_lane() + lane);
+        more = at - (int32_t)__shfl_sync(kAllLanes, (uint32_t)begin, lane);
+        if (at >= last || at >= end) continue;
 #pragma unroll 1
-        for (; by_all && vote; vote &= vote - 1) {
-            int32_t lead = __ffs((int)vote) - 1, num = (int32_t)__shfl_sync(kAllLanes, (uint32_t)bids, lead);
-            int32_t others = (int32_t)__shfl_sync(kAllLanes, (uint32_t)e, lead);
-            int32_t others_at = (int32_t)__shfl_sync(kAllLanes, (uint32_t)at, lead);
+        for (; more >= a->above[e]; e++) more -= a->above[e];
+        a->bids.key[at] = eplb_p_bid_bits(r, *a, e, more);
+        a->expert[at] = (uint16_t)e;
+        a->rank[at] = (uint16_t)(r.count[e] + more);
+    }
+    __syncwarp(); /* all have read */
 #pragma unroll 1
-            for (more = eplb_p_lane(); more < num; more += kWarp)
-                eplb_p_take_bid(r, *a, others_at + more, others, more);
-        }
-#pragma unroll 1
-        for (more = 0; more < bids && !(by_all && bids > kFewBids); more++) eplb_p_take_bid(r, *a, at + more, e, more);
-        __syncwarp(); /* all have read */
-        if (bids > 0) r.count[e] = (uint16_t)(r.count[e] + bids);
-        at += bids;
+    for (e = a->own.first; e < a->own.end && begin < end; e++) {
+        int32_t bids = eplb_p_least(a->above[e], end - begin);
+        r.count[e] = (uint16_t)(r.count[e] + bids);
+        begin += bids;
     }
     a->taken = end;
 }

@@ -11,8 +11,8 @@
      loads        most                                           3
      replicate    a floor is guessed: total                      11
        tried: scan                                               4 + d
-       bids are taken, for each expert of a thread: the most of a warp, a vote, its __syncwarp      3
-                  and 3 for each of the warp's with more than 3, or as many as half of the most that one has
+       bids are taken, 32 of a warp's experts at once: six    6
+                  and where they begin and end, and a __syncwarp 3
        the end    a barrier, the sort                            2 + merges(bids taken)
        no slot is spare   a barrier                              1
      keys         a barrier                                      1
@@ -27,8 +27,8 @@
      replicate    one floor is tried. It is the mean divided by c + 1/2 + b / (4 E), b being the bids for which there
                   is room beyond the slots: E, or 256 if that is less. So it is no more than the mean divided by c + 1/2,
                   which is below the c-th bid of all, load / c; and no less than the mean divided by c + 3/4, which is
-                  above the (c + 1)-th bid of all. So c E bids are above it. None has so many more than others that
-                  all lanes would take them.
+                  above the (c + 1)-th bid of all. So c E bids are above it, c times 32 in a warp for each expert of
+                  a thread.
      LPT          S rounds. Let d be how far packs are apart, and a round's items w_0 >= .. >= w_(G-1). The lightest
                   pack takes w_0 and so on; two packs a <= b that take w >= v are then |(b - a) - (w - v)| apart, which
                   is no more than the larger of d and w_0 - w_(G-1). So packs are never further apart than the heaviest
@@ -37,7 +37,7 @@
 
    Rounds, whatever the loads:
      replicate    after 4 floors that were guessed the difference of two, of 32 bits at most, is halved each time; then
-                  two more, where bids are equal. All lanes take bids of a quarter of those taken, at most.
+                  two more, where bids are equal, and are taken apart from those above.
      LPT          a round that gives fewer than 3 items gives 1 or more, and 16 steps follow.
 
    A swap, of 32 packs of 9 places, whatever the loads: a warp's minimum of keys takes 2 functions; all warps' 5, with a
@@ -86,20 +86,21 @@ static int32_t room_for_bids(const shape &s) { return s.R - s.E + (s.E < 256 ? s
 /* All but floors and rounds. */
 static long rest_of_chain(const shape &s)
 {
-    long bids = 11 + 3 * experts_of_thread(s) + 2 + merges(room_for_bids(s));
+    long bids = 11 + 3 + 2 + merges(room_for_bids(s));
     return 3 + (s.R > s.E ? bids : 1) + 1 + 1 + merges(s.R) + 1;
 }
 
 static long chain_of_even_loads(const shape &s)
 {
     int32_t bids = s.R / s.E - 1;
-    return rest_of_chain(s) + (bids > 0 ? scan_of(s, bids) : 0) + s.R / s.G * round_of_lpt(s);
+    long even = bids > 0 ? scan_of(s, bids) + 6 * bids * experts_of_thread(s) : 0;
+    return rest_of_chain(s) + even + s.R / s.G * round_of_lpt(s);
 }
 
 static long chain_of_any_loads(const shape &s)
 {
     long step = s.G <= 32 ? 2 : 5, steps = round_of_lpt(s) + 16 * step;
-    long bids = (4 + 32 + 2) * scan_of(s, s.R - s.E) + 3 * experts_of_thread(s) + 3 * room_for_bids(s) / 4;
+    long bids = (4 + 32 + 2) * scan_of(s, s.R - s.E) + 3 + 6 * (room_for_bids(s) / 32 + 2);
     return rest_of_chain(s) + bids + (s.R / 17 + 1) * steps;
 }
 
