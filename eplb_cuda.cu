@@ -784,14 +784,15 @@ static __device__ void eplb_p_open_auction(eplb_p_cuda_auction *a, int32_t first
     for (i = eplb_p_thread(); i < eplb_p_whole_warps(a->room); i += eplb_p_threads()) a->bids.key[i] = 0;
 }
 
-/* How many bids are above the floor that all load divided by x is, about: by D'Hondt x slots for them, but half a slot
-   for each expert; by Sainte-Lague, which divides by twice as much, half of x. Less those that have theirs. */
+/* All load divided by a floor comes to about as many as there are bids above it, and to so many more: those that were
+   taken before, and by D'Hondt half a bid for each expert. By Sainte-Lague it comes to twice that, as bids are so much
+   smaller. */
 static __device__ float eplb_p_bids_missed(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a)
 {
     return (float)a.given + (a.method == EPLB_P_DHONDT ? 0.5f * (float)r.num_log : 0.0f);
 }
 
-/* So that a quarter of the bids for which there is room besides is above it. */
+/* So many are sought that a quarter of the room beyond the slots is used. */
 static __device__ float eplb_p_bids_sought(const eplb_p_cuda_auction &a)
 {
     return (float)(a.slots + (a.room - a.slots) / 4);
