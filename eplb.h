@@ -8314,9 +8314,9 @@ EPLB_P eplb_p_look eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t 
 #define EPLB_P_FEW_IN_ROW 16 /* slots of a GPU, for inserting of which few steps do; with more it has swaps enough */
 #define EPLB_P_TAKEN      4 /* a double takes a quarter, or more, of what is left between the heaviest GPU and the bar */
 
-/* A GPU's replicas in the order of the line, by their places in it. */
+/* A GPU's replicas in the order of the line, by their places in it; and their loads. */
 typedef struct eplb_p_gpu_row {
-    int32_t num;
+    int32_t num, load[EPLB_P_FEW_IN_ROW];
     uint64_t place[EPLB_P_FEW_IN_ROW];
 } eplb_p_gpu_row;
 
@@ -8328,6 +8328,7 @@ EPLB_P void eplb_p_line_up_gpu(const eplb_p_search *s, int32_t gpu, eplb_p_gpu_r
     for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
         row->place[row->num++] = (uint64_t)s->place[i];
     (void)eplb_p_insert_few(row->place, row->num);
+    for (i = 0; i < row->num; i++) row->load[i] = s->line[row->place[i]];
 }
 
 /* Whether the experts of slots i and j, and those of k and l, may change places: i and k are on one GPU. */
@@ -8347,15 +8348,14 @@ EPLB_P int eplb_p_find_double_with(eplb_p_search *s, const eplb_p_gpu_row *row, 
     uint32_t off, below;
 
     for (; x < y; x += 1 - (int32_t)below, y -= (int32_t)below) { /* a branch on it would be mispredicted */
-        int32_t u = (int32_t)row->place[x], v = (int32_t)row->place[y];
-        off = (uint32_t)(s->line[u] + s->line[v] - low);
+        off = (uint32_t)(row->load[x] + row->load[y] - low);
         below = off >> 31;
-        if (off > (uint32_t)room || !eplb_p_may_swap_two(s, s->line_slot[u], j, s->line_slot[v], l)) continue;
-        two[0].slot = s->line_slot[u];
+        if (off > (uint32_t)room) continue;
+        two[0].slot = s->line_slot[row->place[x]];
         two[0].other = j;
-        two[1].slot = s->line_slot[v];
+        two[1].slot = s->line_slot[row->place[y]];
         two[1].other = l;
-        return 1;
+        if (eplb_p_may_swap_two(s, two[0].slot, j, two[1].slot, l)) return 1;
     }
     return 0;
 }
