@@ -2004,6 +2004,7 @@ EPLB_P_HD int32_t eplb_p_team_sum(int32_t x) { return x; }
 EPLB_P_HD int64_t eplb_p_team_sum64(int64_t x) { return x; }
 EPLB_P_HD int32_t eplb_p_team_most(int32_t x) { return x; }
 EPLB_P_HD int64_t eplb_p_team_most64(int64_t x) { return x; }
+EPLB_P_HD double eplb_p_team_most_double(double x) { return x; }     /* of numbers that are not negative */
 EPLB_P_HD void eplb_p_team_add(int64_t *to, int64_t x) { *to += x; } /* several lanes may, to the same */
 EPLB_P_HD int32_t eplb_p_team_count(int32_t *to, int32_t x)          /* likewise; returns what was there */
 {
@@ -2389,7 +2390,8 @@ EPLB_P eplb_result eplb_p_check_options(const eplb_options *o, eplb_diagnosis *w
 
 /* -------------------------------------------------------------------------------------- checks */
 
-/* Whether a row is beyond doubt: no sign, no NaN, no infinity. All of it is looked at, without a branch. */
+/* Whether a row is beyond doubt: no sign, no NaN, no infinity. All of it is looked at, without a branch. By the team, as
+   what follows. */
 EPLB_P int eplb_p_plainly_loads(const float *load, int32_t n)
 {
     int any = 0;
@@ -2400,8 +2402,8 @@ EPLB_P int eplb_p_plainly_loads(const float *load, int32_t n)
         doubtful = eplb_p_vector_or_doubtful(doubtful, eplb_p_vector_at(load + i));
     any = eplb_p_vector_any(doubtful);
 #endif
-    for (; i < n; i++) any |= eplb_p_bits_at(&load[i]) >= EPLB_P_INFINITY;
-    return !any;
+    for (i += eplb_p_team_lane(); i < n; i += EPLB_P_TEAM) any |= eplb_p_bits_at(&load[i]) >= EPLB_P_INFINITY;
+    return !eplb_p_team_most(any);
 }
 
 /* Rows first .. first+count-1 of each sample of weight [T, rows, n]. */
@@ -3568,7 +3570,7 @@ EPLB_P double eplb_p_least_time(uint64_t *load, uint64_t *spare, int32_t n, cons
     eplb_p_sum_lightest(load, spare, n);
     for (k = 0; level < n; k++) {
         while (at->rooms[roomy] - at->rooms[roomy - 1] <= k) roomy--;
-        for (q = 1; q <= roomy && level + q <= n; q++) {
+        for (q = 1 + eplb_p_team_lane(); q <= roomy && level + q <= n; q += EPLB_P_TEAM) {
             int32_t first = n - level - q, end = first + (k + 1) * q;
             int32_t others = n - at->rooms[at->num_gpus - q] - (k + 1) * q;
             uint64_t heavy = (end < n ? spare[end] : load[0]) - spare[first];
@@ -3577,7 +3579,7 @@ EPLB_P double eplb_p_least_time(uint64_t *load, uint64_t *spare, int32_t n, cons
         }
         level += roomy;
     }
-    return least;
+    return eplb_p_team_most_double(least);
 }
 
 /* --------------------------------------------------------------------------------------- pack
@@ -8312,9 +8314,9 @@ EPLB_P eplb_p_look eplb_p_find_replace(eplb_p_search *s, int32_t heavy, int64_t 
 #define EPLB_P_FEW_IN_ROW 16 /* slots of a GPU, for inserting of which few steps do; with more it has swaps enough */
 #define EPLB_P_TAKEN      4 /* a double takes a quarter, or more, of what is left between the heaviest GPU and the bar */
 
-/* A GPU's replicas in the order of the line, by their places in it. */
+/* A GPU's replicas in the order of the line, by their places in it; and their loads. */
 typedef struct eplb_p_gpu_row {
-    int32_t num;
+    int32_t num, load[EPLB_P_FEW_IN_ROW];
     uint64_t place[EPLB_P_FEW_IN_ROW];
 } eplb_p_gpu_row;
 
@@ -8326,6 +8328,7 @@ EPLB_P void eplb_p_line_up_gpu(const eplb_p_search *s, int32_t gpu, eplb_p_gpu_r
     for (i = eplb_p_first_slot(s, gpu); i < eplb_p_end_slot(s, gpu); i++)
         row->place[row->num++] = (uint64_t)s->place[i];
     (void)eplb_p_insert_few(row->place, row->num);
+    for (i = 0; i < row->num; i++) row->load[i] = s->line[row->place[i]];
 }
 
 /* Whether the experts of slots i and j, and those of k and l, may change places: i and k are on one GPU. */
@@ -8345,15 +8348,14 @@ EPLB_P int eplb_p_find_double_with(eplb_p_search *s, const eplb_p_gpu_row *row, 
     uint32_t off, below;
 
     for (; x < y; x += 1 - (int32_t)below, y -= (int32_t)below) { /* a branch on it would be mispredicted */
-        int32_t u = (int32_t)row->place[x], v = (int32_t)row->place[y];
-        off = (uint32_t)(s->line[u] + s->line[v] - low);
+        off = (uint32_t)(row->load[x] + row->load[y] - low);
         below = off >> 31;
-        if (off > (uint32_t)room || !eplb_p_may_swap_two(s, s->line_slot[u], j, s->line_slot[v], l)) continue;
-        two[0].slot = s->line_slot[u];
+        if (off > (uint32_t)room) continue;
+        two[0].slot = s->line_slot[row->place[x]];
         two[0].other = j;
-        two[1].slot = s->line_slot[v];
+        two[1].slot = s->line_slot[row->place[y]];
         two[1].other = l;
-        return 1;
+        if (eplb_p_may_swap_two(s, two[0].slot, j, two[1].slot, l)) return 1;
     }
     return 0;
 }
@@ -9988,19 +9990,31 @@ typedef struct eplb_p_listed {
     int32_t num_log, num_phy, max_replicas;
 } eplb_p_listed;
 
-/* What the heaviest GPU cannot be lighter than with D'Hondt's replicas. */
-EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const uint64_t *order, const eplb_p_place *place)
+/* share [num_phy] of D'Hondt's replicas, whose experts are known by their places in order. */
+EPLB_P void eplb_p_list_shares(eplb_p_bounder *b, const uint64_t *order)
 {
     const eplb_p_replicas *r = &b->replicas;
-    double peak;
-    int32_t i, k, at = 0;
+    eplb_p_run own = eplb_p_run_of_lane(r->num_log);
+    int32_t i, k, num = 0, at;
 
-    for (k = r->num_log - 1; k >= 0; k--) { /* most have one replica: these are in order */
-        int32_t e = eplb_p_index(order[k]);
+    for (k = own.first; k < own.end; k++) num += r->count[eplb_p_index(order[r->num_log - 1 - k])];
+    at = (int32_t)eplb_p_team_sum_before(num);
+    for (k = own.first; k < own.end; k++) { /* most have one replica: these are in order */
+        int32_t e = eplb_p_index(order[r->num_log - 1 - k]);
         double parts = eplb_p_times((double)eplb_p_bid(r->load[e], r->count[e], EPLB_P_DHONDT), b->part);
         uint64_t share = (uint64_t)parts;
         for (i = 0; i < r->count[e]; i++) b->share[at++] = share;
     }
+    eplb_p_team_wait();
+}
+
+/* What the heaviest GPU cannot be lighter than with D'Hondt's replicas, which fill all slots that there are for them. */
+EPLB_P double eplb_p_dhondt_peak(eplb_p_bounder *b, const uint64_t *order, const eplb_p_place *place)
+{
+    int32_t at = b->replicas.num_log + b->replicas.num_spare;
+    double peak;
+
+    eplb_p_list_shares(b, order);
     if (place->rooms) {
         peak = eplb_p_least_time(b->share, b->spare, at, place);
     } else {
@@ -10022,9 +10036,13 @@ EPLB_P double eplb_p_replicas_bound(eplb_p_bounder *b, const eplb_p_listed *l, c
     double fewer = DBL_MAX, bound = 0.0, peak;
     int32_t i, count = 2;
 
-    r->num_log = l->num_log;
-    r->num_spare = l->num_phy - l->num_log;
-    r->load = l->load;
+    eplb_p_team_wait(); /* all have read what there was */
+    if (eplb_p_team_lane() == 0) {
+        r->num_log = l->num_log;
+        r->num_spare = l->num_phy - l->num_log;
+        r->load = l->load;
+    }
+    eplb_p_team_wait();
     eplb_p_replicate(r, EPLB_REPLICATE_DHONDT, 0, l->max_replicas);
     for (i = 0; i < l->num_log && count > 1; i++) { /* counts only fall; of one replica a lighter one is no matter */
         int32_t e = eplb_p_index(l->order[i]);
@@ -10124,10 +10142,14 @@ EPLB_P double eplb_p_node_bound(eplb_p_bounder *b, int32_t node, double least, d
         bound = eplb_p_company_bound(b, node);
         if (bound >= enough) return bound;
     }
-    for (i = 0; n < experts; i++) {
-        if (node_of[rank_of[i]] != node) continue;
-        eplb_p_list_expert(b, n++, b->load[eplb_p_index(b->order[i])]);
+    eplb_p_team_wait(); /* all are done with what was listed */
+    for (i = eplb_p_team_lane(); n < experts; i += EPLB_P_TEAM) {
+        int is_here = i < shape->num_experts && node_of[rank_of[i]] == node;
+        int32_t num, before = eplb_p_team_rank(is_here, &num);
+        if (is_here) eplb_p_list_expert(b, n + before, b->load[eplb_p_index(b->order[i])]);
+        n += num;
     }
+    eplb_p_team_wait();
     listed = eplb_p_list_node(b, n, slots, eplb_p_cap_on(shape, place, n));
     bound = eplb_p_place_bound(b, &listed, place, mean > least ? mean : least);
     return bound > mean ? bound : mean;
@@ -10158,27 +10180,48 @@ EPLB_P int32_t eplb_p_next_node(const eplb_p_bounder *b, int32_t group, double b
     return node;
 }
 
+/* What all lanes look at lane 0 changes, once all have looked. */
+
 EPLB_P void eplb_p_put_group(eplb_p_bounder *b, int32_t group, int32_t node)
 {
-    b->node_of[group] = node;
-    b->node_sum[node] += b->group_sum[group];
-    b->node_fill[node]++;
-    b->node_bound[node] = -1.0;
+    eplb_p_team_wait();
+    if (eplb_p_team_lane() == 0) {
+        b->node_of[group] = node;
+        b->node_sum[node] += b->group_sum[group];
+        b->node_fill[node]++;
+        b->node_bound[node] = -1.0;
+    }
+    eplb_p_team_wait();
 }
 
 EPLB_P void eplb_p_take_group_back(eplb_p_bounder *b, int32_t group)
 {
-    b->node_sum[b->node_of[group]] -= b->group_sum[group];
-    b->node_fill[b->node_of[group]]--;
+    eplb_p_team_wait();
+    if (eplb_p_team_lane() == 0) {
+        b->node_sum[b->node_of[group]] -= b->group_sum[group];
+        b->node_fill[b->node_of[group]]--;
+    }
+    eplb_p_team_wait();
+}
+
+/* No home of a group has been tried. */
+EPLB_P void eplb_p_open_group(eplb_p_bounder *b, int32_t group)
+{
+    eplb_p_team_wait();
+    if (eplb_p_team_lane() == 0) b->node_of[group] = -1;
+    eplb_p_team_wait();
 }
 
 EPLB_P void eplb_p_empty_nodes(eplb_p_bounder *b)
 {
     int32_t node;
-    for (node = 0; node < b->shape->num_nodes; node++) {
+
+    eplb_p_team_wait();
+    for (node = eplb_p_team_lane(); node < b->shape->num_nodes; node += EPLB_P_TEAM) {
         b->node_sum[node] = 0.0;
         b->node_fill[node] = 0;
     }
+    eplb_p_team_wait();
 }
 
 /* The node that the bound of a complete split is that of, or the first found to be no better than `best`. What is
@@ -10189,9 +10232,15 @@ EPLB_P int32_t eplb_p_worst_node(eplb_p_bounder *b, double least, double best)
     int32_t node, worst = 0;
 
     for (node = 0; node < b->shape->num_nodes && most < best; node++) {
-        if (b->node_bound[node] < 0.0) b->node_bound[node] = eplb_p_node_bound(b, node, least, best);
-        if (b->node_bound[node] > most) {
-            most = b->node_bound[node];
+        double bound = b->node_bound[node];
+        if (bound < 0.0) {
+            bound = eplb_p_node_bound(b, node, least, best);
+            eplb_p_team_wait(); /* all have read that it is not known */
+            if (eplb_p_team_lane() == 0) b->node_bound[node] = bound;
+            eplb_p_team_wait();
+        }
+        if (bound > most) {
+            most = bound;
             worst = node;
         }
     }
@@ -10221,7 +10270,7 @@ EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, double least)
     int32_t group, node, last = shape->num_groups - 1, top = last, steps = -last;
 
     eplb_p_empty_nodes(b);
-    b->node_of[0] = -1;
+    eplb_p_open_group(b, 0);
     for (group = 0; group >= 0 && best > least;) {
         if (b->node_of[group] >= 0) { /* all that follows from here was tried */
             eplb_p_take_group_back(b, group);
@@ -10235,7 +10284,7 @@ EPLB_P double eplb_p_split_bound(eplb_p_bounder *b, double least)
         if (eplb_p_is_hopeless(++steps, top)) return 0.0;
         eplb_p_put_group(b, group, node);
         if (group < last) {
-            b->node_of[++group] = -1;
+            eplb_p_open_group(b, ++group);
             continue;
         }
         node = eplb_p_worst_node(b, least, best);
@@ -10267,21 +10316,25 @@ EPLB_P double eplb_p_group_load(const float *load, int32_t group_size, int32_t g
 EPLB_P void eplb_p_rank_groups(eplb_p_bounder *b)
 {
     const eplb_p_shape *shape = b->shape;
-    int32_t group, rank, i;
+    int32_t lane = eplb_p_team_lane(), group, rank, i;
 
-    eplb_p_sort_loads(b->load, b->order, b->spare, shape->num_experts);
-    for (group = 0; group < shape->num_groups; group++)
+    eplb_p_order_loads(b->load, b->order, b->spare, shape->num_experts);
+    for (group = lane; group < shape->num_groups; group += EPLB_P_TEAM)
         b->share[group] = eplb_p_heavy_first((float)eplb_p_group_load(b->load, shape->group_size, group), group);
-    eplb_p_sort(b->share, b->spare, shape->num_groups);
-    for (rank = 0; rank < shape->num_groups; rank++) {
+    eplb_p_team_wait();
+    eplb_p_team_sort(b->share, b->spare, shape->num_groups);
+    for (rank = lane; rank < shape->num_groups; rank += EPLB_P_TEAM) {
         group = eplb_p_index(b->share[rank]);
         b->group_sum[rank] = eplb_p_group_load(b->load, shape->group_size, group);
         b->node_of[group] = rank;
     }
-    if (b->place) b->lightest[0] = 0.0;
-    for (i = 0; b->place && i < shape->num_groups; i++)
+    eplb_p_team_wait();
+    if (b->place && lane == 0) b->lightest[0] = 0.0;
+    for (i = 0; b->place && lane == 0 && i < shape->num_groups; i++)
         b->lightest[i + 1] = b->lightest[i] + b->group_sum[shape->num_groups - 1 - i];
-    for (i = 0; i < shape->num_experts; i++) b->rank_of[i] = b->node_of[eplb_p_index(b->order[i]) / shape->group_size];
+    for (i = lane; i < shape->num_experts; i += EPLB_P_TEAM)
+        b->rank_of[i] = b->node_of[eplb_p_index(b->order[i]) / shape->group_size];
+    eplb_p_team_wait();
 }
 
 /* bounds: nodes that are not alike
@@ -10370,11 +10423,15 @@ EPLB_P double eplb_p_listed_bound(eplb_p_bounder *b, int32_t first, int32_t seco
     int32_t i, n = 0;
     eplb_p_listed listed;
 
-    for (i = 0; i < shape->num_experts; i++) {
-        int32_t node = b->node_of[b->rank_of[i]];
-        if (node != first && (first == second || (node != second && node != shape->num_nodes))) continue;
-        eplb_p_list_expert(b, n++, b->load[eplb_p_index(b->order[i])]);
+    eplb_p_team_wait(); /* all are done with what was listed */
+    for (i = eplb_p_team_lane(); i - eplb_p_team_lane() < shape->num_experts; i += EPLB_P_TEAM) {
+        int32_t node = i < shape->num_experts ? b->node_of[b->rank_of[i]] : -1, num, before;
+        int is_listed = node == first || (node >= 0 && first != second && (node == second || node == shape->num_nodes));
+        before = eplb_p_team_rank(is_listed, &num);
+        if (is_listed) eplb_p_list_expert(b, n + before, b->load[eplb_p_index(b->order[i])]);
+        n += num;
     }
+    eplb_p_team_wait();
     if (n == 0) return 0.0;
     listed = eplb_p_list_node(b, n, slots, shape->options.max_replicas);
     return eplb_p_place_bound(b, &listed, place, least);
@@ -10417,7 +10474,9 @@ EPLB_P double eplb_p_halves_bound(eplb_p_bounder *b, int32_t first, int32_t seco
     double bound = eplb_p_shared_time(b, first, second), other;
 
     if (bound >= enough) return bound;
-    eplb_p_fill_place(both, shape, first, second);
+    eplb_p_team_wait();
+    if (eplb_p_team_lane() == 0) eplb_p_fill_place(both, shape, first, second);
+    eplb_p_team_wait();
     other = eplb_p_listed_bound(b, first, second, both->num_slots, both, bound);
     if (other > bound) bound = other;
     if (bound >= enough) return bound;
@@ -10496,7 +10555,8 @@ EPLB_P int32_t eplb_p_first_home(const eplb_p_bounder *b, int32_t group)
 
 EPLB_P void eplb_p_leave_home(eplb_p_bounder *b, int32_t group)
 {
-    b->node_bound[b->node_of[group]] = -1.0; /* it need not be full again */
+    eplb_p_team_wait();
+    if (eplb_p_team_lane() == 0) b->node_bound[b->node_of[group]] = -1.0; /* it need not be full again */
     eplb_p_take_group_back(b, group);
 }
 
@@ -10505,11 +10565,12 @@ EPLB_P double eplb_p_first_homes(eplb_p_bounder *b, double least)
 {
     int32_t group, home, worst;
 
-    for (home = 0; home < b->num_homes; home++) {
+    for (home = eplb_p_team_lane(); home < b->num_homes; home += EPLB_P_TEAM) {
         b->node_sum[home] = 0.0;
         b->node_fill[home] = 0;
         b->node_bound[home] = -1.0;
     }
+    eplb_p_team_wait();
     for (group = 0; group < b->shape->num_groups; group++) eplb_p_put_group(b, group, eplb_p_first_home(b, group));
     return eplb_p_complete_bound(b, least, DBL_MAX, &worst);
 }
@@ -10522,7 +10583,7 @@ EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, double least)
 
     least = eplb_p_times(least, 1.0 + EPLB_P_SPLIT_NEAR);
     for (group = last; group >= 0; group--) eplb_p_leave_home(b, group);
-    b->node_of[0] = -1;
+    eplb_p_open_group(b, 0);
     for (group = 0; group >= 0 && best > least;) {
         if (b->node_of[group] >= 0) { /* all that follows from here was tried */
             eplb_p_leave_home(b, group);
@@ -10538,7 +10599,7 @@ EPLB_P double eplb_p_homes_bound(eplb_p_bounder *b, double least)
         eplb_p_put_group(b, group, home);
         if (b->num_split > 0 && eplb_p_split_time(b) >= best) continue;
         if (group < last) {
-            b->node_of[++group] = -1;
+            eplb_p_open_group(b, ++group);
             continue;
         }
         bound = eplb_p_complete_bound(b, least, best, &home);
@@ -10566,19 +10627,14 @@ EPLB_P double eplb_p_whole_group_bound(const eplb_p_bounder *b)
     return least;
 }
 
-/* Where slots are locked: node_of, node_fill, taken by the experts in these slots, of which no group may be on two
-   nodes. */
-EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, int32_t layer)
+/* home, node_of, node_fill, taken by the experts in locked slots. Returns whether no group is on two nodes. By lane 0. */
+EPLB_P int eplb_p_take_locked_homes(eplb_p_bounder *b, int32_t layer, int32_t *home)
 {
     const eplb_p_shape *shape = b->shape;
     const int32_t *previous = shape->options.previous_phy2log + eplb_p_at(layer, shape->num_replicas, 0);
     const uint8_t *locked = shape->locked + eplb_p_at(layer, shape->num_replicas, 0);
-    int32_t *home = b->replicas.count, slot, e, group, node; /* which are not in use yet */
+    int32_t slot, e, group, node;
 
-    eplb_p_empty_nodes(b);
-    eplb_p_fill_ids(home, -1, 0, shape->num_experts);
-    eplb_p_fill_ids(b->node_of, -1, 0, shape->num_groups);
-    eplb_p_fill_ids(b->taken, 0, 0, shape->num_nodes);
     for (slot = 0; slot < shape->num_replicas; slot++) {
         if (!locked[slot] || slot >= eplb_p_end_of(&shape->gpus, eplb_p_gpu_with(&shape->gpus, slot))) continue;
         e = previous[slot];
@@ -10593,6 +10649,20 @@ EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, int32_t layer)
         home[e] = b->node_of[group] = node;
     }
     return 1;
+}
+
+/* The same, by the team, where nothing is known of them yet. */
+EPLB_P int eplb_p_find_locked_homes(eplb_p_bounder *b, int32_t layer)
+{
+    const eplb_p_shape *shape = b->shape;
+    int32_t *home = b->replicas.count; /* which are not in use yet */
+
+    eplb_p_empty_nodes(b);
+    eplb_p_team_fill(home, -1, 0, shape->num_experts);
+    eplb_p_team_fill(b->node_of, -1, 0, shape->num_groups);
+    eplb_p_team_fill(b->taken, 0, 0, shape->num_nodes);
+    eplb_p_team_wait();
+    return eplb_p_team_first(eplb_p_team_lane() == 0 && eplb_p_take_locked_homes(b, layer, home)) != 0;
 }
 
 /* Whether locked slots leave plans with as few split groups, over as few nodes, as without them; as far as that is
@@ -10632,14 +10702,16 @@ EPLB_P double eplb_p_lower_bound(eplb_p_bounder *b, const float *load, int32_t l
     const eplb_p_shape *shape = b->shape;
     const eplb_p_place *all = eplb_p_whole_place(b);
     double total = 0.0, bound, other;
-    int32_t group, cap = shape->options.max_replicas;
+    int32_t lane = eplb_p_team_lane(), group, cap = shape->options.max_replicas;
     eplb_p_listed listed;
 
-    b->load = load;
+    if (lane == 0) b->load = load;
+    eplb_p_team_wait();
     eplb_p_rank_groups(b);
     for (group = 0; group < shape->num_groups; group++) total += b->group_sum[group];
     bound = total / all->speed;
-    b->part = eplb_p_bounder_part(total);
+    if (lane == 0) b->part = eplb_p_bounder_part(total);
+    eplb_p_team_wait();
     if (shape->num_nodes == 1) cap = eplb_p_cap_on(shape, all, shape->num_experts);
     listed.load = load;
     listed.order = b->order;
@@ -10708,27 +10780,31 @@ EPLB_P const int32_t *eplb_p_layer_slots(const eplb_p_shape *shape, const eplb_p
     return plan->phy2log + (size_t)layer * (size_t)shape->num_replicas;
 }
 
-/* count, held of one layer's plan; fails where it is none. */
+/* count, held of one layer's plan; fails where it is none. By the team, as what follows. */
 EPLB_P eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy2log)
 {
     const eplb_p_shape *shape = v->shape;
-    int32_t *count = v->count, num_experts = shape->num_experts, gpu, slot, held = 0, seen = 0; /* stay in registers */
+    int32_t *count = v->count, num_experts = shape->num_experts, gpu, slot; /* stay in registers */
+    int32_t held = 0, seen = 0, bad = 0;
 
-    eplb_p_fill_ids(count, 0, 0, num_experts);
-    for (gpu = 0; gpu < shape->num_gpus; gpu++) {
+    eplb_p_team_fill(count, 0, 0, num_experts);
+    eplb_p_team_wait();
+    for (gpu = eplb_p_team_lane(); gpu < shape->num_gpus; gpu += EPLB_P_TEAM) {
         int32_t end = eplb_p_end_of(&shape->gpus, gpu);
         for (slot = eplb_p_begin_of(&shape->gpus, gpu); slot < end; slot++) {
             int32_t e = phy2log[slot];
             if (eplb_p_within(e, 0, num_experts - 1)) {
-                seen += count[e]++ == 0;
+                seen += eplb_p_team_count(&count[e], 1) == 0;
                 held++;
             } else if (e != EPLB_P_EMPTY) {
-                return EPLB_ERR_PLAN;
+                bad = 1;
             }
         }
     }
-    v->held = held;
-    return seen == num_experts ? EPLB_OK : EPLB_ERR_PLAN;
+    held = eplb_p_team_sum(held);
+    if (eplb_p_team_lane() == 0) v->held = held;
+    eplb_p_team_wait();
+    return eplb_p_team_sum(seen) == num_experts && !eplb_p_team_most(bad) ? EPLB_OK : EPLB_ERR_PLAN;
 }
 
 /* load [E] = the mean over the samples that hold load, all alike, scaled; rounded once, however many there
@@ -10736,17 +10812,19 @@ EPLB_P eplb_result eplb_p_count_replicas(eplb_p_evaluator *v, const int32_t *phy
 EPLB_P double eplb_p_evaluated_load(eplb_p_evaluator *v, const eplb_p_samples *samples, int32_t *num_loaded)
 {
     double scale = (double)eplb_p_samples_scale(samples, v->shape->num_experts);
-    int32_t t, e;
+    int32_t lane = eplb_p_team_lane(), t, e;
 
     *num_loaded = 0;
-    for (e = 0; e < v->shape->num_experts; e++) v->share[e] = 0.0;
+    for (e = lane; e < v->shape->num_experts; e += EPLB_P_TEAM) v->share[e] = 0.0;
     for (t = 0; t < samples->num; t++) {
         if (!eplb_p_holds_load(samples, t, v->shape->num_experts)) continue;
-        for (e = 0; e < v->shape->num_experts; e++) v->share[e] += (double)eplb_p_sample_load(samples, t, e);
+        for (e = lane; e < v->shape->num_experts; e += EPLB_P_TEAM)
+            v->share[e] += (double)eplb_p_sample_load(samples, t, e);
         ++*num_loaded;
     }
-    for (e = 0; e < v->shape->num_experts; e++)
+    for (e = lane; e < v->shape->num_experts; e += EPLB_P_TEAM)
         v->load[e] = *num_loaded ? (float)eplb_p_times(v->share[e] / *num_loaded, scale) : 0.0f;
+    eplb_p_team_wait();
     return scale;
 }
 
@@ -10763,13 +10841,12 @@ EPLB_P void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const in
 {
     const eplb_p_shape *shape = v->shape;
     double most = 0.0;
-    int32_t e, gpu, slot;
+    int32_t lane = eplb_p_team_lane(), e, gpu, slot;
 
-    for (e = 0; e < v->shape->num_experts; e++) {
-        v->share[e] = eplb_p_load_of_each(weight[e], v->count[e]);
-        *total += (double)weight[e];
-    }
-    for (gpu = 0; gpu < shape->num_gpus; gpu++) {
+    for (e = lane; e < shape->num_experts; e += EPLB_P_TEAM) v->share[e] = eplb_p_load_of_each(weight[e], v->count[e]);
+    for (e = 0; e < shape->num_experts; e++) *total += (double)weight[e];
+    eplb_p_team_wait();
+    for (gpu = lane; gpu < shape->num_gpus; gpu += EPLB_P_TEAM) {
         int32_t end = eplb_p_end_of(&shape->gpus, gpu);
         double sum = 0.0;
         for (slot = eplb_p_begin_of(&shape->gpus, gpu); slot < end; slot++)
@@ -10778,7 +10855,8 @@ EPLB_P void eplb_p_add_sample(eplb_p_evaluator *v, const float *weight, const in
         if (shape->speed) sum /= (double)shape->speed[gpu];
         if (sum > most) most = sum;
     }
-    *sum_of_maxima += most;
+    eplb_p_team_wait(); /* all have read the shares */
+    *sum_of_maxima += eplb_p_team_most_double(most);
 }
 
 /* Mean and heaviest load of a GPU, by speed, in one layer whose replicas are counted, and gpu_sum, which is not: means
@@ -10789,7 +10867,7 @@ EPLB_P void eplb_p_evaluate_equally(eplb_p_evaluator *v, const eplb_p_samples *s
     int32_t num_loaded = 0, t, gpu;
 
     *mean = *most = 0.0;
-    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] = 0.0;
+    for (gpu = eplb_p_team_lane(); gpu < v->shape->num_gpus; gpu += EPLB_P_TEAM) v->gpu_sum[gpu] = 0.0;
     for (t = 0; t < samples->num; t++) {
         if (!eplb_p_holds_load(samples, t, v->shape->num_experts)) continue;
         eplb_p_add_sample(v, samples->load + (size_t)t * samples->stride, phy2log, mean, most);
@@ -10799,44 +10877,60 @@ EPLB_P void eplb_p_evaluate_equally(eplb_p_evaluator *v, const eplb_p_samples *s
     *mean = *mean / num_loaded / v->speed;
     *most = *most / num_loaded;
     if (*most < *mean) *most = *mean; /* by rounding: the mean is the loads' alone, whatever the plan */
-    for (gpu = 0; gpu < v->shape->num_gpus; gpu++) v->gpu_sum[gpu] /= num_loaded;
+    for (gpu = eplb_p_team_lane(); gpu < v->shape->num_gpus; gpu += EPLB_P_TEAM) v->gpu_sum[gpu] /= num_loaded;
 }
 
 enum { EPLB_P_ABROAD = -2 }; /* of an expert's home: it is on several nodes */
 
-/* Slots whose expert is in an earlier one of the GPU too; and home [E], the node of each expert, one by one as they are
-   met. */
-EPLB_P int32_t eplb_p_count_duplicates(const eplb_p_evaluator *v, const int32_t *phy2log, int32_t *home)
+/* Slots whose expert is in an earlier one of the GPU too. */
+EPLB_P int32_t eplb_p_count_duplicates(const eplb_p_shape *shape, const int32_t *phy2log)
 {
-    const eplb_p_shape *shape = v->shape;
     int32_t duplicates = 0, num_gpus = shape->num_gpus, gpu, slot, i; /* copies stay in registers */
-    int32_t link_gpus = shape->node_of ? 0 : num_gpus / shape->link_nodes;
 
-    eplb_p_fill_ids(home, -1, 0, shape->num_experts);
-    for (gpu = 0; gpu < num_gpus; gpu++) {
+    for (gpu = eplb_p_team_lane(); gpu < num_gpus; gpu += EPLB_P_TEAM) {
         int32_t first = eplb_p_begin_of(&shape->gpus, gpu), end = eplb_p_end_of(&shape->gpus, gpu);
-        int32_t node = shape->node_of ? shape->node_of[gpu] : gpu / link_gpus;
         for (slot = first; slot < end; slot++) {
             int32_t e = phy2log[slot];
             if (e == EPLB_P_EMPTY) continue;
-            if (home[e] != node) home[e] = home[e] == -1 ? node : EPLB_P_ABROAD;
             for (i = first; phy2log[i] != e; i++) {}
             duplicates += i < slot;
         }
     }
-    return duplicates;
+    return eplb_p_team_sum(duplicates);
 }
 
-EPLB_P int32_t eplb_p_count_split_groups(const eplb_p_shape *shape, const int32_t *home)
+/* home [E]: the node of each expert, one that it is on at first, and then, where another of its GPUs is not there, none. */
+EPLB_P void eplb_p_note_nodes(const eplb_p_shape *shape, const int32_t *phy2log, int32_t *home)
 {
-    int32_t split = 0, size = shape->group_size, num = shape->num_experts, e, end;
+    int32_t link_gpus = shape->node_of ? 0 : shape->num_gpus / shape->link_nodes, gpu, slot, compares;
+
+    for (compares = 0; compares < 2; compares++) {
+        for (gpu = eplb_p_team_lane(); gpu < shape->num_gpus; gpu += EPLB_P_TEAM) {
+            int32_t end = eplb_p_end_of(&shape->gpus, gpu);
+            int32_t node = shape->node_of ? shape->node_of[gpu] : gpu / link_gpus;
+            for (slot = eplb_p_begin_of(&shape->gpus, gpu); slot < end; slot++) {
+                int32_t e = phy2log[slot];
+                if (e == EPLB_P_EMPTY || (compares && home[e] == node)) continue;
+                home[e] = compares ? EPLB_P_ABROAD : node;
+            }
+        }
+        eplb_p_team_wait();
+    }
+}
+
+EPLB_P int32_t eplb_p_count_split_groups(const eplb_p_shape *shape, const int32_t *phy2log, int32_t *home)
+{
+    int32_t split = 0, size = shape->group_size, group, e;
 
     if (shape->num_nodes == 1) return 0;
-    for (e = 0; e < num; e = end) {
-        int32_t first = home[e], several = first == EPLB_P_ABROAD;
-        for (end = e + size; e < end; e++) several |= home[e] ^ first;
+    eplb_p_note_nodes(shape, phy2log, home);
+    for (group = eplb_p_team_lane(); group < shape->num_groups; group += EPLB_P_TEAM) {
+        int32_t first = home[eplb_p_at(group, size, 0)], several = first == EPLB_P_ABROAD;
+        for (e = group * size; e < (group + 1) * size; e++) several |= home[e] ^ first;
         split += several != 0;
     }
+    split = eplb_p_team_sum(split);
+    eplb_p_team_wait();
     return split;
 }
 
@@ -10858,20 +10952,22 @@ EPLB_P void eplb_p_report_layer(eplb_p_evaluator *v, const float *weight, int32_
 {
     eplb_p_samples samples = eplb_p_layer_samples(v->shape, weight, layer);
     double mean, most, bound, scale, heaviest_replica = 0.0;
-    int32_t e, num_loaded;
+    int32_t max_logcnt = 0, e, num_loaded;
 
     samples.weight = NULL; /* all alike */
     scale = eplb_p_evaluated_load(v, &samples, &num_loaded);
     eplb_p_evaluate_equally(v, &samples, phy2log, &mean, &most);
 
-    report->max_logcnt = 0;
-    for (e = 0; e < v->shape->num_experts; e++) {
+    for (e = eplb_p_team_lane(); e < v->shape->num_experts; e += EPLB_P_TEAM) {
         double each = eplb_p_load_of_each(v->load[e], v->count[e]);
         if (each > heaviest_replica) heaviest_replica = each;
-        if (v->count[e] > report->max_logcnt) report->max_logcnt = v->count[e];
+        if (v->count[e] > max_logcnt) max_logcnt = v->count[e];
     }
-    report->num_duplicates = eplb_p_count_duplicates(v, phy2log, v->bounder.rank_of); /* which is not in use yet */
-    report->num_split_groups = eplb_p_count_split_groups(v->shape, v->bounder.rank_of);
+    heaviest_replica = eplb_p_team_most_double(heaviest_replica);
+    report->max_logcnt = eplb_p_team_most(max_logcnt);
+    report->num_duplicates = eplb_p_count_duplicates(v->shape, phy2log);
+    report->num_split_groups =
+        eplb_p_count_split_groups(v->shape, phy2log, v->bounder.rank_of); /* which is not in use yet */
     report->max_load = 0.0f;
     report->mean_load = 0.0f;
     report->balancedness = 1.0f;

@@ -13,7 +13,7 @@
      sources    one layer                     phy2log, source_count    quota
      alone      one layer, by a warp or       weight                   the plan, of all that the others do not know
                 by one thread
-     evaluate   one layer, by one thread      weight, phy2log          the report
+     evaluate   one layer, by a warp          weight, phy2log          the report
      .._alone   one layer, by one thread      as share, and sources    as these, where GPUs are not alike
      cluster    what is in its argument       the host                 scratch
 
@@ -37,6 +37,7 @@
 #define EPLB_P_PARTS 8 /* of a warp */
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 #if defined(__CUDA_ARCH__) || !defined(__CUDACC__)
 #define EPLB_P_BY_WARP(by_warp, by_one) by_warp
 #else
@@ -77,6 +78,14 @@ EPLB_P_TEAM_FUNCTION int64_t eplb_p_team_most64(int64_t x)
     int high = eplb_p_team_most((int)(x >> 32)), low = (int)((unsigned)x ^ 0x80000000u);
     low = eplb_p_team_most(high == (int)(x >> 32) ? low : INT32_MIN);
     return (int64_t)((uint64_t)(unsigned)high << 32 | ((unsigned)low ^ 0x80000000u));
+}
+EPLB_P_TEAM_FUNCTION double eplb_p_team_most_double(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = eplb_p_team_most64(bits);
+    memcpy(&x, &bits, sizeof x);
+    return x;
 }
 EPLB_P_TEAM_FUNCTION int eplb_p_team_first_most(int x, int order)
 {
@@ -162,8 +171,9 @@ enum : int32_t {
     kShareThreads = 256, /* of one that shares */
     kShareWarps = kShareThreads / kWarp,
     kRun = 64,          /* keys that are sorted by counting, before runs of them are merged */
-    kMostTooMany = 256, /* bids of a last round of an auction beyond the slots there are */
-    kShortRound = 5,    /* items: a round of LPT that gives fewer is worth less than single steps, */
+    kMostTooMany = 256, /* bids of an auction beyond the slots there are */
+    kGuesses = 4,       /* of its floor, before it is bisected */
+    kShortRound = 3,    /* items: a round of LPT that gives fewer is worth less than single steps, */
     kSteps = 16,        /* of which there are so many then */
     kAtOnce = 10,       /* loads of a pack that are read before the first is added: most packs have no more */
     kHalf = kWarp / 2,  /* lanes that exchange an item of one of two packs */
@@ -309,15 +319,30 @@ static __device__ int32_t eplb_p_sum_of_block(eplb_p_board &b, int32_t x)
                                       (uint32_t)eplb_p_tell(b, __reduce_add_sync(kAllLanes, (uint32_t)x), 0));
 }
 
-struct eplb_p_scan {       /* of a number in each thread */
-    int32_t before, total; /* the sum over the threads before this one, and over all */
+/* Of loads, roughly: of what is told by a float its bits. The same in all threads. */
+static __device__ float eplb_p_total_of_warp(float x)
+{
+    int32_t step;
+#pragma unroll
+    for (step = 1; step < kWarp; step *= 2)
+        x += eplb_p_from_bits(__shfl_sync(kAllLanes, eplb_p_bits(x), eplb_p_lane() ^ step));
+    return x;
+}
+
+static __device__ float eplb_p_total_of_block(eplb_p_board &b, float x)
+{
+    return eplb_p_total_of_warp(eplb_p_from_bits((uint32_t)eplb_p_tell(b, eplb_p_bits(eplb_p_total_of_warp(x)), 0)));
+}
+
+struct eplb_p_scan {            /* of a number in each thread */
+    int32_t own, before, total; /* it, the sum over the threads before this one, and over all */
 };
 
-/* Of numbers 0 .. most; a vote for each binary digit. */
-static __device__ eplb_p_scan eplb_p_scan_of_block(eplb_p_board &b, int32_t x, int32_t most)
+/* Of numbers that are not negative; a vote for each binary digit. */
+static __device__ eplb_p_scan eplb_p_scan_of_block(eplb_p_board &b, int32_t x)
 {
-    eplb_p_scan s = {0, 0};
-    uint32_t told;
+    uint32_t told, most = __reduce_max_sync(kAllLanes, (uint32_t)x);
+    eplb_p_scan s = {x, 0, 0};
     int32_t digit;
 
 #pragma unroll 1
@@ -519,7 +544,7 @@ static __device__ uint32_t eplb_p_largest_load_by_block(const eplb_p_cuda_call &
 #pragma unroll 1
     for (t = 0; t < s.num; t++) {
         if (!of_all && !(eplb_p_sample_share(&s, t) > 0.0f)) continue;
-#pragma unroll 1
+#pragma unroll 4
         for (e = eplb_p_thread(); e < c.shape.num_experts; e += eplb_p_threads()) {
             uint32_t bits = eplb_p_bits_at(&s.load[(size_t)t * s.stride + (size_t)e]);
             if (bits > largest && bits != kMinusZero) largest = bits;
@@ -700,16 +725,18 @@ EPLB_P_HD void eplb_p_carve_cuda_replicas(uint32_t *used, int32_t num_log, int32
     r->rank = (uint16_t *)eplb_p_take_shared(used, spare, sizeof(uint16_t));
 }
 
-/* Spare slots go to the highest bids. An expert's bids fall with each slot that it gets. So of all experts' next
-   `depth` bids those above whatever follows them are the next ones, and are taken in one round; sorting tells their
-   order at the end. A thread bids for its part of the experts. */
+/* Spare slots go to the highest bids. An expert's bids fall with each slot that it gets, so those above any floor go
+   before all others: where they are as many as the slots to be given, or some more, sorting tells which these are. The
+   floor is guessed by what all load divided by it comes to, and moved where bids above it are too few or too many. A
+   thread bids for its part of the experts. */
 struct eplb_p_cuda_auction {
     int32_t method, max_replicas;
-    int32_t depth;              /* doubled while that seems to take no more bids than there are slots */
-    int32_t per_thread;         /* experts */
-    uint32_t *bid;              /* [num_log] the next one of each expert */
-    int32_t room;               /* for bids that are taken: a last round may take more than there are slots */
+    int32_t given, slots;       /* spare slots that were given before, and that are now */
+    int32_t room;               /* for bids that are taken: some more */
     int32_t taken;              /* the same in all threads */
+    eplb_p_part own;            /* experts that this thread bids for */
+    int32_t each;               /* and how many a thread does at most */
+    uint16_t *above;            /* [num_log] bids of each expert above the floor */
     uint16_t *expert;           /* [room] of each bid taken */
     uint16_t *rank;             /* [room] */
     eplb_p_sorted bids, sorted; /* [room, up to a whole warp] */
@@ -724,12 +751,14 @@ EPLB_P_HD void eplb_p_carve_sorted(uint32_t *used, int32_t n, eplb_p_sorted *s)
 EPLB_P_HD void eplb_p_carve_auction(uint32_t *used, int32_t num_log, int32_t num_phy, eplb_p_cuda_auction *a)
 {
     a->room = num_phy - num_log + eplb_p_least(num_log, kMostTooMany);
-    a->bid = (uint32_t *)eplb_p_take_shared(used, num_log, sizeof(uint32_t));
+    a->above = (uint16_t *)eplb_p_take_shared(used, num_log, sizeof(uint16_t));
     a->expert = (uint16_t *)eplb_p_take_shared(used, a->room, sizeof(uint16_t));
     a->rank = (uint16_t *)eplb_p_take_shared(used, a->room, sizeof(uint16_t));
     eplb_p_carve_sorted(used, a->room, &a->bids);
     eplb_p_carve_sorted(used, a->room, &a->sorted);
 }
+
+static __device__ uint32_t eplb_p_bits_of_bid(float bid) { return eplb_p_bits(bid) + 1; }
 
 /* What an expert bids once it has so many slots more, as an integer of the same order: 0 at its cap. */
 static __device__ uint32_t eplb_p_bid_bits(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a, int32_t e,
@@ -737,132 +766,172 @@ static __device__ uint32_t eplb_p_bid_bits(const eplb_p_cuda_replicas &r, const 
 {
     int32_t count = r.count[e] + more;
     if (eplb_p_at_cap(count, a.max_replicas)) return 0;
-    return eplb_p_bits(eplb_p_bid(r.load[e], count, a.method)) + 1;
+    return eplb_p_bits_of_bid(eplb_p_bid(r.load[e], count, a.method));
 }
 
-static __device__ void eplb_p_open_auction_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a, int method,
-                                                    int32_t max_replicas)
+static __device__ void eplb_p_open_auction(eplb_p_cuda_auction *a, int32_t first, int32_t last, int method,
+                                           int32_t max_replicas)
 {
-    eplb_p_part own = eplb_p_part_of(r.num_log);
-    int32_t e, i;
+    int32_t i;
 
     a->method = method;
     a->max_replicas = max_replicas;
-    a->depth = 1;
-    a->per_thread = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
+    a->given = first;
+    a->slots = last - first;
     a->taken = 0;
-#pragma unroll 1
-    for (e = own.first; e < own.end; e++) a->bid[e] = eplb_p_bid_bits(r, *a, e, 0);
 #pragma unroll 1
     for (i = eplb_p_thread(); i < eplb_p_whole_warps(a->room); i += eplb_p_threads()) a->bids.key[i] = 0;
 }
 
-/* The highest bid of those with so many slots more. */
-static __device__ uint32_t eplb_p_highest_bid_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
-                                                       int32_t more, eplb_p_board &board)
+/* All load divided by a floor comes to about as many as there are bids above it, and to so many more: those that were
+   taken before, and by D'Hondt half a bid for each expert. By Sainte-Lague it comes to twice that, as bids are so much
+   smaller. */
+static __device__ float eplb_p_bids_missed(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a)
 {
-    eplb_p_part own = eplb_p_part_of(r.num_log);
-    uint32_t highest = 0;
+    return (float)a.given + (a.method == EPLB_P_DHONDT ? 0.5f * (float)r.num_log : 0.0f);
+}
+
+/* So many are sought that a quarter of the room beyond the slots is used. */
+static __device__ float eplb_p_bids_sought(const eplb_p_cuda_auction &a)
+{
+    return (float)(a.slots + (a.room - a.slots) / 4);
+}
+
+static __device__ uint32_t eplb_p_guess_floor_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
+                                                       eplb_p_board &board)
+{
+    float sum = 0.0f, num = eplb_p_bids_sought(a) + eplb_p_bids_missed(r, a);
     int32_t e;
 
 #pragma unroll 1
-    for (e = own.first; e < own.end; e++) {
-        uint32_t bid = more ? eplb_p_bid_bits(r, a, e, more) : a.bid[e];
-        highest = bid > highest ? bid : highest;
-    }
-    return eplb_p_most_of_block(board, highest);
+    for (e = a.own.first; e < a.own.end; e++) sum += r.load[e];
+    sum = eplb_p_total_of_block(board, sum);
+    return eplb_p_bits_of_bid(sum / (a.method == EPLB_P_DHONDT ? num : 2.0f * num));
+}
+
+/* How many of an expert's next bids are above a floor, as far as there are slots: about as often as its load holds the
+   floor, which is put right by the bids themselves. */
+static __device__ int32_t eplb_p_num_above(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a, int32_t e,
+                                           uint32_t floor)
+{
+    int32_t count = r.count[e], most = a.slots, above;
+    float divisor = r.load[e] / eplb_p_from_bits(floor > 0 ? floor - 1 : 0);
+
+    if (a.max_replicas > 0) most = eplb_p_least(most, a.max_replicas - count);
+    if (a.method != EPLB_P_DHONDT) divisor = 0.5f * (divisor + 1.0f);
+    divisor -= (float)(count - 1);
+    above = divisor > 0.0f ? (int32_t)(divisor < (float)most ? divisor : (float)most) : 0;
+#pragma unroll 1
+    while (above < most && eplb_p_bid_bits(r, a, e, above) > floor) above++;
+#pragma unroll 1
+    while (above > 0 && eplb_p_bid_bits(r, a, e, above - 1) <= floor) above--;
+    return above;
 }
 
 /* Of the bids above a floor. */
 static __device__ eplb_p_scan eplb_p_scan_bids_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
                                                         uint32_t floor, eplb_p_board &board)
 {
-    eplb_p_part own = eplb_p_part_of(r.num_log);
-    int32_t above = 0, e, more;
+    int32_t above = 0, e;
 
 #pragma unroll 1
-    for (e = own.first; e < own.end; e++) {
-        if (a.bid[e] <= floor) continue;
-#pragma unroll 1
-        for (more = 1; more < a.depth && eplb_p_bid_bits(r, a, e, more) > floor; more++) {}
-        above += more;
+    for (e = a.own.first; e < a.own.end; e++) {
+        a.above[e] = (uint16_t)eplb_p_num_above(r, a, e, floor);
+        above += a.above[e];
     }
-    return eplb_p_scan_of_block(board, above, a.per_thread * a.depth);
+    return eplb_p_scan_of_block(board, above);
 }
 
-/* The first `limit` of the bids above a floor, by expert, are taken. */
-static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a, uint32_t floor,
-                                        const eplb_p_scan &scan, int32_t limit)
+/* The lane whose run holds the i-th of a warp's things, given where each lane's run begins. */
+static __device__ int32_t eplb_p_lane_with(int32_t begin, int32_t i)
 {
-    eplb_p_part own = eplb_p_part_of(r.num_log);
-    int32_t at = a->taken + scan.before, end = a->taken + limit, e, more;
+    int32_t lane = 0, step;
+#pragma unroll
+    for (step = kWarp / 2; step > 0; step /= 2)
+        if ((int32_t)__shfl_sync(kAllLanes, (uint32_t)begin, lane + step) <= i) lane += step;
+    return lane;
+}
+
+/* The first `limit` of those that were scanned last, by expert, are taken: those of a warp's experts, as they come, by its
+   lanes in turn. */
+static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a, const eplb_p_scan &scan,
+                                        int32_t limit)
+{
+    int32_t begin = a->taken + scan.before, end = a->taken + limit, e, at, lane, more;
+    int32_t first = (int32_t)__shfl_sync(kAllLanes, (uint32_t)begin, 0);
+    int32_t last = (int32_t)__shfl_sync(kAllLanes, (uint32_t)(begin + scan.own), kWarp - 1);
 
 #pragma unroll 1
-    for (e = own.first; e < own.end; e++)
+    for (; first < last && first < end; first += kWarp) {
+        at = first + eplb_p_lane();
+        lane = eplb_p_lane_with(begin, at);
+        e = a->each * (eplb_p_thread() - eplb_p_lane() + lane);
+        more = at - (int32_t)__shfl_sync(kAllLanes, (uint32_t)begin, lane);
+        if (at >= last || at >= end) continue;
 #pragma unroll 1
-        for (more = 0; more < a->depth && at < end && a->bid[e] > floor; more++, at++) {
-            a->bids.key[at] = a->bid[e];
-            a->expert[at] = (uint16_t)e;
-            a->rank[at] = r.count[e]++;
-            a->bid[e] = eplb_p_bid_bits(r, *a, e, 0);
-        }
+        for (; more >= a->above[e]; e++) more -= a->above[e];
+        a->bids.key[at] = eplb_p_bid_bits(r, *a, e, more);
+        a->expert[at] = (uint16_t)e;
+        a->rank[at] = (uint16_t)(r.count[e] + more);
+    }
+    __syncwarp(); /* all have read */
+#pragma unroll 1
+    for (e = a->own.first; e < a->own.end && begin < end; e++) {
+        int32_t bids = eplb_p_least(a->above[e], end - begin);
+        r.count[e] = (uint16_t)(r.count[e] + bids);
+        begin += bids;
+    }
     a->taken = end;
 }
 
-/* More bids are above the floor than there is room for: a floor above which there are fewer, or, where so many are
-   equal, only those. */
-static __device__ uint32_t eplb_p_raised_floor_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
-                                                        uint32_t floor, eplb_p_board &board)
+/* The next floor to be tried between one that is too low and one that is too high, when so many bids are above the last.
+   After a few tries the one in the middle. */
+static __device__ uint32_t eplb_p_move_floor(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
+                                             uint32_t floor, int32_t above, uint32_t low, uint32_t high, int32_t tries)
 {
-    uint32_t top = eplb_p_highest_bid_by_block(r, a, 0, board);
+    float missed = eplb_p_bids_missed(r, a), ratio = ((float)above + missed) / (eplb_p_bids_sought(a) + missed);
+    uint32_t next = eplb_p_bits_of_bid(eplb_p_from_bits(floor - 1) * ratio);
 
-#pragma unroll 1
-    while (top - floor > 1) {
-        uint32_t middle = floor + (top - floor) / 2;
-        int32_t above = eplb_p_scan_bids_by_block(r, a, middle, board).total;
-        if (above > a.room - a.taken) floor = middle;
-        else if (above == 0) top = middle;
-        else return middle;
-    }
-    return floor;
+    return tries < kGuesses && next > low && next < high ? next : low + (high - low) / 2;
 }
 
-/* One round: of depth 1 where a deeper one would take too many. Where the highest bid is followed by as high ones, its
-   lowest expert alone is sure to be the next. */
-static __device__ void eplb_p_auction_round_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
-                                                     eplb_p_board &board)
+/* As many bids as there are slots, or some more. Where so many are equal that there is no floor, those above are taken,
+   and of the equal ones, which go by expert, as many as there are slots left. */
+static __device__ void eplb_p_auction_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a,
+                                               eplb_p_board &board)
 {
-    int32_t left = a->room - a->taken, more = a->depth;
-    uint32_t floor;
+    uint32_t low = 0, high = kInfinite + 1, floor = eplb_p_guess_floor_by_block(r, *a, board);
     eplb_p_scan scan;
+    int32_t tries;
 
 #pragma unroll 1
-    for (;;) {
-        floor = eplb_p_highest_bid_by_block(r, *a, more, board) - (uint32_t)(more == 0);
+    for (tries = 0; high - low > 1; tries++) {
+        if (floor <= low || floor >= high) floor = low + (high - low) / 2;
         scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
-        if (more > 1 && scan.total > left) a->depth = more = 1;
-        else if (scan.total == 0) more = 0;
-        else break;
+        if (scan.total >= a->slots && scan.total <= a->room) {
+            eplb_p_take_bids(r, a, scan, scan.total);
+            return;
+        }
+        if (scan.total < a->slots) high = floor;
+        else low = floor;
+        floor = eplb_p_move_floor(r, *a, floor, scan.total, low, high, tries);
     }
-    if (more == 0) left = 1;
-    else if (scan.total > left) {
-        floor = eplb_p_raised_floor_by_block(r, *a, floor, board);
-        scan = eplb_p_scan_bids_by_block(r, *a, floor, board);
-    }
-    eplb_p_take_bids(r, a, floor, scan, eplb_p_least(scan.total, left));
+    scan = eplb_p_scan_bids_by_block(r, *a, high, board);
+    eplb_p_take_bids(r, a, scan, scan.total);
+    scan = eplb_p_scan_bids_by_block(r, *a, low, board);
+    eplb_p_take_bids(r, a, scan, eplb_p_least(scan.total, a->slots - a->taken));
 }
 
-/* A bid that was taken, the highest first: spare slots first .. last-1 are theirs, and the others are given back. */
+/* Where a bid that was taken belongs, the highest first: in a slot that is to be given, or it is given back. */
 struct eplb_p_put_bid {
     const eplb_p_cuda_replicas &r;
     const eplb_p_cuda_auction &a;
-    int32_t first, last;
     __device__ void operator()(int32_t place, uint32_t, int32_t bid) const
     {
         int32_t e = a.expert[bid];
-        if (place < last - first) {
-            r.expert[first + place] = (uint16_t)e;
-            r.rank[first + place] = a.rank[bid];
+        if (place < a.slots) {
+            r.expert[a.given + place] = (uint16_t)e;
+            r.rank[a.given + place] = a.rank[bid];
         } else { /* two counts share a word, and none falls below 1 */
             atomicAdd((uint32_t *)(void *)r.count + e / 2, 0u - (1u << 16 * (e % 2)));
         }
@@ -870,30 +939,17 @@ struct eplb_p_put_bid {
 };
 
 /* Spare slots first .. last-1 are given. Ends with a barrier. */
-static __device__ void eplb_p_settle_bids_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
-                                                   int32_t first, int32_t last)
-{
-    eplb_p_put_bid put = {r, a, first, last};
-    __syncthreads();
-    eplb_p_sort_by_block(a.bids.key, a.taken, a.sorted, a.bids, put);
-    __syncthreads();
-}
-
-/* Spare slots first .. last-1 are given. Ends with a barrier. */
 static __device__ void eplb_p_give_slots_by_block(const eplb_p_cuda_replicas &r, eplb_p_cuda_auction *a, int32_t first,
                                                   int32_t last, int method, int32_t max_replicas, eplb_p_board &board)
 {
-    int32_t before;
+    eplb_p_put_bid put = {r, *a};
 
     if (first >= last) return;
-    eplb_p_open_auction_by_block(r, a, method, max_replicas);
-#pragma unroll 1
-    while (a->taken < last - first) {
-        before = a->taken;
-        eplb_p_auction_round_by_block(r, a, board);
-        a->depth = 2 * (a->taken - before) < last - first - a->taken ? eplb_p_least(2 * a->depth, last - first) : 1;
-    }
-    eplb_p_settle_bids_by_block(r, *a, first, last);
+    eplb_p_open_auction(a, first, last, method, max_replicas);
+    eplb_p_auction_by_block(r, a, board);
+    __syncthreads();
+    eplb_p_sort_by_block(a->bids.key, a->taken, a->sorted, a->bids, put);
+    __syncthreads();
 }
 
 /* The expert with the heaviest replicas, were there `extra` more replicas of expert `changed`, as
@@ -2238,6 +2294,7 @@ static uint32_t eplb_p_plan_bytes(const eplb_p_cuda_call &c)
 /* The expert at a place of a node's mlog. */
 static __device__ int32_t eplb_p_expert_at(const eplb_p_cuda_call &c, const uint16_t *group, int32_t place)
 {
+    if (c.shape.node_groups == 1) return group[0] * c.shape.group_size + place;
     return group[place / c.shape.group_size] * c.shape.group_size + place % c.shape.group_size;
 }
 
@@ -2247,11 +2304,12 @@ static __device__ void eplb_p_replicate_groups_by_block(const eplb_p_cuda_call &
                                                         const eplb_p_cuda_loads &loads, const eplb_p_cuda_replicas &r,
                                                         eplb_p_cuda_auction *a, eplb_p_board &board)
 {
-    eplb_p_part own = eplb_p_part_of(r.num_log);
     int32_t i;
 
+    a->own = eplb_p_part_of(r.num_log);
+    a->each = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
 #pragma unroll 1
-    for (i = own.first; i < own.end; i++) {
+    for (i = a->own.first; i < a->own.end; i++) {
         r.load[i] = eplb_p_load_of_expert(loads, eplb_p_expert_at(c, group, i));
         r.count[i] = 1;
     }
@@ -3101,13 +3159,12 @@ static __device__ bool eplb_p_plan_alone(const eplb_p_cuda_alone &c, unsigned ch
     eplb_p_planning &all = *(eplb_p_planning *)(void *)eplb_p_shared;
     eplb_result samples = EPLB_OK, in_force = EPLB_OK, width;
 
+    samples = eplb_p_check_samples_alone(c, layer);
     if (eplb_p_team_lane() == 0) {
-        samples = eplb_p_check_samples_alone(c, layer);
         eplb_p_open_alone(c.shape, scratch, &all);
         in_force = eplb_p_check_in_force_alone(&all.planner, layer);
         if (in_force != EPLB_OK) eplb_p_open_alone(c.fresh, scratch, &all);
     }
-    samples = eplb_p_team_first(samples);
     eplb_p_team_wait();
     eplb_p_plan_in_hand(&all, samples == EPLB_OK ? c.weight : NULL, layer);
     if (eplb_p_team_first(eplb_p_team_lane() == 0 && all.search.is_unsure)) return false;
@@ -3144,24 +3201,29 @@ static __device__ void eplb_p_store_gpu_loads(const eplb_p_cuda_alone &c, const 
     int32_t gpu;
     if (!c.gpu_load) return;
 #pragma unroll 1
-    for (gpu = 0; gpu < c.shape.num_gpus; gpu++)
+    for (gpu = eplb_p_lane(); gpu < c.shape.num_gpus; gpu += kWarp)
         c.gpu_load[eplb_p_at(layer, c.shape.num_gpus, gpu)] = is_none ? 0.0f : eplb_p_reported(v.gpu_sum[gpu]);
 }
 
 static __device__ void eplb_p_evaluate_alone(const eplb_p_cuda_alone &c, unsigned char *scratch, int32_t layer)
 {
+    eplb_p_evaluator &v = *(eplb_p_evaluator *)(void *)eplb_p_shared;
     const int32_t *phy2log = eplb_p_layer_slots(&c.shape, &c.plan, layer);
     eplb_p_arena a = eplb_p_arena_at(scratch);
-    eplb_p_evaluator v = eplb_p_carve_evaluator(&a, &c.shape);
     eplb_layer_report report = EPLB_ZERO_INIT;
     eplb_result result = eplb_p_check_samples_alone(c, layer);
 
-    eplb_p_list_places(&v.bounder);
+    if (eplb_p_lane() == 0) {
+        v = eplb_p_carve_evaluator(&a, &c.shape);
+        eplb_p_list_places(&v.bounder);
+    }
+    __syncwarp();
     if (result == EPLB_OK) result = eplb_p_count_replicas(&v, phy2log);
     if (result == EPLB_OK) eplb_p_report_layer(&v, c.weight, layer, phy2log, &report);
-    c.report[layer] = report;
     eplb_p_store_gpu_loads(c, v, layer, result != EPLB_OK);
-    if (c.layer_status) c.layer_status[layer] = result;
+    if (eplb_p_lane() == 0) c.report[layer] = report;
+    if (eplb_p_lane() == 0 && c.layer_status) c.layer_status[layer] = result;
+    __syncwarp();
 }
 
 static __global__ void eplb_p_evaluate_kernel(const __grid_constant__ eplb_p_cuda_alone c)
@@ -3610,7 +3672,7 @@ extern "C" eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const epl
     c.report = report;
     c.gpu_load = gpu_load;
     c.layer_status = layer_status;
-    return eplb_p_launch(eplb_p_evaluate_kernel, c.in_flight, 1, 0, &c, stream);
+    return eplb_p_launch(eplb_p_evaluate_kernel, c.in_flight, kWarp, sizeof(eplb_p_evaluator), &c, stream);
 }
 
 /* calls: a plan */

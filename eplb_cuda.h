@@ -31,11 +31,11 @@
    A LAYER BY A WARP, OR BY ONE THREAD
      The published presets are planned by blocks of threads. All else is done by the CPU's own functions, up to 256
      layers at once. Effort (presets DEFAULT and BEST, and so options NULL), clusters whose GPUs are not alike (gpu_slots,
-     gpu_speed, gpu_node, locked, survive), plans from a plan in force, with limits on moves or a price or without, and
-     preset VLLM by a warp for a layer, whose lanes go through experts, slots and GPUs together; where its plan might not
-     be one thread's, as a search has run out of steps, a thread makes it anew.
-     Each layer by one thread: plans for exact shares, shares and sources where GPUs are not alike, and reports. That
-     takes much longer than on a CPU's core for a layer, and is there so that nothing has to leave the device.
+     gpu_speed, gpu_node, locked, survive), plans from a plan in force, with limits on moves or a price or without, preset
+     VLLM, and reports by a warp for a layer, whose lanes go through experts, slots and GPUs together; where its plan
+     might not be one thread's, as a search has run out of steps, a thread makes it anew.
+     Each layer by one thread: plans for exact shares, and shares and sources where GPUs are not alike. That takes much
+     longer than on a CPU's core for a layer, and is there so that nothing has to leave the device.
 
    NOT ON THE GPU
      eplb_diagnose, eplb_share_proof, eplb_evaluate_shares, eplb_transfers and what else reads host memory. */
@@ -118,7 +118,7 @@ eplb_result eplb_cuda_evaluate_scratch_size(const eplb_problem *problem, const e
            _SCRATCH_SIZE, and of problem.gpu_speed _NAN, _INFINITE, _NEGATIVE: nothing was enqueued.
            EPLB_ERR_CUDA as for eplb_cuda_rebalance
    capturable  yes: one kernel with its argument by value, and before it, where GPUs are not alike, one for every 298
-   cost    a layer as eplb_evaluate, by one thread; up to 256 layers at once
+   cost    a layer as eplb_evaluate, by a warp; up to 256 layers at once
    threads reentrant, with a scratch for each call in flight
    source  as eplb_evaluate: its own functions */
 eplb_result eplb_cuda_evaluate(const eplb_problem *problem, const eplb_options *options, const float *weight,

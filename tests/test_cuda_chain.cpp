@@ -4,11 +4,15 @@
    One kernel; N = 1, E experts, R slots, k = R - E of them spare, G GPUs, S = R / G, T = threads. With
      merges(n)  of a sort of n keys: runs of 64 or 128 are merged in pairs, an even number of times: so 0 up to 128
                 keys, and 2 more for each four times as many;
-     most = 3, scan = 3 + d   what a block agrees on: a function, a barrier, a function; a vote for each of the d
-                binary digits of the bids that a thread may have above the floor, a barrier, two sums
+     most = 3, total = 11, scan = 4 + d   what a block agrees on: a function, a barrier, a function; five, a barrier,
+                five; the most of a warp, a vote for each of the d binary digits of the bids that a thread has above
+                the floor, a barrier, two sums
    the functions below add up, along the kernel:
      loads        most                                           3
-     replicate    a round: most, scan                            6 + d
+     replicate    a floor is guessed: total                      11
+       tried: scan                                               4 + d
+       bids are taken, 32 of a warp's experts at once: six    6
+                  and where they begin and end, and a __syncwarp 3
        the end    a barrier, the sort                            2 + merges(bids taken)
        no slot is spare   a barrier                              1
      keys         a barrier                                      1
@@ -18,11 +22,13 @@
        a step     by a warp: a minimum, a vote: 2; by a block: two minima of two words each, a barrier: 5
      the end      a barrier                                      1
 
-   Rounds, where the loads are nearly even and R = (c + 1) E, as the heaviest is less than (c + 1) / c of the lightest:
-     replicate    rounds whose depths add up to c. The i-th bid of the lightest expert, load / i, is above the
-                  (i + 1)-th of the heaviest for i <= c, so a round of depth j takes the next j bids of all, and no
-                  other; and there is no round so deep that it would take more than there are slots. One of depth j
-                  costs less than j of depth 1, as d grows by the digits of j.
+   Rounds, where the loads are nearly even and R = (c + 1) E, as the heaviest is less than 1 / (4 c + 3) heavier than the
+   lightest, and so than the mean:
+     replicate    one floor is tried. It is the mean divided by c + 1/2 + b / (4 E), b being the bids for which there
+                  is room beyond the slots: E, or 256 if that is less. So it is no more than the mean divided by c + 1/2,
+                  which is below the c-th bid of all, load / c; and no less than the mean divided by c + 3/4, which is
+                  above the (c + 1)-th bid of all. So c E bids are above it, c times 32 in a warp for each expert of
+                  a thread.
      LPT          S rounds. Let d be how far packs are apart, and a round's items w_0 >= .. >= w_(G-1). The lightest
                   pack takes w_0 and so on; two packs a <= b that take w >= v are then |(b - a) - (w - v)| apart, which
                   is no more than the larger of d and w_0 - w_(G-1). So packs are never further apart than the heaviest
@@ -30,10 +36,9 @@
                   has taken one, and every round serves all packs.
 
    Rounds, whatever the loads:
-     replicate    each takes one bid or more. It may agree on most and scan a second time, with depth 1, where it
-                  would take too many, and a third time, where bids are equal. (With at most 256 experts there is then
-                  room for all.)
-     LPT          a round that gives fewer than 5 items gives 1 or more, and 16 steps follow.
+     replicate    after 4 floors that were guessed the difference of two, of 32 bits at most, is halved each time; then
+                  two more, where bids are equal, and are taken apart from those above.
+     LPT          a round that gives fewer than 3 items gives 1 or more, and 16 steps follow.
 
    A swap, of 32 packs of 9 places, whatever the loads: a warp's minimum of keys takes 2 functions; all warps' 5, with a
    barrier. To make a swap takes 3 functions, and the barrier or __syncwarp after it.
@@ -69,31 +74,34 @@ struct shape {
     int32_t E, R, G;
 };
 
-static int32_t scan_of(const shape &s, int32_t depth)
-{
-    int32_t threads = threads_of(s.R);
-    return 3 + digits((s.E + threads - 1) / threads * depth);
-}
+static int32_t experts_of_thread(const shape &s) { return (s.E + threads_of(s.R) - 1) / threads_of(s.R); }
+
+/* Of bids, so many of an expert. */
+static int32_t scan_of(const shape &s, int32_t bids) { return 4 + digits(experts_of_thread(s) * bids); }
 
 static long round_of_lpt(const shape &s) { return s.G <= 32 ? 3 : 8 + merges(s.G); }
 
-/* All but rounds. */
+static int32_t room_for_bids(const shape &s) { return s.R - s.E + (s.E < 256 ? s.E : 256); }
+
+/* All but floors and rounds. */
 static long rest_of_chain(const shape &s)
 {
-    int32_t taken = s.R - s.E + (s.E < 256 ? s.E : 256);
-    return 3 + (s.R > s.E ? 2 + merges(taken) : 1) + 1 + 1 + merges(s.R) + 1;
+    long bids = 11 + 3 + 2 + merges(room_for_bids(s));
+    return 3 + (s.R > s.E ? bids : 1) + 1 + 1 + merges(s.R) + 1;
 }
 
 static long chain_of_even_loads(const shape &s)
 {
-    return rest_of_chain(s) + (s.R / s.E - 1) * (3 + scan_of(s, 1)) + s.R / s.G * round_of_lpt(s);
+    int32_t bids = s.R / s.E - 1;
+    long even = bids > 0 ? scan_of(s, bids) + 6 * bids * experts_of_thread(s) : 0;
+    return rest_of_chain(s) + even + s.R / s.G * round_of_lpt(s);
 }
 
 static long chain_of_any_loads(const shape &s)
 {
     long step = s.G <= 32 ? 2 : 5, steps = round_of_lpt(s) + 16 * step;
-    long bid = 3 + scan_of(s, s.R - s.E) + 2 * (3 + scan_of(s, 1));
-    return rest_of_chain(s) + (s.R - s.E) * bid + (s.R / 17 + 1) * steps;
+    long bids = (4 + 32 + 2) * scan_of(s, s.R - s.E) + 3 + 6 * (room_for_bids(s) / 32 + 2);
+    return rest_of_chain(s) + bids + (s.R / 17 + 1) * steps;
 }
 
 /* The chain for these loads of one layer. */
@@ -140,7 +148,7 @@ static void test_even_loads(void)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const shape &s = shapes[i];
         uint64_t state = i;
-        float spread = 1.0f / static_cast<float>(s.R / s.E) - 0.01f;
+        float spread = 1.0f / static_cast<float>(4 * s.R / s.E - 1) - 0.001f;
         for (int32_t e = 0; e < s.E; e++) load[e] = 1.0f + spread * next_unit(&state);
         long chain = chain_of(s, load), bound = chain_of_even_loads(s);
         CHECK(chain <= bound, "%d on %d slots of %d GPUs: %ld, not %ld", (int)s.E, (int)s.R, (int)s.G, chain, bound);

@@ -527,8 +527,8 @@ static json_letters json_letters_of(const json_reader *r)
     json_letters l = {""};
     if (r->how.axes) snprintf(l.text, sizeof l.text, "%s", r->how.axes);
     else if (r->num_dims <= 3) snprintf(l.text, sizeof l.text, "%s", BY_NUMBER[r->num_dims]);
-    if (letters_have(&l, 'K') && letters_have(&l, 'T') && !letters_have(&l, 'N'))
-        *strchr(l.text, 'T') = 'N'; /* tokens */
+    char *samples = strchr(l.text, 'T');
+    if (samples && letters_have(&l, 'K') && !letters_have(&l, 'N')) *samples = 'N'; /* tokens */
     return l;
 }
 

@@ -26,35 +26,33 @@ FILE *source_temporary(const char *name)
     return file;
 }
 
-/* The rest of a file that may be a pipe, in a temporary file; *size becomes its bytes. */
-static FILE *source_copy(const char *name, FILE *from, uint64_t *size)
+/* The rest of a file that may be a pipe, from a temporary file that it is copied to. */
+static source source_copy(const char *name, FILE *from)
 {
     char *block = (char *)allocate(SOURCE_BYTES, 1);
     FILE *copy = source_temporary(name);
-    size_t bytes = 0;
-    for (*size = 0; !feof(from); *size += bytes) {
+    uint64_t size = 0;
+    for (size_t bytes; !feof(from); size += bytes) {
         bytes = fread(block, 1, SOURCE_BYTES, from);
         if (ferror(from)) fail(STATUS_INPUT, "%s: %s", name, source_error());
         if (fwrite(block, 1, bytes, copy) != bytes) fail(STATUS_OUTPUT, "%s: %s", name, source_error());
     }
     if (fflush(copy) != 0) fail(STATUS_OUTPUT, "%s: %s", name, source_error());
     free(block);
-    return copy;
+    return source_of(name, copy, 0, size);
 }
 
 source source_open(const char *path)
 {
-    bool from_stdin = strcmp(path, "-") == 0;
-    const char *name = from_stdin ? "<stdin>" : path;
-    FILE *file = from_stdin ? stdin : fopen(path, "rb");
-    uint64_t size = 0;
     struct stat about;
-    if (!file) fail(STATUS_INPUT, "%s: %s", name, source_error());
-    if (!from_stdin && fstat(fileno(file), &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0)
-        return source_of(name, file, 0, (uint64_t)about.st_size);
-    FILE *copy = source_copy(name, file, &size);
-    if (!from_stdin) fclose(file);
-    return source_of(name, copy, 0, size);
+    if (strcmp(path, "-") == 0) return source_copy("<stdin>", stdin);
+    FILE *file = fopen(path, "rb");
+    if (!file) fail(STATUS_INPUT, "%s: %s", path, source_error());
+    if (fstat(fileno(file), &about) == 0 && S_ISREG(about.st_mode) && about.st_size > 0)
+        return source_of(path, file, 0, (uint64_t)about.st_size);
+    source copy = source_copy(path, file);
+    fclose(file);
+    return copy;
 }
 
 void source_close(source *s)

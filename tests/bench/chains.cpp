@@ -2,7 +2,7 @@
 
      chains [--layers L] [--samples T] [--shape NAME] [--beside FILE]
 
-   For each preset and shape of bench_cuda, or for one shape, over a few layers of lognormal loads, sd 1: launches of a call, and the
+   For each preset and shape of bench_cuda, or for one shape, over a few of its layers, 0 being all, of lognormal loads, sd 1: launches of a call, and the
    longest chain of a block of each, summed over the launches: barriers, and functions of a warp (shuffles, votes,
    reductions, __syncwarp) as tests/emulated counts them; and steps, the basic blocks of code as the host's compiler
    makes it (trace-pc) on the way through a block that has the most. Then the launches one by one, barriers + functions
@@ -127,6 +127,8 @@ static void print_preset(const bench_shape &shape, int32_t preset, int32_t sampl
                  run_call(problem_of(shape, samples), options, lognormal_loads(num_loads(shape, samples))), beside);
 }
 
+#if EPLB_VERSION_NUMBER >= 200 /* what others are asked for, too */
+
 /* The plan in force. */
 static std::vector<int32_t> plan_before(const bench_shape &shape, int32_t samples)
 {
@@ -224,6 +226,18 @@ static void print_report(const bench_shape &shape, int32_t samples, const std::m
     print_chains(shape.name, "report", chains, beside);
 }
 
+static void print_others(const bench_shape &shape, int32_t samples, const std::map<std::string, total> &beside)
+{
+    if (shape.G > FEW_GPUS) return;
+    print_in_force(shape, samples, beside);
+    print_unlike(shape, samples, beside);
+    print_report(shape, samples, beside);
+}
+
+#else
+static void print_others(const bench_shape &, int32_t, const std::map<std::string, total> &) {}
+#endif
+
 int main(int argc, char **argv)
 {
     std::map<std::string, total> beside;
@@ -240,12 +254,9 @@ int main(int argc, char **argv)
            beside.empty() ? "" : " | the other's: launches, barriers, functions, steps");
     for (bench_shape shape : bench_shapes) {
         if (!only.empty() && only != shape.name) continue;
-        shape.L = layers;
+        if (layers > 0) shape.L = layers;
         for (int32_t preset = 0; preset < EPLB_NUM_PRESETS; preset++) print_preset(shape, preset, samples, beside);
-        if (shape.G > FEW_GPUS) continue;
-        print_in_force(shape, samples, beside);
-        print_unlike(shape, samples, beside);
-        print_report(shape, samples, beside);
+        print_others(shape, samples, beside);
     }
     return 0;
 }

@@ -27,9 +27,9 @@ case " $selected" in *' engines'*) . $CHECK/engines.sh ;; esac # only when they 
 case $mode in --list | --one) exit 0 ;; esac
 
 # The longest begin first, so that at the end no core waits for one that began late.
-LONGEST='analyse-gcc sanitize-gcc sanitize-programs ptx analyse-clang-tidy sanitize-clang fuzz-api sanitize-cuda coverage
-    plan-levels-clang plan-levels-gcc sanitize-valgrind sanitize-memory plan-cuda-emulated fuzz-cuda oracle tests-i386
-    oracle-cuda warnings-gcc'
+LONGEST='sanitize-gcc sanitize-programs ptx analyse-clang-tidy sanitize-clang fuzz-api sanitize-cuda coverage
+    plan-levels-clang plan-levels-gcc sanitize-valgrind sanitize-memory plan-cuda-emulated analyse-gcc fuzz-cuda oracle
+    tests-i386 oracle-cuda warnings-gcc'
 in_order() { # the names of gates, a line each
     awk -v longest="$LONGEST" 'BEGIN { n = split(longest, name, /[ \n]+/); for (i = 1; i <= n; i++) place[name[i]] = i }
         { print ($1 in place ? place[$1] : n + NR), $1 }' | sort -n | cut -d ' ' -f 2
