@@ -1434,6 +1434,7 @@ static inline eplb_p_ints eplb_p_ints_chosen(eplb_p_ints first, eplb_p_ints a, e
    vector takes up again what is no whole one by itself. */
 EPLB_P int32_t eplb_p_first_largest(const float *x, int32_t n)
 {
+    float largest;
     int32_t at = 0, i;
 #if defined(EPLB_P_SSE2) || defined(EPLB_P_NEON)
     static const int32_t lane[EPLB_P_VECTOR] = {0, 1, 2, 3};
@@ -1457,8 +1458,12 @@ EPLB_P int32_t eplb_p_first_largest(const float *x, int32_t n)
         return at < i ? at : i;
     }
 #endif
-    for (i = 1; i < n; i++)
-        if (x[i] > x[at]) at = i;
+    largest = n > 0 ? x[0] : 0.0f; /* to read it again each time would have to be waited for */
+    for (i = 1; i < n; i++) {
+        int is_more = x[i] > largest;
+        at = is_more ? i : at;
+        largest = is_more ? x[i] : largest;
+    }
     return at;
 }
 
