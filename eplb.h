@@ -1460,9 +1460,8 @@ EPLB_P int32_t eplb_p_first_largest(const float *x, int32_t n)
 #endif
     largest = n > 0 ? x[0] : 0.0f; /* to read it again each time would have to be waited for */
     for (i = 1; i < n; i++) {
-        int is_more = x[i] > largest;
-        at = is_more ? i : at;
-        largest = is_more ? x[i] : largest;
+        at = x[i] > largest ? i : at;
+        largest = x[i] > largest ? x[i] : largest;
     }
     return at;
 }
