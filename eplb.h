@@ -4939,7 +4939,7 @@ EPLB_P void eplb_p_pack_unlike(eplb_p_unlike *u, uint64_t seed, int stage)
             eplb_p_refine_unlike(u);
             done = eplb_p_select(packer, u->time, c);
         }
-        done = eplb_p_team_first(done);
+        done = eplb_p_team_first(done) != 0;
     }
 }
 
