@@ -2,13 +2,14 @@
 
      chains [--layers L] [--samples T] [--shape NAME] [--beside FILE]
 
-   For each preset and shape of bench_cuda, or for one shape, over a few of its layers, 0 being all, of lognormal loads, sd 1: launches of a call, and the
-   longest chain of a block of each, summed over the launches: barriers, and functions of a warp (shuffles, votes,
-   reductions, __syncwarp) as tests/emulated counts them; and steps, the basic blocks of code as the host's compiler
-   makes it (trace-pc) on the way through a block that has the most. Then the launches one by one, barriers + functions
-   + steps. On up to FEW_GPUS GPUs also from a plan in force, DEFAULT's for loads from which those planned for have
-   strayed, each by itself, lognormally, sd 0.3: with slots kept, and with few moves of each kind; DEFAULT without the last
-   GPU, and where every third GPU has a speed of 0.8, afresh and from that plan; and what a report of it takes.
+   For each preset and shape of bench_cuda, or for one shape, over its layers, or a few of them, of lognormal loads, sd 1:
+   launches of a call, and the longest chain of a block of each, summed over the launches: barriers, and functions of a
+   warp (shuffles, votes, reductions, __syncwarp) as tests/emulated counts them; and steps, the basic blocks of code as
+   the host's compiler makes it (trace-pc) on the way through a block that has the most. Then the launches one by one,
+   barriers + functions + steps. On up to FEW_GPUS GPUs also from a plan in force, DEFAULT's for loads from which those
+   planned for have strayed, each by itself, lognormally, sd 0.3: with slots kept, and with few moves of each kind;
+   DEFAULT without the last GPU, and where every third GPU has a speed of 0.8, afresh and from that plan; and what a
+   report of it takes.
    FILE is another version's output; its launches, barriers, functions and steps stand beside. */
 #define EPLB_STATIC
 #define EPLB_IMPLEMENTATION
@@ -76,7 +77,16 @@ static std::vector<emulated_chain> run_call(const eplb_problem &problem, const e
     return chains;
 }
 
-static void print_chains(const char *shape, const char *what, const std::vector<emulated_chain> &chains,
+/* Microseconds on an H200, as version 0.1.0 took them there, as its floors were, and as log2phy is filled now: see
+   README.md for how far that may be trusted. */
+static double reckoned(const bench_shape &shape, const total &t)
+{
+    double rows = static_cast<double>(shape.L) * shape.E, width = shape.R - shape.E + 1;
+    double time = 3.1 + 0.8 * (t.launches - 1) + 0.34 * rows * width * sizeof(int32_t) / 1e6;
+    return time + 0.37 * static_cast<double>(t.barriers) + 0.0356 * static_cast<double>(t.steps);
+}
+
+static void print_chains(const bench_shape &shape, const char *what, const std::vector<emulated_chain> &chains,
                          const std::map<std::string, total> &beside)
 {
     total t = {0, 0, 0, 0};
@@ -87,8 +97,9 @@ static void print_chains(const char *shape, const char *what, const std::vector<
         t.functions += chain.warp_functions;
         t.steps += chain.steps;
     }
-    printf("%-20s %-14s %8d %8ld %9ld %9ld", shape, what, t.launches, t.barriers, t.functions, t.steps);
-    auto other = beside.find(std::string(shape) + " " + what);
+    printf("%-20s %-14s %8d %8ld %9ld %9ld", shape.name, what, t.launches, t.barriers, t.functions, t.steps);
+    if (EPLB_VERSION_NUMBER >= 200) printf(" %9.1f", reckoned(shape, t));
+    auto other = beside.find(std::string(shape.name) + " " + what);
     if (other != beside.end())
         printf(" | %8d %8ld %9ld %9ld", other->second.launches, other->second.barriers, other->second.functions,
                other->second.steps);
@@ -123,7 +134,7 @@ static void print_preset(const bench_shape &shape, int32_t preset, int32_t sampl
                          const std::map<std::string, total> &beside)
 {
     eplb_options options = options_of(shape, preset);
-    print_chains(shape.name, eplb_preset_name(preset),
+    print_chains(shape, eplb_preset_name(preset),
                  run_call(problem_of(shape, samples), options, lognormal_loads(num_loads(shape, samples))), beside);
 }
 
@@ -174,7 +185,7 @@ static void print_in_force(const bench_shape &shape, int32_t samples, const std:
         options.max_moves = c.moves;
         options.max_gpu_moves = c.gpu_moves;
         options.move_cost = c.price;
-        print_chains(shape.name, c.name, run_call(problem_of(shape, samples), options, load), beside);
+        print_chains(shape, c.name, run_call(problem_of(shape, samples), options, load), beside);
     }
 }
 
@@ -200,7 +211,7 @@ static void print_unlike(const bench_shape &shape, int32_t samples, const std::m
         if (c.has_speeds) problem.gpu_speed = speed.data();
         if (c.follows) options.previous_phy2log = in_force.data();
         if (c.follows) options.max_moves = 20;
-        print_chains(shape.name, c.name, run_call(problem, options, strayed_loads(shape, samples)), beside);
+        print_chains(shape, c.name, run_call(problem, options, strayed_loads(shape, samples)), beside);
     }
 }
 
@@ -223,7 +234,7 @@ static void print_report(const bench_shape &shape, int32_t samples, const std::m
              == EPLB_OK,
          emulated_complaint());
     chains.resize(static_cast<size_t>(emulated_chains(chains.data())));
-    print_chains(shape.name, "report", chains, beside);
+    print_chains(shape, "report", chains, beside);
 }
 
 static void print_others(const bench_shape &shape, int32_t samples, const std::map<std::string, total> &beside)
@@ -242,7 +253,7 @@ int main(int argc, char **argv)
 {
     std::map<std::string, total> beside;
     std::string only;
-    int32_t layers = 4, samples = 1;
+    int32_t layers = 0, samples = 1;
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 < argc && strcmp(argv[i], "--layers") == 0) layers = atoi(argv[i + 1]);
         else if (i + 1 < argc && strcmp(argv[i], "--samples") == 0) samples = atoi(argv[i + 1]);
@@ -250,7 +261,8 @@ int main(int argc, char **argv)
         else if (i + 1 < argc && strcmp(argv[i], "--beside") == 0) beside = read_totals(argv[i + 1]);
         else return fprintf(stderr, "usage: chains [--layers L] [--samples T] [--shape NAME] [--beside FILE]\n"), 2;
     }
-    printf("%-20s %-14s %8s %8s %9s %9s%s\n", "shape", "preset", "launches", "barriers", "functions", "steps",
+    printf("%-20s %-14s %8s %8s %9s %9s%s%s\n", "shape", "preset", "launches", "barriers", "functions", "steps",
+           EPLB_VERSION_NUMBER >= 200 ? "  reckoned" : "",
            beside.empty() ? "" : " | the other's: launches, barriers, functions, steps");
     for (bench_shape shape : bench_shapes) {
         if (!only.empty() && only != shape.name) continue;
