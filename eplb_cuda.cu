@@ -325,7 +325,7 @@ static __device__ float eplb_p_total_of_warp(float x)
     int32_t step;
 #pragma unroll
     for (step = 1; step < kWarp; step *= 2)
-        x += eplb_p_from_bits(__shfl_sync(kAllLanes, eplb_p_bits(x), eplb_p_lane() ^ step));
+        x = eplb_p_add(x, eplb_p_from_bits(__shfl_sync(kAllLanes, eplb_p_bits(x), eplb_p_lane() ^ step)));
     return x;
 }
 
@@ -788,7 +788,7 @@ static __device__ void eplb_p_open_auction(eplb_p_cuda_auction *a, int32_t first
    smaller. */
 static __device__ float eplb_p_bids_missed(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a)
 {
-    return (float)a.given + (a.method == EPLB_P_DHONDT ? 0.5f * (float)r.num_log : 0.0f);
+    return (float)(2 * a.given + (a.method == EPLB_P_DHONDT ? r.num_log : 0)) * 0.5f;
 }
 
 /* So many are sought that a quarter of the room beyond the slots is used. */
@@ -800,13 +800,13 @@ static __device__ float eplb_p_bids_sought(const eplb_p_cuda_auction &a)
 static __device__ uint32_t eplb_p_guess_floor_by_block(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
                                                        eplb_p_board &board)
 {
-    float sum = 0.0f, num = eplb_p_bids_sought(a) + eplb_p_bids_missed(r, a);
+    float sum = 0.0f, num = eplb_p_add(eplb_p_bids_sought(a), eplb_p_bids_missed(r, a));
     int32_t e;
 
 #pragma unroll 1
-    for (e = a.own.first; e < a.own.end; e++) sum += r.load[e];
+    for (e = a.own.first; e < a.own.end; e++) sum = eplb_p_add(sum, r.load[e]);
     sum = eplb_p_total_of_block(board, sum);
-    return eplb_p_bits_of_bid(sum / (a.method == EPLB_P_DHONDT ? num : 2.0f * num));
+    return eplb_p_bits_of_bid(eplb_p_div(sum, a.method == EPLB_P_DHONDT ? num : 2.0f * num));
 }
 
 /* How many of an expert's next bids are above a floor, as far as there are slots: about as often as its load holds the
@@ -815,11 +815,11 @@ static __device__ int32_t eplb_p_num_above(const eplb_p_cuda_replicas &r, const 
                                            uint32_t floor)
 {
     int32_t count = r.count[e], most = a.slots, above;
-    float divisor = r.load[e] / eplb_p_from_bits(floor > 0 ? floor - 1 : 0);
+    float divisor = eplb_p_div(r.load[e], eplb_p_from_bits(floor > 0 ? floor - 1 : 0));
 
     if (a.max_replicas > 0) most = eplb_p_least(most, a.max_replicas - count);
-    if (a.method != EPLB_P_DHONDT) divisor = 0.5f * (divisor + 1.0f);
-    divisor -= (float)(count - 1);
+    if (a.method != EPLB_P_DHONDT) divisor = eplb_p_mul(0.5f, eplb_p_add(divisor, 1.0f));
+    divisor = eplb_p_sub(divisor, (float)(count - 1));
     above = divisor > 0.0f ? (int32_t)(divisor < (float)most ? divisor : (float)most) : 0;
 #pragma unroll 1
     while (above < most && eplb_p_bid_bits(r, a, e, above) > floor) above++;
@@ -889,8 +889,9 @@ static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cu
 static __device__ uint32_t eplb_p_move_floor(const eplb_p_cuda_replicas &r, const eplb_p_cuda_auction &a,
                                              uint32_t floor, int32_t above, uint32_t low, uint32_t high, int32_t tries)
 {
-    float missed = eplb_p_bids_missed(r, a), ratio = ((float)above + missed) / (eplb_p_bids_sought(a) + missed);
-    uint32_t next = eplb_p_bits_of_bid(eplb_p_from_bits(floor - 1) * ratio);
+    float missed = eplb_p_bids_missed(r, a), counted = eplb_p_add((float)above, missed);
+    float ratio = eplb_p_div(counted, eplb_p_add(eplb_p_bids_sought(a), missed));
+    uint32_t next = eplb_p_bits_of_bid(eplb_p_mul(eplb_p_from_bits(floor - 1), ratio));
 
     return tries < kGuesses && next > low && next < high ? next : low + (high - low) / 2;
 }
