@@ -806,7 +806,7 @@ static __device__ uint32_t eplb_p_guess_floor_by_block(const eplb_p_cuda_replica
 #pragma unroll 1
     for (e = a.own.first; e < a.own.end; e++) sum = eplb_p_add(sum, r.load[e]);
     sum = eplb_p_total_of_block(board, sum);
-    return eplb_p_bits_of_bid(eplb_p_div(sum, a.method == EPLB_P_DHONDT ? num : 2.0f * num));
+    return eplb_p_bits_of_bid(eplb_p_div(sum, a.method == EPLB_P_DHONDT ? num : eplb_p_add(num, num)));
 }
 
 /* How many of an expert's next bids are above a floor, as far as there are slots: about as often as its load holds the
