@@ -2085,18 +2085,23 @@ EPLB_P_HD void eplb_p_team_fill(int32_t *to, int32_t first, int32_t step, int32_
 
 typedef struct eplb_p_run { /* things first .. end - 1 of many that stand in order */
     int32_t first, end;
+    int32_t each; /* as many as every worker takes at most */
 } eplb_p_run;
 
-/* Those of a lane where each takes a run of n. */
-EPLB_P_HD eplb_p_run eplb_p_run_of_lane(int32_t n)
+/* Those of one of some workers, who share n in their order. */
+EPLB_P_HD eplb_p_run eplb_p_run_of(int32_t n, int32_t workers, int32_t worker)
 {
-    int32_t each = (n + EPLB_P_TEAM - 1) / EPLB_P_TEAM;
+    int32_t each = n / workers + (n % workers > 0);
+    int64_t first = (int64_t)each * worker;
     eplb_p_run run;
 
-    run.first = each * eplb_p_team_lane() < n ? each * eplb_p_team_lane() : n;
-    run.end = n - run.first < each ? n : run.first + each;
+    run.each = each;
+    run.first = first < n ? (int32_t)first : n;
+    run.end = each < n - run.first ? run.first + each : n;
     return run;
 }
+
+EPLB_P_HD eplb_p_run eplb_p_run_of_lane(int32_t n) { return eplb_p_run_of(n, EPLB_P_TEAM, eplb_p_team_lane()); }
 
 /* What the lanes before this one have, together. */
 EPLB_P_HD int64_t eplb_p_team_sum_before(int64_t x)

@@ -357,20 +357,8 @@ static __device__ eplb_p_scan eplb_p_scan_of_block(eplb_p_board &b, int32_t x)
     return s;
 }
 
-/* This thread's part of n things, which stand together and in the order of the threads. */
-struct eplb_p_part {
-    int32_t first, end;
-};
-
-static __device__ eplb_p_part eplb_p_part_of(int32_t n)
-{
-    int32_t each = n / eplb_p_threads() + (n % eplb_p_threads() > 0);
-    int64_t first = (int64_t)each * eplb_p_thread();
-    eplb_p_part part;
-    part.first = first < n ? (int32_t)first : n;
-    part.end = each < n - part.first ? part.first + each : n;
-    return part;
-}
+/* This thread's part of n things. */
+static __device__ eplb_p_run eplb_p_part_of(int32_t n) { return eplb_p_run_of(n, eplb_p_threads(), eplb_p_thread()); }
 
 /* The next block of shared memory, for count elements of the given size, aligned to 16; used is in bytes. On the host
    it only counts. */
@@ -734,8 +722,7 @@ struct eplb_p_cuda_auction {
     int32_t given, slots;       /* spare slots that were given before, and that are now */
     int32_t room;               /* for bids that are taken: some more */
     int32_t taken;              /* the same in all threads */
-    eplb_p_part own;            /* experts that this thread bids for */
-    int32_t each;               /* and how many a thread does at most */
+    eplb_p_run own;             /* experts that this thread bids for */
     uint16_t *above;            /* [num_log] bids of each expert above the floor */
     uint16_t *expert;           /* [room] of each bid taken */
     uint16_t *rank;             /* [room] */
@@ -865,7 +852,7 @@ static __device__ void eplb_p_take_bids(const eplb_p_cuda_replicas &r, eplb_p_cu
     for (; first < last && first < end; first += kWarp) {
         at = first + eplb_p_lane();
         lane = eplb_p_lane_with(begin, at);
-        e = a->each * (eplb_p_thread() - eplb_p_lane() + lane);
+        e = a->own.each * (eplb_p_thread() - eplb_p_lane() + lane);
         more = at - (int32_t)__shfl_sync(kAllLanes, (uint32_t)begin, lane);
         if (at >= last || at >= end) continue;
 #pragma unroll 1
@@ -2308,7 +2295,6 @@ static __device__ void eplb_p_replicate_groups_by_block(const eplb_p_cuda_call &
     int32_t i;
 
     a->own = eplb_p_part_of(r.num_log);
-    a->each = (r.num_log + eplb_p_threads() - 1) / eplb_p_threads();
 #pragma unroll 1
     for (i = a->own.first; i < a->own.end; i++) {
         r.load[i] = eplb_p_load_of_expert(loads, eplb_p_expert_at(c, group, i));
@@ -2410,7 +2396,7 @@ static __global__ void __launch_bounds__(kMaxThreads, 1) eplb_p_plan_kernel(cons
 #pragma unroll 1
     for (i = eplb_p_thread(); i < c.shape.node_groups; i += eplb_p_threads())
         node.group[i] = (uint16_t)(number * c.shape.node_groups + i); /* unless they are packed */
-    loads = eplb_p_judge_loads_by_block(c, layer, board);             /* a barrier: whose group is a node's is known */
+    loads = eplb_p_judge_loads_by_block(c, layer, board); /* a barrier, behind which the node's groups are known */
     if (c.plan.layer_status && number == 0 && eplb_p_thread() == 0) c.plan.layer_status[layer] = loads.mean.result;
     eplb_p_none_is_done_by_block(c.gpus, (int32_t)blockIdx.x, 1);
 #pragma unroll 1
@@ -2608,7 +2594,7 @@ static __device__ eplb_result eplb_p_check_counts_by_block(const eplb_p_sharer &
 /* eplb_p_spread_experts: home is then where the next link of a spread expert goes, before they are sorted. */
 static __device__ void eplb_p_spread_by_block(eplb_p_sharer &s, const int32_t *count, int32_t sum, uint64_t *reduce)
 {
-    eplb_p_part mine = eplb_p_part_of(s.num_experts);
+    eplb_p_run mine = eplb_p_part_of(s.num_experts);
     int32_t links = 0, spreads = 0, num_links, e, i;
     uint32_t full = 0;
 
@@ -2657,7 +2643,7 @@ static __device__ int32_t eplb_p_rank_among(const int32_t *all, int32_t n, int32
 /* eplb_p_link_gpus. Until they are sorted, the GPUs of links are in spread_at. */
 static __device__ void eplb_p_link_by_block(const eplb_p_sharer &s, const int32_t *phy2log, uint64_t *reduce)
 {
-    eplb_p_part mine = eplb_p_part_of(s.num_slots);
+    eplb_p_run mine = eplb_p_part_of(s.num_slots);
     int32_t at = 0, num_links, slot, e;
 
 #pragma unroll 1
@@ -2944,7 +2930,7 @@ static __device__ eplb_result eplb_p_check_sources_by_block(const eplb_p_dealer 
 static __device__ void eplb_p_sort_slots_by_block(eplb_p_cuda_dealer *all, const int32_t *phy2log, uint64_t *reduce)
 {
     const eplb_p_dealer &d = all->of_layer;
-    eplb_p_part mine = eplb_p_part_of(d.num_experts);
+    eplb_p_run mine = eplb_p_part_of(d.num_experts);
     int32_t slots = 0, spreads = 0, num_slots, e, slot, i;
 
 #pragma unroll 1
@@ -3095,7 +3081,7 @@ static __host__ __device__ void eplb_p_team_sort(uint64_t *key, uint64_t *spare,
 
     eplb_p_sort(key + first, spare + first, end - first);
     eplb_p_team_wait();
-    for (run = (n + eplb_p_team() - 1) / eplb_p_team(); run < n; run *= 2) {
+    for (run = own.each; run < n; run *= 2) {
         int left = first / (2 * run) * (2 * run), right = eplb_p_least(n, left + run);
         int last = eplb_p_least(n, left + 2 * run), before = first - left, i, j, low, high, at;
         low = before > last - right ? before - (last - right) : 0;
